@@ -1,0 +1,30 @@
+"""perceptinit: does starting a network from human perception make it better?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from perceptinit.hookspecs import hookimpl
+from perceptinit.registry import Component
+
+if TYPE_CHECKING:
+    from perceptinit.api import build, list_components, run_recipe
+
+__version__ = "0.1.0"
+__all__ = [
+    "Component",
+    "__version__",
+    "build",
+    "hookimpl",
+    "list_components",
+    "run_recipe",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # `import perceptinit` and the command line stay light: the library half is imported when used
+    if name in {"build", "list_components", "run_recipe"}:
+        from perceptinit import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'perceptinit' has no attribute '{name}'")

@@ -1,0 +1,86 @@
+"""The command line: one file per verb, made into an app here. Nothing heavy is imported at start."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from perceptinit.errors import PerceptInitError, UsageError
+from perceptinit.plugin_manager import Plugins, build_plugin_manager
+
+EPILOG = "Start with: perceptinit run recipes/quickstart.toml"
+
+
+def create_app(plugins: Plugins) -> typer.Typer:
+    """Return the app with the core's verbs and those that plug-ins add.
+
+    A plug-in whose verbs clash with others, or that raises, is reported and left out.
+    """
+    from perceptinit.cli import data, run, show, validate
+    from perceptinit.cli import list as list_verb
+    from perceptinit.cli import plugins as plugins_verb
+
+    app = typer.Typer(
+        help=(
+            "Perceptual initialization: start a vision tower from human similarity judgments, "
+            "pretrain it, and measure whether it helped."
+        ),
+        epilog=EPILOG,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name, verb in {
+        "run": run.run,
+        "validate": validate.validate,
+        "list": list_verb.list_,
+        "show": show.show,
+        "plugins": plugins_verb.plugins,
+    }.items():
+        app.command(name)(verb)
+    app.add_typer(data.app, name="data")
+    _add_plugin_verbs(app, plugins)
+    return app
+
+
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        from perceptinit import __version__
+
+        typer.echo(f"perceptinit {__version__}")
+        raise typer.Exit
+
+
+def _add_plugin_verbs(app: typer.Typer, plugins: Plugins) -> None:
+    for implementation in plugins.manager.hook.perceptinit_commands.get_hookimpls():
+        commands, groups = list(app.registered_commands), list(app.registered_groups)
+        before = _verbs(app)
+        try:
+            implementation.function(app)
+            twice = [v for v in _verbs(app)[len(before) :] if v in before]
+            if twice:
+                raise UsageError(f"the verb '{twice[0]}' exists already")
+        except Exception as error:  # a plug-in may raise anything
+            app.registered_commands, app.registered_groups = commands, groups
+            plugins.fail(implementation.plugin_name, "", error)
+
+
+def _verbs(app: typer.Typer) -> list[str]:
+    commands = [c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands]
+    return [*commands, *(g.name or "" for g in app.registered_groups if isinstance(g.name, str))]
+
+
+def main() -> None:
+    """Run the command line; errors made on purpose are printed without a traceback."""
+    try:
+        plugins = build_plugin_manager()
+        create_app(plugins)(obj=plugins)
+    except PerceptInitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,46 @@
+"""`perceptinit show`: one component in full."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from perceptinit.errors import UsageError
+from perceptinit.registry import KINDS, unknown
+
+
+def show(
+    ctx: typer.Context,
+    kind: Annotated[str, typer.Argument(help="Kind, such as initializer.")],
+    name: Annotated[str, typer.Argument(help="Name, as perceptinit list gives it.")],
+) -> None:
+    """Show what a component does, its recipe keys with their defaults, and who offers it.
+
+    Example: perceptinit show initializer triplet-hinge
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
+    from perceptinit.describe import describe
+
+    if kind not in KINDS:
+        raise UsageError(unknown("no kind called", kind, KINDS))
+    entry = ctx.obj.registry.get(kind, name)
+    description = describe(entry)
+    console = Console(highlight=False)
+    origin = " ".join(part for part in (entry.distribution, entry.version) if part)
+    console.print(f"[bold]{escape(entry.title)}[/bold]: {escape(entry.component.summary)}")
+    console.print(f"from plug-in {escape(entry.plugin)} ({escape(origin)})", style="dim")
+    console.print(escape(description.location), style="dim", soft_wrap=True)
+    console.print(f"\n{escape(description.doc)}\n")
+    console.print(f'use = "{escape(entry.name)}"')
+    for field in description.fields:
+        value = "required" if field.default is None else field.default
+        console.print(
+            f"[bold]{escape(field.name)}[/bold] = {escape(value)}  [dim]{escape(field.type)}[/dim]"
+        )
+        if field.doc:
+            console.print(f"    {escape(field.doc)}")
+    for part in description.parts:
+        console.print(f"\\[.{part}] a nested table with 'use': perceptinit list {part}")

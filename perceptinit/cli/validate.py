@@ -1,0 +1,49 @@
+"""`perceptinit validate`: every problem at once, then what a run would do and cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def validate(
+    recipe: Annotated[Path, typer.Argument(help="Recipe file (TOML).")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="PATH=VALUE", help="Override a key, such as pretrain.epochs=1."
+        ),
+    ] = None,
+    ready: Annotated[
+        bool,
+        typer.Option("--ready", help="Also fail (exit code 2) when data or files are missing."),
+    ] = False,
+) -> None:
+    """Check a recipe without running it: all problems, then arms, steps, files, memory and cost.
+
+    Exit code 2 when the recipe is wrong; absent data is told, and is an error with --ready.
+
+    Example: perceptinit validate recipes/pi_clip_yfcc.toml
+    """
+    from rich.console import Console
+
+    from perceptinit.errors import RecipeError
+    from perceptinit.recipe import load_recipe
+    from perceptinit.reports.plan import plan_lines
+    from perceptinit.runner import find_obstacles
+
+    loaded = load_recipe(recipe, set_ or ())
+    console = Console(highlight=False)
+    for line in plan_lines(loaded):
+        console.print(line, soft_wrap=True, markup=False)
+    obstacles = find_obstacles(loaded)
+    if not obstacles:
+        console.print("Ready to run.")
+        return
+    if ready:
+        raise RecipeError(obstacles, loaded.source)
+    console.print("The recipe is valid. Before it can run:")
+    for obstacle in obstacles:
+        console.print(f"  {obstacle}", soft_wrap=True, markup=False)

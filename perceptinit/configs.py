@@ -1,0 +1,107 @@
+"""Read a TOML table into a component's `Config` dataclass, strictly, reporting every problem at once.
+
+Authors write a frozen dataclass; only this file knows pydantic. Field types may carry bounds:
+
+    from perceptinit.configs import PositiveInt, Share
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from annotated_types import Ge, Gt, Le
+
+from perceptinit.errors import Problem
+from perceptinit.registry import nearest
+
+PositiveInt = Annotated[int, Gt(0)]
+NonNegativeInt = Annotated[int, Ge(0)]
+PositiveFloat = Annotated[float, Gt(0)]
+NonNegativeFloat = Annotated[float, Ge(0)]
+Share = Annotated[float, Ge(0), Le(1)]
+
+C = TypeVar("C")
+
+_EXPECTED = {
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "string_type": "a string",
+    "bool_type": "true or false",
+    "path_type": "a path",
+    "tuple_type": "an array",
+    "list_type": "an array",
+    "dict_type": "a table",
+}
+
+
+def read_config(
+    cls: type[C], table: Mapping[str, Any], where: str
+) -> tuple[C | None, list[Problem]]:
+    """Return the config of class `cls` that `table` describes, and what is wrong with the table.
+
+    Types are strict: "3" and true are not integers; unknown keys are problems. The config is None
+    when there is a problem. `where` is the table's TOML path.
+    """
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    if not dataclasses.is_dataclass(cls):
+        raise TypeError(f"{cls.__qualname__} must be a dataclass")
+    if "__pydantic_config__" not in cls.__dict__:
+        cls.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[attr-defined]
+    try:
+        text = json.dumps(dict(table), default=str)
+        return TypeAdapter(cls).validate_json(text), []
+    except ValidationError as error:
+        known = [f.name for f in dataclasses.fields(cls)]
+        return None, [_problem(item, known, where) for item in error.errors()]
+
+
+def _problem(error: Mapping[str, Any], known: list[str], where: str) -> Problem:
+    # pydantic's path also names union members and validators, which are no TOML keys
+    path = [p for p in error["loc"] if isinstance(p, int) or re.fullmatch(r"[A-Za-z_]\w*", p)]
+    path = [
+        p for i, p in enumerate(path) if i == 0 or isinstance(p, int) or p not in _UNION_MEMBERS
+    ]
+    place = where + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path)
+    kind, value = error["type"], error.get("input")
+    if kind == "unexpected_keyword_argument":
+        key = str(error["loc"][-1])
+        guess = nearest(key, known)
+        hint = f"; did you mean '{guess}'?" if guess else f"; known: {', '.join(known)}"
+        return Problem(place, f"unknown key{hint}")
+    if kind == "missing":
+        return Problem(place, "required, but not given")
+    if kind == "value_error":
+        return Problem(place, str(error["ctx"]["error"]))
+    if kind in _EXPECTED:
+        return Problem(place, f"expected {_EXPECTED[kind]}, got {value!r}")
+    return Problem(place, f"{_lower_first(error['msg'])}, got {value!r}")
+
+
+_UNION_MEMBERS = {"str", "int", "float", "bool", "path", "none", "list", "tuple", "dict"}
+
+
+def _lower_first(text: str) -> str:
+    text = text.removeprefix("Input ")
+    return text[:1].lower() + text[1:]
+
+
+def to_table(config: Any) -> dict[str, Any]:
+    """Return a config as plain values, as they would stand in TOML (None values left out)."""
+    table = dataclasses.asdict(config)
+    return {key: _plain(value) for key, value in table.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items() if v is not None}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)

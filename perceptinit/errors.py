@@ -1,0 +1,65 @@
+"""What users see when something is wrong: each error says what, where and what next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class PerceptInitError(Exception):
+    """Base of every error raised on purpose. The CLI prints it without a traceback."""
+
+    exit_code = 1
+
+
+class DataError(PerceptInitError):
+    """A file, row, image or shard that cannot be used."""
+
+
+class CheckpointError(PerceptInitError):
+    """Weights that do not fit the model they are meant for."""
+
+
+class InitializerError(PerceptInitError):
+    """An initializer that could not do its work, such as one that changed nothing."""
+
+
+class TrainingError(PerceptInitError):
+    """Training that must stop, such as a loss that is not finite."""
+
+
+class UsageError(PerceptInitError):
+    """A request that cannot be met as it stands: the caller changes it and asks again."""
+
+    exit_code = 2
+
+
+class MissingPackageError(UsageError):
+    """A component whose optional dependency is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in a recipe: `where` is a TOML path such as `init.judgments.root`."""
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message
+
+
+class RecipeError(UsageError):
+    """Everything wrong in a recipe, reported at once."""
+
+    def __init__(self, problems: Iterable[Problem], source: str = "") -> None:
+        self.problems = tuple(problems)
+        self.source = source
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        at = f" in {self.source}" if self.source else ""
+        if len(self.problems) == 1:
+            return f"{self.source}: {self.problems[0]}" if self.source else str(self.problems[0])
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        return f"{len(self.problems)} problems{at}:\n{lines}"

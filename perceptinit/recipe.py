@@ -1,0 +1,316 @@
+"""A recipe: one experiment in one TOML file, with arms that may differ in `init` and `posthoc` only.
+
+    schema = 1
+    name = "pi-clip-yfcc"
+    seeds = [0, 1, 2]
+    [backbone]  [[init]]  [pretrain]  [[posthoc]]  [[eval]]  [[track]]  [[arm]]
+
+The recipe knows the slots; the keys inside a slot belong to the component that `use` names. A run
+is one arm with one seed. Everything outside `init` and `posthoc` is shared by the arms because an
+arm cannot say anything else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from perceptinit.building import Spec, read_spec
+from perceptinit.errors import Problem, RecipeError, UsageError
+from perceptinit.plugin_manager import Plugins, build_plugin_manager
+from perceptinit.recipe_tables import (
+    apply_overrides,
+    expand_variables,
+    item_path,
+    parse_toml,
+    read_text,
+)
+from perceptinit.registry import nearest, unknown
+
+ROOT_KEYS = (
+    "schema", "name", "summary", "seeds", "baseline", "plugins",
+    "backbone", "init", "pretrain", "posthoc", "eval", "track", "arm",
+)  # fmt: skip
+ARM_KEYS = ("name", "summary", "init", "posthoc")
+LIST_SLOTS = {"init": "initializer", "posthoc": "initializer", "track": "tracker"}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+Every = str | int  # "epoch", "end", or a number of steps
+
+
+@dataclass(frozen=True, slots=True)
+class EvalSlot:
+    """An evaluator and when it runs: at every epoch, every so many steps, or at the end.
+
+    All but `"end"` also run before pretraining, at 0 samples seen.
+    """
+
+    spec: Spec
+    every: Every
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way to start (and finish): all that may differ between the runs that are compared."""
+
+    name: str
+    init: tuple[Spec, ...]
+    posthoc: tuple[Spec, ...]
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A checked recipe. `text` is the file's text as it was read; `overrides` are the `--set`s."""
+
+    name: str
+    summary: str
+    seeds: tuple[int, ...]
+    baseline: str
+    backbone: Spec
+    pretrain: Spec | None
+    evals: tuple[EvalSlot, ...]
+    tracks: tuple[Spec, ...]
+    arms: tuple[Arm, ...]
+    plugins: Plugins
+    text: str = ""
+    source: str = ""
+    overrides: tuple[str, ...] = ()
+    is_smoke: bool = False
+
+    def specs(self) -> list[Spec]:
+        """Return all top-level specs, each once."""
+        shared = [self.backbone, *([self.pretrain] if self.pretrain else [])]
+        per_arm = [spec for arm in self.arms for spec in (*arm.init, *arm.posthoc)]
+        return [*shared, *per_arm, *(e.spec for e in self.evals), *self.tracks]
+
+    def arm(self, name: str) -> Arm:
+        """Return an arm by name; UsageError with suggestions when there is none."""
+        for arm in self.arms:
+            if arm.name == name:
+                return arm
+        raise UsageError(
+            unknown(f"{self.source}: no arm called", name, [a.name for a in self.arms])
+        )
+
+    def resolved(self, arm: Arm) -> dict[str, Any]:
+        """Return all that determines the results of one arm, defaults filled in (trackers are left out)."""
+        return {
+            "name": self.name,
+            "backbone": self.backbone.table(),
+            "init": [spec.table() for spec in arm.init],
+            "pretrain": self.pretrain.table() if self.pretrain else None,
+            "posthoc": [spec.table() for spec in arm.posthoc],
+            "eval": [{"every": e.every, **e.spec.table()} for e in self.evals],
+        }
+
+    def fingerprint(self, arm: Arm) -> str:
+        """Return a hash of `resolved(arm)`: runs with equal fingerprints and seeds are the same run."""
+        text = json.dumps(self.resolved(arm), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def smoke(self) -> Recipe:
+        """Return the recipe shrunk to seconds on a CPU, on simulated data, with its first seed."""
+        registry = self.plugins.registry
+        shrink = lambda specs: tuple(spec.smoke(registry) for spec in specs)  # noqa: E731
+        return replace(
+            self,
+            name=f"{self.name}-smoke",
+            seeds=self.seeds[:1],
+            backbone=self.backbone.smoke(registry),
+            pretrain=self.pretrain.smoke(registry) if self.pretrain else None,
+            evals=tuple(EvalSlot(e.spec.smoke(registry), e.every) for e in self.evals),
+            arms=tuple(
+                replace(a, init=shrink(a.init), posthoc=shrink(a.posthoc)) for a in self.arms
+            ),
+            is_smoke=True,
+        )
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe file.
+
+    overrides: `path=value` strings, as of `--set`.
+
+    Raises RecipeError with every problem in it, UsageError when there is no such file.
+    """
+    path = Path(path)
+    return read_recipe(read_text(path), source=str(path), overrides=overrides, folder=path.parent)
+
+
+def read_recipe(
+    text: str, *, source: str = "recipe", overrides: Sequence[str] = (), folder: Path = Path()
+) -> Recipe:
+    """Check a recipe's text; `folder` is where its local `plugins` are looked for."""
+    tables = parse_toml(text, source)
+    problems = apply_overrides(tables, overrides)
+    tables, unset = expand_variables(tables)
+    problems += unset
+    if problems:
+        raise RecipeError(problems, source)
+    local = tables.get("plugins", [])
+    if not isinstance(local, list) or not all(isinstance(p, str) for p in local):
+        raise RecipeError(
+            [Problem("plugins", f"expected an array of paths, got {local!r}")], source
+        )
+    plugins = build_plugin_manager([folder / p for p in local])
+    reader = _Reader(tables, plugins)
+    values = reader.read()
+    if reader.problems:
+        raise RecipeError(reader.problems, source)
+    return Recipe(**values, plugins=plugins, text=text, source=source, overrides=tuple(overrides))
+
+
+class _Reader:
+    """Collects the values of a recipe and the problems met on the way."""
+
+    def __init__(self, tables: dict[str, Any], plugins: Plugins) -> None:
+        self.tables = tables
+        self.registry = plugins.registry
+        self.problems: list[Problem] = []
+
+    def read(self) -> dict[str, Any]:
+        self._check_keys(self.tables, ROOT_KEYS, "")
+        if self.tables.get("schema") != 1:
+            self._problem("schema", f"expected 1, got {self.tables.get('schema')!r}")
+        arms = self._arms()
+        return {
+            "name": self._name(self.tables.get("name"), "name"),
+            "summary": self._text("summary"),
+            "seeds": self._seeds(),
+            "baseline": self._baseline(arms),
+            "backbone": self._spec("backbone", "backbone", self.tables.get("backbone")),
+            "pretrain": self._pretrain(),
+            "evals": self._evals(),
+            "tracks": self._specs("track", self.tables.get("track", []), "track"),
+            "arms": arms,
+        }
+
+    def _problem(self, where: str, message: str) -> None:
+        self.problems.append(Problem(where, message))
+
+    def _check_keys(self, table: dict[str, Any], known: Sequence[str], where: str) -> None:
+        for key in table:
+            if key not in known:
+                guess = nearest(key, known)
+                hint = f"did you mean '{guess}'?" if guess else f"known: {', '.join(known)}"
+                self._problem(f"{where}.{key}" if where else key, f"unknown key; {hint}")
+
+    def _text(self, key: str) -> str:
+        value = self.tables.get(key, "")
+        if not isinstance(value, str):
+            self._problem(key, f"expected a string, got {value!r}")
+        return str(value)
+
+    def _name(self, value: Any, where: str) -> str:
+        if not isinstance(value, str) or not _NAME.fullmatch(value):
+            self._problem(
+                where, f"expected a name of letters, digits, '.', '_' and '-', got {value!r}"
+            )
+        return str(value)
+
+    def _seeds(self) -> tuple[int, ...]:
+        seeds = self.tables.get("seeds", [0])
+        whole = isinstance(seeds, list) and all(type(s) is int and s >= 0 for s in seeds)
+        if not whole or not seeds or len(set(seeds)) != len(seeds):
+            self._problem("seeds", f"expected an array of different integers >= 0, got {seeds!r}")
+            return (0,)
+        return tuple(seeds)
+
+    def _spec(self, kind: str, where: str, table: Any) -> Spec | None:
+        if table is None:
+            self._problem(where, f"required: a table [{where}] with 'use'")
+            return None
+        spec, problems = read_spec(self.registry, kind, table, where)
+        self.problems += problems
+        return spec
+
+    def _specs(self, slot: str, tables: Any, where: str) -> tuple[Spec, ...]:
+        if not isinstance(tables, list):
+            self._problem(where, f"expected an array of tables, [[{where}]], got {tables!r}")
+            return ()
+        specs = [
+            self._spec(LIST_SLOTS[slot], item_path(where, i, len(tables)), table)
+            for i, table in enumerate(tables)
+        ]
+        return tuple(spec for spec in specs if spec)
+
+    def _pretrain(self) -> Spec | None:
+        table = self.tables.get("pretrain")
+        return None if table is None else self._spec("pretrainer", "pretrain", table)
+
+    def _evals(self) -> tuple[EvalSlot, ...]:
+        tables = self.tables.get("eval", [])
+        if not isinstance(tables, list):
+            self._problem("eval", f"expected an array of tables, [[eval]], got {tables!r}")
+            return ()
+        slots = []
+        for i, table in enumerate(tables):
+            where = item_path("eval", i, len(tables))
+            own = (
+                {k: v for k, v in table.items() if k != "every"}
+                if isinstance(table, dict)
+                else table
+            )
+            spec = self._spec("evaluator", where, own)
+            every = table.get("every", "epoch") if isinstance(table, dict) else "epoch"
+            if every not in ("epoch", "end") and not (type(every) is int and every > 0):
+                self._problem(
+                    f"{where}.every", f'expected "epoch", "end" or a number of steps, got {every!r}'
+                )
+            if spec:
+                slots.append(EvalSlot(spec, every))
+        return tuple(slots)
+
+    def _arms(self) -> tuple[Arm, ...]:
+        shared = {slot: self.tables.get(slot, []) for slot in ("init", "posthoc")}
+        specs = {slot: self._specs(slot, tables, slot) for slot, tables in shared.items()}
+        tables = self.tables.get("arm", [{"name": "default"}])
+        if not isinstance(tables, list) or not tables:
+            self._problem("arm", f"expected an array of tables, [[arm]], got {tables!r}")
+            return ()
+        arms = [self._arm(i, table, specs) for i, table in enumerate(tables)]
+        names = [arm.name for arm in arms]
+        for name in sorted({n for n in names if names.count(n) > 1}):
+            self._problem("arm", f"two arms are called '{name}'")
+        return tuple(arms)
+
+    def _arm(self, index: int, table: Any, shared: dict[str, tuple[Spec, ...]]) -> Arm:
+        if not isinstance(table, dict):
+            self._problem(f"arm[{index}]", f"expected a table, got {table!r}")
+            return Arm("", (), ())
+        where = f"arm.{table['name']}" if isinstance(table.get("name"), str) else f"arm[{index}]"
+        for key in table:
+            if key not in ARM_KEYS:
+                self._problem(
+                    f"{where}.{key}",
+                    "an arm may replace init and posthoc only, so that arms share everything else",
+                )
+        own = {
+            slot: self._specs(slot, table[slot], f"{where}.{slot}")
+            if slot in table
+            else shared[slot]
+            for slot in shared
+        }
+        name = self._name(table.get("name"), f"{where}.name")
+        return Arm(name, own["init"], own["posthoc"], str(table.get("summary", "")))
+
+    def _baseline(self, arms: Sequence[Arm]) -> str:
+        names = [arm.name for arm in arms]
+        baseline = self.tables.get("baseline", names[0] if names else "")
+        if names and baseline not in names:
+            self._problem("baseline", unknown("no arm called", str(baseline), names))
+        return str(baseline)
+
+
+def fingerprint_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """Return a unified diff of two resolved arms, for the message that refuses to mix them."""
+    before, after = (json.dumps(v, indent=1, sort_keys=True).splitlines() for v in (old, new))
+    names = {"fromfile": "the finished run", "tofile": "this recipe"}
+    return "\n".join(difflib.unified_diff(before, after, lineterm="", n=1, **names))

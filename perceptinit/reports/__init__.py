@@ -1,0 +1,1 @@
+"""From records to a verdict: statistics over seeds and tables."""

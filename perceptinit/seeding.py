@@ -1,0 +1,50 @@
+"""Every random draw comes from a seed with a name, so that arms share all but what differs on purpose.
+
+    rng = generator(seed, "pretrain", "order", epoch)
+
+The same seed and names give the same draws on every machine and in every process, and two
+different names give unrelated draws. Nothing here touches the global random state except
+`named_torch_seed`, which restores it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+def derive_seed(seed: int, *names: str | int) -> int:
+    """Return a 63-bit seed that depends on `seed` and on every name, in order."""
+    text = "\x1f".join([str(int(seed)), *(f"{type(name).__name__}:{name}" for name in names)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def generator(seed: int, *names: str | int) -> np.random.Generator:
+    """Return a numpy generator for the named draws."""
+    import numpy as np
+
+    return np.random.default_rng(derive_seed(seed, *names))
+
+
+def torch_generator(seed: int, *names: str | int, device: str = "cpu") -> torch.Generator:
+    """Return a torch generator for the named draws, on `device`."""
+    import torch
+
+    return torch.Generator(device=device).manual_seed(derive_seed(seed, *names))
+
+
+@contextmanager
+def named_torch_seed(seed: int, *names: str | int) -> Iterator[None]:
+    """Seed torch's global generators for the block (library code draws weights from them), then restore them."""
+    import torch
+
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(derive_seed(seed, *names))
+        yield

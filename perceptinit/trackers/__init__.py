@@ -1,0 +1,21 @@
+"""Trackers: where the numbers of a run go."""
+
+from __future__ import annotations
+
+from perceptinit import Component, hookimpl
+
+
+@hookimpl
+def perceptinit_trackers() -> list[Component]:
+    return [
+        Component(
+            name="console",
+            target="perceptinit.trackers.console:Console",
+            summary="progress bars with loss, samples/s and ETA; plain lines when not a terminal",
+        ),
+        Component(
+            name="jsonl",
+            target="perceptinit.trackers.jsonl:Jsonl",
+            summary="every event as one JSON line in the run's folder",
+        ),
+    ]

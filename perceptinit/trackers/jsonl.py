@@ -1,0 +1,44 @@
+"""Every event of a run as one JSON line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import IO
+
+from perceptinit.record import plain
+from perceptinit.types import Event, RunContext
+
+
+class Jsonl:
+    """Appends events to `<run folder>/<file>`, one strict JSON object a line, flushed each time.
+
+    A continued run appends to the same file; lines of work that was lost stay in it, so readers
+    take the last line of a step.
+    """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        file: str = "events.jsonl"
+        """Name of the file in the run's folder."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._file: IO[str] | None = None
+
+    def start(self, ctx: RunContext) -> None:
+        self.close()
+        if ctx.folder is not None:
+            self._file = (ctx.folder / self._config.file).open("a", encoding="utf-8")
+
+    def log(self, event: Event) -> None:
+        if self._file is None:
+            return
+        row = {k: v for k, v in asdict(event).items() if v not in (None, "", (), {})}
+        self._file.write(json.dumps(plain(row), allow_nan=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

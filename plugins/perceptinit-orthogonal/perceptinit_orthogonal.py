@@ -1,0 +1,41 @@
+"""Orthogonal weights: an example of a plug-in with one initializer."""
+
+from dataclasses import dataclass
+
+from perceptinit import Component, hookimpl
+
+
+@hookimpl
+def perceptinit_initializers():
+    return [
+        Component(
+            name="example/orthogonal",
+            target=Orthogonal,
+            summary="orthogonal weight matrices (Saxe et al. 2014)",
+        )
+    ]
+
+
+class Orthogonal:
+    """Makes every weight matrix of the image tower orthogonal, drawn under the run's seed."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        gain: float = 1.0
+        """Singular value that every matrix gets."""
+
+    def __init__(self, config):
+        self.config = config
+
+    def initialize(self, model, ctx):
+        from perceptinit.initializers.report import reporting
+        from torch.nn.init import orthogonal_
+
+        from perceptinit.seeding import torch_generator
+
+        with reporting("example/orthogonal", model) as report:
+            generator = torch_generator(ctx.seed, ctx.stage)
+            for weight in model.parameters():
+                if weight.ndim == 2:
+                    orthogonal_(weight.data, gain=self.config.gain, generator=generator)
+        return report.result

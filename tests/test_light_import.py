@@ -1,0 +1,37 @@
+"""The command line answers at once: looking around imports nothing heavy."""
+
+import pytest
+
+HEAVY = ("torch", "numpy", "open_clip", "timm", "webdataset", "pydantic", "scipy", "pyarrow", "PIL")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["list"],
+        ["list", "judgments"],
+        ["plugins"],
+        ["show", "initializer", "triplet-hinge"],
+        ["run", "--help"],
+        ["data", "--help"],
+        ["data", "pack", "--help"],
+    ],
+)
+def test_looking_around_imports_nothing_heavy(cli, arguments):
+    done = cli(*arguments, PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0, done.stderr
+    imported = {
+        line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()
+    }
+    assert imported & {"typer"}, "the import profile is empty"
+    assert sorted(imported & set(HEAVY)) == []
+
+
+def test_import_perceptinit_is_light(cli):
+    import subprocess
+    import sys
+
+    code = "import sys, perceptinit; print(sorted({'torch', 'numpy', 'typer'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

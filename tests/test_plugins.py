@@ -1,0 +1,177 @@
+"""Plug-ins are found, named, kept apart, and cannot break the rest."""
+
+import textwrap
+
+import pytest
+
+from perceptinit import Component
+from perceptinit.errors import MissingPackageError, PerceptInitError, UsageError
+from perceptinit.plugin_manager import build_plugin_manager
+from perceptinit.registry import Entry, Registry
+
+GOOD = """
+    from perceptinit import Component, hookimpl
+
+    class Mine:
+        '''Does nothing.'''
+
+    @hookimpl
+    def perceptinit_initializers():
+        return [Component(name="{name}", target=Mine, summary="mine")]
+"""
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Put a module and the metadata of a distribution that offers it on the path."""
+
+    def put(name, source, version="1.2"):
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(source))
+        info = tmp_path / f"{name}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[perceptinit]\n{name} = {name}\n")
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delenv("PERCEPTINIT_PLUGINS", raising=False)
+    return put
+
+
+def test_an_installed_plugin_is_listed_with_its_distribution(install):
+    install("acme_lab", GOOD.format(name="acme/mine"))
+    entry = build_plugin_manager().registry.get("initializer", "acme/mine")
+    assert (entry.plugin, entry.distribution, entry.version) == ("acme_lab", "acme_lab", "1.2")
+
+
+def test_built_ins_arrive_through_the_same_hooks():
+    plugins = build_plugin_manager()
+    entry = plugins.registry.get("initializer", "triplet-hinge")
+    assert entry.plugin == "perceptinit"
+    assert any(info.module == "perceptinit.initializers" for info in plugins.loaded)
+
+
+def test_a_plugin_that_raises_on_import_only_disables_itself(install):
+    install("acme_broken", "raise RuntimeError('no licence file')")
+    install("acme_lab", GOOD.format(name="acme/mine"))
+    plugins = build_plugin_manager()
+    (failure,) = plugins.failures
+    assert failure.name == "acme_broken"
+    assert failure.reason == "RuntimeError: no licence file"
+    assert plugins.registry.get("initializer", "acme/mine")
+    assert plugins.registry.get("initializer", "random")
+
+
+def test_a_hook_that_returns_the_wrong_type_is_told(install):
+    install(
+        "acme_wrong",
+        """
+        from perceptinit import hookimpl
+
+        @hookimpl
+        def perceptinit_pairs():
+            return ["my-pairs"]
+        """,
+    )
+    (failure,) = build_plugin_manager().failures
+    assert failure.reason == (
+        "TypeError: perceptinit_pairs must return perceptinit.Component objects, got 'my-pairs'"
+    )
+
+
+def test_a_plugin_without_vendor_prefix_is_told_and_cannot_shadow_a_built_in(install):
+    install("rival", GOOD.format(name="random"))
+    plugins = build_plugin_manager()
+    (failure,) = plugins.failures
+    assert "needs a vendor prefix, such as 'rival/random'" in failure.reason
+    assert (
+        "initializer 'random' is offered by both 'perceptinit' and 'rival'; uninstall or rename one"
+        in failure.reason
+    )
+    assert plugins.registry.get("initializer", "random").plugin == "perceptinit"
+
+
+def test_a_name_offered_twice_is_refused_when_used(install):
+    install("one", GOOD.format(name="acme/mine"))
+    install("two", GOOD.format(name="acme/mine"))
+    registry = build_plugin_manager().registry
+    with pytest.raises(UsageError) as error:
+        registry.get("initializer", "acme/mine")
+    assert str(error.value) == (
+        "initializer 'acme/mine' is offered by both 'one' and 'two'; uninstall or rename one"
+    )
+    assert registry.get("initializer", "random")
+
+
+def test_the_environment_limits_what_is_loaded(install, monkeypatch):
+    install("acme_lab", GOOD.format(name="acme/mine"))
+    monkeypatch.setenv("PERCEPTINIT_PLUGINS", "other")
+    with pytest.raises(UsageError, match="no initializer called 'acme/mine'"):
+        build_plugin_manager().registry.get("initializer", "acme/mine")
+
+
+def test_a_local_file_is_a_plugin(tmp_path):
+    path = tmp_path / "my_init.py"
+    path.write_text(textwrap.dedent(GOOD.format(name="local/mine")))
+    entry = build_plugin_manager([path]).registry.get("initializer", "local/mine")
+    assert entry.plugin == "my_init"
+    assert entry.load().__name__ == "Mine"
+
+
+def test_a_local_file_that_is_missing_or_broken_is_an_error(tmp_path):
+    with pytest.raises(UsageError, match=r"my_init\.py: no such file"):
+        build_plugin_manager([tmp_path / "my_init.py"])
+    (tmp_path / "my_init.py").write_text("import nothing_like_this")
+    with pytest.raises(UsageError, match="does not import: ModuleNotFoundError"):
+        build_plugin_manager([tmp_path / "my_init.py"])
+
+
+def test_an_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(UsageError) as error:
+        build_plugin_manager().registry.get("initializer", "triplet-hnge")
+    assert str(error.value).startswith(
+        "no initializer called 'triplet-hnge'. Did you mean 'triplet-hinge'? Known: "
+    )
+
+
+def test_a_missing_package_names_what_to_install():
+    component = Component(
+        name="acme/x", target="no_such_package.module:X", summary="", extra="acme[brain]"
+    )
+    entry = Entry(kind="judgments", component=component, plugin="acme")
+    with pytest.raises(MissingPackageError) as error:
+        entry.load()
+    assert str(error.value) == (
+        "judgments 'acme/x' needs the package 'no_such_package'. Get it: pip install 'acme[brain]'"
+    )
+
+
+def test_a_target_without_the_class_is_told():
+    component = Component(name="acme/x", target="perceptinit.errors:Nothing", summary="")
+    with pytest.raises(PerceptInitError, match=r"perceptinit\.errors has no class Nothing"):
+        Entry(kind="pairs", component=component, plugin="acme").load()
+
+
+def test_an_empty_registry_says_so():
+    with pytest.raises(UsageError, match="Known: none"):
+        Registry().get("pairs", "x")
+
+
+def test_a_plugin_adds_a_verb_and_a_clashing_one_is_left_out(install, cli, tmp_path):
+    verb = """
+        from perceptinit import hookimpl
+
+        @hookimpl
+        def perceptinit_commands(app):
+            @app.command("{verb}")
+            def hello():
+                'Say hello.'
+                print("hello from the lab")
+    """
+    install("acme_verbs", verb.format(verb="hello"))
+    install("acme_clash", verb.format(verb="run"))
+    environment = {"PYTHONPATH": f"{tmp_path}:{__file__.rpartition('/tests/')[0]}"}
+    environment["PERCEPTINIT_PLUGINS"] = "acme_verbs,acme_clash"
+    assert cli("hello", **environment).stdout == "hello from the lab\n"
+    listing = cli("plugins", **environment).stdout
+    assert "the verb 'run' exists already" in listing
+    assert "Run a recipe" in cli("run", "--help", **environment).stdout

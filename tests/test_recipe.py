@@ -1,0 +1,188 @@
+"""What a recipe may say, and what it is told when it says something else."""
+
+import pytest
+
+from perceptinit.errors import RecipeError, UsageError
+from perceptinit.recipe import load_recipe, read_recipe
+from perceptinit.recipe_tables import apply_overrides, expand_variables
+
+SMALL = """
+schema = 1
+name = "small"
+seeds = [0, 1]
+[backbone]
+use = "timm"
+[[init]]
+use = "triplet-hinge"
+epochs = 2
+[init.judgments]
+use = "synthetic"
+[pretrain]
+use = "clip"
+[pretrain.pairs]
+use = "synthetic"
+[[eval]]
+use = "two-afc"
+every = 5
+[eval.judgments]
+use = "synthetic"
+[[arm]]
+name = "random"
+init = []
+[[arm]]
+name = "pi"
+"""
+
+
+def problems(text, overrides=()):
+    with pytest.raises(RecipeError) as error:
+        read_recipe(text, source="r.toml", overrides=overrides)
+    return [str(p) for p in error.value.problems]
+
+
+def replaced(old, new):
+    assert old in SMALL
+    return SMALL.replace(old, new, 1)
+
+
+def test_an_arm_replaces_init_and_shares_the_rest():
+    recipe = read_recipe(SMALL)
+    random, pi = recipe.arms
+    assert random.init == ()
+    assert [spec.name for spec in pi.init] == ["triplet-hinge"]
+    assert pi.init[0].parts["judgments"].name == "synthetic"
+    shared = {k: v for k, v in recipe.resolved(random).items() if k != "init"}
+    assert shared == {k: v for k, v in recipe.resolved(pi).items() if k != "init"}
+    assert recipe.fingerprint(random) != recipe.fingerprint(pi)
+    assert recipe.baseline == "random"
+    assert recipe.evals[0].every == 5
+
+
+def test_an_arm_can_change_nothing_else():
+    text = SMALL + "[arm.pretrain]\nuse = 'clip'\n"
+    assert problems(text) == [
+        "arm.pi.pretrain: an arm may replace init and posthoc only, so that arms share everything else"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("schema = 1", "schema = 2", "schema: expected 1, got 2"),
+        ("seeds = [0, 1]", "seeds = [0, 0]", "seeds: expected an array of different integers >= 0"),
+        ("seeds = [0, 1]", "sedes = [0]", "sedes: unknown key; did you mean 'seeds'?"),
+        ('name = "small"', 'name = "a/b"', "name: expected a name of letters"),
+        ("epochs = 2", 'epochs = "2"', "init.epochs: expected an integer, got '2'"),
+        ("epochs = 2", "marign = 2", "init.marign: unknown key; did you mean 'margin'?"),
+        (
+            'use = "triplet-hinge"',
+            'use = "triplet-hnge"',
+            "init.use: no initializer called 'triplet-hnge'. Did you mean 'triplet-hinge'?",
+        ),
+        (
+            '[init.judgments]\nuse = "synthetic"',
+            "",
+            "init: initializer 'triplet-hinge' needs a table",
+        ),
+        (
+            "every = 5",
+            "every = 0",
+            'eval.every: expected "epoch", "end" or a number of steps, got 0',
+        ),
+        ('[backbone]\nuse = "timm"', "", "backbone: required: a table [backbone] with 'use'"),
+        ('name = "pi"', 'name = "random"', "arm: two arms are called 'random'"),
+        ('name = "small"', 'name = "small"\nbaseline = "x"', "baseline: no arm called 'x'."),
+        ('use = "clip"', "", "pretrain.use: required: which pretrainer? Known: clip"),
+    ],
+)
+def test_a_wrong_recipe_is_told_what_and_where(old, new, sentence):
+    assert any(p.startswith(sentence) for p in problems(replaced(old, new))), problems(
+        replaced(old, new)
+    )
+
+
+def test_all_problems_come_at_once_under_the_files_name():
+    text = replaced("epochs = 2", 'epochs = "2"\nmarign = 1').replace("schema = 1", "")
+    with pytest.raises(RecipeError) as error:
+        read_recipe(text, source="recipes/pi.toml")
+    assert str(error.value).splitlines() == [
+        "3 problems in recipes/pi.toml:",
+        "  schema: expected 1, got None",
+        "  init.epochs: expected an integer, got '2'",
+        "  init.marign: unknown key; did you mean 'margin'?",
+    ]
+
+
+def test_broken_toml_is_told_with_its_line():
+    (problem,) = problems("schema = = 1")
+    assert "not valid TOML" in problem
+    assert "line 1" in problem
+
+
+def test_a_missing_recipe_lists_those_beside_it(tmp_path):
+    (tmp_path / "there.toml").write_text(SMALL)
+    with pytest.raises(UsageError, match=r"no such recipe\. Recipes there: .*there\.toml"):
+        load_recipe(tmp_path / "absent.toml")
+
+
+def test_variables_are_filled_in_and_may_have_a_default(monkeypatch):
+    monkeypatch.setenv("PI_ROOT", "/data")
+    monkeypatch.delenv("PI_OTHER", raising=False)
+    value, wrong = expand_variables({"a": ["${PI_ROOT}/x", "${PI_OTHER:-y}"], "n": 3})
+    assert value == {"a": ["/data/x", "y"], "n": 3}
+    assert wrong == []
+
+
+def test_an_unset_variable_is_an_error_with_its_place(monkeypatch):
+    monkeypatch.delenv("NIGHTS_ROOT", raising=False)
+    text = replaced(
+        '[init.judgments]\nuse = "synthetic"',
+        '[init.judgments]\nuse = "nights"\nroot = "${NIGHTS_ROOT}"',
+    )
+    assert problems(text) == [
+        "init.judgments.root: the variable NIGHTS_ROOT is not set. "
+        "Set it (export NIGHTS_ROOT=...), or give a default: ${NIGHTS_ROOT:-...}"
+    ]
+
+
+def test_overrides_reach_tables_lists_and_arms():
+    tables = {
+        "pretrain": {"epochs": 9},
+        "init": [{"use": "a"}],
+        "eval": [{"use": "b"}, {"use": "c"}],
+        "arm": [{"name": "pi", "init": [{"use": "a"}]}],
+    }
+    wrong = apply_overrides(
+        tables,
+        ["pretrain.epochs=1", "init.lr=1e-4", "eval.1.root=some/where", "arm.pi.init.0.epochs=2"],
+    )
+    assert wrong == []
+    assert tables["pretrain"]["epochs"] == 1
+    assert tables["init"][0]["lr"] == 1e-4
+    assert tables["eval"][1]["root"] == "some/where"
+    assert tables["arm"][0]["init"][0]["epochs"] == 2
+
+
+def test_overrides_are_strict_and_recorded():
+    assert problems(SMALL, ["pretrain.epohcs=1"]) == [
+        "pretrain.epohcs: unknown key; did you mean 'epochs'?"
+    ]
+    assert problems(SMALL, ["pretain.epochs=1"]) == [
+        "--set pretain.epochs=1: the recipe has no table 'pretain'"
+    ]
+    assert problems(SMALL, ["nonsense"]) == [
+        "--set nonsense: expected path=value, such as pretrain.epochs=1"
+    ]
+    assert read_recipe(SMALL, overrides=["pretrain.epochs=1"]).overrides == ("pretrain.epochs=1",)
+
+
+def test_an_unknown_arm_is_answered_with_the_nearest():
+    with pytest.raises(UsageError, match=r"no arm called 'radnom'\. Did you mean 'random'\?"):
+        read_recipe(SMALL).arm("radnom")
+
+
+def test_validate_fails_with_exit_code_2_and_no_traceback(cli, tmp_path):
+    (tmp_path / "r.toml").write_text(replaced("epochs = 2", "marign = 2"))
+    done = cli("validate", "r.toml")
+    assert done.returncode == 2
+    assert done.stderr == "error: r.toml: init.marign: unknown key; did you mean 'margin'?\n"

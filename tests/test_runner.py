@@ -1,0 +1,264 @@
+"""Runs: what arms share, what repeats, what is kept, and what is left after a failure."""
+
+import json
+import os
+import textwrap
+
+import pytest
+
+from perceptinit.errors import RecipeError, TrainingError, UsageError
+from perceptinit.recipe import read_recipe
+from perceptinit.runner import run_recipe
+from perceptinit.types import Event
+
+RECIPE = """
+schema = 1
+name = "tiny"
+seeds = [0, 1]
+plugins = ["local.py"]
+[backbone]
+use = "timm"
+model = "vit_tiny_patch16_224"
+image_size = 16
+embed_dim = 16
+text_width = 16
+text_heads = 2
+text_layers = 1
+context_length = 16
+[backbone.model_args]
+patch_size = 8
+embed_dim = 32
+num_heads = 2
+depth = 1
+[[init]]
+use = "triplet-hinge"
+epochs = 2
+batch_size = 32
+lr = 1e-3
+warmup_steps = 1
+[init.judgments]
+use = "synthetic"
+num_images = 60
+num_triplets = 64
+image_size = 16
+[pretrain]
+use = "clip"
+epochs = 2
+batch_size = 16
+warmup_steps = 1
+[pretrain.pairs]
+use = "synthetic"
+num_pairs = 48
+image_size = 16
+[[eval]]
+use = "two-afc"
+[eval.judgments]
+use = "synthetic"
+num_images = 60
+num_triplets = 64
+image_size = 16
+[[track]]
+use = "local/spy"
+[[track]]
+use = "jsonl"
+[[arm]]
+name = "random"
+init = []
+[[arm]]
+name = "pi"
+"""
+
+# a tracker that keeps what it hears, and can stop a run as a power cut would
+LOCAL = """
+    from dataclasses import dataclass
+    from perceptinit import Component, hookimpl
+
+    heard = []
+    stop_at = None
+
+    @hookimpl
+    def perceptinit_trackers():
+        return [Component(name="local/spy", target=Spy, summary="keeps events")]
+
+    class Spy:
+        @dataclass(frozen=True, slots=True, kw_only=True)
+        class Config:
+            pass
+
+        def __init__(self, config):
+            pass
+
+        def start(self, ctx):
+            pass
+
+        def log(self, event):
+            heard.append(event)
+            if event.kind == "scores" and event.samples_seen == stop_at:
+                raise KeyboardInterrupt
+
+        def close(self):
+            pass
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    (tmp_path / "local.py").write_text(textwrap.dedent(LOCAL))
+
+    def read(*overrides):
+        return read_recipe(RECIPE, source="tiny.toml", overrides=overrides, folder=tmp_path)
+
+    return read
+
+
+def spy():
+    import sys
+
+    return sys.modules["perceptinit_local_local"]
+
+
+def run(recipe, folder, **options):
+    records = run_recipe(recipe, out=folder, device="cpu", **options)
+    return {(r["arm"]["name"], r["seed"]): r for r in records}
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("full")
+    (folder / "local.py").write_text(textwrap.dedent(LOCAL))
+    recipe = read_recipe(RECIPE, source="tiny.toml", folder=folder)
+    return folder, run(recipe, folder / "runs")
+
+
+def test_arms_share_batches_and_first_text_weights_and_differ_in_the_image_tower(full):
+    _, records = full
+    random, pi = records["random", 0], records["pi", 0]
+    assert random["hashes"]["built"] == pi["hashes"]["built"]
+    assert random["hashes"]["init"]["text"] == pi["hashes"]["init"]["text"]
+    assert random["hashes"]["pretrain_data"] == pi["hashes"]["pretrain_data"]
+    assert random["hashes"]["init"]["image"] != pi["hashes"]["init"]["image"]
+    assert random["hashes"]["final"]["model"] != pi["hashes"]["final"]["model"]
+
+
+def test_another_seed_has_other_weights_and_other_batches(full):
+    _, records = full
+    zero, one = records["random", 0], records["random", 1]
+    assert zero["hashes"]["built"]["model"] != one["hashes"]["built"]["model"]
+    assert zero["hashes"]["pretrain_data"] != one["hashes"]["pretrain_data"]
+
+
+def test_the_same_recipe_and_seed_give_identical_weights(full, recipe, tmp_path):
+    _, records = full
+    again = run(recipe(), tmp_path / "again", arms=["pi"], seeds=[0])
+    assert again["pi", 0]["hashes"] == records["pi", 0]["hashes"]
+
+
+def test_the_record_tells_what_was_run_and_what_came_out(full):
+    folder, records = full
+    record = json.loads((folder / "runs/tiny/pi/seed0/record.json").read_text())
+    assert record == records["pi", 0]
+    assert record["status"] == "finished"
+    assert record["recipe"]["text"] == RECIPE
+    assert record["arm"]["resolved"]["init"][0]["margin"] == 0.05
+    assert record["init"][0]["name"] == "triplet-hinge"
+    assert record["init"][0]["num_changed"] > 0
+    assert record["environment"]["packages"]["torch"]
+    assert record["wall_seconds"]["total"] > 0
+    seen = [row["samples_seen"] for row in record["scores"] if row["name"].startswith("2afc/")]
+    assert seen == [0, 48, 96]
+    weights = sorted(p.name for p in (folder / "runs/tiny/pi/seed0/weights").iterdir())
+    assert weights == ["final.safetensors", "init.safetensors"]
+    assert not list(folder.rglob("*.tmp"))
+    assert not list(folder.rglob("checkpoint*"))
+
+
+def test_events_are_kept_as_json_lines(full):
+    folder, _ = full
+    lines = (folder / "runs/tiny/pi/seed0/events.jsonl").read_text().splitlines()
+    kinds = [json.loads(line)["kind"] for line in lines]
+    assert kinds[0] == "run-start"
+    assert kinds[-1] == "run-end"
+    assert {"stage-start", "step", "scores", "stage-end"} <= set(kinds)
+
+
+def test_a_finished_run_is_kept(full):
+    folder, records = full
+    recipe = read_recipe(RECIPE, source="tiny.toml", folder=folder)
+    before = (folder / "runs/tiny/pi/seed0/record.json").stat().st_mtime_ns
+    assert run(recipe, folder / "runs") == records
+    assert (folder / "runs/tiny/pi/seed0/record.json").stat().st_mtime_ns == before
+
+
+def test_a_changed_recipe_is_refused_with_the_difference(full):
+    folder, _ = full
+    recipe = read_recipe(RECIPE, overrides=["pretrain.lr=0.25"], folder=folder)
+    with pytest.raises(UsageError) as error:
+        run(recipe, folder / "runs")
+    assert "holds a run of another recipe" in str(error.value)
+    assert '+  "lr": 0.25,' in str(error.value)
+
+
+def test_an_interrupted_run_continues_and_ends_with_the_same_weights(full, recipe, tmp_path):
+    _, records = full
+    interrupted = recipe()
+    spy().stop_at = 96
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupted, tmp_path / "cut", arms=["pi"], seeds=[0])
+    record = json.loads((tmp_path / "cut/tiny/pi/seed0/record.json").read_text())
+    assert record["status"] == "interrupted"
+    assert (tmp_path / "cut/tiny/pi/seed0/checkpoint.safetensors").is_file()
+    continued = run(recipe(), tmp_path / "cut", arms=["pi"], seeds=[0])["pi", 0]
+    assert continued["hashes"] == records["pi", 0]["hashes"]
+    assert [(r["samples_seen"], r["value"]) for r in continued["scores"]] == [
+        (r["samples_seen"], r["value"]) for r in records["pi", 0]["scores"]
+    ]
+    assert continued["warnings"][-1]["message"] == "continued after 48 samples"
+
+
+def test_a_run_that_fails_says_why_in_its_record(recipe, tmp_path):
+    with pytest.raises(TrainingError):
+        run(
+            recipe("pretrain.lr=1e30", "pretrain.clip_norm=1e30"),
+            tmp_path / "bad",
+            arms=["random"],
+            seeds=[0],
+        )
+    record = json.loads((tmp_path / "bad/tiny/random/seed0/record.json").read_text())
+    assert record["status"] == "failed"
+    assert "TrainingError" in record["error"]
+    assert not (tmp_path / "bad/tiny/random/seed0/weights/final.safetensors").exists()
+
+
+def test_missing_data_is_told_before_anything_starts(recipe, tmp_path):
+    with pytest.raises(RecipeError) as error:
+        run(
+            recipe("init.judgments.use=nights", "init.judgments.root=no/such/folder"),
+            tmp_path / "runs",
+        )
+    assert "no/such/folder" in str(error.value)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX file modes")
+def test_an_unwritable_output_folder_is_told_before_anything_starts(recipe, tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("")  # a file where a folder should be: unwritable for root too
+    with pytest.raises(UsageError, match=r"cannot be written .* Choose another place with --out"):
+        run(recipe(), blocker / "runs")
+
+
+def test_a_seed_or_arm_that_is_not_in_the_recipe_is_refused(recipe, tmp_path):
+    with pytest.raises(UsageError, match=r"no seed 7 in seeds = \[0, 1\]"):
+        run(recipe(), tmp_path, seeds=[7])
+    with pytest.raises(UsageError, match="no arm called 'p'"):
+        run(recipe(), tmp_path, arms=["p"])
+
+
+def test_a_device_that_is_not_there_is_refused(recipe, tmp_path):
+    with pytest.raises(UsageError, match="device 'cuda:99' cannot be used"):
+        run_recipe(recipe(), out=tmp_path, device="cuda:99")
+
+
+def test_events_carry_their_run(full):
+    assert all(isinstance(event, Event) for event in spy().heard)
+    assert {event.arm for event in spy().heard} >= {"random", "pi"}

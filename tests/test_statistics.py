@@ -1,0 +1,73 @@
+"""Means, intervals and paired differences against numbers worked out by hand."""
+
+import math
+
+import pytest
+
+from perceptinit.reports.statistics import estimate, paired_difference
+from perceptinit.reports.summary import summarize
+
+
+def test_estimate_of_three_values():
+    # mean 2, variance 1, s.e. 1/sqrt(3); t(0.975, 2 degrees of freedom) = 4.3027
+    result = estimate([1.0, 2.0, 3.0])
+    assert result.mean == 2.0
+    assert result.stderr == pytest.approx(0.57735, abs=1e-5)
+    assert result.low == pytest.approx(2 - 4.30265 * 0.57735, abs=1e-4)
+    assert result.high == pytest.approx(2 + 4.30265 * 0.57735, abs=1e-4)
+
+
+def test_one_value_has_no_uncertainty():
+    result = estimate([0.5])
+    assert (result.stderr, result.low, result.high, result.num) == (None, None, None, 1)
+
+
+def test_no_values_are_refused():
+    with pytest.raises(ValueError, match="no values"):
+        estimate([])
+
+
+def test_a_paired_difference_uses_shared_seeds_only():
+    # seeds 0 and 1 are shared: differences 0.1 and 0.3, mean 0.2, s.e. 0.1
+    result = paired_difference({0: 0.6, 1: 0.9, 2: 0.1}, {0: 0.5, 1: 0.6, 7: 0.9})
+    assert result is not None
+    assert result.mean == pytest.approx(0.2)
+    assert result.stderr == pytest.approx(0.1)
+    assert result.num == 2
+
+
+def test_a_constant_shift_over_noisy_seeds_is_seen_exactly():
+    baseline = {0: 0.1, 1: 0.5, 2: 0.9}
+    result = paired_difference({s: v + 0.05 for s, v in baseline.items()}, baseline)
+    assert result is not None
+    assert math.isclose(result.low, 0.05, abs_tol=1e-9)
+
+
+def test_arms_without_a_shared_seed_have_no_difference():
+    assert paired_difference({0: 1.0}, {1: 1.0}) is None
+
+
+def record(arm, seed, value, samples_seen=100, status="finished"):
+    row = {
+        "name": "top1/x",
+        "value": value,
+        "samples_seen": samples_seen,
+        "chance": 0.1,
+        "ceiling": None,
+        "num_examples": 50,
+    }
+    return {"arm": {"name": arm, "resolved": {}}, "seed": seed, "status": status, "scores": [row]}
+
+
+def test_runs_of_other_length_are_never_put_side_by_side():
+    records = [record("random", 0, 0.2, 100), record("pi", 0, 0.9, 200)]
+    summaries = summarize(records, "random")
+    assert [s.samples_seen for s in summaries] == [100, 200]
+    assert all(cell.difference is None for s in summaries for cell in s.cells)
+
+
+def test_a_failed_run_is_left_out_of_the_mean():
+    records = [record("pi", 0, 0.4), record("pi", 1, 0.9, status="failed")]
+    (summary,) = summarize(records, "pi")
+    assert summary.cells[0].value.mean == 0.4
+    assert summary.cells[0].value.num == 1
