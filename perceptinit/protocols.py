@@ -63,6 +63,7 @@ class DualEncoder(Protocol):
     logit_scale: nn.Parameter
     image_size: int
     embed_dim: int
+    context_length: int
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         """Return image embeddings (B, D), not normalised; see ImageEncoder."""
@@ -108,7 +109,13 @@ class Pretrainer(Protocol):
 
 
 class Judgments(Protocol):
-    card: DataCard
+    """Human similarity judgments; `name` stands in the names of scores: `2afc/<name>`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def card(self) -> DataCard: ...
 
     def load(self, split: Split) -> Triplets:
         """Return the judgments of a split.

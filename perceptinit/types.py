@@ -120,11 +120,8 @@ class Triplets:
     @property
     def ceiling(self) -> float:
         """Return the vote-weighted 2AFC accuracy of always siding with the majority, in [0.5, 1]."""
-        return (
-            float(np.maximum(self.p_second, 1 - self.p_second).mean())
-            if len(self)
-            else float("nan")
-        )
+        majority = np.maximum(self.p_second, 1 - self.p_second)
+        return float(np.average(majority, weights=self.num_votes)) if len(self) else float("nan")
 
 
 def _raise_first(bad: np.ndarray, what: str) -> None:
@@ -138,7 +135,10 @@ class DataCard:
 
     num_judgments: judgments of the whole published set, None when unknown.
     ceiling: published human ceiling in the set's own measure, None when unknown.
-    sha256: file name -> checksum, for the files that the source publishes sums of.
+    sha256: file name -> checksum, for the files that the source or we publish sums of; downloads are
+    checked against them.
+    size_bytes: of the unpacked data, None when unknown.
+    checked: what the loader was checked against, such as a published score.
     """
 
     title: str
@@ -148,6 +148,8 @@ class DataCard:
     num_judgments: int | None = None
     ceiling: float | None = None
     sha256: Mapping[str, str] = field(default_factory=dict)
+    size_bytes: int | None = None
+    checked: str = ""
     simulated: bool = False
 
 

@@ -171,7 +171,8 @@ def test_a_plugin_adds_a_verb_and_a_clashing_one_is_left_out(install, cli, tmp_p
     install("acme_clash", verb.format(verb="run"))
     environment = {"PYTHONPATH": f"{tmp_path}:{__file__.rpartition('/tests/')[0]}"}
     environment["PERCEPTINIT_PLUGINS"] = "acme_verbs,acme_clash"
-    assert cli("hello", **environment).stdout == "hello from the lab\n"
+    done = cli("hello", **environment)
+    assert done.stdout == "hello from the lab\n", done.stderr
     listing = cli("plugins", **environment).stdout
     assert "the verb 'run' exists already" in listing
     assert "Run a recipe" in cli("run", "--help", **environment).stdout

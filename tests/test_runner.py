@@ -9,7 +9,6 @@ import pytest
 from perceptinit.errors import RecipeError, TrainingError, UsageError
 from perceptinit.recipe import read_recipe
 from perceptinit.runner import run_recipe
-from perceptinit.types import Event
 
 RECIPE = """
 schema = 1
@@ -38,8 +37,9 @@ lr = 1e-3
 warmup_steps = 1
 [init.judgments]
 use = "synthetic"
-num_images = 60
-num_triplets = 64
+num_train = 64
+num_val = 32
+num_test = 32
 image_size = 16
 [pretrain]
 use = "clip"
@@ -54,8 +54,9 @@ image_size = 16
 use = "two-afc"
 [eval.judgments]
 use = "synthetic"
-num_images = 60
-num_triplets = 64
+num_train = 64
+num_val = 32
+num_test = 32
 image_size = 16
 [[track]]
 use = "local/spy"
@@ -174,11 +175,12 @@ def test_the_record_tells_what_was_run_and_what_came_out(full):
 
 def test_events_are_kept_as_json_lines(full):
     folder, _ = full
-    lines = (folder / "runs/tiny/pi/seed0/events.jsonl").read_text().splitlines()
-    kinds = [json.loads(line)["kind"] for line in lines]
-    assert kinds[0] == "run-start"
-    assert kinds[-1] == "run-end"
-    assert {"stage-start", "step", "scores", "stage-end"} <= set(kinds)
+    lines = (folder / "runs/tiny/pi/seed1/events.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    assert events[0]["kind"] == "run-start"
+    assert events[-1]["kind"] == "run-end"
+    assert {"stage-start", "step", "scores", "stage-end"} <= {event["kind"] for event in events}
+    assert {(event["arm"], event["seed"]) for event in events} == {("pi", 1)}
 
 
 def test_a_finished_run_is_kept(full):
@@ -229,12 +231,13 @@ def test_a_run_that_fails_says_why_in_its_record(recipe, tmp_path):
     assert not (tmp_path / "bad/tiny/random/seed0/weights/final.safetensors").exists()
 
 
-def test_missing_data_is_told_before_anything_starts(recipe, tmp_path):
+def test_missing_data_is_told_before_anything_starts(tmp_path):
+    (tmp_path / "local.py").write_text(textwrap.dedent(LOCAL))
+    text = RECIPE + '[[arm.init]]\nuse = "triplet-hinge"\n[arm.init.judgments]\nuse = "nights"\nroot = "no/such/folder"\n'
+    recipe = read_recipe(text, source="tiny.toml", folder=tmp_path)
     with pytest.raises(RecipeError) as error:
-        run(
-            recipe("init.judgments.use=nights", "init.judgments.root=no/such/folder"),
-            tmp_path / "runs",
-        )
+        run(recipe, tmp_path / "runs")
+    assert str(error.value).startswith("tiny.toml: [arm.pi.init.judgments]: ")
     assert "no/such/folder" in str(error.value)
     assert not (tmp_path / "runs").exists()
 
@@ -257,8 +260,3 @@ def test_a_seed_or_arm_that_is_not_in_the_recipe_is_refused(recipe, tmp_path):
 def test_a_device_that_is_not_there_is_refused(recipe, tmp_path):
     with pytest.raises(UsageError, match="device 'cuda:99' cannot be used"):
         run_recipe(recipe(), out=tmp_path, device="cuda:99")
-
-
-def test_events_carry_their_run(full):
-    assert all(isinstance(event, Event) for event in spy().heard)
-    assert {event.arm for event in spy().heard} >= {"random", "pi"}

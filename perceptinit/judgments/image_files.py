@@ -1,0 +1,57 @@
+"""Which of many image files are there, without asking the file system about each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from perceptinit.registry import nearest
+
+
+def normal_name(text: str) -> str:
+    """Return an image path with `.` and doubled slashes gone, so that one file has one name.
+
+    Raises ValueError when it is empty, absolute or leads out of the folder by `..`.
+    """
+    path = PurePosixPath(text)
+    if not path.name:
+        raise ValueError("no image is named")
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"image '{text}' is outside the images folder; paths are relative to it")
+    return path.as_posix()
+
+
+def missing_files(folder: Path, names: Iterable[str]) -> list[str]:
+    """Return the names that are no files in `folder`, sorted; each subfolder is listed once."""
+    by_parent: dict[str, set[str]] = {}
+    for name in names:
+        path = PurePosixPath(name)
+        by_parent.setdefault(path.parent.as_posix(), set()).add(path.name)
+    return sorted(
+        (PurePosixPath(parent) / name).as_posix()
+        for parent, wanted in by_parent.items()
+        for name in wanted.difference(file_names(folder / parent))
+    )
+
+
+def file_names(folder: Path) -> list[str]:
+    """Return the files in a folder, sorted; none when there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_file())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def similar_file(folder: Path, name: str) -> str | None:
+    """Return the file in the same subfolder that `name` was probably meant to be."""
+    path = PurePosixPath(name)
+    near = nearest(path.name, file_names(folder / path.parent))
+    return (path.parent / near).as_posix() if near else None
+
+
+def some(names: Sequence[str], limit: int = 3) -> str:
+    """Return the first few names as a sentence's part: `a.png, b.png and 4 more`."""
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

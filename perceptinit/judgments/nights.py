@@ -1,0 +1,116 @@
+"""NIGHTS (Fu et al. 2023): which of two generated images looks more like the reference?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from perceptinit.configs import PositiveInt
+from perceptinit.errors import DataError
+from perceptinit.judgments.columns import Columns, read_columns
+from perceptinit.judgments.image_files import missing_files, some
+from perceptinit.judgments.triplet_names import NamedTriplets
+from perceptinit.types import DataCard, Split, Triplets
+
+SOURCE = "https://data.csail.mit.edu/nights/nights.zip (58 GB unpacked)"
+IMAGE_COLUMNS = ("ref_path", "left_path", "right_path")
+
+
+class Nights:
+    """Judgments of 20,019 triplets made with Stable Diffusion from the class names of six image sets.
+
+    The folder is the published one: `data.csv`, `ref/` and `distort/`. `first` is the left image,
+    `second` the right one; `left_vote` and `right_vote` may be counts or shares. The published
+    splits are used; triplets of one reference are a group.
+    """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        root: Path
+        """The folder that holds `data.csv`."""
+        min_votes: PositiveInt = 6
+        """Leave out triplets with fewer votes. 6 is the filter of DreamSim and of all published scores."""
+        test_subset: Literal["all", "imagenet", "no_imagenet"] = "all"
+        """Part of the test split: images of ImageNet classes, the others, or all (as DreamSim reports them)."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @property
+    def name(self) -> str:
+        subset = self.config.test_subset
+        return "nights" if subset == "all" else f"nights-{subset.replace('_', '-')}"
+
+    @property
+    def card(self) -> DataCard:
+        return DataCard(
+            title="NIGHTS: similarity judgments of generated images",
+            source_url="https://github.com/ssundaram21/dreamsim",
+            licence="not stated for the data (code: MIT)",
+            citation="Fu, Tamir, Sundaram, Chai, Zhang, Dekel and Isola (2023). DreamSim: Learning New "
+            "Dimensions of Human Visual Similarity using Synthetic Data. NeurIPS",
+            num_judgments=20_019,
+        )
+
+    def preflight(self) -> Iterator[str]:
+        """Yield what is missing: the table, or images of the triplets that would be used."""
+        root = self.config.root
+        if not (root / "data.csv").is_file():
+            yield f'root = "{root}": no data.csv there. Get it: {SOURCE}'
+            return
+        try:
+            names = sorted(
+                {name for column in IMAGE_COLUMNS for name in self._columns.texts(column)}
+            )
+            for split in ("train", "val", "test"):
+                self._rows(split)
+        except DataError as error:
+            yield str(error)
+            return
+        missing = missing_files(root, names)
+        if missing:
+            yield (
+                f'root = "{root}": {len(missing):,} of {len(names):,} images are missing: '
+                f"{some(missing)}. Unpack all of {SOURCE} there"
+            )
+
+    def load(self, split: Split) -> Triplets:
+        """Return the triplets of a split that have enough votes.
+
+        Raises DataError when `data.csv` is absent or wrong, or the split is empty.
+        """
+        columns = self._rows(split)
+        left, right = columns.numbers("left_vote"), columns.numbers("right_vote")
+        unvoted = np.flatnonzero(left + right == 0)
+        if unvoted.size:
+            raise columns.error(unvoted[0], "no votes (left_vote and right_vote are both 0)")
+        anchor, first, second = (columns.texts(name) for name in IMAGE_COLUMNS)
+        named = NamedTriplets(
+            anchor, first, second, right / (left + right), columns.counts("votes"), anchor
+        )
+        return named.triplets(self.config.root, self._columns.texts("ref_path"))
+
+    @cached_property
+    def _columns(self) -> Columns:
+        """The rows with enough votes."""
+        columns = read_columns(self.config.root / "data.csv")
+        columns.require([*IMAGE_COLUMNS, "left_vote", "right_vote", "votes", "split"])
+        return columns.select(columns.counts("votes") >= self.config.min_votes)
+
+    def _rows(self, split: Split) -> Columns:
+        columns = self._columns
+        mask = np.array([value == split for value in columns.texts("split")], dtype=bool)
+        if split == "test" and self.config.test_subset != "all":
+            mask &= columns.booleans("is_imagenet") == (self.config.test_subset == "imagenet")
+        if not mask.any():
+            known = ", ".join(sorted(set(columns.texts("split")))) or "none"
+            raise DataError(
+                f"{columns.path}: no '{split}' rows with {self.config.min_votes} votes or more; "
+                f"splits with such rows: {known}"
+            )
+        return columns.select(mask)

@@ -1,0 +1,232 @@
+"""Two-alternative forced choice (2AFC): how often does a model side with people?
+
+`two_afc_accuracy`, `vote_ceiling` and `clustered_stderr` are the arithmetic, on distances that are
+already there. `measure` embeds the images of judgments first; the `two-afc` evaluator and the
+initializers that report 2AFC call it, so their numbers mean the same.
+"""
+
+from __future__ import annotations
+
+# N judgments, M images, B batch, D embedding, S image size
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+
+from perceptinit.errors import TrainingError
+from perceptinit.types import Triplets
+
+Weighting = Literal["votes", "judgments"]
+
+# Mean pairwise cosine distance (about 2.6 degrees) below which images hardly differ for a model.
+# Networks with random weights have 0.04 to 0.6 on photographs: 7 timm models, from ResNet to ViT.
+COLLAPSED_SPREAD = 1e-3
+
+# rows of which distances are computed at once: bounds memory for millions of judgments
+CHUNK = 65_536
+
+
+class ImageArray(Protocol):
+    """Pixels by stimulus: a uint8 tensor (M, 3, S, S), or an object that loads them when indexed."""
+
+    def __getitem__(self, indices: np.ndarray) -> torch.Tensor:
+        """Return uint8 (B, 3, S, S) for B indices into the stimuli."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoAFCResult:
+    """How a model does on judgments, and how far apart it puts the images.
+
+    accuracy: share of human votes that agree with the model, in [0, 1]; chance is 0.5.
+    stderr: its standard error, clustered by anchor; None when there is one anchor only.
+    ceiling: accuracy of always siding with the majority, in [0.5, 1].
+    spread: mean cosine distance between two different images, in [0, 2].
+    num_judgments, num_ties: judgments, and those with two equal distances.
+    num_anchors, num_images: different anchors, and different images in any role.
+    """
+
+    accuracy: float
+    stderr: float | None
+    ceiling: float
+    spread: float
+    num_judgments: int
+    num_ties: int
+    num_anchors: int
+    num_images: int
+
+    @property
+    def is_collapsed(self) -> bool:
+        """Tell whether the embeddings of all images are nearly the same."""
+        return self.spread < COLLAPSED_SPREAD
+
+
+def agreement(d_first: np.ndarray, d_second: np.ndarray, p_second: np.ndarray) -> np.ndarray:
+    """Return the share of each judgment's votes that agree with the model, shape (N,).
+
+    d_first, d_second: distances to the anchor, shape (N,), any positive unit.
+    p_second: share of people who chose the second image, shape (N,), in [0, 1].
+    A tie earns half the votes, so constant embeddings score 0.5 instead of 1.
+
+    Raises ValueError if the shapes differ, a distance is not finite or p_second leaves [0, 1].
+    Source: DreamSim (Fu et al. 2023), evaluation; ties as there.
+    """
+    first, second = np.asarray(d_first, np.float64), np.asarray(d_second, np.float64)
+    p = _shares(p_second)
+    if not first.shape == second.shape == p.shape or p.ndim != 1:
+        raise ValueError(f"shapes differ or are not (N,): {first.shape}, {second.shape}, {p.shape}")
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise ValueError("a distance is not finite")
+    return np.where(first == second, 0.5, np.where(second < first, p, 1 - p))
+
+
+def two_afc_accuracy(
+    d_first: np.ndarray,
+    d_second: np.ndarray,
+    p_second: np.ndarray,
+    num_votes: np.ndarray | None = None,
+) -> float:
+    """Return the share of human votes that agree with the model's choice; see `agreement`.
+
+    num_votes: people asked, shape (N,): every vote counts once. Without it every judgment counts
+    once, as DreamSim scores NIGHTS; the two are equal where all judgments have the same count.
+
+    Raises ValueError as `agreement` does, and when there are no judgments.
+    """
+    values = agreement(d_first, d_second, p_second)
+    return float(np.average(values, weights=_weights(num_votes, len(values))))
+
+
+def vote_ceiling(p_second: np.ndarray, num_votes: np.ndarray | None = None) -> float:
+    """Return the 2AFC accuracy of always siding with the majority, in [0.5, 1].
+
+    Weighted as in `two_afc_accuracy`. It is measured against the same votes, so it lies above what
+    a further person would reach, most of all where few were asked.
+    """
+    p = _shares(p_second)
+    return float(np.average(np.maximum(p, 1 - p), weights=_weights(num_votes, len(p))))
+
+
+def clustered_stderr(
+    values: np.ndarray, clusters: np.ndarray, weights: np.ndarray | None = None
+) -> float | None:
+    """Return the standard error of a weighted mean whose values are dependent within clusters.
+
+    values, clusters: shape (N,); weights: shape (N,) or None for equal ones. Judgments of one anchor
+    share the anchor's embedding and err together, so they are no independent draws. With one value
+    per cluster and equal weights this is the standard deviation (N - 1) over the root of N.
+
+    Returns None for fewer than two clusters.
+    Source: Liang and Zeger 1986, for a mean; factor G / (G - 1) for G clusters.
+    """
+    w = _weights(weights, len(values))
+    residuals = w * (values - np.average(values, weights=w))
+    _, index = np.unique(clusters, return_inverse=True)
+    sums = np.bincount(index, residuals)
+    if len(sums) < 2:
+        return None
+    return float(np.sqrt(len(sums) / (len(sums) - 1) * np.square(sums).sum()) / w.sum())
+
+
+def embedding_spread(embeddings: np.ndarray) -> float:
+    """Return the mean cosine distance between two different rows of unit-length (M, D) embeddings.
+
+    Near 0 when all images are alike for the model; about 1 when directions are unrelated.
+    """
+    count = len(embeddings)
+    if count < 2:
+        return 0.0
+    centre = embeddings.mean(axis=0)
+    # mean |z - centre|^2 is half the mean squared distance of all pairs, also of an item with itself
+    return float(np.square(embeddings - centre).sum() / (count - 1))
+
+
+def measure(
+    encode: Callable[[torch.Tensor], torch.Tensor],
+    triplets: Triplets,
+    images: ImageArray,
+    *,
+    device: str | torch.device = "cpu",
+    batch_size: int = 256,
+    weighting: Weighting = "votes",
+) -> TwoAFCResult:
+    """Return how a model does on judgments, by cosine distance; each image is embedded once.
+
+    encode: maps uint8 (B, 3, S, S) on `device` to embeddings (B, D); call it in eval mode.
+    images: pixels of `triplets.stimuli`, in their order.
+    weighting: whether every vote or every judgment counts once; see `two_afc_accuracy`.
+
+    Raises TrainingError when embeddings are not finite.
+    """
+    roles = np.stack([triplets.anchor, triplets.first, triplets.second])
+    used, index = np.unique(roles, return_inverse=True)
+    anchor, first, second = index.reshape(roles.shape)
+    z = embed(encode, images, used, device=device, batch_size=batch_size)
+    d_first, d_second = cosine_distances(z, anchor, first), cosine_distances(z, anchor, second)
+    weights = triplets.num_votes if weighting == "votes" else None
+    values = agreement(d_first, d_second, triplets.p_second)
+    return TwoAFCResult(
+        accuracy=two_afc_accuracy(d_first, d_second, triplets.p_second, weights),
+        stderr=clustered_stderr(values, anchor, weights),
+        ceiling=vote_ceiling(triplets.p_second, weights),
+        spread=embedding_spread(z),
+        num_judgments=len(triplets),
+        num_ties=int((d_first == d_second).sum()),
+        num_anchors=len(np.unique(anchor)),
+        num_images=len(used),
+    )
+
+
+@torch.no_grad()
+def embed(
+    encode: Callable[[torch.Tensor], torch.Tensor],
+    images: ImageArray,
+    indices: np.ndarray,
+    *,
+    device: str | torch.device = "cpu",
+    batch_size: int = 256,
+) -> np.ndarray:
+    """Return unit-length embeddings float64 (M, D) of the images at `indices`; zeros stay zeros.
+
+    Raises TrainingError when an embedding is not finite.
+    """
+    starts = range(0, len(indices), batch_size)
+    batches = [encode(images[indices[i : i + batch_size]].to(device)).float().cpu() for i in starts]
+    z = torch.cat(batches).double()
+    bad = int((~torch.isfinite(z)).any(dim=1).sum())
+    if bad:
+        raise TrainingError(
+            f"{bad} of {len(z)} image embeddings are not finite: the weights are broken. "
+            "Lower the learning rate or clip gradients"
+        )
+    return torch.nn.functional.normalize(z, dim=1).numpy()
+
+
+def cosine_distances(embeddings: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return 1 - cosine between rows `a` and `b` of unit-length (M, D) embeddings, shape (N,).
+
+    Computed from differences: 1 - z_a . z_b would lose the digits by which near images differ.
+    """
+    parts = [
+        np.square(embeddings[a[i : i + CHUNK]] - embeddings[b[i : i + CHUNK]]).sum(axis=1) / 2
+        for i in range(0, len(a), CHUNK)
+    ]
+    return np.concatenate(parts)
+
+
+def _shares(p_second: np.ndarray) -> np.ndarray:
+    p = np.asarray(p_second, dtype=np.float64)
+    if not p.size:
+        raise ValueError("no judgments")
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("p_second is not in [0, 1]")
+    return p
+
+
+def _weights(num_votes: np.ndarray | None, count: int) -> np.ndarray:
+    weights = np.ones(count) if num_votes is None else np.asarray(num_votes, dtype=np.float64)
+    if weights.shape != (count,) or not (weights > 0).all():
+        raise ValueError(f"num_votes must be {count} positive numbers")
+    return weights

@@ -1,0 +1,89 @@
+"""Pixels of simulated pictures: uint8 (H, W, 3), made when asked for."""
+
+from __future__ import annotations
+
+# H W image (H = W = size)
+from collections.abc import Sequence
+from functools import lru_cache
+from math import cos, radians, sin
+
+import numpy as np
+
+from perceptinit.world.factors import Picture, Scene
+from perceptinit.world.shapes import OUTLINES, texture_mask
+
+TEXTURE_DEPTH = 0.45  # how much darker the dark parts of a texture are
+
+
+class RenderedImages(Sequence[np.ndarray]):
+    """Pictures as a sequence of images; nothing is rendered before it is indexed."""
+
+    def __init__(self, pictures: Sequence[Picture], size: int) -> None:
+        self.pictures = pictures
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def,override]
+        """Return image `index`, or the sequence of a slice."""
+        if isinstance(index, slice):
+            return RenderedImages(self.pictures[index], self.size)
+        return render(self.pictures[index], self.size)
+
+
+def render(picture: Picture, size: int) -> np.ndarray:
+    """Return the image, uint8 (size, size, 3); the same factors give the same scene at any size.
+
+    Edges are blended over one pixel. Light multiplies the sRGB values and noise is added last.
+    """
+    scene = picture.scene
+    x, y = _grid(size)
+    image = _backdrop(scene, x, y)
+    _paint_thing(image, picture, x, y, pixel=2 / size)
+    image *= _light(scene, x, y)
+    rng = np.random.default_rng(picture.noise_seed ^ 1)  # not the stream the factors came from
+    image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(scene.noise)
+    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+@lru_cache(maxsize=8)
+def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return x (1, W) and y (H, 1) of the pixel centres, from -1 to 1."""
+    centres = ((np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1).astype(np.float32)
+    return centres[None, :], centres[:, None]
+
+
+def _backdrop(scene: Scene, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the backdrop, (H, W, 3): its first colour on one side, its second on the other."""
+    angle = radians(scene.backdrop_angle)
+    blend = (x * np.float32(cos(angle)) + y * np.float32(sin(angle))) * np.float32(
+        0.5
+    ) + np.float32(0.5)
+    start, end = np.asarray(scene.backdrop, dtype=np.float32)
+    return start + blend[..., None] * (end - start)
+
+
+def _paint_thing(
+    image: np.ndarray, picture: Picture, x: np.ndarray, y: np.ndarray, pixel: float
+) -> None:
+    """Blend the thing over the image, in place."""
+    thing, scene = picture.thing, picture.scene
+    c = np.float32(cos(radians(scene.tilt)) / scene.radius)
+    s = np.float32(sin(radians(scene.tilt)) / scene.radius)
+    dx, dy = x - np.float32(scene.place[0]), np.float32(scene.place[1]) - y
+    u, v = c * dx + s * dy, c * dy - s * dx
+    pixel = pixel / scene.radius
+    cover = np.clip(np.float32(0.5) - OUTLINES[thing.shape](u, v) / np.float32(pixel), 0, 1)
+    colour = np.asarray(thing.rgb, dtype=np.float32)
+    mask = texture_mask(thing.texture, u, v, pixel)
+    body = colour if mask is None else colour * (1 - np.float32(TEXTURE_DEPTH) * mask)[..., None]
+    image += cover[..., None] * (body - image)
+
+
+def _light(scene: Scene, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the light on each pixel and channel, (H, W, 3)."""
+    across, down = scene.shade
+    strength = np.float32(scene.exposure) * (1 + x * np.float32(across) + y * np.float32(down))
+    tint = np.array([1 + scene.warmth, 1, 1 - scene.warmth], dtype=np.float32)
+    return strength[..., None] * tint

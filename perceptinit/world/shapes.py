@@ -1,0 +1,102 @@
+"""Outlines and textures as functions of position, so that pictures can be rendered at any size.
+
+u, v: float32 arrays of any equal shape, v pointing up; an outline fits the circle of radius 1.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import cos, pi, sin
+
+import numpy as np
+
+Array = np.ndarray
+
+
+def _circle(u: Array, v: Array) -> Array:
+    return np.hypot(u, v) - 0.85
+
+
+def _square(u: Array, v: Array) -> Array:
+    return np.maximum(abs(u), abs(v)) - 0.76
+
+
+def _triangle(u: Array, v: Array) -> Array:
+    return np.maximum(-v, 0.5 * v + 0.866 * abs(u)) - 0.6
+
+
+def _star(u: Array, v: Array) -> Array:
+    # A pentagram is what lies inside at least four of five lines: the second largest distance.
+    largest = np.full_like(u, -np.inf)
+    second = largest
+    for k in range(5):
+        angle = pi / 2 + 2 * pi * k / 5
+        line = u * np.float32(cos(angle)) - v * np.float32(sin(angle)) - 0.42
+        second = np.maximum(second, np.minimum(largest, line))
+        largest = np.maximum(largest, line)
+    return second
+
+
+def _cross(u: Array, v: Array) -> Array:
+    x, y = abs(u), abs(v)
+    return np.minimum(np.maximum(x - 0.3, y - 1.0), np.maximum(x - 1.0, y - 0.3))
+
+
+def _ring(u: Array, v: Array) -> Array:
+    return abs(np.hypot(u, v) - 0.74) - 0.24
+
+
+def _heart(u: Array, v: Array) -> Array:
+    # A square on its corner with half a disc on each upper side.
+    x, y = abs(u), v + 0.1
+    square = (x + abs(y) - 0.85) * 0.7071
+    lobe = np.hypot(x - 0.425, y - 0.425) - 0.601
+    return np.minimum(square, lobe)
+
+
+def _crescent(u: Array, v: Array) -> Array:
+    return np.maximum(np.hypot(u - 0.1, v) - 0.98, 0.82 - np.hypot(u - 0.55, v))
+
+
+# Name -> distance to the outline in units of u and v (negative inside); exact at the edge or nearly.
+OUTLINES: dict[str, Callable[[Array, Array], Array]] = {
+    "circle": _circle,
+    "square": _square,
+    "triangle": _triangle,
+    "star": _star,
+    "cross": _cross,
+    "ring": _ring,
+    "heart": _heart,
+    "crescent": _crescent,
+}
+
+PERIOD = 0.72  # of stripes, dots and checks, in units of u and v
+
+
+def texture_mask(texture: str, u: Array, v: Array, pixel: float) -> Array | None:
+    """Return how dark the texture is at each position, in [0, 1]; None for `plain`.
+
+    pixel: the width of a pixel in units of u and v; edges are blended over one pixel.
+    """
+    if texture == "striped":
+        return _bands(u + v, 2**0.5 * pixel, 2**0.5 * PERIOD)
+    if texture == "checked":
+        a, b = _bands(u, pixel, PERIOD * 1.2), _bands(v, pixel, PERIOD * 1.2)
+        return a + b - 2 * a * b
+    if texture == "dotted":
+        x, y = _cell(u), _cell(v)
+        return np.clip((0.21 - np.hypot(x, y)) / pixel + 0.5, 0, 1)
+    return None
+
+
+def _bands(x: Array, pixel: float, period: float) -> Array:
+    """Return bands that are 1 for half of each period."""
+    phase = x / period
+    to_edge = abs(phase - np.floor(phase) - 0.5) - 0.25
+    return np.clip(to_edge * (period / pixel) + 0.5, 0, 1)
+
+
+def _cell(x: Array) -> Array:
+    """Return the signed distance to the nearest multiple of the period."""
+    phase = x / PERIOD + 0.5
+    return (phase - np.floor(phase) - 0.5) * PERIOD
