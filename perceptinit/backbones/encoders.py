@@ -1,0 +1,149 @@
+"""An image tower that knows its input, and the pair of towers that travels through every stage."""
+
+from __future__ import annotations
+
+# B batch, T tokens, D embedding, H W image
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from perceptinit.backbones.text import TextTower
+from perceptinit.seeding import named_torch_seed
+
+# CLIP's temperature of 0.07; training starts here, far from the clamp at 100
+LOGIT_SCALE_START = math.log(1 / 0.07)
+
+
+class ImageTower(nn.Module):
+    """A pooled vision trunk and a linear projection, with the normalisation of their input.
+
+    trunk: maps normalised images (B, 3, H, W) to features; projection: features to (B, D).
+    mean, std: of the three channels for pixels in [0, 1]. They are buffers that are saved with the
+    weights, because weights only mean something together with their normalisation.
+    fresh: makes another tower of the same architecture with weights from torch's global generator.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(
+        self,
+        trunk: nn.Module,
+        projection: nn.Module,
+        *,
+        image_size: int,
+        embed_dim: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        fresh: Callable[[], ImageTower],
+    ) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.projection = projection
+        self.image_size = image_size
+        self.embed_dim = embed_dim
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
+        self._fresh = fresh
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return embeddings (B, D), not normalised; see `encode_image`."""
+        return self.projection(self.trunk(self.normalize(images)))
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        """Return embeddings (B, D), not normalised.
+
+        images: (B, 3, H, W) with H = W = image_size; uint8 in 0..255 or float in [0, 1].
+
+        Raises ValueError for images of another shape.
+        """
+        if images.ndim != 4 or images.shape[1:] != (3, self.image_size, self.image_size):
+            size = self.image_size
+            raise ValueError(
+                f"images of shape {tuple(images.shape)}; the tower takes (B, 3, {size}, {size})"
+            )
+        return self(images)
+
+    def normalize(self, images: torch.Tensor) -> torch.Tensor:
+        """Return (images - mean) / std as floats, for pixels in 0..255 (uint8) or [0, 1] (float)."""
+        scale = 255.0 if images.dtype == torch.uint8 else 1.0
+        gain = (1 / (scale * self.std)).view(-1, 1, 1)
+        offset = (-self.mean / self.std).view(-1, 1, 1)
+        return torch.addcmul(offset, images.to(self.mean.dtype), gain)
+
+    def reset_parameters(self, seed: int) -> None:
+        """Draw all weights of the tower anew, as a fresh model of this architecture has them.
+
+        The draws are made on the CPU, so that they are the same on every device.
+        """
+        with named_torch_seed(seed, "image-tower"):
+            fresh = self._fresh()
+        self.load_state_dict(fresh.state_dict())
+
+
+class DualTower(nn.Module):
+    """An image tower and a text tower that share an embedding space, and the learned temperature.
+
+    logit_scale: start of the natural logarithm of the inverse temperature.
+    """
+
+    def __init__(
+        self, image: ImageTower, text: TextTower, logit_scale: float = LOGIT_SCALE_START
+    ) -> None:
+        super().__init__()
+        self.image = image
+        self.text = text
+        self.logit_scale = nn.Parameter(torch.tensor(logit_scale, dtype=torch.float32))
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images it takes, pixels."""
+        return self.image.image_size
+
+    @property
+    def embed_dim(self) -> int:
+        """Length of an embedding."""
+        return self.image.embed_dim
+
+    @property
+    def context_length(self) -> int:
+        """Largest number of tokens in a text."""
+        return self.text.context_length
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        """Return image embeddings (B, D), not normalised; see ImageTower."""
+        return self.image.encode_image(images)
+
+    def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return text embeddings (B, D), not normalised, of ids int64 (B, T); see TextTower."""
+        return self.text(tokens)
+
+    def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
+        """Return token ids int64 (B, T), trimmed to the longest text, end token kept."""
+        return self.text.tokenize(texts)
+
+
+def first_problem(build: Callable[[], DualTower]) -> str | None:
+    """Return why a model cannot be built or cannot take its own input, None when it can.
+
+    Tried on torch's meta device first, which costs neither memory nor arithmetic. Some models
+    cannot be built there, so a failure counts only if it also happens on the CPU.
+    """
+    problem: Exception
+    for device in ("meta", "cpu"):
+        try:
+            with named_torch_seed(0, "trial"), torch.device(device), torch.no_grad():
+                _encode_one(build().to(device))
+            return None
+        except Exception as error:  # whatever a library raises, the user is to read it
+            problem = error
+    return str(problem) or type(problem).__name__
+
+
+def _encode_one(model: DualTower) -> None:
+    model.eval()
+    size = model.image_size
+    model.encode_image(torch.zeros(1, 3, size, size))
+    model.encode_text(torch.zeros(1, model.context_length, dtype=torch.int64))

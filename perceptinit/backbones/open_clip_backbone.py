@@ -1,0 +1,171 @@
+"""Any open_clip model, by the name of its configuration or by a JSON file (`open-clip`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import open_clip
+from torch import nn
+
+from perceptinit.backbones.encoders import (
+    LOGIT_SCALE_START,
+    DualTower,
+    ImageTower,
+    first_problem,
+)
+from perceptinit.backbones.open_clip_config import pretrained_problem, read_table, square_side
+from perceptinit.backbones.text import TextTower, Tokenizer, clip_tokenizer
+from perceptinit.checkpoints import load_weights
+from perceptinit.configs import NonNegativeInt
+from perceptinit.errors import CheckpointError, MissingPackageError, UsageError
+
+RGB = tuple[float, float, float]
+
+
+class OpenClip:
+    """The two towers of an open_clip model with random weights, or with published ones.
+
+    Models with a third, generative tower (CoCa) are refused. A bias on the logits, as SigLIP has,
+    is left out: it does not change a softmax loss.
+    """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        model: str = "ViT-B-32"
+        """Name of a configuration, as `open_clip.list_models()` gives it, or path of a .json file."""
+        pretrained: str = ""
+        """Whole weights: a tag of the model, as `open_clip.list_pretrained()` gives it (downloaded
+        by open_clip), or path of a .safetensors file in open_clip's layout. Empty: random weights."""
+        image_size: NonNegativeInt = 0
+        """Height and width of the input, pixels; 0 takes the configuration's."""
+        embed_dim: NonNegativeInt = 0
+        """Length of the embeddings that both towers share; 0 takes the configuration's."""
+        vision_args: dict[str, Any] = field(default_factory=dict)
+        """Replace keys of the configuration's vision_cfg, such as width, layers, patch_size."""
+        text_args: dict[str, Any] = field(default_factory=dict)
+        """Replace keys of the configuration's text_cfg, such as width, heads, context_length."""
+        mean: RGB | None = None
+        """Mean of red, green and blue for pixels in [0, 1]. By default what the tag or the JSON
+        file's preprocess_cfg states, else OpenAI's; needed for other weights from a file."""
+        std: RGB | None = None
+        """Standard deviation of red, green and blue, as `mean`."""
+
+        def smoke(self) -> OpenClip.Config:
+            """Return a ViT of one block for 32 x 32 pixels with a text tower of one block."""
+            return OpenClip.Config(
+                image_size=32,
+                embed_dim=32,
+                vision_args={"width": 32, "head_width": 16, "layers": 1, "patch_size": 8},
+                text_args={"width": 32, "heads": 2, "layers": 1},
+            )
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def preflight(self) -> Iterator[str]:
+        """Yield what is known to fail: model, arguments, tag or file. No weights are downloaded."""
+        config = self.config
+        problem = first_problem(partial(_dual_tower, replace(config, pretrained="")))
+        if not problem and config.pretrained:
+            problem = pretrained_problem(config.model, config.pretrained)
+        if problem:
+            yield problem
+
+    def build(self) -> DualTower:
+        """Return a model whose weights follow torch's global generator, or are the published ones.
+
+        Raises UsageError when the configuration is unknown or unusable, and CheckpointError when
+        weights do not fit.
+        """
+        return _dual_tower(self.config)
+
+
+def _dual_tower(config: OpenClip.Config) -> DualTower:
+    table = _table(config)
+    about = table.pop("preprocess_cfg", {})
+    model = _make(table, config.model)
+    logit_scale = table.get("init_logit_scale", LOGIT_SCALE_START)
+    if config.pretrained and not model.logit_scale.is_meta:  # there, only sizes are asked for
+        about = {**about, **_load(model, config)}
+        logit_scale = model.logit_scale.item()
+    size = square_side(table["vision_cfg"].get("image_size", 224), config.model)
+    trunk: Any = getattr(model.visual, "trunk", None)
+    if hasattr(trunk, "set_input_size"):  # open_clip leaves a timm tower at timm's own size
+        trunk.set_input_size(size)
+    image = ImageTower(
+        model.visual,
+        nn.Identity(),  # the projection is a part of open_clip's tower
+        image_size=size,
+        embed_dim=table["embed_dim"],
+        mean=config.mean or about.get("mean") or open_clip.OPENAI_DATASET_MEAN,
+        std=config.std or about.get("std") or open_clip.OPENAI_DATASET_STD,
+        fresh=partial(_fresh_image_tower, config),
+    )
+    tokenizer = _tokenizer(table["text_cfg"], config.model)
+    return DualTower(image, TextTower(model.text, tokenizer, model.context_length), logit_scale)
+
+
+def _fresh_image_tower(config: OpenClip.Config) -> ImageTower:
+    return _dual_tower(replace(config, pretrained="")).image
+
+
+def _table(config: OpenClip.Config) -> dict[str, Any]:
+    """Return open_clip's table of the model with what the recipe replaces."""
+    table = read_table(config.model)
+    table.pop("custom_text", None)  # the towers are always apart here
+    # weights come as a whole by `pretrained`, or through an initializer
+    vision = {**table["vision_cfg"], "timm_model_pretrained": False, **config.vision_args}
+    text = {**table["text_cfg"], "hf_model_pretrained": False, **config.text_args}
+    if config.image_size:
+        vision["image_size"] = config.image_size
+    embed_dim = config.embed_dim or table["embed_dim"]
+    return {**table, "embed_dim": embed_dim, "vision_cfg": vision, "text_cfg": text}
+
+
+def _make(table: Mapping[str, Any], name: str) -> open_clip.CustomTextCLIP:
+    try:
+        return open_clip.CustomTextCLIP(**deepcopy(dict(table)))
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        raise UsageError(f"open_clip cannot build '{name}': {error}") from error
+
+
+def _load(model: nn.Module, config: OpenClip.Config) -> Mapping[str, Any]:
+    """Load whole weights, strictly; return what open_clip knows about them, such as mean and std."""
+    problem = pretrained_problem(config.model, config.pretrained)
+    if problem:
+        raise UsageError(problem)
+    about: Mapping[str, Any] = {}
+    if config.pretrained.endswith(".safetensors"):
+        path = config.pretrained
+        load_weights(Path(path))  # says so when the file is damaged
+    else:
+        about = open_clip.get_pretrained_cfg(config.model, config.pretrained)
+        path = open_clip.download_pretrained(about)
+    try:
+        # converts the layouts that open_clip knows, and resizes position embeddings
+        open_clip.load_checkpoint(model, path, strict=True)
+    except (RuntimeError, KeyError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} does not fit open_clip model '{config.model}': {error}"
+        ) from error
+    return about
+
+
+def _tokenizer(text: Mapping[str, Any], name: str) -> Tokenizer:
+    options = dict(text.get("tokenizer_kwargs") or {})
+    if not text.get("hf_tokenizer_name"):
+        return open_clip.SimpleTokenizer(**options) if options else clip_tokenizer()
+    try:
+        from open_clip.tokenizer import HFTokenizer
+
+        return HFTokenizer(text["hf_tokenizer_name"], **options)
+    except ImportError as error:
+        raise MissingPackageError(
+            f"the tokenizer of open_clip model '{name}' needs the package '{error.name}'. "
+            f"Get it: pip install {error.name}"
+        ) from error

@@ -1,0 +1,97 @@
+"""open_clip's text transformer, made to accept texts that are trimmed to their real length."""
+
+from __future__ import annotations
+
+# B batch, T tokens, D embedding
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from open_clip.transformer import TextTransformer
+from torch import nn
+
+# pools whose result is at a fixed token, so that what follows it cannot matter under a causal mask
+POSITION_POOLS = ("first", "argmax", "eos")
+
+Tokenizer = Callable[..., torch.Tensor]
+
+
+class TextTower(nn.Module):
+    """A text transformer with its tokenizer.
+
+    transformer: maps token ids (B, context_length) to embeddings (B, D).
+    tokenizer: called as `tokenizer(texts, context_length=n)`, gives ids int64 (B, n) that end with
+    padding; texts that are too long keep their end token.
+
+    A causal transformer that reads its result at one token gives the same embeddings when the
+    padding is cut off, at a fraction of the cost; others are always given their full context.
+    """
+
+    def __init__(self, transformer: nn.Module, tokenizer: Tokenizer, context_length: int) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.context_length = context_length
+        self.can_be_trimmed = can_be_trimmed(transformer)
+        self._tokenizer = tokenizer
+        if self.can_be_trimmed:
+            blocks = transformer.get_submodule("transformer")
+            blocks.register_forward_pre_hook(_cut_mask, with_kwargs=True)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return text embeddings (B, D), not normalised.
+
+        tokens: int64 (B, T) with T up to context_length.
+
+        Raises ValueError when T is larger.
+        """
+        missing = self.context_length - tokens.shape[1]
+        if missing < 0:
+            raise ValueError(
+                f"{tokens.shape[1]} tokens; the text tower takes {self.context_length}"
+            )
+        if missing and not self.can_be_trimmed:
+            tokens = F.pad(tokens, (0, missing), value=_pad_id(self.transformer))
+        return self.transformer(tokens)
+
+    def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
+        """Return token ids int64 (B, T), end token kept.
+
+        T is the length of the longest text, or context_length where trimming would change the
+        embeddings. Padding is 0 (in the second case what the tokenizer gives).
+        """
+        ids = self._tokenizer(list(texts), context_length=self.context_length)
+        if not self.can_be_trimmed:
+            return ids
+        used = ids.ne(0).any(dim=0).nonzero()
+        return ids[:, : int(used[-1]) + 1] if len(used) else ids[:, :1]
+
+
+def can_be_trimmed(transformer: nn.Module) -> bool:
+    """Return whether cutting padding off leaves the embeddings as they are."""
+    return (
+        isinstance(transformer, TextTransformer)
+        and transformer.attn_mask is not None
+        and transformer.cls_emb is None
+        and transformer.pool_type in POSITION_POOLS
+    )
+
+
+def _cut_mask(blocks: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    # open_clip cuts the position embedding to the length of the text, but not the causal mask
+    length = args[0].shape[1]
+    return args, {**kwargs, "attn_mask": kwargs["attn_mask"][:length, :length]}
+
+
+def _pad_id(transformer: nn.Module) -> int:
+    if isinstance(transformer, TextTransformer):
+        return transformer.pad_id
+    return transformer.config.pad_token_id  # type: ignore[union-attr, return-value]
+
+
+@cache
+def clip_tokenizer() -> Tokenizer:
+    """Return CLIP's byte-pair tokenizer (49408 ids), read from open_clip's files once."""
+    return open_clip.SimpleTokenizer()

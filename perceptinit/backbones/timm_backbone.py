@@ -1,0 +1,133 @@
+"""Any timm vision model as image tower, with CLIP's text tower (`timm`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import timm
+from open_clip.transformer import TextTransformer
+from torch import nn
+
+from perceptinit.backbones.encoders import DualTower, ImageTower, first_problem
+from perceptinit.backbones.text import TextTower, clip_tokenizer
+from perceptinit.configs import NonNegativeInt, PositiveInt
+from perceptinit.errors import UsageError
+from perceptinit.registry import nearest
+
+# what this backbone sets itself, and where else the user finds it
+TAKEN_ARGS = {
+    "img_size": "use image_size",
+    "num_classes": "the tower has no classifier",
+    "in_chans": "images have three channels",
+    "pretrained": 'weights come through an initializer, such as [[init]] use = "imagenet"',
+    "checkpoint_path": 'weights come through an initializer, such as [[init]] use = "checkpoint"',
+}
+
+
+class Timm:
+    """A timm model without its classifier, a bias-free projection, and CLIP's text transformer.
+
+    The image tower keeps timm's own first weights and pooling, and the mean and std that timm
+    states for the model. The text tower is open_clip's, with CLIP's tokenizer.
+    """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        model: str = "vit_base_patch32_clip_224"
+        """Name in timm, as `timm.list_models()` gives it. No weights are downloaded."""
+        image_size: NonNegativeInt = 0
+        """Height and width of the input, pixels; 0 takes the model's own."""
+        model_args: dict[str, Any] = field(default_factory=dict)
+        """Further arguments of the timm model, such as patch_size, embed_dim, depth, num_heads."""
+        embed_dim: PositiveInt = 512
+        """Length of the embeddings that both towers share."""
+        text_width: PositiveInt = 512
+        """Width of the text transformer (CLIP ViT-B: 512)."""
+        text_heads: PositiveInt = 8
+        """Attention heads of the text transformer; divides text_width (CLIP ViT-B: 8)."""
+        text_layers: PositiveInt = 12
+        """Blocks of the text transformer (CLIP ViT-B: 12)."""
+        context_length: PositiveInt = 77
+        """Most tokens of a text, start and end token included (CLIP: 77)."""
+
+        def __post_init__(self) -> None:
+            if self.text_width % self.text_heads:
+                raise ValueError(
+                    f"text_heads = {self.text_heads} does not divide text_width = {self.text_width}"
+                )
+            for name in sorted(self.model_args.keys() & TAKEN_ARGS.keys()):
+                raise ValueError(f"model_args.{name} is not for here: {TAKEN_ARGS[name]}")
+
+        def smoke(self) -> Timm.Config:
+            """Return a ViT of one block for 32 x 32 pixels with a text tower of one block."""
+            return replace(
+                self,
+                model="vit_tiny_patch16_224",
+                image_size=32,
+                model_args={"patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2},
+                embed_dim=32,
+                text_width=32,
+                text_heads=2,
+                text_layers=1,
+            )
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def preflight(self) -> Iterator[str]:
+        """Yield why the model cannot be built or cannot take its input."""
+        problem = first_problem(self.build)
+        if problem:
+            yield problem
+
+    def build(self) -> DualTower:
+        """Return a model whose weights follow torch's global generator.
+
+        Raises UsageError when timm has no such model, or refuses its arguments.
+        """
+        config = self.config
+        # first, so that the text tower does not depend on which image model is compared
+        text = TextTransformer(
+            context_length=config.context_length,
+            width=config.text_width,
+            heads=config.text_heads,
+            layers=config.text_layers,
+            output_dim=config.embed_dim,
+        )
+        tower = TextTower(text, clip_tokenizer(), config.context_length)
+        return DualTower(_image_tower(config), tower)
+
+
+def _image_tower(config: Timm.Config) -> ImageTower:
+    trunk = _trunk(config)
+    about = trunk.pretrained_cfg
+    projection = nn.Linear(trunk.head_hidden_size, config.embed_dim, bias=False)
+    nn.init.normal_(projection.weight, std=trunk.head_hidden_size**-0.5)  # as in CLIP
+    return ImageTower(
+        trunk,
+        projection,
+        image_size=config.image_size or about["input_size"][-1],
+        embed_dim=config.embed_dim,
+        mean=about["mean"],
+        std=about["std"],
+        fresh=partial(_image_tower, config),
+    )
+
+
+def _trunk(config: Timm.Config) -> Any:
+    name = config.model
+    if not timm.is_model(name):
+        guess = nearest(name, timm.list_models())
+        hint = f" Did you mean '{guess}'?" if guess else ""
+        raise UsageError(f"timm has no model '{name}'.{hint} All names: timm.list_models()")
+    args = dict(config.model_args)
+    about = timm.get_pretrained_cfg(name)
+    if config.image_size and about is not None and about.fixed_input_size:
+        args["img_size"] = config.image_size  # other models take images of any size
+    try:
+        return timm.create_model(name, pretrained=False, num_classes=0, **args)
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        raise UsageError(f"timm cannot build '{name}' with {args}: {error}") from error

@@ -1,0 +1,206 @@
+"""Batches of images and token ids: the same ones for a seed, however many threads make them.
+
+Batch k of a run is a function of the seed, its epoch and its place in the epoch alone. So two arms
+see the same batches, any number of threads gives the same pixels, and a run can go on at any step.
+"""
+
+from __future__ import annotations
+
+# B batch, T tokens, S = size: height and width of the square images
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from perceptinit.errors import DataError, PerceptInitError
+from perceptinit.images import decode
+from perceptinit.pairs.augment import Augment
+from perceptinit.pairs.order import epoch_order
+from perceptinit.pairs.token_ids import join_ids, stack_ids, trim_ids
+from perceptinit.pairs.unusable import Unusable
+from perceptinit.protocols import Pairs
+from perceptinit.types import Pair, RunContext
+
+# samples that a thread makes at a time: many enough to be worth handing over, few enough to share
+CHUNK = 16
+# batches that are made ahead of the one in use
+AHEAD = 2
+# draws of a replacement before the source is given up
+REPLACEMENT_TRIES = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairBatch:
+    """Images with their texts.
+
+    images: uint8 (B, 3, S, S). tokens: int64 (B, T), T of the longest text of the batch.
+    keys: names of the samples. unusable: pairs that others replaced, in order.
+    """
+
+    images: torch.Tensor
+    tokens: torch.Tensor
+    keys: tuple[str, ...]
+    unusable: tuple[Unusable, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Chunk:
+    tokens: torch.Tensor
+    keys: list[str]
+    unusable: list[Unusable]
+
+
+class PairLoader:
+    """Reads, decodes, augments and tokenizes pairs, in threads, ahead of their use.
+
+    batch_size: pairs of a step over all processes; `rank` takes its part of `world_size` equal
+    ones, so that the parts in the order of ranks are the batch of a single process.
+    tokenize: ids (B, T) of texts. context_length: most ids of a text that comes as ids.
+    ctx: names the draws and the device. num_workers: threads; 0 works in the caller's.
+    shuffle_blocks: see `order.epoch_order`.
+
+    Each epoch draws a new order and leaves out what does not fill its last batch (`num_left_over`).
+    A pair that cannot be read or decoded is replaced by one drawn from a generator named after it,
+    and told in `PairBatch.unusable`. Dropping it instead would change the number of negatives of
+    that step. A bad file is bad in every arm, so the arms stay equal.
+
+    Raises DataError when there is not one whole batch.
+    """
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        *,
+        batch_size: int,
+        image_size: int,
+        tokenize: Callable[[Sequence[str]], torch.Tensor],
+        context_length: int,
+        ctx: RunContext,
+        augment: Augment,
+        num_workers: int = 0,
+        shuffle_blocks: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if batch_size % world_size:
+            raise ValueError(f"a batch of {batch_size} cannot be shared by {world_size} processes")
+        self.num_batches, self.num_left_over = divmod(pairs.num_pairs, batch_size)
+        if not self.num_batches:
+            raise DataError(too_few_pairs(pairs.num_pairs, batch_size))
+        self._pairs = pairs
+        self._batch_size = batch_size
+        self._share = batch_size // world_size
+        self._offset = rank * self._share
+        self._image_size = image_size
+        self._tokenize = tokenize
+        self._context_length = context_length
+        self._ctx = ctx
+        self._augment = augment
+        self._num_workers = num_workers
+        self._shuffle_blocks = shuffle_blocks
+        self._order = lru_cache(maxsize=2)(self._draw_order)  # an epoch, and the next one ahead
+
+    def batches(self, start: int, stop: int) -> Generator[PairBatch]:
+        """Yield batches `start` to `stop` - 1 of the run, counted from 0 over all epochs.
+
+        Raises PerceptInitError, naming the pair, when making it fails in another way than by an
+        unreadable pair, and DataError when 16 replacements in a row are unreadable too.
+        """
+        if self._num_workers == 0:
+            for number in range(start, stop):
+                yield self._finish(*self._begin(number, lambda work, *args: work(*args)))
+            return
+        pool = ThreadPoolExecutor(self._num_workers, thread_name_prefix="pairs")
+        begun: deque[tuple[torch.Tensor, list[Future[_Chunk]]]] = deque()
+        try:
+            for number in range(start, stop + AHEAD):
+                if number < stop:
+                    begun.append(self._begin(number, pool.submit))
+                if number >= start + AHEAD:
+                    images, futures = begun.popleft()
+                    yield self._finish(images, [future.result() for future in futures])
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _begin(self, number: int, submit: Callable[..., Any]) -> tuple[torch.Tensor, list[Any]]:
+        epoch, place = divmod(number, self.num_batches)
+        first = place * self._batch_size + self._offset
+        indices = self._order(epoch)[first : first + self._share].tolist()
+        is_pinned = self._ctx.device.startswith("cuda")  # the copy to the GPU then takes no time
+        shape = (self._share, 3, self._image_size, self._image_size)
+        images = torch.empty(shape, dtype=torch.uint8, pin_memory=is_pinned)
+        parts = range(0, self._share, CHUNK)
+        return images, [
+            submit(self._fill, images[i : i + CHUNK].numpy(), epoch, indices[i : i + CHUNK])
+            for i in parts
+        ]
+
+    def _finish(self, images: torch.Tensor, chunks: Sequence[_Chunk]) -> PairBatch:
+        keys = tuple(key for chunk in chunks for key in chunk.keys)
+        unusable = tuple(item for chunk in chunks for item in chunk.unusable)
+        return PairBatch(images, join_ids([chunk.tokens for chunk in chunks]), keys, unusable)
+
+    def _draw_order(self, epoch: int) -> np.ndarray:
+        rng = self._ctx.rng("order", epoch)
+        return epoch_order(
+            self._pairs.num_pairs, self._pairs.block_sizes, self._shuffle_blocks, rng
+        )
+
+    def _fill(self, images: np.ndarray, epoch: int, indices: Sequence[int]) -> _Chunk:
+        unusable: list[Unusable] = []
+        pairs = [
+            self._usable_pair(image, epoch, index, unusable)
+            for image, index in zip(images, indices, strict=True)
+        ]
+        return _Chunk(self._tokens([p.text for p in pairs]), [p.key for p in pairs], unusable)
+
+    def _usable_pair(
+        self, image: np.ndarray, epoch: int, index: int, unusable: list[Unusable]
+    ) -> Pair:
+        for candidate in self._candidates(epoch, index):
+            try:
+                return self._load(image, epoch, candidate)
+            except DataError as error:
+                unusable.append(Unusable(candidate, str(error)))
+        raise DataError(
+            f"{REPLACEMENT_TRIES} pairs in a row, drawn at random to replace another, cannot be used; "
+            f"the last: {unusable[-1].reason}"
+        )
+
+    def _candidates(self, epoch: int, index: int) -> Iterator[int]:
+        yield index
+        rng = self._ctx.rng("replacement", epoch, index)
+        for _ in range(REPLACEMENT_TRIES):
+            yield int(rng.integers(self._pairs.num_pairs))
+
+    def _load(self, image: np.ndarray, epoch: int, index: int) -> Pair:
+        key = ""
+        try:
+            pair = self._pairs.pair(index)
+            key = pair.key
+            rng = self._ctx.rng("augment", epoch, index)
+            image[...] = self._augment(decode(pair.image, key), self._image_size, rng)
+            return pair
+        except PerceptInitError:
+            raise
+        except Exception as error:  # from any thread, so the message has to name the sample
+            name = f"pair {index} ({key})" if key else f"pair {index}"
+            raise PerceptInitError(f"{name}: {type(error).__name__}: {error}") from error
+
+    def _tokens(self, texts: Sequence[str | np.ndarray]) -> torch.Tensor:
+        if all(isinstance(text, str) for text in texts):
+            return self._tokenize([str(text) for text in texts])
+        return stack_ids([trim_ids(np.asarray(ids), self._context_length) for ids in texts])
+
+
+def too_few_pairs(num_pairs: int, batch_size: int) -> str:
+    """Return the sentence for a source that does not fill one batch."""
+    return (
+        f"batch_size = {batch_size}, but there are only {num_pairs} pairs: not one whole batch. "
+        "Lower batch_size or give more pairs"
+    )

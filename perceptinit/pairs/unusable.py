@@ -1,0 +1,57 @@
+"""Pairs that cannot be used: said, counted, and too many of them stop the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from perceptinit.errors import DataError
+
+# said one by one; after that only counted
+NUM_SAID = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A pair that was met and could not be read or decoded; `reason` names the sample."""
+
+    index: int
+    reason: str
+
+
+class UnusablePairs:
+    """Keeps account of unusable pairs over a run.
+
+    num_pairs: pairs in the source. max_share: share of them that may turn out unusable.
+    warn: tells the user a sentence.
+    indices: the different pairs found so far. num_replaced: draws that another pair replaced.
+    """
+
+    def __init__(self, num_pairs: int, max_share: float, warn: Callable[[str], None]) -> None:
+        self.indices: set[int] = set()
+        self.num_replaced = 0
+        self._num_pairs = num_pairs
+        self._max_share = max_share
+        self._warn = warn
+
+    def note(self, found: Iterable[Unusable]) -> None:
+        """Take account of pairs of one batch; DataError when there are now too many."""
+        for item in found:
+            self.num_replaced += 1
+            if item.index not in self.indices:
+                self.indices.add(item.index)
+                self._say(item.reason)
+                self._check(item.reason)
+
+    def _check(self, reason: str) -> None:
+        if len(self.indices) > self._max_share * self._num_pairs:
+            raise DataError(
+                f"{len(self.indices)} of {self._num_pairs} pairs cannot be used, more than "
+                f"max_bad_share = {self._max_share:g} allows; the last: {reason}"
+            )
+
+    def _say(self, reason: str) -> None:
+        if len(self.indices) <= NUM_SAID:
+            self._warn(f"{reason}; another pair, drawn by the seed, takes its place")
+        if len(self.indices) == NUM_SAID:
+            self._warn("further pairs that cannot be used are only counted (num_replaced)")

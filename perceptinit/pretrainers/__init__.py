@@ -1,0 +1,16 @@
+"""Built-in pretrainers. A new one: add its file here, one line below, its test and its card."""
+
+from __future__ import annotations
+
+from perceptinit import Component, hookimpl
+
+
+@hookimpl
+def perceptinit_pretrainers() -> list[Component]:
+    return [
+        Component(
+            name="clip",
+            target="perceptinit.pretrainers.clip:Clip",
+            summary="contrastive image-text pretraining with a softmax over the batch (CLIP)",
+        ),
+    ]

@@ -1,0 +1,202 @@
+"""Contrastive image-text pretraining (`clip`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
+from perceptinit.errors import DataError, TrainingError
+from perceptinit.optim import Precision
+from perceptinit.pairs.augment import Augment, Crop
+from perceptinit.pairs.loader import PairLoader, too_few_pairs
+from perceptinit.pretrainers.clip_training import ClipTraining
+from perceptinit.protocols import DualEncoder, Pairs
+from perceptinit.types import RunContext, StagePlan, StepResult
+
+
+class Clip:
+    """Trains both towers and the temperature with CLIP's symmetric softmax loss.
+
+    AdamW with a linear warm-up and a cosine that ends at the last step; both count optimiser steps.
+    Batches, crops and dropout depend on the run's seed and the step alone, so arms see the same
+    batches and an interrupted run goes on exactly. `data_sha256` is a fingerprint of the batches so
+    far: keys, token ids, and a sample of the pixels.
+    """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        epochs: PositiveInt = 32
+        """Passes over the pairs (CLIP and the PI paper: 32)."""
+        batch_size: PositiveInt = 1024
+        """Pairs in a step, over all processes."""
+        lr: PositiveFloat = 5e-4
+        """Largest learning rate, reached at the end of the warm-up (CLIP ViT-B/32: 5e-4)."""
+        min_lr: NonNegativeFloat = 0.0
+        """Learning rate of the last step."""
+        warmup_steps: NonNegativeInt = 2000
+        """Steps in which the rate rises linearly; fewer than the run has (CLIP: 2000)."""
+        betas: tuple[float, float] = (0.9, 0.98)
+        """AdamW's decay of the two moments (CLIP with a ViT)."""
+        eps: PositiveFloat = 1e-6
+        """AdamW's epsilon (CLIP with a ViT: 1e-6; PI paper: 1e-8)."""
+        weight_decay: NonNegativeFloat = 0.1
+        """AdamW's decay of matrices and kernels (PI paper: 0.1; CLIP and open_clip: 0.2)."""
+        clip_norm: NonNegativeFloat = 0.0
+        """Gradients are scaled down to this norm over all parameters; 0 leaves them (PI paper: 3)."""
+        precision: Precision = "fp32"
+        """"fp32", or autocast to "bf16" or "fp16" (with loss scaling); the loss is always in fp32."""
+        max_logit_scale: PositiveFloat = 100.0
+        """Largest inverse temperature; the smallest is 1 (CLIP: 100)."""
+        crop: Crop = "random"
+        """"random" boxes of the image, or its "center" square."""
+        crop_scale: tuple[float, float] = (0.9, 1.0)
+        """Share of the area that a random box covers, smallest and largest (open_clip: 0.9 to 1;
+        PI paper: 0.2 to 1)."""
+        crop_ratio: tuple[float, float] = (0.75, 1.3333)
+        """Width / height of a random box, smallest and largest (torchvision)."""
+        flip: bool = False
+        """Mirror half of the images (open_clip does not, for captions may say left and right)."""
+        jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+        """Strength of random brightness, contrast, saturation, hue in 80 % of the images
+        (MoCo v2 and PI paper: 0.4, 0.4, 0.4, 0.1)."""
+        grey_share: Share = 0.0
+        """Share of images that lose their colour (MoCo v2 and PI paper: 0.2)."""
+        blur_share: Share = 0.0
+        """Share of images that are blurred, sigma 0.1 to 2 pixels (MoCo v2 and PI paper: 0.5)."""
+        max_bad_share: Share = 0.01
+        """Share of the pairs that may be unreadable before the run stops; each is replaced and told."""
+        shuffle_blocks: NonNegativeInt = 64
+        """Shards that are shuffled into each other at a time; 0 shuffles everything at once."""
+        num_workers: NonNegativeInt | None = None
+        """Threads that decode images; by default what the run has. Does not change the batches."""
+
+        def __post_init__(self) -> None:
+            for name, (low, high), most in (
+                ("crop_scale", self.crop_scale, 1.0),
+                ("crop_ratio", self.crop_ratio, math.inf),
+            ):
+                if not 0 < low <= high <= most:
+                    raise ValueError(
+                        f"{name} = [{low:g}, {high:g}] must rise, above 0, up to {most:g}"
+                    )
+            if not all(0 <= beta < 1 for beta in self.betas):
+                raise ValueError(f"betas = {list(self.betas)} must be in [0, 1)")
+            if min(self.jitter) < 0 or self.jitter[3] > 0.5:
+                raise ValueError(f"jitter = {list(self.jitter)}: none below 0, hue up to 0.5")
+            if self.min_lr > self.lr:
+                raise ValueError(f"min_lr = {self.min_lr:g} is above lr = {self.lr:g}")
+            if self.max_logit_scale < 1:
+                raise ValueError(f"max_logit_scale = {self.max_logit_scale:g} is below 1")
+
+        def smoke(self) -> Clip.Config:
+            """Return a copy of two epochs with small batches."""
+            return replace(self, epochs=2, batch_size=32, warmup_steps=1)
+
+    def __init__(self, config: Config, pairs: Pairs) -> None:
+        self.config = config
+        self.pairs = pairs
+        self._loaded: Mapping[str, Any] | None = None
+        self._training: ClipTraining | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in the pairs."""
+        return self.pairs.num_pairs // self.config.batch_size
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.config.epochs * self.steps_per_epoch
+
+    @property
+    def data_sha256(self) -> str:
+        """Fingerprint of all batches so far, equal for equal batches in equal order."""
+        return self._training.data_sha256 if self._training else ""
+
+    def preflight(self) -> Iterator[str]:
+        """Yield why it could not train: too few pairs, or a warm-up that does not end."""
+        config = self.config
+        try:
+            num_pairs = self.pairs.num_pairs
+        except DataError:
+            return  # what the pairs lack, their own preflight tells
+        if not self.steps_per_epoch:
+            yield too_few_pairs(num_pairs, config.batch_size)
+        elif config.warmup_steps >= self.total_steps:
+            yield (
+                f"warmup_steps = {config.warmup_steps} in a run of {self.total_steps} steps "
+                f"({config.epochs} epochs of {self.steps_per_epoch} batches): the learning rate would "
+                "never come down. Lower warmup_steps"
+            )
+
+    def plan(self) -> StagePlan:
+        """Return steps and samples; the note tells how many pairs each epoch leaves out."""
+        used = self.total_steps * self.config.batch_size
+        num_pairs = self.pairs.num_pairs
+        left_over = num_pairs - self.steps_per_epoch * self.config.batch_size
+        note = f"each epoch leaves out {left_over:,} of {num_pairs:,} pairs" if left_over else ""
+        return StagePlan(steps=self.total_steps, num_images=used, num_texts=used, note=note)
+
+    def steps(self, model: DualEncoder, ctx: RunContext) -> Iterator[StepResult]:
+        """Train, one optimiser step per item, from the loaded state on.
+
+        Metrics: loss, lr, logit_scale (the inverse temperature), grad_norm (over all parameters,
+        before clipping), and num_replaced once a pair could not be used.
+
+        Raises TrainingError when the loss is not finite, DataError when too many pairs are unusable.
+        """
+        for problem in self.preflight():
+            raise TrainingError(problem)
+        training = ClipTraining(self.config, model, ctx, self.pairs.num_pairs, self.total_steps)
+        if self._loaded is not None:
+            training.load_state_dict(self._loaded)
+        self._training = training
+        loader = self._loader(model, ctx)
+        with closing(loader.batches(training.num_steps, self.total_steps)) as batches:
+            for batch in batches:
+                yield self._result(training.step(batch), training.num_steps)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that is needed to continue after the last step; tensors are not copied."""
+        if self._training is None:
+            raise RuntimeError("no step has been done: there is no state yet")
+        return self._training.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state`; called before `steps`, which takes the model's weights as they are."""
+        self._loaded = state
+
+    def _loader(self, model: DualEncoder, ctx: RunContext) -> PairLoader:
+        config = self.config
+        return PairLoader(
+            self.pairs,
+            batch_size=config.batch_size,
+            image_size=model.image_size,
+            tokenize=model.tokenize,
+            context_length=model.context_length,
+            ctx=ctx,
+            augment=Augment(
+                crop=config.crop,
+                scale=config.crop_scale,
+                ratio=config.crop_ratio,
+                flip=config.flip,
+                jitter=config.jitter,
+                grey_share=config.grey_share,
+                blur_share=config.blur_share,
+            ),
+            num_workers=ctx.num_workers if config.num_workers is None else config.num_workers,
+            shuffle_blocks=config.shuffle_blocks,
+        )
+
+    def _result(self, metrics: Mapping[str, Any], step: int) -> StepResult:
+        return StepResult(
+            step=step,
+            samples_seen=step * self.config.batch_size,
+            epoch=-(-step // self.steps_per_epoch),
+            end_of_epoch=step % self.steps_per_epoch == 0,
+            metrics=metrics,
+        )

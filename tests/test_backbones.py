@@ -1,0 +1,279 @@
+"""Backbones: towers with their own normalisation, text that may be trimmed, errors before the start."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from perceptinit.api import build
+from perceptinit.backbones.encoders import DualTower
+from perceptinit.backbones.open_clip_backbone import OpenClip
+from perceptinit.backbones.timm_backbone import Timm
+from perceptinit.checkpoints import save_weights, weights_sha256
+from perceptinit.errors import CheckpointError, RecipeError, UsageError
+from perceptinit.protocols import DualEncoder, ImageEncoder
+from perceptinit.seeding import named_torch_seed
+
+BACKBONES = [Timm, OpenClip]
+every_backbone = pytest.mark.parametrize("backbone", BACKBONES, ids=["timm", "open-clip"])
+END = 49407  # CLIP's end token
+
+
+def tiny(backbone=Timm, seed=0, **changes) -> DualTower:
+    with named_torch_seed(seed, "backbone"):
+        return backbone(replace(backbone.Config().smoke(), **changes)).build().eval()
+
+
+def pad(tokens, length=77):
+    return torch.nn.functional.pad(tokens, (0, length - tokens.shape[1]))
+
+
+@every_backbone
+def test_a_model_keeps_the_promises_of_the_protocols(backbone):
+    model = tiny(backbone)
+    assert isinstance(model, DualEncoder)
+    assert isinstance(model.image, ImageEncoder)
+    assert (model.image_size, model.embed_dim, model.context_length) == (32, 32, 77)
+    assert model.encode_image(torch.rand(2, 3, 32, 32)).shape == (2, 32)
+    assert model.encode_text(model.tokenize(["a cat", "two dogs", "x"])).shape == (3, 32)
+
+
+@every_backbone
+def test_the_temperature_starts_at_0_07_and_is_learned(backbone):
+    logit_scale = tiny(backbone).logit_scale
+    assert logit_scale.item() == pytest.approx(math.log(1 / 0.07))
+    assert logit_scale.requires_grad
+
+
+@every_backbone
+def test_bytes_and_floats_of_an_image_give_the_same_embedding(backbone):
+    model = tiny(backbone)
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    torch.testing.assert_close(model.encode_image(images), model.encode_image(images / 255))
+
+
+def test_pixels_are_normalised_by_the_mean_and_std_of_the_model():
+    tower = tiny(model="vit_tiny_patch16_224.augreg_in21k").image
+    assert tower.mean.tolist() == tower.std.tolist() == [0.5, 0.5, 0.5]
+    white_black = torch.tensor([255, 0], dtype=torch.uint8).view(1, 1, 1, 2).expand(1, 3, 1, 2)
+    # (1 - 0.5) / 0.5 and (0 - 0.5) / 0.5
+    torch.testing.assert_close(tower.normalize(white_black)[0, 0, 0], torch.tensor([1.0, -1.0]))
+
+
+def test_the_normalisation_is_saved_with_the_weights():
+    assert {"mean", "std"} <= tiny().image.state_dict().keys()
+
+
+def test_images_of_another_size_are_refused():
+    with pytest.raises(
+        ValueError, match=r"shape \(1, 3, 16, 16\); the tower takes \(B, 3, 32, 32\)"
+    ):
+        tiny().encode_image(torch.zeros(1, 3, 16, 16))
+
+
+@every_backbone
+def test_a_seed_gives_the_same_weights_and_another_seed_others(backbone):
+    assert weights_sha256(tiny(backbone)) == weights_sha256(tiny(backbone))
+    assert weights_sha256(tiny(backbone)) != weights_sha256(tiny(backbone, seed=1))
+
+
+@every_backbone
+def test_fresh_weights_touch_the_image_tower_only_and_follow_their_seed(backbone):
+    model, other = tiny(backbone), tiny(backbone, seed=5)
+    text, image = weights_sha256(model.text), weights_sha256(model.image)
+    scale = model.logit_scale.item()
+    before = torch.get_rng_state()
+    model.image.reset_parameters(seed=7)
+    other.image.reset_parameters(seed=7)
+    assert torch.equal(before, torch.get_rng_state())
+    assert (weights_sha256(model.text), model.logit_scale.item()) == (text, scale)
+    assert weights_sha256(model.image) != image
+    assert weights_sha256(model.image) == weights_sha256(other.image)
+
+
+def test_the_text_tower_is_the_same_for_another_image_model():
+    vit, convnext = tiny(), tiny(model="convnext_atto", model_args={})
+    assert weights_sha256(vit.text) == weights_sha256(convnext.text)
+
+
+@every_backbone
+def test_trimmed_text_gives_the_embedding_of_padded_text(backbone):
+    model = tiny(backbone)
+    tokens = model.tokenize(["a photo of a dog", "hi!", "one two three four five six seven"])
+    assert tokens.shape[1] == 9  # start, seven words, end
+    torch.testing.assert_close(
+        model.encode_text(tokens), model.encode_text(pad(tokens)), rtol=0, atol=1e-6
+    )
+
+
+@every_backbone
+def test_trimmed_text_gives_the_gradients_of_padded_text(backbone):
+    model = tiny(backbone)
+    tokens = model.tokenize(["a photo of a dog", "hi"])
+    weight = model.text.transformer.token_embedding.weight
+    gradients = [
+        torch.autograd.grad(model.encode_text(t).square().sum(), weight)[0]
+        for t in (tokens, pad(tokens))
+    ]
+    difference = (gradients[0] - gradients[1]).abs().max()
+    assert difference < 1e-5 * gradients[1].abs().max()
+
+
+def test_text_of_a_tower_without_causal_mask_is_padded_to_its_full_context():
+    model = tiny(OpenClip, text_args={"width": 32, "heads": 2, "layers": 1, "no_causal_mask": True})
+    assert not model.text.can_be_trimmed
+    assert model.tokenize(["a dog"]).shape == (1, 77)
+    tokens = torch.tensor([[49406, 320, 1929, END]])
+    assert torch.equal(model.encode_text(tokens), model.encode_text(pad(tokens)))
+
+
+def test_a_long_text_is_cut_and_keeps_its_end_token():
+    tokens = tiny(context_length=8).tokenize(["word " * 50, "short"])
+    assert tokens.shape == (2, 8)
+    assert tokens[0, -1] == END
+    assert tokens[1].tolist() == [49406, 3005, END, 0, 0, 0, 0, 0]
+
+
+def test_a_token_whose_id_is_zero_is_not_taken_for_padding():
+    assert tiny().tokenize(["!^"]).tolist() == [[49406, 0, 317, END]]  # '!' is CLIP's id 0
+
+
+def test_more_tokens_than_the_context_are_refused():
+    with pytest.raises(ValueError, match="78 tokens; the text tower takes 77"):
+        tiny().encode_text(torch.zeros(1, 78, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "mobilenetv3_small_050"])
+def test_timm_models_without_patches_take_the_image_size_of_the_recipe(name):
+    model = tiny(model=name, model_args={}, image_size=48)
+    assert model.encode_image(torch.rand(2, 3, 48, 48)).shape == (2, 32)
+
+
+def test_a_timm_model_is_built_on_the_meta_device_for_the_plan():
+    with torch.device("meta"):
+        model = Timm(Timm.Config()).build()
+    assert sum(p.numel() for p in model.parameters()) == 151_277_313  # CLIP ViT-B/32, as published
+
+
+def test_an_unknown_timm_model_is_told_with_the_nearest_name():
+    backbone = Timm(Timm.Config(model="vit_tiny_patch16_242"))
+    message = "timm has no model 'vit_tiny_patch16_242'. Did you mean 'vit_tiny_patch16_224'?"
+    assert [p.startswith(message) for p in backbone.preflight()] == [True]
+    with pytest.raises(UsageError, match="Did you mean 'vit_tiny_patch16_224'"):
+        backbone.build()
+
+
+def test_arguments_that_timm_refuses_are_told_before_the_start():
+    backbone = Timm(Timm.Config(model="vit_tiny_patch16_224", model_args={"num_heads": 5}))
+    [problem] = backbone.preflight()
+    assert problem == (
+        "timm cannot build 'vit_tiny_patch16_224' with {'num_heads': 5}: "
+        "dim should be divisible by num_heads"
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        (
+            {"text_width": 100, "text_heads": 8},
+            "backbone: text_heads = 8 does not divide text_width = 100",
+        ),
+        (
+            {"model_args": {"img_size": 64}},
+            "backbone: model_args.img_size is not for here: use image_size",
+        ),
+    ],
+)
+def test_keys_of_the_timm_backbone_that_cannot_go_together_are_told(table, sentence):
+    with pytest.raises(RecipeError) as error:
+        build("backbone", {"use": "timm", **table})
+    assert str(error.value) == sentence
+
+
+def test_an_unknown_open_clip_model_is_told_with_the_nearest_name():
+    [problem] = OpenClip(OpenClip.Config(model="ViT-B32")).preflight()
+    assert problem.startswith("open_clip has no model 'ViT-B32'. Did you mean 'ViT-B-32'?")
+
+
+def test_a_coca_model_is_refused():
+    [problem] = OpenClip(OpenClip.Config(model="coca_ViT-B-32")).preflight()
+    assert problem == (
+        "open_clip model 'coca_ViT-B-32' has a generative tower (CoCa): choose another"
+    )
+
+
+def test_weights_trained_with_another_activation_are_refused():
+    [problem] = OpenClip(OpenClip.Config(model="ViT-B-32", pretrained="openai")).preflight()
+    assert problem == (
+        "pretrained = 'openai' was trained with QuickGELU, unlike model 'ViT-B-32': "
+        "choose the model with -quickgelu in its name"
+    )
+
+
+def test_an_open_clip_model_is_read_from_a_json_file(tmp_path):
+    path = tmp_path / "mine.json"
+    vision = {"image_size": 16, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8}
+    text = {"context_length": 20, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    table = {"embed_dim": 24, "vision_cfg": vision, "text_cfg": text}
+    path.write_text(json.dumps({"model_cfg": table, "preprocess_cfg": {"mean": [0.5, 0.4, 0.3]}}))
+    model = OpenClip(OpenClip.Config(model=str(path))).build()
+    assert (model.image_size, model.embed_dim, model.context_length) == (16, 24, 20)
+    torch.testing.assert_close(model.image.mean, torch.tensor([0.5, 0.4, 0.3]))
+
+
+def test_a_json_file_that_is_no_model_is_told(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text('{"embed_dim": 24}')
+    [problem] = OpenClip(OpenClip.Config(model=str(path))).preflight()
+    assert problem == (
+        f"{path}: not the configuration of an open_clip model, it lacks vision_cfg, text_cfg"
+    )
+
+
+def test_a_timm_tower_inside_an_open_clip_model_takes_the_image_size_of_the_recipe():
+    model = tiny(
+        OpenClip,
+        vision_args={"timm_model_name": "vit_tiny_patch16_224", "timm_pool": "", "image_size": 224},
+        image_size=64,
+    )
+    assert model.encode_image(torch.rand(1, 3, 64, 64)).shape == (1, 32)
+
+
+def open_clip_weights(model):
+    """Return the weights under the names that open_clip gives them."""
+    state = {k.replace("image.trunk.", "visual."): v for k, v in model.state_dict().items()}
+    state = {k.replace("text.transformer.", "text.", 1): v for k, v in state.items()}
+    return {k: v for k, v in state.items() if not k.startswith("image.")}
+
+
+def test_published_weights_are_loaded_whole_from_a_safetensors_file(tmp_path):
+    source = tiny(OpenClip, seed=3)
+    with torch.no_grad():
+        source.logit_scale.fill_(4.0)
+    save_weights(tmp_path / "clip.safetensors", open_clip_weights(source))
+    model = tiny(OpenClip, pretrained=str(tmp_path / "clip.safetensors"))
+    assert weights_sha256(model) == weights_sha256(source)
+    model.image.reset_parameters(seed=0)  # fresh means fresh, not published
+    assert weights_sha256(model.image) != weights_sha256(source.image)
+
+
+def test_published_weights_are_not_fetched_for_the_plan():
+    with torch.device("meta"):
+        model = OpenClip(OpenClip.Config(pretrained="laion2b_s34b_b79k")).build()
+    assert model.logit_scale.is_meta
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    path = tmp_path / "clip.safetensors"
+    save_weights(path, {"visual.proj": torch.zeros(3, 3), "logit_scale": torch.tensor(1.0)})
+    with pytest.raises(CheckpointError, match=r"clip\.safetensors does not fit open_clip model"):
+        tiny(OpenClip, pretrained=str(path))
+
+
+def test_a_weights_file_that_is_missing_is_told_before_the_start(tmp_path):
+    path = tmp_path / "absent.safetensors"
+    [problem] = OpenClip(OpenClip.Config(pretrained=str(path))).preflight()
+    assert problem == f"pretrained = '{path}': no such file"

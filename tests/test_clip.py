@@ -1,0 +1,301 @@
+"""The CLIP pretrainer: its loss by hand, exact continuation, and what stops it before it starts."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from perceptinit.api import build
+from perceptinit.backbones.timm_backbone import Timm
+from perceptinit.checkpoints import load_state, save_state, weights_sha256
+from perceptinit.errors import CheckpointError, DataError, RecipeError, TrainingError
+from perceptinit.pretrainers.clip import Clip
+from perceptinit.pretrainers.contrastive import contrastive_loss
+from perceptinit.seeding import named_torch_seed
+from perceptinit.types import Pair, RunContext
+
+
+class Colours:
+    """48 plain pictures of 16 pixels with the name of a colour as caption; some may be broken."""
+
+    num_pairs = 48
+    block_sizes = (48,)
+
+    def __init__(self, broken=()):
+        self.broken = broken
+
+    def pair(self, index):
+        if index in self.broken:
+            return Pair(f"colour/{index}", b"no image", "red")
+        image = np.full((16, 16, 3), 5 * index, dtype=np.uint8)
+        return Pair(f"colour/{index}", image, ["red", "dark green", "light blue"][index % 3])
+
+
+CONFIG = Clip.Config(epochs=3, batch_size=16, lr=1e-3, warmup_steps=2, flip=True)
+
+
+def model(seed=0, **model_args):
+    config = Timm.Config().smoke()
+    config = replace(config, image_size=16, model_args={**config.model_args, **model_args})
+    with named_torch_seed(seed, "backbone"):
+        return Timm(config).build()
+
+
+def context(seed=0, **options):
+    return RunContext(seed=seed, stage="pretrain", **options)
+
+
+def train(tower, config=CONFIG, seed=0, pairs=None, stop=None, state=None):
+    """Train and return the pretrainer with the results of its steps."""
+    clip = Clip(config, pairs or Colours())
+    if state is not None:
+        clip.load_state_dict(state)
+    results = []
+    for result in clip.steps(tower, context(seed)):
+        results.append(result)
+        if result.step == stop:
+            break
+    return clip, results
+
+
+def test_the_loss_of_two_pairs_is_that_worked_out_by_hand():
+    images = torch.tensor([[2.0, 0.0], [0.0, 3.0]])  # lengths do not matter
+    texts = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    # cosines [[1, .6], [0, .8]] times 2; rows: log(1 + e^-.8), log(1 + e^-1.6);
+    # columns: log(1 + e^-2), log(1 + e^-.4)
+    rows = (math.log1p(math.exp(-0.8)) + math.log1p(math.exp(-1.6))) / 2
+    columns = (math.log1p(math.exp(-2.0)) + math.log1p(math.exp(-0.4))) / 2
+    loss = contrastive_loss(images, texts, torch.tensor(math.log(2)))
+    assert loss.item() == pytest.approx((rows + columns) / 2, abs=1e-6)
+
+
+def test_the_loss_of_equal_embeddings_is_the_logarithm_of_the_batch():
+    same = torch.ones(8, 4)
+    assert contrastive_loss(same, same, torch.tensor(4.6)).item() == pytest.approx(math.log(8))
+
+
+def test_the_loss_is_taken_over_what_gather_returns():
+    images, texts = torch.randn(2, 6, 4)
+    of_others = iter([images[3:], texts[3:]])
+    loss = contrastive_loss(
+        images[:3], texts[:3], torch.tensor(1.0), lambda own: torch.cat([own, next(of_others)])
+    )
+    torch.testing.assert_close(loss, contrastive_loss(images, texts, torch.tensor(1.0)))
+
+
+def test_the_loss_is_computed_in_float32_under_autocast():
+    images, texts = torch.randn(2, 6, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = contrastive_loss(images, texts, torch.tensor(4.0))
+    torch.testing.assert_close(loss, contrastive_loss(images, texts, torch.tensor(4.0)))
+
+
+def test_steps_tell_where_they_are():
+    _, results = train(model())
+    assert [r.step for r in results] == list(range(1, 10))  # 3 epochs of 48 / 16
+    assert [r.samples_seen for r in results][-1] == 144
+    assert [r.epoch for r in results] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert [r.end_of_epoch for r in results] == [False, False, True] * 3
+
+
+def test_the_rate_rises_to_lr_and_ends_at_min_lr():
+    _, results = train(model(), replace(CONFIG, min_lr=1e-5))
+    rates = [r.metrics["lr"] for r in results]
+    assert rates[:2] == [5e-4, 1e-3]
+    assert rates[-1] == pytest.approx(1e-5)
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+
+
+def test_metrics_are_scalars_and_the_loss_falls():
+    _, results = train(model(), replace(CONFIG, epochs=8))
+    assert results[0].metrics.keys() == {"loss", "lr", "logit_scale", "grad_norm"}
+    assert results[0].metrics["loss"].ndim == 0
+    assert float(results[-1].metrics["loss"]) < float(results[0].metrics["loss"]) - 0.1
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
+    def weights(seed):
+        tower = model()
+        clip, _ = train(tower, seed=seed)
+        return weights_sha256(tower), clip.data_sha256
+
+    assert weights(0) == weights(0)
+    assert weights(0)[0] != weights(1)[0]
+    assert weights(0)[1] != weights(1)[1]
+
+
+def test_arms_that_differ_in_their_image_tower_see_the_same_batches():
+    ours, theirs = model(), model()
+    theirs.image.reset_parameters(seed=9)
+    assert train(ours)[0].data_sha256 == train(theirs)[0].data_sha256
+    assert weights_sha256(ours) != weights_sha256(theirs)
+
+
+def test_another_crop_is_another_fingerprint():
+    flipped, straight = (replace(CONFIG, crop_scale=(0.3, 0.6), flip=f) for f in (True, False))
+    pairs = Colours()
+    plain = pairs.pair
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    pairs.pair = lambda i: replace(plain(i), image=noise)
+    ours, theirs = (train(model(), c, pairs=pairs, stop=1)[0] for c in (flipped, straight))
+    assert ours.data_sha256 != theirs.data_sha256
+
+
+@pytest.mark.parametrize("num_done", [1, 3, 4])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_run_that_was_interrupted_ends_with_the_weights_of_one_that_was_not(
+    tmp_path, num_done, precision
+):
+    config = replace(CONFIG, precision=precision, clip_norm=1.0)
+    dropout = {"proj_drop_rate": 0.2, "pos_drop_rate": 0.2}
+    pairs = Colours(broken=[5])
+    config = replace(config, max_bad_share=0.1)
+    whole = model(**dropout)
+    reference, results = train(whole, config, pairs=pairs)
+
+    first = model(**dropout)
+    clip, _ = train(first, config, pairs=pairs, stop=num_done)
+    save_state(tmp_path / "state.safetensors", {"m": first.state_dict(), "p": clip.state_dict()})
+    state = load_state(tmp_path / "state.safetensors")
+    second = model(seed=8, **dropout)
+    second.load_state_dict(state["m"])
+    clip, rest = train(second, config, pairs=pairs, state=state["p"])
+
+    assert [r.step for r in rest] == list(range(num_done + 1, 10))
+    assert rest[-1].metrics["num_replaced"] == results[-1].metrics["num_replaced"] == 3
+    assert clip.data_sha256 == reference.data_sha256
+    assert weights_sha256(second) == weights_sha256(whole)
+
+
+def test_a_state_of_another_schedule_is_refused():
+    clip, _ = train(model(), stop=1)
+    with pytest.raises(CheckpointError) as error:
+        train(model(), replace(CONFIG, epochs=4), state=clip.state_dict())
+    assert str(error.value) == (
+        "the saved state belongs to a run of 9 steps, this one has 12: have the pairs changed? "
+        "Start afresh with --fresh"
+    )
+
+
+def test_gradients_that_an_earlier_stage_left_do_not_count():
+    clean, stained = model(), model()
+    for parameter in stained.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    train(clean, stop=1)
+    train(stained, stop=1)
+    assert weights_sha256(clean) == weights_sha256(stained)
+
+
+def test_gradients_are_scaled_down_to_clip_norm():
+    tower = model()
+    _, results = train(tower, replace(CONFIG, clip_norm=1e-3), stop=1)
+    assert float(results[0].metrics["grad_norm"]) > 1  # told as it was before
+    free = model()
+    train(free, stop=1)
+    assert weights_sha256(tower) != weights_sha256(free)
+
+
+@pytest.mark.parametrize(
+    ("start", "most", "end"), [(9.0, 100, 100.0), (9.0, 50, 50.0), (-3.0, 100, 1.0)]
+)
+def test_the_temperature_stays_between_its_bounds(start, most, end):
+    tower = model()
+    with torch.no_grad():
+        tower.logit_scale.fill_(start)
+    _, results = train(tower, replace(CONFIG, max_logit_scale=float(most)), stop=1)
+    assert float(results[0].metrics["logit_scale"]) == pytest.approx(end)
+
+
+def test_weight_decay_leaves_the_temperature_alone():
+    tower = model()
+    clip, _ = train(tower, replace(CONFIG, lr=1e-9, weight_decay=1e6), stop=1)
+    groups = clip.state_dict()["optimizer"]["param_groups"]
+    assert [g["weight_decay"] for g in groups] == [1e6, 0.0]
+    assert tower.logit_scale.item() == pytest.approx(math.log(1 / 0.07), rel=1e-6)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_samples():
+    tower = model()
+    broken = tower.image.projection.weight
+    with torch.no_grad():
+        broken[0, 0] = float("nan")
+    before = weights_sha256(tower)
+    with pytest.raises(TrainingError) as error:
+        train(tower)
+    assert str(error.value).startswith(
+        "step 1: the loss is nan, the norm of the gradients nan. Samples: colour/"
+    )
+    assert "and 13 more. Lower lr, lengthen the warm-up or set clip_norm" in str(error.value)
+    assert weights_sha256(tower) == before
+
+
+def test_a_bad_image_is_told_counted_and_replaced():
+    events = []
+    clip = Clip(replace(CONFIG, max_bad_share=0.1, epochs=1), Colours(broken=[5]))
+    *_, last = clip.steps(model(), context(send=events.append))
+    [message] = [event.message for event in events if event.kind == "warning"]
+    assert message.startswith("colour/5: cannot be decoded as an image")
+    assert message.endswith("; another pair, drawn by the seed, takes its place")
+    assert last.metrics["num_replaced"] == 1
+
+
+def test_more_bad_images_than_allowed_stop_the_run():
+    with pytest.raises(
+        DataError, match=r"1 of 48 pairs cannot be used, more than max_bad_share = 0\.01"
+    ):
+        train(model(), pairs=Colours(broken=[5]))
+
+
+def test_fewer_pairs_than_a_batch_are_told_before_the_start():
+    clip = Clip(replace(CONFIG, batch_size=64), Colours())
+    sentence = (
+        "batch_size = 64, but there are only 48 pairs: not one whole batch. "
+        "Lower batch_size or give more pairs"
+    )
+    assert list(clip.preflight()) == [sentence]
+    with pytest.raises(TrainingError, match="not one whole batch"):
+        next(clip.steps(model(), context()))
+
+
+def test_a_warm_up_longer_than_the_run_is_told_before_the_start():
+    clip = Clip(replace(CONFIG, warmup_steps=9), Colours())
+    assert list(clip.preflight()) == [
+        "warmup_steps = 9 in a run of 9 steps (3 epochs of 3 batches): the learning rate would "
+        "never come down. Lower warmup_steps"
+    ]
+
+
+def test_the_plan_counts_steps_and_what_an_epoch_leaves_out():
+    plan = Clip(replace(CONFIG, batch_size=20), Colours()).plan()
+    assert (plan.steps, plan.num_images, plan.num_texts) == (6, 120, 120)
+    assert plan.note == "each epoch leaves out 8 of 48 pairs"
+
+
+def test_the_built_ins_train_together():
+    clip = build(
+        "pretrainer",
+        {
+            "use": "clip",
+            "epochs": 1,
+            "batch_size": 32,
+            "warmup_steps": 0,
+            "pairs": {"use": "synthetic", "num_pairs": 64},
+        },
+    )
+    assert len(list(clip.steps(model(), context()))) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("crop_scale", [0.9, 0.2], "crop_scale = [0.9, 0.2] must rise, above 0, up to 1"),
+        ("min_lr", 1.0, "min_lr = 1 is above lr = 0.0005"),
+        ("betas", [0.9, 1.0], "betas = [0.9, 1.0] must be in [0, 1)"),
+    ],
+)
+def test_values_that_cannot_be_are_told(key, value, sentence):
+    with pytest.raises(RecipeError) as error:
+        build("pretrainer", {"use": "clip", key: value, "pairs": {"use": "synthetic"}})
+    assert str(error.value) == f"pretrainer: {sentence}"

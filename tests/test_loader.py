@@ -1,0 +1,270 @@
+"""The pair loader: the same batches for a seed, whoever makes them; bad pairs are told, not hidden."""
+
+import io
+import threading
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from perceptinit.errors import DataError, PerceptInitError
+from perceptinit.pairs.augment import Augment, random_box
+from perceptinit.pairs.loader import PairLoader
+from perceptinit.pairs.order import epoch_order
+from perceptinit.pairs.token_ids import join_ids, stack_ids, trim_ids
+from perceptinit.pairs.unusable import Unusable, UnusablePairs
+from perceptinit.types import Pair, RunContext
+
+AUGMENT = Augment(scale=(0.3, 1.0), flip=True)
+
+
+class Photos:
+    """Pairs of a random picture as PNG bytes and a caption of 1 to 3 words; some may be broken."""
+
+    def __init__(self, num_pairs=40, broken=(), block_sizes=None, raises=None):
+        self.num_pairs = num_pairs
+        self.block_sizes = block_sizes or [num_pairs]
+        self.broken = set(broken)
+        self.raises = raises or {}
+
+    def pair(self, index):
+        if index in self.raises:
+            raise self.raises[index]
+        key = f"a.tar/{index:03d}"
+        if index in self.broken:
+            return Pair(key, b"no image", "text")
+        pixels = np.random.default_rng(index).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "png")
+        return Pair(key, file.getvalue(), " ".join(["w"] * (index % 3 + 1)))
+
+
+def tokenize(texts):
+    """Return as many ones as a text has words, then 9."""
+    return stack_ids([np.array([1] * len(text.split()) + [9]) for text in texts])
+
+
+def loader(pairs, batch_size=8, num_workers=0, seed=0, augment=AUGMENT, **options):
+    ctx = RunContext(seed=seed, stage="pretrain")
+    return PairLoader(
+        pairs,
+        batch_size=batch_size,
+        image_size=16,
+        tokenize=tokenize,
+        context_length=77,
+        ctx=ctx,
+        augment=augment,
+        num_workers=num_workers,
+        **options,
+    )
+
+
+def assert_same(ours, theirs):
+    ours, theirs = list(ours), list(theirs)
+    assert [b.keys for b in ours] == [b.keys for b in theirs]
+    for a, b in zip(ours, theirs, strict=True):
+        assert torch.equal(a.images, b.images)
+        assert torch.equal(a.tokens, b.tokens)
+        assert a.unusable == b.unusable
+
+
+def test_a_batch_holds_bytes_tokens_and_keys():
+    [batch] = loader(Photos()).batches(0, 1)
+    assert (batch.images.shape, batch.images.dtype) == ((8, 3, 16, 16), torch.uint8)
+    assert (batch.tokens.shape, batch.tokens.dtype) == ((8, 4), torch.int64)
+    assert len(batch.keys) == 8
+
+
+def test_an_epoch_gives_every_pair_once_and_the_next_one_another_order():
+    batches = list(loader(Photos()).batches(0, 10))
+    first = [key for batch in batches[:5] for key in batch.keys]
+    second = [key for batch in batches[5:] for key in batch.keys]
+    assert sorted(first) == sorted(second) == [f"a.tar/{i:03d}" for i in range(40)]
+    assert first != second
+
+
+def test_what_does_not_fill_the_last_batch_is_left_out_of_the_epoch():
+    pairs = loader(Photos(num_pairs=21))
+    assert (pairs.num_batches, pairs.num_left_over) == (2, 5)
+    keys = Counter(key for batch in pairs.batches(0, 2) for key in batch.keys)
+    assert len(keys) == 16
+    assert set(keys.values()) == {1}
+
+
+@pytest.mark.parametrize("num_workers", [1, 4])
+def test_any_number_of_threads_gives_the_same_batches(num_workers):
+    photos = Photos(num_pairs=100, broken=[3, 50])
+    assert_same(
+        loader(photos, batch_size=40, num_workers=num_workers).batches(0, 5),
+        loader(photos, batch_size=40).batches(0, 5),
+    )
+
+
+def test_a_run_that_starts_in_the_middle_of_an_epoch_gets_the_batches_of_one_that_did_not_stop():
+    photos = Photos(broken=[7])
+    whole = list(loader(photos).batches(0, 12))
+    assert_same(loader(photos, num_workers=2).batches(7, 12), whole[7:])
+
+
+def test_another_seed_gives_another_order_and_another_crop():
+    [ours] = loader(Photos(), batch_size=40).batches(0, 1)
+    [theirs] = loader(Photos(), batch_size=40, seed=1).batches(0, 1)
+    assert ours.keys != theirs.keys
+    place = theirs.keys.index(ours.keys[0])
+    assert not torch.equal(ours.images[0], theirs.images[place])
+
+
+def test_the_parts_of_several_processes_are_the_batch_of_one():
+    whole = list(loader(Photos()).batches(0, 5))
+    parts = [list(loader(Photos(), rank=r, world_size=2).batches(0, 5)) for r in (0, 1)]
+    for batch, left, right in zip(whole, *parts, strict=True):
+        assert batch.keys == left.keys + right.keys
+        assert torch.equal(batch.images, torch.cat([left.images, right.images]))
+        assert torch.equal(batch.tokens, join_ids([left.tokens, right.tokens]))
+
+
+def test_fewer_pairs_than_a_batch_are_an_error_and_not_an_endless_loop():
+    with pytest.raises(DataError) as error:
+        loader(Photos(num_pairs=7))
+    assert str(error.value) == (
+        "batch_size = 8, but there are only 7 pairs: not one whole batch. "
+        "Lower batch_size or give more pairs"
+    )
+
+
+def test_a_pair_that_cannot_be_decoded_is_replaced_and_told():
+    batches = list(loader(Photos(broken=[3])).batches(0, 5))
+    keys = [key for batch in batches for key in batch.keys]
+    told = [item for batch in batches for item in batch.unusable]
+    assert len(keys) == 40
+    assert "a.tar/003" not in keys
+    assert [item.index for item in told] == [3]
+    assert told[0].reason.startswith("a.tar/003: cannot be decoded as an image")
+
+
+def test_a_source_without_usable_pairs_is_given_up():
+    with pytest.raises(DataError, match="16 pairs in a row, drawn at random to replace another"):
+        list(loader(Photos(broken=range(40)), num_workers=2).batches(0, 5))
+
+
+def test_a_failure_in_a_thread_names_the_pair():
+    photos = Photos(raises={5: KeyError("oops")})
+    with pytest.raises(PerceptInitError) as error:
+        list(loader(photos, num_workers=3).batches(0, 5))
+    assert str(error.value) == "pair 5: KeyError: 'oops'"
+
+
+def test_threads_end_when_the_batches_are_no_longer_wanted():
+    batches = loader(Photos(), num_workers=3).batches(0, 5)
+    next(batches)
+    assert any(thread.name.startswith("pairs") for thread in threading.enumerate())
+    batches.close()
+    assert not any(thread.name.startswith("pairs") for thread in threading.enumerate())
+
+
+def test_bad_pairs_are_said_once_and_counted_each_time():
+    said = []
+    account = UnusablePairs(num_pairs=100, max_share=0.5, warn=said.append)
+    account.note([Unusable(3, "a: bad"), Unusable(3, "a: bad"), Unusable(4, "b: bad")])
+    assert account.num_replaced == 3
+    assert account.indices == {3, 4}
+    assert said == [
+        "a: bad; another pair, drawn by the seed, takes its place",
+        "b: bad; another pair, drawn by the seed, takes its place",
+    ]
+
+
+def test_more_bad_pairs_than_allowed_stop_the_run():
+    account = UnusablePairs(num_pairs=100, max_share=0.01, warn=lambda message: None)
+    account.note([Unusable(3, "a: bad")])
+    with pytest.raises(DataError) as error:
+        account.note([Unusable(4, "b: bad")])
+    assert str(error.value) == (
+        "2 of 100 pairs cannot be used, more than max_bad_share = 0.01 allows; the last: b: bad"
+    )
+
+
+def test_a_shuffle_by_blocks_reads_few_blocks_at_a_time():
+    sizes = [10, 20, 30, 40]
+    order = epoch_order(100, sizes, 2, np.random.default_rng(0))
+    assert sorted(order) == list(range(100))
+    block = np.repeat(np.arange(4), sizes)[order]
+    first = set(block[: len(block) // 10])
+    num_first = sum(sizes[b] for b in first)
+    assert len(first) == 2
+    assert set(block[:num_first]) == first  # two blocks to their end, before the others begin
+
+
+def test_a_shuffle_of_few_blocks_is_a_shuffle_of_everything():
+    assert np.array_equal(
+        epoch_order(50, [25, 25], 2, np.random.default_rng(1)),
+        np.random.default_rng(1).permutation(50),
+    )
+
+
+def test_captions_that_come_as_ids_are_cut_to_their_length():
+    assert trim_ids(np.array([7, 5, 9, 0, 0]), 77).tolist() == [7, 5, 9]
+    assert trim_ids(np.array([7, 5, 9, 9, 9]), 77).tolist() == [7, 5, 9]  # padded with end tokens
+    assert trim_ids(np.array([7, 1, 2, 3, 4, 9], dtype=np.int32), 4).tolist() == [7, 1, 2, 9]
+    assert stack_ids([np.array([7, 9]), np.array([7, 5, 9])]).tolist() == [[7, 9, 0], [7, 5, 9]]
+
+
+def test_a_source_of_ids_needs_no_tokenizer():
+    photos = Photos(num_pairs=8)
+    made = photos.pair
+    photos.pair = lambda i: Pair(made(i).key, made(i).image, np.array([7, 8, i + 10, 0, 0]))
+    [batch] = loader(photos).batches(0, 1)
+    assert batch.tokens.shape == (8, 3)
+    assert sorted(batch.tokens[:, 2].tolist()) == list(range(10, 18))
+
+
+def test_a_crop_of_everything_in_the_middle_leaves_a_square_image_as_it_is():
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    square = Augment(crop="center")(pixels, 16, np.random.default_rng(0))
+    assert np.array_equal(square, pixels.transpose(2, 0, 1))
+
+
+def test_a_flip_mirrors_about_half_of_the_images():
+    pixels = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
+    straight = pixels.transpose(2, 0, 1)
+    flip = Augment(crop="center", flip=True)
+    squares = [flip(pixels, 4, np.random.default_rng(i)) for i in range(200)]
+    mirrored = [np.array_equal(s, straight[:, :, ::-1]) for s in squares]
+    assert all(m or np.array_equal(s, straight) for m, s in zip(mirrored, squares, strict=True))
+    assert 70 < sum(mirrored) < 130
+
+
+def test_random_boxes_stay_inside_and_keep_share_and_proportion():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        top, left, height, width = random_box(100, 140, (0.2, 0.5), (0.75, 1.3333), rng)
+        assert 0 <= top <= 100 - height
+        assert 0 <= left <= 140 - width
+        assert 0.19 < height * width / 14000 < 0.51  # sides are whole pixels
+        assert 0.73 < width / height < 1.36
+
+
+def test_a_box_that_never_fits_becomes_the_largest_middle_one():
+    # the whole area of 10 x 100 cannot have a proportion of at most 4 / 3: 10 high, 13 wide
+    box = random_box(10, 100, (1.0, 1.0), (0.75, 1.3333), np.random.default_rng(0))
+    assert box == (0, 43, 10, 13)
+
+
+def test_grey_images_have_three_equal_channels():
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    square = Augment(crop="center", grey_share=1.0)(pixels, 8, np.random.default_rng(0))
+    assert np.array_equal(square[0], square[1])
+    assert np.array_equal(square[0], square[2])
+
+
+@pytest.mark.parametrize("options", [{"jitter": (0.4, 0.4, 0.4, 0.1)}, {"blur_share": 1.0}])
+def test_colours_and_blur_follow_the_generator_alone(options):
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    augment = Augment(crop="center", **options)
+    ours = [augment(pixels, 16, np.random.default_rng(i)) for i in range(5)]
+    again = [augment(pixels, 16, np.random.default_rng(i)) for i in range(5)]
+    assert all(np.array_equal(a, b) for a, b in zip(ours, again, strict=True))
+    assert not np.array_equal(ours[0], ours[1])
+    assert ours[0].dtype == np.uint8
