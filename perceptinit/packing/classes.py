@@ -1,0 +1,88 @@
+"""Class names and labels of a source that is packed, from its columns or folders."""
+
+from __future__ import annotations
+
+# N records, C classes
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from perceptinit.errors import DataError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classes:
+    """names: of the C classes. labels: int64 (N,) in [0, C)."""
+
+    names: tuple[str, ...]
+    labels: np.ndarray
+
+
+def read_classes(
+    labels: Sequence[object] | None,
+    names: Sequence[object] | None,
+    known: Sequence[str],
+    where: Callable[[int], str],
+) -> Classes | None:
+    """Return the classes of N records, None when they have none.
+
+    labels: an integer (or its text) per record. names: a class name per record.
+    known: class names by label; empty: taken from `names`, where labels say the order, else sorted.
+    where: names record i in messages.
+
+    Raises DataError naming the first record that does not fit, and a label without a name.
+    """
+    if names is None and labels is None:
+        return None
+    if labels is None:
+        assert names is not None
+        order = list(known) or sorted({str(name) for name in names if name})
+        return Classes(tuple(order), _look_up(names, order, where))
+    numbers = _numbers(labels, where)
+    if names is not None and not known:
+        known = _named(numbers, names, where)
+    if not known:
+        raise DataError(
+            "labels have no class names: name their column with --class-column, or give a file "
+            "with a name a line with --classes"
+        )
+    outside = np.flatnonzero(numbers >= len(known))
+    if outside.size:
+        raise DataError(
+            f"{where(outside[0])}: label {numbers[outside[0]]}, but there are {len(known)} class names"
+        )
+    return Classes(tuple(known), numbers)
+
+
+def _look_up(names: Sequence[object], known: list[str], where: Callable[[int], str]) -> np.ndarray:
+    place = {name: i for i, name in enumerate(known)}
+    for i, name in enumerate(names):
+        if name not in place:
+            raise DataError(f"{where(i)}: {name!r} is not one of the {len(known)} class names")
+    return np.array([place[str(name)] for name in names], dtype=np.int64)
+
+
+def _numbers(labels: Sequence[object], where: Callable[[int], str]) -> np.ndarray:
+    for i, label in enumerate(labels):
+        if not (isinstance(label, (int, np.integer, str)) and str(label).strip().isdecimal()):
+            raise DataError(f"{where(i)}: label {label!r} is not a number from 0 on")
+    return np.array([int(str(label)) for label in labels], dtype=np.int64)
+
+
+def _named(
+    numbers: np.ndarray, names: Sequence[object], where: Callable[[int], str]
+) -> tuple[str, ...]:
+    """Return class names by label, as the records pair them."""
+    found: dict[int, str] = {}
+    for i, (number, name) in enumerate(zip(numbers.tolist(), names, strict=True)):
+        if not name or found.setdefault(number, str(name)) != name:
+            raise DataError(
+                f"{where(i)}: label {number} is called {name!r}, before it was {found.get(number)!r}"
+            )
+    absent = sorted(set(range(max(found) + 1)) - found.keys()) if found else []
+    if absent:
+        raise DataError(
+            f"no record has label {absent[0]}, so its class has no name; give all with --classes"
+        )
+    return tuple(found[i] for i in range(len(found)))

@@ -1,0 +1,96 @@
+"""Which shards of a packing are finished: kept while it goes on, so that it can be taken up again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from perceptinit.errors import DataError, UsageError
+from perceptinit.packing.shards import Written
+from perceptinit.pairs.sizes import JOURNAL
+
+INDEX = "index.json"  # what the journal says, once all is done
+
+
+class Journal:
+    """The finished shards of the packing that `header` describes, in a folder of its own.
+
+    A line of JSON for the header, then one for each finished shard.
+
+    Raises UsageError when the folder holds another packing or files that are none.
+    """
+
+    def __init__(self, folder: Path, header: Mapping[str, Any]) -> None:
+        self._path = folder / JOURNAL
+        self._lock = Lock()
+        lines = _read(folder)
+        if lines and lines[0] != header:
+            raise UsageError(
+                f"{folder} holds another packing ({_difference(lines[0], header)}). "
+                "Choose another folder or remove this one"
+            )
+        if not lines and folder.is_dir() and any(folder.iterdir()):
+            raise UsageError(f"{folder} is not empty and holds no packing. Choose another folder")
+        self.finished = {
+            w.name: w for w in map(_written, lines[1:]) if _has_size(folder / w.name, w.num_bytes)
+        }
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            rows = [dict(header), *(asdict(w) for w in self.finished.values())]
+            self._path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot be written ({error.strerror})") from error
+
+    def add(self, written: Written) -> None:
+        """Note a finished shard; callable from several threads."""
+        with self._lock, self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(written)) + "\n")
+            self.finished[written.name] = written
+
+    def close(self) -> None:
+        """Remove the journal: the index has taken its place."""
+        self._path.unlink()
+
+
+def _read(folder: Path) -> list[dict[str, Any]]:
+    """Return the header and the finished shards, of the journal or else the index."""
+    journal, index = folder / JOURNAL, folder / INDEX
+    if journal.is_file():
+        # a line that was cut off by a crash is of a shard that will be written again
+        lines = journal.read_text(encoding="utf-8").splitlines()
+        return [row for row in map(_parsed, lines) if row is not None]
+    if index.is_file():
+        row = _parsed(index.read_text(encoding="utf-8"))
+        if row is None or "shards" not in row:
+            raise DataError(f"{index}: not the index of a packing")
+        return [row["packing"], *row["shards"]]
+    return []
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _written(row: Mapping[str, Any]) -> Written:
+    return Written(row["name"], row["num_samples"], row["num_bytes"], tuple(row["unusable"]))
+
+
+def _has_size(path: Path, num_bytes: int) -> bool:
+    return path.is_file() and path.stat().st_size == num_bytes
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    parts = [
+        f"{key} was {old.get(key)!r}, now {new.get(key)!r}"
+        for key in new
+        if old.get(key) != new.get(key)
+    ]
+    return "; ".join(parts) or "of another version"

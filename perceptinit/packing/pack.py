@@ -1,0 +1,234 @@
+"""A whole packing: all shards in parallel, then the files that say what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any
+
+from perceptinit.checkpoints import atomic_path, write_json
+from perceptinit.errors import DataError, UsageError
+from perceptinit.packing.journal import INDEX, Journal
+from perceptinit.packing.shards import ImageSettings, Shard, Written, write_shard
+from perceptinit.packing.sources import Source
+from perceptinit.pairs.sizes import SIZES
+
+UNREADABLE = "unreadable.txt"
+_TEST_SPLIT = "test"  # clip-benchmark reads the split of this name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackSettings:
+    """test_set: write the clip-benchmark layout instead of pair shards.
+
+    templates: of a test set, its prompts; else captions of records that have a class and no text.
+    limit: pack the first records only, 0 is all. shard_size: records per shard.
+    max_bad_share: largest share of records that may be unusable.
+    """
+
+    test_set: bool = False
+    templates: tuple[str, ...] = ()
+    limit: int = 0
+    shard_size: int = 10_000
+    image: ImageSettings = field(default_factory=ImageSettings)
+    max_bad_share: float = 0.0
+    num_workers: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What a packing made. kept: shards that an earlier call had finished."""
+
+    num_samples: int
+    num_bytes: int
+    num_shards: int
+    kept: int
+    unusable: tuple[str, ...]
+
+
+def pack(
+    source: Source, out: Path, settings: PackSettings, advance: Callable[[int], None]
+) -> Packed:
+    """Write `source` into the folder `out` and return what was made.
+
+    Shards that an earlier, interrupted call with the same source and settings finished are kept;
+    each is written whole or not at all. Records that cannot be read are listed in unreadable.txt.
+
+    advance: told the number of records done since the last call, from several threads.
+
+    Raises DataError when more than `max_bad_share` of the records are unusable, and UsageError when
+    source and settings do not go together or `out` holds something else.
+    """
+    _check(source, settings)
+    num_records = min(source.num_records, settings.limit or source.num_records)
+    shards = _shards(num_records, settings)
+    journal = Journal(out, _header(source, settings))
+    kept = [journal.finished[s.name] for s in shards if s.name in journal.finished]
+    advance(sum(w.num_samples + len(w.unusable) for w in kept))
+    tally = _Tally(settings.max_bad_share, num_records, advance, _sentences(kept))
+    try:
+        _write_all(source, out, settings, shards, journal, tally)
+    except BaseException:
+        _write_text(out / UNREADABLE, tally.unusable)
+        raise
+    written = [journal.finished[shard.name] for shard in shards]
+    _describe(source, out, settings, written)
+    journal.close()
+    return Packed(
+        sum(w.num_samples for w in written),
+        sum(w.num_bytes for w in written),
+        len(written),
+        len(kept),
+        _sentences(written),
+    )
+
+
+class _StoppedError(Exception):
+    """Another shard has failed."""
+
+
+class _Tally:
+    """Counts records over all threads and stops them when too many are unusable."""
+
+    def __init__(
+        self,
+        max_share: float,
+        num_records: int,
+        advance: Callable[[int], None],
+        unusable: Sequence[str],
+    ) -> None:
+        self.stop = Event()
+        self.unusable = list(unusable)
+        self._max_bad = max_share * num_records
+        self._num_records = num_records
+        self._advance = advance
+        self._lock = Lock()
+        self._max_share = max_share
+
+    def note(self, complaint: str | None) -> None:
+        """Count a record; raises to end the shard that it belongs to."""
+        if self.stop.is_set():
+            raise _StoppedError
+        self._advance(1)
+        if complaint is not None:
+            with self._lock:
+                self.unusable.append(complaint)
+                self.check()
+
+    def check(self) -> None:
+        """Raise DataError when there are more unusable records than allowed."""
+        if len(self.unusable) > self._max_bad:
+            more = f", the last of {len(self.unusable)} found" if len(self.unusable) > 1 else ""
+            raise DataError(
+                f"{self.unusable[-1]}{more}; --max-bad-share {self._max_share:g} of {self._num_records} "
+                f"records allows {int(self._max_bad)}. All that were found are in {UNREADABLE}"
+            )
+
+
+def _write_all(
+    source: Source,
+    out: Path,
+    settings: PackSettings,
+    shards: Sequence[Shard],
+    journal: Journal,
+    tally: _Tally,
+) -> None:
+    def write(shard: Shard) -> None:
+        journal.add(write_shard(source, shard, out / shard.name, settings.image, tally.note))
+
+    tally.check()
+    with ThreadPoolExecutor(settings.num_workers) as pool:
+        tasks = [pool.submit(write, s) for s in shards if s.name not in journal.finished]
+        try:
+            wait(tasks, return_when=FIRST_EXCEPTION)
+        finally:  # also when the user interrupts: let the threads end between two records
+            if not all(task.done() and task.exception() is None for task in tasks):
+                tally.stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+    for task in tasks:
+        if not task.cancelled() and not isinstance(task.exception(), _StoppedError):
+            task.result()
+
+
+def _check(source: Source, settings: PackSettings) -> None:
+    bad = [t for t in settings.templates if "{c}" not in t]
+    if bad:
+        raise UsageError(f"template {bad[0]!r} has no {{c}} for the class name")
+    if settings.test_set and source.classes is None:
+        raise UsageError(
+            "a test set needs labels: class folders, or --label-column and --class-column of a table"
+        )
+    if settings.test_set and not settings.templates:
+        raise UsageError('a test set needs prompts: --template "a photo of a {c}."')
+    if not settings.test_set and not source.has_texts and source.classes is None:
+        raise UsageError("nothing to pack beside images: name --text-column or --label-column")
+
+
+def _shards(num_records: int, settings: PackSettings) -> list[Shard]:
+    starts = range(0, num_records, settings.shard_size)
+    if not starts:
+        raise DataError("nothing to pack: the source has no records")
+    name = _TEST_SPLIT + "/{}.tar" if settings.test_set else "{:06d}.tar"
+    key = "s{:07d}" if settings.test_set else "{:09d}"
+    return [
+        Shard(
+            name=name.format(number),
+            rows=range(start, min(start + settings.shard_size, num_records)),
+            key=key.format,
+            templates=() if settings.test_set else settings.templates,
+        )
+        for number, start in enumerate(starts)
+    ]
+
+
+def _header(source: Source, settings: PackSettings) -> dict[str, Any]:
+    """Return what decides the bytes of the shards, as JSON values."""
+    image = settings.image
+    return {
+        "version": 1,
+        "source": source.fingerprint,
+        "classes": list(source.classes.names) if source.classes else None,
+        "texts": source.has_texts,
+        "test_set": settings.test_set,
+        "templates": list(settings.templates),
+        "limit": settings.limit,
+        "shard_size": settings.shard_size,
+        "resize": image.resize,
+        "quality": image.quality if image.resize else None,
+    }
+
+
+def _describe(
+    source: Source, out: Path, settings: PackSettings, written: Sequence[Written]
+) -> None:
+    """Write the index and, for a test set, the files of the clip-benchmark layout."""
+    _write_text(out / UNREADABLE, _sentences(written))
+    if source.classes is not None:
+        _write_text(out / "classnames.txt", source.classes.names)
+    if settings.test_set:
+        _write_text(out / "zeroshot_classification_templates.txt", settings.templates)
+        _write_text(out / _TEST_SPLIT / "nshards.txt", [str(len(written))])
+    sizes = out / _TEST_SPLIT / SIZES if settings.test_set else out / SIZES
+    write_json(sizes, {Path(w.name).name: w.num_samples for w in written})
+    index = {
+        "num_samples": sum(w.num_samples for w in written),
+        "packing": _header(source, settings),
+        "shards": [asdict(w) for w in written],
+    }
+    write_json(out / INDEX, index)
+
+
+def _sentences(written: Sequence[Written]) -> tuple[str, ...]:
+    return tuple(sentence for w in written for sentence in w.unusable)
+
+
+def _write_text(path: Path, lines: Sequence[str]) -> None:
+    """Write lines, whole or not at all; no lines, no file."""
+    if not lines:
+        path.unlink(missing_ok=True)
+        return
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

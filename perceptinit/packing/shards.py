@@ -1,0 +1,167 @@
+"""One shard: records into a tar whose bytes depend on the records alone."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from perceptinit.checkpoints import atomic_path
+from perceptinit.errors import DataError, UsageError
+from perceptinit.images import decode
+from perceptinit.packing.sources import Record, Source
+
+# formats that readers of webdataset shards know, with the extension that says so
+_EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSettings:
+    """resize: shorter side in pixels, larger images are made smaller and JPEG; 0 keeps the bytes.
+
+    quality: of those JPEG, 1 to 100.
+    """
+
+    resize: int = 0
+    quality: int = 95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """A shard that is to be written.
+
+    rows: its records. key: name of the sample of a record. templates: captions of records that
+    have a class and no text.
+    """
+
+    name: str
+    rows: range
+    key: Callable[[int], str]
+    templates: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A finished shard. unusable: a sentence for each record that is not in it."""
+
+    name: str
+    num_samples: int
+    num_bytes: int
+    unusable: tuple[str, ...]
+
+
+def write_shard(
+    source: Source,
+    shard: Shard,
+    path: Path,
+    settings: ImageSettings,
+    note: Callable[[str | None], None],
+) -> Written:
+    """Write a shard, whole or not at all.
+
+    note: called after each record with what is wrong with it, or None; may raise to stop.
+    """
+    unusable: list[str] = []
+    try:
+        with (
+            atomic_path(path) as temporary,
+            tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar,
+        ):
+            for row in shard.rows:
+                complaint = None
+                try:
+                    for name, data in _members(source, shard, row, settings):
+                        _add(tar, name, data)
+                except DataError as error:
+                    complaint = str(error)
+                    unusable.append(complaint)
+                note(complaint)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from error
+    return Written(
+        shard.name, len(shard.rows) - len(unusable), path.stat().st_size, tuple(unusable)
+    )
+
+
+def _members(
+    source: Source, shard: Shard, row: int, settings: ImageSettings
+) -> list[tuple[str, bytes]]:
+    """Return the names and bytes of a sample: image, caption, label."""
+    record = source.record(row)
+    extension, data = prepare_image(record, settings)
+    key = shard.key(row)
+    members = [(f"{key}.{extension}", data)]
+    members += [(f"{key}.txt", text.encode()) for text in _texts(source, shard, record, row)]
+    if source.classes is not None:
+        members.append((f"{key}.cls", str(source.classes.labels[row]).encode()))
+    return members
+
+
+def _texts(source: Source, shard: Shard, record: Record, row: int) -> Iterator[str]:
+    if source.has_texts:
+        if not record.text:
+            raise DataError(f"{record.where}: no caption")
+        yield record.text
+    elif source.classes is not None and shard.templates:
+        template = shard.templates[row % len(shard.templates)]
+        yield template.format(c=source.classes.names[source.classes.labels[row]])
+
+
+def prepare_image(record: Record, settings: ImageSettings) -> tuple[str, bytes]:
+    """Return the extension and bytes of an image that is known to decode.
+
+    The bytes are those of the source, unless the image is to be smaller or has a format that few
+    readers know: such an image becomes a PNG with the same pixels.
+
+    Raises DataError when there is no image or it cannot be decoded.
+    """
+    if record.image is None:
+        raise DataError(f"{record.where}: no image")
+    data = _read(record)
+    pixels = decode(data, record.where)
+    extension = _EXTENSIONS.get(_format(data))
+    if settings.resize and min(pixels.shape[:2]) > settings.resize:
+        return "jpg", _encode(_shrink(Image.fromarray(pixels), settings.resize), settings.quality)
+    if extension is None:
+        return "png", _encode(Image.fromarray(pixels), None)
+    return extension, data
+
+
+def _read(record: Record) -> bytes:
+    if isinstance(record.image, bytes):
+        return record.image
+    assert record.image is not None
+    try:
+        return record.image.read_bytes()
+    except OSError as error:
+        raise DataError(f"{record.where}: cannot be read ({error.strerror})") from error
+
+
+def _format(data: bytes) -> str:
+    with Image.open(io.BytesIO(data)) as image:
+        return image.format or ""
+
+
+def _shrink(image: Image.Image, shorter: int) -> Image.Image:
+    scale = shorter / min(image.size)
+    width, height = (max(shorter, round(side * scale)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def _encode(image: Image.Image, quality: int | None) -> bytes:
+    file = io.BytesIO()
+    if quality is None:
+        image.save(file, "PNG")
+    else:
+        image.save(file, "JPEG", quality=quality, subsampling=0)
+    return file.getvalue()
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)  # time 0 and no owner: equal records give equal bytes
+    info.size = len(data)
+    tar.addfile(info, io.BytesIO(data))

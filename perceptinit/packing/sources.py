@@ -1,0 +1,184 @@
+"""What can be packed: a folder, CSV or Parquet of images with captions or labels, as records."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from perceptinit.errors import DataError, UsageError
+from perceptinit.images import IMAGE_SUFFIXES
+from perceptinit.packing.classes import Classes, read_classes
+from perceptinit.pairs.tables import CsvTable, ParquetTable
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """where: names it in messages. image: a file, its bytes, or None. text: a caption or None."""
+
+    where: str
+    image: Path | bytes | None
+    text: str | None
+
+
+class Source(Protocol):
+    """N records in a fixed order; `record` is called from several threads.
+
+    classes: names and labels, None when there are none. has_texts: records are meant to have one.
+    fingerprint: differs when the records may differ.
+    """
+
+    num_records: int
+    classes: Classes | None
+    has_texts: bool
+    fingerprint: str
+
+    def record(self, index: int) -> Record: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """How a table's columns are called; None: the table has none of the kind.
+
+    root: folder of image paths, the table's own when None. separator: of CSV.
+    """
+
+    image: str = "image"
+    text: str | None = None
+    label: str | None = None
+    class_name: str | None = None
+    root: Path | None = None
+    separator: str = ","
+
+    def names(self) -> list[str]:
+        """Return the columns there must be."""
+        return [n for n in (self.image, self.text, self.label, self.class_name) if n is not None]
+
+
+def open_source(
+    path: Path, columns: Columns, classnames: Sequence[str] = (), num_readers: int = 1
+) -> Source:
+    """Return the records of a folder of images, or of a .csv, .tsv or .parquet file or folder.
+
+    classnames: names by label, where the source does not say them.
+    num_readers: threads that will read, each in a part of its own.
+
+    Raises DataError when nothing is there, a column is absent or labels do not fit.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    tables = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if path.is_dir() and not tables:
+        return FolderSource(path, classnames)
+    if tables[0].suffix == ".parquet":
+        # each reader works in one row group at a time
+        table = ParquetTable(tables, columns.names(), cached_row_groups=num_readers + 1)
+        return TableSource(tables, table, columns, classnames)
+    if path.suffix in {".csv", ".tsv"}:
+        separator = "\t" if path.suffix == ".tsv" else columns.separator
+        return TableSource(tables, CsvTable(path, columns.names(), separator), columns, classnames)
+    raise UsageError(f"{path}: neither a folder nor a .csv, .tsv or .parquet file")
+
+
+class TableSource:
+    """Rows of a CSV or Parquet table; images are bytes or paths."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        table: CsvTable | ParquetTable,
+        columns: Columns,
+        classnames: Sequence[str],
+    ) -> None:
+        self._table = table
+        self._columns = columns
+        self._root = columns.root or paths[0].parent
+        self.num_records = table.num_rows
+        self.has_texts = columns.text is not None
+        self.classes = read_classes(
+            table.column(columns.label) if columns.label else None,
+            table.column(columns.class_name) if columns.class_name else None,
+            classnames,
+            table.where,
+        )
+        self.fingerprint = _fingerprint(paths, paths[0].parent, repr(columns))
+
+    def record(self, index: int) -> Record:
+        """Return a row as record; a Parquet row is read with its row group."""
+        values = dict(zip(self._columns.names(), self._table.row(index), strict=True))
+        image = values[self._columns.image]
+        where = self._table.where(index)
+        if isinstance(image, str):
+            where, image = f"{where} ({image})", self._root / image if image else None
+        text = values.get(self._columns.text) if self._columns.text else None
+        if text is not None and not isinstance(text, str):
+            raise DataError(
+                f"{where}: '{self._columns.text}' is {type(text).__name__}, not a caption"
+            )
+        return Record(where, image if isinstance(image, (bytes, Path)) else None, text)
+
+
+@dataclass(slots=True, eq=False)
+class FolderSource:
+    """Images of a folder and its subfolders, in the order of their paths.
+
+    With a `.txt` beside any image, these are captions. Otherwise the first folder of the path is
+    the class, and classes are numbered in alphabetical order.
+    """
+
+    path: Path
+    classnames: Sequence[str] = ()
+    num_records: int = field(init=False)
+    classes: Classes | None = field(init=False)
+    has_texts: bool = field(init=False)
+    fingerprint: str = field(init=False)
+    _images: list[Path] = field(init=False)
+
+    def __post_init__(self) -> None:
+        files = sorted(p for p in self.path.rglob("*") if p.is_file())
+        self._images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES]
+        if not self._images:
+            raise DataError(f"{self.path}: no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        captions = {p.with_suffix("") for p in files if p.suffix == ".txt"}
+        self.num_records = len(self._images)
+        self.has_texts = any(p.with_suffix("") in captions for p in self._images)
+        self.classes = None if self.has_texts else self._folder_classes()
+        self.fingerprint = _fingerprint(files, self.path)
+
+    def record(self, index: int) -> Record:
+        """Return an image with the text beside it; the text is None when there is none."""
+        image = self._images[index]
+        text = _read_caption(image.with_suffix(".txt")) if self.has_texts else None
+        return Record(self._where(index), image, text)
+
+    def _folder_classes(self) -> Classes | None:
+        parts = [image.relative_to(self.path).parts for image in self._images]
+        for i, part in enumerate(parts):
+            if len(part) < 2:
+                raise DataError(
+                    f"{self._where(i)}: neither in a class folder nor beside a caption ({Path(part[0]).stem}.txt)"
+                )
+        return read_classes(None, [part[0] for part in parts], self.classnames, self._where)
+
+    def _where(self, index: int) -> str:
+        return str(self._images[index].relative_to(self.path))
+
+
+def _read_caption(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a readable caption ({error})") from error
+
+
+def _fingerprint(paths: Sequence[Path], root: Path, how: str = "") -> str:
+    """Return a hash of how files are read, and of their names, sizes and times of modification."""
+    digest = hashlib.sha256(how.encode())
+    for path in paths:
+        stat = path.stat()
+        digest.update(f"{path.relative_to(root)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

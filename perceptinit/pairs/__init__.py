@@ -1,0 +1,31 @@
+"""Image-text sources: where pretraining gets its pairs."""
+
+from __future__ import annotations
+
+from perceptinit import Component, hookimpl
+
+
+@hookimpl
+def perceptinit_pairs() -> list[Component]:
+    return [
+        Component(
+            name="webdataset",
+            target="perceptinit.pairs.webdataset_pairs:WebdatasetPairs",
+            summary="tar shards of images and captions, as YFCC15M, CC3M/12M and DataComp come",
+        ),
+        Component(
+            name="parquet",
+            target="perceptinit.pairs.parquet_pairs:ParquetPairs",
+            summary="Parquet tables with image bytes and captions or token ids",
+        ),
+        Component(
+            name="csv",
+            target="perceptinit.pairs.csv_pairs:CsvPairs",
+            summary="a CSV file of image paths and captions",
+        ),
+        Component(
+            name="synthetic",
+            target="perceptinit.pairs.synthetic:SyntheticPairs",
+            summary="rendered pictures with captions, made on the fly (a simulation)",
+        ),
+    ]

@@ -1,0 +1,104 @@
+"""A CSV file of image paths and captions (`csv`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+from perceptinit.errors import DataError
+from perceptinit.pairs.tables import CsvTable
+from perceptinit.types import Pair
+
+_NUM_SAID = 5
+
+
+class CsvPairs:
+    """Image-text pairs listed in a CSV file with a header; images are files of their own.
+
+    One file per image is slow to read from network and spinning disks: `perceptinit data pack`
+    makes shards of it.
+    """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        file: str
+        """The CSV file, UTF-8, with a header."""
+        root: str = ""
+        """Folder that image paths are relative to; empty: the folder of the CSV file."""
+        image_column: str = "image"
+        """Column of image paths."""
+        text_column: str = "caption"
+        """Column of captions."""
+        separator: str = ","
+        """The character between columns; a tab (`"\\t"`) as open_clip's CSV files have it."""
+
+        def __post_init__(self) -> None:
+            if len(self.separator) != 1:
+                raise ValueError(f"separator must be one character, got {self.separator!r}")
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.root = Path(config.root).expanduser() if config.root else self._path.parent
+
+    @property
+    def num_pairs(self) -> int:
+        return self._table.num_rows
+
+    @property
+    def block_sizes(self) -> list[int]:
+        """Return one block: files of their own may be read in any order."""
+        return self._table.block_sizes
+
+    def pair(self, index: int) -> Pair:
+        """Return pair `index`; its key is the file and its row, the header being row 1.
+
+        Raises DataError when the image path is empty.
+        """
+        image, text = self._table.row(index)
+        key = self._table.where(index)
+        if not image:
+            raise DataError(f"{key}: '{self.config.image_column}' is empty")
+        return Pair(f"{key} ({image})", self.root / image, text)
+
+    def preflight(self) -> Iterator[str]:
+        """Yield what is wrong with the table, and images of it that do not exist."""
+        try:
+            empty = not self.num_pairs
+        except DataError as error:
+            yield str(error)
+            return
+        if empty:
+            yield f"{self._path}: no rows below the header"
+            return
+        yield from self._missing_images()
+
+    def _missing_images(self) -> Iterator[str]:
+        images = self._table.column(self.config.image_column)
+        names = lru_cache(maxsize=None)(_names_in)  # a listing per folder, not a look-up per image
+        paths = [self.root / image for image in images]
+        absent = [i for i, p in enumerate(paths) if not images[i] or p.name not in names(p.parent)]
+        for i in absent[:_NUM_SAID]:
+            what = f"no image {paths[i]}" if images[i] else f"'{self.config.image_column}' is empty"
+            yield f"{self._table.where(i)}: {what}"
+        if len(absent) > _NUM_SAID:
+            yield (
+                f"{self._path}: {len(absent)} of {len(images)} images do not exist; "
+                f"the first {_NUM_SAID} are named"
+            )
+
+    @property
+    def _path(self) -> Path:
+        return Path(self.config.file).expanduser()
+
+    @cached_property
+    def _table(self) -> CsvTable:
+        if not self._path.is_file():
+            raise DataError(f"{self._path}: no such file")
+        columns = (self.config.image_column, self.config.text_column)
+        return CsvTable(self._path, columns, self.config.separator)
+
+
+def _names_in(folder: Path) -> frozenset[str]:
+    return frozenset(path.name for path in folder.iterdir()) if folder.is_dir() else frozenset()

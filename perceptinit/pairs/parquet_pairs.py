@@ -1,0 +1,100 @@
+"""Parquet tables of image bytes with captions or token ids (`parquet`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from perceptinit.configs import PositiveInt
+from perceptinit.errors import DataError
+from perceptinit.pairs.paths import expand, missing
+from perceptinit.pairs.tables import ParquetTable
+from perceptinit.types import Pair
+
+
+class ParquetPairs:
+    """Image-text pairs in Parquet files, as the YFCC15M release of the paper: `images`, `texts`.
+
+    A pair is read with its whole row group, so `block_sizes` are the row groups, and a shuffle must
+    stay within `cached_row_groups` of them at a time (`shuffle_blocks` of the `clip` pretrainer). For long runs, and for a
+    shuffle over everything, `perceptinit data pack` makes shards that are read pair by pair.
+    """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        files: str | tuple[str, ...]
+        """Files: a path, a brace pattern, a glob (`*.parquet`), or a list of these."""
+        image_column: str = "images"
+        """Column of encoded images: bytes, or a struct with a field `bytes` (Hugging Face)."""
+        text_column: str = "texts"
+        """Column of captions, or of lists of token ids; ids must be those of the backbone's tokenizer."""
+        cached_row_groups: PositiveInt = 8
+        """Row groups held in memory, not compressed; no fewer than a shuffle draws from at a time."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @property
+    def num_pairs(self) -> int:
+        return self._table.num_rows
+
+    @property
+    def block_sizes(self) -> list[int]:
+        """Return the number of pairs in each row group."""
+        return self._table.block_sizes
+
+    @property
+    def max_shuffle_blocks(self) -> int:
+        """Return how many blocks may be shuffled into each other before each pair costs a row group."""
+        return self.config.cached_row_groups
+
+    def pair(self, index: int) -> Pair:
+        """Return pair `index`; its key is the file and the row in it, counted from 0.
+
+        Raises DataError when the image or the text is absent or of another type.
+        """
+        key = self._table.where(index)
+        image, text = self._table.row(index)
+        if not isinstance(image, bytes):
+            raise DataError(
+                f"{key}: '{self.config.image_column}' is {_said(image)}, not image bytes"
+            )
+        if isinstance(text, np.ndarray) and text.dtype.kind in "iu":
+            return Pair(key, image, text.astype(np.int64))
+        if not isinstance(text, str):
+            raise DataError(
+                f"{key}: '{self.config.text_column}' is {_said(text)}, neither a caption nor token ids"
+            )
+        return Pair(key, image, text)
+
+    def preflight(self) -> Iterator[str]:
+        """Yield what is missing, unreadable or empty, and a column that is not there."""
+        try:
+            empty = not self.num_pairs
+        except DataError as error:
+            yield str(error)
+            return
+        if empty:
+            yield f"{self.config.files}: no rows"
+            return
+        try:
+            self.pair(0)  # columns of another type are the same in every row
+        except DataError as error:
+            yield str(error)
+
+    @cached_property
+    def _table(self) -> ParquetTable:
+        config = self.config
+        paths = expand(config.files)
+        absent = missing(paths)
+        if absent:
+            raise DataError(absent)
+        columns = (config.image_column, config.text_column)
+        return ParquetTable(paths, columns, config.cached_row_groups)
+
+
+def _said(value: object) -> str:
+    return "empty" if value is None else type(value).__name__

@@ -1,0 +1,43 @@
+"""How many samples the shards of a folder have, as the file beside them says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from perceptinit.errors import DataError
+from perceptinit.pairs.tar_index import TarIndex
+
+SIZES = "sizes.json"  # {"000000.tar": 10000, ...}: written by `data pack`, looked for by open_clip
+JOURNAL = ".packing.jsonl"  # stands beside shards as long as `data pack` is not done
+
+
+def find_miscounts(indexes: Iterable[TarIndex]) -> Iterator[str]:
+    """Yield a sentence for each shard with another number of samples than is said, and for each
+    folder that is not packed to its end.
+
+    A folder without counts is taken as it is.
+    """
+    indexes = list(indexes)
+    sizes = {}
+    for folder in sorted({index.path.parent for index in indexes}):
+        sizes[folder] = _read_sizes(folder / SIZES)
+        if (folder / JOURNAL).is_file():
+            yield f"{folder}: its packing was interrupted; run the same `perceptinit data pack` again"
+    for index in indexes:
+        said = sizes[index.path.parent].get(index.path.name)
+        if said is not None and said != index.num_samples:
+            yield (
+                f"{index.path}: {index.num_samples} samples, but {SIZES} beside it says {said}; "
+                "copy or pack the shard again"
+            )
+
+
+def _read_sizes(path: Path) -> dict[str, int]:
+    if not path.is_file():
+        return {}
+    try:
+        return {str(name): int(count) for name, count in json.loads(path.read_bytes()).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: not a JSON table of shard names and counts ({error})") from error

@@ -1,0 +1,159 @@
+"""The headers of a tar file: which members it has and where their bytes lie, checked as it is read.
+
+Reads what tar, Python's tarfile and webdataset write: ustar, GNU long names, pax. A cut or damaged
+file is an error that names the byte, never a shorter list.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from perceptinit.errors import DataError
+
+BLOCK_BYTES = 512
+_REGULAR = b"0\x007"  # type flags of plain files; \0 is the one of old tars
+_GNU_LONG_NAME, _PAX, _SPARSE = ord("L"), ord("x"), ord("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A plain file in a tar.
+
+    start: where its header begins, with the long-name blocks that belong to it.
+    offset, num_bytes: where its content lies.
+    """
+
+    name: str
+    start: int
+    offset: int
+    num_bytes: int
+
+
+class TarFile:
+    """An open tar, readable at any place from several threads; closed with the last reference."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = -1
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        self.num_bytes = os.fstat(self._descriptor).st_size
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    def read(self, offset: int, num_bytes: int) -> bytes:
+        """Return `num_bytes` bytes from `offset` on; DataError when the file ends before."""
+        data = os.pread(self._descriptor, num_bytes, offset)
+        while 0 < len(data) < num_bytes:  # one call gives at most 2 GiB
+            more = os.pread(self._descriptor, num_bytes - len(data), offset + len(data))
+            if not more:
+                break
+            data += more
+        if len(data) < num_bytes:
+            raise self.error(offset + len(data), "the file ends here, it is truncated")
+        return data
+
+    def members(self, start: int = 0) -> Iterator[Member]:
+        """Yield the plain files from the header at `start` on, to the end-of-archive block.
+
+        Raises DataError for a damaged header, for content or end block cut off, and for anything
+        that follows the end block.
+        """
+        self._check_not_compressed()
+        position, long_name, long_size = start, "", -1
+        while True:
+            header = self.read(position, BLOCK_BYTES)
+            if header[0] == 0 and header.count(0) == BLOCK_BYTES:
+                self._check_end(position)
+                return
+            num_bytes = self._content_bytes(header, position)
+            offset, flag = position + BLOCK_BYTES, header[156]
+            if flag == _PAX:
+                long_name, long_size = self._pax(offset, num_bytes, long_name)
+            elif flag == _GNU_LONG_NAME:
+                long_name = _text(self.read(offset, num_bytes).rstrip(b"\0"))
+            elif flag == _SPARSE:
+                raise self.error(position, "a sparse member; pack the files again without --sparse")
+            else:
+                num_bytes = long_size if long_size >= 0 else num_bytes
+                self._check_fits(offset, num_bytes)
+                if flag in _REGULAR:
+                    yield Member(long_name or _name(header), start, offset, num_bytes)
+                long_name, long_size = "", -1
+            position = offset + -(-num_bytes // BLOCK_BYTES) * BLOCK_BYTES
+            if not long_name and long_size < 0:
+                start = position
+
+    def error(self, position: int, what: str) -> DataError:
+        """Return an error that names the file and the byte."""
+        return DataError(f"{self.path}: byte {position}: {what}. Copy or pack it again")
+
+    def _content_bytes(self, header: bytes, position: int) -> int:
+        """Return the size in a header whose checksum is right."""
+        try:
+            said = _number(header[148:156])
+            num_bytes = _number(header[124:136])
+        except ValueError:
+            said, num_bytes = -1, 0
+        # the checksum counts its own eight bytes as spaces
+        if said != sum(header) - sum(header[148:156]) + 8 * ord(" "):
+            raise self.error(position, "no tar header where one must be, the file is damaged")
+        return num_bytes
+
+    def _pax(self, offset: int, num_bytes: int, name: str) -> tuple[str, int]:
+        """Return the name and size (-1: not given) that a pax header gives to the next member."""
+        size, rest = -1, self.read(offset, num_bytes)
+        while rest.strip(b"\0"):
+            length, _, _ = rest.partition(b" ")
+            if not length.isdigit() or not 0 < int(length) <= len(rest):
+                raise self.error(offset, "a pax header that cannot be read, the file is damaged")
+            record, rest = rest[len(length) + 1 : int(length) - 1], rest[int(length) :]
+            keyword, _, value = record.partition(b"=")
+            name = _text(value) if keyword == b"path" else name
+            size = int(value) if keyword == b"size" else size
+        return name, size
+
+    def _check_not_compressed(self) -> None:
+        if os.pread(self._descriptor, 2, 0) == b"\x1f\x8b":
+            raise DataError(
+                f"{self.path}: a compressed tar cannot be read at random places; "
+                "decompress it with gunzip"
+            )
+
+    def _check_fits(self, offset: int, num_bytes: int) -> None:
+        if offset + num_bytes > self.num_bytes:
+            raise self.error(self.num_bytes, "the file ends inside a member, it is truncated")
+
+    def _check_end(self, position: int) -> None:
+        rest = self.num_bytes - position
+        while rest > 0:  # padding, 10 KiB as a rule
+            chunk = self.read(self.num_bytes - rest, min(rest, 1 << 20))
+            if chunk.count(0) != len(chunk):
+                raise self.error(
+                    position, "data after the end of the archive (two tars in one file?)"
+                )
+            rest -= len(chunk)
+
+
+def _number(field: bytes) -> int:
+    """Return a number in octal digits, or in base 256 where the first bit is set."""
+    if field[0] & 0x80:
+        return int.from_bytes(field, "big") & ((1 << (8 * len(field) - 1)) - 1)
+    return int(field.strip(b" \0") or b"0", 8)
+
+
+def _name(header: bytes) -> str:
+    name = header[:100].partition(b"\0")[0]
+    prefix = header[345:500].partition(b"\0")[0] if header[257:263] == b"ustar\0" else b""
+    return _text(prefix + b"/" + name if prefix else name)
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")

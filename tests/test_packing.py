@@ -1,0 +1,399 @@
+"""`perceptinit data pack`: what goes in comes out, twice the same, and what is unreadable is said."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from perceptinit.errors import DataError, UsageError
+from perceptinit.packing import pack as packing
+from perceptinit.packing.pack import PackSettings, pack
+from perceptinit.packing.shards import ImageSettings
+from perceptinit.packing.sources import Columns, open_source
+from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
+
+
+def encoded(value=0, size=(6, 4), kind="PNG"):
+    file = io.BytesIO()
+    Image.new("RGB", size, (value, 0, 0)).save(file, kind)
+    return file.getvalue()
+
+
+def write(path, data):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return path
+
+
+def write_parquet(path, **columns):
+    pq.write_table(pa.table(columns), path, row_group_size=2)
+    return path
+
+
+def captions_folder(path, num=5):
+    for i in range(num):
+        write(path / f"{i}.png", encoded(i))
+        write(path / f"{i}.txt", f"caption {i}\n")
+    return path
+
+
+def class_folders(path):
+    for i, name in enumerate(("cat", "cat", "dog")):
+        write(path / name / f"{i}.png", encoded(i))
+    return path
+
+
+def run(source, out, columns=None, classnames=(), **settings):
+    opened = open_source(Path(source), columns or Columns(text="caption"), classnames)
+    return pack(opened, Path(out), PackSettings(**settings), lambda n: None)
+
+
+def members(path):
+    with tarfile.open(path) as tar:
+        return [(m.name, tar.extractfile(m).read()) for m in tar.getmembers()]
+
+
+def files(folder):
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
+
+
+def pairs_of(folder):
+    pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=str(folder / "*.tar")))
+    assert list(pairs.preflight()) == []
+    return [(p.image, p.text) for p in map(pairs.pair, range(pairs.num_pairs))]
+
+
+# round trips
+
+
+def test_a_folder_with_captions_becomes_shards_that_give_its_bytes_back(tmp_path):
+    source = captions_folder(tmp_path / "in")
+    packed = run(source, tmp_path / "out", shard_size=2)
+    assert (packed.num_samples, packed.num_shards, packed.unusable) == (5, 3, ())
+    assert pairs_of(tmp_path / "out") == [(encoded(i), f"caption {i}") for i in range(5)]
+    assert json.loads((tmp_path / "out" / "sizes.json").read_text()) == {
+        "000000.tar": 2,
+        "000001.tar": 2,
+        "000002.tar": 1,
+    }
+    assert sorted(files(tmp_path / "out")) == [
+        "000000.tar",
+        "000001.tar",
+        "000002.tar",
+        "index.json",
+        "sizes.json",
+    ]
+
+
+def test_parquet_bytes_become_shards(tmp_path):
+    columns = {"jpg": [encoded(i, kind="JPEG") for i in range(3)], "title": ["a", "b", "c"]}
+    source = write_parquet(tmp_path / "t.parquet", **columns)
+    run(source, tmp_path / "out", Columns(image="jpg", text="title"))
+    assert members(tmp_path / "out" / "000000.tar")[:2] == [
+        ("000000000.jpg", columns["jpg"][0]),
+        ("000000000.txt", b"a"),
+    ]
+    assert [text for _, text in pairs_of(tmp_path / "out")] == ["a", "b", "c"]
+
+
+def test_a_csv_of_paths_becomes_shards(tmp_path):
+    write(tmp_path / "images" / "a.png", encoded(1))
+    source = write(tmp_path / "t.csv", 'image,caption\nimages/a.png,"one, red"\n')
+    run(source, tmp_path / "out")
+    assert pairs_of(tmp_path / "out") == [(encoded(1), "one, red")]
+
+
+def test_class_folders_become_captions_by_templates_and_keep_their_labels(tmp_path):
+    templates = ("a photo of a {c}.", "one {c}")
+    run(class_folders(tmp_path / "in"), tmp_path / "out", templates=templates)
+    texts = ["a photo of a cat.", "one cat", "a photo of a dog."]
+    assert [text for _, text in pairs_of(tmp_path / "out")] == texts
+    labels = [
+        data for name, data in members(tmp_path / "out" / "000000.tar") if name.endswith("cls")
+    ]
+    assert labels == [b"0", b"0", b"1"]
+    assert (tmp_path / "out" / "classnames.txt").read_text() == "cat\ndog\n"
+
+
+def test_a_table_with_labels_becomes_a_test_set(tmp_path):
+    source = write_parquet(
+        tmp_path / "t.parquet",
+        image=[encoded(i) for i in range(3)],
+        label=pa.array([2, 0, 1], pa.int8()),
+        name=["dog", "ant", "cat"],
+    )
+    columns = Columns(label="label", class_name="name")
+    run(source, tmp_path / "out", columns, test_set=True, templates=("a {c}",), shard_size=2)
+    out = files(tmp_path / "out")
+    assert out["classnames.txt"] == b"ant\ncat\ndog\n"
+    assert out["zeroshot_classification_templates.txt"] == b"a {c}\n"
+    assert out["test/nshards.txt"] == b"2\n"
+    assert members(tmp_path / "out" / "test" / "0.tar") == [
+        ("s0000000.png", encoded(0)),
+        ("s0000000.cls", b"2"),
+        ("s0000001.png", encoded(1)),
+        ("s0000001.cls", b"0"),
+    ]
+    assert [name for name, _ in members(tmp_path / "out" / "test" / "1.tar")] == [
+        "s0000002.png",
+        "s0000002.cls",
+    ]
+
+
+def test_class_names_of_a_file_say_the_labels(tmp_path):
+    source = write_parquet(tmp_path / "t.parquet", image=[encoded()] * 2, name=["cat", "ant"])
+    settings = {"test_set": True, "templates": ("a {c}",)}
+    run(source, tmp_path / "out", Columns(class_name="name"), ("dog", "cat", "ant"), **settings)
+    labels = [data for name, data in members(tmp_path / "out" / "test" / "0.tar") if "cls" in name]
+    assert labels == [b"1", b"2"]
+
+
+def test_limit_packs_the_first_records(tmp_path):
+    run(captions_folder(tmp_path / "in"), tmp_path / "out", limit=3)
+    assert [text for _, text in pairs_of(tmp_path / "out")] == [
+        "caption 0",
+        "caption 1",
+        "caption 2",
+    ]
+
+
+# images
+
+
+def test_larger_images_are_made_smaller_and_others_keep_their_bytes(tmp_path):
+    source = tmp_path / "in"
+    for name, size in {"large": (80, 40), "small": (16, 20)}.items():
+        write(source / f"{name}.png", encoded(7, size))
+        write(source / f"{name}.txt", name)
+    run(source, tmp_path / "out", image=ImageSettings(resize=20))
+    (large_name, large), _, (small_name, small), _ = members(tmp_path / "out" / "000000.tar")
+    assert large_name == "000000000.jpg"
+    assert Image.open(io.BytesIO(large)).size == (40, 20)
+    assert (small_name, small) == ("000000001.png", encoded(7, (16, 20)))
+
+
+def test_formats_that_shards_do_not_know_become_png_with_the_same_pixels(tmp_path):
+    source = tmp_path / "in"
+    write(source / "a.bmp", encoded(9, kind="BMP"))
+    write(source / "a.txt", "nine")
+    run(source, tmp_path / "out")
+    (name, data), _ = members(tmp_path / "out" / "000000.tar")
+    assert name == "000000000.png"
+    assert np.array_equal(
+        np.asarray(Image.open(io.BytesIO(data))), np.asarray(Image.open(io.BytesIO(encoded(9))))
+    )
+
+
+# repeatable, resumable
+
+
+def test_packing_twice_gives_identical_bytes_for_any_number_of_workers(tmp_path):
+    source = captions_folder(tmp_path / "in", 9)
+    run(source, tmp_path / "one", shard_size=2, num_workers=1)
+    run(source, tmp_path / "two", shard_size=2, num_workers=3)
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+def test_an_interrupted_packing_goes_on_after_its_finished_shards(tmp_path, monkeypatch):
+    source = captions_folder(tmp_path / "in", 6)
+    run(source, tmp_path / "whole", shard_size=2)
+    write_shard = packing.write_shard
+
+    def fail_at_the_second(source, shard, *rest):
+        if shard.name == "000001.tar":
+            raise KeyboardInterrupt
+        return write_shard(source, shard, *rest)
+
+    monkeypatch.setattr(packing, "write_shard", fail_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        run(source, tmp_path / "out", shard_size=2, num_workers=1)
+    assert sorted(files(tmp_path / "out")) == [".packing.jsonl", "000000.tar"]
+    pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=str(tmp_path / "out" / "*.tar")))
+    assert list(pairs.preflight()) == [
+        f"{tmp_path / 'out'}: its packing was interrupted; run the same `perceptinit data pack` again"
+    ]
+    monkeypatch.setattr(packing, "write_shard", write_shard)
+    assert run(source, tmp_path / "out", shard_size=2).kept == 1
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+def test_a_finished_packing_is_kept_and_a_lost_shard_is_made_again(tmp_path):
+    source = captions_folder(tmp_path / "in", 6)
+    run(source, tmp_path / "out", shard_size=2)
+    before = files(tmp_path / "out")
+    assert run(source, tmp_path / "out", shard_size=2).kept == 3
+    (tmp_path / "out" / "000001.tar").unlink()
+    assert run(source, tmp_path / "out", shard_size=2).kept == 2
+    assert files(tmp_path / "out") == before
+
+
+def test_a_folder_with_another_packing_is_left_alone(tmp_path):
+    source = captions_folder(tmp_path / "in")
+    run(source, tmp_path / "out", shard_size=2)
+    before = files(tmp_path / "out")
+    with pytest.raises(UsageError) as caught:
+        run(source, tmp_path / "out", shard_size=3)
+    assert str(caught.value) == (
+        f"{tmp_path / 'out'} holds another packing (shard_size was 2, now 3). "
+        "Choose another folder or remove this one"
+    )
+    assert files(tmp_path / "out") == before
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path):
+    write(tmp_path / "out" / "thesis.tex", "mine")
+    with pytest.raises(UsageError, match="out is not empty and holds no packing"):
+        run(captions_folder(tmp_path / "in"), tmp_path / "out")
+    assert list(files(tmp_path / "out")) == ["thesis.tex"]
+
+
+# what cannot be used
+
+
+def test_unreadable_images_are_listed_and_left_out(tmp_path):
+    source = captions_folder(tmp_path / "in")
+    write(source / "1.png", b"no image")
+    (source / "3.txt").unlink()
+    packed = run(source, tmp_path / "out", max_bad_share=0.4)
+    assert [text for _, text in pairs_of(tmp_path / "out")] == [
+        "caption 0",
+        "caption 2",
+        "caption 4",
+    ]
+    assert packed.num_samples == 3
+    assert (tmp_path / "out" / "unreadable.txt").read_text().splitlines() == [
+        "1.png: cannot be decoded as an image (no known image format; 8 bytes)",
+        "3.png: no caption",
+    ]
+
+
+def test_too_many_unreadable_images_stop_the_packing(tmp_path):
+    source = captions_folder(tmp_path / "in", 10)
+    for i in (4, 5, 7):
+        write(source / f"{i}.png", b"no image")
+    with pytest.raises(DataError) as caught:
+        run(source, tmp_path / "out", max_bad_share=0.2, shard_size=2, num_workers=1)
+    assert str(caught.value) == (
+        "7.png: cannot be decoded as an image (no known image format; 8 bytes), the last of 3 found; "
+        "--max-bad-share 0.2 of 10 records allows 2. All that were found are in unreadable.txt"
+    )
+    assert len((tmp_path / "out" / "unreadable.txt").read_text().splitlines()) == 3
+    assert [p.name for p in (tmp_path / "out").glob("*.tmp")] == []
+    run(source, tmp_path / "out", max_bad_share=0.3, shard_size=2)  # the same packing goes on
+    assert len(pairs_of(tmp_path / "out")) == 7
+
+
+@pytest.mark.parametrize(
+    ("columns", "wrong", "sentence"),
+    [
+        (
+            {"label": "label", "class_name": "name"},
+            {"label": [0, 0], "name": ["cat", "dog"]},
+            "t.parquet row 1: label 0 is called 'dog', before it was 'cat'",
+        ),
+        (
+            {"label": "label", "class_name": "name"},
+            {"label": [0, 2], "name": ["cat", "dog"]},
+            "no record has label 1, so its class has no name; give all with --classes",
+        ),
+        (
+            {"label": "label"},
+            {"label": [0, -1], "name": ["cat", "dog"]},
+            "t.parquet row 1: label -1 is not a number from 0 on",
+        ),
+        (
+            {"class_name": "name"},
+            {"label": [0, 0], "name": ["cat", None]},
+            "t.parquet row 1: None is not one of the 1 class names",
+        ),
+    ],
+)
+def test_labels_that_do_not_fit_name_the_row(tmp_path, columns, wrong, sentence):
+    source = write_parquet(tmp_path / "t.parquet", image=[encoded()] * 2, **wrong)
+    with pytest.raises(DataError) as caught:
+        open_source(source, Columns(**columns))
+    assert str(caught.value) == sentence
+
+
+def test_labels_without_names_say_how_to_give_them(tmp_path):
+    source = write_parquet(tmp_path / "t.parquet", image=[encoded()], label=[0])
+    with pytest.raises(
+        DataError, match="labels have no class names: name their column with --class-"
+    ):
+        open_source(source, Columns(label="label"))
+
+
+def test_an_image_outside_of_the_class_folders_is_named(tmp_path):
+    write(class_folders(tmp_path / "in") / "loose.png", encoded())
+    with pytest.raises(DataError) as caught:
+        open_source(tmp_path / "in", Columns())
+    assert (
+        str(caught.value) == "loose.png: neither in a class folder nor beside a caption (loose.txt)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "settings", "sentence"),
+    [
+        (
+            "captions",
+            {"test_set": True},
+            "a test set needs labels: class folders, or --label-column",
+        ),
+        ("classes", {"test_set": True}, 'a test set needs prompts: --template "a photo of a {c}."'),
+        ("t.parquet", {}, "nothing to pack beside images: name --text-column or --label-column"),
+    ],
+)
+def test_sources_and_settings_that_do_not_go_together_write_nothing(
+    tmp_path, source, settings, sentence
+):
+    captions_folder(tmp_path / "captions", 2)
+    class_folders(tmp_path / "classes")
+    write_parquet(tmp_path / "t.parquet", image=[encoded()])
+    with pytest.raises(UsageError) as caught:
+        run(tmp_path / source, tmp_path / "out", Columns(), **settings)
+    assert str(caught.value).startswith(sentence)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("gone.csv", "{}: no such file or folder"),
+        ("a.json", "{}: neither a folder nor a .csv, .tsv"),
+    ],
+)
+def test_what_is_no_source_is_said(tmp_path, name, sentence):
+    write(tmp_path / "a.json", "{}")
+    with pytest.raises((DataError, UsageError)) as caught:
+        open_source(tmp_path / name, Columns())
+    assert str(caught.value).startswith(sentence.format(tmp_path / name))
+
+
+# the command
+
+
+def test_the_command_packs_and_says_what_it_made(cli, tmp_path):
+    source = captions_folder(tmp_path / "in")
+    write(source / "1.png", b"no image")
+    done = cli("data", "pack", source, "out", "--max-bad-share", "0.5", "--shard-size", "3")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "out: 4 samples in 2 shards (0.0 MB)\n"
+    assert "warning: 1 records could not be read and are left out" in done.stderr
+    assert "The first: 1.png: cannot be decoded as an image" in done.stderr
+
+
+def test_the_command_prints_what_is_wrong_in_one_sentence(cli, tmp_path):
+    class_folders(tmp_path / "classes")
+    done = cli("data", "pack", "classes", "out", "--test-set", "--template", "a photo")
+    assert done.returncode == 2
+    assert done.stderr == "error: template 'a photo' has no {c} for the class name\n"
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,392 @@
+"""Image-text sources give the pairs that are on disk, and say what is wrong with the files."""
+
+import io
+import json
+import tarfile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from perceptinit.errors import DataError
+from perceptinit.pairs import tar_index
+from perceptinit.pairs.csv_pairs import CsvPairs
+from perceptinit.pairs.parquet_pairs import ParquetPairs
+from perceptinit.pairs.tar_format import TarFile
+from perceptinit.pairs.tar_index import index_tar
+from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def write_tar(path, members, tar_format=tarfile.USTAR_FORMAT):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", format=tar_format) as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def pair_members(*stems):
+    """Return members of samples whose image and caption are made of the stem."""
+    return [
+        member
+        for stem in stems
+        for member in ((f"{stem}.jpg", f"image {stem}".encode()), (f"{stem}.txt", stem.encode()))
+    ]
+
+
+def webdataset(shards, **options):
+    return WebdatasetPairs(WebdatasetPairs.Config(shards=str(shards), **options))
+
+
+def everything(pairs):
+    return [(p.key, p.image, p.text) for p in map(pairs.pair, range(pairs.num_pairs))]
+
+
+# webdataset
+
+
+def test_webdataset_gives_the_pairs_of_all_shards_in_order(tmp_path):
+    write_tar(tmp_path / "0.tar", pair_members("a", "b"))
+    write_tar(tmp_path / "1.tar", pair_members("c"))
+    pairs = webdataset(tmp_path / "{0..1}.tar")
+    assert list(pairs.preflight()) == []
+    assert pairs.num_pairs == 3
+    assert pairs.block_sizes == [2, 1]
+    assert everything(pairs) == [
+        ("0.tar/a", b"image a", "a"),
+        ("0.tar/b", b"image b", "b"),
+        ("1.tar/c", b"image c", "c"),
+    ]
+    assert pairs.summary() == "3 pairs in 2 shards"
+
+
+def test_it_groups_members_as_webdataset_does(tmp_path):
+    import webdataset as wds
+
+    members = [
+        ("./x/1.JPG", b"one"),
+        ("./x/1.txt", b"1"),
+        ("x/2.seg.png", b"mask"),  # the extension is seg.png: no image of the pair
+        ("x/2.jpeg", b"two"),
+        ("x/2.txt", b"2"),
+        ("__meta__/about.txt", b"no sample"),
+        ("y.z/3.png", b"three"),
+        ("y.z/3.txt", b"3"),
+    ]
+    path = write_tar(tmp_path / "0.tar", members)
+    theirs = [
+        (sample["__key__"], sample["txt"])
+        for sample in wds.WebDataset(str(path), shardshuffle=False, empty_check=False)
+    ]
+    ours = [
+        (key.removeprefix("0.tar/"), text.encode()) for key, _, text in everything(webdataset(path))
+    ]
+    assert ours == theirs
+    assert [image for _, image, _ in everything(webdataset(path))] == [b"one", b"two", b"three"]
+
+
+@pytest.mark.parametrize(
+    "tar_format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
+)
+def test_long_names_are_read_in_every_tar_format(tmp_path, tar_format):
+    stem = "folder/" + "n" * 60 + "/" + "m" * 90
+    path = write_tar(tmp_path / "0.tar", pair_members("a", stem, "é"), tar_format)
+    assert [key for key, _, _ in everything(webdataset(path))] == [
+        "0.tar/a",
+        f"0.tar/{stem}",
+        "0.tar/é",
+    ]
+
+
+def test_a_caption_can_be_a_key_of_a_json_member(tmp_path):
+    members = [("a.jpg", b"image"), ("a.json", json.dumps({"caption": "a cat", "n": 3}).encode())]
+    path = write_tar(tmp_path / "0.tar", members)
+    assert webdataset(path, text_member="json", text_key="caption").pair(0).text == "a cat"
+    with pytest.raises(DataError, match=r"^0.tar/a: no key 'title' in its \.json$"):
+        webdataset(path, text_member="json", text_key="title").pair(0)
+    with pytest.raises(DataError, match=r"^0.tar/a: 'n' is 3, not a caption$"):
+        webdataset(path, text_member="json", text_key="n").pair(0)
+
+
+def test_a_caption_in_another_encoding_is_an_error_that_names_the_sample(tmp_path):
+    path = write_tar(tmp_path / "0.tar", [("a.jpg", b"image"), ("a.txt", "é".encode("latin-1"))])
+    with pytest.raises(DataError, match=r"^0\.tar/a: the caption is not UTF-8"):
+        webdataset(path).pair(0)
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.6, 0.95])
+def test_a_truncated_shard_is_refused_wherever_it_is_cut(tmp_path, keep):
+    path = write_tar(tmp_path / "0.tar", [("a.jpg", bytes(range(256)) * 50), ("a.txt", b"a")])
+    end = 512 + 12800 + 512 + 512  # two headers and two contents; then the end-of-archive blocks
+    path.write_bytes(path.read_bytes()[: int(end * keep)])
+    (problem,) = webdataset(path).preflight()
+    assert problem.startswith(f"{path}: byte {int(end * keep)}: the file ends")
+    assert problem.endswith("it is truncated. Copy or pack it again")
+
+
+def test_a_shard_cut_between_two_samples_is_refused(tmp_path):
+    path = write_tar(tmp_path / "0.tar", pair_members("a", "b"))
+    path.write_bytes(path.read_bytes()[:2048])  # sample a, whole: headers and contents of 512 bytes
+    with pytest.raises(DataError) as caught:
+        webdataset(path).pair(0)
+    assert str(caught.value) == (
+        f"{path}: byte 2048: the file ends here, it is truncated. Copy or pack it again"
+    )
+
+
+def test_a_damaged_header_is_refused_with_its_place(tmp_path):
+    path = write_tar(tmp_path / "0.tar", pair_members("a", "b"))
+    data = bytearray(path.read_bytes())
+    data[1024 + 3] ^= 0xFF  # in the name of a.txt, whose header is the third block
+    path.write_bytes(bytes(data))
+    with pytest.raises(DataError, match=r"0\.tar: byte 1024: no tar header where one must be"):
+        index_tar(path)
+
+
+def test_data_after_the_end_of_the_archive_is_not_dropped_silently(tmp_path):
+    first = write_tar(tmp_path / "0.tar", pair_members("a"))
+    second = write_tar(tmp_path / "1.tar", pair_members("b"))
+    first.write_bytes(first.read_bytes() + second.read_bytes())
+    with pytest.raises(DataError, match="data after the end of the archive"):
+        index_tar(first)
+
+
+def test_a_compressed_shard_says_what_to_do(tmp_path):
+    path = tmp_path / "0.tar"
+    with tarfile.open(path, "w:gz"):
+        pass
+    (problem,) = webdataset(path).preflight()
+    assert (
+        problem
+        == f"{path}: a compressed tar cannot be read at random places; decompress it with gunzip"
+    )
+
+
+def test_a_member_that_stands_twice_is_refused(tmp_path):
+    path = write_tar(tmp_path / "0.tar", [("a.jpg", b"1"), ("a.JPG", b"2"), ("a.txt", b"a")])
+    with pytest.raises(DataError, match=r"0\.tar: sample 'a' has two members \.jpg \(byte 1024\)"):
+        index_tar(path)
+
+
+def test_missing_shards_are_counted_and_the_first_is_named(tmp_path):
+    write_tar(tmp_path / "00.tar", pair_members("a"))
+    (problem,) = webdataset(tmp_path / "{00..04}.tar").preflight()
+    assert problem == f"4 of 5 files are missing; the first is {tmp_path / '01.tar'}"
+
+
+def test_a_glob_that_matches_nothing_is_an_error(tmp_path):
+    (problem,) = webdataset(tmp_path / "*.tar").preflight()
+    assert problem == f"{tmp_path / '*.tar'}: no file matches"
+
+
+def test_remote_shards_are_refused_with_advice():
+    (problem,) = webdataset("s3://bucket/{0..9}.tar").preflight()
+    assert problem.startswith("s3://bucket/{0..9}.tar: remote files are not read")
+    assert "download them first" in problem
+
+
+def test_shards_without_captions_say_which_members_there_are(tmp_path):
+    path = write_tar(tmp_path / "0.tar", [("a.jpg", b"image"), ("a.cls", b"3")])
+    (problem,) = webdataset(path).preflight()
+    assert problem == (
+        f"{path}: none of 1 samples has an image (.jpg, .jpeg, .png, .webp) and a text (.txt); "
+        "members there are: cls, jpg"
+    )
+
+
+def test_samples_without_a_caption_are_counted_and_too_many_are_an_error(tmp_path):
+    path = write_tar(tmp_path / "0.tar", [*pair_members("a", "b", "c"), ("d.jpg", b"image d")])
+    (problem,) = webdataset(path).preflight()
+    assert problem == (
+        "1 of 4 samples lack an image (.jpg, .jpeg, .png, .webp) and a text (.txt), more than "
+        "max_incomplete_share = 0.01 allows; the first is 0.tar/d"
+    )
+    pairs = webdataset(path, max_incomplete_share=0.25)
+    assert list(pairs.preflight()) == []
+    assert pairs.num_pairs == 3
+    assert pairs.summary() == (
+        "3 pairs in 1 shards; 1 samples without an image or caption left out"
+    )
+
+
+def test_a_count_beside_the_shards_is_checked(tmp_path):
+    path = write_tar(tmp_path / "0.tar", pair_members("a", "b"))
+    (tmp_path / "sizes.json").write_text('{"0.tar": 3}')
+    (problem,) = webdataset(path).preflight()
+    assert problem == (
+        f"{path}: 2 samples, but sizes.json beside it says 3; copy or pack the shard again"
+    )
+
+
+def test_an_index_is_kept_until_the_shard_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(tar_index, "_CACHED_FROM", 1)
+    path = write_tar(tmp_path / "0.tar", pair_members("a", "b"))
+    index_tar(path)
+    monkeypatch.setattr(TarFile, "members", lambda self, start=0: pytest.fail("scanned again"))
+    assert index_tar(path).num_samples == 2
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_tar(path, pair_members("a", "b", "c"))
+    assert [text for _, _, text in everything(webdataset(path))] == ["a", "b", "c"]
+
+
+# parquet
+
+
+def write_parquet(path, row_group_size=2, **columns):
+    pq.write_table(pa.table(columns), path, row_group_size=row_group_size)
+    return path
+
+
+def parquet(files, **options):
+    return ParquetPairs(ParquetPairs.Config(files=str(files), **options))
+
+
+def test_parquet_gives_the_rows_of_all_files_by_row_group(tmp_path):
+    write_parquet(tmp_path / "0.parquet", images=[b"0", b"1", b"2"], texts=["a", "b", "c"])
+    write_parquet(tmp_path / "1.parquet", images=[b"3"], texts=["d"])
+    pairs = parquet(tmp_path / "*.parquet", cached_row_groups=1)
+    assert list(pairs.preflight()) == []
+    assert pairs.block_sizes == [2, 1, 1]
+    assert pairs.max_shuffle_blocks == 1
+    assert everything(pairs) == [
+        ("0.parquet row 0", b"0", "a"),
+        ("0.parquet row 1", b"1", "b"),
+        ("0.parquet row 2", b"2", "c"),
+        ("1.parquet row 0", b"3", "d"),
+    ]
+    assert pairs.pair(0).text == "a"  # its row group has left the cache
+
+
+def test_parquet_texts_may_be_token_ids(tmp_path):
+    path = write_parquet(tmp_path / "0.parquet", images=[b"0"], texts=[[49406, 320, 49407]])
+    ids = parquet(path).pair(0).text
+    assert ids.dtype == np.int64
+    assert ids.tolist() == [49406, 320, 49407]
+
+
+def test_parquet_images_may_be_structs_with_bytes(tmp_path):
+    path = write_parquet(
+        tmp_path / "0.parquet", image=[{"bytes": b"0", "path": "0.jpg"}], text=["a"]
+    )
+    assert parquet(path, image_column="image", text_column="text").pair(0).image == b"0"
+
+
+def test_parquet_without_a_column_lists_the_columns_there_are(tmp_path):
+    path = write_parquet(tmp_path / "0.parquet", jpg=[b"0"], caption=["a"])
+    (problem,) = parquet(path).preflight()
+    assert problem == f"{path}: no column 'images'. Columns there are: jpg, caption"
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        ({"images": ["0.jpg"], "texts": ["a"]}, "'images' is str, not image bytes"),
+        ({"images": [b"0"], "texts": [1.5]}, "'texts' is float, neither a caption nor token ids"),
+        (
+            {"images": [b"0"], "texts": pa.array([None], pa.string())},
+            "'texts' is empty, neither a caption nor token ids",
+        ),
+    ],
+)
+def test_parquet_columns_of_another_type_are_refused(tmp_path, columns, why):
+    path = write_parquet(tmp_path / "0.parquet", **columns)
+    assert list(parquet(path).preflight()) == [f"0.parquet row 0: {why}"]
+
+
+def test_a_truncated_parquet_file_is_refused(tmp_path):
+    path = write_parquet(tmp_path / "0.parquet", images=[b"0"], texts=["a"])
+    path.write_bytes(path.read_bytes()[:-20])
+    (problem,) = parquet(path).preflight()
+    assert problem.startswith(f"{path}: not a readable Parquet file (")
+
+
+def test_parquet_rows_are_read_by_several_threads_at_once(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    texts = [str(i) for i in range(200)]
+    path = write_parquet(
+        tmp_path / "0.parquet", 10, images=[t.encode() for t in texts], texts=texts
+    )
+    pairs = parquet(path, cached_row_groups=2)
+    order = np.random.default_rng(0).permutation(200).tolist()
+    with ThreadPoolExecutor(4) as pool:
+        assert [p.text for p in pool.map(pairs.pair, order)] == [str(i) for i in order]
+
+
+# csv
+
+
+def write_csv(path, text, images=()):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    for image in images:
+        (path.parent / image).write_bytes(image.encode())
+    return path
+
+
+def csv_pairs(path, **options):
+    return CsvPairs(CsvPairs.Config(file=str(path), **options))
+
+
+def test_csv_gives_paths_and_captions_by_column_name(tmp_path):
+    path = write_csv(
+        tmp_path / "t.csv",
+        'id,caption,image\n1,"a cat, asleep",a.jpg\n2,007,b.jpg\n',
+        ["a.jpg", "b.jpg"],
+    )
+    pairs = csv_pairs(path)
+    assert list(pairs.preflight()) == []
+    assert pairs.block_sizes == [2]
+    assert everything(pairs) == [
+        ("t.csv row 2 (a.jpg)", tmp_path / "a.jpg", "a cat, asleep"),
+        ("t.csv row 3 (b.jpg)", tmp_path / "b.jpg", "007"),
+    ]
+
+
+def test_csv_may_be_separated_by_tabs_and_name_another_folder(tmp_path):
+    write_csv(tmp_path / "images" / "x", "", ["a.jpg"])
+    path = write_csv(tmp_path / "t.tsv", "filepath\ttitle\na.jpg\ta cat\n")
+    pairs = csv_pairs(
+        path,
+        separator="\t",
+        image_column="filepath",
+        text_column="title",
+        root=str(tmp_path / "images"),
+    )
+    assert list(pairs.preflight()) == []
+    assert pairs.pair(0).image == tmp_path / "images" / "a.jpg"
+
+
+def test_csv_images_that_do_not_exist_are_named_by_row(tmp_path):
+    path = write_csv(tmp_path / "t.csv", "image,caption\na.jpg,x\nb.jpg,y\n,z\n", ["a.jpg"])
+    assert list(csv_pairs(path).preflight()) == [
+        f"t.csv row 3: no image {tmp_path / 'b.jpg'}",
+        "t.csv row 4: 'image' is empty",
+    ]
+
+
+def test_csv_without_a_column_lists_the_columns_there_are(tmp_path):
+    path = write_csv(tmp_path / "t.csv", "file;caption\na.jpg;x\n")
+    assert list(csv_pairs(path, separator=";").preflight()) == [
+        f"{path}: no column 'image'. Columns there are: file, caption"
+    ]
+
+
+def test_a_csv_row_with_too_many_columns_is_named(tmp_path):
+    path = write_csv(tmp_path / "t.csv", "image,caption\na.jpg,x\nb.jpg,a cat, asleep\n")
+    (problem,) = csv_pairs(path).preflight()
+    assert "Row #3: Expected 2 columns, got 3: b.jpg,a cat, asleep" in problem
+
+
+def test_an_empty_table_is_refused(tmp_path):
+    path = write_csv(tmp_path / "t.csv", "image,caption\n")
+    assert list(csv_pairs(path).preflight()) == [f"{path}: no rows below the header"]
