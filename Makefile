@@ -5,10 +5,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test check wheel clean
+.PHONY: quickstart test check wheel docs plugins clean
 
 quickstart: $(INSTALLED)
-	$(BIN)/perceptinit run recipes/quickstart.toml
+	$(BIN)/perceptinit run recipes/quickstart.toml --jobs 2
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
@@ -20,6 +20,17 @@ check: $(INSTALLED)
 
 wheel: $(INSTALLED)
 	$(BIN)/python -m build --wheel --outdir dist
+
+docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m mkdocs build --strict
+
+# every package in plugins/ with its own tests, beside the installed perceptinit
+plugins: $(INSTALLED)
+	for plugin in plugins/*/; do \
+	  $(BIN)/python -m pip install --quiet "$$plugin" && \
+	  (cd "$$plugin" && OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m pytest -q tests) || exit 1; \
+	done
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
