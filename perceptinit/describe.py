@@ -41,16 +41,15 @@ def describe(entry: Entry) -> Description:
 
     module, class_name = entry.component.location
     path = _source_path(entry, module)
-    node = _find_class(ast.parse(path.read_text(encoding="utf-8")), class_name.rpartition(".")[2])
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    node = _find_class(tree, class_name.rpartition(".")[2])
     if node is None:
         raise PerceptInitError(f"{entry.title}: {path} has no class {class_name}")
     config = _find_class(node, "Config")
     arguments = _init_arguments(node)
     return Description(
-        doc=inspect.cleandoc(
-            ast.get_docstring(node) or ast.get_docstring(ast.parse(path.read_text())) or ""
-        ),
-        fields=_fields(config) if config else (),
+        doc=inspect.cleandoc(ast.get_docstring(node) or ast.get_docstring(tree) or ""),
+        fields=fields_of(config, tree) if config else (),
         parts=tuple(kind for kind in PART_KINDS if kind in arguments),
         location=f"{path}:{node.lineno}",
     )
@@ -81,8 +80,10 @@ def _init_arguments(node: ast.ClassDef) -> set[str]:
     return set()
 
 
-def _fields(config: ast.ClassDef) -> tuple[Field, ...]:
-    fields = []
+def fields_of(config: ast.ClassDef, tree: ast.Module) -> tuple[Field, ...]:
+    """Return the keys of a Config; those of a base class in the same file come first, as in dataclasses."""
+    bases = [_find_class(tree, base.id) for base in config.bases if isinstance(base, ast.Name)]
+    fields = [field for base in bases if base for field in fields_of(base, tree)]
     for node, after in zip(config.body, [*config.body[1:], None], strict=True):
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
             continue

@@ -52,7 +52,8 @@ class Triplets:
     anchor, first, second: int64 (N,), indices into stimuli.
     p_second: float32 (N,) in [0, 1], share of people who found `second` closer to the anchor.
     num_votes: int32 (N,), how many people judged; at least 1.
-    group: int64 (N,), what must not cross splits, such as the anchor image.
+    group: int64 (N,), what must not cross splits, such as the anchor image; a number means the same in
+    each split of a data set.
     """
 
     stimuli: Stimuli

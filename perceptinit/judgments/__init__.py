@@ -28,6 +28,61 @@ def perceptinit_judgments() -> Iterable[Component]:
             summary="your own judgments: a CSV or Parquet file and a folder of images",
         ),
         Component(
+            name="odd-one-out",
+            target=f"{HERE}.odd_one_out_table:OddOneOutTable",
+            summary="your own odd-one-out choices: a table of three images and which is odd",
+        ),
+        Component(
+            name="multi-select",
+            target=f"{HERE}.multi_select:MultiSelect",
+            summary="your own rank-m-of-n choices: which of n images are most like a query",
+        ),
+        Component(
+            name="ratings",
+            target=f"{HERE}.rating_table:Ratings",
+            summary="your own ratings of images against a reference, or mean opinion scores",
+        ),
+        Component(
+            name="same-different",
+            target=f"{HERE}.same_different:SameDifferent",
+            summary="your own same-or-different answers (just noticeable differences)",
+        ),
+        Component(
+            name="rdm",
+            target=f"{HERE}.rdm_set:RdmSet",
+            summary="your own matrix of similarities or dissimilarities (.npy, .mat, .csv)",
+        ),
+        Component(
+            name="things",
+            target=f"{HERE}.things:Things",
+            summary="THINGS: 4.7 million odd-one-out choices about 1,854 objects (Hebart et al. 2020)",
+        ),
+        Component(
+            name="bapps",
+            target=f"{HERE}.bapps:Bapps",
+            summary="BAPPS: 2AFC and JND of distorted patches (Zhang et al. 2018)",
+        ),
+        Component(
+            name="tid2013",
+            target=f"{HERE}.image_quality:Tid2013",
+            summary="TID2013: mean opinion scores of 3,000 distorted images",
+        ),
+        Component(
+            name="kadid10k",
+            target=f"{HERE}.image_quality:Kadid10k",
+            summary="KADID-10k: degradation scores of 10,125 distorted images",
+        ),
+        Component(
+            name="pipal",
+            target=f"{HERE}.image_quality:Pipal",
+            summary="PIPAL: Elo points of 23,200 distorted and restored images",
+        ),
+        Component(
+            name="cifar10h",
+            target=f"{HERE}.cifar10h:Cifar10H",
+            summary="CIFAR-10H: 511,000 human labels of CIFAR-10 test photographs (Peterson et al. 2019)",
+        ),
+        Component(
             name="synthetic",
             target=f"{HERE}.synthetic:SyntheticJudgments",
             summary="simulated observers judging rendered shapes (no human data)",
@@ -36,6 +91,16 @@ def perceptinit_judgments() -> Iterable[Component]:
             name="shuffled-votes",
             target=f"{HERE}.shuffled_votes:ShuffledVotes",
             summary="control: other judgments with their training votes dealt at random",
+        ),
+        Component(
+            name="pixel-triplets",
+            target=f"{HERE}.pixel_triplets:PixelTriplets",
+            summary="control: other judgments with their training answers given by pixels",
+        ),
+        Component(
+            name="class-triplets",
+            target=f"{HERE}.class_triplets:ClassTriplets",
+            summary="control: triplets from class labels of your own images, no people",
         ),
         Component(
             name="subset",

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from perceptinit.configs import NonNegativeInt, Share
+from perceptinit.downloads import Download
 from perceptinit.errors import DataError
+from perceptinit.judgments.conventions import Conventions
 from perceptinit.judgments.image_files import file_names
 from perceptinit.judgments.splits import assign_splits
 from perceptinit.seeding import generator
@@ -21,7 +23,8 @@ from perceptinit.types import DataCard, Split, Stimuli, Triplets
 
 IMAGES = "havran1_ennis_298x298_LDR"
 NUM_IMAGES = 100
-SOURCE = "https://github.com/mlagunas/material-appearance-similarity (folder data)"
+COMMIT = "373804054a59f7015534050030cb2d3f680ffa7b"
+SOURCE = "perceptinit data download materials"
 
 
 class Materials:
@@ -43,6 +46,38 @@ class Materials:
     """
 
     name = "materials"
+    conventions: ClassVar[Conventions] = Conventions(
+        index_base="0, the place in the alphabetical order of image names",
+        sides="drawn, by side_seed",
+        direction="agreement: votes for the candidate of the same column",
+        ties="kept, as votes",
+        winner_first="yes, undone by drawing sides",
+    )
+    card: ClassVar[DataCard] = DataCard(
+        title="Similarity of material appearance: 104,692 votes on 25,801 triplets of 100 materials",
+        source_url="https://github.com/mlagunas/material-appearance-similarity",
+        licence="GPL-2.0",
+        citation="Lagunas, Malpica, Serrano, Garces, Gutierrez and Masia (2019). A Similarity Measure "
+        "for Material Appearance. ACM Transactions on Graphics 38 (4), SIGGRAPH",
+        num_judgments=25_801,
+        ceiling=0.838,
+        sha256={
+            "answers_processed_test.json": "8705e1d38f9762da6a66ab4b26fb691aacdea706692ebfe2ef206262de979def",
+            "answers_processed_train.json": "eafd46b57a8220d7b650961dd119faabf30424620828eb37a7d00b0390085214",
+        },
+        size_bytes=11_000_000,
+        checked="the published files: 2AFC of 32x32 pixels, by cosine, 0.651 on test; ceiling 0.838",
+    )
+    downloads: ClassVar[tuple[Download, ...]] = (
+        Download(
+            urls=(
+                f"https://github.com/mlagunas/material-appearance-similarity/archive/{COMMIT}.zip",
+            ),
+            path="material-appearance-similarity.zip",
+            unpack=True,
+            root=f"material-appearance-similarity-{COMMIT}/data",
+        ),
+    )
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
@@ -61,18 +96,6 @@ class Materials:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-
-    @property
-    def card(self) -> DataCard:
-        return DataCard(
-            title="Similarity of material appearance: 104,692 votes on 25,801 triplets of 100 materials",
-            source_url="https://github.com/mlagunas/material-appearance-similarity",
-            licence="GPL-2.0",
-            citation="Lagunas, Malpica, Serrano, Garces, Gutierrez and Masia (2019). A Similarity Measure "
-            "for Material Appearance. ACM Transactions on Graphics 38 (4), SIGGRAPH",
-            num_judgments=25_801,
-            ceiling=0.838,
-        )
 
     def preflight(self) -> Iterator[str]:
         """Yield what is missing or wrong: answer files, images."""

@@ -6,18 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from perceptinit.configs import PositiveInt
+from perceptinit.downloads import Download
 from perceptinit.errors import DataError
 from perceptinit.judgments.columns import Columns, read_columns
+from perceptinit.judgments.conventions import Conventions
 from perceptinit.judgments.image_files import missing_files, some
+from perceptinit.judgments.nights_sources import nights_downloads
 from perceptinit.judgments.triplet_names import NamedTriplets
 from perceptinit.types import DataCard, Split, Triplets
 
-SOURCE = "https://data.csail.mit.edu/nights/nights.zip (58 GB unpacked)"
+SOURCE = "perceptinit data download nights (58 GB)"
 IMAGE_COLUMNS = ("ref_path", "left_path", "right_path")
 
 
@@ -27,7 +30,30 @@ class Nights:
     The folder is the published one: `data.csv`, `ref/` and `distort/`. `first` is the left image,
     `second` the right one; `left_vote` and `right_vote` may be counts or shares. The published
     splits are used; triplets of one reference are a group.
+
+    With `unfiltered`, `train` is that of the 100,000 unfiltered triplets (`nights_raw.csv`), fewer
+    votes and less agreement included, without the references that `val` or `test` of `data.csv` has;
+    those two stay as they are. The JND votes (`jnd_votes.csv`) are read by `same-different`.
     """
+
+    conventions: ClassVar[Conventions] = Conventions(
+        sides="first = left, second = right, as shown to people",
+        direction="left_vote, right_vote: votes, or shares of them",
+        ties="kept, as votes",
+        winner_first="no",
+    )
+    card: ClassVar[DataCard] = DataCard(
+        title="NIGHTS: similarity judgments of generated images",
+        source_url="https://github.com/ssundaram21/dreamsim",
+        licence="not stated for the data (code: MIT)",
+        citation="Fu, Tamir, Sundaram, Chai, Zhang, Dekel and Isola (2023). DreamSim: Learning New "
+        "Dimensions of Human Visual Similarity using Synthetic Data. NeurIPS",
+        num_judgments=20_019,
+        size_bytes=58_000_000_000,
+        checked="generated files in the published layout; published 2AFC to compare with on test: DreamSim "
+        "ensemble 0.962, fine-tuned OpenCLIP ViT-B/32 0.953, CLIP ViT-B/32 0.936",
+    )
+    downloads: ClassVar[tuple[Download, ...]] = nights_downloads()
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
@@ -35,6 +61,8 @@ class Nights:
         """The folder that holds `data.csv`."""
         min_votes: PositiveInt = 6
         """Leave out triplets with fewer votes. 6 is the filter of DreamSim and of all published scores."""
+        unfiltered: Path | None = None
+        """Folder of the unfiltered set (`nights_raw.csv`, `ref/`, `distort/`); `train` is its rows, by `min_votes` too."""
         test_subset: Literal["all", "imagenet", "no_imagenet"] = "all"
         """Part of the test split: images of ImageNet classes, the others, or all (as DreamSim reports them)."""
 
@@ -45,17 +73,6 @@ class Nights:
     def name(self) -> str:
         subset = self.config.test_subset
         return "nights" if subset == "all" else f"nights-{subset.replace('_', '-')}"
-
-    @property
-    def card(self) -> DataCard:
-        return DataCard(
-            title="NIGHTS: similarity judgments of generated images",
-            source_url="https://github.com/ssundaram21/dreamsim",
-            licence="not stated for the data (code: MIT)",
-            citation="Fu, Tamir, Sundaram, Chai, Zhang, Dekel and Isola (2023). DreamSim: Learning New "
-            "Dimensions of Human Visual Similarity using Synthetic Data. NeurIPS",
-            num_judgments=20_019,
-        )
 
     def preflight(self) -> Iterator[str]:
         """Yield what is missing: the table, or images of the triplets that would be used."""
@@ -69,6 +86,8 @@ class Nights:
             )
             for split in ("train", "val", "test"):
                 self._rows(split)
+            if self.config.unfiltered:
+                self._raw_rows()
         except DataError as error:
             yield str(error)
             return
@@ -84,7 +103,9 @@ class Nights:
 
         Raises DataError when `data.csv` is absent or wrong, or the split is empty.
         """
-        columns = self._rows(split)
+        c = self.config
+        is_raw = split == "train" and c.unfiltered is not None
+        columns = self._raw_rows() if is_raw else self._rows(split)
         left, right = columns.numbers("left_vote"), columns.numbers("right_vote")
         unvoted = np.flatnonzero(left + right == 0)
         if unvoted.size:
@@ -93,7 +114,8 @@ class Nights:
         named = NamedTriplets(
             anchor, first, second, right / (left + right), columns.counts("votes"), anchor
         )
-        return named.triplets(self.config.root, self._columns.texts("ref_path"))
+        known = {*self._columns.texts("ref_path"), *(self._raw_references if c.unfiltered else ())}
+        return named.triplets(c.unfiltered if is_raw and c.unfiltered else c.root, known)
 
     @cached_property
     def _columns(self) -> Columns:
@@ -101,6 +123,33 @@ class Nights:
         columns = read_columns(self.config.root / "data.csv")
         columns.require([*IMAGE_COLUMNS, "left_vote", "right_vote", "votes", "split"])
         return columns.select(columns.counts("votes") >= self.config.min_votes)
+
+    @cached_property
+    def _raw_columns(self) -> Columns:
+        """The unfiltered rows with enough votes."""
+        assert self.config.unfiltered is not None
+        columns = read_columns(self.config.unfiltered / "nights_raw.csv")
+        columns.require([*IMAGE_COLUMNS, "left_vote", "right_vote", "votes"])
+        return columns.select(columns.counts("votes") >= self.config.min_votes)
+
+    @property
+    def _raw_references(self) -> list[str]:
+        return self._raw_columns.texts("ref_path")
+
+    def _raw_rows(self) -> Columns:
+        """Return the unfiltered rows whose reference is held out by no split of `data.csv`."""
+        path = self.config.root / "data.csv"
+        published = read_columns(path)
+        splits = published.texts("split")
+        references = published.texts("ref_path")
+        held_out = {r for r, s in zip(references, splits, strict=True) if s != "train"}
+        mask = np.array([r not in held_out for r in self._raw_references], dtype=bool)
+        if not mask.any():
+            raise DataError(
+                f"{self._raw_columns.path}: no rows with {self.config.min_votes} votes or more outside "
+                f"val and test of {path}"
+            )
+        return self._raw_columns.select(mask)
 
     def _rows(self, split: Split) -> Columns:
         columns = self._columns

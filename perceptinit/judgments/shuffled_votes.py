@@ -10,6 +10,7 @@ import numpy as np
 
 from perceptinit.building import preflight
 from perceptinit.configs import NonNegativeInt
+from perceptinit.judgments.odd_one_out import OddOneOut, load_odd_one_out
 from perceptinit.protocols import Judgments
 from perceptinit.seeding import generator
 from perceptinit.types import DataCard, Split, Triplets
@@ -54,6 +55,15 @@ class ShuffledVotes:
         if split != "train":
             return triplets
         return shuffle_votes(triplets, generator(self.config.seed, "judgments", "shuffled-votes"))
+
+    def load_odd_one_out(self, split: Split) -> OddOneOut:
+        """Return the inner odd-one-out judgments, votes shuffled if the split is `train`."""
+        judgments = load_odd_one_out(self.judgments, split)
+        if split != "train":
+            return judgments
+        rng = generator(self.config.seed, "judgments", "shuffled-votes", "odd-one-out")
+        votes = rng.permuted(judgments.votes, axis=1)
+        return replace(judgments, votes=votes[rng.permutation(len(votes))])
 
 
 def shuffle_votes(triplets: Triplets, rng: np.random.Generator) -> Triplets:

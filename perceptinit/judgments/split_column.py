@@ -9,8 +9,9 @@ import numpy as np
 
 from perceptinit.judgments.columns import Columns
 from perceptinit.registry import nearest
+from perceptinit.types import Split
 
-SPLITS = ("train", "val", "test")
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 def read_splits(

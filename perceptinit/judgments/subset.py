@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
+import numpy as np
 from annotated_types import Gt, Le
 
 from perceptinit.building import preflight
 from perceptinit.configs import NonNegativeInt
+from perceptinit.judgments.odd_one_out import OddOneOut, load_odd_one_out
 from perceptinit.judgments.splits import keep_share
 from perceptinit.protocols import Judgments
 from perceptinit.types import DataCard, Split, Triplets
@@ -50,8 +52,14 @@ class Subset:
     def load(self, split: Split) -> Triplets:
         """Return the inner split, reduced if it is `train`."""
         triplets = self.judgments.load(split)
-        if split != "train":
-            return triplets
+        return triplets.select(self._kept(triplets.group)) if split == "train" else triplets
+
+    def load_odd_one_out(self, split: Split) -> OddOneOut:
+        """Return the inner odd-one-out judgments, reduced if the split is `train`."""
+        judgments = load_odd_one_out(self.judgments, split)
+        return judgments.select(self._kept(judgments.group)) if split == "train" else judgments
+
+    def _kept(self, group: np.ndarray) -> np.ndarray:
         c = self.config
-        keys = triplets.group.tolist() if c.by == "group" else range(len(triplets))
-        return triplets.select(keep_share(keys, c.fraction, c.seed, "judgments", "subset", c.by))
+        keys = group.tolist() if c.by == "group" else range(len(group))
+        return keep_share(keys, c.fraction, c.seed, "judgments", "subset", c.by)

@@ -8,11 +8,14 @@ occurs in another, in the pairs or in the test set, and judgments carry no words
 from __future__ import annotations
 
 # N triplets, each with three pictures of its own
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
 from perceptinit.configs import NonNegativeInt, PositiveInt
+from perceptinit.judgments.conventions import Conventions
 from perceptinit.seeding import generator
 from perceptinit.types import DataCard, Split, Stimuli, Triplets
 from perceptinit.world.factors import Picture, Thing, draw_picture, draw_rgb
@@ -67,6 +70,12 @@ class SyntheticJudgments:
     def __init__(self, config: Config) -> None:
         self.config = config
 
+    conventions: ClassVar[Conventions] = Conventions(
+        sides="drawn",
+        ties="kept, as votes",
+        winner_first="no",
+    )
+
     @property
     def card(self) -> DataCard:
         c = self.config
@@ -88,11 +97,18 @@ class SyntheticJudgments:
         ids = tuple(f"{split}-{i:05d}-{role}" for i in range(count) for role in ROLES)
         images = RenderedImages([picture for row in rows for picture in row], c.image_size)
         anchor = np.arange(count) * len(ROLES)
+        # every split has numbers of its own: its anchors occur in no other
+        group = (
+            np.arange(count)
+            + {"train": 0, "val": c.num_train, "test": c.num_train + c.num_val}[split]
+        )
         return Triplets.build(
-            Stimuli(ids, images), anchor, anchor + 1, anchor + 2, p_second, num_votes
+            Stimuli(ids, images), anchor, anchor + 1, anchor + 2, p_second, num_votes, group
         )
 
-    def _ask(self, split: Split, rows: list[tuple[Picture, ...]]) -> tuple[np.ndarray, np.ndarray]:
+    def _ask(
+        self, split: Split, rows: Sequence[tuple[Picture, ...]]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return p_second (N,) and num_votes (N,): each triplet goes to some people of the crowd."""
         c = self.config
         crowd = Observers.draw(c.num_observers, generator(c.seed, "judgments", "observers"))

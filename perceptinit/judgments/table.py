@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from perceptinit.configs import NonNegativeInt, Share
 from perceptinit.errors import DataError
 from perceptinit.judgments.columns import Columns, read_columns
+from perceptinit.judgments.conventions import Conventions
 from perceptinit.judgments.image_columns import read_images
 from perceptinit.judgments.questions import add_up, draw_sides
 from perceptinit.judgments.split_column import SPLITS, read_splits
@@ -24,10 +26,12 @@ from perceptinit.types import DataCard, Split, Triplets
 
 
 class Table:
-    """Judgments from a file with columns in one of three forms:
+    """Judgments from a file with columns in one of four forms:
 
     * `anchor`, `first`, `second`, `first_votes`, `second_votes`: people who chose each candidate;
     * `anchor`, `first`, `second`, `p_second`, `num_votes`: the share who chose `second`;
+    * `anchor`, `first`, `second`, `choice`: one answer a row, `choice` repeats the image that was chosen
+      or says `first` or `second`;
     * `anchor`, `positive`, `negative`: one answer a row, `positive` is the one closer to the anchor.
       The column gives the answer away, so sides are drawn at random, by `seed`.
 
@@ -41,6 +45,12 @@ class Table:
     Rows that ask the same question (same anchor, candidates in either order, same group and split)
     are added up into one judgment, so that the human ceiling is that of a crowd.
     """
+
+    conventions: ClassVar[Conventions] = Conventions(
+        sides="as in the table; drawn, by seed, where the winner has a column",
+        ties="kept, as votes",
+        winner_first="in the form anchor, positive, negative only, undone by drawing sides",
+    )
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:

@@ -1,9 +1,10 @@
-"""The three ways in which a table may state judgments, read into one.
+"""The four ways in which a table may state judgments, read into one.
 
 | columns | a row is |
 |---|---|
 | `anchor`, `first`, `second`, `first_votes`, `second_votes` | a question with the votes for each candidate |
 | `anchor`, `first`, `second`, `p_second`, `num_votes` | a question with the share of people who chose `second` |
+| `anchor`, `first`, `second`, `choice` | one answer: `choice` repeats the image chosen, or says first or second |
 | `anchor`, `positive`, `negative` | one answer: `positive` is closer to the anchor |
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 # N rows
 import difflib
+import re
 
 import numpy as np
 
@@ -20,8 +22,9 @@ from perceptinit.registry import nearest
 
 VOTES = ("anchor", "first", "second", "first_votes", "second_votes")
 SHARE = ("anchor", "first", "second", "p_second", "num_votes")
+CHOICE = ("anchor", "first", "second", "choice")
 ANSWER = ("anchor", "positive", "negative")
-FORMS = (VOTES, SHARE, ANSWER)
+FORMS = (VOTES, SHARE, CHOICE, ANSWER)
 OPTIONAL = ("split", "group", "subject")
 
 
@@ -60,9 +63,12 @@ def _missing(columns: Columns) -> str:
 def read_votes(columns: Columns, form: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Return votes for `second`, float64 (N,), and votes in all, int64 (N,).
 
-    Raises DataError, naming the row, for votes that are negative, not whole or all zero, and for a
-    share outside [0, 1].
+    Raises DataError, naming the row, for votes that are negative, not whole or all zero, for a share
+    outside [0, 1], and for votes or a choice of something that is none of the two candidates.
     """
+    _refuse_third_option(columns, form)
+    if form == CHOICE:
+        return _read_choices(columns), np.ones(len(columns), dtype=np.int64)
     if form == ANSWER:
         return np.zeros(len(columns)), np.ones(len(columns), dtype=np.int64)
     if form == SHARE:
@@ -73,3 +79,34 @@ def read_votes(columns: Columns, form: tuple[str, ...]) -> tuple[np.ndarray, np.
     if unvoted.size:
         raise columns.error(unvoted[0], "no votes (first_votes and second_votes are both 0)")
     return second.astype(np.float64), first + second
+
+
+def _read_choices(columns: Columns) -> np.ndarray:
+    """Return 1 where `second` was chosen and 0 where `first` was, float64 (N,)."""
+    rows = zip(
+        columns.texts("first"), columns.texts("second"), columns.texts("choice"), strict=True
+    )
+    chosen = np.zeros(len(columns))
+    for index, (first, second, choice) in enumerate(rows):
+        if choice not in (first, second, "first", "second"):
+            raise columns.error(
+                index,
+                f"choice '{choice}' is neither first '{first}' nor second '{second}': a judgment has two "
+                "candidates",
+            )
+        chosen[index] = choice in (second, "second")
+    return chosen
+
+
+def _refuse_third_option(columns: Columns, form: tuple[str, ...]) -> None:
+    """Raise DataError for the first row with votes in a column that is none of the two candidates'."""
+    for name in columns.cells:
+        if name in form or not re.fullmatch(r".+_votes|votes_.+", name) or name == "num_votes":
+            continue
+        for index, cell in enumerate(columns.cells[name]):
+            if str(cell or "0").strip() not in ("0", "0.0"):
+                raise columns.error(
+                    index,
+                    f"{cell} votes in column '{name}': a judgment has two candidates, first and second. Leave "
+                    "out the people who chose neither, or count half of them for each",
+                )

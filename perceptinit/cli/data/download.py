@@ -1,0 +1,96 @@
+"""`perceptinit data download`: fetch a published data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from perceptinit.cli.data import test_sets
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from perceptinit.transfer import Progress as Report
+
+
+def download(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Data set: perceptinit data list; or a test set or suite.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write. [default: $<NAME>_ROOT, else data/<name>]"),
+    ] = None,
+    part: Annotated[list[str] | None, typer.Option(help="Only this part; may be repeated.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Files fetched at a time.")] = 4,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show card, files and sizes; fetch nothing.")
+    ] = False,
+) -> None:
+    """Fetch a data set: several files at a time, resumed after interruptions, checked, unpacked.
+
+    The same command goes on where it stopped, and keeps what is done. Checksums are compared where
+    the source gives or we recorded them; archives are checked as they are unpacked. What was fetched
+    stands with its sums in downloads.json. By fetching you accept the licence that is shown.
+
+    Example: perceptinit data download nights --part table
+    """
+    from perceptinit.evaluators.suite import is_test_set
+
+    if is_test_set(name):
+        test_sets.download_test_sets(name, out or Path("data/eval"), workers, dry_run)
+        return
+    from perceptinit.data_sets import check_sums, default_folder, published_set
+    from perceptinit.downloads import check_space, fetch_all
+
+    found = published_set(ctx.obj.registry, name)
+    files = found.choose(part or ())
+    folder = out or default_folder(name)
+    typer.echo(
+        f"{found.card.title}\nLicence: {found.card.licence}\nCite: {found.card.citation}", err=True
+    )
+    known = sum(d.unpacked_bytes or d.num_bytes or 0 for d in files)
+    size = f"about {known / 1e9:,.2f} GB" if known else "size not stated by the source"
+    typer.echo(f"{len(files)} files, {size}, into {folder}", err=True)
+    if dry_run:
+        for file in files:
+            typer.echo(f"{file.urls[0]}{' -> ' + file.member if file.member else ''}")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    check_space(files, folder)
+    progress, report = _progress()
+    with progress:
+        fetched = fetch_all(files, folder, num_workers=workers, progress=report)
+    if not part:
+        check_sums(folder, found.card)
+    kept = len(files) - len(fetched)
+    typer.echo(f"{folder}: {len(fetched)} files fetched" + (f", {kept} were there" if kept else ""))
+    typer.echo(f"Next: perceptinit data check {name}")
+
+
+def _progress() -> tuple[Progress, Report]:
+    """Return bars on standard error, and the function that moves them; a bar leaves when it is full."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    bars: dict[str, TaskID] = {}
+
+    def report(name: str, have: int, total: int | None) -> None:
+        bar = bars.get(name)
+        if bar is None:
+            bar = bars[name] = progress.add_task(name, total=total)
+        is_whole = total is not None and have >= total
+        progress.update(bar, completed=have, total=total, visible=not is_whole)
+
+    return progress, report

@@ -1,0 +1,85 @@
+"""Draw triplets from similarities that are known for every pair: ratings, matrices, label counts."""
+
+from __future__ import annotations
+
+# M candidates of one anchor, K drawn pairs of candidates
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from perceptinit.errors import DataError
+from perceptinit.seeding import generator
+from perceptinit.types import Stimuli, Triplets
+
+# Pairs looked at for one that is wanted, where there are too many to look at all.
+OVERSAMPLE = 50
+
+Votes = Callable[[int, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def draw_pairs(
+    distances: np.ndarray, count: int, min_gap: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return up to `count` different pairs of candidates whose distances differ by `min_gap` or more.
+
+    distances: (M,) to the anchor, any unit; NaN marks a candidate that cannot be used.
+    A pair is drawn once at most, its sides by chance. Equal distances are no pair, whatever the gap.
+    """
+    usable = np.flatnonzero(~np.isnan(distances))
+    total = len(usable) * (len(usable) - 1) // 2
+    if not total:
+        return usable[:0], usable[:0]
+    codes = rng.choice(total, size=min(total, OVERSAMPLE * count), replace=False)
+    a, b = _pair_of(codes)
+    gap = np.abs(distances[usable[a]] - distances[usable[b]])
+    # the tolerances: 0.3 - 0.1 is a little less than 0.2 in floating point, and sums differ in the last digit
+    noise = 1e-9 * np.abs(distances[usable]).max()
+    wide = np.flatnonzero((gap >= min_gap * (1 - 1e-9)) & (gap > noise))[:count]
+    is_swapped = rng.random(len(wide)) < 0.5
+    first = np.where(is_swapped, a[wide], b[wide])
+    second = np.where(is_swapped, b[wide], a[wide])
+    return usable[first], usable[second]
+
+
+def _pair_of(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pair a < b of each code: 0 -> (0, 1), 1 -> (0, 2), 2 -> (1, 2), 3 -> (0, 3)..."""
+    b = ((1 + np.sqrt(1 + 8 * codes.astype(np.float64))) / 2).astype(np.int64)
+    b -= b * (b - 1) // 2 > codes  # the root may round up
+    return codes - b * (b - 1) // 2, b
+
+
+def draw_triplets(
+    stimuli: Stimuli,
+    anchors: Iterable[int],
+    distances_of: Callable[[int], np.ndarray],
+    votes_of: Votes,
+    *,
+    per_anchor: int,
+    min_gap: float,
+    seed: int,
+    names: tuple[str, ...],
+) -> Triplets:
+    """Return triplets drawn for each anchor, without replacement.
+
+    anchors: indices into stimuli. distances_of: anchor -> (len(stimuli),), NaN for what is no
+    candidate; the anchor itself never is. votes_of: anchor, first, second -> (p_second, num_votes).
+    The draw of an anchor depends on `seed`, `names` and its stimulus id only.
+
+    Raises DataError when no pair is far enough apart.
+    """
+    rows = []
+    for anchor in anchors:
+        rng = generator(seed, *names, "pairs", stimuli.ids[anchor])
+        distances = np.array(distances_of(anchor), dtype=np.float64)
+        distances[anchor] = np.nan
+        first, second = draw_pairs(distances, per_anchor, min_gap, rng)
+        p_second, num_votes = votes_of(anchor, first, second)
+        is_voted = num_votes > 0  # subjects may each have one of the two cells
+        columns = (np.full(len(first), anchor), first, second, p_second, num_votes)
+        rows.append([column[is_voted] for column in columns])
+    drawn = [np.concatenate(column) for column in zip(*rows, strict=True)] if rows else []
+    if not drawn or not len(drawn[0]):
+        raise DataError(
+            f"{' '.join(names)}: no two candidates of one anchor differ by min_gap = {min_gap:g}; lower it"
+        )
+    return Triplets.build(stimuli, *drawn)

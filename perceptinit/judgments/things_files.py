@@ -1,0 +1,142 @@
+"""Read the two published forms of THINGS odd-one-out choices, and the list of its objects."""
+
+from __future__ import annotations
+
+# N judgments, three objects each
+import csv
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from perceptinit.errors import DataError
+
+OddColumn = Literal["first", "second", "last", "choice"]
+PLACES = {"first": 0, "second": 1, "last": 2}
+LONG_FORM = ("image1", "image2", "image3", "choice")
+ROWS_AT_ONCE = 100_000
+
+
+def read_triples(
+    path: Path, index_base: int, odd_column: OddColumn, num_objects: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return object indices from 0, int64 (N, 3), and the column of the odd one, int64 (N,).
+
+    odd_column "first", "second" or "last": a table (N, 3) without a header (.npy, or text separated
+    by blanks, tabs or commas). "choice": a table with a header and the columns image1, image2, image3
+    and choice, where choice is 1, 2 or 3 or repeats the number of the odd object.
+
+    Raises DataError, naming the row, for an index outside the objects or a choice of none of the three.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    if odd_column == "choice":
+        table = _read_long(path)
+        images, odd = table[:, :3], _odd_of_choice(path, table)
+    else:
+        images = _read_plain(path)
+        odd = np.full(len(images), PLACES[odd_column])
+    images = images - index_base
+    bad = ((images < 0) | (images >= num_objects)).any(axis=1)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise DataError(
+            f"{path}, judgment {row} (from 0): objects {(images[row] + index_base).tolist()} are not all in "
+            f"{index_base}..{num_objects - 1 + index_base}. Is index_base = {index_base} right?"
+        )
+    return images, odd
+
+
+def read_objects(path: Path) -> list[str]:
+    """Return the object names (column uniqueID) in order; DataError when the file is wrong."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, delimiter="\t")
+        if "uniqueID" not in (reader.fieldnames or ()):
+            raise DataError(
+                f"{path}: no column 'uniqueID'. Columns: {', '.join(reader.fieldnames or ())}"
+            )
+        names = [row["uniqueID"] for row in reader]
+    if len(set(names)) != len(names):
+        raise DataError(f"{path}: an object is named twice in column uniqueID")
+    return names
+
+
+def _read_plain(path: Path) -> np.ndarray:
+    if path.suffix == ".npy":
+        try:
+            table = np.load(path, allow_pickle=False)
+        except ValueError as error:
+            raise DataError(f"{path}: not a readable .npy file of numbers ({error})") from error
+        if table.ndim != 2 or table.shape[1] != 3 or table.dtype.kind not in "iuf":
+            raise DataError(f"{path}: expected (N, 3) numbers, got {table.dtype} {table.shape}")
+        if not (table == np.floor(table)).all():
+            raise DataError(f"{path}: not all cells are whole numbers")
+        return table.astype(np.int64)
+    return _rows(path, skip=0, columns=(0, 1, 2), width=3)
+
+
+def _read_long(path: Path) -> np.ndarray:
+    with path.open(encoding="utf-8-sig") as file:
+        header = _cells(file.readline())
+    missing = [name for name in LONG_FORM if name not in header]
+    if missing:
+        raise DataError(f"{path}: no column '{missing[0]}'. Columns: {', '.join(header)}")
+    columns = tuple(header.index(name) for name in LONG_FORM)
+    return _rows(path, skip=1, columns=columns, width=len(header))
+
+
+def _rows(path: Path, skip: int, columns: tuple[int, ...], width: int) -> np.ndarray:
+    """Return the columns as int64; read in pieces, since the published file has 4.7 million rows."""
+    pieces = []
+    with path.open(encoding="utf-8-sig") as file:
+        lines = ((n, line) for n, line in enumerate(file, start=1) if n > skip and line.strip())
+        while piece := list(islice(lines, ROWS_AT_ONCE)):
+            pieces.append(np.array(list(_integers(path, piece, columns, width)), dtype=np.int64))
+    if not pieces:
+        raise DataError(f"{path}: no judgments")
+    return np.concatenate(pieces)
+
+
+def _integers(
+    path: Path, lines: list[tuple[int, str]], columns: tuple[int, ...], width: int
+) -> Iterator[list[int]]:
+    for number, line in lines:
+        cells = _cells(line)
+        if len(cells) != width:
+            raise DataError(f"{path}, row {number}: {len(cells)} cells, expected {width}")
+        try:
+            # the published text files write whole numbers as 1.0000e+00
+            values = [float(cells[column]) for column in columns]
+        except ValueError:
+            raise DataError(
+                f"{path}, row {number}: not all of {line.strip()!r} are numbers"
+            ) from None
+        if not all(value.is_integer() for value in values):
+            raise DataError(f"{path}, row {number}: not all of {line.strip()!r} are whole numbers")
+        yield [int(value) for value in values]
+
+
+def _cells(line: str) -> list[str]:
+    line = line.rstrip("\r\n")
+    if "\t" in line:
+        return line.split("\t")
+    return [cell.strip() for cell in line.split(",")] if "," in line else line.split()
+
+
+def _odd_of_choice(path: Path, table: np.ndarray) -> np.ndarray:
+    """Return the odd column (N,): `choice` is a place if all of them are 1, 2 or 3, else an object."""
+    images, choice = table[:, :3], table[:, 3]
+    if ((choice >= 1) & (choice <= 3)).all():
+        return choice - 1
+    is_odd = images == choice[:, None]
+    unknown = ~is_odd.any(axis=1)
+    if unknown.any():
+        row = int(np.argmax(unknown))
+        raise DataError(
+            f"{path}, judgment {row} (from 0): choice {choice[row]} is none of the objects {images[row].tolist()}"
+        )
+    return is_odd.argmax(axis=1)

@@ -1,0 +1,22 @@
+"""Brain dissimilarity matrices as judgments: rsatoolbox files, and vectors per region and subject."""
+
+from __future__ import annotations
+
+from perceptinit import Component, hookimpl
+
+
+@hookimpl
+def perceptinit_judgments():
+    return [
+        Component(
+            name="brain-rdms/rsatoolbox",
+            target="perceptinit_brain_rdms.rsatoolbox_file:RsatoolboxFile",
+            summary="brain RDMs of an rsatoolbox file, by region and subject",
+            extra="perceptinit-brain-rdms",
+        ),
+        Component(
+            name="brain-rdms/regions",
+            target="perceptinit_brain_rdms.regions:Regions",
+            summary="brain RDMs as one vector file per region and subject (NOD layout)",
+        ),
+    ]

@@ -1,0 +1,101 @@
+"""Vectors per region and subject (`brain-rdms/regions`), as made from the Natural Object Dataset (NOD)."""
+
+from __future__ import annotations
+
+# S subjects, M images, P = M (M - 1) / 2 pairs
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
+from perceptinit.errors import DataError
+from perceptinit.judgments.rdm import square
+from perceptinit.judgments.rdm_files import read_names
+from perceptinit_brain_rdms.brain_set import BrainSet, chosen, mean_of_regions
+
+ENDING = "_roi_rdm_vector.npy"
+GROUPS = {
+    "early": ("V1", "V2", "V3"),
+    "mid": ("V4", "V8", "LO1", "LO2", "LO3"),
+    "late": ("PIT", "VVC", "FFC", "VMV1", "VMV2", "VMV3"),
+}
+
+
+class Regions(BrainSet):
+    """Dissimilarities of brain responses: `sub-XX/<region>_roi_rdm_vector.npy`, an upper triangle row by row.
+
+    `filenames.txt`, in each subject's folder or in `root`, names the images in the order of the
+    vectors; it must be the same for all subjects used. Regions may be named one by one or as the
+    groups early (V1 V2 V3), mid (V4 V8 LO1 LO2 LO3) and late (PIT VVC FFC VMV1 VMV2 VMV3).
+    """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        root: Path
+        """The folder of the subjects' folders."""
+        images: Path
+        """Folder of the images."""
+        regions: tuple[str, ...]
+        """Regions or groups of regions; a subject's matrices are scaled and averaged."""
+        subjects: tuple[str, ...] = ()
+        """Folders of the subjects, such as "sub-01"; all that are there when empty."""
+        image: str = "{name}"
+        """File of an image relative to `images`; {name} is its line in filenames.txt, as in "{name}.jpg"."""
+        per_anchor: PositiveInt = 50
+        """Most triplets of one anchor. Source: the published NOD triplets have 50."""
+        min_gap: NonNegativeFloat = 0.5
+        """Smallest difference of the two candidates' dissimilarities, in standard deviations of all."""
+        val_share: Share = 0.1
+        """Share of the images that become `val`."""
+        test_share: Share = 0.2
+        """Share of the images that become `test`."""
+        seed: NonNegativeInt = 0
+        """Names the draws of splits and triplets. Not the run's seed: all runs share them."""
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.source = config, config.root
+
+    def matrices(self) -> tuple[np.ndarray, list[str]]:
+        """Return one matrix per subject, (S, M, M), and the M image names; DataError for a wrong file."""
+        root = self.source
+        if not root.is_dir():
+            raise DataError(f'root = "{root}": no such folder')
+        there = sorted(path.name for path in root.iterdir() if any(path.glob(f"*{ENDING}")))
+        if not there:
+            raise DataError(f'root = "{root}": no subject\'s folder with files <region>{ENDING}')
+        subjects = chosen(self.config.subjects, there, "subject", str(root))
+        names = [self._names(subject) for subject in subjects]
+        for subject, own in zip(subjects, names, strict=True):
+            if own != names[0]:
+                raise DataError(
+                    f"{root / subject}: filenames.txt differs from that of {subjects[0]}; all subjects must have "
+                    "seen the same images in one order"
+                )
+        return np.stack([self._subject(subject, len(names[0])) for subject in subjects]), names[0]
+
+    def _names(self, subject: str) -> list[str]:
+        own = self.source / subject / "filenames.txt"
+        return read_names(own if own.is_file() else self.source / "filenames.txt")
+
+    def _subject(self, subject: str, num_images: int) -> np.ndarray:
+        folder = self.source / subject
+        there = sorted(path.name.removesuffix(ENDING) for path in folder.glob(f"*{ENDING}"))
+        wanted = [region for name in self.config.regions for region in GROUPS.get(name, (name,))]
+        regions = chosen(wanted, there, "region", str(folder))
+        return mean_of_regions(
+            [self._matrix(folder / f"{region}{ENDING}", num_images) for region in regions],
+            str(folder),
+        )
+
+    def _matrix(self, path: Path, num_images: int) -> np.ndarray:
+        try:
+            vector = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: not a readable .npy file of numbers ({error})") from error
+        expected = num_images * (num_images - 1) // 2
+        if vector.shape != (expected,):
+            raise DataError(
+                f"{path}: shape {vector.shape}, but {num_images} images have {expected:,} pairs"
+            )
+        return square(vector, str(path))

@@ -1,0 +1,98 @@
+"""RDMs files of rsatoolbox (`brain-rdms/rsatoolbox`): many matrices with descriptors in one file."""
+
+from __future__ import annotations
+
+# K matrices in the file, S subjects, M images
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rsatoolbox.rdm import RDMs, load_rdm
+
+from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
+from perceptinit.errors import DataError
+from perceptinit.registry import unknown
+from perceptinit_brain_rdms.brain_set import BrainSet, chosen, mean_of_regions
+
+ENDINGS = (".hdf5", ".h5")
+
+
+class RsatoolboxFile(BrainSet):
+    """Dissimilarities from an RDMs object of rsatoolbox, saved as HDF5.
+
+    Descriptors of the matrices say region and subject, a descriptor of the patterns names the images.
+    A subject's chosen regions are scaled and averaged; a subject is a vote.
+    """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        path: Path
+        """The file, .hdf5 or .h5."""
+        images: Path
+        """Folder of the images."""
+        image_descriptor: str = "image"
+        """Descriptor of the patterns that names the image of each."""
+        region_descriptor: str = "roi"
+        """Descriptor of the matrices that names the region."""
+        subject_descriptor: str = "subject"
+        """Descriptor of the matrices that names the subject."""
+        regions: tuple[str, ...] = ()
+        """Regions to use; all when empty."""
+        subjects: tuple[str, ...] = ()
+        """Subjects to use, as text; all when empty."""
+        image: str = "{name}"
+        """File of an image relative to `images`; {name} is its descriptor, as in "{name}.jpg"."""
+        per_anchor: PositiveInt = 50
+        """Most triplets of one anchor."""
+        min_gap: NonNegativeFloat = 0.5
+        """Smallest difference of the two candidates' dissimilarities, in standard deviations of all."""
+        val_share: Share = 0.1
+        """Share of the images that become `val`."""
+        test_share: Share = 0.2
+        """Share of the images that become `test`."""
+        seed: NonNegativeInt = 0
+        """Names the draws of splits and triplets. Not the run's seed: all runs share them."""
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.source = config, config.path
+
+    def matrices(self) -> tuple[np.ndarray, list[str]]:
+        """Return one matrix per subject, (S, M, M), and the M image names; DataError for a wrong file."""
+        c, path = self.config, str(self.source)
+        rdms = _load(self.source)
+        region_of = _descriptor(rdms.rdm_descriptors, c.region_descriptor, path)
+        subject_of = _descriptor(rdms.rdm_descriptors, c.subject_descriptor, path)
+        names = _descriptor(rdms.pattern_descriptors, c.image_descriptor, path)
+        regions = chosen(c.regions, region_of, "region", path)
+        subjects = chosen(c.subjects, subject_of, "subject", path)
+        matrices = rdms.get_matrices()
+        rows = {(s, r): i for i, (s, r) in enumerate(zip(subject_of, region_of, strict=True))}
+        if len(rows) < len(region_of):
+            raise DataError(
+                f"{path}: a subject has two matrices of one region; average sessions first"
+            )
+        for key in ((s, r) for s in subjects for r in regions):
+            if key not in rows:
+                raise DataError(f"{path}: subject '{key[0]}' has no matrix of region '{key[1]}'")
+        means = [mean_of_regions([matrices[rows[s, r]] for r in regions], path) for s in subjects]
+        return np.stack(means), names
+
+
+def _load(path: Path) -> RDMs:
+    if path.suffix not in ENDINGS:
+        raise DataError(
+            f'{path}: pickles are not read; save it with file_type="hdf5" and the ending .hdf5'
+        )
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    try:
+        return load_rdm(str(path), file_type="hdf5")
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path}: not a readable rsatoolbox file ({error})") from error
+
+
+def _descriptor(descriptors: dict, name: str, source: str) -> list[str]:
+    """Return a descriptor as text; DataError, with those there are, when it is absent."""
+    if name not in descriptors:
+        raise DataError(f"{source}: {unknown('no descriptor called', name, sorted(descriptors))}")
+    return [v.decode() if isinstance(v, bytes) else str(v) for v in descriptors[name]]

@@ -1,0 +1,428 @@
+"""From what labs have (choices, ratings, matrices, label counts) to triplets: worked out by hand, and against references."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from perceptinit.errors import DataError, UsageError
+from perceptinit.judgments.drawing import draw_pairs
+from perceptinit.judgments.label_counts import same_label_share, triplets_from_label_counts
+from perceptinit.judgments.multi_select import answers_of
+from perceptinit.judgments.odd_one_out import (
+    CHANCE,
+    OddOneOut,
+    likeliest_odd_column,
+    load_odd_one_out,
+    odd_one_out_agreement,
+)
+from perceptinit.judgments.ratings import RatedImages, elo_share, triplets_from_ratings, turned
+from perceptinit.judgments.rdm import Dissimilarities, square, triplets_from_dissimilarities
+from perceptinit.judgments.same_pairs import SamePairs, same_average_precision
+from perceptinit.judgments.shuffled_votes import ShuffledVotes
+from perceptinit.judgments.subset import Subset
+from perceptinit.seeding import generator
+from perceptinit.two_afc import two_afc_accuracy
+from perceptinit.types import Stimuli
+
+
+def stimuli(count):
+    return Stimuli(
+        tuple(f"{i}.png" for i in range(count)), [Path(f"{i}.png") for i in range(count)]
+    )
+
+
+def rows(triplets):
+    """Return {(anchor, closer, farther): votes for closer, votes in all} without regard to sides."""
+    found = {}
+    columns = (
+        triplets.anchor,
+        triplets.first,
+        triplets.second,
+        triplets.p_second,
+        triplets.num_votes,
+    )
+    for a, f, s, p, n in zip(*(c.tolist() for c in columns), strict=True):
+        key = (a, *((s, f) if p > 0.5 else (f, s)))
+        assert key not in found
+        found[key] = (round(max(p, 1 - p) * n, 4), n)
+    return found
+
+
+def accuracy(triplets, distances):
+    """Return 2AFC of a distance matrix (M, M)."""
+    d_first = distances[triplets.anchor, triplets.first]
+    return two_afc_accuracy(d_first, distances[triplets.anchor, triplets.second], triplets.p_second)
+
+
+# ---- odd one out -------------------------------------------------------------------------------
+
+
+def test_one_odd_one_out_answer_gives_two_triplets_and_none_from_the_odd_image():
+    judgments = OddOneOut.build(stimuli(3), [[0, 1, 2]], [[0, 0, 1]])
+    assert rows(judgments.triplets(generator(0))) == {(0, 1, 2): (1, 1), (1, 0, 2): (1, 1)}
+
+
+def test_votes_of_many_people_become_shares_of_those_who_said_something_about_the_anchor():
+    # 5 found 2 odd, 3 found 1 odd, 2 found 0 odd
+    judgments = OddOneOut.build(stimuli(3), [[0, 1, 2]], [[2, 3, 5]])
+    assert rows(judgments.triplets(generator(0))) == {
+        (0, 1, 2): (5, 8),  # about anchor 0: 5 + 3 people
+        (1, 0, 2): (5, 7),
+        (2, 0, 1): (3, 5),
+    }
+
+
+def test_a_file_that_lists_the_odd_one_last_does_not_give_the_answer_away():
+    images = np.array([[3 * i, 3 * i + 1, 3 * i + 2] for i in range(200)])
+    triplets = OddOneOut.build(stimuli(600), images, [[0, 0, 1]] * 200).triplets(generator(0))
+    assert 0.4 < triplets.p_second.mean() < 0.6
+    assert set(triplets.p_second) == {0.0, 1.0}
+
+
+def test_the_model_leaves_out_the_image_outside_the_most_similar_pair():
+    # pairs 0-1, 0-2, 1-2: the second pair is most similar, so image 1 is odd
+    assert odd_one_out_agreement([[0.1, 0.9, 0.2]], [[0, 1, 0]]).tolist() == [1.0]
+    assert odd_one_out_agreement([[0.1, 0.9, 0.2]], [[3, 1, 0]]).tolist() == [0.25]
+
+
+def test_a_collapsed_model_scores_one_third_on_odd_one_out():
+    votes = [[0, 0, 1]] * 4
+    assert odd_one_out_agreement(np.ones((4, 3)), votes).mean() == pytest.approx(CHANCE)
+    # two of three pairs tie at the top: half
+    assert odd_one_out_agreement([[1, 1, 0]], [[0, 0, 1]]).tolist() == [0.5]
+
+
+def test_the_odd_column_can_be_found_out_with_an_embedding():
+    rng = generator(0, "test")
+    embedding = rng.random((20, 5))
+    images = np.array([rng.choice(20, 3, replace=False) for _ in range(300)])
+    a, b, c = embedding[images].transpose(1, 0, 2)
+    similar = np.stack([(a * b).sum(1), (a * c).sum(1), (b * c).sum(1)], axis=1).argmax(axis=1)
+    odd = np.array([2, 1, 0])[similar]
+    for column in range(3):
+        others = np.array([[i for i in range(3) if i != k] for k in odd])
+        order = (
+            np.insert(others, column, odd, axis=1) if column < 2 else np.column_stack([others, odd])
+        )
+        arranged = np.take_along_axis(images, order, axis=1)
+        best, scores = likeliest_odd_column(arranged, embedding)
+        assert best == column
+        assert scores[column] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("images", "votes", "sentence"),
+    [
+        (
+            [[0, 1, 1]],
+            [[0, 0, 1]],
+            "odd-one-out judgment 0: the same image stands twice in one judgment",
+        ),
+        ([[0, 1, 3]], [[0, 0, 1]], "odd-one-out judgment 0: an image is no stimulus"),
+        ([[0, 1, 2]], [[0, 0, 0]], "odd-one-out judgment 0: no votes"),
+    ],
+)
+def test_a_row_that_is_no_odd_one_out_judgment_is_told(images, votes, sentence):
+    with pytest.raises(DataError, match=sentence):
+        OddOneOut.build(stimuli(3), images, votes)
+
+
+class Whole:
+    """Judgments in odd-one-out form: 60 questions about 180 images."""
+
+    name = "whole"
+
+    def load_odd_one_out(self, split):
+        images = np.arange(180).reshape(60, 3)
+        return OddOneOut.build(stimuli(180), images, [[0, 1, 4]] * 60)
+
+    def load(self, split):
+        return self.load_odd_one_out(split).triplets(generator(0))
+
+
+def test_wrappers_keep_the_odd_one_out_form():
+    shuffled = ShuffledVotes(ShuffledVotes.Config(), Whole())
+    half = Subset(Subset.Config(fraction=0.5), Whole())
+    votes = load_odd_one_out(shuffled, "train").votes
+    assert sorted(map(sorted, votes.tolist())) == [[0, 1, 4]] * 60
+    assert 10 < (votes.argmax(axis=1) == 2).sum() < 30  # a third, where it was all
+    assert load_odd_one_out(shuffled, "test").votes.tolist() == [[0, 1, 4]] * 60
+    assert len(load_odd_one_out(half, "train")) == 30
+    assert len(load_odd_one_out(half, "val")) == 60
+
+
+def test_anchored_judgments_are_refused_as_odd_one_out_by_name():
+    class Anchored:
+        name = "nights"
+
+    with pytest.raises(UsageError, match="judgments 'nights' are anchored"):
+        load_odd_one_out(Anchored(), "train")
+
+
+# ---- drawing -----------------------------------------------------------------------------------
+
+
+def test_pairs_are_drawn_once_each_and_only_where_the_gap_is_wide_enough():
+    first, second = draw_pairs(np.array([0.1, 0.3, np.nan, 0.6]), 100, 0.3, generator(0))
+    # gaps: 0-1 0.2, 0-3 0.5, 1-3 0.3
+    assert {frozenset(pair) for pair in zip(first.tolist(), second.tolist(), strict=True)} == {
+        frozenset({0, 3}),
+        frozenset({1, 3}),
+    }
+    assert len(first) == 2
+
+
+def test_equal_distances_are_no_pair_even_without_a_gap():
+    first, _ = draw_pairs(np.array([0.5, 0.5, 0.5]), 10, 0.0, generator(0))
+    assert len(first) == 0
+
+
+def test_every_pair_of_many_candidates_can_be_drawn():
+    first, second = draw_pairs(np.arange(40.0), 780, 0.0, generator(0))
+    assert len({frozenset(p) for p in zip(first.tolist(), second.tolist(), strict=True)}) == 780
+    assert 0.4 < (first < second).mean() < 0.6
+
+
+# ---- rank m of n -------------------------------------------------------------------------------
+
+
+def test_two_of_eight_in_order_give_thirteen_answers_and_twelve_without():
+    others = list("cdefgh")
+    ranked = answers_of(["a", "b"], others, is_ranked=True)
+    assert len(ranked) == 13
+    assert ranked[-1] == ("a", "b")
+    assert len(answers_of(["a", "b"], others, is_ranked=False)) == 12
+
+
+# ---- ratings -----------------------------------------------------------------------------------
+
+
+def rated(values, higher_is_better=True):
+    """Return ratings of images 1.. against reference 0."""
+    count = len(values)
+    return RatedImages(
+        stimuli(count + 1),
+        np.zeros(count, dtype=int),
+        np.arange(1, count + 1),
+        turned(np.array(values), higher_is_better),
+        np.arange(1, count + 1) * 10,
+    )
+
+
+RATING = {"min_gap": 0.5, "pairs_per_reference": 100, "seed": 0, "source": "test"}
+
+
+def test_ratings_of_one_reference_become_pairs_with_the_better_one_closer():
+    triplets = triplets_from_ratings(rated([5.0, 4.8, 3.0]), [0], rule="gap", **RATING)
+    # 5.0 and 4.8 are too near; the fewer of the two counts of people is kept
+    assert rows(triplets) == {(0, 1, 3): (10, 10), (0, 2, 3): (20, 20)}
+
+
+def test_a_rating_where_lower_is_better_turns_the_winner():
+    triplets = triplets_from_ratings(
+        rated([5.0, 3.0], higher_is_better=False), [0], rule="gap", **RATING
+    )
+    assert rows(triplets) == {(0, 2, 1): (10, 10)}
+
+
+def test_400_elo_points_are_odds_of_ten_to_one():
+    assert elo_share(np.array([0.0, 400.0, -400.0])).tolist() == pytest.approx(
+        [1 / 2, 10 / 11, 1 / 11]
+    )
+    triplets = triplets_from_ratings(rated([1400.0, 1000.0]), [0], rule="elo", **RATING)
+    assert rows(triplets) == {(0, 1, 2): (pytest.approx(10 * 10 / 11, abs=1e-3), 10)}
+
+
+def test_ratings_that_are_all_too_near_are_refused():
+    with pytest.raises(
+        DataError, match=r"no two candidates of one anchor differ by min_gap = 0\.5"
+    ):
+        triplets_from_ratings(rated([5.0, 4.9]), [0], rule="gap", **RATING)
+
+
+# ---- matrices ----------------------------------------------------------------------------------
+
+
+def test_a_vector_is_the_upper_triangle_row_by_row():
+    assert square(np.array([1.0, 2, 3, 4, 5, 6]), "test").tolist() == [
+        [0, 1, 2, 3],
+        [1, 0, 4, 5],
+        [2, 4, 0, 6],
+        [3, 5, 6, 0],
+    ]
+    with pytest.raises(DataError, match="test: 5 cells are no upper triangle"):
+        square(np.zeros(5), "test")
+
+
+def drawn(dissimilarities, members, **options):
+    size = dissimilarities.values.shape[1]
+    settings = {"per_anchor": 1000, "min_gap": 0.0, "seed": 0, "source": "test", **options}
+    return triplets_from_dissimilarities(dissimilarities, stimuli(size), members, **settings)
+
+
+def test_a_matrix_says_which_of_two_is_nearer_for_every_anchor():
+    d = Dissimilarities.build(square(np.array([1.0, 2.0, 3.0]), "test"), "dissimilarity", "test")
+    # 0-1 is 1, 0-2 is 2, 1-2 is 3
+    assert rows(drawn(d, [0, 1, 2])) == {(0, 1, 2): (1, 1), (1, 0, 2): (1, 1), (2, 0, 1): (1, 1)}
+    turned_matrix = Dissimilarities.build(
+        square(np.array([1.0, 2.0, 3.0]), "test"), "similarity", "test"
+    )
+    assert set(rows(drawn(turned_matrix, [0, 1, 2]))) == {(0, 2, 1), (1, 2, 0), (2, 1, 0)}
+
+
+def three_subjects():
+    vectors = np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0], [2.0, 1.0, 3.0]])
+    return Dissimilarities.build(square(vectors, "test"), "dissimilarity", "test")
+
+
+def test_votes_are_subjects_whatever_the_span_of_their_scales():
+    found = rows(drawn(three_subjects(), [0, 1, 2]))
+    # anchor 0: subjects 0 and 1 have image 1 nearer, subject 2 has image 2 nearer
+    assert found == {(0, 1, 2): (2, 3), (1, 0, 2): (3, 3), (2, 0, 1): (3, 3)}
+
+
+def test_the_noise_ceiling_leaves_the_subject_out_below_and_in_above():
+    d = three_subjects()
+    lower, upper = d.noise_ceiling(drawn(d, [0, 1, 2]))
+    # z of (1, 2, 3) is (-1.22, 0, 1.22), of the third (0, -1.22, 1.22). Anchors 1 and 2 agree always.
+    # Anchor 0: the mean of all, (-0.82, -0.41), sides with subjects 0 and 1: upper = (1 + 1 + 2/3) / 3.
+    # Without subject 0 or 1 the mean is a tie: half. Without 2 it is against him: lower =
+    # (2.5/3 + 2.5/3 + 2/3) / 3.
+    assert upper == pytest.approx((1 + 1 + 2 / 3) / 3)
+    assert lower == pytest.approx((2.5 / 3 + 2.5 / 3 + 2 / 3) / 3)
+    single = Dissimilarities.build(square(np.array([1.0, 2, 3]), "t"), "dissimilarity", "t")
+    assert single.noise_ceiling(drawn(single, [0, 1, 2])) is None
+
+
+def test_missing_cells_are_no_votes_and_never_the_farthest():
+    vectors = np.array([[1.0, np.nan, 3.0], [1.0, 2.0, 3.0]])
+    d = Dissimilarities.build(square(vectors, "test"), "dissimilarity", "test")
+    assert rows(drawn(d, [0, 1, 2])) == {(0, 1, 2): (1, 1), (1, 0, 2): (2, 2), (2, 0, 1): (1, 1)}
+
+
+def test_only_images_of_the_split_occur_and_none_is_drawn_twice():
+    rng = generator(0, "test")
+    points = rng.random((12, 2))
+    matrix = np.linalg.norm(points[:, None] - points[None], axis=2)
+    triplets = drawn(Dissimilarities.build(matrix, "dissimilarity", "test"), [0, 3, 5, 7])
+    used = {*triplets.anchor, *triplets.first, *triplets.second}
+    assert used == {0, 3, 5, 7}
+    assert len(rows(triplets)) == 4 * 3  # 4 anchors, 3 pairs of the other three
+    assert accuracy(triplets, matrix) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("matrix", "sentence"),
+    [
+        (
+            [[0, 1, 2], [1, 0, 3], [2, 4, 0]],
+            r"not symmetric: images 1 and 2 \(from 0\) have 3 one way and 4",
+        ),
+        ([[0, np.inf, 2], [np.inf, 0, 3], [2, 3, 0]], r"images 0 and 1 \(from 0\) is infinite"),
+        ([[0, 1, 1], [1, 0, 1], [1, 1, 0]], "all known cells are equal"),
+    ],
+)
+def test_a_matrix_that_cannot_be_right_is_told_with_its_cell(matrix, sentence):
+    with pytest.raises(DataError, match=sentence):
+        Dissimilarities.build(np.array(matrix, dtype=float), "dissimilarity", "lab.npy")
+
+
+# Similarity of 14 colours, mean of 31 people, by wavelength from 434 to 674 nm (Ekman 1954)
+EKMAN = [
+    *(0.86, 0.42, 0.42, 0.18, 0.06, 0.07, 0.04, 0.02, 0.07, 0.09, 0.12, 0.13, 0.16),
+    *(0.50, 0.44, 0.22, 0.09, 0.07, 0.07, 0.02, 0.04, 0.07, 0.11, 0.13, 0.14),
+    *(0.81, 0.47, 0.17, 0.10, 0.08, 0.02, 0.01, 0.02, 0.01, 0.05, 0.03),
+    *(0.54, 0.25, 0.10, 0.09, 0.02, 0.01, 0.00, 0.01, 0.02, 0.04),
+    *(0.61, 0.31, 0.26, 0.07, 0.02, 0.02, 0.01, 0.02, 0.00),
+    *(0.62, 0.45, 0.14, 0.08, 0.02, 0.02, 0.02, 0.01),
+    *(0.73, 0.22, 0.14, 0.05, 0.02, 0.02, 0.00),
+    *(0.33, 0.19, 0.04, 0.03, 0.02, 0.02),
+    *(0.58, 0.37, 0.27, 0.20, 0.23),
+    *(0.74, 0.50, 0.41, 0.28),
+    *(0.76, 0.62, 0.55),
+    *(0.85, 0.68),
+    *(0.76,),
+]
+
+
+def test_ekmans_colours_give_the_colour_circle_of_the_literature():
+    similarity = square(np.array(EKMAN), "ekman")
+    d = Dissimilarities.build(similarity, "similarity", "ekman")
+    triplets = drawn(d, range(14), min_gap=0.1)
+    np.fill_diagonal(similarity, 1.0)
+    squared = (1 - similarity) ** 2
+    centre = np.eye(14) - 1 / 14
+    values, vectors = np.linalg.eigh(-centre @ squared @ centre / 2)
+    points = vectors[:, -2:] * np.sqrt(values[-2:])  # two dimensions, as in Shepard (1962)
+    angles = np.unwrap(np.arctan2(*points.T))
+    steps = np.sign(np.diff(angles))
+    assert (steps == steps[0]).all()  # wavelengths stand in order around the circle
+    plane = np.linalg.norm(points[:, None] - points[None], axis=2)
+    line = np.abs(np.subtract.outer(np.arange(14), np.arange(14))).astype(float)
+    assert accuracy(triplets, plane) == pytest.approx(0.982, abs=0.01)
+    assert accuracy(triplets, line) == pytest.approx(0.836, abs=0.02)  # hue is no line
+    assert accuracy(triplets, np.ones((14, 14))) == 0.5
+
+
+# ---- label counts ------------------------------------------------------------------------------
+
+
+def test_images_are_close_when_two_people_would_give_them_one_label():
+    counts = np.array([[8, 2], [5, 5], [0, 10]])
+    shares = counts / 10
+    # 0.8 * 0.5 + 0.2 * 0.5 = 0.5 and 0.2 * 1 = 0.2
+    assert same_label_share(shares, 0).tolist() == pytest.approx([0.68, 0.5, 0.2])
+    settings = {"per_anchor": 9, "min_gap": 0.25, "min_disagreement": 0.0, "seed": 0, "source": "t"}
+    found = rows(triplets_from_label_counts(counts, stimuli(3), [0, 1, 2], **settings))
+    # anchor 0: 0.5 / (0.5 + 0.2) of 10; anchor 1: 0.5 against 0.5 is no pair; anchor 2: 0.5 / 0.7
+    assert found == {
+        (0, 1, 2): (pytest.approx(50 / 7, abs=1e-3), 10),
+        (2, 1, 0): (pytest.approx(50 / 7, abs=1e-3), 10),
+    }
+
+
+def test_anchors_that_people_agree_on_can_be_left_out():
+    counts = np.array([[8, 2], [5, 5], [0, 10]])
+    settings = {"per_anchor": 9, "min_gap": 0.25, "seed": 0, "source": "t"}
+    triplets = triplets_from_label_counts(
+        counts, stimuli(3), [0, 1, 2], min_disagreement=0.2, **settings
+    )
+    assert set(triplets.anchor) == {0}
+
+
+def test_label_counts_that_cannot_be_right_are_told_by_row():
+    settings = {
+        "per_anchor": 9,
+        "min_gap": 0.1,
+        "min_disagreement": 0.0,
+        "seed": 0,
+        "source": "lab.npy",
+    }
+    with pytest.raises(DataError, match=r"lab.npy: row 1 \(from 0\): no labels"):
+        triplets_from_label_counts(np.array([[1, 0], [0, 0]]), stimuli(2), [0, 1], **settings)
+
+
+# ---- same or different -------------------------------------------------------------------------
+
+
+def test_average_precision_takes_near_pairs_first():
+    # near to far: same, different, same. Recall 1/2 at precision 1, recall 1 at precision 2/3
+    assert same_average_precision([0.1, 0.2, 0.3], [1.0, 0.0, 1.0]) == pytest.approx(1 / 2 + 1 / 3)
+    assert same_average_precision([0.1, 0.2, 0.3], [1.0, 1.0, 0.0]) == 1.0
+
+
+def test_a_collapsed_model_scores_the_base_rate_of_same_answers():
+    assert same_average_precision(np.zeros(4), [1.0, 0.0, 0.0, 0.0]) == pytest.approx(0.25)
+
+
+def test_what_is_called_the_same_as_the_anchor_more_often_is_closer():
+    pairs = SamePairs.build(stimuli(4), [0, 0, 3], [1, 2, 1], [0.9, 0.3, 1.0], [10, 5, 1])
+    triplets = pairs.triplets(per_anchor=9, min_gap=0.1, seed=0, source="t")
+    assert rows(triplets) == {(0, 1, 2): (5, 5)}
+
+
+def test_pairs_that_share_no_image_make_no_triplets():
+    pairs = SamePairs.build(stimuli(4), [0, 2], [1, 3], [0.9, 0.3])
+    with pytest.raises(DataError, match="no image is the first of two pairs"):
+        pairs.triplets(per_anchor=9, min_gap=0.1, seed=0, source="lab")

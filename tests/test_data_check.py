@@ -1,0 +1,192 @@
+"""`perceptinit data check`: what spoils training or scores is found and told."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from perceptinit.data_check import check_judgments, pair_agreement
+from perceptinit.judgments.sheet import write_sheet
+from perceptinit.judgments.table import Table
+from perceptinit.types import DataCard, Stimuli, Triplets
+
+HEADER = ["anchor", "first", "second", "first_votes", "second_votes"]
+
+
+def write_images(folder, count):
+    for i in range(count):
+        pixels = np.full((6, 8, 3), i * 10, dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i:02d}.png")
+
+
+def write_table(folder, rows, header=HEADER):
+    with (folder / "lab.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def row(anchor, first, second, *votes):
+    return [f"{anchor:02d}.png", f"{first:02d}.png", f"{second:02d}.png", *votes]
+
+
+def table(folder, **config):
+    return Table(Table.Config(path=folder / "lab.csv", **config))
+
+
+class Given:
+    """Judgments of one's own, split by split: {split: rows of (anchor, first, second, p_second, group)}."""
+
+    name = "given"
+
+    def __init__(self, **splits):
+        self.splits = splits
+        self.stimuli = Stimuli(tuple("abcdefgh"), [np.zeros((4, 4, 3), np.uint8)] * 8)
+
+    @property
+    def card(self):
+        return DataCard(title="given", source_url="", licence="", citation="")
+
+    def load(self, split):
+        anchor, first, second, p, group = zip(*self.splits[split], strict=True)
+        return Triplets.build(self.stimuli, anchor, first, second, p, 4, group)
+
+
+def messages(report, severity):
+    return [f.message for f in report.findings if f.severity == severity]
+
+
+GOOD = {
+    "train": [(0, 1, 2, 0.25, 0), (0, 1, 3, 1.0, 0)],
+    "val": [(4, 1, 2, 0.5, 4), (4, 1, 3, 1.0, 4)],
+    "test": [(5, 1, 2, 0.0, 5)],
+}
+
+
+def test_good_judgments_have_no_errors_and_are_counted():
+    report = check_judgments(Given(**GOOD))
+    assert report.ok
+    assert messages(report, "warning") == []
+    train = report.splits[0]
+    assert (train.num_judgments, train.num_votes, train.num_images, train.num_anchors) == (
+        2,
+        8,
+        4,
+        1,
+    )
+    assert train.ceiling == pytest.approx((0.75 + 1.0) / 2)
+    assert train.p_second_wins == 0.5
+    assert train.histogram == (0, 0, 1, 0, 0, 0, 0, 0, 0, 1)
+    assert report.splits[1].num_ties == 1
+
+
+def test_two_people_agree_less_often_than_one_sides_with_the_majority():
+    stimuli = Stimuli(("a", "b", "c"), [b""] * 3)
+    # 3 of 4: pairs that agree 3 of 6; 1 of 1 says nothing
+    triplets = Triplets.build(stimuli, [0, 0], [1, 1], [2, 2], [0.75, 1.0], [4, 1])
+    assert pair_agreement(triplets) == pytest.approx(3 / 6)
+    alone = Triplets.build(stimuli, [0], [1], [2], [1.0], 1)
+    assert pair_agreement(alone) is None
+
+
+def test_groups_and_questions_in_two_splits_are_leaks():
+    leaky = {**GOOD, "test": [(0, 2, 1, 0.0, 0), (5, 1, 2, 0.0, 5)]}
+    report = check_judgments(Given(**leaky))
+    assert not report.ok
+    assert messages(report, "error") == [
+        "leak: 1 groups are in both 'train' and 'test'",
+        "leak: 1 questions are in both 'train' and 'test', such as a / b / c",
+    ]
+    assert "1 of 2 anchors of 'test' are anchors in 'train'" in messages(report, "warning")[0]
+
+
+def test_repeated_questions_and_a_constant_answer_column_are_warned_of():
+    rows = [(0, 1, 2, 0.0, 0)] * 25
+    report = check_judgments(Given(**{**GOOD, "train": rows}))
+    assert report.ok
+    constant, repeated = messages(report, "warning")
+    assert constant.startswith("train: 'first' wins all 25 judgments that are no ties")
+    assert repeated.startswith("train: 24 of 25 rows ask a question that is there already")
+
+
+def test_judgments_that_are_all_ties_are_warned_of():
+    report = check_judgments(Given(**{**GOOD, "train": [(0, 1, 2, 0.5, 0)]}))
+    assert messages(report, "warning") == [
+        "train: all 1 judgments are ties; nobody preferred an image"
+    ]
+
+
+def test_an_unreadable_image_is_named(tmp_path):
+    write_images(tmp_path, 12)
+    write_table(tmp_path, [row(i, i + 1, i + 2, 3, 1) for i in range(10)])
+    (tmp_path / "03.png").write_bytes(b"no image")
+    report = check_judgments(table(tmp_path))
+    assert len(messages(report, "error")) == 1
+    assert (
+        "1 of 12 images cannot be read: 03.png: cannot be decoded" in messages(report, "error")[0]
+    )
+    assert check_judgments(table(tmp_path), decode=False).ok
+
+
+def test_a_missing_image_is_told_once_with_its_row(tmp_path):
+    write_images(tmp_path, 5)
+    write_table(tmp_path, [row(0, 1, 2, 3, 1), row(1, 2, 9, 3, 1)])
+    report = check_judgments(table(tmp_path))
+    assert len(messages(report, "error")) == 1
+    assert "row 3: second '09.png': no such image" in messages(report, "error")[0]
+    assert not report.ok
+
+
+def test_a_file_that_is_not_the_published_one_is_told(tmp_path):
+    write_images(tmp_path, 12)
+    write_table(tmp_path, [row(i, i + 1, i + 2, 3, 1) for i in range(10)])
+
+    class Published(Given):
+        card = DataCard(
+            title="p", source_url="", licence="", citation="", sha256={"lab.csv": "0" * 64}
+        )
+
+        class config:  # noqa: N801
+            root = tmp_path
+
+    report = check_judgments(Published(**GOOD))
+    assert "lab.csv: not the published file (sha256" in messages(report, "error")[0]
+
+
+def test_the_sheet_shows_each_example_with_its_three_images(tmp_path):
+    stimuli = Stimuli(
+        ("white.png", "red.png", "blue.png"),
+        [
+            np.full((20, 10, 3), colour, np.uint8)
+            for colour in ((255,) * 3, (255, 0, 0), (0, 0, 255))
+        ],
+    )
+    triplets = Triplets.build(stimuli, [0], [1], [2], [1.0], 3)
+    write_sheet(triplets, tmp_path / "sheet.png", 12)
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    colours = {tuple(c) for c in sheet.reshape(-1, 3).tolist()}
+    assert {(255, 0, 0), (0, 0, 255), (0, 130, 60)} <= colours
+    frame = np.argwhere((sheet == (0, 130, 60)).all(axis=2))
+    blue = np.argwhere((sheet == (0, 0, 255)).all(axis=2))
+    # the winner is second: its frame is around the blue image
+    assert frame[:, 1].min() < blue[:, 1].min()
+    assert frame[:, 1].max() > blue[:, 1].max()
+    red = np.argwhere((sheet == (255, 0, 0)).all(axis=2))
+    assert red[:, 1].max() < frame[:, 1].min()
+    assert np.ptp(red[:, 0]) == 159  # the longer side fills the cell
+
+
+def test_from_a_spreadsheet_to_a_checked_set_and_a_recipe_without_python(tmp_path, cli):
+    write_images(tmp_path, 24)
+    rows = [row(i, (i + 1) % 24, (i + 2) % 24, i % 4, 2) for i in range(24)]
+    write_table(tmp_path, rows)
+    done = cli("data", "check", "lab.csv", "--images", ".", "--sheet", "examples.png")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No errors." in done.stdout
+    assert Image.open(tmp_path / "examples.png").width > 500
+    write_table(tmp_path, [*rows, row(0, 1, 77, 2, 1)])
+    done = cli("data", "check", "lab.csv")
+    assert done.returncode == 1
+    assert "lab.csv, row 26: second '77.png': no such image" in done.stdout
+    done = cli("data", "check", "lab.csv", "--set", "val_shre=0.2")
+    assert done.returncode == 2
+    assert "judgments.val_shre: unknown key; did you mean 'val_share'?" in done.stderr

@@ -1,0 +1,683 @@
+"""Data sets as components: published layouts made small, users' tables, and what is wrong told by row."""
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from perceptinit.data_sets import published_sets
+from perceptinit.errors import DataError
+from perceptinit.evaluators.jnd import Jnd
+from perceptinit.evaluators.odd_one_out import OddOneOutScore
+from perceptinit.evaluators.two_afc import TwoAFC
+from perceptinit.judgments.bapps import Bapps
+from perceptinit.judgments.cifar10h import CLASSES, Cifar10H
+from perceptinit.judgments.conventions import Conventions
+from perceptinit.judgments.image_quality import Kadid10k, Pipal, Tid2013
+from perceptinit.judgments.multi_select import MultiSelect
+from perceptinit.judgments.nights import Nights
+from perceptinit.judgments.odd_one_out_table import OddOneOutTable
+from perceptinit.judgments.rating_table import Ratings
+from perceptinit.judgments.rdm_set import RdmSet
+from perceptinit.judgments.same_different import SameDifferent
+from perceptinit.judgments.same_pairs import HasSamePairs
+from perceptinit.judgments.table import Table
+from perceptinit.judgments.things import Things
+from perceptinit.plugin_manager import build_plugin_manager
+from perceptinit.types import RunContext
+
+
+def write_images(folder, *names):
+    for i, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4), (i * 37 % 256, i * 91 % 256, 128)).save(folder / name)
+
+
+def write_csv(path, header, *rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header.split(), *(str(row).split() for row in rows)])
+
+
+def names(count):
+    return [f"{i:03d}.png" for i in range(count)]
+
+
+def named(triplets):
+    """Return {(anchor, closer, farther)} by name."""
+    ids = triplets.stimuli.ids
+    columns = (triplets.anchor, triplets.first, triplets.second, triplets.p_second)
+    return {
+        (ids[a], *((ids[s], ids[f]) if p > 0.5 else (ids[f], ids[s])))
+        for a, f, s, p in zip(*(c.tolist() for c in columns), strict=True)
+    }
+
+
+# ---- one small copy of each, in the published layout -------------------------------------------
+
+
+def make_odd_one_out(root):
+    write_images(root, *names(60))
+    rows = [f"{a} {b} {c} {c}" for a, b, c in zip(*[iter(names(60))] * 3, strict=True)]
+    write_csv(root / "lab.csv", "image_1 image_2 image_3 odd", *rows)
+    return OddOneOutTable(OddOneOutTable.Config(path=root / "lab.csv"))
+
+
+def make_multi_select(root):
+    write_images(root, *names(60))
+    rows = [" ".join(names(60)[i : i + 5]) for i in range(0, 60, 5)]
+    write_csv(root / "lab.csv", "anchor chosen_1 chosen_2 other_1 other_2", *rows)
+    return MultiSelect(MultiSelect.Config(path=root / "lab.csv", is_ranked=True))
+
+
+def make_ratings(root):
+    write_images(root, *names(80))
+    rows = [f"{names(80)[i - i % 8]} {names(80)[i]} {i % 8}" for i in range(80) if i % 8]
+    write_csv(root / "lab.csv", "reference image rating", *rows)
+    return Ratings(Ratings.Config(path=root / "lab.csv", higher_is_better=True, min_gap=1))
+
+
+def make_same_different(root):
+    write_images(root, *names(80))
+    rows = [f"{names(80)[i - i % 8]} {names(80)[i]} {i % 8 / 8}" for i in range(80) if i % 8]
+    write_csv(root / "lab.csv", "first second p_same", *rows)
+    return SameDifferent(SameDifferent.Config(path=root / "lab.csv"))
+
+
+def make_rdm(root):
+    write_images(root, *names(30))
+    points = np.random.default_rng(0).random((30, 3))
+    np.save(root / "lab.npy", np.linalg.norm(points[:, None] - points[None], axis=2))
+    (root / "names.txt").write_text("\n".join(names(30)))
+    return RdmSet(
+        RdmSet.Config(
+            path=root / "lab.npy", kind="dissimilarity", images=root, names=root / "names.txt"
+        )
+    )
+
+
+def make_things(root, **config):
+    objects = [f"object{i:02d}" for i in range(40)]
+    write_images(root, *(f"{name}.jpg" for name in objects))
+    lines = [f"word{i}\t{name}" for i, name in enumerate(objects)]
+    (root / "things_concepts.tsv").write_text("\n".join(["Word\tuniqueID", *lines]))
+    rng = np.random.default_rng(0)
+    table = np.array([rng.choice(40, 3, replace=False) for _ in range(400)])
+    np.savetxt(root / "train_90.txt", table[:360])
+    np.save(root / "test_10.npy", table[360:])
+    settings = {
+        "train": root / "train_90.txt",
+        "test": root / "test_10.npy",
+        "concepts": root / "things_concepts.tsv",
+        "images": root,
+        "index_base": 0,
+        "odd_column": "last",
+        **config,
+    }
+    return Things(Things.Config(**settings))
+
+
+def make_bapps(root):
+    rng = np.random.default_rng(0)
+    for part, kinds in {"train": ["cnn", "mix"], "val": ["cnn", "superres"]}.items():
+        for kind in kinds:
+            folder = root / "2afc" / part / kind
+            for i in range(20):
+                write_images(folder, *(f"{p}/{i:06d}.png" for p in ("ref", "p0", "p1")))
+                (folder / "judge").mkdir(exist_ok=True)
+                np.save(folder / "judge" / f"{i:06d}.npy", np.array([rng.integers(0, 6) / 5]))
+    folder = root / "jnd" / "val" / "cnn"
+    for i in range(20):
+        write_images(folder, f"p0/{i:06d}.png", f"p1/{i:06d}.png")
+        (folder / "same").mkdir(exist_ok=True)
+        np.save(folder / "same" / f"{i:06d}.npy", np.array([i % 4 / 3]))
+    return Bapps(Bapps.Config(root=root))
+
+
+def make_tid2013(root):
+    lines = []
+    for ref in range(1, 11):
+        write_images(root / "reference_images", f"I{ref:02d}.BMP")
+        for level in range(1, 6):
+            write_images(root / "distorted_images", f"i{ref:02d}_01_{level}.bmp")
+            lines.append(f"{6 - level}.25 I{ref:02d}_01_{level}.bmp")
+    (root / "mos_with_names.txt").write_text("\r\n".join(lines))
+    return Tid2013(Tid2013.Config(root=root))
+
+
+def make_kadid10k(root):
+    rows = []
+    for ref in range(1, 11):
+        write_images(root / "images", f"I{ref:02d}.png")
+        for level in range(1, 6):
+            write_images(root / "images", f"I{ref:02d}_01_{level:02d}.png")
+            rows.append(f"I{ref:02d}_01_{level:02d}.png I{ref:02d}.png {6 - level} 0.5")
+    write_csv(root / "dmos.csv", "dist_img ref_img dmos var", *rows)
+    return Kadid10k(Kadid10k.Config(root=root))
+
+
+def make_pipal(root):
+    for ref in range(1, 11):
+        write_images(root / "Reference_train", f"A{ref:04d}.bmp")
+        lines = []
+        for i in range(4):
+            write_images(root / "Distortion/Distortion_1", f"A{ref:04d}_00_{i:02d}.bmp")
+            lines.append(f"A{ref:04d}_00_{i:02d}.bmp,{1000 + 400 * i}")
+        labels = root / "training/MOS_Scores_train"
+        labels.mkdir(parents=True, exist_ok=True)
+        (labels / f"A{ref:04d}.txt").write_text("\n".join(lines))
+    return Pipal(Pipal.Config(root=root))
+
+
+def make_cifar10h(root):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 60)
+    counts = rng.integers(0, 3, (60, 10))
+    counts[np.arange(60), labels] += 40
+    np.save(root / "cifar10h-counts.npy", counts)
+    pixels = rng.integers(0, 256, (60, 3072), dtype=np.uint8)
+    (root / "cifar-10-batches-bin").mkdir()
+    records = np.column_stack([labels.astype(np.uint8), pixels])
+    records.tofile(root / "cifar-10-batches-bin" / "test_batch.bin")
+    return Cifar10H(Cifar10H.Config(root=root))
+
+
+MAKERS = {
+    name.removeprefix("make_"): make for name, make in globals().items() if name.startswith("make_")
+}
+WINNER_HAS_A_PLACE = ["odd_one_out", "multi_select", "ratings", "things", "tid2013", "cifar10h"]
+
+
+@pytest.fixture(params=MAKERS)
+def judgments(request, tmp_path):
+    return MAKERS[request.param](tmp_path)
+
+
+class Collapsed:
+    """A model that gives every image the same embedding."""
+
+    image_size = 4
+
+    def encode_image(self, images):
+        return torch.ones(len(images), 3)
+
+
+def test_the_small_copy_is_ready_and_has_all_splits(judgments):
+    assert list(judgments.preflight()) == []
+    for split in ("train", "val", "test"):
+        assert len(judgments.load(split)) > 0
+
+
+def test_a_collapsed_model_scores_chance(judgments):
+    evaluators = [TwoAFC(TwoAFC.Config(split="train"), judgments)]
+    if isinstance(judgments, (OddOneOutTable, Things)):
+        evaluators.append(OddOneOutScore(OddOneOutScore.Config(), judgments))
+    if isinstance(judgments, HasSamePairs):
+        evaluators.append(Jnd(Jnd.Config(), judgments))
+    for evaluator in evaluators:
+        score = next(iter(evaluator.evaluate(Collapsed(), RunContext(num_workers=0))))
+        assert score.value == pytest.approx(score.chance)
+        assert 0 < score.chance < 1
+
+
+def test_always_answering_first_scores_about_chance(tmp_path):
+    for kind in WINNER_HAS_A_PLACE:
+        root = tmp_path / kind
+        root.mkdir()
+        p_second = MAKERS[kind](root).load("train").p_second
+        assert 0.3 < p_second.mean() < 0.7, kind
+
+
+def test_no_group_and_no_question_is_in_two_splits(judgments):
+    found = [judgments.load(split) for split in ("train", "val", "test")]
+    for i, a in enumerate(found):
+        for b in found[i + 1 :]:
+            assert not np.intersect1d(a.group, b.group).size
+            assert not named(a) & named(b)
+
+
+def test_the_draws_are_the_same_again(judgments):
+    first = judgments.load("train")
+    again = type(judgments)(judgments.config).load("train")
+    for column in ("anchor", "first", "second", "p_second", "num_votes"):
+        assert np.array_equal(getattr(first, column), getattr(again, column))
+
+
+# wrappers read other judgments, controls ask no people
+NO_SOURCE = {"shuffled-votes", "subset", "class-triplets", "pixel-triplets"}
+ENTRIES = [
+    entry
+    for entry in build_plugin_manager().registry.of_kind("judgments")
+    if entry.name not in NO_SOURCE
+]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_every_adapter_says_how_it_reads_its_source(entry):
+    conventions = entry.load().conventions
+    assert isinstance(conventions, Conventions)
+    assert conventions.sides
+    assert conventions.ties
+    assert conventions.winner_first
+
+
+PUBLISHED = published_sets(build_plugin_manager().registry)
+
+
+@pytest.mark.parametrize("found", PUBLISHED, ids=lambda found: found.name)
+def test_every_published_set_has_a_whole_card_and_a_section_that_says_the_same(found):
+    docs = (Path(__file__).parent.parent / "docs" / "data-sets.md").read_text()
+    section = docs.partition(f"\n## {found.name}\n")[2].partition("\n## ")[0]
+    card = found.card
+    assert card.source_url in section
+    assert f"| licence | {card.licence} |" in section
+    assert card.citation.partition("(")[0].strip() in section
+    for row in ("size", "splits", "conventions", "human ceiling", "checked"):
+        assert f"| {row} |" in section
+    assert card.num_judgments
+    assert card.checked
+    if found.parts:
+        assert all(f"`{part}`" in section for part in found.parts)
+
+
+# ---- odd one out -------------------------------------------------------------------------------
+
+
+def odd_table(tmp_path, header, *rows, **config):
+    write_images(tmp_path, "a.png", "b.png", "c.png", "d.png")
+    write_csv(tmp_path / "lab.csv", header, *rows)
+    settings = {"val_share": 0.0, "test_share": 0.0, **config}
+    return OddOneOutTable(OddOneOutTable.Config(path=tmp_path / "lab.csv", **settings))
+
+
+def test_rows_about_the_same_three_images_are_added_up(tmp_path):
+    header = "image_1 image_2 image_3 odd"
+    table = odd_table(
+        tmp_path,
+        header,
+        "a.png b.png c.png c.png",
+        "c.png a.png b.png c.png",
+        "b.png c.png a.png a.png",
+    )
+    judgments = table.load_odd_one_out("train")
+    assert judgments.images.tolist() == [[0, 1, 2]]
+    assert judgments.votes.tolist() == [[1, 0, 2]]
+    assert judgments.ceiling == pytest.approx(2 / 3)
+
+
+def test_by_stimulus_no_image_is_in_two_splits(tmp_path):
+    write_images(tmp_path, *names(30))
+    rng = np.random.default_rng(0)
+    rows = [" ".join(rng.choice(names(30), 3, replace=False)) for _ in range(300)]
+    write_csv(
+        tmp_path / "lab.csv", "image_1 image_2 image_3 odd", *(f"{r} {r.split()[0]}" for r in rows)
+    )
+    config = OddOneOutTable.Config(
+        path=tmp_path / "lab.csv", split_by="stimulus", val_share=0.3, test_share=0.3
+    )
+    used = [
+        set(OddOneOutTable(config).load_odd_one_out(split).images.ravel())
+        for split in ("train", "val", "test")
+    ]
+    assert not used[0] & used[1]
+    assert not used[1] & used[2]
+    assert not used[0] & used[2]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "sentence"),
+    [
+        (
+            "image_1 image_2 image_3 odd",
+            "a.png b.png c.png d.png",
+            r"row 2: odd 'd.png' is none of the three",
+        ),
+        (
+            "image_1 image_2 image_3 odd",
+            "a.png b.png x.png a.png",
+            r"row 2: image_3 'x.png': no such image",
+        ),
+        (
+            "image_1 image_2 image_3 odd",
+            "a.png b.png a.png b.png",
+            r"row 2: the image 'a.png' stands twice",
+        ),
+        (
+            "image_1 image_2 image_3 votes_1 votes_2 votes_3",
+            "a.png b.png c.png 0 0 0",
+            r"row 2: no votes",
+        ),
+        ("image_1 image_2 image_3", "a.png b.png c.png", r"no column 'odd'"),
+    ],
+)
+def test_a_wrong_row_of_odd_one_out_is_told_by_number(tmp_path, header, row, sentence):
+    with pytest.raises(DataError, match=sentence):
+        odd_table(tmp_path, header, row).load("train")
+
+
+def test_things_reads_the_long_form_that_counts_from_one(tmp_path):
+    things = make_things(tmp_path)
+    (tmp_path / "long.tsv").write_text(
+        "subject\timage1\timage2\timage3\tchoice\n7\t1\t2\t3\t2\n7\t40\t2\t5\t1\n"
+    )
+    shares = {"val_share": 0.0, "test_share": 0.0, "test": None}
+    things = make_things(
+        tmp_path, train=tmp_path / "long.tsv", index_base=1, odd_column="choice", **shares
+    )
+    judgments = things.load_odd_one_out("train")
+    assert judgments.images.tolist() == [[0, 1, 2], [39, 1, 4]]
+    assert judgments.votes.argmax(axis=1).tolist() == [1, 0]
+
+
+def test_things_with_the_wrong_index_base_is_told(tmp_path):
+    things = make_things(tmp_path, index_base=1)
+    with pytest.raises(DataError, match=r"are not all in 1\.\.40\. Is index_base = 1 right\?"):
+        things.load("train")
+
+
+def test_things_with_the_wrong_odd_column_is_told_by_an_embedding(tmp_path):
+    make_things(tmp_path)
+    rng = np.random.default_rng(1)
+    embedding = rng.random((40, 6))
+    np.save(tmp_path / "vice.npy", embedding)
+    table = []
+    for _ in range(300):
+        i, j, k = rng.choice(40, 3, replace=False)
+        pairs = [(i, j, k), (i, k, j), (j, k, i)]
+        table.append(max(pairs, key=lambda pair: embedding[pair[0]] @ embedding[pair[1]]))
+    np.save(tmp_path / "train.npy", np.array(table))
+    settings = {"train": tmp_path / "train.npy", "test": None, "embedding": tmp_path / "vice.npy"}
+    right = make_things(tmp_path, odd_column="last", **settings)
+    assert list(right.preflight()) == []
+    wrong = make_things(tmp_path, odd_column="first", **settings)
+    with pytest.raises(
+        DataError, match=r'odd_column = "first", but .* predicts another column best'
+    ):
+        wrong.load("train")
+
+
+# ---- tables of one's own -----------------------------------------------------------------------
+
+
+def own_table(tmp_path, header, *rows):
+    write_images(tmp_path, "a.png", "b.png", "c.png", "d.png")
+    write_csv(tmp_path / "lab.csv", header, *rows)
+    return Table(Table.Config(path=tmp_path / "lab.csv", val_share=0.0, test_share=0.0))
+
+
+def test_a_choice_names_the_image_or_its_column(tmp_path):
+    table = own_table(
+        tmp_path, "anchor first second choice", "a.png b.png c.png c.png", "a.png b.png d.png first"
+    )
+    assert named(table.load("train")) == {("a.png", "c.png", "b.png"), ("a.png", "b.png", "d.png")}
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "sentence"),
+    [
+        (
+            "anchor first second choice",
+            "a.png b.png c.png d.png",
+            r"row 3: choice 'd.png' is neither first 'b.png' nor second 'c.png'",
+        ),
+        (
+            "anchor first second first_votes second_votes neither_votes",
+            "a.png b.png c.png 4 2 1",
+            r"row 3: 1 votes in column 'neither_votes': a judgment has two candidates",
+        ),
+        (
+            "anchor first second first_votes second_votes",
+            "a.png b.png x.png 4 2",
+            r"row 3: second 'x.png': no such image",
+        ),
+        (
+            "anchor first secnd first_votes second_votes",
+            "a.png b.png c.png 4 2",
+            "Did you mean 'secnd'",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_told_by_row(tmp_path, header, row, sentence):
+    good = {4: "a.png b.png c.png b.png", 5: "a.png b.png c.png 3 1", 6: "a.png b.png c.png 3 1 0"}
+    with pytest.raises(DataError, match=sentence):
+        own_table(tmp_path, header, good[len(header.split())], row).load("train")
+
+
+def test_ranked_choices_become_triplets_of_the_query(tmp_path):
+    write_images(tmp_path, "q.png", "a.png", "b.png", "c.png", "d.png")
+    write_csv(
+        tmp_path / "lab.csv",
+        "anchor chosen_1 chosen_2 other_1 other_2",
+        "q.png a.png b.png c.png d.png",
+    )
+    config = {"path": tmp_path / "lab.csv", "val_share": 0.0, "test_share": 0.0}
+    ranked = MultiSelect(MultiSelect.Config(is_ranked=True, **config)).load("train")
+    answers = [("a", "c"), ("a", "d"), ("b", "c"), ("b", "d"), ("a", "b")]
+    assert named(ranked) == {("q.png", f"{near}.png", f"{far}.png") for near, far in answers}
+    plain = MultiSelect(MultiSelect.Config(is_ranked=False, **config)).load("train")
+    assert len(plain) == 4
+
+
+def test_an_image_chosen_and_left_in_one_row_is_told(tmp_path):
+    write_images(tmp_path, "q.png", "a.png", "b.png")
+    write_csv(tmp_path / "lab.csv", "anchor chosen_1 other_1 other_2", "q.png a.png b.png a.png")
+    table = MultiSelect(MultiSelect.Config(path=tmp_path / "lab.csv", is_ranked=False))
+    with pytest.raises(DataError, match=r"row 2: the image 'a.png' stands twice in one row"):
+        table.load("train")
+
+
+def test_a_rating_that_is_no_number_is_told_by_row(tmp_path):
+    write_images(tmp_path, "r.png", "a.png")
+    write_csv(tmp_path / "lab.csv", "reference image rating", "r.png a.png good")
+    table = Ratings(Ratings.Config(path=tmp_path / "lab.csv", higher_is_better=True))
+    with pytest.raises(DataError, match="row 2: rating is 'good', not a number"):
+        table.load("train")
+
+
+def test_the_columns_of_a_published_same_different_file_can_be_named(tmp_path):
+    write_images(tmp_path, "r.png", "a.png", "b.png")
+    write_csv(tmp_path / "jnd.csv", "ref other frac n", "r.png a.png 0.8 10", "r.png b.png 0.1 10")
+    config = SameDifferent.Config(
+        path=tmp_path / "jnd.csv",
+        first="ref",
+        second="other",
+        p_same="frac",
+        num_votes="n",
+        val_share=0.0,
+        test_share=0.0,
+    )
+    judgments = SameDifferent(config)
+    assert named(judgments.load("train")) == {("r.png", "a.png", "b.png")}
+    assert judgments.load_same_pairs("train").base_rate == pytest.approx(0.45)
+
+
+# ---- matrices ----------------------------------------------------------------------------------
+
+
+def rdm(tmp_path, path, **config):
+    write_images(tmp_path, *names(4))
+    shares = {"val_share": 0.0, "test_share": 0.0, "min_gap": 0.0}
+    return RdmSet(
+        RdmSet.Config(
+            path=tmp_path / path, images=tmp_path, **{"kind": "dissimilarity", **shares, **config}
+        )
+    )
+
+
+VECTOR = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+
+
+def test_all_layouts_of_a_matrix_give_the_same_triplets(tmp_path):
+    from scipy.io import savemat
+    from scipy.spatial.distance import squareform
+
+    matrix = squareform(VECTOR)
+    (tmp_path / "names.txt").write_text("\n".join(names(4)))
+    np.save(tmp_path / "square.npy", matrix)
+    np.save(tmp_path / "vector.npy", VECTOR)
+    np.save(tmp_path / "subjects.npy", np.stack([matrix, matrix * 10]))
+    savemat(tmp_path / "two.mat", {"rdm": matrix, "other": np.zeros(3)})
+    header = ["", *names(4)]
+    lines = [header, *([name, *map(str, row)] for name, row in zip(names(4), matrix, strict=True))]
+    (tmp_path / "labelled.csv").write_text("\n".join(",".join(line) for line in lines))
+    files = {"names": tmp_path / "names.txt"}
+    expected = named(rdm(tmp_path, "square.npy", **files).load("train"))
+    assert len(expected) == 12
+    for path, config in {
+        "vector.npy": files,
+        "subjects.npy": files,
+        "two.mat": {**files, "key": "rdm"},
+        "labelled.csv": {},
+    }.items():
+        assert named(rdm(tmp_path, path, **config).load("train")) == expected
+    votes = rdm(tmp_path, "subjects.npy", **files).load("train").num_votes
+    assert set(votes) == {2}
+    assert set(rdm(tmp_path, "subjects.npy", subjects=(1,), **files).load("train").num_votes) == {1}
+
+
+@pytest.mark.parametrize(
+    ("files", "config", "sentence"),
+    [
+        ({"lab.csv": "a,b\n0,1\n1,x"}, {}, r"lab.csv, row 3: cell 2 is 'x', not a number"),
+        (
+            {"lab.csv": ",a,b\na,0,1\nc,1,0"},
+            {},
+            r"lab.csv, row 3: called 'c', but column 2 is called 'b'",
+        ),
+        ({"lab.csv": "0,1\n1,0"}, {}, "says no image names"),
+    ],
+)
+def test_what_is_wrong_with_a_matrix_file_is_told(tmp_path, files, config, sentence):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=sentence):
+        rdm(tmp_path, "lab.csv", **config).load("train")
+
+
+def test_a_matrix_whose_images_are_not_there_is_told_with_the_name_meant(tmp_path):
+    np.save(tmp_path / "lab.npy", VECTOR)
+    (tmp_path / "names.txt").write_text("000.png\n001.png\n002.png\n003.jpg\n")
+    with pytest.raises(
+        DataError, match=r"name 4, '003.jpg': no such image in .*Did you mean '003.png'"
+    ):
+        rdm(tmp_path, "lab.npy", names=tmp_path / "names.txt").load("train")
+
+
+# ---- published sets ----------------------------------------------------------------------------
+
+
+def test_bapps_matches_files_by_name_and_tells_what_one_folder_lacks(tmp_path):
+    bapps = make_bapps(tmp_path)
+    folder = tmp_path / "2afc/val/cnn"
+    triplets = bapps.load("test")
+    row = triplets.stimuli.ids[triplets.second[7]]
+    assert row == "2afc/val/cnn/p1/000007.png"
+    assert triplets.p_second[7] == pytest.approx(float(np.load(folder / "judge/000007.npy")[0]))
+    (folder / "p1/000007.png").unlink()
+    with pytest.raises(DataError, match=r"p1: 1 of 20 files are missing: 000007.png"):
+        Bapps(bapps.config).load("test")
+
+
+def test_bapps_jnd_is_test_only(tmp_path):
+    bapps = make_bapps(tmp_path)
+    assert bapps.load_same_pairs("test").base_rate == pytest.approx(0.5)
+    with pytest.raises(DataError, match="in split 'test' only"):
+        bapps.load_same_pairs("train")
+
+
+def test_a_better_rated_distortion_is_closer_to_its_reference(tmp_path):
+    for make, reference in ((make_tid2013, "i01.bmp"), (make_kadid10k, "i01.png")):
+        root = tmp_path / reference
+        root.mkdir()
+        found = [named(make(root).load(split)) for split in ("train", "val", "test")]
+        of_first = {row[1:] for row in set().union(*found) if row[0] == reference}
+        assert len(of_first) == 10  # 5 levels, all pairs
+        assert all(closer < farther for closer, farther in of_first)  # level 1 is rated best
+
+
+def test_pipal_gives_the_shares_of_the_elo_model(tmp_path):
+    p = make_pipal(tmp_path).load("train").p_second
+    shares = {round(float(max(v, 1 - v)), 4) for v in p}
+    assert shares == {round(1 / (1 + 10**-k), 4) for k in (1, 2, 3)}
+
+
+def test_an_image_quality_set_tells_the_line_and_the_missing_image(tmp_path):
+    tid = make_tid2013(tmp_path)
+    (tmp_path / "distorted_images/i03_01_2.bmp").unlink()
+    assert "1 of 60 images are missing: i03_01_2.bmp" in next(iter(tid.preflight()))
+    (tmp_path / "mos_with_names.txt").write_text("5.1 I01_01_1.bmp\nfive I01_01_2.bmp\n")
+    with pytest.raises(
+        DataError, match=r"mos_with_names.txt, line 2: expected a number, got 'five'"
+    ):
+        Tid2013(Tid2013.Config(root=tmp_path)).load("train")
+
+
+def test_cifar10h_in_another_order_is_refused(tmp_path):
+    cifar = make_cifar10h(tmp_path)
+    counts = np.load(tmp_path / "cifar10h-counts.npy")
+    np.save(tmp_path / "cifar10h-counts.npy", counts[::-1])
+    with pytest.raises(DataError, match="counts and photographs are not in one order"):
+        Cifar10H(cifar.config).load("train")
+
+
+@pytest.mark.skipif(
+    "PERCEPTINIT_CIFAR10H" not in os.environ,
+    reason="PERCEPTINIT_CIFAR10H does not name the folder of human_counts.npy and test.parquet",
+)
+def test_cifar10h_gives_the_published_counts_and_human_accuracy():
+    root = Path(os.environ["PERCEPTINIT_CIFAR10H"])
+    cifar = Cifar10H(Cifar10H.Config(root=root, counts="human_counts.npy", images="test.parquet"))
+    counts = cifar._counts
+    labels = np.array([CLASSES.index(c) for c in cifar._stimuli.concepts])
+    assert counts.sum() == 511_000
+    assert (counts.sum(axis=1).min(), counts.sum(axis=1).max()) == (47, 63)
+    # "human accuracy" of the source, about 95 %
+    assert counts[np.arange(10_000), labels].sum() / counts.sum() == pytest.approx(0.952, abs=5e-4)
+    triplets = cifar.load("test")
+    same = labels[triplets.anchor] == labels[triplets.second]
+    other = labels[triplets.anchor] == labels[triplets.first]
+    by_class = np.where(
+        same == other, 0.5, np.where(same, triplets.p_second, 1 - triplets.p_second)
+    )
+    # who only knows the official labels falls short of people by what they disagree on
+    assert by_class.mean() == pytest.approx(0.961, abs=0.003)
+    assert triplets.ceiling == pytest.approx(0.988, abs=0.003)
+
+
+def nights(root, raw_rows):
+    header = "ref_path left_path right_path left_vote right_vote votes split"
+    rows = []
+    for i, split in enumerate(("train", "train", "val", "test")):
+        paths = [f"{p}/{i:03d}.png" for p in ("ref", "distort_0", "distort_1")]
+        write_images(root, *paths)
+        rows.append(f"{' '.join(paths)} 0.25 0.75 8 {split}")
+    write_csv(root / "data.csv", header, *rows)
+    raw = root / "unfiltered"
+    for row in raw_rows:
+        write_images(raw, *row.split()[:3])
+    write_csv(raw / "nights_raw.csv", header.removesuffix(" split"), *raw_rows)
+    return raw
+
+
+def test_unfiltered_nights_trains_on_more_but_never_on_held_out_references(tmp_path):
+    raw_rows = [
+        "ref/000.png d/0.png d/1.png 0.5 0.5 2",
+        "ref/002.png d/0.png d/1.png 0.5 0.5 9",  # a reference of val
+        "ref/900.png d/2.png d/3.png 1 2 3",
+    ]
+    raw = nights(tmp_path, raw_rows)
+    judgments = Nights(Nights.Config(root=tmp_path, unfiltered=raw, min_votes=1))
+    assert list(judgments.preflight()) == []
+    train = judgments.load("train")
+    assert [train.stimuli.ids[i] for i in train.anchor] == ["ref/000.png", "ref/900.png"]
+    assert train.num_votes.tolist() == [2, 3]
+    assert train.p_second.tolist() == pytest.approx([0.5, 2 / 3])
+    assert train.stimuli.images[0].is_relative_to(raw)
+    for split in ("val", "test"):
+        held_out = judgments.load(split)
+        assert len(held_out) == 1
+        assert not np.intersect1d(held_out.group, train.group).size

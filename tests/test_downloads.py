@@ -1,0 +1,359 @@
+"""Downloads against a server that misbehaves: nothing corrupt is ever left under the final name."""
+
+import hashlib
+import io
+import tarfile
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from perceptinit.archives import unpack
+from perceptinit.downloads import Download, check_space, fetch_all
+from perceptinit.errors import DataError, UsageError
+
+CONTENT = bytes(range(256)) * 4000  # 1 MB
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+def zipped(members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+class Server:
+    """Serves files by path; `behaviour` says how each path goes wrong. Counts and keeps the requests."""
+
+    def __init__(self):
+        self.files = {"/good.bin": CONTENT}
+        self.behaviour = {}
+        self.requests = []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.0"  # the end of a connection is the end of an answer
+
+            def log_message(self, *arguments):
+                pass
+
+            def do_GET(self):
+                server.answer(self)
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        # a client that hangs up is part of the tests
+        self._http.handle_error = lambda request, address: None
+        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+
+    def close(self):
+        self._http.shutdown()
+        self._http.server_close()
+
+    def answer(self, handler):
+        how = self.behaviour.get(handler.path, {})
+        range_ = handler.headers.get("Range")
+        self.requests.append((handler.path, range_))
+        count = sum(path == handler.path for path, _ in self.requests)
+        if count <= how.get("fail_first", 0):
+            handler.send_error(how.get("status", 503))
+            return
+        if handler.path not in self.files:
+            handler.send_error(404)
+            return
+        data = how.get("bytes", {}).get(count, self.files[handler.path])
+        start, stop, total = 0, len(data), len(data)
+        etag = how.get("etags", {}).get(count, '"v1"')
+        is_current = handler.headers.get("If-Range", etag) == etag
+        if range_ and is_current and not how.get("no_ranges"):
+            first, _, last = range_.removeprefix("bytes=").partition("-")
+            start, stop = int(first), int(last) + 1 if last else total
+            if start >= total:
+                handler.send_error(416)
+                return
+            handler.send_response(206)
+            handler.send_header("Content-Range", f"bytes {start}-{stop - 1}/{total}")
+        else:
+            handler.send_response(200)
+        if not how.get("no_length"):
+            handler.send_header("Content-Length", str(stop - start))
+        if not how.get("no_etag"):
+            handler.send_header("ETag", etag)
+        handler.end_headers()
+        body = data[start:stop]
+        if count <= how.get("drop_first", 0):
+            body = body[: how.get("drop_after", 300_000)]
+        handler.wfile.write(body)
+
+
+@pytest.fixture
+def server():
+    made = Server()
+    yield made
+    made.close()
+
+
+def get(server, folder, path="/good.bin", **options):
+    options.setdefault("urls", (server.url + path,))
+    download = Download(path="file.bin", **options)
+    return fetch_all([download], folder, backoff_seconds=0.0)
+
+
+def left_over(folder):
+    return sorted(p.name for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
+
+
+def test_a_file_arrives_whole_and_is_noted_with_its_sum(server, tmp_path):
+    assert get(server, tmp_path, sha256=SHA256) == ["file.bin"]
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert SHA256 in (tmp_path / "downloads.json").read_text()
+    assert not list(tmp_path.glob(".file*"))
+
+
+def test_what_is_done_is_not_fetched_again(server, tmp_path):
+    get(server, tmp_path)
+    assert get(server, tmp_path) == []
+    assert len(server.requests) == 1
+
+
+def test_a_dropped_connection_goes_on_where_it_ended(server, tmp_path):
+    server.behaviour["/good.bin"] = {"drop_first": 3}
+    get(server, tmp_path, sha256=SHA256)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    ranges = [r for _, r in server.requests]
+    assert ranges == [None, "bytes=300000-", "bytes=600000-", "bytes=900000-"]
+
+
+def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server, tmp_path):
+    server.behaviour["/good.bin"] = {"drop_first": 6, "drop_after": 0}
+    with pytest.raises(DataError, match="the connection ended after 0 of 1,024,000 bytes"):
+        get(server, tmp_path)
+    assert left_over(tmp_path) == []
+    server.behaviour["/good.bin"] = {"drop_first": 7, "drop_after": 300_000}
+    server.requests[:] = [("/good.bin", None)] * 6
+    get(server, tmp_path)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+def test_a_server_without_ranges_sends_the_file_from_the_start(server, tmp_path):
+    server.behaviour["/good.bin"] = {"drop_first": 2, "no_ranges": True}
+    get(server, tmp_path)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert len(server.requests) == 3
+
+
+def test_a_server_that_always_drops_leaves_nothing_under_the_final_name(server, tmp_path):
+    server.behaviour["/good.bin"] = {"drop_first": 99, "no_ranges": True}
+    with pytest.raises(DataError, match="the connection ended after 300,000 of 1,024,000 bytes"):
+        get(server, tmp_path)
+    assert left_over(tmp_path) == []
+
+
+def test_wrong_bytes_are_thrown_away(server, tmp_path):
+    server.files["/good.bin"] = b"x" * len(CONTENT)
+    with pytest.raises(DataError, match=r"wrong content: sha256 .* published"):
+        get(server, tmp_path, sha256=SHA256)
+    assert left_over(tmp_path) == []
+    assert not list(tmp_path.glob(".file*"))
+
+
+def test_a_file_that_changed_between_two_attempts_is_not_glued_together(server, tmp_path):
+    new = b"n" * len(CONTENT)
+    server.behaviour["/good.bin"] = {
+        "drop_first": 1,
+        "bytes": {2: new},
+        "etags": {1: '"v1"', 2: '"v2"'},
+    }
+    get(server, tmp_path)
+    assert (tmp_path / "file.bin").read_bytes() == new
+
+
+def test_wrong_bytes_after_resuming_are_fetched_again_from_the_start(server, tmp_path):
+    # the server says it is the same version, and it is not
+    server.behaviour["/good.bin"] = {"drop_first": 1, "bytes": {2: b"n" * len(CONTENT)}}
+    get(server, tmp_path, sha256=SHA256)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert [r for _, r in server.requests] == [None, "bytes=300000-", None]
+
+
+def test_without_a_validator_a_cut_file_starts_again(server, tmp_path):
+    server.behaviour["/good.bin"] = {"drop_first": 1, "no_etag": True}
+    get(server, tmp_path)
+    assert [r for _, r in server.requests] == [None, None]
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+def test_an_answer_of_unknown_length_is_refused_unless_its_sum_is_known(server, tmp_path):
+    server.behaviour["/good.bin"] = {"no_length": True}
+    with pytest.raises(DataError, match="does not say how long the file is"):
+        get(server, tmp_path)
+    assert left_over(tmp_path) == []
+    get(server, tmp_path, sha256=SHA256)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+def test_a_size_that_is_not_the_published_one_is_refused(server, tmp_path):
+    with pytest.raises(DataError, match="1,024,000 bytes came, 1,024,001 are published"):
+        get(server, tmp_path, num_bytes=len(CONTENT) + 1)
+    assert left_over(tmp_path) == []
+
+
+def test_the_next_mirror_is_tried_and_each_failure_is_told(server, tmp_path):
+    server.files["/bad.bin"] = b"bad"
+    urls = tuple(f"{server.url}/{name}" for name in ("absent.bin", "bad.bin", "good.bin"))
+    get(server, tmp_path, urls=urls, sha256=SHA256)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    with pytest.raises(DataError) as caught:
+        get(server, tmp_path / "b", urls=urls[:2], sha256=SHA256)
+    assert "absent.bin: HTTP 404" in str(caught.value)
+    assert "bad.bin: wrong content" in str(caught.value)
+
+
+def test_a_busy_server_is_asked_again_and_an_unreachable_one_is_told(server, tmp_path):
+    server.behaviour["/good.bin"] = {"fail_first": 3, "status": 503}
+    get(server, tmp_path)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    with pytest.raises(DataError, match="refused"):
+        get(server, tmp_path / "b", urls=("http://127.0.0.1:9/x.bin",))
+
+
+def test_one_file_that_fails_does_not_stop_the_others(server, tmp_path):
+    names = ("absent", "good")
+    files = [Download(urls=(f"{server.url}/{n}.bin",), path=n) for n in names]
+    with pytest.raises(
+        DataError, match="1 of 2 files could not be fetched; the same command goes on"
+    ):
+        fetch_all(files, tmp_path, backoff_seconds=0.0)
+    assert left_over(tmp_path) == ["downloads.json", "good"]
+
+
+def test_an_archive_is_unpacked_without_its_root_and_removed(server, tmp_path):
+    server.files["/good.bin"] = zipped({"set-1.0/data/a/x.txt": "x", "set-1.0/README": "r"})
+    get(server, tmp_path, unpack=True, root="set-1.0/data", into="images")
+    assert (tmp_path / "images/a/x.txt").read_text() == "x"
+    assert left_over(tmp_path) == ["downloads.json", "x.txt"]
+    assert get(server, tmp_path, unpack=True, into="images") == []
+    (tmp_path / "images/a/x.txt").unlink()
+    assert get(server, tmp_path, unpack=True, into="images") == ["file.bin"]
+
+
+def test_a_damaged_archive_leaves_nothing_and_is_fetched_anew(server, tmp_path):
+    good = zipped({"a.txt": b"a" * 5000, "b.txt": bytes(range(256)) * 20})
+    at = good.index(b"b.txt") + 30
+    server.files["/good.bin"] = good[:at] + b"\xff\xff\xff" + good[at + 3 :]
+    with pytest.raises(DataError, match="damaged archive"):
+        get(server, tmp_path, unpack=True)
+    assert left_over(tmp_path) == []
+    server.files["/good.bin"] = good
+    get(server, tmp_path, unpack=True)
+    assert left_over(tmp_path) == ["a.txt", "b.txt", "downloads.json"]
+
+
+def tar_with(path, name, *, link=None):
+    with tarfile.open(path, "w:gz") as archive:
+        member = tarfile.TarInfo(name)
+        if link:
+            member.type, member.linkname = tarfile.SYMTYPE, link
+            archive.addfile(member)
+        else:
+            member.size = 1
+            archive.addfile(member, io.BytesIO(b"x"))
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "/evil.txt", "a/../../evil.txt", "C:\\evil.txt"])
+def test_no_member_of_an_archive_lands_outside_the_folder(tmp_path, name):
+    folder = tmp_path / "inside"
+    tar_with(tmp_path / "set.tar.gz", name)
+    (tmp_path / "set.zip").write_bytes(zipped({"good.txt": "g", name: "x"}))
+    for archive in ("set.tar.gz", "set.zip"):
+        with pytest.raises(DataError, match="would land outside the folder"):
+            unpack(tmp_path / archive, folder)
+    assert left_over(tmp_path) == ["set.tar.gz", "set.zip"]
+
+
+def test_a_link_in_an_archive_is_refused(tmp_path):
+    tar_with(tmp_path / "set.tar.gz", "link", link="/etc/passwd")
+    with pytest.raises(DataError, match="member 'link' is no regular file"):
+        unpack(tmp_path / "set.tar.gz", tmp_path / "inside")
+
+
+def test_one_member_is_read_out_of_a_large_archive(server, tmp_path):
+    import random
+
+    noise = random.Random(0).randbytes(6_000_000)
+    server.files["/good.bin"] = zipped(
+        {"set/noise.bin": noise, "set/data.csv": "id,split\n1,train\n"}
+    )
+    get(server, tmp_path, member="data.csv")
+    assert (tmp_path / "file.bin").read_text() == "id,split\n1,train\n"
+    asked = [r.removeprefix("bytes=").split("-") for _, r in server.requests]
+    assert sum(int(last) - int(first) + 1 for first, last in asked) < 3_000_000
+    server.behaviour["/good.bin"] = {"no_ranges": True}
+    with pytest.raises(DataError, match="the server sends whole files only"):
+        get(server, tmp_path / "b", member="data.csv")
+    assert left_over(tmp_path / "b") == []
+
+
+def test_too_small_a_disk_is_told_before_anything_is_fetched(tmp_path):
+    huge = Download(urls=("http://127.0.0.1:9/x",), path="x", num_bytes=10**18)
+    with pytest.raises(UsageError, match=r"1,000,000,000\.0 GB are needed and .* GB are free"):
+        check_space([huge], tmp_path)
+
+
+def test_two_downloads_into_one_folder_are_refused(server, tmp_path):
+    from filelock import FileLock
+
+    with (
+        FileLock(tmp_path / ".downloads.lock"),
+        pytest.raises(UsageError, match="another download"),
+    ):
+        get(server, tmp_path)
+
+
+def test_nights_comes_in_pieces_with_its_table():
+    from perceptinit.judgments.nights_sources import nights_downloads
+
+    files = [d for d in nights_downloads() if "data" in d.parts]
+    assert files[0].path == "data.csv"
+    assert files[0].member == "data.csv"
+    assert len(files) == 1 + 200
+    assert files[1].urls == ("https://data.csail.mit.edu/nights/nights_chunked/ref/000.zip",)
+    assert files[1].into == "ref"
+
+
+def test_the_command_shows_the_licence_fetches_and_says_what_is_next(server, tmp_path, cli):
+    plugin = tmp_path / "lab_sets.py"
+    plugin.write_text(
+        "from perceptinit import Component, hookimpl\n"
+        "from perceptinit.types import DataCard\n"
+        "from perceptinit.downloads import Download\n"
+        "class Lab:\n"
+        "    name = 'lab/set'\n"
+        "    card = DataCard(title='A set', source_url='u', licence='CC0', citation='c',\n"
+        f"                    sha256={{'file.bin': '{SHA256}'}})\n"
+        f"    downloads = (Download(urls=('{server.url}/good.bin',), path='file.bin'),)\n"
+        "@hookimpl\n"
+        "def perceptinit_judgments():\n"
+        "    return [Component(name='lab/set', target=Lab, summary='a set of a lab')]\n"
+    )
+    info = tmp_path / "lab_sets-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-sets\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[perceptinit]\nlab = lab_sets\n")
+    from conftest import ROOT
+
+    env = {"PYTHONPATH": f"{ROOT}:{tmp_path}", "PERCEPTINIT_PLUGINS": "lab"}
+    done = cli("data", "download", "lab/set", "--out", "here", **env)
+    assert done.returncode == 0, done.stderr
+    assert "Licence: CC0" in done.stderr
+    assert "here: 1 files fetched" in done.stdout
+    assert (tmp_path / "here/file.bin").read_bytes() == CONTENT
+    server.files["/good.bin"] = b"other"
+    done = cli("data", "download", "lab/set", "--out", "there", **env)
+    assert done.returncode == 1
+    assert "not the published file" in done.stderr
+    assert not (tmp_path / "there/file.bin").exists()
