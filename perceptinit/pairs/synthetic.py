@@ -13,8 +13,9 @@ from perceptinit.world.render import render
 
 
 class SyntheticPairs:
-    """Image-text pairs made on the fly; pair i is the same on every machine, whatever else was drawn.
+    """Image-text pairs made on the fly; pair i is the same whatever else was drawn.
 
+    Another mathematics library may round a few pixels in a million to the next of the 256 levels.
     No picture is shared with the judgments or the test set of the same seed.
     """
 

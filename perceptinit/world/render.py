@@ -25,7 +25,7 @@ class RenderedImages(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def,override]
+    def __getitem__(self, index):
         """Return image `index`, or the sequence of a slice."""
         if isinstance(index, slice):
             return RenderedImages(self.pictures[index], self.size)

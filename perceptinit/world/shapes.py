@@ -13,8 +13,13 @@ import numpy as np
 Array = np.ndarray
 
 
+def _radius(u: Array, v: Array) -> Array:
+    # not np.hypot, whose last bit differs between maths libraries
+    return np.sqrt(u * u + v * v)
+
+
 def _circle(u: Array, v: Array) -> Array:
-    return np.hypot(u, v) - 0.85
+    return _radius(u, v) - 0.85
 
 
 def _square(u: Array, v: Array) -> Array:
@@ -31,7 +36,7 @@ def _star(u: Array, v: Array) -> Array:
     second = largest
     for k in range(5):
         angle = pi / 2 + 2 * pi * k / 5
-        line = u * np.float32(cos(angle)) - v * np.float32(sin(angle)) - 0.42
+        line = u * np.float32(cos(angle)) + v * np.float32(sin(angle)) - 0.42
         second = np.maximum(second, np.minimum(largest, line))
         largest = np.maximum(largest, line)
     return second
@@ -43,19 +48,19 @@ def _cross(u: Array, v: Array) -> Array:
 
 
 def _ring(u: Array, v: Array) -> Array:
-    return abs(np.hypot(u, v) - 0.74) - 0.24
+    return abs(_radius(u, v) - 0.74) - 0.24
 
 
 def _heart(u: Array, v: Array) -> Array:
     # A square on its corner with half a disc on each upper side.
     x, y = abs(u), v + 0.1
     square = (x + abs(y) - 0.85) * 0.7071
-    lobe = np.hypot(x - 0.425, y - 0.425) - 0.601
+    lobe = _radius(x - 0.425, y - 0.425) - 0.601
     return np.minimum(square, lobe)
 
 
 def _crescent(u: Array, v: Array) -> Array:
-    return np.maximum(np.hypot(u - 0.1, v) - 0.98, 0.82 - np.hypot(u - 0.55, v))
+    return np.maximum(_radius(u - 0.1, v) - 0.98, 0.82 - _radius(u - 0.55, v))
 
 
 # Name -> distance to the outline in units of u and v (negative inside); exact at the edge or nearly.
@@ -85,7 +90,7 @@ def texture_mask(texture: str, u: Array, v: Array, pixel: float) -> Array | None
         return a + b - 2 * a * b
     if texture == "dotted":
         x, y = _cell(u), _cell(v)
-        return np.clip((0.21 - np.hypot(x, y)) / pixel + 0.5, 0, 1)
+        return np.clip((0.21 - _radius(x, y)) / pixel + 0.5, 0, 1)
     return None
 
 

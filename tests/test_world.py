@@ -1,0 +1,165 @@
+"""The simulated world is repeatable, honest about itself, and keeps its splits apart."""
+
+import colorsys
+
+import numpy as np
+import pytest
+from coloraide import Color
+
+from perceptinit.configs import read_config
+from perceptinit.judgments.synthetic import SyntheticJudgments
+from perceptinit.pairs.synthetic import SyntheticPairs
+from perceptinit.two_afc import two_afc_accuracy
+from perceptinit.world.captions import WORDS, caption
+from perceptinit.world.factors import COLOURS, SHAPES, TEXTURES, draw_picture, draw_rgb
+from perceptinit.world.observers import (
+    Observers,
+    colour_difference,
+    differences,
+    shape_difference,
+)
+from perceptinit.world.render import render
+from perceptinit.world.test_sets import zero_shot_set
+
+
+@pytest.fixture(scope="module")
+def judgments():
+    return SyntheticJudgments(SyntheticJudgments.Config(num_train=200, num_val=50, num_test=200))
+
+
+def test_a_picture_depends_on_its_seed_and_names_alone():
+    picture = draw_picture(0, "pairs", 7)
+    assert picture == draw_picture(0, "pairs", 7)
+    assert picture != draw_picture(0, "pairs", 8)
+    assert picture != draw_picture(1, "pairs", 7)
+    assert np.array_equal(render(picture, 32), render(picture, 32))
+
+
+def test_a_picture_can_be_rendered_at_any_size():
+    for size in (16, 33, 64):
+        image = render(draw_picture(0, "x", 0), size)
+        assert (image.shape, image.dtype) == ((size, size, 3), np.uint8)
+
+
+def test_judgments_do_not_change_with_the_size_of_the_split(judgments):
+    more = SyntheticJudgments(SyntheticJudgments.Config(num_train=300)).load("train")
+    few = judgments.load("train")
+    assert np.array_equal(more.p_second[:200], few.p_second)
+    assert np.array_equal(more.stimuli.images[5], few.stimuli.images[5])
+
+
+def test_no_picture_is_in_two_splits_in_the_pairs_or_in_the_test_set(judgments):
+    def pictures(images):
+        return {image.tobytes() for image in images}
+
+    pairs = SyntheticPairs(SyntheticPairs.Config(num_pairs=100))
+    groups = [
+        pictures(judgments.load("train").stimuli.images),
+        pictures(judgments.load("val").stimuli.images),
+        pictures(judgments.load("test").stimuli.images),
+        pictures(pairs.pair(i).image for i in range(100)),
+        pictures(zero_shot_set(num_images=100).images),
+    ]
+    assert sum(map(len, groups)) == len(set().union(*groups))
+    assert sum(map(len, groups)) == 600 + 150 + 600 + 100 + 100
+
+
+def test_observers_disagree_so_the_ceiling_is_below_one(judgments):
+    assert 0.8 < judgments.load("test").ceiling < 0.95
+
+
+def test_pixels_alone_hardly_predict_the_votes(judgments):
+    triplets = judgments.load("test")
+    pixels = np.stack([image.reshape(-1) for image in triplets.stimuli.images]).astype(float)
+    pixels /= np.linalg.norm(pixels, axis=1, keepdims=True)
+
+    def distance(a, b):
+        return 1 - (pixels[a] * pixels[b]).sum(axis=1)
+
+    accuracy = two_afc_accuracy(
+        distance(triplets.anchor, triplets.first),
+        distance(triplets.anchor, triplets.second),
+        triplets.p_second,
+    )
+    assert 0.45 < accuracy < 0.65
+
+
+def test_observers_look_past_the_scene():
+    rng = np.random.default_rng(0)
+    crowd = Observers.draw(20, rng)
+    thing, other = draw_picture(0, "x", 1).thing, draw_picture(0, "x", 2).thing
+    same, different = differences([thing], [thing])[0], differences([thing], [other])[0]
+    assert same.tolist() == [0, 0, 0]
+    assert (crowd.p_second(different, same) > 0.5).all()
+    assert crowd.p_second(same, same) == pytest.approx(np.full(20, 0.5))
+
+
+def test_colour_differences_follow_ciede2000():
+    # white to black is 100 units of CIEDE2000: 1 - exp(-100 / 25)
+    assert colour_difference((1, 1, 1), (0, 0, 0)) == pytest.approx(1 - np.exp(-4), abs=1e-3)
+    assert colour_difference((0.2, 0.4, 0.6), (0.2, 0.4, 0.6)) == 0
+
+
+def test_shape_differences_are_symmetric_and_zero_for_one_shape():
+    for a in SHAPES:
+        for b in SHAPES:
+            difference = shape_difference(a, b)
+            assert difference == shape_difference(b, a)
+            assert difference == 0 if a == b else 0.5 <= difference <= 1
+
+
+def test_captions_mention_some_factors_and_rarely_all():
+    pairs = SyntheticPairs(SyntheticPairs.Config(num_pairs=300))
+    captions = [pairs.pair(i).text for i in range(300)]
+    with_colour = [any(c in text for c in COLOURS) for text in captions]
+    with_shape = [any(s in text for s in SHAPES) for text in captions]
+    assert 0.2 < np.mean(with_colour) < 0.95
+    assert 0.2 < np.mean(with_shape) < 0.95
+    assert len(set(captions)) > 200
+
+
+def test_it_says_that_it_is_a_simulation(judgments):
+    assert judgments.card.simulated
+    assert "imulated" in judgments.card.title
+    assert zero_shot_set(num_images=2).simulated
+
+
+def test_every_shade_is_closest_to_the_colour_it_is_named_after():
+    middles = {
+        name: Color("srgb", colorsys.hsv_to_rgb(hue / 360, saturation, value))
+        for name, (hue, saturation, value) in COLOURS.items()
+    }
+    rng = np.random.default_rng(0)
+    for name in COLOURS:
+        for _ in range(20):
+            shade = Color("srgb", draw_rgb(name, rng))
+            assert min(middles, key=lambda m: shade.delta_e(middles[m], method="2000")) == name
+
+
+def test_captions_say_nothing_untrue_about_the_thing():
+    for i in range(200):
+        picture = draw_picture(0, "x", i)
+        words = set(caption(picture, np.random.default_rng(i)).split())
+        for said, all_names in (("colour", COLOURS), ("shape", SHAPES), ("texture", TEXTURES)):
+            truth = getattr(picture.thing, said)
+            for name in all_names:
+                synonyms = {w for phrase in WORDS.get(name, (name,)) for w in phrase.split()}
+                assert name == truth or not words & synonyms
+
+
+def test_a_candidate_in_the_scene_of_the_anchor_has_noise_of_its_own(judgments):
+    pictures = judgments.load("train").stimuli.images.pictures
+    shared = [
+        (a, b) for a, b in zip(pictures[::3], pictures[1::3], strict=True) if a.scene == b.scene
+    ]
+    assert 50 < len(shared) < 110  # 80 of 200 expected, standard deviation 7
+    assert all(a.noise_seed != b.noise_seed for a, b in shared)
+
+
+def test_vote_bounds_that_cannot_be_met_are_refused_with_the_three_numbers():
+    _, problems = read_config(
+        SyntheticJudgments.Config, {"min_votes": 9, "max_votes": 50}, "init.judgments"
+    )
+    assert [str(p) for p in problems] == [
+        "init.judgments: needs min_votes <= max_votes <= num_observers, got 9, 50 and 40"
+    ]
