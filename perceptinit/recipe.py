@@ -3,7 +3,7 @@
     schema = 1
     name = "pi-clip-yfcc"
     seeds = [0, 1, 2]
-    [backbone]  [[init]]  [pretrain]  [[posthoc]]  [[eval]]  [[track]]  [[arm]]
+    [backbone]  [[init]]  [pretrain]  [[posthoc]]  [[eval]]  [[track]]  [checkpoint]  [[arm]]
 
 The recipe knows the slots; the keys inside a slot belong to the component that `use` names. A run
 is one arm with one seed. Everything outside `init` and `posthoc` is shared by the arms because an
@@ -17,11 +17,13 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from perceptinit.building import Spec, read_spec
+from perceptinit.checkpoint_config import CheckpointConfig
+from perceptinit.configs import read_config
 from perceptinit.errors import Problem, RecipeError, UsageError
 from perceptinit.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.recipe_tables import (
@@ -35,7 +37,7 @@ from perceptinit.registry import nearest, unknown
 
 ROOT_KEYS = (
     "schema", "name", "summary", "seeds", "baseline", "plugins",
-    "backbone", "init", "pretrain", "posthoc", "eval", "track", "arm",
+    "backbone", "init", "pretrain", "posthoc", "eval", "track", "checkpoint", "arm",
 )  # fmt: skip
 ARM_KEYS = ("name", "summary", "init", "posthoc")
 LIST_SLOTS = {"init": "initializer", "posthoc": "initializer", "track": "tracker"}
@@ -67,7 +69,10 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A checked recipe. `text` is the file's text as it was read; `overrides` are the `--set`s."""
+    """A checked recipe. `text` is the file's text as it was read; `overrides` are the `--set`s.
+
+    folder: where local `plugins` are looked for.
+    """
 
     name: str
     summary: str
@@ -82,7 +87,9 @@ class Recipe:
     text: str = ""
     source: str = ""
     overrides: tuple[str, ...] = ()
+    folder: Path = Path()
     is_smoke: bool = False
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
 
     def specs(self) -> list[Spec]:
         """Return all top-level specs, each once."""
@@ -149,6 +156,7 @@ def read_recipe(
 ) -> Recipe:
     """Check a recipe's text; `folder` is where its local `plugins` are looked for."""
     tables = parse_toml(text, source)
+    tables.setdefault("checkpoint", {})  # all of it has defaults, so --set may name any key
     problems = apply_overrides(tables, overrides)
     tables, unset = expand_variables(tables)
     problems += unset
@@ -164,7 +172,14 @@ def read_recipe(
     values = reader.read()
     if reader.problems:
         raise RecipeError(reader.problems, source)
-    return Recipe(**values, plugins=plugins, text=text, source=source, overrides=tuple(overrides))
+    return Recipe(
+        **values,
+        plugins=plugins,
+        text=text,
+        source=source,
+        overrides=tuple(overrides),
+        folder=folder,
+    )
 
 
 class _Reader:
@@ -189,6 +204,7 @@ class _Reader:
             "pretrain": self._pretrain(),
             "evals": self._evals(),
             "tracks": self._specs("track", self.tables.get("track", []), "track"),
+            "checkpoint": self._checkpoint(),
             "arms": arms,
         }
 
@@ -267,6 +283,15 @@ class _Reader:
             if spec:
                 slots.append(EvalSlot(spec, every))
         return tuple(slots)
+
+    def _checkpoint(self) -> CheckpointConfig:
+        table = self.tables.get("checkpoint", {})
+        if not isinstance(table, dict):
+            self._problem("checkpoint", f"expected a table, [checkpoint], got {table!r}")
+            return CheckpointConfig()
+        config, problems = read_config(CheckpointConfig, table, "checkpoint")
+        self.problems += problems
+        return config or CheckpointConfig()
 
     def _arms(self) -> tuple[Arm, ...]:
         shared = {slot: self.tables.get(slot, []) for slot in ("init", "posthoc")}

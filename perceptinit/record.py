@@ -12,12 +12,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from perceptinit.checkpoints import write_json
 from perceptinit.errors import DataError
 from perceptinit.plugin_manager import CORE, Plugins
 from perceptinit.types import InitReport, Score
+
+if TYPE_CHECKING:
+    from perceptinit.recipe import Arm, Recipe
 
 SCHEMA = 1
 _PACKAGES = ("perceptinit", "torch", "torchvision", "timm", "open_clip_torch", "numpy", "pillow")
@@ -43,6 +45,42 @@ def environment(device: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
     }
+
+
+def new_record(recipe: Recipe, arm: Arm, seed: int, device: str) -> dict[str, Any]:
+    """Return the record of a run that begins."""
+    return {
+        "schema": SCHEMA,
+        "status": "running",
+        "recipe": {
+            "name": recipe.name,
+            "source": recipe.source,
+            "summary": recipe.summary,
+            "text": recipe.text,
+            "overrides": list(recipe.overrides),
+            "smoke": recipe.is_smoke,
+            "baseline": recipe.baseline,
+        },
+        "arm": {"name": arm.name, "summary": arm.summary, "resolved": recipe.resolved(arm)},
+        "seed": seed,
+        "fingerprint": recipe.fingerprint(arm),
+        "environment": environment(device),
+        "plugins": plugin_table(recipe.plugins),
+        "started": now(),
+        "hashes": {},
+        "init": [],
+        "scores": [],
+        "warnings": [],
+        "wall_seconds": {"total": 0.0},
+    }
+
+
+def weight_hashes(model: Any) -> dict[str, str]:
+    """Return fingerprints of both towers, and of the whole with its temperature."""
+    from perceptinit.checkpoints import weights_sha256
+
+    parts = {"image": model.image, "text": model.text, "model": model}
+    return {name: weights_sha256(part) for name, part in parts.items()}
 
 
 def _installed(name: str) -> bool:
@@ -125,4 +163,6 @@ def read_record(path: Path) -> dict[str, Any]:
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write a record atomically."""
+    from perceptinit.checkpoints import write_json  # imports torch, which readers do not need
+
     write_json(path, record)

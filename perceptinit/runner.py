@@ -3,6 +3,8 @@
 Precedence is said once, here: the backbone is built under a seed that depends on the run's seed
 alone, so every arm starts from the same weights, text tower included; initializers then change
 the image tower; pretraining draws its order and crops from the same seed in every arm.
+
+Any number of these may work on one output folder: see `sweep`.
 """
 
 from __future__ import annotations
@@ -18,8 +20,6 @@ from perceptinit.building import preflight, walk
 from perceptinit.errors import Problem, RecipeError, UsageError
 from perceptinit.recipe import Arm, Recipe, fingerprint_difference
 from perceptinit.record import read_record
-from perceptinit.run import Run
-from perceptinit.tracking import Trackers
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,14 @@ class Cell:
     seed: int
     folder: Path
 
+    @property
+    def title(self) -> str:
+        return f"{self.arm.name}, seed {self.seed}"
+
+    @property
+    def record_path(self) -> Path:
+        return self.folder / "record.json"
+
 
 def run_recipe(
     recipe: Recipe,
@@ -39,33 +47,46 @@ def run_recipe(
     out: Path = Path("runs"),
     device: str = "auto",
     fresh: bool = False,
+    jobs: int = 1,
 ) -> list[dict[str, Any]]:
     """Run the chosen arms and seeds (all by default) and return their records.
 
     Files go to `out/<recipe>/<arm>/seed<k>/`. A finished run is kept; an interrupted one continues
-    from its last checkpoint; `fresh` does all of them again.
+    from its last checkpoint; `fresh` does all of them again. `jobs` runs go on at the same time, in
+    processes of their own; further calls, on this machine or others, may share the folder.
 
-    Raises RecipeError before anything starts when something is known to be missing, and UsageError
-    when a folder holds a run of another recipe.
+    A run that fails does not stop the others. Raises RecipeError before anything starts when
+    something is known to be missing, UsageError when a folder holds a run of another recipe, and
+    the first run's error after all are done.
     """
-    cells = plan_cells(recipe, arms, seeds, out)
-    check_ready(recipe)
+    from perceptinit import distributed
+    from perceptinit.sweep import Sweep
+
+    with distributed.process_group():
+        cells = plan_cells(recipe, arms, seeds, out)
+        if jobs > 1 and distributed.world_size() > 1:
+            raise UsageError("--jobs: several processes already work on each run; take one of both")
+        check_ready(recipe)
+        distributed.decide(lambda: _prepare(recipe, cells, out, fresh))
+        sweep = Sweep(recipe, cells, distributed.local_device(choose_device(device)), fresh)
+        if min(jobs, len(cells)) > 1:
+            from perceptinit.workers import run_in_workers
+
+            return run_in_workers(sweep, out, jobs)
+        set_threads(sweep.device)
+        return sweep.work()
+
+
+def _prepare(recipe: Recipe, cells: Sequence[Cell], out: Path, fresh: bool) -> None:
+    """Look at the output folder: is it writable, and are the runs in it these or to be forgotten?"""
+    from perceptinit.sweep import forget
+
     check_writable(out / recipe.name)
-    if not fresh:
-        for cell in cells:
+    for cell in cells:
+        if fresh:
+            forget(cell)
+        else:
             check_same_run(recipe, cell)
-    device = choose_device(device)
-    set_threads(device)
-    evaluators = [slot.spec.build() for slot in recipe.evals]
-    trackers = Trackers(recipe, len(cells))
-    records = []
-    try:
-        for cell in cells:
-            run = Run(recipe, cell.arm, cell.seed, cell.folder, device, evaluators, trackers)
-            records.append(run.execute(fresh=fresh))
-    finally:
-        trackers.close()
-    return records
 
 
 def plan_cells(
@@ -121,10 +142,9 @@ def check_writable(folder: Path) -> None:
 
 def check_same_run(recipe: Recipe, cell: Cell) -> None:
     """Raise UsageError when the folder holds a run that differs from what the recipe now says."""
-    path = cell.folder / "record.json"
-    if not path.is_file():
+    if not cell.record_path.is_file():
         return
-    old = read_record(path)
+    old = read_record(cell.record_path)
     if old["fingerprint"] == recipe.fingerprint(cell.arm):
         return
     difference = fingerprint_difference(old["arm"]["resolved"], recipe.resolved(cell.arm))

@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from perceptinit.recipe import Recipe
 from perceptinit.types import Event, RunContext
 
+DEFAULT_TRACKERS = ("console", "jsonl")
+
 
 class Trackers:
-    """Sends events to every tracker of the recipe; console and jsonl when it names none."""
+    """Sends events to every tracker of the recipe; console and jsonl when it names none.
 
-    def __init__(self, recipe: Recipe, num_runs: int) -> None:
-        self._specs = recipe.tracks
-        self._registry = recipe.plugins.registry
-        self._num_runs = num_runs
+    runs: arm and seed of every run of the sweep, for trackers with `expect(runs)`.
+    console: takes the place of the console tracker, as in a worker process.
+
+    Two more methods of a tracker are optional: `describe(ctx, text, settings)` gets the recipe's
+    text and the run's resolved settings before `start`; `log_image(name, path, samples_seen)` gets
+    each picture (PNG) of a finished run.
+    """
+
+    def __init__(
+        self, recipe: Recipe, runs: Sequence[tuple[str, int]], console: Any = None
+    ) -> None:
+        self._recipe = recipe
+        self._num_runs = len(runs)
         self._run_index = 0
         self._begin = time.perf_counter()
         self._seconds_working = 0.0
         self._num_done = 0
-        self._active = self._build()
+        self._said: set[str] = set()
+        self._active = build_trackers(recipe, console)
+        for tracker in self._with("expect"):
+            tracker.expect(runs)
 
-    def _build(self) -> list[Any]:
-        if self._specs:
-            return [spec.build() for spec in self._specs]
-        classes = [self._registry.get("tracker", name).load() for name in ("console", "jsonl")]
-        return [cls(cls.Config()) for cls in classes]  # type: ignore[attr-defined]
+    def _with(self, method: str) -> list[Any]:
+        return [tracker for tracker in self._active if hasattr(tracker, method)]
 
     def start(self, ctx: RunContext) -> None:
         """Tell every tracker that a run begins; `ctx.folder` is where its files go."""
         self._run_index += 1
         self._begin = time.perf_counter()
+        settings = self._recipe.resolved(self._recipe.arm(ctx.arm))
+        for tracker in self._with("describe"):
+            tracker.describe(ctx, self._recipe.text, settings)
         for tracker in self._active:
             tracker.start(ctx)
         ctx.event("run-start", message=self._position())
@@ -57,10 +75,57 @@ class Trackers:
         for tracker in self._active:
             tracker.log(event)
 
+    def say_once(self, event: Event) -> None:
+        """Pass an event on unless one with the same message was."""
+        if event.message not in self._said:
+            self._said.add(event.message)
+            self.log(event)
+
+    @property
+    def want_images(self) -> bool:
+        """Say whether any tracker takes pictures."""
+        return bool(self._with("log_image"))
+
+    def log_images(self, paths: Sequence[Path], samples_seen: int) -> None:
+        """Hand pictures of the run that ended last to the trackers that take them."""
+        for tracker in self._with("log_image"):
+            for path in paths:
+                tracker.log_image(path.stem, path, samples_seen)
+
     def close(self) -> None:
         """Close every tracker."""
         for tracker in self._active:
             tracker.close()
+
+
+def build_trackers(recipe: Recipe, console: Any = None) -> list[Any]:
+    """Return the recipe's trackers, with `console` (when given) instead of the console tracker."""
+    makers = _makers(recipe)
+    return [
+        console if name == "console" and console is not None else make() for name, make in makers
+    ]
+
+
+def build_console(recipe: Recipe) -> Any:
+    """Return the console tracker alone, None when the recipe's trackers do not include it."""
+    return next((make() for name, make in _makers(recipe) if name == "console"), None)
+
+
+def _makers(recipe: Recipe) -> list[tuple[str, Callable[[], Any]]]:
+    """Return name and maker of each tracker: those of the recipe, or the default ones.
+
+    Of several processes that work on one run, the first alone tells anything.
+    """
+    if int(os.environ.get("RANK", "0")):
+        return []
+    if recipe.tracks:
+        return [(spec.name, spec.build) for spec in recipe.tracks]
+    registry = recipe.plugins.registry
+    classes: list[Any] = [registry.get("tracker", name).load() for name in DEFAULT_TRACKERS]
+    return [
+        (name, partial(cls, cls.Config()))
+        for name, cls in zip(DEFAULT_TRACKERS, classes, strict=True)
+    ]
 
 
 def readable_seconds(seconds: float) -> str:

@@ -5,7 +5,6 @@ import math
 import pytest
 
 from perceptinit.reports.statistics import estimate, paired_difference
-from perceptinit.reports.summary import summarize
 
 
 def test_estimate_of_three_values():
@@ -45,29 +44,3 @@ def test_a_constant_shift_over_noisy_seeds_is_seen_exactly():
 
 def test_arms_without_a_shared_seed_have_no_difference():
     assert paired_difference({0: 1.0}, {1: 1.0}) is None
-
-
-def record(arm, seed, value, samples_seen=100, status="finished"):
-    row = {
-        "name": "top1/x",
-        "value": value,
-        "samples_seen": samples_seen,
-        "chance": 0.1,
-        "ceiling": None,
-        "num_examples": 50,
-    }
-    return {"arm": {"name": arm, "resolved": {}}, "seed": seed, "status": status, "scores": [row]}
-
-
-def test_runs_of_other_length_are_never_put_side_by_side():
-    records = [record("random", 0, 0.2, 100), record("pi", 0, 0.9, 200)]
-    summaries = summarize(records, "random")
-    assert [s.samples_seen for s in summaries] == [100, 200]
-    assert all(cell.difference is None for s in summaries for cell in s.cells)
-
-
-def test_a_failed_run_is_left_out_of_the_mean():
-    records = [record("pi", 0, 0.4), record("pi", 1, 0.9, status="failed")]
-    (summary,) = summarize(records, "pi")
-    assert summary.cells[0].value.mean == 0.4
-    assert summary.cells[0].value.num == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -18,8 +19,21 @@ def create_app(plugins: Plugins) -> typer.Typer:
 
     A plug-in whose verbs clash with others, or that raises, is reported and left out.
     """
-    from perceptinit.cli import data, run, show, validate
-    from perceptinit.cli import list as list_verb
+    from perceptinit.cli import (
+        cache,
+        compare,
+        data,
+        export,
+        init,
+        new,
+        report,
+        run,
+        show,
+        status,
+        validate,
+    )
+    from perceptinit.cli import eval_ as eval_verb
+    from perceptinit.cli import list_ as list_verb
     from perceptinit.cli import plugins as plugins_verb
 
     app = typer.Typer(
@@ -34,15 +48,24 @@ def create_app(plugins: Plugins) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for name, verb in {
+    verbs: dict[str, Callable[..., None]] = {
         "run": run.run,
         "validate": validate.validate,
+        "init": init.init,
+        "export": export.export,
+        "eval": eval_verb.eval_,
+        "compare": compare.compare,
+        "report": report.report,
+        "status": status.status,
         "list": list_verb.list_,
         "show": show.show,
         "plugins": plugins_verb.plugins,
-    }.items():
+    }
+    for name, verb in verbs.items():
         app.command(name)(verb)
     app.add_typer(data.app, name="data")
+    app.add_typer(cache.app, name="cache")
+    app.add_typer(new.app, name="new")
     _add_plugin_verbs(app, plugins)
     return app
 
@@ -60,10 +83,10 @@ def _root(
 def _add_plugin_verbs(app: typer.Typer, plugins: Plugins) -> None:
     for implementation in plugins.manager.hook.perceptinit_commands.get_hookimpls():
         commands, groups = list(app.registered_commands), list(app.registered_groups)
-        before = _verbs(app)
         try:
             implementation.function(app)
-            twice = [v for v in _verbs(app)[len(before) :] if v in before]
+            verbs = _verbs(app)
+            twice = [verb for verb in verbs if verbs.count(verb) > 1]
             if twice:
                 raise UsageError(f"the verb '{twice[0]}' exists already")
         except Exception as error:  # a plug-in may raise anything

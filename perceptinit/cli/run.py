@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,29 +31,75 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Do finished and interrupted runs again from the start.")
     ] = False,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Runs at the same time, each in a process of its own.")
+    ] = 1,
+    nproc: Annotated[
+        int, typer.Option(min=1, help="Processes (GPUs) that share each run, on this machine.")
+    ] = 1,
+    job_array: Annotated[
+        bool,
+        typer.Option(
+            "--job-array",
+            help="Run nothing; print a Slurm job array with a task per unfinished run.",
+        ),
+    ] = False,
 ) -> None:
     """Run a recipe: every arm with every seed, then a table of scores.
 
-    Finished runs are kept and interrupted ones continue, so the same command can be repeated.
-    Exit codes: 0 done, 1 a run failed, 2 the recipe or the request is wrong.
+    Finished runs are kept and interrupted ones continue, so the same command can be repeated, and
+    given on several machines that share a folder: no run is done twice.
+    Exit codes: 0 done, 1 a run failed, 2 the recipe or the request is wrong, 75 stopped by SIGTERM or
+    SIGUSR1 with all work saved: the same command continues.
 
     Example: perceptinit run recipes/quickstart.toml --seed 0 --set pretrain.epochs=1
     """
+    if nproc > 1 and "RANK" not in os.environ:
+        from perceptinit.launch import run_in_processes, without_nproc
+
+        return run_in_processes(nproc, without_nproc(sys.argv[1:]))
     from rich.console import Console
 
+    from perceptinit.errors import PerceptInitError, UsageError
+    from perceptinit.job_array import job_array_script
     from perceptinit.recipe import load_recipe
-    from perceptinit.reports.summary import summary_table
-    from perceptinit.runner import run_recipe
+    from perceptinit.reports.compare import compare
+    from perceptinit.reports.runs import load_runs
+    from perceptinit.reports.tables import rich_table
+    from perceptinit.runner import plan_cells, run_recipe
 
     loaded = load_recipe(recipe, set_ or ())
     if smoke:
         loaded = loaded.smoke()
-    records = run_recipe(
-        loaded, arms=arm or (), seeds=seed or (), out=out, device=device, fresh=fresh
-    )
+    cells = plan_cells(loaded, arm or (), seed or (), out)
+    if job_array:
+        typer.echo(job_array_script(loaded, cells, out, device, fresh), nl=False)
+        return
+    failure: PerceptInitError | None = None
+    try:
+        run_recipe(
+            loaded,
+            arms=arm or (),
+            seeds=seed or (),
+            out=out,
+            device=device,
+            fresh=fresh,
+            jobs=jobs,
+        )
+    except UsageError:
+        raise
+    except PerceptInitError as error:  # told after the table of what did finish
+        failure = error
+    if int(os.environ.get("RANK", "0")):  # of several processes, the first shows the table
+        if failure is not None:
+            raise failure
+        return
+    comparison = compare(load_runs([cell.folder for cell in cells]))
     console = Console()
     console.print()
-    console.print(summary_table(records, loaded.baseline))
+    console.print(rich_table(comparison, comparison.matching(())))
     console.print(
         f"Records, weights and events: {out / loaded.name}", soft_wrap=True, highlight=False
     )
+    if failure is not None:
+        raise failure

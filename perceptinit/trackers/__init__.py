@@ -11,7 +11,7 @@ def perceptinit_trackers() -> list[Component]:
         Component(
             name="console",
             target="perceptinit.trackers.console:Console",
-            summary="progress bars with loss, samples/s and ETA; plain lines when not a terminal",
+            summary="a live table of arms x seeds with bars and time left; plain lines when not a terminal",
         ),
         Component(
             name="jsonl",

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import RLock
 
 from rich.console import Console as RichConsole
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
+from perceptinit.trackers.live import LiveView
+from perceptinit.trackers.progress import Progress, RunProgress
 from perceptinit.tracking import readable_seconds
 from perceptinit.types import Event, RunContext, Score
 
 
 class Console:
-    """A progress bar per stage on a terminal, plain lines elsewhere (files, CI).
+    """A live table of arms x seeds with progress bars on a terminal, plain lines elsewhere (files, CI).
 
-    Goes to standard error, so that standard output carries the result table alone.
+    Goes to standard error, so that standard output carries the result table alone. Runs may go on
+    at the same time: then every line names its run.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,19 +29,43 @@ class Console:
     def __init__(self, config: Config) -> None:
         self._every_seconds = config.every_seconds
         self._console = RichConsole(stderr=True, highlight=False)
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
-        self._stage_begin = 0.0
-        self._last_line = 0.0
-        self._first: tuple[float, int] | None = None
+        self._progress = Progress([])
+        self._live: LiveView | None = None
+        self._lock = RLock()  # events of worker processes arrive in several threads
+
+    def expect(self, runs: Sequence[tuple[str, int]]) -> None:
+        """Take note of all runs of the sweep, to tell how far it is."""
+        self._progress = Progress(runs)
 
     def start(self, ctx: RunContext) -> None:
         """Nothing to prepare: the run-start event carries all that is shown."""
 
+    def say(self, text: str, style: str | None = None) -> None:
+        """Print a line, above the live table where there is one."""
+        with self._lock:
+            self._console.print(text, style=style, markup=False, soft_wrap=True)
+
     def log(self, event: Event) -> None:
+        with self._lock:
+            run = self._progress.follow(event)
+            self._show(event, run)
+            if self._console.is_terminal:
+                self._refresh()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._live is not None:
+                self._live.stop()
+                self._live = None
+
+    def _refresh(self) -> None:
+        if self._live is None:
+            self._live = LiveView(self._progress, self._console)
+        self._live.refresh()
+
+    def _show(self, event: Event, run: RunProgress) -> None:
         handle = {
             "run-start": self._run_start,
-            "stage-start": self._stage_start,
             "step": self._step,
             "scores": self._scores,
             "stage-end": self._stage_end,
@@ -53,87 +73,44 @@ class Console:
             "run-end": self._run_end,
         }.get(event.kind)
         if handle:
-            handle(event)
+            handle(event, run)
 
-    def close(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+    def _line(self, event: Event, text: str, style: str | None = None) -> None:
+        """Print a line of a run; it names the run when others go on at the same time."""
+        crowded = len(self._progress.running) > 1
+        self.say(f"{event.arm}, seed {event.seed}: {text}" if crowded else f"  {text}", style)
 
-    def _say(self, text: str, style: str | None = None) -> None:
-        self._console.print(text, style=style, markup=False)
+    def _run_start(self, event: Event, run: RunProgress) -> None:
+        left = self._progress.seconds_left()
+        more = f", about {readable_seconds(left)} left" if left is not None else ""
+        self.say(f"\n{event.arm}, seed {event.seed}  ({self._progress.position()}{more})", "bold")
 
-    def _run_start(self, event: Event) -> None:
-        self._say(f"\n{event.arm}, seed {event.seed}  ({event.message})", style="bold")
-
-    def _stage_start(self, event: Event) -> None:
-        self._stage_begin = self._last_line = event.time
-        self._first = None
-        if not self._console.is_terminal:
+    def _step(self, event: Event, run: RunProgress) -> None:
+        if self._console.is_terminal or event.time - run.last_line < self._every_seconds:
             return
-        self._progress = Progress(
-            TextColumn("  {task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[numbers]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
+        run.last_line = event.time
+        left = run.seconds_left(event.time)
+        more = f"  {readable_seconds(left)} left" if left is not None else ""
+        self._line(
+            event, f"{event.stage} step {event.step}/{event.total_steps} {run.numbers}{more}"
         )
-        title = f"{event.stage} {event.message}"
-        self._task = self._progress.add_task(title, total=event.total_steps, numbers="")
-        self._progress.start()
 
-    def _step(self, event: Event) -> None:
-        if self._first is None:
-            self._first = (event.time, event.samples_seen or 0)
-        numbers = self._numbers(event)
-        if self._progress is not None and self._task is not None:
-            self._progress.update(
-                self._task, completed=event.step, total=event.total_steps, numbers=numbers
-            )
-        elif event.time - self._last_line >= self._every_seconds:
-            self._last_line = event.time
-            self._say(
-                f"  {event.stage} step {event.step}/{event.total_steps} {numbers}{self._left(event)}"
-            )
-
-    def _numbers(self, event: Event) -> str:
-        parts = [
-            f"{name} {event.metrics[name]:.4g}" for name in ("loss", "lr") if name in event.metrics
-        ]
-        begin, samples = self._first or (event.time, 0)
-        seconds = event.time - begin
-        if event.samples_seen and seconds > 0:
-            parts.append(f"{(event.samples_seen - samples) / seconds:.0f} samples/s")
-        return "  ".join(parts)
-
-    def _left(self, event: Event) -> str:
-        if not event.step or not event.total_steps:
-            return ""
-        spent = event.time - self._stage_begin
-        return f"  {readable_seconds(spent / event.step * (event.total_steps - event.step))} left"
-
-    def _scores(self, event: Event) -> None:
+    def _scores(self, event: Event, run: RunProgress) -> None:
         shown = "  ".join(_score(score) for score in event.scores if "spread" not in score.name)
         if shown:
-            self._say(f"  after {event.samples_seen or 0:,} samples: {shown}")
+            self._line(event, f"after {event.samples_seen or 0:,} samples: {shown}")
 
-    def _stage_end(self, event: Event) -> None:
-        self.close()
+    def _stage_end(self, event: Event, run: RunProgress) -> None:
         shown = "  ".join(f"{k} {v:.4g}" for k, v in list(event.metrics.items())[:4])
-        spent = readable_seconds(event.time - self._stage_begin)
-        self._say(f"  {event.stage} {event.message}: {spent}  {shown}")
+        spent = readable_seconds(event.time - run.stage_begin)
+        self._line(event, f"{event.stage} {event.message}: {spent}  {shown}")
 
-    def _warning(self, event: Event) -> None:
-        self._say(f"  warning ({event.stage}): {event.message}", style="yellow")
+    def _warning(self, event: Event, run: RunProgress) -> None:
+        self._line(event, f"warning ({event.stage}): {event.message}", style="yellow")
 
-    def _run_end(self, event: Event) -> None:
-        self.close()
-        if event.message != "finished":
-            self._say(f"  {event.arm}, seed {event.seed}: {event.message}")
+    def _run_end(self, event: Event, run: RunProgress) -> None:
+        if event.message != "finished" or len(self._progress.running) > 0:
+            self.say(f"  {event.arm}, seed {event.seed}: {event.message}")
 
 
 def _score(score: Score) -> str:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def download(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="Data set: perceptinit data list; or a test set or suite.")],
+    name: Annotated[
+        str, typer.Argument(help="Data set: perceptinit data list; or a test set or suite.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(help="Folder to write. [default: $<NAME>_ROOT, else data/<name>]"),

@@ -1,0 +1,69 @@
+"""Who works on a run: a lock on its folder, which the operating system drops when the process dies.
+
+Many workers may share one output folder. Each claims a run before it looks at what is done, so no
+run is done twice; a worker that is killed loses its claim at once, whatever it was doing, and
+another one continues from the run's last checkpoint. On a network folder this needs a file system
+with working `flock` (NFS 4, Lustre with `flock`, GPFS).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+LOCK_FILE = ".claim.lock"
+HOLDER_FILE = ".claim.json"
+
+
+@contextmanager
+def claim(folder: Path) -> Iterator[bool]:
+    """Hold the run in `folder` for the block if nobody else does; gives whether it is held."""
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        holder = {"host": socket.gethostname(), "pid": os.getpid()}
+        (folder / HOLDER_FILE).write_text(json.dumps(holder), encoding="utf-8")
+        yield True
+    finally:
+        (folder / HOLDER_FILE).unlink(missing_ok=True)
+        lock.release()
+
+
+def is_claimed(folder: Path) -> bool:
+    """Say whether a living process holds the run in `folder`.
+
+    Where the folder cannot be written the lock cannot be tried, and the holder's note is believed.
+    """
+    from filelock import FileLock, Timeout
+
+    if not (folder / LOCK_FILE).exists():
+        return False
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return bool(holder(folder))
+    lock.release()
+    return False
+
+
+def holder(folder: Path) -> dict[str, Any]:
+    """Return `host` and `pid` of who holds (or, when killed, held) a run; empty when unknown."""
+    try:
+        return dict(json.loads((folder / HOLDER_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}

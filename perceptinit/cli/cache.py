@@ -1,0 +1,65 @@
+"""`perceptinit cache`: initialised towers that were kept, so that the same work is done once."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(
+    help="Initialised towers that were kept: list, clear, path.", no_args_is_help=True
+)
+
+
+@app.command("list")
+def list_() -> None:
+    """List what is kept: initializer, judgments, model, seed, 2AFC and size.
+
+    Example: perceptinit cache list
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from perceptinit.cache import Cache, cache_folder
+
+    cache = Cache(cache_folder())
+    table = Table(box=None, pad_edge=False)
+    for heading in ("entry", "initializer", "judgments", "model", "seed", "2AFC", "MiB"):
+        table.add_column(heading, overflow="fold")
+    for entry in cache.entries():
+        parts, metrics = entry.manifest["parts"], entry.manifest["report"]["metrics"]
+        score = next((v for k, v in metrics.items() if k.endswith("_after") and "2afc" in k), None)
+        table.add_row(
+            entry.folder.name[:12],
+            parts["initializer"]["use"],
+            _judgments_name(parts["judgments"]),
+            parts["model"][0],
+            str(parts["seed"]),
+            "" if score is None else f"{score:.3f}",
+            f"{entry.num_bytes / 2**20:.1f}",
+        )
+    Console().print(table)
+    typer.echo(f"in {cache.folder}")
+
+
+def _judgments_name(part: object) -> str:
+    table = part[0] if isinstance(part, list) else part
+    return table["use"] if isinstance(table, dict) else ("triplets" if part else "")
+
+
+@app.command()
+def clear() -> None:
+    """Delete every entry.
+
+    Example: perceptinit cache clear
+    """
+    from perceptinit.cache import Cache, cache_folder
+
+    count = Cache(cache_folder()).clear()
+    typer.echo(f"Removed {count} {'entry' if count == 1 else 'entries'}")
+
+
+@app.command()
+def path() -> None:
+    """Print the folder; PERCEPTINIT_CACHE chooses another one."""
+    from perceptinit.cache import cache_folder
+
+    typer.echo(cache_folder())

@@ -1,0 +1,57 @@
+"""`perceptinit init`: one initializer on one backbone, into a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def init(
+    ctx: typer.Context,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Safetensors file to write.")],
+    backbone: Annotated[str, typer.Option(help="Backbone: perceptinit list backbone.")] = "timm",
+    initializer: Annotated[str, typer.Option(help="Initializer.")] = "triplet-hinge",
+    judgments: Annotated[
+        str | None, typer.Option(help="Name, or a table (.csv, .parquet). NIGHTS unless given.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PATH=VALUE",
+            help="A key of backbone, init or judgments, such as init.epochs=8.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the first weights and of training.")] = 0,
+    device: Annotated[str, typer.Option(help="torch device, or auto.")] = "auto",
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not use the cache.")] = False,
+) -> None:
+    """Initialise the image tower of a backbone and write its weights, without a recipe.
+
+    The file fits initializer `checkpoint`, and is what a recipe with the same seed starts from.
+
+    Example: perceptinit init --backbone timm --set backbone.model=vit_small_patch16_224 -o vit_s.safetensors
+    """
+    from perceptinit.initializing import initialize_backbone
+
+    tables: dict[str, Any] = {"backbone": {"use": backbone}, "init": {}, "judgments": {}}
+    report = initialize_backbone(
+        ctx.obj.registry,
+        tables,
+        initializer=initializer,
+        judgments=judgments,
+        overrides=set_ or (),
+        seed=seed,
+        device=device,
+        use_cache=not no_cache,
+        output=output,
+    )
+    if "from_cache" in report.metrics:
+        typer.echo("The weights came from the cache.")
+    for name, value in report.metrics.items():
+        if "/" in name:  # numbers of single blocks, for records
+            continue
+        typer.echo(f"{name:28} {value:.4g}")
+    typer.echo(f"{output}: {len(report.changed)} tensors changed, sha256 {report.sha256_after}")

@@ -1,0 +1,42 @@
+"""`perceptinit report`: a comparison as one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or a recipe (TOML).")],
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    at: Annotated[
+        int | None, typer.Option(help="Compare at this many samples seen instead of at the end.")
+    ] = None,
+    unequal: Annotated[
+        bool, typer.Option("--unequal", help="Allow ends at different samples seen (it is said).")
+    ] = False,
+    baseline: Annotated[str | None, typer.Option(help="The arm to compare with.")] = None,
+    examples: Annotated[
+        bool,
+        typer.Option(help="Load models and data to show judgments, images and weights."),
+    ] = True,
+    runs_folder: Annotated[
+        Path, typer.Option(help="Where a recipe's runs are: FOLDER/<recipe>/.")
+    ] = Path("runs"),
+) -> None:
+    """Write a page with verdict, tables, curves, examples, cost and all that is needed to rerun.
+
+    One file, no network, light and dark, printable. Needs the extra: pip install 'perceptinit[report]'.
+
+    Example: perceptinit report runs/quickstart --out quickstart.html
+    """
+    from perceptinit.cli.compare import budget
+    from perceptinit.reports.compare import compare
+    from perceptinit.reports.report import write_report
+    from perceptinit.reports.runs import load_runs
+
+    comparison = compare(load_runs(runs, runs_folder), budget(at, unequal), baseline)
+    write_report(comparison, out, with_examples=examples)
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")

@@ -1,0 +1,257 @@
+"""What a page says besides scores: what was compared, whether that is fair, cost, how to run it again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from perceptinit.reports.comparison import Comparison
+from perceptinit.reports.runs import LoadedRun, RunSet
+from perceptinit.reports.stage_one import judgments_in_words
+from perceptinit.tracking import readable_seconds
+
+ENERGY_FILE = "energy.json"
+HASH_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Something that makes a comparison fair; `holds` is None when the records do not tell."""
+
+    holds: bool | None
+    text: str
+
+
+def in_words(table: Mapping[str, Any] | None) -> str:
+    """Return a component's table as text: `clip (epochs 4, batch_size 128, ...)`."""
+    if not table:
+        return "none"
+    keys = [
+        f"{key} {value}"
+        for key, value in table.items()
+        if key != "use" and isinstance(value, (str, int, float)) and value != ""
+    ]
+    return f"{table['use']} ({', '.join(keys)})" if keys else str(table["use"])
+
+
+def stages_in_words(tables: Iterable[Mapping[str, Any]]) -> str:
+    """Return an arm's stages in order, each with the judgments that it learns from."""
+    return ", then ".join(_stage(table) for table in tables) or "as drawn: nothing is done"
+
+
+def _stage(table: Mapping[str, Any]) -> str:
+    text = str(table["use"])
+    judgments = table.get("judgments")
+    if judgments:
+        names = [judgments["use"]]
+        while isinstance(judgments.get("judgments"), Mapping):
+            judgments = judgments["judgments"]
+            names.append(judgments["use"])
+        text += f" on {' of '.join(names)}"
+    return f"{text}, {table['epochs']} epochs" if "epochs" in table else text
+
+
+def arm_rows(runs: RunSet) -> list[dict[str, Any]]:
+    """Return what stands in the table of arms."""
+    return [
+        {
+            "name": arm,
+            "is_baseline": arm == runs.baseline,
+            "summary": next(
+                (r.record["arm"]["summary"] for r in runs.arm_runs(arm) if r.record), ""
+            ),
+            "init": stages_in_words(runs.resolved(arm).get("init", []))
+            if runs.resolved(arm)
+            else "unknown: no run of this arm left a record",
+            "posthoc": stages_in_words(runs.resolved(arm).get("posthoc", []))
+            if runs.resolved(arm).get("posthoc")
+            else "",
+            "seeds": f"{sum(r.state == 'finished' for r in runs.arm_runs(arm))} "
+            f"of {len(runs.arm_runs(arm))}",
+        }
+        for arm in runs.arms
+    ]
+
+
+def shared_rows(comparison: Comparison) -> list[tuple[str, str]]:
+    """Return what all arms share, as label and text."""
+    runs = comparison.runs
+    resolved = next((runs.resolved(arm) for arm in runs.arms if runs.resolved(arm)), {})
+    pretrain = resolved.get("pretrain")
+    rows = [("network", in_words(resolved.get("backbone")))]
+    rows.append(("pretraining", in_words(pretrain)))
+    if pretrain:
+        rows.append(("image-text pairs", in_words(pretrain.get("pairs"))))
+    rows.append(("pairs seen by each run", _budget(runs)))
+    rows.append(("judgments of stage 1", judgments_in_words(runs) or "none"))
+    measured = [
+        f"{s.name} ({s.num_examples:,} examples)" for s in comparison.scores if s.num_examples
+    ]
+    rows.append(("measured on", ", ".join(measured) or "nothing yet"))
+    rows.append(("seeds", ", ".join(map(str, sorted({run.seed for run in runs.runs})))))
+    return rows
+
+
+def _budget(runs: RunSet) -> str:
+    counts = sorted({run.samples_seen for run in runs.finished})
+    return " or ".join(f"{n:,}" for n in counts) or "no run has finished"
+
+
+def compared_sentence(runs: RunSet) -> str:
+    """Return in one sentence what was compared with what."""
+    others = [arm for arm in runs.arms if arm != runs.baseline]
+    seeds = len({run.seed for run in runs.runs})
+    return (
+        f"The same network was trained {len(runs.arms)} ways, {seeds} times each (seeds): "
+        f"{', '.join(others) or 'no other arm'} against the baseline {runs.baseline}. The arms differ in "
+        "how the image tower starts (or in what is done after pretraining), and in nothing else."
+    )
+
+
+def fairness(comparison: Comparison) -> list[Check]:
+    """Return the checks of the records that make the arms comparable."""
+    runs = comparison.runs
+    finished = runs.finished
+    return [
+        Check(
+            _equal(finished, ("built", "model")), "Every arm of a seed began from the same weights."
+        ),
+        Check(
+            _untouched_text(finished), "The start changed the image tower only, not the text tower."
+        ),
+        Check(
+            _equal(finished, ("pretrain_data",)),
+            "Every arm of a seed saw the same image-text pairs in the same order.",
+        ),
+        Check(
+            len({run.samples_seen for run in finished}) == 1 if finished else None,
+            "Every finished run saw the same number of pairs.",
+        ),
+        Check(bool(finished) or None, "Network, pretraining and evaluation settings are equal."),
+        Check(not runs.unfinished, "Every run that the recipe asks for has finished."),
+    ]
+
+
+def _equal(runs: Iterable[LoadedRun], path: tuple[str, ...]) -> bool | None:
+    """Say whether a hash is equal among the arms of each seed, None when it is not recorded."""
+    by_seed: dict[int, set[str]] = {}
+    for run in runs:
+        value: Any = run.record["hashes"]
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if value is None:
+            return None
+        by_seed.setdefault(run.seed, set()).add(value)
+    return all(len(values) == 1 for values in by_seed.values()) if by_seed else None
+
+
+def _untouched_text(runs: Iterable[LoadedRun]) -> bool | None:
+    pairs = [
+        (
+            run.record["hashes"].get("built", {}).get("text"),
+            run.record["hashes"].get("init", {}).get("text"),
+        )
+        for run in runs
+    ]
+    known = [built == after for built, after in pairs if built and after]
+    return all(known) if known else None
+
+
+def cost(runs: RunSet) -> dict[str, Any]:
+    """Return mean seconds per stage and energy of each arm's finished runs, as text."""
+    stages = list(
+        dict.fromkeys(s for r in runs.finished for s in r.record["wall_seconds"] if s != "total")
+    )
+    rows = [
+        {
+            "arm": arm,
+            "stages": [_mean_seconds(runs, arm, stage) for stage in stages],
+            "total": _mean_seconds(runs, arm, "total"),
+            "energy": _mean_energy(runs, arm),
+        }
+        for arm in runs.arms
+    ]
+    seconds = sum(r.record["wall_seconds"].get("total", 0.0) for r in runs.finished)
+    devices = sorted({r["environment"]["device"] for r in runs.records})
+    libraries = sorted({e["library"] for r in runs.finished if (e := energy(r))})
+    return {
+        "cost_stages": stages,
+        "cost_rows": rows,
+        "cost_sentence": f"{len(runs.finished)} finished runs took {readable_seconds(seconds)} in all, "
+        f"on {', '.join(devices) or 'no device'}.",
+        "energy_note": f"Energy as estimated by {', '.join(libraries)}."
+        if libraries
+        else "Energy was not measured: add the tracker of the plug-in perceptinit-codecarbon.",
+    }
+
+
+def _mean_seconds(runs: RunSet, arm: str, stage: str) -> str:
+    values = [
+        run.record["wall_seconds"][stage]
+        for run in runs.finished
+        if run.arm == arm and stage in run.record["wall_seconds"]
+    ]
+    return readable_seconds(sum(values) / len(values)) if values else ""
+
+
+def energy(run: LoadedRun) -> dict[str, Any] | None:
+    """Return `kwh` and `library` that a tracker left in the run's folder."""
+    file = run.folder / ENERGY_FILE
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+
+
+def _mean_energy(runs: RunSet, arm: str) -> str:
+    values = [e["kwh"] for run in runs.finished if run.arm == arm and (e := energy(run))]
+    return f"{1000 * sum(values) / len(values):.3g} Wh" if values else ""
+
+
+def experiments(runs: RunSet) -> list[dict[str, Any]]:
+    """Return each different recipe text with the command that runs it again."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for record in runs.records:
+        recipe = record["recipe"]
+        key = (recipe["text"], *recipe["overrides"], str(recipe["smoke"]))
+        file = Path(recipe["source"]).name
+        options = [part for text in recipe["overrides"] for part in ("--set", text)]
+        options += ["--smoke"] if recipe["smoke"] else []
+        run = shlex.join(["perceptinit", "run", file, *options])
+        found.setdefault(
+            key,
+            {
+                "file": file,
+                "text": recipe["text"],
+                "overrides": recipe["overrides"],
+                "command": f"pip install {' '.join(_requirements(record))}\n{run}",
+            },
+        )
+    return list(found.values())
+
+
+def _requirements(record: Mapping[str, Any]) -> list[str]:
+    packages = dict(record["environment"]["packages"])
+    packages |= {p["distribution"]: p["version"] for p in record["plugins"] if p["distribution"]}
+    return [f"{name}=={version}" for name, version in sorted(packages.items())]
+
+
+def environment_rows(runs: RunSet) -> list[tuple[str, str]]:
+    """Return versions and machine; several values where runs differ in one."""
+    values: dict[str, dict[str, None]] = {}
+    for record in runs.records:
+        environment = dict(record["environment"])
+        packages = environment.pop("packages")
+        plugins = {f"plug-in {p['name']}": p["version"] for p in record["plugins"]}
+        for label, value in {**environment, **packages, **plugins}.items():
+            values.setdefault(label, {})[str(value)] = None
+    return [(label, ", ".join(of_label)) for label, of_label in values.items()]
+
+
+def short_hash(record: Mapping[str, Any], *path: str) -> str:
+    """Return the first digits of a hash of the record, empty when it has none."""
+    value: Any = record.get("hashes", {})
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return str(value or "")[:HASH_DIGITS]

@@ -1,0 +1,125 @@
+"""What a comparison is made of: scores of arms, differences between them, and what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from perceptinit.errors import UsageError
+from perceptinit.registry import unknown
+from perceptinit.reports.contrasts import Contrast
+from perceptinit.reports.measures import is_diagnostic, rank
+from perceptinit.reports.runs import RunSet
+from perceptinit.reports.statistics import Estimate, SetsTest
+
+ALL = "all"  # family of the average over all data sets of a measure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A contrast in one score, paired by seed; positive means the arm's number is larger.
+
+    relative: mean difference over the reference's mean, None when that is 0.
+    p_value: paired t test; q_value: corrected over the data sets of the measure.
+    detectable: smallest true difference that these seeds would show with 80 % chance.
+    """
+
+    contrast: Contrast
+    by_seed: Mapping[int, float]
+    value: Estimate
+    bootstrap: tuple[float, float] | None
+    relative: float | None
+    p_value: float | None
+    detectable: float | None
+    q_value: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmScore:
+    """One arm in one score; `value` is None when no seed has it, `missing` are seeds without it."""
+
+    arm: str
+    by_seed: Mapping[int, float]
+    value: Estimate | None
+    missing: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreComparison:
+    """One score, or one average over data sets, for all arms.
+
+    num_sets: data sets that it is a mean of; 1 for a score as it was measured.
+    samples_seen: pairs each arm had used when the score was taken.
+    """
+
+    name: str
+    measure: str
+    data_set: str
+    family: str
+    is_share: bool
+    higher_is_better: bool
+    chance: float | None
+    ceiling: float | None
+    num_examples: int
+    num_sets: int
+    samples_seen: Mapping[str, int]
+    arms: tuple[ArmScore, ...]
+    differences: tuple[Difference, ...]
+
+    @property
+    def is_diagnostic(self) -> bool:
+        return is_diagnostic(self.measure)
+
+    def arm(self, name: str) -> ArmScore:
+        return next(arm for arm in self.arms if arm.arm == name)
+
+    def difference(self, contrast: Contrast) -> Difference | None:
+        return next((d for d in self.differences if d.contrast == contrast), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetsComparison:
+    """A contrast over all data sets of a measure; p-values corrected over contrasts and measures."""
+
+    measure: str
+    contrast: Contrast
+    test: SetsTest
+    q_sign: float | None = None
+    q_wilcoxon: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Everything that tables, sentences and the page are made from.
+
+    scores: as measured; averages: over families and over all data sets of a measure.
+    problems: sentences on what is missing or left out, to be shown with every table.
+    """
+
+    runs: RunSet
+    contrasts: tuple[Contrast, ...]
+    scores: tuple[ScoreComparison, ...]
+    averages: tuple[ScoreComparison, ...]
+    over_sets: tuple[SetsComparison, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def primary(self) -> ScoreComparison | None:
+        """Return the score that speaks for the comparison: the overall average of the first measure."""
+        candidates = [s for s in (*self.scores, *self.averages) if not s.is_diagnostic]
+        key = lambda s: (rank(s.measure), -s.num_sets, s.name)  # noqa: E731
+        return min(candidates, key=key, default=None)
+
+    def matching(self, patterns: Sequence[str]) -> list[ScoreComparison]:
+        """Return the scores and averages that a pattern such as `top1/*` fits, all without patterns.
+
+        Raises UsageError for a pattern that fits none.
+        """
+        everything = [*self.scores, *self.averages]
+        for pattern in patterns:
+            if not any(fnmatchcase(score.name, pattern) for score in everything):
+                raise UsageError(unknown("no score fits", pattern, [s.name for s in everything]))
+        return [
+            s for s in everything if not patterns or any(fnmatchcase(s.name, p) for p in patterns)
+        ]

@@ -1,0 +1,263 @@
+"""Scores over samples seen: bands over seeds, crossover, speed-up, and power laws.
+
+Curves are straight between two measurements. What is said of a crossover or a speed-up comes with
+a bootstrap over seeds, which are resampled in pairs; few seeds make it coarse.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from perceptinit.reports.comparison import ALL, Comparison, ScoreComparison
+from perceptinit.reports.contrasts import Contrast
+from perceptinit.reports.runs import RunSet
+from perceptinit.reports.statistics import Estimate, estimate
+from perceptinit.seeding import generator
+
+NUM_RESAMPLES = 999
+MIN_POWER_LAW_POINTS = 3
+
+Curve = dict[int, float]  # samples seen -> value
+Curves = dict[int, Curve]  # seed -> curve
+
+
+@dataclass(frozen=True, slots=True)
+class SamplesEstimate:
+    """A number of samples (or a ratio) with its bootstrap interval over seeds.
+
+    value: of the mean curves; None when it does not happen in the runs.
+    low, high: percentile interval; `inf` where resamples never get there; None for one seed.
+    share: share of the resamples in which it happens at all.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PowerLaw:
+    """error = factor * samples ** -exponent, where error is 1 - score.
+
+    exponent: with Student's t interval over seeds, or that of the regression for one seed.
+    num_points: measurements per seed that the line goes through.
+    """
+
+    exponent: Estimate
+    factor: float
+    num_points: int
+
+
+def curves_of(runs: RunSet, arm: str, score: str) -> Curves:
+    """Return the curve of each seed of an arm: one value per number of samples seen, finite ones only.
+
+    Runs that did not finish are in: what they measured holds as far as it goes.
+    """
+    curves: Curves = {}
+    for run in runs.arm_runs(arm):
+        rows = [r for r in run.scores if r["name"] == score and r["value"] is not None]
+        if rows:
+            curves[run.seed] = {row["samples_seen"]: float(row["value"]) for row in rows}
+    return curves
+
+
+def band(curves: Curves) -> dict[int, Estimate]:
+    """Return mean and interval at each number of samples that every seed was measured at."""
+    return {n: estimate([curve[n] for curve in curves.values()]) for n in common_counts(curves)}
+
+
+def common_counts(*groups: Curves) -> list[int]:
+    """Return the numbers of samples that all seeds of all groups were measured at, in order."""
+    counts = [set(curve) for curves in groups for curve in curves.values()]
+    return sorted(set.intersection(*counts)) if counts else []
+
+
+def crossover(arm: Curves, reference: Curves, higher_is_better: bool = True) -> SamplesEstimate:
+    """Return the samples at which the arm begins to lead and from where it stays ahead to the end.
+
+    0 or the first measurement when it leads from the start; None when it does not lead at the end.
+    """
+    sign = 1 if higher_is_better else -1
+    return _over_seeds(
+        arm, reference, lambda a, b: _lead_begins({n: sign * (a[n] - b[n]) for n in a})
+    )
+
+
+def speed_up(arm: Curves, reference: Curves, higher_is_better: bool = True) -> SamplesEstimate:
+    """Return how many times as many samples the reference needs for the same score.
+
+    Both curves are read at the lower of the two last scores: above 1, the arm gets there with
+    fewer samples. None when one of them starts at that score or is there only once.
+    """
+    sign = 1 if higher_is_better else -1
+    return _over_seeds(arm, reference, lambda a, b: _ratio(_times(a, sign), _times(b, sign)))
+
+
+def _over_seeds(
+    arm: Curves, reference: Curves, statistic: Callable[[Curve, Curve], float | None]
+) -> SamplesEstimate:
+    seeds = sorted(arm.keys() & reference.keys())
+    counts = common_counts({s: arm[s] for s in seeds}, {s: reference[s] for s in seeds})
+    if len(counts) < 2:
+        return SamplesEstimate(None, None, None, None)
+
+    def at(chosen: Sequence[int]) -> float | None:
+        return statistic(_mean(arm, chosen, counts), _mean(reference, chosen, counts))
+
+    value = at(seeds)
+    if len(seeds) < 2:
+        return SamplesEstimate(value, None, None, None)
+    found = _resample(seeds, at)
+    share = sum(math.isfinite(v) for v in found) / len(found)
+    return SamplesEstimate(value, *_percentiles(found), share)
+
+
+def _mean(curves: Curves, seeds: Sequence[int], counts: Sequence[int]) -> Curve:
+    return {n: math.fsum(curves[s][n] for s in seeds) / len(seeds) for n in counts}
+
+
+def _resample(seeds: Sequence[int], at: Callable[[Sequence[int]], float | None]) -> list[float]:
+    """Return the statistic of each bootstrap resample of seeds; inf where it is None."""
+    import numpy as np
+    from scipy import stats
+
+    def statistic(indices: np.ndarray) -> float:
+        value = at([seeds[int(i)] for i in indices])
+        return math.inf if value is None else value
+
+    with np.errstate(invalid="ignore"):  # differences of inf in an interval that is not used
+        result = stats.bootstrap(
+            (np.arange(len(seeds)),),
+            statistic,
+            vectorized=False,
+            n_resamples=NUM_RESAMPLES,
+            method="percentile",
+            rng=generator(0, "curves"),
+        )
+    return [float(v) for v in result.bootstrap_distribution]
+
+
+def _percentiles(values: Sequence[float]) -> tuple[float, float]:
+    """Return the 2.5 and 97.5 % points, as values that occur (inf cannot be interpolated)."""
+    ordered = sorted(values)
+    last = len(ordered) - 1
+    return ordered[math.floor(0.025 * last)], ordered[math.ceil(0.975 * last)]
+
+
+def _lead_begins(lead: Curve) -> float | None:
+    counts = sorted(lead)
+    if lead[counts[-1]] <= 0:
+        return None
+    behind = [n for n in counts if lead[n] <= 0]
+    if not behind:
+        return float(counts[0])
+    left = behind[-1]
+    right = counts[counts.index(left) + 1]
+    return _between(left, lead[left], right, lead[right], 0.0)
+
+
+def _times(curve: Curve, sign: int) -> Curve:
+    return {n: sign * value for n, value in curve.items()}
+
+
+def _ratio(arm: Curve, reference: Curve) -> float | None:
+    target = min(arm[max(arm)], reference[max(reference)])
+    own, others = _reached(arm, target), _reached(reference, target)
+    return others / own if own and others else None
+
+
+def _reached(curve: Curve, target: float) -> float | None:
+    """Return the samples at which a curve first reaches `target`, None when it starts there."""
+    counts = sorted(curve)
+    if curve[counts[0]] >= target:
+        return None
+    for left, right in pairwise(counts):
+        if curve[right] >= target:
+            return _between(left, curve[left], right, curve[right], target)
+    return None
+
+
+def _between(left: float, low: float, right: float, high: float, target: float) -> float:
+    """Return where the straight line from (left, low) to (right, high) is at `target`."""
+    return left + (right - left) * (target - low) / (high - low)
+
+
+def power_law(curves: Curves) -> PowerLaw | None:
+    """Return the power law of the error over samples seen, None below three points with an error.
+
+    A line through log error over log samples for each seed (scipy's linregress), without an
+    irreducible error: with few measurements that term cannot be told from the exponent.
+    Source: Hestness et al. 2017, "Deep learning scaling is predictable, empirically".
+    """
+    fits = [_line(curve) for curve in curves.values()]
+    known = [fit for fit in fits if fit is not None]
+    if not known:
+        return None
+    exponents = [fit.exponent.mean for fit in known]
+    exponent = estimate(exponents) if len(known) > 1 else known[0].exponent
+    factor = math.exp(math.fsum(math.log(fit.factor) for fit in known) / len(known))
+    return PowerLaw(exponent, factor, min(fit.num_points for fit in known))
+
+
+def _line(curve: Curve) -> PowerLaw | None:
+    from scipy import stats
+
+    points = [(math.log(n), math.log(1 - v)) for n, v in sorted(curve.items()) if n > 0 and v < 1]
+    if len(points) < MIN_POWER_LAW_POINTS:
+        return None
+    fit = stats.linregress(*zip(*points, strict=True))
+    half = float(stats.t.ppf(0.975, len(points) - 2)) * float(fit.stderr)
+    slope = -float(fit.slope)
+    exponent = Estimate(slope, float(fit.stderr), slope - half, slope + half, 1)
+    return PowerLaw(exponent, math.exp(float(fit.intercept)), len(points))
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastCurves:
+    """What the curves of a contrast say in one score."""
+
+    contrast: Contrast
+    crossover: SamplesEstimate
+    speed_up: SamplesEstimate
+
+
+def all_curves(comparison: Comparison, score: ScoreComparison) -> dict[str, Curves]:
+    """Return the curves of every arm in a score; of an average, where all its data sets were measured."""
+    members = [
+        s
+        for s in comparison.scores
+        if s.measure == score.measure and score.family in (s.family, ALL)
+    ]
+    names = [s.name for s in members] if score.num_sets > 1 else [score.name]
+    return {arm: _average(comparison.runs, arm, names) for arm in comparison.runs.arms}
+
+
+def _average(runs: RunSet, arm: str, names: Sequence[str]) -> Curves:
+    """Return the mean over scores of each seed's curve; a seed that lacks a score has none."""
+    of_scores = [curves_of(runs, arm, name) for name in names]
+    seeds = set.intersection(*(set(curves) for curves in of_scores))
+    return {
+        seed: {
+            n: math.fsum(curves[seed][n] for curves in of_scores) / len(names)
+            for n in common_counts(*({seed: curves[seed]} for curves in of_scores))
+        }
+        for seed in sorted(seeds)
+    }
+
+
+def contrast_curves(comparison: Comparison, score: ScoreComparison) -> list[ContrastCurves]:
+    """Return crossover and speed-up of every contrast in a score."""
+    curves = all_curves(comparison, score)
+    better = score.higher_is_better
+    return [
+        ContrastCurves(
+            contrast,
+            crossover(curves[contrast.arm], curves[contrast.reference], better),
+            speed_up(curves[contrast.arm], curves[contrast.reference], better),
+        )
+        for contrast in comparison.contrasts
+    ]

@@ -1,0 +1,248 @@
+"""Examples with pictures: judgments a model agrees with or not, images it names, images it finds."""
+
+from __future__ import annotations
+
+# N triplets or images, C classes, D embedding
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from perceptinit.evaluators.classifier import zero_shot_classifier
+from perceptinit.evaluators.sets import RetrievalSet, ZeroShotSet
+from perceptinit.images import load_batch, load_square
+from perceptinit.judgments.stimuli import StimulusImages
+from perceptinit.reports.models import RunModel
+from perceptinit.seeding import generator
+from perceptinit.two_afc import cosine_distances, embed
+from perceptinit.types import ImageSource, Triplets
+
+NUM_SAMPLED = 256
+NUM_SHOWN = 3
+THUMBNAIL_SIZE = 112
+
+
+@dataclass(frozen=True, slots=True)
+class TripletExample:
+    """A judgment: three pictures (data URIs), people's votes, cosine distances, who agrees."""
+
+    anchor: str
+    first: str
+    second: str
+    first_votes: int
+    second_votes: int
+    d_first: float
+    d_second: float
+
+    @property
+    def model_picks(self) -> str:
+        return "first" if self.d_first < self.d_second else "second"
+
+    @property
+    def people_pick(self) -> str:
+        return "first" if self.first_votes > self.second_votes else "second"
+
+
+@dataclass(frozen=True, slots=True)
+class TripletExamples:
+    """The clearest agreements and disagreements among `num_sampled` judgments of a split."""
+
+    right: tuple[TripletExample, ...]
+    wrong: tuple[TripletExample, ...]
+    num_sampled: int
+    num_right: int
+
+
+@dataclass(frozen=True, slots=True)
+class NamedImage:
+    """A test image with its class and what each arm calls it."""
+
+    image: str
+    truth: str
+    names: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundImages:
+    """A query in words and the images an arm puts first, with whether each is meant by it."""
+
+    query: str
+    images: tuple[tuple[str, bool], ...]
+
+
+def triplet_examples(model: RunModel) -> TripletExamples | None:
+    """Return held-out judgments that the image tower gets right and wrong after stage 1.
+
+    A sample of `NUM_SAMPLED`; the widest margins are shown, decisive votes first. None without
+    judgments.
+    """
+    spec = model.judgments()
+    if spec is None:
+        return None
+    triplets = spec.build().load("test")
+    triplets = triplets.select(_sample(len(triplets), "triplets"))
+    encoder = model.after_stage_one()
+    images = StimulusImages(triplets.stimuli, encoder.image_size)
+    d_first, d_second = _distances(encoder, triplets, images)
+    decided = triplets.p_second != 0.5
+    agrees = decided & ((d_second < d_first) == (triplets.p_second > 0.5))
+    clarity = np.abs(d_first - d_second) * np.abs(2 * triplets.p_second - 1)
+    order = np.argsort(-clarity)
+    return TripletExamples(
+        tuple(_triplet(triplets, i, d_first, d_second) for i in order[agrees[order]][:NUM_SHOWN]),
+        tuple(
+            _triplet(triplets, i, d_first, d_second)
+            for i in order[(decided & ~agrees)[order]][:NUM_SHOWN]
+        ),
+        int(decided.sum()),
+        int(agrees.sum()),
+    )
+
+
+def _sample(count: int, name: str) -> np.ndarray:
+    """Return sorted rows, the same for every arm and every report of these data."""
+    return np.sort(generator(0, "report", name).permutation(count)[:NUM_SAMPLED])
+
+
+def _distances(
+    encoder: Any, triplets: Triplets, images: StimulusImages
+) -> tuple[np.ndarray, np.ndarray]:
+    roles = np.stack([triplets.anchor, triplets.first, triplets.second])
+    used, index = np.unique(roles, return_inverse=True)
+    anchor, first, second = index.reshape(roles.shape)
+    z = embed(encoder.encode_image, images, used)
+    return cosine_distances(z, anchor, first), cosine_distances(z, anchor, second)
+
+
+def _triplet(
+    triplets: Triplets, row: int, d_first: np.ndarray, d_second: np.ndarray
+) -> TripletExample:
+    stimuli = triplets.stimuli
+    anchor, first, second = (
+        thumbnail(stimuli.images[i], stimuli.ids[i])
+        for i in (triplets.anchor[row], triplets.first[row], triplets.second[row])
+    )
+    num_second = round(float(triplets.p_second[row]) * int(triplets.num_votes[row]))
+    num_first = int(triplets.num_votes[row]) - num_second
+    distances = float(d_first[row]), float(d_second[row])
+    return TripletExample(anchor, first, second, num_first, num_second, *distances)
+
+
+def thumbnail(source: ImageSource, key: str) -> str:
+    """Return an image as a data URI: a JPEG of at most `THUMBNAIL_SIZE`, a PNG when it is tiny."""
+    from PIL import Image
+
+    from perceptinit.images import decode
+
+    pixels = decode(source, key)
+    is_tiny = max(pixels.shape[:2]) <= THUMBNAIL_SIZE // 2
+    if not is_tiny:
+        pixels = load_square(pixels, key, THUMBNAIL_SIZE, "squash").transpose(1, 2, 0)
+    stream = io.BytesIO()
+    kind = "png" if is_tiny else "jpeg"
+    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, kind, quality=85)
+    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+@torch.no_grad()
+def named_images(arms: Sequence[RunModel]) -> tuple[str, tuple[NamedImage, ...]] | None:
+    """Return a test set's name and images with what each arm calls them; None without such a set.
+
+    For two arms up to two images of each case: both right, one right, the other, both wrong.
+    """
+    test_set = next((s for s in arms[0].test_sets() if _has_one_label(s)), None)
+    if test_set is None:
+        return None
+    rows = _sample(len(test_set.labels), test_set.name)
+    truth = test_set.labels[rows]
+    guesses = [_classify(model.final(), test_set, rows) for model in arms]
+    cases = list(zip(*(guess == truth for guess in guesses), strict=True))
+    shown = [
+        i for case in dict.fromkeys(sorted(set(cases), reverse=True)) for i in _of(cases, case)
+    ]
+    return test_set.name, tuple(
+        NamedImage(
+            thumbnail(test_set.images[rows[i]], test_set.keys[rows[i]]),
+            test_set.classnames[truth[i]],
+            {m.run.arm: test_set.classnames[g[i]] for m, g in zip(arms, guesses, strict=True)},
+        )
+        for i in shown
+    )
+
+
+def _has_one_label(test_set: Any) -> bool:
+    return isinstance(test_set, ZeroShotSet) and not test_set.is_multilabel
+
+
+def _of(cases: Sequence[tuple[bool, ...]], case: tuple[bool, ...]) -> list[int]:
+    return [i for i, other in enumerate(cases) if other == case][:2]
+
+
+def _classify(encoder: Any, test_set: ZeroShotSet, rows: np.ndarray) -> np.ndarray:
+    vectors = zero_shot_classifier(encoder, test_set.classnames, _templates(test_set))
+    return np.asarray((_embed_rows(encoder, test_set, rows) @ vectors.T).argmax(dim=1))
+
+
+def _templates(test_set: ZeroShotSet) -> tuple[str, ...]:
+    return test_set.templates or ("{c}",)
+
+
+def _embed_rows(encoder: Any, test_set: Any, rows: np.ndarray) -> torch.Tensor:
+    images = [test_set.images[i] for i in rows]
+    keys = [test_set.keys[i] for i in rows]
+    batch = load_batch(images, keys, encoder.image_size, "center-crop")
+    return torch.nn.functional.normalize(encoder.encode_image(batch).float(), dim=1)
+
+
+@torch.no_grad()
+def found_images(model: RunModel) -> tuple[str, int, tuple[FoundImages, ...]] | None:
+    """Return a test set's name, how many images were searched, and what three queries find.
+
+    Queries are captions of a captioned set, else prompts with class names. None without a set.
+    """
+    sets = list(model.test_sets())
+    test_set = next((s for s in sets if isinstance(s, RetrievalSet)), None)
+    test_set = test_set or next((s for s in sets if _has_one_label(s)), None)
+    if test_set is None:
+        return None
+    rows = _sample(len(test_set.images), test_set.name)
+    queries, meant = _queries(test_set, rows)
+    encoder = model.final()
+    texts = torch.nn.functional.normalize(
+        encoder.encode_text(encoder.tokenize(queries)).float(), dim=1
+    )
+    best = (texts @ _embed_rows(encoder, test_set, rows).T).topk(min(5, len(rows)), dim=1).indices
+    return (
+        test_set.name,
+        len(rows),
+        tuple(
+            FoundImages(
+                query,
+                tuple(
+                    (thumbnail(test_set.images[rows[i]], test_set.keys[rows[i]]), bool(is_meant[i]))
+                    for i in hits.tolist()
+                ),
+            )
+            for query, is_meant, hits in zip(queries, meant, best, strict=True)
+        ),
+    )
+
+
+def _queries(test_set: Any, rows: np.ndarray) -> tuple[list[str], list[np.ndarray]]:
+    """Return three queries and, for each, which of the sampled images it means, bool (N,)."""
+    if isinstance(test_set, RetrievalSet):
+        chosen = [int(np.flatnonzero(test_set.owners == row)[0]) for row in rows[:NUM_SHOWN]]
+        return (
+            [test_set.captions[i] for i in chosen],
+            [rows == test_set.owners[i] for i in chosen],
+        )
+    classes = list(dict.fromkeys(int(label) for label in test_set.labels[rows]))[:NUM_SHOWN]
+    template = _templates(test_set)[0]
+    return (
+        [template.format(c=test_set.classnames[c]) for c in classes],
+        [test_set.labels[rows] == c for c in classes],
+    )

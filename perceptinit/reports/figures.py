@@ -1,0 +1,115 @@
+"""Matplotlib figures as inline SVG that takes its colours from the page, so one file is light and dark.
+
+Figures are drawn with stand-in colours, which become CSS variables (`--arm-1`, `--ink`, ...). Arms
+differ in colour, line style and marker, so none is told by colour alone. Text stays text.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from perceptinit.errors import MissingPackageError
+
+INK, FAINT, GRID = "#0000a1", "#0000a2", "#0000a3"
+MAX_ARMS = 8  # beyond, colours repeat; styles and markers differ in length and go on differing
+WIDTH_INCHES = 5.2
+STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+_COLOURS = {INK: "--ink", FAINT: "--faint", GRID: "--grid"} | {
+    f"#a0000{i}": f"--arm-{i}" for i in range(MAX_ARMS)
+}
+_RC = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "perceptinit",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of the page: `svg` is inline markup, `alt` says in words what it shows."""
+
+    title: str
+    svg: str
+    alt: str
+    caption: str = ""
+
+
+def require_matplotlib() -> None:
+    """Raise MissingPackageError, with the command that helps, when the report's packages are absent."""
+    for package in ("matplotlib", "jinja2"):
+        try:
+            __import__(package)
+        except ModuleNotFoundError as error:
+            raise MissingPackageError(
+                f"the report needs the package '{error.name}'. Get it: pip install 'perceptinit[report]'"
+            ) from error
+
+
+@contextmanager
+def drawing(num_rows: int = 1, height: float = 3.2) -> Iterator[Any]:
+    """Give a list of axes under one another, in the page's style; the figure is `axes[0].figure`."""
+    import matplotlib
+    from matplotlib.figure import Figure as Canvas
+
+    with matplotlib.rc_context(_RC):
+        canvas = Canvas(figsize=(WIDTH_INCHES, height), layout="constrained")
+        yield list(canvas.subplots(num_rows, 1, squeeze=False)[:, 0])
+
+
+def arm_colour(index: int) -> str:
+    """Return the stand-in colour of arm number `index`; 0 is the baseline."""
+    return f"#a0000{index % MAX_ARMS}"
+
+
+def arm_style(index: int) -> dict[str, Any]:
+    """Return colour, line style and marker of arm number `index`."""
+    return {
+        "color": arm_colour(index),
+        "linestyle": STYLES[index % len(STYLES)],
+        "marker": MARKERS[index % len(MARKERS)],
+    }
+
+
+def finish(axes: Sequence[Any], title: str, alt: str, caption: str = "") -> Figure:
+    """Return the drawn figure as markup."""
+    stream = io.StringIO()
+    axes[0].figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    return Figure(title, _inline(stream.getvalue(), title, alt), alt, caption)
+
+
+def _inline(svg: str, title: str, alt: str) -> str:
+    """Return an SVG file's root element for use inside HTML: labelled, fluid, with ids of its own."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    prefix = re.sub(r"[^a-z0-9]+", "-", title.lower())
+    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
+    svg = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{prefix}-", svg)
+    for stand_in, variable in _COLOURS.items():
+        svg = svg.replace(stand_in, f"var({variable})")
+    root, rest = svg.split(">", 1)
+    root = re.sub(r' (width|height)="[^"]*"', "", root)
+    return f'{root} role="img" aria-label="{escape(alt, quote=True)}">{rest}'

@@ -1,0 +1,67 @@
+"""The models and data of finished runs, made again from their records for examples and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from perceptinit.building import Spec
+from perceptinit.checkpoints import load_strict, load_weights
+from perceptinit.recipe import Recipe, read_recipe
+from perceptinit.reports.runs import LoadedRun
+
+
+@dataclass(frozen=True, slots=True)
+class RunModel:
+    """A run with its recipe; models are made when asked for, on the CPU, in eval mode."""
+
+    run: LoadedRun
+    recipe: Recipe
+
+    @classmethod
+    def of(cls, run: LoadedRun) -> RunModel:
+        """Read the recipe that the record holds.
+
+        Raises RecipeError when it cannot be read here, such as for want of a variable.
+        """
+        stated = run.record["recipe"]
+        recipe = read_recipe(
+            stated["text"],
+            source=stated["source"],
+            overrides=stated["overrides"],
+            folder=Path(stated["source"]).parent,
+        )
+        return cls(run, recipe.smoke() if stated["smoke"] else recipe)
+
+    def final(self) -> Any:
+        """Return the dual encoder at the end of the run; CheckpointError when its weights are gone."""
+        return self._load("final")
+
+    def after_stage_one(self) -> Any:
+        """Return the dual encoder whose image tower is as `[[init]]` left it."""
+        return self._load("init")
+
+    def _load(self, moment: str) -> Any:
+        path = self.run.folder / "weights" / f"{moment}.safetensors"
+        with torch.random.fork_rng(devices=[]):
+            model = self.recipe.backbone.build().build()
+        load_strict(model if moment == "final" else model.image, load_weights(path), str(path))
+        return model.eval()
+
+    def judgments(self) -> Spec | None:
+        """Return the judgments that the arm learns from, else those it is measured on."""
+        arm = self.recipe.arm(self.run.arm)
+        specs = [*arm.init, *arm.posthoc, *(slot.spec for slot in self.recipe.evals)]
+        return next((s.parts["judgments"] for s in specs if "judgments" in s.parts), None)
+
+    def test_sets(self) -> Iterator[Any]:
+        """Yield the labelled and captioned test sets of the evaluators, in the recipe's order."""
+        for slot in self.recipe.evals:
+            choice = getattr(slot.spec.build(), "choice", None)
+            if choice is not None:
+                present, _ = choice.present()
+                yield from map(choice.read, present)

@@ -1,0 +1,270 @@
+"""The values of the page's summary and results; see `templates/report.html` for where they stand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from perceptinit.reports.comparison import ALL, Comparison, Difference, ScoreComparison
+from perceptinit.reports.curves import (
+    SamplesEstimate,
+    all_curves,
+    contrast_curves,
+    power_law,
+)
+from perceptinit.reports.figures import Figure
+from perceptinit.reports.measures import is_perceptual, measure_title
+from perceptinit.reports.plots import curve_figure, difference_figure
+from perceptinit.reports.tables import cells, references
+from perceptinit.reports.verdict import (
+    Verdict,
+    headline_arms,
+    interval,
+    number,
+    signed,
+    verdicts,
+)
+
+MAX_CURVES_PER_MEASURE = 4
+ANSWERS = {
+    "better": "Yes:",
+    "worse": "No, it is worse:",
+    "open": "Not established:",
+    "equal": "No difference at all:",
+    "one seed": "Cannot be said from one seed:",
+    "missing": "No seed in common.",
+}
+
+
+def contrast_cards(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return a card for each contrast of the arms that the summary speaks of."""
+    score = comparison.primary
+    if score is None:
+        return []
+    arms = headline_arms(comparison)
+    shown = [v for v in verdicts(comparison, score) if v.contrast.arm in arms]
+    found = [d for v in shown if (d := score.difference(v.contrast))]
+    widest = max((abs(x) for d in found for x in _ends(d)), default=0.0)
+    return [_card(v, score, widest) for v in shown]
+
+
+def _ends(difference: Difference) -> list[float]:
+    value = difference.value
+    return [
+        x
+        for x in (value.low, value.mean, value.high, *difference.by_seed.values())
+        if x is not None
+    ]
+
+
+def _card(verdict: Verdict, score: ScoreComparison, widest: float) -> dict[str, Any]:
+    difference = score.difference(verdict.contrast)
+    card = {
+        "question": verdict.contrast.question,
+        "title": verdict.contrast.title,
+        "outcome": verdict.outcome,
+        "answer": ANSWERS[verdict.outcome],
+        "effect": "",
+        "bar": "",
+        "evidence": "",
+    }
+    if difference is None:
+        return card
+    between = interval(difference.value, score.is_share)
+    seeds = f"{difference.value.num} seed{'s' if difference.value.num > 1 else ''}"
+    return card | {
+        "effect": signed(difference.value.mean, score.is_share),
+        "bar": _bar(difference, widest),
+        "evidence": f"95 % interval {between}, {seeds}" if between else seeds,
+    }
+
+
+def _bar(difference: Difference, widest: float) -> str:
+    """Return the interval as a small picture: zero in the middle, seeds as dots; text says the same."""
+    scale = 95 / widest if widest else 0.0
+    value = difference.value
+    x = lambda v: f"{100 + scale * v:.1f}"  # noqa: E731
+    parts = [
+        '<line x1="0" x2="200" y1="14" y2="14" stroke="var(--grid)"/>',
+        '<line x1="100" x2="100" y1="4" y2="24" stroke="var(--ink)"/>',
+        '<text x="100" y="35" text-anchor="middle" font-size="9">0</text>',
+    ]
+    if value.low is not None and value.high is not None:
+        parts.append(
+            f'<line x1="{x(value.low)}" x2="{x(value.high)}" y1="14" y2="14" '
+            'stroke="var(--accent)" stroke-width="5" stroke-linecap="round" opacity=".45"/>'
+        )
+    parts += [
+        f'<circle cx="{x(v)}" cy="14" r="2" fill="var(--accent)"/>'
+        for v in difference.by_seed.values()
+    ]
+    parts.append(f'<circle cx="{x(value.mean)}" cy="14" r="5" fill="var(--accent)"/>')
+    return (
+        '<svg class="interval-bar" viewBox="0 0 200 38" aria-hidden="true" focusable="false">'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def score_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return the results table: averages first, diagnostics last."""
+    ordered = [*comparison.averages, *comparison.scores]
+    ordered.sort(key=lambda s: s.is_diagnostic)
+    return [
+        {
+            "name": score.name,
+            "note": _note(score),
+            "rows": [{"arm": a.arm, "cells": cells(comparison, score, a)} for a in score.arms],
+        }
+        for score in ordered
+    ]
+
+
+def _note(score: ScoreComparison) -> str:
+    limits = {"chance": score.chance, "human ceiling": score.ceiling}
+    parts = [measure_title(score.measure)]
+    parts += [f"{k} {number(v, score.is_share)}" for k, v in limits.items() if v is not None]
+    parts += [f"{score.num_examples:,} examples"] if score.num_examples else []
+    parts += [] if score.higher_is_better else ["lower is better"]
+    parts += ["describes, does not judge"] if score.is_diagnostic else []
+    return ", ".join(parts)
+
+
+def statistics_rows(comparison: Comparison) -> list[dict[str, str]]:
+    """Return bootstrap, p-values and detectable differences of every difference."""
+    return [
+        {
+            "score": score.name,
+            "contrast": d.contrast.title,
+            "difference": signed(d.value.mean, score.is_share),
+            "relative": f"{100 * d.relative:+.1f} %" if d.relative is not None else "",
+            "bootstrap": _bootstrap(d, score.is_share),
+            "p": _p(d.p_value),
+            "q": _p(d.q_value),
+            "detectable": number(d.detectable, score.is_share) if d.detectable is not None else "",
+        }
+        for score in (*comparison.averages, *comparison.scores)
+        for d in score.differences
+    ]
+
+
+def _bootstrap(difference: Difference, is_share: bool) -> str:
+    if difference.bootstrap is None:
+        return ""
+    return " to ".join(signed(v, is_share).replace(" points", "") for v in difference.bootstrap)
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else f"{value:.2g}"
+
+
+def difference_figures(comparison: Comparison) -> list[Figure]:
+    """Return one dot plot of differences per reference."""
+    groups = [
+        [c for c in comparison.contrasts if c.reference == reference]
+        for reference in references(comparison)
+    ]
+    figures = [difference_figure(comparison, group) for group in groups]
+    return [figure for figure in figures if figure]
+
+
+def curve_scores(comparison: Comparison, perceptual: bool) -> list[ScoreComparison]:
+    """Return the scores to draw as curves: each set of a measure, or their average when they are many."""
+    chosen: list[ScoreComparison] = []
+    wanted = [s for s in comparison.scores if is_perceptual(s.measure) == perceptual]
+    for measure in dict.fromkeys(s.measure for s in wanted if perceptual or not s.is_diagnostic):
+        of_measure = [s for s in wanted if s.measure == measure]
+        if len(of_measure) > MAX_CURVES_PER_MEASURE:
+            of_measure = [
+                s for s in comparison.averages if s.measure == measure and s.family == ALL
+            ]
+        chosen += of_measure
+    return chosen
+
+
+def curve_figures(comparison: Comparison) -> list[Figure]:
+    """Return all curves: the measure that speaks first, the perceptual ones beside it, then the rest."""
+    first = comparison.primary
+    scores = [*curve_scores(comparison, False), *curve_scores(comparison, True)]
+    scores.sort(
+        key=lambda s: (first is None or s.measure != first.measure, not is_perceptual(s.measure))
+    )
+    figures = [curve_figure(comparison, score) for score in scores]
+    return [figure for figure in figures if figure]
+
+
+def crossing_rows(comparison: Comparison) -> list[dict[str, str]]:
+    """Return, in the score that speaks first, where arms begin to lead and what the lead is worth."""
+    score = comparison.primary
+    rows = contrast_curves(comparison, score) if score else []
+    return [
+        {
+            "contrast": row.contrast.title,
+            "crossover": crossover_text(row.crossover),
+            "speed_up": speed_up_text(row.speed_up),
+        }
+        for row in rows
+        if row.crossover.share is not None or row.speed_up.value is not None
+    ]
+
+
+def crossover_text(found: SamplesEstimate) -> str:
+    """Return where an arm begins to lead, with its interval."""
+    if found.value is None:
+        text = "it does not lead at the end"
+    elif found.value == 0:
+        text = "before pretraining"
+    else:
+        text = f"after {found.value:,.0f} pairs"
+    if found.low is None or found.high is None:
+        return text
+    if not found.share:
+        return f"{text}, in no resample"
+    between = f"{_count(found.low)} to {_count(found.high)}"
+    return f"{text} [{between}; leads at the end in {100 * (found.share or 0):.0f} % of resamples]"
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}" if math.isfinite(value) else "never"
+
+
+def speed_up_text(found: SamplesEstimate) -> str:
+    """Return the ratio of pairs for the same score, with its interval."""
+    if found.value is None:
+        return ""
+    text = f"{found.value:.2f} times as many"
+    if found.low is None or found.high is None:
+        return text
+    ends = [f"{v:.2f}" if math.isfinite(v) else "never" for v in (found.low, found.high)]
+    return f"{text} [{ends[0]} to {ends[1]}]"
+
+
+def power_law_rows(comparison: Comparison) -> list[dict[str, str]]:
+    """Return the exponent of the error over pairs seen for each arm, in the score that speaks first."""
+    score = comparison.primary
+    if score is None or not score.is_share or not score.higher_is_better:
+        return []
+    rows = []
+    for arm, curves in all_curves(comparison, score).items():
+        law = power_law(curves)
+        if law is not None:
+            exponent = law.exponent
+            between = (
+                f" [{exponent.low:.3f} to {exponent.high:.3f}]"
+                if exponent.low is not None and exponent.high is not None
+                else ""
+            )
+            rows.append(
+                {
+                    "arm": arm,
+                    "exponent": f"{exponent.mean:.3f}{between}",
+                    "num_points": str(law.num_points),
+                }
+            )
+    return rows
+
+
+def arms_for_examples(comparison: Comparison) -> Sequence[str]:
+    """Return the arm that the examples show, and the baseline that it is shown beside."""
+    arms = headline_arms(comparison)
+    return [*arms[:1], comparison.runs.baseline]

@@ -1,0 +1,123 @@
+"""What every run of a folder is doing: finished, running and how far, failed and why."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from perceptinit.claims import holder
+from perceptinit.reports.measures import is_diagnostic, is_share, rank, split_name
+from perceptinit.reports.runs import LoadedRun, RunSet
+from perceptinit.reports.verdict import number
+from perceptinit.tracking import readable_seconds
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+TAIL_BYTES = 65_536
+STYLES = {
+    "finished": "green",
+    "running": "cyan",
+    "interrupted": "yellow",
+    "stopped": "yellow",
+    "failed": "red",
+    "unreadable": "red",
+    "not started": "dim",
+}
+
+
+def status_table(runs: RunSet, now: float | None = None) -> Group:
+    """Return one line per run, with a line of totals and, when it can be told, the time left."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, title=runs.name, title_justify="left")
+    for heading in ("arm", "seed", "state", "what"):
+        table.add_column(heading, overflow="fold")
+    for run in runs.runs:
+        state = Text(run.state, style=STYLES[run.state])
+        table.add_row(run.arm, str(run.seed), state, what(run, now))
+    return Group(table, Text(totals(runs)))
+
+
+def what(run: LoadedRun, now: float | None = None) -> str:
+    """Return what there is to know about a run, in its state; now: seconds since the epoch."""
+    now = time.time() if now is None else now
+    if run.state == "running":
+        return "; ".join(filter(None, [_progress(run.folder, now), _who(run.folder)]))
+    if run.state == "finished":
+        seconds = run.record["wall_seconds"].get("total", 0.0)
+        parts = [readable_seconds(seconds), f"{run.samples_seen:,} samples", _last_score(run)]
+        return "; ".join(filter(None, parts))
+    reached = f"after {run.samples_seen:,} samples" if run.samples_seen else ""
+    return "; ".join(filter(None, [reached, run.reason]))
+
+
+def _last_score(run: LoadedRun) -> str:
+    rows = [r for r in run.scores if r["samples_seen"] == run.samples_seen]
+    rows = [r for r in rows if not is_diagnostic(split_name(r["name"])[0])]
+    if not rows:
+        return ""
+    row = min(rows, key=lambda r: rank(split_name(r["name"])[0]))
+    if row["value"] is None:
+        return f"{row['name']} is not a finite number"
+    share = is_share(split_name(row["name"])[0], row["chance"])
+    return f"{row['name']} {number(row['value'], share)}"
+
+
+def _who(folder: Path) -> str:
+    who = holder(folder)
+    return f"process {who['pid']} on {who['host']}" if who else ""
+
+
+def _progress(folder: Path, now: float) -> str:
+    """Return stage, step, time left in the stage and the last sign of life, from the event file."""
+    events = list(_last_events(folder / "events.jsonl"))
+    stage = next((e for e in reversed(events) if e["kind"] == "stage-start"), None)
+    step = next((e for e in reversed(events) if e["kind"] == "step"), None)
+    if not events:
+        return ""
+    parts = [f"last event {readable_seconds(now - events[-1]['time'])} ago"]
+    if step is not None and step.get("total_steps"):
+        parts.insert(0, f"{step['stage']} step {step['step']:,} of {step['total_steps']:,}")
+        if stage is not None and stage["stage"] == step["stage"]:
+            spent = step["time"] - stage["time"]
+            left = spent / step["step"] * (step["total_steps"] - step["step"])
+            parts.insert(1, f"{readable_seconds(left)} left in the stage")
+    return ", ".join(parts)
+
+
+def _last_events(file: Path) -> Iterable[dict[str, Any]]:
+    """Yield the events in the last part of the file; a line that is cut off is left out."""
+    if not file.is_file():
+        return
+    with file.open("rb") as stream:
+        stream.seek(0, os.SEEK_END)
+        begin = max(stream.tell() - TAIL_BYTES, 0)
+        stream.seek(begin)
+        lines = stream.read().decode("utf-8", errors="replace").splitlines()
+    for line in lines[1 if begin else 0 :]:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        yield event
+
+
+def totals(runs: RunSet) -> str:
+    """Return how many runs are in each state, and the time left if they go on as they did."""
+    counts = {state: sum(r.state == state for r in runs.runs) for state in STYLES}
+    text = f"{len(runs.runs)} runs: " + ", ".join(
+        f"{n} {state}" for state, n in counts.items() if n
+    )
+    seconds = [r.record["wall_seconds"].get("total", 0.0) for r in runs.finished]
+    left = len(runs.unfinished)
+    if counts["running"] and seconds:
+        whole = left * sum(seconds) / len(seconds) / counts["running"]
+        text += f"; at most {readable_seconds(whole)} left with {counts['running']} at a time"
+    return text

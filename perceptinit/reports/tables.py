@@ -1,0 +1,266 @@
+"""A comparison as a table: for the terminal, and as Markdown, LaTeX, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from perceptinit.reports.comparison import ArmScore, Comparison, ScoreComparison
+from perceptinit.reports.verdict import headline, interval, number
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+READ_ME = (
+    "s.e.: standard error over seeds. Differences are paired by seed, with Student's t interval "
+    "(95 %); shares in per cent and points."
+)
+SIMULATED = "Simulated data: the images and the observers are made by a program."
+ROW_KEYS = (
+    "score", "measure", "data_set", "family", "num_sets", "samples_seen", "arm", "num_seeds",
+    "missing_seeds", "mean", "stderr", "chance", "ceiling", "reference", "num_paired", "difference",
+    "low", "high", "bootstrap_low", "bootstrap_high", "relative", "p_value", "q_value",
+    "detectable_difference",
+)  # fmt: skip
+
+
+def references(comparison: Comparison) -> list[str]:
+    """Return the arms that others are compared with, the baseline first."""
+    return list(dict.fromkeys(c.reference for c in comparison.contrasts))
+
+
+def cells(comparison: Comparison, score: ScoreComparison, arm: ArmScore) -> list[str]:
+    """Return an arm's cells in a score: mean with s.e., each difference, number of seeds."""
+    by_reference = {
+        d.contrast.reference: d.value for d in score.differences if d.contrast.arm == arm.arm
+    }
+    shown = [_difference(by_reference.get(r), score.is_share) for r in references(comparison)]
+    return [_mean(arm, score.is_share), *shown, _seeds(arm)]
+
+
+def _mean(arm: ArmScore, is_share: bool) -> str:
+    if arm.value is None:
+        return "no value"
+    mean = number(arm.value.mean, is_share)
+    if arm.value.stderr is None:
+        return mean
+    return f"{mean} ± {number(arm.value.stderr, is_share)}"
+
+
+def _difference(value: Any, is_share: bool) -> str:
+    if value is None:
+        return ""
+    mean = f"{100 * value.mean:+.1f}" if is_share else f"{value.mean:+.3f}"
+    between = interval(value, is_share, ", ")
+    return f"{mean} [{between}]" if between else f"{mean} (one seed)"
+
+
+def _seeds(arm: ArmScore) -> str:
+    return f"{len(arm.by_seed)} of {len(arm.by_seed) + len(arm.missing)}"
+
+
+def headings(comparison: Comparison) -> list[str]:
+    """Return the headings over `cells`."""
+    return ["mean ± s.e.", *(f"vs {r} [95 %]" for r in references(comparison)), "seeds"]
+
+
+def rich_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> Group:
+    """Return a table per score, then the verdict and everything that is left out."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    parts: list[Any] = [Text(f"{comparison.runs.name}: {comparison.runs.summary}".rstrip(": "))]
+    width, widths = max(map(len, comparison.runs.arms)), _widths(comparison, scores)
+    for score in scores:
+        table = Table(box=SIMPLE_HEAD, title=_title(score), title_justify="left", pad_edge=False)
+        table.add_column("arm", min_width=width)
+        for heading, least in zip(headings(comparison), widths, strict=True):
+            table.add_column(heading, justify="right", min_width=least, overflow="fold")
+        for arm in score.arms:
+            table.add_row(arm.arm, *cells(comparison, score, arm))
+        parts.append(table)
+    parts += [Text(line) for line in [*headline(comparison), *sets_lines(comparison)]]
+    parts += [Text(problem, style="yellow") for problem in comparison.problems]
+    parts += [Text(line, style="dim") for line in _reading_aids(comparison)]
+    return Group(*parts)
+
+
+def _widths(comparison: Comparison, scores: Sequence[ScoreComparison]) -> list[int]:
+    """Return the widest cell of each column among shares, so that tables align; longer cells fold."""
+    shares = [score for score in scores if score.is_share]
+    table = [cells(comparison, score, arm) for score in shares for arm in score.arms]
+    return [max(map(len, column), default=0) for column in zip(*table, strict=True)] or [
+        0 for _ in headings(comparison)
+    ]
+
+
+def _title(score: ScoreComparison) -> str:
+    limits = [
+        f"{name} {number(value, score.is_share)}"
+        for name, value in (("chance", score.chance), ("ceiling", score.ceiling))
+        if value is not None
+    ]
+    seen = " or ".join(f"{n:,}" for n in sorted(set(score.samples_seen.values())))
+    facts = [*limits, f"{score.num_examples:,} examples", f"{seen} samples seen"]
+    return f"{score.name} ({', '.join(facts)})"
+
+
+def _reading_aids(comparison: Comparison) -> list[str]:
+    return [*([SIMULATED] if comparison.runs.is_simulated else []), READ_ME]
+
+
+def sets_lines(comparison: Comparison) -> Iterable[str]:
+    """Yield wins, ties and losses over data sets with their tests, one sentence per contrast."""
+    for row in comparison.over_sets:
+        test = row.test
+        text = (
+            f"{row.contrast.title}, {row.measure} over {test.num_sets} data sets: "
+            f"{test.wins} wins, {test.ties} ties, {test.losses} losses"
+        )
+        if row.q_wilcoxon is not None and row.q_sign is not None:
+            text += (
+                f"; corrected p: sign test {row.q_sign:.2g}, signed-rank test {row.q_wilcoxon:.2g}"
+            )
+        yield text
+
+
+def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
+    """Return the table as GitHub Markdown, with the verdict and what is left out as a list."""
+    lines = [
+        f"| {' | '.join(['score', 'arm', *headings(comparison)])} |",
+        f"|{'---|' * 2}{'---:|' * len(headings(comparison))}",
+    ]
+    for score in scores:
+        for arm in score.arms:
+            row = [score.name, arm.arm, *cells(comparison, score, arm)]
+            lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |")
+    notes = [*headline(comparison), *sets_lines(comparison), *comparison.problems]
+    notes += _reading_aids(comparison)
+    return "\n".join([*lines, "", *(f"* {note}" for note in notes)]) + "\n"
+
+
+def latex_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
+    """Return a `booktabs` table: a score per row, an arm per column, differences under the means."""
+    runs = comparison.runs
+    lines = [f"% {line}" for line in [*headline(comparison), *comparison.problems, READ_ME]]
+    lines += [
+        rf"\begin{{tabular}}{{l{'r' * len(runs.arms)}}}",
+        r"\toprule",
+        rf"score & {' & '.join(map(_escape, runs.arms))} \\",
+        r"\midrule",
+    ]
+    for score in scores:
+        means = [_latex(_mean(arm, score.is_share)) for arm in score.arms]
+        lines.append(rf"{_escape(score.name)} & {' & '.join(means)} \\")
+        for reference in references(comparison):
+            gaps = [
+                _latex(cells(comparison, score, a)[1:-1][references(comparison).index(reference)])
+                for a in score.arms
+            ]
+            if any(gaps):
+                lines.append(rf"\quad vs {_escape(reference)} & {' & '.join(gaps)} \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _escape(text: str) -> str:
+    for character in ("\\", "&", "%", "$", "#", "_", "{", "}"):
+        text = text.replace(
+            character, r"\textbackslash " if character == "\\" else f"\\{character}"
+        )
+    return text
+
+
+def _latex(cell: str) -> str:
+    return f"${cell.replace('±', chr(92) + 'pm')}$" if cell[:1] in "+-0123456789" and cell else cell
+
+
+def rows(comparison: Comparison, scores: Sequence[ScoreComparison]) -> list[dict[str, Any]]:
+    """Return one flat row per score, arm and contrast, unrounded; shares in 0..1."""
+    return [row for score in scores for arm in score.arms for row in _arm_rows(score, arm)]
+
+
+def _arm_rows(score: ScoreComparison, arm: ArmScore) -> Iterable[dict[str, Any]]:
+    value = arm.value
+    common = {
+        "score": score.name,
+        "measure": score.measure,
+        "data_set": score.data_set,
+        "family": score.family,
+        "num_sets": score.num_sets,
+        "samples_seen": score.samples_seen.get(arm.arm),
+        "arm": arm.arm,
+        "num_seeds": len(arm.by_seed),
+        "missing_seeds": list(arm.missing),
+        "mean": value.mean if value else None,
+        "stderr": value.stderr if value else None,
+        "chance": score.chance,
+        "ceiling": score.ceiling,
+    }
+    own = [d for d in score.differences if d.contrast.arm == arm.arm]
+    if not own:
+        yield {**dict.fromkeys(ROW_KEYS), **common}
+    for d in own:
+        low, high = d.bootstrap or (None, None)
+        yield {
+            **common,
+            "reference": d.contrast.reference,
+            "num_paired": d.value.num,
+            "difference": d.value.mean,
+            "low": d.value.low,
+            "high": d.value.high,
+            "bootstrap_low": low,
+            "bootstrap_high": high,
+            "relative": d.relative,
+            "p_value": d.p_value,
+            "q_value": d.q_value,
+            "detectable_difference": d.detectable,
+        }
+
+
+def csv_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
+    """Return `rows` as CSV; missing seeds joined by spaces."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, ROW_KEYS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows(comparison, scores):
+        writer.writerow({**row, "missing_seeds": " ".join(map(str, row["missing_seeds"]))})
+    return file.getvalue()
+
+
+def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
+    """Return everything as strict JSON: sentences, problems, states of runs, rows, values by seed."""
+    runs = comparison.runs
+    value: Mapping[str, Any] = {
+        "name": runs.name,
+        "baseline": runs.baseline,
+        "simulated": runs.is_simulated,
+        "summary": headline(comparison),
+        "problems": list(comparison.problems),
+        "runs": [
+            {"arm": r.arm, "seed": r.seed, "state": r.state, "folder": str(r.folder)}
+            for r in runs.runs
+        ],
+        "scores": rows(comparison, scores),
+        "values": {s.name: {a.arm: dict(a.by_seed) for a in s.arms} for s in scores},
+        "over_sets": [
+            {
+                "measure": row.measure,
+                "arm": row.contrast.arm,
+                "reference": row.contrast.reference,
+                "wins": row.test.wins,
+                "ties": row.test.ties,
+                "losses": row.test.losses,
+                "p_sign": row.test.p_sign,
+                "p_wilcoxon": row.test.p_wilcoxon,
+                "q_sign": row.q_sign,
+                "q_wilcoxon": row.q_wilcoxon,
+            }
+            for row in comparison.over_sets
+        ],
+    }
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"

@@ -1,0 +1,139 @@
+"""How far the image tower's weights moved, block by block, and what their spectra look like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from perceptinit.checkpoints import load_weights
+from perceptinit.reports.runs import LoadedRun, RunSet
+
+IMAGE_TOWER = "image."
+_BLOCK = re.compile(r"^(.*?(?:blocks|resblocks|layers|layer|stages)\.?\d+)(?:\.|$)")
+
+Weights = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightChange:
+    """Numbers per block of the image tower, for the first seed that all arms finished.
+
+    stage_one: arm -> |init - untouched| / |untouched|, where an arm leaves weights as drawn.
+    pretraining: arm -> |final - init| / |init|.
+    first_rank, last_rank: arm -> effective rank of the block's matrices before and after pretraining,
+    as a share of full rank.
+    """
+
+    seed: int
+    blocks: tuple[str, ...]
+    stage_one: Mapping[str, Sequence[float]]
+    pretraining: Mapping[str, Sequence[float]]
+    first_rank: Mapping[str, Sequence[float]]
+    last_rank: Mapping[str, Sequence[float]]
+
+
+def weight_change(runs: RunSet) -> WeightChange | None:
+    """Return how weights changed, None when no seed has weights of all finished arms."""
+    for seed in sorted({run.seed for run in runs.finished}):
+        cells = {run.arm: run for run in runs.finished if run.seed == seed}
+        weights = {arm: _weights(run) for arm, run in cells.items()}
+        known = {arm: pair for arm, pair in weights.items() if pair is not None}
+        if known and len(known) == len(cells):
+            return _change(seed, runs, known)
+    return None
+
+
+def _weights(run: LoadedRun) -> tuple[Weights, Weights] | None:
+    """Return the image tower after `init` and at the end."""
+    folder = run.folder / "weights"
+    paths: list[Path] = [folder / "init.safetensors", folder / "final.safetensors"]
+    if not all(path.is_file() for path in paths):
+        return None
+    first, last = (load_weights(path) for path in paths)
+    image = {k.removeprefix(IMAGE_TOWER): v for k, v in last.items() if k.startswith(IMAGE_TOWER)}
+    return _floats(first), _floats(image)
+
+
+def _floats(weights: Weights) -> Weights:
+    return {k: v.float() for k, v in weights.items() if v.is_floating_point()}
+
+
+def _change(
+    seed: int, runs: RunSet, weights: Mapping[str, tuple[Weights, Weights]]
+) -> WeightChange:
+    untouched = next((w[0] for arm, w in weights.items() if not runs.resolved(arm)["init"]), None)
+    names = block_names(next(iter(weights.values()))[0])
+    moved = [a for a in weights if runs.resolved(a)["init"] and untouched is not None]
+    return WeightChange(
+        seed,
+        tuple(names),
+        {arm: relative_change(untouched, weights[arm][0], names) for arm in moved}
+        if untouched is not None
+        else {},
+        {arm: relative_change(first, last, names) for arm, (first, last) in weights.items()},
+        {arm: effective_ranks(first, names) for arm, (first, _) in weights.items()},
+        {arm: effective_ranks(last, names) for arm, (_, last) in weights.items()},
+    )
+
+
+def block_names(weights: Weights) -> list[str]:
+    """Return the blocks of a tower in the order of its weights: `stem`, `block 0`, ..., `head`.
+
+    What stands before the first numbered block is the stem, what comes after the last the head.
+    """
+    return list(dict.fromkeys(_block(name, list(weights)) for name in weights))
+
+
+def _block(name: str, names: Sequence[str]) -> str:
+    match = _BLOCK.match(name)
+    if match:
+        return "block " + re.sub(r"\D+", ".", match[1].lstrip(".")).strip(".")
+    numbered = [i for i, other in enumerate(names) if _BLOCK.match(other)]
+    return "stem" if numbered and names.index(name) < numbered[0] else "head"
+
+
+def _by_block(weights: Weights, blocks: Sequence[str]) -> dict[str, list[str]]:
+    names = list(weights)
+    groups: dict[str, list[str]] = {block: [] for block in blocks}
+    for name in names:
+        groups[_block(name, names)].append(name)
+    return groups
+
+
+def relative_change(before: Weights, after: Weights, blocks: Sequence[str]) -> list[float]:
+    """Return |after - before| / |before| (Frobenius norm) for each block; 0 where nothing is."""
+    changes = []
+    for names in _by_block(before, blocks).values():
+        moved = sum(float((after[n] - before[n]).square().sum()) for n in names)
+        size = sum(float(before[n].square().sum()) for n in names)
+        changes.append((moved / size) ** 0.5 if size else 0.0)
+    return changes
+
+
+def effective_ranks(weights: Weights, blocks: Sequence[str]) -> list[float]:
+    """Return the mean effective rank of each block's matrices, as a share of full rank, in (0, 1].
+
+    exp of the entropy of the normalised singular values (Roy and Vetterli 2007); kernels are
+    flattened to (out, rest). 0 for a block without matrices.
+    """
+    shares = []
+    for names in _by_block(weights, blocks).values():
+        matrices = [weights[n].flatten(1) for n in names if weights[n].ndim >= 2]
+        matrices = [m for m in matrices if min(m.shape) > 1]
+        values = [effective_rank(m) / min(m.shape) for m in matrices]
+        shares.append(sum(values) / len(values) if values else 0.0)
+    return shares
+
+
+def effective_rank(matrix: torch.Tensor) -> float:
+    """Return exp(entropy) of the singular values of a matrix over their sum; 0 for a zero matrix."""
+    values = torch.linalg.svdvals(matrix)
+    total = values.sum()
+    if total == 0:
+        return 0.0
+    p = values[values > 0] / total
+    return float((-(p * p.log()).sum()).exp())

@@ -1,0 +1,65 @@
+"""Events as named numbers over an axis, as most places to send numbers want them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from perceptinit.types import Event
+
+SAMPLES = "samples_seen"
+STEPS = "step"
+
+
+@dataclass(frozen=True, slots=True)
+class Scalars:
+    """Numbers of one moment: `values` by name, at `at` of the axis.
+
+    axis: `samples_seen` for pretraining and scores, `<stage>/step` for stages that use no pairs.
+    """
+
+    axis: str
+    at: int
+    values: Mapping[str, float]
+
+
+def scalars(event: Event) -> Scalars | None:
+    """Return the numbers of an event, None when it has none; NaN and infinity are left out.
+
+    Names: `<stage>/<metric>` of steps, `<stage>/end/<metric>` of the end of a stage, and a score's own
+    name, with `<name>/stderr` beside it.
+    """
+    if event.kind == "scores":
+        values = {score.name: score.value for score in event.scores}
+        values |= {f"{s.name}/stderr": s.stderr for s in event.scores if s.stderr is not None}
+        return _finite(SAMPLES, event.samples_seen or 0, values)
+    if event.kind == "step":
+        values = {f"{event.stage}/{name}": value for name, value in event.metrics.items()}
+        if event.samples_seen is not None:
+            return _finite(SAMPLES, event.samples_seen, values)
+        return _finite(f"{event.stage}/{STEPS}", event.step or 0, values)
+    if event.kind == "stage-end":
+        values = {f"{event.stage}/end/{name}": value for name, value in event.metrics.items()}
+        return _finite(SAMPLES, event.samples_seen or 0, values)
+    return None
+
+
+def _finite(axis: str, at: int, values: Mapping[str, float]) -> Scalars | None:
+    known = {name: float(v) for name, v in values.items() if math.isfinite(float(v))}
+    return Scalars(axis, at, known) if known else None
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one level: `init.0.judgments.use` -> value."""
+    result: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+            value = {str(i): item for i, item in enumerate(value)}
+        if isinstance(value, Mapping):
+            result |= flat(value, f"{name}.")
+        else:
+            result[name] = value
+    return result

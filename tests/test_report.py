@@ -1,0 +1,250 @@
+"""The page: what a reader who was not there can say from it, and how it behaves in a browser."""
+
+import json
+import re
+import sys
+from importlib import resources
+
+import numpy as np
+import pytest
+import torch
+from browser import chromium, visit  # noqa: F401  (a fixture)
+from made_runs import record, score, three_by_three, write
+from test_runner import LOCAL, textwrap
+from test_runner import RECIPE as TINY
+
+from perceptinit.errors import MissingPackageError
+from perceptinit.recipe import read_recipe
+from perceptinit.reports.compare import compare
+from perceptinit.reports.report import render, write_report
+from perceptinit.reports.runs import load_runs
+from perceptinit.reports.stage_one import accuracy_curves, ceiling, loss_curves
+from perceptinit.reports.weights import block_names, effective_rank, relative_change
+from perceptinit.runner import run_recipe
+
+ZERO_SHOT = """
+[[eval]]
+use = "zero-shot"
+datasets = ["synthetic"]
+synthetic_num_images = 48
+synthetic_image_size = 16
+"""
+
+
+def page(folder, records, **options):
+    return render(compare(load_runs([write(folder, records)]), **options), with_examples=False)
+
+
+def text_of(html):
+    """Return the words of a page without markup and with single spaces."""
+    body = re.sub(r"<(style|svg).*?</\1>", " ", html, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Give the folder of four real runs of a tiny recipe: random and pi, two seeds."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "local.py").write_text(textwrap.dedent(LOCAL))
+    (folder / "tiny.toml").write_text(TINY + ZERO_SHOT)
+    recipe = read_recipe(TINY + ZERO_SHOT, source=str(folder / "tiny.toml"), folder=folder)
+    run_recipe(recipe, out=folder / "runs", device="cpu")
+    return folder / "runs/tiny"
+
+
+@pytest.fixture(scope="module")
+def tiny_page(tiny):
+    out = tiny / "report.html"
+    write_report(compare(load_runs([tiny])), out)
+    return out
+
+
+def test_the_page_says_what_was_compared_on_how_much_what_came_out_and_how_sure(tmp_path):
+    words = text_of(page(tmp_path, three_by_three()))
+    assert "The same network was trained 3 ways, 3 times each (seeds)" in words
+    assert "Zero-shot top-1 accuracy on x, after 100 image-text pairs seen." in words
+    assert "Is it worth it? pi is better than random by 3.0 points" in words
+    assert "Is it the human structure? pi is better than shuffled by 5.0 points" in words
+    assert "It is worth it, and it is the human structure that helps." in words
+    assert "95 % interval +0.5 to +5.5, 3 seeds" in words
+    assert "triplet-hinge on shuffled-votes of nights" in words
+    assert "holds: Every arm of a seed saw the same image-text pairs in the same order." in words
+
+
+def test_the_page_has_all_that_is_needed_to_run_it_again(tmp_path):
+    records = three_by_three()
+    for one in records:
+        one["recipe"]["overrides"] = ["pretrain.epochs=2"]
+        one["plugins"] = [{"name": "mine", "distribution": "my-plugin", "version": "1.2"}]
+    words = text_of(page(tmp_path, records))
+    assert "perceptinit run made.toml --set pretrain.epochs=2" in words
+    assert "pip install my-plugin==1.2 torch==2.4" in words
+    assert "summary = &#34;made by hand&#34;" in words  # the recipe's text
+    assert "model0" in words  # hashes of weights
+    assert "data0" in words  # and of the batches
+
+
+def test_runs_that_are_missing_or_broken_stand_in_the_page(tmp_path):
+    records = three_by_three()[:-1]
+    records[0] = record("random", 0, 0.5, status="failed", error="TrainingError: the loss is nan")
+    records[3]["scores"] = [score(None), score(0.7, name="top1/y")]
+    words = text_of(page(tmp_path, records))
+    assert "random, seed 0: failed after 100 samples (TrainingError: the loss is nan)" in words
+    assert "shuffled, seed 2: not started" in words
+    assert "pi, seed 0: top1/x is not a finite number; it is not in that mean" in words
+    assert "does not hold: Every run that the recipe asks for has finished." in words
+
+
+def test_different_batches_are_not_called_fair(tmp_path):
+    records = three_by_three()
+    records[3]["hashes"]["pretrain_data"] = "other"
+    words = text_of(page(tmp_path, records))
+    assert "does not hold: Every arm of a seed saw the same image-text pairs" in words
+
+
+def test_a_folder_without_a_finished_run_still_gives_a_page(tmp_path):
+    words = text_of(page(tmp_path, [record("random", 0, [], status="interrupted")]))
+    assert "No run has finished with a score that could be compared." in words
+    assert "random, seed 0: interrupted" in words
+
+
+def test_names_from_records_cannot_become_markup(tmp_path):
+    records = three_by_three()
+    for one in records:
+        one["recipe"]["summary"] = "<script>alert(1)</script>"
+    html = page(tmp_path, records)
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_the_page_is_one_file_with_words_for_every_picture(tiny_page):
+    html = tiny_page.read_text()
+    loaded = re.findall(r"(?:src|href)=\"([^\"#][^\"]*)\"", html)
+    assert all(address.startswith("data:") for address in loaded)
+    assert "url(http" not in html
+    assert "@import" not in html
+    assert html.count("<svg") > 4
+    for svg in re.findall(r"<svg[^>]*>", html):
+        assert 'aria-label="' in svg or 'aria-hidden="true"' in svg
+    assert all('alt="' in image for image in re.findall(r"<img[^>]*>", html))
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+
+
+def test_the_page_shows_judgments_images_curves_and_weights(tiny_page):
+    words = text_of(tiny_page.read_text())
+    assert "It agrees with people" in words
+    assert re.search(r"it agrees with the majority in \d+ of \d+ judgments", words)
+    assert "Zero-shot: what each arm calls an image of synthetic" in words
+    assert "Retrieval: what pi finds among 48 images of synthetic" in words
+    assert "What stage 1 changed, block by block" in words
+    assert "Stage 1: agreement with held-out human judgments" in words
+    assert "simulated data" in words
+
+
+def test_what_cannot_be_loaded_is_left_out_with_the_reason(tiny, tmp_path):
+    import shutil
+
+    copy = tmp_path / "tiny"
+    shutil.copytree(tiny, copy)
+    (copy / "pi/seed0/weights/init.safetensors").unlink()
+    words = text_of(render(compare(load_runs([copy]))))
+    assert "Left out: example judgments." in words
+    assert "init.safetensors: no such file" in words
+    assert "Retrieval: what pi finds" in words
+
+
+def test_an_absent_package_is_named_with_the_command_that_helps(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    comparison = compare(load_runs([write(tmp_path, three_by_three())]))
+    with pytest.raises(MissingPackageError, match=r"pip install 'perceptinit\[report\]'"):
+        write_report(comparison, tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_the_report_verb_writes_the_page(cli, tmp_path):
+    write(tmp_path, three_by_three())
+    done = cli("report", "made", "--out", "page.html", "--no-examples")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("page.html: ")
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_colours_are_readable_in_light_and_dark():
+    from coloraide import Color
+
+    css = resources.files("perceptinit.reports").joinpath("templates/report.css").read_text()
+    light, dark = re.findall(r":root \{(.*?)\}", css, flags=re.DOTALL)[:2]
+    for theme in (light, dark):
+        colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]+)", theme))
+        for name, colour in colours.items():
+            if name.startswith(("arm", "ink", "faint", "accent", "good", "bad", "open")):
+                for ground in ("card", "page"):
+                    ratio = Color(colour).contrast(colours[ground])
+                    assert ratio >= 4.5, f"{name} on {ground}: {ratio:.2f}"
+
+
+def test_relative_change_and_effective_rank_by_hand():
+    before = {"a.weight": torch.tensor([[3.0, 0.0], [0.0, 4.0]])}
+    after = {"a.weight": torch.tensor([[3.0, 0.0], [0.0, 9.0]])}
+    assert relative_change(before, after, ["head"]) == [1.0]  # |5| / |(3, 4)|
+    assert effective_rank(torch.eye(4)) == pytest.approx(4)
+    assert effective_rank(torch.ones(3, 3)) == pytest.approx(1, abs=1e-3)
+
+
+def test_blocks_are_told_from_names_of_several_networks():
+    names = ["trunk.patch_embed.w", "trunk.blocks.0.a", "trunk.blocks.1.a", "trunk.norm.w"]
+    weights = {name: torch.zeros(1) for name in names}
+    assert block_names(weights) == ["stem", "block 0", "block 1", "head"]
+    weights = {name: torch.zeros(1) for name in ["conv1.w", "layer1.0.a", "layer2.0.a", "fc.w"]}
+    assert block_names(weights) == ["stem", "block 1", "block 2", "head"]
+
+
+def test_the_stage_one_curves_come_from_init_metrics_and_events(tmp_path):
+    metrics = {"2afc_val_before": 0.5, "2afc_val_epoch_02": 0.6, "2afc_val_after": 0.7}
+    stage = {"stage": "init.0", "metrics": {**metrics, "2afc_val_ceiling": 0.9}}
+    one = record("pi", 0, 0.5, init=[stage])
+    one["arm"]["resolved"]["init"][0] = {"use": "triplet-hinge", "epochs": 4}
+    folder = write(tmp_path, [one])
+    rows = [
+        {"kind": "step", "stage": "init.0", "step": s, "metrics": {"loss": loss}}
+        for s, loss in ((10, 3.0), (20, 2.0), (10, 2.5))  # continued: step 10 was done again
+    ]
+    (folder / "pi/seed0/events.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    runs = load_runs([folder])
+    assert accuracy_curves(runs) == {"pi": [{0: 0.5, 2: 0.6, 4: 0.7}]}
+    assert ceiling(runs) == 0.9
+    assert loss_curves(runs) == {"pi": [{10: 2.5, 20: 2.0}]}
+
+
+def test_the_page_opens_in_a_browser_without_errors_or_requests(chromium, tiny_page, tmp_path):  # noqa: F811
+    broken = tmp_path / "broken.html"
+    broken.write_text(
+        '<img src="http://example.invalid/x.png"><script>console.error("no")</script>'
+    )
+    seen = visit(chromium, broken, tmp_path)  # that the test can fail
+    assert seen.console
+    assert seen.requests == ["http://example.invalid/x.png"]
+    seen = visit(chromium, tiny_page, tmp_path)
+    assert seen.console == []
+    assert seen.requests == []
+    assert "What was compared" in seen.dom
+
+
+def test_the_page_is_light_dark_and_fits_a_phone(chromium, tiny_page, tmp_path):  # noqa: F811
+    from PIL import Image
+
+    def brightness(*flags):
+        picture = tmp_path / "shot.png"
+        visit(chromium, tiny_page, tmp_path, f"--screenshot={picture}", *flags)
+        return np.asarray(Image.open(picture).convert("L"))
+
+    light = brightness("--window-size=1000,1600")
+    dark = brightness("--window-size=1000,1600", "--blink-settings=preferredColorScheme=0")
+    assert light.mean() > 200 > 60 > dark.mean()
+    assert light.std() > 20  # something is written on it
+    measuring = tmp_path / "measuring.html"
+    script = "<script>document.title = document.documentElement.scrollWidth - innerWidth</script>"
+    measuring.write_text(tiny_page.read_text().replace("</body>", script + "</body>"))
+    seen = visit(chromium, measuring, tmp_path, "--window-size=500,900", "--dump-dom")
+    assert re.search(r"<title>(-?\d+)</title>", seen.dom)[1] == "0"

@@ -1,0 +1,174 @@
+"""What the console says, and the numbers, settings and pictures that trackers are handed."""
+
+import io
+
+import numpy as np
+import pytest
+from made_runs import record, write
+from PIL import Image
+from rich.console import Console as RichConsole
+from test_runner import RECIPE as TINY
+
+from perceptinit.recipe import read_recipe
+from perceptinit.reports.examples import TripletExample, thumbnail
+from perceptinit.reports.sheets import AGREES, DISAGREES, draw
+from perceptinit.runner import run_recipe
+from perceptinit.trackers.console import Console
+from perceptinit.trackers.scalars import flat, scalars
+from perceptinit.types import Event, Score
+
+COLLECTOR = """
+from dataclasses import dataclass
+from perceptinit import Component, hookimpl
+
+heard = []
+
+@hookimpl
+def perceptinit_trackers():
+    return [Component(name="local/spy", target=Collector, summary="keeps what it is handed")]
+
+class Collector:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        pass
+
+    def __init__(self, config):
+        pass
+
+    def expect(self, runs):
+        heard.append(("expect", runs))
+
+    def describe(self, ctx, text, settings):
+        heard.append(("describe", ctx.arm, text, settings))
+
+    def start(self, ctx):
+        heard.append(("start", ctx.arm))
+
+    def log(self, event):
+        pass
+
+    def log_image(self, name, path, samples_seen):
+        heard.append(("image", name, path, samples_seen))
+
+    def close(self):
+        pass
+"""
+
+
+def test_scalars_of_scores_have_their_standard_error_and_samples_as_axis():
+    scores = (Score(name="top1/x", value=0.5, stderr=0.1), Score(name="2afc/y", value=float("nan")))
+    found = scalars(Event(kind="scores", samples_seen=20, scores=scores))
+    assert (found.axis, found.at) == ("samples_seen", 20)
+    assert found.values == {"top1/x": 0.5, "top1/x/stderr": 0.1}
+
+
+def test_scalars_of_stages_without_pairs_have_an_axis_of_their_own():
+    found = scalars(Event(kind="step", stage="init.0", step=7, metrics={"loss": 2.0}))
+    assert (found.axis, found.at, found.values) == ("init.0/step", 7, {"init.0/loss": 2.0})
+    found = scalars(
+        Event(kind="step", stage="pretrain", step=7, samples_seen=70, metrics={"lr": 1})
+    )
+    assert (found.axis, found.at, found.values) == ("samples_seen", 70, {"pretrain/lr": 1.0})
+    assert scalars(Event(kind="warning", message="x")) is None
+
+
+def test_settings_become_one_level():
+    settings = {
+        "pretrain": {"lr": 0.1, "betas": [0.9, 0.98]},
+        "init": [{"use": "a"}],
+        "posthoc": [],
+    }
+    assert flat(settings) == {
+        "pretrain.lr": 0.1,
+        "pretrain.betas": [0.9, 0.98],
+        "init.0.use": "a",
+        "posthoc": [],
+    }
+
+
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory):
+    """Give what a tracker is handed during one run."""
+    import sys
+
+    folder = tmp_path_factory.mktemp("heard")
+    (folder / "local.py").write_text(COLLECTOR)
+    recipe = read_recipe(TINY, source=str(folder / "tiny.toml"), folder=folder)
+    heard = sys.modules["perceptinit_local_local"].heard  # pictures read the recipe, and it, again
+    run_recipe(recipe, arms=["pi"], seeds=[0], out=folder / "runs", device="cpu")
+    return heard
+
+
+def test_a_tracker_gets_the_recipe_before_it_starts(heard):
+    kinds = [row[0] for row in heard]
+    assert kinds == ["expect", "describe", "start", "image"]
+    assert heard[0][1] == [("pi", 0)]
+    _, arm, text, settings = heard[1]
+    assert (arm, text) == ("pi", TINY)
+    assert settings["init"][0]["use"] == "triplet-hinge"
+
+
+def test_a_tracker_gets_a_picture_of_judgments_at_the_end(heard):
+    _, name, path, samples_seen = heard[-1]
+    assert (name, samples_seen) == ("judgments", 96)
+    assert path.parent.name == "images"
+    assert Image.open(path).format == "PNG"
+
+
+def test_the_sheet_frames_the_models_choice_in_the_colour_of_agreement():
+    uri = thumbnail(np.full((8, 8, 3), 255, dtype=np.uint8), "white")
+    right = TripletExample(uri, uri, uri, 1, 4, d_first=0.9, d_second=0.1)
+    wrong = TripletExample(uri, uri, uri, 1, 4, d_first=0.1, d_second=0.9)
+    sheet = np.asarray(draw([right, wrong]))
+    middle = sheet.shape[0] // 2
+    assert (sheet[:middle] == AGREES).all(axis=2).any()
+    assert not (sheet[:middle] == DISAGREES).all(axis=2).any()
+    columns = np.flatnonzero((sheet[middle:] == DISAGREES).all(axis=2).any(axis=0))
+    assert columns.max() < sheet.shape[1] // 3 + 8  # the first picture
+
+
+def plain_console():
+    """Return a console tracker that writes plain lines to a string."""
+    tracker = Console(Console.Config(every_seconds=0.0))
+    tracker._console = RichConsole(file=io.StringIO(), width=120)
+    return tracker, tracker._console.file
+
+
+def test_the_console_tells_position_steps_scores_and_time_left():
+    tracker, out = plain_console()
+    tracker.expect([("pi", 0), ("pi", 1)])
+    say = lambda kind, at, **more: tracker.log(Event(kind=kind, arm="pi", time=at, **more))  # noqa: E731
+    say("run-start", 0.0)
+    say("stage-start", 0.0, stage="pretrain", message="clip", total_steps=40)
+    say("step", 10.0, stage="pretrain", step=10, total_steps=40, metrics={"loss": 2.5})
+    say("scores", 40.0, samples_seen=400, scores=(Score(name="top1/x", value=0.25, stderr=0.01),))
+    say("run-end", 50.0, message="finished")
+    say("run-start", 50.0, seed=1)
+    shown = out.getvalue()
+    assert "pi, seed 0  (run 1 of 2)" in shown
+    assert "pretrain step 10/40 loss 2.5  30 s left" in shown
+    assert "after 400 samples: top1/x 0.250 ± 0.010" in shown
+    assert "pi, seed 1  (run 2 of 2, about 50 s left)" in shown
+
+
+def test_lines_of_runs_that_go_on_together_name_their_run():
+    tracker, out = plain_console()
+    tracker.expect([("pi", 0), ("random", 0)])
+    for arm in ("pi", "random"):
+        tracker.log(Event(kind="run-start", arm=arm))
+    tracker.log(Event(kind="warning", arm="random", stage="pretrain", message="odd"))
+    assert "random, seed 0: warning (pretrain): odd" in out.getvalue()
+
+
+def test_energy_that_a_tracker_left_stands_in_the_report(tmp_path):
+    from perceptinit.reports.account import cost
+    from perceptinit.reports.runs import load_runs
+
+    folder = write(tmp_path, [record("pi", 0, 0.5), record("pi", 1, 0.5)])
+    for seed, kwh in ((0, 0.001), (1, 0.003)):
+        text = f'{{"kwh": {kwh}, "library": "CodeCarbon 3"}}'
+        (folder / f"pi/seed{seed}/energy.json").write_text(text)
+    found = cost(load_runs([folder]))
+    row = next(r for r in found["cost_rows"] if r["arm"] == "pi")
+    assert row["energy"] == "2 Wh"
+    assert found["energy_note"] == "Energy as estimated by CodeCarbon 3."
