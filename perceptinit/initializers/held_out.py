@@ -1,0 +1,68 @@
+"""How a tower agrees with judgments that it is not trained on, and how far apart it puts their images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perceptinit.judgments.stimuli import StimulusImages
+from perceptinit.split_encoding import split
+from perceptinit.two_afc import TwoAFCResult, measure
+from perceptinit.types import RunContext, Triplets
+
+
+class HeldOut:
+    """Measures 2AFC and embedding spread of `model`, and says when the outcome looks wrong.
+
+    split: what metrics and messages call the triplets.
+    """
+
+    def __init__(
+        self, model: Any, triplets: Triplets, images: StimulusImages, split: str, ctx: RunContext
+    ) -> None:
+        self.split = split
+        self._model, self._triplets, self._images, self._ctx = model, triplets, images, ctx
+
+    def measure(self, step: int, total_steps: int) -> TwoAFCResult:
+        """Return the result in eval mode, without gradients, and report it as progress at `step`."""
+        self._model.eval()
+        encode, device = split(self._model.encode_image), self._ctx.device
+        result = measure(encode, self._triplets, self._images, device=device)
+        scores = {f"2afc_{self.split}": result.accuracy, "spread": result.spread}
+        self._ctx.progress(step, total_steps, **scores)
+        return result
+
+    def warn_about(self, result: TwoAFCResult) -> None:
+        """Tell the user of a collapse, and of agreement that could be chance."""
+        if result.is_collapsed:
+            self._ctx.warn(
+                f"the tower has collapsed: two images lie {result.spread:.2g} apart on average (cosine distance "
+                "0..2), so it hardly tells them from each other. Try a lower lr"
+            )
+        noise = 2 * (result.stderr or 0.0)
+        if result.accuracy <= 0.5 + noise:
+            self._ctx.warn(
+                f"2AFC on the {self.split} judgments is {result.accuracy:.3f}, within two standard errors of "
+                "chance (0.5): the tower learned nothing that people share. Are the votes right?"
+            )
+
+
+def metrics(split: str, curve: dict[int, TwoAFCResult]) -> dict[str, float]:
+    """Return results under the names of the report.
+
+    curve: epochs done -> result, in order; the first is from before training, the last from after.
+    """
+    before, *on_the_way, after = curve.values()
+    named = {
+        f"2afc_{split}_before": before.accuracy,
+        f"2afc_{split}_after": after.accuracy,
+        "spread_before": before.spread,
+        "spread_after": after.spread,
+        f"2afc_{split}_ceiling": after.ceiling,
+    }
+    if after.stderr is not None:
+        named[f"2afc_{split}_stderr"] = after.stderr
+    epochs = list(curve)[1:-1]
+    return named | {
+        f"2afc_{split}_epoch_{epoch:02d}": result.accuracy
+        for epoch, result in zip(epochs, on_the_way, strict=True)
+    }

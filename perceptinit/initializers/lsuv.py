@@ -1,0 +1,116 @@
+"""Scales taken from images (`lsuv`): every layer's output has unit variance to begin with."""
+
+from __future__ import annotations
+
+# B images, S height and width
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from perceptinit.building import preflight
+from perceptinit.configs import PositiveFloat, PositiveInt
+from perceptinit.errors import DataError, InitializerError
+from perceptinit.initializers.report import reporting
+from perceptinit.initializers.trainable import only_training
+from perceptinit.judgments.stimuli import StimulusImages
+from perceptinit.protocols import Judgments
+from perceptinit.seeding import torch_generator
+from perceptinit.types import InitReport, RunContext
+
+Layer = nn.Linear | nn.Conv2d
+
+
+class Lsuv:
+    """Scales each linear layer and convolution so that its outputs on a batch of images have a set spread.
+
+    Layers are scaled one after the other as the batch passes them, so each sees inputs that are
+    already right. The images are those of the training judgments; votes are not used, which makes
+    it a control too: same pictures, no people. Matrices that a model applies without a layer of its
+    own (torch.nn.MultiheadAttention) stay as they are.
+
+    Source: LSUV (Mishkin and Matas 2016); in one pass, because without a bias a layer is linear.
+    """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        std: PositiveFloat = 1.0
+        """Standard deviation that each layer's outputs get. Source: LSUV."""
+        orthogonal: bool = True
+        """First set weights to random orthonormal ones and biases to 0, as LSUV; false keeps the weights
+        that are there, and scales weights and biases."""
+        num_images: PositiveInt = 256
+        """Images of the batch, at most."""
+
+    def __init__(self, config: Config, judgments: Judgments) -> None:
+        self.config, self.judgments = config, judgments
+
+    def preflight(self) -> Iterator[str]:
+        """Yield why the training judgments, whose images are used, cannot be loaded."""
+        if preflight(self.judgments):
+            return
+        try:
+            self.judgments.load("train")
+        except DataError as error:
+            yield str(error)
+
+    def initialize(self, model: Any, ctx: RunContext) -> InitReport:
+        """Scale the layers in place; InitializerError when a layer's outputs are constant."""
+        images = self._images(model.image_size, ctx).to(ctx.device)
+        with reporting("lsuv", model) as report, only_training(model, []), torch.no_grad():
+            layers = {n: m for n, m in model.named_modules() if isinstance(m, Layer)}
+            if self.config.orthogonal:
+                for name, layer in layers.items():
+                    set_orthonormal(layer, torch_generator(ctx.seed, ctx.stage, "lsuv", name))
+            model.eval()
+            num_scaled = self._scale(model, layers, images)
+            report.metrics.update(layers=len(layers), layers_scaled=num_scaled, images=len(images))
+        return report.result
+
+    def _images(self, size: int, ctx: RunContext) -> Tensor:
+        triplets = self.judgments.load("train")
+        used = np.unique([triplets.anchor, triplets.first, triplets.second])
+        chosen = np.sort(ctx.rng("images").permutation(used)[: self.config.num_images])
+        return StimulusImages(triplets.stimuli, size, num_workers=ctx.num_workers)[chosen]
+
+    def _scale(self, model: Any, layers: dict[str, Layer], images: Tensor) -> int:
+        """Let the images pass once, scaling each layer as they reach it; return how many were."""
+        scaled: set[str] = set()
+        with ExitStack() as hooks:
+            for name, layer in layers.items():
+                hook = self._hook(name, scaled)
+                hooks.callback(layer.register_forward_hook(hook).remove)
+            model.encode_image(images)
+        return len(scaled)
+
+    def _hook(self, name: str, scaled: set[str]) -> Any:
+        def scale(layer: Layer, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            if name in scaled:  # a layer that is used twice keeps the scale of its first use
+                return output
+            spread = float(output.std())
+            if not spread > 0:
+                raise InitializerError(
+                    f"initializer 'lsuv': the outputs of {name} are the same for all {len(inputs[0])} inputs; "
+                    "is its weight 0?"
+                )
+            factor = self.config.std / spread
+            scaled.add(name)
+            layer.weight.mul_(factor)
+            if layer.bias is not None:
+                layer.bias.mul_(factor)
+            return output * factor
+
+        return scale
+
+
+def set_orthonormal(layer: Layer, generator: torch.Generator) -> None:
+    """Set the weight, as a matrix (out, in), to random orthonormal rows or columns, and the bias to 0."""
+    weight = torch.empty(layer.weight.shape)
+    nn.init.orthogonal_(weight, generator=generator)
+    layer.weight.copy_(weight)
+    if layer.bias is not None:
+        layer.bias.zero_()

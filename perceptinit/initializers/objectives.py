@@ -1,0 +1,140 @@
+"""What stage 1 minimises: one loss per judgment, from the embeddings of a batch's distinct images."""
+
+from __future__ import annotations
+
+# N judgments, B of a batch, U distinct images of a batch, D embedding
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from perceptinit.errors import InitializerError
+from perceptinit.judgments.odd_one_out import ODD_OF_PAIR, OddOneOut
+from perceptinit.triplet_loss import (
+    Distance,
+    agreement_weights,
+    distances_to_all,
+    hinge,
+    info_nce,
+    lead_of_chosen,
+    logistic,
+    odd_one_out,
+    pair_distances,
+    rivals,
+    triplet_distances,
+    vote_weights,
+)
+from perceptinit.types import Stimuli, Triplets
+
+LossName = Literal["hinge", "logistic", "odd-one-out", "info-nce"]
+Weighting = Literal["judgments", "votes", "agreement"]
+DEFAULT_TEMPERATURE = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """A loss with its numbers; see the keys of initializer `triplet`."""
+
+    name: LossName
+    margin: float
+    temperature: float = DEFAULT_TEMPERATURE
+    distance: Distance = "cosine"
+
+    @property
+    def uses_ties(self) -> bool:
+        """Tell whether a judgment without a majority teaches something."""
+        return self.name in ("logistic", "odd-one-out")
+
+
+class Objective(Protocol):
+    """Judgments as three columns of stimuli, (N, 3), with their weights (N,) of mean 1."""
+
+    num_ties_dropped: int
+    stimuli: Stimuli
+    columns: np.ndarray
+    weights: Tensor
+
+    def losses(self, embeddings: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return loss and margin violation (0 or 1) of each judgment, (B,) each.
+
+        embeddings: (U, D); places: int64 (3, B), rows of embeddings for the three columns;
+        rows: which judgments.
+        """
+        ...
+
+
+class TripletObjective:
+    """Anchored judgments. The chosen image violates the margin when it does not win by `margin`."""
+
+    def __init__(self, triplets: Triplets, loss: Loss, weighting: Weighting) -> None:
+        """Raises InitializerError when every judgment is a tie and the loss cannot use ties."""
+        is_tie = triplets.p_second == 0.5
+        self.num_ties_dropped = 0 if loss.uses_ties else int(is_tie.sum())
+        if not loss.uses_ties or weighting == "agreement":
+            if is_tie.all():
+                raise InitializerError(
+                    f"all {len(triplets)} training judgments are ties (p_second = 0.5); "
+                    "nobody preferred an image"
+                )
+            triplets = triplets if loss.uses_ties else triplets.select(~is_tie)
+        self.stimuli, self._loss = triplets.stimuli, loss
+        self.columns = np.stack([triplets.anchor, triplets.first, triplets.second], axis=1)
+        self._p_second = torch.from_numpy(triplets.p_second)
+        self.weights = _weights(weighting, self._p_second, triplets.num_votes)
+
+    def losses(self, embeddings: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return loss and margin violation of each judgment, (B,) each; a tie violates nothing."""
+        c = self._loss
+        p_second = self._p_second[rows].to(embeddings.device)
+        anchor, first, second = places
+        d_first, d_second = triplet_distances(embeddings, anchor, first, second, c.distance)
+        lead = lead_of_chosen(d_first, d_second, p_second)
+        violations = ((lead < c.margin) & (p_second != 0.5)).float().detach()
+        if c.name == "hinge":
+            return hinge(d_first, d_second, p_second, c.margin), violations
+        if c.name == "logistic":
+            return logistic(d_first, d_second, p_second, c.temperature), violations
+        return self._info_nce(embeddings, places, p_second), violations
+
+    def _info_nce(self, embeddings: Tensor, places: Tensor, p_second: Tensor) -> Tensor:
+        anchor, first, second = places
+        chosen = torch.where(p_second > 0.5, second, first)
+        rejected = torch.where(p_second > 0.5, first, second)
+        is_rival = rivals(anchor, chosen, rejected, len(embeddings))
+        distances = distances_to_all(embeddings, anchor, self._loss.distance)
+        return info_nce(distances, chosen, is_rival, self._loss.temperature)
+
+
+class OddOneOutObjective:
+    """Judgments without an anchor. The margin is violated when the pair that most people saw as
+    belonging together is not nearer than both other pairs by `margin`.
+    """
+
+    num_ties_dropped = 0
+
+    def __init__(self, judgments: OddOneOut, loss: Loss, weighting: Weighting) -> None:
+        self.stimuli, self.columns, self._loss = judgments.stimuli, judgments.images, loss
+        votes = judgments.votes[:, ODD_OF_PAIR].astype(np.float32)
+        num_votes = votes.sum(axis=1)
+        self._pair_shares = torch.from_numpy(votes / num_votes[:, None])
+        self.weights = _weights(weighting, self._pair_shares[:, 0], num_votes)
+
+    def losses(self, embeddings: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return loss and margin violation of each judgment, (B,) each."""
+        c = self._loss
+        shares = self._pair_shares[rows].to(embeddings.device)
+        distances = pair_distances(embeddings, places, c.distance)
+        chosen = shares.argmax(dim=1, keepdim=True)
+        nearest_other = distances.scatter(1, chosen, torch.inf).amin(dim=1)
+        lead = nearest_other - distances.gather(1, chosen).squeeze(1)
+        return odd_one_out(distances, shares, c.temperature), (lead < c.margin).float().detach()
+
+
+def _weights(weighting: Weighting, p_second: Tensor, num_votes: np.ndarray) -> Tensor:
+    if weighting == "votes":
+        return vote_weights(torch.from_numpy(num_votes))
+    if weighting == "agreement":
+        return agreement_weights(p_second)
+    return torch.ones(len(p_second))

@@ -1,0 +1,84 @@
+"""What an initializer changed, taken by comparing the weights before and after.
+
+with reporting("my-init", model) as report:
+    ...                                  # change the model in place
+    report.metrics["2afc_val_after"] = 0.81
+return report.result
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from perceptinit.checkpoints import weights_sha256
+from perceptinit.errors import InitializerError
+from perceptinit.types import InitReport
+
+FROZEN_OR_UNUSED = "is the model frozen, or does 'encode' not use it?"
+
+
+class Reporter:
+    """Watches a model: `metrics` is filled in the block, `result` is there after it.
+
+    before: all weights and buffers by name, as they were, on the CPU.
+    """
+
+    def __init__(self, name: str, model: nn.Module) -> None:
+        self.name = name
+        self.metrics: dict[str, float] = {}
+        self._model = model
+        self.before = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+        self._start = time.perf_counter()
+        self._result: InitReport | None = None
+
+    @property
+    def result(self) -> InitReport:
+        if self._result is None:
+            raise RuntimeError("the report is complete only after the `with` block")
+        return self._result
+
+    def finish(self, hint: str) -> None:
+        """Compare and complete the report; InitializerError when nothing changed or a weight is not finite."""
+        after = {k: v.detach().cpu() for k, v in self._model.state_dict().items()}
+        broken = [k for k, v in after.items() if v.is_floating_point() and not v.isfinite().all()]
+        if broken:
+            raise InitializerError(
+                f"initializer '{self.name}' left {len(broken)} tensors that are not finite, first {broken[0]}"
+            )
+        changed = tuple(k for k, v in after.items() if not torch.equal(v, self.before[k]))
+        # buffers alone, such as running means, are no initialization
+        if not any(name in changed for name, _ in self._model.named_parameters()):
+            raise nothing_changed(self.name, self._model, hint)
+        self._result = InitReport(
+            name=self.name,
+            changed=changed,
+            sha256_before=weights_sha256(self.before),
+            sha256_after=weights_sha256(after),
+            metrics=self.metrics,
+            seconds=time.perf_counter() - self._start,
+        )
+
+
+@contextmanager
+def reporting(name: str, model: nn.Module, hint: str = FROZEN_OR_UNUSED) -> Iterator[Reporter]:
+    """Watch what the block does to the weights of `model`.
+
+    hint: the question to ask when nothing changed.
+
+    Raises InitializerError after the block when no parameter differs from before, or when a value
+    is not finite.
+    """
+    reporter = Reporter(name, model)
+    yield reporter
+    reporter.finish(hint)
+
+
+def nothing_changed(name: str, model: nn.Module, hint: str = FROZEN_OR_UNUSED) -> InitializerError:
+    """Return the error of an initializer without effect."""
+    count = sum(1 for _ in model.parameters())
+    return InitializerError(f"initializer '{name}' changed 0 of {count} parameters; {hint}")

@@ -1,0 +1,267 @@
+"""Stage 1: train the image tower on human similarity judgments (`triplet`, `triplet-hinge`)."""
+
+from __future__ import annotations
+
+# N judgments, U distinct images of a batch
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from perceptinit import distributed
+from perceptinit.building import preflight
+from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
+from perceptinit.errors import InitializerError, PerceptInitError
+from perceptinit.initializers.diagnostics import weight_changes
+from perceptinit.initializers.held_out import HeldOut, metrics
+from perceptinit.initializers.objectives import (
+    DEFAULT_TEMPERATURE,
+    Loss,
+    LossName,
+    Objective,
+    OddOneOutObjective,
+    TripletObjective,
+    Weighting,
+)
+from perceptinit.initializers.report import nothing_changed, reporting
+from perceptinit.initializers.stage_images import open_images
+from perceptinit.initializers.trainable import Trainable, only_training, trainable_names
+from perceptinit.initializers.triplet_training import EpochResult, TripletTraining, batches_of
+from perceptinit.judgments.odd_one_out import load_odd_one_out
+from perceptinit.protocols import Judgments
+from perceptinit.seeding import generator, named_torch_seed
+from perceptinit.triplet_loss import Distance
+from perceptinit.types import InitReport, RunContext, Split, StagePlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """How stage 1 trains, whatever the loss. Defaults are those of the published NIGHTS stage 1 where
+    it had any effect; batch size is for one device (published: 128 on each of 6).
+    """
+
+    margin: PositiveFloat = 0.05
+    """Lead (cosine distance: 0..2) from which on a hinge costs nothing, and by which
+    `margin_violations` are counted, whatever the loss. Source: DreamSim, PI."""
+    epochs: PositiveInt = 32
+    """Passes over the judgments. Source: PI."""
+    batch_size: PositiveInt = 128
+    """Judgments in an optimiser step; each distinct image among them is encoded once."""
+    lr: PositiveFloat = 5e-4
+    """Peak learning rate of AdamW. Source: PI."""
+    betas: tuple[Share, Share] = (0.9, 0.98)
+    """Decay of AdamW's two moments. Source: PI."""
+    eps: PositiveFloat = 1e-8
+    """AdamW's epsilon. Source: PI."""
+    weight_decay: NonNegativeFloat = 0.1
+    """AdamW's decay of matrices and kernels; gains and biases are exempt. Source: PI."""
+    warmup_steps: NonNegativeInt | None = None
+    """Optimiser steps of linear warm-up; None is a tenth of the run. Published: 150 of about 670."""
+    min_lr: NonNegativeFloat = 0.0
+    """Learning rate of the last step, where the half cosine ends. Source: PI."""
+    clip_norm: NonNegativeFloat = 3.0
+    """Largest norm of the gradient, above which it is scaled down; 0 never clips. Source: PI."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the tower; distances are fp32. Published: bf16, which pays on a GPU."""
+    train: Trainable = "all"
+    """Which parameters: "all", or "qkv" (the published post-hoc control): attention's queries, keys, values."""
+    last_blocks: NonNegativeInt = 0
+    """Train only these many last blocks and what the tower defines after them; 0 trains all blocks."""
+    weighting: Weighting = "judgments"
+    """What counts alike: every judgment (PI), every vote ("votes"), or by how decided people were,
+    |2p - 1| ("agreement")."""
+    crop_scale: tuple[Share, Share] = (1.0, 1.0)
+    """Shares of an image's area that random crops keep, one crop for all images of a step; (1, 1): none."""
+    flip: bool = False
+    """Mirror all images of a step, or none, by the toss of a coin."""
+    eval_split: Split = "val"
+    """Split that 2AFC and spread are measured on; "train" when there is no other."""
+    eval_every: NonNegativeInt = 8
+    """Epochs between two measurements; 0 measures before and after only."""
+    cache_gib: NonNegativeFloat = 4.0
+    """Memory for decoded images, GiB; what does not fit is decoded again each time it is used."""
+
+    def __post_init__(self) -> None:
+        low, high = self.crop_scale
+        if not 0 < low <= high:
+            raise ValueError(f"crop_scale = [{low}, {high}]: expected shares, the smaller first")
+
+    def num_steps(self, num_judgments: int) -> int:
+        """Return the optimiser steps of the whole run."""
+        return self.epochs * math.ceil(num_judgments / self.batch_size)
+
+    def num_warmup_steps(self, total_steps: int) -> int:
+        """Return the steps of the warm-up."""
+        return total_steps // 10 if self.warmup_steps is None else self.warmup_steps
+
+    def smoke(self) -> Self:
+        """Return a copy of two epochs in small batches."""
+        return replace(
+            self, epochs=2, batch_size=16, warmup_steps=None, precision="fp32", eval_every=1
+        )
+
+
+class Triplet:
+    """Trains the tower until its distances agree with people's judgments, by a loss of choice.
+
+    "hinge" wants the chosen image nearer by a margin; "logistic" fits the share of votes, ties
+    included; "info-nce" finds the chosen image among all of the batch; "odd-one-out" fits three-way
+    choices without an anchor, for judgments that have that form. Where a loss has no use for ties,
+    they are dropped from training, counted, and kept in the held-out 2AFC, which is by cosine.
+    """
+
+    name = "triplet"
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config(TrainingConfig):
+        loss: LossName = "logistic"
+        """What is minimised; see above."""
+        distance: Distance = "cosine"
+        """Of embeddings: "cosine", or "euclidean" of the embeddings as they are."""
+        temperature: PositiveFloat | None = None
+        """Distances are divided by it in every loss but the hinge; None is 0.1."""
+
+        def __post_init__(self) -> None:
+            TrainingConfig.__post_init__(self)
+            if self.loss == "hinge" and self.temperature is not None:
+                raise ValueError("temperature has no effect on loss 'hinge'; leave it out")
+            if self.loss == "odd-one-out" and self.weighting == "agreement":
+                raise ValueError(
+                    "weighting 'agreement' is for two sides; 'odd-one-out' takes 'judgments' or 'votes'"
+                )
+
+        def smoke(self) -> Self:
+            """Return a copy of two epochs; the simulated observers know no odd one out."""
+            loss: LossName = "logistic" if self.loss == "odd-one-out" else self.loss
+            return replace(TrainingConfig.smoke(self), loss=loss)
+
+    def __init__(self, config: Config, judgments: Judgments) -> None:
+        self.config: Any = config
+        self.judgments = judgments
+
+    def preflight(self) -> Iterator[str]:
+        """Yield what is wrong with the judgments, or with a schedule that does not fit into the run."""
+        if preflight(self.judgments):
+            return  # told with the place of their own table
+        try:
+            objective = self._objective()
+            self.judgments.load(self.config.eval_split)
+            self._check_schedule(len(objective.columns))
+        except PerceptInitError as error:
+            yield str(error)
+
+    def plan(self) -> StagePlan:
+        """Return steps and images; those of an epoch vary a little with the order of judgments."""
+        objective = self._objective()
+        c, count, num_ties = self.config, len(objective.columns), objective.num_ties_dropped
+        order = generator(0, "plan").permutation(count)
+        batches = (objective.columns[rows] for rows in batches_of(order, c.batch_size))
+        return StagePlan(
+            steps=c.num_steps(count),
+            num_images=c.epochs * sum(len(np.unique(images)) for images in batches),
+            note=f"{count:,} judgments" + (f" without {num_ties:,} ties" if num_ties else ""),
+        )
+
+    def initialize(self, model: Any, ctx: RunContext) -> InitReport:
+        """Train `model` in place; its modes and requires_grad flags are left as they were.
+
+        Raises InitializerError for a frozen model or a schedule longer than the run, TrainingError
+        when the loss is not finite, DataError for an image that cannot be decoded.
+        """
+        c, objective = self.config, self._objective()
+        held_out = self.judgments.load(c.eval_split)
+        self._check_schedule(len(objective.columns))
+        names = trainable_names(model, c.train, c.last_blocks)
+        if not names:
+            raise nothing_changed(self.name, model)
+        sets = [objective.stimuli, held_out.stimuli]
+        images, held_out_images = open_images(sets, model.image_size, c.cache_gib, ctx)
+        watch = HeldOut(model, held_out, held_out_images, c.eval_split, ctx)
+        with reporting(self.name, model) as report, only_training(model, names):
+            training = TripletTraining(self.name, model, objective, images, c, ctx)
+            process = [distributed.rank()] if distributed.rank() else []
+            with named_torch_seed(ctx.seed, ctx.stage, "dropout", *process):
+                report.metrics.update(self._train(training, watch))
+            report.metrics.update(
+                triplets=len(objective.columns), ties_dropped=objective.num_ties_dropped
+            )
+            report.metrics.update(weight_changes(report.before, model.state_dict()))
+        return report.result
+
+    def _train(self, training: TripletTraining, watch: HeldOut) -> dict[str, float]:
+        """Run all epochs and return the metrics of the report."""
+        c = self.config
+        agreement = {0: watch.measure(training.step, training.total_steps)}
+        epochs: dict[int, EpochResult] = {}
+        for epoch in range(1, c.epochs + 1):
+            epochs[epoch] = training.train_epoch(epoch)
+            if epoch == c.epochs or (c.eval_every and epoch % c.eval_every == 0):
+                agreement[epoch] = watch.measure(training.step, training.total_steps)
+        watch.warn_about(agreement[c.epochs])
+        curve = {f"train_loss_epoch_{e:02d}": epochs[e].loss for e in list(agreement)[1:-1]}
+        return (
+            metrics(c.eval_split, agreement)
+            | curve
+            | {
+                "train_loss": epochs[c.epochs].loss,
+                "margin_violations": epochs[c.epochs].margin_violations,
+                "steps": training.step,
+            }
+        )
+
+    def _loss(self) -> Loss:
+        c = self.config
+        temperature = c.temperature or DEFAULT_TEMPERATURE
+        return Loss(name=c.loss, margin=c.margin, temperature=temperature, distance=c.distance)
+
+    def _objective(self) -> Objective:
+        """Return the training judgments with their loss; InitializerError when they teach nothing."""
+        loss = self._loss()
+        make: Any = TripletObjective
+        load: Any = self.judgments.load
+        if loss.name == "odd-one-out":
+            make = OddOneOutObjective
+            load = lambda split: load_odd_one_out(self.judgments, split)  # noqa: E731
+        try:
+            return make(load("train"), loss, self.config.weighting)
+        except InitializerError as error:
+            raise InitializerError(f"initializer '{self.name}': {error}") from None
+
+    def _check_schedule(self, num_judgments: int) -> None:
+        c = self.config
+        total = c.num_steps(num_judgments)
+        warmup = c.num_warmup_steps(total)
+        if warmup >= total:
+            raise InitializerError(
+                f"initializer '{self.name}': a warm-up of {warmup} steps does not end within the run of "
+                f"{total} steps ({c.epochs} epochs of {num_judgments} judgments); lower warmup_steps or "
+                "batch_size"
+            )
+        if total == 1 and c.min_lr == 0:
+            raise InitializerError(
+                f"initializer '{self.name}': a run of one step is its own last step, where lr is min_lr = 0; "
+                "lower batch_size or raise epochs"
+            )
+
+
+class TripletHinge(Triplet):
+    """Perceptual initialization as published: the image people chose is nearer to the anchor by a margin.
+
+    This is `triplet` with the hinge on cosine distances. Judgments where votes are tied have no
+    chosen image: they are dropped from training, counted, and kept in the held-out 2AFC.
+    """
+
+    name = "triplet-hinge"
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config(TrainingConfig):
+        pass
+
+    def __init__(self, config: Config, judgments: Judgments) -> None:
+        self.config = config
+        self.judgments = judgments
+
+    def _loss(self) -> Loss:
+        return Loss(name="hinge", margin=self.config.margin)

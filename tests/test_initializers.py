@@ -1,0 +1,612 @@
+"""Initializers: what they change, what they report, and what they say when they cannot."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from perceptinit.backbones.encoders import ImageTower
+from perceptinit.checkpoints import weights_sha256
+from perceptinit.configs import read_config
+from perceptinit.errors import CheckpointError, DataError, InitializerError, TrainingError
+from perceptinit.initializers.checkpoint import Checkpoint
+from perceptinit.initializers.imagenet import ImageNet
+from perceptinit.initializers.random import Random
+from perceptinit.initializers.report import reporting
+from perceptinit.initializers.triplet import TripletHinge
+from perceptinit.triplet_loss import agreement_weights, hinge, triplet_distances
+from perceptinit.types import RunContext, Stimuli, Triplets
+
+SIZE = 4
+
+
+class TinyTower(nn.Module):
+    """Two linear layers on 4 x 4 pixels."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        self.image_size, self.embed_dim = SIZE, 8
+        self.trunk = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 16), nn.GELU())
+        self.projection = nn.Linear(16, 8)
+        self.batch_sizes, self.sums = [], []
+        self.reset_parameters(seed)
+
+    def encode_image(self, images):
+        if self.training:
+            self.batch_sizes.append(len(images))
+            self.sums.append(images.sum().item())
+        return self.projection(self.trunk(images / 255))
+
+    def reset_parameters(self, seed):
+        rng = torch.Generator().manual_seed(seed)
+        for parameter in self.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=rng) / 4
+
+
+class Colours:
+    """Judgments of uniform colours by a crowd that sees red only, and all of it."""
+
+    def __init__(self, num_images=24, num_triplets=96, ties=0, broken=None):
+        rng = np.random.default_rng(0)
+        colours = rng.integers(0, 256, (num_images, 3), dtype=np.uint8)
+        images = [np.broadcast_to(c, (SIZE, SIZE, 3)).copy() for c in colours]
+        if broken is not None:
+            images[broken] = b"no image"
+        stimuli = Stimuli(tuple(f"colour-{i}" for i in range(num_images)), images)
+        rows = np.array([rng.permutation(num_images)[:3] for _ in range(num_triplets)])
+        red = colours[:, 0].astype(int)
+        near = np.abs(red[rows[:, 1]] - red[rows[:, 0]]) > np.abs(red[rows[:, 2]] - red[rows[:, 0]])
+        p_second = near.astype(float)
+        p_second[:ties] = 0.5
+        self.triplets = Triplets.build(stimuli, *rows.T, p_second)
+
+    def load(self, split):
+        return self.triplets
+
+
+class Heard:
+    """A run context that keeps its events."""
+
+    def __init__(self, seed=0):
+        self.events = []
+        self.ctx = RunContext(seed=seed, stage="init.0", num_workers=0, send=self.events.append)
+
+    @property
+    def warnings(self):
+        return [e.message for e in self.events if e.kind == "warning"]
+
+    def numbers(self, name):
+        return [e.metrics[name] for e in self.events if name in e.metrics]
+
+
+def hinge_initializer(judgments=None, **options):
+    options = {"epochs": 4, "batch_size": 32, "lr": 0.01} | options
+    return TripletHinge(TripletHinge.Config(**options), judgments or Colours())
+
+
+# --- arithmetic
+
+
+def test_hinge_is_zero_when_the_closer_image_wins_by_the_margin():
+    assert hinge(d_first=0.40, d_second=0.30, p_second=1.0, margin=0.05) == 0.0
+
+
+def test_hinge_is_what_the_chosen_image_lacks_to_win_by_the_margin():
+    losses = hinge(
+        torch.tensor([0.30, 0.30]), torch.tensor([0.32, 0.32]), torch.tensor([1.0, 0.0]), 0.05
+    )
+    assert losses.tolist() == pytest.approx([0.07, 0.03])
+
+
+def test_hinge_does_not_depend_on_the_sides():
+    assert hinge(0.2, 0.3, 0.8, 0.05) == hinge(0.3, 0.2, 0.2, 0.05) > 0
+
+
+def test_hinge_knows_the_majority_not_its_size():
+    assert hinge(0.2, 0.3, 0.51, 0.05) == hinge(0.2, 0.3, 1.0, 0.05)
+
+
+def test_hinge_of_a_tie_is_the_margin_whatever_the_distances():
+    assert hinge(0.2, 0.3, 0.5, 0.05) == hinge(0.3, 0.2, 0.5, 0.05) == torch.tensor(0.05)
+
+
+def test_distances_are_one_minus_cosine():
+    embeddings = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0]])
+    rows = [torch.tensor([i]) for i in range(3)]
+    d_first, d_second = triplet_distances(embeddings, *rows)
+    assert (d_first.item(), d_second.item()) == pytest.approx((1, 2))
+
+
+def test_agreement_weights_grow_with_agreement_and_have_mean_one():
+    assert agreement_weights(torch.tensor([1.0, 0.75, 0.5])).tolist() == [2, 1, 0]
+
+
+# --- the report
+
+
+def test_report_names_what_changed():
+    model = TinyTower()
+    before = weights_sha256(model)
+    with reporting("mine", model) as report, torch.no_grad():
+        model.projection.bias += 1
+        report.metrics["gain"] = 2.0
+    result = report.result
+    assert result.changed == ("projection.bias",)
+    assert (result.sha256_before, result.sha256_after) == (before, weights_sha256(model))
+    assert result.metrics == {"gain": 2.0}
+
+
+def test_no_change_is_an_error():
+    message = (
+        r"initializer 'mine' changed 0 of 4 parameters; is the model frozen, "
+        r"or does 'encode' not use it\?"
+    )
+    with pytest.raises(InitializerError, match=message), reporting("mine", TinyTower()):
+        pass
+
+
+def test_running_means_alone_are_no_initialization():
+    model = nn.BatchNorm1d(2)
+    with (
+        pytest.raises(InitializerError, match="changed 0 of 2 parameters"),
+        reporting("mine", model),
+    ):
+        model(torch.randn(3, 2))
+
+
+def test_weights_that_are_not_finite_are_an_error():
+    model = TinyTower()
+    with (
+        pytest.raises(InitializerError, match=r"not finite, first projection\.bias"),
+        reporting("mine", model),
+    ):
+        model.projection.bias.data.fill_(torch.nan)
+
+
+# --- random
+
+
+def test_random_draws_weights_under_the_run_seed():
+    hashes = []
+    for seed in (0, 0, 1):
+        model = TinyTower(seed=99)
+        report = Random(Random.Config()).initialize(model, RunContext(seed=seed, stage="init.0"))
+        assert len(report.changed) == 4
+        hashes.append(report.sha256_after)
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+# --- checkpoint
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A whole model on disk, its image tower drawn with seed 7."""
+    weights = {f"image.{k}": v for k, v in TinyTower(seed=7).state_dict().items()}
+    save_file({**weights, "text.weight": torch.zeros(2)}, tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+def load_checkpoint(file, model=None, **options):
+    model = model or TinyTower()
+    checkpoint = Checkpoint(Checkpoint.Config(file=file, **options))
+    return model, checkpoint.initialize(model, RunContext())
+
+
+def test_checkpoint_loads_through_the_key_map(saved):
+    model, report = load_checkpoint(saved, key_map={"image.": ""}, ignore=("text.",))
+    assert report.sha256_after == weights_sha256(model) == weights_sha256(TinyTower(seed=7))
+
+
+def test_checkpoint_names_what_does_not_fit_and_changes_nothing(saved):
+    model = TinyTower()
+    with pytest.raises(CheckpointError, match=r"1 not in the model \(text\.weight\)"):
+        load_checkpoint(saved, model, key_map={"image.": ""})
+    assert weights_sha256(model) == weights_sha256(TinyTower())
+
+
+def test_checkpoint_names_other_shapes(tmp_path):
+    weights = TinyTower().state_dict() | {"projection.bias": torch.zeros(5)}
+    save_file(weights, tmp_path / "other.safetensors")
+    with pytest.raises(
+        CheckpointError, match=r"of another shape \(projection\.bias \(5,\) for \(8,\)\)"
+    ):
+        load_checkpoint(tmp_path / "other.safetensors")
+
+
+def test_checkpoint_refuses_a_key_map_without_effect(saved):
+    with pytest.raises(
+        CheckpointError, match=r"no weight's name starts with 'visual\.'. Names there: image\."
+    ):
+        load_checkpoint(saved, key_map={"visual.": ""})
+
+
+def test_checkpoint_refuses_two_weights_of_one_name(saved):
+    with pytest.raises(CheckpointError, match=r"gives the name 'x\.weight' to two weights"):
+        load_checkpoint(saved, key_map={"image.projection.": "x.", "text.": "x."})
+
+
+def test_checkpoint_that_changes_nothing_is_an_error(saved):
+    with pytest.raises(InitializerError, match="it already holds the weights of the file"):
+        load_checkpoint(saved, TinyTower(seed=7), key_map={"image.": ""}, ignore=("text.",))
+
+
+def test_checkpoint_preflight_knows_a_missing_a_changed_and_a_pickled_file(saved, tmp_path):
+    def problems(**options):
+        return list(Checkpoint(Checkpoint.Config(**options)).preflight())
+
+    absent, pickled = tmp_path / "absent.safetensors", tmp_path / "model.pt"
+    torch.save({}, pickled)
+    sha256 = hashlib.sha256(saved.read_bytes()).hexdigest()
+    assert problems(file=saved, sha256=sha256) == []
+    assert problems(file=absent) == [f"{absent}: no such file"]
+    assert problems(file=saved, sha256="0" * 64) == [
+        f"{saved}: sha256 is {sha256}, expected {'0' * 64}; is it another version?"
+    ]
+    assert "Pickled checkpoints are not loaded" in problems(file=pickled)[0]
+
+
+# --- imagenet
+
+
+def vit(depth=1, num_classes=0, size=16):
+    return timm.create_model(
+        "vit_tiny_patch16_224",
+        img_size=size,
+        patch_size=8,
+        embed_dim=16,
+        num_heads=2,
+        depth=depth,
+        num_classes=num_classes,
+    )
+
+
+def tower(trunk, width=16):
+    half = (0.5, 0.5, 0.5)
+    options = {"image_size": 16, "embed_dim": 8, "mean": half, "std": half, "fresh": None}
+    return ImageTower(trunk, nn.Linear(width, 8), **options)
+
+
+def save_vit(path, **options):
+    pretrained = vit(num_classes=10, **options)
+    save_file(pretrained.state_dict(), path)
+    return pretrained
+
+
+def load_imagenet(file, model):
+    heard = Heard()
+    return heard, ImageNet(ImageNet.Config(file=file)).initialize(model, heard.ctx)
+
+
+def test_imagenet_fills_the_trunk_and_tells_which_classifier_it_left_out(tmp_path):
+    pretrained = save_vit(tmp_path / "vit.safetensors")
+    model = tower(vit())
+    projection = weights_sha256(model.projection)
+    heard, report = load_imagenet(tmp_path / "vit.safetensors", model)
+    pretrained.reset_classifier(0)
+    assert weights_sha256(model.trunk) == weights_sha256(pretrained)
+    assert weights_sha256(model.projection) == projection
+    assert all(name.startswith("trunk.") for name in report.changed)
+    assert [w.partition(": left out")[2] for w in heard.warnings] == [
+        " its classifier (head.bias, head.weight)"
+    ]
+
+
+def test_imagenet_resamples_positions_and_says_so(tmp_path):
+    save_vit(tmp_path / "vit.safetensors", size=32)
+    heard, _ = load_imagenet(tmp_path / "vit.safetensors", tower(vit()))
+    assert "resampled pos_embed (1, 17, 16) to (1, 5, 16)" in heard.warnings[0]
+
+
+def test_imagenet_refuses_another_architecture(tmp_path):
+    save_vit(tmp_path / "vit.safetensors", depth=2)
+    with pytest.raises(CheckpointError, match=r"not in the model \(blocks\.1\.attn"):
+        load_imagenet(tmp_path / "vit.safetensors", tower(vit()))
+
+
+def test_imagenet_needs_a_trunk_of_timm(tmp_path):
+    with pytest.raises(
+        InitializerError, match=r"needs a timm trunk, this one is torch\.nn.*'checkpoint'"
+    ):
+        load_imagenet(tmp_path / "vit.safetensors", TinyTower())
+
+
+def test_imagenet_download_also_sets_the_normalisation(tmp_path, monkeypatch):
+    save_vit(tmp_path / "vit.safetensors")
+    asked = []
+
+    def fetch(repository, file, revision=None):
+        asked.append((repository, file))
+        return str(tmp_path / "vit.safetensors")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
+    model = tower(vit())
+    model.mean.fill_(0.1)
+    report = ImageNet(ImageNet.Config(tag="augreg_in21k_ft_in1k")).initialize(model, RunContext())
+    assert asked == [("timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k", "model.safetensors")]
+    assert model.mean.tolist() == [0.5, 0.5, 0.5]
+    assert "mean" in report.changed
+
+
+def test_imagenet_without_a_network_asks_for_a_file(monkeypatch):
+    def fetch(*_, **__):
+        raise OSError("offline")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
+    with pytest.raises(
+        CheckpointError, match=r"cannot be fetched \(offline\).*give its path as 'file'"
+    ):
+        ImageNet(ImageNet.Config(tag="augreg_in21k")).initialize(tower(vit()), RunContext())
+
+
+def test_imagenet_names_the_tags_there_are():
+    with pytest.raises(
+        CheckpointError, match=r"no weights 'vit_tiny.*\.nope'\. Tags.*augreg_in21k_ft_in1k"
+    ):
+        ImageNet(ImageNet.Config(tag="nope")).initialize(tower(vit()), RunContext())
+
+
+def test_imagenet_wants_to_know_which_weights():
+    config, problems = read_config(ImageNet.Config, {}, "init")
+    assert config is None
+    assert "needs either 'file' (safetensors) or 'tag'" in str(problems[0])
+
+
+# --- triplet-hinge
+
+
+def test_triplets_teach_the_tower_and_the_report_shows_it():
+    heard, model = Heard(), TinyTower()
+    report = hinge_initializer(epochs=24, eval_every=8).initialize(model, heard.ctx)
+    m = report.metrics
+    assert m["2afc_val_before"] < 0.8 < 0.9 < m["2afc_val_after"]
+    assert m["2afc_val_epoch_08"] < m["2afc_val_after"]
+    assert (m["triplets"], m["ties_dropped"], m["steps"]) == (96, 0, 72)
+    assert m["2afc_val_ceiling"] == 1
+    assert m["spread_before"] != m["spread_after"] > 1e-3
+    assert 0 < m["margin_violations"] < 0.5
+    assert m["train_loss"] < heard.numbers("loss")[0]
+    assert len(report.changed) == 4
+    assert heard.warnings == []
+
+
+def test_triplet_hinge_repeats_under_a_seed():
+    reports = [hinge_initializer().initialize(TinyTower(), Heard(seed).ctx) for seed in (3, 3, 4)]
+    hashes = [report.sha256_after for report in reports]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_dropout_repeats_under_a_seed_whatever_the_global_generator_did():
+    hashes = []
+    for _ in range(2):
+        model = TinyTower()
+        model.trunk.append(nn.Dropout(0.5))
+        torch.rand(5)
+        hashes.append(hinge_initializer().initialize(model, Heard().ctx).sha256_after)
+    assert hashes[0] == hashes[1]
+
+
+@pytest.fixture
+def optimizer_steps():
+    """What the optimiser holds at each step: its parameter groups, and the norm of the gradient."""
+    steps = []
+
+    def note(optimizer, args, kwargs):
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+        groups = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
+        steps.append((groups, torch.cat([g.flatten() for g in gradients]).norm().item()))
+
+    hook = register_optimizer_step_pre_hook(note)
+    yield steps
+    hook.remove()
+
+
+def test_schedule_counts_real_steps_and_ends_at_min_lr(optimizer_steps):
+    heard = Heard()
+    initializer = hinge_initializer(lr=0.01, warmup_steps=2, min_lr=0.001)
+    initializer.initialize(TinyTower(), heard.ctx)
+    rates = [groups[0]["lr"] for groups, _ in optimizer_steps]
+    assert rates[:2] + rates[-1:] == pytest.approx([0.005, 0.01, 0.001])
+    assert len(rates) == initializer.plan().steps == 4 * 3
+    last = heard.events[-2]  # the very last event is the measurement
+    assert (last.step, last.total_steps, last.metrics["lr"]) == (12, 12, pytest.approx(0.001))
+
+
+def test_optimiser_gets_the_settings(optimizer_steps):
+    settings = {"betas": (0.8, 0.9), "eps": 1e-5, "weight_decay": 0.3}
+    hinge_initializer(**settings).initialize(TinyTower(), Heard().ctx)
+    matrices, vectors = optimizer_steps[0][0]
+    assert {k: matrices[k] for k in settings} == settings
+    assert vectors["weight_decay"] == 0
+
+
+def test_gradients_are_clipped(optimizer_steps):
+    hinge_initializer(clip_norm=0.0).initialize(TinyTower(), Heard().ctx)
+    assert max(norm for _, norm in optimizer_steps) > 0.02
+    optimizer_steps.clear()
+    hinge_initializer(clip_norm=0.01).initialize(TinyTower(), Heard().ctx)
+    assert max(norm for _, norm in optimizer_steps) <= 0.01001
+
+
+def test_each_epoch_has_an_order_of_its_own():
+    model = TinyTower()
+    hinge_initializer(epochs=3, batch_size=95).initialize(model, Heard().ctx)
+    left_over = model.sums[1::2]  # the one judgment that did not fit into the first batch
+    assert len(set(left_over)) == 3
+
+
+def test_distinct_images_of_a_batch_are_encoded_once():
+    model = TinyTower()
+    judgments = Colours(num_images=6, num_triplets=64)
+    initializer = hinge_initializer(judgments, epochs=2, batch_size=64, warmup_steps=0)
+    initializer.initialize(model, Heard().ctx)
+    assert model.batch_sizes == [6, 6]
+    assert initializer.plan().num_images == 12
+
+
+def test_ties_are_dropped_and_counted():
+    initializer = hinge_initializer(Colours(ties=6))
+    report = initializer.initialize(TinyTower(), Heard().ctx)
+    assert (report.metrics["triplets"], report.metrics["ties_dropped"]) == (90, 6)
+    assert initializer.plan().note == "90 judgments without 6 ties"
+
+
+def test_ties_alone_cannot_be_learned():
+    with pytest.raises(InitializerError, match="all 96 training judgments are ties"):
+        hinge_initializer(Colours(ties=96)).initialize(TinyTower(), Heard().ctx)
+
+
+def test_weighting_changes_what_is_learned():
+    judgments = Colours()
+    judgments.triplets.p_second[:48] = np.where(judgments.triplets.p_second[:48] > 0.5, 0.6, 0.4)
+    hashes = {
+        hinge_initializer(judgments, weighting=weighting)
+        .initialize(TinyTower(), Heard().ctx)
+        .sha256_after
+        for weighting in ("judgments", "agreement")
+    }
+    assert len(hashes) == 2
+
+
+def test_bf16_is_the_arithmetic_of_the_tower_and_learns():
+    seen = set()
+
+    class Watched(TinyTower):
+        def encode_image(self, images):
+            z = super().encode_image(images)
+            seen.add((self.training, z.dtype))
+            return z
+
+    report = hinge_initializer(epochs=24, precision="bf16").initialize(Watched(), Heard().ctx)
+    assert seen == {(True, torch.bfloat16), (False, torch.float32)}
+    assert report.metrics["2afc_val_after"] > 0.9
+
+
+def test_frozen_model_is_refused_before_training():
+    model = TinyTower().requires_grad_(False)
+    with pytest.raises(
+        InitializerError, match=r"changed 0 of 4 parameters; is the model frozen, or"
+    ):
+        hinge_initializer().initialize(model, Heard().ctx)
+    assert model.batch_sizes == []
+
+
+def test_encoder_that_does_not_use_the_model_is_refused():
+    model = TinyTower()
+    model.encode_image = lambda images: images.flatten(1).float()
+    with pytest.raises(InitializerError, match="does 'encode' not use it"):
+        hinge_initializer().initialize(model, Heard().ctx)
+
+
+def test_modes_flags_and_gradients_are_left_as_they_were():
+    model = TinyTower().eval()
+    model.trunk.train()
+    model.projection.bias.requires_grad_(False)
+    model.projection.weight.grad = gradient = torch.ones_like(model.projection.weight)
+    report = hinge_initializer().initialize(model, Heard().ctx)
+    assert "projection.bias" not in report.changed
+    assert not model.training
+    assert model.trunk.training
+    assert not model.projection.training
+    assert [n for n, p in model.named_parameters() if not p.requires_grad] == ["projection.bias"]
+    assert [p.grad for p in model.parameters() if p.grad is not None] == [gradient]
+
+
+def test_qkv_trains_the_attention_projections_alone():
+    report = hinge_initializer(train="qkv").initialize(
+        small_tower := tower(vit(size=SIZE * 4)), Heard().ctx
+    )
+    assert report.changed == ("trunk.blocks.0.attn.qkv.weight", "trunk.blocks.0.attn.qkv.bias")
+    assert all(p.requires_grad for p in small_tower.parameters())
+
+
+def test_qkv_needs_attention():
+    with pytest.raises(
+        InitializerError, match=r"no attention projection in TinyTower.*use train = 'all'"
+    ):
+        hinge_initializer(train="qkv").initialize(TinyTower(), Heard().ctx)
+
+
+def test_warm_up_longer_than_the_run_is_known_before_the_start():
+    initializer = hinge_initializer(epochs=2, warmup_steps=6)
+    message = (
+        "initializer 'triplet-hinge': a warm-up of 6 steps does not end within the run of 6 steps "
+        "(2 epochs of 96 judgments); lower warmup_steps or batch_size"
+    )
+    assert list(initializer.preflight()) == [message]
+    with pytest.raises(InitializerError, match="a warm-up of 6 steps"):
+        initializer.initialize(TinyTower(), Heard().ctx)
+    assert list(hinge_initializer(epochs=2, warmup_steps=5).preflight()) == []
+
+
+def test_run_of_one_step_is_known_before_the_start():
+    [message] = hinge_initializer(epochs=1, batch_size=96).preflight()
+    assert "a run of one step is its own last step, where lr is min_lr = 0" in message
+
+
+def test_loss_that_is_not_finite_stops_with_step_and_lr():
+    class Diverging(TinyTower):
+        def encode_image(self, images):
+            z = super().encode_image(images)
+            return z * torch.nan if len(self.batch_sizes) == 2 and self.training else z
+
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 2 of 12 \(lr 0\.0098\)"):
+        hinge_initializer(warmup_steps=0).initialize(Diverging(), Heard().ctx)
+
+
+def test_collapse_is_told():
+    class Collapsed(TinyTower):
+        def encode_image(self, images):
+            return 1 + 1e-3 * super().encode_image(images)
+
+    heard = Heard()
+    hinge_initializer(lr=1e-6).initialize(Collapsed(), heard.ctx)
+    assert "the tower has collapsed: two images lie" in heard.warnings[0]
+
+
+def test_votes_that_nobody_could_predict_are_told():
+    judgments, heard = Colours(num_triplets=400), Heard()
+    judgments.triplets.p_second[:] = np.random.default_rng(1).permutation(
+        judgments.triplets.p_second
+    )
+    hinge_initializer(judgments, epochs=1, lr=1e-5).initialize(TinyTower(), heard.ctx)
+    assert "of chance (0.5): the tower learned nothing that people share" in heard.warnings[-1]
+
+
+def test_images_that_do_not_fit_in_memory_are_told_and_used_all_the_same():
+    heard = Heard()
+    report = hinge_initializer(cache_gib=0.0).initialize(TinyTower(), heard.ctx)
+    assert (
+        "24 images of 4 pixels need 1.1e-06 GiB, more than is left of cache_gib = 0"
+        in heard.warnings[0]
+    )
+    assert (
+        report.sha256_after == hinge_initializer().initialize(TinyTower(), Heard().ctx).sha256_after
+    )
+
+
+def test_image_that_cannot_be_decoded_is_named():
+    with pytest.raises(DataError, match="colour-5: cannot be decoded as an image"):
+        hinge_initializer(Colours(broken=5)).initialize(TinyTower(), Heard().ctx)
+
+
+def test_preflight_leaves_missing_data_to_the_judgments():
+    class Absent:
+        def preflight(self):
+            yield "no data.csv there"
+
+        def load(self, split):
+            raise AssertionError("not asked")
+
+    assert list(hinge_initializer(Absent()).preflight()) == []
+
+
+def test_smoke_is_short():
+    config = TripletHinge.Config(epochs=32, warmup_steps=150).smoke()
+    assert config.num_steps(48) == 6
+    assert config.num_warmup_steps(6) < 6

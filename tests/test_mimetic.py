@@ -1,0 +1,433 @@
+"""Initializers without stage 1: their equations, on small vision transformers."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional as F
+
+from perceptinit.backbones.encoders import ImageTower
+from perceptinit.checkpoints import weights_sha256
+from perceptinit.configs import read_config
+from perceptinit.errors import CheckpointError, InitializerError
+from perceptinit.initializers.attention import find_attention
+from perceptinit.initializers.impulse import Impulse, Logits, shift_matrix
+from perceptinit.initializers.interpolate import Interpolate
+from perceptinit.initializers.lsuv import Lsuv
+from perceptinit.initializers.mimetic import Mimetic, factors
+from perceptinit.initializers.positions import find_positions, sinusoidal
+from perceptinit.initializers.statistics_matched import StatisticsMatched
+from perceptinit.initializers.weight_selection import WeightSelection, even_indices, select
+from perceptinit.types import RunContext, Stimuli, Triplets
+
+HALF = (0.5, 0.5, 0.5)
+
+
+def vit(width=32, depth=2, heads=2, size=32):
+    return timm.create_model(
+        "vit_tiny_patch16_224",
+        img_size=size,
+        patch_size=8,
+        embed_dim=width,
+        num_heads=heads,
+        depth=depth,
+        num_classes=0,
+    )
+
+
+def tower(seed=0, **options):
+    def fresh():
+        trunk = vit(**options)
+        return ImageTower(
+            trunk,
+            nn.Linear(trunk.embed_dim, 8, bias=False),
+            image_size=trunk.patch_embed.img_size[0],
+            embed_dim=8,
+            mean=HALF,
+            std=HALF,
+            fresh=fresh,
+        )
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return fresh()
+
+
+def context(seed=0, messages=None):
+    send = (lambda event: messages.append(event.message)) if messages is not None else None
+    options = {"send": send} if send else {}
+    return RunContext(seed=seed, stage="init.0", num_workers=0, **options)
+
+
+def initialize(cls, model, seed=0, **options):
+    return cls(cls.Config(**options)).initialize(model, context(seed))
+
+
+def judgments(num_images=12, size=32):
+    rng = np.random.default_rng(0)
+    images = list(rng.integers(0, 256, (num_images, size, size, 3), dtype=np.uint8))
+    stimuli = Stimuli(tuple(f"image-{i}" for i in range(num_images)), images)
+    rows = np.arange(num_images).reshape(-1, 3).T
+
+    class Given:
+        def load(self, split):
+            return Triplets.build(stimuli, *rows, np.ones(len(rows[0])))
+
+    return Given()
+
+
+# --- mimetic (Trockman and Kolter 2023): with tokens x as rows, x Wq (x Wk)' and x Wv Wproj
+
+
+def products(layer):
+    """Wq Wk' of each head, and Wv Wproj, (D, D) each."""
+    heads = range(layer.num_heads)
+    qk = [layer.head(layer.query, h).T @ layer.head(layer.key, h) for h in heads]
+    return qk, layer.value.T @ layer.out.T
+
+
+def test_mimetic_products_are_the_scaled_identities_when_there_is_no_noise():
+    model = tower(heads=1)  # one head as wide as a token has full rank
+    initialize(Mimetic, model, qk_noise=0.0, vo_noise=0.0)
+    for layer in find_attention(model, "mimetic"):
+        (qk,), vo = products(layer)
+        assert torch.allclose(qk, 0.7 * torch.eye(32), atol=1e-5)
+        assert torch.allclose(vo, -0.4 * torch.eye(32), atol=1e-5)
+
+
+def test_mimetic_noise_has_the_paper_s_variance_around_the_identity():
+    model = tower(width=128, heads=1)
+    initialize(Mimetic, model)
+    (qk,), vo = products(find_attention(model, "mimetic")[0])
+    for product, scale, centre in ((qk, 0.7, 0.7), (vo, 0.4, -0.4)):
+        z = (product - centre * torch.eye(128)) / scale
+        assert z.mean().abs() < 4 / 128 / 128**0.5  # 4 standard errors of a mean over 128 x 128
+        assert z.var() * 128 == pytest.approx(1, abs=0.06)
+
+
+def test_mimetic_heads_are_the_best_approximation_of_their_rank_with_noise_of_their_own():
+    model = tower(heads=4)
+    initialize(Mimetic, model, qk_noise=0.0)
+    qk, _ = products(find_attention(model, "mimetic")[0])
+    for product in qk:  # 8 of the 32 directions of an identity
+        assert torch.linalg.svdvals(product)[:9].tolist() == pytest.approx(
+            8 * [0.7] + [0], abs=1e-5
+        )
+    initialize(Mimetic, model)
+    first, second = products(find_attention(model, "mimetic")[0])[0][:2]
+    assert not torch.allclose(first, second, atol=0.1)
+
+
+def test_factors_share_the_singular_values_by_their_roots():
+    matrix = torch.diag(torch.tensor([9.0, 4.0, 1.0]))
+    left, right = factors(matrix, 2)
+    assert torch.allclose(left @ right, torch.diag(torch.tensor([9.0, 4.0, 0.0])), atol=1e-5)
+    assert left.norm(dim=0).tolist() == pytest.approx([3, 2])
+    assert right.norm(dim=1).tolist() == pytest.approx([3, 2])
+
+
+def test_mimetic_is_the_same_for_torch_s_own_attention():
+    model = nn.Sequential(nn.MultiheadAttention(16, 1, batch_first=True))
+    initialize(Mimetic, model, qk_noise=0.0, vo_noise=0.0, positions="keep")
+    (qk,), vo = products(find_attention(model, "mimetic")[0])
+    assert torch.allclose(qk, 0.7 * torch.eye(16), atol=1e-5)
+    assert torch.allclose(vo, -0.4 * torch.eye(16), atol=1e-5)
+
+
+def test_mimetic_value_path_of_the_running_layer_is_the_negative_identity():
+    model = tower()
+    initialize(Mimetic, model, qk_noise=0.0, vo_noise=0.0)
+    attention = model.trunk.blocks[0].attn
+    token = torch.randn(1, 1, 32)  # alone: all attention is on itself
+    assert torch.allclose(attention(token), -0.4 * token, atol=1e-5)
+
+
+def test_mimetic_positions_are_sines_and_cosines_and_the_class_token_keeps_its_own():
+    model = tower()
+    before = model.trunk.pos_embed[0, 0].clone()
+    report = initialize(Mimetic, model)
+    table = model.trunk.pos_embed[0]
+    assert torch.equal(table[0], before)
+    # second patch of the first row: column 1, row 0; the fastest wave has frequency 1
+    assert table[2, [0, 8, 16, 24]].tolist() == pytest.approx([np.sin(1), np.cos(1), 0, 1])
+    assert all(("attn" in name and "weight" in name) or "pos" in name for name in report.changed)
+
+
+def test_mimetic_can_leave_positions_alone_and_repeats_under_a_seed():
+    hashes = []
+    for seed in (0, 0, 1):
+        model = tower()
+        report = initialize(Mimetic, model, seed, positions="keep")
+        assert "trunk.pos_embed" not in report.changed
+        hashes.append(report.sha256_after)
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_mimetic_needs_attention():
+    message = "initializer 'mimetic' sets attention, and Linear has no layer of a known layout"
+    with pytest.raises(InitializerError, match=message):
+        initialize(Mimetic, nn.Linear(2, 2))
+
+
+def test_sinusoidal_positions_tell_all_places_apart():
+    waves = sinusoidal(5, 16, "mimetic")
+    distances = torch.cdist(waves, waves) + 9 * torch.eye(25)
+    assert waves.shape == (25, 16)
+    assert distances.min() > 0.1
+
+
+def test_positions_of_a_model_without_them_are_told():
+    with pytest.raises(InitializerError, match="0 position embeddings in ResNet"):
+        find_positions(timm.create_model("resnet10t", num_classes=0), "impulse")
+
+
+# --- impulse
+
+
+def test_shift_matrix_points_to_the_neighbour():
+    # 0 1
+    # 2 3: one step right, 0 -> 1 and 2 -> 3; 1 and 3 have no neighbour there
+    assert shift_matrix(2, (0, 1)).nonzero().tolist() == [[0, 1], [2, 3]]
+    assert shift_matrix(2, (1, 1)).nonzero().tolist() == [[0, 3]]
+
+
+def test_impulse_heads_attend_to_one_neighbour_by_position():
+    model = tower(width=64)
+    initialize(Impulse, model, share=0.6)
+    positions = find_positions(model, "impulse").patches
+    points = F.layer_norm(positions, positions.shape[1:])
+    offsets = [(r, c) for r in (-1, 0, 1) for c in (-1, 0, 1)]
+    seen = set()
+    for layer in find_attention(model, "impulse"):
+        for h in range(layer.num_heads):
+            q, k = points @ layer.head(layer.query, h).T, points @ layer.head(layer.key, h).T
+            attention = (q @ k.T / layer.head_dim**0.5).softmax(-1)
+            shares = [
+                (attention.double() * shift_matrix(4, o))
+                .sum(1)[shift_matrix(4, o).sum(1) > 0]
+                .mean()
+                for o in offsets
+            ]
+            assert max(shares) == pytest.approx(0.6, abs=1e-3)
+            seen.add(int(np.argmax(shares)))
+    assert len(seen) > 1
+
+
+def test_impulse_scales_positions_to_be_seen_beside_the_patches():
+    model = tower()
+    initialize(Impulse, model)
+    assert find_positions(model, "impulse").patches.std() == pytest.approx(0.36, rel=1e-4)
+
+
+def test_impulse_says_when_positions_are_all_alike():
+    model = tower()
+    positions = find_positions(model, "impulse")
+    positions.patches.copy_(torch.randn(1, 32).expand(16, 32))
+    with pytest.raises(
+        InitializerError, match=r"attention on the neighbour stays below share = 0\.5"
+    ):
+        Logits(positions, head_dim=16, share=0.5).factors((0, 1))
+
+
+# --- weight selection (Xu et al. 2024)
+
+
+@pytest.mark.parametrize(
+    ("large", "small", "indices"),
+    [
+        (6, 3, [0, 2, 4]),
+        (4, 4, [0, 1, 2, 3]),
+        (5, 3, [0, 2, 4]),
+        (7, 3, [0, 3, 6]),
+        (8, 3, [0, 4, 7]),
+    ],
+)
+def test_elements_are_evenly_spaced(large, small, indices):
+    assert even_indices(large, small).tolist() == indices  # 3.5 rounds to even: 4
+
+
+def test_selection_takes_every_second_row_and_column_of_a_teacher_twice_as_wide():
+    teacher = {"weight": torch.arange(16.0).reshape(4, 4), "bias": torch.arange(4.0)}
+    student = {"weight": torch.zeros(2, 2), "bias": torch.zeros(2)}
+    selected = select(teacher, student, "teacher")
+    assert selected["weight"].tolist() == [[0, 2], [8, 10]]
+    assert selected["bias"].tolist() == [0, 2]
+
+
+def test_queries_keys_and_values_do_not_mix_where_sizes_do_not_divide():
+    teacher = {"qkv.bias": torch.arange(9.0)}  # q 0 1 2, k 3 4 5, v 6 7 8
+    selected = select(teacher, {"qkv.bias": torch.zeros(6)}, "teacher")
+    assert selected["qkv.bias"].tolist() == [0, 2, 3, 5, 6, 8]
+
+
+def save_teacher(path, width=64, depth=3, heads=4, size=32):
+    trunk = vit(width, depth, heads, size)
+    save_file(trunk.state_dict(), path)
+    return trunk
+
+
+TEACHER = {
+    "teacher": "vit_tiny_patch16_224",
+    "teacher_args": {"embed_dim": 64, "num_heads": 4, "depth": 3},
+}
+
+
+def test_weight_selection_fills_the_trunk_with_the_first_layers_of_the_teacher(tmp_path):
+    teacher = save_teacher(tmp_path / "teacher.safetensors").state_dict()
+    model = tower()
+    projection = weights_sha256(model.projection)
+    initialize(WeightSelection, model, file=tmp_path / "teacher.safetensors", **TEACHER)
+    own = model.trunk.state_dict()
+    for name in ("blocks.1.attn.qkv.weight", "blocks.0.mlp.fc1.weight", "patch_embed.proj.weight"):
+        large = teacher[name]
+        rows, columns = (
+            torch.arange(0, n, k) for n, k in zip(large.shape[:2], (2, 2), strict=True)
+        )
+        if name.startswith("patch"):
+            columns = torch.arange(3)  # red, green, blue
+        assert torch.equal(own[name], large[rows][:, columns]), name
+    assert weights_sha256(model.projection) == projection
+
+
+def test_weight_selection_resamples_the_teacher_s_positions_to_the_tower_s_grid(tmp_path):
+    save_teacher(tmp_path / "teacher.safetensors", size=64)
+    messages, file = [], tmp_path / "teacher.safetensors"
+    config = WeightSelection.Config(file=file, **TEACHER)
+    WeightSelection(config).initialize(tower(), context(messages=messages))
+    assert "resampled pos_embed (1, 65, 64) to (1, 17, 64)" in messages[0]
+
+
+def test_weight_selection_refuses_a_smaller_and_a_shallower_teacher(tmp_path):
+    save_teacher(tmp_path / "teacher.safetensors")
+    options = {"file": tmp_path / "teacher.safetensors", **TEACHER}
+    with pytest.raises(CheckpointError, match=r"must be at least as large in every dimension"):
+        initialize(WeightSelection, tower(width=128), **options)
+    with pytest.raises(CheckpointError, match=r"has no tensor blocks\.3\..*as deep"):
+        initialize(WeightSelection, tower(depth=4), **options)
+
+
+def test_weight_selection_knows_the_teacher_before_the_start(tmp_path):
+    config = WeightSelection.Config(teacher="vit_smal_patch16_224", file=tmp_path / "absent")
+    first, second = WeightSelection(config).preflight()
+    assert (
+        first == "timm has no model 'vit_smal_patch16_224'. Did you mean 'vit_small_patch16_224'?"
+    )
+    assert "absent: no such file" in second
+    assert "needs either 'file'" in str(
+        read_config(WeightSelection.Config, {"teacher": "x"}, "init")[1][0]
+    )
+
+
+# --- interpolate
+
+
+def test_interpolate_goes_a_share_of_the_way_to_a_file(tmp_path):
+    own, other = tower(seed=0), tower(seed=1)
+    save_file(other.state_dict(), tmp_path / "other.safetensors")
+    expected = 0.75 * own.projection.weight + 0.25 * other.projection.weight
+    initialize(Interpolate, own, share=0.25, file=tmp_path / "other.safetensors")
+    assert torch.allclose(own.projection.weight, expected)
+    assert torch.equal(own.mean, other.mean)
+
+
+def test_interpolate_without_a_file_goes_towards_fresh_weights_of_the_run_s_seed():
+    hashes = []
+    for seed in (0, 0, 1):
+        model = tower()
+        hashes.append(initialize(Interpolate, model, seed, share=1.0).sha256_after)
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert hashes[0] != weights_sha256(tower())
+
+
+def test_interpolate_refuses_a_file_of_another_architecture_and_changes_nothing(tmp_path):
+    save_file(tower(depth=1).state_dict(), tmp_path / "other.safetensors")
+    model = tower()
+    before = weights_sha256(model)
+    with pytest.raises(CheckpointError, match=r"12 missing \(trunk\.blocks\.1"):
+        initialize(Interpolate, model, file=tmp_path / "other.safetensors")
+    assert weights_sha256(model) == before
+
+
+# --- lsuv
+
+
+def test_lsuv_gives_every_layer_outputs_of_unit_spread():
+    model, given, spreads = tower(), judgments(), {}
+    report = Lsuv(Lsuv.Config(), given).initialize(model, context())
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            module.register_forward_hook(
+                lambda m, i, o, name=name: spreads.__setitem__(name, o.std().item())
+            )
+    images = torch.from_numpy(np.stack(given.load("train").stimuli.images)).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        model.eval().encode_image(images)
+    assert len(spreads) == report.metrics["layers_scaled"] == 1 + 2 * 4 + 1
+    assert list(spreads.values()) == pytest.approx([1.0] * 10, rel=1e-3)
+
+
+def test_lsuv_weights_are_orthonormal_up_to_their_scale():
+    model = tower()
+    Lsuv(Lsuv.Config(), judgments()).initialize(model, context())
+    weight = model.trunk.blocks[0].attn.proj.weight
+    gram = weight @ weight.T
+    assert torch.allclose(gram, gram[0, 0] * torch.eye(32), atol=1e-4)
+
+
+def test_lsuv_can_keep_the_directions_that_are_there():
+    model = tower()
+    before = model.projection.weight.detach().clone()
+    Lsuv(Lsuv.Config(orthogonal=False), judgments()).initialize(model, context())
+    ratio = model.projection.weight / before
+    assert torch.allclose(ratio, ratio[0, 0].expand_as(ratio), rtol=1e-4)
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_lsuv_says_which_layer_is_constant():
+    model = tower()
+    nn.init.zeros_(model.trunk.blocks[1].mlp.fc1.weight)
+    message = r"outputs of trunk\.blocks\.1\.mlp\.fc1 are the same for all 12 inputs"
+    with pytest.raises(InitializerError, match=message):
+        Lsuv(Lsuv.Config(orthogonal=False), judgments()).initialize(model, context())
+
+
+# --- statistics-matched
+
+
+def changed_pairs(keep):
+    model = tower()
+    with torch.no_grad():
+        model.trunk.blocks[0].attn.qkv.weight[:32] *= 5  # queries on a scale of their own
+    before = {k: v.clone() for k, v in model.named_parameters()}
+    initialize(StatisticsMatched, model, keep=keep)
+    return [(before[k], v.detach()) for k, v in model.named_parameters()]
+
+
+def test_statistics_matched_keeps_the_values_of_every_tensor_in_other_places():
+    for old, new in changed_pairs("values"):
+        assert torch.equal(old.flatten().sort().values, new.flatten().sort().values)
+        assert old.unique().numel() < 9 or not torch.equal(old, new)
+
+
+def test_statistics_matched_keeps_mean_and_standard_deviation():
+    for old, new in changed_pairs("moments"):
+        assert new.mean().item() == pytest.approx(old.mean().item(), abs=1e-5)
+        assert new.std().item() == pytest.approx(old.std().item(), rel=1e-3, abs=1e-6)
+
+
+def test_statistics_matched_keeps_singular_values_and_no_direction():
+    for old, new in changed_pairs("spectrum"):
+        if old.ndim == 2 and old.shape != (96, 32):
+            spectra = [torch.linalg.svdvals(weight) for weight in (old, new)]
+            assert torch.allclose(*spectra, atol=1e-4)
+            assert F.cosine_similarity(old.flatten(), new.flatten(), dim=0).abs() < 0.2
+
+
+@pytest.mark.parametrize("keep", ["spectrum", "values", "moments"])
+def test_queries_keys_and_values_keep_statistics_of_their_own(keep):
+    pairs = [pair for pair in changed_pairs(keep) if pair[0].shape == (96, 32)]
+    for old, new in pairs:
+        norms = [[part.norm().item() for part in w.chunk(3)] for w in (old, new)]
+        assert norms[1] == pytest.approx(norms[0], rel=1e-3)
