@@ -8,12 +8,13 @@ from perceptinit.hookspecs import hookimpl
 from perceptinit.registry import Component
 
 if TYPE_CHECKING:
-    from perceptinit.api import build, list_components, run_recipe
+    from perceptinit.api import apply_perceptual_init, build, list_components, run_recipe
 
 __version__ = "0.1.0"
 __all__ = [
     "Component",
     "__version__",
+    "apply_perceptual_init",
     "build",
     "hookimpl",
     "list_components",
@@ -23,7 +24,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # `import perceptinit` and the command line stay light: the library half is imported when used
-    if name in {"build", "list_components", "run_recipe"}:
+    if name in {"apply_perceptual_init", "build", "list_components", "run_recipe"}:
         from perceptinit import api
 
         return getattr(api, name)

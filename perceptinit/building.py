@@ -77,7 +77,7 @@ def read_spec(
         cls = entry.load()
     except PerceptInitError as error:
         return None, [Problem(f"{where}.use", str(error))]
-    wanted = _parts_of(cls)
+    wanted = parts_of(cls)
     own = {k: v for k, v in table.items() if k != "use" and k not in wanted}
     config, problems = read_config(cls.Config, own, where)  # type: ignore[attr-defined]
     parts: dict[str, Spec] = {}
@@ -106,7 +106,7 @@ def _read_part(
     return None, []
 
 
-def _parts_of(cls: type) -> dict[str, bool]:
+def parts_of(cls: type) -> dict[str, bool]:
     """Return the part kinds that the class takes, and whether each is required."""
     parameters = inspect.signature(cls).parameters
     return {
@@ -120,6 +120,12 @@ def preflight(component: Any) -> list[str]:
     """Return what would make a built component fail later; empty when it is ready."""
     check = getattr(component, "preflight", None)
     return list(check()) if check else []
+
+
+def planned_steps(component: Any) -> int | None:
+    """Return the steps of the stage that a built component says it will do, None where it does not."""
+    plan = getattr(component, "plan", None)
+    return plan().steps if plan else None
 
 
 def walk(specs: Iterable[Spec]) -> Iterable[Spec]:

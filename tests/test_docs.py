@@ -1,6 +1,12 @@
 """The documentation names every hook, kind, verb, recipe key and built-in, and its recipes are valid."""
 
+import importlib
+import importlib.util
+import inspect
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +26,18 @@ TOML_BLOCKS = [
     for name, source in {**DOCS, "README.md": README}.items()
     for i, text in enumerate(re.findall(r"```toml\n(.*?)```", source, re.DOTALL))
 ]
+
+
+PAGES = {**DOCS, "README.md": README}
+
+
+def blocks(language, *names):
+    """Return (page, text) of every code block in a language, on some pages or on all."""
+    return [
+        pytest.param(name, text, id=f"{name}-{i}")
+        for name in names or PAGES
+        for i, text in enumerate(re.findall(rf"```{language}\n(.*?)```", PAGES[name], re.DOTALL))
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -65,3 +83,127 @@ def test_links_between_pages_resolve():
     for name, text in {**{f"docs/{n}": t for n, t in DOCS.items()}, "README.md": README}.items():
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
             assert ((ROOT / name).parent / target).exists(), f"{name}: {target}"
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("python"))
+def test_python_in_the_documentation_is_python(page, text):
+    compile(text, page, "exec")
+
+
+@pytest.mark.parametrize("page", ["README.md", "library.md"])
+def test_python_on_the_pages_for_library_users_runs(page, tmp_path, monkeypatch):
+    monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path))
+    few = 'judgments=("synthetic", {"num_train": 16, "num_val": 8}), batch_size=8'  # a second, no minutes
+    namespace = {}
+    for parameter in blocks("python", page):
+        code = parameter.values[1].replace('judgments="synthetic"', few)
+        exec(compile(code, page, "exec"), namespace)
+    assert namespace["report"].changed
+
+
+def commands(text):
+    return [line for line in text.splitlines() if line.startswith("perceptinit ")]
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("console"))
+def test_commands_in_the_documentation_exist_with_their_options(page, text):
+    import shlex
+
+    import typer.main
+
+    for line in commands(text):
+        command = typer.main.get_command(create_app(PLUGINS))
+        words = shlex.split(line)[1:]
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        known = {name for parameter in command.params for name in parameter.opts}
+        options = {word.partition("=")[0] for word in words if word.startswith("-")}
+        assert options <= known, line
+
+
+@pytest.fixture
+def documented_plugin(tmp_path, monkeypatch):
+    """The package of docs/write-a-plugin.md, typed in as it stands there."""
+    package, code = (p.values[1] for p in blocks("python", "write-a-plugin.md")[:2])
+    folder = tmp_path / "acme_texture"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(package)
+    (folder / "texture.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield folder
+    for name in [n for n in sys.modules if n.partition(".")[0] == "acme_texture"]:
+        del sys.modules[name]
+
+
+def contract_answers(folder, tmp_path):
+    from perceptinit.testing import InitializerContract
+
+    texture = importlib.import_module("acme_texture.texture")
+    contract = type("TestTexture", (InitializerContract,), {"component": texture.Texture})()
+    found = []
+    for name, check in inspect.getmembers(contract, inspect.ismethod):
+        if not name.startswith("test_"):
+            continue
+        try:
+            check(*([tmp_path] if "tmp_path" in inspect.signature(check).parameters else []))
+        except AssertionError as error:
+            found.append(str(error))
+    return found
+
+
+def test_the_plugin_of_the_documentation_keeps_its_contract(documented_plugin, tmp_path):
+    component = importlib.import_module("acme_texture").perceptinit_initializers()[0]
+    assert component.name == "acme/texture"
+    assert contract_answers(documented_plugin, tmp_path) == []
+
+
+def test_breaking_it_as_the_documentation_says_gives_the_answer_that_stands_there(
+    documented_plugin, tmp_path
+):
+    path = documented_plugin / "texture.py"
+    code = path.read_text()
+    path.write_text(
+        code.replace("torch.randn(parameter.shape, generator=draw)", "torch.randn(parameter.shape)")
+    )
+    answers = contract_answers(documented_plugin, tmp_path)
+    (quoted,) = re.findall(
+        r"```text\n(initializer Texture: .*?)\n```", DOCS["write-a-plugin.md"], re.DOTALL
+    )
+    assert " ".join(quoted.split()) in answers
+
+
+def site_module():
+    spec = importlib.util.spec_from_file_location("mkdocs_hooks", ROOT / "mkdocs_hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_generated_pages_hold_every_verb_hook_and_public_name():
+    import perceptinit
+
+    site = site_module()
+    app = create_app(PLUGINS)
+    for verb in [c.name for c in app.registered_commands]:
+        assert f"## `perceptinit {verb}`" in site.cli_page()
+    for hook in (*map(hook_name, KINDS), "perceptinit_commands"):
+        assert f"## `{hook}(" in site.hookspecs_page()
+    api = site.api_page()
+    assert [n for n in perceptinit.__all__ if n not in api and n != "__version__"] == []
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    assert [name for name in DOCS if name not in navigation] == []
+
+
+@pytest.mark.slow
+def test_the_site_builds_strictly(tmp_path):
+    """Slow: renders every page and imports all protocols."""
+    pytest.importorskip("mkdocs", reason="extra 'docs' is not installed")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "reference" / "api" / "index.html").is_file()

@@ -15,8 +15,13 @@ HEAVY = ("torch", "numpy", "open_clip", "timm", "webdataset", "scipy", "pyarrow"
         ["plugins"],
         ["show", "initializer", "triplet-hinge"],
         ["run", "--help"],
+        ["compare", "--help"],
+        ["report", "--help"],
+        ["status", "--help"],
         ["data", "--help"],
         ["data", "pack", "--help"],
+        ["data", "download", "--help"],
+        ["data", "check", "--help"],
     ],
 )
 def test_looking_around_imports_nothing_heavy(cli, arguments):

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Install the wheel with the lowest versions that pyproject.toml claims, and with the newest, each into a
+# fresh environment; run a recipe shrunk to seconds and the library's example. Needs a network.
+#
+#   benchmarks/check_dependencies.sh            both
+#   benchmarks/check_dependencies.sh lowest     one of: lowest, newest
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+python3 -m venv "$work/build"
+"$work/build/bin/python" -m pip install --quiet build
+"$work/build/bin/python" -m build --wheel --outdir "$work/dist" >/dev/null
+wheel=$(ls "$work"/dist/*.whl)
+# every lower bound of pyproject.toml as an exact version
+python3 -c '
+import re, tomllib
+for line in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]:
+    print(re.sub(r"\s*>=\s*([\w.]+).*", r"==\1", line))
+' >"$work/lowest.txt"
+touch "$work/newest.txt"
+
+for which in ${1:-lowest newest}; do
+  python3 -m venv "$work/$which"
+  "$work/$which/bin/python" -m pip install --quiet --upgrade pip
+  "$work/$which/bin/python" -m pip install --quiet "$wheel" --constraint "$work/$which.txt"
+  echo "== $which"
+  "$work/$which/bin/python" -m pip list --format freeze |
+    grep -iE '^(numpy|open_clip_torch|pillow|pluggy|pyarrow|pydantic|rich|scipy|timm|torch|torchvision|typer)=='
+  cd "$work"
+  export PERCEPTINIT_PLUGINS=''
+  "$work/$which/bin/perceptinit" --version
+  "$work/$which/bin/perceptinit" run "$root/recipes/quickstart.toml" --smoke --out "runs-$which" >/dev/null
+  "$work/$which/bin/python" -c '
+import timm
+from perceptinit import apply_perceptual_init
+model = timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=16, depth=1)
+few = ("synthetic", {"num_train": 16, "num_val": 8})
+report = apply_perceptual_init(model, judgments=few, epochs=1, batch_size=8, progress=False, cache=False)
+print(len(report.changed), "tensors changed")'
+  cd "$root"
+done

@@ -1,0 +1,101 @@
+"""The model card of an exported folder: data, recipe, scores, licences and how to load it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from perceptinit.building import read_spec
+from perceptinit.exporting.source import TrainedRun
+from perceptinit.types import DataCard
+
+LIBRARY = {"timm": "timm", "open-clip": "open_clip", "huggingface": "transformers"}
+
+
+def model_card(run: TrainedRun, target: str, usage: str) -> str:
+    """Return a card in the hub's form: YAML front matter, then Markdown."""
+    record = run.record
+    lines = [
+        "---",
+        "license: other",
+        f"library_name: {LIBRARY.get(target, 'pytorch')}",
+        "tags: [perceptinit, perceptual-initialization, clip]",
+        "---",
+        f"# {run.title}",
+        "",
+        record["arm"]["summary"] or record["recipe"]["summary"],
+        "",
+        f"Made by perceptinit {record['environment']['packages'].get('perceptinit', '')} on "
+        f"{record['finished']}. Weights: sha256 {record['hashes']['final']['model']} (names and values).",
+        "",
+        "## Load it",
+        "",
+        f"```python\n{usage}```",
+        "",
+        f"Images are {run.model.image_size} x {run.model.image_size} pixels; mean {_numbers(run.mean)}, "
+        f"std {_numbers(run.std)}.",
+        "",
+        "## Scores",
+        "",
+        *_score_lines(record["scores"]),
+        "",
+        "## Human data",
+        "",
+        *(_data_lines(run) or ["None: this arm uses no human judgments."]),
+        "",
+        "## Licence",
+        "",
+        "The weights come from data that have terms of their own, listed above and in the recipe: "
+        "check them before you pass the weights on. perceptinit itself is Apache-2.0.",
+        "",
+        "## Recipe",
+        "",
+        f"```toml\n{record['recipe']['text'].strip()}\n```",
+        *[f"with `--set {override}`" for override in record["recipe"]["overrides"]],
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _numbers(values: Iterable[float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)
+
+
+def _score_lines(rows: list[dict[str, Any]]) -> list[str]:
+    last = max((row["samples_seen"] for row in rows), default=0)
+    final = {row["name"]: row for row in rows if row["samples_seen"] == last}
+    lines = ["| score | value | standard error | chance | examples |", "|---|---|---|---|---|"]
+    for name, row in final.items():
+        cells = [_number(row[key]) for key in ("value", "stderr", "chance")]
+        lines.append(f"| {name} | {' | '.join(cells)} | {row['num_examples']:,} |")
+    return [f"After {last:,} image-text pairs:", "", *lines] if final else ["None were taken."]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _data_lines(run: TrainedRun) -> list[str]:
+    resolved = run.record["arm"]["resolved"]
+    tables = [t for stage in ("init", "posthoc") for t in resolved[stage] if "judgments" in t]
+    lines = []
+    for table in tables:
+        for judgments in _nested(table["judgments"]):
+            lines.append(_data_line(run, judgments))
+    return list(dict.fromkeys(lines))
+
+
+def _nested(table: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield a judgments table and those that it wraps."""
+    yield table
+    if "judgments" in table:
+        yield from _nested(table["judgments"])
+
+
+def _data_line(run: TrainedRun, table: Mapping[str, Any]) -> str:
+    spec, _ = read_spec(run.plugins.registry, "judgments", table, "judgments")
+    if spec is None:  # its plug-in is not here any more: the name is all there is
+        return f"* `{table['use']}`"
+    card: DataCard = spec.build().card
+    simulated = " Simulated, no human data." if card.simulated else ""
+    return f"* `{table['use']}`: {card.title}. Licence: {card.licence}. {card.citation}.{simulated}"

@@ -1,0 +1,182 @@
+"""Hugging Face transformers: a CLIPModel where the towers are CLIP's, else timm's trunk in its wrapper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from perceptinit.checkpoints import load_strict, write_json
+from perceptinit.errors import MissingPackageError
+from perceptinit.exporting.source import TrainedRun
+from perceptinit.exporting.timm_folder import config as timm_config
+from perceptinit.exporting.timm_folder import timm_trunk
+from perceptinit.exporting.vit import PlainViT, plain_vit
+
+BLOCK_NAMES = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", "attn.out_proj": "self_attn.out_proj"}
+BLOCK_NAMES |= {"mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2"}
+# open_clip's names for CLIP's start and end token -> transformers'
+SPECIAL_TOKENS = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
+
+CLIP_USAGE = """\
+from transformers import AutoProcessor, CLIPModel
+
+model = CLIPModel.from_pretrained("FOLDER").eval()
+processor = AutoProcessor.from_pretrained("FOLDER")
+outputs = model(**processor(text=texts, images=images, padding=True, return_tensors="pt"))
+outputs.image_embeds, outputs.text_embeds  # of unit length
+"""
+TIMM_USAGE = """\
+from transformers import AutoImageProcessor, AutoModel
+
+model = AutoModel.from_pretrained("FOLDER").eval()  # the image tower; needs timm
+processor = AutoImageProcessor.from_pretrained("FOLDER")
+features = model(**processor(images, return_tensors="pt")).pooler_output
+"""
+
+
+def write(run: TrainedRun, folder: Path) -> str:
+    """Write configuration, weights and preprocessing and return the code that loads them.
+
+    Raises MissingPackageError without transformers, UsageError when it has no such model.
+    """
+    try:
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise MissingPackageError(
+            "export to huggingface needs the package 'transformers'. Get it: "
+            "pip install 'perceptinit[huggingface]'"
+        ) from error
+    vit = plain_vit(run.model.image)
+    if isinstance(vit, PlainViT) and vit.has_pre_norm and run.model.text.can_be_trimmed:
+        return _write_clip(run, vit, folder)
+    if timm_trunk(run) is not None:
+        return _write_timm(run, folder)
+    why = vit if isinstance(vit, str) else "its towers are not CLIP's"
+    raise run.cannot("huggingface", why)
+
+
+def _write_clip(run: TrainedRun, vit: PlainViT, folder: Path) -> str:
+    from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor
+
+    text: Any = run.model.text.transformer
+    model = CLIPModel(_clip_config(run, vit))
+    weights = {
+        "logit_scale": run.model.logit_scale.detach(),
+        **_vision_weights(vit),
+        **_text_weights({k: v.detach() for k, v in text.state_dict().items()}),
+    }
+    buffers = {k: v for k, v in model.state_dict().items() if k.endswith("position_ids")}
+    load_strict(model, weights | buffers, run.title)
+    model.save_pretrained(folder)
+    size = vit.image_size
+    images = CLIPImageProcessor(
+        size={"shortest_edge": size},
+        crop_size={"height": size, "width": size},
+        image_mean=run.mean,
+        image_std=run.std,
+    )
+    CLIPProcessor(images, _tokenizer(folder, run.model.context_length)).save_pretrained(folder)
+    return CLIP_USAGE
+
+
+def _clip_config(run: TrainedRun, vit: PlainViT) -> Any:
+    from transformers import CLIPConfig
+
+    text: Any = run.model.text.transformer
+    block = text.transformer.resblocks[0]
+    activation = "quick_gelu" if vit.quick_gelu else "gelu"
+    vision = {
+        "hidden_size": vit.width,
+        "intermediate_size": vit.mlp_width,
+        "num_hidden_layers": vit.layers,
+        "num_attention_heads": vit.heads,
+        "image_size": vit.image_size,
+        "patch_size": vit.patch_size,
+        "hidden_act": activation,
+        "layer_norm_eps": vit.eps,
+    }
+    words = {
+        "hidden_size": text.token_embedding.embedding_dim,
+        "intermediate_size": block.mlp.c_fc.out_features,
+        "num_hidden_layers": len(text.transformer.resblocks),
+        "num_attention_heads": block.attn.num_heads,
+        "max_position_embeddings": run.model.context_length,
+        "vocab_size": text.token_embedding.num_embeddings,
+        "hidden_act": "quick_gelu" if type(block.mlp.gelu).__name__ == "QuickGELU" else "gelu",
+        "layer_norm_eps": text.ln_final.eps,
+        "bos_token_id": text.token_embedding.num_embeddings - 2,
+        "eos_token_id": text.token_embedding.num_embeddings - 1,
+    }
+    return CLIPConfig(text_config=words, vision_config=vision, projection_dim=run.model.embed_dim)
+
+
+def _vision_weights(vit: PlainViT) -> dict[str, Tensor]:
+    own, start = vit.weights, "vision_model"
+    named = {
+        f"{start}.embeddings.class_embedding": own["class_embedding"],
+        f"{start}.embeddings.patch_embedding.weight": own["conv1.weight"],
+        f"{start}.embeddings.position_embedding.weight": own["positional_embedding"],
+        "visual_projection.weight": own["proj"].T,
+    }
+    for ours, theirs in {"ln_pre": "pre_layrnorm", "ln_post": "post_layernorm"}.items():
+        named |= {f"{start}.{theirs}.{p}": own[f"{ours}.{p}"] for p in ("weight", "bias")}
+    return named | _blocks(own, start)
+
+
+def _text_weights(own: dict[str, Tensor]) -> dict[str, Tensor]:
+    start = "text_model"
+    named = {
+        f"{start}.embeddings.token_embedding.weight": own["token_embedding.weight"],
+        f"{start}.embeddings.position_embedding.weight": own["positional_embedding"],
+        "text_projection.weight": own["text_projection"].T,
+    }
+    named |= {f"{start}.final_layer_norm.{p}": own[f"ln_final.{p}"] for p in ("weight", "bias")}
+    return named | _blocks(own, start)
+
+
+def _blocks(own: dict[str, Tensor], start: str) -> dict[str, Tensor]:
+    """Return the blocks of an open_clip transformer under transformers' names, qkv taken apart."""
+    named: dict[str, Tensor] = {}
+    for name, tensor in own.items():
+        if not name.startswith("transformer.resblocks."):
+            continue
+        index, _, rest = name.removeprefix("transformer.resblocks.").partition(".")
+        layer = f"{start}.encoder.layers.{index}"
+        if rest.startswith("attn.in_proj_"):
+            parts = zip("qkv", tensor.chunk(3), strict=True)
+            kind = rest.removeprefix("attn.in_proj_")
+            named |= {f"{layer}.self_attn.{q}_proj.{kind}": part for q, part in parts}
+        else:
+            module, _, kind = rest.rpartition(".")
+            named[f"{layer}.{BLOCK_NAMES[module]}.{kind}"] = tensor
+    return named
+
+
+def _tokenizer(folder: Path, context_length: int) -> Any:
+    """Return CLIP's tokenizer, made from open_clip's table of byte pairs."""
+    from open_clip.tokenizer import SimpleTokenizer
+    from transformers import CLIPTokenizer
+
+    table = SimpleTokenizer()
+    pairs = sorted(table.bpe_ranks, key=table.bpe_ranks.__getitem__)
+    names = {token: SPECIAL_TOKENS.get(token, token) for token in table.encoder}
+    write_json(folder / "vocab.json", {names[t]: i for t, i in table.encoder.items()})
+    merges = "\n".join(["#version: 0.2", *(" ".join(pair) for pair in pairs)])
+    (folder / "merges.txt").write_text(merges + "\n", encoding="utf-8")
+    return CLIPTokenizer.from_pretrained(str(folder), model_max_length=context_length)
+
+
+def _write_timm(run: TrainedRun, folder: Path) -> str:
+    from transformers import TimmWrapperConfig, TimmWrapperImageProcessor, TimmWrapperModel
+
+    about = timm_config(run, timm_trunk(run))
+    model = TimmWrapperModel(TimmWrapperConfig.from_dict(about))
+    weights = {f"timm_model.{k}": v for k, v in timm_trunk(run).state_dict().items()}
+    load_strict(model, weights, run.title)
+    model.save_pretrained(folder)
+    TimmWrapperImageProcessor(about["pretrained_cfg"], about["architecture"]).save_pretrained(
+        folder
+    )
+    return TIMM_USAGE

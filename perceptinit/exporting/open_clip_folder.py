@@ -1,0 +1,115 @@
+"""open_clip: both towers, for `open_clip.create_model_and_transforms("local-dir:FOLDER")`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from perceptinit.backbones.open_clip_config import read_table
+from perceptinit.checkpoints import save_weights, write_json
+from perceptinit.exporting.source import TrainedRun
+from perceptinit.exporting.timm_folder import timm_trunk
+from perceptinit.exporting.vit import PlainViT, plain_vit
+
+USAGE = """\
+import open_clip
+
+model, _, transform = open_clip.create_model_and_transforms("local-dir:FOLDER")
+tokenize = open_clip.get_tokenizer("local-dir:FOLDER")
+image_features, text_features = model.encode_image(images), model.encode_text(tokenize(texts))
+"""
+
+
+def write(run: TrainedRun, folder: Path) -> str:
+    """Write `open_clip_config.json` and `open_clip_model.safetensors`; return the code that loads them.
+
+    Raises UsageError when open_clip has no configuration for the image tower.
+    """
+    table, visual = _from_table(run) if run.backbone["use"] == "open-clip" else _from_timm(run)
+    preprocess = {"mean": run.mean, "std": run.std, "interpolation": "bicubic"}
+    preprocess["resize_mode"] = "shortest"
+    write_json(
+        folder / "open_clip_config.json",
+        {"model_cfg": {**table, "custom_text": True}, "preprocess_cfg": preprocess},
+    )
+    weights = {f"visual.{k}": v for k, v in visual.items()}
+    weights |= {f"text.{k}": v for k, v in run.model.text.transformer.state_dict().items()}
+    weights["logit_scale"] = run.model.logit_scale.detach()
+    save_weights(folder / "open_clip_model.safetensors", weights, {"format": "pt"})
+    return USAGE
+
+
+def _from_table(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    backbone = run.backbone
+    table = read_table(backbone["model"])
+    table.pop("preprocess_cfg", None)
+    vision = {**table["vision_cfg"], "timm_model_pretrained": False, **backbone["vision_args"]}
+    text = {**table["text_cfg"], "hf_model_pretrained": False, **backbone["text_args"]}
+    vision["image_size"] = run.model.image_size
+    table |= {"embed_dim": run.model.embed_dim, "vision_cfg": vision, "text_cfg": text}
+    return table, dict(run.model.image.trunk.state_dict())
+
+
+def _from_timm(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    image = run.model.image
+    vit = plain_vit(image)
+    if isinstance(vit, PlainViT):
+        vision, visual, quick_gelu = vision_config(vit), vit.weights, vit.quick_gelu
+    else:
+        vision, visual, quick_gelu = _timm_config(run, vit), _timm_weights(run), False
+    table = {
+        "embed_dim": run.model.embed_dim,
+        "quick_gelu": quick_gelu,
+        "vision_cfg": vision,
+        "text_cfg": _text_config(run),
+    }
+    return table, visual
+
+
+def vision_config(vit: PlainViT) -> dict[str, Any]:
+    """Return open_clip's vision_cfg of a plain ViT."""
+    return {
+        "image_size": vit.image_size,
+        "patch_size": vit.patch_size,
+        "width": vit.width,
+        "layers": vit.layers,
+        "head_width": vit.width // vit.heads,
+        "mlp_ratio": vit.mlp_width / vit.width,
+        "no_ln_pre": not vit.has_pre_norm,
+        "norm_kwargs": {"eps": vit.eps},
+    }
+
+
+def _timm_config(run: TrainedRun, why: str) -> dict[str, Any]:
+    trunk = timm_trunk(run)
+    own = trunk is not None and run.model.image_size == trunk.pretrained_cfg["input_size"][-1]
+    if not own or run.backbone.get("model_args"):
+        raise run.cannot(
+            "open-clip", f"{why}, and its configurations take no model_args and no other image size"
+        )
+    return {
+        "timm_model_name": run.backbone["model"],
+        "timm_model_pretrained": False,
+        "timm_pool": "",
+        "timm_proj": "linear",
+        "image_size": run.model.image_size,
+    }
+
+
+def _timm_weights(run: TrainedRun) -> dict[str, Tensor]:
+    image: Any = run.model.image
+    trunk = {f"trunk.{k}": v for k, v in image.trunk.state_dict().items()}
+    return {**trunk, "head.proj.weight": image.projection.weight.detach()}
+
+
+def _text_config(run: TrainedRun) -> dict[str, Any]:
+    text: Any = run.model.text.transformer
+    return {
+        "context_length": run.model.context_length,
+        "vocab_size": text.vocab_size,
+        "width": text.width,
+        "heads": text.heads,
+        "layers": text.layers if hasattr(text, "layers") else len(text.transformer.resblocks),
+    }

@@ -1,0 +1,79 @@
+"""A finished run, opened: its model with the final weights, its backbone's table and its record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from perceptinit.backbones.encoders import DualTower
+from perceptinit.building import read_spec
+from perceptinit.checkpoints import load_strict, load_weights
+from perceptinit.errors import RecipeError, UsageError
+from perceptinit.plugin_manager import Plugins, build_plugin_manager
+from perceptinit.recipe_tables import parse_toml
+from perceptinit.record import read_record
+from perceptinit.seeding import named_torch_seed
+
+WEIGHTS = Path("weights") / "final.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """model: in eval mode, with the weights at the end of the run. backbone: its recipe table."""
+
+    model: DualTower
+    backbone: dict[str, Any]
+    record: dict[str, Any]
+    plugins: Plugins
+
+    @property
+    def title(self) -> str:
+        """Return recipe, arm and seed, as people refer to a run."""
+        return f"{self.record['recipe']['name']}, arm {self.record['arm']['name']}, seed {self.record['seed']}"
+
+    @property
+    def mean(self) -> list[float]:
+        return self.model.image.mean.tolist()
+
+    @property
+    def std(self) -> list[float]:
+        return self.model.image.std.tolist()
+
+    def cannot(self, target: str, why: str) -> UsageError:
+        """Return the error of a target that this model has no place in."""
+        others = "torchscript and onnx take any model"
+        return UsageError(f"{self.title}: cannot be exported to {target}: {why}; {others}")
+
+
+def open_run(folder: Path) -> TrainedRun:
+    """Return the run in `folder`.
+
+    Raises UsageError when the folder holds no finished run, CheckpointError when weights do not fit.
+    """
+    path = folder / "record.json"
+    if not path.is_file():
+        near = sorted(str(p.parent) for p in folder.glob("*/**/record.json"))
+        hint = f" Runs there: {', '.join(near[:6])}" if near else ""
+        raise UsageError(f"{folder}: no record.json there; give the folder of one run.{hint}")
+    record = read_record(path)
+    if record["status"] != "finished":
+        raise UsageError(f"{folder}: the run is {record['status']}, not finished")
+    plugins = _plugins(record)
+    table = record["arm"]["resolved"]["backbone"]
+    spec, problems = read_spec(plugins.registry, "backbone", table, "backbone")
+    if spec is None:
+        raise RecipeError(problems, str(path))
+    with named_torch_seed(0, "export"):  # the weights are replaced
+        model = spec.build().build()
+    weights = folder / WEIGHTS
+    load_strict(model, load_weights(weights), str(weights))
+    return TrainedRun(model.eval(), table, record, plugins)
+
+
+def _plugins(record: dict[str, Any]) -> Plugins:
+    recipe = record["recipe"]
+    local = (
+        parse_toml(recipe["text"], recipe["source"]).get("plugins", []) if recipe["text"] else []
+    )
+    return build_plugin_manager([Path(recipe["source"]).parent / path for path in local])

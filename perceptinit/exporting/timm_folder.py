@@ -1,0 +1,64 @@
+"""timm: the trunk, for `timm.create_model("local-dir:FOLDER", pretrained=True)`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from perceptinit.checkpoints import save_weights, write_json
+from perceptinit.exporting.source import TrainedRun
+
+USAGE = """\
+import timm
+
+model = timm.create_model("local-dir:FOLDER", pretrained=True).eval()
+features = model(images)  # pooled features; num_classes=10 adds a new classifier
+"""
+
+
+def write(run: TrainedRun, folder: Path) -> str:
+    """Write `config.json` and `model.safetensors` and return the code that loads them.
+
+    The projection to the shared embedding has no place in a timm model and is left out.
+
+    Raises UsageError when the image tower is none of timm's.
+    """
+    trunk = timm_trunk(run)
+    if trunk is None:
+        raise run.cannot(
+            "timm", f"its image tower is open_clip's {type(run.model.image.trunk).__name__}"
+        )
+    write_json(folder / "config.json", config(run, trunk))
+    save_weights(folder / "model.safetensors", trunk.state_dict(), {"format": "pt"})
+    return USAGE
+
+
+def timm_trunk(run: TrainedRun) -> Any:
+    """Return the timm model that was trained, None when there is none."""
+    trunk: Any = run.model.image.trunk
+    return trunk if (getattr(trunk, "pretrained_cfg", None) or {}).get("architecture") else None
+
+
+def config(run: TrainedRun, trunk: Any) -> dict[str, Any]:
+    """Return what timm's hub format says about a model."""
+    size = run.model.image_size
+    args = dict(run.backbone.get("model_args", {}))
+    about = dict(trunk.pretrained_cfg)
+    if about.get("fixed_input_size") and size != about["input_size"][-1]:
+        args["img_size"] = size
+    kept = ("fixed_input_size", "interpolation", "crop_pct", "first_conv", "classifier")
+    return {
+        "architecture": about["architecture"],
+        "num_classes": 0,
+        "num_features": trunk.num_features,
+        "model_args": args,
+        "pretrained_cfg": {
+            **{key: about[key] for key in kept if key in about},
+            "tag": "perceptinit",
+            "custom_load": False,
+            "input_size": [3, size, size],
+            "mean": run.mean,
+            "std": run.std,
+            "num_classes": 0,
+        },
+    }

@@ -1,0 +1,48 @@
+"""Contract tests for plug-in authors: one class per kind, a tiny model and tiny data. Needs pytest.
+
+    from perceptinit.testing import InitializerContract
+    from my_lab import MyInit
+
+    class TestMyInit(InitializerContract):
+        component = MyInit
+
+        def options(self, tmp_path):
+            return {"strength": 0.5}
+
+A failure says what to change. The built-ins are held to the same classes.
+"""
+
+from perceptinit.testing.backbone import BackboneContract
+from perceptinit.testing.contract import Contract
+from perceptinit.testing.evaluator import EvaluatorContract
+from perceptinit.testing.initializer import InitializerContract
+from perceptinit.testing.judgments import JudgmentsContract
+from perceptinit.testing.pairs import PairsContract
+from perceptinit.testing.pretrainer import PretrainerContract
+from perceptinit.testing.tiny import tiny_judgments, tiny_model, tiny_pairs
+from perceptinit.testing.tracker import TrackerContract
+
+CONTRACTS = {
+    "initializer": InitializerContract,
+    "backbone": BackboneContract,
+    "pretrainer": PretrainerContract,
+    "judgments": JudgmentsContract,
+    "pairs": PairsContract,
+    "evaluator": EvaluatorContract,
+    "tracker": TrackerContract,
+}
+
+__all__ = [
+    "CONTRACTS",
+    "BackboneContract",
+    "Contract",
+    "EvaluatorContract",
+    "InitializerContract",
+    "JudgmentsContract",
+    "PairsContract",
+    "PretrainerContract",
+    "TrackerContract",
+    "tiny_judgments",
+    "tiny_model",
+    "tiny_pairs",
+]

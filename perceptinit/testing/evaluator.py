@@ -1,0 +1,62 @@
+"""The contract of evaluators."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from perceptinit.checkpoints import weights_sha256
+from perceptinit.protocols import Evaluator
+from perceptinit.testing.contract import Contract, must
+from perceptinit.testing.tiny import tiny_model
+from perceptinit.types import Score
+
+
+class EvaluatorContract(Contract):
+    """Scores have names and finite values, repeat, and leave the model alone."""
+
+    kind: ClassVar[str] = "evaluator"
+    protocol: ClassVar[type] = Evaluator
+
+    def _scores(self, tmp_path: Path) -> list[Score]:
+        with torch.no_grad():
+            return list(self.build(tmp_path).evaluate(tiny_model().eval(), self.context(tmp_path)))
+
+    def test_it_gives_scores(self, tmp_path: Path) -> None:
+        scores = self._scores(tmp_path)
+        must(
+            bool(scores) and all(isinstance(s, Score) for s in scores),
+            f"{self.label}: evaluate() must yield perceptinit.types.Score objects, got {scores!r:.60}",
+        )
+        names = [s.name for s in scores]
+        must(len(set(names)) == len(names), f"{self.label}: two scores have one name: {names}")
+        for score in scores:
+            must(
+                "/" in score.name,
+                f"{self.label}: score '{score.name}' must be called measure/set, such as top1/cifar10",
+            )
+            must(math.isfinite(score.value), f"{self.label}: score '{score.name}' is {score.value}")
+            must(
+                score.num_examples > 0,
+                f"{self.label}: score '{score.name}' must say in num_examples how many it is a mean over",
+            )
+
+    def test_it_repeats(self, tmp_path: Path) -> None:
+        first, second = ([s.value for s in self._scores(tmp_path)] for _ in range(2))
+        must(
+            first == second,
+            f"{self.label}: one model got {first} and {second}: draw from ctx.rng(...)",
+        )
+
+    def test_the_model_is_left_as_it_was(self, tmp_path: Path) -> None:
+        model = tiny_model().eval()
+        before = weights_sha256(model)
+        with torch.no_grad():
+            list(self.build(tmp_path).evaluate(model, self.context(tmp_path)))
+        must(
+            weights_sha256(model) == before, f"{self.label}: evaluate() changed the model's weights"
+        )
+        must(not model.training, f"{self.label}: evaluate() left the model in training mode")

@@ -1,0 +1,89 @@
+"""The contract of initializers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from perceptinit.checkpoints import weights_sha256
+from perceptinit.protocols import Initializer
+from perceptinit.testing.contract import Contract, different, must
+from perceptinit.testing.tiny import tiny_model
+from perceptinit.types import InitReport
+
+
+class InitializerContract(Contract):
+    """Weights change, the report tells the truth, a seed repeats, and nothing else is touched."""
+
+    kind: ClassVar[str] = "initializer"
+    protocol: ClassVar[type] = Initializer
+
+    def tower(self) -> Any:
+        """Return the image tower to initialise; override for one that needs another architecture."""
+        return tiny_model().image
+
+    def _initialized(self, tmp_path: Path, seed: int = 0) -> tuple[Any, Any]:
+        tower = self.tower()
+        return tower, self.build(tmp_path).initialize(tower, self.context(tmp_path, seed))
+
+    def test_initialize_changes_weights_and_reports_which(self, tmp_path: Path) -> None:
+        before = {k: v.clone() for k, v in self.tower().state_dict().items()}
+        tower, report = self._initialized(tmp_path)
+        must(
+            isinstance(report, InitReport),
+            f"{self.label}: initialize() must return perceptinit.types.InitReport, got {report!r:.60}; "
+            "wrap the work in perceptinit.initializers.report.reporting and return report.result",
+        )
+        after = tower.state_dict()
+        changed = {k for k in before if not torch.equal(before[k], after[k])}
+        must(bool(changed), f"{self.label}: initialize() changed no weight of the tower in place")
+        must(
+            set(report.changed) == changed,
+            f"{self.label}: report.changed is wrong about {different(set(report.changed) ^ changed)}; "
+            "perceptinit.initializers.report.reporting finds out by itself",
+        )
+        must(
+            report.sha256_after == weights_sha256(tower),
+            f"{self.label}: weights changed after report.sha256_after was taken",
+        )
+
+    def test_weights_are_finite(self, tmp_path: Path) -> None:
+        tower, _ = self._initialized(tmp_path)
+        bad = [k for k, v in tower.state_dict().items() if not torch.isfinite(v.float()).all()]
+        must(not bad, f"{self.label}: {different(bad)} are not finite")
+
+    def test_the_same_seed_gives_the_same_weights(self, tmp_path: Path) -> None:
+        first, second = (weights_sha256(self._initialized(tmp_path)[0]) for _ in range(2))
+        must(
+            first == second,
+            f"{self.label}: two calls with one seed give different weights: draw from ctx.rng('name') or "
+            "perceptinit.seeding.torch_generator(ctx.seed, ctx.stage), never from a global generator",
+        )
+
+    def test_the_global_generators_are_left_alone(self, tmp_path: Path) -> None:
+        torch.manual_seed(0)
+        before = torch.get_rng_state()
+        self._initialized(tmp_path)
+        must(
+            torch.equal(before, torch.get_rng_state()),
+            f"{self.label}: initialize() moved torch's global generator, so what follows differs between "
+            "arms: put library code that draws in `with perceptinit.seeding.named_torch_seed(...)`",
+        )
+
+    def test_modes_and_gradients_are_left_as_found(self, tmp_path: Path) -> None:
+        tower = self.tower().eval()
+        first = next(iter(tower.parameters()))
+        first.requires_grad_(False)
+        self.build(tmp_path).initialize(tower, self.context(tmp_path))
+        advice = "perceptinit.initializers.trainable.only_training restores both"
+        must(
+            not any(m.training for m in tower.modules()),
+            f"{self.label}: a tower in eval mode came back in training mode; {advice}",
+        )
+        must(
+            not first.requires_grad
+            and all(p.requires_grad for p in tower.parameters() if p is not first),
+            f"{self.label}: requires_grad of a parameter came back changed; {advice}",
+        )

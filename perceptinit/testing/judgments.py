@@ -1,0 +1,104 @@
+"""The contract of judgments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from perceptinit.errors import DataError
+from perceptinit.fingerprints import triplets_sha256
+from perceptinit.images import decode
+from perceptinit.protocols import Judgments
+from perceptinit.testing.contract import Contract, must
+from perceptinit.types import DataCard, Triplets
+
+
+class JudgmentsContract(Contract):
+    """Splits load, repeat and share no group; images can be read; the card says what it is.
+
+    Override `options` with the path of a few rows of your format, with a `train` and a `val` split.
+    """
+
+    kind: ClassVar[str] = "judgments"
+    protocol: ClassVar[type] = Judgments
+    splits: ClassVar[tuple[str, ...]] = ("train", "val")
+
+    def test_the_card_is_filled_in(self, tmp_path: Path) -> None:
+        judgments = self.build(tmp_path)
+        name, card = getattr(judgments, "name", None), getattr(judgments, "card", None)
+        must(
+            isinstance(name, str) and bool(name) and "/" not in name,
+            f"{self.label}: `name` must be a short string without '/', it stands in '2afc/<name>'; got {name!r}",
+        )
+        must(
+            isinstance(card, DataCard),
+            f"{self.label}: `card` must be a perceptinit.types.DataCard, got {card!r:.60}",
+        )
+        for field in ("title", "source_url", "licence", "citation"):
+            must(
+                bool(getattr(card, field)),
+                f"{self.label}: card.{field} is empty; say 'not stated' where the source does not say",
+            )
+
+    def _load(self, judgments: Any, split: str) -> Triplets:
+        try:
+            triplets = judgments.load(split)
+        except DataError as error:
+            raise AssertionError(
+                f"{self.label}: load('{split}') failed: {error}. Give rows of that split in options(), "
+                "or set `splits` of the test class"
+            ) from error
+        must(
+            isinstance(triplets, Triplets),
+            f"{self.label}: load('{split}') must return perceptinit.types.Triplets, got {triplets!r:.60}; "
+            "Triplets.build makes and checks them",
+        )
+        return triplets
+
+    def test_splits_load_and_are_judgments(self, tmp_path: Path) -> None:
+        for split in self.splits:
+            triplets = self._load(self.build(tmp_path), split)
+            must(
+                len(triplets) > 0,
+                f"{self.label}: load('{split}') is empty: raise DataError instead",
+            )
+            try:
+                triplets.check()
+            except DataError as error:
+                raise AssertionError(f"{self.label}: load('{split}'): {error}") from error
+
+    def test_loading_twice_gives_the_same(self, tmp_path: Path) -> None:
+        config = self.config(tmp_path)
+        for split in self.splits:
+            first, second = (
+                triplets_sha256(self._load(self.build(tmp_path, config), split)) for _ in range(2)
+            )
+            must(
+                first == second,
+                f"{self.label}: load('{split}') differs from call to call: sort listings, and draw from "
+                "perceptinit.seeding.generator with a seed from Config",
+            )
+
+    def test_no_group_is_in_two_splits(self, tmp_path: Path) -> None:
+        judgments = self.build(tmp_path)
+        seen: dict[str, str] = {}
+        for split in self.splits:
+            triplets = self._load(judgments, split)
+            for anchor in {triplets.stimuli.ids[i] for i in triplets.anchor}:
+                other = seen.setdefault(anchor, split)
+                must(
+                    other == split,
+                    f"{self.label}: anchor '{anchor}' is in '{other}' and in '{split}', so scores would leak: "
+                    "deal whole groups to splits (perceptinit.judgments.splits.assign_splits)",
+                )
+
+    def test_images_can_be_read(self, tmp_path: Path) -> None:
+        triplets = self._load(self.build(tmp_path), self.splits[0])
+        for index in np.unique([triplets.anchor[:4], triplets.first[:4], triplets.second[:4]]):
+            name = triplets.stimuli.ids[index]
+            try:
+                decode(triplets.stimuli.images[index], name)
+            except DataError as error:
+                raise AssertionError(f"{self.label}: image '{name}': {error}") from error

@@ -1,0 +1,74 @@
+"""The contract of pairs."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from perceptinit.errors import DataError
+from perceptinit.images import decode
+from perceptinit.protocols import Pairs
+from perceptinit.testing.contract import Contract, must
+from perceptinit.types import Pair
+
+
+class PairsContract(Contract):
+    """Every index gives a pair, the same one each time and from any thread.
+
+    Override `options` with the path of a few samples of your format.
+    """
+
+    kind: ClassVar[str] = "pairs"
+    protocol: ClassVar[type] = Pairs
+
+    def test_counts_agree(self, tmp_path: Path) -> None:
+        pairs = self.build(tmp_path)
+        must(
+            pairs.num_pairs > 0,
+            f"{self.label}: num_pairs is {pairs.num_pairs}: raise DataError instead",
+        )
+        total = sum(pairs.block_sizes)
+        must(
+            total == pairs.num_pairs,
+            f"{self.label}: block_sizes sum to {total}, num_pairs is {pairs.num_pairs}; "
+            "without shards, block_sizes is [num_pairs]",
+        )
+
+    def _all(self, pairs: Any) -> list[Pair]:
+        found = [pairs.pair(i) for i in range(min(pairs.num_pairs, 64))]
+        for pair in found:
+            must(
+                isinstance(pair, Pair),
+                f"{self.label}: pair(index) must return perceptinit.types.Pair, got {pair!r:.60}",
+            )
+        return found
+
+    def test_images_and_texts_can_be_used(self, tmp_path: Path) -> None:
+        for pair in self._all(self.build(tmp_path)):
+            must(
+                isinstance(pair.text, (str, np.ndarray)) and len(pair.text) > 0,
+                f"{self.label}: pair '{pair.key}' has no text: leave such samples out of num_pairs",
+            )
+            try:
+                decode(pair.image, pair.key)
+            except DataError as error:
+                raise AssertionError(f"{self.label}: {error}") from error
+
+    def test_keys_name_one_pair_each(self, tmp_path: Path) -> None:
+        keys = [pair.key for pair in self._all(self.build(tmp_path))]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        must(not twice, f"{self.label}: the key '{(twice or [''])[0]}' names several pairs")
+
+    def test_an_index_gives_the_same_pair_from_any_thread(self, tmp_path: Path) -> None:
+        pairs = self.build(tmp_path)
+        keys = [pair.key for pair in self._all(pairs)]
+        with ThreadPoolExecutor(4) as pool:
+            again = [pair.key for pair in pool.map(pairs.pair, range(len(keys)))]
+        must(
+            keys == again,
+            f"{self.label}: pair(index) gave other pairs when several threads asked: keep no state between "
+            "calls, or guard it with a lock",
+        )

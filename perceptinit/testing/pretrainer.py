@@ -1,0 +1,85 @@
+"""The contract of pretrainers."""
+
+from __future__ import annotations
+
+import copy
+import math
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from perceptinit.protocols import Pretrainer
+from perceptinit.testing.contract import Contract, different, must
+from perceptinit.testing.tiny import tiny_model
+from perceptinit.types import StepResult
+
+
+class PretrainerContract(Contract):
+    """Steps count up, weights move, and an interrupted run continues as if it had not been.
+
+    Choose options for at least four steps on a few dozen pairs.
+    """
+
+    kind: ClassVar[str] = "pretrainer"
+    protocol: ClassVar[type] = Pretrainer
+
+    def _run(
+        self, tmp_path: Path, model: Any, pretrainer: Any, num_steps: int | None = None
+    ) -> Any:
+        steps = pretrainer.steps(model, self.context(tmp_path))
+        results = list(islice(steps, num_steps))
+        close = getattr(steps, "close", None)
+        if close:
+            close()
+        return results
+
+    def test_steps_count_from_one_and_losses_are_finite(self, tmp_path: Path) -> None:
+        model, pretrainer = tiny_model(), self.build(tmp_path)
+        before = {k: v.clone() for k, v in model.state_dict().items()}
+        results = self._run(tmp_path, model, pretrainer)
+        must(
+            len(results) >= 4 and all(isinstance(r, StepResult) for r in results),
+            f"{self.label}: steps() must yield four StepResults or more with these options, got {len(results)}",
+        )
+        must(
+            [r.step for r in results] == list(range(1, len(results) + 1)),
+            f"{self.label}: StepResult.step must count 1, 2, 3, ..., got {[r.step for r in results[:4]]}",
+        )
+        seen = [r.samples_seen for r in results]
+        must(
+            all(a < b for a, b in pairwise(seen)),
+            f"{self.label}: samples_seen must grow with every step, got {seen[:4]}",
+        )
+        must(
+            results[-1].end_of_epoch,
+            f"{self.label}: the last step must say end_of_epoch=True: that is when weights are kept",
+        )
+        bad = [r.step for r in results if not math.isfinite(float(r.metrics.get("loss", math.nan)))]
+        must(not bad, f"{self.label}: metrics['loss'] is missing or not finite at steps {bad[:3]}")
+        still = [
+            k for k, v in model.image.named_parameters() if torch.equal(before[f"image.{k}"], v)
+        ]
+        must(
+            len(still) < len(list(model.image.parameters())),
+            f"{self.label}: no weight of the image tower moved",
+        )
+
+    def test_an_interrupted_run_ends_with_the_same_weights(self, tmp_path: Path) -> None:
+        whole = tiny_model()
+        self._run(tmp_path, whole, self.build(tmp_path))
+        parted, first = tiny_model(), self.build(tmp_path)
+        self._run(tmp_path, parted, first, 2)
+        state = copy.deepcopy(first.state_dict())
+        second = self.build(tmp_path)
+        second.load_state_dict(state)
+        self._run(tmp_path, parted, second)
+        ends = whole.state_dict()
+        differ = [k for k, v in parted.state_dict().items() if not torch.equal(v, ends[k])]
+        must(
+            not differ,
+            f"{self.label}: after state_dict(), a new object, load_state_dict() and the rest of the steps, "
+            f"{len(differ)} tensors differ from a run in one go, such as {different(differ)}: keep the optimiser "
+            "and all counters in the state, and draw by step from ctx.rng(...)",
+        )

@@ -1,0 +1,55 @@
+"""The linear map helps on judgments that a map can fix, and keeps perceptinit's contract."""
+
+import numpy as np
+import pytest
+import torch
+from perceptinit_glocal.linear import Linear
+from torch import nn
+
+from perceptinit.errors import InitializerError
+from perceptinit.testing import InitializerContract, tiny_judgments, tiny_model
+from perceptinit.types import RunContext
+
+
+class TestLinear(InitializerContract):
+    component = Linear
+
+    def options(self, tmp_path):
+        return {"epochs": 2, "batch_size": 16}
+
+
+def test_a_map_is_found_when_people_look_at_one_dimension_only():
+    rng = np.random.default_rng(0)
+    z = torch.nn.functional.normalize(
+        torch.from_numpy(rng.standard_normal((300, 4))).float(), dim=-1
+    )
+    places = torch.from_numpy(np.stack([rng.permutation(300) for _ in range(3)]))
+    first = (z[places[0], 0] - z[places[1], 0]).abs()
+    second = (z[places[0], 0] - z[places[2], 0]).abs()
+    p_second = (second < first).float()
+    linear = Linear(
+        Linear.Config(epochs=60, lr=0.02, identity_pull=0.0, local_share=0.0), tiny_judgments()
+    )
+
+    def agreement(matrix):
+        a, f, s = (torch.nn.functional.normalize(z[p] @ matrix.T, dim=-1) for p in places)
+        return (((a * s).sum(-1) > (a * f).sum(-1)) == p_second.bool()).float().mean().item()
+
+    matrix = linear._train(z, places, p_second, RunContext(stage="init.0"))
+    assert agreement(matrix) > agreement(torch.eye(4)) + 0.05
+
+
+def test_only_the_projection_changes():
+    tower = tiny_model().image
+    judgments = tiny_judgments()
+    report = Linear(Linear.Config(epochs=1), judgments).initialize(
+        tower, RunContext(stage="init.0")
+    )
+    assert report.changed == ("projection.weight",)
+
+
+def test_a_tower_without_a_linear_projection_is_told():
+    tower = tiny_model().image
+    tower.projection = nn.Identity()
+    with pytest.raises(InitializerError, match="needs a tower with a linear projection"):
+        Linear(Linear.Config(), tiny_judgments()).initialize(tower, RunContext())

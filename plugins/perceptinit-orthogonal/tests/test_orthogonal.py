@@ -1,0 +1,18 @@
+"""The example plug-in keeps the contract of initializers, and its matrices are orthogonal."""
+
+import torch
+from perceptinit_orthogonal import Orthogonal
+
+from perceptinit.testing import InitializerContract, tiny_model
+from perceptinit.types import RunContext
+
+
+class TestOrthogonal(InitializerContract):
+    component = Orthogonal
+
+
+def test_singular_values_are_the_gain():
+    tower = tiny_model().image
+    Orthogonal(Orthogonal.Config(gain=2.0)).initialize(tower, RunContext())
+    values = torch.linalg.svdvals(tower.projection.weight.detach())
+    torch.testing.assert_close(values, torch.full_like(values, 2.0))

@@ -1,0 +1,253 @@
+"""Exported folders load in other libraries, in a process without perceptinit, with equal outputs."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from perceptinit import exporting
+from perceptinit.errors import UsageError
+from perceptinit.exporting.source import open_run
+from perceptinit.recipe import read_recipe
+from perceptinit.runner import run_recipe
+
+TEXTS = ["a red cup", "two small dogs on a sofa"]
+TEXT_TOWER = "embed_dim = 24\ntext_width = 32\ntext_heads = 2\ntext_layers = 1\ncontext_length = 16"
+SMALL_VIT = "[backbone.model_args]\npatch_size = 8\nembed_dim = 32\ndepth = 2\nnum_heads = 2"
+BACKBONES = {
+    "clip-vit": f'use = "timm"\nmodel = "vit_base_patch32_clip_224"\nimage_size = 32\n{TEXT_TOWER}\n{SMALL_VIT}',
+    "vit": f'use = "timm"\nmodel = "vit_tiny_patch16_224"\nimage_size = 32\n{TEXT_TOWER}\n{SMALL_VIT}',
+    "convnext": f'use = "timm"\nmodel = "convnext_atto"\n{TEXT_TOWER}',
+    "open-clip": (
+        'use = "open-clip"\nmodel = "ViT-B-32"\nimage_size = 32\nembed_dim = 24\n'
+        "vision_args = { width = 32, head_width = 16, layers = 2, patch_size = 8 }\n"
+        "text_args = { width = 32, heads = 2, layers = 1, context_length = 16 }"
+    ),
+}
+PAIRS = [
+    ("clip-vit", "timm"), ("vit", "timm"), ("convnext", "timm"),
+    ("clip-vit", "open-clip"), ("vit", "open-clip"), ("convnext", "open-clip"), ("open-clip", "open-clip"),
+    ("clip-vit", "huggingface"), ("vit", "huggingface"), ("convnext", "huggingface"), ("open-clip", "huggingface"),
+    ("vit", "torchscript"), ("open-clip", "torchscript"), ("vit", "onnx"),
+]  # fmt: skip
+NEEDS = {"huggingface": ["transformers"], "onnx": ["onnx", "onnxruntime"]}
+RECIPE = """
+schema = 1
+name = "exported"
+summary = "a run to export"
+[backbone]
+{backbone}
+[[arm]]
+name = "pi"
+[[arm.init]]
+use = "triplet-hinge"
+epochs = 1
+batch_size = 2
+[arm.init.judgments]
+use = "synthetic"
+num_train = 8
+num_val = 8
+"""
+
+LOADER = """
+import json, sys, torch
+from safetensors.torch import load_file, save_file
+
+def timm(folder, x):
+    import timm
+    return {"image": timm.create_model(f"local-dir:{folder}", pretrained=True).eval()(x["normalized"])}
+
+def open_clip(folder, x):
+    import open_clip
+    model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    model.eval()
+    tokens = open_clip.get_tokenizer(f"local-dir:{folder}")(TEXTS)
+    assert (tokens == x["tokens"]).all()
+    normalize = transform.transforms[-1]
+    return {"image": model.encode_image(x["normalized"]), "text": model.encode_text(tokens),
+            "scale": model.logit_scale, "mean": torch.tensor(normalize.mean)}
+
+def huggingface(folder, x):
+    from transformers import AutoModel, AutoProcessor, AutoImageProcessor
+    model = AutoModel.from_pretrained(folder).eval()
+    if not hasattr(model, "text_model"):
+        AutoImageProcessor.from_pretrained(folder)
+        return {"image": model(pixel_values=x["normalized"]).pooler_output}
+    processor = AutoProcessor.from_pretrained(folder)
+    words = processor(text=TEXTS, padding=True, return_tensors="pt")
+    out = model(pixel_values=x["normalized"], **words)
+    return {"unit_image": out.image_embeds, "unit_text": out.text_embeds, "scale": model.logit_scale,
+            "mean": torch.tensor(processor.image_processor.image_mean)}
+
+def torchscript(folder, x):
+    image, text = (torch.jit.load(f"{folder}/{n}.pt") for n in ("image", "text"))
+    return {"embedding": image(x["images"]), "text": text(x["tokens"])}
+
+def onnx(folder, x):
+    import onnxruntime
+    image, text = (onnxruntime.InferenceSession(f"{folder}/{n}.onnx") for n in ("image", "text"))
+    (a,), (b,) = image.run(None, {"images": x["images"].numpy()}), text.run(None, {"tokens": x["tokens"].numpy()})
+    return {"embedding": torch.tensor(a), "text": torch.tensor(b)}
+
+TEXTS = json.loads(sys.argv[1])
+with torch.no_grad():
+    for target, folder, given, answer in json.loads(sys.argv[2]):
+        out = globals()[target.replace("-", "_")](folder, load_file(given))
+        save_file({k: v.detach().contiguous().clone() for k, v in out.items()}, answer)
+assert not [name for name in sys.modules if name.startswith("perceptinit")]
+"""
+
+
+def is_installed(target):
+    return all(importlib.util.find_spec(package) for package in NEEDS.get(target, ()))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A finished run of each backbone."""
+    out = tmp_path_factory.mktemp("runs")
+    folders = {}
+    for name, backbone in BACKBONES.items():
+        run_recipe(read_recipe(RECIPE.format(backbone=backbone)), out=out / name, device="cpu")
+        folders[name] = out / name / "exported" / "pi" / "seed0"
+    return folders
+
+
+def inputs_and_outputs(run):
+    """Return what other libraries get, and what our model makes of it; 3 images, no 2 as in tracing."""
+    model = open_run(run).model
+    images = torch.rand(
+        3, 3, model.image_size, model.image_size, generator=torch.Generator().manual_seed(0)
+    )
+    tokens = torch.zeros(2, model.context_length, dtype=torch.int64)
+    ids = model.tokenize(TEXTS)
+    tokens[:, : ids.shape[1]] = ids
+    normalize = torch.nn.functional.normalize
+    with torch.no_grad():
+        image, text = model.encode_image(images), model.encode_text(tokens)
+        features = model.image.trunk(model.image.normalize(images))
+    given = {"images": images, "normalized": model.image.normalize(images), "tokens": tokens}
+    wanted = {"features": features, "embedding": image, "text": text, "scale": model.logit_scale}
+    wanted |= {
+        "unit_image": normalize(image),
+        "unit_text": normalize(text),
+        "mean": model.image.mean,
+    }
+    return given, wanted
+
+
+@pytest.fixture(scope="module")
+def answers(runs, tmp_path_factory):
+    """Each pair's outputs in the other library, all from one process that has no perceptinit."""
+    root = tmp_path_factory.mktemp("exports")
+    jobs, wanted = [], {}
+    for backbone, target in PAIRS:
+        if not is_installed(target):
+            continue
+        stem = root / f"{backbone}-{target}"
+        exporting.export(runs[backbone], target, stem)
+        given, wanted[backbone, target] = inputs_and_outputs(runs[backbone])
+        save_file({k: v.contiguous() for k, v in given.items()}, f"{stem}-in.safetensors")
+        jobs.append([target, str(stem), f"{stem}-in.safetensors", f"{stem}-out.safetensors"])
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", LOADER, json.dumps(TEXTS), json.dumps(jobs)],
+        env={**env, "HF_HUB_OFFLINE": "1"}, cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return {
+        (backbone, target): (load_file(root / f"{backbone}-{target}-out.safetensors"), expected)
+        for (backbone, target), expected in wanted.items()
+    }
+
+
+@pytest.mark.parametrize(("backbone", "target"), PAIRS)
+def test_outputs_are_equal_in_a_process_without_perceptinit(backbone, target, answers):
+    if not is_installed(target):
+        pytest.skip(f"extra '{target}' is not installed")
+    found, wanted = answers[backbone, target]
+    only_trunk = target == "timm" or (target == "huggingface" and backbone in ("vit", "convnext"))
+    if "image" in found:
+        wanted = {**wanted, "image": wanted["features" if only_trunk else "embedding"]}
+    assert found
+    for name, value in found.items():
+        torch.testing.assert_close(value, wanted[name].detach(), rtol=1e-5, atol=1e-5, msg=name)
+
+
+def test_the_card_names_scores_data_licence_and_recipe(runs, tmp_path):
+    folder = exporting.export(runs["vit"], "timm", tmp_path / "out")
+    card = (folder / "README.md").read_text()
+    assert card.startswith("---\nlicense: other\nlibrary_name: timm\n")
+    assert "`synthetic`: Simulated similarity judgments" in card
+    assert "Licence: Apache-2.0" in card
+    assert 'use = "triplet-hinge"' in card
+    assert 'timm.create_model("local-dir:FOLDER", pretrained=True)' in card
+
+
+def test_a_model_that_a_library_has_no_place_for_is_told(runs, tmp_path):
+    with pytest.raises(UsageError) as error:
+        exporting.export(runs["open-clip"], "timm", tmp_path / "out")
+    assert (
+        "exported, arm pi, seed 0: cannot be exported to timm: its image tower is open_clip's"
+        in str(error.value)
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_target_or_folder_is_told(runs, tmp_path):
+    with pytest.raises(
+        UsageError, match=r"no export target called 'hugingface'\. Did you mean 'huggingface'"
+    ):
+        exporting.export(runs["vit"], "hugingface", tmp_path / "out")
+    with pytest.raises(UsageError, match=r"no record\.json there; give the folder of one run"):
+        exporting.export(tmp_path, "timm", tmp_path / "out")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    with pytest.raises(UsageError, match="exists and is not empty"):
+        exporting.export(runs["vit"], "timm", tmp_path / "full")
+
+
+def test_the_verb_writes_into_the_run(runs, cli):
+    done = cli("export", runs["vit"], "--to", "timm")
+    assert done.returncode == 0, done.stderr
+    assert (runs["vit"] / "export" / "timm" / "config.json").is_file()
+
+
+def test_push_needs_a_login(tmp_path, monkeypatch):
+    import huggingface_hub
+    from huggingface_hub.errors import LocalTokenNotFoundError
+
+    class NotLoggedIn:
+        def whoami(self):
+            raise LocalTokenNotFoundError("no token")
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", NotLoggedIn)
+    with pytest.raises(UsageError, match=r"not pushed: log in to the hub first \(hf auth login\)"):
+        exporting.push(tmp_path, "lab/model")
+
+
+def test_push_uploads_the_folder_and_gives_its_address(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    calls = []
+
+    class LoggedIn:
+        def whoami(self):
+            return {}
+
+        def create_repo(self, repository, exist_ok):
+            calls.append(("create", repository, exist_ok))
+
+        def upload_folder(self, folder_path, repo_id):
+            calls.append(("upload", folder_path, repo_id))
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", LoggedIn)
+    address = exporting.push(tmp_path, "lab/model")
+    assert re.fullmatch(r"https://[a-z.]+/lab/model", address)
+    assert calls == [("create", "lab/model", True), ("upload", tmp_path, "lab/model")]

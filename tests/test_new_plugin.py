@@ -1,0 +1,104 @@
+"""`perceptinit new plugin`: for every kind a package that lints, is typed and passes its contract."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from perceptinit.errors import UsageError
+from perceptinit.registry import KINDS
+from perceptinit.scaffold import new_plugin
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """A package of each kind, named after a laboratory and the kind."""
+    folder = tmp_path_factory.mktemp("packages")
+    return {kind: new_plugin(f"acme-my-{kind}", kind, folder) for kind in KINDS}
+
+
+def run(folder, *command, **environment):
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", **environment}
+    return subprocess.run(
+        [sys.executable, "-m", *command], cwd=folder, env=env, capture_output=True, text=True, check=False
+    )  # fmt: skip
+
+
+def test_the_contract_test_of_every_kind_passes(packages):
+    # one process: importing torch seven times would take longest
+    tests = [str(folder / "tests") for folder in packages.values()]
+    path = os.pathsep.join([str(ROOT), *map(str, packages.values())])
+    done = run(
+        ROOT,
+        "pytest",
+        "-q",
+        "--import-mode=importlib",
+        "-p",
+        "no:cacheprovider",
+        *tests,
+        PYTHONPATH=path,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "passed" in done.stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_package_is_linted_and_formatted(packages, kind):
+    for command in (["check", "--extend-select", "I,UP,B"], ["format", "--check"]):
+        done = run(packages[kind], "ruff", *command, "--no-cache", ".")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_packages_are_typed(packages):
+    """Slow: mypy follows the imports into torch."""
+    pytest.importorskip("mypy", reason="extra 'test' not installed")
+    files = [str(f) for folder in packages.values() for f in folder.glob("acme_*/*.py")]
+    done = run(ROOT, "mypy", "--config-file", str(packages["pairs"] / "pyproject.toml"), *files)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_package_is_found_once_it_is_on_the_path(cli, packages, tmp_path):
+    folder = packages["initializer"]
+    info = tmp_path / "acme_my_initializer-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text("[perceptinit]\nacme = acme_my_initializer\n")
+    path = os.pathsep.join(map(str, (tmp_path, folder, ROOT)))
+    done = cli(
+        "show", "initializer", "acme/my-initializer", PYTHONPATH=path, PERCEPTINIT_PLUGINS="acme"
+    )
+    assert 'use = "acme/my-initializer"' in done.stdout, done.stderr
+    assert "Standard deviation of the weights" in done.stdout
+
+
+def test_the_verb_says_what_it_wrote_and_what_comes_next(cli, tmp_path):
+    done = cli("new", "plugin", "acme-texture", "--kind", "judgments")
+    assert done.returncode == 0, done.stderr
+    assert "acme-texture/tests/test_contract.py" in done.stdout
+    assert "pip install -e '.[test]'; pytest" in done.stdout
+    assert 'name="acme/texture"' in (tmp_path / "acme-texture/acme_texture/__init__.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "sentence"),
+    [
+        ("acme", "initialiser", "no kind called 'initialiser'. Did you mean 'initializer'?"),
+        ("My Plugin", "pairs", "'My Plugin' is no name of a package"),
+    ],
+)
+def test_what_is_no_kind_or_name_is_told(name, kind, sentence, tmp_path):
+    with pytest.raises(UsageError) as error:
+        new_plugin(name, kind, tmp_path)
+    assert sentence in str(error.value)
+
+
+def test_an_existing_folder_is_not_touched(tmp_path):
+    (tmp_path / "acme").mkdir()
+    with pytest.raises(UsageError, match="exists already"):
+        new_plugin("acme", "pairs", tmp_path)
+    assert list((tmp_path / "acme").iterdir()) == []

@@ -1,0 +1,306 @@
+"""The contract classes: built-ins keep them, and a broken component is told what to change."""
+
+import inspect
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from perceptinit.backbones.open_clip_backbone import OpenClip
+from perceptinit.backbones.timm_backbone import Timm
+from perceptinit.configs import to_table
+from perceptinit.errors import DataError
+from perceptinit.evaluators.two_afc import TwoAFC
+from perceptinit.initializers.random import Random
+from perceptinit.initializers.report import reporting
+from perceptinit.initializers.triplet import TripletHinge
+from perceptinit.judgments.shuffled_votes import ShuffledVotes
+from perceptinit.judgments.synthetic import SyntheticJudgments
+from perceptinit.pairs.synthetic import SyntheticPairs
+from perceptinit.pretrainers.clip import Clip
+from perceptinit.testing import CONTRACTS, tiny_judgments, tiny_pairs
+from perceptinit.trackers.jsonl import Jsonl
+from perceptinit.types import Pair, Score, StepResult
+
+BUILT_INS = [
+    ("initializer", Random, {}),
+    ("initializer", TripletHinge, {"epochs": 2, "batch_size": 16}),
+    ("backbone", Timm, to_table(Timm.Config().smoke())),
+    ("backbone", OpenClip, to_table(OpenClip.Config().smoke())),
+    ("pretrainer", Clip, {"epochs": 2, "batch_size": 16, "warmup_steps": 1}),
+    ("judgments", SyntheticJudgments, {"num_train": 8, "num_val": 8}),
+    ("judgments", ShuffledVotes, {}),
+    ("pairs", SyntheticPairs, {"num_pairs": 16}),
+    ("evaluator", TwoAFC, {}),
+    ("tracker", Jsonl, {}),
+]
+
+
+def contract_of(kind, component, options=None):
+    members = {"component": component, "options": lambda self, tmp_path: options or {}}
+    return type(f"Test{component.__name__}", (CONTRACTS[kind],), members)()
+
+
+def checks_of(contract):
+    return [
+        f for name, f in inspect.getmembers(contract, inspect.ismethod) if name.startswith("test_")
+    ]
+
+
+def run_check(check, tmp_path):
+    check(tmp_path) if "tmp_path" in inspect.signature(check).parameters else check()
+
+
+def complaints(kind, component, tmp_path, options=None):
+    """Return what each broken promise says."""
+    found = []
+    for check in checks_of(contract_of(kind, component, options)):
+        try:
+            run_check(check, tmp_path)
+        except AssertionError as error:
+            found.append(str(error))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "component", "options"), BUILT_INS, ids=lambda v: getattr(v, "__name__", "")
+)
+def test_built_ins_keep_the_contract_of_their_kind(kind, component, options, tmp_path):
+    for check in checks_of(contract_of(kind, component, options)):
+        run_check(check, tmp_path)
+
+
+class Base:
+    """A component that does nothing yet, with a documented Config."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        strength: float = 1.0
+        """How much of it, as a factor without unit."""
+
+    def __init__(self, config):
+        self.config = config
+
+
+def test_a_config_that_can_change_is_told(tmp_path):
+    class Loose(Random):
+        """Draws weights, with a loose config."""
+
+        @dataclass
+        class Config:
+            pass
+
+    said = complaints("initializer", Loose, tmp_path)
+    assert said == [
+        "initializer Loose: write @dataclass(frozen=True, slots=True, kw_only=True) over Config"
+    ]
+
+
+def test_an_undocumented_key_is_told(tmp_path):
+    class Silent(Random):
+        """Draws weights, and has a key without a word."""
+
+        @dataclass(frozen=True, slots=True, kw_only=True)
+        class Config:
+            strength: float = 1.0
+
+    (said,) = complaints("initializer", Silent, tmp_path)
+    assert "Config.strength has no string under it" in said
+
+
+def test_a_method_with_other_arguments_is_told(tmp_path):
+    class Other(Base):
+        """Takes something else."""
+
+        def initialize(self, model, seed):
+            return None
+
+    said = complaints("initializer", Other, tmp_path)
+    assert (
+        "initializer Other: initialize(self, model, seed) must be initialize(self, model, ctx)"
+        in said
+    )
+
+
+def test_an_initializer_that_draws_globally_is_told_of_both(tmp_path):
+    class Global(Base):
+        """Adds noise from torch's global generator."""
+
+        def initialize(self, model, ctx):
+            with reporting("x/global", model) as report:
+                weight = next(model.parameters()).data
+                weight += torch.randn(weight.shape)
+            return report.result
+
+    text = "\n".join(complaints("initializer", Global, tmp_path))
+    assert "two calls with one seed give different weights: draw from ctx.rng('name')" in text
+    assert "moved torch's global generator" in text
+
+
+def test_an_initializer_without_a_report_or_a_change_is_told(tmp_path):
+    class Nothing(Base):
+        """Changes nothing and says nothing."""
+
+        def initialize(self, model, ctx):
+            model.train()
+
+    text = "\n".join(complaints("initializer", Nothing, tmp_path))
+    assert "must return perceptinit.types.InitReport, got None; wrap the work in" in text
+    assert "a tower in eval mode came back in training mode" in text
+
+
+def test_a_backbone_that_is_no_dual_encoder_is_told_what_it_lacks(tmp_path):
+    class Half(Base):
+        """A convolution alone."""
+
+        def build(self):
+            return torch.nn.Conv2d(3, 4, 3)
+
+    text = complaints_until_crash("backbone", Half, tmp_path)
+    assert "build() lacks context_length, embed_dim, encode_image" in text
+
+
+def complaints_until_crash(kind, component, tmp_path):
+    """Join what is said; a component that is far off also crashes in later checks."""
+    found = []
+    for check in checks_of(contract_of(kind, component)):
+        try:
+            run_check(check, tmp_path)
+        except AssertionError as error:
+            found.append(str(error))
+        except AttributeError:
+            continue
+    return "\n".join(found)
+
+
+def test_a_pretrainer_that_forgets_its_state_is_told(tmp_path):
+    class Forgetful(Clip):
+        """CLIP that starts its count anew."""
+
+        @dataclass(frozen=True, slots=True, kw_only=True)
+        class Config(Clip.Config):
+            pass
+
+        def load_state_dict(self, state):
+            pass
+
+    options = {"epochs": 1, "batch_size": 16, "warmup_steps": 1}
+    text = "\n".join(complaints("pretrainer", Forgetful, tmp_path, options))
+    assert "tensors differ from a run in one go" in text
+    assert "keep the optimiser and all counters in the state" in text
+
+
+def test_steps_that_count_from_zero_are_told(tmp_path):
+    class FromZero(Base):
+        """Steps without training."""
+
+        def steps(self, model, ctx):
+            for i in range(4):
+                yield StepResult(
+                    step=i, samples_seen=i, epoch=1, end_of_epoch=i == 3, metrics={"loss": 0.0}
+                )
+
+        def state_dict(self):
+            return {}
+
+        def load_state_dict(self, state):
+            pass
+
+    text = "\n".join(complaints("pretrainer", FromZero, tmp_path))
+    assert "StepResult.step must count 1, 2, 3, ..., got [0, 1, 2, 3]" in text
+
+
+def test_judgments_that_leak_between_splits_are_told(tmp_path):
+    class Leaky(Base):
+        """The same rows in each split."""
+
+        name = "leaky"
+        card = tiny_judgments().card
+
+        def load(self, split):
+            return tiny_judgments().load("train")
+
+    text = "\n".join(complaints("judgments", Leaky, tmp_path))
+    assert "is in 'train' and in 'val', so scores would leak: deal whole groups to splits" in text
+
+
+def test_judgments_without_a_split_are_told(tmp_path):
+    class OnlyTrain(Base):
+        """One split."""
+
+        name = "only-train"
+        card = tiny_judgments().card
+
+        def load(self, split):
+            if split != "train":
+                raise DataError("no rows")
+            return tiny_judgments().load(split)
+
+    text = "\n".join(complaints("judgments", OnlyTrain, tmp_path))
+    assert (
+        "load('val') failed: no rows. Give rows of that split in options(), or set `splits`" in text
+    )
+
+
+def test_pairs_that_miscount_or_repeat_keys_are_told(tmp_path):
+    class Miscount(Base):
+        """Says four pairs in blocks of three."""
+
+        num_pairs = 4
+        block_sizes = (3,)
+
+        def pair(self, index):
+            return Pair("same", np.zeros((4, 4, 3), np.uint8), "text")
+
+    text = "\n".join(complaints("pairs", Miscount, tmp_path))
+    assert "block_sizes sum to 3, num_pairs is 4" in text
+    assert "the key 'same' names several pairs" in text
+
+
+def test_pairs_whose_index_gives_something_else_each_time_are_told(tmp_path):
+    class Popping(Base):
+        """Hands out pairs in the order they are asked for."""
+
+        num_pairs = 8
+        block_sizes = (8,)
+        count = 0
+
+        def pair(self, index):
+            Popping.count += 1
+            return Pair(f"{Popping.count}", tiny_pairs().pair(index).image, "text")
+
+    text = "\n".join(complaints("pairs", Popping, tmp_path))
+    assert "pair(index) gave other pairs when several threads asked" in text
+
+
+def test_an_evaluator_that_trains_or_misnames_is_told(tmp_path):
+    class Meddling(Base):
+        """Changes the model that it measures."""
+
+        def evaluate(self, model, ctx):
+            model.train()
+            next(model.parameters()).data += 1
+            yield Score(name="accuracy", value=float("nan"))
+
+    text = "\n".join(complaints("evaluator", Meddling, tmp_path))
+    assert "score 'accuracy' must be called measure/set, such as top1/cifar10" in text
+    assert "evaluate() changed the model's weights" in text
+
+
+def test_a_tracker_that_knows_some_events_only_is_told(tmp_path):
+    class Picky(Base):
+        """Knows steps."""
+
+        def start(self, ctx):
+            pass
+
+        def log(self, event):
+            {"step": print, "scores": print, "warning": print}[event.kind]
+
+        def close(self):
+            pass
+
+    text = "\n".join(complaints("tracker", Picky, tmp_path))
+    assert "log() raised KeyError ('run-start') at an event of kind 'run-start'" in text
+    assert "a tracker takes every kind and skips what it does not know" in text
