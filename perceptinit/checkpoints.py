@@ -36,7 +36,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(mode)  # safetensors makes files that their owner alone may read
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -109,9 +112,22 @@ def _some(what: str, names: list[str]) -> str:
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write nested dicts, lists, tensors and plain values into one safetensors file, atomically."""
+    tree, tensors = split_state(state)
+    write_state(path, tree, {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()})
+
+
+def split_state(state: Mapping[str, Any]) -> tuple[Any, dict[str, torch.Tensor]]:
+    """Return a state with names in the place of its tensors, and the tensors by name."""
     tensors: dict[str, torch.Tensor] = {}
-    tree = _take_tensors(state, tensors)
-    save_weights(path, tensors, {"tree": json.dumps(tree)})
+    return _take_tensors(state, tensors), tensors
+
+
+def write_state(path: Path, tree: Any, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write what `split_state` gave, on the CPU, and wait until it is on the disk itself."""
+    with atomic_path(path) as temporary:
+        save_file(dict(tensors), temporary, metadata={"tree": json.dumps(tree)})
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
 
 
 def load_state(path: Path) -> dict[str, Any]:

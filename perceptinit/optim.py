@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+
+# what timm, open_clip and transformers call the list of a tower's blocks
+BLOCK_LISTS = ("blocks", "resblocks", "layers", "layer", "stages")
+_BLOCK = re.compile(rf"(?:^|\.)(?:{'|'.join(BLOCK_LISTS)})\.(\d+)\.")
 
 
 def warmup_cosine(
@@ -39,31 +44,92 @@ def adamw(
     weight_decay: float,
     betas: tuple[float, float] = (0.9, 0.98),
     eps: float = 1e-6,
+    fused: bool = True,
+    lr_scales: Mapping[nn.Parameter, float] | None = None,
 ) -> torch.optim.AdamW:
-    """Return a fused AdamW over the trainable parameters of `modules`.
+    """Return an AdamW over the trainable parameters of `modules`.
 
     Weight decay applies to matrices and kernels only: gains, biases and scalars (fewer than two
     dimensions) are exempt, as in CLIP (Radford et al. 2021, section 2.5).
+    fused: one kernel for all parameters, several times faster than the loop over them.
+    lr_scales: factors on the learning rate; 1 where none is given.
     """
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    scales = lr_scales or {}
+    groups: dict[tuple[bool, float, type], list[nn.Parameter]] = {}
+    for parameter in (p for module in modules for p in module.parameters() if p.requires_grad):
+        # sharded parameters cannot share a group with others
+        key = (parameter.ndim < 2, scales.get(parameter, 1.0), type(parameter.data))
+        groups.setdefault(key, []).append(parameter)
     return torch.optim.AdamW(
-        [g for g in groups if g["params"]], lr=lr, betas=betas, eps=eps, fused=True
+        [
+            {
+                "params": groups[key],
+                "weight_decay": 0.0 if key[0] else weight_decay,
+                "lr_scale": key[1],
+            }
+            for key in sorted(groups, key=lambda key: (key[0], -key[1], key[2].__name__))
+        ],
+        lr=lr,
+        betas=betas,
+        eps=eps,
+        fused=fused,
     )
 
 
+def layer_lr_scales(tower: nn.Module, decay: float) -> dict[nn.Parameter, float]:
+    """Return the factor of each parameter for layer-wise decay of the learning rate; empty for 1.
+
+    Block k of n (from 1) has decay^(n + 1 - k), what comes before the blocks decay^(n + 1), and
+    what comes after them, such as the projection, 1. Source: BEiT (Bao et al. 2022).
+
+    Raises ValueError when no parameter of the tower lies in a numbered block.
+    """
+    if decay == 1:
+        return {}
+    named = list(tower.named_parameters())
+    blocks = [_BLOCK.search(name) for name, _ in named]
+    numbers = [int(match.group(1)) for match in blocks if match]
+    if not numbers:
+        raise ValueError("layer_decay: the image tower has no numbered blocks; leave the key at 1")
+    num_blocks = max(numbers) + 1
+    end = max(i for i, match in enumerate(blocks) if match)
+    # what is listed after the blocks comes after them, and open_clip's projection, listed before
+    return {
+        parameter: decay ** _layers_above(match, num_blocks, i > end or name.endswith("proj"))
+        for i, ((name, parameter), match) in enumerate(zip(named, blocks, strict=True))
+    }
+
+
+def _layers_above(match: re.Match[str] | None, num_blocks: int, is_head: bool) -> int:
+    """Return how many layers lie between a parameter and the output."""
+    if match:
+        return num_blocks - int(match.group(1))
+    return 0 if is_head else num_blocks + 1
+
+
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate of every parameter group."""
+    """Set the learning rate of every parameter group, times its own `lr_scale`."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
 def autocast(device: str, precision: Precision) -> contextlib.AbstractContextManager[Any]:
-    """Return the autocast context of a precision; fp32 is none."""
-    if precision == "fp32":
-        return contextlib.nullcontext()
+    """Return the context in which a model computes in a precision."""
+    if precision in ("fp32", "tf32"):
+        return matmul_precision(precision)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float16
     return torch.autocast(torch.device(device).type, dtype=dtype)
+
+
+@contextlib.contextmanager
+def matmul_precision(precision: Precision) -> Iterator[None]:
+    """Let products of float32 matrices use TF32 (10 bits of mantissa, NVIDIA GPUs) where that is asked for."""
+    if precision != "tf32":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -76,14 +76,6 @@ def test_the_loss_of_equal_embeddings_is_the_logarithm_of_the_batch():
     assert contrastive_loss(same, same, torch.tensor(4.6)).item() == pytest.approx(math.log(8))
 
 
-def test_the_loss_is_taken_over_what_gather_returns():
-    images, texts = torch.randn(2, 6, 4)
-    of_others = iter([images[3:], texts[3:]])
-    loss = contrastive_loss(
-        images[:3], texts[:3], torch.tensor(1.0), lambda own: torch.cat([own, next(of_others)])
-    )
-    torch.testing.assert_close(loss, contrastive_loss(images, texts, torch.tensor(1.0)))
-
 
 def test_the_loss_is_computed_in_float32_under_autocast():
     images, texts = torch.randn(2, 6, 4)

@@ -62,7 +62,7 @@ class PairLoader:
     ones, so that the parts in the order of ranks are the batch of a single process.
     tokenize: ids (B, T) of texts. context_length: most ids of a text that comes as ids.
     ctx: names the draws and the device. num_workers: threads; 0 works in the caller's.
-    shuffle_blocks: see `order.epoch_order`.
+    shuffle_blocks, samples_per_epoch: see `order.epoch_order`.
 
     Each epoch draws a new order and leaves out what does not fill its last batch (`num_left_over`).
     A pair that cannot be read or decoded is replaced by one drawn from a generator named after it,
@@ -84,14 +84,16 @@ class PairLoader:
         augment: Augment,
         num_workers: int = 0,
         shuffle_blocks: int = 0,
+        samples_per_epoch: int = 0,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         if batch_size % world_size:
             raise ValueError(f"a batch of {batch_size} cannot be shared by {world_size} processes")
-        self.num_batches, self.num_left_over = divmod(pairs.num_pairs, batch_size)
+        num_pairs = (samples_per_epoch or pairs.num_pairs) if pairs.num_pairs else 0
+        self.num_batches, self.num_left_over = divmod(num_pairs, batch_size)
         if not self.num_batches:
-            raise DataError(too_few_pairs(pairs.num_pairs, batch_size))
+            raise DataError(too_few_pairs(num_pairs, batch_size))
         self._pairs = pairs
         self._batch_size = batch_size
         self._share = batch_size // world_size
@@ -103,6 +105,7 @@ class PairLoader:
         self._augment = augment
         self._num_workers = num_workers
         self._shuffle_blocks = shuffle_blocks
+        self._samples_per_epoch = samples_per_epoch
         self._order = lru_cache(maxsize=2)(self._draw_order)  # an epoch, and the next one ahead
 
     def batches(self, start: int, stop: int) -> Generator[PairBatch]:
@@ -146,9 +149,9 @@ class PairLoader:
         return PairBatch(images, join_ids([chunk.tokens for chunk in chunks]), keys, unusable)
 
     def _draw_order(self, epoch: int) -> np.ndarray:
-        rng = self._ctx.rng("order", epoch)
+        pairs, rng = self._pairs, self._ctx.rng("order", epoch)
         return epoch_order(
-            self._pairs.num_pairs, self._pairs.block_sizes, self._shuffle_blocks, rng
+            pairs.num_pairs, pairs.block_sizes, self._shuffle_blocks, rng, self._samples_per_epoch
         )
 
     def _fill(self, images: np.ndarray, epoch: int, indices: Sequence[int]) -> _Chunk:

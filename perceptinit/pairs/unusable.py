@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from perceptinit import distributed
 from perceptinit.errors import DataError
 
 # said one by one; after that only counted
@@ -35,8 +36,9 @@ class UnusablePairs:
         self._warn = warn
 
     def note(self, found: Iterable[Unusable]) -> None:
-        """Take account of pairs of one batch; DataError when there are now too many."""
-        for item in found:
+        """Take account of pairs of one batch, all processes together; DataError when there are too many."""
+        own = [[item.index, item.reason] for item in found] or None
+        for item in (Unusable(*row) for rows in distributed.exchange(own) for row in rows or ()):
             self.num_replaced += 1
             if item.index not in self.indices:
                 self.indices.add(item.index)

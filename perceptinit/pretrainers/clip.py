@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
+from perceptinit import distributed
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from perceptinit.errors import DataError, TrainingError
 from perceptinit.optim import Precision
 from perceptinit.pairs.augment import Augment, Crop
 from perceptinit.pairs.loader import PairLoader, too_few_pairs
 from perceptinit.pretrainers.clip_training import ClipTraining
+from perceptinit.pretrainers.non_finite import OnNonFinite
+from perceptinit.pretrainers.preparation import (
+    Lock,
+    check_batch_norm,
+    grad_checkpointing,
+    locked,
+    patch_dropout,
+)
+from perceptinit.pretrainers.sharding import copy_whole, sharded_copy
 from perceptinit.protocols import DualEncoder, Pairs
 from perceptinit.types import RunContext, StagePlan, StepResult
 
@@ -31,8 +41,13 @@ class Clip:
     class Config:
         epochs: PositiveInt = 32
         """Passes over the pairs (CLIP and the PI paper: 32)."""
+        samples_per_epoch: NonNegativeInt = 0
+        """Pairs in an epoch, drawn with replacement; 0: every pair once, in a new order each time."""
         batch_size: PositiveInt = 1024
-        """Pairs in a step, over all processes."""
+        """Pairs in a step, over all processes, which share them evenly."""
+        micro_batch: NonNegativeInt = 0
+        """Pairs that a process sends through a tower at a time; 0 for all of its own. Less memory for a
+        second forward pass; loss and gradients stay those of the whole batch (Gao et al. 2021)."""
         lr: PositiveFloat = 5e-4
         """Largest learning rate, reached at the end of the warm-up (CLIP ViT-B/32: 5e-4)."""
         min_lr: NonNegativeFloat = 0.0
@@ -48,7 +63,28 @@ class Clip:
         clip_norm: NonNegativeFloat = 0.0
         """Gradients are scaled down to this norm over all parameters; 0 leaves them (PI paper: 3)."""
         precision: Precision = "fp32"
-        """"fp32", or autocast to "bf16" or "fp16" (with loss scaling); the loss is always in fp32."""
+        """"fp32"; "tf32" for products of fp32 matrices on NVIDIA GPUs; or autocast to "bf16" or "fp16"
+        (with loss scaling). The loss is always in fp32."""
+        compile: str = ""
+        """Backend of torch.compile for both towers, such as "inductor"; empty: not compiled."""
+        grad_checkpointing: bool = False
+        """Compute each block again in the backward pass: memory of a block, for a third more time."""
+        patch_dropout: Share = 0.0
+        """Share of the patches of an image that its ViT does not see in training (FLIP: 0.5)."""
+        fused: bool = True
+        """AdamW in one kernel, several times faster; false: the loop over parameters."""
+        layer_decay: Share = 1.0
+        """Factor on the learning rate from each block of the image tower to the one before it; 1: none."""
+        ema_decay: Share = 0.0
+        """Weights are averaged with this decay per step; the average is evaluated and handed on. 0: off."""
+        lock: Lock = "none"
+        """Tower that is not trained: "image" (LiT), "text" or "none"."""
+        on_non_finite: OnNonFinite = "stop"
+        """At a loss or gradient that is not finite: "stop", or "skip" the step, at most 9 in a row.
+        The keys of its samples are written to the run's folder."""
+        sharding: Literal["none", "fsdp"] = "none"
+        """Over processes, "none" keeps a copy of the model in each (DDP), "fsdp" cuts weights, gradients
+        and AdamW's moments into pieces (FSDP2), for models that do not fit otherwise."""
         max_logit_scale: PositiveFloat = 100.0
         """Largest inverse temperature; the smallest is 1 (CLIP: 100)."""
         crop: Crop = "random"
@@ -91,21 +127,38 @@ class Clip:
                 raise ValueError(f"min_lr = {self.min_lr:g} is above lr = {self.lr:g}")
             if self.max_logit_scale < 1:
                 raise ValueError(f"max_logit_scale = {self.max_logit_scale:g} is below 1")
+            for name in ("patch_dropout", "ema_decay"):
+                if getattr(self, name) == 1:
+                    raise ValueError(f"{name} = 1 would leave nothing; it is below 1")
+            if self.layer_decay == 0:
+                raise ValueError("layer_decay = 0 would train nothing before the last block")
+            if self.precision == "fp16" and self.sharding == "fsdp":
+                raise ValueError(
+                    'precision = "fp16" scales the loss, which fsdp cannot: use "bf16"'
+                )
 
         def smoke(self) -> Clip.Config:
             """Return a copy of two epochs with small batches."""
-            return replace(self, epochs=2, batch_size=32, warmup_steps=1)
+            return replace(
+                self, epochs=2, batch_size=32, warmup_steps=1, samples_per_epoch=0, compile=""
+            )
 
     def __init__(self, config: Config, pairs: Pairs) -> None:
         self.config = config
         self.pairs = pairs
         self._loaded: Mapping[str, Any] | None = None
         self._training: ClipTraining | None = None
+        self._whole: Any = None
+        self._trained: Any = None
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in the pairs."""
-        return self.pairs.num_pairs // self.config.batch_size
+        """Whole batches in the pairs of an epoch."""
+        return self._epoch_pairs // self.config.batch_size
+
+    @property
+    def _epoch_pairs(self) -> int:
+        return self.config.samples_per_epoch or self.pairs.num_pairs
 
     @property
     def total_steps(self) -> int:
@@ -124,8 +177,14 @@ class Clip:
             num_pairs = self.pairs.num_pairs
         except DataError:
             return  # what the pairs lack, their own preflight tells
-        if not self.steps_per_epoch:
-            yield too_few_pairs(num_pairs, config.batch_size)
+        num_processes = distributed.world_size()
+        if config.batch_size % num_processes:
+            yield (
+                f"batch_size = {config.batch_size} cannot be shared by {num_processes} processes: "
+                "choose a multiple, or another number of processes"
+            )
+        if not num_pairs or not self.steps_per_epoch:
+            yield too_few_pairs(self.config.samples_per_epoch or num_pairs, config.batch_size)
         elif config.warmup_steps >= self.total_steps:
             yield (
                 f"warmup_steps = {config.warmup_steps} in a run of {self.total_steps} steps "
@@ -136,7 +195,7 @@ class Clip:
     def plan(self) -> StagePlan:
         """Return steps and samples; the note tells how many pairs each epoch leaves out."""
         used = self.total_steps * self.config.batch_size
-        num_pairs = self.pairs.num_pairs
+        num_pairs = self._epoch_pairs
         left_over = num_pairs - self.steps_per_epoch * self.config.batch_size
         note = f"each epoch leaves out {left_over:,} of {num_pairs:,} pairs" if left_over else ""
         return StagePlan(steps=self.total_steps, num_images=used, num_texts=used, note=note)
@@ -151,19 +210,54 @@ class Clip:
         """
         for problem in self.preflight():
             raise TrainingError(problem)
-        training = ClipTraining(self.config, model, ctx, self.pairs.num_pairs, self.total_steps)
+        with ExitStack() as stack:
+            training = self._training = self._prepare(stack, model, ctx)
+            loader = self._loader(model, ctx)
+            batches = loader.batches(training.num_steps, self.total_steps)
+            for batch in distributed.together(stack.enter_context(closing(batches))):
+                yield self._result(training.step(batch), training.num_steps)
+            training.keep_average()
+            self._make_whole()
+
+    def _prepare(self, stack: ExitStack, model: Any, ctx: RunContext) -> ClipTraining:
+        """Return the training of this model, or of a sharded copy; `stack` undoes what was changed."""
+        config = self.config
+        check_batch_norm(model, config.micro_batch, ctx)
+        stack.enter_context(locked(model, config.lock))
+        self._whole = self._trained = model
+        if config.sharding == "fsdp" and distributed.world_size() > 1:
+            self._trained = sharded_copy(model)
+        stack.enter_context(grad_checkpointing(self._trained, config.grad_checkpointing))
+        dropouts = stack.enter_context(patch_dropout(self._trained, config.patch_dropout))
+        training = ClipTraining(
+            config, self._trained, ctx, self.pairs.num_pairs, self.total_steps, dropouts
+        )
         if self._loaded is not None:
             training.load_state_dict(self._loaded)
-        self._training = training
-        loader = self._loader(model, ctx)
-        with closing(loader.batches(training.num_steps, self.total_steps)) as batches:
-            for batch in batches:
-                yield self._result(training.step(batch), training.num_steps)
+        return training
+
+    @contextmanager
+    def evaluated(self) -> Iterator[None]:
+        """Give the model, for the block, the weights that are to be measured; all processes have to ask."""
+        if self._training is None:
+            yield
+            return
+        with self._training.averaged():
+            self._make_whole()
+            yield
+
+    def _make_whole(self) -> None:
+        if self._trained is not self._whole:
+            copy_whole(self._trained, self._whole)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that is needed to continue after the last step; tensors are not copied."""
+        """Return all that is needed to continue after the last step; tensors are not copied.
+
+        The model holds the weights of that step afterwards. All processes have to ask.
+        """
         if self._training is None:
             raise RuntimeError("no step has been done: there is no state yet")
+        self._make_whole()
         return self._training.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -190,6 +284,9 @@ class Clip:
             ),
             num_workers=ctx.num_workers if config.num_workers is None else config.num_workers,
             shuffle_blocks=config.shuffle_blocks,
+            samples_per_epoch=config.samples_per_epoch,
+            rank=distributed.rank(),
+            world_size=distributed.world_size(),
         )
 
     def _result(self, metrics: Mapping[str, Any], step: int) -> StepResult:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-# B batch, T tokens, D embedding
-import hashlib
+# b rows of this process, T tokens, D embedding
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
-from perceptinit import optim
-from perceptinit.errors import CheckpointError, TrainingError
+from perceptinit import distributed, optim
+from perceptinit.errors import CheckpointError
+from perceptinit.pairs.batch_fingerprint import fingerprint
 from perceptinit.pairs.loader import PairBatch
 from perceptinit.pairs.unusable import UnusablePairs
+from perceptinit.pretrainers import sharding
+from perceptinit.pretrainers.averaging import WeightAverage
 from perceptinit.pretrainers.contrastive import contrastive_loss
+from perceptinit.pretrainers.non_finite import NonFiniteSteps
+from perceptinit.pretrainers.preparation import PatchDropout
+from perceptinit.pretrainers.towers import Around, Tower
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import RunContext
 
 if TYPE_CHECKING:
     from perceptinit.pretrainers.clip import Clip
-
-# pixel values of a batch that go into its fingerprint: enough to tell crops apart, cheap at any size
-NUM_HASHED_PIXELS = 65536
 
 
 class ClipTraining:
@@ -33,14 +36,30 @@ class ClipTraining:
     """
 
     def __init__(
-        self, config: Clip.Config, model: Any, ctx: RunContext, num_pairs: int, total_steps: int
+        self,
+        config: Clip.Config,
+        model: Any,
+        ctx: RunContext,
+        num_pairs: int,
+        total_steps: int,
+        dropouts: Sequence[PatchDropout] = (),
     ) -> None:
+        """model: prepared for the stage, sharded where that is wanted. dropouts: in its image tower."""
         self.num_steps = 0
         self.data_sha256 = ""
-        self._config = config
-        self._model = model
-        self._ctx = ctx
+        self._config, self._model, self._ctx = config, model, ctx
         self._total_steps = total_steps
+        self._dropouts = dropouts
+        self._towers = {
+            name: Tower(
+                getattr(model, name),
+                encode,
+                micro_batch=config.micro_batch,
+                backend=config.compile,
+                is_sharded=config.sharding == "fsdp",
+            )
+            for name, encode in (("image", model.encode_image), ("text", model.encode_text))
+        }
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         self._optimizer = optim.adamw(
             [model],
@@ -48,40 +67,52 @@ class ClipTraining:
             weight_decay=config.weight_decay,
             betas=config.betas,
             eps=config.eps,
+            fused=config.fused,
+            lr_scales=optim.layer_lr_scales(model.image, config.layer_decay),
         )
         self._optimizer.zero_grad(set_to_none=True)  # an earlier stage may have left gradients
         device = torch.device(ctx.device).type
         self._scaler = torch.amp.GradScaler(device, enabled=config.precision == "fp16")
         self._unusable = UnusablePairs(num_pairs, config.max_bad_share, ctx.warn)
+        self._not_finite = NonFiniteSteps(config.on_non_finite, ctx)
+        self._average = (
+            WeightAverage(self._parameters, config.ema_decay) if config.ema_decay else None
+        )
 
     def step(self, batch: PairBatch) -> dict[str, Any]:
         """Do one optimiser step and return its metrics.
 
-        Raises TrainingError when the loss or a gradient is not finite, before the weights change.
+        Raises TrainingError when the loss or a gradient is not finite and such steps are not to be
+        skipped, before the weights change.
         """
         step = self.num_steps + 1
         self._unusable.note(batch.unusable)
         lr = self._set_lr(step)
-        self._model.train()
-        # dropout draws by the step's own name, so that a run that was interrupted draws the same
-        with named_torch_seed(self._ctx.seed, self._ctx.stage, "step", step):
-            loss = self._loss(batch)
-            self._scaler.scale(loss).backward()
+        with optim.matmul_precision(self._config.precision):
+            loss = self._gradients(batch, step)
         self._scaler.unscale_(self._optimizer)
-        grad_norm = _clip(self._parameters, self._config.clip_norm)
-        self._check_finite(loss, grad_norm, step, batch)
-        self._update()
+        grad_norm = sharding.clip_gradients(self._parameters, self._config.clip_norm)
+        if self._is_finite(loss, grad_norm):
+            self._update()
+        else:
+            self._not_finite.note(step, loss.item(), grad_norm.item(), batch.keys)
+            self._skip()
         self.num_steps = step
         self.data_sha256 = fingerprint(self.data_sha256, batch)
-        metrics = {
-            "loss": loss.detach(),
+        return {
+            "loss": loss,
             "lr": lr,
             "logit_scale": self._model.logit_scale.detach().exp(),
             "grad_norm": grad_norm,
+            **self._counts(),
         }
-        if self._unusable.num_replaced:
-            metrics["num_replaced"] = self._unusable.num_replaced
-        return metrics
+
+    def _counts(self) -> dict[str, int]:
+        counts = {
+            "num_replaced": self._unusable.num_replaced,
+            "num_skipped": self._not_finite.num_skipped,
+        }
+        return {name: count for name, count in counts.items() if count}
 
     def _set_lr(self, step: int) -> float:
         config = self._config
@@ -91,49 +122,93 @@ class ClipTraining:
         optim.set_lr(self._optimizer, lr)
         return lr
 
-    def _loss(self, batch: PairBatch) -> torch.Tensor:
-        device = self._ctx.device
-        images = batch.images.to(device, non_blocking=True)
-        tokens = batch.tokens.to(device, non_blocking=True)
-        with optim.autocast(device, self._config.precision):
-            image_features = self._model.encode_image(images)
-            text_features = self._model.encode_text(tokens)
-            return contrastive_loss(image_features, text_features, self._model.logit_scale)
+    def _gradients(self, batch: PairBatch, step: int) -> Tensor:
+        """Put the gradients of the whole batch's loss into the parameters; return the loss, 0-d."""
+        inputs = {"image": batch.images, "text": batch.tokens}
+        around = {name: self._around(name, step, len(batch.images)) for name in inputs}
+        features = {
+            name: tower.features(inputs[name].to(self._ctx.device, non_blocking=True), around[name])
+            for name, tower in self._towers.items()
+        }
+        loss = contrastive_loss(features["image"], features["text"], self._model.logit_scale)
+        self._scaler.scale(loss).backward()
+        for name, tower in self._towers.items():
+            gradients = features[name].grad
+            if gradients is not None:  # a locked tower has none
+                tower.backward(gradients, around[name])
+        return loss.detach()
 
-    def _check_finite(
-        self, loss: torch.Tensor, grad_norm: torch.Tensor, step: int, batch: PairBatch
-    ) -> None:
+    def _around(self, tower: str, step: int, num_rows: int) -> Around:
+        """Return what a micro-batch is computed in: its precision, and draws of its own name.
+
+        So both passes over it draw the same, and a run that was interrupted draws as one that was not.
+        """
+        seed, stage, rank = self._ctx.seed, self._ctx.stage, distributed.rank()
+
+        @contextmanager
+        def around(start: int) -> Iterator[None]:
+            first_row = rank * num_rows + start
+            for dropout in self._dropouts:
+                dropout.at(seed, stage, step, first_row, num_rows * distributed.world_size())
+            with ExitStack() as stack:
+                stack.enter_context(named_torch_seed(seed, stage, "step", step, tower, first_row))
+                stack.enter_context(optim.autocast(self._ctx.device, self._config.precision))
+                yield
+
+        return around
+
+    def _is_finite(self, loss: Tensor, grad_norm: Tensor) -> bool:
         finite = torch.isfinite(loss)
         if not self._scaler.is_enabled():  # loss scaling skips such steps and tries a smaller scale
             finite &= torch.isfinite(grad_norm)
-        if finite:
-            return
-        keys = ", ".join(batch.keys[:3])
-        more = f" and {len(batch.keys) - 3} more" if len(batch.keys) > 3 else ""
-        raise TrainingError(
-            f"step {step}: the loss is {loss.item():g}, the norm of the gradients {grad_norm.item():g}. "
-            f"Samples: {keys}{more}. Lower lr, lengthen the warm-up or set clip_norm; "
-            "with fp16, try bf16"
-        )
+        return bool(finite)
 
     def _update(self) -> None:
         """Apply the gradients and keep the temperature in its bounds."""
+        self._not_finite.in_a_row = 0
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             self._model.logit_scale.clamp_(0, math.log(self._config.max_logit_scale))
+        if self._average is not None:
+            self._average.update()
+
+    def _skip(self) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
+        if self._scaler.is_enabled():
+            self._scaler.update()
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the averaged weights into the model for the block, where an average is kept."""
+        if self._average is None:
+            yield
+            return
+        self._average.swap()
+        try:
+            yield
+        finally:
+            self._average.swap()
+
+    def keep_average(self) -> None:
+        """End with the averaged weights in the model, where an average is kept."""
+        if self._average is not None:
+            self._average.swap()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return tensors and plain values that `load_state_dict` continues from."""
+        """Return tensors and plain values that `load_state_dict` continues from; all processes have to ask."""
         return {
             "num_steps": self.num_steps,
             "total_steps": self._total_steps,
             "data_sha256": self.data_sha256,
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": sharding.whole_optimizer_state(self._optimizer),
             "scaler": self._scaler.state_dict(),
+            "average": self._average.state() if self._average is not None else [],
             "unusable": sorted(self._unusable.indices),
             "num_replaced": self._unusable.num_replaced,
+            "num_skipped": self._not_finite.num_skipped,
+            "skipped_in_a_row": self._not_finite.in_a_row,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -145,29 +220,11 @@ class ClipTraining:
             )
         self.num_steps = state["num_steps"]
         self.data_sha256 = state["data_sha256"]
-        self._optimizer.load_state_dict(dict(state["optimizer"]))
+        sharding.load_optimizer_state(self._optimizer, state["optimizer"])
         self._scaler.load_state_dict(dict(state["scaler"]))
+        if self._average is not None:
+            self._average.load(state["average"])
         self._unusable.indices = set(state["unusable"])
         self._unusable.num_replaced = state["num_replaced"]
-
-
-def fingerprint(before: str, batch: PairBatch) -> str:
-    """Return the SHA-256 of the batches so far, from the one before and this batch.
-
-    Covers keys, token ids and every n-th pixel value, in order.
-    """
-    digest = hashlib.sha256(before.encode())
-    digest.update("\x1f".join(batch.keys).encode())
-    digest.update(f"{tuple(batch.tokens.shape)} {tuple(batch.images.shape)}".encode())
-    digest.update(batch.tokens.numpy().tobytes())
-    pixels = batch.images.flatten()
-    every = max(1, len(pixels) // NUM_HASHED_PIXELS) | 1  # odd, to go through all columns
-    digest.update(pixels[::every].numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _clip(parameters: list[nn.Parameter], clip_norm: float) -> torch.Tensor:
-    """Return the norm over all gradients, 0-d, after scaling them down to clip_norm unless it is 0."""
-    if clip_norm:
-        return nn.utils.clip_grad_norm_(parameters, clip_norm)
-    return torch.stack([p.grad.norm() for p in parameters if p.grad is not None]).norm()
+        self._not_finite.num_skipped = state["num_skipped"]
+        self._not_finite.in_a_row = state["skipped_in_a_row"]

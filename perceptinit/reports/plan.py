@@ -36,7 +36,7 @@ def model_cost(backbone: Spec) -> ModelCost:
     """Count parameters and FLOPs of a backbone on torch's meta device: no memory, no arithmetic."""
     with torch.device("meta"):
         model = backbone.build().build()
-    model.to("meta")
+    model.to("meta").eval()
     images = torch.empty(1, 3, model.image_size, model.image_size, device="meta")
     tokens = torch.zeros(1, model.context_length, dtype=torch.long, device="meta")
     return ModelCost(

@@ -1,0 +1,141 @@
+"""Kill -9 all processes of a run at random steps, start it again each time, and compare with one left alone.
+
+    python benchmarks/kill_and_resume.py --kills 10 --processes 2
+
+Weights, scores and the fingerprint of all samples have to be identical, bit for bit, in fp32 on a CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import multiprocessing
+import os
+import random
+import signal
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+RECIPE = """
+schema = 1
+name = "killed"
+[backbone]
+use = "timm"
+model = "vit_tiny_patch16_224"
+image_size = 16
+embed_dim = 16
+text_width = 16
+text_heads = 2
+text_layers = 1
+context_length = 16
+[backbone.model_args]
+patch_size = 8
+embed_dim = 32
+num_heads = 2
+depth = 1
+[[init]]
+use = "triplet-hinge"
+epochs = 1
+batch_size = 32
+warmup_steps = 0
+[init.judgments]
+use = "synthetic"
+num_train = 64
+num_val = 32
+num_test = 32
+image_size = 16
+[pretrain]
+use = "clip"
+epochs = 5
+batch_size = 16
+warmup_steps = 3
+patch_dropout = 0.5
+micro_batch = 4
+ema_decay = 0.9
+[pretrain.pairs]
+use = "synthetic"
+num_pairs = 160
+image_size = 16
+[[track]]
+use = "jsonl"
+[checkpoint]
+every_steps = 3
+"""
+NUM_STEPS = 50
+
+
+def attempt(folder: str, kill_at: int) -> None:
+    """Run until the end, or until this process kills itself with SIGKILL as it begins a step."""
+    from perceptinit.pretrainers.clip_training import ClipTraining
+    from perceptinit.recipe import read_recipe
+    from perceptinit.runner import run_recipe
+
+    step = ClipTraining.step
+
+    def step_or_die(self: Any, batch: Any) -> Any:
+        if self.num_steps + 1 == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, batch)
+
+    ClipTraining.step = step_or_die  # type: ignore[method-assign]
+    run_recipe(read_recipe(RECIPE), out=Path(folder), device="cpu")
+
+
+def in_processes(num: int, folder: str, kill_at: int) -> list[int | None]:
+    """Make an attempt with `num` processes, as torchrun would start them; returns their exit codes."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("fork")
+    processes = [
+        context.Process(target=_ranked, args=(rank, num, port, folder, kill_at))
+        for rank in range(num)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
+
+
+def _ranked(rank: int, num: int, port: int, folder: str, kill_at: int) -> None:
+    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": num, "MASTER_PORT": port}
+    os.environ.update({k: str(v) for k, v in names.items()}, MASTER_ADDR="localhost")
+    attempt(folder, kill_at)
+
+
+def record(folder: str) -> dict[str, Any]:
+    return json.loads(Path(folder, "killed/default/seed0/record.json").read_text())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    # before the fork, so that no attempt imports them again
+    importlib.import_module("perceptinit.pretrainers.clip_training")
+    importlib.import_module("perceptinit.backbones.timm_backbone")
+    steps = sorted(random.Random(options.seed).sample(range(1, NUM_STEPS + 1), options.kills))
+    with tempfile.TemporaryDirectory() as alone, tempfile.TemporaryDirectory() as killed:
+        assert in_processes(options.processes, alone, 0) == [0] * options.processes
+        for step in steps:
+            codes = in_processes(options.processes, killed, step)
+            print(f"killed at step {step}: exit codes {codes}", flush=True)
+            assert codes == [-signal.SIGKILL] * options.processes
+        assert in_processes(options.processes, killed, 0) == [0] * options.processes
+        ours, theirs = record(killed), record(alone)
+        for row in ours["warnings"]:
+            print(f"  {row['message']}")
+        for name in ("built", "init", "pretrain_data", "final"):
+            same = ours["hashes"][name] == theirs["hashes"][name]
+            print(f"{name}: {'identical' if same else 'DIFFERENT'}")
+            assert same
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Being asked to stop: SIGTERM and SIGUSR1, as Slurm, Kubernetes and torchrun send them before they kill."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+# EX_TEMPFAIL of sysexits.h: nothing is wrong, the same command goes on later
+EXIT_CODE = 75
+
+
+class Stopped(SystemExit):
+    """The run was asked to stop and its state is on disk; the process ends with exit code 75.
+
+    Not an Exception, so nothing takes it for the failure of a single run.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(EXIT_CODE)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class StopSignals:
+    """Listens for the signals: at once Stopped, or, where work is to be saved first, a note of the name.
+
+    asked: name of the signal that came while `noted`, empty before.
+    """
+
+    def __init__(self) -> None:
+        self.asked = ""
+        self._is_noted = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Handle the signals for the block; in a thread other than the main one they are left alone."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Only note signals during the block, which is to act on them; what came too late for it acts after it."""
+        self._is_noted = True
+        try:
+            yield
+        finally:
+            self._is_noted = False
+        if self.asked:
+            raise Stopped(f"stopped by {self.asked}; the same command continues")
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        if not self._is_noted:
+            raise Stopped(f"stopped by {name}; the same command continues")
+        self.asked = name

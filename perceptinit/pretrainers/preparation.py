@@ -1,0 +1,149 @@
+"""What a training stage changes about a model for its duration: frozen towers, recomputation, patches."""
+
+from __future__ import annotations
+
+# B batch of all processes, b rows at hand, L patches, D width
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from perceptinit import distributed
+from perceptinit.errors import TrainingError
+from perceptinit.seeding import torch_generator
+from perceptinit.types import RunContext
+
+Lock = Literal["none", "image", "text"]
+
+# what timm and open_clip call the module that may drop patches
+PATCH_MODULES = ("patch_drop", "patch_dropout")
+
+
+def check_batch_norm(model: nn.Module, micro_batch: int, ctx: RunContext) -> None:
+    """Say that batch norm sees less than the whole batch, and refuse it where it would see that twice."""
+    if not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+        return
+    if micro_batch:
+        raise TrainingError(
+            "micro_batch: the model has batch norm, whose statistics would be those of a "
+            "micro-batch; leave the key at 0, or use grad_checkpointing"
+        )
+    if distributed.world_size() > 1:
+        ctx.warn("batch norm takes its statistics from the pairs of each process, not of the batch")
+
+
+@contextmanager
+def locked(model: Any, lock: Lock) -> Iterator[None]:
+    """Let no gradients reach the parameters of a tower (LiT, Zhai et al. 2022), for the block."""
+    parameters = [] if lock == "none" else list(getattr(model, lock).parameters())
+    flags = [p.requires_grad for p in parameters]
+    try:
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter, flag in zip(parameters, flags, strict=True):
+            parameter.requires_grad_(flag)
+
+
+@contextmanager
+def grad_checkpointing(model: Any, wanted: bool) -> Iterator[None]:
+    """Have each transformer block computed again in the backward pass, for the block.
+
+    Raises TrainingError when a tower offers no `set_grad_checkpointing`.
+    """
+    switches = [_checkpointing_switch(model, name) for name in ("image", "text")] if wanted else []
+    try:
+        for switch in switches:
+            switch(True)
+        yield
+    finally:
+        for switch in switches:
+            switch(False)
+
+
+def _checkpointing_switch(model: Any, tower: str) -> Any:
+    for module in getattr(model, tower).modules():
+        if hasattr(module, "set_grad_checkpointing"):
+            return module.set_grad_checkpointing
+    raise TrainingError(
+        f"grad_checkpointing: no module of the {tower} tower can do it; leave the key at false"
+    )
+
+
+class PatchDropout(nn.Module):
+    """Drops a share of the patches of each image, chosen by the image's place in the batch.
+
+    The choice depends on the seed, the step and that place alone, so it is the same in the second
+    pass over a micro-batch, and for any number of micro-batches and processes.
+    Source: Li et al. 2023 (FLIP).
+    """
+
+    def __init__(self, share: float, num_prefix_tokens: int) -> None:
+        super().__init__()
+        self.share, self.num_prefix_tokens = share, num_prefix_tokens
+        self._names: tuple[Any, ...] = ()
+        self._first_row = self._batch_size = 0
+        self._drawn: tuple[Any, Tensor] | None = None
+
+    def at(self, seed: int, stage: str, step: int, first_row: int, batch_size: int) -> None:
+        """Say which rows of the batch (B = batch_size) come next: those from `first_row` on."""
+        self._names = (seed, stage, "patches", step)
+        self._first_row, self._batch_size = first_row, batch_size
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return tokens (b, prefix + kept, D) of (b, prefix + L, D) in training, else all of them."""
+        if not self.training:
+            return tokens
+        prefix, patches = tokens.tensor_split([self.num_prefix_tokens], dim=1)
+        num_kept = max(1, int(patches.shape[1] * (1 - self.share)))
+        noise = self._noise(patches.shape[1])[self._first_row : self._first_row + len(tokens)]
+        kept = noise.argsort(dim=1)[:, :num_kept].to(tokens.device, non_blocking=True)
+        index = kept[:, :, None].expand(-1, -1, patches.shape[2])
+        return torch.cat([prefix, patches.gather(1, index)], dim=1)
+
+    def _noise(self, num_patches: int) -> Tensor:
+        key = (self._names, self._batch_size, num_patches)
+        if self._drawn is None or self._drawn[0] != key:
+            generator = torch_generator(*self._names)
+            noise = torch.rand(self._batch_size, num_patches, generator=generator)
+            self._drawn = key, noise
+        return self._drawn[1]
+
+
+@contextmanager
+def patch_dropout(model: Any, share: float) -> Iterator[list[PatchDropout]]:
+    """Put PatchDropout into the image tower for the block; gives the modules, none for a share of 0.
+
+    Raises TrainingError when the tower has no place for it.
+    """
+    places = _patch_places(model.image) if share else []
+    if share and not places:
+        raise TrainingError(
+            "patch_dropout: the image tower is no vision transformer of timm or open_clip that can "
+            "drop patches; leave the key at 0"
+        )
+    before = [getattr(module, name) for module, name in places]
+    dropouts = [PatchDropout(share, _num_prefix_tokens(module)) for module, _ in places]
+    try:
+        for (module, name), dropout in zip(places, dropouts, strict=True):
+            setattr(module, name, dropout)
+        yield dropouts
+    finally:
+        for (module, name), old in zip(places, before, strict=True):
+            setattr(module, name, old)
+
+
+def _patch_places(tower: nn.Module) -> list[tuple[nn.Module, str]]:
+    return [
+        (module, name)
+        for module in tower.modules()
+        for name in PATCH_MODULES
+        if isinstance(getattr(module, name, None), nn.Module)
+    ]
+
+
+def _num_prefix_tokens(module: Any) -> int:
+    return getattr(module, "num_prefix_tokens", 1)  # open_clip: one class token

@@ -1,0 +1,98 @@
+"""Parameters, gradients and optimiser state cut into pieces, one for each process (FSDP2)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from perceptinit.optim import BLOCK_LISTS
+
+
+def sharded_copy(model: Any) -> Any:
+    """Return a copy of a dual encoder whose towers are sharded over the processes, block by block.
+
+    The copy is trained, while the model itself stays whole for evaluation, saving and what comes
+    after the stage: 4 bytes a parameter in each process, of the 16 that plain training takes.
+    """
+    trained = copy.deepcopy(model)
+    for tower in (trained.image, trained.text):
+        for block in _blocks(tower):
+            fully_shard(block)
+        fully_shard(tower)
+    return trained
+
+
+def _blocks(tower: nn.Module) -> list[nn.Module]:
+    """Return the transformer blocks or stages of a tower; none where they have other names."""
+    return [
+        block
+        for name, module in tower.named_modules()
+        if name.rpartition(".")[2] in BLOCK_LISTS
+        for block in module.children()
+        if any(True for _ in block.parameters())
+    ]
+
+
+@torch.no_grad()
+def copy_whole(trained: nn.Module, model: nn.Module) -> None:
+    """Copy the sharded weights into the whole model, in every process."""
+    for source, target in zip(trained.parameters(), model.parameters(), strict=True):
+        target.copy_(whole(source))
+    for buffer, own in zip(trained.buffers(), model.buffers(), strict=True):
+        own.copy_(buffer)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Return a tensor with all its pieces; all processes have to ask."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def like(tensor: Tensor, pattern: Tensor) -> Tensor:
+    """Return a whole tensor cut as `pattern` is."""
+    if not isinstance(pattern, DTensor):
+        return tensor
+    return distribute_tensor(
+        tensor.to(pattern.device), pattern.device_mesh, list(pattern.placements)
+    )
+
+
+def whole_optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return the optimiser's state_dict with whole tensors."""
+    state = optimizer.state_dict()
+    rows = {i: {k: _whole_or_same(v) for k, v in row.items()} for i, row in state["state"].items()}
+    return {**state, "state": rows}
+
+
+def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Load what `whole_optimizer_state` gave, cut as the parameters are."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    rows = {
+        i: {k: like(v, parameters[i]) if k != "step" else v for k, v in row.items()}
+        for i, row in state["state"].items()
+    }
+    optimizer.load_state_dict({**state, "state": rows})
+
+
+def _whole_or_same(value: Any) -> Any:
+    return whole(value) if isinstance(value, Tensor) else value
+
+
+@torch.no_grad()
+def clip_gradients(parameters: Iterable[nn.Parameter], clip_norm: float) -> Tensor:
+    """Return the norm over all gradients, 0-d, after scaling them down to clip_norm unless it is 0."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    cut = [g for g in gradients if isinstance(g, DTensor)]
+    rest = [g for g in gradients if not isinstance(g, DTensor)]
+    norms = [whole(torch.nn.utils.get_total_norm(part)) for part in (cut, rest) if part]
+    norm = torch.stack(norms).norm()
+    if clip_norm:
+        factor = (clip_norm / (norm + 1e-6)).clamp(max=1.0)
+        for gradient in gradients:
+            gradient.mul_(factor)
+    return norm

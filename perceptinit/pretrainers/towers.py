@@ -1,0 +1,107 @@
+"""A tower in training: whole or in micro-batches, alone, replicated (DDP) or sharded (FSDP2)."""
+
+from __future__ import annotations
+
+# b rows of this process, m rows of a micro-batch, D embedding
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from perceptinit import distributed
+
+# gives the context in which a micro-batch, named by its first row, is computed: precision, draws
+Around = Callable[[int], AbstractContextManager[Any]]
+
+
+class _Encode(nn.Module):
+    """Makes a module of `encode`, for DDP to find the tower's parameters and call it."""
+
+    def __init__(self, tower: nn.Module, encode: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.tower = tower
+        self._encode = encode
+        device = next(tower.parameters()).device
+        # DDP is told to look for unused parameters, and complains at length when there are none
+        self.unused = nn.Parameter(torch.zeros((), device=device))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self._encode(inputs)
+
+
+class Tower:
+    """Gives features of inputs, and takes their gradients into the parameters.
+
+    `gradients` of the features are those of the whole batch's loss; parameters end with the sum of
+    what all processes contribute. With micro-batches, the first pass keeps no graph and the second
+    computes each micro-batch again, so memory is that of one micro-batch of one tower.
+    """
+
+    def __init__(
+        self,
+        tower: nn.Module,
+        encode: Callable[[Tensor], Tensor],
+        *,
+        micro_batch: int = 0,
+        backend: str = "",
+        is_sharded: bool = False,
+    ) -> None:
+        """tower: owns the parameters. micro_batch: rows at a time, 0 for all. backend: of torch.compile."""
+        self.is_trained = any(p.requires_grad for p in tower.parameters())
+        self._tower, self._micro_batch, self._is_sharded = tower, micro_batch, is_sharded
+        self._encode = torch.compile(encode, backend=backend) if backend else encode
+        self._replica = self._encode
+        if self.is_trained and not is_sharded and distributed.world_size() > 1:
+            self._replica = _replicated(tower, self._encode)
+        self._features = torch.empty(0)
+        self._inputs = torch.empty(0)
+
+    def features(self, inputs: Tensor, around: Around) -> Tensor:
+        """Return features (b, D) as a leaf whose gradient `backward` takes."""
+        self._tower.train(self.is_trained)
+        self._inputs = inputs
+        rows = self._micro_batches()
+        has_graph = self.is_trained and len(rows) == 1
+        parts = []
+        for part in rows:
+            with torch.set_grad_enabled(has_graph), around(part.start):
+                parts.append((self._replica if has_graph else self._encode)(inputs[part]))
+        self._features = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return self._features.detach().requires_grad_(self.is_trained)
+
+    def backward(self, gradients: Tensor, around: Around) -> None:
+        """Add the gradients of the parameters, given those of the features (b, D)."""
+        gradients = gradients * distributed.world_size()  # DDP and FSDP take the mean
+        rows = self._micro_batches()
+        for part in rows:
+            with self._exchanging(part is rows[-1]):
+                if len(rows) == 1:
+                    self._features.backward(gradients)
+                    continue
+                with around(part.start):
+                    features = self._replica(self._inputs[part])
+                features.backward(gradients[part])
+        self._features = self._inputs = torch.empty(0)
+
+    def _micro_batches(self) -> list[slice]:
+        num_rows = len(self._inputs)
+        size = self._micro_batch or num_rows
+        return [slice(i, min(i + size, num_rows)) for i in range(0, num_rows, size)]
+
+    def _exchanging(self, wanted: bool) -> AbstractContextManager[Any]:
+        """Return the context that keeps gradients here, for all micro-batches but the last."""
+        tower: Any = self._tower
+        if self._is_sharded:
+            tower.set_requires_gradient_sync(wanted)
+        if not wanted and isinstance(self._replica, DistributedDataParallel):
+            return self._replica.no_sync()
+        return nullcontext()
+
+
+def _replicated(tower: nn.Module, encode: Callable[[Tensor], Tensor]) -> DistributedDataParallel:
+    # DDP otherwise sorts gradients into other buckets after the first step, so that a run that
+    # continues would add them up in another order than one that did not stop
+    return DistributedDataParallel(_Encode(tower, encode), find_unused_parameters=True)

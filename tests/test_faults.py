@@ -1,0 +1,272 @@
+"""What breaks in long runs, broken for real: what is left on disk, and what the user reads."""
+
+import io
+import json
+import os
+import resource
+import signal
+import subprocess
+import tarfile
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from processes import start
+from test_clip import CONFIG, Colours, context, model
+from test_distributed import run_recipe_here
+from test_resume import EVERY_2_STEPS, ended, record_of, run_with_signal
+
+from perceptinit.checkpoints import load_state, weights_sha256
+from perceptinit.errors import CheckpointError, DataError, RecipeError, TrainingError
+from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
+from perceptinit.pretrainers.clip import Clip
+from perceptinit.recipe import read_recipe
+from perceptinit.runner import run_recipe
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def write_shards(folder, num=3, samples=16, texts=True):
+    """Write shards of plain pictures with captions."""
+    folder.mkdir(exist_ok=True)
+    for shard in range(num):
+        with tarfile.open(folder / f"{shard:05d}.tar", "w") as tar:
+            for i in range(samples):
+                file = io.BytesIO()
+                number = shard * samples + i
+                Image.new("RGB", (16, 16), (5 * number, 100, 50)).save(file, "png")
+                members = {"png": file.getvalue()} | ({"txt": b"a colour"} if texts else {})
+                for extension, data in members.items():
+                    info = tarfile.TarInfo(f"{number:06d}.{extension}")
+                    info.size = len(data)
+                    tar.addfile(info, io.BytesIO(data))
+
+
+def recipe_on(shards):
+    text = f"""
+schema = 1
+name = "faulty"
+[backbone]
+use = "timm"
+[pretrain]
+use = "clip"
+batch_size = 16
+warmup_steps = 1
+[pretrain.pairs]
+use = "webdataset"
+shards = "{shards}"
+"""
+    return read_recipe(text, source="faulty.toml")
+
+
+def complaint(tmp_path, shards="{00000..00002}.tar"):
+    """Return what stops a run on these shards before anything starts."""
+    with pytest.raises(RecipeError) as error:
+        run_recipe(recipe_on(tmp_path / "shards" / shards), out=tmp_path / "runs", device="cpu")
+    assert not (tmp_path / "runs").exists()
+    return str(error.value)
+
+
+def test_a_mistyped_shard_path_is_told_at_once_instead_of_waiting_for_ever(tmp_path):
+    message = complaint(tmp_path, "train-{0000..0015}.tar")
+    assert "train-0000.tar" in message
+
+
+def test_a_missing_shard_is_told_before_the_start(tmp_path):
+    write_shards(tmp_path / "shards")
+    (tmp_path / "shards/00001.tar").unlink()
+    assert "00001.tar" in complaint(tmp_path)
+
+
+# on a block, where open_clip says nothing, and not
+@pytest.mark.parametrize("cut", [512 * 9, 3000])
+def test_a_truncated_shard_is_told_before_the_start(tmp_path, cut):
+    write_shards(tmp_path / "shards")
+    path = tmp_path / "shards/00002.tar"
+    path.write_bytes(path.read_bytes()[:cut])
+    message = complaint(tmp_path)
+    assert "00002.tar: byte" in message
+    assert "it is truncated. Copy or pack it again" in message
+
+
+def test_shards_without_captions_are_told_before_the_start(tmp_path):
+    write_shards(tmp_path / "shards", texts=False)
+    message = complaint(tmp_path)
+    assert "none of 48 samples has an image (.jpg, .jpeg, .png, .webp) and a text (.txt)" in message
+
+
+def test_fewer_pairs_than_a_batch_are_told_before_the_start(tmp_path):
+    write_shards(tmp_path / "shards", num=1, samples=3)
+    message = complaint(tmp_path, "00000.tar")
+    assert "batch_size = 16, but there are only 3 pairs: not one whole batch" in message
+
+
+def test_a_shard_that_is_cut_while_the_run_reads_it_stops_the_run_and_is_named(tmp_path):
+    write_shards(tmp_path / "shards")
+    shards = str(tmp_path / "shards/{00000..00002}.tar")
+    clip = Clip(
+        replace(CONFIG, num_workers=0), WebdatasetPairs(WebdatasetPairs.Config(shards=shards))
+    )
+    steps = clip.steps(model(), context())
+    next(steps)
+    path = tmp_path / "shards/00001.tar"
+    os.truncate(path, 4096)
+    with pytest.raises(DataError) as error:
+        list(steps)
+    assert "more than max_bad_share = 0.01 allows" in str(error.value)
+    assert "00001.tar" in str(error.value)
+
+
+def test_two_runs_of_one_seed_read_shards_in_the_same_order_with_any_number_of_workers(tmp_path):
+    write_shards(tmp_path / "shards", num=8, samples=8)
+    shards = str(tmp_path / "shards/*.tar")
+
+    def samples(num_workers):
+        config = replace(CONFIG, shuffle_blocks=3, num_workers=num_workers, lr=1e-9)
+        clip = Clip(config, WebdatasetPairs(WebdatasetPairs.Config(shards=shards)))
+        assert len(list(clip.steps(model(), context()))) == 12
+        return clip.data_sha256
+
+    assert samples(0) == samples(1) == samples(3)
+
+
+def test_samples_drawn_with_replacement_make_epochs_of_the_stated_length():
+    config = replace(CONFIG, samples_per_epoch=100, epochs=2)
+    clip = Clip(config, Colours())
+    batches = clip._loader(model(), context()).batches(0, clip.total_steps)
+    keys = [key for batch in batches for key in batch.keys]
+    assert clip.total_steps == 12  # 2 epochs of 6 whole batches of 16
+    assert len(keys) == 192
+    assert max(keys.count(key) for key in set(keys[:96])) > 2  # of 48 pairs, 96 draws
+    assert keys[:96] != keys[96:]
+
+
+# numbers that are not finite
+
+
+def poisoned(at):
+    """Return a model that gives NaN for the images of these steps, counted from 1."""
+    tower = model()
+    count = [0]
+
+    def poison(module, args, output):
+        count[0] += 1
+        return output * float("nan") if count[0] in at else output
+
+    tower.image.register_forward_hook(poison)
+    return tower
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_its_samples_are_on_disk(tmp_path):
+    tower = poisoned([2])
+    steps = Clip(CONFIG, Colours()).steps(tower, context(folder=tmp_path))
+    next(steps)
+    before = weights_sha256(tower)
+    with pytest.raises(TrainingError) as error:
+        list(steps)
+    file = tmp_path / "not_finite_step_000002.json"
+    assert "step 2: the loss is nan, the norm of the gradients nan" in str(error.value)
+    assert f"(all in {file})" in str(error.value)
+    saved = json.loads(file.read_text())
+    assert len(saved["samples"]) == 16
+    assert saved["loss"] == "nan"
+    assert weights_sha256(tower) == before
+
+
+def test_by_key_the_step_is_skipped_and_counted():
+    events = []
+    tower = poisoned([2])
+    config = replace(CONFIG, on_non_finite="skip")
+    results = list(Clip(config, Colours()).steps(tower, context(send=events.append)))
+    assert len(results) == 9
+    assert results[-1].metrics["num_skipped"] == 1
+    assert all(torch.isfinite(w).all() for w in tower.state_dict().values())
+    [warning] = [event.message for event in events if event.kind == "warning"]
+    assert warning.startswith("step 2: the loss is nan, the norm of the gradients nan: skipped.")
+
+
+def test_skipping_gives_up_when_ten_steps_in_a_row_are_not_finite():
+    config = replace(CONFIG, on_non_finite="skip", epochs=6)
+    with pytest.raises(TrainingError, match=r"step 12: the loss is nan.*as in the 9 steps before"):
+        list(Clip(config, Colours()).steps(poisoned(range(3, 99)), context()))
+
+
+# disks and processes
+
+
+@contextmanager
+def small_disk(folder, size):
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("a small file system can be mounted by root only")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on_when_there_is_room(tmp_path):
+    disk = tmp_path / "disk"
+    # a checkpoint of this model has 3 MB before its first step, and 10 later
+    with small_disk(disk, "14m"):
+        with pytest.raises(CheckpointError) as error:
+            run_recipe_here(disk / "runs", *EVERY_2_STEPS)
+        assert "the checkpoint could not be written" in str(error.value)
+        assert "No space left" in str(error.value)
+        assert "is intact. Make room and give the same command again" in str(error.value)
+        checkpoints = sorted((disk / "runs/tiny/pi/seed0/checkpoints").iterdir())
+        assert checkpoints
+        assert all(load_state(path)["done"] == ["init.0", "init"] for path in checkpoints)
+        subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
+        record = run_recipe_here(disk / "runs", *EVERY_2_STEPS)
+        assert record["status"] == "finished"
+    undisturbed = run_recipe_here(tmp_path / "runs", *EVERY_2_STEPS)
+    assert record["hashes"] == undisturbed["hashes"]
+
+
+def with_small_files(folder):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, 8 << 20))
+    return run_recipe_here(folder, *EVERY_2_STEPS)
+
+
+def test_a_quota_is_told_like_a_full_disk(tmp_path):
+    [process] = start(with_small_files, tmp_path, num=1)
+    is_fine, message = process.outcome.get(timeout=120)
+    assert not is_fine
+    assert "CheckpointError" in message
+    assert "checkpoint-000001.safetensors is intact" in message
+    assert ended([process]) == [1]
+    assert record_of(tmp_path)["status"] == "failed"
+
+
+def test_a_killed_process_ends_the_others_with_a_message_and_no_hang(tmp_path):
+    begin = time.monotonic()
+    processes = start(run_with_signal, tmp_path, signal.SIGKILL, 3, (1,))
+    is_fine, message = processes[0].outcome.get(timeout=120)
+    assert ended(processes) == [1, -signal.SIGKILL]
+    assert time.monotonic() - begin < 100
+    assert not is_fine
+    assert "OtherProcessError: another process of this run has ended or does not answer" in message
+    record = record_of(tmp_path)
+    assert record["status"] == "failed"
+    assert record["error"].startswith("OtherProcessError: another process of this run has ended")
+
+
+def test_images_are_all_used_although_shards_are_uneven(tmp_path):
+    write_shards(tmp_path / "shards", num=2, samples=5)
+    write_shards(tmp_path / "more", num=1, samples=6)
+    (tmp_path / "more/00000.tar").rename(tmp_path / "more/00009.tar")
+    shards = (str(tmp_path / "shards/*.tar"), str(tmp_path / "more/00009.tar"))
+    pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=shards))
+    clip = Clip(replace(CONFIG, batch_size=4, epochs=1), pairs)
+    [keys] = [[key for b in clip._loader(model(), context()).batches(0, 4) for key in b.keys]]
+    assert len(keys) == pairs.num_pairs == 16
+    assert np.unique(keys).size == 16

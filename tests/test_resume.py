@@ -1,0 +1,197 @@
+"""Runs that are killed, stopped or moved to another number of processes end as one that was not."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from processes import start, together
+from test_distributed import run_recipe_here
+
+from perceptinit.checkpoint_config import CheckpointConfig
+from perceptinit.checkpoints import load_weights
+from perceptinit.errors import CheckpointError
+from perceptinit.interruption import EXIT_CODE
+from perceptinit.pretrainers.clip_training import ClipTraining
+from perceptinit.recipe import read_recipe
+from perceptinit.run_checkpoints import Checkpoints
+
+EVERY_2_STEPS = ("checkpoint.every_steps=2", "pretrain.epochs=3")  # 9 steps of 3 in an epoch
+
+
+def run(folder):
+    return run_recipe_here(folder, *EVERY_2_STEPS)
+
+
+def run_with_signal(folder, number, step, ranks=(0, 1), stage="step"):
+    """Run, and send these processes a signal when they begin a step of pretraining (or an init stage)."""
+
+    def wrap(method):
+        def wrapped(self, *args):
+            at = self.num_steps + 1 if stage == "step" else self.step + 1
+            if at == step and int(os.environ.get("RANK", "0")) in ranks:
+                os.kill(os.getpid(), number)
+            return method(self, *args)
+
+        return wrapped
+
+    if stage == "step":
+        ClipTraining.step = wrap(ClipTraining.step)
+    else:
+        from perceptinit.initializers.triplet_training import TripletTraining
+
+        TripletTraining._take_step = wrap(TripletTraining._take_step)
+    return run(folder)
+
+
+def ended(processes):
+    """Wait for processes and return their exit codes."""
+    for process in processes:
+        process.join(120)
+    return [process.exitcode for process in processes]
+
+
+def record_of(folder):
+    return json.loads((folder / "tiny/pi/seed0/record.json").read_text())
+
+
+def final_weights(folder):
+    return load_weights(folder / "tiny/pi/seed0/weights/final.safetensors")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    together(run, folder)
+    return folder
+
+
+def test_two_processes_killed_again_and_again_end_as_if_nothing_had_happened(
+    uninterrupted, tmp_path
+):
+    for step in (1, 4, 8):  # before any checkpoint of a step, between two, right before one
+        codes = ended(start(run_with_signal, tmp_path, signal.SIGKILL, step))
+        assert codes == [-signal.SIGKILL] * 2
+    together(run, tmp_path)
+    ours, theirs = record_of(tmp_path), record_of(uninterrupted)
+    assert ours["hashes"] == theirs["hashes"]
+    assert [s["value"] for s in ours["scores"]] == [s["value"] for s in theirs["scores"]]
+    assert [w["message"] for w in ours["warnings"] if w["message"].startswith("continued")] == [
+        "continued after 0 samples",
+        "continued after 32 samples",
+        "continued after 96 samples",
+    ]
+    assert len(ours["init"]) == 1
+
+
+def test_a_run_moves_from_two_processes_to_one_and_back(uninterrupted, tmp_path):
+    assert ended(start(run_with_signal, tmp_path, signal.SIGTERM, 4)) == [EXIT_CODE] * 2
+    assert ended(start(run_with_signal, tmp_path, signal.SIGTERM, 7, num=1)) == [EXIT_CODE]
+    together(run, tmp_path)
+    ours, theirs = record_of(tmp_path)["hashes"], record_of(uninterrupted)["hashes"]
+    assert ours["pretrain_data"] == theirs["pretrain_data"]
+    weights = final_weights(uninterrupted)
+    for name, weight in final_weights(tmp_path).items():
+        np.testing.assert_allclose(weight, weights[name], atol=2e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_saves_the_step_and_ends_with_exit_code_75(tmp_path, number):
+    alone = tmp_path / "alone"
+    run(alone)
+    [code] = ended(start(run_with_signal, tmp_path, number, 5, num=1))
+    assert code == 75
+    record = record_of(tmp_path)
+    name = signal.Signals(number).name
+    assert record["status"] == "interrupted"
+    assert (
+        record["error"]
+        == f"Stopped: stopped by {name} after step 5, saved; the same command continues"
+    )
+    run(tmp_path)
+    assert record_of(tmp_path)["hashes"] == record_of(alone)["hashes"]
+    assert "continued after 80 samples" in json.dumps(record_of(tmp_path)["warnings"])
+
+
+def test_a_signal_to_one_of_two_processes_stops_both_after_the_same_step(tmp_path):
+    processes = start(run_with_signal, tmp_path, signal.SIGUSR1, 3, (1,))
+    assert ended(processes) == [75, 75]
+    assert "stopped by SIGUSR1 after step 3, saved" in record_of(tmp_path)["error"]
+
+
+def test_a_signal_in_stage_one_ends_at_once_and_the_stage_starts_again(tmp_path):
+    arguments = (tmp_path, signal.SIGTERM, 2, (0,), "init")
+    assert ended(start(run_with_signal, *arguments, num=1)) == [75]
+    assert record_of(tmp_path)["status"] == "interrupted"
+    assert run(tmp_path)["status"] == "finished"
+
+
+def state(value):
+    return {"weights": np_tensor(value), "step": value}
+
+
+def np_tensor(value):
+    import torch
+
+    return torch.full((1000,), float(value))
+
+
+def test_the_newest_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path):
+    checkpoints = Checkpoints(tmp_path, CheckpointConfig(keep=2))
+    for step in range(5):
+        checkpoints.save(state(step))
+    checkpoints.wait()
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["checkpoint-000004.safetensors", "checkpoint-000005.safetensors"]
+    newest = tmp_path / names[1]
+    newest.write_bytes(newest.read_bytes()[:2000])
+    said = []
+    found = checkpoints.newest(said.append)
+    assert found["step"] == 3
+    assert float(found["weights"][0]) == 3.0
+    [message] = said
+    assert message.startswith(f"{newest}: not a readable safetensors file")
+    assert message.endswith("; the checkpoint before it is used")
+    (tmp_path / names[0]).write_bytes(b"")
+    with pytest.raises(CheckpointError, match="none of 2 checkpoints can be read; --fresh"):
+        checkpoints.newest(said.append)
+
+
+def test_a_checkpoint_is_what_it_was_when_it_was_saved(tmp_path):
+    checkpoints = Checkpoints(tmp_path, CheckpointConfig())
+    values = state(1)
+    checkpoints.save(values)
+    values["weights"].fill_(9.0)  # training goes on while the thread writes
+    checkpoints.wait()
+    assert float(checkpoints.newest(print)["weights"][0]) == 1.0
+
+
+def test_what_a_killed_process_left_of_a_checkpoint_is_not_taken_for_one(tmp_path):
+    (tmp_path / ".checkpoint-000009.safetensors.1-a.tmp").write_bytes(b"half")
+    checkpoints = Checkpoints(tmp_path, CheckpointConfig())
+    assert checkpoints.newest(print) is None
+    checkpoints.save(state(1))
+    checkpoints.wait()
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-000001.safetensors"]
+
+
+def test_checkpoints_are_due_by_steps_or_by_minutes(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    by_steps = Checkpoints(tmp_path, CheckpointConfig(every_steps=3, every_minutes=0))
+    assert [step for step in range(1, 10) if by_steps.is_due(step)] == [3, 6, 9]
+    by_time = Checkpoints(tmp_path, CheckpointConfig(every_minutes=2))
+    assert not by_time.is_due(1)
+    now[0] += 120
+    assert by_time.is_due(2)
+
+
+def test_how_often_to_save_does_not_make_it_another_run():
+    recipe_file = Path(__file__).parent.parent / "recipes/quickstart.toml"
+    text = recipe_file.read_text()
+    ours = read_recipe(text, overrides=["checkpoint.every_minutes=1"])
+    theirs = read_recipe(text)
+    assert ours.checkpoint.every_minutes == 1
+    assert ours.fingerprint(ours.arms[0]) == theirs.fingerprint(theirs.arms[0])
