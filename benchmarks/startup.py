@@ -1,6 +1,6 @@
 """CPU seconds of the command line's start, beside a bare `import typer`, in alternation.
 
-    python benchmarks/startup.py [--runs 11]
+python benchmarks/startup.py [--runs 11]
 """
 
 from __future__ import annotations
@@ -41,12 +41,16 @@ def main() -> None:
             spent = cpu_seconds(arguments)
             if index:
                 seconds[name].append(spent)
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-          f"typer {version('typer')}, medians of {runs}")
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"typer {version('typer')}, medians of {runs}"
+    )
     base = statistics.median(seconds["import typer"])
     for name, values in seconds.items():
         median = statistics.median(values)
-        print(f"{name:22s} {median:.3f} s CPU  {median / base:5.2f} x  ({min(values):.3f} to {max(values):.3f})")
+        print(
+            f"{name:22s} {median:.3f} s CPU  {median / base:5.2f} x  ({min(values):.3f} to {max(values):.3f})"
+        )
 
 
 if __name__ == "__main__":

@@ -50,7 +50,14 @@ class Spec:
         return {"use": self.name, **to_table(self.config), **nested}
 
     def smoke(self, registry: Registry) -> Spec:
-        """Return the shrunken copy: `Config.smoke()` where defined, synthetic data for the parts."""
+        """Return the shrunken copy: `Config.smoke()` where defined, synthetic data for the parts.
+
+        A class whose work needs files of its own names a stand-in of its kind, `smoke_stand_in`.
+        """
+        stand_in = getattr(self.entry.load(), "smoke_stand_in", None)
+        if stand_in is not None:
+            entry = registry.get(self.entry.kind, stand_in)
+            return Spec(entry, entry.load().Config(), self.where)  # type: ignore[attr-defined]
         config = self.config.smoke() if hasattr(self.config, "smoke") else self.config
         parts = {kind: _smoke_part(kind, spec, registry) for kind, spec in self.parts.items()}
         return replace(self, config=config, parts=parts)

@@ -76,7 +76,6 @@ def test_the_loss_of_equal_embeddings_is_the_logarithm_of_the_batch():
     assert contrastive_loss(same, same, torch.tensor(4.6)).item() == pytest.approx(math.log(8))
 
 
-
 def test_the_loss_is_computed_in_float32_under_autocast():
     images, texts = torch.randn(2, 6, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -186,3 +186,12 @@ def test_validate_fails_with_exit_code_2_and_no_traceback(cli, tmp_path):
     done = cli("validate", "r.toml")
     assert done.returncode == 2
     assert done.stderr == "error: r.toml: init.marign: unknown key; did you mean 'margin'?\n"
+
+
+def test_smoke_replaces_weights_that_a_shrunken_model_cannot_take():
+    table = 'use = "checkpoint"\nfile = "no/such.safetensors"\n[[arm]]'
+    recipe = read_recipe(
+        SMALL.replace("[[arm]]", '[[arm]]\nname = "loaded"\n[[arm.init]]\n' + table, 1)
+    )
+    assert recipe.arm("loaded").init[0].name == "checkpoint"
+    assert recipe.smoke().arm("loaded").init[0].name == "random"

@@ -46,6 +46,8 @@ def test_a_recipe_runs_shrunk_and_ends_with_the_table(cli, tmp_path, path):
 def test_the_shuffled_arm_is_the_pi_arm_but_for_the_votes(path):
     recipe = load_recipe(path)
     arms = {arm.name: recipe.resolved(arm)["init"] for arm in recipe.arms}
+    if not {"pi", "shuffled"} <= arms.keys():
+        pytest.skip(f"{path.name} has no pi with a shuffled control")
     (pi,), (shuffled,) = arms["pi"], arms["shuffled"]
     assert shuffled["judgments"]["use"] == "shuffled-votes"
     assert shuffled["judgments"]["judgments"] == pi["judgments"]

@@ -78,11 +78,13 @@ def test_two_processes_killed_again_and_again_end_as_if_nothing_had_happened(
     ours, theirs = record_of(tmp_path), record_of(uninterrupted)
     assert ours["hashes"] == theirs["hashes"]
     assert [s["value"] for s in ours["scores"]] == [s["value"] for s in theirs["scores"]]
-    assert [w["message"] for w in ours["warnings"] if w["message"].startswith("continued")] == [
-        "continued after 0 samples",
-        "continued after 32 samples",
-        "continued after 96 samples",
+    first, second, third = [
+        w["message"] for w in ours["warnings"] if w["message"].startswith("continued")
     ]
+    assert first == "continued after 0 samples"
+    # a thread writes: the kill may come before the newest checkpoint has its name, never in between
+    assert second in ("continued after 0 samples", "continued after 32 samples")
+    assert third in ("continued after 64 samples", "continued after 96 samples")
     assert len(ours["init"]) == 1
 
 

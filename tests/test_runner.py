@@ -233,7 +233,10 @@ def test_a_run_that_fails_says_why_in_its_record(recipe, tmp_path):
 
 def test_missing_data_is_told_before_anything_starts(tmp_path):
     (tmp_path / "local.py").write_text(textwrap.dedent(LOCAL))
-    text = RECIPE + '[[arm.init]]\nuse = "triplet-hinge"\n[arm.init.judgments]\nuse = "nights"\nroot = "no/such/folder"\n'
+    text = (
+        RECIPE
+        + '[[arm.init]]\nuse = "triplet-hinge"\n[arm.init.judgments]\nuse = "nights"\nroot = "no/such/folder"\n'
+    )
     recipe = read_recipe(text, source="tiny.toml", folder=tmp_path)
     with pytest.raises(RecipeError) as error:
         run(recipe, tmp_path / "runs")

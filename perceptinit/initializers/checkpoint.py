@@ -25,6 +25,8 @@ class Checkpoint:
     `weights/final.safetensors` say key_map = { "image." = "" } and ignore = ["text.", "logit_scale"].
     """
 
+    smoke_stand_in = "random"  # weights of a full-size model do not fit a shrunken one
+
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         file: Path

@@ -1,0 +1,196 @@
+"""kNN, linear probe, representation, RSA and CKA to the initialization, through their evaluators."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+from made_sets import labelled_set, png
+
+from perceptinit.checkpoints import save_weights
+from perceptinit.errors import UsageError
+from perceptinit.evaluators.cka_to_init import CkaToInit
+from perceptinit.evaluators.keep_weights import KeepWeights
+from perceptinit.evaluators.labelled import KNN, LinearProbe, Representation
+from perceptinit.evaluators.rsa import RSA
+from perceptinit.judgments.rdm_set import RdmSet
+from perceptinit.judgments.synthetic import SyntheticJudgments
+from perceptinit.seeding import named_torch_seed
+from perceptinit.types import RunContext, Stimuli
+
+needs_sklearn = pytest.mark.skipif(
+    importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed"
+)
+
+
+def smoke_model(seed=0):
+    from perceptinit.backbones.timm_backbone import Timm
+
+    with named_torch_seed(seed, "test"):
+        return Timm(Timm.Config().smoke()).build().eval()
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """A set of three classes whose training and test images are equal within a class."""
+    labelled_set(tmp_path / "pets", [0, 1, 2] * 10, 3, splits=("train", "test"))
+    return str(tmp_path)
+
+
+def test_neighbours_that_are_copies_classify_everything(pets):
+    config = KNN.Config(datasets=("pets",), root=pets, k=5)
+    (score,) = KNN(config).evaluate(smoke_model(), RunContext())
+    assert (score.name, score.value, score.chance) == ("knn/pets", 1.0, pytest.approx(1 / 3))
+    assert score.num_examples == 30
+
+
+def test_a_set_without_a_training_split_is_told(tmp_path):
+    labelled_set(tmp_path / "pets", [0, 1], 2)
+    problems = list(KNN(KNN.Config(datasets=("pets",), root=str(tmp_path))).preflight())
+    counter = tmp_path / "pets" / "train" / "nshards.txt"
+    assert problems == [f"{counter}: no such file; it says how many shards the test set has"]
+
+
+@needs_sklearn
+def test_a_linear_probe_separates_what_can_be_separated(pets):
+    config = LinearProbe.Config(datasets=("pets",), root=pets)
+    (score,) = LinearProbe(config).evaluate(smoke_model(), RunContext())
+    assert (score.name, score.value) == ("linear_probe/pets", 1.0)
+    assert score.extra["strength"] in config.strengths
+
+
+def test_a_linear_probe_without_its_package_says_what_to_install(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    config = LinearProbe.Config(datasets=("synthetic",))
+    assert next(iter(LinearProbe(config).preflight())) == (
+        "evaluator 'linear-probe' needs scikit-learn. Get it: pip install 'perceptinit[probe]'"
+    )
+
+
+def test_representation_of_three_different_images_in_copies(pets):
+    config = Representation.Config(datasets=("pets",), root=pets)
+    scores = {s.name: s for s in Representation(config).evaluate(smoke_model(), RunContext())}
+    assert 1 <= scores["effective_rank/pets"].value <= 3
+    assert scores["alignment/pets"].value == pytest.approx(0, abs=1e-6)
+    assert scores["uniformity/pets"].value < 0
+    assert not scores["alignment/pets"].higher_is_better
+    assert all(s.stderr is not None and s.stderr >= 0 for s in scores.values())
+
+
+def test_cka_is_1_at_the_start_and_lower_for_other_weights(tmp_path):
+    model = smoke_model()
+    save_weights(tmp_path / "weights" / "init.safetensors", model.image.state_dict())
+    judgments = SyntheticJudgments(SyntheticJudgments.Config().smoke())
+    evaluator = CkaToInit(CkaToInit.Config(), judgments)
+    ctx = RunContext(folder=tmp_path)
+    (first,) = evaluator.evaluate(model, ctx)
+    (other,) = evaluator.evaluate(smoke_model(seed=1), ctx)
+    assert first.name == "cka/synthetic"
+    assert first.value == pytest.approx(1)
+    assert other.value < 0.999
+    assert first.stderr == pytest.approx(0, abs=1e-6)
+
+
+def test_cka_without_a_run_is_refused():
+    judgments = SyntheticJudgments(SyntheticJudgments.Config().smoke())
+    with pytest.raises(UsageError, match="it measures the runs of recipes only"):
+        list(CkaToInit(CkaToInit.Config(), judgments).evaluate(smoke_model(), RunContext()))
+
+
+class Numbers:
+    """An encoder whose distances are known: unit vectors at an angle per image."""
+
+    image_size = 4
+    angles = (0.0, 10.0, 30.0, 70.0)
+
+    def encode_image(self, images):
+        by_pixel = {int(p[0, 0, 0]): i for i, p in enumerate(PIXELS)}
+        radians = torch.tensor([self.angles[by_pixel[int(x[0, 0, 0])]] for x in images]).deg2rad()
+        return torch.stack([radians.cos(), radians.sin()], dim=1)
+
+
+PIXELS = [np.full((4, 4, 3), value, dtype=np.uint8) for value in (10, 20, 30, 40)]
+
+
+class Matrices:
+    """Judgments that are dissimilarity matrices of four images."""
+
+    name = "matrices"
+
+    def __init__(self, *subjects):
+        self.subjects = np.stack(subjects).astype(float)
+
+    def load(self, split):
+        raise AssertionError("triplets are not needed")
+
+    def load_dissimilarities(self, split):
+        stimuli = Stimuli(tuple("abcd"), PIXELS)
+        return stimuli, np.arange(4), self.subjects
+
+
+ORDER = np.array([[0, 1, 3, 6], [1, 0, 2, 5], [3, 2, 0, 4], [6, 5, 4, 0]])  # of angles between
+
+
+def test_rsa_is_1_for_people_who_order_pairs_as_the_model_does():
+    spearman, kendall = RSA(RSA.Config(), Matrices(ORDER)).evaluate(Numbers(), RunContext())
+    assert (spearman.name, kendall.name) == ("rsa_spearman/matrices", "rsa_kendall/matrices")
+    assert spearman.value == pytest.approx(1)
+    assert kendall.value == pytest.approx(1)
+    assert spearman.ceiling is None
+    assert spearman.num_examples == 6
+
+
+def test_rsa_with_two_subjects_has_a_noise_ceiling():
+    swapped = ORDER.copy()
+    swapped[swapped == 1], swapped[swapped == 2] = 9, 1
+    swapped[swapped == 9] = 2  # ranks 1 and 2 exchanged: Spearman 1 - 6 * 2 / (6 * 35)
+    spearman, _ = RSA(RSA.Config(), Matrices(ORDER, swapped)).evaluate(Numbers(), RunContext())
+    assert spearman.value == pytest.approx((1 + 1 - 12 / 210) / 2)
+    lower, upper = spearman.extra["noise_ceiling"]
+    assert lower == pytest.approx(1 - 12 / 210)
+    assert spearman.ceiling == upper > lower
+
+
+def test_rsa_of_triplets_is_refused():
+    evaluator = RSA(RSA.Config(), SyntheticJudgments(SyntheticJudgments.Config().smoke()))
+    assert list(evaluator.preflight()) == [
+        "rsa: judgments 'synthetic' are no dissimilarity matrices; use 'rdm'"
+    ]
+
+
+def test_a_matrix_from_a_file_is_measured(tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    names = [f"{i}.png" for i in range(12)]
+    for i, name in enumerate(names):
+        (folder / name).write_bytes(png(i))
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    points = rng.normal(size=(12, 3))
+    np.save(tmp_path / "m.npy", np.linalg.norm(points[:, None] - points[None], axis=-1))
+    judgments = RdmSet(
+        RdmSet.Config(
+            path=tmp_path / "m.npy",
+            kind="dissimilarity",
+            images=folder,
+            names=tmp_path / "names.txt",
+            test_share=0.5,
+        )
+    )
+    evaluator = RSA(RSA.Config(), judgments)
+    assert list(evaluator.preflight()) == []
+    spearman, _ = evaluator.evaluate(smoke_model(), RunContext())
+    count = spearman.extra["num_images"]
+    assert spearman.num_examples == count * (count - 1) // 2
+    assert -1 <= spearman.value <= 1
+    assert spearman.stderr is not None
+
+
+def test_weights_are_kept_under_the_number_of_samples(tmp_path):
+    model = smoke_model()
+    ctx = RunContext(folder=tmp_path, samples_seen=320)
+    assert list(KeepWeights(KeepWeights.Config()).evaluate(model, ctx)) == []
+    assert (tmp_path / "weights" / "samples-000000000320.safetensors").is_file()
+    assert list(KeepWeights(KeepWeights.Config()).evaluate(model, RunContext())) == []

@@ -1,0 +1,164 @@
+"""Every measure against a case worked out by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from perceptinit.evaluators.metrics import (
+    average_precision,
+    binomial_stderr,
+    chance_of_any,
+    jackknife,
+    mean_per_class_recall,
+)
+from perceptinit.evaluators.recall import hits_at_k
+from perceptinit.evaluators.representation_metrics import (
+    alignment,
+    effective_rank,
+    knn_predictions,
+    unbiased_cka,
+    uniformity,
+)
+from perceptinit.evaluators.rsa import kendall, noise_ceiling, rsa, spearman
+
+
+def test_the_error_of_a_share_is_binomial():
+    assert binomial_stderr(0.2, 100) == pytest.approx(0.04)  # sqrt(0.2 * 0.8 / 100)
+
+
+def test_mean_per_class_recall_leaves_classes_without_images_out():
+    labels, correct = np.array([0, 0, 2, 2, 2, 2]), np.array([1, 0, 1, 1, 1, 0], dtype=bool)
+    value, stderr, by_class = mean_per_class_recall(labels, correct, 3)
+    assert value == pytest.approx((1 / 2 + 3 / 4) / 2)
+    # 1/2 of 2 images and 3/4 of 4: sqrt(1/8 + 3/64) / 2
+    assert stderr == pytest.approx((1 / 8 + 3 / 64) ** 0.5 / 2)
+    np.testing.assert_array_equal(by_class, [0.5, np.nan, 0.75])
+
+
+def test_average_precision_is_the_mean_precision_at_each_positive():
+    scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
+    targets = np.array([[1, 1], [0, 0], [1, 0], [0, 0]], dtype=bool)
+    # class 0: positives at ranks 1 and 3: (1 + 2/3) / 2; class 1: its positive comes last: 1/4
+    np.testing.assert_allclose(average_precision(scores, targets), [5 / 6, 1 / 4])
+
+
+def test_average_precision_keeps_the_order_of_equal_scores_and_is_0_without_positives():
+    scores, targets = np.zeros((2, 2)), np.array([[0, 0], [1, 0]], dtype=bool)
+    np.testing.assert_allclose(average_precision(scores, targets), [1 / 2, 0])
+
+
+def test_chance_of_finding_one_of_several_captions():
+    # two images with 1 and 3 of 4 captions; two draws: 1 - (3/4)(2/3) = 1/2 and 1 - (1/4)(0/3) = 1
+    assert chance_of_any(np.array([1, 3]), 4, 2) == pytest.approx((1 / 2 + 1) / 2)
+
+
+def test_recall_counts_a_query_once_however_many_of_its_own_are_found():
+    images = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    captions = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.9, 0.43589], [0.0, 1.0]])
+    owners = np.array([0, 0, 1, 1])
+    by_caption = hits_at_k(captions, images, owners, np.arange(2), [1, 2])
+    # the third caption is nearer to the wrong image
+    assert by_caption.tolist() == [[True, True], [True, True], [False, True], [True, True]]
+    by_image = hits_at_k(images, captions, np.arange(2), owners, [1, 3, 10])
+    assert by_image.tolist() == [[True, True, True], [True, True, True]]
+
+
+def test_recall_does_not_depend_on_the_chunks(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    queries, gallery = (torch.randn(30, 4, generator=generator) for _ in range(2))
+    owners = np.arange(30)
+    whole = hits_at_k(queries, gallery, owners, owners, [1, 5])
+    monkeypatch.setattr("perceptinit.evaluators.recall.CHUNK_ELEMENTS", 70)
+    np.testing.assert_array_equal(hits_at_k(queries, gallery, owners, owners, [1, 5]), whole)
+
+
+def test_the_jackknife_error_of_a_mean_is_its_standard_error():
+    values = np.array([1.0, 2.0, 3.0, 6.0])
+
+    def mean(rows):
+        return float(values[rows].mean())
+
+    # groups of one value: the standard deviation sqrt(14 / 3) over the root of 4
+    error = jackknife(mean, 4, np.random.default_rng(0))
+    assert error == pytest.approx((14 / 3) ** 0.5 / 2)
+    assert jackknife(mean, 1, np.random.default_rng(0)) is None
+
+
+def test_nearest_neighbours_vote_with_weights():
+    reference = np.array([[1, 0], [0.6, 0.8], [0.6, -0.8]], dtype=np.float32)
+    labels = np.array([0, 1, 1])
+    image = np.array([[1, 0]], dtype=np.float32)
+    # one vote of weight 1 against two of exp(-0.4 / T): 2 exp(-4) < 1 and 2 exp(-0.4) > 1
+    assert knn_predictions(reference, labels, image, 3, 0.1, 2).tolist() == [0]
+    assert knn_predictions(reference, labels, image, 3, 1.0, 2).tolist() == [1]
+    assert knn_predictions(reference, labels, image, 1, 1.0, 2).tolist() == [0]
+
+
+def test_effective_rank_counts_directions():
+    assert effective_rank(np.eye(4)) == pytest.approx(4)
+    assert effective_rank(np.outer(np.arange(1, 5), [1.0, 2.0])) == pytest.approx(1)
+    # singular values 3 and 1: entropy of (3/4, 1/4)
+    entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
+    assert effective_rank(np.diag([3.0, 1.0])) == pytest.approx(np.exp(entropy))
+
+
+def test_alignment_and_uniformity_of_a_square():
+    corners = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]], dtype=np.float64)
+    # class 0 holds neighbours (squared distance 2), class 1 neighbours, too
+    assert alignment(corners, np.array([0, 0, 1, 1])) == pytest.approx(2)
+    assert alignment(corners, np.array([0, 1, 0, 1])) == pytest.approx(4)
+    assert np.isnan(alignment(corners, np.arange(4)))
+    # four pairs at squared distance 2 and two at 4
+    expected = np.log((4 * np.exp(-4) + 2 * np.exp(-8)) / 6)
+    assert uniformity(corners @ corners.T) == pytest.approx(expected)
+
+
+def test_cka_is_1_for_a_rotated_and_scaled_copy_and_near_0_for_noise():
+    rng = np.random.default_rng(0)
+    x, noise = rng.normal(size=(200, 5)), rng.normal(size=(200, 300))
+    rotated = 3 * x @ np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    assert unbiased_cka(x @ x.T, rotated @ rotated.T) == pytest.approx(1)
+    assert abs(unbiased_cka(x @ x.T, noise @ noise.T)) < 0.02
+    assert np.isnan(unbiased_cka(x @ x.T, np.ones((200, 200))))
+
+
+def test_cka_by_hand_on_four_images():
+    x = np.zeros((4, 4))
+    x[0, 1] = x[1, 0] = 1  # images 0 and 1 belong together, and nothing else does
+    # HSIC(x, x): trace 2, sums 2 * 2 / (3 * 2), rows 2 * (1 + 1) / 2, over 4 * 1
+    y = np.zeros((4, 4))
+    y[2, 3] = y[3, 2] = 1
+    # HSIC(x, y): trace 0, sums 4 / 6, rows 0; the ratio is (4/6) / (2 + 4/6 - 2)
+    assert unbiased_cka(x, y) == pytest.approx(1)
+    z = np.zeros((4, 4))
+    z[0, 2] = z[2, 0] = 1
+    # HSIC(x, z): trace 0, sums 4 / 6, rows 2 * 1 / 2
+    assert unbiased_cka(x, z) == pytest.approx((4 / 6 - 1) / (4 / 6))
+
+
+def square(*pairs):
+    matrix = np.full((3, 3), np.nan)
+    for (i, j), value in zip(((0, 1), (0, 2), (1, 2)), pairs, strict=True):
+        matrix[i, j] = matrix[j, i] = value
+    return matrix
+
+
+def test_rsa_is_the_mean_rank_correlation_over_subjects():
+    model = square(0.1, 0.2, 0.3)
+    subjects = np.stack([square(1, 2, 3), square(1, 3, 2)])
+    # Spearman: 1 and 1 - 6 * 2 / (3 * 8) = 0.5; Kendall: 1 and (2 - 1) / 3
+    assert rsa(model, subjects, spearman) == pytest.approx(0.75)
+    assert rsa(model, subjects, kendall) == pytest.approx((1 + 1 / 3) / 2)
+
+
+def test_rsa_leaves_pairs_without_an_answer_out():
+    model = square(0.1, 0.2, 0.3)
+    assert rsa(model, square(1, np.nan, 3)[None], spearman) == pytest.approx(1)
+
+
+def test_noise_ceiling_with_and_without_the_subject():
+    subjects = np.stack([square(1, 2, 3), square(1, 3, 2)])
+    lower, upper = noise_ceiling(subjects, spearman)
+    # without: each is predicted by the other, 0.5; the mean ranks 1, 2.5, 2.5 have sqrt(3)/2 with each
+    assert (lower, upper) == (pytest.approx(0.5), pytest.approx(3**0.5 / 2))
+    assert noise_ceiling(subjects[:1], spearman) is None

@@ -1,0 +1,379 @@
+"""Zero-shot scores worked out by hand, test sets read from disk, and what is wrong with them."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from perceptinit.errors import DataError, TrainingError
+from perceptinit.evaluators.classifier import zero_shot_classifier
+from perceptinit.evaluators.set_readers import read_zero_shot_set
+from perceptinit.evaluators.sets import ZeroShotSet
+from perceptinit.evaluators.zero_shot import ZeroShot
+from perceptinit.packing.pack import PackSettings, pack
+from perceptinit.packing.sources import Columns, open_source
+from perceptinit.types import RunContext
+
+
+class FakeEncoder:
+    """Looks text embeddings up in a table; an image's embedding is its mean red and green."""
+
+    image_size = 2
+
+    def __init__(self, table):
+        self.table = {
+            text: torch.tensor(vector, dtype=torch.float) for text, vector in table.items()
+        }
+        self.encoded = []
+
+    def tokenize(self, texts):
+        self.encoded.append(list(texts))
+        return torch.tensor([[list(self.table).index(text)] for text in texts])
+
+    def encode_text(self, tokens):
+        return torch.stack([list(self.table.values())[int(token)] for token in tokens])
+
+    def encode_image(self, images):
+        return images.float().mean(dim=(2, 3))[:, :2] - 100
+
+
+def image_of(red, green):
+    """Return pixels whose fake embedding is (red, green)."""
+    return np.full((2, 2, 3), (red + 100, green + 100, 0), dtype=np.uint8)
+
+
+def make_set(images, labels, classnames=("right", "up"), templates=("{c}",), name="set"):
+    keys = [f"image {i}" for i in range(len(images))]
+    return ZeroShotSet(name, tuple(classnames), templates, images, np.array(labels), keys)
+
+
+def evaluate(test_set, model, **options):
+    evaluator = ZeroShot(ZeroShot.Config(datasets=(test_set.name,), **options))
+    evaluator._read = lambda name: test_set
+    return {score.name: score for score in evaluator.evaluate(model, RunContext())}
+
+
+# the classifier
+
+
+def test_a_class_is_the_normalised_mean_of_its_normalised_prompts():
+    model = FakeEncoder({"a cat": (3, 4), "one cat": (7, 0), "a dog": (0, 2), "one dog": (0, 5)})
+    classifier = zero_shot_classifier(model, ["cat", "dog"], ["a {c}", "one {c}"])
+    # cat: (0.6, 0.8) and (1, 0), mean (0.8, 0.4) of length sqrt(0.8)
+    expected = torch.tensor([[0.8, 0.4], [0, 1]]) / torch.tensor([[0.8**0.5], [1]])
+    torch.testing.assert_close(classifier, expected)
+
+
+def test_each_prompt_is_encoded_once_and_short_ones_first():
+    table = dict.fromkeys(("a long cat", "a cat", "cat"), (1, 0))
+    model = FakeEncoder(table)
+    zero_shot_classifier(model, ["cat", "long cat"], ["a {c}", "a {c}"], batch_size=1)
+    assert model.encoded == [["a cat", "a long cat"]]
+
+
+def test_a_template_with_other_braces_is_an_error():
+    with pytest.raises(
+        DataError, match=r"template '\{c\} of \{place\}': only \{c\} may stand in braces"
+    ):
+        zero_shot_classifier(FakeEncoder({}), ["cat"], ["{c} of {place}"])
+
+
+def test_classifier_and_pixels_are_those_of_open_clip():
+    from open_clip import build_zero_shot_classifier
+    from open_clip.transform import image_transform
+
+    from perceptinit.backbones.open_clip_backbone import OpenClip
+    from perceptinit.seeding import named_torch_seed
+
+    with named_torch_seed(0, "backbone"), torch.no_grad():
+        model = OpenClip(OpenClip.Config().smoke()).build().eval()
+        rng = np.random.default_rng(0)
+        images = [
+            Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)) for _ in range(40)
+        ]
+        names, templates = ["cat", "polar bear", "ant"], ["a photo of a {}.", "{}"]
+
+        class Reference:
+            def encode_text(self, tokens, normalize):
+                return torch.nn.functional.normalize(model.encode_text(tokens), dim=-1)
+
+        classifier = build_zero_shot_classifier(Reference(), model.tokenize, names, templates)
+        transform = image_transform(32, is_train=False, mean=(0, 0, 0), std=(1, 1, 1))
+        embeddings = model.encode_image(torch.stack([transform(image) for image in images]))
+        labels = (embeddings @ classifier).argmax(1).numpy()
+    ours = [t.replace("{}", "{c}") for t in templates]
+    test_set = make_set([np.asarray(i) for i in images], labels, names, tuple(ours))
+    assert evaluate(test_set, model)["top1/set"].value == 1.0
+
+
+# the scores
+
+
+def test_top1_and_mean_per_class_recall_by_hand():
+    # nearest: right, right, up, up; class "right" is found 1 of 3 times, "up" 1 of 1
+    images = [image_of(9, 1), image_of(5, 4), image_of(1, 9), image_of(-1, 9)]
+    test_set = make_set(images, [0, 1, 0, 0])
+    scores = evaluate(test_set, FakeEncoder({"right": (1, 0), "up": (0, 1)}))
+    assert list(scores) == ["top1/set", "mean_per_class_recall/set"]
+    top1, recall = scores.values()
+    assert (top1.value, top1.num_examples, top1.chance) == (0.25, 4, 0.5)
+    assert top1.stderr == pytest.approx((0.25 * 0.75 / 4) ** 0.5)
+    assert recall.value == pytest.approx((1 / 3 + 0) / 2)
+    assert recall.extra["recall"] == [0.333333, 0.0]
+    # of class "right" 1/3 with 3 images, of class "up" 0 with 1: sqrt(1/3 * 2/3 / 3) / 2
+    assert recall.stderr == pytest.approx((2 / 27) ** 0.5 / 2)
+
+
+def test_a_class_without_images_does_not_count_in_the_mean_recall():
+    test_set = make_set([image_of(9, 1)], [0], ["right", "up", "left"])
+    table = {"right": (1, 0), "up": (0, 1), "left": (-1, 0)}
+    recall = evaluate(test_set, FakeEncoder(table))["mean_per_class_recall/set"]
+    assert recall.value == 1.0
+    assert recall.extra["recall"] == [1.0, None, None]
+
+
+def test_top5_is_given_from_six_classes_on():
+    names = [str(i) for i in range(6)]
+    # the nearer to (1, 0), the earlier: images of class 5 are never among the first five
+    table = {name: (np.cos(i / 3), np.sin(i / 3)) for i, name in enumerate(names)}
+    test_set = make_set([image_of(9, 0)] * 4, [0, 4, 5, 5], names)
+    scores = evaluate(test_set, FakeEncoder(table))
+    assert scores["top1/set"].value == 0.25
+    assert (scores["top5/set"].value, scores["top5/set"].chance) == (0.5, 5 / 6)
+    five = make_set([image_of(9, 0)], [0], names[:5])
+    assert "top5/set" not in evaluate(five, FakeEncoder(table))
+
+
+def test_a_collapsed_encoder_scores_chance_on_a_balanced_set():
+    test_set = make_set([image_of(3, 3)] * 10, [0, 1] * 5)
+    scores = evaluate(test_set, FakeEncoder({"right": (1, 0), "up": (0, 1)}))
+    assert scores["top1/set"].value == 0.5
+
+
+def test_embeddings_that_are_not_finite_are_an_error_and_no_score():
+    model = FakeEncoder({"right": (1, 0), "up": (0, 1)})
+    model.encode_image = lambda images: torch.full((len(images), 2), float("nan"))
+    with pytest.raises(TrainingError, match="the image embeddings are not finite"):
+        evaluate(make_set([image_of(1, 2)], [0]), model)
+
+
+def test_an_image_that_cannot_be_decoded_is_named_and_nothing_is_scored():
+    test_set = make_set([image_of(1, 2), b"no image"], [0, 1])
+    with pytest.raises(DataError, match=r"^image 1: cannot be decoded as an image"):
+        evaluate(test_set, FakeEncoder({"right": (1, 0), "up": (0, 1)}))
+
+
+class CountedImages(list):
+    num_read = 0
+
+    def __getitem__(self, index):
+        self.num_read += 1
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize(("cache_mib", "num_read"), [(1, 3), (0, 6)])
+def test_images_are_decoded_once_if_they_fit_into_memory(cache_mib, num_read):
+    images = CountedImages([image_of(9, 1), image_of(1, 9), image_of(1, 9)])
+    test_set = make_set(images, [0, 1, 0])
+    evaluator = ZeroShot(ZeroShot.Config(datasets=("set",), cache_mib=cache_mib, batch_size=2))
+    evaluator._read = lambda name: test_set
+    model = FakeEncoder({"right": (1, 0), "up": (0, 1)})
+    first, second = (list(evaluator.evaluate(model, RunContext())) for _ in range(2))
+    assert images.num_read == num_read
+    assert [s.value for s in first] == [s.value for s in second] == [2 / 3, 0.75]
+
+
+def test_the_simulated_set_says_that_it_is_one():
+    from perceptinit.backbones.timm_backbone import Timm
+
+    config = ZeroShot.Config(datasets=("imagenet1k",)).smoke()
+    model = Timm(Timm.Config().smoke()).build().eval()
+    scores = list(ZeroShot(config).evaluate(model, RunContext()))
+    assert [s.name for s in scores] == [
+        "top1/synthetic",
+        "top5/synthetic",
+        "mean_per_class_recall/synthetic",
+    ]
+    assert all(s.num_examples == 64 and s.extra["simulated"] for s in scores)
+
+
+# test sets on disk
+
+
+def png(value):
+    file = io.BytesIO()
+    Image.new("RGB", (2, 2), (value, 0, 0)).save(file, "PNG")
+    return file.getvalue()
+
+
+def class_folders(path):
+    for i, name in enumerate(("cat", "cat", "dog")):
+        (path / name).mkdir(parents=True, exist_ok=True)
+        (path / name / f"{i}.png").write_bytes(png(i))
+    return path
+
+
+@pytest.fixture
+def packed_set(tmp_path):
+    """Return the folder of a test set of 3 images in 2 shards, in the clip-benchmark layout."""
+    source = open_source(class_folders(tmp_path / "source"), Columns())
+    settings = PackSettings(test_set=True, templates=("a {c}", "one {c}"), shard_size=2)
+    pack(source, tmp_path / "pets", settings, lambda n: None)
+    return tmp_path / "pets"
+
+
+def complaint(path):
+    with pytest.raises(DataError) as caught:
+        read_zero_shot_set(path)
+    return str(caught.value)
+
+
+def test_a_packed_set_gives_images_labels_names_and_templates(packed_set):
+    test_set = read_zero_shot_set(packed_set)
+    assert (test_set.name, test_set.classnames) == ("pets", ("cat", "dog"))
+    assert test_set.templates == ("a {c}", "one {c}")
+    assert list(test_set.images) == [png(0), png(1), png(2)]
+    assert test_set.labels.tolist() == [0, 0, 1]
+    assert list(test_set.keys) == [
+        "pets/test/0.tar/s0000000",
+        "pets/test/0.tar/s0000001",
+        "pets/test/1.tar/s0000002",
+    ]
+
+
+def test_class_folders_give_their_names_and_a_default_template(tmp_path):
+    test_set = read_zero_shot_set(class_folders(tmp_path / "pets"), "my-pets")
+    assert (test_set.name, test_set.classnames) == ("my-pets", ("cat", "dog"))
+    assert test_set.templates == ("a photo of a {c}.",)
+    assert test_set.labels.tolist() == [0, 0, 1]
+    assert list(test_set.keys) == ["pets/cat/0.png", "pets/cat/1.png", "pets/dog/2.png"]
+
+
+def test_empty_lines_at_the_end_are_no_class_and_no_prompt(packed_set):
+    for name in ("classnames.txt", "zeroshot_classification_templates.txt"):
+        with (packed_set / name).open("a") as file:
+            file.write("\n\n")
+    test_set = read_zero_shot_set(packed_set)
+    assert (len(test_set.classnames), len(test_set.templates)) == (2, 2)
+
+
+def test_an_empty_line_between_class_names_is_an_error(packed_set):
+    path = packed_set / "classnames.txt"
+    path.write_text("cat\n\ndog\n")
+    assert complaint(packed_set) == (
+        f"{path}: line 2 is empty, so the labels after it are in doubt"
+    )
+
+
+def test_a_label_without_a_class_name_names_the_sample(packed_set):
+    (packed_set / "classnames.txt").write_text("cat\n")
+    assert complaint(packed_set) == (
+        "test set 'pets', sample pets/test/1.tar/s0000002: label 1 but there are 1 class names"
+    )
+
+
+@pytest.mark.parametrize("number", ["", "two", "0"])
+def test_a_number_of_shards_that_is_none_is_an_error(packed_set, number):
+    path = packed_set / "test" / "nshards.txt"
+    path.write_text(number)
+    assert complaint(packed_set) == f"{path}: {number!r} is not a number of shards"
+
+
+def test_missing_files_are_named(packed_set):
+    shard, counter = packed_set / "test" / "1.tar", packed_set / "test" / "nshards.txt"
+    shard.unlink()
+    assert complaint(packed_set) == f"{shard}: no such file, but nshards.txt says 2 shards"
+    counter.unlink()
+    assert complaint(packed_set) == (
+        f"{counter}: no such file; it says how many shards the test set has"
+    )
+
+
+def test_a_shard_beyond_the_count_is_not_left_out_silently(packed_set):
+    (packed_set / "test" / "nshards.txt").write_text("1")
+    assert complaint(packed_set) == (
+        f"{packed_set / 'test' / '1.tar'}: one shard more than the 1 that nshards.txt says"
+    )
+
+
+def test_a_truncated_shard_is_refused(packed_set):
+    path = packed_set / "test" / "0.tar"
+    path.write_bytes(path.read_bytes()[:2048])
+    assert complaint(packed_set).startswith(
+        f"{path}: byte 2048: the file ends here, it is truncated"
+    )
+
+
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [
+        (
+            {"s0.png": png(0)},
+            "0.tar/s0 has no image (.webp, .png, .jpg) or no label (.cls); 1 such",
+        ),
+        ({"s0.png": png(0), "s0.cls": b"cat"}, "0.tar/s0: label b'cat' is not a number from 0 on"),
+    ],
+)
+def test_a_sample_without_a_label_is_named(packed_set, members, sentence):
+    with tarfile.open(packed_set / "test" / "0.tar", "w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    (packed_set / "test" / "sizes.json").unlink()
+    assert sentence in complaint(packed_set)
+
+
+def test_a_retrieval_set_is_refused(packed_set):
+    (packed_set / "dataset_type.txt").write_text("retrieval\n")
+    assert complaint(packed_set) == (
+        f"{packed_set / 'dataset_type.txt'}: a retrieval set has no class names to choose from"
+    )
+
+
+def test_class_folders_one_level_too_deep_are_refused(tmp_path):
+    class_folders(tmp_path / "pets" / "train")
+    path = tmp_path / "pets"
+    assert complaint(path) == (
+        f"{path / 'train' / 'cat' / '0.png'}: not in a class folder of {path}; "
+        "name the folder of the classes"
+    )
+
+
+def test_preflight_names_every_set_that_is_missing(tmp_path, packed_set):
+    config = ZeroShot.Config(datasets=("gone", "pets", "lost"), root=str(tmp_path))
+    assert list(ZeroShot(config).preflight()) == [
+        f"test set '{name}': no folder {tmp_path / name}. "
+        f"Make one: perceptinit data pack SOURCE {tmp_path / name} --test-set"
+        for name in ("gone", "lost")
+    ]
+
+
+def test_a_set_on_disk_is_scored_like_one_in_memory(packed_set):
+    config = ZeroShot.Config(datasets=("pets",), root=str(packed_set.parent))
+    table = {"a cat": (-1, 0), "one cat": (-1, 0), "a dog": (0, 1), "one dog": (0, 1)}
+    scores = {s.name: s.value for s in ZeroShot(config).evaluate(FakeEncoder(table), RunContext())}
+    # all embeddings are about (-100, -100): a cat for each image
+    assert scores == {"top1/pets": pytest.approx(2 / 3), "mean_per_class_recall/pets": 0.5}
+
+
+def test_sets_may_be_paths_and_are_called_by_their_folder(packed_set):
+    config = ZeroShot.Config(datasets=(str(packed_set),), root="/elsewhere")
+    table = {"a cat": (1, 0), "one cat": (1, 0), "a dog": (0, 1), "one dog": (0, 1)}
+    names = [s.name for s in ZeroShot(config).evaluate(FakeEncoder(table), RunContext())]
+    assert names == ["top1/pets", "mean_per_class_recall/pets"]
+
+
+@pytest.mark.parametrize(
+    ("datasets", "sentence"),
+    [
+        ((), "datasets: name at least one test set"),
+        (("/a/pets", "/b/pets"), "datasets: two sets would be called 'pets' in the scores"),
+    ],
+)
+def test_no_sets_and_sets_of_one_name_are_refused(datasets, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        ZeroShot.Config(datasets=datasets)
