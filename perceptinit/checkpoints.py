@@ -26,7 +26,8 @@ def weights_sha256(weights: nn.Module | Mapping[str, torch.Tensor]) -> str:
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+        values: Any = tensor.reshape(-1).view(torch.uint8).numpy()
+        digest.update(values)
     return digest.hexdigest()
 
 

@@ -16,8 +16,54 @@ def perceptinit_evaluators() -> Iterable[Component]:
             summary="agreement with human similarity judgments, and embedding spread",
         ),
         Component(
+            name="odd-one-out",
+            target="perceptinit.evaluators.odd_one_out:OddOneOutScore",
+            summary="agreement with people on the odd one of three images",
+        ),
+        Component(
+            name="jnd",
+            target="perceptinit.evaluators.jnd:Jnd",
+            summary="average precision on same-or-different answers (just noticeable differences)",
+        ),
+        Component(
             name="zero-shot",
             target="perceptinit.evaluators.zero_shot:ZeroShot",
             summary="zero-shot classification with class names and prompt templates",
+        ),
+        Component(
+            name="retrieval",
+            target="perceptinit.evaluators.retrieval:Retrieval",
+            summary="image and text recall@k with several captions per image",
+        ),
+        Component(
+            name="rsa",
+            target="perceptinit.evaluators.rsa:RSA",
+            summary="rank correlation with human dissimilarity matrices, with noise ceiling",
+        ),
+        Component(
+            name="cka-to-init",
+            target="perceptinit.evaluators.cka_to_init:CkaToInit",
+            summary="how much of the first representation is left (linear CKA)",
+        ),
+        Component(
+            name="knn",
+            target="perceptinit.evaluators.labelled:KNN",
+            summary="k-nearest-neighbour accuracy of the image embeddings",
+        ),
+        Component(
+            name="linear-probe",
+            target="perceptinit.evaluators.labelled:LinearProbe",
+            summary="accuracy of a linear classifier on the frozen image embeddings",
+            extra="perceptinit[probe]",
+        ),
+        Component(
+            name="representation",
+            target="perceptinit.evaluators.labelled:Representation",
+            summary="effective rank, alignment and uniformity of the image embeddings",
+        ),
+        Component(
+            name="keep-weights",
+            target="perceptinit.evaluators.keep_weights:KeepWeights",
+            summary="no measure: keeps the weights, so that `perceptinit eval` can measure them later",
         ),
     ]

@@ -1,9 +1,11 @@
-"""A labelled test set with class names and prompt templates, wherever it comes from."""
+"""Labelled and captioned test sets, wherever they come from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+# N images, C classes, M captions
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -11,15 +13,29 @@ from perceptinit.errors import DataError
 from perceptinit.types import ImageSource
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+class ImageSet(Protocol):
+    """Images with names for messages; one object is one set, so caches may go by it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def images(self) -> Sequence[ImageSource]: ...
+
+    @property
+    def keys(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class ZeroShotSet:
-    """Images with one label each, and the words to classify them by.
+    """Images with labels, and the words to classify them by.
 
     classnames: C names; a label is an index into them.
     templates: prompts with `{c}` where the class name goes (clip-benchmark's convention).
     images, keys: N image sources (may be lazy) and N names for messages.
-    labels: int64 (N,) in [0, C).
+    labels: int64 (N,) in [0, C), or bool (N, C) when an image may have several (multi-label).
     simulated: made by a program, not photographed.
+    class_prompts: prompts of each class by its name, used instead of the templates; may be empty.
     """
 
     name: str
@@ -29,6 +45,11 @@ class ZeroShotSet:
     labels: np.ndarray
     keys: Sequence[str]
     simulated: bool = False
+    class_prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def is_multilabel(self) -> bool:
+        return self.labels.ndim == 2
 
     def __post_init__(self) -> None:
         if not len(self.labels):
@@ -37,13 +58,57 @@ class ZeroShotSet:
             raise DataError(
                 f"test set '{self.name}': {len(self.images)} images, {len(self.labels)} labels"
             )
-        bad = np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classnames)))
+        self._check_labels()
+        self._check_prompts()
+
+    def _check_labels(self) -> None:
+        count = len(self.classnames)
+        if self.is_multilabel:
+            if self.labels.shape[1] != count:
+                raise DataError(
+                    f"test set '{self.name}': labels for {self.labels.shape[1]} classes, "
+                    f"but there are {count} class names"
+                )
+            return
+        bad = np.flatnonzero((self.labels < 0) | (self.labels >= count))
         if bad.size:
             raise DataError(
                 f"test set '{self.name}', sample {self.keys[bad[0]]}: label {self.labels[bad[0]]} "
-                f"but there are {len(self.classnames)} class names"
+                f"but there are {count} class names"
             )
-        if not self.templates or any("{c}" not in t for t in self.templates):
+
+    def _check_prompts(self) -> None:
+        if self.class_prompts:
+            lacking = [name for name in self.classnames if not self.class_prompts.get(name)]
+            if lacking:
+                raise DataError(f"test set '{self.name}': no prompts for class '{lacking[0]}'")
+        elif not self.templates or any("{c}" not in t for t in self.templates):
             raise DataError(
                 f"test set '{self.name}': every template needs {{c}} for the class name"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class RetrievalSet:
+    """Images with captions, to find one by the other.
+
+    images, keys: N image sources (may be lazy) and N names for messages.
+    captions: M texts. owners: int64 (M,), the image that each caption describes.
+    """
+
+    name: str
+    images: Sequence[ImageSource]
+    keys: Sequence[str]
+    captions: tuple[str, ...]
+    owners: np.ndarray
+    simulated: bool = False
+
+    def __post_init__(self) -> None:
+        if not len(self.images) or not self.captions:
+            raise DataError(f"test set '{self.name}': no images or no captions")
+        without = np.setdiff1d(np.arange(len(self.images)), self.owners)
+        if without.size:
+            raise DataError(
+                f"test set '{self.name}', sample {self.keys[without[0]]}: no caption "
+                f"({without.size} such images)"
             )

@@ -25,7 +25,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _COLOURS = {INK: "--ink", FAINT: "--faint", GRID: "--grid"} | {
     f"#a0000{i}": f"--arm-{i}" for i in range(MAX_ARMS)
 }
-_RC = {
+_RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "perceptinit",
     "font.family": "sans-serif",

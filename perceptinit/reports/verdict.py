@@ -115,6 +115,9 @@ _READINGS = {
 }
 
 
+SIMULATED_PEOPLE = "The people are simulated: this says how the machinery works, and nothing about human perception."
+
+
 def headline_arms(comparison: Comparison) -> list[str]:
     """Return the arms that have both contrasts, or every arm but the baseline when none has."""
     both = [c.arm for c in comparison.contrasts if c.question == STRUCTURE]
@@ -136,6 +139,8 @@ def headline(comparison: Comparison) -> list[str]:
         both = reading(comparison, score, arm)
         if both:
             sentences.append(both)
+    if comparison.runs.is_simulated:
+        sentences.append(SIMULATED_PEOPLE)
     return sentences
 
 

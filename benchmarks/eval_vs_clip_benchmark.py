@@ -1,0 +1,301 @@
+"""`perceptinit eval` against clip-benchmark: the same weights and data, alternating runs, CPU time and scores.
+
+    python benchmarks/eval_vs_clip_benchmark.py --peer-python ENV/bin/python
+
+ENV holds clip-benchmark from the package registry: `pip install clip-benchmark==1.6.2 requests "numpy<2.4"`
+(it does not declare requests, and fails with newer numpy). The peer runs as its users run it, one
+process for all models and sets, with --no_amp and one thread; so do we. CPU seconds are those of
+the whole process, start-up included. Parts: parity (scores only), sets (8 checkpoints x 3 sets, and 1 x 1), retrieval
+(the metric at COCO's size).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+import eval_sets as made
+
+PEER = (
+    "import sys, open_clip; open_clip.add_model_config(sys.argv.pop(1)); "
+    "from clip_benchmark.cli import main; main()"
+)
+MEASURES = {
+    "acc1": "top1",
+    "acc5": "top5",
+    "mean_per_class_recall": "mean_per_class_recall",
+    "mean_average_precision": "mean_average_precision",
+}
+ODD_IMAGES = ("jpg", "png", "webp", "grey", "palette", "rgba", "cmyk", "grey16")
+
+
+def run_timed(command: Sequence[str | Path], **environment: str) -> tuple[float, float, str]:
+    """Run a command; return CPU seconds and peak memory in MiB of it and its children, and its output."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **environment}
+    code = (
+        "import json, resource, subprocess, sys; "
+        "done = subprocess.run(sys.argv[2:], stdout=open(sys.argv[1], 'w'), stderr=subprocess.PIPE, text=True); "
+        "use = resource.getrusage(resource.RUSAGE_CHILDREN); "
+        "print(json.dumps([use.ru_utime + use.ru_stime, use.ru_maxrss / 1024, done.returncode, done.stderr[-3000:]]))"
+    )
+    with tempfile.NamedTemporaryFile("r+") as out:
+        words = [sys.executable, "-c", code, out.name, *map(str, command)]
+        done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+        seconds, mebibytes, returncode, errors = json.loads(done.stdout)
+        if returncode:
+            raise SystemExit(f"{' '.join(map(str, command))}\n{errors}")
+        return seconds, mebibytes, out.read()
+
+
+class Peer:
+    """clip-benchmark's command line in its own environment."""
+
+    def __init__(self, python: Path, config: Path, folder: Path) -> None:
+        self.python, self.config, self.folder = python, config, folder
+
+    def command(
+        self,
+        root: Path,
+        sets: Sequence[str],
+        checkpoints: Sequence[Path],
+        task: str,
+        extra: Sequence[str] = (),
+    ) -> list[str]:
+        out = self.folder / "{dataset}|{pretrained}.json"
+        return [
+            str(self.python), "-c", PEER, str(self.config.parent), "eval",
+            "--dataset", *(f"wds/{name}" for name in sets),
+            "--dataset_root", f"{root}/{{dataset}}",
+            "--pretrained_model", *(f"{self.config.stem},{file}" for file in checkpoints),
+            "--task", task, "--no_amp", "--num_workers", "0", "--batch_size", "64", "--quiet",
+            "--recall_k", "1", "5", "10", "--output", str(out), *extra,
+        ]  # fmt: skip
+
+    def scores(self) -> dict[tuple[str, str, str], float]:
+        """Return (checkpoint, our measure, set) -> value of what was written so far."""
+        found = {}
+        for file in self.folder.glob("*.json"):
+            data_set, _, checkpoint = file.stem.partition("|")
+            for name, value in json.loads(file.read_text())["metrics"].items():
+                measure = MEASURES.get(name) or name.replace("_retrieval_recall@", "_recall_")
+                found[checkpoint.removesuffix(".safetensors"), measure, data_set] = value
+        return found
+
+
+def ours_command(
+    root: Path, sets: Sequence[str], checkpoints: Path, config: Path, extra: Sequence[str] = ()
+) -> list[str]:
+    names = [word for name in sets for word in ("--sets", name)]
+    return [
+        sys.executable, "-m", "perceptinit", "eval", str(checkpoints),
+        "--backbone", f"open-clip:{config}", "--root", str(root), *names,
+        "--batch-size", "64", "--workers", "0", "--no-cache", "--json", *extra,
+    ]  # fmt: skip
+
+
+def our_scores(text: str) -> dict[tuple[str, str, str], float]:
+    rows = json.loads(text)["scores"]
+    return {(Path(r["model"]).stem, r["measure"], r["data_set"]): r["value"] for r in rows}
+
+
+def compare(ours: dict[Any, float], peer: dict[Any, float]) -> float:
+    """Print how far the scores that both give differ; return the largest difference."""
+    both = sorted(key for key in ours.keys() & peer.keys() if peer[key] == peer[key])
+    gaps = {key: abs(ours[key] - peer[key]) for key in both}
+    worst = max(gaps, key=gaps.__getitem__)
+    print(f"  {len(both)} scores of both; largest difference {gaps[worst]:.2e} ({'/'.join(worst)})")
+    for key in sorted(peer.keys() - ours.keys()):
+        print(f"  only the peer gives {'/'.join(key)}: {peer[key]}")
+    for key in both:
+        if gaps[key] > 1e-6:
+            print(f"  DIFFERENT {'/'.join(key)}: {ours[key]:.8f}, peer {peer[key]:.8f}")
+    return gaps[worst]
+
+
+def parity(work: Path, peer_python: Path) -> None:
+    """Compare scores on sets with everything that is odd."""
+    root = work / "parity"
+    config = made.write_checkpoints(work / "one", 2)
+    for count in (2, 4, 5, 6, 37):
+        made.labelled_set(
+            root / f"classes{count}", num_classes=count, num_images=120, num_templates=3
+        )
+    made.labelled_set(
+        root / "odd", num_classes=9, num_images=160, num_templates=2, kinds=ODD_IMAGES
+    )
+    made.labelled_set(
+        root / "absent",
+        num_classes=12,
+        num_images=150,
+        num_templates=2,
+        absent=(0, 7),
+        num_shards=3,
+    )
+    made.multilabel_set(root / "many", num_classes=15, num_images=150)
+    made.labelled_set(root / "prompts", num_classes=8, num_images=100, num_templates=1)
+    made.caption_set(root / "captions", num_images=140)
+    prompts = made.class_prompts(8)
+    (root / "prompts" / "class_prompts.json").write_text(json.dumps(prompts))
+    (work / "prompts.json").write_text(json.dumps({"prompts": prompts, "wds/prompts": prompts}))
+    labelled = [*(f"classes{c}" for c in (2, 4, 5, 6, 37)), "odd", "absent", "many"]
+    peer = Peer(peer_python, config, work / "peer-parity")
+    peer.folder.mkdir()
+    checkpoints = sorted((work / "one").glob("*.safetensors"))
+    run_timed(peer.command(root, labelled, checkpoints, "zeroshot_classification"))
+    run_timed(peer.command(root, ["captions"], checkpoints, "zeroshot_retrieval"))
+    custom = ["--custom_template_file", str(work / "prompts.json")]
+    run_timed(peer.command(root, ["prompts"], checkpoints, "zeroshot_classification", custom))
+    for workers in ("0", "3"):
+        command = ours_command(
+            root, [*labelled, "captions", "prompts"], work / "one", config, ["--workers", workers]
+        )
+        ours = our_scores(run_timed(command)[2])
+        print(f"parity, {workers} workers:")
+        compare(ours, peer.scores())
+
+
+def race(
+    title: str, ours: Callable[[], Sequence[str]], peer: Callable[[], Sequence[str]], rounds: int
+) -> tuple[str, float]:
+    """Alternate; print medians and the ratio of CPU seconds; return our last output and the ratio."""
+    times: dict[str, list[float]] = {"ours": [], "peer": []}
+    memory: dict[str, float] = {}
+    for _ in range(rounds):
+        seconds, memory["peer"], _ = run_timed(peer())
+        times["peer"].append(seconds)
+        seconds, memory["ours"], text = run_timed(ours())
+        times["ours"].append(seconds)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    ratio = medians["peer"] / medians["ours"]
+    print(
+        f"{title}: peer {medians['peer']:.1f} CPU s, ours {medians['ours']:.1f} CPU s: "
+        f"{ratio:.1f} times less; peak memory {memory['peer']:.0f} and {memory['ours']:.0f} MiB; "
+        f"all: {times}",
+        flush=True,
+    )
+    return text, ratio
+
+
+def sets(work: Path, peer_python: Path, rounds: int, num_checkpoints: int, layers: int) -> None:
+    """8 checkpoints x 3 sets in one call each, and one checkpoint on one set."""
+    root = work / "speed"
+    made.labelled_set(root / "large", num_classes=100, num_images=400, num_templates=80)
+    made.labelled_set(root / "middle", num_classes=37, num_images=300, num_templates=18, seed=1)
+    made.labelled_set(root / "small", num_classes=10, num_images=300, num_templates=7, seed=2)
+    names = ["large", "middle", "small"]
+    config = made.write_checkpoints(work / "many", num_checkpoints, layers)
+    made.write_checkpoints(work / "single", 1, layers)
+    for title, chosen, folder in (
+        (f"{num_checkpoints} checkpoints x 3 sets", names, "many"),
+        ("1 checkpoint x 1 set (100 classes x 80 templates)", names[:1], "single"),
+    ):
+        peer = Peer(peer_python, config, work / f"peer-{folder}")
+        peer.folder.mkdir()
+        checkpoints = sorted((work / folder).glob("*.safetensors"))
+        text, _ = race(
+            title,
+            lambda chosen=chosen, folder=folder: ours_command(root, chosen, work / folder, config),
+            lambda peer=peer, chosen=chosen, checkpoints=checkpoints: peer.command(
+                root, chosen, checkpoints, "zeroshot_classification"
+            ),
+            rounds,
+        )
+        compare(our_scores(text), peer.scores())
+
+
+RETRIEVAL_COMMON = """
+import torch, numpy as np, json
+generator = torch.Generator().manual_seed(0)
+images = torch.nn.functional.normalize(torch.randn(5000, 512, generator=generator), dim=1)
+owners = np.repeat(np.arange(5000), 5)
+owners = np.concatenate([owners, np.arange(10)])
+texts = images[owners] + 0.18 * torch.randn(len(owners), 512, generator=generator)
+texts = torch.nn.functional.normalize(texts, dim=1)
+"""
+RETRIEVAL_PEER = (
+    RETRIEVAL_COMMON
+    + """
+from clip_benchmark.metrics import zeroshot_retrieval as z
+per_batch = 64
+class Model:
+    def encode_image(self, rows): return images[rows]
+    def encode_text(self, rows): return texts[rows]
+of = [[] for _ in range(5000)]
+for text, image in enumerate(owners): of[image].append(text)
+loader = [(torch.arange(i, min(i + per_batch, 5000)), of[i:i + per_batch]) for i in range(0, 5000, per_batch)]
+print(json.dumps(z.evaluate(Model(), loader, lambda rows: torch.tensor(rows), "cpu", amp=False, recall_k_list=[1, 5, 10])))
+"""
+)
+RETRIEVAL_OURS = (
+    RETRIEVAL_COMMON
+    + """
+from perceptinit.evaluators.recall import hits_at_k
+ks = [1, 5, 10]
+a = hits_at_k(texts, images, owners, np.arange(5000), ks).mean(0)
+b = hits_at_k(images, texts, np.arange(5000), owners, ks).mean(0)
+print(json.dumps({f"{n}_retrieval_recall@{k}": v for n, r in (("image", a), ("text", b)) for k, v in zip(ks, r)}))
+"""
+)
+BASE = RETRIEVAL_COMMON + "import clip_benchmark.metrics.zeroshot_retrieval\nprint({})"
+OUR_BASE = RETRIEVAL_COMMON + "import perceptinit.evaluators.recall\nprint({})"
+
+
+def retrieval(peer_python: Path, rounds: int) -> None:
+    """The metric at COCO's size (5,000 images, 25,010 captions, d = 512), imports and data taken off."""
+    commands = {
+        "peer": [peer_python, "-c", RETRIEVAL_PEER],
+        "ours": [sys.executable, "-c", RETRIEVAL_OURS],
+        "peer base": [peer_python, "-c", BASE],
+        "our base": [sys.executable, "-c", OUR_BASE],
+    }
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    memory: dict[str, float] = {}
+    texts: dict[str, str] = {}
+    for _ in range(rounds):
+        for name, command in commands.items():
+            seconds, memory[name], texts[name] = run_timed(command)
+            times[name].append(seconds)
+    m = {name: statistics.median(values) for name, values in times.items()}
+    peer, ours = m["peer"] - m["peer base"], m["ours"] - m["our base"]
+    a, b = (json.loads(texts[name].strip().splitlines()[-1]) for name in ("peer", "ours"))
+    gap = max(abs(a[key] - b[key]) for key in a)
+    print(
+        f"retrieval at COCO size: peer {peer:.1f} CPU s, ours {ours:.1f} CPU s: {peer / ours:.1f} times less; "
+        f"whole process {m['peer']:.1f} and {m['ours']:.1f} CPU s; peak memory {memory['peer']:.0f} and "
+        f"{memory['ours']:.0f} MiB (bases {memory['peer base']:.0f}, {memory['our base']:.0f}); "
+        f"largest difference {gap:.1e}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--peer-python", type=Path, required=True)
+    parser.add_argument("--part", choices=("all", "parity", "sets", "retrieval"), default="all")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--checkpoints", type=int, default=8)
+    parser.add_argument("--layers", type=int, default=6, help="blocks of each tower")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        if asked.part in ("all", "parity"):
+            parity(work, asked.peer_python)
+        if asked.part in ("all", "sets"):
+            sets(work, asked.peer_python, asked.rounds, asked.checkpoints, asked.layers)
+        if asked.part in ("all", "retrieval"):
+            retrieval(asked.peer_python, asked.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Run evaluators over models: those that can take several models at once, the others one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from perceptinit.building import Spec
+from perceptinit.errors import PerceptInitError, TrainingError
+from perceptinit.evaluating.models import EvalModel
+from perceptinit.evaluators.features import Joint
+from perceptinit.split_encoding import SplitEncoder
+from perceptinit.types import Event, RunContext, Score
+
+
+@dataclass(slots=True)
+class Measured:
+    """A model with its scores."""
+
+    model: EvalModel
+    scores: list[Score] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """How models are measured.
+
+    at_once: models that are in memory at a time; each set is decoded once for all of them.
+    tell: is given a sentence on what was left out or looks wrong.
+    """
+
+    device: str = "cpu"
+    num_workers: int = 2
+    at_once: int = 8
+    classifier_folder: Path | None = None
+    rank: int = 0
+    num_ranks: int = 1
+    tell: Callable[[str], None]
+
+    def joint(self) -> Joint:
+        return Joint(
+            on_error=lambda name, error: self.tell(f"{name}: {error}; no score"),
+            classifier_folder=self.classifier_folder,
+            rank=self.rank,
+            num_ranks=self.num_ranks,
+        )
+
+    def context(self, model: EvalModel, stage: str) -> RunContext:
+        run = model.run
+        return RunContext(
+            seed=run.seed if run else 0,
+            arm=run.arm if run else "",
+            stage=stage,
+            device=self.device,
+            folder=run.folder if run and not self.rank else None,
+            samples_seen=run.samples_seen if run else 0,
+            num_workers=self.num_workers,
+            send=self._send,
+        )
+
+    def _send(self, event: Event) -> None:
+        if event.kind == "warning":
+            self.tell(event.message)
+
+
+def measure(
+    models: Sequence[EvalModel], specs_of: Callable[[EvalModel], Sequence[Spec]], session: Session
+) -> list[Measured]:
+    """Return the scores of each model, in their order.
+
+    specs_of: the evaluators of a model. Models with the same ones are measured together.
+    What is wrong with one set or one model is told, and the others go on.
+    """
+    results = [Measured(model) for model in models]
+    groups: dict[tuple[int, ...], list[Measured]] = {}
+    for result in results:
+        key = tuple(id(spec) for spec in specs_of(result.model))
+        groups.setdefault(key, []).append(result)
+    for group in groups.values():
+        specs = specs_of(group[0].model)
+        evaluators = [(i, spec, spec.build()) for i, spec in enumerate(specs)]
+        for start in range(0, len(group), session.at_once):
+            _measure_some(group[start : start + session.at_once], evaluators, session)
+    return results
+
+
+def _measure_some(
+    group: Sequence[Measured], evaluators: Sequence[tuple[int, Spec, Any]], session: Session
+) -> None:
+    built = [(result, _build(result.model, session)) for result in group]
+    for index, spec, evaluator in evaluators:
+        chosen = [
+            (result, model)
+            for result, model in built
+            if model is not None and _takes(spec, result.model, session)
+        ]
+        if chosen:
+            _evaluate(chosen, evaluator, f"eval.{index}", session)
+
+
+def _build(model: EvalModel, session: Session) -> Any | None:
+    """Return the model on the device; None, told, when its weights cannot be used."""
+    try:
+        return model.build().to(session.device)
+    except PerceptInitError as error:
+        session.tell(f"{model.title}: {error}; no score")
+        return None
+
+
+def _takes(spec: Spec, model: EvalModel, session: Session) -> bool:
+    if model.has_text or spec.name not in ("zero-shot", "retrieval"):
+        return spec.name != "keep-weights"
+    session.tell(f"{model.title}: no text tower, so no {spec.name}")
+    return False
+
+
+@torch.no_grad()
+def _evaluate(
+    chosen: Sequence[tuple[Measured, Any]], evaluator: Any, stage: str, session: Session
+) -> None:
+    if hasattr(evaluator, "evaluate_many"):
+        _evaluate_many(chosen, evaluator, stage, session)
+        return
+    for result, model in chosen:
+        ctx = session.context(result.model, stage)
+        shared = model if session.num_ranks == 1 else SplitEncoder(model)
+        try:
+            result.scores += evaluator.evaluate(shared, ctx)
+        except PerceptInitError as error:
+            session.tell(f"{result.model.title}: {error}; no score")
+
+
+def _evaluate_many(
+    chosen: Sequence[tuple[Measured, Any]], evaluator: Any, stage: str, session: Session
+) -> None:
+    ctx = session.context(chosen[0][0].model, stage)
+    models = [model for _, model in chosen]
+    try:
+        rows = evaluator.evaluate_many(models, ctx, session.joint())
+    except TrainingError as error:  # one model is broken: find out which
+        if len(chosen) == 1:
+            session.tell(f"{chosen[0][0].model.title}: {error}; no score")
+            return
+        for pair in chosen:
+            _evaluate_many([pair], evaluator, stage, session)
+        return
+    for (result, _), scores in zip(chosen, rows, strict=True):
+        result.scores += scores

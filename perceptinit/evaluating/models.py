@@ -1,0 +1,194 @@
+"""What `perceptinit eval` is asked to measure, and how each model is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from perceptinit.building import Spec, preflight, read_spec
+from perceptinit.checkpoints import load_strict, load_weights
+from perceptinit.errors import CheckpointError, RecipeError, UsageError
+from perceptinit.evaluating.runs import RunWeights, find_run_weights, has_runs
+from perceptinit.recipe import Recipe
+from perceptinit.registry import Registry
+from perceptinit.seeding import named_torch_seed
+
+BACKBONES = ("open-clip", "timm")
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class EvalModel:
+    """A model to be measured; `build` gives it in eval mode, on the CPU.
+
+    has_text: False for models that only have an image tower.
+    run: where it comes from, when that is a run of a recipe.
+    """
+
+    title: str
+    build: Callable[[], Any]
+    has_text: bool = True
+    run: RunWeights | None = None
+
+    @property
+    def recipe(self) -> Recipe | None:
+        return self.run.recipe if self.run else None
+
+
+def find_models(
+    sources: Sequence[str], registry: Registry, backbone: Spec | None, weights: str
+) -> list[EvalModel]:
+    """Return the models that the sources name, with titles that differ.
+
+    sources: folders of runs; checkpoints (.safetensors) or folders of them, of `backbone`;
+    `open-clip:MODEL[:TAG or FILE]`; `timm:MODEL[:TAG or FILE]`.
+    weights: which of a run: `final`, `init`, `pretrain` or `all`.
+
+    Raises UsageError for a source that is none of these.
+    """
+    found = [m for source in sources for m in _find(source, registry, backbone, weights)]
+    titles = [model.title for model in found]
+    for title in titles:
+        if titles.count(title) > 1:
+            raise UsageError(f"{title}: named twice")
+    return found
+
+
+def _find(
+    source: str, registry: Registry, backbone: Spec | None, weights: str
+) -> Iterator[EvalModel]:
+    kind, _, rest = source.partition(":")
+    if kind in BACKBONES and rest:
+        yield _named(kind, rest, registry)
+        return
+    path = Path(source)
+    if not path.exists():
+        raise UsageError(f"{source}: no such file or folder, and not open-clip:MODEL or timm:MODEL")
+    if path.is_dir() and has_runs(path):
+        for run in find_run_weights(path, weights):
+            yield EvalModel(run.title, partial(_build_run, run), run=run)
+        return
+    files = [path] if path.is_file() else sorted(path.glob(f"*{SUFFIX}"))
+    if not files:
+        raise UsageError(f"{path}: neither runs (record.json) nor checkpoints (*{SUFFIX})")
+    if backbone is None:
+        raise UsageError(
+            f"{files[0]}: which architecture? Give --backbone RECIPE or --backbone open-clip:MODEL"
+        )
+    for file in files:
+        title = file.stem if path.is_dir() else str(file)
+        yield EvalModel(title, partial(_build_checkpoint, backbone, file), _has_text(file))
+
+
+def _named(kind: str, rest: str, registry: Registry) -> EvalModel:
+    model, _, weights = rest.partition(":")
+    title = f"{kind}:{model}" + (f":{Path(weights).stem}" if weights else "")
+    if kind == "open-clip":
+        spec = read_backbone({"use": kind, "model": model, "pretrained": weights}, registry)
+        for problem in preflight(spec.build()):
+            raise UsageError(problem)
+        return EvalModel(title, partial(_build, spec))
+    for problem in preflight(read_backbone({"use": kind, "model": model}, registry).build()):
+        raise UsageError(problem)
+    return EvalModel(title, partial(_build_timm, model, weights), has_text=False)
+
+
+def read_backbone(table: dict[str, Any], registry: Registry) -> Spec:
+    """Return the backbone that a table describes; RecipeError with what is wrong in it."""
+    spec, problems = read_spec(registry, "backbone", table, "backbone")
+    if spec is None:
+        raise RecipeError(problems)
+    return spec
+
+
+def backbone_named(text: str, registry: Registry) -> Spec:
+    """Return the backbone that `--backbone` names: a recipe file, or `open-clip:MODEL`, `timm:MODEL`."""
+    kind, _, model = text.partition(":")
+    if kind in BACKBONES and model:
+        return read_backbone({"use": kind, "model": model}, registry)
+    from perceptinit.recipe import load_recipe
+
+    return load_recipe(text).backbone
+
+
+def _build(spec: Spec, seed: int = 0) -> Any:
+    # as a run builds it: where weights cover the image tower only, the text tower is that of the run
+    with named_torch_seed(seed, "backbone"):
+        return spec.build().build().eval()
+
+
+def _build_run(run: RunWeights) -> Any:
+    model = _build(run.recipe.backbone, run.seed)
+    _load(model, run.file)
+    return model
+
+
+def _build_checkpoint(backbone: Spec, file: Path) -> Any:
+    if backbone.name == "open-clip" and _is_open_clip_layout(file):
+        config = replace(backbone.config, pretrained=str(file))
+        return _build(replace(backbone, config=config))
+    model = _build(backbone)
+    _load(model, file)
+    return model
+
+
+def _load(model: Any, file: Path) -> None:
+    """Load the weights of both towers, or of the image tower; CheckpointError when they do not fit."""
+    state = load_weights(file)
+    load_strict(model.image if _is_image_tower(state) else model, state, str(file))
+
+
+def _is_image_tower(names: Any) -> bool:
+    return any(name.startswith("trunk.") for name in names)
+
+
+def _has_text(file: Path) -> bool:
+    return not _is_image_tower(_names(file))
+
+
+def _is_open_clip_layout(file: Path) -> bool:
+    return not any(name.startswith(("image.", "trunk.")) for name in _names(file))
+
+
+def _names(file: Path) -> list[str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return list(opened.keys())
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{file}: not a readable safetensors file ({error})") from error
+
+
+def _build_timm(model: str, weights: str) -> Any:
+    """Return a timm trunk with its pooled features as embeddings; `weights`: a tag, a file, or none."""
+    import timm
+    from torch import nn
+
+    from perceptinit.backbones.encoders import ImageTower
+    from perceptinit.evaluating.image_only import ImageOnly
+    from perceptinit.initializers.imagenet import download, fit
+
+    with named_torch_seed(0, "backbone"):
+        trunk: Any = timm.create_model(model, pretrained=False, num_classes=0)
+    about: Any = trunk.pretrained_cfg
+    if weights:
+        file, tagged = (
+            (Path(weights), None) if weights.endswith(SUFFIX) else download(model, weights)
+        )
+        fitted, _ = fit(load_weights(file), trunk)
+        load_strict(trunk, fitted, f"{file} ({model})")
+        about = vars(tagged) if tagged else about
+    tower = ImageTower(
+        trunk,
+        nn.Identity(),
+        image_size=about["input_size"][-1],
+        embed_dim=trunk.num_features,
+        mean=about["mean"],
+        std=about["std"],
+        fresh=lambda: _build_timm(model, "").image,
+    )
+    return ImageOnly(tower).eval()

@@ -1,0 +1,185 @@
+"""A request to `perceptinit eval`: which models, measured with what; and its outcome."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from perceptinit import distributed
+from perceptinit.building import Spec, preflight, read_spec
+from perceptinit.cache import cache_folder
+from perceptinit.errors import Problem, RecipeError, UsageError
+from perceptinit.evaluating.inventory import is_retrieval
+from perceptinit.evaluating.measure import Measured, Session, measure
+from perceptinit.evaluating.models import EvalModel, backbone_named, find_models
+from perceptinit.evaluators.suite import suite_sets
+from perceptinit.registry import Registry, unknown
+
+WEIGHTS = ("final", "init", "pretrain", "all")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the command line asks for; see `perceptinit eval --help`."""
+
+    models: tuple[str, ...]
+    recipe: Path | None = None
+    suite: str = ""
+    sets: tuple[str, ...] = ()
+    root: str = ""
+    missing: str = "error"
+    judgments: tuple[str, ...] = ()
+    backbone: str | None = None
+    weights: str = "final"
+    precision: str = "fp32"
+    batch_size: int = 256
+    workers: int = 2
+    at_once: int = 8
+    device: str = "auto"
+    cache: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Scores of all models, and what was left out or looks wrong."""
+
+    results: list[Measured]
+    problems: list[str]
+    environment: dict[str, Any]
+    is_first_process: bool = True
+
+    def text(self, form: str) -> str:
+        """Return the outcome as `table`, `csv` or `json`."""
+        from perceptinit.evaluating import table
+
+        if form == "csv":
+            return table.csv_text(self.results)
+        if form == "json":
+            return table.json_text(self.results, self.problems, self.environment)
+        from rich.console import Console
+
+        file = io.StringIO()
+        width = int(os.environ.get("COLUMNS", 0)) or None
+        Console(file=file, width=width or Console().width).print(table.rich_table(self.results))
+        return file.getvalue()
+
+
+def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) -> Outcome:
+    """Measure what is asked for. `tell` is given each problem as it is met.
+
+    Raises UsageError for what cannot be done as asked, before any model is built.
+    """
+    from perceptinit.record import environment
+    from perceptinit.runner import choose_device, set_threads
+
+    if request.weights not in WEIGHTS:
+        raise UsageError(unknown("--weights: no weights", request.weights, WEIGHTS))
+    device = distributed.local_device(choose_device(request.device))
+    set_threads(device)
+    backbone = _backbone(request, registry)
+    models = find_models(request.models, registry, backbone, request.weights)
+    asked = _asked_specs(request, registry)
+    specs_of = _chooser(asked, models)
+    problems: list[str] = []
+
+    def note(text: str) -> None:
+        if text not in problems:
+            problems.append(text)
+            if distributed.rank() == 0:
+                tell(text)
+
+    with distributed.process_group():
+        session = Session(
+            device=device,
+            num_workers=request.workers,
+            at_once=request.at_once,
+            classifier_folder=cache_folder() / "classifiers" if request.cache else None,
+            rank=distributed.rank(),
+            num_ranks=distributed.world_size(),
+            tell=note,
+        )
+        is_first = distributed.rank() == 0
+        results = measure(models, specs_of, session)
+    return Outcome(results, problems, environment(device), is_first)
+
+
+def _backbone(request: Request, registry: Registry) -> Spec | None:
+    if request.backbone:
+        return backbone_named(request.backbone, registry)
+    return backbone_named(str(request.recipe), registry) if request.recipe else None
+
+
+def _chooser(
+    asked: Sequence[Spec], models: Sequence[EvalModel]
+) -> Callable[[EvalModel], Sequence[Spec]]:
+    """Return which evaluators a model gets: those asked for, else those of its run's recipe."""
+    without = [model.title for model in models if model.recipe is None]
+    if not asked and without:
+        raise UsageError(
+            f"{without[0]}: measured how? Give --suite or --sets with --root, --judgments, or --recipe"
+        )
+
+    def specs_of(model: EvalModel) -> Sequence[Spec]:
+        if asked or model.recipe is None:
+            return asked
+        return [slot.spec for slot in model.recipe.evals]
+
+    return specs_of
+
+
+def _asked_specs(request: Request, registry: Registry) -> list[Spec]:
+    """Return the evaluators that the command line names; RecipeError with all that is wrong in them."""
+    tables = [*_set_tables(request), *(_judgments_table(text) for text in request.judgments)]
+    specs: list[Spec] = []
+    problems: list[Problem] = []
+    if request.recipe:
+        from perceptinit.recipe import load_recipe
+
+        specs += [slot.spec for slot in load_recipe(request.recipe).evals]
+    for table in tables:
+        spec, wrong = read_spec(registry, "evaluator", table, str(table["use"]))
+        problems += wrong
+        specs += [spec] if spec else []
+    # what is wrong with one set is told when it is met, and the others are measured
+    for spec in specs:
+        if spec.name not in ("zero-shot", "retrieval"):
+            problems += [Problem(spec.where, text) for text in _obstacles(spec)]
+    if problems:
+        raise RecipeError(problems, "eval")
+    return specs
+
+
+def _obstacles(spec: Spec) -> list[str]:
+    built = [part.build() for part in spec.parts.values()]
+    return [text for component in (*built, spec.build()) for text in preflight(component)]
+
+
+def _set_tables(request: Request) -> Iterator[dict[str, Any]]:
+    """Yield the tables of the evaluators that the sets need: labels, captions or both."""
+    names = [*(s.key for s in suite_sets(request.suite))] if request.suite else []
+    names += [name for name in request.sets if name not in names]
+    captioned = [name for name in names if is_retrieval(name, request.root)]
+    common = {
+        "root": request.root,
+        "missing": request.missing,
+        "batch_size": request.batch_size,
+        "precision": request.precision,
+    }
+    for use, chosen in (
+        ("zero-shot", [name for name in names if name not in captioned]),
+        ("retrieval", captioned),
+    ):
+        if chosen:
+            yield {"use": use, "datasets": chosen, **common}
+
+
+def _judgments_table(text: str) -> dict[str, Any]:
+    from perceptinit.judgment_sources import as_table
+
+    name, _, root = text.partition("=")
+    table = as_table(name)
+    return {"use": "two-afc", "judgments": {**table, "root": root} if root else table}

@@ -1,0 +1,187 @@
+"""What `perceptinit eval` prints: scores by family with their means, as a table, CSV or JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from perceptinit.evaluating.measure import Measured
+from perceptinit.record import finite, plain
+from perceptinit.reports.measures import OTHER, family_of, is_share, rank, split_name
+from perceptinit.types import Score
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+FIELDS = (
+    "model", "arm", "seed", "samples_seen", "measure", "data_set", "family",
+    "value", "stderr", "chance", "ceiling", "num_examples", "precision",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line: a score of each model, or their mean over sets (then `num_sets` says how many)."""
+
+    measure: str
+    label: str
+    scores: tuple[Score | None, ...]
+    num_sets: int = 1
+    is_total: bool = False
+
+
+def table_rows(results: Sequence[Measured]) -> list[Row]:
+    """Return the lines of the table: measure by measure, family by family, means of several sets below."""
+    by_name = [{score.name: score for score in result.scores} for result in results]
+    names = list(dict.fromkeys(name for scores in by_name for name in scores))
+    measures = sorted({split_name(name)[0] for name in names}, key=lambda m: (rank(m), m))
+    rows: list[Row] = []
+    for measure in measures:
+        sets = [split_name(n)[1] for n in names if split_name(n)[0] == measure]
+        rows += _measure_rows(measure, sets, by_name)
+    return rows
+
+
+def _measure_rows(
+    measure: str, sets: Sequence[str], by_name: Sequence[Mapping[str, Score]]
+) -> Iterator[Row]:
+    families = {
+        family: [s for s in sets if family_of(s) == family] for family in map(family_of, sets)
+    }
+
+    def row(data_set: str) -> Row:
+        return Row(measure, data_set, tuple(s.get(f"{measure}/{data_set}") for s in by_name))
+
+    for family, members in families.items():
+        rows = [row(data_set) for data_set in members]
+        yield from rows
+        if len(rows) > 1 and family != OTHER:
+            yield _mean(measure, f"mean of {family}", rows)
+    in_families = [row(s) for s in sets if family_of(s) != OTHER]
+    if len(in_families) > 1:
+        yield _mean(measure, "mean of all sets", in_families)
+
+
+def _mean(measure: str, label: str, rows: Sequence[Row]) -> Row:
+    """Return the plain mean over sets; None for a model that lacks one of them."""
+    columns = zip(*(row.scores for row in rows), strict=True)
+    text = f"{label} ({len(rows)})"
+    return Row(measure, text, tuple(_mean_score(c) for c in columns), len(rows), is_total=True)
+
+
+def _mean_score(scores: Sequence[Score | None]) -> Score | None:
+    if any(score is None for score in scores):
+        return None
+    there = [score for score in scores if score is not None]
+    errors = [score.stderr for score in there]
+    stderr = None
+    if None not in errors:  # sets are independent samples
+        stderr = sum(e**2 for e in errors if e is not None) ** 0.5 / len(there)
+    return Score(
+        name="",
+        value=sum(score.value for score in there) / len(there),
+        num_examples=sum(score.num_examples for score in there),
+        stderr=stderr,
+        chance=None
+        if None in [s.chance for s in there]
+        else sum(s.chance or 0 for s in there) / len(there),
+    )
+
+
+def rich_table(results: Sequence[Measured]) -> Table:
+    """Return the table for a terminal: values in per cent, with their standard error."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    table.add_column("measure")
+    table.add_column("set", overflow="fold")
+    for result in results:
+        table.add_column(result.model.title, justify="right", overflow="fold")
+    table.add_column("chance", justify="right")
+    before = ""
+    for row in table_rows(results):
+        table.add_row(
+            "" if row.measure == before else row.measure,
+            row.label,
+            *(_cell(row.measure, score) for score in row.scores),
+            _chance(row),
+            style="bold" if row.is_total else "",
+        )
+        before = row.measure
+    return table
+
+
+def _cell(measure: str, score: Score | None) -> str:
+    if score is None or finite(score.value) is None:
+        return "-"
+    factor, digits = (100, 2) if is_share(measure, score.chance) else (1, 4)
+    error = "" if score.stderr is None else f" ± {factor * score.stderr:.{digits}f}"
+    return f"{factor * score.value:.{digits}f}{error}"
+
+
+def _chance(row: Row) -> str:
+    score = next((s for s in row.scores if s is not None), None)
+    if score is None or score.chance is None:
+        return ""
+    return (
+        f"{100 * score.chance:.2f}" if is_share(row.measure, score.chance) else f"{score.chance:g}"
+    )
+
+
+def flat_rows(results: Sequence[Measured]) -> Iterator[dict[str, Any]]:
+    """Yield one flat row per model and score, unrounded; shares in 0..1."""
+    for result in results:
+        run = result.model.run
+        for score in result.scores:
+            measure, data_set = split_name(score.name)
+            yield {
+                "model": result.model.title,
+                "arm": run.arm if run else None,
+                "seed": run.seed if run else None,
+                "samples_seen": run.samples_seen if run else None,
+                "measure": measure,
+                "data_set": data_set,
+                "family": family_of(data_set),
+                "value": finite(score.value),
+                "stderr": score.stderr,
+                "chance": score.chance,
+                "ceiling": score.ceiling,
+                "num_examples": score.num_examples,
+                "precision": score.extra.get("precision"),
+            }
+
+
+def csv_text(results: Sequence[Measured]) -> str:
+    """Return `flat_rows` as CSV."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat_rows(results))
+    return file.getvalue()
+
+
+def json_text(
+    results: Sequence[Measured], problems: Sequence[str], environment: Mapping[str, Any]
+) -> str:
+    """Return strict JSON: scores with all that belongs in a record, means, what was left out, versions."""
+    rows = []
+    for row, score in zip(flat_rows(results), (s for r in results for s in r.scores), strict=True):
+        rows.append({**row, "extra": plain(score.extra)})
+    titles = [result.model.title for result in results]
+    means = [
+        {
+            "measure": row.measure,
+            "of": row.label,
+            "num_sets": row.num_sets,
+            "values": {t: s.value if s else None for t, s in zip(titles, row.scores, strict=True)},
+        }
+        for row in table_rows(results)
+        if row.is_total
+    ]
+    value = {"scores": rows, "means": means, "left_out": list(problems), "environment": environment}
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"

@@ -1,0 +1,226 @@
+"""Image embeddings of a set for one or several models: each image is decoded once for all of them."""
+
+from __future__ import annotations
+
+# N images, B batch, D embedding, S image size
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+
+from perceptinit.errors import DataError, PerceptInitError
+from perceptinit.evaluators.prompts import unit
+from perceptinit.evaluators.sets import ImageSet
+from perceptinit.evaluators.weights_key import image_key
+from perceptinit.images import Fit, stream_batches
+from perceptinit.optim import Precision, autocast
+from perceptinit.protocols import DualEncoder
+
+# what is kept of a set goes when the set does: evaluators of one process share set objects
+_PIXELS: WeakKeyDictionary[Any, dict[tuple[int, str], torch.Tensor]] = WeakKeyDictionary()
+_FEATURES: WeakKeyDictionary[Any, dict[tuple[str | None, str], torch.Tensor]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joint:
+    """How several models are measured together, as `perceptinit eval` does.
+
+    on_error: told a set's name and what is wrong with it, and the set is left out; None raises.
+    classifier_folder: where zero-shot classifiers are kept between processes; None for nowhere (the
+    weights of a run change with every epoch and would fill the disk).
+    rank, num_ranks: of this process, where several share the images of a set.
+    """
+
+    on_error: Callable[[str, PerceptInitError], None] | None = None
+    classifier_folder: Path | None = None
+    rank: int = 0
+    num_ranks: int = 1
+
+    @contextmanager
+    def guard(self, name: str) -> Iterator[None]:
+        """Pass what is wrong with a set's files on to `on_error`, if there is one."""
+        try:
+            yield
+        except DataError as error:
+            if self.on_error is None:
+                raise
+            self.on_error(name, error)
+
+
+ALONE = Joint()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """How images go through models.
+
+    device: a torch device string. num_workers: threads that decode. cache_bytes: for decoded
+    pixels, and as much again for embeddings, of all sets together; what does not fit is made again.
+    rank, num_ranks: of this process; it takes every num_ranks-th batch (see `merge`).
+    """
+
+    device: str = "cpu"
+    precision: Precision = "fp32"
+    batch_size: int = 256
+    num_workers: int = 2
+    cache_bytes: int = 2 << 30
+    fit: Fit = "center-crop"
+    rank: int = 0
+    num_ranks: int = 1
+
+    def merge(self, array: np.ndarray) -> np.ndarray:
+        """Return an array whose rows are filled in by the processes that own them, 0 elsewhere."""
+        if self.num_ranks == 1:
+            return array
+        tensor = torch.from_numpy(array).to(self.device)
+        torch.distributed.all_reduce(tensor)
+        return tensor.cpu().numpy()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subjects:
+    """Models that are measured together, and what tells their image towers apart (None: nothing)."""
+
+    models: tuple[DualEncoder, ...]
+    keys: tuple[str | None, ...]
+
+    @classmethod
+    def of(cls, models: Sequence[DualEncoder]) -> Subjects:
+        return cls(tuple(models), tuple(image_key(model) for model in models))
+
+
+@torch.no_grad()
+def embed_images(
+    subjects: Subjects, images: ImageSet, encoding: Encoding
+) -> Iterator[tuple[slice, list[torch.Tensor]]]:
+    """Yield rows of the set and each model's unit embeddings of them, float32 (B, D) on the device.
+
+    One decoding pass serves all models with one image size. Embeddings are kept while they fit, for
+    another evaluator that asks for the same set and weights.
+
+    Raises DataError naming an image that cannot be decoded, TrainingError for embeddings that are
+    not finite.
+    """
+    kept = [_FEATURES.get(images, {}).get((key, encoding.precision)) for key in subjects.keys]
+    if subjects.models and all(features is not None for features in kept):
+        for rows in _rows(images, encoding):
+            yield rows, [f[rows].to(encoding.device) for f in kept if f is not None]
+        return
+    keeper = _Keeper(subjects, images, encoding)
+    for rows, batch in _encode(subjects, images, encoding):
+        keeper.add(batch)
+        yield rows, batch
+    keeper.finish()
+
+
+def all_features(subjects: Subjects, images: ImageSet, encoding: Encoding) -> list[np.ndarray]:
+    """Return each model's unit embeddings of a whole set, float32 (N, D); see `embed_images`."""
+    arrays = [np.zeros((len(images.images), m.embed_dim), np.float32) for m in subjects.models]
+    for rows, batch in embed_images(subjects, images, encoding):
+        for array, features in zip(arrays, batch, strict=True):
+            array[rows] = features.cpu().numpy()
+    return [encoding.merge(array) for array in arrays]
+
+
+def _rows(images: ImageSet, encoding: Encoding) -> list[slice]:
+    """Return the batches of this process."""
+    count, size = len(images.images), encoding.batch_size
+    every = [slice(start, min(start + size, count)) for start in range(0, count, size)]
+    return every[encoding.rank :: encoding.num_ranks]
+
+
+def _encode(
+    subjects: Subjects, images: ImageSet, encoding: Encoding
+) -> Iterator[tuple[slice, list[torch.Tensor]]]:
+    sizes = sorted({model.image_size for model in subjects.models})
+    streams = [_pixels(images, size, encoding) for size in sizes]
+    for rows, *squares in zip(_rows(images, encoding), *streams, strict=True):
+        by_size = {
+            size: pixels.to(encoding.device, non_blocking=True)
+            for size, pixels in zip(sizes, squares, strict=True)
+        }
+        yield (
+            rows,
+            [_embed(model, by_size[model.image_size], encoding) for model in subjects.models],
+        )
+
+
+def _embed(model: DualEncoder, pixels: torch.Tensor, encoding: Encoding) -> torch.Tensor:
+    with autocast(encoding.device, encoding.precision):
+        features = model.encode_image(pixels)
+    return unit(features, "image")
+
+
+def _pixels(images: ImageSet, size: int, encoding: Encoding) -> Iterator[torch.Tensor]:
+    """Yield uint8 (B, 3, S, S) of the rows of this process, from memory when they were read before."""
+    mine = _rows(images, encoding)
+    kept = _PIXELS.get(images, {}).get((size, encoding.fit))
+    if kept is not None:
+        yield from (kept[rows] for rows in mine)
+        return
+    shape = (len(images.images), 3, size, size)
+    fits = _total_bytes(_PIXELS) + int(np.prod(shape)) <= encoding.cache_bytes
+    whole = torch.empty(shape if fits and encoding.num_ranks == 1 else 0, dtype=torch.uint8)
+    stream = stream_batches(
+        _Part(images.images, mine),
+        _Part(images.keys, mine),
+        size,
+        encoding.fit,
+        encoding.batch_size,
+        encoding.num_workers,
+    )
+    for rows, batch in zip(mine, stream, strict=True):
+        if len(whole):
+            whole[rows] = batch
+        yield batch
+    if len(whole):
+        _PIXELS.setdefault(images, {})[size, encoding.fit] = whole
+
+
+class _Part(Sequence[Any]):
+    """The items of some batches of a sequence, read when they are asked for."""
+
+    def __init__(self, items: Sequence[Any], rows: Sequence[slice]) -> None:
+        self._items = items
+        spans = [np.arange(r.start, r.stop) for r in rows]
+        self._index = np.concatenate(spans) if spans else np.empty(0, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._items[int(self._index[index])]
+
+
+class _Keeper:
+    """Collects the embeddings of a pass and keeps them, if they fit and the pass comes to its end."""
+
+    def __init__(self, subjects: Subjects, images: ImageSet, encoding: Encoding) -> None:
+        _FEATURES.pop(images, None)  # of other weights, which do not come back
+        self.images = images
+        self.names = [(key, encoding.precision) for key in subjects.keys]
+        self.room = encoding.cache_bytes - _total_bytes(_FEATURES)
+        self.is_wanted = None not in subjects.keys and encoding.num_ranks == 1
+        self._parts: list[list[torch.Tensor]] = [[] for _ in subjects.keys]
+
+    def add(self, batch: Sequence[torch.Tensor]) -> None:
+        self.room -= sum(4 * features.numel() for features in batch)
+        if not self.is_wanted or self.room < 0:
+            self._parts, self.is_wanted = [], False
+            return
+        for parts, features in zip(self._parts, batch, strict=True):
+            parts.append(features.cpu())
+
+    def finish(self) -> None:
+        if self.is_wanted:
+            whole = [torch.cat(parts) for parts in self._parts]
+            _FEATURES[self.images] = dict(zip(self.names, whole, strict=True))
+
+
+def _total_bytes(kept: WeakKeyDictionary[Any, dict[Any, torch.Tensor]]) -> int:
+    return sum(t.numel() * t.element_size() for entries in kept.values() for t in entries.values())

@@ -1,0 +1,192 @@
+"""Representational similarity (`rsa`): does the model order pairs of images as people do?"""
+
+from __future__ import annotations
+
+# S subjects, K images, P = K (K - 1) / 2 pairs
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from perceptinit.building import preflight
+from perceptinit.configs import NonNegativeInt, PositiveInt
+from perceptinit.errors import PerceptInitError, UsageError
+from perceptinit.evaluators.zero_shot_scores import stderr_over_images
+from perceptinit.judgments.stimuli import StimulusImages
+from perceptinit.optim import Precision, autocast
+from perceptinit.protocols import DualEncoder, Judgments
+from perceptinit.two_afc import embed
+from perceptinit.types import RunContext, Score, Split, Stimuli
+
+Correlation = Callable[[np.ndarray, np.ndarray], float]
+Distance = Literal["cosine", "pearson"]
+
+
+@runtime_checkable
+class HasDissimilarities(Protocol):
+    """Judgments that come as dissimilarity matrices, and can be had that way."""
+
+    def load_dissimilarities(self, split: Split) -> tuple[Stimuli, np.ndarray, np.ndarray]:
+        """Return the stimuli, the images of a split int64 (K,), and their dissimilarities (S, K, K).
+
+        Raises DataError when a file is wrong.
+        """
+        ...
+
+
+class RSA:
+    """How well do the model's distances of all pairs of images agree with people's, in rank?
+
+    Gives `rsa_spearman/<set>` and `rsa_kendall/<set>` (tau-b): the mean over subjects of the
+    correlation between the model's dissimilarities and the subject's. The ceiling is the mean
+    correlation of a subject with the mean of all subjects, the lower bound (without that subject)
+    stands in the record (Nili et al. 2014); a single matrix has none. Standard errors by leaving out
+    groups of images. Judgments: `rdm` and others that are matrices.
+    """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        split: Split = "test"
+        """Split of the images to measure on."""
+        distance: Distance = "cosine"
+        """The model's dissimilarity: 1 - cosine, or 1 - Pearson correlation, of two embeddings."""
+        batch_size: PositiveInt = 256
+        """Images that go through the model at once."""
+        precision: Precision = "fp32"
+        """Arithmetic of the image tower; fp32 is the reference."""
+        cache_mib: NonNegativeInt = 1024
+        """Decoded images are kept between measurements when they fit into this much memory, MiB."""
+
+    def __init__(self, config: Config, judgments: Judgments) -> None:
+        self.config, self.judgments = config, judgments
+        self._pixels: StimulusImages | None = None
+
+    def preflight(self) -> Iterator[str]:
+        """Yield why the split cannot be loaded, unless the judgments themselves say what is wrong."""
+        if preflight(self.judgments):
+            return
+        try:
+            self._load()
+        except PerceptInitError as error:
+            yield str(error)
+
+    def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
+        """Yield both correlations; DataError for matrices or images that cannot be read."""
+        stimuli, images, subjects = self._load()
+        if self._pixels is None or self._pixels.size != model.image_size:
+            self._pixels = StimulusImages(
+                stimuli,
+                model.image_size,
+                num_workers=ctx.num_workers,
+                cache_bytes=self.config.cache_mib << 20,
+            )
+
+        def encode(batch: Any) -> Any:
+            with autocast(ctx.device, self.config.precision):
+                return model.encode_image(batch)
+
+        size = self.config.batch_size
+        z = embed(encode, self._pixels, images, device=ctx.device, batch_size=size)
+        distances = model_dissimilarities(z, self.config.distance)
+        name = self.judgments.name + (
+            "" if self.config.split == "test" else f"-{self.config.split}"
+        )
+        for measure, correlation in (("rsa_spearman", spearman), ("rsa_kendall", kendall)):
+            yield self._score(f"{measure}/{name}", distances, subjects, correlation)
+
+    def _load(self) -> tuple[Stimuli, np.ndarray, np.ndarray]:
+        if not isinstance(self.judgments, HasDissimilarities):
+            raise UsageError(
+                f"rsa: judgments '{self.judgments.name}' are no dissimilarity matrices; use 'rdm'"
+            )
+        return self.judgments.load_dissimilarities(self.config.split)
+
+    def _score(
+        self, name: str, distances: np.ndarray, subjects: np.ndarray, correlation: Correlation
+    ) -> Score:
+        def statistic(rows: np.ndarray) -> float:
+            chosen = np.ix_(rows, rows)
+            return rsa(distances[chosen], subjects[:, rows][:, :, rows], correlation)
+
+        count = len(distances)
+        ceiling = noise_ceiling(subjects, correlation)
+        return Score(
+            name=name,
+            value=statistic(np.ones(count, dtype=bool)),
+            num_examples=count * (count - 1) // 2,
+            stderr=stderr_over_images(statistic, count, name),
+            chance=0.0,
+            ceiling=ceiling[1] if ceiling else None,
+            extra={
+                "precision": self.config.precision,
+                "distance": self.config.distance,
+                "num_images": count,
+                "num_subjects": len(subjects),
+                "noise_ceiling": list(ceiling) if ceiling else None,
+            },
+        )
+
+
+def model_dissimilarities(embeddings: np.ndarray, distance: Distance) -> np.ndarray:
+    """Return 1 - cosine or 1 - Pearson correlation of all pairs of embeddings (K, D), as (K, K)."""
+    from scipy.spatial.distance import pdist, squareform
+
+    return squareform(pdist(embeddings, "cosine" if distance == "cosine" else "correlation"))
+
+
+def rsa(distances: np.ndarray, subjects: np.ndarray, correlation: Correlation) -> float:
+    """Return the mean over subjects of the correlation of two dissimilarity matrices' pairs.
+
+    distances: (K, K); subjects: (S, K, K), NaN where a subject gave no answer. Pairs without an
+    answer are left out for that subject.
+    """
+    pairs = np.triu_indices(len(distances), 1)
+    return float(np.mean([_known(correlation, distances[pairs], own[pairs]) for own in subjects]))
+
+
+def noise_ceiling(subjects: np.ndarray, correlation: Correlation) -> tuple[float, float] | None:
+    """Return how well the mean of people predicts one of them: (without that one, with that one).
+
+    Subjects are ranked first, so that their mean fits rank correlations. None for fewer than two.
+    Source: Nili et al. (2014), noise ceiling of RSA.
+    """
+    if len(subjects) < 2:
+        return None
+    from scipy.stats import rankdata
+
+    pairs = np.triu_indices(subjects.shape[1], 1)
+    vectors = np.stack([own[pairs] for own in subjects])
+    ranks = rankdata(vectors, axis=1, nan_policy="omit")
+    bounds = []
+    for without in (True, False):
+        values = []
+        for s in range(len(subjects)):
+            others = np.delete(ranks, s, axis=0) if without else ranks
+            values.append(_known(correlation, _mean_of_known(others), vectors[s]))
+        bounds.append(float(np.mean(values)))
+    return bounds[0], bounds[1]
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Return Spearman's rank correlation of two vectors."""
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(a, b).statistic)
+
+
+def kendall(a: np.ndarray, b: np.ndarray) -> float:
+    """Return Kendall's tau-b of two vectors; ties lower neither it nor its largest value."""
+    from scipy.stats import kendalltau
+
+    return float(kendalltau(a, b).statistic)
+
+
+def _known(correlation: Correlation, a: np.ndarray, b: np.ndarray) -> float:
+    known = ~(np.isnan(a) | np.isnan(b))
+    return correlation(a[known], b[known])
+
+
+def _mean_of_known(vectors: np.ndarray) -> np.ndarray:
+    count = (~np.isnan(vectors)).sum(axis=0)
+    return np.where(count > 0, np.nansum(vectors, axis=0) / np.maximum(count, 1), np.nan)

@@ -1,0 +1,125 @@
+"""The files of a test set in clip-benchmark's layout: text files beside folders of tar shards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from perceptinit.errors import DataError
+from perceptinit.pairs.shard_samples import ShardSamples
+from perceptinit.pairs.sizes import find_miscounts
+from perceptinit.pairs.tar_index import index_tars, sample_key
+
+CLASSNAMES = "classnames.txt"
+TEMPLATES = "zeroshot_classification_templates.txt"
+CLASS_PROMPTS = (
+    "class_prompts.json"  # {"class name": ["prompt", ...]}, as clip-benchmark's CuPL file
+)
+TYPE = "dataset_type.txt"
+COUNTER = "nshards.txt"
+IMAGE_MEMBERS = ("webp", "png", "jpg", "jpeg")  # in clip-benchmark's order
+
+T = TypeVar("T")
+
+
+class Lazy(Sequence[T]):
+    """A sequence whose items are read when they are asked for."""
+
+    def __init__(self, length: int, get: Callable[[int], T]) -> None:
+        self._length = length
+        self._get = get
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> T:  # type: ignore[override]
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        return self._get(index)
+
+
+def read_kind(path: Path) -> str:
+    """Return what `dataset_type.txt` says, `classification` without it."""
+    words = read_lines(path / TYPE) if (path / TYPE).is_file() else ("classification",)
+    return " ".join(words).lower()
+
+
+def read_samples(paths: list[Path], second: str) -> ShardSamples:
+    """Return the samples of the shards; DataError when one lacks its image or its `second` member."""
+    indexes = []
+    for index in index_tars(paths):
+        if isinstance(index, DataError):
+            raise index
+        indexes.append(index)
+    for complaint in find_miscounts(indexes):
+        raise DataError(complaint)
+    samples = ShardSamples.select(indexes, IMAGE_MEMBERS, [second])
+    if samples.incomplete:
+        what = "captions (.txt)" if second == "txt" else f"label (.{second})"
+        raise DataError(
+            f"{paths[0].parent}: {sample_key(*samples.incomplete[0])} has no image (.webp, .png, .jpg) or no "
+            f"{what}; {len(samples.incomplete)} such samples"
+        )
+    return samples
+
+
+def shard_paths(split: Path) -> list[Path]:
+    """Return the shards of a split; DataError when their number is not the one that is said."""
+    paths = [split / f"{i}.tar" for i in range(num_shards(split / COUNTER))]
+    absent = [path for path in paths if not path.is_file()]
+    if absent:
+        raise DataError(f"{absent[0]}: no such file, but {COUNTER} says {len(paths)} shards")
+    extra = split / f"{len(paths)}.tar"
+    if extra.is_file():
+        raise DataError(f"{extra}: one shard more than the {len(paths)} that {COUNTER} says")
+    return paths
+
+
+def num_shards(counter: Path) -> int:
+    """Return the number in `nshards.txt`; DataError when it is absent or no number from 1 on."""
+    if not counter.is_file():
+        raise DataError(f"{counter}: no such file; it says how many shards the test set has")
+    said = counter.read_text(encoding="utf-8").strip()
+    if not said.isdecimal() or not int(said):
+        raise DataError(f"{counter}: {said!r} is not a number of shards")
+    return int(said)
+
+
+def read_classnames(path: Path) -> tuple[str, ...]:
+    """Return the names of a file; DataError for an empty line between them.
+
+    clip-benchmark counts an empty line as a class and DataComp does not, so one of them would be wrong.
+    """
+    names = read_lines(path, keep_empty=True)
+    if "" in names:
+        raise DataError(
+            f"{path}: line {names.index('') + 1} is empty, so the labels after it are in doubt"
+        )
+    return names
+
+
+def read_class_prompts(path: Path) -> dict[str, tuple[str, ...]]:
+    """Return the prompts of each class; empty without the file, DataError when it is something else."""
+    if not path.is_file():
+        return {}
+    try:
+        table: Any = json.loads(path.read_text(encoding="utf-8"))
+        prompts = {str(name): tuple(texts) for name, texts in table.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: not a JSON table of class names and prompts ({error})") from error
+    for name, texts in table.items():
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise DataError(f"{path}: class '{name}': expected an array of prompts")
+    return prompts
+
+
+def read_lines(path: Path, keep_empty: bool = False) -> tuple[str, ...]:
+    """Return the stripped lines of a text file without empty ones, or without those at its end."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    while lines and not lines[-1]:
+        lines.pop()
+    return tuple(line for line in lines if keep_empty or line)
