@@ -306,3 +306,18 @@ def test_data_download_fetches_a_set_that_can_be_read(cli, tmp_path, hub):
     missing = cli("data", "download", "birdsnap", "--out", "sets", HF_ENDPOINT=hub)
     assert missing.returncode == 1
     assert "birdsnap: no public copy is known. Make it from the images" in missing.stderr
+
+
+def test_a_hub_address_is_fetched_once(cli, tmp_path, recipe, hub):
+    write_checkpoints(tmp_path / "checkpoints", 1)
+    labelled_set(tmp_path / "hub/datasets/me/wds_pets_test", [0, 1], 2)
+    arguments = [
+        "eval", "checkpoints", "--backbone", recipe, "--no-cache", "--csv",
+        "--sets", "https://huggingface.co/datasets/me/wds_pets_test/tree/main",
+    ]  # fmt: skip
+    settings = {"HF_ENDPOINT": hub, "PERCEPTINIT_CACHE": str(tmp_path / "cache")}
+    first = cli(*arguments, **settings)
+    assert first.returncode == 0, first.stderr
+    assert {r["data_set"] for r in csv.DictReader(io.StringIO(first.stdout))} == {"wds_pets_test"}
+    again = cli(*arguments, **{**settings, "HF_ENDPOINT": "http://127.0.0.1:9"})
+    assert again.stdout == first.stdout

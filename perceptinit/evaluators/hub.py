@@ -9,7 +9,14 @@ from pathlib import Path
 from perceptinit.cache import cache_folder
 from perceptinit.downloads import fetch_all
 from perceptinit.errors import DataError
-from perceptinit.evaluators.set_files import CLASSNAMES, COUNTER, TEMPLATES, TYPE, num_shards
+from perceptinit.evaluators.set_files import (
+    CLASSNAMES,
+    COUNTER,
+    TEMPLATES,
+    TYPE,
+    num_shards,
+    shard_paths,
+)
 from perceptinit.evaluators.suite import SuiteSet
 from perceptinit.transfer import Download, Progress
 
@@ -22,7 +29,7 @@ def endpoint() -> str:
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
-def fetch_address(address: str) -> Path:
+def fetch_address(address: str, is_retrieval: bool = False) -> Path:
     """Return the folder of a set at `https://huggingface.co/datasets/USER/REPO[/tree/BRANCH]`.
 
     It is fetched at the first use and then read from `test-sets` in perceptinit's cache folder.
@@ -36,8 +43,18 @@ def fetch_address(address: str) -> Path:
         raise DataError(f"{address}: expected {_ADDRESS}USER/REPO/tree/BRANCH")
     repository, branch = "/".join(parts[:2]), parts[3] if len(parts) == 4 else "main"
     folder = cache_folder() / "test-sets" / repository.replace("/", "--") / branch
-    fetch_set([repository], folder, branch=branch)
+    if not _is_whole(folder):
+        fetch_set([repository], folder, branch=branch, is_retrieval=is_retrieval)
     return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    """Tell whether all shards are there; a file has its name only when it is whole."""
+    try:
+        shard_paths(folder / SPLIT)
+    except DataError:
+        return False
+    return True
 
 
 def fetch_set(

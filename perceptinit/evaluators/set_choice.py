@@ -80,7 +80,7 @@ class SetChoice:
         if "://" in dataset:
             from perceptinit.evaluators.hub import fetch_address
 
-            return fetch_address(dataset)
+            return fetch_address(dataset, self.is_retrieval)
         root = Path(self.root).expanduser()
         known = find_set(dataset)
         names = (dataset, *(known.folders if known else ()))

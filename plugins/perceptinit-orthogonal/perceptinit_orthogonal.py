@@ -28,9 +28,9 @@ class Orthogonal:
         self.config = config
 
     def initialize(self, model, ctx):
-        from perceptinit.initializers.report import reporting
         from torch.nn.init import orthogonal_
 
+        from perceptinit.initializers.report import reporting
         from perceptinit.seeding import torch_generator
 
         with reporting("example/orthogonal", model) as report:
