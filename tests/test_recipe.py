@@ -2,6 +2,7 @@
 
 import pytest
 
+from perceptinit import __version__
 from perceptinit.errors import RecipeError, UsageError
 from perceptinit.recipe import load_recipe, read_recipe
 from perceptinit.recipe_tables import apply_overrides, expand_variables
@@ -195,3 +196,8 @@ def test_smoke_replaces_weights_that_a_shrunken_model_cannot_take():
     )
     assert recipe.arm("loaded").init[0].name == "checkpoint"
     assert recipe.smoke().arm("loaded").init[0].name == "random"
+
+
+def test_the_version_needs_no_verb(cli):
+    done = cli("--version")
+    assert (done.returncode, done.stdout) == (0, f"perceptinit {__version__}\n")

@@ -70,14 +70,26 @@ def create_app(plugins: Plugins) -> typer.Typer:
     return app
 
 
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from perceptinit import __version__
 
         typer.echo(f"perceptinit {__version__}")
         raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and exit.",
+            callback=_print_version,
+            is_eager=True,  # before the missing verb is complained about
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 def _add_plugin_verbs(app: typer.Typer, plugins: Plugins) -> None:
