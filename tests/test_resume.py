@@ -83,8 +83,8 @@ def test_two_processes_killed_again_and_again_end_as_if_nothing_had_happened(
     ]
     assert first == "continued after 0 samples"
     # a thread writes: the kill may come before the newest checkpoint has its name, never in between
-    assert second in ("continued after 0 samples", "continued after 32 samples")
-    assert third in ("continued after 64 samples", "continued after 96 samples")
+    assert second in {f"continued after {n} samples" for n in (0, 16, 32, 48, 64)}
+    assert third in {f"continued after {n} samples" for n in (48, 64, 80, 96, 112, 128)}
     assert len(ours["init"]) == 1
 
 
