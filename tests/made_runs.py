@@ -1,5 +1,6 @@
 """Folders of runs written by hand, as a recipe leaves them, for tests of tables, curves and pages."""
 
+import copy
 import json
 
 RECIPE = """
@@ -38,7 +39,7 @@ def record(arm, seed, scores, status="finished", **more):
     resolved = {
         "name": "made",
         "backbone": {"use": "timm", "model": "vit"},
-        "init": INIT.get(arm, []),
+        "init": copy.deepcopy(INIT.get(arm, [])),  # tests change their records
         "pretrain": {"use": "clip", "pairs": {"use": "csv"}},
         "posthoc": [],
         "eval": [{"use": "zero-shot"}],

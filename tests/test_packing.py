@@ -202,7 +202,6 @@ def test_packing_twice_gives_identical_bytes_for_any_number_of_workers(tmp_path)
     assert files(tmp_path / "one") == files(tmp_path / "two")
 
 
-@pytest.mark.xfail(strict=False, reason="depends on the order of tests or on timing; to be mended")
 def test_an_interrupted_packing_goes_on_after_its_finished_shards(tmp_path, monkeypatch):
     source = captions_folder(tmp_path / "in", 6)
     run(source, tmp_path / "whole", shard_size=2)
@@ -216,13 +215,15 @@ def test_an_interrupted_packing_goes_on_after_its_finished_shards(tmp_path, monk
     monkeypatch.setattr(packing, "write_shard", fail_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         run(source, tmp_path / "out", shard_size=2, num_workers=1)
-    assert sorted(files(tmp_path / "out")) == [".packing.jsonl", "000000.tar"]
+    finished = {path.name for path in (tmp_path / "out").glob("*.tar")}
+    # the third may have been under way when the second failed; what is finished is whole
+    assert finished in ({"000000.tar"}, {"000000.tar", "000002.tar"})
     pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=str(tmp_path / "out" / "*.tar")))
     assert list(pairs.preflight()) == [
         f"{tmp_path / 'out'}: its packing was interrupted; run the same `perceptinit data pack` again"
     ]
     monkeypatch.setattr(packing, "write_shard", write_shard)
-    assert run(source, tmp_path / "out", shard_size=2).kept == 1
+    assert run(source, tmp_path / "out", shard_size=2).kept == len(finished)
     assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 

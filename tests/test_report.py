@@ -59,7 +59,6 @@ def tiny_page(tiny):
     return out
 
 
-@pytest.mark.xfail(strict=False, reason="depends on the order of tests or on timing; to be mended")
 def test_the_page_says_what_was_compared_on_how_much_what_came_out_and_how_sure(tmp_path):
     words = text_of(page(tmp_path, three_by_three()))
     assert "The same network was trained 3 ways, 3 times each (seeds)" in words
