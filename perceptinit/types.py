@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # N triplets, M stimuli, H W image
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -301,6 +301,3 @@ class RunContext:
     def progress(self, step: int, total_steps: int, **metrics: float) -> None:
         """Report progress of the stage."""
         self.event("step", step=step, total_steps=total_steps, metrics=metrics)
-
-
-PreflightProblems = Iterator[str]

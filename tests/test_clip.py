@@ -290,3 +290,13 @@ def test_values_that_cannot_be_are_told(key, value, sentence):
     with pytest.raises(RecipeError) as error:
         build("pretrainer", {"use": "clip", key: value, "pairs": {"use": "synthetic"}})
     assert str(error.value) == f"pretrainer: {sentence}"
+
+
+def test_a_shuffle_over_more_blocks_than_the_pairs_hold_is_told_before_the_start():
+    pairs = Colours()
+    pairs.block_sizes, pairs.max_shuffle_blocks = [12] * 4, 2
+    (sentence,) = Clip(replace(CONFIG, shuffle_blocks=64), pairs).preflight()
+    assert sentence.startswith(
+        "shuffle_blocks = 64 draws from 4 blocks at a time, but the pairs hold 2 in memory"
+    )
+    assert list(Clip(replace(CONFIG, shuffle_blocks=2), pairs).preflight()) == []

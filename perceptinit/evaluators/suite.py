@@ -66,11 +66,6 @@ def suite_names() -> tuple[str, ...]:
     return tuple(_tables()["suites"])
 
 
-def suite_summary(name: str) -> str:
-    """Return one line about a suite."""
-    return str(_tables()["suites"][name]["summary"])
-
-
 @cache
 def known_sets() -> Mapping[str, SuiteSet]:
     """Return every set that the suites know, by key."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # R rows of the table; a row gives several answers
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,11 +18,12 @@ from perceptinit.judgments.columns import Columns, read_columns
 from perceptinit.judgments.conventions import Conventions
 from perceptinit.judgments.image_columns import no_image
 from perceptinit.judgments.image_files import missing_files, normal_name
+from perceptinit.judgments.own_table import OwnTable
 from perceptinit.judgments.questions import add_up, draw_sides
 from perceptinit.judgments.split_column import SPLITS, read_splits
 from perceptinit.judgments.splits import assign_splits
 from perceptinit.judgments.triplet_names import NamedTriplets
-from perceptinit.types import DataCard, Split, Triplets
+from perceptinit.types import Split, Triplets
 
 
 def answers_of(
@@ -40,7 +41,7 @@ def answers_of(
     return answers
 
 
-class MultiSelect:
+class MultiSelect(OwnTable):
     """A table with a query and n images of which people chose m, made into triplets.
 
     Columns `anchor` (the query), `chosen_1`, `chosen_2`, ... and `other_1`, `other_2`, ...; cells
@@ -54,6 +55,8 @@ class MultiSelect:
         ties="none: images that were not chosen, or chosen without order, are not compared",
         winner_first="yes, undone by drawing sides",
     )
+
+    what = "Rank-m-of-n judgments"
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
@@ -69,29 +72,6 @@ class MultiSelect:
         """Share of the queries that become `test`; without effect when there is a column `split`."""
         seed: NonNegativeInt = 0
         """Names the draws of splits and sides. Not the run's seed: all runs share them."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    @property
-    def name(self) -> str:
-        return self.config.path.stem
-
-    @property
-    def card(self) -> DataCard:
-        return DataCard(
-            title=f"Rank-m-of-n judgments of {self.config.path.name}",
-            source_url=self.config.path.as_posix(),
-            licence="not stated",
-            citation="not stated",
-        )
-
-    def preflight(self) -> Iterator[str]:
-        """Yield the first thing that is wrong with the table or its images."""
-        try:
-            self.load("train")
-        except DataError as error:
-            yield str(error)
 
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""

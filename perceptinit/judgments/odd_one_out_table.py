@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # N rows, three images each
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +18,11 @@ from perceptinit.judgments.conventions import Conventions
 from perceptinit.judgments.image_columns import read_images
 from perceptinit.judgments.image_files import normal_name
 from perceptinit.judgments.odd_one_out import OddOneOut
+from perceptinit.judgments.own_table import OwnTable
 from perceptinit.judgments.split_column import SPLITS, read_splits
 from perceptinit.judgments.splits import assign_splits
 from perceptinit.seeding import generator
-from perceptinit.types import DataCard, Split, Stimuli, Triplets
+from perceptinit.types import Split, Stimuli, Triplets
 
 IMAGES = ("image_1", "image_2", "image_3")
 VOTES = ("votes_1", "votes_2", "votes_3")
@@ -29,7 +30,7 @@ ODD = "odd"
 SplitBy = Literal["question", "stimulus"]
 
 
-class OddOneOutTable:
+class OddOneOutTable(OwnTable):
     """Odd-one-out judgments from a CSV or Parquet file, in one of two forms:
 
     * `image_1`, `image_2`, `image_3`, `odd`: `odd` repeats the name of the odd image;
@@ -47,6 +48,8 @@ class OddOneOutTable:
         winner_first="no: the order of the three has no meaning",
     )
 
+    what = "Odd-one-out judgments"
+
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         path: Path
@@ -63,29 +66,6 @@ class OddOneOutTable:
         """Share of the questions or images that become `test`; without effect with a column `split`."""
         seed: NonNegativeInt = 0
         """Names the draws of splits and sides. Not the run's seed: all runs share them."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    @property
-    def name(self) -> str:
-        return self.config.path.stem
-
-    @property
-    def card(self) -> DataCard:
-        return DataCard(
-            title=f"Odd-one-out judgments of {self.config.path.name}",
-            source_url=self.config.path.as_posix(),
-            licence="not stated",
-            citation="not stated",
-        )
-
-    def preflight(self) -> Iterator[str]:
-        """Yield the first thing that is wrong with the table or its images."""
-        try:
-            self.load_odd_one_out("train")
-        except DataError as error:
-            yield str(error)
 
     def load(self, split: Split) -> Triplets:
         """Return anchored triplets of a split; DataError for a wrong row or image, or an empty split."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 # K rated images
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,7 @@ from perceptinit.errors import DataError
 from perceptinit.judgments.columns import Columns, read_columns
 from perceptinit.judgments.conventions import Conventions
 from perceptinit.judgments.image_columns import read_images
+from perceptinit.judgments.own_table import OwnTable
 from perceptinit.judgments.ratings import (
     RatedImages,
     VoteRule,
@@ -24,10 +24,10 @@ from perceptinit.judgments.ratings import (
     turned,
 )
 from perceptinit.judgments.split_column import read_splits
-from perceptinit.types import DataCard, Split, Stimuli, Triplets
+from perceptinit.types import Split, Stimuli, Triplets
 
 
-class Ratings:
+class Ratings(OwnTable):
     """Ratings or mean opinion scores of images, each against a reference, made into triplets.
 
     A CSV or Parquet table with columns `reference`, `image` and `rating`; `num_ratings` (people
@@ -41,6 +41,8 @@ class Ratings:
         ties="equal ratings, and those nearer than min_gap, make no triplet",
         winner_first="no",
     )
+
+    what = "Ratings"
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
@@ -62,29 +64,6 @@ class Ratings:
         """Share of the references that become `test`; without effect when there is a column `split`."""
         seed: NonNegativeInt = 0
         """Names the draws. Not the run's seed: all runs share them."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    @property
-    def name(self) -> str:
-        return self.config.path.stem
-
-    @property
-    def card(self) -> DataCard:
-        return DataCard(
-            title=f"Ratings of {self.config.path.name}",
-            source_url=self.config.path.as_posix(),
-            licence="not stated",
-            citation="not stated",
-        )
-
-    def preflight(self) -> Iterator[str]:
-        """Yield the first thing that is wrong with the table or its images."""
-        try:
-            self.load("train")
-        except DataError as error:
-            yield str(error)
 
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 # N pairs
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +15,14 @@ from perceptinit.errors import DataError
 from perceptinit.judgments.columns import Columns, read_columns
 from perceptinit.judgments.conventions import Conventions
 from perceptinit.judgments.image_columns import read_images
+from perceptinit.judgments.own_table import OwnTable
 from perceptinit.judgments.same_pairs import SamePairs
 from perceptinit.judgments.split_column import SPLITS, read_splits
 from perceptinit.judgments.splits import assign_splits
-from perceptinit.types import DataCard, Split, Stimuli, Triplets
+from perceptinit.types import Split, Stimuli, Triplets
 
 
-class SameDifferent:
+class SameDifferent(OwnTable):
     """A table of pairs of images with the share of people who called the two the same.
 
     The names of the columns are keys, so that published files can be read as they are, such as the
@@ -37,6 +37,8 @@ class SameDifferent:
         ties="equal shares, and those nearer than min_gap, make no triplet",
         winner_first="no",
     )
+
+    what = "Same-or-different answers"
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
@@ -63,28 +65,8 @@ class SameDifferent:
         seed: NonNegativeInt = 0
         """Names the draws of splits and triplets. Not the run's seed: all runs share them."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    @property
-    def name(self) -> str:
-        return self.config.path.stem
-
-    @property
-    def card(self) -> DataCard:
-        return DataCard(
-            title=f"Same-or-different answers of {self.config.path.name}",
-            source_url=self.config.path.as_posix(),
-            licence="not stated",
-            citation="not stated",
-        )
-
-    def preflight(self) -> Iterator[str]:
-        """Yield the first thing that is wrong with the table or its images."""
-        try:
-            self.load_same_pairs("train")
-        except DataError as error:
-            yield str(error)
+    def _read_first_split(self) -> object:
+        return self.load_same_pairs("train")  # triplets need pairs that share an image
 
     def load(self, split: Split) -> Triplets:
         """Return triplets of a split; DataError when its pairs share no image, or a row is wrong."""

@@ -183,6 +183,17 @@ class Clip:
                 f"batch_size = {config.batch_size} cannot be shared by {num_processes} processes: "
                 "choose a multiple, or another number of processes"
             )
+        num_blocks = len(self.pairs.block_sizes)
+        at_a_time = min(config.shuffle_blocks or num_blocks, num_blocks)
+        most = getattr(
+            self.pairs, "max_shuffle_blocks", at_a_time
+        )  # sources read pair by pair have none
+        if at_a_time > most:
+            yield (
+                f"shuffle_blocks = {config.shuffle_blocks} draws from {at_a_time} blocks at a time, but the "
+                f"pairs hold {most} in memory, so that nearly each pair would read a whole block. Set "
+                f"shuffle_blocks = {most}, or let the pairs hold more"
+            )
         if not num_pairs or not self.steps_per_epoch:
             yield too_few_pairs(self.config.samples_per_epoch or num_pairs, config.batch_size)
         elif config.warmup_steps >= self.total_steps:

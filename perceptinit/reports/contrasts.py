@@ -48,11 +48,6 @@ def is_shuffled(runs: RunSet, arm: str) -> bool:
     return any(table.get("use") == SHUFFLED for table in _judgments(_stages(runs, arm)))
 
 
-def uses_judgments(runs: RunSet, arm: str) -> bool:
-    """Say whether the arm learns from judgments before or after pretraining."""
-    return any(True for _ in _judgments(_stages(runs, arm)))
-
-
 def _same_but_for_votes(runs: RunSet, arm: str, control: str) -> bool:
     """Say whether the two arms learn from judgments in the same slots, the one from real votes."""
     if arm in (control, runs.baseline) or is_shuffled(runs, arm):
