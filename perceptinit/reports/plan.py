@@ -81,6 +81,11 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
     for slot in recipe.evals:
         every = slot.every if isinstance(slot.every, str) else f"{slot.every} steps"
         yield f"eval {slot.spec.name} every {every}"
+    per_pair = TRAINING_FACTOR * (cost.image_flops + cost.text_flops) / 1e9
+    yield f"a training step costs {per_pair:.3g} GFLOP a pair at full context"
+    if not total:
+        yield "training cost in all: unknown until the data is there"
+        return
     yield f"training cost{'' if is_complete else ' (known stages only)'}: {total / 1e15:.3g} PFLOP"
     for name, rate in RATES.items():
         yield f"  {_hours(total / rate)} on {name}"
