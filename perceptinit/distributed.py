@@ -7,6 +7,7 @@ through NCCL, everything else through gloo. Plain values travel as JSON, never a
 from __future__ import annotations
 
 # B rows of all processes, b rows of one, D columns
+import gc
 import json
 import os
 import re
@@ -73,6 +74,9 @@ def process_group() -> Iterator[None]:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=TIMEOUT)
     yield
+    # a model that DDP wrapped must be gone before the group: torch ends the group's threads when the
+    # last holder goes, and a model that goes while Python runs would wait for threads that wait for it
+    gc.collect()
     dist.destroy_process_group()  # after an error the others may not answer: the exit ends the group
 
 

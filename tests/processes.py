@@ -2,9 +2,10 @@
 
 import multiprocessing
 import os
-import queue
 import socket
 import traceback
+
+from perceptinit import distributed
 
 
 def start(function, *args, num=2):
@@ -27,22 +28,9 @@ def start(function, *args, num=2):
 
 
 def together(function, *args, num=2):
-    """Return what `function(*args)` gives in each of `num` processes; raises what one raised.
-
-    Another program can take the port between its choice and its use, and a fork of a process with
-    threads can find a lock held for ever. Both show as silence, so silence is tried once more.
-    """
+    """Return what `function(*args)` gives in each of `num` processes; raises what one raised."""
     processes = start(function, *args, num=num)
-    try:
-        return _answers(processes, timeout=90)
-    except queue.Empty:
-        for process in processes:
-            process.kill()
-        return _answers(start(function, *args, num=num), timeout=240)
-
-
-def _answers(processes, timeout):
-    outcomes = [process.outcome.get(timeout=timeout) for process in processes]
+    outcomes = [process.outcome.get(timeout=240) for process in processes]
     for process in processes:
         process.join(30)
     for is_fine, value in outcomes:
@@ -55,7 +43,10 @@ def _work(rank, num, port, outcome, function, args):
     names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": num, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in names.items()}, MASTER_ADDR="localhost")
     try:
-        outcome.put((True, function(*args)))
+        # around the function, whose models are gone when it returns: see `process_group`
+        with distributed.process_group():
+            answer = function(*args)
+        outcome.put((True, answer))
     except BaseException as error:
         outcome.put((False, f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
         raise
