@@ -3,11 +3,14 @@
 import json
 import math
 from dataclasses import replace
+from itertools import combinations
 
+import numpy as np
 import pytest
 import torch
 
 from perceptinit.api import build
+from perceptinit.backbones import length_groups
 from perceptinit.backbones.encoders import DualTower
 from perceptinit.backbones.open_clip_backbone import OpenClip
 from perceptinit.backbones.timm_backbone import Timm
@@ -28,6 +31,20 @@ def tiny(backbone=Timm, seed=0, **changes) -> DualTower:
 
 def pad(tokens, length=77):
     return torch.nn.functional.pad(tokens, (0, length - tokens.shape[1]))
+
+
+def in_one_pass(model):
+    model.text.in_groups = False
+    return model
+
+
+def record_shapes(model):
+    """Return the list that the shapes of token ids given to the text transformer go into."""
+    shapes = []
+    model.text.transformer.register_forward_pre_hook(
+        lambda _, args: shapes.append(tuple(args[0].shape))
+    )
+    return shapes
 
 
 @every_backbone
@@ -100,7 +117,7 @@ def test_the_text_tower_is_the_same_for_another_image_model():
 
 @every_backbone
 def test_trimmed_text_gives_the_embedding_of_padded_text(backbone):
-    model = tiny(backbone)
+    model = in_one_pass(tiny(backbone))
     tokens = model.tokenize(["a photo of a dog", "hi!", "one two three four five six seven"])
     assert tokens.shape[1] == 9  # start, seven words, end
     torch.testing.assert_close(
@@ -110,7 +127,7 @@ def test_trimmed_text_gives_the_embedding_of_padded_text(backbone):
 
 @every_backbone
 def test_trimmed_text_gives_the_gradients_of_padded_text(backbone):
-    model = tiny(backbone)
+    model = in_one_pass(tiny(backbone))
     tokens = model.tokenize(["a photo of a dog", "hi"])
     weight = model.text.transformer.token_embedding.weight
     gradients = [
@@ -119,6 +136,74 @@ def test_trimmed_text_gives_the_gradients_of_padded_text(backbone):
     ]
     difference = (gradients[0] - gradients[1]).abs().max()
     assert difference < 1e-5 * gradients[1].abs().max()
+
+
+@every_backbone
+def test_texts_in_groups_of_like_length_give_embeddings_and_gradients_of_one_pass(
+    backbone, monkeypatch
+):
+    monkeypatch.setitem(length_groups.PASS_TOKENS, "cpu", 0)
+    model = tiny(backbone)
+    texts = ["one two three four five six seven", "hi!", "a b c", "no", "a photo of a dog", "x y z"]
+    tokens = model.tokenize(texts)
+    shapes, weight = record_shapes(model), model.text.transformer.token_embedding.weight
+
+    def outcome():
+        embeddings = model.encode_text(tokens)
+        return embeddings.detach(), torch.autograd.grad(embeddings.square().sum(), weight)[0]
+
+    grouped = outcome()
+    assert sorted(shapes) == [(1, 3), (1, 4), (1, 7), (1, 9), (2, 5)]  # words, start and end
+    model.text.in_groups = False
+    whole = outcome()
+    torch.testing.assert_close(grouped[0], whole[0], rtol=0, atol=1e-6)
+    assert (grouped[1] - whole[1]).abs().max() < 1e-5 * whole[1].abs().max()
+
+
+def test_one_text_of_another_length_does_not_get_a_pass_of_its_own():
+    model = tiny()
+    shapes = record_shapes(model)
+    model.encode_text(model.tokenize(["a photo of a dog", "hi"]))
+    assert shapes == [(2, 7)]  # 4 tokens of padding cost less than a second pass
+
+
+def test_padding_of_all_texts_is_not_computed():
+    model = tiny()
+    shapes = record_shapes(model)
+    model.encode_text(pad(model.tokenize(["hi", "no"])))
+    assert shapes == [(2, 3)]
+
+
+def test_length_groups_weigh_padding_against_passes():
+    # lengths 3 and 5 together: 3 x 5 = 15 tokens and a pass; apart: 5 + 6 = 11 tokens and two
+    lengths = np.array([5, 3, 20, 3])
+
+    def rows(pass_tokens):
+        return [
+            (g.rows.tolist(), g.length) for g in length_groups.length_groups(lengths, pass_tokens)
+        ]
+
+    assert rows(3) == [([1, 3], 3), ([0], 5), ([2], 20)]
+    assert rows(5) == [([1, 3, 0], 5), ([2], 20)]
+    assert rows(46) == [([1, 3, 0, 2], 20)]  # 80 + 46 against 35 + 2 x 46
+
+
+def test_length_groups_cost_no_more_than_any_other_grouping():
+    lengths = np.random.default_rng(0).integers(1, 12, 40)
+    distinct = np.unique(lengths)
+
+    def cost(uppers):
+        tops = np.array(uppers)[np.searchsorted(uppers, lengths)]
+        return tops.sum() + 9 * len(uppers)
+
+    every = [
+        [*some, distinct[-1]]
+        for n in range(len(distinct))
+        for some in combinations(distinct[:-1], n)
+    ]
+    groups = length_groups.length_groups(lengths, 9)
+    assert sorted(np.concatenate([g.rows for g in groups])) == list(range(40))
+    assert cost([g.length for g in groups]) == min(map(cost, every))
 
 
 def test_text_of_a_tower_without_causal_mask_is_padded_to_its_full_context():

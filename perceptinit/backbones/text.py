@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
 from open_clip.transformer import TextTransformer
 from torch import nn
+
+from perceptinit.backbones.length_groups import PASS_TOKENS, length_groups
 
 # pools whose result is at a fixed token, so that what follows it cannot matter under a causal mask
 POSITION_POOLS = ("first", "argmax", "eos")
@@ -27,7 +30,8 @@ class TextTower(nn.Module):
     padding; texts that are too long keep their end token.
 
     A causal transformer that reads its result at one token gives the same embeddings when the
-    padding is cut off, at a fraction of the cost; others are always given their full context.
+    padding is cut off, at a fraction of the cost: texts pass through it in groups of like length.
+    Others are always given their full context, in one pass.
     """
 
     def __init__(self, transformer: nn.Module, tokenizer: Tokenizer, context_length: int) -> None:
@@ -35,6 +39,7 @@ class TextTower(nn.Module):
         self.transformer = transformer
         self.context_length = context_length
         self.can_be_trimmed = can_be_trimmed(transformer)
+        self.in_groups = self.can_be_trimmed
         self._tokenizer = tokenizer
         if self.can_be_trimmed:
             blocks = transformer.get_submodule("transformer")
@@ -54,7 +59,23 @@ class TextTower(nn.Module):
             )
         if missing and not self.can_be_trimmed:
             tokens = F.pad(tokens, (0, missing), value=_pad_id(self.transformer))
-        return self.transformer(tokens)
+        if not self.in_groups or _is_recorded(tokens):
+            return self.transformer(tokens)
+        return self._forward_in_groups(tokens)
+
+    def _forward_in_groups(self, tokens: torch.Tensor) -> torch.Tensor:
+        places = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
+        lengths = (tokens.ne(0) * places).amax(dim=1).clamp(min=1)
+        pass_tokens = PASS_TOKENS.get(tokens.device.type, PASS_TOKENS["cuda"])
+        groups = length_groups(lengths.cpu().numpy(), pass_tokens)
+        if len(groups) == 1:
+            return self.transformer(tokens[:, : groups[0].length])
+        order = torch.from_numpy(np.concatenate([group.rows for group in groups]))
+        ordered = tokens[order.to(tokens.device)].split([len(group.rows) for group in groups])
+        embeddings = torch.cat(
+            [self.transformer(t[:, : g.length]) for t, g in zip(ordered, groups, strict=True)]
+        )
+        return embeddings[order.argsort().to(tokens.device)]
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
         """Return token ids int64 (B, T), end token kept.
@@ -77,6 +98,11 @@ def can_be_trimmed(transformer: nn.Module) -> bool:
         and transformer.cls_emb is None
         and transformer.pool_type in POSITION_POOLS
     )
+
+
+def _is_recorded(tokens: torch.Tensor) -> bool:
+    """Tell whether the pass is recorded for other texts, or only for its shapes, so that lengths mean nothing."""
+    return tokens.is_meta or torch.jit.is_tracing() or torch.compiler.is_compiling()
 
 
 def _cut_mask(blocks: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
