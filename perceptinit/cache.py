@@ -1,5 +1,7 @@
 """A store of initialised towers: the same start, judgments, settings and seed are computed once.
 
+(The folder also has `images`, the store of decoded images: see `image_store`.)
+
 Each entry is a folder named by the SHA-256 of all that determines its weights, with
 `weights.safetensors` and `manifest.json`. A manifest is written last and holds the checksum of the
 weights, so an entry is either whole or absent. `PERCEPTINIT_CACHE` says where the store is.
@@ -29,6 +31,11 @@ def cache_folder() -> Path:
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "perceptinit"
+
+
+def image_store_folder() -> Path:
+    """Return where decoded images are kept unless a recipe names another place; see `image_store`."""
+    return cache_folder() / "images"
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
@@ -110,6 +117,28 @@ class Cache:
         for entry in entries:
             self.remove(entry.folder.name)
         return len(entries)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFolder:
+    """The stored images of one size, decoded by one set of programs."""
+
+    folder: Path
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.folder.glob("*.safetensors"))
+
+    def clear(self) -> None:
+        """Delete the images. Lock files stay, as in `Cache.clear`; runs that have files open keep them."""
+        for path in self.folder.glob("*.safetensors"):
+            path.unlink(missing_ok=True)
+
+
+def image_folders() -> list[ImageFolder]:
+    """Return the folders of the image store that hold something, sorted by name."""
+    folders = (ImageFolder(path) for path in sorted(image_store_folder().glob("*px-*")))
+    return [folder for folder in folders if folder.num_bytes]
 
 
 def file_sha256(path: Path) -> str:

@@ -121,7 +121,7 @@ def test_trimmed_text_gives_the_embedding_of_padded_text(backbone):
     tokens = model.tokenize(["a photo of a dog", "hi!", "one two three four five six seven"])
     assert tokens.shape[1] == 9  # start, seven words, end
     torch.testing.assert_close(
-        model.encode_text(tokens), model.encode_text(pad(tokens)), rtol=0, atol=1e-6
+        model.encode_text(tokens), model.encode_text(pad(tokens)), rtol=0, atol=3e-6
     )
 
 
@@ -156,7 +156,7 @@ def test_texts_in_groups_of_like_length_give_embeddings_and_gradients_of_one_pas
     assert sorted(shapes) == [(1, 3), (1, 4), (1, 7), (1, 9), (2, 5)]  # words, start and end
     model.text.in_groups = False
     whole = outcome()
-    torch.testing.assert_close(grouped[0], whole[0], rtol=0, atol=1e-6)
+    torch.testing.assert_close(grouped[0], whole[0], rtol=0, atol=3e-6)
     assert (grouped[1] - whole[1]).abs().max() < 1e-5 * whole[1].abs().max()
 
 

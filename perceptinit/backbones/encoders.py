@@ -71,7 +71,11 @@ class ImageTower(nn.Module):
         scale = 255.0 if images.dtype == torch.uint8 else 1.0
         gain = (1 / (scale * self.std)).view(-1, 1, 1)
         offset = (-self.mean / self.std).view(-1, 1, 1)
-        return torch.addcmul(offset, images.to(self.mean.dtype), gain)
+        floats = images.to(self.mean.dtype)
+        if floats is images:
+            return torch.addcmul(offset, floats, gain)
+        # the copy is ours: filling a second one costs as much as the arithmetic
+        return floats.mul_(gain).add_(offset)
 
     def reset_parameters(self, seed: int) -> None:
         """Draw all weights of the tower anew, as a fresh model of this architecture has them.

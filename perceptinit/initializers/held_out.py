@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from perceptinit.judgments.stimuli import StimulusImages
 from perceptinit.split_encoding import split
-from perceptinit.two_afc import TwoAFCResult, measure
+from perceptinit.two_afc import ImageArray, TwoAFCResult, measure
 from perceptinit.types import RunContext, Triplets
 
 
@@ -17,7 +16,7 @@ class HeldOut:
     """
 
     def __init__(
-        self, model: Any, triplets: Triplets, images: StimulusImages, split: str, ctx: RunContext
+        self, model: Any, triplets: Triplets, images: ImageArray, split: str, ctx: RunContext
     ) -> None:
         self.split = split
         self._model, self._triplets, self._images, self._ctx = model, triplets, images, ctx

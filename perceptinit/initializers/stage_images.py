@@ -1,25 +1,117 @@
-"""The decoded images of stage 1, within a budget of memory."""
+"""The decoded images of stage 1: in the store on disk, or in memory within a budget."""
 
 from __future__ import annotations
 
 # M stimuli, S height and width
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import numpy as np
+import torch
+
+from perceptinit.cache import image_store_folder
+from perceptinit.image_store.store import ImageStore, Listener, StoreUnusableError
 from perceptinit.judgments.stimuli import StimulusImages
+from perceptinit.two_afc import ImageArray
 from perceptinit.types import RunContext, Stimuli
 
 GIB = 2**30
+# Less is decoded anew by every run: some 1,800 images of 224 pixels, which takes seconds
+STORED_FROM_BYTES = 256 << 20
+
+# stimuli, and the indices of those that are used
+UsedImages = tuple[Stimuli, np.ndarray]
 
 
 def open_images(
+    sets: Sequence[UsedImages],
+    size: int,
+    *,
+    image_store: str,
+    cache_gib: float,
+    ctx: RunContext,
+    resume: Callable[[], None],
+) -> list[ImageArray]:
+    """Return the images of each set, for the two keys of `TrainingConfig`; pixels are the same either way.
+
+    resume: called when decoding into the store, which is shown as a stage of its own, is over.
+
+    Raises DataError for an image that cannot be decoded, and for a folder that was named in
+    `image_store` and cannot be used; without the default folder it goes on in memory, with a warning.
+    """
+    num_bytes = sum(len(np.unique(used)) for _, used in sets) * 3 * size * size
+    is_large = num_bytes >= STORED_FROM_BYTES
+    is_wanted = is_large if image_store == "auto" else image_store != "off"
+    if is_wanted and all(is_encoded(stimuli) for stimuli, _ in sets):
+        try:
+            return _stored(sets, size, image_store, ctx, resume)
+        except StoreUnusableError as error:
+            if image_store != "auto":
+                raise StoreUnusableError(
+                    f'image_store: {error}. Choose another folder, or "off"'
+                ) from error
+            ctx.warn(
+                f"{error}: decoded images stay in memory (cache_gib = {cache_gib:g}). image_store names another folder"
+            )
+    return _in_memory([stimuli for stimuli, _ in sets], size, cache_gib, ctx)
+
+
+def is_path(image_store: str) -> bool:
+    """Tell whether a value of the key is a path, not a misspelt word."""
+    return "/" in image_store or os.sep in image_store
+
+
+def is_encoded(stimuli: Stimuli) -> bool:
+    """Tell whether images have to be decoded; pixels in memory, or made when asked for, have not."""
+    return len(stimuli) > 0 and not isinstance(stimuli.images[0], np.ndarray)
+
+
+def _stored(
+    sets: Sequence[UsedImages], size: int, place: str, ctx: RunContext, resume: Callable[[], None]
+) -> list[ImageArray]:
+    root = image_store_folder() if place == "auto" else Path(place).expanduser()
+    told = _Told(ctx)
+    # the threads that this process may use: decoding has them for itself
+    threads = max(ctx.num_workers, torch.get_num_threads())
+    store = ImageStore(root, size, num_threads=threads, listener=told)
+    opened: list[ImageArray] = [store.open(stimuli, used) for stimuli, used in sets]
+    if told.has_begun:
+        resume()
+    return opened
+
+
+class _Told(Listener):
+    """Passes on to the run's trackers what the store tells."""
+
+    def __init__(self, ctx: RunContext) -> None:
+        self.has_begun = False
+        self._ctx = ctx
+
+    def begin(self, folder: Path, num_images: int, num_bytes: int) -> None:
+        self.has_begun = True
+        self._ctx.warn(
+            f"{num_images:,} images are decoded once, into at most {num_bytes / GIB:.2g} GiB in {folder}; "
+            'later runs find them there (perceptinit cache list). image_store = "off" does without'
+        )
+        self._ctx.event("stage-start", message="decode images", total_steps=num_images)
+
+    def advance(self, done: int, total: int) -> None:
+        self._ctx.progress(done, total)
+
+    def damaged(self, path: Path) -> None:
+        self._ctx.warn(f"{path}: damaged; its images are decoded again")
+
+
+def _in_memory(
     sets: Sequence[Stimuli], size: int, cache_gib: float, ctx: RunContext
-) -> list[StimulusImages]:
+) -> list[ImageArray]:
     """Return the images of each set; equal stimuli share theirs, the first set has first claim on memory.
 
     What does not fit into `cache_gib` is decoded at every use, with a warning.
     """
     room = int(cache_gib * GIB)
-    opened: dict[int, StimulusImages] = {}
+    opened: dict[int, ImageArray] = {}
     for stimuli in sets:
         if id(stimuli) in opened:
             continue

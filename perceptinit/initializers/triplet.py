@@ -26,7 +26,7 @@ from perceptinit.initializers.objectives import (
     Weighting,
 )
 from perceptinit.initializers.report import nothing_changed, reporting
-from perceptinit.initializers.stage_images import open_images
+from perceptinit.initializers.stage_images import is_path, open_images
 from perceptinit.initializers.trainable import Trainable, only_training, trainable_names
 from perceptinit.initializers.triplet_training import EpochResult, TripletTraining, batches_of
 from perceptinit.judgments.odd_one_out import load_odd_one_out
@@ -80,10 +80,18 @@ class TrainingConfig:
     """Split that 2AFC and spread are measured on; "train" when there is no other."""
     eval_every: NonNegativeInt = 8
     """Epochs between two measurements; 0 measures before and after only."""
+    image_store: str = "auto"
+    """Where decoded images are kept on disk, so that all arms, seeds and runs decode them once: "auto" is
+    the user's cache folder, from 256 MiB of pixels on; "off" is nowhere; or the path of a folder."""
     cache_gib: NonNegativeFloat = 4.0
-    """Memory for decoded images, GiB; what does not fit is decoded again each time it is used."""
+    """Memory for decoded images that are not in the store, GiB; what does not fit is decoded at each use."""
 
     def __post_init__(self) -> None:
+        if self.image_store not in ("auto", "off") and not is_path(self.image_store):
+            raise ValueError(
+                f"image_store = '{self.image_store}': expected 'auto', 'off' or the path of a folder, "
+                "with a slash, such as './images'"
+            )
         low, high = self.crop_scale
         if not 0 < low <= high:
             raise ValueError(f"crop_scale = [{low}, {high}]: expected shares, the smaller first")
@@ -173,11 +181,21 @@ class Triplet:
         c, objective = self.config, self._objective()
         held_out = self.judgments.load(c.eval_split)
         self._check_schedule(len(objective.columns))
+        total_steps = c.num_steps(len(objective.columns))
         names = trainable_names(model, c.train, c.last_blocks)
         if not names:
             raise nothing_changed(self.name, model)
-        sets = [objective.stimuli, held_out.stimuli]
-        images, held_out_images = open_images(sets, model.image_size, c.cache_gib, ctx)
+        images, held_out_images = open_images(
+            [
+                (objective.stimuli, objective.columns),
+                (held_out.stimuli, np.stack([held_out.anchor, held_out.first, held_out.second])),
+            ],
+            model.image_size,
+            image_store=c.image_store,
+            cache_gib=c.cache_gib,
+            ctx=ctx,
+            resume=lambda: ctx.event("stage-start", message=self.name, total_steps=total_steps),
+        )
         watch = HeldOut(model, held_out, held_out_images, c.eval_split, ctx)
         with reporting(self.name, model) as report, only_training(model, names):
             training = TripletTraining(self.name, model, objective, images, c, ctx)

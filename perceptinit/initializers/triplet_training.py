@@ -16,8 +16,8 @@ from perceptinit.errors import TrainingError
 from perceptinit.initializers.objectives import Objective
 from perceptinit.initializers.report import nothing_changed
 from perceptinit.initializers.shared_augment import augment_alike
-from perceptinit.judgments.stimuli import StimulusImages
 from perceptinit.optim import adamw, autocast, set_lr, warmup_cosine
+from perceptinit.two_afc import ImageArray
 from perceptinit.types import RunContext
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class TripletTraining:
         name: str,
         model: Any,
         objective: Objective,
-        images: StimulusImages,
+        images: ImageArray,
         config: TrainingConfig,
         ctx: RunContext,
     ) -> None:

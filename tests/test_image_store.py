@@ -1,0 +1,442 @@
+"""The store of decoded images: decoded once, never stale, never half, shared by processes."""
+
+import os
+import shutil
+import threading
+from collections import namedtuple
+
+import numpy as np
+import processes
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from perceptinit.configs import read_config
+from perceptinit.errors import DataError
+from perceptinit.image_store import sources
+from perceptinit.image_store import store as store_module
+from perceptinit.image_store.fingerprint import folder_name
+from perceptinit.image_store.store import ImageStore, Listener, StoreUnusableError
+from perceptinit.initializers import stage_images
+from perceptinit.initializers.triplet import TripletHinge
+from perceptinit.judgments.stimuli import StimulusImages
+from perceptinit.types import RunContext, Stimuli, Triplets
+
+SIZE = 4
+SQUARE_BYTES = 3 * SIZE * SIZE
+NUM_IMAGES = 10
+EVERYTHING = np.arange(NUM_IMAGES)
+
+
+@pytest.fixture
+def stimuli(tmp_path):
+    return photographs(tmp_path / "photographs")
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A folder for the store, with files of unchanging images counted as unchanging at once."""
+    monkeypatch.setattr(sources, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(store_module, "PART_BYTES", 4 * SQUARE_BYTES)  # 4 images in a part
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The names of the images that were decoded, in a list that grows."""
+    names, guard, decode = [], threading.Lock(), store_module.load_square
+
+    def counted(source, key, size, fit):
+        with guard:
+            names.append(key)
+        return decode(source, key, size, fit)
+
+    monkeypatch.setattr(store_module, "load_square", counted)
+    return names
+
+
+def photographs(folder, count=NUM_IMAGES):
+    """Return noise pictures in files: JPEG and PNG by turns, 9 x 7 pixels."""
+    folder.mkdir()
+    paths = [folder / f"{i}.{'jpg' if i % 2 else 'png'}" for i in range(count)]
+    for i, path in enumerate(paths):
+        paint(path, i)
+    return Stimuli(tuple(path.name for path in paths), paths)
+
+
+def paint(path, seed):
+    noise = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+
+
+def parts(root):
+    return sorted(root.glob("*/*.safetensors"))
+
+
+def num_squares(root):
+    return sum(len(store_module.read_part(path, SIZE).pixels) for path in parts(root))
+
+
+def opened(root, stimuli, used=EVERYTHING, **options):
+    return ImageStore(root, SIZE, **options).open(stimuli, used)
+
+
+class Told(Listener):
+    def __init__(self):
+        self.begun, self.steps, self.broken = [], [], []
+
+    def begin(self, folder, num_images, num_bytes):
+        self.begun.append((num_images, num_bytes))
+
+    def advance(self, done, total):
+        self.steps.append((done, total))
+
+    def damaged(self, path):
+        self.broken.append(path)
+
+
+# --- what it gives
+
+
+def test_squares_are_those_that_decoding_gives_in_the_order_asked_for(root, stimuli):
+    asked = np.array([7, 0, 7, 3])
+    images, again = opened(root, stimuli), opened(root, stimuli)
+    expected = StimulusImages(stimuli, SIZE)[asked]
+    assert torch.equal(images[asked], expected)
+    assert torch.equal(again[asked], expected)
+    assert expected.unique().numel() > 20  # no uniform pictures, which any order would match
+
+
+def test_what_is_handed_out_is_a_copy(root, stimuli):
+    images = opened(root, stimuli)
+    batch = images[np.array([1])]
+    expected = batch.clone()
+    batch.zero_()
+    assert torch.equal(images[np.array([1])], expected)
+    assert torch.equal(opened(root, stimuli)[np.array([1])], expected)
+
+
+def test_images_are_decoded_once_and_found_by_later_runs(root, stimuli, decoded):
+    opened(root, stimuli)
+    assert sorted(decoded) == sorted(stimuli.ids)
+    decoded.clear()
+    opened(root, stimuli)
+    assert decoded == []
+
+
+def test_files_that_did_not_change_are_not_even_read(root, stimuli, monkeypatch):
+    opened(root, stimuli)
+    monkeypatch.setattr(store_module, "read", lambda item: pytest.fail(f"{item.key} was read"))
+    opened(root, stimuli)
+
+
+def test_only_images_that_are_used_are_decoded(root, stimuli, decoded):
+    images = opened(root, stimuli, np.array([[2, 5], [5, 2]]))
+    assert sorted(decoded) == ["2.png", "5.jpg"]
+    with pytest.raises(IndexError, match="stimulus 3 is not among those the store was opened for"):
+        images[np.array([2, 3])]
+    opened(root, stimuli, np.array([2, 3]))  # a larger set adds what is new
+    assert sorted(decoded) == ["2.png", "3.jpg", "5.jpg"]
+
+
+def test_equal_images_are_stored_once_whatever_their_names(root, stimuli, tmp_path, decoded):
+    copy = tmp_path / "copy.png"
+    shutil.copy(stimuli.images[0], copy)
+    twins = Stimuli(("a", "b", "c"), [stimuli.images[0], copy, copy.read_bytes()])
+    images = opened(root, twins, np.arange(3))
+    assert len(decoded) == num_squares(root) == 1
+    assert torch.equal(images[np.array([1, 2])], images[np.array([0, 0])])
+    opened(root, stimuli, np.array([0]))  # another set of judgments with the same image
+    assert len(decoded) == 1
+
+
+def test_moved_files_are_read_but_not_decoded_again(root, stimuli, tmp_path, decoded):
+    opened(root, stimuli)
+    decoded.clear()
+    moved = [path.rename(tmp_path / path.name) for path in stimuli.images]
+    opened(root, Stimuli(stimuli.ids, moved))
+    assert decoded == []
+
+
+# --- never the pixels of another image
+
+
+def test_a_changed_file_gives_its_new_pixels_though_size_and_time_are_the_same(root, tmp_path):
+    path = tmp_path / "a.bmp"  # not compressed: all of one shape have one size
+    paint(path, 1)
+    about = path.stat()
+    single = Stimuli(("a",), [path])
+    old = opened(root, single, np.array([0]))[np.array([0])]
+    paint(path, 2)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert path.stat().st_size == about.st_size
+    new = opened(root, single, np.array([0]))[np.array([0])]
+    assert torch.equal(new, StimulusImages(single, SIZE)[np.array([0])])
+    assert not torch.equal(new, old)
+
+
+def test_a_file_that_changed_a_moment_ago_is_read_again_next_time(
+    root, stimuli, decoded, monkeypatch
+):
+    monkeypatch.setattr(sources, "SETTLED_SECONDS", 3600.0)
+    opened(root, stimuli)
+    read_again, read = [], store_module.read
+    monkeypatch.setattr(store_module, "read", lambda i: read_again.append(i.key) or read(i))
+    opened(root, stimuli)
+    assert sorted(read_again) == sorted(stimuli.ids)
+    assert len(decoded) == NUM_IMAGES  # its content is known, though
+
+
+def test_another_size_or_other_decoders_have_a_folder_of_their_own(monkeypatch):
+    from perceptinit.image_store import fingerprint
+
+    names = {folder_name(4, "squash"), folder_name(8, "squash"), folder_name(4, "center-crop")}
+    fingerprint.pixel_parts.cache_clear()
+    monkeypatch.setattr(fingerprint, "version", lambda name: "0.0.1")
+    names.add(folder_name(4, "squash"))
+    fingerprint.pixel_parts.cache_clear()
+    load = fingerprint.load_square
+    monkeypatch.undo()
+    monkeypatch.setattr(fingerprint, "load_square", lambda *a: load(*a) ^ 1)
+    names.add(folder_name(4, "squash"))
+    fingerprint.pixel_parts.cache_clear()
+    assert len(names) == 5
+
+
+# --- damage, interruption, lack of room
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip_a_pixel(path):
+    """Change the lowest bit of the last byte of the pixels."""
+    pixels = store_module.read_part(path, SIZE).pixels
+    data = bytearray(path.read_bytes())
+    at = data.index(pixels.tobytes()) + pixels.nbytes - 1
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("harm", [truncate, flip_a_pixel, lambda path: path.write_bytes(b"")])
+def test_a_damaged_part_is_told_and_its_images_are_decoded_again(root, stimuli, decoded, harm):
+    expected = opened(root, stimuli)[EVERYTHING]
+    harmed = parts(root)[0]
+    lost = len(store_module.read_part(harmed, SIZE).pixels)
+    harm(harmed)
+    decoded.clear()
+    told = Told()
+    images = opened(root, stimuli, listener=told)
+    assert torch.equal(images[EVERYTHING], expected)
+    assert told.broken == [harmed]
+    assert len(decoded) == lost
+    assert num_squares(root) == NUM_IMAGES
+
+
+def test_an_interrupted_build_goes_on_where_it_stopped(root, stimuli, decoded, monkeypatch):
+    decode = store_module.load_square
+
+    def interrupted(source, key, size, fit):
+        if key == "6.png":
+            raise KeyboardInterrupt
+        return decode(source, key, size, fit)
+
+    monkeypatch.setattr(store_module, "load_square", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        opened(root, stimuli, num_threads=1)
+    assert num_squares(root) == 4  # 0 to 3; the second part was not finished
+    assert list(root.glob("*/.*")) == []
+    monkeypatch.setattr(store_module, "load_square", decode)
+    decoded.clear()
+    images = opened(root, stimuli)
+    assert sorted(decoded) == sorted(stimuli.ids[4:])
+    assert torch.equal(images[EVERYTHING], StimulusImages(stimuli, SIZE)[EVERYTHING])
+
+
+def test_temporary_files_of_processes_that_were_killed_are_swept(root, stimuli):
+    opened(root, stimuli, np.array([0]))
+    (folder,) = root.iterdir()
+    old, young = folder / ".a.safetensors.1-2.tmp", folder / ".b.safetensors.3-4.tmp"
+    old.touch()
+    young.touch()
+    os.utime(old, (0, 0))
+    opened(root, stimuli)
+    assert young.exists()
+    assert not old.exists()
+
+
+def test_an_image_that_cannot_be_decoded_is_named_and_the_rest_is_kept(root, stimuli, decoded):
+    stimuli.images[9].write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"9\.jpg: cannot be decoded as an image"):
+        opened(root, stimuli)
+    assert num_squares(root) == 8
+    stimuli.images[9].unlink()
+    with pytest.raises(DataError, match=r"9\.jpg: cannot be read .*No such file"):
+        opened(root, stimuli)
+
+
+def full_disk(monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(
+        store_module.shutil, "disk_usage", lambda path: usage(100, 99, store_module.SPARE_BYTES)
+    )
+
+
+def test_a_disk_without_room_is_told_before_anything_is_decoded(
+    root, stimuli, decoded, monkeypatch
+):
+    full_disk(monkeypatch)
+    with pytest.raises(StoreUnusableError, match=r"10 decoded images take 0\.0 GB and 0\.3 GB are"):
+        opened(root, stimuli)
+    assert decoded == []
+
+
+# --- several processes
+
+
+def count_decodes(root, folder):
+    """Open a store in a process of its own; returns how many images it decoded."""
+    count, decode = [], store_module.load_square
+    store_module.load_square = lambda *a: count.append(a[1]) or decode(*a)
+    store_module.PART_BYTES = SQUARE_BYTES  # as many chunks as images
+    paths = sorted(folder.iterdir())
+    stimuli = Stimuli(tuple(path.name for path in paths), paths)
+    images = opened(root, stimuli)
+    assert torch.equal(images[EVERYTHING], StimulusImages(stimuli, SIZE)[EVERYTHING])
+    return len(count)
+
+
+def test_two_processes_share_the_work(root, stimuli):
+    counts = processes.together(count_decodes, root, stimuli.images[0].parent)
+    assert sum(counts) == NUM_IMAGES
+    assert num_squares(root) == NUM_IMAGES
+
+
+# --- stage 1
+
+
+class Tower(nn.Module):
+    """Two linear layers on 4 x 4 pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.image_size, self.embed_dim = SIZE, 8
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(48, 16), nn.GELU(), nn.Linear(16, 8))
+        draw = torch.Generator().manual_seed(0)
+        for parameter in self.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=draw) / 4
+
+    def encode_image(self, images):
+        return self.layers(images / 255)
+
+
+class FixedJudgments:
+    def __init__(self, stimuli):
+        rng = np.random.default_rng(0)
+        rows = np.array([rng.permutation(len(stimuli))[:3] for _ in range(40)])
+        self.triplets = Triplets.build(stimuli, *rows.T, rng.integers(0, 2, 40))
+
+    def load(self, split):
+        return self.triplets
+
+
+def train(stimuli, **options):
+    """Return the report of two epochs and the events."""
+    events = []
+    ctx = RunContext(stage="init.0", num_workers=0, send=events.append)
+    config = TripletHinge.Config(epochs=2, batch_size=8, lr=0.01, **options)
+    return TripletHinge(config, FixedJudgments(stimuli)).initialize(Tower(), ctx), events
+
+
+def warnings_of(events):
+    return [event.message for event in events if event.kind == "warning"]
+
+
+def test_stage_one_gives_the_same_weights_from_the_store_from_memory_and_decoding_every_time(
+    root, stimuli, decoded
+):
+    stored, _ = train(stimuli, image_store=str(root))
+    again, _ = train(stimuli, image_store=str(root))
+    assert len(decoded) == NUM_IMAGES
+    in_memory, _ = train(stimuli, image_store="off")
+    each_time, events = train(stimuli, image_store="off", cache_gib=0.0)
+    assert "they are decoded again at every use" in warnings_of(events)[0]
+    hashes = [r.sha256_after for r in (stored, again, in_memory, each_time)]
+    assert hashes == [stored.sha256_after] * 4
+    assert stored.sha256_before != stored.sha256_after
+
+
+def test_a_build_is_announced_with_its_size_and_shown_as_a_stage(root, stimuli):
+    _, events = train(stimuli, image_store=str(root))
+    first = warnings_of(events)[0]
+    assert first.startswith("10 images are decoded once, into at most 4.5e-07 GiB in ")
+    assert 'image_store = "off" does without' in first
+    kinds = [(e.message, e.total_steps) for e in events if e.kind == "stage-start"]
+    assert kinds == [("decode images", 10), ("triplet-hinge", 10)]
+    _, events = train(stimuli, image_store=str(root))
+    assert not any("decoded once" in message for message in warnings_of(events))
+    assert not any(event.kind == "stage-start" for event in events)
+
+
+def test_progress_counts_every_image_once(root, stimuli):
+    told = Told()
+    opened(root, stimuli, listener=told)
+    assert told.begun == [(10, 10 * SQUARE_BYTES)]
+    assert told.steps[-1] == (10, 10)
+    assert [done for done, _ in told.steps] == sorted(done for done, _ in told.steps)
+
+
+@pytest.fixture
+def default_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "images"
+
+
+def test_auto_stores_large_sets_only(root, default_folder, stimuli, monkeypatch):
+    train(stimuli)
+    assert not default_folder.exists()
+    monkeypatch.setattr(stage_images, "STORED_FROM_BYTES", 20 * SQUARE_BYTES)  # both splits: 20
+    train(stimuli)
+    assert num_squares(default_folder) == NUM_IMAGES
+
+
+def test_off_writes_nothing(root, default_folder, stimuli, monkeypatch):
+    monkeypatch.setattr(stage_images, "STORED_FROM_BYTES", 0)
+    train(stimuli, image_store="off")
+    assert not default_folder.exists()
+
+
+def test_images_that_are_pixels_already_are_not_stored(root, stimuli):
+    pixels = [np.asarray(Image.open(path).convert("RGB")) for path in stimuli.images]
+    train(Stimuli(stimuli.ids, pixels), image_store=str(root))
+    assert not root.exists()
+
+
+def test_without_room_the_default_goes_on_in_memory_and_a_named_folder_is_an_error(
+    root, default_folder, stimuli, monkeypatch
+):
+    full_disk(monkeypatch)
+    monkeypatch.setattr(stage_images, "STORED_FROM_BYTES", 0)
+    report, events = train(stimuli)
+    assert "0.3 GB are free: decoded images stay in memory (cache_gib = 4)" in events[0].message
+    assert report.sha256_after == train(stimuli, image_store="off")[0].sha256_after
+    with pytest.raises(
+        DataError, match=r'image_store: .* GB are free. Choose another folder, or "off"'
+    ):
+        train(stimuli, image_store=str(root))
+
+
+def test_a_misspelt_word_is_no_folder():
+    _, problems = read_config(TripletHinge.Config, {"image_store": "of"}, "init")
+    assert "image_store = 'of': expected 'auto', 'off' or the path of a folder" in str(problems[0])
+    assert read_config(TripletHinge.Config, {"image_store": "./of"}, "init")[1] == []
+
+
+def test_the_cache_verbs_know_decoded_images(cli, default_folder, stimuli):
+    opened(default_folder, stimuli)
+    environment = {"PERCEPTINIT_CACHE": str(default_folder.parent)}
+    assert "decoded images 4px-squash-" in cli("cache", "list", **environment).stdout
+    assert "MiB of decoded images, 4px-squash-" in cli("cache", "clear", **environment).stdout
+    assert parts(default_folder) == []
