@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from perceptinit import __version__
 from perceptinit.adapters.state import device_of, in_float32
 from perceptinit.backbones.encoders import ImageTower
 from perceptinit.building import parts_of, preflight
-from perceptinit.cache import Cache, key_of
+from perceptinit.cache import Cache, file_sha256, key_of
 from perceptinit.checkpoints import load_strict, load_weights, save_weights, weights_sha256
 from perceptinit.configs import read_config, to_table
 from perceptinit.errors import CheckpointError, DataError, RecipeError, UsageError
@@ -45,11 +46,21 @@ class Job:
         return {
             "perceptinit": __version__,
             "initializer": {"use": self.entry.name, **to_table(self.config)},
+            "files": self._files(),
             "plugin": [self.entry.distribution, self.entry.version],
             "judgments": self._judgments_parts(),
             "seed": self.seed,
             "model": [type(tower.trunk).__name__, tower.image_size, tower.embed_dim],
             "start": weights_sha256(tower),
+        }
+
+    def _files(self) -> dict[str, str]:
+        """Return the SHA-256 of each file that the configuration names, such as weights to start from."""
+        values = ((f.name, getattr(self.config, f.name)) for f in fields(self.config))
+        return {
+            name: file_sha256(value)
+            for name, value in values
+            if isinstance(value, Path) and value.is_file()
         }
 
     def _judgments_parts(self) -> Any:

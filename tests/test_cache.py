@@ -21,9 +21,13 @@ def cache(tmp_path, monkeypatch):
     return Cache(tmp_path / "cache")
 
 
-def apply(start=0, **arguments):
+def model_of(start):
     torch.manual_seed(start)
-    model = timm.create_model("vit_tiny_patch16_224", num_classes=0, **SIZES)
+    return timm.create_model("vit_tiny_patch16_224", num_classes=0, **SIZES)
+
+
+def apply(start=0, **arguments):
+    model = model_of(start)
     given = {"judgments": TINY, "epochs": 1, "batch_size": 8, "progress": False, **arguments}
     return model, apply_perceptual_init(model, **given)
 
@@ -101,6 +105,25 @@ def test_a_change_of_an_image_file_is_another_entry(tmp_path, cache):
     Image.fromarray(np.full((9, 8, 3), 200, dtype=np.uint8)).save(tmp_path / "3.png")
     _, report = apply(judgments=table)
     assert "from_cache" not in report.metrics
+
+
+def test_other_weights_in_a_file_of_the_same_name_are_another_entry(tmp_path, cache):
+    from safetensors.torch import save_file
+
+    file = tmp_path / "start.safetensors"
+    given = {"initializer": "checkpoint", "file": file, "judgments": None}
+    given["key_map"] = {"": "trunk.", "mean": "mean", "std": "std"}
+    about = {"mean": torch.full((3,), 0.5), "std": torch.full((3,), 0.5)}
+
+    def apply_file(seed):
+        save_file({**model_of(seed).state_dict(), **about}, file)
+        return apply_perceptual_init(model_of(9), progress=False, **given)
+
+    first = apply_file(1)
+    assert apply_file(1).metrics["from_cache"] == 1.0
+    other = apply_file(2)
+    assert "from_cache" not in other.metrics
+    assert other.sha256_after != first.sha256_after
 
 
 def test_a_second_process_waits_for_the_first_and_loads_its_work(cache):
