@@ -84,6 +84,7 @@ def state_of(model):
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     return {
         "modes": {name: m.training for name, m in model.named_modules()},
+        "types": {name: type(m) for name, m in model.named_modules()},
         "tensors": {n: (id(t), t.dtype, t.device, t.requires_grad) for n, t in tensors.items()},
         "hooks": {name: len(m._forward_hooks) for name, m in model.named_modules()},
         "pre_hooks": {name: len(m._forward_pre_hooks) for name, m in model.named_modules()},

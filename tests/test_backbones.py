@@ -3,17 +3,18 @@
 import json
 import math
 from dataclasses import replace
-from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
 
 from perceptinit.api import build
-from perceptinit.backbones import length_groups
 from perceptinit.backbones.encoders import DualTower
 from perceptinit.backbones.open_clip_backbone import OpenClip
+from perceptinit.backbones.patch_conv import PatchConv
+from perceptinit.backbones.self_attention import SelfAttention, attention
 from perceptinit.backbones.timm_backbone import Timm
+from perceptinit.backbones.token_rows import token_rows
 from perceptinit.checkpoints import save_weights, weights_sha256
 from perceptinit.errors import CheckpointError, RecipeError, UsageError
 from perceptinit.protocols import DualEncoder, ImageEncoder
@@ -33,16 +34,11 @@ def pad(tokens, length=77):
     return torch.nn.functional.pad(tokens, (0, length - tokens.shape[1]))
 
 
-def in_one_pass(model):
-    model.text.in_groups = False
-    return model
-
-
 def record_shapes(model):
-    """Return the list that the shapes of token ids given to the text transformer go into."""
+    """Return the list that the rows and tokens given to the blocks of the text transformer go into."""
     shapes = []
-    model.text.transformer.register_forward_pre_hook(
-        lambda _, args: shapes.append(tuple(args[0].shape))
+    model.text.transformer.transformer.register_forward_pre_hook(
+        lambda _, args: shapes.append(tuple(args[0].shape[:2]))
     )
     return shapes
 
@@ -117,54 +113,41 @@ def test_the_text_tower_is_the_same_for_another_image_model():
 
 @every_backbone
 def test_trimmed_text_gives_the_embedding_of_padded_text(backbone):
-    model = in_one_pass(tiny(backbone))
+    model = tiny(backbone)
     tokens = model.tokenize(["a photo of a dog", "hi!", "one two three four five six seven"])
     assert tokens.shape[1] == 9  # start, seven words, end
     torch.testing.assert_close(
-        model.encode_text(tokens), model.encode_text(pad(tokens)), rtol=0, atol=3e-6
+        model.encode_text(tokens), model.text.transformer(pad(tokens)), rtol=0, atol=3e-6
     )
 
 
 @every_backbone
-def test_trimmed_text_gives_the_gradients_of_padded_text(backbone):
-    model = in_one_pass(tiny(backbone))
-    tokens = model.tokenize(["a photo of a dog", "hi"])
-    weight = model.text.transformer.token_embedding.weight
-    gradients = [
-        torch.autograd.grad(model.encode_text(t).square().sum(), weight)[0]
-        for t in (tokens, pad(tokens))
-    ]
-    difference = (gradients[0] - gradients[1]).abs().max()
-    assert difference < 1e-5 * gradients[1].abs().max()
-
-
-@every_backbone
-def test_texts_in_groups_of_like_length_give_embeddings_and_gradients_of_one_pass(
-    backbone, monkeypatch
-):
-    monkeypatch.setitem(length_groups.PASS_TOKENS, "cpu", 0)
-    model = tiny(backbone)
+@pytest.mark.parametrize("pool", ["argmax", "first", "eos"])
+def test_texts_in_rows_have_embeddings_and_gradients_of_padded_texts(backbone, pool):
+    model = tiny(backbone).double()
+    net = model.text.transformer
+    net.pool_type, net.eos_id = pool, END
     texts = ["one two three four five six seven", "hi!", "a b c", "no", "a photo of a dog", "x y z"]
     tokens = model.tokenize(texts)
-    shapes, weight = record_shapes(model), model.text.transformer.token_embedding.weight
+    shapes = record_shapes(model)
+    embeddings, parameters = model.encode_text(tokens), list(net.parameters())
+    padded = net(pad(tokens))
+    # words, start and end: 9, 4, 5, 3, 7, 5 tokens in rows of 9
+    assert shapes == [(4, 9), (6, 77)]
+    torch.testing.assert_close(embeddings, padded, rtol=0, atol=1e-12)
+    gradients = [
+        torch.autograd.grad(e.square().sum(), parameters, allow_unused=True)
+        for e in (embeddings, padded)
+    ]
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
 
-    def outcome():
-        embeddings = model.encode_text(tokens)
-        return embeddings.detach(), torch.autograd.grad(embeddings.square().sum(), weight)[0]
 
-    grouped = outcome()
-    assert sorted(shapes) == [(1, 3), (1, 4), (1, 7), (1, 9), (2, 5)]  # words, start and end
-    model.text.in_groups = False
-    whole = outcome()
-    torch.testing.assert_close(grouped[0], whole[0], rtol=0, atol=3e-6)
-    assert (grouped[1] - whole[1]).abs().max() < 1e-5 * whole[1].abs().max()
-
-
-def test_one_text_of_another_length_does_not_get_a_pass_of_its_own():
+def test_texts_that_fit_no_row_together_pass_as_they_are():
     model = tiny()
     shapes = record_shapes(model)
-    model.encode_text(model.tokenize(["a photo of a dog", "hi"]))
-    assert shapes == [(2, 7)]  # 4 tokens of padding cost less than a second pass
+    model.encode_text(model.tokenize(["a photo of a dog", "a dog with a cat", "a photo of me"]))
+    assert shapes == [(3, 7)]
 
 
 def test_padding_of_all_texts_is_not_computed():
@@ -174,36 +157,91 @@ def test_padding_of_all_texts_is_not_computed():
     assert shapes == [(2, 3)]
 
 
-def test_length_groups_weigh_padding_against_passes():
-    # lengths 3 and 5 together: 3 x 5 = 15 tokens and a pass; apart: 5 + 6 = 11 tokens and two
-    lengths = np.array([5, 3, 20, 3])
-
-    def rows(pass_tokens):
-        return [
-            (g.rows.tolist(), g.length) for g in length_groups.length_groups(lengths, pass_tokens)
-        ]
-
-    assert rows(3) == [([1, 3], 3), ([0], 5), ([2], 20)]
-    assert rows(5) == [([1, 3, 0], 5), ([2], 20)]
-    assert rows(46) == [([1, 3, 0, 2], 20)]  # 80 + 46 against 35 + 2 x 46
-
-
-def test_length_groups_cost_no_more_than_any_other_grouping():
-    lengths = np.random.default_rng(0).integers(1, 12, 40)
-    distinct = np.unique(lengths)
-
-    def cost(uppers):
-        tops = np.array(uppers)[np.searchsorted(uppers, lengths)]
-        return tops.sum() + 9 * len(uppers)
-
-    every = [
-        [*some, distinct[-1]]
-        for n in range(len(distinct))
-        for some in combinations(distinct[:-1], n)
+def test_each_token_has_a_place_of_its_own_in_the_rows():
+    rows = token_rows(np.array([3, 9, 4, 5, 2]))
+    assert rows.text.tolist() == [
+        [1, 1, 1, 1, 1, 1, 1, 1, 1],
+        [3, 3, 3, 3, 3, 2, 2, 2, 2],
+        [0, 0, 0, 4, 4, 5, 5, 5, 5],  # text 5 is padding
     ]
-    groups = length_groups.length_groups(lengths, 9)
-    assert sorted(np.concatenate([g.rows for g in groups])) == list(range(40))
-    assert cost([g.length for g in groups]) == min(map(cost, every))
+    assert rows.position[2].tolist() == [0, 1, 2, 0, 1, 0, 0, 0, 0]
+    assert rows.first.tolist() == [18, 0, 14, 9, 21]
+
+
+def test_rows_of_many_texts_hold_hardly_any_padding():
+    lengths = np.clip(np.random.default_rng(0).lognormal(2.1, 0.6, 1000), 3, 77).astype(int)
+    rows = token_rows(lengths)
+    texts, counts = np.unique(rows.text[rows.text < 1000], return_counts=True)
+    assert texts.tolist() == list(range(1000))
+    assert counts.tolist() == lengths.tolist()
+    assert lengths.sum() > 0.98 * rows.text.size
+
+
+def test_attention_is_that_of_the_module_it_stands_for():
+    torch.manual_seed(0)
+    ours = SelfAttention(32, 4, batch_first=True).double()
+    theirs = torch.nn.MultiheadAttention(32, 4, batch_first=True).double()
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(3, 5, 32, dtype=torch.float64)
+    causal = torch.full((5, 5), -torch.inf, dtype=torch.float64).triu(1)
+    for mask in (None, causal, causal.expand(12, 5, 5)):
+        outcomes = []
+        for module in (ours, theirs):
+            output = module(x, x, x, need_weights=False, attn_mask=mask)[0]
+            gradients = torch.autograd.grad(output.square().sum(), list(module.parameters()))
+            outcomes.append([output, *gradients])
+        torch.testing.assert_close(*outcomes, rtol=0, atol=1e-12)
+
+
+def test_attention_that_is_no_self_attention_is_left_to_its_module():
+    torch.manual_seed(0)
+    ours = SelfAttention(32, 4, batch_first=True)
+    theirs = torch.nn.MultiheadAttention(32, 4, batch_first=True)
+    theirs.load_state_dict(ours.state_dict())
+    x, y = torch.randn(3, 5, 32), torch.randn(3, 7, 32)
+    is_hidden = torch.ones(5, 5, dtype=torch.bool).triu(1)
+    for inputs, options in (
+        ((x, y, y), {}),
+        ((x, x, x), {"need_weights": True}),
+        ((x, x, x), {"need_weights": False, "attn_mask": is_hidden}),
+    ):
+        given = [module(*inputs, **options) for module in (ours, theirs)]
+        torch.testing.assert_close(*given, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("is_masked", [False, True])
+def test_bfloat16_attention_errs_as_little_as_the_fused_kernel(is_masked):
+    torch.manual_seed(0)
+    exact = [(scale * torch.randn(4, 3, 20, 16)).bfloat16().double() for scale in (3, 1, 1)]
+    mask = torch.full((20, 20), -torch.inf).triu(1) if is_masked else None
+    weight = torch.randn(4, 3, 20, 16, dtype=torch.float64)
+
+    def outcome(attend, dtype):
+        inputs = [t.to(dtype).requires_grad_() for t in exact]
+        output = attend(*inputs, None if mask is None else mask.to(dtype))
+        return [output, *torch.autograd.grad((output * weight.to(dtype)).sum(), inputs)]
+
+    fused = torch.nn.functional.scaled_dot_product_attention
+    truth = outcome(fused, torch.float64)
+    ours, theirs = (outcome(attend, torch.bfloat16) for attend in (attention, fused))
+    for value, peer, right in zip(ours, theirs, truth, strict=True):
+        error, peer_error = ((v.double() - right).norm() / right.norm() for v in (value, peer))
+        assert error < 1.5 * peer_error
+
+
+@every_backbone
+def test_patches_as_products_are_those_of_the_convolution(backbone):
+    trunk = tiny(backbone).double().image.trunk
+    convolution = next(m for m in trunk.modules() if isinstance(m, PatchConv))
+    plain = torch.nn.Conv2d(3, 32, 8, 8, bias=convolution.bias is not None).double()
+    plain.load_state_dict(convolution.state_dict())
+    images = torch.randn(2, 3, 32, 32, dtype=torch.float64, requires_grad=True)
+    outcomes = []
+    for module in (convolution, plain):
+        output = module(images)
+        inputs = [images, *module.parameters()]
+        outcomes.append([output, *torch.autograd.grad(output.square().sum(), inputs)])
+    torch.testing.assert_close(*outcomes, rtol=0, atol=1e-11)
 
 
 def test_text_of_a_tower_without_causal_mask_is_padded_to_its_full_context():

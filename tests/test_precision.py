@@ -68,6 +68,10 @@ def test_compile_goes_through_torch_compile_and_gives_the_same_weights():
     train(compiled, replace(CONFIG, compile="eager"), stop=2)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= before + 2  # two towers
     train(plain, CONFIG, stop=2)
+    for tower in (compiled, plain):
+        # a bias of the keys changes no softmax: its gradient is rounding, of which AdamW makes full steps
+        attention = tower.text.transformer.transformer.resblocks[0].attn
+        attention.in_proj_bias.data.view(3, -1)[1] = 0
     for ours, theirs in zip(compiled.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
 

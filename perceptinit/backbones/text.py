@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-# B batch, T tokens, D embedding
+# B batch, T tokens, D embedding, R rows of L tokens, W width, H heads
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
 from open_clip.transformer import TextTransformer
 from torch import nn
 
-from perceptinit.backbones.length_groups import PASS_TOKENS, length_groups
+from perceptinit.backbones.self_attention import use_self_attention
+from perceptinit.backbones.token_rows import TokenRows, token_rows
 
 # pools whose result is at a fixed token, so that what follows it cannot matter under a causal mask
 POSITION_POOLS = ("first", "argmax", "eos")
@@ -29,17 +29,17 @@ class TextTower(nn.Module):
     tokenizer: called as `tokenizer(texts, context_length=n)`, gives ids int64 (B, n) that end with
     padding; texts that are too long keep their end token.
 
-    A causal transformer that reads its result at one token gives the same embeddings when the
-    padding is cut off, at a fraction of the cost: texts pass through it in groups of like length.
-    Others are always given their full context, in one pass.
+    A causal transformer that reads its result at one token gives the same embeddings without the padding,
+    at a fraction of the cost: texts pass through it behind one another in rows, where a mask keeps them
+    apart. Others are always given their full context.
     """
 
     def __init__(self, transformer: nn.Module, tokenizer: Tokenizer, context_length: int) -> None:
         super().__init__()
+        use_self_attention(transformer)
         self.transformer = transformer
         self.context_length = context_length
         self.can_be_trimmed = can_be_trimmed(transformer)
-        self.in_groups = self.can_be_trimmed
         self._tokenizer = tokenizer
         if self.can_be_trimmed:
             blocks = transformer.get_submodule("transformer")
@@ -59,23 +59,14 @@ class TextTower(nn.Module):
             )
         if missing and not self.can_be_trimmed:
             tokens = F.pad(tokens, (0, missing), value=_pad_id(self.transformer))
-        if not self.in_groups or _is_recorded(tokens):
+        if not self.can_be_trimmed or _is_recorded(tokens):
             return self.transformer(tokens)
-        return self._forward_in_groups(tokens)
-
-    def _forward_in_groups(self, tokens: torch.Tensor) -> torch.Tensor:
         places = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
         lengths = (tokens.ne(0) * places).amax(dim=1).clamp(min=1)
-        pass_tokens = PASS_TOKENS.get(tokens.device.type, PASS_TOKENS["cuda"])
-        groups = length_groups(lengths.cpu().numpy(), pass_tokens)
-        if len(groups) == 1:
-            return self.transformer(tokens[:, : groups[0].length])
-        order = torch.from_numpy(np.concatenate([group.rows for group in groups]))
-        ordered = tokens[order.to(tokens.device)].split([len(group.rows) for group in groups])
-        embeddings = torch.cat(
-            [self.transformer(t[:, : g.length]) for t, g in zip(ordered, groups, strict=True)]
-        )
-        return embeddings[order.argsort().to(tokens.device)]
+        rows = token_rows(lengths.cpu().numpy())
+        if len(rows.text) == len(tokens):
+            return self.transformer(tokens[:, : rows.text.shape[1]])
+        return _forward_rows(self.transformer, tokens, rows)
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
         """Return token ids int64 (B, T), end token kept.
@@ -100,6 +91,40 @@ def can_be_trimmed(transformer: nn.Module) -> bool:
     )
 
 
+def _forward_rows(transformer: Any, tokens: torch.Tensor, rows: TokenRows) -> torch.Tensor:
+    """Return what `transformer(tokens)` returns, from one pass over rows of several texts."""
+    text, position, first = (
+        torch.from_numpy(a).to(tokens.device) for a in (rows.text, rows.position, rows.first)
+    )
+    ids = tokens[
+        text.clamp(max=len(tokens) - 1), position
+    ]  # whatever stands at padding is not read
+    x = transformer.token_embedding(ids) + F.embedding(position, transformer.positional_embedding)
+    x = transformer.transformer(x, attn_mask=_rows_mask(text, transformer.heads, x.dtype))
+    read = first + _pooled_position(transformer, tokens)
+    x = transformer.ln_final(x.flatten(0, 1).index_select(0, read))
+    projection = transformer.text_projection
+    if projection is None:
+        return x
+    return projection(x) if isinstance(projection, nn.Module) else x @ projection
+
+
+def _rows_mask(text: torch.Tensor, heads: int, dtype: torch.dtype) -> torch.Tensor:
+    """Return the mask (R * H, L, L) to be added, by which a token sees those before it in its own text."""
+    is_seen = (text[:, :, None] == text[:, None, :]).tril()
+    mask = torch.zeros(is_seen.shape, dtype=dtype, device=text.device)
+    return mask.masked_fill_(~is_seen, -torch.inf).repeat_interleave(heads, 0)
+
+
+def _pooled_position(transformer: Any, tokens: torch.Tensor) -> torch.Tensor:
+    """Return the position (B,) of the token at which each text's embedding is read."""
+    if transformer.pool_type == "first":
+        return tokens.new_zeros(len(tokens))
+    if transformer.pool_type == "eos":
+        tokens = tokens.eq(transformer.eos_id).int()
+    return tokens.argmax(dim=1)
+
+
 def _is_recorded(tokens: torch.Tensor) -> bool:
     """Tell whether the pass is recorded for other texts, or only for its shapes, so that lengths mean nothing."""
     return tokens.is_meta or torch.jit.is_tracing() or torch.compiler.is_compiling()
@@ -108,7 +133,7 @@ def _is_recorded(tokens: torch.Tensor) -> bool:
 def _cut_mask(blocks: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     # open_clip cuts the position embedding to the length of the text, but not the causal mask
     length = args[0].shape[1]
-    return args, {**kwargs, "attn_mask": kwargs["attn_mask"][:length, :length]}
+    return args, {**kwargs, "attn_mask": kwargs["attn_mask"][..., :length, :length]}
 
 
 def _pad_id(transformer: nn.Module) -> int:

@@ -21,7 +21,6 @@ def sharded_copy(model: Any) -> Any:
     after the stage: 4 bytes a parameter in each process, of the 16 that plain training takes.
     """
     trained = copy.deepcopy(model)
-    trained.text.in_groups = False  # processes would pass a block unlike often, and wait for ever
     for tower in (trained.image, trained.text):
         for block in _blocks(tower):
             fully_shard(block)

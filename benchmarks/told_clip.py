@@ -1,0 +1,29 @@
+"""A plug-in for `train_vs_open_clip.py`: the built-in pretrainer `clip`, saying on standard error when a step is done.
+
+A run tells its trackers about every tenth step only; the comparison needs all of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from perceptinit import Component, hookimpl
+from perceptinit.pretrainers.clip import Clip
+from perceptinit.types import RunContext, StepResult
+
+
+class ToldClip(Clip):
+    """`clip`, with a line for each step."""
+
+    def steps(self, model: Any, ctx: RunContext) -> Iterator[StepResult]:
+        for result in super().steps(model, ctx):
+            loss = float(result.metrics["loss"])
+            print(f"told step {result.step}: loss {loss:.4f}", file=sys.stderr, flush=True)
+            yield result
+
+
+@hookimpl
+def perceptinit_pretrainers() -> list[Component]:
+    return [Component(name="bench/told-clip", target=ToldClip, summary="clip that tells each step")]
