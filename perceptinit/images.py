@@ -1,17 +1,17 @@
 """From encoded images to uint8 squares: decoding, resizing and batches, fast and with PIL's pixels.
 
-JPEG and 8-bit PNG are decoded by torchvision and resized by torch (bicubic, antialiased): two to
-four times as fast as PIL, with its pixels (see `resize_box`). Everything else (CMYK, palette, 16 bit,
-WebP, ...) goes through PIL's `convert("RGB")`, file by file (16-bit grey is clipped at 255, not
-scaled: so does PIL, and so do the suites we compare with). EXIF orientation is ignored, as in
-open_clip and clip-benchmark, which train and evaluate on the stored pixels.
+JPEG is decoded by libjpeg-turbo, 8-bit PNG by torchvision, and both are resized by torch (bicubic,
+antialiased): two to four times as fast as PIL, with its pixels (see `resize_box`). Everything else
+(CMYK, palette, 16 bit, WebP, ...) goes through PIL's `convert("RGB")`, file by file (16-bit grey is
+clipped at 255, not scaled: so does PIL, and so do the suites we compare with). EXIF orientation is
+ignored, as in open_clip and clip-benchmark, which train and evaluate on the stored pixels.
 """
 
 from __future__ import annotations
 
 # B batch, C channels, H W image, S = size: height and width of the square
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -21,15 +21,17 @@ import numpy as np
 import torch
 from PIL import Image
 from torch.nn import functional as F
-from torchvision.io import decode_jpeg, decode_png
+from torchvision.io import decode_png
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
+from perceptinit import jpeg
 from perceptinit.errors import DataError
+from perceptinit.jpeg import Box
 from perceptinit.types import ImageSource
 
 Fit = Literal["squash", "center-crop"]
-Box = tuple[int, int, int, int]
+Decode = Literal["quality", "fast"]
 
 # what files of images end with, in lower case
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"))
@@ -76,9 +78,9 @@ def resize_box(pixels: np.ndarray, box: Box, size: int) -> np.ndarray:
     """Return a box of an image resized to a square, uint8 (3, S, S), bicubic with antialiasing.
 
     pixels: uint8 (H, W, 3). box: (top, left, height, width) in pixels, inside the image.
-    The array may be a strided view; copy it into a batch. Equal to PIL's crop and resize within 2
-    grey levels when both go along the rows first; recent Pillow starts with the columns of a tall
-    image, then single pixels beside strong edges differ by up to 9 (0.3 on average).
+    The array may be a strided view; copy it into a batch. Equal to the crop and resize of Pillow 13
+    within 2 grey levels; before 13 it took tall boxes along the rows first, too, and single pixels
+    beside strong edges differ by up to 9 (0.3 on average).
     """
     top, left, height, width = box
     view = pixels[top : top + height, left : left + width]
@@ -86,9 +88,41 @@ def resize_box(pixels: np.ndarray, box: Box, size: int) -> np.ndarray:
         return view.transpose(2, 0, 1)
     if not view.flags.writeable:  # torch shares memory only with arrays that can be written to
         view = view.copy()
-    image = torch.from_numpy(view).permute(2, 0, 1)[None]
-    square = F.interpolate(image, (size, size), mode="bicubic", antialias=True, align_corners=False)
-    return square[0].numpy()
+    image = torch.from_numpy(view)[None].permute(0, 3, 1, 2)  # channels_last has a faster kernel
+    resize = partial(F.interpolate, mode="bicubic", antialias=True, align_corners=False)
+    if (
+        0 < height - size > 2 * (width - size)
+    ):  # Pillow's rule: columns first, as fewer pixels are left
+        image = resize(image, (size, width))
+    return resize(image, (size, size))[0].numpy()
+
+
+def load_box(
+    source: ImageSource,
+    key: str,
+    size: int,
+    draw_box: Callable[[int, int], Box],
+    decoding: Decode = "quality",
+) -> np.ndarray:
+    """Return a box of an image as a square, uint8 (3, S, S); the array may be a strided view.
+
+    draw_box: gives (top, left, height, width) for a height and a width; asked once.
+    decoding "quality": `decode`, then `resize_box`. "fast": where the box is large (see
+    `jpeg.factor_for`) a JPEG is decoded at a fraction of its size, and the box shrinks to whole
+    pixels of that. All else, damaged files included, goes the way of "quality".
+
+    Raises DataError as `decode` does.
+    """
+    data = source if isinstance(source, np.ndarray) else _read(source, key)
+    box = None
+    if decoding == "fast" and isinstance(data, bytes) and (shape := jpeg.shape(data)):
+        box = draw_box(*shape)
+        factor = jpeg.factor_for(box, size)
+        pixels = jpeg.decode(data, factor)
+        if pixels is not None:
+            return resize_box(pixels, jpeg.reduced(box, factor), size)
+    pixels = decode(data, key)
+    return resize_box(pixels, box or draw_box(*pixels.shape[:2]), size)
 
 
 def load_batch(
@@ -169,15 +203,13 @@ def _read(source: Path | bytes, key: str) -> bytes:
 
 def _decode_fast(data: bytes) -> np.ndarray | None:
     """Return pixels (H, W, 3), or None where PIL has to look at the file."""
-    is_jpeg = data.startswith(_JPEG)
-    if not is_jpeg and not (data.startswith(_PNG) and data[24:26] in _PLAIN_PNG):
+    if data.startswith(_JPEG):
+        return jpeg.decode(data)
+    if not (data.startswith(_PNG) and data[24:26] in _PLAIN_PNG):
         return None
-    encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
     try:
-        image = decode_jpeg(encoded) if is_jpeg else decode_png(encoded)
+        image = decode_png(torch.frombuffer(bytearray(data), dtype=torch.uint8))
     except RuntimeError:  # damaged, or torchvision was built without this format: PIL decides
-        return None
-    if image.shape[0] == 4 and is_jpeg:  # CMYK
         return None
     if image.shape[0] <= 2:  # grey, or grey with one transparent level
         return image[0].numpy()[..., None].repeat(3, axis=2)

@@ -16,7 +16,7 @@ from perceptinit.errors import RecipeError, UsageError
 from perceptinit.judgment_sources import as_table
 from perceptinit.recipe_tables import apply_overrides
 from perceptinit.registry import Registry
-from perceptinit.runner import choose_device, set_threads
+from perceptinit.runner import choose_device, set_up_process
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import InitReport
 
@@ -56,7 +56,7 @@ def initialize_backbone(
     if lacking:
         raise UsageError(f"{spec.entry.title}: {'; '.join(lacking)}")
     device = choose_device(device)
-    set_threads(device)
+    set_up_process(device)
     with named_torch_seed(seed, "backbone"):
         tower = backbone.build().image
     cache = Cache(cache_folder()) if use_cache else None

@@ -73,7 +73,7 @@ def run_recipe(
             from perceptinit.workers import run_in_workers
 
             return run_in_workers(sweep, out, jobs)
-        set_threads(sweep.device)
+        set_up_process(sweep.device)
         return sweep.work()
 
 
@@ -166,9 +166,17 @@ def choose_device(device: str) -> str:
     return device
 
 
-def set_threads(device: str) -> None:
-    """Use the cores that this process may use, unless the environment already says."""
+def set_up_process(device: str) -> None:
+    """On a CPU, use the cores that this process may use, and freed memory again.
+
+    OMP_NUM_THREADS in the environment wins.
+    """
     import torch
 
-    if device == "cpu" and "OMP_NUM_THREADS" not in os.environ and hasattr(os, "sched_getaffinity"):
+    from perceptinit.memory import keep_freed_memory
+
+    if device != "cpu":
+        return
+    keep_freed_memory()
+    if "OMP_NUM_THREADS" not in os.environ and hasattr(os, "sched_getaffinity"):
         torch.set_num_threads(len(os.sched_getaffinity(0)))

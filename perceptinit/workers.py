@@ -190,7 +190,7 @@ class _Relay:
 def main() -> None:
     """Work on the job that standard input describes; exit code 1 when a run failed here."""
     from perceptinit.recipe import read_recipe
-    from perceptinit.runner import plan_cells, set_threads
+    from perceptinit.runner import plan_cells, set_up_process
     from perceptinit.sweep import Sweep
 
     job = json.loads(sys.stdin.read())
@@ -205,7 +205,7 @@ def main() -> None:
     recipe = recipe.smoke() if job["smoke"] else recipe
     asked = {(arm, seed) for arm, seed in job["runs"]}
     cells = [c for c in plan_cells(recipe, out=Path(job["out"])) if (c.arm.name, c.seed) in asked]
-    set_threads(job["device"])
+    set_up_process(job["device"])
     try:
         Sweep(recipe, cells, job["device"], job["fresh"], job["earlier"]).work(console=relay)
     except KeyboardInterrupt:

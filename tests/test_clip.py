@@ -1,11 +1,13 @@
 """The CLIP pretrainer: its loss by hand, exact continuation, and what stops it before it starts."""
 
+import io
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from perceptinit.api import build
 from perceptinit.backbones.timm_backbone import Timm
@@ -122,6 +124,28 @@ def test_arms_that_differ_in_their_image_tower_see_the_same_batches():
     theirs.image.reset_parameters(seed=9)
     assert train(ours)[0].data_sha256 == train(theirs)[0].data_sha256
     assert weights_sha256(ours) != weights_sha256(theirs)
+
+
+class LargeJpegs(Colours):
+    """48 pictures of 64 x 48 pixels as JPEG bytes: 3 times the model's image size in both directions."""
+
+    def pair(self, index):
+        pixels = np.random.default_rng(index).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "jpeg")
+        return replace(super().pair(index), image=file.getvalue())
+
+
+def test_fast_decoding_changes_the_pixels_of_large_jpegs_alone():
+    quality = replace(CONFIG, crop_scale=(1.0, 1.0), crop="center")
+    fast = replace(quality, decode="fast")
+    hashes = {
+        (type(pairs), config.decode): train(model(), config, pairs=pairs, stop=1)[0].data_sha256
+        for pairs in (Colours(), LargeJpegs())
+        for config in (quality, fast)
+    }
+    assert hashes[Colours, "quality"] == hashes[Colours, "fast"]
+    assert hashes[LargeJpegs, "quality"] != hashes[LargeJpegs, "fast"]
 
 
 def test_another_crop_is_another_fingerprint():

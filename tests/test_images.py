@@ -4,12 +4,21 @@ import io
 import threading
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from PIL import Image
 
+from perceptinit import jpeg
 from perceptinit.errors import DataError
-from perceptinit.images import decode, load_batch, load_square, resize_box, stream_batches
+from perceptinit.images import (
+    decode,
+    load_batch,
+    load_box,
+    load_square,
+    resize_box,
+    stream_batches,
+)
 
 
 def smooth_pixels(height=60, width=90):
@@ -125,9 +134,111 @@ def test_a_box_is_cropped_before_it_is_resized():
     assert np.abs(square.astype(int) - expected.transpose(2, 0, 1)).max() <= 2
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "is_along_columns_first"),
+    [(90, 40, True), (33, 32, True), (65, 48, True), (64, 48, False), (40, 90, False), (30, 20, False)],
+)  # fmt: skip
+def test_a_tall_box_is_resized_along_its_columns_first_as_in_pillow_13(
+    height, width, is_along_columns_first
+):
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    image, bicubic = Image.fromarray(pixels), Image.Resampling.BICUBIC
+    between = (width, 32) if is_along_columns_first else (32, height)
+    expected = image.resize(between, bicubic).resize((32, 32), bicubic)
+    if int(PIL.__version__.split(".")[0]) >= 13:
+        assert np.array_equal(expected, image.resize((32, 32), bicubic))
+    square = resize_box(pixels, (0, 0, height, width), 32).astype(int)
+    assert np.abs(square - np.asarray(expected).transpose(2, 0, 1)).max() <= 2
+
+
 def test_a_box_of_the_right_size_keeps_its_pixels():
     square = resize_box(smooth_pixels(), (5, 7, 16, 16), 16)
     assert np.array_equal(square, smooth_pixels()[5:21, 7:23].transpose(2, 0, 1))
+
+
+def large_jpeg(**options):
+    return encoded(Image.fromarray(smooth_pixels(240, 360)), "JPEG", quality=90, **options)
+
+
+def boxed(data, box, size, decoding):
+    return load_box(data, "a", size, lambda height, width: box, decoding)
+
+
+def with_pil(data, box, size):
+    top, left, height, width = box
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    crop = image.crop((left, top, left + width, top + height))
+    return np.asarray(crop.resize((size, size), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+
+
+def psnr(ours, theirs):
+    return 10 * np.log10(255**2 / ((ours.astype(float) - theirs) ** 2).mean())
+
+
+@pytest.mark.parametrize(("size", "decibel"), [(64, 45), (32, 45), (16, 43)])  # 1/2, 1/4, 1/8
+def test_fast_squares_are_close_to_those_of_pil_and_not_the_same(size, decibel):
+    data, box = large_jpeg(), (16, 24, 208, 320)
+    square = boxed(data, box, size, "fast")
+    assert (square.shape, square.dtype) == ((3, size, size), np.uint8)
+    assert psnr(square, with_pil(data, box, size)) > decibel
+    assert not np.array_equal(square, boxed(data, box, size, "quality"))
+
+
+def test_fast_squares_show_the_whole_pixels_that_are_left_inside_the_box():
+    data = large_jpeg()
+    square = boxed(data, (15, 23, 210, 322), 64, "fast")
+    assert np.array_equal(square, boxed(data, (16, 24, 208, 320), 64, "fast"))
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_fast_is_quality_where_a_half_would_leave_too_little(kind):
+    data, box = FILES[kind](), (2, 3, 50, 70)
+    assert np.array_equal(boxed(data, box, 17, "fast"), boxed(data, box, 17, "quality"))
+
+
+@pytest.mark.parametrize("kind", [k for k in FILES if not k.startswith("jpeg") or k == "jpeg-cmyk"])
+def test_fast_is_quality_for_all_but_plain_jpegs(kind):
+    data, box = FILES[kind](), (2, 3, 50, 70)
+    assert np.array_equal(boxed(data, box, 8, "fast"), boxed(data, box, 8, "quality"))
+
+
+def test_fast_is_quality_for_pixels():
+    pixels, box = smooth_pixels(), (2, 3, 50, 70)
+    assert np.array_equal(boxed(pixels, box, 8, "fast"), boxed(pixels, box, 8, "quality"))
+
+
+def test_fast_takes_the_stored_pixels_whatever_orientation_exif_says():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    box = (16, 24, 208, 320)
+    turned = boxed(large_jpeg(exif=exif), box, 32, "fast")
+    assert np.array_equal(turned, boxed(large_jpeg(), box, 32, "fast"))
+
+
+@pytest.mark.parametrize("decoding", ["quality", "fast"])
+def test_the_box_is_drawn_once_from_the_size_of_the_image(decoding, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(large_jpeg())
+    asked = []
+
+    def draw(height, width):
+        asked.append((height, width))
+        return 0, 0, height, width
+
+    load_box(tmp_path / "a.jpg", "a", 16, draw, decoding)
+    assert asked == [(240, 360)]
+
+
+def test_a_jpeg_that_ends_early_is_named_in_fast_mode_too():
+    data = large_jpeg()
+    with pytest.raises(DataError, match=r"^7\.tar/1: cannot be decoded as an image \(.+\)$"):
+        load_box(data[:-200], "7.tar/1", 16, lambda h, w: (0, 0, h, w), "fast")
+
+
+def test_what_pil_alone_decodes_keeps_the_box_that_was_drawn(monkeypatch):
+    data, box = large_jpeg(), (15, 23, 210, 322)
+    expected = boxed(data, box, 32, "quality")
+    monkeypatch.setattr(jpeg, "decode", lambda data, factor=1: None)
+    assert np.array_equal(boxed(data, box, 32, "fast"), expected)
 
 
 @pytest.mark.parametrize("shape", [(60, 90), (90, 61), (32, 32), (20, 24)])

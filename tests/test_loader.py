@@ -3,6 +3,7 @@
 import io
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,6 +124,36 @@ def test_the_parts_of_several_processes_are_the_batch_of_one():
         assert batch.keys == left.keys + right.keys
         assert torch.equal(batch.images, torch.cat([left.images, right.images]))
         assert torch.equal(batch.tokens, join_ids([left.tokens, right.tokens]))
+
+
+class Jpegs:
+    """Pairs of a soft picture, 160 x 120, as JPEG bytes."""
+
+    num_pairs = 16
+    block_sizes = (16,)
+
+    def pair(self, index):
+        y, x = np.mgrid[:120, :160]
+        shades = [
+            127 + 100 * np.sin((x * a + y * b + 9 * index) / 30)
+            for a, b in ((1, 0), (0, 1), (1, 1))
+        ]
+        file = io.BytesIO()
+        Image.fromarray(np.stack(shades, axis=2).astype(np.uint8)).save(file, "jpeg", quality=90)
+        return Pair(f"{index:03d}", file.getvalue(), "text")
+
+
+def test_fast_decoding_keeps_order_texts_crops_and_flips():
+    made = {
+        decoding: list(loader(Jpegs(), augment=replace(AUGMENT, decoding=decoding)).batches(0, 4))
+        for decoding in ("quality", "fast")
+    }
+    for quality, fast in zip(*made.values(), strict=True):
+        assert fast.keys == quality.keys
+        assert torch.equal(fast.tokens, quality.tokens)
+        gaps = (fast.images.int() - quality.images.int()).abs().float().mean(dim=(1, 2, 3))
+        assert gaps.min() > 0
+        assert gaps.max() < 4  # another crop or flip differs by 20 and more
 
 
 def test_fewer_pairs_than_a_batch_are_an_error_and_not_an_endless_loop():

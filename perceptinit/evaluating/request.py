@@ -74,12 +74,12 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
     Raises UsageError for what cannot be done as asked, before any model is built.
     """
     from perceptinit.record import environment
-    from perceptinit.runner import choose_device, set_threads
+    from perceptinit.runner import choose_device, set_up_process
 
     if request.weights not in WEIGHTS:
         raise UsageError(unknown("--weights: no weights", request.weights, WEIGHTS))
     device = distributed.local_device(choose_device(request.device))
-    set_threads(device)
+    set_up_process(device)
     backbone = _backbone(request, registry)
     models = find_models(request.models, registry, backbone, request.weights)
     asked = _asked_specs(request, registry)

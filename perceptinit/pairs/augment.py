@@ -5,13 +5,16 @@ from __future__ import annotations
 # H W image, S = size: height and width of the square
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import torch
 from torchvision.transforms.v2 import functional as TF
 
-from perceptinit.images import Box, resize_box
+from perceptinit.images import Decode, load_box
+from perceptinit.jpeg import Box
+from perceptinit.types import ImageSource
 
 Crop = Literal["random", "center"]
 # tries of a random crop before the middle of the image is taken, as in torchvision
@@ -30,6 +33,7 @@ class Augment:
     flip: mirror half of the images.
     jitter: strengths of brightness, contrast, saturation and hue, applied to 80 % of the images in
     random order; grey_share and blur_share: images that lose their colour or sharpness.
+    decoding: "fast" reads large JPEGs at a fraction of their size, see `images.load_box`.
     Source: torchvision's RandomResizedCrop and ColorJitter; MoCo v2 for 80 % and the blur.
     """
 
@@ -40,11 +44,16 @@ class Augment:
     jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     grey_share: float = 0.0
     blur_share: float = 0.0
+    decoding: Decode = "quality"
 
-    def __call__(self, pixels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-        """Return the square uint8 (3, S, S) of an image uint8 (H, W, 3); may be a strided view."""
-        box = self._box(pixels.shape[0], pixels.shape[1], rng)
-        square = resize_box(pixels, box, size)
+    def __call__(
+        self, source: ImageSource, size: int, rng: np.random.Generator, key: str = "image"
+    ) -> np.ndarray:
+        """Return the square of an image, uint8 (3, S, S); may be a strided view.
+
+        Raises DataError, naming the image by its key, when it cannot be read or decoded.
+        """
+        square = load_box(source, key, size, partial(self._box, rng=rng), self.decoding)
         if self.flip and rng.random() < 0.5:
             square = square[:, :, ::-1]
         if any(self.jitter) or self.grey_share or self.blur_share:

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 
 from perceptinit.errors import DataError, PerceptInitError
-from perceptinit.images import decode
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.order import epoch_order
 from perceptinit.pairs.token_ids import join_ids, stack_ids, trim_ids
@@ -187,7 +186,7 @@ class PairLoader:
             pair = self._pairs.pair(index)
             key = pair.key
             rng = self._ctx.rng("augment", epoch, index)
-            image[...] = self._augment(decode(pair.image, key), self._image_size, rng)
+            image[...] = self._augment(pair.image, self._image_size, rng, key)
             return pair
         except PerceptInitError:
             raise

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 # N samples
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from perceptinit.pairs.tar_index import TarIndex, read_member, sample_key
+from perceptinit.pairs.tar_index import TarIndex, read_member, read_sample, sample_key
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +52,7 @@ class ShardSamples:
 
     def path(self, index: int) -> Path:
         """Return the shard that a sample is in."""
-        return self.paths[int(np.searchsorted(self.stops, index, side="right"))]
+        return self.paths[bisect_right(self.stops, index)]
 
     def key(self, index: int) -> str:
         """Return the name of a sample: `00012.tar/000123`."""
@@ -64,3 +65,8 @@ class ShardSamples:
     def second(self, index: int) -> bytes:
         """Return the bytes of a sample's second member."""
         return read_member(self.path(index), *self.rows[index, 3:5])
+
+    def sample(self, index: int) -> tuple[str, bytes, bytes]:
+        """Return `key`, `image` and `second` of a sample, faster than one by one."""
+        start, *spans = self.rows[index].tolist()
+        return read_sample(self.path(index), start, spans[:2], spans[2:])

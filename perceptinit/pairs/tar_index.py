@@ -65,11 +65,27 @@ def read_member(path: Path, offset: int, num_bytes: int) -> bytes:
     return _open(path).read(int(offset), int(num_bytes))
 
 
+def read_sample(
+    path: Path, start: int, first: Sequence[int], second: Sequence[int]
+) -> tuple[str, bytes, bytes]:
+    """Return the name of a sample whose first header is at `start`, and two of its members.
+
+    first, second: offset and number of bytes. Raises DataError as `read_member` does.
+    """
+    tar = _open(path)
+    name = tar.plain_name(start)
+    key = _key(path, name) if name else sample_key(path, start)
+    return key, tar.read(*first), tar.read(*second)
+
+
 def sample_key(path: Path, start: int) -> str:
     """Return the name of the sample whose first header is at `start`: `00012.tar/000123`."""
-    member = next(_open(path).members(int(start)))
-    match = _STEM.match(member.name)
-    return f"{path.name}/{match.group(1) if match else member.name}"
+    return _key(path, next(_open(path).members(int(start))).name)
+
+
+def _key(path: Path, member: str) -> str:
+    match = _STEM.match(member)
+    return f"{path.name}/{match.group(1) if match else member}"
 
 
 @lru_cache(maxsize=128)  # open files; a file in use stays open when it leaves the cache

@@ -59,9 +59,8 @@ class WebdatasetPairs:
 
         Raises DataError when the caption cannot be read.
         """
-        key = self._samples.key(index)
-        caption = self._caption(self._samples.second(index), key)
-        return Pair(key, self._samples.image(index), caption)
+        key, image, caption = self._samples.sample(index)
+        return Pair(key, image, self._caption(caption, key))
 
     def preflight(self) -> Iterator[str]:
         """Yield what is missing, truncated, miscounted or empty among the shards."""
