@@ -46,13 +46,13 @@ def our_batches(shards: str, batch_size: int, num_workers: int) -> Iterator[int]
     import open_clip
     from torch import nn
 
+    from perceptinit.backbones.clip_tokenizer import ClipTokenizer
     from perceptinit.backbones.encoders import ImageTower
     from perceptinit.pairs.augment import Augment
     from perceptinit.pairs.loader import PairLoader
     from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
     from perceptinit.types import RunContext
 
-    tokenizer = open_clip.get_tokenizer("ViT-B-32")
     tower = ImageTower(
         nn.Identity(),
         nn.Identity(),
@@ -66,7 +66,7 @@ def our_batches(shards: str, batch_size: int, num_workers: int) -> Iterator[int]
         WebdatasetPairs(WebdatasetPairs.Config(shards=shards)),
         batch_size=batch_size,
         image_size=SIZE,
-        tokenize=tokenizer,
+        tokenize=ClipTokenizer(),
         context_length=made.CONTEXT,
         ctx=RunContext(seed=0, stage="pretrain"),
         augment=Augment(),

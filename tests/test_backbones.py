@@ -75,6 +75,15 @@ def test_pixels_are_normalised_by_the_mean_and_std_of_the_model():
     torch.testing.assert_close(tower.normalize(white_black)[0, 0, 0], torch.tensor([1.0, -1.0]))
 
 
+def test_pixels_are_normalised_alike_a_few_images_at_a_time_and_all_at_once(monkeypatch):
+    tower = tiny().image
+    images = torch.randint(0, 256, (7, 3, 32, 32), dtype=torch.uint8)
+    at_once = tower.normalize(images)
+    monkeypatch.setattr("perceptinit.backbones.encoders.CACHED_VALUES", 2 * 3 * 32 * 32)
+    assert torch.equal(tower.normalize(images), at_once)
+    assert tower.normalize(images[:0]).shape == (0, 3, 32, 32)
+
+
 def test_the_normalisation_is_saved_with_the_weights():
     assert {"mean", "std"} <= tiny().image.state_dict().keys()
 

@@ -9,11 +9,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
+from perceptinit.backbones.eager import is_eager_on_cpu
 from perceptinit.backbones.text import TextTower
 from perceptinit.seeding import named_torch_seed
 
 # CLIP's temperature of 0.07; training starts here, far from the clamp at 100
 LOGIT_SCALE_START = math.log(1 / 0.07)
+# floats that a core's cache holds, 1 MiB of them
+CACHED_VALUES = 2**18
 
 
 class ImageTower(nn.Module):
@@ -71,11 +74,17 @@ class ImageTower(nn.Module):
         scale = 255.0 if images.dtype == torch.uint8 else 1.0
         gain = (1 / (scale * self.std)).view(-1, 1, 1)
         offset = (-self.mean / self.std).view(-1, 1, 1)
-        floats = images.to(self.mean.dtype)
-        if floats is images:
-            return torch.addcmul(offset, floats, gain)
-        # the copy is ours: filling a second one costs as much as the arithmetic
-        return floats.mul_(gain).add_(offset)
+        if images.dtype == self.mean.dtype:
+            return torch.addcmul(offset, images, gain)
+        num = len(images)
+        if is_eager_on_cpu(
+            images
+        ):  # three times over a few images in the cache, not over all in memory
+            num = max(1, CACHED_VALUES // images.shape[1:].numel())
+        floats = torch.empty_like(images, dtype=self.mean.dtype)
+        for part, pixels in zip(floats.split(num), images.split(num), strict=True):
+            part.copy_(pixels).mul_(gain).add_(offset)
+        return floats
 
     def reset_parameters(self, seed: int) -> None:
         """Draw all weights of the tower anew, as a fresh model of this architecture has them.

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from perceptinit.backbones.eager import is_eager_on_cpu
+
 
 class PatchConv(nn.Conv2d):
     """A convolution over patches that do not overlap, with the parameters and results of nn.Conv2d.
@@ -19,7 +21,7 @@ class PatchConv(nn.Conv2d):
         """Return (B, D, h, w) of images (B, C, H, W)."""
         side = self.kernel_size[0]
         height, width = images.shape[-2:]
-        if height % side or width % side or not _is_computed_here(images):
+        if height % side or width % side or not is_eager_on_cpu(images):
             return super().forward(images)
         patches = images.unflatten(3, (-1, side)).unflatten(2, (-1, side))  # (B, C, h, P, w, P)
         rows = patches.permute(0, 2, 4, 1, 3, 5).flatten(3)
@@ -43,8 +45,3 @@ def _cuts_patches(convolution: nn.Conv2d) -> bool:
         and convolution.dilation == (1, 1)
         and convolution.groups == 1
     )
-
-
-def _is_computed_here(images: torch.Tensor) -> bool:
-    is_recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
-    return images.device.type == "cpu" and not is_recorded

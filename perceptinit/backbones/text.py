@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-import open_clip
 import torch
 import torch.nn.functional as F
 from open_clip.transformer import TextTransformer
 from torch import nn
 
+from perceptinit.backbones.clip_tokenizer import ClipTokenizer
+from perceptinit.backbones.eager import is_recorded
 from perceptinit.backbones.self_attention import use_self_attention
 from perceptinit.backbones.token_rows import TokenRows, token_rows
 
@@ -59,7 +60,8 @@ class TextTower(nn.Module):
             )
         if missing and not self.can_be_trimmed:
             tokens = F.pad(tokens, (0, missing), value=_pad_id(self.transformer))
-        if not self.can_be_trimmed or _is_recorded(tokens):
+        # recorded for other texts, or only for its shapes: lengths mean nothing
+        if not self.can_be_trimmed or tokens.is_meta or is_recorded():
             return self.transformer(tokens)
         places = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
         lengths = (tokens.ne(0) * places).amax(dim=1).clamp(min=1)
@@ -125,11 +127,6 @@ def _pooled_position(transformer: Any, tokens: torch.Tensor) -> torch.Tensor:
     return tokens.argmax(dim=1)
 
 
-def _is_recorded(tokens: torch.Tensor) -> bool:
-    """Tell whether the pass is recorded for other texts, or only for its shapes, so that lengths mean nothing."""
-    return tokens.is_meta or torch.jit.is_tracing() or torch.compiler.is_compiling()
-
-
 def _cut_mask(blocks: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     # open_clip cuts the position embedding to the length of the text, but not the causal mask
     length = args[0].shape[1]
@@ -145,4 +142,4 @@ def _pad_id(transformer: nn.Module) -> int:
 @cache
 def clip_tokenizer() -> Tokenizer:
     """Return CLIP's byte-pair tokenizer (49408 ids), read from open_clip's files once."""
-    return open_clip.SimpleTokenizer()
+    return ClipTokenizer()
