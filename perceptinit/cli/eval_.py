@@ -18,7 +18,7 @@ def eval_(
         ),
     ],
     recipe: Annotated[
-        Path | None, typer.Option(help="Recipe whose [[eval]] says what to measure.")
+        Path | None, typer.Option(help="Recipe whose `eval` tables say what to measure.")
     ] = None,
     suite: Annotated[
         str, typer.Option(help="Test sets of a suite: paper29, paper29-script, smoke.")
