@@ -36,9 +36,7 @@ def decode(data: bytes, factor: int = 1) -> np.ndarray | None:
         return None
     height, width = (-(-side // factor) for side in whole)
     try:
-        return simplejpeg.decode_jpeg(
-            data, min_height=height, min_width=width, min_factor=max(1, factor)
-        )
+        return simplejpeg.decode_jpeg(data, min_height=height, min_width=width, min_factor=factor)
     except ValueError:
         return None
 

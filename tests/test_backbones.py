@@ -84,6 +84,15 @@ def test_pixels_are_normalised_alike_a_few_images_at_a_time_and_all_at_once(monk
     assert tower.normalize(images[:0]).shape == (0, 3, 32, 32)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_reach_float_pixels_of_any_precision(dtype):
+    images = torch.rand(2, 3, 32, 32, dtype=dtype, requires_grad=True)
+    tower = tiny().image
+    (gradient,) = torch.autograd.grad(tower.normalize(images).sum(), images)
+    expected = (1 / tower.std).view(3, 1, 1).expand(2, 3, 32, 32).to(dtype)
+    torch.testing.assert_close(gradient, expected)
+
+
 def test_the_normalisation_is_saved_with_the_weights():
     assert {"mean", "std"} <= tiny().image.state_dict().keys()
 

@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from torch import nn
 
+from perceptinit import images as images_module
 from perceptinit.configs import read_config
 from perceptinit.errors import DataError
-from perceptinit.image_store import sources
+from perceptinit.image_store import fingerprint, sources
 from perceptinit.image_store import store as store_module
 from perceptinit.image_store.fingerprint import folder_name
 from perceptinit.image_store.store import ImageStore, Listener, StoreUnusableError
@@ -218,6 +219,17 @@ def flip_a_pixel(path):
     at = data.index(pixels.tobytes()) + pixels.nbytes - 1
     data[at] ^= 1
     path.write_bytes(data)
+
+
+def test_a_change_of_how_tall_images_are_resized_shows_in_the_trial(monkeypatch):
+    before, resize_box = fingerprint._trial(16, "squash"), images_module.resize_box
+
+    def resize(pixels, box, size):
+        square = resize_box(pixels, box, size)
+        return square[:, ::-1] if box[2] - size > 2 * (box[3] - size) > 0 else square
+
+    monkeypatch.setattr(images_module, "resize_box", resize)
+    assert fingerprint._trial(16, "squash") != before
 
 
 @pytest.mark.parametrize("harm", [truncate, flip_a_pixel, lambda path: path.write_bytes(b"")])

@@ -74,12 +74,11 @@ class ImageTower(nn.Module):
         scale = 255.0 if images.dtype == torch.uint8 else 1.0
         gain = (1 / (scale * self.std)).view(-1, 1, 1)
         offset = (-self.mean / self.std).view(-1, 1, 1)
-        if images.dtype == self.mean.dtype:
-            return torch.addcmul(offset, images, gain)
+        if images.is_floating_point():
+            return torch.addcmul(offset, images.to(self.mean.dtype), gain)
         num = len(images)
-        if is_eager_on_cpu(
-            images
-        ):  # three times over a few images in the cache, not over all in memory
+        if is_eager_on_cpu(images):
+            # three times over a few images in the cache, not over all in memory
             num = max(1, CACHED_VALUES // images.shape[1:].numel())
         floats = torch.empty_like(images, dtype=self.mean.dtype)
         for part, pixels in zip(floats.split(num), images.split(num), strict=True):

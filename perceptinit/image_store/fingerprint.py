@@ -15,7 +15,7 @@ from perceptinit.cache import key_of
 from perceptinit.images import Fit, load_square
 
 FORMAT = 1  # of the files; a new one makes new folders
-PACKAGES = ("pillow", "torch", "torchvision")
+PACKAGES = ("pillow", "simplejpeg", "torch", "torchvision")
 
 
 @lru_cache
@@ -40,10 +40,12 @@ def folder_name(size: int, fit: Fit) -> str:
 
 
 def _trial(size: int, fit: Fit) -> str:
-    """Return the SHA-256 of the squares of two noisy pictures, larger and smaller than the square."""
+    """Return the SHA-256 of the squares of noisy pictures: larger than the square, smaller, and tall."""
     digest = hashlib.sha256()
-    for file_format, side in (("JPEG", size + size // 2 + 5), ("PNG", size // 2 + 5)):
-        noise = np.random.default_rng(side).integers(0, 256, (side, side + 3, 3), dtype=np.uint8)
+    large, small = size + size // 2 + 5, size // 2 + 5
+    trials = (("JPEG", large, large + 3), ("PNG", small, small + 3), ("JPEG", 2 * large, large))
+    for file_format, height, width in trials:
+        noise = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
         file = io.BytesIO()
         Image.fromarray(noise).save(file, file_format)
         square = load_square(file.getvalue(), f"trial of {file_format}", size, fit)
