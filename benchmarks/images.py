@@ -85,7 +85,7 @@ def worker(method: str) -> Callable[[Sequence[bytes]], object]:
     augment = Augment(scale=SCALE, ratio=RATIO, decoding=method)
 
     def fill(files: Sequence[bytes]) -> np.ndarray:
-        batch = np.empty((len(files), 3, SIZE, SIZE), np.uint8)
+        batch = np.empty((len(files), SIZE, SIZE, 3), np.uint8).transpose(0, 3, 1, 2)  # as in a run
         for place, file in enumerate(files):
             batch[place] = augment(file, SIZE, generator(0, "augment", 0, place))
         return batch

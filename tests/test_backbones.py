@@ -81,6 +81,8 @@ def test_pixels_are_normalised_alike_a_few_images_at_a_time_and_all_at_once(monk
     at_once = tower.normalize(images)
     monkeypatch.setattr("perceptinit.backbones.encoders.CACHED_VALUES", 2 * 3 * 32 * 32)
     assert torch.equal(tower.normalize(images), at_once)
+    side_by_side = images.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(tower.normalize(side_by_side), at_once)
     assert tower.normalize(images[:0]).shape == (0, 3, 32, 32)
 
 
@@ -248,12 +250,14 @@ def test_bfloat16_attention_errs_as_little_as_the_fused_kernel(is_masked):
 
 
 @every_backbone
-def test_patches_as_products_are_those_of_the_convolution(backbone):
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_patches_as_products_are_those_of_the_convolution(backbone, memory_format):
     trunk = tiny(backbone).double().image.trunk
     convolution = next(m for m in trunk.modules() if isinstance(m, PatchConv))
     plain = torch.nn.Conv2d(3, 32, 8, 8, bias=convolution.bias is not None).double()
     plain.load_state_dict(convolution.state_dict())
-    images = torch.randn(2, 3, 32, 32, dtype=torch.float64, requires_grad=True)
+    images = torch.randn(2, 3, 32, 32, dtype=torch.float64).to(memory_format=memory_format)
+    images.requires_grad_()
     outcomes = []
     for module in (convolution, plain):
         output = module(images)

@@ -13,6 +13,8 @@ from perceptinit.api import build
 from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.checkpoints import load_state, save_state, weights_sha256
 from perceptinit.errors import CheckpointError, DataError, RecipeError, TrainingError
+from perceptinit.pairs.batch_fingerprint import fingerprint
+from perceptinit.pairs.loader import PairBatch
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.pretrainers.contrastive import contrastive_loss
 from perceptinit.seeding import named_torch_seed
@@ -146,6 +148,17 @@ def test_fast_decoding_changes_the_pixels_of_large_jpegs_alone():
     }
     assert hashes[Colours, "quality"] == hashes[Colours, "fast"]
     assert hashes[LargeJpegs, "quality"] != hashes[LargeJpegs, "fast"]
+
+
+def test_the_fingerprint_is_of_pixels_and_not_of_how_they_lie_in_memory():
+    images = torch.randint(0, 256, (4, 3, 160, 160), dtype=torch.uint8)
+    tokens = torch.tensor([[49406, 320, 49407]] * 4)
+    batch = PairBatch(images, tokens, ("a", "b", "c", "d"), ())
+    moved = replace(batch, images=images.contiguous(memory_format=torch.channels_last))
+    changed = images.clone()
+    changed[2] = 255 - changed[2]
+    assert fingerprint("", moved) == fingerprint("", batch)
+    assert fingerprint("", replace(batch, images=changed)) != fingerprint("", batch)
 
 
 def test_another_crop_is_another_fingerprint():

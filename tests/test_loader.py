@@ -74,6 +74,7 @@ def assert_same(ours, theirs):
 def test_a_batch_holds_bytes_tokens_and_keys():
     [batch] = loader(Photos()).batches(0, 1)
     assert (batch.images.shape, batch.images.dtype) == ((8, 3, 16, 16), torch.uint8)
+    assert batch.images.is_contiguous(memory_format=torch.channels_last)
     assert (batch.tokens.shape, batch.tokens.dtype) == ((8, 4), torch.int64)
     assert len(batch.keys) == 8
 

@@ -81,8 +81,13 @@ class ImageTower(nn.Module):
             # three times over a few images in the cache, not over all in memory
             num = max(1, CACHED_VALUES // images.shape[1:].numel())
         floats = torch.empty_like(images, dtype=self.mean.dtype)
-        for part, pixels in zip(floats.split(num), images.split(num), strict=True):
-            part.copy_(pixels).mul_(gain).add_(offset)
+        values, pixels = floats, images
+        if images.is_contiguous(memory_format=torch.channels_last):
+            # whole rows of pixels are multiplied at once, not the three values of each
+            values, pixels = (x.permute(0, 2, 3, 1).flatten(2) for x in (floats, images))
+            gain, offset = (x.flatten().repeat(images.shape[3]) for x in (gain, offset))
+        for part, read in zip(values.split(num), pixels.split(num), strict=True):
+            part.copy_(read).mul_(gain).add_(offset)
         return floats
 
     def reset_parameters(self, seed: int) -> None:

@@ -25,8 +25,12 @@ class PatchConv(nn.Conv2d):
         if height % side or width % side or not is_eager_on_cpu(images):
             return super().forward(images)
         patches = images.unflatten(3, (-1, side)).unflatten(2, (-1, side))  # (B, C, h, P, w, P)
-        rows = patches.permute(0, 2, 4, 1, 3, 5).flatten(3)
-        return F.linear(rows, self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+        if images.is_contiguous(memory_format=torch.channels_last):
+            # pixels are copied in the order in which they lie; the few weights follow it
+            rows, kernel = patches.permute(0, 2, 4, 3, 5, 1), self.weight.permute(0, 2, 3, 1)
+        else:
+            rows, kernel = patches.permute(0, 2, 4, 1, 3, 5), self.weight
+        return F.linear(rows.flatten(3), kernel.flatten(1), self.bias).permute(0, 3, 1, 2)
 
 
 def use_products(trunk: nn.Module) -> None:

@@ -21,15 +21,17 @@ def fingerprint(before: str, batch: PairBatch) -> str:
     """
     num_rows = len(batch.keys) * distributed.world_size()
     every = max(1, batch.images[0].numel() * num_rows // NUM_HASHED_PIXELS) | 1  # odd: all columns
-    pixels = batch.images.flatten(1)[:, ::every].contiguous().numpy()
+    shape = batch.images.shape[1:]
+    channels, rows, columns = torch.unravel_index(torch.arange(0, shape.numel(), every), shape)
+    pixels = batch.images[:, channels, rows, columns].numpy()
     tokens = batch.tokens.numpy()
-    rows = bytearray()
+    digests = bytearray()
     for key, ids, values in zip(batch.keys, tokens, pixels, strict=True):
         used = ids[: int(ids.nonzero()[0].max(initial=-1)) + 1]  # padding depends on the others
         digest = hashlib.sha256(key.encode() + b"\x1f")
         digest.update(used.tobytes())
         digest.update(values.tobytes())
-        rows += digest.digest()
-    own = torch.frombuffer(rows, dtype=torch.uint8)
+        digests += digest.digest()
+    own = torch.frombuffer(digests, dtype=torch.uint8)
     whole = distributed.gather_rows(own).numpy().tobytes()
     return hashlib.sha256(before.encode() + whole).hexdigest()

@@ -37,7 +37,7 @@ REPLACEMENT_TRIES = 16
 class PairBatch:
     """Images with their texts.
 
-    images: uint8 (B, 3, S, S). tokens: int64 (B, T), T of the longest text of the batch.
+    images: uint8 (B, 3, S, S) in torch's channels_last memory format, as decoders write pixels. tokens: int64 (B, T), T of the longest text of the batch.
     keys: names of the samples. unusable: pairs that others replaced, in order.
     """
 
@@ -135,7 +135,9 @@ class PairLoader:
         indices = self._order(epoch)[first : first + self._share].tolist()
         is_pinned = self._ctx.device.startswith("cuda")  # the copy to the GPU then takes no time
         shape = (self._share, 3, self._image_size, self._image_size)
-        images = torch.empty(shape, dtype=torch.uint8, pin_memory=is_pinned)
+        images = torch.empty(
+            shape, dtype=torch.uint8, memory_format=torch.channels_last, pin_memory=is_pinned
+        )
         parts = range(0, self._share, CHUNK)
         return images, [
             submit(self._fill, images[i : i + CHUNK].numpy(), epoch, indices[i : i + CHUNK])
