@@ -1,5 +1,6 @@
 """What breaks in long runs, broken for real: what is left on disk, and what the user reads."""
 
+import copy
 import io
 import json
 import os
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import tarfile
 import time
+import traceback
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -19,6 +21,7 @@ from processes import start
 from test_clip import CONFIG, Colours, context, model
 from test_distributed import run_recipe_here
 from test_resume import EVERY_2_STEPS, ended, record_of, run_with_signal
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from perceptinit.checkpoints import load_state, weights_sha256
 from perceptinit.errors import CheckpointError, DataError, RecipeError, TrainingError
@@ -178,6 +181,80 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_its_samples_are_on_disk(tmp
     assert len(saved["samples"]) == 16
     assert saved["loss"] == "nan"
     assert weights_sha256(tower) == before
+
+
+@pytest.mark.parametrize("num_asked", [9, 3])
+def test_a_loss_that_is_not_finite_in_the_last_step_before_a_save_or_the_end_stops_the_run(
+    num_asked,
+):
+    clip = Clip(CONFIG, Colours())
+    steps = clip.steps(poisoned([num_asked]), context())
+    for _ in range(num_asked):
+        next(steps)
+    with pytest.raises(TrainingError, match=f"step {num_asked}: the loss is nan"):
+        clip.state_dict() if num_asked < 9 else next(steps)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_step_that_is_not_finite_changes_neither_weights_nor_optimiser(fused):
+    config = replace(CONFIG, fused=fused, on_non_finite="skip")
+    clip, tower = Clip(config, Colours()), poisoned([2])
+    steps = clip.steps(tower, context())
+    states = []
+    for _ in range(3):
+        next(steps)
+        rows = clip.state_dict()["optimizer"]["state"].values()
+        states.append(
+            copy.deepcopy((tower.state_dict(), [v for row in rows for v in row.values()]))
+        )
+    first, skipped, third = states
+    torch.testing.assert_close(skipped, first, rtol=0, atol=0)
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(third, first, rtol=0, atol=0)
+
+
+class HostReads(TorchDispatchMode):
+    """Notes where the host asks for the value of a tensor, for which it would wait on a GPU."""
+
+    def __init__(self):
+        super().__init__()
+        self.places = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        if operation in (
+            torch.ops.aten._local_scalar_dense.default,
+            torch.ops.aten.nonzero.default,
+        ):
+            self.places.append("".join(traceback.format_stack(limit=8)))
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"micro_batch": 8, "ema_decay": 0.9, "patch_dropout": 0.5}]
+)
+def test_no_step_asks_for_a_number_while_the_device_works(settings):
+    config = replace(CONFIG, precision="bf16", clip_norm=1.0, **settings)
+    steps = Clip(config, Colours()).steps(model(), context())
+    next(steps)
+    with HostReads() as reads:
+        next(steps)
+        result = next(steps)
+        assert reads.places == []
+        float(result.metrics["loss"])
+        assert len(reads.places) == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_no_step_waits_for_the_gpu():
+    config = replace(CONFIG, precision="bf16", clip_norm=1.0)
+    steps = Clip(config, Colours()).steps(model().to("cuda"), context(device="cuda"))
+    next(steps)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        next(steps)
+        next(steps)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_by_key_the_step_is_skipped_and_counted():

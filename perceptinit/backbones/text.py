@@ -16,6 +16,7 @@ from perceptinit.backbones.clip_tokenizer import ClipTokenizer
 from perceptinit.backbones.eager import is_recorded
 from perceptinit.backbones.self_attention import use_self_attention
 from perceptinit.backbones.token_rows import TokenRows, token_rows
+from perceptinit.devices import to_device
 
 # pools whose result is at a fixed token, so that what follows it cannot matter under a causal mask
 POSITION_POOLS = ("first", "argmax", "eos")
@@ -49,7 +50,8 @@ class TextTower(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return text embeddings (B, D), not normalised.
 
-        tokens: int64 (B, T) with T up to context_length.
+        tokens: int64 (B, T) with T up to context_length. They may lie on the CPU when the weights are on a
+        GPU; then the host does not wait for the GPU to learn the lengths of the texts.
 
         Raises ValueError when T is larger.
         """
@@ -60,15 +62,19 @@ class TextTower(nn.Module):
             )
         if missing and not self.can_be_trimmed:
             tokens = F.pad(tokens, (0, missing), value=_pad_id(self.transformer))
-        # recorded for other texts, or only for its shapes: lengths mean nothing
-        if not self.can_be_trimmed or tokens.is_meta or is_recorded():
+        if (
+            tokens.is_meta or is_recorded()
+        ):  # for its shapes, or for other texts: lengths mean nothing
             return self.transformer(tokens)
-        places = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
-        lengths = (tokens.ne(0) * places).amax(dim=1).clamp(min=1)
-        rows = token_rows(lengths.cpu().numpy())
+        device = next(self.parameters()).device
+        if not self.can_be_trimmed:
+            return self.transformer(to_device(tokens, device))
+        tokens = tokens.cpu()
+        lengths = (tokens.ne(0) * torch.arange(1, tokens.shape[1] + 1)).amax(dim=1).clamp(min=1)
+        rows = token_rows(lengths.numpy())
         if len(rows.text) == len(tokens):
-            return self.transformer(tokens[:, : rows.text.shape[1]])
-        return _forward_rows(self.transformer, tokens, rows)
+            return self.transformer(to_device(tokens[:, : rows.text.shape[1]], device))
+        return _forward_rows(self.transformer, tokens, rows, device)
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
         """Return token ids int64 (B, T), end token kept.
@@ -93,17 +99,20 @@ def can_be_trimmed(transformer: nn.Module) -> bool:
     )
 
 
-def _forward_rows(transformer: Any, tokens: torch.Tensor, rows: TokenRows) -> torch.Tensor:
-    """Return what `transformer(tokens)` returns, from one pass over rows of several texts."""
-    text, position, first = (
-        torch.from_numpy(a).to(tokens.device) for a in (rows.text, rows.position, rows.first)
-    )
-    ids = tokens[
-        text.clamp(max=len(tokens) - 1), position
-    ]  # whatever stands at padding is not read
+def _forward_rows(
+    transformer: Any, tokens: torch.Tensor, rows: TokenRows, device: torch.device
+) -> torch.Tensor:
+    """Return what `transformer(tokens)` returns, from one pass over rows of several texts.
+
+    tokens: on the CPU. device: of the transformer.
+    """
+    text, position, first = map(torch.from_numpy, (rows.text, rows.position, rows.first))
+    # whatever stands at padding is not read
+    ids = tokens[text.clamp(max=len(tokens) - 1), position]
+    read = first + _pooled_position(transformer, tokens)
+    ids, text, position, read = (to_device(t, device) for t in (ids, text, position, read))
     x = transformer.token_embedding(ids) + F.embedding(position, transformer.positional_embedding)
     x = transformer.transformer(x, attn_mask=_rows_mask(text, transformer.heads, x.dtype))
-    read = first + _pooled_position(transformer, tokens)
     x = transformer.ln_final(x.flatten(0, 1).index_select(0, read))
     projection = transformer.text_projection
     if projection is None:

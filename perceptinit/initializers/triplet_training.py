@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from perceptinit import distributed
+from perceptinit.devices import to_device
 from perceptinit.errors import TrainingError
 from perceptinit.initializers.objectives import Objective
 from perceptinit.initializers.report import nothing_changed
@@ -103,7 +104,7 @@ class TripletTraining:
     def _learn(self, rows: np.ndarray, share: float) -> Tensor:
         """Add the gradients of rows that are `share` of a batch; return what they add to loss and violations, (2,)."""
         losses, violations = self._losses(rows)
-        loss = (losses * self._on_device(self._objective.weights[rows])).mean() * share
+        loss = (losses * to_device(self._objective.weights[rows], self._ctx.device)).mean() * share
         loss.backward()
         return torch.stack([loss, violations.mean() * share]).detach()
 
@@ -111,23 +112,18 @@ class TripletTraining:
         """Return loss and margin violation (B,); each distinct image goes through the tower once."""
         columns = self._objective.columns[rows].T
         distinct, places = np.unique(columns, return_inverse=True)
-        images = self._on_device(self._augmented(self._images[distinct]))
+        images = to_device(self._augmented(self._images[distinct]), self._ctx.device)
         with autocast(self._ctx.device, self._config.precision):
             embeddings = self._model.encode_image(images)
         if not embeddings.requires_grad:
             raise nothing_changed(self._name, self._model)
-        on_device = self._on_device(torch.from_numpy(places.reshape(columns.shape)))
+        on_device = to_device(torch.from_numpy(places.reshape(columns.shape)), self._ctx.device)
         return self._objective.losses(embeddings, on_device, rows)
 
     def _augmented(self, images: Tensor) -> Tensor:
         c = self._config
         rng = self._ctx.rng("augment", self.step)
         return augment_alike(images, c.crop_scale, c.flip, rng)
-
-    def _on_device(self, tensor: Tensor) -> Tensor:
-        if self._ctx.device.startswith("cuda"):  # pinned, the copy does not wait for earlier steps
-            return tensor.pin_memory().to(self._ctx.device, non_blocking=True)
-        return tensor.to(self._ctx.device)
 
     def _fetch(self) -> list[list[float]]:
         """Return loss and violations of the steps since the last call, and report progress."""

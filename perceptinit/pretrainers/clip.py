@@ -232,7 +232,7 @@ class Clip:
             batches = loader.batches(training.num_steps, self.total_steps)
             for batch in distributed.together(stack.enter_context(closing(batches))):
                 yield self._result(training.step(batch), training.num_steps)
-            training.keep_average()
+            training.finish()
             self._make_whole()
 
     def _prepare(self, stack: ExitStack, model: Any, ctx: RunContext) -> ClipTraining:

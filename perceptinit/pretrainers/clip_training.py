@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from perceptinit import distributed, optim
+from perceptinit.backbones.text import TextTower
+from perceptinit.devices import to_device
 from perceptinit.errors import CheckpointError
 from perceptinit.pairs.batch_fingerprint import fingerprint
 from perceptinit.pairs.loader import PairBatch
@@ -82,8 +84,8 @@ class ClipTraining:
     def step(self, batch: PairBatch) -> dict[str, Any]:
         """Do one optimiser step and return its metrics.
 
-        Raises TrainingError when the loss or a gradient is not finite and such steps are not to be
-        skipped, before the weights change.
+        When the loss or a gradient is not finite, the weights stay as they are. Unless such steps are to be
+        skipped, TrainingError is raised for it before the next step changes them (or by `finish`).
         """
         step = self.num_steps + 1
         self._unusable.note(batch.unusable)
@@ -92,11 +94,10 @@ class ClipTraining:
             loss = self._gradients(batch, step)
         self._scaler.unscale_(self._optimizer)
         grad_norm = sharding.clip_gradients(self._parameters, self._config.clip_norm)
-        if self._is_finite(loss, grad_norm):
-            self._update()
-        else:
-            self._not_finite.note(step, loss.item(), grad_norm.item(), batch.keys)
-            self._skip()
+        is_finite = self._is_finite(loss, grad_norm)
+        self._not_finite.settle()  # the step before
+        self._not_finite.watch(step, is_finite, loss, grad_norm, batch.keys)
+        self._update(is_finite)
         self.num_steps = step
         self.data_sha256 = fingerprint(self.data_sha256, batch)
         return {
@@ -124,11 +125,10 @@ class ClipTraining:
 
     def _gradients(self, batch: PairBatch, step: int) -> Tensor:
         """Put the gradients of the whole batch's loss into the parameters; return the loss, 0-d."""
-        inputs = {"image": batch.images, "text": batch.tokens}
+        inputs = {"image": to_device(batch.images, self._ctx.device), "text": self._tokens(batch)}
         around = {name: self._around(name, step, len(batch.images)) for name in inputs}
         features = {
-            name: tower.features(inputs[name].to(self._ctx.device, non_blocking=True), around[name])
-            for name, tower in self._towers.items()
+            name: tower.features(inputs[name], around[name]) for name, tower in self._towers.items()
         }
         loss = contrastive_loss(features["image"], features["text"], self._model.logit_scale)
         self._scaler.scale(loss).backward()
@@ -137,6 +137,11 @@ class ClipTraining:
             if gradients is not None:  # a locked tower has none
                 tower.backward(gradients, around[name])
         return loss.detach()
+
+    def _tokens(self, batch: PairBatch) -> Tensor:
+        if isinstance(self._model.text, TextTower) and not self._config.compile:
+            return batch.tokens  # it lays texts out by their lengths, which are at hand here
+        return to_device(batch.tokens, self._ctx.device)
 
     def _around(self, tower: str, step: int, num_rows: int) -> Around:
         """Return what a micro-batch is computed in: its precision, and draws of its own name.
@@ -157,27 +162,37 @@ class ClipTraining:
 
         return around
 
-    def _is_finite(self, loss: Tensor, grad_norm: Tensor) -> bool:
+    def _is_finite(self, loss: Tensor, grad_norm: Tensor) -> Tensor:
         finite = torch.isfinite(loss)
         if not self._scaler.is_enabled():  # loss scaling skips such steps and tries a smaller scale
             finite &= torch.isfinite(grad_norm)
-        return bool(finite)
+        return finite
 
-    def _update(self) -> None:
-        """Apply the gradients and keep the temperature in its bounds."""
-        self._not_finite.in_a_row = 0
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
+    def _update(self, is_finite: Tensor) -> None:
+        """Apply the gradients if they are finite, and keep the temperature in its bounds."""
+        if self._scaler.is_enabled():
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+        elif self._config.fused and self._config.sharding != "fsdp":
+            # the kernel looks at it and leaves the weights alone; the host need not wait
+            self._optimizer.found_inf = (~is_finite).float()  # type: ignore[attr-defined]
+            self._optimizer.step()
+        elif is_finite:
+            self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             self._model.logit_scale.clamp_(0, math.log(self._config.max_logit_scale))
         if self._average is not None:
             self._average.update()
 
-    def _skip(self) -> None:
-        self._optimizer.zero_grad(set_to_none=True)
-        if self._scaler.is_enabled():
-            self._scaler.update()
+    def finish(self) -> None:
+        """End with the averaged weights in the model, where an average is kept.
+
+        Raises TrainingError when the last step was not finite and such steps are not to be skipped.
+        """
+        self._not_finite.settle()
+        if self._average is not None:
+            self._average.swap()
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -191,13 +206,12 @@ class ClipTraining:
         finally:
             self._average.swap()
 
-    def keep_average(self) -> None:
-        """End with the averaged weights in the model, where an average is kept."""
-        if self._average is not None:
-            self._average.swap()
-
     def state_dict(self) -> dict[str, Any]:
-        """Return tensors and plain values that `load_state_dict` continues from; all processes have to ask."""
+        """Return tensors and plain values that `load_state_dict` continues from; all processes have to ask.
+
+        Raises TrainingError as `finish` does.
+        """
+        self._not_finite.settle()
         return {
             "num_steps": self.num_steps,
             "total_steps": self._total_steps,

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
+
+import torch
+from torch import Tensor
 
 from perceptinit import distributed
 from perceptinit.checkpoints import write_json
+from perceptinit.devices import Arriving
 from perceptinit.errors import TrainingError
 from perceptinit.types import RunContext
 
@@ -16,8 +21,18 @@ OnNonFinite = Literal["stop", "skip"]
 MOST_IN_A_ROW = 10
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Watched:
+    step: int
+    numbers: Arriving
+    keys: Sequence[str]
+
+
 class NonFiniteSteps:
     """Counts skipped steps, or stops at the first one.
+
+    A step is watched when its work has been given to the device, and settled when that of the next one
+    has, so that the device always has work while the host waits for the numbers.
 
     num_skipped: steps that changed nothing. in_a_row: those since the last one that did.
     """
@@ -25,12 +40,30 @@ class NonFiniteSteps:
     def __init__(self, policy: OnNonFinite, ctx: RunContext) -> None:
         self.num_skipped = self.in_a_row = 0
         self._policy, self._ctx = policy, ctx
+        self._watched: _Watched | None = None
 
-    def note(self, step: int, loss: float, grad_norm: float, keys: Sequence[str]) -> None:
-        """Take account of a step that is not finite; the caller leaves its weights alone.
+    def watch(
+        self, step: int, is_finite: Tensor, loss: Tensor, grad_norm: Tensor, keys: Sequence[str]
+    ) -> None:
+        """Remember a step; the caller sees to it that it changes no weights unless it is finite.
 
-        keys: samples of this process. Raises TrainingError unless the step is to be skipped.
+        is_finite: bool, loss, grad_norm: 0-d, equal in all processes. keys: samples of this process.
         """
+        values = torch.stack([value.detach().float() for value in (is_finite, loss, grad_norm)])
+        self._watched = _Watched(step, Arriving(values), keys)
+
+    def settle(self) -> None:
+        """Take account of the watched step; TrainingError when it is not finite, unless it is to be skipped."""
+        watched, self._watched = self._watched, None
+        if watched is None:
+            return
+        is_finite, loss, grad_norm = watched.numbers.numbers()
+        if is_finite:
+            self.in_a_row = 0
+        else:
+            self._tell(watched.step, loss, grad_norm, watched.keys)
+
+    def _tell(self, step: int, loss: float, grad_norm: float, keys: Sequence[str]) -> None:
         everywhere = [key for part in distributed.exchange(list(keys)) for key in part]
         file = self._write(step, loss, grad_norm, everywhere)
         what = f"step {step}: the loss is {loss:g}, the norm of the gradients {grad_norm:g}"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from perceptinit import distributed
+from perceptinit.devices import to_device
 from perceptinit.errors import TrainingError
 from perceptinit.seeding import torch_generator
 from perceptinit.types import RunContext
@@ -100,7 +101,7 @@ class PatchDropout(nn.Module):
         prefix, patches = tokens.tensor_split([self.num_prefix_tokens], dim=1)
         num_kept = max(1, int(patches.shape[1] * (1 - self.share)))
         noise = self._noise(patches.shape[1])[self._first_row : self._first_row + len(tokens)]
-        kept = noise.argsort(dim=1)[:, :num_kept].to(tokens.device, non_blocking=True)
+        kept = to_device(noise.argsort(dim=1)[:, :num_kept], tokens.device)
         index = kept[:, :, None].expand(-1, -1, patches.shape[2])
         return torch.cat([prefix, patches.gather(1, index)], dim=1)
 
