@@ -19,6 +19,7 @@ from perceptinit.checkpoints import save_weights, weights_sha256
 from perceptinit.errors import CheckpointError, RecipeError, UsageError
 from perceptinit.protocols import DualEncoder, ImageEncoder
 from perceptinit.seeding import named_torch_seed
+from perceptinit.undrawn import Undrawn
 
 BACKBONES = [Timm, OpenClip]
 every_backbone = pytest.mark.parametrize("backbone", BACKBONES, ids=["timm", "open-clip"])
@@ -264,6 +265,27 @@ def test_patches_as_products_are_those_of_the_convolution(backbone, memory_forma
         inputs = [images, *module.parameters()]
         outcomes.append([output, *torch.autograd.grad(output.square().sum(), inputs)])
     torch.testing.assert_close(*outcomes, rtol=0, atol=1e-11)
+
+
+@every_backbone
+def test_a_model_built_without_draws_is_whole_once_weights_are_loaded(backbone):
+    drawn = tiny(backbone)
+    with Undrawn():
+        model = tiny(backbone)
+    model.load_state_dict(drawn.state_dict())
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    tokens = model.tokenize(["a dog", "two black cats"])
+    assert torch.equal(model.encode_image(images), drawn.encode_image(images))
+    assert torch.equal(model.encode_text(tokens), drawn.encode_text(tokens))
+
+
+def test_nothing_is_drawn_where_weights_will_be_loaded():
+    before = torch.get_rng_state()
+    with Undrawn():
+        torch.nn.MultiheadAttention(8, 2)
+        torch.nn.init.trunc_normal_(torch.empty(3), std=0.02)
+        torch.nn.Linear(3, 3).weight.data.normal_()
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_text_of_a_tower_without_causal_mask_is_padded_to_its_full_context():

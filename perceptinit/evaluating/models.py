@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -121,24 +122,26 @@ def _build(spec: Spec, seed: int = 0) -> Any:
 
 
 def _build_run(run: RunWeights) -> Any:
-    model = _build(run.recipe.backbone, run.seed)
-    _load(model, run.file)
-    return model
+    return _build_with(run.file, run.recipe.backbone, run.seed)
 
 
 def _build_checkpoint(backbone: Spec, file: Path) -> Any:
     if backbone.name == "open-clip" and _is_open_clip_layout(file):
         config = replace(backbone.config, pretrained=str(file))
         return _build(replace(backbone, config=config))
-    model = _build(backbone)
-    _load(model, file)
-    return model
+    return _build_with(file, backbone)
 
 
-def _load(model: Any, file: Path) -> None:
-    """Load the weights of both towers, or of the image tower; CheckpointError when they do not fit."""
+def _build_with(file: Path, backbone: Spec, seed: int = 0) -> Any:
+    """Return a model with weights of both towers, or of the image tower; CheckpointError when they do not fit."""
+    from perceptinit.undrawn import Undrawn
+
     state = load_weights(file)
-    load_strict(model.image if _is_image_tower(state) else model, state, str(file))
+    is_image_tower = _is_image_tower(state)
+    with nullcontext() if is_image_tower else Undrawn():
+        model = _build(backbone, seed)
+    load_strict(model.image if is_image_tower else model, state, str(file))
+    return model
 
 
 def _is_image_tower(names: Any) -> bool:

@@ -14,6 +14,7 @@ from perceptinit.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.recipe_tables import parse_toml
 from perceptinit.record import read_record
 from perceptinit.seeding import named_torch_seed
+from perceptinit.undrawn import Undrawn
 
 WEIGHTS = Path("weights") / "final.safetensors"
 
@@ -64,7 +65,7 @@ def open_run(folder: Path) -> TrainedRun:
     spec, problems = read_spec(plugins.registry, "backbone", table, "backbone")
     if spec is None:
         raise RecipeError(problems, str(path))
-    with named_torch_seed(0, "export"):  # the weights are replaced
+    with named_torch_seed(0, "export"), Undrawn():
         model = spec.build().build()
     weights = folder / WEIGHTS
     load_strict(model, load_weights(weights), str(weights))

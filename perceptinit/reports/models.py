@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from perceptinit.building import Spec
 from perceptinit.checkpoints import load_strict, load_weights
 from perceptinit.recipe import Recipe, read_recipe
 from perceptinit.reports.runs import LoadedRun
+from perceptinit.undrawn import Undrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,10 @@ class RunModel:
 
     def _load(self, moment: str) -> Any:
         path = self.run.folder / "weights" / f"{moment}.safetensors"
-        with torch.random.fork_rng(devices=[]):
+        is_whole = moment == "final"
+        with torch.random.fork_rng(devices=[]), Undrawn() if is_whole else nullcontext():
             model = self.recipe.backbone.build().build()
-        load_strict(model if moment == "final" else model.image, load_weights(path), str(path))
+        load_strict(model if is_whole else model.image, load_weights(path), str(path))
         return model.eval()
 
     def judgments(self) -> Spec | None:
