@@ -33,9 +33,6 @@ from perceptinit.types import ImageSource
 Fit = Literal["squash", "center-crop"]
 Decode = Literal["quality", "fast"]
 
-# what files of images end with, in lower case
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"))
-
 _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 # bit depth and colour type in a PNG header: 8-bit grey, RGB, RGBA; the rest differs from PIL's colours

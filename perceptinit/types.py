@@ -16,6 +16,8 @@ from perceptinit.seeding import derive_seed, generator
 
 # An image before it is decoded: a file, the bytes of a file, or pixels (H, W, 3) uint8.
 ImageSource = Path | bytes | np.ndarray
+# what files of images end with, in lower case
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"))
 Split = Literal["train", "val", "test"]
 
 

@@ -34,6 +34,14 @@ def test_looking_around_imports_nothing_heavy(cli, arguments):
     assert sorted(imported & set(HEAVY)) == []
 
 
+def test_the_list_of_data_sets_does_not_import_torch(cli):
+    done = cli("data", "list", PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0, done.stderr
+    names = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "numpy" in names
+    assert sorted(names & {"torch", "torchvision", "open_clip", "timm"}) == []
+
+
 def test_import_perceptinit_is_light(cli):
     import subprocess
     import sys

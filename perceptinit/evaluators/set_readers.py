@@ -26,8 +26,8 @@ from perceptinit.evaluators.set_files import (
 )
 from perceptinit.evaluators.sets import RetrievalSet, ZeroShotSet
 from perceptinit.evaluators.suite import find_set
-from perceptinit.images import IMAGE_SUFFIXES
 from perceptinit.pairs.shard_samples import ShardSamples
+from perceptinit.types import IMAGE_SUFFIXES
 
 SPLIT = "test"
 DEFAULT_TEMPLATES: tuple[str, ...] = (

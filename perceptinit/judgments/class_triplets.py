@@ -13,11 +13,10 @@ import numpy as np
 
 from perceptinit.configs import NonNegativeInt, PositiveInt, Share
 from perceptinit.errors import DataError
-from perceptinit.images import IMAGE_SUFFIXES
 from perceptinit.judgments.conventions import Conventions
 from perceptinit.judgments.splits import assign_splits
 from perceptinit.seeding import generator
-from perceptinit.types import DataCard, ImageSource, Split, Stimuli, Triplets
+from perceptinit.types import IMAGE_SUFFIXES, DataCard, ImageSource, Split, Stimuli, Triplets
 
 
 class ClassTriplets:

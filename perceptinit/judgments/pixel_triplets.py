@@ -5,16 +5,19 @@ from __future__ import annotations
 # N training judgments, M distinct images of a chunk, S height and width
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from perceptinit.building import preflight
 from perceptinit.configs import PositiveInt
-from perceptinit.judgments.stimuli import StimulusImages
 from perceptinit.protocols import Judgments
-from perceptinit.two_afc import cosine_distances, embed
 from perceptinit.types import DataCard, Split, Triplets
+
+if TYPE_CHECKING:  # they import torch, which a list of data sets does not need
+    import torch
+
+    from perceptinit.judgments.stimuli import StimulusImages
 
 CHUNK = 4096  # triplets whose pixels are held at once
 
@@ -58,6 +61,8 @@ class PixelTriplets:
 
 def answer_by_pixels(triplets: Triplets, size: int) -> Triplets:
     """Return the triplets with one vote each, for the candidate whose pixels are nearer; 0.5 for a tie."""
+    from perceptinit.judgments.stimuli import StimulusImages
+
     images = StimulusImages(triplets.stimuli, size)
     starts = range(0, len(triplets), CHUNK)
     chunks = [np.arange(i, min(i + CHUNK, len(triplets))) for i in starts]
@@ -68,6 +73,8 @@ def answer_by_pixels(triplets: Triplets, size: int) -> Triplets:
 
 def _lead_of_second(triplets: Triplets, images: StimulusImages) -> np.ndarray:
     """Return how much nearer the second candidate's pixels are than the first one's, shape (N,)."""
+    from perceptinit.two_afc import cosine_distances, embed
+
     roles = np.stack([triplets.anchor, triplets.first, triplets.second])
     used, index = np.unique(roles, return_inverse=True)
     anchor, first, second = index.reshape(roles.shape)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from perceptinit.errors import DataError, UsageError
-from perceptinit.images import IMAGE_SUFFIXES
 from perceptinit.packing.classes import Classes, read_classes
 from perceptinit.pairs.tables import CsvTable, ParquetTable
+from perceptinit.types import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)

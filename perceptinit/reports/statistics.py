@@ -75,19 +75,11 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate:
 
 
 def differences(arm: Mapping[int, float], reference: Mapping[int, float]) -> dict[int, float]:
-    """Return arm - reference by seed, for the seeds that both have."""
-    return {seed: arm[seed] - reference[seed] for seed in sorted(arm.keys() & reference.keys())}
-
-
-def paired_difference(
-    arm: Mapping[int, float], baseline: Mapping[int, float], confidence: float = 0.95
-) -> Estimate | None:
-    """Return arm - baseline over the seeds that both have, None when they share none.
+    """Return arm - reference by seed, for the seeds that both have.
 
     Pairing by seed removes what the two runs share: data order, crops and the other towers' weights.
     """
-    by_seed = differences(arm, baseline)
-    return estimate(list(by_seed.values()), confidence) if by_seed else None
+    return {seed: arm[seed] - reference[seed] for seed in sorted(arm.keys() & reference.keys())}
 
 
 def bootstrap_interval(
