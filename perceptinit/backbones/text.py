@@ -62,9 +62,8 @@ class TextTower(nn.Module):
             )
         if missing and not self.can_be_trimmed:
             tokens = F.pad(tokens, (0, missing), value=_pad_id(self.transformer))
-        if (
-            tokens.is_meta or is_recorded()
-        ):  # for its shapes, or for other texts: lengths mean nothing
+        # recorded for other texts, or only for its shapes: lengths mean nothing
+        if tokens.is_meta or is_recorded():
             return self.transformer(tokens)
         device = next(self.parameters()).device
         if not self.can_be_trimmed:
