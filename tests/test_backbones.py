@@ -282,10 +282,17 @@ def test_a_model_built_without_draws_is_whole_once_weights_are_loaded(backbone):
 def test_nothing_is_drawn_where_weights_will_be_loaded():
     before = torch.get_rng_state()
     with Undrawn():
-        torch.nn.MultiheadAttention(8, 2)
-        torch.nn.init.trunc_normal_(torch.empty(3), std=0.02)
-        torch.nn.Linear(3, 3).weight.data.normal_()
+        torch.nn.Linear(3, 3)
+        torch.nn.Embedding(5, 3)
+        torch.nn.init.normal_(torch.empty(3), std=0.02)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_draws_that_are_repeated_until_they_suit_end_there_too():
+    weights = torch.full((3,), 100.0)
+    with Undrawn():
+        torch.nn.init.trunc_normal_(weights, std=0.02)
+    assert weights.abs().max() < 2
 
 
 def test_text_of_a_tower_without_causal_mask_is_padded_to_its_full_context():
