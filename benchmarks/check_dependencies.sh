@@ -33,6 +33,11 @@ for which in ${1:-lowest newest}; do
   export PERCEPTINIT_PLUGINS=''
   "$work/$which/bin/perceptinit" --version
   "$work/$which/bin/perceptinit" run "$root/recipes/quickstart.toml" --smoke --out "runs-$which" >/dev/null
+  "$work/$which/bin/perceptinit" run "$root/recipes/quickstart.toml" --smoke --out "runs-$which-fsdp" \
+    --arm random --nproc 2 --set 'pretrain.sharding="fsdp"' >/dev/null
+  # its data are missing, which fails after the cost of its model has been counted
+  { "$work/$which/bin/perceptinit" validate "$root/recipes/pi_clip_yfcc.toml" 2>/dev/null || true; } |
+    grep 'training step costs'
   "$work/$which/bin/python" -c '
 import timm
 from perceptinit import apply_perceptual_init
