@@ -20,6 +20,7 @@ from perceptinit.evaluators.weights_key import image_key
 from perceptinit.images import Fit, stream_batches
 from perceptinit.optim import Precision, autocast
 from perceptinit.protocols import DualEncoder
+from perceptinit.types import RunContext
 
 # what is kept of a set goes when the set does: evaluators of one process share set objects
 _PIXELS: WeakKeyDictionary[Any, dict[tuple[int, str], torch.Tensor]] = WeakKeyDictionary()
@@ -72,6 +73,19 @@ class Encoding:
     fit: Fit = "center-crop"
     rank: int = 0
     num_ranks: int = 1
+
+    @classmethod
+    def of(cls, config: Any, ctx: RunContext, joint: Joint) -> Encoding:
+        """Return what an evaluator's keys `precision`, `batch_size` and `cache_mib` ask for in a run."""
+        return cls(
+            device=ctx.device,
+            precision=config.precision,
+            batch_size=config.batch_size,
+            num_workers=ctx.num_workers,
+            cache_bytes=config.cache_mib << 20,
+            rank=joint.rank,
+            num_ranks=joint.num_ranks,
+        )
 
     def merge(self, array: np.ndarray) -> np.ndarray:
         """Return an array whose rows are filled in by the processes that own them, 0 elsewhere."""

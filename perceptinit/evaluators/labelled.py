@@ -102,15 +102,7 @@ class LabelledMeasure(ABC):
         self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
     ) -> list[list[Score]]:
         """Return the scores of each model; the images of a set are decoded once for all of them."""
-        encoding = Encoding(
-            device=ctx.device,
-            precision=self.config.precision,
-            batch_size=self.config.batch_size,
-            num_workers=ctx.num_workers,
-            cache_bytes=self.config.cache_mib << 20,
-            rank=joint.rank,
-            num_ranks=joint.num_ranks,
-        )
+        encoding = Encoding.of(self.config, ctx, joint)
         subjects = Subjects.of(models)
         results: list[list[Score]] = [[] for _ in models]
         for dataset in self.choice.all:

@@ -107,7 +107,7 @@ class Retrieval:
         self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
     ) -> list[list[Score]]:
         """Return the scores of each model; the images of a set are decoded once for all of them."""
-        encoding = self._encoding(ctx, joint)
+        encoding = Encoding.of(self.config, ctx, joint)
         present, absent = self.choice.present()
         if absent:
             ctx.warn(f"retrieval: {len(absent)} sets are absent and skipped: {', '.join(absent)}")
@@ -120,17 +120,6 @@ class Retrieval:
                 for model, images, result in zip(models, features, results, strict=True):
                     result += self._scores(test_set, model, images, encoding)
         return results
-
-    def _encoding(self, ctx: RunContext, joint: Joint) -> Encoding:
-        return Encoding(
-            device=ctx.device,
-            precision=self.config.precision,
-            batch_size=self.config.batch_size,
-            num_workers=ctx.num_workers,
-            cache_bytes=self.config.cache_mib << 20,
-            rank=joint.rank,
-            num_ranks=joint.num_ranks,
-        )
 
     def _read(self, dataset: str) -> RetrievalSet:
         test_set = self.choice.read(dataset)

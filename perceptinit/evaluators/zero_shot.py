@@ -102,7 +102,7 @@ class ZeroShot:
         self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
     ) -> list[list[Score]]:
         """Return the scores of each model; the images of a set are decoded once for all of them."""
-        encoding = self._encoding(ctx, joint)
+        encoding = Encoding.of(self.config, ctx, joint)
         sets = self._read_all(ctx, joint)
         prompts = {name: set_prompts(test_set) for name, test_set in sets.items()}
         make = Classifiers(encoding.precision, encoding.batch_size, joint.classifier_folder).make
@@ -115,17 +115,6 @@ class ZeroShot:
                 for result, ranking in zip(results, ranked, strict=True):
                     result += scores(test_set, ranking, encoding.precision)
         return results
-
-    def _encoding(self, ctx: RunContext, joint: Joint) -> Encoding:
-        return Encoding(
-            device=ctx.device,
-            precision=self.config.precision,
-            batch_size=self.config.batch_size,
-            num_workers=ctx.num_workers,
-            cache_bytes=self.config.cache_mib << 20,
-            rank=joint.rank,
-            num_ranks=joint.num_ranks,
-        )
 
     def _read_all(self, ctx: RunContext, joint: Joint) -> dict[str, ZeroShotSet]:
         present, absent = self.choice.present()
