@@ -27,7 +27,9 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        near = sorted(str(p) for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+        places = (path.parent, path.parent / "recipes")
+        found = [str(p) for place in places for p in sorted(place.glob("*.toml"))]
+        near = [name for name in found if Path(name).name != "pyproject.toml"]
         hint = f" Recipes there: {', '.join(near)}" if near else ""
         raise UsageError(f"{path}: no such recipe.{hint}") from None
     except (OSError, UnicodeDecodeError) as error:

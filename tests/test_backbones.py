@@ -17,9 +17,9 @@ from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.backbones.token_rows import token_rows
 from perceptinit.checkpoints import save_weights, weights_sha256
 from perceptinit.errors import CheckpointError, RecipeError, UsageError
+from perceptinit.loading import Undrawn
 from perceptinit.protocols import DualEncoder, ImageEncoder
 from perceptinit.seeding import named_torch_seed
-from perceptinit.undrawn import Undrawn
 
 BACKBONES = [Timm, OpenClip]
 every_backbone = pytest.mark.parametrize("backbone", BACKBONES, ids=["timm", "open-clip"])

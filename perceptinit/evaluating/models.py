@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -115,41 +114,30 @@ def backbone_named(text: str, registry: Registry) -> Spec:
     return load_recipe(text).backbone
 
 
-def _build(spec: Spec, seed: int = 0) -> Any:
-    # as a run builds it: where weights cover the image tower only, the text tower is that of the run
-    with named_torch_seed(seed, "backbone"):
+def _build(spec: Spec) -> Any:
+    with named_torch_seed(0, "backbone"):
         return spec.build().build().eval()
 
 
 def _build_run(run: RunWeights) -> Any:
-    return _build_with(run.file, run.recipe.backbone, run.seed)
+    from perceptinit.loading import load_model
+
+    return load_model(run.recipe.backbone, run.file, run.seed)
 
 
 def _build_checkpoint(backbone: Spec, file: Path) -> Any:
     if backbone.name == "open-clip" and _is_open_clip_layout(file):
         config = replace(backbone.config, pretrained=str(file))
         return _build(replace(backbone, config=config))
-    return _build_with(file, backbone)
+    from perceptinit.loading import load_model
 
-
-def _build_with(file: Path, backbone: Spec, seed: int = 0) -> Any:
-    """Return a model with weights of both towers, or of the image tower; CheckpointError when they do not fit."""
-    from perceptinit.undrawn import Undrawn
-
-    state = load_weights(file)
-    is_image_tower = _is_image_tower(state)
-    with nullcontext() if is_image_tower else Undrawn():
-        model = _build(backbone, seed)
-    load_strict(model.image if is_image_tower else model, state, str(file))
-    return model
-
-
-def _is_image_tower(names: Any) -> bool:
-    return any(name.startswith("trunk.") for name in names)
+    return load_model(backbone, file)
 
 
 def _has_text(file: Path) -> bool:
-    return not _is_image_tower(_names(file))
+    from perceptinit.loading import holds_image_tower
+
+    return not holds_image_tower(_names(file))
 
 
 def _is_open_clip_layout(file: Path) -> bool:

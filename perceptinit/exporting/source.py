@@ -8,13 +8,11 @@ from typing import Any
 
 from perceptinit.backbones.encoders import DualTower
 from perceptinit.building import read_spec
-from perceptinit.checkpoints import load_strict, load_weights
 from perceptinit.errors import RecipeError, UsageError
+from perceptinit.loading import load_model
 from perceptinit.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.recipe_tables import parse_toml
 from perceptinit.record import read_record
-from perceptinit.seeding import named_torch_seed
-from perceptinit.undrawn import Undrawn
 
 WEIGHTS = Path("weights") / "final.safetensors"
 
@@ -65,11 +63,8 @@ def open_run(folder: Path) -> TrainedRun:
     spec, problems = read_spec(plugins.registry, "backbone", table, "backbone")
     if spec is None:
         raise RecipeError(problems, str(path))
-    with named_torch_seed(0, "export"), Undrawn():
-        model = spec.build().build()
-    weights = folder / WEIGHTS
-    load_strict(model, load_weights(weights), str(weights))
-    return TrainedRun(model.eval(), table, record, plugins)
+    model = load_model(spec, folder / WEIGHTS, record["seed"])
+    return TrainedRun(model, table, record, plugins)
 
 
 def _plugins(record: dict[str, Any]) -> Plugins:

@@ -20,8 +20,8 @@ def fingerprint(before: str, batch: PairBatch) -> str:
     Covers keys, token ids and every n-th pixel value of each sample, in order.
     """
     num_rows = len(batch.keys) * distributed.world_size()
-    every = max(1, batch.images[0].numel() * num_rows // NUM_HASHED_PIXELS) | 1  # odd: all columns
     shape = batch.images.shape[1:]
+    every = max(1, shape.numel() * num_rows // NUM_HASHED_PIXELS) | 1  # odd: all columns
     channels, rows, columns = torch.unravel_index(torch.arange(0, shape.numel(), every), shape)
     pixels = batch.images[:, channels, rows, columns].numpy()
     tokens = batch.tokens.numpy()

@@ -37,7 +37,8 @@ REPLACEMENT_TRIES = 16
 class PairBatch:
     """Images with their texts.
 
-    images: uint8 (B, 3, S, S) in torch's channels_last memory format, as decoders write pixels. tokens: int64 (B, T), T of the longest text of the batch.
+    images: uint8 (B, 3, S, S), in torch's channels_last memory format, as decoders write pixels.
+    tokens: int64 (B, T), T of the longest text of the batch.
     keys: names of the samples. unusable: pairs that others replaced, in order.
     """
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from perceptinit.building import Spec
-from perceptinit.checkpoints import load_strict, load_weights
+from perceptinit.loading import load_model
 from perceptinit.recipe import Recipe, read_recipe
 from perceptinit.reports.runs import LoadedRun
-from perceptinit.undrawn import Undrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +45,7 @@ class RunModel:
 
     def _load(self, moment: str) -> Any:
         path = self.run.folder / "weights" / f"{moment}.safetensors"
-        is_whole = moment == "final"
-        with torch.random.fork_rng(devices=[]), Undrawn() if is_whole else nullcontext():
-            model = self.recipe.backbone.build().build()
-        load_strict(model if is_whole else model.image, load_weights(path), str(path))
-        return model.eval()
+        return load_model(self.recipe.backbone, path, self.run.seed)
 
     def judgments(self) -> Spec | None:
         """Return the judgments that the arm learns from, else those it is measured on."""
