@@ -85,8 +85,10 @@ def read_spec(
     except PerceptInitError as error:
         return None, [Problem(f"{where}.use", str(error))]
     wanted = parts_of(cls)
-    own = {k: v for k, v in table.items() if k != "use" and k not in wanted}
+    own = {k: v for k, v in table.items() if k not in ("use", *PART_KINDS)}
     config, problems = read_config(cls.Config, own, where)  # type: ignore[attr-defined]
+    strange = [kind for kind in PART_KINDS if kind in table and kind not in wanted]
+    problems += [Problem(where, f"{entry.title} takes no {kind}") for kind in strange]
     parts: dict[str, Spec] = {}
     for name, required in wanted.items():
         part, more = _read_part(registry, name, required, table, where, entry)

@@ -7,7 +7,7 @@
 
 The recipe knows the slots; the keys inside a slot belong to the component that `use` names. A run
 is one arm with one seed. Everything outside `init` and `posthoc` is shared by the arms because an
-arm cannot say anything else.
+arm cannot say anything else; within them, a stage that is `like` a shared one says what differs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,20 +26,17 @@ from perceptinit.checkpoint_config import CheckpointConfig
 from perceptinit.configs import read_config
 from perceptinit.errors import Problem, RecipeError, UsageError
 from perceptinit.plugin_manager import Plugins, build_plugin_manager
-from perceptinit.recipe_tables import (
-    apply_overrides,
-    expand_variables,
-    item_path,
-    parse_toml,
-    read_text,
-)
+from perceptinit.recipe_likes import resolve
+from perceptinit.recipe_places import list_paths, places, written
+from perceptinit.recipe_tables import ARM_SLOTS, apply_overrides, expand_variables, read_text
+from perceptinit.recipe_text import stand_alone
 from perceptinit.registry import nearest, unknown
 
 ROOT_KEYS = (
-    "schema", "name", "summary", "seeds", "baseline", "plugins",
+    "schema", "like", "name", "summary", "seeds", "baseline", "plugins", "data",
     "backbone", "init", "pretrain", "posthoc", "eval", "track", "checkpoint", "arm",
 )  # fmt: skip
-ARM_KEYS = ("name", "summary", "init", "posthoc")
+ARM_KEYS = ("name", "summary", *ARM_SLOTS)
 LIST_SLOTS = {"init": "initializer", "posthoc": "initializer", "track": "tracker"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -69,9 +66,10 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A checked recipe. `text` is the file's text as it was read; `overrides` are the `--set`s.
+    """A checked recipe; `overrides` are the `--set`s.
 
-    folder: where local `plugins` are looked for.
+    text: of the file as it was read, or merged when the recipe is like another; sources: path and text
+    of both files then. folder: where local `plugins` are looked for.
     """
 
     name: str
@@ -86,6 +84,7 @@ class Recipe:
     plugins: Plugins
     text: str = ""
     source: str = ""
+    sources: tuple[tuple[str, str], ...] = ()
     overrides: tuple[str, ...] = ()
     folder: Path = Path()
     is_smoke: bool = False
@@ -126,6 +125,7 @@ class Recipe:
         """Return the recipe shrunk to seconds on a CPU, on simulated data, with its first seed."""
         registry = self.plugins.registry
         shrink = lambda specs: tuple(spec.smoke(registry) for spec in specs)  # noqa: E731
+        shrunk = lambda arm: replace(arm, init=shrink(arm.init), posthoc=shrink(arm.posthoc))  # noqa: E731
         return replace(
             self,
             name=f"{self.name}-smoke",
@@ -133,9 +133,7 @@ class Recipe:
             backbone=self.backbone.smoke(registry),
             pretrain=self.pretrain.smoke(registry) if self.pretrain else None,
             evals=tuple(EvalSlot(e.spec.smoke(registry), e.every) for e in self.evals),
-            arms=tuple(
-                replace(a, init=shrink(a.init), posthoc=shrink(a.posthoc)) for a in self.arms
-            ),
+            arms=tuple(shrunk(arm) for arm in self.arms),
             is_smoke=True,
         )
 
@@ -154,47 +152,67 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 def read_recipe(
     text: str, *, source: str = "recipe", overrides: Sequence[str] = (), folder: Path = Path()
 ) -> Recipe:
-    """Check a recipe's text; `folder` is where its local `plugins` are looked for."""
-    tables = parse_toml(text, source)
-    tables.setdefault("checkpoint", {})  # all of it has defaults, so --set may name any key
-    problems = apply_overrides(tables, overrides)
-    tables, unset = expand_variables(tables)
-    problems += unset
+    """Check a recipe's text; `folder` is where `like` and local `plugins` are looked for."""
+    found = stand_alone(text, source, folder)
+    found.tables.setdefault("checkpoint", {})  # all of it has defaults, so --set may name any key
+    problems = apply_overrides(found.tables, overrides)
+    if "like" in found.tables:
+        problems.append(
+            Problem("--set like", "another recipe is merged before: name it in the file")
+        )
+    resolved, wrong = resolve(found.tables)
+    where = dict(places(resolved))
+    tables, unset = expand_variables(resolved)
+    problems += [*wrong, *_as_written(unset, where)]
     if problems:
-        raise RecipeError(problems, source)
+        raise RecipeError(dict.fromkeys(problems), source)
     local = tables.get("plugins", [])
     if not isinstance(local, list) or not all(isinstance(p, str) for p in local):
         raise RecipeError(
             [Problem("plugins", f"expected an array of paths, got {local!r}")], source
         )
     plugins = build_plugin_manager([folder / p for p in local])
-    reader = _Reader(tables, plugins)
+    reader = _Reader(tables, plugins, where)
     values = reader.read()
     if reader.problems:
-        raise RecipeError(reader.problems, source)
+        raise RecipeError(_as_written(reader.problems, where), source)
     return Recipe(
         **values,
         plugins=plugins,
-        text=text,
+        text=found.text,
         source=source,
+        sources=found.sources,
         overrides=tuple(overrides),
         folder=folder,
     )
 
 
+def _as_written(problems: Iterable[Problem], where: Mapping[str, str]) -> list[Problem]:
+    """Return the problems at the places where the user wrote what is wrong, each once."""
+    return list(dict.fromkeys(Problem(written(p.where, where), p.message) for p in problems))
+
+
+def _spec_as_written(spec: Spec, where: Mapping[str, str]) -> Spec:
+    parts = {kind: _spec_as_written(part, where) for kind, part in spec.parts.items()}
+    return replace(spec, where=written(spec.where, where), parts=parts)
+
+
 class _Reader:
     """Collects the values of a recipe and the problems met on the way."""
 
-    def __init__(self, tables: dict[str, Any], plugins: Plugins) -> None:
+    def __init__(self, tables: dict[str, Any], plugins: Plugins, places: Mapping[str, str]) -> None:
         self.tables = tables
         self.registry = plugins.registry
+        self.places = places
         self.problems: list[Problem] = []
 
     def read(self) -> dict[str, Any]:
         self._check_keys(self.tables, ROOT_KEYS, "")
         if self.tables.get("schema") != 1:
             self._problem("schema", f"expected 1, got {self.tables.get('schema')!r}")
-        arms = self._arms()
+        own = {slot: self._specs(slot, self.tables.get(slot, []), slot) for slot in ARM_SLOTS}
+        shared = Arm("", own["init"], own["posthoc"])
+        arms = self._arms(shared)
         return {
             "name": self._name(self.tables.get("name"), "name"),
             "summary": self._text("summary"),
@@ -243,17 +261,22 @@ class _Reader:
         if table is None:
             self._problem(where, f"required: a table [{where}] with 'use'")
             return None
+        if isinstance(table, dict) and "like" in table:
+            self._problem(
+                f"{where}.like", "a stage of an arm and a part may be like others: give a 'use'"
+            )
+            return None
         spec, problems = read_spec(self.registry, kind, table, where)
         self.problems += problems
-        return spec
+        return _spec_as_written(spec, self.places) if spec else None
 
     def _specs(self, slot: str, tables: Any, where: str) -> tuple[Spec, ...]:
         if not isinstance(tables, list):
             self._problem(where, f"expected an array of tables, [[{where}]], got {tables!r}")
             return ()
         specs = [
-            self._spec(LIST_SLOTS[slot], item_path(where, i, len(tables)), table)
-            for i, table in enumerate(tables)
+            self._spec(LIST_SLOTS[slot], path, table)
+            for path, table in zip(list_paths(where, tables), tables, strict=True)
         ]
         return tuple(spec for spec in specs if spec)
 
@@ -267,8 +290,7 @@ class _Reader:
             self._problem("eval", f"expected an array of tables, [[eval]], got {tables!r}")
             return ()
         slots = []
-        for i, table in enumerate(tables):
-            where = item_path("eval", i, len(tables))
+        for where, table in zip(list_paths("eval", tables), tables, strict=True):
             own = (
                 {k: v for k, v in table.items() if k != "every"}
                 if isinstance(table, dict)
@@ -293,24 +315,22 @@ class _Reader:
         self.problems += problems
         return config or CheckpointConfig()
 
-    def _arms(self) -> tuple[Arm, ...]:
-        shared = {slot: self.tables.get(slot, []) for slot in ("init", "posthoc")}
-        specs = {slot: self._specs(slot, tables, slot) for slot, tables in shared.items()}
+    def _arms(self, shared: Arm) -> tuple[Arm, ...]:
         tables = self.tables.get("arm", [{"name": "default"}])
         if not isinstance(tables, list) or not tables:
             self._problem("arm", f"expected an array of tables, [[arm]], got {tables!r}")
             return ()
-        arms = [self._arm(i, table, specs) for i, table in enumerate(tables)]
+        paths = list_paths("arm", tables)
+        arms = [self._arm(p, table, shared) for p, table in zip(paths, tables, strict=True)]
         names = [arm.name for arm in arms]
         for name in sorted({n for n in names if names.count(n) > 1}):
             self._problem("arm", f"two arms are called '{name}'")
         return tuple(arms)
 
-    def _arm(self, index: int, table: Any, shared: dict[str, tuple[Spec, ...]]) -> Arm:
+    def _arm(self, where: str, table: Any, shared: Arm) -> Arm:
         if not isinstance(table, dict):
-            self._problem(f"arm[{index}]", f"expected a table, got {table!r}")
+            self._problem(where, f"expected a table, got {table!r}")
             return Arm("", (), ())
-        where = f"arm.{table['name']}" if isinstance(table.get("name"), str) else f"arm[{index}]"
         for key in table:
             if key not in ARM_KEYS:
                 self._problem(
@@ -319,12 +339,11 @@ class _Reader:
                 )
         own = {
             slot: self._specs(slot, table[slot], f"{where}.{slot}")
+            for slot in ARM_SLOTS
             if slot in table
-            else shared[slot]
-            for slot in shared
         }
         name = self._name(table.get("name"), f"{where}.name")
-        return Arm(name, own["init"], own["posthoc"], str(table.get("summary", "")))
+        return replace(shared, name=name, summary=str(table.get("summary", "")), **own)
 
     def _baseline(self, arms: Sequence[Arm]) -> str:
         names = [arm.name for arm in arms]

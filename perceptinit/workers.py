@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -64,6 +64,7 @@ def _job(sweep: Sweep, out: Path) -> dict[str, Any]:
     recipe = sweep.recipe
     return {
         "text": recipe.text,
+        "sources": recipe.sources,
         "source": recipe.source,
         "overrides": list(recipe.overrides),
         "folder": str(recipe.folder),
@@ -202,6 +203,7 @@ def main() -> None:
         overrides=job["overrides"],
         folder=Path(job["folder"]),
     )
+    recipe = replace(recipe, sources=tuple(map(tuple, job["sources"])))
     recipe = recipe.smoke() if job["smoke"] else recipe
     asked = {(arm, seed) for arm, seed in job["runs"]}
     cells = [c for c in plan_cells(recipe, out=Path(job["out"])) if (c.arm.name, c.seed) in asked]

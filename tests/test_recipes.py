@@ -42,6 +42,72 @@ def test_a_recipe_runs_shrunk_and_ends_with_the_table(cli, tmp_path, path):
     assert len({r["hashes"]["init"]["text"] for r in records}) == 1
 
 
+# A finished run is found again by its fingerprint. Where one changes on purpose, the changelog names the recipe.
+FINGERPRINTS = {
+    "aa": {
+        "random": "70b3c3c7f6343b83",
+        "redrawn": "534cb53b08653780",
+    },
+    "brain_regions": {
+        "random": "695b3f052808dbfc",
+        "pi": "807e4d94a6568322",
+        "shuffled": "f6b9e450698f61de",
+        "mid": "e8710cfbaba9edac",
+        "early": "c8b9a20648137fe4",
+        "late-subject-0": "79ba13caa45b08b8",
+    },
+    "compute_matched": {
+        "random-longer": "ddce99308aec1eca",
+    },
+    "controls_materials": {
+        "random": "357e3131d161b60b",
+        "pi": "0ef8b9241f392bda",
+        "shuffled": "edc5294f0eaeb62f",
+        "pixels": "83dfa1bf1f1e8eb8",
+        "statistics-matched": "e17544b990fc65cd",
+        "mimetic": "7420db5efff8235a",
+    },
+    "data_efficiency": {
+        "random": "e91e080b544ec2f1",
+        "pi-01": "97636a941d194028",
+        "pi-05": "a1380f24078286ea",
+        "pi-10": "e4d884212a5cfa7d",
+        "pi-25": "6f40e52948b48e56",
+        "pi-50": "a62c9197deb23c60",
+        "pi-100": "802446706ca6e578",
+    },
+    "materials_cifar10": {
+        "random": "35bc49aeaa354154",
+        "pi": "a77df7d12200dd6e",
+        "shuffled": "4e7f37488d1eb510",
+        "post-hoc": "a38094212013f59f",
+    },
+    "pi_clip_yfcc": {
+        "random": "11d8ed65b8ff7f59",
+        "pi": "476bad82beb0869e",
+        "shuffled": "58c4800a4fe66070",
+        "post-hoc": "cc4a3518bae1dc5a",
+    },
+    "quickstart": {
+        "random": "06d5c561c7b57dbe",
+        "pi": "4bca305516feb50c",
+        "shuffled": "da871ed461a52858",
+    },
+}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=NAMES)
+def test_every_arm_keeps_its_fingerprint(path):
+    recipe = load_recipe(path)
+    found = {arm.name: recipe.fingerprint(arm) for arm in recipe.arms}
+    assert found == FINGERPRINTS[path.stem]
+
+
+def test_what_is_set_for_stage_one_reaches_pi_and_its_control_alike(recipes_folder):
+    recipe = load_recipe(recipes_folder / "quickstart.toml", ["init.epochs=1"])
+    assert [[spec.config.epochs for spec in arm.init] for arm in recipe.arms] == [[], [1], [1]]
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=NAMES)
 def test_the_shuffled_arm_is_the_pi_arm_but_for_the_votes(path):
     recipe = load_recipe(path)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from perceptinit.claims import is_claimed
 from perceptinit.errors import DataError, UsageError
 from perceptinit.recipe_tables import apply_overrides, parse_toml, read_text
+from perceptinit.recipe_text import stand_alone
 
 Record = dict[str, Any]
 _SEED_FOLDER = re.compile(r"seed\d+")
@@ -88,9 +89,13 @@ class RunSet:
     def arm_runs(self, arm: str) -> list[LoadedRun]:
         return [run for run in self.runs if run.arm == arm]
 
+    def about(self, arm: str) -> dict[str, Any]:
+        """Return what the arm's records say of it, empty when no run of it left one."""
+        return next((r.record["arm"] for r in self.arm_runs(arm) if r.record), {})
+
     def resolved(self, arm: str) -> dict[str, Any]:
         """Return the arm's settings, empty when no run of it left a record."""
-        return next((r.record["arm"]["resolved"] for r in self.arm_runs(arm) if r.record), {})
+        return dict(self.about(arm).get("resolved", {}))
 
 
 def _tables(value: Any) -> Iterable[Mapping[str, Any]]:
@@ -138,7 +143,11 @@ def load_experiments(paths: Sequence[Path], out: Path = Path("runs")) -> list[Ru
 
 
 def _recipe_folder(path: Path, out: Path) -> Path:
-    return out / str(parse_toml(read_text(path), str(path)).get("name", path.stem))
+    return out / str(_read_tables(path).get("name", path.stem))
+
+
+def _read_tables(path: Path) -> Mapping[str, Any]:
+    return stand_alone(read_text(path), str(path), path.parent).tables
 
 
 def _present(root: Path, may_be_absent: bool = False) -> Iterable[LoadedRun]:
@@ -201,7 +210,7 @@ class _Planned:
 
     @classmethod
     def of_file(cls, path: Path, root: Path) -> _Planned:
-        tables = parse_toml(read_text(path), str(path))
+        tables = _read_tables(path)
         arms, seeds = _arms_and_seeds(tables)
         baseline = str(tables.get("baseline", arms[0]))
         return cls(root.name, str(tables.get("summary", "")), baseline, arms, seeds, root, "")

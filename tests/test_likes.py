@@ -1,0 +1,356 @@
+"""An arm that says only what differs: what it gets, what it is told, and what `--set` reaches."""
+
+import tomllib
+
+import pytest
+
+from perceptinit.errors import RecipeError
+from perceptinit.recipe import load_recipe, read_recipe
+from perceptinit.recipe_likes import merged, resolve
+from perceptinit.recipe_places import locate
+from perceptinit.record import new_record
+from perceptinit.reports.runs import load_runs
+
+BASE = """
+schema = 1
+name = "small"
+[data.people]
+use = "synthetic"
+num_train = 64
+[backbone]
+use = "timm"
+[[init]]
+use = "triplet-hinge"
+epochs = 2
+judgments.like = "data.people"
+[[eval]]
+use = "two-afc"
+judgments = { like = "data.people", num_val = 9 }
+[[arm]]
+name = "random"
+init = []
+[[arm]]
+name = "pi"
+"""
+SHUFFLED = """
+[[arm]]
+name = "shuffled"
+init = [{ like = "init", judgments.through = ["shuffled-votes"] }]
+"""
+LATE = """
+[[arm]]
+name = "late"
+init = []
+posthoc = [{ like = "init", lr = 1e-5, judgments.num_val = 7 }]
+"""
+SMALL = BASE + SHUFFLED + LATE
+
+
+def changed(old, new, text=SMALL):
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+def problems(text, *overrides):
+    with pytest.raises(RecipeError) as error:
+        read_recipe(text, overrides=overrides)
+    return [str(problem) for problem in error.value.problems]
+
+
+def stage(recipe, arm, slot="init"):
+    (table,) = recipe.resolved(recipe.arm(arm))[slot]
+    return table
+
+
+def epochs(recipe):
+    return {arm.name: [spec.config.epochs for spec in (*arm.init, *arm.posthoc)] for arm in recipe.arms}  # fmt: skip
+
+
+def resolved(text):
+    tables, wrong = resolve(tomllib.loads(text))
+    assert wrong == []
+    return tables
+
+
+def test_a_stage_that_is_like_the_shared_one_differs_in_what_it_says():
+    recipe = read_recipe(SMALL)
+    pi, late = stage(recipe, "pi"), stage(recipe, "late", "posthoc")
+    assert (late["lr"], late["judgments"]["num_val"]) == (1e-5, 7)
+    assert {**late, "lr": 0, "judgments": 0} == {**pi, "lr": 0, "judgments": 0}
+    assert {**late["judgments"], "num_val": 0} == {**pi["judgments"], "num_val": 0}
+
+
+def test_through_goes_around_what_the_part_is():
+    recipe = read_recipe(SMALL)
+    pi, shuffled = stage(recipe, "pi"), stage(recipe, "shuffled")
+    around = {"use": "shuffled-votes", "seed": 0, "judgments": pi["judgments"]}
+    assert shuffled == {**pi, "judgments": around}
+
+
+def test_the_first_wrapper_is_the_innermost_and_may_have_keys():
+    tables = resolved(
+        '[pretrain.pairs]\nuse = "csv"\nthrough = ["a", { use = "b", share = 0.5 }, "c"]'
+    )
+    inner = {"use": "a", "pairs": {"use": "csv"}}
+    middle = {"use": "b", "share": 0.5, "pairs": inner}
+    assert tables["pretrain"]["pairs"] == {"use": "c", "pairs": middle}
+
+
+def test_what_is_no_part_may_have_keys_called_through_and_like():
+    text = '[backbone]\nuse = "a"\n[backbone.model_args]\nthrough = ["b"]\nlike = "c"'
+    assert resolved(text)["backbone"]["model_args"] == {"through": ["b"], "like": "c"}
+
+
+def test_nested_wrappers_are_read_as_before():
+    table = '{ use = "shuffled-votes", judgments = { use = "synthetic", num_train = 64 } }'
+    nested = changed('judgments.through = ["shuffled-votes"]', f"judgments = {table}")
+    old, new = read_recipe(nested), read_recipe(SMALL)
+    assert old.fingerprint(old.arm("shuffled")) == new.fingerprint(new.arm("shuffled"))
+
+
+@pytest.mark.parametrize(
+    ("change", "whole"),
+    [
+        ({"b": 9}, {"use": "x", "a": 1, "b": 9}),
+        ({"use": "x", "b": 9}, {"use": "x", "b": 9}),
+        ({"like": "data.other"}, {"like": "data.other"}),
+    ],
+)
+def test_a_nested_table_is_merged_until_it_says_what_it_is(change, whole):
+    base = locate({"part": {"use": "x", "a": 1, "b": 2}, "list": [1, 2], "kept": 0})
+    assert merged(base, locate({"part": change, "list": [3]})) == {
+        "part": whole,
+        "list": [3],
+        "kept": 0,
+    }
+
+
+def test_a_part_is_written_once_and_taken_everywhere():
+    recipe = read_recipe(SMALL, overrides=["data.people.num_train=32"])
+    (slot,) = recipe.evals
+    assert slot.spec.parts["judgments"].config.num_train == 32
+    assert slot.spec.parts["judgments"].config.num_val == 9
+    assert stage(recipe, "shuffled")["judgments"]["judgments"]["num_train"] == 32
+    assert stage(recipe, "pi")["judgments"]["num_train"] == 32
+
+
+def test_one_of_several_shared_stages_goes_by_its_number():
+    two = changed("[[eval]]", '[[init]]\nuse = "mimetic"\n[[eval]]', BASE)
+    recipe = read_recipe(two + '[[arm]]\nname = "second"\ninit = [{ like = "init.1" }]')
+    assert [spec.name for spec in recipe.arm("second").init] == ["mimetic"]
+    assert problems(two + SHUFFLED) == [
+        "arm.shuffled.init.like: no shared stage called 'init'. Did you mean 'init.1'? "
+        "Known: init.0, init.1"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (
+            'like = "init", judgments',
+            'like = "inti", judgments',
+            "arm.shuffled.init.like: no shared stage called 'inti'. Did you mean 'init'? Known: init",
+        ),
+        (
+            'like = "init", judgments',
+            'like = "init", use = "triplet", judgments',
+            "arm.shuffled.init.use: the table is like init: give 'use' or 'like', not both",
+        ),
+        (
+            'like = "data.people"\n',
+            'like = "data.peple"\n',
+            "init.judgments.like: no table called 'data.peple'. Did you mean 'data.people'? Known: data.people",
+        ),
+        (
+            'use = "synthetic"',
+            'like = "data.people"',
+            "data.people.like: data.people is what others are like: give it a 'use'",
+        ),
+        ("epochs = 2", "marign = 2", "init.marign: unknown key; did you mean 'margin'?"),
+        ("lr = 1e-5", "l = 1e-5", "arm.late.posthoc.l: unknown key; did you mean 'lr'?"),
+        (
+            "judgments.num_val = 7",
+            "judgments.num_vla = 7",
+            "arm.late.posthoc.judgments.num_vla: unknown key; did you mean 'num_val'?",
+        ),
+        (
+            "num_train = 64",
+            "num_tran = 64",
+            "data.people.num_tran: unknown key; did you mean 'num_train'?",
+        ),
+        (
+            "num_train = 64",
+            'num_train = "${NOT_SET_ANYWHERE}"',
+            "data.people.num_train: the variable NOT_SET_ANYWHERE is not set.",
+        ),
+        (
+            '["shuffled-votes"]',
+            '["shufled-votes"]',
+            "arm.shuffled.init.judgments.through.use: no judgments called 'shufled-votes'.",
+        ),
+        (
+            '["shuffled-votes"]',
+            '["shuffled-votes", { use = "subset", fractoin = 0.5, fraction = 0.5 }]',
+            "arm.shuffled.init.judgments.through[1].fractoin: unknown key; did you mean 'fraction'?",
+        ),
+        (
+            '["shuffled-votes"]',
+            '[{ use = "subset" }]',
+            "arm.shuffled.init.judgments.through.fraction: required, but not given",
+        ),
+        (
+            '["shuffled-votes"]',
+            '["cifar10h"]',
+            "arm.shuffled.init.judgments.through: judgments 'cifar10h' takes no judgments",
+        ),
+        (
+            '["shuffled-votes"]',
+            '"shuffled-votes"',
+            "arm.shuffled.init.judgments.through: expected an array of judgments, got 'shuffled-votes'",
+        ),
+    ],
+)
+def test_a_problem_is_told_once_where_the_user_wrote_it(old, new, sentence):
+    found = problems(changed(old, new))
+    assert [p for p in found if p.startswith(sentence)], found
+    assert len(found) == len(set(found))
+    assert len(found) == 1 or "cifar10h" in new  # which also lacks its folder
+
+
+def test_set_reaches_every_arm_that_is_like_the_shared_stage():
+    assert epochs(read_recipe(SMALL, overrides=["init.epochs=1"])) == {
+        "random": [],
+        "pi": [1],
+        "shuffled": [1],
+        "late": [1],
+    }
+
+
+@pytest.mark.parametrize("path", ["arm.pi.init.0.epochs", "arm.pi.init.epochs"])
+def test_set_gives_an_arm_that_shares_its_stage_one_like_it(path):
+    recipe = read_recipe(SMALL, overrides=[f"{path}=8", "init.lr=0.5"])
+    assert epochs(recipe) == {"random": [], "pi": [8], "shuffled": [2], "late": [2]}
+    assert stage(recipe, "pi")["lr"] == 0.5
+
+
+def test_set_goes_into_a_part_that_the_arm_does_not_name():
+    recipe = read_recipe(SMALL, overrides=["arm.pi.init.judgments.num_train=8"])
+    assert stage(recipe, "pi")["judgments"]["num_train"] == 8
+    assert stage(recipe, "shuffled")["judgments"]["judgments"]["num_train"] == 64
+    assert problems(SMALL, "arm.pi.init.judgmnts.num_train=8")[0].startswith(
+        "arm.pi.init.judgmnts: unknown key"
+    )
+
+
+@pytest.mark.parametrize("path", ["through.seed", "through.0.seed"])
+def test_set_goes_into_a_wrapper(path):
+    recipe = read_recipe(SMALL, overrides=[f"arm.shuffled.init.judgments.{path}=3"])
+    assert stage(recipe, "shuffled")["judgments"]["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("judgments.judgments.judgments.root", "judgments.root"),
+        ("judgments.judgments.seed", "judgments.through.0.seed"),
+    ],
+)
+def test_a_path_into_nested_wrappers_is_answered_with_the_new_one(old, new):
+    text = changed('["shuffled-votes"]', '["shuffled-votes", "pixel-triplets"]')
+    place = "arm.shuffled.init"
+    assert problems(text, f"{place}.{old}=4") == [
+        f"--set {place}.{old}=4: `through` stands in the place of nested tables: "
+        f"--set {place}.{new}=4"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ('use = "triplet-hinge"', 'like = "init"', "init.like"),
+        ('use = "two-afc"', 'like = "init"', "eval.like"),
+        ('use = "timm"', 'like = "data.people"', "backbone.like"),
+    ],
+)
+def test_what_all_arms_share_is_like_nothing(old, new, where):
+    sentence = f"{where}: a stage of an arm and a part may be like others: give a 'use'"
+    assert sentence in problems(changed(old, new, BASE))
+
+
+CHILD = 'like = "small.toml"\nname = "child"\nseeds = [4, 5]\nbackbone.image_size = 64\n'
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "small.toml").write_text(SMALL)
+    (tmp_path / "child.toml").write_text(CHILD)
+    return tmp_path
+
+
+def test_a_recipe_that_is_like_another_says_only_what_differs(folder):
+    small, child = load_recipe(folder / "small.toml"), load_recipe(folder / "child.toml")
+    assert (child.name, child.seeds, child.baseline) == ("child", (4, 5), "random")
+    assert child.backbone.config.image_size == 64
+    assert child.backbone.config.model == small.backbone.config.model
+    assert [arm.name for arm in child.arms] == [arm.name for arm in small.arms]
+
+
+def test_a_record_of_such_a_recipe_can_be_read_without_the_files(folder, tmp_path):
+    recipe = load_recipe(folder / "child.toml", ["init.epochs=1", "data.people.num_train=32"])
+    arm = recipe.arm("late")
+    about = new_record(recipe, arm, 4, "cpu")["recipe"]
+    paths = [str(folder / "child.toml"), str(folder / "small.toml")]
+    assert about["sources"] == [
+        {"path": paths[0], "text": CHILD},
+        {"path": paths[1], "text": SMALL},
+    ]
+    again = read_recipe(about["text"], overrides=about["overrides"], folder=tmp_path / "elsewhere")
+    assert again.fingerprint(again.arm("late")) == recipe.fingerprint(arm)
+
+
+def test_reports_know_the_arms_and_seeds_of_such_a_recipe(folder):
+    (folder / "runs/child/pi/seed4").mkdir(parents=True)
+    runs = load_runs([folder / "child.toml"], folder / "runs")
+    assert {run.title for run in runs.runs} == {
+        f"{arm}, seed {seed}" for arm in ("random", "pi", "shuffled", "late") for seed in (4, 5)
+    }
+
+
+@pytest.mark.parametrize(
+    ("child", "sentence"),
+    [
+        ('like = "samll.toml"\nname = "c"', "like: .*samll.toml: no such recipe. Recipes there: "),
+        ('like = "child.toml"\nname = "c"', "like: child.toml is itself like small.toml"),
+        ('like = "small.toml"', "name: required: a recipe that is like another"),
+        ('like = 3\nname = "c"', "like: expected the path of a recipe, got 3"),
+        (
+            'like = "small.toml"\nname = "c"\nbackbone.imgae_size = 8',
+            "c.toml: backbone.imgae_size: unknown key; did you mean 'image_size'",
+        ),
+        (
+            'like = "wrong.toml"\nname = "c"\nbackbone.image_size = 8',
+            "c.toml: wrong.toml: init.epohcs: unknown key; did you mean 'epochs'",
+        ),
+    ],
+)
+def test_a_recipe_like_another_is_told_what_is_wrong_and_in_which_file(folder, child, sentence):
+    (folder / "wrong.toml").write_text(changed("epochs = 2", "epohcs = 2"))
+    (folder / "c.toml").write_text(child)
+    with pytest.raises(RecipeError, match=sentence):
+        load_recipe(folder / "c.toml")
+
+
+def test_set_cannot_name_the_other_recipe():
+    assert problems(SMALL, "like=other.toml") == [
+        "--set like: another recipe is merged before: name it in the file"
+    ]
+
+
+def test_plugins_of_the_other_recipe_are_found_beside_it(folder):
+    (folder / "deep").mkdir()
+    (folder / "local.py").write_text("")
+    (folder / "with.toml").write_text(changed('name = "small"', 'name = "small"\nplugins = ["local.py"]'))  # fmt: skip
+    (folder / "deep/c.toml").write_text('like = "../with.toml"\nname = "c"')
+    recipe = load_recipe(folder / "deep/c.toml")
+    assert "local" in [plugin.name for plugin in recipe.plugins.loaded]
