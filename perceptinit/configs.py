@@ -94,14 +94,15 @@ def _lower_first(text: str) -> str:
 def to_table(config: Any) -> dict[str, Any]:
     """Return a config as plain values, as they would stand in TOML (None values left out)."""
     table = dataclasses.asdict(config)
-    return {key: _plain(value) for key, value in table.items() if value is not None}
+    return {key: plain_value(value) for key, value in table.items() if value is not None}
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """Return a config's value as TOML has it: tuples as lists, paths as strings; None stays None."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items() if v is not None}
+        return {str(k): plain_value(v) for k, v in value.items() if v is not None}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain_value(v) for v in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return str(value)

@@ -26,6 +26,7 @@ from perceptinit.checkpoint_config import CheckpointConfig
 from perceptinit.configs import read_config
 from perceptinit.errors import Problem, RecipeError, UsageError
 from perceptinit.plugin_manager import Plugins, build_plugin_manager
+from perceptinit.recipe_differences import as_like, closest, stages_in_words
 from perceptinit.recipe_likes import resolve
 from perceptinit.recipe_places import list_paths, places, written
 from perceptinit.recipe_tables import ARM_SLOTS, apply_overrides, expand_variables, read_text
@@ -38,6 +39,10 @@ ROOT_KEYS = (
 )  # fmt: skip
 ARM_KEYS = ("name", "summary", *ARM_SLOTS)
 LIST_SLOTS = {"init": "initializer", "posthoc": "initializer", "track": "tracker"}
+REPEATED = (
+    "repeats the shared stage, so that what is set there (--set {name}.KEY=VALUE) does not reach this "
+    "arm. Write instead: {line}"
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 Every = str | int  # "epoch", "end", or a number of steps
@@ -69,7 +74,8 @@ class Recipe:
     """A checked recipe; `overrides` are the `--set`s.
 
     text: of the file as it was read, or merged when the recipe is like another; sources: path and text
-    of both files then. folder: where local `plugins` are looked for.
+    of both files then. folder: where local `plugins` are looked for. shared: the stages of arms that
+    name none. warnings: what may not be meant.
     """
 
     name: str
@@ -82,6 +88,8 @@ class Recipe:
     tracks: tuple[Spec, ...]
     arms: tuple[Arm, ...]
     plugins: Plugins
+    shared: Arm
+    warnings: tuple[Problem, ...] = ()
     text: str = ""
     source: str = ""
     sources: tuple[tuple[str, str], ...] = ()
@@ -121,6 +129,13 @@ class Recipe:
         text = json.dumps(self.resolved(arm), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def difference(self, arm: Arm) -> str:
+        """Return in what the arm differs: `shuffled = init, but judgments through shuffled-votes`."""
+        shared = stages_by_name(self.shared)
+        before = stages_in_words(arm.init, shared) or "fresh weights"
+        after = stages_in_words(arm.posthoc, shared)
+        return f"{arm.name} = {before}{f'; after pretraining {after}' if after else ''}"
+
     def smoke(self) -> Recipe:
         """Return the recipe shrunk to seconds on a CPU, on simulated data, with its first seed."""
         registry = self.plugins.registry
@@ -134,8 +149,19 @@ class Recipe:
             pretrain=self.pretrain.smoke(registry) if self.pretrain else None,
             evals=tuple(EvalSlot(e.spec.smoke(registry), e.every) for e in self.evals),
             arms=tuple(shrunk(arm) for arm in self.arms),
+            shared=shrunk(self.shared),
             is_smoke=True,
         )
+
+
+def stages_by_name(shared: Arm) -> dict[str, Spec]:
+    """Return the shared stages by the name that `like` has for them: `init`, or `init.0` of several."""
+    slots = {"init": shared.init, "posthoc": shared.posthoc}
+    return {
+        slot if len(stages) == 1 else f"{slot}.{i}": spec
+        for slot, stages in slots.items()
+        for i, spec in enumerate(stages)
+    }
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -178,6 +204,7 @@ def read_recipe(
         raise RecipeError(_as_written(reader.problems, where), source)
     return Recipe(
         **values,
+        warnings=tuple(reader.warnings),
         plugins=plugins,
         text=found.text,
         source=source,
@@ -205,6 +232,7 @@ class _Reader:
         self.registry = plugins.registry
         self.places = places
         self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
 
     def read(self) -> dict[str, Any]:
         self._check_keys(self.tables, ROOT_KEYS, "")
@@ -224,6 +252,7 @@ class _Reader:
             "tracks": self._specs("track", self.tables.get("track", []), "track"),
             "checkpoint": self._checkpoint(),
             "arms": arms,
+            "shared": shared,
         }
 
     def _problem(self, where: str, message: str) -> None:
@@ -338,12 +367,22 @@ class _Reader:
                     "an arm may replace init and posthoc only, so that arms share everything else",
                 )
         own = {
-            slot: self._specs(slot, table[slot], f"{where}.{slot}")
-            for slot in ARM_SLOTS
-            if slot in table
+            slot: self._own(slot, table[slot], where, shared) for slot in ARM_SLOTS if slot in table
         }
         name = self._name(table.get("name"), f"{where}.name")
         return replace(shared, name=name, summary=str(table.get("summary", "")), **own)
+
+    def _own(self, slot: str, tables: Any, arm: str, shared: Arm) -> tuple[Spec, ...]:
+        """Return an arm's own stages; warn of those that repeat a shared one without `like`."""
+        specs = self._specs(slot, tables, f"{arm}.{slot}")
+        if not isinstance(tables, list) or len(specs) < len(tables):
+            return specs  # there are problems to tell
+        for path, spec in zip(list_paths(f"{arm}.{slot}", tables), specs, strict=True):
+            found = closest(spec, stages_by_name(shared))
+            if found and self.places.get(f"{path}.use", "").endswith(f"{path}.use"):
+                message = REPEATED.format(name=found[0], line=as_like(*found))
+                self.warnings.append(Problem(written(path, self.places), message))
+        return specs
 
     def _baseline(self, arms: Sequence[Arm]) -> str:
         names = [arm.name for arm in arms]

@@ -65,6 +65,7 @@ def new_record(recipe: Recipe, arm: Arm, seed: int, device: str) -> dict[str, An
         "arm": {
             "name": arm.name,
             "summary": arm.summary,
+            "difference": recipe.difference(arm),
             "resolved": recipe.resolved(arm),
         },
         "seed": seed,

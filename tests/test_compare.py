@@ -337,3 +337,16 @@ def test_contrasts_pair_human_votes_with_shuffled_ones(tmp_path):
         Contrast("shuffled", "random", WORTH),
         Contrast("pi", "shuffled", STRUCTURE),
     )
+
+
+def test_the_table_says_in_what_each_arm_differs(verb, tmp_path):
+    sentence = "shuffled = init, but judgments through shuffled-votes"
+    records = three_by_three()
+    for one in records:
+        if one["arm"]["name"] == "shuffled":
+            one["arm"]["difference"] = sentence
+    folder = write(tmp_path, records)
+    assert sentence in verb(folder)
+    assert f"* {sentence}\n" in verb(folder, "--markdown")
+    assert f"% {sentence}\n" in verb(folder, "--latex")
+    assert json.loads(verb(folder, "--json"))["differences"] == [sentence]

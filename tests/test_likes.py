@@ -3,8 +3,11 @@
 import tomllib
 
 import pytest
+from typer.testing import CliRunner
 
+from perceptinit.cli import create_app
 from perceptinit.errors import RecipeError
+from perceptinit.plugin_manager import build_plugin_manager
 from perceptinit.recipe import load_recipe, read_recipe
 from perceptinit.recipe_likes import merged, resolve
 from perceptinit.recipe_places import locate
@@ -278,6 +281,48 @@ def test_what_all_arms_share_is_like_nothing(old, new, where):
     assert sentence in problems(changed(old, new, BASE))
 
 
+def test_each_arm_is_told_by_what_differs():
+    text = SMALL + '[[arm]]\nname = "tenth"\n[[arm.init]]\nlike = "init"\n'
+    text += 'judgments.through = [{ use = "subset", fraction = 0.1 }, "shuffled-votes"]\n'
+    text += '[[arm.init]]\nuse = "statistics-matched"\n'
+    recipe = read_recipe(text)
+    assert [recipe.difference(arm) for arm in recipe.arms] == [
+        "random = fresh weights",
+        "pi = init",
+        "shuffled = init, but judgments through shuffled-votes",
+        "late = fresh weights; after pretraining init, but lr 1e-05, judgments.num_val 7",
+        "tenth = init, but judgments through subset (fraction 0.1) then shuffled-votes, "
+        "then statistics-matched",
+    ]
+    assert recipe.warnings == ()
+
+
+COPY = """
+[[arm]]
+name = "copy"
+[[arm.init]]
+use = "triplet-hinge"
+epochs = 3
+[arm.init.judgments]
+use = "subset"
+fraction = 0.5
+[arm.init.judgments.judgments]
+use = "synthetic"
+num_train = 64
+"""
+
+
+def test_a_stage_that_repeats_the_shared_one_is_told_the_line_to_write():
+    recipe = read_recipe(BASE + COPY)
+    line = '{ like = "init", epochs = 3, judgments.through = [{ use = "subset", fraction = 0.5 }] }'
+    (warning,) = recipe.warnings
+    assert warning.where == "arm.copy.init"
+    assert warning.message.endswith(f"Write instead: {line}")
+    lean = read_recipe(f'{BASE}[[arm]]\nname = "copy"\ninit = [{line}]')
+    assert lean.fingerprint(lean.arm("copy")) == recipe.fingerprint(recipe.arm("copy"))
+    assert lean.warnings == ()
+
+
 CHILD = 'like = "small.toml"\nname = "child"\nseeds = [4, 5]\nbackbone.image_size = 64\n'
 
 
@@ -354,3 +399,13 @@ def test_plugins_of_the_other_recipe_are_found_beside_it(folder):
     (folder / "deep/c.toml").write_text('like = "../with.toml"\nname = "c"')
     recipe = load_recipe(folder / "deep/c.toml")
     assert "local" in [plugin.name for plugin in recipe.plugins.loaded]
+
+
+def test_validate_tells_what_differs_and_warns_of_copies(tmp_path):
+    (tmp_path / "r.toml").write_text(SMALL + COPY)
+    plugins = build_plugin_manager()
+    command = ["validate", str(tmp_path / "r.toml")]
+    done = CliRunner().invoke(create_app(plugins), command, obj=plugins, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "  shuffled = init, but judgments through shuffled-votes\n" in done.stdout
+    assert "warning: arm.copy.init: repeats the shared stage" in done.stderr

@@ -103,6 +103,11 @@ def test_every_arm_keeps_its_fingerprint(path):
     assert found == FINGERPRINTS[path.stem]
 
 
+@pytest.mark.parametrize("path", RECIPES, ids=NAMES)
+def test_no_arm_repeats_a_shared_stage(path):
+    assert load_recipe(path).warnings == ()
+
+
 def test_what_is_set_for_stage_one_reaches_pi_and_its_control_alike(recipes_folder):
     recipe = load_recipe(recipes_folder / "quickstart.toml", ["init.epochs=1"])
     assert [[spec.config.epochs for spec in arm.init] for arm in recipe.arms] == [[], [1], [1]]

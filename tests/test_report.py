@@ -72,6 +72,12 @@ def test_the_page_says_what_was_compared_on_how_much_what_came_out_and_how_sure(
     assert "holds: Every arm of a seed saw the same image-text pairs in the same order." in words
 
 
+def test_the_page_says_in_what_each_arm_differs(tiny_page):
+    words = text_of(tiny_page.read_text())
+    assert "random = fresh weights" in words
+    assert "pi = init" in words
+
+
 def test_the_page_has_all_that_is_needed_to_run_it_again(tmp_path):
     records = three_by_three()
     for one in records:

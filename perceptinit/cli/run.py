@@ -69,6 +69,8 @@ def run(
     from perceptinit.runner import plan_cells, run_recipe
 
     loaded = load_recipe(recipe, set_ or ())
+    for warning in loaded.warnings:
+        typer.echo(f"warning: {warning}", err=True)
     if smoke:
         loaded = loaded.smoke()
     cells = plan_cells(loaded, arm or (), seed or (), out)

@@ -35,6 +35,8 @@ def validate(
     from perceptinit.runner import find_obstacles
 
     loaded = load_recipe(recipe, set_ or ())
+    for warning in loaded.warnings:
+        typer.echo(f"warning: {warning}", err=True)
     console = Console(highlight=False)
     for line in plan_lines(loaded):
         console.print(line, soft_wrap=True, markup=False)

@@ -61,9 +61,8 @@ def arm_rows(runs: RunSet) -> list[dict[str, Any]]:
         {
             "name": arm,
             "is_baseline": arm == runs.baseline,
-            "summary": next(
-                (r.record["arm"]["summary"] for r in runs.arm_runs(arm) if r.record), ""
-            ),
+            "summary": runs.about(arm).get("summary", ""),
+            "difference": runs.about(arm).get("difference", ""),
             "init": stages_in_words(runs.resolved(arm).get("init", []))
             if runs.resolved(arm)
             else "unknown: no run of this arm left a record",

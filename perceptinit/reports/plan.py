@@ -77,6 +77,7 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
         total += flops * len(recipe.seeds)
         is_complete &= complete
         yield f"arm {arm.name}{': ' + arm.summary if arm.summary else ''}"
+        yield f"  {recipe.difference(arm)}"
         yield from lines
     for slot in recipe.evals:
         every = slot.every if isinstance(slot.every, str) else f"{slot.every} steps"

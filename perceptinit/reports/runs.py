@@ -97,6 +97,15 @@ class RunSet:
         """Return the arm's settings, empty when no run of it left a record."""
         return dict(self.about(arm).get("resolved", {}))
 
+    @property
+    def differences(self) -> list[str]:
+        """Return in what each arm differs: `shuffled = init, but judgments through shuffled-votes`.
+
+        Records of before 0.2 do not tell.
+        """
+        told = [self.about(arm).get("difference", "") for arm in self.arms]
+        return [text for text in told if text]
+
 
 def _tables(value: Any) -> Iterable[Mapping[str, Any]]:
     if isinstance(value, Mapping):

@@ -111,7 +111,8 @@ def _title(score: ScoreComparison) -> str:
 
 
 def _reading_aids(comparison: Comparison) -> list[str]:
-    return [*([SIMULATED] if comparison.runs.is_simulated else []), READ_ME]
+    simulated = [SIMULATED] if comparison.runs.is_simulated else []
+    return [*comparison.runs.differences, *simulated, READ_ME]
 
 
 def sets_lines(comparison: Comparison) -> Iterable[str]:
@@ -147,7 +148,8 @@ def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) ->
 def latex_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
     """Return a `booktabs` table: a score per row, an arm per column, differences under the means."""
     runs = comparison.runs
-    lines = [f"% {line}" for line in [*headline(comparison), *comparison.problems, READ_ME]]
+    notes = [*headline(comparison), *comparison.problems, *_reading_aids(comparison)]
+    lines = [f"% {note}" for note in notes]
     lines += [
         rf"\begin{{tabular}}{{l{'r' * len(runs.arms)}}}",
         r"\toprule",
@@ -241,6 +243,7 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
         "simulated": runs.is_simulated,
         "summary": headline(comparison),
         "problems": list(comparison.problems),
+        "differences": runs.differences,
         "runs": [
             {"arm": r.arm, "seed": r.seed, "state": r.state, "folder": str(r.folder)}
             for r in runs.runs
