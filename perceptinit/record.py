@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from perceptinit.building import walk
 from perceptinit.errors import DataError
 from perceptinit.plugin_manager import CORE, Plugins
 from perceptinit.types import InitReport, Score
@@ -66,6 +67,7 @@ def new_record(recipe: Recipe, arm: Arm, seed: int, device: str) -> dict[str, An
             "name": arm.name,
             "summary": arm.summary,
             "difference": recipe.difference(arm),
+            "by_people": judged_by_people(arm),
             "resolved": recipe.resolved(arm),
         },
         "seed": seed,
@@ -79,6 +81,12 @@ def new_record(recipe: Recipe, arm: Arm, seed: int, device: str) -> dict[str, An
         "warnings": [],
         "wall_seconds": {"total": 0.0},
     }
+
+
+def judged_by_people(arm: Arm) -> bool:
+    """Say whether every answer that the arm learns from is a person's, as the data's cards tell."""
+    specs = [spec for spec in walk((*arm.init, *arm.posthoc)) if spec.entry.kind == "judgments"]
+    return all(spec.build().card.by_people for spec in specs)
 
 
 def weight_hashes(model: Any) -> dict[str, str]:

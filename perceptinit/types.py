@@ -142,6 +142,8 @@ class DataCard:
     checked against them.
     size_bytes: of the unpacked data, None when unknown.
     checked: what the loader was checked against, such as a published score.
+    by_people: False where a program gives the answers, as from pixels or class labels; simulated
+    observers stand for people.
     """
 
     title: str
@@ -154,6 +156,7 @@ class DataCard:
     size_bytes: int | None = None
     checked: str = ""
     simulated: bool = False
+    by_people: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from perceptinit.cli import create_app
 from perceptinit.errors import UsageError
 from perceptinit.plugin_manager import build_plugin_manager
 from perceptinit.reports.compare import compare
-from perceptinit.reports.contrasts import STRUCTURE, WORTH, Contrast
+from perceptinit.reports.contrasts import NO_PEOPLE, OTHERWISE, STRUCTURE, WORTH, Contrast
 from perceptinit.reports.measures import family_of
 from perceptinit.reports.runs import load_runs
 from perceptinit.reports.statistics import (
@@ -337,6 +337,49 @@ def test_contrasts_pair_human_votes_with_shuffled_ones(tmp_path):
         Contrast("shuffled", "random", WORTH),
         Contrast("pi", "shuffled", STRUCTURE),
     )
+
+
+def question_of_pi(folder, change):
+    """Return what pi - shuffled asks after a change of pi's and of shuffled's record."""
+    records = three_by_three()
+    for one in records:
+        change(one["arm"])
+    return compared(folder, records).contrasts[-1].question
+
+
+def test_a_control_with_other_settings_is_none_of_the_human_structure(tmp_path):
+    def change(arm):
+        if arm["name"] == "shuffled":
+            arm["resolved"]["init"][0]["epochs"] = 80
+
+    assert question_of_pi(tmp_path, change) == OTHERWISE.format("init.epochs")
+
+
+def test_a_control_differs_in_no_slot(tmp_path):
+    def change(arm):
+        arm["resolved"]["posthoc"] = [{"use": "lsuv", "share": float(arm["name"] == "pi")}]
+
+    records = three_by_three()
+    for one in records:
+        change(one["arm"])
+        one["scores"][0]["stage"] = "posthoc"
+    assert compared(tmp_path, records).contrasts[-1].question == OTHERWISE.format("posthoc.share")
+
+
+def test_shuffled_answers_of_a_program_are_no_control_of_the_human_structure(tmp_path):
+    def from_pixels(arm):
+        for stage in arm["resolved"]["init"]:
+            inner = {"use": "pixel-triplets", "judgments": {"use": "nights"}}
+            is_shuffled = stage["judgments"]["use"] == "shuffled-votes"
+            stage["judgments"] = (
+                {"use": "shuffled-votes", "judgments": inner} if is_shuffled else inner
+            )
+
+    def as_told(arm):
+        arm["by_people"] = False
+
+    assert question_of_pi(tmp_path / "earlier record", from_pixels) == NO_PEOPLE
+    assert question_of_pi(tmp_path / "record", as_told) == NO_PEOPLE
 
 
 def test_the_table_says_in_what_each_arm_differs(verb, tmp_path):

@@ -99,6 +99,14 @@ def test_the_first_wrapper_is_the_innermost_and_may_have_keys():
     assert tables["pretrain"]["pairs"] == {"use": "c", "pairs": middle}
 
 
+def test_pairs_are_a_part_like_any_other():
+    tables = resolved(
+        '[data.photos]\nuse = "csv"\nfile = "a.csv"\nsep = ";"\n'
+        '[pretrain.pairs]\nlike = "data.photos"\nfile = "b.csv"\n'
+    )
+    assert tables == {"pretrain": {"pairs": {"use": "csv", "file": "b.csv", "sep": ";"}}}
+
+
 def test_what_is_no_part_may_have_keys_called_through_and_like():
     text = '[backbone]\nuse = "a"\n[backbone.model_args]\nthrough = ["b"]\nlike = "c"'
     assert resolved(text)["backbone"]["model_args"] == {"through": ["b"], "like": "c"}

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from perceptinit.recipe import load_recipe
+from perceptinit.record import new_record
+from perceptinit.reports.contrasts import OTHERWISE, STRUCTURE, WORTH, contrasts_of
+from perceptinit.reports.runs import LoadedRun, RunSet
 
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.toml"))
 NAMES = [path.name for path in RECIPES]
@@ -113,16 +116,50 @@ def test_what_is_set_for_stage_one_reaches_pi_and_its_control_alike(recipes_fold
     assert [[spec.config.epochs for spec in arm.init] for arm in recipe.arms] == [[], [1], [1]]
 
 
+def as_runs(recipe):
+    """Return a run of each arm, as a record tells of it."""
+    runs = [
+        LoadedRun(
+            arm.name, 0, Path(), "finished", {"arm": new_record(recipe, arm, 0, "cpu")["arm"]}
+        )
+        for arm in recipe.arms
+    ]
+    arms = tuple(arm.name for arm in recipe.arms)
+    return RunSet(recipe.name, recipe.summary, recipe.baseline, arms, tuple(runs))
+
+
+def questions(recipe):
+    contrasts = contrasts_of(as_runs(recipe))
+    return {c.title: c.question for c in contrasts if c.question != WORTH}
+
+
+def test_the_cards_say_where_a_program_answered(recipes_folder):
+    runs = as_runs(load_recipe(recipes_folder / "controls_materials.toml"))
+    assert {arm: runs.about(arm)["by_people"] for arm in runs.arms if arm != "pixels"} == {
+        "random": True, "pi": True, "shuffled": True, "statistics-matched": True, "mimetic": True,
+    }  # fmt: skip
+    assert not runs.about("pixels")["by_people"]
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=NAMES)
-def test_the_shuffled_arm_is_the_pi_arm_but_for_the_votes(path):
+def test_only_an_arm_and_its_shuffled_twin_answer_for_the_human_structure(path):
     recipe = load_recipe(path)
-    arms = {arm.name: recipe.resolved(arm)["init"] for arm in recipe.arms}
-    if not {"pi", "shuffled"} <= arms.keys():
-        pytest.skip(f"{path.name} has no pi with a shuffled control")
-    (pi,), (shuffled,) = arms["pi"], arms["shuffled"]
-    assert shuffled["judgments"]["use"] == "shuffled-votes"
-    assert shuffled["judgments"]["judgments"] == pi["judgments"]
-    assert {**shuffled, "judgments": None} == {**pi, "judgments": None}
+    found = [title for title, question in questions(recipe).items() if question == STRUCTURE]
+    has_twins = {"pi", "shuffled"} <= {arm.name for arm in recipe.arms}
+    assert found == (["pi - shuffled"] if has_twins else [])
+
+
+def test_other_pairs_say_in_what_else_they_differ(recipes_folder):
+    asked = questions(load_recipe(recipes_folder / "brain_regions.toml"))
+    asked |= questions(load_recipe(recipes_folder / "controls_materials.toml"))
+    assert asked == {
+        "pi - shuffled": STRUCTURE,
+        "mid - shuffled": OTHERWISE.format("init.judgments.path"),
+        "early - shuffled": OTHERWISE.format("init.judgments.path"),
+        "late-subject-0 - shuffled": OTHERWISE.format("init.judgments.subjects"),
+        "pixels - shuffled": OTHERWISE.format("init.judgments"),
+        "statistics-matched - shuffled": OTHERWISE.format("init"),
+    }
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=NAMES)

@@ -42,6 +42,7 @@ class ClassTriplets:
         licence="that of the images",
         citation="not stated",
         ceiling=1.0,
+        by_people=False,
     )
 
     @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,8 @@ class PixelTriplets:
     @property
     def card(self) -> DataCard:
         card = self.judgments.card
-        return replace(card, title=f"{card.title}; training answers by pixels (control)")
+        title = f"{card.title}; training answers by pixels (control)"
+        return replace(card, title=title, by_people=False)
 
     def preflight(self) -> Iterable[str]:
         """Return what would make the inner judgments fail."""
