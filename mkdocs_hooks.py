@@ -81,7 +81,7 @@ def cli_page() -> str:
     import typer.main
 
     from perceptinit.cli import create_app
-    from perceptinit.plugin_manager import build_plugin_manager
+    from perceptinit.components.plugin_manager import build_plugin_manager
 
     root = typer.main.get_command(create_app(build_plugin_manager()))
     lines = ["# Command line, verb by verb", ""]

@@ -31,10 +31,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 import train_sets as made
 
-from perceptinit import optim
-from perceptinit.checkpoint_config import CheckpointConfig
-from perceptinit.record import processor_name
-from perceptinit.run_checkpoints import Checkpoints
+from perceptinit.compute import optim
+from perceptinit.recipe.checkpoint_config import CheckpointConfig
+from perceptinit.results.record import processor_name
+from perceptinit.running.run_checkpoints import Checkpoints
 
 TICK_SECONDS = 0.001
 

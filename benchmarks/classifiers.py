@@ -31,7 +31,7 @@ import train_sets as made
 
 from perceptinit.backbones.open_clip_backbone import OpenClip
 from perceptinit.evaluators.classifier import zero_shot_classifier
-from perceptinit.record import processor_name
+from perceptinit.results.record import processor_name
 
 REFERENCE = "open_clip fp32"
 TEMPLATES = open_clip.OPENAI_IMAGENET_TEMPLATES

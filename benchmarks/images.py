@@ -77,7 +77,7 @@ def worker(method: str) -> Callable[[Sequence[bytes]], object]:
             std=open_clip.OPENAI_DATASET_STD,
         )
         return lambda files: [transform(Image.open(io.BytesIO(file))) for file in files]
-    from perceptinit.memory import keep_freed_memory
+    from perceptinit.compute.memory import keep_freed_memory
     from perceptinit.pairs.augment import Augment
     from perceptinit.seeding import generator
 
@@ -167,8 +167,8 @@ class Difference:
 
 def differences(files: Sequence[bytes]) -> dict[str, Difference]:
     """Return how far both modes are from PIL."""
-    from perceptinit import jpeg
-    from perceptinit.images import load_box
+    from perceptinit.images import jpeg
+    from perceptinit.images.decoding import load_box
     from perceptinit.pairs.augment import random_box
 
     names = ("quality", "fast, same box", "fast, same draws")
@@ -189,8 +189,8 @@ def differences(files: Sequence[bytes]) -> dict[str, Difference]:
 
 def sharp(photos: Sequence[bytes]) -> None:
     """Print the difference at a half of the size for photographs as they are, by size of the square."""
-    from perceptinit import jpeg
-    from perceptinit.images import resize_box
+    from perceptinit.images import jpeg
+    from perceptinit.images.decoding import resize_box
 
     for spare in (1.5, 1.6, 1.75, 2.0, 2.5, 3.0):
         found = Difference()

@@ -96,7 +96,7 @@ def run_our_side(asked: argparse.Namespace, what: str) -> None:
     """Work until killed, and say on standard error when a turn is done."""
     import torch
 
-    from perceptinit.memory import keep_freed_memory
+    from perceptinit.compute.memory import keep_freed_memory
 
     keep_freed_memory()  # as in a run
     torch.set_num_threads(1)

@@ -31,13 +31,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 import train_sets as made
 
 from perceptinit.backbones.open_clip_backbone import OpenClip
-from perceptinit.optim import warmup_cosine
+from perceptinit.compute.optim import warmup_cosine
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.batch_fingerprint import fingerprint
 from perceptinit.pairs.loader import PairBatch, PairLoader
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 from perceptinit.pretrainers.clip import Clip
-from perceptinit.record import processor_name
+from perceptinit.results.record import processor_name
 from perceptinit.types import RunContext
 
 PEER_PRECISIONS = {"fp32": "fp32", "bf16": "amp_bf16"}

@@ -26,7 +26,7 @@ from PIL import Image
 from torchvision import transforms
 from train_sets import picture
 
-from perceptinit.image_store.store import ImageStore
+from perceptinit.images.store.store import ImageStore
 from perceptinit.types import Stimuli
 
 BATCH = 16  # judgments of three images each

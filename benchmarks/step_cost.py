@@ -37,7 +37,7 @@ import train_sets as made
 
 from perceptinit.backbones.open_clip_backbone import OpenClip
 from perceptinit.pretrainers.clip import Clip
-from perceptinit.record import processor_name
+from perceptinit.results.record import processor_name
 from perceptinit.types import Pair, RunContext, StepResult
 
 PRECISIONS = ("fp32", "bf16")

@@ -18,12 +18,12 @@ import time
 import numpy as np
 import torch
 
-from perceptinit import distributed
 from perceptinit.backbones.timm_backbone import Timm
+from perceptinit.compute import distributed
 from perceptinit.pretrainers.clip import Clip
-from perceptinit.record import processor_name
-from perceptinit.reports.plan import TRAINING_FACTOR
-from perceptinit.runner import choose_device
+from perceptinit.recipe.plan import TRAINING_FACTOR
+from perceptinit.results.record import processor_name
+from perceptinit.running.runner import choose_device
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import Pair, RunContext
 

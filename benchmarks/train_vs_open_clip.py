@@ -38,7 +38,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 import train_sets as made
 
-from perceptinit.record import processor_name
+from perceptinit.results.record import processor_name
 
 PEER_PRECISIONS = {"fp32": "fp32", "bf16": "amp_bf16"}
 WARM_UP = 2

@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from perceptinit.building import read_spec
+from perceptinit.components.building import read_spec
+from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import RecipeError
-from perceptinit.plugin_manager import build_plugin_manager
 from perceptinit.registry import Entry
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from perceptinit.judgment_sources import Source
+    from perceptinit.judgments.sources import Source
     from perceptinit.types import InitReport
 
 RGB = tuple[float, float, float]
@@ -54,8 +54,8 @@ def run_recipe(
 
     Raises RecipeError with every problem, before anything starts.
     """
-    from perceptinit import runner
-    from perceptinit.recipe import load_recipe
+    from perceptinit.recipe.recipe import load_recipe
+    from perceptinit.running import runner
 
     loaded = load_recipe(recipe, overrides)
     loaded = loaded.smoke() if smoke else loaded
@@ -103,9 +103,9 @@ def apply_perceptual_init(
     Raises UsageError for what cannot be done as asked, DataError when judgments are absent or
     wrong, InitializerError when no weight would change.
     """
-    from perceptinit.adapters import adapt, broadcast, model_names, unwrap
-    from perceptinit.applying import initialize_tower, read_job
-    from perceptinit.cache import Cache, cache_folder
+    from perceptinit.files.cache import Cache, cache_folder
+    from perceptinit.library.adapters import adapt, broadcast, model_names, unwrap
+    from perceptinit.library.applying import initialize_tower, read_job
 
     registry = build_plugin_manager().registry
     job = read_job(registry, initializer, options, judgments, seed)

@@ -5,7 +5,7 @@ import os
 import socket
 import traceback
 
-from perceptinit import distributed
+from perceptinit.compute import distributed
 
 
 def start(function, *args, num=2):

@@ -272,7 +272,7 @@ def test_a_model_without_weights_yet_is_told():
 
 
 def test_a_resnet_of_torchvision_is_read_before_its_classifier():
-    from perceptinit.adapters import adapt
+    from perceptinit.library.adapters import adapt
 
     model = torchvision.models.resnet18().eval()
     tower = adapt(model, image_size=64)
@@ -284,7 +284,7 @@ def test_a_resnet_of_torchvision_is_read_before_its_classifier():
 
 def test_a_clip_model_of_hugging_face_keeps_its_text_tower():
     transformers = pytest.importorskip("transformers", reason="extra 'huggingface' not installed")
-    from perceptinit.adapters import adapt
+    from perceptinit.library.adapters import adapt
 
     small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
     vision = small | {"num_attention_heads": 2, "image_size": 32, "patch_size": 8}
@@ -306,7 +306,7 @@ TWO_PROCESSES = """
 import os, sys, timm, torch
 from torch.nn.parallel import DistributedDataParallel
 from perceptinit import apply_perceptual_init
-from perceptinit.checkpoints import weights_sha256
+from perceptinit.files.checkpoints import weights_sha256
 rank, store = int(sys.argv[1]), sys.argv[2]
 torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
 torch.manual_seed(rank)

@@ -15,10 +15,10 @@ from perceptinit.backbones.patch_conv import PatchConv
 from perceptinit.backbones.self_attention import SelfAttention, attention
 from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.backbones.token_rows import token_rows
-from perceptinit.checkpoints import save_weights, weights_sha256
 from perceptinit.errors import CheckpointError, RecipeError, UsageError
-from perceptinit.loading import Undrawn
+from perceptinit.files.checkpoints import save_weights, weights_sha256
 from perceptinit.protocols import DualEncoder, ImageEncoder
+from perceptinit.results.loading import Undrawn
 from perceptinit.seeding import named_torch_seed
 
 BACKBONES = [Timm, OpenClip]

@@ -9,7 +9,7 @@ import timm
 import torch
 
 from perceptinit import apply_perceptual_init
-from perceptinit.cache import Cache, cache_folder
+from perceptinit.files.cache import Cache, cache_folder
 
 TINY = ("synthetic", {"num_train": 24, "num_val": 12, "num_test": 1})
 SIZES = {"img_size": 32, "patch_size": 16, "embed_dim": 32, "depth": 1, "num_heads": 2}

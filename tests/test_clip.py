@@ -11,8 +11,8 @@ from PIL import Image
 
 from perceptinit.api import build
 from perceptinit.backbones.timm_backbone import Timm
-from perceptinit.checkpoints import load_state, save_state, weights_sha256
 from perceptinit.errors import CheckpointError, DataError, RecipeError, TrainingError
+from perceptinit.files.checkpoints import load_state, save_state, weights_sha256
 from perceptinit.pairs.batch_fingerprint import fingerprint
 from perceptinit.pairs.loader import PairBatch
 from perceptinit.pretrainers.clip import Clip

@@ -9,14 +9,11 @@ import pytest
 from made_runs import RECIPE, record, score, three_by_three, write
 from typer.testing import CliRunner
 
-from perceptinit.claims import claim
 from perceptinit.cli import create_app
+from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import UsageError
-from perceptinit.plugin_manager import build_plugin_manager
 from perceptinit.reports.compare import compare
 from perceptinit.reports.contrasts import NO_PEOPLE, OTHERWISE, STRUCTURE, WORTH, Contrast
-from perceptinit.reports.measures import family_of
-from perceptinit.reports.runs import load_runs
 from perceptinit.reports.statistics import (
     bootstrap_interval,
     compare_over_sets,
@@ -25,6 +22,9 @@ from perceptinit.reports.statistics import (
     paired_p_value,
 )
 from perceptinit.reports.verdict import headline, verdict
+from perceptinit.results.claims import claim
+from perceptinit.results.measures import family_of
+from perceptinit.results.runs import load_runs
 
 PI = Contrast("pi", "random", WORTH)
 

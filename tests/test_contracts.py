@@ -6,8 +6,8 @@ import inspect
 import pytest
 
 from perceptinit import protocols
-from perceptinit.describe import describe
-from perceptinit.plugin_manager import build_plugin_manager
+from perceptinit.components.describe import describe
+from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.registry import KINDS
 
 METHODS = {

@@ -6,23 +6,28 @@ import numpy as np
 import pytest
 
 from perceptinit.errors import DataError, UsageError
-from perceptinit.judgments.drawing import draw_pairs
-from perceptinit.judgments.label_counts import same_label_share, triplets_from_label_counts
-from perceptinit.judgments.multi_select import answers_of
-from perceptinit.judgments.odd_one_out import (
+from perceptinit.judgments.controls.shuffled_votes import ShuffledVotes
+from perceptinit.judgments.controls.subset import Subset
+from perceptinit.judgments.forms.drawing import draw_pairs
+from perceptinit.judgments.forms.label_counts import same_label_share, triplets_from_label_counts
+from perceptinit.judgments.forms.odd_one_out import (
     CHANCE,
     OddOneOut,
     likeliest_odd_column,
     load_odd_one_out,
     odd_one_out_agreement,
 )
-from perceptinit.judgments.ratings import RatedImages, elo_share, triplets_from_ratings, turned
-from perceptinit.judgments.rdm import Dissimilarities, square, triplets_from_dissimilarities
-from perceptinit.judgments.same_pairs import SamePairs, same_average_precision
-from perceptinit.judgments.shuffled_votes import ShuffledVotes
-from perceptinit.judgments.subset import Subset
+from perceptinit.judgments.forms.ratings import (
+    RatedImages,
+    elo_share,
+    triplets_from_ratings,
+    turned,
+)
+from perceptinit.judgments.forms.rdm import Dissimilarities, square, triplets_from_dissimilarities
+from perceptinit.judgments.forms.same_pairs import SamePairs, same_average_precision
+from perceptinit.judgments.own.multi_select import answers_of
+from perceptinit.judgments.two_afc import two_afc_accuracy
 from perceptinit.seeding import generator
-from perceptinit.two_afc import two_afc_accuracy
 from perceptinit.types import Stimuli
 
 

@@ -15,7 +15,7 @@ from perceptinit.reports.curves import (
     power_law,
     speed_up,
 )
-from perceptinit.reports.runs import load_runs
+from perceptinit.results.runs import load_runs
 
 FLAT = {0: 0.0, 100: 0.2, 200: 0.4, 300: 0.6}
 

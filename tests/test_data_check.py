@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from perceptinit.data_check import check_judgments, pair_agreement
+from perceptinit.judgments.data_check import check_judgments, pair_agreement
+from perceptinit.judgments.own.table import Table
 from perceptinit.judgments.sheet import write_sheet
-from perceptinit.judgments.table import Table
 from perceptinit.types import DataCard, Stimuli, Triplets
 
 HEADER = ["anchor", "first", "second", "first_votes", "second_votes"]

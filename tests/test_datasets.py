@@ -9,25 +9,25 @@ import pytest
 import torch
 from PIL import Image
 
-from perceptinit.data_sets import published_sets
+from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import DataError
 from perceptinit.evaluators.jnd import Jnd
 from perceptinit.evaluators.odd_one_out import OddOneOutScore
 from perceptinit.evaluators.two_afc import TwoAFC
-from perceptinit.judgments.bapps import Bapps
-from perceptinit.judgments.cifar10h import CLASSES, Cifar10H
-from perceptinit.judgments.conventions import Conventions
-from perceptinit.judgments.image_quality import Kadid10k, Pipal, Tid2013
-from perceptinit.judgments.multi_select import MultiSelect
-from perceptinit.judgments.nights import Nights
-from perceptinit.judgments.odd_one_out_table import OddOneOutTable
-from perceptinit.judgments.rating_table import Ratings
-from perceptinit.judgments.rdm_set import RdmSet
-from perceptinit.judgments.same_different import SameDifferent
-from perceptinit.judgments.same_pairs import HasSamePairs
-from perceptinit.judgments.table import Table
-from perceptinit.judgments.things import Things
-from perceptinit.plugin_manager import build_plugin_manager
+from perceptinit.judgments.data_sets import published_sets
+from perceptinit.judgments.forms.conventions import Conventions
+from perceptinit.judgments.forms.same_pairs import HasSamePairs
+from perceptinit.judgments.own.multi_select import MultiSelect
+from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable
+from perceptinit.judgments.own.rating_table import Ratings
+from perceptinit.judgments.own.rdm_set import RdmSet
+from perceptinit.judgments.own.same_different import SameDifferent
+from perceptinit.judgments.own.table import Table
+from perceptinit.judgments.published.bapps import Bapps
+from perceptinit.judgments.published.cifar10h import CLASSES, Cifar10H
+from perceptinit.judgments.published.image_quality import Kadid10k, Pipal, Tid2013
+from perceptinit.judgments.published.nights import Nights
+from perceptinit.judgments.published.things import Things
 from perceptinit.types import RunContext
 
 

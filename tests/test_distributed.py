@@ -12,14 +12,14 @@ from processes import together
 from test_clip import CONFIG, Colours, context, model
 from test_runner import RECIPE
 
-from perceptinit import distributed
+from perceptinit.compute import distributed
+from perceptinit.compute.split_encoding import SplitEncoder
 from perceptinit.errors import DataError, PerceptInitError, TrainingError
 from perceptinit.pretrainers import chunked_loss, contrastive
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.pretrainers.contrastive import contrastive_loss
-from perceptinit.recipe import read_recipe
-from perceptinit.runner import run_recipe
-from perceptinit.split_encoding import SplitEncoder
+from perceptinit.recipe.recipe import read_recipe
+from perceptinit.running.runner import run_recipe
 
 EXACT = replace(CONFIG, patch_dropout=0.5, flip=False)
 

@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from perceptinit.archives import unpack
-from perceptinit.downloads import Download, check_space, fetch_all
 from perceptinit.errors import DataError, UsageError
+from perceptinit.files.archives import unpack
+from perceptinit.files.downloads import Download, check_space, fetch_all
 
 CONTENT = bytes(range(256)) * 4000  # 1 MB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -315,7 +315,7 @@ def test_two_downloads_into_one_folder_are_refused(server, tmp_path):
 
 
 def test_nights_comes_in_pieces_with_its_table():
-    from perceptinit.judgments.nights_sources import nights_downloads
+    from perceptinit.judgments.published.nights_sources import nights_downloads
 
     files = [d for d in nights_downloads() if "data" in d.parts]
     assert files[0].path == "data.csv"
@@ -330,7 +330,7 @@ def test_the_command_shows_the_licence_fetches_and_says_what_is_next(server, tmp
     plugin.write_text(
         "from perceptinit import Component, hookimpl\n"
         "from perceptinit.types import DataCard\n"
-        "from perceptinit.downloads import Download\n"
+        "from perceptinit.files.downloads import Download\n"
         "class Lab:\n"
         "    name = 'lab/set'\n"
         "    card = DataCard(title='A set', source_url='u', licence='CC0', citation='c',\n"

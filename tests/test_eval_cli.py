@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from perceptinit.cli import create_app
+from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import PerceptInitError
-from perceptinit.plugin_manager import build_plugin_manager
 
 PLUGINS = build_plugin_manager()
 APP = create_app(PLUGINS)
@@ -121,7 +121,7 @@ def test_epochs_measured_afterwards_have_the_numbers_of_the_run(cli, tmp_path, r
 
 def write_checkpoints(folder, count):
     from perceptinit.backbones.timm_backbone import Timm
-    from perceptinit.recipe import read_recipe
+    from perceptinit.recipe.recipe import read_recipe
     from perceptinit.seeding import named_torch_seed
 
     folder.mkdir()

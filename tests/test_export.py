@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from perceptinit import exporting
 from perceptinit.errors import UsageError
 from perceptinit.exporting.source import open_run
-from perceptinit.recipe import read_recipe
-from perceptinit.runner import run_recipe
+from perceptinit.recipe.recipe import read_recipe
+from perceptinit.running.runner import run_recipe
 
 TEXTS = ["a red cup", "two small dogs on a sofa"]
 TEXT_TOWER = "embed_dim = 24\ntext_width = 32\ntext_heads = 2\ntext_layers = 1\ncontext_length = 16"

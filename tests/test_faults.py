@@ -23,12 +23,12 @@ from test_distributed import run_recipe_here
 from test_resume import EVERY_2_STEPS, ended, record_of, run_with_signal
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from perceptinit.checkpoints import load_state, weights_sha256
 from perceptinit.errors import CheckpointError, DataError, RecipeError, TrainingError
+from perceptinit.files.checkpoints import load_state, weights_sha256
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 from perceptinit.pretrainers.clip import Clip
-from perceptinit.recipe import read_recipe
-from perceptinit.runner import run_recipe
+from perceptinit.recipe.recipe import read_recipe
+from perceptinit.running.runner import run_recipe
 
 
 @pytest.fixture(autouse=True)

@@ -12,16 +12,16 @@ import torch
 from PIL import Image
 from torch import nn
 
-from perceptinit import images as images_module
 from perceptinit.configs import read_config
 from perceptinit.errors import DataError
-from perceptinit.image_store import fingerprint, sources
-from perceptinit.image_store import store as store_module
-from perceptinit.image_store.fingerprint import folder_name
-from perceptinit.image_store.store import ImageStore, Listener, StoreUnusableError
+from perceptinit.images import decoding as images_module
+from perceptinit.images.stimuli import StimulusImages
+from perceptinit.images.store import fingerprint, sources
+from perceptinit.images.store import store as store_module
+from perceptinit.images.store.fingerprint import folder_name
+from perceptinit.images.store.store import ImageStore, Listener, StoreUnusableError
 from perceptinit.initializers import stage_images
 from perceptinit.initializers.triplet import TripletHinge
-from perceptinit.judgments.stimuli import StimulusImages
 from perceptinit.types import RunContext, Stimuli, Triplets
 
 SIZE = 4
@@ -190,7 +190,7 @@ def test_a_file_that_changed_a_moment_ago_is_read_again_next_time(
 
 
 def test_another_size_or_other_decoders_have_a_folder_of_their_own(monkeypatch):
-    from perceptinit.image_store import fingerprint
+    from perceptinit.images.store import fingerprint
 
     names = {folder_name(4, "squash"), folder_name(8, "squash"), folder_name(4, "center-crop")}
     fingerprint.pixel_parts.cache_clear()

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from perceptinit import jpeg
 from perceptinit.errors import DataError
-from perceptinit.images import (
+from perceptinit.images import jpeg
+from perceptinit.images.decoding import (
     decode,
     load_batch,
     load_box,

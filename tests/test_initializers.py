@@ -11,15 +11,15 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from perceptinit.backbones.encoders import ImageTower
-from perceptinit.checkpoints import weights_sha256
 from perceptinit.configs import read_config
 from perceptinit.errors import CheckpointError, DataError, InitializerError, TrainingError
+from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.initializers.checkpoint import Checkpoint
 from perceptinit.initializers.imagenet import ImageNet
 from perceptinit.initializers.random import Random
 from perceptinit.initializers.report import reporting
 from perceptinit.initializers.triplet import TripletHinge
-from perceptinit.triplet_loss import agreement_weights, hinge, triplet_distances
+from perceptinit.initializers.triplet_loss import agreement_weights, hinge, triplet_distances
 from perceptinit.types import RunContext, Stimuli, Triplets
 
 SIZE = 4

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from perceptinit import jpeg
+from perceptinit.images import jpeg
 
 
 def encoded(height, width, mode="RGB", kind="JPEG"):

@@ -12,14 +12,14 @@ from PIL import Image
 
 from perceptinit.configs import read_config
 from perceptinit.errors import DataError
-from perceptinit.judgments.materials import IMAGES, Materials
-from perceptinit.judgments.nights import Nights
-from perceptinit.judgments.shuffled_votes import ShuffledVotes
-from perceptinit.judgments.splits import assign_splits, keep_share
-from perceptinit.judgments.stimuli import StimulusImages
-from perceptinit.judgments.subset import Subset
-from perceptinit.judgments.table import Table
-from perceptinit.two_afc import measure, two_afc_accuracy, vote_ceiling
+from perceptinit.images.stimuli import StimulusImages
+from perceptinit.judgments.controls.shuffled_votes import ShuffledVotes
+from perceptinit.judgments.controls.subset import Subset
+from perceptinit.judgments.forms.splits import assign_splits, keep_share
+from perceptinit.judgments.own.table import Table
+from perceptinit.judgments.published.materials import IMAGES, Materials
+from perceptinit.judgments.published.nights import Nights
+from perceptinit.judgments.two_afc import measure, two_afc_accuracy, vote_ceiling
 
 
 def write_csv(path, header, *rows):

@@ -6,13 +6,13 @@ import pytest
 from typer.testing import CliRunner
 
 from perceptinit.cli import create_app
+from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import RecipeError
-from perceptinit.plugin_manager import build_plugin_manager
-from perceptinit.recipe import load_recipe, read_recipe
-from perceptinit.recipe_likes import merged, resolve
-from perceptinit.recipe_places import locate
-from perceptinit.record import new_record
-from perceptinit.reports.runs import load_runs
+from perceptinit.recipe.likes import merged, resolve
+from perceptinit.recipe.places import locate
+from perceptinit.recipe.recipe import load_recipe, read_recipe
+from perceptinit.results.record import new_record
+from perceptinit.results.runs import load_runs
 
 BASE = """
 schema = 1

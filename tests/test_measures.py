@@ -7,14 +7,14 @@ import pytest
 import torch
 from made_sets import labelled_set, png
 
-from perceptinit.checkpoints import save_weights
 from perceptinit.errors import UsageError
 from perceptinit.evaluators.cka_to_init import CkaToInit
 from perceptinit.evaluators.keep_weights import KeepWeights
 from perceptinit.evaluators.labelled import KNN, LinearProbe, Representation
 from perceptinit.evaluators.rsa import RSA
-from perceptinit.judgments.rdm_set import RdmSet
-from perceptinit.judgments.synthetic import SyntheticJudgments
+from perceptinit.files.checkpoints import save_weights
+from perceptinit.judgments.controls.synthetic import SyntheticJudgments
+from perceptinit.judgments.own.rdm_set import RdmSet
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import RunContext, Stimuli
 

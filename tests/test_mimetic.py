@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from perceptinit.backbones.encoders import ImageTower
-from perceptinit.checkpoints import weights_sha256
 from perceptinit.configs import read_config
 from perceptinit.errors import CheckpointError, InitializerError
+from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.initializers.attention import find_attention
 from perceptinit.initializers.impulse import Impulse, Logits, shift_matrix
 from perceptinit.initializers.interpolate import Interpolate

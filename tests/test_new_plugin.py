@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from perceptinit.components.scaffold import new_plugin
 from perceptinit.errors import UsageError
 from perceptinit.registry import KINDS
-from perceptinit.scaffold import new_plugin
 
 ROOT = Path(__file__).parent.parent
 

@@ -5,8 +5,8 @@ import textwrap
 import pytest
 
 from perceptinit import Component
+from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import MissingPackageError, PerceptInitError, UsageError
-from perceptinit.plugin_manager import build_plugin_manager
 from perceptinit.registry import Entry, Registry
 
 GOOD = """

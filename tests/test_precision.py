@@ -7,10 +7,10 @@ import pytest
 import torch
 from test_clip import CONFIG, Colours, context, model, train
 
-from perceptinit import optim
 from perceptinit.api import build
-from perceptinit.checkpoints import load_state, save_state, weights_sha256
+from perceptinit.compute import optim
 from perceptinit.errors import RecipeError, TrainingError
+from perceptinit.files.checkpoints import load_state, save_state, weights_sha256
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.pretrainers.preparation import PatchDropout
 

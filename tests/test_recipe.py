@@ -4,8 +4,8 @@ import pytest
 
 from perceptinit import __version__
 from perceptinit.errors import RecipeError, UsageError
-from perceptinit.recipe import load_recipe, read_recipe
-from perceptinit.recipe_tables import apply_overrides, expand_variables
+from perceptinit.recipe.recipe import load_recipe, read_recipe
+from perceptinit.recipe.tables import apply_overrides, expand_variables
 
 SMALL = """
 schema = 1

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from perceptinit.recipe import load_recipe
-from perceptinit.record import new_record
+from perceptinit.recipe.recipe import load_recipe
 from perceptinit.reports.contrasts import OTHERWISE, STRUCTURE, WORTH, contrasts_of
-from perceptinit.reports.runs import LoadedRun, RunSet
+from perceptinit.results.record import new_record
+from perceptinit.results.runs import LoadedRun, RunSet
 
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.toml"))
 NAMES = [path.name for path in RECIPES]

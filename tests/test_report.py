@@ -14,13 +14,13 @@ from test_runner import LOCAL, textwrap
 from test_runner import RECIPE as TINY
 
 from perceptinit.errors import MissingPackageError
-from perceptinit.recipe import read_recipe
+from perceptinit.recipe.recipe import read_recipe
 from perceptinit.reports.compare import compare
 from perceptinit.reports.report import render, write_report
-from perceptinit.reports.runs import load_runs
 from perceptinit.reports.stage_one import accuracy_curves, ceiling, loss_curves
 from perceptinit.reports.weights import block_names, effective_rank, relative_change
-from perceptinit.runner import run_recipe
+from perceptinit.results.runs import load_runs
+from perceptinit.running.runner import run_recipe
 
 ZERO_SHOT = """
 [[eval]]

@@ -10,13 +10,13 @@ import pytest
 from processes import start, together
 from test_distributed import run_recipe_here
 
-from perceptinit.checkpoint_config import CheckpointConfig
-from perceptinit.checkpoints import load_weights
 from perceptinit.errors import CheckpointError
-from perceptinit.interruption import EXIT_CODE
+from perceptinit.files.checkpoints import load_weights
 from perceptinit.pretrainers.clip_training import ClipTraining
-from perceptinit.recipe import read_recipe
-from perceptinit.run_checkpoints import Checkpoints
+from perceptinit.recipe.checkpoint_config import CheckpointConfig
+from perceptinit.recipe.recipe import read_recipe
+from perceptinit.running.interruption import EXIT_CODE
+from perceptinit.running.run_checkpoints import Checkpoints
 
 EVERY_2_STEPS = ("checkpoint.every_steps=2", "pretrain.epochs=3")  # 9 steps of 3 in an epoch
 

@@ -7,7 +7,7 @@ from made_sets import caption_set, labelled_set
 
 from perceptinit.errors import DataError
 from perceptinit.evaluators.retrieval import Retrieval
-from perceptinit.evaluators.set_readers import read_retrieval_set
+from perceptinit.test_sets.readers import read_retrieval_set
 from perceptinit.types import RunContext
 
 

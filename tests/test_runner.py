@@ -7,8 +7,8 @@ import textwrap
 import pytest
 
 from perceptinit.errors import RecipeError, TrainingError, UsageError
-from perceptinit.recipe import read_recipe
-from perceptinit.runner import run_recipe
+from perceptinit.recipe.recipe import read_recipe
+from perceptinit.running.runner import run_recipe
 
 RECIPE = """
 schema = 1

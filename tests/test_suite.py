@@ -7,10 +7,10 @@ import pytest
 from made_sets import labelled_set, multilabel_set, png
 
 from perceptinit.errors import DataError, UsageError
-from perceptinit.evaluators.set_choice import SetChoice, SyntheticSettings
-from perceptinit.evaluators.set_readers import imagenet_words, read_zero_shot_set
-from perceptinit.evaluators.suite import find_set, known_sets, suite_names, suite_sets
 from perceptinit.evaluators.zero_shot import ZeroShot
+from perceptinit.test_sets.choice import SetChoice, SyntheticSettings
+from perceptinit.test_sets.readers import imagenet_words, read_zero_shot_set
+from perceptinit.test_sets.suite import find_set, known_sets, suite_names, suite_sets
 from perceptinit.types import RunContext
 
 

@@ -15,8 +15,8 @@ from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.initializers.random import Random
 from perceptinit.initializers.report import reporting
 from perceptinit.initializers.triplet import TripletHinge
-from perceptinit.judgments.shuffled_votes import ShuffledVotes
-from perceptinit.judgments.synthetic import SyntheticJudgments
+from perceptinit.judgments.controls.shuffled_votes import ShuffledVotes
+from perceptinit.judgments.controls.synthetic import SyntheticJudgments
 from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.testing import CONTRACTS, tiny_judgments, tiny_pairs

@@ -9,10 +9,10 @@ from PIL import Image
 from rich.console import Console as RichConsole
 from test_runner import RECIPE as TINY
 
-from perceptinit.recipe import read_recipe
+from perceptinit.recipe.recipe import read_recipe
 from perceptinit.reports.examples import TripletExample, thumbnail
 from perceptinit.reports.sheets import AGREES, DISAGREES, draw
-from perceptinit.runner import run_recipe
+from perceptinit.running.runner import run_recipe
 from perceptinit.trackers.console import Console
 from perceptinit.trackers.scalars import flat, scalars
 from perceptinit.types import Event, Score
@@ -162,7 +162,7 @@ def test_lines_of_runs_that_go_on_together_name_their_run():
 
 def test_energy_that_a_tracker_left_stands_in_the_report(tmp_path):
     from perceptinit.reports.account import cost
-    from perceptinit.reports.runs import load_runs
+    from perceptinit.results.runs import load_runs
 
     folder = write(tmp_path, [record("pi", 0, 0.5), record("pi", 1, 0.5)])
     for seed, kwh in ((0, 0.001), (1, 0.003)):

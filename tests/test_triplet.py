@@ -14,10 +14,7 @@ from perceptinit.initializers.objectives import Loss, OddOneOutObjective, Triple
 from perceptinit.initializers.shared_augment import augment_alike
 from perceptinit.initializers.trainable import trainable_names
 from perceptinit.initializers.triplet import Triplet, TripletHinge
-from perceptinit.judgments.class_triplets import ClassTriplets, draw_class_triplets
-from perceptinit.judgments.odd_one_out import OddOneOut
-from perceptinit.judgments.pixel_triplets import PixelTriplets
-from perceptinit.triplet_loss import (
+from perceptinit.initializers.triplet_loss import (
     distances_to_all,
     info_nce,
     logistic,
@@ -27,6 +24,9 @@ from perceptinit.triplet_loss import (
     triplet_distances,
     vote_weights,
 )
+from perceptinit.judgments.controls.class_triplets import ClassTriplets, draw_class_triplets
+from perceptinit.judgments.controls.pixel_triplets import PixelTriplets
+from perceptinit.judgments.forms.odd_one_out import OddOneOut
 from perceptinit.types import RunContext, Stimuli, Triplets
 
 SIZE = 4

@@ -8,8 +8,8 @@ import torch
 
 from perceptinit.errors import TrainingError
 from perceptinit.evaluators.two_afc import TwoAFC
-from perceptinit.judgments.stimuli import StimulusImages
-from perceptinit.two_afc import (
+from perceptinit.images.stimuli import StimulusImages
+from perceptinit.judgments.two_afc import (
     clustered_stderr,
     cosine_distances,
     embedding_spread,

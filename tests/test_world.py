@@ -7,9 +7,10 @@ import pytest
 from coloraide import Color
 
 from perceptinit.configs import read_config
-from perceptinit.judgments.synthetic import SyntheticJudgments
+from perceptinit.judgments.controls.synthetic import SyntheticJudgments
+from perceptinit.judgments.two_afc import two_afc_accuracy
 from perceptinit.pairs.synthetic import SyntheticPairs
-from perceptinit.two_afc import two_afc_accuracy
+from perceptinit.test_sets.simulated import zero_shot_set
 from perceptinit.world.captions import WORDS, caption
 from perceptinit.world.factors import COLOURS, SHAPES, TEXTURES, draw_picture, draw_rgb
 from perceptinit.world.observers import (
@@ -19,7 +20,6 @@ from perceptinit.world.observers import (
     shape_difference,
 )
 from perceptinit.world.render import render
-from perceptinit.world.test_sets import zero_shot_set
 
 
 @pytest.fixture(scope="module")

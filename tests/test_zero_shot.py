@@ -10,11 +10,11 @@ from PIL import Image
 
 from perceptinit.errors import DataError, TrainingError
 from perceptinit.evaluators.classifier import zero_shot_classifier
-from perceptinit.evaluators.set_readers import read_zero_shot_set
-from perceptinit.evaluators.sets import ZeroShotSet
 from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.packing.pack import PackSettings, pack
 from perceptinit.packing.sources import Columns, open_source
+from perceptinit.test_sets.readers import read_zero_shot_set
+from perceptinit.test_sets.sets import ZeroShotSet
 from perceptinit.types import RunContext
 
 

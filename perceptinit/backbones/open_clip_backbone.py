@@ -22,9 +22,9 @@ from perceptinit.backbones.open_clip_config import pretrained_problem, read_tabl
 from perceptinit.backbones.patch_conv import use_products
 from perceptinit.backbones.self_attention import use_self_attention
 from perceptinit.backbones.text import TextTower, Tokenizer, clip_tokenizer
-from perceptinit.checkpoints import load_weights
 from perceptinit.configs import NonNegativeInt
 from perceptinit.errors import CheckpointError, MissingPackageError, UsageError
+from perceptinit.files.checkpoints import load_weights
 
 RGB = tuple[float, float, float]
 

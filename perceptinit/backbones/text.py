@@ -16,7 +16,7 @@ from perceptinit.backbones.clip_tokenizer import ClipTokenizer
 from perceptinit.backbones.eager import is_recorded
 from perceptinit.backbones.self_attention import use_self_attention
 from perceptinit.backbones.token_rows import TokenRows, token_rows
-from perceptinit.devices import to_device
+from perceptinit.compute.devices import to_device
 
 # pools whose result is at a fixed token, so that what follows it cannot matter under a causal mask
 POSITION_POOLS = ("first", "argmax", "eos")

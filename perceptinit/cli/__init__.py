@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.errors import PerceptInitError, UsageError
-from perceptinit.plugin_manager import Plugins, build_plugin_manager
 
 EPILOG = "Start with: perceptinit run recipes/quickstart.toml"
 

@@ -19,7 +19,7 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from perceptinit.cache import Cache, cache_folder, image_folders
+    from perceptinit.files.cache import Cache, cache_folder, image_folders
 
     cache = Cache(cache_folder())
     table = Table(box=None, pad_edge=False)
@@ -54,7 +54,7 @@ def clear() -> None:
 
     Example: perceptinit cache clear
     """
-    from perceptinit.cache import Cache, cache_folder, image_folders
+    from perceptinit.files.cache import Cache, cache_folder, image_folders
 
     count = Cache(cache_folder()).clear()
     typer.echo(f"Removed {count} {'entry' if count == 1 else 'entries'}")
@@ -67,6 +67,6 @@ def clear() -> None:
 @app.command()
 def path() -> None:
     """Print the folder; PERCEPTINIT_CACHE chooses another one."""
-    from perceptinit.cache import cache_folder
+    from perceptinit.files.cache import cache_folder
 
     typer.echo(cache_folder())

@@ -45,7 +45,7 @@ def compare(
 
     from perceptinit.reports import tables
     from perceptinit.reports.compare import compare as compare_runs
-    from perceptinit.reports.runs import load_runs
+    from perceptinit.results.runs import load_runs
 
     formats = {
         "--csv": (csv, tables.csv_table),

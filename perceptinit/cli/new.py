@@ -34,7 +34,7 @@ def plugin(
 
     Example: perceptinit new plugin acme-texture --kind initializer
     """
-    from perceptinit.scaffold import new_plugin
+    from perceptinit.components.scaffold import new_plugin
 
     folder = new_plugin(name, kind, into)
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):

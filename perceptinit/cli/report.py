@@ -35,7 +35,7 @@ def report(
     from perceptinit.cli.compare import budget
     from perceptinit.reports.compare import compare
     from perceptinit.reports.report import write_report
-    from perceptinit.reports.runs import load_runs
+    from perceptinit.results.runs import load_runs
 
     comparison = compare(load_runs(runs, runs_folder), budget(at, unequal), baseline)
     write_report(comparison, out, with_examples=examples)

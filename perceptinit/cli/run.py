@@ -55,18 +55,18 @@ def run(
     Example: perceptinit run recipes/quickstart.toml --seed 0 --set pretrain.epochs=1
     """
     if nproc > 1 and "RANK" not in os.environ:
-        from perceptinit.launch import run_in_processes, without_nproc
+        from perceptinit.running.launch import run_in_processes, without_nproc
 
         return run_in_processes(nproc, without_nproc(sys.argv[1:]))
     from rich.console import Console
 
     from perceptinit.errors import PerceptInitError, UsageError
-    from perceptinit.job_array import job_array_script
-    from perceptinit.recipe import load_recipe
+    from perceptinit.recipe.recipe import load_recipe
     from perceptinit.reports.compare import compare
-    from perceptinit.reports.runs import load_runs
     from perceptinit.reports.tables import rich_table
-    from perceptinit.runner import plan_cells, run_recipe
+    from perceptinit.results.runs import load_runs
+    from perceptinit.running.job_array import job_array_script
+    from perceptinit.running.runner import plan_cells, run_recipe
 
     loaded = load_recipe(recipe, set_ or ())
     for warning in loaded.warnings:

@@ -22,7 +22,7 @@ def show(
     from rich.console import Console
     from rich.markup import escape
 
-    from perceptinit.describe import describe
+    from perceptinit.components.describe import describe
 
     if kind not in KINDS:
         raise UsageError(unknown("no kind called", kind, KINDS))

@@ -22,8 +22,8 @@ def status(
     """
     from rich.console import Console
 
-    from perceptinit.reports.runs import load_experiments
     from perceptinit.reports.status import status_table
+    from perceptinit.results.runs import load_experiments
 
     console = Console(highlight=False)
     for experiment in load_experiments(runs, out):

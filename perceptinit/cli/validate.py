@@ -30,9 +30,9 @@ def validate(
     from rich.console import Console
 
     from perceptinit.errors import RecipeError
-    from perceptinit.recipe import load_recipe
-    from perceptinit.reports.plan import plan_lines
-    from perceptinit.runner import find_obstacles
+    from perceptinit.recipe.plan import plan_lines
+    from perceptinit.recipe.recipe import load_recipe
+    from perceptinit.running.runner import find_obstacles
 
     loaded = load_recipe(recipe, set_ or ())
     for warning in loaded.warnings:

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from perceptinit.building import Spec
+from perceptinit.components.building import Spec
+from perceptinit.compute.split_encoding import SplitEncoder
 from perceptinit.errors import PerceptInitError, TrainingError
 from perceptinit.evaluating.models import EvalModel
 from perceptinit.evaluators.features import Joint
-from perceptinit.split_encoding import SplitEncoder
 from perceptinit.types import Event, RunContext, Score
 
 

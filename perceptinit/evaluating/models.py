@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from perceptinit.building import Spec, preflight, read_spec
-from perceptinit.checkpoints import load_strict, load_weights
+from perceptinit.components.building import Spec, preflight, read_spec
 from perceptinit.errors import CheckpointError, RecipeError, UsageError
 from perceptinit.evaluating.runs import RunWeights, find_run_weights, has_runs
-from perceptinit.recipe import Recipe
+from perceptinit.files.checkpoints import load_strict, load_weights
+from perceptinit.recipe.recipe import Recipe
 from perceptinit.registry import Registry
 from perceptinit.seeding import named_torch_seed
 
@@ -109,7 +109,7 @@ def backbone_named(text: str, registry: Registry) -> Spec:
     kind, _, model = text.partition(":")
     if kind in BACKBONES and model:
         return read_backbone({"use": kind, "model": model}, registry)
-    from perceptinit.recipe import load_recipe
+    from perceptinit.recipe.recipe import load_recipe
 
     return load_recipe(text).backbone
 
@@ -120,7 +120,7 @@ def _build(spec: Spec) -> Any:
 
 
 def _build_run(run: RunWeights) -> Any:
-    from perceptinit.loading import load_model
+    from perceptinit.results.loading import load_model
 
     return load_model(run.recipe.backbone, run.file, run.seed)
 
@@ -129,13 +129,13 @@ def _build_checkpoint(backbone: Spec, file: Path) -> Any:
     if backbone.name == "open-clip" and _is_open_clip_layout(file):
         config = replace(backbone.config, pretrained=str(file))
         return _build(replace(backbone, config=config))
-    from perceptinit.loading import load_model
+    from perceptinit.results.loading import load_model
 
     return load_model(backbone, file)
 
 
 def _has_text(file: Path) -> bool:
-    from perceptinit.loading import holds_image_tower
+    from perceptinit.results.loading import holds_image_tower
 
     return not holds_image_tower(_names(file))
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from perceptinit import distributed
-from perceptinit.building import Spec, preflight, read_spec
-from perceptinit.cache import cache_folder
+from perceptinit.components.building import Spec, preflight, read_spec
+from perceptinit.compute import distributed
 from perceptinit.errors import Problem, RecipeError, UsageError
-from perceptinit.evaluating.inventory import is_retrieval
 from perceptinit.evaluating.measure import Measured, Session, measure
 from perceptinit.evaluating.models import EvalModel, backbone_named, find_models
-from perceptinit.evaluators.suite import suite_sets
+from perceptinit.files.cache import cache_folder
 from perceptinit.registry import Registry, unknown
+from perceptinit.test_sets.inventory import is_retrieval
+from perceptinit.test_sets.suite import suite_sets
 
 WEIGHTS = ("final", "init", "pretrain", "all")
 
@@ -73,8 +73,8 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
 
     Raises UsageError for what cannot be done as asked, before any model is built.
     """
-    from perceptinit.record import environment
-    from perceptinit.runner import choose_device, set_up_process
+    from perceptinit.results.record import environment
+    from perceptinit.running.runner import choose_device, set_up_process
 
     if request.weights not in WEIGHTS:
         raise UsageError(unknown("--weights: no weights", request.weights, WEIGHTS))
@@ -137,7 +137,7 @@ def _asked_specs(request: Request, registry: Registry) -> list[Spec]:
     specs: list[Spec] = []
     problems: list[Problem] = []
     if request.recipe:
-        from perceptinit.recipe import load_recipe
+        from perceptinit.recipe.recipe import load_recipe
 
         specs += [slot.spec for slot in load_recipe(request.recipe).evals]
     for table in tables:
@@ -178,7 +178,7 @@ def _set_tables(request: Request) -> Iterator[dict[str, Any]]:
 
 
 def _judgments_table(text: str) -> dict[str, Any]:
-    from perceptinit.judgment_sources import as_table
+    from perceptinit.judgments.sources import as_table
 
     name, _, root = text.partition("=")
     table = as_table(name)

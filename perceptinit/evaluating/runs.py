@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from perceptinit.errors import UsageError
-from perceptinit.recipe import Recipe, read_recipe
-from perceptinit.record import read_record
+from perceptinit.recipe.recipe import Recipe, read_recipe
+from perceptinit.results.record import read_record
 
 Which = Literal["final", "init", "pretrain", "all"]
 SNAPSHOTS = "samples-"

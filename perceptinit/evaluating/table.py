@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from perceptinit.evaluating.measure import Measured
-from perceptinit.record import finite, plain
-from perceptinit.reports.measures import OTHER, family_of, is_share, rank, split_name
+from perceptinit.results.measures import OTHER, family_of, is_share, rank, split_name
+from perceptinit.results.record import finite, plain
 from perceptinit.types import Score
 
 if TYPE_CHECKING:

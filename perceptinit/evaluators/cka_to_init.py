@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from perceptinit import distributed
-from perceptinit.building import preflight
-from perceptinit.checkpoints import load_strict, load_weights
+from perceptinit.components.building import preflight
+from perceptinit.compute import distributed
+from perceptinit.compute.optim import Precision, autocast
 from perceptinit.configs import NonNegativeInt, PositiveInt
 from perceptinit.errors import DataError, UsageError
 from perceptinit.evaluators.representation_metrics import unbiased_cka
 from perceptinit.evaluators.zero_shot_scores import stderr_over_images
-from perceptinit.judgments.stimuli import StimulusImages
-from perceptinit.optim import Precision, autocast
+from perceptinit.files.checkpoints import load_strict, load_weights
+from perceptinit.images.stimuli import StimulusImages
+from perceptinit.judgments.two_afc import embed
 from perceptinit.protocols import DualEncoder, Judgments
 from perceptinit.seeding import generator
-from perceptinit.two_afc import embed
 from perceptinit.types import RunContext, Score, Split
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from perceptinit.checkpoints import load_weights, save_weights
+from perceptinit.compute.optim import Precision
 from perceptinit.errors import CheckpointError, DataError
 from perceptinit.evaluators.prompts import TextEmbeddings, embed_texts
-from perceptinit.evaluators.sets import ZeroShotSet
 from perceptinit.evaluators.weights_key import text_key
-from perceptinit.optim import Precision
+from perceptinit.files.checkpoints import load_weights, save_weights
 from perceptinit.protocols import DualEncoder
+from perceptinit.test_sets.sets import ZeroShotSet
 
 Prompts = Sequence[Sequence[str]]  # of each class
 

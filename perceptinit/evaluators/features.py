@@ -13,13 +13,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
+from perceptinit.compute.optim import Precision, autocast
 from perceptinit.errors import DataError, PerceptInitError
 from perceptinit.evaluators.prompts import unit
-from perceptinit.evaluators.sets import ImageSet
 from perceptinit.evaluators.weights_key import image_key
-from perceptinit.images import Fit, stream_batches
-from perceptinit.optim import Precision, autocast
+from perceptinit.images.decoding import Fit, stream_batches
 from perceptinit.protocols import DualEncoder
+from perceptinit.test_sets.sets import ImageSet
 from perceptinit.types import RunContext
 
 # what is kept of a set goes when the set does: evaluators of one process share set objects

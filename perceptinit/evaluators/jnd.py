@@ -9,13 +9,17 @@ from functools import cached_property
 
 import numpy as np
 
-from perceptinit.building import preflight
+from perceptinit.components.building import preflight
 from perceptinit.configs import PositiveInt
 from perceptinit.errors import PerceptInitError
-from perceptinit.judgments.same_pairs import SamePairs, load_same_pairs, same_average_precision
-from perceptinit.judgments.stimuli import StimulusImages
+from perceptinit.images.stimuli import StimulusImages
+from perceptinit.judgments.forms.same_pairs import (
+    SamePairs,
+    load_same_pairs,
+    same_average_precision,
+)
+from perceptinit.judgments.two_afc import cosine_distances, embed
 from perceptinit.protocols import DualEncoder, Judgments
-from perceptinit.two_afc import cosine_distances, embed
 from perceptinit.types import RunContext, Score, Split
 
 

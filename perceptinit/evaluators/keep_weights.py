@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from perceptinit.checkpoints import save_weights
+from perceptinit.files.checkpoints import save_weights
 from perceptinit.protocols import DualEncoder
 from perceptinit.types import RunContext, Score
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from perceptinit.compute.optim import Precision
 from perceptinit.configs import NonNegativeInt, PositiveFloat, PositiveInt
 from perceptinit.errors import DataError
 from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, all_features
@@ -21,12 +22,11 @@ from perceptinit.evaluators.representation_metrics import (
     knn_predictions,
     uniformity,
 )
-from perceptinit.evaluators.set_choice import SYNTHETIC, SetChoice, SyntheticSettings
-from perceptinit.evaluators.sets import ZeroShotSet
 from perceptinit.evaluators.zero_shot_scores import stderr_over_images
-from perceptinit.optim import Precision
 from perceptinit.protocols import DualEncoder
 from perceptinit.seeding import generator
+from perceptinit.test_sets.choice import SYNTHETIC, SetChoice, SyntheticSettings
+from perceptinit.test_sets.sets import ZeroShotSet
 from perceptinit.types import RunContext, Score
 
 Features = Sequence[np.ndarray]  # of each model

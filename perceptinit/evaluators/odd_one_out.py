@@ -9,19 +9,19 @@ from functools import cached_property
 
 import numpy as np
 
-from perceptinit.building import preflight
+from perceptinit.components.building import preflight
 from perceptinit.configs import NonNegativeInt, PositiveInt
 from perceptinit.errors import PerceptInitError
-from perceptinit.judgments.odd_one_out import (
+from perceptinit.images.stimuli import StimulusImages
+from perceptinit.judgments.forms.odd_one_out import (
     CHANCE,
     PAIRS,
     OddOneOut,
     load_odd_one_out,
     odd_one_out_agreement,
 )
-from perceptinit.judgments.stimuli import StimulusImages
+from perceptinit.judgments.two_afc import clustered_stderr, cosine_distances, embed
 from perceptinit.protocols import DualEncoder, Judgments
-from perceptinit.two_afc import clustered_stderr, cosine_distances, embed
 from perceptinit.types import RunContext, Score, Split
 
 

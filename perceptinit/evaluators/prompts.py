@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from perceptinit.compute.optim import Precision, autocast
 from perceptinit.errors import TrainingError
-from perceptinit.optim import Precision, autocast
 from perceptinit.protocols import DualEncoder
 
 # texts that are tokenised at a time: bounds memory, and keeps batches of equal length large

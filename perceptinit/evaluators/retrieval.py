@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from perceptinit.compute.optim import Precision
 from perceptinit.configs import NonNegativeInt, PositiveInt
 from perceptinit.errors import DataError
 from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, all_features
 from perceptinit.evaluators.metrics import binomial_stderr, chance_of_any
 from perceptinit.evaluators.prompts import embed_texts
 from perceptinit.evaluators.recall import hits_at_k
-from perceptinit.evaluators.set_choice import SYNTHETIC, Missing, SetChoice, SyntheticSettings
-from perceptinit.evaluators.sets import RetrievalSet
 from perceptinit.evaluators.zero_shot_scores import main_score
-from perceptinit.optim import Precision
+from perceptinit.judgments.two_afc import clustered_stderr
 from perceptinit.protocols import DualEncoder
-from perceptinit.two_afc import clustered_stderr
+from perceptinit.test_sets.choice import SYNTHETIC, Missing, SetChoice, SyntheticSettings
+from perceptinit.test_sets.sets import RetrievalSet
 from perceptinit.types import RunContext, Score
 
 

@@ -9,14 +9,14 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from perceptinit.building import preflight
+from perceptinit.components.building import preflight
+from perceptinit.compute.optim import Precision, autocast
 from perceptinit.configs import NonNegativeInt, PositiveInt
 from perceptinit.errors import PerceptInitError, UsageError
 from perceptinit.evaluators.zero_shot_scores import stderr_over_images
-from perceptinit.judgments.stimuli import StimulusImages
-from perceptinit.optim import Precision, autocast
+from perceptinit.images.stimuli import StimulusImages
+from perceptinit.judgments.two_afc import embed
 from perceptinit.protocols import DualEncoder, Judgments
-from perceptinit.two_afc import embed
 from perceptinit.types import RunContext, Score, Split, Stimuli
 
 Correlation = Callable[[np.ndarray, np.ndarray], float]

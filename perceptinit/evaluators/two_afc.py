@@ -9,13 +9,13 @@ from functools import cached_property
 
 import torch
 
-from perceptinit.building import preflight
+from perceptinit.components.building import preflight
+from perceptinit.compute.optim import Precision, autocast
 from perceptinit.configs import NonNegativeInt, PositiveInt
 from perceptinit.errors import DataError
-from perceptinit.judgments.stimuli import StimulusImages
-from perceptinit.optim import Precision, autocast
+from perceptinit.images.stimuli import StimulusImages
+from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, TwoAFCResult, Weighting, measure
 from perceptinit.protocols import DualEncoder, Judgments
-from perceptinit.two_afc import COLLAPSED_SPREAD, TwoAFCResult, Weighting, measure
 from perceptinit.types import RunContext, Score, Split, Triplets
 
 

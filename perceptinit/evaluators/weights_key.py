@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from perceptinit.checkpoints import weights_sha256
+from perceptinit.files.checkpoints import weights_sha256
 
 
 def text_key(model: Any) -> str | None:

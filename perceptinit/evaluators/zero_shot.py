@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from perceptinit.compute.optim import Precision
 from perceptinit.configs import NonNegativeInt, PositiveInt
 from perceptinit.errors import DataError
 from perceptinit.evaluators.classifier import Classifiers, set_prompts
 from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, embed_images
-from perceptinit.evaluators.set_choice import SYNTHETIC, Missing, SetChoice, SyntheticSettings
-from perceptinit.evaluators.sets import ZeroShotSet
 from perceptinit.evaluators.zero_shot_scores import scores
-from perceptinit.optim import Precision
 from perceptinit.protocols import DualEncoder
+from perceptinit.test_sets.choice import SYNTHETIC, Missing, SetChoice, SyntheticSettings
+from perceptinit.test_sets.sets import ZeroShotSet
 from perceptinit.types import RunContext, Score
 
 

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from perceptinit.compute.optim import Precision
 from perceptinit.evaluators.metrics import (
     average_precision,
     binomial_stderr,
     jackknife,
     mean_per_class_recall,
 )
-from perceptinit.evaluators.sets import ZeroShotSet
-from perceptinit.evaluators.suite import find_set
-from perceptinit.optim import Precision
-from perceptinit.reports.measures import OTHER
+from perceptinit.results.measures import OTHER
 from perceptinit.seeding import generator
+from perceptinit.test_sets.sets import ZeroShotSet
+from perceptinit.test_sets.suite import find_set
 from perceptinit.types import Score
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from perceptinit.building import read_spec
+from perceptinit.components.building import read_spec
 from perceptinit.exporting.source import TrainedRun
 from perceptinit.types import DataCard
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from perceptinit.checkpoints import atomic_path
 from perceptinit.errors import MissingPackageError
 from perceptinit.exporting.source import TrainedRun
 from perceptinit.exporting.torchscript_files import Towers
+from perceptinit.files.checkpoints import atomic_path
 
 USAGE = """\
 import onnxruntime

@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from perceptinit.backbones.open_clip_config import read_table
-from perceptinit.checkpoints import save_weights, write_json
 from perceptinit.exporting.source import TrainedRun
 from perceptinit.exporting.timm_folder import timm_trunk
 from perceptinit.exporting.vit import PlainViT, plain_vit
+from perceptinit.files.checkpoints import save_weights, write_json
 
 USAGE = """\
 import open_clip

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.backbones.encoders import DualTower
-from perceptinit.building import read_spec
+from perceptinit.components.building import read_spec
+from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.errors import RecipeError, UsageError
-from perceptinit.loading import load_model
-from perceptinit.plugin_manager import Plugins, build_plugin_manager
-from perceptinit.recipe_tables import parse_toml
-from perceptinit.record import read_record
+from perceptinit.recipe.tables import parse_toml
+from perceptinit.results.loading import load_model
+from perceptinit.results.record import read_record
 
 WEIGHTS = Path("weights") / "final.safetensors"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from perceptinit.checkpoints import save_weights, write_json
 from perceptinit.exporting.source import TrainedRun
+from perceptinit.files.checkpoints import save_weights, write_json
 
 USAGE = """\
 import timm

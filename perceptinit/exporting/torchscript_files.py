@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from perceptinit.checkpoints import atomic_path
 from perceptinit.exporting.source import TrainedRun
+from perceptinit.files.checkpoints import atomic_path
 
 USAGE = """\
 import torch

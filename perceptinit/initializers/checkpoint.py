@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from torch import nn
 
-from perceptinit.checkpoints import load_strict, load_weights
 from perceptinit.errors import CheckpointError
+from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.initializers.report import reporting
 from perceptinit.types import InitReport, RunContext
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from perceptinit.split_encoding import split
-from perceptinit.two_afc import ImageArray, TwoAFCResult, measure
+from perceptinit.compute.split_encoding import split
+from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult, measure
 from perceptinit.types import RunContext, Triplets
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from perceptinit.checkpoints import load_strict, load_weights
 from perceptinit.errors import CheckpointError, InitializerError
+from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.initializers.report import reporting
 from perceptinit.types import InitReport, RunContext
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from annotated_types import Gt, Le
 from torch import Tensor
 
-from perceptinit.checkpoints import load_strict, load_weights
 from perceptinit.errors import CheckpointError
+from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.initializers.checkpoint import rename
 from perceptinit.initializers.report import reporting
 from perceptinit.types import InitReport, RunContext

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from perceptinit.building import preflight
+from perceptinit.components.building import preflight
 from perceptinit.configs import PositiveFloat, PositiveInt
 from perceptinit.errors import DataError, InitializerError
+from perceptinit.images.stimuli import StimulusImages
 from perceptinit.initializers.report import reporting
 from perceptinit.initializers.trainable import only_training
-from perceptinit.judgments.stimuli import StimulusImages
 from perceptinit.protocols import Judgments
 from perceptinit.seeding import torch_generator
 from perceptinit.types import InitReport, RunContext

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from perceptinit.errors import InitializerError
-from perceptinit.judgments.odd_one_out import ODD_OF_PAIR, OddOneOut
-from perceptinit.triplet_loss import (
+from perceptinit.initializers.triplet_loss import (
     Distance,
     agreement_weights,
     distances_to_all,
@@ -26,6 +25,7 @@ from perceptinit.triplet_loss import (
     triplet_distances,
     vote_weights,
 )
+from perceptinit.judgments.forms.odd_one_out import ODD_OF_PAIR, OddOneOut
 from perceptinit.types import Stimuli, Triplets
 
 LossName = Literal["hinge", "logistic", "odd-one-out", "info-nce"]

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from perceptinit.checkpoints import weights_sha256
 from perceptinit.errors import InitializerError
+from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.types import InitReport
 
 FROZEN_OR_UNUSED = "is the model frozen, or does 'encode' not use it?"

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from perceptinit.cache import image_store_folder
-from perceptinit.image_store.store import ImageStore, Listener, StoreUnusableError
-from perceptinit.judgments.stimuli import StimulusImages
-from perceptinit.two_afc import ImageArray
+from perceptinit.files.cache import image_store_folder
+from perceptinit.images.stimuli import StimulusImages
+from perceptinit.images.store.store import ImageStore, Listener, StoreUnusableError
+from perceptinit.judgments.two_afc import ImageArray
 from perceptinit.types import RunContext, Stimuli
 
 GIB = 2**30

@@ -10,8 +10,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from perceptinit import distributed
-from perceptinit.building import preflight
+from perceptinit.components.building import preflight
+from perceptinit.compute import distributed
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from perceptinit.errors import InitializerError, PerceptInitError
 from perceptinit.initializers.diagnostics import weight_changes
@@ -28,11 +28,11 @@ from perceptinit.initializers.objectives import (
 from perceptinit.initializers.report import nothing_changed, reporting
 from perceptinit.initializers.stage_images import is_path, open_images
 from perceptinit.initializers.trainable import Trainable, only_training, trainable_names
+from perceptinit.initializers.triplet_loss import Distance
 from perceptinit.initializers.triplet_training import EpochResult, TripletTraining, batches_of
-from perceptinit.judgments.odd_one_out import load_odd_one_out
+from perceptinit.judgments.forms.odd_one_out import load_odd_one_out
 from perceptinit.protocols import Judgments
 from perceptinit.seeding import generator, named_torch_seed
-from perceptinit.triplet_loss import Distance
 from perceptinit.types import InitReport, RunContext, Split, StagePlan
 
 

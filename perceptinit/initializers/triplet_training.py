@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from perceptinit import distributed
-from perceptinit.devices import to_device
+from perceptinit.compute import distributed
+from perceptinit.compute.devices import to_device
+from perceptinit.compute.optim import adamw, autocast, set_lr, warmup_cosine
 from perceptinit.errors import TrainingError
 from perceptinit.initializers.objectives import Objective
 from perceptinit.initializers.report import nothing_changed
 from perceptinit.initializers.shared_augment import augment_alike
-from perceptinit.optim import adamw, autocast, set_lr, warmup_cosine
-from perceptinit.two_afc import ImageArray
+from perceptinit.judgments.two_afc import ImageArray
 from perceptinit.types import RunContext
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from perceptinit.checkpoints import load_strict, load_weights
 from perceptinit.errors import CheckpointError, UsageError
+from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.initializers.imagenet import download, fit, timm_architecture
 from perceptinit.initializers.report import reporting
 from perceptinit.initializers.trainable import FUSED_NAMES

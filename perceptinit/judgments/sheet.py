@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from perceptinit.checkpoints import atomic_path
-from perceptinit.images import decode
+from perceptinit.files.checkpoints import atomic_path
+from perceptinit.images.decoding import decode
 from perceptinit.seeding import generator
 from perceptinit.types import Triplets
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
-from perceptinit.checkpoints import atomic_path, write_json
 from perceptinit.errors import DataError, UsageError
+from perceptinit.files.checkpoints import atomic_path, write_json
 from perceptinit.packing.journal import INDEX, Journal
 from perceptinit.packing.shards import ImageSettings, Shard, Written, write_shard
 from perceptinit.packing.sources import Source

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from perceptinit.checkpoints import atomic_path
 from perceptinit.errors import DataError, UsageError
-from perceptinit.images import decode
+from perceptinit.files.checkpoints import atomic_path
+from perceptinit.images.decoding import decode
 from perceptinit.packing.sources import Record, Source
 
 # formats that readers of webdataset shards know, with the extension that says so

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torchvision.transforms.v2 import functional as TF
 
-from perceptinit.images import Decode, load_box
-from perceptinit.jpeg import Box
+from perceptinit.images.decoding import Decode, load_box
+from perceptinit.images.jpeg import Box
 from perceptinit.types import ImageSource
 
 Crop = Literal["random", "center"]

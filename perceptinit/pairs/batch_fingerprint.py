@@ -7,7 +7,7 @@ import hashlib
 
 import torch
 
-from perceptinit import distributed
+from perceptinit.compute import distributed
 from perceptinit.pairs.loader import PairBatch
 
 # pixel values of a whole batch that are hashed: enough to tell crops apart, cheap at any size

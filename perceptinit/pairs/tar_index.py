@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from perceptinit.checkpoints import atomic_path
 from perceptinit.errors import DataError
+from perceptinit.files.checkpoints import atomic_path
 from perceptinit.pairs.tar_format import TarFile
 
 _STEM = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")  # webdataset's rule

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from perceptinit import distributed
+from perceptinit.compute import distributed
 from perceptinit.errors import DataError
 
 # said one by one; after that only counted

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from perceptinit import distributed
+from perceptinit.compute import distributed
 
 # logits that exist at a time: 17 MB in fp32, of which two or three tensors live
 CHUNK_LOGITS = 1 << 22

@@ -8,11 +8,11 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from perceptinit import distributed
+from perceptinit.compute import distributed
+from perceptinit.compute.optim import Precision
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from perceptinit.errors import DataError, TrainingError
-from perceptinit.images import Decode
-from perceptinit.optim import Precision
+from perceptinit.images.decoding import Decode
 from perceptinit.pairs.augment import Augment, Crop
 from perceptinit.pairs.loader import PairLoader, too_few_pairs
 from perceptinit.pretrainers.clip_training import ClipTraining

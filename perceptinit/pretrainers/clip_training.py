@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from perceptinit import distributed, optim
 from perceptinit.backbones.text import TextTower
-from perceptinit.devices import to_device
+from perceptinit.compute import distributed, optim
+from perceptinit.compute.devices import to_device
 from perceptinit.errors import CheckpointError
 from perceptinit.pairs.batch_fingerprint import fingerprint
 from perceptinit.pairs.loader import PairBatch

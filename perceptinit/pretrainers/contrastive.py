@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from perceptinit import distributed
+from perceptinit.compute import distributed
 from perceptinit.pretrainers.chunked_loss import ChunkedLoss
 
 # rows up to which the matrix of all logits is made at once: 4 MB, and the fastest way

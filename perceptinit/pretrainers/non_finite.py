@@ -9,10 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from perceptinit import distributed
-from perceptinit.checkpoints import write_json
-from perceptinit.devices import Arriving
+from perceptinit.compute import distributed
+from perceptinit.compute.devices import Arriving
 from perceptinit.errors import TrainingError
+from perceptinit.files.checkpoints import write_json
 from perceptinit.types import RunContext
 
 OnNonFinite = Literal["stop", "skip"]

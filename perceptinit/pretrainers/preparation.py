@@ -10,8 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from perceptinit import distributed
-from perceptinit.devices import to_device
+from perceptinit.compute import distributed
+from perceptinit.compute.devices import to_device
 from perceptinit.errors import TrainingError
 from perceptinit.seeding import torch_generator
 from perceptinit.types import RunContext

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from perceptinit.optim import BLOCK_LISTS
+from perceptinit.compute.optim import BLOCK_LISTS
 
 
 def sharded_copy(model: Any) -> Any:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from perceptinit import distributed
+from perceptinit.compute import distributed
 
 # gives the context in which a micro-batch, named by its first row, is computed: precision, draws
 Around = Callable[[int], AbstractContextManager[Any]]

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.reports.comparison import Comparison
-from perceptinit.reports.runs import LoadedRun, RunSet
 from perceptinit.reports.stage_one import judgments_in_words
-from perceptinit.tracking import readable_seconds
+from perceptinit.results.runs import LoadedRun, RunSet
+from perceptinit.running.tracking import readable_seconds
 
 ENERGY_FILE = "energy.json"
 HASH_DIGITS = 12

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from perceptinit.errors import UsageError
-from perceptinit.recipe import fingerprint_difference
+from perceptinit.recipe.recipe import fingerprint_difference
 from perceptinit.registry import unknown
 from perceptinit.reports.comparison import (
     ALL,
@@ -18,8 +18,6 @@ from perceptinit.reports.comparison import (
     SetsComparison,
 )
 from perceptinit.reports.contrasts import Contrast, contrasts_of
-from perceptinit.reports.measures import family_of, is_share, split_name
-from perceptinit.reports.runs import LoadedRun, RunSet
 from perceptinit.reports.statistics import (
     bootstrap_interval,
     compare_over_sets,
@@ -29,6 +27,8 @@ from perceptinit.reports.statistics import (
     estimate,
     paired_p_value,
 )
+from perceptinit.results.measures import family_of, is_share, split_name
+from perceptinit.results.runs import LoadedRun, RunSet
 
 Budget = Literal["equal", "unequal"] | int
 Rows = dict[tuple[str, int], dict[str, dict[str, Any]]]  # (arm, seed) -> score name -> row

@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 from perceptinit.errors import UsageError
 from perceptinit.registry import unknown
 from perceptinit.reports.contrasts import Contrast
-from perceptinit.reports.measures import is_diagnostic, rank
-from perceptinit.reports.runs import RunSet
 from perceptinit.reports.statistics import Estimate, SetsTest
+from perceptinit.results.measures import is_diagnostic, rank
+from perceptinit.results.runs import RunSet
 
 ALL = "all"  # family of the average over all data sets of a measure
 

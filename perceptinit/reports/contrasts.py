@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from perceptinit.reports.runs import RunSet
+from perceptinit.results.runs import RunSet
 
 SHUFFLED = "shuffled-votes"
 WORTH = "Is it worth it?"

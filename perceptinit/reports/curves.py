@@ -13,8 +13,8 @@ from itertools import pairwise
 
 from perceptinit.reports.comparison import ALL, Comparison, ScoreComparison
 from perceptinit.reports.contrasts import Contrast
-from perceptinit.reports.runs import RunSet
 from perceptinit.reports.statistics import Estimate, estimate
+from perceptinit.results.runs import RunSet
 from perceptinit.seeding import generator
 
 NUM_RESAMPLES = 999

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from perceptinit.evaluators.classifier import zero_shot_classifier
-from perceptinit.evaluators.sets import RetrievalSet, ZeroShotSet
-from perceptinit.images import load_batch, load_square
-from perceptinit.judgments.stimuli import StimulusImages
+from perceptinit.images.decoding import load_batch, load_square
+from perceptinit.images.stimuli import StimulusImages
+from perceptinit.judgments.two_afc import cosine_distances, embed
 from perceptinit.reports.models import RunModel
 from perceptinit.seeding import generator
-from perceptinit.two_afc import cosine_distances, embed
+from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
 from perceptinit.types import ImageSource, Triplets
 
 NUM_SAMPLED = 256
@@ -136,7 +136,7 @@ def thumbnail(source: ImageSource, key: str) -> str:
     """Return an image as a data URI: a JPEG of at most `THUMBNAIL_SIZE`, a PNG when it is tiny."""
     from PIL import Image
 
-    from perceptinit.images import decode
+    from perceptinit.images.decoding import decode
 
     pixels = decode(source, key)
     is_tiny = max(pixels.shape[:2]) <= THUMBNAIL_SIZE // 2

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from perceptinit.building import Spec
-from perceptinit.loading import load_model
-from perceptinit.recipe import Recipe, read_recipe
-from perceptinit.reports.runs import LoadedRun
+from perceptinit.components.building import Spec
+from perceptinit.recipe.recipe import Recipe, read_recipe
+from perceptinit.results.loading import load_model
+from perceptinit.results.runs import LoadedRun
 
 
 @dataclass(frozen=True, slots=True)

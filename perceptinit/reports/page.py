@@ -14,7 +14,6 @@ from perceptinit.reports.curves import (
     power_law,
 )
 from perceptinit.reports.figures import Figure
-from perceptinit.reports.measures import is_perceptual, measure_title
 from perceptinit.reports.plots import curve_figure, difference_figure
 from perceptinit.reports.tables import cells, references
 from perceptinit.reports.verdict import (
@@ -25,6 +24,7 @@ from perceptinit.reports.verdict import (
     signed,
     verdicts,
 )
+from perceptinit.results.measures import is_perceptual, measure_title
 
 MAX_CURVES_PER_MEASURE = 4
 ANSWERS = {

@@ -16,8 +16,8 @@ from perceptinit.reports.figures import (
     drawing,
     finish,
 )
-from perceptinit.reports.measures import measure_title
 from perceptinit.reports.verdict import interval, number, signed
+from perceptinit.results.measures import measure_title
 
 ROW_INCHES = 0.34
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit import __version__
-from perceptinit.checkpoints import atomic_path
 from perceptinit.errors import PerceptInitError
+from perceptinit.files.checkpoints import atomic_path
 from perceptinit.reports import account, page, stage_one
 from perceptinit.reports.comparison import Comparison
 from perceptinit.reports.examples import found_images, named_images, triplet_examples

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from perceptinit.checkpoints import atomic_path
+from perceptinit.files.checkpoints import atomic_path
 from perceptinit.reports.examples import TripletExample, triplet_examples
 from perceptinit.reports.models import RunModel
-from perceptinit.reports.runs import LoadedRun
+from perceptinit.results.runs import LoadedRun
 
 if TYPE_CHECKING:
     from PIL import Image

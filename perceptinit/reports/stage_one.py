@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.reports.curves import Curve
-from perceptinit.reports.runs import LoadedRun, RunSet
+from perceptinit.results.runs import LoadedRun, RunSet
 
 _MEASURED = re.compile(r"2afc_(?P<split>\w+?)_(?P<when>before|after|epoch_(?P<epoch>\d+))")
 

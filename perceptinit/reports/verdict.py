@@ -7,8 +7,8 @@ from typing import Literal
 
 from perceptinit.reports.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.reports.contrasts import STRUCTURE, WORTH, Contrast
-from perceptinit.reports.measures import measure_title
 from perceptinit.reports.statistics import Estimate
+from perceptinit.results.measures import measure_title
 
 Outcome = Literal["better", "worse", "open", "equal", "one seed", "missing"]
 

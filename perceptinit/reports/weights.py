@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from perceptinit.checkpoints import load_weights
-from perceptinit.reports.runs import LoadedRun, RunSet
+from perceptinit.files.checkpoints import load_weights
+from perceptinit.results.runs import LoadedRun, RunSet
 
 IMAGE_TOWER = "image."
 _BLOCK = re.compile(r"^(.*?(?:blocks|resblocks|layers|layer|stages)\.?\d+)(?:\.|$)")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from perceptinit.checkpoints import weights_sha256
+from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.protocols import Backbone, DualEncoder, ImageEncoder
 from perceptinit.seeding import named_torch_seed
 from perceptinit.testing.contract import Contract, must

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from perceptinit.building import parts_of, preflight
+from perceptinit.components.building import parts_of, preflight
+from perceptinit.components.describe import Field, fields_of
 from perceptinit.configs import read_config
-from perceptinit.describe import Field, fields_of
 from perceptinit.testing.tiny import tiny_judgments, tiny_pairs
 from perceptinit.types import RunContext, StagePlan
 

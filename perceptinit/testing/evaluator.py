@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import torch
 
-from perceptinit.checkpoints import weights_sha256
+from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.protocols import Evaluator
 from perceptinit.testing.contract import Contract, must
 from perceptinit.testing.tiny import tiny_model

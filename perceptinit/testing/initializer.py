@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from perceptinit.checkpoints import weights_sha256
+from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.protocols import Initializer
 from perceptinit.testing.contract import Contract, different, must
 from perceptinit.testing.tiny import tiny_model

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from perceptinit.errors import DataError
-from perceptinit.fingerprints import triplets_sha256
-from perceptinit.images import decode
+from perceptinit.images.decoding import decode
+from perceptinit.judgments.fingerprints import triplets_sha256
 from perceptinit.protocols import Judgments
 from perceptinit.testing.contract import Contract, must
 from perceptinit.types import DataCard, Triplets
@@ -91,7 +91,7 @@ class JudgmentsContract(Contract):
                 must(
                     other == split,
                     f"{self.label}: anchor '{anchor}' is in '{other}' and in '{split}', so scores would leak: "
-                    "deal whole groups to splits (perceptinit.judgments.splits.assign_splits)",
+                    "deal whole groups to splits (perceptinit.judgments.forms.splits.assign_splits)",
                 )
 
     def test_images_can_be_read(self, tmp_path: Path) -> None:

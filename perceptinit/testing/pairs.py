@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from perceptinit.errors import DataError
-from perceptinit.images import decode
+from perceptinit.images.decoding import decode
 from perceptinit.protocols import Pairs
 from perceptinit.testing.contract import Contract, must
 from perceptinit.types import Pair

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perceptinit.backbones.encoders import DualTower
 from perceptinit.backbones.timm_backbone import Timm
-from perceptinit.judgments.synthetic import SyntheticJudgments
+from perceptinit.judgments.controls.synthetic import SyntheticJudgments
 from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.seeding import named_torch_seed
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import IO
 
-from perceptinit.record import plain
+from perceptinit.results.record import plain
 from perceptinit.types import Event, RunContext
 
 

@@ -8,8 +8,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from perceptinit.running.tracking import readable_seconds
 from perceptinit.trackers.progress import Progress, RunProgress
-from perceptinit.tracking import readable_seconds
 
 # sign and colour of each state; the sign alone tells them apart
 SIGNS = {

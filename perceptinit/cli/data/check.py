@@ -12,7 +12,7 @@ from perceptinit.cli.data import test_sets
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from perceptinit.data_check import CheckReport
+    from perceptinit.judgments.data_check import CheckReport
 
 COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 
@@ -60,13 +60,13 @@ def check(
     from rich.console import Console
     from rich.markup import escape
 
-    from perceptinit.evaluators.suite import is_test_set
+    from perceptinit.test_sets.suite import is_test_set
 
     if is_test_set(target):
         test_sets.check_test_sets(target, root, decode=not quick)
         return
-    from perceptinit.data_sets import open_target
-    from perceptinit.judgments.conventions import stated
+    from perceptinit.judgments.data_sets import open_target
+    from perceptinit.judgments.forms.conventions import stated
 
     judgments = open_target(ctx.obj.registry, target, use, images, set_ or ())
     report = _check_with_progress(judgments, decode=not quick)
@@ -97,7 +97,7 @@ def _check_with_progress(judgments: Any, *, decode: bool) -> CheckReport:
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress
 
-    from perceptinit.data_check import check_judgments
+    from perceptinit.judgments.data_check import check_judgments
 
     console = Console(stderr=True)
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())

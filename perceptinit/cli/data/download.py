@@ -12,7 +12,7 @@ from perceptinit.cli.data import test_sets
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from perceptinit.transfer import Progress as Report
+    from perceptinit.files.transfer import Progress as Report
 
 
 def download(
@@ -38,13 +38,13 @@ def download(
 
     Example: perceptinit data download nights --part table
     """
-    from perceptinit.evaluators.suite import is_test_set
+    from perceptinit.test_sets.suite import is_test_set
 
     if is_test_set(name):
         test_sets.download_test_sets(name, out or Path("data/eval"), workers, dry_run)
         return
-    from perceptinit.data_sets import check_sums, default_folder, published_set
-    from perceptinit.downloads import check_space, fetch_all
+    from perceptinit.files.downloads import check_space, fetch_all
+    from perceptinit.judgments.data_sets import check_sums, default_folder, published_set
 
     found = published_set(ctx.obj.registry, name)
     files = found.choose(part or ())

@@ -11,7 +11,7 @@ from perceptinit.cli.data import test_sets
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from perceptinit.data_sets import PublishedSet
+    from perceptinit.judgments.data_sets import PublishedSet
 
 
 def list_(
@@ -29,14 +29,14 @@ def list_(
     Example: perceptinit data list paper29 --root data/eval
     """
     if name is not None:
-        from perceptinit.evaluators.suite import is_test_set
+        from perceptinit.test_sets.suite import is_test_set
 
         if is_test_set(name):
             test_sets.list_test_sets(name, root)
             return
     from rich.console import Console
 
-    from perceptinit.data_sets import published_set, published_sets
+    from perceptinit.judgments.data_sets import published_set, published_sets
 
     registry = ctx.obj.registry
     table = _card(published_set(registry, name)) if name else _sets(published_sets(registry))

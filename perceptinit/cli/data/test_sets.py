@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from perceptinit.evaluating.inventory import SetState
+    from perceptinit.test_sets.inventory import SetState
 
 COLOURS = {"complete": "green", "built in": "green", "partial": "yellow", "wrong": "red"}
 
@@ -20,8 +20,8 @@ def list_test_sets(target: str, root: str) -> list[SetState]:
     from rich.console import Console
     from rich.markup import escape
 
-    from perceptinit.evaluating.inventory import inventory
-    from perceptinit.evaluators.suite import members
+    from perceptinit.test_sets.inventory import inventory
+    from perceptinit.test_sets.suite import members
 
     states = list(inventory(members(target), root))
     console = Console(highlight=False)
@@ -81,8 +81,8 @@ def check_test_sets(target: str, root: str, decode: bool) -> None:
 def _decode_all(name: str, root: str) -> bool:
     """Decode every image of a set; print those that cannot be, and tell whether there are any."""
     from perceptinit.errors import DataError
-    from perceptinit.evaluating.inventory import open_set
-    from perceptinit.images import decode
+    from perceptinit.images.decoding import decode
+    from perceptinit.test_sets.inventory import open_set
 
     test_set, bad = open_set(name, root), 0
     for image, key in zip(test_set.images, test_set.keys, strict=True):
@@ -101,9 +101,9 @@ def download_test_sets(target: str, root: Path, workers: int, dry_run: bool) -> 
     Raises DataError at the end with every set that failed.
     """
     from perceptinit.errors import DataError
-    from perceptinit.evaluating.inventory import inventory
-    from perceptinit.evaluators.hub import fetch_known
-    from perceptinit.evaluators.suite import members
+    from perceptinit.test_sets.hub import fetch_known
+    from perceptinit.test_sets.inventory import inventory
+    from perceptinit.test_sets.suite import members
 
     failures = []
     for state in inventory(members(target), str(root)):

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from perceptinit.errors import DataError, UsageError
-from perceptinit.judgments.conventions import Conventions
-from perceptinit.judgments.rdm import Dissimilarities, triplets_from_dissimilarities
-from perceptinit.judgments.rdm_set import image_stimuli, members_of
+from perceptinit.judgments.forms.conventions import Conventions
+from perceptinit.judgments.forms.rdm import Dissimilarities, triplets_from_dissimilarities
+from perceptinit.judgments.own.rdm_set import image_stimuli, members_of
 from perceptinit.registry import unknown
 from perceptinit.types import DataCard, Split, Stimuli, Triplets
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
 from perceptinit.errors import DataError
-from perceptinit.judgments.rdm import square
-from perceptinit.judgments.rdm_files import read_names
+from perceptinit.judgments.forms.rdm import square
+from perceptinit.judgments.reading.rdm_files import read_names
 from perceptinit_brain_rdms.brain_set import BrainSet, chosen, mean_of_regions
 
 ENDING = "_roi_rdm_vector.npy"

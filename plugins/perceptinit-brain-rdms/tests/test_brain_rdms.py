@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.spatial.distance import squareform
 
 from perceptinit.errors import DataError
-from perceptinit.two_afc import two_afc_accuracy
+from perceptinit.judgments.two_afc import two_afc_accuracy
 
 NAMES = [f"{i}.png" for i in range(4)]
 SHARES = {"val_share": 0.0, "test_share": 0.0, "min_gap": 0.0}

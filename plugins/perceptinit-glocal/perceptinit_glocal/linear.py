@@ -14,10 +14,10 @@ from torch.nn import functional
 
 from perceptinit.configs import NonNegativeFloat, PositiveFloat, PositiveInt, Share
 from perceptinit.errors import InitializerError
+from perceptinit.images.stimuli import StimulusImages
 from perceptinit.initializers.report import reporting
-from perceptinit.judgments.stimuli import StimulusImages
+from perceptinit.judgments.two_afc import embed, measure
 from perceptinit.protocols import Judgments
-from perceptinit.two_afc import embed, measure
 from perceptinit.types import InitReport, RunContext, Triplets
 
 

@@ -1,0 +1,1 @@
+"""Devices, processes that work together, optimisers."""

@@ -1,0 +1,147 @@
+"""A store of initialised towers: the same start, judgments, settings and seed are computed once.
+
+(The folder also has `images`, the store of decoded images: see `image_store`.)
+
+Each entry is a folder named by the SHA-256 of all that determines its weights, with
+`weights.safetensors` and `manifest.json`. A manifest is written last and holds the checksum of the
+weights, so an entry is either whole or absent. `PERCEPTINIT_CACHE` says where the store is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from perceptinit.errors import DataError
+
+MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
+
+
+def cache_folder() -> Path:
+    """Return where entries are: `PERCEPTINIT_CACHE`, or `perceptinit` in the user's cache folder."""
+    own = os.environ.get("PERCEPTINIT_CACHE")
+    if own:
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "perceptinit"
+
+
+def image_store_folder() -> Path:
+    """Return where decoded images are kept unless a recipe names another place; see `image_store`."""
+    return cache_folder() / "images"
+
+
+def key_of(parts: Mapping[str, Any]) -> str:
+    """Return the name of the entry of what `parts` describe, 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """One stored tower. `manifest` holds the parts of its key, its report and its checksum."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def weights_path(self) -> Path:
+        return self.folder / WEIGHTS
+
+    @property
+    def num_bytes(self) -> int:
+        return self.weights_path.stat().st_size if self.weights_path.is_file() else 0
+
+    def check(self) -> None:
+        """Raise DataError when the weights are absent or not those that were stored."""
+        if not self.weights_path.is_file():
+            raise DataError(f"{self.folder}: {WEIGHTS} is missing")
+        if file_sha256(self.weights_path) != self.manifest["weights_sha256"]:
+            raise DataError(f"{self.weights_path}: the checksum is not that of its manifest")
+
+
+class Cache:
+    """The entries in a folder; safe with several processes on one file system."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def entries(self) -> list[CacheEntry]:
+        """Return all whole entries, sorted by name; a folder without a readable manifest is none."""
+        found = (self.find(path.parent.name) for path in sorted(self.folder.glob(f"*/{MANIFEST}")))
+        return [entry for entry in found if entry]
+
+    def find(self, key: str) -> CacheEntry | None:
+        """Return the entry of a key, unchecked, or None."""
+        path = self.folder / key / MANIFEST
+        try:
+            return CacheEntry(path.parent, json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return None
+
+    @contextmanager
+    def locked(self, key: str) -> Iterator[None]:
+        """Keep other processes out of one entry: who wants the same tower waits, and then loads it."""
+        from filelock import FileLock
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / f"{key}.lock"):
+            yield
+
+    def store(self, key: str, manifest: Mapping[str, Any], write: Callable[[Path], None]) -> None:
+        """Keep an entry; `write(path)` writes its weights. Call it inside `locked(key)`."""
+        from perceptinit.files.checkpoints import write_json
+
+        folder = self.folder / key
+        folder.mkdir(parents=True, exist_ok=True)
+        write(folder / WEIGHTS)
+        checksum = {"weights_sha256": file_sha256(folder / WEIGHTS)}
+        write_json(folder / MANIFEST, {**manifest, **checksum})
+
+    def remove(self, key: str) -> None:
+        """Delete one entry, whole or not."""
+        shutil.rmtree(self.folder / key, ignore_errors=True)
+
+    def clear(self) -> int:
+        """Delete every entry and return how many there were.
+
+        Lock files stay: a process that waits for one would no longer keep others out.
+        """
+        entries = self.entries()
+        for entry in entries:
+            self.remove(entry.folder.name)
+        return len(entries)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFolder:
+    """The stored images of one size, decoded by one set of programs."""
+
+    folder: Path
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.folder.glob("*.safetensors"))
+
+    def clear(self) -> None:
+        """Delete the images. Lock files stay, as in `Cache.clear`; runs that have files open keep them."""
+        for path in self.folder.glob("*.safetensors"):
+            path.unlink(missing_ok=True)
+
+
+def image_folders() -> list[ImageFolder]:
+    """Return the folders of the image store that hold something, sorted by name."""
+    folders = (ImageFolder(path) for path in sorted(image_store_folder().glob("*px-*")))
+    return [folder for folder in folders if folder.num_bytes]
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

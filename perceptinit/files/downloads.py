@@ -1,0 +1,152 @@
+"""Fetch the files of a data set into a folder: several at once, unpacked, and noted in `downloads.json`.
+
+An archive is unpacked beside its place first and moved as a whole tree; see `transfer` for how one
+file arrives.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from perceptinit.errors import DataError, UsageError
+from perceptinit.files.archives import unpack
+from perceptinit.files.transfer import BACKOFF_SECONDS, Download, Progress, fetch, part_bytes
+
+__all__ = ["Download", "check_space", "fetch_all"]
+
+# left free on the disk beyond what the download takes
+SPARE_BYTES = 256 << 20
+RECORD = "downloads.json"
+# files of an archive, spread over it, that must be there for it to count as unpacked
+SAMPLE_FILES = 100
+LOCK = ".downloads.lock"
+
+
+def fetch_all(
+    downloads: Sequence[Download],
+    folder: Path,
+    *,
+    num_workers: int = 4,
+    progress: Progress | None = None,
+    backoff_seconds: float = BACKOFF_SECONDS,
+) -> list[str]:
+    """Fetch and unpack files into a folder, several at once; return the paths that were fetched now.
+
+    What `downloads.json` in the folder lists as done, and is there with its size, is kept. Files
+    that fail do not stop the others.
+
+    Raises UsageError when the disk is too small or another process fetches into the folder, DataError
+    with every file that failed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        # the system lets go of the lock when the process ends, however it ends
+        with FileLock(folder / LOCK, timeout=0):
+            return _fetch_missing(
+                downloads, folder, num_workers, progress or _no_progress, backoff_seconds
+            )
+    except Timeout as error:
+        raise UsageError(f"{folder}: another download into this folder is running") from error
+
+
+def _fetch_missing(
+    downloads: Sequence[Download],
+    folder: Path,
+    num_workers: int,
+    report: Progress,
+    backoff_seconds: float,
+) -> list[str]:
+    record = _read_record(folder)
+    wanted = [d for d in downloads if not _is_done(d, folder, record)]
+    check_space(wanted, folder)
+    failures: list[str] = []
+    with ThreadPoolExecutor(max(1, num_workers)) as pool:
+        jobs = [(d, pool.submit(_fetch_one, d, folder, report, backoff_seconds)) for d in wanted]
+        for download, job in jobs:
+            try:
+                record[download.path] = job.result()
+                _write_record(folder, record)
+            except DataError as error:
+                failures.append(str(error))
+    if failures:
+        raise DataError(
+            f"{len(failures)} of {len(wanted)} files could not be fetched; the same command goes on with "
+            "them:\n  " + "\n  ".join(failures)
+        )
+    return [d.path for d in wanted]
+
+
+def check_space(downloads: Sequence[Download], folder: Path) -> None:
+    """Raise UsageError when the known sizes do not fit on the disk; parts that are there count."""
+    need = 0
+    for download in downloads:
+        need += max(0, (download.num_bytes or 0) - part_bytes(folder / download.path))
+        need += download.unpacked_bytes or (download.num_bytes or 0) * download.unpack
+    free = shutil.disk_usage(folder).free
+    if need + SPARE_BYTES > free and need:
+        raise UsageError(
+            f"{folder}: {need / 1e9:,.1f} GB are needed and {free / 1e9:,.1f} GB are free. "
+            "Choose another disk with --out, or one part with --part"
+        )
+
+
+def _fetch_one(
+    download: Download, folder: Path, report: Progress, backoff_seconds: float
+) -> dict[str, Any]:
+    """Fetch and unpack one file; return its line of the record."""
+    path = folder / download.path
+    digest = fetch(download, path, report, backoff_seconds)
+    line: dict[str, Any] = {
+        "sha256": digest,
+        "num_bytes": path.stat().st_size,
+        "url": download.urls[0],
+    }
+    if download.unpack:
+        try:
+            paths = unpack(path, folder / download.into, root=download.root)
+        except DataError:
+            path.unlink(missing_ok=True)  # damaged: the next call fetches it anew
+            raise
+        path.unlink()
+        line |= {
+            "num_files": len(paths),
+            "some_files": paths[:: max(1, len(paths) // SAMPLE_FILES)],
+        }
+    return line
+
+
+def _is_done(download: Download, folder: Path, record: dict[str, Any]) -> bool:
+    line = record.get(download.path)
+    if line is None or (download.sha256 or line["sha256"]) != line["sha256"]:
+        return False
+    if download.unpack:
+        return all((folder / download.into / name).is_file() for name in line["some_files"])
+    path = folder / download.path
+    return path.is_file() and path.stat().st_size == line["num_bytes"]
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    path = folder / RECORD
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error}); delete it to fetch anew") from error
+
+
+def _write_record(folder: Path, record: dict[str, Any]) -> None:
+    temporary = folder / f".{RECORD}.tmp"
+    temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    temporary.replace(folder / RECORD)
+
+
+def _no_progress(name: str, have: int, total: int | None) -> None:
+    """Do nothing with the state of a file."""

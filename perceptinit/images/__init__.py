@@ -1,0 +1,1 @@
+"""Images: decoding, resizing, and the store of decoded ones."""

@@ -1,0 +1,42 @@
+"""Pixels of the images that people judged, decoded when they are first asked for."""
+
+from __future__ import annotations
+
+# M stimuli, B batch, S size: height and width of the square
+import numpy as np
+import torch
+
+from perceptinit.images.decoding import load_batch
+from perceptinit.types import Stimuli
+
+
+class StimulusImages:
+    """Squares of stimuli: `images[indices]` is uint8 (B, 3, S, S), the whole image squashed.
+
+    Squashing shows a model all that people saw, as DreamSim loads NIGHTS. What was decoded is kept
+    when the pixels of all stimuli fit into `cache_bytes`, so that measuring again costs no decoding.
+    """
+
+    def __init__(
+        self, stimuli: Stimuli, size: int, *, num_workers: int = 2, cache_bytes: int = 2**30
+    ) -> None:
+        self.stimuli, self.size, self.num_workers = stimuli, size, num_workers
+        shape = (len(stimuli), 3, size, size)
+        fits = int(np.prod(shape)) <= cache_bytes
+        self._pixels = torch.empty(shape, dtype=torch.uint8) if fits else None
+        self._is_decoded = np.zeros(len(stimuli), dtype=bool)
+
+    def __getitem__(self, indices: np.ndarray) -> torch.Tensor:
+        """Return the squares at `indices`; DataError names an image that cannot be decoded."""
+        if self._pixels is None:
+            return self._load(indices)
+        missing = np.unique(indices[~self._is_decoded[indices]])
+        if missing.size:
+            self._pixels[missing] = self._load(missing)
+            self._is_decoded[missing] = True
+        return self._pixels[indices]
+
+    def _load(self, indices: np.ndarray) -> torch.Tensor:
+        sources = [self.stimuli.images[i] for i in indices]
+        keys = [self.stimuli.ids[i] for i in indices]
+        return load_batch(sources, keys, self.size, "squash", self.num_workers)

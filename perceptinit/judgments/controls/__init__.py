@@ -1,0 +1,1 @@
+"""Judgments without people, or with less of what people said."""

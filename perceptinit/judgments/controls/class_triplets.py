@@ -1,0 +1,156 @@
+"""The control that asks whether class labels would do: the candidate of the anchor's class wins."""
+
+from __future__ import annotations
+
+# N triplets, M images
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from perceptinit.configs import NonNegativeInt, PositiveInt, Share
+from perceptinit.errors import DataError
+from perceptinit.judgments.forms.conventions import Conventions
+from perceptinit.judgments.forms.splits import assign_splits
+from perceptinit.seeding import generator
+from perceptinit.types import IMAGE_SUFFIXES, DataCard, ImageSource, Split, Stimuli, Triplets
+
+
+class ClassTriplets:
+    """Triplets from labelled images: one candidate is of the anchor's class, the other of another class.
+
+    `root` is a folder with a subfolder per class, or a Parquet file with columns of image bytes and
+    labels. Triplets look like judgments with one vote, without people: is it human structure that
+    helps, or would labels do as well? On images of the classes that are scored afterwards this is
+    supervised training, so read it as that. Images, not triplets, are dealt to splits.
+    """
+
+    name = "class-triplets"
+    conventions: ClassVar[Conventions] = Conventions(
+        index_base="by name, in alphabetical order",
+        sides="drawn, by seed",
+        direction="the candidate of the anchor's class wins",
+        ties="none",
+        winner_first="no",
+    )
+    card: ClassVar[DataCard] = DataCard(
+        title="Triplets from class labels (control; no people)",
+        source_url="your own images",
+        licence="that of the images",
+        citation="not stated",
+        ceiling=1.0,
+        by_people=False,
+    )
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        root: Path
+        """Folder with a subfolder of images per class, or a .parquet file."""
+        image_column: str = "image"
+        """Column of encoded images in a Parquet file."""
+        label_column: str = "label"
+        """Column of class labels in a Parquet file."""
+        num_triplets: PositiveInt = 20_000
+        """Triplets of the training split; `val` and `test` have theirs in proportion to their images."""
+        val_share: Share = 0.1
+        """Share of the images that become `val`."""
+        test_share: Share = 0.1
+        """Share of the images that become `test`."""
+        seed: NonNegativeInt = 0
+        """Names the draws of splits and triplets. Not the run's seed: all runs share them."""
+
+        def __post_init__(self) -> None:
+            if self.val_share + self.test_share >= 1:
+                raise ValueError("val_share + test_share leaves nothing to train on")
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def preflight(self) -> Iterator[str]:
+        """Yield what is missing or wrong: the folder or file, classes with too few images."""
+        try:
+            self.load("train")
+        except DataError as error:
+            yield str(error)
+
+    def load(self, split: Split) -> Triplets:
+        """Return the triplets of a split's images; DataError for fewer than two classes of two images."""
+        c, (stimuli, labels) = self.config, self._labelled
+        shares = {"val_share": c.val_share, "test_share": c.test_share}
+        splits = assign_splits(stimuli.ids, c.seed, "judgments", self.name, "split", **shares)
+        members = np.flatnonzero(splits == split)
+        share = len(members) / max(1, int((splits == "train").sum()))
+        rng = generator(c.seed, "judgments", self.name, split)
+        rows = draw_class_triplets(labels, members, round(share * c.num_triplets), rng)
+        if not len(rows):
+            raise DataError(
+                f"root = \"{c.root}\": {len(members)} images in split '{split}' give no triplet; it takes "
+                "two images of one class and one of another"
+            )
+        is_second = rng.random(len(rows)) < 0.5
+        anchor, same, other = rows.T
+        first, second = np.where(is_second, other, same), np.where(is_second, same, other)
+        return Triplets.build(stimuli, anchor, first, second, is_second.astype(np.float32))
+
+    @cached_property
+    def _labelled(self) -> tuple[Stimuli, np.ndarray]:
+        """Return the images and their classes, int64 (M,), numbered in alphabetical order."""
+        c = self.config
+        if c.root.suffix == ".parquet":
+            ids, images, names = _read_parquet(c.root, c.image_column, c.label_column)
+        else:
+            ids, images, names = _read_folder(c.root)
+        _, labels = np.unique(names, return_inverse=True)
+        return Stimuli(tuple(ids), images, tuple(names)), labels
+
+
+def draw_class_triplets(
+    labels: np.ndarray, members: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return up to `count` different triplets, int64 (N, 3): anchor, one of its class, one of another.
+
+    labels: (M,) of all images; members: indices of those that may occur. Anchors are drawn evenly
+    over the images that have another of their class.
+    """
+    sizes = np.bincount(labels[members], minlength=labels.max() + 1)
+    anchors = members[sizes[labels[members]] > 1]
+    if not len(anchors) or len(np.unique(labels[members])) < 2:
+        return np.empty((0, 3), dtype=np.int64)
+    by_class = {c: members[labels[members] == c] for c in np.unique(labels[members])}
+    others = {c: members[labels[members] != c] for c in by_class}
+    rows = set()
+    for anchor in rng.choice(anchors, size=count).tolist():
+        same = by_class[labels[anchor]]
+        partner = rng.choice(same[same != anchor])
+        rows.add((anchor, int(partner), int(rng.choice(others[labels[anchor]]))))
+    table = np.array(sorted(rows), dtype=np.int64).reshape(-1, 3)
+    return table[rng.permutation(len(table))]
+
+
+def _read_folder(root: Path) -> tuple[list[str], list[ImageSource], list[str]]:
+    if not root.is_dir():
+        raise DataError(f'root = "{root}": no such folder, and no .parquet file')
+    files = sorted(p for p in root.glob("*/*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise DataError(
+            f'root = "{root}": no images in subfolders; it needs one subfolder per class'
+        )
+    ids = [path.relative_to(root).as_posix() for path in files]
+    return ids, list(files), [path.parent.name for path in files]
+
+
+def _read_parquet(
+    path: Path, image: str, label: str
+) -> tuple[list[str], list[ImageSource], list[str]]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path, columns=[image, label])
+        images, labels = table.column(image).to_pylist(), table.column(label).to_pylist()
+    except (pyarrow.ArrowException, OSError, KeyError) as error:
+        raise DataError(f"{path}: no readable columns {image} and {label} ({error})") from error
+    return [f"row-{i:07d}" for i in range(len(images))], images, [str(name) for name in labels]

@@ -1,0 +1,150 @@
+"""Simulated 2AFC judgments of rendered pictures (`synthetic`): a simulation, no human data.
+
+What it shares with `pairs` `synthetic` and the test set of the same seed is the vocabulary of
+factors and the renderer. Pictures are drawn under names of their own, so no picture of one split
+occurs in another, in the pairs or in the test set, and judgments carry no words.
+"""
+
+from __future__ import annotations
+
+# N triplets, each with three pictures of its own
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from perceptinit.configs import NonNegativeInt, PositiveInt
+from perceptinit.judgments.forms.conventions import Conventions
+from perceptinit.seeding import generator
+from perceptinit.types import DataCard, Split, Stimuli, Triplets
+from perceptinit.world.factors import Picture, Thing, draw_picture, draw_rgb
+from perceptinit.world.observers import Observers, differences
+from perceptinit.world.render import RenderedImages
+
+# Chance that a candidate takes a factor over from the anchor. Both candidates follow one rule, so
+# triplets range from easy to near ties, and a shared scene misleads whoever compares pixels.
+P_SAME_SHAPE = 0.4
+P_SAME_COLOUR = 0.4
+P_SAME_TEXTURE = 0.4
+P_SAME_SCENE = 0.4
+
+ROLES = ("anchor", "first", "second")
+
+
+class SyntheticJudgments:
+    """Which of two rendered things looks more like a third, by the votes of simulated observers."""
+
+    name = "synthetic"
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        seed: NonNegativeInt = 0
+        """Names the pictures and the crowd. Not the run's seed: all runs share one data set."""
+        image_size: PositiveInt = 32
+        """Height and width of the pictures, pixels."""
+        num_train: PositiveInt = 2000
+        """Triplets of the training split; a triplet has three pictures of its own."""
+        num_val: PositiveInt = 500
+        """Triplets of the validation split."""
+        num_test: PositiveInt = 1000
+        """Triplets of the test split."""
+        num_observers: PositiveInt = 40
+        """Size of the crowd, the same people in all splits."""
+        min_votes: PositiveInt = 5
+        """Fewest people asked about a triplet."""
+        max_votes: PositiveInt = 9
+        """Most people asked about a triplet."""
+
+        def __post_init__(self) -> None:
+            if not self.min_votes <= self.max_votes <= self.num_observers:
+                raise ValueError(
+                    "needs min_votes <= max_votes <= num_observers, got "
+                    f"{self.min_votes}, {self.max_votes} and {self.num_observers}"
+                )
+
+        def smoke(self) -> SyntheticJudgments.Config:
+            """Return a copy with a few dozen triplets."""
+            return replace(self, num_train=48, num_val=24, num_test=24)
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    conventions: ClassVar[Conventions] = Conventions(
+        sides="drawn",
+        ties="kept, as votes",
+        winner_first="no",
+    )
+
+    @property
+    def card(self) -> DataCard:
+        c = self.config
+        return DataCard(
+            title="Simulated similarity judgments of rendered shapes (no human data)",
+            source_url="built in: perceptinit.world",
+            licence="Apache-2.0",
+            citation="simulated by perceptinit",
+            num_judgments=c.num_train + c.num_val + c.num_test,
+            simulated=True,
+        )
+
+    def load(self, split: Split) -> Triplets:
+        """Return the triplets of a split; its pictures are rendered when they are read."""
+        c = self.config
+        count = {"train": c.num_train, "val": c.num_val, "test": c.num_test}[split]
+        rows = [draw_triplet(c.seed, split, i) for i in range(count)]
+        p_second, num_votes = self._ask(split, rows)
+        ids = tuple(f"{split}-{i:05d}-{role}" for i in range(count) for role in ROLES)
+        images = RenderedImages([picture for row in rows for picture in row], c.image_size)
+        anchor = np.arange(count) * len(ROLES)
+        # every split has numbers of its own: its anchors occur in no other
+        group = (
+            np.arange(count)
+            + {"train": 0, "val": c.num_train, "test": c.num_train + c.num_val}[split]
+        )
+        return Triplets.build(
+            Stimuli(ids, images), anchor, anchor + 1, anchor + 2, p_second, num_votes, group
+        )
+
+    def _ask(
+        self, split: Split, rows: Sequence[tuple[Picture, ...]]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return p_second (N,) and num_votes (N,): each triplet goes to some people of the crowd."""
+        c = self.config
+        crowd = Observers.draw(c.num_observers, generator(c.seed, "judgments", "observers"))
+        anchors, firsts, seconds = (
+            [picture.thing for picture in role] for role in zip(*rows, strict=True)
+        )
+        to_first, to_second = differences(anchors, firsts), differences(anchors, seconds)
+        # A generator for each triplet: its votes do not depend on the size of the split.
+        rngs = [generator(c.seed, "judgments", split, i, "votes") for i in range(len(rows))]
+        num_votes = np.array(
+            [rng.integers(c.min_votes, c.max_votes, endpoint=True) for rng in rngs]
+        )
+        votes = map(crowd.ask, to_first, to_second, num_votes, rngs)
+        return np.array(list(votes)) / num_votes, num_votes
+
+
+def draw_triplet(seed: int, split: str, index: int) -> tuple[Picture, Picture, Picture]:
+    """Return the pictures of a triplet: anchor, first, second."""
+    anchor, first, second = (draw_picture(seed, "judgments", split, index, role) for role in ROLES)
+    rng = generator(seed, "judgments", split, index, "shared")
+    return anchor, _related(first, anchor, rng), _related(second, anchor, rng)
+
+
+def _related(candidate: Picture, anchor: Picture, rng: np.random.Generator) -> Picture:
+    """Return the candidate with some factors of the anchor; a colour is taken over by name, not by shade."""
+    own, other = candidate.thing, anchor.thing
+    shape, colour, texture, scene = rng.random(4) < (
+        P_SAME_SHAPE,
+        P_SAME_COLOUR,
+        P_SAME_TEXTURE,
+        P_SAME_SCENE,
+    )
+    thing = Thing(
+        other.shape if shape else own.shape,
+        other.texture if texture else own.texture,
+        other.colour if colour else own.colour,
+        draw_rgb(other.colour, rng) if colour else own.rgb,
+    )
+    return replace(candidate, thing=thing, scene=anchor.scene if scene else candidate.scene)

@@ -1,0 +1,290 @@
+"""Look at human judgments before training on them: counts, files, duplicates, leaks, votes, ceilings."""
+
+from __future__ import annotations
+
+# N judgments
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from perceptinit.components.building import preflight
+from perceptinit.errors import DataError, UsageError
+from perceptinit.files.transfer import file_sha256
+from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
+from perceptinit.judgments.forms.same_pairs import HasSamePairs
+from perceptinit.judgments.reading.image_files import some
+from perceptinit.judgments.reading.split_column import SPLITS
+from perceptinit.types import DataCard, Split, Triplets
+
+# an answer that is on one side for all of fewer judgments than this may be chance
+MIN_CONSTANT = 20
+HISTOGRAM_BINS = 10
+
+Severity = Literal["error", "warning", "note"]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that a user should know: errors spoil training or scores, warnings may."""
+
+    severity: Severity
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitSummary:
+    """What one split holds.
+
+    ceiling: share of votes that siding with the majority wins, in [0.5, 1]. pair_agreement: chance
+    that two different people agree, None where nobody shares a judgment with another.
+    noise_ceiling: for matrices of several subjects, how well the others (all) predict one.
+    histogram: judgments by share of votes for the favourite of the row's two sides, from p_second = 0
+    to 1 in equal bins. p_second_wins: share of decided judgments that `second` wins.
+    """
+
+    split: str
+    num_judgments: int
+    num_votes: int
+    num_images: int
+    num_anchors: int
+    num_groups: int
+    num_ties: int
+    ceiling: float
+    pair_agreement: float | None
+    noise_ceiling: tuple[float, float] | None
+    histogram: tuple[int, ...]
+    p_second_wins: float | None
+
+
+@dataclass
+class CheckReport:
+    """Everything that was found; `ok` when there is no error."""
+
+    name: str
+    splits: list[SplitSummary] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    triplets: dict[str, Triplets] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return not any(f.severity == "error" for f in self.findings)
+
+    def add(self, severity: Severity, messages: Iterator[str]) -> None:
+        self.findings += [Finding(severity, message) for message in messages]
+
+
+def check_judgments(
+    judgments: Any, *, decode: bool = True, num_workers: int = 2, progress: Progress | None = None
+) -> CheckReport:
+    """Return what there is to know about a `judgments` component.
+
+    decode: read every image once, to find those that cannot be.
+    """
+    report = CheckReport(judgments.name)
+    report.add("error", iter(preflight(judgments)))
+    for split in SPLITS:
+        _load(judgments, split, report)
+    for name, triplets in report.triplets.items():
+        report.splits.append(summarize(judgments, name, triplets))
+        report.add("warning", constant_answers(name, triplets))
+        report.add("warning", repeated_questions(name, triplets))
+    # whoever uses a published split can only know of its leaks
+    is_published = isinstance(getattr(type(judgments), "card", None), DataCard)
+    report.add("warning" if is_published else "error", leaks(report.triplets))
+    report.add("warning", shared_anchors(report.triplets))
+    report.add("note", shared_images(report.triplets))
+    report.add("note", _other_forms(judgments))
+    report.add("error", wrong_sums(judgments))
+    if decode:
+        report.add("error", unreadable(report.triplets, num_workers, progress))
+    return report
+
+
+def _load(judgments: Any, split: Split, report: CheckReport) -> None:
+    try:
+        report.triplets[split] = judgments.load(split)
+    except DataError as error:
+        told = any(str(error) in f.message or f.message in str(error) for f in report.findings)
+        if not told:
+            # a set may have no val or test; nothing to train on is an error
+            report.findings.append(Finding("error" if split == "train" else "note", str(error)))
+
+
+def summarize(judgments: Any, split: str, triplets: Triplets) -> SplitSummary:
+    """Return the counts and ceilings of a split."""
+    p = triplets.p_second.astype(np.float64)
+    decided = p != 0.5
+    histogram, _ = np.histogram(p, bins=HISTOGRAM_BINS, range=(0, 1))
+    roles = np.stack([triplets.anchor, triplets.first, triplets.second])
+    noise = getattr(judgments, "noise_ceiling", None)
+    return SplitSummary(
+        split=split,
+        num_judgments=len(triplets),
+        num_votes=int(triplets.num_votes.sum()),
+        num_images=len(np.unique(roles)),
+        num_anchors=len(np.unique(triplets.anchor)),
+        num_groups=len(np.unique(triplets.group)),
+        num_ties=int((~decided).sum()),
+        ceiling=triplets.ceiling,
+        pair_agreement=pair_agreement(triplets),
+        noise_ceiling=noise(split) if noise else None,
+        histogram=tuple(histogram.tolist()),
+        p_second_wins=float((p[decided] > 0.5).mean()) if decided.any() else None,
+    )
+
+
+def pair_agreement(triplets: Triplets) -> float | None:
+    """Return the chance that two different people who judged the same question agree, in [0, 1].
+
+    Unlike the majority ceiling it is not flattered by few votes. Questions weigh by their votes; those
+    with one vote say nothing. None when there are no others.
+    """
+    n = triplets.num_votes.astype(np.float64)
+    k = np.rint(triplets.p_second * n)
+    many = n > 1
+    if not many.any():
+        return None
+    n, k = n[many], k[many]
+    agree = (k * (k - 1) + (n - k) * (n - k - 1)) / (n * (n - 1))
+    return float(np.average(agree, weights=n))
+
+
+def constant_answers(split: str, triplets: Triplets) -> Iterator[str]:
+    """Yield whether one side always wins: then the column gives the answer away, or was misread."""
+    decided = triplets.p_second[triplets.p_second != 0.5]
+    if len(decided) < MIN_CONSTANT:
+        if not len(decided):
+            yield f"{split}: all {len(triplets):,} judgments are ties; nobody preferred an image"
+        return
+    for side, wins in (("second", decided > 0.5), ("first", decided < 0.5)):
+        if wins.all():
+            yield (
+                f"{split}: '{side}' wins all {len(decided):,} judgments that are no ties. If the file lists the "
+                "winner in a fixed column, use columns anchor, positive, negative: sides are drawn then"
+            )
+
+
+def repeated_questions(split: str, triplets: Triplets) -> Iterator[str]:
+    """Yield how many rows ask what an earlier row of the split asks."""
+    rows = len(triplets) - len(np.unique(_questions(triplets), axis=0))
+    if rows:
+        yield (
+            f"{split}: {rows:,} of {len(triplets):,} rows ask a question that is there already "
+            "(same anchor, same two candidates); adding their votes up gives a truer ceiling"
+        )
+
+
+def leaks(triplets: dict[str, Triplets]) -> Iterator[str]:
+    """Yield the groups and the questions that two splits share: scores on them are flattered."""
+    for a, b in _pairs_of_splits(triplets):
+        shared = np.intersect1d(triplets[a].group, triplets[b].group)
+        if len(shared):
+            yield f"leak: {len(shared):,} groups are in both '{a}' and '{b}'"
+        names = [set(map(tuple, _named_questions(triplets[s]))) for s in (a, b)]
+        common = sorted(names[0] & names[1])
+        if common:
+            first = " / ".join(common[0])
+            yield f"leak: {len(common):,} questions are in both '{a}' and '{b}', such as {first}"
+
+
+def shared_anchors(triplets: dict[str, Triplets]) -> Iterator[str]:
+    """Yield how many anchors two splits share: allowed where the source splits by judgment."""
+    for a, b in _pairs_of_splits(triplets):
+        anchors = [
+            {t.stimuli.ids[i] for i in np.unique(t.anchor)} for t in (triplets[a], triplets[b])
+        ]
+        common = anchors[0] & anchors[1]
+        if common:
+            yield (
+                f"{len(common):,} of {len(anchors[1]):,} anchors of '{b}' are anchors in '{a}' as well: scores are "
+                "about these images, not about unseen ones"
+            )
+
+
+def shared_images(triplets: dict[str, Triplets]) -> Iterator[str]:
+    """Yield how many images two splits share in any role."""
+    used = {s: {t.stimuli.ids[i] for i in _used(t)} for s, t in triplets.items()}
+    for a, b in _pairs_of_splits(triplets):
+        common = used[a] & used[b]
+        if common:
+            yield f"{len(common):,} of {len(used[b]):,} images of '{b}' occur in '{a}' in some role"
+
+
+def wrong_sums(judgments: Any) -> Iterator[str]:
+    """Yield the files whose checksum is not the recorded one."""
+    root = getattr(getattr(judgments, "config", None), "root", None)
+    if root is None:
+        return
+    for name, recorded in sorted(judgments.card.sha256.items()):
+        path = Path(root) / name
+        if path.is_file() and file_sha256(path) != recorded:
+            yield f"{path}: not the published file (sha256 {file_sha256(path)[:12]}..., recorded {recorded[:12]}...)"
+
+
+def unreadable(
+    triplets: dict[str, Triplets], num_workers: int, progress: Progress | None
+) -> Iterator[str]:
+    """Yield how many images cannot be decoded, and the first ones."""
+    from perceptinit.images.decoding import decode
+
+    sources = {t.stimuli.ids[i]: t.stimuli.images[i] for t in triplets.values() for i in _used(t)}
+
+    def problem(key: str) -> str | None:
+        try:
+            decode(sources[key], key)
+        except DataError as error:
+            return str(error)
+        return None
+
+    problems = []
+    with ThreadPoolExecutor(max(1, num_workers)) as pool:
+        for done, found in enumerate(pool.map(problem, sorted(sources)), start=1):
+            if progress:
+                progress(done, len(sources))
+            if found:
+                problems.append(found)
+    if problems:
+        yield f"{len(problems):,} of {len(sources):,} images cannot be read: {some(problems)}"
+
+
+def _other_forms(judgments: Any) -> Iterator[str]:
+    """Yield what the data set has besides anchored triplets, split by split."""
+    for split in SPLITS:
+        try:
+            if isinstance(judgments, HasOddOneOut):
+                whole = judgments.load_odd_one_out(split)
+                yield f"{split}: {len(whole):,} odd-one-out questions, ceiling {whole.ceiling:.3f}, chance 0.333"
+            if isinstance(judgments, HasSamePairs):
+                pairs = judgments.load_same_pairs(split)
+                yield f'{split}: {len(pairs):,} same-or-different pairs, {pairs.base_rate:.1%} of answers "same"'
+        except (DataError, UsageError):
+            continue  # wrappers and sets that have this form in some splits, or around others, only
+
+
+def _pairs_of_splits(triplets: dict[str, Triplets]) -> Iterator[tuple[str, str]]:
+    names = list(triplets)
+    for i, a in enumerate(names):
+        for b in names[i + 1 :]:
+            yield a, b
+
+
+def _used(triplets: Triplets) -> Sequence[int]:
+    roles = np.stack([triplets.anchor, triplets.first, triplets.second])
+    return np.unique(roles).tolist()
+
+
+def _questions(triplets: Triplets) -> np.ndarray:
+    """Return anchor and candidates, the lower index first, (N, 3)."""
+    candidates = np.sort(np.stack([triplets.first, triplets.second], axis=1), axis=1)
+    return np.column_stack([triplets.anchor, candidates])
+
+
+def _named_questions(triplets: Triplets) -> Iterator[list[str]]:
+    ids = triplets.stimuli.ids
+    for anchor, a, b in np.unique(_questions(triplets), axis=0).tolist():
+        yield [ids[anchor], *sorted((ids[a], ids[b]))]

@@ -1,0 +1,148 @@
+"""Published data sets among the judgments: those with a card of their own and, perhaps, files to fetch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from perceptinit.components.building import read_spec
+from perceptinit.errors import DataError, MissingPackageError, RecipeError, UsageError
+from perceptinit.files.transfer import Download, file_sha256
+from perceptinit.judgments.forms.conventions import stated
+from perceptinit.recipe.tables import apply_overrides
+from perceptinit.registry import Entry, Registry, nearest
+from perceptinit.types import DataCard
+
+KIND = "judgments"
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".npy", ".mat")
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedSet:
+    """A data set that was published: its name, card and the files that can be fetched."""
+
+    name: str
+    card: DataCard
+    downloads: tuple[Download, ...]
+    conventions: dict[str, str]
+
+    @property
+    def parts(self) -> list[str]:
+        """Return the names of the parts that can be fetched, in the order of the files."""
+        return list(dict.fromkeys(part for d in self.downloads for part in d.parts))
+
+    def choose(self, parts: Sequence[str]) -> list[Download]:
+        """Return the files of the parts; of "data" when none is named, or of all if there is no "data".
+
+        Raises UsageError for an unknown part, and when nothing can be fetched.
+        """
+        if not self.downloads:
+            raise UsageError(
+                f"judgments '{self.name}' have no files that may be fetched without asking. Source: "
+                f"{self.card.source_url}"
+            )
+        for part in parts:
+            if part not in self.parts:
+                guess = nearest(part, self.parts)
+                hint = f" Did you mean '{guess}'?" if guess else ""
+                raise UsageError(
+                    f"judgments '{self.name}' have no part '{part}'.{hint} Parts: {', '.join(self.parts)}"
+                )
+        wanted = set(parts) or ({"data"} if "data" in self.parts else set(self.parts))
+        return [d for d in self.downloads if wanted.intersection(d.parts)]
+
+
+def published_sets(registry: Registry) -> list[PublishedSet]:
+    """Return the published sets, sorted by name; those of plug-ins whose packages are absent are left out."""
+    found = []
+    for entry in registry.of_kind(KIND):
+        try:
+            published = _published(entry)
+        except MissingPackageError:
+            continue
+        if published:
+            found.append(published)
+    return found
+
+
+def published_set(registry: Registry, name: str) -> PublishedSet:
+    """Return a published set by name; UsageError when there is none, with those there are."""
+    published = _published(registry.get(KIND, name))
+    if published is None:
+        known = ", ".join(found.name for found in published_sets(registry))
+        raise UsageError(f"judgments '{name}' are no published data set. Known: {known}")
+    return published
+
+
+def _published(entry: Entry) -> PublishedSet | None:
+    """Return the set if its class, without any files, has a card and counts judgments or has downloads.
+
+    Tables of one's own have a card once they are given a file; controls ask no people.
+    """
+    cls = entry.load()
+    card, downloads = getattr(cls, "card", None), tuple(getattr(cls, "downloads", ()))
+    if not isinstance(card, DataCard) or (card.num_judgments is None and not downloads):
+        return None
+    return PublishedSet(entry.name, card, downloads, stated(getattr(cls, "conventions", None)))
+
+
+def default_folder(name: str) -> Path:
+    """Return where a set is looked for and fetched to: `$<NAME>_ROOT` if set, else `data/<name>`.
+
+    The recipes that come with perceptinit use the same.
+    """
+    variable = f"{name.upper().replace('-', '_').replace('/', '_')}_ROOT"
+    return Path(os.environ.get(variable, f"data/{name}"))
+
+
+def check_sums(folder: Path, card: DataCard) -> None:
+    """Raise DataError for a file of the card that is absent or not the recorded one."""
+    for name, recorded in sorted(card.sha256.items()):
+        path = folder / name
+        if not path.is_file():
+            raise DataError(
+                f"{path}: not there after the download; the archive at the source has changed"
+            )
+        if file_sha256(path) != recorded:
+            path.unlink()
+            raise DataError(
+                f"{path}: not the published file (sha256 differs from the recorded {recorded[:12]}...); removed"
+            )
+
+
+def open_target(
+    registry: Registry, target: str, use: str | None, images: Path | None, settings: Sequence[str]
+) -> Any:
+    """Return the judgments that a command names: a component, or a file of one's own.
+
+    target: a name, or a path ending in .csv, .tsv, .parquet, .npy or .mat. use: the component that
+    reads the file; `table`, or `rdm` for matrices, unless given. settings: `key=value` of its recipe
+    table.
+
+    Raises UsageError or RecipeError for what does not exist.
+    """
+    table: dict[str, Any]
+    if target.endswith(TABLE_SUFFIXES):
+        is_matrix = target.endswith((".npy", ".mat"))
+        table = {"use": use or ("rdm" if is_matrix else "table"), "path": target}
+    elif use:
+        raise UsageError(f"--use goes with a file, and '{target}' is a name")
+    else:
+        table = {"use": target}
+        if "root" in _keys(registry, target):
+            table["root"] = str(default_folder(target))
+    if images is not None:
+        table["images"] = str(images)
+    problems = apply_overrides(table, settings)
+    spec, more = read_spec(registry, KIND, table, KIND)
+    if spec is None or problems:
+        raise RecipeError([*problems, *more])
+    return spec.build()
+
+
+def _keys(registry: Registry, name: str) -> set[str]:
+    config = registry.get(KIND, name).load().Config  # type: ignore[attr-defined]
+    return set(config.__dataclass_fields__)

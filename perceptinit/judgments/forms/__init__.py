@@ -1,0 +1,1 @@
+"""The forms that judgments take, and how they become triplets."""

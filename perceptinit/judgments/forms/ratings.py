@@ -1,0 +1,114 @@
+"""From ratings of images against a reference to triplets: which of two is closer to the reference?"""
+
+from __future__ import annotations
+
+# K rated images
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from perceptinit.judgments.forms.drawing import Votes, draw_triplets
+from perceptinit.judgments.forms.splits import assign_splits
+from perceptinit.types import Stimuli, Triplets
+
+# how a pair of ratings becomes votes
+VoteRule = Literal["gap", "elo"]
+
+# Elo points for odds of 10 to 1
+ELO_SCALE = 400.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RatedImages:
+    """K ratings, already turned so that more means closer to the reference.
+
+    stimuli: references and rated images.
+    reference, image: int64 (K,), indices into stimuli.
+    closeness: float64 (K,), any unit.
+    num_votes: int32 (K,), people behind each rating; 1 when unknown.
+    """
+
+    stimuli: Stimuli
+    reference: np.ndarray
+    image: np.ndarray
+    closeness: np.ndarray
+    num_votes: np.ndarray
+
+    def references(self, splits: Sequence[str] | np.ndarray, split: str) -> list[int]:
+        """Return the references whose rows are in a split, sorted; `splits` names one per row."""
+        return sorted({int(r) for r in self.reference[np.asarray(splits) == split]})
+
+
+def turned(ratings: np.ndarray, higher_is_better: bool) -> np.ndarray:
+    """Return ratings so that more means closer to the reference."""
+    return np.asarray(ratings, dtype=np.float64) * (1 if higher_is_better else -1)
+
+
+def splits_by_reference(
+    names: Sequence[str], seed: int, source: str, *, val_share: float, test_share: float
+) -> np.ndarray:
+    """Return "train", "val" or "test" for each rating; those of one reference stay together."""
+    shares = {"val_share": val_share, "test_share": test_share}
+    return assign_splits(names, seed, "judgments", source, "split", **shares)
+
+
+def triplets_from_ratings(
+    rated: RatedImages,
+    references: Sequence[int],
+    *,
+    rule: VoteRule,
+    min_gap: float,
+    pairs_per_reference: int,
+    seed: int,
+    source: str,
+) -> Triplets:
+    """Return triplets with a reference as the anchor and two of its rated images as candidates.
+
+    rule "gap": the better-rated image gets all votes; pairs nearer than `min_gap`, in units of the
+    rating, are not used. rule "elo": the share of votes is that of the Elo model,
+    1 / (1 + 10^((a - b) / 400)); `min_gap` holds as well. Equal ratings are never a pair.
+
+    Raises DataError when no pair is far enough apart.
+    """
+    rows_of = {r: np.flatnonzero(rated.reference == r) for r in references}
+    closeness = np.full(len(rated.stimuli), np.nan)
+    num_votes = np.ones(len(rated.stimuli), dtype=np.int64)
+    closeness[rated.image], num_votes[rated.image] = rated.closeness, rated.num_votes
+
+    def distances_of(reference: int) -> np.ndarray:
+        distances = np.full(len(rated.stimuli), np.nan)
+        images = rated.image[rows_of[reference]]
+        distances[images] = -closeness[images]
+        return distances
+
+    return draw_triplets(
+        rated.stimuli,
+        references,
+        distances_of,
+        _votes(closeness, num_votes, rule),
+        per_anchor=pairs_per_reference,
+        min_gap=min_gap,
+        seed=seed,
+        names=("judgments", source),
+    )
+
+
+def _votes(closeness: np.ndarray, num_votes: np.ndarray, rule: VoteRule) -> Votes:
+    def votes_of(
+        reference: int, first: np.ndarray, second: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        lead = closeness[second] - closeness[first]
+        p_second = (lead > 0).astype(np.float64) if rule == "gap" else elo_share(lead)
+        return p_second, np.minimum(num_votes[first], num_votes[second])
+
+    return votes_of
+
+
+def elo_share(lead: np.ndarray) -> np.ndarray:
+    """Return the share of people expected to prefer an image that leads by `lead` Elo points.
+
+    Source: the Elo model that PIPAL was rated with (Gu et al. 2020).
+    """
+    return 1 / (1 + 10 ** (-np.asarray(lead, dtype=np.float64) / ELO_SCALE))

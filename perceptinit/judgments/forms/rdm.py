@@ -1,0 +1,196 @@
+"""From dissimilarity matrices to triplets: which of two images is nearer to a third, and for how many subjects?"""
+
+from __future__ import annotations
+
+# S subjects, M images, N triplets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from perceptinit.errors import DataError
+from perceptinit.judgments.forms.drawing import draw_triplets
+from perceptinit.types import Stimuli, Triplets
+
+MatrixKind = Literal["similarity", "dissimilarity"]
+
+# deviation of a mean of scaled matrices (1 where all agree) that is rounding only
+CANCELLED = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dissimilarities:
+    """Dissimilarities of M images for S subjects (one matrix of a group is one subject).
+
+    values: float64 (S, M, M), symmetric, any unit; NaN where a subject gave none, and on the diagonal.
+    """
+
+    values: np.ndarray
+
+    @classmethod
+    def build(cls, matrices: np.ndarray, kind: MatrixKind, source: str) -> Dissimilarities:
+        """Return checked matrices: (M, M) or (S, M, M); similarities are turned.
+
+        Raises DataError, naming the cell, for a matrix that is not symmetric or has an infinite cell,
+        and for one without two different values.
+        """
+        values = np.array(matrices, dtype=np.float64)
+        values = values[None] if values.ndim == 2 else values
+        if values.ndim != 3 or values.shape[1] != values.shape[2]:
+            raise DataError(f"{source}: expected square matrices, got shape {np.shape(matrices)}")
+        for subject, matrix in enumerate(values):
+            np.fill_diagonal(matrix, np.nan)
+            _check_matrix(matrix, f"{source}, matrix {subject}")
+        return cls(values if kind == "dissimilarity" else -values)
+
+    def group_mean(self, source: str) -> np.ndarray:
+        """Return the mean over subjects, (M, M), of matrices scaled to a mean of 0 and a deviation of 1.
+
+        Scaled, since subjects and regions use different spans; the order within each is kept.
+
+        Raises DataError when the matrices cancel each other out.
+        """
+        total, count = self._sums()
+        with np.errstate(invalid="ignore"):
+            mean = np.where(count > 0, total / count, np.nan)
+        if not np.nanstd(mean) > CANCELLED:
+            raise DataError(
+                f"{source}: the matrices cancel each other out; there is no order to learn"
+            )
+        return mean
+
+    def _sums(self) -> tuple[np.ndarray, np.ndarray]:
+        scaled = _scaled(self.values)
+        return np.nansum(scaled, axis=0), (~np.isnan(scaled)).sum(axis=0)
+
+    def votes(
+        self, anchor: np.ndarray | int, first: np.ndarray, second: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the share of subjects for whom `second` is nearer, and how many have both cells, (N,).
+
+        Equal cells count half for each side. Pairs that no subject has get a share of NaN.
+        """
+        d_first, d_second = self.values[:, anchor, first], self.values[:, anchor, second]
+        is_known = ~(np.isnan(d_first) | np.isnan(d_second))
+        for_second = np.where(d_second < d_first, 1.0, np.where(d_second == d_first, 0.5, 0.0))
+        num_votes = is_known.sum(axis=0)
+        with np.errstate(invalid="ignore"):
+            return (for_second * is_known).sum(axis=0) / num_votes, num_votes
+
+    def noise_ceiling(self, triplets: Triplets) -> tuple[float, float] | None:
+        """Return how well the group predicts a subject's choices: (without that subject, with it).
+
+        A model that knew what people share would score between the two, on single subjects' choices.
+        None for fewer than two subjects.
+        Source: the noise ceiling of Nili et al. (2014), with 2AFC in place of correlation.
+        """
+        if len(self.values) < 2:
+            return None
+        total, count = self._sums()
+        scaled = _scaled(self.values)
+        lower, upper = [], []
+        for own, z in zip(self.values, scaled, strict=True):
+            others = total - np.nan_to_num(z), count - ~np.isnan(z)
+            lower.append(_agreement_with(own, *others, triplets))
+            upper.append(_agreement_with(own, total, count, triplets))
+        return float(np.nanmean(lower)), float(np.nanmean(upper))
+
+
+def triplets_from_dissimilarities(
+    dissimilarities: Dissimilarities,
+    stimuli: Stimuli,
+    members: Sequence[int],
+    *,
+    per_anchor: int,
+    min_gap: float,
+    seed: int,
+    source: str,
+) -> Triplets:
+    """Return triplets of the images at `members`; no other image occurs, so splits share none.
+
+    min_gap: smallest difference of two group dissimilarities, in standard deviations of all of them.
+    A vote is a subject; a group matrix has one.
+
+    Raises DataError when no two candidates are far enough apart.
+    """
+    group = dissimilarities.group_mean(source)
+    deviation = float(np.nanstd(group))
+    is_member = np.zeros(len(stimuli), dtype=bool)
+    is_member[np.asarray(members, dtype=np.int64)] = True
+    return draw_triplets(
+        stimuli,
+        members,
+        lambda anchor: np.where(is_member, group[anchor] / deviation, np.nan),
+        dissimilarities.votes,
+        per_anchor=per_anchor,
+        min_gap=min_gap,
+        seed=seed,
+        names=("judgments", source),
+    )
+
+
+def square(vectors: np.ndarray, source: str) -> np.ndarray:
+    """Return matrices (..., M, M) of vectors (..., M (M - 1) / 2): the upper triangle, row by row.
+
+    The order of numpy's `triu_indices(M, 1)`, scipy's `squareform`, rsatoolbox and R's `dist`.
+
+    Raises DataError when the length is that of no triangle.
+    """
+    length = vectors.shape[-1]
+    count = int((1 + np.sqrt(1 + 8 * length)) / 2)
+    if count * (count - 1) // 2 != length:
+        raise DataError(f"{source}: {length} cells are no upper triangle of a square matrix")
+    matrices = np.zeros((*vectors.shape[:-1], count, count))
+    rows, columns = np.triu_indices(count, 1)
+    matrices[..., rows, columns] = vectors
+    matrices[..., columns, rows] = vectors
+    return matrices
+
+
+def _scaled(values: np.ndarray) -> np.ndarray:
+    flat = values.reshape(len(values), -1)
+    mean = np.nanmean(flat, axis=1)[:, None, None]
+    deviation = np.nanstd(flat, axis=1)[:, None, None]
+    return (values - mean) / deviation
+
+
+def _agreement_with(
+    own: np.ndarray, total: np.ndarray, count: np.ndarray, triplets: Triplets
+) -> float:
+    """Return how often the mean total / count makes the choices of one subject; NaN without any."""
+    from perceptinit.judgments.two_afc import (
+        agreement,  # imports torch, which reading a matrix does not need
+    )
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(count > 0, total / count, np.nan)
+    a, f, s = triplets.anchor, triplets.first, triplets.second
+    cells = np.stack([own[a, f], own[a, s], mean[a, f], mean[a, s]])
+    own_first, own_second, first, second = cells[:, ~np.isnan(cells).any(axis=0)]
+    if not len(first):
+        return float("nan")
+    choice = np.where(own_second < own_first, 1.0, np.where(own_second == own_first, 0.5, 0.0))
+    return float(agreement(first, second, choice).mean())
+
+
+def _check_matrix(matrix: np.ndarray, source: str) -> None:
+    infinite = np.argwhere(np.isinf(matrix))
+    if len(infinite):
+        raise DataError(f"{source}: the cell of images {_cell(infinite[0])} is infinite")
+    scale = np.nanmax(np.abs(matrix)) if not np.isnan(matrix).all() else 0.0
+    is_equal = np.isclose(matrix, matrix.T, rtol=0, atol=1e-6 * scale, equal_nan=True)
+    different = np.argwhere(~is_equal)
+    if len(different):
+        i, j = different[0]
+        raise DataError(
+            f"{source}: not symmetric: images {_cell((i, j))} have {matrix[i, j]:g} one way and "
+            f"{matrix[j, i]:g} the other. Average the two directions first, if that is what you mean"
+        )
+    known = matrix[~np.isnan(matrix)]
+    if not len(known) or known.min() == known.max():
+        raise DataError(f"{source}: all known cells are equal; there is no order to learn")
+
+
+def _cell(cell: Sequence[int] | np.ndarray) -> str:
+    return f"{int(cell[0])} and {int(cell[1])} (from 0)"

@@ -1,0 +1,157 @@
+"""Same-or-different judgments of two images (just noticeable differences), and how a distance does on them."""
+
+from __future__ import annotations
+
+# N pairs
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from perceptinit.errors import DataError, UsageError
+from perceptinit.judgments.forms.drawing import draw_triplets
+from perceptinit.types import Split, Stimuli, Triplets
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SamePairs:
+    """Pairs of images that people called the same or different.
+
+    stimuli: the M images.
+    first, second: int64 (N,), indices into stimuli; their order has no meaning.
+    p_same: float32 (N,) in [0, 1], share of people who said "same".
+    num_votes: int32 (N,), how many people judged; at least 1.
+    """
+
+    stimuli: Stimuli
+    first: np.ndarray
+    second: np.ndarray
+    p_same: np.ndarray
+    num_votes: np.ndarray
+
+    @classmethod
+    def build(
+        cls,
+        stimuli: Stimuli,
+        first: Sequence[int] | np.ndarray,
+        second: Sequence[int] | np.ndarray,
+        p_same: Sequence[float] | np.ndarray,
+        num_votes: Sequence[int] | np.ndarray | int = 1,
+    ) -> SamePairs:
+        """Return checked pairs in the canonical dtypes; DataError names the first row that is none."""
+        first = np.asarray(first, dtype=np.int64)
+        pairs = cls(
+            stimuli,
+            first,
+            np.asarray(second, dtype=np.int64),
+            np.asarray(p_same, dtype=np.float32),
+            np.broadcast_to(np.asarray(num_votes, dtype=np.int32), first.shape).copy(),
+        )
+        pairs.check()
+        return pairs
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def check(self) -> None:
+        """Raise DataError naming the first row that is not a judgment."""
+        for bad, what in (
+            (self.first == self.second, "an image is paired with itself"),
+            (~((self.p_same >= 0) & (self.p_same <= 1)), "p_same is not in [0, 1]"),
+            (self.num_votes < 1, "num_votes is below 1"),
+        ):
+            if bad.any():
+                raise DataError(f"pair {int(np.argmax(bad))}: {what} ({int(bad.sum())} such rows)")
+
+    @property
+    def base_rate(self) -> float:
+        """Return the share of all judgments that say "same": what a constant distance scores."""
+        return float(self.p_same.mean())
+
+    def triplets(self, *, per_anchor: int, min_gap: float, seed: int, source: str) -> Triplets:
+        """Return triplets of images that were compared with one third image.
+
+        The candidate that more people called the same as the anchor is closer: it gets all votes.
+        Pairs whose shares differ by less than `min_gap` are not used.
+
+        Raises DataError when no image was compared with two others.
+        """
+        anchors, counts = np.unique(self.first, return_counts=True)
+        anchors = anchors[counts > 1]
+        if not len(anchors):
+            raise DataError(
+                f"{source}: no image is the first of two pairs, so same-or-different answers make no triplets. "
+                "Score them with the evaluator 'jnd'"
+            )
+
+        def votes_of(
+            anchor: int, first: np.ndarray, second: np.ndarray
+        ) -> tuple[np.ndarray, np.ndarray]:
+            p_same, num_votes = self._row(anchor, self.p_same), self._row(anchor, self.num_votes)
+            is_second = p_same[second] > p_same[first]
+            counts = np.minimum(num_votes[first], num_votes[second])
+            return is_second.astype(np.float64), counts.astype(np.int64)
+
+        return draw_triplets(
+            self.stimuli,
+            anchors.tolist(),
+            lambda anchor: -self._row(anchor, self.p_same),
+            votes_of,
+            per_anchor=per_anchor,
+            min_gap=min_gap,
+            seed=seed,
+            names=("judgments", source),
+        )
+
+    def _row(self, anchor: int, column: np.ndarray) -> np.ndarray:
+        """Return a column by the image that the anchor was compared with, (M,); NaN elsewhere."""
+        row = np.full(len(self.stimuli), np.nan)
+        is_anchor = self.first == anchor
+        row[self.second[is_anchor]] = column[is_anchor]
+        return row
+
+
+@runtime_checkable
+class HasSamePairs(Protocol):
+    """Judgments that include same-or-different answers."""
+
+    def load_same_pairs(self, split: Split) -> SamePairs:
+        """Return the pairs of a split; DataError when a file is wrong or the split has none."""
+        ...
+
+
+def load_same_pairs(judgments: Any, split: Split) -> SamePairs:
+    """Return the same-or-different pairs of a `judgments` component.
+
+    Raises UsageError when the component has none.
+    """
+    if not isinstance(judgments, HasSamePairs):
+        raise UsageError(
+            f"judgments '{judgments.name}' have no same-or-different answers; such sets are 'bapps' and "
+            "'same-different'"
+        )
+    return judgments.load_same_pairs(split)
+
+
+def same_average_precision(distances: np.ndarray, p_same: np.ndarray) -> float:
+    """Return the average precision of calling near pairs "same", in [0, 1].
+
+    distances: (N,), any unit. p_same: (N,), share of people who said "same".
+    Pairs are taken from near to far; precision is interpolated, the best at this recall or a higher
+    one. Pairs at one distance are taken at once, so constant embeddings score the base rate.
+
+    Raises ValueError when nobody ever said "same", or a distance is not finite.
+    Source: the JND score of Zhang et al. (2018), with the average precision of VOC; ties are ours.
+    """
+    d, p = np.asarray(distances, np.float64), np.asarray(p_same, np.float64)
+    if not np.isfinite(d).all():
+        raise ValueError("a distance is not finite")
+    if not p.sum() > 0:
+        raise ValueError('nobody said "same": there is nothing to find')
+    levels, place = np.unique(d, return_inverse=True)
+    same = np.cumsum(np.bincount(place, p, minlength=len(levels)))
+    taken = np.cumsum(np.bincount(place, minlength=len(levels)))
+    precision = np.maximum.accumulate((same / taken)[::-1])[::-1]
+    recall = same / same[-1]
+    return float((np.diff(recall, prepend=0.0) * precision).sum())

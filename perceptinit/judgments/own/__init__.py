@@ -1,0 +1,1 @@
+"""Judgments in a user's own tables and matrices."""

@@ -1,0 +1,125 @@
+"""Your own ratings (`ratings`): a table of reference, image and rating, and a folder of images."""
+
+from __future__ import annotations
+
+# K rated images
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
+from perceptinit.errors import DataError
+from perceptinit.judgments.forms.conventions import Conventions
+from perceptinit.judgments.forms.ratings import (
+    RatedImages,
+    VoteRule,
+    splits_by_reference,
+    triplets_from_ratings,
+    turned,
+)
+from perceptinit.judgments.own.own_table import OwnTable
+from perceptinit.judgments.reading.columns import Columns, read_columns
+from perceptinit.judgments.reading.image_columns import read_images
+from perceptinit.judgments.reading.split_column import read_splits
+from perceptinit.types import Split, Stimuli, Triplets
+
+
+class Ratings(OwnTable):
+    """Ratings or mean opinion scores of images, each against a reference, made into triplets.
+
+    A CSV or Parquet table with columns `reference`, `image` and `rating`; `num_ratings` (people
+    behind a mean) and `split` are optional. Two images of one reference make a triplet when their
+    ratings differ enough. Splits are by reference: no reference is in two of them.
+    """
+
+    conventions: ClassVar[Conventions] = Conventions(
+        sides="drawn, by seed",
+        direction="stated in the recipe: higher_is_better",
+        ties="equal ratings, and those nearer than min_gap, make no triplet",
+        winner_first="no",
+    )
+
+    what = "Ratings"
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        path: Path
+        """The table: `.parquet`, or CSV with any other ending."""
+        higher_is_better: bool
+        """Whether a higher rating means more like the reference. No default: sources disagree."""
+        images: Path | None = None
+        """Folder that image paths are relative to; the table's own folder when not given."""
+        votes: VoteRule = "gap"
+        """"gap": the better-rated image gets all votes. "elo": ratings are Elo points, which give shares."""
+        min_gap: NonNegativeFloat = 0.0
+        """Smallest difference of two ratings that makes a triplet, in units of the rating."""
+        pairs_per_reference: PositiveInt = 500
+        """Most triplets of one reference, drawn without replacement."""
+        val_share: Share = 0.1
+        """Share of the references that become `val`; without effect when there is a column `split`."""
+        test_share: Share = 0.1
+        """Share of the references that become `test`; without effect when there is a column `split`."""
+        seed: NonNegativeInt = 0
+        """Names the draws. Not the run's seed: all runs share them."""
+
+    def load(self, split: Split) -> Triplets:
+        """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""
+        rated, splits = self._rated
+        references = rated.references(splits, split)
+        if not references:
+            raise DataError(f"{self.config.path}: no references in split '{split}'")
+        c = self.config
+        return triplets_from_ratings(
+            rated,
+            references,
+            rule=c.votes,
+            min_gap=c.min_gap,
+            pairs_per_reference=c.pairs_per_reference,
+            seed=c.seed,
+            source=self.name,
+        )
+
+    @cached_property
+    def _rated(self) -> tuple[RatedImages, np.ndarray]:
+        c = self.config
+        columns = read_columns(c.path)
+        columns.require(["reference", "image", "rating"])
+        folder = c.images or c.path.parent
+        reference, image = read_images(columns, ("reference", "image"), folder)
+        _check_rated_once(columns, image)
+        ids = sorted({*reference, *image})
+        place = {name: i for i, name in enumerate(ids)}
+        ratings = columns.numbers("rating", low=-np.inf)
+        has_counts = "num_ratings" in columns.cells
+        rated = RatedImages(
+            Stimuli(tuple(ids), [folder / name for name in ids]),
+            np.array([place[name] for name in reference]),
+            np.array([place[name] for name in image]),
+            turned(ratings, c.higher_is_better),
+            columns.counts("num_ratings", low=1)
+            if has_counts
+            else np.ones(len(columns), dtype=int),
+        )
+        return rated, self._splits(columns, reference)
+
+    def _splits(self, columns: Columns, reference: list[str]) -> np.ndarray:
+        if "split" in columns.cells:
+            return read_splits(columns, reference, "reference")
+        c = self.config
+        shares = {"val_share": c.val_share, "test_share": c.test_share}
+        return splits_by_reference(reference, c.seed, "ratings", **shares)
+
+
+def _check_rated_once(columns: Columns, images: list[str]) -> None:
+    seen: dict[str, int] = {}
+    for index, name in enumerate(images):
+        before = seen.setdefault(name, index)
+        if before != index:
+            raise columns.error(
+                index,
+                f"image '{name}' was rated in row {columns.rows[before]} already; "
+                "give one row an image, the mean over people, with their number in num_ratings",
+            )

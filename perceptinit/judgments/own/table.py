@@ -1,0 +1,158 @@
+"""Your own judgments: a CSV or Parquet file with one row per question or answer, and a folder of images."""
+
+from __future__ import annotations
+
+# N rows, then N questions once they are aggregated
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from perceptinit.configs import NonNegativeInt, Share
+from perceptinit.errors import DataError
+from perceptinit.judgments.forms.conventions import Conventions
+from perceptinit.judgments.forms.questions import add_up, draw_sides
+from perceptinit.judgments.forms.splits import assign_splits
+from perceptinit.judgments.forms.triplet_names import NamedTriplets
+from perceptinit.judgments.reading.columns import Columns, read_columns
+from perceptinit.judgments.reading.image_columns import read_images
+from perceptinit.judgments.reading.split_column import SPLITS, read_splits
+from perceptinit.judgments.reading.vote_columns import ANSWER, find_form, read_votes
+from perceptinit.registry import nearest
+from perceptinit.types import DataCard, Split, Triplets
+
+
+class Table:
+    """Judgments from a file with columns in one of four forms:
+
+    * `anchor`, `first`, `second`, `first_votes`, `second_votes`: people who chose each candidate;
+    * `anchor`, `first`, `second`, `p_second`, `num_votes`: the share who chose `second`;
+    * `anchor`, `first`, `second`, `choice`: one answer a row, `choice` repeats the image that was chosen
+      or says `first` or `second`;
+    * `anchor`, `positive`, `negative`: one answer a row, `positive` is the one closer to the anchor.
+      The column gives the answer away, so sides are drawn at random, by `seed`.
+
+    Optional columns: `split` (train, val, test), `group` (what must not cross splits, such as a
+    scene; the anchor when absent), `subject` (who answered). Other columns are not read. Images are
+    paths relative to `images`. Row numbers in messages count the header as row 1.
+
+    Without `split`, groups are dealt to splits by hashing their names. The group is the anchor then,
+    unless given: a candidate of one split may occur in another.
+
+    Rows that ask the same question (same anchor, candidates in either order, same group and split)
+    are added up into one judgment, so that the human ceiling is that of a crowd.
+    """
+
+    conventions: ClassVar[Conventions] = Conventions(
+        sides="as in the table; drawn, by seed, where the winner has a column",
+        ties="kept, as votes",
+        winner_first="in the form anchor, positive, negative only, undone by drawing sides",
+    )
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        path: Path
+        """The table: `.parquet`, or CSV with any other ending."""
+        images: Path | None = None
+        """Folder that image paths are relative to; the table's own folder when not given."""
+        val_share: Share = 0.1
+        """Share of the groups that become `val`; without effect when there is a column `split`."""
+        test_share: Share = 0.1
+        """Share of the groups that become `test`; without effect when there is a column `split`."""
+        seed: NonNegativeInt = 0
+        """Names the draw of splits and sides. Not the run's seed: all runs share them."""
+        subjects: tuple[str, ...] = ()
+        """Use the answers of these people only (column `subject`); of all when empty."""
+        aggregate: bool = True
+        """Add up rows that ask the same question. When false, every row stays a judgment of its own."""
+
+        def __post_init__(self) -> None:
+            if self.val_share + self.test_share >= 1:
+                raise ValueError(
+                    "val_share + test_share must be below 1: something must be left to train on"
+                )
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @property
+    def name(self) -> str:
+        return self.config.path.stem
+
+    @property
+    def card(self) -> DataCard:
+        return DataCard(
+            title=f"Judgments of {self.config.path.name}",
+            source_url=self.config.path.as_posix(),
+            licence="not stated",
+            citation="not stated",
+        )
+
+    def preflight(self) -> Iterator[str]:
+        """Yield the first thing that is wrong with the table or its images."""
+        try:
+            self.load("train")
+        except DataError as error:
+            yield str(error)
+
+    def load(self, split: Split) -> Triplets:
+        """Return the judgments of a split.
+
+        Raises DataError when the file, a row or an image is wrong, or the split is empty.
+        """
+        named, splits = self._judgments
+        if not (splits == split).any():
+            counts = ", ".join(f"{(splits == s).sum()} {s}" for s in SPLITS)
+            raise DataError(
+                f"{self.config.path}: no judgments in split '{split}' (there are {counts})"
+            )
+        chosen = named.select(np.flatnonzero(splits == split))
+        return chosen.triplets(self._folder, named.group)
+
+    @property
+    def _folder(self) -> Path:
+        return self.config.images or self.config.path.parent
+
+    @cached_property
+    def _judgments(self) -> tuple[NamedTriplets, np.ndarray]:
+        return self._read()
+
+    def _read(self) -> tuple[NamedTriplets, np.ndarray]:
+        """Return all judgments and their splits (N,)."""
+        columns = read_columns(self.config.path)
+        form = find_form(columns)
+        votes_second, num_votes = read_votes(columns, form)
+        anchor, first, second = read_images(columns, form[:3], self._folder)
+        group = columns.texts("group") if "group" in columns.cells else anchor
+        named = NamedTriplets(anchor, first, second, votes_second / num_votes, num_votes, group)
+        splits = self._splits(columns, named)
+        if form == ANSWER:
+            named = draw_sides(named, self.config.seed)
+        # after the splits are dealt, so that they are the same whoever is selected
+        rows = self._rows_of_subjects(columns)
+        named, splits = named.select(rows), splits[rows]
+        return add_up(named, splits) if self.config.aggregate else (named, splits)
+
+    def _rows_of_subjects(self, columns: Columns) -> np.ndarray:
+        wanted = set(self.config.subjects)
+        if not wanted:
+            return np.arange(len(columns))
+        subjects = columns.texts("subject")
+        for subject in sorted(wanted.difference(subjects)):
+            guess = nearest(subject, set(subjects))
+            hint = f"; did you mean '{guess}'?" if guess else ""
+            raise DataError(f"{columns.path}: no rows of subject '{subject}'{hint}")
+        return np.flatnonzero([subject in wanted for subject in subjects])
+
+    def _splits(self, columns: Columns, named: NamedTriplets) -> np.ndarray:
+        if "split" in columns.cells:
+            if "group" in columns.cells:
+                return read_splits(columns, named.group, "group")
+            hint = ", or say in a column 'group' what must not cross splits"
+            return read_splits(columns, named.group, "anchor", hint)
+        c = self.config
+        shares = {"val_share": c.val_share, "test_share": c.test_share}
+        return assign_splits(named.group, c.seed, "judgments", "table", "split", **shares)

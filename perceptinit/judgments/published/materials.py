@@ -1,0 +1,187 @@
+"""Judgments of material appearance (Lagunas et al. 2019): which of two materials looks more like a third?"""
+
+from __future__ import annotations
+
+# N judgments: columns reference, candidate, candidate
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from perceptinit.configs import NonNegativeInt, Share
+from perceptinit.errors import DataError
+from perceptinit.files.downloads import Download
+from perceptinit.judgments.forms.conventions import Conventions
+from perceptinit.judgments.forms.splits import assign_splits
+from perceptinit.judgments.reading.image_files import file_names
+from perceptinit.seeding import generator
+from perceptinit.types import DataCard, Split, Stimuli, Triplets
+
+IMAGES = "havran1_ennis_298x298_LDR"
+NUM_IMAGES = 100
+COMMIT = "373804054a59f7015534050030cb2d3f680ffa7b"
+SOURCE = "perceptinit data download materials"
+
+
+class Materials:
+    """25,801 triplets with 104,692 votes about renderings of one object in 100 measured materials.
+
+    The folder holds `answers_processed_train.json`, `answers_processed_test.json` and the images in
+    `havran1_ennis_298x298_LDR/`; an image's index is its place in the alphabetical order of names.
+
+    Splits: `test` is the published one. `val` is a share of the published training queries, where a
+    query is the set of three images, whichever is the reference: no query of `train` is in `val`.
+    All 100 images occur in every split, because the published split is by judgment. Scores on `val`
+    and `test` say how well votes are predicted for these materials, not for unseen ones. 261 of the
+    test triples also occur in the published training file, with another of the three as reference.
+
+    Sides: the files list the majority's choice first; here sides are drawn at random, by `side_seed`.
+
+    Checked on the test split, each vote counted once: human ceiling 0.838; cosine distance of
+    32x32 pixels 0.651; Euclidean distance of mean colour (images resized to 1x1) 0.605.
+    """
+
+    name = "materials"
+    conventions: ClassVar[Conventions] = Conventions(
+        index_base="0, the place in the alphabetical order of image names",
+        sides="drawn, by side_seed",
+        direction="agreement: votes for the candidate of the same column",
+        ties="kept, as votes",
+        winner_first="yes, undone by drawing sides",
+    )
+    card: ClassVar[DataCard] = DataCard(
+        title="Similarity of material appearance: 104,692 votes on 25,801 triplets of 100 materials",
+        source_url="https://github.com/mlagunas/material-appearance-similarity",
+        licence="GPL-2.0",
+        citation="Lagunas, Malpica, Serrano, Garces, Gutierrez and Masia (2019). A Similarity Measure "
+        "for Material Appearance. ACM Transactions on Graphics 38 (4), SIGGRAPH",
+        num_judgments=25_801,
+        ceiling=0.838,
+        sha256={
+            "answers_processed_test.json": "8705e1d38f9762da6a66ab4b26fb691aacdea706692ebfe2ef206262de979def",
+            "answers_processed_train.json": "eafd46b57a8220d7b650961dd119faabf30424620828eb37a7d00b0390085214",
+        },
+        size_bytes=11_000_000,
+        checked="the published files: 2AFC of 32x32 pixels, by cosine, 0.651 on test; ceiling 0.838",
+    )
+    downloads: ClassVar[tuple[Download, ...]] = (
+        Download(
+            urls=(
+                f"https://github.com/mlagunas/material-appearance-similarity/archive/{COMMIT}.zip",
+            ),
+            path="material-appearance-similarity.zip",
+            unpack=True,
+            root=f"material-appearance-similarity-{COMMIT}/data",
+        ),
+    )
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        root: Path
+        """The folder that holds the two answer files and the folder of images."""
+        val_share: Share = 0.1
+        """Share of the published training queries that become `val`; below 1."""
+        split_seed: NonNegativeInt = 0
+        """Names the draw of `val`. Not the run's seed: all runs share the split."""
+        side_seed: NonNegativeInt = 0
+        """Names the draw of which candidate is `first`."""
+
+        def __post_init__(self) -> None:
+            if self.val_share >= 1:
+                raise ValueError("val_share = 1 leaves nothing to train on; give less than 1")
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def preflight(self) -> Iterator[str]:
+        """Yield what is missing or wrong: answer files, images."""
+        for check in (self._image_names, lambda: self._read("train"), lambda: self._read("test")):
+            try:
+                check()
+            except DataError as error:
+                yield str(error)
+
+    def load(self, split: Split) -> Triplets:
+        """Return the judgments of a split; DataError when a file is absent or wrong, or the split is empty."""
+        part = "test" if split == "test" else "train"
+        triplets = self._with_drawn_sides(*self._read(part), part)
+        if split == "test":
+            return triplets
+        splits = assign_splits(
+            triplets.group.tolist(),
+            self.config.split_seed,
+            "judgments",
+            "materials",
+            val_share=self.config.val_share,
+        )
+        if not (splits == split).any():
+            raise DataError(
+                f"materials: no judgments in split '{split}' with val_share = {self.config.val_share}"
+            )
+        return triplets.select(splits == split)
+
+    @cached_property
+    def _stimuli(self) -> Stimuli:
+        """All images; the splits share this object, so that pixels are decoded once for all."""
+        names, folder = self._image_names(), self.config.root / IMAGES
+        concepts = tuple(Path(name).stem for name in names)
+        return Stimuli(tuple(names), [folder / name for name in names], concepts)
+
+    def _image_names(self) -> list[str]:
+        folder = self.config.root / IMAGES
+        names = [name for name in file_names(folder) if name.endswith(".jpg")]
+        # an index is a place in this list: one file more or less shifts the rest
+        if len(names) != NUM_IMAGES:
+            raise DataError(
+                f'root = "{self.config.root}": {len(names)} .jpg images in {IMAGES}, expected '
+                f"{NUM_IMAGES}. Get them: {SOURCE}"
+            )
+        return names
+
+    def _read(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return answers (N, 3) and votes (N, 2) of a published file."""
+        root = self.config.root
+        path = root / f"answers_processed_{part}.json"
+        if not path.is_file():
+            raise DataError(f'root = "{root}": no {path.name} there. Get it: {SOURCE}')
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            answers, votes = _table(content, "answers", 3), _table(content, "agreement", 2)
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}: not the published answers ({error})") from error
+        if len(answers) != len(votes):
+            raise DataError(f"{path}: {len(answers)} answers, but {len(votes)} rows of agreement")
+        _check_rows(path, (answers < 0) | (answers >= NUM_IMAGES), "no index of an image")
+        _check_rows(path, votes < 0, "negative votes")
+        _check_rows(path, votes.sum(axis=1, keepdims=True) == 0, "no votes")
+        return answers, votes
+
+    def _with_drawn_sides(self, answers: np.ndarray, votes: np.ndarray, part: str) -> Triplets:
+        """Return triplets whose `first` is the majority's choice as often as not."""
+        rng = generator(self.config.side_seed, "judgments", "materials", part, "sides")
+        is_swapped = rng.random(len(answers)) < 0.5
+        first = np.where(is_swapped, answers[:, 2], answers[:, 1])
+        second = np.where(is_swapped, answers[:, 1], answers[:, 2])
+        num_votes = votes.sum(axis=1)
+        p_second = np.where(is_swapped, votes[:, 0], votes[:, 1]) / num_votes
+        query = np.sort(answers, axis=1) @ np.array([NUM_IMAGES**2, NUM_IMAGES, 1])
+        return Triplets.build(
+            self._stimuli, answers[:, 0], first, second, p_second, num_votes, query
+        )
+
+
+def _table(content: Any, key: str, width: int) -> np.ndarray:
+    table = np.array(content[key])
+    if table.ndim != 2 or table.shape[1] != width or table.dtype.kind != "i":
+        raise ValueError(f"'{key}' is no (N, {width}) table of integers")
+    return table
+
+
+def _check_rows(path: Path, bad: np.ndarray, what: str) -> None:
+    rows = np.flatnonzero(bad.any(axis=1))
+    if rows.size:
+        raise DataError(f"{path}: answer {rows[0]} (from 0): {what}")

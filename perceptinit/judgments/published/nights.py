@@ -1,0 +1,165 @@
+"""NIGHTS (Fu et al. 2023): which of two generated images looks more like the reference?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from perceptinit.configs import PositiveInt
+from perceptinit.errors import DataError
+from perceptinit.files.downloads import Download
+from perceptinit.judgments.forms.conventions import Conventions
+from perceptinit.judgments.forms.triplet_names import NamedTriplets
+from perceptinit.judgments.published.nights_sources import nights_downloads
+from perceptinit.judgments.reading.columns import Columns, read_columns
+from perceptinit.judgments.reading.image_files import missing_files, some
+from perceptinit.types import DataCard, Split, Triplets
+
+SOURCE = "perceptinit data download nights (58 GB)"
+IMAGE_COLUMNS = ("ref_path", "left_path", "right_path")
+
+
+class Nights:
+    """Judgments of 20,019 triplets made with Stable Diffusion from the class names of six image sets.
+
+    The folder is the published one: `data.csv`, `ref/` and `distort/`. `first` is the left image,
+    `second` the right one; `left_vote` and `right_vote` may be counts or shares. The published
+    splits are used; triplets of one reference are a group.
+
+    With `unfiltered`, `train` is that of the 100,000 unfiltered triplets (`nights_raw.csv`), fewer
+    votes and less agreement included, without the references that `val` or `test` of `data.csv` has;
+    those two stay as they are. The JND votes (`jnd_votes.csv`) are read by `same-different`.
+    """
+
+    conventions: ClassVar[Conventions] = Conventions(
+        sides="first = left, second = right, as shown to people",
+        direction="left_vote, right_vote: votes, or shares of them",
+        ties="kept, as votes",
+        winner_first="no",
+    )
+    card: ClassVar[DataCard] = DataCard(
+        title="NIGHTS: similarity judgments of generated images",
+        source_url="https://github.com/ssundaram21/dreamsim",
+        licence="not stated for the data (code: MIT)",
+        citation="Fu, Tamir, Sundaram, Chai, Zhang, Dekel and Isola (2023). DreamSim: Learning New "
+        "Dimensions of Human Visual Similarity using Synthetic Data. NeurIPS",
+        num_judgments=20_019,
+        size_bytes=58_000_000_000,
+        checked="generated files in the published layout; published 2AFC to compare with on test: DreamSim "
+        "ensemble 0.962, fine-tuned OpenCLIP ViT-B/32 0.953, CLIP ViT-B/32 0.936",
+    )
+    downloads: ClassVar[tuple[Download, ...]] = nights_downloads()
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        root: Path
+        """The folder that holds `data.csv`."""
+        min_votes: PositiveInt = 6
+        """Leave out triplets with fewer votes. 6 is the filter of DreamSim and of all published scores."""
+        unfiltered: Path | None = None
+        """Folder of the unfiltered set (`nights_raw.csv`, `ref/`, `distort/`); `train` is its rows, by `min_votes` too."""
+        test_subset: Literal["all", "imagenet", "no_imagenet"] = "all"
+        """Part of the test split: images of ImageNet classes, the others, or all (as DreamSim reports them)."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @property
+    def name(self) -> str:
+        subset = self.config.test_subset
+        return "nights" if subset == "all" else f"nights-{subset.replace('_', '-')}"
+
+    def preflight(self) -> Iterator[str]:
+        """Yield what is missing: the table, or images of the triplets that would be used."""
+        root = self.config.root
+        if not (root / "data.csv").is_file():
+            yield f'root = "{root}": no data.csv there. Get it: {SOURCE}'
+            return
+        try:
+            names = sorted(
+                {name for column in IMAGE_COLUMNS for name in self._columns.texts(column)}
+            )
+            for split in ("train", "val", "test"):
+                self._rows(split)
+            if self.config.unfiltered:
+                self._raw_rows()
+        except DataError as error:
+            yield str(error)
+            return
+        missing = missing_files(root, names)
+        if missing:
+            yield (
+                f'root = "{root}": {len(missing):,} of {len(names):,} images are missing: '
+                f"{some(missing)}. Unpack all of {SOURCE} there"
+            )
+
+    def load(self, split: Split) -> Triplets:
+        """Return the triplets of a split that have enough votes.
+
+        Raises DataError when `data.csv` is absent or wrong, or the split is empty.
+        """
+        c = self.config
+        is_raw = split == "train" and c.unfiltered is not None
+        columns = self._raw_rows() if is_raw else self._rows(split)
+        left, right = columns.numbers("left_vote"), columns.numbers("right_vote")
+        unvoted = np.flatnonzero(left + right == 0)
+        if unvoted.size:
+            raise columns.error(unvoted[0], "no votes (left_vote and right_vote are both 0)")
+        anchor, first, second = (columns.texts(name) for name in IMAGE_COLUMNS)
+        named = NamedTriplets(
+            anchor, first, second, right / (left + right), columns.counts("votes"), anchor
+        )
+        known = {*self._columns.texts("ref_path"), *(self._raw_references if c.unfiltered else ())}
+        return named.triplets(c.unfiltered if is_raw and c.unfiltered else c.root, known)
+
+    @cached_property
+    def _columns(self) -> Columns:
+        """The rows with enough votes."""
+        columns = read_columns(self.config.root / "data.csv")
+        columns.require([*IMAGE_COLUMNS, "left_vote", "right_vote", "votes", "split"])
+        return columns.select(columns.counts("votes") >= self.config.min_votes)
+
+    @cached_property
+    def _raw_columns(self) -> Columns:
+        """The unfiltered rows with enough votes."""
+        assert self.config.unfiltered is not None
+        columns = read_columns(self.config.unfiltered / "nights_raw.csv")
+        columns.require([*IMAGE_COLUMNS, "left_vote", "right_vote", "votes"])
+        return columns.select(columns.counts("votes") >= self.config.min_votes)
+
+    @property
+    def _raw_references(self) -> list[str]:
+        return self._raw_columns.texts("ref_path")
+
+    def _raw_rows(self) -> Columns:
+        """Return the unfiltered rows whose reference is held out by no split of `data.csv`."""
+        path = self.config.root / "data.csv"
+        published = read_columns(path)
+        splits = published.texts("split")
+        references = published.texts("ref_path")
+        held_out = {r for r, s in zip(references, splits, strict=True) if s != "train"}
+        mask = np.array([r not in held_out for r in self._raw_references], dtype=bool)
+        if not mask.any():
+            raise DataError(
+                f"{self._raw_columns.path}: no rows with {self.config.min_votes} votes or more outside "
+                f"val and test of {path}"
+            )
+        return self._raw_columns.select(mask)
+
+    def _rows(self, split: Split) -> Columns:
+        columns = self._columns
+        mask = np.array([value == split for value in columns.texts("split")], dtype=bool)
+        if split == "test" and self.config.test_subset != "all":
+            mask &= columns.booleans("is_imagenet") == (self.config.test_subset == "imagenet")
+        if not mask.any():
+            known = ", ".join(sorted(set(columns.texts("split")))) or "none"
+            raise DataError(
+                f"{columns.path}: no '{split}' rows with {self.config.min_votes} votes or more; "
+                f"splits with such rows: {known}"
+            )
+        return columns.select(mask)

@@ -1,0 +1,193 @@
+"""THINGS (`things`): 4.7 million odd-one-out choices about 1,854 objects."""
+
+from __future__ import annotations
+
+# N judgments, three objects each
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from perceptinit.configs import NonNegativeInt, Share
+from perceptinit.errors import DataError
+from perceptinit.files.downloads import Download
+from perceptinit.judgments.forms.conventions import Conventions
+from perceptinit.judgments.forms.odd_one_out import OddOneOut, likeliest_odd_column, triple_codes
+from perceptinit.judgments.forms.splits import assign_splits
+from perceptinit.judgments.reading.image_files import missing_files, some
+from perceptinit.judgments.reading.things_files import PLACES, OddColumn, read_objects, read_triples
+from perceptinit.seeding import generator
+from perceptinit.types import DataCard, Split, Stimuli, Triplets
+
+
+class Things:
+    """Which of three objects is the odd one? Choices of 12,340 people about pictures of 1,854 objects.
+
+    Published readers disagree on where the odd one stands and whether counting starts at 0 or 1, so
+    both are said in the recipe. `embedding` checks what was said: with the vectors of a published
+    model of these choices, the right column is the one that it predicts best (0.64 of choices, chance
+    0.33). Loaded as triplets, a choice gives two; `odd-one-out` evaluates it whole.
+
+    Splits: the published files for train and test, `val` drawn from train, so that all objects occur
+    in all splits; or by object, from all files, where choices across splits are left out.
+    """
+
+    name = "things"
+    conventions: ClassVar[Conventions] = Conventions(
+        index_base="stated in the recipe: index_base",
+        odd_one="stated in the recipe: odd_column; sources disagree, `embedding` checks it",
+        sides="drawn, by seed",
+        ties="none: every choice names one object",
+        winner_first="yes in most files (the odd one in a fixed column), undone by drawing sides",
+    )
+    card: ClassVar[DataCard] = DataCard(
+        title="THINGS: 4.7 million odd-one-out choices about 1,854 objects",
+        source_url="https://osf.io/f5rn6",
+        licence="CC BY 4.0 (choices); pictures have terms of their own",
+        citation="Hebart, Zheng, Pereira and Baker (2020). Revealing the multidimensional mental "
+        "representations of natural objects underlying human similarity judgements. Nature Human "
+        "Behaviour 4; Hebart et al. (2023). THINGS-data. eLife 12",
+        num_judgments=4_699_160,
+        ceiling=0.6767,
+        checked="generated files in the three published layouts; the counts of the card are the source's",
+    )
+    downloads: ClassVar[tuple[Download, ...]] = (
+        Download(urls=("https://osf.io/download/h2smy/",), path="triplets_long.tsv"),
+    )
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        train: Path
+        """File of choices: three columns (.npy or text), or with a header and a column `choice`."""
+        concepts: Path
+        """`things_concepts.tsv` or `item_names.tsv`: row i names object i in column uniqueID."""
+        images: Path
+        """Folder of the pictures."""
+        index_base: Literal[0, 1]
+        """Number of the first object. No default: 0 in SPoSE and VICE files, 1 in the long form."""
+        odd_column: OddColumn
+        """Where the odd one stands: "first", "second" or "last" column, or in column "choice". No default."""
+        test: Path | None = None
+        """File of the test choices, in the same form; without it a share of `train`."""
+        image: str = "{id}.jpg"
+        """Picture of an object, relative to `images`; {id} is its uniqueID, as in "{id}/{id}_01b.jpg"."""
+        embedding: Path | None = None
+        """.npy or text file (objects, dimensions) of a published model, to check `odd_column` with."""
+        split_by: Literal["file", "object"] = "file"
+        """Splits by file, or by object: no object is in two splits."""
+        val_share: Share = 0.05
+        """Share of the training questions, or of the objects, that becomes `val`."""
+        test_share: Share = 0.1
+        """Share of the questions or objects that becomes `test`; without effect when `test` is given."""
+        seed: NonNegativeInt = 0
+        """Names the draws of splits and sides. Not the run's seed: all runs share them."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def preflight(self) -> Iterator[str]:
+        """Yield what is missing or wrong: files, pictures, the column of the odd one."""
+        try:
+            stimuli = self._stimuli
+            missing = missing_files(self.config.images, [self._image(name) for name in stimuli.ids])
+            if missing:
+                yield (
+                    f'images = "{self.config.images}": {len(missing):,} of {len(stimuli):,} pictures are '
+                    f"missing: {some(missing)}. Source: {self.card.source_url}"
+                )
+            self._check_odd_column()
+        except DataError as error:
+            yield str(error)
+
+    def load(self, split: Split) -> Triplets:
+        """Return two triplets for each choice of a split; DataError for a wrong file or an empty split."""
+        rng = generator(self.config.seed, "judgments", "things", "sides", split)
+        return self.load_odd_one_out(split).triplets(rng)
+
+    def load_odd_one_out(self, split: Split) -> OddOneOut:
+        """Return the choices of a split whole; raises as `load` does."""
+        self._check_odd_column()
+        images, odd, splits = self._choices
+        rows = np.flatnonzero(splits == split)
+        if not rows.size:
+            raise DataError(f"{self.config.train}: no choices in split '{split}'")
+        votes = np.zeros((len(rows), 3), dtype=np.int32)
+        votes[np.arange(len(rows)), odd[rows]] = 1
+        return OddOneOut.build(self._stimuli, images[rows], votes)
+
+    def _image(self, name: str) -> str:
+        return self.config.image.format(id=name)
+
+    @cached_property
+    def _stimuli(self) -> Stimuli:
+        names = read_objects(self.config.concepts)
+        folder = self.config.images
+        return Stimuli(tuple(names), [folder / self._image(n) for n in names], tuple(names))
+
+    @cached_property
+    def _choices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return objects (N, 3), odd column (N,) and split (N,) of all files."""
+        c = self.config
+        files = [path for path in (c.train, c.test) if path]
+        read = [read_triples(p, c.index_base, c.odd_column, len(self._stimuli)) for p in files]
+        images = np.concatenate([part[0] for part in read])
+        is_test = np.arange(len(images)) >= (len(read[0][0]) if c.test else len(images))
+        splits = (
+            self._by_object(images) if c.split_by == "object" else self._by_file(images, is_test)
+        )
+        return images, np.concatenate([part[1] for part in read]), splits
+
+    def _by_object(self, images: np.ndarray) -> np.ndarray:
+        c = self.config
+        shares = {"val_share": c.val_share, "test_share": c.test_share}
+        of_object = assign_splits(
+            self._stimuli.ids, c.seed, "judgments", "things", "split", **shares
+        )
+        a, b, odd = of_object[images].T
+        return np.where((a == b) & (b == odd), a, "")
+
+    def _by_file(self, images: np.ndarray, is_test: np.ndarray) -> np.ndarray:
+        """Return splits by question: the same three objects are in one split of a file."""
+        c = self.config
+        codes, question = np.unique(triple_codes(images, len(self._stimuli)), return_inverse=True)
+        # millions of questions: drawn at once, where `assign_splits` hashes one by one
+        place = generator(c.seed, "judgments", "things", "split").permutation(len(codes))[question]
+        num_test = 0 if c.test else round(c.test_share * len(codes))
+        num_val = round(c.val_share * len(codes))
+        splits = np.where(
+            place < num_test, "test", np.where(place < num_test + num_val, "val", "train")
+        )
+        # the same three objects in both published files: left out of training
+        is_seen = np.isin(question, question[is_test])
+        return np.where(is_test, "test", np.where(is_seen, "", splits))
+
+    def _check_odd_column(self) -> None:
+        """Raise DataError when the embedding predicts another column better than the one stated."""
+        c = self.config
+        if c.embedding is None or c.odd_column == "choice":
+            return
+        best, scores = likeliest_odd_column(self._choices[0][:100_000], self._read_embedding())
+        if best != PLACES[c.odd_column]:
+            columns = ", ".join(f"{n} {s:.3f}" for n, s in zip(PLACES, scores, strict=True))
+            raise DataError(
+                f'{c.train}: odd_column = "{c.odd_column}", but {c.embedding} predicts another column best '
+                f"(agreement: {columns}). Is odd_column or index_base wrong?"
+            )
+
+    def _read_embedding(self) -> np.ndarray:
+        path = self.config.embedding
+        assert path is not None
+        try:
+            vectors = (
+                np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path)
+            )
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: not a readable table of numbers ({error})") from error
+        if vectors.ndim != 2 or len(vectors) != len(self._stimuli):
+            raise DataError(
+                f"{path}: expected ({len(self._stimuli)}, dimensions) numbers, got {vectors.shape}"
+            )
+        return vectors

@@ -1,0 +1,1 @@
+"""Reading columns, matrices and image names of tables."""

@@ -1,0 +1,1 @@
+"""One model, no recipe: `apply_perceptual_init` and `perceptinit init`."""

@@ -1,0 +1,147 @@
+"""One initializer on one image tower, outside of a recipe: for the library and `perceptinit init`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from perceptinit import __version__
+from perceptinit.backbones.encoders import ImageTower
+from perceptinit.components.building import parts_of, preflight
+from perceptinit.configs import read_config, to_table
+from perceptinit.errors import CheckpointError, DataError, RecipeError, UsageError
+from perceptinit.files.cache import Cache, file_sha256, key_of
+from perceptinit.files.checkpoints import load_strict, load_weights, save_weights, weights_sha256
+from perceptinit.judgments.fingerprints import judgments_sha256
+from perceptinit.judgments.sources import OpenJudgments, Source, open_judgments
+from perceptinit.library.adapters.state import device_of, in_float32
+from perceptinit.library.progress import ProgressBar
+from perceptinit.registry import Entry, Registry
+from perceptinit.types import InitReport, RunContext
+
+STAGE = "init.0"  # as the first [[init]] of a recipe, so that both draw alike
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be done to a tower; equal jobs on equal towers give equal weights."""
+
+    entry: Entry
+    config: Any
+    judgments: OpenJudgments | None
+    seed: int
+
+    def build(self) -> Any:
+        """Return the initializer."""
+        parts = {"judgments": self.judgments.component} if self.judgments else {}
+        return self.entry.load()(self.config, **parts)
+
+    def key_parts(self, tower: ImageTower) -> dict[str, Any]:
+        """Return all that the resulting weights depend on, as plain values; 'start' is the tower's
+        weights before."""
+        return {
+            "perceptinit": __version__,
+            "initializer": {"use": self.entry.name, **to_table(self.config)},
+            "files": self._files(),
+            "plugin": [self.entry.distribution, self.entry.version],
+            "judgments": self._judgments_parts(),
+            "seed": self.seed,
+            "model": [type(tower.trunk).__name__, tower.image_size, tower.embed_dim],
+            "start": weights_sha256(tower),
+        }
+
+    def _files(self) -> dict[str, str]:
+        """Return the SHA-256 of each file that the configuration names, such as weights to start from."""
+        values = ((f.name, getattr(self.config, f.name)) for f in fields(self.config))
+        return {
+            name: file_sha256(value)
+            for name, value in values
+            if isinstance(value, Path) and value.is_file()
+        }
+
+    def _judgments_parts(self) -> Any:
+        if self.judgments is None:
+            return None
+        if self.judgments.table is not None and self.judgments.component.card.simulated:
+            return (
+                self.judgments.table
+            )  # they follow from it; rendering them all to hash takes long
+        return [self.judgments.table, judgments_sha256(self.judgments.component)]
+
+
+def read_job(
+    registry: Registry, name: str, options: Mapping[str, Any], judgments: Source, seed: int
+) -> Job:
+    """Return the job that a user describes.
+
+    Raises UsageError for an unknown name and wrong options, DataError when data are absent or do
+    not suit the initializer.
+    """
+    entry = registry.get("initializer", name)
+    cls = entry.load()
+    wanted = parts_of(cls)
+    config, problems = read_config(cls.Config, options, name)  # type: ignore[attr-defined]
+    if problems or config is None:
+        raise RecipeError(problems)
+    if "pairs" in wanted:
+        raise UsageError(f"{entry.title} needs image-text pairs: use it in a recipe")
+    if "judgments" not in wanted and judgments is not None:
+        raise UsageError(f"{entry.title} takes no judgments")
+    opened = open_judgments(judgments, registry) if "judgments" in wanted else None
+    job = Job(entry, config, opened, seed)
+    lacking = preflight(job.build())
+    if lacking:
+        raise DataError(f"{entry.title}: {'; '.join(lacking)}")
+    return job
+
+
+def initialize_tower(
+    tower: ImageTower,
+    job: Job,
+    *,
+    device: str | None = None,
+    cache: Cache | None = None,
+    progress: bool = True,
+    num_workers: int = 2,
+) -> InitReport:
+    """Do the job on a tower in place, or load its result from the cache; see apply_perceptual_init.
+
+    device: where to work, by default where the tower is; it is brought back afterwards.
+    """
+    place = torch.device(device) if device else device_of(tower)
+    with in_float32(tower, place), ProgressBar(job.entry.name, progress) as bar:
+        ctx = RunContext(
+            seed=job.seed, stage=STAGE, device=str(place), send=bar.send, num_workers=num_workers
+        )
+        if cache is None:
+            return job.build().initialize(tower, ctx)
+        return _cached(tower, job, cache, ctx)
+
+
+def _cached(tower: ImageTower, job: Job, cache: Cache, ctx: RunContext) -> InitReport:
+    parts = job.key_parts(tower)
+    key = key_of(parts)
+    with cache.locked(key):
+        entry = cache.find(key)
+        if entry is not None:
+            try:
+                entry.check()
+                load_strict(tower, load_weights(entry.weights_path), str(entry.weights_path))
+                return _stored_report(entry.manifest["report"])
+            except (DataError, CheckpointError) as error:
+                ctx.warn(f"cache: {error}. The entry is damaged: it is done again")
+                cache.remove(key)
+        report = job.build().initialize(tower, ctx)
+        manifest = {"parts": parts, "report": asdict(report)}
+        cache.store(key, manifest, lambda path: save_weights(path, tower.state_dict()))
+    return report
+
+
+def _stored_report(stored: Mapping[str, Any]) -> InitReport:
+    """Return a report as it was stored, marked; its seconds are those that the work once took."""
+    report = InitReport(**{**stored, "changed": tuple(stored["changed"])})
+    return replace(report, metrics={**report.metrics, "from_cache": 1.0})

@@ -1,0 +1,1 @@
+"""Reading, resolving, checking and planning a recipe."""

@@ -1,0 +1,111 @@
+"""In what an arm differs from the shared stages: in words for people, and as the TOML that says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from perceptinit.components.building import Spec
+from perceptinit.configs import plain_value
+
+Differences = dict[str, Any]  # TOML path in the stage -> the arm's value, None where it has none
+
+
+def differences(base: Spec, own: Spec) -> Differences:
+    """Return what a component says otherwise than another one of the same `use`, parts included."""
+    found = {
+        field.name: plain_value(getattr(own.config, field.name))
+        for field in fields(own.config)
+        if getattr(own.config, field.name) != getattr(base.config, field.name)
+    }
+    for kind in {**base.parts, **own.parts}:
+        found |= _part(kind, base.parts.get(kind), own.parts.get(kind))
+    return found
+
+
+def _part(kind: str, base: Spec | None, own: Spec | None) -> Differences:
+    if base is None or own is None:
+        return {kind: own and stated(own)} if base is not own else {}
+    (base, through), (own, own_through) = _unwrapped(kind, base), _unwrapped(kind, own)
+    if base.name != own.name:
+        return {kind: stated(own) | ({"through": own_through} if own_through else {})}
+    found = {f"{kind}.{key}": value for key, value in differences(base, own).items()}
+    return found if own_through == through else found | {f"{kind}.through": own_through}
+
+
+def _unwrapped(kind: str, spec: Spec) -> tuple[Spec, list[str | dict[str, Any]]]:
+    """Return the innermost part and what it goes through, the innermost wrapper first."""
+    wrappers: list[str | dict[str, Any]] = []
+    while kind in spec.parts:
+        table = stated(spec, without=kind)
+        wrappers.insert(0, spec.name if len(table) == 1 else table)
+        spec = spec.parts[kind]
+    return spec, wrappers
+
+
+def stated(spec: Spec, without: str = "") -> dict[str, Any]:
+    """Return the shortest table of a component: what is at its default is left out."""
+    own = {f.name: getattr(spec.config, f.name) for f in fields(spec.config) if _is_stated(spec, f)}
+    parts = {name: stated(part) for name, part in spec.parts.items() if name != without}
+    return {"use": spec.name, **{k: plain_value(v) for k, v in own.items()}, **parts}
+
+
+def _is_stated(spec: Spec, field: Any) -> bool:
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return bool(getattr(spec.config, field.name) != default)
+
+
+def closest(stage: Spec, shared: Mapping[str, Spec]) -> tuple[str, Differences] | None:
+    """Return the shared stage of the same `use` that differs least, with the differences."""
+    same = {name: base for name, base in shared.items() if base.name == stage.name}
+    found = [(name, differences(base, stage)) for name, base in same.items()]
+    return min(found, key=lambda item: len(item[1]), default=None)
+
+
+def stages_in_words(stages: Iterable[Spec], shared: Mapping[str, Spec]) -> str:
+    """Return an arm's stages as `init, but epochs 190, judgments through shuffled-votes`."""
+    return ", then ".join(_stage_in_words(stage, shared) for stage in stages)
+
+
+def _stage_in_words(stage: Spec, shared: Mapping[str, Spec]) -> str:
+    found = closest(stage, shared)
+    if found is None:
+        return _table_in_words(stated(stage))
+    name, changes = found
+    said = [_key_in_words(key, value) for key, value in changes.items()]
+    return f"{name}, but {', '.join(said)}" if said else name
+
+
+def _key_in_words(key: str, value: Any) -> str:
+    part, _, last = key.rpartition(".")
+    if last == "through":
+        wrappers = [_table_in_words(w) if isinstance(w, dict) else w for w in value]
+        return f"{part} {last} {' then '.join(wrappers) or 'nothing'}".strip()
+    return f"{key} {_table_in_words(value) if isinstance(value, dict) else _value_in_words(value)}"
+
+
+def _value_in_words(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _table_in_words(table: Mapping[str, Any]) -> str:
+    keys = ", ".join(_key_in_words(key, value) for key, value in table.items() if key != "use")
+    return " ".join(filter(None, [str(table.get("use", "")), f"({keys})" if keys else ""]))
+
+
+def as_like(name: str, changes: Differences) -> str:
+    """Return the inline table of a stage that is like a shared one: `{ like = "init", epochs = 8 }`.
+
+    A key that only the shared stage has cannot be unset in TOML, and is left for the user to state.
+    """
+    return _toml({"like": name, **{k: v for k, v in changes.items() if v is not None}})
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,130 @@
+"""What a recipe would do and roughly cost, computed without data and without allocating weights."""
+
+from __future__ import annotations
+
+# B batch, T tokens
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from perceptinit.components.building import Spec
+from perceptinit.recipe.recipe import Arm, Recipe
+from perceptinit.types import StagePlan
+
+# a backward pass costs twice a forward pass
+TRAINING_FACTOR = 3
+# weight, gradient and AdamW's two moments, 4 bytes each
+BYTES_PER_PARAMETER = 16
+# rough sustained rates for the estimate of hours: fp32 on one CPU core, bf16 on one H100 at 40 %
+RATES = {"2 CPU cores at 80 GFLOP/s each": 160e9, "one H100 at 400 TFLOP/s": 400e12}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCost:
+    """Size of a model and floating-point operations of one forward pass per image and per text."""
+
+    num_image_parameters: int
+    num_text_parameters: int
+    image_flops: float
+    text_flops: float
+
+
+def model_cost(backbone: Spec) -> ModelCost:
+    """Count parameters and FLOPs of a backbone on torch's meta device: no memory, no arithmetic."""
+    with torch.device("meta"):
+        model = backbone.build().build()
+    model.to("meta").eval()
+    images = torch.empty(1, 3, model.image_size, model.image_size, device="meta")
+    tokens = torch.zeros(1, model.context_length, dtype=torch.long, device="meta")
+    return ModelCost(
+        _num_parameters(model.image),
+        _num_parameters(model.text),
+        _flops(lambda: model.encode_image(images)),
+        _flops(lambda: model.encode_text(tokens)),
+    )
+
+
+def _num_parameters(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def _flops(call: Any) -> float:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        call()
+    return float(counter.get_total_flops())
+
+
+def plan_lines(recipe: Recipe) -> Iterator[str]:
+    """Yield the plan as lines of text."""
+    runs = len(recipe.arms) * len(recipe.seeds)
+    yield f"{recipe.name}: {recipe.summary}".rstrip(": ")
+    yield f"{len(recipe.arms)} arms x {len(recipe.seeds)} seeds = {runs} runs; baseline '{recipe.baseline}'"
+    cost = model_cost(recipe.backbone)
+    num_parameters = cost.num_image_parameters + cost.num_text_parameters
+    yield (
+        f"{recipe.backbone.name}: image tower {cost.num_image_parameters / 1e6:.1f} M parameters, "
+        f"{cost.image_flops / 1e9:.2f} GFLOP; text tower {cost.num_text_parameters / 1e6:.1f} M, "
+        f"{cost.text_flops / 1e9:.2f} GFLOP (full context)"
+    )
+    yield f"memory for weights, gradients and AdamW: {num_parameters * BYTES_PER_PARAMETER / 2**30:.2f} GiB, plus activations"
+    total = 0.0
+    is_complete = True
+    for arm in recipe.arms:
+        flops, lines, complete = _arm(recipe, arm, cost)
+        total += flops * len(recipe.seeds)
+        is_complete &= complete
+        yield f"arm {arm.name}{': ' + arm.summary if arm.summary else ''}"
+        yield f"  {recipe.difference(arm)}"
+        yield from lines
+    for slot in recipe.evals:
+        every = slot.every if isinstance(slot.every, str) else f"{slot.every} steps"
+        yield f"eval {slot.spec.name} every {every}"
+    per_pair = TRAINING_FACTOR * (cost.image_flops + cost.text_flops) / 1e9
+    yield f"a training step costs {per_pair:.3g} GFLOP a pair at full context"
+    if not total:
+        yield "training cost in all: unknown until the data is there"
+        return
+    yield f"training cost{'' if is_complete else ' (known stages only)'}: {total / 1e15:.3g} PFLOP"
+    for name, rate in RATES.items():
+        yield f"  {_hours(total / rate)} on {name}"
+
+
+def _arm(recipe: Recipe, arm: Arm, cost: ModelCost) -> tuple[float, list[str], bool]:
+    stages = [
+        *((f"init.{i}", spec) for i, spec in enumerate(arm.init)),
+        *([("pretrain", recipe.pretrain)] if recipe.pretrain else []),
+        *((f"posthoc.{i}", spec) for i, spec in enumerate(arm.posthoc)),
+    ]
+    total, lines, complete = 0.0, [], True
+    for name, spec in stages:
+        plan = stage_plan(spec)
+        images = plan.num_images or 0
+        total += TRAINING_FACTOR * (images * cost.image_flops + plan.num_texts * cost.text_flops)
+        complete &= plan.steps is not None
+        lines.append(f"  {name} {spec.name}: {_stage(plan)}")
+    return total, lines or ["  nothing before evaluation"], complete
+
+
+def stage_plan(spec: Spec) -> StagePlan:
+    """Return what a stage will do; unknown where its data is absent or it does not say."""
+    try:
+        plan = getattr(spec.build(), "plan", None)
+        return plan() if plan else StagePlan(steps=0)
+    except Exception as error:  # absent data is reported as an obstacle, with its place
+        return StagePlan(note=f"unknown until this is solved: {error}")
+
+
+def _stage(plan: StagePlan) -> str:
+    if plan.steps is None:
+        return plan.note or "steps unknown until the data is there"
+    parts = [f"{plan.steps:,} steps"] if plan.steps else ["no training"]
+    if plan.num_images:
+        parts.append(f"{plan.num_images:,} images")
+    return ", ".join([*parts, *([plan.note] if plan.note else [])])
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 3600:.1f} h"

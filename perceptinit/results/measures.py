@@ -1,0 +1,56 @@
+"""How measures and data sets are called in tables: their families and units, and which speaks first."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib import resources
+from typing import Any
+
+OTHER = "other"
+
+
+@cache
+def _names() -> dict[str, Any]:
+    text = resources.files("perceptinit.results").joinpath("measures.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Return measure and data set of a score: `top1/vtab/dtd` -> (`top1`, `vtab/dtd`)."""
+    measure, _, data_set = name.partition("/")
+    return measure, data_set
+
+
+def family_of(data_set: str) -> str:
+    """Return the family of a data set, as the suites state it; `other` for sets of one's own."""
+    from perceptinit.test_sets.suite import find_set
+
+    known = find_set(data_set)
+    return known.family if known else OTHER
+
+
+def measure_title(measure: str) -> str:
+    """Return what a measure is called in a sentence."""
+    return str(_names()["titles"].get(measure, measure.replace("_", " ")))
+
+
+def is_diagnostic(measure: str) -> bool:
+    """Say whether a measure describes a model without saying that it is better."""
+    return measure in _names()["kinds"]["diagnostics"]
+
+
+def is_perceptual(measure: str) -> bool:
+    """Say whether a measure asks how much of people's similarity a model has."""
+    return measure in _names()["kinds"]["perceptual"]
+
+
+def rank(measure: str) -> int:
+    """Return the place of a measure when one has to speak for a comparison; lower speaks first."""
+    order = list(_names()["titles"])
+    return order.index(measure) if measure in order else len(order)
+
+
+def is_share(measure: str, chance: float | None) -> bool:
+    """Say whether a value is a share of examples, which is read in per cent and points."""
+    return chance is not None and measure.partition("_")[0] not in _names()["kinds"]["not_shares"]

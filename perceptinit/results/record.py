@@ -1,0 +1,182 @@
+"""`record.json`: everything one run did and how it can be done again, rewritten whole after each stage."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from perceptinit.components.building import walk
+from perceptinit.components.plugin_manager import CORE, Plugins
+from perceptinit.errors import DataError
+from perceptinit.types import InitReport, Score
+
+if TYPE_CHECKING:
+    from perceptinit.recipe.recipe import Arm, Recipe
+
+SCHEMA = 1
+_PACKAGES = ("perceptinit", "torch", "torchvision", "timm", "open_clip_torch", "numpy", "pillow")
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Return versions and machine facts that results may depend on."""
+    import torch
+
+    return {
+        "python": sys.version.split()[0],
+        "packages": {name: metadata.version(name) for name in _PACKAGES if _installed(name)},
+        "platform": platform.platform(),
+        "processor": processor_name(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+    }
+
+
+def new_record(recipe: Recipe, arm: Arm, seed: int, device: str) -> dict[str, Any]:
+    """Return the record of a run that begins."""
+    return {
+        "schema": SCHEMA,
+        "status": "running",
+        "recipe": {
+            "name": recipe.name,
+            "source": recipe.source,
+            "summary": recipe.summary,
+            "text": recipe.text,
+            "sources": [{"path": path, "text": text} for path, text in recipe.sources],
+            "overrides": list(recipe.overrides),
+            "smoke": recipe.is_smoke,
+            "baseline": recipe.baseline,
+        },
+        "arm": {
+            "name": arm.name,
+            "summary": arm.summary,
+            "difference": recipe.difference(arm),
+            "by_people": judged_by_people(arm),
+            "resolved": recipe.resolved(arm),
+        },
+        "seed": seed,
+        "fingerprint": recipe.fingerprint(arm),
+        "environment": environment(device),
+        "plugins": plugin_table(recipe.plugins),
+        "started": now(),
+        "hashes": {},
+        "init": [],
+        "scores": [],
+        "warnings": [],
+        "wall_seconds": {"total": 0.0},
+    }
+
+
+def judged_by_people(arm: Arm) -> bool:
+    """Say whether every answer that the arm learns from is a person's, as the data's cards tell."""
+    specs = [spec for spec in walk((*arm.init, *arm.posthoc)) if spec.entry.kind == "judgments"]
+    return all(spec.build().card.by_people for spec in specs)
+
+
+def weight_hashes(model: Any) -> dict[str, str]:
+    """Return fingerprints of both towers, and of the whole with its temperature."""
+    from perceptinit.files.checkpoints import weights_sha256
+
+    parts = {"image": model.image, "text": model.text, "model": model}
+    return {name: weights_sha256(part) for name, part in parts.items()}
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def processor_name() -> str:
+    """Return the processor's name as the system tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def plugin_table(plugins: Plugins) -> list[dict[str, str]]:
+    """Return the third-party plug-ins that were loaded."""
+    return [
+        {"name": p.name, "distribution": p.distribution, "version": p.version}
+        for p in plugins.loaded
+        if p.name != CORE
+    ]
+
+
+def init_row(report: InitReport, stage: str) -> dict[str, Any]:
+    """Return an init report as it stands in the record."""
+    return {
+        "stage": stage,
+        "name": report.name,
+        "num_changed": len(report.changed),
+        "changed": list(report.changed),
+        "sha256_before": report.sha256_before,
+        "sha256_after": report.sha256_after,
+        "metrics": {k: finite(v) for k, v in report.metrics.items()},
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def score_row(score: Score, stage: str, epoch: int, samples_seen: int) -> dict[str, Any]:
+    """Return a score as it stands in the record, with when it was taken."""
+    row = asdict(score)
+    row.update(value=finite(score.value), extra=plain(score.extra))
+    return {"stage": stage, "epoch": epoch, "samples_seen": samples_seen, **row}
+
+
+def finite(value: Any) -> float | None:
+    """Return a float, or None for NaN and infinity, which JSON does not have."""
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def plain(value: Any) -> Any:
+    """Return a value with arrays and mappings turned into what JSON has."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, str) or value is None:
+        return value
+    if isinstance(value, Iterable):
+        return [plain(v) for v in value]
+    return finite(value) if isinstance(value, float) else value
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a record; DataError naming the file when it is not one."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a readable record ({error})") from error
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+        raise DataError(f"{path}: not a record of schema {SCHEMA}")
+    return record
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record atomically."""
+    from perceptinit.files.checkpoints import write_json  # imports torch, which readers do not need
+
+    write_json(path, record)

@@ -1,0 +1,274 @@
+"""The runs of one or more output folders, with their state: also those that failed or never began."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from perceptinit.errors import DataError, UsageError
+from perceptinit.recipe.tables import apply_overrides, parse_toml, read_text
+from perceptinit.recipe.text import stand_alone
+from perceptinit.results.claims import is_claimed
+
+Record = dict[str, Any]
+_SEED_FOLDER = re.compile(r"seed\d+")
+State = Literal[
+    "finished", "running", "interrupted", "failed", "stopped", "not started", "unreadable"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRun:
+    """One arm with one seed.
+
+    state: `stopped` is a run whose process is gone without a word, as after a kill or a power cut;
+    `not started` one that the recipe asks for and nobody began.
+    reason: why it is not finished, as far as it is known.
+    """
+
+    arm: str
+    seed: int
+    folder: Path
+    state: State
+    record: Record = field(default_factory=dict)
+    reason: str = ""
+
+    @property
+    def scores(self) -> list[dict[str, Any]]:
+        """Return the score rows that show the arm: after its post-hoc stages where it has any."""
+        rows = self.record.get("scores", [])
+        if self.record and self.record["arm"]["resolved"].get("posthoc"):
+            return [row for row in rows if row.get("stage") == "posthoc"]
+        return list(rows)
+
+    @property
+    def samples_seen(self) -> int:
+        """Return the samples at the last score, 0 without scores."""
+        return max((row["samples_seen"] for row in self.scores), default=0)
+
+    @property
+    def title(self) -> str:
+        return f"{self.arm}, seed {self.seed}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSet:
+    """Runs that belong together; `arms` in the recipe's order, the baseline among them."""
+
+    name: str
+    summary: str
+    baseline: str
+    arms: tuple[str, ...]
+    runs: tuple[LoadedRun, ...]
+
+    @property
+    def finished(self) -> list[LoadedRun]:
+        return [run for run in self.runs if run.state == "finished"]
+
+    @property
+    def unfinished(self) -> list[LoadedRun]:
+        return [run for run in self.runs if run.state != "finished"]
+
+    @property
+    def records(self) -> list[Record]:
+        """Return the records there are, finished or not."""
+        return [run.record for run in self.runs if run.record]
+
+    @property
+    def is_simulated(self) -> bool:
+        """Say whether any part of a run is made by a program: images, captions or observers."""
+        return any(
+            table.get("use") == "synthetic"
+            for record in self.records
+            for table in _tables(record["arm"]["resolved"])
+        )
+
+    def arm_runs(self, arm: str) -> list[LoadedRun]:
+        return [run for run in self.runs if run.arm == arm]
+
+    def about(self, arm: str) -> dict[str, Any]:
+        """Return what the arm's records say of it, empty when no run of it left one."""
+        return next((r.record["arm"] for r in self.arm_runs(arm) if r.record), {})
+
+    def resolved(self, arm: str) -> dict[str, Any]:
+        """Return the arm's settings, empty when no run of it left a record."""
+        return dict(self.about(arm).get("resolved", {}))
+
+    @property
+    def differences(self) -> list[str]:
+        """Return in what each arm differs: `shuffled = init, but judgments through shuffled-votes`.
+
+        Records of before 0.2 do not tell.
+        """
+        told = [self.about(arm).get("difference", "") for arm in self.arms]
+        return [text for text in told if text]
+
+
+def _tables(value: Any) -> Iterable[Mapping[str, Any]]:
+    if isinstance(value, Mapping):
+        yield value
+        for item in value.values():
+            yield from _tables(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _tables(item)
+
+
+def load_runs(paths: Sequence[Path], out: Path = Path("runs")) -> RunSet:
+    """Return the runs under `paths`: run folders, folders above them, record files, or a recipe.
+
+    A recipe file stands for `out/<its name>`. Raises UsageError when there are no runs at all, and
+    when one arm and seed stands in two folders.
+    """
+    roots = [_recipe_folder(path, out) if path.suffix == ".toml" else path for path in paths]
+    recipes = {root: path for path, root in zip(paths, roots, strict=True) if path != root}
+    found = {run.folder.resolve(): run for root in roots for run in _present(root, root in recipes)}
+    planned = [_Planned.of_record(run) for run in found.values() if run.record]
+    planned += [_Planned.of_file(path, root) for root, path in recipes.items()]
+    for run in (run for each in planned for run in each.missing(roots)):
+        found.setdefault(run.folder.resolve(), run)
+    if not found:
+        raise UsageError(f"{', '.join(map(str, roots))}: no runs there (no record.json)")
+    return _as_set(list(found.values()), planned)
+
+
+def load_experiments(paths: Sequence[Path], out: Path = Path("runs")) -> list[RunSet]:
+    """Return the runs under `paths`, those of each recipe's folder by themselves.
+
+    Raises UsageError when there are none.
+    """
+    roots: dict[Path, None] = {}
+    for path in paths:
+        if path.suffix == ".toml":
+            roots[path] = None
+        else:
+            roots.update((run.folder.parent.parent, None) for run in _present(path))
+    if not roots:
+        raise UsageError(f"{', '.join(map(str, paths))}: no runs there (no record.json)")
+    return [load_runs([root], out) for root in roots]
+
+
+def _recipe_folder(path: Path, out: Path) -> Path:
+    return out / str(_read_tables(path).get("name", path.stem))
+
+
+def _read_tables(path: Path) -> Mapping[str, Any]:
+    return stand_alone(read_text(path), str(path), path.parent).tables
+
+
+def _present(root: Path, may_be_absent: bool = False) -> Iterable[LoadedRun]:
+    """Yield the runs that left a record, or at least a folder, under `root`."""
+    if root.is_file():
+        yield _load(root)
+    elif root.is_dir():
+        for file in sorted(root.rglob("record.json")):
+            yield _load(file)
+        for folder in sorted({root, *root.rglob("seed*")}):
+            if _SEED_FOLDER.fullmatch(folder.name) and not (folder / "record.json").exists():
+                yield _without_record(folder.parent.name, int(folder.name[4:]), folder)
+    elif not may_be_absent:
+        raise UsageError(f"{root}: no such folder of runs")
+
+
+def _load(file: Path) -> LoadedRun:
+    from perceptinit.results.record import read_record
+
+    folder = file.parent
+    try:
+        record = read_record(file)
+        arm, seed = record["arm"]["name"], record["seed"]
+    except (DataError, KeyError, TypeError) as error:
+        number = folder.name.removeprefix("seed")
+        seed = int(number) if number.isdigit() else 0
+        return LoadedRun(folder.parent.name, seed, folder, "unreadable", reason=str(error))
+    state, reason = _state(record, folder)
+    return LoadedRun(arm, seed, folder, state, record, reason)
+
+
+def _state(record: Record, folder: Path) -> tuple[State, str]:
+    if record["status"] == "running" and not is_claimed(folder):
+        return "stopped", "its process is gone; the same `perceptinit run` continues it"
+    return record["status"], record.get("error", "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """The arms and seeds that a recipe's text asks for, and the folder of its runs."""
+
+    name: str
+    summary: str
+    baseline: str
+    arms: tuple[str, ...]
+    seeds: tuple[int, ...]
+    root: Path
+    started: str
+
+    @classmethod
+    def of_record(cls, run: LoadedRun) -> _Planned:
+        recipe = run.record["recipe"]
+        tables = parse_toml(recipe["text"], recipe["source"])
+        apply_overrides(tables, recipe["overrides"])
+        name, summary, baseline = recipe["name"], recipe["summary"], recipe["baseline"]
+        arms, seeds = _arms_and_seeds(tables)
+        seeds = seeds[:1] if recipe["smoke"] else seeds
+        started = run.record["started"]
+        return cls(name, summary, baseline, arms, seeds, run.folder.parent.parent, started)
+
+    @classmethod
+    def of_file(cls, path: Path, root: Path) -> _Planned:
+        tables = _read_tables(path)
+        arms, seeds = _arms_and_seeds(tables)
+        baseline = str(tables.get("baseline", arms[0]))
+        return cls(root.name, str(tables.get("summary", "")), baseline, arms, seeds, root, "")
+
+    def missing(self, roots: Sequence[Path]) -> Iterable[LoadedRun]:
+        """Yield the planned runs without a record that lie under one of the folders asked for."""
+        asked = [root.resolve() for root in roots]
+        for seed in self.seeds:
+            for arm in self.arms:
+                folder = self.root / arm / f"seed{seed}"
+                place = folder.resolve()
+                if not (folder / "record.json").exists() and any(
+                    place.is_relative_to(root) for root in asked
+                ):
+                    yield _without_record(arm, seed, folder)
+
+
+def _arms_and_seeds(tables: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    arms = tables.get("arm") or [{"name": "default"}]
+    return tuple(str(arm.get("name")) for arm in arms), tuple(tables.get("seeds", [0]))
+
+
+def _without_record(arm: str, seed: int, folder: Path) -> LoadedRun:
+    if not folder.exists():
+        return LoadedRun(arm, seed, folder, "not started")
+    if is_claimed(folder):
+        return LoadedRun(arm, seed, folder, "running", reason="in its first stage")
+    return LoadedRun(arm, seed, folder, "stopped", reason="ended before its first record")
+
+
+def _as_set(runs: list[LoadedRun], planned: Sequence[_Planned]) -> RunSet:
+    _refuse_twice(runs)
+    newest = sorted(planned, key=lambda p: p.started, reverse=True)
+    arms = list(dict.fromkeys(arm for p in newest for arm in p.arms))
+    arms += sorted({run.arm for run in runs} - set(arms))
+    present = [arm for arm in arms if any(run.arm == arm for run in runs)]
+    runs.sort(key=lambda run: (arms.index(run.arm), run.seed))
+    first = newest[0] if newest else None
+    baseline = first.baseline if first and first.baseline in present else present[0]
+    name = first.name if first else runs[0].folder.parent.parent.name
+    return RunSet(name, first.summary if first else "", baseline, tuple(present), tuple(runs))
+
+
+def _refuse_twice(runs: Sequence[LoadedRun]) -> None:
+    seen: dict[tuple[str, int], LoadedRun] = {}
+    for run in runs:
+        other = seen.setdefault((run.arm, run.seed), run)
+        if other is not run:
+            raise UsageError(
+                f"{run.title} stands in two folders: {other.folder} and {run.folder}. "
+                "Name the folders of one experiment only"
+            )

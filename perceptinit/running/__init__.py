@@ -1,0 +1,1 @@
+"""Running a recipe: its cells, their processes, checkpoints and trackers."""

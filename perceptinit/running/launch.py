@@ -1,0 +1,54 @@
+"""`perceptinit run --nproc N`: the same command in N processes on this machine, through torchrun."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from perceptinit.errors import PerceptInitError
+from perceptinit.running.interruption import EXIT_CODE
+
+
+def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
+    """Run `perceptinit ARGUMENTS` in processes that work on each run together.
+
+    Raises SystemExit with the exit code of the processes when it is not 0: their own messages have
+    told why. A process that dies ends the others.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    # torchrun hands SIGTERM on to the processes, but of itself would die of SIGUSR1
+    signal.signal(signal.SIGUSR1, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    options = ["--standalone", f"--nproc-per-node={num_processes}", "--module", "perceptinit"]
+    try:
+        run(parse_args([*options, *arguments]))
+    except ChildFailedError as error:
+        raise SystemExit(_exit_code(error)) from None
+    except SignalException as stop:
+        is_interrupt = stop.sigval == signal.SIGINT
+        raise SystemExit(130 if is_interrupt else EXIT_CODE) from None
+
+
+def _exit_code(error: object) -> int:
+    """Return what the process that failed first ended with; 1, and a sentence, when it was killed."""
+    rank, failure = error.get_first_failure()  # type: ignore[attr-defined]
+    if failure.exitcode < 0:
+        name = signal.Signals(-failure.exitcode).name
+        message = f"process {rank} was ended by {name}, so the others were stopped"
+        print(f"error: {PerceptInitError(message)}; the same command continues", file=sys.stderr)
+        return 1
+    return failure.exitcode
+
+
+def without_nproc(arguments: Sequence[str]) -> list[str]:
+    """Return command line arguments less `--nproc N` or `--nproc=N`."""
+    kept, skip = [], False
+    for argument in arguments:
+        if not skip and argument != "--nproc" and not argument.startswith("--nproc="):
+            kept.append(argument)
+        skip = argument == "--nproc"
+    return kept

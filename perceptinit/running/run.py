@@ -1,0 +1,300 @@
+"""One arm with one seed, from fresh weights to its record."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from perceptinit.components.building import planned_steps
+from perceptinit.compute import distributed
+from perceptinit.compute.split_encoding import SplitEncoder
+from perceptinit.errors import PerceptInitError
+from perceptinit.files.checkpoints import save_weights
+from perceptinit.recipe.recipe import Arm, Recipe
+from perceptinit.results import record as rec
+from perceptinit.running.interruption import Stopped, StopSignals
+from perceptinit.running.run_checkpoints import Checkpoints
+from perceptinit.running.tracking import Trackers
+from perceptinit.seeding import named_torch_seed
+from perceptinit.types import Event, RunContext, StepResult
+
+LOG_EVERY_STEPS = 10
+
+
+class Run:
+    """Executes one cell of a recipe and keeps its record, weights and checkpoints in `folder`.
+
+    Several processes may execute it together; the first of them alone writes and tells.
+    done: names of the stages that are behind, such as `init.0`, `init` (all of them, and measured)
+    and `pretrain`.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        arm: Arm,
+        seed: int,
+        folder: Path,
+        device: str,
+        evaluators: Sequence[Any],
+        trackers: Trackers,
+    ) -> None:
+        self.recipe, self.arm, self.seed, self.folder = recipe, arm, seed, folder
+        self.device, self.trackers = device, trackers
+        self.evaluators = list(zip(recipe.evals, evaluators, strict=True))
+        self.record: dict[str, Any] = {}
+        self.samples_seen = 0
+        self.epoch = 0
+        self.done: list[str] = []
+        self._is_first = distributed.is_first()
+        self._signals = StopSignals()
+        self._checkpoints = Checkpoints(folder / "checkpoints", recipe.checkpoint)
+
+    @property
+    def _record_path(self) -> Path:
+        return self.folder / "record.json"
+
+    def execute(self, fresh: bool = False) -> dict[str, Any]:
+        """Do what is not done yet and return the record.
+
+        Raises Stopped, with the state saved, after SIGTERM or SIGUSR1.
+        """
+        if not fresh:
+            done = distributed.decide(self._finished)
+            if done is not None:
+                self.trackers.skipped(self._context("run"))
+                return done
+        if self._is_first:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if fresh:
+                self._checkpoints.clear()
+        self.trackers.start(self._context("run"))
+        try:
+            with self._signals.listening():
+                self._execute()
+        except BaseException as error:
+            lost = distributed.lost_contact(error) if isinstance(error, RuntimeError) else None
+            self._fail(lost or error)
+            if lost is not None:
+                raise lost from error
+            raise
+        finally:
+            self._checkpoints.close()
+        return self.record
+
+    def _finished(self) -> dict[str, Any] | None:
+        if not self._record_path.is_file():
+            return None
+        record = rec.read_record(self._record_path)
+        return record if record["status"] == "finished" else None
+
+    def _execute(self) -> None:
+        start = time.perf_counter()
+        self.record = rec.new_record(self.recipe, self.arm, self.seed, self.device)
+        with named_torch_seed(self.seed, "backbone"):
+            model = self.recipe.backbone.build().build()
+        self.record["hashes"]["built"] = rec.weight_hashes(model)
+        model.to(self.device)
+        state = self._load_checkpoint(model)
+        if "init" not in self.done:
+            self._initialize(model, self.arm.init, "init")
+            self._evaluate(model, "init", lambda every: every != "end")
+            self._finish_stage(model, "init", is_saved=bool(self.arm.init))
+        if "pretrain" not in self.done:
+            self._pretrain(model, state)
+            self._finish_stage(model, "pretrain", is_saved=bool(self.arm.posthoc))
+        if self.arm.posthoc:
+            self._save_weights("pretrain", model)
+            self._initialize(model, self.arm.posthoc, "posthoc")
+        self._evaluate(model, "posthoc" if self.arm.posthoc else "pretrain", lambda every: True)
+        self._save_weights("final", model)
+        self.record["hashes"]["final"] = rec.weight_hashes(model)
+        self.record["wall_seconds"]["total"] += round(time.perf_counter() - start, 3)
+        self.record.update(status="finished", finished=rec.now())
+        self._save_record()
+        if self._is_first:
+            self._checkpoints.clear()
+        self._context("run").event("run-end", message="finished")
+        distributed.exchange(None)  # nobody reads the record before it is there
+
+    def _finish_stage(self, model: Any, name: str, is_saved: bool) -> None:
+        self.done.append(name)
+        if is_saved:
+            self._save_checkpoint(model, None)
+
+    def _context(self, stage: str) -> RunContext:
+        return RunContext(
+            seed=self.seed,
+            arm=self.arm.name,
+            stage=stage,
+            device=self.device,
+            folder=self.folder if self._is_first else None,
+            samples_seen=self.samples_seen,
+            send=self._send,
+        )
+
+    def _send(self, event: Event) -> None:
+        if event.kind == "warning" and self.record:
+            self.record["warnings"].append({"stage": event.stage, "message": event.message})
+        self.trackers.log(event)
+
+    def _initialize(self, model: Any, specs: Sequence[Any], slot: str) -> None:
+        for index, spec in enumerate(specs):
+            stage = f"{slot}.{index}"
+            if stage in self.done:
+                continue
+            ctx = self._context(stage)
+            initializer = spec.build()
+            ctx.event("stage-start", message=spec.name, total_steps=planned_steps(initializer))
+            report = initializer.initialize(model.image, ctx)
+            self.record["init"].append(rec.init_row(report, stage))
+            self.record["wall_seconds"][stage] = round(report.seconds, 3)
+            ctx.event("stage-end", message=spec.name, metrics=dict(report.metrics))
+            self._finish_stage(model, stage, is_saved=index + 1 < len(specs))
+        self.record["hashes"][slot] = rec.weight_hashes(model)
+        if slot == "init":
+            self._save_weights("init", model.image)
+        self._save_record()
+
+    def _pretrain(self, model: Any, resumed: Mapping[str, Any] | None) -> None:
+        if self.recipe.pretrain is None:
+            return
+        pretrainer = self.recipe.pretrain.build()
+        if resumed is not None:
+            pretrainer.load_state_dict(resumed)
+        ctx = self._context("pretrain")
+        total = planned_steps(pretrainer)
+        ctx.event("stage-start", message=self.recipe.pretrain.name, total_steps=total)
+        start = time.perf_counter()
+        with self._signals.noted():
+            for result in pretrainer.steps(model, ctx):
+                self.samples_seen, self.epoch = result.samples_seen, result.epoch
+                if result.step % LOG_EVERY_STEPS == 0 or result.end_of_epoch:
+                    self._log_step(ctx, result, total)
+                self._after_step(model, pretrainer, result, total)
+        seconds = time.perf_counter() - start
+        before = self.record["wall_seconds"].get("pretrain", 0.0)
+        self.record["wall_seconds"]["pretrain"] = round(before + seconds, 3)
+        self.record["hashes"]["pretrain_data"] = getattr(pretrainer, "data_sha256", None)
+        ctx.event("stage-end", message=self.recipe.pretrain.name, samples_seen=self.samples_seen)
+
+    def _log_step(self, ctx: RunContext, result: StepResult, total: int | None) -> None:
+        metrics = {name: float(value) for name, value in result.metrics.items()}
+        where = {"step": result.step, "total_steps": total, "samples_seen": result.samples_seen}
+        ctx.event("step", metrics=metrics, **where)
+
+    def _after_step(
+        self, model: Any, pretrainer: Any, result: StepResult, total: int | None
+    ) -> None:
+        last = result.step == total
+        is_due = any(_is_due(slot.every, result) for slot, _ in self.evaluators)
+        if is_due and (not last or self.arm.posthoc):  # the end is evaluated once, after the loop
+            with pretrainer.evaluated() if hasattr(pretrainer, "evaluated") else nullcontext():
+                self._evaluate(model, "pretrain", lambda every: _is_due(every, result))
+        wishes = distributed.exchange(self._wish(result.step))
+        stop = next((wish for wish in wishes if wish not in (None, "save")), None)
+        if any(wishes) or (result.end_of_epoch and not last):
+            self._save_checkpoint(model, pretrainer)
+        if stop is not None:
+            self._stop(stop, result.step)
+
+    def _wish(self, step: int) -> str | None:
+        """Return what this process wants after a step: the name of a signal, "save", or nothing."""
+        if self._is_first:
+            self._checkpoints.check()
+        if self._signals.asked:
+            return self._signals.asked
+        return "save" if self._is_first and self._checkpoints.is_due(step) else None
+
+    def _stop(self, name: str, step: int) -> None:
+        if self._is_first:
+            self._checkpoints.wait()
+        distributed.exchange(None)  # nobody ends, and has the others ended, before all is on disk
+        raise Stopped(f"stopped by {name} after step {step}, saved; the same command continues")
+
+    def _evaluate(self, model: Any, stage: str, due: Any) -> None:
+        shared = model if distributed.world_size() == 1 else SplitEncoder(model)
+        was_training = model.training
+        model.eval()
+        start = time.perf_counter()
+        for index, (slot, evaluator) in enumerate(self.evaluators):
+            if not due(slot.every):
+                continue
+            ctx = self._context(f"eval.{index}")
+            with torch.no_grad():
+                scores = tuple(evaluator.evaluate(shared, ctx))
+            rows = [rec.score_row(score, stage, self.epoch, self.samples_seen) for score in scores]
+            self.record["scores"] += rows
+            ctx.event("scores", samples_seen=self.samples_seen, scores=scores, message=stage)
+        model.train(was_training)
+        seconds = self.record["wall_seconds"].get("eval", 0.0) + time.perf_counter() - start
+        self.record["wall_seconds"]["eval"] = round(seconds, 3)
+        self._save_record()
+
+    def _save_checkpoint(self, model: Any, pretrainer: Any) -> None:
+        # of all processes, for their pieces; and before the model's, which it may have to put together
+        training = pretrainer.state_dict() if pretrainer is not None else None
+        if not self._is_first:
+            return
+        state = {
+            "fingerprint": self.record["fingerprint"],
+            "model": model.state_dict(),
+            "pretrainer": training,
+            "samples_seen": self.samples_seen,
+            "epoch": self.epoch,
+            "done": list(self.done),
+            "record": copy.deepcopy(self.record),
+        }
+        self._checkpoints.save(state)
+
+    def _load_checkpoint(self, model: Any) -> Mapping[str, Any] | None:
+        """Put model and record where the last checkpoint left them; return the pretrainer's state."""
+        state = self._checkpoints.newest(self._context("run").warn)
+        if state is None:
+            return None
+        if state["fingerprint"] != self.record["fingerprint"]:
+            raise PerceptInitError(
+                f"{self._checkpoints.folder} belongs to another recipe; use --fresh"
+            )
+        model.load_state_dict(state["model"])
+        self.record = {**state["record"], "status": "running"}
+        self.samples_seen, self.epoch = state["samples_seen"], state["epoch"]
+        self.done = list(state["done"])
+        self._context("pretrain").warn(f"continued after {self.samples_seen} samples")
+        return state["pretrainer"]
+
+    def _save_weights(self, name: str, module: Any) -> None:
+        if self._is_first:
+            save_weights(self.folder / "weights" / f"{name}.safetensors", module.state_dict())
+
+    def _save_record(self) -> None:
+        if self._is_first:
+            rec.write_record(self._record_path, self.record)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.record:
+            return
+        interrupted = isinstance(error, (KeyboardInterrupt, Stopped))
+        self.record.update(
+            status="interrupted" if interrupted else "failed",
+            error=f"{type(error).__name__}: {error}",
+            finished=rec.now(),
+        )
+        try:
+            self._save_record()
+        except OSError as full:  # the disk, often; the first error is the one to be told
+            error.add_note(f"{self._record_path} could not be written either: {full}")
+        message = str(error) if isinstance(error, Stopped) else self.record["status"]
+        self._context("run").event("run-end", message=message)
+
+
+def _is_due(every: Any, result: StepResult) -> bool:
+    if every == "epoch":
+        return result.end_of_epoch
+    return isinstance(every, int) and result.step % every == 0

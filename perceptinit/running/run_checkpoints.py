@@ -1,0 +1,129 @@
+"""The checkpoints of a run: written beside the training, whole or not at all, the newest few kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from perceptinit.errors import CheckpointError
+from perceptinit.files.checkpoints import load_state, split_state, write_state
+from perceptinit.recipe.checkpoint_config import CheckpointConfig
+
+
+class Checkpoints:
+    """Files `checkpoint-000012.safetensors` in `folder`, numbered as they were written.
+
+    `save` copies the tensors and returns; a thread writes the file, syncs it to disk, gives it its
+    name and removes older ones. So a crash, a full disk or a kill at any moment leaves the last
+    complete checkpoint in place.
+    """
+
+    def __init__(self, folder: Path, config: CheckpointConfig) -> None:
+        self.folder = folder
+        self._config = config
+        self._last_time = time.monotonic()
+        self._staged: dict[str, torch.Tensor] = {}
+        self._writing: Future[None] | None = None
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+
+    def is_due(self, step: int) -> bool:
+        """Tell whether the steps or minutes between two checkpoints are over at `step`."""
+        steps, minutes = self._config.every_steps, self._config.every_minutes
+        if steps and step % steps == 0:
+            return True
+        return bool(minutes) and time.monotonic() - self._last_time >= 60 * minutes
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Begin to write a state: nested dicts, lists, tensors and plain values.
+
+        Raises CheckpointError when the one before could not be written.
+        """
+        self.wait()
+        tree, tensors = split_state(state)
+        self._stage(tensors)
+        path = self.folder / f"checkpoint-{self._next_number():06d}.safetensors"
+        self._writing = self._pool.submit(self._write, path, tree)
+        self._last_time = time.monotonic()
+
+    def check(self) -> None:
+        """Raise the CheckpointError of a write that has failed by now; does not wait for one."""
+        if self._writing is not None and self._writing.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait for a write that has begun; CheckpointError when it fails."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def newest(self, warn: Any) -> dict[str, Any] | None:
+        """Return the newest state that can be read, None when there is none.
+
+        Damaged files are told to `warn` and passed over. CheckpointError when all are damaged.
+        """
+        paths = self._paths()
+        for path in reversed(paths):
+            try:
+                return load_state(path)
+            except CheckpointError as error:
+                warn(f"{error}; the checkpoint before it is used")
+        if paths:
+            raise CheckpointError(
+                f"{self.folder}: none of {len(paths)} checkpoints can be read; --fresh starts over"
+            )
+        return None
+
+    def clear(self) -> None:
+        """Remove all checkpoints of the run."""
+        self.wait()
+        for path in [*self._paths(), *self._leftovers()]:
+            path.unlink()
+        if self.folder.is_dir():
+            self.folder.rmdir()
+
+    def close(self) -> None:
+        """Let a write that has begun come to its end, whether it succeeds or not."""
+        self._pool.shutdown(wait=True)
+
+    def _stage(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Copy tensors into memory that is used again for the next checkpoint."""
+        for name, tensor in tensors.items():
+            staged = self._staged.get(name)
+            if staged is None or staged.shape != tensor.shape or staged.dtype != tensor.dtype:
+                staged = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda)
+                self._staged[name] = staged
+            staged.copy_(tensor.detach(), non_blocking=True)
+        for name in self._staged.keys() - tensors.keys():
+            del self._staged[name]
+        if any(tensor.is_cuda for tensor in tensors.values()):
+            torch.cuda.synchronize()
+
+    def _write(self, path: Path, tree: Any) -> None:
+        try:
+            write_state(path, tree, self._staged)
+        except Exception as error:  # whatever the file system or safetensors raise
+            kept = self._paths()
+            there = f"{kept[-1].name} is intact" if kept else "there is none before it"
+            raise CheckpointError(
+                f"{path}: the checkpoint could not be written ({error}); {there}. Make room and "
+                "give the same command again"
+            ) from error
+        for old in [*self._paths()[: -self._config.keep], *self._leftovers()]:
+            old.unlink()
+
+    def _next_number(self) -> int:
+        paths = self._paths()
+        return int(paths[-1].stem.rpartition("-")[2]) + 1 if paths else 1
+
+    def _leftovers(self) -> list[Path]:
+        """Return what a process left that was killed while it wrote; safetensors has such files, too."""
+        there = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted(path for path in there if path.name.startswith("."))
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("checkpoint-*.safetensors"))

@@ -1,0 +1,182 @@
+"""Run a recipe: for each seed and arm, build -> init* -> pretrain -> posthoc*, and evaluate on the way.
+
+Precedence is said once, here: the backbone is built under a seed that depends on the run's seed
+alone, so every arm starts from the same weights, text tower included; initializers then change
+the image tower; pretraining draws its order and crops from the same seed in every arm.
+
+Any number of these may work on one output folder: see `sweep`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from perceptinit.components.building import preflight, walk
+from perceptinit.errors import Problem, RecipeError, UsageError
+from perceptinit.recipe.recipe import Arm, Recipe, fingerprint_difference
+from perceptinit.results.record import read_record
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One run of the recipe: an arm, a seed, and the folder of its files."""
+
+    arm: Arm
+    seed: int
+    folder: Path
+
+    @property
+    def title(self) -> str:
+        return f"{self.arm.name}, seed {self.seed}"
+
+    @property
+    def record_path(self) -> Path:
+        return self.folder / "record.json"
+
+
+def run_recipe(
+    recipe: Recipe,
+    *,
+    arms: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    out: Path = Path("runs"),
+    device: str = "auto",
+    fresh: bool = False,
+    jobs: int = 1,
+) -> list[dict[str, Any]]:
+    """Run the chosen arms and seeds (all by default) and return their records.
+
+    Files go to `out/<recipe>/<arm>/seed<k>/`. A finished run is kept; an interrupted one continues
+    from its last checkpoint; `fresh` does all of them again. `jobs` runs go on at the same time, in
+    processes of their own; further calls, on this machine or others, may share the folder.
+
+    A run that fails does not stop the others. Raises RecipeError before anything starts when
+    something is known to be missing, UsageError when a folder holds a run of another recipe, and
+    the first run's error after all are done.
+    """
+    from perceptinit.compute import distributed
+    from perceptinit.running.sweep import Sweep
+
+    with distributed.process_group():
+        cells = plan_cells(recipe, arms, seeds, out)
+        if jobs > 1 and distributed.world_size() > 1:
+            raise UsageError("--jobs: several processes already work on each run; take one of both")
+        check_ready(recipe)
+        distributed.decide(lambda: _prepare(recipe, cells, out, fresh))
+        sweep = Sweep(recipe, cells, distributed.local_device(choose_device(device)), fresh)
+        if min(jobs, len(cells)) > 1:
+            from perceptinit.running.workers import run_in_workers
+
+            return run_in_workers(sweep, out, jobs)
+        set_up_process(sweep.device)
+        return sweep.work()
+
+
+def _prepare(recipe: Recipe, cells: Sequence[Cell], out: Path, fresh: bool) -> None:
+    """Look at the output folder: is it writable, and are the runs in it these or to be forgotten?"""
+    from perceptinit.running.sweep import forget
+
+    check_writable(out / recipe.name)
+    for cell in cells:
+        if fresh:
+            forget(cell)
+        else:
+            check_same_run(recipe, cell)
+
+
+def plan_cells(
+    recipe: Recipe, arms: Sequence[str] = (), seeds: Sequence[int] = (), out: Path = Path("runs")
+) -> list[Cell]:
+    """Return the runs in the order they are done: seed by seed, so that arms can be paired early."""
+    chosen = [recipe.arm(name) for name in arms] or list(recipe.arms)
+    strange = sorted(set(seeds) - set(recipe.seeds))
+    if strange:
+        raise UsageError(f"{recipe.source}: no seed {strange[0]} in seeds = {list(recipe.seeds)}")
+    root = out / recipe.name
+    return [
+        Cell(arm, seed, root / arm.name / f"seed{seed}")
+        for seed in (seeds or recipe.seeds)
+        for arm in chosen
+    ]
+
+
+def check_ready(recipe: Recipe) -> None:
+    """Raise RecipeError with everything that is known to fail later."""
+    problems = find_obstacles(recipe)
+    if problems:
+        raise RecipeError(problems, recipe.source)
+
+
+def find_obstacles(recipe: Recipe) -> list[Problem]:
+    """Return what stands in the way of running a valid recipe, such as absent data, each once."""
+    obstacles: dict[str, Problem] = {}
+    for spec in walk(recipe.specs()):
+        try:
+            messages = preflight(spec.build())
+        except Exception as error:  # told with its place in the recipe, whatever it is
+            messages = [str(error) or type(error).__name__]
+        for message in messages:
+            obstacles.setdefault(message, Problem(f"[{spec.where}]", message))
+    return list(obstacles.values())
+
+
+def check_writable(folder: Path) -> None:
+    """Raise UsageError unless files can be made in `folder`; nothing is left behind."""
+    nearest = folder
+    while not nearest.exists():
+        nearest = nearest.parent
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(
+            f"{folder}: cannot be written ({reason}). Choose another place with --out"
+        ) from error
+
+
+def check_same_run(recipe: Recipe, cell: Cell) -> None:
+    """Raise UsageError when the folder holds a run that differs from what the recipe now says."""
+    if not cell.record_path.is_file():
+        return
+    old = read_record(cell.record_path)
+    if old["fingerprint"] == recipe.fingerprint(cell.arm):
+        return
+    difference = fingerprint_difference(old["arm"]["resolved"], recipe.resolved(cell.arm))
+    raise UsageError(
+        f"{cell.folder} holds a run of another recipe. Choose another --out, or --fresh to replace it:\n{difference}"
+    )
+
+
+def choose_device(device: str) -> str:
+    """Return a torch device string; `auto` takes a GPU when there is one."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device '{device}' cannot be used: {error}") from error
+    return device
+
+
+def set_up_process(device: str) -> None:
+    """On a CPU, use the cores that this process may use, and freed memory again.
+
+    OMP_NUM_THREADS in the environment wins.
+    """
+    import torch
+
+    from perceptinit.compute.memory import keep_freed_memory
+
+    if device != "cpu":
+        return
+    keep_freed_memory()
+    if "OMP_NUM_THREADS" not in os.environ and hasattr(os, "sched_getaffinity"):
+        torch.set_num_threads(len(os.sched_getaffinity(0)))

@@ -1,0 +1,168 @@
+"""The runs of a recipe as work that several processes share without a scheduler.
+
+Each process goes through all runs in the same order and does those that nobody else holds (see
+`claims`). What is finished is kept; when only runs that others hold are left it waits for them, so
+that a run whose process dies is taken over, from its last checkpoint on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from perceptinit.compute import distributed
+from perceptinit.errors import PerceptInitError, UsageError
+from perceptinit.recipe.recipe import Recipe
+from perceptinit.results.claims import claim, holder
+from perceptinit.results.record import read_record
+from perceptinit.running.run import Run
+from perceptinit.running.runner import Cell
+from perceptinit.running.tracking import Trackers
+from perceptinit.types import Event
+
+POLL_SECONDS = 1.0
+
+
+class Sweep:
+    """Runs to be done, and which records of earlier attempts were there when the work began.
+
+    fresh: records were removed beforehand, so a run without one starts over even when it left a
+    checkpoint.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        cells: Sequence[Cell],
+        device: str,
+        fresh: bool = False,
+        earlier: Mapping[str, int] | None = None,
+    ) -> None:
+        self.recipe, self.cells, self.device, self.fresh = recipe, list(cells), device, fresh
+        self.earlier = dict(earlier) if earlier is not None else self._versions()
+        self._errors: dict[str, BaseException] = {}
+
+    def _versions(self) -> dict[str, int]:
+        """Return the record files that exist, by folder, with a number that changes when they do."""
+        return {
+            str(cell.folder): cell.record_path.stat().st_mtime_ns
+            for cell in self.cells
+            if cell.record_path.is_file()
+        }
+
+    def work(self, console: Any = None) -> list[dict[str, Any]]:
+        """Do what nobody else does, until all runs are done, and return their records.
+
+        console: takes the place of the console tracker.
+
+        Raises the error of the first run that failed here, after the others are done.
+        """
+        evaluators = [slot.spec.build() for slot in self.recipe.evals]
+        trackers = Trackers(self.recipe, [(c.arm.name, c.seed) for c in self.cells], console)
+        waiting = list(self.cells)
+        try:
+            while waiting:
+                held = [cell for cell in waiting if not self._attempt(cell, evaluators, trackers)]
+                if len(held) == len(waiting):
+                    self._wait(held, trackers)
+                waiting = held
+        finally:
+            trackers.close()
+        self._raise_first()
+        return [read_record(cell.record_path) for cell in self.cells]
+
+    def _attempt(self, cell: Cell, evaluators: Sequence[Any], trackers: Trackers) -> bool:
+        """Do a run unless somebody else holds it; say whether it needs no more attention."""
+        with _claim_together(cell.folder) as is_ours:
+            if not is_ours:
+                return False
+            if not distributed.decide(lambda: self._failed_elsewhere(cell)):
+                self._execute(cell, evaluators, trackers)
+            return True
+
+    def _failed_elsewhere(self, cell: Cell) -> bool:
+        """Say whether another process of this sweep tried the run and failed: it would fail again."""
+        if not cell.record_path.is_file():
+            return False
+        is_new = cell.record_path.stat().st_mtime_ns != self.earlier.get(str(cell.folder))
+        return is_new and _status(cell) == "failed"
+
+    def _execute(self, cell: Cell, evaluators: Sequence[Any], trackers: Trackers) -> None:
+        starts_over = distributed.decide(lambda: self.fresh and not cell.record_path.is_file())
+        was_finished = cell.record_path.is_file() and _status(cell) == "finished"
+        run = Run(self.recipe, cell.arm, cell.seed, cell.folder, self.device, evaluators, trackers)
+        try:
+            run.execute(fresh=starts_over)
+        except Exception as error:  # the others are independent of it
+            if distributed.world_size() > 1:  # processes that no longer agree cannot go on together
+                raise
+            self._errors[cell.title] = error
+        else:
+            if trackers.want_images and distributed.is_first() and not was_finished:
+                self._log_images(cell, trackers)
+
+    def _log_images(self, cell: Cell, trackers: Trackers) -> None:
+        """Hand pictures of a run that just finished to the trackers that take them."""
+        from perceptinit.reports.sheets import write_sheets
+        from perceptinit.results.runs import LoadedRun
+
+        record = read_record(cell.record_path)
+        run = LoadedRun(cell.arm.name, cell.seed, cell.folder, "finished", record)
+        try:
+            trackers.log_images(write_sheets(run), run.samples_seen)
+        except PerceptInitError as error:  # the run itself is done and well
+            trackers.log(_warning(cell, f"no pictures for the trackers: {error}"))
+
+    def _wait(self, held: Sequence[Cell], trackers: Trackers) -> None:
+        for cell in held:
+            who = holder(cell.folder)
+            by = f"process {who['pid']} on {who['host']}" if who else "another process"
+            trackers.say_once(_warning(cell, f"waiting for {cell.title}, which {by} works on"))
+        time.sleep(POLL_SECONDS)
+
+    def _raise_first(self) -> None:
+        for index, (title, error) in enumerate(self._errors.items()):
+            if index == 0:
+                first = error
+            else:
+                first.add_note(f"{title} failed, too: {type(error).__name__}: {error}")
+        if self._errors:
+            raise first
+
+
+@contextmanager
+def _claim_together(folder: Path) -> Iterator[bool]:
+    """Claim a run for all processes that work on it together; gives whether it is theirs."""
+    if not distributed.is_first():
+        yield distributed.decide(lambda: False)
+        return
+    with claim(folder) as is_mine:
+        yield distributed.decide(lambda: is_mine)
+
+
+def _status(cell: Cell) -> str:
+    return str(read_record(cell.record_path)["status"])
+
+
+def _warning(cell: Cell, message: str) -> Event:
+    return Event(kind="warning", arm=cell.arm.name, seed=cell.seed, stage="run", message=message)
+
+
+def forget(cell: Cell) -> None:
+    """Remove the record of an earlier run, so that it starts over.
+
+    Raises UsageError when somebody works on it.
+    """
+    if not cell.folder.is_dir():
+        return
+    with claim(cell.folder) as is_mine:
+        if not is_mine:
+            who = holder(cell.folder)
+            raise UsageError(
+                f"{cell.folder}: process {who.get('pid', '?')} on {who.get('host', '?')} works on it; "
+                "stop it before --fresh"
+            )
+        cell.record_path.unlink(missing_ok=True)

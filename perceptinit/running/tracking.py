@@ -1,0 +1,135 @@
+"""The trackers of a recipe, started for each run and fed with its events."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from perceptinit.recipe.recipe import Recipe
+from perceptinit.types import Event, RunContext
+
+DEFAULT_TRACKERS = ("console", "jsonl")
+
+
+class Trackers:
+    """Sends events to every tracker of the recipe; console and jsonl when it names none.
+
+    runs: arm and seed of every run of the sweep, for trackers with `expect(runs)`.
+    console: takes the place of the console tracker, as in a worker process.
+
+    Two more methods of a tracker are optional: `describe(ctx, text, settings)` gets the recipe's
+    text and the run's resolved settings before `start`; `log_image(name, path, samples_seen)` gets
+    each picture (PNG) of a finished run.
+    """
+
+    def __init__(
+        self, recipe: Recipe, runs: Sequence[tuple[str, int]], console: Any = None
+    ) -> None:
+        self._recipe = recipe
+        self._num_runs = len(runs)
+        self._run_index = 0
+        self._begin = time.perf_counter()
+        self._seconds_working = 0.0
+        self._num_done = 0
+        self._said: set[str] = set()
+        self._active = build_trackers(recipe, console)
+        for tracker in self._with("expect"):
+            tracker.expect(runs)
+
+    def _with(self, method: str) -> list[Any]:
+        return [tracker for tracker in self._active if hasattr(tracker, method)]
+
+    def start(self, ctx: RunContext) -> None:
+        """Tell every tracker that a run begins; `ctx.folder` is where its files go."""
+        self._run_index += 1
+        self._begin = time.perf_counter()
+        settings = self._recipe.resolved(self._recipe.arm(ctx.arm))
+        for tracker in self._with("describe"):
+            tracker.describe(ctx, self._recipe.text, settings)
+        for tracker in self._active:
+            tracker.start(ctx)
+        ctx.event("run-start", message=self._position())
+
+    def skipped(self, ctx: RunContext) -> None:
+        """Tell that a run was finished before."""
+        self._run_index += 1
+        ctx.event("run-end", message=f"{self._position()}: finished before, kept")
+
+    def _position(self) -> str:
+        text = f"run {self._run_index} of {self._num_runs}"
+        if self._num_done:
+            num_left = self._num_runs - self._run_index + 1
+            seconds = num_left * self._seconds_working / self._num_done
+            text += f", about {readable_seconds(seconds)} left"
+        return text
+
+    def log(self, event: Event) -> None:
+        """Pass an event on."""
+        if event.kind == "run-end" and event.message == "finished":
+            self._num_done += 1
+            self._seconds_working += time.perf_counter() - self._begin
+        for tracker in self._active:
+            tracker.log(event)
+
+    def say_once(self, event: Event) -> None:
+        """Pass an event on unless one with the same message was."""
+        if event.message not in self._said:
+            self._said.add(event.message)
+            self.log(event)
+
+    @property
+    def want_images(self) -> bool:
+        """Say whether any tracker takes pictures."""
+        return bool(self._with("log_image"))
+
+    def log_images(self, paths: Sequence[Path], samples_seen: int) -> None:
+        """Hand pictures of the run that ended last to the trackers that take them."""
+        for tracker in self._with("log_image"):
+            for path in paths:
+                tracker.log_image(path.stem, path, samples_seen)
+
+    def close(self) -> None:
+        """Close every tracker."""
+        for tracker in self._active:
+            tracker.close()
+
+
+def build_trackers(recipe: Recipe, console: Any = None) -> list[Any]:
+    """Return the recipe's trackers, with `console` (when given) instead of the console tracker."""
+    makers = _makers(recipe)
+    return [
+        console if name == "console" and console is not None else make() for name, make in makers
+    ]
+
+
+def build_console(recipe: Recipe) -> Any:
+    """Return the console tracker alone, None when the recipe's trackers do not include it."""
+    return next((make() for name, make in _makers(recipe) if name == "console"), None)
+
+
+def _makers(recipe: Recipe) -> list[tuple[str, Callable[[], Any]]]:
+    """Return name and maker of each tracker: those of the recipe, or the default ones.
+
+    Of several processes that work on one run, the first alone tells anything.
+    """
+    if int(os.environ.get("RANK", "0")):
+        return []
+    if recipe.tracks:
+        return [(spec.name, spec.build) for spec in recipe.tracks]
+    registry = recipe.plugins.registry
+    classes: list[Any] = [registry.get("tracker", name).load() for name in DEFAULT_TRACKERS]
+    return [
+        (name, partial(cls, cls.Config()))
+        for name, cls in zip(DEFAULT_TRACKERS, classes, strict=True)
+    ]
+
+
+def readable_seconds(seconds: float) -> str:
+    """Return a duration as people say it: `42 s`, `7 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

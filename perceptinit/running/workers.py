@@ -1,0 +1,220 @@
+"""Several runs at a time on one machine: worker processes, and their events back to one console.
+
+The parent starts `python -m perceptinit.running.workers` a bounded number of times. Each worker is told
+the recipe on standard input, claims runs like any other process that shares the folder, and
+writes its events as JSON lines to standard output; the parent shows them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from perceptinit.errors import PerceptInitError
+from perceptinit.results.record import read_record
+from perceptinit.running.interruption import StopSignals
+from perceptinit.running.tracking import build_console
+from perceptinit.types import Event, RunContext, Score
+
+if TYPE_CHECKING:
+    from perceptinit.running.sweep import Sweep
+
+
+class RunsFailedError(PerceptInitError):
+    """Some runs of a sweep did not finish; the message names each with its reason."""
+
+
+def run_in_workers(sweep: Sweep, out: Path, jobs: int) -> list[dict[str, Any]]:
+    """Do the runs of a sweep in at most `jobs` processes and return their records.
+
+    Raises RunsFailedError, after all workers ended, when a run did not finish.
+    """
+    console = build_console(sweep.recipe)
+    if console is not None and hasattr(console, "expect"):
+        console.expect([(c.arm.name, c.seed) for c in sweep.cells])
+    job = json.dumps(_job(sweep, out))
+    workers = [
+        _Worker(job, _environment(i, jobs, sweep.device), console)
+        for i in range(min(jobs, len(sweep.cells)))
+    ]
+    try:
+        with StopSignals().listening():
+            for worker in workers:
+                worker.wait()
+    except BaseException:  # Ctrl-C or a signal: every worker saves its state and ends
+        for worker in workers:
+            worker.stop()
+        for worker in workers:
+            worker.wait()
+        raise
+    finally:
+        if console is not None:
+            console.close()
+    return _records(sweep)
+
+
+def _job(sweep: Sweep, out: Path) -> dict[str, Any]:
+    recipe = sweep.recipe
+    return {
+        "text": recipe.text,
+        "sources": recipe.sources,
+        "source": recipe.source,
+        "overrides": list(recipe.overrides),
+        "folder": str(recipe.folder),
+        "smoke": recipe.is_smoke,
+        "runs": [[cell.arm.name, cell.seed] for cell in sweep.cells],
+        "out": str(out),
+        "device": sweep.device,
+        "fresh": sweep.fresh,
+        "earlier": sweep.earlier,
+    }
+
+
+def _environment(index: int, jobs: int, device: str) -> dict[str, str]:
+    """Return a worker's environment: its share of the cores, and a GPU of its own where there are several."""
+    package_folder = str(Path(__file__).parents[2])
+    paths = [package_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, (cores or 1) // jobs)))
+    if device == "cuda":
+        gpus = _gpus()
+        environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
+    return environment
+
+
+def _gpus() -> list[str]:
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]
+
+
+class _Worker:
+    """A worker process; two threads pass on what it writes."""
+
+    def __init__(self, job: str, environment: Mapping[str, str], console: Any) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "perceptinit.running.workers"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=dict(environment),
+            start_new_session=True,  # Ctrl-C reaches it through `stop` alone
+        )
+        streams = (self._process.stdout, self._process.stderr)
+        self._threads = [
+            threading.Thread(target=show, args=(stream, console))
+            for show, stream in zip((_show_events, _show_lines), streams, strict=True)
+        ]
+        for thread in self._threads:
+            thread.start()
+        assert self._process.stdin is not None
+        self._process.stdin.write(job)
+        self._process.stdin.close()
+
+    def wait(self) -> None:
+        self._process.wait()
+        for thread in self._threads:
+            thread.join()
+
+    def stop(self) -> None:
+        """Ask the worker to save its state and end."""
+        if self._process.poll() is None:
+            self._process.terminate()
+
+
+def _show_events(lines: IO[str], console: Any) -> None:
+    for line in lines:
+        row = json.loads(line)
+        row["scores"] = tuple(Score(**score) for score in row["scores"])
+        if console is not None:
+            console.log(Event(**row))
+
+
+def _show_lines(lines: IO[str], console: Any) -> None:
+    """Pass on what a worker writes to standard error, such as a library's warnings."""
+    for line in lines:
+        if hasattr(console, "say"):
+            console.say(line.rstrip("\n"))
+        else:
+            sys.stderr.write(line)
+
+
+def _records(sweep: Sweep) -> list[dict[str, Any]]:
+    records, complaints = [], []
+    for cell in sweep.cells:
+        record = read_record(cell.record_path) if cell.record_path.is_file() else {}
+        if record.get("status") == "finished":
+            records.append(record)
+        else:
+            reason = record.get("error") or "its process ended without a record of why"
+            complaints.append(f"{cell.title}: {reason}")
+    if complaints:
+        raise RunsFailedError(
+            f"{len(complaints)} of {len(sweep.cells)} runs did not finish:\n  "
+            + "\n  ".join(complaints)
+        )
+    return records
+
+
+class _Relay:
+    """Takes the place of the console in a worker: events go to the parent, one JSON line each."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out = out
+
+    def start(self, ctx: RunContext) -> None:
+        """Nothing to prepare: the run-start event carries all that is shown."""
+
+    def log(self, event: Event) -> None:
+        row = asdict(event)
+        for score in row["scores"]:
+            score["extra"] = {}  # arrays, which no console shows
+        try:
+            print(json.dumps(row), file=self._out, flush=True)
+        except BrokenPipeError:  # the parent is gone: stop as if it had been interrupted
+            raise KeyboardInterrupt from None
+
+    def close(self) -> None:
+        """Nothing to release: standard output is flushed at every event."""
+
+
+def main() -> None:
+    """Work on the job that standard input describes; exit code 1 when a run failed here."""
+    from perceptinit.recipe.recipe import read_recipe
+    from perceptinit.running.runner import plan_cells, set_up_process
+    from perceptinit.running.sweep import Sweep
+
+    job = json.loads(sys.stdin.read())
+    relay = _Relay(sys.stdout)
+    sys.stdout = sys.stderr  # what components print must not end up among the events
+    recipe = read_recipe(
+        job["text"],
+        source=job["source"],
+        overrides=job["overrides"],
+        folder=Path(job["folder"]),
+    )
+    recipe = replace(recipe, sources=tuple(map(tuple, job["sources"])))
+    recipe = recipe.smoke() if job["smoke"] else recipe
+    asked = {(arm, seed) for arm, seed in job["runs"]}
+    cells = [c for c in plan_cells(recipe, out=Path(job["out"])) if (c.arm.name, c.seed) in asked]
+    set_up_process(job["device"])
+    try:
+        Sweep(recipe, cells, job["device"], job["fresh"], job["earlier"]).work(console=relay)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception:  # in the run's record, from where the parent tells it
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

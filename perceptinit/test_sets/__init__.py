@@ -1,0 +1,1 @@
+"""Evaluation sets: which there are, where they lie, how they are read."""

@@ -1,0 +1,161 @@
+"""Which test sets a recipe means: names or a suite, under a root that is a folder or a hub address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from weakref import WeakValueDictionary
+
+from perceptinit.errors import DataError
+from perceptinit.registry import unknown
+from perceptinit.test_sets.readers import read_retrieval_set, read_zero_shot_set
+from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
+from perceptinit.test_sets.suite import SYNTHETIC, SetKind, find_set, suite_names, suite_sets
+
+Missing = Literal["error", "skip"]
+AnySet = ZeroShotSet | RetrievalSet
+_SETS: WeakValueDictionary[tuple[Any, ...], AnySet] = WeakValueDictionary()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyntheticSettings:
+    """The simulated test set: its world, number of images and size that they are rendered at."""
+
+    seed: int = 0
+    num_images: int = 1000
+    image_size: int = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetChoice:
+    """The sets that an evaluator measures on.
+
+    datasets: folders under `root`, paths, hub addresses, keys of the suites or `synthetic`.
+    suite: a named suite, whose sets of `kinds` come first. missing: what an absent set is.
+    """
+
+    datasets: tuple[str, ...]
+    suite: str
+    root: str
+    missing: Missing
+    kinds: tuple[SetKind, ...]
+    synthetic: SyntheticSettings
+    held: dict[tuple[str, str], AnySet] = field(default_factory=dict, compare=False, repr=False)
+
+    def check(self) -> None:
+        """Raise ValueError when there is no set, or two would have one name in the scores."""
+        if self.suite and self.suite not in suite_names():
+            raise ValueError(unknown("suite: no suite called", self.suite, suite_names()))
+        names = [self.name(dataset) for dataset in self.all]
+        if not names:
+            raise ValueError("datasets: name at least one test set")
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"datasets: two sets would be called '{twice[0]}' in the scores")
+
+    @property
+    def is_retrieval(self) -> bool:
+        return self.kinds == ("retrieval",)
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        suite = suite_sets(self.suite, self.kinds) if self.suite else ()
+        return (*(s.key for s in suite), *self.datasets)
+
+    def name(self, dataset: str) -> str:
+        """Return how scores call a set: as it stands under `root`, or the folder of a path."""
+        if "://" in dataset:
+            return dataset.partition("/datasets/")[2].split("/")[1]
+        path = Path(dataset)
+        is_key = find_set(dataset) is not None
+        return dataset if is_key or (self.root and not path.is_absolute()) else path.name
+
+    def path(self, dataset: str) -> Path:
+        """Return the folder of a set, which may be absent; a hub address is fetched first.
+
+        Raises DataError when the hub cannot be reached.
+        """
+        if "://" in dataset:
+            from perceptinit.test_sets.hub import fetch_address
+
+            return fetch_address(dataset, self.is_retrieval)
+        root = Path(self.root).expanduser()
+        known = find_set(dataset)
+        names = (dataset, *(known.folders if known else ()))
+        return next((root / n for n in names if (root / n).is_dir()), root / dataset)
+
+    def is_absent(self, dataset: str) -> bool:
+        return dataset != SYNTHETIC and "://" not in dataset and not self.path(dataset).is_dir()
+
+    def read(self, dataset: str, split: str = "test") -> AnySet:
+        """Return a set; the same object as before while its files have not changed.
+
+        Evaluators of one process share it, and with it what is kept of its images. It is held as long
+        as one of them lives.
+
+        Raises DataError naming what is missing or wrong.
+        """
+        found = self._find(dataset, split)
+        self.held[dataset, split] = found
+        return found
+
+    def _find(self, dataset: str, split: str) -> AnySet:
+        retrieval = self.is_retrieval
+        if dataset == SYNTHETIC:
+            key: tuple[Any, ...] = (self.synthetic, split, retrieval)
+            return _shared(key, lambda: _synthetic(self.synthetic, split, retrieval))
+        path = self.path(dataset)
+        known = find_set(dataset)
+        if not path.is_dir() and known and known.hub:
+            raise DataError(
+                f"test set '{dataset}': no folder {path}. "
+                f"Get it: perceptinit data download {dataset} --out {self.root or '.'}"
+            )
+        name = self.name(dataset)
+        read = read_retrieval_set if retrieval else read_zero_shot_set
+        key = (path, name, split, retrieval, _stamp(path, split))
+        return _shared(key, lambda: read(path, name, split))
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is missing or wrong in each set, but not what is to be skipped."""
+        for dataset in self.all:
+            if self.missing == "skip" and self.is_absent(dataset):
+                continue
+            try:
+                self.read(dataset)
+            except DataError as error:
+                yield str(error)
+
+    def present(self) -> tuple[list[str], list[str]]:
+        """Return the sets to measure on, and those to skip because they are absent."""
+        absent = [d for d in self.all if self.missing == "skip" and self.is_absent(d)]
+        return [d for d in self.all if d not in absent], absent
+
+
+def _stamp(path: Path, split: str) -> tuple[Any, ...]:
+    """Return what changes when a file of the set is replaced or added."""
+    if not path.is_dir():
+        return ()
+    files: Sequence[Path] = [*path.iterdir(), *(path / split).glob("*")]
+    stats = [(str(file), file.stat()) for file in sorted(files)]
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+
+
+def _shared(key: tuple[Any, ...], make: Callable[[], AnySet]) -> AnySet:
+    """Return the set of a key, made unless an evaluator of this process holds it."""
+    found = _SETS.get(key)
+    if found is None:
+        found = _SETS[key] = make()
+    return found
+
+
+def _synthetic(settings: SyntheticSettings, split: str, retrieval: bool) -> AnySet:
+    from perceptinit.test_sets.simulated import retrieval_set, zero_shot_set
+
+    if retrieval:
+        return retrieval_set(settings.seed, settings.num_images, settings.image_size)
+    # the training split is of the same world: the pictures after those of the test split
+    first = 0 if split == "test" else settings.num_images
+    return zero_shot_set(settings.seed, settings.num_images, settings.image_size, first)

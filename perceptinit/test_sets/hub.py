@@ -1,0 +1,116 @@
+"""Test sets on the Hugging Face hub, fetched once into a folder of clip-benchmark's layout."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from perceptinit.errors import DataError
+from perceptinit.files.cache import cache_folder
+from perceptinit.files.downloads import fetch_all
+from perceptinit.files.transfer import Download, Progress
+from perceptinit.test_sets.files import (
+    CLASSNAMES,
+    COUNTER,
+    TEMPLATES,
+    TYPE,
+    num_shards,
+    shard_paths,
+)
+from perceptinit.test_sets.suite import SuiteSet
+
+SPLIT = "test"
+_ADDRESS = "https://huggingface.co/datasets/"
+
+
+def endpoint() -> str:
+    """Return the hub's address; `HF_ENDPOINT` names a mirror, as for the hub's own client."""
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
+def fetch_address(address: str, is_retrieval: bool = False) -> Path:
+    """Return the folder of a set at `https://huggingface.co/datasets/USER/REPO[/tree/BRANCH]`.
+
+    It is fetched at the first use and then read from `test-sets` in perceptinit's cache folder.
+
+    Raises DataError for another address, and when a file cannot be fetched.
+    """
+    if not address.startswith(_ADDRESS):
+        raise DataError(f"{address}: expected {_ADDRESS}USER/REPO/tree/BRANCH")
+    parts = address.removeprefix(_ADDRESS).strip("/").split("/")
+    if len(parts) not in (2, 4) or (len(parts) == 4 and parts[2] != "tree"):
+        raise DataError(f"{address}: expected {_ADDRESS}USER/REPO/tree/BRANCH")
+    repository, branch = "/".join(parts[:2]), parts[3] if len(parts) == 4 else "main"
+    folder = cache_folder() / "test-sets" / repository.replace("/", "--") / branch
+    if not _is_whole(folder):
+        fetch_set([repository], folder, branch=branch, is_retrieval=is_retrieval)
+    return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    """Tell whether all shards are there; a file has its name only when it is whole."""
+    try:
+        shard_paths(folder / SPLIT)
+    except DataError:
+        return False
+    return True
+
+
+def fetch_set(
+    repositories: Sequence[str],
+    folder: Path,
+    *,
+    branch: str = "main",
+    is_retrieval: bool = False,
+    num_workers: int = 4,
+    progress: Progress | None = None,
+) -> int:
+    """Fetch a set from the first repository that gives each file; return how many came now.
+
+    What is there with its size is kept, so the same call goes on after an interruption.
+
+    Raises DataError with every file that failed.
+    """
+
+    def download(path: str) -> Download:
+        urls = [f"{endpoint()}/datasets/{r}/resolve/{branch}/{path}" for r in repositories]
+        return Download(urls=tuple(urls), path=path)
+
+    words = [] if is_retrieval else [CLASSNAMES, TEMPLATES]
+    first = [download(path) for path in (f"{SPLIT}/{COUNTER}", *words)]
+    fetched = fetch_all(first, folder, num_workers=num_workers, progress=progress)
+    _fetch_type(download(TYPE), folder, is_retrieval)
+    count = num_shards(folder / SPLIT / COUNTER)
+    shards = [download(f"{SPLIT}/{i}.tar") for i in range(count)]
+    fetched += fetch_all(shards, folder, num_workers=num_workers, progress=progress)
+    return len(fetched)
+
+
+def _fetch_type(download: Download, folder: Path, is_needed: bool) -> None:
+    """Fetch `dataset_type.txt`, which sets of plain labels do not have."""
+    try:
+        fetch_all([download], folder)
+    except DataError as error:
+        if is_needed or "HTTP 404" not in str(error):
+            raise
+
+
+def fetch_known(
+    known: SuiteSet, root: Path, num_workers: int = 4, progress: Progress | None = None
+) -> Path:
+    """Fetch a set of the suites into `root/<key with - for />`; return its folder.
+
+    Raises DataError when no repository holds it, or a file cannot be fetched.
+    """
+    folder = root / known.key.replace("/", "-")
+    if not known.hub:
+        raise DataError(
+            f"{known.key}: no public copy is known. Make it from the images: "
+            f"perceptinit data pack SOURCE {folder} --test-set"
+        )
+    is_retrieval = known.kind == "retrieval"
+    fetch_set(
+        known.hub, folder, is_retrieval=is_retrieval, num_workers=num_workers, progress=progress
+    )
+    return folder

@@ -1,0 +1,89 @@
+"""Which test sets of a suite are on disk, whole and of the published size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from perceptinit.errors import DataError
+from perceptinit.test_sets.choice import SYNTHETIC, AnySet, SetChoice, SyntheticSettings
+from perceptinit.test_sets.files import TYPE, read_kind
+from perceptinit.test_sets.suite import SuiteSet, find_set
+
+State = Literal["complete", "partial", "wrong", "missing", "built in"]
+
+
+@dataclass(frozen=True, slots=True)
+class SetState:
+    """A test set and what is on disk of it.
+
+    state: `partial` has another number of images than is published, `wrong` cannot be read (why
+    stands in `note`). num_bytes: on disk.
+    """
+
+    name: str
+    known: SuiteSet | None
+    state: State
+    num_images: int | None = None
+    num_classes: int | None = None
+    num_bytes: int = 0
+    note: str = ""
+
+
+def inventory(names: Sequence[str], root: str) -> Iterator[SetState]:
+    """Yield the state of each set; indexes are read, images are not decoded."""
+    for name in names:
+        yield _state(name, root)
+
+
+def open_set(name: str, root: str) -> AnySet:
+    """Return a set, with labels or with captions; DataError naming what is missing or wrong."""
+    return _choice(name, root).read(name)
+
+
+def _choice(name: str, root: str) -> SetChoice:
+    return SetChoice(
+        datasets=(name,),
+        suite="",
+        root=root,
+        missing="error",
+        kinds=("retrieval",) if is_retrieval(name, root) else ("classification",),
+        synthetic=SyntheticSettings(),
+    )
+
+
+def _state(name: str, root: str) -> SetState:
+    known = find_set(name)
+    if name == SYNTHETIC:
+        return SetState(name, known, "built in")
+    choice = _choice(name, root)
+    path = choice.path(name)
+    if not path.is_dir():
+        return SetState(name, known, "missing")
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    try:
+        found = choice.read(name)
+    except DataError as error:
+        return SetState(name, known, "wrong", num_bytes=size, note=str(error))
+    return _compared(name, known, found, size)
+
+
+def is_retrieval(name: str, root: str) -> bool:
+    """Tell whether a set has captions: as the suites state it, or its `dataset_type.txt`."""
+    known = find_set(name)
+    if known is not None or name == SYNTHETIC or "://" in name:
+        return known is not None and known.kind == "retrieval"
+    path = Path(root).expanduser() / name
+    return (path / TYPE).is_file() and read_kind(path) == "retrieval"
+
+
+def _compared(name: str, known: SuiteSet | None, found: AnySet, size: int) -> SetState:
+    count = len(found.images)
+    classes = len(getattr(found, "classnames", ()))
+    published = known.num_images if known else None
+    if published not in (None, count):
+        note = f"{count:,} images, {published:,} are published"
+        return SetState(name, known, "partial", count, classes, size, note)
+    return SetState(name, known, "complete", count, classes, size)
