@@ -20,10 +20,10 @@ import torch
 
 from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.compute import distributed
+from perceptinit.compute.devices import choose_device
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.recipe.plan import TRAINING_FACTOR
 from perceptinit.results.record import processor_name
-from perceptinit.running.runner import choose_device
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import Pair, RunContext
 

@@ -65,8 +65,9 @@ def run(
     from perceptinit.reports.compare import compare
     from perceptinit.reports.tables import rich_table
     from perceptinit.results.runs import load_runs
+    from perceptinit.running.cells import plan_cells
     from perceptinit.running.job_array import job_array_script
-    from perceptinit.running.runner import plan_cells, run_recipe
+    from perceptinit.running.runner import run_recipe
 
     loaded = load_recipe(recipe, set_ or ())
     for warning in loaded.warnings:

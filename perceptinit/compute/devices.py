@@ -1,9 +1,37 @@
-"""Copies between the host and a GPU for which the host does not wait."""
+"""Which device a process works on, and copies between host and GPU for which the host does not wait."""
 
 from __future__ import annotations
 
+import os
+
 import torch
 from torch import Tensor
+
+from perceptinit.compute.memory import keep_freed_memory
+from perceptinit.errors import UsageError
+
+
+def choose_device(device: str) -> str:
+    """Return a torch device string; `auto` takes a GPU when there is one."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device '{device}' cannot be used: {error}") from error
+    return device
+
+
+def set_up_process(device: str) -> None:
+    """On a CPU, use the cores that this process may use, and freed memory again.
+
+    OMP_NUM_THREADS in the environment wins.
+    """
+    if device != "cpu":
+        return
+    keep_freed_memory()
+    if "OMP_NUM_THREADS" not in os.environ and hasattr(os, "sched_getaffinity"):
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
 
 
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:

@@ -73,8 +73,8 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
 
     Raises UsageError for what cannot be done as asked, before any model is built.
     """
+    from perceptinit.compute.devices import choose_device, set_up_process
     from perceptinit.results.record import environment
-    from perceptinit.running.runner import choose_device, set_up_process
 
     if request.weights not in WEIGHTS:
         raise UsageError(unknown("--weights: no weights", request.weights, WEIGHTS))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.components.building import preflight, read_spec
+from perceptinit.compute.devices import choose_device, set_up_process
 from perceptinit.configs import to_table
 from perceptinit.errors import RecipeError, UsageError
 from perceptinit.files.cache import Cache, cache_folder
@@ -16,7 +17,6 @@ from perceptinit.judgments.sources import as_table
 from perceptinit.library.applying import initialize_tower, read_job
 from perceptinit.recipe.tables import apply_overrides
 from perceptinit.registry import Registry
-from perceptinit.running.runner import choose_device, set_up_process
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import InitReport
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from perceptinit.reports.comparison import Comparison
 from perceptinit.reports.stage_one import judgments_in_words
+from perceptinit.results.durations import readable_seconds
 from perceptinit.results.runs import LoadedRun, RunSet
-from perceptinit.running.tracking import readable_seconds
 
 ENERGY_FILE = "energy.json"
 HASH_DIGITS = 12

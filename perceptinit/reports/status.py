@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from perceptinit.reports.verdict import number
 from perceptinit.results.claims import holder
+from perceptinit.results.durations import readable_seconds
 from perceptinit.results.measures import is_diagnostic, is_share, rank, split_name
 from perceptinit.results.runs import LoadedRun, RunSet
-from perceptinit.running.tracking import readable_seconds
 
 if TYPE_CHECKING:
     from rich.console import Group

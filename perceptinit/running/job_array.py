@@ -10,7 +10,7 @@ from pathlib import Path
 from perceptinit.errors import UsageError
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.results.record import read_record
-from perceptinit.running.runner import Cell
+from perceptinit.running.cells import Cell
 
 TEMPLATE = """\
 #!/bin/bash

@@ -9,34 +9,16 @@ Any number of these may work on one output folder: see `sweep`.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from perceptinit.components.building import preflight, walk
 from perceptinit.errors import Problem, RecipeError, UsageError
-from perceptinit.recipe.recipe import Arm, Recipe, fingerprint_difference
+from perceptinit.recipe.recipe import Recipe, fingerprint_difference
 from perceptinit.results.record import read_record
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One run of the recipe: an arm, a seed, and the folder of its files."""
-
-    arm: Arm
-    seed: int
-    folder: Path
-
-    @property
-    def title(self) -> str:
-        return f"{self.arm.name}, seed {self.seed}"
-
-    @property
-    def record_path(self) -> Path:
-        return self.folder / "record.json"
+from perceptinit.running.cells import Cell, plan_cells
 
 
 def run_recipe(
@@ -60,6 +42,7 @@ def run_recipe(
     the first run's error after all are done.
     """
     from perceptinit.compute import distributed
+    from perceptinit.compute.devices import choose_device, set_up_process
     from perceptinit.running.sweep import Sweep
 
     with distributed.process_group():
@@ -87,22 +70,6 @@ def _prepare(recipe: Recipe, cells: Sequence[Cell], out: Path, fresh: bool) -> N
             forget(cell)
         else:
             check_same_run(recipe, cell)
-
-
-def plan_cells(
-    recipe: Recipe, arms: Sequence[str] = (), seeds: Sequence[int] = (), out: Path = Path("runs")
-) -> list[Cell]:
-    """Return the runs in the order they are done: seed by seed, so that arms can be paired early."""
-    chosen = [recipe.arm(name) for name in arms] or list(recipe.arms)
-    strange = sorted(set(seeds) - set(recipe.seeds))
-    if strange:
-        raise UsageError(f"{recipe.source}: no seed {strange[0]} in seeds = {list(recipe.seeds)}")
-    root = out / recipe.name
-    return [
-        Cell(arm, seed, root / arm.name / f"seed{seed}")
-        for seed in (seeds or recipe.seeds)
-        for arm in chosen
-    ]
 
 
 def check_ready(recipe: Recipe) -> None:
@@ -151,32 +118,3 @@ def check_same_run(recipe: Recipe, cell: Cell) -> None:
     raise UsageError(
         f"{cell.folder} holds a run of another recipe. Choose another --out, or --fresh to replace it:\n{difference}"
     )
-
-
-def choose_device(device: str) -> str:
-    """Return a torch device string; `auto` takes a GPU when there is one."""
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device '{device}' cannot be used: {error}") from error
-    return device
-
-
-def set_up_process(device: str) -> None:
-    """On a CPU, use the cores that this process may use, and freed memory again.
-
-    OMP_NUM_THREADS in the environment wins.
-    """
-    import torch
-
-    from perceptinit.compute.memory import keep_freed_memory
-
-    if device != "cpu":
-        return
-    keep_freed_memory()
-    if "OMP_NUM_THREADS" not in os.environ and hasattr(os, "sched_getaffinity"):
-        torch.set_num_threads(len(os.sched_getaffinity(0)))

@@ -18,8 +18,8 @@ from perceptinit.errors import PerceptInitError, UsageError
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.results.claims import claim, holder
 from perceptinit.results.record import read_record
+from perceptinit.running.cells import Cell
 from perceptinit.running.run import Run
-from perceptinit.running.runner import Cell
 from perceptinit.running.tracking import Trackers
 from perceptinit.types import Event
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.recipe.recipe import Recipe
+from perceptinit.results.durations import readable_seconds
 from perceptinit.types import Event, RunContext
 
 DEFAULT_TRACKERS = ("console", "jsonl")
@@ -126,10 +127,3 @@ def _makers(recipe: Recipe) -> list[tuple[str, Callable[[], Any]]]:
         (name, partial(cls, cls.Config()))
         for name, cls in zip(DEFAULT_TRACKERS, classes, strict=True)
     ]
-
-
-def readable_seconds(seconds: float) -> str:
-    """Return a duration as people say it: `42 s`, `7 min`, `3.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
