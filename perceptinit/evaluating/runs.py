@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from perceptinit.errors import UsageError
 from perceptinit.recipe.recipe import Recipe, read_recipe
-from perceptinit.results.record import read_record
+from perceptinit.results.record import RECORD, read_record
 
 Which = Literal["final", "init", "pretrain", "all"]
 SNAPSHOTS = "samples-"
@@ -34,7 +34,7 @@ class RunWeights:
 
 def has_runs(path: Path) -> bool:
     """Tell whether there is a record of a run in a folder or below it."""
-    return next(path.rglob("record.json"), None) is not None
+    return next(path.rglob(RECORD), None) is not None
 
 
 def find_run_weights(path: Path, which: str) -> Iterator[RunWeights]:
@@ -47,7 +47,7 @@ def find_run_weights(path: Path, which: str) -> Iterator[RunWeights]:
     """
     recipes: dict[Any, Recipe] = {}  # runs of one recipe are measured together
     count = 0
-    for file in sorted(path.rglob("record.json")):
+    for file in sorted(path.rglob(RECORD)):
         record = read_record(file)
         for weights in _files(file.parent / "weights", which):
             count += 1

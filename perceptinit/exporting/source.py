@@ -12,7 +12,7 @@ from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.errors import RecipeError, UsageError
 from perceptinit.recipe.tables import parse_toml
 from perceptinit.results.loading import load_model
-from perceptinit.results.record import read_record
+from perceptinit.results.record import RECORD, read_record
 
 WEIGHTS = Path("weights") / "final.safetensors"
 
@@ -50,7 +50,7 @@ def open_run(folder: Path) -> TrainedRun:
 
     Raises UsageError when the folder holds no finished run, CheckpointError when weights do not fit.
     """
-    path = folder / "record.json"
+    path = folder / RECORD
     if not path.is_file():
         near = sorted(str(p.parent) for p in folder.glob("*/**/record.json"))
         hint = f" Runs there: {', '.join(near[:6])}" if near else ""

@@ -22,6 +22,7 @@ from perceptinit.types import InitReport, Score
 if TYPE_CHECKING:
     from perceptinit.recipe.recipe import Arm, Recipe
 
+RECORD = "record.json"  # in the folder of a run
 SCHEMA = 1
 _PACKAGES = ("perceptinit", "torch", "torchvision", "timm", "open_clip_torch", "numpy", "pillow")
 
@@ -172,7 +173,14 @@ def read_record(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: not a readable record ({error})") from error
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         raise DataError(f"{path}: not a record of schema {SCHEMA}")
+    if not _says_which_run(record):
+        raise DataError(f"{path}: a record without the arm, seed or status of its run")
     return record
+
+
+def _says_which_run(record: Mapping[str, Any]) -> bool:
+    arm = record.get("arm")
+    return isinstance(arm, dict) and "name" in arm and {"seed", "status"} <= record.keys()
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:

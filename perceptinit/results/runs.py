@@ -6,28 +6,21 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from perceptinit.errors import DataError, UsageError
+from perceptinit.errors import UsageError
 from perceptinit.recipe.tables import apply_overrides, parse_toml, read_text
 from perceptinit.recipe.text import stand_alone
-from perceptinit.results.claims import is_claimed
+from perceptinit.results.record import RECORD
+from perceptinit.results.states import RunState, State, run_state
 
 Record = dict[str, Any]
 _SEED_FOLDER = re.compile(r"seed\d+")
-State = Literal[
-    "finished", "running", "interrupted", "failed", "stopped", "not started", "unreadable"
-]
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedRun:
-    """One arm with one seed.
-
-    state: `stopped` is a run whose process is gone without a word, as after a kill or a power cut;
-    `not started` one that the recipe asks for and nobody began.
-    reason: why it is not finished, as far as it is known.
-    """
+    """One arm with one seed, with the state of its folder (see `RunState`)."""
 
     arm: str
     seed: int
@@ -164,34 +157,28 @@ def _present(root: Path, may_be_absent: bool = False) -> Iterable[LoadedRun]:
     if root.is_file():
         yield _load(root)
     elif root.is_dir():
-        for file in sorted(root.rglob("record.json")):
+        for file in sorted(root.rglob(RECORD)):
             yield _load(file)
         for folder in sorted({root, *root.rglob("seed*")}):
-            if _SEED_FOLDER.fullmatch(folder.name) and not (folder / "record.json").exists():
-                yield _without_record(folder.parent.name, int(folder.name[4:]), folder)
+            if _SEED_FOLDER.fullmatch(folder.name) and not (folder / RECORD).exists():
+                yield _loaded(folder.parent.name, int(folder.name[4:]), folder)
     elif not may_be_absent:
         raise UsageError(f"{root}: no such folder of runs")
 
 
 def _load(file: Path) -> LoadedRun:
-    from perceptinit.results.record import read_record
-
     folder = file.parent
-    try:
-        record = read_record(file)
-        arm, seed = record["arm"]["name"], record["seed"]
-    except (DataError, KeyError, TypeError) as error:
+    found = run_state(folder)
+    if not found.record:
         number = folder.name.removeprefix("seed")
         seed = int(number) if number.isdigit() else 0
-        return LoadedRun(folder.parent.name, seed, folder, "unreadable", reason=str(error))
-    state, reason = _state(record, folder)
-    return LoadedRun(arm, seed, folder, state, record, reason)
+        return _loaded(folder.parent.name, seed, folder)
+    return _loaded(found.record["arm"]["name"], found.record["seed"], folder, found)
 
 
-def _state(record: Record, folder: Path) -> tuple[State, str]:
-    if record["status"] == "running" and not is_claimed(folder):
-        return "stopped", "its process is gone; the same `perceptinit run` continues it"
-    return record["status"], record.get("error", "")
+def _loaded(arm: str, seed: int, folder: Path, found: RunState | None = None) -> LoadedRun:
+    found = found or run_state(folder)
+    return LoadedRun(arm, seed, folder, found.state, dict(found.record), found.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,23 +218,15 @@ class _Planned:
             for arm in self.arms:
                 folder = self.root / arm / f"seed{seed}"
                 place = folder.resolve()
-                if not (folder / "record.json").exists() and any(
+                if not (folder / RECORD).exists() and any(
                     place.is_relative_to(root) for root in asked
                 ):
-                    yield _without_record(arm, seed, folder)
+                    yield _loaded(arm, seed, folder)
 
 
 def _arms_and_seeds(tables: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int, ...]]:
     arms = tables.get("arm") or [{"name": "default"}]
     return tuple(str(arm.get("name")) for arm in arms), tuple(tables.get("seeds", [0]))
-
-
-def _without_record(arm: str, seed: int, folder: Path) -> LoadedRun:
-    if not folder.exists():
-        return LoadedRun(arm, seed, folder, "not started")
-    if is_claimed(folder):
-        return LoadedRun(arm, seed, folder, "running", reason="in its first stage")
-    return LoadedRun(arm, seed, folder, "stopped", reason="ended before its first record")
 
 
 def _as_set(runs: list[LoadedRun], planned: Sequence[_Planned]) -> RunSet:

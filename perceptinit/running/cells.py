@@ -8,6 +8,8 @@ from pathlib import Path
 
 from perceptinit.errors import UsageError
 from perceptinit.recipe.recipe import Arm, Recipe
+from perceptinit.results.record import RECORD
+from perceptinit.results.states import RunState, run_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,12 @@ class Cell:
 
     @property
     def record_path(self) -> Path:
-        return self.folder / "record.json"
+        return self.folder / RECORD
+
+    @property
+    def state(self) -> RunState:
+        """Return the state that the run is in now."""
+        return run_state(self.folder)
 
 
 def plan_cells(

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from perceptinit.errors import UsageError
 from perceptinit.recipe.recipe import Recipe
-from perceptinit.results.record import read_record
 from perceptinit.running.cells import Cell
 
 TEMPLATE = """\
@@ -39,7 +38,7 @@ def job_array_script(
 
     Raises UsageError when there is nothing left to do.
     """
-    wanted = [cell for cell in cells if fresh or not _is_finished(cell)]
+    wanted = [cell for cell in cells if fresh or not cell.state.is_finished]
     if not wanted:
         raise UsageError(f"{out / recipe.name}: all {len(cells)} runs are finished")
     num_done = len(cells) - len(wanted)
@@ -53,10 +52,6 @@ def job_array_script(
         runs="\n".join(f'  "{cell.arm.name} {cell.seed}"' for cell in wanted),
         command=_command(recipe, out, device, fresh),
     )
-
-
-def _is_finished(cell: Cell) -> bool:
-    return cell.record_path.is_file() and read_record(cell.record_path)["status"] == "finished"
 
 
 def _command(recipe: Recipe, out: Path, device: str, fresh: bool) -> str:

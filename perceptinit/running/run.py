@@ -18,6 +18,7 @@ from perceptinit.errors import PerceptInitError
 from perceptinit.files.checkpoints import save_weights
 from perceptinit.recipe.recipe import Arm, Recipe
 from perceptinit.results import record as rec
+from perceptinit.results.states import run_state
 from perceptinit.running.interruption import Stopped, StopSignals
 from perceptinit.running.run_checkpoints import Checkpoints
 from perceptinit.running.tracking import Trackers
@@ -58,7 +59,7 @@ class Run:
 
     @property
     def _record_path(self) -> Path:
-        return self.folder / "record.json"
+        return self.folder / rec.RECORD
 
     def execute(self, fresh: bool = False) -> dict[str, Any]:
         """Do what is not done yet and return the record.
@@ -89,10 +90,8 @@ class Run:
         return self.record
 
     def _finished(self) -> dict[str, Any] | None:
-        if not self._record_path.is_file():
-            return None
-        record = rec.read_record(self._record_path)
-        return record if record["status"] == "finished" else None
+        found = run_state(self.folder)
+        return dict(found.record) if found.is_finished else None
 
     def _execute(self) -> None:
         start = time.perf_counter()

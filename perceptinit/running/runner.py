@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.components.building import preflight, walk
-from perceptinit.errors import Problem, RecipeError, UsageError
+from perceptinit.errors import DataError, Problem, RecipeError, UsageError
 from perceptinit.recipe.recipe import Recipe, fingerprint_difference
-from perceptinit.results.record import read_record
 from perceptinit.running.cells import Cell, plan_cells
 
 
@@ -109,12 +108,12 @@ def check_writable(folder: Path) -> None:
 
 def check_same_run(recipe: Recipe, cell: Cell) -> None:
     """Raise UsageError when the folder holds a run that differs from what the recipe now says."""
-    if not cell.record_path.is_file():
+    found = cell.state
+    if found.state == "unreadable":
+        raise DataError(f"{found.reason}. Restore the file, or --fresh to do the run again")
+    if not found.record or found.record["fingerprint"] == recipe.fingerprint(cell.arm):
         return
-    old = read_record(cell.record_path)
-    if old["fingerprint"] == recipe.fingerprint(cell.arm):
-        return
-    difference = fingerprint_difference(old["arm"]["resolved"], recipe.resolved(cell.arm))
+    difference = fingerprint_difference(found.record["arm"]["resolved"], recipe.resolved(cell.arm))
     raise UsageError(
         f"{cell.folder} holds a run of another recipe. Choose another --out, or --fresh to replace it:\n{difference}"
     )

@@ -88,11 +88,11 @@ class Sweep:
         if not cell.record_path.is_file():
             return False
         is_new = cell.record_path.stat().st_mtime_ns != self.earlier.get(str(cell.folder))
-        return is_new and _status(cell) == "failed"
+        return is_new and cell.state.state == "failed"
 
     def _execute(self, cell: Cell, evaluators: Sequence[Any], trackers: Trackers) -> None:
         starts_over = distributed.decide(lambda: self.fresh and not cell.record_path.is_file())
-        was_finished = cell.record_path.is_file() and _status(cell) == "finished"
+        was_finished = cell.state.is_finished
         run = Run(self.recipe, cell.arm, cell.seed, cell.folder, self.device, evaluators, trackers)
         try:
             run.execute(fresh=starts_over)
@@ -141,10 +141,6 @@ def _claim_together(folder: Path) -> Iterator[bool]:
         return
     with claim(folder) as is_mine:
         yield distributed.decide(lambda: is_mine)
-
-
-def _status(cell: Cell) -> str:
-    return str(read_record(cell.record_path)["status"])
 
 
 def _warning(cell: Cell, message: str) -> Event:

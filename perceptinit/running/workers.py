@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from perceptinit.errors import PerceptInitError
-from perceptinit.results.record import read_record
 from perceptinit.running.interruption import StopSignals
 from perceptinit.running.tracking import build_console
 from perceptinit.types import Event, RunContext, Score
@@ -152,11 +151,11 @@ def _show_lines(lines: IO[str], console: Any) -> None:
 def _records(sweep: Sweep) -> list[dict[str, Any]]:
     records, complaints = [], []
     for cell in sweep.cells:
-        record = read_record(cell.record_path) if cell.record_path.is_file() else {}
-        if record.get("status") == "finished":
-            records.append(record)
+        found = cell.state
+        if found.is_finished:
+            records.append(dict(found.record))
         else:
-            reason = record.get("error") or "its process ended without a record of why"
+            reason = found.record.get("error") or "its process ended without a record of why"
             complaints.append(f"{cell.title}: {reason}")
     if complaints:
         raise RunsFailedError(
