@@ -33,8 +33,8 @@ import train_sets as made
 from perceptinit.backbones.open_clip_backbone import OpenClip
 from perceptinit.compute.optim import warmup_cosine
 from perceptinit.pairs.augment import Augment
-from perceptinit.pairs.batch_fingerprint import fingerprint
-from perceptinit.pairs.loader import PairBatch, PairLoader
+from perceptinit.pairs.batches import PairBatch, fingerprint
+from perceptinit.pairs.loader import PairLoader
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.results.record import processor_name

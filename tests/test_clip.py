@@ -13,8 +13,7 @@ from perceptinit.api import build
 from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.errors import CheckpointError, DataError, RecipeError, TrainingError
 from perceptinit.files.checkpoints import load_state, save_state, weights_sha256
-from perceptinit.pairs.batch_fingerprint import fingerprint
-from perceptinit.pairs.loader import PairBatch
+from perceptinit.pairs.batches import PairBatch, fingerprint
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.pretrainers.contrastive import contrastive_loss
 from perceptinit.seeding import named_torch_seed

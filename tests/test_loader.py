@@ -12,9 +12,8 @@ from PIL import Image
 
 from perceptinit.errors import DataError, PerceptInitError
 from perceptinit.pairs.augment import Augment, random_box
+from perceptinit.pairs.batches import epoch_order, join_ids, stack_ids, trim_ids
 from perceptinit.pairs.loader import PairLoader
-from perceptinit.pairs.order import epoch_order
-from perceptinit.pairs.token_ids import join_ids, stack_ids, trim_ids
 from perceptinit.pairs.unusable import Unusable, UnusablePairs
 from perceptinit.types import Pair, RunContext
 

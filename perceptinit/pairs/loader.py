@@ -19,8 +19,7 @@ import torch
 
 from perceptinit.errors import DataError, PerceptInitError
 from perceptinit.pairs.augment import Augment
-from perceptinit.pairs.order import epoch_order
-from perceptinit.pairs.token_ids import join_ids, stack_ids, trim_ids
+from perceptinit.pairs.batches import PairBatch, epoch_order, join_ids, stack_ids, trim_ids
 from perceptinit.pairs.unusable import Unusable
 from perceptinit.protocols import Pairs
 from perceptinit.types import Pair, RunContext
@@ -31,21 +30,6 @@ CHUNK = 16
 AHEAD = 2
 # draws of a replacement before the source is given up
 REPLACEMENT_TRIES = 16
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PairBatch:
-    """Images with their texts.
-
-    images: uint8 (B, 3, S, S), in torch's channels_last memory format, as decoders write pixels.
-    tokens: int64 (B, T), T of the longest text of the batch.
-    keys: names of the samples. unusable: pairs that others replaced, in order.
-    """
-
-    images: torch.Tensor
-    tokens: torch.Tensor
-    keys: tuple[str, ...]
-    unusable: tuple[Unusable, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,8 +15,7 @@ from perceptinit.backbones.text import TextTower
 from perceptinit.compute import distributed, optim
 from perceptinit.compute.devices import to_device
 from perceptinit.errors import CheckpointError
-from perceptinit.pairs.batch_fingerprint import fingerprint
-from perceptinit.pairs.loader import PairBatch
+from perceptinit.pairs.batches import PairBatch, fingerprint
 from perceptinit.pairs.unusable import UnusablePairs
 from perceptinit.pretrainers import sharding
 from perceptinit.pretrainers.averaging import WeightAverage

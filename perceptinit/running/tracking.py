@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from perceptinit.recipe.recipe import Recipe
-from perceptinit.results.durations import readable_seconds
 from perceptinit.types import Event, RunContext
 
 DEFAULT_TRACKERS = ("console", "jsonl")
@@ -33,9 +31,6 @@ class Trackers:
         self._recipe = recipe
         self._num_runs = len(runs)
         self._run_index = 0
-        self._begin = time.perf_counter()
-        self._seconds_working = 0.0
-        self._num_done = 0
         self._said: set[str] = set()
         self._active = build_trackers(recipe, console)
         for tracker in self._with("expect"):
@@ -47,7 +42,6 @@ class Trackers:
     def start(self, ctx: RunContext) -> None:
         """Tell every tracker that a run begins; `ctx.folder` is where its files go."""
         self._run_index += 1
-        self._begin = time.perf_counter()
         settings = self._recipe.resolved(self._recipe.arm(ctx.arm))
         for tracker in self._with("describe"):
             tracker.describe(ctx, self._recipe.text, settings)
@@ -61,18 +55,10 @@ class Trackers:
         ctx.event("run-end", message=f"{self._position()}: finished before, kept")
 
     def _position(self) -> str:
-        text = f"run {self._run_index} of {self._num_runs}"
-        if self._num_done:
-            num_left = self._num_runs - self._run_index + 1
-            seconds = num_left * self._seconds_working / self._num_done
-            text += f", about {readable_seconds(seconds)} left"
-        return text
+        return f"run {self._run_index} of {self._num_runs}"
 
     def log(self, event: Event) -> None:
         """Pass an event on."""
-        if event.kind == "run-end" and event.message == "finished":
-            self._num_done += 1
-            self._seconds_working += time.perf_counter() - self._begin
         for tracker in self._active:
             tracker.log(event)
 

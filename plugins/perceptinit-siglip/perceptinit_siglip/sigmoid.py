@@ -17,7 +17,8 @@ from perceptinit.compute import optim
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from perceptinit.errors import TrainingError
 from perceptinit.pairs.augment import Augment
-from perceptinit.pairs.loader import PairBatch, PairLoader
+from perceptinit.pairs.batches import PairBatch
+from perceptinit.pairs.loader import PairLoader
 from perceptinit.protocols import DualEncoder, Pairs
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import RunContext, StagePlan, StepResult

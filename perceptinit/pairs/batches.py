@@ -1,0 +1,118 @@
+"""What a batch of pairs is: its samples' order in an epoch, its token ids, and its fingerprint."""
+
+from __future__ import annotations
+
+# b rows of this process, B batch, T tokens, S height and width
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from perceptinit.compute import distributed
+from perceptinit.pairs.unusable import Unusable
+
+# pixel values of a whole batch that are hashed: enough to tell crops apart, cheap at any size
+NUM_HASHED_PIXELS = 65536
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairBatch:
+    """Images with their texts.
+
+    images: uint8 (B, 3, S, S), in torch's channels_last memory format, as decoders write pixels.
+    tokens: int64 (B, T), T of the longest text of the batch.
+    keys: names of the samples. unusable: pairs that others replaced, in order.
+    """
+
+    images: torch.Tensor
+    tokens: torch.Tensor
+    keys: tuple[str, ...]
+    unusable: tuple[Unusable, ...]
+
+
+def epoch_order(
+    num_pairs: int,
+    block_sizes: Sequence[int],
+    shuffle_blocks: int,
+    rng: np.random.Generator,
+    num_drawn: int = 0,
+) -> np.ndarray:
+    """Return a random order of all pairs, int64 (num_pairs,), or num_drawn of them with replacement.
+
+    block_sizes: runs of indices that lie together on disk, such as shards; sum to num_pairs.
+    shuffle_blocks: pairs are shuffled within windows of this many blocks, after the blocks
+    themselves, so that reading touches few blocks at a time. 0, or no fewer than there are blocks:
+    one window, that is a uniform shuffle of everything.
+    """
+    if num_drawn:
+        drawn = np.sort(rng.integers(num_pairs, size=num_drawn))
+        ends = np.cumsum(np.asarray(block_sizes, dtype=np.int64))
+        counts = np.diff(np.searchsorted(drawn, ends), prepend=0)
+        return drawn[epoch_order(num_drawn, counts.tolist(), shuffle_blocks, rng)]
+    if not shuffle_blocks or shuffle_blocks >= len(block_sizes):
+        return rng.permutation(num_pairs)
+    sizes = np.asarray(block_sizes, dtype=np.int64)
+    starts = np.cumsum(sizes) - sizes
+    blocks = rng.permutation(len(sizes))
+    windows = [blocks[i : i + shuffle_blocks] for i in range(0, len(blocks), shuffle_blocks)]
+    return np.concatenate([_shuffled(starts, sizes, window, rng) for window in windows])
+
+
+def _shuffled(
+    starts: np.ndarray, sizes: np.ndarray, window: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    indices = np.concatenate([np.arange(starts[b], starts[b] + sizes[b]) for b in window])
+    return rng.permutation(indices)
+
+
+def trim_ids(ids: np.ndarray, context_length: int) -> np.ndarray:
+    """Return the ids of one text without padding, int64 (T,), end token kept.
+
+    Padding is a run of zeros at the end, or a run of repeated end tokens, as the CLIP tokenizer of
+    `transformers` pads. A text longer than context_length is cut, its last id becomes the end token.
+    """
+    ids = np.trim_zeros(np.asarray(ids, dtype=np.int64), "b")
+    while len(ids) > 1 and ids[-1] == ids[-2]:
+        ids = ids[:-1]
+    if len(ids) > context_length:
+        ids = np.append(ids[: context_length - 1], ids[-1])
+    return ids
+
+
+def stack_ids(rows: Sequence[np.ndarray]) -> torch.Tensor:
+    """Return rows of ids as int64 (B, T), padded with 0 to the longest; at least one column."""
+    stacked = torch.zeros(len(rows), max(1, *map(len, rows)), dtype=torch.int64)
+    for row, ids in zip(stacked, rows, strict=True):
+        row[: len(ids)] = torch.from_numpy(ids)
+    return stacked
+
+
+def join_ids(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return parts (b, t) of a batch as one, int64 (B, T), padded with 0 to the longest."""
+    width = max(part.shape[1] for part in parts)
+    return torch.cat([torch.nn.functional.pad(part, (0, width - part.shape[1])) for part in parts])
+
+
+def fingerprint(before: str, batch: PairBatch) -> str:
+    """Return the SHA-256 of the batches so far, from the one before and this batch.
+
+    Covers keys, token ids and every n-th pixel value of each sample, in order.
+    """
+    num_rows = len(batch.keys) * distributed.world_size()
+    shape = batch.images.shape[1:]
+    every = max(1, shape.numel() * num_rows // NUM_HASHED_PIXELS) | 1  # odd: all columns
+    channels, rows, columns = torch.unravel_index(torch.arange(0, shape.numel(), every), shape)
+    pixels = batch.images[:, channels, rows, columns].numpy()
+    tokens = batch.tokens.numpy()
+    digests = bytearray()
+    for key, ids, values in zip(batch.keys, tokens, pixels, strict=True):
+        used = ids[: int(ids.nonzero()[0].max(initial=-1)) + 1]  # padding depends on the others
+        digest = hashlib.sha256(key.encode() + b"\x1f")
+        digest.update(used.tobytes())
+        digest.update(values.tobytes())
+        digests += digest.digest()
+    own = torch.frombuffer(digests, dtype=torch.uint8)
+    whole = distributed.gather_rows(own).numpy().tobytes()
+    return hashlib.sha256(before.encode() + whole).hexdigest()
