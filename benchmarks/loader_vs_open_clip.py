@@ -166,7 +166,7 @@ def main() -> None:
         [asked.peer_python, "-c", VERSIONS], check=True, capture_output=True, text=True
     )
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_CACHE_HOME"] = f"{folder}/cache"  # indexes of these shards
+        os.environ["PERCEPTINIT_CACHE"] = f"{folder}/cache"  # indexes of these shards
         shards = made.write_shards(Path(folder), NUM_PAIRS, NUM_SHARDS, asked.photos)
         print(
             f"{what}, {asked.workers} workers, batch {asked.batch_size}, medians of {asked.rounds} turns of "

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tarfile
 
 import pytest
 import timm
@@ -10,6 +11,7 @@ import torch
 
 from perceptinit import apply_perceptual_init
 from perceptinit.files.cache import Cache, cache_folder
+from perceptinit.pairs.tar_index import index_tars
 
 TINY = ("synthetic", {"num_train": 24, "num_val": 12, "num_test": 1})
 SIZES = {"img_size": 32, "patch_size": 16, "embed_dim": 32, "depth": 1, "num_heads": 2}
@@ -156,6 +158,19 @@ def test_the_verb_lists_and_clears(cli, cache):
     assert "triplet-hinge" in listing
     assert "Removed 1 entry" in cli("cache", "clear", **environment).stdout
     assert cache.entries() == []
+
+
+def test_the_verbs_know_the_indexes_of_tar_shards(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path / "store"))
+    shard = tmp_path / "0.tar"
+    with tarfile.open(shard, "w") as tar:
+        tar.addfile(tarfile.TarInfo("a.txt"))
+    monkeypatch.setattr("perceptinit.pairs.tar_index._CACHED_FROM", 1)  # files
+    index_tars([shard])
+    (index,) = (tmp_path / "store/tar-indexes").iterdir()
+    assert "tar indexes: 0.0 MiB" in cli("cache", "list").stdout
+    assert "MiB of tar indexes" in cli("cache", "clear").stdout
+    assert not index.exists()
 
 
 def test_init_writes_the_weights_that_a_recipe_would_start_from(cli, tmp_path):

@@ -1,25 +1,26 @@
-"""`perceptinit cache`: initialised towers and decoded images that were kept, so that the same work is done once."""
+"""`perceptinit cache`: initialised towers, decoded images and tar indexes that were kept, so that the same work is done once."""
 
 from __future__ import annotations
 
 import typer
 
 app = typer.Typer(
-    help="Initialised towers and decoded images that were kept: list, clear, path.",
+    help="Initialised towers, decoded images and tar indexes that were kept: list, clear, path.",
     no_args_is_help=True,
 )
 
 
 @app.command("list")
 def list_() -> None:
-    """List what is kept: towers with initializer, judgments, model, seed, 2AFC and size, then images.
+    """List what is kept: towers with initializer, judgments, model, seed, 2AFC and size, then
+    decoded images and tar indexes.
 
     Example: perceptinit cache list
     """
     from rich.console import Console
     from rich.table import Table
 
-    from perceptinit.files.cache import Cache, cache_folder, image_folders
+    from perceptinit.files.cache import Cache, cache_folder, kept_files
 
     cache = Cache(cache_folder())
     table = Table(box=None, pad_edge=False)
@@ -38,8 +39,8 @@ def list_() -> None:
             f"{entry.num_bytes / 2**20:.1f}",
         )
     Console().print(table)
-    for images in image_folders():
-        typer.echo(f"decoded images {images.folder.name}: {images.num_bytes / 2**20:,.1f} MiB")
+    for kept in kept_files():
+        typer.echo(f"{kept.title}: {kept.num_bytes / 2**20:,.1f} MiB")
     typer.echo(f"in {cache.folder}")
 
 
@@ -50,18 +51,18 @@ def _judgments_name(part: object) -> str:
 
 @app.command()
 def clear() -> None:
-    """Delete every entry, and all decoded images.
+    """Delete every entry, all decoded images and tar indexes.
 
     Example: perceptinit cache clear
     """
-    from perceptinit.files.cache import Cache, cache_folder, image_folders
+    from perceptinit.files.cache import Cache, cache_folder, kept_files
 
     count = Cache(cache_folder()).clear()
     typer.echo(f"Removed {count} {'entry' if count == 1 else 'entries'}")
-    for images in image_folders():
-        num_bytes = images.num_bytes
-        images.clear()
-        typer.echo(f"Removed {num_bytes / 2**20:,.1f} MiB of decoded images, {images.folder.name}")
+    for kept in kept_files():
+        num_bytes = kept.num_bytes
+        kept.clear()
+        typer.echo(f"Removed {num_bytes / 2**20:,.1f} MiB of {kept.title}")
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """A store of initialised towers: the same start, judgments, settings and seed are computed once.
 
-(The folder also has `images`, the store of decoded images: see `image_store`.)
+(The folder also has `images`, the store of decoded images, and `tar-indexes`, what lies where in shards.)
 
 Each entry is a folder named by the SHA-256 of all that determines its weights, with
 `weights.safetensors` and `manifest.json`. A manifest is written last and holds the checksum of the
@@ -36,6 +36,11 @@ def cache_folder() -> Path:
 def image_store_folder() -> Path:
     """Return where decoded images are kept unless a recipe names another place; see `image_store`."""
     return cache_folder() / "images"
+
+
+def tar_index_folder() -> Path:
+    """Return where it is kept what lies where in tar shards; see `pairs.tar_index`."""
+    return cache_folder() / "tar-indexes"
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
@@ -120,25 +125,34 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageFolder:
-    """The stored images of one size, decoded by one set of programs."""
+class KeptFiles:
+    """Files of one sort beside the towers, made anew when they are absent."""
 
+    title: str
     folder: Path
+    suffix: str
 
     @property
     def num_bytes(self) -> int:
-        return sum(path.stat().st_size for path in self.folder.glob("*.safetensors"))
+        return sum(path.stat().st_size for path in self._files())
 
     def clear(self) -> None:
-        """Delete the images. Lock files stay, as in `Cache.clear`; runs that have files open keep them."""
-        for path in self.folder.glob("*.safetensors"):
+        """Delete the files. Lock files stay, as in `Cache.clear`; runs that have files open keep them."""
+        for path in self._files():
             path.unlink(missing_ok=True)
 
+    def _files(self) -> Iterator[Path]:
+        return self.folder.glob(f"*{self.suffix}")
 
-def image_folders() -> list[ImageFolder]:
-    """Return the folders of the image store that hold something, sorted by name."""
-    folders = (ImageFolder(path) for path in sorted(image_store_folder().glob("*px-*")))
-    return [folder for folder in folders if folder.num_bytes]
+
+def kept_files() -> list[KeptFiles]:
+    """Return what is kept beside the towers and holds something: decoded images by size, tar indexes."""
+    found = [
+        KeptFiles(f"decoded images {folder.name}", folder, ".safetensors")
+        for folder in sorted(image_store_folder().glob("*px-*"))
+    ]
+    found.append(KeptFiles("tar indexes", tar_index_folder(), ".npz"))
+    return [kept for kept in found if kept.num_bytes]
 
 
 def file_sha256(path: Path) -> str:

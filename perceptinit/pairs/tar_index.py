@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from perceptinit.errors import DataError
+from perceptinit.files.cache import tar_index_folder
 from perceptinit.files.checkpoints import atomic_path
 from perceptinit.pairs.tar_format import TarFile
 
@@ -146,9 +147,8 @@ def _scan(path: Path) -> TarIndex:
 
 
 def _cache_path(path: Path) -> Path:
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
-    return folder / "perceptinit" / "tar-indexes" / f"{name}.npz"
+    return tar_index_folder() / f"{name}.npz"
 
 
 def _stamp(path: Path) -> np.ndarray:
