@@ -10,9 +10,8 @@ import torch
 
 from perceptinit.api import build
 from perceptinit.backbones.encoders import DualTower
+from perceptinit.backbones.fast_modules import PatchConv, SelfAttention, attention
 from perceptinit.backbones.open_clip_backbone import OpenClip
-from perceptinit.backbones.patch_conv import PatchConv
-from perceptinit.backbones.self_attention import SelfAttention, attention
 from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.backbones.token_rows import token_rows
 from perceptinit.errors import CheckpointError, RecipeError, UsageError
@@ -451,3 +450,12 @@ def test_a_weights_file_that_is_missing_is_told_before_the_start(tmp_path):
     path = tmp_path / "absent.safetensors"
     [problem] = OpenClip(OpenClip.Config(pretrained=str(path))).preflight()
     assert problem == f"pretrained = '{path}': no such file"
+
+
+def test_torch_has_the_names_of_its_own_that_fast_modules_lean_on():
+    attention = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+    assert attention._qkv_same_embed_dim is True
+    grad, p = torch.randn(2, 3), torch.rand(2, 3).softmax(-1)
+    by_hand = p * (grad - (grad * p).sum(-1, keepdim=True))
+    ours = torch._softmax_backward_data(grad, p, -1, p.dtype)
+    torch.testing.assert_close(ours, by_hand)

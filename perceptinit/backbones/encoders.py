@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from perceptinit.backbones.eager import is_eager_on_cpu
+from perceptinit.backbones.fast_modules import is_eager_on_cpu
 from perceptinit.backbones.text import TextTower
 from perceptinit.seeding import named_torch_seed
 

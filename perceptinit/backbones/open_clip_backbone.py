@@ -18,9 +18,8 @@ from perceptinit.backbones.encoders import (
     ImageTower,
     first_problem,
 )
+from perceptinit.backbones.fast_modules import use_fast_modules
 from perceptinit.backbones.open_clip_config import pretrained_problem, read_table, square_side
-from perceptinit.backbones.patch_conv import use_products
-from perceptinit.backbones.self_attention import use_self_attention
 from perceptinit.backbones.text import TextTower, Tokenizer, clip_tokenizer
 from perceptinit.configs import NonNegativeInt
 from perceptinit.errors import CheckpointError, MissingPackageError, UsageError
@@ -99,8 +98,7 @@ def _dual_tower(config: OpenClip.Config) -> DualTower:
     trunk: Any = getattr(model.visual, "trunk", None)
     if hasattr(trunk, "set_input_size"):  # open_clip leaves a timm tower at timm's own size
         trunk.set_input_size(size)
-    use_products(model.visual)
-    use_self_attention(model.visual)
+    use_fast_modules(model.visual)
     image = ImageTower(
         model.visual,
         nn.Identity(),  # the projection is a part of open_clip's tower

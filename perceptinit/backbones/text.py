@@ -13,8 +13,7 @@ from open_clip.transformer import TextTransformer
 from torch import nn
 
 from perceptinit.backbones.clip_tokenizer import ClipTokenizer
-from perceptinit.backbones.eager import is_recorded
-from perceptinit.backbones.self_attention import use_self_attention
+from perceptinit.backbones.fast_modules import is_recorded, use_fast_modules
 from perceptinit.backbones.token_rows import TokenRows, token_rows
 from perceptinit.compute.devices import to_device
 
@@ -38,7 +37,7 @@ class TextTower(nn.Module):
 
     def __init__(self, transformer: nn.Module, tokenizer: Tokenizer, context_length: int) -> None:
         super().__init__()
-        use_self_attention(transformer)
+        use_fast_modules(transformer)
         self.transformer = transformer
         self.context_length = context_length
         self.can_be_trimmed = can_be_trimmed(transformer)

@@ -12,7 +12,7 @@ from open_clip.transformer import TextTransformer
 from torch import nn
 
 from perceptinit.backbones.encoders import DualTower, ImageTower, first_problem
-from perceptinit.backbones.patch_conv import use_products
+from perceptinit.backbones.fast_modules import use_fast_modules
 from perceptinit.backbones.text import TextTower, clip_tokenizer
 from perceptinit.configs import NonNegativeInt, PositiveInt
 from perceptinit.errors import UsageError
@@ -104,7 +104,7 @@ class Timm:
 
 def _image_tower(config: Timm.Config) -> ImageTower:
     trunk = _trunk(config)
-    use_products(trunk)
+    use_fast_modules(trunk)
     about = trunk.pretrained_cfg
     projection = nn.Linear(trunk.head_hidden_size, config.embed_dim, bias=False)
     nn.init.normal_(projection.weight, std=trunk.head_hidden_size**-0.5)  # as in CLIP
