@@ -70,7 +70,7 @@ NUM_STEPS = 50
 def attempt(folder: str, kill_at: int) -> None:
     """Run until the end, or until this process kills itself with SIGKILL as it begins a step."""
     from perceptinit.pretrainers.clip_training import ClipTraining
-    from perceptinit.recipe.recipe import read_recipe
+    from perceptinit.recipe.reading import read_recipe
     from perceptinit.running.runner import run_recipe
 
     step = ClipTraining.step

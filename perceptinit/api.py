@@ -54,7 +54,7 @@ def run_recipe(
 
     Raises RecipeError with every problem, before anything starts.
     """
-    from perceptinit.recipe.recipe import load_recipe
+    from perceptinit.recipe.reading import load_recipe
     from perceptinit.running import runner
 
     loaded = load_recipe(recipe, overrides)

@@ -18,7 +18,7 @@ from perceptinit.errors import DataError, PerceptInitError, TrainingError
 from perceptinit.pretrainers import chunked_loss, contrastive
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.pretrainers.contrastive import contrastive_loss
-from perceptinit.recipe.recipe import read_recipe
+from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.runner import run_recipe
 
 EXACT = replace(CONFIG, patch_dropout=0.5, flip=False)

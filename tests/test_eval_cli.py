@@ -121,7 +121,7 @@ def test_epochs_measured_afterwards_have_the_numbers_of_the_run(cli, tmp_path, r
 
 def write_checkpoints(folder, count):
     from perceptinit.backbones.timm_backbone import Timm
-    from perceptinit.recipe.recipe import read_recipe
+    from perceptinit.recipe.reading import read_recipe
     from perceptinit.seeding import named_torch_seed
 
     folder.mkdir()

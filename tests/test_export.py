@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from perceptinit import exporting
 from perceptinit.errors import UsageError
 from perceptinit.exporting.source import open_run
-from perceptinit.recipe.recipe import read_recipe
+from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.runner import run_recipe
 
 TEXTS = ["a red cup", "two small dogs on a sofa"]

@@ -27,7 +27,7 @@ from perceptinit.errors import CheckpointError, DataError, RecipeError, Training
 from perceptinit.files.checkpoints import load_state, weights_sha256
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 from perceptinit.pretrainers.clip import Clip
-from perceptinit.recipe.recipe import read_recipe
+from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.runner import run_recipe
 
 

@@ -10,7 +10,7 @@ from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import RecipeError
 from perceptinit.recipe.likes import merged, resolve
 from perceptinit.recipe.places import locate
-from perceptinit.recipe.recipe import load_recipe, read_recipe
+from perceptinit.recipe.reading import load_recipe, read_recipe
 from perceptinit.results.record import new_record
 from perceptinit.results.runs import load_runs
 

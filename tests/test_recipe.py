@@ -4,7 +4,7 @@ import pytest
 
 from perceptinit import __version__
 from perceptinit.errors import RecipeError, UsageError
-from perceptinit.recipe.recipe import load_recipe, read_recipe
+from perceptinit.recipe.reading import load_recipe, read_recipe
 from perceptinit.recipe.tables import apply_overrides, expand_variables
 
 SMALL = """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from perceptinit.recipe.recipe import load_recipe
+from perceptinit.recipe.reading import load_recipe
 from perceptinit.reports.contrasts import OTHERWISE, STRUCTURE, WORTH, contrasts_of
 from perceptinit.results.record import new_record
 from perceptinit.results.runs import LoadedRun, RunSet

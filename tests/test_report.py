@@ -14,7 +14,7 @@ from test_runner import LOCAL, textwrap
 from test_runner import RECIPE as TINY
 
 from perceptinit.errors import MissingPackageError
-from perceptinit.recipe.recipe import read_recipe
+from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.compare import compare
 from perceptinit.reports.report import render, write_report
 from perceptinit.reports.stage_one import accuracy_curves, ceiling, loss_curves

@@ -14,7 +14,7 @@ from perceptinit.errors import CheckpointError
 from perceptinit.files.checkpoints import load_weights
 from perceptinit.pretrainers.clip_training import ClipTraining
 from perceptinit.recipe.checkpoint_config import CheckpointConfig
-from perceptinit.recipe.recipe import read_recipe
+from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.interruption import EXIT_CODE
 from perceptinit.running.run_checkpoints import Checkpoints
 

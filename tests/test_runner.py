@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from perceptinit.errors import RecipeError, TrainingError, UsageError
-from perceptinit.recipe.recipe import read_recipe
+from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.runner import run_recipe
 
 RECIPE = """

@@ -14,7 +14,7 @@ from made_runs import record, score, write
 from test_runner import RECIPE as TINY
 
 from perceptinit.errors import UsageError
-from perceptinit.recipe.recipe import read_recipe
+from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.status import totals, what
 from perceptinit.results.claims import claim, holder, is_claimed
 from perceptinit.results.runs import load_runs

@@ -9,7 +9,7 @@ from PIL import Image
 from rich.console import Console as RichConsole
 from test_runner import RECIPE as TINY
 
-from perceptinit.recipe.recipe import read_recipe
+from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.examples import TripletExample, thumbnail
 from perceptinit.reports.sheets import AGREES, DISAGREES, draw
 from perceptinit.running.runner import run_recipe

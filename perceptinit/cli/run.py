@@ -61,7 +61,7 @@ def run(
     from rich.console import Console
 
     from perceptinit.errors import PerceptInitError, UsageError
-    from perceptinit.recipe.recipe import load_recipe
+    from perceptinit.recipe.reading import load_recipe
     from perceptinit.reports.compare import compare
     from perceptinit.reports.tables import rich_table
     from perceptinit.results.runs import load_runs

@@ -31,7 +31,7 @@ def validate(
 
     from perceptinit.errors import RecipeError
     from perceptinit.recipe.plan import plan_lines
-    from perceptinit.recipe.recipe import load_recipe
+    from perceptinit.recipe.reading import load_recipe
     from perceptinit.running.runner import find_obstacles
 
     loaded = load_recipe(recipe, set_ or ())

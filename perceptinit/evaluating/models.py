@@ -109,7 +109,7 @@ def backbone_named(text: str, registry: Registry) -> Spec:
     kind, _, model = text.partition(":")
     if kind in BACKBONES and model:
         return read_backbone({"use": kind, "model": model}, registry)
-    from perceptinit.recipe.recipe import load_recipe
+    from perceptinit.recipe.reading import load_recipe
 
     return load_recipe(text).backbone
 

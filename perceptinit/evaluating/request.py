@@ -137,7 +137,7 @@ def _asked_specs(request: Request, registry: Registry) -> list[Spec]:
     specs: list[Spec] = []
     problems: list[Problem] = []
     if request.recipe:
-        from perceptinit.recipe.recipe import load_recipe
+        from perceptinit.recipe.reading import load_recipe
 
         specs += [slot.spec for slot in load_recipe(request.recipe).evals]
     for table in tables:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from perceptinit.errors import UsageError
-from perceptinit.recipe.recipe import Recipe, read_recipe
+from perceptinit.recipe.reading import read_recipe
+from perceptinit.recipe.recipe import Recipe
 from perceptinit.results.record import RECORD, read_record
 
 Which = Literal["final", "init", "pretrain", "all"]

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.components.building import Spec
-from perceptinit.recipe.recipe import Recipe, read_recipe
+from perceptinit.recipe.reading import read_recipe
+from perceptinit.recipe.recipe import Recipe
 from perceptinit.results.loading import load_model
 from perceptinit.results.runs import LoadedRun
 

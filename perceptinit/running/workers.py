@@ -190,7 +190,7 @@ class _Relay:
 def main() -> None:
     """Work on the job that standard input describes; exit code 1 when a run failed here."""
     from perceptinit.compute.devices import set_up_process
-    from perceptinit.recipe.recipe import read_recipe
+    from perceptinit.recipe.reading import read_recipe
     from perceptinit.running.cells import plan_cells
     from perceptinit.running.sweep import Sweep
 
