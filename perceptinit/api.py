@@ -87,8 +87,9 @@ def apply_perceptual_init(
         DistributedDataParallel: then call it in every process, and all end with equal weights.
     initializer: a name, as `perceptinit list initializer` gives it; `options` are its recipe keys,
         such as `epochs=4` (`perceptinit show initializer NAME`).
-    judgments: a name, the path of a table (.csv, .parquet), `(name, options)` or Triplets; without
-        it NIGHTS is looked for at NIGHTS_ROOT, then in data/nights.
+    judgments: a name, the path of a table (.csv, .parquet), `(name, options)`, a dict or what
+        `build` makes of it, or Triplets; without it NIGHTS is looked for at NIGHTS_ROOT, then in
+        data/nights.
     image_size, mean, std: take the place of what the model states. Required for other modules:
         image_size; their images are in [0, 1] unless mean and std are given.
     device: where to work, by default where the model is. Arithmetic is float32 whatever the
@@ -106,10 +107,13 @@ def apply_perceptual_init(
     from perceptinit.files.cache import Cache, cache_folder
     from perceptinit.library.adapters import adapt, broadcast, model_names, unwrap
     from perceptinit.library.applying import initialize_tower, read_job
+    from perceptinit.library.arguments import check_arguments
 
+    given: dict[str, Any] = {"encode": encode, "image_size": image_size, "mean": mean, "std": std}
+    check_arguments(model, initializer, judgments, options, seed=seed, **given)
     registry = build_plugin_manager().registry
     job = read_job(registry, initializer, options, judgments, seed)
-    tower = adapt(model, encode=encode, image_size=image_size, mean=mean, std=std)
+    tower = adapt(model, **given)
     report = initialize_tower(
         tower,
         job,

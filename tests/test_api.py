@@ -13,7 +13,7 @@ import torch
 import torchvision
 from torch import nn
 
-from perceptinit import apply_perceptual_init
+from perceptinit import apply_perceptual_init, build
 from perceptinit.errors import DataError, InitializerError, RecipeError, UsageError
 from perceptinit.types import Stimuli, Triplets
 
@@ -248,6 +248,82 @@ def test_what_cannot_be_done_is_told(arguments, kind, sentence):
     assert sentence in str(error.value)
 
 
+def test_judgments_may_be_a_recipe_table_or_what_build_makes_of_it():
+    table = {"use": TINY[0], **TINY[1]}
+    hashes = []
+    for judgments in (TINY, table, build("judgments", table)):
+        torch.manual_seed(0)
+        model, _ = timm_vit()
+        report = apply_perceptual_init(
+            model, judgments=judgments, epochs=1, batch_size=8, progress=False, cache=False
+        )
+        hashes.append(report.sha256_after)
+    assert hashes[0] == hashes[1] == hashes[2]
+
+
+class Frame:
+    """A table of another library, as far as it is recognised."""
+
+    def to_csv(self): ...
+
+
+ARRAY = np.zeros((4, 3), dtype=int)
+WRONG_FORMS = {
+    "an array": ({"judgments": ARRAY}, "Triplets.build(Stimuli(ids, images), anchor,"),
+    "a data frame": ({"judgments": Frame()}, 'got a Frame: save it, and pass ("table", {"path"'),
+    "a dict without use": ({"judgments": {"seed": 1}}, "judgments.use: required: which judgments?"),
+    "images beside a path": (
+        {"judgments": "mine.csv", "images": "photos"},
+        """judgments=("table", {'path': 'mine.csv', 'images': 'photos'})""",
+    ),
+    "images beside a name": ({"judgments": "nights", "images": "photos"}, "a key of the judgments"),
+    "images beside arrays": ({"judgments": ARRAY, "images": ARRAY}, "Stimuli(ids, images), ...)"),
+    "no such device": ({"device": "gpu"}, "'auto' takes a GPU where there is one"),
+    "judgments in second place": ({"initializer": TINY}, "initializer: expected a name"),
+    "encode by name": ({"encode": "head"}, "encode: expected a function of images, got 'head'"),
+    "two sizes": ({"image_size": (32, 32)}, "a whole number of pixels, got (32, 32)"),
+    "one mean": ({"mean": 0.5}, "mean: expected three numbers, such as (0.5, 0.5, 0.5), got 0.5"),
+    "a negative seed": ({"seed": -1}, "seed: expected a whole number, at least 0, got -1"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_FORMS)
+def test_an_argument_of_another_form_is_answered_with_the_right_one(name):
+    arguments, sentence = WRONG_FORMS[name]
+    with pytest.raises(UsageError) as error:
+        apply_perceptual_init(timm_vit()[0], progress=False, **{"judgments": TINY, **arguments})
+    assert sentence in str(error.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_told():
+    with pytest.raises(UsageError, match="device 'cuda' cannot be used"):
+        apply_quickly(timm_vit()[0], device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("vit_tiny_patch16_224", "pass timm.create_model('vit_tiny_patch16_224')"),
+        (nn.Linear, "the class that makes one: pass Linear(...)"),
+        (timm.create_model, "the function that makes one: pass create_model(...)"),
+        ((None, None, None), "got a tuple, such as open_clip.create_model_and_transforms gives"),
+        ({}, "expected a torch.nn.Module, got dict"),
+    ],
+)
+def test_what_is_no_model_is_answered_with_how_to_get_one(model, sentence):
+    with pytest.raises(UsageError) as error:
+        apply_quickly(model)
+    assert sentence in str(error.value)
+
+
+def test_a_warning_points_to_the_line_that_called():
+    model, _ = timm_vit()
+    with pytest.warns(UserWarning, match="learned nothing") as warnings:
+        apply_quickly(model, lr=1e-9, cache=False)  # learns nothing, and says so
+    assert {w.filename for w in warnings} == {__file__}
+
+
 def test_an_unknown_module_needs_encode_and_its_image_size():
     model, _ = hand_written_cnn()
     with pytest.raises(
@@ -305,7 +381,7 @@ def test_a_clip_model_of_hugging_face_keeps_its_text_tower():
 TWO_PROCESSES = """
 import os, sys, timm, torch
 from torch.nn.parallel import DistributedDataParallel
-from perceptinit import apply_perceptual_init
+from perceptinit import apply_perceptual_init, build
 from perceptinit.files.checkpoints import weights_sha256
 rank, store = int(sys.argv[1]), sys.argv[2]
 torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)

@@ -18,7 +18,10 @@ def choose_device(device: str) -> str:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device '{device}' cannot be used: {error}") from error
+        reason = str(error).rstrip(".")
+        raise UsageError(
+            f"device '{device}' cannot be used: {reason}. 'auto' takes a GPU where there is one"
+        ) from error
     return device
 
 

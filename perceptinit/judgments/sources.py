@@ -1,4 +1,4 @@
-"""The `judgments` argument of the library: a name, a table file, (name, options) or Triplets."""
+"""The `judgments` argument of the library: a name, a table file, a recipe table, a component or Triplets."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from typing import Any
 from perceptinit.components.building import preflight, read_spec
 from perceptinit.errors import DataError, RecipeError, UsageError
 from perceptinit.judgments.forms.splits import assign_splits
+from perceptinit.protocols import Judgments
 from perceptinit.registry import Registry
 from perceptinit.types import DataCard, Split, Triplets
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
-Source = str | Path | tuple[str, Mapping[str, Any]] | Triplets | None
+Source = (
+    str | Path | tuple[str, Mapping[str, Any]] | Mapping[str, Any] | Judgments | Triplets | None
+)
 VAL_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class OpenJudgments:
-    """Judgments that are ready to be loaded. table: as it would stand in a recipe, None for Triplets."""
+    """Judgments that are ready to be loaded. table: as it would stand in a recipe, None where there is none."""
 
     component: Any
     table: dict[str, Any] | None
@@ -35,6 +38,8 @@ def open_judgments(source: Source, registry: Registry) -> OpenJudgments:
     """
     if isinstance(source, Triplets):
         return OpenJudgments(GivenTriplets(source), None)
+    if hasattr(source, "load") and hasattr(source, "card"):
+        return OpenJudgments(source, None)
     spec, problems = read_spec(registry, "judgments", as_table(source), "judgments")
     if spec is None:
         raise RecipeError(problems)
@@ -52,7 +57,7 @@ def open_judgments(source: Source, registry: Registry) -> OpenJudgments:
 
 def as_table(source: Source) -> dict[str, Any]:
     """Return a recipe table; a string that ends in .csv, .tsv or .parquet is a path, others names."""
-    if source is None or source == "nights":
+    if source is None or (isinstance(source, str) and source == "nights"):
         return {"use": "nights", "root": os.environ.get("NIGHTS_ROOT", "data/nights")}
     if isinstance(source, str) and not source.endswith(TABLE_SUFFIXES):
         return {"use": source}
@@ -60,9 +65,23 @@ def as_table(source: Source) -> dict[str, Any]:
         return {"use": "table", "path": str(source)}
     if isinstance(source, tuple) and len(source) == 2 and isinstance(source[1], Mapping):
         return {"use": source[0], **source[1]}
+    if isinstance(source, Mapping):
+        return dict(source)
+    got = type(source).__name__
+    if hasattr(source, "to_csv"):
+        raise UsageError(
+            f"judgments: expected a file, got a {got}: save it, and pass "
+            '("table", {"path": "judgments.csv", "images": "photographs"})'
+        )
+    if hasattr(source, "__array__"):
+        raise UsageError(
+            "judgments: an array does not say which images its numbers mean: pass "
+            "Triplets.build(Stimuli(ids, images), anchor, first, second, p_second), "
+            "both of perceptinit.types"
+        )
     raise UsageError(
-        "judgments: expected a name, the path of a table, (name, options) or Triplets, "
-        f"got {type(source).__name__}"
+        "judgments: expected a name, the path of a table, (name, options), a dict with 'use' or "
+        f"Triplets, got {got}"
     )
 
 

@@ -12,6 +12,7 @@ import torch
 from perceptinit import __version__
 from perceptinit.backbones.encoders import ImageTower
 from perceptinit.components.building import parts_of, preflight
+from perceptinit.compute.devices import choose_device
 from perceptinit.configs import read_config, to_table
 from perceptinit.errors import CheckpointError, DataError, RecipeError, UsageError
 from perceptinit.files.cache import Cache, file_sha256, key_of
@@ -112,7 +113,7 @@ def initialize_tower(
 
     device: where to work, by default where the tower is; it is brought back afterwards.
     """
-    place = torch.device(device) if device else device_of(tower)
+    place = torch.device(choose_device(device)) if device else device_of(tower)
     with in_float32(tower, place), ProgressBar(job.entry.name, progress) as bar:
         ctx = RunContext(
             seed=job.seed, stage=STAGE, device=str(place), send=bar.send, num_workers=num_workers

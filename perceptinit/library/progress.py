@@ -6,6 +6,7 @@ import warnings
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from perceptinit.library.arguments import callers_level
 from perceptinit.types import Event
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class ProgressBar:
     def send(self, event: Event) -> None:
         """Take note of an event, as trackers do."""
         if event.kind == "warning":
-            warnings.warn(event.message, UserWarning, stacklevel=2)
+            warnings.warn(event.message, UserWarning, stacklevel=callers_level())
         if event.kind == "step":
             self._advance(event)
 

@@ -1,0 +1,101 @@
+"""What is wrong with the arguments of `apply_perceptual_init`, told before any work is done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from perceptinit.errors import UsageError
+from perceptinit.judgments.sources import TABLE_SUFFIXES
+
+PACKAGE = str(Path(__file__).parents[1])
+
+
+def check_arguments(
+    model: Any,
+    initializer: Any,
+    judgments: Any,
+    options: Mapping[str, Any],
+    *,
+    encode: Any,
+    image_size: Any,
+    mean: Any,
+    std: Any,
+    seed: Any,
+) -> None:
+    """Raise UsageError, with the right form, for the first argument of another type than documented."""
+    _check_model(model)
+    if not isinstance(initializer, str):
+        raise UsageError(
+            f"initializer: expected a name, such as 'triplet-hinge', got {_type(initializer)}"
+        )
+    if "images" in options:
+        raise UsageError(_where_images_go(judgments, options["images"]))
+    if encode is not None and not callable(encode):
+        raise UsageError(f"encode: expected a function of images, got {encode!r:.60}")
+    if image_size is not None and not isinstance(image_size, Integral):
+        raise UsageError(f"image_size: expected a whole number of pixels, got {image_size!r:.60}")
+    for name, value in (("mean", mean), ("std", std)):
+        if value is not None and not (hasattr(value, "__len__") and len(value) == 3):
+            raise UsageError(
+                f"{name}: expected three numbers, such as (0.5, 0.5, 0.5), got {value!r:.60}"
+            )
+    if not isinstance(seed, Integral) or seed < 0:
+        raise UsageError(f"seed: expected a whole number, at least 0, got {seed!r:.60}")
+
+
+def _check_model(model: Any) -> None:
+    if isinstance(model, nn.Module):
+        return
+    if isinstance(model, str):
+        raise UsageError(
+            f"model: expected a model, got its name: pass timm.create_model({model!r}), or what your "
+            "library makes of the name"
+        )
+    if callable(model):
+        name = getattr(model, "__name__", "Model")
+        raise UsageError(
+            f"model: expected a model, got the {_sort(model)} that makes one: pass {name}(...)"
+        )
+    if isinstance(model, tuple):
+        raise UsageError(
+            "model: expected a model, got a tuple, such as open_clip.create_model_and_transforms gives: "
+            "pass its first item"
+        )
+    raise UsageError(f"model: expected a torch.nn.Module, got {_type(model)}")
+
+
+def _where_images_go(judgments: Any, images: Any) -> str:
+    start = "images: no argument of its own, but a key of the judgments: "
+    is_table = str(judgments).endswith(TABLE_SUFFIXES)
+    if is_table and isinstance(images, (str, Path)):
+        table = {"path": str(judgments), "images": str(images)}
+        return f'{start}judgments=("table", {table})'
+    return (
+        f'{start}judgments=("table", {{"path": "judgments.csv", "images": "photographs"}}), or of '
+        "Triplets.build(Stimuli(ids, images), ...) for arrays"
+    )
+
+
+def _sort(model: Any) -> str:
+    return "class" if isinstance(model, type) else "function"
+
+
+def _type(value: Any) -> str:
+    return type(value).__name__
+
+
+def callers_level() -> int:
+    """Return the `stacklevel` at which a warning of the caller of this function points to the line that
+    called into the package."""
+    frame, level, found = sys._getframe(1), 1, 1
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(PACKAGE):
+            found = level + 1
+        frame, level = frame.f_back, level + 1  # type: ignore[assignment]
+    return found
