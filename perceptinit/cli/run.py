@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -50,14 +51,36 @@ def run(
     Finished runs are kept and interrupted ones continue, so the same command can be repeated, and
     given on several machines that share a folder: no run is done twice.
     Exit codes: 0 done, 1 a run failed, 2 the recipe or the request is wrong, 75 stopped by SIGTERM or
-    SIGUSR1 with all work saved: the same command continues.
+    SIGUSR1 with all work saved, 130 interrupted by Ctrl-C: the same command continues after both.
 
     Example: perceptinit run recipes/quickstart.toml --seed 0 --set pretrain.epochs=1
     """
-    if nproc > 1 and "RANK" not in os.environ:
-        from perceptinit.running.launch import run_in_processes, without_nproc
+    from perceptinit.running.interruption import INTERRUPT_EXIT_CODE, INTERRUPTED
 
-        return run_in_processes(nproc, without_nproc(sys.argv[1:]))
+    try:
+        if nproc > 1 and "RANK" not in os.environ:
+            from perceptinit.running.launch import run_in_processes, without_nproc
+
+            return run_in_processes(nproc, without_nproc(sys.argv[1:]))
+        _run(recipe, arm or (), seed or (), out, set_ or (), device, smoke, fresh, jobs, job_array)
+    except KeyboardInterrupt:
+        if not int(os.environ.get("RANK", "0")):
+            typer.echo(INTERRUPTED, err=True)
+        raise typer.Exit(INTERRUPT_EXIT_CODE) from None
+
+
+def _run(
+    recipe: Path,
+    arms: Sequence[str],
+    seeds: Sequence[int],
+    out: Path,
+    overrides: Sequence[str],
+    device: str,
+    smoke: bool,
+    fresh: bool,
+    jobs: int,
+    job_array: bool,
+) -> None:
     from rich.console import Console
 
     from perceptinit.errors import PerceptInitError, UsageError
@@ -69,12 +92,12 @@ def run(
     from perceptinit.running.job_array import job_array_script
     from perceptinit.running.runner import run_recipe
 
-    loaded = load_recipe(recipe, set_ or ())
+    loaded = load_recipe(recipe, overrides)
     for warning in loaded.warnings:
         typer.echo(f"warning: {warning}", err=True)
     if smoke:
         loaded = loaded.smoke()
-    cells = plan_cells(loaded, arm or (), seed or (), out)
+    cells = plan_cells(loaded, arms, seeds, out)
     if job_array:
         typer.echo(job_array_script(loaded, cells, out, device, fresh), nl=False)
         return
@@ -82,8 +105,8 @@ def run(
     try:
         run_recipe(
             loaded,
-            arms=arm or (),
-            seeds=seed or (),
+            arms=arms,
+            seeds=seeds,
             out=out,
             device=device,
             fresh=fresh,

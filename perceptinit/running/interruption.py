@@ -11,6 +11,8 @@ from types import FrameType
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 # EX_TEMPFAIL of sysexits.h: nothing is wrong, the same command goes on later
 EXIT_CODE = 75
+INTERRUPT_EXIT_CODE = 130  # as shells give it to what SIGINT ended
+INTERRUPTED = "interrupted by Ctrl-C; the same command continues"
 
 
 class Stopped(SystemExit):

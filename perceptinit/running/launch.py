@@ -14,8 +14,8 @@ from perceptinit.running.interruption import EXIT_CODE
 def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
     """Run `perceptinit ARGUMENTS` in processes that work on each run together.
 
-    Raises SystemExit with the exit code of the processes when it is not 0: their own messages have
-    told why. A process that dies ends the others.
+    Raises SystemExit with the exit code of the processes when it is not 0, their own messages have
+    told why, and KeyboardInterrupt after Ctrl-C. A process that dies ends the others.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -29,8 +29,9 @@ def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
     except ChildFailedError as error:
         raise SystemExit(_exit_code(error)) from None
     except SignalException as stop:
-        is_interrupt = stop.sigval == signal.SIGINT
-        raise SystemExit(130 if is_interrupt else EXIT_CODE) from None
+        if stop.sigval == signal.SIGINT:
+            raise KeyboardInterrupt from None
+        raise SystemExit(EXIT_CODE) from None
 
 
 def _exit_code(error: object) -> int:

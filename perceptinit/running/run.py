@@ -19,7 +19,7 @@ from perceptinit.files.checkpoints import save_weights
 from perceptinit.recipe.recipe import Arm, Recipe
 from perceptinit.results import record as rec
 from perceptinit.results.states import run_state
-from perceptinit.running.interruption import Stopped, StopSignals
+from perceptinit.running.interruption import INTERRUPTED, Stopped, StopSignals
 from perceptinit.running.run_checkpoints import Checkpoints
 from perceptinit.running.tracking import Trackers
 from perceptinit.seeding import named_torch_seed
@@ -282,7 +282,7 @@ class Run:
         interrupted = isinstance(error, (KeyboardInterrupt, Stopped))
         self.record.update(
             status="interrupted" if interrupted else "failed",
-            error=f"{type(error).__name__}: {error}",
+            error=_reason(error),
             finished=rec.now(),
         )
         try:
@@ -291,6 +291,12 @@ class Run:
             error.add_note(f"{self._record_path} could not be written either: {full}")
         message = str(error) if isinstance(error, Stopped) else self.record["status"]
         self._context("run").event("run-end", message=message)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    return f"{type(error).__name__}: {error}"
 
 
 def _is_due(every: Any, result: StepResult) -> bool:
