@@ -55,3 +55,27 @@ def test_each_broken_plugin_is_told(cli, broken):
     for name, (_, sentence) in BROKEN.items():
         assert f"not loaded {name} ({name})" in told
         assert sentence in told
+
+
+def test_components_are_counted_for_the_module_that_offers_them(cli, tmp_path):
+    for name, kinds in {"first": ("pairs",), "second": ("pairs", "trackers")}.items():
+        hooks = [
+            f"@hookimpl\ndef perceptinit_{kind}():\n"
+            f"    return [Component(name='acme/{name}', target='{name}:X', summary='')]"
+            for kind in kinds
+        ]
+        source = "\n".join(["from perceptinit import Component, hookimpl", *hooks])
+        (tmp_path / f"{name}.py").write_text(source)
+    info = tmp_path / "acme-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    # one entry point name in two distributions: both modules are loaded, and neither counts for both
+    (info / "entry_points.txt").write_text("[perceptinit]\nacme = first\n")
+    other = tmp_path / "acme_more-1.0.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: acme_more\nVersion: 1.0\n")
+    (other / "entry_points.txt").write_text("[perceptinit]\nacme = second\n")
+    shown = cli("plugins", PYTHONPATH=f"{tmp_path}:{ROOT}", PERCEPTINIT_PLUGINS="acme").stdout
+    counts = {line.split()[3]: line.split()[4] for line in shown.splitlines() if "acme" in line}
+    assert counts == {"first": "1", "second": "2"}
+    assert "perceptinit.initializers" in shown  # on one line of 80 columns

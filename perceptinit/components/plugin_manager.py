@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -25,13 +25,14 @@ GROUP = "perceptinit"
 
 @dataclass(frozen=True, slots=True)
 class PluginInfo:
-    """A loaded plug-in: its name, the distribution it came from, and what it took to import."""
+    """A loaded plug-in: its name, the distribution it came from, what it took to import, what it offers."""
 
     name: str
     distribution: str
     version: str
     module: str
     import_seconds: float
+    num_components: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Plugins:
             self.fail(info.name, info.distribution, error)
             return
         self.registry.entries.extend(entries)
-        self.loaded.append(info)
+        self.loaded.append(replace(info, num_components=len(entries)))
 
     def _entries(self, kind: str, hook: object, info: PluginInfo) -> Iterable[Entry]:
         # asked one by one rather than through pluggy, so that the owner of each component is known
