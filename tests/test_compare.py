@@ -7,6 +7,7 @@ import math
 
 import pytest
 from made_runs import RECIPE, record, score, three_by_three, write
+from rich.console import Console
 from typer.testing import CliRunner
 
 from perceptinit.cli import create_app
@@ -21,6 +22,7 @@ from perceptinit.reports.statistics import (
     detectable_difference,
     paired_p_value,
 )
+from perceptinit.reports.tables import rich_table
 from perceptinit.reports.verdict import headline, verdict
 from perceptinit.results.claims import claim
 from perceptinit.results.measures import family_of
@@ -393,3 +395,29 @@ def test_the_table_says_in_what_each_arm_differs(verb, tmp_path):
     assert f"* {sentence}\n" in verb(folder, "--markdown")
     assert f"% {sentence}\n" in verb(folder, "--latex")
     assert json.loads(verb(folder, "--json"))["differences"] == [sentence]
+
+
+def shown_in(columns, comparison):
+    """Return the lines of the first table as a terminal of so many columns shows them."""
+    console = Console(width=columns, file=io.StringIO())
+    console.print(rich_table(comparison, comparison.matching(())))
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= columns
+    lines = [" ".join(line.split()) for line in lines]
+    rule = next(i for i, line in enumerate(lines) if "───" in line)
+    return lines[rule - 1], lines[rule + 1 : lines.index("", rule)]
+
+
+def test_a_table_too_wide_for_the_terminal_has_a_row_per_difference(tmp_path):
+    comparison = compared(tmp_path, three_by_three())
+    headings, rows = shown_in(100, comparison)
+    assert headings == "arm mean ± s.e. vs random [95 %] vs shuffled [95 %] seeds"
+    assert len(rows) == 3
+    headings, rows = shown_in(66, comparison)
+    assert headings == "arm mean ± s.e. seeds vs [95 %]"
+    assert rows == [
+        "random 52.0 ± 1.2 3 of 3",
+        "pi 55.0 ± 1.0 3 of 3 random +3.0 [+0.5, +5.5]",
+        "shuffled +5.0 [+5.0, +5.0]",
+        "shuffled 50.0 ± 1.0 3 of 3 random -2.0 [-4.5, +0.5]",
+    ]

@@ -13,6 +13,7 @@ from perceptinit.reports.verdict import headline, interval, number
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.table import Table
 
 READ_ME = (
     "s.e.: standard error over seeds. Differences are paired by seed, with Student's t interval "
@@ -68,26 +69,54 @@ def headings(comparison: Comparison) -> list[str]:
 
 
 def rich_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> Group:
-    """Return a table per score, then the verdict and everything that is left out."""
-    from rich.box import SIMPLE_HEAD
+    """Return a table per score, as wide as the terminal allows, then the verdict and what is left out."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
+    from perceptinit.reports.fitting import FirstThatFits
+
     parts: list[Any] = [Text(f"{comparison.runs.name}: {comparison.runs.summary}".rstrip(": "))]
-    width, widths = max(map(len, comparison.runs.arms)), _widths(comparison, scores)
+    widths = _widths(comparison, scores)
     for score in scores:
-        table = Table(box=SIMPLE_HEAD, title=_title(score), title_justify="left", pad_edge=False)
-        table.add_column("arm", min_width=width)
-        for heading, least in zip(headings(comparison), widths, strict=True):
-            table.add_column(heading, justify="right", min_width=least, overflow="fold")
-        for arm in score.arms:
-            table.add_row(arm.arm, *cells(comparison, score, arm))
-        parts.append(table)
+        shapes = (_wide(comparison, score, widths), _long(comparison, score))
+        parts.append(FirstThatFits(shapes))
     parts += [Text(line) for line in [*headline(comparison), *sets_lines(comparison)]]
     parts += [Text(problem, style="yellow") for problem in comparison.problems]
     parts += [Text(line, style="dim") for line in _reading_aids(comparison)]
     return Group(*parts)
+
+
+def _table(comparison: Comparison, score: ScoreComparison) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, title=_title(score), title_justify="left", pad_edge=False)
+    table.add_column("arm", min_width=max(map(len, comparison.runs.arms)))
+    return table
+
+
+def _wide(comparison: Comparison, score: ScoreComparison, widths: Sequence[int]) -> Table:
+    """Return a table with a row per arm and a column per arm that others are compared with."""
+    table = _table(comparison, score)
+    for heading, least in zip(headings(comparison), widths, strict=True):
+        table.add_column(heading, justify="right", min_width=least, overflow="fold")
+    for arm in score.arms:
+        table.add_row(arm.arm, *cells(comparison, score, arm))
+    return table
+
+
+def _long(comparison: Comparison, score: ScoreComparison) -> Table:
+    """Return a table with a row per difference, which stays narrow however many arms there are."""
+    table = _table(comparison, score)
+    for heading in ("mean ± s.e.", "seeds", "vs", "[95 %]"):
+        table.add_column(heading, justify="left" if heading == "vs" else "right", overflow="fold")
+    for arm in score.arms:
+        mean, *differences, seeds = cells(comparison, score, arm)
+        shown = [pair for pair in zip(references(comparison), differences, strict=True) if pair[1]]
+        table.add_row(arm.arm, mean, seeds, *(shown[0] if shown else ("", "")))
+        for reference, difference in shown[1:]:
+            table.add_row("", "", "", reference, difference)
+    return table
 
 
 def _widths(comparison: Comparison, scores: Sequence[ScoreComparison]) -> list[int]:
