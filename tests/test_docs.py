@@ -173,24 +173,45 @@ def test_breaking_it_as_the_documentation_says_gives_the_answer_that_stands_ther
     assert " ".join(quoted.split()) in answers
 
 
-def site_module():
-    spec = importlib.util.spec_from_file_location("mkdocs_hooks", ROOT / "mkdocs_hooks.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def site(monkeypatch):
+    """The module that makes the site's generated pages."""
+    monkeypatch.syspath_prepend(str(ROOT / "site_hooks"))
+    monkeypatch.setenv("PERCEPTINIT_PLUGINS", "")
+    return importlib.import_module("pages")
 
 
-def test_generated_pages_hold_every_verb_hook_and_public_name():
+def test_generated_pages_hold_every_verb_hook_and_public_name(site):
     import perceptinit
 
-    site = site_module()
+    pages = site.generated_pages()
     app = create_app(PLUGINS)
     for verb in [c.name for c in app.registered_commands]:
-        assert f"## `perceptinit {verb}`" in site.cli_page()
+        assert f"## `perceptinit {verb}`" in pages["reference/cli.md"]
     for hook in (*map(hook_name, KINDS), "perceptinit_commands"):
-        assert f"## `{hook}(" in site.hookspecs_page()
-    api = site.api_page()
+        assert f"## `{hook}(" in pages["reference/hookspecs.md"]
+    api = pages["reference/api.md"]
     assert [n for n in perceptinit.__all__ if n not in api and n != "__version__"] == []
+    assert "object" not in " ".join(re.findall(r"^#.*", api, re.MULTILINE))
+
+
+def test_every_built_in_has_a_page_with_its_keys_and_a_link_to_it(site):
+    pages = site.generated_pages()
+    names = {name for name in pages if name.startswith("reference/components/")}
+    assert len(names) == sum(entry.plugin == "perceptinit" for entry in PLUGINS.registry.entries)
+    page = pages["reference/components/judgments/table.md"]
+    assert "| `path` | `Path` | required |" in page
+    assert '[init.judgments]\nuse = "table"\n# path = ...   required' in page
+    linked = site.with_component_links(DOCS["components.md"])
+    assert sorted(name for name in names if f"]({name})" not in linked) == []
+
+
+def test_lines_of_names_in_a_docstring_become_a_list(site):
+    import docstrings
+
+    doc = "Do it.\n\nmodel, seed: what\n    and how.\nstd: spread.\n\nRaises UsageError: no."
+    wanted = "* `model`, `seed`: what\n    and how.\n* `std`: spread."
+    assert docstrings.as_markdown(doc) == f"Do it.\n\n{wanted}\n\nRaises UsageError: no."
 
 
 def test_every_page_is_in_the_navigation():

@@ -1,0 +1,67 @@
+"""The Python reference: which names stand on which page. mkdocstrings fills them from the source."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+HOOKIMPL = (
+    "Write `@hookimpl` over a function that has a hook's name, and perceptinit calls it: see "
+    "[hooks](../hooks.md)."
+)
+
+
+def api_page() -> str:
+    """Return the page of what users import: the public functions, what they give, and the errors."""
+    import perceptinit
+    from perceptinit import errors
+
+    lines = ["# Python API", "", "What to import from `perceptinit`, and what comes back.", ""]
+    lines += ["## perceptinit", "", *_named(perceptinit, perceptinit.__all__)]
+    lines += ["## perceptinit.types", "", *_module("perceptinit.types")]
+    lines += ["## perceptinit.errors", "", *_named(errors, own_classes(errors))]
+    return "\n".join(lines)
+
+
+def protocols_page() -> str:
+    """Return the page of what components give: the protocols of each kind."""
+    lines = ["# Protocols", "", *_module("perceptinit.protocols")]
+    return "\n".join(lines)
+
+
+def testing_page() -> str:
+    """Return the page of the contract tests."""
+    from perceptinit import testing
+
+    lines = ["# Contract tests", "", inspect.getdoc(testing) or "", ""]
+    return "\n".join([*lines, *_named(testing, testing.__all__)])
+
+
+def own_classes(module: ModuleType) -> list[str]:
+    """Return the names of the classes that a module defines."""
+    members = vars(module).items()
+    return [n for n, m in members if inspect.isclass(m) and m.__module__ == module.__name__]
+
+
+def _module(name: str) -> Iterable[str]:
+    module = importlib.import_module(name)
+    yield from [inspect.getdoc(module) or "", ""]
+    yield from _named(module, own_classes(module))
+
+
+def _named(module: ModuleType, names: Iterable[str]) -> Iterable[str]:
+    """Yield a heading per name, with what mkdocstrings tells of it where it was defined."""
+    for name in names:
+        member = getattr(module, name)
+        if name == "hookimpl":
+            yield from [f"### `{name}`", "", HOOKIMPL, ""]
+        elif is_documented(member):
+            yield from [f"::: {member.__module__}.{member.__qualname__}", ""]
+
+
+def is_documented(member: Any) -> bool:
+    """Say whether a name stands for a class or a function, of which there is something to tell."""
+    return inspect.isclass(member) or inspect.isfunction(member)

@@ -1,0 +1,54 @@
+"""The command line and the hooks, verb by verb and hook by hook, as the code tells them."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from docstrings import as_markdown
+
+
+def cli_page() -> str:
+    """Return every verb with its arguments, options and example, as `--help` tells them."""
+    import typer.main
+
+    from perceptinit.cli import create_app
+    from perceptinit.components.plugin_manager import build_plugin_manager
+
+    root = typer.main.get_command(create_app(build_plugin_manager()))
+    lines = ["# Command line, verb by verb", ""]
+    for name, command in sorted(verbs(root, "perceptinit")):
+        lines += [f"## `{name}`", "", inspect.cleandoc(command.help or ""), ""]
+        lines += ["| | |", "|---|---|", *map(_parameter_row, command.params), ""]
+    return "\n".join(lines)
+
+
+def verbs(group: Any, path: str) -> list[tuple[str, Any]]:
+    """Return (command line, command) of all verbs below a group."""
+    found = []
+    for name, command in group.commands.items():
+        below = f"{path} {name}"
+        found += verbs(command, below) if hasattr(command, "commands") else [(below, command)]
+    return found
+
+
+def _parameter_row(parameter: Any) -> str:
+    is_option = parameter.param_type_name == "option"
+    names = ", ".join(parameter.opts) if is_option else parameter.name.upper()
+    text = (getattr(parameter, "help", "") or "").replace("|", "\\|")
+    return f"| `{names}` | {text} |"
+
+
+def hookspecs_page() -> str:
+    """Return every hook's specification."""
+    from perceptinit import hookspecs
+
+    lines = ["# Hook specifications", "", _text(hookspecs), ""]
+    for name, function in vars(hookspecs).items():
+        if name.startswith("perceptinit_"):
+            lines += [f"## `{name}{inspect.signature(function)}`", "", _text(function), ""]
+    return "\n".join(lines)
+
+
+def _text(member: Any) -> str:
+    return as_markdown(inspect.getdoc(member) or "")

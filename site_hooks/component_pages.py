@@ -1,0 +1,108 @@
+"""A page per component, made from its source as `perceptinit show` reads it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from perceptinit.components.describe import Description, Field, describe
+from perceptinit.components.plugin_manager import build_plugin_manager
+from perceptinit.registry import KINDS, Entry
+from perceptinit.types import DataCard
+
+# where each kind stands in a recipe
+SLOTS = {
+    "initializer": "[[init]]",
+    "backbone": "[backbone]",
+    "pretrainer": "[pretrain]",
+    "judgments": "[init.judgments]",
+    "pairs": "[pretrain.pairs]",
+    "evaluator": "[[eval]]",
+    "tracker": "[[track]]",
+}
+
+
+def entries() -> list[Entry]:
+    """Return the built-ins, kind by kind."""
+    found = build_plugin_manager().registry.entries
+    return [entry for kind in KINDS for entry in found if entry.kind == kind]
+
+
+def page_name(entry: Entry) -> str:
+    """Return where a component's page is, below docs/."""
+    return f"reference/components/{entry.kind}/{entry.name}.md"
+
+
+def component_pages() -> dict[str, str]:
+    """Return the text of every component's page, by page name."""
+    return {page_name(entry): component_page(entry) for entry in entries()}
+
+
+def component_page(entry: Entry) -> str:
+    """Return what a component does, how it stands in a recipe, and a table of its keys."""
+    found = describe(entry)
+    lines = [f"# `{entry.name}`", "", f"{entry.kind.capitalize()}: {entry.component.summary}.", ""]
+    lines += [found.doc, "", "```toml", *_example(entry, found), "```", ""]
+    if found.fields:
+        lines += ["| key | type | default | |", "|---|---|---|---|", *map(_row, found.fields), ""]
+    else:
+        lines += ["It has no keys.", ""]
+    card = getattr(entry.load(), "card", None)
+    if isinstance(card, DataCard):
+        lines += [*_card(card), ""]
+    return "\n".join(lines)
+
+
+def _example(entry: Entry, found: Description) -> Iterable[str]:
+    slot = SLOTS[entry.kind]
+    yield slot
+    yield f'use = "{entry.name}"'
+    for field in found.fields:
+        if field.default is None:
+            yield f"# {field.name} = ...   required"
+    for part in found.parts:
+        yield f"[{slot.strip('[]')}.{part}]"
+        yield f'use = "..."   # one of the {KINDS[part]}'
+
+
+def _row(field: Field) -> str:
+    default = "required" if field.default is None else f"`{field.default}`"
+    cells = (f"`{field.name}`", f"`{field.type}`", default, " ".join(field.doc.split()))
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _card(card: DataCard) -> Iterable[str]:
+    yield "## The data"
+    yield ""
+    yield f"{card.title}. Licence: {card.licence or 'not stated'}."
+    if card.citation:
+        yield f"Cite: {card.citation}."
+    if card.source_url:
+        yield f"Source: <{card.source_url}>."
+    if card.checked:
+        yield f"Checked: {card.checked}."
+
+
+def navigation() -> list[dict[str, Any]]:
+    """Return the component pages as they stand in the navigation, kind by kind."""
+    return [
+        {kind.capitalize(): [{e.name: page_name(e)} for e in entries() if e.kind == kind]}
+        for kind in KINDS
+    ]
+
+
+def with_component_links(markdown: str) -> str:
+    """Return docs/components.md with each name in a first column led to the component's page."""
+    kinds = {folder: kind for kind, folder in KINDS.items()}
+    known = {(e.kind, e.name): page_name(e) for e in entries()}
+    kind, lines = "", []
+    for line in markdown.splitlines():
+        heading = re.match(r"## (\w+)", line)
+        if heading:
+            kind = kinds.get(heading[1].lower(), "")
+        name = re.match(r"\| `([^`]+)` \|", line)
+        if name and (kind, name[1]) in known:
+            line = line.replace(f"`{name[1]}`", f"[`{name[1]}`]({known[kind, name[1]]})", 1)
+        lines.append(line)
+    return "\n".join(lines)

@@ -1,0 +1,53 @@
+"""Files of the repository as pages: a link out of docs/, to a recipe say, leads to a page that shows the file.
+
+So the site is whole without a repository host.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+LANGUAGES = {".py": "python", ".toml": "toml", ".yml": "yaml", ".csv": "csv"}
+_LINK = re.compile(r"\]\((\.\./[^)#\s]+)(#[^)\s]*)?\)")
+
+
+def linked_files() -> list[str]:
+    """Return the repository's files that pages link to, outside of docs/, sorted."""
+    found = set()
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        for match in _LINK.finditer(page.read_text(encoding="utf-8")):
+            found.add(posixpath.normpath(posixpath.join("docs", match[1])))
+    return sorted(found)
+
+
+def file_page(path: str) -> str:
+    """Return the page that shows a file of the repository."""
+    return f"files/{path.removesuffix('.md')}.md"
+
+
+def with_links(markdown: str, page: str) -> str:
+    """Return a page's text with links that leave docs/ led to the pages that show the files."""
+    here = posixpath.dirname(page)
+
+    def replaced(match: re.Match[str]) -> str:
+        path = posixpath.normpath(posixpath.join("docs", here, match[1]))
+        if path.startswith("docs/"):
+            return match[0]
+        return f"]({posixpath.relpath(file_page(path), here or '.')})"
+
+    return _LINK.sub(replaced, markdown)
+
+
+def shown(path: str) -> str:
+    """Return a file as a page: Markdown without its links, which lead elsewhere; a folder as a list."""
+    full = ROOT / path
+    if full.is_dir():
+        names = sorted(p.name for p in full.iterdir() if not p.name.startswith((".", "__")))
+        return f"# {path}\n\n" + "\n".join(f"* `{name}`" for name in names) + "\n"
+    text = full.read_text(encoding="utf-8")
+    if full.suffix == ".md":
+        return re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]+\)", r"\1", text)
+    return f"# {path}\n\n```{LANGUAGES.get(full.suffix, '')}\n{text}```\n"
