@@ -229,3 +229,10 @@ def test_the_site_builds_strictly(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "reference" / "api" / "index.html").is_file()
+
+
+def test_the_glossary_is_in_alphabetical_order():
+    words = re.findall(r"^\| ([^|]+) \| [A-Z]", DOCS["glossary.md"], re.MULTILINE)
+    assert words == sorted(words, key=str.lower)
+    for word in ("arm", "slot", "stage", "tower", "2AFC", "ceiling", "spread", "post-hoc"):
+        assert word in words
