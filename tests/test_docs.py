@@ -14,8 +14,7 @@ import pytest
 from perceptinit import hookspecs
 from perceptinit.cli import create_app
 from perceptinit.components.plugin_manager import build_plugin_manager
-from perceptinit.recipe.reading import read_recipe
-from perceptinit.recipe.recipe import ROOT_KEYS
+from perceptinit.recipe.reading import ROOT_KEYS, read_recipe
 from perceptinit.registry import KINDS, hook_name
 
 ROOT = Path(__file__).parent.parent
