@@ -12,7 +12,8 @@ from perceptinit.exporting.source import TrainedRun
 from perceptinit.exporting.timm_folder import config as timm_config
 from perceptinit.exporting.timm_folder import timm_trunk
 from perceptinit.exporting.vit import PlainViT, plain_vit
-from perceptinit.files.checkpoints import load_strict, write_json
+from perceptinit.files.atomic import write_json
+from perceptinit.files.checkpoints import load_strict
 
 BLOCK_NAMES = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", "attn.out_proj": "self_attn.out_proj"}
 BLOCK_NAMES |= {"mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2"}

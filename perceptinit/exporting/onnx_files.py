@@ -11,7 +11,7 @@ import torch
 from perceptinit.errors import MissingPackageError
 from perceptinit.exporting.source import TrainedRun
 from perceptinit.exporting.torchscript_files import Towers
-from perceptinit.files.checkpoints import atomic_path
+from perceptinit.files.atomic import atomic_path
 
 USAGE = """\
 import onnxruntime

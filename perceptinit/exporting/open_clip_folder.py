@@ -11,7 +11,8 @@ from perceptinit.backbones.open_clip_config import read_table
 from perceptinit.exporting.source import TrainedRun
 from perceptinit.exporting.timm_folder import timm_trunk
 from perceptinit.exporting.vit import PlainViT, plain_vit
-from perceptinit.files.checkpoints import save_weights, write_json
+from perceptinit.files.atomic import write_json
+from perceptinit.files.checkpoints import save_weights
 
 USAGE = """\
 import open_clip

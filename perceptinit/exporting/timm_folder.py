@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.exporting.source import TrainedRun
-from perceptinit.files.checkpoints import save_weights, write_json
+from perceptinit.files.atomic import write_json
+from perceptinit.files.checkpoints import save_weights
 
 USAGE = """\
 import timm

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from perceptinit.exporting.source import TrainedRun
-from perceptinit.files.checkpoints import atomic_path
+from perceptinit.files.atomic import atomic_path
 
 USAGE = """\
 import torch

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.errors import DataError
+from perceptinit.files.atomic import write_json
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
 
@@ -101,8 +102,6 @@ class Cache:
 
     def store(self, key: str, manifest: Mapping[str, Any], write: Callable[[Path], None]) -> None:
         """Keep an entry; `write(path)` writes its weights. Call it inside `locked(key)`."""
-        from perceptinit.files.checkpoints import write_json
-
         folder = self.folder / key
         folder.mkdir(parents=True, exist_ok=True)
         write(folder / WEIGHTS)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from perceptinit.errors import CheckpointError
+from perceptinit.files.atomic import atomic_path
 
 
 def weights_sha256(weights: nn.Module | Mapping[str, torch.Tensor]) -> str:
@@ -29,27 +28,6 @@ def weights_sha256(weights: nn.Module | Mapping[str, torch.Tensor]) -> str:
         values: Any = tensor.reshape(-1).view(torch.uint8).numpy()
         digest.update(values)
     return digest.hexdigest()
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` and move it there when the block succeeds; else remove it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        yield temporary
-        temporary.chmod(mode)  # safetensors makes files that their owner alone may read
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write strict JSON atomically (a value that is not finite is an error)."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def save_weights(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from perceptinit.files.checkpoints import atomic_path
+from perceptinit.files.atomic import atomic_path
 from perceptinit.images.decoding import decode
 from perceptinit.seeding import generator
 from perceptinit.types import Triplets

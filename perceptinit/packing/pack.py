@@ -10,7 +10,7 @@ from threading import Event, Lock
 from typing import Any
 
 from perceptinit.errors import DataError, UsageError
-from perceptinit.files.checkpoints import atomic_path, write_json
+from perceptinit.files.atomic import atomic_path, write_json
 from perceptinit.packing.journal import INDEX, Journal
 from perceptinit.packing.shards import ImageSettings, Shard, Written, write_shard
 from perceptinit.packing.sources import Source

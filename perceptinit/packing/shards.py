@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from perceptinit.errors import DataError, UsageError
-from perceptinit.files.checkpoints import atomic_path
+from perceptinit.files.atomic import atomic_path
 from perceptinit.images.decoding import decode
 from perceptinit.packing.sources import Record, Source
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from perceptinit.errors import DataError
+from perceptinit.files.atomic import atomic_path
 from perceptinit.files.cache import tar_index_folder
-from perceptinit.files.checkpoints import atomic_path
 from perceptinit.pairs.tar_format import TarFile
 
 _STEM = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")  # webdataset's rule

@@ -12,7 +12,7 @@ from torch import Tensor
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import Arriving
 from perceptinit.errors import TrainingError
-from perceptinit.files.checkpoints import write_json
+from perceptinit.files.atomic import write_json
 from perceptinit.types import RunContext
 
 OnNonFinite = Literal["stop", "skip"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from perceptinit import __version__
 from perceptinit.errors import PerceptInitError
-from perceptinit.files.checkpoints import atomic_path
+from perceptinit.files.atomic import atomic_path
 from perceptinit.reports import account, page, stage_one
 from perceptinit.reports.comparison import Comparison
 from perceptinit.reports.examples import found_images, named_images, triplet_examples

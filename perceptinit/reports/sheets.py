@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from perceptinit.files.checkpoints import atomic_path
+from perceptinit.files.atomic import atomic_path
 from perceptinit.reports.examples import TripletExample, triplet_examples
 from perceptinit.reports.models import RunModel
 from perceptinit.results.runs import LoadedRun

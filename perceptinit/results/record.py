@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from perceptinit.components.building import walk
 from perceptinit.components.plugin_manager import CORE, Plugins
 from perceptinit.errors import DataError
+from perceptinit.files.atomic import write_json
 from perceptinit.types import InitReport, Score
 
 if TYPE_CHECKING:
@@ -185,6 +186,4 @@ def _says_which_run(record: Mapping[str, Any]) -> bool:
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write a record atomically."""
-    from perceptinit.files.checkpoints import write_json  # imports torch, which readers do not need
-
     write_json(path, record)

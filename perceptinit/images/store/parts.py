@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from perceptinit.errors import DataError
-from perceptinit.files.checkpoints import atomic_path
+from perceptinit.files.atomic import atomic_path
 
 SUFFIX = ".safetensors"
 KEY_BYTES = 32

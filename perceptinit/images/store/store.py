@@ -21,8 +21,8 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from perceptinit.errors import DataError
+from perceptinit.files.atomic import write_json
 from perceptinit.files.cache import key_of
-from perceptinit.files.checkpoints import write_json
 from perceptinit.images.decoding import Fit, load_square
 from perceptinit.images.store.fingerprint import folder_name, pixel_parts
 from perceptinit.images.store.parts import SUFFIX, Part, read_part, write_part
