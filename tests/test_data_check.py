@@ -190,3 +190,57 @@ def test_from_a_spreadsheet_to_a_checked_set_and_a_recipe_without_python(tmp_pat
     done = cli("data", "check", "lab.csv", "--set", "val_shre=0.2")
     assert done.returncode == 2
     assert "judgments.val_shre: unknown key; did you mean 'val_share'?" in done.stderr
+
+
+def collected(tmp_path, rows):
+    """Write a table of (order, place, excluded) for one person and return the check's findings."""
+    write_images(tmp_path, 12)
+    header = "anchor,first,second,p_second,num_votes,subject,excluded,assigned_order,answered_place"
+    lines = [
+        f"{i % 10:02d}.png,{(i + 1) % 10:02d}.png,{(i + 2) % 10:02d}.png,{i % 2},1,me,{why},{order},{place}"
+        for i, (order, place, why) in enumerate(rows)
+    ]
+    (tmp_path / "judgments.csv").write_text("\n".join([header, *lines]))
+    return check_judgments(Table(Table.Config(path=tmp_path / "judgments.csv", images=tmp_path)))
+
+
+def test_sides_that_are_not_balanced_are_warned_of(tmp_path):
+    report = collected(tmp_path, [("1 2", 1 + i % 2, "") for i in range(30)])
+    (warning,) = (w for w in messages(report, "warning") if w.startswith("assigned"))
+    assert "within 30 for each of 1 people" in warning
+
+
+def test_a_person_who_always_takes_one_side_is_warned_of(tmp_path):
+    report = collected(tmp_path, [("1 2" if i % 2 else "2 1", 1, "") for i in range(30)])
+    assert not [w for w in messages(report, "warning") if w.startswith("assigned")]
+    (warning,) = (w for w in messages(report, "warning") if w.startswith("answered"))
+    assert "100.0% / 0.0% from the left" in warning
+    assert "people favour a place" in warning
+
+
+def test_an_order_that_is_none_is_named_by_its_row(tmp_path):
+    report = collected(tmp_path, [("1 2", 1, "")] * 29 + [("1 1", 1, "")])
+    assert any(
+        "row 31: assigned_order '1 1' does not name each candidate once" in e
+        for e in messages(report, "error")
+    )
+
+
+def test_rows_that_are_marked_as_excluded_do_not_count_and_may_be_incomplete(tmp_path):
+    write_images(tmp_path, 5)
+    text = "anchor,first,second,p_second,num_votes,excluded\n"
+    text += (
+        "00.png,01.png,02.png,1,1,\n" * 3
+        + "00.png,00.png,02.png,,,catch\n"
+        + "03.png,01.png,02.png,0,1,no\n"
+    )
+    (tmp_path / "lab.csv").write_text(text)
+    table = Table(
+        Table.Config(path=tmp_path / "lab.csv", images=tmp_path, val_share=0.0, test_share=0.0)
+    )
+    assert (len(table.load("train")), table.load("train").num_votes.sum()) == (2, 4)
+    (tmp_path / "lab.csv").write_text(text.replace(",no\n", ",x\n").replace(",1,1,\n", ",1,1,x\n"))
+    report = check_judgments(Table(Table.Config(path=tmp_path / "lab.csv", images=tmp_path)))
+    assert any(
+        "every row is marked in the column 'excluded'" in e for e in messages(report, "error")
+    )

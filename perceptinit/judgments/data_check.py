@@ -16,6 +16,7 @@ from perceptinit.errors import DataError, UsageError
 from perceptinit.files.transfer import file_sha256
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
 from perceptinit.judgments.forms.same_pairs import HasSamePairs
+from perceptinit.judgments.reading.collected import balance
 from perceptinit.judgments.reading.image_files import some
 from perceptinit.judgments.reading.split_column import SPLITS
 from perceptinit.types import DataCard, Split, Triplets
@@ -99,6 +100,7 @@ def check_judgments(
     report.add("warning", shared_anchors(report.triplets))
     report.add("note", shared_images(report.triplets))
     report.add("note", _other_forms(judgments))
+    _balance(judgments, report)
     report.add("error", wrong_sums(judgments))
     if decode:
         report.add("error", unreadable(report.triplets, num_workers, progress))
@@ -224,6 +226,20 @@ def wrong_sums(judgments: Any) -> Iterator[str]:
         path = Path(root) / name
         if path.is_file() and file_sha256(path) != recorded:
             yield f"{path}: not the published file (sha256 {file_sha256(path)[:12]}..., recorded {recorded[:12]}...)"
+
+
+def _balance(judgments: Any, report: CheckReport) -> None:
+    """Add what a table of collected judgments says of sides and orders, as assigned and as answered."""
+    path = getattr(getattr(judgments, "config", None), "path", None)
+    if path is None or Path(path).suffix not in (".csv", ".tsv", ".parquet") or not report.triplets:
+        return
+    try:
+        report.findings += [
+            Finding("note" if is_fine else "warning", sentence)
+            for is_fine, sentence in balance(Path(path))
+        ]
+    except DataError as error:
+        report.findings.append(Finding("error", str(error)))
 
 
 def unreadable(

@@ -17,6 +17,7 @@ from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
 from perceptinit.judgments.forms.splits import assign_splits
 from perceptinit.judgments.own.own_table import OwnTable
+from perceptinit.judgments.reading.collected import used_rows
 from perceptinit.judgments.reading.columns import Columns, read_columns
 from perceptinit.judgments.reading.image_columns import read_images
 from perceptinit.judgments.reading.image_files import normal_name
@@ -36,7 +37,7 @@ class OddOneOutTable(OwnTable):
     * `image_1`, `image_2`, `image_3`, `odd`: `odd` repeats the name of the odd image;
     * `image_1`, `image_2`, `image_3`, `votes_1`, `votes_2`, `votes_3`: people who found each odd.
 
-    `split` is optional. Rows about the same three images are added up. Loaded as triplets, a judgment
+    `split` and `excluded` (rows where it is filled are left out) are optional. Rows about the same three images are added up. Loaded as triplets, a judgment
     gives one for each image of the pair that belongs together; the `odd-one-out` evaluator and the
     three-way loss take it whole.
     """
@@ -86,7 +87,7 @@ class OddOneOutTable(OwnTable):
     def _judgments(self) -> tuple[OddOneOut, np.ndarray]:
         """Return all questions and their splits ("" for those left out)."""
         c = self.config
-        columns = read_columns(c.path)
+        columns = used_rows(read_columns(c.path))
         folder = c.images or c.path.parent
         columns.require(IMAGES)
         names = read_images(columns, IMAGES, folder)

@@ -17,6 +17,7 @@ from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.questions import add_up, draw_sides
 from perceptinit.judgments.forms.splits import assign_splits
 from perceptinit.judgments.forms.triplet_names import NamedTriplets
+from perceptinit.judgments.reading.collected import used_rows
 from perceptinit.judgments.reading.columns import Columns, read_columns
 from perceptinit.judgments.reading.image_columns import read_images
 from perceptinit.judgments.reading.split_column import SPLITS, read_splits
@@ -36,8 +37,8 @@ class Table:
       The column gives the answer away, so sides are drawn at random, by `seed`.
 
     Optional columns: `split` (train, val, test), `group` (what must not cross splits, such as a
-    scene; the anchor when absent), `subject` (who answered). Other columns are not read. Images are
-    paths relative to `images`. Row numbers in messages count the header as row 1.
+    scene; the anchor when absent), `subject` (who answered), `excluded` (rows where it is filled are left
+    out). Other columns are not read. Images are paths relative to `images`. Row numbers in messages count the header as row 1.
 
     Without `split`, groups are dealt to splits by hashing their names. The group is the anchor then,
     unless given: a candidate of one split may occur in another.
@@ -122,7 +123,7 @@ class Table:
 
     def _read(self) -> tuple[NamedTriplets, np.ndarray]:
         """Return all judgments and their splits (N,)."""
-        columns = read_columns(self.config.path)
+        columns = used_rows(read_columns(self.config.path))
         form = find_form(columns)
         votes_second, num_votes = read_votes(columns, form)
         anchor, first, second = read_images(columns, form[:3], self._folder)

@@ -25,7 +25,7 @@ SHARE = ("anchor", "first", "second", "p_second", "num_votes")
 CHOICE = ("anchor", "first", "second", "choice")
 ANSWER = ("anchor", "positive", "negative")
 FORMS = (VOTES, SHARE, CHOICE, ANSWER)
-OPTIONAL = ("split", "group", "subject")
+OPTIONAL = ("split", "group", "subject", "excluded")
 
 
 def find_form(columns: Columns) -> tuple[str, ...]:

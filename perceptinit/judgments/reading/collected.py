@@ -1,0 +1,122 @@
+"""The columns that `perceptinit collect` adds to a table: which rows count, and what stood where on the page.
+
+* `excluded`: why a row is no judgment (practice, a catch trial, a person left out by the rule); empty when it is one.
+* `assigned_order`: the candidate at each place of the page, from the left: `2 1` is second left, first right.
+* `answered_place`: the place that was chosen, counted from 1; 0 is "not sure"; empty when never answered.
+"""
+
+from __future__ import annotations
+
+# N rows
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from perceptinit.errors import DataError
+from perceptinit.judgments.reading.columns import Columns, read_columns
+
+EXCLUDED = "excluded"
+ORDER, PLACE, SUBJECT = "assigned_order", "answered_place", "subject"
+NOT_EXCLUDED = ("", "0", "false", "no", "none")
+# a share of answers at a place this many standard errors from equal is no chance
+MAX_Z = 4.0
+
+
+def used_rows(columns: Columns) -> Columns:
+    """Return the rows that count: those whose cell in `excluded` is empty or says no; all without that column.
+
+    Raises DataError when none is left.
+    """
+    if EXCLUDED not in columns.cells:
+        return columns
+    cells = ("" if cell is None else str(cell).strip().lower() for cell in columns.cells[EXCLUDED])
+    mask = np.array([cell in NOT_EXCLUDED for cell in cells], dtype=bool)
+    if not mask.any():
+        raise DataError(f"{columns.path}: every row is marked in the column '{EXCLUDED}'")
+    return columns.select(mask)
+
+
+def balance(path: Path) -> Iterator[tuple[bool, str]]:
+    """Yield what the table says of sides and orders as assigned and as answered: (is fine, sentence).
+
+    Nothing for a table that does not say what stood where. Raises DataError for a cell that is no order.
+    """
+    columns = read_columns(path)
+    if not {ORDER, PLACE, SUBJECT} <= columns.cells.keys():
+        return
+    if EXCLUDED in columns.cells:
+        yield True, _excluded(columns)
+    yield _assigned(columns)
+    yield _answered(columns)
+
+
+def _excluded(columns: Columns) -> str:
+    reasons = Counter(str(cell or "").partition(":")[0] for cell in columns.cells[EXCLUDED])
+    used = reasons.pop("", 0)
+    listed = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
+    return f"{used:,} of {len(columns):,} rows are judgments; left out: {listed or 'none'}"
+
+
+def _orders(columns: Columns) -> list[tuple[int, ...]]:
+    orders = []
+    for index, cell in enumerate(columns.texts(ORDER)):
+        order = tuple(int(word) for word in cell.split() if word.isdigit())
+        if sorted(order) != list(range(1, len(order) + 1)):
+            raise columns.error(
+                index, f"{ORDER} '{cell}' does not name each candidate once, such as 2 1"
+            )
+        orders.append(order)
+    if len({len(order) for order in orders}) > 1:
+        raise DataError(f"{columns.path}: {ORDER} is longer in some rows than in others")
+    return orders
+
+
+def _assigned(columns: Columns) -> tuple[bool, str]:
+    orders = _orders(columns)
+    num_places = len(orders[0])
+    of_person: dict[str, Counter[tuple[int, int]]] = defaultdict(Counter)
+    for person, order in zip(columns.texts(SUBJECT), orders, strict=True):
+        of_person[person].update((place, candidate) for place, candidate in enumerate(order))
+    overall = sum(of_person.values(), Counter[tuple[int, int]]())
+    worst = max(_spread(counts, num_places) for counts in of_person.values())
+    total = _spread(overall, num_places)
+    return max(worst, total) <= 1, (
+        f"assigned: every candidate stood at every place equally often, within {worst} for each of "
+        f"{len(of_person):,} people and within {total} overall ({len(orders):,} trials)"
+    )
+
+
+def _spread(counts: Mapping[tuple[int, int], int], num_places: int) -> int:
+    """Return the largest difference between two counts of (place, candidate), those that are 0 included."""
+    filled = [counts.get((p, c), 0) for p in range(num_places) for c in range(1, num_places + 1)]
+    return max(filled) - min(filled)
+
+
+def _answered(columns: Columns) -> tuple[bool, str]:
+    num_places = len(_orders(columns)[0])
+    chosen = Counter(_place(columns, i, num_places) for i in range(len(columns)))
+    not_sure = chosen.pop(0, 0)
+    chosen.pop(None, 0)
+    total, fair = sum(chosen.values()), 1 / num_places
+    if not total:
+        return True, "answered: nothing yet"
+    shares = [chosen[place] / total for place in range(1, num_places + 1)]
+    error = (fair * (1 - fair) / total) ** 0.5
+    is_fair = all(abs(share - fair) <= MAX_Z * error for share in shares)
+    listed = " / ".join(f"{share:.1%}" for share in shares)
+    more = "" if is_fair else "; people favour a place, whatever stands there"
+    return is_fair, f"answered: {listed} from the left, {not_sure:,} not sure{more}"
+
+
+def _place(columns: Columns, index: int, num_places: int) -> int | None:
+    cell = columns.cells[PLACE][index]
+    text = "" if cell is None else str(cell).strip()
+    if not text:
+        return None
+    if not text.isdigit() or int(text) > num_places:
+        raise columns.error(
+            index, f"{PLACE} '{text}' is no place from 1 to {num_places}, nor 0 for not sure"
+        )
+    return int(text)
