@@ -201,6 +201,16 @@ GOOD = "a.png b.png c.png 1 3"
         ),
         (VOTES, [GOOD, "a.png b.png c.png 1.5 0"], "row 3: first_votes is 1.5, not a whole number"),
         (VOTES, [GOOD, "a.png b.png c.png many 0"], "row 3: first_votes is 'many', not a number"),
+        (VOTES, [GOOD, "a.png b.png c.png 1_0 0"], "row 3: first_votes is '1_0', not a number"),
+        (VOTES, [GOOD, "a.png b.png c.png ٣ 0"], "row 3: first_votes is '٣', not a number"),
+        (
+            VOTES,
+            [GOOD, "a.png b.png c.png 9223372036854775808 0"],
+            "row 3: first_votes is 9223372036854775808; it must be at most 1,000,000,000,000",
+        ),
+        (VOTES, [GOOD, f"a.png b.png {'d/' * 2500}c.png 1 0"], "characters) ..."),
+        (VOTES, [GOOD, f"a.png b.png {'n' * 300} 1 0"], "no such image in"),
+        (VOTES, [GOOD, "a.png b.png a\0/c.png 1 0"], "no such image in"),
         (VOTES, [GOOD, "a.png b.png e.png 1 0"], "row 3: second 'e.png': no such image in"),
         (
             VOTES,

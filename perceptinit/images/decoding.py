@@ -26,6 +26,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
 from perceptinit.errors import DataError
+from perceptinit.files.reading import read_bytes
 from perceptinit.images import jpeg
 from perceptinit.images.jpeg import Box
 from perceptinit.types import ImageSource
@@ -193,7 +194,7 @@ def _read(source: Path | bytes, key: str) -> bytes:
     if isinstance(source, bytes):
         return source
     try:
-        return source.read_bytes()
+        return read_bytes(source)
     except OSError as error:
         raise DataError(f"{key}: cannot be read ({source}: {error.strerror})") from error
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from perceptinit.errors import DataError, UsageError
 from perceptinit.files.atomic import atomic_path
+from perceptinit.files.reading import read_bytes
 from perceptinit.images.decoding import decode
 from perceptinit.packing.sources import Record, Source
 
@@ -136,7 +137,7 @@ def _read(record: Record) -> bytes:
         return record.image
     assert record.image is not None
     try:
-        return record.image.read_bytes()
+        return read_bytes(record.image)
     except OSError as error:
         raise DataError(f"{record.where}: cannot be read ({error.strerror})") from error
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from perceptinit.errors import DataError, UsageError
+from perceptinit.files.reading import read_bytes, require_file
 from perceptinit.packing.classes import Classes, read_classes
 from perceptinit.pairs.tables import CsvTable, ParquetTable
 from perceptinit.types import IMAGE_SUFFIXES
@@ -69,6 +70,8 @@ def open_source(
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
+    if not path.is_dir():
+        require_file(path)
     tables = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if path.is_dir() and not tables:
         return FolderSource(path, classnames)
@@ -168,7 +171,7 @@ class FolderSource:
 
 def _read_caption(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return read_bytes(path).decode("utf-8").strip()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:

@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from perceptinit.errors import DataError
+from perceptinit.files.reading import require_file
 from perceptinit.pairs.tables import CsvTable
 from perceptinit.types import Pair
 
@@ -94,8 +95,7 @@ class CsvPairs:
 
     @cached_property
     def _table(self) -> CsvTable:
-        if not self._path.is_file():
-            raise DataError(f"{self._path}: no such file")
+        require_file(self._path)
         columns = (self.config.image_column, self.config.text_column)
         return CsvTable(self._path, columns, self.config.separator)
 

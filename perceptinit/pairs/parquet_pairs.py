@@ -57,7 +57,13 @@ class ParquetPairs:
         Raises DataError when the image or the text is absent or of another type.
         """
         key = self._table.where(index)
-        image, text = self._table.row(index)
+        try:
+            image, text = self._table.row(index)
+        except (
+            ValueError,
+            OverflowError,
+        ) as error:  # text that is not UTF-8, dates Python does not have
+            raise DataError(f"{key}: cannot be read ({error})") from error
         if not isinstance(image, bytes):
             raise DataError(
                 f"{key}: '{self.config.image_column}' is {_said(image)}, not image bytes"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # N rows
 import csv
+import io
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -18,6 +19,10 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from perceptinit.errors import DataError
+from perceptinit.files.reading import open_regular, require_file, shown
+
+# of damaged files pyarrow also raises what it raises for text that is not UTF-8, or sizes beyond memory
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ class ParquetTable:
         try:
             with pq.ParquetFile(path, memory_map=True) as file:
                 table = file.read_row_group(group, columns=list(self.columns), use_threads=False)
-        except (pa.ArrowException, OSError) as error:
+        except _UNREADABLE as error:
             raise DataError(f"{path}: row group {group} cannot be read ({error})") from error
         return [table.column(name) for name in self.columns]
 
@@ -128,13 +133,14 @@ class CsvTable:
 
 
 def _read_footer(path: Path, columns: tuple[str, ...]) -> _File:
+    require_file(path)
     try:
         with pq.ParquetFile(path) as file:
             _check_columns(path, file.schema_arrow.names, columns)
             metadata = file.metadata
             groups = tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
             return _File(path, groups)
-    except (pa.ArrowException, OSError) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{path}: not a readable Parquet file ({error})") from error
 
 
@@ -142,13 +148,13 @@ def _read_column(path: Path, name: str) -> list[Any]:
     try:
         with pq.ParquetFile(path) as file:
             return file.read(columns=[name]).column(name).to_pylist()
-    except (pa.ArrowException, OSError) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{path}: column '{name}' cannot be read ({error})") from error
 
 
 def _read_csv(path: Path, columns: Sequence[str], separator: str) -> pa.Table:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
             names = next(csv.reader(file, delimiter=separator), [])
         _check_columns(path, names, columns)
         table = pa_csv.read_csv(
@@ -161,8 +167,9 @@ def _read_csv(path: Path, columns: Sequence[str], separator: str) -> pa.Table:
                 strings_can_be_null=False,
             ),
         )
-    except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a readable CSV file ({error})") from error
+    # ValueError, TypeError: not UTF-8; a separator that neither reader takes
+    except (pa.ArrowException, OSError, ValueError, TypeError, csv.Error) as error:
+        raise DataError(f"{shown(path)}: not a readable CSV file ({shown(error)})") from error
     return table.combine_chunks()
 
 

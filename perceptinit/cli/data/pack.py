@@ -101,11 +101,13 @@ def pack(
 def _lines(path: Path | None) -> tuple[str, ...]:
     """Return the lines of a file that are not empty; UsageError when it cannot be read."""
     from perceptinit.errors import UsageError
+    from perceptinit.files.reading import read_bytes
 
     if path is None:
         return ()
     try:
-        return tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        lines = read_bytes(path).decode("utf-8").splitlines()
+        return tuple(line for line in lines if line.strip())
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read ({error})") from error
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from perceptinit.errors import DataError
+from perceptinit.files.reading import read_bytes
 from perceptinit.types import ImageSource
 
 # A file that changed less than this before it was looked at may change again within one tick of the
@@ -58,7 +59,7 @@ def read(item: Item) -> bytes | np.ndarray:
     if not isinstance(item.source, Path):
         return item.source
     try:
-        return item.source.read_bytes()
+        return read_bytes(item.source)
     except OSError as error:
         raise _unreadable(item.source, item.key, error) from error
 

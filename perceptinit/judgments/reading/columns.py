@@ -4,7 +4,9 @@ from __future__ import annotations
 
 # N rows
 import csv
+import io
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +15,16 @@ from typing import Any, TypeVar
 import numpy as np
 
 from perceptinit.errors import DataError
+from perceptinit.files.reading import open_regular, require_file, shown
 from perceptinit.registry import nearest
 
 DELIMITERS = ",;\t"
+# more than there are people; sums over all rows stay exact
+MAX_COUNT = 10**12
+# what Python would also read: 1_0, digits of other scripts
+_NUMBER = re.compile(
+    r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|inf(inity)?)\s*", re.A | re.I
+)
 T = TypeVar("T")
 
 
@@ -41,7 +50,7 @@ class Columns:
 
     def error(self, index: int, message: str) -> DataError:
         """Return the error for row `index` (from 0), to be raised."""
-        return DataError(f"{self.path}, row {self.rows[index]}: {message}")
+        return DataError(f"{self.path}, row {self.rows[index]}: {shown(message, 1000)}")
 
     def require(self, names: Iterable[str]) -> None:
         """Raise DataError for the first column that is missing, with the one probably meant."""
@@ -89,9 +98,7 @@ def read_columns(path: Path) -> Columns:
 
     Raises DataError when the file is absent or cannot be read as a table.
     """
-    if not path.is_file():
-        place = "" if path.is_absolute() else f" (looked in {Path.cwd()})"
-        raise DataError(f"{path}: no such file{place}")
+    require_file(path, "" if path.is_absolute() else f" (looked in {Path.cwd()})")
     columns = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     if not len(columns):
         raise DataError(f"{path}: a header, but no rows")
@@ -100,7 +107,7 @@ def read_columns(path: Path) -> Columns:
 
 def _read_csv(path: Path) -> Columns:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
             first = file.readline()
             file.seek(0)
             delimiter = max(DELIMITERS, key=first.count)
@@ -109,7 +116,7 @@ def _read_csv(path: Path) -> Columns:
             )
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text ({error.reason}). Save it as CSV UTF-8") from error
-    except csv.Error as error:
+    except (csv.Error, OSError) as error:
         raise DataError(f"{path}: not a readable CSV file ({error})") from error
     if not records or not any(records[0]):
         raise DataError(f"{path}: no header in the first row")
@@ -135,11 +142,13 @@ def _read_parquet(path: Path) -> Columns:
 
     try:
         table = parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error})") from error
+        cells = [_objects(column.to_pylist()) for column in table.columns]
+    # not UTF-8, dates that Python does not have, sizes that no memory holds, ...
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+        raise DataError(f"{path}: not a readable Parquet file ({shown(error)})") from error
     _check_header(path, table.column_names)
-    cells = {name: _objects(table.column(name).to_pylist()) for name in table.column_names}
-    return Columns(path, cells, np.arange(2, table.num_rows + 2))
+    by_name = dict(zip(table.column_names, cells, strict=True))
+    return Columns(path, by_name, np.arange(2, table.num_rows + 2))
 
 
 def _check_header(path: Path, header: list[str]) -> None:
@@ -160,26 +169,35 @@ def _filled(cell: Any) -> Any:
     return cell
 
 
+def plain_number(text: str) -> float:
+    """Return the number in a cell of text; ValueError, saying `is 'x', not a number`, for anything else."""
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"is {shown(repr(text))}, not a number")
+    return float(text)
+
+
 def _number(cell: Any, low: float, high: float) -> float:
     try:
-        value = float(cell)
-    except (TypeError, ValueError):
-        raise ValueError(f"is {cell!r}, not a number") from None
+        value = plain_number(cell) if isinstance(cell, str) else float(cell)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"is {shown(repr(cell))}, not a number") from None
     if not low <= value <= high or math.isinf(value):
         span = f"in [{low:g}, {high:g}]" if math.isfinite(high) else f"at least {low:g}"
-        raise ValueError(f"is {cell}; it must be {span}")
+        raise ValueError(f"is {shown(cell)}; it must be {span}")
     return value
 
 
 def _count(cell: Any, low: int) -> int:
     value = _number(cell, low, math.inf)
     if not value.is_integer():
-        raise ValueError(f"is {cell}, not a whole number")
+        raise ValueError(f"is {shown(cell)}, not a whole number")
+    if value > MAX_COUNT:
+        raise ValueError(f"is {shown(cell)}; it must be at most {MAX_COUNT:,}")
     return int(value)
 
 
 def _boolean(cell: Any) -> bool:
     value = {"true": True, "1": True, "false": False, "0": False}.get(str(cell).lower())
     if value is None:
-        raise ValueError(f"is {cell!r}, not true or false")
+        raise ValueError(f"is {shown(repr(cell))}, not true or false")
     return value

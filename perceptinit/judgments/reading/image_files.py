@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from perceptinit.errors import DataError
 from perceptinit.registry import nearest
 
 
@@ -36,11 +37,16 @@ def missing_files(folder: Path, names: Iterable[str]) -> list[str]:
 
 
 def file_names(folder: Path) -> list[str]:
-    """Return the files in a folder, sorted; none when there is no such folder."""
+    """Return the files in a folder, sorted; none when there is no such folder.
+
+    Raises DataError when it may not be read.
+    """
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if entry.is_file())
-    except (FileNotFoundError, NotADirectoryError):
+    except PermissionError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
+    except (OSError, ValueError):  # not there; or no folder can have such a name
         return []
 
 

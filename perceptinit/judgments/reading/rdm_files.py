@@ -4,14 +4,22 @@ from __future__ import annotations
 
 # S subjects, M images
 import csv
+import io
+import math
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from perceptinit.errors import DataError
+from perceptinit.files.reading import open_regular, read_bytes, require_file, shown
 from perceptinit.judgments.forms.rdm import square
-from perceptinit.judgments.reading.columns import DELIMITERS
+from perceptinit.judgments.reading.columns import DELIMITERS, plain_number
+from perceptinit.judgments.reading.mat_file import read_variables
 from perceptinit.registry import unknown
+
+# of a matrix or several: 8 GB as float64; a published one of 31,000 images has as many
+MAX_CELLS = 10**9
 
 
 def read_matrices(path: Path, key: str | None) -> tuple[np.ndarray, list[str] | None]:
@@ -23,8 +31,7 @@ def read_matrices(path: Path, key: str | None) -> tuple[np.ndarray, list[str] | 
 
     Raises DataError when the file is absent or holds no such matrix.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
+    require_file(path)
     if path.suffix == ".csv":
         matrix, names = _read_csv(path)
         return matrix[None], names
@@ -40,14 +47,16 @@ def read_matrices(path: Path, key: str | None) -> tuple[np.ndarray, list[str] | 
 
 def read_names(path: Path) -> list[str]:
     """Return the image names of a text file, one a line; DataError when it is absent or names repeat."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    names = [name for name in names if name]
+    require_file(path)
+    try:
+        lines = read_bytes(path).decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a UTF-8 text file of names ({error})") from error
+    names = [line.strip() for line in lines if line.strip()]
     seen: set[str] = set()
     for line, name in enumerate(names, start=1):
         if name in seen:
-            raise DataError(f"{path}, line {line}: image '{name}' is named twice")
+            raise DataError(f"{path}, line {line}: image '{shown(name)}' is named twice")
         seen.add(name)
     return names
 
@@ -56,6 +65,8 @@ def _as_matrices(array: np.ndarray, source: str) -> np.ndarray:
     """Return (S, M, M) of any of the four layouts; a 2-D array is a matrix if it is square."""
     if array.dtype.kind not in "fiu":
         raise DataError(f"{source}: expected numbers, got {array.dtype}")
+    if not 0 < array.size <= MAX_CELLS:
+        raise DataError(f"{source}: shape {array.shape}; there must be 1 to {MAX_CELLS:,} cells")
     array = np.squeeze(array) if array.ndim == 2 and 1 in array.shape else array
     if array.ndim == 1:
         return square(array, source)[None]
@@ -72,37 +83,40 @@ def _as_matrices(array: np.ndarray, source: str) -> np.ndarray:
 
 def _load_npy(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path}: not a readable .npy file of numbers ({error})") from error
+        # mapped, so that a header that promises more than the file has is refused before memory is taken
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # of a damaged header numpy raises what its parsers raise
+        raise DataError(f"{path}: not a readable .npy file of numbers ({shown(error)})") from error
+    if not isinstance(array, np.ndarray):  # numpy goes by the content, not by the name
+        array.close()
+        raise DataError(f"{path}: an .npz archive with the name of an .npy file; save one array")
+    return array
 
 
 def _load_mat(path: Path, key: str | None) -> np.ndarray:
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     try:
-        content = loadmat(path)
+        variables = {v.name: v for v in read_variables(path) if v.name}
+        if key is None and len(variables) == 1:
+            key = next(iter(variables))
+        if key not in variables:
+            known = sorted(variables)
+            raise DataError(f"{path}: {unknown('no variable called', key or '', known)}. Set key")
+        chosen = variables[key]
+        if chosen.kind:
+            raise DataError(
+                f"{path}: '{shown(key)}' is {chosen.kind}, not a full matrix of real numbers"
+            )
+        if math.prod(chosen.shape) > MAX_CELLS:
+            raise DataError(f"{path}: shape {chosen.shape}; at most {MAX_CELLS:,} cells are read")
+        return chosen.array()
     except NotImplementedError as error:
         raise DataError(f"{path}: MATLAB 7.3 format; save it with -v7 or as .npy") from error
-    except (MatReadError, ValueError, OSError) as error:
-        raise DataError(f"{path}: not a readable .mat file ({error})") from error
-    arrays = {name: value for name, value in content.items() if not name.startswith("__")}
-    if key is None and len(arrays) == 1:
-        return next(iter(arrays.values()))
-    if key not in arrays:
-        raise DataError(
-            f"{path}: {unknown('no variable called', key or '', sorted(arrays))}. Set key"
-        )
-    return arrays[key]
+    except (ValueError, OSError, zlib.error) as error:
+        raise DataError(f"{path}: not a readable .mat file ({shown(error)})") from error
 
 
 def _read_csv(path: Path) -> tuple[np.ndarray, list[str] | None]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        first = file.readline()
-        file.seek(0)
-        delimiter = max(DELIMITERS, key=first.count)
-        rows = [row for row in csv.reader(file, delimiter=delimiter) if any(row)]
+    rows = _rows(path)
     if not rows:
         raise DataError(f"{path}: empty")
     has_names = not all(_is_number(cell) for cell in rows[0] if cell)
@@ -111,36 +125,50 @@ def _read_csv(path: Path) -> tuple[np.ndarray, list[str] | None]:
     names = header[has_row_names:] if header else None
     if has_row_names:
         row_names = [row[0] for row in body]
+        if names is not None and len(names) != len(row_names):
+            raise DataError(f"{path}: {len(names)} columns and {len(row_names)} rows are named")
         if names is not None and names != row_names:
-            wrong = next(
-                i for i, (a, b) in enumerate(zip(names, row_names, strict=False)) if a != b
-            )
+            wrong = next(i for i, (a, b) in enumerate(zip(names, row_names, strict=True)) if a != b)
             raise DataError(
-                f"{path}, row {wrong + first_row}: called '{row_names[wrong]}', but column {wrong + 1} is "
-                f"called '{names[wrong]}'; rows and columns must be in one order"
+                f"{path}, row {wrong + first_row}: called '{shown(row_names[wrong])}', but column {wrong + 1} "
+                f"is called '{shown(names[wrong])}'; rows and columns must be in one order"
             )
         names = row_names
         body = [row[1:] for row in body]
     return _numbers(path, body, first_row), names
 
 
+def _rows(path: Path) -> list[list[str]]:
+    """Return the cells of a CSV file, without its empty rows."""
+    try:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            file.seek(0)
+            delimiter = max(DELIMITERS, key=first.count)
+            return [row for row in csv.reader(file, delimiter=delimiter) if any(row)]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text ({error.reason}). Save it as CSV UTF-8") from error
+    except (csv.Error, OSError) as error:
+        raise DataError(f"{path}: not a readable CSV file ({error})") from error
+
+
 def _numbers(path: Path, body: list[list[str]], first_row: int) -> np.ndarray:
-    matrix = np.empty((len(body), len(body)))
     for i, row in enumerate(body):
         if len(row) != len(body):
             raise DataError(f"{path}, row {i + first_row}: {len(row)} cells, expected {len(body)}")
+    matrix = np.empty((len(body), len(body)))
+    for i, row in enumerate(body):
         for j, cell in enumerate(row):
-            if cell and not _is_number(cell):
-                raise DataError(
-                    f"{path}, row {i + first_row}: cell {j + 1} is {cell!r}, not a number"
-                )
-            matrix[i, j] = float(cell) if cell else np.nan
+            try:
+                matrix[i, j] = plain_number(cell) if cell else np.nan
+            except ValueError as error:
+                raise DataError(f"{path}, row {i + first_row}: cell {j + 1} {error}") from error
     return matrix
 
 
 def _is_number(cell: str) -> bool:
     try:
-        float(cell)
+        plain_number(cell)
     except ValueError:
         return False
     return True

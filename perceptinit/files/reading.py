@@ -1,0 +1,95 @@
+"""Read files that others made: regular files only, never more than a stated size, errors that name them."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from perceptinit.errors import DataError
+
+T = TypeVar("T")
+# a table of settings or counts; what is larger is none
+MAX_JSON_BYTES = 256 << 20
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a regular file for reading.
+
+    A pipe would be waited for, and a device such as /dev/zero never ends: both raise OSError, as a
+    folder or an absent file does, and so does a name that no file system takes.
+    """
+    try:
+        # not blocking: opening a pipe that nobody writes to returns at once
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except ValueError as error:  # NUL in the name
+        raise OSError(errno.EINVAL, "no file has such a name", str(path)) from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "a folder, not a file", str(path))
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a regular file; raises OSError as `open_regular` does."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def require_file(path: Path, hint: str = "") -> None:
+    """Raise DataError unless `path` can be opened as a regular file; `hint` follows "no such file"."""
+    try:
+        open_regular(path).close()
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{shown(path)}: no such file{hint}") from None
+    except OSError as error:
+        raise DataError(f"{shown(path)}: {error.strerror}") from error
+
+
+def read_json(path: Path, kind: type[T], what: str) -> T:
+    """Return the value in a JSON file; `what` says in messages what the file should be.
+
+    Raises DataError, naming the file, when it cannot be read, is no JSON, or its value is no `kind`.
+    """
+    try:
+        with open_regular(path) as file:
+            data = file.read(MAX_JSON_BYTES + 1)
+    except OSError as error:
+        raise DataError(f"{shown(path)}: not {what} ({error.strerror or error})") from error
+    if len(data) > MAX_JSON_BYTES:
+        raise DataError(f"{path}: not {what} (larger than {MAX_JSON_BYTES >> 20} MB)")
+    try:
+        value = parse_json(data)
+    except ValueError as error:
+        raise DataError(f"{path}: not {what} ({error})") from error
+    if not isinstance(value, kind):
+        raise DataError(f"{path}: not {what} (its value is {_named(value)})")
+    return value
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text; ValueError when it is none, or nests deeper than Python can follow."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def shown(value: object, limit: int = 200) -> str:
+    """Return a value for a message, its middle left out where it is longer than `limit` characters."""
+    text = str(value)
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}... ({len(text):,} characters) ...{text[-half:]}"
+
+
+def _named(value: object) -> str:
+    names = {dict: "a table", list: "an array", str: "a string", bool: "true or false"}
+    return names.get(type(value), "a number" if isinstance(value, int | float) else "null")

@@ -1,0 +1,116 @@
+"""Files that others made: pipes, devices and folders in the place of a file are told, not waited for."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from perceptinit import build
+from perceptinit.errors import DataError, UsageError
+from perceptinit.files.reading import open_regular, read_json, require_file, shown
+from perceptinit.images.decoding import decode, load_square
+from perceptinit.packing.pack import PackSettings, pack
+from perceptinit.packing.sources import Columns, open_source
+
+
+@pytest.fixture(autouse=True)
+def patience():
+    """End a test that waits for a pipe."""
+
+    def out_of_patience(signum, frame):
+        raise AssertionError("still waiting after 10 s")
+
+    signal.signal(signal.SIGALRM, out_of_patience)
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+
+
+@pytest.fixture(params=["pipe", "device", "folder"])
+def no_file(request, tmp_path):
+    """Return the path of something that is there and is no regular file."""
+    path = tmp_path / "odd.png"
+    if request.param == "pipe":
+        os.mkfifo(path)
+    elif request.param == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    return path
+
+
+def test_a_regular_file_is_opened(tmp_path):
+    (tmp_path / "a").write_bytes(b"x")
+    with open_regular(tmp_path / "a") as file:
+        assert file.read() == b"x"
+
+
+def test_what_is_no_regular_file_is_refused(no_file):
+    with pytest.raises(OSError, match=r"not a (regular )?file"):
+        open_regular(no_file)
+    with pytest.raises(DataError, match=r"odd\.png: .*not a (regular )?file"):
+        require_file(no_file)
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "p/" * 2500 + "x", "a\0b"])
+def test_a_name_that_no_file_has_is_refused_in_a_short_sentence(tmp_path, name):
+    with pytest.raises(DataError, match=r"name") as caught:
+        require_file(tmp_path / name)
+    assert len(str(caught.value)) < 600
+
+
+def test_an_image_that_is_no_regular_file_is_told(no_file):
+    for read in (decode, lambda path, key: load_square(path, key, 8, "center-crop")):
+        with pytest.raises(DataError, match=r"odd: cannot be read .*not a (regular )?file"):
+            read(no_file, "odd")
+
+
+def test_packing_a_table_that_names_no_regular_file_leaves_it_out(no_file):
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(no_file.parent / "good.png")
+    table = no_file.parent / "pairs.csv"
+    table.write_text("image,caption\ngood.png,a\nodd.png,b\n")
+    source = open_source(table, Columns(text="caption"))
+    out = no_file.parent / "out"
+    packed = pack(source, out, PackSettings(max_bad_share=0.5), lambda count: None)
+    assert packed.num_samples == 1
+    assert packed.unusable == tuple((out / "unreadable.txt").read_text().splitlines())
+    assert "odd.png" in packed.unusable[0]
+    assert "file" in packed.unusable[0]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".tar", ".npy", ".mat"])
+def test_a_table_or_shard_that_is_no_regular_file_is_told(no_file, suffix):
+    path = no_file.rename(no_file.with_suffix(suffix))
+    folder = str(path.parent)
+    tables = {
+        ".csv": ("judgments", {"use": "table", "path": str(path)}),
+        ".parquet": ("pairs", {"use": "parquet", "files": str(path)}),
+        ".tar": ("pairs", {"use": "webdataset", "shards": str(path)}),
+    }
+    matrix = {"use": "rdm", "path": str(path), "kind": "similarity", "images": folder}
+    kind, table = tables.get(suffix, ("judgments", matrix))
+    (problem,) = build(kind, table).preflight()
+    assert f"odd{suffix}: " in problem
+    assert "file" in problem
+    if suffix in (".csv", ".parquet") and not path.is_dir():
+        with pytest.raises((DataError, UsageError), match="not a regular file"):
+            open_source(path, Columns())
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [("[]", "an array"), ("3", "a number"), ("null", "null"), ("{", "Expecting"), ("[" * 10**5, "too deeply"),
+     ("\udcff", "utf-8"), ("9" * 5000, "digits")],
+)  # fmt: skip
+def test_json_that_is_not_the_table_wanted_is_told(tmp_path, text, what):
+    path = tmp_path / "a.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(DataError, match=rf"a\.json: not counts .*{what}"):
+        read_json(path, dict, "counts")
+
+
+def test_a_long_value_is_shown_by_its_ends_and_its_length():
+    assert shown("short") == "short"
+    assert shown("a" * 500 + "b" * 500, 20) == "aaaaaaaaaa... (1,000 characters) ...bbbbbbbbbb"
