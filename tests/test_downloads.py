@@ -76,7 +76,8 @@ class Server:
                 handler.send_error(416)
                 return
             handler.send_response(206)
-            handler.send_header("Content-Range", f"bytes {start}-{stop - 1}/{total}")
+            at = how.get("resumes_at", start)
+            handler.send_header("Content-Range", f"bytes {at}-{stop - 1}/{total}")
         else:
             handler.send_response(200)
         if not how.get("no_length"):
@@ -87,7 +88,8 @@ class Server:
         body = data[start:stop]
         if count <= how.get("drop_first", 0):
             body = body[: how.get("drop_after", 300_000)]
-        handler.wfile.write(body)
+        for _ in range(how.get("times", 1)):
+            handler.wfile.write(body)
 
 
 @pytest.fixture
@@ -231,6 +233,101 @@ def test_one_file_that_fails_does_not_stop_the_others(server, tmp_path):
     assert left_over(tmp_path) == ["downloads.json", "good"]
 
 
+def test_a_server_that_always_resumes_at_another_place_is_given_up(server, tmp_path):
+    server.behaviour["/good.bin"] = {"drop_first": 10**9, "resumes_at": 7}
+    with pytest.raises(DataError, match="the server resumed at another place than asked"):
+        get(server, tmp_path)
+    assert len(server.requests) < 20
+    assert left_over(tmp_path) == []
+
+
+def test_a_server_that_gives_a_few_bytes_each_time_is_given_up_after_a_stated_number_of_attempts(
+    server, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("perceptinit.files.transfer.ATTEMPTS_IN_ALL", 12)
+    server.behaviour["/good.bin"] = {"drop_first": 10**9, "drop_after": 10}
+    with pytest.raises(DataError, match="given up after 12 attempts"):
+        get(server, tmp_path)
+    assert len(server.requests) == 12
+
+
+@pytest.mark.parametrize("says_its_length", [True, False])
+def test_no_more_than_the_published_size_is_fetched(server, tmp_path, says_its_length):
+    server.behaviour["/good.bin"] = {"no_length": not says_its_length, "times": 400}
+    how_much = []
+
+    def progress(name, have, total):
+        how_much.append(have)
+
+    download = Download(urls=(server.url + "/good.bin",), path="file.bin", num_bytes=5000)
+    with pytest.raises(DataError, match=r"bytes .*, 5,000 are published"):
+        fetch_all([download], tmp_path, backoff_seconds=0.0, progress=progress)
+    assert max(how_much, default=0) <= 5000
+    assert left_over(tmp_path) == []
+    assert not list(tmp_path.glob(".file*"))
+
+
+def test_a_server_that_dribbles_is_a_failed_attempt(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("perceptinit.files.transfer.TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr("perceptinit.files.transfer.SLOWEST_BYTES_PER_SECOND", 1 << 40)
+    monkeypatch.setattr("perceptinit.files.transfer.ATTEMPTS", 1)
+    clock = iter(range(10**6))
+    monkeypatch.setattr("perceptinit.files.transfer.time.monotonic", lambda: float(next(clock)))
+    with pytest.raises(DataError, match="bytes came in 1 s"):
+        get(server, tmp_path)
+
+
+def test_a_disk_that_is_nearly_full_is_not_filled(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("perceptinit.files.archives.SPARE_BYTES", 1 << 62)
+    with pytest.raises(DataError, match="would be left on the disk"):
+        get(server, tmp_path)
+    assert len(server.requests) == 1
+
+
+def test_an_archive_that_unpacks_to_many_times_its_stated_size_is_refused(
+    server, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("perceptinit.files.downloads.SMALL_BYTES", 0)
+    server.files["/good.bin"] = zipped({"zeros": bytes(10_000_000)})
+    with pytest.raises(DataError, match="unpacks to more than 2,000 bytes"):
+        get(server, tmp_path, unpack=True, unpacked_bytes=1000)
+    most = 20 * len(server.files["/good.bin"])
+    with pytest.raises(DataError, match=f"unpacks to more than {most:,} bytes"):
+        get(server, tmp_path, unpack=True)
+    assert left_over(tmp_path) == []
+    get(server, tmp_path, unpack=True, unpacked_bytes=10_000_000)
+
+
+@pytest.mark.parametrize(
+    "state", ["[]", "3", "{}", '{"url": 3}', '{"url": "URL", "validator": ["x"]}',
+              '{"url": "URL", "validator": "a\\r\\nX: y"}', "[" * 100_000]
+)  # fmt: skip
+def test_an_odd_state_of_a_part_means_from_the_start(server, tmp_path, state):
+    (tmp_path / ".file.bin.part").write_bytes(b"half")
+    (tmp_path / ".file.bin.part.json").write_text(state.replace("URL", server.url + "/good.bin"))
+    get(server, tmp_path, sha256=SHA256)
+    assert [r for _, r in server.requests] == [None]
+
+
+@pytest.mark.parametrize(
+    "record", ["[]", "3", "{", '{"file.bin": 3}', '{"file.bin": {}}', "[" * 100_000, "\0",
+               '{"file.bin": {"sha256": "x", "num_bytes": 1, "some_files": [3]}}']
+)  # fmt: skip
+def test_an_odd_record_of_downloads_is_told(server, tmp_path, record):
+    (tmp_path / "downloads.json").write_text(record)
+    with pytest.raises(DataError, match=r"downloads\.json: not a record of downloads"):
+        get(server, tmp_path)
+
+
+def test_a_folder_in_the_place_of_the_record_or_the_file_is_told(server, tmp_path):
+    (tmp_path / "a/downloads.json").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"downloads\.json: .*a folder, not a file"):
+        get(server, tmp_path / "a")
+    (tmp_path / "b/file.bin").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"file\.bin: cannot be written"):
+        get(server, tmp_path / "b")
+
+
 def test_an_archive_is_unpacked_without_its_root_and_removed(server, tmp_path):
     server.files["/good.bin"] = zipped({"set-1.0/data/a/x.txt": "x", "set-1.0/README": "r"})
     get(server, tmp_path, unpack=True, root="set-1.0/data", into="images")
@@ -273,6 +370,54 @@ def test_no_member_of_an_archive_lands_outside_the_folder(tmp_path, name):
         with pytest.raises(DataError, match="would land outside the folder"):
             unpack(tmp_path / archive, folder)
     assert left_over(tmp_path) == ["set.tar.gz", "set.zip"]
+
+
+def encrypted(data):
+    """Return a zip whose flags say that its first member is encrypted."""
+    at = data.index(b"PK\1\2")
+    return data[:6] + b"\1\0" + data[8 : at + 8] + b"\1\0" + data[at + 10 :]
+
+
+def test_an_encrypted_member_is_refused(tmp_path):
+    (tmp_path / "set.zip").write_bytes(encrypted(zipped({"a.txt": "a"})))
+    with pytest.raises(DataError, match=r"set\.zip: member 'a\.txt' is encrypted"):
+        unpack(tmp_path / "set.zip", tmp_path / "inside")
+
+
+@pytest.mark.parametrize("method", ["ZIP_DEFLATED", "ZIP_BZIP2", "ZIP_LZMA"])
+def test_damage_to_any_compression_is_told(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w", getattr(zipfile, method)) as archive:
+        archive.writestr("a.txt", bytes(range(256)) * 400)
+    data = bytearray((tmp_path / "set.zip").read_bytes())
+    data[45:60] = bytes(15)
+    (tmp_path / "set.zip").write_bytes(data)
+    with pytest.raises(DataError, match=r"set\.zip: damaged archive"):
+        unpack(tmp_path / "set.zip", tmp_path / "inside")
+    assert list((tmp_path / "inside").iterdir()) == []
+
+
+def test_a_zip_name_with_a_zero_byte_is_refused_instead_of_cut(tmp_path):
+    data = zipped({"a.txt_evil": "a"}).replace(b"a.txt_evil", b"a.txt\0evil")
+    (tmp_path / "set.zip").write_bytes(data)
+    with pytest.raises(DataError, match="has a name with a zero byte"):
+        unpack(tmp_path / "set.zip", tmp_path / "inside")
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "d/" * 2500 + "x"])
+def test_a_member_with_a_name_that_no_disk_takes_is_refused(tmp_path, name):
+    (tmp_path / "set.zip").write_bytes(zipped({"good.txt": "g", name: "x"}))
+    with pytest.raises(DataError, match=r"cannot be written \(File name too long\)") as caught:
+        unpack(tmp_path / "set.zip", tmp_path / "inside")
+    assert len(str(caught.value)) < 1000
+    assert list((tmp_path / "inside").iterdir()) == []
+
+
+def test_a_folder_in_the_place_of_a_member_is_told_before_anything_is_moved(tmp_path):
+    (tmp_path / "set.zip").write_bytes(zipped({"a.txt": "a", "b.txt": "b"}))
+    (tmp_path / "inside/b.txt").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"member 'b\.txt' has no place: .*b\.txt is in the way"):
+        unpack(tmp_path / "set.zip", tmp_path / "inside")
+    assert [p.name for p in (tmp_path / "inside").iterdir()] == ["b.txt"]
 
 
 def test_a_link_in_an_archive_is_refused(tmp_path):

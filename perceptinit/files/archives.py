@@ -6,61 +6,103 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from perceptinit.errors import DataError
+from perceptinit.files.reading import shown
 
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, NotImplementedError)
+CHUNK_BYTES = 1 << 20
+# left free on the disk beyond what a download takes
+SPARE_BYTES = 256 << 20
 
 
-def unpack(archive: Path, folder: Path, *, root: str = "") -> list[str]:
+def unpack(
+    archive: Path, folder: Path, *, root: str = "", max_bytes: int | None = None
+) -> list[str]:
     """Unpack the files of a .zip, .tar or .tar.gz into a folder; return their paths in it, sorted.
 
     root: a folder of the archive, such as "repository-1.0/data". If the archive has it, what is in it
     is unpacked without that prefix and the rest is left out; else all is unpacked as it is. Links and
     devices are refused. All is unpacked beside its place first: a damaged archive leaves the folder
     as it was.
+    max_bytes: most that all files together may have; None: as much as the disk has room for.
 
-    Raises DataError for a damaged archive, and for a member that would land outside the folder.
+    Raises DataError for a damaged or encrypted archive, for one that unpacks to more than `max_bytes`,
+    and for a member that would land outside the folder; NoRoomError (also a DataError) or OSError when
+    the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as name:
         staging = Path(name)
-        try:
-            for member, file in _members(archive):
-                _write(file, staging / _inside(archive, member))
-        except DAMAGED as error:
-            raise DataError(f"{archive}: damaged archive ({error})") from error
+        _unpack_into(staging, archive, max_bytes)
         tree = staging / root if (staging / root).is_dir() else staging
-        paths = _merge(tree, folder)
+        paths = _merge(archive, tree, folder)
     if not paths:
         raise DataError(f"{archive}: no files in it")
     return paths
 
 
+def _unpack_into(staging: Path, archive: Path, max_bytes: int | None) -> None:
+    num_bytes = 0
+    for member, content in _members(archive):
+        with _created(archive, staging, member) as file:
+            while chunk := _read(archive, content):
+                num_bytes += len(chunk)
+                if max_bytes is not None and num_bytes > max_bytes:
+                    raise DataError(
+                        f"{archive}: unpacks to more than {max_bytes:,} bytes; not unpacked"
+                    )
+                check_room(staging, len(chunk))
+                file.write(chunk)
+
+
+class NoRoomError(DataError):
+    """The disk is too full; what is there already is kept."""
+
+
+def check_room(folder: Path, num_bytes: int) -> None:
+    """Raise NoRoomError when writing so much would not leave SPARE_BYTES on the disk."""
+    if shutil.disk_usage(folder).free < SPARE_BYTES + num_bytes:
+        raise NoRoomError(
+            f"{folder}: less than {SPARE_BYTES >> 20} MB would be left on the disk. Make room and give the "
+            "same command again"
+        )
+
+
 def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield the path and content of each regular file; DataError for links and devices."""
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as file:  # reading checks each member's CRC
-            for info in file.infolist():
-                if (info.external_attr >> 16) & 0o170000 == 0o120000:
-                    raise DataError(f"{archive}: member '{info.filename}' is a link; not unpacked")
-                if not info.is_dir():
-                    with file.open(info) as content:
-                        yield info.filename, content
-        return
+    """Yield the path and content of each regular file; DataError for anything else."""
+    try:
+        yield from _zip_members(archive) if zipfile.is_zipfile(archive) else _tar_members(archive)
+    except (DataError, GeneratorExit):
+        raise
+    except Exception as error:  # of damaged ones the standard library raises a dozen kinds
+        raise _damaged(archive, error) from error
+
+
+def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    with zipfile.ZipFile(archive) as file:  # reading checks each member's CRC
+        for info in file.infolist():
+            if (info.external_attr >> 16) & 0o170000 == 0o120000:
+                raise _refused(archive, info.filename, "is a link")
+            if info.flag_bits & 1:
+                raise _refused(archive, info.filename, "is encrypted")
+            if "\0" in info.orig_filename:  # zipfile would cut the name there
+                raise _refused(archive, info.orig_filename, "has a name with a zero byte")
+            if not info.is_dir():
+                with file.open(info) as content:
+                    yield info.filename, content
+
+
+def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
     with tarfile.open(archive, "r:*") as tar:
         for member in tar:
             if member.isdir():
                 continue
             data = tar.extractfile(member) if member.isreg() else None
             if data is None:
-                raise DataError(
-                    f"{archive}: member '{member.name}' is no regular file; not unpacked"
-                )
+                raise _refused(archive, member.name, "is no regular file")
             yield member.name, data
 
 
@@ -69,20 +111,50 @@ def _inside(archive: Path, member: str) -> PurePosixPath:
     path = PurePosixPath(member.replace("\\", "/"))
     is_drive = bool(path.parts) and path.parts[0].endswith(":")
     if not path.parts or path.is_absolute() or ".." in path.parts or is_drive or "\0" in member:
-        raise DataError(f"{archive}: member '{member}' would land outside the folder; not unpacked")
+        raise _refused(archive, member, "would land outside the folder")
     return path
 
 
-def _write(content: IO[bytes], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        shutil.copyfileobj(content, file, 1 << 20)
+def _created(archive: Path, staging: Path, member: str) -> IO[bytes]:
+    """Return a new file for a member; DataError where no file can have its name."""
+    path = staging / _inside(archive, member)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("wb")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise _refused(archive, member, f"cannot be written ({reason})") from error
 
 
-def _merge(tree: Path, folder: Path) -> list[str]:
-    """Move all files of a tree into the folder, replacing those of the same name; return their paths."""
+def _read(archive: Path, content: IO[bytes]) -> bytes:
+    try:
+        return content.read(CHUNK_BYTES)
+    except Exception as error:  # as in _members
+        raise _damaged(archive, error) from error
+
+
+def _merge(archive: Path, tree: Path, folder: Path) -> list[str]:
+    """Move all files of a tree into the folder, replacing those of the same name; return their paths.
+
+    Raises DataError, before anything is moved, where a file and a folder have the same name.
+    """
     paths = sorted(path.relative_to(tree) for path in tree.rglob("*") if path.is_file())
+    for path in paths:
+        in_the_way = [
+            p for p in path.parents if (folder / p).exists() and not (folder / p).is_dir()
+        ]
+        if in_the_way or (folder / path).is_dir():
+            place = folder / (in_the_way[0] if in_the_way else path)
+            raise _refused(archive, path.as_posix(), f"has no place: {place} is in the way")
     for path in paths:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).replace(folder / path)
     return [path.as_posix() for path in paths]
+
+
+def _refused(archive: Path, member: str, why: str) -> DataError:
+    return DataError(f"{archive}: member '{shown(member)}' {why}; not unpacked")
+
+
+def _damaged(archive: Path, error: Exception) -> DataError:
+    return DataError(f"{archive}: damaged archive ({shown(str(error) or type(error).__name__)})")

@@ -16,13 +16,15 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from perceptinit.errors import DataError, UsageError
-from perceptinit.files.archives import unpack
+from perceptinit.files.archives import SPARE_BYTES, NoRoomError, unpack
+from perceptinit.files.reading import read_json, shown
 from perceptinit.files.transfer import BACKOFF_SECONDS, Download, Progress, fetch, part_bytes
 
 __all__ = ["Download", "check_space", "fetch_all"]
 
-# left free on the disk beyond what the download takes
-SPARE_BYTES = 256 << 20
+# an archive may unpack to this many times its published unpacked size, or else its own size
+UNPACKED_TIMES, ARCHIVE_TIMES = 2, 20
+SMALL_BYTES = 64 << 20  # and to this in any case: text packs well
 RECORD = "downloads.json"
 # files of an archive, spread over it, that must be there for it to count as unpacked
 SAMPLE_FILES = 100
@@ -109,12 +111,7 @@ def _fetch_one(
         "url": download.urls[0],
     }
     if download.unpack:
-        try:
-            paths = unpack(path, folder / download.into, root=download.root)
-        except DataError:
-            path.unlink(missing_ok=True)  # damaged: the next call fetches it anew
-            raise
-        path.unlink()
+        paths = _unpack(download, path, folder / download.into)
         line |= {
             "num_files": len(paths),
             "some_files": paths[:: max(1, len(paths) // SAMPLE_FILES)],
@@ -122,24 +119,53 @@ def _fetch_one(
     return line
 
 
+def _unpack(download: Download, archive: Path, into: Path) -> list[str]:
+    """Unpack an archive, remove it and return the paths in `into`."""
+    if download.unpacked_bytes is not None:
+        most = UNPACKED_TIMES * download.unpacked_bytes
+    else:
+        most = ARCHIVE_TIMES * archive.stat().st_size
+    try:
+        paths = unpack(archive, into, root=download.root, max_bytes=max(most, SMALL_BYTES))
+    except NoRoomError:
+        raise
+    except DataError:
+        archive.unlink(missing_ok=True)  # damaged: the next call fetches it anew
+        raise
+    except OSError as error:
+        raise DataError(f"{into}: cannot be written ({error.strerror or error})") from error
+    archive.unlink()
+    return paths
+
+
 def _is_done(download: Download, folder: Path, record: dict[str, Any]) -> bool:
     line = record.get(download.path)
     if line is None or (download.sha256 or line["sha256"]) != line["sha256"]:
         return False
     if download.unpack:
-        return all((folder / download.into / name).is_file() for name in line["some_files"])
+        return all((folder / download.into / name).is_file() for name in line.get("some_files", ()))
     path = folder / download.path
     return path.is_file() and path.stat().st_size == line["num_bytes"]
 
 
 def _read_record(folder: Path) -> dict[str, Any]:
+    """Return the lines of the record by path; DataError when it is something else."""
     path = folder / RECORD
-    if not path.is_file():
+    if not path.exists():
         return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}); delete it to fetch anew") from error
+    record = read_json(path, dict, "a record of downloads; delete it to fetch anew")
+    for name, line in record.items():
+        if not (
+            isinstance(line, dict)
+            and isinstance(line.get("sha256"), str)
+            and isinstance(line.get("num_bytes"), int)
+            and isinstance(line.get("some_files", []), list)
+            and all(isinstance(file, str) for file in line.get("some_files", []))
+        ):
+            raise DataError(
+                f"{path}: not a record of downloads ('{shown(name)}'); delete it to fetch anew"
+            )
+    return record
 
 
 def _write_record(folder: Path, record: dict[str, Any]) -> None:

@@ -9,22 +9,28 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import re
 import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from perceptinit.errors import DataError
+from perceptinit.files.archives import check_room
+from perceptinit.files.reading import read_json, shown
 from perceptinit.files.remote_zip import RangesRefusedError, fetch_member
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 60.0
-# attempts without progress before a mirror is given up
+# slower than this for TIMEOUT_SECONDS is an attempt that failed
+SLOWEST_BYTES_PER_SECOND = 1024
+# attempts that bring nothing new, and attempts in all, before a mirror is given up
 ATTEMPTS = 5
+ATTEMPTS_IN_ALL = 200
 # the wait after failure k without progress is this times 2^(k - 1)
 BACKOFF_SECONDS = 1.0
 
@@ -79,25 +85,41 @@ def fetch(
 ) -> str:
     """Fetch one file to `path` from the first mirror that gives it whole; return its sha256.
 
+    Never takes more than the published size, nor the last SPARE_BYTES of the disk.
+
     Raises DataError that says what each mirror did.
     """
     reasons = []
     for url in download.urls:
-        failures = 0
-        while failures < ATTEMPTS:
-            before = part_bytes(path)
-            try:
-                return _attempt(download, url, path, report)
-            except TransientError as error:
-                reason = str(error)
-                failures = 0 if part_bytes(path) > before else failures + 1
-                if failures < ATTEMPTS:
-                    time.sleep(backoff_seconds * 2 ** max(0, failures - 1))
-            except MirrorError as error:
-                reason = str(error)
-                break
-        reasons.append(f"{url}: {reason}")
+        try:
+            return _from_mirror(download, url, path, report, backoff_seconds)
+        except MirrorError as error:
+            reasons.append(f"{url}: {shown(error)}")
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
     raise DataError(f"{path.name}: " + "; ".join(reasons))
+
+
+def _from_mirror(
+    download: Download, url: str, path: Path, report: Progress, backoff_seconds: float
+) -> str:
+    """Fetch from one server; MirrorError when it is given up.
+
+    Progress is more of the file than any attempt had before: a part that is thrown away and comes
+    again is none, or a server could be asked for ever.
+    """
+    failures, most, reason = 0, part_bytes(path), ""
+    for _ in range(ATTEMPTS_IN_ALL):
+        try:
+            return _attempt(download, url, path, report)
+        except TransientError as error:
+            reason = str(error)
+        failures = 0 if part_bytes(path) > most else failures + 1
+        most = max(most, part_bytes(path))
+        if failures == ATTEMPTS:
+            raise MirrorError(reason)
+        time.sleep(backoff_seconds * 2 ** max(0, failures - 1))
+    raise MirrorError(f"{reason}; given up after {ATTEMPTS_IN_ALL} attempts")
 
 
 def _attempt(download: Download, url: str, path: Path, report: Progress) -> str:
@@ -129,13 +151,13 @@ def _problem(download: Download, size: int, digest: str) -> str | None:
 
 def _receive_member(download: Download, url: str, part: Path) -> None:
     try:
-        fetch_member(url, download.member, part, TIMEOUT_SECONDS)
+        fetch_member(url, download.member, part, TIMEOUT_SECONDS, download.num_bytes)
+    except urllib.error.HTTPError as error:
+        _raise_for(error, part, 0)
     except (RangesRefusedError, zipfile.BadZipFile) as error:
         raise MirrorError(
             f"cannot read '{download.member}' out of the archive ({error})"
         ) from error
-    except urllib.error.HTTPError as error:
-        _raise_for(error, part, 0)
     except (OSError, http.client.HTTPException) as error:
         raise TransientError(str(error) or type(error).__name__) from error
 
@@ -163,26 +185,47 @@ def _receive(download: Download, url: str, part: Path, name: str, report: Progre
             have = have if is_resumed else 0
             total = _total_bytes(response, have)
             _check_end_is_known(download, response, total)
+            _check_size(download, part, total or 0, "are announced")
             _write_state(part, url, response, total)
-            _copy(response, part, have, total, name, report)
+            with part.open("ab" if have else "wb") as file:
+                report(name, have, total)
+                for chunk in _chunks(response):
+                    have += len(chunk)
+                    _check_size(download, part, have, "have come")
+                    check_room(part.parent, len(chunk))
+                    file.write(chunk)
+                    report(name, have, total)
+            _check_came(part, have, total)
             return is_resumed
     except urllib.error.HTTPError as error:
         _raise_for(error, part, have)
-    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
+    except (OSError, ValueError, http.client.HTTPException) as error:  # URLError is an OSError
         raise TransientError(
             f"{getattr(error, 'reason', None) or error or type(error).__name__}"
         ) from error
 
 
-def _copy(
-    response: Any, part: Path, have: int, total: int | None, name: str, report: Progress
-) -> None:
-    with part.open("ab" if have else "wb") as file:
-        report(name, have, total)
-        while chunk := response.read(CHUNK_BYTES):
-            file.write(chunk)
-            have += len(chunk)
-            report(name, have, total)
+def _chunks(response: Any) -> Iterator[bytes]:
+    """Yield an answer as it comes; TransientError when it comes so slowly that it would never end."""
+    start, num_bytes = time.monotonic(), 0
+    while chunk := response.read1(CHUNK_BYTES):
+        num_bytes += len(chunk)
+        seconds = time.monotonic() - start
+        if seconds > TIMEOUT_SECONDS:
+            if num_bytes < seconds * SLOWEST_BYTES_PER_SECOND:
+                raise TransientError(f"{num_bytes:,} bytes came in {seconds:.0f} s")
+            start, num_bytes = time.monotonic(), 0
+        yield chunk
+
+
+def _check_size(download: Download, part: Path, num_bytes: int, what: str) -> None:
+    """Give a mirror up whose file is larger than the published one."""
+    if download.num_bytes is not None and num_bytes > download.num_bytes:
+        _discard(part)
+        raise MirrorError(f"{num_bytes:,} bytes {what}, {download.num_bytes:,} are published")
+
+
+def _check_came(part: Path, have: int, total: int | None) -> None:
     if total is not None and have < total:
         raise TransientError(f"the connection ended after {have:,} of {total:,} bytes")
     if total is not None and have > total:
@@ -214,8 +257,8 @@ def _starts_at(response: Any, have: int) -> bool:
 
 
 def _total_bytes(response: Any, have: int) -> int | None:
-    length = response.headers.get("Content-Length")
-    return have + int(length) if length is not None and length.isdigit() else None
+    length = str(response.headers.get("Content-Length", ""))
+    return have + int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
 
 
 def _part_path(path: Path) -> Path:
@@ -235,11 +278,13 @@ def _state_path(part: Path) -> Path:
 def _read_state(part: Path, url: str) -> dict[str, Any] | None:
     """Return what is known of a part, None when it is not of this URL and must start again."""
     try:
-        state = json.loads(_state_path(part).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        state = read_json(_state_path(part), dict, "the state of a download")
+    except DataError:
         return None
+    validator = state.get("validator")
     # without a validator nothing says that the rest is of the same version
-    return state if state.get("url") == url and state.get("validator") else None
+    is_usable = isinstance(validator, str) and re.fullmatch(r"[ -~]{1,1000}", validator)
+    return state if state.get("url") == url and is_usable else None
 
 
 def _write_state(part: Path, url: str, response: Any, total: int | None) -> None:
