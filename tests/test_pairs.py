@@ -1,5 +1,6 @@
 """Image-text sources give the pairs that are on disk, and say what is wrong with the files."""
 
+import glob
 import io
 import json
 import tarfile
@@ -8,11 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from braceexpand import braceexpand
 
 from perceptinit.errors import DataError
 from perceptinit.pairs import tar_index
 from perceptinit.pairs.csv_pairs import CsvPairs
 from perceptinit.pairs.parquet_pairs import ParquetPairs
+from perceptinit.pairs.paths import expand, num_named
 from perceptinit.pairs.tar_format import TarFile
 from perceptinit.pairs.tar_index import index_tar
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
@@ -179,7 +182,9 @@ def test_a_member_that_stands_twice_is_refused(tmp_path):
 def test_missing_shards_are_counted_and_the_first_is_named(tmp_path):
     write_tar(tmp_path / "00.tar", pair_members("a"))
     (problem,) = webdataset(tmp_path / "{00..04}.tar").preflight()
-    assert problem == f"4 of 5 files are missing; the first is {tmp_path / '01.tar'}"
+    assert problem == (
+        f"4 of 5 files are missing; the first is {tmp_path / '01.tar'}: no such file"
+    )
 
 
 def test_a_glob_that_matches_nothing_is_an_error(tmp_path):
@@ -215,6 +220,118 @@ def test_samples_without_a_caption_are_counted_and_too_many_are_an_error(tmp_pat
     assert pairs.summary() == (
         "3 pairs in 1 shards; 1 samples without an image or caption left out"
     )
+
+
+def lying(path, start, value):
+    """Write a tar whose header says something else at `start`, with a checksum that is right."""
+    data = bytearray(write_tar(path, pair_members("a", "b")).read_bytes())
+    data[start : start + len(value)] = value
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("start", "value"),
+    [
+        (124, b"-0000000001\0"),  # a size below 0, and one with a sign
+        (124, b"+0000000001\0"),
+        (124, b"0000000_001\0"),
+        (124, b"\xff" * 12),  # base 256, below 0
+        (124, b"\x80" + b"\xff" * 11),  # base 256, beyond 64 bit
+        (124, b"77777777777\0"),
+        (124, b"0x000000001\0"),
+    ],
+)
+def test_a_shard_that_lies_about_a_size_is_refused_with_the_byte(tmp_path, start, value):
+    (problem,) = webdataset(lying(tmp_path / "0.tar", start, value)).preflight()
+    assert f"{tmp_path / '0.tar'}: byte " in problem
+
+
+def with_pax(path, record):
+    """Write a tar whose first member has a pax header with one record."""
+    length = next(n for n in range(9999) if len(str(n)) + len(record) + 2 == n)
+    info = tarfile.TarInfo("pax")
+    info.type, info.size = b"x", length
+    body = f"{length} ".encode() + record + b"\n"
+    start = info.tobuf(tarfile.USTAR_FORMAT) + body + bytes(-len(body) % 512)
+    path.write_bytes(start + write_tar(path, pair_members("a")).read_bytes())
+    return path
+
+
+@pytest.mark.parametrize(
+    "record", [b"size=x", b"size=-1", b"size=1_0", b"size=", b"size=" + b"9" * 5000]
+)
+def test_a_pax_size_that_is_no_number_is_refused_with_the_byte(tmp_path, record):
+    (problem,) = webdataset(with_pax(tmp_path / "0.tar", record)).preflight()
+    assert problem == (
+        f"{tmp_path / '0.tar'}: byte 512: a pax size that is no number, the file is damaged. Copy or pack it again"
+    )
+    assert webdataset(with_pax(tmp_path / "1.tar", b"size=7")).pair(0).image == b"image a"
+
+
+def test_a_header_about_a_member_that_is_far_too_long_is_refused(tmp_path):
+    path = write_tar(tmp_path / "0.tar", [("n" * 200_000 + ".jpg", b"")], tarfile.GNU_FORMAT)
+    (problem,) = webdataset(path).preflight()
+    assert "a header of 200,005 bytes" in problem
+
+
+def test_a_caption_in_json_that_nests_without_end_is_told(tmp_path):
+    path = write_tar(tmp_path / "0.tar", [("a.jpg", b"x"), ("a.json", b"[" * 100_000)])
+    pairs = webdataset(path, text_member="json", text_key="caption")
+    with pytest.raises(DataError, match=r"0\.tar/a: no key 'caption' in its \.json"):
+        pairs.pair(0)
+
+
+def test_a_pattern_that_names_a_thousand_million_files_is_refused_at_once(tmp_path):
+    for pattern in (
+        "{0..1000000000}.tar",
+        "{0..999}{0..999}{0..999}.tar",
+        f"{{0..{'9' * 40}}}.tar",
+    ):
+        (problem,) = webdataset(tmp_path / pattern).preflight()
+        assert problem == f"{tmp_path / pattern}: names more than 1,000,000 files"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "number"),
+    [("a", 1), ("{a,b}", 2), ("{00..1499}", 1500), ("{9..1}", 9), ("{1..9..2}", 5), ("{a..c}x{1,2}", 6),
+     ("{a,{0..9}{x,y}}", 21), ("{x{0..9},y{0..9}}", 20), ("{a}", 1), ("{,}", 2)],
+)  # fmt: skip
+def test_the_names_of_a_pattern_are_counted_without_making_them(pattern, number):
+    assert num_named(pattern) == number
+    assert len(list(braceexpand(pattern, escape=False))) == number
+
+
+def test_a_glob_over_very_many_folders_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("perceptinit.pairs.paths.MAX_FOLDERS", 20)
+    for number in range(30):
+        (tmp_path / f"a/{number}").mkdir(parents=True)
+    (problem,) = webdataset(tmp_path / "**/x.tar").preflight()
+    assert "looks through more than 20 folders; name them more closely" in problem
+
+
+@pytest.mark.parametrize(
+    "pattern", ["**/*.tar", "a/**/*.tar", "*/**/*.tar", "**/b/**/*.tar", "**/[[]q]/*"]
+)
+def test_two_stars_stand_for_any_folders(tmp_path, monkeypatch, pattern):
+    names = ["y.tar", "a/x.tar", "a/b/c.tar", ".h/z.tar", "a/.h.tar", "a/[q]/k.tar", "b/c/d/e.tar"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    expected = sorted(glob.glob(str(tmp_path / pattern), recursive=True))  # noqa: PTH207
+    assert [str(path) for path in expand(str(tmp_path / pattern))] == expected
+    monkeypatch.chdir(tmp_path)
+    assert [str(path.resolve()) for path in expand(pattern)] == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["n" * 300 + ".tar", "d/" * 2500 + "x.tar", "a\0.tar", "~no-such-user/x.tar", "{" * 1200 + "}" * 1200]
+)  # fmt: skip
+def test_a_name_that_no_shard_can_have_is_told(tmp_path, name):
+    (problem,) = webdataset(name).preflight()
+    assert len(problem) < 600
 
 
 def test_a_count_beside_the_shards_is_checked(tmp_path):

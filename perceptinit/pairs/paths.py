@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Sequence
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 from braceexpand import braceexpand
 
 from perceptinit.errors import DataError
+from perceptinit.reading import require_file, shown
+
+MAX_FILES = 1_000_000  # DataComp-1B, one of the largest sets, has 140,000 shards
+MAX_FOLDERS = 100_000  # that one `**` looks through
+_INNERMOST = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(
+    r"(-?\d+(?=\.\.-?\d)|[A-Za-z](?=\.\.[A-Za-z]))\.\.(-?\d+|[A-Za-z])(?:\.\.-?(\d+))?", re.A
+)
 
 
 def expand(patterns: str | Sequence[str]) -> list[Path]:
@@ -16,7 +28,8 @@ def expand(patterns: str | Sequence[str]) -> list[Path]:
 
     `data/{00000..01499}.tar` names 1500 files whether they exist or not, `data/*.tar` those there are.
 
-    Raises DataError for a pattern that names nothing or is remote.
+    Raises DataError for a pattern that names nothing, is remote, names more than MAX_FILES files or
+    looks through more than MAX_FOLDERS folders.
     """
     given = [patterns] if isinstance(patterns, str) else list(patterns)
     paths = [path for pattern in given for path in _expand_one(pattern)]
@@ -28,31 +41,87 @@ def expand(patterns: str | Sequence[str]) -> list[Path]:
 def _expand_one(pattern: str) -> list[Path]:
     if "://" in pattern or pattern.startswith("pipe:"):
         raise DataError(
-            f"{pattern}: remote files are not read, because pairs are drawn at random places; "
+            f"{shown(pattern)}: remote files are not read, because pairs are drawn at random places; "
             "download them first and name the local copies"
         )
     try:
+        if num_named(pattern) > MAX_FILES:
+            raise DataError(f"{shown(pattern)}: names more than {MAX_FILES:,} files")
         names = list(braceexpand(pattern, escape=False))
-    except ValueError as error:
-        raise DataError(f"{pattern}: braces that do not match ({error})") from error
-    return [path for name in names for path in _glob(str(Path(name).expanduser()))]
+    except (ValueError, RecursionError) as error:
+        reason = shown(error) or "nested too deeply"
+        raise DataError(f"{shown(pattern)}: braces that cannot be read ({reason})") from error
+    try:
+        return [path for name in names for path in _glob(str(Path(name).expanduser()))]
+    except (OSError, RuntimeError, ValueError) as error:  # too long; no such user for ~; NUL
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{shown(pattern)}: no file has such a name ({reason})") from error
+
+
+def num_named(pattern: str) -> int:
+    """Return how many names the braces of a pattern make, without making them."""
+    sizes: list[int] = []
+
+    def fold(group: re.Match[str]) -> str:
+        sizes.append(_range_length(group[1]) or sum(map(product, group[1].split(","))))
+        return f"\0{len(sizes) - 1}\0"
+
+    def product(text: str) -> int:
+        return math.prod(sizes[int(place)] for place in re.findall("\0([0-9]+)\0", text))
+
+    folded = 1
+    while folded:
+        pattern, folded = _INNERMOST.subn(fold, pattern)
+    return product(pattern)
+
+
+def _range_length(text: str) -> int:
+    """Return the length of a range such as 0..9, 0..9..2 or a..c; 0 when the text is none."""
+    found = _RANGE.fullmatch(text)
+    if not found:
+        return 0
+    first, last = (ord(end) if end.isalpha() else int(end) for end in found.group(1, 2))
+    return abs(last - first) // (int(found[3] or 1) or 1) + 1
 
 
 def _glob(name: str) -> list[Path]:
-    if not glob.has_magic(name) or Path(name).exists():
+    if not glob.has_magic(name) or os.path.lexists(name):
         return [Path(name)]
-    found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute pattern)
+    found = sorted(set(_matches(name, count(1))))
     if not found:
-        raise DataError(f"{name}: no file matches")
+        raise DataError(f"{shown(name)}: no file matches")
     return [Path(path) for path in found]
 
 
+def _matches(name: str, folders: Iterator[int]) -> Iterator[str]:
+    """Yield what a glob matches; `**` stands for any folders, those whose names begin with a dot left out."""
+    parts = Path(name).parts
+    if "**" not in parts:
+        yield from glob.iglob(name)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+        return
+    at = parts.index("**")
+    base, rest = str(Path(*parts[:at])), str(Path(*parts[at + 1 :] or "*"))
+    for top in _matches(base, folders) if glob.has_magic(base) else [base]:
+        for folder, inner, _ in os.walk(top):
+            if next(folders) > MAX_FOLDERS:
+                raise DataError(
+                    f"{shown(name)}: looks through more than {MAX_FOLDERS:,} folders; name them more closely"
+                )
+            inner[:] = [each for each in inner if not each.startswith(".")]
+            yield from _matches(str(Path(glob.escape(folder)) / rest), folders)
+
+
 def missing(paths: Iterable[Path]) -> str | None:
-    """Return a sentence on the files that do not exist, None when all do."""
+    """Return a sentence on the files that do not exist or are none, None when all do."""
+    absent = []
     paths = list(paths)
-    absent = [path for path in paths if not path.is_file()]
+    for path in paths:
+        try:
+            require_file(path)
+        except DataError as error:
+            absent.append(str(error))
     if not absent:
         return None
     if len(paths) == 1:
-        return f"{absent[0]}: no such file"
+        return absent[0]
     return f"{len(absent)} of {len(paths)} files are missing; the first is {absent[0]}"

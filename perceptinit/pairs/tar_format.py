@@ -13,11 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perceptinit.errors import DataError
+from perceptinit.reading import open_regular, shown
 
 BLOCK_BYTES = 512
 _REGULAR = b"0\x007"  # type flags of plain files; \0 is the one of old tars
 _GNU_LONG_NAME, _PAX, _SPARSE = ord("L"), ord("x"), ord("S")
 _ADLER_MODULUS = 65521
+_MAX_DIGITS = 19  # of a number below 2^63
+_MAX_EXTENDED_BYTES = (
+    1 << 17
+)  # of a header with a long name or pax records: real ones have a few hundred
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +46,10 @@ class TarFile:
         self.path = path
         self._descriptor = -1
         try:
-            self._descriptor = os.open(path, os.O_RDONLY)
+            with open_regular(path) as file:
+                self._descriptor = os.dup(file.fileno())
         except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+            raise DataError(f"{shown(path)}: cannot be read ({error.strerror})") from error
         self.num_bytes = os.fstat(self._descriptor).st_size
 
     def __del__(self) -> None:
@@ -78,8 +84,10 @@ class TarFile:
             num_bytes = self._content_bytes(header, position)
             offset, flag = position + BLOCK_BYTES, header[156]
             if flag == _PAX:
+                self._check_extended(offset, num_bytes)
                 long_name, long_size = self._pax(offset, num_bytes, long_name)
             elif flag == _GNU_LONG_NAME:
+                self._check_extended(offset, num_bytes)
                 long_name = _text(self.read(offset, num_bytes).rstrip(b"\0"))
             elif flag == _SPARSE:
                 raise self.error(position, "a sparse member; pack the files again without --sparse")
@@ -107,7 +115,7 @@ class TarFile:
         return DataError(f"{self.path}: byte {position}: {what}. Copy or pack it again")
 
     def _content_bytes(self, header: bytes, position: int) -> int:
-        """Return the size in a header whose checksum is right."""
+        """Return the size, from 0 on, in a header whose checksum is right."""
         try:
             said = _number(header[148:156])
             num_bytes = _number(header[124:136])
@@ -124,12 +132,16 @@ class TarFile:
         size, rest = -1, self.read(offset, num_bytes)
         while rest.strip(b"\0"):
             length, _, _ = rest.partition(b" ")
-            if not length.isdigit() or not 0 < int(length) <= len(rest):
+            is_number = length.isdigit() and len(length) <= _MAX_DIGITS
+            if not is_number or not 0 < int(length) <= len(rest):
                 raise self.error(offset, "a pax header that cannot be read, the file is damaged")
             record, rest = rest[len(length) + 1 : int(length) - 1], rest[int(length) :]
             keyword, _, value = record.partition(b"=")
             name = _text(value) if keyword == b"path" else name
-            size = int(value) if keyword == b"size" else size
+            if keyword == b"size":
+                if not value.isdigit() or len(value) > _MAX_DIGITS:
+                    raise self.error(offset, "a pax size that is no number, the file is damaged")
+                size = int(value)
         return name, size
 
     def _check_not_compressed(self) -> None:
@@ -143,6 +155,12 @@ class TarFile:
         if offset + num_bytes > self.num_bytes:
             raise self.error(self.num_bytes, "the file ends inside a member, it is truncated")
 
+    def _check_extended(self, offset: int, num_bytes: int) -> None:
+        """Refuse a header about the next member that is too long to be one, or cut off."""
+        self._check_fits(offset, num_bytes)
+        if num_bytes > _MAX_EXTENDED_BYTES:
+            raise self.error(offset, f"a header of {num_bytes:,} bytes, the file is damaged")
+
     def _check_end(self, position: int) -> None:
         rest = self.num_bytes - position
         while rest > 0:  # padding, 10 KiB as a rule
@@ -155,10 +173,13 @@ class TarFile:
 
 
 def _number(field: bytes) -> int:
-    """Return a number in octal digits, or in base 256 where the first bit is set."""
-    if field[0] & 0x80:
-        return int.from_bytes(field, "big") & ((1 << (8 * len(field) - 1)) - 1)
-    return int(field.strip(b" \0") or b"0", 8)
+    """Return a number in octal digits, or in base 256 after a byte of 0x80; ValueError for anything else."""
+    if field[0] == 0x80:
+        return int.from_bytes(field[1:], "big")
+    digits = field.strip(b" \0") or b"0"
+    if not digits.isdigit():  # int() would take a sign and underscores, too
+        raise ValueError(f"{field!r} is no number")
+    return int(digits, 8)
 
 
 def _name(header: bytes) -> str:

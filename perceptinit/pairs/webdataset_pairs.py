@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from perceptinit.pairs.paths import expand, missing
 from perceptinit.pairs.shard_samples import ShardSamples
 from perceptinit.pairs.sizes import find_miscounts
 from perceptinit.pairs.tar_index import TarIndex, index_tars, sample_key
+from perceptinit.reading import parse_json, shown
 from perceptinit.types import Pair
 
 _NUM_SAID = 5
@@ -128,7 +128,7 @@ class WebdatasetPairs:
     def _caption(self, data: bytes, key: str) -> str:
         try:
             text = data.decode("utf-8")
-            value: Any = json.loads(text)[self.config.text_key] if self.config.text_key else text
+            value: Any = parse_json(text)[self.config.text_key] if self.config.text_key else text
         except UnicodeDecodeError as error:
             raise DataError(f"{key}: the caption is not UTF-8 ({error})") from error
         except (ValueError, KeyError, TypeError) as error:
@@ -136,5 +136,7 @@ class WebdatasetPairs:
                 f"{key}: no key '{self.config.text_key}' in its .{self.config.text_member}"
             ) from error
         if not isinstance(value, str):
-            raise DataError(f"{key}: '{self.config.text_key}' is {value!r}, not a caption")
+            raise DataError(
+                f"{key}: '{self.config.text_key}' is {shown(repr(value))}, not a caption"
+            )
         return value
