@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 from annotated_types import Ge, Gt, Le
 
-from perceptinit.errors import Problem
+from perceptinit.errors import Problem, shown
 from perceptinit.registry import nearest
 
 PositiveInt = Annotated[int, Gt(0)]
@@ -23,11 +23,18 @@ NonNegativeInt = Annotated[int, Ge(0)]
 PositiveFloat = Annotated[float, Gt(0)]
 NonNegativeFloat = Annotated[float, Ge(0)]
 Share = Annotated[float, Ge(0), Le(1)]
+# what is larger is a slip that would be built for hours, or fill the memory
+Layers = Annotated[int, Gt(0), Le(1000)]
+Width = Annotated[int, Gt(0), Le(1_000_000)]
+# of pictures that are drawn: how many, and their height and width in pixels
+NumDrawn = Annotated[int, Gt(0), Le(1_000_000)]
+DrawnSide = Annotated[int, Gt(0), Le(4096)]
 
 C = TypeVar("C")
 
 _EXPECTED = {
     "int_type": "an integer",
+    "finite_number": "a finite number",
     "int_from_float": "an integer",
     "float_type": "a number",
     "string_type": "a string",
@@ -52,7 +59,7 @@ def read_config(
     if not dataclasses.is_dataclass(cls):
         raise TypeError(f"{cls.__qualname__} must be a dataclass")
     if "__pydantic_config__" not in cls.__dict__:
-        cls.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[attr-defined]
+        cls.__pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)  # type: ignore[attr-defined]
     try:
         text = json.dumps(dict(table), default=str)
         return TypeAdapter(cls).validate_json(text), []
@@ -79,8 +86,8 @@ def _problem(error: Mapping[str, Any], known: list[str], where: str) -> Problem:
     if kind == "value_error":
         return Problem(place, str(error["ctx"]["error"]))
     if kind in _EXPECTED:
-        return Problem(place, f"expected {_EXPECTED[kind]}, got {value!r}")
-    return Problem(place, f"{_lower_first(error['msg'])}, got {value!r}")
+        return Problem(place, f"expected {_EXPECTED[kind]}, got {shown(repr(value))}")
+    return Problem(place, f"{_lower_first(error['msg'])}, got {shown(repr(value))}")
 
 
 _UNION_MEMBERS = {"str", "int", "float", "bool", "path", "none", "list", "tuple", "dict"}

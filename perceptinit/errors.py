@@ -38,6 +38,15 @@ class MissingPackageError(UsageError):
     """A component whose optional dependency is not installed."""
 
 
+def shown(value: object, limit: int = 200) -> str:
+    """Return a value for a message, its middle left out where it is longer than `limit` characters."""
+    text = str(value)
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}... ({len(text):,} characters) ...{text[-half:]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong in a recipe: `where` is a TOML path such as `init.judgments.root`."""
@@ -46,7 +55,8 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.message}" if self.where else self.message
+        message = shown(self.message, 2000)
+        return f"{self.where}: {message}" if self.where else message
 
 
 class RecipeError(UsageError):

@@ -275,6 +275,37 @@ def test_more_bad_images_than_allowed_stop_the_run():
         train(model(), pairs=Colours(broken=[5]))
 
 
+class Captioned(Colours):
+    """Colours with other captions."""
+
+    def __init__(self, captions):
+        super().__init__()
+        self.captions = captions
+
+    def pair(self, index):
+        return replace(super().pair(index), text=self.captions[index % len(self.captions)])
+
+
+@pytest.mark.parametrize("captions", [[""], [" \n", ""], [np.zeros(0, np.int64)]])
+def test_captions_that_are_all_empty_are_told_before_the_start(captions):
+    (sentence,) = Clip(CONFIG, Captioned(captions)).preflight()
+    assert sentence == "all of 48 captions looked at are empty, such as that of colour/0"
+    assert list(Clip(CONFIG, Captioned([*captions, "red"])).preflight()) == []
+
+
+def test_a_caption_as_long_as_a_book_is_told_counted_and_replaced():
+    events = []
+    clip = Clip(
+        replace(CONFIG, max_bad_share=0.1, epochs=1), Captioned([*["red"] * 47, "a" * 5_000_000])
+    )
+    *_, last = clip.steps(model(), context(send=events.append))
+    [message] = [event.message for event in events if event.kind == "warning"]
+    assert message.startswith(
+        "colour/47: a caption of 5,000,000 characters; at most 20,000 are read"
+    )
+    assert last.metrics["num_replaced"] == 1
+
+
 def test_fewer_pairs_than_a_batch_are_told_before_the_start():
     clip = Clip(replace(CONFIG, batch_size=64), Colours())
     sentence = (

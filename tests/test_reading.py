@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from perceptinit import build
-from perceptinit.errors import DataError, UsageError
-from perceptinit.files.reading import open_regular, read_json, require_file, shown
+from perceptinit.errors import DataError, UsageError, shown
+from perceptinit.files.reading import open_regular, read_json, require_file
 from perceptinit.images.decoding import decode, load_square
 from perceptinit.packing.pack import PackSettings, pack
 from perceptinit.packing.sources import Columns, open_source

@@ -93,6 +93,34 @@ def test_an_arm_can_change_nothing_else():
         ('[backbone]\nuse = "timm"', "", "backbone: required: a table [backbone] with 'use'"),
         ('name = "pi"', 'name = "random"', "arm: two arms are called 'random'"),
         ('name = "small"', 'name = "small"\nbaseline = "x"', "baseline: no arm called 'x'."),
+        ("epochs = 2", "lr = inf", "init.lr: inf is not a finite number"),
+        ("epochs = 2", "margin = -inf", "init.margin: -inf is not a finite number"),
+        ("epochs = 2", "weight_decay = nan", "init.weight_decay: nan is not a finite number"),
+        ("epochs = 2", "epochs = 99999999999999999999", "init.epochs: an integer beyond 64 bit"),
+        (
+            "epochs = 2",
+            f"epochs = {'9' * 4999}",
+            "not valid TOML: an integer of thousands of digits",
+        ),
+        ("epochs = 2", f"epochs = 0x{'f' * 4000}", "init.epochs: an integer beyond 64 bit"),
+        ("epochs = 2", f"x = {'[' * 2000}", "not valid TOML: brackets are nested too deeply"),
+        ("epochs = 2", f"x = {'[' * 90}{']' * 90}", "init.x: more than 50 tables and arrays"),
+        ('name = "small"', f'name = "{"n" * 300}"', "name: expected a name of letters"),
+        (
+            '[backbone]\nuse = "timm"',
+            '[backbone]\nuse = "timm"\nmodel_args = { drop_rate = nan, patch_size = [1, -inf] }',
+            "backbone.model_args.drop_rate: nan is not a finite number",
+        ),
+        (
+            '[backbone]\nuse = "timm"',
+            '[backbone]\nuse = "timm"\nmodel_args = { depth = 1000000000 }',
+            "backbone: model_args.depth = 1000000000 is more than 1,000",
+        ),
+        (
+            '[backbone]\nuse = "timm"',
+            '[backbone]\nuse = "timm"\ntext_width = 1000000000',
+            "backbone.text_width: should be less than or equal to 1000000",
+        ),
         ('use = "clip"', "", "pretrain.use: required: which pretrainer? Known: clip"),
     ],
 )
@@ -118,6 +146,27 @@ def test_broken_toml_is_told_with_its_line():
     (problem,) = problems("schema = = 1")
     assert "not valid TOML" in problem
     assert "line 1" in problem
+
+
+@pytest.mark.parametrize("value", ["nan", "[inf]", "9" * 30, "0x" + "f" * 40])
+def test_an_override_is_held_to_the_same_values(value):
+    (problem,) = problems(SMALL, [f"init.lr={value}"])
+    assert problem.startswith("--set init.lr")
+
+
+def test_an_override_that_nests_without_end_is_taken_as_text():
+    (problem,) = problems(SMALL, [f"init.lr={'[' * 5000}"])
+    assert problem.startswith("init.lr: expected a number, got '[[[")
+    assert len(problem) < 600
+
+
+def test_what_is_too_large_or_has_no_possible_name_is_no_recipe(tmp_path):
+    with pytest.raises(UsageError, match="/dev/zero: larger than 16 MB, no recipe"):
+        load_recipe("/dev/zero")
+    for name in ("n" * 300, "p/" * 2500 + "x", "a\0b"):
+        with pytest.raises(UsageError, match="cannot be read as a recipe") as error:
+            load_recipe(tmp_path / name)
+        assert len(str(error.value)) < 600
 
 
 def test_a_missing_recipe_lists_those_beside_it(tmp_path):

@@ -14,7 +14,7 @@ from torch import nn
 from perceptinit.backbones.encoders import DualTower, ImageTower, first_problem
 from perceptinit.backbones.fast_modules import use_fast_modules
 from perceptinit.backbones.text import TextTower, clip_tokenizer
-from perceptinit.configs import NonNegativeInt, PositiveInt
+from perceptinit.configs import Layers, NonNegativeInt, PositiveInt, Width
 from perceptinit.errors import UsageError
 from perceptinit.registry import nearest
 
@@ -43,15 +43,15 @@ class Timm:
         """Height and width of the input, pixels; 0 takes the model's own."""
         model_args: dict[str, Any] = field(default_factory=dict)
         """Further arguments of the timm model, such as patch_size, embed_dim, depth, num_heads."""
-        embed_dim: PositiveInt = 512
+        embed_dim: Width = 512
         """Length of the embeddings that both towers share."""
-        text_width: PositiveInt = 512
+        text_width: Width = 512
         """Width of the text transformer (CLIP ViT-B: 512)."""
         text_heads: PositiveInt = 8
         """Attention heads of the text transformer; divides text_width (CLIP ViT-B: 8)."""
-        text_layers: PositiveInt = 12
+        text_layers: Layers = 12
         """Blocks of the text transformer (CLIP ViT-B: 12)."""
-        context_length: PositiveInt = 77
+        context_length: Width = 77
         """Most tokens of a text, start and end token included (CLIP: 77)."""
 
         def __post_init__(self) -> None:
@@ -59,6 +59,10 @@ class Timm:
                 raise ValueError(
                     f"text_heads = {self.text_heads} does not divide text_width = {self.text_width}"
                 )
+            for name, most in (("depth", 1000), *((name, 1_000_000) for name in self.model_args)):
+                value = self.model_args.get(name)
+                if isinstance(value, int) and value > most:
+                    raise ValueError(f"model_args.{name} = {value} is more than {most:,}")
             for name in sorted(self.model_args.keys() & TAKEN_ARGS.keys()):
                 raise ValueError(f"model_args.{name} is not for here: {TAKEN_ARGS[name]}")
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from perceptinit.compute.optim import Precision
-from perceptinit.configs import NonNegativeInt, PositiveInt
+from perceptinit.configs import DrawnSide, NonNegativeInt, NumDrawn, PositiveInt
 from perceptinit.errors import DataError
 from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, all_features
 from perceptinit.evaluators.metrics import binomial_stderr, chance_of_any
@@ -55,9 +55,9 @@ class Retrieval:
         """Decoded images are kept between measurements while all sets together fit into this, MiB."""
         synthetic_seed: NonNegativeInt = 0
         """World that `synthetic` comes from; the seed of the pairs, or a score says nothing."""
-        synthetic_num_images: PositiveInt = 1000
+        synthetic_num_images: NumDrawn = 1000
         """Images of `synthetic`, each with two captions."""
-        synthetic_image_size: PositiveInt = 32
+        synthetic_image_size: DrawnSide = 32
         """Height and width that `synthetic` is rendered at, pixels."""
 
         def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from perceptinit.compute.optim import Precision
-from perceptinit.configs import NonNegativeInt, PositiveInt
+from perceptinit.configs import DrawnSide, NonNegativeInt, NumDrawn, PositiveInt
 from perceptinit.errors import DataError
 from perceptinit.evaluators.classifier import Classifiers, set_prompts
 from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, embed_images
@@ -52,9 +52,9 @@ class ZeroShot:
         """Decoded images are kept between measurements while all sets together fit into this, MiB."""
         synthetic_seed: NonNegativeInt = 0
         """World that the images of `synthetic` come from; the seed of the pairs, or a score says nothing."""
-        synthetic_num_images: PositiveInt = 1000
+        synthetic_num_images: NumDrawn = 1000
         """Images of `synthetic`."""
-        synthetic_image_size: PositiveInt = 32
+        synthetic_image_size: DrawnSide = 32
         """Height and width that `synthetic` is rendered at, pixels."""
 
         def __post_init__(self) -> None:

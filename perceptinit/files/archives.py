@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from perceptinit.errors import DataError
-from perceptinit.files.reading import shown
+from perceptinit.errors import DataError, shown
 
 CHUNK_BYTES = 1 << 20
 # left free on the disk beyond what a download takes

@@ -15,9 +15,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from perceptinit.errors import DataError, UsageError
+from perceptinit.errors import DataError, UsageError, shown
 from perceptinit.files.archives import SPARE_BYTES, NoRoomError, unpack
-from perceptinit.files.reading import read_json, shown
+from perceptinit.files.reading import read_json
 from perceptinit.files.transfer import BACKOFF_SECONDS, Download, Progress, fetch, part_bytes
 
 __all__ = ["Download", "check_space", "fetch_all"]

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, shown
 
 T = TypeVar("T")
 # a table of settings or counts; what is larger is none
@@ -79,15 +79,6 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-
-
-def shown(value: object, limit: int = 200) -> str:
-    """Return a value for a message, its middle left out where it is longer than `limit` characters."""
-    text = str(value)
-    if len(text) <= limit:
-        return text
-    half = limit // 2
-    return f"{text[:half]}... ({len(text):,} characters) ...{text[-half:]}"
 
 
 def _named(value: object) -> str:

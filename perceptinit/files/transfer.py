@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, shown
 from perceptinit.files.archives import check_room
-from perceptinit.files.reading import read_json, shown
+from perceptinit.files.reading import read_json
 from perceptinit.files.remote_zip import RangesRefusedError, fetch_member
 
 CHUNK_BYTES = 1 << 20

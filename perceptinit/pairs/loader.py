@@ -20,6 +20,7 @@ import torch
 from perceptinit.errors import DataError, PerceptInitError
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.batches import PairBatch, epoch_order, join_ids, stack_ids, trim_ids
+from perceptinit.pairs.texts import check_length
 from perceptinit.pairs.unusable import Unusable
 from perceptinit.protocols import Pairs
 from perceptinit.types import Pair, RunContext
@@ -172,6 +173,7 @@ class PairLoader:
         try:
             pair = self._pairs.pair(index)
             key = pair.key
+            check_length(pair)
             rng = self._ctx.rng("augment", epoch, index)
             image[...] = self._augment(pair.image, self._image_size, rng, key)
             return pair

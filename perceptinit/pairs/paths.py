@@ -12,11 +12,11 @@ from pathlib import Path
 
 from braceexpand import braceexpand
 
-from perceptinit.errors import DataError
-from perceptinit.reading import require_file, shown
+from perceptinit.errors import DataError, shown
+from perceptinit.files.reading import require_file
 
 MAX_FILES = 1_000_000  # DataComp-1B, one of the largest sets, has 140,000 shards
-MAX_FOLDERS = 100_000  # that one `**` looks through
+MAX_FOLDERS = 20_000  # that one `**` looks through
 _INNERMOST = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(
     r"(-?\d+(?=\.\.-?\d)|[A-Za-z](?=\.\.[A-Za-z]))\.\.(-?\d+|[A-Za-z])(?:\.\.-?(\d+))?", re.A

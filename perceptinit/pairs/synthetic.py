@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from perceptinit.configs import NonNegativeInt, PositiveInt
+from perceptinit.configs import DrawnSide, NonNegativeInt, PositiveInt
 from perceptinit.seeding import generator
 from perceptinit.types import Pair
 from perceptinit.world.captions import caption
@@ -25,7 +25,7 @@ class SyntheticPairs:
         """Names the pictures and captions. Not the run's seed: all runs share one data set."""
         num_pairs: PositiveInt = 3000
         """Pairs in an epoch."""
-        image_size: PositiveInt = 32
+        image_size: DrawnSide = 32
         """Height and width of the pictures, pixels."""
 
         def smoke(self) -> SyntheticPairs.Config:

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from perceptinit.errors import DataError
-from perceptinit.files.reading import open_regular, require_file, shown
+from perceptinit.errors import DataError, shown
+from perceptinit.files.reading import open_regular, require_file
 
 # of damaged files pyarrow also raises what it raises for text that is not UTF-8, or sizes beyond memory
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)

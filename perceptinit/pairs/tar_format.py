@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from perceptinit.errors import DataError
-from perceptinit.reading import open_regular, shown
+from perceptinit.errors import DataError, shown
+from perceptinit.files.reading import open_regular
 
 BLOCK_BYTES = 512
 _REGULAR = b"0\x007"  # type flags of plain files; \0 is the one of old tars

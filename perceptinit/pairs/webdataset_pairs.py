@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from perceptinit.configs import Share
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, shown
+from perceptinit.files.reading import parse_json
 from perceptinit.pairs.paths import expand, missing
 from perceptinit.pairs.shard_samples import ShardSamples
 from perceptinit.pairs.sizes import find_miscounts
 from perceptinit.pairs.tar_index import TarIndex, index_tars, sample_key
-from perceptinit.reading import parse_json, shown
 from perceptinit.types import Pair
 
 _NUM_SAID = 5

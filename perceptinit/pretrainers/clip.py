@@ -15,6 +15,7 @@ from perceptinit.errors import DataError, TrainingError
 from perceptinit.images.decoding import Decode
 from perceptinit.pairs.augment import Augment, Crop
 from perceptinit.pairs.loader import PairLoader, too_few_pairs
+from perceptinit.pairs.texts import find_empty
 from perceptinit.pretrainers.clip_training import ClipTraining
 from perceptinit.pretrainers.non_finite import OnNonFinite
 from perceptinit.pretrainers.preparation import (
@@ -176,12 +177,13 @@ class Clip:
         return self._training.data_sha256 if self._training else ""
 
     def preflight(self) -> Iterator[str]:
-        """Yield why it could not train: too few pairs, or a warm-up that does not end."""
+        """Yield why it could not train: no captions, too few pairs, or a warm-up that does not end."""
         config = self.config
         try:
             num_pairs = self.pairs.num_pairs
         except DataError:
             return  # what the pairs lack, their own preflight tells
+        yield from find_empty(self.pairs)
         num_processes = distributed.world_size()
         if config.batch_size % num_processes:
             yield (

@@ -11,6 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from perceptinit.components.building import Spec
+from perceptinit.errors import Problem, RecipeError
 from perceptinit.recipe.recipe import Arm, Recipe
 from perceptinit.types import StagePlan
 
@@ -47,6 +48,15 @@ def model_cost(backbone: Spec) -> ModelCost:
     )
 
 
+def _cost(recipe: Recipe) -> ModelCost:
+    """Return the cost of a recipe's model; RecipeError when it cannot be built, whatever its library raises."""
+    try:
+        return model_cost(recipe.backbone)
+    except Exception as error:
+        message = f"the model cannot be built: {str(error) or type(error).__name__}"
+        raise RecipeError([Problem(recipe.backbone.where, message)], recipe.source) from error
+
+
 def _num_parameters(module: torch.nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
@@ -62,7 +72,7 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
     runs = len(recipe.arms) * len(recipe.seeds)
     yield f"{recipe.name}: {recipe.summary}".rstrip(": ")
     yield f"{len(recipe.arms)} arms x {len(recipe.seeds)} seeds = {runs} runs; baseline '{recipe.baseline}'"
-    cost = model_cost(recipe.backbone)
+    cost = _cost(recipe)
     num_parameters = cost.num_image_parameters + cost.num_text_parameters
     yield (
         f"{recipe.backbone.name}: image tower {cost.num_image_parameters / 1e6:.1f} M parameters, "

@@ -11,7 +11,7 @@ from typing import Any
 from perceptinit.components.building import Spec, read_spec
 from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.configs import read_config
-from perceptinit.errors import Problem, RecipeError
+from perceptinit.errors import Problem, RecipeError, shown
 from perceptinit.recipe.checkpoint_config import CheckpointConfig
 from perceptinit.recipe.differences import as_like, closest
 from perceptinit.recipe.likes import resolve
@@ -31,7 +31,7 @@ REPEATED = (
     "repeats the shared stage, so that what is set there (--set {name}.KEY=VALUE) does not reach this "
     "arm. Write instead: {line}"
 )
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # a folder is named so
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -144,7 +144,9 @@ class _Reader:
     def _name(self, value: Any, where: str) -> str:
         if not isinstance(value, str) or not _NAME.fullmatch(value):
             self._problem(
-                where, f"expected a name of letters, digits, '.', '_' and '-', got {value!r}"
+                where,
+                "expected a name of letters, digits, '.', '_' and '-', at most 100, got "
+                f"{shown(repr(value))}",
             )
         return str(value)
 

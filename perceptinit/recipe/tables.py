@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tomllib
@@ -9,33 +10,78 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from perceptinit.errors import Problem, RecipeError, UsageError
+from perceptinit.errors import Problem, RecipeError, UsageError, shown
 from perceptinit.recipe.places import list_paths
 
 ARM_SLOTS = ("init", "posthoc")  # all that an arm may have of its own
+MAX_BYTES = 16 << 20  # of a recipe
+MAX_DEPTH = 50  # of tables and arrays in each other; real recipes have about 6
+MAX_PATH = 200
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
 
 
 def parse_toml(text: str, source: str) -> dict[str, Any]:
-    """Return the tables of a recipe's text; RecipeError with line and column when it is no TOML."""
+    """Return the tables of a recipe's text.
+
+    Raises RecipeError with line and column when it is no TOML, and with every value that no key can
+    have: see `odd_values`.
+    """
+    try:
+        tables = _loads(text)
+    except ValueError as error:
+        raise RecipeError([Problem("", f"not valid TOML: {shown(error)}")], source) from error
+    problems = odd_values(tables)
+    if problems:
+        raise RecipeError(problems, source)
+    return tables
+
+
+def _loads(text: str) -> dict[str, Any]:
+    """Return the tables of a TOML text; ValueError when it is none."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError([Problem("", f"not valid TOML: {error}")], source) from error
+    except RecursionError as error:
+        raise ValueError("brackets are nested too deeply") from error
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as error:  # Python reads no integers of thousands of digits
+        raise ValueError("an integer of thousands of digits") from error
+
+
+def odd_values(value: Any, where: str = "", depth: int = 0) -> list[Problem]:
+    """Return what no key of a recipe can hold: NaN, infinity, integers beyond 64 bit, deep nesting."""
+    if depth > MAX_DEPTH:
+        return [Problem(where[:MAX_PATH], f"more than {MAX_DEPTH} tables and arrays in each other")]
+    if isinstance(value, Mapping):
+        items = [(f"{where}.{key}" if where else key, item) for key, item in value.items()]
+    elif isinstance(value, list):
+        items = list(zip(list_paths(where, value), value, strict=True))
+    elif isinstance(value, float) and not math.isfinite(value):
+        return [Problem(where, f"{value} is not a finite number")]
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return [Problem(where, "an integer beyond 64 bit")]
+    else:
+        return []
+    return [p for path, item in items for p in odd_values(item, path, depth + 1)]
 
 
 def read_text(path: Path) -> str:
-    """Return a recipe's text; UsageError when there is no such file."""
+    """Return a recipe's text; UsageError when there is no such file, or one too large to be a recipe."""
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:  # may be a pipe: <(...)
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise UsageError(f"{path}: larger than {MAX_BYTES >> 20} MB, no recipe")
+        return data.decode("utf-8")
     except FileNotFoundError:
         places = (path.parent, path.parent / "recipes")
         found = [str(p) for place in places for p in sorted(place.glob("*.toml"))]
         near = [name for name in found if Path(name).name != "pyproject.toml"]
         hint = f" Recipes there: {', '.join(near)}" if near else ""
         raise UsageError(f"{path}: no such recipe.{hint}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read as a recipe ({error})") from error
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or NUL in the path
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"{shown(path)}: cannot be read as a recipe ({reason})") from error
 
 
 def expand_variables(value: Any, where: str = "") -> tuple[Any, list[Problem]]:
@@ -94,7 +140,7 @@ def _override(tables: dict[str, Any], text: str) -> list[Problem]:
     if not isinstance(target, dict):
         return [Problem(f"--set {text}", f"'{'.'.join(keys[:-1])}' is a list: give an index")]
     target[keys[-1]] = _toml_value(value.strip())
-    return []
+    return odd_values(target[keys[-1]], f"--set {path}")
 
 
 def _write_inherited(tables: dict[str, Any], target: Any, key: str, inherits: bool) -> None:
@@ -135,7 +181,7 @@ def _enter_single(target: Any, key: str) -> Any:
 
 def _enter(target: Any, key: str) -> Any:
     if isinstance(target, list):
-        if key.isdigit():
+        if re.fullmatch(r"[0-9]{1,6}", key):
             return target[int(key)] if int(key) < len(target) else None
         return next((t for t in target if isinstance(t, dict) and t.get("name") == key), None)
     return target.get(key) if isinstance(target, dict) else None
@@ -143,6 +189,6 @@ def _enter(target: Any, key: str) -> Any:
 
 def _toml_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return _loads(f"value = {text}")["value"]
+    except ValueError:
         return text

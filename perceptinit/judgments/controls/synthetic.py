@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from perceptinit.configs import NonNegativeInt, PositiveInt
+from perceptinit.configs import DrawnSide, NonNegativeInt, NumDrawn, PositiveInt
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.seeding import generator
 from perceptinit.types import DataCard, Split, Stimuli, Triplets
@@ -41,13 +41,13 @@ class SyntheticJudgments:
     class Config:
         seed: NonNegativeInt = 0
         """Names the pictures and the crowd. Not the run's seed: all runs share one data set."""
-        image_size: PositiveInt = 32
+        image_size: DrawnSide = 32
         """Height and width of the pictures, pixels."""
-        num_train: PositiveInt = 2000
+        num_train: NumDrawn = 2000
         """Triplets of the training split; a triplet has three pictures of its own."""
-        num_val: PositiveInt = 500
+        num_val: NumDrawn = 500
         """Triplets of the validation split."""
-        num_test: PositiveInt = 1000
+        num_test: NumDrawn = 1000
         """Triplets of the test split."""
         num_observers: PositiveInt = 40
         """Size of the crowd, the same people in all splits."""

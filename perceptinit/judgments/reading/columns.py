@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from perceptinit.errors import DataError
-from perceptinit.files.reading import open_regular, require_file, shown
+from perceptinit.errors import DataError, shown
+from perceptinit.files.reading import open_regular, require_file
 from perceptinit.registry import nearest
 
 DELIMITERS = ",;\t"

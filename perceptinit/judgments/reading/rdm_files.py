@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from perceptinit.errors import DataError
-from perceptinit.files.reading import open_regular, read_bytes, require_file, shown
+from perceptinit.errors import DataError, shown
+from perceptinit.files.reading import open_regular, read_bytes, require_file
 from perceptinit.judgments.forms.rdm import square
 from perceptinit.judgments.reading.columns import DELIMITERS, plain_number
 from perceptinit.judgments.reading.mat_file import read_variables
