@@ -1,10 +1,12 @@
 """Files that others made: pipes, devices and folders in the place of a file are told, not waited for."""
 
+import json
 import os
 import signal
 
 import numpy as np
 import pytest
+from made_runs import three_by_three, write
 from PIL import Image
 
 from perceptinit import build
@@ -13,6 +15,8 @@ from perceptinit.files.reading import open_regular, read_json, require_file
 from perceptinit.images.decoding import decode, load_square
 from perceptinit.packing.pack import PackSettings, pack
 from perceptinit.packing.sources import Columns, open_source
+from perceptinit.results.record import read_record
+from perceptinit.results.runs import load_runs
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +113,36 @@ def test_json_that_is_not_the_table_wanted_is_told(tmp_path, text, what):
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(DataError, match=rf"a\.json: not counts .*{what}"):
         read_json(path, dict, "counts")
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"status": "x"}, "status is 'x'"),
+        ({"scores": {}}, "scores is a table, not an array"),
+        ({"scores": [{"name": "top1"}]}, r"scores\[0\]\.stage is missing"),
+        ({"seed": True}, "seed is true or false"),
+        ({"arm": {"name": "pi"}}, r"arm\.summary is missing"),
+        ({"recipe": []}, "recipe is an array, not a table"),
+    ],
+)
+def test_a_record_that_is_none_is_told_and_the_others_are_compared(tmp_path, change, what):
+    folder = write(tmp_path, three_by_three())
+    odd = folder / "pi/seed1/record.json"
+    odd.write_text(json.dumps(json.loads(odd.read_text()) | change))
+    with pytest.raises(DataError, match=rf"record\.json: not a record: {what}"):
+        read_record(odd)
+    runs = load_runs([folder])
+    assert [run.title for run in runs.runs if run.state == "unreadable"] == ["pi, seed 1"]
+    assert len(runs.finished) == 8
+
+
+def test_a_folder_in_the_place_of_a_record_is_told(tmp_path):
+    folder = write(tmp_path, three_by_three())
+    (folder / "pi/seed1/record.json").unlink()
+    (folder / "pi/seed1/record.json").mkdir()
+    (run,) = [run for run in load_runs([folder]).runs if run.state == "unreadable"]
+    assert run.reason.endswith("record.json: not a readable record (a folder, not a file)")
 
 
 def test_a_long_value_is_shown_by_its_ends_and_its_length():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import open_clip
 
 from perceptinit.errors import UsageError
+from perceptinit.files.reading import parse_json, read_bytes
 from perceptinit.registry import nearest
 
 
@@ -40,7 +40,7 @@ def _look_up(name: str) -> dict[str, Any]:
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        whole = json.loads(path.read_text(encoding="utf-8"))
+        whole = parse_json(read_bytes(path).decode("utf-8"))
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file") from error
     except (OSError, ValueError) as error:

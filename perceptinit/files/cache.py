@@ -21,6 +21,7 @@ from typing import Any
 
 from perceptinit.errors import DataError
 from perceptinit.files.atomic import write_json
+from perceptinit.files.reading import read_json
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
 
@@ -87,8 +88,8 @@ class Cache:
         """Return the entry of a key, unchecked, or None."""
         path = self.folder / key / MANIFEST
         try:
-            return CacheEntry(path.parent, json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+            return CacheEntry(path.parent, read_json(path, dict, "a manifest"))
+        except DataError:
             return None
 
     @contextmanager

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, shown
+from perceptinit.files.reading import misfit, read_json
 from perceptinit.pairs.tar_index import TarIndex
 
 SIZES = "sizes.json"  # {"000000.tar": 10000, ...}: written by `data pack`, looked for by open_clip
@@ -35,9 +35,11 @@ def find_miscounts(indexes: Iterable[TarIndex]) -> Iterator[str]:
 
 
 def _read_sizes(path: Path) -> dict[str, int]:
-    if not path.is_file():
+    if not path.exists():
         return {}
-    try:
-        return {str(name): int(count) for name, count in json.loads(path.read_bytes()).items()}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not a JSON table of shard names and counts ({error})") from error
+    what = "a JSON table of shard names and counts"
+    sizes = read_json(path, dict, what)
+    problem = misfit(sizes, dict.fromkeys(sizes, int))
+    if problem:
+        raise DataError(f"{path}: not {what} ({shown(problem)})")
+    return sizes

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from perceptinit.files.reading import read_json
 from perceptinit.reports.comparison import Comparison
 from perceptinit.reports.stage_one import judgments_in_words
 from perceptinit.results.durations import readable_seconds
@@ -200,7 +200,7 @@ def _mean_seconds(runs: RunSet, arm: str, stage: str) -> str:
 def energy(run: LoadedRun) -> dict[str, Any] | None:
     """Return `kwh` and `library` that a tracker left in the run's folder."""
     file = run.folder / ENERGY_FILE
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+    return read_json(file, dict, "what a tracker of energy left") if file.is_file() else None
 
 
 def _mean_energy(runs: RunSet, arm: str) -> str:

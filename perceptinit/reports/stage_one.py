@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from perceptinit.files.reading import parse_rows
 from perceptinit.reports.curves import Curve
 from perceptinit.results.runs import LoadedRun, RunSet
 
@@ -61,22 +59,13 @@ def _loss(folder: Path) -> Curve:
     if not file.is_file():
         return {}
     losses: dict[str, Curve] = {}
-    for line in file.read_text(encoding="utf-8").splitlines():
-        event = _event(line)
+    for event in parse_rows(file.read_text(encoding="utf-8", errors="replace").splitlines()):
         if event.get("kind") == "step" and str(event.get("stage", "")).startswith("init."):
             loss = event.get("metrics", {}).get("loss")
             if loss is not None:  # a continued run writes steps again: the last line counts
                 losses.setdefault(event["stage"], {})[event["step"]] = loss
     curve = losses[min(losses)] if losses else {}
     return dict(sorted(curve.items()))
-
-
-def _event(line: str) -> Mapping[str, Any]:
-    """Return an event, empty for a line that a killed process left half written."""
-    try:
-        return dict(json.loads(line))
-    except ValueError:
-        return {}
 
 
 def judgments_in_words(runs: RunSet) -> str:

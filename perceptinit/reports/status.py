@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from perceptinit.files.reading import misfit, parse_rows
 from perceptinit.reports.verdict import number
 from perceptinit.results.claims import holder
 from perceptinit.results.durations import readable_seconds
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 TAIL_BYTES = 65_536
+EVENT = {"kind": str, "time": float | int, "stage": str}
+STEP = {"step": int}
 STYLES = {
     "finished": "green",
     "running": "cyan",
@@ -101,12 +103,9 @@ def _last_events(file: Path) -> Iterable[dict[str, Any]]:
         begin = max(stream.tell() - TAIL_BYTES, 0)
         stream.seek(begin)
         lines = stream.read().decode("utf-8", errors="replace").splitlines()
-    for line in lines[1 if begin else 0 :]:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        yield event
+    for event in parse_rows(lines[1 if begin else 0 :]):
+        if not misfit(event, EVENT) and (event["kind"] != "step" or not misfit(event, STEP)):
+            yield event
 
 
 def totals(runs: RunSet) -> str:

@@ -16,6 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from perceptinit.errors import DataError
+from perceptinit.files.reading import misfit, read_json
+
 LOCK_FILE = ".claim.lock"
 HOLDER_FILE = ".claim.json"
 
@@ -64,6 +67,7 @@ def is_claimed(folder: Path) -> bool:
 def holder(folder: Path) -> dict[str, Any]:
     """Return `host` and `pid` of who holds (or, when killed, held) a run; empty when unknown."""
     try:
-        return dict(json.loads((folder / HOLDER_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        found = read_json(folder / HOLDER_FILE, dict, "a note")
+    except DataError:
         return {}
+    return {} if misfit(found, {"host": str, "pid": int}) else found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import platform
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from perceptinit.components.building import walk
 from perceptinit.components.plugin_manager import CORE, Plugins
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, shown
 from perceptinit.files.atomic import write_json
+from perceptinit.files.reading import misfit, read_json
 from perceptinit.types import InitReport, Score
 
 if TYPE_CHECKING:
@@ -25,6 +25,35 @@ if TYPE_CHECKING:
 
 RECORD = "record.json"  # in the folder of a run
 SCHEMA = 1
+STATUSES = ("running", "finished", "interrupted", "failed")
+# what readers of a record rely on
+SHAPE = {
+    "status": str,
+    "recipe": {
+        **dict.fromkeys(("name", "source", "summary", "text", "baseline"), str),
+        "overrides": [str],
+        "smoke": bool,
+    },
+    "arm": {"name": str, "summary": str, "resolved": {"init": [dict], "posthoc": [dict]}},
+    "seed": int,
+    "fingerprint": str,
+    "environment": {"packages": dict},
+    "plugins": [dict.fromkeys(("name", "distribution", "version"), str)],
+    "started": str,
+    "hashes": dict,
+    "init": [{"stage": str, "metrics": dict}],
+    "scores": [
+        {
+            **dict.fromkeys(("name", "stage"), str),
+            **dict.fromkeys(("epoch", "samples_seen", "num_examples"), int),
+            **dict.fromkeys(("value", "stderr", "chance", "ceiling"), float | int | None),
+            "higher_is_better": bool,
+            "extra": dict,
+        }
+    ],
+    "warnings": list,
+    "wall_seconds": dict,
+}
 _PACKAGES = ("perceptinit", "torch", "torchvision", "timm", "open_clip_torch", "numpy", "pillow")
 
 
@@ -167,21 +196,16 @@ def plain(value: Any) -> Any:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a record; DataError naming the file when it is not one."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable record ({error})") from error
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+    """Read a record; DataError naming the file, and what is missing in it, when it is not one."""
+    record = read_json(path, dict, "a readable record")
+    if record.get("schema") != SCHEMA:
         raise DataError(f"{path}: not a record of schema {SCHEMA}")
-    if not _says_which_run(record):
-        raise DataError(f"{path}: a record without the arm, seed or status of its run")
+    problem = misfit(record, SHAPE)
+    if not problem and record["status"] not in STATUSES:
+        problem = f"status is {shown(repr(record['status']))}"
+    if problem:
+        raise DataError(f"{path}: not a record: {problem}")
     return record
-
-
-def _says_which_run(record: Mapping[str, Any]) -> bool:
-    arm = record.get("arm")
-    return isinstance(arm, dict) and "name" in arm and {"seed", "status"} <= record.keys()
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:

@@ -37,7 +37,7 @@ class RunState:
 
 def run_state(folder: Path) -> RunState:
     """Return the state of the run in `folder`, whether or not there is such a folder."""
-    if not (folder / RECORD).is_file():
+    if not (folder / RECORD).exists():
         return _without_record(folder)
     try:
         record = read_record(folder / RECORD)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, shown
+from perceptinit.files.reading import misfit, read_bytes, read_json, require_file
 from perceptinit.pairs.shard_samples import ShardSamples
 from perceptinit.pairs.sizes import find_miscounts
 from perceptinit.pairs.tar_index import index_tars, sample_key
@@ -81,9 +82,9 @@ def num_shards(counter: Path) -> int:
     """Return the number in `nshards.txt`; DataError when it is absent or no number from 1 on."""
     if not counter.is_file():
         raise DataError(f"{counter}: no such file; it says how many shards the test set has")
-    said = counter.read_text(encoding="utf-8").strip()
-    if not said.isdecimal() or not int(said):
-        raise DataError(f"{counter}: {said!r} is not a number of shards")
+    said = " ".join(read_lines(counter))
+    if not re.fullmatch(r"0*[1-9][0-9]{0,5}", said):
+        raise DataError(f"{counter}: {shown(repr(said))} is not a number of shards")
     return int(said)
 
 
@@ -104,22 +105,20 @@ def read_class_prompts(path: Path) -> dict[str, tuple[str, ...]]:
     """Return the prompts of each class; empty without the file, DataError when it is something else."""
     if not path.is_file():
         return {}
-    try:
-        table: Any = json.loads(path.read_text(encoding="utf-8"))
-        prompts = {str(name): tuple(texts) for name, texts in table.items()}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not a JSON table of class names and prompts ({error})") from error
+    table = read_json(path, dict, "a JSON table of class names and prompts")
     for name, texts in table.items():
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise DataError(f"{path}: class '{name}': expected an array of prompts")
-    return prompts
+        if misfit(texts, [str]):
+            raise DataError(f"{path}: class '{shown(name)}': expected an array of prompts")
+    return {name: tuple(texts) for name, texts in table.items()}
 
 
 def read_lines(path: Path, keep_empty: bool = False) -> tuple[str, ...]:
     """Return the stripped lines of a text file without empty ones, or without those at its end."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    require_file(path)
+    try:
+        lines = [line.strip() for line in read_bytes(path).decode("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a UTF-8 text file ({error})") from error
     while lines and not lines[-1]:
         lines.pop()
     return tuple(line for line in lines if keep_empty or line)

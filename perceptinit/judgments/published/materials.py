@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 # N judgments: columns reference, candidate, candidate
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ import numpy as np
 from perceptinit.configs import NonNegativeInt, Share
 from perceptinit.errors import DataError
 from perceptinit.files.downloads import Download
+from perceptinit.files.reading import read_json
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.splits import assign_splits
 from perceptinit.judgments.reading.image_files import file_names
@@ -149,9 +149,9 @@ class Materials:
         if not path.is_file():
             raise DataError(f'root = "{root}": no {path.name} there. Get it: {SOURCE}')
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path, dict, "the published answers")
             answers, votes = _table(content, "answers", 3), _table(content, "agreement", 2)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise DataError(f"{path}: not the published answers ({error})") from error
         if len(answers) != len(votes):
             raise DataError(f"{path}: {len(answers)} answers, but {len(votes)} rows of agreement")

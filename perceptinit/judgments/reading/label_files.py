@@ -38,7 +38,7 @@ def numbered_lines(path: Path) -> list[tuple[str, str]]:
 def finite_number(text: str, place: str) -> float:
     """Return the number that a text states; DataError, naming the place, when it is none."""
     try:
-        value = float(text)
+        value = float(text) if text.isascii() and "_" not in text else float("nan")
     except ValueError:
         value = float("nan")
     if not math.isfinite(value):
