@@ -106,9 +106,6 @@ class Registry:
 
     entries: list[Entry] = field(default_factory=list)
 
-    def add(self, entry: Entry) -> None:
-        self.entries.append(entry)
-
     def of_kind(self, kind: str) -> list[Entry]:
         """Return the entries of a kind, sorted by name."""
         return sorted((e for e in self.entries if e.kind == kind), key=lambda e: e.name)

@@ -27,13 +27,22 @@ BROKEN = {
         """,
         "must return perceptinit.Component objects, got 'my-pairs'",
     ),
+    "typo": (
+        """
+        from perceptinit import hookimpl
+        @hookimpl
+        def perceptinit_initialisers():
+            return []
+        """,
+        "no hook called 'perceptinit_initialisers'. Did you mean 'perceptinit_initializers'?",
+    ),
     "needs": ("import no_such_package", "No module named 'no_such_package'"),
 }
 
 
 @pytest.fixture
 def broken(tmp_path):
-    """Install all four; returns the environment that finds them."""
+    """Install them all; returns the environment that finds them."""
     for name, (source, _) in BROKEN.items():
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(source))
         info = tmp_path / f"{name}-1.0.dist-info"

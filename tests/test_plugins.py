@@ -78,6 +78,42 @@ def test_a_hook_that_returns_the_wrong_type_is_told(install):
     )
 
 
+def test_a_misspelt_hook_is_told_with_the_right_spelling(install):
+    install("acme_typo", GOOD.format(name="acme/x").replace("_initializers", "_initialisers"))
+    (failure,) = build_plugin_manager().failures
+    assert failure.name == "acme_typo"
+    assert failure.reason.startswith(
+        "no hook called 'perceptinit_initialisers'. Did you mean 'perceptinit_initializers'? Known: "
+    )
+
+
+def test_a_function_without_the_mark_is_told_and_not_called(install):
+    install("acme_plain", GOOD.format(name="acme/x").replace("@hookimpl", ""))
+    plugins = build_plugin_manager()
+    (failure,) = plugins.failures
+    assert failure.reason.startswith(
+        "perceptinit_initializers offers nothing: write @hookimpl over it"
+    )
+    assert [e for e in plugins.registry.entries if e.plugin == "acme_plain"] == []
+
+
+def test_a_hook_that_asks_for_arguments_there_are_none_of_is_told(install):
+    install("acme_asks", GOOD.format(name="acme/x").replace("initializers()", "initializers(kind)"))
+    (failure,) = build_plugin_manager().failures
+    assert "Argument(s) {'kind'} are declared in the hookimpl" in failure.reason
+
+
+def test_the_trace_shows_each_hook_call_and_its_answer(install, cli, tmp_path):
+    install("acme_lab", GOOD.format(name="acme/mine"))
+    environment = {"PYTHONPATH": f"{tmp_path}:{__file__.rpartition('/tests/')[0]}"}
+    environment["PERCEPTINIT_PLUGINS"] = "acme_lab"
+    traced = cli("list", "initializer", PERCEPTINIT_TRACE="1", **environment)
+    quiet = cli("list", "initializer", **environment)
+    assert "finish perceptinit_initializers --> [[Component(name='acme/mine'" in traced.stderr
+    assert traced.stdout == quiet.stdout
+    assert quiet.stderr == ""
+
+
 def test_a_plugin_without_vendor_prefix_is_told_and_cannot_shadow_a_built_in(install):
     install("rival", GOOD.format(name="random"))
     plugins = build_plugin_manager()

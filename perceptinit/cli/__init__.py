@@ -93,17 +93,17 @@ def _root(
 
 
 def _add_plugin_verbs(app: typer.Typer, plugins: Plugins) -> None:
-    for implementation in plugins.manager.hook.perceptinit_commands.get_hookimpls():
+    for name, plugin in plugins.manager.list_name_plugin():
         commands, groups = list(app.registered_commands), list(app.registered_groups)
         try:
-            implementation.function(app)
+            plugins.call("perceptinit_commands", plugin, app=app)
             verbs = _verbs(app)
             twice = [verb for verb in verbs if verbs.count(verb) > 1]
             if twice:
                 raise UsageError(f"the verb '{twice[0]}' exists already")
         except Exception as error:  # a plug-in may raise anything
             app.registered_commands, app.registered_groups = commands, groups
-            plugins.fail(implementation.plugin_name, "", error)
+            plugins.fail(name, "", error)
 
 
 def _verbs(app: typer.Typer) -> list[str]:

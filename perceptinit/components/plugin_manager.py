@@ -5,22 +5,26 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pluggy
 
 from perceptinit import hookspecs
-from perceptinit.errors import UsageError
-from perceptinit.registry import KINDS, Component, Entry, Registry, hook_name
+from perceptinit.errors import PerceptInitError, UsageError
+from perceptinit.registry import KINDS, Component, Entry, Registry, hook_name, unknown
 
 CORE = "perceptinit"
 GROUP = "perceptinit"
+PREFIX = "perceptinit_"  # of every hook
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +60,10 @@ class Plugins:
     def register(self, module: ModuleType, info: PluginInfo) -> None:
         """Add one plug-in module and all components it offers, or one failure."""
         try:
+            self._check_marks(module)
             self.manager.register(module, name=f"{info.name} ({module.__name__})")
-            entries = [
-                entry
-                for kind in KINDS
-                for entry in self._entries(kind, getattr(module, hook_name(kind), None), info)
-            ]
+            self._check_names(module)
+            entries = [entry for kind in KINDS for entry in self._entries(kind, module, info)]
         except Exception as error:  # a plug-in may raise anything
             if self.manager.is_registered(module):
                 self.manager.unregister(module)
@@ -70,14 +72,41 @@ class Plugins:
         self.registry.entries.extend(entries)
         self.loaded.append(replace(info, num_components=len(entries)))
 
-    def _entries(self, kind: str, hook: object, info: PluginInfo) -> Iterable[Entry]:
-        # asked one by one rather than through pluggy, so that the owner of each component is known
-        if not callable(hook):
-            return
-        for component in hook() or ():
+    def call(self, hook: str, plugin: object, **arguments: object) -> list[Any]:
+        """Return what one plug-in answers to a hook, nothing where it has no such hook.
+
+        One by one, so that the owner of each answer is known, and each can fail alone.
+        """
+        if hook not in {caller.name for caller in self.manager.get_hookcallers(plugin) or ()}:
+            return []
+        others = [other for other in self.manager.get_plugins() if other is not plugin]
+        return self.manager.subset_hook_caller(hook, others)(**arguments)
+
+    def _check_marks(self, module: ModuleType) -> None:
+        """Raise UsageError for a function that is named like a hook and is none: it would be overlooked."""
+        functions = (name for name, value in vars(module).items() if inspect.isfunction(value))
+        for name in functions:
+            if name.startswith(PREFIX) and self.manager.parse_hookimpl_opts(module, name) is None:
+                raise UsageError(
+                    f"{name} offers nothing: write @hookimpl over it (from perceptinit import hookimpl)"
+                )
+
+    def _check_names(self, module: ModuleType) -> None:
+        """Raise UsageError for a hook that does not exist: nobody would ever call it."""
+        try:
+            self.manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            hooks = self.manager.get_hookcallers(module) or ()
+            strange = next(hook.name for hook in hooks if not hook.has_spec())
+            known = [name for name in vars(hookspecs) if name.startswith(PREFIX)]
+            raise UsageError(unknown("no hook called", strange, known)) from error
+
+    def _entries(self, kind: str, module: ModuleType, info: PluginInfo) -> Iterable[Entry]:
+        hook = hook_name(kind)
+        for component in chain.from_iterable(self.call(hook, module)):
             if not isinstance(component, Component):
                 raise TypeError(
-                    f"{hook_name(kind)} must return perceptinit.Component objects, got {component!r}"
+                    f"{hook} must return perceptinit.Component objects, got {component!r}"
                 )
             if info.name != CORE and "/" not in component.name:
                 self.failures.append(
@@ -105,7 +134,11 @@ class Plugins:
         return f": {kind} '{name}' is offered by both '{owner}' and '{info.name}'; uninstall or rename one"
 
     def fail(self, name: str, distribution: str, error: BaseException) -> None:
-        self.failures.append(PluginFailure(name, distribution, f"{type(error).__name__}: {error}"))
+        """Note why a plug-in is left out."""
+        reason = str(error)
+        if not isinstance(error, PerceptInitError):
+            reason = f"{type(error).__name__}: {error}"
+        self.failures.append(PluginFailure(name, distribution, reason))
 
 
 def build_plugin_manager(local: Sequence[str | Path] = ()) -> Plugins:
@@ -114,7 +147,7 @@ def build_plugin_manager(local: Sequence[str | Path] = ()) -> Plugins:
     local: paths of `.py` files, such as a recipe's `plugins`.
 
     `PERCEPTINIT_PLUGINS=a,b` loads only the installed plug-ins named (empty: none).
-    `PERCEPTINIT_TRACE=1` prints each hook call.
+    `PERCEPTINIT_TRACE=1` prints each hook call and its answer to stderr.
 
     Raises UsageError when a local file does not exist or does not import: the recipe asked for it.
     """
