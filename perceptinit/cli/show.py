@@ -42,5 +42,7 @@ def show(
         )
         if field.doc:
             console.print(f"    {escape(field.doc)}")
+    for base in description.unseen:
+        console.print(f"and the keys of {escape(base)}, whose source is not found")
     for part in description.parts:
         console.print(f"\\[.{part}] a nested table with 'use': perceptinit list {part}")

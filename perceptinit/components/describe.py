@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import inspect
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
+from perceptinit.components.class_source import SourceClass, find_class, lineage_of, open_module
 from perceptinit.errors import PerceptInitError
 from perceptinit.registry import Entry
 
@@ -24,71 +24,88 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A component's documentation, keys, parts (nested tables) and where it is written."""
+    """A component's documentation, keys, parts (nested tables) and where it is written.
+
+    unseen: bases of its Config whose source is not found, so that their keys are not among `fields`.
+    """
 
     doc: str
     fields: tuple[Field, ...]
     parts: tuple[str, ...]
     location: str
+    unseen: tuple[str, ...] = ()
 
 
 def describe(entry: Entry) -> Description:
-    """Return what the source of a component says.
+    """Return what the source of a component says, with what it inherits.
 
     Raises PerceptInitError when the source or the class in it cannot be found.
     """
     from perceptinit.components.building import PART_KINDS
 
-    module, class_name = entry.component.location
-    path = _source_path(entry, module)
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    node = _find_class(tree, class_name.rpartition(".")[2])
-    if node is None:
-        raise PerceptInitError(f"{entry.title}: {path} has no class {class_name}")
-    config = _find_class(node, "Config")
-    arguments = _init_arguments(node)
+    lineage = _lineage(entry)
+    config = next((c for c in (c.nested("Config") for c in lineage) if c), None)
+    arguments = next((a for a in map(_init_arguments, lineage) if a is not None), set())
+    docs = (ast.get_docstring(c.node) or ast.get_docstring(c.file.tree) for c in lineage)
     return Description(
-        doc=inspect.cleandoc(ast.get_docstring(node) or ast.get_docstring(tree) or ""),
-        fields=fields_of(config, tree) if config else (),
+        doc=inspect.cleandoc(next(filter(None, docs), "")),
+        fields=fields_of(config.lineage()) if config else (),
         parts=tuple(kind for kind in PART_KINDS if kind in arguments),
-        location=f"{path}:{node.lineno}",
+        location=lineage[0].location,
+        unseen=tuple(config.unseen_bases()) if config else (),
     )
 
 
-def _source_path(entry: Entry, module: str) -> Path:
-    if not isinstance(entry.component.target, str):
-        return Path(inspect.getsourcefile(entry.component.target) or "")
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        spec = None
-    if spec is None or not spec.origin:
+def _lineage(entry: Entry) -> list[SourceClass]:
+    target = entry.component.target
+    if not isinstance(target, str):
+        lineage = list(lineage_of(target))
+        if not lineage:
+            raise PerceptInitError(
+                f"{entry.title} of plug-in '{entry.plugin}': no source of {target}"
+            )
+        return lineage
+    module, name = entry.component.location
+    file = open_module(module)
+    if file is None:
         raise PerceptInitError(f"{entry.title} of plug-in '{entry.plugin}': no module {module}")
-    return Path(spec.origin)
+    found = find_class(f"{module}.{name}")
+    if found is None:
+        raise PerceptInitError(f"{entry.title}: {file.path} has no class {name}")
+    return found.lineage()
 
 
-def _find_class(node: ast.AST, name: str) -> ast.ClassDef | None:
-    body = getattr(node, "body", [])
-    return next((n for n in body if isinstance(n, ast.ClassDef) and n.name == name), None)
-
-
-def _init_arguments(node: ast.ClassDef) -> set[str]:
-    for child in node.body:
+def _init_arguments(cls: SourceClass) -> set[str] | None:
+    for child in cls.node.body:
         if isinstance(child, ast.FunctionDef) and child.name == "__init__":
             arguments = child.args
             return {a.arg for a in (*arguments.args, *arguments.kwonlyargs)}
-    return set()
+    return None
 
 
-def fields_of(config: ast.ClassDef, tree: ast.Module) -> tuple[Field, ...]:
-    """Return the keys of a Config; those of a base class in the same file come first, as in dataclasses."""
-    bases = [_find_class(tree, base.id) for base in config.bases if isinstance(base, ast.Name)]
-    fields = [field for base in bases if base for field in fields_of(base, tree)]
-    for node, after in zip(config.body, [*config.body[1:], None], strict=True):
+def fields_of(lineage: Iterable[SourceClass]) -> tuple[Field, ...]:
+    """Return the keys of a Config from its lineage, nearest first.
+
+    As in dataclasses those of bases come first, and one that is given anew keeps its place; without
+    a string under it, it also keeps its documentation.
+    """
+    found: dict[str, Field] = {}
+    for cls in reversed(list(lineage)):
+        for field in _own_fields(cls):
+            doc = field.doc or (found[field.name].doc if field.name in found else "")
+            found[field.name] = replace(field, doc=doc)
+    return tuple(found.values())
+
+
+def _own_fields(cls: SourceClass) -> Iterator[Field]:
+    body = cls.node.body
+    for node, after in zip(body, [*body[1:], None], strict=True):
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+            continue
+        kind = ast.unparse(node.annotation)
+        if kind.removeprefix("typing.").startswith("ClassVar"):
             continue
         is_doc = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
         doc = inspect.cleandoc(str(after.value.value)) if is_doc else ""  # type: ignore[union-attr]
         default = ast.unparse(node.value) if node.value is not None else None
-        fields.append(Field(node.target.id, ast.unparse(node.annotation), default, doc))
-    return tuple(fields)
+        yield Field(node.target.id, kind, default, doc)

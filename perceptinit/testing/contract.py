@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import inspect
-import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
 from perceptinit.components.building import parts_of, preflight
-from perceptinit.components.describe import Field, fields_of
+from perceptinit.components.class_source import lineage_of
+from perceptinit.components.describe import fields_of
 from perceptinit.configs import read_config
 from perceptinit.testing.tiny import tiny_judgments, tiny_pairs
 from perceptinit.types import RunContext, StagePlan
@@ -81,7 +80,7 @@ class Contract:
             len(inspect.getdoc(self.component) or "") >= 10,
             f"{self.label}: say what it does in a docstring: `perceptinit show` prints it",
         )
-        for field in _config_fields(self.component):
+        for field in fields_of(lineage_of(self.component.Config)):  # type: ignore[attr-defined]
             must(
                 len(field.doc) >= 10,
                 f"{self.label}: Config.{field.name} has no string under it that says what it controls and its unit",
@@ -119,13 +118,6 @@ class Contract:
                 isinstance(small, self.component.Config),  # type: ignore[attr-defined]
                 f"{self.label}: Config.smoke() must return a Config, got {small!r:.60}",
             )
-
-
-def _config_fields(component: type) -> tuple[Field, ...]:
-    config = component.Config  # type: ignore[attr-defined]
-    tree = ast.parse(textwrap.dedent(inspect.getsource(config)))
-    node = tree.body[0]
-    return fields_of(node, tree) if isinstance(node, ast.ClassDef) else ()
 
 
 def different(names: Iterable[str]) -> list[str]:

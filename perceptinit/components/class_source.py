@@ -1,0 +1,179 @@
+"""Classes as their source text says them, bases in other files included; nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+from pathlib import Path
+
+MOST_REEXPORTS = 20  # files that a name is followed through
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A module that was read and not imported."""
+
+    module: str
+    path: Path
+    tree: ast.Module
+
+    def find(
+        self, name: str, left: int = MOST_REEXPORTS, but: ast.ClassDef | None = None
+    ) -> SourceClass | None:
+        """Return the class that a dotted name means in this file, also one that it imports.
+
+        but: a class that is not meant, for `class Table(Table)` inherits from an imported one.
+        """
+        head, _, rest = name.partition(".")
+        node = _class_in(_statements(self.tree), head)
+        if node is not None and node is not but:
+            found: SourceClass | None = SourceClass(node, self)
+            for part in rest.split(".") if rest else ():
+                found = found.nested(part) if found else None
+            return found
+        target = self._imports().get(head)
+        return find_class(f"{target}.{rest}".rstrip("."), left - 1) if target and left else None
+
+    def _imports(self) -> dict[str, str]:
+        """Return what each imported name stands for, as a dotted path."""
+        names = {}
+        package = self.module if self.path.stem == "__init__" else self.module.rpartition(".")[0]
+        for node in _statements(self.tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    names[alias.asname or alias.name.partition(".")[0]] = (
+                        alias.name if alias.asname else alias.name.partition(".")[0]
+                    )
+            elif isinstance(node, ast.ImportFrom):
+                start = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+                names.update({a.asname or a.name: f"{start}.{a.name}" for a in node.names})
+        return names
+
+
+@dataclass(frozen=True, slots=True)
+class SourceClass:
+    """A class in a file."""
+
+    node: ast.ClassDef
+    file: SourceFile
+
+    @property
+    def location(self) -> str:
+        return f"{self.file.path}:{self.node.lineno}"
+
+    def lineage(self) -> list[SourceClass]:
+        """Return the class and all that it inherits from, nearest first; bases that are not found are left out."""
+        found = [self, *(c for base in self._bases() if base for c in base.lineage())]
+        return list(
+            reversed(dict.fromkeys(reversed(found)))
+        )  # a shared base stands after its children
+
+    def nested(self, name: str) -> SourceClass | None:
+        """Return the class of that name in the body of this one, or of what it inherits from."""
+        for owner in self.lineage():
+            for statement in owner.node.body:
+                if isinstance(statement, ast.ClassDef) and statement.name == name:
+                    return SourceClass(statement, owner.file)
+                if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == name:
+                    return owner.file.find(ast.unparse(statement.value))
+        return None
+
+    def unseen_bases(self) -> list[str]:
+        """Return the bases whose source is not found, such as those of packages that are absent."""
+        return [
+            name
+            for c in self.lineage()
+            for name, base in zip(c._base_names(), c._bases(), strict=True)
+            if base is None and not hasattr(builtins, name)
+        ]
+
+    def _base_names(self) -> list[str]:
+        bases = (b.value if isinstance(b, ast.Subscript) else b for b in self.node.bases)
+        return [ast.unparse(base) for base in bases]
+
+    def _bases(self) -> list[SourceClass | None]:
+        return [self.file.find(name, but=self.node) for name in self._base_names()]
+
+
+def find_class(path: str, left: int = MOST_REEXPORTS) -> SourceClass | None:
+    """Return the class at a dotted path such as `package.module.Outer.Config`, None where there is none."""
+    parts = path.split(".")
+    for end in range(len(parts) - 1, 0, -1):
+        file = open_module(".".join(parts[:end]))
+        if file is not None:
+            return file.find(".".join(parts[end:]), left)
+    return None
+
+
+def lineage_of(cls: type) -> Iterator[SourceClass]:
+    """Yield a class at hand and its bases, nearest first, where their source is to be had."""
+    for c in cls.__mro__:
+        try:
+            path = inspect.getsourcefile(c)
+        except TypeError:  # a builtin
+            continue
+        found = _at(_read(c.__module__, Path(path)), c.__qualname__) if path else None
+        if found is not None:
+            yield found
+
+
+def open_module(module: str) -> SourceFile | None:
+    """Return the source of a module, None where there is none."""
+    path = _locate(module)
+    return _read(module, path) if path else None
+
+
+@cache
+def _read(module: str, path: Path) -> SourceFile:
+    return SourceFile(module, path, ast.parse(path.read_text(encoding="utf-8")))
+
+
+def _locate(module: str) -> Path | None:
+    """Return a module's file; unlike importlib.util.find_spec without importing the packages above it."""
+    if module in sys.modules:
+        origin = getattr(sys.modules[module], "__file__", None)
+        return Path(origin) if origin and origin.endswith(".py") else None
+    places = None
+    for name in accumulate(module.split("."), "{}.{}".format):
+        found = (finder.find_spec(name, places) for finder in sys.meta_path)
+        spec = next((s for s in found if s is not None), None)
+        if spec is None:
+            return None
+        places = spec.submodule_search_locations
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+def _at(file: SourceFile, qualname: str) -> SourceClass | None:
+    """Return the class of a qualified name, also inside of functions."""
+    body: list[ast.stmt] = file.tree.body
+    node: ast.AST | None = None
+    for part in qualname.split("."):
+        if part == "<locals>":
+            continue
+        named = (n for n in body if isinstance(n, (ast.ClassDef, ast.FunctionDef)))
+        node = next((n for n in named if n.name == part), None)
+        if node is None:
+            return None
+        body = node.body
+    return SourceClass(node, file) if isinstance(node, ast.ClassDef) else None
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Yield the statements of a module, those under `if` and `try` too."""
+    left: list[ast.stmt] = list(tree.body)
+    while left:
+        statement = left.pop(0)
+        yield statement
+        if isinstance(statement, (ast.If, ast.Try)):
+            left = [*statement.body, *statement.orelse, *left]
+
+
+def _class_in(statements: Iterator[ast.stmt], name: str) -> ast.ClassDef | None:
+    return next((n for n in statements if isinstance(n, ast.ClassDef) and n.name == name), None)
