@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from perceptinit.components.plugin_manager import build_plugin_manager
+from perceptinit.configs import read_config
 from perceptinit.errors import DataError
 from perceptinit.evaluators.jnd import Jnd
 from perceptinit.evaluators.odd_one_out import OddOneOutScore
@@ -681,3 +682,20 @@ def test_unfiltered_nights_trains_on_more_but_never_on_held_out_references(tmp_p
         held_out = judgments.load(split)
         assert len(held_out) == 1
         assert not np.intersect1d(held_out.group, train.group).size
+
+
+@pytest.mark.parametrize(
+    "table", [Table, OddOneOutTable, Ratings, MultiSelect, SameDifferent, RdmSet]
+)
+def test_shares_that_leave_nothing_to_train_on_are_told_by_every_table_of_ones_own(table, tmp_path):
+    required = {
+        "path": str(tmp_path / "lab.csv"),
+        "images": str(tmp_path),
+        **({"higher_is_better": True} if table is Ratings else {}),
+        **({"is_ranked": True} if table is MultiSelect else {}),
+        **({"kind": "similarity"} if table is RdmSet else {}),
+    }
+    _, problems = read_config(table.Config, {**required, "val_share": 0.5, "test_share": 0.5}, "t")
+    assert [str(problem) for problem in problems] == [
+        "t: val_share + test_share must be below 1: something must be left to train on"
+    ]

@@ -105,6 +105,25 @@ def test_a_config_may_be_another_class_and_a_class_may_have_the_name_of_its_base
     assert described.parts == ("judgments",)
 
 
+def test_a_base_may_stand_beside_the_config_in_the_same_class(describe_class):
+    source = """
+        from acme_source.base import Training
+
+        class Mine:
+            class Config(Training):
+                pass
+
+            class Longer(Config):
+                std: float = 0.1
+
+        class Other:
+            class Config(Mine.Longer):
+                pass
+    """
+    described = describe_class("mine:Other", base=BASE, mine=source)
+    assert [f.name for f in described.fields] == ["size", "epochs", "std"]
+
+
 def test_names_are_followed_through_modules_that_hand_them_on(describe_class):
     source = "from .front import Front\nclass Mine:\n    class Config(Front):\n        pass\n"
     front = "from acme_source.base import Training as Front\n"

@@ -59,10 +59,11 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class SourceClass:
-    """A class in a file."""
+    """A class in a file; outer: the class that it stands in, whose names its bases may use."""
 
     node: ast.ClassDef
     file: SourceFile
+    outer: ast.ClassDef | None = None
 
     @property
     def location(self) -> str:
@@ -80,7 +81,7 @@ class SourceClass:
         for owner in self.lineage():
             for statement in owner.node.body:
                 if isinstance(statement, ast.ClassDef) and statement.name == name:
-                    return SourceClass(statement, owner.file)
+                    return SourceClass(statement, owner.file, owner.node)
                 if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == name:
                     return owner.file.find(ast.unparse(statement.value))
         return None
@@ -99,7 +100,13 @@ class SourceClass:
         return [ast.unparse(base) for base in bases]
 
     def _bases(self) -> list[SourceClass | None]:
-        return [self.file.find(name, but=self.node) for name in self._base_names()]
+        return [self._base(name) for name in self._base_names()]
+
+    def _base(self, name: str) -> SourceClass | None:
+        beside = _class_in(iter(self.outer.body), name) if self.outer else None
+        if beside is not None and beside is not self.node:
+            return SourceClass(beside, self.file, self.outer)
+        return self.file.find(name, but=self.node)
 
 
 def find_class(path: str, left: int = MOST_REEXPORTS) -> SourceClass | None:
@@ -154,15 +161,18 @@ def _at(file: SourceFile, qualname: str) -> SourceClass | None:
     """Return the class of a qualified name, also inside of functions."""
     body: list[ast.stmt] = file.tree.body
     node: ast.AST | None = None
+    outer: ast.AST | None = None
     for part in qualname.split("."):
         if part == "<locals>":
             continue
         named = (n for n in body if isinstance(n, (ast.ClassDef, ast.FunctionDef)))
-        node = next((n for n in named if n.name == part), None)
+        outer, node = node, next((n for n in named if n.name == part), None)
         if node is None:
             return None
         body = node.body
-    return SourceClass(node, file) if isinstance(node, ast.ClassDef) else None
+    if not isinstance(node, ast.ClassDef):
+        return None
+    return SourceClass(node, file, outer if isinstance(outer, ast.ClassDef) else None)
 
 
 def _statements(tree: ast.Module) -> Iterator[ast.stmt]:

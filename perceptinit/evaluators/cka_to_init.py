@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 # N images, D embedding
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from perceptinit.components.building import preflight
 from perceptinit.compute import distributed
-from perceptinit.compute.optim import Precision, autocast
-from perceptinit.configs import NonNegativeInt, PositiveInt
+from perceptinit.configs import PositiveInt
 from perceptinit.errors import DataError, UsageError
+from perceptinit.evaluators.judged import Encode, JudgedMeasure
 from perceptinit.evaluators.representation_metrics import unbiased_cka
 from perceptinit.evaluators.zero_shot_scores import stderr_over_images
 from perceptinit.files.checkpoints import load_strict, load_weights
@@ -24,10 +23,10 @@ from perceptinit.images.stimuli import StimulusImages
 from perceptinit.judgments.two_afc import embed
 from perceptinit.protocols import DualEncoder, Judgments
 from perceptinit.seeding import generator
-from perceptinit.types import RunContext, Score, Split
+from perceptinit.types import RunContext, Score, Stimuli
 
 
-class CkaToInit:
+class CkaToInit(JudgedMeasure):
     """Is the image tower's view of the judged images still that of the start of pretraining?
 
     Gives `cka/<set>`, the linear CKA (unbiased; Kornblith et al. 2019) between the embeddings now and
@@ -37,31 +36,31 @@ class CkaToInit:
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
-        split: Split = "test"
-        """Split of the judgments whose images are used."""
+    class Config(JudgedMeasure.EncodingConfig):
         max_images: PositiveInt = 1000
         """Images that are used, drawn at random from larger sets, the same for every model; at least 4."""
-        batch_size: PositiveInt = 256
-        """Images that go through the model at once."""
-        precision: Precision = "fp32"
-        """Arithmetic of the image tower; fp32 is the reference."""
-        cache_mib: NonNegativeInt = 1024
-        """Decoded images are kept between measurements when they fit into this much memory, MiB."""
+
+    config: Config
 
     def __init__(self, config: Config, judgments: Judgments) -> None:
-        self.config, self.judgments = config, judgments
-        self._pixels: tuple[StimulusImages, np.ndarray] | None = None
+        super().__init__(config, judgments)
         self._first: tuple[Path, int, np.ndarray] | None = None
 
-    def preflight(self) -> Iterator[str]:
-        """Yield why the split cannot be loaded, unless the judgments themselves say what is wrong."""
-        if preflight(self.judgments):
-            return
-        try:
-            self.judgments.load(self.config.split)
-        except DataError as error:
-            yield str(error)
+    def read(self) -> tuple[Stimuli, np.ndarray]:
+        """Return the stimuli and which of them are used; DataError for fewer than 4."""
+        return self._used
+
+    @cached_property
+    def _used(self) -> tuple[Stimuli, np.ndarray]:
+        triplets = self.judgments.load(self.config.split)
+        used = np.unique([triplets.anchor, triplets.first, triplets.second])
+        order = generator(0, "cka-to-init", "images", self.judgments.name).permutation(used)
+        used = np.sort(order[: self.config.max_images])
+        if len(used) < 4:
+            raise DataError(
+                f"cka-to-init: {len(used)} images in '{self.judgments.name}', 4 are needed"
+            )
+        return triplets.stimuli, used
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield the score.
@@ -69,14 +68,16 @@ class CkaToInit:
         Raises UsageError without a run's first weights, DataError for images that cannot be read and
         for fewer than 4 of them.
         """
-        pixels, used = self._images(model.image_size, ctx.num_workers)
+        stimuli, used = self.read()
+        cache_mib = self.config.cache_mib
+        pixels = self.images(stimuli, model.image_size, ctx.num_workers, cache_mib)
         now = self._gram(model.encode_image, ctx, pixels, used)
         own: tuple[float, float | None] | None = None
         if distributed.rank() == 0:  # the process that has the run's folder
             own = self._cka(self._first_gram(model, ctx, pixels, used), now)
         value, stderr = distributed.exchange(own)[0]
         yield Score(
-            name=f"cka/{self._set_name()}",
+            name=f"cka/{self.set_name}",
             value=value,
             num_examples=len(used),
             stderr=stderr,
@@ -84,10 +85,6 @@ class CkaToInit:
             ceiling=1.0,
             extra={"precision": self.config.precision},
         )
-
-    def _set_name(self) -> str:
-        split = self.config.split
-        return self.judgments.name if split == "test" else f"{self.judgments.name}-{split}"
 
     def _cka(self, first: np.ndarray, now: np.ndarray) -> tuple[float, float | None]:
         """Return the CKA of two matrices of inner products, and its standard error."""
@@ -97,27 +94,7 @@ class CkaToInit:
             return unbiased_cka(first[chosen], now[chosen])
 
         everything = np.ones(len(now), dtype=bool)
-        return statistic(everything), stderr_over_images(statistic, len(now), self._set_name())
-
-    def _images(self, size: int, num_workers: int) -> tuple[StimulusImages, np.ndarray]:
-        """Return the pixels of all stimuli and which of them are used."""
-        if self._pixels is None or self._pixels[0].size != size:
-            triplets = self.judgments.load(self.config.split)
-            used = np.unique([triplets.anchor, triplets.first, triplets.second])
-            order = generator(0, "cka-to-init", "images", self.judgments.name).permutation(used)
-            used = np.sort(order[: self.config.max_images])
-            if len(used) < 4:
-                raise DataError(
-                    f"cka-to-init: {len(used)} images in '{self.judgments.name}', 4 are needed"
-                )
-            images = StimulusImages(
-                triplets.stimuli,
-                size,
-                num_workers=num_workers,
-                cache_bytes=self.config.cache_mib << 20,
-            )
-            self._pixels = images, used
-        return self._pixels
+        return statistic(everything), stderr_over_images(statistic, len(now), self.set_name)
 
     def _first_gram(
         self, model: DualEncoder, ctx: RunContext, pixels: StimulusImages, used: np.ndarray
@@ -138,14 +115,11 @@ class CkaToInit:
 
     def _gram(
         self,
-        encode_image: Callable[[torch.Tensor], torch.Tensor],
+        encode_image: Encode,
         ctx: RunContext,
         pixels: StimulusImages,
         used: np.ndarray,
     ) -> np.ndarray:
-        def encode(images: torch.Tensor) -> torch.Tensor:
-            with autocast(ctx.device, self.config.precision):
-                return encode_image(images)
-
+        encode = self.encoder(encode_image, ctx.device)
         z = embed(encode, pixels, used, device=ctx.device, batch_size=self.config.batch_size)
         return z @ z.T

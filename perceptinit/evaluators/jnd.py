@@ -4,26 +4,22 @@ from __future__ import annotations
 
 # N pairs, M images
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from perceptinit.components.building import preflight
-from perceptinit.configs import PositiveInt
-from perceptinit.errors import PerceptInitError
-from perceptinit.images.stimuli import StimulusImages
+from perceptinit.evaluators.judged import JudgedMeasure
 from perceptinit.judgments.forms.same_pairs import (
     SamePairs,
     load_same_pairs,
     same_average_precision,
 )
 from perceptinit.judgments.two_afc import cosine_distances, embed
-from perceptinit.protocols import DualEncoder, Judgments
-from perceptinit.types import RunContext, Score, Split
+from perceptinit.protocols import DualEncoder
+from perceptinit.types import RunContext, Score
 
 
-class Jnd:
+class Jnd(JudgedMeasure):
     """Calls near pairs of images the same, by cosine distance, and compares with people.
 
     Gives `jnd_ap/<set>`, the average precision of Zhang et al. (2018). Chance is the share of all
@@ -31,36 +27,17 @@ class Jnd:
     name. Judgments: `bapps`, `same-different`.
     """
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
-        split: Split = "test"
-        """Split of the judgments to measure on."""
-        batch_size: PositiveInt = 256
-        """Images that go through the model at once."""
-
-    def __init__(self, config: Config, judgments: Judgments) -> None:
-        self.config, self.judgments = config, judgments
-
-    def preflight(self) -> Iterator[str]:
-        """Yield why the pairs cannot be loaded, unless the judgments themselves say what is wrong."""
-        if preflight(self.judgments):
-            return
-        try:
-            load_same_pairs(self.judgments, self.config.split)
-        except PerceptInitError as error:
-            yield str(error)
-
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield the score; DataError for images that cannot be read or a split without pairs."""
         pairs = self._pairs
-        images = StimulusImages(pairs.stimuli, model.image_size, num_workers=ctx.num_workers)
+        images = self.images(pairs.stimuli, model.image_size, ctx.num_workers)
         used, places = np.unique(np.stack([pairs.first, pairs.second]), return_inverse=True)
         first, second = places.reshape(2, -1)
         z = embed(
             model.encode_image, images, used, device=ctx.device, batch_size=self.config.batch_size
         )
         yield Score(
-            name=f"jnd_ap/{self._set_name()}",
+            name=f"jnd_ap/{self.set_name}",
             value=same_average_precision(cosine_distances(z, first, second), pairs.p_same),
             num_examples=len(pairs),
             chance=pairs.base_rate,
@@ -70,6 +47,6 @@ class Jnd:
     def _pairs(self) -> SamePairs:
         return load_same_pairs(self.judgments, self.config.split)
 
-    def _set_name(self) -> str:
-        split = self.config.split
-        return self.judgments.name if split == "test" else f"{self.judgments.name}-{split}"
+    def read(self) -> SamePairs:
+        """Return the pairs of the split."""
+        return self._pairs

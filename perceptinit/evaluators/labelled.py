@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 # N images, M reference images, D embedding, C classes
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from perceptinit.compute.optim import Precision
-from perceptinit.configs import NonNegativeInt, PositiveFloat, PositiveInt
+from perceptinit.configs import PositiveFloat, PositiveInt
 from perceptinit.errors import DataError
 from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, all_features
 from perceptinit.evaluators.metrics import binomial_stderr
@@ -22,67 +21,20 @@ from perceptinit.evaluators.representation_metrics import (
     knn_predictions,
     uniformity,
 )
+from perceptinit.evaluators.set_measure import SetConfig, SetMeasure
 from perceptinit.evaluators.zero_shot_scores import stderr_over_images
 from perceptinit.protocols import DualEncoder
 from perceptinit.seeding import generator
-from perceptinit.test_sets.choice import SYNTHETIC, SetChoice, SyntheticSettings
 from perceptinit.test_sets.sets import ZeroShotSet
 from perceptinit.types import RunContext, Score
 
 Features = Sequence[np.ndarray]  # of each model
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledConfig:
-    datasets: tuple[str, ...]
-    """Labelled sets: folders under `root` in the clip-benchmark layout, keys of the suites, hub
-    addresses; `synthetic` is the built-in simulated set."""
-    root: str = ""
-    """Folder of the sets; empty: `datasets` are paths."""
-    batch_size: PositiveInt = 256
-    """Images that go through the model at once."""
-    precision: Precision = "fp32"
-    """Arithmetic of the image tower; fp32 is the reference."""
-    cache_mib: NonNegativeInt = 2048
-    """Decoded images are kept between measurements while all sets together fit into this, MiB."""
-    synthetic_seed: NonNegativeInt = 0
-    """World that the images of `synthetic` come from."""
-    synthetic_num_images: PositiveInt = 1000
-    """Images of each split of `synthetic`."""
-    synthetic_image_size: PositiveInt = 32
-    """Height and width that `synthetic` is rendered at, pixels."""
-
-    def __post_init__(self) -> None:
-        self.choice().check()
-
-    def choice(self) -> SetChoice:
-        """Return the sets that are meant."""
-        return SetChoice(
-            datasets=self.datasets,
-            suite="",
-            root=self.root,
-            missing="error",
-            kinds=("classification",),
-            synthetic=SyntheticSettings(
-                seed=self.synthetic_seed,
-                num_images=self.synthetic_num_images,
-                image_size=self.synthetic_image_size,
-            ),
-        )
-
-    def smoke(self) -> Any:
-        """Return a copy that measures on simulated images, 128 a split."""
-        return replace(self, datasets=(SYNTHETIC,), synthetic_num_images=128, batch_size=64)
-
-
-class LabelledMeasure(ABC):
+class LabelledMeasure(SetMeasure):
     """Embeds the images of labelled sets, once for all models, and scores the embeddings."""
 
     splits: Sequence[str] = ("test",)
-
-    def __init__(self, config: Any) -> None:
-        self.config = config
-        self.choice: SetChoice = config.choice()
 
     def preflight(self) -> Iterator[str]:
         """Yield what is missing or wrong in each split of each set."""
@@ -93,15 +45,10 @@ class LabelledMeasure(ABC):
                 except DataError as error:
                     yield str(error)
 
-    def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
-        """Return the scores of all sets; DataError for an image that cannot be decoded."""
-        return self.evaluate_many([model], ctx)[0]
-
     @torch.no_grad()
     def evaluate_many(
         self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
     ) -> list[list[Score]]:
-        """Return the scores of each model; the images of a set are decoded once for all of them."""
         encoding = Encoding.of(self.config, ctx, joint)
         subjects = Subjects.of(models)
         results: list[list[Score]] = [[] for _ in models]
@@ -150,7 +97,7 @@ class KNN(LabelledMeasure):
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config(LabelledConfig):
+    class Config(SetConfig):
         k: PositiveInt = 20
         """Neighbours that vote (DINO: 20)."""
         temperature: PositiveFloat = 0.07
@@ -178,7 +125,7 @@ class LinearProbe(LabelledMeasure):
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config(LabelledConfig):
+    class Config(SetConfig):
         strengths: tuple[PositiveFloat, ...] = (0.1, 1.0, 10.0, 100.0, 1000.0)
         """Inverse penalties (scikit-learn's C) to choose from; one value: no choice, no held-out part."""
         max_iterations: PositiveInt = 1000
@@ -237,7 +184,7 @@ class Representation(LabelledMeasure):
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config(LabelledConfig):
+    class Config(SetConfig):
         max_images: PositiveInt = 2000
         """Images that are used, drawn at random from larger sets, the same for every model."""
 

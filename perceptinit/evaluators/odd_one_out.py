@@ -9,10 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from perceptinit.components.building import preflight
-from perceptinit.configs import NonNegativeInt, PositiveInt
-from perceptinit.errors import PerceptInitError
-from perceptinit.images.stimuli import StimulusImages
+from perceptinit.configs import NonNegativeInt
+from perceptinit.evaluators.judged import CACHE_MIB, JudgedMeasure
 from perceptinit.judgments.forms.odd_one_out import (
     CHANCE,
     PAIRS,
@@ -21,11 +19,11 @@ from perceptinit.judgments.forms.odd_one_out import (
     odd_one_out_agreement,
 )
 from perceptinit.judgments.two_afc import clustered_stderr, cosine_distances, embed
-from perceptinit.protocols import DualEncoder, Judgments
-from perceptinit.types import RunContext, Score, Split
+from perceptinit.protocols import DualEncoder
+from perceptinit.types import RunContext, Score
 
 
-class OddOneOutScore:
+class OddOneOutScore(JudgedMeasure):
     """Which of three images is the odd one, by cosine distance of the image embeddings?
 
     Gives `odd_one_out/<set>`, the share of human votes that agree with the model: the odd image is
@@ -35,26 +33,11 @@ class OddOneOutScore:
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
-        split: Split = "test"
-        """Split of the judgments to measure on."""
-        batch_size: PositiveInt = 256
-        """Images that go through the model at once."""
-        cache_mib: NonNegativeInt = 1024
+    class Config(JudgedMeasure.Config):
+        cache_mib: NonNegativeInt = CACHE_MIB
         """Decoded images are kept between measurements when they fit into this much memory, MiB."""
 
-    def __init__(self, config: Config, judgments: Judgments) -> None:
-        self.config, self.judgments = config, judgments
-        self._images: StimulusImages | None = None
-
-    def preflight(self) -> Iterator[str]:
-        """Yield why the split cannot be loaded, unless the judgments themselves say what is wrong."""
-        if preflight(self.judgments):
-            return
-        try:
-            load_odd_one_out(self.judgments, self.config.split)
-        except PerceptInitError as error:
-            yield str(error)
+    config: Config
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield the score; DataError for images that cannot be read."""
@@ -62,7 +45,7 @@ class OddOneOutScore:
         values = odd_one_out_agreement(self._similarities(model, ctx), judgments.votes)
         weights = judgments.votes.sum(axis=1)
         yield Score(
-            name=f"odd_one_out/{self._set_name()}",
+            name=f"odd_one_out/{self.set_name}",
             value=float(np.average(values, weights=weights)),
             num_examples=len(judgments),
             stderr=clustered_stderr(values, judgments.group, weights),
@@ -74,25 +57,21 @@ class OddOneOutScore:
     def _judgments(self) -> OddOneOut:
         return load_odd_one_out(self.judgments, self.config.split)
 
-    def _set_name(self) -> str:
-        split = self.config.split
-        return self.judgments.name if split == "test" else f"{self.judgments.name}-{split}"
+    def read(self) -> OddOneOut:
+        """Return the odd-one-out judgments of the split."""
+        return self._judgments
 
     def _similarities(self, model: DualEncoder, ctx: RunContext) -> np.ndarray:
         """Return minus the cosine distance of the pairs 0-1, 0-2 and 1-2, (N, 3)."""
         judgments = self._judgments
-        if self._images is None or self._images.size != model.image_size:
-            self._images = StimulusImages(
-                judgments.stimuli,
-                model.image_size,
-                num_workers=ctx.num_workers,
-                cache_bytes=self.config.cache_mib * 2**20,
-            )
+        images = self.images(
+            judgments.stimuli, model.image_size, ctx.num_workers, self.config.cache_mib
+        )
         used, places = np.unique(judgments.images, return_inverse=True)
         places = places.reshape(judgments.images.shape)
         z = embed(
             model.encode_image,
-            self._images,
+            images,
             used,
             device=ctx.device,
             batch_size=self.config.batch_size,

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 # N images, M captions, D embedding
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from perceptinit.compute.optim import Precision
-from perceptinit.configs import DrawnSide, NonNegativeInt, NumDrawn, PositiveInt
+from perceptinit.configs import PositiveInt
 from perceptinit.errors import DataError
 from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, all_features
 from perceptinit.evaluators.metrics import binomial_stderr, chance_of_any
 from perceptinit.evaluators.prompts import embed_texts
 from perceptinit.evaluators.recall import hits_at_k
+from perceptinit.evaluators.set_measure import SetMeasure, SuiteConfig
 from perceptinit.evaluators.zero_shot_scores import main_score
 from perceptinit.judgments.two_afc import clustered_stderr
 from perceptinit.protocols import DualEncoder
-from perceptinit.test_sets.choice import SYNTHETIC, Missing, SetChoice, SyntheticSettings
 from perceptinit.test_sets.sets import RetrievalSet
 from perceptinit.types import RunContext, Score
 
 
-class Retrieval:
+class Retrieval(SetMeasure):
     """Is the right image among the k nearest to a caption, and a right caption to an image?
 
     Gives `image_recall_K/<set>`, the share of captions whose image is found (its standard error
@@ -35,85 +34,27 @@ class Retrieval:
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
-        datasets: tuple[str, ...] = ()
-        """Captioned sets: folders under `root` in the clip-benchmark layout, keys of the suites, hub
-        addresses; `synthetic` is the built-in simulated set."""
-        suite: str = ""
-        """A named suite, whose retrieval sets come before `datasets`: "paper29" or "paper29-script"."""
-        root: str = ""
-        """Folder of the sets; empty: `datasets` are paths."""
-        missing: Missing = "error"
-        """What an absent set is: an error before anything starts, or left out with a warning ("skip")."""
+    class Config(SuiteConfig):
+        kinds = ("retrieval",)
+
         ks: tuple[PositiveInt, ...] = (1, 5, 10)
         """How many nearest items are looked at, each giving two scores."""
-        batch_size: PositiveInt = 256
-        """Images, and captions, that go through the model at once."""
-        precision: Precision = "fp32"
-        """Arithmetic of both towers; bf16 moved recall by up to 3.1 points against fp32."""
-        cache_mib: NonNegativeInt = 2048
-        """Decoded images are kept between measurements while all sets together fit into this, MiB."""
-        synthetic_seed: NonNegativeInt = 0
-        """World that `synthetic` comes from; the seed of the pairs, or a score says nothing."""
-        synthetic_num_images: NumDrawn = 1000
-        """Images of `synthetic`, each with two captions."""
-        synthetic_image_size: DrawnSide = 32
-        """Height and width that `synthetic` is rendered at, pixels."""
 
         def __post_init__(self) -> None:
-            self.choice().check()
+            SuiteConfig.__post_init__(self)
             if not self.ks or len(set(self.ks)) < len(self.ks):
                 raise ValueError(f"ks: expected different numbers, got {list(self.ks)}")
 
-        def choice(self) -> SetChoice:
-            """Return the sets that are meant."""
-            return SetChoice(
-                datasets=self.datasets,
-                suite=self.suite,
-                root=self.root,
-                missing=self.missing,
-                kinds=("retrieval",),
-                synthetic=SyntheticSettings(
-                    seed=self.synthetic_seed,
-                    num_images=self.synthetic_num_images,
-                    image_size=self.synthetic_image_size,
-                ),
-            )
-
-        def smoke(self) -> Retrieval.Config:
-            """Return a copy that measures on 64 simulated images."""
-            return replace(
-                self, datasets=(SYNTHETIC,), suite="", synthetic_num_images=64, batch_size=64
-            )
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.choice = config.choice()
-
-    def preflight(self) -> Iterator[str]:
-        """Yield what is missing or wrong in each set; images are decoded only when they are used."""
-        return self.choice.problems()
-
-    def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
-        """Return the scores of all sets.
-
-        Raises DataError for an image that cannot be decoded, TrainingError for embeddings that are
-        not finite.
-        """
-        return self.evaluate_many([model], ctx)[0]
+    config: Config
 
     @torch.no_grad()
     def evaluate_many(
         self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
     ) -> list[list[Score]]:
-        """Return the scores of each model; the images of a set are decoded once for all of them."""
         encoding = Encoding.of(self.config, ctx, joint)
-        present, absent = self.choice.present()
-        if absent:
-            ctx.warn(f"retrieval: {len(absent)} sets are absent and skipped: {', '.join(absent)}")
         subjects = Subjects.of(models)
         results: list[list[Score]] = [[] for _ in models]
-        for dataset in present:
+        for dataset in self.present(ctx, "retrieval"):
             with joint.guard(dataset):
                 test_set = self._read(dataset)
                 features = all_features(subjects, test_set, encoding)

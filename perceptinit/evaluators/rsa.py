@@ -5,18 +5,15 @@ from __future__ import annotations
 # S subjects, K images, P = K (K - 1) / 2 pairs
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from perceptinit.components.building import preflight
-from perceptinit.compute.optim import Precision, autocast
-from perceptinit.configs import NonNegativeInt, PositiveInt
-from perceptinit.errors import PerceptInitError, UsageError
+from perceptinit.errors import UsageError
+from perceptinit.evaluators.judged import JudgedMeasure
 from perceptinit.evaluators.zero_shot_scores import stderr_over_images
-from perceptinit.images.stimuli import StimulusImages
 from perceptinit.judgments.two_afc import embed
-from perceptinit.protocols import DualEncoder, Judgments
+from perceptinit.protocols import DualEncoder
 from perceptinit.types import RunContext, Score, Split, Stimuli
 
 Correlation = Callable[[np.ndarray, np.ndarray], float]
@@ -35,7 +32,7 @@ class HasDissimilarities(Protocol):
         ...
 
 
-class RSA:
+class RSA(JudgedMeasure):
     """How well do the model's distances of all pairs of images agree with people's, in rank?
 
     Gives `rsa_spearman/<set>` and `rsa_kendall/<set>` (tau-b): the mean over subjects of the
@@ -46,56 +43,25 @@ class RSA:
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
-        split: Split = "test"
-        """Split of the images to measure on."""
+    class Config(JudgedMeasure.EncodingConfig):
         distance: Distance = "cosine"
         """The model's dissimilarity: 1 - cosine, or 1 - Pearson correlation, of two embeddings."""
-        batch_size: PositiveInt = 256
-        """Images that go through the model at once."""
-        precision: Precision = "fp32"
-        """Arithmetic of the image tower; fp32 is the reference."""
-        cache_mib: NonNegativeInt = 1024
-        """Decoded images are kept between measurements when they fit into this much memory, MiB."""
 
-    def __init__(self, config: Config, judgments: Judgments) -> None:
-        self.config, self.judgments = config, judgments
-        self._pixels: StimulusImages | None = None
-
-    def preflight(self) -> Iterator[str]:
-        """Yield why the split cannot be loaded, unless the judgments themselves say what is wrong."""
-        if preflight(self.judgments):
-            return
-        try:
-            self._load()
-        except PerceptInitError as error:
-            yield str(error)
+    config: Config
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield both correlations; DataError for matrices or images that cannot be read."""
-        stimuli, images, subjects = self._load()
-        if self._pixels is None or self._pixels.size != model.image_size:
-            self._pixels = StimulusImages(
-                stimuli,
-                model.image_size,
-                num_workers=ctx.num_workers,
-                cache_bytes=self.config.cache_mib << 20,
-            )
-
-        def encode(batch: Any) -> Any:
-            with autocast(ctx.device, self.config.precision):
-                return model.encode_image(batch)
-
-        size = self.config.batch_size
-        z = embed(encode, self._pixels, images, device=ctx.device, batch_size=size)
-        distances = model_dissimilarities(z, self.config.distance)
-        name = self.judgments.name + (
-            "" if self.config.split == "test" else f"-{self.config.split}"
-        )
+        stimuli, used, subjects = self.read()
+        c = self.config
+        images = self.images(stimuli, model.image_size, ctx.num_workers, c.cache_mib)
+        encode = self.encoder(model.encode_image, ctx.device)
+        z = embed(encode, images, used, device=ctx.device, batch_size=c.batch_size)
+        distances = model_dissimilarities(z, c.distance)
         for measure, correlation in (("rsa_spearman", spearman), ("rsa_kendall", kendall)):
-            yield self._score(f"{measure}/{name}", distances, subjects, correlation)
+            yield self._score(f"{measure}/{self.set_name}", distances, subjects, correlation)
 
-    def _load(self) -> tuple[Stimuli, np.ndarray, np.ndarray]:
+    def read(self) -> tuple[Stimuli, np.ndarray, np.ndarray]:
+        """Return stimuli, images and dissimilarities of the split; UsageError where there are none."""
         if not isinstance(self.judgments, HasDissimilarities):
             raise UsageError(
                 f"rsa: judgments '{self.judgments.name}' are no dissimilarity matrices; use 'rdm'"

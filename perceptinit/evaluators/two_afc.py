@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-# B batch, S image size
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
-
-from perceptinit.components.building import preflight
-from perceptinit.compute.optim import Precision, autocast
-from perceptinit.configs import NonNegativeInt, PositiveInt
-from perceptinit.errors import DataError
-from perceptinit.images.stimuli import StimulusImages
+from perceptinit.evaluators.judged import JudgedMeasure
 from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, TwoAFCResult, Weighting, measure
-from perceptinit.protocols import DualEncoder, Judgments
-from perceptinit.types import RunContext, Score, Split, Triplets
+from perceptinit.protocols import DualEncoder
+from perceptinit.types import RunContext, Score, Triplets
 
 
-class TwoAFC:
+class TwoAFC(JudgedMeasure):
     """Which of two images is closer to an anchor, by cosine distance of the image embeddings?
 
     Gives `2afc/<set>`, the share of human votes that agree with the model: a tie earns half, chance
@@ -30,30 +23,11 @@ class TwoAFC:
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
-        split: Split = "test"
-        """Split of the judgments to measure on."""
+    class Config(JudgedMeasure.EncodingConfig):
         weighting: Weighting = "votes"
         """What counts once: every vote, or every triplet as in DreamSim's scores of NIGHTS ("judgments")."""
-        batch_size: PositiveInt = 256
-        """Images that go through the model at once."""
-        precision: Precision = "fp32"
-        """Arithmetic of the image tower; fp32 is the reference."""
-        cache_mib: NonNegativeInt = 1024
-        """Decoded images are kept between measurements when they fit into this much memory, MiB."""
 
-    def __init__(self, config: Config, judgments: Judgments) -> None:
-        self.config, self.judgments = config, judgments
-        self._images: StimulusImages | None = None
-
-    def preflight(self) -> Iterator[str]:
-        """Yield why the split cannot be loaded, unless the judgments themselves say what is wrong."""
-        if preflight(self.judgments):
-            return
-        try:
-            self.judgments.load(self.config.split)
-        except DataError as error:
-            yield str(error)
+    config: Config
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield the 2AFC score and the spread.
@@ -62,7 +36,7 @@ class TwoAFC:
         that are not finite.
         """
         result = self._measure(model, ctx)
-        name = self._set_name()
+        name = self.set_name
         if result.is_collapsed:
             ctx.warn(
                 f"2afc/{name}: the image embeddings have collapsed: different images are "
@@ -90,30 +64,17 @@ class TwoAFC:
     def _triplets(self) -> Triplets:
         return self.judgments.load(self.config.split)
 
-    def _set_name(self) -> str:
-        split = self.config.split
-        return self.judgments.name if split == "test" else f"{self.judgments.name}-{split}"
+    def read(self) -> Triplets:
+        """Return the triplets of the split."""
+        return self._triplets
 
     def _measure(self, model: DualEncoder, ctx: RunContext) -> TwoAFCResult:
-        def encode(images: torch.Tensor) -> torch.Tensor:
-            with autocast(ctx.device, self.config.precision):
-                return model.encode_image(images)
-
+        c = self.config
         return measure(
-            encode,
+            self.encoder(model.encode_image, ctx.device),
             self._triplets,
-            self._stimulus_images(model.image_size, ctx.num_workers),
+            self.images(self._triplets.stimuli, model.image_size, ctx.num_workers, c.cache_mib),
             device=ctx.device,
-            batch_size=self.config.batch_size,
-            weighting=self.config.weighting,
+            batch_size=c.batch_size,
+            weighting=c.weighting,
         )
-
-    def _stimulus_images(self, size: int, num_workers: int) -> StimulusImages:
-        if self._images is None or self._images.size != size:
-            self._images = StimulusImages(
-                self._triplets.stimuli,
-                size,
-                num_workers=num_workers,
-                cache_bytes=self.config.cache_mib * 2**20,
-            )
-        return self._images

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 # N images, C classes, D embedding
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from perceptinit.compute.optim import Precision
-from perceptinit.configs import DrawnSide, NonNegativeInt, NumDrawn, PositiveInt
 from perceptinit.errors import DataError
 from perceptinit.evaluators.classifier import Classifiers, set_prompts
 from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, embed_images
+from perceptinit.evaluators.set_measure import SetMeasure, SuiteConfig
 from perceptinit.evaluators.zero_shot_scores import scores
 from perceptinit.protocols import DualEncoder
-from perceptinit.test_sets.choice import SYNTHETIC, Missing, SetChoice, SyntheticSettings
 from perceptinit.test_sets.sets import ZeroShotSet
 from perceptinit.types import RunContext, Score
 
 
-class ZeroShot:
+class ZeroShot(SetMeasure):
     """Does the class name whose text embedding is closest to the image embedding fit the image?
 
     Gives for each set `top1/<set>`, `top5/<set>` (from 6 classes on; below it says nothing) and
@@ -33,75 +31,13 @@ class ZeroShot:
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
-        datasets: tuple[str, ...] = ()
-        """Test sets: folders under `root`, in the clip-benchmark layout or with a folder per class;
-        keys of the suites, which are found under the folder names of DataComp and clip-benchmark; hub
-        addresses; `synthetic` is the built-in simulated set."""
-        suite: str = ""
-        """A named suite, measured before `datasets`: "paper29", "paper29-script" or "smoke"."""
-        root: str = ""
-        """Folder of the test sets; empty: `datasets` are paths."""
-        missing: Missing = "error"
-        """What an absent set is: an error before anything starts, or left out with a warning ("skip")."""
-        batch_size: PositiveInt = 256
-        """Images, and prompts, that go through the model at once."""
-        precision: Precision = "fp32"
-        """Arithmetic of both towers; bf16 moved scores by up to 1.7 points against fp32."""
-        cache_mib: NonNegativeInt = 2048
-        """Decoded images are kept between measurements while all sets together fit into this, MiB."""
-        synthetic_seed: NonNegativeInt = 0
-        """World that the images of `synthetic` come from; the seed of the pairs, or a score says nothing."""
-        synthetic_num_images: NumDrawn = 1000
-        """Images of `synthetic`."""
-        synthetic_image_size: DrawnSide = 32
-        """Height and width that `synthetic` is rendered at, pixels."""
-
-        def __post_init__(self) -> None:
-            self.choice().check()
-
-        def choice(self) -> SetChoice:
-            """Return the sets that are meant."""
-            return SetChoice(
-                datasets=self.datasets,
-                suite=self.suite,
-                root=self.root,
-                missing=self.missing,
-                kinds=("classification", "multilabel"),
-                synthetic=SyntheticSettings(
-                    seed=self.synthetic_seed,
-                    num_images=self.synthetic_num_images,
-                    image_size=self.synthetic_image_size,
-                ),
-            )
-
-        def smoke(self) -> ZeroShot.Config:
-            """Return a copy that measures on 64 simulated images."""
-            return replace(
-                self, datasets=(SYNTHETIC,), suite="", synthetic_num_images=64, batch_size=64
-            )
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.choice = config.choice()
-
-    def preflight(self) -> Iterator[str]:
-        """Yield what is missing or wrong in each set; images are decoded only when they are used."""
-        return self.choice.problems()
-
-    def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
-        """Return the scores of all sets.
-
-        Raises DataError for an image that cannot be decoded, naming it (a set that lacks images is
-        another set), and TrainingError for embeddings that are not finite.
-        """
-        return self.evaluate_many([model], ctx)[0]
+    class Config(SuiteConfig):
+        kinds = ("classification", "multilabel")
 
     @torch.no_grad()
     def evaluate_many(
         self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
     ) -> list[list[Score]]:
-        """Return the scores of each model; the images of a set are decoded once for all of them."""
         encoding = Encoding.of(self.config, ctx, joint)
         sets = self._read_all(ctx, joint)
         prompts = {name: set_prompts(test_set) for name, test_set in sets.items()}
@@ -117,11 +53,8 @@ class ZeroShot:
         return results
 
     def _read_all(self, ctx: RunContext, joint: Joint) -> dict[str, ZeroShotSet]:
-        present, absent = self.choice.present()
-        if absent:
-            ctx.warn(f"zero-shot: {len(absent)} sets are absent and skipped: {', '.join(absent)}")
         sets = {}
-        for name in present:
+        for name in self.present(ctx, "zero-shot"):
             with joint.guard(name):
                 sets[name] = self._read(name)
         return sets

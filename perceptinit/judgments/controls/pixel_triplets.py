@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 # N training judgments, M distinct images of a chunk, S height and width
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perceptinit.components.building import preflight
 from perceptinit.configs import PositiveInt
-from perceptinit.protocols import Judgments
-from perceptinit.types import DataCard, Split, Triplets
+from perceptinit.judgments.controls.wrapper import Wrapper
+from perceptinit.types import DataCard, Triplets
 
 if TYPE_CHECKING:  # they import torch, which a list of data sets does not need
     import torch
@@ -22,7 +20,7 @@ if TYPE_CHECKING:  # they import torch, which a list of data sets does not need
 CHUNK = 4096  # triplets whose pixels are held at once
 
 
-class PixelTriplets:
+class PixelTriplets(Wrapper):
     """Other judgments whose training answers are those of pixels: the candidate with the nearer pixels wins.
 
     Images, triplets and their number stay as they were; who answers is not a person but the cosine
@@ -37,27 +35,16 @@ class PixelTriplets:
         size: PositiveInt = 32
         """Height and width that images are compared at, pixels."""
 
-    def __init__(self, config: Config, judgments: Judgments) -> None:
-        self.config, self.judgments = config, judgments
-
-    @property
-    def name(self) -> str:
-        return self.judgments.name
+    config: Config
+    about = "training answers by pixels (control)"
 
     @property
     def card(self) -> DataCard:
-        card = self.judgments.card
-        title = f"{card.title}; training answers by pixels (control)"
-        return replace(card, title=title, by_people=False)
+        return replace(super().card, by_people=False)
 
-    def preflight(self) -> Iterable[str]:
-        """Return what would make the inner judgments fail."""
-        return preflight(self.judgments)
-
-    def load(self, split: Split) -> Triplets:
-        """Return the inner split, answered by pixels if it is `train`; DataError for a broken image."""
-        triplets = self.judgments.load(split)
-        return answer_by_pixels(triplets, self.config.size) if split == "train" else triplets
+    def change(self, triplets: Triplets) -> Triplets:
+        """Return the triplets as pixels answer them; DataError for a broken image."""
+        return answer_by_pixels(triplets, self.config.size)
 
 
 def answer_by_pixels(triplets: Triplets, size: int) -> Triplets:

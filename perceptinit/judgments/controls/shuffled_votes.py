@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 # N training judgments
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from perceptinit.components.building import preflight
 from perceptinit.configs import NonNegativeInt
+from perceptinit.judgments.controls.wrapper import Wrapper
 from perceptinit.judgments.forms.odd_one_out import OddOneOut, load_odd_one_out
-from perceptinit.protocols import Judgments
 from perceptinit.seeding import generator
-from perceptinit.types import DataCard, Split, Triplets
+from perceptinit.types import Split, Triplets
 
 
-class ShuffledVotes:
+class ShuffledVotes(Wrapper):
     """Other judgments whose training votes are permuted among the training triplets.
 
     Images, triplets, how many people judged and how far they agreed stay as they were, as a set; who
@@ -33,27 +31,11 @@ class ShuffledVotes:
         seed: NonNegativeInt = 0
         """Names the permutation. Not the run's seed: all runs share one permutation."""
 
-    def __init__(self, config: Config, judgments: Judgments) -> None:
-        self.config, self.judgments = config, judgments
+    config: Config
+    about = "training votes shuffled (control)"
 
-    @property
-    def name(self) -> str:
-        return self.judgments.name
-
-    @property
-    def card(self) -> DataCard:
-        card = self.judgments.card
-        return replace(card, title=f"{card.title}; training votes shuffled (control)")
-
-    def preflight(self) -> Iterable[str]:
-        """Return what would make the inner judgments fail."""
-        return preflight(self.judgments)
-
-    def load(self, split: Split) -> Triplets:
-        """Return the inner split, votes shuffled if it is `train`."""
-        triplets = self.judgments.load(split)
-        if split != "train":
-            return triplets
+    def change(self, triplets: Triplets) -> Triplets:
+        """Return the triplets with their votes dealt at random."""
         return shuffle_votes(triplets, generator(self.config.seed, "judgments", "shuffled-votes"))
 
     def load_odd_one_out(self, split: Split) -> OddOneOut:

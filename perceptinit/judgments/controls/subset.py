@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Gt, Le
 
-from perceptinit.components.building import preflight
 from perceptinit.configs import NonNegativeInt
+from perceptinit.judgments.controls.wrapper import Wrapper
 from perceptinit.judgments.forms.odd_one_out import OddOneOut, load_odd_one_out
 from perceptinit.judgments.forms.splits import keep_share
-from perceptinit.protocols import Judgments
-from perceptinit.types import DataCard, Split, Triplets
+from perceptinit.types import Split, Triplets
 
 
-class Subset:
+class Subset(Wrapper):
     """Other judgments with part of their training split; `val` and `test` stay whole.
 
     Shares are nested: with one seed, the 10 % are among the 50 %. The count is rounded up, so that
@@ -33,26 +31,15 @@ class Subset:
         seed: NonNegativeInt = 0
         """Names the draw. Not the run's seed: all runs share one subset."""
 
-    def __init__(self, config: Config, judgments: Judgments) -> None:
-        self.config, self.judgments = config, judgments
+    config: Config
 
     @property
-    def name(self) -> str:
-        return self.judgments.name
+    def about(self) -> str:
+        return f"{self.config.fraction:.3g} of the training {self.config.by}s"
 
-    @property
-    def card(self) -> DataCard:
-        card, c = self.judgments.card, self.config
-        return replace(card, title=f"{card.title}; {c.fraction:.3g} of the training {c.by}s")
-
-    def preflight(self) -> Iterable[str]:
-        """Return what would make the inner judgments fail."""
-        return preflight(self.judgments)
-
-    def load(self, split: Split) -> Triplets:
-        """Return the inner split, reduced if it is `train`."""
-        triplets = self.judgments.load(split)
-        return triplets.select(self._kept(triplets.group)) if split == "train" else triplets
+    def change(self, triplets: Triplets) -> Triplets:
+        """Return the part that is kept."""
+        return triplets.select(self._kept(triplets.group))
 
     def load_odd_one_out(self, split: Split) -> OddOneOut:
         """Return the inner odd-one-out judgments, reduced if the split is `train`."""

@@ -12,17 +12,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from perceptinit.configs import NonNegativeInt, Share
 from perceptinit.errors import DataError
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.questions import add_up, draw_sides
-from perceptinit.judgments.forms.splits import assign_splits
 from perceptinit.judgments.forms.triplet_names import NamedTriplets
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.columns import Columns, read_columns
 from perceptinit.judgments.reading.image_columns import no_image
 from perceptinit.judgments.reading.image_files import missing_files, normal_name
-from perceptinit.judgments.reading.split_column import SPLITS, read_splits
+from perceptinit.judgments.reading.split_column import rows_in
 from perceptinit.types import Split, Triplets
 
 
@@ -59,48 +57,25 @@ class MultiSelect(OwnTable):
     what = "Rank-m-of-n judgments"
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
-        path: Path
-        """The table: `.parquet`, or CSV with any other ending."""
+    class Config(OwnTable.Config):
         is_ranked: bool
         """Whether `chosen_1` was chosen before `chosen_2`, as the most similar. No default: sources differ."""
-        images: Path | None = None
-        """Folder that image paths are relative to; the table's own folder when not given."""
-        val_share: Share = 0.1
-        """Share of the queries that become `val`; without effect when there is a column `split`."""
-        test_share: Share = 0.1
-        """Share of the queries that become `test`; without effect when there is a column `split`."""
-        seed: NonNegativeInt = 0
-        """Names the draws of splits and sides. Not the run's seed: all runs share them."""
+
+    config: Config
 
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""
         named, splits = self._judgments
-        rows = np.flatnonzero(splits == split)
-        if not rows.size:
-            counts = ", ".join(f"{(splits == s).sum()} {s}" for s in SPLITS)
-            raise DataError(
-                f"{self.config.path}: no judgments in split '{split}' (there are {counts})"
-            )
-        return named.select(rows).triplets(self._folder, named.group)
-
-    @property
-    def _folder(self) -> Path:
-        return self.config.images or self.config.path.parent
+        rows = rows_in(splits, split, self.config.path)
+        return named.select(rows).triplets(self.folder, named.group)
 
     @cached_property
     def _judgments(self) -> tuple[NamedTriplets, np.ndarray]:
         """Return all judgments and their splits (N,)."""
         c = self.config
         columns = read_columns(c.path)
-        anchors, chosen, others = _read_rows(columns, self._folder)
-        if "split" in columns.cells:
-            row_splits = read_splits(columns, anchors, "anchor")
-        else:
-            shares = {"val_share": c.val_share, "test_share": c.test_share}
-            row_splits = assign_splits(
-                anchors, c.seed, "judgments", "multi-select", "split", **shares
-            )
+        anchors, chosen, others = _read_rows(columns, self.folder)
+        row_splits = self.deal(columns, anchors, "anchor", "multi-select")
         answers = [answers_of(a, b, c.is_ranked) for a, b in zip(chosen, others, strict=True)]
         counts = [len(row) for row in answers]
         closer, farther = zip(*(answer for row in answers for answer in row), strict=True)

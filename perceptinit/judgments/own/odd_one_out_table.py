@@ -6,12 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from perceptinit.configs import NonNegativeInt, Share
 from perceptinit.errors import DataError
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
@@ -21,7 +19,7 @@ from perceptinit.judgments.reading.collected import used_rows
 from perceptinit.judgments.reading.columns import Columns, read_columns
 from perceptinit.judgments.reading.image_columns import read_images
 from perceptinit.judgments.reading.image_files import normal_name
-from perceptinit.judgments.reading.split_column import SPLITS, read_splits
+from perceptinit.judgments.reading.split_column import read_splits, rows_in
 from perceptinit.seeding import generator
 from perceptinit.types import Split, Stimuli, Triplets
 
@@ -52,21 +50,13 @@ class OddOneOutTable(OwnTable):
     what = "Odd-one-out judgments"
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
-        path: Path
-        """The table: `.parquet`, or CSV with any other ending."""
-        images: Path | None = None
-        """Folder that image paths are relative to; the table's own folder when not given."""
+    class Config(OwnTable.Config):
         split_by: SplitBy = "question"
         """What must not be in two splits: the set of three images, or ("stimulus") any image. By
         stimulus, judgments whose images fall into different splits are left out. Without effect when
         there is a column `split`."""
-        val_share: Share = 0.1
-        """Share of the questions or images that become `val`; without effect with a column `split`."""
-        test_share: Share = 0.1
-        """Share of the questions or images that become `test`; without effect with a column `split`."""
-        seed: NonNegativeInt = 0
-        """Names the draws of splits and sides. Not the run's seed: all runs share them."""
+
+    config: Config
 
     def load(self, split: Split) -> Triplets:
         """Return anchored triplets of a split; DataError for a wrong row or image, or an empty split."""
@@ -76,26 +66,20 @@ class OddOneOutTable(OwnTable):
     def load_odd_one_out(self, split: Split) -> OddOneOut:
         """Return the judgments of a split whole; raises as `load` does."""
         judgments, splits = self._judgments
-        if not (splits == split).any():
-            counts = ", ".join(f"{(splits == s).sum()} {s}" for s in SPLITS)
-            raise DataError(
-                f"{self.config.path}: no judgments in split '{split}' (there are {counts})"
-            )
-        return judgments.select(splits == split)
+        return judgments.select(rows_in(splits, split, self.config.path))
 
     @cached_property
     def _judgments(self) -> tuple[OddOneOut, np.ndarray]:
         """Return all questions and their splits ("" for those left out)."""
         c = self.config
         columns = used_rows(read_columns(c.path))
-        folder = c.images or c.path.parent
         columns.require(IMAGES)
-        names = read_images(columns, IMAGES, folder)
+        names = read_images(columns, IMAGES, self.folder)
         votes = _read_votes(columns, names)
         ids = sorted({name for column in names for name in column})
         place = {name: i for i, name in enumerate(ids)}
         images = np.array([[place[name] for name in column] for column in names]).T
-        stimuli = Stimuli(tuple(ids), [folder / name for name in ids])
+        stimuli = Stimuli(tuple(ids), [self.folder / name for name in ids])
         questions = [" ".join(sorted(row)) for row in zip(*names, strict=True)]
         if "split" in columns.cells:
             splits = read_splits(columns, questions, "question")

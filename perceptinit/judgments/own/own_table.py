@@ -1,22 +1,53 @@
-"""What judgments in a table of the user's have in common: named after the file, with a card that says so."""
+"""What judgments in a file of the user's have in common: its keys, its name, a card that says so, its splits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, ClassVar
+# N rows
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from perceptinit.configs import NonNegativeInt, Share
 from perceptinit.errors import DataError
+from perceptinit.judgments.forms.splits import assign_splits
+from perceptinit.judgments.reading.columns import Columns
+from perceptinit.judgments.reading.split_column import read_splits
 from perceptinit.types import DataCard, Split, Triplets
 
 
-class OwnTable:
-    """A component whose `Config` has `path`, the table; a child gives `what` and `load`."""
+class OwnTable(ABC):
+    """A file of the user's; a child gives `what` and `load`, and says what must not cross splits."""
 
-    what: ClassVar[str]
-    """What the rows are, for the card's title."""
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        path: Path
+        """The table: `.parquet`, or CSV with any other ending."""
+        images: Path | None = None
+        """Folder that image paths are relative to; the table's own folder when not given."""
+        val_share: Share = 0.1
+        """Share of what is dealt to splits that becomes `val`; without effect with a column `split`."""
+        test_share: Share = 0.1
+        """Share of what is dealt to splits that becomes `test`; without effect with a column `split`."""
+        seed: NonNegativeInt = 0
+        """Names the draws, of splits and of sides. Not the run's seed: all runs share them."""
+
+        def __post_init__(self) -> None:
+            if self.val_share + self.test_share >= 1:
+                raise ValueError(
+                    "val_share + test_share must be below 1: something must be left to train on"
+                )
 
     def __init__(self, config: Any) -> None:
         self.config = config
+
+    @property
+    @abstractmethod
+    def what(self) -> str:
+        """What the file holds, for the card's title."""
 
     @property
     def name(self) -> str:
@@ -31,15 +62,36 @@ class OwnTable:
             citation="not stated",
         )
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the images."""
+        return self.config.images or self.config.path.parent
+
+    @abstractmethod
     def load(self, split: Split) -> Triplets:
-        raise NotImplementedError
+        """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""
 
     def preflight(self) -> Iterator[str]:
-        """Yield the first thing that is wrong with the table or its images."""
+        """Yield the first thing that is wrong with the file or its images."""
         try:
-            self._read_first_split()
+            self.read_first_split()
         except DataError as error:
             yield str(error)
 
-    def _read_first_split(self) -> object:
+    def read_first_split(self) -> object:
+        """Read what any use of the file needs."""
         return self.load("train")
+
+    def deal(
+        self, columns: Columns, groups: Sequence[str], role: str, source: str, hint: str = ""
+    ) -> np.ndarray:
+        """Return the split of each row (N,): of column `split` where there is one, else dealt by group.
+
+        groups: what must not be in two splits, one name per row; messages call it `role`, with `hint`
+        (see `read_splits`). source: names the draw. Raises DataError as `read_splits` does.
+        """
+        if "split" in columns.cells:
+            return read_splits(columns, groups, role, hint)
+        c = self.config
+        shares = {"val_share": c.val_share, "test_share": c.test_share}
+        return assign_splits(groups, c.seed, "judgments", source, "split", **shares)

@@ -5,25 +5,22 @@ from __future__ import annotations
 # K rated images
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
+from perceptinit.configs import NonNegativeFloat, PositiveInt
 from perceptinit.errors import DataError
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.ratings import (
     RatedImages,
     VoteRule,
-    splits_by_reference,
     triplets_from_ratings,
     turned,
 )
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.columns import Columns, read_columns
 from perceptinit.judgments.reading.image_columns import read_images
-from perceptinit.judgments.reading.split_column import read_splits
 from perceptinit.types import Split, Stimuli, Triplets
 
 
@@ -45,25 +42,17 @@ class Ratings(OwnTable):
     what = "Ratings"
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
-        path: Path
-        """The table: `.parquet`, or CSV with any other ending."""
+    class Config(OwnTable.Config):
         higher_is_better: bool
         """Whether a higher rating means more like the reference. No default: sources disagree."""
-        images: Path | None = None
-        """Folder that image paths are relative to; the table's own folder when not given."""
         votes: VoteRule = "gap"
         """"gap": the better-rated image gets all votes. "elo": ratings are Elo points, which give shares."""
         min_gap: NonNegativeFloat = 0.0
         """Smallest difference of two ratings that makes a triplet, in units of the rating."""
         pairs_per_reference: PositiveInt = 500
         """Most triplets of one reference, drawn without replacement."""
-        val_share: Share = 0.1
-        """Share of the references that become `val`; without effect when there is a column `split`."""
-        test_share: Share = 0.1
-        """Share of the references that become `test`; without effect when there is a column `split`."""
-        seed: NonNegativeInt = 0
-        """Names the draws. Not the run's seed: all runs share them."""
+
+    config: Config
 
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""
@@ -87,7 +76,7 @@ class Ratings(OwnTable):
         c = self.config
         columns = read_columns(c.path)
         columns.require(["reference", "image", "rating"])
-        folder = c.images or c.path.parent
+        folder = self.folder
         reference, image = read_images(columns, ("reference", "image"), folder)
         _check_rated_once(columns, image)
         ids = sorted({*reference, *image})
@@ -103,14 +92,7 @@ class Ratings(OwnTable):
             if has_counts
             else np.ones(len(columns), dtype=int),
         )
-        return rated, self._splits(columns, reference)
-
-    def _splits(self, columns: Columns, reference: list[str]) -> np.ndarray:
-        if "split" in columns.cells:
-            return read_splits(columns, reference, "reference")
-        c = self.config
-        shares = {"val_share": c.val_share, "test_share": c.test_share}
-        return splits_by_reference(reference, c.seed, "ratings", **shares)
+        return rated, self.deal(columns, reference, "reference", "ratings")
 
 
 def _check_rated_once(columns: Columns, images: list[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # S subjects, M images
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +20,10 @@ from perceptinit.judgments.forms.rdm import (
     triplets_from_dissimilarities,
 )
 from perceptinit.judgments.forms.splits import assign_splits
+from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.image_files import missing_files, normal_name, similar_file, some
 from perceptinit.judgments.reading.rdm_files import read_matrices, read_names
-from perceptinit.types import DataCard, Split, Stimuli, Triplets
+from perceptinit.types import Split, Stimuli, Triplets
 
 RDM_CONVENTIONS = Conventions(
     index_base="by name, in the order of the names file",
@@ -33,7 +34,7 @@ RDM_CONVENTIONS = Conventions(
 )
 
 
-class RdmSet:
+class RdmSet(OwnTable):
     """A matrix of similarities or dissimilarities of M images, made into triplets.
 
     `.npy` and `.mat` files hold (M, M), (subjects, M, M), or upper triangles row by row; `.csv` is
@@ -45,7 +46,7 @@ class RdmSet:
     conventions: ClassVar[Conventions] = RDM_CONVENTIONS
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
+    class Config(OwnTable.Config):
         path: Path
         """The matrix: .npy, .mat or .csv."""
         kind: MatrixKind
@@ -66,31 +67,12 @@ class RdmSet:
         """Share of the images that become `val`."""
         test_share: Share = 0.2
         """Share of the images that become `test`."""
-        seed: NonNegativeInt = 0
-        """Names the draws of splits and triplets. Not the run's seed: all runs share them."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    config: Config
 
     @property
-    def name(self) -> str:
-        return self.config.path.stem
-
-    @property
-    def card(self) -> DataCard:
-        return DataCard(
-            title=f"{self.config.kind.capitalize()} matrix of {self.config.path.name}",
-            source_url=self.config.path.as_posix(),
-            licence="not stated",
-            citation="not stated",
-        )
-
-    def preflight(self) -> Iterator[str]:
-        """Yield the first thing that is wrong with the matrix, the names or the images."""
-        try:
-            self.load("train")
-        except DataError as error:
-            yield str(error)
+    def what(self) -> str:
+        return f"{self.config.kind.capitalize()} matrix"
 
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split's images; DataError for a wrong file or too few images."""

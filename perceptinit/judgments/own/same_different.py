@@ -5,20 +5,17 @@ from __future__ import annotations
 # N pairs
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from perceptinit.configs import NonNegativeInt, PositiveInt, Share
-from perceptinit.errors import DataError
+from perceptinit.configs import PositiveInt, Share
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.same_pairs import SamePairs
-from perceptinit.judgments.forms.splits import assign_splits
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.columns import Columns, read_columns
 from perceptinit.judgments.reading.image_columns import read_images
-from perceptinit.judgments.reading.split_column import SPLITS, read_splits
+from perceptinit.judgments.reading.split_column import rows_in
 from perceptinit.types import Split, Stimuli, Triplets
 
 
@@ -41,11 +38,7 @@ class SameDifferent(OwnTable):
     what = "Same-or-different answers"
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
-        path: Path
-        """The table: `.parquet`, or CSV with any other ending."""
-        images: Path | None = None
-        """Folder that image paths are relative to; the table's own folder when not given."""
+    class Config(OwnTable.Config):
         first: str = "first"
         """Column of the image that becomes the anchor, such as the undistorted one."""
         second: str = "second"
@@ -58,14 +51,11 @@ class SameDifferent(OwnTable):
         """Most triplets of one anchor."""
         min_gap: Share = 0.0
         """Smallest difference of two shares that makes a triplet."""
-        val_share: Share = 0.1
-        """Share of the anchors that become `val`; without effect when there is a column `split`."""
-        test_share: Share = 0.1
-        """Share of the anchors that become `test`; without effect when there is a column `split`."""
-        seed: NonNegativeInt = 0
-        """Names the draws of splits and triplets. Not the run's seed: all runs share them."""
 
-    def _read_first_split(self) -> object:
+    config: Config
+
+    def read_first_split(self) -> object:
+        """Read the pairs."""
         return self.load_same_pairs("train")  # triplets need pairs that share an image
 
     def load(self, split: Split) -> Triplets:
@@ -78,26 +68,19 @@ class SameDifferent(OwnTable):
     def load_same_pairs(self, split: Split) -> SamePairs:
         """Return the pairs of a split; DataError for a wrong row or image, or an empty split."""
         columns, names, splits = self._table
-        rows = np.flatnonzero(splits == split)
-        if not rows.size:
-            counts = ", ".join(f"{(splits == s).sum()} {s}" for s in SPLITS)
-            raise DataError(f"{columns.path}: no pairs in split '{split}' (there are {counts})")
+        rows = rows_in(splits, split, columns.path, "pairs")
         c = self.config
         chosen = columns.select(rows)
         ids = sorted({*names[0], *names[1]})
         place = {name: i for i, name in enumerate(ids)}
         first, second = ([place[column[row]] for row in rows] for column in names)
         return SamePairs.build(
-            Stimuli(tuple(ids), [self._folder / name for name in ids]),
+            Stimuli(tuple(ids), [self.folder / name for name in ids]),
             first,
             second,
             chosen.numbers(c.p_same, 0.0, 1.0),
             chosen.counts(c.num_votes, low=1) if c.num_votes else 1,
         )
-
-    @property
-    def _folder(self) -> Path:
-        return self.config.images or self.config.path.parent
 
     @cached_property
     def _table(self) -> tuple[Columns, list[list[str]], np.ndarray]:
@@ -106,9 +89,6 @@ class SameDifferent(OwnTable):
         columns = read_columns(c.path)
         columns.require([c.first, c.second, c.p_same, *([c.num_votes] if c.num_votes else [])])
         columns.numbers(c.p_same, 0.0, 1.0)
-        names = read_images(columns, (c.first, c.second), self._folder)
-        if "split" in columns.cells:
-            return columns, names, read_splits(columns, names[0], c.first)
-        shares = {"val_share": c.val_share, "test_share": c.test_share}
-        splits = assign_splits(names[0], c.seed, "judgments", "same-different", "split", **shares)
+        names = read_images(columns, (c.first, c.second), self.folder)
+        splits = self.deal(columns, names[0], c.first, "same-different")
         return columns, names, splits

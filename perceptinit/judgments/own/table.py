@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 # N rows, then N questions once they are aggregated
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from perceptinit.configs import NonNegativeInt, Share
 from perceptinit.errors import DataError
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.questions import add_up, draw_sides
-from perceptinit.judgments.forms.splits import assign_splits
 from perceptinit.judgments.forms.triplet_names import NamedTriplets
+from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.collected import used_rows
 from perceptinit.judgments.reading.columns import Columns, read_columns
 from perceptinit.judgments.reading.image_columns import read_images
-from perceptinit.judgments.reading.split_column import SPLITS, read_splits
+from perceptinit.judgments.reading.split_column import rows_in
 from perceptinit.judgments.reading.vote_columns import ANSWER, find_form, read_votes
 from perceptinit.registry import nearest
-from perceptinit.types import DataCard, Split, Triplets
+from perceptinit.types import Split, Triplets
 
 
-class Table:
+class Table(OwnTable):
     """Judgments from a file with columns in one of four forms:
 
     * `anchor`, `first`, `second`, `first_votes`, `second_votes`: people who chose each candidate;
@@ -54,50 +51,14 @@ class Table:
     )
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
-        path: Path
-        """The table: `.parquet`, or CSV with any other ending."""
-        images: Path | None = None
-        """Folder that image paths are relative to; the table's own folder when not given."""
-        val_share: Share = 0.1
-        """Share of the groups that become `val`; without effect when there is a column `split`."""
-        test_share: Share = 0.1
-        """Share of the groups that become `test`; without effect when there is a column `split`."""
-        seed: NonNegativeInt = 0
-        """Names the draw of splits and sides. Not the run's seed: all runs share them."""
+    class Config(OwnTable.Config):
         subjects: tuple[str, ...] = ()
         """Use the answers of these people only (column `subject`); of all when empty."""
         aggregate: bool = True
         """Add up rows that ask the same question. When false, every row stays a judgment of its own."""
 
-        def __post_init__(self) -> None:
-            if self.val_share + self.test_share >= 1:
-                raise ValueError(
-                    "val_share + test_share must be below 1: something must be left to train on"
-                )
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    @property
-    def name(self) -> str:
-        return self.config.path.stem
-
-    @property
-    def card(self) -> DataCard:
-        return DataCard(
-            title=f"Judgments of {self.config.path.name}",
-            source_url=self.config.path.as_posix(),
-            licence="not stated",
-            citation="not stated",
-        )
-
-    def preflight(self) -> Iterator[str]:
-        """Yield the first thing that is wrong with the table or its images."""
-        try:
-            self.load("train")
-        except DataError as error:
-            yield str(error)
+    config: Config
+    what = "Judgments"
 
     def load(self, split: Split) -> Triplets:
         """Return the judgments of a split.
@@ -105,17 +66,8 @@ class Table:
         Raises DataError when the file, a row or an image is wrong, or the split is empty.
         """
         named, splits = self._judgments
-        if not (splits == split).any():
-            counts = ", ".join(f"{(splits == s).sum()} {s}" for s in SPLITS)
-            raise DataError(
-                f"{self.config.path}: no judgments in split '{split}' (there are {counts})"
-            )
-        chosen = named.select(np.flatnonzero(splits == split))
-        return chosen.triplets(self._folder, named.group)
-
-    @property
-    def _folder(self) -> Path:
-        return self.config.images or self.config.path.parent
+        chosen = named.select(rows_in(splits, split, self.config.path))
+        return chosen.triplets(self.folder, named.group)
 
     @cached_property
     def _judgments(self) -> tuple[NamedTriplets, np.ndarray]:
@@ -126,7 +78,7 @@ class Table:
         columns = used_rows(read_columns(self.config.path))
         form = find_form(columns)
         votes_second, num_votes = read_votes(columns, form)
-        anchor, first, second = read_images(columns, form[:3], self._folder)
+        anchor, first, second = read_images(columns, form[:3], self.folder)
         group = columns.texts("group") if "group" in columns.cells else anchor
         named = NamedTriplets(anchor, first, second, votes_second / num_votes, num_votes, group)
         splits = self._splits(columns, named)
@@ -149,11 +101,7 @@ class Table:
         return np.flatnonzero([subject in wanted for subject in subjects])
 
     def _splits(self, columns: Columns, named: NamedTriplets) -> np.ndarray:
-        if "split" in columns.cells:
-            if "group" in columns.cells:
-                return read_splits(columns, named.group, "group")
-            hint = ", or say in a column 'group' what must not cross splits"
-            return read_splits(columns, named.group, "anchor", hint)
-        c = self.config
-        shares = {"val_share": c.val_share, "test_share": c.test_share}
-        return assign_splits(named.group, c.seed, "judgments", "table", "split", **shares)
+        if "group" in columns.cells:
+            return self.deal(columns, named.group, "group", "table")
+        hint = ", or say in a column 'group' what must not cross splits"
+        return self.deal(columns, named.group, "anchor", "table", hint)

@@ -1,0 +1,86 @@
+"""What measures on human judgments have in common: a split of them, and embeddings of its images."""
+
+from __future__ import annotations
+
+# B batch, S image size
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from perceptinit.components.building import preflight
+from perceptinit.compute.optim import Precision, autocast
+from perceptinit.configs import NonNegativeInt, PositiveInt
+from perceptinit.errors import PerceptInitError
+from perceptinit.images.stimuli import StimulusImages
+from perceptinit.protocols import DualEncoder, Judgments
+from perceptinit.types import RunContext, Score, Split, Stimuli
+
+Encode = Callable[[torch.Tensor], torch.Tensor]
+CACHE_MIB = 1024
+
+
+class JudgedMeasure(ABC):
+    """Measures image embeddings against judgments; a child gives `read` and `evaluate`."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        split: Split = "test"
+        """Split of the judgments to measure on."""
+        batch_size: PositiveInt = 256
+        """Images that go through the model at once."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class EncodingConfig(Config):
+        precision: Precision = "fp32"
+        """Arithmetic of the image tower; fp32 is the reference."""
+        cache_mib: NonNegativeInt = CACHE_MIB
+        """Decoded images are kept between measurements when they fit into this much memory, MiB."""
+
+    def __init__(self, config: Any, judgments: Judgments) -> None:
+        self.config, self.judgments = config, judgments
+        self._images: StimulusImages | None = None
+
+    @abstractmethod
+    def read(self) -> object:
+        """Return the split in the form that is measured; raises PerceptInitError when it cannot be had."""
+
+    @abstractmethod
+    def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
+        """Return the scores of a model."""
+
+    def preflight(self) -> Iterator[str]:
+        """Yield why the split cannot be loaded, unless the judgments themselves say what is wrong."""
+        if preflight(self.judgments):
+            return
+        try:
+            self.read()
+        except PerceptInitError as error:
+            yield str(error)
+
+    @property
+    def set_name(self) -> str:
+        """The set as scores name it; a split other than `test` is part of it."""
+        split = self.config.split
+        return self.judgments.name if split == "test" else f"{self.judgments.name}-{split}"
+
+    def images(
+        self, stimuli: Stimuli, size: int, num_workers: int, cache_mib: int = CACHE_MIB
+    ) -> StimulusImages:
+        """Return the squares of the split's stimuli, the same object while the size is the same."""
+        if self._images is None or self._images.size != size:
+            self._images = StimulusImages(
+                stimuli, size, num_workers=num_workers, cache_bytes=cache_mib << 20
+            )
+        return self._images
+
+    def encoder(self, encode_image: Encode, device: str) -> Encode:
+        """Return `encode_image` in the precision of an EncodingConfig; images (B, 3, S, S) in."""
+
+        def encode(images: torch.Tensor) -> torch.Tensor:
+            with autocast(device, self.config.precision):
+                return encode_image(images)
+
+        return encode
