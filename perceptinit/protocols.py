@@ -1,22 +1,27 @@
-"""What each kind of component must give. A class needs no base class, only these methods.
+"""What each kind of component must give, and what it may. A class needs no base class, only these methods.
 
 Every component has a nested `Config` dataclass and is made as `cls(config)`; parameters of
 `__init__` named `judgments` or `pairs` receive the component of the nested table of that name.
 
-Two methods are optional for every kind:
+What starts with `Has` is optional: the core asks for it with isinstance and does without it. For any
+kind: `HasPreflight`, `HasPlan`, `HasStandIn`, and `HasSmoke` for the Config. Of single kinds:
 
-* `preflight() -> Iterable[str]`: sentences on what would make it fail later, such as a missing
-  folder; called before anything starts. An empty answer means ready.
-* `plan() -> StagePlan`: what it will do, for `perceptinit validate`.
+* pretrainer: `HasEvaluated`, `HasDataSha256`; pairs: `HasMaxShuffleBlocks`;
+* judgments: `HasNoiseCeiling`; beside what they give, `HasOddOneOut`, `HasSamePairs`,
+  `HasDissimilarities` (other forms of the judgments), `HasConventions` and `HasDownloads`;
+* evaluator: beside what they give, `HasEvaluateMany` and `HasChoice`;
+* tracker: `HasExpect`, `HasDescribe`, `HasLogImage`, `HasSay`.
 
-A `Config` may define `smoke() -> Config`, a shrunken copy that runs in seconds on a CPU.
+All are in `perceptinit.testing.OPTIONAL`; the contract tests of a kind hold a component to those it has.
 """
 
 from __future__ import annotations
 
 # B batch, T tokens, D embedding, H W image
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
         RunContext,
         Score,
         Split,
+        StagePlan,
         StepResult,
         Triplets,
     )
@@ -155,4 +161,115 @@ class Tracker(Protocol):
 
     def close(self) -> None:
         """Flush and release; called once, after the last run, also after a failure."""
+        ...
+
+
+@runtime_checkable
+class HasPreflight(Protocol):
+    def preflight(self) -> Iterable[str]:
+        """Return sentences on what would make it fail later, such as a missing folder; none when it is ready.
+
+        Called before anything starts. What its parts lack, they say themselves.
+        """
+        ...
+
+
+@runtime_checkable
+class HasPlan(Protocol):
+    def plan(self) -> StagePlan:
+        """Return what it will do, for `perceptinit validate` and for progress bars."""
+        ...
+
+
+@runtime_checkable
+class HasSmoke(Protocol):
+    """A `Config` that can be shrunk for `--smoke`."""
+
+    def smoke(self) -> Self:
+        """Return a copy that runs in seconds on a CPU, without files of the user's."""
+        ...
+
+
+@runtime_checkable
+class HasStandIn(Protocol):
+    """A class that cannot be shrunk, as its work needs files of its own."""
+
+    smoke_stand_in: str
+    """Name of the component of its kind, with defaults for all keys, that takes its place in `--smoke`."""
+
+
+@runtime_checkable
+class HasEvaluated(Protocol):
+    """A pretrainer whose weights in training are not those to be measured, such as one that averages."""
+
+    def evaluated(self) -> AbstractContextManager[None]:
+        """Put the weights to be measured into the model, for the block; afterwards all is as before.
+
+        Entered between two steps. All processes of a run ask.
+        """
+        ...
+
+
+@runtime_checkable
+class HasDataSha256(Protocol):
+    """A pretrainer that accounts for its batches, so that records show that arms saw the same."""
+
+    @property
+    def data_sha256(self) -> str:
+        """Fingerprint of all batches so far, equal for equal batches in equal order."""
+        ...
+
+
+@runtime_checkable
+class HasMaxShuffleBlocks(Protocol):
+    """Pairs that read whole blocks and hold some of them in memory."""
+
+    @property
+    def max_shuffle_blocks(self) -> int:
+        """Blocks that may be shuffled into each other before nearly each pair reads a whole block."""
+        ...
+
+
+@runtime_checkable
+class HasNoiseCeiling(Protocol):
+    """Judgments of several subjects, who can be compared with each other."""
+
+    def noise_ceiling(self, split: Split) -> tuple[float, float] | None:
+        """Return the lower and upper noise ceiling of 2AFC on a split, in [0, 1]; None for one subject."""
+        ...
+
+
+@runtime_checkable
+class HasExpect(Protocol):
+    """A tracker that tells how far a sweep is."""
+
+    def expect(self, runs: Sequence[tuple[str, int]]) -> None:
+        """Take note of arm and seed of every run of the sweep, before the first starts."""
+        ...
+
+
+@runtime_checkable
+class HasDescribe(Protocol):
+    """A tracker that keeps what a run was made from."""
+
+    def describe(self, ctx: RunContext, text: str, settings: Mapping[str, Any]) -> None:
+        """Take the recipe's text and the run's resolved settings; called before `start`."""
+        ...
+
+
+@runtime_checkable
+class HasLogImage(Protocol):
+    """A tracker that takes pictures."""
+
+    def log_image(self, name: str, path: Path, samples_seen: int) -> None:
+        """Take a picture (PNG) of the run that ended last."""
+        ...
+
+
+@runtime_checkable
+class HasSay(Protocol):
+    """A console that other output must not tear apart."""
+
+    def say(self, text: str) -> None:
+        """Print a line, such as a warning of a library in a worker process."""
         ...

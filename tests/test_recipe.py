@@ -35,6 +35,14 @@ name = "pi"
 """
 
 
+WRAPPED = """[init.judgments]
+use = "shuffled-votes"
+[init.judgments.judgments]
+use = "table"
+path = "no.csv"
+"""
+
+
 def problems(text, overrides=()):
     with pytest.raises(RecipeError) as error:
         read_recipe(text, source="r.toml", overrides=overrides)
@@ -245,6 +253,32 @@ def test_smoke_replaces_weights_that_a_shrunken_model_cannot_take():
     )
     assert recipe.arm("loaded").init[0].name == "checkpoint"
     assert recipe.smoke().arm("loaded").init[0].name == "random"
+
+
+def test_smoke_takes_the_stand_in_that_a_part_names_and_else_the_simulated_world(tmp_path):
+    (tmp_path / "lab.py").write_text(
+        """
+from perceptinit import Component, hookimpl
+from perceptinit.judgments.controls.synthetic import SyntheticJudgments
+
+class Lab(SyntheticJudgments):
+    smoke_stand_in = "local/small"
+
+@hookimpl
+def perceptinit_judgments():
+    classes = {"local/lab": Lab, "local/small": SyntheticJudgments}
+    return [Component(name=name, target=cls, summary="x") for name, cls in classes.items()]
+"""
+    )
+    text = 'plugins = ["lab.py"]' + SMALL.replace('use = "synthetic"', 'use = "local/lab"', 1)
+    recipe = read_recipe(text, folder=tmp_path)
+    assert recipe.arm("pi").init[0].parts["judgments"].name == "local/lab"
+    part = recipe.smoke().arm("pi").init[0].parts["judgments"]
+    assert part.name == "local/small"
+    assert part.config == part.entry.load().Config().smoke()
+    shuffled = SMALL.replace('[init.judgments]\nuse = "synthetic"', WRAPPED)
+    part = read_recipe(shuffled).smoke().arm("pi").init[0].parts["judgments"]
+    assert (part.name, part.parts["judgments"].name) == ("shuffled-votes", "synthetic")
 
 
 def test_the_version_needs_no_verb(cli):

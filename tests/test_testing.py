@@ -1,7 +1,9 @@
 """The contract classes: built-ins keep them, and a broken component is told what to change."""
 
 import inspect
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,29 +13,40 @@ from perceptinit.backbones.open_clip_backbone import OpenClip
 from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.configs import to_table
 from perceptinit.errors import DataError
+from perceptinit.evaluators.features import ALONE
+from perceptinit.evaluators.labelled import Representation
 from perceptinit.evaluators.two_afc import TwoAFC
+from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.initializers.random import Random
 from perceptinit.initializers.report import reporting
 from perceptinit.initializers.triplet import TripletHinge
 from perceptinit.judgments.controls.shuffled_votes import ShuffledVotes
+from perceptinit.judgments.controls.subset import Subset
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
 from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.pretrainers.clip import Clip
-from perceptinit.testing import CONTRACTS, tiny_judgments, tiny_pairs
+from perceptinit.testing import CONTRACTS, OPTIONAL, tiny_judgments, tiny_pairs
+from perceptinit.testing.optional import members_of
+from perceptinit.trackers.console import Console
 from perceptinit.trackers.jsonl import Jsonl
 from perceptinit.types import Pair, Score, StepResult
 
+PRETRAIN = {"epochs": 2, "batch_size": 16, "warmup_steps": 1}
 BUILT_INS = [
     ("initializer", Random, {}),
     ("initializer", TripletHinge, {"epochs": 2, "batch_size": 16}),
     ("backbone", Timm, to_table(Timm.Config().smoke())),
     ("backbone", OpenClip, to_table(OpenClip.Config().smoke())),
-    ("pretrainer", Clip, {"epochs": 2, "batch_size": 16, "warmup_steps": 1}),
+    ("pretrainer", Clip, PRETRAIN),
     ("judgments", SyntheticJudgments, {"num_train": 8, "num_val": 8}),
     ("judgments", ShuffledVotes, {}),
+    ("judgments", Subset, {"fraction": 0.5}),
     ("pairs", SyntheticPairs, {"num_pairs": 16}),
     ("evaluator", TwoAFC, {}),
+    ("evaluator", ZeroShot, {"datasets": ["synthetic"], "synthetic_num_images": 32}),
+    ("evaluator", Representation, {"datasets": ["synthetic"], "synthetic_num_images": 32}),
     ("tracker", Jsonl, {}),
+    ("tracker", Console, {}),
 ]
 
 
@@ -304,3 +317,89 @@ def test_a_tracker_that_knows_some_events_only_is_told(tmp_path):
     text = "\n".join(complaints("tracker", Picky, tmp_path))
     assert "log() raised KeyError ('run-start') at an event of kind 'run-start'" in text
     assert "a tracker takes every kind and skips what it does not know" in text
+
+
+def test_an_optional_method_with_other_arguments_is_told():
+    class Deaf(Jsonl):
+        def describe(self, ctx, recipe):
+            pass
+
+    with pytest.raises(AssertionError) as error:
+        contract_of("tracker", Deaf).test_methods_take_the_arguments_of_the_protocol()
+    assert str(error.value) == (
+        "tracker Deaf: describe(self, ctx, recipe) must be describe(self, ctx, text, settings)"
+    )
+
+
+def test_further_arguments_with_defaults_are_fine(tmp_path):
+    class Loud(Jsonl):
+        """A tracker that also says things."""
+
+        def say(self, text, style="plain"):
+            pass
+
+    assert complaints("tracker", Loud, tmp_path) == []
+
+
+def test_an_average_that_stays_in_the_model_is_told(tmp_path):
+    class Swapped(Clip):
+        """Leaves other weights behind when it was evaluated."""
+
+        @contextmanager
+        def evaluated(self):
+            yield
+            with torch.no_grad():
+                self._whole.logit_scale.add_(1)
+
+    (said,) = complaints("pretrainer", Swapped, tmp_path, PRETRAIN)
+    assert "after `with evaluated()` the weights differ from those before it" in said
+
+
+def test_a_fingerprint_of_batches_that_stays_the_same_is_told(tmp_path):
+    class Fixed(Clip):
+        """Says the same of all batches."""
+
+        data_sha256 = "0"
+
+    (said,) = complaints("pretrainer", Fixed, tmp_path, PRETRAIN)
+    assert "data_sha256 must be equal after the same batches and another one after more" in said
+
+
+def test_models_that_are_measured_together_wrongly_are_told(tmp_path):
+    class Mixed(ZeroShot):
+        """Gives each model the scores of the first."""
+
+        def evaluate_many(self, models, ctx, joint=ALONE):
+            return [super(Mixed, self).evaluate_many([models[0]], ctx, joint)[0] for _ in models]
+
+    options = {"datasets": ["synthetic"], "synthetic_num_images": 32}
+    (said,) = complaints("evaluator", Mixed, tmp_path, options)
+    assert said.startswith("evaluator Mixed: evaluate_many() gives")
+
+
+def test_a_noise_ceiling_that_is_no_range_is_told(tmp_path):
+    class Upside(SyntheticJudgments):
+        """Judgments whose noise ceiling stands on its head."""
+
+        def noise_ceiling(self, split):
+            return 0.9, 0.1
+
+    (said,) = complaints("judgments", Upside, tmp_path, {"num_train": 8, "num_val": 8})
+    assert said.endswith("must be None or (lower, upper) in [0, 1], got (0.9, 0.1)")
+
+
+def test_a_limit_of_shuffling_that_is_no_number_is_told(tmp_path):
+    class Unlimited(SyntheticPairs):
+        """Pairs that would hold any number of blocks."""
+
+        max_shuffle_blocks = None
+
+    (said,) = complaints("pairs", Unlimited, tmp_path, {"num_pairs": 16})
+    assert said.endswith("max_shuffle_blocks must be an int from 1 on, got None")
+
+
+@pytest.mark.parametrize("kind", OPTIONAL)
+def test_what_is_optional_is_documented(kind):
+    page = (Path(__file__).parent.parent / "docs" / "hooks.md").read_text()
+    missing = [name for p in OPTIONAL[kind] for name in members_of(p) if f"`{name}" not in page]
+    assert missing == []

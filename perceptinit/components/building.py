@@ -20,10 +20,13 @@ from typing import Any
 
 from perceptinit.configs import read_config, to_table
 from perceptinit.errors import PerceptInitError, Problem
+from perceptinit.protocols import HasPlan, HasPreflight, HasSmoke, HasStandIn
 from perceptinit.registry import Entry, Registry
 
-# kinds that may be a part of another component; the nested table has the kind's name
-PART_KINDS = ("judgments", "pairs")
+# kinds that may be a part of another component, in a nested table of the kind's name: what stands in
+# for the part in a smoke run
+STAND_INS = {"judgments": "synthetic", "pairs": "synthetic"}
+PART_KINDS = tuple(STAND_INS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +53,29 @@ class Spec:
         return {"use": self.name, **to_table(self.config), **nested}
 
     def smoke(self, registry: Registry) -> Spec:
-        """Return the shrunken copy: `Config.smoke()` where defined, synthetic data for the parts.
+        """Return the shrunken copy: `Config.smoke()` where there is one, simulated data for the parts.
 
         A class whose work needs files of its own names a stand-in of its kind, `smoke_stand_in`.
         """
-        stand_in = getattr(self.entry.load(), "smoke_stand_in", None)
-        if stand_in is not None:
-            entry = registry.get(self.entry.kind, stand_in)
-            return Spec(entry, entry.load().Config(), self.where)  # type: ignore[attr-defined]
-        config = self.config.smoke() if hasattr(self.config, "smoke") else self.config
-        parts = {kind: _smoke_part(kind, spec, registry) for kind, spec in self.parts.items()}
+        cls = self.entry.load()
+        if isinstance(cls, HasStandIn):
+            return self._stand_in(cls.smoke_stand_in, registry)
+        config = self.config.smoke() if isinstance(self.config, HasSmoke) else self.config
+        parts = {kind: spec._smoke_part(registry) for kind, spec in self.parts.items()}
         return replace(self, config=config, parts=parts)
 
+    def _smoke_part(self, registry: Registry) -> Spec:
+        """Return what takes its place as a part: a wrapper stays, around simulated data."""
+        if self.parts or isinstance(self.entry.load(), HasStandIn):
+            return self.smoke(registry)
+        return self._stand_in(STAND_INS[self.entry.kind], registry)
 
-def _smoke_part(kind: str, spec: Spec, registry: Registry) -> Spec:
-    if spec.parts:  # a wrapper stays, around simulated data
-        return spec.smoke(registry)
-    entry = registry.get(kind, "synthetic")
-    return Spec(entry, entry.load().Config().smoke(), spec.where)  # type: ignore[attr-defined]
+    def _stand_in(self, name: str, registry: Registry) -> Spec:
+        entry = registry.get(self.entry.kind, name)
+        config = entry.load().Config()  # type: ignore[attr-defined]
+        if isinstance(config, HasSmoke):
+            config = config.smoke()
+        return Spec(entry, config, self.where)
 
 
 def read_spec(
@@ -127,14 +135,12 @@ def parts_of(cls: type) -> dict[str, bool]:
 
 def preflight(component: Any) -> list[str]:
     """Return what would make a built component fail later; empty when it is ready."""
-    check = getattr(component, "preflight", None)
-    return list(check()) if check else []
+    return list(component.preflight()) if isinstance(component, HasPreflight) else []
 
 
 def planned_steps(component: Any) -> int | None:
     """Return the steps of the stage that a built component says it will do, None where it does not."""
-    plan = getattr(component, "plan", None)
-    return plan().steps if plan else None
+    return component.plan().steps if isinstance(component, HasPlan) else None
 
 
 def walk(specs: Iterable[Spec]) -> Iterable[Spec]:

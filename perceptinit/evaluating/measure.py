@@ -13,7 +13,7 @@ from perceptinit.components.building import Spec
 from perceptinit.compute.split_encoding import SplitEncoder
 from perceptinit.errors import PerceptInitError, TrainingError
 from perceptinit.evaluating.models import EvalModel
-from perceptinit.evaluators.features import Joint
+from perceptinit.evaluators.features import HasEvaluateMany, Joint
 from perceptinit.types import Event, RunContext, Score
 
 
@@ -122,7 +122,7 @@ def _takes(spec: Spec, model: EvalModel, session: Session) -> bool:
 def _evaluate(
     chosen: Sequence[tuple[Measured, Any]], evaluator: Any, stage: str, session: Session
 ) -> None:
-    if hasattr(evaluator, "evaluate_many"):
+    if isinstance(evaluator, HasEvaluateMany):
         _evaluate_many(chosen, evaluator, stage, session)
         return
     for result, model in chosen:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -20,7 +20,7 @@ from perceptinit.evaluators.weights_key import image_key
 from perceptinit.images.decoding import Fit, stream_batches
 from perceptinit.protocols import DualEncoder
 from perceptinit.test_sets.sets import ImageSet
-from perceptinit.types import RunContext
+from perceptinit.types import RunContext, Score
 
 # what is kept of a set goes when the set does: evaluators of one process share set objects
 _PIXELS: WeakKeyDictionary[Any, dict[tuple[int, str], torch.Tensor]] = WeakKeyDictionary()
@@ -54,6 +54,17 @@ class Joint:
 
 
 ALONE = Joint()
+
+
+@runtime_checkable
+class HasEvaluateMany(Protocol):
+    """An evaluator that measures several models at once, so that it reads and decodes its data once."""
+
+    def evaluate_many(
+        self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
+    ) -> list[list[Score]]:
+        """Return the scores of each model, as `evaluate` gives them; TrainingError when one is broken."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

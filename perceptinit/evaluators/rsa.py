@@ -5,31 +5,20 @@ from __future__ import annotations
 # S subjects, K images, P = K (K - 1) / 2 pairs
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import numpy as np
 
 from perceptinit.errors import UsageError
 from perceptinit.evaluators.judged import JudgedMeasure
 from perceptinit.evaluators.zero_shot_scores import stderr_over_images
+from perceptinit.judgments.forms.rdm import HasDissimilarities
 from perceptinit.judgments.two_afc import embed
 from perceptinit.protocols import DualEncoder
-from perceptinit.types import RunContext, Score, Split, Stimuli
+from perceptinit.types import RunContext, Score, Stimuli
 
 Correlation = Callable[[np.ndarray, np.ndarray], float]
 Distance = Literal["cosine", "pearson"]
-
-
-@runtime_checkable
-class HasDissimilarities(Protocol):
-    """Judgments that come as dissimilarity matrices, and can be had that way."""
-
-    def load_dissimilarities(self, split: Split) -> tuple[Stimuli, np.ndarray, np.ndarray]:
-        """Return the stimuli, the images of a split int64 (K,), and their dissimilarities (S, K, K).
-
-        Raises DataError when a file is wrong.
-        """
-        ...
 
 
 class RSA(JudgedMeasure):

@@ -14,10 +14,10 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from perceptinit.errors import DataError, shown
 from perceptinit.files.archives import check_room
@@ -61,6 +61,13 @@ class Download:
     root: str = ""
     unpacked_bytes: int | None = None
     parts: tuple[str, ...] = ("data",)
+
+
+@runtime_checkable
+class HasDownloads(Protocol):
+    """Judgments, as a class, whose files may be fetched without asking: `perceptinit data download`."""
+
+    downloads: Sequence[Download]
 
 
 class TransientError(Exception):

@@ -19,6 +19,7 @@ from perceptinit.judgments.forms.same_pairs import HasSamePairs
 from perceptinit.judgments.reading.collected import balance
 from perceptinit.judgments.reading.image_files import some
 from perceptinit.judgments.reading.split_column import SPLITS
+from perceptinit.protocols import HasNoiseCeiling
 from perceptinit.types import DataCard, Split, Triplets
 
 # an answer that is on one side for all of fewer judgments than this may be chance
@@ -123,7 +124,7 @@ def summarize(judgments: Any, split: str, triplets: Triplets) -> SplitSummary:
     decided = p != 0.5
     histogram, _ = np.histogram(p, bins=HISTOGRAM_BINS, range=(0, 1))
     roles = np.stack([triplets.anchor, triplets.first, triplets.second])
-    noise = getattr(judgments, "noise_ceiling", None)
+    has_noise_ceiling = isinstance(judgments, HasNoiseCeiling)
     return SplitSummary(
         split=split,
         num_judgments=len(triplets),
@@ -134,7 +135,7 @@ def summarize(judgments: Any, split: str, triplets: Triplets) -> SplitSummary:
         num_ties=int((~decided).sum()),
         ceiling=triplets.ceiling,
         pair_agreement=pair_agreement(triplets),
-        noise_ceiling=noise(split) if noise else None,
+        noise_ceiling=judgments.noise_ceiling(split) if has_noise_ceiling else None,
         histogram=tuple(histogram.tolist()),
         p_second_wins=float((p[decided] > 0.5).mean()) if decided.any() else None,
     )

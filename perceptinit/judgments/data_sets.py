@@ -10,7 +10,7 @@ from typing import Any
 
 from perceptinit.components.building import read_spec
 from perceptinit.errors import DataError, MissingPackageError, RecipeError, UsageError
-from perceptinit.files.transfer import Download, file_sha256
+from perceptinit.files.transfer import Download, HasDownloads, file_sha256
 from perceptinit.judgments.forms.conventions import stated
 from perceptinit.recipe.tables import apply_overrides
 from perceptinit.registry import Entry, Registry, nearest
@@ -83,10 +83,11 @@ def _published(entry: Entry) -> PublishedSet | None:
     Tables of one's own have a card once they are given a file; controls ask no people.
     """
     cls = entry.load()
-    card, downloads = getattr(cls, "card", None), tuple(getattr(cls, "downloads", ()))
+    card = getattr(cls, "card", None)
+    downloads = tuple(cls.downloads) if isinstance(cls, HasDownloads) else ()
     if not isinstance(card, DataCard) or (card.num_judgments is None and not downloads):
         return None
-    return PublishedSet(entry.name, card, downloads, stated(getattr(cls, "conventions", None)))
+    return PublishedSet(entry.name, card, downloads, stated(cls))
 
 
 def default_folder(name: str) -> Path:

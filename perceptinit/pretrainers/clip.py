@@ -26,7 +26,7 @@ from perceptinit.pretrainers.preparation import (
     patch_dropout,
 )
 from perceptinit.pretrainers.sharding import copy_whole, sharded_copy
-from perceptinit.protocols import DualEncoder, Pairs
+from perceptinit.protocols import DualEncoder, HasMaxShuffleBlocks, Pairs
 from perceptinit.types import RunContext, StagePlan, StepResult
 
 
@@ -192,9 +192,9 @@ class Clip:
             )
         num_blocks = len(self.pairs.block_sizes)
         at_a_time = min(config.shuffle_blocks or num_blocks, num_blocks)
-        most = getattr(
-            self.pairs, "max_shuffle_blocks", at_a_time
-        )  # sources read pair by pair have none
+        most = at_a_time  # sources read pair by pair have no limit
+        if isinstance(self.pairs, HasMaxShuffleBlocks):
+            most = self.pairs.max_shuffle_blocks
         if at_a_time > most:
             yield (
                 f"shuffle_blocks = {config.shuffle_blocks} draws from {at_a_time} blocks at a time, but the "

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from perceptinit.components.building import Spec
 from perceptinit.errors import Problem, RecipeError
+from perceptinit.protocols import HasPlan
 from perceptinit.recipe.recipe import Arm, Recipe
 from perceptinit.types import StagePlan
 
@@ -121,8 +122,8 @@ def _arm(recipe: Recipe, arm: Arm, cost: ModelCost) -> tuple[float, list[str], b
 def stage_plan(spec: Spec) -> StagePlan:
     """Return what a stage will do; unknown where its data is absent or it does not say."""
     try:
-        plan = getattr(spec.build(), "plan", None)
-        return plan() if plan else StagePlan(steps=0)
+        component = spec.build()
+        return component.plan() if isinstance(component, HasPlan) else StagePlan(steps=0)
     except Exception as error:  # absent data is reported as an obstacle, with its place
         return StagePlan(note=f"unknown until this is solved: {error}")
 

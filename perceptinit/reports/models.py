@@ -12,6 +12,7 @@ from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.results.loading import load_model
 from perceptinit.results.runs import LoadedRun
+from perceptinit.test_sets.choice import HasChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class RunModel:
     def test_sets(self) -> Iterator[Any]:
         """Yield the labelled and captioned test sets of the evaluators, in the recipe's order."""
         for slot in self.recipe.evals:
-            choice = getattr(slot.spec.build(), "choice", None)
-            if choice is not None:
-                present, _ = choice.present()
-                yield from map(choice.read, present)
+            evaluator = slot.spec.build()
+            if isinstance(evaluator, HasChoice):
+                present, _ = evaluator.choice.present()
+                yield from map(evaluator.choice.read, present)

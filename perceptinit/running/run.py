@@ -16,6 +16,7 @@ from perceptinit.compute import distributed
 from perceptinit.compute.split_encoding import SplitEncoder
 from perceptinit.errors import PerceptInitError
 from perceptinit.files.checkpoints import save_weights
+from perceptinit.protocols import HasDataSha256, HasEvaluated
 from perceptinit.recipe.recipe import Arm, Recipe
 from perceptinit.results import record as rec
 from perceptinit.results.states import run_state
@@ -180,7 +181,9 @@ class Run:
         seconds = time.perf_counter() - start
         before = self.record["wall_seconds"].get("pretrain", 0.0)
         self.record["wall_seconds"]["pretrain"] = round(before + seconds, 3)
-        self.record["hashes"]["pretrain_data"] = getattr(pretrainer, "data_sha256", None)
+        self.record["hashes"]["pretrain_data"] = (
+            pretrainer.data_sha256 if isinstance(pretrainer, HasDataSha256) else None
+        )
         ctx.event("stage-end", message=self.recipe.pretrain.name, samples_seen=self.samples_seen)
 
     def _log_step(self, ctx: RunContext, result: StepResult, total: int | None) -> None:
@@ -194,7 +197,7 @@ class Run:
         last = result.step == total
         is_due = any(_is_due(slot.every, result) for slot, _ in self.evaluators)
         if is_due and (not last or self.arm.posthoc):  # the end is evaluated once, after the loop
-            with pretrainer.evaluated() if hasattr(pretrainer, "evaluated") else nullcontext():
+            with pretrainer.evaluated() if isinstance(pretrainer, HasEvaluated) else nullcontext():
                 self._evaluate(model, "pretrain", lambda every: _is_due(every, result))
         wishes = distributed.exchange(self._wish(result.step))
         stop = next((wish for wish in wishes if wish not in (None, "save")), None)

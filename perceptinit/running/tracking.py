@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from perceptinit.protocols import HasDescribe, HasExpect, HasLogImage
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.types import Event, RunContext
 
@@ -17,12 +18,8 @@ DEFAULT_TRACKERS = ("console", "jsonl")
 class Trackers:
     """Sends events to every tracker of the recipe; console and jsonl when it names none.
 
-    runs: arm and seed of every run of the sweep, for trackers with `expect(runs)`.
-    console: takes the place of the console tracker, as in a worker process.
-
-    Two more methods of a tracker are optional: `describe(ctx, text, settings)` gets the recipe's
-    text and the run's resolved settings before `start`; `log_image(name, path, samples_seen)` gets
-    each picture (PNG) of a finished run.
+    runs: arm and seed of every run of the sweep. console: takes the place of the console tracker, as
+    in a worker process.
     """
 
     def __init__(
@@ -33,18 +30,17 @@ class Trackers:
         self._run_index = 0
         self._said: set[str] = set()
         self._active = build_trackers(recipe, console)
-        for tracker in self._with("expect"):
-            tracker.expect(runs)
-
-    def _with(self, method: str) -> list[Any]:
-        return [tracker for tracker in self._active if hasattr(tracker, method)]
+        for tracker in self._active:
+            if isinstance(tracker, HasExpect):
+                tracker.expect(runs)
 
     def start(self, ctx: RunContext) -> None:
         """Tell every tracker that a run begins; `ctx.folder` is where its files go."""
         self._run_index += 1
         settings = self._recipe.resolved(self._recipe.arm(ctx.arm))
-        for tracker in self._with("describe"):
-            tracker.describe(ctx, self._recipe.text, settings)
+        for tracker in self._active:
+            if isinstance(tracker, HasDescribe):
+                tracker.describe(ctx, self._recipe.text, settings)
         for tracker in self._active:
             tracker.start(ctx)
         ctx.event("run-start", message=self._position())
@@ -71,13 +67,14 @@ class Trackers:
     @property
     def want_images(self) -> bool:
         """Say whether any tracker takes pictures."""
-        return bool(self._with("log_image"))
+        return any(isinstance(tracker, HasLogImage) for tracker in self._active)
 
     def log_images(self, paths: Sequence[Path], samples_seen: int) -> None:
         """Hand pictures of the run that ended last to the trackers that take them."""
-        for tracker in self._with("log_image"):
-            for path in paths:
-                tracker.log_image(path.stem, path, samples_seen)
+        for tracker in self._active:
+            if isinstance(tracker, HasLogImage):
+                for path in paths:
+                    tracker.log_image(path.stem, path, samples_seen)
 
     def close(self) -> None:
         """Close every tracker."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from perceptinit.errors import PerceptInitError
+from perceptinit.protocols import HasExpect, HasSay
 from perceptinit.running.interruption import StopSignals
 from perceptinit.running.tracking import build_console
 from perceptinit.types import Event, RunContext, Score
@@ -36,7 +37,7 @@ def run_in_workers(sweep: Sweep, out: Path, jobs: int) -> list[dict[str, Any]]:
     Raises RunsFailedError, after all workers ended, when a run did not finish.
     """
     console = build_console(sweep.recipe)
-    if console is not None and hasattr(console, "expect"):
+    if isinstance(console, HasExpect):
         console.expect([(c.arm.name, c.seed) for c in sweep.cells])
     job = json.dumps(_job(sweep, out))
     workers = [
@@ -142,7 +143,7 @@ def _show_events(lines: IO[str], console: Any) -> None:
 def _show_lines(lines: IO[str], console: Any) -> None:
     """Pass on what a worker writes to standard error, such as a library's warnings."""
     for line in lines:
-        if hasattr(console, "say"):
+        if isinstance(console, HasSay):
             console.say(line.rstrip("\n"))
         else:
             sys.stderr.write(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
 from perceptinit.errors import DataError
@@ -132,6 +132,13 @@ class SetChoice:
         """Return the sets to measure on, and those to skip because they are absent."""
         absent = [d for d in self.all if self.missing == "skip" and self.is_absent(d)]
         return [d for d in self.all if d not in absent], absent
+
+
+@runtime_checkable
+class HasChoice(Protocol):
+    """An evaluator on test sets, of which reports show examples."""
+
+    choice: SetChoice
 
 
 def _stamp(path: Path, split: str) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ from perceptinit.testing.contract import Contract
 from perceptinit.testing.evaluator import EvaluatorContract
 from perceptinit.testing.initializer import InitializerContract
 from perceptinit.testing.judgments import JudgmentsContract
+from perceptinit.testing.optional import OPTIONAL
 from perceptinit.testing.pairs import PairsContract
 from perceptinit.testing.pretrainer import PretrainerContract
 from perceptinit.testing.tiny import tiny_judgments, tiny_model, tiny_pairs
@@ -34,6 +35,7 @@ CONTRACTS = {
 
 __all__ = [
     "CONTRACTS",
+    "OPTIONAL",
     "BackboneContract",
     "Contract",
     "EvaluatorContract",

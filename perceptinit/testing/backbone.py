@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.protocols import Backbone, DualEncoder, ImageEncoder
 from perceptinit.seeding import named_torch_seed
 from perceptinit.testing.contract import Contract, must
+from perceptinit.testing.optional import members_of
 
 TEXTS = ["a red cup", "two dogs and a much longer caption"]
 
@@ -36,7 +36,7 @@ class BackboneContract(Contract):
             (DualEncoder, "build()", model),
             (ImageEncoder, ".image", getattr(model, "image", None)),
         ):
-            missing = sorted(name for name in _names_of(protocol) if not hasattr(value, name))
+            missing = [name for name in members_of(protocol) if not hasattr(value, name)]
             must(
                 not missing,
                 f"{self.label}: {what} lacks {', '.join(missing)}; "
@@ -86,8 +86,3 @@ class BackboneContract(Contract):
             first != before and first == weights_sha256(tower),
             f"{self.label}: image.reset_parameters(seed) must draw all weights anew, the same for one seed",
         )
-
-
-def _names_of(protocol: type) -> set[str]:
-    methods = {name for name in vars(protocol) if not name.startswith("_")}
-    return methods | set(inspect.get_annotations(protocol))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
+from perceptinit.evaluators.features import HasEvaluateMany
 from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.protocols import Evaluator
+from perceptinit.test_sets.choice import HasChoice
 from perceptinit.testing.contract import Contract, must
 from perceptinit.testing.tiny import tiny_model
 from perceptinit.types import Score
@@ -60,3 +62,28 @@ class EvaluatorContract(Contract):
             weights_sha256(model) == before, f"{self.label}: evaluate() changed the model's weights"
         )
         must(not model.training, f"{self.label}: evaluate() left the model in training mode")
+
+    def test_several_models_at_once_get_the_scores_they_get_alone(self, tmp_path: Path) -> None:
+        evaluator = self.build(tmp_path)
+        if not isinstance(evaluator, HasEvaluateMany):
+            return
+        models: list[Any] = [tiny_model(seed).eval() for seed in (0, 1)]
+        ctx = self.context(tmp_path)
+        with torch.no_grad():
+            together = evaluator.evaluate_many(models, ctx)
+            alone = [list(self.build(tmp_path).evaluate(model, ctx)) for model in models]
+        values = [[[(s.name, s.value) for s in scores] for scores in r] for r in (together, alone)]
+        must(
+            values[0] == values[1],
+            f"{self.label}: evaluate_many() gives {values[0]}, evaluate() {values[1]}",
+        )
+
+    def test_the_chosen_test_sets_can_be_read(self, tmp_path: Path) -> None:
+        evaluator = self.build(tmp_path)
+        if isinstance(evaluator, HasChoice):
+            present, _ = evaluator.choice.present()
+            for name in present:
+                must(
+                    len(evaluator.choice.read(name).images) > 0,
+                    f"{self.label}: test set '{name}' of `choice` has no images",
+                )

@@ -7,12 +7,29 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, PerceptInitError
+from perceptinit.files.transfer import Download, HasDownloads
 from perceptinit.images.decoding import decode
 from perceptinit.judgments.fingerprints import triplets_sha256
-from perceptinit.protocols import Judgments
+from perceptinit.judgments.forms.conventions import Conventions, HasConventions
+from perceptinit.judgments.forms.odd_one_out import HasOddOneOut, OddOneOut
+from perceptinit.judgments.forms.rdm import HasDissimilarities
+from perceptinit.judgments.forms.same_pairs import HasSamePairs, SamePairs
+from perceptinit.protocols import HasNoiseCeiling, Judgments
 from perceptinit.testing.contract import Contract, must
-from perceptinit.types import DataCard, Triplets
+from perceptinit.types import DataCard, Split, Triplets
+
+# protocol, its method, what it returns
+FORMS: tuple[tuple[type, str, type], ...] = (
+    (HasOddOneOut, "load_odd_one_out", OddOneOut),
+    (HasSamePairs, "load_same_pairs", SamePairs),
+    (HasDissimilarities, "load_dissimilarities", tuple),
+)
+# protocol, its attribute of the class, what that or each item of it is
+STATED: tuple[tuple[type, str, type], ...] = (
+    (HasConventions, "conventions", Conventions),
+    (HasDownloads, "downloads", Download),
+)
 
 
 class JudgmentsContract(Contract):
@@ -23,7 +40,7 @@ class JudgmentsContract(Contract):
 
     kind: ClassVar[str] = "judgments"
     protocol: ClassVar[type] = Judgments
-    splits: ClassVar[tuple[str, ...]] = ("train", "val")
+    splits: ClassVar[tuple[Split, ...]] = ("train", "val")
 
     def test_the_card_is_filled_in(self, tmp_path: Path) -> None:
         judgments = self.build(tmp_path)
@@ -42,7 +59,7 @@ class JudgmentsContract(Contract):
                 f"{self.label}: card.{field} is empty; say 'not stated' where the source does not say",
             )
 
-    def _load(self, judgments: Any, split: str) -> Triplets:
+    def _load(self, judgments: Any, split: Split) -> Triplets:
         try:
             triplets = judgments.load(split)
         except DataError as error:
@@ -102,3 +119,37 @@ class JudgmentsContract(Contract):
                 decode(triplets.stimuli.images[index], name)
             except DataError as error:
                 raise AssertionError(f"{self.label}: image '{name}': {error}") from error
+
+    def test_the_noise_ceiling_is_a_range(self, tmp_path: Path) -> None:
+        judgments = self.build(tmp_path)
+        if isinstance(judgments, HasNoiseCeiling):
+            found = judgments.noise_ceiling(self.splits[0])
+            must(
+                found is None or 0 <= found[0] <= found[1] <= 1,
+                f"{self.label}: noise_ceiling() must be None or (lower, upper) in [0, 1], got {found!r}",
+            )
+
+    def test_other_forms_are_what_they_are_called(self, tmp_path: Path) -> None:
+        judgments, split = self.build(tmp_path), self.splits[0]
+        for protocol, name, form in FORMS:
+            if not isinstance(judgments, protocol):
+                continue
+            try:
+                found = getattr(judgments, name)(split)
+            except PerceptInitError:  # a wrapper around judgments without this form
+                continue
+            must(
+                isinstance(found, form),
+                f"{self.label}: {name}('{split}') must return {form.__name__}, got {found!r:.60}",
+            )
+
+    def test_conventions_and_downloads_are_stated_by_the_class(self) -> None:
+        for protocol, name, kind in STATED:
+            value = getattr(self.component, name, None)
+            if value is None or not isinstance(self.component, protocol):
+                continue
+            items = [value] if kind is Conventions else list(value)
+            must(
+                all(isinstance(item, kind) for item in items),
+                f"{self.label}: `{name}` must be of {kind.__name__}, got {value!r:.60}",
+            )

@@ -10,7 +10,7 @@ import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.images.decoding import decode
-from perceptinit.protocols import Pairs
+from perceptinit.protocols import HasMaxShuffleBlocks, Pairs
 from perceptinit.testing.contract import Contract, must
 from perceptinit.types import Pair
 
@@ -72,3 +72,12 @@ class PairsContract(Contract):
             f"{self.label}: pair(index) gave other pairs when several threads asked: keep no state between "
             "calls, or guard it with a lock",
         )
+
+    def test_max_shuffle_blocks_is_a_number_of_blocks(self, tmp_path: Path) -> None:
+        pairs = self.build(tmp_path)
+        if isinstance(pairs, HasMaxShuffleBlocks):
+            most = pairs.max_shuffle_blocks
+            must(
+                isinstance(most, int) and most >= 1,
+                f"{self.label}: max_shuffle_blocks must be an int from 1 on, got {most!r}",
+            )

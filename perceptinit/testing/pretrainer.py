@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from perceptinit.protocols import Pretrainer
+from perceptinit.files.checkpoints import weights_sha256
+from perceptinit.protocols import HasDataSha256, HasEvaluated, Pretrainer
 from perceptinit.testing.contract import Contract, different, must
 from perceptinit.testing.tiny import tiny_model
 from perceptinit.types import StepResult
@@ -82,4 +83,32 @@ class PretrainerContract(Contract):
             f"{self.label}: after state_dict(), a new object, load_state_dict() and the rest of the steps, "
             f"{len(differ)} tensors differ from a run in one go, such as {different(differ)}: keep the optimiser "
             "and all counters in the state, and draw by step from ctx.rng(...)",
+        )
+
+    def test_evaluated_gives_the_model_back_as_it_was(self, tmp_path: Path) -> None:
+        model, pretrainer = tiny_model(), self.build(tmp_path)
+        for _ in pretrainer.steps(model, self.context(tmp_path)):
+            if not isinstance(pretrainer, HasEvaluated):
+                return
+            before = weights_sha256(model)
+            with pretrainer.evaluated():
+                pass
+            break
+        must(
+            weights_sha256(model) == before,
+            f"{self.label}: after `with evaluated()` the weights differ from those before it",
+        )
+
+    def test_data_sha256_tells_whether_the_batches_were_the_same(self, tmp_path: Path) -> None:
+        found = []
+        for num_steps in (2, 2, 3):
+            pretrainer = self.build(tmp_path)
+            self._run(tmp_path, tiny_model(), pretrainer, num_steps)
+            if not isinstance(pretrainer, HasDataSha256):
+                return
+            found.append(pretrainer.data_sha256)
+        must(
+            bool(found[0]) and found[0] == found[1] != found[2],
+            f"{self.label}: data_sha256 must be equal after the same batches and another one after more of "
+            f"them; got {found}",
         )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from perceptinit.protocols import Tracker
+from PIL import Image
+
+from perceptinit.protocols import HasDescribe, HasExpect, HasLogImage, HasSay, Tracker
 from perceptinit.testing.contract import Contract, must
 from perceptinit.types import Event, Score
 
@@ -51,3 +53,20 @@ class TrackerContract(Contract):
 
     def test_it_can_be_closed_without_a_run(self, tmp_path: Path) -> None:
         must(self.build(tmp_path).close() is None, f"{self.label}: close() must return nothing")
+
+    def test_it_takes_what_it_says_it_takes(self, tmp_path: Path) -> None:
+        tracker, ctx = self.build(tmp_path), self.context(tmp_path)
+        picture = tmp_path / "examples.png"
+        Image.new("RGB", (8, 8)).save(picture)
+        if isinstance(tracker, HasExpect):
+            tracker.expect([("pi", 0), ("pi", 1)])
+        if isinstance(tracker, HasDescribe):
+            tracker.describe(ctx, "schema = 1", {"backbone": {"use": "timm"}, "init": []})
+        tracker.start(ctx)
+        for event in EVENTS:
+            self._send(tracker, event)
+        if isinstance(tracker, HasLogImage):
+            tracker.log_image("examples", picture, 64)
+        if isinstance(tracker, HasSay):
+            tracker.say("a line of a library: 100 % [sic]")
+        tracker.close()

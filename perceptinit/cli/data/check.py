@@ -72,7 +72,7 @@ def check(
     report = _check_with_progress(judgments, decode=not quick)
     console = Console(highlight=False)
     console.print(f"[bold]{escape(judgments.card.title)}[/bold]", soft_wrap=True)
-    for name, value in stated(getattr(judgments, "conventions", None)).items():
+    for name, value in stated(judgments).items():
         line = f"{name.replace('_', ' ')}: {value}"
         console.print(escape(line), style="dim", soft_wrap=True)
     if report.splits:

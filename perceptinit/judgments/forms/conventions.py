@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
 
 NOT_APPLICABLE = "-"
 
@@ -27,7 +28,14 @@ class Conventions:
     winner_first: str
 
 
-def stated(conventions: Conventions | None) -> dict[str, str]:
-    """Return the conventions that apply to a source, by name."""
-    values = asdict(conventions) if conventions else {}
+@runtime_checkable
+class HasConventions(Protocol):
+    """Judgments, as a class too, that say how they read their source."""
+
+    conventions: Conventions
+
+
+def stated(judgments: Any) -> dict[str, str]:
+    """Return the conventions of judgments, or of their class, that apply to the source, by name."""
+    values = asdict(judgments.conventions) if isinstance(judgments, HasConventions) else {}
     return {name: value for name, value in values.items() if value != NOT_APPLICABLE}

@@ -5,13 +5,13 @@ from __future__ import annotations
 # S subjects, M images, N triplets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.judgments.forms.drawing import draw_triplets
-from perceptinit.types import Stimuli, Triplets
+from perceptinit.types import Split, Stimuli, Triplets
 
 MatrixKind = Literal["similarity", "dissimilarity"]
 
@@ -95,6 +95,18 @@ class Dissimilarities:
             lower.append(_agreement_with(own, *others, triplets))
             upper.append(_agreement_with(own, total, count, triplets))
         return float(np.nanmean(lower)), float(np.nanmean(upper))
+
+
+@runtime_checkable
+class HasDissimilarities(Protocol):
+    """Judgments that come as dissimilarity matrices, and can be had that way."""
+
+    def load_dissimilarities(self, split: Split) -> tuple[Stimuli, np.ndarray, np.ndarray]:
+        """Return the stimuli, the images of a split int64 (K,), and their dissimilarities (S, K, K).
+
+        Raises DataError when a file is wrong.
+        """
+        ...
 
 
 def triplets_from_dissimilarities(
