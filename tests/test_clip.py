@@ -1,13 +1,16 @@
 """The CLIP pretrainer: its loss by hand, exact continuation, and what stops it before it starts."""
 
+import copy
 import io
 import math
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from perceptinit.api import build
 from perceptinit.backbones.timm_backbone import Timm
@@ -16,6 +19,7 @@ from perceptinit.files.checkpoints import load_state, save_state, weights_sha256
 from perceptinit.pairs.batches import PairBatch, fingerprint
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.pretrainers.contrastive import contrastive_loss
+from perceptinit.pretrainers.pair_loss import PairLoss
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import Pair, RunContext
 
@@ -367,3 +371,44 @@ def test_a_shuffle_over_more_blocks_than_the_pairs_hold_is_told_before_the_start
         "shuffle_blocks = 64 draws from 4 blocks at a time, but the pairs hold 2 in memory"
     )
     assert list(Clip(replace(CONFIG, shuffle_blocks=2), pairs).preflight()) == []
+
+
+class Weighted(PairLoss):
+    """Squared distance of the features times a weight that is trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(2.0))
+
+    def whole(self, images, texts, logit_scale):
+        return self.weight * (images - texts).square().sum(-1).mean() + 0 * logit_scale
+
+
+class Nearness(Clip):
+    """CLIP with another loss and another first temperature."""
+
+    def make_loss(self):
+        return Weighted()
+
+    def begin(self, model):
+        model.logit_scale.fill_(0.5)
+
+
+def test_a_child_with_another_loss_trains_and_logs_its_parameters_and_goes_on_exactly():
+    def run(tower, state=None, stop=None):
+        pretrainer = Nearness(CONFIG, Colours())
+        if state is not None:
+            pretrainer.load_state_dict(state)
+        results = list(islice(steps := pretrainer.steps(tower, context()), stop))
+        steps.close()
+        return pretrainer, results
+
+    whole, parted = model(), model()
+    _, results = run(whole)
+    first, before = run(parted, stop=2)
+    _, after = run(parted, copy.deepcopy(first.state_dict()))
+    weights = [float(r.metrics["weight"]) for r in results]
+    assert weights[0] < 2.0  # AdamW's first step moves it by the learning rate
+    assert weights == [float(r.metrics["weight"]) for r in (*before, *after)]
+    assert weights_sha256(whole) == weights_sha256(parted)
+    assert float(results[0].metrics["logit_scale"]) == pytest.approx(math.exp(0.5), rel=1e-3)

@@ -18,6 +18,7 @@ from perceptinit.errors import DataError, PerceptInitError, TrainingError
 from perceptinit.pretrainers import chunked_loss, contrastive
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.pretrainers.contrastive import contrastive_loss
+from perceptinit.pretrainers.pair_loss import PairLoss
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.runner import run_recipe
 
@@ -73,6 +74,42 @@ def test_two_processes_have_the_loss_and_gradients_of_one():
         np.testing.assert_allclose(first[place], whole[place], rtol=1e-10)
         np.testing.assert_allclose(second[place], whole[place], rtol=1e-10)
     for place in (1, 2):  # features are each process's own
+        own = np.concatenate([first[place], second[place]])
+        np.testing.assert_allclose(own, whole[place], rtol=1e-10, atol=1e-13)
+
+
+class Weighted(PairLoss):
+    """A loss in which every image meets every text, with a weight of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+
+    def whole(self, images, texts, logit_scale):
+        return (self.weight * logit_scale.exp() * images @ texts.T).square().mean()
+
+
+def by_own_loss(images, texts):
+    leaves = [tensor.clone().requires_grad_() for tensor in (images, texts)]
+    loss = Weighted()
+    value = loss(*leaves, torch.tensor(1.0, dtype=torch.float64))
+    value.backward()
+    gradients = (value.detach(), *(leaf.grad for leaf in leaves), loss.weight.grad)
+    return [tensor.numpy() for tensor in gradients]
+
+
+def two_processes_own_loss():
+    with distributed.process_group():
+        return by_own_loss(*(part.chunk(2)[distributed.rank()] for part in features()))
+
+
+def test_another_loss_sees_the_rows_of_both_processes():
+    whole = by_own_loss(*features())
+    first, second = together(two_processes_own_loss)
+    for place in (0, 3):  # loss and its weight's gradient are whole in both
+        np.testing.assert_allclose(first[place], whole[place], rtol=1e-10)
+        np.testing.assert_allclose(second[place], whole[place], rtol=1e-10)
+    for place in (1, 2):
         own = np.concatenate([first[place], second[place]])
         np.testing.assert_allclose(own, whole[place], rtol=1e-10, atol=1e-13)
 

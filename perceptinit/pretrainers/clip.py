@@ -8,6 +8,8 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import torch
+
 from perceptinit.compute import distributed
 from perceptinit.compute.optim import Precision
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
@@ -18,6 +20,7 @@ from perceptinit.pairs.loader import PairLoader, too_few_pairs
 from perceptinit.pairs.texts import find_empty
 from perceptinit.pretrainers.clip_training import ClipTraining
 from perceptinit.pretrainers.non_finite import OnNonFinite
+from perceptinit.pretrainers.pair_loss import PairLoss, SoftmaxLoss
 from perceptinit.pretrainers.preparation import (
     Lock,
     check_batch_norm,
@@ -37,6 +40,8 @@ class Clip:
     Batches, crops and dropout depend on the run's seed and the step alone, so arms see the same
     batches and an interrupted run goes on exactly. `data_sha256` is a fingerprint of the batches so
     far: keys, token ids, and a sample of the pixels.
+
+    A child with another loss gives `make_loss`, and `begin` where the model is to start otherwise.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +162,13 @@ class Clip:
         self._whole: Any = None
         self._trained: Any = None
 
+    def make_loss(self) -> PairLoss:
+        """Return the loss of a batch, on any device; called once, before the first step or a loaded one."""
+        return SoftmaxLoss()
+
+    def begin(self, model: DualEncoder) -> None:
+        """Set what the first step starts from, such as the temperature; not called for a run that continues."""
+
     @property
     def steps_per_epoch(self) -> int:
         """Whole batches in the pairs of an epoch."""
@@ -241,6 +253,9 @@ class Clip:
         """Return the training of this model, or of a sharded copy; `stack` undoes what was changed."""
         config = self.config
         check_batch_norm(model, config.micro_batch, ctx)
+        if self._loaded is None:
+            with torch.no_grad():
+                self.begin(model)
         stack.enter_context(locked(model, config.lock))
         self._whole = self._trained = model
         if config.sharding == "fsdp" and distributed.world_size() > 1:
@@ -248,7 +263,13 @@ class Clip:
         stack.enter_context(grad_checkpointing(self._trained, config.grad_checkpointing))
         dropouts = stack.enter_context(patch_dropout(self._trained, config.patch_dropout))
         training = ClipTraining(
-            config, self._trained, ctx, self.pairs.num_pairs, self.total_steps, dropouts
+            config,
+            self._trained,
+            ctx,
+            self.make_loss(),
+            self.pairs.num_pairs,
+            self.total_steps,
+            dropouts,
         )
         if self._loaded is not None:
             training.load_state_dict(self._loaded)

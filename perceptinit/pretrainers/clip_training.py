@@ -19,8 +19,8 @@ from perceptinit.pairs.batches import PairBatch, fingerprint
 from perceptinit.pairs.unusable import UnusablePairs
 from perceptinit.pretrainers import sharding
 from perceptinit.pretrainers.averaging import WeightAverage
-from perceptinit.pretrainers.contrastive import contrastive_loss
 from perceptinit.pretrainers.non_finite import NonFiniteSteps
+from perceptinit.pretrainers.pair_loss import PairLoss
 from perceptinit.pretrainers.preparation import PatchDropout
 from perceptinit.pretrainers.towers import Around, Tower
 from perceptinit.seeding import named_torch_seed
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class ClipTraining:
-    """Model, optimiser, loss scaling and accounts of a run of `total_steps` steps.
+    """Model, loss, optimiser, loss scaling and accounts of a run of `total_steps` steps.
 
     num_steps: steps done. data_sha256: fingerprint of the batches of these steps.
     """
@@ -41,6 +41,7 @@ class ClipTraining:
         config: Clip.Config,
         model: Any,
         ctx: RunContext,
+        loss: PairLoss,
         num_pairs: int,
         total_steps: int,
         dropouts: Sequence[PatchDropout] = (),
@@ -51,6 +52,7 @@ class ClipTraining:
         self._config, self._model, self._ctx = config, model, ctx
         self._total_steps = total_steps
         self._dropouts = dropouts
+        self._loss = loss.to(ctx.device)
         self._towers = {
             name: Tower(
                 getattr(model, name),
@@ -61,9 +63,10 @@ class ClipTraining:
             )
             for name, encode in (("image", model.encode_image), ("text", model.encode_text))
         }
-        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        trained = (model, self._loss)
+        self._parameters = [p for m in trained for p in m.parameters() if p.requires_grad]
         self._optimizer = optim.adamw(
-            [model],
+            trained,
             lr=config.lr,
             weight_decay=config.weight_decay,
             betas=config.betas,
@@ -104,6 +107,7 @@ class ClipTraining:
             "lr": lr,
             "logit_scale": self._model.logit_scale.detach().exp(),
             "grad_norm": grad_norm,
+            **{n: p.detach().clone() for n, p in self._loss.named_parameters() if not p.ndim},
             **self._counts(),
         }
 
@@ -129,7 +133,7 @@ class ClipTraining:
         features = {
             name: tower.features(inputs[name], around[name]) for name, tower in self._towers.items()
         }
-        loss = contrastive_loss(features["image"], features["text"], self._model.logit_scale)
+        loss = self._loss(features["image"], features["text"], self._model.logit_scale)
         self._scaler.scale(loss).backward()
         for name, tower in self._towers.items():
             gradients = features[name].grad
@@ -217,6 +221,7 @@ class ClipTraining:
             "data_sha256": self.data_sha256,
             "optimizer": sharding.whole_optimizer_state(self._optimizer),
             "scaler": self._scaler.state_dict(),
+            "loss": dict(self._loss.state_dict()),
             "average": self._average.state() if self._average is not None else [],
             "unusable": sorted(self._unusable.indices),
             "num_replaced": self._unusable.num_replaced,
@@ -235,6 +240,7 @@ class ClipTraining:
         self.data_sha256 = state["data_sha256"]
         sharding.load_optimizer_state(self._optimizer, state["optimizer"])
         self._scaler.load_state_dict(dict(state["scaler"]))
+        self._loss.load_state_dict(dict(state["loss"]))
         if self._average is not None:
             self._average.load(state["average"])
         self._unusable.indices = set(state["unusable"])

@@ -34,8 +34,29 @@ def test_the_first_step_starts_at_the_published_temperature_and_bias():
     assert float(metrics["logit_bias"]) == pytest.approx(-10.0)
 
 
-def test_a_warm_up_that_does_not_end_is_told():
-    config = Sigmoid.Config(epochs=1, batch_size=32)
-    assert list(Sigmoid(config, tiny_pairs()).preflight()) == [
-        "warmup_steps = 2000 in a run of 2 steps"
-    ]
+def test_micro_batches_give_the_weights_of_whole_batches():
+    ends = []
+    for micro_batch in (0, 5):
+        model = tiny_model()
+        options = {"epochs": 1, "batch_size": 16, "warmup_steps": 1, "micro_batch": micro_batch}
+        list(Sigmoid(Sigmoid.Config(**options), tiny_pairs()).steps(model, RunContext(stage="x")))
+        ends.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    torch.testing.assert_close(*ends, rtol=1e-3, atol=1e-5)
+
+
+def test_a_run_that_continues_keeps_its_temperature_and_bias():
+    config = Sigmoid.Config(epochs=2, batch_size=32, warmup_steps=1, lr=0.01)
+    model, first = tiny_model(), Sigmoid(config, tiny_pairs())
+    steps = first.steps(model, RunContext(stage="pretrain"))
+    next(steps)
+    state, scale = first.state_dict(), model.logit_scale.item()
+    steps.close()
+    second = Sigmoid(config, tiny_pairs())
+    second.load_state_dict(state)
+    steps = second.steps(model, RunContext(stage="pretrain"))
+    next(steps)
+    steps.close()
+    assert state["loss"]["logit_bias"].item() != -10.0
+    assert second.state_dict()["num_steps"] == 2
+    # one more step of at most lr from where it was, not from log(10)
+    assert abs(model.logit_scale.item() - scale) < 0.011
