@@ -1,6 +1,6 @@
 """The hooks a plug-in can implement. This file is the manual page; docs/hooks.md is made from it.
 
-A plug-in is a module with functions decorated by `perceptinit.hookimpl`, named in its package's
+A plug-in is a module with functions decorated by `perceptinit.plugin.hookimpl`, named in its package's
 metadata:
 
     [project.entry-points.perceptinit]

@@ -89,18 +89,24 @@ class DualEncoder(Protocol):
 
 
 class Initializer(Protocol):
+    """A way to set the weights of an image tower."""
+
     def initialize(self, model: nn.Module, ctx: RunContext) -> InitReport:
         """Set weights of the image tower `model` (an ImageEncoder) in place; other towers are out of reach."""
         ...
 
 
 class Backbone(Protocol):
+    """A network."""
+
     def build(self) -> DualEncoder:
         """Return a model whose weights follow torch's global generator (the runner seeds it)."""
         ...
 
 
 class Pretrainer(Protocol):
+    """A way to train a dual encoder on image-text pairs."""
+
     def steps(self, model: DualEncoder, ctx: RunContext) -> Iterator[StepResult]:
         """Train, one optimiser step per item, from the loaded state on."""
         ...
@@ -132,6 +138,8 @@ class Judgments(Protocol):
 
 
 class Pairs(Protocol):
+    """Images with captions, by index."""
+
     num_pairs: int
     block_sizes: Sequence[int]
 
@@ -145,12 +153,16 @@ class Pairs(Protocol):
 
 
 class Evaluator(Protocol):
+    """A measurement of a model."""
+
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
         """Measure a model in eval mode, without gradients."""
         ...
 
 
 class Tracker(Protocol):
+    """A place to send the numbers of runs."""
+
     def start(self, ctx: RunContext) -> None:
         """Get ready for the events of a run; `ctx.folder` is where its files belong."""
         ...
@@ -166,6 +178,8 @@ class Tracker(Protocol):
 
 @runtime_checkable
 class HasPreflight(Protocol):
+    """A component that can say before a run that it would fail."""
+
     def preflight(self) -> Iterable[str]:
         """Return sentences on what would make it fail later, such as a missing folder; none when it is ready.
 
@@ -176,6 +190,8 @@ class HasPreflight(Protocol):
 
 @runtime_checkable
 class HasPlan(Protocol):
+    """A component that knows beforehand how much it will do."""
+
     def plan(self) -> StagePlan:
         """Return what it will do, for `perceptinit validate` and for progress bars."""
         ...

@@ -26,6 +26,29 @@ def api_page() -> str:
     return "\n".join(lines)
 
 
+def plugin_page() -> str:
+    """Return the page of what plug-ins import; what stands on another page is named only."""
+    import perceptinit
+    from perceptinit import plugin
+
+    names = dir(plugin)
+    lines = ["# What plug-ins import", "", inspect.getdoc(plugin) or "", ""]
+    lines += ["The names: " + ", ".join(f"`{name}`" for name in names) + ".", ""]
+    lines += [
+        "Of types, errors and the protocols of the kinds tell the [Python API](api.md) and [protocols](protocols.md); "
+        "the others follow.",
+        "",
+    ]
+    elsewhere = {f"perceptinit.{name}" for name in ("types", "errors", "protocols")}
+    here = [
+        name
+        for name in names
+        if getattr(getattr(plugin, name), "__module__", "") not in elsewhere
+        and name not in perceptinit.__all__
+    ]
+    return "\n".join([*lines, *_named(plugin, here)])
+
+
 def protocols_page() -> str:
     """Return the page of what components give: the protocols of each kind."""
     lines = ["# Protocols", "", *_module("perceptinit.protocols")]

@@ -9,7 +9,7 @@ os.environ["PERCEPTINIT_PLUGINS"] = (
     ""  # the site describes perceptinit, not what is installed beside it
 )
 
-from api_pages import api_page, protocols_page, testing_page
+from api_pages import api_page, plugin_page, protocols_page, testing_page
 from command_pages import cli_page, hookspecs_page
 from component_pages import component_pages, navigation, with_component_links
 from links import ROOT, file_page, linked_files, shown, with_links
@@ -37,6 +37,7 @@ def generated_pages() -> dict[str, str]:
         "reference/cli.md": cli_page(),
         "reference/hookspecs.md": hookspecs_page(),
         "reference/api.md": api_page(),
+        "reference/plugin.md": plugin_page(),
         "reference/protocols.md": protocols_page(),
         "reference/testing.md": testing_page(),
         "reference/changelog.md": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),

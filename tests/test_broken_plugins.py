@@ -25,7 +25,7 @@ BROKEN = {
         def perceptinit_pairs():
             return ["my-pairs"]
         """,
-        "must return perceptinit.Component objects, got 'my-pairs'",
+        "must return Component objects (perceptinit.plugin), got 'my-pairs'",
     ),
     "typo": (
         """

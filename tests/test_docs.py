@@ -181,7 +181,7 @@ def site(monkeypatch):
 
 
 def test_generated_pages_hold_every_verb_hook_and_public_name(site):
-    import perceptinit
+    import perceptinit.plugin
 
     pages = site.generated_pages()
     app = create_app(PLUGINS)
@@ -192,6 +192,9 @@ def test_generated_pages_hold_every_verb_hook_and_public_name(site):
     api = pages["reference/api.md"]
     assert [n for n in perceptinit.__all__ if n not in api and n != "__version__"] == []
     assert "object" not in " ".join(re.findall(r"^#.*", api, re.MULTILINE))
+    plugin = pages["reference/plugin.md"]
+    assert [n for n in dir(perceptinit.plugin) if f"`{n}`" not in plugin] == []
+    assert " object at 0x" not in plugin
 
 
 def test_every_built_in_has_a_page_with_its_keys_and_a_link_to_it(site):

@@ -74,7 +74,7 @@ def test_a_hook_that_returns_the_wrong_type_is_told(install):
     )
     (failure,) = build_plugin_manager().failures
     assert failure.reason == (
-        "TypeError: perceptinit_pairs must return perceptinit.Component objects, got 'my-pairs'"
+        "TypeError: perceptinit_pairs must return Component objects (perceptinit.plugin), got 'my-pairs'"
     )
 
 

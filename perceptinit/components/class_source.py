@@ -38,10 +38,10 @@ class SourceFile:
             for part in rest.split(".") if rest else ():
                 found = found.nested(part) if found else None
             return found
-        target = self._imports().get(head)
+        target = self.imports().get(head)
         return find_class(f"{target}.{rest}".rstrip("."), left - 1) if target and left else None
 
-    def _imports(self) -> dict[str, str]:
+    def imports(self) -> dict[str, str]:
         """Return what each imported name stands for, as a dotted path."""
         names = {}
         package = self.module if self.path.stem == "__init__" else self.module.rpartition(".")[0]

@@ -88,7 +88,7 @@ class Plugins:
         for name in functions:
             if name.startswith(PREFIX) and self.manager.parse_hookimpl_opts(module, name) is None:
                 raise UsageError(
-                    f"{name} offers nothing: write @hookimpl over it (from perceptinit import hookimpl)"
+                    f"{name} offers nothing: write @hookimpl over it (from perceptinit.plugin import hookimpl)"
                 )
 
     def _check_names(self, module: ModuleType) -> None:
@@ -106,7 +106,7 @@ class Plugins:
         for component in chain.from_iterable(self.call(hook, module)):
             if not isinstance(component, Component):
                 raise TypeError(
-                    f"{hook} must return perceptinit.Component objects, got {component!r}"
+                    f"{hook} must return Component objects (perceptinit.plugin), got {component!r}"
                 )
             if info.name != CORE and "/" not in component.name:
                 self.failures.append(

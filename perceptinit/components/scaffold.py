@@ -15,14 +15,16 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 SUMMARIES = {
     "initializer": "weights drawn with one spread",
     "backbone": "three convolutions beside a small text transformer",
-    "pretrainer": "pulls an image and its caption together",
+    "pretrainer": "brings an image nearer to its caption than to others, by a margin",
     "judgments": "a table of questions and answers",
     "pairs": "a folder of images with a text file beside each",
     "evaluator": "how alike the embeddings of random images are",
     "tracker": "scores as lines of a text file",
 }
-# kinds whose contract test makes files
-IMPORTS_WITH_FILES = "from pathlib import Path\nfrom typing import Any\n\nimport numpy as np"
+# what the options of a contract test import, of the kinds whose test needs options
+IMPORTS = "from pathlib import Path\nfrom typing import Any\n"
+FILE_IMPORTS = f"{IMPORTS}\nimport numpy as np"
+OPTION_IMPORTS = {"judgments": FILE_IMPORTS, "pairs": FILE_IMPORTS, "pretrainer": IMPORTS}
 
 
 def new_plugin(name: str, kind: str, parent: Path) -> Path:
@@ -55,7 +57,7 @@ def _values(name: str, kind: str) -> dict[str, str]:
     vendor, _, component = name.removeprefix("perceptinit-").partition("-")
     component = component or kind
     class_name = "".join(word.capitalize() for word in component.split("-"))
-    has_files = kind in ("judgments", "pairs")
+    imports = OPTION_IMPORTS.get(kind, "")
     return {
         "distribution": name,
         "package": name.replace("-", "_"),
@@ -68,9 +70,9 @@ def _values(name: str, kind: str) -> dict[str, str]:
         "hook": hook_name(kind),
         "summary": SUMMARIES[kind],
         "version": __version__,
-        "test_pil": "from PIL import Image\n" if has_files else "",
-        "test_imports": IMPORTS_WITH_FILES if has_files else "",
-        "test_options": _template(f"options_{kind}.py") if has_files else "",
+        "test_pil": "from PIL import Image\n" if imports == FILE_IMPORTS else "",
+        "test_imports": imports,
+        "test_options": _template(f"options_{kind}.py") if imports else "",
     }
 
 

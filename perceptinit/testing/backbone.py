@@ -40,7 +40,7 @@ class BackboneContract(Contract):
             must(
                 not missing,
                 f"{self.label}: {what} lacks {', '.join(missing)}; "
-                "perceptinit.backbones.encoders.DualTower and ImageTower have them all",
+                "perceptinit.plugin.DualTower and ImageTower have them all",
             )
 
     def test_embeddings_have_the_length_that_is_stated(self, tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ class Contract:
             plan = component.plan()
             must(
                 isinstance(plan, StagePlan),
-                f"{self.label}: plan() must return perceptinit.types.StagePlan, got {plan!r:.60}",
+                f"{self.label}: plan() must return perceptinit.plugin.StagePlan, got {plan!r:.60}",
             )
         config = self.config(tmp_path)
         if isinstance(config, HasSmoke):

@@ -31,7 +31,7 @@ class EvaluatorContract(Contract):
         scores = self._scores(tmp_path)
         must(
             bool(scores) and all(isinstance(s, Score) for s in scores),
-            f"{self.label}: evaluate() must yield perceptinit.types.Score objects, got {scores!r:.60}",
+            f"{self.label}: evaluate() must yield perceptinit.plugin.Score objects, got {scores!r:.60}",
         )
         names = [s.name for s in scores]
         must(len(set(names)) == len(names), f"{self.label}: two scores have one name: {names}")

@@ -33,8 +33,8 @@ class InitializerContract(Contract):
         tower, report = self._initialized(tmp_path)
         must(
             isinstance(report, InitReport),
-            f"{self.label}: initialize() must return perceptinit.types.InitReport, got {report!r:.60}; "
-            "wrap the work in perceptinit.initializers.report.reporting and return report.result",
+            f"{self.label}: initialize() must return perceptinit.plugin.InitReport, got {report!r:.60}; "
+            "wrap the work in perceptinit.plugin.reporting and return report.result",
         )
         after = tower.state_dict()
         changed = {k for k in before if not torch.equal(before[k], after[k])}
@@ -42,7 +42,7 @@ class InitializerContract(Contract):
         must(
             set(report.changed) == changed,
             f"{self.label}: report.changed is wrong about {different(set(report.changed) ^ changed)}; "
-            "perceptinit.initializers.report.reporting finds out by itself",
+            "perceptinit.plugin.reporting finds out by itself",
         )
         must(
             report.sha256_after == weights_sha256(tower),
@@ -59,7 +59,7 @@ class InitializerContract(Contract):
         must(
             first == second,
             f"{self.label}: two calls with one seed give different weights: draw from ctx.rng('name') or "
-            "perceptinit.seeding.torch_generator(ctx.seed, ctx.stage), never from a global generator",
+            "perceptinit.plugin.torch_generator(ctx.seed, ctx.stage), never from a global generator",
         )
 
     def test_the_global_generators_are_left_alone(self, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ class InitializerContract(Contract):
         must(
             torch.equal(before, torch.get_rng_state()),
             f"{self.label}: initialize() moved torch's global generator, so what follows differs between "
-            "arms: put library code that draws in `with perceptinit.seeding.named_torch_seed(...)`",
+            "arms: put library code that draws in `with perceptinit.plugin.named_torch_seed(...)`",
         )
 
     def test_modes_and_gradients_are_left_as_found(self, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ class InitializerContract(Contract):
         first = next(iter(tower.parameters()))
         first.requires_grad_(False)
         self.build(tmp_path).initialize(tower, self.context(tmp_path))
-        advice = "perceptinit.initializers.trainable.only_training restores both"
+        advice = "perceptinit.plugin.only_training restores both"
         must(
             not any(m.training for m in tower.modules()),
             f"{self.label}: a tower in eval mode came back in training mode; {advice}",

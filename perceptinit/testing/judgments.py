@@ -51,7 +51,7 @@ class JudgmentsContract(Contract):
         )
         must(
             isinstance(card, DataCard),
-            f"{self.label}: `card` must be a perceptinit.types.DataCard, got {card!r:.60}",
+            f"{self.label}: `card` must be a perceptinit.plugin.DataCard, got {card!r:.60}",
         )
         for field in ("title", "source_url", "licence", "citation"):
             must(
@@ -69,7 +69,7 @@ class JudgmentsContract(Contract):
             ) from error
         must(
             isinstance(triplets, Triplets),
-            f"{self.label}: load('{split}') must return perceptinit.types.Triplets, got {triplets!r:.60}; "
+            f"{self.label}: load('{split}') must return perceptinit.plugin.Triplets, got {triplets!r:.60}; "
             "Triplets.build makes and checks them",
         )
         return triplets
@@ -95,7 +95,7 @@ class JudgmentsContract(Contract):
             must(
                 first == second,
                 f"{self.label}: load('{split}') differs from call to call: sort listings, and draw from "
-                "perceptinit.seeding.generator with a seed from Config",
+                "perceptinit.plugin.generator with a seed from Config",
             )
 
     def test_no_group_is_in_two_splits(self, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ class JudgmentsContract(Contract):
                 must(
                     other == split,
                     f"{self.label}: anchor '{anchor}' is in '{other}' and in '{split}', so scores would leak: "
-                    "deal whole groups to splits (perceptinit.judgments.forms.splits.assign_splits)",
+                    "deal whole groups to splits (perceptinit.plugin.assign_splits)",
                 )
 
     def test_images_can_be_read(self, tmp_path: Path) -> None:

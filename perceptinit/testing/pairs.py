@@ -42,7 +42,7 @@ class PairsContract(Contract):
         for pair in found:
             must(
                 isinstance(pair, Pair),
-                f"{self.label}: pair(index) must return perceptinit.types.Pair, got {pair!r:.60}",
+                f"{self.label}: pair(index) must return perceptinit.plugin.Pair, got {pair!r:.60}",
             )
         return found
 

@@ -3,9 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from perceptinit import Component, hookimpl
-
-ENERGY_FILE = "energy.json"
+from perceptinit.plugin import Component, hookimpl
 
 
 @hookimpl
@@ -68,6 +66,8 @@ class CodeCarbon:
 
     def _add(self, kwh, kg):
         import codecarbon
+
+        from perceptinit.plugin import ENERGY_FILE
 
         file = self._folder / ENERGY_FILE
         before = json.loads(file.read_text()) if file.is_file() else {"kwh": 0.0, "kg_co2": 0.0}

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from perceptinit import Component, hookimpl
+from perceptinit.plugin import Component, hookimpl
 
 ID_FILE = "mlflow_run.txt"
 MAX_PARAM_LENGTH = 500  # of servers before MLflow 2.8; later ones take 6000
@@ -71,7 +71,7 @@ class MLflow:
         return MlflowClient(tracking_uri=Path(root / "mlruns").absolute().as_uri())
 
     def _new_run(self, ctx):
-        from perceptinit.trackers.scalars import flat
+        from perceptinit.plugin import flat
 
         text, settings = self._recipe
         name = f"{ctx.arm}-seed{ctx.seed}"
@@ -101,7 +101,7 @@ class MLflow:
     def _log_scalars(self, event):
         from mlflow.entities import Metric
 
-        from perceptinit.trackers.scalars import scalars
+        from perceptinit.plugin import scalars
 
         found = scalars(event)
         if found is not None:

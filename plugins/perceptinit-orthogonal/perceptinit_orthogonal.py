@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from perceptinit import Component, hookimpl
+from perceptinit.plugin import Component, hookimpl
 
 
 @hookimpl
@@ -30,8 +30,7 @@ class Orthogonal:
     def initialize(self, model, ctx):
         from torch.nn.init import orthogonal_
 
-        from perceptinit.initializers.report import reporting
-        from perceptinit.seeding import torch_generator
+        from perceptinit.plugin import reporting, torch_generator
 
         with reporting("example/orthogonal", model) as report:
             generator = torch_generator(ctx.seed, ctx.stage)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from perceptinit import Component, hookimpl
+from perceptinit.plugin import Component, hookimpl
 
 SCORES = "training"
 
@@ -50,7 +50,7 @@ class TensorBoard:
         self._root = ctx.folder / self.config.folder if ctx.folder else None
 
     def log(self, event):
-        from perceptinit.trackers.scalars import scalars
+        from perceptinit.plugin import scalars
 
         found = scalars(event)
         if found is not None and self._root is not None:

@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Literal
 
-from perceptinit import Component, hookimpl
+from perceptinit.plugin import Component, hookimpl
 
 ID_FILE = "wandb_run.txt"
 
@@ -68,7 +68,7 @@ class Wandb:
         self._run.define_metric("*", step_metric="samples_seen")
 
     def log(self, event):
-        from perceptinit.trackers.scalars import scalars
+        from perceptinit.plugin import scalars
 
         if self._run is None:
             return

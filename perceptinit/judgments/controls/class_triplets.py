@@ -14,7 +14,7 @@ import numpy as np
 from perceptinit.configs import NonNegativeInt, PositiveInt, Share
 from perceptinit.errors import DataError
 from perceptinit.judgments.forms.conventions import Conventions
-from perceptinit.judgments.forms.splits import assign_splits
+from perceptinit.judgments.forms.splits import assign_splits, check_shares
 from perceptinit.seeding import generator
 from perceptinit.types import IMAGE_SUFFIXES, DataCard, ImageSource, Split, Stimuli, Triplets
 
@@ -63,8 +63,7 @@ class ClassTriplets:
         """Names the draws of splits and triplets. Not the run's seed: all runs share them."""
 
         def __post_init__(self) -> None:
-            if self.val_share + self.test_share >= 1:
-                raise ValueError("val_share + test_share leaves nothing to train on")
+            check_shares(self.val_share, self.test_share)
 
     def __init__(self, config: Config) -> None:
         self.config = config

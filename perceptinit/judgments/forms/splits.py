@@ -38,6 +38,14 @@ def assign_splits(
     return np.array([split[group] for group in groups], dtype="<U5")
 
 
+def check_shares(val_share: float, test_share: float) -> None:
+    """Raise ValueError when held-out shares leave nothing to train on."""
+    if val_share + test_share >= 1:
+        raise ValueError(
+            "val_share + test_share must be below 1: something must be left to train on"
+        )
+
+
 def _count(share: float, num_groups: int) -> int:
     return max(1, round(share * num_groups)) if share > 0 else 0
 

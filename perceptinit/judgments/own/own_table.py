@@ -13,7 +13,7 @@ import numpy as np
 
 from perceptinit.configs import NonNegativeInt, Share
 from perceptinit.errors import DataError
-from perceptinit.judgments.forms.splits import assign_splits
+from perceptinit.judgments.forms.splits import assign_splits, check_shares
 from perceptinit.judgments.reading.columns import Columns
 from perceptinit.judgments.reading.split_column import read_splits
 from perceptinit.types import DataCard, Split, Triplets
@@ -36,10 +36,7 @@ class OwnTable(ABC):
         """Names the draws, of splits and of sides. Not the run's seed: all runs share them."""
 
         def __post_init__(self) -> None:
-            if self.val_share + self.test_share >= 1:
-                raise ValueError(
-                    "val_share + test_share must be below 1: something must be left to train on"
-                )
+            check_shares(self.val_share, self.test_share)
 
     def __init__(self, config: Any) -> None:
         self.config = config

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perceptinit import Component, hookimpl
+from perceptinit.plugin import Component, hookimpl
 
 
 @hookimpl

@@ -1,25 +1,27 @@
-"""What the two components share: from matrices per subject and region to triplets."""
+"""What the two components share: matrices per subject, averaged over regions."""
 
 from __future__ import annotations
 
 # S subjects, R regions, M images
-from collections.abc import Iterator, Sequence
-from functools import cached_property
-from pathlib import Path
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from perceptinit.errors import DataError, UsageError
-from perceptinit.judgments.forms.conventions import Conventions
-from perceptinit.judgments.forms.rdm import Dissimilarities, triplets_from_dissimilarities
-from perceptinit.judgments.own.rdm_set import image_stimuli, members_of
-from perceptinit.registry import unknown
-from perceptinit.types import DataCard, Split, Stimuli, Triplets
+from perceptinit.plugin import (
+    Conventions,
+    DataCard,
+    DataError,
+    Dissimilarities,
+    MatrixSet,
+    PositiveInt,
+    unknown,
+)
 
 
-class BrainSet:
-    """Base of the components; a subclass gives `matrices` and has a config with the shared keys."""
+class BrainSet(MatrixSet):
+    """Base of the components; a child gives `matrices` and `source`."""
 
     conventions: ClassVar[Conventions] = Conventions(
         index_base="by name, in the order of the file",
@@ -28,12 +30,17 @@ class BrainSet:
         ties="equal cells count half for each side; cells nearer than min_gap make no triplet",
         winner_first="no",
     )
-    config: Any
-    source: Path
 
-    def matrices(self) -> tuple[np.ndarray, list[str]]:
-        """Return one matrix per subject, (S, M, M), and the M image names; DataError for a wrong file."""
-        raise NotImplementedError
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config(MatrixSet.Config):
+        regions: tuple[str, ...] = ()
+        """Regions to use, scaled and averaged; all when empty."""
+        subjects: tuple[str, ...] = ()
+        """Subjects to use, as text; all when empty."""
+        image: str = "{name}"
+        """File of an image relative to `images`; {name} is its name in the source, as in "{name}.jpg"."""
+        per_anchor: PositiveInt = 50
+        """Most triplets of one anchor. Source: the published NOD triplets have 50."""
 
     @property
     def name(self) -> str:
@@ -49,44 +56,9 @@ class BrainSet:
             citation="not stated",
         )
 
-    def preflight(self) -> Iterator[str]:
-        """Yield the first thing that is wrong with the files or images."""
-        try:
-            self.load("train")
-        except (DataError, UsageError) as error:
-            yield str(error)
-
-    def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split's images; DataError for a wrong file or too few images."""
-        c = self.config
-        members = members_of(self._stimuli, split, c.seed, c.val_share, c.test_share, self.name)
-        return triplets_from_dissimilarities(
-            self._dissimilarities,
-            self._stimuli,
-            members,
-            per_anchor=c.per_anchor,
-            min_gap=c.min_gap,
-            seed=c.seed,
-            source=self.name,
-        )
-
-    def noise_ceiling(self, split: Split) -> tuple[float, float] | None:
-        """Return the lower and upper noise ceiling of 2AFC on a split; None for a single subject."""
-        return self._dissimilarities.noise_ceiling(self.load(split))
-
-    @cached_property
-    def _read(self) -> tuple[np.ndarray, list[str]]:
-        return self.matrices()
-
-    @cached_property
-    def _dissimilarities(self) -> Dissimilarities:
-        return Dissimilarities.build(self._read[0], "dissimilarity", str(self.source))
-
-    @cached_property
-    def _stimuli(self) -> Stimuli:
-        matrices, names = self._read
-        files = [self.config.image.format(name=name) for name in names]
-        return image_stimuli(files, matrices.shape[-1], self.config.images, str(self.source))
+    def files(self, names: Sequence[str]) -> list[str]:
+        """Return the images' files, relative to `images`."""
+        return [self.config.image.format(name=name) for name in names]
 
 
 def mean_of_regions(matrices: Sequence[np.ndarray], source: str) -> np.ndarray:

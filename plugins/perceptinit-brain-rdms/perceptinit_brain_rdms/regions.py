@@ -8,10 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
-from perceptinit.errors import DataError
-from perceptinit.judgments.forms.rdm import square
-from perceptinit.judgments.reading.rdm_files import read_names
+from perceptinit.plugin import DataError, read_names, square
 from perceptinit_brain_rdms.brain_set import BrainSet, chosen, mean_of_regions
 
 ENDING = "_roi_rdm_vector.npy"
@@ -31,33 +28,22 @@ class Regions(BrainSet):
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
+    class Config(BrainSet.Config):
         root: Path
         """The folder of the subjects' folders."""
-        images: Path
-        """Folder of the images."""
         regions: tuple[str, ...]
         """Regions or groups of regions; a subject's matrices are scaled and averaged."""
         subjects: tuple[str, ...] = ()
         """Folders of the subjects, such as "sub-01"; all that are there when empty."""
-        image: str = "{name}"
-        """File of an image relative to `images`; {name} is its line in filenames.txt, as in "{name}.jpg"."""
-        per_anchor: PositiveInt = 50
-        """Most triplets of one anchor. Source: the published NOD triplets have 50."""
-        min_gap: NonNegativeFloat = 0.5
-        """Smallest difference of the two candidates' dissimilarities, in standard deviations of all."""
-        val_share: Share = 0.1
-        """Share of the images that become `val`."""
-        test_share: Share = 0.2
-        """Share of the images that become `test`."""
-        seed: NonNegativeInt = 0
-        """Names the draws of splits and triplets. Not the run's seed: all runs share them."""
 
-    def __init__(self, config: Config) -> None:
-        self.config, self.source = config, config.root
+    config: Config
+
+    @property
+    def source(self) -> Path:
+        return self.config.root
 
     def matrices(self) -> tuple[np.ndarray, list[str]]:
-        """Return one matrix per subject, (S, M, M), and the M image names; DataError for a wrong file."""
+        """Return one matrix per subject, (S, M, M), and the M images; DataError for a wrong file."""
         root = self.source
         if not root.is_dir():
             raise DataError(f'root = "{root}": no such folder')
@@ -72,7 +58,8 @@ class Regions(BrainSet):
                     f"{root / subject}: filenames.txt differs from that of {subjects[0]}; all subjects must have "
                     "seen the same images in one order"
                 )
-        return np.stack([self._subject(subject, len(names[0])) for subject in subjects]), names[0]
+        matrices = [self._subject(subject, len(names[0])) for subject in subjects]
+        return np.stack(matrices), self.files(names[0])
 
     def _names(self, subject: str) -> list[str]:
         own = self.source / subject / "filenames.txt"

@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 from rsatoolbox.rdm import RDMs, load_rdm
 
-from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
-from perceptinit.errors import DataError
-from perceptinit.registry import unknown
+from perceptinit.plugin import DataError, unknown
 from perceptinit_brain_rdms.brain_set import BrainSet, chosen, mean_of_regions
 
 ENDINGS = (".hdf5", ".h5")
@@ -25,39 +23,24 @@ class RsatoolboxFile(BrainSet):
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
+    class Config(BrainSet.Config):
         path: Path
         """The file, .hdf5 or .h5."""
-        images: Path
-        """Folder of the images."""
         image_descriptor: str = "image"
         """Descriptor of the patterns that names the image of each."""
         region_descriptor: str = "roi"
         """Descriptor of the matrices that names the region."""
         subject_descriptor: str = "subject"
         """Descriptor of the matrices that names the subject."""
-        regions: tuple[str, ...] = ()
-        """Regions to use; all when empty."""
-        subjects: tuple[str, ...] = ()
-        """Subjects to use, as text; all when empty."""
-        image: str = "{name}"
-        """File of an image relative to `images`; {name} is its descriptor, as in "{name}.jpg"."""
-        per_anchor: PositiveInt = 50
-        """Most triplets of one anchor."""
-        min_gap: NonNegativeFloat = 0.5
-        """Smallest difference of the two candidates' dissimilarities, in standard deviations of all."""
-        val_share: Share = 0.1
-        """Share of the images that become `val`."""
-        test_share: Share = 0.2
-        """Share of the images that become `test`."""
-        seed: NonNegativeInt = 0
-        """Names the draws of splits and triplets. Not the run's seed: all runs share them."""
 
-    def __init__(self, config: Config) -> None:
-        self.config, self.source = config, config.path
+    config: Config
+
+    @property
+    def source(self) -> Path:
+        return self.config.path
 
     def matrices(self) -> tuple[np.ndarray, list[str]]:
-        """Return one matrix per subject, (S, M, M), and the M image names; DataError for a wrong file."""
+        """Return one matrix per subject, (S, M, M), and the M images; DataError for a wrong file."""
         c, path = self.config, str(self.source)
         rdms = _load(self.source)
         region_of = _descriptor(rdms.rdm_descriptors, c.region_descriptor, path)
@@ -75,7 +58,7 @@ class RsatoolboxFile(BrainSet):
             if key not in rows:
                 raise DataError(f"{path}: subject '{key[0]}' has no matrix of region '{key[1]}'")
         means = [mean_of_regions([matrices[rows[s, r]] for r in regions], path) for s in subjects]
-        return np.stack(means), names
+        return np.stack(means), self.files(names)
 
 
 def _load(path: Path) -> RDMs:

@@ -7,8 +7,7 @@ from perceptinit_brain_rdms.regions import Regions
 from PIL import Image
 from scipy.spatial.distance import squareform
 
-from perceptinit.errors import DataError
-from perceptinit.judgments.two_afc import two_afc_accuracy
+from perceptinit.plugin import DataError, two_afc_accuracy
 
 NAMES = [f"{i}.png" for i in range(4)]
 SHARES = {"val_share": 0.0, "test_share": 0.0, "min_gap": 0.0}
@@ -152,3 +151,10 @@ def test_a_descriptor_that_is_not_there_is_told_with_those_that_are(rsatoolbox_f
         rsatoolbox_file(region_descriptor="region").load("train")
     with pytest.raises(DataError, match=r"no subject called 'c'\. .*Known: a, b"):
         rsatoolbox_file(subjects=("c",)).load("train")
+
+
+def test_the_matrices_can_be_had_whole_as_rsa_takes_them(tmp_path):
+    stimuli, images, subjects = Regions(nod(tmp_path)).load_dissimilarities("train")
+    assert [stimuli.ids[i] for i in images] == NAMES
+    assert subjects.shape == (3, 4, 4)
+    assert subjects[0][np.triu_indices(4, 1)].tolist() == V1.tolist()

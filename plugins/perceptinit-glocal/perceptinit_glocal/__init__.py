@@ -1,6 +1,6 @@
 """Linear alignment with human judgments for perceptinit."""
 
-from perceptinit import Component, hookimpl
+from perceptinit.plugin import Component, hookimpl
 
 
 @hookimpl

@@ -12,13 +12,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from perceptinit.configs import NonNegativeFloat, PositiveFloat, PositiveInt, Share
-from perceptinit.errors import InitializerError
-from perceptinit.images.stimuli import StimulusImages
-from perceptinit.initializers.report import reporting
-from perceptinit.judgments.two_afc import embed, measure
-from perceptinit.protocols import Judgments
-from perceptinit.types import InitReport, RunContext, Triplets
+from perceptinit.plugin import (
+    InitializerError,
+    InitReport,
+    Judgments,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    RunContext,
+    Share,
+    StimulusImages,
+    Triplets,
+    embed,
+    measure,
+    reporting,
+)
 
 
 class Linear:

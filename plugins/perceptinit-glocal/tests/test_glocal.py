@@ -6,9 +6,8 @@ import torch
 from perceptinit_glocal.linear import Linear
 from torch import nn
 
-from perceptinit.errors import InitializerError
+from perceptinit.plugin import InitializerError, RunContext
 from perceptinit.testing import InitializerContract, tiny_judgments, tiny_model
-from perceptinit.types import RunContext
 
 
 class TestLinear(InitializerContract):

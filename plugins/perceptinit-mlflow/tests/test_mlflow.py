@@ -5,8 +5,8 @@ import pytest
 from perceptinit_mlflow import ID_FILE, MLflow
 from PIL import Image
 
+from perceptinit.plugin import Event, RunContext, Score
 from perceptinit.testing import TrackerContract
-from perceptinit.types import Event, RunContext, Score
 
 
 class TestContract(TrackerContract):

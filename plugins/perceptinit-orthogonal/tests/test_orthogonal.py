@@ -3,8 +3,8 @@
 import torch
 from perceptinit_orthogonal import Orthogonal
 
+from perceptinit.plugin import RunContext
 from perceptinit.testing import InitializerContract, tiny_model
-from perceptinit.types import RunContext
 
 
 class TestOrthogonal(InitializerContract):

@@ -1,6 +1,6 @@
 """SigLIP for perceptinit."""
 
-from perceptinit import Component, hookimpl
+from perceptinit.plugin import Component, hookimpl
 
 
 @hookimpl

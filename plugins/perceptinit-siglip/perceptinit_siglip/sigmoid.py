@@ -10,10 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from perceptinit.configs import NonNegativeFloat, PositiveFloat
-from perceptinit.pretrainers.clip import Clip
-from perceptinit.pretrainers.pair_loss import PairLoss
-from perceptinit.protocols import DualEncoder
+from perceptinit.plugin import Clip, DualEncoder, NonNegativeFloat, PairLoss, PositiveFloat
 
 
 def sigmoid_loss(images: Tensor, texts: Tensor, logit_scale: Tensor, logit_bias: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from perceptinit_siglip.sigmoid import Sigmoid, sigmoid_loss
 
+from perceptinit.plugin import RunContext
 from perceptinit.testing import PretrainerContract, tiny_model, tiny_pairs
-from perceptinit.types import RunContext
 
 
 class TestSigmoid(PretrainerContract):

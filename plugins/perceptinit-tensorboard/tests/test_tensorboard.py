@@ -5,8 +5,8 @@ from perceptinit_tensorboard import TensorBoard
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from perceptinit.plugin import Event, RunContext, Score
 from perceptinit.testing import TrackerContract
-from perceptinit.types import Event, RunContext, Score
 
 
 class TestContract(TrackerContract):

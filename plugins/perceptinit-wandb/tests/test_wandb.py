@@ -5,8 +5,8 @@ import pytest
 from perceptinit_wandb import ID_FILE, Wandb
 from PIL import Image
 
+from perceptinit.plugin import Event, RunContext, Score
 from perceptinit.testing import TrackerContract
-from perceptinit.types import Event, RunContext, Score
 
 
 @pytest.fixture(autouse=True)

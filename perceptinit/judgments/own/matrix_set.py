@@ -1,0 +1,158 @@
+"""What judgments that come as dissimilarity matrices have in common: triplets, splits by image, ceilings."""
+
+from __future__ import annotations
+
+# S subjects, M images, K images of a split
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
+from perceptinit.errors import DataError, UsageError
+from perceptinit.judgments.forms.rdm import (
+    Dissimilarities,
+    MatrixKind,
+    triplets_from_dissimilarities,
+)
+from perceptinit.judgments.forms.splits import assign_splits, check_shares
+from perceptinit.judgments.reading.image_files import missing_files, normal_name, similar_file, some
+from perceptinit.types import DataCard, Split, Stimuli, Triplets
+
+
+class MatrixSet(ABC):
+    """Matrices of M images, one a subject, made into triplets; a child gives `matrices`, `source` and `card`.
+
+    Images, not rows, are dealt to splits, and all three images of a triplet are of its split.
+    """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        images: Path
+        """Folder of the images."""
+        per_anchor: PositiveInt = 100
+        """Most triplets of one anchor."""
+        min_gap: NonNegativeFloat = 0.5
+        """Smallest difference of the two candidates' dissimilarities, in standard deviations of all."""
+        val_share: Share = 0.1
+        """Share of the images that become `val`."""
+        test_share: Share = 0.2
+        """Share of the images that become `test`."""
+        seed: NonNegativeInt = 0
+        """Names the draws of splits and triplets. Not the run's seed: all runs share them."""
+
+        def __post_init__(self) -> None:
+            check_shares(self.val_share, self.test_share)
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @property
+    @abstractmethod
+    def source(self) -> Path:
+        """The file or folder, for messages."""
+
+    @property
+    @abstractmethod
+    def card(self) -> DataCard:
+        """What the judgments are."""
+
+    @abstractmethod
+    def matrices(self) -> tuple[np.ndarray, Sequence[str]]:
+        """Return the matrices (S, M, M) and the M images, relative to `images`; DataError for a wrong file."""
+
+    @property
+    def kind(self) -> MatrixKind:
+        """What a larger cell says: more alike ("similarity") or less ("dissimilarity")."""
+        return "dissimilarity"
+
+    @property
+    def names_source(self) -> Path:
+        """The file that names the images, for messages."""
+        return self.source
+
+    @property
+    def name(self) -> str:
+        return self.source.stem
+
+    def preflight(self) -> Iterator[str]:
+        """Yield the first thing that is wrong with the matrices, the names or the images."""
+        try:
+            self.load("train")
+        except (DataError, UsageError) as error:
+            yield str(error)
+
+    def load(self, split: Split) -> Triplets:
+        """Return the triplets of a split's images; DataError for a wrong file or too few images."""
+        c = self.config
+        return triplets_from_dissimilarities(
+            self._dissimilarities,
+            self._stimuli,
+            self._members(split),
+            per_anchor=c.per_anchor,
+            min_gap=c.min_gap,
+            seed=c.seed,
+            source=self.name,
+        )
+
+    def load_dissimilarities(self, split: Split) -> tuple[Stimuli, np.ndarray, np.ndarray]:
+        """Return the stimuli, the images of a split int64 (K,), and their dissimilarities (S, K, K)."""
+        chosen = np.asarray(self._members(split), dtype=np.int64)
+        return self._stimuli, chosen, self._dissimilarities.values[:, chosen][:, :, chosen]
+
+    def noise_ceiling(self, split: Split) -> tuple[float, float] | None:
+        """Return the lower and upper noise ceiling of 2AFC on a split; None for a single subject."""
+        return self._dissimilarities.noise_ceiling(self.load(split))
+
+    @cached_property
+    def _read(self) -> tuple[np.ndarray, Sequence[str]]:
+        return self.matrices()
+
+    @cached_property
+    def _dissimilarities(self) -> Dissimilarities:
+        return Dissimilarities.build(self._read[0], self.kind, str(self.source))
+
+    @cached_property
+    def _stimuli(self) -> Stimuli:
+        matrices, names = self._read
+        return _image_stimuli(names, matrices.shape[-1], self.config.images, str(self.names_source))
+
+    def _members(self, split: Split) -> list[int]:
+        """Return the images of a split; DataError for fewer than the three that a triplet takes."""
+        c, ids = self.config, self._stimuli.ids
+        shares = {"val_share": c.val_share, "test_share": c.test_share}
+        splits = assign_splits(ids, c.seed, "judgments", "rdm", "split", **shares)
+        members = np.flatnonzero(splits == split).tolist()
+        if len(members) < 3:
+            raise DataError(
+                f"{self.name}: {len(members)} of {len(ids)} images are in split '{split}'; a triplet takes three. "
+                "Raise val_share or test_share"
+            )
+        return members
+
+
+def _image_stimuli(names: Sequence[str], count: int, folder: Path, source: str) -> Stimuli:
+    """Return the images of a matrix, in its order; DataError for a wrong number of names or absent files."""
+    if len(names) != count:
+        raise DataError(f"{source}: {len(names)} names for a matrix of {count} images")
+    for row, name in enumerate(names, start=1):
+        try:
+            normal_name(name)
+        except ValueError as error:
+            raise DataError(f"{source}: name {row}: {error}") from error
+    if not folder.is_dir():
+        raise DataError(f'images = "{folder}": no such folder')
+    missing = missing_files(folder, names)
+    if missing:
+        guess = similar_file(folder, missing[0])
+        hint = f" Did you mean '{guess}'?" if guess else ""
+        row = list(names).index(missing[0]) + 1
+        raise DataError(
+            f"{source}: name {row}, '{missing[0]}': no such image in {folder}.{hint} "
+            f"({len(missing)} of {count} images are missing: {some(missing)})"
+        )
+    return Stimuli(tuple(names), [folder / name for name in names])
