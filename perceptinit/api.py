@@ -87,9 +87,9 @@ def apply_perceptual_init(
         DistributedDataParallel: then call it in every process, and all end with equal weights.
     initializer: a name, as `perceptinit list initializer` gives it; `options` are its recipe keys,
         such as `epochs=4` (`perceptinit show initializer NAME`).
-    judgments: a name, the path of a table (.csv, .parquet), `(name, options)`, a dict or what
-        `build` makes of it, or Triplets; without it NIGHTS is looked for at NIGHTS_ROOT, then in
-        data/nights.
+    judgments: a name; the path of a table (.csv, .tsv, .parquet) or matrix (.npy, .mat); either with
+        options, as `(name, {...})`; a dict or what `build` makes of it; or Triplets. Without it NIGHTS. A
+        published set is looked for at `<NAME>_ROOT`, then in `data/<name>`, unless a `root` is given.
     image_size, mean, std: take the place of what the model states. Required for other modules:
         image_size; their images are in [0, 1] unless mean and std are given.
     device: where to work, by default where the model is. Arithmetic is float32 whatever the

@@ -229,6 +229,26 @@ def test_without_judgments_the_error_says_in_one_line_how_to_get_them(monkeypatc
     assert 'judgments="synthetic"' in text
 
 
+def test_published_judgments_are_looked_for_where_every_command_looks(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MATERIALS_ROOT", "elsewhere")
+    with pytest.raises(DataError) as error:
+        apply_perceptual_init(timm_vit()[0], judgments="materials")
+    text = str(error.value)
+    assert 'root = "elsewhere"' in text
+    assert text.endswith("Looked for at MATERIALS_ROOT, else in data/materials: set the variable")
+    with pytest.raises(DataError) as error:
+        apply_perceptual_init(timm_vit()[0], judgments=("materials", {"root": "here"}))
+    assert 'root = "here"' in str(error.value)
+    assert "MATERIALS_ROOT" not in str(error.value)
+
+
+def test_a_matrix_from_python_asks_for_the_keys_of_a_matrix():
+    with pytest.raises(RecipeError) as error:
+        apply_perceptual_init(timm_vit()[0], judgments=("people.npy", {"kind": "similarity"}))
+    assert str(error.value) == "judgments.images: required, but not given"
+
+
 @pytest.mark.parametrize(
     ("arguments", "kind", "sentence"),
     [

@@ -133,7 +133,10 @@ def _chooser(
 
 def _asked_specs(request: Request, registry: Registry) -> list[Spec]:
     """Return the evaluators that the command line names; RecipeError with all that is wrong in them."""
-    tables = [*_set_tables(request), *(_judgments_table(text) for text in request.judgments)]
+    tables = [
+        *_set_tables(request),
+        *(_judgments_table(text, registry) for text in request.judgments),
+    ]
     specs: list[Spec] = []
     problems: list[Problem] = []
     if request.recipe:
@@ -177,9 +180,9 @@ def _set_tables(request: Request) -> Iterator[dict[str, Any]]:
             yield {"use": use, "datasets": chosen, **common}
 
 
-def _judgments_table(text: str) -> dict[str, Any]:
+def _judgments_table(text: str, registry: Registry) -> dict[str, Any]:
     from perceptinit.judgments.sources import as_table
 
     name, _, root = text.partition("=")
-    table = as_table(name)
+    table = as_table(name, registry)
     return {"use": "two-afc", "judgments": {**table, "root": root} if root else table}

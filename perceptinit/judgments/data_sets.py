@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from perceptinit.components.building import read_spec
-from perceptinit.errors import DataError, MissingPackageError, RecipeError, UsageError
+from perceptinit.errors import DataError, MissingPackageError, UsageError
 from perceptinit.files.transfer import Download, HasDownloads, file_sha256
 from perceptinit.judgments.forms.conventions import stated
-from perceptinit.recipe.tables import apply_overrides
 from perceptinit.registry import Entry, Registry, nearest
 from perceptinit.types import DataCard
 
 KIND = "judgments"
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".npy", ".mat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +85,6 @@ def _published(entry: Entry) -> PublishedSet | None:
     return PublishedSet(entry.name, card, downloads, stated(cls))
 
 
-def default_folder(name: str) -> Path:
-    """Return where a set is looked for and fetched to: `$<NAME>_ROOT` if set, else `data/<name>`.
-
-    The recipes that come with perceptinit use the same.
-    """
-    variable = f"{name.upper().replace('-', '_').replace('/', '_')}_ROOT"
-    return Path(os.environ.get(variable, f"data/{name}"))
-
-
 def check_sums(folder: Path, card: DataCard) -> None:
     """Raise DataError for a file of the card that is absent or not the recorded one."""
     for name, recorded in sorted(card.sha256.items()):
@@ -112,38 +98,3 @@ def check_sums(folder: Path, card: DataCard) -> None:
             raise DataError(
                 f"{path}: not the published file (sha256 differs from the recorded {recorded[:12]}...); removed"
             )
-
-
-def open_target(
-    registry: Registry, target: str, use: str | None, images: Path | None, settings: Sequence[str]
-) -> Any:
-    """Return the judgments that a command names: a component, or a file of one's own.
-
-    target: a name, or a path ending in .csv, .tsv, .parquet, .npy or .mat. use: the component that
-    reads the file; `table`, or `rdm` for matrices, unless given. settings: `key=value` of its recipe
-    table.
-
-    Raises UsageError or RecipeError for what does not exist.
-    """
-    table: dict[str, Any]
-    if target.endswith(TABLE_SUFFIXES):
-        is_matrix = target.endswith((".npy", ".mat"))
-        table = {"use": use or ("rdm" if is_matrix else "table"), "path": target}
-    elif use:
-        raise UsageError(f"--use goes with a file, and '{target}' is a name")
-    else:
-        table = {"use": target}
-        if "root" in _keys(registry, target):
-            table["root"] = str(default_folder(target))
-    if images is not None:
-        table["images"] = str(images)
-    problems = apply_overrides(table, settings)
-    spec, more = read_spec(registry, KIND, table, KIND)
-    if spec is None or problems:
-        raise RecipeError([*problems, *more])
-    return spec.build()
-
-
-def _keys(registry: Registry, name: str) -> set[str]:
-    config = registry.get(KIND, name).load().Config  # type: ignore[attr-defined]
-    return set(config.__dataclass_fields__)

@@ -1,24 +1,34 @@
-"""The `judgments` argument of the library: a name, a table file, a recipe table, a component or Triplets."""
+"""Judgments as users name them: by name, file, table, component or Triplets; one meaning everywhere."""
 
 from __future__ import annotations
 
 # N judgments
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from perceptinit.components.building import preflight, read_spec
-from perceptinit.errors import DataError, RecipeError, UsageError
+from perceptinit.components.building import Spec, preflight, read_spec
+from perceptinit.errors import DataError, PerceptInitError, RecipeError, UsageError
 from perceptinit.judgments.forms.splits import assign_splits
 from perceptinit.protocols import Judgments
+from perceptinit.recipe.tables import apply_overrides
 from perceptinit.registry import Registry
 from perceptinit.types import DataCard, Split, Triplets
 
+KIND = "judgments"
+DEFAULT = "nights"
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+MATRIX_SUFFIXES = (".npy", ".mat")
 Source = (
-    str | Path | tuple[str, Mapping[str, Any]] | Mapping[str, Any] | Judgments | Triplets | None
+    str
+    | Path
+    | tuple[str | Path, Mapping[str, Any]]
+    | Mapping[str, Any]
+    | Judgments
+    | Triplets
+    | None
 )
 VAL_SHARE = 0.1
 
@@ -40,49 +50,116 @@ def open_judgments(source: Source, registry: Registry) -> OpenJudgments:
         return OpenJudgments(GivenTriplets(source), None)
     if hasattr(source, "load") and hasattr(source, "card"):
         return OpenJudgments(source, None)
-    spec, problems = read_spec(registry, "judgments", as_table(source), "judgments")
+    spec, problems = read_spec(registry, KIND, as_table(source, registry), KIND)
     if spec is None:
         raise RecipeError(problems)
     component = spec.build()
     lacking = preflight(component)
-    if lacking and source is None:
-        raise DataError(
-            f"judgments: NIGHTS was looked for (NIGHTS_ROOT, then data/nights): {lacking[0]}. Then set "
-            'NIGHTS_ROOT; or try judgments="synthetic"'
-        )
     if lacking:
-        raise DataError(f"judgments: {'; '.join(lacking)}")
+        raise DataError(f"judgments: {'; '.join(lacking)}{_advice(source, spec)}")
     return OpenJudgments(component, spec.table())
 
 
-def as_table(source: Source) -> dict[str, Any]:
-    """Return a recipe table; a string that ends in .csv, .tsv or .parquet is a path, others names."""
-    if source is None or (isinstance(source, str) and source == "nights"):
-        return {"use": "nights", "root": os.environ.get("NIGHTS_ROOT", "data/nights")}
-    if isinstance(source, str) and not source.endswith(TABLE_SUFFIXES):
-        return {"use": source}
-    if isinstance(source, (str, Path)):
-        return {"use": "table", "path": str(source)}
-    if isinstance(source, tuple) and len(source) == 2 and isinstance(source[1], Mapping):
-        return {"use": source[0], **source[1]}
+def _advice(source: Source, spec: Spec) -> str:
+    """Return where published judgments were looked for, when the caller did not say where."""
+    options = source[1] if isinstance(source, tuple) else source
+    is_given = isinstance(options, Mapping) and "root" in options
+    if is_given or getattr(spec.config, "root", None) != default_folder(spec.name):
+        return ""
+    what = "NIGHTS was looked for" if source is None else "Looked for"
+    example = '; or try judgments="synthetic"' if source is None else ""
+    return f". {what} at {root_variable(spec.name)}, else in data/{spec.name}: set the variable{example}"
+
+
+def open_target(
+    registry: Registry, target: str, use: str | None, images: Path | None, settings: Sequence[str]
+) -> Any:
+    """Return the judgments that a command names, ready or not: a component, or a file of one's own.
+
+    target, use: see `as_table`. settings: `key=value` of its recipe table.
+
+    Raises UsageError or RecipeError for what does not exist.
+    """
+    table = as_table(target, registry, use)
+    if images is not None:
+        table["images"] = str(images)
+    problems = apply_overrides(table, settings)
+    spec, more = read_spec(registry, KIND, table, KIND)
+    if spec is None or problems:
+        raise RecipeError([*problems, *more])
+    return spec.build()
+
+
+def as_table(source: Source, registry: Registry, use: str | None = None) -> dict[str, Any]:
+    """Return the recipe table of a name or a file, the same wherever judgments are asked for.
+
+    source: a name; a path, which a text is that ends in .csv, .tsv, .parquet, .npy or .mat; either of
+        them with options; a recipe table; or None for NIGHTS. Where keys have a `root` that is not
+        given, it is the default folder.
+    use: the component that reads the file; `table`, or `rdm` for .npy and .mat, unless given.
+
+    Raises UsageError for anything else.
+    """
     if isinstance(source, Mapping):
-        return dict(source)
+        return _with_root(dict(source), registry)
+    if isinstance(source, tuple) and len(source) == 2 and isinstance(source[1], Mapping):
+        return {**as_table(source[0], registry, use), **source[1]}
+    if isinstance(source, Path) or (
+        isinstance(source, str) and source.endswith((*TABLE_SUFFIXES, *MATRIX_SUFFIXES))
+    ):
+        is_matrix = str(source).endswith(MATRIX_SUFFIXES)
+        return {"use": use or ("rdm" if is_matrix else "table"), "path": str(source)}
+    if not isinstance(source, str | None):
+        raise UsageError(_not_judgments(source))
+    name = source or DEFAULT
+    if use:
+        raise UsageError(f"use = '{use}' goes with a file, and '{name}' is a name")
+    return _with_root({"use": name}, registry)
+
+
+def _with_root(table: dict[str, Any], registry: Registry) -> dict[str, Any]:
+    name = table.get("use")
+    if "root" in table or not isinstance(name, str):
+        return table
+    try:
+        config = registry.get(KIND, name).load().Config  # type: ignore[attr-defined]
+    except PerceptInitError:  # whoever reads the table says what is wrong with the name
+        return table
+    has_root = "root" in config.__dataclass_fields__
+    return {**table, "root": str(default_folder(name))} if has_root else table
+
+
+def _not_judgments(source: object) -> str:
+    """Return what to pass instead of an object that judgments cannot be."""
     got = type(source).__name__
     if hasattr(source, "to_csv"):
-        raise UsageError(
+        return (
             f"judgments: expected a file, got a {got}: save it, and pass "
             '("table", {"path": "judgments.csv", "images": "photographs"})'
         )
     if hasattr(source, "__array__"):
-        raise UsageError(
+        return (
             "judgments: an array does not say which images its numbers mean: pass "
             "Triplets.build(Stimuli(ids, images), anchor, first, second, p_second), "
             "both of perceptinit.types"
         )
-    raise UsageError(
+    return (
         "judgments: expected a name, the path of a table, (name, options), a dict with 'use' or "
         f"Triplets, got {got}"
     )
+
+
+def root_variable(name: str) -> str:
+    """Return the environment variable that says where a published set is: `<NAME>_ROOT`."""
+    return f"{name.upper().replace('-', '_').replace('/', '_')}_ROOT"
+
+
+def default_folder(name: str) -> Path:
+    """Return where a set is looked for and fetched to: `$<NAME>_ROOT` if set, else `data/<name>`.
+
+    The recipes that come with perceptinit use the same.
+    """
+    return Path(os.environ.get(root_variable(name), f"data/{name}"))
 
 
 class GivenTriplets:

@@ -48,7 +48,7 @@ def initialize_backbone(
         raise RecipeError([*problems, *more])
     source: Any = judgments
     if tables["judgments"]:
-        table = as_table(judgments) | tables["judgments"]
+        table = as_table(judgments, registry) | tables["judgments"]
         source = (table.pop("use"), table)
     job = read_job(registry, initializer, tables["init"], source, seed)
     backbone = spec.build()

@@ -65,8 +65,8 @@ def check(
     if is_test_set(target):
         test_sets.check_test_sets(target, root, decode=not quick)
         return
-    from perceptinit.judgments.data_sets import open_target
     from perceptinit.judgments.forms.conventions import stated
+    from perceptinit.judgments.sources import open_target
 
     judgments = open_target(ctx.obj.registry, target, use, images, set_ or ())
     report = _check_with_progress(judgments, decode=not quick)

@@ -44,7 +44,8 @@ def download(
         test_sets.download_test_sets(name, out or Path("data/eval"), workers, dry_run)
         return
     from perceptinit.files.downloads import check_space, fetch_all
-    from perceptinit.judgments.data_sets import check_sums, default_folder, published_set
+    from perceptinit.judgments.data_sets import check_sums, published_set
+    from perceptinit.judgments.sources import default_folder
 
     found = published_set(ctx.obj.registry, name)
     files = found.choose(part or ())
