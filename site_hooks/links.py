@@ -9,6 +9,8 @@ import posixpath
 import re
 from pathlib import Path
 
+from notebooks import as_page
+
 ROOT = Path(__file__).parents[1]
 LANGUAGES = {".py": "python", ".toml": "toml", ".yml": "yaml", ".csv": "csv"}
 _LINK = re.compile(r"\]\((\.\./[^)#\s]+)(#[^)\s]*)?\)")
@@ -42,12 +44,15 @@ def with_links(markdown: str, page: str) -> str:
 
 
 def shown(path: str) -> str:
-    """Return a file as a page: Markdown without its links, which lead elsewhere; a folder as a list."""
+    """Return a file as a page: Markdown without its links, which lead elsewhere, a notebook with its outputs,
+    a folder as a list."""
     full = ROOT / path
     if full.is_dir():
         names = sorted(p.name for p in full.iterdir() if not p.name.startswith((".", "__")))
         return f"# {path}\n\n" + "\n".join(f"* `{name}`" for name in names) + "\n"
     text = full.read_text(encoding="utf-8")
+    if full.suffix == ".ipynb":
+        return as_page(text)
     if full.suffix == ".md":
         return re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]+\)", r"\1", text)
     return f"# {path}\n\n```{LANGUAGES.get(full.suffix, '')}\n{text}```\n"

@@ -1,31 +1,72 @@
-"""The example notebook runs from top to bottom, and shows 2AFC rise."""
+"""The example notebooks run from top to bottom, and are kept with what they give."""
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 
-NOTEBOOK = Path(__file__).parent.parent / "examples" / "perceptual_init.ipynb"
+FOLDER = Path(__file__).parent.parent / "examples"
+NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
 
 
-def code_cells():
-    cells = json.loads(NOTEBOOK.read_text())["cells"]
-    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+def cells_of(name):
+    cells = json.loads((FOLDER / name).read_text())["cells"]
+    return [cell for cell in cells if cell["cell_type"] == "code"]
 
 
-def test_the_notebook_runs_and_2afc_rises(tmp_path, monkeypatch):
+@pytest.fixture
+def played(tmp_path, monkeypatch):
+    """Run a notebook in a folder of its own and return its variables."""
     matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     matplotlib.use("Agg")
-    monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path))
-    namespace = {}
-    for i, cell in enumerate(code_cells()):
-        exec(compile(cell, f"cell {i}", "exec"), namespace)
-    metrics = namespace["report"].metrics
+    monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path / "cache"))
+
+    def play(name):
+        namespace = {}
+        with contextlib.chdir(tmp_path):
+            for i, cell in enumerate(cells_of(name)):
+                exec(compile("".join(cell["source"]), f"{name}, cell {i}", "exec"), namespace)
+        return namespace
+
+    return play
+
+
+def test_in_the_first_notebook_2afc_rises(played):
+    variables = played("perceptual_init.ipynb")
+    metrics = variables["report"].metrics
     assert metrics["2afc_val_after"] > metrics["2afc_val_before"] + 0.03
-    assert len(namespace["curve"]) == namespace["epochs"] + 1
-    assert len(namespace["axis"].lines[0].get_xdata()) == namespace["epochs"] + 1
+    assert len(variables["curve"]) == variables["epochs"] + 1
+    assert len(variables["axis"].lines[0].get_xdata()) == variables["epochs"] + 1
 
 
-def test_the_notebook_is_kept_without_outputs():
-    cells = json.loads(NOTEBOOK.read_text())["cells"]
-    assert all(not cell.get("outputs") for cell in cells)
+def test_a_table_of_ones_own_becomes_a_tower(played, capsys):
+    variables = played("own_table.ipynb")
+    assert variables["report"].changed
+    assert "val: 100 judgments, 698 votes, ceiling 0.871" in capsys.readouterr().out
+
+
+def test_matrices_become_triplets_and_a_measure(played):
+    variables = played("rdms.ipynb")
+    means = {"random": [], "pi": []}
+    for record in variables["records"]:
+        (value,) = [s["value"] for s in record["scores"] if s["name"] == "rsa_spearman/matrices"][-1:]
+        means[record["arm"]["name"]].append(value)
+    assert sum(means["pi"]) > sum(means["random"])
+
+
+def test_records_become_a_table_of_pandas(played):
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    variables = played("records_in_pandas.ipynb")
+    assert set(variables["scores"]["arm"]) == {"random", "pi"}
+    assert list(variables["by_arm"].columns) == ["pi", "random", "pi - random"]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_is_kept_with_its_outputs(name):
+    outputs = [output for cell in cells_of(name) for output in cell["outputs"]]
+    kinds = {output["output_type"] for output in outputs}
+    assert kinds & {"display_data", "execute_result"}  # a picture or a table
+    assert "error" not in kinds
+    assert not [o for o in outputs if o.get("name") == "stderr"]
+    assert (FOLDER / name).stat().st_size < 150_000
