@@ -5,7 +5,7 @@ from __future__ import annotations
 # N judgments, B of a batch, U distinct images of a batch, S height and width
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +18,9 @@ from perceptinit.errors import TrainingError
 from perceptinit.initializers.objectives import Objective
 from perceptinit.initializers.report import nothing_changed
 from perceptinit.initializers.shared_augment import augment_alike
+from perceptinit.initializers.training_config import TrainingConfig
 from perceptinit.judgments.two_afc import ImageArray
 from perceptinit.types import RunContext
-
-if TYPE_CHECKING:
-    from perceptinit.initializers.triplet import TrainingConfig
 
 REPORT_EVERY_STEPS = 10
 

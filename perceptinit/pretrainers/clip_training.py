@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,15 +19,13 @@ from perceptinit.pairs.batches import PairBatch, fingerprint
 from perceptinit.pairs.unusable import UnusablePairs
 from perceptinit.pretrainers import sharding
 from perceptinit.pretrainers.averaging import WeightAverage
+from perceptinit.pretrainers.clip_config import ClipConfig
 from perceptinit.pretrainers.non_finite import NonFiniteSteps
 from perceptinit.pretrainers.pair_loss import PairLoss
 from perceptinit.pretrainers.preparation import PatchDropout
 from perceptinit.pretrainers.towers import Around, Tower
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import RunContext
-
-if TYPE_CHECKING:
-    from perceptinit.pretrainers.clip import Clip
 
 
 class ClipTraining:
@@ -38,7 +36,7 @@ class ClipTraining:
 
     def __init__(
         self,
-        config: Clip.Config,
+        config: ClipConfig,
         model: Any,
         ctx: RunContext,
         loss: PairLoss,

@@ -1,0 +1,121 @@
+"""The ground plan of docs/architecture.md: which room may import which, and nothing in a circle."""
+
+import ast
+import re
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import perceptinit
+
+PACKAGE = Path(perceptinit.__file__).parent
+DOORS = ("api", "__main__")
+# room -> rooms it may import, top to bottom; `base` is the rest of the top level
+ROOMS = {
+    "doors": "cli running library judgments recipe components files base",
+    "plugin": "reports trackers evaluators initializers pretrainers test_sets judgments pairs backbones images components compute files base",
+    "cli": "evaluating reports running exporting packing library test_sets judgments results recipe"
+    " components images files base",
+    "testing": "evaluators test_sets judgments pairs backbones components images files base",
+    "running": "reports results recipe components compute files base",
+    "evaluating": "evaluators results initializers test_sets judgments recipe backbones components"
+    " compute files base",
+    "reports": "evaluators results test_sets judgments recipe components images files base",
+    "exporting": "results recipe backbones components files base",
+    "evaluators": "results test_sets judgments images components compute files base",
+    "trackers": "results base",
+    "results": "test_sets recipe components files base",
+    "library": "judgments recipe backbones components compute files base",
+    "initializers": "judgments pairs images components compute files base",
+    "pretrainers": "pairs backbones images compute files base",
+    "packing": "pairs images files base",
+    "test_sets": "pairs world files base",
+    "judgments": "world recipe images components files base",
+    "pairs": "world images compute files base",
+    "backbones": "compute files base",
+    "recipe": "components base",
+    "images": "files base",
+    "world": "base",
+    "components": "base",
+    "compute": "base",
+    "files": "base",
+    "base": "",
+}
+# handed on when it is first asked for, so that `import perceptinit` costs nothing
+HANDED_ON = ("perceptinit", "perceptinit.api")
+
+
+def imports() -> dict[str, set[str]]:
+    """Return every module of the package with those that it imports, also inside functions."""
+    files = {_name(path): path for path in PACKAGE.rglob("*.py")}
+    return {name: set(_imported(name, path, files)) for name, path in files.items()}
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imported(name: str, path: Path, files: dict[str, Path]) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            candidates = [(f"{node.module}.{alias.name}", node.module) for alias in node.names]
+        elif isinstance(node, ast.Import):
+            candidates = [(alias.name, "") for alias in node.names]
+        else:
+            continue
+        for inner, outer in candidates:
+            target = inner if inner in files else outer
+            if target in files and target != name and (name, target) != HANDED_ON:
+                yield target
+
+
+def room(module: str) -> str:
+    top = [*module.split("."), ""][1]
+    if top in DOORS:
+        return "doors"
+    if top == "plugin":
+        return top
+    return top if (PACKAGE / top).is_dir() and top else "base"
+
+
+def test_a_room_imports_only_the_rooms_that_it_may():
+    strange = [
+        f"{name} imports {target}"
+        for name, targets in imports().items()
+        for target in targets
+        if room(target) not in (room(name), *ROOMS[room(name)].split())
+    ]
+    assert not strange
+
+
+def test_rooms_import_downwards():
+    order = list(ROOMS)
+    for name, allowed in ROOMS.items():
+        assert all(order.index(other) > order.index(name) for other in allowed.split()), name
+
+
+def test_no_files_import_each_other_in_a_circle():
+    TopologicalSorter(imports()).prepare()
+
+
+def test_the_table_names_every_room_and_every_arrow_that_there_is():
+    used = {name: set() for name in ROOMS}
+    for name, targets in imports().items():
+        used[room(name)] |= {room(target) for target in targets} - {room(name)}
+    assert used == {name: set(allowed.split()) for name, allowed in ROOMS.items()}
+
+
+def test_the_top_level_and_every_room_stay_small():
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    assert len(list(PACKAGE.glob("*.py"))) <= 12
+    assert {f.name: n for f in folders if (n := len(list(f.glob("*.py")))) > 30} == {}
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "images/architecture.svg"])
+def test_the_page_and_its_picture_name_every_room(page):
+    text = (PACKAGE.parent / "docs" / page).read_text()
+    named = set(re.findall(r"[\w]+(?=/)|(?<=>)\w+(?=/?<)", text))
+    assert set(ROOMS) - {"doors", "plugin", "base"} <= named
