@@ -21,6 +21,7 @@ from typing import Any
 
 from perceptinit.errors import DataError
 from perceptinit.files.atomic import write_json
+from perceptinit.files.checksums import file_sha256
 from perceptinit.files.reading import read_json
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
@@ -153,9 +154,3 @@ def kept_files() -> list[KeptFiles]:
     ]
     found.append(KeptFiles("tar indexes", tar_index_folder(), ".npz"))
     return [kept for kept in found if kept.num_bytes]
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -6,7 +6,6 @@ It arrives as `.NAME.part` beside its place, with what identifies it at the serv
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import re
@@ -21,6 +20,7 @@ from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from perceptinit.errors import DataError, shown
 from perceptinit.files.archives import check_room
+from perceptinit.files.checksums import file_sha256
 from perceptinit.files.reading import read_json
 from perceptinit.files.remote_zip import RangesRefusedError, fetch_member
 
@@ -76,12 +76,6 @@ class TransientError(Exception):
 
 class MirrorError(Exception):
     """A mirror that will not do: another may."""
-
-
-def file_sha256(path: Path) -> str:
-    """Return the hash of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fetch(

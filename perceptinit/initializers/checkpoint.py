@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import nn
 
 from perceptinit.errors import CheckpointError
 from perceptinit.files.checkpoints import load_strict, load_weights
+from perceptinit.files.checksums import file_sha256
 from perceptinit.initializers.report import reporting
 from perceptinit.types import InitReport, RunContext
 
@@ -68,8 +68,7 @@ def check_file(file: Path, sha256: str | None) -> None:
         raise CheckpointError(f"{file}: no such file")
     if sha256 is None:
         return
-    with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = file_sha256(file)
     if found != sha256.lower():
         raise CheckpointError(
             f"{file}: sha256 is {found}, expected {sha256}; is it another version?"

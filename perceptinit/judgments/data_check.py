@@ -13,7 +13,7 @@ import numpy as np
 
 from perceptinit.components.building import preflight
 from perceptinit.errors import DataError, UsageError
-from perceptinit.files.transfer import file_sha256
+from perceptinit.files.checksums import file_sha256
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
 from perceptinit.judgments.forms.same_pairs import HasSamePairs
 from perceptinit.judgments.reading.collected import balance

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perceptinit.errors import DataError, MissingPackageError, UsageError
-from perceptinit.files.transfer import Download, HasDownloads, file_sha256
+from perceptinit.files.checksums import file_sha256
+from perceptinit.files.transfer import Download, HasDownloads
 from perceptinit.judgments.forms.conventions import stated
 from perceptinit.registry import Entry, Registry, nearest
 from perceptinit.types import DataCard

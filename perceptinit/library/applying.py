@@ -15,8 +15,9 @@ from perceptinit.components.building import parts_of, preflight
 from perceptinit.compute.devices import choose_device
 from perceptinit.configs import read_config, to_table
 from perceptinit.errors import CheckpointError, DataError, RecipeError, UsageError
-from perceptinit.files.cache import Cache, file_sha256, key_of
+from perceptinit.files.cache import Cache, key_of
 from perceptinit.files.checkpoints import load_strict, load_weights, save_weights, weights_sha256
+from perceptinit.files.checksums import file_sha256
 from perceptinit.judgments.fingerprints import judgments_sha256
 from perceptinit.judgments.sources import OpenJudgments, Source, open_judgments
 from perceptinit.library.adapters.state import device_of, in_float32
