@@ -288,6 +288,12 @@ def hub(tmp_path):
         def translate_path(self, path):
             return super().translate_path(path.replace("/resolve/main/", "/"))
 
+        def do_GET(self):
+            wanted = "Bearer secret" if (root / ".gated").exists() else None
+            if wanted and self.headers["Authorization"] != wanted:
+                return self.send_error(401)
+            return super().do_GET()
+
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=root))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -306,6 +312,19 @@ def test_data_download_fetches_a_set_that_can_be_read(cli, tmp_path, hub):
     missing = cli("data", "download", "birdsnap", "--out", "sets", HF_ENDPOINT=hub)
     assert missing.returncode == 1
     assert "birdsnap: no public copy is known. Make it from the images" in missing.stderr
+
+
+def test_a_set_behind_terms_is_asked_for_with_the_token_of_who_logged_in(cli, tmp_path, hub):
+    labelled_set(tmp_path / "hub/datasets/djghosh/wds_mnist_test", [0, 1], 10)
+    (tmp_path / "hub/.gated").touch()
+    refused = cli("data", "download", "mnist", "--out", "sets", HF_ENDPOINT=hub, HF_TOKEN="")
+    assert refused.returncode == 1
+    assert "HTTP 401" in refused.stderr
+    assert "Accept the terms there and log in (hf auth login), or set HF_TOKEN" in refused.stderr
+    done = cli("data", "download", "mnist", "--out", "sets", HF_ENDPOINT=hub, HF_TOKEN="secret")
+    assert done.returncode == 0, done.stderr
+    assert "secret" not in done.stdout + done.stderr
+    assert not any(b"secret" in f.read_bytes() for f in (tmp_path / "sets").rglob("*.json"))
 
 
 def test_a_hub_address_is_fetched_once(cli, tmp_path, recipe, hub):

@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
@@ -49,6 +49,7 @@ class Download:
     root: see `archives.unpack`.
     unpacked_bytes: room that its content takes, None when unknown.
     parts: names of the parts of the data set that it belongs to; each can be fetched alone.
+    token: sent to the hosts of the URLs and to none that they redirect to; empty for public files.
     """
 
     urls: tuple[str, ...]
@@ -61,6 +62,7 @@ class Download:
     root: str = ""
     unpacked_bytes: int | None = None
     parts: tuple[str, ...] = ("data",)
+    token: str = field(default="", repr=False)
 
 
 @runtime_checkable
@@ -176,9 +178,10 @@ def _receive(download: Download, url: str, part: Path, name: str, report: Progre
         if state.get("validator"):
             headers["If-Range"] = state["validator"]
     try:
-        with urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS
-        ) as response:
+        request = urllib.request.Request(url, headers=headers)
+        if download.token:
+            request.add_unredirected_header("Authorization", f"Bearer {download.token}")
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
             is_resumed = response.status == 206 and _starts_at(response, have)
             if response.status == 206 and not is_resumed:
                 _discard(part)

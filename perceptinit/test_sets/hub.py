@@ -75,16 +75,33 @@ def fetch_set(
 
     def download(path: str) -> Download:
         urls = [f"{endpoint()}/datasets/{r}/resolve/{branch}/{path}" for r in repositories]
-        return Download(urls=tuple(urls), path=path)
+        return Download(urls=tuple(urls), path=path, token=token)
 
+    token = _token()
     words = [] if is_retrieval else [CLASSNAMES, TEMPLATES]
     first = [download(path) for path in (f"{SPLIT}/{COUNTER}", *words)]
-    fetched = fetch_all(first, folder, num_workers=num_workers, progress=progress)
+    try:
+        fetched = fetch_all(first, folder, num_workers=num_workers, progress=progress)
+    except DataError as error:
+        raise DataError(f"{error}{_advice(str(error))}") from error
     _fetch_type(download(TYPE), folder, is_retrieval)
     count = num_shards(folder / SPLIT / COUNTER)
     shards = [download(f"{SPLIT}/{i}.tar") for i in range(count)]
     fetched += fetch_all(shards, folder, num_workers=num_workers, progress=progress)
     return len(fetched)
+
+
+def _advice(error: str) -> str:
+    if not any(f"HTTP {code}" in error for code in (401, 403)):
+        return ""
+    return ". Behind terms? Accept the terms there and log in (hf auth login), or set HF_TOKEN"
+
+
+def _token() -> str:
+    """Return the token that `hf auth login` or HF_TOKEN left, for sets behind terms; empty without one."""
+    from huggingface_hub import get_token
+
+    return get_token() or ""
 
 
 def _fetch_type(download: Download, folder: Path, is_needed: bool) -> None:
