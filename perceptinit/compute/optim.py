@@ -80,7 +80,8 @@ def layer_lr_scales(tower: nn.Module, decay: float) -> dict[nn.Parameter, float]
     """Return the factor of each parameter for layer-wise decay of the learning rate; empty for 1.
 
     Block k of n (from 1) has decay^(n + 1 - k), what comes before the blocks decay^(n + 1), and
-    what comes after them, such as the projection, 1. Source: BEiT (Bao et al. 2022).
+    what comes after them, such as the projection, 1. Source: BEiT (Bao et al. 2022). timm's own groups
+    are for timm's models: open_clip's towers have no group_matcher, and timm would guess their layers.
 
     Raises ValueError when no parameter of the tower lies in a numbered block.
     """
