@@ -14,7 +14,8 @@ from perceptinit.cli import create_app
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import UsageError
 from perceptinit.reports.compare import compare
-from perceptinit.reports.contrasts import NO_PEOPLE, OTHERWISE, STRUCTURE, WORTH, Contrast
+from perceptinit.reports.contrasts import CONTROL, NO_PEOPLE, OTHERWISE, STRUCTURE, WORTH, Contrast
+from perceptinit.reports.headline import headline
 from perceptinit.reports.statistics import (
     bootstrap_interval,
     compare_over_sets,
@@ -23,7 +24,7 @@ from perceptinit.reports.statistics import (
     paired_p_value,
 )
 from perceptinit.reports.tables import rich_table
-from perceptinit.reports.verdict import headline, verdict
+from perceptinit.reports.verdict import verdict
 from perceptinit.results.claims import claim
 from perceptinit.results.measures import family_of
 from perceptinit.results.runs import load_runs
@@ -116,10 +117,10 @@ def test_the_summary_reads_both_contrasts(tmp_path):
     assert sentences == [
         "Zero-shot top-1 accuracy on x, after 100 image-text pairs seen.",
         "Is it worth it? pi is better than random by 3.0 points "
-        "(5.8 % of random's score; 95 % interval +0.5 to +5.5, 3 seeds).",
+        "(95 % interval +0.5 to +5.5, 3 seeds).",
         "Is it the human structure? pi is better than shuffled by 5.0 points "
-        "(10.0 % of shuffled's score; 95 % interval +5.0 to +5.0, 3 seeds).",
-        "It is worth it, and it is the human structure that helps.",
+        "(95 % interval +5.0 to +5.0, 3 seeds).",
+        "pi is worth it, and it is the human structure that helps.",
     ]
 
 
@@ -336,7 +337,7 @@ def test_contrasts_pair_human_votes_with_shuffled_ones(tmp_path):
     contrasts = compared(tmp_path, three_by_three()).contrasts
     assert contrasts == (
         PI,
-        Contrast("shuffled", "random", WORTH),
+        Contrast("shuffled", "random", CONTROL),
         Contrast("pi", "shuffled", STRUCTURE),
     )
 

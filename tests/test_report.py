@@ -16,6 +16,7 @@ from test_runner import RECIPE as TINY
 from perceptinit.errors import MissingPackageError
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.compare import compare
+from perceptinit.reports.plots import curve_figure
 from perceptinit.reports.report import render, write_report
 from perceptinit.reports.stage_one import accuracy_curves, ceiling, loss_curves
 from perceptinit.reports.weights import block_names, effective_rank, relative_change
@@ -63,10 +64,10 @@ def test_the_page_says_what_was_compared_on_how_much_what_came_out_and_how_sure(
     words = text_of(page(tmp_path, three_by_three()))
     assert "The same network was trained 3 ways, 3 times each (seeds)" in words
     assert "Zero-shot top-1 accuracy on x, after 100 image-text pairs seen." in words
+    first = words.index("pi is worth it, and it is the human structure that helps.")
+    assert first < words.index("Is it worth it? pi - random +3.0 points Yes:")
+    assert first < words.index("Is it the human structure? pi - shuffled +5.0 points Yes:")
     assert "Is it worth it? pi is better than random by 3.0 points" in words
-    verdict = words[words.index("Is it worth it?") :][:600]
-    assert "Is it the human structure? pi is better than shuffled by 5.0 points" in verdict
-    assert "It is worth it, and it is the human structure that helps." in words
     assert "95 % interval +0.5 to +5.5, 3 seeds" in words
     assert "triplet-hinge on shuffled-votes of nights" in words
     assert "holds: Every arm of a seed saw the same image-text pairs in the same order." in words
@@ -145,7 +146,7 @@ def test_the_page_shows_judgments_images_curves_and_weights(tiny_page):
     assert "Zero-shot: what each arm calls an image of synthetic" in words
     assert "Retrieval: what pi finds among 48 images of synthetic" in words
     assert "What stage 1 changed, block by block" in words
-    assert "Stage 1: agreement with held-out human judgments" in words
+    assert "Stage 1: agreement with held-out judgments" in words
     assert "simulated data" in words
 
 
@@ -255,3 +256,34 @@ def test_the_page_is_light_dark_and_fits_a_phone(chromium, tiny_page, tmp_path):
     measuring.write_text(tiny_page.read_text().replace("</body>", script + "</body>"))
     seen = visit(chromium, measuring, tmp_path, "--window-size=500,900", "--dump-dom")
     assert re.search(r"<title>(-?\d+)</title>", seen.dom)[1] == "0"
+
+
+def test_figures_derived_from_what_is_not_decided_are_left_out_with_the_reason(tmp_path):
+    records = three_by_three()
+    for one in records:
+        one["scores"].insert(0, score(0.1, 0))
+    words = text_of(page(tmp_path, records))
+    assert "begins to lead for good" not in words
+    assert "Not said of pi - random, shuffled - random, pi - shuffled: from where on" in words
+
+
+def drawn(folder, values):
+    """Return the curve of one arm with these values at 100 samples, one a seed."""
+    rows = lambda v: [score(0.1, 0), score(v, 100)]  # noqa: E731
+    records = [record("random", seed, rows(value)) for seed, value in enumerate(values)]
+    comparison = compare(load_runs([write(folder, records)]))
+    return curve_figure(comparison, comparison.primary).svg
+
+
+def test_two_seeds_are_drawn_as_points_and_three_as_a_band(tmp_path):
+    two, three = drawn(tmp_path / "2", (0.4, 0.6)), drawn(tmp_path / "3", (0.4, 0.6, 0.5))
+    assert ("PathCollection" in two, "FillBetween" in two) == (True, False)
+    assert ("PathCollection" in three, "FillBetween" in three) == (False, True)
+
+
+def test_the_record_names_the_judgments_that_an_arm_learned_from(tiny):
+    runs = load_runs([tiny])
+    assert runs.about("pi")["taught_by"] == ["synthetic"]
+    assert runs.about("random")["taught_by"] == []
+    taught = {s.measure for s in compare(runs).scores if s.taught}
+    assert taught == {"2afc"}

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from perceptinit.errors import UsageError
 from perceptinit.recipe.recipe import fingerprint_difference
 from perceptinit.registry import unknown
-from perceptinit.reports.comparison import (
-    ALL,
-    ArmScore,
-    Comparison,
-    Difference,
-    ScoreComparison,
-    SetsComparison,
-)
-from perceptinit.reports.contrasts import Contrast, contrasts_of
-from perceptinit.reports.statistics import (
-    bootstrap_interval,
-    compare_over_sets,
-    correct_for_many,
-    detectable_difference,
-    differences,
-    estimate,
-    paired_p_value,
-)
-from perceptinit.results.measures import family_of, is_share, split_name
+from perceptinit.reports.comparison import Comparison, ScoreComparison
+from perceptinit.reports.contrasts import Contrast, contrasts_of, taught_by
+from perceptinit.reports.over_sets import averages, over_sets, with_q_values
+from perceptinit.reports.pairing import arm_score, differences_of
+from perceptinit.results.measures import family_of, is_share, may_ask_people, split_name
 from perceptinit.results.runs import LoadedRun, RunSet
+from perceptinit.types import Split
 
 Budget = Literal["equal", "unequal"] | int
+SPLITS = get_args(Split)
 Rows = dict[tuple[str, int], dict[str, dict[str, Any]]]  # (arm, seed) -> score name -> row
 
 
@@ -50,13 +38,12 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
     names = list(dict.fromkeys(name for scores in rows.values() for name in scores))
     scores = [_score(runs, rows, name, contrasts) for name in names]
     problems += [p for score in scores for p in _missing_values(runs, rows, score)]
-    averages = list(_averages(runs, scores, contrasts))
     return Comparison(
         runs=runs,
         contrasts=contrasts,
-        scores=tuple(_with_q_values(scores)),
-        averages=tuple(averages),
-        over_sets=tuple(_over_sets(scores, contrasts)),
+        scores=tuple(with_q_values(scores)),
+        averages=tuple(averages(runs, scores, contrasts)),
+        over_sets=tuple(over_sets(scores, contrasts)),
         problems=tuple(problems),
     )
 
@@ -152,7 +139,7 @@ def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -
     values = {c: float(r["value"]) for c, r in found.items() if r["value"] is not None}
     row = next(iter(found.values()))
     measure, data_set = split_name(name)
-    arms = tuple(_arm_score(runs, arm, values) for arm in runs.arms)
+    arms = tuple(arm_score(runs, arm, values) for arm in runs.arms)
     return ScoreComparison(
         name=name,
         measure=measure,
@@ -165,42 +152,18 @@ def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -
         num_examples=row["num_examples"],
         num_sets=1,
         samples_seen={arm: found[arm, seed]["samples_seen"] for arm, seed in found},
+        taught=_taught(runs, measure, data_set),
         arms=arms,
-        differences=tuple(_differences(arms, contrasts)),
+        differences=tuple(differences_of(arms, contrasts)),
     )
 
 
-def _arm_score(runs: RunSet, arm: str, values: Mapping[tuple[str, int], float]) -> ArmScore:
-    by_seed = {seed: value for (name, seed), value in values.items() if name == arm}
-    missing = tuple(run.seed for run in runs.arm_runs(arm) if run.seed not in by_seed)
-    value = estimate(list(by_seed.values())) if by_seed else None
-    return ArmScore(arm=arm, by_seed=by_seed, value=value, missing=missing)
-
-
-def _differences(arms: Sequence[ArmScore], contrasts: Iterable[Contrast]) -> Iterable[Difference]:
-    by_name = {arm.arm: arm for arm in arms}
-    for contrast in contrasts:
-        reference = by_name[contrast.reference].by_seed
-        by_seed = differences(by_name[contrast.arm].by_seed, reference)
-        if by_seed:
-            yield _difference(contrast, by_seed, reference)
-
-
-def _difference(
-    contrast: Contrast, by_seed: Mapping[int, float], reference: Mapping[int, float]
-) -> Difference:
-    values = list(by_seed.values())
-    value = estimate(values)
-    level = estimate([reference[seed] for seed in by_seed]).mean
-    return Difference(
-        contrast=contrast,
-        by_seed=by_seed,
-        value=value,
-        bootstrap=bootstrap_interval(values),
-        relative=value.mean / level if level else None,
-        p_value=paired_p_value(values),
-        detectable=detectable_difference(values),
-    )
+def _taught(runs: RunSet, measure: str, data_set: str) -> frozenset[str]:
+    """Return the arms that learn from these judgments; scores add the split, as in `nights-val`."""
+    if not may_ask_people(measure):
+        return frozenset()
+    names = {data_set, *(data_set.removesuffix(f"-{split}") for split in SPLITS)}
+    return frozenset(arm for arm in runs.arms if names & taught_by(runs, arm))
 
 
 def _missing_values(runs: RunSet, rows: Rows, score: ScoreComparison) -> Iterable[str]:
@@ -209,88 +172,3 @@ def _missing_values(runs: RunSet, rows: Rows, score: ScoreComparison) -> Iterabl
         if seed not in score.arm(arm).by_seed:
             what = "is not a finite number" if score.name in scores else "was not measured"
             yield f"{arm}, seed {seed}: {score.name} {what}; it is not in that mean"
-
-
-def _averages(
-    runs: RunSet, scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]
-) -> Iterable[ScoreComparison]:
-    """Yield the mean over each family and over all data sets, of each measure with several sets."""
-    for measure in dict.fromkeys(s.measure for s in scores if not s.is_diagnostic):
-        of_measure = [s for s in scores if s.measure == measure]
-        families = dict.fromkeys(s.family for s in of_measure)
-        groups = {family: [s for s in of_measure if s.family == family] for family in families}
-        for family, group in groups.items():
-            if len(families) > 1 and len(group) > 1:
-                yield _average(runs, measure, family, group, contrasts)
-        if len(of_measure) > 1:
-            yield _average(runs, measure, ALL, of_measure, contrasts)
-
-
-def _average(
-    runs: RunSet,
-    measure: str,
-    family: str,
-    group: Sequence[ScoreComparison],
-    contrasts: Sequence[Contrast],
-) -> ScoreComparison:
-    """Return the unweighted mean over data sets; a run that lacks one of them has no average."""
-    values: dict[tuple[str, int], float] = {}
-    for run in runs.runs:
-        own = [score.arm(run.arm).by_seed.get(run.seed) for score in group]
-        known = [value for value in own if value is not None]
-        if len(known) == len(group):
-            values[run.arm, run.seed] = sum(known) / len(known)
-    arms = tuple(_arm_score(runs, arm, values) for arm in runs.arms)
-    chances = [score.chance for score in group if score.chance is not None]
-    return replace(
-        group[0],
-        name=f"{measure}/mean of {len(group)} {'' if family == ALL else family + ' '}sets",
-        data_set=f"mean of {len(group)} sets",
-        family=family,
-        chance=sum(chances) / len(chances) if len(chances) == len(group) else None,
-        ceiling=None,
-        num_examples=sum(score.num_examples for score in group),
-        num_sets=len(group),
-        arms=arms,
-        differences=tuple(_differences(arms, contrasts)),
-    )
-
-
-def _with_q_values(scores: Sequence[ScoreComparison]) -> list[ScoreComparison]:
-    """Return the scores with p-values corrected over the data sets of each measure and contrast."""
-    places = [(i, j) for i, s in enumerate(scores) for j, _ in enumerate(s.differences)]
-    groups: dict[tuple[str, Contrast], list[tuple[int, int]]] = {}
-    for i, j in places:
-        key = (scores[i].measure, scores[i].differences[j].contrast)
-        groups.setdefault(key, []).append((i, j))
-    q_values: dict[tuple[int, int], float | None] = {}
-    for group in groups.values():
-        corrected = correct_for_many([scores[i].differences[j].p_value for i, j in group])
-        q_values.update(zip(group, corrected, strict=True))
-    return [
-        replace(
-            score,
-            differences=tuple(
-                replace(d, q_value=q_values[i, j]) for j, d in enumerate(score.differences)
-            ),
-        )
-        for i, score in enumerate(scores)
-    ]
-
-
-def _over_sets(
-    scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]
-) -> list[SetsComparison]:
-    """Return each contrast over all data sets of each measure that has at least two of them."""
-    rows = []
-    for measure in dict.fromkeys(s.measure for s in scores if not s.is_diagnostic):
-        of_measure = [s for s in scores if s.measure == measure]
-        for contrast in contrasts if len(of_measure) > 1 else ():
-            found = [(s, s.difference(contrast)) for s in of_measure]
-            gains = [d.value.mean * (1 if s.higher_is_better else -1) for s, d in found if d]
-            if gains:
-                test = compare_over_sets(gains)
-                rows.append(SetsComparison(measure=measure, contrast=contrast, test=test))
-    q_sign = correct_for_many([row.test.p_sign for row in rows])
-    q_wilcoxon = correct_for_many([row.test.p_wilcoxon for row in rows])
-    return [replace(row, q_sign=q_sign[i], q_wilcoxon=q_wilcoxon[i]) for i, row in enumerate(rows)]

@@ -51,6 +51,7 @@ class ScoreComparison:
 
     num_sets: data sets that it is a mean of; 1 for a score as it was measured.
     samples_seen: pairs each arm had used when the score was taken.
+    taught: arms that learn from judgments of the data set that the score asks for.
     """
 
     name: str
@@ -64,6 +65,7 @@ class ScoreComparison:
     num_examples: int
     num_sets: int
     samples_seen: Mapping[str, int]
+    taught: frozenset[str]
     arms: tuple[ArmScore, ...]
     differences: tuple[Difference, ...]
 
@@ -106,9 +108,12 @@ class Comparison:
 
     @property
     def primary(self) -> ScoreComparison | None:
-        """Return the score that speaks for the comparison: the overall average of the first measure."""
+        """Return the score that speaks for the comparison: the overall average of the first measure.
+
+        A score that an arm was trained on speaks only when there is no other.
+        """
         candidates = [s for s in (*self.scores, *self.averages) if not s.is_diagnostic]
-        key = lambda s: (rank(s.measure), -s.num_sets, s.name)  # noqa: E731
+        key = lambda s: (bool(s.taught), rank(s.measure), -s.num_sets, s.name)  # noqa: E731
         return min(candidates, key=key, default=None)
 
     def matching(self, patterns: Sequence[str]) -> list[ScoreComparison]:

@@ -14,16 +14,11 @@ from perceptinit.reports.curves import (
     power_law,
 )
 from perceptinit.reports.figures import Figure
+from perceptinit.reports.headline import NOTHING, headline_arms, summary
+from perceptinit.reports.numbers import interval, number, signed
 from perceptinit.reports.plots import curve_figure, difference_figure
-from perceptinit.reports.tables import cells, references
-from perceptinit.reports.verdict import (
-    Verdict,
-    headline_arms,
-    interval,
-    number,
-    signed,
-    verdicts,
-)
+from perceptinit.reports.tables import cells, references, trained_on
+from perceptinit.reports.verdict import MIN_SEEDS_DERIVED, Verdict, can_be_derived_from
 from perceptinit.results.measures import is_perceptual, measure_title
 
 MAX_CURVES_PER_MEASURE = 4
@@ -37,16 +32,19 @@ ANSWERS = {
 }
 
 
-def contrast_cards(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return a card for each contrast of the arms that the summary speaks of."""
-    score = comparison.primary
-    if score is None:
-        return []
-    arms = headline_arms(comparison)
-    shown = [v for v in verdicts(comparison, score) if v.contrast.arm in arms]
-    found = [d for v in shown if (d := score.difference(v.contrast))]
-    widest = max((abs(x) for d in found for x in _ends(d)), default=0.0)
-    return [_card(v, score, widest) for v in shown]
+def summary_values(comparison: Comparison) -> dict[str, Any]:
+    """Return the top of the page: the verdict in a sentence or a few, the questions with pictures, the rest."""
+    found, score = summary(comparison), comparison.primary
+    if found is None or score is None:
+        return {"verdict": (NOTHING,), "measured": "", "contrasts": [], "notes": ()}
+    differences = [d for v in found.answers if (d := score.difference(v.contrast))]
+    widest = max((abs(x) for d in differences for x in _ends(d)), default=0.0)
+    return {
+        "verdict": found.readings or tuple(v.sentence for v in found.answers),
+        "measured": found.measured,
+        "contrasts": [_card(v, score, widest) for v in found.answers],
+        "notes": found.notes,
+    }
 
 
 def _ends(difference: Difference) -> list[float]:
@@ -61,10 +59,11 @@ def _ends(difference: Difference) -> list[float]:
 def _card(verdict: Verdict, score: ScoreComparison, widest: float) -> dict[str, Any]:
     difference = score.difference(verdict.contrast)
     card = {
-        "question": verdict.contrast.question,
+        "question": verdict.question,
         "title": verdict.contrast.title,
         "outcome": verdict.outcome,
         "answer": ANSWERS[verdict.outcome],
+        "sentence": verdict.sentence,
         "effect": "",
         "bar": "",
         "evidence": "",
@@ -125,6 +124,7 @@ def _note(score: ScoreComparison) -> str:
     parts = [measure_title(score.measure)]
     parts += [f"{k} {number(v, score.is_share)}" for k, v in limits.items() if v is not None]
     parts += [f"{score.num_examples:,} examples"] if score.num_examples else []
+    parts += trained_on(score)
     parts += [] if score.higher_is_better else ["lower is better"]
     parts += ["describes, does not judge"] if score.is_diagnostic else []
     return ", ".join(parts)
@@ -137,7 +137,7 @@ def statistics_rows(comparison: Comparison) -> list[dict[str, str]]:
             "score": score.name,
             "contrast": d.contrast.title,
             "difference": signed(d.value.mean, score.is_share),
-            "relative": f"{100 * d.relative:+.1f} %" if d.relative is not None else "",
+            "relative": _relative(score, d),
             "bootstrap": _bootstrap(d, score.is_share),
             "p": _p(d.p_value),
             "q": _p(d.q_value),
@@ -146,6 +146,12 @@ def statistics_rows(comparison: Comparison) -> list[dict[str, str]]:
         for score in (*comparison.averages, *comparison.scores)
         for d in score.differences
     ]
+
+
+def _relative(score: ScoreComparison, difference: Difference) -> str:
+    if difference.relative is None or not can_be_derived_from(score, difference.contrast):
+        return ""
+    return f"{100 * difference.relative:+.1f} %"
 
 
 def _bootstrap(difference: Difference, is_share: bool) -> str:
@@ -194,7 +200,10 @@ def curve_figures(comparison: Comparison) -> list[Figure]:
 
 
 def crossing_rows(comparison: Comparison) -> list[dict[str, str]]:
-    """Return, in the score that speaks first, where arms begin to lead and what the lead is worth."""
+    """Return, in the score that speaks first, where arms begin to lead and what the lead is worth.
+
+    Of differences that are decided by enough seeds only; see `crossings_left_out`.
+    """
     score = comparison.primary
     rows = contrast_curves(comparison, score) if score else []
     return [
@@ -204,8 +213,26 @@ def crossing_rows(comparison: Comparison) -> list[dict[str, str]]:
             "speed_up": speed_up_text(row.speed_up),
         }
         for row in rows
-        if row.crossover.share is not None or row.speed_up.value is not None
+        if score is not None
+        and can_be_derived_from(score, row.contrast)
+        and (row.crossover.share is not None or row.speed_up.value is not None)
     ]
+
+
+def crossings_left_out(comparison: Comparison) -> str:
+    """Return which contrasts have no such figures, and why; empty when all have."""
+    score = comparison.primary
+    titles = [
+        c.title
+        for c in comparison.contrasts
+        if score is not None and score.difference(c) and not can_be_derived_from(score, c)
+    ]
+    if not titles:
+        return ""
+    return (
+        f"Not said of {', '.join(titles)}: from where on an arm leads, and what its lead is worth, is shown "
+        f"of differences that are decided by at least {MIN_SEEDS_DERIVED} seeds."
+    )
 
 
 def crossover_text(found: SamplesEstimate) -> str:
@@ -246,7 +273,7 @@ def power_law_rows(comparison: Comparison) -> list[dict[str, str]]:
         return []
     rows = []
     for arm, curves in all_curves(comparison, score).items():
-        law = power_law(curves)
+        law = power_law(curves) if len(curves) >= MIN_SEEDS_DERIVED else None
         if law is not None:
             exponent = law.exponent
             between = (

@@ -14,13 +14,13 @@ from perceptinit.errors import PerceptInitError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.reports import account, page, stage_one
 from perceptinit.reports.comparison import Comparison
+from perceptinit.reports.contrasts import by_people
 from perceptinit.reports.examples import found_images, named_images, triplet_examples
 from perceptinit.reports.figures import Figure, require_matplotlib
 from perceptinit.reports.models import RunModel
 from perceptinit.reports.plots import block_figure, loss_figure, stage_one_figure
 from perceptinit.reports.status import what
 from perceptinit.reports.tables import headings, sets_lines
-from perceptinit.reports.verdict import headline
 from perceptinit.reports.weights import weight_change
 
 
@@ -70,8 +70,7 @@ def _values(comparison: Comparison) -> dict[str, Any]:
         "num_finished": len(runs.finished),
         "num_runs": len(runs.runs),
         "date": max((r.get("finished") or r["started"] for r in records), default="")[:10],
-        "headline": headline(comparison),
-        "contrasts": page.contrast_cards(comparison),
+        **page.summary_values(comparison),
         "problems": comparison.problems,
         "compared": account.compared_sentence(runs),
         "arms": list(runs.arms),
@@ -87,6 +86,7 @@ def _values(comparison: Comparison) -> dict[str, Any]:
         "curves": page.curve_figures(comparison),
         "primary": comparison.primary.name if comparison.primary else "",
         "crossings": page.crossing_rows(comparison),
+        "crossings_left_out": page.crossings_left_out(comparison),
         "power_laws": page.power_law_rows(comparison),
         "stage_one": _stage_one(comparison),
         **account.cost(runs),
@@ -173,7 +173,8 @@ def _examples(comparison: Comparison) -> _Examples:
         "examples", lambda: [RunModel.of(cells[arm, shown.seed]) for arm in dict.fromkeys(arms)]
     )
     if models:
-        shown.triplets = shown.attempt("example judgments", lambda: triplet_examples(models[0]))
+        if by_people(runs, shown.arm):
+            shown.triplets = shown.attempt("example judgments", lambda: triplet_examples(models[0]))
         shown.named = shown.attempt("zero-shot examples", lambda: named_images(models))
         shown.found = shown.attempt("retrieval examples", lambda: found_images(models[0]))
     shown.weights = shown.attempt("weights", lambda: _weights(comparison)) or ()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perceptinit.files.reading import misfit, parse_rows
-from perceptinit.reports.verdict import number
+from perceptinit.reports.numbers import number
 from perceptinit.results.claims import holder
 from perceptinit.results.durations import readable_seconds
 from perceptinit.results.measures import is_diagnostic, is_share, rank, split_name

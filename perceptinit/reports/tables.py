@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from perceptinit.reports.comparison import ArmScore, Comparison, ScoreComparison
-from perceptinit.reports.verdict import headline, interval, number
+from perceptinit.reports.headline import headline
+from perceptinit.reports.numbers import interval, number
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -136,7 +137,13 @@ def _title(score: ScoreComparison) -> str:
     ]
     seen = " or ".join(f"{n:,}" for n in sorted(set(score.samples_seen.values())))
     facts = [*limits, f"{score.num_examples:,} examples", f"{seen} samples seen"]
+    facts += trained_on(score)
     return f"{score.name} ({', '.join(facts)})"
+
+
+def trained_on(score: ScoreComparison) -> list[str]:
+    """Return which arms learn from what the score asks for, as a list of at most one phrase."""
+    return [f"trained on by {' and '.join(sorted(score.taught))}"] if score.taught else []
 
 
 def _reading_aids(comparison: Comparison) -> list[str]:

@@ -45,6 +45,12 @@ def is_perceptual(measure: str) -> bool:
     return measure in _names()["kinds"]["perceptual"]
 
 
+def may_ask_people(measure: str) -> bool:
+    """Say whether a measure asks judgments, as the built-in ones of people do and others may."""
+    known = {*_names()["titles"], *_names()["kinds"]["diagnostics"]}
+    return is_perceptual(measure) or measure not in known
+
+
 def rank(measure: str) -> int:
     """Return the place of a measure when one has to speak for a comparison; lower speaks first."""
     order = list(_names()["titles"])

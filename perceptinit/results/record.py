@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from perceptinit.components.building import walk
+from perceptinit.components.building import Spec, walk
 from perceptinit.components.plugin_manager import CORE, Plugins
 from perceptinit.errors import DataError, shown
 from perceptinit.files.atomic import write_json
@@ -99,6 +99,7 @@ def new_record(recipe: Recipe, arm: Arm, seed: int, device: str) -> dict[str, An
             "summary": arm.summary,
             "difference": recipe.difference(arm),
             "by_people": judged_by_people(arm),
+            "taught_by": sorted(taught_by(arm)),
             "resolved": recipe.resolved(arm),
         },
         "seed": seed,
@@ -116,8 +117,16 @@ def new_record(recipe: Recipe, arm: Arm, seed: int, device: str) -> dict[str, An
 
 def judged_by_people(arm: Arm) -> bool:
     """Say whether every answer that the arm learns from is a person's, as the data's cards tell."""
-    specs = [spec for spec in walk((*arm.init, *arm.posthoc)) if spec.entry.kind == "judgments"]
-    return all(spec.build().card.by_people for spec in specs)
+    return all(spec.build().card.by_people for spec in _judgments(arm))
+
+
+def taught_by(arm: Arm) -> set[str]:
+    """Return the names of the judgments that the arm learns from, without what they go through."""
+    return {spec.build().name for spec in _judgments(arm) if "judgments" not in spec.parts}
+
+
+def _judgments(arm: Arm) -> list[Spec]:
+    return [spec for spec in walk((*arm.init, *arm.posthoc)) if spec.entry.kind == "judgments"]
 
 
 def weight_hashes(model: Any) -> dict[str, str]:

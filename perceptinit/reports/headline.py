@@ -1,0 +1,169 @@
+"""The sentences that a reader may quote: how an arm's contrasts read together, by what the arms are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from perceptinit.reports.comparison import Comparison, ScoreComparison
+from perceptinit.reports.contrasts import (
+    CONTROL,
+    NO_PEOPLE,
+    NOISE,
+    SIMULATED,
+    STRUCTURE,
+    STRUCTURES,
+    WORTH,
+    is_by_simulated_people,
+)
+from perceptinit.reports.verdict import Verdict, is_pretrained, verdicts
+from perceptinit.results.measures import measure_title
+
+NOTHING = "No run has finished with a score that could be compared."
+SIMULATED_PEOPLE = "The people are simulated: this says how the machinery works, and nothing about human perception."
+SIMULATED_DATA = "Pictures or captions are simulated: this says how the machinery works, and nothing about photographs."
+TAUGHT_READING = (
+    "{arm} was trained on this task: the score says what stage 1 taught and pretraining left of it, "
+    "not whether the start is worth it."
+)
+UNTRAINED_READING = "Nothing was pretrained: what {arm} is worth to pretraining cannot be said."
+_NOISE = {
+    "open": "{arm} and {reference} start alike, and no difference is shown: as it should be.",
+    "equal": "{arm} and {reference} start alike, and no difference is shown: as it should be.",
+}
+_NOISE_SHOWN = (
+    "{arm} and {reference} start alike, and yet a difference is shown, as noise does in one of 20 such "
+    "comparisons: believe no difference of this size elsewhere."
+)
+_WORTH = {
+    "better": "{arm} is worth it",
+    "worse": "{arm} is not worth it",
+    "equal": "{arm} makes no difference at all",
+}
+_WORTH_OPEN = "whether {arm} is worth it is undecided"
+_AFTER_BETTER = {
+    "better": ", and it is {structure} that helps",
+    "worse": ", but shuffled votes do better still: it is not {structure} that helps",
+    "equal": ", but shuffled votes do as well: it is not {structure} that helps",
+}
+_AFTER_BETTER_OPEN = ", but whether it is {structure} that helps is undecided"
+_AFTER_OTHERS = {
+    "better": ", although votes as given do better than shuffled ones",
+    "worse": ", and shuffled votes do better than those given",
+    "equal": ", and shuffled votes do as well as those given",
+}
+_AFTER_OTHERS_OPEN = ", and so is whether votes as given do better than shuffled ones"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the runs say, in the score that speaks for them.
+
+    readings: one sentence per arm of the headline, in the arms' order. measured: what, on how much.
+    answers: every contrast of these arms. notes: what limits all of it.
+    """
+
+    readings: tuple[str, ...]
+    measured: str
+    answers: tuple[Verdict, ...]
+    notes: tuple[str, ...]
+
+
+def summary(comparison: Comparison) -> Summary | None:
+    """Return the summary, None when no score can be compared."""
+    score = comparison.primary
+    if score is None:
+        return None
+    arms = headline_arms(comparison)
+    found = [reading(comparison, score, arm) for arm in arms]
+    return Summary(
+        tuple(text for text in found if text),
+        _measured(score),
+        tuple(v for arm in arms for v in verdicts(comparison, score) if v.contrast.arm == arm),
+        tuple(_notes(comparison)),
+    )
+
+
+def _notes(comparison: Comparison) -> Iterator[str]:
+    runs = comparison.runs
+    if any(is_by_simulated_people(runs, arm) for arm in runs.arms):
+        yield SIMULATED_PEOPLE
+    elif runs.is_simulated:
+        yield SIMULATED_DATA
+
+
+def headline(comparison: Comparison) -> list[str]:
+    """Return the summary as lines: what was measured, each contrast, how they read together, notes."""
+    found = summary(comparison)
+    if found is None:
+        return [NOTHING]
+    answers = [f"{v.question} {v.sentence}" for v in found.answers]
+    return [found.measured, *answers, *found.readings, *found.notes]
+
+
+def headline_arms(comparison: Comparison) -> list[str]:
+    """Return the arms that the summary speaks of: those with a shuffled control of their own.
+
+    Without any, all but the baseline; controls only where there is nothing else.
+    """
+    asked = {question: _arms_asked(comparison, question) for question in (STRUCTURE, SIMULATED)}
+    controls = _arms_asked(comparison, CONTROL)
+    everyone = list(dict.fromkeys(c.arm for c in comparison.contrasts))
+    return (
+        [*asked[STRUCTURE], *asked[SIMULATED]]
+        or _arms_asked(comparison, NO_PEOPLE)
+        or [arm for arm in everyone if arm not in controls]
+        or everyone
+    )
+
+
+def _arms_asked(comparison: Comparison, question: str) -> list[str]:
+    return list(dict.fromkeys(c.arm for c in comparison.contrasts if c.question == question))
+
+
+def reading(comparison: Comparison, score: ScoreComparison, arm: str) -> str:
+    """Return how the contrasts of an arm read together; empty when none asks what it is worth."""
+    own = [v for v in verdicts(comparison, score) if v.contrast.arm == arm]
+    by_question = {v.contrast.question: v for v in own}
+    if noise := by_question.get(NOISE):
+        return _NOISE.get(noise.outcome, _NOISE_SHOWN if noise.is_decided else "").format(
+            arm=arm, reference=noise.contrast.reference
+        )
+    if arm in score.taught:
+        return TAUGHT_READING.format(arm=arm)
+    if WORTH not in by_question:
+        return ""
+    if not is_pretrained(score):
+        return UNTRAINED_READING.format(arm=arm)
+    structure = next((v for v in own if v.contrast.question in STRUCTURES), None)
+    text = _worth(by_question[WORTH], structure)
+    if comparison.runs.is_simulated:
+        return f"In the simulated world {text}."
+    return f"{text}." if text.startswith(arm) else f"{text[0].upper()}{text[1:]}."
+
+
+def _worth(worth: Verdict, structure: Verdict | None) -> str:
+    text = _WORTH.get(worth.outcome, _WORTH_OPEN)
+    if structure is not None:
+        text += _structure(worth, structure)
+    names = STRUCTURES.get(structure.contrast.question, "") if structure else ""
+    return text.format(arm=worth.contrast.arm, structure=names)
+
+
+def _structure(worth: Verdict, structure: Verdict) -> str:
+    if worth.outcome == "better":
+        return _AFTER_BETTER.get(structure.outcome, _AFTER_BETTER_OPEN)
+    is_open = worth.outcome not in _WORTH
+    return _AFTER_OTHERS.get(structure.outcome, _AFTER_OTHERS_OPEN if is_open else "")
+
+
+def _measured(score: ScoreComparison) -> str:
+    counts = sorted(set(score.samples_seen.values()))
+    seen = " and ".join(f"{n:,}" for n in counts)
+    after = f"after {seen} image-text pairs seen" if counts != [0] else "without pretraining"
+    over = (
+        f"{measure_title(score.measure)} as the mean over {score.num_sets} data sets"
+        if score.num_sets > 1
+        else f"{measure_title(score.measure)} on {score.data_set}"
+    )
+    return f"{over[0].upper()}{over[1:]}, {after}."
