@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from perceptinit.reports.comparison import Comparison, ScoreComparison
 from perceptinit.reports.contrasts import Contrast
-from perceptinit.reports.curves import Curve, all_curves, band
+from perceptinit.reports.curves import Curve, Curves, all_curves, band
 from perceptinit.reports.figures import (
     FAINT,
     INK,
@@ -16,15 +17,21 @@ from perceptinit.reports.figures import (
     drawing,
     finish,
 )
-from perceptinit.reports.verdict import interval, number, signed
+from perceptinit.reports.numbers import interval, number, signed
+from perceptinit.reports.statistics import Estimate
 from perceptinit.results.measures import measure_title
 
 ROW_INCHES = 0.34
+MIN_SEEDS_BAND = 3  # the t interval of two values is 13 standard errors wide to each side
 
 
 def curve_figure(comparison: Comparison, score: ScoreComparison) -> Figure | None:
-    """Return a score over samples seen per arm, with 95 % bands; None when it was measured once."""
-    bands = {arm: band(curves) for arm, curves in all_curves(comparison, score).items()}
+    """Return a score over samples seen per arm; None when it was measured once.
+
+    With 95 % bands, or each seed's values as points where two seeds would make a band of any width.
+    """
+    curves = all_curves(comparison, score)
+    bands = {arm: band(of_seeds) for arm, of_seeds in curves.items()}
     if max((len(b) for b in bands.values()), default=0) < 2:
         return None
     factor = 100 if score.is_share else 1
@@ -35,17 +42,30 @@ def curve_figure(comparison: Comparison, score: ScoreComparison) -> Figure | Non
             counts = list(values)
             means = [factor * v.mean for v in values.values()]
             axes[0].plot(counts, means, label=arm, **arm_style(index))
-            edges = [(v.low, v.high) for v in values.values() if v.low is not None]
-            if len(edges) == len(counts):
-                low, high = ([_inside(e, score) for e in side] for side in zip(*edges, strict=True))
-                axes[0].fill_between(counts, low, high, color=arm_colour(index), alpha=0.15, lw=0)
+            _spread(axes[0], score, index, curves[arm], values)
         _limits(axes[0], score, factor)
         axes[0].set_xlabel("image-text pairs seen")
         axes[0].set_ylabel(f"{score.measure}, %" if score.is_share else score.measure)
         axes[0].xaxis.set_major_formatter(_thousands())
-        axes[0].legend()
+        _legend(axes[0])
         title = f"{measure_title(score.measure)}, {score.data_set}"
         return finish(axes, title[0].upper() + title[1:], _curve_alt(score, bands))
+
+
+def _spread(
+    ax: Any, score: ScoreComparison, index: int, curves: Curves, band_of: Mapping[int, Estimate]
+) -> None:
+    counts = list(band_of)
+    if len(curves) >= MIN_SEEDS_BAND:
+        low, high = (
+            [_inside(edge, score) for edge in side]
+            for side in zip(*((v.low, v.high) for v in band_of.values()), strict=True)
+        )
+        ax.fill_between(counts, low, high, color=arm_colour(index), alpha=0.15, lw=0)
+    elif len(curves) == 2:
+        factor = 100 if score.is_share else 1
+        points = [(n, factor * curve[n]) for curve in curves.values() for n in counts]
+        ax.scatter(*zip(*points, strict=True), s=9, color=arm_colour(index), alpha=0.6, lw=0)
 
 
 def _inside(edge: float | None, score: ScoreComparison) -> float:
@@ -61,19 +81,21 @@ def _thousands():
 
 
 def _limits(ax, score: ScoreComparison, factor: int) -> None:
-    """Draw chance and human ceiling as labelled lines."""
-    for name, value in (("chance", score.chance), ("human ceiling", score.ceiling)):
+    """Draw chance and human ceiling as lines, with their names beside the axes, where no curve is."""
+    for name, value in (("chance", score.chance), ("human\nceiling", score.ceiling)):
         if value is not None:
-            ax.axhline(factor * value, color=FAINT, linewidth=1, linestyle=":")
-            ax.annotate(
-                name,
-                (1, factor * value),
-                xycoords=("axes fraction", "data"),
-                ha="right",
-                va="bottom",
-                color=FAINT,
-                fontsize=8,
-            )
+            _limit(ax, name, factor * value)
+
+
+def _limit(ax: Any, name: str, value: float) -> None:
+    ax.axhline(value, color=FAINT, linewidth=1, linestyle=":")
+    place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+    ax.annotate(name, (1, value), (4, 0), va="center", color=FAINT, fontsize=8, **place)
+
+
+def _legend(ax: Any) -> None:
+    """Put the arms' names above the axes, where no curve is."""
+    ax.figure.legend(loc="outside upper left", ncols=4, fontsize=9)
 
 
 def _curve_alt(score: ScoreComparison, bands: Mapping[str, Mapping[int, object]]) -> str:
@@ -107,7 +129,7 @@ def difference_figure(comparison: Comparison, contrasts: Sequence[Contrast]) -> 
         ax.set_yticks(range(len(scores)), [s.name for s in scores], fontsize=9)
         ax.set_ylim(len(scores) - 0.5, -0.5)
         ax.set_xlabel(f"points better than {reference}")
-        ax.figure.legend(loc="outside upper right", ncols=3)
+        _legend(ax)
         return finish(
             axes,
             f"Difference to {reference}, set by set",
@@ -168,16 +190,12 @@ def stage_one_figure(
                 label = arm if number_of_line == 0 else None
                 values = [100 * v for v in curve.values()]
                 axes[0].plot(list(curve), values, label=label, alpha=0.85, **style)
-        axes[0].axhline(50, color=FAINT, linewidth=1, linestyle=":")
-        axes[0].annotate("chance", (0, 50), color=FAINT, fontsize=8, va="bottom")
+        _limit(axes[0], "chance", 50)
         if ceiling is not None:
-            axes[0].axhline(100 * ceiling, color=FAINT, linewidth=1, linestyle=":")
-            axes[0].annotate(
-                "human ceiling", (0, 100 * ceiling), color=FAINT, fontsize=8, va="bottom"
-            )
+            _limit(axes[0], "human\nceiling", 100 * ceiling)
         axes[0].set_xlabel("epochs of stage 1")
         axes[0].set_ylabel("agreement with held-out votes, %")
-        axes[0].legend(loc="center right")
+        _legend(axes[0])
         alt = "; ".join(
             f"{arm} from {100 * _first(c):.1f} to {100 * _last(c):.1f} %"
             for arm, of_seeds in curves.items()
@@ -185,7 +203,7 @@ def stage_one_figure(
         )
         return finish(
             axes,
-            "Stage 1: agreement with held-out human judgments",
+            "Stage 1: agreement with held-out judgments",
             f"Line chart of held-out 2AFC over epochs of stage 1 (first seed): {alt}.",
         )
 
@@ -205,7 +223,7 @@ def loss_figure(losses: Mapping[str, Sequence[Curve]], arms: Sequence[str]) -> F
                 axes[0].plot(list(curve), list(curve.values()), label=label, alpha=0.85, **style)
         axes[0].set_xlabel("optimiser steps of stage 1")
         axes[0].set_ylabel("loss of the batch")
-        axes[0].legend()
+        _legend(axes[0])
         alt = "; ".join(
             f"{arm} from {_first(c):.3g} to {_last(c):.3g}"
             for arm, of_seeds in losses.items()
@@ -248,7 +266,7 @@ def block_figure(
         axes[0].set_ylabel(label)
         if from_zero:
             axes[0].set_ylim(bottom=0)
-        axes[0].legend()
+        _legend(axes[0])
         alt = "; ".join(
             f"{arm}: " + ", ".join(f"{b} {v:.2f}" for b, v in zip(blocks, values, strict=True))
             for arm, values in lines.items()
