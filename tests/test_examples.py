@@ -50,10 +50,8 @@ def test_matrices_become_triplets_and_a_measure(played):
     variables = played("rdms.ipynb")
     means = {"random": [], "pi": []}
     for record in variables["records"]:
-        (value,) = [s["value"] for s in record["scores"] if s["name"] == "rsa_spearman/matrices"][
-            -1:
-        ]
-        means[record["arm"]["name"]].append(value)
+        values = [s["value"] for s in record["scores"] if s["name"] == "rsa_spearman/matrices"]
+        means[record["arm"]["name"]].append(values[-1])
     assert sum(means["pi"]) > sum(means["random"])
 
 

@@ -1,0 +1,98 @@
+"""The tutorial, typed in as it stands, gives a package that keeps its contract and an experiment that runs."""
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from perceptinit import run_recipe
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "docs" / "tutorial.md").read_text()
+BLOCKS = re.findall(r'^```(\w+) title="([^"]+)"\n(.*?)^```', TEXT, re.MULTILINE | re.DOTALL)
+FILES = {name: text for language, name, text in BLOCKS if language != "text"}
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """The folder of the tutorial with all its files, installed as far as Python can tell, and its data made."""
+    folder = tmp_path_factory.mktemp("tutorial")
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    info = folder / "acme_piles-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-piles\nVersion: 0.1.0\n")
+    (entry,) = re.findall(r"^acme = .*$", FILES["pyproject.toml"], re.MULTILINE)
+    (info / "entry_points.txt").write_text(f"[perceptinit]\n{entry.replace(chr(34), '')}\n")
+    subprocess.run([sys.executable, "make_data.py"], cwd=folder, check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        patch.setenv("PERCEPTINIT_PLUGINS", "acme")
+        yield folder
+    for name in [n for n in sys.modules if n.partition(".")[0] == "acme_piles"]:
+        del sys.modules[name]
+
+
+def test_its_own_tests_pass(package):
+    # a process of its own, as its author has: nothing of ours is imported before
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(package)])}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    done = subprocess.run(
+        command, cwd=package, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_its_files_are_linted_and_formatted(package):
+    for command in (["check", "--extend-select", "I,UP,B,N,SIM,PT"], ["format", "--check"]):
+        options = ["--no-cache", "--config", "line-length = 100", "."]
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, *options],
+            cwd=package,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+
+
+def test_its_experiment_runs_and_people_are_learned_from(package):
+    with contextlib.chdir(package):
+        records = run_recipe("piles.toml", seeds=[0], device="cpu")
+    last = {r["arm"]["name"]: {s["name"]: s["value"] for s in r["scores"]} for r in records}
+    assert last["random"]["2afc/piles"] > 0.8  # as the text says of a network with random weights
+    assert last["pi"]["2afc_unanimous/piles"] > last["shuffled"]["2afc_unanimous/piles"]
+
+
+def test_a_draw_without_a_name_is_answered_as_the_text_says(package, tmp_path):
+    spec = importlib.util.spec_from_file_location("tutorial", package / "tests/test_contract.py")
+    contracts = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(contracts)
+    source = FILES["acme_piles/piles.py"]
+    broken = re.sub(r"generator\(c\.seed.*\)", "np.random.default_rng()", source)
+    assert broken != source
+    names = {"__name__": "acme_piles.piles"}
+    exec(compile(broken, "piles.py", "exec"), names)
+    contract = type("Broken", (contracts.TestPiles,), {"component": names["Piles"]})()
+    with pytest.raises(AssertionError) as error:
+        contract.test_loading_twice_gives_the_same(tmp_path)
+    (quoted,) = [text for _, name, text in BLOCKS if name == "a broken contract"]
+    assert " ".join(quoted.split()) == str(error.value)
+
+
+def test_a_picture_that_is_missing_is_told_with_its_row(package):
+    judgments = importlib.import_module("acme_piles.piles").Piles
+    config = judgments.Config(path=package / "piles.csv", images=package / "tests")
+    (sentence,) = judgments(config).preflight()
+    assert "piles.csv, row 2: image 'disc_00.png': no such file in" in sentence
+
+
+def test_it_is_a_tutorial_and_not_a_note():
+    assert len(TEXT.splitlines()) >= 300
