@@ -159,7 +159,7 @@ def test_an_initializer_without_a_report_or_a_change_is_told(tmp_path):
             model.train()
 
     text = "\n".join(complaints("initializer", Nothing, tmp_path))
-    assert "must return perceptinit.types.InitReport, got None; wrap the work in" in text
+    assert "must return perceptinit.plugin.InitReport, got None; wrap the work in" in text
     assert "a tower in eval mode came back in training mode" in text
 
 
