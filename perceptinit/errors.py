@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class PerceptInitError(Exception):
@@ -26,6 +28,28 @@ class InitializerError(PerceptInitError):
 
 class TrainingError(PerceptInitError):
     """Training that must stop, such as a loss that is not finite."""
+
+
+class WriteError(PerceptInitError, OSError):
+    """A file that cannot be written: no room, no permission, a disk that went away. `reason` says which."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"{path}: cannot be written ({reason}). Make room or choose another place, and give the same "
+            "command again"
+        )
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise what the operating system says about the block as a WriteError of `path`."""
+    try:
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        raise WriteError(path, error.strerror or str(error)) from error
 
 
 class UsageError(PerceptInitError):

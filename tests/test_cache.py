@@ -93,6 +93,16 @@ def test_a_half_written_entry_is_none(cache):
     assert "from_cache" not in report.metrics
 
 
+def test_a_manifest_with_another_number_is_none(cache):
+    _, first = apply()
+    (entry,) = cache.entries()
+    path = entry.folder / "manifest.json"
+    path.write_text(path.read_text().replace('"seconds": ', '"seconds": 1'))
+    _, report = apply()
+    assert "from_cache" not in report.metrics
+    assert report.sha256_after == first.sha256_after
+
+
 def test_a_change_of_an_image_file_is_another_entry(tmp_path, cache):
     import numpy as np
     from PIL import Image

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from made_sets import caption_set, labelled_set, png
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from perceptinit.cli import create_app
@@ -117,6 +117,20 @@ def test_epochs_measured_afterwards_have_the_numbers_of_the_run(cli, tmp_path, r
     cka = [theirs[samples, "cka/synthetic"] for samples in (0, 32, 64)]
     assert cka[0] == pytest.approx(1)
     assert cka[2] < cka[0]
+
+
+def test_weights_that_the_run_did_not_record_are_not_measured(cli, tmp_path, recipe):
+    assert cli("run", recipe).returncode == 0
+    file = tmp_path / "runs/tiny/default/seed0/weights/final.safetensors"
+    weights = load_file(file)
+    weights["logit_scale"] += 1e-3
+    save_file(weights, file)  # whole, but of another training
+    done = cli("eval", "runs/tiny")
+    assert done.returncode == 1
+    assert (
+        f"{file.relative_to(tmp_path)}: the weights are not those that were written" in done.stderr
+    )
+    assert "top1" not in done.stdout
 
 
 def write_checkpoints(folder, count):

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from perceptinit import exporting
-from perceptinit.errors import UsageError
+from perceptinit.errors import CheckpointError, UsageError
 from perceptinit.exporting.source import open_run
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.runner import run_recipe
@@ -198,6 +199,16 @@ def test_a_model_that_a_library_has_no_place_for_is_told(runs, tmp_path):
         in str(error.value)
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_run_is_not_exported(runs, tmp_path):
+    copy = tmp_path / "seed0"
+    shutil.copytree(runs["vit"], copy)
+    record = json.loads((copy / "record.json").read_text())
+    record["hashes"]["final"]["model"] = "0" * 64
+    (copy / "record.json").write_text(json.dumps(record))
+    with pytest.raises(CheckpointError, match=r"final\.safetensors: the weights are not those"):
+        open_run(copy)
 
 
 def test_an_unknown_target_or_folder_is_told(runs, tmp_path):

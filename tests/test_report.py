@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from importlib import resources
 
@@ -151,8 +152,6 @@ def test_the_page_shows_judgments_images_curves_and_weights(tiny_page):
 
 
 def test_what_cannot_be_loaded_is_left_out_with_the_reason(tiny, tmp_path):
-    import shutil
-
     copy = tmp_path / "tiny"
     shutil.copytree(tiny, copy)
     (copy / "pi/seed0/weights/init.safetensors").unlink()
@@ -160,6 +159,18 @@ def test_what_cannot_be_loaded_is_left_out_with_the_reason(tiny, tmp_path):
     assert "Left out: example judgments." in words
     assert "init.safetensors: no such file" in words
     assert "Retrieval: what pi finds" in words
+
+
+def test_damaged_weights_are_left_out_and_named(tiny, tmp_path):
+    copy = tmp_path / "tiny"
+    shutil.copytree(tiny, copy)
+    file = copy / "pi/seed0/weights/final.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    words = text_of(render(compare(load_runs([copy]))))
+    assert f"Left out: weights. {file}: the weights are not those that were written" in words
+    assert "Retrieval: what pi finds" not in words
 
 
 def test_an_absent_package_is_named_with_the_command_that_helps(tmp_path, monkeypatch):

@@ -122,7 +122,7 @@ def _build(spec: Spec) -> Any:
 def _build_run(run: RunWeights) -> Any:
     from perceptinit.results.loading import load_model
 
-    return load_model(run.recipe.backbone, run.file, run.seed)
+    return load_model(run.recipe.backbone, run.file, run.seed, run.sha256)
 
 
 def _build_checkpoint(backbone: Spec, file: Path) -> Any:

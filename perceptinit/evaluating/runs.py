@@ -10,7 +10,7 @@ from typing import Any, Literal
 from perceptinit.errors import UsageError
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.recipe import Recipe
-from perceptinit.results.record import RECORD, read_record
+from perceptinit.results.record import RECORD, read_record, recorded_sha256
 
 Which = Literal["final", "init", "pretrain", "all"]
 SNAPSHOTS = "samples-"
@@ -18,7 +18,10 @@ SNAPSHOTS = "samples-"
 
 @dataclass(frozen=True, slots=True)
 class RunWeights:
-    """One file of weights of a run. samples_seen: pairs that pretraining had used by then."""
+    """One file of weights of a run.
+
+    samples_seen: pairs that pretraining had used by then. sha256: of the weights, where the run recorded it.
+    """
 
     file: Path
     folder: Path
@@ -26,6 +29,7 @@ class RunWeights:
     seed: int
     samples_seen: int
     recipe: Recipe
+    sha256: str | None = None
 
     @property
     def title(self) -> str:
@@ -89,6 +93,7 @@ def _run_weights(
         record["seed"],
         _samples_seen(file, record),
         recipes[key],
+        recorded_sha256(record, file),
     )
 
 

@@ -12,7 +12,7 @@ from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.errors import RecipeError, UsageError
 from perceptinit.recipe.tables import parse_toml
 from perceptinit.results.loading import load_model
-from perceptinit.results.record import RECORD, read_record
+from perceptinit.results.record import RECORD, read_record, recorded_sha256
 
 WEIGHTS = Path("weights") / "final.safetensors"
 
@@ -63,7 +63,7 @@ def open_run(folder: Path) -> TrainedRun:
     spec, problems = read_spec(plugins.registry, "backbone", table, "backbone")
     if spec is None:
         raise RecipeError(problems, str(path))
-    model = load_model(spec, folder / WEIGHTS, record["seed"])
+    model = load_model(spec, folder / WEIGHTS, record["seed"], recorded_sha256(record, WEIGHTS))
     return TrainedRun(model, table, record, plugins)
 
 

@@ -1,32 +1,62 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and what a process that was killed left of them."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from perceptinit.errors import writing
+
+# of `atomic_path`, and of safetensors while it writes
+_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]+\.tmp|\.tmp\w{6}")
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` and move it there when the block succeeds; else remove it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Give a temporary path beside `path` and move it there when the block succeeds; else remove it.
+
+    Raises WriteError when the disk does not take it.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        yield temporary
-        temporary.chmod(mode)  # safetensors makes files that their owner alone may read
-        temporary.replace(path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.touch()
+            mode = temporary.stat().st_mode
+            yield temporary
+            temporary.chmod(mode)  # safetensors makes files that their owner alone may read
+            temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        remove_files([temporary])
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write strict JSON atomically (a value that is not finite is an error)."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def remove_files(paths: Iterable[Path]) -> list[str]:
+    """Remove files and return a sentence for each that could not be: it stays, and nothing depends on it."""
+    complaints = []
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            complaints.append(f"{path}: could not be removed ({error.strerror or error})")
+    return complaints
+
+
+def temporaries(folder: Path) -> list[Path]:
+    """Return what processes that were killed while they wrote into `folder` have left."""
+    return sorted(
+        path
+        for path in folder.glob(".*")
+        if _TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink()
+    )

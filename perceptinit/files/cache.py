@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.errors import DataError
-from perceptinit.files.atomic import write_json
+from perceptinit.files.atomic import remove_files, temporaries, write_json
 from perceptinit.files.checksums import file_sha256
 from perceptinit.files.reading import read_json
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
+CHECKSUM = "manifest_sha256"  # in a manifest, of all else in it
 
 
 def cache_folder() -> Path:
@@ -53,7 +54,7 @@ def key_of(parts: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """One stored tower. `manifest` holds the parts of its key, its report and its checksum."""
+    """One stored tower. `manifest` holds the parts of its key, its report, and checksums of weights and itself."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -86,12 +87,15 @@ class Cache:
         return [entry for entry in found if entry]
 
     def find(self, key: str) -> CacheEntry | None:
-        """Return the entry of a key, unchecked, or None."""
+        """Return the entry of a key, its weights unchecked; None without a manifest as it was written."""
         path = self.folder / key / MANIFEST
         try:
-            return CacheEntry(path.parent, read_json(path, dict, "a manifest"))
+            manifest = read_json(path, dict, "a manifest")
         except DataError:
             return None
+        if manifest.get(CHECKSUM) != _sha256(manifest):
+            return None
+        return CacheEntry(path.parent, manifest)
 
     @contextmanager
     def locked(self, key: str) -> Iterator[None]:
@@ -105,10 +109,10 @@ class Cache:
     def store(self, key: str, manifest: Mapping[str, Any], write: Callable[[Path], None]) -> None:
         """Keep an entry; `write(path)` writes its weights. Call it inside `locked(key)`."""
         folder = self.folder / key
-        folder.mkdir(parents=True, exist_ok=True)
+        remove_files(temporaries(folder))
         write(folder / WEIGHTS)
-        checksum = {"weights_sha256": file_sha256(folder / WEIGHTS)}
-        write_json(folder / MANIFEST, {**manifest, **checksum})
+        whole = {**manifest, "weights_sha256": file_sha256(folder / WEIGHTS)}
+        write_json(folder / MANIFEST, {**whole, CHECKSUM: _sha256(whole)})
 
     def remove(self, key: str) -> None:
         """Delete one entry, whole or not."""
@@ -154,3 +158,7 @@ def kept_files() -> list[KeptFiles]:
     ]
     found.append(KeptFiles("tar indexes", tar_index_folder(), ".npz"))
     return [kept for kept in found if kept.num_bytes]
+
+
+def _sha256(manifest: Mapping[str, Any]) -> str:
+    return key_of({name: part for name, part in manifest.items() if name != CHECKSUM})

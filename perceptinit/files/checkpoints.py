@@ -14,8 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from perceptinit.errors import CheckpointError
+from perceptinit.errors import CheckpointError, WriteError
 from perceptinit.files.atomic import atomic_path
+
+# where a file's metadata holds the hash of what it has
+CHECKSUM = "sha256"
 
 
 def weights_sha256(weights: nn.Module | Mapping[str, torch.Tensor]) -> str:
@@ -30,26 +33,63 @@ def weights_sha256(weights: nn.Module | Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
+def write_tensors(
+    path: Path,
+    tensors: Mapping[str, torch.Tensor],
+    metadata: Mapping[str, str] | None = None,
+    sync: bool = False,
+) -> None:
+    """Write tensors on the CPU as safetensors, atomically.
+
+    sync: wait until they are on the disk itself.
+
+    Raises WriteError when the disk does not take them.
+    """
+    with atomic_path(path) as temporary:
+        try:
+            save_file(dict(tensors), temporary, metadata=dict(metadata or {}))
+        except SafetensorError as error:  # as it calls what the system tells
+            raise WriteError(path, str(error)) from error
+        if sync:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+
+
 def save_weights(
     path: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors as safetensors, atomically."""
+    """Write tensors as safetensors with their hash, atomically."""
     state = {k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}
-    with atomic_path(path) as temporary:
-        save_file(state, temporary, metadata=dict(metadata or {}))
+    write_tensors(path, state, {**(metadata or {}), CHECKSUM: weights_sha256(state)})
 
 
-def load_weights(path: Path) -> dict[str, torch.Tensor]:
+def load_weights(path: Path, sha256: str | None = None) -> dict[str, torch.Tensor]:
     """Read a safetensors file.
 
-    Raises CheckpointError when it is missing or is no safetensors file (pickles are never loaded).
+    sha256: what `weights_sha256` has to give for them, where it is known from elsewhere; a file of
+    `save_weights` is compared with its own hash besides.
+
+    Raises CheckpointError when it is missing, damaged, or no safetensors file (pickles are never loaded).
     """
+    weights, metadata = _read(path)
+    known = {sha256, metadata.get(CHECKSUM)} - {None}
+    if known and {weights_sha256(weights)} != known:
+        raise CheckpointError(
+            f"{path}: the weights are not those that were written: the file was damaged or replaced. "
+            "Bring back a copy, or give the command that made it again"
+        )
+    return weights
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return the tensors and the metadata of a safetensors file."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, file.metadata() or {}
+    except Exception as error:  # a damaged header may be anything to the library
         raise CheckpointError(
             f"{path}: not a readable safetensors file ({error}). Pickled checkpoints are not loaded; "
             "convert with safetensors.torch.save_file"
@@ -103,20 +143,22 @@ def split_state(state: Mapping[str, Any]) -> tuple[Any, dict[str, torch.Tensor]]
 
 def write_state(path: Path, tree: Any, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write what `split_state` gave, on the CPU, and wait until it is on the disk itself."""
-    with atomic_path(path) as temporary:
-        save_file(dict(tensors), temporary, metadata={"tree": json.dumps(tree)})
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+    text = json.dumps(tree)
+    metadata = {"tree": text, CHECKSUM: _state_sha256(text, tensors)}
+    write_tensors(path, tensors, metadata, sync=True)
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote; CheckpointError when the file is damaged."""
-    tensors = load_weights(path)
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-    if "tree" not in metadata:
-        raise CheckpointError(f"{path}: holds weights, not the state of a run")
-    return _put_tensors(json.loads(metadata["tree"]), tensors)
+    """Read what `save_state` wrote; CheckpointError when any of it is not as it was written."""
+    tensors, metadata = _read(path)
+    text = metadata.get("tree", "")
+    if metadata.get(CHECKSUM) != _state_sha256(text, tensors):
+        raise CheckpointError(f"{path}: not the state that a run has written: the file is damaged")
+    return _put_tensors(json.loads(text), tensors)
+
+
+def _state_sha256(tree: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    return hashlib.sha256(f"{weights_sha256(tensors)} {tree}".encode()).hexdigest()
 
 
 def _take_tensors(value: Any, tensors: dict[str, torch.Tensor]) -> Any:

@@ -11,6 +11,7 @@ from perceptinit.components.building import Spec
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.results.loading import load_model
+from perceptinit.results.record import recorded_sha256
 from perceptinit.results.runs import LoadedRun
 from perceptinit.test_sets.choice import HasChoice
 
@@ -47,7 +48,9 @@ class RunModel:
 
     def _load(self, moment: str) -> Any:
         path = self.run.folder / "weights" / f"{moment}.safetensors"
-        return load_model(self.recipe.backbone, path, self.run.seed)
+        return load_model(
+            self.recipe.backbone, path, self.run.seed, recorded_sha256(self.run.record, path)
+        )
 
     def judgments(self) -> Spec | None:
         """Return the judgments that the arm learns from, else those it is measured on."""

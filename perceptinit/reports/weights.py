@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from perceptinit.files.checkpoints import load_weights
+from perceptinit.results.record import recorded_sha256
 from perceptinit.results.runs import LoadedRun, RunSet
 
 IMAGE_TOWER = "image."
@@ -53,7 +54,7 @@ def _weights(run: LoadedRun) -> tuple[Weights, Weights] | None:
     paths: list[Path] = [folder / "init.safetensors", folder / "final.safetensors"]
     if not all(path.is_file() for path in paths):
         return None
-    first, last = (load_weights(path) for path in paths)
+    first, last = (load_weights(path, recorded_sha256(run.record, path)) for path in paths)
     image = {k.removeprefix(IMAGE_TOWER): v for k, v in last.items() if k.startswith(IMAGE_TOWER)}
     return _floats(first), _floats(image)
 

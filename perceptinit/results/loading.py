@@ -18,13 +18,15 @@ from perceptinit.seeding import named_torch_seed
 _DRAWS = (init.normal_, init.uniform_, init.kaiming_normal_, init.kaiming_uniform_)
 
 
-def load_model(backbone: Spec, file: Path, seed: int = 0) -> Any:
+def load_model(backbone: Spec, file: Path, seed: int = 0, sha256: str | None = None) -> Any:
     """Return a dual encoder with the weights of a file, in eval mode.
 
     Where the file holds an image tower alone, the text tower is that of a run with this seed.
-    Raises CheckpointError when there is no such file, or when it does not fit the backbone.
+    sha256: what the file's weights have to hash to (see `record.recorded_sha256`).
+
+    Raises CheckpointError when there is no such file, when it holds other weights, or does not fit.
     """
-    weights = load_weights(file)
+    weights = load_weights(file, sha256)
     is_image_tower = holds_image_tower(weights)
     with named_torch_seed(seed, "backbone"), nullcontext() if is_image_tower else Undrawn():
         model = backbone.build().build()

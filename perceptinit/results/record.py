@@ -137,6 +137,13 @@ def weight_hashes(model: Any) -> dict[str, str]:
     return {name: weights_sha256(part) for name, part in parts.items()}
 
 
+def recorded_sha256(record: Mapping[str, Any], file: Path) -> str | None:
+    """Return the hash that a record holds for `file` of the run's weights, None for one it does not know."""
+    part = {"init": "image", "pretrain": "model", "final": "model"}.get(file.stem, "")
+    hashes = record["hashes"].get(file.stem) or {}
+    return hashes.get(part)
+
+
 def _installed(name: str) -> bool:
     try:
         metadata.version(name)
