@@ -137,7 +137,7 @@ def main() -> None:
     theirs, mine = [], []
     with tempfile.TemporaryDirectory(dir=asked.folder) as name:
         folder = Path(name)
-        checkpoints = Checkpoints(folder / "ours", CheckpointConfig(keep=1))
+        checkpoints = Checkpoints(folder / "ours", CheckpointConfig(keep=1), print)
         for index in range(asked.rounds + 1):
             theirs.append(with_torch(state, folder))
             mine.append(with_perceptinit(state, checkpoints, index + 1))

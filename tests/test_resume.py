@@ -1,5 +1,6 @@
 """Runs that are killed, stopped or moved to another number of processes end as one that was not."""
 
+import errno
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from processes import start, together
+from safetensors.torch import save_file
 from test_distributed import run_recipe_here
 
 from perceptinit.errors import CheckpointError
@@ -141,7 +143,8 @@ def np_tensor(value):
 
 
 def test_the_newest_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path):
-    checkpoints = Checkpoints(tmp_path, CheckpointConfig(keep=2))
+    said = []
+    checkpoints = Checkpoints(tmp_path, CheckpointConfig(keep=2), said.append)
     for step in range(5):
         checkpoints.save(state(step))
     checkpoints.wait()
@@ -149,8 +152,7 @@ def test_the_newest_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_pa
     assert names == ["checkpoint-000004.safetensors", "checkpoint-000005.safetensors"]
     newest = tmp_path / names[1]
     newest.write_bytes(newest.read_bytes()[:2000])
-    said = []
-    found = checkpoints.newest(said.append)
+    found = checkpoints.newest()
     assert found["step"] == 3
     assert float(found["weights"][0]) == 3.0
     [message] = said
@@ -158,22 +160,105 @@ def test_the_newest_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_pa
     assert message.endswith("; the checkpoint before it is used")
     (tmp_path / names[0]).write_bytes(b"")
     with pytest.raises(CheckpointError, match="none of 2 checkpoints can be read; --fresh"):
-        checkpoints.newest(said.append)
+        checkpoints.newest()
 
 
 def test_a_checkpoint_is_what_it_was_when_it_was_saved(tmp_path):
-    checkpoints = Checkpoints(tmp_path, CheckpointConfig())
+    checkpoints = Checkpoints(tmp_path, CheckpointConfig(), print)
     values = state(1)
     checkpoints.save(values)
     values["weights"].fill_(9.0)  # training goes on while the thread writes
     checkpoints.wait()
-    assert float(checkpoints.newest(print)["weights"][0]) == 1.0
+    assert float(checkpoints.newest()["weights"][0]) == 1.0
+
+
+# each of the places is one bit of the file: in the length, the header's JSON, or the tensors
+@pytest.mark.parametrize("place", [3, 9, 40, 100, 300, 900, -4000, -1])
+def test_one_flipped_bit_is_found_and_the_checkpoint_before_is_used(tmp_path, place):
+    said = []
+    checkpoints = Checkpoints(tmp_path, CheckpointConfig(), said.append)
+    for step in (1, 2):
+        checkpoints.save(state(step) | {"names": ["a", "b"] * 50})
+    checkpoints.wait()
+    newest = tmp_path / "checkpoint-000002.safetensors"
+    data = bytearray(newest.read_bytes())
+    data[place] ^= 1
+    newest.write_bytes(data)
+    assert checkpoints.newest()["step"] == 1
+    [message] = said
+    assert message.startswith(f"{newest}: not ")
+    assert message.endswith("; the checkpoint before it is used")
+
+
+def test_a_state_of_an_earlier_version_is_not_taken_on_trust(tmp_path):
+    path = tmp_path / "checkpoint-000001.safetensors"
+    save_file({"t0": np_tensor(1)}, path, metadata={"tree": '{"tensor": "t0"}'})
+    with pytest.raises(CheckpointError, match="none of 1 checkpoints can be read; --fresh"):
+        Checkpoints(tmp_path, CheckpointConfig(), print).newest()
+
+
+def test_files_of_others_among_the_checkpoints_stay_and_disturb_nothing(tmp_path):
+    folder = tmp_path / "tiny/pi/seed0/checkpoints"
+    run(tmp_path / "alone")
+    (folder / ".backup").mkdir(parents=True)
+    theirs = [
+        folder / name for name in ("notes.txt", ".nfs00000001", "checkpoint-best.safetensors")
+    ]
+    for file in theirs:
+        file.write_text("mine")
+    for _ in range(2):  # and again, when there is nothing left to do
+        record = run(tmp_path)
+        assert record["status"] == "finished"
+        assert record["hashes"] == record_of(tmp_path / "alone")["hashes"]
+    assert sorted(folder.iterdir()) == sorted([*theirs, folder / ".backup"])
+    events = (tmp_path / "tiny/pi/seed0/events.jsonl").read_text()
+    assert f"{folder}: stays there (Directory not empty)" in events
+
+
+def test_a_checkpoint_that_cannot_be_removed_is_told_once_and_stays(tmp_path, monkeypatch):
+    stuck = tmp_path / "checkpoint-000001.safetensors"
+    unlink = Path.unlink
+
+    def refuse(path, missing_ok=False):
+        if path == stuck:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    said = []
+    checkpoints = Checkpoints(tmp_path, CheckpointConfig(keep=1), said.append)
+    for step in range(4):
+        checkpoints.save(state(step))
+    checkpoints.clear()
+    assert said == [
+        f"{stuck}: could not be removed (Operation not permitted)",
+        f"{tmp_path}: stays there (Directory not empty)",
+    ]
+
+
+def test_what_kills_left_in_a_run_that_finished_goes_when_it_is_asked_for_again(tmp_path):
+    run(tmp_path)
+    folder = tmp_path / "tiny/pi/seed0"
+    before = sorted(folder.rglob("*"))
+    left = [
+        folder / "checkpoints/checkpoint-000007.safetensors",
+        folder / "checkpoints/.checkpoint-000008.safetensors.71-0a1b2c3d.tmp",
+        folder / "weights/.final.safetensors.71-0a1b2c3d.tmp",
+        folder / "weights/.tmpBvZE8r",
+        folder / ".record.json.71-0a1b2c3d.tmp",
+    ]
+    (folder / "checkpoints").mkdir()
+    for path in left:
+        path.write_bytes(b"half")
+    run(tmp_path)
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_what_a_killed_process_left_of_a_checkpoint_is_not_taken_for_one(tmp_path):
-    (tmp_path / ".checkpoint-000009.safetensors.1-a.tmp").write_bytes(b"half")
-    checkpoints = Checkpoints(tmp_path, CheckpointConfig())
-    assert checkpoints.newest(print) is None
+    (tmp_path / ".checkpoint-000009.safetensors.71-0a1b2c3d.tmp").write_bytes(b"half")
+    (tmp_path / ".tmpBvZE8r").write_bytes(b"half")  # of safetensors itself
+    checkpoints = Checkpoints(tmp_path, CheckpointConfig(), print)
+    assert checkpoints.newest() is None
     checkpoints.save(state(1))
     checkpoints.wait()
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-000001.safetensors"]
@@ -182,9 +267,9 @@ def test_what_a_killed_process_left_of_a_checkpoint_is_not_taken_for_one(tmp_pat
 def test_checkpoints_are_due_by_steps_or_by_minutes(tmp_path, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    by_steps = Checkpoints(tmp_path, CheckpointConfig(every_steps=3, every_minutes=0))
+    by_steps = Checkpoints(tmp_path, CheckpointConfig(every_steps=3, every_minutes=0), print)
     assert [step for step in range(1, 10) if by_steps.is_due(step)] == [3, 6, 9]
-    by_time = Checkpoints(tmp_path, CheckpointConfig(every_minutes=2))
+    by_time = Checkpoints(tmp_path, CheckpointConfig(every_minutes=2), print)
     assert not by_time.is_due(1)
     now[0] += 120
     assert by_time.is_due(2)

@@ -14,7 +14,8 @@ import torch
 from perceptinit.components.building import planned_steps
 from perceptinit.compute import distributed
 from perceptinit.compute.split_encoding import SplitEncoder
-from perceptinit.errors import PerceptInitError
+from perceptinit.errors import PerceptInitError, writing
+from perceptinit.files.atomic import remove_files, temporaries
 from perceptinit.files.checkpoints import save_weights
 from perceptinit.protocols import HasDataSha256, HasEvaluated
 from perceptinit.recipe.recipe import Arm, Recipe
@@ -56,39 +57,57 @@ class Run:
         self.done: list[str] = []
         self._is_first = distributed.is_first()
         self._signals = StopSignals()
-        self._checkpoints = Checkpoints(folder / "checkpoints", recipe.checkpoint)
+        self._checkpoints = Checkpoints(
+            folder / "checkpoints", recipe.checkpoint, lambda text: self._context("run").warn(text)
+        )
 
     @property
     def _record_path(self) -> Path:
         return self.folder / rec.RECORD
 
     def execute(self, fresh: bool = False) -> dict[str, Any]:
-        """Do what is not done yet and return the record.
+        """Do what is not done yet and return the record; the caller holds the claim on the folder.
 
         Raises Stopped, with the state saved, after SIGTERM or SIGUSR1.
         """
-        if not fresh:
-            done = distributed.decide(self._finished)
-            if done is not None:
-                self.trackers.skipped(self._context("run"))
-                return done
-        if self._is_first:
+        done = None if fresh else distributed.decide(self._finished)
+        if done is not None:
+            self._sweep(everything=True)
+            self.trackers.skipped(self._context("run"))
+            return done
+        with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            if fresh:
-                self._checkpoints.clear()
         self.trackers.start(self._context("run"))
         try:
             with self._signals.listening():
-                self._execute()
+                self._attempt(fresh)
+        finally:
+            self._checkpoints.close()
+        return self.record
+
+    def _attempt(self, fresh: bool) -> None:
+        try:
+            self._sweep(everything=fresh)
+            self._execute()
         except BaseException as error:
             lost = distributed.lost_contact(error) if isinstance(error, RuntimeError) else None
             self._fail(lost or error)
             if lost is not None:
                 raise lost from error
             raise
-        finally:
-            self._checkpoints.close()
-        return self.record
+        self._sweep(everything=True)  # the run is finished, whatever comes now
+        self._context("run").event("run-end", message="finished")
+        distributed.exchange(None)  # nobody reads the record before it is there
+
+    def _sweep(self, everything: bool) -> None:
+        """Remove what a killed process has left: half-written files, and checkpoints when asked."""
+        if not self._is_first:
+            return
+        left = [*temporaries(self.folder), *temporaries(self.folder / "weights")]
+        for complaint in remove_files(left):
+            self._context("run").warn(complaint)
+        if everything:
+            self._checkpoints.clear()
 
     def _finished(self) -> dict[str, Any] | None:
         found = run_state(self.folder)
@@ -110,6 +129,7 @@ class Run:
             self._pretrain(model, state)
             self._finish_stage(model, "pretrain", is_saved=bool(self.arm.posthoc))
         if self.arm.posthoc:
+            self.record["hashes"]["pretrain"] = rec.weight_hashes(model)
             self._save_weights("pretrain", model)
             self._initialize(model, self.arm.posthoc, "posthoc")
         self._evaluate(model, "posthoc" if self.arm.posthoc else "pretrain", lambda every: True)
@@ -118,10 +138,6 @@ class Run:
         self.record["wall_seconds"]["total"] += round(time.perf_counter() - start, 3)
         self.record.update(status="finished", finished=rec.now())
         self._save_record()
-        if self._is_first:
-            self._checkpoints.clear()
-        self._context("run").event("run-end", message="finished")
-        distributed.exchange(None)  # nobody reads the record before it is there
 
     def _finish_stage(self, model: Any, name: str, is_saved: bool) -> None:
         self.done.append(name)
@@ -257,7 +273,7 @@ class Run:
 
     def _load_checkpoint(self, model: Any) -> Mapping[str, Any] | None:
         """Put model and record where the last checkpoint left them; return the pretrainer's state."""
-        state = self._checkpoints.newest(self._context("run").warn)
+        state = self._checkpoints.newest()
         if state is None:
             return None
         if state["fingerprint"] != self.record["fingerprint"]:

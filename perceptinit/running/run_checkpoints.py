@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from perceptinit.errors import CheckpointError
+from perceptinit.errors import CheckpointError, WriteError
+from perceptinit.files.atomic import remove_files, temporaries
 from perceptinit.files.checkpoints import load_state, split_state, write_state
 from perceptinit.recipe.checkpoint_config import CheckpointConfig
+
+_NAME = re.compile(r"checkpoint-(\d{6,18})\.safetensors")
 
 
 class Checkpoints:
@@ -20,12 +24,18 @@ class Checkpoints:
 
     `save` copies the tensors and returns; a thread writes the file, syncs it to disk, gives it its
     name and removes older ones. So a crash, a full disk or a kill at any moment leaves the last
-    complete checkpoint in place.
+    complete checkpoint in place. Other files in the folder are left alone.
+
+    warn: is told a sentence, in the thread that asks for something, about files that cannot be
+    removed or read.
     """
 
-    def __init__(self, folder: Path, config: CheckpointConfig) -> None:
+    def __init__(self, folder: Path, config: CheckpointConfig, warn: Callable[[str], None]) -> None:
         self.folder = folder
         self._config = config
+        self._warn = warn
+        self._complaints: list[str] = []
+        self._said: set[str] = set()
         self._last_time = time.monotonic()
         self._staged: dict[str, torch.Tensor] = {}
         self._writing: Future[None] | None = None
@@ -60,18 +70,19 @@ class Checkpoints:
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
+        self._complain()
 
-    def newest(self, warn: Any) -> dict[str, Any] | None:
+    def newest(self) -> dict[str, Any] | None:
         """Return the newest state that can be read, None when there is none.
 
-        Damaged files are told to `warn` and passed over. CheckpointError when all are damaged.
+        Damaged files are told and passed over. CheckpointError when all are damaged.
         """
         paths = self._paths()
         for path in reversed(paths):
             try:
                 return load_state(path)
             except CheckpointError as error:
-                warn(f"{error}; the checkpoint before it is used")
+                self._warn(f"{error}; the checkpoint before it is used")
         if paths:
             raise CheckpointError(
                 f"{self.folder}: none of {len(paths)} checkpoints can be read; --fresh starts over"
@@ -79,12 +90,23 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Remove all checkpoints of the run."""
+        """Remove all checkpoints of the run; what is not of the run stays, and is told."""
         self.wait()
-        for path in [*self._paths(), *self._leftovers()]:
-            path.unlink()
-        if self.folder.is_dir():
+        self._complaints += remove_files([*self._paths(), *temporaries(self.folder)])
+        try:
             self.folder.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self._complaints.append(f"{self.folder}: stays there ({error.strerror or error})")
+        self._complain()
+
+    def _complain(self) -> None:
+        for complaint in self._complaints:
+            if complaint not in self._said:
+                self._warn(complaint)
+        self._said.update(self._complaints)
+        self._complaints = []
 
     def close(self) -> None:
         """Let a write that has begun come to its end, whether it succeeds or not."""
@@ -108,22 +130,24 @@ class Checkpoints:
             write_state(path, tree, self._staged)
         except Exception as error:  # whatever the file system or safetensors raise
             kept = self._paths()
+            reason = error.reason if isinstance(error, WriteError) else error
             there = f"{kept[-1].name} is intact" if kept else "there is none before it"
             raise CheckpointError(
-                f"{path}: the checkpoint could not be written ({error}); {there}. Make room and "
+                f"{path}: the checkpoint could not be written ({reason}); {there}. Make room and "
                 "give the same command again"
             ) from error
-        for old in [*self._paths()[: -self._config.keep], *self._leftovers()]:
-            old.unlink()
+        old = self._paths()[: -self._config.keep]
+        self._complaints += remove_files([*old, *temporaries(self.folder)])
 
     def _next_number(self) -> int:
         paths = self._paths()
-        return int(paths[-1].stem.rpartition("-")[2]) + 1 if paths else 1
-
-    def _leftovers(self) -> list[Path]:
-        """Return what a process left that was killed while it wrote; safetensors has such files, too."""
-        there = self.folder.iterdir() if self.folder.is_dir() else ()
-        return sorted(path for path in there if path.name.startswith("."))
+        return _number(paths[-1]) + 1 if paths else 1
 
     def _paths(self) -> list[Path]:
-        return sorted(self.folder.glob("checkpoint-*.safetensors"))
+        """Return the checkpoints, the oldest first."""
+        there = self.folder.glob("checkpoint-*.safetensors")
+        return sorted((path for path in there if _NAME.fullmatch(path.name)), key=_number)
+
+
+def _number(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])
