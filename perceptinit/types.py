@@ -267,6 +267,13 @@ def ignore_event(event: Event) -> None:
     """Do nothing with an event (the default of `RunContext.send`)."""
 
 
+State = Mapping[str, Any]
+
+
+def keep_nothing(step: int, state: Callable[[], State]) -> None:
+    """Keep no state (the default of `RunContext.offer`)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
     """What a component may know about the run it works for.
@@ -276,6 +283,10 @@ class RunContext:
     device: a torch device string.
     folder: where the stage may leave files of its own, None when nothing is to be written.
     samples_seen: pairs that pretraining had used when an evaluator is called.
+    resumed: the state that this stage offered before it was interrupted, None at its start.
+    offer: `offer(step, state)` after a step lets the run keep what `state()` gives (tensors and plain
+    values; the model's weights are kept besides) when a checkpoint is due, and stop if it was asked
+    to. Who offers continues from `resumed` as if nothing had happened; all processes have to ask.
     """
 
     seed: int = 0
@@ -286,6 +297,8 @@ class RunContext:
     samples_seen: int = 0
     num_workers: int = 2
     send: Callable[[Event], None] = ignore_event
+    resumed: State | None = None
+    offer: Callable[[int, Callable[[], State]], None] = keep_nothing
 
     def rng(self, *names: str | int) -> np.random.Generator:
         """Return a generator for the named draws of this stage."""

@@ -1,6 +1,7 @@
 """Initializers: what they change, what they report, and what they say when they cannot."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from perceptinit.backbones.encoders import ImageTower
 from perceptinit.configs import read_config
 from perceptinit.errors import CheckpointError, DataError, InitializerError, TrainingError
-from perceptinit.files.checkpoints import weights_sha256
+from perceptinit.files.checkpoints import load_state, save_state, weights_sha256
 from perceptinit.initializers.checkpoint import Checkpoint
 from perceptinit.initializers.imagenet import ImageNet
 from perceptinit.initializers.random import Random
@@ -389,6 +390,46 @@ def test_dropout_repeats_under_a_seed_whatever_the_global_generator_did():
         torch.rand(5)
         hashes.append(hinge_initializer().initialize(model, Heard().ctx).sha256_after)
     assert hashes[0] == hashes[1]
+
+
+class Killed(BaseException):
+    pass
+
+
+def stage_one(folder, resumed=None, kill_at=None, weights=None, **options):
+    """Run stage 1 with dropout and batch norm; when killed, leave state and weights in the folder."""
+    model = TinyTower()
+    model.trunk.extend([nn.BatchNorm1d(16), nn.Dropout(0.5)])
+    model.load_state_dict(weights or model.state_dict())
+    heard = Heard()
+
+    def offer(step, state):
+        if step == kill_at:
+            save_state(folder / "state", {"stage": state(), "weights": model.state_dict()})
+            raise Killed
+
+    ctx = replace(heard.ctx, resumed=resumed, offer=offer)
+    options = {"epochs": 4, "eval_every": 1, "crop_scale": (0.5, 1.0), "flip": True} | options
+    torch.rand(5)  # what the global generator did before is of no importance
+    return hinge_initializer(**options).initialize(model, ctx)
+
+
+@pytest.mark.parametrize("kill_at", range(1, 13))  # steps; an epoch has 3
+def test_stage_one_killed_after_any_step_ends_as_if_nothing_had_happened(tmp_path, kill_at):
+    undisturbed = stage_one(tmp_path)
+    with pytest.raises(Killed):
+        stage_one(tmp_path, kill_at=kill_at)
+    kept = load_state(tmp_path / "state")
+    report = stage_one(tmp_path, resumed=kept["stage"], weights=kept["weights"])
+    assert replace(report, seconds=0) == replace(undisturbed, seconds=0)
+
+
+def test_a_state_of_another_schedule_is_refused(tmp_path):
+    with pytest.raises(Killed):
+        stage_one(tmp_path, kill_at=2)
+    kept = load_state(tmp_path / "state")
+    with pytest.raises(CheckpointError, match=r"of 12 steps, this one has 24.*--fresh"):
+        stage_one(tmp_path, resumed=kept["stage"], weights=kept["weights"], epochs=8)
 
 
 @pytest.fixture

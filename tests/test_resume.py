@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from test_distributed import run_recipe_here
 
 from perceptinit.errors import CheckpointError
+from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.files.checkpoints import load_weights
 from perceptinit.pretrainers.clip_training import ClipTraining
 from perceptinit.recipe.checkpoint_config import CheckpointConfig
@@ -125,11 +126,54 @@ def test_a_signal_to_one_of_two_processes_stops_both_after_the_same_step(tmp_pat
     assert "stopped by SIGUSR1 after step 3, saved" in record_of(tmp_path)["error"]
 
 
-def test_a_signal_in_stage_one_ends_at_once_and_the_stage_starts_again(tmp_path):
-    arguments = (tmp_path, signal.SIGTERM, 2, (0,), "init")
+def stage_one_of(folder):
+    [row] = record_of(folder)["init"]
+    return {name: value for name, value in row.items() if name != "seconds"}
+
+
+def test_two_processes_killed_in_stage_one_end_as_if_nothing_had_happened(uninterrupted, tmp_path):
+    for step in (1, 2, 4):  # of 4 in 2 epochs, with a checkpoint after each second one
+        arguments = (tmp_path, signal.SIGKILL, step, (0, 1), "init")
+        assert ended(start(run_with_signal, *arguments)) == [-signal.SIGKILL] * 2
+    together(run, tmp_path)
+    assert record_of(tmp_path)["hashes"] == record_of(uninterrupted)["hashes"]
+    assert stage_one_of(tmp_path) == stage_one_of(uninterrupted)
+    assert "continued after step 2 of init.0" in json.dumps(record_of(tmp_path)["warnings"])
+
+
+def test_a_signal_in_stage_one_saves_the_step_in_all_processes(uninterrupted, tmp_path):
+    arguments = (tmp_path, signal.SIGUSR1, 3, (1,), "init")
+    assert ended(start(run_with_signal, *arguments)) == [75, 75]
+    assert "stopped by SIGUSR1 after step 3, saved" in record_of(tmp_path)["error"]
+    together(run, tmp_path)
+    assert record_of(tmp_path)["hashes"] == record_of(uninterrupted)["hashes"]
+    assert "continued after step 3 of init.0" in json.dumps(record_of(tmp_path)["warnings"])
+
+
+def test_a_signal_before_the_first_step_of_stage_one_ends_at_once(tmp_path):
+    arguments = (tmp_path, signal.SIGTERM, 1, (0,), "init")
     assert ended(start(run_with_signal, *arguments, num=1)) == [75]
-    assert record_of(tmp_path)["status"] == "interrupted"
+    assert record_of(tmp_path)["error"] == "Stopped: stopped by SIGTERM; the same command continues"
     assert run(tmp_path)["status"] == "finished"
+
+
+def run_with_a_failing_evaluation(folder):
+    def fail(self, model, ctx):
+        raise OSError("the disk with the images went away")
+
+    TwoAFC.evaluate = fail
+    return run(folder)
+
+
+def test_what_stage_one_did_is_kept_when_the_evaluation_after_it_fails(tmp_path):
+    run(tmp_path / "alone")
+    assert ended(start(run_with_a_failing_evaluation, tmp_path, num=1)) == [1]
+    run(tmp_path)
+    record = record_of(tmp_path)
+    assert record["hashes"] == record_of(tmp_path / "alone")["hashes"]
+    events = (tmp_path / "tiny/pi/seed0/events.jsonl").read_text().splitlines()
+    stages = [row["stage"] for row in map(json.loads, events) if row["kind"] == "stage-start"]
+    assert stages == ["init.0", "pretrain"]  # the second attempt began with the evaluation
 
 
 def state(value):

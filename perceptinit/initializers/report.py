@@ -9,8 +9,9 @@ return report.result
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,6 +42,15 @@ class Reporter:
         if self._result is None:
             raise RuntimeError("the report is complete only after the `with` block")
         return self._result
+
+    def state(self) -> dict[str, Any]:
+        """Return what `resume` needs in another process."""
+        return {"before": self.before, "seconds": time.perf_counter() - self._start}
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on with a report that was begun on the untouched weights."""
+        self.before = dict(state["before"])
+        self._start = time.perf_counter() - state["seconds"]
 
     def finish(self, hint: str) -> None:
         """Compare and complete the report; InitializerError when nothing changed or a weight is not finite."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 # N judgments, U distinct images of a batch
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 
 from perceptinit.components.building import preflight
-from perceptinit.compute import distributed
 from perceptinit.configs import PositiveFloat
 from perceptinit.errors import InitializerError, PerceptInitError
 from perceptinit.initializers.diagnostics import weight_changes
@@ -28,10 +27,14 @@ from perceptinit.initializers.stage_images import open_images
 from perceptinit.initializers.trainable import only_training, trainable_names
 from perceptinit.initializers.training_config import TrainingConfig
 from perceptinit.initializers.triplet_loss import Distance
-from perceptinit.initializers.triplet_training import EpochResult, TripletTraining, batches_of
+from perceptinit.initializers.triplet_training import (
+    Curve,
+    TripletTraining,
+    batches_of,
+)
 from perceptinit.judgments.forms.odd_one_out import load_odd_one_out
 from perceptinit.protocols import Judgments
-from perceptinit.seeding import generator, named_torch_seed
+from perceptinit.seeding import generator
 from perceptinit.types import InitReport, RunContext, StagePlan
 
 
@@ -123,29 +126,41 @@ class Triplet:
         watch = HeldOut(model, held_out, held_out_images, c.eval_split, ctx)
         with reporting(self.name, model) as report, only_training(model, names):
             training = TripletTraining(self.name, model, objective, images, c, ctx)
-            process = [distributed.rank()] if distributed.rank() else []
-            with named_torch_seed(ctx.seed, ctx.stage, "dropout", *process):
-                report.metrics.update(self._train(training, watch))
+            curve = Curve()
+            stage: dict[str, Any] = {"report": report, "training": training, "curve": curve}
+            for name, state in (ctx.resumed or {}).items():
+                stage[name].resume(state)
+
+            def after_step(step: int) -> None:
+                ctx.offer(step, lambda: {name: part.state() for name, part in stage.items()})
+
+            report.metrics.update(self._train(training, watch, curve, after_step))
             report.metrics.update(
                 triplets=len(objective.columns), ties_dropped=objective.num_ties_dropped
             )
             report.metrics.update(weight_changes(report.before, model.state_dict()))
         return report.result
 
-    def _train(self, training: TripletTraining, watch: HeldOut) -> dict[str, float]:
-        """Run all epochs and return the metrics of the report."""
-        c = self.config
-        agreement = {0: watch.measure(training.step, training.total_steps)}
-        epochs: dict[int, EpochResult] = {}
-        for epoch in range(1, c.epochs + 1):
-            epochs[epoch] = training.train_epoch(epoch)
+    def _train(
+        self,
+        training: TripletTraining,
+        watch: HeldOut,
+        curve: Curve,
+        after_step: Callable[[int], None],
+    ) -> dict[str, float]:
+        """Run all epochs that are left and return the metrics of the report."""
+        c, agreement, epochs = self.config, curve.agreement, curve.epochs
+        if not agreement:
+            agreement[0] = watch.measure(training.step, training.total_steps)
+        for epoch in range(training.epoch, c.epochs + 1):
+            epochs[epoch] = training.train_epoch(epoch, after_step)
             if epoch == c.epochs or (c.eval_every and epoch % c.eval_every == 0):
                 agreement[epoch] = watch.measure(training.step, training.total_steps)
         watch.warn_about(agreement[c.epochs])
-        curve = {f"train_loss_epoch_{e:02d}": epochs[e].loss for e in list(agreement)[1:-1]}
+        losses = {f"train_loss_epoch_{e:02d}": epochs[e].loss for e in list(agreement)[1:-1]}
         return (
             metrics(c.eval_split, agreement)
-            | curve
+            | losses
             | {
                 "train_loss": epochs[c.epochs].loss,
                 "margin_violations": epochs[c.epochs].margin_violations,

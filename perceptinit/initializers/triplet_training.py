@@ -4,7 +4,8 @@ from __future__ import annotations
 
 # N judgments, B of a batch, U distinct images of a batch, S height and width
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,13 @@ from torch import Tensor, nn
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import to_device
 from perceptinit.compute.optim import adamw, autocast, set_lr, warmup_cosine
-from perceptinit.errors import TrainingError
+from perceptinit.errors import CheckpointError, TrainingError
 from perceptinit.initializers.objectives import Objective
 from perceptinit.initializers.report import nothing_changed
 from perceptinit.initializers.shared_augment import augment_alike
 from perceptinit.initializers.training_config import TrainingConfig
-from perceptinit.judgments.two_afc import ImageArray
+from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult
+from perceptinit.seeding import named_torch_seed
 from perceptinit.types import RunContext
 
 REPORT_EVERY_STEPS = 10
@@ -33,6 +35,26 @@ class EpochResult:
 
     loss: float
     margin_violations: float
+
+
+@dataclass(slots=True)
+class Curve:
+    """What was measured so far, by epochs done: agreement with held-out judgments, and the training's own."""
+
+    agreement: dict[int, TwoAFCResult] = field(default_factory=dict)
+    epochs: dict[int, EpochResult] = field(default_factory=dict)
+
+    def state(self) -> dict[str, Any]:
+        """Return plain values that `resume` continues from."""
+        return {
+            "agreement": {epoch: asdict(result) for epoch, result in self.agreement.items()},
+            "epochs": {epoch: asdict(result) for epoch, result in self.epochs.items()},
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Take the place of the curve that gave `state`."""
+        self.agreement.update({e: TwoAFCResult(**r) for e, r in state["agreement"].items()})
+        self.epochs.update({e: EpochResult(**r) for e, r in state["epochs"].items()})
 
 
 class TripletTraining:
@@ -63,36 +85,71 @@ class TripletTraining:
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         self.total_steps = config.num_steps(len(objective.columns))
         self.step = 0
+        self.steps_per_epoch = self.total_steps // config.epochs
         self._pending: list[Tensor] = []
+        self._numbers: list[list[float]] = []  # loss and violations of the epoch's steps so far
 
     def lr(self, step: int) -> float:
         """Return the learning rate of a step, from 1."""
         c, total = self._config, self.total_steps
         return warmup_cosine(step, total, c.num_warmup_steps(total), c.lr, c.min_lr)
 
-    def train_epoch(self, epoch: int) -> EpochResult:
-        """Visit every judgment once, in an order of this epoch's own.
+    @property
+    def epoch(self) -> int:
+        """Return the epoch to go on with: that of the last step done, which may have been its last."""
+        return max(1, math.ceil(self.step / self.steps_per_epoch))
+
+    def train_epoch(self, epoch: int, after_step: Callable[[int], None]) -> EpochResult:
+        """Visit every judgment once, in an order of this epoch's own; those before `step` were visited.
+
+        after_step: called with the number of each step when it is done.
 
         Raises TrainingError naming the first step whose loss is not finite.
         """
         self._model.train()
         order = self._ctx.rng("order", epoch).permutation(len(self._objective.columns))
         batches = batches_of(order, self._config.batch_size)
-        numbers: list[list[float]] = []
-        for rows in batches:
+        num_done = self.step - (epoch - 1) * self.steps_per_epoch
+        if not num_done:
+            self._numbers = []
+        for rows in batches[num_done:]:
             self._take_step(rows)
             if self.step % REPORT_EVERY_STEPS == 0:
-                numbers += self._fetch()
-        numbers += self._fetch()
-        loss, violations = np.average(numbers, axis=0, weights=[len(rows) for rows in batches])
+                self._fetch()
+            after_step(self.step)
+        self._fetch()
+        weights = [len(rows) for rows in batches]
+        loss, violations = np.average(self._numbers, axis=0, weights=weights)
         return EpochResult(float(loss), float(violations))
+
+    def state(self) -> dict[str, Any]:
+        """Return tensors and plain values that `resume` continues from; tensors are not copied."""
+        self._fetch()
+        return {
+            "step": self.step,
+            "total_steps": self.total_steps,
+            "numbers": self._numbers,
+            "optimizer": self._optimizer.state_dict(),
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Continue after the last step of `state`; CheckpointError when its schedule was another."""
+        if state["total_steps"] != self.total_steps:
+            raise CheckpointError(
+                f"the saved state belongs to a stage of {state['total_steps']} steps, this one has "
+                f"{self.total_steps}: have the judgments changed? Start afresh with --fresh"
+            )
+        self.step, self._numbers = state["step"], list(state["numbers"])
+        self._optimizer.load_state_dict(state["optimizer"])
 
     def _take_step(self, rows: np.ndarray) -> None:
         self.step += 1
         set_lr(self._optimizer, self.lr(self.step))
         self._optimizer.zero_grad()
         own = distributed.share_of(rows)
-        told = self._learn(own, len(own) / len(rows)) if len(own) else torch.zeros(2)
+        draws = (self._ctx.stage, "dropout", self.step, distributed.rank())
+        with named_torch_seed(self._ctx.seed, *draws):
+            told = self._learn(own, len(own) / len(rows)) if len(own) else torch.zeros(2)
         distributed.sum_gradients(self._parameters)
         if self._config.clip_norm:
             nn.utils.clip_grad_norm_(self._model.parameters(), self._config.clip_norm)
@@ -123,10 +180,10 @@ class TripletTraining:
         rng = self._ctx.rng("augment", self.step)
         return augment_alike(images, c.crop_scale, c.flip, rng)
 
-    def _fetch(self) -> list[list[float]]:
-        """Return loss and violations of the steps since the last call, and report progress."""
+    def _fetch(self) -> None:
+        """Take note of loss and violations of the steps since the last call, and report progress."""
         if not self._pending:
-            return []
+            return
         numbers = torch.stack(self._pending).tolist()  # the only place that waits for the device
         first_step = self.step - len(numbers) + 1
         self._pending.clear()
@@ -137,7 +194,7 @@ class TripletTraining:
                     f'(lr {self.lr(step):.3g}). Try a lower lr, a longer warm-up or precision = "fp32"'
                 )
         self._ctx.progress(self.step, self.total_steps, loss=numbers[-1][0], lr=self.lr(self.step))
-        return numbers
+        self._numbers += numbers
 
 
 def batches_of(order: np.ndarray, batch_size: int) -> list[np.ndarray]:

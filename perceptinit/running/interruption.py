@@ -53,15 +53,22 @@ class StopSignals:
                 signal.signal(number, handler)
 
     @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Only note signals during the block, which is to act on them; what came too late for it acts after it."""
-        self._is_noted = True
+    def noted(self, at_once: bool = True) -> Iterator[None]:
+        """Only note signals during the block, which is to act on them; what came too late for it acts after it.
+
+        at_once: false where the block begins to do so with its first call of `note`.
+        """
+        self._is_noted = at_once
         try:
             yield
         finally:
             self._is_noted = False
         if self.asked:
             raise Stopped(f"stopped by {self.asked}; the same command continues")
+
+    def note(self) -> None:
+        """Only note signals from now on, inside a block of `noted`."""
+        self._is_noted = True
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name

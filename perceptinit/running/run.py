@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import torch
 from perceptinit.components.building import planned_steps
 from perceptinit.compute import distributed
 from perceptinit.compute.split_encoding import SplitEncoder
-from perceptinit.errors import PerceptInitError, writing
+from perceptinit.errors import PerceptInitError, WriteError, writing
 from perceptinit.files.atomic import remove_files, temporaries
 from perceptinit.files.checkpoints import save_weights
 from perceptinit.protocols import HasDataSha256, HasEvaluated
@@ -25,7 +27,7 @@ from perceptinit.running.interruption import INTERRUPTED, Stopped, StopSignals
 from perceptinit.running.run_checkpoints import Checkpoints
 from perceptinit.running.tracking import Trackers
 from perceptinit.seeding import named_torch_seed
-from perceptinit.types import Event, RunContext, StepResult
+from perceptinit.types import Event, RunContext, State, StepResult
 
 LOG_EVERY_STEPS = 10
 
@@ -55,6 +57,7 @@ class Run:
         self.samples_seen = 0
         self.epoch = 0
         self.done: list[str] = []
+        self._resumed: State | None = None
         self._is_first = distributed.is_first()
         self._signals = StopSignals()
         self._checkpoints = Checkpoints(
@@ -120,13 +123,13 @@ class Run:
             model = self.recipe.backbone.build().build()
         self.record["hashes"]["built"] = rec.weight_hashes(model)
         model.to(self.device)
-        state = self._load_checkpoint(model)
+        self._load_checkpoint(model)
         if "init" not in self.done:
             self._initialize(model, self.arm.init, "init")
             self._evaluate(model, "init", lambda every: every != "end")
             self._finish_stage(model, "init", is_saved=bool(self.arm.init))
         if "pretrain" not in self.done:
-            self._pretrain(model, state)
+            self._pretrain(model)
             self._finish_stage(model, "pretrain", is_saved=bool(self.arm.posthoc))
         if self.arm.posthoc:
             self.record["hashes"]["pretrain"] = rec.weight_hashes(model)
@@ -142,7 +145,7 @@ class Run:
     def _finish_stage(self, model: Any, name: str, is_saved: bool) -> None:
         self.done.append(name)
         if is_saved:
-            self._save_checkpoint(model, None)
+            self._save_checkpoint(model, self._samples)
 
     def _context(self, stage: str) -> RunContext:
         return RunContext(
@@ -165,23 +168,38 @@ class Run:
             stage = f"{slot}.{index}"
             if stage in self.done:
                 continue
-            ctx = self._context(stage)
+            ctx = replace(
+                self._context(stage),
+                resumed=self._take_resumed(),
+                offer=partial(self._offer, model, stage),
+            )
             initializer = spec.build()
             ctx.event("stage-start", message=spec.name, total_steps=planned_steps(initializer))
-            report = initializer.initialize(model.image, ctx)
-            self.record["init"].append(rec.init_row(report, stage))
-            self.record["wall_seconds"][stage] = round(report.seconds, 3)
-            ctx.event("stage-end", message=spec.name, metrics=dict(report.metrics))
-            self._finish_stage(model, stage, is_saved=index + 1 < len(specs))
+            with self._signals.noted(at_once=False):  # from its first offer on
+                report = initializer.initialize(model.image, ctx)
+                self.record["init"].append(rec.init_row(report, stage))
+                self.record["wall_seconds"][stage] = round(report.seconds, 3)
+                ctx.event("stage-end", message=spec.name, metrics=dict(report.metrics))
+                self._finish_stage(model, stage, is_saved=True)
         self.record["hashes"][slot] = rec.weight_hashes(model)
         if slot == "init":
             self._save_weights("init", model.image)
         self._save_record()
 
-    def _pretrain(self, model: Any, resumed: Mapping[str, Any] | None) -> None:
+    def _offer(self, model: Any, stage: str, step: int, state: Callable[[], State]) -> None:
+        self._signals.note()
+        self._keep(model, step, state, f"step {step} of {stage}")
+
+    def _take_resumed(self) -> State | None:
+        """Return the state of the stage that was interrupted to the stage that goes on first."""
+        resumed, self._resumed = self._resumed, None
+        return resumed
+
+    def _pretrain(self, model: Any) -> None:
         if self.recipe.pretrain is None:
             return
         pretrainer = self.recipe.pretrain.build()
+        resumed = self._take_resumed()
         if resumed is not None:
             pretrainer.load_state_dict(resumed)
         ctx = self._context("pretrain")
@@ -215,12 +233,19 @@ class Run:
         if is_due and (not last or self.arm.posthoc):  # the end is evaluated once, after the loop
             with pretrainer.evaluated() if isinstance(pretrainer, HasEvaluated) else nullcontext():
                 self._evaluate(model, "pretrain", lambda every: _is_due(every, result))
-        wishes = distributed.exchange(self._wish(result.step))
+        always = result.end_of_epoch and not last
+        self._keep(model, result.step, pretrainer.state_dict, self._samples, always)
+
+    def _keep(
+        self, model: Any, step: int, state: Callable[[], State], place: str, always: bool = False
+    ) -> None:
+        """Save the state after a step when any process wants it, and stop when one was asked to."""
+        wishes = distributed.exchange(self._wish(step))
         stop = next((wish for wish in wishes if wish not in (None, "save")), None)
-        if any(wishes) or (result.end_of_epoch and not last):
-            self._save_checkpoint(model, pretrainer)
+        if any(wishes) or always:
+            self._save_checkpoint(model, place, state)
         if stop is not None:
-            self._stop(stop, result.step)
+            self._stop(stop, step)
 
     def _wish(self, step: int) -> str | None:
         """Return what this process wants after a step: the name of a signal, "save", or nothing."""
@@ -255,15 +280,23 @@ class Run:
         self.record["wall_seconds"]["eval"] = round(seconds, 3)
         self._save_record()
 
-    def _save_checkpoint(self, model: Any, pretrainer: Any) -> None:
+    @property
+    def _samples(self) -> str:
+        return f"{self.samples_seen} samples"
+
+    def _save_checkpoint(
+        self, model: Any, place: str, stage: Callable[[], State] | None = None
+    ) -> None:
+        """Save model, record and the state of the stage under way; place: how far that is, for people."""
         # of all processes, for their pieces; and before the model's, which it may have to put together
-        training = pretrainer.state_dict() if pretrainer is not None else None
+        of_stage = stage() if stage is not None else None
         if not self._is_first:
             return
         state = {
             "fingerprint": self.record["fingerprint"],
             "model": model.state_dict(),
-            "pretrainer": training,
+            "stage": of_stage,
+            "place": place,
             "samples_seen": self.samples_seen,
             "epoch": self.epoch,
             "done": list(self.done),
@@ -271,11 +304,11 @@ class Run:
         }
         self._checkpoints.save(state)
 
-    def _load_checkpoint(self, model: Any) -> Mapping[str, Any] | None:
-        """Put model and record where the last checkpoint left them; return the pretrainer's state."""
+    def _load_checkpoint(self, model: Any) -> None:
+        """Put model, record and the stage that was under way where the last checkpoint left them."""
         state = self._checkpoints.newest()
         if state is None:
-            return None
+            return
         if state["fingerprint"] != self.record["fingerprint"]:
             raise PerceptInitError(
                 f"{self._checkpoints.folder} belongs to another recipe; use --fresh"
@@ -284,8 +317,8 @@ class Run:
         self.record = {**state["record"], "status": "running"}
         self.samples_seen, self.epoch = state["samples_seen"], state["epoch"]
         self.done = list(state["done"])
-        self._context("pretrain").warn(f"continued after {self.samples_seen} samples")
-        return state["pretrainer"]
+        self._resumed = state["stage"]
+        self._context("pretrain").warn(f"continued after {state['place']}")
 
     def _save_weights(self, name: str, module: Any) -> None:
         if self._is_first:
@@ -307,7 +340,8 @@ class Run:
         try:
             self._save_record()
         except OSError as full:  # the disk, often; the first error is the one to be told
-            error.add_note(f"{self._record_path} could not be written either: {full}")
+            if not isinstance(error, WriteError):
+                error.add_note(f"{self._record_path} could not be written either: {full}")
         message = str(error) if isinstance(error, Stopped) else self.record["status"]
         self._context("run").event("run-end", message=message)
 
