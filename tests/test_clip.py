@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_images import header_of
 from torch import nn
 
 from perceptinit.api import build
@@ -30,12 +31,12 @@ class Colours:
     num_pairs = 48
     block_sizes = (48,)
 
-    def __init__(self, broken=()):
-        self.broken = broken
+    def __init__(self, broken=(), data=b"no image"):
+        self.broken, self.data = broken, data
 
     def pair(self, index):
         if index in self.broken:
-            return Pair(f"colour/{index}", b"no image", "red")
+            return Pair(f"colour/{index}", self.data, "red")
         image = np.full((16, 16, 3), 5 * index, dtype=np.uint8)
         return Pair(f"colour/{index}", image, ["red", "dark green", "light blue"][index % 3])
 
@@ -269,6 +270,19 @@ def test_a_bad_image_is_told_counted_and_replaced():
     [message] = [event.message for event in events if event.kind == "warning"]
     assert message.startswith("colour/5: cannot be decoded as an image")
     assert message.endswith("; another pair, drawn by the seed, takes its place")
+    assert last.metrics["num_replaced"] == 1
+
+
+def test_an_image_of_too_many_pixels_is_named_and_replaced():
+    bomb = header_of("JPEG", 30000, 30000)
+    events = []
+    clip = Clip(
+        replace(CONFIG, max_bad_share=0.1, epochs=1, decode="fast"), Colours([5], data=bomb)
+    )
+    *_, last = clip.steps(model(), context(send=events.append))
+    [message] = [event.message for event in events if event.kind == "warning"]
+    assert message.startswith("colour/5: ")
+    assert "900000000 pixels" in message
     assert last.metrics["num_replaced"] == 1
 
 

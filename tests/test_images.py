@@ -1,7 +1,11 @@
 """Decoding and resizing give PIL's pixels, whatever the file; what cannot be decoded is named."""
 
 import io
+import resource
+import struct
 import threading
+import zlib
+from pathlib import Path
 
 import numpy as np
 import PIL
@@ -19,6 +23,80 @@ from perceptinit.images.decoding import (
     resize_box,
     stream_batches,
 )
+
+
+def header_of(kind, width, height, mode="RGB"):
+    """Return the first bytes of a file that says it has these many pixels, and hardly any data."""
+    if kind == "PNG":
+        colour = {"RGB": 2, "P": 3}[mode]
+        header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
+        chunks = {b"IHDR": header, b"PLTE": bytes(6), b"IDAT": zlib.compress(bytes(100))}
+        if mode == "RGB":
+            del chunks[b"PLTE"]
+        return b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+            for name, body in chunks.items()
+        )
+    data = bytearray(encoded(Image.new(mode, (8, 8)), kind))
+    if kind == "JPEG":
+        place = data.index(b"\xff\xc0") + 5  # of the frame's height and width
+        data[place : place + 4] = struct.pack(">HH", height, width)
+    else:
+        place = 18  # of a BMP's width and height
+        data[place : place + 8] = struct.pack("<ii", width, height)
+    return bytes(data)
+
+
+BOMBS = {
+    "jpeg": lambda: header_of("JPEG", 30000, 30000),
+    "jpeg-largest": lambda: header_of("JPEG", 65500, 65500),
+    "jpeg-cmyk": lambda: header_of("JPEG", 30000, 30000, "CMYK"),
+    "png": lambda: header_of("PNG", 30000, 30000),
+    "png-palette": lambda: header_of("PNG", 30000, 30000, "P"),
+    "png-just-over": lambda: header_of("PNG", 13378, 13378),
+    "bmp": lambda: header_of("BMP", 30000, 30000),
+}
+WAYS = {
+    "decode": lambda data: decode(data, "bomb"),
+    "squash": lambda data: load_square(data, "bomb", 32, "squash"),
+    "center-crop": lambda data: load_square(data, "bomb", 32, "center-crop"),
+    "box": lambda data: load_box(data, "bomb", 32, whole),
+    "box-fast": lambda data: load_box(data, "bomb", 32, whole, "fast"),
+}
+
+
+def whole(height, width):
+    return 0, 0, height, width
+
+
+@pytest.fixture
+def little_memory():
+    """Let this process have 300 MB more than it has."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20), limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
+def test_a_header_that_asks_for_too_many_pixels_is_refused_on_all_paths(bomb, way, little_memory):
+    with pytest.raises(DataError, match=r"^bomb: .*178,?956,?970"):
+        way(bomb())
+
+
+def test_a_thin_image_that_would_be_resized_to_gigabytes_is_refused(little_memory):
+    data = encoded(Image.new("L", (1, 60000)), "PNG")
+    assert decode(data, "thin").shape == (60000, 1, 3)
+    with pytest.raises(DataError, match=r"^thin: an image of 224 x 13,440,000 pixels, more than"):
+        load_square(data, "thin", 224, "center-crop")
+
+
+def test_no_other_program_is_started_for_an_image():
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n"
+    with pytest.raises(DataError, match="no known image format"):
+        decode(eps, "drawing.jpg")
 
 
 def smooth_pixels(height=60, width=90):

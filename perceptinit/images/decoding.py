@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +28,7 @@ from torchvision.transforms import functional as TF
 from perceptinit.errors import DataError
 from perceptinit.files.reading import read_bytes
 from perceptinit.images import jpeg
-from perceptinit.images.jpeg import Box
+from perceptinit.images.jpeg import MAX_PIXELS, Box
 from perceptinit.types import ImageSource
 
 Fit = Literal["squash", "center-crop"]
@@ -47,7 +47,8 @@ def decode(source: ImageSource, key: str) -> np.ndarray:
     Transparency is dropped, as PIL's `convert("RGB")` does. Pixels may differ from PIL's by 1 when
     the two libraries bring different JPEG decoders; `load_square(..., "center-crop")` is exact.
 
-    Raises DataError, naming the image, when it cannot be read or decoded.
+    Raises DataError, naming the image, when it cannot be read or decoded, or has too many pixels by its
+    header (`jpeg.MAX_PIXELS`): nothing is decoded then.
     """
     if isinstance(source, np.ndarray):
         return _checked_pixels(source, key)
@@ -63,12 +64,15 @@ def load_square(source: ImageSource, key: str, size: int, fit: Fit) -> np.ndarra
     fit "center-crop": the shorter side resized to `size`, then the middle, with PIL throughout:
     the pixels of open_clip's evaluation transform, so that scores can be compared with others'.
 
-    Raises DataError as `decode` does.
+    Raises DataError as `decode` does, and for one so long that the resized image would be too large.
     """
     if fit == "squash":
         pixels = decode(source, key)
         return resize_box(pixels, (0, 0, *pixels.shape[:2]), size)
-    image = TF.resize(_as_pil(source, key), size, InterpolationMode.BICUBIC)
+    original = _as_pil(source, key)
+    shorter, longer = sorted(original.size)
+    _check_size(size, size * longer // shorter, key)
+    image = TF.resize(original, size, InterpolationMode.BICUBIC)
     return np.asarray(TF.center_crop(image, [size, size])).transpose(2, 0, 1)
 
 
@@ -205,6 +209,9 @@ def _decode_fast(data: bytes) -> np.ndarray | None:
         return jpeg.decode(data)
     if not (data.startswith(_PNG) and data[24:26] in _PLAIN_PNG):
         return None
+    width, height = (int.from_bytes(data[place : place + 4]) for place in (16, 20))
+    if width * height > MAX_PIXELS:
+        return None
     try:
         image = decode_png(torch.frombuffer(bytearray(data), dtype=torch.uint8))
     except RuntimeError:  # damaged, or torchvision was built without this format: PIL decides
@@ -216,13 +223,30 @@ def _decode_fast(data: bytes) -> np.ndarray | None:
 
 def _decode_pil(data: bytes, key: str) -> Image.Image:
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=_formats()) as image:
+            _check_size(*image.size, key)
             return image.convert("RGB")
+    except DataError:
+        raise
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, struct.error, ...
         why = str(error) if data else "it has no bytes"
         if "cannot identify image file" in why:
             why = f"no known image format; {len(data)} bytes"
         raise DataError(f"{key}: cannot be decoded as an image ({why})") from error
+
+
+@cache
+def _formats() -> list[str]:
+    """Return Pillow's formats but for EPS, which it hands to another program (Ghostscript)."""
+    Image.init()
+    return [name for name in Image.ID if name != "EPS"]
+
+
+def _check_size(width: int, height: int, key: str) -> None:
+    if width * height > MAX_PIXELS:
+        raise DataError(
+            f"{key}: an image of {width:,} x {height:,} pixels, more than the {MAX_PIXELS:,} that are allowed"
+        )
 
 
 def _as_pil(source: ImageSource, key: str) -> Image.Image:

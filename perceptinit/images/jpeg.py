@@ -13,6 +13,10 @@ import simplejpeg
 
 Box = tuple[int, int, int, int]
 
+# pixels that an image may have, of any format: Pillow's limit, beyond which its open() raises. A header
+# of some hundred bytes can ask for 12 GB
+MAX_PIXELS = 178_956_970
+
 # the others are slower and differ more: libjpeg-turbo has no vector code for them
 _FACTORS = (8, 4, 2)
 # pixels of a box, a side, for each of its square: with 1, photographs sharp to the pixel would come out
@@ -21,12 +25,16 @@ _SPARE = 1.5
 
 
 def shape(data: bytes) -> tuple[int, int] | None:
-    """Return height and width as the header says, or None where PIL has to look at the file."""
+    """Return height and width as the header says, or None where PIL has to look at the file.
+
+    So it has where there are more than MAX_PIXELS: it refuses them.
+    """
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
         return None
-    return None if colours in ("CMYK", "YCCK") else (int(height), int(width))
+    is_for_pil = colours in ("CMYK", "YCCK") or height * width > MAX_PIXELS
+    return None if is_for_pil else (int(height), int(width))
 
 
 def decode(data: bytes, factor: int = 1) -> np.ndarray | None:
