@@ -9,17 +9,20 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from perceptinit.errors import DataError, UsageError
+from perceptinit.errors import DataError, UsageError, writing
+from perceptinit.files.atomic import atomic_path, remove_files, temporaries
 from perceptinit.packing.shards import Written
 from perceptinit.pairs.sizes import JOURNAL
 
 INDEX = "index.json"  # what the journal says, once all is done
+TEST_SPLIT = "test"  # folder of a test set's shards: clip-benchmark reads the split of this name
 
 
 class Journal:
     """The finished shards of the packing that `header` describes, in a folder of its own.
 
-    A line of JSON for the header, then one for each finished shard.
+    A line of JSON for the header, then one for each finished shard. What a packing that was killed has
+    left half-written is removed, so only one at a time may work on a folder.
 
     Raises UsageError when the folder holds another packing or files that are none.
     """
@@ -33,21 +36,20 @@ class Journal:
                 f"{folder} holds another packing ({_difference(lines[0], header)}). "
                 "Choose another folder or remove this one"
             )
-        if not lines and folder.is_dir() and any(folder.iterdir()):
+        left = [*temporaries(folder), *temporaries(folder / TEST_SPLIT)]
+        if not lines and folder.is_dir() and set(folder.iterdir()) - set(left):
             raise UsageError(f"{folder} is not empty and holds no packing. Choose another folder")
         self.finished = {
             w.name: w for w in map(_written, lines[1:]) if _has_size(folder / w.name, w.num_bytes)
         }
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            rows = [dict(header), *(asdict(w) for w in self.finished.values())]
-            self._path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        except OSError as error:
-            raise UsageError(f"{folder}: cannot be written ({error.strerror})") from error
+        remove_files(left)
+        rows = [dict(header), *(asdict(w) for w in self.finished.values())]
+        with atomic_path(self._path) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def add(self, written: Written) -> None:
         """Note a finished shard; callable from several threads."""
-        with self._lock, self._path.open("a", encoding="utf-8") as file:
+        with self._lock, writing(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(written)) + "\n")
             self.finished[written.name] = written
 

@@ -11,13 +11,12 @@ from typing import Any
 
 from perceptinit.errors import DataError, UsageError
 from perceptinit.files.atomic import atomic_path, write_json
-from perceptinit.packing.journal import INDEX, Journal
+from perceptinit.packing.journal import INDEX, TEST_SPLIT, Journal
 from perceptinit.packing.shards import ImageSettings, Shard, Written, write_shard
 from perceptinit.packing.sources import Source
 from perceptinit.pairs.sizes import SIZES
 
 UNREADABLE = "unreadable.txt"
-_TEST_SPLIT = "test"  # clip-benchmark reads the split of this name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +170,7 @@ def _shards(num_records: int, settings: PackSettings) -> list[Shard]:
     starts = range(0, num_records, settings.shard_size)
     if not starts:
         raise DataError("nothing to pack: the source has no records")
-    name = _TEST_SPLIT + "/{}.tar" if settings.test_set else "{:06d}.tar"
+    name = TEST_SPLIT + "/{}.tar" if settings.test_set else "{:06d}.tar"
     key = "s{:07d}" if settings.test_set else "{:09d}"
     return [
         Shard(
@@ -210,8 +209,8 @@ def _describe(
         _write_text(out / "classnames.txt", source.classes.names)
     if settings.test_set:
         _write_text(out / "zeroshot_classification_templates.txt", settings.templates)
-        _write_text(out / _TEST_SPLIT / "nshards.txt", [str(len(written))])
-    sizes = out / _TEST_SPLIT / SIZES if settings.test_set else out / SIZES
+        _write_text(out / TEST_SPLIT / "nshards.txt", [str(len(written))])
+    sizes = out / TEST_SPLIT / SIZES if settings.test_set else out / SIZES
     write_json(sizes, {Path(w.name).name: w.num_samples for w in written})
     index = {
         "num_samples": sum(w.num_samples for w in written),

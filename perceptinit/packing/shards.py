@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from perceptinit.errors import DataError, UsageError
+from perceptinit.errors import DataError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.files.reading import read_bytes
 from perceptinit.images.decoding import decode
@@ -67,22 +67,19 @@ def write_shard(
     note: called after each record with what is wrong with it, or None; may raise to stop.
     """
     unusable: list[str] = []
-    try:
-        with (
-            atomic_path(path) as temporary,
-            tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar,
-        ):
-            for row in shard.rows:
-                complaint = None
-                try:
-                    for name, data in _members(source, shard, row, settings):
-                        _add(tar, name, data)
-                except DataError as error:
-                    complaint = str(error)
-                    unusable.append(complaint)
-                note(complaint)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from error
+    with (
+        atomic_path(path) as temporary,
+        tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for row in shard.rows:
+            complaint = None
+            try:
+                for name, data in _members(source, shard, row, settings):
+                    _add(tar, name, data)
+            except DataError as error:
+                complaint = str(error)
+                unusable.append(complaint)
+            note(complaint)
     return Written(
         shard.name, len(shard.rows) - len(unusable), path.stat().st_size, tuple(unusable)
     )

@@ -130,10 +130,11 @@ class Run:
             self._finish_stage(model, "init", is_saved=bool(self.arm.init))
         if "pretrain" not in self.done:
             self._pretrain(model)
+            if self.arm.posthoc:
+                self.record["hashes"]["pretrain"] = rec.weight_hashes(model)
+                self._save_weights("pretrain", model)
             self._finish_stage(model, "pretrain", is_saved=bool(self.arm.posthoc))
         if self.arm.posthoc:
-            self.record["hashes"]["pretrain"] = rec.weight_hashes(model)
-            self._save_weights("pretrain", model)
             self._initialize(model, self.arm.posthoc, "posthoc")
         self._evaluate(model, "posthoc" if self.arm.posthoc else "pretrain", lambda every: True)
         self._save_weights("final", model)

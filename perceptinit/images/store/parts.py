@@ -15,10 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from perceptinit.errors import DataError
-from perceptinit.files.atomic import atomic_path
+from perceptinit.files.checkpoints import write_tensors
 
 SUFFIX = ".safetensors"
 KEY_BYTES = 32
@@ -53,7 +52,7 @@ def write_part(
 
     pixels: uint8 (P, 3, S, S). contents: P keys. stamps: stamp of a file -> key of its content.
 
-    Raises OSError or SafetensorError when there is no room or no permission.
+    Raises WriteError when there is no room or no permission.
     """
     keys = _rows(contents)
     pairs = zip(keys, pixels, strict=True)
@@ -64,8 +63,7 @@ def write_part(
         "stamps": torch.from_numpy(_rows(list(stamps))),
         "stamped": torch.from_numpy(_rows(list(stamps.values()))),
     }
-    with atomic_path(path) as temporary:
-        save_file(columns, temporary)
+    write_tensors(path, columns)
 
 
 def read_part(path: Path, size: int) -> Part:

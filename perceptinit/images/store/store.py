@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from perceptinit.errors import DataError
-from perceptinit.files.atomic import write_json
+from perceptinit.files.atomic import temporaries, write_json
 from perceptinit.files.cache import key_of
 from perceptinit.images.decoding import Fit, load_square
 from perceptinit.images.store.fingerprint import folder_name, pixel_parts
@@ -182,7 +182,7 @@ class ImageStore:
 
     def _sweep(self) -> None:
         """Delete temporary files of processes that were killed."""
-        for path in self.folder.glob(".*.tmp"):
+        for path in temporaries(self.folder):
             try:
                 if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
                     path.unlink()
