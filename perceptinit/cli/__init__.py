@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from perceptinit.cli.terminal import accept_any_encoding
 from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.errors import PerceptInitError, UsageError
+from perceptinit.unforeseen import told
 
 EPILOG = "Start with: perceptinit run recipes/quickstart.toml"
 
@@ -112,10 +114,11 @@ def _verbs(app: typer.Typer) -> list[str]:
 
 
 def main() -> None:
-    """Run the command line; errors made on purpose are printed without a traceback."""
+    """Run the command line; every error ends it in a sentence, see `unforeseen`."""
+    accept_any_encoding()
     try:
         plugins = build_plugin_manager()
         create_app(plugins)(obj=plugins)
-    except PerceptInitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    except Exception as error:
+        print(f"error: {told(error)}", file=sys.stderr)
+        sys.exit(error.exit_code if isinstance(error, PerceptInitError) else 1)

@@ -83,7 +83,7 @@ def _run(
 ) -> None:
     from rich.console import Console
 
-    from perceptinit.errors import PerceptInitError, UsageError
+    from perceptinit.errors import UsageError
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.reports.compare import compare
     from perceptinit.reports.tables import rich_table
@@ -101,7 +101,7 @@ def _run(
     if job_array:
         typer.echo(job_array_script(loaded, cells, out, device, fresh), nl=False)
         return
-    failure: PerceptInitError | None = None
+    failure: Exception | None = None
     try:
         run_recipe(
             loaded,
@@ -114,7 +114,7 @@ def _run(
         )
     except UsageError:
         raise
-    except PerceptInitError as error:  # told after the table of what did finish
+    except Exception as error:  # told after the table of what did finish
         failure = error
     if int(os.environ.get("RANK", "0")):  # of several processes, the first shows the table
         if failure is not None:

@@ -22,6 +22,7 @@ from perceptinit.protocols import HasExpect, HasSay
 from perceptinit.running.interruption import StopSignals
 from perceptinit.running.tracking import build_console
 from perceptinit.types import Event, RunContext, Score
+from perceptinit.unforeseen import told
 
 if TYPE_CHECKING:
     from perceptinit.running.sweep import Sweep
@@ -81,7 +82,7 @@ def _environment(index: int, jobs: int, device: str) -> dict[str, str]:
     """Return a worker's environment: its share of the cores, and a GPU of its own where there are several."""
     package_folder = str(Path(__file__).parents[2])
     paths = [package_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONIOENCODING": "utf-8"}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (cores or 1) // jobs)))
     if device == "cuda":
@@ -106,7 +107,8 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             env=dict(environment),
             start_new_session=True,  # Ctrl-C reaches it through `stop` alone
         )
@@ -213,7 +215,9 @@ def main() -> None:
         Sweep(recipe, cells, job["device"], job["fresh"], job["earlier"]).work(console=relay)
     except KeyboardInterrupt:
         sys.exit(130)
-    except Exception:  # in the run's record, from where the parent tells it
+    except Exception as error:  # in the run's record, from where the parent tells it
+        if not isinstance(error, PerceptInitError):
+            print(told(error), file=sys.stderr)  # as well, for its traceback
         sys.exit(1)
 
 

@@ -18,7 +18,6 @@ from threading import Lock
 
 import numpy as np
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
 
 from perceptinit.errors import DataError
 from perceptinit.files.atomic import temporaries, write_json
@@ -89,7 +88,7 @@ class ImageStore:
             if missing:
                 self._build(missing)
         # filelock raises NotImplementedError where a file system has no locks
-        except (OSError, NotImplementedError, SafetensorError) as error:
+        except (OSError, NotImplementedError) as error:
             raise StoreUnusableError(f"{self.folder}: cannot be used ({error})") from error
         return StoredImages(len(stimuli), self.size, {i.index: self._place(i) for i in items})
 

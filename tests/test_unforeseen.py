@@ -1,0 +1,153 @@
+"""Errors that nobody foresaw, and terminals that cannot show everything: a sentence, never a traceback."""
+
+import errno
+import json
+import re
+import sys
+import textwrap
+from pathlib import Path
+
+import click
+import pytest
+import typer
+from made_runs import three_by_three, write
+from test_runner import RECIPE
+
+from perceptinit import cli as cli_module
+from perceptinit.cli import create_app, main
+from perceptinit.components.plugin_manager import build_plugin_manager
+
+ERRORS = [
+    RuntimeError("boom\nand more lines"),
+    KeyError("root"),
+    MemoryError(),
+    RecursionError("maximum recursion depth exceeded"),
+    OSError(errno.EIO, "Input/output error"),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+]
+
+
+def verbs(group, path=()):
+    """Yield every verb of the command line, as the words that call it."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group) or hasattr(command, "commands"):
+            yield from verbs(command, (*path, name))
+        else:
+            yield *path, name
+
+
+def group():
+    return typer.main.get_command(create_app(build_plugin_manager()))
+
+
+VERBS = list(verbs(group()))
+
+
+def invoke(capsys, monkeypatch, *arguments):
+    """Run the command line here; returns its exit code, standard output and standard error."""
+    monkeypatch.setattr(sys, "argv", ["perceptinit", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return end.value.code, *capsys.readouterr()
+
+
+def check(code, text, error):
+    """Check the sentence and the file that it names; returns what stands in the file."""
+    assert code == 1
+    assert "Traceback" not in text
+    found = re.search(
+        rf"unforeseen {type(error).__name__}: .*\. The traceback is in (.*\.log)\. Please report it",
+        text,
+    )
+    assert found, text
+    log = Path(found[1])
+    content = log.read_text()
+    log.unlink()
+    assert "Traceback (most recent call last)" in content
+    assert "perceptinit" in content.splitlines()[0]
+    return content
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_every_verb_ends_in_a_sentence_for_any_error(capsys, monkeypatch, verb, error):
+    def fail(*args, **kwargs):
+        raise error
+
+    command = group()
+    leaf = command
+    for word in verb:
+        leaf = leaf.commands[word]
+    leaf.callback, leaf.params = fail, []
+    monkeypatch.setattr(cli_module, "create_app", lambda plugins: command)
+    code, _, err = invoke(capsys, monkeypatch, *verb)
+    check(code, err, error)
+
+
+def test_without_room_for_a_log_the_traceback_is_shown(capsys, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fail(plugins):
+        raise ValueError("boom")
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", full)
+    monkeypatch.setattr(cli_module, "create_app", fail)
+    code, _, text = invoke(capsys, monkeypatch, "list")
+    assert code == 1
+    assert text.startswith("error: unforeseen ValueError: boom. Its traceback:\n")
+    assert "Traceback (most recent call last)" in text
+
+
+# a tracker with a defect, which nobody foresaw
+LOCAL = """
+    from dataclasses import dataclass
+    from perceptinit import Component, hookimpl
+
+    @hookimpl
+    def perceptinit_trackers():
+        return [Component(name="local/spy", target=Spy, summary="fails in the arm pi")]
+
+    class Spy:
+        @dataclass(frozen=True, slots=True, kw_only=True)
+        class Config:
+            pass
+
+        def __init__(self, config):
+            pass
+
+        def start(self, ctx):
+            pass
+
+        def log(self, event):
+            if event.arm == "pi" and event.kind == "scores":
+                raise TypeError("unsupported")
+
+        def close(self):
+            pass
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_unforeseen_error_in_one_run_leaves_the_others_and_their_table(
+    capsys, monkeypatch, tmp_path, jobs
+):
+    (tmp_path / "local.py").write_text(textwrap.dedent(LOCAL))
+    (tmp_path / "tiny.toml").write_text(RECIPE.replace("seeds = [0, 1]", "seeds = [0]"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    code, out, err = invoke(capsys, monkeypatch, "run", "tiny.toml", "--jobs", jobs)
+    assert 'raise TypeError("unsupported")' in check(code, err, TypeError())
+    assert "2afc" in out  # the table of what did finish
+    record = json.loads((tmp_path / "runs/tiny/pi/seed0/record.json").read_text())
+    assert record["error"] == "TypeError: unsupported"
+    other = json.loads((tmp_path / "runs/tiny/random/seed0/record.json").read_text())
+    assert other["status"] == "finished"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_any_terminal_shows_the_table(cli, tmp_path, encoding):
+    folder = write(tmp_path, three_by_three())
+    done = cli("compare", folder, PYTHONIOENCODING=encoding)
+    assert done.returncode == 0, done.stderr
+    assert ("±" if encoding != "ascii" else "+-") in done.stdout
