@@ -179,7 +179,7 @@ def test_a_corrupt_image_costs_its_set_and_no_other(cli, tmp_path, recipe):
         "--sets", "good", "--sets", "bad", "--sets", "short",
     )  # fmt: skip
     assert done.returncode == 1
-    assert "bad: bad/test/0.tar/s0000001: cannot be decoded as an image" in done.stderr
+    assert "the first: bad/test/0.tar/s0000001: cannot be decoded as an image" in done.stderr
     assert "label 1 but there are 1 class names" in done.stderr
     assert {r["data_set"] for r in csv.DictReader(io.StringIO(done.stdout))} == {"good"}
 

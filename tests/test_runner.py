@@ -212,13 +212,13 @@ def test_an_interrupted_run_continues_and_ends_with_the_same_weights(full, recip
         run(interrupted, tmp_path / "cut", arms=["pi"], seeds=[0])
     record = json.loads((tmp_path / "cut/tiny/pi/seed0/record.json").read_text())
     assert record["status"] == "interrupted"
-    assert (tmp_path / "cut/tiny/pi/seed0/checkpoints/checkpoint-000002.safetensors").is_file()
+    assert (tmp_path / "cut/tiny/pi/seed0/checkpoints/checkpoint-000004.safetensors").is_file()
     continued = run(recipe(), tmp_path / "cut", arms=["pi"], seeds=[0])["pi", 0]
     assert continued["hashes"] == records["pi", 0]["hashes"]
     assert [(r["samples_seen"], r["value"]) for r in continued["scores"]] == [
         (r["samples_seen"], r["value"]) for r in records["pi", 0]["scores"]
     ]
-    assert continued["warnings"][-1]["message"] == "continued after 48 samples"
+    assert continued["warnings"][-1]["message"] == "continued after 96 samples"
 
 
 def test_a_run_that_fails_says_why_in_its_record(recipe, tmp_path):

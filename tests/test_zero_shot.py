@@ -162,7 +162,10 @@ def test_embeddings_that_are_not_finite_are_an_error_and_no_score():
 
 def test_an_image_that_cannot_be_decoded_is_named_and_nothing_is_scored():
     test_set = make_set([image_of(1, 2), b"no image"], [0, 1])
-    with pytest.raises(DataError, match=r"^image 1: cannot be decoded as an image"):
+    with pytest.raises(
+        DataError,
+        match=r"1 of 2 images .* no score; the first: image 1: cannot be decoded as an image",
+    ):
         evaluate(test_set, FakeEncoder({"right": (1, 0), "up": (0, 1)}))
 
 

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from perceptinit.evaluating.measure import Measured
-from perceptinit.results.measures import OTHER, family_of, is_share, rank, split_name
+from perceptinit.results.measures import (
+    OTHER,
+    family_of,
+    incomplete,
+    is_share,
+    rank,
+    split_name,
+)
 from perceptinit.results.record import finite, plain
 from perceptinit.types import Score
 
@@ -19,7 +26,7 @@ if TYPE_CHECKING:
 
 FIELDS = (
     "model", "arm", "seed", "samples_seen", "measure", "data_set", "family",
-    "value", "stderr", "chance", "ceiling", "num_examples", "precision",
+    "value", "stderr", "chance", "ceiling", "num_examples", "precision", "incomplete",
 )  # fmt: skip
 
 
@@ -54,7 +61,8 @@ def _measure_rows(
     }
 
     def row(data_set: str) -> Row:
-        return Row(measure, data_set, tuple(s.get(f"{measure}/{data_set}") for s in by_name))
+        scores = tuple(s.get(f"{measure}/{data_set}") for s in by_name)
+        return Row(measure, data_set + _incomplete(scores), scores)
 
     for family, members in families.items():
         rows = [row(data_set) for data_set in members]
@@ -64,6 +72,12 @@ def _measure_rows(
     in_families = [row(s) for s in sets if family_of(s) != OTHER]
     if len(in_families) > 1:
         yield _mean(measure, "mean of all sets", in_families)
+
+
+def _incomplete(scores: Sequence[Score | None]) -> str:
+    """Return what to add to the name of a set of which images could not be read."""
+    texts = [incomplete(score.extra) for score in scores if score is not None]
+    return next((f" ({text})" for text in texts if text), "")
 
 
 def _mean(measure: str, label: str, rows: Sequence[Row]) -> Row:
@@ -153,6 +167,7 @@ def flat_rows(results: Sequence[Measured]) -> Iterator[dict[str, Any]]:
                 "ceiling": score.ceiling,
                 "num_examples": score.num_examples,
                 "precision": score.extra.get("precision"),
+                "incomplete": incomplete(score.extra),
             }
 
 

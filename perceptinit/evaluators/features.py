@@ -16,10 +16,11 @@ import torch
 from perceptinit.compute.optim import Precision, autocast
 from perceptinit.errors import DataError, PerceptInitError
 from perceptinit.evaluators.prompts import unit
+from perceptinit.evaluators.readable import note_unreadable
 from perceptinit.evaluators.weights_key import image_key
 from perceptinit.images.decoding import Fit, stream_batches
 from perceptinit.protocols import DualEncoder
-from perceptinit.test_sets.sets import ImageSet
+from perceptinit.test_sets.sets import Chosen, ImageSet
 from perceptinit.types import RunContext, Score
 
 # what is kept of a set goes when the set does: evaluators of one process share set objects
@@ -128,8 +129,9 @@ def embed_images(
     One decoding pass serves all models with one image size. Embeddings are kept while they fit, for
     another evaluator that asks for the same set and weights.
 
-    Raises DataError naming an image that cannot be decoded, TrainingError for embeddings that are
-    not finite.
+    Rows of images that cannot be read are meaningless: see `readable.readable_rows`.
+
+    Raises DataError when too many of them cannot be read, TrainingError for embeddings that are not finite.
     """
     kept = [_FEATURES.get(images, {}).get((key, encoding.precision)) for key in subjects.keys]
     if subjects.models and all(features is not None for features in kept):
@@ -191,13 +193,19 @@ def _pixels(images: ImageSet, size: int, encoding: Encoding) -> Iterator[torch.T
     shape = (len(images.images), 3, size, size)
     fits = _total_bytes(_PIXELS) + int(np.prod(shape)) <= encoding.cache_bytes
     whole = torch.empty(shape if fits and encoding.num_ranks == 1 else 0, dtype=torch.uint8)
+    places = np.concatenate([np.arange(r.start, r.stop) for r in mine] or [np.empty(0, np.int64)])
+
+    def note(place: int, error: DataError) -> None:
+        note_unreadable(images, int(places[place]), error, encoding.num_ranks == 1)
+
     stream = stream_batches(
-        _Part(images.images, mine),
-        _Part(images.keys, mine),
+        Chosen(images.images, places),
+        Chosen(images.keys, places),
         size,
         encoding.fit,
         encoding.batch_size,
         encoding.num_workers,
+        note,
     )
     for rows, batch in zip(mine, stream, strict=True):
         if len(whole):
@@ -205,21 +213,6 @@ def _pixels(images: ImageSet, size: int, encoding: Encoding) -> Iterator[torch.T
         yield batch
     if len(whole):
         _PIXELS.setdefault(images, {})[size, encoding.fit] = whole
-
-
-class _Part(Sequence[Any]):
-    """The items of some batches of a sequence, read when they are asked for."""
-
-    def __init__(self, items: Sequence[Any], rows: Sequence[slice]) -> None:
-        self._items = items
-        spans = [np.arange(r.start, r.stop) for r in rows]
-        self._index = np.concatenate(spans) if spans else np.empty(0, dtype=np.int64)
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._items[int(self._index[index])]
 
 
 class _Keeper:

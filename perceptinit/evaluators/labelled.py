@@ -15,6 +15,7 @@ from perceptinit.configs import PositiveFloat, PositiveInt
 from perceptinit.errors import DataError
 from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, all_features
 from perceptinit.evaluators.metrics import binomial_stderr
+from perceptinit.evaluators.readable import marked, readable_rows
 from perceptinit.evaluators.representation_metrics import (
     alignment,
     effective_rank,
@@ -56,8 +57,11 @@ class LabelledMeasure(SetMeasure):
             with joint.guard(dataset):
                 sets = [self._read(dataset, split) for split in self.splits]
                 features = [all_features(subjects, s, encoding) for s in sets]
+                rows = [readable_rows(s, encoding.merge, ctx.warn) for s in sets]
+                kept = [s.only(r) for s, r in zip(sets, rows, strict=True)]
                 for result, own in zip(results, zip(*features, strict=True), strict=True):
-                    result += self.scores(sets, own)
+                    found = self.scores(kept, [f[r] for f, r in zip(own, rows, strict=True)])
+                    result += marked(found, sets, rows)
         return results
 
     def _read(self, dataset: str, split: str) -> ZeroShotSet:

@@ -15,6 +15,7 @@ from perceptinit.errors import DataError
 from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, all_features
 from perceptinit.evaluators.metrics import binomial_stderr, chance_of_any
 from perceptinit.evaluators.prompts import embed_texts
+from perceptinit.evaluators.readable import marked, readable_rows
 from perceptinit.evaluators.recall import hits_at_k
 from perceptinit.evaluators.set_measure import SetMeasure, SuiteConfig
 from perceptinit.evaluators.zero_shot_scores import main_score
@@ -58,8 +59,11 @@ class Retrieval(SetMeasure):
             with joint.guard(dataset):
                 test_set = self._read(dataset)
                 features = all_features(subjects, test_set, encoding)
+                rows = readable_rows(test_set, encoding.merge, ctx.warn)
+                kept = test_set.only(rows)
                 for model, images, result in zip(models, features, results, strict=True):
-                    result += self._scores(test_set, model, images, encoding)
+                    found = self._scores(kept, model, images[rows], encoding)
+                    result += marked(found, [test_set], [rows])
         return results
 
     def _read(self, dataset: str) -> RetrievalSet:

@@ -99,8 +99,8 @@ class SetMeasure(ABC):
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
         """Return the scores of all sets.
 
-        Raises DataError for an image that cannot be decoded, naming it (a set that lacks images is
-        another set), and TrainingError for embeddings that are not finite.
+        Raises DataError when more than a thousandth of the images cannot be decoded (a set that lacks
+        fewer is marked, see `readable`), and TrainingError for embeddings that are not finite.
         """
         return self.evaluate_many([model], ctx)[0]
 

@@ -12,6 +12,7 @@ import torch
 from perceptinit.errors import DataError
 from perceptinit.evaluators.classifier import Classifiers, set_prompts
 from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, embed_images
+from perceptinit.evaluators.readable import marked, readable_rows
 from perceptinit.evaluators.set_measure import SetMeasure, SuiteConfig
 from perceptinit.evaluators.zero_shot_scores import scores
 from perceptinit.protocols import DualEncoder
@@ -48,8 +49,11 @@ class ZeroShot(SetMeasure):
         for name, test_set in sets.items():
             with joint.guard(name):
                 ranked = self._rank(test_set, subjects, [c[name] for c in classifiers], encoding)
+                rows = readable_rows(test_set, encoding.merge, ctx.warn)
+                kept = test_set.only(rows)
                 for result, ranking in zip(results, ranked, strict=True):
-                    result += scores(test_set, ranking, encoding.precision)
+                    found = scores(kept, ranking[rows], encoding.precision)
+                    result += marked(found, [test_set], [rows])
         return results
 
     def _read_all(self, ctx: RunContext, joint: Joint) -> dict[str, ZeroShotSet]:

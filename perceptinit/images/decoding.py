@@ -147,17 +147,26 @@ def stream_batches(
     fit: Fit,
     batch_size: int,
     num_workers: int = 2,
+    on_error: Callable[[int, DataError], None] | None = None,
 ) -> Iterator[torch.Tensor]:
     """Yield batches as `load_batch` gives them; the next one is decoded while the last is used.
 
     sources, keys: may be lazy; an item is asked for once, in a decoding thread.
+    on_error: is told, in any thread, the place of an image that cannot be read or decoded, which then is
+    black; None raises.
     """
     rows = [
         range(start, min(start + batch_size, len(sources)))
         for start in range(0, len(sources), batch_size)
     ]
     load = partial(
-        _load_rows, sources=sources, keys=keys, size=size, fit=fit, num_workers=num_workers
+        _load_rows,
+        sources=sources,
+        keys=keys,
+        size=size,
+        fit=fit,
+        num_workers=num_workers,
+        on_error=on_error,
     )
     if num_workers == 0:
         yield from map(load, rows)
@@ -178,12 +187,19 @@ def _load_rows(
     size: int,
     fit: Fit,
     num_workers: int,
+    on_error: Callable[[int, DataError], None] | None = None,
 ) -> torch.Tensor:
     batch = np.empty((len(rows), 3, size, size), dtype=np.uint8)
 
     def fill(place: int) -> None:
         row = rows[place]
-        batch[place] = load_square(sources[row], keys[row], size, fit)
+        try:
+            batch[place] = load_square(sources[row], keys[row], size, fit)
+        except DataError as error:
+            if on_error is None:
+                raise
+            on_error(row, error)
+            batch[place] = 0
 
     if num_workers <= 1:
         for place in range(len(rows)):

@@ -13,7 +13,7 @@ from perceptinit.reports.comparison import Comparison, ScoreComparison
 from perceptinit.reports.contrasts import Contrast, contrasts_of, taught_by
 from perceptinit.reports.over_sets import averages, over_sets, with_q_values
 from perceptinit.reports.pairing import arm_score, differences_of
-from perceptinit.results.measures import family_of, is_share, may_ask_people, split_name
+from perceptinit.results.measures import family_of, incomplete, is_share, may_ask_people, split_name
 from perceptinit.results.runs import LoadedRun, RunSet
 from perceptinit.types import Split
 
@@ -38,6 +38,7 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
     names = list(dict.fromkeys(name for scores in rows.values() for name in scores))
     scores = [_score(runs, rows, name, contrasts) for name in names]
     problems += [p for score in scores for p in _missing_values(runs, rows, score)]
+    problems += _incomplete_sets(rows)
     return Comparison(
         runs=runs,
         contrasts=contrasts,
@@ -155,6 +156,7 @@ def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -
         taught=_taught(runs, measure, data_set),
         arms=arms,
         differences=tuple(differences_of(arms, contrasts)),
+        incomplete=max(incomplete(row.get("extra", {})) for row in found.values()),
     )
 
 
@@ -172,3 +174,16 @@ def _missing_values(runs: RunSet, rows: Rows, score: ScoreComparison) -> Iterabl
         if seed not in score.arm(arm).by_seed:
             what = "is not a finite number" if score.name in scores else "was not measured"
             yield f"{arm}, seed {seed}: {score.name} {what}; it is not in that mean"
+
+
+def _incomplete_sets(rows: Rows) -> Iterable[str]:
+    """Yield a sentence for each data set and run with images that could not be read."""
+    found = {
+        (split_name(name)[1], cell): row["extra"]
+        for cell, scores in rows.items()
+        for name, row in scores.items()
+        if incomplete(row.get("extra", {}))
+    }
+    for (data_set, (arm, seed)), extra in found.items():
+        names = ", ".join(extra["unreadable"])
+        yield f"{arm}, seed {seed}: {data_set} is {incomplete(extra)}; not read: {names}"

@@ -52,6 +52,7 @@ class ScoreComparison:
     num_sets: data sets that it is a mean of; 1 for a score as it was measured.
     samples_seen: pairs each arm had used when the score was taken.
     taught: arms that learn from judgments of the data set that the score asks for.
+    incomplete: a note when images of the set could not be read, else empty.
     """
 
     name: str
@@ -68,6 +69,7 @@ class ScoreComparison:
     taught: frozenset[str]
     arms: tuple[ArmScore, ...]
     differences: tuple[Difference, ...]
+    incomplete: str = ""
 
     @property
     def is_diagnostic(self) -> bool:

@@ -55,7 +55,13 @@ def _average(
         taught=frozenset().union(*(score.taught for score in group)),
         arms=arms,
         differences=tuple(differences_of(arms, contrasts)),
+        incomplete=_incomplete(group),
     )
+
+
+def _incomplete(group: Sequence[ScoreComparison]) -> str:
+    count = sum(bool(score.incomplete) for score in group)
+    return f"{count} of {len(group)} sets incomplete" if count else ""
 
 
 def with_q_values(scores: Sequence[ScoreComparison]) -> list[ScoreComparison]:

@@ -125,6 +125,7 @@ def _note(score: ScoreComparison) -> str:
     parts += [f"{k} {number(v, score.is_share)}" for k, v in limits.items() if v is not None]
     parts += [f"{score.num_examples:,} examples"] if score.num_examples else []
     parts += trained_on(score)
+    parts += [score.incomplete] if score.incomplete else []
     parts += [] if score.higher_is_better else ["lower is better"]
     parts += ["describes, does not judge"] if score.is_diagnostic else []
     return ", ".join(parts)

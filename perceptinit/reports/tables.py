@@ -25,7 +25,7 @@ ROW_KEYS = (
     "score", "measure", "data_set", "family", "num_sets", "samples_seen", "arm", "num_seeds",
     "missing_seeds", "mean", "stderr", "chance", "ceiling", "reference", "num_paired", "difference",
     "low", "high", "bootstrap_low", "bootstrap_high", "relative", "p_value", "q_value",
-    "detectable_difference",
+    "detectable_difference", "incomplete",
 )  # fmt: skip
 
 
@@ -138,6 +138,7 @@ def _title(score: ScoreComparison) -> str:
     seen = " or ".join(f"{n:,}" for n in sorted(set(score.samples_seen.values())))
     facts = [*limits, f"{score.num_examples:,} examples", f"{seen} samples seen"]
     facts += trained_on(score)
+    facts += [score.incomplete] if score.incomplete else []
     return f"{score.name} ({', '.join(facts)})"
 
 
@@ -238,6 +239,7 @@ def _arm_rows(score: ScoreComparison, arm: ArmScore) -> Iterable[dict[str, Any]]
         "stderr": value.stderr if value else None,
         "chance": score.chance,
         "ceiling": score.ceiling,
+        "incomplete": score.incomplete,
     }
     own = [d for d in score.differences if d.contrast.arm == arm.arm]
     if not own:

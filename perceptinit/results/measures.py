@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -55,6 +56,13 @@ def rank(measure: str) -> int:
     """Return the place of a measure when one has to speak for a comparison; lower speaks first."""
     order = list(_names()["titles"])
     return order.index(measure) if measure in order else len(order)
+
+
+def incomplete(extra: Mapping[str, Any]) -> str:
+    """Return the note on a score from a set of which images could not be read; empty for a whole one."""
+    if "num_images_of_set" not in extra:
+        return ""
+    return f"incomplete: {extra['num_images']:,} of {extra['num_images_of_set']:,} images"
 
 
 def is_share(measure: str, chance: float | None) -> bool:

@@ -133,7 +133,7 @@ class Run:
             if self.arm.posthoc:
                 self.record["hashes"]["pretrain"] = rec.weight_hashes(model)
                 self._save_weights("pretrain", model)
-            self._finish_stage(model, "pretrain", is_saved=bool(self.arm.posthoc))
+            self._finish_stage(model, "pretrain", is_saved=True)
         if self.arm.posthoc:
             self._initialize(model, self.arm.posthoc, "posthoc")
         self._evaluate(model, "posthoc" if self.arm.posthoc else "pretrain", lambda every: True)

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 # N images, C classes, M captions
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.types import ImageSource
+
+
+class Chosen(Sequence[Any]):
+    """Some items of a sequence, by their places in it, int64 (N,); read when they are asked for."""
+
+    def __init__(self, items: Sequence[Any], places: np.ndarray) -> None:
+        self.places = places
+        self._items = items
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._items[int(self.places[index])]
 
 
 class ImageSet(Protocol):
@@ -60,6 +74,14 @@ class ZeroShotSet:
             )
         self._check_labels()
         self._check_prompts()
+
+    def only(self, rows: np.ndarray) -> ZeroShotSet:
+        """Return the set of the images that are true in `rows`, bool (N,)."""
+        if rows.all():
+            return self
+        kept = np.flatnonzero(rows)
+        images, keys = Chosen(self.images, kept), Chosen(self.keys, kept)
+        return replace(self, images=images, keys=keys, labels=self.labels[rows])
 
     def _check_labels(self) -> None:
         count = len(self.classnames)
@@ -112,3 +134,17 @@ class RetrievalSet:
                 f"test set '{self.name}', sample {self.keys[without[0]]}: no caption "
                 f"({without.size} such images)"
             )
+
+    def only(self, rows: np.ndarray) -> RetrievalSet:
+        """Return the set of the images that are true in `rows`, bool (N,), with their captions."""
+        if rows.all():
+            return self
+        kept = np.flatnonzero(rows)
+        captions = np.flatnonzero(rows[self.owners])
+        return replace(
+            self,
+            images=Chosen(self.images, kept),
+            keys=Chosen(self.keys, kept),
+            captions=tuple(self.captions[i] for i in captions),
+            owners=(np.cumsum(rows) - 1)[self.owners[captions]],
+        )

@@ -1,0 +1,86 @@
+"""Test sets of which images cannot be read: up to a thousandth is left out, and told beside each score."""
+
+from __future__ import annotations
+
+# N images of a set
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from perceptinit.errors import DataError
+from perceptinit.test_sets.sets import ImageSet
+from perceptinit.types import Score
+
+MAX_UNREADABLE_SHARE = 0.001
+NUM_NAMED = 20
+
+# what is wrong with images of a set, by their rows; it goes when the set does
+_UNREADABLE: WeakKeyDictionary[Any, dict[int, str]] = WeakKeyDictionary()
+
+
+def note_unreadable(images: ImageSet, row: int, error: DataError, is_alone: bool) -> None:
+    """Take note of an image that cannot be read; what stands in its place is in no score.
+
+    is_alone: no other process reads images of the set; then too many are told at once.
+    """
+    found = _UNREADABLE.setdefault(images, {})
+    found[row] = str(error)
+    if is_alone:
+        _check(images, len(found))
+
+
+def readable_rows(
+    images: ImageSet, merge: Callable[[np.ndarray], np.ndarray], warn: Callable[[str], None]
+) -> np.ndarray:
+    """Return which images of a set could be read, bool (N,), after a pass over it.
+
+    merge: adds up an array (N,) over the processes that share the set.
+
+    Raises DataError when more than a thousandth could not: then the set has no score.
+    """
+    unreadable = np.zeros(len(images.images), np.float32)
+    unreadable[list(_UNREADABLE.get(images, {}))] = 1
+    rows = np.flatnonzero(merge(unreadable))
+    if rows.size:
+        _check(images, rows.size)
+        warn(
+            f"test set '{images.name}' is incomplete: {rows.size:,} of {len(unreadable):,} images cannot be read "
+            f"and are in no score: {', '.join(_names(images, rows))}"
+        )
+    readable = np.ones(len(unreadable), dtype=bool)
+    readable[rows] = False
+    return readable
+
+
+def marked(
+    scores: Sequence[Score], sets: Sequence[ImageSet], readable: Sequence[np.ndarray]
+) -> list[Score]:
+    """Return scores with what was left out in `extra`, where anything was; the last set is that of the score."""
+    pairs = list(zip(sets, readable, strict=True))
+    names = [name for s, rows in pairs for name in _names(s, np.flatnonzero(~rows))]
+    if not names:
+        return list(scores)
+    facts = {
+        "num_images": int(readable[-1].sum()),
+        "num_images_of_set": len(readable[-1]),
+        "unreadable": names,
+    }
+    return [replace(score, extra={**score.extra, **facts}) for score in scores]
+
+
+def _check(images: ImageSet, num_unreadable: int) -> None:
+    num = len(images.images)
+    if num_unreadable > MAX_UNREADABLE_SHARE * num:
+        reasons = _UNREADABLE.get(images, {})
+        first = f"; the first: {reasons[min(reasons)]}" if reasons else ""
+        raise DataError(
+            f"test set '{images.name}': {num_unreadable:,} of {num:,} images cannot be read, more than a "
+            f"thousandth, so it has no score{first}"
+        )
+
+
+def _names(images: ImageSet, rows: np.ndarray) -> list[str]:
+    return [images.keys[int(row)] for row in rows[:NUM_NAMED]]
