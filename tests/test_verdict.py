@@ -14,6 +14,7 @@ from perceptinit.reports.contrasts import (
     WORTH,
 )
 from perceptinit.reports.headline import headline, headline_arms, summary
+from perceptinit.reports.tables import markdown_table
 from perceptinit.reports.verdict import TAUGHT, can_be_derived_from, verdicts
 from perceptinit.results.runs import load_runs
 
@@ -118,6 +119,17 @@ def test_a_task_that_an_arm_was_trained_on_never_says_that_it_is_worth_it(tmp_pa
         "not whether the start is worth it.",
     )
     assert "Is it worth it?" not in " ".join(headline(comparison))
+
+
+@pytest.mark.parametrize(("share", "words"), [(0.0, "none"), (0.5, "50 %"), (1.0, "all")])
+def test_pictures_that_training_saw_are_told_beside_the_score(tmp_path, share, words):
+    extra = {"seen_in_training": share}
+    comparison = three_arms(tmp_path, JUDGMENTS, name="2afc/nights", extra=extra)
+    phrase = f"{words} of its pictures seen in training"
+    assert f"pi was trained on this task, {phrase}: the score" in " ".join(headline(comparison))
+    assert f"trained on by pi and shuffled, {phrase}" in markdown_table(
+        comparison, comparison.scores
+    )
 
 
 def test_other_peoples_judgments_can_say_that_it_is_worth_it(tmp_path):

@@ -154,6 +154,7 @@ def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -
         num_sets=1,
         samples_seen={arm: found[arm, seed]["samples_seen"] for arm, seed in found},
         taught=_taught(runs, measure, data_set),
+        seen_in_training=row.get("extra", {}).get("seen_in_training"),
         arms=arms,
         differences=tuple(differences_of(arms, contrasts)),
         incomplete=max(incomplete(row.get("extra", {})) for row in found.values()),

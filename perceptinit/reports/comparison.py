@@ -52,6 +52,7 @@ class ScoreComparison:
     num_sets: data sets that it is a mean of; 1 for a score as it was measured.
     samples_seen: pairs each arm had used when the score was taken.
     taught: arms that learn from judgments of the data set that the score asks for.
+    seen_in_training: share of its pictures in the training split of these judgments, None when not told.
     incomplete: a note when images of the set could not be read, else empty.
     """
 
@@ -67,6 +68,7 @@ class ScoreComparison:
     num_sets: int
     samples_seen: Mapping[str, int]
     taught: frozenset[str]
+    seen_in_training: float | None
     arms: tuple[ArmScore, ...]
     differences: tuple[Difference, ...]
     incomplete: str = ""

@@ -23,7 +23,7 @@ NOTHING = "No run has finished with a score that could be compared."
 SIMULATED_PEOPLE = "The people are simulated: this says how the machinery works, and nothing about human perception."
 SIMULATED_DATA = "Pictures or captions are simulated: this says how the machinery works, and nothing about photographs."
 TAUGHT_READING = (
-    "{arm} was trained on this task: the score says what stage 1 taught and pretraining left of it, "
+    "{arm} was trained on this task{seen}: the score says what stage 1 taught and pretraining left of it, "
     "not whether the start is worth it."
 )
 UNTRAINED_READING = "Nothing was pretrained: what {arm} is worth to pretraining cannot be said."
@@ -130,7 +130,7 @@ def reading(comparison: Comparison, score: ScoreComparison, arm: str) -> str:
             arm=arm, reference=noise.contrast.reference
         )
     if arm in score.taught:
-        return TAUGHT_READING.format(arm=arm)
+        return TAUGHT_READING.format(arm=arm, seen=seen_in_words(score))
     if WORTH not in by_question:
         return ""
     if not is_pretrained(score):
@@ -140,6 +140,15 @@ def reading(comparison: Comparison, score: ScoreComparison, arm: str) -> str:
     if comparison.runs.is_simulated:
         return f"In the simulated world {text}."
     return f"{text}." if text.startswith(arm) else f"{text[0].upper()}{text[1:]}."
+
+
+def seen_in_words(score: ScoreComparison) -> str:
+    """Return how many of a score's pictures training had seen, as the end of a phrase; empty when not told."""
+    seen = score.seen_in_training
+    if seen is None:
+        return ""
+    share = "none" if seen == 0 else "all" if seen == 1 else f"{100 * seen:.0f} %"
+    return f", {share} of its pictures seen in training"
 
 
 def _worth(worth: Verdict, structure: Verdict | None) -> str:

@@ -53,6 +53,7 @@ def _average(
         num_examples=sum(score.num_examples for score in group),
         num_sets=len(group),
         taught=frozenset().union(*(score.taught for score in group)),
+        seen_in_training=max((s.seen_in_training or 0.0 for s in group if s.taught), default=None),
         arms=arms,
         differences=tuple(differences_of(arms, contrasts)),
         incomplete=_incomplete(group),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from perceptinit.reports.comparison import ArmScore, Comparison, ScoreComparison
-from perceptinit.reports.headline import headline
+from perceptinit.reports.headline import headline, seen_in_words
 from perceptinit.reports.numbers import interval, number
 
 if TYPE_CHECKING:
@@ -143,8 +143,14 @@ def _title(score: ScoreComparison) -> str:
 
 
 def trained_on(score: ScoreComparison) -> list[str]:
-    """Return which arms learn from what the score asks for, as a list of at most one phrase."""
-    return [f"trained on by {' and '.join(sorted(score.taught))}"] if score.taught else []
+    """Return which arms learn from what the score asks for, and which pictures they saw; one phrase or none."""
+    if not score.taught:
+        return []
+    return [f"trained on by {' and '.join(sorted(score.taught))}{seen_in_words(score)}"]
+
+
+def _trainings(scores: Sequence[ScoreComparison]) -> list[str]:
+    return [f"{score.name}: {phrase}" for score in scores for phrase in trained_on(score)]
 
 
 def _reading_aids(comparison: Comparison) -> list[str]:
@@ -178,14 +184,15 @@ def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) ->
             row = [score.name, arm.arm, *cells(comparison, score, arm)]
             lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |")
     notes = [*headline(comparison), *sets_lines(comparison), *comparison.problems]
-    notes += _reading_aids(comparison)
+    notes += [*_trainings(scores), *_reading_aids(comparison)]
     return "\n".join([*lines, "", *(f"* {note}" for note in notes)]) + "\n"
 
 
 def latex_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
     """Return a `booktabs` table: a score per row, an arm per column, differences under the means."""
     runs = comparison.runs
-    notes = [*headline(comparison), *comparison.problems, *_reading_aids(comparison)]
+    notes = [*headline(comparison), *comparison.problems, *_trainings(scores)]
+    notes += _reading_aids(comparison)
     lines = [f"% {note}" for note in notes]
     lines += [
         rf"\begin{{tabular}}{{l{'r' * len(runs.arms)}}}",
@@ -287,6 +294,7 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
             for r in runs.runs
         ],
         "scores": rows(comparison, scores),
+        "trained_on": {s.name: sorted(s.taught) for s in scores if s.taught},
         "values": {s.name: {a.arm: dict(a.by_seed) for a in s.arms} for s in scores},
         "over_sets": [
             {
