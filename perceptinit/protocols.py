@@ -87,6 +87,19 @@ class DualEncoder(Protocol):
         """Return token ids int64 (B, T), padded with 0 to the longest text, end token kept."""
         ...
 
+    # what a run asks of it as an nn.Module
+    training: bool
+
+    def to(self, device: str, /) -> Self: ...
+
+    def train(self, mode: bool = True) -> Self: ...
+
+    def eval(self) -> Self: ...
+
+    def state_dict(self) -> dict[str, torch.Tensor]: ...
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor], /) -> Any: ...
+
 
 class Initializer(Protocol):
     """A way to set the weights of an image tower."""

@@ -27,6 +27,6 @@ class KeepWeights:
         """Write the weights and return no scores; without a run's folder nothing is written."""
         if ctx.folder is None:
             return ()
-        state = model.state_dict()  # type: ignore[attr-defined]
+        state = model.state_dict()
         save_weights(ctx.folder / "weights" / f"samples-{ctx.samples_seen:012d}.safetensors", state)
         return ()

@@ -12,15 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from perceptinit.components.building import planned_steps
+from perceptinit.components.building import Spec, planned_steps
 from perceptinit.compute import distributed
 from perceptinit.compute.split_encoding import SplitEncoder
 from perceptinit.errors import PerceptInitError, WriteError, writing
 from perceptinit.files.atomic import remove_files, temporaries
 from perceptinit.files.checkpoints import save_weights
-from perceptinit.protocols import HasDataSha256, HasEvaluated
-from perceptinit.recipe.recipe import Arm, Recipe
+from perceptinit.protocols import (
+    Backbone,
+    DualEncoder,
+    Evaluator,
+    HasDataSha256,
+    HasEvaluated,
+    Initializer,
+    Pretrainer,
+)
+from perceptinit.recipe.recipe import Arm, Every, Recipe
 from perceptinit.results import record as rec
 from perceptinit.results.states import run_state
 from perceptinit.running.interruption import INTERRUPTED, Stopped, StopSignals
@@ -47,7 +56,7 @@ class Run:
         seed: int,
         folder: Path,
         device: str,
-        evaluators: Sequence[Any],
+        evaluators: Sequence[Evaluator],
         trackers: Trackers,
     ) -> None:
         self.recipe, self.arm, self.seed, self.folder = recipe, arm, seed, folder
@@ -120,7 +129,8 @@ class Run:
         start = time.perf_counter()
         self.record = rec.new_record(self.recipe, self.arm, self.seed, self.device)
         with named_torch_seed(self.seed, "backbone"):
-            model = self.recipe.backbone.build().build()
+            backbone: Backbone = self.recipe.backbone.build()
+            model = backbone.build()
         self.record["hashes"]["built"] = rec.weight_hashes(model)
         model.to(self.device)
         self._load_checkpoint(model)
@@ -143,7 +153,7 @@ class Run:
         self.record.update(status="finished", finished=rec.now())
         self._save_record()
 
-    def _finish_stage(self, model: Any, name: str, is_saved: bool) -> None:
+    def _finish_stage(self, model: DualEncoder, name: str, is_saved: bool) -> None:
         self.done.append(name)
         if is_saved:
             self._save_checkpoint(model, self._samples)
@@ -164,7 +174,7 @@ class Run:
             self.record["warnings"].append({"stage": event.stage, "message": event.message})
         self.trackers.log(event)
 
-    def _initialize(self, model: Any, specs: Sequence[Any], slot: str) -> None:
+    def _initialize(self, model: DualEncoder, specs: Sequence[Spec], slot: str) -> None:
         for index, spec in enumerate(specs):
             stage = f"{slot}.{index}"
             if stage in self.done:
@@ -174,7 +184,7 @@ class Run:
                 resumed=self._take_resumed(),
                 offer=partial(self._offer, model, stage),
             )
-            initializer = spec.build()
+            initializer: Initializer = spec.build()
             ctx.event("stage-start", message=spec.name, total_steps=planned_steps(initializer))
             with self._signals.noted(at_once=False):  # from its first offer on
                 report = initializer.initialize(model.image, ctx)
@@ -187,7 +197,7 @@ class Run:
             self._save_weights("init", model.image)
         self._save_record()
 
-    def _offer(self, model: Any, stage: str, step: int, state: Callable[[], State]) -> None:
+    def _offer(self, model: DualEncoder, stage: str, step: int, state: Callable[[], State]) -> None:
         self._signals.note()
         self._keep(model, step, state, f"step {step} of {stage}")
 
@@ -196,10 +206,10 @@ class Run:
         resumed, self._resumed = self._resumed, None
         return resumed
 
-    def _pretrain(self, model: Any) -> None:
+    def _pretrain(self, model: DualEncoder) -> None:
         if self.recipe.pretrain is None:
             return
-        pretrainer = self.recipe.pretrain.build()
+        pretrainer: Pretrainer = self.recipe.pretrain.build()
         resumed = self._take_resumed()
         if resumed is not None:
             pretrainer.load_state_dict(resumed)
@@ -227,7 +237,7 @@ class Run:
         ctx.event("step", metrics=metrics, **where)
 
     def _after_step(
-        self, model: Any, pretrainer: Any, result: StepResult, total: int | None
+        self, model: DualEncoder, pretrainer: Pretrainer, result: StepResult, total: int | None
     ) -> None:
         last = result.step == total
         is_due = any(_is_due(slot.every, result) for slot, _ in self.evaluators)
@@ -238,7 +248,12 @@ class Run:
         self._keep(model, result.step, pretrainer.state_dict, self._samples, always)
 
     def _keep(
-        self, model: Any, step: int, state: Callable[[], State], place: str, always: bool = False
+        self,
+        model: DualEncoder,
+        step: int,
+        state: Callable[[], State],
+        place: str,
+        always: bool = False,
     ) -> None:
         """Save the state after a step when any process wants it, and stop when one was asked to."""
         wishes = distributed.exchange(self._wish(step))
@@ -262,7 +277,7 @@ class Run:
         distributed.exchange(None)  # nobody ends, and has the others ended, before all is on disk
         raise Stopped(f"stopped by {name} after step {step}, saved; the same command continues")
 
-    def _evaluate(self, model: Any, stage: str, due: Any) -> None:
+    def _evaluate(self, model: DualEncoder, stage: str, due: Callable[[Every], bool]) -> None:
         shared = model if distributed.world_size() == 1 else SplitEncoder(model)
         was_training = model.training
         model.eval()
@@ -286,7 +301,7 @@ class Run:
         return f"{self.samples_seen} samples"
 
     def _save_checkpoint(
-        self, model: Any, place: str, stage: Callable[[], State] | None = None
+        self, model: DualEncoder, place: str, stage: Callable[[], State] | None = None
     ) -> None:
         """Save model, record and the state of the stage under way; place: how far that is, for people."""
         # of all processes, for their pieces; and before the model's, which it may have to put together
@@ -305,7 +320,7 @@ class Run:
         }
         self._checkpoints.save(state)
 
-    def _load_checkpoint(self, model: Any) -> None:
+    def _load_checkpoint(self, model: DualEncoder) -> None:
         """Put model, record and the stage that was under way where the last checkpoint left them."""
         state = self._checkpoints.newest()
         if state is None:
@@ -321,7 +336,7 @@ class Run:
         self._resumed = state["stage"]
         self._context("pretrain").warn(f"continued after {state['place']}")
 
-    def _save_weights(self, name: str, module: Any) -> None:
+    def _save_weights(self, name: str, module: nn.Module | DualEncoder) -> None:
         if self._is_first:
             save_weights(self.folder / "weights" / f"{name}.safetensors", module.state_dict())
 
@@ -353,7 +368,7 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _is_due(every: Any, result: StepResult) -> bool:
+def _is_due(every: Every, result: StepResult) -> bool:
     if every == "epoch":
         return result.end_of_epoch
     return isinstance(every, int) and result.step % every == 0

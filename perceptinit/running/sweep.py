@@ -15,6 +15,7 @@ from typing import Any
 
 from perceptinit.compute import distributed
 from perceptinit.errors import PerceptInitError, UsageError
+from perceptinit.protocols import Evaluator, Tracker
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.results.claims import claim, holder
 from perceptinit.results.record import read_record
@@ -53,14 +54,14 @@ class Sweep:
             if cell.record_path.is_file()
         }
 
-    def work(self, console: Any = None) -> list[dict[str, Any]]:
+    def work(self, console: Tracker | None = None) -> list[dict[str, Any]]:
         """Do what nobody else does, until all runs are done, and return their records.
 
         console: takes the place of the console tracker.
 
         Raises the error of the first run that failed here, after the others are done.
         """
-        evaluators = [slot.spec.build() for slot in self.recipe.evals]
+        evaluators: list[Evaluator] = [slot.spec.build() for slot in self.recipe.evals]
         trackers = Trackers(self.recipe, [(c.arm.name, c.seed) for c in self.cells], console)
         waiting = list(self.cells)
         try:
@@ -74,7 +75,7 @@ class Sweep:
         self._raise_first()
         return [read_record(cell.record_path) for cell in self.cells]
 
-    def _attempt(self, cell: Cell, evaluators: Sequence[Any], trackers: Trackers) -> bool:
+    def _attempt(self, cell: Cell, evaluators: Sequence[Evaluator], trackers: Trackers) -> bool:
         """Do a run unless somebody else holds it; say whether it needs no more attention."""
         with _claim_together(cell.folder) as is_ours:
             if not is_ours:
@@ -90,7 +91,7 @@ class Sweep:
         is_new = cell.record_path.stat().st_mtime_ns != self.earlier.get(str(cell.folder))
         return is_new and cell.state.state == "failed"
 
-    def _execute(self, cell: Cell, evaluators: Sequence[Any], trackers: Trackers) -> None:
+    def _execute(self, cell: Cell, evaluators: Sequence[Evaluator], trackers: Trackers) -> None:
         starts_over = distributed.decide(lambda: self.fresh and not cell.record_path.is_file())
         was_finished = cell.state.is_finished
         run = Run(self.recipe, cell.arm, cell.seed, cell.folder, self.device, evaluators, trackers)

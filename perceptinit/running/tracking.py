@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from perceptinit.protocols import HasDescribe, HasExpect, HasLogImage
+from perceptinit.protocols import HasDescribe, HasExpect, HasLogImage, Tracker
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.types import Event, RunContext
 
@@ -23,7 +23,7 @@ class Trackers:
     """
 
     def __init__(
-        self, recipe: Recipe, runs: Sequence[tuple[str, int]], console: Any = None
+        self, recipe: Recipe, runs: Sequence[tuple[str, int]], console: Tracker | None = None
     ) -> None:
         self._recipe = recipe
         self._num_runs = len(runs)
@@ -82,7 +82,7 @@ class Trackers:
             tracker.close()
 
 
-def build_trackers(recipe: Recipe, console: Any = None) -> list[Any]:
+def build_trackers(recipe: Recipe, console: Tracker | None = None) -> list[Tracker]:
     """Return the recipe's trackers, with `console` (when given) instead of the console tracker."""
     makers = _makers(recipe)
     return [
@@ -90,12 +90,12 @@ def build_trackers(recipe: Recipe, console: Any = None) -> list[Any]:
     ]
 
 
-def build_console(recipe: Recipe) -> Any:
+def build_console(recipe: Recipe) -> Tracker | None:
     """Return the console tracker alone, None when the recipe's trackers do not include it."""
     return next((make() for name, make in _makers(recipe) if name == "console"), None)
 
 
-def _makers(recipe: Recipe) -> list[tuple[str, Callable[[], Any]]]:
+def _makers(recipe: Recipe) -> list[tuple[str, Callable[[], Tracker]]]:
     """Return name and maker of each tracker: those of the recipe, or the default ones.
 
     Of several processes that work on one run, the first alone tells anything.

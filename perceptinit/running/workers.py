@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from perceptinit.errors import PerceptInitError
-from perceptinit.protocols import HasExpect, HasSay
+from perceptinit.protocols import HasExpect, HasSay, Tracker
 from perceptinit.running.interruption import StopSignals
 from perceptinit.running.tracking import build_console
 from perceptinit.types import Event, RunContext, Score
@@ -101,7 +101,7 @@ def _gpus() -> list[str]:
 class _Worker:
     """A worker process; two threads pass on what it writes."""
 
-    def __init__(self, job: str, environment: Mapping[str, str], console: Any) -> None:
+    def __init__(self, job: str, environment: Mapping[str, str], console: Tracker | None) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "perceptinit.running.workers"],
             stdin=subprocess.PIPE,
@@ -134,7 +134,7 @@ class _Worker:
             self._process.terminate()
 
 
-def _show_events(lines: IO[str], console: Any) -> None:
+def _show_events(lines: IO[str], console: Tracker | None) -> None:
     for line in lines:
         row = json.loads(line)
         row["scores"] = tuple(Score(**score) for score in row["scores"])
@@ -142,7 +142,7 @@ def _show_events(lines: IO[str], console: Any) -> None:
             console.log(Event(**row))
 
 
-def _show_lines(lines: IO[str], console: Any) -> None:
+def _show_lines(lines: IO[str], console: Tracker | None) -> None:
     """Pass on what a worker writes to standard error, such as a library's warnings."""
     for line in lines:
         if isinstance(console, HasSay):
