@@ -22,6 +22,7 @@ from typing import Any
 from perceptinit.errors import DataError
 from perceptinit.files.atomic import remove_files, temporaries, write_json
 from perceptinit.files.checksums import file_sha256
+from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import read_json
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
@@ -100,10 +101,7 @@ class Cache:
     @contextmanager
     def locked(self, key: str) -> Iterator[None]:
         """Keep other processes out of one entry: who wants the same tower waits, and then loads it."""
-        from filelock import FileLock
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / f"{key}.lock"):
+        with file_lock(self.folder / f"{key}.lock"):
             yield
 
     def store(self, key: str, manifest: Mapping[str, Any], write: Callable[[Path], None]) -> None:

@@ -13,10 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from perceptinit.errors import DataError, UsageError, shown
 from perceptinit.files.archives import SPARE_BYTES, NoRoomError, unpack
+from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import read_json
 from perceptinit.files.transfer import BACKOFF_SECONDS, Download, Progress, fetch, part_bytes
 
@@ -47,15 +46,12 @@ def fetch_all(
     Raises UsageError when the disk is too small or another process fetches into the folder, DataError
     with every file that failed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        # the system lets go of the lock when the process ends, however it ends
-        with FileLock(folder / LOCK, timeout=0):
-            return _fetch_missing(
-                downloads, folder, num_workers, progress or _no_progress, backoff_seconds
-            )
-    except Timeout as error:
-        raise UsageError(f"{folder}: another download into this folder is running") from error
+    with file_lock(folder / LOCK, timeout=0) as is_mine:
+        if not is_mine:
+            raise UsageError(f"{folder}: another download into this folder is running")
+        return _fetch_missing(
+            downloads, folder, num_workers, progress or _no_progress, backoff_seconds
+        )
 
 
 def _fetch_missing(

@@ -12,11 +12,13 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, WriteError
+from perceptinit.files.atomic import remove_files
+from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import misfit, read_json
 
 LOCK_FILE = ".claim.lock"
@@ -25,23 +27,21 @@ HOLDER_FILE = ".claim.json"
 
 @contextmanager
 def claim(folder: Path) -> Iterator[bool]:
-    """Hold the run in `folder` for the block if nobody else does; gives whether it is held."""
-    from filelock import FileLock, Timeout
+    """Hold the run in `folder` for the block if nobody else does; gives whether it is held.
 
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK_FILE)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    try:
-        holder = {"host": socket.gethostname(), "pid": os.getpid()}
-        (folder / HOLDER_FILE).write_text(json.dumps(holder), encoding="utf-8")
-        yield True
-    finally:
-        (folder / HOLDER_FILE).unlink(missing_ok=True)
-        lock.release()
+    Raises WriteError where that cannot be told, as on a file system without locks.
+    """
+    with file_lock(folder / LOCK_FILE, timeout=0) as is_mine:
+        if not is_mine:
+            yield False
+            return
+        note = {"host": socket.gethostname(), "pid": os.getpid()}
+        with suppress(OSError):  # for people to read: no run depends on it
+            (folder / HOLDER_FILE).write_text(json.dumps(note), encoding="utf-8")
+        try:
+            yield True
+        finally:
+            remove_files([folder / HOLDER_FILE])
 
 
 def is_claimed(folder: Path) -> bool:
@@ -49,19 +49,13 @@ def is_claimed(folder: Path) -> bool:
 
     Where the folder cannot be written the lock cannot be tried, and the holder's note is believed.
     """
-    from filelock import FileLock, Timeout
-
     if not (folder / LOCK_FILE).exists():
         return False
-    lock = FileLock(folder / LOCK_FILE)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError:
+        with file_lock(folder / LOCK_FILE, timeout=0) as is_free:
+            return not is_free
+    except WriteError:
         return bool(holder(folder))
-    lock.release()
-    return False
 
 
 def holder(folder: Path) -> dict[str, Any]:

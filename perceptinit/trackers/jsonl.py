@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import IO
 
+from perceptinit.errors import writing
 from perceptinit.results.record import plain
 from perceptinit.types import Event, RunContext
 
@@ -25,20 +28,25 @@ class Jsonl:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._file: IO[str] | None = None
+        self._path = Path()
 
     def start(self, ctx: RunContext) -> None:
         self.close()
         if ctx.folder is not None:
-            self._file = (ctx.folder / self._config.file).open("a", encoding="utf-8")
+            self._path = ctx.folder / self._config.file
+            with writing(self._path):
+                self._file = self._path.open("a", encoding="utf-8")
 
     def log(self, event: Event) -> None:
         if self._file is None:
             return
         row = {k: v for k, v in asdict(event).items() if v not in (None, "", (), {})}
-        self._file.write(json.dumps(plain(row), allow_nan=False) + "\n")
-        self._file.flush()
+        with writing(self._path):
+            self._file.write(json.dumps(plain(row), allow_nan=False) + "\n")
+            self._file.flush()
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):  # told by `log`; Python tries again what did not fit
+                file.close()

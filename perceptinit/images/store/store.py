@@ -17,11 +17,11 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from perceptinit.errors import DataError
 from perceptinit.files.atomic import temporaries, write_json
 from perceptinit.files.cache import key_of
+from perceptinit.files.locks import file_lock
 from perceptinit.images.decoding import Fit, load_square
 from perceptinit.images.store.fingerprint import folder_name, pixel_parts
 from perceptinit.images.store.parts import SUFFIX, Part, read_part, write_part
@@ -87,8 +87,7 @@ class ImageStore:
             missing = [item for item in items if not self._has(item)]
             if missing:
                 self._build(missing)
-        # filelock raises NotImplementedError where a file system has no locks
-        except (OSError, NotImplementedError) as error:
+        except OSError as error:
             raise StoreUnusableError(f"{self.folder}: cannot be used ({error})") from error
         return StoredImages(len(stimuli), self.size, {i.index: self._place(i) for i in items})
 
@@ -191,16 +190,15 @@ class ImageStore:
     def _fill(self, chunk: Sequence[Item], timeout: float) -> bool:
         """Make sure that the images of a chunk are stored; return False when another process is at it."""
         keys = [(item.stamp or item.content or item.key.encode()).hex() for item in chunk]
-        try:
-            with FileLock(self.folder / f"{key_of({'chunk': keys})[:16]}.lock", timeout=timeout):
+        lock = self.folder / f"{key_of({'chunk': keys})[:16]}.lock"
+        with file_lock(lock, timeout) as is_mine:
+            if is_mine:
                 self._refresh()
                 missing = [item for item in chunk if not self._has(item)]
                 self._advance(len(chunk) - len(missing))
                 if missing:
                     self._add(self._decode(missing))
-        except Timeout:
-            return False
-        return True
+            return is_mine
 
     def _decode(self, items: Sequence[Item]) -> Part:
         """Write the squares of the items as a part and return it."""

@@ -1,0 +1,108 @@
+"""Locks where there are none, and disks that are full in other places than a checkpoint."""
+
+import errno
+import fcntl
+import multiprocessing
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_distributed import run_recipe_here
+from test_image_store import photographs
+
+from perceptinit.errors import WriteError
+from perceptinit.files.cache import Cache
+from perceptinit.files.downloads import fetch_all
+from perceptinit.files.locks import file_lock
+from perceptinit.images.store.store import ImageStore, StoreUnusableError
+from perceptinit.results.claims import HOLDER_FILE, claim, is_claimed
+
+
+@pytest.fixture(params=[errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def without_locks(monkeypatch, request):
+    def refuse(descriptor, operation):
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    return os.strerror(request.param)
+
+
+def test_a_file_system_without_locks_is_told_and_nobody_waits_for_ever(without_locks, tmp_path):
+    with pytest.raises(WriteError) as error, claim(tmp_path / "run"):
+        pass
+    path = tmp_path / "run/.claim.lock"
+    assert str(error.value).startswith(
+        f"{path}: cannot be written (no lock on it: {without_locks}; flock works on NFS 4"
+    )
+    with pytest.raises(WriteError, match="no lock on it"):
+        run_recipe_here(tmp_path / "runs")
+    with pytest.raises(WriteError, match="no lock on it"), Cache(tmp_path / "cache").locked("key"):
+        pass
+    with pytest.raises(WriteError, match="no lock on it"):
+        fetch_all([], tmp_path / "data")
+
+
+def test_a_store_without_locks_cannot_be_used(without_locks, tmp_path):
+    stimuli = photographs(tmp_path / "photographs")
+    with pytest.raises(StoreUnusableError, match="no lock on it"):
+        ImageStore(tmp_path / "store", 4).open(stimuli, np.arange(len(stimuli)))
+
+
+def test_without_locks_the_holder_s_note_is_believed(without_locks, tmp_path):
+    (tmp_path / ".claim.lock").touch()
+    assert not is_claimed(tmp_path)
+    (tmp_path / HOLDER_FILE).write_text('{"host": "there", "pid": 7}')
+    assert is_claimed(tmp_path)
+
+
+def test_a_lock_that_another_process_holds_is_not_given(tmp_path):
+    with file_lock(tmp_path / "one", timeout=0) as is_mine:
+        assert is_mine
+        queue = multiprocessing.get_context("fork").SimpleQueue()
+
+        def look():
+            with file_lock(tmp_path / "one", timeout=0) as is_theirs:
+                queue.put(is_theirs)
+
+        process = multiprocessing.get_context("fork").Process(target=look)
+        process.start()
+        process.join()
+        assert queue.get() is False
+
+
+def test_a_note_that_cannot_be_written_keeps_no_run_from_its_work(tmp_path):
+    (tmp_path / HOLDER_FILE).symlink_to("/dev/full")
+    with claim(tmp_path) as is_mine:
+        assert is_mine
+
+
+def test_a_disk_that_is_full_for_the_events_is_told_with_the_file(tmp_path):
+    events = tmp_path / "tiny/pi/seed0/events.jsonl"
+    events.parent.mkdir(parents=True)
+    events.symlink_to("/dev/full")
+    with pytest.raises(WriteError) as error:
+        run_recipe_here(tmp_path)
+    assert str(error.value) == (
+        f"{events}: cannot be written (No space left on device). Make room or choose another place, and give the "
+        "same command again"
+    )
+
+
+@pytest.mark.parametrize("name", ["record.json", "init.safetensors", "final.safetensors"])
+def test_a_disk_that_is_full_for_any_file_of_a_run_is_told_and_the_run_goes_on_later(
+    tmp_path, monkeypatch, name
+):
+    replace = Path.replace
+
+    def full(path, target):
+        if Path(target).name == name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(WriteError, match=rf"{name}: cannot be written \(No space left"):
+            run_recipe_here(tmp_path)
+    assert run_recipe_here(tmp_path)["status"] == "finished"
+    assert not list((tmp_path / "tiny").rglob("*.tmp"))
