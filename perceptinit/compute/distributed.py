@@ -21,6 +21,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from perceptinit.compute.parent import end_with_parent
 from perceptinit.errors import PerceptInitError, UsageError
 
 T = TypeVar("T")
@@ -71,6 +72,7 @@ def process_group() -> Iterator[None]:
     if not is_launched() or dist.is_initialized():
         yield
         return
+    end_with_parent()
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=TIMEOUT)
     yield

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from perceptinit.compute.parent import LAUNCHER
 from perceptinit.errors import PerceptInitError
 from perceptinit.running.interruption import EXIT_CODE
 
@@ -23,6 +24,7 @@ def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
 
     # torchrun hands SIGTERM on to the processes, but of itself would die of SIGUSR1
     signal.signal(signal.SIGUSR1, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    os.environ[LAUNCHER] = str(os.getpid())
     options = ["--standalone", f"--nproc-per-node={num_processes}", "--module", "perceptinit"]
     try:
         run(parse_args([*options, *arguments]))
