@@ -28,8 +28,9 @@ SOURCES = [
         for path in sorted(ROOT.glob(pattern))
     ),
     *(
-        pytest.param(text, id=f"write-a-plugin-{i}")
-        for i, text in enumerate(documented("write-a-plugin.md"))
+        pytest.param(text, id=f"{page}-{i}")
+        for page in ("write-a-plugin.md", "tutorial.md")
+        for i, text in enumerate(documented(page))
     ),
 ]
 
