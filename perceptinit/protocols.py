@@ -3,16 +3,11 @@
 Every component has a nested `Config` dataclass and is made as `cls(config)`; parameters of
 `__init__` named `judgments` or `pairs` receive the component of the nested table of that name.
 
-What starts with `Has` is optional: the core asks for it with isinstance and does without it. For any
-kind: `HasPreflight`, `HasPlan`, `HasStandIn`, and `HasSmoke` for the Config. Of single kinds:
-
-* pretrainer: `HasEvaluated`, `HasDataSha256`; pairs: `HasMaxShuffleBlocks`;
-* judgments: `HasNoiseCeiling`; beside what they give, `HasOddOneOut`, `HasSamePairs`,
-  `HasDissimilarities` (other forms of the judgments), `HasConventions` and `HasDownloads`;
-* evaluator: beside what they give, `HasEvaluateMany` and `HasChoice`;
-* tracker: `HasExpect`, `HasDescribe`, `HasLogImage`, `HasSay`.
-
-All are in `perceptinit.testing.OPTIONAL`; the contract tests of a kind hold a component to those it has.
+What starts with `Has` is optional: the core asks for it with isinstance and does without it. Those
+that speak of more than is known here stand beside what they give: `HasOddOneOut`, `HasSamePairs`,
+`HasDissimilarities`, `HasConventions`, `HasDownloads` (judgments), `HasEvaluateMany`, `HasChoice`
+(evaluators). `perceptinit.testing.OPTIONAL` lists all by kind, and the contract tests hold a component
+to those it has.
 """
 
 from __future__ import annotations
