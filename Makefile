@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: quickstart test check wheel docs plugins clean
 
 quickstart: $(INSTALLED)
-	$(BIN)/perceptinit run recipes/quickstart.toml --jobs 2
+	$(BIN)/perceptinit run quickstart --jobs 2
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal

@@ -13,7 +13,7 @@ from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.errors import PerceptInitError, UsageError
 from perceptinit.unforeseen import told
 
-EPILOG = "Start with: perceptinit run recipes/quickstart.toml"
+EPILOG = "Start with: perceptinit run quickstart"
 
 
 def create_app(plugins: Plugins) -> typer.Typer:

@@ -6,15 +6,21 @@ from typing import Annotated
 
 import typer
 
+from perceptinit.components.plugin_manager import CORE, Plugins
 from perceptinit.errors import UsageError
+from perceptinit.recipe.shipped import summaries
 from perceptinit.registry import KINDS, unknown
+
+RECIPE = "recipe"
 
 
 def list_(
     ctx: typer.Context,
-    kind: Annotated[str | None, typer.Argument(help="Only this kind, such as initializer.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="Only this kind, such as initializer, or recipe.")
+    ] = None,
 ) -> None:
-    """List the components that recipes can use, by kind.
+    """List the components that recipes can use, by kind, and the recipes that come with perceptinit.
 
     Example: perceptinit list judgments
     """
@@ -22,20 +28,25 @@ def list_(
     from rich.table import Table
 
     plugins = ctx.obj
-    if kind is not None and kind not in KINDS:
-        kind = next((k for k, folder in KINDS.items() if folder == kind), kind)
-        if kind not in KINDS:
-            raise UsageError(unknown("no kind called", kind, KINDS))
+    folders = {folder: k for k, folder in KINDS.items()} | {f"{RECIPE}s": RECIPE}
+    kind = folders.get(kind or "", kind)
+    if kind is not None and kind not in (*KINDS, RECIPE):
+        raise UsageError(unknown("no kind called", kind, [*KINDS, RECIPE]))
     table = Table(box=None, pad_edge=False)
     for heading in ("kind", "name", "from", "summary"):
         table.add_column(heading, overflow="fold")
-    for wanted in [kind] if kind else KINDS:
-        for i, entry in enumerate(plugins.registry.of_kind(wanted)):
-            table.add_row(
-                wanted if i == 0 else "", entry.name, entry.plugin, entry.component.summary
-            )
+    for wanted in [kind] if kind else [*KINDS, RECIPE]:
+        for i, row in enumerate(_rows(plugins, wanted)):
+            table.add_row(wanted if i == 0 else "", *row)
     Console().print(table)
     for sentence in plugins.registry.collisions():
         typer.echo(f"warning: {sentence}", err=True)
     if plugins.failures:
         typer.echo("Some plug-ins did not load: perceptinit plugins", err=True)
+
+
+def _rows(plugins: Plugins, kind: str) -> list[tuple[str, str, str]]:
+    """Return name, origin and summary of all that there is of a kind."""
+    if kind == RECIPE:
+        return [(name, CORE, summary) for name, summary in summaries().items()]
+    return [(e.name, e.plugin, e.component.summary) for e in plugins.registry.of_kind(kind)]

@@ -1,4 +1,4 @@
-"""`perceptinit new`: a package to start from."""
+"""`perceptinit new`: a package, or a recipe, to start from."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Write a package to start from.", no_args_is_help=True)
+app = typer.Typer(help="Write a package or a recipe to start from.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """Write a package to start from."""
+    """Write a package or a recipe to start from."""
 
 
 @app.command()
@@ -40,3 +40,19 @@ def plugin(
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         typer.echo(path)
     typer.echo(f"Next: cd {folder}; pip install -e '.[test]'; pytest")
+
+
+@app.command()
+def recipe(
+    name: Annotated[str, typer.Argument(help="Recipe, as perceptinit list recipe gives it.")],
+    into: Annotated[Path, typer.Option(help="Folder that the file goes into.")] = Path(),
+) -> None:
+    """Write a recipe that comes with perceptinit into a file of yours, to read and to change.
+
+    Example: perceptinit new recipe pi_clip_yfcc
+    """
+    from perceptinit.recipe.shipped import copy
+
+    path = copy(name, into)
+    typer.echo(path)
+    typer.echo(f"Next: perceptinit validate {path}")

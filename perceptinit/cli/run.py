@@ -53,7 +53,7 @@ def run(
     Exit codes: 0 done, 1 a run failed, 2 the recipe or the request is wrong, 75 stopped by SIGTERM or
     SIGUSR1 with all work saved, 130 interrupted by Ctrl-C: the same command continues after both.
 
-    Example: perceptinit run recipes/quickstart.toml --seed 0 --set pretrain.epochs=1
+    Example: perceptinit run quickstart --seed 0 --set pretrain.epochs=1
     """
     from perceptinit.running.interruption import INTERRUPT_EXIT_CODE, INTERRUPTED
 

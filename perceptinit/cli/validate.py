@@ -25,7 +25,7 @@ def validate(
 
     Exit code 2 when the recipe is wrong; absent data is told, and is an error with --ready.
 
-    Example: perceptinit validate recipes/pi_clip_yfcc.toml
+    Example: perceptinit validate pi_clip_yfcc
     """
     from rich.console import Console
 

@@ -17,6 +17,7 @@ from perceptinit.recipe.differences import as_like, closest
 from perceptinit.recipe.likes import resolve
 from perceptinit.recipe.places import list_paths, places, written
 from perceptinit.recipe.recipe import Arm, EvalSlot, Recipe, stages_by_name
+from perceptinit.recipe.shipped import find
 from perceptinit.recipe.tables import ARM_SLOTS, apply_overrides, expand_variables, read_text
 from perceptinit.recipe.text import stand_alone
 from perceptinit.registry import nearest, unknown
@@ -35,13 +36,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # a folder is named so
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read and check a recipe file.
+    """Read and check a recipe file, or the one of that name that comes with perceptinit.
 
     overrides: `path=value` strings, as of `--set`.
 
     Raises RecipeError with every problem in it, UsageError when there is no such file.
     """
-    path = Path(path)
+    path = find(path)
     return read_recipe(read_text(path), source=str(path), overrides=overrides, folder=path.parent)
 
 

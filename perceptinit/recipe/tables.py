@@ -12,6 +12,8 @@ from typing import Any
 
 from perceptinit.errors import Problem, RecipeError, UsageError, shown
 from perceptinit.recipe.places import list_paths
+from perceptinit.recipe.shipped import shipped
+from perceptinit.registry import nearest
 
 ARM_SLOTS = ("init", "posthoc")  # all that an arm may have of its own
 MAX_BYTES = 16 << 20  # of a recipe
@@ -78,6 +80,9 @@ def read_text(path: Path) -> str:
         found = [str(p) for place in places for p in sorted(place.glob("*.toml"))]
         near = [name for name in found if Path(name).name != "pyproject.toml"]
         hint = f" Recipes there: {', '.join(near)}" if near else ""
+        guess = nearest(path.stem, shipped())
+        if guess:
+            hint = f" Did you mean '{guess}', which comes with perceptinit?"
         raise UsageError(f"{path}: no such recipe.{hint}") from None
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or NUL in the path
         reason = getattr(error, "strerror", None) or str(error)

@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from perceptinit.errors import Problem, RecipeError, UsageError
 from perceptinit.recipe.likes import merged
 from perceptinit.recipe.places import Table, locate
+from perceptinit.recipe.shipped import find
 from perceptinit.recipe.tables import parse_toml, read_text
 
 
@@ -21,7 +22,8 @@ class RecipeText:
 
 
 def stand_alone(text: str, source: str, folder: Path) -> RecipeText:
-    """Return a recipe's text and tables; `like = "FILE"` at its top is looked for in `folder`.
+    """Return a recipe's text and tables; `like = "FILE"` at its top is looked for in `folder`, then among those
+    that come with perceptinit.
 
     Raises RecipeError when either file is no TOML, and when there is no such recipe to be like.
     """
@@ -32,7 +34,7 @@ def stand_alone(text: str, source: str, folder: Path) -> RecipeText:
     if "name" in tables:
         problems = []
     try:
-        path = folder / tables["like"]
+        path = find(tables["like"], folder)
         base_text = read_text(path)
     except TypeError:
         wrong = f"expected the path of a recipe, got {tables['like']!r}"

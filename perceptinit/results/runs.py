@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.errors import UsageError
+from perceptinit.recipe.shipped import find
 from perceptinit.recipe.tables import apply_overrides, parse_toml, read_text
 from perceptinit.recipe.text import stand_alone
 from perceptinit.results.record import RECORD
@@ -149,6 +150,7 @@ def _recipe_folder(path: Path, out: Path) -> Path:
 
 
 def _read_tables(path: Path) -> Mapping[str, Any]:
+    path = find(path)
     return stand_alone(read_text(path), str(path), path.parent).tables
 
 

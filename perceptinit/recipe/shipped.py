@@ -1,0 +1,58 @@
+"""The recipes that come with perceptinit, by name: `quickstart` for `recipes/quickstart.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from perceptinit.errors import UsageError
+from perceptinit.registry import unknown
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def shipped() -> dict[str, Path]:
+    """Return the files by name: in the package when it was installed, beside it in a checkout."""
+    installed = PACKAGE / "recipes"
+    folder = installed if installed.is_dir() else PACKAGE.parent / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def summaries() -> dict[str, str]:
+    """Return what each recipe asks, by name."""
+    return {
+        name: tomllib.loads(path.read_text(encoding="utf-8")).get("summary", "")
+        for name, path in shipped().items()
+    }
+
+
+def find(recipe: str | Path, folder: Path = Path()) -> Path:
+    """Return where a recipe is: `folder / recipe`, or the one that comes with perceptinit.
+
+    A file in `folder` wins. Names of shipped recipes may end in `.toml`; paths with a folder are
+    never theirs.
+    """
+    path = folder / recipe
+    ours = shipped().get(str(recipe).removesuffix(".toml"))
+    if ours is None or (path.exists() and not path.is_dir()):
+        return path
+    return ours
+
+
+def copy(name: str, into: Path) -> Path:
+    """Write a shipped recipe to `into / NAME.toml`, to be changed.
+
+    Raises UsageError for an unknown name, and when the file exists.
+    """
+    found = shipped()
+    if name not in found:
+        raise UsageError(unknown("no recipe that comes with perceptinit is called", name, found))
+    target = into / f"{name}.toml"
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(found[name].read_text(encoding="utf-8"))
+    except FileExistsError:
+        raise UsageError(f"{target}: exists already. Choose another folder with --into") from None
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written ({error.strerror})") from error
+    return target
