@@ -259,7 +259,10 @@ class HasNoiseCeiling(Protocol):
     """Judgments of several subjects, who can be compared with each other."""
 
     def noise_ceiling(self, split: Split) -> tuple[float, float] | None:
-        """Return the lower and upper noise ceiling of 2AFC on a split, in [0, 1]; None for one subject."""
+        """Return the lower and upper noise ceiling of 2AFC on a split, in [0, 1].
+
+        None for one subject, or where nobody's own choices are known.
+        """
         ...
 
 

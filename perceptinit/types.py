@@ -120,12 +120,6 @@ class Triplets:
         )
         _raise_first(same, "the same image stands twice in one triplet")
 
-    @property
-    def ceiling(self) -> float:
-        """Return the vote-weighted 2AFC accuracy of always siding with the majority, in [0.5, 1]."""
-        majority = np.maximum(self.p_second, 1 - self.p_second)
-        return float(np.average(majority, weights=self.num_votes)) if len(self) else float("nan")
-
 
 def _raise_first(bad: np.ndarray, what: str) -> None:
     if bad.any():
@@ -209,7 +203,9 @@ class Score:
     name: `measure/set`, such as `top1/cifar10`.
     num_examples: how many images, judgments or captions the value is a mean over.
     stderr: standard error over those examples, None when it cannot be had.
-    chance: the value of guessing; ceiling: of people.
+    chance: the value of guessing.
+    ceiling, lower_ceiling: how well people predict one of them, from the votes of all and of the others;
+    None where it is unknown.
     extra: what belongs in the record and not in a table, such as per-class accuracies.
     """
 
@@ -220,6 +216,7 @@ class Score:
     stderr: float | None = None
     chance: float | None = None
     ceiling: float | None = None
+    lower_ceiling: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

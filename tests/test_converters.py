@@ -289,15 +289,31 @@ def test_votes_are_subjects_whatever_the_span_of_their_scales():
 
 def test_the_noise_ceiling_leaves_the_subject_out_below_and_in_above():
     d = three_subjects()
-    lower, upper = d.noise_ceiling(drawn(d, [0, 1, 2]))
+    lower, upper = d.noise_ceiling(lambda group: drawn(group, [0, 1, 2]))
     # z of (1, 2, 3) is (-1.22, 0, 1.22), of the third (0, -1.22, 1.22). Anchors 1 and 2 agree always.
     # Anchor 0: the mean of all, (-0.82, -0.41), sides with subjects 0 and 1: upper = (1 + 1 + 2/3) / 3.
-    # Without subject 0 or 1 the mean is a tie: half. Without 2 it is against him: lower =
-    # (2.5/3 + 2.5/3 + 2/3) / 3.
+    # Without subject 0 or 1 the others tie there and choose no triplet. Without 2 they are against him:
+    # lower = (1 + 1 + 2/3) / 3.
     assert upper == pytest.approx((1 + 1 + 2 / 3) / 3)
-    assert lower == pytest.approx((2.5 / 3 + 2.5 / 3 + 2 / 3) / 3)
+    assert lower == pytest.approx((1 + 1 + 2 / 3) / 3)
     single = Dissimilarities.build(square(np.array([1.0, 2, 3]), "t"), "dissimilarity", "t")
-    assert single.noise_ceiling(drawn(single, [0, 1, 2])) is None
+    assert single.noise_ceiling(lambda group: drawn(group, [0, 1, 2])) is None
+
+
+def test_answers_that_are_noise_have_a_lower_ceiling_of_chance():
+    # triplets that the left-out subject helped to choose would favour that subject: 0.72 here
+    noise = np.random.default_rng(0).normal(size=(5, 190))
+    d = Dissimilarities.build(square(noise, "test"), "dissimilarity", "test")
+    lower, upper = d.noise_ceiling(lambda group: drawn(group, range(20), min_gap=1.0))
+    assert lower == pytest.approx(0.5, abs=0.02)
+    assert upper > 0.65
+
+
+def test_a_subject_whose_others_cancel_each_other_out_is_not_in_the_lower_ceiling():
+    vectors = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [1.0, 2.0, 3.0]])
+    d = Dissimilarities.build(square(vectors, "test"), "dissimilarity", "test")
+    # without subject 0 or 2 the others cancel; subject 1 is predicted wrongly by both
+    assert d.noise_ceiling(lambda group: drawn(group, [0, 1, 2]))[0] == 0
 
 
 def test_missing_cells_are_no_votes_and_never_the_farthest():

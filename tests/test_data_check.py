@@ -38,8 +38,8 @@ class Given:
 
     name = "given"
 
-    def __init__(self, **splits):
-        self.splits = splits
+    def __init__(self, votes=4, **splits):
+        self.votes, self.splits = votes, splits
         self.stimuli = Stimuli(tuple("abcdefgh"), [np.zeros((4, 4, 3), np.uint8)] * 8)
 
     @property
@@ -48,7 +48,7 @@ class Given:
 
     def load(self, split):
         anchor, first, second, p, group = zip(*self.splits[split], strict=True)
-        return Triplets.build(self.stimuli, anchor, first, second, p, 4, group)
+        return Triplets.build(self.stimuli, anchor, first, second, p, self.votes, group)
 
 
 def messages(report, severity):
@@ -73,7 +73,7 @@ def test_good_judgments_have_no_errors_and_are_counted():
         4,
         1,
     )
-    assert train.ceiling == pytest.approx((0.75 + 1.0) / 2)
+    assert train.ceiling is None  # of 8 votes
     assert train.p_second_wins == 0.5
     assert train.histogram == (0, 0, 1, 0, 0, 0, 0, 0, 0, 1)
     assert report.splits[1].num_ties == 1
@@ -82,10 +82,22 @@ def test_good_judgments_have_no_errors_and_are_counted():
 def test_two_people_agree_less_often_than_one_sides_with_the_majority():
     stimuli = Stimuli(("a", "b", "c"), [b""] * 3)
     # 3 of 4: pairs that agree 3 of 6; 1 of 1 says nothing
-    triplets = Triplets.build(stimuli, [0, 0], [1, 1], [2, 2], [0.75, 1.0], [4, 1])
+    many = np.zeros(50, int)
+    triplets = Triplets.build(stimuli, many, many + 1, many + 2, [0.75, 1.0] * 25, [4, 1] * 25)
     assert pair_agreement(triplets) == pytest.approx(3 / 6)
-    alone = Triplets.build(stimuli, [0], [1], [2], [1.0], 1)
-    assert pair_agreement(alone) is None
+
+
+def test_what_has_no_basis_is_left_out_and_told():
+    alone = [(0, 1, 2, 1.0, 0)] * 100
+    report = check_judgments(Given(**GOOD | {"train": alone}, votes=1))
+    assert (report.splits[0].ceiling, report.splits[0].pair_agreement) == (None, None)
+    assert any(m.startswith("train: no human ceiling is known") for m in messages(report, "note"))
+
+
+def test_a_ceiling_is_told_where_enough_was_answered_twice():
+    report = check_judgments(Given(**GOOD | {"train": [(0, 1, 2, 0.75, 0)] * 25}))
+    assert report.splits[0].ceiling == (0.75, 0.75)
+    assert not any(m.startswith("train: no human") for m in messages(report, "note"))
 
 
 def test_groups_and_questions_in_two_splits_are_leaks():

@@ -368,7 +368,7 @@ def test_triplets_teach_the_tower_and_the_report_shows_it():
     assert m["2afc_val_before"] < 0.8 < 0.9 < m["2afc_val_after"]
     assert m["2afc_val_epoch_08"] < m["2afc_val_after"]
     assert (m["triplets"], m["ties_dropped"], m["steps"]) == (96, 0, 72)
-    assert m["2afc_val_ceiling"] == 1
+    assert "2afc_val_ceiling" not in m  # one answer a question
     assert m["spread_before"] != m["spread_after"] > 1e-3
     assert 0 < m["margin_violations"] < 0.5
     assert m["train_loss"] < heard.numbers("loss")[0]

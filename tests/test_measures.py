@@ -148,9 +148,8 @@ def test_rsa_with_two_subjects_has_a_noise_ceiling():
     swapped[swapped == 9] = 2  # ranks 1 and 2 exchanged: Spearman 1 - 6 * 2 / (6 * 35)
     spearman, _ = RSA(RSA.Config(), Matrices(ORDER, swapped)).evaluate(Numbers(), RunContext())
     assert spearman.value == pytest.approx((1 + 1 - 12 / 210) / 2)
-    lower, upper = spearman.extra["noise_ceiling"]
-    assert lower == pytest.approx(1 - 12 / 210)
-    assert spearman.ceiling == upper > lower
+    assert spearman.lower_ceiling == pytest.approx(1 - 12 / 210)
+    assert spearman.ceiling > spearman.lower_ceiling
 
 
 def test_rsa_of_triplets_is_refused():

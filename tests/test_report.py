@@ -221,7 +221,8 @@ def test_blocks_are_told_from_names_of_several_networks():
 
 def test_the_stage_one_curves_come_from_init_metrics_and_events(tmp_path):
     metrics = {"2afc_val_before": 0.5, "2afc_val_epoch_02": 0.6, "2afc_val_after": 0.7}
-    stage = {"stage": "init.0", "metrics": {**metrics, "2afc_val_ceiling": 0.9}}
+    people = {"2afc_val_ceiling_lower": 0.8, "2afc_val_ceiling": 0.9}
+    stage = {"stage": "init.0", "metrics": {**metrics, **people}}
     one = record("pi", 0, 0.5, init=[stage])
     one["arm"]["resolved"]["init"][0] = {"use": "triplet-hinge", "epochs": 4}
     folder = write(tmp_path, [one])
@@ -232,7 +233,7 @@ def test_the_stage_one_curves_come_from_init_metrics_and_events(tmp_path):
     (folder / "pi/seed0/events.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     runs = load_runs([folder])
     assert accuracy_curves(runs) == {"pi": [{0: 0.5, 2: 0.6, 4: 0.7}]}
-    assert ceiling(runs) == 0.9
+    assert ceiling(runs) == (0.8, 0.9)
     assert loss_curves(runs) == {"pi": [{10: 2.5, 20: 2.0}]}
 
 

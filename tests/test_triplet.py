@@ -204,7 +204,7 @@ def test_ties_alone_cannot_be_learned():
 def test_every_loss_teaches_what_people_see(loss):
     m = train(loss).metrics
     assert m["2afc_val_before"] < m["2afc_val_after"] - 0.04
-    assert m["2afc_val_after"] > 0.9 * m["2afc_val_ceiling"]
+    assert m["2afc_val_after"] > 0.9 * m["2afc_val_ceiling"] >= 0.9 * m["2afc_val_ceiling_lower"]
     assert m["spread_after"] > 1e-3
 
 

@@ -15,7 +15,6 @@ from perceptinit.judgments.two_afc import (
     embedding_spread,
     measure,
     two_afc_accuracy,
-    vote_ceiling,
 )
 from perceptinit.types import DataCard, RunContext, Stimuli, Triplets
 
@@ -96,16 +95,6 @@ def test_impossible_numbers_are_refused(d_first, d_second, p_second, message):
         two_afc_accuracy(d_first, d_second, p_second)
 
 
-def test_the_ceiling_is_that_of_siding_with_the_majority():
-    assert vote_ceiling([0.75, 0.0]) == 0.875
-    assert vote_ceiling([0.75, 0.0], [4, 1]) == 0.8  # 3 + 1 of 5 votes
-    assert vote_ceiling([0.5]) == 0.5
-
-
-def test_triplets_state_the_ceiling_per_vote():
-    assert colour_triplets([0.75, 0.0, 0.0], [4, 1, 1]).ceiling == pytest.approx(5 / 6)
-
-
 def test_the_standard_error_of_separate_anchors_is_the_usual_one():
     values = np.array([0.0, 1.0, 2.0, 3.0])
     assert clustered_stderr(values, np.arange(4)) == pytest.approx(math.sqrt(5 / 3) / 2)
@@ -154,7 +143,6 @@ def test_measure_sides_with_the_more_similar_image_and_embeds_each_once():
     result = measure(encode, triplets, images.permute(0, 3, 1, 2), batch_size=3)
     assert seen == [3, 1]
     assert result.accuracy == pytest.approx((2 + 3 + 1) / 8)
-    assert result.ceiling == pytest.approx((2 + 3 + 2) / 8)
     assert (result.num_judgments, result.num_ties, result.num_anchors, result.num_images) == (
         3,
         1,
@@ -166,22 +154,28 @@ def test_measure_sides_with_the_more_similar_image_and_embeds_each_once():
 
 
 def test_every_judgment_counts_once_when_asked_for():
-    triplets = colour_triplets([1.0, 0.25, 1.0], num_votes=[2, 4, 2])
+    triplets = colour_triplets([1.0, 0.25, 1.0], num_votes=[20, 40, 60])
     (score, _), _ = evaluate(mean_colour, FixedJudgments(triplets), weighting="judgments")
     assert score.value == pytest.approx((1 + 0.75 + 0.5) / 3)
-    assert score.ceiling == pytest.approx((1 + 0.75 + 1) / 3)
+    assert score.ceiling == score.lower_ceiling == pytest.approx((1 + 0.75 + 1) / 3)
 
 
 def test_the_evaluator_gives_chance_ceiling_and_count():
     (score, spread), warnings = evaluate(
-        mean_colour, FixedJudgments(colour_triplets([1.0, 0.0, 1.0]))
+        mean_colour, FixedJudgments(colour_triplets([1.0, 0.0, 1.0], [40, 40, 40]))
     )
     assert (score.name, spread.name) == ("2afc/fixed", "embedding_spread/fixed")
-    assert (score.chance, score.ceiling, score.num_examples) == (0.5, 1.0, 3)
+    assert (score.chance, score.lower_ceiling, score.ceiling) == (0.5, 1.0, 1.0)
+    assert score.num_examples == 3
     assert score.value == pytest.approx(2.5 / 3)
     assert score.extra["num_ties"] == 1
     assert spread.num_examples == 4
     assert warnings == []
+
+
+def test_one_answer_a_question_is_no_ceiling():
+    (score, _), _ = evaluate(mean_colour, FixedJudgments(colour_triplets([1.0, 0.0, 1.0])))
+    assert (score.lower_ceiling, score.ceiling) == (None, None)
 
 
 def test_another_split_is_part_of_the_name():

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 FIELDS = (
     "model", "arm", "seed", "samples_seen", "measure", "data_set", "family",
-    "value", "stderr", "chance", "ceiling", "num_examples", "precision", "incomplete",
+    "value", "stderr", "chance", "lower_ceiling", "ceiling", "num_examples", "precision",
+    "incomplete",
 )  # fmt: skip
 
 
@@ -164,6 +165,7 @@ def flat_rows(results: Sequence[Measured]) -> Iterator[dict[str, Any]]:
                 "value": finite(score.value),
                 "stderr": score.stderr,
                 "chance": score.chance,
+                "lower_ceiling": score.lower_ceiling,
                 "ceiling": score.ceiling,
                 "num_examples": score.num_examples,
                 "precision": score.extra.get("precision"),

@@ -38,7 +38,7 @@ def perceptinit_evaluators() -> Iterable[Component]:
         Component(
             name="rsa",
             target="perceptinit.evaluators.rsa:RSA",
-            summary="rank correlation with human dissimilarity matrices, with noise ceiling",
+            summary="rank correlation with human dissimilarity matrices, with human ceiling",
         ),
         Component(
             name="cka-to-init",

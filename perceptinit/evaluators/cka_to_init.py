@@ -82,7 +82,6 @@ class CkaToInit(JudgedMeasure):
             num_examples=len(used),
             stderr=stderr,
             chance=0.0,
-            ceiling=1.0,
             extra={"precision": self.config.precision},
         )
 

@@ -15,11 +15,17 @@ from perceptinit.compute.optim import Precision, autocast
 from perceptinit.configs import NonNegativeInt, PositiveInt
 from perceptinit.errors import PerceptInitError
 from perceptinit.images.stimuli import StimulusImages
+from perceptinit.judgments.ceilings import Bounds
 from perceptinit.protocols import DualEncoder, Judgments
 from perceptinit.types import RunContext, Score, Split, Stimuli
 
 Encode = Callable[[torch.Tensor], torch.Tensor]
 CACHE_MIB = 1024
+
+
+def bounds(ceiling: Bounds | None) -> dict[str, Any]:
+    """Return a ceiling as the fields of a Score; none when it is unknown."""
+    return dict(zip(("lower_ceiling", "ceiling"), ceiling or (), strict=False))
 
 
 class JudgedMeasure(ABC):

@@ -10,7 +10,8 @@ from functools import cached_property
 import numpy as np
 
 from perceptinit.configs import NonNegativeInt
-from perceptinit.evaluators.judged import CACHE_MIB, JudgedMeasure
+from perceptinit.evaluators.judged import CACHE_MIB, JudgedMeasure, bounds
+from perceptinit.judgments.ceilings import ceiling
 from perceptinit.judgments.forms.odd_one_out import (
     CHANCE,
     PAIRS,
@@ -27,9 +28,10 @@ class OddOneOutScore(JudgedMeasure):
     """Which of three images is the odd one, by cosine distance of the image embeddings?
 
     Gives `odd_one_out/<set>`, the share of human votes that agree with the model: the odd image is
-    the one outside the nearest pair; pairs that tie share the votes. Chance is 1/3, the ceiling is that
-    of always siding with the majority, which is 1 where each question was asked once. A split other
-    than `test` is part of the name. Judgments: `things`, `odd-one-out`.
+    the one outside the nearest pair; pairs that tie share the votes. Chance is 1/3, the ceiling is how
+    well people predict a person's choice: `lower_ceiling` from the others' votes, `ceiling` from all;
+    none where hardly a question was answered twice. A split other than `test` is part of the name.
+    Judgments: `things`, `odd-one-out`.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,7 @@ class OddOneOutScore(JudgedMeasure):
             num_examples=len(judgments),
             stderr=clustered_stderr(values, judgments.group, weights),
             chance=CHANCE,
-            ceiling=judgments.ceiling,
+            **bounds(ceiling(judgments.votes)),
         )
 
     @cached_property

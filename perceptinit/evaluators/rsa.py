@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from perceptinit.errors import UsageError
-from perceptinit.evaluators.judged import JudgedMeasure
+from perceptinit.evaluators.judged import JudgedMeasure, bounds
 from perceptinit.evaluators.zero_shot_scores import stderr_over_images
 from perceptinit.judgments.forms.rdm import HasDissimilarities
 from perceptinit.judgments.two_afc import embed
@@ -26,9 +26,9 @@ class RSA(JudgedMeasure):
 
     Gives `rsa_spearman/<set>` and `rsa_kendall/<set>` (tau-b): the mean over subjects of the
     correlation between the model's dissimilarities and the subject's. The ceiling is the mean
-    correlation of a subject with the mean of all subjects, the lower bound (without that subject)
-    stands in the record (Nili et al. 2014); a single matrix has none. Standard errors by leaving out
-    groups of images. Judgments: `rdm` and others that are matrices.
+    correlation of a subject with the mean of all subjects, the lower ceiling that with the mean of the
+    others (Nili et al. 2014); a single matrix has none. Standard errors by leaving out groups of
+    images. Judgments: `rdm` and others that are matrices.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,20 +65,18 @@ class RSA(JudgedMeasure):
             return rsa(distances[chosen], subjects[:, rows][:, :, rows], correlation)
 
         count = len(distances)
-        ceiling = noise_ceiling(subjects, correlation)
         return Score(
             name=name,
             value=statistic(np.ones(count, dtype=bool)),
             num_examples=count * (count - 1) // 2,
             stderr=stderr_over_images(statistic, count, name),
             chance=0.0,
-            ceiling=ceiling[1] if ceiling else None,
+            **bounds(noise_ceiling(subjects, correlation)),
             extra={
                 "precision": self.config.precision,
                 "distance": self.config.distance,
                 "num_images": count,
                 "num_subjects": len(subjects),
-                "noise_ceiling": list(ceiling) if ceiling else None,
             },
         )
 

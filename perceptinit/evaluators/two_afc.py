@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from perceptinit.evaluators.judged import JudgedMeasure
-from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, TwoAFCResult, Weighting, measure
+from perceptinit.evaluators.judged import JudgedMeasure, bounds
+from perceptinit.judgments.ceilings import Bounds, Weighting, ceiling_of_split
+from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, TwoAFCResult, measure
 from perceptinit.protocols import DualEncoder
 from perceptinit.types import RunContext, Score, Triplets
 
@@ -16,10 +17,11 @@ class TwoAFC(JudgedMeasure):
     """Which of two images is closer to an anchor, by cosine distance of the image embeddings?
 
     Gives `2afc/<set>`, the share of human votes that agree with the model: a tie earns half, chance
-    is 0.5, the ceiling is that of always siding with the majority. Its standard error treats the
-    judgments of one anchor as dependent. And `embedding_spread/<set>`, the mean cosine distance of
-    two different images, with a warning when it shows a collapse. A split other than `test` is part
-    of the names: `2afc/nights-val`.
+    is 0.5, the ceiling is how well people predict a person's choice: `lower_ceiling` from the others'
+    votes, `ceiling` from all; none where hardly a question was answered twice. Its standard error
+    treats the judgments of one anchor as dependent. And `embedding_spread/<set>`, the mean cosine
+    distance of two different images, with a warning when it shows a collapse. A split other than
+    `test` is part of the names: `2afc/nights-val`.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ class TwoAFC(JudgedMeasure):
             num_examples=result.num_judgments,
             stderr=result.stderr,
             chance=0.5,
-            ceiling=result.ceiling,
+            **bounds(self._ceiling),
             extra={
                 "weighting": self.config.weighting,
                 "num_ties": result.num_ties,
@@ -63,6 +65,11 @@ class TwoAFC(JudgedMeasure):
     @cached_property
     def _triplets(self) -> Triplets:
         return self.judgments.load(self.config.split)
+
+    @cached_property
+    def _ceiling(self) -> Bounds | None:
+        c = self.config
+        return ceiling_of_split(self.judgments, c.split, self._triplets, c.weighting)
 
     def read(self) -> Triplets:
         """Return the triplets of the split."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from perceptinit.compute.split_encoding import split
+from perceptinit.judgments.ceilings import Bounds
 from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult, measure
 from perceptinit.types import RunContext, Triplets
 
@@ -12,13 +13,19 @@ from perceptinit.types import RunContext, Triplets
 class HeldOut:
     """Measures 2AFC and embedding spread of `model`, and says when the outcome looks wrong.
 
-    split: what metrics and messages call the triplets.
+    split: what metrics and messages call the triplets. ceiling: of people on them.
     """
 
     def __init__(
-        self, model: Any, triplets: Triplets, images: ImageArray, split: str, ctx: RunContext
+        self,
+        model: Any,
+        triplets: Triplets,
+        images: ImageArray,
+        split: str,
+        ceiling: Bounds | None,
+        ctx: RunContext,
     ) -> None:
-        self.split = split
+        self.split, self.ceiling = split, ceiling
         self._model, self._triplets, self._images, self._ctx = model, triplets, images, ctx
 
     def measure(self, step: int, total_steps: int) -> TwoAFCResult:
@@ -45,10 +52,11 @@ class HeldOut:
             )
 
 
-def metrics(split: str, curve: dict[int, TwoAFCResult]) -> dict[str, float]:
+def metrics(split: str, curve: dict[int, TwoAFCResult], ceiling: Bounds | None) -> dict[str, float]:
     """Return results under the names of the report.
 
     curve: epochs done -> result, in order; the first is from before training, the last from after.
+    ceiling: of people on the split, left out where it is unknown.
     """
     before, *on_the_way, after = curve.values()
     named = {
@@ -56,8 +64,9 @@ def metrics(split: str, curve: dict[int, TwoAFCResult]) -> dict[str, float]:
         f"2afc_{split}_after": after.accuracy,
         "spread_before": before.spread,
         "spread_after": after.spread,
-        f"2afc_{split}_ceiling": after.ceiling,
     }
+    if ceiling is not None:
+        named |= {f"2afc_{split}_ceiling_lower": ceiling[0], f"2afc_{split}_ceiling": ceiling[1]}
     if after.stderr is not None:
         named[f"2afc_{split}_stderr"] = after.stderr
     epochs = list(curve)[1:-1]

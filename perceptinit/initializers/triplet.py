@@ -32,6 +32,7 @@ from perceptinit.initializers.triplet_training import (
     TripletTraining,
     batches_of,
 )
+from perceptinit.judgments.ceilings import ceiling_of_split
 from perceptinit.judgments.forms.odd_one_out import load_odd_one_out
 from perceptinit.protocols import Judgments
 from perceptinit.seeding import generator
@@ -123,7 +124,8 @@ class Triplet:
             ctx=ctx,
             resume=lambda: ctx.event("stage-start", message=self.name, total_steps=total_steps),
         )
-        watch = HeldOut(model, held_out, held_out_images, c.eval_split, ctx)
+        ceiling = ceiling_of_split(self.judgments, c.eval_split, held_out)
+        watch = HeldOut(model, held_out, held_out_images, c.eval_split, ceiling, ctx)
         with reporting(self.name, model) as report, only_training(model, names):
             training = TripletTraining(self.name, model, objective, images, c, ctx)
             curve = Curve()
@@ -159,7 +161,7 @@ class Triplet:
         watch.warn_about(agreement[c.epochs])
         losses = {f"train_loss_epoch_{e:02d}": epochs[e].loss for e in list(agreement)[1:-1]}
         return (
-            metrics(c.eval_split, agreement)
+            metrics(c.eval_split, agreement, watch.ceiling)
             | losses
             | {
                 "train_loss": epochs[c.epochs].loss,

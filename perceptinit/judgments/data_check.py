@@ -14,12 +14,12 @@ import numpy as np
 from perceptinit.components.building import preflight
 from perceptinit.errors import DataError, UsageError
 from perceptinit.files.checksums import file_sha256
+from perceptinit.judgments.ceilings import MIN_VOTES, Bounds, ceiling, ceiling_of_split
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
 from perceptinit.judgments.forms.same_pairs import HasSamePairs
 from perceptinit.judgments.reading.collected import balance
 from perceptinit.judgments.reading.image_files import some
 from perceptinit.judgments.reading.split_column import SPLITS
-from perceptinit.protocols import HasNoiseCeiling
 from perceptinit.types import DataCard, Split, Triplets
 
 # an answer that is on one side for all of fewer judgments than this may be chance
@@ -42,9 +42,9 @@ class Finding:
 class SplitSummary:
     """What one split holds.
 
-    ceiling: share of votes that siding with the majority wins, in [0.5, 1]. pair_agreement: chance
-    that two different people agree, None where nobody shares a judgment with another.
-    noise_ceiling: for matrices of several subjects, how well the others (all) predict one.
+    ceiling: how well people predict one person's choices, from the others' and from all, in [0, 1].
+    pair_agreement: chance that two different people agree. Both are None where they have no basis:
+    fewer than `ceilings.MIN_VOTES` votes on questions that two people or more answered.
     histogram: judgments by share of votes for the favourite of the row's two sides, from p_second = 0
     to 1 in equal bins. p_second_wins: share of decided judgments that `second` wins.
     """
@@ -56,9 +56,8 @@ class SplitSummary:
     num_anchors: int
     num_groups: int
     num_ties: int
-    ceiling: float
+    ceiling: Bounds | None
     pair_agreement: float | None
-    noise_ceiling: tuple[float, float] | None
     histogram: tuple[int, ...]
     p_second_wins: float | None
 
@@ -70,7 +69,7 @@ class CheckReport:
     name: str
     splits: list[SplitSummary] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    triplets: dict[str, Triplets] = field(default_factory=dict)
+    triplets: dict[Split, Triplets] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -95,6 +94,7 @@ def check_judgments(
         report.splits.append(summarize(judgments, name, triplets))
         report.add("warning", constant_answers(name, triplets))
         report.add("warning", repeated_questions(name, triplets))
+        report.add("note", no_ceiling(report.splits[-1]))
     # whoever uses a published split can only know of its leaks
     is_published = isinstance(getattr(type(judgments), "card", None), DataCard)
     report.add("warning" if is_published else "error", leaks(report.triplets))
@@ -118,13 +118,12 @@ def _load(judgments: Any, split: Split, report: CheckReport) -> None:
             report.findings.append(Finding("error" if split == "train" else "note", str(error)))
 
 
-def summarize(judgments: Any, split: str, triplets: Triplets) -> SplitSummary:
+def summarize(judgments: Any, split: Split, triplets: Triplets) -> SplitSummary:
     """Return the counts and ceilings of a split."""
     p = triplets.p_second.astype(np.float64)
     decided = p != 0.5
     histogram, _ = np.histogram(p, bins=HISTOGRAM_BINS, range=(0, 1))
     roles = np.stack([triplets.anchor, triplets.first, triplets.second])
-    has_noise_ceiling = isinstance(judgments, HasNoiseCeiling)
     return SplitSummary(
         split=split,
         num_judgments=len(triplets),
@@ -133,9 +132,8 @@ def summarize(judgments: Any, split: str, triplets: Triplets) -> SplitSummary:
         num_anchors=len(np.unique(triplets.anchor)),
         num_groups=len(np.unique(triplets.group)),
         num_ties=int((~decided).sum()),
-        ceiling=triplets.ceiling,
+        ceiling=ceiling_of_split(judgments, split, triplets),
         pair_agreement=pair_agreement(triplets),
-        noise_ceiling=judgments.noise_ceiling(split) if has_noise_ceiling else None,
         histogram=tuple(histogram.tolist()),
         p_second_wins=float((p[decided] > 0.5).mean()) if decided.any() else None,
     )
@@ -144,13 +142,13 @@ def summarize(judgments: Any, split: str, triplets: Triplets) -> SplitSummary:
 def pair_agreement(triplets: Triplets) -> float | None:
     """Return the chance that two different people who judged the same question agree, in [0, 1].
 
-    Unlike the majority ceiling it is not flattered by few votes. Questions weigh by their votes; those
-    with one vote say nothing. None when there are no others.
+    Questions weigh by their votes; those with one vote say nothing. None when the others have fewer
+    than `ceilings.MIN_VOTES` votes.
     """
     n = triplets.num_votes.astype(np.float64)
     k = np.rint(triplets.p_second * n)
     many = n > 1
-    if not many.any():
+    if n[many].sum() < MIN_VOTES:
         return None
     n, k = n[many], k[many]
     agree = (k * (k - 1) + (n - k) * (n - k - 1)) / (n * (n - 1))
@@ -182,7 +180,16 @@ def repeated_questions(split: str, triplets: Triplets) -> Iterator[str]:
         )
 
 
-def leaks(triplets: dict[str, Triplets]) -> Iterator[str]:
+def no_ceiling(summary: SplitSummary) -> Iterator[str]:
+    """Yield that a split does not tell how well people agree."""
+    if summary.ceiling is None:
+        yield (
+            f"{summary.split}: no human ceiling is known: it takes {MIN_VOTES} votes on questions that two people or "
+            "more answered themselves"
+        )
+
+
+def leaks(triplets: dict[Split, Triplets]) -> Iterator[str]:
     """Yield the groups and the questions that two splits share: scores on them are flattered."""
     for a, b in _pairs_of_splits(triplets):
         shared = np.intersect1d(triplets[a].group, triplets[b].group)
@@ -195,7 +202,7 @@ def leaks(triplets: dict[str, Triplets]) -> Iterator[str]:
             yield f"leak: {len(common):,} questions are in both '{a}' and '{b}', such as {first}"
 
 
-def shared_anchors(triplets: dict[str, Triplets]) -> Iterator[str]:
+def shared_anchors(triplets: dict[Split, Triplets]) -> Iterator[str]:
     """Yield how many anchors two splits share: allowed where the source splits by judgment."""
     for a, b in _pairs_of_splits(triplets):
         anchors = [
@@ -209,7 +216,7 @@ def shared_anchors(triplets: dict[str, Triplets]) -> Iterator[str]:
             )
 
 
-def shared_images(triplets: dict[str, Triplets]) -> Iterator[str]:
+def shared_images(triplets: dict[Split, Triplets]) -> Iterator[str]:
     """Yield how many images two splits share in any role."""
     used = {s: {t.stimuli.ids[i] for i in _used(t)} for s, t in triplets.items()}
     for a, b in _pairs_of_splits(triplets):
@@ -244,7 +251,7 @@ def _balance(judgments: Any, report: CheckReport) -> None:
 
 
 def unreadable(
-    triplets: dict[str, Triplets], num_workers: int, progress: Progress | None
+    triplets: dict[Split, Triplets], num_workers: int, progress: Progress | None
 ) -> Iterator[str]:
     """Yield how many images cannot be decoded, and the first ones."""
     from perceptinit.images.decoding import decode
@@ -275,7 +282,9 @@ def _other_forms(judgments: Any) -> Iterator[str]:
         try:
             if isinstance(judgments, HasOddOneOut):
                 whole = judgments.load_odd_one_out(split)
-                yield f"{split}: {len(whole):,} odd-one-out questions, ceiling {whole.ceiling:.3f}, chance 0.333"
+                known = ceiling(whole.votes)
+                people = f"human ceiling {known[0]:.3f} to {known[1]:.3f}, " if known else ""
+                yield f"{split}: {len(whole):,} odd-one-out questions, {people}chance 0.333"
             if isinstance(judgments, HasSamePairs):
                 pairs = judgments.load_same_pairs(split)
                 yield f'{split}: {len(pairs):,} same-or-different pairs, {pairs.base_rate:.1%} of answers "same"'
@@ -283,7 +292,7 @@ def _other_forms(judgments: Any) -> Iterator[str]:
             continue  # wrappers and sets that have this form in some splits, or around others, only
 
 
-def _pairs_of_splits(triplets: dict[str, Triplets]) -> Iterator[tuple[str, str]]:
+def _pairs_of_splits(triplets: dict[Split, Triplets]) -> Iterator[tuple[Split, Split]]:
     names = list(triplets)
     for i, a in enumerate(names):
         for b in names[i + 1 :]:

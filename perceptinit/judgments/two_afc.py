@@ -1,7 +1,7 @@
 """Two-alternative forced choice (2AFC): how often does a model side with people?
 
-`two_afc_accuracy`, `vote_ceiling` and `clustered_stderr` are the arithmetic, on distances that are
-already there. `measure` embeds the images of judgments first; the `two-afc` evaluator and the
+`two_afc_accuracy` and `clustered_stderr` are the arithmetic, on distances that are already there.
+`measure` embeds the images of judgments first; the `two-afc` evaluator and the
 initializers that report 2AFC call it, so their numbers mean the same.
 """
 
@@ -10,15 +10,14 @@ from __future__ import annotations
 # N judgments, M images, B batch, D embedding, S image size
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from perceptinit.errors import TrainingError
+from perceptinit.judgments.ceilings import Weighting
 from perceptinit.types import Triplets
-
-Weighting = Literal["votes", "judgments"]
 
 # Mean pairwise cosine distance (about 2.6 degrees) below which images hardly differ for a model.
 # Networks with random weights have 0.04 to 0.6 on photographs: 7 timm models, from ResNet to ViT.
@@ -42,7 +41,6 @@ class TwoAFCResult:
 
     accuracy: share of human votes that agree with the model, in [0, 1]; chance is 0.5.
     stderr: its standard error, clustered by anchor; None when there is one anchor only.
-    ceiling: accuracy of always siding with the majority, in [0.5, 1].
     spread: mean cosine distance between two different images, in [0, 2].
     num_judgments, num_ties: judgments, and those with two equal distances.
     num_anchors, num_images: different anchors, and different images in any role.
@@ -50,7 +48,6 @@ class TwoAFCResult:
 
     accuracy: float
     stderr: float | None
-    ceiling: float
     spread: float
     num_judgments: int
     num_ties: int
@@ -97,16 +94,6 @@ def two_afc_accuracy(
     """
     values = agreement(d_first, d_second, p_second)
     return float(np.average(values, weights=_weights(num_votes, len(values))))
-
-
-def vote_ceiling(p_second: np.ndarray, num_votes: np.ndarray | None = None) -> float:
-    """Return the 2AFC accuracy of always siding with the majority, in [0.5, 1].
-
-    Weighted as in `two_afc_accuracy`. It is measured against the same votes, so it lies above what
-    a further person would reach, most of all where few were asked.
-    """
-    p = _shares(p_second)
-    return float(np.average(np.maximum(p, 1 - p), weights=_weights(num_votes, len(p))))
 
 
 def clustered_stderr(
@@ -170,7 +157,6 @@ def measure(
     return TwoAFCResult(
         accuracy=two_afc_accuracy(d_first, d_second, triplets.p_second, weights),
         stderr=clustered_stderr(values, anchor, weights),
-        ceiling=vote_ceiling(triplets.p_second, weights),
         spread=embedding_spread(z),
         num_judgments=len(triplets),
         num_ties=int((d_first == d_second).sum()),

@@ -150,6 +150,7 @@ def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -
         higher_is_better=row.get("higher_is_better", True),
         chance=row["chance"],
         ceiling=row["ceiling"],
+        lower_ceiling=row.get("lower_ceiling"),
         num_examples=row["num_examples"],
         num_sets=1,
         samples_seen={arm: found[arm, seed]["samples_seen"] for arm, seed in found},

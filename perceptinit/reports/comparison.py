@@ -64,6 +64,7 @@ class ScoreComparison:
     higher_is_better: bool
     chance: float | None
     ceiling: float | None
+    lower_ceiling: float | None
     num_examples: int
     num_sets: int
     samples_seen: Mapping[str, int]

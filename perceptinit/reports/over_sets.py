@@ -50,6 +50,7 @@ def _average(
         family=family,
         chance=sum(chances) / len(chances) if len(chances) == len(group) else None,
         ceiling=None,
+        lower_ceiling=None,
         num_examples=sum(score.num_examples for score in group),
         num_sets=len(group),
         taught=frozenset().union(*(score.taught for score in group)),

@@ -17,7 +17,7 @@ from perceptinit.reports.figures import Figure
 from perceptinit.reports.headline import NOTHING, headline_arms, summary
 from perceptinit.reports.numbers import interval, number, signed
 from perceptinit.reports.plots import curve_figure, difference_figure
-from perceptinit.reports.tables import cells, references, trained_on
+from perceptinit.reports.tables import cells, limits, references, trained_on
 from perceptinit.reports.verdict import MIN_SEEDS_DERIVED, Verdict, can_be_derived_from
 from perceptinit.results.measures import is_perceptual, measure_title
 
@@ -120,9 +120,7 @@ def score_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _note(score: ScoreComparison) -> str:
-    limits = {"chance": score.chance, "human ceiling": score.ceiling}
-    parts = [measure_title(score.measure)]
-    parts += [f"{k} {number(v, score.is_share)}" for k, v in limits.items() if v is not None]
+    parts = [measure_title(score.measure), *limits(score)]
     parts += [f"{score.num_examples:,} examples"] if score.num_examples else []
     parts += trained_on(score)
     parts += [score.incomplete] if score.incomplete else []

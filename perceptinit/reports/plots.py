@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from perceptinit.judgments.ceilings import Bounds
 from perceptinit.reports.comparison import Comparison, ScoreComparison
 from perceptinit.reports.contrasts import Contrast
 from perceptinit.reports.curves import Curve, Curves, all_curves, band
@@ -81,10 +82,20 @@ def _thousands():
 
 
 def _limits(ax, score: ScoreComparison, factor: int) -> None:
-    """Draw chance and human ceiling as lines, with their names beside the axes, where no curve is."""
-    for name, value in (("chance", score.chance), ("human\nceiling", score.ceiling)):
-        if value is not None:
-            _limit(ax, name, factor * value)
+    """Draw chance as a line and the human ceiling as a band from its lower to its upper bound.
+
+    Their names stand beside the axes, where no curve is.
+    """
+    if score.chance is not None:
+        _limit(ax, "chance", factor * score.chance)
+    if score.ceiling is not None:
+        lower = score.ceiling if score.lower_ceiling is None else score.lower_ceiling
+        _people(ax, factor * lower, factor * score.ceiling)
+
+
+def _people(ax: Any, lower: float, upper: float) -> None:
+    ax.axhspan(lower, upper, color=FAINT, alpha=0.15, linewidth=0)
+    _limit(ax, "human\nceiling", upper)
 
 
 def _limit(ax: Any, name: str, value: float) -> None:
@@ -175,11 +186,11 @@ def _difference_alt(scores: Sequence[ScoreComparison], contrasts: Sequence[Contr
 
 
 def stage_one_figure(
-    curves: Mapping[str, Sequence[Curve]], arms: Sequence[str], ceiling: float | None
+    curves: Mapping[str, Sequence[Curve]], arms: Sequence[str], ceiling: Bounds | None
 ) -> Figure | None:
     """Return held-out 2AFC over the epochs of stage 1, one line per seed.
 
-    curves: arm -> for each seed, epoch -> 2AFC in [0, 1]. ceiling: of people.
+    curves: arm -> for each seed, epoch -> 2AFC in [0, 1]. ceiling: of people, its two bounds.
     """
     if not curves:
         return None
@@ -192,7 +203,7 @@ def stage_one_figure(
                 axes[0].plot(list(curve), values, label=label, alpha=0.85, **style)
         _limit(axes[0], "chance", 50)
         if ceiling is not None:
-            _limit(axes[0], "human\nceiling", 100 * ceiling)
+            _people(axes[0], 100 * ceiling[0], 100 * ceiling[1])
         axes[0].set_xlabel("epochs of stage 1")
         axes[0].set_ylabel("agreement with held-out votes, %")
         _legend(axes[0])

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from perceptinit.files.reading import parse_rows
+from perceptinit.judgments.ceilings import Bounds
 from perceptinit.reports.curves import Curve
 from perceptinit.results.runs import LoadedRun, RunSet
 
@@ -34,18 +35,13 @@ def _accuracy(run: LoadedRun) -> Curve:
     return {}
 
 
-def ceiling(runs: RunSet) -> float | None:
+def ceiling(runs: RunSet) -> Bounds | None:
     """Return the human ceiling on the held-out judgments, None when no stage reports it."""
-    return next(
-        (
-            float(value)
-            for record in runs.records
-            for stage in record["init"]
-            for name, value in stage["metrics"].items()
-            if name.startswith("2afc_") and name.endswith("_ceiling") and value is not None
-        ),
-        None,
-    )
+    for metrics in (stage["metrics"] for record in runs.records for stage in record["init"]):
+        for name, upper in metrics.items():
+            if name.startswith("2afc_") and name.endswith("_ceiling") and upper is not None:
+                return float(metrics.get(f"{name}_lower", upper)), float(upper)
+    return None
 
 
 def loss_curves(runs: RunSet) -> dict[str, list[Curve]]:

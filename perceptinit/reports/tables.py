@@ -23,7 +23,7 @@ READ_ME = (
 SIMULATED = "Simulated data: the images and the observers are made by a program."
 ROW_KEYS = (
     "score", "measure", "data_set", "family", "num_sets", "samples_seen", "arm", "num_seeds",
-    "missing_seeds", "mean", "stderr", "chance", "ceiling", "reference", "num_paired", "difference",
+    "missing_seeds", "mean", "stderr", "chance", "lower_ceiling", "ceiling", "reference", "num_paired", "difference",
     "low", "high", "bootstrap_low", "bootstrap_high", "relative", "p_value", "q_value",
     "detectable_difference", "incomplete",
 )  # fmt: skip
@@ -130,13 +130,8 @@ def _widths(comparison: Comparison, scores: Sequence[ScoreComparison]) -> list[i
 
 
 def _title(score: ScoreComparison) -> str:
-    limits = [
-        f"{name} {number(value, score.is_share)}"
-        for name, value in (("chance", score.chance), ("ceiling", score.ceiling))
-        if value is not None
-    ]
     seen = " or ".join(f"{n:,}" for n in sorted(set(score.samples_seen.values())))
-    facts = [*limits, f"{score.num_examples:,} examples", f"{seen} samples seen"]
+    facts = [*limits(score), f"{score.num_examples:,} examples", f"{seen} samples seen"]
     facts += trained_on(score)
     facts += [score.incomplete] if score.incomplete else []
     return f"{score.name} ({', '.join(facts)})"
@@ -151,6 +146,14 @@ def trained_on(score: ScoreComparison) -> list[str]:
 
 def _trainings(scores: Sequence[ScoreComparison]) -> list[str]:
     return [f"{score.name}: {phrase}" for score in scores for phrase in trained_on(score)]
+
+
+def limits(score: ScoreComparison) -> list[str]:
+    """Return chance and the human ceiling in words, where they are known."""
+    bounds = [v for v in (score.lower_ceiling, score.ceiling) if v is not None]
+    people = " to ".join(number(value, score.is_share) for value in bounds)
+    chance = "" if score.chance is None else f"chance {number(score.chance, score.is_share)}"
+    return [text for text in (chance, f"human ceiling {people}" if people else "") if text]
 
 
 def _reading_aids(comparison: Comparison) -> list[str]:
@@ -245,6 +248,7 @@ def _arm_rows(score: ScoreComparison, arm: ArmScore) -> Iterable[dict[str, Any]]
         "mean": value.mean if value else None,
         "stderr": value.stderr if value else None,
         "chance": score.chance,
+        "lower_ceiling": score.lower_ceiling,
         "ceiling": score.ceiling,
         "incomplete": score.incomplete,
     }

@@ -127,12 +127,10 @@ def _table(report: CheckReport) -> Table:
         "groups": [f"{s.num_groups:,}" for s in report.splits],
         "ties": [f"{s.num_ties:,}" for s in report.splits],
         "'second' wins": [_share(s.p_second_wins) for s in report.splits],
-        "ceiling (majority)": [f"{s.ceiling:.3f}" for s in report.splits],
-        "two people agree": [_share(s.pair_agreement) for s in report.splits],
-        "noise ceiling": [
-            "{:.3f} to {:.3f}".format(*s.noise_ceiling) if s.noise_ceiling else "-"
-            for s in report.splits
+        "human ceiling": [
+            "{:.3f} to {:.3f}".format(*s.ceiling) if s.ceiling else "-" for s in report.splits
         ],
+        "two people agree": [_share(s.pair_agreement) for s in report.splits],
         "votes for 'second'": [_bars(s.histogram) for s in report.splits],
     }
     for name, cells in rows.items():

@@ -13,13 +13,14 @@ import numpy as np
 
 from perceptinit.configs import NonNegativeInt, PositiveInt, Share
 from perceptinit.errors import DataError
+from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.splits import assign_splits, check_shares
 from perceptinit.seeding import generator
 from perceptinit.types import IMAGE_SUFFIXES, DataCard, ImageSource, Split, Stimuli, Triplets
 
 
-class ClassTriplets:
+class ClassTriplets(DerivedAnswers):
     """Triplets from labelled images: one candidate is of the anchor's class, the other of another class.
 
     `root` is a folder with a subfolder per class, or a Parquet file with columns of image bytes and

@@ -80,11 +80,6 @@ class OddOneOut:
         _raise_first((self.votes < 0).any(axis=1), "negative votes")
         _raise_first(self.votes.sum(axis=1) == 0, "no votes")
 
-    @property
-    def ceiling(self) -> float:
-        """Return the share of votes that always siding with the majority wins, in [1/3, 1]."""
-        return float(self.votes.max(axis=1).sum() / self.votes.sum())
-
     def triplets(self, rng: np.random.Generator) -> Triplets:
         """Return anchored triplets: two for a judgment with one answer, up to three with more votes.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # S subjects, M images, N triplets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -51,18 +51,19 @@ class Dissimilarities:
 
         Raises DataError when the matrices cancel each other out.
         """
-        total, count = self._sums()
-        with np.errstate(invalid="ignore"):
-            mean = np.where(count > 0, total / count, np.nan)
+        mean = self.mean()
         if not np.nanstd(mean) > CANCELLED:
             raise DataError(
                 f"{source}: the matrices cancel each other out; there is no order to learn"
             )
         return mean
 
-    def _sums(self) -> tuple[np.ndarray, np.ndarray]:
+    def mean(self) -> np.ndarray:
+        """Return what `group_mean` does, also where the matrices cancel each other out."""
         scaled = _scaled(self.values)
-        return np.nansum(scaled, axis=0), (~np.isnan(scaled)).sum(axis=0)
+        total, count = np.nansum(scaled, axis=0), (~np.isnan(scaled)).sum(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(count > 0, total / count, np.nan)
 
     def votes(
         self, anchor: np.ndarray | int, first: np.ndarray, second: np.ndarray
@@ -78,23 +79,35 @@ class Dissimilarities:
         with np.errstate(invalid="ignore"):
             return (for_second * is_known).sum(axis=0) / num_votes, num_votes
 
-    def noise_ceiling(self, triplets: Triplets) -> tuple[float, float] | None:
+    def noise_ceiling(
+        self, draw: Callable[[Dissimilarities], Triplets]
+    ) -> tuple[float, float] | None:
         """Return how well the group predicts a subject's choices: (without that subject, with it).
 
+        draw: chooses the triplets from what a group says. Without a subject, the others choose them: a
+        subject's own answers would leave the triplets on which that subject sides with the group.
         A model that knew what people share would score between the two, on single subjects' choices.
-        None for fewer than two subjects.
+        None for fewer than two subjects, and where the others of none have triplets.
         Source: the noise ceiling of Nili et al. (2014), with 2AFC in place of correlation.
         """
         if len(self.values) < 2:
             return None
-        total, count = self._sums()
-        scaled = _scaled(self.values)
-        lower, upper = [], []
-        for own, z in zip(self.values, scaled, strict=True):
-            others = total - np.nan_to_num(z), count - ~np.isnan(z)
-            lower.append(_agreement_with(own, *others, triplets))
-            upper.append(_agreement_with(own, total, count, triplets))
+        triplets = draw(self)
+        upper = [_agreement_with(own, self, triplets) for own in self.values]
+        lower = [self._predicted_by_others(subject, draw) for subject in range(len(self.values))]
+        if np.isnan(lower).all():
+            return None
         return float(np.nanmean(lower)), float(np.nanmean(upper))
+
+    def _predicted_by_others(
+        self, subject: int, draw: Callable[[Dissimilarities], Triplets]
+    ) -> float:
+        """Return how often the others make a subject's choices; NaN where they tell no images apart."""
+        others = Dissimilarities(np.delete(self.values, subject, axis=0))
+        try:
+            return _agreement_with(self.values[subject], others, draw(others))
+        except DataError:
+            return float("nan")
 
 
 @runtime_checkable
@@ -167,16 +180,13 @@ def _scaled(values: np.ndarray) -> np.ndarray:
     return (values - mean) / deviation
 
 
-def _agreement_with(
-    own: np.ndarray, total: np.ndarray, count: np.ndarray, triplets: Triplets
-) -> float:
-    """Return how often the mean total / count makes the choices of one subject; NaN without any."""
+def _agreement_with(own: np.ndarray, group: Dissimilarities, triplets: Triplets) -> float:
+    """Return how often a group's mean makes the choices of one subject; NaN without any."""
     from perceptinit.judgments.two_afc import (
         agreement,  # imports torch, which reading a matrix does not need
     )
 
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(count > 0, total / count, np.nan)
+    mean = group.mean()
     a, f, s = triplets.anchor, triplets.first, triplets.second
     cells = np.stack([own[a, f], own[a, s], mean[a, f], mean[a, s]])
     own_first, own_second, first, second = cells[:, ~np.isnan(cells).any(axis=0)]

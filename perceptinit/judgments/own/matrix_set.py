@@ -88,11 +88,15 @@ class MatrixSet(ABC):
 
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split's images; DataError for a wrong file or too few images."""
+        members = self._members(split)  # wrong names are told before wrong cells
+        return self._draw(self._dissimilarities, members)
+
+    def _draw(self, dissimilarities: Dissimilarities, members: Sequence[int]) -> Triplets:
         c = self.config
         return triplets_from_dissimilarities(
-            self._dissimilarities,
+            dissimilarities,
             self._stimuli,
-            self._members(split),
+            members,
             per_anchor=c.per_anchor,
             min_gap=c.min_gap,
             seed=c.seed,
@@ -106,7 +110,8 @@ class MatrixSet(ABC):
 
     def noise_ceiling(self, split: Split) -> tuple[float, float] | None:
         """Return the lower and upper noise ceiling of 2AFC on a split; None for a single subject."""
-        return self._dissimilarities.noise_ceiling(self.load(split))
+        members = self._members(split)
+        return self._dissimilarities.noise_ceiling(lambda group: self._draw(group, members))
 
     @cached_property
     def _read(self) -> tuple[np.ndarray, Sequence[str]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from perceptinit.configs import NonNegativeFloat, PositiveInt
 from perceptinit.errors import DataError
+from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.ratings import (
     RatedImages,
@@ -24,7 +25,7 @@ from perceptinit.judgments.reading.image_columns import read_images
 from perceptinit.types import Split, Stimuli, Triplets
 
 
-class Ratings(OwnTable):
+class Ratings(DerivedAnswers, OwnTable):
     """Ratings or mean opinion scores of images, each against a reference, made into triplets.
 
     A CSV or Parquet table with columns `reference`, `image` and `rating`; `num_ratings` (people

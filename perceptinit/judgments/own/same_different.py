@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from perceptinit.configs import PositiveInt, Share
+from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.same_pairs import SamePairs
 from perceptinit.judgments.own.own_table import OwnTable
@@ -19,7 +20,7 @@ from perceptinit.judgments.reading.split_column import rows_in
 from perceptinit.types import Split, Stimuli, Triplets
 
 
-class SameDifferent(OwnTable):
+class SameDifferent(DerivedAnswers, OwnTable):
     """A table of pairs of images with the share of people who called the two the same.
 
     The names of the columns are keys, so that published files can be read as they are, such as the

@@ -14,6 +14,7 @@ import numpy as np
 from perceptinit.configs import NonNegativeInt, PositiveInt, Share
 from perceptinit.errors import DataError
 from perceptinit.files.downloads import Download
+from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.label_counts import triplets_from_label_counts
 from perceptinit.judgments.forms.splits import assign_splits
@@ -25,7 +26,7 @@ RECORD_BYTES = 1 + 3 * 32 * 32
 MIN_AGREEMENT = 0.9
 
 
-class Cifar10H:
+class Cifar10H(DerivedAnswers):
     """Triplets of CIFAR-10 test photographs from the labels that people gave them.
 
     The folder holds the counts, int64 (10000, 10) in the order of the test set, and the photographs:

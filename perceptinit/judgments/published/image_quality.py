@@ -14,6 +14,7 @@ import numpy as np
 
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
 from perceptinit.errors import DataError
+from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.ratings import (
     RatedImages,
@@ -51,7 +52,7 @@ class PairOptions:
     """Names the draws of splits and pairs. Not the run's seed: all runs share them."""
 
 
-class ImageQualitySet:
+class ImageQualitySet(DerivedAnswers):
     """Base of the sets: reads labels, finds images by name whatever the case, and draws triplets."""
 
     name: ClassVar[str]

@@ -1,0 +1,96 @@
+"""How well people predict each other: by hand, on the votes, and without a basis."""
+
+import numpy as np
+import pytest
+
+from perceptinit.evaluators.rsa import kendall, noise_ceiling, spearman
+from perceptinit.judgments.ceilings import MIN_VOTES, ceiling, ceiling_of_split, two_afc_ceiling
+from perceptinit.judgments.controls.shuffled_votes import ShuffledVotes
+from perceptinit.judgments.forms.rdm import square
+from perceptinit.types import Stimuli, Triplets
+
+ENOUGH = 50  # so many times the rows of an example are repeated, to have a basis
+
+
+def test_the_bounds_are_the_majority_without_and_with_ones_own_vote():
+    # 3 to 1: each of the three is predicted by 2 to 1, the one is not: 3/4. 2 to 2: without oneself
+    # the others are 2 to 1 against: 0; with oneself a tie: half.
+    counts = np.array([[3, 1], [2, 2]] * ENOUGH)
+    assert ceiling(counts) == (pytest.approx((3 + 0) / 8), pytest.approx((3 + 2) / 8))
+
+
+def test_others_who_tie_predict_half_a_choice():
+    # 2 to 1: without one of the two, 1 to 1, half; without the one, 2 to 0, wrong
+    assert ceiling(np.array([[2, 1]] * ENOUGH)) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
+
+
+def test_three_answers_share_a_tie_of_the_others():
+    # 1, 1, 1: without oneself two others tie and oneself has none
+    assert ceiling(np.array([[1, 1, 1]] * ENOUGH)) == (0, pytest.approx(1 / 3))
+    # 2, 1, 0: without one of the two 1, 1, 0: half each
+    assert ceiling(np.array([[2, 1, 0]] * ENOUGH)) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
+
+
+def test_questions_that_one_person_answered_say_nothing():
+    assert ceiling(np.array([[1, 0]] * 1000)) is None
+    shared = np.array([[1, 1]] * ENOUGH)
+    assert ceiling(np.concatenate([shared, [[1, 0]] * 1000])) == (0, 0.5)
+
+
+def test_two_extra_votes_are_no_basis():
+    counts = np.array([[1, 0]] * 1000 + [[2, 0]])
+    assert ceiling(counts) is None
+    assert ceiling(np.array([[2, 0]] * (MIN_VOTES // 2 - 1))) is None
+    assert ceiling(np.array([[2, 0]] * (MIN_VOTES // 2))) == (1, 1)
+
+
+def test_a_judgment_counts_once_when_asked_for():
+    counts = np.array([[4, 0], [1, 1]] * ENOUGH)
+    assert ceiling(counts) == (pytest.approx(4 / 6), pytest.approx(5 / 6))
+    assert ceiling(counts, "judgments") == (pytest.approx(1 / 2), pytest.approx(3 / 4))
+
+
+def triplets(p_second, num_votes):
+    count = len(p_second)
+    stimuli = Stimuli(("a", "b", "c"), [b""] * 3)
+    return Triplets.build(stimuli, [0] * count, [1] * count, [2] * count, p_second, num_votes)
+
+
+def test_votes_for_two_candidates_have_a_ceiling():
+    assert two_afc_ceiling(triplets([0.75, 0.5] * ENOUGH, 4)) == (3 / 8, 5 / 8)
+    assert two_afc_ceiling(triplets([1.0] * 500, 1)) is None
+
+
+class Known:
+    name = "known"
+
+    def noise_ceiling(self, split):
+        return {"train": (0.1, 0.2), "test": (0.6, 0.7)}[split]
+
+
+def test_judgments_that_know_their_people_are_asked_also_through_a_wrapper():
+    unanimous = triplets([1.0] * 100, 4)
+    assert ceiling_of_split(Known(), "test", unanimous) == (0.6, 0.7)
+    wrapped = ShuffledVotes(ShuffledVotes.Config(), Known())
+    assert ceiling_of_split(wrapped, "test", unanimous) == (0.6, 0.7)
+    # the training answers are others than those of the people inside
+    assert ceiling_of_split(wrapped, "train", unanimous) == (1, 1)
+
+
+PAIRS, SUBJECTS = np.arange(28), np.arange(1, 6)[:, None]
+MADE = np.sin(1.3 * PAIRS + 0.2) + 0.8 * np.sin(SUBJECTS * (PAIRS + 1) * 0.7)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "correlation", "expected"),
+    [
+        (MADE, spearman, (0.6604868296437701, 0.7888296353089712)),
+        (MADE, kendall, (0.4799065312443055, 0.6061137081113525)),
+        (np.round(2 * MADE), spearman, (0.616859248412441, 0.7617954081880939)),
+        (np.round(2 * MADE), kendall, (0.46086040726286115, 0.6128811584663698)),
+    ],
+    ids=["spearman", "kendall", "spearman with ties", "kendall with ties"],
+)
+def test_the_noise_ceiling_of_rsa_is_that_of_rsatoolbox(vectors, correlation, expected):
+    """What boot_noise_ceiling of rsatoolbox 0.3.2 gives for these matrices of 8 images and 5 subjects."""
+    assert noise_ceiling(square(vectors, "made"), correlation) == pytest.approx(expected, abs=1e-9)
