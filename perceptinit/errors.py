@@ -18,6 +18,10 @@ class DataError(PerceptInitError):
     """A file, row, image or shard that cannot be used."""
 
 
+class EmptySplitError(DataError):
+    """A split without judgments: wrong for who needs it, right for a set that is for measuring only."""
+
+
 class CheckpointError(PerceptInitError):
     """Weights that do not fit the model they are meant for."""
 

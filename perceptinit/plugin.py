@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     # errors that users see without a traceback
     from perceptinit.errors import CheckpointError as CheckpointError
     from perceptinit.errors import DataError as DataError
+    from perceptinit.errors import EmptySplitError as EmptySplitError
     from perceptinit.errors import InitializerError as InitializerError
     from perceptinit.errors import MissingPackageError as MissingPackageError
     from perceptinit.errors import PerceptInitError as PerceptInitError

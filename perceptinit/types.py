@@ -19,6 +19,8 @@ ImageSource = Path | bytes | np.ndarray
 # what files of images end with, in lower case
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"))
 Split = Literal["train", "val", "test"]
+# for measures that train nothing
+MeasuredSplit = Split | Literal["all"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,15 @@ def test_what_has_no_basis_is_left_out_and_told():
     assert any(m.startswith("train: no human ceiling is known") for m in messages(report, "note"))
 
 
+def test_a_set_for_measuring_only_is_no_error(tmp_path):
+    write_images(tmp_path, 5)
+    write_table(tmp_path, [row(0, 1, 2, 3, 1), row(1, 3, 4, 1, 3)])
+    report = check_judgments(table(tmp_path, test_share=1.0, val_share=0.0))
+    assert report.ok
+    assert [s.split for s in report.splits] == ["test"]
+    assert any("no judgments in split 'train'" in m for m in messages(report, "warning"))
+
+
 def test_a_ceiling_is_told_where_enough_was_answered_twice():
     report = check_judgments(Given(**GOOD | {"train": [(0, 1, 2, 0.75, 0)] * 25}))
     assert report.splits[0].ceiling == (0.75, 0.75)

@@ -688,7 +688,7 @@ def test_unfiltered_nights_trains_on_more_but_never_on_held_out_references(tmp_p
 @pytest.mark.parametrize(
     "table", [Table, OddOneOutTable, Ratings, MultiSelect, SameDifferent, RdmSet]
 )
-def test_shares_that_leave_nothing_to_train_on_are_told_by_every_table_of_ones_own(table, tmp_path):
+def test_shares_of_more_than_everything_are_told_by_every_table_of_ones_own(table, tmp_path):
     required = {
         "path": str(tmp_path / "lab.csv"),
         "images": str(tmp_path),
@@ -696,7 +696,8 @@ def test_shares_that_leave_nothing_to_train_on_are_told_by_every_table_of_ones_o
         **({"is_ranked": True} if table is MultiSelect else {}),
         **({"kind": "similarity"} if table is RdmSet else {}),
     }
-    _, problems = read_config(table.Config, {**required, "val_share": 0.5, "test_share": 0.5}, "t")
+    _, problems = read_config(table.Config, {**required, "test_share": 1.0}, "t")
     assert [str(problem) for problem in problems] == [
-        "t: val_share + test_share must be below 1: something must be left to train on"
+        "t: val_share + test_share is {total}, more than all there is. To use all of it for measuring only, "
+        "give test_share = 1.0 and val_share = 0.0".format(total="1.1")
     ]

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from perceptinit.configs import read_config
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, EmptySplitError
 from perceptinit.images.stimuli import StimulusImages
+from perceptinit.initializers.triplet import TripletHinge
 from perceptinit.judgments.ceilings import two_afc_ceiling
 from perceptinit.judgments.controls.shuffled_votes import ShuffledVotes
 from perceptinit.judgments.controls.subset import Subset
@@ -316,10 +317,20 @@ def test_files_that_are_no_tables_are_told(table, tmp_path):
     assert next(no_images.preflight()) == f'images = "{tmp_path}/no": no such folder'
 
 
-def test_shares_that_leave_nothing_to_train_on_are_refused():
-    table = {"path": "lab.csv", "val_share": 0.5, "test_share": 0.5}
+def test_shares_of_more_than_everything_are_refused():
+    table = {"path": "lab.csv", "val_share": 0.5, "test_share": 0.6}
     _, problems = read_config(Table.Config, table, "judgments")
-    assert "val_share + test_share must be below 1" in str(problems[0])
+    assert "val_share + test_share is 1.1, more than all there is" in str(problems[0])
+
+
+def test_a_table_may_be_for_measuring_only(table):
+    judgments = table(VOTES, GOOD, test_share=1.0, val_share=0.0)
+    assert list(judgments.preflight()) == []
+    assert len(judgments.load("test"))
+    with pytest.raises(EmptySplitError, match="no judgments in split 'train'"):
+        judgments.load("train")
+    stage = TripletHinge(TripletHinge.Config(), judgments)
+    assert "no judgments in split 'train'" in next(stage.preflight())
 
 
 # ---- splits ------------------------------------------------------------------------------------

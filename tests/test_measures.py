@@ -7,7 +7,7 @@ import pytest
 import torch
 from made_sets import labelled_set, png
 
-from perceptinit.errors import UsageError
+from perceptinit.errors import DataError, UsageError
 from perceptinit.evaluators.cka_to_init import CkaToInit
 from perceptinit.evaluators.keep_weights import KeepWeights
 from perceptinit.evaluators.labelled import KNN, LinearProbe, Representation
@@ -159,7 +159,7 @@ def test_rsa_of_triplets_is_refused():
     ]
 
 
-def test_a_matrix_from_a_file_is_measured(tmp_path):
+def matrix_of_twelve(tmp_path, **shares):
     rng = np.random.default_rng(0)
     folder = tmp_path / "images"
     folder.mkdir()
@@ -169,22 +169,57 @@ def test_a_matrix_from_a_file_is_measured(tmp_path):
     (tmp_path / "names.txt").write_text("\n".join(names))
     points = rng.normal(size=(12, 3))
     np.save(tmp_path / "m.npy", np.linalg.norm(points[:, None] - points[None], axis=-1))
-    judgments = RdmSet(
+    return RdmSet(
         RdmSet.Config(
             path=tmp_path / "m.npy",
             kind="dissimilarity",
             images=folder,
             names=tmp_path / "names.txt",
-            test_share=0.5,
+            **shares,
         )
     )
-    evaluator = RSA(RSA.Config(), judgments)
+
+
+def test_a_matrix_from_a_file_is_measured(tmp_path):
+    evaluator = RSA(RSA.Config(), matrix_of_twelve(tmp_path, test_share=0.5))
     assert list(evaluator.preflight()) == []
     spearman, _ = evaluator.evaluate(smoke_model(), RunContext())
     count = spearman.extra["num_images"]
     assert spearman.num_examples == count * (count - 1) // 2
     assert -1 <= spearman.value <= 1
     assert spearman.stderr is not None
+
+
+@pytest.mark.parametrize(
+    ("split", "shares"),
+    [
+        ("all", {}),
+        ("test", {"test_share": 1.0, "val_share": 0.0}),
+        ("test", {"test_share": 0.9, "val_share": 0.0}),
+    ],
+)
+def test_rsa_asks_for_no_images_to_train_on(tmp_path, split, shares):
+    judgments = matrix_of_twelve(tmp_path, **shares)
+    evaluator = RSA(RSA.Config(split=split), judgments)
+    assert [*judgments.preflight(), *evaluator.preflight()] == []
+    spearman, _ = evaluator.evaluate(smoke_model(), RunContext())
+    assert spearman.name == ("rsa_spearman/m-all" if split == "all" else "rsa_spearman/m")
+    assert spearman.extra["num_images"] == (12 if shares.get("test_share") != 0.9 else 11)
+
+
+@pytest.mark.parametrize(
+    ("split", "shares", "advice"),
+    [
+        ("train", {"test_share": 0.9, "val_share": 0.0}, "Lower val_share or test_share"),
+        ("val", {}, "Raise val_share"),
+        ("test", {"test_share": 0.1}, "Raise test_share"),
+    ],
+)
+def test_too_few_images_of_a_split_are_told_with_the_share_that_helps(
+    tmp_path, split, shares, advice
+):
+    with pytest.raises(DataError, match=f"1 of 12 images are in split '{split}'.*{advice}"):
+        matrix_of_twelve(tmp_path, **shares).load(split)
 
 
 def test_weights_are_kept_under_the_number_of_samples(tmp_path):

@@ -15,7 +15,7 @@ from perceptinit.evaluators.zero_shot_scores import stderr_over_images
 from perceptinit.judgments.forms.rdm import HasDissimilarities
 from perceptinit.judgments.two_afc import embed
 from perceptinit.protocols import DualEncoder
-from perceptinit.types import RunContext, Score, Stimuli
+from perceptinit.types import MeasuredSplit, RunContext, Score, Stimuli
 
 Correlation = Callable[[np.ndarray, np.ndarray], float]
 Distance = Literal["cosine", "pearson"]
@@ -33,6 +33,8 @@ class RSA(JudgedMeasure):
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(JudgedMeasure.EncodingConfig):
+        split: MeasuredSplit = "test"  # type: ignore[assignment]  # wider than that of other measures
+        """Images to measure on: those of a split, or "all" where no arm was trained on these judgments."""
         distance: Distance = "cosine"
         """The model's dissimilarity: 1 - cosine, or 1 - Pearson correlation, of two embeddings."""
 

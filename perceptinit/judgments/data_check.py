@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from perceptinit.components.building import preflight
-from perceptinit.errors import DataError, UsageError
+from perceptinit.errors import DataError, EmptySplitError, UsageError
 from perceptinit.files.checksums import file_sha256
 from perceptinit.judgments.ceilings import MIN_VOTES, Bounds, ceiling, ceiling_of_split
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
@@ -114,8 +114,14 @@ def _load(judgments: Any, split: Split, report: CheckReport) -> None:
     except DataError as error:
         told = any(str(error) in f.message or f.message in str(error) for f in report.findings)
         if not told:
-            # a set may have no val or test; nothing to train on is an error
-            report.findings.append(Finding("error" if split == "train" else "note", str(error)))
+            report.findings.append(Finding(_severity(split, error), str(error)))
+
+
+def _severity(split: Split, error: DataError) -> Severity:
+    """Return how bad it is that a split cannot be had: a set may have no val or test, or be for measuring only."""
+    if split != "train":
+        return "note"
+    return "warning" if isinstance(error, EmptySplitError) else "error"
 
 
 def summarize(judgments: Any, split: Split, triplets: Triplets) -> SplitSummary:

@@ -11,7 +11,7 @@ import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.judgments.forms.drawing import draw_triplets
-from perceptinit.types import Split, Stimuli, Triplets
+from perceptinit.types import MeasuredSplit, Stimuli, Triplets
 
 MatrixKind = Literal["similarity", "dissimilarity"]
 
@@ -114,8 +114,8 @@ class Dissimilarities:
 class HasDissimilarities(Protocol):
     """Judgments that come as dissimilarity matrices, and can be had that way."""
 
-    def load_dissimilarities(self, split: Split) -> tuple[Stimuli, np.ndarray, np.ndarray]:
-        """Return the stimuli, the images of a split int64 (K,), and their dissimilarities (S, K, K).
+    def load_dissimilarities(self, split: MeasuredSplit) -> tuple[Stimuli, np.ndarray, np.ndarray]:
+        """Return the stimuli, the images of a split or "all", int64 (K,), and their dissimilarities (S, K, K).
 
         Raises DataError when a file is wrong.
         """

@@ -39,10 +39,12 @@ def assign_splits(
 
 
 def check_shares(val_share: float, test_share: float) -> None:
-    """Raise ValueError when held-out shares leave nothing to train on."""
-    if val_share + test_share >= 1:
+    """Raise ValueError when held-out shares are more than everything; all may be held out."""
+    total = val_share + test_share
+    if total > 1 + 1e-9:  # 0.7 + 0.3 may be a little more than 1 in floating point
         raise ValueError(
-            "val_share + test_share must be below 1: something must be left to train on"
+            f"val_share + test_share is {total:g}, more than all there is. To use all of it for measuring "
+            "only, give test_share = 1.0 and val_share = 0.0"
         )
 
 

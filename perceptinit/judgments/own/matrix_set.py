@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
-from perceptinit.errors import DataError, UsageError
+from perceptinit.errors import DataError, EmptySplitError, UsageError
 from perceptinit.judgments.forms.rdm import (
     Dissimilarities,
     MatrixKind,
@@ -21,7 +21,7 @@ from perceptinit.judgments.forms.rdm import (
 )
 from perceptinit.judgments.forms.splits import assign_splits, check_shares
 from perceptinit.judgments.reading.image_files import missing_files, normal_name, similar_file, some
-from perceptinit.types import DataCard, Split, Stimuli, Triplets
+from perceptinit.types import DataCard, MeasuredSplit, Split, Stimuli, Triplets
 
 
 class MatrixSet(ABC):
@@ -82,7 +82,7 @@ class MatrixSet(ABC):
     def preflight(self) -> Iterator[str]:
         """Yield the first thing that is wrong with the matrices, the names or the images."""
         try:
-            self.load("train")
+            _ = self._stimuli, self._dissimilarities  # whether a split has triplets, its users ask
         except (DataError, UsageError) as error:
             yield str(error)
 
@@ -103,7 +103,7 @@ class MatrixSet(ABC):
             source=self.name,
         )
 
-    def load_dissimilarities(self, split: Split) -> tuple[Stimuli, np.ndarray, np.ndarray]:
+    def load_dissimilarities(self, split: MeasuredSplit) -> tuple[Stimuli, np.ndarray, np.ndarray]:
         """Return the stimuli, the images of a split int64 (K,), and their dissimilarities (S, K, K)."""
         chosen = np.asarray(self._members(split), dtype=np.int64)
         return self._stimuli, chosen, self._dissimilarities.values[:, chosen][:, :, chosen]
@@ -126,16 +126,23 @@ class MatrixSet(ABC):
         matrices, names = self._read
         return _image_stimuli(names, matrices.shape[-1], self.config.images, str(self.names_source))
 
-    def _members(self, split: Split) -> list[int]:
-        """Return the images of a split; DataError for fewer than the three that a triplet takes."""
+    def _members(self, split: MeasuredSplit) -> list[int]:
+        """Return the images of a split; DataError for fewer than the three that a triplet takes.
+
+        Raises EmptySplitError for a split without images.
+        """
+        if split == "all":
+            return list(range(len(self._stimuli)))
         c, ids = self.config, self._stimuli.ids
         shares = {"val_share": c.val_share, "test_share": c.test_share}
         splits = assign_splits(ids, c.seed, "judgments", "rdm", "split", **shares)
         members = np.flatnonzero(splits == split).tolist()
         if len(members) < 3:
-            raise DataError(
+            remedy = "Lower val_share or test_share" if split == "train" else f"Raise {split}_share"
+            error = DataError if members else EmptySplitError
+            raise error(
                 f"{self.name}: {len(members)} of {len(ids)} images are in split '{split}'; a triplet takes three. "
-                "Raise val_share or test_share"
+                f"{remedy}"
             )
         return members
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 # N rows
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from perceptinit.configs import NonNegativeInt, Share
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, EmptySplitError
 from perceptinit.judgments.forms.splits import assign_splits, check_shares
 from perceptinit.judgments.reading.columns import Columns
-from perceptinit.judgments.reading.split_column import read_splits
+from perceptinit.judgments.reading.split_column import SPLITS, read_splits
 from perceptinit.types import DataCard, Split, Triplets
 
 
@@ -76,8 +77,11 @@ class OwnTable(ABC):
             yield str(error)
 
     def read_first_split(self) -> object:
-        """Read what any use of the file needs."""
-        return self.load("train")
+        """Read the first split that is not empty: a file may be for measuring only."""
+        for split in SPLITS[:-1]:
+            with suppress(EmptySplitError):
+                return self.load(split)
+        return self.load(SPLITS[-1])
 
     def deal(
         self, columns: Columns, groups: Sequence[str], role: str, source: str, hint: str = ""

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from perceptinit.configs import NonNegativeFloat, PositiveInt
-from perceptinit.errors import DataError
+from perceptinit.errors import EmptySplitError
 from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.ratings import (
@@ -60,7 +60,7 @@ class Ratings(DerivedAnswers, OwnTable):
         rated, splits = self._rated
         references = rated.references(splits, split)
         if not references:
-            raise DataError(f"{self.config.path}: no references in split '{split}'")
+            raise EmptySplitError(f"{self.config.path}: no references in split '{split}'")
         c = self.config
         return triplets_from_ratings(
             rated,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from perceptinit.errors import DataError
+from perceptinit.errors import EmptySplitError
 from perceptinit.judgments.reading.columns import Columns
 from perceptinit.registry import nearest
 from perceptinit.types import Split
@@ -18,14 +18,14 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 def rows_in(
     splits: np.ndarray, split: Split, source: object, what: str = "judgments"
 ) -> np.ndarray:
-    """Return the rows of a split, int64; DataError, with what there is, when it has none.
+    """Return the rows of a split, int64; EmptySplitError, with what there is, when it has none.
 
     splits: the split of each row, (N,). source: what messages begin with. what: what the rows are.
     """
     rows = np.flatnonzero(splits == split)
     if not rows.size:
         counts = ", ".join(f"{(splits == s).sum()} {s}" for s in SPLITS)
-        raise DataError(f"{source}: no {what} in split '{split}' (there are {counts})")
+        raise EmptySplitError(f"{source}: no {what} in split '{split}' (there are {counts})")
     return rows
 
 
