@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from perceptinit.evaluating.measure import Measured
+from perceptinit.judgments.baselines import from_extra
 from perceptinit.results.measures import (
     OTHER,
     family_of,
@@ -112,7 +113,14 @@ def rich_table(results: Sequence[Measured]) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    caption = "\n".join(_beside(results))
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title_justify="left",
+        caption=caption or None,
+        caption_justify="left",
+    )
     table.add_column("measure")
     table.add_column("set", overflow="fold")
     for result in results:
@@ -131,12 +139,34 @@ def rich_table(results: Sequence[Measured]) -> Table:
     return table
 
 
+def _beside(results: Sequence[Measured]) -> Iterator[str]:
+    """Yield what people and trivial models reach on the judgments of each score that has them."""
+    scores = {score.name: score for result in results for score in result.scores}
+    for name, score in scores.items():
+        baselines = from_extra(score.extra)
+        measure, _ = split_name(name)
+        factor, digits = (100, 2) if is_share(measure, score.chance) else (1, 4)
+        parts = []
+        if score.ceiling is not None:
+            lower = score.ceiling if score.lower_ceiling is None else score.lower_ceiling
+            parts.append(
+                f"human ceiling {factor * lower:.{digits}f} to {factor * score.ceiling:.{digits}f}"
+            )
+        parts += [f"{b.name} {_value(b.value, b.stderr, factor, digits)}" for b in baselines]
+        if parts:
+            yield f"{name}: {', '.join(parts)}"
+
+
 def _cell(measure: str, score: Score | None) -> str:
     if score is None or finite(score.value) is None:
         return "-"
     factor, digits = (100, 2) if is_share(measure, score.chance) else (1, 4)
-    error = "" if score.stderr is None else f" ± {factor * score.stderr:.{digits}f}"
-    return f"{factor * score.value:.{digits}f}{error}"
+    return _value(score.value, score.stderr, factor, digits)
+
+
+def _value(value: float, stderr: float | None, factor: int, digits: int) -> str:
+    error = "" if stderr is None else f" ± {factor * stderr:.{digits}f}"
+    return f"{factor * value:.{digits}f}{error}"
 
 
 def _chance(row: Row) -> str:

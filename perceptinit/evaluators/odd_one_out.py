@@ -11,6 +11,7 @@ import numpy as np
 
 from perceptinit.configs import NonNegativeInt
 from perceptinit.evaluators.judged import CACHE_MIB, JudgedMeasure, bounds
+from perceptinit.judgments.baselines import Baseline, as_extra, odd_one_out_baselines
 from perceptinit.judgments.ceilings import ceiling
 from perceptinit.judgments.forms.odd_one_out import (
     CHANCE,
@@ -32,6 +33,8 @@ class OddOneOutScore(JudgedMeasure):
     well people predict a person's choice: `lower_ceiling` from the others' votes, `ceiling` from all;
     none where hardly a question was answered twice. A split other than `test` is part of the name.
     Judgments: `things`, `odd-one-out`.
+
+    Beside it stands what pixels, the mean colour and a random network score on the same judgments.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,7 @@ class OddOneOutScore(JudgedMeasure):
         """Decoded images are kept between measurements when they fit into this much memory, MiB."""
 
     config: Config
+    _baselines: tuple[Baseline, ...] | None = None
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield the score; DataError for images that cannot be read."""
@@ -53,11 +57,18 @@ class OddOneOutScore(JudgedMeasure):
             stderr=clustered_stderr(values, judgments.group, weights),
             chance=CHANCE,
             **bounds(ceiling(judgments.votes)),
+            extra=as_extra(self._measure_baselines(ctx.num_workers)),
         )
 
     @cached_property
     def _judgments(self) -> OddOneOut:
         return load_odd_one_out(self.judgments, self.config.split)
+
+    def _measure_baselines(self, num_workers: int) -> tuple[Baseline, ...]:
+        """Return what does not depend on the model, measured once."""
+        if self._baselines is None:
+            self._baselines = odd_one_out_baselines(self._judgments, num_workers=num_workers)
+        return self._baselines
 
     def read(self) -> OddOneOut:
         """Return the odd-one-out judgments of the split."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from perceptinit.evaluators.judged import JudgedMeasure, bounds
+from perceptinit.judgments.baselines import Baseline, as_extra, two_afc_baselines
 from perceptinit.judgments.ceilings import Bounds, Weighting, ceiling_of_split
 from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, TwoAFCResult, measure
 from perceptinit.protocols import DualEncoder
@@ -22,6 +23,8 @@ class TwoAFC(JudgedMeasure):
     treats the judgments of one anchor as dependent. And `embedding_spread/<set>`, the mean cosine
     distance of two different images, with a warning when it shows a collapse. A split other than
     `test` is part of the names: `2afc/nights-val`.
+
+    Beside it stands what pixels, the mean colour and a random network score on the same judgments.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,7 @@ class TwoAFC(JudgedMeasure):
         """What counts once: every vote, or every triplet as in DreamSim's scores of NIGHTS ("judgments")."""
 
     config: Config
+    _baselines: tuple[Baseline, ...] | None = None
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield the 2AFC score and the spread.
@@ -56,6 +60,7 @@ class TwoAFC(JudgedMeasure):
                 "weighting": self.config.weighting,
                 "num_ties": result.num_ties,
                 "num_anchors": result.num_anchors,
+                **as_extra(self._measure_baselines(ctx.num_workers)),
             },
         )
         yield Score(
@@ -70,6 +75,14 @@ class TwoAFC(JudgedMeasure):
     def _ceiling(self) -> Bounds | None:
         c = self.config
         return ceiling_of_split(self.judgments, c.split, self._triplets, c.weighting)
+
+    def _measure_baselines(self, num_workers: int) -> tuple[Baseline, ...]:
+        """Return what does not depend on the model, measured once."""
+        if self._baselines is None:
+            self._baselines = two_afc_baselines(
+                self._triplets, self.config.weighting, num_workers=num_workers
+            )
+        return self._baselines
 
     def read(self) -> Triplets:
         """Return the triplets of the split."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # N judgments
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from perceptinit.components.building import preflight
 from perceptinit.errors import DataError, EmptySplitError, UsageError
 from perceptinit.files.checksums import file_sha256
+from perceptinit.judgments.baselines import Baseline, two_afc_baselines
 from perceptinit.judgments.ceilings import MIN_VOTES, Bounds, ceiling, ceiling_of_split
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
 from perceptinit.judgments.forms.same_pairs import HasSamePairs
@@ -49,7 +50,7 @@ class SplitSummary:
     to 1 in equal bins. p_second_wins: share of decided judgments that `second` wins.
     """
 
-    split: str
+    split: Split
     num_judgments: int
     num_votes: int
     num_images: int
@@ -64,12 +65,17 @@ class SplitSummary:
 
 @dataclass
 class CheckReport:
-    """Everything that was found; `ok` when there is no error."""
+    """Everything that was found; `ok` when there is no error.
+
+    baselines: 2AFC of trivial models by held-out split (`train` where there is no other); empty when images
+    were not decoded.
+    """
 
     name: str
     splits: list[SplitSummary] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     triplets: dict[Split, Triplets] = field(default_factory=dict)
+    baselines: dict[Split, tuple[Baseline, ...]] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -104,8 +110,22 @@ def check_judgments(
     _balance(judgments, report)
     report.add("error", wrong_sums(judgments))
     if decode:
-        report.add("error", unreadable(report.triplets, num_workers, progress))
+        broken = list(unreadable(report.triplets, num_workers, progress))
+        report.add("error", iter(broken))
+        if not broken:
+            report.baselines = _baselines(report.triplets, num_workers)
     return report
+
+
+def _baselines(
+    triplets: Mapping[Split, Triplets], num_workers: int
+) -> dict[Split, tuple[Baseline, ...]]:
+    """Return what trivial models score on the held-out splits, where scores are taken."""
+    held_out: list[Split] = [split for split in triplets if split != "train"]
+    held_out = held_out or list(triplets)
+    return {
+        split: two_afc_baselines(triplets[split], num_workers=num_workers) for split in held_out
+    }
 
 
 def _load(judgments: Any, split: Split, report: CheckReport) -> None:

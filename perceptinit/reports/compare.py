@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Literal, get_args
 
 from perceptinit.errors import UsageError
+from perceptinit.judgments.baselines import from_extra
 from perceptinit.recipe.recipe import fingerprint_difference
 from perceptinit.registry import unknown
 from perceptinit.reports.comparison import Comparison, ScoreComparison
@@ -151,6 +152,7 @@ def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -
         chance=row["chance"],
         ceiling=row["ceiling"],
         lower_ceiling=row.get("lower_ceiling"),
+        baselines=from_extra(row["extra"]),
         num_examples=row["num_examples"],
         num_sets=1,
         samples_seen={arm: found[arm, seed]["samples_seen"] for arm, seed in found},

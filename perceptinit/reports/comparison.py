@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from perceptinit.errors import UsageError
+from perceptinit.judgments.baselines import Baseline
 from perceptinit.registry import unknown
 from perceptinit.reports.contrasts import Contrast
 from perceptinit.reports.statistics import Estimate, SetsTest
@@ -54,6 +55,7 @@ class ScoreComparison:
     taught: arms that learn from judgments of the data set that the score asks for.
     seen_in_training: share of its pictures in the training split of these judgments, None when not told.
     incomplete: a note when images of the set could not be read, else empty.
+    baselines: what trivial models score on the same judgments.
     """
 
     name: str
@@ -65,6 +67,7 @@ class ScoreComparison:
     chance: float | None
     ceiling: float | None
     lower_ceiling: float | None
+    baselines: tuple[Baseline, ...]
     num_examples: int
     num_sets: int
     samples_seen: Mapping[str, int]

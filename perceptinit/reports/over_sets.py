@@ -51,6 +51,7 @@ def _average(
         chance=sum(chances) / len(chances) if len(chances) == len(group) else None,
         ceiling=None,
         lower_ceiling=None,
+        baselines=(),
         num_examples=sum(score.num_examples for score in group),
         num_sets=len(group),
         taught=frozenset().union(*(score.taught for score in group)),

@@ -17,7 +17,14 @@ from perceptinit.reports.figures import Figure
 from perceptinit.reports.headline import NOTHING, headline_arms, summary
 from perceptinit.reports.numbers import interval, number, signed
 from perceptinit.reports.plots import curve_figure, difference_figure
-from perceptinit.reports.tables import cells, limits, references, trained_on
+from perceptinit.reports.tables import (
+    BESIDE,
+    baselines_in_words,
+    cells,
+    limits,
+    references,
+    trained_on,
+)
 from perceptinit.reports.verdict import MIN_SEEDS_DERIVED, Verdict, can_be_derived_from
 from perceptinit.results.measures import is_perceptual, measure_title
 
@@ -124,6 +131,7 @@ def _note(score: ScoreComparison) -> str:
     parts += [f"{score.num_examples:,} examples"] if score.num_examples else []
     parts += trained_on(score)
     parts += [score.incomplete] if score.incomplete else []
+    parts += [f"{BESIDE} {line}" for line in [baselines_in_words(score)] if line]
     parts += [] if score.higher_is_better else ["lower is better"]
     parts += ["describes, does not judge"] if score.is_diagnostic else []
     return ", ".join(parts)

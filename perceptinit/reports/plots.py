@@ -82,12 +82,15 @@ def _thousands():
 
 
 def _limits(ax, score: ScoreComparison, factor: int) -> None:
-    """Draw chance as a line and the human ceiling as a band from its lower to its upper bound.
+    """Draw chance and the best trivial baseline as lines, the human ceiling as a band between its bounds.
 
     Their names stand beside the axes, where no curve is.
     """
     if score.chance is not None:
         _limit(ax, "chance", factor * score.chance)
+    if score.baselines:
+        best = max(score.baselines, key=lambda baseline: baseline.value)
+        _limit(ax, best.name.replace(" ", "\n", 1), factor * best.value)
     if score.ceiling is not None:
         lower = score.ceiling if score.lower_ceiling is None else score.lower_ceiling
         _people(ax, factor * lower, factor * score.ceiling)

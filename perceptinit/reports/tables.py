@@ -20,6 +20,7 @@ READ_ME = (
     "s.e.: standard error over seeds. Differences are paired by seed, with Student's t interval "
     "(95 %); shares in per cent and points."
 )
+BESIDE = "the same judgments by"
 SIMULATED = "Simulated data: the images and the observers are made by a program."
 ROW_KEYS = (
     "score", "measure", "data_set", "family", "num_sets", "samples_seen", "arm", "num_seeds",
@@ -81,6 +82,7 @@ def rich_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> Gro
     for score in scores:
         shapes = (_wide(comparison, score, widths), _long(comparison, score))
         parts.append(FirstThatFits(shapes))
+        parts += [Text(f"{BESIDE}: {line}") for line in [baselines_in_words(score)] if line]
     parts += [Text(line) for line in [*headline(comparison), *sets_lines(comparison)]]
     parts += [Text(problem, style="yellow") for problem in comparison.problems]
     parts += [Text(line, style="dim") for line in _reading_aids(comparison)]
@@ -148,6 +150,17 @@ def _trainings(scores: Sequence[ScoreComparison]) -> list[str]:
     return [f"{score.name}: {phrase}" for score in scores for phrase in trained_on(score)]
 
 
+def baselines_in_words(score: ScoreComparison) -> str:
+    """Return what trivial models score on the same judgments with 95 % intervals, empty without any."""
+    parts = []
+    for baseline in score.baselines:
+        between = baseline.interval
+        edges = [number(v, score.is_share) for v in between] if between else []
+        shown = f"{baseline.name} {number(baseline.value, score.is_share)}"
+        parts.append(f"{shown} [{', '.join(edges)}]" if edges else shown)
+    return ", ".join(parts)
+
+
 def limits(score: ScoreComparison) -> list[str]:
     """Return chance and the human ceiling in words, where they are known."""
     bounds = [v for v in (score.lower_ceiling, score.ceiling) if v is not None]
@@ -186,8 +199,13 @@ def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) ->
         for arm in score.arms:
             row = [score.name, arm.arm, *cells(comparison, score, arm)]
             lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |")
+    beside = [(s.name, baselines_in_words(s)) for s in scores]
     notes = [*headline(comparison), *sets_lines(comparison), *comparison.problems]
-    notes += [*_trainings(scores), *_reading_aids(comparison)]
+    notes += [
+        *_trainings(scores),
+        *(f"{BESIDE} in {name}: {line}" for name, line in beside if line),
+    ]
+    notes += _reading_aids(comparison)
     return "\n".join([*lines, "", *(f"* {note}" for note in notes)]) + "\n"
 
 
@@ -300,6 +318,11 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
         "scores": rows(comparison, scores),
         "trained_on": {s.name: sorted(s.taught) for s in scores if s.taught},
         "values": {s.name: {a.arm: dict(a.by_seed) for a in s.arms} for s in scores},
+        "baselines": {
+            s.name: {b.name: {"value": b.value, "stderr": b.stderr} for b in s.baselines}
+            for s in scores
+            if s.baselines
+        },
         "over_sets": [
             {
                 "measure": row.measure,

@@ -12,6 +12,7 @@ from perceptinit.cli.data import test_sets
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from perceptinit.judgments.baselines import Baseline
     from perceptinit.judgments.data_check import CheckReport
 
 COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
@@ -131,11 +132,30 @@ def _table(report: CheckReport) -> Table:
             "{:.3f} to {:.3f}".format(*s.ceiling) if s.ceiling else "-" for s in report.splits
         ],
         "two people agree": [_share(s.pair_agreement) for s in report.splits],
+        **_baseline_rows(report),
         "votes for 'second'": [_bars(s.histogram) for s in report.splits],
     }
     for name, cells in rows.items():
         table.add_row(name, *cells)
     return table
+
+
+def _baseline_rows(report: CheckReport) -> dict[str, list[str]]:
+    """Return, for each trivial model, its 2AFC with 95 % interval in each split."""
+    names = dict.fromkeys(b.name for found in report.baselines.values() for b in found)
+    rows = {}
+    for name in names:
+        by_split = {s: b for s, of in report.baselines.items() for b in of if b.name == name}
+        rows[name] = [_with_interval(by_split.get(s.split)) for s in report.splits]
+    return rows
+
+
+def _with_interval(baseline: Baseline | None) -> str:
+    if baseline is None:
+        return "-"
+    between = baseline.interval
+    edges = " [{:.3f}, {:.3f}]".format(*between) if between else ""
+    return f"{baseline.value:.3f}{edges}"
 
 
 def _share(value: float | None) -> str:
