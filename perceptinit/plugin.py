@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from perceptinit.protocols import HasLogImage as HasLogImage
     from perceptinit.protocols import HasMaxShuffleBlocks as HasMaxShuffleBlocks
     from perceptinit.protocols import HasNoiseCeiling as HasNoiseCeiling
+    from perceptinit.protocols import HasPeople as HasPeople
     from perceptinit.protocols import HasPlan as HasPlan
     from perceptinit.protocols import HasPreflight as HasPreflight
     from perceptinit.protocols import HasSay as HasSay

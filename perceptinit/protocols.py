@@ -267,6 +267,20 @@ class HasNoiseCeiling(Protocol):
 
 
 @runtime_checkable
+class HasPeople(Protocol):
+    """Judgments that know who answered what."""
+
+    @property
+    def people(self) -> Sequence[str]:
+        """Names of all people, in the order of their matrices where there are any."""
+        ...
+
+    def load_people(self, split: Split) -> Mapping[str, Triplets]:
+        """Return each person's own judgments of a split by name, over the stimuli of `load`."""
+        ...
+
+
+@runtime_checkable
 class HasExpect(Protocol):
     """A tracker that tells how far a sweep is."""
 

@@ -143,6 +143,8 @@ def test_the_page_is_one_file_with_words_for_every_picture(tiny_page):
 def test_the_page_shows_judgments_images_curves_and_weights(tiny_page):
     words = text_of(tiny_page.read_text())
     assert "It agrees with people" in words
+    assert "Classical multidimensional scaling of cosine distances after stage 1." in words
+    assert "Each anchor in 2afc/synthetic, as numbers" in words
     assert re.search(r"it agrees with the majority in \d+ of \d+ judgments", words)
     assert "Zero-shot: what each arm calls an image of synthetic" in words
     assert "Retrieval: what pi finds among 48 images of synthetic" in words

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # S subjects, K images, P = K (K - 1) / 2 pairs
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,9 +12,10 @@ import numpy as np
 from perceptinit.errors import UsageError
 from perceptinit.evaluators.judged import JudgedMeasure, bounds
 from perceptinit.evaluators.zero_shot_scores import stderr_over_images
+from perceptinit.judgments.ceilings import Bounds
 from perceptinit.judgments.forms.rdm import HasDissimilarities
 from perceptinit.judgments.two_afc import embed
-from perceptinit.protocols import DualEncoder
+from perceptinit.protocols import DualEncoder, HasPeople
 from perceptinit.types import MeasuredSplit, RunContext, Score, Stimuli
 
 Correlation = Callable[[np.ndarray, np.ndarray], float]
@@ -27,8 +28,8 @@ class RSA(JudgedMeasure):
     Gives `rsa_spearman/<set>` and `rsa_kendall/<set>` (tau-b): the mean over subjects of the
     correlation between the model's dissimilarities and the subject's. The ceiling is the mean
     correlation of a subject with the mean of all subjects, the lower ceiling that with the mean of the
-    others (Nili et al. 2014); a single matrix has none. Standard errors by leaving out groups of
-    images. Judgments: `rdm` and others that are matrices.
+    others (Nili et al. 2014); a single matrix has none. The record holds both for each subject.
+    Standard errors by leaving out groups of images. Judgments: `rdm` and others that are matrices.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,19 +68,31 @@ class RSA(JudgedMeasure):
             return rsa(distances[chosen], subjects[:, rows][:, :, rows], correlation)
 
         count = len(distances)
+        ceilings = noise_ceilings(subjects, correlation)
         return Score(
             name=name,
             value=statistic(np.ones(count, dtype=bool)),
             num_examples=count * (count - 1) // 2,
             stderr=stderr_over_images(statistic, count, name),
             chance=0.0,
-            **bounds(noise_ceiling(subjects, correlation)),
+            **bounds(_means(ceilings)),
             extra={
                 "precision": self.config.precision,
                 "distance": self.config.distance,
                 "num_images": count,
                 "num_subjects": len(subjects),
+                "by_person": _by_person(
+                    self._names(len(subjects)),
+                    correlations(distances, subjects, correlation),
+                    ceilings,
+                ),
             },
+        )
+
+    def _names(self, count: int) -> Sequence[str]:
+        judgments = self.judgments
+        return (
+            judgments.people if isinstance(judgments, HasPeople) else [str(s) for s in range(count)]
         )
 
 
@@ -91,36 +104,64 @@ def model_dissimilarities(embeddings: np.ndarray, distance: Distance) -> np.ndar
 
 
 def rsa(distances: np.ndarray, subjects: np.ndarray, correlation: Correlation) -> float:
-    """Return the mean over subjects of the correlation of two dissimilarity matrices' pairs.
+    """Return the mean over subjects of `correlations`."""
+    return float(np.mean(correlations(distances, subjects, correlation)))
+
+
+def correlations(
+    distances: np.ndarray, subjects: np.ndarray, correlation: Correlation
+) -> list[float]:
+    """Return the correlation of a dissimilarity matrix's pairs with those of each subject, (S,).
 
     distances: (K, K); subjects: (S, K, K), NaN where a subject gave no answer. Pairs without an
     answer are left out for that subject.
     """
     pairs = np.triu_indices(len(distances), 1)
-    return float(np.mean([_known(correlation, distances[pairs], own[pairs]) for own in subjects]))
+    return [_known(correlation, distances[pairs], own[pairs]) for own in subjects]
 
 
-def noise_ceiling(subjects: np.ndarray, correlation: Correlation) -> tuple[float, float] | None:
+def noise_ceiling(subjects: np.ndarray, correlation: Correlation) -> Bounds | None:
     """Return how well the mean of people predicts one of them: (without that one, with that one).
 
-    Subjects are ranked first, so that their mean fits rank correlations. None for fewer than two.
+    None for fewer than two subjects; the mean of `noise_ceilings`.
+    """
+    return _means(noise_ceilings(subjects, correlation))
+
+
+def noise_ceilings(subjects: np.ndarray, correlation: Correlation) -> Sequence[Bounds]:
+    """Return how well the mean of people predicts each of them: without that one, and with that one.
+
+    Subjects are ranked first, so that their mean fits rank correlations. Empty for fewer than two.
     Source: Nili et al. (2014), noise ceiling of RSA.
     """
     if len(subjects) < 2:
-        return None
+        return []
     from scipy.stats import rankdata
 
     pairs = np.triu_indices(subjects.shape[1], 1)
     vectors = np.stack([own[pairs] for own in subjects])
     ranks = rankdata(vectors, axis=1, nan_policy="omit")
-    bounds = []
-    for without in (True, False):
-        values = []
-        for s in range(len(subjects)):
-            others = np.delete(ranks, s, axis=0) if without else ranks
-            values.append(_known(correlation, _mean_of_known(others), vectors[s]))
-        bounds.append(float(np.mean(values)))
-    return bounds[0], bounds[1]
+    of_all = _mean_of_known(ranks)
+    found = []
+    for s, own in enumerate(vectors):
+        of_others = _mean_of_known(np.delete(ranks, s, axis=0))
+        found.append((_known(correlation, of_others, own), _known(correlation, of_all, own)))
+    return found
+
+
+def _means(ceilings: Sequence[Bounds]) -> Bounds | None:
+    if not ceilings:
+        return None
+    lower, upper = np.mean(ceilings, axis=0).tolist()
+    return lower, upper
+
+
+def _by_person(
+    names: Sequence[str], values: Sequence[float], ceilings: Sequence[Bounds]
+) -> dict[str, dict[str, float]]:
+    """Return each subject's value and how well the others predict it; empty for a single one."""
+    rows = zip(names, values, ceilings, strict=True) if ceilings else ()
+    return {name: {"value": value, "others": lower} for name, value, (lower, _) in rows}
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from perceptinit.evaluators.judged import JudgedMeasure, bounds
 from perceptinit.judgments.baselines import Baseline, as_extra, two_afc_baselines
+from perceptinit.judgments.breakdown import (
+    by_anchor,
+    by_person,
+    people_of_split,
+    predicted_by_others,
+)
 from perceptinit.judgments.ceilings import Bounds, Weighting, ceiling_of_split
-from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, TwoAFCResult, measure
-from perceptinit.protocols import DualEncoder
+from perceptinit.judgments.controls.wrapper import source_of
+from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, Embedded, agreement, embed_judged, score
+from perceptinit.protocols import DualEncoder, HasNoiseCeiling
 from perceptinit.types import RunContext, Score, Triplets
 
 
@@ -24,7 +32,8 @@ class TwoAFC(JudgedMeasure):
     distance of two different images, with a warning when it shows a collapse. A split other than
     `test` is part of the names: `2afc/nights-val`.
 
-    Beside it stands what pixels, the mean colour and a random network score on the same judgments.
+    Beside it stands what pixels, the mean colour and a random network score on the same judgments; the
+    record also holds the agreement by anchor, and by person where the judgments know theirs.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +50,8 @@ class TwoAFC(JudgedMeasure):
         Raises DataError for judgments or images that cannot be read, TrainingError for embeddings
         that are not finite.
         """
-        result = self._measure(model, ctx)
+        embedded = self._embed(model, ctx)
+        result = score(embedded, self._triplets, self.config.weighting)
         name = self.set_name
         if result.is_collapsed:
             ctx.warn(
@@ -61,6 +71,7 @@ class TwoAFC(JudgedMeasure):
                 "num_ties": result.num_ties,
                 "num_anchors": result.num_anchors,
                 **as_extra(self._measure_baselines(ctx.num_workers)),
+                **self._breakdown(embedded),
             },
         )
         yield Score(
@@ -88,13 +99,31 @@ class TwoAFC(JudgedMeasure):
         """Return the triplets of the split."""
         return self._triplets
 
-    def _measure(self, model: DualEncoder, ctx: RunContext) -> TwoAFCResult:
+    def _breakdown(self, embedded: Embedded) -> dict[str, Any]:
+        """Return agreement by anchor, and by person where the judgments know theirs."""
+        triplets = self._triplets
+        values = agreement(*embedded.distances(triplets), triplets.p_second)
+        weights = triplets.num_votes if self.config.weighting == "votes" else None
+        people, others = self._people
+        return {
+            "by_anchor": by_anchor(values, triplets, weights),
+            "by_person": by_person(embedded.distances, people, others),
+        }
+
+    @cached_property
+    def _people(self) -> tuple[Mapping[str, Triplets], Mapping[str, float | None]]:
+        """Return each person's judgments, and how well the others predict each person."""
+        people = people_of_split(self.judgments, self.config.split)
+        source = source_of(self.judgments, self.config.split)
+        chosen_by_people = isinstance(source, HasNoiseCeiling)
+        return people, {} if chosen_by_people else predicted_by_others(people)
+
+    def _embed(self, model: DualEncoder, ctx: RunContext) -> Embedded:
         c = self.config
-        return measure(
+        return embed_judged(
             self.encoder(model.encode_image, ctx.device),
             self._triplets,
             self.images(self._triplets.stimuli, model.image_size, ctx.num_workers, c.cache_mib),
             device=ctx.device,
             batch_size=c.batch_size,
-            weighting=c.weighting,
         )

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from perceptinit.judgments.controls.wrapper import Wrapper
+from perceptinit.judgments.controls.wrapper import source_of
 from perceptinit.protocols import HasNoiseCeiling, Judgments
 from perceptinit.types import Split, Triplets
 
@@ -72,8 +72,7 @@ def ceiling_of_split(
     Judgments that know their people say it themselves: where triplets were chosen by what people
     answered, votes alone would flatter. Wrappers change `train` only, so the others' is the inner one's.
     """
-    while isinstance(judgments, Wrapper) and split != "train":
-        judgments = judgments.judgments
+    judgments = source_of(judgments, split)
     if isinstance(judgments, HasNoiseCeiling):
         return judgments.noise_ceiling(split)
     return two_afc_ceiling(triplets, weighting)

@@ -147,21 +147,53 @@ def measure(
 
     Raises TrainingError when embeddings are not finite.
     """
-    roles = np.stack([triplets.anchor, triplets.first, triplets.second])
-    used, index = np.unique(roles, return_inverse=True)
-    anchor, first, second = index.reshape(roles.shape)
-    z = embed(encode, images, used, device=device, batch_size=batch_size)
-    d_first, d_second = cosine_distances(z, anchor, first), cosine_distances(z, anchor, second)
+    embedded = embed_judged(encode, triplets, images, device=device, batch_size=batch_size)
+    return score(embedded, triplets, weighting)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """Images where a model puts them.
+
+    used: int64 (M,), sorted indices into the stimuli. z: unit-length embeddings of them, float64 (M, D).
+    """
+
+    used: np.ndarray
+    z: np.ndarray
+
+    def distances(self, triplets: Triplets) -> tuple[np.ndarray, np.ndarray]:
+        """Return the cosine distances of both candidates to the anchor, (N,) each."""
+        roles = (triplets.anchor, triplets.first, triplets.second)
+        anchor, first, second = (np.searchsorted(self.used, role) for role in roles)
+        return cosine_distances(self.z, anchor, first), cosine_distances(self.z, anchor, second)
+
+
+def embed_judged(
+    encode: Callable[[torch.Tensor], torch.Tensor],
+    triplets: Triplets,
+    images: ImageArray,
+    *,
+    device: str | torch.device = "cpu",
+    batch_size: int = 256,
+) -> Embedded:
+    """Return the embeddings of all images of the triplets, each embedded once; see `measure`."""
+    used = np.unique(np.stack([triplets.anchor, triplets.first, triplets.second]))
+    return Embedded(used, embed(encode, images, used, device=device, batch_size=batch_size))
+
+
+def score(embedded: Embedded, triplets: Triplets, weighting: Weighting = "votes") -> TwoAFCResult:
+    """Return how a model does on judgments whose images it has embedded; see `measure`."""
+    d_first, d_second = embedded.distances(triplets)
     weights = triplets.num_votes if weighting == "votes" else None
     values = agreement(d_first, d_second, triplets.p_second)
     return TwoAFCResult(
         accuracy=two_afc_accuracy(d_first, d_second, triplets.p_second, weights),
-        stderr=clustered_stderr(values, anchor, weights),
-        spread=embedding_spread(z),
+        stderr=clustered_stderr(values, triplets.anchor, weights),
+        spread=embedding_spread(embedded.z),
         num_judgments=len(triplets),
         num_ties=int((d_first == d_second).sum()),
-        num_anchors=len(np.unique(anchor)),
-        num_images=len(used),
+        num_anchors=len(np.unique(triplets.anchor)),
+        num_images=len(embedded.used),
     )
 
 

@@ -13,12 +13,14 @@ from perceptinit import __version__
 from perceptinit.errors import PerceptInitError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.reports import account, page, stage_one
+from perceptinit.reports.agreement import agreement_figure, agreement_table, breakdowns
 from perceptinit.reports.comparison import Comparison
 from perceptinit.reports.contrasts import by_people
 from perceptinit.reports.examples import found_images, named_images, triplet_examples
 from perceptinit.reports.figures import Figure, require_matplotlib
 from perceptinit.reports.models import RunModel
 from perceptinit.reports.plots import block_figure, loss_figure, stage_one_figure
+from perceptinit.reports.space import learned_space
 from perceptinit.reports.status import what
 from perceptinit.reports.tables import headings, sets_lines
 from perceptinit.reports.weights import weight_change
@@ -89,6 +91,14 @@ def _values(comparison: Comparison) -> dict[str, Any]:
         "crossings_left_out": page.crossings_left_out(comparison),
         "power_laws": page.power_law_rows(comparison),
         "stage_one": _stage_one(comparison),
+        "agreement": [
+            {
+                "title": found.title,
+                "figure": agreement_figure(found, runs.arms),
+                **agreement_table(found),
+            }
+            for found in breakdowns(comparison)
+        ],
         **account.cost(runs),
         "experiments": account.experiments(runs),
         "resolved": [
@@ -131,6 +141,7 @@ class _Examples:
     arm: str = ""
     seed: int = 0
     triplets: Any = None
+    space: Any = None
     named: Any = None
     found: Any = None
     weights: Sequence[Figure] = ()
@@ -141,6 +152,7 @@ class _Examples:
             "example_arm": self.arm,
             "example_seed": self.seed,
             "triplets": self.triplets,
+            "space": self.space,
             "named": self.named,
             "found": self.found,
             "weights": self.weights,
@@ -175,6 +187,7 @@ def _examples(comparison: Comparison) -> _Examples:
     if models:
         if by_people(runs, shown.arm):
             shown.triplets = shown.attempt("example judgments", lambda: triplet_examples(models[0]))
+            shown.space = shown.attempt("the learned space", lambda: learned_space(models[0]))
         shown.named = shown.attempt("zero-shot examples", lambda: named_images(models))
         shown.found = shown.attempt("retrieval examples", lambda: found_images(models[0]))
     shown.weights = shown.attempt("weights", lambda: _weights(comparison)) or ()

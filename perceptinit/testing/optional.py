@@ -23,6 +23,7 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
     "judgments": (
         *ANY_KIND,
         p.HasNoiseCeiling,
+        p.HasPeople,
         HasOddOneOut,
         HasSamePairs,
         HasDissimilarities,

@@ -44,3 +44,10 @@ class Wrapper(ABC):
         """Return the inner split, changed if it is `train`; raises as the inner judgments do."""
         triplets = self.judgments.load(split)
         return self.change(triplets) if split == "train" else triplets
+
+
+def source_of(judgments: Judgments, split: Split) -> Judgments:
+    """Return the judgments that a split is taken from: inside wrappers, but for `train`, which they change."""
+    while isinstance(judgments, Wrapper) and split != "train":
+        judgments = judgments.judgments
+    return judgments

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # S subjects, M images, N triplets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -79,6 +79,18 @@ class Dissimilarities:
         with np.errstate(invalid="ignore"):
             return (for_second * is_known).sum(axis=0) / num_votes, num_votes
 
+    def of_each(self, triplets: Triplets) -> list[Triplets]:
+        """Return the choices of each subject on triplets, without those where a cell is missing."""
+        a, f, s = triplets.anchor, triplets.first, triplets.second
+        found = []
+        for own in self.values:
+            share, is_known = Dissimilarities(own[None]).votes(a, f, s)
+            rows = is_known > 0
+            p_second = np.where(rows, share, 0.0).astype(np.float32)
+            alone = replace(triplets, p_second=p_second, num_votes=is_known.astype(np.int32))
+            found.append(alone.select(rows))
+        return found
+
     def noise_ceiling(
         self, draw: Callable[[Dissimilarities], Triplets]
     ) -> tuple[float, float] | None:
@@ -97,7 +109,9 @@ class Dissimilarities:
         lower = [self._predicted_by_others(subject, draw) for subject in range(len(self.values))]
         if np.isnan(lower).all():
             return None
-        return float(np.nanmean(lower)), float(np.nanmean(upper))
+        highest = float(np.nanmean(upper))
+        # the others' triplets are others: with few, they may be easier ones
+        return min(float(np.nanmean(lower)), highest), highest
 
     def _predicted_by_others(
         self, subject: int, draw: Callable[[Dissimilarities], Triplets]

@@ -113,6 +113,18 @@ class MatrixSet(ABC):
         members = self._members(split)
         return self._dissimilarities.noise_ceiling(lambda group: self._draw(group, members))
 
+    def load_people(self, split: Split) -> dict[str, Triplets]:
+        """Return the choices of each subject on the triplets of a split; of a single matrix, none."""
+        own = self._dissimilarities.of_each(self.load(split))
+        if len(own) < 2:
+            return {}
+        return {name: t for name, t in zip(self.people, own, strict=True) if len(t)}
+
+    @property
+    def people(self) -> Sequence[str]:
+        """Subjects by their numbers, in the order of their matrices."""
+        return [f"subject {number}" for number in range(len(self._dissimilarities.values))]
+
     @cached_property
     def _read(self) -> tuple[np.ndarray, Sequence[str]]:
         return self.matrices()

@@ -74,6 +74,12 @@ class RdmSet(MatrixSet):
             citation="not stated",
         )
 
+    @property
+    def people(self) -> Sequence[str]:
+        """Subjects by their numbers in the file."""
+        subjects = self.config.subjects
+        return [f"subject {number}" for number in subjects] if subjects else super().people
+
     def matrices(self) -> tuple[np.ndarray, Sequence[str]]:
         """Return the chosen subjects' matrices (S, M, M) and the names of the images."""
         c = self.config
