@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from perceptinit.recipe.reading import load_recipe
-from perceptinit.reports.contrasts import OTHERWISE, STRUCTURE, WORTH, contrasts_of
+from perceptinit.reports.contrasts import (
+    CONTROL,
+    OTHERWISE,
+    SIMULATED,
+    STRUCTURE,
+    WORTH,
+    contrasts_of,
+)
 from perceptinit.results.record import new_record
 from perceptinit.results.runs import LoadedRun, RunSet
 
@@ -142,9 +149,10 @@ def test_the_cards_say_where_a_program_answered(recipes_folder):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=NAMES)
-def test_only_an_arm_and_its_shuffled_twin_answer_for_the_human_structure(path):
+def test_only_an_arm_and_its_shuffled_twin_answer_for_the_structure_of_the_answers(path):
     recipe = load_recipe(path)
-    found = [title for title, question in questions(recipe).items() if question == STRUCTURE]
+    of_the_answers = SIMULATED if path.stem == "quickstart" else STRUCTURE
+    found = [title for title, question in questions(recipe).items() if question == of_the_answers]
     has_twins = {"pi", "shuffled"} <= {arm.name for arm in recipe.arms}
     assert found == (["pi - shuffled"] if has_twins else [])
 
@@ -159,6 +167,7 @@ def test_other_pairs_say_in_what_else_they_differ(recipes_folder):
         "late-subject-0 - shuffled": OTHERWISE.format("init.judgments.subjects"),
         "pixels - shuffled": OTHERWISE.format("init.judgments"),
         "statistics-matched - shuffled": OTHERWISE.format("init"),
+        "shuffled - random": CONTROL,
     }
 
 
