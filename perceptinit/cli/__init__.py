@@ -23,6 +23,7 @@ def create_app(plugins: Plugins) -> typer.Typer:
     """
     from perceptinit.cli import (
         cache,
+        collect,
         compare,
         data,
         export,
@@ -59,6 +60,7 @@ def create_app(plugins: Plugins) -> typer.Typer:
         "compare": compare.compare,
         "report": report.report,
         "status": status.status,
+        "collect": collect.collect,
         "list": list_verb.list_,
         "show": show.show,
         "plugins": plugins_verb.plugins,

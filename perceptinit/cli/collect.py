@@ -1,0 +1,219 @@
+"""`perceptinit collect`: a page that asks people, from a folder of images to a table of judgments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from perceptinit.errors import MissingPackageError, UsageError
+
+if TYPE_CHECKING:
+    from perceptinit.collect.study import Study
+
+
+def collect(
+    folder: Annotated[Path, typer.Argument(help="A folder of images, or a study made before.")],
+    task: Annotated[str | None, typer.Option(help="For a new study: 2afc or odd-one-out.")] = None,
+    questions: Annotated[
+        int | None, typer.Option(min=1, help="For a new study: different questions in all.")
+    ] = None,
+    per_person: Annotated[
+        int | None,
+        typer.Option(min=1, help="For a new study: questions for a person. [default: 100]"),
+    ] = None,
+    not_sure: Annotated[
+        bool, typer.Option("--not-sure", help='For a new study: offer "not sure", kept as a tie.')
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(min=0, help="For a new study: names the draw of questions.")
+    ] = 0,
+    out: Annotated[Path, typer.Option(help="For a new study: its folder.")] = Path("study"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    status: Annotated[
+        bool, typer.Option("--status", help="Show how far the study is, and end.")
+    ] = False,
+    export: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Write the judgments and a recipe, and end.")
+    ] = None,
+    simulate: Annotated[
+        int | None,
+        typer.Option(min=1, help="Let this many simulated people walk the page, and end."),
+    ] = None,
+    close: Annotated[
+        bool, typer.Option("--close", help="Take nobody in any more, for good.")
+    ] = False,
+    forget: Annotated[
+        str | None, typer.Option(metavar="ID", help="Delete a person, by code or platform id.")
+    ] = None,
+) -> None:
+    """Ask people which images look alike, on a page of your own, and keep their answers safe.
+
+    Texts are in STUDY/texts, everything else in STUDY/study.toml. Needs the extra: pip install 'perceptinit[collect]'.
+
+    Example: perceptinit collect photographs/ --task 2afc --questions 2000 --out study/
+
+    Example: perceptinit collect study/ --export judgments.csv
+    """
+    _require_packages()
+    from perceptinit.collect.study import is_study
+
+    if not is_study(folder):
+        design = _new_design(folder, task, questions, per_person, not_sure, seed)
+        folder = _create(folder, out, design)
+    elif task is not None or questions is not None or per_person is not None or not_sure or seed:
+        raise UsageError(
+            f"{folder}: is a study; change {folder}/study.toml, which makes a new version of its design"
+        )
+    wants_end = [_forget(folder, forget), _close(folder, close), _simulate(folder, simulate)]
+    wants_end += [_export(folder, export), _show_status(folder, status)]
+    if not any(wants_end):
+        _serve(folder, host, port, open_)
+
+
+def _require_packages() -> None:
+    try:
+        import jinja2  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise MissingPackageError(
+            f"perceptinit collect needs the package {error.name}. Install it: pip install 'perceptinit[collect]'"
+        ) from error
+
+
+def _tell(message: str) -> None:
+    typer.echo(message, err=True)
+
+
+def _new_design(
+    images: Path,
+    task: str | None,
+    questions: int | None,
+    per_person: int | None,
+    not_sure: bool,
+    seed: int,
+) -> dict[str, object]:
+    from perceptinit.collect.settings import default_design
+    from perceptinit.collect.tasks import TASKS
+
+    if task is None or questions is None:
+        raise UsageError(
+            f"{images}: is no study (no study.toml there). A new one needs --task ({' or '.join(TASKS)}) and --questions, "
+            "the number of different questions"
+        )
+    return default_design(task, questions, per_person, not_sure, seed)
+
+
+def _create(images: Path, out: Path, design: dict[str, object]) -> Path:
+    from perceptinit.collect.settings import read_settings
+    from perceptinit.collect.study import create, is_study
+
+    if not is_study(out):
+        create(images, out, design, _tell)
+        return out
+    made = read_settings(out).design
+    differs = [name for name, value in design.items() if getattr(made, name) != value]
+    if differs:
+        raise UsageError(
+            f"{out}: is a study with other settings ({', '.join(differs)}). Change {out}/study.toml, which makes a new "
+            "version of its design, or name another --out"
+        )
+    return out
+
+
+def _forget(folder: Path, code: str | None) -> bool:
+    from perceptinit.collect.study import forget
+
+    if code is not None:
+        typer.echo(f"deleted a person with {forget(folder, code)} answers")
+    return code is not None
+
+
+def _close(folder: Path, wanted: bool) -> bool:
+    from perceptinit.collect.study import close
+
+    if wanted:
+        close(folder)
+        typer.echo("closed: nobody new is taken in; who has begun may finish")
+    return wanted
+
+
+def _simulate(folder: Path, count: int | None) -> bool:
+    if count is None:
+        return False
+    from perceptinit.collect.simulate import simulate
+
+    made = simulate(folder, count)
+    typer.echo(
+        f"{count} simulated people walked the page, from consent to debriefing. Their answers are a study of their own:\n"
+        f"  perceptinit collect {made} --status\n"
+        f"  perceptinit collect {made} --export simulated.csv"
+    )
+    return True
+
+
+def _export(folder: Path, table: Path | None) -> bool:
+    if table is None:
+        return False
+    from perceptinit.collect.export import check_command, export
+
+    for path in export(folder, table):
+        typer.echo(f"wrote {path}")
+    typer.echo(
+        f"next: {check_command(folder, table)}\n      perceptinit run {table.with_suffix('.toml')}"
+    )
+    return True
+
+
+def _show_status(folder: Path, wanted: bool) -> bool:
+    if not wanted:
+        return False
+    from rich.console import Console
+    from rich.table import Table
+
+    from perceptinit.collect.status import status
+
+    found = status(folder)
+    console = Console(highlight=False)
+    summary = Table(box=None, show_header=False, pad_edge=False)
+    people = Table(*found["columns"], box=None, pad_edge=False)
+    for row in found["summary"]:
+        summary.add_row(*row)
+    for row in found["people"]:
+        people.add_row(*row)
+    console.print(summary)
+    if found["people"]:
+        console.print()
+        console.print(people)
+    return True
+
+
+def _serve(folder: Path, host: str, port: int, open_page: bool) -> None:
+    from perceptinit.collect.serve import address_of, listen, serve
+
+    listener = listen(host, port)
+
+    def ready(study: Study) -> None:
+        import webbrowser
+
+        address = address_of(listener)
+        typer.echo(f"people:  {address}")
+        typer.echo(f"owner:   {address}owner#{study.token}")
+        typer.echo(
+            f"answers: {folder / 'answers.sqlite'}   design {study.design.name}   (stop with Ctrl-C)"
+        )
+        if study.has_example_consent:
+            _tell(
+                "attention: texts/consent.md is still the example text; people should read your own"
+            )
+        if open_page:
+            webbrowser.open(address)
+
+    try:
+        serve(folder, listener, _tell, ready)
+    except KeyboardInterrupt:
+        _tell(f"stopped; go on with: perceptinit collect {folder}")

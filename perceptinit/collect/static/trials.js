@@ -1,0 +1,183 @@
+"use strict";
+// The trials: images are fetched ahead and appear together, the time runs from the frame that shows them, and a
+// trial is over when the server has said that the answer is on disk.
+
+const AHEAD = 4; // trials whose images are fetched before they are needed
+const RETRY_SECONDS = [0.5, 1, 2, 4, 8];
+const byId = (id) => document.getElementById(id);
+const stage = byId("stage");
+const places = [...document.querySelectorAll(".place")];
+const notSure = byId("not-sure");
+const sections = ["instructions", "begin", "break", "ended", "trial"].map(byId);
+let state = null; // what /state said
+let trial = null; // {position, shownAt, isOpen, wasHidden}
+
+const sleep = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
+const frame = () => new Promise(requestAnimationFrame);
+
+/** Ask the server until it replies; a lost connection or a full disk costs time, never an answer. */
+async function ask(path, body) {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const reply = await fetch(path, body === undefined ? {} : {
+        method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
+      });
+      if (reply.status < 500 && reply.status !== 429) {
+        byId("offline").hidden = true;
+        return reply;
+      }
+    } catch { /* no connection: as with a server that cannot store */ }
+    byId("offline").hidden = attempt === 0;
+    await sleep(RETRY_SECONDS[Math.min(attempt, RETRY_SECONDS.length - 1)]);
+  }
+}
+
+function show(id) {
+  for (const section of sections) section.hidden = section.id !== id;
+  byId("loading").hidden = true;
+}
+
+/** Show a text and wait for its button. */
+function read(id) {
+  show(id);
+  const button = byId(id).querySelector(".next");
+  button.focus({ preventScroll: true });
+  window.scrollTo(0, 0);
+  return new Promise((done) => button.addEventListener("click", done, { once: true }));
+}
+
+const images = new Map(); // key -> promise of a decoded image
+function image(key) {
+  if (!images.has(key)) {
+    images.set(key, (async () => {
+      for (let attempt = 0; ; attempt++) {
+        const picture = new Image();
+        picture.src = "/image/" + key;
+        try {
+          await picture.decode();
+          byId("offline").hidden = true;
+          return picture.src;
+        } catch {
+          byId("offline").hidden = attempt === 0;
+          await sleep(RETRY_SECONDS[Math.min(attempt, RETRY_SECONDS.length - 1)]);
+        }
+      }
+    })());
+  }
+  return images.get(key);
+}
+
+const keysOf = (shown) => [...(shown.anchor ? [shown.anchor] : []), ...shown.places];
+const trialAt = (position) => state.trials[position - state.next];
+
+async function load(position) {
+  for (let ahead = 1; ahead <= AHEAD; ahead++) {
+    const later = trialAt(position + ahead);
+    if (later) keysOf(later).forEach(image);
+  }
+  const waiting = setTimeout(() => { byId("loading").hidden = false; }, 400);
+  await Promise.all(keysOf(trialAt(position)).map(image));
+  clearTimeout(waiting);
+  byId("loading").hidden = true;
+}
+
+/** Put the images in place, all in one frame, and start the clock at that frame. */
+async function present(position) {
+  stage.classList.add("blank");
+  await load(position);
+  const shown = trialAt(position);
+  const targets = [...(shown.anchor ? [byId("anchor").firstElementChild] : []), ...places.map((p) => p.querySelector("img"))];
+  keysOf(shown).forEach((key, i) => { targets[i].src = "/image/" + key; });
+  await Promise.all(targets.map((target) => target.decode().catch(() => undefined)));
+  for (const place of places) {
+    place.classList.remove("chosen");
+    place.disabled = false;
+  }
+  if (notSure) notSure.disabled = false;
+  byId("feedback").textContent = "";
+  progress(position);
+  await frame();
+  stage.classList.remove("blank");
+  trial = { position, shownAt: await frame(), isOpen: true, wasHidden: document.hidden };
+  stage.dataset.presented = position;
+}
+
+function progress(position) {
+  const done = Math.max(0, position - state.practice), total = state.total - state.practice;
+  const bar = document.querySelector("#progress progress"), text = document.querySelector("#progress span");
+  bar.value = done / total;
+  text.textContent = text.dataset.text.replace("{done}", done).replace("{total}", total);
+}
+
+/** Take an answer: a place from the left (or top), or null for "not sure". */
+async function answer(place, event, input) {
+  if (!trial || !trial.isOpen) return;
+  trial.isOpen = false;
+  delete stage.dataset.presented;
+  const { position, shownAt, wasHidden } = trial;
+  for (const button of places) button.disabled = true;
+  if (notSure) notSure.disabled = true;
+  if (place !== null) places[place].classList.add("chosen");
+  const reply = await ask("/answer", {
+    position, place, seconds: Math.max(0, event.timeStamp - shownAt) / 1000, input, is_interrupted: wasHidden,
+  });
+  if (reply.status === 410) return show("ended");
+  if (!reply.ok) return start(); // answered in another window, or out of order: the server knows where we are
+  const said = await reply.json();
+  if (said.correct !== null) await feedback(said.correct);
+  await goOn(said.next);
+}
+
+async function feedback(isRight) {
+  const text = byId("feedback"), button = byId("go-on");
+  text.textContent = isRight ? text.dataset.right : text.dataset.wrong;
+  button.hidden = false;
+  button.focus({ preventScroll: true });
+  await new Promise((done) => button.addEventListener("click", done, { once: true }));
+  button.hidden = true;
+}
+
+async function goOn(position) {
+  if (position >= state.total) return location.replace("/done");
+  if (position > 0 && position === state.practice) await read("begin");
+  else if (state.breaks.includes(position)) await read("break");
+  show("trial");
+  await present(position);
+}
+
+async function start() {
+  const reply = await ask("/state");
+  if (!reply.ok) return reply.status === 410 ? location.replace("/") : show("ended");
+  state = await reply.json();
+  if (state.next >= state.total) return location.replace("/done");
+  [0, 1].map((ahead) => trialAt(state.next + ahead)).filter(Boolean).flatMap(keysOf).forEach(image);
+  if (state.next < Math.max(1, state.practice)) await read("instructions");
+  show("trial");
+  await present(state.next);
+}
+
+places.forEach((place, i) => {
+  place.addEventListener("click", (event) => {
+    // a click without a pointer comes from a keyboard or from assistive technology
+    answer(i, event, event.pointerType || (event.detail === 0 ? "assistive" : "mouse"));
+  });
+});
+if (notSure) notSure.addEventListener("click", (event) => answer(null, event, event.pointerType || "assistive"));
+
+document.addEventListener("keydown", (event) => {
+  if (event.repeat || event.ctrlKey || event.altKey || event.metaKey || byId("trial").hidden) return;
+  const arrows = { ArrowLeft: 0, ArrowUp: 0, ArrowRight: places.length - 1, ArrowDown: places.length - 1 };
+  const number = /^[1-9]$/.test(event.key) ? Number(event.key) - 1 : arrows[event.key];
+  if (number !== undefined && number < places.length) {
+    event.preventDefault();
+    answer(number, event, "key");
+  } else if (notSure && (event.key === "0" || (event.key === " " && document.activeElement.tagName !== "BUTTON"))) {
+    event.preventDefault();
+    answer(null, event, "key");
+  }
+});
+document.addEventListener("visibilitychange", () => {
+  if (trial && trial.isOpen && document.hidden) trial.wasHidden = true;
+});
+
+start();
