@@ -1,0 +1,145 @@
+"""Kill the server of `perceptinit collect` with -9 under load, again and again, and count what is lost.
+
+    python benchmarks/collect_kills.py --kills 100 --people 50
+
+People answer as fast as the server replies and send an answer again until it is acknowledged, as the page does.
+Afterwards every acknowledged answer has to be in the database, once, as it was given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import random
+import socket
+import sqlite3
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+from collect_load import FORM, JSON, Browser, allow_many, answer_of, start, write_photographs
+
+Acknowledged = dict[tuple[str, int], int]
+"""The place that was acknowledged, by the session's token and the trial's position."""
+
+
+class Crowd:
+    """People who answer until told to stop."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.is_over = False
+        self.acknowledged: Acknowledged = {}
+        self.sent_again = 0
+
+    async def person(self, number: int) -> None:
+        rng = random.Random(number)
+        browser = Browser(self.address)
+        while not self.is_over:
+            browser.cookie = ""
+            while not browser.cookie and not self.is_over:
+                await self._ask(browser, "POST", "/begin", "agree=yes", FORM)
+            state = await self._ask(browser, "GET", "/state")
+            for position in range(len(json.loads(state)["trials"]) if state else 0):
+                place = rng.randrange(2)
+                if await self._ask(browser, "POST", "/answer", answer_of(position, place)):
+                    token = browser.cookie.partition("=")[2]
+                    self.acknowledged[token, position] = place
+
+    async def _ask(
+        self, browser: Browser, method: str, path: str, body: str = "", kind: str = JSON
+    ) -> bytes:
+        """Ask until there is a reply, and return it; nothing when all is over before."""
+        while not self.is_over:
+            try:
+                status, content = await browser.ask(method, path, body, kind)
+            except (OSError, EOFError):
+                self.sent_again += 1
+            else:
+                if status != 429:  # faster than people are
+                    assert status < 400, f"{path} answered {status}: {content!r}"
+                    return content or b"-"
+            await asyncio.sleep(0.05)
+        return b""
+
+
+async def kill_again_and_again(
+    study: Path, port: int, kills: int, people: int, seconds: tuple[float, float]
+) -> Crowd:
+    rng = random.Random(0)
+    server, address = start(study, "--port", port)
+    crowd = Crowd(address)
+    tasks = [asyncio.create_task(crowd.person(number)) for number in range(people)]
+    for kill in range(kills):
+        await asyncio.sleep(rng.uniform(*seconds))
+        server.kill()
+        await asyncio.to_thread(server.wait)
+        if (kill + 1) % 10 == 0:
+            print(f"{kill + 1} kills, {len(crowd.acknowledged):,} answers acknowledged", flush=True)
+        server, _ = await asyncio.to_thread(start, study, "--port", port)
+    await asyncio.sleep(1)
+    crowd.is_over = True
+    for task in asyncio.as_completed(tasks):
+        await task
+    server.kill()
+    server.wait()
+    return crowd
+
+
+def compare(study: Path, acknowledged: Acknowledged) -> tuple[int, int, int, int]:
+    """Return how many answers are stored, lost, changed and doubled."""
+    with closing(sqlite3.connect(study / "answers.sqlite")) as database:
+        people = database.execute("SELECT token_sha256, id, trials FROM people").fetchall()
+        rows = database.execute("SELECT person, position, answer FROM answers").fetchall()
+    person = {sha256: (code, json.loads(trials)) for sha256, code, trials in people}
+    stored = {(code, position): answer for code, position, answer in rows}
+    lost = changed = 0
+    for (token, position), place in acknowledged.items():
+        code, trials = person[hashlib.sha256(token.encode()).hexdigest()]
+        if (code, position) not in stored:
+            lost += 1
+        elif stored[code, position] != trials[position]["order"][place]:
+            changed += 1
+    return len(rows), lost, changed, len(rows) - len(stored)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--people", type=int, default=50)
+    parser.add_argument(
+        "--between", type=float, nargs=2, default=(0.5, 2.5), help="seconds between two kills"
+    )
+    a = parser.parse_args()
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as temporary:
+        study = Path(temporary) / "study"
+        write_photographs(Path(temporary) / "photographs", 30)
+        server, _ = start(
+            Path(temporary) / "photographs", "--task", "2afc", "--questions", 2000, "--out", study, "--port", 0
+        )  # fmt: skip
+        server.terminate()
+        server.wait()
+        allow_many(study)
+        crowd = asyncio.run(
+            kill_again_and_again(study, free_port(), a.kills, a.people, tuple(a.between))
+        )
+        count, lost, changed, doubled = compare(study, crowd.acknowledged)
+    print(f"{a.kills} kills in {time.perf_counter() - began:.0f} s, {a.people} people")
+    print(
+        f"{len(crowd.acknowledged):,} answers acknowledged, {count:,} stored, {crowd.sent_again:,} sent again"
+    )
+    print(f"acknowledged and lost: {lost}; changed: {changed}; doubled: {doubled}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""How long people wait for `perceptinit collect`: many at once, each answer synced to disk before the reply.
+
+    python benchmarks/collect_load.py --people 200 --every 2 --seconds 60 --images 1000
+
+First the time from the command to the first question (a new study of that many photographs, made here). Then
+the load: everybody fetches the images of a trial as the page does, thinks, and answers. Server and load share
+the machine's cores. Printed: percentiles of the time from sending an answer to having the reply.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from PIL import Image
+
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+
+
+@dataclass
+class Browser:
+    """A person's browser: one connection, the session's cookie, images kept once fetched."""
+
+    address: str
+    cookie: str = ""
+    seen: set[str] = field(default_factory=set)
+    reader: asyncio.StreamReader | None = None
+    writer: asyncio.StreamWriter | None = None
+
+    async def ask(
+        self, method: str, path: str, body: str = "", kind: str = JSON
+    ) -> tuple[int, bytes]:
+        """Send a request and return status and content; OSError or EOFError when the server is gone."""
+        if self.writer is None or self.reader is None:
+            where = urlsplit(self.address)
+            self.reader, self.writer = await asyncio.open_connection(where.hostname, where.port)
+        host = urlsplit(self.address).netloc
+        head = f"{method} {path} HTTP/1.1\r\nhost: {host}\r\ncookie: {self.cookie}\r\n"
+        head += f"content-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
+        try:
+            self.writer.write((head + body).encode())
+            return await self._reply()
+        except (OSError, EOFError):
+            self.close()
+            raise
+
+    async def _reply(self) -> tuple[int, bytes]:
+        assert self.reader is not None
+        lines = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines[1:] if line)
+        if "set-cookie" in headers:
+            self.cookie = headers["set-cookie"].partition(";")[0]
+        content = await self.reader.readexactly(int(headers.get("content-length", 0)))
+        return int(lines[0].split()[1]), content
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
+        self.reader = self.writer = None
+
+    async def begin(self) -> dict[str, Any]:
+        """Consent and return the trials."""
+        await self.ask("GET", "/")
+        status, _ = await self.ask("POST", "/begin", "agree=yes", FORM)
+        assert status == 303, f"/begin answered {status}"
+        await self.ask("GET", "/trials")
+        return json.loads((await self.ask("GET", "/state"))[1])
+
+    async def look(self, trial: dict[str, Any]) -> None:
+        """Fetch a trial's images that were not fetched before."""
+        for key in {trial["anchor"], *trial["places"]} - {None, *self.seen}:
+            status, _ = await self.ask("GET", f"/image/{key}")
+            assert status == 200, f"/image answered {status}"
+            self.seen.add(key)
+
+
+def answer_of(position: int, place: int) -> str:
+    """Return an answer as the page sends it."""
+    said = {"position": position, "place": place, "seconds": 1.0, "input": "key"}
+    return json.dumps({**said, "is_interrupted": False})
+
+
+def write_photographs(folder: Path, count: int) -> None:
+    """Write JPEGs of 500 x 375 pixels with the detail of photographs (about 60 kB)."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        coarse = Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8))
+        pixels = np.asarray(coarse.resize((500, 375), Image.Resampling.BICUBIC)).astype(np.int16)
+        noisy = np.clip(pixels + rng.integers(-12, 12, pixels.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(folder / f"{i:05d}.jpg", quality=85)
+
+
+def start(*arguments: object) -> tuple[subprocess.Popen[str], str]:
+    """Start `perceptinit collect` and return the process and the page's address."""
+    command = [sys.executable, "-m", "perceptinit", "collect", *map(str, arguments)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    for line in server.stdout:
+        if line.startswith("people:"):
+            return server, line.split()[1]
+    raise SystemExit("the server ended: " + " ".join(command))
+
+
+def allow_many(study: Path) -> None:
+    """Let everybody begin at once: all come from this one address."""
+    settings = study / "study.toml"
+    text = settings.read_text()
+    settings.write_text(text.replace("begins_per_minute = 60", "begins_per_minute = 1000000"))
+
+
+async def first_question(address: str) -> None:
+    browser = Browser(address)
+    state = await browser.begin()
+    await browser.look(state["trials"][0])
+    browser.close()
+
+
+async def person(
+    address: str, every: float, until: float, rng: random.Random, waits: list[float]
+) -> None:
+    """Answer every `every` seconds until the time is over; who has finished makes room for another."""
+    await asyncio.sleep(rng.uniform(0, every))
+    browser = Browser(address)
+    while time.monotonic() < until:
+        browser.cookie = ""
+        state = await browser.begin()
+        for position, trial in enumerate(state["trials"]):
+            due = time.monotonic() + every * rng.uniform(0.9, 1.1)
+            await browser.look(trial)
+            await asyncio.sleep(max(0, due - time.monotonic()))
+            if time.monotonic() > until:
+                break
+            sent = time.perf_counter()
+            status, _ = await browser.ask("POST", "/answer", answer_of(position, rng.randrange(2)))
+            waits.append(time.perf_counter() - sent)
+            assert status == 200, f"/answer answered {status}"
+    browser.close()
+
+
+async def load(address: str, people: int, every: float, seconds: float) -> list[float]:
+    waits: list[float] = []
+    until = time.monotonic() + seconds
+    await asyncio.gather(
+        *(person(address, every, until, random.Random(i), waits) for i in range(people))
+    )
+    return waits
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--people", type=int, default=200)
+    parser.add_argument(
+        "--every", type=float, default=2.0, help="seconds between a person's answers"
+    )
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--images", type=int, default=1000)
+    a = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        study = Path(temporary) / "study"
+        write_photographs(Path(temporary) / "photographs", a.images)
+        began = time.perf_counter()
+        server, address = start(
+            Path(temporary) / "photographs", "--task", "2afc", "--questions", 2000, "--out", study, "--port", 0
+        )  # fmt: skip
+        asyncio.run(first_question(address))
+        first = time.perf_counter() - began
+        print(f"from the command to the first question, {a.images} images: {first:.2f} s")
+        server.terminate()
+        server.wait()
+        allow_many(study)
+        server, address = start(study, "--port", 0)
+        busy = os.getloadavg()[0]
+        try:
+            waits = np.array(asyncio.run(load(address, a.people, a.every, a.seconds))) * 1000
+        finally:
+            server.terminate()
+            _, _, usage = os.wait4(server.pid, 0)
+        median, p95, p99 = np.percentile(waits, [50, 95, 99])
+        print(
+            f"{a.people} people, an answer every {a.every:g} s each: {len(waits):,} answers in {a.seconds:g} s"
+        )
+        print(
+            f"wait for a reply, ms: median {median:.1f}, 95 % {p95:.1f}, 99 % {p99:.1f}, longest {waits.max():.1f}"
+        )
+        cpu = (usage.ru_utime + usage.ru_stime) * 1000 / len(waits)
+        print(f"the server's CPU time an answer, with three images: {cpu:.1f} ms")
+        print(f"load of the machine before: {busy:.1f} on {os.cpu_count()} cores")
+
+
+if __name__ == "__main__":
+    main()
