@@ -236,6 +236,10 @@ def test_the_stage_one_curves_come_from_init_metrics_and_events(tmp_path):
     runs = load_runs([folder])
     assert accuracy_curves(runs) == {"pi": [{0: 0.5, 2: 0.6, 4: 0.7}]}
     assert ceiling(runs) == (0.8, 0.9)
+    stage["metrics"] |= {"kept_epoch": 1}
+    assert accuracy_curves(load_runs([write(tmp_path / "early", [one])])) == {
+        "pi": [{0: 0.5, 1: 0.7, 2: 0.6}]
+    }
     assert loss_curves(runs) == {"pi": [{10: 2.5, 20: 2.0}]}
 
 

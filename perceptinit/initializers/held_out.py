@@ -52,13 +52,15 @@ class HeldOut:
             )
 
 
-def metrics(split: str, curve: dict[int, TwoAFCResult], ceiling: Bounds | None) -> dict[str, float]:
+def metrics(
+    split: str, curve: dict[int, TwoAFCResult], kept: int, ceiling: Bounds | None
+) -> dict[str, float]:
     """Return results under the names of the report.
 
-    curve: epochs done -> result, in order; the first is from before training, the last from after.
+    curve: epochs done -> result; 0 is from before training. kept: the epoch whose weights stay.
     ceiling: of people on the split, left out where it is unknown.
     """
-    before, *on_the_way, after = curve.values()
+    before, after = curve[0], curve[kept]
     named = {
         f"2afc_{split}_before": before.accuracy,
         f"2afc_{split}_after": after.accuracy,
@@ -69,8 +71,8 @@ def metrics(split: str, curve: dict[int, TwoAFCResult], ceiling: Bounds | None) 
         named |= {f"2afc_{split}_ceiling_lower": ceiling[0], f"2afc_{split}_ceiling": ceiling[1]}
     if after.stderr is not None:
         named[f"2afc_{split}_stderr"] = after.stderr
-    epochs = list(curve)[1:-1]
     return named | {
         f"2afc_{split}_epoch_{epoch:02d}": result.accuracy
-        for epoch, result in zip(epochs, on_the_way, strict=True)
+        for epoch, result in curve.items()
+        if epoch not in (0, kept)
     }

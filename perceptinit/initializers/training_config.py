@@ -57,6 +57,9 @@ class TrainingConfig:
     """Split that 2AFC and spread are measured on; "train" when there is no other."""
     eval_every: NonNegativeInt = 8
     """Epochs between two measurements; 0 measures before and after only."""
+    patience: PositiveInt | None = None
+    """Stop after this many measurements in a row without a higher 2AFC on `eval_split`, and keep the best
+    weights; None trains all epochs and keeps the last. The schedule of lr is that of all epochs."""
     image_store: str = "auto"
     """Where decoded images are kept on disk, so that all arms, seeds and runs decode them once: "auto" is
     the user's cache folder, from 256 MiB of pixels on; "off" is nowhere; or the path of a folder."""
@@ -68,6 +71,14 @@ class TrainingConfig:
             raise ValueError(
                 f"image_store = '{self.image_store}': expected 'auto', 'off' or the path of a folder, "
                 "with a slash, such as './images'"
+            )
+        if self.patience and not self.eval_every:
+            raise ValueError(
+                "patience counts measurements, and eval_every = 0 makes none: set it to 1"
+            )
+        if self.patience and self.eval_split == "train":
+            raise ValueError(
+                'patience needs judgments that are not trained on: set eval_split to "val"'
             )
         low, high = self.crop_scale
         if not 0 < low <= high:

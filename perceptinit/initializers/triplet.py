@@ -13,6 +13,7 @@ from perceptinit.components.building import preflight
 from perceptinit.configs import PositiveFloat
 from perceptinit.errors import InitializerError, PerceptInitError
 from perceptinit.initializers.diagnostics import weight_changes
+from perceptinit.initializers.early_stopping import EarlyStopping
 from perceptinit.initializers.held_out import HeldOut, metrics
 from perceptinit.initializers.objectives import (
     DEFAULT_TEMPERATURE,
@@ -97,7 +98,9 @@ class Triplet:
         return StagePlan(
             steps=c.num_steps(count),
             num_images=c.epochs * sum(len(np.unique(images)) for images in batches),
-            note=f"{count:,} judgments" + (f" without {num_ties:,} ties" if num_ties else ""),
+            note=f"{count:,} judgments"
+            + (f" without {num_ties:,} ties" if num_ties else "")
+            + (", may stop early" if c.patience else ""),
         )
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
@@ -129,14 +132,16 @@ class Triplet:
         with reporting(self.name, model) as report, only_training(model, names):
             training = TripletTraining(self.name, model, objective, images, c, ctx)
             curve = Curve()
+            stopping = EarlyStopping(model, c.patience)
             stage: dict[str, Any] = {"report": report, "training": training, "curve": curve}
+            stage |= {"stopping": stopping} if c.patience else {}
             for name, state in (ctx.resumed or {}).items():
                 stage[name].resume(state)
 
             def after_step(step: int) -> None:
                 ctx.offer(step, lambda: {name: part.state() for name, part in stage.items()})
 
-            report.metrics.update(self._train(training, watch, curve, after_step))
+            report.metrics.update(self._train(training, watch, curve, stopping, after_step))
             report.metrics.update(
                 triplets=len(objective.columns), ties_dropped=objective.num_ties_dropped
             )
@@ -148,9 +153,10 @@ class Triplet:
         training: TripletTraining,
         watch: HeldOut,
         curve: Curve,
+        stopping: EarlyStopping,
         after_step: Callable[[int], None],
     ) -> dict[str, float]:
-        """Run all epochs that are left and return the metrics of the report."""
+        """Run the epochs that are left, or until it is enough, and return the metrics of the report."""
         c, agreement, epochs = self.config, curve.agreement, curve.epochs
         if not agreement:
             agreement[0] = watch.measure(training.step, training.total_steps)
@@ -158,16 +164,20 @@ class Triplet:
             epochs[epoch] = training.train_epoch(epoch, after_step)
             if epoch == c.epochs or (c.eval_every and epoch % c.eval_every == 0):
                 agreement[epoch] = watch.measure(training.step, training.total_steps)
-        watch.warn_about(agreement[c.epochs])
-        losses = {f"train_loss_epoch_{e:02d}": epochs[e].loss for e in list(agreement)[1:-1]}
+                if stopping.is_enough(epoch, agreement[epoch]):
+                    break
+        stopping.restore()
+        kept = stopping.epoch or epoch
+        watch.warn_about(agreement[kept])
         return (
-            metrics(c.eval_split, agreement, watch.ceiling)
-            | losses
+            metrics(c.eval_split, agreement, kept, watch.ceiling)
+            | {f"train_loss_epoch_{e:02d}": epochs[e].loss for e in agreement if e not in (0, kept)}
             | {
-                "train_loss": epochs[c.epochs].loss,
-                "margin_violations": epochs[c.epochs].margin_violations,
+                "train_loss": epochs[kept].loss,
+                "margin_violations": epochs[kept].margin_violations,
                 "steps": training.step,
             }
+            | ({"kept_epoch": kept, "epochs": epoch} if c.patience else {})
         )
 
     def _loss(self) -> Loss:

@@ -24,9 +24,9 @@ def _accuracy(run: LoadedRun) -> Curve:
     stages = run.record.get("init", [])
     tables = run.record["arm"]["resolved"]["init"] if stages else []
     for stage, table in zip(stages, tables, strict=False):
-        last = int(table.get("epochs", 1))
+        kept = int(stage["metrics"].get("kept_epoch") or table.get("epochs", 1))
         values = {
-            {"before": 0, "after": last}.get(m["when"], int(m["epoch"] or 0)): value
+            {"before": 0, "after": kept}.get(m["when"], int(m["epoch"] or 0)): value
             for name, value in stage["metrics"].items()
             if (m := _MEASURED.fullmatch(name)) and value is not None
         }
