@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, printable
 from perceptinit.seeding import derive_seed, generator
 
 # An image before it is decoded: a file, the bytes of a file, or pixels (H, W, 3) uint8.
@@ -308,7 +308,8 @@ class RunContext:
         return derive_seed(self.seed, self.stage, *names)
 
     def event(self, kind: EventKind, **values: Any) -> None:
-        """Send an event of this arm, seed and stage to the trackers."""
+        """Send an event of this arm, seed and stage to the trackers; control characters in it are spelt out."""
+        values["message"] = printable(values.get("message", ""))
         self.send(Event(kind=kind, arm=self.arm, seed=self.seed, stage=self.stage, **values))
 
     def warn(self, message: str) -> None:

@@ -8,7 +8,7 @@ import tempfile
 import traceback
 
 from perceptinit import __version__
-from perceptinit.errors import PerceptInitError
+from perceptinit.errors import PerceptInitError, printable
 
 _LONGEST = 300  # characters of an error's own message
 
@@ -30,7 +30,7 @@ def in_short(error: BaseException) -> str:
     """Return the type of an error and the first line of its message."""
     lines = str(error).strip().splitlines()
     message = lines[0][:_LONGEST].rstrip(" .") if lines else "without a message"
-    return f"{type(error).__name__}: {message}"
+    return printable(f"{type(error).__name__}: {message}")
 
 
 def _write_log(error: BaseException) -> str:

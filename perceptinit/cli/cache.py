@@ -38,7 +38,7 @@ def list_() -> None:
             "" if score is None else f"{score:.3f}",
             f"{entry.num_bytes / 2**20:.1f}",
         )
-    Console().print(table)
+    Console(markup=False).print(table)
     for kept in kept_files():
         typer.echo(f"{kept.title}: {kept.num_bytes / 2**20:,.1f} MiB")
     typer.echo(f"in {cache.folder}")

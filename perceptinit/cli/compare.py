@@ -61,7 +61,7 @@ def compare(
     if chosen:
         typer.echo(chosen[0][1](comparison, scores), nl=False)
     else:
-        Console().print(tables.rich_table(comparison, scores))
+        Console(markup=False).print(tables.rich_table(comparison, scores))
     if not comparison.scores:
         raise typer.Exit(1)
 

@@ -121,7 +121,7 @@ def _run(
             raise failure
         return
     comparison = compare(load_runs([cell.folder for cell in cells]))
-    console = Console()
+    console = Console(markup=False)
     console.print()
     console.print(rich_table(comparison, comparison.matching(())))
     console.print(

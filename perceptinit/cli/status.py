@@ -25,7 +25,7 @@ def status(
     from perceptinit.reports.status import status_table
     from perceptinit.results.runs import load_experiments
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     for experiment in load_experiments(runs, out):
         console.print(status_table(experiment))
         console.print()

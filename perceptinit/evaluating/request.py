@@ -64,7 +64,9 @@ class Outcome:
 
         file = io.StringIO()
         width = int(os.environ.get("COLUMNS", 0)) or None
-        Console(file=file, width=width or Console().width).print(table.rich_table(self.results))
+        Console(file=file, width=width or Console().width, markup=False).print(
+            table.rich_table(self.results)
+        )
         return file.getvalue()
 
 

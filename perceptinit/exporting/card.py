@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -21,9 +23,9 @@ def model_card(run: TrainedRun, target: str, usage: str) -> str:
         f"library_name: {LIBRARY.get(target, 'pytorch')}",
         "tags: [perceptinit, perceptual-initialization, clip]",
         "---",
-        f"# {run.title}",
+        f"# {_text(run.title)}",
         "",
-        record["arm"]["summary"] or record["recipe"]["summary"],
+        _text(record["arm"]["summary"] or record["recipe"]["summary"]),
         "",
         f"Made by perceptinit {record['environment']['packages'].get('perceptinit', '')} on "
         f"{record['finished']}. Weights: sha256 {record['hashes']['final']['model']} (names and values).",
@@ -50,11 +52,23 @@ def model_card(run: TrainedRun, target: str, usage: str) -> str:
         "",
         "## Recipe",
         "",
-        f"```toml\n{record['recipe']['text'].strip()}\n```",
-        *[f"with `--set {override}`" for override in record["recipe"]["overrides"]],
+        _fenced("toml", record["recipe"]["text"].strip()),
+        *[_fenced("", f"--set {override}") for override in record["recipe"]["overrides"]],
         "",
     ]
     return "\n".join(lines)
+
+
+def _text(text: str) -> str:
+    """Return a text as Markdown that shows it: no HTML in it."""
+    return html.escape(text, quote=False)
+
+
+def _fenced(language: str, text: str) -> str:
+    """Return a block of code, with a fence that the text cannot end."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def _numbers(values: Iterable[float]) -> str:
@@ -67,7 +81,9 @@ def _score_lines(rows: list[dict[str, Any]]) -> list[str]:
     lines = ["| score | value | standard error | chance | examples |", "|---|---|---|---|---|"]
     for name, row in final.items():
         cells = [_number(row[key]) for key in ("value", "stderr", "chance")]
-        lines.append(f"| {name} | {' | '.join(cells)} | {row['num_examples']:,} |")
+        lines.append(
+            f"| {_text(name).replace('|', chr(92) + '|')} | {' | '.join(cells)} | {row['num_examples']:,} |"
+        )
     return [f"After {last:,} image-text pairs:", "", *lines] if final else ["None were taken."]
 
 
@@ -95,7 +111,7 @@ def _nested(table: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def _data_line(run: TrainedRun, table: Mapping[str, Any]) -> str:
     spec, _ = read_spec(run.plugins.registry, "judgments", table, "judgments")
     if spec is None:  # its plug-in is not here any more: the name is all there is
-        return f"* `{table['use']}`"
+        return f"* {_text(table['use'])}"
     card: DataCard = spec.build().card
     simulated = " Simulated, no human data." if card.simulated else ""
     return f"* `{table['use']}`: {card.title}. Licence: {card.licence}. {card.citation}.{simulated}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from perceptinit.components.building import Spec, walk
 from perceptinit.components.plugin_manager import CORE, Plugins
-from perceptinit.errors import DataError, shown
+from perceptinit.errors import DataError, printable, shown
 from perceptinit.files.atomic import write_json
 from perceptinit.files.reading import misfit, read_json
 from perceptinit.types import InitReport, Score
@@ -212,7 +212,10 @@ def plain(value: Any) -> Any:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a record; DataError naming the file, and what is missing in it, when it is not one."""
+    """Read a record; DataError naming the file, and what is missing in it, when it is not one.
+
+    Control characters in it are spelt out: it may come from somebody else.
+    """
     record = read_json(path, dict, "a readable record")
     if record.get("schema") != SCHEMA:
         raise DataError(f"{path}: not a record of schema {SCHEMA}")
@@ -221,7 +224,15 @@ def read_record(path: Path) -> dict[str, Any]:
         problem = f"status is {shown(repr(record['status']))}"
     if problem:
         raise DataError(f"{path}: not a record: {problem}")
-    return record
+    return dict(_printable(record))
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {printable(name): _printable(part) for name, part in value.items()}
+    return [_printable(part) for part in value] if isinstance(value, list) else value
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:

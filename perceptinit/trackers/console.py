@@ -28,7 +28,7 @@ class Console:
 
     def __init__(self, config: Config) -> None:
         self._every_seconds = config.every_seconds
-        self._console = RichConsole(stderr=True, highlight=False)
+        self._console = RichConsole(stderr=True, highlight=False, markup=False)
         self._progress = Progress([])
         self._live: LiveView | None = None
         self._lock = RLock()  # events of worker processes arrive in several threads
