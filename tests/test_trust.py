@@ -1,0 +1,69 @@
+"""The claims of docs/trust.md about what is loaded, executed and sent, held against the source."""
+
+import ast
+from pathlib import Path
+
+import perceptinit
+
+PACKAGE = Path(perceptinit.__file__).parent
+TREES = {
+    str(path.relative_to(PACKAGE)): ast.parse(path.read_text(encoding="utf-8"))
+    for path in PACKAGE.rglob("*.py")
+}
+
+
+def calls(tree):
+    """Yield the name of each function that is called, and the call."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def modules(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def who_imports(*names):
+    return {
+        file
+        for file, tree in TREES.items()
+        for module in modules(tree)
+        if any(module == name or module.startswith(f"{name}.") for name in names)
+    }
+
+
+def test_nothing_is_unpickled():
+    assert who_imports("pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal") == set()
+    for file, tree in TREES.items():
+        for name, call in calls(tree):
+            assert name not in ("torch.load", "torch.jit.load", "torch.hub.load"), file
+            if name == "np.load":
+                options = {keyword.arg: keyword.value for keyword in call.keywords}
+                assert ast.unparse(options["allow_pickle"]) == "False", file
+
+
+def test_no_text_is_executed_and_no_code_comes_with_weights():
+    for file, tree in TREES.items():
+        for name, call in calls(tree):
+            assert name not in ("eval", "exec", "os.system", "os.popen"), file
+            assert "trust_remote_code" not in {keyword.arg for keyword in call.keywords}, file
+
+
+def test_other_programs_are_started_in_the_places_that_the_page_names():
+    assert who_imports("subprocess") == {"running/workers.py", "collect/aside.py"}
+
+
+def test_the_network_is_used_where_it_is_asked_for():
+    allowed = {
+        "files/transfer.py",  # perceptinit data download
+        "files/remote_zip.py",
+        "test_sets/hub.py",
+        "initializers/imagenet.py",  # by tag
+        "exporting/__init__.py",  # --push
+    }
+    found = who_imports("urllib.request", "requests", "httpx", "huggingface_hub", "http.client")
+    assert {file for file in found if not file.startswith("collect/")} <= allowed
