@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,19 @@ from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.interruption import EXIT_CODE
 from perceptinit.running.run_checkpoints import Checkpoints
 
+EVERY = 2
 EVERY_2_STEPS = ("checkpoint.every_steps=2", "pretrain.epochs=3")  # 9 steps of 3 in an epoch
 
 
 def run(folder):
     return run_recipe_here(folder, *EVERY_2_STEPS)
+
+
+def wait_for(folder, pattern):
+    """Wait until a file with such a name is somewhere below the folder, at most a minute."""
+    end = time.monotonic() + 60
+    while not any(folder.rglob(pattern)) and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def run_with_signal(folder, number, step, ranks=(0, 1), stage="step"):
@@ -35,6 +44,10 @@ def run_with_signal(folder, number, step, ranks=(0, 1), stage="step"):
         def wrapped(self, *args):
             at = self.num_steps + 1 if stage == "step" else self.step + 1
             if at == step and int(os.environ.get("RANK", "0")) in ranks:
+                if (
+                    stage == "init" and step > EVERY
+                ):  # a thread writes: else the kill may come before it
+                    wait_for(folder, "checkpoint-*.safetensors")
                 os.kill(os.getpid(), number)
             return method(self, *args)
 
