@@ -44,9 +44,7 @@ def run_with_signal(folder, number, step, ranks=(0, 1), stage="step"):
         def wrapped(self, *args):
             at = self.num_steps + 1 if stage == "step" else self.step + 1
             if at == step and int(os.environ.get("RANK", "0")) in ranks:
-                if (
-                    stage == "init" and step > EVERY
-                ):  # a thread writes: else the kill may come before it
+                if stage == "step" or step > EVERY:  # a thread writes: the kill may come before it
                     wait_for(folder, "checkpoint-*.safetensors")
                 os.kill(os.getpid(), number)
             return method(self, *args)
