@@ -21,6 +21,9 @@ IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".
 Split = Literal["train", "val", "test"]
 # for measures that train nothing
 MeasuredSplit = Split | Literal["all"]
+# red, green and blue, 0 to 255 each
+Colour = tuple[int, int, int]
+WHITE: Colour = (255, 255, 255)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,13 @@ class Stimuli:
     ids: M names that are unique, in the order that index arrays refer to.
     images: M image sources; may be lazy (any sequence), so that images can be made on the fly.
     concepts: M object or category names, or empty when there are none.
+    background: what is put behind the transparent parts of images.
     """
 
     ids: tuple[str, ...]
     images: Sequence[ImageSource]
     concepts: tuple[str, ...] = ()
+    background: Colour = WHITE
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.ids):

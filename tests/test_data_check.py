@@ -157,6 +157,20 @@ def test_a_missing_image_is_told_once_with_its_row(tmp_path):
     assert not report.ok
 
 
+def test_transparent_pictures_are_told_with_what_is_put_behind_them(tmp_path):
+    write_images(tmp_path, 12)
+    for name in ("03.png", "07.png"):
+        pixels = np.full((6, 8, 4), 255, dtype=np.uint8)
+        pixels[:, :2, 3] = 0
+        Image.fromarray(pixels).save(tmp_path / name)
+    write_table(tmp_path, [row(i, i + 1, i + 2, 3, 1) for i in range(10)])
+    told = "2 of 12 images have transparent parts, 25.0% of their pixels on average; behind them is put"
+    report = check_judgments(table(tmp_path))
+    assert f"{told} #ffffff (key background)" in messages(report, "note")
+    report = check_judgments(table(tmp_path, background="#8090a0"))
+    assert f"{told} #8090a0 (key background)" in messages(report, "note")
+
+
 def test_a_file_that_is_not_the_published_one_is_told(tmp_path):
     write_images(tmp_path, 12)
     write_table(tmp_path, [row(i, i + 1, i + 2, 3, 1) for i in range(10)])

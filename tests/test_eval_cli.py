@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from made_sets import caption_set, labelled_set, png
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
@@ -288,6 +289,14 @@ def test_data_check_decodes_every_image_of_a_set(cli, tmp_path):
     assert "error pictures/test/0.tar/s0000001: cannot be decoded as an image" in done.stdout
     assert "1 images decoded, 1 cannot be" in done.stdout
     assert cli("data", "check", "pictures", "--root", ".", "--quick").returncode == 0
+
+
+def test_data_check_tells_how_many_images_of_a_set_have_transparent_parts(cli, tmp_path):
+    file = io.BytesIO()
+    Image.new("RGBA", (4, 4), (9, 9, 9, 100)).save(file, "PNG")
+    labelled_set(tmp_path / "pictures", [0, 1], 2, images=[png(0), file.getvalue()])
+    done = cli("data", "check", "pictures", "--root", ".")
+    assert "pictures: 1 images have transparent parts; alpha is dropped, as" in done.stdout
 
 
 @pytest.fixture

@@ -48,10 +48,10 @@ def decoded(monkeypatch):
     """The names of the images that were decoded, in a list that grows."""
     names, guard, decode = [], threading.Lock(), store_module.load_square
 
-    def counted(source, key, size, fit):
+    def counted(source, key, *how):
         with guard:
             names.append(key)
-        return decode(source, key, size, fit)
+        return decode(source, key, *how)
 
     monkeypatch.setattr(store_module, "load_square", counted)
     return names
@@ -130,6 +130,15 @@ def test_files_that_did_not_change_are_not_even_read(root, stimuli, monkeypatch)
     opened(root, stimuli)
     monkeypatch.setattr(store_module, "read", lambda item: pytest.fail(f"{item.key} was read"))
     opened(root, stimuli)
+
+
+def test_each_background_has_squares_of_its_own(root, tmp_path):
+    path = tmp_path / "glass.png"
+    Image.fromarray(np.zeros((7, 9, 4), dtype=np.uint8)).save(path)
+    for colour in ((255, 255, 255), (0, 0, 255)):
+        stimuli = Stimuli(("glass",), [path], background=colour)
+        images = opened(root, stimuli, np.array([0]), background=colour)
+        assert (images[np.array([0])][0].permute(1, 2, 0) == torch.tensor(colour)).all()
 
 
 def test_only_images_that_are_used_are_decoded(root, stimuli, decoded):
@@ -250,10 +259,10 @@ def test_a_damaged_part_is_told_and_its_images_are_decoded_again(root, stimuli, 
 def test_an_interrupted_build_goes_on_where_it_stopped(root, stimuli, decoded, monkeypatch):
     decode = store_module.load_square
 
-    def interrupted(source, key, size, fit):
+    def interrupted(source, key, *how):
         if key == "6.png":
             raise KeyboardInterrupt
-        return decode(source, key, size, fit)
+        return decode(source, key, *how)
 
     monkeypatch.setattr(store_module, "load_square", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -3,7 +3,10 @@
 import io
 import resource
 import struct
+import subprocess
+import sys
 import threading
+import warnings
 import zlib
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from PIL import Image
 
 from perceptinit.errors import DataError
 from perceptinit.images import jpeg
+from perceptinit.images.background import colour_of
 from perceptinit.images.decoding import (
     decode,
     load_batch,
@@ -158,6 +162,92 @@ def test_every_kind_of_file_decodes_to_the_pixels_of_pil(kind):
     assert pixels.dtype == np.uint8
     assert pixels.shape == (60, 90, 3)
     assert np.abs(pixels - expected).max() <= 1
+
+
+def glass():
+    """Return a picture that fades out from left to right over a hidden colour, RGBA."""
+    pixels = np.dstack([smooth_pixels(), np.tile(np.linspace(0, 255, 90, dtype=np.uint8), (60, 1))])
+    return Image.fromarray(pixels)
+
+
+def hole():
+    """Return a red picture with one transparent corner, in a palette."""
+    indices = np.ones((60, 90), dtype=np.uint8)
+    indices[:20, :30] = 0
+    image = Image.fromarray(indices, mode="P")
+    image.putpalette([0, 0, 0, 255, 0, 0])
+    return image
+
+
+TRANSPARENT = {
+    "png": lambda: encoded(glass(), "PNG"),
+    "png-grey": lambda: encoded(glass().convert("LA"), "PNG"),
+    "png-palette-levels": lambda: encoded(hole(), "PNG", transparency=b"\x00\xff"),
+    "png-colour": lambda: encoded(hole().convert("RGB"), "PNG", transparency=(0, 0, 0)),
+    "png-grey-level": lambda: encoded(hole().convert("L"), "PNG", transparency=0),
+    "webp": lambda: encoded(glass(), "WEBP", lossless=True, exact=True),
+    "gif": lambda: encoded(hole(), "GIF", transparency=0),
+}
+
+
+@pytest.mark.parametrize("background", [(255, 255, 255), (0, 0, 0), (10, 200, 30)])
+@pytest.mark.parametrize("kind", TRANSPARENT)
+def test_the_background_shows_through_transparent_parts_as_pil_composes_them(kind, background):
+    data = TRANSPARENT[kind]()
+    image = Image.open(io.BytesIO(data)).convert("RGBA")
+    ground = Image.new("RGBA", image.size, (*background, 255))
+    expected = np.asarray(Image.alpha_composite(ground, image).convert("RGB")).astype(int)
+    assert np.abs(decode(data, "a", background) - expected).max() <= 1
+    assert np.array_equal(decode(data, "a", background)[0, 0], background)
+
+
+def test_transparent_parts_are_white_unless_a_colour_is_stated():
+    data = TRANSPARENT["png"]()
+    assert decode(data, "a")[0, 0].tolist() == [255, 255, 255]
+    assert load_square(data, "a", 8, "squash")[:, 0, 0].min() > 240
+    box = load_box(data, "a", 8, lambda height, width: (0, 0, height, 4), background=(0, 0, 255))
+    assert box[:, 4, 0].tolist() == [0, 0, 255]
+
+
+def test_what_is_opaque_is_not_touched_by_a_background():
+    assert np.array_equal(
+        decode(encoded(rgb().convert("RGBA"), "PNG"), "a", (0, 0, 0)), smooth_pixels()
+    )
+
+
+@pytest.mark.parametrize("kind", TRANSPARENT)
+def test_squares_of_test_sets_drop_alpha_as_the_suites_do(kind):
+    data = TRANSPARENT[kind]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = Image.open(io.BytesIO(data)).convert("RGB").resize((12, 8), Image.BICUBIC)
+    square = load_square(data, "a", 8, "center-crop", background=(0, 255, 0))
+    assert np.array_equal(square, np.asarray(expected)[:, 2:10].transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "colour"),
+    [(None, (255, 255, 255)), ("gray", (128, 128, 128)), ("#8090a0", (128, 144, 160))],
+)
+def test_a_background_is_a_css_colour(text, colour):
+    assert colour_of(text) == colour
+
+
+@pytest.mark.parametrize("text", ["transparent", "#80808080", "whit", ""])
+def test_a_background_that_is_no_opaque_colour_is_refused(text):
+    with pytest.raises(ValueError, match=f"background = '{text}': no opaque colour; say 'gray'"):
+        colour_of(text)
+
+
+def test_no_warning_of_pillow_reaches_the_user(tmp_path):
+    (tmp_path / "a.png").write_bytes(TRANSPARENT["png-palette-levels"]())
+    script = "from pathlib import Path; from perceptinit.images.decoding import *; " + "; ".join(
+        f"load_square(Path('a.png'), 'a', 8, '{fit}')" for fit in ("squash", "center-crop")
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
 
 
 def test_pixels_bytes_and_files_give_the_same(tmp_path):

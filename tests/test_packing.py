@@ -25,6 +25,12 @@ def encoded(value=0, size=(6, 4), kind="PNG"):
     return file.getvalue()
 
 
+def png_of(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
 def write(path, data):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
@@ -178,6 +184,20 @@ def test_larger_images_are_made_smaller_and_others_keep_their_bytes(tmp_path):
     assert large_name == "000000000.jpg"
     assert Image.open(io.BytesIO(large)).size == (40, 20)
     assert (small_name, small) == ("000000001.png", encoded(7, (16, 20)))
+
+
+def test_a_smaller_image_keeps_its_transparent_parts(tmp_path):
+    source = tmp_path / "in"
+    glass = np.zeros((40, 80, 4), dtype=np.uint8)
+    glass[:, 40:] = 255
+    write(source / "a.png", png_of(glass))
+    write(source / "a.txt", "half a pane")
+    run(source, tmp_path / "out", image=ImageSettings(resize=20))
+    (name, data), _ = members(tmp_path / "out" / "000000.tar")
+    smaller = np.asarray(Image.open(io.BytesIO(data)))
+    assert name == "000000000.png"
+    assert smaller.shape == (20, 40, 4)
+    assert (smaller[0, 0, 3], smaller[0, -1, 3]) == (0, 255)
 
 
 def test_formats_that_shards_do_not_know_become_png_with_the_same_pixels(tmp_path):

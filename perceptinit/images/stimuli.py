@@ -13,7 +13,8 @@ from perceptinit.types import Stimuli
 class StimulusImages:
     """Squares of stimuli: `images[indices]` is uint8 (B, 3, S, S), the whole image squashed.
 
-    Squashing shows a model all that people saw, as DreamSim loads NIGHTS. What was decoded is kept
+    Squashing shows a model all that people saw, as DreamSim loads NIGHTS; transparent parts show
+    the stimuli's background. What was decoded is kept
     when the pixels of all stimuli fit into `cache_bytes`, so that measuring again costs no decoding.
     """
 
@@ -39,4 +40,5 @@ class StimulusImages:
     def _load(self, indices: np.ndarray) -> torch.Tensor:
         sources = [self.stimuli.images[i] for i in indices]
         keys = [self.stimuli.ids[i] for i in indices]
-        return load_batch(sources, keys, self.size, "squash", self.num_workers)
+        ground = self.stimuli.background
+        return load_batch(sources, keys, self.size, "squash", self.num_workers, ground)

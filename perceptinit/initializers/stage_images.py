@@ -74,8 +74,13 @@ def _stored(
     told = _Told(ctx)
     # the threads that this process may use: decoding has them for itself
     threads = max(ctx.num_workers, torch.get_num_threads())
-    store = ImageStore(root, size, num_threads=threads, listener=told)
-    opened: list[ImageArray] = [store.open(stimuli, used) for stimuli, used in sets]
+    stores = {
+        ground: ImageStore(root, size, num_threads=threads, listener=told, background=ground)
+        for ground in {stimuli.background for stimuli, _ in sets}
+    }
+    opened: list[ImageArray] = [
+        stores[stimuli.background].open(stimuli, used) for stimuli, used in sets
+    ]
     if told.has_begun:
         resume()
     return opened

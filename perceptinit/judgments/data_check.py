@@ -14,6 +14,8 @@ import numpy as np
 from perceptinit.components.building import preflight
 from perceptinit.errors import DataError, EmptySplitError, UsageError
 from perceptinit.files.checksums import file_sha256
+from perceptinit.images.background import transparent_share
+from perceptinit.images.encoded import pixels_of
 from perceptinit.judgments.baselines import Baseline, two_afc_baselines
 from perceptinit.judgments.ceilings import MIN_VOTES, Bounds, ceiling, ceiling_of_split
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
@@ -110,9 +112,10 @@ def check_judgments(
     _balance(judgments, report)
     report.add("error", wrong_sums(judgments))
     if decode:
-        broken = list(unreadable(report.triplets, num_workers, progress))
-        report.add("error", iter(broken))
-        if not broken:
+        shares, problems = look_at_images(report.triplets, num_workers, progress)
+        report.add("error", unreadable(problems, len(shares) + len(problems)))
+        report.add("note", transparent(shares, report.triplets))
+        if not problems:
             report.baselines = _baselines(report.triplets, num_workers)
     return report
 
@@ -276,30 +279,44 @@ def _balance(judgments: Any, report: CheckReport) -> None:
         report.findings.append(Finding("error", str(error)))
 
 
-def unreadable(
+def look_at_images(
     triplets: dict[Split, Triplets], num_workers: int, progress: Progress | None
-) -> Iterator[str]:
-    """Yield how many images cannot be decoded, and the first ones."""
-    from perceptinit.images.decoding import decode
-
+) -> tuple[list[float], list[str]]:
+    """Return the transparent share of each image that can be decoded, and why others cannot be."""
     sources = {t.stimuli.ids[i]: t.stimuli.images[i] for t in triplets.values() for i in _used(t)}
 
-    def problem(key: str) -> str | None:
+    def look(key: str) -> float | str:
         try:
-            decode(sources[key], key)
+            return transparent_share(pixels_of(sources[key], key))
         except DataError as error:
             return str(error)
-        return None
 
-    problems = []
+    found: list[float | str] = []
     with ThreadPoolExecutor(max(1, num_workers)) as pool:
-        for done, found in enumerate(pool.map(problem, sorted(sources)), start=1):
+        for done, seen in enumerate(pool.map(look, sorted(sources)), start=1):
             if progress:
                 progress(done, len(sources))
-            if found:
-                problems.append(found)
+            found.append(seen)
+    shares = [seen for seen in found if isinstance(seen, float)]
+    return shares, [seen for seen in found if isinstance(seen, str)]
+
+
+def unreadable(problems: Sequence[str], num_images: int) -> Iterator[str]:
+    """Yield how many images cannot be decoded, and the first ones."""
     if problems:
-        yield f"{len(problems):,} of {len(sources):,} images cannot be read: {some(problems)}"
+        yield f"{len(problems):,} of {num_images:,} images cannot be read: {some(problems)}"
+
+
+def transparent(shares: Sequence[float], triplets: dict[Split, Triplets]) -> Iterator[str]:
+    """Yield how many images have transparent parts, how large these are, and what is put behind them."""
+    concerned = [share for share in shares if share]
+    if concerned:
+        ground = next(iter(triplets.values())).stimuli.background
+        yield (
+            f"{len(concerned):,} of {len(shares):,} images have transparent parts, "
+            f"{np.mean(concerned):.1%} of their pixels on average; behind them is put "
+            f"#{bytes(ground).hex()} (key background)"
+        )
 
 
 def _other_forms(judgments: Any) -> Iterator[str]:

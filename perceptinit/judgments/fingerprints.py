@@ -29,7 +29,7 @@ def judgments_sha256(judgments: Any) -> str:
 
 def triplets_sha256(triplets: Triplets) -> str:
     """Return the SHA-256 of the columns, and of the images that they refer to."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"on {triplets.stimuli.background}\n".encode())
     for name in COLUMNS:
         digest.update(np.ascontiguousarray(getattr(triplets, name)).tobytes())
     used = np.unique([triplets.anchor, triplets.first, triplets.second])

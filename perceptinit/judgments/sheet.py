@@ -61,7 +61,8 @@ def _draw_triplet(
 def _picture(triplets: Triplets, index: int) -> Image.Image:
     """Return an image with its longer side at SIDE pixels."""
     key = triplets.stimuli.ids[index]
-    picture = Image.fromarray(decode(triplets.stimuli.images[index], key))
+    stimuli = triplets.stimuli
+    picture = Image.fromarray(decode(stimuli.images[index], key, stimuli.background))
     scale = SIDE / max(picture.size)
     return picture.resize(
         (max(1, round(picture.width * scale)), max(1, round(picture.height * scale))),

@@ -13,7 +13,8 @@ from PIL import Image
 from perceptinit.errors import DataError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.files.reading import read_bytes
-from perceptinit.images.decoding import decode
+from perceptinit.images.background import transparent_share
+from perceptinit.images.decoding import decode_with_alpha
 from perceptinit.packing.sources import Record, Source
 
 # formats that readers of webdataset shards know, with the extension that says so
@@ -113,17 +114,21 @@ def prepare_image(record: Record, settings: ImageSettings) -> tuple[str, bytes]:
     """Return the extension and bytes of an image that is known to decode.
 
     The bytes are those of the source, unless the image is to be smaller or has a format that few
-    readers know: such an image becomes a PNG with the same pixels.
+    readers know: such an image becomes a PNG with the same pixels. A smaller image is a JPEG, or a PNG
+    when it has transparent parts, whose ground is for the training to choose.
 
     Raises DataError when there is no image or it cannot be decoded.
     """
     if record.image is None:
         raise DataError(f"{record.where}: no image")
     data = _read(record)
-    pixels = decode(data, record.where)
+    pixels = decode_with_alpha(data, record.where)
     extension = _EXTENSIONS.get(_format(data))
     if settings.resize and min(pixels.shape[:2]) > settings.resize:
-        return "jpg", _encode(_shrink(Image.fromarray(pixels), settings.resize), settings.quality)
+        smaller = _shrink(Image.fromarray(pixels), settings.resize)
+        if transparent_share(pixels):
+            return "png", _encode(smaller, None)
+        return "jpg", _encode(smaller.convert("RGB"), settings.quality)
     if extension is None:
         return "png", _encode(Image.fromarray(pixels), None)
     return extension, data

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as TF
 
 from perceptinit.images.decoding import Decode, load_box
 from perceptinit.images.jpeg import Box
-from perceptinit.types import ImageSource
+from perceptinit.types import WHITE, Colour, ImageSource
 
 Crop = Literal["random", "center"]
 # tries of a random crop before the middle of the image is taken, as in torchvision
@@ -34,6 +34,7 @@ class Augment:
     jitter: strengths of brightness, contrast, saturation and hue, applied to 80 % of the images in
     random order; grey_share and blur_share: images that lose their colour or sharpness.
     decoding: "fast" reads large JPEGs at a fraction of their size, see `images.load_box`.
+    background: what is behind the transparent parts of an image.
     Source: torchvision's RandomResizedCrop and ColorJitter; MoCo v2 for 80 % and the blur.
     """
 
@@ -45,6 +46,7 @@ class Augment:
     grey_share: float = 0.0
     blur_share: float = 0.0
     decoding: Decode = "quality"
+    background: Colour = WHITE
 
     def __call__(
         self, source: ImageSource, size: int, rng: np.random.Generator, key: str = "image"
@@ -53,7 +55,8 @@ class Augment:
 
         Raises DataError, naming the image by its key, when it cannot be read or decoded.
         """
-        square = load_box(source, key, size, partial(self._box, rng=rng), self.decoding)
+        box = partial(self._box, rng=rng)
+        square = load_box(source, key, size, box, self.decoding, self.background)
         if self.flip and rng.random() < 0.5:
             square = square[:, :, ::-1]
         if any(self.jitter) or self.grey_share or self.blur_share:

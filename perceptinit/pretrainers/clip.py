@@ -11,6 +11,7 @@ import torch
 
 from perceptinit.compute import distributed
 from perceptinit.errors import DataError, TrainingError
+from perceptinit.images.background import colour_of
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.loader import PairLoader, too_few_pairs
 from perceptinit.pairs.texts import find_empty
@@ -210,6 +211,7 @@ class Clip:
                 grey_share=config.grey_share,
                 blur_share=config.blur_share,
                 decoding=config.decode,
+                background=colour_of(config.background),
             ),
             num_workers=ctx.num_workers if config.num_workers is None else config.num_workers,
             shuffle_blocks=config.shuffle_blocks,

@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from perceptinit.compute.optim import Precision
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
+from perceptinit.images.background import colour_of
 from perceptinit.images.decoding import Decode
 from perceptinit.pairs.augment import Crop
 from perceptinit.pretrainers.non_finite import OnNonFinite
@@ -86,6 +87,8 @@ class ClipConfig:
     """"quality": the pixels of PIL's bicubic resize. "fast": JPEGs of which a box has sides of 3 times
     the model's image size (6, 12 times) are decoded at 1/2 (1/4, 1/8) of their size; order and
     boxes stay, up to a pixel (3, 7) at the sides; other files are decoded as in "quality"."""
+    background: str | None = None
+    """Colour behind the transparent parts of images, a CSS name or `#rrggbb`; white unless given."""
     max_bad_share: Share = 0.01
     """Share of the pairs that may be unreadable before the run stops; each is replaced and told."""
     shuffle_blocks: NonNegativeInt = 64
@@ -100,6 +103,7 @@ class ClipConfig:
         ):
             if not 0 < low <= high <= most:
                 raise ValueError(f"{name} = [{low:g}, {high:g}] must rise, above 0, up to {most:g}")
+        colour_of(self.background)
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas = {list(self.betas)} must be in [0, 1)")
         if min(self.jitter) < 0 or self.jitter[3] > 0.5:

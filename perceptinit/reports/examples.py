@@ -19,7 +19,7 @@ from perceptinit.judgments.two_afc import cosine_distances, embed
 from perceptinit.reports.models import RunModel
 from perceptinit.seeding import generator
 from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
-from perceptinit.types import ImageSource, Triplets
+from perceptinit.types import WHITE, Colour, ImageSource, Triplets
 
 NUM_SAMPLED = 256
 NUM_SHOWN = 3
@@ -123,7 +123,7 @@ def _triplet(
 ) -> TripletExample:
     stimuli = triplets.stimuli
     anchor, first, second = (
-        thumbnail(stimuli.images[i], stimuli.ids[i])
+        thumbnail(stimuli.images[i], stimuli.ids[i], stimuli.background)
         for i in (triplets.anchor[row], triplets.first[row], triplets.second[row])
     )
     num_second = round(float(triplets.p_second[row]) * int(triplets.num_votes[row]))
@@ -132,13 +132,13 @@ def _triplet(
     return TripletExample(anchor, first, second, num_first, num_second, *distances)
 
 
-def thumbnail(source: ImageSource, key: str) -> str:
+def thumbnail(source: ImageSource, key: str, background: Colour = WHITE) -> str:
     """Return an image as a data URI: a JPEG of at most `THUMBNAIL_SIZE`, a PNG when it is tiny."""
     from PIL import Image
 
     from perceptinit.images.decoding import decode
 
-    pixels = decode(source, key)
+    pixels = decode(source, key, background)
     is_tiny = max(pixels.shape[:2]) <= THUMBNAIL_SIZE // 2
     if not is_tiny:
         pixels = load_square(pixels, key, THUMBNAIL_SIZE, "squash").transpose(1, 2, 0)

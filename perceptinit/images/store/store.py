@@ -27,7 +27,7 @@ from perceptinit.images.store.fingerprint import folder_name, pixel_parts
 from perceptinit.images.store.parts import SUFFIX, Part, read_part, write_part
 from perceptinit.images.store.sources import Item, content_of, look_at, read
 from perceptinit.images.store.stored import StoredImages
-from perceptinit.types import Stimuli
+from perceptinit.types import WHITE, Colour, Stimuli
 
 # of pixels in one part: what an interruption loses at most, and what is in memory while it is made
 PART_BYTES = 256 << 20
@@ -58,13 +58,20 @@ class Listener:
 class ImageStore:
     """Squares of one size in `root/<size>px-squash-<fingerprint>/`, for all that decodes alike.
 
-    num_threads: that decode.
+    num_threads: that decode. background: what is behind the transparent parts of images.
     """
 
     def __init__(
-        self, root: Path, size: int, *, num_threads: int = 2, listener: Listener | None = None
+        self,
+        root: Path,
+        size: int,
+        *,
+        num_threads: int = 2,
+        listener: Listener | None = None,
+        background: Colour = WHITE,
     ) -> None:
-        self.size, self.folder = size, root / folder_name(size, FIT)
+        self.size, self.folder = size, root / folder_name(size, FIT, background)
+        self._background = background
         self._num_threads = max(1, num_threads)
         self._listener = listener or Listener()
         self._parts: dict[Path, Part] = {}
@@ -158,7 +165,8 @@ class ImageStore:
         self._listener.begin(self.folder, len(missing), len(missing) * self._square_bytes)
         self._done, self._total = 0, len(missing)
         if not (self.folder / "about.json").is_file():
-            write_json(self.folder / "about.json", pixel_parts(self.size, FIT))
+            parts = pixel_parts(self.size, FIT, self._background)
+            write_json(self.folder / "about.json", parts)
         length = max(1, PART_BYTES // self._square_bytes)
         chunks = [missing[start : start + length] for start in range(0, len(missing), length)]
         # first what nobody else is working on, then wait for the others
@@ -202,7 +210,7 @@ class ImageStore:
 
     def _decode(self, items: Sequence[Item]) -> Part:
         """Write the squares of the items as a part and return it."""
-        squares = _Squares(len(items), self.size, self._places)
+        squares = _Squares(len(items), self.size, self._background, self._places)
         with ThreadPoolExecutor(self._num_threads) as pool:
             for done, _ in enumerate(pool.map(squares.take, items), 1):
                 if done % REPORT_EVERY_IMAGES == 0:
@@ -221,10 +229,11 @@ class ImageStore:
 class _Squares:
     """Squares of a new part, filled by several threads; equal images take one row."""
 
-    def __init__(self, count: int, size: int, stored: Iterable[bytes]) -> None:
+    def __init__(self, count: int, size: int, background: Colour, stored: Iterable[bytes]) -> None:
         self.pixels = np.empty((count, 3, size, size), dtype=np.uint8)
         self.contents: list[bytes] = []
         self._taken, self._size, self._lock = set(stored), size, Lock()
+        self._background = background
 
     def take(self, item: Item) -> None:
         """Decode an item, unless its content is stored or another thread has it."""
@@ -236,4 +245,4 @@ class _Squares:
             row = len(self.contents)
             self._taken.add(item.content)
             self.contents.append(item.content)
-        self.pixels[row] = load_square(source, item.key, self._size, FIT)
+        self.pixels[row] = load_square(source, item.key, self._size, FIT, self._background)

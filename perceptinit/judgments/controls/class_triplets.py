@@ -13,6 +13,7 @@ import numpy as np
 
 from perceptinit.configs import NonNegativeInt, PositiveInt, Share
 from perceptinit.errors import DataError
+from perceptinit.images.background import colour_of
 from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.splits import assign_splits, check_shares
@@ -62,9 +63,12 @@ class ClassTriplets(DerivedAnswers):
         """Share of the images that become `test`."""
         seed: NonNegativeInt = 0
         """Names the draws of splits and triplets. Not the run's seed: all runs share them."""
+        background: str | None = None
+        """Colour behind the transparent parts of images, a CSS name or `#rrggbb`; white unless given."""
 
         def __post_init__(self) -> None:
             check_shares(self.val_share, self.test_share)
+            colour_of(self.background)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -104,7 +108,7 @@ class ClassTriplets(DerivedAnswers):
         else:
             ids, images, names = _read_folder(c.root)
         _, labels = np.unique(names, return_inverse=True)
-        return Stimuli(tuple(ids), images, tuple(names)), labels
+        return Stimuli(tuple(ids), images, tuple(names), colour_of(c.background)), labels
 
 
 def draw_class_triplets(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 # N judgments
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -34,16 +33,19 @@ class NamedTriplets:
         }
         return replace(self, p_second=self.p_second[rows], num_votes=self.num_votes[rows], **names)
 
-    def triplets(self, folder: Path, groups: Iterable[str]) -> Triplets:
-        """Return checked triplets over the images that occur, sorted by name, as files in `folder`.
+    def triplets(
+        self, stimuli_of: Callable[[Sequence[str]], Stimuli], groups: Iterable[str]
+    ) -> Triplets:
+        """Return checked triplets over the images that occur, sorted by name.
 
-        groups: those of all splits, so that a group's number means the same in each of them.
+        stimuli_of: gives the images of some names. groups: those of all splits, so that a group's number means the same in each of them.
         """
         ids = sorted({*self.anchor, *self.first, *self.second})
-        stimuli = Stimuli(tuple(ids), [folder / name for name in ids])
         anchor, first, second = (_numbers(c, ids) for c in (self.anchor, self.first, self.second))
         group = _numbers(self.group, sorted(set(groups)))
-        return Triplets.build(stimuli, anchor, first, second, self.p_second, self.num_votes, group)
+        return Triplets.build(
+            stimuli_of(ids), anchor, first, second, self.p_second, self.num_votes, group
+        )
 
 
 def _numbers(names: Sequence[str], known: Sequence[str]) -> np.ndarray:

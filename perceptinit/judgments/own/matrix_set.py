@@ -14,13 +14,20 @@ import numpy as np
 
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
 from perceptinit.errors import DataError, EmptySplitError, UsageError
+from perceptinit.images.background import colour_of
 from perceptinit.judgments.forms.rdm import (
     Dissimilarities,
     MatrixKind,
     triplets_from_dissimilarities,
 )
 from perceptinit.judgments.forms.splits import assign_splits, check_shares
-from perceptinit.judgments.reading.image_files import missing_files, normal_name, similar_file, some
+from perceptinit.judgments.reading.image_files import (
+    missing_files,
+    normal_name,
+    similar_file,
+    some,
+    stimuli_in,
+)
 from perceptinit.types import DataCard, MeasuredSplit, Split, Stimuli, Triplets
 
 
@@ -44,9 +51,12 @@ class MatrixSet(ABC):
         """Share of the images that become `test`."""
         seed: NonNegativeInt = 0
         """Names the draws of splits and triplets. Not the run's seed: all runs share them."""
+        background: str | None = None
+        """Colour behind the transparent parts of images, a CSS name or `#rrggbb`; white unless given."""
 
         def __post_init__(self) -> None:
             check_shares(self.val_share, self.test_share)
+            colour_of(self.background)
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -136,7 +146,9 @@ class MatrixSet(ABC):
     @cached_property
     def _stimuli(self) -> Stimuli:
         matrices, names = self._read
-        return _image_stimuli(names, matrices.shape[-1], self.config.images, str(self.names_source))
+        source, folder = str(self.names_source), self.config.images
+        _check_images(names, matrices.shape[-1], folder, source)
+        return stimuli_in(folder, names, colour_of(self.config.background))
 
     def _members(self, split: MeasuredSplit) -> list[int]:
         """Return the images of a split; DataError for fewer than the three that a triplet takes.
@@ -159,8 +171,8 @@ class MatrixSet(ABC):
         return members
 
 
-def _image_stimuli(names: Sequence[str], count: int, folder: Path, source: str) -> Stimuli:
-    """Return the images of a matrix, in its order; DataError for a wrong number of names or absent files."""
+def _check_images(names: Sequence[str], count: int, folder: Path, source: str) -> None:
+    """Raise DataError for a number of names that is not the matrix's, and for absent files."""
     if len(names) != count:
         raise DataError(f"{source}: {len(names)} names for a matrix of {count} images")
     for row, name in enumerate(names, start=1):
@@ -179,4 +191,3 @@ def _image_stimuli(names: Sequence[str], count: int, folder: Path, source: str) 
             f"{source}: name {row}, '{missing[0]}': no such image in {folder}.{hint} "
             f"({len(missing)} of {count} images are missing: {some(missing)})"
         )
-    return Stimuli(tuple(names), [folder / name for name in names])

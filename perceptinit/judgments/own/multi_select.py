@@ -67,7 +67,7 @@ class MultiSelect(OwnTable):
         """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""
         named, splits = self._judgments
         rows = rows_in(splits, split, self.config.path)
-        return named.select(rows).triplets(self.folder, named.group)
+        return named.select(rows).triplets(self.stimuli, named.group)
 
     @cached_property
     def _judgments(self) -> tuple[NamedTriplets, np.ndarray]:

@@ -21,7 +21,7 @@ from perceptinit.judgments.reading.image_columns import read_images
 from perceptinit.judgments.reading.image_files import normal_name
 from perceptinit.judgments.reading.split_column import read_splits, rows_in
 from perceptinit.seeding import generator
-from perceptinit.types import Split, Stimuli, Triplets
+from perceptinit.types import Split, Triplets
 
 IMAGES = ("image_1", "image_2", "image_3")
 VOTES = ("votes_1", "votes_2", "votes_3")
@@ -79,7 +79,6 @@ class OddOneOutTable(OwnTable):
         ids = sorted({name for column in names for name in column})
         place = {name: i for i, name in enumerate(ids)}
         images = np.array([[place[name] for name in column] for column in names]).T
-        stimuli = Stimuli(tuple(ids), [self.folder / name for name in ids])
         questions = [" ".join(sorted(row)) for row in zip(*names, strict=True)]
         if "split" in columns.cells:
             splits = read_splits(columns, questions, "question")
@@ -87,7 +86,7 @@ class OddOneOutTable(OwnTable):
             shares = {"val_share": c.val_share, "test_share": c.test_share}
             splits = deal(images, ids, questions, c.split_by, c.seed, "odd-one-out", **shares)
         images, votes, first_rows = _add_up(images, votes)
-        return OddOneOut.build(stimuli, images, votes), splits[first_rows]
+        return OddOneOut.build(self.stimuli(ids), images, votes), splits[first_rows]
 
 
 def deal(

@@ -14,10 +14,12 @@ import numpy as np
 
 from perceptinit.configs import NonNegativeInt, Share
 from perceptinit.errors import DataError, EmptySplitError
+from perceptinit.images.background import colour_of
 from perceptinit.judgments.forms.splits import assign_splits, check_shares
 from perceptinit.judgments.reading.columns import Columns
+from perceptinit.judgments.reading.image_files import stimuli_in
 from perceptinit.judgments.reading.split_column import SPLITS, read_splits
-from perceptinit.types import DataCard, Split, Triplets
+from perceptinit.types import DataCard, Split, Stimuli, Triplets
 
 
 class OwnTable(ABC):
@@ -35,9 +37,12 @@ class OwnTable(ABC):
         """Share of what is dealt to splits that becomes `test`; without effect with a column `split`."""
         seed: NonNegativeInt = 0
         """Names the draws, of splits and of sides. Not the run's seed: all runs share them."""
+        background: str | None = None
+        """Colour behind the transparent parts of images, a CSS name or `#rrggbb`; white unless given."""
 
         def __post_init__(self) -> None:
             check_shares(self.val_share, self.test_share)
+            colour_of(self.background)
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -64,6 +69,10 @@ class OwnTable(ABC):
     def folder(self) -> Path:
         """The folder of the images."""
         return self.config.images or self.config.path.parent
+
+    def stimuli(self, names: Sequence[str]) -> Stimuli:
+        """Return the images of these names, on the background that the recipe states."""
+        return stimuli_in(self.folder, names, colour_of(self.config.background))
 
     @abstractmethod
     def load(self, split: Split) -> Triplets:

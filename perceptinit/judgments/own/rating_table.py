@@ -22,7 +22,7 @@ from perceptinit.judgments.forms.ratings import (
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.columns import Columns, read_columns
 from perceptinit.judgments.reading.image_columns import read_images
-from perceptinit.types import Split, Stimuli, Triplets
+from perceptinit.types import Split, Triplets
 
 
 class Ratings(DerivedAnswers, OwnTable):
@@ -85,7 +85,7 @@ class Ratings(DerivedAnswers, OwnTable):
         ratings = columns.numbers("rating", low=-np.inf)
         has_counts = "num_ratings" in columns.cells
         rated = RatedImages(
-            Stimuli(tuple(ids), [folder / name for name in ids]),
+            self.stimuli(ids),
             np.array([place[name] for name in reference]),
             np.array([place[name] for name in image]),
             turned(ratings, c.higher_is_better),

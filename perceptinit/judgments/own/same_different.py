@@ -17,7 +17,7 @@ from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.columns import Columns, read_columns
 from perceptinit.judgments.reading.image_columns import read_images
 from perceptinit.judgments.reading.split_column import rows_in
-from perceptinit.types import Split, Stimuli, Triplets
+from perceptinit.types import Split, Triplets
 
 
 class SameDifferent(DerivedAnswers, OwnTable):
@@ -76,7 +76,7 @@ class SameDifferent(DerivedAnswers, OwnTable):
         place = {name: i for i, name in enumerate(ids)}
         first, second = ([place[column[row]] for row in rows] for column in names)
         return SamePairs.build(
-            Stimuli(tuple(ids), [self.folder / name for name in ids]),
+            self.stimuli(ids),
             first,
             second,
             chosen.numbers(c.p_same, 0.0, 1.0),

@@ -67,7 +67,7 @@ class Table(OwnTable):
         """
         named, splits = self._judgments
         chosen = named.select(rows_in(splits, split, self.config.path))
-        return chosen.triplets(self.folder, named.group)
+        return chosen.triplets(self.stimuli, named.group)
 
     @cached_property
     def _judgments(self) -> tuple[NamedTriplets, np.ndarray]:

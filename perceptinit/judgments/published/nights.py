@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -17,7 +17,7 @@ from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.triplet_names import NamedTriplets
 from perceptinit.judgments.published.nights_sources import nights_downloads
 from perceptinit.judgments.reading.columns import Columns, read_columns
-from perceptinit.judgments.reading.image_files import missing_files, some
+from perceptinit.judgments.reading.image_files import missing_files, some, stimuli_in
 from perceptinit.types import DataCard, Split, Triplets
 
 SOURCE = "perceptinit data download nights (58 GB)"
@@ -115,7 +115,8 @@ class Nights:
             anchor, first, second, right / (left + right), columns.counts("votes"), anchor
         )
         known = {*self._columns.texts("ref_path"), *(self._raw_references if c.unfiltered else ())}
-        return named.triplets(c.unfiltered if is_raw and c.unfiltered else c.root, known)
+        folder = c.unfiltered if is_raw and c.unfiltered else c.root
+        return named.triplets(partial(stimuli_in, folder), known)
 
     @cached_property
     def _columns(self) -> Columns:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from perceptinit.errors import DataError
 from perceptinit.registry import nearest
+from perceptinit.types import WHITE, Colour, Stimuli
 
 
 def normal_name(text: str) -> str:
@@ -55,6 +56,11 @@ def similar_file(folder: Path, name: str) -> str | None:
     path = PurePosixPath(name)
     near = nearest(path.name, file_names(folder / path.parent))
     return (path.parent / near).as_posix() if near else None
+
+
+def stimuli_in(folder: Path, names: Sequence[str], background: Colour = WHITE) -> Stimuli:
+    """Return the image files of these names in a folder."""
+    return Stimuli(tuple(names), [folder / name for name in names], background=background)
 
 
 def some(names: Sequence[str], limit: int = 3) -> str:

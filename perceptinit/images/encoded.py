@@ -1,0 +1,88 @@
+"""Encoded images and their pixels, by libjpeg-turbo and PIL alone: what a look at data needs, without torch."""
+
+from __future__ import annotations
+
+# H W image
+import io
+import warnings
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from perceptinit.errors import DataError
+from perceptinit.files.reading import read_bytes
+from perceptinit.images import jpeg
+from perceptinit.images.jpeg import MAX_PIXELS
+from perceptinit.types import ImageSource
+
+# of files that are odd, but decoded; those that are not are told by a DataError
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\b")
+
+
+def pixels_of(source: ImageSource, key: str) -> np.ndarray:
+    """Return the pixels of an image, uint8 (H, W, 3), or (H, W, 4) with alpha where it has any.
+
+    key: names the image in messages, such as `00012.tar/000123`.
+
+    Raises DataError, naming the image, when it cannot be read or decoded, or has too many pixels by its
+    header (`jpeg.MAX_PIXELS`): nothing is decoded then.
+    """
+    if isinstance(source, np.ndarray):
+        return checked_pixels(source, key)
+    data = read(source, key)
+    pixels = jpeg.decode(data)
+    return np.array(decode_pil(data, key, keep_alpha=True)) if pixels is None else pixels
+
+
+def read(source: Path | bytes, key: str) -> bytes:
+    """Return the bytes of an encoded image; DataError, naming it, when it cannot be read."""
+    if isinstance(source, bytes):
+        return source
+    try:
+        return read_bytes(source)
+    except OSError as error:
+        raise DataError(f"{key}: cannot be read ({source}: {error.strerror})") from error
+
+
+def decode_pil(data: bytes, key: str, *, keep_alpha: bool) -> Image.Image:
+    """Return an image in mode RGB, or RGBA where it has transparency that is to be kept.
+
+    Raises DataError, naming the image, when it cannot be decoded.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=_formats()) as image:
+            check_size(*image.size, key)
+            if keep_alpha and image.has_transparency_data:
+                return image.convert("RGBA")
+            return image.convert("RGB")
+    except DataError:
+        raise
+    except Exception as error:  # PIL's decoders raise OSError, SyntaxError, struct.error, ...
+        why = str(error) if data else "it has no bytes"
+        if "cannot identify image file" in why:
+            why = f"no known image format; {len(data)} bytes"
+        raise DataError(f"{key}: cannot be decoded as an image ({why})") from error
+
+
+def checked_pixels(pixels: np.ndarray, key: str) -> np.ndarray:
+    """Return the pixels; DataError, naming the image, unless they are uint8 (H, W, 3)."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise DataError(f"{key}: pixels must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
+    return pixels
+
+
+@cache
+def _formats() -> list[str]:
+    """Return Pillow's formats but for EPS, which it hands to another program (Ghostscript)."""
+    Image.init()
+    return [name for name in Image.ID if name != "EPS"]
+
+
+def check_size(width: int, height: int, key: str) -> None:
+    """Raise DataError, naming the image, for more pixels than are allowed."""
+    if width * height > MAX_PIXELS:
+        raise DataError(
+            f"{key}: an image of {width:,} x {height:,} pixels, more than the {MAX_PIXELS:,} that are allowed"
+        )
