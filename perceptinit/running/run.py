@@ -17,8 +17,7 @@ from torch import nn
 from perceptinit.components.building import Spec, planned_steps
 from perceptinit.compute import distributed
 from perceptinit.compute.split_encoding import SplitEncoder
-from perceptinit.errors import PerceptInitError, WriteError, writing
-from perceptinit.files.atomic import remove_files, temporaries
+from perceptinit.errors import WriteError, writing
 from perceptinit.files.checkpoints import save_weights
 from perceptinit.protocols import (
     Backbone,
@@ -33,7 +32,7 @@ from perceptinit.recipe.recipe import Arm, Every, Recipe
 from perceptinit.results import record as rec
 from perceptinit.results.states import run_state
 from perceptinit.running.interruption import INTERRUPTED, Stopped, StopSignals
-from perceptinit.running.run_checkpoints import Checkpoints
+from perceptinit.running.saving import Saving
 from perceptinit.running.tracking import Trackers
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import Event, RunContext, State, StepResult
@@ -69,8 +68,8 @@ class Run:
         self._resumed: State | None = None
         self._is_first = distributed.is_first()
         self._signals = StopSignals()
-        self._checkpoints = Checkpoints(
-            folder / "checkpoints", recipe.checkpoint, lambda text: self._context("run").warn(text)
+        self._saving = Saving(
+            folder, recipe.checkpoint, self._signals, lambda text: self._context("run").warn(text)
         )
 
     @property
@@ -84,7 +83,7 @@ class Run:
         """
         done = None if fresh else distributed.decide(self._finished)
         if done is not None:
-            self._sweep(everything=True)
+            self._saving.sweep(everything=True)
             self.trackers.skipped(self._context("run"))
             return done
         with writing(self.folder):
@@ -94,12 +93,12 @@ class Run:
             with self._signals.listening():
                 self._attempt(fresh)
         finally:
-            self._checkpoints.close()
+            self._saving.close()
         return self.record
 
     def _attempt(self, fresh: bool) -> None:
         try:
-            self._sweep(everything=fresh)
+            self._saving.sweep(everything=fresh)
             self._execute()
         except BaseException as error:
             lost = distributed.lost_contact(error) if isinstance(error, RuntimeError) else None
@@ -107,19 +106,9 @@ class Run:
             if lost is not None:
                 raise lost from error
             raise
-        self._sweep(everything=True)  # the run is finished, whatever comes now
+        self._saving.sweep(everything=True)  # the run is finished, whatever comes now
         self._context("run").event("run-end", message="finished")
         distributed.exchange(None)  # nobody reads the record before it is there
-
-    def _sweep(self, everything: bool) -> None:
-        """Remove what a killed process has left: half-written files, and checkpoints when asked."""
-        if not self._is_first:
-            return
-        left = [*temporaries(self.folder), *temporaries(self.folder / "weights")]
-        for complaint in remove_files(left):
-            self._context("run").warn(complaint)
-        if everything:
-            self._checkpoints.clear()
 
     def _finished(self) -> dict[str, Any] | None:
         found = run_state(self.folder)
@@ -199,7 +188,8 @@ class Run:
 
     def _offer(self, model: DualEncoder, stage: str, step: int, state: Callable[[], State]) -> None:
         self._signals.note()
-        self._keep(model, step, state, f"step {step} of {stage}")
+        save = partial(self._save_checkpoint, model, f"step {step} of {stage}", state)
+        self._saving.after_step(step, save)
 
     def _take_resumed(self) -> State | None:
         """Return the state of the stage that was interrupted to the stage that goes on first."""
@@ -244,38 +234,8 @@ class Run:
         if is_due and (not last or self.arm.posthoc):  # the end is evaluated once, after the loop
             with pretrainer.evaluated() if isinstance(pretrainer, HasEvaluated) else nullcontext():
                 self._evaluate(model, "pretrain", lambda every: _is_due(every, result))
-        always = result.end_of_epoch and not last
-        self._keep(model, result.step, pretrainer.state_dict, self._samples, always)
-
-    def _keep(
-        self,
-        model: DualEncoder,
-        step: int,
-        state: Callable[[], State],
-        place: str,
-        always: bool = False,
-    ) -> None:
-        """Save the state after a step when any process wants it, and stop when one was asked to."""
-        wishes = distributed.exchange(self._wish(step))
-        stop = next((wish for wish in wishes if wish not in (None, "save")), None)
-        if any(wishes) or always:
-            self._save_checkpoint(model, place, state)
-        if stop is not None:
-            self._stop(stop, step)
-
-    def _wish(self, step: int) -> str | None:
-        """Return what this process wants after a step: the name of a signal, "save", or nothing."""
-        if self._is_first:
-            self._checkpoints.check()
-        if self._signals.asked:
-            return self._signals.asked
-        return "save" if self._is_first and self._checkpoints.is_due(step) else None
-
-    def _stop(self, name: str, step: int) -> None:
-        if self._is_first:
-            self._checkpoints.wait()
-        distributed.exchange(None)  # nobody ends, and has the others ended, before all is on disk
-        raise Stopped(f"stopped by {name} after step {step}, saved; the same command continues")
+        save = partial(self._save_checkpoint, model, self._samples, pretrainer.state_dict)
+        self._saving.after_step(result.step, save, always=result.end_of_epoch and not last)
 
     def _evaluate(self, model: DualEncoder, stage: str, due: Callable[[Every], bool]) -> None:
         shared = model if distributed.world_size() == 1 else SplitEncoder(model)
@@ -318,17 +278,13 @@ class Run:
             "done": list(self.done),
             "record": copy.deepcopy(self.record),
         }
-        self._checkpoints.save(state)
+        self._saving.save(state)
 
     def _load_checkpoint(self, model: DualEncoder) -> None:
         """Put model, record and the stage that was under way where the last checkpoint left them."""
-        state = self._checkpoints.newest()
+        state = self._saving.newest(self.record["fingerprint"])
         if state is None:
             return
-        if state["fingerprint"] != self.record["fingerprint"]:
-            raise PerceptInitError(
-                f"{self._checkpoints.folder} belongs to another recipe; use --fresh"
-            )
         model.load_state_dict(state["model"])
         self.record = {**state["record"], "status": "running"}
         self.samples_seen, self.epoch = state["samples_seen"], state["epoch"]
