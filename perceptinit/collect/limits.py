@@ -7,6 +7,7 @@ from collections import OrderedDict
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from perceptinit.errors import PerceptInitError
@@ -64,11 +65,16 @@ class SafeHeaders:
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > MAX_ADDRESS_BYTES:
-            await send_with_headers({"type": "http.response.start", "status": 414, "headers": []})
-            await send_with_headers({"type": "http.response.body", "body": b"address too long"})
+        if _is_odd(scope):
+            await PlainTextResponse("no such address", 404)(scope, receive, send_with_headers)
             return
         await self.app(scope, receive, send_with_headers)
+
+
+def _is_odd(scope: Scope) -> bool:
+    """Tell whether an address is longer than any of the page's, or has a zero byte, on which file systems stumble."""
+    length = len(scope.get("raw_path", b"")) + len(scope["query_string"])
+    return length > MAX_ADDRESS_BYTES or "\0" in scope["path"]
 
 
 class RateLimit:
