@@ -28,6 +28,15 @@ def store(tmp_path):
         yield made
 
 
+def test_the_answers_are_for_the_owners_eyes(tmp_path):
+    folder = make_study(tmp_path)
+    with open_study(folder) as site:
+        site.begun().answer(0)
+        secret = [*folder.glob("answers.sqlite*"), folder / "owner-token"]
+        assert {path.stat().st_mode & 0o077 for path in secret} == {0}
+        assert len(secret) == 4
+
+
 def note(name):
     return lambda connection: connection.execute("INSERT INTO facts VALUES (?, '')", (name,))
 
@@ -224,9 +233,10 @@ def test_what_was_forgotten_is_not_left_in_the_file(tmp_path):
     )
     with open_study(folder) as site:
         site.begun(PROLIFIC_PID="verypersonal").answer(0)
-    assert any(b"verypersonal" in path.read_bytes() for path in folder.glob("answers.sqlite*"))
-    assert forget(folder, "verypersonal") == 1
-    assert not any(b"verypersonal" in path.read_bytes() for path in folder.glob("answers.sqlite*"))
+        assert any(b"verypersonal" in path.read_bytes() for path in folder.glob("answers.sqlite*"))
+        assert forget(folder, "verypersonal") == 1  # while people answer
+        files = [path.read_bytes() for path in folder.glob("answers.sqlite*")]
+        assert not any(b"verypersonal" in content for content in files)
     with pytest.raises(UsageError, match="nobody with the code or platform id 'verypersonal'"):
         forget(folder, "verypersonal")
 

@@ -58,6 +58,8 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """Open the database with every commit synced to disk; StoreError when that cannot be done."""
     try:
         mode = "ro" if read_only else "rwc"
+        if not read_only and not path.exists():
+            path.touch(mode=0o600)  # for the owner alone; SQLite gives its log the same rights
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=10, check_same_thread=False
         )  # fmt: skip
@@ -70,7 +72,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(SCHEMA)
         return connection
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise StoreError(
             f"{path}: {error}. Is the folder there, and may it be written to?"
         ) from error

@@ -76,7 +76,6 @@ def _write_token(folder: Path) -> None:
     if not path.exists():
         with atomic_path(path) as temporary:
             temporary.write_text(secrets.token_urlsafe(24) + "\n", encoding="utf-8")
-            temporary.chmod(0o600)
         path.chmod(0o600)
 
 
