@@ -3,6 +3,7 @@
 // trial is over when the server has said that the answer is on disk.
 
 const AHEAD = 4; // trials whose images are fetched before they are needed
+const PATIENCE_SECONDS = 20; // a server that says nothing for so long is asked again
 const RETRY_SECONDS = [0.5, 1, 2, 4, 8];
 const byId = (id) => document.getElementById(id);
 const stage = byId("stage");
@@ -19,8 +20,9 @@ const frame = () => new Promise(requestAnimationFrame);
 async function ask(path, body) {
   for (let attempt = 0; ; attempt++) {
     try {
-      const reply = await fetch(path, body === undefined ? {} : {
-        method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
+      const signal = AbortSignal.timeout(1000 * PATIENCE_SECONDS);
+      const reply = await fetch(path, body === undefined ? { signal } : {
+        signal, method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
       });
       if (reply.status < 500 && reply.status !== 429) {
         byId("offline").hidden = true;
@@ -156,13 +158,12 @@ async function start() {
   await present(state.next);
 }
 
-places.forEach((place, i) => {
-  place.addEventListener("click", (event) => {
-    // a click without a pointer comes from a keyboard or from assistive technology
-    answer(i, event, event.pointerType || (event.detail === 0 ? "assistive" : "mouse"));
-  });
-});
-if (notSure) notSure.addEventListener("click", (event) => answer(null, event, event.pointerType || "assistive"));
+let pointer = "mouse"; // not every browser says with a click what made it
+document.addEventListener("pointerdown", (event) => { pointer = event.pointerType || "mouse"; }, true);
+// a click without a pointer comes from the keyboard, on a button that has the focus, or from assistive technology
+const madeBy = (event) => (event.detail === 0 ? "assistive" : pointer);
+places.forEach((place, i) => place.addEventListener("click", (event) => answer(i, event, madeBy(event))));
+if (notSure) notSure.addEventListener("click", (event) => answer(null, event, madeBy(event)));
 
 document.addEventListener("keydown", (event) => {
   if (event.repeat || event.ctrlKey || event.altKey || event.metaKey || byId("trial").hidden) return;
