@@ -59,11 +59,10 @@ def collect(
     Example: perceptinit collect study/ --export judgments.csv
     """
     _require_packages()
-    from perceptinit.collect.study import is_study
+    from perceptinit.collect.study import is_study, made_of
 
     if not is_study(folder):
-        design = _new_design(folder, task, questions, per_person, not_sure, seed)
-        folder = _create(folder, out, design)
+        folder = made_of(folder, out, task, questions, per_person, not_sure, seed, _tell)
     elif task is not None or questions is not None or per_person is not None or not_sure or seed:
         raise UsageError(
             f"{folder}: is a study; change {folder}/study.toml, which makes a new version of its design"
@@ -87,42 +86,6 @@ def _require_packages() -> None:
 
 def _tell(message: str) -> None:
     typer.echo(message, err=True)
-
-
-def _new_design(
-    images: Path,
-    task: str | None,
-    questions: int | None,
-    per_person: int | None,
-    not_sure: bool,
-    seed: int,
-) -> dict[str, object]:
-    from perceptinit.collect.settings import default_design
-    from perceptinit.collect.tasks import TASKS
-
-    if task is None or questions is None:
-        raise UsageError(
-            f"{images}: is no study (no study.toml there). A new one needs --task ({' or '.join(TASKS)}) and --questions, "
-            "the number of different questions"
-        )
-    return default_design(task, questions, per_person, not_sure, seed)
-
-
-def _create(images: Path, out: Path, design: dict[str, object]) -> Path:
-    from perceptinit.collect.settings import read_settings
-    from perceptinit.collect.study import create, is_study
-
-    if not is_study(out):
-        create(images, out, design, _tell)
-        return out
-    made = read_settings(out).design
-    differs = [name for name, value in design.items() if getattr(made, name) != value]
-    if differs:
-        raise UsageError(
-            f"{out}: is a study with other settings ({', '.join(differs)}). Change {out}/study.toml, which makes a new "
-            "version of its design, or name another --out"
-        )
-    return out
 
 
 def _forget(folder: Path, code: str | None) -> bool:
@@ -173,22 +136,10 @@ def _show_status(folder: Path, wanted: bool) -> bool:
     if not wanted:
         return False
     from rich.console import Console
-    from rich.table import Table
 
-    from perceptinit.collect.status import status
+    from perceptinit.collect.status import show, status
 
-    found = status(folder)
-    console = Console(highlight=False)
-    summary = Table(box=None, show_header=False, pad_edge=False)
-    people = Table(*found["columns"], box=None, pad_edge=False)
-    for row in found["summary"]:
-        summary.add_row(*row)
-    for row in found["people"]:
-        people.add_row(*row)
-    console.print(summary)
-    if found["people"]:
-        console.print()
-        console.print(people)
+    show(status(folder), Console(highlight=False))
     return True
 
 

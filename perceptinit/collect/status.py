@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from perceptinit.collect.reliability import Reliability, asked, judge, votes_of
 from perceptinit.collect.settings import Cost, read_settings
 from perceptinit.collect.store import read_rows
 from perceptinit.collect.texts import is_example, read_texts
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 AIM = 0.01  # half-width of the interval that the study is to reach: one point
 COLUMNS = (
@@ -176,3 +179,19 @@ def _person(record: Record, found: Reliability, why: str) -> list[str]:
         "-" if seconds is None else f"{seconds:.2f}",
         why,
     ]
+
+
+def show(found: dict[str, Any], console: Console) -> None:
+    """Print what `status` gave: the summary, then a row per person."""
+    from rich.table import Table
+
+    summary = Table(box=None, show_header=False, pad_edge=False)
+    for row in found["summary"]:
+        summary.add_row(*row)
+    console.print(summary)
+    if found["people"]:
+        people = Table(*found["columns"], box=None, pad_edge=False)
+        for row in found["people"]:
+            people.add_row(*row)
+        console.print()
+        console.print(people)

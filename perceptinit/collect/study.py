@@ -20,8 +20,9 @@ from perceptinit.collect.design import Design, draw_design, lock, read_design, v
 from perceptinit.collect.pictures import FOLDER as IMAGES
 from perceptinit.collect.pictures import Picture, Tell, copy_pictures, read_pictures
 from perceptinit.collect.settings import FILE as SETTINGS_FILE
-from perceptinit.collect.settings import Settings, parse_settings, read_settings
+from perceptinit.collect.settings import Settings, default_design, parse_settings, read_settings
 from perceptinit.collect.store import Store, connect, read_rows
+from perceptinit.collect.tasks import TASKS
 from perceptinit.collect.texts import is_example, is_language_tag, read_texts, write_missing
 from perceptinit.errors import DataError, UsageError
 from perceptinit.files.atomic import atomic_path
@@ -33,6 +34,39 @@ TOKEN_FILE = "owner-token"
 def is_study(folder: Path) -> bool:
     """Tell whether a folder is a study's (and not one of images)."""
     return (folder / SETTINGS_FILE).is_file()
+
+
+def made_of(
+    images: Path,
+    out: Path,
+    task: str | None,
+    questions: int | None,
+    per_person: int | None,
+    not_sure: bool,
+    seed: int,
+    tell: Tell,
+) -> Path:
+    """Return the study in `out`, made of a folder of images now or, by the same request, before.
+
+    Raises UsageError when what is needed is not given, and when the study there asks something else.
+    """
+    if task is None or questions is None:
+        raise UsageError(
+            f"{images}: is no study (no {SETTINGS_FILE} there). A new one needs --task ({' or '.join(TASKS)}) and "
+            "--questions, the number of different questions"
+        )
+    design = default_design(task, questions, per_person, not_sure, seed)
+    if not is_study(out):
+        create(images, out, design, tell)
+        return out
+    made = read_settings(out).design
+    differs = [name for name, value in design.items() if getattr(made, name) != value]
+    if differs:
+        raise UsageError(
+            f"{out}: is a study with other settings ({', '.join(differs)}). Change {out}/{SETTINGS_FILE}, which makes a "
+            "new version of its design, or name another --out"
+        )
+    return out
 
 
 def create(images: Path, out: Path, design: dict[str, Any], tell: Tell) -> None:
