@@ -100,7 +100,11 @@ class Initializer(Protocol):
     """A way to set the weights of an image tower."""
 
     def initialize(self, model: nn.Module, ctx: RunContext) -> InitReport:
-        """Set weights of the image tower `model` (an ImageEncoder) in place; other towers are out of reach."""
+        """Set weights of the image tower `model` (an ImageEncoder) in place; other towers are out of reach.
+
+        One that takes long may offer its state after each step (`RunContext.offer`) and continue from it
+        (`RunContext.resumed`): then a run that was interrupted in it ends with the same weights.
+        """
         ...
 
 

@@ -151,6 +151,30 @@ def test_an_initializer_that_draws_globally_is_told_of_both(tmp_path):
     assert "moved torch's global generator" in text
 
 
+def test_an_initializer_whose_state_lacks_something_is_told(tmp_path):
+    class Forgetful(Base):
+        """Goes faster with each step, and forgets how fast it was."""
+
+        def initialize(self, model, ctx):
+            speed = 0.0  # is not in the state
+            with reporting("forgetful", model) as report:
+                if ctx.resumed:
+                    report.resume(ctx.resumed["report"])
+                for step in range(ctx.resumed["step"] + 1 if ctx.resumed else 0, 4):
+                    speed += 1.0
+                    with torch.no_grad():
+                        model.projection.weight.add_(speed)
+                    state = {"step": step, "report": report.state()}
+                    ctx.offer(step, lambda state=state: state)
+            return report.result
+
+    said = complaints("initializer", Forgetful, tmp_path)
+    assert said == [
+        "initializer Forgetful: stopped at its offer 1 of 4 and continued from ctx.resumed, it ends with other "
+        "weights: put all that the rest of the work depends on into the state"
+    ]
+
+
 def test_an_initializer_without_a_report_or_a_change_is_told(tmp_path):
     class Nothing(Base):
         """Changes nothing and says nothing."""

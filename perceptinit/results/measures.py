@@ -60,7 +60,7 @@ def rank(measure: str) -> int:
 
 def incomplete(extra: Mapping[str, Any]) -> str:
     """Return the note on a score from a set of which images could not be read; empty for a whole one."""
-    if "num_images_of_set" not in extra:
+    if not isinstance(extra, Mapping) or not {"num_images", "unreadable"} <= extra.keys():
         return ""
     return f"incomplete: {extra['num_images']:,} of {extra['num_images_of_set']:,} images"
 

@@ -140,8 +140,8 @@ def weight_hashes(model: Any) -> dict[str, str]:
 def recorded_sha256(record: Mapping[str, Any], file: Path) -> str | None:
     """Return the hash that a record holds for `file` of the run's weights, None for one it does not know."""
     part = {"init": "image", "pretrain": "model", "final": "model"}.get(file.stem, "")
-    hashes = record["hashes"].get(file.stem) or {}
-    return hashes.get(part)
+    hashes = record["hashes"].get(file.stem)
+    return str(hashes[part]) if isinstance(hashes, Mapping) and part in hashes else None
 
 
 def _installed(name: str) -> bool:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
-from perceptinit.files.checkpoints import weights_sha256
+from perceptinit.files.checkpoints import load_state, save_state, weights_sha256
 from perceptinit.protocols import Initializer
 from perceptinit.testing.contract import Contract, different, must
 from perceptinit.testing.tiny import tiny_model
-from perceptinit.types import InitReport
+from perceptinit.types import InitReport, State
+
+
+class _Interrupted(BaseException):
+    """As a kill."""
 
 
 class InitializerContract(Contract):
@@ -71,6 +78,42 @@ class InitializerContract(Contract):
             f"{self.label}: initialize() moved torch's global generator, so what follows differs between "
             "arms: put library code that draws in `with perceptinit.plugin.named_torch_seed(...)`",
         )
+
+    def test_what_is_interrupted_ends_with_the_same_weights(self, tmp_path: Path) -> None:
+        """Holds those that offer their state: each is stopped after its first, a middle and its last offer."""
+        offers: list[int] = []
+        tower = self.tower()
+        context = self.context(tmp_path)
+        told = replace(context, offer=lambda step, state: offers.append(step))
+        self.build(tmp_path).initialize(tower, told)
+        for number in sorted({0, len(offers) // 2, len(offers) - 1}) if offers else ():
+            again = self._continued(tmp_path, number)
+            must(
+                weights_sha256(again) == weights_sha256(tower),
+                f"{self.label}: stopped at its offer {number + 1} of {len(offers)} and continued from ctx.resumed, "
+                "it ends with other weights: put all that the rest of the work depends on into the state",
+            )
+
+    def _continued(self, tmp_path: Path, number: int) -> Any:
+        """Return a tower whose initialization was interrupted at this offer, from 0, and continued by another object."""
+        num_seen = 0
+
+        def offer(step: int, state: Callable[[], State]) -> None:
+            nonlocal num_seen
+            if num_seen == number:
+                save_state(tmp_path / "offered", {"stage": state(), "tower": tower.state_dict()})
+                raise _Interrupted
+            num_seen += 1
+
+        tower = self.tower()
+        context = self.context(tmp_path)
+        with suppress(_Interrupted):
+            self.build(tmp_path).initialize(tower, replace(context, offer=offer))
+        kept = load_state(tmp_path / "offered")
+        again = self.tower()
+        again.load_state_dict(kept["tower"])
+        self.build(tmp_path).initialize(again, replace(context, resumed=kept["stage"]))
+        return again
 
     def test_modes_and_gradients_are_left_as_found(self, tmp_path: Path) -> None:
         tower = self.tower().eval()
