@@ -67,9 +67,11 @@ if TYPE_CHECKING:
     from perceptinit.protocols import HasPeople as HasPeople
     from perceptinit.protocols import HasPlan as HasPlan
     from perceptinit.protocols import HasPreflight as HasPreflight
+    from perceptinit.protocols import HasPublishedNumPairs as HasPublishedNumPairs
     from perceptinit.protocols import HasSay as HasSay
     from perceptinit.protocols import HasSmoke as HasSmoke
     from perceptinit.protocols import HasStandIn as HasStandIn
+    from perceptinit.protocols import HasWarnings as HasWarnings
     from perceptinit.protocols import ImageEncoder as ImageEncoder
     from perceptinit.protocols import Initializer as Initializer
     from perceptinit.protocols import Judgments as Judgments

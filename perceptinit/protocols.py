@@ -201,6 +201,15 @@ class HasPreflight(Protocol):
 
 
 @runtime_checkable
+class HasWarnings(Protocol):
+    """A component that can say before a run what works, but is hardly meant."""
+
+    def warnings(self) -> Iterable[str]:
+        """Return sentences, such as on a batch larger than the data; none where all seems meant."""
+        ...
+
+
+@runtime_checkable
 class HasPlan(Protocol):
     """A component that knows beforehand how much it will do."""
 
@@ -255,6 +264,16 @@ class HasMaxShuffleBlocks(Protocol):
     @property
     def max_shuffle_blocks(self) -> int:
         """Blocks that may be shuffled into each other before nearly each pair reads a whole block."""
+        ...
+
+
+@runtime_checkable
+class HasPublishedNumPairs(Protocol):
+    """Pairs whose number is known from their source, also while they are absent."""
+
+    @property
+    def published_num_pairs(self) -> int | None:
+        """The number that the source states, None where it is not known; for estimates of cost only."""
         ...
 
 

@@ -137,7 +137,8 @@ def _raise_first(bad: np.ndarray, what: str) -> None:
 class DataCard:
     """What a data set is: shown by `perceptinit show judgments NAME` and put into reports.
 
-    num_judgments: judgments of the whole published set, None when unknown.
+    num_judgments: judgments of the whole published set, None when unknown; num_train: triplets of its
+    training split, None when unknown.
     ceiling: published human ceiling in the set's own measure, None when unknown.
     sha256: file name -> checksum, for the files that the source or we publish sums of; downloads are
     checked against them.
@@ -158,6 +159,7 @@ class DataCard:
     checked: str = ""
     simulated: bool = False
     by_people: bool = True
+    num_train: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 # B batch, T tokens, D embedding, H W image
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import nn
 
 from perceptinit.backbones.fast_modules import is_eager_on_cpu
 from perceptinit.backbones.text import TextTower
+from perceptinit.errors import UsageError
 from perceptinit.seeding import named_torch_seed
 
 # CLIP's temperature of 0.07; training starts here, far from the clamp at 100
 LOGIT_SCALE_START = math.log(1 / 0.07)
 # floats that a core's cache holds, 1 MiB of them
 CACHED_VALUES = 2**18
+MIN_CONTEXT = 3  # start token, a word, end token
 
 
 class ImageTower(nn.Module):
@@ -159,7 +161,33 @@ def first_problem(build: Callable[[], DualTower]) -> str | None:
     return str(problem) or type(problem).__name__
 
 
+def unseen_pixels(build: Callable[[], DualTower]) -> Iterator[str]:
+    """Yield that patches do not divide the image, so that a margin of it is never seen.
+
+    Published models do that (SO400M/14 at 384 pixels), so it is nothing to refuse.
+    """
+    try:
+        with named_torch_seed(0, "trial"), torch.device("meta"):
+            model = build()
+    except Exception:  # cannot be built without memory: whether at all, `first_problem` tells
+        return
+    first = next((m for m in model.image.modules() if isinstance(m, nn.Conv2d)), None)
+    if first is None or first.kernel_size != first.stride:
+        return
+    patch, size = first.stride[0], model.image_size
+    if size % patch:
+        yield (
+            f"patches of {patch} pixels do not divide an image of {size}: {size % patch} rows and columns of "
+            f"pixels are never seen. Try image_size = {size - size % patch}"
+        )
+
+
 def _encode_one(model: DualTower) -> None:
+    if model.context_length < MIN_CONTEXT:
+        raise UsageError(
+            f"context_length = {model.context_length} leaves no room for a word between the start and the "
+            "end token; CLIP's is 77"
+        )
     model.eval()
     size = model.image_size
     model.encode_image(torch.zeros(1, 3, size, size))

@@ -17,6 +17,7 @@ from perceptinit.backbones.encoders import (
     DualTower,
     ImageTower,
     first_problem,
+    unseen_pixels,
 )
 from perceptinit.backbones.fast_modules import use_fast_modules
 from perceptinit.backbones.open_clip_config import pretrained_problem, read_table, square_side
@@ -76,6 +77,10 @@ class OpenClip:
             problem = pretrained_problem(config.model, config.pretrained)
         if problem:
             yield problem
+
+    def warnings(self) -> Iterator[str]:
+        """Yield that a margin of each image is never seen."""
+        return unseen_pixels(partial(_dual_tower, replace(self.config, pretrained="")))
 
     def build(self) -> DualTower:
         """Return a model whose weights follow torch's global generator, or are the published ones.

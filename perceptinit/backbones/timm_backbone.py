@@ -11,7 +11,7 @@ import timm
 from open_clip.transformer import TextTransformer
 from torch import nn
 
-from perceptinit.backbones.encoders import DualTower, ImageTower, first_problem
+from perceptinit.backbones.encoders import DualTower, ImageTower, first_problem, unseen_pixels
 from perceptinit.backbones.fast_modules import use_fast_modules
 from perceptinit.backbones.text import TextTower, clip_tokenizer
 from perceptinit.configs import Layers, NonNegativeInt, PositiveInt, Width
@@ -87,6 +87,10 @@ class Timm:
         problem = first_problem(self.build)
         if problem:
             yield problem
+
+    def warnings(self) -> Iterator[str]:
+        """Yield that a margin of each image is never seen."""
+        return unseen_pixels(self.build)
 
     def build(self) -> DualTower:
         """Return a model whose weights follow torch's global generator.

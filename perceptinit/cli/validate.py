@@ -32,7 +32,7 @@ def validate(
     from perceptinit.errors import RecipeError
     from perceptinit.recipe.plan import plan_lines
     from perceptinit.recipe.reading import load_recipe
-    from perceptinit.running.runner import find_obstacles
+    from perceptinit.running.runner import find_obstacles, find_warnings
 
     loaded = load_recipe(recipe, set_ or ())
     for warning in loaded.warnings:
@@ -42,7 +42,10 @@ def validate(
         console.print(line, soft_wrap=True, markup=False)
     obstacles = find_obstacles(loaded)
     if not obstacles:
-        console.print("Ready to run.")
+        warnings = find_warnings(loaded)
+        for problem in warnings:
+            console.print(f"warning: {problem}", soft_wrap=True, markup=False)
+        console.print("It would run, but see the warnings." if warnings else "Ready to run.")
         return
     if ready:
         raise RecipeError(obstacles, loaded.source)

@@ -20,7 +20,7 @@ from typing import Any
 
 from perceptinit.configs import read_config, to_table
 from perceptinit.errors import PerceptInitError, Problem
-from perceptinit.protocols import HasPlan, HasPreflight, HasSmoke, HasStandIn
+from perceptinit.protocols import HasPlan, HasPreflight, HasSmoke, HasStandIn, HasWarnings
 from perceptinit.registry import Entry, Registry
 
 # kinds that may be a part of another component, in a nested table of the kind's name: what stands in
@@ -136,6 +136,11 @@ def parts_of(cls: type) -> dict[str, bool]:
 def preflight(component: Any) -> list[str]:
     """Return what would make a built component fail later; empty when it is ready."""
     return list(component.preflight()) if isinstance(component, HasPreflight) else []
+
+
+def warnings_of(component: Any) -> list[str]:
+    """Return what about a built component works, but is hardly meant."""
+    return list(component.warnings()) if isinstance(component, HasWarnings) else []
 
 
 def planned_steps(component: Any) -> int | None:

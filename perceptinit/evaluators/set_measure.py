@@ -12,8 +12,8 @@ from perceptinit.configs import DrawnSide, NonNegativeInt, NumDrawn, PositiveInt
 from perceptinit.evaluators.features import ALONE, Joint
 from perceptinit.protocols import DualEncoder
 from perceptinit.test_sets.choice import SYNTHETIC, Missing, SetChoice, SyntheticSettings
-from perceptinit.test_sets.suite import SetKind
-from perceptinit.types import RunContext, Score
+from perceptinit.test_sets.suite import SetKind, find_set
+from perceptinit.types import RunContext, Score, StagePlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +95,14 @@ class SetMeasure(ABC):
     def preflight(self) -> Iterator[str]:
         """Yield what is missing or wrong in each set; images are decoded only when they are used."""
         return self.choice.problems()
+
+    def plan(self) -> StagePlan:
+        """Return how many images go through the model, as the suites state them, absent sets included."""
+        known = [find_set(name) for name in self.choice.all]
+        counts = [found.num_images for found in known if found and found.num_images]
+        unknown = len(known) - len(counts)
+        note = f"{len(known)} test sets" + (f", {unknown} of unknown size" if unknown else "")
+        return StagePlan(steps=0, num_images=sum(counts), note=note)
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
         """Return the scores of all sets.

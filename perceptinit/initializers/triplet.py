@@ -11,7 +11,7 @@ import numpy as np
 
 from perceptinit.components.building import preflight
 from perceptinit.configs import PositiveFloat
-from perceptinit.errors import InitializerError, PerceptInitError
+from perceptinit.errors import DataError, InitializerError, PerceptInitError
 from perceptinit.initializers.diagnostics import weight_changes
 from perceptinit.initializers.early_stopping import EarlyStopping
 from perceptinit.initializers.held_out import HeldOut, metrics
@@ -89,9 +89,24 @@ class Triplet:
         except PerceptInitError as error:
             yield str(error)
 
+    def warnings(self) -> Iterator[str]:
+        """Yield that a batch takes all judgments, so that an epoch is one step."""
+        count, batch_size = len(self._objective().columns), self.config.batch_size
+        if batch_size > count:
+            yield (
+                f"batch_size = {batch_size}, but there are only {count} judgments: every epoch is one "
+                "step on all of them. Lower batch_size"
+            )
+
     def plan(self) -> StagePlan:
-        """Return steps and images; those of an epoch vary a little with the order of judgments."""
-        objective = self._objective()
+        """Return steps and images; those of an epoch vary a little with the order of judgments.
+
+        While the judgments are absent, as many are counted as their source states, of three images each.
+        """
+        try:
+            objective = self._objective()
+        except DataError:
+            return self._published_plan()
         c, count, num_ties = self.config, len(objective.columns), objective.num_ties_dropped
         order = generator(0, "plan").permutation(count)
         batches = (objective.columns[rows] for rows in batches_of(order, c.batch_size))
@@ -101,6 +116,16 @@ class Triplet:
             note=f"{count:,} judgments"
             + (f" without {num_ties:,} ties" if num_ties else "")
             + (", may stop early" if c.patience else ""),
+        )
+
+    def _published_plan(self) -> StagePlan:
+        c, count = self.config, self.judgments.card.num_train
+        if count is None:
+            raise DataError("the judgments are not here, and their source does not say how many")
+        return StagePlan(
+            steps=c.num_steps(count),
+            num_images=3 * c.epochs * count,
+            note=f"{count:,} judgments as published, while they are not here",
         )
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:

@@ -13,6 +13,7 @@ from perceptinit.configs import Share
 from perceptinit.errors import DataError, shown
 from perceptinit.files.reading import parse_json
 from perceptinit.pairs.paths import expand, missing
+from perceptinit.pairs.published_sizes import published_num_pairs
 from perceptinit.pairs.shard_samples import ShardSamples
 from perceptinit.pairs.sizes import find_miscounts
 from perceptinit.pairs.tar_index import TarIndex, index_tars, sample_key
@@ -53,6 +54,14 @@ class WebdatasetPairs:
     def block_sizes(self) -> list[int]:
         """Return the number of pairs in each shard."""
         return np.diff(self._samples.stops, prepend=0).tolist()
+
+    @property
+    def published_num_pairs(self) -> int | None:
+        """The number of a source that is known by the name of its folder, such as `yfcc15m`."""
+        try:
+            return published_num_pairs(expand(self.config.shards))
+        except DataError:
+            return None
 
     def pair(self, index: int) -> Pair:
         """Return pair `index`; its key is `shard.tar/stem`.

@@ -25,7 +25,7 @@ from perceptinit.pretrainers.preparation import (
     patch_dropout,
 )
 from perceptinit.pretrainers.sharding import copy_whole, sharded_copy
-from perceptinit.protocols import DualEncoder, HasMaxShuffleBlocks, Pairs
+from perceptinit.protocols import DualEncoder, HasMaxShuffleBlocks, HasPublishedNumPairs, Pairs
 from perceptinit.types import RunContext, StagePlan, StepResult
 
 
@@ -114,11 +114,24 @@ class Clip:
 
     def plan(self) -> StagePlan:
         """Return steps and samples; the note tells how many pairs each epoch leaves out."""
+        try:
+            num_pairs = self._epoch_pairs
+        except DataError:
+            return self._published_plan()
         used = self.total_steps * self.config.batch_size
-        num_pairs = self._epoch_pairs
         left_over = num_pairs - self.steps_per_epoch * self.config.batch_size
         note = f"each epoch leaves out {left_over:,} of {num_pairs:,} pairs" if left_over else ""
         return StagePlan(steps=self.total_steps, num_images=used, num_texts=used, note=note)
+
+    def _published_plan(self) -> StagePlan:
+        pairs = self.pairs
+        num_pairs = pairs.published_num_pairs if isinstance(pairs, HasPublishedNumPairs) else None
+        if num_pairs is None:
+            raise DataError("the pairs are not here, and how many there will be is not known")
+        steps = self.config.epochs * (num_pairs // self.config.batch_size)
+        used = steps * self.config.batch_size
+        note = f"{num_pairs:,} pairs as published, while they are not here"
+        return StagePlan(steps=steps, num_images=used, num_texts=used, note=note)
 
     def steps(self, model: DualEncoder, ctx: RunContext) -> Iterator[StepResult]:
         """Train, one optimiser step per item, from the loaded state on.

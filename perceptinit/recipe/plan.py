@@ -92,7 +92,7 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
         yield from lines
     for slot in recipe.evals:
         every = slot.every if isinstance(slot.every, str) else f"{slot.every} steps"
-        yield f"eval {slot.spec.name} every {every}"
+        yield f"eval {slot.spec.name} every {every}{_measurement(stage_plan(slot.spec), cost)}"
     per_pair = TRAINING_FACTOR * (cost.image_flops + cost.text_flops) / 1e9
     yield f"a training step costs {per_pair:.3g} GFLOP a pair at full context"
     if not total:
@@ -135,6 +135,14 @@ def _stage(plan: StagePlan) -> str:
     if plan.num_images:
         parts.append(f"{plan.num_images:,} images")
     return ", ".join([*parts, *([plan.note] if plan.note else [])])
+
+
+def _measurement(plan: StagePlan, cost: ModelCost) -> str:
+    """Return what one measurement takes, empty where the evaluator does not say."""
+    if not plan.num_images:
+        return ""
+    petaflops = plan.num_images * cost.image_flops / 1e15
+    return f": {plan.num_images:,} images, {plan.note}; {petaflops:.3g} PFLOP each time"
 
 
 def _hours(seconds: float) -> str:

@@ -10,11 +10,11 @@ Any number of these may work on one output folder: see `sweep`.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from perceptinit.components.building import preflight, walk
+from perceptinit.components.building import preflight, walk, warnings_of
 from perceptinit.errors import DataError, Problem, RecipeError, UsageError
 from perceptinit.recipe.recipe import Recipe, fingerprint_difference
 from perceptinit.running.cells import Cell, plan_cells
@@ -80,15 +80,24 @@ def check_ready(recipe: Recipe) -> None:
 
 def find_obstacles(recipe: Recipe) -> list[Problem]:
     """Return what stands in the way of running a valid recipe, such as absent data, each once."""
-    obstacles: dict[str, Problem] = {}
+    return _told(recipe, preflight)
+
+
+def find_warnings(recipe: Recipe) -> list[Problem]:
+    """Return what would run, but is hardly meant, such as a batch larger than the data, each once."""
+    return _told(recipe, warnings_of)
+
+
+def _told(recipe: Recipe, ask: Callable[[Any], list[str]]) -> list[Problem]:
+    told: dict[str, Problem] = {}
     for spec in walk(recipe.specs()):
         try:
-            messages = preflight(spec.build())
+            messages = ask(spec.build())
         except Exception as error:  # told with its place in the recipe, whatever it is
             messages = [str(error) or type(error).__name__]
         for message in messages:
-            obstacles.setdefault(message, Problem(f"[{spec.where}]", message))
-    return list(obstacles.values())
+            told.setdefault(message, Problem(f"[{spec.where}]", message))
+    return list(told.values())
 
 
 def check_writable(folder: Path) -> None:

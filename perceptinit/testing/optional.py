@@ -15,7 +15,7 @@ from perceptinit.judgments.forms.rdm import HasDissimilarities
 from perceptinit.judgments.forms.same_pairs import HasSamePairs
 from perceptinit.test_sets.choice import HasChoice
 
-ANY_KIND: tuple[type, ...] = (p.HasPreflight, p.HasPlan, p.HasStandIn)
+ANY_KIND: tuple[type, ...] = (p.HasPreflight, p.HasWarnings, p.HasPlan, p.HasStandIn)
 OPTIONAL: dict[str, tuple[type, ...]] = {
     "initializer": ANY_KIND,
     "backbone": ANY_KIND,
@@ -30,7 +30,7 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
         HasConventions,
         HasDownloads,
     ),
-    "pairs": (*ANY_KIND, p.HasMaxShuffleBlocks),
+    "pairs": (*ANY_KIND, p.HasMaxShuffleBlocks, p.HasPublishedNumPairs),
     "evaluator": (*ANY_KIND, HasEvaluateMany, HasChoice),
     "tracker": (*ANY_KIND, p.HasExpect, p.HasDescribe, p.HasLogImage, p.HasSay),
 }

@@ -49,6 +49,7 @@ class Nights:
         citation="Fu, Tamir, Sundaram, Chai, Zhang, Dekel and Isola (2023). DreamSim: Learning New "
         "Dimensions of Human Visual Similarity using Synthetic Data. NeurIPS",
         num_judgments=20_019,
+        num_train=15_941,  # before the filter of votes
         size_bytes=58_000_000_000,
         checked="generated files in the published layout; published 2AFC to compare with on test: DreamSim "
         "ensemble 0.962, fine-tuned OpenCLIP ViT-B/32 0.953, CLIP ViT-B/32 0.936",

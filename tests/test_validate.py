@@ -1,0 +1,72 @@
+"""`validate` says what is hardly meant, and what a run will cost before the data are there."""
+
+from pathlib import Path
+
+import pytest
+
+from perceptinit.recipe.plan import plan_lines
+from perceptinit.recipe.reading import load_recipe
+from perceptinit.running.runner import find_obstacles, find_warnings
+
+VIT = ("backbone.model=vit_tiny_patch16_224",)
+
+
+def told(find, *overrides):
+    return [str(problem) for problem in find(load_recipe("quickstart", overrides))]
+
+
+def test_a_batch_larger_than_the_judgments_is_a_warning():
+    (sentence,) = told(find_warnings, "init.batch_size=5000", "init.epochs=50")
+    assert sentence.startswith("[init]: batch_size = 5000, but there are only 2")
+    assert "every epoch is one step on all of them. Lower batch_size" in sentence
+
+
+def test_a_batch_larger_than_the_pairs_stands_in_the_way():
+    (sentence,) = told(find_obstacles, "pretrain.batch_size=5000", "pretrain.warmup_steps=0")
+    assert "batch_size = 5000, but there are only 2500 pairs" in sentence
+
+
+@pytest.mark.parametrize("stage", ["init", "pretrain"])
+def test_a_warm_up_longer_than_the_run_stands_in_the_way(stage):
+    (sentence,) = told(find_obstacles, f"{stage}.warmup_steps=5000")
+    assert sentence.startswith(f"[{stage}]: ")
+    assert "5000" in sentence
+
+
+def test_a_context_without_room_for_a_word_stands_in_the_way():
+    (sentence,) = told(find_obstacles, "backbone.context_length=2")
+    assert "[backbone]: context_length = 2 leaves no room for a word" in sentence
+    assert told(find_obstacles, "backbone.context_length=3") == []
+
+
+def test_patches_that_do_not_divide_the_image_are_a_warning():
+    (sentence,) = told(find_warnings, *VIT, "backbone.image_size=40")
+    assert sentence == (
+        "[backbone]: patches of 16 pixels do not divide an image of 40: 8 rows and columns of pixels are "
+        "never seen. Try image_size = 32"
+    )
+    assert told(find_warnings, *VIT) == []
+
+
+def test_the_last_line_is_not_that_all_is_well(cli):
+    done = cli("validate", "quickstart", "--set", "init.batch_size=5000")
+    *_, warning, last = done.stdout.strip().splitlines()
+    assert warning.startswith("warning: [init]: batch_size = 5000")
+    assert last == "It would run, but see the warnings."
+
+
+def test_the_cost_is_said_from_published_sizes_while_the_data_are_absent(monkeypatch, tmp_path):
+    for name in ("NIGHTS_ROOT", "YFCC_ROOT", "EVAL_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    lines = list(plan_lines(load_recipe("pi_clip_yfcc")))
+    stages = [line.strip() for line in lines if line.startswith("  init.0")]
+    assert "15,941 judgments as published, while they are not here" in stages[0]
+    # 14,829,396 pairs in batches of 6,144, 32 times
+    steps = 32 * (14_829_396 // 6144)
+    assert any(f"pretrain clip: {steps:,} steps, {steps * 6144:,} images" in line for line in lines)
+    assert any(line.startswith("training cost: ") for line in lines)
+    (zero_shot,) = [line for line in lines if line.startswith("eval zero-shot")]
+    assert "29 test sets; " in zero_shot
+    assert "PFLOP each time" in zero_shot
+    assert not Path("data").exists()
