@@ -17,6 +17,7 @@ from perceptinit.collect.export import export
 from perceptinit.collect.pictures import Picture
 from perceptinit.collect.records import Given, Record, read_records
 from perceptinit.collect.reliability import judge, measure, votes_of, why_excluded
+from perceptinit.collect.serve import address_of, is_on_a_network, listen
 from perceptinit.collect.sessions import Trial
 from perceptinit.collect.settings import Exclusion, default_design, parse_settings
 from perceptinit.collect.simulate import simulate
@@ -341,6 +342,20 @@ def test_a_port_that_is_taken_is_told(tmp_path, cli):
         done = cli("collect", "study", "--port", taken.getsockname()[1])
     assert done.returncode == 2
     assert "cannot listen there (Address already in use)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "is_open"), [("127.0.0.1", False), ("::1", False), ("0.0.0.0", True)]
+)
+def test_a_page_that_others_can_reach_is_told_of_by_a_name_that_leads_there(host, is_open):
+    try:
+        listener = listen(host, 0)
+    except UsageError as error:  # a machine without IPv6
+        pytest.skip(str(error))
+    with listener:
+        assert is_on_a_network(listener) == is_open
+        assert "0.0.0.0" not in address_of(listener)
+        assert (socket.gethostname() in address_of(listener)) == is_open
 
 
 def test_without_the_extra_the_command_says_what_to_install(monkeypatch):

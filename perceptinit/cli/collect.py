@@ -144,7 +144,7 @@ def _show_status(folder: Path, wanted: bool) -> bool:
 
 
 def _serve(folder: Path, host: str, port: int, open_page: bool) -> None:
-    from perceptinit.collect.serve import address_of, listen, serve
+    from perceptinit.collect.serve import address_of, is_on_a_network, listen, serve
 
     listener = listen(host, port)
 
@@ -160,6 +160,11 @@ def _serve(folder: Path, host: str, port: int, open_page: bool) -> None:
         if study.has_example_consent:
             _tell(
                 "attention: texts/consent.md is still the example text; people should read your own"
+            )
+        if is_on_a_network(listener):
+            _tell(
+                "attention: others on the network can reach the page, unencrypted; docs/collect.md says how to put it "
+                "behind a proxy with TLS"
             )
         if open_page:
             webbrowser.open(address)

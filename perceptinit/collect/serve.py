@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from threading import Thread
 
@@ -20,6 +21,7 @@ from perceptinit.errors import UsageError
 
 MAX_CONNECTIONS = 900  # below the 1,024 open files that most systems allow a process
 BACKLOG = 512
+EVERYBODY = ("0.0.0.0", "::")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -41,9 +43,16 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address_of(listener: socket.socket) -> str:
-    """Return the address of the first page."""
+    """Return the address of the first page; by the machine's name when it listens to everybody."""
     host, port = listener.getsockname()[:2]
+    host = socket.gethostname() if host in EVERYBODY else host
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def is_on_a_network(listener: socket.socket) -> bool:
+    """Tell whether other machines can reach the page."""
+    host = listener.getsockname()[0]
+    return host in EVERYBODY or not ip_address(host).is_loopback
 
 
 def make_app(study: Study, begins_per_minute: int | None = None) -> ASGIApp:
