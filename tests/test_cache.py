@@ -1,5 +1,6 @@
 """The cache of initialised towers: what makes an entry, who may share it, and damage."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -101,6 +102,19 @@ def test_a_manifest_with_another_number_is_none(cache):
     _, report = apply()
     assert "from_cache" not in report.metrics
     assert report.sha256_after == first.sha256_after
+
+
+def test_a_disk_without_room_for_an_entry_costs_the_entry_and_not_the_tower(cache, monkeypatch):
+    first, _ = apply(cache=False)
+
+    def full(path, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", full)
+    with pytest.warns(UserWarning, match=r"No space left.*; the tower is not kept"):
+        second, _ = apply()
+    assert torch.equal(first.cls_token, second.cls_token)
+    assert cache.entries() == []
 
 
 def test_a_change_of_an_image_file_is_another_entry(tmp_path, cache):

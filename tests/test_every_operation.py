@@ -11,6 +11,7 @@ from test_image_store import photographs
 from test_packing import class_folders
 from test_packing import run as pack_here
 
+from perceptinit.files import atomic
 from perceptinit.files.cache import Cache
 from perceptinit.files.checkpoints import load_weights, save_weights, weights_sha256
 from perceptinit.images.store import sources, store
@@ -183,7 +184,7 @@ def test_a_packing_killed_at_any_file_operation_ends_as_one_left_alone(tmp_path,
 def test_an_image_store_killed_at_any_file_operation_ends_as_one_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "PART_BYTES", 4 * 3 * 4 * 4)  # 4 images in a part
     monkeypatch.setattr(sources, "SETTLED_SECONDS", 0.0)
-    monkeypatch.setattr(store, "ABANDONED_SECONDS", -1.0)  # nobody else works on it
+    monkeypatch.setattr(atomic, "ABANDONED_SECONDS", -1.0)  # nobody else works on it
     stimuli = photographs(tmp_path / "photographs")
     everything = np.arange(len(stimuli))
 

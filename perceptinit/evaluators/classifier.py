@@ -5,15 +5,17 @@ from __future__ import annotations
 # C classes, D embedding
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
 from perceptinit.compute.optim import Precision
-from perceptinit.errors import CheckpointError, DataError
+from perceptinit.errors import CheckpointError, DataError, WriteError
 from perceptinit.evaluators.prompts import TextEmbeddings, embed_texts
 from perceptinit.evaluators.weights_key import text_key
+from perceptinit.files.atomic import remove_abandoned
 from perceptinit.files.checkpoints import load_weights, save_weights
 from perceptinit.protocols import DualEncoder
 from perceptinit.test_sets.sets import ZeroShotSet
@@ -119,7 +121,10 @@ class Classifiers:
             return
         self._made[key] = vectors
         path = self._path(key)
-        if path is not None:
+        if path is None:
+            return
+        remove_abandoned(path.parent)
+        with suppress(WriteError):  # no room: it is made again by the next process
             save_weights(path, {"classifier": vectors})
 
     def _path(self, key: str) -> Path | None:

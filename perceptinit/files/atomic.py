@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from perceptinit.errors import writing
 
 # of `atomic_path`, and of safetensors while it writes
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]+\.tmp|\.tmp\w{6}")
+
+ABANDONED_SECONDS = 3600.0
 
 
 @contextmanager
@@ -60,3 +63,11 @@ def temporaries(folder: Path) -> list[Path]:
         for path in folder.glob(".*")
         if _TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink()
     )
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove temporaries an hour old from a folder that several processes write to: nobody will finish them."""
+    for path in temporaries(folder):
+        with suppress(OSError):  # another process swept it, or has given it its name
+            if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+                path.unlink()

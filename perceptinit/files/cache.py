@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.errors import DataError
-from perceptinit.files.atomic import remove_files, temporaries, write_json
+from perceptinit.files.atomic import remove_abandoned, remove_files, temporaries, write_json
 from perceptinit.files.checksums import file_sha256
 from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import read_json
@@ -141,8 +141,8 @@ class KeptFiles:
 
     def clear(self) -> None:
         """Delete the files. Lock files stay, as in `Cache.clear`; runs that have files open keep them."""
-        for path in self._files():
-            path.unlink(missing_ok=True)
+        remove_files(self._files())
+        remove_abandoned(self.folder)
 
     def _files(self) -> Iterator[Path]:
         return self.folder.glob(f"*{self.suffix}")

@@ -14,7 +14,7 @@ from perceptinit.backbones.encoders import ImageTower
 from perceptinit.components.building import parts_of, preflight
 from perceptinit.compute.devices import choose_device
 from perceptinit.configs import read_config, to_table
-from perceptinit.errors import CheckpointError, DataError, RecipeError, UsageError
+from perceptinit.errors import CheckpointError, DataError, RecipeError, UsageError, WriteError
 from perceptinit.files.cache import Cache, key_of
 from perceptinit.files.checkpoints import load_strict, load_weights, save_weights, weights_sha256
 from perceptinit.files.checksums import file_sha256
@@ -139,7 +139,10 @@ def _cached(tower: ImageTower, job: Job, cache: Cache, ctx: RunContext) -> InitR
                 cache.remove(key)
         report = job.build().initialize(tower, ctx)
         manifest = {"parts": parts, "report": asdict(report)}
-        cache.store(key, manifest, lambda path: save_weights(path, tower.state_dict()))
+        try:
+            cache.store(key, manifest, lambda path: save_weights(path, tower.state_dict()))
+        except WriteError as error:  # the tower is done, all the same
+            ctx.warn(f"cache: {error}; the tower is not kept")
     return report
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from perceptinit.errors import DataError
-from perceptinit.files.atomic import atomic_path
+from perceptinit.files.atomic import atomic_path, remove_abandoned
 from perceptinit.files.cache import tar_index_folder
 from perceptinit.pairs.tar_format import TarFile
 
@@ -170,6 +170,7 @@ def _read_cache(path: Path) -> TarIndex | None:
 
 
 def _write_cache(index: TarIndex) -> None:
+    remove_abandoned(tar_index_folder())
     columns = {n: getattr(index, n) for n in ("starts", "samples", "codes", "offsets", "sizes")}
     try:
         with atomic_path(_cache_path(index.path)) as temporary, temporary.open("wb") as file:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 # M stimuli, B of a batch, P squares of a part, S size: height and width
 import shutil
-import time
 import uuid
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from threading import Lock
 import numpy as np
 
 from perceptinit.errors import DataError
-from perceptinit.files.atomic import temporaries, write_json
+from perceptinit.files.atomic import remove_abandoned, write_json
 from perceptinit.files.cache import key_of
 from perceptinit.files.locks import file_lock
 from perceptinit.images.decoding import Fit, load_square
@@ -34,7 +33,6 @@ PART_BYTES = 256 << 20
 # left free on the disk beyond what is written
 SPARE_BYTES = 256 << 20
 REPORT_EVERY_IMAGES = 64
-ABANDONED_SECONDS = 3600.0  # a temporary file that old is of a process that was killed
 FIT: Fit = "squash"  # the whole image, as `StimulusImages`
 
 
@@ -161,7 +159,7 @@ class ImageStore:
     def _build(self, missing: Sequence[Item]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_room(len(missing))
-        self._sweep()
+        remove_abandoned(self.folder)
         self._listener.begin(self.folder, len(missing), len(missing) * self._square_bytes)
         self._done, self._total = 0, len(missing)
         if not (self.folder / "about.json").is_file():
@@ -185,15 +183,6 @@ class ImageStore:
                 f"{self.folder}: {num_images:,} decoded images take {need / 1e9:,.1f} GB and "
                 f"{free / 1e9:,.1f} GB are free"
             )
-
-    def _sweep(self) -> None:
-        """Delete temporary files of processes that were killed."""
-        for path in temporaries(self.folder):
-            try:
-                if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
-                    path.unlink()
-            except FileNotFoundError:  # another process swept it, or has finished the file
-                continue
 
     def _fill(self, chunk: Sequence[Item], timeout: float) -> bool:
         """Make sure that the images of a chunk are stored; return False when another process is at it."""
