@@ -227,13 +227,14 @@ def test_from_a_spreadsheet_to_a_checked_set_and_a_recipe_without_python(tmp_pat
     assert "judgments.val_shre: unknown key; did you mean 'val_share'?" in done.stderr
 
 
-def collected(tmp_path, rows):
-    """Write a table of (order, place, excluded) for one person and return the check's findings."""
+def collected(tmp_path, rows, people=None):
+    """Write a table of (order, place, excluded), of one person unless given, and return the check's findings."""
     write_images(tmp_path, 12)
     header = "anchor,first,second,p_second,num_votes,subject,excluded,assigned_order,answered_place"
+    people = people or ["me"] * len(rows)
     lines = [
-        f"{i % 10:02d}.png,{(i + 1) % 10:02d}.png,{(i + 2) % 10:02d}.png,{i % 2},1,me,{why},{order},{place}"
-        for i, (order, place, why) in enumerate(rows)
+        f"{i % 10:02d}.png,{(i + 1) % 10:02d}.png,{(i + 2) % 10:02d}.png,{i % 2},1,{person},{why},{order},{place}"
+        for i, ((order, place, why), person) in enumerate(zip(rows, people, strict=True))
     ]
     (tmp_path / "judgments.csv").write_text("\n".join([header, *lines]))
     return check_judgments(Table(Table.Config(path=tmp_path / "judgments.csv", images=tmp_path)))
@@ -243,6 +244,19 @@ def test_sides_that_are_not_balanced_are_warned_of(tmp_path):
     report = collected(tmp_path, [("1 2", 1 + i % 2, "") for i in range(30)])
     (warning,) = (w for w in messages(report, "warning") if w.startswith("assigned"))
     assert "within 30 for each of 1 people" in warning
+
+
+def test_an_odd_trial_that_is_left_over_by_a_person_who_was_deleted_is_no_imbalance(tmp_path):
+    rows = [("1 2" if i % 2 else "2 1", 1 + i // 2 % 2, "") for i in range(300)]
+    report = collected(tmp_path, [*rows, ("1 2", 1, "")])
+    assert any("within 1 for each of 1 people" in note for note in messages(report, "note"))
+    people = [*["me"] * 301, *["you"] * 3]
+    report = collected(
+        tmp_path, [*rows, ("1 2", 1, ""), *[("1 2", 1, ""), ("2 1", 2, ""), ("1 2", 2, "")]], people
+    )
+    assert any(
+        "for each of 2 people and within 2 overall" in note for note in messages(report, "note")
+    )
 
 
 def test_a_person_who_always_takes_one_side_is_warned_of(tmp_path):
