@@ -107,6 +107,15 @@ class Triplets:
         rows = ("anchor", "first", "second", "p_second", "num_votes", "group")
         return replace(self, **{name: getattr(self, name)[mask] for name in rows})
 
+    def over(self, stimuli: Stimuli) -> Triplets:
+        """Return the same judgments with indices into other stimuli, which hold all of their images by id."""
+        place = {name: i for i, name in enumerate(stimuli.ids)}
+        moved = np.array([place.get(name, -1) for name in self.stimuli.ids], dtype=np.int64)
+        roles = {n: moved[getattr(self, n)] for n in ("anchor", "first", "second")}
+        triplets = replace(self, stimuli=stimuli, **roles)
+        triplets.check()
+        return triplets
+
     def check(self) -> None:
         """Raise DataError naming the first row that is not a judgment."""
         lengths = {

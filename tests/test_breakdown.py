@@ -2,17 +2,21 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from made_runs import record, score, write
+from PIL import Image
 
+from perceptinit.errors import DataError
 from perceptinit.evaluators.rsa import RSA
 from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.judgments.breakdown import by_anchor, predicted_by_others
 from perceptinit.judgments.controls.shuffled_votes import ShuffledVotes
 from perceptinit.judgments.forms.rdm import Dissimilarities, square
+from perceptinit.judgments.own.table import Table
 from perceptinit.reports.agreement import breakdowns
 from perceptinit.reports.compare import compare
 from perceptinit.reports.report import render
@@ -173,3 +177,45 @@ def test_a_map_of_pictures_that_are_all_alike_is_one_point():
     places, shares = classical_mds(np.zeros((4, 4)))
     assert (places == 0).all()
     assert shares == (0, 0)
+
+
+def test_a_table_with_a_column_subject_knows_its_people(tmp_path):
+    for name, pixels in zip("abcd", GREY, strict=True):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    rows = ["anchor,first,second,choice,subject", "a.png,b.png,d.png,first,ann"]
+    rows += [
+        "a.png,d.png,b.png,first,bob",
+        "b.png,c.png,d.png,first,ann",
+        "a.png,b.png,d.png,first,cy",
+    ]
+    (tmp_path / "lab.csv").write_text("\n".join(rows))
+    config = Table.Config(path=tmp_path / "lab.csv", val_share=0.0, test_share=1.0)
+    judgments = Table(config)
+    assert judgments.people == ["ann", "bob", "cy"]
+    found, _ = TwoAFC(TwoAFC.Config(), judgments).evaluate(Brightness(), RunContext())
+    people = found.extra["by_person"]
+    # the model chooses b, then c, as ann does; bob chose d, against both others
+    assert {n: (p["value"], p["others"]) for n, p in people.items()} == {
+        "ann": (1, 0.5),
+        "bob": (0, 0),
+        "cy": (1, 0.5),
+    }
+    assert people["ann"]["num_judgments"] == 2
+    alone = Table(replace(config, subjects=("ann",)))
+    assert alone.load_people("test") == {}
+
+
+def test_a_table_without_names_has_no_people(tmp_path):
+    for name, pixels in zip("abcd", GREY, strict=True):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    (tmp_path / "lab.csv").write_text("anchor,positive,negative\na.png,b.png,c.png")
+    judgments = Table(Table.Config(path=tmp_path / "lab.csv", val_share=0.0, test_share=0.0))
+    assert (list(judgments.people), judgments.load_people("train")) == ([], {})
+
+
+def test_judgments_over_other_stimuli_are_the_same():
+    more = Stimuli(("x", "d", "c", "b", "a"), [b""] * 5)
+    moved = triplets([1.0, 0.0]).over(more)
+    assert (moved.anchor.tolist(), moved.second.tolist()) == ([4, 3], [1, 1])
+    with pytest.raises(DataError, match="anchor is not one of the 1 stimuli"):
+        triplets([1.0, 0.0]).over(Stimuli(("d",), [b""]))

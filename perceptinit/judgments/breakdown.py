@@ -44,12 +44,10 @@ def by_person(
     """Return how often a model makes each person's choices: name -> value, stderr, num_judgments, others.
 
     distances: gives the distances of both candidates to the anchor, (N,) each. others: see
-    `predicted_by_others`; None where it is unknown. Empty for more than `MAX_ROWS` people.
+    `predicted_by_others`; None where it is unknown.
     """
     from perceptinit.judgments.two_afc import agreement, clustered_stderr
 
-    if len(people) > MAX_ROWS:
-        return {}
     rows = {}
     for name, own in people.items():
         values = agreement(*distances(own), own.p_second)
@@ -63,12 +61,14 @@ def by_person(
 
 
 def people_of_split(judgments: Judgments, split: Split) -> Mapping[str, Triplets]:
-    """Return each person's judgments of a split; empty where they are not known.
+    """Return each person's judgments of a split; empty where they are not known, or more than `MAX_ROWS`.
 
     Those inside wrappers are asked, which change `train` only.
     """
     judgments = source_of(judgments, split)
-    return judgments.load_people(split) if isinstance(judgments, HasPeople) else {}
+    if not isinstance(judgments, HasPeople) or len(judgments.people) > MAX_ROWS:
+        return {}
+    return judgments.load_people(split)
 
 
 def predicted_by_others(people: Mapping[str, Triplets]) -> dict[str, float | None]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 # N rows, then N questions once they are aggregated
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, EmptySplitError
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.questions import add_up, draw_sides
 from perceptinit.judgments.forms.triplet_names import NamedTriplets
@@ -105,3 +107,19 @@ class Table(OwnTable):
             return self.deal(columns, named.group, "group", "table")
         hint = ", or say in a column 'group' what must not cross splits"
         return self.deal(columns, named.group, "anchor", "table", hint)
+
+    @property
+    def people(self) -> Sequence[str]:
+        """Names in the column `subject`, those of the key `subjects` where it is given; none without the column."""
+        columns = used_rows(read_columns(self.config.path))
+        names = columns.texts("subject") if "subject" in columns.cells else ()
+        return sorted(self.config.subjects or set(names))
+
+    def load_people(self, split: Split) -> dict[str, Triplets]:
+        """Return the answers of each person in a split; of one person alone, none."""
+        people, stimuli, found = self.people, self.load(split).stimuli, {}
+        for name in people if len(people) > 1 else ():
+            with suppress(EmptySplitError):
+                own = type(self)(replace(self.config, subjects=(name,)))
+                found[name] = own.load(split).over(stimuli)
+        return found
