@@ -87,10 +87,12 @@ def _limits(ax, score: ScoreComparison, factor: int) -> None:
     Their names stand beside the axes, where no curve is.
     """
     if score.chance is not None:
-        _limit(ax, "chance", factor * score.chance)
+        _limit(ax, "chance", factor * score.chance, "top")
     if score.baselines:
         best = max(score.baselines, key=lambda baseline: baseline.value)
-        _limit(ax, best.name.replace(" ", "\n", 1), factor * best.value)
+        is_high = best.value > ((score.chance or 0.0) + (score.ceiling or 1.0)) / 2
+        name = best.name.replace(" ", "\n", 1)
+        _limit(ax, name, factor * best.value, "top" if is_high else "bottom")
     if score.ceiling is not None:
         lower = score.ceiling if score.lower_ceiling is None else score.lower_ceiling
         _people(ax, factor * lower, factor * score.ceiling)
@@ -98,13 +100,14 @@ def _limits(ax, score: ScoreComparison, factor: int) -> None:
 
 def _people(ax: Any, lower: float, upper: float) -> None:
     ax.axhspan(lower, upper, color=FAINT, alpha=0.15, linewidth=0)
-    _limit(ax, "human\nceiling", upper)
+    _limit(ax, "human\nceiling", upper, "bottom")
 
 
-def _limit(ax: Any, name: str, value: float) -> None:
+def _limit(ax: Any, name: str, value: float, side: str) -> None:
+    """Draw a line with its name beside the axes, on the side ("top": below it) where no other name is."""
     ax.axhline(value, color=FAINT, linewidth=1, linestyle=":")
     place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-    ax.annotate(name, (1, value), (4, 0), va="center", color=FAINT, fontsize=8, **place)
+    ax.annotate(name, (1, value), (4, 0), va=side, color=FAINT, fontsize=8, **place)
 
 
 def _legend(ax: Any) -> None:
@@ -204,7 +207,7 @@ def stage_one_figure(
                 label = arm if number_of_line == 0 else None
                 values = [100 * v for v in curve.values()]
                 axes[0].plot(list(curve), values, label=label, alpha=0.85, **style)
-        _limit(axes[0], "chance", 50)
+        _limit(axes[0], "chance", 50, "top")
         if ceiling is not None:
             _people(axes[0], 100 * ceiling[0], 100 * ceiling[1])
         axes[0].set_xlabel("epochs of stage 1")
