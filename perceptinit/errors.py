@@ -49,7 +49,7 @@ class TrainingError(PerceptInitError):
 class WriteError(PerceptInitError, OSError):
     """A file that cannot be written: no room, no permission, a disk that went away. `reason` says which."""
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: Path | str, reason: str) -> None:
         self.reason = reason
         super().__init__(
             f"{path}: cannot be written ({reason}). Make room or choose another place, and give the same "

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import platform
 import sys
 import tempfile
 import traceback
 
 from perceptinit import __version__
-from perceptinit.errors import PerceptInitError, printable
+from perceptinit.errors import PerceptInitError, WriteError, printable
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LONGEST = 300  # characters of an error's own message
 
 
@@ -20,6 +22,8 @@ def told(error: BaseException) -> str:
     """
     if isinstance(error, PerceptInitError):
         return "\n".join([str(error), *getattr(error, "__notes__", [])])
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return str(WriteError(error.filename or "standard output or a file", str(error.strerror)))
     return (
         f"unforeseen {in_short(error)}. {_write_log(error)} Please report it: open an issue of the project "
         "with that text in it"

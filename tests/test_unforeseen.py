@@ -2,7 +2,9 @@
 
 import errno
 import json
+import os
 import re
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -97,6 +99,36 @@ def test_without_room_for_a_log_the_traceback_is_shown(capsys, monkeypatch):
     assert code == 1
     assert text.startswith("error: unforeseen ValueError: boom. Its traceback:\n")
     assert "Traceback (most recent call last)" in text
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_at_any_place_is_no_defect(capsys, monkeypatch, number):
+    def fail(plugins):
+        raise OSError(number, os.strerror(number), "sheet.png")
+
+    monkeypatch.setattr(cli_module, "create_app", fail)
+    code, _, text = invoke(capsys, monkeypatch, "list")
+    assert code == 1
+    assert text.startswith(
+        f"error: sheet.png: cannot be written ({os.strerror(number)}). Make room"
+    )
+
+
+def test_a_full_device_for_the_output_is_told():
+    code = (
+        "import sys; sys.argv = ['perceptinit', 'list']; from perceptinit.cli import main; main()"
+    )
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "standard output or a file: cannot be written (No space left on device)" in done.stderr
 
 
 # a tracker with a defect, which nobody foresaw
