@@ -11,7 +11,7 @@ import typer
 from perceptinit.cli.terminal import accept_any_encoding
 from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.errors import PerceptInitError, UsageError
-from perceptinit.unforeseen import told
+from perceptinit.running.unforeseen import told
 
 EPILOG = "Start with: perceptinit run quickstart"
 

@@ -21,8 +21,8 @@ from perceptinit.errors import PerceptInitError
 from perceptinit.protocols import HasExpect, HasSay, Tracker
 from perceptinit.running.interruption import StopSignals
 from perceptinit.running.tracking import build_console
+from perceptinit.running.unforeseen import told
 from perceptinit.types import Event, RunContext, Score
-from perceptinit.unforeseen import told
 
 if TYPE_CHECKING:
     from perceptinit.running.sweep import Sweep
