@@ -17,15 +17,20 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture
 def cli(tmp_path):
-    """Run `perceptinit` in a fresh process and folder; returns the completed process."""
+    """Run `perceptinit` in a fresh process and folder; returns the completed process.
+
+    An error that nobody foresaw fails the test, whatever it expects.
+    """
 
     def run(*arguments, **environment):
         # a fixed width: tables fold alike wherever the tests run
         env = {**os.environ, "COLUMNS": "160", "PYTHONPATH": str(ROOT), **environment}
         command = [sys.executable, "-m", "perceptinit", *map(str, arguments)]
-        return subprocess.run(
+        done = subprocess.run(
             command, capture_output=True, text=True, env=env, cwd=tmp_path, check=False, timeout=300
         )
+        assert "unforeseen" not in done.stderr, done.stderr
+        return done
 
     return run
 
