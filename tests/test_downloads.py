@@ -62,6 +62,12 @@ class Server:
         if count <= how.get("fail_first", 0):
             handler.send_error(how.get("status", 503))
             return
+        if "location" in how:
+            handler.send_response(302)
+            handler.send_header("Location", how["location"])
+            handler.send_header("Content-Length", str(10**12))
+            handler.end_headers()
+            return
         if handler.path not in self.files:
             handler.send_error(404)
             return
@@ -265,6 +271,12 @@ def test_no_more_than_the_published_size_is_fetched(server, tmp_path, says_its_l
     assert max(how_much, default=0) <= 5000
     assert left_over(tmp_path) == []
     assert not list(tmp_path.glob(".file*"))
+
+
+def test_the_page_of_a_redirection_is_not_read(server, tmp_path):
+    server.behaviour["/moved.bin"] = {"location": server.url + "/good.bin"}
+    get(server, tmp_path, "/moved.bin", sha256=SHA256)  # read whole, it would take 1 TB of memory
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
 
 
 def test_a_server_that_dribbles_is_a_failed_attempt(server, tmp_path, monkeypatch):

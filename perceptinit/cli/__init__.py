@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from perceptinit.cli.group import Group
 from perceptinit.cli.terminal import accept_any_encoding
 from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.errors import PerceptInitError, UsageError
@@ -40,6 +41,7 @@ def create_app(plugins: Plugins) -> typer.Typer:
     from perceptinit.cli import plugins as plugins_verb
 
     app = typer.Typer(
+        cls=Group,
         help=(
             "Perceptual initialization: start a vision tower from human similarity judgments, "
             "pretrain it, and measure whether it helped."

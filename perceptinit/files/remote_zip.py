@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import re
-import urllib.request
 import zipfile
 from http.client import HTTPException
 from pathlib import Path
+
+from perceptinit.files.web import open_url
 
 # one request fetches at least this much: a zip directory of many files is a few MB
 BLOCK_BYTES = 1 << 20
@@ -80,9 +81,8 @@ class _RangeFile(io.RawIOBase):
 
     def _get(self, first: int, last: int) -> tuple[bytes, int]:
         """Return the bytes first..last and the size of the whole file."""
-        headers = {"User-Agent": "perceptinit", "Range": f"bytes={first}-{last}"}
-        request = urllib.request.Request(self._url, headers=headers)
-        with urllib.request.urlopen(request, timeout=self._timeout_seconds) as response:
+        headers = {"Range": f"bytes={first}-{last}"}
+        with open_url(self._url, headers, self._timeout_seconds) as response:
             place = str(response.headers.get("Content-Range", ""))
             size = place.rpartition("/")[2]
             if response.status != 206 or not place.startswith(f"bytes {first}-"):

@@ -11,7 +11,6 @@ import json
 import re
 import time
 import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from perceptinit.files.archives import check_room
 from perceptinit.files.checksums import file_sha256
 from perceptinit.files.reading import read_json
 from perceptinit.files.remote_zip import RangesRefusedError, fetch_member
+from perceptinit.files.web import open_url
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 60.0
@@ -172,16 +172,11 @@ def _receive(download: Download, url: str, part: Path, name: str, report: Progre
     """
     state = _read_state(part, url)
     have = part.stat().st_size if part.exists() and state else 0
-    headers = {"User-Agent": "perceptinit", "Accept-Encoding": "identity"}
+    headers = {"Accept-Encoding": "identity"}
     if have and state:
-        headers["Range"] = f"bytes={have}-"
-        if state.get("validator"):
-            headers["If-Range"] = state["validator"]
+        headers |= {"Range": f"bytes={have}-", "If-Range": state["validator"]}
     try:
-        request = urllib.request.Request(url, headers=headers)
-        if download.token:
-            request.add_unredirected_header("Authorization", f"Bearer {download.token}")
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
+        with open_url(url, headers, TIMEOUT_SECONDS, download.token) as response:
             is_resumed = response.status == 206 and _starts_at(response, have)
             if response.status == 206 and not is_resumed:
                 _discard(part)

@@ -157,6 +157,8 @@ def _read_tables(path: Path) -> Mapping[str, Any]:
 def _present(root: Path, may_be_absent: bool = False) -> Iterable[LoadedRun]:
     """Yield the runs that left a record, or at least a folder, under `root`."""
     if root.is_file():
+        if root.name != RECORD:
+            raise UsageError(f"{root}: a file that is no {RECORD} of a run, nor a recipe (.toml)")
         yield _load(root)
     elif root.is_dir():
         for file in sorted(root.rglob(RECORD)):

@@ -1,0 +1,48 @@
+"""What all verbs have in common: a wrong place for a file, or an output that is full, ends one in a sentence."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import Any
+
+from typer.core import TyperGroup
+
+from perceptinit.errors import PerceptInitError, UsageError, shown
+
+# too long a name, links in a circle, a file where a folder belongs and the other way round
+_WRONG_PLACE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+_NO_OUTPUT = (errno.ENOSPC, errno.EIO)
+
+
+class Group(TyperGroup):
+    """The verbs; they may leave these errors of the operating system to be told here."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the verb that was asked for."""
+        try:
+            try:
+                return super().main(*args, **options)
+            finally:
+                sys.stdout.flush()  # here, and not when Python ends, where nobody could tell
+        except OSError as error:
+            raise _told(error) from error
+
+
+def _told(error: OSError) -> Exception:
+    if isinstance(error, PerceptInitError):
+        return error
+    if error.errno in _WRONG_PLACE and error.filename is not None:
+        return UsageError(f"{shown(error.filename)}: {error.strerror}")
+    if error.errno in _NO_OUTPUT and error.filename is None:
+        _drop_output()
+        return PerceptInitError(f"the output cannot be written ({error.strerror})")
+    return error
+
+
+def _drop_output() -> None:
+    """Send what is still buffered to nowhere, or Python would try again at its end and complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

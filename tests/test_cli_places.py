@@ -1,0 +1,72 @@
+"""Places on the command line where no file can be, or something else is: one sentence, exit code 2."""
+
+import sys
+
+import pytest
+
+from perceptinit.cli import create_app
+from perceptinit.components.plugin_manager import build_plugin_manager
+from perceptinit.errors import PerceptInitError, UsageError
+
+
+@pytest.fixture(scope="module")
+def verbs():
+    plugins = build_plugin_manager()
+    app = create_app(plugins)
+    return lambda *words: app([str(w) for w in words], obj=plugins, standalone_mode=False)
+
+
+LONG = {"a name of 300": "n" * 300, "a path of 5,000": "p/" * 2500 + "x"}
+
+
+@pytest.mark.parametrize("place", LONG.values(), ids=LONG.keys())
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("validate", "PLACE"),
+        ("run", "RECIPE", "--smoke", "--job-array", "--out", "PLACE"),
+        ("status", "PLACE"),
+        ("compare", "PLACE"),
+        ("report", "PLACE"),
+        ("export", "PLACE", "--to", "timm", "--out", "x"),
+        ("export", "x", "--to", "timm", "--out", "PLACE"),
+        ("eval", "PLACE", "--sets", "a", "--root", "b"),
+        ("data", "pack", "PLACE", "out"),
+        ("data", "check", "PLACE"),
+        ("data", "download", "materials", "--out", "PLACE"),
+    ],
+    ids=" ".join,
+)
+def test_a_place_that_no_file_can_have_is_told(
+    verbs, tmp_path, monkeypatch, recipes_folder, words, place
+):
+    monkeypatch.chdir(tmp_path)
+    given = {"PLACE": place, "RECIPE": str(recipes_folder / "quickstart.toml")}
+    with pytest.raises(UsageError, match="File name too long") as error:
+        verbs(*(given.get(word, word) for word in words))
+    assert len(str(error.value)) < 600
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("export", "x", "--to", "timm", "--out", "FILE"), ("data", "download", "materials", "--out", "FILE"),
+     ("status", "FILE"), ("compare", "FILE")],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_file_in_the_place_of_a_folder_is_told(verbs, tmp_path, words):
+    file = tmp_path / "a-file"
+    file.write_text("x")
+    with pytest.raises(UsageError, match="a-file: "):
+        verbs(*(str(file) if word == "FILE" else word for word in words))
+    assert file.read_text() == "x"
+
+
+@pytest.mark.parametrize("words", [("list",), ("--help",), ("show", "judgments", "table")])
+def test_an_output_that_is_full_is_told(verbs, monkeypatch, words):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(
+            PerceptInitError, match=r"the output cannot be written \(No space left on device\)"
+        ):
+            verbs(*words)
