@@ -129,8 +129,8 @@ def test_an_interval_with_zero_shows_no_difference_and_tells_what_it_could_have_
     records += [record("pi", s, v) for s, v in enumerate((0.49, 0.50, 0.52))]
     (top1,) = compared(tmp_path, records).scores
     result = verdict(top1, PI)
-    assert result.outcome == "open"
-    assert result.sentence.startswith("pi is not shown to differ from random: +0.3 points (95 %")
+    assert result.outcome == "undecided"
+    assert result.sentence.startswith("pi against random is undecided: +0.3 points (95 %")
     assert "would be shown in 8 of 10 such experiments" in result.sentence
 
 

@@ -13,8 +13,8 @@ from perceptinit.evaluators.labelled import KNN
 from perceptinit.evaluators.retrieval import Retrieval
 from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.reports.compare import compare
+from perceptinit.reports.formats import markdown_table, rows
 from perceptinit.reports.page import score_rows
-from perceptinit.reports.tables import markdown_table, rows
 from perceptinit.reports.tables import rich_table as arms_table
 from perceptinit.results.runs import load_runs
 from perceptinit.test_sets.sets import RetrievalSet

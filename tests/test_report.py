@@ -199,7 +199,7 @@ def test_colours_are_readable_in_light_and_dark():
     for theme in (light, dark):
         colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]+)", theme))
         for name, colour in colours.items():
-            if name.startswith(("arm", "ink", "faint", "accent", "good", "bad", "open")):
+            if name.startswith(("arm", "ink", "faint", "accent", "good", "bad", "undecided")):
                 for ground in ("card", "page"):
                     ratio = Color(colour).contrast(colours[ground])
                     assert ratio >= 4.5, f"{name} on {ground}: {ratio:.2f}"

@@ -13,8 +13,8 @@ from perceptinit.reports.contrasts import (
     STRUCTURE,
     WORTH,
 )
+from perceptinit.reports.formats import markdown_table
 from perceptinit.reports.headline import headline, headline_arms, summary
-from perceptinit.reports.tables import markdown_table
 from perceptinit.reports.verdict import TAUGHT, can_be_derived_from, verdicts
 from perceptinit.results.runs import load_runs
 
@@ -34,15 +34,22 @@ def shuffled(judgments):
     return {"use": "shuffled-votes", "judgments": judgments}
 
 
-def made(folder, arms, name="top1/x", baseline="random", **more):
-    """Return the comparison of arms, given as name -> (init stages, a value per seed)."""
+def made(folder, arms, name="top1/x", baseline="random", plan="", overrides=(), **more):
+    """Return the comparison of arms, given as name -> (init stages, a value per seed).
+
+    plan: the text of `[verdict]`; overrides: of all runs but the first.
+    """
     names = "".join(f'[[arm]]\nname = "{arm}"\n' for arm in arms)
     records = []
     for arm, (stages, values) in arms.items():
         for seed, value in enumerate(values):
             one = record(arm, seed, [score(value, name=name, **more)])
             one["arm"]["resolved"]["init"] = stages
-            one["recipe"] |= {"baseline": baseline, "text": f"seeds = [0, 1, 2]\n{names}"}
+            text = f"seeds = [0, 1, 2]\n{names}[verdict]\n{plan}"
+            one["recipe"] |= {"baseline": baseline, "text": text}
+            if records:
+                one["recipe"]["overrides"] = list(overrides)
+                one["started"] = "2026-01-02T00:00:00+00:00"
             records.append(one)
     return compare(load_runs([write(folder, records)]))
 

@@ -43,15 +43,16 @@ def compare(
     """
     from rich.console import Console
 
-    from perceptinit.reports import tables
+    from perceptinit.reports import formats as written
     from perceptinit.reports.compare import compare as compare_runs
+    from perceptinit.reports.tables import rich_table
     from perceptinit.results.runs import load_runs
 
     formats = {
-        "--csv": (csv, tables.csv_table),
-        "--json": (json, tables.json_table),
-        "--latex": (latex, tables.latex_table),
-        "--markdown": (markdown, tables.markdown_table),
+        "--csv": (csv, written.csv_table),
+        "--json": (json, written.json_table),
+        "--latex": (latex, written.latex_table),
+        "--markdown": (markdown, written.markdown_table),
     }
     chosen = [(name, render) for name, (is_chosen, render) in formats.items() if is_chosen]
     if len(chosen) > 1:
@@ -61,7 +62,7 @@ def compare(
     if chosen:
         typer.echo(chosen[0][1](comparison, scores), nl=False)
     else:
-        Console(markup=False).print(tables.rich_table(comparison, scores))
+        Console(markup=False).print(rich_table(comparison, scores))
     if not comparison.scores:
         raise typer.Exit(1)
 

@@ -32,13 +32,14 @@ def validate(
     from perceptinit.errors import RecipeError
     from perceptinit.recipe.plan import plan_lines
     from perceptinit.recipe.reading import load_recipe
+    from perceptinit.reports.prospects import doubts, prospects
     from perceptinit.running.runner import find_obstacles, find_warnings
 
     loaded = load_recipe(recipe, set_ or ())
-    for warning in loaded.warnings:
+    for warning in (*loaded.warnings, *doubts(loaded)):
         typer.echo(f"warning: {warning}", err=True)
     console = Console(highlight=False)
-    for line in plan_lines(loaded):
+    for line in (*plan_lines(loaded), *prospects(loaded)):
         console.print(line, soft_wrap=True, markup=False)
     obstacles = find_obstacles(loaded)
     if not obstacles:

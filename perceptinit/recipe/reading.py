@@ -20,14 +20,16 @@ from perceptinit.recipe.recipe import Arm, EvalSlot, Recipe, stages_by_name
 from perceptinit.recipe.shipped import find
 from perceptinit.recipe.tables import ARM_SLOTS, apply_overrides, expand_variables, read_text
 from perceptinit.recipe.text import stand_alone
+from perceptinit.recipe.verdict_config import VerdictConfig
 from perceptinit.registry import nearest, unknown
 
 ROOT_KEYS = (
     "schema", "like", "name", "summary", "seeds", "baseline", "plugins", "data",
-    "backbone", "init", "pretrain", "posthoc", "eval", "track", "checkpoint", "arm",
+    "backbone", "init", "pretrain", "posthoc", "eval", "verdict", "track", "checkpoint", "arm",
 )  # fmt: skip
 ARM_KEYS = ("name", "summary", *ARM_SLOTS)
 LIST_SLOTS = {"init": "initializer", "posthoc": "initializer", "track": "tracker"}
+SETTINGS = {"checkpoint": CheckpointConfig, "verdict": VerdictConfig}
 REPEATED = (
     "repeats the shared stage, so that what is set there (--set {name}.KEY=VALUE) does not reach this "
     "arm. Write instead: {line}"
@@ -51,7 +53,8 @@ def read_recipe(
 ) -> Recipe:
     """Check a recipe's text; `folder` is where `like` and local `plugins` are looked for."""
     found = stand_alone(text, source, folder)
-    found.tables.setdefault("checkpoint", {})  # all of it has defaults, so --set may name any key
+    for slot in SETTINGS:
+        found.tables.setdefault(slot, {})  # all of it has defaults, so --set may name any key
     problems = apply_overrides(found.tables, overrides)
     if "like" in found.tables:
         problems.append(
@@ -121,7 +124,7 @@ class _Reader:
             "pretrain": self._pretrain(),
             "evals": self._evals(),
             "tracks": self._specs("track", self.tables.get("track", []), "track"),
-            "checkpoint": self._checkpoint(),
+            **{slot: self._settings(slot, cls) for slot, cls in SETTINGS.items()},
             "arms": arms,
             "shared": shared,
         }
@@ -208,14 +211,15 @@ class _Reader:
                 slots.append(EvalSlot(spec, every))
         return tuple(slots)
 
-    def _checkpoint(self) -> CheckpointConfig:
-        table = self.tables.get("checkpoint", {})
+    def _settings(self, slot: str, cls: type[Any]) -> Any:
+        """Return what a table without `use` says, its defaults when it cannot be read."""
+        table = self.tables.get(slot, {})
         if not isinstance(table, dict):
-            self._problem("checkpoint", f"expected a table, [checkpoint], got {table!r}")
-            return CheckpointConfig()
-        config, problems = read_config(CheckpointConfig, table, "checkpoint")
+            self._problem(slot, f"expected a table, [{slot}], got {table!r}")
+            return cls()
+        config, problems = read_config(cls, table, slot)
         self.problems += problems
-        return config or CheckpointConfig()
+        return config or cls()
 
     def _arms(self, shared: Arm) -> tuple[Arm, ...]:
         tables = self.tables.get("arm", [{"name": "default"}])

@@ -12,7 +12,8 @@ from perceptinit.recipe.recipe import fingerprint_difference
 from perceptinit.registry import unknown
 from perceptinit.reports.comparison import Comparison, ScoreComparison
 from perceptinit.reports.contrasts import Contrast, contrasts_of, taught_by
-from perceptinit.reports.over_sets import averages, over_sets, with_q_values
+from perceptinit.reports.decisions import rule_of
+from perceptinit.reports.over_sets import averages, middle_means, over_sets, with_q_values
 from perceptinit.reports.pairing import arm_score, differences_of
 from perceptinit.results.measures import family_of, incomplete, is_share, may_ask_people, split_name
 from perceptinit.results.runs import LoadedRun, RunSet
@@ -46,6 +47,7 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
         scores=tuple(with_q_values(scores)),
         averages=tuple(averages(runs, scores, contrasts)),
         over_sets=tuple(over_sets(scores, contrasts)),
+        middle_means=tuple(middle_means(runs, scores)),
         problems=tuple(problems),
     )
 
@@ -141,6 +143,7 @@ def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -
     values = {c: float(r["value"]) for c, r in found.items() if r["value"] is not None}
     row = next(iter(found.values()))
     measure, data_set = split_name(name)
+    rule = rule_of(runs.plan, runs.num_planned)
     arms = tuple(arm_score(runs, arm, values) for arm in runs.arms)
     return ScoreComparison(
         name=name,
@@ -159,7 +162,8 @@ def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -
         taught=_taught(runs, measure, data_set),
         seen_in_training=row.get("extra", {}).get("seen_in_training"),
         arms=arms,
-        differences=tuple(differences_of(arms, contrasts)),
+        rule=rule,
+        differences=tuple(differences_of(arms, contrasts, rule)),
         incomplete=max(incomplete(row.get("extra", {})) for row in found.values()),
     )
 

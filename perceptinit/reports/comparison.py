@@ -10,7 +10,8 @@ from perceptinit.errors import UsageError
 from perceptinit.judgments.baselines import Baseline
 from perceptinit.registry import unknown
 from perceptinit.reports.contrasts import Contrast
-from perceptinit.reports.statistics import Estimate, SetsTest
+from perceptinit.reports.decisions import Rule
+from perceptinit.reports.statistics import Estimate, InterquartileMean, SetsTest
 from perceptinit.results.measures import is_diagnostic, rank
 from perceptinit.results.runs import RunSet
 
@@ -54,6 +55,7 @@ class ScoreComparison:
     samples_seen: pairs each arm had used when the score was taken.
     taught: arms that learn from judgments of the data set that the score asks for.
     seen_in_training: share of its pictures in the training split of these judgments, None when not told.
+    rule: when a difference in it is decided, in its unit.
     incomplete: a note when images of the set could not be read, else empty.
     baselines: what trivial models score on the same judgments.
     """
@@ -75,6 +77,7 @@ class ScoreComparison:
     seen_in_training: float | None
     arms: tuple[ArmScore, ...]
     differences: tuple[Difference, ...]
+    rule: Rule
     incomplete: str = ""
 
     @property
@@ -100,10 +103,23 @@ class SetsComparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MiddleMean:
+    """An arm's interquartile mean over the data sets of a measure; over the seeds that have all of them."""
+
+    measure: str
+    is_share: bool
+    arm: str
+    num_sets: int
+    num_seeds: int
+    value: InterquartileMean
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Everything that tables, sentences and the page are made from.
 
-    scores: as measured; averages: over families and over all data sets of a measure.
+    scores: as measured; averages: over families and over all data sets of a measure; middle_means: the
+    interquartile means beside them.
     problems: sentences on what is missing or left out, to be shown with every table.
     """
 
@@ -112,6 +128,7 @@ class Comparison:
     scores: tuple[ScoreComparison, ...]
     averages: tuple[ScoreComparison, ...]
     over_sets: tuple[SetsComparison, ...]
+    middle_means: tuple[MiddleMean, ...]
     problems: tuple[str, ...]
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from perceptinit.reports.contrasts import (
     WORTH,
     is_by_simulated_people,
 )
+from perceptinit.reports.numbers import magnitude
 from perceptinit.reports.verdict import Verdict, is_pretrained, verdicts
 from perceptinit.results.measures import measure_title
 
@@ -27,29 +29,32 @@ TAUGHT_READING = (
     "not whether the start is worth it."
 )
 UNTRAINED_READING = "Nothing was pretrained: what {arm} is worth to pretraining cannot be said."
-_NOISE = {
-    "open": "{arm} and {reference} start alike, and no difference is shown: as it should be.",
-    "equal": "{arm} and {reference} start alike, and no difference is shown: as it should be.",
-}
+_NOISE = (
+    "{arm} and {reference} start alike, and no difference is shown: as it should be.{deviation}"
+)
 _NOISE_SHOWN = (
     "{arm} and {reference} start alike, and yet a difference is shown, as noise does in one of 20 such "
     "comparisons: believe no difference of this size elsewhere."
 )
+# answers that are not in the tables below are undecided
 _WORTH = {
     "better": "{arm} is worth it",
     "worse": "{arm} is not worth it",
+    "equivalent": "{arm} makes no difference that matters: it is equivalent to {reference} within {delta}",
     "equal": "{arm} makes no difference at all",
 }
 _WORTH_OPEN = "whether {arm} is worth it is undecided"
 _AFTER_BETTER = {
     "better": ", and it is {structure} that helps",
     "worse": ", but shuffled votes do better still: it is not {structure} that helps",
+    "equivalent": ", but shuffled votes do as well: it is not {structure} that helps",
     "equal": ", but shuffled votes do as well: it is not {structure} that helps",
 }
 _AFTER_BETTER_OPEN = ", but whether it is {structure} that helps is undecided"
 _AFTER_OTHERS = {
     "better": ", although votes as given do better than shuffled ones",
     "worse": ", and shuffled votes do better than those given",
+    "equivalent": ", and shuffled votes do as well as those given",
     "equal": ", and shuffled votes do as well as those given",
 }
 _AFTER_OTHERS_OPEN = ", and so is whether votes as given do better than shuffled ones"
@@ -86,6 +91,7 @@ def summary(comparison: Comparison) -> Summary | None:
 
 def _notes(comparison: Comparison) -> Iterator[str]:
     runs = comparison.runs
+    yield from runs.departures
     if any(is_by_simulated_people(runs, arm) for arm in runs.arms):
         yield SIMULATED_PEOPLE
     elif runs.is_simulated:
@@ -99,6 +105,12 @@ def headline(comparison: Comparison) -> list[str]:
         return [NOTHING]
     answers = [f"{v.question} {v.sentence}" for v in found.answers]
     return [found.measured, *answers, *found.readings, *found.notes]
+
+
+def undecided(comparison: Comparison) -> list[Verdict]:
+    """Return the answers of the summary that more seeds may decide; empty when there is nothing to compare."""
+    found = summary(comparison)
+    return [] if found is None else [v for v in found.answers if not v.is_decided]
 
 
 def headline_arms(comparison: Comparison) -> list[str]:
@@ -126,8 +138,9 @@ def reading(comparison: Comparison, score: ScoreComparison, arm: str) -> str:
     own = [v for v in verdicts(comparison, score) if v.contrast.arm == arm]
     by_question = {v.contrast.question: v for v in own}
     if noise := by_question.get(NOISE):
-        return _NOISE.get(noise.outcome, _NOISE_SHOWN if noise.is_decided else "").format(
-            arm=arm, reference=noise.contrast.reference
+        text = _NOISE_SHOWN if noise.takes_a_side else _NOISE
+        return text.format(
+            arm=arm, reference=noise.contrast.reference, deviation=_deviation(score, noise)
         )
     if arm in score.taught:
         return TAUGHT_READING.format(arm=arm, seen=seen_in_words(score))
@@ -136,10 +149,19 @@ def reading(comparison: Comparison, score: ScoreComparison, arm: str) -> str:
     if not is_pretrained(score):
         return UNTRAINED_READING.format(arm=arm)
     structure = next((v for v in own if v.contrast.question in STRUCTURES), None)
-    text = _worth(by_question[WORTH], structure)
+    text = _worth(score, by_question[WORTH], structure)
     if comparison.runs.is_simulated:
         return f"In the simulated world {text}."
     return f"{text}." if text.startswith(arm) else f"{text[0].upper()}{text[1:]}."
+
+
+def _deviation(score: ScoreComparison, noise: Verdict) -> str:
+    """Return how much equal arms differ, as the recipe's `[verdict]` takes it; empty for one seed."""
+    difference = score.difference(noise.contrast)
+    if difference is None or not difference.value.stderr:
+        return ""
+    deviation = 100 * difference.value.stderr * math.sqrt(difference.value.num)
+    return f" Their difference has a standard deviation of {deviation:.2g} over seeds: [verdict] noise = {deviation:.2g}."
 
 
 def seen_in_words(score: ScoreComparison) -> str:
@@ -151,12 +173,14 @@ def seen_in_words(score: ScoreComparison) -> str:
     return f", {share} of its pictures seen in training"
 
 
-def _worth(worth: Verdict, structure: Verdict | None) -> str:
+def _worth(score: ScoreComparison, worth: Verdict, structure: Verdict | None) -> str:
     text = _WORTH.get(worth.outcome, _WORTH_OPEN)
     if structure is not None:
         text += _structure(worth, structure)
     names = STRUCTURES.get(structure.contrast.question, "") if structure else ""
-    return text.format(arm=worth.contrast.arm, structure=names)
+    delta = magnitude(score.rule.delta or 0.0, score.is_share)
+    contrast = worth.contrast
+    return text.format(arm=contrast.arm, reference=contrast.reference, structure=names, delta=delta)
 
 
 def _structure(worth: Verdict, structure: Verdict) -> str:
@@ -175,4 +199,7 @@ def _measured(score: ScoreComparison) -> str:
         if score.num_sets > 1
         else f"{measure_title(score.measure)} on {score.data_set}"
     )
+    delta = score.rule.delta
+    if delta is not None:
+        after += f"; differences within {magnitude(delta, score.is_share)} (delta) do not matter"
     return f"{over[0].upper()}{over[1:]}, {after}."

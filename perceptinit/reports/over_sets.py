@@ -1,14 +1,14 @@
-"""Many data sets together: averages, tests over sets, and p-values corrected for their number."""
+"""Many data sets together: averages, interquartile means, tests over sets, and p-values corrected for their number."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from perceptinit.reports.comparison import ALL, ScoreComparison, SetsComparison
+from perceptinit.reports.comparison import ALL, MiddleMean, ScoreComparison, SetsComparison
 from perceptinit.reports.contrasts import Contrast
 from perceptinit.reports.pairing import arm_score, differences_of
-from perceptinit.reports.statistics import compare_over_sets, correct_for_many
+from perceptinit.reports.statistics import compare_over_sets, correct_for_many, interquartile_mean
 from perceptinit.results.runs import RunSet
 
 
@@ -57,7 +57,7 @@ def _average(
         taught=frozenset().union(*(score.taught for score in group)),
         seen_in_training=max((s.seen_in_training or 0.0 for s in group if s.taught), default=None),
         arms=arms,
-        differences=tuple(differences_of(arms, contrasts)),
+        differences=tuple(differences_of(arms, contrasts, group[0].rule)),
         incomplete=_incomplete(group),
     )
 
@@ -105,3 +105,21 @@ def over_sets(
     q_sign = correct_for_many([row.test.p_sign for row in rows])
     q_wilcoxon = correct_for_many([row.test.p_wilcoxon for row in rows])
     return [replace(row, q_sign=q_sign[i], q_wilcoxon=q_wilcoxon[i]) for i, row in enumerate(rows)]
+
+
+def middle_means(runs: RunSet, scores: Sequence[ScoreComparison]) -> Iterable[MiddleMean]:
+    """Yield the interquartile mean of every arm in each measure that has at least two data sets."""
+    for measure in dict.fromkeys(s.measure for s in scores if not s.is_diagnostic):
+        of_measure = [s for s in scores if s.measure == measure]
+        for arm in runs.arms if len(of_measure) > 1 else ():
+            by_set = [score.arm(arm).by_seed for score in of_measure]
+            seeds = sorted(set.intersection(*(set(by_seed) for by_seed in by_set)))
+            if seeds:
+                yield MiddleMean(
+                    measure=measure,
+                    is_share=of_measure[0].is_share,
+                    arm=arm,
+                    num_sets=len(by_set),
+                    num_seeds=len(seeds),
+                    value=interquartile_mean([[values[s] for s in seeds] for values in by_set]),
+                )

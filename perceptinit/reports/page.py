@@ -14,8 +14,8 @@ from perceptinit.reports.curves import (
     power_law,
 )
 from perceptinit.reports.figures import Figure
-from perceptinit.reports.headline import NOTHING, headline_arms, summary
-from perceptinit.reports.numbers import interval, number, signed
+from perceptinit.reports.headline import headline_arms
+from perceptinit.reports.numbers import number, signed
 from perceptinit.reports.plots import curve_figure, difference_figure
 from perceptinit.reports.tables import (
     BESIDE,
@@ -25,91 +25,10 @@ from perceptinit.reports.tables import (
     references,
     trained_on,
 )
-from perceptinit.reports.verdict import MIN_SEEDS_DERIVED, Verdict, can_be_derived_from
+from perceptinit.reports.verdict import MIN_SEEDS_DERIVED, can_be_derived_from
 from perceptinit.results.measures import is_perceptual, measure_title
 
 MAX_CURVES_PER_MEASURE = 4
-ANSWERS = {
-    "better": "Yes:",
-    "worse": "No, it is worse:",
-    "open": "Not established:",
-    "equal": "No difference at all:",
-    "one seed": "Cannot be said from one seed:",
-    "missing": "No seed in common.",
-}
-
-
-def summary_values(comparison: Comparison) -> dict[str, Any]:
-    """Return the top of the page: the verdict in a sentence or a few, the questions with pictures, the rest."""
-    found, score = summary(comparison), comparison.primary
-    if found is None or score is None:
-        return {"verdict": (NOTHING,), "measured": "", "contrasts": [], "notes": ()}
-    differences = [d for v in found.answers if (d := score.difference(v.contrast))]
-    widest = max((abs(x) for d in differences for x in _ends(d)), default=0.0)
-    return {
-        "verdict": found.readings or tuple(v.sentence for v in found.answers),
-        "measured": found.measured,
-        "contrasts": [_card(v, score, widest) for v in found.answers],
-        "notes": found.notes,
-    }
-
-
-def _ends(difference: Difference) -> list[float]:
-    value = difference.value
-    return [
-        x
-        for x in (value.low, value.mean, value.high, *difference.by_seed.values())
-        if x is not None
-    ]
-
-
-def _card(verdict: Verdict, score: ScoreComparison, widest: float) -> dict[str, Any]:
-    difference = score.difference(verdict.contrast)
-    card = {
-        "question": verdict.question,
-        "title": verdict.contrast.title,
-        "outcome": verdict.outcome,
-        "answer": ANSWERS[verdict.outcome],
-        "sentence": verdict.sentence,
-        "effect": "",
-        "bar": "",
-        "evidence": "",
-    }
-    if difference is None:
-        return card
-    between = interval(difference.value, score.is_share)
-    seeds = f"{difference.value.num} seed{'s' if difference.value.num > 1 else ''}"
-    return card | {
-        "effect": signed(difference.value.mean, score.is_share),
-        "bar": _bar(difference, widest),
-        "evidence": f"95 % interval {between}, {seeds}" if between else seeds,
-    }
-
-
-def _bar(difference: Difference, widest: float) -> str:
-    """Return the interval as a small picture: zero in the middle, seeds as dots; text says the same."""
-    scale = 95 / widest if widest else 0.0
-    value = difference.value
-    x = lambda v: f"{100 + scale * v:.1f}"  # noqa: E731
-    parts = [
-        '<line x1="0" x2="200" y1="14" y2="14" stroke="var(--grid)"/>',
-        '<line x1="100" x2="100" y1="4" y2="24" stroke="var(--ink)"/>',
-        '<text x="100" y="35" text-anchor="middle" font-size="9">0</text>',
-    ]
-    if value.low is not None and value.high is not None:
-        parts.append(
-            f'<line x1="{x(value.low)}" x2="{x(value.high)}" y1="14" y2="14" '
-            'stroke="var(--accent)" stroke-width="5" stroke-linecap="round" opacity=".45"/>'
-        )
-    parts += [
-        f'<circle cx="{x(v)}" cy="14" r="2" fill="var(--accent)"/>'
-        for v in difference.by_seed.values()
-    ]
-    parts.append(f'<circle cx="{x(value.mean)}" cy="14" r="5" fill="var(--accent)"/>')
-    return (
-        '<svg class="interval-bar" viewBox="0 0 200 38" aria-hidden="true" focusable="false">'
-        f"{''.join(parts)}</svg>"
-    )
 
 
 def score_rows(comparison: Comparison) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from perceptinit.reports.comparison import ArmScore, Difference
 from perceptinit.reports.contrasts import Contrast
+from perceptinit.reports.decisions import Rule
 from perceptinit.reports.statistics import (
     bootstrap_interval,
     detectable_difference,
@@ -24,21 +25,26 @@ def arm_score(runs: RunSet, arm: str, values: Mapping[tuple[str, int], float]) -
     return ArmScore(arm=arm, by_seed=by_seed, value=value, missing=missing)
 
 
-def differences_of(arms: Sequence[ArmScore], contrasts: Iterable[Contrast]) -> Iterable[Difference]:
-    """Yield each contrast whose arms have a seed in common."""
+def differences_of(
+    arms: Sequence[ArmScore], contrasts: Iterable[Contrast], rule: Rule
+) -> Iterable[Difference]:
+    """Yield each contrast whose arms have a seed in common, with the interval that the rule asks for."""
     by_name = {arm.arm: arm for arm in arms}
     for contrast in contrasts:
         reference = by_name[contrast.reference].by_seed
         by_seed = differences(by_name[contrast.arm].by_seed, reference)
         if by_seed:
-            yield _difference(contrast, by_seed, reference)
+            yield _difference(contrast, by_seed, reference, rule.confidence)
 
 
 def _difference(
-    contrast: Contrast, by_seed: Mapping[int, float], reference: Mapping[int, float]
+    contrast: Contrast,
+    by_seed: Mapping[int, float],
+    reference: Mapping[int, float],
+    confidence: float,
 ) -> Difference:
     values = list(by_seed.values())
-    value = estimate(values)
+    value = estimate(values, confidence)
     level = estimate([reference[seed] for seed in by_seed]).mean
     return Difference(
         contrast=contrast,
@@ -47,5 +53,5 @@ def _difference(
         bootstrap=bootstrap_interval(values),
         relative=value.mean / level if level else None,
         p_value=paired_p_value(values),
-        detectable=detectable_difference(values),
+        detectable=detectable_difference(values, alpha=1 - confidence),
     )

@@ -14,9 +14,11 @@ from perceptinit.errors import PerceptInitError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.reports import account, page, stage_one
 from perceptinit.reports.agreement import agreement_figure, agreement_table, breakdowns
+from perceptinit.reports.cards import summary_values
 from perceptinit.reports.comparison import Comparison
 from perceptinit.reports.contrasts import by_people
 from perceptinit.reports.examples import found_images, named_images, triplet_examples
+from perceptinit.reports.family import family_wise
 from perceptinit.reports.figures import Figure, require_matplotlib
 from perceptinit.reports.models import RunModel
 from perceptinit.reports.plots import block_figure, loss_figure, stage_one_figure
@@ -72,7 +74,7 @@ def _values(comparison: Comparison) -> dict[str, Any]:
         "num_finished": len(runs.finished),
         "num_runs": len(runs.runs),
         "date": max((r.get("finished") or r["started"] for r in records), default="")[:10],
-        **page.summary_values(comparison),
+        **summary_values(comparison),
         "problems": comparison.problems,
         "compared": account.compared_sentence(runs),
         "arms": list(runs.arms),
@@ -83,6 +85,7 @@ def _values(comparison: Comparison) -> dict[str, Any]:
         "headings": headings(comparison),
         "scores": page.score_rows(comparison),
         "sets_lines": list(sets_lines(comparison)),
+        "family_wise": family_wise(comparison),
         "statistics": page.statistics_rows(comparison),
         "differences": page.difference_figures(comparison),
         "curves": page.curve_figures(comparison),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from perceptinit.seeding import generator
 
 NUM_RESAMPLES = 9999
+NUM_STRATIFIED = 2000
 POWER = 0.8
 
 
@@ -137,10 +138,11 @@ def detectable_difference(
     result = estimate(values)
     if not result.stderr:
         return 0.0
-    return _noncentrality(len(values) - 1, power, alpha) * result.stderr
+    return noncentrality(len(values) - 1, power, alpha) * result.stderr
 
 
-def _noncentrality(degrees: int, power: float, alpha: float) -> float:
+def noncentrality(degrees: int, power: float = POWER, alpha: float = 0.05) -> float:
+    """Return how many standard errors a true difference has to be large to be shown with chance `power`."""
     from scipy import optimize, stats
 
     critical = stats.t.ppf(1 - alpha / 2, degrees)
@@ -166,6 +168,48 @@ def compare_over_sets(set_differences: Sequence[float]) -> SetsTest:
     p_sign = float(stats.binomtest(wins, wins + losses).pvalue)
     wilcoxon = stats.wilcoxon(list(set_differences), zero_method="pratt")
     return SetsTest(wins, ties, losses, p_sign, float(wilcoxon.pvalue))
+
+
+@dataclass(frozen=True, slots=True)
+class InterquartileMean:
+    """A mean over the middle half of all scores, with its interval over seeds; None for one seed."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def interquartile_mean(by_set: Sequence[Sequence[float]]) -> InterquartileMean:
+    """Return the interquartile mean over data sets and seeds with its 95 % stratified bootstrap interval.
+
+    by_set: for each data set, a score per seed, as many for all sets. A quarter of all scores is left out at
+    each end; seeds are drawn anew within every set. Few sets that everyone solves, or nobody, weigh less
+    than in a mean.
+    Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice" (rliable).
+    """
+    import numpy as np
+    from scipy import stats
+
+    scores = np.asarray(by_set, dtype=np.float64)
+    value = float(stats.trim_mean(scores, 0.25, axis=None))
+    num_sets, num_seeds = scores.shape
+    if num_seeds < 2:
+        return InterquartileMean(value, None, None)
+    shape = (NUM_STRATIFIED, num_sets, num_seeds)
+    drawn = generator(0, "stratified bootstrap").integers(num_seeds, size=shape)
+    resampled = scores[np.arange(num_sets)[:, None], drawn].reshape(NUM_STRATIFIED, -1)
+    low, high = np.percentile(stats.trim_mean(resampled, 0.25, axis=1), [2.5, 97.5])
+    return InterquartileMean(value, float(low), float(high))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected so that the chance of any false one stays (Holm 1979), however dependent."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = largest
+    return corrected
 
 
 def correct_for_many(p_values: Sequence[float | None]) -> list[float | None]:

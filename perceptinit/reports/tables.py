@@ -1,14 +1,11 @@
-"""A comparison as a table: for the terminal, and as Markdown, LaTeX, CSV and JSON."""
+"""A comparison as a table for the terminal, and the cells and notes that every format shares."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from perceptinit.reports.comparison import ArmScore, Comparison, ScoreComparison
+from perceptinit.reports.comparison import ArmScore, Comparison, MiddleMean, ScoreComparison
 from perceptinit.reports.headline import headline, seen_in_words
 from perceptinit.reports.numbers import interval, number
 
@@ -22,12 +19,6 @@ READ_ME = (
 )
 BESIDE = "the same judgments by"
 SIMULATED = "Simulated data: the images and the observers are made by a program."
-ROW_KEYS = (
-    "score", "measure", "data_set", "family", "num_sets", "samples_seen", "arm", "num_seeds",
-    "missing_seeds", "mean", "stderr", "chance", "lower_ceiling", "ceiling", "reference", "num_paired", "difference",
-    "low", "high", "bootstrap_low", "bootstrap_high", "relative", "p_value", "q_value",
-    "detectable_difference", "incomplete",
-)  # fmt: skip
 
 
 def references(comparison: Comparison) -> list[str]:
@@ -41,10 +32,11 @@ def cells(comparison: Comparison, score: ScoreComparison, arm: ArmScore) -> list
         d.contrast.reference: d.value for d in score.differences if d.contrast.arm == arm.arm
     }
     shown = [_difference(by_reference.get(r), score.is_share) for r in references(comparison)]
-    return [_mean(arm, score.is_share), *shown, _seeds(arm)]
+    return [mean_cell(arm, score.is_share), *shown, _seeds(arm)]
 
 
-def _mean(arm: ArmScore, is_share: bool) -> str:
+def mean_cell(arm: ArmScore, is_share: bool) -> str:
+    """Return an arm's mean with its standard error over seeds."""
     if arm.value is None:
         return "no value"
     mean = number(arm.value.mean, is_share)
@@ -85,7 +77,7 @@ def rich_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> Gro
         parts += [Text(f"{BESIDE}: {line}") for line in [baselines_in_words(score)] if line]
     parts += [Text(line) for line in [*headline(comparison), *sets_lines(comparison)]]
     parts += [Text(problem, style="yellow") for problem in comparison.problems]
-    parts += [Text(line, style="dim") for line in _reading_aids(comparison)]
+    parts += [Text(line, style="dim") for line in reading_aids(comparison)]
     return Group(*parts)
 
 
@@ -146,7 +138,8 @@ def trained_on(score: ScoreComparison) -> list[str]:
     return [f"trained on by {' and '.join(sorted(score.taught))}{seen_in_words(score)}"]
 
 
-def _trainings(scores: Sequence[ScoreComparison]) -> list[str]:
+def trainings(scores: Sequence[ScoreComparison]) -> list[str]:
+    """Return, for each score that an arm was trained on, a note that says so."""
     return [f"{score.name}: {phrase}" for score in scores for phrase in trained_on(score)]
 
 
@@ -169,7 +162,8 @@ def limits(score: ScoreComparison) -> list[str]:
     return [text for text in (chance, f"human ceiling {people}" if people else "") if text]
 
 
-def _reading_aids(comparison: Comparison) -> list[str]:
+def reading_aids(comparison: Comparison) -> list[str]:
+    """Return in what arms differ, what is simulated, and what the numbers are."""
     simulated = [SIMULATED] if comparison.runs.is_simulated else []
     return [*comparison.runs.differences, *simulated, READ_ME]
 
@@ -187,156 +181,17 @@ def sets_lines(comparison: Comparison) -> Iterable[str]:
                 f"; corrected p: sign test {row.q_sign:.2g}, signed-rank test {row.q_wilcoxon:.2g}"
             )
         yield text
-
-
-def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
-    """Return the table as GitHub Markdown, with the verdict and what is left out as a list."""
-    lines = [
-        f"| {' | '.join(['score', 'arm', *headings(comparison)])} |",
-        f"|{'---|' * 2}{'---:|' * len(headings(comparison))}",
-    ]
-    for score in scores:
-        for arm in score.arms:
-            row = [score.name, arm.arm, *cells(comparison, score, arm)]
-            lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |")
-    beside = [(s.name, baselines_in_words(s)) for s in scores]
-    notes = [*headline(comparison), *sets_lines(comparison), *comparison.problems]
-    notes += [
-        *_trainings(scores),
-        *(f"{BESIDE} in {name}: {line}" for name, line in beside if line),
-    ]
-    notes += _reading_aids(comparison)
-    return "\n".join([*lines, "", *(f"* {note}" for note in notes)]) + "\n"
-
-
-def latex_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
-    """Return a `booktabs` table: a score per row, an arm per column, differences under the means."""
-    runs = comparison.runs
-    notes = [*headline(comparison), *comparison.problems, *_trainings(scores)]
-    notes += _reading_aids(comparison)
-    lines = [f"% {note}" for note in notes]
-    lines += [
-        rf"\begin{{tabular}}{{l{'r' * len(runs.arms)}}}",
-        r"\toprule",
-        rf"score & {' & '.join(map(_escape, runs.arms))} \\",
-        r"\midrule",
-    ]
-    for score in scores:
-        means = [_latex(_mean(arm, score.is_share)) for arm in score.arms]
-        lines.append(rf"{_escape(score.name)} & {' & '.join(means)} \\")
-        for reference in references(comparison):
-            gaps = [
-                _latex(cells(comparison, score, a)[1:-1][references(comparison).index(reference)])
-                for a in score.arms
-            ]
-            if any(gaps):
-                lines.append(rf"\quad vs {_escape(reference)} & {' & '.join(gaps)} \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def _escape(text: str) -> str:
-    for character in ("\\", "&", "%", "$", "#", "_", "{", "}"):
-        text = text.replace(
-            character, r"\textbackslash " if character == "\\" else f"\\{character}"
+    for mean in comparison.middle_means:
+        yield (
+            f"{mean.arm}, {mean.measure} over {mean.num_sets} data sets and {mean.num_seeds} seeds: interquartile mean "
+            f"{middle_mean(mean)}"
         )
-    return text
 
 
-def _latex(cell: str) -> str:
-    return f"${cell.replace('±', chr(92) + 'pm')}$" if cell[:1] in "+-0123456789" and cell else cell
-
-
-def rows(comparison: Comparison, scores: Sequence[ScoreComparison]) -> list[dict[str, Any]]:
-    """Return one flat row per score, arm and contrast, unrounded; shares in 0..1."""
-    return [row for score in scores for arm in score.arms for row in _arm_rows(score, arm)]
-
-
-def _arm_rows(score: ScoreComparison, arm: ArmScore) -> Iterable[dict[str, Any]]:
-    value = arm.value
-    common = {
-        "score": score.name,
-        "measure": score.measure,
-        "data_set": score.data_set,
-        "family": score.family,
-        "num_sets": score.num_sets,
-        "samples_seen": score.samples_seen.get(arm.arm),
-        "arm": arm.arm,
-        "num_seeds": len(arm.by_seed),
-        "missing_seeds": list(arm.missing),
-        "mean": value.mean if value else None,
-        "stderr": value.stderr if value else None,
-        "chance": score.chance,
-        "lower_ceiling": score.lower_ceiling,
-        "ceiling": score.ceiling,
-        "incomplete": score.incomplete,
-    }
-    own = [d for d in score.differences if d.contrast.arm == arm.arm]
-    if not own:
-        yield {**dict.fromkeys(ROW_KEYS), **common}
-    for d in own:
-        low, high = d.bootstrap or (None, None)
-        yield {
-            **common,
-            "reference": d.contrast.reference,
-            "num_paired": d.value.num,
-            "difference": d.value.mean,
-            "low": d.value.low,
-            "high": d.value.high,
-            "bootstrap_low": low,
-            "bootstrap_high": high,
-            "relative": d.relative,
-            "p_value": d.p_value,
-            "q_value": d.q_value,
-            "detectable_difference": d.detectable,
-        }
-
-
-def csv_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
-    """Return `rows` as CSV; missing seeds joined by spaces."""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, ROW_KEYS, lineterminator="\n")
-    writer.writeheader()
-    for row in rows(comparison, scores):
-        writer.writerow({**row, "missing_seeds": " ".join(map(str, row["missing_seeds"]))})
-    return file.getvalue()
-
-
-def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
-    """Return everything as strict JSON: sentences, problems, states of runs, rows, values by seed."""
-    runs = comparison.runs
-    value: Mapping[str, Any] = {
-        "name": runs.name,
-        "baseline": runs.baseline,
-        "simulated": runs.is_simulated,
-        "summary": headline(comparison),
-        "problems": list(comparison.problems),
-        "differences": runs.differences,
-        "runs": [
-            {"arm": r.arm, "seed": r.seed, "state": r.state, "folder": str(r.folder)}
-            for r in runs.runs
-        ],
-        "scores": rows(comparison, scores),
-        "trained_on": {s.name: sorted(s.taught) for s in scores if s.taught},
-        "values": {s.name: {a.arm: dict(a.by_seed) for a in s.arms} for s in scores},
-        "baselines": {
-            s.name: {b.name: {"value": b.value, "stderr": b.stderr} for b in s.baselines}
-            for s in scores
-            if s.baselines
-        },
-        "over_sets": [
-            {
-                "measure": row.measure,
-                "arm": row.contrast.arm,
-                "reference": row.contrast.reference,
-                "wins": row.test.wins,
-                "ties": row.test.ties,
-                "losses": row.test.losses,
-                "p_sign": row.test.p_sign,
-                "p_wilcoxon": row.test.p_wilcoxon,
-                "q_sign": row.q_sign,
-                "q_wilcoxon": row.q_wilcoxon,
-            }
-            for row in comparison.over_sets
-        ],
-    }
-    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+def middle_mean(mean: MiddleMean) -> str:
+    """Return an interquartile mean with its interval: `41.0 [39.2, 42.8]`."""
+    value = mean.value
+    text = number(value.value, mean.is_share)
+    if value.low is None or value.high is None:
+        return text
+    return f"{text} [{number(value.low, mean.is_share)}, {number(value.high, mean.is_share)}]"

@@ -7,9 +7,12 @@ from typing import Literal
 
 from perceptinit.reports.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.reports.contrasts import AGAINST, WORTH, Contrast
+from perceptinit.reports.decisions import MOST_MORE_SEEDS, probabilities, seeds_to_decide
 from perceptinit.reports.numbers import interval, magnitude, signed
 
-Outcome = Literal["better", "worse", "open", "equal", "one seed", "missing"]
+Outcome = Literal["better", "worse", "equivalent", "undecided", "equal", "one seed", "missing"]
+SIDES = ("better", "worse")
+DECIDED = (*SIDES, "equivalent", "equal")
 
 TAUGHT = "Does it know the task that it was trained on?"
 # below, figures that are derived from a difference say more than the seeds do
@@ -27,7 +30,11 @@ class Verdict:
 
     @property
     def is_decided(self) -> bool:
-        return self.outcome in ("better", "worse")
+        return self.outcome in DECIDED
+
+    @property
+    def takes_a_side(self) -> bool:
+        return self.outcome in SIDES
 
 
 def verdicts(comparison: Comparison, score: ScoreComparison) -> list[Verdict]:
@@ -36,7 +43,10 @@ def verdicts(comparison: Comparison, score: ScoreComparison) -> list[Verdict]:
 
 
 def verdict(score: ScoreComparison, contrast: Contrast) -> Verdict:
-    """Return the verdict on a contrast: a side is taken only when the interval excludes 0."""
+    """Return the verdict on a contrast, by the score's rule.
+
+    A side is taken only when the interval excludes 0, and arms are equivalent only when it lies within delta.
+    """
     question = question_in(score, contrast)
     difference = score.difference(contrast)
     if difference is None:
@@ -44,7 +54,7 @@ def verdict(score: ScoreComparison, contrast: Contrast) -> Verdict:
             f"{contrast.arm} and {contrast.reference} have no seed in common: nothing to say."
         )
         return Verdict(contrast, question, "missing", sentence)
-    outcome = _outcome(difference, score.higher_is_better)
+    outcome = _outcome(difference, score)
     return Verdict(contrast, question, outcome, _sentence(outcome, difference, score))
 
 
@@ -68,25 +78,26 @@ def is_pretrained(score: ScoreComparison) -> bool:
 def can_be_derived_from(score: ScoreComparison, contrast: Contrast) -> bool:
     """Say whether a difference is decided, by seeds enough for figures derived from it, such as ratios."""
     difference = score.difference(contrast)
-    is_enough = difference is not None and difference.value.num >= MIN_SEEDS_DERIVED
-    return is_enough and verdict(score, contrast).is_decided
+    if difference is None or difference.value.num < MIN_SEEDS_DERIVED:
+        return False
+    return _outcome(difference, score) in SIDES
 
 
-def _outcome(difference: Difference, higher_is_better: bool) -> Outcome:
+def _outcome(difference: Difference, score: ScoreComparison) -> Outcome:
     if all(value == 0 for value in difference.by_seed.values()):
         return "equal"
-    sign = difference.value.sign
-    if sign is None:
+    if difference.value.num == 1:
         return "one seed"
-    if sign == 0:
-        return "open"
-    return "better" if (sign > 0) == higher_is_better else "worse"
+    decision = score.rule.decide(difference.value)
+    if decision is None or decision == "equivalent":
+        return decision or "undecided"
+    return "better" if (decision == "above") == score.higher_is_better else "worse"
 
 
 def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) -> str:
     arm, reference = difference.contrast.arm, difference.contrast.reference
     size = magnitude(difference.value.mean, score.is_share)
-    evidence = f"95 % interval {interval(difference.value, score.is_share)}, {_seeds(difference)}"
+    effect = f"{signed(difference.value.mean, score.is_share)} ({evidence(difference, score)})"
     if outcome == "equal":
         return f"{arm} equals {reference} exactly in every seed ({_seeds(difference)})."
     if outcome == "one seed":
@@ -95,15 +106,57 @@ def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) 
             f"{arm} is {size} {side} {reference} in the one seed that both have: "
             "how sure that is cannot be said."
         )
-    if outcome == "open":
-        return (
-            f"{arm} is not shown to differ from {reference}: "
-            f"{signed(difference.value.mean, score.is_share)} ({evidence}). "
-            f"{_power(difference.detectable or 0.0, score.is_share)}"
-        )
+    if outcome == "equivalent":
+        within = magnitude(score.rule.delta or 0.0, score.is_share)
+        return f"{arm} is equivalent to {reference} within {within}: {effect}."
+    if outcome == "undecided":
+        outlook = _outlook(difference, score)
+        return f"{arm} against {reference} is undecided: {effect}. {outlook}"
+    relative = ""
     if difference.relative and difference.value.num >= MIN_SEEDS_DERIVED:
-        evidence = f"{abs(100 * difference.relative):.1f} % of {reference}'s score; {evidence}"
-    return f"{arm} is {outcome} than {reference} by {size} ({evidence})."
+        relative = f"{abs(100 * difference.relative):.1f} % of {reference}'s score; "
+    return (
+        f"{arm} is {outcome} than {reference} by {size} ({relative}{evidence(difference, score)})."
+    )
+
+
+def evidence(difference: Difference, score: ScoreComparison) -> str:
+    """Return interval and seeds of a difference and, where delta is stated, how probable each answer is."""
+    looks = " at every look" if score.rule.is_repeated else ""
+    between = interval(difference.value, score.is_share)
+    text = f"95 % interval{looks} {between}, {_seeds(difference)}"
+    found = score.rule.delta and probabilities(difference.value, score.rule.delta)
+    if not found:
+        return text
+    worse, within, better = found if score.higher_is_better else found[::-1]
+    delta = magnitude(score.rule.delta or 0.0, score.is_share)
+    return (
+        f"{text}; probability of better by more than {delta} {_chance(better)}, within {_chance(within)}, "
+        f"worse {_chance(worse)}"
+    )
+
+
+def _chance(probability: float) -> str:
+    return (
+        ">0.99" if probability > 0.99 else "<0.01" if probability < 0.01 else f"{probability:.2f}"
+    )
+
+
+def _outlook(difference: Difference, score: ScoreComparison) -> str:
+    """Return what would decide a difference, or that nothing more is to come."""
+    num = difference.value.num
+    if score.rule.is_final(num):
+        return (
+            f"That is the final answer: {num} seeds are the most that the plan allows, and they leave open "
+            f"what lies within the interval."
+        )
+    if score.rule.delta is None:
+        return _power(difference.detectable or 0.0, score.is_share)
+    more = seeds_to_decide(tuple(difference.by_seed.values()), score.rule)
+    if more is None:
+        most = (score.rule.last or num + MOST_MORE_SEEDS) - num
+        return f"Not even {_seeds_in_words(most)} more would decide it with 80 % chance."
+    return f"{_seeds_in_words(more).capitalize()} more would decide it with 80 % chance."
 
 
 def _power(detectable: float, is_share: bool) -> str:
@@ -112,10 +165,14 @@ def _power(detectable: float, is_share: bool) -> str:
         return "Seeds that vary as these do are too few to show any difference reliably."
     return (
         f"With seeds that vary as these do, a true difference of {magnitude(detectable, is_share)} "
-        "would be shown in 8 of 10 such experiments."
+        "would be shown in 8 of 10 such experiments. The recipe states no [verdict] delta, so that the arms "
+        "cannot be called equivalent."
     )
 
 
 def _seeds(difference: Difference) -> str:
-    num = difference.value.num
+    return _seeds_in_words(difference.value.num)
+
+
+def _seeds_in_words(num: int) -> str:
     return f"{num} seed{'s' if num > 1 else ''}"

@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from perceptinit.errors import UsageError
+from perceptinit.configs import read_config
+from perceptinit.errors import RecipeError, UsageError
 from perceptinit.recipe.shipped import find
 from perceptinit.recipe.tables import apply_overrides, parse_toml, read_text
 from perceptinit.recipe.text import stand_alone
+from perceptinit.recipe.verdict_config import VerdictConfig
 from perceptinit.results.record import RECORD
 from perceptinit.results.states import RunState, State, run_state
 
 Record = dict[str, Any]
+PLANNED = ("delta", "max_seeds")  # keys of [verdict] that an answer depends on
 _SEED_FOLDER = re.compile(r"seed\d+")
 
 
@@ -50,13 +53,20 @@ class LoadedRun:
 
 @dataclass(frozen=True, slots=True)
 class RunSet:
-    """Runs that belong together; `arms` in the recipe's order, the baseline among them."""
+    """Runs that belong together; `arms` in the recipe's order, the baseline among them.
+
+    plan: the recipe's `[verdict]`; num_planned: seeds that it was first planned with. departures: sentences
+    on what of the plan was changed after the first run.
+    """
 
     name: str
     summary: str
     baseline: str
     arms: tuple[str, ...]
     runs: tuple[LoadedRun, ...]
+    plan: VerdictConfig = field(default_factory=VerdictConfig)
+    num_planned: int = 0
+    departures: tuple[str, ...] = ()
 
     @property
     def finished(self) -> list[LoadedRun]:
@@ -196,24 +206,27 @@ class _Planned:
     seeds: tuple[int, ...]
     root: Path
     started: str
+    verdict: VerdictConfig
 
     @classmethod
     def of_record(cls, run: LoadedRun) -> _Planned:
         recipe = run.record["recipe"]
-        tables = parse_toml(recipe["text"], recipe["source"])
+        tables = {"verdict": {}, **parse_toml(recipe["text"], recipe["source"])}
         apply_overrides(tables, recipe["overrides"])
         name, summary, baseline = recipe["name"], recipe["summary"], recipe["baseline"]
         arms, seeds = _arms_and_seeds(tables)
         seeds = seeds[:1] if recipe["smoke"] else seeds
         started = run.record["started"]
-        return cls(name, summary, baseline, arms, seeds, run.folder.parent.parent, started)
+        root, verdict = run.folder.parent.parent, _verdict(tables, recipe["source"])
+        return cls(name, summary, baseline, arms, seeds, root, started, verdict)
 
     @classmethod
     def of_file(cls, path: Path, root: Path) -> _Planned:
         tables = _read_tables(path)
         arms, seeds = _arms_and_seeds(tables)
         baseline = str(tables.get("baseline", arms[0]))
-        return cls(root.name, str(tables.get("summary", "")), baseline, arms, seeds, root, "")
+        summary, verdict = str(tables.get("summary", "")), _verdict(tables, str(path))
+        return cls(root.name, summary, baseline, arms, seeds, root, "", verdict)
 
     def missing(self, roots: Sequence[Path]) -> Iterable[LoadedRun]:
         """Yield the planned runs without a record that lie under one of the folders asked for."""
@@ -243,7 +256,37 @@ def _as_set(runs: list[LoadedRun], planned: Sequence[_Planned]) -> RunSet:
     first = newest[0] if newest else None
     baseline = first.baseline if first and first.baseline in present else present[0]
     name = first.name if first else runs[0].folder.parent.parent.name
-    return RunSet(name, first.summary if first else "", baseline, tuple(present), tuple(runs))
+    summary = first.summary if first else ""
+    return RunSet(name, summary, baseline, tuple(present), tuple(runs), **_plan(newest))
+
+
+def _plan(newest: Sequence[_Planned]) -> dict[str, Any]:
+    """Return the `[verdict]` that holds: of the recipe file where one is named, else of the newest run."""
+    if not newest:
+        return {}
+    holds = next((p for p in newest if not p.started), newest[0])
+    same = [p for p in newest if p.root == holds.root]
+    began = next((p for p in reversed(same) if p.started), holds)
+    pairs = {key: (getattr(began.verdict, key), getattr(holds.verdict, key)) for key in PLANNED}
+    departures = tuple(
+        f"Not as planned: [verdict] {key} was {_stated(old)} when the first run began, and is {_stated(new)} now."
+        for key, (old, new) in pairs.items()
+        if old != new
+    )
+    num_planned = min(len(p.seeds) for p in same)
+    return {"plan": holds.verdict, "num_planned": num_planned, "departures": departures}
+
+
+def _stated(value: Any) -> str:
+    return "not stated" if value is None else str(value)
+
+
+def _verdict(tables: Mapping[str, Any], source: str) -> VerdictConfig:
+    table = tables.get("verdict", {})
+    config, problems = read_config(VerdictConfig, table, "verdict")
+    if config is None:
+        raise RecipeError(problems, source)
+    return config
 
 
 def _refuse_twice(runs: Sequence[LoadedRun]) -> None:

@@ -1,0 +1,87 @@
+"""What a recipe's `[verdict]` can come to with its seeds, told before anything runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import count
+
+from perceptinit.errors import Problem
+from perceptinit.recipe.recipe import Recipe
+from perceptinit.reports.decisions import CHANCE, POINTS, Rule, chance_of_equivalence, rule_of
+from perceptinit.reports.statistics import noncentrality
+
+SMALL_DELTA = 0.05  # points; below, a share was probably meant
+MOST_SEEDS = 200
+
+
+def prospects(recipe: Recipe) -> Iterator[str]:
+    """Yield what can be decided: the delta, and with a known noise what these seeds would find."""
+    plan, num = recipe.verdict, _num_seeds(recipe)
+    if plan.delta is None:
+        yield (
+            "verdict: no [verdict] delta, so that arms can be better, worse or undecided, but not equivalent; "
+            "state the points within which a difference does not matter"
+        )
+        return
+    looks = f", looked at from {len(recipe.seeds)} seeds on" if plan.max_seeds else ""
+    yield f"verdict: differences within {plan.delta:g} points do not matter; {num} seeds{looks}"
+    if plan.noise is not None and num > 1:
+        rule = rule_of(plan, len(recipe.seeds))
+        found = noncentrality(num - 1, CHANCE, 1 - rule.confidence) * plan.noise / math.sqrt(num)
+        chance = chance_of_equivalence(rule, num, plan.noise / POINTS)
+        yield (
+            f"  with a noise of {plan.noise:g} points, {num} seeds find a true difference of {found:.2g} points with "
+            f"80 % chance, and call equal arms equivalent with {100 * chance:.0f} %"
+        )
+
+
+def doubts(recipe: Recipe) -> Iterator[Problem]:
+    """Yield what in the plan makes a verdict impossible or misleading."""
+    plan, num = recipe.verdict, _num_seeds(recipe)
+    if num == 1 and len(recipe.arms) > 1:
+        yield Problem("seeds", "one seed decides nothing: 2 are the least, and 5 are better")
+    if plan.delta is None:
+        return
+    if plan.delta < SMALL_DELTA:
+        message = f"{plan.delta:g} points are {plan.delta / POINTS:g} of a score between 0 and 1; if a share was meant, write {POINTS * plan.delta:g}"
+        yield Problem("verdict.delta", message)
+    if plan.published_effect is not None and plan.delta > plan.published_effect / 2:
+        yield Problem(
+            "verdict.delta",
+            f"{plan.delta:g} points are more than half of the smallest published effect "
+            f"({plan.published_effect:g}, {plan.source}): an effect of that kind could be called equivalent to none",
+        )
+    if plan.noise is not None and num > 1:
+        yield from _noise_doubts(recipe, plan.noise)
+
+
+def _noise_doubts(recipe: Recipe, noise: float) -> Iterator[Problem]:
+    """Yield that delta is below the A/A noise, with the seeds that would do."""
+    num, rule = _num_seeds(recipe), rule_of(recipe.verdict, len(recipe.seeds))
+    delta = recipe.verdict.delta or 0.0
+    half = _half_width(rule, num, noise)
+    if half > delta:
+        enough = next(
+            n for n in count(num + 1) if _half_width(rule, n, noise) <= delta or n > MOST_SEEDS
+        )
+        more = (
+            f"{enough} seeds would do"
+            if enough <= MOST_SEEDS
+            else "no number of seeds in reach would do"
+        )
+        yield Problem(
+            "verdict.delta",
+            f"{delta:g} points are below the A/A noise: with {num} seeds the interval of two equal arms reaches "
+            f"{half:.2g} points to each side, so that they are hardly ever called equivalent; {more}",
+        )
+
+
+def _half_width(rule: Rule, num: int, deviation: float) -> float:
+    from scipy import stats
+
+    return float(stats.t.ppf(0.5 + rule.confidence / 2, num - 1)) * deviation / math.sqrt(num)
+
+
+def _num_seeds(recipe: Recipe) -> int:
+    return max(len(recipe.seeds), recipe.verdict.max_seeds or 0)
