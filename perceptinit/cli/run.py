@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from perceptinit.recipe.recipe import Recipe
 
 
 def run(
@@ -45,87 +48,140 @@ def run(
             help="Run nothing; print a Slurm job array with a task per unfinished run.",
         ),
     ] = False,
+    until_decided: Annotated[
+        bool,
+        typer.Option(
+            "--until-decided",
+            help="Add seeds one by one until the verdict is decided; intervals allow for every look.",
+        ),
+    ] = False,
+    max_seeds: Annotated[
+        int | None, typer.Option(min=2, help="With --until-decided: the most seeds.")
+    ] = None,
 ) -> None:
     """Run a recipe: every arm with every seed, then a table of scores.
 
     Finished runs are kept and interrupted ones continue, so the same command can be repeated, and
     given on several machines that share a folder: no run is done twice.
+    --until-decided needs [verdict] delta and looks again after every seed that it adds, with intervals
+    that allow for it.
     Exit codes: 0 done, 1 a run failed, 2 the recipe or the request is wrong, 75 stopped by SIGTERM or
     SIGUSR1 with all work saved, 130 interrupted by Ctrl-C: the same command continues after both.
 
     Example: perceptinit run quickstart --seed 0 --set pretrain.epochs=1
     """
     from perceptinit.running.interruption import INTERRUPT_EXIT_CODE, INTERRUPTED
+    from perceptinit.running.until_decided import refuse_beside
 
+    if until_decided or max_seeds is not None:
+        others = {"--seed": seed, "--smoke": smoke, "--nproc": nproc > 1, "--job-array": job_array}
+        refuse_beside(until_decided, [name for name, is_given in others.items() if is_given])
     try:
         if nproc > 1 and "RANK" not in os.environ:
             from perceptinit.running.launch import run_in_processes, without_nproc
 
             return run_in_processes(nproc, without_nproc(sys.argv[1:]))
-        _run(recipe, arm or (), seed or (), out, set_ or (), device, smoke, fresh, jobs, job_array)
+        todo = _recipes(recipe, set_ or (), seed or (), smoke, until_decided, max_seeds)
+        if job_array:
+            return _print_job_array(*next(todo), arm or (), out, device, fresh)
+        _run(todo, arm or (), out, device, fresh, jobs)
     except KeyboardInterrupt:
         if not int(os.environ.get("RANK", "0")):
             typer.echo(INTERRUPTED, err=True)
         raise typer.Exit(INTERRUPT_EXIT_CODE) from None
 
 
-def _run(
-    recipe: Path,
-    arms: Sequence[str],
-    seeds: Sequence[int],
-    out: Path,
+def _recipes(
+    path: Path,
     overrides: Sequence[str],
-    device: str,
+    seeds: Sequence[int],
     smoke: bool,
+    until_decided: bool,
+    max_seeds: int | None,
+) -> Iterator[tuple[Recipe, Sequence[int]]]:
+    """Yield what is to be run, one after the other until the verdict is decided: a recipe, and which seeds of it."""
+    from perceptinit.recipe.reading import load_recipe
+    from perceptinit.running.until_decided import looks
+
+    if until_decided:
+        todo = looks(path, overrides, max_seeds)
+    else:
+        recipe = load_recipe(path, overrides)
+        todo = iter([(recipe.smoke() if smoke else recipe, seeds)])
+    first, new = next(todo)
+    for warning in first.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    yield first, new
+    yield from todo
+
+
+def _print_job_array(
+    recipe: Recipe, seeds: Sequence[int], arms: Sequence[str], out: Path, device: str, fresh: bool
+) -> None:
+    from perceptinit.running.cells import plan_cells
+    from perceptinit.running.job_array import job_array_script
+
+    cells = plan_cells(recipe, arms, seeds, out)
+    typer.echo(job_array_script(recipe, cells, out, device, fresh), nl=False)
+
+
+def _run(
+    todo: Iterable[tuple[Recipe, Sequence[int]]],
+    arms: Sequence[str],
+    out: Path,
+    device: str,
     fresh: bool,
     jobs: int,
-    job_array: bool,
 ) -> None:
     from rich.console import Console
 
-    from perceptinit.errors import UsageError
-    from perceptinit.recipe.reading import load_recipe
     from perceptinit.reports.compare import compare
+    from perceptinit.reports.headline import undecided
     from perceptinit.reports.tables import rich_table
     from perceptinit.results.runs import load_runs
-    from perceptinit.running.cells import plan_cells
-    from perceptinit.running.job_array import job_array_script
-    from perceptinit.running.runner import run_recipe
+    from perceptinit.running.cells import Cell, plan_cells
 
-    loaded = load_recipe(recipe, overrides)
-    for warning in loaded.warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    if smoke:
-        loaded = loaded.smoke()
-    cells = plan_cells(loaded, arms, seeds, out)
-    if job_array:
-        typer.echo(job_array_script(loaded, cells, out, device, fresh), nl=False)
-        return
-    failure: Exception | None = None
-    try:
-        run_recipe(
-            loaded,
-            arms=arms,
-            seeds=seeds,
-            out=out,
-            device=device,
-            fresh=fresh,
-            jobs=jobs,
+    cells: list[Cell] = []
+    for recipe, seeds in todo:
+        if cells:
+            typer.echo(
+                f"Undecided: seed {seeds[0]} is added to the {len(recipe.seeds) - 1} there are."
+            )
+        cells += plan_cells(recipe, arms, seeds, out)
+        failure = _attempt(recipe, arms, seeds, out, device, fresh, jobs)
+        if int(os.environ.get("RANK", "0")):  # of several processes, the first shows the table
+            break
+        comparison = compare(load_runs([cell.folder for cell in cells]))
+        if failure is not None or not undecided(comparison):
+            break
+    if not int(os.environ.get("RANK", "0")):
+        console = Console(markup=False)
+        console.print()
+        console.print(rich_table(comparison, comparison.matching(())))
+        console.print(
+            f"Records, weights and events: {out / recipe.name}", soft_wrap=True, highlight=False
         )
-    except UsageError:
-        raise
-    except Exception as error:  # told after the table of what did finish
-        failure = error
-    if int(os.environ.get("RANK", "0")):  # of several processes, the first shows the table
-        if failure is not None:
-            raise failure
-        return
-    comparison = compare(load_runs([cell.folder for cell in cells]))
-    console = Console(markup=False)
-    console.print()
-    console.print(rich_table(comparison, comparison.matching(())))
-    console.print(
-        f"Records, weights and events: {out / loaded.name}", soft_wrap=True, highlight=False
-    )
     if failure is not None:
         raise failure
+
+
+def _attempt(
+    recipe: Recipe,
+    arms: Sequence[str],
+    seeds: Sequence[int],
+    out: Path,
+    device: str,
+    fresh: bool,
+    jobs: int,
+) -> Exception | None:
+    """Run the recipe; return the error of a run that failed, to be told after the table of those that did not."""
+    from perceptinit.errors import UsageError
+    from perceptinit.running.runner import run_recipe
+
+    try:
+        run_recipe(recipe, arms=arms, seeds=seeds, out=out, device=device, fresh=fresh, jobs=jobs)
+    except UsageError:
+        raise
+    except Exception as error:
+        return error
+    return None

@@ -1,0 +1,127 @@
+"""A plan before the runs: what `validate` says of it, and seeds that are added until the verdict is decided."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from perceptinit.cli import create_app
+from perceptinit.components.plugin_manager import build_plugin_manager
+from perceptinit.errors import UsageError
+
+JUDGMENTS = '{ use = "synthetic", num_train = 24, num_val = 8, num_test = 24, image_size = 16 }'
+RECIPE = f"""
+schema = 1
+name = "looks"
+seeds = [0, 1]
+[backbone]
+use = "timm"
+model = "vit_tiny_patch16_224"
+image_size = 16
+embed_dim = 8
+text_width = 8
+text_heads = 2
+text_layers = 1
+context_length = 8
+model_args = {{ patch_size = 8, embed_dim = 16, num_heads = 2, depth = 1 }}
+[[eval]]
+use = "two-afc"
+judgments = {JUDGMENTS}
+[[track]]
+use = "jsonl"
+[[arm]]
+name = "random"
+init = []
+[[arm]]
+name = "redrawn"
+init = [{{ use = "random" }}]
+"""
+
+
+@pytest.fixture
+def verb(tmp_path, monkeypatch):
+    """Run a verb of the command line in this process, in a folder with the recipe `looks.toml`."""
+    (tmp_path / "looks.toml").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    plugins = build_plugin_manager()
+
+    def run(*arguments):
+        result = CliRunner(env={"COLUMNS": "200"}).invoke(
+            create_app(plugins), list(map(str, arguments)), obj=plugins, catch_exceptions=False
+        )
+        assert result.exit_code == 0, result.output
+        return " ".join(result.output.split())  # lines are wrapped at the width of the terminal
+
+    return run
+
+
+def seeds_of(tmp_path, arm="random"):
+    return sorted(p.name for p in (tmp_path / "runs/looks" / arm).glob("seed*"))
+
+
+def test_seeds_are_added_until_the_plan_allows_no_more(verb, tmp_path):
+    delta = "verdict.delta=0.001"
+    shown = verb("run", "looks.toml", "--until-decided", "--max-seeds", 3, "--set", delta)
+    assert "Undecided: seed 2 is added to the 2 there are." in shown
+    assert "That is the final answer: 3 seeds are the most that the plan allows" in shown
+    assert seeds_of(tmp_path) == seeds_of(tmp_path, "redrawn") == ["seed0", "seed1", "seed2"]
+    record = json.loads((tmp_path / "runs/looks/random/seed2/record.json").read_text())
+    assert record["recipe"]["overrides"] == [delta, "verdict.max_seeds=3", "seeds=[0, 1, 2]"]
+    answers = json.loads(verb("compare", "runs/looks", "--json"))
+    assert answers["plan"] == {"delta": 0.001, "max_seeds": 3}
+    assert len(answers["runs"]) == 6
+
+
+def test_a_decided_verdict_adds_no_seed(verb, tmp_path):
+    shown = verb(
+        "run", "looks.toml", "--until-decided", "--max-seeds", 4,
+        "--set", "verdict.delta=99", "--set", "seeds=[0, 1, 2]",
+    )  # fmt: skip
+    assert "is equivalent to random within 99.0 points" in shown
+    assert seeds_of(tmp_path) == ["seed0", "seed1", "seed2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--until-decided", "--max-seeds", 4], "--until-decided needs [verdict] delta"),
+        (["--until-decided", "--set", "verdict.delta=1"], "at how many seeds does it end?"),
+        (["--max-seeds", 4], "--max-seeds: only with --until-decided"),
+        (["--until-decided", "--smoke"], "--until-decided and --smoke do not go together"),
+        (["--until-decided", "--seed", 0], "--until-decided and --seed do not go together"),
+        (["--until-decided", "--max-seeds", 2, "--set", "verdict.delta=1", "--set", "seeds=[0]"],
+         "the first look needs 2 seeds"),
+    ],
+)  # fmt: skip
+def test_looks_that_cannot_be_controlled_are_refused(verb, options, sentence):
+    with pytest.raises(UsageError) as error:
+        verb("run", "looks.toml", *options)
+    assert sentence in str(error.value)
+
+
+def validated(verb, *settings):
+    return verb("validate", "looks.toml", *(o for s in settings for o in ("--set", s)))
+
+
+def test_validate_says_what_these_seeds_can_decide(verb):
+    shown = validated(verb, "verdict.delta=2.0", "verdict.noise=0.5", "seeds=[0, 1, 2, 3, 4]")
+    assert "verdict: differences within 2 points do not matter; 5 seeds" in shown
+    # t test with 4 degrees of freedom: 80 % chance from a noncentrality of 3.76 on; 3.76 * 0.5 / sqrt 5
+    assert "5 seeds find a true difference of 0.84 points with 80 % chance" in shown
+    assert "warning: verdict" not in shown
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ([], "no [verdict] delta, so that arms can be better, worse or undecided, but not equivalent"),
+        (["seeds=[0]"], "warning: seeds: one seed decides nothing"),
+        (["verdict.delta=0.005"], "if a share was meant, write 0.5"),
+        (["verdict.delta=0.5", "verdict.noise=0.5", "seeds=[0, 1, 2]"],
+         "0.5 points are below the A/A noise: with 3 seeds the interval of two equal arms reaches 1.2 points"),
+        (["verdict.delta=2", "verdict.published_effect=3", "verdict.source='a paper'"],
+         "2 points are more than half of the smallest published effect (3, a paper)"),
+    ],
+)  # fmt: skip
+def test_validate_warns_of_a_plan_that_cannot_answer(verb, settings, sentence):
+    assert sentence in validated(verb, *settings)
