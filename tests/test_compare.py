@@ -15,7 +15,6 @@ from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import UsageError
 from perceptinit.reports.compare import compare
 from perceptinit.reports.contrasts import CONTROL, NO_PEOPLE, OTHERWISE, STRUCTURE, WORTH, Contrast
-from perceptinit.reports.headline import headline
 from perceptinit.reports.statistics import (
     bootstrap_interval,
     compare_over_sets,
@@ -24,7 +23,8 @@ from perceptinit.reports.statistics import (
     paired_p_value,
 )
 from perceptinit.reports.tables import rich_table
-from perceptinit.reports.verdict import verdict
+from perceptinit.reports.verdicts.headline import headline
+from perceptinit.reports.verdicts.verdict import verdict
 from perceptinit.results.claims import claim
 from perceptinit.results.measures import family_of
 from perceptinit.results.runs import load_runs

@@ -6,7 +6,8 @@ from scipy import stats
 
 from perceptinit.errors import RecipeError
 from perceptinit.recipe.verdict_config import VerdictConfig
-from perceptinit.reports.decisions import (
+from perceptinit.reports.statistics import estimate, holm, interquartile_mean
+from perceptinit.reports.verdicts.decisions import (
     Rule,
     chance_of_equivalence,
     level_of_looks,
@@ -14,9 +15,8 @@ from perceptinit.reports.decisions import (
     rule_of,
     seeds_to_decide,
 )
-from perceptinit.reports.family import family_wise
-from perceptinit.reports.headline import headline, summary
-from perceptinit.reports.statistics import estimate, holm, interquartile_mean
+from perceptinit.reports.verdicts.family import family_wise
+from perceptinit.reports.verdicts.headline import headline, summary
 
 # made data: see test_verdict
 from test_verdict import BASE, JUDGMENTS, made, trained_on  # isort: skip

@@ -14,8 +14,8 @@ from perceptinit.reports.contrasts import (
     WORTH,
 )
 from perceptinit.reports.formats import markdown_table
-from perceptinit.reports.headline import headline, headline_arms, summary
-from perceptinit.reports.verdict import TAUGHT, can_be_derived_from, verdicts
+from perceptinit.reports.verdicts.headline import headline, headline_arms, summary
+from perceptinit.reports.verdicts.verdict import TAUGHT, can_be_derived_from, verdicts
 from perceptinit.results.runs import load_runs
 
 SYNTHETIC = {"use": "synthetic"}

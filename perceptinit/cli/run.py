@@ -103,6 +103,7 @@ def _recipes(
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.running.until_decided import looks
 
+    todo: Iterator[tuple[Recipe, Sequence[int]]]
     if until_decided:
         todo = looks(path, overrides, max_seeds)
     else:
@@ -136,8 +137,8 @@ def _run(
     from rich.console import Console
 
     from perceptinit.reports.compare import compare
-    from perceptinit.reports.headline import undecided
     from perceptinit.reports.tables import rich_table
+    from perceptinit.reports.verdicts.headline import undecided
     from perceptinit.results.runs import load_runs
     from perceptinit.running.cells import Cell, plan_cells
 

@@ -32,7 +32,7 @@ def validate(
     from perceptinit.errors import RecipeError
     from perceptinit.recipe.plan import plan_lines
     from perceptinit.recipe.reading import load_recipe
-    from perceptinit.reports.prospects import doubts, prospects
+    from perceptinit.reports.verdicts.prospects import doubts, prospects
     from perceptinit.running.runner import find_obstacles, find_warnings
 
     loaded = load_recipe(recipe, set_ or ())

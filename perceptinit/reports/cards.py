@@ -6,9 +6,9 @@ from typing import Any
 
 from perceptinit.reports.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.reports.contrasts import CONTROL, NOISE
-from perceptinit.reports.headline import NOTHING, summary
 from perceptinit.reports.numbers import magnitude, signed
-from perceptinit.reports.verdict import Verdict, evidence
+from perceptinit.reports.verdicts.headline import NOTHING, summary
+from perceptinit.reports.verdicts.verdict import Verdict, evidence
 
 ANSWERS = {
     "better": "Better:",

@@ -12,9 +12,9 @@ from perceptinit.recipe.recipe import fingerprint_difference
 from perceptinit.registry import unknown
 from perceptinit.reports.comparison import Comparison, ScoreComparison
 from perceptinit.reports.contrasts import Contrast, contrasts_of, taught_by
-from perceptinit.reports.decisions import rule_of
 from perceptinit.reports.over_sets import averages, middle_means, over_sets, with_q_values
 from perceptinit.reports.pairing import arm_score, differences_of
+from perceptinit.reports.verdicts.decisions import rule_of
 from perceptinit.results.measures import family_of, incomplete, is_share, may_ask_people, split_name
 from perceptinit.results.runs import LoadedRun, RunSet
 from perceptinit.types import Split

@@ -10,8 +10,8 @@ from perceptinit.errors import UsageError
 from perceptinit.judgments.baselines import Baseline
 from perceptinit.registry import unknown
 from perceptinit.reports.contrasts import Contrast
-from perceptinit.reports.decisions import Rule
 from perceptinit.reports.statistics import Estimate, InterquartileMean, SetsTest
+from perceptinit.reports.verdicts.decisions import Rule
 from perceptinit.results.measures import is_diagnostic, rank
 from perceptinit.results.runs import RunSet
 

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from perceptinit.reports.comparison import ArmScore, Comparison, ScoreComparison
-from perceptinit.reports.family import family_wise
-from perceptinit.reports.headline import headline, summary
 from perceptinit.reports.tables import (
     BESIDE,
     baselines_in_words,
@@ -22,6 +20,8 @@ from perceptinit.reports.tables import (
     sets_lines,
     trainings,
 )
+from perceptinit.reports.verdicts.family import family_wise
+from perceptinit.reports.verdicts.headline import headline, summary
 
 ROW_KEYS = (
     "score", "measure", "data_set", "family", "num_sets", "samples_seen", "arm", "num_seeds",

@@ -14,7 +14,6 @@ from perceptinit.reports.curves import (
     power_law,
 )
 from perceptinit.reports.figures import Figure
-from perceptinit.reports.headline import headline_arms
 from perceptinit.reports.numbers import number, signed
 from perceptinit.reports.plots import curve_figure, difference_figure
 from perceptinit.reports.tables import (
@@ -25,7 +24,8 @@ from perceptinit.reports.tables import (
     references,
     trained_on,
 )
-from perceptinit.reports.verdict import MIN_SEEDS_DERIVED, can_be_derived_from
+from perceptinit.reports.verdicts.headline import headline_arms
+from perceptinit.reports.verdicts.verdict import MIN_SEEDS_DERIVED, can_be_derived_from
 from perceptinit.results.measures import is_perceptual, measure_title
 
 MAX_CURVES_PER_MEASURE = 4

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from perceptinit.reports.comparison import ArmScore, Difference
 from perceptinit.reports.contrasts import Contrast
-from perceptinit.reports.decisions import Rule
 from perceptinit.reports.statistics import (
     bootstrap_interval,
     detectable_difference,
@@ -14,6 +13,7 @@ from perceptinit.reports.statistics import (
     estimate,
     paired_p_value,
 )
+from perceptinit.reports.verdicts.decisions import Rule
 from perceptinit.results.runs import RunSet
 
 

@@ -18,13 +18,13 @@ from perceptinit.reports.cards import summary_values
 from perceptinit.reports.comparison import Comparison
 from perceptinit.reports.contrasts import by_people
 from perceptinit.reports.examples import found_images, named_images, triplet_examples
-from perceptinit.reports.family import family_wise
 from perceptinit.reports.figures import Figure, require_matplotlib
 from perceptinit.reports.models import RunModel
 from perceptinit.reports.plots import block_figure, loss_figure, stage_one_figure
 from perceptinit.reports.space import learned_space
 from perceptinit.reports.status import what
 from perceptinit.reports.tables import headings, sets_lines
+from perceptinit.reports.verdicts.family import family_wise
 from perceptinit.reports.weights import weight_change
 
 

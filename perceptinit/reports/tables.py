@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from perceptinit.reports.comparison import ArmScore, Comparison, MiddleMean, ScoreComparison
-from perceptinit.reports.headline import headline, seen_in_words
 from perceptinit.reports.numbers import interval, number
+from perceptinit.reports.verdicts.headline import headline, seen_in_words
 
 if TYPE_CHECKING:
     from rich.console import Group

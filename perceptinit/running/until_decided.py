@@ -14,7 +14,7 @@ OPTION = "--until-decided"
 
 def looks(
     path: Path, overrides: Sequence[str], max_seeds: int | None
-) -> Iterator[tuple[Recipe, tuple[int, ...]]]:
+) -> Iterator[tuple[Recipe, Sequence[int]]]:
     """Yield the recipe for every look at its runs, with the seeds that are new; the caller stops when decided.
 
     The first look has the recipe's own seeds, each one after it one more. Records keep seeds and

@@ -18,7 +18,7 @@ from perceptinit.reports.contrasts import (
     is_by_simulated_people,
 )
 from perceptinit.reports.numbers import magnitude
-from perceptinit.reports.verdict import Verdict, is_pretrained, verdicts
+from perceptinit.reports.verdicts.verdict import Verdict, is_pretrained, verdicts
 from perceptinit.results.measures import measure_title
 
 NOTHING = "No run has finished with a score that could be compared."

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from perceptinit.reports.comparison import Comparison
-from perceptinit.reports.headline import summary
 from perceptinit.reports.statistics import holm
+from perceptinit.reports.verdicts.headline import summary
 
 ALPHA = 0.05
 MAX_NAMED = 6

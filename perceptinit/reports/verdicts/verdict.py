@@ -7,8 +7,8 @@ from typing import Literal
 
 from perceptinit.reports.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.reports.contrasts import AGAINST, WORTH, Contrast
-from perceptinit.reports.decisions import MOST_MORE_SEEDS, probabilities, seeds_to_decide
 from perceptinit.reports.numbers import interval, magnitude, signed
+from perceptinit.reports.verdicts.decisions import MOST_MORE_SEEDS, probabilities, seeds_to_decide
 
 Outcome = Literal["better", "worse", "equivalent", "undecided", "equal", "one seed", "missing"]
 SIDES = ("better", "worse")

@@ -8,8 +8,14 @@ from itertools import count
 
 from perceptinit.errors import Problem
 from perceptinit.recipe.recipe import Recipe
-from perceptinit.reports.decisions import CHANCE, POINTS, Rule, chance_of_equivalence, rule_of
 from perceptinit.reports.statistics import noncentrality
+from perceptinit.reports.verdicts.decisions import (
+    CHANCE,
+    POINTS,
+    Rule,
+    chance_of_equivalence,
+    rule_of,
+)
 
 SMALL_DELTA = 0.05  # points; below, a share was probably meant
 MOST_SEEDS = 200

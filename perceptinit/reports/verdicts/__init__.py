@@ -1,0 +1,1 @@
+"""What a comparison comes to: decisions, answers, the headline, and what seeds can find."""
