@@ -21,6 +21,8 @@ IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".
 Split = Literal["train", "val", "test"]
 # for measures that train nothing
 MeasuredSplit = Split | Literal["all"]
+# what is held out as a whole, and so what intervals resample: anchors, groups, or single images in any role
+Unit = Literal["anchor", "group", "image"]
 # red, green and blue, 0 to 255 each
 Colour = tuple[int, int, int]
 WHITE: Colour = (255, 255, 255)
@@ -63,6 +65,7 @@ class Triplets:
     num_votes: int32 (N,), how many people judged; at least 1.
     group: int64 (N,), what must not cross splits, such as the anchor image; a number means the same in
     each split of a data set.
+    unit: what was held out as a whole; judgments that share one are dependent.
     """
 
     stimuli: Stimuli
@@ -72,6 +75,7 @@ class Triplets:
     p_second: np.ndarray
     num_votes: np.ndarray
     group: np.ndarray
+    unit: Unit = "anchor"
 
     @classmethod
     def build(
@@ -83,6 +87,7 @@ class Triplets:
         p_second: Sequence[float] | np.ndarray,
         num_votes: Sequence[int] | np.ndarray | int = 1,
         group: Sequence[int] | np.ndarray | None = None,
+        unit: Unit = "anchor",
     ) -> Triplets:
         """Return checked triplets in the canonical dtypes; the group is the anchor unless given."""
         anchor = np.asarray(anchor, dtype=np.int64)
@@ -95,6 +100,7 @@ class Triplets:
             np.asarray(p_second, dtype=np.float32),
             votes.copy(),
             anchor.copy() if group is None else np.asarray(group, dtype=np.int64),
+            unit,
         )
         triplets.check()
         return triplets
@@ -135,6 +141,16 @@ class Triplets:
             (self.anchor == self.first) | (self.anchor == self.second) | (self.first == self.second)
         )
         _raise_first(same, "the same image stands twice in one triplet")
+
+    @property
+    def roles(self) -> np.ndarray:
+        """Return anchor, first and second, int64 (3, N)."""
+        return np.stack([self.anchor, self.first, self.second])
+
+    @property
+    def used_names(self) -> list[str]:
+        """Return the names of the stimuli that occur in any role."""
+        return [self.stimuli.ids[i] for i in np.unique(self.roles)]
 
 
 def _raise_first(bad: np.ndarray, what: str) -> None:

@@ -219,14 +219,14 @@ RATING = {"min_gap": 0.5, "pairs_per_reference": 100, "seed": 0, "source": "test
 
 
 def test_ratings_of_one_reference_become_pairs_with_the_better_one_closer():
-    triplets = triplets_from_ratings(rated([5.0, 4.8, 3.0]), [0], rule="gap", **RATING)
+    triplets = triplets_from_ratings(rated([5.0, 4.8, 3.0]), rule="gap", **RATING)
     # 5.0 and 4.8 are too near; the fewer of the two counts of people is kept
     assert rows(triplets) == {(0, 1, 3): (10, 10), (0, 2, 3): (20, 20)}
 
 
 def test_a_rating_where_lower_is_better_turns_the_winner():
     triplets = triplets_from_ratings(
-        rated([5.0, 3.0], higher_is_better=False), [0], rule="gap", **RATING
+        rated([5.0, 3.0], higher_is_better=False), rule="gap", **RATING
     )
     assert rows(triplets) == {(0, 2, 1): (10, 10)}
 
@@ -235,7 +235,7 @@ def test_400_elo_points_are_odds_of_ten_to_one():
     assert elo_share(np.array([0.0, 400.0, -400.0])).tolist() == pytest.approx(
         [1 / 2, 10 / 11, 1 / 11]
     )
-    triplets = triplets_from_ratings(rated([1400.0, 1000.0]), [0], rule="elo", **RATING)
+    triplets = triplets_from_ratings(rated([1400.0, 1000.0]), rule="elo", **RATING)
     assert rows(triplets) == {(0, 1, 2): (pytest.approx(10 * 10 / 11, abs=1e-3), 10)}
 
 
@@ -243,7 +243,7 @@ def test_ratings_that_are_all_too_near_are_refused():
     with pytest.raises(
         DataError, match=r"no two candidates of one anchor differ by min_gap = 0\.5"
     ):
-        triplets_from_ratings(rated([5.0, 4.9]), [0], rule="gap", **RATING)
+        triplets_from_ratings(rated([5.0, 4.9]), rule="gap", **RATING)
 
 
 # ---- matrices ----------------------------------------------------------------------------------

@@ -310,7 +310,7 @@ def test_rows_about_the_same_three_images_are_added_up(tmp_path):
     assert judgments.votes.tolist() == [[1, 0, 2]]
 
 
-def test_by_stimulus_no_image_is_in_two_splits(tmp_path):
+def test_by_image_no_image_is_in_two_splits(tmp_path):
     write_images(tmp_path, *names(30))
     rng = np.random.default_rng(0)
     rows = [" ".join(rng.choice(names(30), 3, replace=False)) for _ in range(300)]
@@ -318,7 +318,7 @@ def test_by_stimulus_no_image_is_in_two_splits(tmp_path):
         tmp_path / "lab.csv", "image_1 image_2 image_3 odd", *(f"{r} {r.split()[0]}" for r in rows)
     )
     config = OddOneOutTable.Config(
-        path=tmp_path / "lab.csv", split_by="stimulus", val_share=0.3, test_share=0.3
+        path=tmp_path / "lab.csv", split_by="image", val_share=0.3, test_share=0.3
     )
     used = [
         set(OddOneOutTable(config).load_odd_one_out(split).images.ravel())

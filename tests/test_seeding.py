@@ -2,7 +2,7 @@
 
 import torch
 
-from perceptinit.seeding import derive_seed, generator, named_torch_seed
+from perceptinit.seeding import derive_seed, derive_seeds, generator, named_torch_seed
 
 
 def test_seeds_are_fixed_for_ever():
@@ -34,3 +34,8 @@ def test_the_global_generator_is_left_as_it_was():
     with named_torch_seed(0, "x"):
         torch.rand(100)
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_many_seeds_at_once_are_those_of_one_by_one():
+    keys = [("a", "b"), ("b", "a"), ("ä", "")]
+    assert derive_seeds(7, "x", 3, keys=keys) == [derive_seed(7, "x", 3, *key) for key in keys]

@@ -182,7 +182,7 @@ def test_another_split_is_part_of_the_name():
     judgments = FixedJudgments(colour_triplets([1.0, 0.0, 1.0]))
     (score, _), _ = evaluate(mean_colour, judgments, split="val")
     assert score.name == "2afc/fixed-val"
-    assert judgments.loaded == ["val"]
+    assert judgments.loaded == ["val", "train"]  # the latter to tell which images were trained on
 
 
 def test_a_collapsed_model_scores_chance_and_raises_the_alarm():
@@ -217,7 +217,7 @@ def test_judgments_are_loaded_and_images_decoded_once_for_many_measurements():
     first = list(evaluator.evaluate(Model(mean_colour), RunContext()))
     judgments.triplets.stimuli.images.clear()  # from now on a second look would fail
     assert list(evaluator.evaluate(Model(mean_colour), RunContext())) == first
-    assert judgments.loaded == ["test"]
+    assert judgments.loaded == ["test", "train"]
 
 
 def test_images_beyond_the_cache_are_decoded_again_and_are_the_same():

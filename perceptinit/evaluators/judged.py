@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # B batch, S image size
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,11 @@ import torch
 from perceptinit.components.building import preflight
 from perceptinit.compute.optim import Precision, autocast
 from perceptinit.configs import NonNegativeInt, PositiveInt
-from perceptinit.errors import PerceptInitError
+from perceptinit.errors import DataError, PerceptInitError
 from perceptinit.images.stimuli import StimulusImages
 from perceptinit.judgments.ceilings import Bounds
 from perceptinit.protocols import DualEncoder, Judgments
-from perceptinit.types import RunContext, Score, Split, Stimuli
+from perceptinit.types import RunContext, Score, Split, Stimuli, Unit
 
 Encode = Callable[[torch.Tensor], torch.Tensor]
 CACHE_MIB = 1024
@@ -48,6 +48,7 @@ class JudgedMeasure(ABC):
     def __init__(self, config: Any, judgments: Judgments) -> None:
         self.config, self.judgments = config, judgments
         self._images: StimulusImages | None = None
+        self._training: frozenset[str] | None = None  # images of the training split, once asked for
 
     @abstractmethod
     def read(self) -> object:
@@ -71,6 +72,24 @@ class JudgedMeasure(ABC):
         """The set as scores name it; a split other than `test` is part of it."""
         split = self.config.split
         return self.judgments.name if split == "test" else f"{self.judgments.name}-{split}"
+
+    def held_out(self, unit: Unit, names: Sequence[str]) -> dict[str, Any]:
+        """Return what a score speaks about, for its `extra`.
+
+        held_out: what no other split shares as a whole. seen_in_training: share of the split's images
+        `names` that occur in the training split of the same judgments, None when that cannot be had.
+        """
+        return {"held_out": unit, "seen_in_training": self._seen(names)}
+
+    def _seen(self, names: Sequence[str]) -> float | None:
+        if self.config.split == "train":
+            return 1.0
+        if self._training is None:
+            try:
+                self._training = frozenset(self.judgments.load("train").used_names)
+            except DataError:
+                return None
+        return sum(name in self._training for name in names) / len(names)
 
     def images(
         self, stimuli: Stimuli, size: int, num_workers: int, cache_mib: int = CACHE_MIB

@@ -20,7 +20,7 @@ from perceptinit.judgments.forms.odd_one_out import (
     load_odd_one_out,
     odd_one_out_agreement,
 )
-from perceptinit.judgments.two_afc import clustered_stderr, cosine_distances, embed
+from perceptinit.judgments.two_afc import cosine_distances, embed, held_out_stderr
 from perceptinit.protocols import DualEncoder
 from perceptinit.types import RunContext, Score
 
@@ -54,10 +54,15 @@ class OddOneOutScore(JudgedMeasure):
             name=f"odd_one_out/{self.set_name}",
             value=float(np.average(values, weights=weights)),
             num_examples=len(judgments),
-            stderr=clustered_stderr(values, judgments.group, weights),
+            stderr=held_out_stderr(
+                values, judgments.unit, None, judgments.group, judgments.images.T, weights
+            ),
             chance=CHANCE,
             **bounds(ceiling(judgments.votes)),
-            extra=as_extra(self._measure_baselines(ctx.num_workers)),
+            extra={
+                **as_extra(self._measure_baselines(ctx.num_workers)),
+                **self.held_out(judgments.unit, self._names),
+            },
         )
 
     @cached_property
@@ -69,6 +74,11 @@ class OddOneOutScore(JudgedMeasure):
         if self._baselines is None:
             self._baselines = odd_one_out_baselines(self._judgments, num_workers=num_workers)
         return self._baselines
+
+    @property
+    def _names(self) -> list[str]:
+        judgments = self._judgments
+        return [judgments.stimuli.ids[i] for i in np.unique(judgments.images)]
 
     def read(self) -> OddOneOut:
         """Return the odd-one-out judgments of the split."""

@@ -28,7 +28,8 @@ class TwoAFC(JudgedMeasure):
     Gives `2afc/<set>`, the share of human votes that agree with the model: a tie earns half, chance
     is 0.5, the ceiling is how well people predict a person's choice: `lower_ceiling` from the others'
     votes, `ceiling` from all; none where hardly a question was answered twice. Its standard error
-    treats the judgments of one anchor as dependent. And `embedding_spread/<set>`, the mean cosine
+    treats the judgments of one anchor as dependent, or of what else was held out: people, groups,
+    pictures in any role. And `embedding_spread/<set>`, the mean cosine
     distance of two different images, with a warning when it shows a collapse. A split other than
     `test` is part of the names: `2afc/nights-val`.
 
@@ -72,6 +73,7 @@ class TwoAFC(JudgedMeasure):
                 "num_anchors": result.num_anchors,
                 **as_extra(self._measure_baselines(ctx.num_workers)),
                 **self._breakdown(embedded),
+                **self.held_out(self._triplets.unit, self._triplets.used_names),
             },
         )
         yield Score(

@@ -59,7 +59,7 @@ def two_afc_baselines(
     triplets: Triplets, weighting: Weighting = "votes", num_workers: int = 2
 ) -> tuple[Baseline, ...]:
     """Return the 2AFC of each baseline on triplets; DataError for an image that cannot be decoded."""
-    from perceptinit.judgments.two_afc import agreement, clustered_stderr
+    from perceptinit.judgments.two_afc import agreement, held_out_stderr
 
     roles = np.stack([triplets.anchor, triplets.first, triplets.second])
     used, places = np.unique(roles, return_inverse=True)
@@ -69,14 +69,14 @@ def two_afc_baselines(
     for name, points in descriptions(triplets.stimuli, used, num_workers).items():
         d_first, d_second = distances(points, anchor, first), distances(points, anchor, second)
         values = agreement(d_first, d_second, triplets.p_second)
-        stderr = clustered_stderr(values, anchor, weights)
+        stderr = held_out_stderr(values, triplets.unit, anchor, triplets.group, roles, weights)
         found.append(Baseline(name, float(np.average(values, weights=weights)), stderr))
     return tuple(found)
 
 
 def odd_one_out_baselines(judgments: OddOneOut, num_workers: int = 2) -> tuple[Baseline, ...]:
     """Return the odd-one-out score of each baseline; DataError for an image that cannot be decoded."""
-    from perceptinit.judgments.two_afc import clustered_stderr
+    from perceptinit.judgments.two_afc import held_out_stderr
 
     used, places = np.unique(judgments.images, return_inverse=True)
     places = places.reshape(judgments.images.shape)
@@ -85,7 +85,9 @@ def odd_one_out_baselines(judgments: OddOneOut, num_workers: int = 2) -> tuple[B
     for name, points in descriptions(judgments.stimuli, used, num_workers).items():
         pairs = [distances(points, places[:, a], places[:, b]) for a, b in PAIRS]
         values = odd_one_out_agreement(-np.stack(pairs, axis=1), judgments.votes)
-        stderr = clustered_stderr(values, judgments.group, weights)
+        stderr = held_out_stderr(
+            values, judgments.unit, None, judgments.group, judgments.images.T, weights
+        )
         found.append(Baseline(name, float(np.average(values, weights=weights)), stderr))
     return tuple(found)
 

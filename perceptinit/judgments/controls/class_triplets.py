@@ -97,7 +97,8 @@ class ClassTriplets(DerivedAnswers):
         is_second = rng.random(len(rows)) < 0.5
         anchor, same, other = rows.T
         first, second = np.where(is_second, other, same), np.where(is_second, same, other)
-        return Triplets.build(stimuli, anchor, first, second, is_second.astype(np.float32))
+        p_second = is_second.astype(np.float32)
+        return Triplets.build(stimuli, anchor, first, second, p_second, unit="image")
 
     @cached_property
     def _labelled(self) -> tuple[Stimuli, np.ndarray]:

@@ -82,4 +82,5 @@ def draw_triplets(
         raise DataError(
             f"{' '.join(names)}: no two candidates of one anchor differ by min_gap = {min_gap:g}; lower it"
         )
-    return Triplets.build(stimuli, *drawn)
+    of_anchor, first, second, p_second, votes = drawn
+    return Triplets.build(stimuli, of_anchor, first, second, p_second, votes)

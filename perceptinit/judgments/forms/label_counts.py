@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # M images, C classes
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -72,7 +73,7 @@ def triplets_from_label_counts(
         s_first, s_second = shares[first] @ shares[anchor], shares[second] @ shares[anchor]
         return s_second / (s_first + s_second), np.minimum(totals[first], totals[second])
 
-    return draw_triplets(
+    triplets = draw_triplets(
         stimuli,
         anchors,
         distances_of,
@@ -82,3 +83,4 @@ def triplets_from_label_counts(
         seed=seed,
         names=("judgments", source),
     )
+    return replace(triplets, unit="image")

@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from perceptinit.errors import DataError, UsageError
-from perceptinit.types import Split, Stimuli, Triplets
+from perceptinit.types import Split, Stimuli, Triplets, Unit
 
 CHANCE = 1 / 3
 # the odd image of each pair of columns: if 0 and 1 belong together, 2 is odd
@@ -30,12 +30,14 @@ class OddOneOut:
     images: int64 (N, 3), indices into stimuli.
     votes: int32 (N, 3), how many people found each of the three to be the odd one; a row has votes.
     group: int64 (N,), what must not cross splits, such as the set of three images.
+    unit: what was held out as a whole, as in `Triplets`.
     """
 
     stimuli: Stimuli
     images: np.ndarray
     votes: np.ndarray
     group: np.ndarray
+    unit: Unit = "anchor"
 
     @classmethod
     def build(
@@ -44,6 +46,7 @@ class OddOneOut:
         images: Sequence[Sequence[int]] | np.ndarray,
         votes: Sequence[Sequence[int]] | np.ndarray,
         group: Sequence[int] | np.ndarray | None = None,
+        unit: Unit = "anchor",
     ) -> OddOneOut:
         """Return checked judgments in the canonical dtypes; the group is the set of three unless given."""
         table = np.asarray(images, dtype=np.int64).reshape(-1, 3)
@@ -53,6 +56,7 @@ class OddOneOut:
             table,
             np.asarray(votes, dtype=np.int32).reshape(-1, 3),
             np.asarray(group, dtype=np.int64),
+            unit,
         )
         judgments.check()
         return judgments
@@ -92,7 +96,7 @@ class OddOneOut:
         order = np.argsort(columns[-1], kind="stable")
         anchor, first, second, p_second, num_votes, row = (column[order] for column in columns)
         return Triplets.build(
-            self.stimuli, anchor, first, second, p_second, num_votes, self.group[row]
+            self.stimuli, anchor, first, second, p_second, num_votes, self.group[row], self.unit
         )
 
     def _anchored(self, anchor: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 # N rows, Q questions
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
 from perceptinit.judgments.forms.triplet_names import NamedTriplets
-from perceptinit.seeding import derive_seed
+from perceptinit.seeding import derive_seeds
 
 
 def draw_sides(named: NamedTriplets, seed: int) -> NamedTriplets:
@@ -16,17 +17,29 @@ def draw_sides(named: NamedTriplets, seed: int) -> NamedTriplets:
 
     A draw depends on the seed and the three names only, not on the rows around it.
     """
-    rows = zip(named.anchor, named.first, named.second, strict=True)
-    first = [_drawn_first(seed, anchor, *sorted((a, b))) for anchor, a, b in rows]
-    is_swapped = np.array([new != old for new, old in zip(first, named.first, strict=True)])
-    candidates = zip(named.first, named.second, is_swapped, strict=True)
-    second = [a if swapped else b for a, b, swapped in candidates]
+    anchor, first, second = named.roles
+    low, high = np.minimum(first, second), np.maximum(first, second)  # names are sorted
+    questions, question = np.unique(_code(named, anchor, low, high), return_inverse=True)
+    rows = np.empty(len(questions), dtype=np.int64)
+    rows[question] = np.arange(len(named))
+    drawn = _draws(seed, named.images, np.stack([anchor, low, high])[:, rows].tobytes())
+    is_swapped = np.where(drawn[question] % 2, high, low) != first
+    roles = np.stack(
+        [anchor, np.where(is_swapped, second, first), np.where(is_swapped, first, second)]
+    )
     p_second = np.where(is_swapped, 1 - named.p_second, named.p_second)
-    return replace(named, first=first, second=second, p_second=p_second)
+    return replace(named, roles=roles, p_second=p_second)
 
 
-def _drawn_first(seed: int, anchor: str, low: str, high: str) -> str:
-    return high if derive_seed(seed, "judgments", "table", "sides", anchor, low, high) % 2 else low
+@lru_cache(maxsize=4)
+def _draws(seed: int, names: tuple[str, ...], questions: bytes) -> np.ndarray:
+    """Return the seed of each question, int64 (Q,); kept, since a recipe mentions a table several times.
+
+    questions: int64 (3, Q), anchor and candidates among `names`.
+    """
+    asked = np.frombuffer(questions, dtype=np.int64).reshape(3, -1).tolist()
+    keys = ((names[a], names[b], names[c]) for a, b, c in zip(*asked, strict=True))
+    return np.array(derive_seeds(seed, "judgments", "table", "sides", keys=keys), dtype=np.int64)
 
 
 def add_up(named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.ndarray]:
@@ -35,17 +48,39 @@ def add_up(named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.
     A question is an anchor with two candidates in either order, in one group and split. Its sides
     are those of its first row.
     """
-    place: dict[tuple[str, ...], int] = {}
-    question = np.empty(len(named), dtype=np.int64)
-    keys = zip(named.anchor, named.first, named.second, named.group, splits.tolist(), strict=True)
-    for row, (anchor, a, b, group, split) in enumerate(keys):
-        question[row] = place.setdefault((anchor, *sorted((a, b)), group, split), len(place))
-    _, first_rows = np.unique(question, return_index=True)
-    sides = [named.first[row] for row in first_rows]
-    is_turned = np.array([named.first[row] != sides[q] for row, q in enumerate(question)])
+    anchor, first, second = named.roles
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    _, split = np.unique(splits, return_inverse=True)
+    asked = _code(named, anchor, low, high)
+    question, first_rows = first_appearances(asked, named.group, split)
+    is_turned = first != first[first_rows][question]
     p_second = np.where(is_turned, 1 - named.p_second, named.p_second)
     num_votes = np.bincount(question, named.num_votes)
     # clipped, since shares that are added up may exceed 1 by rounding
     share = np.clip(np.bincount(question, p_second * named.num_votes) / num_votes, 0, 1)
     kept = replace(named.select(first_rows), p_second=share, num_votes=num_votes.astype(np.int64))
     return kept, splits[first_rows]
+
+
+def first_appearances(*keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which distinct row of `keys` each row is, in order of appearance, and where each is first.
+
+    keys: columns of whole numbers from 0 on, (N,) each. Returns int64 (N,) and (Q,).
+    """
+    code = keys[0]
+    for key in keys[1:]:
+        if int(code.max()) * (int(key.max()) + 1) >= 2**62:
+            code = np.unique(code, return_inverse=True)[1]
+        code = code * (key.max() + 1) + key
+    _, first, place = np.unique(code, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[place], np.sort(first)
+
+
+def _code(
+    named: NamedTriplets, anchor: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> np.ndarray:
+    """Return one number for each question, int64 (N,); below 2^63 for up to two million images."""
+    count = len(named.images)
+    return (anchor * count + low) * count + high

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # K rated images
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -36,9 +36,14 @@ class RatedImages:
     closeness: np.ndarray
     num_votes: np.ndarray
 
-    def references(self, splits: Sequence[str] | np.ndarray, split: str) -> list[int]:
-        """Return the references whose rows are in a split, sorted; `splits` names one per row."""
-        return sorted({int(r) for r in self.reference[np.asarray(splits) == split]})
+    def select(self, rows: np.ndarray) -> RatedImages:
+        """Return the ratings of a mask, over the same stimuli."""
+        columns = ("reference", "image", "closeness", "num_votes")
+        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+
+    @property
+    def references(self) -> list[int]:
+        return np.unique(self.reference).tolist()
 
 
 def turned(ratings: np.ndarray, higher_is_better: bool) -> np.ndarray:
@@ -56,7 +61,6 @@ def splits_by_reference(
 
 def triplets_from_ratings(
     rated: RatedImages,
-    references: Sequence[int],
     *,
     rule: VoteRule,
     min_gap: float,
@@ -72,7 +76,7 @@ def triplets_from_ratings(
 
     Raises DataError when no pair is far enough apart.
     """
-    rows_of = {r: np.flatnonzero(rated.reference == r) for r in references}
+    rows_of = {r: np.flatnonzero(rated.reference == r) for r in rated.references}
     closeness = np.full(len(rated.stimuli), np.nan)
     num_votes = np.ones(len(rated.stimuli), dtype=np.int64)
     closeness[rated.image], num_votes[rated.image] = rated.closeness, rated.num_votes
@@ -85,7 +89,7 @@ def triplets_from_ratings(
 
     return draw_triplets(
         rated.stimuli,
-        references,
+        rated.references,
         distances_of,
         _votes(closeness, num_votes, rule),
         per_anchor=pairs_per_reference,

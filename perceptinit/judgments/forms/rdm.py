@@ -157,7 +157,7 @@ def triplets_from_dissimilarities(
     deviation = float(np.nanstd(group))
     is_member = np.zeros(len(stimuli), dtype=bool)
     is_member[np.asarray(members, dtype=np.int64)] = True
-    return draw_triplets(
+    triplets = draw_triplets(
         stimuli,
         members,
         lambda anchor: np.where(is_member, group[anchor] / deviation, np.nan),
@@ -167,6 +167,7 @@ def triplets_from_dissimilarities(
         seed=seed,
         names=("judgments", source),
     )
+    return replace(triplets, unit="image")
 
 
 def square(vectors: np.ndarray, source: str) -> np.ndarray:

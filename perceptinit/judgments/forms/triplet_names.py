@@ -2,52 +2,50 @@
 
 from __future__ import annotations
 
-# N judgments
-from collections.abc import Callable, Iterable, Sequence
+# N judgments, M images, K distinct groups
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from perceptinit.types import Stimuli, Triplets
+from perceptinit.types import Stimuli, Triplets, Unit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NamedTriplets:
-    """N judgments; images and groups are names, the rest is as in `Triplets`."""
+    """N judgments about M names.
 
-    anchor: Sequence[str]
-    first: Sequence[str]
-    second: Sequence[str]
+    images: M names, sorted. roles: int64 (3, N), anchor, first and second among them.
+    p_second, num_votes: as in `Triplets`. group: int64 (N,), what must not cross splits; a number means
+    the same in all splits. unit: see `Triplets`.
+    """
+
+    images: tuple[str, ...]
+    roles: np.ndarray
     p_second: np.ndarray
     num_votes: np.ndarray
-    group: Sequence[str]
+    group: np.ndarray
+    unit: Unit = "anchor"
 
     def __len__(self) -> int:
-        return len(self.anchor)
+        return len(self.group)
 
     def select(self, rows: np.ndarray) -> NamedTriplets:
-        """Return the rows at an index array."""
-        names = {
-            column: [getattr(self, column)[i] for i in rows]
-            for column in ("anchor", "first", "second", "group")
-        }
-        return replace(self, p_second=self.p_second[rows], num_votes=self.num_votes[rows], **names)
+        """Return the rows at an index array or in a mask."""
+        columns = {name: getattr(self, name)[rows] for name in ("p_second", "num_votes", "group")}
+        return replace(self, roles=self.roles[:, rows], **columns)
 
-    def triplets(
-        self, stimuli_of: Callable[[Sequence[str]], Stimuli], groups: Iterable[str]
-    ) -> Triplets:
-        """Return checked triplets over the images that occur, sorted by name.
-
-        stimuli_of: gives the images of some names. groups: those of all splits, so that a group's number means the same in each of them.
-        """
-        ids = sorted({*self.anchor, *self.first, *self.second})
-        anchor, first, second = (_numbers(c, ids) for c in (self.anchor, self.first, self.second))
-        group = _numbers(self.group, sorted(set(groups)))
+    def triplets(self, stimuli_of: Callable[[Sequence[str]], Stimuli]) -> Triplets:
+        """Return checked triplets over the images that occur; `stimuli_of` gives them by name."""
+        used, index = np.unique(self.roles, return_inverse=True)
+        anchor, first, second = index.reshape(self.roles.shape)
         return Triplets.build(
-            stimuli_of(ids), anchor, first, second, self.p_second, self.num_votes, group
+            stimuli_of([self.images[i] for i in used]),
+            anchor,
+            first,
+            second,
+            self.p_second,
+            self.num_votes,
+            self.group,
+            self.unit,
         )
-
-
-def _numbers(names: Sequence[str], known: Sequence[str]) -> np.ndarray:
-    number = {name: i for i, name in enumerate(known)}
-    return np.array([number[name] for name in names], dtype=np.int64)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -45,6 +45,8 @@ class MatrixSet(ABC):
         """Most triplets of one anchor."""
         min_gap: NonNegativeFloat = 0.5
         """Smallest difference of the two candidates' dissimilarities, in standard deviations of all."""
+        split_by: Literal["image"] | None = None
+        """What is in one split only: images, as always with matrices."""
         val_share: Share = 0.1
         """Share of the images that become `val`."""
         test_share: Share = 0.2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 # R rows of the table; a row gives several answers
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ from perceptinit.errors import DataError
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.questions import add_up, draw_sides
 from perceptinit.judgments.forms.triplet_names import NamedTriplets
+from perceptinit.judgments.own.dealing import by_image
 from perceptinit.judgments.own.own_table import OwnTable
-from perceptinit.judgments.reading.columns import Columns, read_columns
-from perceptinit.judgments.reading.image_columns import no_image
+from perceptinit.judgments.reading.columns import Coded, Columns, read_columns
+from perceptinit.judgments.reading.image_columns import ImageRows, no_image
 from perceptinit.judgments.reading.image_files import missing_files, normal_name
 from perceptinit.judgments.reading.split_column import rows_in
 from perceptinit.types import Split, Triplets
@@ -66,35 +68,59 @@ class MultiSelect(OwnTable):
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""
         named, splits = self._judgments
-        rows = rows_in(splits, split, self.config.path)
-        return named.select(rows).triplets(self.stimuli, named.group)
+        return named.select(rows_in(splits, split, self.config.path)).triplets(self.stimuli)
+
+    @property
+    def splits(self) -> np.ndarray:
+        return self._judgments[1]
 
     @cached_property
     def _judgments(self) -> tuple[NamedTriplets, np.ndarray]:
         """Return all judgments and their splits (N,)."""
         c = self.config
         columns = read_columns(c.path)
-        anchors, chosen, others = _read_rows(columns, self.folder)
-        row_splits = self.deal(columns, anchors, "anchor", "multi-select")
-        answers = [answers_of(a, b, c.is_ranked) for a, b in zip(chosen, others, strict=True)]
-        counts = [len(row) for row in answers]
-        closer, farther = zip(*(answer for row in answers for answer in row), strict=True)
-        anchor = [name for name, count in zip(anchors, counts, strict=True) for _ in range(count)]
-        total = len(anchor)
-        named = NamedTriplets(
-            anchor, closer, farther, np.zeros(total), np.ones(total, dtype=np.int64), anchor
+        rows = _read_rows(columns, self.folder)
+        anchors = _coded([row.anchor for row in rows])
+        dealt = self.deal(
+            columns, ImageRows.of([anchors]), "multi-select", group=anchors, role="anchor"
         )
-        return add_up(draw_sides(named, c.seed), np.repeat(row_splits, counts))
+        answers = [row.answers(c.is_ranked) for row in rows]
+        row_of = np.repeat(np.arange(len(rows)), [len(a) for a in answers])
+        images = ImageRows.of(
+            [_coded(names) for names in zip(*itertools.chain(*answers), strict=True)]
+        )
+        is_by_image = dealt.unit == "image"
+        splits = by_image(images, c, "multi-select") if is_by_image else dealt.splits[row_of]
+        total = len(row_of)
+        votes = np.zeros(total), np.ones(total, dtype=np.int64)
+        group = dealt.group.codes[row_of]
+        named = NamedTriplets(images.names, images.index, *votes, group, dealt.unit)
+        return add_up(draw_sides(named, c.seed), splits)
 
 
-def _read_rows(
-    columns: Columns, folder: Path
-) -> tuple[list[str], list[list[str]], list[list[str]]]:
-    """Return the query, the chosen images in order and the others, of each row."""
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """The images of one row, by name."""
+
+    anchor: str
+    chosen: list[str]
+    others: list[str]
+
+    def answers(self, is_ranked: bool) -> list[tuple[str, str, str]]:
+        """Return anchor, closer and farther image of each answer."""
+        pairs = answers_of(self.chosen, self.others, is_ranked)
+        return [(self.anchor, closer, farther) for closer, farther in pairs]
+
+
+def _coded(names: Sequence[str]) -> Coded:
+    return Coded.of(np.arange(len(names)), names)
+
+
+def _read_rows(columns: Columns, folder: Path) -> list[_Row]:
     columns.require(["anchor", "chosen_1", "other_1"])
     if not folder.is_dir():
         raise DataError(f'images = "{folder}": no such folder')
-    anchors, chosen, others = [], [], []
+    rows = []
     for index in range(len(columns)):
         anchor = _names(columns, index, ["anchor"])
         picked = _names(columns, index, _numbered(columns, "chosen"))
@@ -106,13 +132,9 @@ def _read_rows(
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise columns.error(index, f"the image '{twice}' stands twice in one row")
-        anchors.append(anchor[0])
-        chosen.append(picked)
-        others.append(left)
-    _check_images(
-        columns, folder, [[a, *c, *o] for a, c, o in zip(anchors, chosen, others, strict=True)]
-    )
-    return anchors, chosen, others
+        rows.append(_Row(anchor[0], picked, left))
+    _check_images(columns, folder, [[row.anchor, *row.chosen, *row.others] for row in rows])
+    return rows
 
 
 def _numbered(columns: Columns, stem: str) -> list[str]:
@@ -125,7 +147,7 @@ def _names(columns: Columns, index: int, roles: Sequence[str]) -> list[str]:
     """Return the images of a row's filled cells."""
     names = []
     for role in roles:
-        cell = columns.cells[role][index]
+        cell = columns.cell(role, index)
         if cell is None or cell == "":
             continue
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 # N rows, three images each
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -13,20 +12,18 @@ import numpy as np
 from perceptinit.errors import DataError
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
-from perceptinit.judgments.forms.splits import assign_splits
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.collected import used_rows
-from perceptinit.judgments.reading.columns import Columns, read_columns
-from perceptinit.judgments.reading.image_columns import read_images
+from perceptinit.judgments.reading.columns import Coded, Columns, read_columns
+from perceptinit.judgments.reading.image_columns import ImageRows, read_images
 from perceptinit.judgments.reading.image_files import normal_name
-from perceptinit.judgments.reading.split_column import read_splits, rows_in
+from perceptinit.judgments.reading.split_column import rows_in
 from perceptinit.seeding import generator
 from perceptinit.types import Split, Triplets
 
 IMAGES = ("image_1", "image_2", "image_3")
 VOTES = ("votes_1", "votes_2", "votes_3")
 ODD = "odd"
-SplitBy = Literal["question", "stimulus"]
 
 
 class OddOneOutTable(OwnTable):
@@ -51,10 +48,9 @@ class OddOneOutTable(OwnTable):
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(OwnTable.Config):
-        split_by: SplitBy = "question"
-        """What must not be in two splits: the set of three images, or ("stimulus") any image. By
-        stimulus, judgments whose images fall into different splits are left out. Without effect when
-        there is a column `split`."""
+        split_by: Literal["image", "person", "row"] | None = None
+        """What is in one split only: an "image" (judgments whose images are in several splits are left out), a
+        "person" (column `subject`), or a "row", that is a set of three images, which None is too."""
 
     config: Config
 
@@ -68,60 +64,54 @@ class OddOneOutTable(OwnTable):
         judgments, splits = self._judgments
         return judgments.select(rows_in(splits, split, self.config.path))
 
+    @property
+    def splits(self) -> np.ndarray:
+        return self._judgments[1]
+
     @cached_property
     def _judgments(self) -> tuple[OddOneOut, np.ndarray]:
         """Return all questions and their splits ("" for those left out)."""
-        c = self.config
-        columns = used_rows(read_columns(c.path))
+        columns = used_rows(read_columns(self.config.path))
         columns.require(IMAGES)
-        names = read_images(columns, IMAGES, self.folder)
-        votes = _read_votes(columns, names)
-        ids = sorted({name for column in names for name in column})
-        place = {name: i for i, name in enumerate(ids)}
-        images = np.array([[place[name] for name in column] for column in names]).T
-        questions = [" ".join(sorted(row)) for row in zip(*names, strict=True)]
-        if "split" in columns.cells:
-            splits = read_splits(columns, questions, "question")
-        else:
-            shares = {"val_share": c.val_share, "test_share": c.test_share}
-            splits = deal(images, ids, questions, c.split_by, c.seed, "odd-one-out", **shares)
-        images, votes, first_rows = _add_up(images, votes)
-        return OddOneOut.build(self.stimuli(ids), images, votes), splits[first_rows]
+        rows = read_images(columns, IMAGES, self.folder)
+        votes = _read_votes(columns, rows)
+        questions = _questions(rows)
+        dealt = self.deal(columns, rows, "odd-one-out", group=questions, role="question")
+        by_person = dealt.unit == "group"
+        group = dealt.group.codes if by_person else np.zeros(len(columns), dtype=np.int64)
+        images, votes, first_rows = _add_up(rows.index.T, votes, group)
+        judgments = OddOneOut.build(
+            self.stimuli(rows.names),
+            images,
+            votes,
+            group[first_rows] if by_person else None,
+            dealt.unit,
+        )
+        return judgments, dealt.splits[first_rows]
 
 
-def deal(
-    images: np.ndarray,
-    ids: Sequence[str],
-    questions: Sequence[str],
-    split_by: SplitBy,
-    seed: int,
-    source: str,
-    *,
-    val_share: float,
-    test_share: float,
-) -> np.ndarray:
-    """Return the split of each judgment (N,); "" where images of different splits meet."""
-    names = ("judgments", source, "split")
-    if split_by == "question":
-        return assign_splits(questions, seed, *names, val_share=val_share, test_share=test_share)
-    of_image = assign_splits(ids, seed, *names, val_share=val_share, test_share=test_share)
-    a, b, c = of_image[images].T
-    return np.where((a == b) & (b == c), a, "")
+def _questions(rows: ImageRows) -> Coded:
+    """Return the three images of each row by name, in one order."""
+    sets, codes = np.unique(np.sort(rows.index, axis=0), axis=1, return_inverse=True)
+    names = [" ".join(rows.names[i] for i in images) for images in sets.T]
+    return Coded.of(codes.reshape(-1), names)
 
 
-def _add_up(images: np.ndarray, votes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return one row per set of three images, its votes (Q, 3), and the row where it first stands."""
+def _add_up(
+    images: np.ndarray, votes: np.ndarray, group: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a row per set of three images in a group, its votes (Q, 3), and the row where it first stands."""
     order = np.argsort(images, axis=1)
-    images = np.take_along_axis(images, order, axis=1)
+    keys = np.column_stack([np.take_along_axis(images, order, axis=1), group])
     votes = np.take_along_axis(votes, order, axis=1)
-    sets, first_rows, place = np.unique(images, axis=0, return_index=True, return_inverse=True)
-    total = np.zeros_like(sets)
+    sets, first_rows, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    total = np.zeros((len(sets), 3), dtype=np.int64)
     np.add.at(total, place.reshape(-1), votes)
-    return sets, total, first_rows
+    return sets[:, :3], total, first_rows
 
 
-def _read_votes(columns: Columns, names: Sequence[Sequence[str]]) -> np.ndarray:
-    """Return how many people found each image odd, int64 (N, 3); DataError names a wrong row."""
+def _read_votes(columns: Columns, rows: ImageRows) -> np.ndarray:
+    """Return how many people found each image odd, int64 (N, 3); DataError names wrong rows."""
     has_votes = all(name in columns.cells for name in VOTES)
     if has_votes and ODD in columns.cells:
         raise DataError(
@@ -129,22 +119,30 @@ def _read_votes(columns: Columns, names: Sequence[Sequence[str]]) -> np.ndarray:
         )
     if not has_votes:
         columns.require([ODD])
-        return _read_odd(columns, names)
+        return _read_odd(columns, rows)
     votes = np.stack([columns.counts(name) for name in VOTES], axis=1)
     unvoted = np.flatnonzero(votes.sum(axis=1) == 0)
     if unvoted.size:
-        raise columns.error(unvoted[0], "no votes (votes_1 to votes_3 are all 0)")
+        raise columns.error(unvoted, "no votes (votes_1 to votes_3 are all 0)")
     return votes
 
 
-def _read_odd(columns: Columns, names: Sequence[Sequence[str]]) -> np.ndarray:
-    votes = np.zeros((len(columns), 3), dtype=np.int64)
-    for index, cell in enumerate(columns.texts(ODD)):
-        row = [column[index] for column in names]
-        try:
-            votes[index, row.index(normal_name(cell))] = 1
-        except ValueError:
-            raise columns.error(
-                index, f"odd '{cell}' is none of the three images ({', '.join(row)})"
-            ) from None
+def _read_odd(columns: Columns, rows: ImageRows) -> np.ndarray:
+    odd = columns.coded(ODD, _tidy)
+    place = {name: i for i, name in enumerate(rows.names)}
+    number = np.array([place.get(name, -1) for name in odd.distinct])[odd.codes]
+    votes = (rows.index == number).T.astype(np.int64)
+    strange = np.flatnonzero(votes.sum(axis=1) == 0)
+    if strange.size:
+        row = ", ".join(rows.names[i] for i in rows.index[:, strange[0]])
+        cell = columns.cell(ODD, strange[0])
+        raise columns.error(strange, f"odd '{cell}' is none of the three images ({row})")
     return votes
+
+
+def _tidy(text: str) -> str:
+    """Return the name as image columns have it; what can be no name is none of the three images."""
+    try:
+        return normal_name(text)
+    except ValueError:
+        return text

@@ -15,10 +15,12 @@ import numpy as np
 from perceptinit.configs import NonNegativeInt, Share
 from perceptinit.errors import DataError, EmptySplitError
 from perceptinit.images.background import colour_of
-from perceptinit.judgments.forms.splits import assign_splits, check_shares
-from perceptinit.judgments.reading.columns import Columns
+from perceptinit.judgments.forms.splits import check_shares
+from perceptinit.judgments.own.dealing import Dealt, SplitBy, deal
+from perceptinit.judgments.reading.columns import Coded, Columns
+from perceptinit.judgments.reading.image_columns import ImageRows
 from perceptinit.judgments.reading.image_files import stimuli_in
-from perceptinit.judgments.reading.split_column import SPLITS, read_splits
+from perceptinit.judgments.reading.split_column import SPLITS
 from perceptinit.types import DataCard, Split, Stimuli, Triplets
 
 
@@ -31,6 +33,10 @@ class OwnTable(ABC):
         """The table: `.parquet`, or CSV with any other ending."""
         images: Path | None = None
         """Folder that image paths are relative to; the table's own folder when not given."""
+        split_by: SplitBy | None = None
+        """What is in one split only: an "image" in any role (judgments whose images are in several splits are
+        left out), an "anchor", a "person" (column `subject`) or a "row", that is a question. None: the
+        column `group`, else the anchor. Not beside a column `split`."""
         val_share: Share = 0.1
         """Share of what is dealt to splits that becomes `val`; without effect with a column `split`."""
         test_share: Share = 0.1
@@ -92,16 +98,20 @@ class OwnTable(ABC):
                 return self.load(split)
         return self.load(SPLITS[-1])
 
-    def deal(
-        self, columns: Columns, groups: Sequence[str], role: str, source: str, hint: str = ""
-    ) -> np.ndarray:
-        """Return the split of each row (N,): of column `split` where there is one, else dealt by group.
+    @property
+    @abstractmethod
+    def splits(self) -> np.ndarray:
+        """The split of each judgment, (N,); "" for those left out because their images are in several."""
 
-        groups: what must not be in two splits, one name per row; messages call it `role`, with `hint`
-        (see `read_splits`). source: names the draw. Raises DataError as `read_splits` does.
-        """
-        if "split" in columns.cells:
-            return read_splits(columns, groups, role, hint)
-        c = self.config
-        shares = {"val_share": c.val_share, "test_share": c.test_share}
-        return assign_splits(groups, c.seed, "judgments", source, "split", **shares)
+    def deal(
+        self,
+        columns: Columns,
+        images: ImageRows,
+        source: str,
+        *,
+        group: Coded,
+        role: str,
+        hint: str = "",
+    ) -> Dealt:
+        """Return the splits of the rows of a table, as the keys say; see `dealing.deal`."""
+        return deal(columns, images, self.config, source, group=group, role=role, hint=hint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # K rated images
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -21,7 +21,7 @@ from perceptinit.judgments.forms.ratings import (
 )
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.columns import Columns, read_columns
-from perceptinit.judgments.reading.image_columns import read_images
+from perceptinit.judgments.reading.image_columns import ImageRows, read_images
 from perceptinit.types import Split, Triplets
 
 
@@ -58,51 +58,54 @@ class Ratings(DerivedAnswers, OwnTable):
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""
         rated, splits = self._rated
-        references = rated.references(splits, split)
-        if not references:
+        rated = rated.select(splits == split)
+        if not len(rated.reference):
             raise EmptySplitError(f"{self.config.path}: no references in split '{split}'")
         c = self.config
-        return triplets_from_ratings(
+        triplets = triplets_from_ratings(
             rated,
-            references,
             rule=c.votes,
             min_gap=c.min_gap,
             pairs_per_reference=c.pairs_per_reference,
             seed=c.seed,
             source=self.name,
         )
+        return replace(triplets, unit="image" if c.split_by == "image" else "anchor")
+
+    @property
+    def splits(self) -> np.ndarray:
+        return self._rated[1]
 
     @cached_property
     def _rated(self) -> tuple[RatedImages, np.ndarray]:
         c = self.config
         columns = read_columns(c.path)
         columns.require(["reference", "image", "rating"])
-        folder = self.folder
-        reference, image = read_images(columns, ("reference", "image"), folder)
-        _check_rated_once(columns, image)
-        ids = sorted({*reference, *image})
-        place = {name: i for i, name in enumerate(ids)}
+        images = read_images(columns, ("reference", "image"), self.folder)
+        _check_rated_once(columns, images)
         ratings = columns.numbers("rating", low=-np.inf)
         has_counts = "num_ratings" in columns.cells
         rated = RatedImages(
-            self.stimuli(ids),
-            np.array([place[name] for name in reference]),
-            np.array([place[name] for name in image]),
+            self.stimuli(images.names),
+            images.index[0],
+            images.index[1],
             turned(ratings, c.higher_is_better),
             columns.counts("num_ratings", low=1)
             if has_counts
             else np.ones(len(columns), dtype=int),
         )
-        return rated, self.deal(columns, reference, "reference", "ratings")
+        group = images.role(0)
+        return rated, self.deal(columns, images, "ratings", group=group, role="reference").splits
 
 
-def _check_rated_once(columns: Columns, images: list[str]) -> None:
-    seen: dict[str, int] = {}
-    for index, name in enumerate(images):
-        before = seen.setdefault(name, index)
-        if before != index:
-            raise columns.error(
-                index,
-                f"image '{name}' was rated in row {columns.rows[before]} already; "
-                "give one row an image, the mean over people, with their number in num_ratings",
-            )
+def _check_rated_once(columns: Columns, images: ImageRows) -> None:
+    _, first_rows, place = np.unique(images.index[1], return_index=True, return_inverse=True)
+    before = first_rows[place.reshape(-1)]
+    rows = np.flatnonzero(before != np.arange(len(before)))
+    if rows.size:
+        raise columns.error(
+            rows,
+            f"image '{images.names[images.index[1, rows[0]]]}' was rated in row "
+            f"{columns.rows[before[rows[0]]]} already; give one row an image, the mean over people, with "
+            "their number in num_ratings",
+        )

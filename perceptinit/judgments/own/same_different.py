@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # N pairs
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.same_pairs import SamePairs
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.columns import Columns, read_columns
-from perceptinit.judgments.reading.image_columns import read_images
+from perceptinit.judgments.reading.image_columns import ImageRows, read_images
 from perceptinit.judgments.reading.split_column import rows_in
 from perceptinit.types import Split, Triplets
 
@@ -62,34 +62,36 @@ class SameDifferent(DerivedAnswers, OwnTable):
     def load(self, split: Split) -> Triplets:
         """Return triplets of a split; DataError when its pairs share no image, or a row is wrong."""
         c = self.config
-        return self.load_same_pairs(split).triplets(
+        triplets = self.load_same_pairs(split).triplets(
             per_anchor=c.pairs_per_anchor, min_gap=c.min_gap, seed=c.seed, source=self.name
         )
+        return replace(triplets, unit="image" if c.split_by == "image" else "anchor")
 
     def load_same_pairs(self, split: Split) -> SamePairs:
         """Return the pairs of a split; DataError for a wrong row or image, or an empty split."""
-        columns, names, splits = self._table
+        columns, images, splits = self._table
         rows = rows_in(splits, split, columns.path, "pairs")
         c = self.config
         chosen = columns.select(rows)
-        ids = sorted({*names[0], *names[1]})
-        place = {name: i for i, name in enumerate(ids)}
-        first, second = ([place[column[row]] for row in rows] for column in names)
         return SamePairs.build(
-            self.stimuli(ids),
-            first,
-            second,
+            self.stimuli(images.names),
+            images.index[0, rows],
+            images.index[1, rows],
             chosen.numbers(c.p_same, 0.0, 1.0),
             chosen.counts(c.num_votes, low=1) if c.num_votes else 1,
         )
 
+    @property
+    def splits(self) -> np.ndarray:
+        return self._table[2]
+
     @cached_property
-    def _table(self) -> tuple[Columns, list[list[str]], np.ndarray]:
-        """Return the table, the two columns of images and the split of each row (N,)."""
+    def _table(self) -> tuple[Columns, ImageRows, np.ndarray]:
+        """Return the table, its images and the split of each row (N,)."""
         c = self.config
         columns = read_columns(c.path)
         columns.require([c.first, c.second, c.p_same, *([c.num_votes] if c.num_votes else [])])
         columns.numbers(c.p_same, 0.0, 1.0)
-        names = read_images(columns, (c.first, c.second), self.folder)
-        splits = self.deal(columns, names[0], c.first, "same-different")
-        return columns, names, splits
+        images = read_images(columns, (c.first, c.second), self.folder)
+        dealt = self.deal(columns, images, "same-different", group=images.role(0), role=c.first)
+        return columns, images, dealt.splits

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 # N rows, then N questions once they are aggregated
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import ClassVar
 
 import numpy as np
 
-from perceptinit.errors import DataError, EmptySplitError
+from perceptinit.errors import DataError
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.questions import add_up, draw_sides
 from perceptinit.judgments.forms.triplet_names import NamedTriplets
+from perceptinit.judgments.own.dealing import Dealt
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.collected import used_rows
-from perceptinit.judgments.reading.columns import Columns, read_columns
-from perceptinit.judgments.reading.image_columns import read_images
+from perceptinit.judgments.reading.columns import Coded, Columns, read_all, read_columns
+from perceptinit.judgments.reading.image_columns import ImageRows, read_images
 from perceptinit.judgments.reading.split_column import rows_in
 from perceptinit.judgments.reading.vote_columns import ANSWER, find_form, read_votes
 from perceptinit.registry import nearest
@@ -39,8 +39,8 @@ class Table(OwnTable):
     scene; the anchor when absent), `subject` (who answered), `excluded` (rows where it is filled are left
     out). Other columns are not read. Images are paths relative to `images`. Row numbers in messages count the header as row 1.
 
-    Without `split`, groups are dealt to splits by hashing their names. The group is the anchor then,
-    unless given: a candidate of one split may occur in another.
+    Without `split`, what `split_by` names is dealt to splits by hashing its name: by default the group,
+    or the anchor, and then a candidate of one split may occur in another.
 
     Rows that ask the same question (same anchor, candidates in either order, same group and split)
     are added up into one judgment, so that the human ceiling is that of a crowd.
@@ -69,57 +69,85 @@ class Table(OwnTable):
         """
         named, splits = self._judgments
         chosen = named.select(rows_in(splits, split, self.config.path))
-        return chosen.triplets(self.stimuli, named.group)
+        return chosen.triplets(self.stimuli)
+
+    @property
+    def splits(self) -> np.ndarray:
+        return self._judgments[1]
 
     @cached_property
     def _judgments(self) -> tuple[NamedTriplets, np.ndarray]:
-        return self._read()
-
-    def _read(self) -> tuple[NamedTriplets, np.ndarray]:
         """Return all judgments and their splits (N,)."""
+        named, splits, _ = self._answers
+        return self._judged(named, splits)
+
+    def _judged(self, named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.ndarray]:
+        return add_up(named, splits) if self.config.aggregate else (named, splits)
+
+    @cached_property
+    def _answers(self) -> tuple[NamedTriplets, np.ndarray, Columns]:
+        """Return the rows that are used, their splits (N,), and the columns."""
         columns = used_rows(read_columns(self.config.path))
         form = find_form(columns)
-        votes_second, num_votes = read_votes(columns, form)
-        anchor, first, second = read_images(columns, form[:3], self.folder)
-        group = columns.texts("group") if "group" in columns.cells else anchor
-        named = NamedTriplets(anchor, first, second, votes_second / num_votes, num_votes, group)
-        splits = self._splits(columns, named)
+        images, (votes_second, num_votes) = read_all(
+            partial(read_images, columns, form[:3], self.folder),
+            partial(read_votes, columns, form),
+        )
+        dealt = self._deal(columns, images)
+        named = NamedTriplets(
+            images.names,
+            images.index,
+            votes_second / num_votes,
+            num_votes,
+            dealt.group.codes,
+            dealt.unit,
+        )
         if form == ANSWER:
             named = draw_sides(named, self.config.seed)
         # after the splits are dealt, so that they are the same whoever is selected
         rows = self._rows_of_subjects(columns)
-        named, splits = named.select(rows), splits[rows]
-        return add_up(named, splits) if self.config.aggregate else (named, splits)
+        return named.select(rows), dealt.splits[rows], columns.select(rows)
+
+    @cached_property
+    def _subjects(self) -> Coded | None:
+        """Who gave each answer, where the table says it."""
+        columns = self._answers[2]
+        return columns.coded("subject") if "subject" in columns.cells else None
+
+    def _deal(self, columns: Columns, images: ImageRows) -> Dealt:
+        if "group" in columns.cells:
+            group = columns.coded("group")
+            return self.deal(columns, images, "table", group=group, role="group")
+        hint = ", or say in a column 'group' what must not cross splits"
+        group = images.role(0)
+        return self.deal(columns, images, "table", group=group, role="anchor", hint=hint)
 
     def _rows_of_subjects(self, columns: Columns) -> np.ndarray:
-        wanted = set(self.config.subjects)
+        wanted = self.config.subjects
         if not wanted:
-            return np.arange(len(columns))
-        subjects = columns.texts("subject")
-        for subject in sorted(wanted.difference(subjects)):
-            guess = nearest(subject, set(subjects))
+            return np.ones(len(columns), dtype=bool)
+        subjects = columns.coded("subject")
+        for subject in sorted(set(wanted).difference(subjects.distinct)):
+            guess = nearest(subject, subjects.distinct)
             hint = f"; did you mean '{guess}'?" if guess else ""
             raise DataError(f"{columns.path}: no rows of subject '{subject}'{hint}")
-        return np.flatnonzero([subject in wanted for subject in subjects])
-
-    def _splits(self, columns: Columns, named: NamedTriplets) -> np.ndarray:
-        if "group" in columns.cells:
-            return self.deal(columns, named.group, "group", "table")
-        hint = ", or say in a column 'group' what must not cross splits"
-        return self.deal(columns, named.group, "anchor", "table", hint)
+        return np.isin(np.array(subjects.distinct)[subjects.codes], wanted)
 
     @property
     def people(self) -> Sequence[str]:
         """Names in the column `subject`, those of the key `subjects` where it is given; none without the column."""
-        columns = used_rows(read_columns(self.config.path))
-        names = columns.texts("subject") if "subject" in columns.cells else ()
-        return sorted(self.config.subjects or set(names))
+        return self._subjects.distinct if self._subjects else ()
 
     def load_people(self, split: Split) -> dict[str, Triplets]:
         """Return the answers of each person in a split; of one person alone, none."""
-        people, stimuli, found = self.people, self.load(split).stimuli, {}
-        for name in people if len(people) > 1 else ():
-            with suppress(EmptySplitError):
-                own = type(self)(replace(self.config, subjects=(name,)))
-                found[name] = own.load(split).over(stimuli)
+        (named, splits, _), subjects = self._answers, self._subjects
+        if subjects is None or len(subjects.distinct) < 2:
+            return {}
+        stimuli, found = self.load(split).stimuli, {}
+        rows = np.flatnonzero(splits == split)
+        rows = rows[np.argsort(subjects.codes[rows], kind="stable")]
+        codes, first = np.unique(subjects.codes[rows], return_index=True)
+        for code, own in zip(codes.tolist(), np.split(rows, first[1:]), strict=True):
+            answers, _ = self._judged(named.select(own), splits[own])
+            found[subjects.distinct[code]] = answers.triplets(self.stimuli).over(stimuli)
         return found

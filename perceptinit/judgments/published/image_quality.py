@@ -74,15 +74,14 @@ class ImageQualitySet(DerivedAnswers):
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split; DataError for absent or wrong files, or an empty split."""
         rated, splits = self._rated
-        references = rated.references(splits, split)
+        rated = rated.select(splits == split)
         c = self.config
-        if not references:
+        if not len(rated.reference):
             raise DataError(
                 f"root = \"{c.root}\": {self.name} has no references in split '{split}'"
             )
         return triplets_from_ratings(
             rated,
-            references,
             rule=self.rule,
             min_gap=c.min_gap,
             pairs_per_reference=c.pairs_per_reference,

@@ -17,6 +17,7 @@ from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.triplet_names import NamedTriplets
 from perceptinit.judgments.published.nights_sources import nights_downloads
 from perceptinit.judgments.reading.columns import Columns, read_columns
+from perceptinit.judgments.reading.image_columns import ImageRows
 from perceptinit.judgments.reading.image_files import missing_files, some, stimuli_in
 from perceptinit.types import DataCard, Split, Triplets
 
@@ -111,13 +112,14 @@ class Nights:
         unvoted = np.flatnonzero(left + right == 0)
         if unvoted.size:
             raise columns.error(unvoted[0], "no votes (left_vote and right_vote are both 0)")
-        anchor, first, second = (columns.texts(name) for name in IMAGE_COLUMNS)
-        named = NamedTriplets(
-            anchor, first, second, right / (left + right), columns.counts("votes"), anchor
-        )
+        images = ImageRows.of([columns.coded(name) for name in IMAGE_COLUMNS])
+        votes = right / (left + right), columns.counts("votes")
         known = {*self._columns.texts("ref_path"), *(self._raw_references if c.unfiltered else ())}
+        place = {name: i for i, name in enumerate(sorted(known))}
+        group = np.array([place[name] for name in columns.texts("ref_path")], dtype=np.int64)
+        named = NamedTriplets(images.names, images.index, *votes, group)
         folder = c.unfiltered if is_raw and c.unfiltered else c.root
-        return named.triplets(partial(stimuli_in, folder), known)
+        return named.triplets(partial(stimuli_in, folder))
 
     @cached_property
     def _columns(self) -> Columns:

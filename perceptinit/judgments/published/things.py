@@ -116,7 +116,10 @@ class Things:
             raise DataError(f"{self.config.train}: no choices in split '{split}'")
         votes = np.zeros((len(rows), 3), dtype=np.int32)
         votes[np.arange(len(rows)), odd[rows]] = 1
-        return OddOneOut.build(self._stimuli, images[rows], votes)
+        by_object = self.config.split_by == "object"
+        return OddOneOut.build(
+            self._stimuli, images[rows], votes, unit="image" if by_object else "anchor"
+        )
 
     def _image(self, name: str) -> str:
         return self.config.image.format(id=name)

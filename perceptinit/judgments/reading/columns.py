@@ -1,21 +1,22 @@
-"""Read a CSV or Parquet file by column name, with errors that name the row as a spreadsheet shows it."""
+"""Read a CSV or Parquet file by column name, with errors that name the rows as a spreadsheet shows them."""
 
 from __future__ import annotations
 
-# N rows
+# N rows, D distinct cells of a column
 import csv
 import io
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from perceptinit.errors import DataError, shown
-from perceptinit.files.reading import open_regular, require_file
+from perceptinit.files.reading import read_bytes, require_file
 from perceptinit.registry import nearest
 
 DELIMITERS = ",;\t"
@@ -25,73 +26,180 @@ MAX_COUNT = 10**12
 _NUMBER = re.compile(
     r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|inf(inity)?)\s*", re.A | re.I
 )
+# rows of one sort of mistake that are named
+MAX_TOLD = 10
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coded:
+    """N texts, each stored once: text i is `distinct[codes[i]]`.
+
+    codes: int64 (N,). distinct: D different texts, sorted.
+    """
+
+    codes: np.ndarray
+    distinct: tuple[str, ...]
+
+    @classmethod
+    def of(cls, codes: np.ndarray, texts: Sequence[str]) -> Coded:
+        """Return the texts `texts[codes[i]]`, coded anew; `texts` may repeat and may hold unused ones."""
+        used = np.unique(codes)
+        distinct = sorted({texts[code] for code in used})
+        place = {text: i for i, text in enumerate(distinct)}
+        new = np.zeros(len(texts), dtype=np.int64)
+        new[used] = [place[texts[code]] for code in used]
+        return cls(new[codes], tuple(distinct))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def texts(self) -> list[str]:
+        return [self.distinct[code] for code in self.codes]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
     """The cells of a table by column: text from CSV, typed values (None when empty) from Parquet.
 
+    distinct: D cells of each column, of which no two are the same text or value.
+    codes: int64 (N,) of each column: cell i is `distinct[codes[i]]`. Tables repeat themselves, so what
+    is done with cells is done with the distinct ones.
     rows: int64 (N,), the row numbers in a spreadsheet, where the header is row 1.
     """
 
     path: Path
-    cells: dict[str, np.ndarray]
+    distinct: dict[str, list[Any]]
+    codes: dict[str, np.ndarray]
     rows: np.ndarray
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def cells(self) -> Mapping[str, np.ndarray]:
+        """The cells of each column, (N,) of objects; made when they are asked for."""
+        return _Cells(self)
+
     def select(self, mask: np.ndarray) -> Columns:
         """Return the rows of a mask; they keep their numbers."""
-        return replace(
-            self, cells={k: v[mask] for k, v in self.cells.items()}, rows=self.rows[mask]
-        )
+        codes = {name: column[mask] for name, column in self.codes.items()}
+        return replace(self, codes=codes, rows=self.rows[mask])
 
-    def error(self, index: int, message: str) -> DataError:
-        """Return the error for row `index` (from 0), to be raised."""
-        return DataError(f"{self.path}, row {self.rows[index]}: {shown(message, 1000)}")
+    def cell(self, name: str, index: int) -> Any:
+        """Return one cell as the file has it."""
+        return self.distinct[name][self.codes[name][index]]
+
+    def error(self, indices: int | np.ndarray, message: str) -> DataError:
+        """Return the error for the rows at `indices` (from 0), to be raised; it tells of the first."""
+        rows = self.rows[np.atleast_1d(indices)]
+        more = ", ..." if len(rows) > MAX_TOLD else ""
+        told = ", ".join(map(str, rows[:MAX_TOLD]))
+        such = f" ({len(rows):,} such rows: {told}{more})" if len(rows) > 1 else ""
+        return DataError(f"{self.path}, row {rows[0]}: {shown(message, 1000)}{such}")
 
     def require(self, names: Iterable[str]) -> None:
         """Raise DataError for the first column that is missing, with the one probably meant."""
         for name in names:
-            if name not in self.cells:
-                guess = nearest(name, self.cells)
+            if name not in self.codes:
+                guess = nearest(name, self.codes)
                 hint = f" Did you mean '{guess}'?" if guess else ""
-                known = ", ".join(self.cells)
+                known = ", ".join(self.codes)
                 raise DataError(f"{self.path}: no column '{name}'.{hint} Columns: {known}")
+
+    def coded(self, name: str, convert: Callable[[str], str] = str) -> Coded:
+        """Return a column as text, each text changed by `convert`.
+
+        Raises DataError for empty cells and those that `convert` raises ValueError for.
+        """
+        texts = self._convert(name, lambda cell: convert(str(cell)))
+        return Coded.of(self.codes[name], texts)
 
     def texts(self, name: str) -> list[str]:
         """Return a column as text; DataError for an empty cell."""
-        return self._convert(name, str)
+        values = self._convert(name, str)
+        return [values[code] for code in self.codes[name]]
 
     def numbers(self, name: str, low: float = 0.0, high: float = math.inf) -> np.ndarray:
         """Return a column as float64; DataError for a cell that is no number in [low, high]."""
-        return np.array(
-            self._convert(name, lambda cell: _number(cell, low, high)), dtype=np.float64
-        )
+        values = self._convert(name, lambda cell: _number(cell, low, high))
+        return np.array(values, dtype=np.float64)[self.codes[name]]
 
     def counts(self, name: str, low: int = 0) -> np.ndarray:
         """Return a column as int64; DataError for a cell that is no whole number >= low."""
-        return np.array(self._convert(name, lambda cell: _count(cell, low)), dtype=np.int64)
+        values = self._convert(name, lambda cell: _count(cell, low))
+        return np.array([value or 0 for value in values], dtype=np.int64)[self.codes[name]]
 
     def booleans(self, name: str) -> np.ndarray:
         """Return a column of true/false or 1/0, in any case, as bool; DataError for anything else."""
-        return np.array(self._convert(name, _boolean), dtype=bool)
+        return np.array(self._convert(name, _boolean), dtype=bool)[self.codes[name]]
 
-    def _convert(self, name: str, convert: Callable[[Any], T]) -> list[T]:
+    def _convert(self, name: str, convert: Callable[[Any], T]) -> list[Any]:
+        """Return what becomes of each distinct cell, None for those that do not occur.
+
+        Raises DataError with a line for each sort of mistake.
+        """
         self.require([name])
-        values = []
-        for index, cell in enumerate(self.cells[name]):
+        codes, cells = self.codes[name], self.distinct[name]
+        values: list[Any] = [None] * len(cells)
+        wrong: dict[str, list[tuple[int, str]]] = {}
+        for code in np.unique(codes).tolist():
             try:
-                values.append(convert(_filled(cell)))
+                values[code] = convert(_filled(cells[code]))
             except ValueError as error:
-                raise self.error(index, f"{name} {error}") from error
+                sort = str(error).replace(str(cells[code]), "")
+                wrong.setdefault(sort, []).append((code, str(error)))
+        raise_all(self._wrong_cells(name, cases) for cases in wrong.values())
         return values
+
+    def _wrong_cells(self, name: str, cases: Sequence[tuple[int, str]]) -> DataError:
+        indices = np.flatnonzero(np.isin(self.codes[name], [code for code, _ in cases]))
+        first = self.codes[name][indices[0]]
+        message = next(message for code, message in cases if code == first)
+        return self.error(indices, f"{name}{message if message[0] == ':' else ' ' + message}")
+
+
+class _Cells(Mapping[str, np.ndarray]):
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        distinct = self._columns.distinct[name]
+        cells = np.empty(len(distinct), dtype=object)
+        cells[:] = distinct
+        return cells[self._columns.codes[name]]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns.codes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns.codes)
+
+    def __len__(self) -> int:
+        return len(self._columns.codes)
+
+
+def raise_all(errors: Iterable[DataError]) -> None:
+    """Raise one DataError that tells all of them, a line each, if there are any."""
+    told = [str(error) for error in errors]
+    if told:
+        raise DataError("\n".join(told))
+
+
+def read_all(*readers: Callable[[], Any]) -> list[Any]:
+    """Return what the readers return; DataError that tells the mistakes of all of them."""
+    values, errors = [], []
+    for reader in readers:
+        try:
+            values.append(reader())
+        except DataError as error:
+            errors.append(error)
+    raise_all(errors)
+    return values
 
 
 def read_columns(path: Path) -> Columns:
-    """Read a table: Parquet by the ending `.parquet`, anything else as CSV.
+    """Read a table: Parquet by the ending `.parquet`, anything else as CSV; once while it is unchanged.
 
     CSV: UTF-8 (a byte-order mark is fine), separated by comma, semicolon or tab, whichever the
     header has most of; blank rows are skipped but counted.
@@ -99,6 +207,15 @@ def read_columns(path: Path) -> Columns:
     Raises DataError when the file is absent or cannot be read as a table.
     """
     require_file(path, "" if path.is_absolute() else f" (looked in {Path.cwd()})")
+    try:
+        about = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    return _read(path, path.absolute(), about.st_size, about.st_mtime_ns, about.st_ino)
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, *unchanged: Any) -> Columns:
     columns = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     if not len(columns):
         raise DataError(f"{path}: a header, but no rows")
@@ -107,33 +224,71 @@ def read_columns(path: Path) -> Columns:
 
 def _read_csv(path: Path) -> Columns:
     try:
-        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            file.seek(0)
-            delimiter = max(DELIMITERS, key=first.count)
-            records = list(
-                csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
-            )
+        data = read_bytes(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    header = data[: data.find(b"\n")] if b"\n" in data else data
+    delimiter = max(DELIMITERS, key=lambda sign: header.count(sign.encode()))
+    table = _plain_csv(data, delimiter)
+    if table is not None:
+        return _from_arrow(path, table, "")
+    return _any_csv(path, data, delimiter)
+
+
+def _plain_csv(data: bytes, delimiter: str) -> Any | None:
+    """Return the table as Arrow reads it, or None where the `csv` module has to: quotes, spaces, mistakes."""
+    import pyarrow
+    from pyarrow import csv as arrow_csv
+
+    odd = (b'"', f"{delimiter} ".encode(), b"\n ")
+    if b"\n" not in data or any(sign in data for sign in odd):
+        return None
+    names = data[: data.find(b"\n")].decode("utf-8-sig", errors="replace").split(delimiter)
+    names = [name.strip() for name in names]
+    text = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+    try:
+        return arrow_csv.read_csv(
+            pyarrow.BufferReader(data),
+            read_options=arrow_csv.ReadOptions(
+                column_names=names,
+                skip_rows=1,
+                block_size=max(1 << 20, len(data) + 1),
+                use_threads=False,
+            ),
+            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, ignore_empty_lines=False),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, text), strings_can_be_null=False
+            ),
+        )
+    except pyarrow.ArrowException:
+        return None
+
+
+def _any_csv(path: Path, data: bytes, delimiter: str) -> Columns:
+    """Return the table as the `csv` module reads it; DataError that says what is wrong where."""
+    import pyarrow
+
+    try:
+        text = io.StringIO(data.decode("utf-8-sig"), newline="")
+        records = list(csv.reader(text, delimiter=delimiter, skipinitialspace=True, strict=True))
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text ({error.reason}). Save it as CSV UTF-8") from error
-    except (csv.Error, OSError) as error:
+    except csv.Error as error:
         raise DataError(f"{path}: not a readable CSV file ({error})") from error
     if not records or not any(records[0]):
         raise DataError(f"{path}: no header in the first row")
     header = [name.strip() for name in records[0]]
-    _check_header(path, header)
-    rows = [(row, cells) for row, cells in enumerate(records[1:], start=2) if any(cells)]
-    for row, cells in rows:
-        if len(cells) != len(header):
-            raise DataError(
-                f"{path}, row {row}: {len(cells)} cells, but the header has {len(header)}"
-            )
-    table = np.array([cells for _, cells in rows], dtype=object).reshape(len(rows), len(header))
-    return Columns(
-        path,
-        {name: table[:, i] for i, name in enumerate(header)},
-        np.array([row for row, _ in rows], dtype=np.int64),
-    )
+    cells = [row if any(row) else [""] * len(header) for row in records[1:]]
+    ragged = [row for row, record in enumerate(cells, start=2) if len(record) != len(header)]
+    if ragged:
+        such = f" ({len(ragged):,} such rows)" if len(ragged) > 1 else ""
+        raise DataError(
+            f"{path}, row {ragged[0]}: {len(cells[ragged[0] - 2])} cells, but the header has "
+            f"{len(header)}{such}"
+        )
+    arrays = [pyarrow.array(column, pyarrow.string()) for column in zip(*cells, strict=True)]
+    arrays = arrays or [pyarrow.array([], pyarrow.string())] * len(header)
+    return _from_arrow(path, pyarrow.Table.from_arrays(arrays, names=header), "")
 
 
 def _read_parquet(path: Path) -> Columns:
@@ -141,26 +296,45 @@ def _read_parquet(path: Path) -> Columns:
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(path)
-        cells = [_objects(column.to_pylist()) for column in table.columns]
+        return _from_arrow(path, parquet.read_table(path), None)
     # not UTF-8, dates that Python does not have, sizes that no memory holds, ...
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         raise DataError(f"{path}: not a readable Parquet file ({shown(error)})") from error
+
+
+def _from_arrow(path: Path, table: Any, blank: str | None) -> Columns:
+    """Return the columns of an Arrow table; in CSV (`blank`: an empty cell) rows of empty cells are left out."""
     _check_header(path, table.column_names)
-    by_name = dict(zip(table.column_names, cells, strict=True))
-    return Columns(path, by_name, np.arange(2, table.num_rows + 2))
+    distinct, codes = {}, {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        distinct[name], codes[name] = _encoded(column.combine_chunks())
+    columns = Columns(path, distinct, codes, np.arange(2, table.num_rows + 2))
+    if blank is None:
+        return columns
+    filled = [np.array([cell != blank for cell in distinct[n]], bool)[codes[n]] for n in codes]
+    return columns.select(np.any(filled, axis=0)) if filled and len(columns) else columns
+
+
+def _encoded(column: Any) -> tuple[list[Any], np.ndarray]:
+    """Return the distinct values of an Arrow array, None among them where it has nulls, and its codes."""
+    import pyarrow
+
+    if pyarrow.types.is_nested(column.type):
+        return column.to_pylist(), np.arange(len(column))
+    if not pyarrow.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    values = column.dictionary.to_pylist()
+    codes = column.indices
+    if codes.null_count:
+        codes = codes.fill_null(len(values))
+    codes = np.from_dlpack(codes).astype(np.int64)  # `to_numpy` would import pandas
+    return [*values, None], codes
 
 
 def _check_header(path: Path, header: list[str]) -> None:
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise DataError(f"{path}: two columns are called '{twice[0]}'")
-
-
-def _objects(values: list[Any]) -> np.ndarray:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
 
 
 def _filled(cell: Any) -> Any:

@@ -1,37 +1,88 @@
-"""Read the three image columns of a table of judgments and check that the files are there."""
+"""Read the image columns of a table of judgments and check that the files are there."""
 
 from __future__ import annotations
 
+# N rows, R roles, M images
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from perceptinit.errors import DataError
-from perceptinit.judgments.reading.columns import Columns
+from perceptinit.judgments.reading.columns import Coded, Columns, raise_all, read_all
 from perceptinit.judgments.reading.image_files import missing_files, normal_name, similar_file, some
 
 
-def read_images(columns: Columns, roles: Sequence[str], folder: Path) -> list[list[str]]:
-    """Return the image names of each role, one list of N names per column in `roles`.
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageRows:
+    """The images of N rows, in R roles.
 
-    Raises DataError, naming the row, for a path that leaves the folder, an image that stands twice
-    in a triplet and a file that is missing.
+    names: M image names, sorted. index: int64 (R, N), which of them.
+    """
+
+    names: tuple[str, ...]
+    index: np.ndarray
+
+    @classmethod
+    def of(cls, roles: Sequence[Coded]) -> ImageRows:
+        names = sorted({name for role in roles for name in role.distinct})
+        place = {name: i for i, name in enumerate(names)}
+        numbers = [np.array([place[n] for n in r.distinct], np.int64)[r.codes] for r in roles]
+        return cls(tuple(names), np.stack(numbers))
+
+    def role(self, number: int) -> Coded:
+        """Return the images of one role by name."""
+        return Coded.of(self.index[number], self.names)
+
+
+def read_images(columns: Columns, roles: Sequence[str], folder: Path) -> ImageRows:
+    """Return the images of the columns in `roles`.
+
+    Raises DataError, naming the rows, for paths that leave the folder, images that stand twice in a
+    row and files that are missing.
     """
     if not folder.is_dir():
         raise DataError(f'images = "{folder}": no such folder')
-    names = [_normal_names(columns, role) for role in roles]
-    triplets = list(zip(*names, strict=True))
-    for index, row in enumerate(triplets):
-        if len(set(row)) < len(row):
-            twice = next(name for name in row if row.count(name) > 1)
-            raise columns.error(index, f"the image '{twice}' stands twice in one triplet")
-    missing = missing_files(folder, {name for row in triplets for name in row})
-    if missing:
-        index = next(i for i, row in enumerate(triplets) if not set(missing).isdisjoint(row))
-        role, name = next(
-            (r, n) for r, n in zip(roles, triplets[index], strict=True) if n in missing
-        )
-        raise columns.error(index, f"{role} '{name}': {no_image(folder, name, missing)}")
-    return names
+    images = ImageRows.of(
+        read_all(*(partial(columns.coded, role, _normal(role)) for role in roles))
+    )
+    raise_all([*_twice(columns, images), *_missing(columns, images, roles, folder)])
+    return images
+
+
+def _normal(role: str):
+    def convert(text: str) -> str:
+        try:
+            return normal_name(text)
+        except ValueError as error:
+            raise ValueError(f": {error}") from error
+
+    return convert
+
+
+def _twice(columns: Columns, images: ImageRows) -> list[DataError]:
+    order = np.sort(images.index, axis=0)
+    is_same = order[1:] == order[:-1]
+    rows = np.flatnonzero(is_same.any(axis=0))
+    if not rows.size:
+        return []
+    name = images.names[order[1:, rows[0]][is_same[:, rows[0]]][0]]
+    return [columns.error(rows, f"the image '{name}' stands twice in one triplet")]
+
+
+def _missing(
+    columns: Columns, images: ImageRows, roles: Sequence[str], folder: Path
+) -> list[DataError]:
+    missing = missing_files(folder, images.names)
+    if not missing:
+        return []
+    is_missing = np.isin(images.index, [images.names.index(name) for name in missing])
+    rows = np.flatnonzero(is_missing.any(axis=0))
+    role = int(np.argmax(is_missing[:, rows[0]]))
+    name = images.names[images.index[role, rows[0]]]
+    return [columns.error(rows, f"{roles[role]} '{name}': {no_image(folder, name, missing)}")]
 
 
 def no_image(folder: Path, name: str, missing: Sequence[str]) -> str:
@@ -40,13 +91,3 @@ def no_image(folder: Path, name: str, missing: Sequence[str]) -> str:
     hint = f" Did you mean '{guess}'?" if guess else ""
     total = f" ({len(missing):,} images are missing: {some(missing)})" if len(missing) > 1 else ""
     return f"no such image in {folder}.{hint}{total}"
-
-
-def _normal_names(columns: Columns, role: str) -> list[str]:
-    names = []
-    for index, text in enumerate(columns.texts(role)):
-        try:
-            names.append(normal_name(text))
-        except ValueError as error:
-            raise columns.error(index, f"{role}: {error}") from error
-    return names

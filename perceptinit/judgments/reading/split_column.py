@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 # N rows
-from collections.abc import Sequence
-
 import numpy as np
 
 from perceptinit.errors import EmptySplitError
-from perceptinit.judgments.reading.columns import Columns
+from perceptinit.judgments.reading.columns import Coded, Columns
 from perceptinit.registry import nearest
 from perceptinit.types import Split
 
@@ -29,28 +27,32 @@ def rows_in(
     return rows
 
 
-def read_splits(
-    columns: Columns, groups: Sequence[str], group_role: str, hint: str = ""
-) -> np.ndarray:
+def read_splits(columns: Columns, groups: Coded, group_role: str, hint: str = "") -> np.ndarray:
     """Return the split of each row, (N,) of "train", "val" and "test".
 
     groups: what must not be in two splits, one name per row; messages call it `group_role`.
     hint: what else the user may do about a group in two splits, such as ", or ...".
 
-    Raises DataError, naming the row, for an unknown split and for a group that occurs in two.
+    Raises DataError, naming the rows, for unknown splits and for groups that occur in two.
     """
-    splits = columns.texts("split")
-    seen: dict[str, int] = {}
-    for index, (split, group) in enumerate(zip(splits, groups, strict=True)):
-        if split not in SPLITS:
-            guess = nearest(split, SPLITS)
-            meant = f"; did you mean '{guess}'?" if guess else ""
-            raise columns.error(index, f"split '{split}' is not one of {', '.join(SPLITS)}{meant}")
-        before = seen.setdefault(group, index)
-        if splits[before] != split:
-            raise columns.error(
-                index,
-                f"{group_role} '{group}' is in split '{split}' here and in '{splits[before]}' in row "
-                f"{columns.rows[before]}: scores would leak. Move one{hint}",
-            )
-    return np.array(splits)
+    splits = columns.coded("split", _known)
+    _, first_rows, group = np.unique(groups.codes, return_index=True, return_inverse=True)
+    before = first_rows[group.reshape(-1)]
+    rows = np.flatnonzero(splits.codes != splits.codes[before])
+    named = np.array(splits.distinct, dtype="<U5")[splits.codes]
+    if rows.size:
+        row, first = rows[0], before[rows[0]]
+        raise columns.error(
+            rows,
+            f"{group_role} '{groups.distinct[groups.codes[row]]}' is in split '{named[row]}' here and in "
+            f"'{named[first]}' in row {columns.rows[first]}: scores would leak. Move one{hint}",
+        )
+    return named
+
+
+def _known(split: str) -> str:
+    if split in SPLITS:
+        return split
+    guess = nearest(split, SPLITS)
+    meant = f"; did you mean '{guess}'?" if guess else ""
+    raise ValueError(f"'{split}' is not one of {', '.join(SPLITS)}{meant}")

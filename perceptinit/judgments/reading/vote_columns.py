@@ -77,36 +77,40 @@ def read_votes(columns: Columns, form: tuple[str, ...]) -> tuple[np.ndarray, np.
     first, second = columns.counts("first_votes"), columns.counts("second_votes")
     unvoted = np.flatnonzero(first + second == 0)
     if unvoted.size:
-        raise columns.error(unvoted[0], "no votes (first_votes and second_votes are both 0)")
+        raise columns.error(unvoted, "no votes (first_votes and second_votes are both 0)")
     return second.astype(np.float64), first + second
 
 
 def _read_choices(columns: Columns) -> np.ndarray:
     """Return 1 where `second` was chosen and 0 where `first` was, float64 (N,)."""
-    rows = zip(
-        columns.texts("first"), columns.texts("second"), columns.texts("choice"), strict=True
+    first, second, choice = (columns.coded(name) for name in ("first", "second", "choice"))
+    names = {text: i for i, text in enumerate(choice.distinct)}
+    is_word = [np.array(choice.distinct)[choice.codes] == word for word in ("first", "second")]
+    is_first, is_second = (
+        np.array([names.get(text, -1) for text in side.distinct])[side.codes] == choice.codes
+        for side in (first, second)
     )
-    chosen = np.zeros(len(columns))
-    for index, (first, second, choice) in enumerate(rows):
-        if choice not in (first, second, "first", "second"):
-            raise columns.error(
-                index,
-                f"choice '{choice}' is neither first '{first}' nor second '{second}': a judgment has two "
-                "candidates",
-            )
-        chosen[index] = choice in (second, "second")
-    return chosen
+    is_first, is_second = is_first | is_word[0], is_second | is_word[1]
+    strange = np.flatnonzero(~(is_first | is_second))
+    if strange.size:
+        a, b, c = (columns.cell(name, strange[0]) for name in ("first", "second", "choice"))
+        raise columns.error(
+            strange,
+            f"choice '{c}' is neither first '{a}' nor second '{b}': a judgment has two candidates",
+        )
+    return is_second.astype(np.float64)
 
 
 def _refuse_third_option(columns: Columns, form: tuple[str, ...]) -> None:
-    """Raise DataError for the first row with votes in a column that is none of the two candidates'."""
+    """Raise DataError for rows with votes in a column that is none of the two candidates'."""
     for name in columns.cells:
         if name in form or not re.fullmatch(r".+_votes|votes_.+", name) or name == "num_votes":
             continue
-        for index, cell in enumerate(columns.cells[name]):
-            if str(cell or "0").strip() not in ("0", "0.0"):
-                raise columns.error(
-                    index,
-                    f"{cell} votes in column '{name}': a judgment has two candidates, first and second. Leave "
-                    "out the people who chose neither, or count half of them for each",
-                )
+        is_zero = [str(cell or "0").strip() in ("0", "0.0") for cell in columns.distinct[name]]
+        rows = np.flatnonzero(~np.array(is_zero)[columns.codes[name]])
+        if rows.size:
+            raise columns.error(
+                rows,
+                f"{columns.cell(name, rows[0])} votes in column '{name}': a judgment has two candidates, first and "
+                "second. Leave out the people who chose neither, or count half of them for each",
+            )

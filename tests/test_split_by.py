@@ -1,0 +1,256 @@
+"""`split_by`: what a score on held-out judgments speaks about, and how sure it is."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from perceptinit.configs import read_config
+from perceptinit.errors import DataError, Problem
+from perceptinit.evaluators.odd_one_out import OddOneOutScore
+from perceptinit.evaluators.two_afc import TwoAFC
+from perceptinit.judgments.data_check import check_judgments
+from perceptinit.judgments.own.multi_select import MultiSelect
+from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable
+from perceptinit.judgments.own.rating_table import Ratings
+from perceptinit.judgments.own.rdm_set import RdmSet
+from perceptinit.judgments.own.same_different import SameDifferent
+from perceptinit.judgments.own.table import Table
+from perceptinit.judgments.two_afc import clustered_stderr, held_out_stderr, jackknife_stderr
+from perceptinit.types import RunContext
+
+SPLITS = ("train", "val", "test")
+NUM_IMAGES = 20
+SHARES = {"val_share": 0.3, "test_share": 0.3}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for i in range(NUM_IMAGES):
+        Image.new("RGB", (4, 4), (12 * i, 255 - 12 * i, 40)).save(tmp_path / f"{i:02d}.png")
+    return tmp_path
+
+
+def write(folder, header, rows):
+    with (folder / "lab.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([header.split(), *rows])
+
+
+def triples(count=400, width=3, seed=0):
+    """Return rows of different images, drawn at random."""
+    rng = np.random.default_rng(seed)
+    return [
+        [f"{i:02d}.png" for i in rng.choice(NUM_IMAGES, width, replace=False)] for _ in range(count)
+    ]
+
+
+def table(folder, split_by=None, rows=None, **config):
+    rows = rows or [[*row, f"person {i % 10}"] for i, row in enumerate(triples())]
+    write(folder, "anchor positive negative subject", rows)
+    return Table(Table.Config(path=folder / "lab.csv", split_by=split_by, **SHARES, **config))
+
+
+def images_of(judgments):
+    return [set(judgments.load(split).used_names) for split in SPLITS]
+
+
+def are_apart(sets):
+    return all(not sets[i] & sets[j] for i in range(3) for j in range(i))
+
+
+def test_by_image_no_picture_is_in_two_splits_and_what_straddles_is_counted(folder):
+    judgments = table(folder, "image")
+    assert are_apart(images_of(judgments))
+    sizes = [len(judgments.load(split)) for split in SPLITS]
+    assert sum(sizes) + (judgments.splits == "").sum() == len(judgments.splits)
+    [told] = [f.message for f in check_judgments(judgments).findings if f.severity == "warning"]
+    left = (judgments.splits == "").sum()
+    assert told == (
+        f"{left} of {len(judgments.splits)} judgments are left out: their images are in several "
+        'splits (split_by = "image")'
+    )
+
+
+def test_by_anchor_no_anchor_is_in_two_splits_and_other_pictures_are(folder):
+    judgments = table(folder, "anchor")
+    anchors = [
+        {t.stimuli.ids[i] for i in t.anchor} for t in (judgments.load(split) for split in SPLITS)
+    ]
+    assert are_apart(anchors)
+    assert not are_apart(images_of(judgments))
+    assert not (judgments.splits == "").any()
+
+
+def test_by_person_nobody_is_in_two_splits_and_all_may_be_asked_the_same(folder):
+    question = ["00.png", "01.png", "02.png"]
+    judgments = table(folder, "person", rows=[[*question, f"person {i}"] for i in range(10)])
+    loaded = [judgments.load(split) for split in SPLITS]
+    assert are_apart([set(t.group.tolist()) for t in loaded])
+    assert [len(t) for t in loaded] == [4, 3, 3]  # each person's answer for itself
+    assert check_judgments(judgments).ok
+
+
+def test_by_row_rows_that_ask_the_same_stay_together(folder):
+    a, b, c = "00.png", "01.png", "02.png"
+    rows = [[*row, "p"] for row in triples(60)]
+    judgments = table(folder, "row", rows=[*rows, [a, b, c, "p"], [a, c, b, "q"], [a, b, c, "r"]])
+    votes = [
+        t.num_votes[i]
+        for t in (judgments.load(split) for split in SPLITS)
+        for i in range(len(t))
+        if {t.stimuli.ids[j] for j in (t.anchor[i], t.first[i], t.second[i])} == {a, b, c}
+        and t.stimuli.ids[t.anchor[i]] == a
+    ]
+    assert sum(votes) >= 3
+    assert len(votes) == 1
+
+
+def test_without_the_key_splits_are_those_by_anchor(folder):
+    assert table(folder).splits.tolist() == table(folder, "anchor").splits.tolist()
+
+
+@pytest.mark.parametrize("column", ["split", "group"])
+def test_a_column_and_the_key_may_not_both_say_what_is_held_out(folder, column):
+    write(folder, f"anchor positive negative {column}", [[*row, "train"] for row in triples(9)])
+    with pytest.raises(
+        DataError, match=f"column '{column}' and split_by = \"image\" both say what"
+    ):
+        Table(Table.Config(path=folder / "lab.csv", split_by="image")).load("train")
+
+
+def test_people_can_be_held_out_only_where_the_table_names_them(folder):
+    write(folder, "anchor positive negative", triples(9))
+    with pytest.raises(DataError, match=r"lab.csv: no column 'subject'\."):
+        Table(Table.Config(path=folder / "lab.csv", split_by="person")).load("train")
+
+
+def test_every_own_table_can_hold_pictures_out(folder):
+    path = {"path": folder / "lab.csv", "split_by": "image", **SHARES}
+    write(folder, "image_1 image_2 image_3 odd", [[*row, row[2]] for row in triples()])
+    assert are_apart(images_of(OddOneOutTable(OddOneOutTable.Config(**path))))
+    write(folder, "anchor chosen_1 other_1 other_2", triples(200, width=4))
+    assert are_apart(images_of(MultiSelect(MultiSelect.Config(**path, is_ranked=False))))
+    pairs = [[f"{i:02d}.png", f"{j:02d}.png"] for i in range(NUM_IMAGES) for j in range(i)]
+    write(folder, "first second p_same", [[*pair, k % 5 / 4] for k, pair in enumerate(pairs)])
+    assert are_apart(images_of(SameDifferent(SameDifferent.Config(**path))))
+    rated = [[f"{i % 5:02d}.png", f"{i:02d}.png", i] for i in range(5, NUM_IMAGES)]
+    write(folder, "reference image rating", rated)
+    ratings = Ratings(Ratings.Config(**path, higher_is_better=True))
+    assert (ratings.splits == "").any()
+    assert set(ratings.splits) == {"", *SPLITS} or "train" in ratings.splits
+
+
+def test_people_of_odd_one_out_choices_can_be_held_out(folder):
+    rows = [[*row, row[0], f"person {i % 10}"] for i, row in enumerate(triples(200))]
+    write(folder, "image_1 image_2 image_3 odd subject", rows)
+    config = OddOneOutTable.Config(path=folder / "lab.csv", split_by="person", **SHARES)
+    judgments = OddOneOutTable(config)
+    loaded = [judgments.load_odd_one_out(split) for split in SPLITS]
+    assert are_apart([set(j.group.tolist()) for j in loaded])
+    assert {t.unit for t in (judgments.load(s) for s in SPLITS)} == {"group"}
+
+
+@pytest.mark.parametrize(("cls", "value"), [(OddOneOutTable, "anchor"), (RdmSet, "person")])
+def test_a_table_that_cannot_be_split_so_says_what_it_can(cls, value):
+    config, problems = read_config(cls.Config, {"path": "a", "split_by": value}, "judgments")
+    assert config is None
+    assert any("split_by" in str(p) and "'image'" in str(p) for p in problems)
+    assert all(isinstance(p, Problem) for p in problems)
+
+
+def test_the_check_says_that_pictures_are_seen_in_training_and_what_holding_them_out_leaves(folder):
+    judgments = table(folder)
+    by_image = table(folder, "image").splits
+    notes = [f.message for f in check_judgments(judgments).findings if f.severity == "note"]
+    [told] = [note for note in notes if "seen in training" in note]
+    left = ", ".join(f"{(by_image == s).sum()} {s}" for s in SPLITS)
+    assert told == (
+        "20 of 20 pictures of 'test' are seen in training: scores say how well votes about these pictures are "
+        'predicted. For a score about unseen pictures, split_by = "image" leaves '
+        f"{left} of {len(by_image)} judgments (few: raise test_share)"
+    )
+    assert not any(
+        "seen in training" in f.message for f in check_judgments(table(folder, "image")).findings
+    )
+
+
+class Colours:
+    """A model that sees the mean colour."""
+
+    image_size = 4
+
+    def encode_image(self, images):
+        return images.float().mean(dim=(2, 3)) - 128
+
+
+def extra_of(evaluator, judgments):
+    measure = evaluator(evaluator.Config(), judgments)
+    return next(iter(measure.evaluate(Colours(), RunContext(num_workers=0))))
+
+
+def test_a_score_says_what_was_held_out_and_how_many_of_its_pictures_were_trained_on(folder):
+    score = extra_of(TwoAFC, table(folder))
+    assert (score.extra["held_out"], score.extra["seen_in_training"]) == ("anchor", 1.0)
+    score = extra_of(TwoAFC, table(folder, "image"))
+    assert (score.extra["held_out"], score.extra["seen_in_training"]) == ("image", 0.0)
+    write(folder, "image_1 image_2 image_3 odd", [[*row, row[2]] for row in triples()])
+    odd = OddOneOutTable(OddOneOutTable.Config(path=folder / "lab.csv"))
+    assert extra_of(OddOneOutScore, odd).extra["seen_in_training"] == 1.0
+
+
+def test_errors_resample_pictures_where_pictures_are_held_out(folder):
+    by_image, by_anchor = (extra_of(TwoAFC, table(folder, by)) for by in ("image", "anchor"))
+    triplets = table(folder, "image").load("test")
+    assert by_image.stderr != by_anchor.stderr
+    assert triplets.unit == "image"
+
+
+def test_the_jackknife_leaves_out_each_picture_with_all_its_judgments():
+    values, images = (
+        np.array([1.0, 0.0, 1.0, 1.0]),
+        np.array([[0, 0, 1, 2], [1, 2, 2, 3], [2, 3, 3, 0]]),
+    )
+    # judgments: 012, 023, 123, 230; without 0: 123; without 1: 023 and 230; without 2: none
+    assert jackknife_stderr(values, images) is None
+    images = np.array([[0, 3, 0, 1], [1, 4, 3, 4]])
+    # means without 0 to 4: 0.5; 0.5; 0.75; ... of rows 01, 34, 03, 14
+    means = np.array([0.5, 0.5, 1.0, 1.0])
+    expected = np.sqrt(3 / 4 * np.square(means - means.mean()).sum())
+    assert jackknife_stderr(values, images) == pytest.approx(expected)
+
+
+def test_errors_over_pictures_are_near_what_new_pictures_would_give():
+    rng = np.random.default_rng(0)
+    means, told = [], []
+    for _ in range(200):
+        images = np.stack([rng.choice(25, 3, replace=False) for _ in range(300)]).T
+        ease = rng.normal(size=25)[images].sum(axis=0)
+        values = (rng.random(300) < 1 / (1 + np.exp(-0.7 - 0.4 * ease))).astype(float)
+        means.append(values.mean())
+        told.append(jackknife_stderr(values, images))
+    assert np.std(means) * 0.95 < np.mean(told) < np.std(means) * 1.35
+
+
+def test_errors_resample_the_people_where_people_are_held_out():
+    values, people = np.array([1.0, 1.0, 0.0, 0.0]), np.array([0, 0, 1, 1])
+    anchors, images = np.arange(4), np.arange(12).reshape(3, 4)
+    by_person = held_out_stderr(values, "group", anchors, people, images)
+    assert by_person == clustered_stderr(values, people)
+    assert held_out_stderr(values, "anchor", anchors, people, images) == clustered_stderr(
+        values, anchors
+    )
+
+
+def test_each_person_has_the_answers_of_the_split_over_its_pictures(folder):
+    judgments = table(folder)
+    test, people = judgments.load("test"), judgments.load_people("test")
+    assert sorted(people) == [f"person {i}" for i in range(10)] == sorted(judgments.people)
+    assert sum(t.num_votes.sum() for t in people.values()) == test.num_votes.sum()
+    assert all(t.stimuli.ids == test.stimuli.ids for t in people.values())
+    alone = Table(Table.Config(path=folder / "lab.csv", subjects=("person 3",), **SHARES))
+    own, expected = people["person 3"], alone.load("test")
+    assert np.array_equal(own.p_second, expected.p_second)
+    assert [own.stimuli.ids[i] for i in own.anchor] == [
+        expected.stimuli.ids[i] for i in expected.anchor
+    ]
