@@ -136,7 +136,7 @@ class Table(OwnTable):
     @property
     def people(self) -> Sequence[str]:
         """Names in the column `subject`, those of the key `subjects` where it is given; none without the column."""
-        return self._subjects.distinct if self._subjects else ()
+        return list(self._subjects.distinct) if self._subjects else []
 
     def load_people(self, split: Split) -> dict[str, Triplets]:
         """Return the answers of each person in a split; of one person alone, none."""
