@@ -68,7 +68,8 @@ def _example(entry: Entry, found: Description) -> Iterable[str]:
 
 def _row(field: Field) -> str:
     default = "required" if field.default is None else f"`{field.default}`"
-    cells = (f"`{field.name}`", f"`{field.type}`", default, " ".join(field.doc.split()))
+    kind = field.type.replace(" | ", " or ")  # a bar in code would end the cell
+    cells = (f"`{field.name}`", f"`{kind}`", default, " ".join(field.doc.split()))
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
