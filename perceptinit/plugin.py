@@ -137,7 +137,7 @@ if TYPE_CHECKING:
     from perceptinit.images.stimuli import StimulusImages as StimulusImages
     from perceptinit.judgments.two_afc import embed as embed
     from perceptinit.judgments.two_afc import measure as measure
-    from perceptinit.judgments.two_afc import two_afc_accuracy as two_afc_accuracy
+    from perceptinit.judgments.scoring import two_afc_accuracy as two_afc_accuracy
 
     # trackers
     from perceptinit.reports.account import ENERGY_FILE as ENERGY_FILE

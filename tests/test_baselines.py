@@ -1,6 +1,8 @@
 """What trivial models score beside a model: by hand, in the score, in `data check` and in the tables."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -21,8 +23,8 @@ from perceptinit.judgments.baselines import (
 from perceptinit.judgments.data_check import check_judgments
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
 from perceptinit.reports.compare import compare
+from perceptinit.reports.formats import json_table, markdown_table
 from perceptinit.reports.page import score_rows
-from perceptinit.reports.tables import json_table, markdown_table
 from perceptinit.results.runs import load_runs
 from perceptinit.types import DataCard, RunContext, Stimuli, Triplets
 
@@ -145,3 +147,8 @@ def test_tables_and_page_show_baselines_with_intervals(tmp_path):
     assert beside in row["note"]
     stated = json.loads(json_table(comparison, comparison.scores))["baselines"]["2afc/x"]
     assert stated["pixels 32 x 32"] == {"value": 0.651, "stderr": 0.01}
+
+
+def test_looking_at_judgments_needs_no_torch():
+    code = "import sys, perceptinit.judgments.data_check; assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

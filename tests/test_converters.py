@@ -26,7 +26,7 @@ from perceptinit.judgments.forms.ratings import (
 from perceptinit.judgments.forms.rdm import Dissimilarities, square, triplets_from_dissimilarities
 from perceptinit.judgments.forms.same_pairs import SamePairs, same_average_precision
 from perceptinit.judgments.own.multi_select import answers_of
-from perceptinit.judgments.two_afc import two_afc_accuracy
+from perceptinit.judgments.scoring import two_afc_accuracy
 from perceptinit.seeding import generator
 from perceptinit.types import Stimuli
 

@@ -21,7 +21,8 @@ from perceptinit.judgments.forms.splits import assign_splits, keep_share
 from perceptinit.judgments.own.table import Table
 from perceptinit.judgments.published.materials import IMAGES, Materials
 from perceptinit.judgments.published.nights import Nights
-from perceptinit.judgments.two_afc import measure, two_afc_accuracy
+from perceptinit.judgments.scoring import two_afc_accuracy
+from perceptinit.judgments.two_afc import measure
 
 
 def write_csv(path, header, *rows):

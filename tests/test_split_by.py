@@ -17,7 +17,7 @@ from perceptinit.judgments.own.rating_table import Ratings
 from perceptinit.judgments.own.rdm_set import RdmSet
 from perceptinit.judgments.own.same_different import SameDifferent
 from perceptinit.judgments.own.table import Table
-from perceptinit.judgments.two_afc import clustered_stderr, held_out_stderr, jackknife_stderr
+from perceptinit.judgments.scoring import clustered_stderr, held_out_stderr, jackknife_stderr
 from perceptinit.types import RunContext
 
 SPLITS = ("train", "val", "test")

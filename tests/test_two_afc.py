@@ -9,13 +9,13 @@ import torch
 from perceptinit.errors import TrainingError
 from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.images.stimuli import StimulusImages
-from perceptinit.judgments.two_afc import (
+from perceptinit.judgments.scoring import (
     clustered_stderr,
     cosine_distances,
     embedding_spread,
-    measure,
     two_afc_accuracy,
 )
+from perceptinit.judgments.two_afc import measure
 from perceptinit.types import DataCard, RunContext, Stimuli, Triplets
 
 RED, GREEN, BLUE, DARK_RED = (200, 0, 0), (0, 200, 0), (0, 0, 200), (100, 0, 0)

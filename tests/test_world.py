@@ -9,7 +9,7 @@ from coloraide import Color
 from perceptinit.configs import read_config
 from perceptinit.judgments.ceilings import two_afc_ceiling
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
-from perceptinit.judgments.two_afc import two_afc_accuracy
+from perceptinit.judgments.scoring import two_afc_accuracy
 from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.test_sets.simulated import zero_shot_set
 from perceptinit.world.captions import WORDS, caption

@@ -14,7 +14,8 @@ from perceptinit.judgments.forms.same_pairs import (
     load_same_pairs,
     same_average_precision,
 )
-from perceptinit.judgments.two_afc import cosine_distances, embed
+from perceptinit.judgments.scoring import cosine_distances
+from perceptinit.judgments.two_afc import embed
 from perceptinit.protocols import DualEncoder
 from perceptinit.types import RunContext, Score
 

@@ -20,7 +20,8 @@ from perceptinit.judgments.forms.odd_one_out import (
     load_odd_one_out,
     odd_one_out_agreement,
 )
-from perceptinit.judgments.two_afc import cosine_distances, embed, held_out_stderr
+from perceptinit.judgments.scoring import cosine_distances, held_out_stderr
+from perceptinit.judgments.two_afc import embed
 from perceptinit.protocols import DualEncoder
 from perceptinit.types import RunContext, Score
 

@@ -19,7 +19,7 @@ from perceptinit.evaluators.readable import marked, readable_rows
 from perceptinit.evaluators.recall import hits_at_k
 from perceptinit.evaluators.set_measure import SetMeasure, SuiteConfig
 from perceptinit.evaluators.zero_shot_scores import main_score
-from perceptinit.judgments.two_afc import clustered_stderr
+from perceptinit.judgments.scoring import clustered_stderr
 from perceptinit.protocols import DualEncoder
 from perceptinit.test_sets.sets import RetrievalSet
 from perceptinit.types import RunContext, Score

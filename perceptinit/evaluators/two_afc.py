@@ -17,7 +17,8 @@ from perceptinit.judgments.breakdown import (
 )
 from perceptinit.judgments.ceilings import Bounds, Weighting, ceiling_of_split
 from perceptinit.judgments.controls.wrapper import source_of
-from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, Embedded, agreement, embed_judged, score
+from perceptinit.judgments.scoring import agreement
+from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, Embedded, embed_judged, score
 from perceptinit.protocols import DualEncoder, HasNoiseCeiling
 from perceptinit.types import RunContext, Score, Triplets
 

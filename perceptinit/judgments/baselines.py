@@ -4,18 +4,20 @@ from __future__ import annotations
 
 # N judgments, U images, D numbers that describe an image
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from perceptinit.images.background import flatten
+from perceptinit.images.encoded import pixels_of
 from perceptinit.judgments.ceilings import Weighting
 from perceptinit.judgments.forms.odd_one_out import PAIRS, OddOneOut, odd_one_out_agreement
+from perceptinit.judgments.scoring import agreement, held_out_stderr
 from perceptinit.seeding import generator
 from perceptinit.types import Stimuli, Triplets
-
-if TYPE_CHECKING:  # they import torch, which a reader of scores does not need
-    import torch
 
 SIZE = 32
 Z_95 = 1.96
@@ -59,8 +61,6 @@ def two_afc_baselines(
     triplets: Triplets, weighting: Weighting = "votes", num_workers: int = 2
 ) -> tuple[Baseline, ...]:
     """Return the 2AFC of each baseline on triplets; DataError for an image that cannot be decoded."""
-    from perceptinit.judgments.two_afc import agreement, held_out_stderr
-
     roles = np.stack([triplets.anchor, triplets.first, triplets.second])
     used, places = np.unique(roles, return_inverse=True)
     anchor, first, second = places.reshape(roles.shape)
@@ -76,8 +76,6 @@ def two_afc_baselines(
 
 def odd_one_out_baselines(judgments: OddOneOut, num_workers: int = 2) -> tuple[Baseline, ...]:
     """Return the odd-one-out score of each baseline; DataError for an image that cannot be decoded."""
-    from perceptinit.judgments.two_afc import held_out_stderr
-
     used, places = np.unique(judgments.images, return_inverse=True)
     places = places.reshape(judgments.images.shape)
     weights = judgments.votes.sum(axis=1)
@@ -98,56 +96,59 @@ def descriptions(
     """Return what each baseline knows of the images at `used`: points float32 (U, D) by its name.
 
     Pixels are the colours of the image squashed to 32 x 32 (and its 2 x 2 means, 16 x 16), compared by
-    cosine as embeddings are; mean colours by Euclidean distance. The random network has three layers
-    of convolutions with fixed weights (He et al. 2015) and the means of its last features.
+    cosine as embeddings are; mean colours, in 0..1, by Euclidean distance. The random network has three
+    layers of convolutions with fixed weights (He et al. 2015) and the means of its last features.
     """
-    import torch
-    from torch.nn import functional as F
-
-    from perceptinit.images.stimuli import StimulusImages
-
-    images = StimulusImages(stimuli, SIZE, num_workers=num_workers, cache_bytes=0)
-    batches = [images[used[i : i + BATCH_SIZE]] for i in range(0, len(used), BATCH_SIZE)]
-    pixels = torch.cat(batches).float()
-    with torch.no_grad():
-        network = torch.cat([_random_network(batch) for batch in pixels.split(BATCH_SIZE)])
+    pixels = _squares(stimuli, used, num_workers)
+    batches = [pixels[i : i + BATCH_SIZE] for i in range(0, len(pixels), BATCH_SIZE)]
     return {
         "pixels 32 x 32": _unit(pixels),
-        "pixels 16 x 16": _unit(F.avg_pool2d(pixels, 2)),
-        "mean colour": pixels.mean(dim=(2, 3)).numpy(),
-        "random network": _unit(network),
+        "pixels 16 x 16": _unit(pixels.reshape(-1, SIZE // 2, 2, SIZE // 2, 2, 3).mean((2, 4))),
+        "mean colour": pixels.mean((1, 2)) / 255,
+        "random network": _unit(np.concatenate([_random_network(batch) for batch in batches])),
     }
 
 
-def _unit(values: torch.Tensor) -> np.ndarray:
-    from torch.nn import functional as F
+def _squares(stimuli: Stimuli, used: np.ndarray, num_workers: int) -> np.ndarray:
+    """Return the images at `used` squashed to 32 x 32, float32 (U, 32, 32, 3) in 0..255."""
 
-    return F.normalize(values.flatten(1), dim=1).numpy()
+    def square(index: int) -> np.ndarray:
+        seen = flatten(pixels_of(stimuli.images[index], stimuli.ids[index]), stimuli.background)
+        return np.asarray(Image.fromarray(seen).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+
+    with ThreadPoolExecutor(max(1, num_workers)) as pool:
+        return np.stack(list(pool.map(square, used.tolist()))).astype(np.float32)
 
 
-def _random_network(pixels: torch.Tensor) -> torch.Tensor:
-    """Return features (B, 128) of pixels (B, 3, 32, 32) in 0..255."""
-    import torch
-    from torch.nn import functional as F
+def _unit(values: np.ndarray) -> np.ndarray:
+    flat = values.reshape(len(values), -1)
+    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
 
+
+def _random_network(pixels: np.ndarray) -> np.ndarray:
+    """Return features float32 (B, 128) of pixels (B, 32, 32, 3) in 0..255."""
     rng = generator(0, "baselines", "random network")
-    x = pixels / 127.5 - 1
+    x = pixels / np.float32(127.5) - 1
     for num_features, side, stride in LAYERS:
-        shape = (num_features, x.shape[1], side, side)
+        shape = (num_features, x.shape[-1], side, side)
         scale = np.sqrt(2 / np.prod(shape[1:]))
-        weights = torch.from_numpy(rng.normal(scale=scale, size=shape)).float()
-        x = F.relu(F.conv2d(x, weights, stride=stride, padding=side // 2))
-    return x.mean(dim=(2, 3))
+        weights = rng.normal(scale=scale, size=shape).astype(np.float32)
+        edge = side // 2
+        padded = np.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(1, 2))
+        windows = windows[:, ::stride, ::stride]  # (B, H, W, features before, side, side)
+        x = np.maximum(np.tensordot(windows, weights, axes=((3, 4, 5), (1, 2, 3))), 0)
+    return x.mean((1, 2))
 
 
 def distances(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return Euclidean distances between rows `a` and `b` of points (U, D), shape (N,)."""
-    import torch
-
     if len(points) <= MAX_SQUARE:
-        every = torch.from_numpy(points).double()
+        every = points.astype(np.float64)
+        norms = np.square(every).sum(axis=1)
+        squared = norms[:, None] + norms - 2 * every @ every.T
         # rounded: equal images must tie, and a product of matrices leaves 1e-8 between them
-        return torch.cdist(every, every).numpy().round(6)[a, b]
+        return np.sqrt(np.maximum(squared, 0)).round(6)[a, b]
     parts = [
         np.linalg.norm(points[a[i : i + CHUNK]] - points[b[i : i + CHUNK]], axis=1)
         for i in range(0, len(a), CHUNK)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from perceptinit.judgments.controls.wrapper import source_of
+from perceptinit.judgments.scoring import agreement, clustered_stderr
 from perceptinit.protocols import HasPeople, Judgments
 from perceptinit.types import Split, Triplets
 
@@ -46,8 +47,6 @@ def by_person(
     distances: gives the distances of both candidates to the anchor, (N,) each. others: see
     `predicted_by_others`; None where it is unknown.
     """
-    from perceptinit.judgments.two_afc import agreement, clustered_stderr
-
     rows = {}
     for name, own in people.items():
         values = agreement(*distances(own), own.p_second)

@@ -15,7 +15,8 @@ import torch
 from perceptinit.evaluators.classifier import zero_shot_classifier
 from perceptinit.images.decoding import load_batch, load_square
 from perceptinit.images.stimuli import StimulusImages
-from perceptinit.judgments.two_afc import cosine_distances, embed
+from perceptinit.judgments.scoring import cosine_distances
+from perceptinit.judgments.two_afc import embed
 from perceptinit.reports.models import RunModel
 from perceptinit.seeding import generator
 from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet

@@ -61,7 +61,8 @@ def answer_by_pixels(triplets: Triplets, size: int) -> Triplets:
 
 def _lead_of_second(triplets: Triplets, images: StimulusImages) -> np.ndarray:
     """Return how much nearer the second candidate's pixels are than the first one's, shape (N,)."""
-    from perceptinit.judgments.two_afc import cosine_distances, embed
+    from perceptinit.judgments.scoring import cosine_distances
+    from perceptinit.judgments.two_afc import embed
 
     roles = np.stack([triplets.anchor, triplets.first, triplets.second])
     used, index = np.unique(roles, return_inverse=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.judgments.forms.drawing import draw_triplets
+from perceptinit.judgments.scoring import agreement
 from perceptinit.types import MeasuredSplit, Stimuli, Triplets
 
 MatrixKind = Literal["similarity", "dissimilarity"]
@@ -197,10 +198,6 @@ def _scaled(values: np.ndarray) -> np.ndarray:
 
 def _agreement_with(own: np.ndarray, group: Dissimilarities, triplets: Triplets) -> float:
     """Return how often a group's mean makes the choices of one subject; NaN without any."""
-    from perceptinit.judgments.two_afc import (
-        agreement,  # imports torch, which reading a matrix does not need
-    )
-
     mean = group.mean()
     a, f, s = triplets.anchor, triplets.first, triplets.second
     cells = np.stack([own[a, f], own[a, s], mean[a, f], mean[a, s]])
