@@ -12,6 +12,7 @@ from typing import Any
 from perceptinit.components.building import Spec, preflight, read_spec
 from perceptinit.errors import DataError, PerceptInitError, RecipeError, UsageError
 from perceptinit.judgments.forms.splits import assign_splits
+from perceptinit.judgments.reading.layouts import component_of
 from perceptinit.protocols import Judgments
 from perceptinit.recipe.tables import apply_overrides
 from perceptinit.registry import Registry
@@ -19,7 +20,7 @@ from perceptinit.types import DataCard, Split, Triplets
 
 KIND = "judgments"
 DEFAULT = "nights"
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".xlsx", ".json", ".jsonl")
 MATRIX_SUFFIXES = (".npy", ".mat")
 Source = (
     str
@@ -93,10 +94,10 @@ def open_target(
 def as_table(source: Source, registry: Registry, use: str | None = None) -> dict[str, Any]:
     """Return the recipe table of a name or a file, the same wherever judgments are asked for.
 
-    source: a name; a path, which a text is that ends in .csv, .tsv, .parquet, .npy or .mat; either of
+    source: a name; a path, which a text is that ends in .csv, .tsv, .parquet, .xlsx, .json, .jsonl, .npy or .mat; either of
         them with options; a recipe table; or None for NIGHTS. Where keys have a `root` that is not
         given, it is the default folder.
-    use: the component that reads the file; `table`, or `rdm` for .npy and .mat, unless given.
+    use: the component that reads the file; by its columns, or `rdm` for .npy and .mat, unless given.
 
     Raises UsageError for anything else.
     """
@@ -107,14 +108,23 @@ def as_table(source: Source, registry: Registry, use: str | None = None) -> dict
     if isinstance(source, Path) or (
         isinstance(source, str) and source.endswith((*TABLE_SUFFIXES, *MATRIX_SUFFIXES))
     ):
-        is_matrix = str(source).endswith(MATRIX_SUFFIXES)
-        return {"use": use or ("rdm" if is_matrix else "table"), "path": str(source)}
+        return {"use": use or _reader_of(Path(source)), "path": str(source)}
     if not isinstance(source, str | None):
         raise UsageError(_not_judgments(source))
     name = source or DEFAULT
     if use:
         raise UsageError(f"use = '{use}' goes with a file, and '{name}' is a name")
     return _with_root({"use": name}, registry)
+
+
+def _reader_of(path: Path) -> str:
+    """Return the component that reads a file, by its ending and its columns."""
+    if path.suffix in MATRIX_SUFFIXES:
+        return "rdm"
+    try:
+        return component_of(path)
+    except DataError:  # whoever reads it says what is wrong with it
+        return "table"
 
 
 def _with_root(table: dict[str, Any], registry: Registry) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # N rows, three images each
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -14,9 +14,10 @@ from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.collected import used_rows
-from perceptinit.judgments.reading.columns import Coded, Columns, read_columns
+from perceptinit.judgments.reading.columns import Coded, Columns
 from perceptinit.judgments.reading.image_columns import ImageRows, read_images
-from perceptinit.judgments.reading.image_files import normal_name
+from perceptinit.judgments.reading.image_files import file_name
+from perceptinit.judgments.reading.layouts import read_answers
 from perceptinit.judgments.reading.split_column import rows_in
 from perceptinit.seeding import generator
 from perceptinit.types import Split, Triplets
@@ -71,10 +72,10 @@ class OddOneOutTable(OwnTable):
     @cached_property
     def _judgments(self) -> tuple[OddOneOut, np.ndarray]:
         """Return all questions and their splits ("" for those left out)."""
-        columns = used_rows(read_columns(self.config.path))
+        columns = used_rows(read_answers(self.config.path))
         columns.require(IMAGES)
-        rows = read_images(columns, IMAGES, self.folder)
-        votes = _read_votes(columns, rows)
+        rows = read_images(columns, IMAGES, self.folder, self.config.image)
+        votes = _read_votes(columns, rows, self.config.image)
         questions = _questions(rows)
         dealt = self.deal(columns, rows, "odd-one-out", group=questions, role="question")
         by_person = dealt.unit == "group"
@@ -110,7 +111,7 @@ def _add_up(
     return sets[:, :3], total, first_rows
 
 
-def _read_votes(columns: Columns, rows: ImageRows) -> np.ndarray:
+def _read_votes(columns: Columns, rows: ImageRows, pattern: str | None) -> np.ndarray:
     """Return how many people found each image odd, int64 (N, 3); DataError names wrong rows."""
     has_votes = all(name in columns.cells for name in VOTES)
     if has_votes and ODD in columns.cells:
@@ -119,7 +120,7 @@ def _read_votes(columns: Columns, rows: ImageRows) -> np.ndarray:
         )
     if not has_votes:
         columns.require([ODD])
-        return _read_odd(columns, rows)
+        return _read_odd(columns, rows, pattern)
     votes = np.stack([columns.counts(name) for name in VOTES], axis=1)
     unvoted = np.flatnonzero(votes.sum(axis=1) == 0)
     if unvoted.size:
@@ -127,8 +128,8 @@ def _read_votes(columns: Columns, rows: ImageRows) -> np.ndarray:
     return votes
 
 
-def _read_odd(columns: Columns, rows: ImageRows) -> np.ndarray:
-    odd = columns.coded(ODD, _tidy)
+def _read_odd(columns: Columns, rows: ImageRows, pattern: str | None) -> np.ndarray:
+    odd = columns.coded(ODD, partial(_tidy, pattern))
     place = {name: i for i, name in enumerate(rows.names)}
     number = np.array([place.get(name, -1) for name in odd.distinct])[odd.codes]
     votes = (rows.index == number).T.astype(np.int64)
@@ -140,9 +141,9 @@ def _read_odd(columns: Columns, rows: ImageRows) -> np.ndarray:
     return votes
 
 
-def _tidy(text: str) -> str:
+def _tidy(pattern: str | None, text: str) -> str:
     """Return the name as image columns have it; what can be no name is none of the three images."""
     try:
-        return normal_name(text)
+        return file_name(text, pattern)
     except ValueError:
         return text

@@ -19,7 +19,7 @@ from perceptinit.judgments.forms.splits import check_shares
 from perceptinit.judgments.own.dealing import Dealt, SplitBy, deal
 from perceptinit.judgments.reading.columns import Coded, Columns
 from perceptinit.judgments.reading.image_columns import ImageRows
-from perceptinit.judgments.reading.image_files import stimuli_in
+from perceptinit.judgments.reading.image_files import file_name, stimuli_in
 from perceptinit.judgments.reading.split_column import SPLITS
 from perceptinit.types import DataCard, Split, Stimuli, Triplets
 
@@ -30,9 +30,11 @@ class OwnTable(ABC):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         path: Path
-        """The table: `.parquet`, or CSV with any other ending."""
+        """The table: `.parquet`, `.xlsx`, `.json`, `.jsonl`, or CSV with any other ending."""
         images: Path | None = None
         """Folder that image paths are relative to; the table's own folder when not given."""
+        image: str | None = None
+        """File of what the table names: "{}.jpg", or "{:03d}.jpg" for whole numbers; None: the name itself."""
         split_by: SplitBy | None = None
         """What is in one split only: an "image" in any role (judgments whose images are in several splits are
         left out), an "anchor", a "person" (column `subject`) or a "row", that is a question. None: the
@@ -49,6 +51,7 @@ class OwnTable(ABC):
         def __post_init__(self) -> None:
             check_shares(self.val_share, self.test_share)
             colour_of(self.background)
+            file_name("1", self.image)
 
     def __init__(self, config: Any) -> None:
         self.config = config

@@ -81,7 +81,7 @@ class Ratings(DerivedAnswers, OwnTable):
         c = self.config
         columns = read_columns(c.path)
         columns.require(["reference", "image", "rating"])
-        images = read_images(columns, ("reference", "image"), self.folder)
+        images = read_images(columns, ("reference", "image"), self.folder, c.image)
         _check_rated_once(columns, images)
         ratings = columns.numbers("rating", low=-np.inf)
         has_counts = "num_ratings" in columns.cells

@@ -92,6 +92,6 @@ class SameDifferent(DerivedAnswers, OwnTable):
         columns = read_columns(c.path)
         columns.require([c.first, c.second, c.p_same, *([c.num_votes] if c.num_votes else [])])
         columns.numbers(c.p_same, 0.0, 1.0)
-        images = read_images(columns, (c.first, c.second), self.folder)
+        images = read_images(columns, (c.first, c.second), self.folder, c.image)
         dealt = self.deal(columns, images, "same-different", group=images.role(0), role=c.first)
         return columns, images, dealt.splits

@@ -17,8 +17,9 @@ from perceptinit.judgments.forms.triplet_names import NamedTriplets
 from perceptinit.judgments.own.dealing import Dealt
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.collected import used_rows
-from perceptinit.judgments.reading.columns import Coded, Columns, read_all, read_columns
+from perceptinit.judgments.reading.columns import Coded, Columns, read_all
 from perceptinit.judgments.reading.image_columns import ImageRows, read_images
+from perceptinit.judgments.reading.layouts import read_answers
 from perceptinit.judgments.reading.split_column import rows_in
 from perceptinit.judgments.reading.vote_columns import ANSWER, find_form, read_votes
 from perceptinit.registry import nearest
@@ -87,10 +88,10 @@ class Table(OwnTable):
     @cached_property
     def _answers(self) -> tuple[NamedTriplets, np.ndarray, Columns]:
         """Return the rows that are used, their splits (N,), and the columns."""
-        columns = used_rows(read_columns(self.config.path))
+        columns = used_rows(read_answers(self.config.path))
         form = find_form(columns)
         images, (votes_second, num_votes) = read_all(
-            partial(read_images, columns, form[:3], self.folder),
+            partial(read_images, columns, form[:3], self.folder, self.config.image),
             partial(read_votes, columns, form),
         )
         dealt = self._deal(columns, images)

@@ -5,6 +5,7 @@ from __future__ import annotations
 # N rows, D distinct cells of a column
 import csv
 import io
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,8 +16,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from perceptinit.errors import DataError, shown
-from perceptinit.files.reading import read_bytes, require_file
+from perceptinit.errors import DataError, MissingPackageError, shown
+from perceptinit.files.reading import parse_json, read_bytes, require_file
 from perceptinit.registry import nearest
 
 DELIMITERS = ",;\t"
@@ -72,6 +73,16 @@ class Columns:
     distinct: dict[str, list[Any]]
     codes: dict[str, np.ndarray]
     rows: np.ndarray
+
+    @classmethod
+    def of(cls, path: Path, cells: Mapping[str, Sequence[Any]], rows: np.ndarray) -> Columns:
+        """Return columns of cells that can be hashed, such as text."""
+        distinct, codes = {}, {}
+        for name, column in cells.items():
+            place: dict[Any, int] = {}
+            codes[name] = np.array([place.setdefault(c, len(place)) for c in column], np.int64)
+            distinct[name] = list(place)
+        return cls(path, distinct, codes, rows)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -199,8 +210,9 @@ def read_all(*readers: Callable[[], Any]) -> list[Any]:
 
 
 def read_columns(path: Path) -> Columns:
-    """Read a table: Parquet by the ending `.parquet`, anything else as CSV; once while it is unchanged.
+    """Read a table, once while it is unchanged: `.parquet`, `.xlsx`, `.json` and `.jsonl`, else CSV.
 
+    .xlsx: the first sheet (extra `xlsx`). .json, .jsonl: records, in one list or one a line.
     CSV: UTF-8 (a byte-order mark is fine), separated by comma, semicolon or tab, whichever the
     header has most of; blank rows are skipped but counted.
 
@@ -216,7 +228,13 @@ def read_columns(path: Path) -> Columns:
 
 @lru_cache(maxsize=8)
 def _read(path: Path, *unchanged: Any) -> Columns:
-    columns = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    reader = {
+        ".parquet": _read_parquet,
+        ".xlsx": _read_xlsx,
+        ".json": _read_json,
+        ".jsonl": _read_json,
+    }
+    columns = reader.get(path.suffix.lower(), _read_csv)(path)
     if not len(columns):
         raise DataError(f"{path}: a header, but no rows")
     return columns
@@ -266,8 +284,6 @@ def _plain_csv(data: bytes, delimiter: str) -> Any | None:
 
 def _any_csv(path: Path, data: bytes, delimiter: str) -> Columns:
     """Return the table as the `csv` module reads it; DataError that says what is wrong where."""
-    import pyarrow
-
     try:
         text = io.StringIO(data.decode("utf-8-sig"), newline="")
         records = list(csv.reader(text, delimiter=delimiter, skipinitialspace=True, strict=True))
@@ -275,6 +291,13 @@ def _any_csv(path: Path, data: bytes, delimiter: str) -> Columns:
         raise DataError(f"{path}: not UTF-8 text ({error.reason}). Save it as CSV UTF-8") from error
     except csv.Error as error:
         raise DataError(f"{path}: not a readable CSV file ({error})") from error
+    return _from_records(path, records)
+
+
+def _from_records(path: Path, records: list[list[str]]) -> Columns:
+    """Return the columns of a header and rows of text; DataError for a row that is not as long as the header."""
+    import pyarrow
+
     if not records or not any(records[0]):
         raise DataError(f"{path}: no header in the first row")
     header = [name.strip() for name in records[0]]
@@ -289,6 +312,62 @@ def _any_csv(path: Path, data: bytes, delimiter: str) -> Columns:
     arrays = [pyarrow.array(column, pyarrow.string()) for column in zip(*cells, strict=True)]
     arrays = arrays or [pyarrow.array([], pyarrow.string())] * len(header)
     return _from_arrow(path, pyarrow.Table.from_arrays(arrays, names=header), "")
+
+
+def _read_xlsx(path: Path) -> Columns:
+    try:
+        import openpyxl
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            f"{path}: reading .xlsx takes a further package: pip install 'perceptinit[xlsx]', or save it as CSV UTF-8"
+        ) from error
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(read_bytes(path)), read_only=True, data_only=True)
+        rows = [
+            [_spelt(cell) for cell in row] for row in book.worksheets[0].iter_rows(values_only=True)
+        ]
+    except Exception as error:  # of a damaged archive openpyxl raises what its parsers raise
+        raise DataError(f"{path}: not a readable .xlsx file ({shown(error)})") from error
+    width = max((i for i, name in enumerate(rows[0] if rows else []) if name), default=-1) + 1
+    return _from_records(path, [(row + [""] * width)[: max(width, _width(row))] for row in rows])
+
+
+def _width(row: list[str]) -> int:
+    return max((i for i, cell in enumerate(row) if cell), default=-1) + 1
+
+
+def _spelt(cell: Any) -> str:
+    """Return a cell as a spreadsheet shows it; whole numbers have no point."""
+    if cell is None:
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell).strip()
+
+
+def _read_json(path: Path) -> Columns:
+    """Return records (objects) of a JSON file by key: in one list, or in lists or alone a line."""
+    try:
+        data = read_bytes(path)
+        try:
+            values = [parse_json(data)]
+        except ValueError:
+            values = [parse_json(line) for line in data.splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a readable JSON file ({shown(error)})") from error
+    records = [
+        record for value in values for record in (value if isinstance(value, list) else [value])
+    ]
+    records = [r for record in records for r in (record if isinstance(record, list) else [record])]
+    if not records or not all(isinstance(record, dict) for record in records):
+        raise DataError(f'{path}: no list of records, such as [{{"anchor": "a.png", ...}}, ...]')
+    names = list(dict.fromkeys(name for record in records for name in record))
+    cells = {name: [_cell(record.get(name)) for record in records] for name in names}
+    return Columns.of(path, cells, np.arange(1, len(records) + 1))
+
+
+def _cell(value: Any) -> Any:
+    return value if value is None or isinstance(value, str | int | float) else json.dumps(value)
 
 
 def _read_parquet(path: Path) -> Columns:

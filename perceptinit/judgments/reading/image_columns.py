@@ -12,7 +12,7 @@ import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.judgments.reading.columns import Coded, Columns, raise_all, read_all
-from perceptinit.judgments.reading.image_files import missing_files, normal_name, similar_file, some
+from perceptinit.judgments.reading.image_files import file_name, missing_files, similar_file, some
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,8 +37,10 @@ class ImageRows:
         return Coded.of(self.index[number], self.names)
 
 
-def read_images(columns: Columns, roles: Sequence[str], folder: Path) -> ImageRows:
-    """Return the images of the columns in `roles`.
+def read_images(
+    columns: Columns, roles: Sequence[str], folder: Path, pattern: str | None = None
+) -> ImageRows:
+    """Return the images of the columns in `roles`; `pattern` makes files of names, see `file_name`.
 
     Raises DataError, naming the rows, for paths that leave the folder, images that stand twice in a
     row and files that are missing.
@@ -46,20 +48,17 @@ def read_images(columns: Columns, roles: Sequence[str], folder: Path) -> ImageRo
     if not folder.is_dir():
         raise DataError(f'images = "{folder}": no such folder')
     images = ImageRows.of(
-        read_all(*(partial(columns.coded, role, _normal(role)) for role in roles))
+        read_all(*(partial(columns.coded, role, partial(_named, pattern)) for role in roles))
     )
     raise_all([*_twice(columns, images), *_missing(columns, images, roles, folder)])
     return images
 
 
-def _normal(role: str):
-    def convert(text: str) -> str:
-        try:
-            return normal_name(text)
-        except ValueError as error:
-            raise ValueError(f": {error}") from error
-
-    return convert
+def _named(pattern: str | None, text: str) -> str:
+    try:
+        return file_name(text, pattern)
+    except ValueError as error:
+        raise ValueError(f": {error}") from error
 
 
 def _twice(columns: Columns, images: ImageRows) -> list[DataError]:

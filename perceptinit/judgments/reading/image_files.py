@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -22,6 +23,24 @@ def normal_name(text: str) -> str:
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"image '{text}' is outside the images folder; paths are relative to it")
     return path.as_posix()
+
+
+def file_name(name: str, pattern: str | None) -> str:
+    """Return the file of what a table names: `pattern` filled with it, a whole number where `d` asks for one.
+
+    Raises ValueError for a pattern that is none, and a name that it cannot be filled with.
+    """
+    if pattern is None:
+        return normal_name(name)
+    try:
+        filled = pattern.format(int(name) if re.search(r"{0?:[^}]*d}", pattern) else name)
+    except (ValueError, IndexError, KeyError, AttributeError) as error:
+        raise ValueError(f"image = '{pattern}' cannot be filled with '{name}' ({error})") from None
+    if "{" not in pattern:
+        raise ValueError(
+            f"image = '{pattern}' has no place for the name; say '{{}}.jpg' or '{{:03d}}.jpg'"
+        )
+    return normal_name(filled)
 
 
 def missing_files(folder: Path, names: Iterable[str]) -> list[str]:
