@@ -61,6 +61,7 @@ def test_the_network_is_used_where_it_is_asked_for():
     allowed = {
         "files/transfer.py",  # perceptinit data download
         "files/remote_zip.py",
+        "files/web.py",
         "test_sets/hub.py",
         "initializers/imagenet.py",  # by tag
         "exporting/__init__.py",  # --push
