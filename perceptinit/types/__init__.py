@@ -1,0 +1,51 @@
+"""The data that passes between components: frozen, numpy only (tensors stay inside components)."""
+
+from perceptinit.types.data import (
+    IMAGE_SUFFIXES,
+    WHITE,
+    Colour,
+    DataCard,
+    ImageSource,
+    MeasuredSplit,
+    Pair,
+    Split,
+    Stimuli,
+    Triplets,
+    Unit,
+)
+from perceptinit.types.runs import (
+    Event,
+    EventKind,
+    InitReport,
+    RunContext,
+    Score,
+    StagePlan,
+    State,
+    StepResult,
+    ignore_event,
+    keep_nothing,
+)
+
+__all__ = [
+    "Colour",
+    "DataCard",
+    "Event",
+    "EventKind",
+    "IMAGE_SUFFIXES",
+    "ImageSource",
+    "InitReport",
+    "MeasuredSplit",
+    "Pair",
+    "RunContext",
+    "Score",
+    "Split",
+    "StagePlan",
+    "State",
+    "StepResult",
+    "Stimuli",
+    "Triplets",
+    "Unit",
+    "WHITE",
+    "ignore_event",
+    "keep_nothing",
+]
