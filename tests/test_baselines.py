@@ -129,6 +129,9 @@ def test_data_check_scores_the_held_out_splits():
     report = check_judgments(Given())
     assert list(report.baselines) == ["val", "test"]
     assert by_name(report.baselines["test"])["pixels 16 x 16"] == 0.25
+    notes = [f.message for f in report.findings if "odd-one-out" in f.message]
+    assert notes[0] == "train: 1 odd-one-out questions, chance 0.333"
+    assert "mean colour 0.750, " in notes[2]
     assert check_judgments(Given(), decode=False).baselines == {}
 
 

@@ -45,6 +45,12 @@ class Baseline:
         half = Z_95 * self.stderr
         return max(0.0, self.value - half), min(1.0, self.value + half)
 
+    @property
+    def text(self) -> str:
+        """Return the score with its interval: `0.651 [0.631, 0.671]`."""
+        edges = " [{:.3f}, {:.3f}]".format(*self.interval) if self.interval else ""
+        return f"{self.value:.3f}{edges}"
+
 
 def as_extra(baselines: Sequence[Baseline]) -> dict[str, Any]:
     """Return baselines as they stand in the `extra` of a Score."""

@@ -12,14 +12,13 @@ from typing import Any, Literal
 import numpy as np
 
 from perceptinit.components.building import preflight
-from perceptinit.errors import DataError, EmptySplitError, UsageError
+from perceptinit.errors import DataError, EmptySplitError
 from perceptinit.files.checksums import file_sha256
 from perceptinit.images.background import transparent_share
 from perceptinit.images.encoded import pixels_of
 from perceptinit.judgments.baselines import Baseline, two_afc_baselines
-from perceptinit.judgments.ceilings import MIN_VOTES, Bounds, ceiling, ceiling_of_split
-from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
-from perceptinit.judgments.forms.same_pairs import HasSamePairs
+from perceptinit.judgments.ceilings import MIN_VOTES, Bounds, ceiling_of_split
+from perceptinit.judgments.other_forms import other_forms
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.collected import balance
 from perceptinit.judgments.reading.image_files import some
@@ -114,7 +113,6 @@ def check_judgments(
     if report.triplets:
         report.add("warning", left_out(judgments))
         report.add("note", recommended_split(judgments, report.triplets))
-    report.add("note", _other_forms(judgments))
     _balance(judgments, report)
     report.add("error", wrong_sums(judgments))
     if decode:
@@ -123,6 +121,7 @@ def check_judgments(
         report.add("note", transparent(shares, report.triplets))
         if not problems:
             report.baselines = _baselines(report.triplets, num_workers)
+    report.add("note", other_forms(judgments, report.baselines, num_workers))
     return report
 
 
@@ -373,22 +372,6 @@ def transparent(shares: Sequence[float], triplets: dict[Split, Triplets]) -> Ite
             f"{np.mean(concerned):.1%} of their pixels on average; behind them is put "
             f"#{bytes(ground).hex()} (key background)"
         )
-
-
-def _other_forms(judgments: Any) -> Iterator[str]:
-    """Yield what the data set has besides anchored triplets, split by split."""
-    for split in SPLITS:
-        try:
-            if isinstance(judgments, HasOddOneOut):
-                whole = judgments.load_odd_one_out(split)
-                known = ceiling(whole.votes)
-                people = f"human ceiling {known[0]:.3f} to {known[1]:.3f}, " if known else ""
-                yield f"{split}: {len(whole):,} odd-one-out questions, {people}chance 0.333"
-            if isinstance(judgments, HasSamePairs):
-                pairs = judgments.load_same_pairs(split)
-                yield f'{split}: {len(pairs):,} same-or-different pairs, {pairs.base_rate:.1%} of answers "same"'
-        except (DataError, UsageError):
-            continue  # wrappers and sets that have this form in some splits, or around others, only
 
 
 def _pairs_of_splits(triplets: dict[Split, Triplets]) -> Iterator[tuple[Split, Split]]:

@@ -12,7 +12,6 @@ from perceptinit.cli.data import test_sets
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from perceptinit.judgments.baselines import Baseline
     from perceptinit.judgments.data_check import CheckReport
 
 COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
@@ -45,7 +44,10 @@ def check(
     examples: Annotated[int, typer.Option(min=1, help="Triplets on the sheet.")] = 12,
     root: Annotated[str, typer.Option(help="Folder of the test sets.")] = "data/eval",
     quick: Annotated[
-        bool, typer.Option("--quick", help="Do not decode every image; only see that it is there.")
+        bool,
+        typer.Option(
+            "--quick", help="Decode no image: see that it is there, and score no baselines."
+        ),
     ] = False,
 ) -> None:
     """Check judgments: counts, files, duplicates, leaks between splits, votes, human ceiling.
@@ -146,16 +148,8 @@ def _baseline_rows(report: CheckReport) -> dict[str, list[str]]:
     rows = {}
     for name in names:
         by_split = {s: b for s, of in report.baselines.items() for b in of if b.name == name}
-        rows[name] = [_with_interval(by_split.get(s.split)) for s in report.splits]
+        rows[name] = [by_split[s.split].text if s.split in by_split else "-" for s in report.splits]
     return rows
-
-
-def _with_interval(baseline: Baseline | None) -> str:
-    if baseline is None:
-        return "-"
-    between = baseline.interval
-    edges = " [{:.3f}, {:.3f}]".format(*between) if between else ""
-    return f"{baseline.value:.3f}{edges}"
 
 
 def _share(value: float | None) -> str:
