@@ -45,7 +45,6 @@ def test_subjects_are_the_first_axis(tmp_path):
     ("content", "what"),
     [
         (scipy.sparse.eye(3).tocsc(), "a sparse matrix"),
-        ({"a": 1}, "a struct"),
         (np.array(["a", 1], dtype=object), "a cell array"),
         ("text", "text"),
         (SQUARE + 1j, "complex"),

@@ -21,7 +21,7 @@ from perceptinit.types import DataCard, Split, Triplets
 KIND = "judgments"
 DEFAULT = "nights"
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".xlsx", ".json", ".jsonl")
-MATRIX_SUFFIXES = (".npy", ".mat")
+MATRIX_SUFFIXES = (".npy", ".mat", ".hdf5", ".h5")
 Source = (
     str
     | Path
@@ -94,7 +94,8 @@ def open_target(
 def as_table(source: Source, registry: Registry, use: str | None = None) -> dict[str, Any]:
     """Return the recipe table of a name or a file, the same wherever judgments are asked for.
 
-    source: a name; a path, which a text is that ends in .csv, .tsv, .parquet, .xlsx, .json, .jsonl, .npy or .mat; either of
+    source: a name; a path, which a text is that ends in .csv, .tsv, .parquet, .xlsx, .json, .jsonl, .npy, .mat,
+        .hdf5 or .h5; either of
         them with options; a recipe table; or None for NIGHTS. Where keys have a `root` that is not
         given, it is the default folder.
     use: the component that reads the file; by its columns, or `rdm` for .npy and .mat, unless given.

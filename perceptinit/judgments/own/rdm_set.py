@@ -15,6 +15,7 @@ from perceptinit.errors import DataError
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.rdm import MatrixKind
 from perceptinit.judgments.own.matrix_set import MatrixSet
+from perceptinit.judgments.reading.image_files import file_name
 from perceptinit.judgments.reading.rdm_files import read_matrices, read_names
 from perceptinit.types import DataCard
 
@@ -41,13 +42,16 @@ class RdmSet(MatrixSet):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(MatrixSet.Config):
         path: Path
-        """The matrix: .npy, .mat or .csv."""
+        """The matrix: .npy, .mat or .csv; or a file of rsatoolbox (.hdf5, .h5) or Meadows (.json, .mat)."""
         kind: MatrixKind
         """What a larger cell says: more alike ("similarity") or less ("dissimilarity"). No default."""
         names: Path | None = None
         """Text file of image names, one a line in the order of the matrix; not needed when a .csv has them."""
         key: str | None = None
-        """Variable of a .mat file that holds several."""
+        """Variable of a .mat file that holds several, or field of a struct ("data.rdm"); in .hdf5 the descriptor of
+        the images."""
+        image: str | None = None
+        """File of a name: "{}.jpg", or "{:03d}.jpg" for whole numbers; None: the name itself."""
         subjects: tuple[NonNegativeInt, ...] = ()
         """Use these subjects only, counted from 0; all when empty."""
 
@@ -89,7 +93,11 @@ class RdmSet(MatrixSet):
             raise DataError(
                 f"{c.path}: says no image names; give a text file of names, one a line, as names"
             )
-        return _select_subjects(matrices, c.subjects, str(c.path)), names
+        try:
+            files = [file_name(name, c.image) for name in names]
+        except ValueError as error:
+            raise DataError(f"{self.names_source}: {error}") from error
+        return _select_subjects(matrices, c.subjects, str(c.path)), files
 
 
 def _select_subjects(matrices: np.ndarray, subjects: Sequence[int], source: str) -> np.ndarray:

@@ -11,7 +11,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ _TYPES = {
     12: "i8",
     13: "u8",
 }
+_ENCODINGS = {1: "latin-1", 2: "latin-1", 4: "utf-16-{}", 16: "utf-8"}
 _CLASSES = {1: "a cell array", 2: "a struct", 3: "an object", 4: "text", 5: "a sparse matrix"}
 _OLD_TYPES = ("f8", "f4", "i4", "i2", "u2", "u1")
 _COMPLEX = 0x800
@@ -62,11 +63,50 @@ class Variable:
             raise ValueError(f"'{self.name}' has {len(numbers)} cells, its shape is {self.shape}")
         return numbers.reshape(self.shape, order="F").astype(numbers.dtype.newbyteorder("="))
 
-    def _data(self) -> tuple[str, bytes]:
+    def texts(self) -> list[str]:
+        """Return the rows of a text, without the blanks that MATLAB fills them with; ValueError for no text."""
+        content, place = self._inner()
+        number, data, _ = _element(content, place, self.order)
+        if self.kind != "text" or self.type or len(self.shape) != 2 or number not in _ENCODINGS:
+            raise ValueError(f"'{self.name}' is no text")
+        encoding = _ENCODINGS[number].format("le" if self.order == "<" else "be")
+        signs = list(data.decode(encoding))
+        if len(signs) != math.prod(self.shape):
+            raise ValueError(f"'{self.name}' has {len(signs)} signs, its shape is {self.shape}")
+        rows = np.array(signs, dtype="<U1").reshape(self.shape, order="F")
+        return ["".join(row).strip() for row in rows]
+
+    def structs(self) -> list[dict[str, Variable]]:
+        """Return the fields of each element of a struct; ValueError for what is none."""
+        if self.kind != "a struct":
+            raise ValueError(f"'{self.name}' is no struct")
+        content, place = self._inner()
+        _, length, place = _element(content, place, self.order)
+        _, packed, place = _element(content, place, self.order)
+        width = max(1, int.from_bytes(length[:4], "little" if self.order == "<" else "big"))
+        starts = range(0, len(packed), width)
+        names = [packed[i : i + width].split(b"\0")[0].decode("latin-1") for i in starts]
+        found: list[dict[str, Variable]] = []
+        for _ in range(math.prod(self.shape) if names else 0):
+            fields = {}
+            for name in names:
+                _, inner, place = _element(content, place, self.order)
+                empty = Variable(name, "empty", (0, 0), b"", self.order)
+                field = _variable(inner, self.order, False) if inner else empty
+                fields[name] = replace(field, name=name)
+            found.append(fields)
+        return found
+
+    def _inner(self) -> tuple[bytes, int]:
+        """Return the content, and where what follows flags, dimensions and name begins."""
         content = _inflated(self.content, self.order) if self.is_compressed else self.content
         place = 0
-        for _ in range(3):  # flags, dimensions, name
+        for _ in range(3):
             _, _, place = _element(content, place, self.order)
+        return content, place
+
+    def _data(self) -> tuple[str, bytes]:
+        content, place = self._inner()
         number, data, _ = _element(content, place, self.order)
         if number not in _TYPES:
             raise ValueError(f"'{self.name}' holds no numbers (type {number})")

@@ -7,6 +7,7 @@ import csv
 import io
 import math
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +16,26 @@ from perceptinit.errors import DataError, shown
 from perceptinit.files.reading import open_regular, read_bytes, require_file
 from perceptinit.judgments.forms.rdm import square
 from perceptinit.judgments.reading.columns import DELIMITERS, plain_number
-from perceptinit.judgments.reading.mat_file import read_variables
+from perceptinit.judgments.reading.mat_file import Variable, read_variables
+from perceptinit.judgments.reading.rdm_exports import (
+    Matrices,
+    read_meadows_json,
+    read_meadows_mat,
+    read_rsatoolbox,
+)
 from perceptinit.registry import unknown
 
 # of a matrix or several: 8 GB as float64; a published one of 31,000 images has as many
 MAX_CELLS = 10**9
 
 
-def read_matrices(path: Path, key: str | None) -> tuple[np.ndarray, list[str] | None]:
+def read_matrices(path: Path, key: str | None) -> Matrices:
     """Return matrices (S, M, M) and the image names that the file itself gives, if any.
 
     .npy and .mat hold (M, M), (S, M, M), or upper triangles (P,) or (S, P), row by row. `key` names
-    the variable of a .mat file; not needed when there is one. .csv is one square table, with or
-    without a first row and a first column of names.
+    the variable of a .mat file, or a field of a struct (`data.rdm`); not needed when there is one.
+    .csv is one square table, with or without a first row and a first column of names. .hdf5, .h5 and
+    .json, and .mat of Meadows: see `rdm_exports`; `key` names the descriptor of the images in .hdf5.
 
     Raises DataError when the file is absent or holds no such matrix.
     """
@@ -38,10 +46,13 @@ def read_matrices(path: Path, key: str | None) -> tuple[np.ndarray, list[str] | 
     if path.suffix == ".npy":
         return _as_matrices(_load_npy(path), str(path)), None
     if path.suffix == ".mat":
-        return _as_matrices(_load_mat(path, key), str(path)), None
+        return _read_mat(path, key)
+    if path.suffix == ".json":
+        return read_meadows_json(path)
+    if path.suffix in (".hdf5", ".h5"):
+        return read_rsatoolbox(path, key)
     raise DataError(
-        f"{path}: '{path.suffix}' files are not read; give .npy, .mat or .csv "
-        "(rsatoolbox files: the plug-in perceptinit-brain-rdms)"
+        f"{path}: '{path.suffix}' files are not read; give .npy, .mat, .csv, .hdf5 or .json"
     )
 
 
@@ -93,26 +104,53 @@ def _load_npy(path: Path) -> np.ndarray:
     return array
 
 
-def _load_mat(path: Path, key: str | None) -> np.ndarray:
+def _read_mat(path: Path, key: str | None) -> Matrices:
     try:
         variables = {v.name: v for v in read_variables(path) if v.name}
-        if key is None and len(variables) == 1:
-            key = next(iter(variables))
-        if key not in variables:
-            known = sorted(variables)
-            raise DataError(f"{path}: {unknown('no variable called', key or '', known)}. Set key")
-        chosen = variables[key]
-        if chosen.kind:
-            raise DataError(
-                f"{path}: '{shown(key)}' is {chosen.kind}, not a full matrix of real numbers"
-            )
-        if math.prod(chosen.shape) > MAX_CELLS:
-            raise DataError(f"{path}: shape {chosen.shape}; at most {MAX_CELLS:,} cells are read")
-        return chosen.array()
+        exported = read_meadows_mat(path, variables) if key is None else None
+        return exported or (_chosen(path, variables, key), None)
     except NotImplementedError as error:
         raise DataError(f"{path}: MATLAB 7.3 format; save it with -v7 or as .npy") from error
     except (ValueError, OSError, zlib.error) as error:
         raise DataError(f"{path}: not a readable .mat file ({shown(error)})") from error
+
+
+def _chosen(path: Path, variables: Mapping[str, Variable], key: str | None) -> np.ndarray:
+    """Return the matrices (S, M, M) that a key names: a variable, or a field such as `data.rdm`.
+
+    A field of a struct with several elements has a matrix in each.
+    """
+    if key is None and len(variables) == 1:
+        key = next(iter(variables))
+    top, *fields = (key or "").split(".")
+    if top not in variables:
+        known = sorted(variables)
+        raise DataError(f"{path}: {unknown('no variable called', key or '', known)}. Set key")
+    found = [variables[top]]
+    for name in fields:
+        inner = [fields_of for variable in found for fields_of in variable.structs()]
+        if not inner or name not in inner[0]:
+            raise DataError(
+                f"{path}: {unknown(f'no field of {top} called', name, sorted(inner[0] if inner else ()))}"
+            )
+        found = [fields_of[name] for fields_of in inner]
+    return np.concatenate([_matrices_of(path, variable, key or "") for variable in found])
+
+
+def _matrices_of(path: Path, variable: Variable, key: str) -> np.ndarray:
+    if variable.kind == "a struct":
+        names = sorted({name for fields in variable.structs() for name in fields})
+        raise DataError(
+            f"{path}: '{shown(key)}' is a struct; set key to one of its fields: "
+            f"{', '.join(f'{key}.{name}' for name in names)}"
+        )
+    if variable.kind:
+        raise DataError(
+            f"{path}: '{shown(key)}' is {variable.kind}, not a full matrix of real numbers"
+        )
+    if math.prod(variable.shape) > MAX_CELLS:
+        raise DataError(f"{path}: shape {variable.shape}; at most {MAX_CELLS:,} cells are read")
+    return _as_matrices(variable.array(), str(path))
 
 
 def _read_csv(path: Path) -> tuple[np.ndarray, list[str] | None]:
