@@ -67,7 +67,9 @@ def named_torch_seed(seed: int, *names: str | int) -> Iterator[None]:
     """Seed torch's global generators for the block (library code draws weights from them), then restore them."""
     import torch
 
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    # of the GPU that the process works on: others have contexts only if someone opens them
+    is_on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
+    devices = [torch.cuda.current_device()] if is_on_gpu else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(derive_seed(seed, *names))
         yield

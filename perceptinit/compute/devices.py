@@ -12,25 +12,49 @@ from perceptinit.errors import UsageError
 
 
 def choose_device(device: str) -> str:
-    """Return a torch device string; `auto` takes a GPU when there is one."""
+    """Return a torch device string; `auto` takes a GPU when there is one.
+
+    Raises UsageError for a device that is not there, or that the project does not compute on (MPS).
+    """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).rstrip(".")
+    reason = _reason_against(device)
+    if reason:
         raise UsageError(
             f"device '{device}' cannot be used: {reason}. 'auto' takes a GPU where there is one"
-        ) from error
+        )
     return device
 
 
+def _reason_against(device: str) -> str:
+    """Return why a device cannot be used, "" when it can; opens no context on a GPU.
+
+    A context takes some 0.5 GB, and who asks may not be the process that works on the GPU.
+    """
+    try:
+        asked = torch.device(device)
+        if asked.type not in ("cuda", "mps"):
+            torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        return str(error).rstrip(".")
+    if asked.type == "mps":
+        return "losses and diagnostics sum in float64, which MPS lacks; take 'cpu'"
+    if asked.type == "cuda" and not torch.cuda.is_available():
+        return "torch finds no NVIDIA GPU here"
+    if asked.type == "cuda" and (asked.index or 0) >= torch.cuda.device_count():
+        return f"the GPUs here are 0 to {torch.cuda.device_count() - 1}"
+    return ""
+
+
 def set_up_process(device: str) -> None:
-    """On a CPU, use the cores that this process may use, and freed memory again.
+    """Make a GPU torch's current one; on a CPU, use the cores that this process may use, and freed memory again.
 
     OMP_NUM_THREADS in the environment wins.
     """
-    if device != "cpu":
+    asked = torch.device(device)
+    if asked.type == "cuda" and asked.index is not None:
+        torch.cuda.set_device(asked)
+    if asked.type != "cpu":
         return
     keep_freed_memory()
     if "OMP_NUM_THREADS" not in os.environ and hasattr(os, "sched_getaffinity"):
@@ -39,9 +63,10 @@ def set_up_process(device: str) -> None:
 
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
     """Return a tensor on a device; work that the device gets later waits for the copy, the host does not."""
-    if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+    is_free = torch.device(device).type == "cuda"  # on MPS such copies may arrive too late
+    if is_free and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()  # other memory is copied while the host waits
-    return tensor.to(device, non_blocking=True)
+    return tensor.to(device, non_blocking=is_free)
 
 
 class Arriving:

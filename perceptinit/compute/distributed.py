@@ -54,15 +54,23 @@ def is_launched() -> bool:
 
 
 def local_device(device: str) -> str:
-    """Return the device of this process: with several GPUs on a machine, each has its own."""
-    if device != "cuda" or not is_launched():
+    """Return the device of this process: with several GPUs on a machine, each has its own.
+
+    Raises UsageError for a GPU's number where several processes would meet on it, and when there are
+    more processes than GPUs.
+    """
+    if not device.startswith("cuda") or not is_launched():
         return device
+    if device != "cuda":
+        raise UsageError(
+            f"device '{device}' is one GPU, and each process needs its own: say --device cuda, and "
+            "choose GPUs with CUDA_VISIBLE_DEVICES"
+        )
     local, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if local >= there:
         raise UsageError(
             f"process {local} on this machine has no GPU: there are {there}. Lower --nproc"
         )
-    torch.cuda.set_device(local)
     return f"cuda:{local}"
 
 

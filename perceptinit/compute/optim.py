@@ -124,13 +124,13 @@ def autocast(device: str, precision: Precision) -> contextlib.AbstractContextMan
 
 @contextlib.contextmanager
 def matmul_precision(precision: Precision) -> Iterator[None]:
-    """Let products of float32 matrices use TF32 (10 bits of mantissa, NVIDIA GPUs) where that is asked for."""
-    if precision != "tf32":
-        yield
-        return
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
+    """Let float32 products and convolutions use TF32 (10 bits of mantissa, NVIDIA GPUs) for "tf32", and only then."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    is_tf32 = precision == "tf32"
+    torch.set_float32_matmul_precision("high" if is_tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = is_tf32  # torch's own default is True
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]

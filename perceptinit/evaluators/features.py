@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
+from perceptinit.compute.devices import to_device
 from perceptinit.compute.optim import Precision, autocast
 from perceptinit.errors import DataError, PerceptInitError
 from perceptinit.evaluators.prompts import unit
@@ -168,7 +169,7 @@ def _encode(
     streams = [_pixels(images, size, encoding) for size in sizes]
     for rows, *squares in zip(_rows(images, encoding), *streams, strict=True):
         by_size = {
-            size: pixels.to(encoding.device, non_blocking=True)
+            size: to_device(pixels, encoding.device)
             for size, pixels in zip(sizes, squares, strict=True)
         }
         yield (

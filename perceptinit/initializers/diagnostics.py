@@ -17,8 +17,9 @@ def weight_changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) ->
     weight_change: norm of the difference over the norm before. norm_ratio: norm after over before.
     spectrum_change: norm of the difference of the singular values, largest first, over the norm
     before; at most weight_change, and 0 when the weights were only rotated. Norms are Frobenius
-    norms over the weight matrices and kernels of a block.
+    norms over the weight matrices and kernels of a block. Computed on the device of `before`.
     """
+    after = {name: after[name].detach().to(weight.device) for name, weight in before.items()}
     blocks: dict[str, list[str]] = {}
     for name, weight in before.items():
         if _is_matrix(weight) and not torch.equal(weight, after[name]):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from perceptinit.compute.devices import to_device
 from perceptinit.errors import InitializerError
 from perceptinit.initializers.triplet_loss import (
     Distance,
@@ -87,7 +88,7 @@ class TripletObjective:
     def losses(self, embeddings: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return loss and margin violation of each judgment, (B,) each; a tie violates nothing."""
         c = self._loss
-        p_second = self._p_second[rows].to(embeddings.device)
+        p_second = to_device(self._p_second[rows], embeddings.device)
         anchor, first, second = places
         d_first, d_second = triplet_distances(embeddings, anchor, first, second, c.distance)
         lead = lead_of_chosen(d_first, d_second, p_second)
@@ -124,7 +125,7 @@ class OddOneOutObjective:
     def losses(self, embeddings: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return loss and margin violation of each judgment, (B,) each."""
         c = self._loss
-        shares = self._pair_shares[rows].to(embeddings.device)
+        shares = to_device(self._pair_shares[rows], embeddings.device)
         distances = pair_distances(embeddings, places, c.distance)
         chosen = shares.argmax(dim=1, keepdim=True)
         nearest_other = distances.scatter(1, chosen, torch.inf).amin(dim=1)

@@ -14,7 +14,13 @@ from torch import Tensor, nn
 
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import to_device
-from perceptinit.compute.optim import adamw, autocast, set_lr, warmup_cosine
+from perceptinit.compute.optim import (
+    adamw,
+    autocast,
+    matmul_precision,
+    set_lr,
+    warmup_cosine,
+)
 from perceptinit.errors import CheckpointError, TrainingError
 from perceptinit.initializers.objectives import Objective
 from perceptinit.initializers.report import nothing_changed
@@ -148,13 +154,18 @@ class TripletTraining:
         self._optimizer.zero_grad()
         own = distributed.share_of(rows)
         draws = (self._ctx.stage, "dropout", self.step, distributed.rank())
-        with named_torch_seed(self._ctx.seed, *draws):
-            told = self._learn(own, len(own) / len(rows)) if len(own) else torch.zeros(2)
+        precision = matmul_precision(self._config.precision)  # of the backward pass, too
+        with named_torch_seed(self._ctx.seed, *draws), precision:
+            told = self._learn(own, len(own) / len(rows)) if len(own) else self._nothing()
         distributed.sum_gradients(self._parameters)
         if self._config.clip_norm:
             nn.utils.clip_grad_norm_(self._model.parameters(), self._config.clip_norm)
         self._optimizer.step()
-        self._pending.append(distributed.sum_over_ranks(told.to(self._ctx.device)))
+        self._pending.append(distributed.sum_over_ranks(told))
+
+    def _nothing(self) -> Tensor:
+        """Return what a process without rows adds to loss and violations, (2,)."""
+        return torch.zeros(2, device=self._ctx.device)
 
     def _learn(self, rows: np.ndarray, share: float) -> Tensor:
         """Add the gradients of rows that are `share` of a batch; return what they add to loss and violations, (2,)."""
@@ -173,7 +184,8 @@ class TripletTraining:
         if not embeddings.requires_grad:
             raise nothing_changed(self._name, self._model)
         on_device = to_device(torch.from_numpy(places.reshape(columns.shape)), self._ctx.device)
-        return self._objective.losses(embeddings, on_device, rows)
+        with matmul_precision("fp32"):
+            return self._objective.losses(embeddings, on_device, rows)
 
     def _augmented(self, images: Tensor) -> Tensor:
         c = self._config

@@ -132,7 +132,8 @@ class ClipTraining:
             name: tower.features(inputs[name], around[name]) for name, tower in self._towers.items()
         }
         loss = self._loss(features["image"], features["text"], self._model.logit_scale)
-        self._scaler.scale(loss).backward()
+        with optim.matmul_precision("fp32"):  # the towers' own backward passes come after
+            self._scaler.scale(loss).backward()
         for name, tower in self._towers.items():
             gradients = features[name].grad
             if gradients is not None:  # a locked tower has none

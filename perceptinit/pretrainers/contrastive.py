@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from perceptinit.compute import distributed
+from perceptinit.compute.optim import matmul_precision
 from perceptinit.pretrainers.chunked_loss import ChunkedLoss
 
 # rows up to which the matrix of all logits is made at once: 4 MB, and the fastest way
@@ -25,7 +26,7 @@ def contrastive_loss(image_features: Tensor, text_features: Tensor, logit_scale:
     close logits apart.
     Source: Radford et al. 2021, figure 3 (also InfoNCE, van den Oord et al. 2018).
     """
-    with torch.autocast(image_features.device.type, enabled=False):
+    with torch.autocast(image_features.device.type, enabled=False), matmul_precision("fp32"):
         dtype = torch.promote_types(image_features.dtype, torch.float32)
         images, texts = image_features.to(dtype), text_features.to(dtype)
         scale = logit_scale.to(dtype).exp()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from perceptinit.compute import distributed
+from perceptinit.compute.optim import matmul_precision
 from perceptinit.pretrainers.contrastive import contrastive_loss
 
 
@@ -25,7 +26,7 @@ class PairLoss(nn.Module, ABC):
         images, texts: features (b, D) of this process, of any length and precision; row i of both is
         one pair. Their gradients are those of the whole batch's loss, those of parameters are whole.
         """
-        with torch.autocast(images.device.type, enabled=False):
+        with torch.autocast(images.device.type, enabled=False), matmul_precision("fp32"):
             dtype = torch.promote_types(images.dtype, torch.float32)
             rows = [_Gather.apply(features.to(dtype)) for features in (images, texts)]
             return self.whole(rows[0], rows[1], logit_scale.to(dtype))

@@ -119,11 +119,11 @@ class Checkpoints:
             if staged is None or staged.shape != tensor.shape or staged.dtype != tensor.dtype:
                 staged = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda)
                 self._staged[name] = staged
-            staged.copy_(tensor.detach(), non_blocking=True)
+            staged.copy_(tensor.detach(), non_blocking=tensor.is_cuda)
         for name in self._staged.keys() - tensors.keys():
             del self._staged[name]
-        if any(tensor.is_cuda for tensor in tensors.values()):
-            torch.cuda.synchronize()
+        for device in {tensor.device for tensor in tensors.values() if tensor.is_cuda}:
+            torch.cuda.synchronize(device)
 
     def _write(self, path: Path, tree: Any) -> None:
         try:

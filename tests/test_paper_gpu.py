@@ -1,0 +1,120 @@
+"""What a GPU would refuse or wait for, found on a GPU on paper; the whole quickstart gives the scores of a CPU."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from paper_gpu import ALLOWED_WAITS, PACKAGE, paper_gpu
+from test_clip import CONFIG, Colours, context, model
+
+from perceptinit.initializers.triplet import Triplet
+from perceptinit.pretrainers.clip import Clip
+from perceptinit.recipe.reading import load_recipe
+from perceptinit.running.runner import run_recipe
+from perceptinit.testing import tiny_judgments, tiny_model
+from perceptinit.types import RunContext
+
+STAGE_1 = {
+    "hinge": {"loss": "hinge", "flip": True, "crop_scale": (0.5, 1.0)},
+    "logistic": {"weighting": "agreement", "clip_norm": 1.0},
+    "info-nce": {"loss": "info-nce", "precision": "bf16"},
+}
+
+
+def losses(device, **settings):
+    clip = Clip(replace(CONFIG, **settings), Colours())
+    return [r.metrics["loss"] for r in clip.steps(model().to(device), context(device=device))]
+
+
+def stage_1(device, **settings):
+    config = Triplet.Config(epochs=2, batch_size=16, **settings)
+    tower = tiny_model().image.to(device)
+    return Triplet(config, tiny_judgments()).initialize(
+        tower, RunContext(stage="init.0", device=device, num_workers=0)
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"precision": "bf16"},
+        {"micro_batch": 8, "ema_decay": 0.9, "patch_dropout": 0.5},
+        {"clip_norm": 1.0, "lock": "image"},
+    ],
+)
+def test_a_training_on_a_gpu_is_that_on_a_cpu_and_never_waits(settings):
+    want = [float(x) for x in losses("cpu", **settings)]
+    with paper_gpu() as gpu:
+        got = losses("cuda", **settings)
+        assert gpu.steady_waits() == []
+        got = [float(x) for x in got]
+    assert got == pytest.approx(want, abs=0.03 if settings.get("precision") else 1e-5)
+
+
+@pytest.mark.parametrize("settings", STAGE_1.values(), ids=STAGE_1)
+def test_stage_1_on_a_gpu_is_that_on_a_cpu_and_its_steps_never_wait(settings):
+    want = stage_1("cpu", **settings).metrics
+    with paper_gpu() as gpu:
+        got = stage_1("cuda", **settings).metrics
+    assert [w for w in gpu.steady_waits() if "_take_step" in w.stack] == []
+    assert got == pytest.approx(want, abs=1e-4)
+
+
+def test_the_whole_quickstart_has_on_a_gpu_the_scores_of_a_cpu(tmp_path, recipes_folder):
+    recipe = load_recipe(recipes_folder / "quickstart.toml").smoke()
+    options = {"arms": ["pi"], "seeds": [0]}
+    (want,) = run_recipe(recipe, out=tmp_path / "cpu", device="cpu", **options)
+    with paper_gpu():
+        (got,) = run_recipe(recipe, out=tmp_path / "gpu", device="cuda", **options)
+    assert got["scores"]
+    for ours, theirs in zip(got["scores"], want["scores"], strict=True):
+        assert ours["name"] == theirs["name"]
+        assert ours["value"] == pytest.approx(theirs["value"], abs=0.02)
+
+
+PLANTED = {
+    "item": (lambda x: float(x.sum()), "__float__"),
+    "mask": (lambda x: x[x > 0], "mask"),
+    "blocking copy": (lambda x: x + torch.ones(1).to(x.device), "blocking copy"),
+    "pageable copy": (lambda x: x + torch.ones(1).to(x.device, non_blocking=True), "pageable"),
+}
+
+
+def plant(monkeypatch, what):
+    """Do a thing in the forward pass of every image tower, as if it stood in our file."""
+    from perceptinit.backbones.encoders import ImageTower
+
+    scope = {"torch": torch, "real": ImageTower.normalize, "do": what}
+    code = "def normalize(self, images):\n    x = real(self, images)\n    do(x)\n    return x"
+    exec(compile(code, str(PACKAGE / "backbones" / "encoders.py"), "exec"), scope)
+    monkeypatch.setattr(ImageTower, "normalize", scope["normalize"])
+
+
+@pytest.mark.parametrize("path", [losses, stage_1])
+@pytest.mark.parametrize(("what", "why"), PLANTED.values(), ids=PLANTED)
+def test_a_planted_wait_is_found_in_training_and_in_stage_1(path, what, why, monkeypatch):
+    plant(monkeypatch, what)
+    with paper_gpu() as gpu:
+        path("cuda", epochs=1) if path is losses else path("cuda")
+        assert any(why in w.why and w.place.startswith("backbones/") for w in gpu.steady_waits())
+
+
+@pytest.mark.parametrize("path", [losses, stage_1])
+def test_a_planted_tensor_on_the_cpu_stops_training_and_stage_1(path, monkeypatch):
+    plant(monkeypatch, lambda x: x + torch.ones(1))
+    with paper_gpu(), pytest.raises(RuntimeError, match="on the same device"):
+        path("cuda")
+
+
+def test_every_allowed_wait_names_a_function_that_is_there():
+    for place, reason in ALLOWED_WAITS.items():
+        file, function = place.split(":")
+        assert f"def {function}(" in (PACKAGE / file).read_text()
+        assert len(reason) > 20
+
+
+def test_a_gpu_on_paper_hands_no_tensor_to_numpy():
+    with paper_gpu(), pytest.raises(TypeError, match="to numpy"):
+        np.square(torch.ones(2, device="cuda").numpy())
