@@ -116,6 +116,8 @@ class PaperGpu(TorchFunctionMode):
         self._look(func, args, kwargs, tensors, gpu)
         is_pinned = kwargs.pop("pin_memory", False)
         wanted = _is_cuda(kwargs.get("device"))
+        if (gpu or wanted) and kwargs.get("generator") is not None:
+            raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
         if wanted:
             kwargs["device"] = "cpu"
         out = func(*args, **kwargs)
@@ -134,7 +136,8 @@ class PaperGpu(TorchFunctionMode):
             func, kwargs.get("device", rest[0] if rest else None)
         )
         if isinstance(target, T):
-            target, kwargs = target.device, {"dtype": target.dtype, **kwargs}
+            kwargs = {"dtype": target.dtype, **kwargs}
+            target = CUDA if self.is_on_gpu(target) else "cpu"
         if not isinstance(target, str | torch.device):
             return None
         dtype = kwargs.get("dtype") or next(

@@ -28,6 +28,7 @@ class Orthogonal:
         self.config = config
 
     def initialize(self, model, ctx):
+        import torch
         from torch.nn.init import orthogonal_
 
         from perceptinit.plugin import reporting, torch_generator
@@ -35,6 +36,7 @@ class Orthogonal:
         with reporting("example/orthogonal", model) as report:
             generator = torch_generator(ctx.seed, ctx.stage)
             for weight in model.parameters():
-                if weight.ndim == 2:
-                    orthogonal_(weight.data, gain=self.config.gain, generator=generator)
+                if weight.ndim == 2:  # drawn on the CPU: the same on every device
+                    drawn = orthogonal_(torch.empty(weight.shape), self.config.gain, generator)
+                    weight.data.copy_(drawn)
         return report.result

@@ -1,0 +1,196 @@
+"""Every built-in initializer and evaluator and every plug-in in plugins/, once on a GPU on paper."""
+
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from conftest import ROOT
+from paper_gpu import paper_gpu
+from safetensors.torch import save_file
+
+from perceptinit.components.building import parts_of
+from perceptinit.components.plugin_manager import build_plugin_manager
+from perceptinit.configs import read_config
+from perceptinit.judgments.forms.odd_one_out import OddOneOut
+from perceptinit.judgments.forms.same_pairs import SamePairs
+from perceptinit.registry import Component
+from perceptinit.testing import tiny_judgments, tiny_model, tiny_pairs
+from perceptinit.types import Event, RunContext, Score
+
+ENTRIES = build_plugin_manager().registry.entries
+INITIALIZERS = [entry for entry in ENTRIES if entry.kind == "initializer"]
+EVALUATORS = [entry for entry in ENTRIES if entry.kind == "evaluator"]
+SYNTHETIC = {"datasets": ["synthetic"], "synthetic_num_images": 32}
+VIT = {"patch_size": 8, "embed_dim": 64, "depth": 1, "num_heads": 2, "img_size": 32}
+
+
+class AllForms:
+    """Simulated judgments in every form that an evaluator may ask for."""
+
+    name = "all-forms"
+
+    def __init__(self):
+        self._judgments = tiny_judgments()
+
+    def load(self, split):
+        return self._judgments.load(split)
+
+    def load_odd_one_out(self, split):
+        triplets = self.load(split)
+        images = np.stack([triplets.anchor, triplets.first, triplets.second], axis=1)
+        return OddOneOut.build(triplets.stimuli, images, np.tile([0, 1, 2], (len(images), 1)))
+
+    def load_same_pairs(self, split):
+        triplets = self.load(split)
+        is_same = np.arange(len(triplets)) % 2
+        return SamePairs.build(triplets.stimuli, triplets.anchor, triplets.first, is_same)
+
+    def load_dissimilarities(self, split):
+        matrix = np.abs(np.subtract.outer(np.arange(8.0), np.arange(8.0) ** 2))
+        return self.load(split).stimuli, np.arange(8), (matrix + matrix.T)[None]
+
+
+def options_of(name, folder):
+    """Return the keys that a component cannot do without; files that they name are made in `folder`."""
+    tower = tiny_model(seed=1).image
+    if name in ("checkpoint", "interpolate"):
+        save_file(tower.state_dict(), folder / "tower.safetensors")
+        return {"file": str(folder / "tower.safetensors")}
+    if name == "imagenet":
+        save_file(tower.trunk.state_dict(), folder / "trunk.safetensors")
+        return {"file": str(folder / "trunk.safetensors")}
+    if name == "weight-selection":
+        teacher = timm.create_model("vit_tiny_patch16_224", num_classes=0, **VIT)
+        save_file(teacher.state_dict(), folder / "teacher.safetensors")
+        args = {"teacher": "vit_tiny_patch16_224", "teacher_args": VIT}
+        return {"file": str(folder / "teacher.safetensors"), **args}
+    if name in ("triplet", "triplet-hinge"):
+        return {"epochs": 1, "batch_size": 16}
+    if name in ("zero-shot", "retrieval", "knn", "linear-probe", "representation"):
+        return SYNTHETIC
+    return {}
+
+
+def build(cls, options):
+    config, problems = read_config(cls.Config, options, "component")
+    assert not problems
+    parts = {"judgments": AllForms, "pairs": tiny_pairs}
+    return cls(config, **{name: parts[name]() for name in parts_of(cls)})
+
+
+def context(folder=None, device="cuda"):
+    return RunContext(stage="stage", device=device, folder=folder, num_workers=0)
+
+
+def initialized(component):
+    tower = tiny_model().image.to("cuda")
+    report = component.initialize(tower, context())
+    assert report.changed
+    assert all(weight.is_cuda for weight in tower.state_dict().values())
+
+
+@pytest.mark.parametrize("entry", INITIALIZERS, ids=lambda entry: entry.name)
+def test_an_initializer_works_on_a_tower_on_a_gpu(entry, tmp_path):
+    component = build(entry.load(), options_of(entry.name, tmp_path))
+    with paper_gpu():
+        initialized(component)
+
+
+@pytest.mark.parametrize("entry", EVALUATORS, ids=lambda entry: entry.name)
+def test_an_evaluator_gives_on_a_gpu_the_scores_of_a_cpu(entry, tmp_path):
+    component = build(entry.load(), options_of(entry.name, tmp_path))
+    model = tiny_model().eval()
+    (tmp_path / "weights").mkdir()
+    save_file(tiny_model(seed=1).image.state_dict(), tmp_path / "weights" / "init.safetensors")
+
+    def scores(device):
+        with torch.no_grad():
+            return list(component.evaluate(model.to(device), context(tmp_path, device)))
+
+    want = scores("cpu")
+    with paper_gpu():
+        got = scores("cuda")
+        model.to("cpu")
+    assert [s.name for s in got] == [s.name for s in want]
+    assert [s.value for s in got] == pytest.approx([s.value for s in want], abs=1e-4)
+
+
+PLUGINS = sorted((ROOT / "plugins").glob("perceptinit-*"))
+
+
+def components_of(folder: Path) -> list[tuple[str, Component]]:
+    """Return the hook and component of each offer of a plug-in."""
+    module = import_module(folder.name.replace("-", "_"))
+    hooks = [name for name in vars(module) if name.startswith("perceptinit_")]
+    return [(hook, component) for hook in hooks for component in getattr(module, hook)()]
+
+
+@pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
+def test_a_plug_in_works_on_a_gpu(folder, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(folder)
+    offers = components_of(folder)
+    assert offers
+    for hook, component in offers:
+        DO[hook](component, tmp_path)
+
+
+def _load(component):
+    if not isinstance(component.target, str):
+        return component.target
+    module, _, name = component.target.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _initialize(component, folder):
+    cls = _load(component)
+    small = {"epochs": 1, "batch_size": 16} if hasattr(cls.Config, "epochs") else {}
+    with paper_gpu():
+        initialized(build(cls, small))
+
+
+def _pretrain(component, folder):
+    cls = _load(component)
+    pretrainer = build(cls, {"epochs": 1, "batch_size": 16, "warmup_steps": 1})
+    with paper_gpu() as gpu:
+        steps = pretrainer.steps(tiny_model().to("cuda"), context())
+        next(steps)
+        gpu.waits.clear()  # of what was set up
+        next(steps)
+        steps.close()
+        assert gpu.steady_waits() == []
+
+
+def _track(component, folder):
+    """A tracker is given plain numbers; it must not look at the GPU by itself."""
+    cls = _load(component)
+    options = {"country": "DEU"} if component.name == "log/codecarbon" else {}
+    try:
+        with paper_gpu() as gpu:
+            tracker = build(cls, options)
+            tracker.start(context(folder))
+            tracker.log(Event(kind="step", step=1, metrics={"loss": 1.0}))
+            tracker.log(Event(kind="scores", scores=(Score(name="a/b", value=0.5),)))
+            tracker.close()
+            assert gpu.waits == []
+    except ImportError as error:
+        pytest.skip(f"not installed: {error.name}")
+
+
+def _judgments(component, folder):
+    """Judgments hold no tensor: that their modules import nothing of a GPU is all there is to see."""
+    try:
+        cls = _load(component)
+    except ImportError as error:
+        pytest.skip(f"not installed: {error.name}")
+    assert callable(cls.load)
+
+
+DO = {
+    "perceptinit_initializers": _initialize,
+    "perceptinit_pretrainers": _pretrain,
+    "perceptinit_trackers": _track,
+    "perceptinit_judgments": _judgments,
+}
