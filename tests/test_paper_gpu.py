@@ -8,6 +8,7 @@ import torch
 from paper_gpu import ALLOWED_WAITS, PACKAGE, paper_gpu
 from test_clip import CONFIG, Colours, context, model
 
+from perceptinit.initializers import resident_images
 from perceptinit.initializers.triplet import Triplet
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.recipe.reading import load_recipe
@@ -53,13 +54,17 @@ def test_a_training_on_a_gpu_is_that_on_a_cpu_and_never_waits(settings):
     assert got == pytest.approx(want, abs=0.03 if settings.get("precision") else 1e-5)
 
 
+@pytest.mark.parametrize("share", [0.25, 0.0], ids=["images-on-gpu", "images-ahead"])
 @pytest.mark.parametrize("settings", STAGE_1.values(), ids=STAGE_1)
-def test_stage_1_on_a_gpu_is_that_on_a_cpu_and_its_steps_never_wait(settings):
+def test_stage_1_on_a_gpu_is_that_on_a_cpu_and_its_steps_never_wait(settings, share, monkeypatch):
+    monkeypatch.setattr(resident_images, "SHARE_OF_MEMORY", share)
     want = stage_1("cpu", **settings).metrics
     with paper_gpu() as gpu:
         got = stage_1("cuda", **settings).metrics
     assert [w for w in gpu.steady_waits() if "_take_step" in w.stack] == []
-    assert got == pytest.approx(want, abs=1e-4)
+    # crops made on a GPU are a level from those of a CPU, bfloat16's kernels differ
+    is_rounded = settings.get("precision") or "crop_scale" in settings
+    assert got == pytest.approx(want, abs=0.05 if is_rounded else 1e-4)
 
 
 def test_the_whole_quickstart_has_on_a_gpu_the_scores_of_a_cpu(tmp_path, recipes_folder):

@@ -19,7 +19,7 @@ ROOMS = {
     "cli": "evaluating reports running exporting packing library collect test_sets judgments results recipe"
     " components images files base",
     "testing": "evaluators test_sets judgments pairs backbones components images files base",
-    "running": "reports results recipe components compute files base",
+    "running": "reports evaluators results recipe components compute files base",
     "evaluating": "evaluators results initializers test_sets judgments recipe backbones components"
     " compute files base",
     "reports": "evaluators results test_sets judgments recipe components images files base",

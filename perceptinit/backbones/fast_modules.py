@@ -2,7 +2,7 @@
 
 This is the one place that takes the place of other libraries' modules, and the one that leans on names
 of torch's own (tests/test_backbones.py holds them). What a device takes is said in the forward passes:
-a CPU the product and the short attention, everything else torch's kernels.
+the product wherever a pass is computed at once, a CPU the short attention, everything else torch's kernels.
 """
 
 from __future__ import annotations
@@ -54,8 +54,13 @@ def _is_plain(attention: nn.MultiheadAttention) -> bool:
 
 
 def is_recorded() -> bool:
-    """Tell whether torch.jit.trace, torch.compile or torch.export records the pass."""
-    return torch.jit.is_tracing() or torch.compiler.is_compiling()
+    """Tell whether torch.jit.trace, torch.compile or torch.export records the pass, or only its shapes are followed."""
+    return torch.jit.is_tracing() or torch.compiler.is_compiling() or _is_fake()
+
+
+def _is_fake() -> bool:
+    """Tell whether tensors have no values (FakeTensorMode)."""
+    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
 
 
 def is_eager_on_cpu(tensor: Tensor) -> bool:
@@ -67,15 +72,15 @@ class PatchConv(nn.Conv2d):
     """A convolution over patches that do not overlap, with the parameters and results of nn.Conv2d.
 
     oneDNN is slow at its gradient by the kernel in bfloat16: both passes take 1.6 times as long as the product for
-    224-pixel images in patches of 32 (AMD EPYC, one thread). Other devices, and passes that are recorded,
-    take the convolution.
+    224-pixel images in patches of 32 (AMD EPYC, one thread). cuDNN has no fast kernel for 3 channels, and its
+    gradient may differ from one run to the next. Passes that are recorded take the convolution.
     """
 
     def forward(self, images: Tensor) -> Tensor:
         """Return (B, D, h, w) of images (B, C, H, W)."""
         side = self.kernel_size[0]
         height, width = images.shape[-2:]
-        if height % side or width % side or not is_eager_on_cpu(images):
+        if height % side or width % side or is_recorded():
             return super().forward(images)
         patches = images.unflatten(3, (-1, side)).unflatten(2, (-1, side))  # (B, C, h, P, w, P)
         if images.is_contiguous(memory_format=torch.channels_last):

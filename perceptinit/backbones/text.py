@@ -20,6 +20,10 @@ from perceptinit.compute.devices import to_device
 # pools whose result is at a fixed token, so that what follows it cannot matter under a causal mask
 POSITION_POOLS = ("first", "argmax", "eos")
 
+# rows and tokens of a row are rounded up to these on a GPU, where attention may build a plan for each
+# new shape (cuDNN: 40 to 400 ms), and takes masks of multiples of 8 as they are
+GPU_MULTIPLES = (16, 8)
+
 Tokenizer = Callable[..., torch.Tensor]
 
 
@@ -69,9 +73,12 @@ class TextTower(nn.Module):
             return self.transformer(to_device(tokens, device))
         tokens = tokens.cpu()
         lengths = (tokens.ne(0) * torch.arange(1, tokens.shape[1] + 1)).amax(dim=1).clamp(min=1)
-        rows = token_rows(lengths.numpy())
-        if len(rows.text) == len(tokens):
-            return self.transformer(to_device(tokens[:, : rows.text.shape[1]], device))
+        multiples = GPU_MULTIPLES if device.type == "cuda" else (1, 1)
+        rows = token_rows(lengths.numpy(), *multiples)
+        if len(rows.text) >= len(tokens):
+            length = min(rows.text.shape[1], self.context_length)
+            tokens = F.pad(tokens, (0, length - tokens.shape[1]))  # or cuts
+            return self.transformer(to_device(tokens, device))
         return _forward_rows(self.transformer, tokens, rows, device)
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:

@@ -21,13 +21,14 @@ class TokenRows:
     first: np.ndarray
 
 
-def token_rows(lengths: np.ndarray) -> TokenRows:
+def token_rows(lengths: np.ndarray, rows_multiple: int = 1, length_multiple: int = 1) -> TokenRows:
     """Lay texts into rows as long as the longest of them, none of them split.
 
-    lengths: int (N,), tokens of each text, at least 1. Each text, the longest first, goes into the row that
+    lengths: int (N,), tokens of each text, at least 1. rows_multiple, length_multiple: R and L are rounded up
+    to multiples of these, so that batches have few different shapes. Each text, the longest first, goes into the row that
     it fills best ("best fit decreasing"), at most 22 % more rows than the fewest (Johnson et al. 1974).
     """
-    row_length = int(lengths.max())
+    row_length = _rounded(int(lengths.max()), length_multiple)
     with_space: list[list[int]] = [[] for _ in range(row_length + 1)]  # rows, by their free places
     rows = np.empty(len(lengths), dtype=np.int64)
     starts = np.empty(len(lengths), dtype=np.int64)
@@ -45,12 +46,16 @@ def token_rows(lengths: np.ndarray) -> TokenRows:
     number = np.repeat(np.arange(len(lengths)), lengths)
     position = np.arange(len(number)) - np.repeat(lengths.cumsum() - lengths, lengths)
     place = first[number] + position
-    shape = num_rows, row_length
+    shape = _rounded(num_rows, rows_multiple), row_length
     return TokenRows(
         text=_placed(number, place, shape, len(lengths)),
         position=_placed(position, place, shape, 0),
         first=first,
     )
+
+
+def _rounded(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
 
 
 def _placed(

@@ -42,7 +42,9 @@ def eval_(
         str, typer.Option(help="fp32 (the reference), bf16 or fp16; for --suite and --sets.")
     ] = "fp32",
     batch_size: Annotated[int, typer.Option(min=1, help="For --suite and --sets.")] = 256,
-    workers: Annotated[int, typer.Option(min=0, help="Threads that decode images.")] = 2,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Threads that decode images; by default the cores.")
+    ] = None,
     at_once: Annotated[int, typer.Option(min=1, help="Models in memory at a time.")] = 8,
     device: Annotated[str, typer.Option(help="torch device, or auto.")] = "auto",
     cache: Annotated[

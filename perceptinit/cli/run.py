@@ -41,6 +41,12 @@ def run(
     nproc: Annotated[
         int, typer.Option(min=1, help="Processes (GPUs) that share each run, on this machine.")
     ] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Threads of each process that decode images; by default its cores."
+        ),
+    ] = None,
     job_array: Annotated[
         bool,
         typer.Option(
@@ -83,8 +89,8 @@ def run(
             return run_in_processes(nproc, without_nproc(sys.argv[1:]))
         todo = _recipes(recipe, set_ or (), seed or (), smoke, until_decided, max_seeds)
         if job_array:
-            return _print_job_array(*next(todo), arm or (), out, device, fresh)
-        _run(todo, arm or (), out, device, fresh, jobs)
+            return _print_job_array(*next(todo), arm or (), out, device, fresh, workers)
+        _run(todo, arm or (), out, device, fresh, jobs, workers)
     except KeyboardInterrupt:
         if not int(os.environ.get("RANK", "0")):
             typer.echo(INTERRUPTED, err=True)
@@ -117,13 +123,19 @@ def _recipes(
 
 
 def _print_job_array(
-    recipe: Recipe, seeds: Sequence[int], arms: Sequence[str], out: Path, device: str, fresh: bool
+    recipe: Recipe,
+    seeds: Sequence[int],
+    arms: Sequence[str],
+    out: Path,
+    device: str,
+    fresh: bool,
+    workers: int | None,
 ) -> None:
     from perceptinit.running.cells import plan_cells
     from perceptinit.running.job_array import job_array_script
 
     cells = plan_cells(recipe, arms, seeds, out)
-    typer.echo(job_array_script(recipe, cells, out, device, fresh), nl=False)
+    typer.echo(job_array_script(recipe, cells, out, device, fresh, workers), nl=False)
 
 
 def _run(
@@ -133,6 +145,7 @@ def _run(
     device: str,
     fresh: bool,
     jobs: int,
+    workers: int | None,
 ) -> None:
     from rich.console import Console
 
@@ -149,7 +162,7 @@ def _run(
                 f"Undecided: seed {seeds[0]} is added to the {len(recipe.seeds) - 1} there are."
             )
         cells += plan_cells(recipe, arms, seeds, out)
-        failure = _attempt(recipe, arms, seeds, out, device, fresh, jobs)
+        failure = _attempt(recipe, arms, seeds, out, device, fresh, jobs, workers)
         if int(os.environ.get("RANK", "0")):  # of several processes, the first shows the table
             break
         comparison = compare(load_runs([cell.folder for cell in cells]))
@@ -174,13 +187,23 @@ def _attempt(
     device: str,
     fresh: bool,
     jobs: int,
+    workers: int | None,
 ) -> Exception | None:
     """Run the recipe; return the error of a run that failed, to be told after the table of those that did not."""
     from perceptinit.errors import UsageError
     from perceptinit.running.runner import run_recipe
 
     try:
-        run_recipe(recipe, arms=arms, seeds=seeds, out=out, device=device, fresh=fresh, jobs=jobs)
+        run_recipe(
+            recipe,
+            arms=arms,
+            seeds=seeds,
+            out=out,
+            device=device,
+            fresh=fresh,
+            jobs=jobs,
+            num_workers=workers,
+        )
     except UsageError:
         raise
     except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -61,12 +62,29 @@ def set_up_process(device: str) -> None:
         torch.set_num_threads(len(os.sched_getaffinity(0)))
 
 
+def usable_cores() -> int:
+    """Return how many cores this process may use, at least 1: those that it is bound to, shared among torchrun's processes here."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
     """Return a tensor on a device; work that the device gets later waits for the copy, the host does not."""
     is_free = torch.device(device).type == "cuda"  # on MPS such copies may arrive too late
-    if is_free and tensor.device.type == "cpu":
+    if is_free and tensor.device.type == "cpu" and not tensor.is_pinned():
         tensor = tensor.pin_memory()  # other memory is copied while the host waits
     return tensor.to(device, non_blocking=is_free)
+
+
+def fetch(metrics: Mapping[str, Tensor | float]) -> dict[str, float]:
+    """Return scalars as plain numbers; those on a device are read from it all at once."""
+    tensors = {name: value for name, value in metrics.items() if isinstance(value, Tensor)}
+    values = {name: float(value) for name, value in metrics.items() if name not in tensors}
+    if tensors:
+        on_device = torch.stack([value.detach().double() for value in tensors.values()])
+        values |= dict(zip(tensors, on_device.tolist(), strict=True))
+    return {name: values[name] for name in metrics}
 
 
 class Arriving:

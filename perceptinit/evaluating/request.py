@@ -37,7 +37,7 @@ class Request:
     weights: str = "final"
     precision: str = "fp32"
     batch_size: int = 256
-    workers: int = 2
+    workers: int | None = None
     at_once: int = 8
     device: str = "auto"
     cache: bool = True
@@ -75,7 +75,7 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
 
     Raises UsageError for what cannot be done as asked, before any model is built.
     """
-    from perceptinit.compute.devices import choose_device, set_up_process
+    from perceptinit.compute.devices import choose_device, set_up_process, usable_cores
     from perceptinit.results.record import environment
 
     if request.weights not in WEIGHTS:
@@ -97,7 +97,7 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
     with distributed.process_group():
         session = Session(
             device=device,
-            num_workers=request.workers,
+            num_workers=usable_cores() if request.workers is None else request.workers,
             at_once=request.at_once,
             classifier_folder=cache_folder() / "classifiers" if request.cache else None,
             rank=distributed.rank(),

@@ -25,7 +25,7 @@ from perceptinit.test_sets.sets import Chosen, ImageSet
 from perceptinit.types import RunContext, Score
 
 # what is kept of a set goes when the set does: evaluators of one process share set objects
-_PIXELS: WeakKeyDictionary[Any, dict[tuple[int, str], torch.Tensor]] = WeakKeyDictionary()
+_PIXELS: WeakKeyDictionary[Any, dict[tuple[int, str, int, int], torch.Tensor]] = WeakKeyDictionary()
 _FEATURES: WeakKeyDictionary[Any, dict[tuple[str | None, str], torch.Tensor]] = WeakKeyDictionary()
 
 
@@ -187,13 +187,15 @@ def _embed(model: DualEncoder, pixels: torch.Tensor, encoding: Encoding) -> torc
 def _pixels(images: ImageSet, size: int, encoding: Encoding) -> Iterator[torch.Tensor]:
     """Yield uint8 (B, 3, S, S) of the rows of this process, from memory when they were read before."""
     mine = _rows(images, encoding)
-    kept = _PIXELS.get(images, {}).get((size, encoding.fit))
+    key = size, encoding.fit, encoding.rank, encoding.num_ranks
+    sizes = [rows.stop - rows.start for rows in mine]
+    kept = _PIXELS.get(images, {}).get(key)
     if kept is not None:
-        yield from (kept[rows] for rows in mine)
+        yield from kept.split(sizes)
         return
-    shape = (len(images.images), 3, size, size)
+    shape = (sum(sizes), 3, size, size)
     fits = _total_bytes(_PIXELS) + int(np.prod(shape)) <= encoding.cache_bytes
-    whole = torch.empty(shape if fits and encoding.num_ranks == 1 else 0, dtype=torch.uint8)
+    whole = torch.empty(shape if fits else 0, dtype=torch.uint8)
     places = np.concatenate([np.arange(r.start, r.stop) for r in mine] or [np.empty(0, np.int64)])
 
     def note(place: int, error: DataError) -> None:
@@ -208,12 +210,14 @@ def _pixels(images: ImageSet, size: int, encoding: Encoding) -> Iterator[torch.T
         encoding.num_workers,
         note,
     )
-    for rows, batch in zip(mine, stream, strict=True):
+    done = 0
+    for batch in stream:
         if len(whole):
-            whole[rows] = batch
+            whole[done : done + len(batch)] = batch
+        done += len(batch)
         yield batch
     if len(whole):
-        _PIXELS.setdefault(images, {})[size, encoding.fit] = whole
+        _PIXELS.setdefault(images, {})[key] = whole
 
 
 class _Keeper:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 # U distinct images of a batch, S height and width
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -31,4 +32,10 @@ def augment_alike(
         return images
     top, left, height, width = random_box(size, size, crop_scale, PROPORTIONS, rng)
     box = images[:, :, top : top + height, left : left + width]
-    return F.interpolate(box, (size, size), mode="bicubic", antialias=True, align_corners=False)
+    if box.device.type == "cpu":
+        return F.interpolate(box, (size, size), mode="bicubic", antialias=True, align_corners=False)
+    # GPUs resize floats only; up to a level from the CPU's pixels
+    resized = F.interpolate(
+        box.float(), (size, size), mode="bicubic", antialias=True, align_corners=False
+    )
+    return resized.round_().clamp_(0, 255).to(torch.uint8)

@@ -24,6 +24,7 @@ from perceptinit.initializers.objectives import (
     TripletObjective,
 )
 from perceptinit.initializers.report import nothing_changed, reporting
+from perceptinit.initializers.resident_images import resident
 from perceptinit.initializers.stage_images import open_images
 from perceptinit.initializers.trainable import only_training, trainable_names
 from perceptinit.initializers.training_config import TrainingConfig
@@ -152,6 +153,7 @@ class Triplet:
             ctx=ctx,
             resume=lambda: ctx.event("stage-start", message=self.name, total_steps=total_steps),
         )
+        images = resident(images, objective.columns, model.image_size, ctx.device)
         ceiling = ceiling_of_split(self.judgments, c.eval_split, held_out)
         watch = HeldOut(model, held_out, held_out_images, c.eval_split, ceiling, ctx)
         with reporting(self.name, model) as report, only_training(model, names):

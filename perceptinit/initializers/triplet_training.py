@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # N judgments, B of a batch, U distinct images of a batch, S height and width
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from perceptinit.compute.optim import (
 from perceptinit.errors import CheckpointError, TrainingError
 from perceptinit.initializers.objectives import Objective
 from perceptinit.initializers.report import nothing_changed
+from perceptinit.initializers.resident_images import ResidentImages, ahead
 from perceptinit.initializers.shared_augment import augment_alike
 from perceptinit.initializers.training_config import TrainingConfig
 from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult
@@ -41,6 +42,17 @@ class EpochResult:
 
     loss: float
     margin_violations: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch:
+    """rows: judgments of this process, out of num_rows of all. distinct: their images (U,), places: int64 (3, B) among them."""
+
+    step: int
+    rows: np.ndarray
+    num_rows: int
+    distinct: np.ndarray
+    places: np.ndarray
 
 
 @dataclass(slots=True)
@@ -118,8 +130,8 @@ class TripletTraining:
         num_done = self.step - (epoch - 1) * self.steps_per_epoch
         if not num_done:
             self._numbers = []
-        for rows in batches[num_done:]:
-            self._take_step(rows)
+        for batch, images in self._loaded(batches[num_done:]):
+            self._take_step(batch, images)
             if self.step % REPORT_EVERY_STEPS == 0:
                 self._fetch()
             after_step(self.step)
@@ -148,15 +160,42 @@ class TripletTraining:
         self.step, self._numbers = state["step"], list(state["numbers"])
         self._optimizer.load_state_dict(state["optimizer"])
 
-    def _take_step(self, rows: np.ndarray) -> None:
+    def _loaded(self, batches: Sequence[np.ndarray]) -> Iterator[tuple[_Batch, Tensor]]:
+        """Yield this process's share of each batch with its images, on the device or in pinned memory."""
+        found = (self._batch(rows, step) for step, rows in enumerate(batches, self.step + 1))
+        is_on_host = not isinstance(self._images, ResidentImages)
+        if is_on_host and torch.device(self._ctx.device).type == "cuda":
+            yield from ahead(found, self._load_pinned)
+        else:
+            yield from ((batch, self._load(batch)) for batch in found)
+
+    def _batch(self, rows: np.ndarray, step: int) -> _Batch:
+        own = distributed.share_of(rows)
+        columns = self._objective.columns[own].T
+        distinct, places = np.unique(columns, return_inverse=True)
+        return _Batch(step, own, len(rows), distinct, places.reshape(columns.shape))
+
+    def _load(self, batch: _Batch) -> Tensor:
+        c, size = self._config, self._model.image_size
+        if not len(batch.rows):
+            return torch.empty((0, 3, size, size), dtype=torch.uint8)
+        rng = self._ctx.rng("augment", batch.step)
+        return augment_alike(self._images[batch.distinct], c.crop_scale, c.flip, rng)
+
+    def _load_pinned(self, batch: _Batch) -> Callable[[], Tensor]:
+        size = self._model.image_size
+        shape = (len(batch.distinct), 3, size, size)
+        pinned = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+        return lambda: pinned.copy_(self._load(batch))
+
+    def _take_step(self, batch: _Batch, images: Tensor) -> None:
         self.step += 1
         set_lr(self._optimizer, self.lr(self.step))
         self._optimizer.zero_grad()
-        own = distributed.share_of(rows)
         draws = (self._ctx.stage, "dropout", self.step, distributed.rank())
         precision = matmul_precision(self._config.precision)  # of the backward pass, too
         with named_torch_seed(self._ctx.seed, *draws), precision:
-            told = self._learn(own, len(own) / len(rows)) if len(own) else self._nothing()
+            told = self._learn(batch, images) if len(batch.rows) else self._nothing()
         distributed.sum_gradients(self._parameters)
         if self._config.clip_norm:
             nn.utils.clip_grad_norm_(self._model.parameters(), self._config.clip_norm)
@@ -167,30 +206,25 @@ class TripletTraining:
         """Return what a process without rows adds to loss and violations, (2,)."""
         return torch.zeros(2, device=self._ctx.device)
 
-    def _learn(self, rows: np.ndarray, share: float) -> Tensor:
-        """Add the gradients of rows that are `share` of a batch; return what they add to loss and violations, (2,)."""
-        losses, violations = self._losses(rows)
-        loss = (losses * to_device(self._objective.weights[rows], self._ctx.device)).mean() * share
+    def _learn(self, batch: _Batch, images: Tensor) -> Tensor:
+        """Add the gradients of this process's rows; return what they add to loss and violations, (2,)."""
+        share = len(batch.rows) / batch.num_rows
+        losses, violations = self._losses(batch, images)
+        weights = to_device(self._objective.weights[batch.rows], self._ctx.device)
+        loss = (losses * weights).mean() * share
         loss.backward()
         return torch.stack([loss, violations.mean() * share]).detach()
 
-    def _losses(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    def _losses(self, batch: _Batch, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return loss and margin violation (B,); each distinct image goes through the tower once."""
-        columns = self._objective.columns[rows].T
-        distinct, places = np.unique(columns, return_inverse=True)
-        images = to_device(self._augmented(self._images[distinct]), self._ctx.device)
+        images = to_device(images, self._ctx.device)
         with autocast(self._ctx.device, self._config.precision):
             embeddings = self._model.encode_image(images)
         if not embeddings.requires_grad:
             raise nothing_changed(self._name, self._model)
-        on_device = to_device(torch.from_numpy(places.reshape(columns.shape)), self._ctx.device)
+        places = to_device(torch.from_numpy(batch.places), self._ctx.device)
         with matmul_precision("fp32"):
-            return self._objective.losses(embeddings, on_device, rows)
-
-    def _augmented(self, images: Tensor) -> Tensor:
-        c = self._config
-        rng = self._ctx.rng("augment", self.step)
-        return augment_alike(images, c.crop_scale, c.flip, rng)
+            return self._objective.losses(embeddings, places, batch.rows)
 
     def _fetch(self) -> None:
         """Take note of loss and violations of the steps since the last call, and report progress."""

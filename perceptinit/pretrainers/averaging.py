@@ -19,15 +19,14 @@ class WeightAverage:
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], decay: float) -> None:
-        self._parameters = list(parameters)
+        self._parameters = list[Tensor](parameters)
         self._weight = 1 - decay
         self._average = [p.detach().clone() for p in self._parameters]
 
     @torch.no_grad()
     def update(self) -> None:
         """Take the weights of this step into the average."""
-        for average, parameter in zip(self._average, self._parameters, strict=True):
-            average.lerp_(parameter, self._weight)
+        torch._foreach_lerp_(self._average, self._parameters, self._weight)
 
     @torch.no_grad()
     def swap(self) -> None:

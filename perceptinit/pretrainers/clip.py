@@ -20,6 +20,7 @@ from perceptinit.pretrainers.clip_training import ClipTraining
 from perceptinit.pretrainers.pair_loss import PairLoss, SoftmaxLoss
 from perceptinit.pretrainers.preparation import (
     check_batch_norm,
+    compiled_blocks,
     grad_checkpointing,
     locked,
     patch_dropout,
@@ -162,7 +163,8 @@ class Clip:
         stack.enter_context(locked(model, config.lock))
         self._whole = self._trained = model
         if config.sharding == "fsdp" and distributed.world_size() > 1:
-            self._trained = sharded_copy(model)
+            self._trained = sharded_copy(model, config.precision)
+        stack.enter_context(compiled_blocks(self._trained, config.compile))
         stack.enter_context(grad_checkpointing(self._trained, config.grad_checkpointing))
         dropouts = stack.enter_context(patch_dropout(self._trained, config.patch_dropout))
         training = ClipTraining(

@@ -46,7 +46,7 @@ class ClipConfig:
     """"fp32"; "tf32" for products of fp32 matrices on NVIDIA GPUs; or autocast to "bf16" or "fp16"
     (with loss scaling). The loss is always in fp32."""
     compile: str = ""
-    """Backend of torch.compile for both towers, such as "inductor"; empty: not compiled."""
+    """Backend of torch.compile for both towers, block by block, such as "inductor"; empty: not compiled."""
     grad_checkpointing: bool = False
     """Compute each block again in the backward pass: memory of a block, for a third more time."""
     patch_dropout: Share = 0.0

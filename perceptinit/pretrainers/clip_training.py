@@ -23,6 +23,7 @@ from perceptinit.pretrainers.clip_config import ClipConfig
 from perceptinit.pretrainers.non_finite import NonFiniteSteps
 from perceptinit.pretrainers.pair_loss import PairLoss
 from perceptinit.pretrainers.preparation import PatchDropout
+from perceptinit.pretrainers.sharding import blocks_of
 from perceptinit.pretrainers.towers import Around, Tower
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import RunContext
@@ -56,7 +57,8 @@ class ClipTraining:
                 getattr(model, name),
                 encode,
                 micro_batch=config.micro_batch,
-                backend=config.compile,
+                # whole where there are no blocks, which `compiled_blocks` takes
+                backend="" if blocks_of(getattr(model, name)) else config.compile,
                 is_sharded=config.sharding == "fsdp",
             )
             for name, encode in (("image", model.encode_image), ("text", model.encode_text))
@@ -141,7 +143,7 @@ class ClipTraining:
         return loss.detach()
 
     def _tokens(self, batch: PairBatch) -> Tensor:
-        if isinstance(self._model.text, TextTower) and not self._config.compile:
+        if isinstance(self._model.text, TextTower) and not self._towers["text"].is_compiled:
             return batch.tokens  # it lays texts out by their lengths, which are at hand here
         return to_device(batch.tokens, self._ctx.device)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import to_device
 from perceptinit.errors import TrainingError
+from perceptinit.pretrainers.sharding import blocks_of
 from perceptinit.seeding import torch_generator
 from perceptinit.types import RunContext
 
@@ -47,6 +48,23 @@ def locked(model: Any, lock: Lock) -> Iterator[None]:
     finally:
         for parameter, flag in zip(parameters, flags, strict=True):
             parameter.requires_grad_(flag)
+
+
+@contextmanager
+def compiled_blocks(model: Any, backend: str) -> Iterator[None]:
+    """Have torch.compile make kernels of each transformer block of both towers, for the block; "" leaves them.
+
+    What is around them stays as it is: texts are packed, and DDP and FSDP exchange gradients block by block.
+    """
+    towers = (model.image, model.text) if backend else ()
+    blocks: list[Any] = [block for tower in towers for block in blocks_of(tower)]
+    try:
+        for block in blocks:
+            block.compile(backend=backend)
+        yield
+    finally:
+        for block in blocks:
+            block._compiled_call_impl = None
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 # b rows of this process, m rows of a micro-batch, D embedding
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -24,9 +25,6 @@ class _Encode(nn.Module):
         super().__init__()
         self.tower = tower
         self._encode = encode
-        device = next(tower.parameters()).device
-        # DDP is told to look for unused parameters, and complains at length when there are none
-        self.unused = nn.Parameter(torch.zeros((), device=device))
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self._encode(inputs)
@@ -51,6 +49,7 @@ class Tower:
     ) -> None:
         """tower: owns the parameters. micro_batch: rows at a time, 0 for all. backend: of torch.compile."""
         self.is_trained = any(p.requires_grad for p in tower.parameters())
+        self.is_compiled = bool(backend)
         self._tower, self._micro_batch, self._is_sharded = tower, micro_batch, is_sharded
         self._encode = torch.compile(encode, backend=backend) if backend else encode
         self._replica = self._encode
@@ -102,6 +101,11 @@ class Tower:
 
 
 def _replicated(tower: nn.Module, encode: Callable[[Tensor], Tensor]) -> DistributedDataParallel:
+    # there are none: a parameter without gradient would have the host wait in each step
+    warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
+    has_batch_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in tower.modules())
     # DDP otherwise sorts gradients into other buckets after the first step, so that a run that
     # continues would add them up in another order than one that did not stop
-    return DistributedDataParallel(_Encode(tower, encode), find_unused_parameters=True)
+    return DistributedDataParallel(
+        _Encode(tower, encode), find_unused_parameters=True, broadcast_buffers=has_batch_norm
+    )

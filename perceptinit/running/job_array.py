@@ -32,7 +32,12 @@ exec {command} --arm "$arm" --seed "$seed"
 
 
 def job_array_script(
-    recipe: Recipe, cells: Sequence[Cell], out: Path, device: str, fresh: bool
+    recipe: Recipe,
+    cells: Sequence[Cell],
+    out: Path,
+    device: str,
+    fresh: bool,
+    num_workers: int | None = None,
 ) -> str:
     """Return the script; finished runs are left out unless all are to be done again.
 
@@ -50,15 +55,16 @@ def job_array_script(
         last=len(wanted) - 1,
         folder=shlex.quote(str(Path.cwd())),
         runs="\n".join(f'  "{cell.arm.name} {cell.seed}"' for cell in wanted),
-        command=_command(recipe, out, device, fresh),
+        command=_command(recipe, out, device, fresh, num_workers),
     )
 
 
-def _command(recipe: Recipe, out: Path, device: str, fresh: bool) -> str:
+def _command(recipe: Recipe, out: Path, device: str, fresh: bool, num_workers: int | None) -> str:
     parts = [sys.executable, "-m", "perceptinit", "run", recipe.source, "--out", str(out)]
     parts += ["--device", device]
     for override in recipe.overrides:
         parts += ["--set", override]
     parts += ["--smoke"] if recipe.is_smoke else []
     parts += ["--fresh"] if fresh else []
+    parts += [] if num_workers is None else ["--workers", str(num_workers)]
     return shlex.join(parts)

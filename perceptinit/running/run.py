@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from perceptinit.components.building import Spec, planned_steps
 from perceptinit.compute import distributed
+from perceptinit.compute.devices import fetch
 from perceptinit.compute.split_encoding import SplitEncoder
 from perceptinit.errors import WriteError, writing
+from perceptinit.evaluators.features import HasEvaluateMany, Joint
 from perceptinit.files.checkpoints import save_weights
 from perceptinit.protocols import (
     Backbone,
@@ -35,7 +37,7 @@ from perceptinit.running.interruption import INTERRUPTED, Stopped, StopSignals
 from perceptinit.running.saving import Saving
 from perceptinit.running.tracking import Trackers
 from perceptinit.seeding import named_torch_seed
-from perceptinit.types import Event, RunContext, State, StepResult
+from perceptinit.types import Event, RunContext, Score, State, StepResult
 
 LOG_EVERY_STEPS = 10
 
@@ -45,7 +47,7 @@ class Run:
 
     Several processes may execute it together; the first of them alone writes and tells.
     done: names of the stages that are behind, such as `init.0`, `init` (all of them, and measured)
-    and `pretrain`.
+    and `pretrain`. num_workers: threads that decode images.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class Run:
         device: str,
         evaluators: Sequence[Evaluator],
         trackers: Trackers,
+        num_workers: int = 2,
     ) -> None:
+        self.num_workers = num_workers
         self.recipe, self.arm, self.seed, self.folder = recipe, arm, seed, folder
         self.device, self.trackers = device, trackers
         self.evaluators = list(zip(recipe.evals, evaluators, strict=True))
@@ -155,6 +159,7 @@ class Run:
             device=self.device,
             folder=self.folder if self._is_first else None,
             samples_seen=self.samples_seen,
+            num_workers=self.num_workers,
             send=self._send,
         )
 
@@ -222,7 +227,7 @@ class Run:
         ctx.event("stage-end", message=self.recipe.pretrain.name, samples_seen=self.samples_seen)
 
     def _log_step(self, ctx: RunContext, result: StepResult, total: int | None) -> None:
-        metrics = {name: float(value) for name, value in result.metrics.items()}
+        metrics = fetch(result.metrics)
         where = {"step": result.step, "total_steps": total, "samples_seen": result.samples_seen}
         ctx.event("step", metrics=metrics, **where)
 
@@ -238,7 +243,6 @@ class Run:
         self._saving.after_step(result.step, save, always=result.end_of_epoch and not last)
 
     def _evaluate(self, model: DualEncoder, stage: str, due: Callable[[Every], bool]) -> None:
-        shared = model if distributed.world_size() == 1 else SplitEncoder(model)
         was_training = model.training
         model.eval()
         start = time.perf_counter()
@@ -247,7 +251,7 @@ class Run:
                 continue
             ctx = self._context(f"eval.{index}")
             with torch.no_grad():
-                scores = tuple(evaluator.evaluate(shared, ctx))
+                scores = tuple(_scores(evaluator, model, ctx))
             rows = [rec.score_row(score, stage, self.epoch, self.samples_seen) for score in scores]
             self.record["scores"] += rows
             ctx.event("scores", samples_seen=self.samples_seen, scores=scores, message=stage)
@@ -328,3 +332,13 @@ def _is_due(every: Every, result: StepResult) -> bool:
     if every == "epoch":
         return result.end_of_epoch
     return isinstance(every, int) and result.step % every == 0
+
+
+def _scores(evaluator: Evaluator, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
+    """Return the scores; several processes share decoding where the evaluator can, else encoding."""
+    if distributed.world_size() == 1:
+        return evaluator.evaluate(model, ctx)
+    if isinstance(evaluator, HasEvaluateMany):
+        joint = Joint(rank=distributed.rank(), num_ranks=distributed.world_size())
+        return evaluator.evaluate_many([model], ctx, joint)[0]
+    return evaluator.evaluate(cast(DualEncoder, SplitEncoder(model)), ctx)

@@ -29,12 +29,15 @@ def run_recipe(
     device: str = "auto",
     fresh: bool = False,
     jobs: int = 1,
+    num_workers: int | None = None,
 ) -> list[dict[str, Any]]:
     """Run the chosen arms and seeds (all by default) and return their records.
 
     Files go to `out/<recipe>/<arm>/seed<k>/`. A finished run is kept; an interrupted one continues
     from its last checkpoint; `fresh` does all of them again. `jobs` runs go on at the same time, in
     processes of their own; further calls, on this machine or others, may share the folder.
+
+    num_workers: threads of each process that decode images, by default the cores that it may use.
 
     A run that fails does not stop the others. Raises RecipeError before anything starts when
     something is known to be missing, UsageError when a folder holds a run of another recipe, and
@@ -50,11 +53,12 @@ def run_recipe(
             raise UsageError("--jobs: several processes already work on each run; take one of both")
         check_ready(recipe)
         distributed.decide(lambda: _prepare(recipe, cells, out, fresh))
-        sweep = Sweep(recipe, cells, distributed.local_device(choose_device(device)), fresh)
+        place = distributed.local_device(choose_device(device))
+        sweep = Sweep(recipe, cells, place, fresh, num_workers=num_workers)
         if min(jobs, len(cells)) > 1:
             from perceptinit.running.workers import run_in_workers
 
-            return run_in_workers(sweep, out, jobs)
+            return run_in_workers(sweep, out, jobs, num_workers)
         set_up_process(sweep.device)
         return sweep.work()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.compute import distributed
+from perceptinit.compute.devices import usable_cores
 from perceptinit.errors import PerceptInitError, UsageError
 from perceptinit.protocols import Evaluator, Tracker
 from perceptinit.recipe.recipe import Recipe
@@ -31,7 +32,7 @@ class Sweep:
     """Runs to be done, and which records of earlier attempts were there when the work began.
 
     fresh: records were removed beforehand, so a run without one starts over even when it left a
-    checkpoint.
+    checkpoint. num_workers: threads that decode images, by default as many as the process may use cores.
     """
 
     def __init__(
@@ -41,7 +42,9 @@ class Sweep:
         device: str,
         fresh: bool = False,
         earlier: Mapping[str, int] | None = None,
+        num_workers: int | None = None,
     ) -> None:
+        self.num_workers = usable_cores() if num_workers is None else num_workers
         self.recipe, self.cells, self.device, self.fresh = recipe, list(cells), device, fresh
         self.earlier = dict(earlier) if earlier is not None else self._versions()
         self._errors: dict[str, BaseException] = {}

@@ -17,6 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from perceptinit.compute.devices import usable_cores
 from perceptinit.errors import PerceptInitError
 from perceptinit.protocols import HasExpect, HasSay, Tracker
 from perceptinit.running.interruption import StopSignals
@@ -32,15 +33,20 @@ class RunsFailedError(PerceptInitError):
     """Some runs of a sweep did not finish; the message names each with its reason."""
 
 
-def run_in_workers(sweep: Sweep, out: Path, jobs: int) -> list[dict[str, Any]]:
+def run_in_workers(
+    sweep: Sweep, out: Path, jobs: int, num_workers: int | None = None
+) -> list[dict[str, Any]]:
     """Do the runs of a sweep in at most `jobs` processes and return their records.
+
+    num_workers: threads of each that decode images, by default its share of the cores.
 
     Raises RunsFailedError, after all workers ended, when a run did not finish.
     """
     console = build_console(sweep.recipe)
     if isinstance(console, HasExpect):
         console.expect([(c.arm.name, c.seed) for c in sweep.cells])
-    job = json.dumps(_job(sweep, out))
+    share = max(1, usable_cores() // jobs) if num_workers is None else num_workers
+    job = json.dumps(_job(sweep, out, share))
     workers = [
         _Worker(job, _environment(i, jobs, sweep.device), console)
         for i in range(min(jobs, len(sweep.cells)))
@@ -61,7 +67,7 @@ def run_in_workers(sweep: Sweep, out: Path, jobs: int) -> list[dict[str, Any]]:
     return _records(sweep)
 
 
-def _job(sweep: Sweep, out: Path) -> dict[str, Any]:
+def _job(sweep: Sweep, out: Path, num_workers: int) -> dict[str, Any]:
     recipe = sweep.recipe
     return {
         "text": recipe.text,
@@ -75,6 +81,7 @@ def _job(sweep: Sweep, out: Path) -> dict[str, Any]:
         "device": sweep.device,
         "fresh": sweep.fresh,
         "earlier": sweep.earlier,
+        "num_workers": num_workers,
     }
 
 
@@ -83,8 +90,7 @@ def _environment(index: int, jobs: int, device: str) -> dict[str, str]:
     package_folder = str(Path(__file__).parents[2])
     paths = [package_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONIOENCODING": "utf-8"}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, (cores or 1) // jobs)))
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // jobs)))
     if device == "cuda":
         gpus = _gpus()
         environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
@@ -212,7 +218,10 @@ def main() -> None:
     cells = [c for c in plan_cells(recipe, out=Path(job["out"])) if (c.arm.name, c.seed) in asked]
     set_up_process(job["device"])
     try:
-        Sweep(recipe, cells, job["device"], job["fresh"], job["earlier"]).work(console=relay)
+        sweep = Sweep(
+            recipe, cells, job["device"], job["fresh"], job["earlier"], job["num_workers"]
+        )
+        sweep.work(console=relay)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:  # in the run's record, from where the parent tells it

@@ -1,0 +1,160 @@
+"""What keeps a GPU at work: no parameter without gradient, few shapes, whole blocks compiled, shared decoding."""
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from paper_gpu import paper_gpu
+from processes import together
+from test_clip import CONFIG, Colours, context, model, train
+from torch.nn.parallel import DistributedDataParallel
+from torch.testing._internal.distributed.fake_pg import FakeStore
+
+from perceptinit.backbones.text import GPU_MULTIPLES
+from perceptinit.backbones.token_rows import token_rows
+from perceptinit.compute import devices, distributed
+from perceptinit.compute.devices import fetch, usable_cores
+from perceptinit.evaluators.features import _PIXELS, Encoding, Subjects, all_features
+from perceptinit.evaluators.zero_shot import ZeroShot
+from perceptinit.pretrainers.clip import Clip
+from perceptinit.pretrainers.sharding import blocks_of, sharded_copy
+from perceptinit.testing import tiny_model
+
+
+def without_gradient(lock):
+    """Return the names of parameters that DDP waits for in vain, and the replicas' buffers it would send."""
+    with distributed.process_group(), ExitStack() as stack:
+        clip = Clip(replace(CONFIG, lock=lock), Colours())
+        training = clip._prepare(stack, model(), context())
+        [batch] = clip._loader(model(), context()).batches(0, 1)
+        training._gradients(batch, 1)
+        replicas = [t._replica for t in training._towers.values() if t.is_trained]
+        assert all(isinstance(replica, DistributedDataParallel) for replica in replicas)
+        assert not any(replica.broadcast_buffers for replica in replicas)
+        named = [item for replica in replicas for item in replica.named_parameters()]
+        return [name for name, p in named if p.requires_grad and p.grad is None]
+
+
+@pytest.mark.parametrize("lock", ["none", "image"])
+def test_under_ddp_every_trained_parameter_gets_a_gradient(lock):
+    assert together(without_gradient, lock) == [[], []]
+
+
+def test_texts_of_many_lengths_have_few_shapes_on_a_gpu():
+    rng = np.random.default_rng(0)
+    batches = [rng.integers(5, 40, size=256) for _ in range(100)]
+    exact = {token_rows(lengths).text.shape for lengths in batches}
+    rounded = {token_rows(lengths, *GPU_MULTIPLES).text.shape for lengths in batches}
+    assert len(rounded) <= 3 < len(exact)
+    assert all(r % 16 == 0 and length % 8 == 0 for r, length in rounded)
+
+
+def test_rounded_rows_give_the_embeddings_of_exact_ones():
+    tower = model().eval()
+    texts = ["red", "dark green", "a light blue picture of nothing at all"] * 40
+    tokens = tower.tokenize(texts)
+    with torch.no_grad():
+        want = tower.encode_text(tokens)
+        with paper_gpu():
+            got = tower.to("cuda").encode_text(tokens)
+            few = tower.encode_text(tokens[:2])  # fewer texts than rows: one behind the other
+    torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(few, want[:2], atol=1e-5, rtol=1e-5)
+
+
+class Captions(Colours):
+    """Short captions beside long ones, of which several share a row."""
+
+    def pair(self, index):
+        text = ["red", "a picture of dark green and of nothing else at all", "blue"][index % 3]
+        return replace(super().pair(index), text=text)
+
+
+def test_compiled_blocks_have_no_graph_break_and_texts_stay_packed(monkeypatch):
+    from perceptinit.backbones import text
+
+    packed = []
+    real = text._forward_rows
+    monkeypatch.setattr(text, "_forward_rows", lambda *a: (packed.append(1), real(*a))[1])
+    torch._dynamo.reset()
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    tower = model()
+    train(tower, replace(CONFIG, compile="eager"), pairs=Captions(), stop=2)
+    assert counters["stats"]["unique_graphs"] >= 2
+    assert counters["graph_break"] == {}
+    assert packed
+    blocks = [block for part in (tower.image, tower.text) for block in blocks_of(part)]
+    assert [b._compiled_call_impl for b in blocks] == [None] * len(blocks)
+
+
+@contextmanager
+def fake_group(world):
+    """Stand in for the first of many processes; what others would send is not there."""
+    dist.init_process_group("fake", rank=0, world_size=world, store=FakeStore())
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_fsdp_over_eight_processes_holds_an_eighth_and_travels_in_its_precision(precision, dtype):
+    whole = model()
+    with fake_group(8):
+        trained = sharded_copy(whole, precision)
+        seen = []
+        block = blocks_of(trained.image)[0]
+        block.mlp.fc1.register_forward_pre_hook(lambda m, _: seen.append(m.weight.dtype))
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+            images = trained.encode_image(torch.zeros(4, 3, 16, 16, dtype=torch.uint8))
+            texts = trained.encode_text(whole.tokenize(["red", "dark green"]))
+        (images.float().sum() + texts.float().sum()).backward()
+        weight = block.mlp.fc1.weight
+        assert seen == [dtype]
+        assert weight.grad.dtype == torch.float32  # added up whole
+        assert weight.to_local().numel() * 8 == weight.numel()
+
+
+def test_threads_that_decode_are_the_cores_of_this_process(monkeypatch):
+    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    assert usable_cores() == 16
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    assert usable_cores() == 2
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "32")
+    assert usable_cores() == 1
+
+
+def test_metrics_of_a_logged_step_are_read_from_the_gpu_at_once():
+    with paper_gpu() as gpu:
+        loss, norm = torch.tensor(0.5, device="cuda"), torch.tensor(2.0, device="cuda")
+        values = fetch({"loss": loss, "lr": 0.1, "grad_norm": norm})
+        assert len(gpu.waits) == 1
+    assert values == {"loss": 0.5, "lr": 0.1, "grad_norm": 2.0}
+
+
+def share_of_decoding():
+    """Return how many images this process decoded, in two measurements, and its embeddings."""
+    with distributed.process_group():
+        evaluator = ZeroShot(ZeroShot.Config(datasets=("synthetic",), synthetic_num_images=64))
+        images = evaluator.choice.read("synthetic")
+        encoding = Encoding(
+            batch_size=16, rank=distributed.rank(), num_ranks=distributed.world_size()
+        )
+        subjects = Subjects.of([tiny_model().eval()])
+        first, second = (all_features(subjects, images, encoding)[0] for _ in range(2))
+        assert np.array_equal(first, second)
+        return sum(len(kept) for kept in _PIXELS[images].values()), first.tolist()
+
+
+def test_processes_share_out_and_keep_the_decoded_images_of_evaluation():
+    (num_first, ours), (num_second, theirs) = together(share_of_decoding)
+    (num_alone, alone) = share_of_decoding()
+    assert (num_first, num_second, num_alone) == (32, 32, 64)
+    assert ours == theirs
+    np.testing.assert_allclose(ours, alone, atol=1e-6)
