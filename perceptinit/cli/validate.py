@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from perceptinit.recipe.recipe import Recipe
 
 
 def validate(
@@ -20,27 +24,48 @@ def validate(
         bool,
         typer.Option("--ready", help="Also fail (exit code 2) when data or files are missing."),
     ] = False,
+    device: Annotated[
+        str, typer.Option(help='"cuda": also what pretraining needs on GPUs, without one.')
+    ] = "",
+    world: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="GPUs that share a step, for --device; may be repeated."),
+    ] = None,
+    memory: Annotated[
+        float, typer.Option(min=1, help="Memory of a GPU for --device, in GB (1e9 bytes).")
+    ] = 80.0,
 ) -> None:
     """Check a recipe without running it: all problems, then arms, steps, files, memory and cost.
 
     Exit code 2 when the recipe is wrong; absent data is told, and is an error with --ready.
+    With --device cuda, memory, arithmetic, traffic and hours of pretraining are added, and a batch that GPUs
+    cannot share or a model that cannot fit is an error.
 
     Example: perceptinit validate pi_clip_yfcc
+
+    Example: perceptinit validate pi_clip_yfcc --device cuda --world 8 --world 64
     """
     from rich.console import Console
 
-    from perceptinit.errors import RecipeError
+    from perceptinit.errors import RecipeError, UsageError
     from perceptinit.recipe.plan import plan_lines
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.reports.verdicts.prospects import doubts, prospects
     from perceptinit.running.runner import find_obstacles, find_warnings
 
+    if device not in ("", "cuda") or (world and not device):
+        raise UsageError(
+            "--device is 'cuda', and --world belongs to it: GPUs are what is worked out"
+        )
     loaded = load_recipe(recipe, set_ or ())
     for warning in (*loaded.warnings, *doubts(loaded)):
         typer.echo(f"warning: {warning}", err=True)
     console = Console(highlight=False)
     for line in (*plan_lines(loaded), *prospects(loaded)):
         console.print(line, soft_wrap=True, markup=False)
+    if device:
+        for line in _on_gpus(loaded, world or [1], memory):
+            console.print(line, soft_wrap=True, markup=False)
     obstacles = find_obstacles(loaded)
     if not obstacles:
         warnings = find_warnings(loaded)
@@ -53,3 +78,14 @@ def validate(
     console.print("The recipe is valid. Before it can run:")
     for obstacle in obstacles:
         console.print(f"  {obstacle}", soft_wrap=True, markup=False)
+
+
+def _on_gpus(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> Iterator[str]:
+    """Yield the table of a dry run and what does not fit."""
+    from perceptinit.running.dry_run import dry_runs, table
+
+    runs = dry_runs(recipe, worlds, memory_gb)
+    yield from table(runs)
+    for run in runs:
+        if run.warning():
+            yield f"warning: {run.warning()}"

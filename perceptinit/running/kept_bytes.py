@@ -1,0 +1,82 @@
+"""What a model's forward passes keep for the backward pass, traced without memory or arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from perceptinit.compute.optim import Precision, autocast
+from perceptinit.recipe.recipe import Recipe
+
+# two numbers of rows tell what grows with them from what does not
+TRACED_ROWS = (4, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """What a tower's forward pass keeps for the backward pass: bytes by row, and besides (copies of weights)."""
+
+    per_row: float
+    fixed: float
+
+
+class Tracer:
+    """A recipe's model on the CPU, of weights and inputs without values (torch's FakeTensorMode)."""
+
+    def __init__(self, recipe: Recipe, precision: Precision) -> None:
+        self._precision = precision
+        with torch.device("meta"):
+            self.model: Any = recipe.backbone.build().build()
+        self._mode = FakeTensorMode()
+        with self._mode:
+            _give_weights_without_values(self.model)
+        own = (*self.model.parameters(), *self.model.buffers())
+        self._own = {tensor.untyped_storage()._cdata for tensor in own}
+
+    def image(self) -> Traced:
+        size = self.model.image_size
+        make = lambda n: torch.empty(n, 3, size, size, dtype=torch.uint8)  # noqa: E731
+        return self._traced(self.model.encode_image, make)
+
+    def text(self) -> Traced:
+        """With full contexts: what shorter texts keep depends on their lengths."""
+        length = self.model.context_length
+        make = lambda n: torch.zeros(n, length, dtype=torch.int64)  # noqa: E731
+        return self._traced(self.model.encode_text, make)
+
+    def _traced(self, encode: Any, make: Any) -> Traced:
+        few, many = TRACED_ROWS
+        first, second = self._kept_bytes(encode, make, few), self._kept_bytes(encode, make, many)
+        per_row = (second - first) / (many - few)
+        return Traced(per_row, max(0.0, first - few * per_row))
+
+    def _kept_bytes(self, encode: Any, make: Any, num_rows: int) -> int:
+        """Return the bytes that a forward pass keeps for the backward pass, weights left out."""
+        kept: dict[int, Any] = {}
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            if storage._cdata not in self._own:
+                kept[storage._cdata] = storage  # alive, so that no other gets its address
+            return tensor
+
+        hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+        with self._mode, hooks, autocast("cpu", self._precision):
+            encode(make(num_rows))
+        return sum(storage.nbytes() for storage in kept.values())
+
+
+def _give_weights_without_values(model: nn.Module) -> None:
+    """Put tensors of the mode around the call in the place of all parameters and buffers."""
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                empty = torch.empty(parameter.shape, dtype=parameter.dtype)
+                module._parameters[name] = nn.Parameter(empty)
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype)

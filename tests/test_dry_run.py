@@ -1,0 +1,94 @@
+"""The dry run on GPUs that are not there: figures worked out by hand, sentences for what cannot be, and the docs' table."""
+
+import pytest
+import torch
+from conftest import ROOT
+from test_runner import RECIPE
+
+from perceptinit.errors import UsageError
+from perceptinit.recipe.reading import load_recipe, read_recipe
+from perceptinit.running.dry_run import dry_runs, table
+
+# without its plug-in of one file
+TINY = RECIPE.replace('plugins = ["local.py"]\n', "").replace('[[track]]\nuse = "local/spy"\n', "")
+
+
+def recipe(folder, **overrides):
+    keys = [f"pretrain.{name}={value}" for name, value in overrides.items()]
+    return read_recipe(TINY, folder=folder, overrides=keys)
+
+
+def test_state_traffic_and_arithmetic_follow_from_the_recipe(tmp_path):
+    one, four = dry_runs(recipe(tmp_path, batch_size=32), [1, 4], 80.0)
+    parameters = one.num_parameters
+    assert one.state_bytes == 16 * parameters
+    assert one.traffic() == {}
+    assert four.rows == 8
+    assert four.traffic()["all-reduce of gradients"] == pytest.approx(2 * 3 / 4 * 4 * parameters)
+    assert (
+        one.executed_flops == one.counted_flops == 3 * (one.cost.image_flops + one.cost.text_flops)
+    )
+    (micro,) = dry_runs(recipe(tmp_path, batch_size=32, micro_batch=8), [1], 80.0)
+    assert micro.executed_flops == pytest.approx(4 / 3 * micro.counted_flops)
+    assert micro.activation_bytes(8) < one.activation_bytes(0)
+
+
+def test_activations_are_traced_in_the_precision_of_the_recipe(tmp_path):
+    (small,) = dry_runs(recipe(tmp_path), [1], 80.0)
+    (half,) = dry_runs(recipe(tmp_path, precision='"bf16"'), [1], 80.0)
+    assert 0 < half.image.per_row < small.image.per_row
+    assert 0 < half.text.per_row < small.text.per_row
+
+
+def test_fsdp_cuts_the_state_and_sends_weights(tmp_path):
+    (run,) = dry_runs(recipe(tmp_path, batch_size=32, sharding='"fsdp"'), [4], 80.0)
+    assert run.state_bytes == run.num_parameters * (16 / 4 + 4)  # and the whole copy of weights
+    assert run.traffic()["all-gather of weights"] == pytest.approx(
+        2 * 3 / 4 * 4 * run.num_parameters
+    )
+
+
+def test_the_largest_micro_batch_is_the_last_that_fits(tmp_path):
+    (run,) = dry_runs(recipe(tmp_path, batch_size=32), [1], 80.0)
+    tight = (run.total_bytes(5) + run.total_bytes(6)) / 2 / 1e9
+    (run,) = dry_runs(recipe(tmp_path, batch_size=32), [1], tight)
+    assert run.largest_micro_batch() == 5
+    assert "micro_batch = 5 or less would" in run.warning()
+
+
+@pytest.mark.parametrize(
+    ("worlds", "memory", "reason"),
+    [
+        ([64], 80.0, "batch_size = 32 cannot be shared by 64 GPUs"),
+        ([5], 80.0, "batch_size = 32 cannot be shared by 5 GPUs"),
+        ([1], 1e-6, "weights, gradients, AdamW and the batch alone take"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_sentence(worlds, memory, reason, tmp_path):
+    with pytest.raises(UsageError, match=reason):
+        dry_runs(recipe(tmp_path, batch_size=32), worlds, memory)
+
+
+def test_every_figure_says_how_it_came_about_and_nothing_is_left_behind(tmp_path):
+    before = torch.get_default_dtype(), torch.is_grad_enabled()
+    lines = table(dry_runs(recipe(tmp_path, batch_size=32), [1, 4], 80.0))
+    assert lines[0] == "|  |  | 1 GPU | 4 GPUs |"
+    hows = {line.split(" | ")[1] for line in lines[2:]}
+    assert hows == {"computed", "traced", "measured"}
+    assert (torch.get_default_dtype(), torch.is_grad_enabled()) == before
+
+
+def test_the_command_prints_the_table_and_refuses_other_devices(cli, tmp_path):
+    (tmp_path / "tiny.toml").write_text(TINY)
+    done = cli("validate", "tiny.toml", "--device", "cuda", "--world", "2")
+    assert done.returncode == 0, done.stderr
+    assert "| memory in all | traced |" in done.stdout
+    done = cli("validate", "tiny.toml", "--world", "2")
+    assert done.returncode == 2
+    assert "--world belongs to it" in done.stderr
+
+
+def test_the_table_in_the_docs_is_what_the_command_prints(recipes_folder):
+    page = (ROOT / "docs" / "scaling.md").read_text()
+    runs = dry_runs(load_recipe(recipes_folder / "pi_clip_yfcc.toml"), [1, 8, 64], 80.0)
+    assert "\n".join(table(runs)) in page
