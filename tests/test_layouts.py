@@ -194,3 +194,11 @@ def test_all_wrong_rows_are_told_a_line_for_each_sort(folder):
     assert "(15 such rows: 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...)" in lines[1]
     assert "row 2: first_votes is 'x', not a number (15 such rows: 2," in lines[2]
     assert "row 17: first_votes is -1; it must be at least 0" in lines[3]
+
+
+def test_a_table_of_another_kind_says_which_component_reads_it(folder):
+    (folder / "lab.csv").write_text(
+        "image_1,image_2,image_3,odd\n000.jpg,001.jpg,002.jpg,000.jpg\n"
+    )
+    with pytest.raises(DataError, match=r"These are columns of 'odd-one-out': use that"):
+        answers(folder / "lab.csv")

@@ -109,8 +109,12 @@ def _button(names: list[str], button: str, row: int) -> str:
 
 
 def component_of(path: Path) -> str:
-    """Return the component that reads a table with these columns: `table` where nothing else fits."""
-    columns = read_columns(path)
+    """Return the component that reads a table by its columns: `table` where nothing else fits."""
+    return component_for(read_columns(path))
+
+
+def component_for(columns: Columns) -> str:
+    """Return the component that reads these columns; see `component_of`."""
     layout = layout_of(columns)
     names = set(layout.roles) if layout else columns.cells.keys()
     for component, needed in (

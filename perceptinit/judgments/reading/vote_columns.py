@@ -18,6 +18,7 @@ import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.judgments.reading.columns import Columns
+from perceptinit.judgments.reading.layouts import component_for
 from perceptinit.registry import nearest
 
 VOTES = ("anchor", "first", "second", "first_votes", "second_votes")
@@ -57,7 +58,11 @@ def _missing(columns: Columns) -> str:
     guess = nearest(missing, set(columns.cells) - set(form))
     hint = f" Did you mean '{guess}'?" if guess else ""
     forms = "; or ".join(", ".join(form) for form in FORMS)
-    return f"no column '{missing}'.{hint} Columns: {', '.join(columns.cells)}. Needed: {forms}"
+    fitting = component_for(columns)
+    other = f". These are columns of '{fitting}': use that" if fitting != "table" else ""
+    return (
+        f"no column '{missing}'.{hint} Columns: {', '.join(columns.cells)}. Needed: {forms}{other}"
+    )
 
 
 def read_votes(columns: Columns, form: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
