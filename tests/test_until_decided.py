@@ -70,6 +70,9 @@ def test_seeds_are_added_until_the_plan_allows_no_more(verb, tmp_path):
     answers = json.loads(verb("compare", "runs/looks", "--json"))
     assert answers["plan"] == {"delta": 0.001, "max_seeds": 3}
     assert len(answers["runs"]) == 6
+    of_recipe = verb("compare", "looks.toml")  # which does not state the looks
+    assert "95 % interval at every look" in of_recipe
+    assert "max_seeds" not in of_recipe
 
 
 def test_a_decided_verdict_adds_no_seed(verb, tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from perceptinit.seeding import generator
 
@@ -67,12 +68,18 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     mean = math.fsum(values) / num
     if num == 1:
         return Estimate(mean, None, None, None, 1)
-    from scipy import stats
-
     variance = math.fsum((v - mean) ** 2 for v in values) / (num - 1)
     stderr = math.sqrt(variance / num)
-    half = float(stats.t.ppf(0.5 + confidence / 2, num - 1)) * stderr
+    half = half_width(confidence, num) * stderr
     return Estimate(mean, stderr, mean - half, mean + half, num)
+
+
+@cache
+def half_width(confidence: float, num: int) -> float:
+    """Return half the width of Student's t interval of the mean of `num` values, in standard errors."""
+    from scipy import stats
+
+    return float(stats.t.ppf(0.5 + confidence / 2, num - 1))
 
 
 def differences(arm: Mapping[int, float], reference: Mapping[int, float]) -> dict[int, float]:

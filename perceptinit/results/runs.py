@@ -8,17 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from perceptinit.configs import read_config
-from perceptinit.errors import RecipeError, UsageError
-from perceptinit.recipe.shipped import find
-from perceptinit.recipe.tables import apply_overrides, parse_toml, read_text
-from perceptinit.recipe.text import stand_alone
+from perceptinit.errors import UsageError
 from perceptinit.recipe.verdict_config import VerdictConfig
+from perceptinit.results.planned import Planned, read_tables, verdict_of
 from perceptinit.results.record import RECORD
 from perceptinit.results.states import RunState, State, run_state
 
 Record = dict[str, Any]
-PLANNED = ("delta", "max_seeds")  # keys of [verdict] that an answer depends on
 _SEED_FOLDER = re.compile(r"seed\d+")
 
 
@@ -130,9 +126,11 @@ def load_runs(paths: Sequence[Path], out: Path = Path("runs")) -> RunSet:
     roots = [_recipe_folder(path, out) if path.suffix == ".toml" else path for path in paths]
     recipes = {root: path for path, root in zip(paths, roots, strict=True) if path != root}
     found = {run.folder.resolve(): run for root in roots for run in _present(root, root in recipes)}
-    planned = [_Planned.of_record(run) for run in found.values() if run.record]
-    planned += [_Planned.of_file(path, root) for root, path in recipes.items()]
-    for run in (run for each in planned for run in each.missing(roots)):
+    planned = [
+        Planned.of_record(r.record, r.folder.parent.parent) for r in found.values() if r.record
+    ]
+    planned += [Planned.of_file(path, root) for root, path in recipes.items()]
+    for run in (run for each in planned for run in _missing(each, roots)):
         found.setdefault(run.folder.resolve(), run)
     if not found:
         raise UsageError(f"{', '.join(map(str, roots))}: no runs there (no record.json)")
@@ -156,12 +154,7 @@ def load_experiments(paths: Sequence[Path], out: Path = Path("runs")) -> list[Ru
 
 
 def _recipe_folder(path: Path, out: Path) -> Path:
-    return out / str(_read_tables(path).get("name", path.stem))
-
-
-def _read_tables(path: Path) -> Mapping[str, Any]:
-    path = find(path)
-    return stand_alone(read_text(path), str(path), path.parent).tables
+    return out / str(read_tables(path).get("name", path.stem))
 
 
 def _present(root: Path, may_be_absent: bool = False) -> Iterable[LoadedRun]:
@@ -195,58 +188,18 @@ def _loaded(arm: str, seed: int, folder: Path, found: RunState | None = None) ->
     return LoadedRun(arm, seed, folder, found.state, dict(found.record), found.reason)
 
 
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    """The arms and seeds that a recipe's text asks for, and the folder of its runs."""
-
-    name: str
-    summary: str
-    baseline: str
-    arms: tuple[str, ...]
-    seeds: tuple[int, ...]
-    root: Path
-    started: str
-    verdict: VerdictConfig
-
-    @classmethod
-    def of_record(cls, run: LoadedRun) -> _Planned:
-        recipe = run.record["recipe"]
-        tables = {"verdict": {}, **parse_toml(recipe["text"], recipe["source"])}
-        apply_overrides(tables, recipe["overrides"])
-        name, summary, baseline = recipe["name"], recipe["summary"], recipe["baseline"]
-        arms, seeds = _arms_and_seeds(tables)
-        seeds = seeds[:1] if recipe["smoke"] else seeds
-        started = run.record["started"]
-        root, verdict = run.folder.parent.parent, _verdict(tables, recipe["source"])
-        return cls(name, summary, baseline, arms, seeds, root, started, verdict)
-
-    @classmethod
-    def of_file(cls, path: Path, root: Path) -> _Planned:
-        tables = _read_tables(path)
-        arms, seeds = _arms_and_seeds(tables)
-        baseline = str(tables.get("baseline", arms[0]))
-        summary, verdict = str(tables.get("summary", "")), _verdict(tables, str(path))
-        return cls(root.name, summary, baseline, arms, seeds, root, "", verdict)
-
-    def missing(self, roots: Sequence[Path]) -> Iterable[LoadedRun]:
-        """Yield the planned runs without a record that lie under one of the folders asked for."""
-        asked = [root.resolve() for root in roots]
-        for seed in self.seeds:
-            for arm in self.arms:
-                folder = self.root / arm / f"seed{seed}"
-                place = folder.resolve()
-                if not (folder / RECORD).exists() and any(
-                    place.is_relative_to(root) for root in asked
-                ):
-                    yield _loaded(arm, seed, folder)
+def _missing(planned: Planned, roots: Sequence[Path]) -> Iterable[LoadedRun]:
+    """Yield the planned runs without a record that lie under one of the folders asked for."""
+    asked = [root.resolve() for root in roots]
+    for seed in planned.seeds:
+        for arm in planned.arms:
+            folder = planned.root / arm / f"seed{seed}"
+            place = folder.resolve()
+            if not (folder / RECORD).exists() and any(place.is_relative_to(root) for root in asked):
+                yield _loaded(arm, seed, folder)
 
 
-def _arms_and_seeds(tables: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    arms = tables.get("arm") or [{"name": "default"}]
-    return tuple(str(arm.get("name")) for arm in arms), tuple(tables.get("seeds", [0]))
-
-
-def _as_set(runs: list[LoadedRun], planned: Sequence[_Planned]) -> RunSet:
+def _as_set(runs: list[LoadedRun], planned: Sequence[Planned]) -> RunSet:
     _refuse_twice(runs)
     newest = sorted(planned, key=lambda p: p.started, reverse=True)
     arms = list(dict.fromkeys(arm for p in newest for arm in p.arms))
@@ -257,36 +210,7 @@ def _as_set(runs: list[LoadedRun], planned: Sequence[_Planned]) -> RunSet:
     baseline = first.baseline if first and first.baseline in present else present[0]
     name = first.name if first else runs[0].folder.parent.parent.name
     summary = first.summary if first else ""
-    return RunSet(name, summary, baseline, tuple(present), tuple(runs), **_plan(newest))
-
-
-def _plan(newest: Sequence[_Planned]) -> dict[str, Any]:
-    """Return the `[verdict]` that holds: of the recipe file where one is named, else of the newest run."""
-    if not newest:
-        return {}
-    holds = next((p for p in newest if not p.started), newest[0])
-    same = [p for p in newest if p.root == holds.root]
-    began = next((p for p in reversed(same) if p.started), holds)
-    pairs = {key: (getattr(began.verdict, key), getattr(holds.verdict, key)) for key in PLANNED}
-    departures = tuple(
-        f"Not as planned: [verdict] {key} was {_stated(old)} when the first run began, and is {_stated(new)} now."
-        for key, (old, new) in pairs.items()
-        if old != new
-    )
-    num_planned = min(len(p.seeds) for p in same)
-    return {"plan": holds.verdict, "num_planned": num_planned, "departures": departures}
-
-
-def _stated(value: Any) -> str:
-    return "not stated" if value is None else str(value)
-
-
-def _verdict(tables: Mapping[str, Any], source: str) -> VerdictConfig:
-    table = tables.get("verdict", {})
-    config, problems = read_config(VerdictConfig, table, "verdict")
-    if config is None:
-        raise RecipeError(problems, source)
-    return config
+    return RunSet(name, summary, baseline, tuple(present), tuple(runs), **verdict_of(newest))
 
 
 def _refuse_twice(runs: Sequence[LoadedRun]) -> None:

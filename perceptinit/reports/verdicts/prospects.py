@@ -8,7 +8,7 @@ from itertools import count
 
 from perceptinit.errors import Problem
 from perceptinit.recipe.recipe import Recipe
-from perceptinit.reports.statistics import noncentrality
+from perceptinit.reports.statistics import half_width, noncentrality
 from perceptinit.reports.verdicts.decisions import (
     CHANCE,
     POINTS,
@@ -84,9 +84,7 @@ def _noise_doubts(recipe: Recipe, noise: float) -> Iterator[Problem]:
 
 
 def _half_width(rule: Rule, num: int, deviation: float) -> float:
-    from scipy import stats
-
-    return float(stats.t.ppf(0.5 + rule.confidence / 2, num - 1)) * deviation / math.sqrt(num)
+    return half_width(rule.confidence, num) * deviation / math.sqrt(num)
 
 
 def _num_seeds(recipe: Recipe) -> int:

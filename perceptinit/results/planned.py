@@ -1,0 +1,95 @@
+"""What the recipes of runs asked for: arms, seeds and `[verdict]`, from their text in records or from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from perceptinit.configs import read_config
+from perceptinit.errors import RecipeError
+from perceptinit.recipe.shipped import find
+from perceptinit.recipe.tables import apply_overrides, parse_toml, read_text
+from perceptinit.recipe.text import stand_alone
+from perceptinit.recipe.verdict_config import VerdictConfig
+
+PLANNED = ("delta", "max_seeds")  # keys of [verdict] that an answer depends on
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a recipe's text asks for, and the folder of its runs; started: empty for a recipe that is named itself."""
+
+    name: str
+    summary: str
+    baseline: str
+    arms: tuple[str, ...]
+    seeds: tuple[int, ...]
+    root: Path
+    started: str
+    verdict: VerdictConfig
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any], root: Path) -> Planned:
+        recipe = record["recipe"]
+        tables = {"verdict": {}, **parse_toml(recipe["text"], recipe["source"])}
+        apply_overrides(tables, recipe["overrides"])
+        name, summary, baseline = recipe["name"], recipe["summary"], recipe["baseline"]
+        arms, seeds = _arms_and_seeds(tables)
+        seeds = seeds[:1] if recipe["smoke"] else seeds
+        started = record["started"]
+        verdict = _verdict(tables, recipe["source"])
+        return cls(name, summary, baseline, arms, seeds, root, started, verdict)
+
+    @classmethod
+    def of_file(cls, path: Path, root: Path) -> Planned:
+        tables = read_tables(path)
+        arms, seeds = _arms_and_seeds(tables)
+        baseline = str(tables.get("baseline", arms[0]))
+        summary, verdict = str(tables.get("summary", "")), _verdict(tables, str(path))
+        return cls(root.name, summary, baseline, arms, seeds, root, "", verdict)
+
+
+def _arms_and_seeds(tables: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    arms = tables.get("arm") or [{"name": "default"}]
+    return tuple(str(arm.get("name")) for arm in arms), tuple(tables.get("seeds", [0]))
+
+
+def read_tables(path: Path) -> Mapping[str, Any]:
+    """Return the tables of a recipe file, or of the shipped recipe of that name, with what it is like."""
+    path = find(path)
+    return stand_alone(read_text(path), str(path), path.parent).tables
+
+
+def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
+    """Return the `[verdict]` that holds: of the recipe file where one is named, else of the newest run.
+
+    Looks that any run was made for stay made, so that the largest `max_seeds` counts.
+    """
+    if not newest:
+        return {}
+    named = next((p for p in newest if not p.started), newest[0])
+    same = [p for p in newest if p.root == named.root]
+    began = next((p for p in reversed(same) if p.started), named).verdict
+    max_seeds = max((p.verdict.max_seeds or 0 for p in same), default=0) or None
+    plan = replace(named.verdict, max_seeds=max_seeds)
+    departures = tuple(
+        f"Not as planned: [verdict] {key} was {_stated(old)} when the first run began, and is {_stated(new)} now."
+        for key in PLANNED
+        if (old := getattr(began, key)) != (new := getattr(plan, key))
+    )
+    num_planned = min(len(p.seeds) for p in same)
+    return {"plan": plan, "num_planned": num_planned, "departures": departures}
+
+
+def _stated(value: Any) -> str:
+    return "not stated" if value is None else str(value)
+
+
+def _verdict(tables: Mapping[str, Any], source: str) -> VerdictConfig:
+    table = tables.get("verdict", {})
+    config, problems = read_config(VerdictConfig, table, "verdict")
+    if config is None:
+        raise RecipeError(problems, source)
+    return config
