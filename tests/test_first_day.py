@@ -1,6 +1,5 @@
 """What docs/first-day.md says, typed in: from a table and a folder of pictures to a page."""
 
-import csv
 import re
 import shlex
 from pathlib import Path
@@ -20,22 +19,23 @@ COMMANDS = [
 
 @pytest.fixture
 def folder(tmp_path):
-    """Thirty grey pictures, and people who find those of like brightness alike."""
+    """Thirty grey pictures, and a spreadsheet of people who find those of like brightness alike."""
+    openpyxl = pytest.importorskip("openpyxl", reason="extra 'xlsx' not installed")
     rng = np.random.default_rng(0)
     (tmp_path / "photographs").mkdir()
     levels = rng.permutation(np.linspace(20, 235, 30)).astype(int)
     for i, level in enumerate(levels):
         pixels = np.full((16, 16, 3), level, dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "photographs" / f"{i}.png")
-    with (tmp_path / "judgments.csv").open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["anchor", "first", "second", "first_votes", "second_votes"])
-        for _ in range(3000):
-            anchor, first, second = rng.choice(30, 3, replace=False)
-            gaps = [abs(levels[anchor] - levels[other]) for other in (first, second)]
-            for_second = rng.binomial(5, 0.1 if gaps[0] < gaps[1] else 0.9)
-            names = [f"{i}.png" for i in (anchor, first, second)]
-            table.writerow([*names, 5 - for_second, for_second])
+    book = openpyxl.Workbook()
+    book.active.append(["anchor", "first", "second", "first_votes", "second_votes"])
+    for _ in range(3000):
+        anchor, first, second = rng.choice(30, 3, replace=False)
+        gaps = [abs(levels[anchor] - levels[other]) for other in (first, second)]
+        for_second = int(rng.binomial(5, 0.1 if gaps[0] < gaps[1] else 0.9))
+        names = [f"{i}.png" for i in (anchor, first, second)]
+        book.active.append([*names, 5 - for_second, for_second])
+    book.save(tmp_path / "judgments.xlsx")
     return tmp_path
 
 

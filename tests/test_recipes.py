@@ -94,9 +94,9 @@ FINGERPRINTS = {
         "post-hoc": "a38094212013f59f",
     },
     "own_judgments": {
-        "random": "3a3f9e0d831a60c7",
-        "pi": "041e2ea4d7a673a3",
-        "shuffled": "b7d69f4ebfcc9387",
+        "random": "52aefe942f11870c",
+        "pi": "6f6c0ec4de09b833",
+        "shuffled": "583db984393b0a28",
     },
     "pi_clip_yfcc": {
         "random": "11d8ed65b8ff7f59",
