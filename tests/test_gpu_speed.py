@@ -21,6 +21,7 @@ from perceptinit.evaluators.features import _PIXELS, Encoding, Subjects, all_fea
 from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.pretrainers.sharding import blocks_of, sharded_copy
+from perceptinit.running import run
 from perceptinit.testing import tiny_model
 
 
@@ -133,9 +134,10 @@ def test_threads_that_decode_are_the_cores_of_this_process(monkeypatch):
 def test_metrics_of_a_logged_step_are_read_from_the_gpu_at_once():
     with paper_gpu() as gpu:
         loss, norm = torch.tensor(0.5, device="cuda"), torch.tensor(2.0, device="cuda")
-        values = fetch({"loss": loss, "lr": 0.1, "grad_norm": norm})
+        on_host = torch.tensor([3.0])  # of a pretrainer of somebody else
+        values = fetch({"loss": loss, "lr": 0.1, "grad_norm": norm, "theirs": on_host})
         assert len(gpu.waits) == 1
-    assert values == {"loss": 0.5, "lr": 0.1, "grad_norm": 2.0}
+    assert values == {"loss": 0.5, "lr": 0.1, "grad_norm": 2.0, "theirs": 3.0}
 
 
 def share_of_decoding():
@@ -150,6 +152,31 @@ def share_of_decoding():
         first, second = (all_features(subjects, images, encoding)[0] for _ in range(2))
         assert np.array_equal(first, second)
         return sum(len(kept) for kept in _PIXELS[images].values()), first.tolist()
+
+
+def zero_shot_in_a_run():
+    """Return how many rows this process sent through each tower, and the scores."""
+    with distributed.process_group(), torch.no_grad():
+        tower, rows = tiny_model().eval(), {"image": 0, "text": 0}
+        for name in rows:
+            encode = getattr(tower, f"encode_{name}")
+
+            def counting(inputs, name=name, encode=encode):
+                rows[name] += len(inputs)
+                return encode(inputs)
+
+            setattr(tower, f"encode_{name}", counting)
+        config = ZeroShot.Config(datasets=("synthetic",), synthetic_num_images=64, batch_size=16)
+        scores = [score.value for score in run._scores(ZeroShot(config), tower, context())]
+        return rows["image"], rows["text"], scores
+
+
+def test_processes_of_a_run_share_images_and_texts_of_evaluation():
+    alone = zero_shot_in_a_run()
+    for images, texts, scores in together(zero_shot_in_a_run):
+        assert images == alone[0] / 2 == 32
+        assert alone[1] / 2 <= texts < alone[1]
+        assert scores == pytest.approx(alone[2], abs=1e-6)
 
 
 def test_processes_share_out_and_keep_the_decoded_images_of_evaluation():

@@ -78,12 +78,12 @@ def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
 
 
 def fetch(metrics: Mapping[str, Tensor | float]) -> dict[str, float]:
-    """Return scalars as plain numbers; those on a device are read from it all at once."""
-    tensors = {name: value for name, value in metrics.items() if isinstance(value, Tensor)}
-    values = {name: float(value) for name, value in metrics.items() if name not in tensors}
-    if tensors:
-        on_device = torch.stack([value.detach().double() for value in tensors.values()])
-        values |= dict(zip(tensors, on_device.tolist(), strict=True))
+    """Return scalars as plain numbers; those on a GPU are read from it all at once."""
+    on_gpu = {n: v for n, v in metrics.items() if isinstance(v, Tensor) and v.is_cuda}
+    values = {name: float(value) for name, value in metrics.items() if name not in on_gpu}
+    if on_gpu:
+        together = torch.stack([value.detach().double().reshape(()) for value in on_gpu.values()])
+        values |= dict(zip(on_gpu, together.tolist(), strict=True))
     return {name: values[name] for name in metrics}
 
 

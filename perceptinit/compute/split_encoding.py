@@ -34,6 +34,14 @@ class SplitEncoder:
         return split(self._model.encode_text)(tokens)
 
 
+class SplitTexts(SplitEncoder):
+    """A dual encoder that shares texts among the processes; each encodes the images that it decoded itself."""
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Return embeddings (B, D) of images that the other processes do not have."""
+        return self._model.encode_image(images)
+
+
 def split(encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """Return `encode` with the rows of each call shared among the processes; no gradients."""
     if distributed.world_size() == 1:

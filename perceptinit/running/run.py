@@ -17,7 +17,7 @@ from torch import nn
 from perceptinit.components.building import Spec, planned_steps
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import fetch
-from perceptinit.compute.split_encoding import SplitEncoder
+from perceptinit.compute.split_encoding import SplitEncoder, SplitTexts
 from perceptinit.errors import WriteError, writing
 from perceptinit.evaluators.features import HasEvaluateMany, Joint
 from perceptinit.files.checkpoints import save_weights
@@ -340,5 +340,5 @@ def _scores(evaluator: Evaluator, model: DualEncoder, ctx: RunContext) -> Iterab
         return evaluator.evaluate(model, ctx)
     if isinstance(evaluator, HasEvaluateMany):
         joint = Joint(rank=distributed.rank(), num_ranks=distributed.world_size())
-        return evaluator.evaluate_many([model], ctx, joint)[0]
+        return evaluator.evaluate_many([cast(DualEncoder, SplitTexts(model))], ctx, joint)[0]
     return evaluator.evaluate(cast(DualEncoder, SplitEncoder(model)), ctx)
