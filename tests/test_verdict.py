@@ -201,7 +201,11 @@ def test_without_pretraining_nothing_is_worth_anything_to_it(tmp_path):
             BASE,
             "is undecided, and so is whether votes as given do better than shuffled ones.",
         ),
-        (BASE, BELOW, "pi makes no difference at all, although votes as given do better"),
+        (
+            BASE,
+            BELOW,
+            "pi scores exactly as random does in every seed, although votes as given do better",
+        ),
     ],
 )
 def test_each_pair_of_answers_reads_as_one_sentence(tmp_path, pi, control, expected):
@@ -254,3 +258,14 @@ def test_the_share_of_the_reference_is_said_from_five_seeds_on(tmp_path):
     comparison = made(tmp_path, arms)
     (found,) = verdicts(comparison, comparison.primary)
     assert "(20.0 % of random's score; 95 % interval" in found.sentence
+
+
+def test_equal_scores_in_one_seed_are_no_answer(tmp_path):
+    arms = {"random": ([], BASE[:1]), "mimetic": ([{"use": "mimetic"}], BASE[:1])}
+    comparison = made(tmp_path, arms)
+    assert summary(comparison).readings == ("Whether mimetic is worth it is undecided.",)
+    (answer,) = summary(comparison).answers
+    assert answer.sentence == (
+        "mimetic scores exactly as random in the one seed that both have: "
+        "how sure that is cannot be said."
+    )

@@ -15,7 +15,7 @@ ANSWERS = {
     "worse": "Worse:",
     "equivalent": "No difference that matters:",
     "undecided": "Undecided:",
-    "equal": "No difference at all:",
+    "equal": "Equal in every seed:",
     "one seed": "Cannot be said from one seed:",
     "missing": "No seed in common.",
 }

@@ -41,7 +41,7 @@ _WORTH = {
     "better": "{arm} is worth it",
     "worse": "{arm} is not worth it",
     "equivalent": "{arm} makes no difference that matters: it is equivalent to {reference} within {delta}",
-    "equal": "{arm} makes no difference at all",
+    "equal": "{arm} scores exactly as {reference} does in every seed",
 }
 _WORTH_OPEN = "whether {arm} is worth it is undecided"
 _AFTER_BETTER = {

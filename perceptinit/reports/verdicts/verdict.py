@@ -84,10 +84,10 @@ def can_be_derived_from(score: ScoreComparison, contrast: Contrast) -> bool:
 
 
 def _outcome(difference: Difference, score: ScoreComparison) -> Outcome:
-    if all(value == 0 for value in difference.by_seed.values()):
-        return "equal"
     if difference.value.num == 1:
         return "one seed"
+    if all(value == 0 for value in difference.by_seed.values()):
+        return "equal"
     decision = score.rule.decide(difference.value)
     if decision is None or decision == "equivalent":
         return decision or "undecided"
@@ -102,8 +102,9 @@ def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) 
         return f"{arm} equals {reference} exactly in every seed ({_seeds(difference)})."
     if outcome == "one seed":
         side = "above" if difference.value.mean > 0 else "below"
+        where = f"is {size} {side}" if difference.value.mean else "scores exactly as"
         return (
-            f"{arm} is {size} {side} {reference} in the one seed that both have: "
+            f"{arm} {where} {reference} in the one seed that both have: "
             "how sure that is cannot be said."
         )
     if outcome == "equivalent":
