@@ -5,13 +5,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test check wheel docs plugins clean
+.PHONY: quickstart test fuzz check wheel docs plugins clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/perceptinit run quickstart --jobs 2
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
+# random recipes, tables, matrices, shards, pictures, weights, archives, downloads and records; part of `make test`, where
+# there are few of them and always the same: 10,000 new ones of each sort
+EXAMPLES ?= 10000
+fuzz: $(INSTALLED)
+	OMP_NUM_THREADS=1 PERCEPTINIT_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n auto --dist worksteal tests/fuzz
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

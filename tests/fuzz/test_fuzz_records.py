@@ -1,0 +1,120 @@
+"""Folders of runs with records that are none: every verb tells them, and takes the runs that are whole."""
+
+import copy
+import io
+import json
+import shutil
+from contextlib import redirect_stdout
+
+import pytest
+from harness import damaged, fuzz, outcome
+from hypothesis import given
+from hypothesis import strategies as st
+from made_runs import three_by_three, write
+
+from perceptinit.cli import create_app
+from perceptinit.components.plugin_manager import build_plugin_manager
+
+ODD = (
+    None, True, 0, -1, 10**30, 1.5, "", "x", "[" * 50, [], [None], ["x"], {}, {"a": 1}, "finished", "running", "../x",
+    "n" * 300, [[]], [{}], "\x1b[31m", "\x00",
+)  # fmt: skip
+DEEP = "[" * 20_000
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("records")
+
+
+@pytest.fixture(scope="module")
+def verbs():
+    plugins = build_plugin_manager()
+    app = create_app(plugins)
+    return lambda *words: app(list(map(str, words)), obj=plugins, standalone_mode=False)
+
+
+@st.composite
+def records(draw):
+    """Draw the bytes of a record in which up to three places hold something else, or something else whole."""
+    record = copy.deepcopy(three_by_three()[draw(st.integers(0, 8))])
+    for _ in range(draw(st.integers(0, 3))):
+        table, key = _place(draw, record)
+        if draw(st.booleans()):
+            table[key] = copy.deepcopy(draw(st.sampled_from(ODD)))
+        else:
+            del table[key]
+    text = (
+        json.dumps(record)
+        if draw(st.integers(0, 9))
+        else draw(st.sampled_from((DEEP, "[]", "", "nan", "9" * 5000)))
+    )
+    return draw(damaged(text.encode())) if draw(st.integers(0, 3)) == 0 else text.encode()
+
+
+def _place(draw, value):
+    """Return a table or array somewhere in a value, and a key of it."""
+    while True:
+        keys = sorted(value) if isinstance(value, dict) else range(len(value))
+        key = draw(st.sampled_from(list(keys)))
+        inner = value[key]
+        if not isinstance(inner, (dict, list)) or not inner or draw(st.integers(0, 2)) == 0:
+            return value, key
+        value = inner
+
+
+@st.composite
+def other_files(draw):
+    """Draw what lies beside a record: nothing, or odd notes and events."""
+    event = {
+        "kind": "step",
+        "time": 1.0,
+        "stage": "pretrain",
+        "step": 3,
+        "total_steps": 9,
+        "metrics": {"loss": 1.0},
+    }
+    for _ in range(draw(st.integers(0, 2))):
+        event[draw(st.sampled_from(sorted(event)))] = draw(st.sampled_from(ODD))
+    claim = draw(
+        st.sampled_from(
+            ("[]", "{}", "3", DEEP, '{"pid": "x", "host": 3}', '{"pid": 1, "host": "h"}')
+        )
+    )
+    return draw(
+        st.sampled_from(
+            ({}, {"events.jsonl": json.dumps(event) + "\n[]\n3\n{", ".claim.json": claim})
+        )
+    )
+
+
+@fuzz(12)
+@given(
+    records(),
+    other_files(),
+    st.sampled_from(("file", "file", "file", "folder")),
+    st.sampled_from(("status", "compare")),
+)
+def test_an_odd_record_is_told_and_the_whole_runs_are_taken(
+    place, verbs, record, others, kind, verb
+):
+    shutil.rmtree(place / "made", ignore_errors=True)
+    root = write(place, three_by_three()[:-1])
+    folder = root / "shuffled/seed2"
+    folder.mkdir()
+    if kind == "folder":
+        (folder / "record.json").mkdir()
+    else:
+        (folder / "record.json").write_bytes(record)
+    for name, text in others.items():
+        (folder / name).write_text(text)
+    told = io.StringIO()
+
+    def tell():
+        with redirect_stdout(told):
+            verbs(verb, root)
+        return told.getvalue()
+
+    text = outcome("record", tell, ["record.json", "made"], place)
+    if text is not None:
+        assert "random" in text
