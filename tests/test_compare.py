@@ -168,6 +168,8 @@ def test_unequal_budgets_are_refused_with_the_way_out(tmp_path):
     unequal = compared(tmp_path, records, budget="unequal")
     assert unequal.scores[0].difference(PI).value.mean == pytest.approx(0.6)
     assert any(p.startswith("Budgets differ") for p in unequal.problems)
+    assert "The arms are not equally trained" in headline(unequal)[-1]
+    assert "not equally trained" not in " ".join(headline(at))
 
 
 def test_an_arm_with_a_post_hoc_stage_is_judged_after_it(tmp_path):

@@ -28,13 +28,6 @@ class Estimate:
     high: float | None
     num: int
 
-    @property
-    def sign(self) -> int | None:
-        """Return 1 or -1 when the interval lies on one side of 0, 0 when it does not, None without one."""
-        if self.low is None or self.high is None:
-            return None
-        return (self.low > 0) - (self.high < 0)
-
 
 @dataclass(frozen=True, slots=True)
 class SetsTest:

@@ -24,6 +24,7 @@ from perceptinit.results.measures import measure_title
 NOTHING = "No run has finished with a score that could be compared."
 SIMULATED_PEOPLE = "The people are simulated: this says how the machinery works, and nothing about human perception."
 SIMULATED_DATA = "Pictures or captions are simulated: this says how the machinery works, and nothing about photographs."
+UNEQUAL = "The arms are not equally trained: this compares procedures as they ended, and not starts alone."
 TAUGHT_READING = (
     "{arm} was trained on this task{seen}: the score says what stage 1 taught and pretraining left of it, "
     "not whether the start is worth it."
@@ -85,12 +86,14 @@ def summary(comparison: Comparison) -> Summary | None:
         tuple(text for text in found if text),
         _measured(score),
         tuple(v for arm in arms for v in verdicts(comparison, score) if v.contrast.arm == arm),
-        tuple(_notes(comparison)),
+        tuple(_notes(comparison, score)),
     )
 
 
-def _notes(comparison: Comparison) -> Iterator[str]:
+def _notes(comparison: Comparison, score: ScoreComparison) -> Iterator[str]:
     runs = comparison.runs
+    if len(set(score.samples_seen.values())) > 1:
+        yield UNEQUAL
     yield from runs.departures
     if any(is_by_simulated_people(runs, arm) for arm in runs.arms):
         yield SIMULATED_PEOPLE
