@@ -89,14 +89,15 @@ def level_of_looks(first: int, last: int, confidence: float = CONFIDENCE) -> flo
     import numpy as np
     from scipy import stats
 
-    values = generator(0, "level of looks").standard_normal((last, NUM_PATHS), dtype=np.float32)
-    sums, squares = np.cumsum(values, axis=0), np.cumsum(values**2, axis=0)
-    smallest = np.ones(NUM_PATHS)
-    for num in range(first, last + 1):
-        mean = sums[num - 1] / num
-        variance = np.maximum(squares[num - 1] - num * mean**2, 1e-12) / (num - 1)
-        p_value = 2 * stats.t.sf(np.abs(mean) / np.sqrt(variance / num), num - 1)
-        smallest = np.minimum(smallest, p_value)
+    rng = generator(0, "level of looks")
+    sums, squares, smallest = np.zeros(NUM_PATHS), np.zeros(NUM_PATHS), np.ones(NUM_PATHS)
+    for num in range(1, last + 1):
+        values = rng.standard_normal(NUM_PATHS)
+        sums, squares = sums + values, squares + values**2
+        if num >= first:
+            mean = sums / num
+            error = np.sqrt((squares - num * mean**2) / (num - 1) / num)
+            smallest = np.minimum(smallest, 2 * stats.t.sf(np.abs(mean) / error, num - 1))
     return 1 - float(np.quantile(smallest, 1 - confidence))
 
 
