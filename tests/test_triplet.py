@@ -24,6 +24,7 @@ from perceptinit.initializers.triplet_loss import (
     triplet_distances,
     vote_weights,
 )
+from perceptinit.initializers.triplet_training import num_distinct
 from perceptinit.judgments.controls.class_triplets import ClassTriplets, draw_class_triplets
 from perceptinit.judgments.controls.pixel_triplets import PixelTriplets
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
@@ -404,3 +405,10 @@ def test_class_triplets_need_two_of_one_class_and_one_of_another(tmp_path):
     assert len(alone) == len(one_class) == 0
     (message,) = ClassTriplets(ClassTriplets.Config(root=tmp_path)).preflight()
     assert message.endswith("no images in subfolders; it needs one subfolder per class")
+
+
+def test_distinct_images_are_counted_batch_by_batch_with_a_smaller_last_one():
+    columns = np.array([[0, 1, 2], [0, 1, 3], [4, 5, 6], [4, 5, 4], [7, 8, 8]])
+    assert num_distinct(columns, 2) == 4 + 3 + 2
+    assert num_distinct(columns[:4], 2) == 4 + 3
+    assert num_distinct(columns, 8) == 9

@@ -29,11 +29,7 @@ from perceptinit.initializers.stage_images import open_images
 from perceptinit.initializers.trainable import only_training, trainable_names
 from perceptinit.initializers.training_config import TrainingConfig
 from perceptinit.initializers.triplet_loss import Distance
-from perceptinit.initializers.triplet_training import (
-    Curve,
-    TripletTraining,
-    batches_of,
-)
+from perceptinit.initializers.triplet_training import Curve, TripletTraining, num_distinct
 from perceptinit.judgments.ceilings import ceiling_of_split
 from perceptinit.judgments.forms.odd_one_out import load_odd_one_out
 from perceptinit.protocols import Judgments
@@ -110,10 +106,9 @@ class Triplet:
             return self._published_plan()
         c, count, num_ties = self.config, len(objective.columns), objective.num_ties_dropped
         order = generator(0, "plan").permutation(count)
-        batches = (objective.columns[rows] for rows in batches_of(order, c.batch_size))
         return StagePlan(
             steps=c.num_steps(count),
-            num_images=c.epochs * sum(len(np.unique(images)) for images in batches),
+            num_images=c.epochs * num_distinct(objective.columns[order], c.batch_size),
             note=f"{count:,} judgments"
             + (f" without {num_ties:,} ties" if num_ties else "")
             + (", may stop early" if c.patience else ""),

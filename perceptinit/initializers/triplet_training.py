@@ -246,3 +246,15 @@ class TripletTraining:
 def batches_of(order: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Return the rows of each batch; the last one may be smaller."""
     return np.split(order, range(batch_size, len(order), batch_size))
+
+
+def num_distinct(columns: np.ndarray, batch_size: int) -> int:
+    """Return how many images go through the tower in an epoch: the distinct ones of each batch.
+
+    columns: int64 (N, 3), the images of the judgments in the order of the epoch.
+    """
+    whole = len(columns) // batch_size * batch_size
+    batches = np.sort(columns[:whole].reshape(-1, batch_size * columns.shape[1]), axis=1)
+    return (
+        int((np.diff(batches, axis=1) > 0).sum()) + len(batches) + len(np.unique(columns[whole:]))
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 # N rows, then N questions once they are aggregated
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import ClassVar
 
 import numpy as np
@@ -76,19 +76,26 @@ class Table(OwnTable):
     def splits(self) -> np.ndarray:
         return self._judgments[1]
 
-    @cached_property
+    @property
     def _judgments(self) -> tuple[NamedTriplets, np.ndarray]:
         """Return all judgments and their splits (N,)."""
-        named, splits, _ = self._answers
-        return self._judged(named, splits)
+        return self._read.judgments
+
+    @property
+    def _answers(self) -> tuple[NamedTriplets, np.ndarray, Columns]:
+        """Return the rows that are used, their splits (N,), and the columns."""
+        return self._read.answers
+
+    @cached_property
+    def _read(self) -> _Read:
+        """Return what was read; a recipe that names a table in five places has it read once."""
+        return _read(_Settings(self, read_answers(self.config.path)))
 
     def _judged(self, named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.ndarray]:
         return add_up(named, splits) if self.config.aggregate else (named, splits)
 
-    @cached_property
-    def _answers(self) -> tuple[NamedTriplets, np.ndarray, Columns]:
-        """Return the rows that are used, their splits (N,), and the columns."""
-        columns = used_rows(read_answers(self.config.path))
+    def _used(self, columns: Columns) -> tuple[NamedTriplets, np.ndarray, Columns]:
+        columns = used_rows(columns)
         form = find_form(columns)
         images, (votes_second, num_votes) = read_all(
             partial(read_images, columns, form[:3], self.folder, self.config.image),
@@ -152,3 +159,35 @@ class Table(OwnTable):
             answers, _ = self._judged(named.select(own), splits[own])
             found[subjects.distinct[code]] = answers.triplets(self.stimuli).over(stimuli)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Rows with their splits and columns, and the judgments that they add up to, with theirs."""
+
+    answers: tuple[NamedTriplets, np.ndarray, Columns]
+    judgments: tuple[NamedTriplets, np.ndarray]
+
+
+class _Settings:
+    """A table with the columns of its file: equal ones of equal settings are read once."""
+
+    def __init__(self, table: Table, columns: Columns) -> None:
+        self.table, self.columns = table, columns
+
+    def __hash__(self) -> int:
+        return hash((type(self.table), repr(self.table.config)))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _Settings)
+            and type(self.table) is type(other.table)
+            and self.table.config == other.table.config
+            and self.columns is other.columns
+        )
+
+
+@lru_cache(maxsize=4)
+def _read(of: _Settings) -> _Read:
+    answers = of.table._used(of.columns)
+    return _Read(answers, of.table._judged(*answers[:2]))
