@@ -17,6 +17,7 @@ from perceptinit.backbones.text import GPU_MULTIPLES
 from perceptinit.backbones.token_rows import token_rows
 from perceptinit.compute import devices, distributed
 from perceptinit.compute.devices import fetch, usable_cores
+from perceptinit.compute.optim import adamw
 from perceptinit.evaluators.features import _PIXELS, Encoding, Subjects, all_features
 from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.pretrainers.clip import Clip
@@ -120,6 +121,19 @@ def test_fsdp_over_eight_processes_holds_an_eighth_and_travels_in_its_precision(
         assert seen == [dtype]
         assert weight.grad.dtype == torch.float32  # added up whole
         assert weight.to_local().numel() * 8 == weight.numel()
+
+
+@pytest.mark.parametrize(("found_inf", "num_changed"), [(0.0, 1), (1.0, 0)])
+def test_under_fsdp_a_step_that_is_not_finite_is_left_out_by_the_kernel(found_inf, num_changed):
+    with fake_group(8):
+        trained = sharded_copy(model())
+        optimizer = adamw([trained.image], lr=1e-3, weight_decay=0.1)
+        trained.encode_image(torch.zeros(4, 3, 16, 16, dtype=torch.uint8)).sum().backward()
+        weight = blocks_of(trained.image)[0].mlp.fc1.weight
+        before = weight.to_local().clone()
+        optimizer.found_inf = torch.tensor(found_inf)
+        optimizer.step()
+        assert int(not torch.equal(weight.to_local(), before)) == num_changed
 
 
 def test_threads_that_decode_are_the_cores_of_this_process(monkeypatch):

@@ -177,7 +177,7 @@ class ClipTraining:
         if self._scaler.is_enabled():
             self._scaler.step(self._optimizer)
             self._scaler.update()
-        elif self._config.fused and self._config.sharding != "fsdp":
+        elif self._config.fused:
             # the kernel looks at it and leaves the weights alone; the host need not wait
             self._optimizer.found_inf = (~is_finite).float()  # type: ignore[attr-defined]
             self._optimizer.step()
