@@ -20,8 +20,9 @@ from perceptinit.compute.devices import fetch, usable_cores
 from perceptinit.compute.optim import adamw
 from perceptinit.evaluators.features import _PIXELS, Encoding, Subjects, all_features
 from perceptinit.evaluators.zero_shot import ZeroShot
+from perceptinit.pretrainers.averaging import WeightAverage
 from perceptinit.pretrainers.clip import Clip
-from perceptinit.pretrainers.sharding import blocks_of, sharded_copy
+from perceptinit.pretrainers.sharding import blocks_of, clip_gradients, sharded_copy
 from perceptinit.running import run
 from perceptinit.testing import tiny_model
 
@@ -121,6 +122,22 @@ def test_fsdp_over_eight_processes_holds_an_eighth_and_travels_in_its_precision(
         assert seen == [dtype]
         assert weight.grad.dtype == torch.float32  # added up whole
         assert weight.to_local().numel() * 8 == weight.numel()
+
+
+def test_under_fsdp_whole_parameters_of_a_loss_are_averaged_and_clipped_beside_cut_ones():
+    with fake_group(8):
+        cut = [p for p in sharded_copy(model()).image.parameters() if p.requires_grad]
+        own = torch.nn.Parameter(torch.ones(3))
+        average = WeightAverage([*cut, own], decay=0.75)
+        with torch.no_grad():
+            own += 4.0
+        average.update()
+        assert average._average[-1].tolist() == [2.0] * 3
+        own.grad = torch.full((3,), 2.0)
+        for parameter in cut:
+            parameter.grad = torch.zeros_like(parameter)
+        clip_gradients([*cut, own], clip_norm=1.0)
+        assert own.grad.norm().item() == pytest.approx(1.0, abs=1e-5)
 
 
 @pytest.mark.parametrize(("found_inf", "num_changed"), [(0.0, 1), (1.0, 0)])

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from perceptinit.pretrainers.sharding import like, whole
 
@@ -26,7 +27,12 @@ class WeightAverage:
     @torch.no_grad()
     def update(self) -> None:
         """Take the weights of this step into the average."""
-        torch._foreach_lerp_(self._average, self._parameters, self._weight)
+        pairs = list(zip(self._average, self._parameters, strict=True))
+        for is_cut in (True, False):  # a kernel takes one sort of tensor
+            part = [pair for pair in pairs if isinstance(pair[0], DTensor) == is_cut]
+            if part:
+                averages, weights = ([pair[i] for pair in part] for i in (0, 1))
+                torch._foreach_lerp_(averages, weights, self._weight)
 
     @torch.no_grad()
     def swap(self) -> None:
