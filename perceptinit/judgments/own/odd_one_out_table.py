@@ -17,6 +17,7 @@ from perceptinit.judgments.reading.collected import used_rows
 from perceptinit.judgments.reading.columns import Coded, Columns
 from perceptinit.judgments.reading.image_columns import ImageRows, read_images
 from perceptinit.judgments.reading.image_files import file_name
+from perceptinit.judgments.reading.layouts import ODD as ROLES
 from perceptinit.judgments.reading.layouts import read_answers
 from perceptinit.judgments.reading.split_column import rows_in
 from perceptinit.seeding import generator
@@ -72,7 +73,7 @@ class OddOneOutTable(OwnTable):
     @cached_property
     def _judgments(self) -> tuple[OddOneOut, np.ndarray]:
         """Return all questions and their splits ("" for those left out)."""
-        columns = used_rows(read_answers(self.config.path))
+        columns = used_rows(read_answers(self.config.path, ROLES))
         columns.require(IMAGES)
         rows = read_images(columns, IMAGES, self.folder, self.config.image)
         votes = _read_votes(columns, rows, self.config.image)

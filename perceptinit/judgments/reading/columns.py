@@ -18,6 +18,7 @@ import numpy as np
 
 from perceptinit.errors import DataError, MissingPackageError, shown
 from perceptinit.files.reading import parse_json, read_bytes, require_file
+from perceptinit.judgments.reading.next_export import answers_in, is_export
 from perceptinit.registry import nearest
 
 DELIMITERS = ",;\t"
@@ -346,13 +347,14 @@ def _spelt(cell: Any) -> str:
 
 
 def _read_json(path: Path) -> Columns:
-    """Return records (objects) of a JSON file by key: in one list, or in lists or alone a line."""
+    """Return records (objects) of a JSON file by key: in one list, in lists or alone a line, or as NEXT exports them."""
     try:
         data = read_bytes(path)
         try:
             values = [parse_json(data)]
         except ValueError:
             values = [parse_json(line) for line in data.splitlines() if line.strip()]
+        values = [list(answers_in(value)) if is_export(value) else value for value in values]
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a readable JSON file ({shown(error)})") from error
     records = [

@@ -2,24 +2,28 @@
 
 | program | columns | source |
 |---|---|---|
-| NEXT | `Participant ID`, `Center`, `Left`, `Right`, `Answer` | NEXT-psych, participant data of PoolBasedTripletMDS |
+| NEXT | `Participant ID`, `Center`, `Left`, `Right`, `Answer`, or the JSON of `next_export` | NEXT-psych, participant data of PoolBasedTripletMDS |
+| NEXT | `participant_uid`, `target_center`, `target_left`, `target_right`, `target_winner` | the same, as its later versions format it |
 | Salmon | `head_filename`, `left_filename`, `right_filename`, `winner_filename`, `puid` | Salmon 1.0, `/responses`; without file names `head`, `left`, `right`, `winner`, numbers from 0 |
 | Meadows | `stim1_name`, `stim2_name`, `stim3_name`, `label`, `participation` | docs.meadows-research.com, downloads, annotations of the triplet choice task |
-| jsPsych | `trial_type`, `response` (the button, from 0), and, stated as `data` of the trial, `anchor`, `first`, `second`, or `image_1` to `image_3` | docs.jspsych.org, data, button responses |
+| jsPsych | `trial_type`, `response` (the button, from 0), and, stated as `data` of the trial, `anchor`, `first`, `second`, or `image_1` to `image_3`; else the three `<img>` of `stimulus`, in their order | docs.jspsych.org, data, button responses |
 
-Rows of other trials and tasks, and those that were not answered, are left out.
+Rows of other trials and tasks, and those that were not answered, are left out. An image that is named by a URL is the
+file at its end.
 """
 
 from __future__ import annotations
 
 # N rows
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from perceptinit.errors import DataError
 from perceptinit.judgments.reading.columns import Columns, read_columns
+from perceptinit.judgments.reading.shown_images import file_of, has_button, with_shown_images
 
 TRIPLET = ("anchor", "first", "second", "choice")
 ODD = ("image_1", "image_2", "image_3", "odd")
@@ -39,6 +43,12 @@ class Layout:
 LAYOUTS = (
     Layout("NEXT", ("Center", "Left", "Right", "Answer"), TRIPLET, ("Participant ID",)),
     Layout(
+        "NEXT",
+        ("target_center", "target_left", "target_right", "target_winner"),
+        TRIPLET,
+        ("participant_uid",),
+    ),
+    Layout(
         "Salmon",
         ("head_filename", "left_filename", "right_filename", "winner_filename"),
         TRIPLET,
@@ -57,9 +67,16 @@ def layout_of(columns: Columns) -> Layout | None:
     return next(found, None)
 
 
-def read_answers(path: Path) -> Columns:
-    """Return a table, one of another program with our names for its columns; DataError as `read_columns` raises."""
+def read_answers(path: Path, roles: tuple[str, ...] = TRIPLET) -> Columns:
+    """Return a table, one of another program with our names for its columns.
+
+    roles: what trials of jsPsych are about that only show three images, TRIPLET or ODD.
+
+    Raises DataError as `read_columns` does, and for two images whose URLs end in one file.
+    """
     columns = read_columns(path)
+    if layout_of(columns) is None:
+        columns = with_shown_images(columns, roles[:3])
     layout = layout_of(columns)
     return columns if layout is None else _renamed(columns, layout)
 
@@ -71,7 +88,11 @@ def _renamed(columns: Columns, layout: Layout) -> Columns:
     for name in layout.subject:
         if name in columns.cells:
             source.setdefault("subject", name)
-    given = {role: list(columns.cells[name]) for role, name in source.items()}
+    files = _files_of_urls(columns, layout.columns)
+    given = {
+        role: [files.get(cell, cell) for cell in columns.cells[name]]
+        for role, name in source.items()
+    }
     images = [given[role] for role in layout.roles[:3]]
     answer: Callable[[list[str], str, int], str] = _named
     if layout.program == "jsPsych":
@@ -86,6 +107,19 @@ def _renamed(columns: Columns, layout: Layout) -> Columns:
         for row, label in enumerate(given[last])
     ]
     return Columns.of(columns.path, given, columns.rows)
+
+
+def _files_of_urls(columns: Columns, names: Sequence[str]) -> dict[str, str]:
+    """Return the file of each URL in these columns."""
+    cells = {cell for name in names for cell in columns.distinct[name] if isinstance(cell, str)}
+    files = {cell: file_of(cell) for cell in cells if cell.startswith(("http://", "https://"))}
+    url_of: dict[str, str] = {}
+    for url, file in sorted(files.items()):
+        if url_of.setdefault(file, url) != url:
+            raise DataError(
+                f"{columns.path}: '{url_of[file]}' and '{url}' end in one file, '{file}'; name the images apart"
+            )
+    return files
 
 
 def _is_filled(columns: Columns, name: str) -> np.ndarray:
@@ -110,7 +144,19 @@ def _button(names: list[str], button: str, row: int) -> str:
 
 def component_of(path: Path) -> str:
     """Return the component that reads a table by its columns: `table` where nothing else fits."""
-    return component_for(read_columns(path))
+    columns = read_columns(path)
+    if layout_of(columns) is None:
+        columns = _with_what_is_asked(columns)
+    return component_for(columns)
+
+
+def _with_what_is_asked(columns: Columns) -> Columns:
+    """Return trials of jsPsych that only show three images as about the odd one where a third button was pressed."""
+    odd = with_shown_images(columns, ODD[:3])
+    if odd is columns:
+        return columns
+    is_trial = _is_filled(odd, ODD[0])
+    return odd if has_button(odd.select(is_trial), 2) else with_shown_images(columns, TRIPLET[:3])
 
 
 def component_for(columns: Columns) -> str:
