@@ -53,7 +53,9 @@ def test_the_largest_micro_batch_is_the_last_that_fits(tmp_path):
     tight = (run.total_bytes(5) + run.total_bytes(6)) / 2 / 1e9
     (run,) = dry_runs(recipe(tmp_path, batch_size=32), [1], tight)
     assert run.largest_micro_batch() == 5
-    assert "micro_batch = 5 or less would" in run.warning()
+    too_much, too_fast = run.warnings()
+    assert "micro_batch = 5 or less would" in too_much
+    assert "less than launching its kernels takes" in too_fast
 
 
 @pytest.mark.parametrize(

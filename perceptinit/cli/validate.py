@@ -87,5 +87,4 @@ def _on_gpus(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> Iterato
     runs = dry_runs(recipe, worlds, memory_gb)
     yield from table(runs)
     for run in runs:
-        if run.warning():
-            yield f"warning: {run.warning()}"
+        yield from (f"warning: {warning}" for warning in run.warnings())

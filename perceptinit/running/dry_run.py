@@ -23,6 +23,8 @@ PEAK = {"fp32": 67e12, "tf32": 494e12, "bf16": 989e12, "fp16": 989e12}
 SHARE_OF_PEAK = 0.4
 # a JPEG of 59 KB to a crop of 224 pixels on one core (docs/performance.md)
 DECODE_SECONDS = 0.84e-3
+# of the 1,600 kernels of a ViT-B/32 step, at 7 us; an estimate
+LAUNCH_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,17 +182,25 @@ class DryRun:
         num_images = stage_plan(self.recipe.pretrain).num_images
         return "data absent" if num_images is None else f"{num_images / self.rate / 3600:.3g}"
 
-    def warning(self) -> str:
-        """Return that activations do not fit, with what would; "" where they do."""
+    def warnings(self) -> Iterator[str]:
+        """Yield that activations do not fit, with what would, and that times are too good to be true."""
+        gpus = f"{self.world} GPU{'s' if self.world > 1 else ''}"
         total = self.total_bytes(self.micro_batch)
-        if total <= self.memory_gb * GB:
-            return ""
-        most = self.largest_micro_batch()
-        advice = f"micro_batch = {most} or less would" if most else "grad_checkpointing may help"
-        return (
-            f"{self.world} GPUs: {_gb(total)} do not fit into {self.memory_gb:g} GB ({advice}, "
-            "as traced without grad_checkpointing)"
-        )
+        if total > self.memory_gb * GB:
+            most = self.largest_micro_batch()
+            advice = (
+                f"micro_batch = {most} or less would" if most else "grad_checkpointing may help"
+            )
+            yield (
+                f"{gpus}: {_gb(total)} do not fit into {self.memory_gb:g} GB ({advice}, "
+                "as traced without grad_checkpointing)"
+            )
+        seconds = self.config.batch_size / self.rate
+        if seconds < LAUNCH_SECONDS:
+            yield (
+                f"{gpus}: a step computes for {seconds * 1e3:.2g} ms, less than launching its kernels takes (some "
+                f"{LAUNCH_SECONDS * 1e3:.0f} ms): it will be slower than said, and need fewer cores"
+            )
 
 
 def table(runs: Sequence[DryRun]) -> list[str]:
@@ -238,4 +248,6 @@ def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[Dr
 
 
 def _gb(num_bytes: float) -> str:
+    if num_bytes < 1e6:
+        return f"{num_bytes / 1e3:.0f} kB"
     return f"{num_bytes / GB:.2f} GB" if num_bytes >= 0.1 * GB else f"{num_bytes / 1e6:.0f} MB"
