@@ -471,6 +471,54 @@ def test_an_image_chosen_and_left_in_one_row_is_told(tmp_path):
         table.load("train")
 
 
+def test_all_wrong_rows_of_choices_are_told_a_line_for_each_sort(tmp_path):
+    write_images(tmp_path, "q.png", "a.png", "b.png", "c.png")
+    rows = [f"q.png a.png {'gone' if i else 'lost'}.png b.png" for i in range(12)]
+    rows += ["q.png a.png ../c.png b.png", "q.png a.png c.png a.png", "q.png a.png c.png q.png"]
+    header = "anchor chosen_1 chosen_2 other_1"
+    write_csv(tmp_path / "lab.csv", header, *rows)
+    with (tmp_path / "lab.csv").open("a") as file:
+        file.write("q.png,,,b.png\n")
+    table = MultiSelect(MultiSelect.Config(path=tmp_path / "lab.csv", is_ranked=False))
+    with pytest.raises(DataError) as caught:
+        table.load("train")
+    outside, empty, twice, missing = str(caught.value).splitlines()
+    assert "row 14: chosen_2: image '../c.png' is outside the images folder" in outside
+    assert "row 17: chosen_1 is empty" in empty
+    assert "row 15: the image 'a.png' stands twice in one row (2 such rows: 15, 16)" in twice
+    assert "row 2: 'lost.png': no such image" in missing
+    assert "(12 such rows: 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...)" in missing
+
+
+def test_a_pattern_makes_files_of_numbers_in_choices(tmp_path):
+    write_images(tmp_path, "00.png", "01.png", "02.png")
+    write_csv(tmp_path / "lab.csv", "anchor chosen_1 other_1", "0 1 2")
+    config = {"is_ranked": False, "val_share": 0.0, "test_share": 0.0, "image": "{:02d}.png"}
+    choices = MultiSelect(MultiSelect.Config(path=tmp_path / "lab.csv", **config))
+    assert named(choices.load("train")) == {("00.png", "01.png", "02.png")}
+
+
+@pytest.mark.parametrize(("cls", "own", "header", "rows", "num_judgments"), [
+    (Ratings, {"higher_is_better": True}, "reference image rating",
+     ["q.png a.png 1", "q.png b.png 2", "q.png c.png 9"], 1),
+    (MultiSelect, {"is_ranked": False}, "anchor chosen_1 other_1",
+     ["q.png a.png b.png", "b.png a.png q.png", "q.png a.png c.png"], 2),
+    (SameDifferent, {}, "first second p_same",
+     ["q.png a.png 0.1", "q.png b.png 0.2", "q.png c.png 1"], 1),
+])  # fmt: skip
+def test_excluded_rows_do_not_count_and_may_be_wrong(
+    tmp_path, cls, own, header, rows, num_judgments
+):
+    write_images(tmp_path, "q.png", "a.png", "b.png", "c.png")
+    wrong = rows[0].replace("a.png", "gone.png")
+    marked = [
+        f"{row} {mark}" for row, mark in zip([*rows, wrong], ["no", "0", "catch", "x"], strict=True)
+    ]
+    write_csv(tmp_path / "lab.csv", f"{header} excluded", *marked)
+    table = cls(cls.Config(path=tmp_path / "lab.csv", val_share=0.0, test_share=0.0, **own))
+    assert len(table.load("train")) == num_judgments
+
+
 def test_a_rating_that_is_no_number_is_told_by_row(tmp_path):
     write_images(tmp_path, "r.png", "a.png")
     write_csv(tmp_path / "lab.csv", "reference image rating", "r.png a.png good")

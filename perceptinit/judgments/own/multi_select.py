@@ -5,6 +5,7 @@ from __future__ import annotations
 # R rows of the table; a row gives several answers
 import itertools
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,9 +20,10 @@ from perceptinit.judgments.forms.questions import add_up, draw_sides
 from perceptinit.judgments.forms.triplet_names import NamedTriplets
 from perceptinit.judgments.own.dealing import by_image
 from perceptinit.judgments.own.own_table import OwnTable
-from perceptinit.judgments.reading.columns import Coded, Columns, read_columns
+from perceptinit.judgments.reading.collected import used_rows
+from perceptinit.judgments.reading.columns import Coded, Columns, raise_all, read_columns
 from perceptinit.judgments.reading.image_columns import ImageRows, no_image
-from perceptinit.judgments.reading.image_files import missing_files, normal_name
+from perceptinit.judgments.reading.image_files import file_name, missing_files
 from perceptinit.judgments.reading.split_column import rows_in
 from perceptinit.types import Split, Triplets
 
@@ -45,7 +47,7 @@ class MultiSelect(OwnTable):
     """A table with a query and n images of which people chose m, made into triplets.
 
     Columns `anchor` (the query), `chosen_1`, `chosen_2`, ... and `other_1`, `other_2`, ...; cells
-    may be empty where rows differ in length. `split` is optional. Splits are by query. The same
+    may be empty where rows differ in length. `split` and `excluded` (rows where it is filled are left out) are optional. Splits are by query. The same
     question in several rows is added up.
     """
 
@@ -78,8 +80,8 @@ class MultiSelect(OwnTable):
     def _judgments(self) -> tuple[NamedTriplets, np.ndarray]:
         """Return all judgments and their splits (N,)."""
         c = self.config
-        columns = read_columns(c.path)
-        rows = _read_rows(columns, self.folder)
+        columns = used_rows(read_columns(c.path))
+        rows = _read_rows(columns, self.folder, c.image)
         anchors = _coded([row.anchor for row in rows])
         dealt = self.deal(
             columns, ImageRows.of([anchors]), "multi-select", group=anchors, role="anchor"
@@ -106,6 +108,10 @@ class _Row:
     chosen: list[str]
     others: list[str]
 
+    @property
+    def names(self) -> list[str]:
+        return [*filter(None, [self.anchor]), *self.chosen, *self.others]
+
     def answers(self, is_ranked: bool) -> list[tuple[str, str, str]]:
         """Return anchor, closer and farther image of each answer."""
         pairs = answers_of(self.chosen, self.others, is_ranked)
@@ -116,24 +122,40 @@ def _coded(names: Sequence[str]) -> Coded:
     return Coded.of(np.arange(len(names)), names)
 
 
-def _read_rows(columns: Columns, folder: Path) -> list[_Row]:
+class _Mistakes:
+    """Mistakes in the rows of a table, told together: a line for each sort, about its first row."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._found: dict[str, dict[int, str]] = {}
+
+    def add(self, sort: str, index: int, message: str) -> None:
+        self._found.setdefault(sort, {}).setdefault(index, message)
+
+    def raise_any(self) -> None:
+        raise_all(
+            self._columns.error(np.array(sorted(rows)), rows[min(rows)])
+            for rows in self._found.values()
+        )
+
+
+def _read_rows(columns: Columns, folder: Path, pattern: str | None) -> list[_Row]:
     columns.require(["anchor", "chosen_1", "other_1"])
     if not folder.is_dir():
         raise DataError(f'images = "{folder}": no such folder')
-    rows = []
-    for index in range(len(columns)):
-        anchor = _names(columns, index, ["anchor"])
-        picked = _names(columns, index, _numbered(columns, "chosen"))
-        left = _names(columns, index, _numbered(columns, "other"))
-        names = [*anchor, *picked, *left]
-        for what, cells in (("anchor", anchor), ("chosen_1", picked), ("other_1", left)):
-            if not cells:
-                raise columns.error(index, f"{what} is empty")
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice:
-            raise columns.error(index, f"the image '{twice}' stands twice in one row")
-        rows.append(_Row(anchor[0], picked, left))
-    _check_images(columns, folder, [[row.anchor, *row.chosen, *row.others] for row in rows])
+    mistakes = _Mistakes(columns)
+    chosen, others = _numbered(columns, "chosen"), _numbered(columns, "other")
+    rows = [
+        _Row(
+            "".join(_names(columns, index, ["anchor"], pattern, mistakes)),
+            _names(columns, index, chosen, pattern, mistakes),
+            _names(columns, index, others, pattern, mistakes),
+        )
+        for index in range(len(columns))
+    ]
+    _check_twice(rows, mistakes)
+    _check_images(rows, folder, mistakes)
+    mistakes.raise_any()
     return rows
 
 
@@ -143,23 +165,34 @@ def _numbered(columns: Columns, stem: str) -> list[str]:
     return sorted(found, key=lambda name: int(name.rpartition("_")[2]))
 
 
-def _names(columns: Columns, index: int, roles: Sequence[str]) -> list[str]:
-    """Return the images of a row's filled cells."""
+def _names(
+    columns: Columns, index: int, roles: Sequence[str], pattern: str | None, mistakes: _Mistakes
+) -> list[str]:
+    """Return the images of a row's filled cells, of which there has to be one."""
+    cells = {role: columns.cell(role, index) for role in roles}
+    filled = {role: str(cell) for role, cell in cells.items() if cell not in (None, "")}
+    if not filled:
+        mistakes.add(f"{roles[0]} is empty", index, f"{roles[0]} is empty")
     names = []
-    for role in roles:
-        cell = columns.cell(role, index)
-        if cell is None or cell == "":
-            continue
+    for role, text in filled.items():
         try:
-            names.append(normal_name(str(cell)))
+            names.append(file_name(text, pattern))
         except ValueError as error:
-            raise columns.error(index, f"{role}: {error}") from error
+            mistakes.add(str(error).replace(text, ""), index, f"{role}: {error}")
     return names
 
 
-def _check_images(columns: Columns, folder: Path, rows: Sequence[Sequence[str]]) -> None:
-    missing = missing_files(folder, {name for row in rows for name in row})
+def _check_twice(rows: Sequence[_Row], mistakes: _Mistakes) -> None:
     for index, row in enumerate(rows):
-        for name in row:
-            if name in missing:
-                raise columns.error(index, f"'{name}': {no_image(folder, name, missing)}")
+        twice = [name for name, count in Counter(row.names).items() if count > 1]
+        if twice:
+            mistakes.add("twice", index, f"the image '{twice[0]}' stands twice in one row")
+
+
+def _check_images(rows: Sequence[_Row], folder: Path, mistakes: _Mistakes) -> None:
+    missing = missing_files(folder, {name for row in rows for name in row.names})
+    is_missing = set(missing)
+    for index, row in enumerate(rows):
+        name = next((name for name in row.names if name in is_missing), None)
+        if name is not None:
+            mistakes.add("missing", index, f"'{name}': {no_image(folder, name, missing)}")

@@ -20,6 +20,7 @@ from perceptinit.judgments.forms.ratings import (
     turned,
 )
 from perceptinit.judgments.own.own_table import OwnTable
+from perceptinit.judgments.reading.collected import used_rows
 from perceptinit.judgments.reading.columns import Columns, read_columns
 from perceptinit.judgments.reading.image_columns import ImageRows, read_images
 from perceptinit.types import Split, Triplets
@@ -29,7 +30,7 @@ class Ratings(DerivedAnswers, OwnTable):
     """Ratings or mean opinion scores of images, each against a reference, made into triplets.
 
     A CSV or Parquet table with columns `reference`, `image` and `rating`; `num_ratings` (people
-    behind a mean) and `split` are optional. Two images of one reference make a triplet when their
+    behind a mean), `split` and `excluded` (rows where it is filled are left out) are optional. Two images of one reference make a triplet when their
     ratings differ enough. Splits are by reference: no reference is in two of them.
     """
 
@@ -79,7 +80,7 @@ class Ratings(DerivedAnswers, OwnTable):
     @cached_property
     def _rated(self) -> tuple[RatedImages, np.ndarray]:
         c = self.config
-        columns = read_columns(c.path)
+        columns = used_rows(read_columns(c.path))
         columns.require(["reference", "image", "rating"])
         images = read_images(columns, ("reference", "image"), self.folder, c.image)
         _check_rated_once(columns, images)

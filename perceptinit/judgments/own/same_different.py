@@ -14,6 +14,7 @@ from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.same_pairs import SamePairs
 from perceptinit.judgments.own.own_table import OwnTable
+from perceptinit.judgments.reading.collected import used_rows
 from perceptinit.judgments.reading.columns import Columns, read_columns
 from perceptinit.judgments.reading.image_columns import ImageRows, read_images
 from perceptinit.judgments.reading.split_column import rows_in
@@ -25,7 +26,7 @@ class SameDifferent(DerivedAnswers, OwnTable):
 
     The names of the columns are keys, so that published files can be read as they are, such as the
     JND votes of NIGHTS. Where one image (`first`) stands in several pairs, they make triplets: what
-    more people called the same as the anchor is closer. The evaluator `jnd` scores the pairs. Splits
+    more people called the same as the anchor is closer. Rows where `excluded` is filled are left out. The evaluator `jnd` scores the pairs. Splits
     are by `first`.
     """
 
@@ -89,7 +90,7 @@ class SameDifferent(DerivedAnswers, OwnTable):
     def _table(self) -> tuple[Columns, ImageRows, np.ndarray]:
         """Return the table, its images and the split of each row (N,)."""
         c = self.config
-        columns = read_columns(c.path)
+        columns = used_rows(read_columns(c.path))
         columns.require([c.first, c.second, c.p_same, *([c.num_votes] if c.num_votes else [])])
         columns.numbers(c.p_same, 0.0, 1.0)
         images = read_images(columns, (c.first, c.second), self.folder, c.image)
