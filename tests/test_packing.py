@@ -257,6 +257,21 @@ def test_a_finished_packing_is_kept_and_a_lost_shard_is_made_again(tmp_path):
     assert files(tmp_path / "out") == before
 
 
+@pytest.mark.parametrize(
+    "text", ["[1, 2]", '{"shards": 3}', '{"packing": {}, "shards": [{"name": "a"}]}', "{"]
+)
+def test_an_index_that_is_none_is_told(tmp_path, text):
+    source = captions_folder(tmp_path / "in", 2)
+    run(source, tmp_path / "out")
+    index = tmp_path / "out" / "index.json"
+    if "packing" in text:
+        header = json.loads(index.read_text())["packing"]
+        text = json.dumps({"packing": header, "shards": [{"name": "a"}]})
+    index.write_text(text)
+    with pytest.raises(DataError, match=r"not (that|the index) of a packing"):
+        run(source, tmp_path / "out")
+
+
 def test_a_folder_with_another_packing_is_left_alone(tmp_path):
     source = captions_folder(tmp_path / "in")
     run(source, tmp_path / "out", shard_size=2)

@@ -9,8 +9,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from perceptinit.errors import DataError, UsageError, writing
+from perceptinit.errors import DataError, UsageError, shown, writing
 from perceptinit.files.atomic import atomic_path, remove_files, temporaries
+from perceptinit.files.reading import parse_json, read_json
 from perceptinit.packing.shards import Written
 from perceptinit.pairs.sizes import JOURNAL
 
@@ -40,7 +41,9 @@ class Journal:
         if not lines and folder.is_dir() and set(folder.iterdir()) - set(left):
             raise UsageError(f"{folder} is not empty and holds no packing. Choose another folder")
         self.finished = {
-            w.name: w for w in map(_written, lines[1:]) if _has_size(folder / w.name, w.num_bytes)
+            w.name: w
+            for w in (_written(folder, row) for row in lines[1:])
+            if _has_size(folder / w.name, w.num_bytes)
         }
         remove_files(left)
         rows = [dict(header), *(asdict(w) for w in self.finished.values())]
@@ -63,26 +66,39 @@ def _read(folder: Path) -> list[dict[str, Any]]:
     journal, index = folder / JOURNAL, folder / INDEX
     if journal.is_file():
         # a line that was cut off by a crash is of a shard that will be written again
-        lines = journal.read_text(encoding="utf-8").splitlines()
+        lines = journal.read_text(encoding="utf-8", errors="replace").splitlines()
         return [row for row in map(_parsed, lines) if row is not None]
     if index.is_file():
-        row = _parsed(index.read_text(encoding="utf-8"))
-        if row is None or "shards" not in row:
-            raise DataError(f"{index}: not the index of a packing")
-        return [row["packing"], *row["shards"]]
+        row = read_json(index, dict, "the index of a packing")
+        rows = [row.get("packing"), *_list(row.get("shards"))]
+        if not all(isinstance(row, dict) for row in rows):
+            raise DataError(f"{index}: not the index of a packing. Remove it to pack anew")
+        return rows
     return []
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [None]
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError:
         return None
     return row if isinstance(row, dict) else None
 
 
-def _written(row: Mapping[str, Any]) -> Written:
-    return Written(row["name"], row["num_samples"], row["num_bytes"], tuple(row["unusable"]))
+def _written(folder: Path, row: Mapping[str, Any]) -> Written:
+    """Return what a line says of a shard; DataError when it says something else."""
+    try:
+        name, counts = str(row["name"]), (int(row["num_samples"]), int(row["num_bytes"]))
+        return Written(name, *counts, tuple(row["unusable"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{folder}: its {JOURNAL} or {INDEX} is not that of a packing ({shown(repr(error))}). "
+            "Remove it to pack anew"
+        ) from error
 
 
 def _has_size(path: Path, num_bytes: int) -> bool:
