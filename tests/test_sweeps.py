@@ -22,9 +22,10 @@ from perceptinit.running.runner import run_recipe
 from perceptinit.trackers.progress import Progress
 from perceptinit.types import Event
 
-# a tracker that kills its own process as `kill -9` does, once the run has scores at KILL_AT samples
+# a tracker that, once the run has scores at KILL_AT samples, kills its own process as `kill -9` does; in the arm
+# "random", at INTERRUPT_AT, it has the process that started it interrupted, and waits until it is told of it
 LOCAL = """
-    import os, signal
+    import os, signal, time
     from dataclasses import dataclass
     from perceptinit import Component, hookimpl
 
@@ -41,11 +42,20 @@ LOCAL = """
             pass
 
         def start(self, ctx):
+            self.interrupts_at = int(os.environ.get("INTERRUPT_AT", -1)) if ctx.arm == "random" else -1
             print(f"began {ctx.arm} {ctx.seed}", flush=True)
 
         def log(self, event):
             if event.kind == "scores" and event.samples_seen == int(os.environ.get("KILL_AT", -1)):
                 os.kill(os.getpid(), signal.SIGKILL)
+            if event.kind == "scores" and event.samples_seen == self.interrupts_at:
+                told, handle = [], signal.getsignal(signal.SIGUSR2)
+                signal.signal(signal.SIGUSR2, lambda *args: told.append(1) or handle(*args))
+                os.kill(os.getppid(), signal.SIGINT)
+                for _ in range(3000):
+                    if told:
+                        break
+                    time.sleep(0.01)
 
         def close(self):
             pass
@@ -127,6 +137,19 @@ def test_jobs_finish_what_can_be_finished_and_tell_what_failed(folder):
         p.parent.parent.name: p.read_text().count("run-start") for p in folder.rglob("events.jsonl")
     }
     assert counts == {"again": 1, "bad": 1, "pi": 1, "random": 1}  # the failed one, too
+
+
+def test_ctrl_c_is_what_status_says_of_runs_in_jobs_that_it_ended(folder):
+    interrupted = start(
+        folder, "--jobs", "2", "--arm", "random", "--arm", "again", "--seed", "0", INTERRUPT_AT="48"
+    )
+    _, messages = interrupted.communicate(timeout=120)
+    assert interrupted.returncode == 130, messages
+    assert messages.splitlines()[-1] == "interrupted by Ctrl-C; the same command continues"
+    run = load_runs([folder / "runs/tiny"]).arm_runs("random")[0]
+    assert run.state == "interrupted"
+    assert "interrupted by Ctrl-C" in what(run, time.time())
+    assert "SIG" not in what(run, time.time())
 
 
 def test_a_failure_does_not_stop_the_other_runs_of_one_process(folder):

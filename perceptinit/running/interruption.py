@@ -1,4 +1,7 @@
-"""Being asked to stop: SIGTERM and SIGUSR1, as Slurm, Kubernetes and torchrun send them before they kill."""
+"""Being asked to stop: SIGTERM and SIGUSR1, as Slurm, Kubernetes and torchrun send them before they kill.
+
+A process that has workers sends them SIGUSR2 after Ctrl-C, which does not reach them itself.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+OF_CTRL_C = signal.SIGUSR2
+# what is said of each
+SIGNALS = {
+    signal.SIGTERM: "stopped by SIGTERM",
+    signal.SIGUSR1: "stopped by SIGUSR1",
+    OF_CTRL_C: "interrupted by Ctrl-C",
+}
+CONTINUES = "the same command continues"
 # EX_TEMPFAIL of sysexits.h: nothing is wrong, the same command goes on later
 EXIT_CODE = 75
 INTERRUPT_EXIT_CODE = 130  # as shells give it to what SIGINT ended
-INTERRUPTED = "interrupted by Ctrl-C; the same command continues"
+INTERRUPTED = f"{SIGNALS[OF_CTRL_C]}; {CONTINUES}"
 
 
 class Stopped(SystemExit):
@@ -30,9 +40,9 @@ class Stopped(SystemExit):
 
 
 class StopSignals:
-    """Listens for the signals: at once Stopped, or, where work is to be saved first, a note of the name.
+    """Listens for the signals: at once Stopped, or, where work is to be saved first, a note of it.
 
-    asked: name of the signal that came while `noted`, empty before.
+    asked: what is said of the signal that came while `noted`, empty before.
     """
 
     def __init__(self) -> None:
@@ -64,14 +74,14 @@ class StopSignals:
         finally:
             self._is_noted = False
         if self.asked:
-            raise Stopped(f"stopped by {self.asked}; the same command continues")
+            raise Stopped(f"{self.asked}; {CONTINUES}")
 
     def note(self) -> None:
         """Only note signals from now on, inside a block of `noted`."""
         self._is_noted = True
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        name = signal.Signals(number).name
+        asked = SIGNALS[signal.Signals(number)]
         if not self._is_noted:
-            raise Stopped(f"stopped by {name}; the same command continues")
-        self.asked = name
+            raise Stopped(f"{asked}; {CONTINUES}")
+        self.asked = asked

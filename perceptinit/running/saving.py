@@ -10,7 +10,7 @@ from perceptinit.compute import distributed
 from perceptinit.errors import CheckpointError
 from perceptinit.files.atomic import remove_files, temporaries
 from perceptinit.recipe.checkpoint_config import CheckpointConfig
-from perceptinit.running.interruption import Stopped, StopSignals
+from perceptinit.running.interruption import CONTINUES, Stopped, StopSignals
 from perceptinit.running.run_checkpoints import Checkpoints
 
 
@@ -51,18 +51,18 @@ class Saving:
             self._stop(stop, step)
 
     def _wish(self, step: int) -> str | None:
-        """Return what this process wants after a step: the name of a signal, "save", or nothing."""
+        """Return what this process wants after a step: what is said of a signal, "save", or nothing."""
         if self._is_first:
             self._checkpoints.check()
         if self._signals.asked:
             return self._signals.asked
         return "save" if self._is_first and self._checkpoints.is_due(step) else None
 
-    def _stop(self, name: str, step: int) -> None:
+    def _stop(self, asked: str, step: int) -> None:
         if self._is_first:
             self._checkpoints.wait()
         distributed.exchange(None)  # nobody ends, and has the others ended, before all is on disk
-        raise Stopped(f"stopped by {name} after step {step}, saved; the same command continues")
+        raise Stopped(f"{asked} after step {step}, saved; {CONTINUES}")
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Begin to write a state; see `Checkpoints.save`. Of the first process only."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 from perceptinit.compute.devices import usable_cores
 from perceptinit.errors import PerceptInitError
 from perceptinit.protocols import HasExpect, HasSay, Tracker
-from perceptinit.running.interruption import StopSignals
+from perceptinit.running.interruption import OF_CTRL_C, StopSignals
 from perceptinit.running.tracking import build_console
 from perceptinit.running.unforeseen import told
 from perceptinit.types import Event, RunContext, Score
@@ -55,9 +56,9 @@ def run_in_workers(
         with StopSignals().listening():
             for worker in workers:
                 worker.wait()
-    except BaseException:  # Ctrl-C or a signal: every worker saves its state and ends
+    except BaseException as error:  # Ctrl-C or a signal: every worker saves its state and ends
         for worker in workers:
-            worker.stop()
+            worker.stop(OF_CTRL_C if isinstance(error, KeyboardInterrupt) else signal.SIGTERM)
         for worker in workers:
             worker.wait()
         raise
@@ -134,10 +135,9 @@ class _Worker:
         for thread in self._threads:
             thread.join()
 
-    def stop(self) -> None:
-        """Ask the worker to save its state and end."""
-        if self._process.poll() is None:
-            self._process.terminate()
+    def stop(self, number: signal.Signals) -> None:
+        """Ask the worker by a signal to save its state and end."""
+        self._process.send_signal(number)  # none to one that has ended
 
 
 def _show_events(lines: IO[str], console: Tracker | None) -> None:

@@ -100,7 +100,7 @@ class Progress:
 
 
 def _end_state(message: str) -> State:
-    if message == "interrupted" or message.startswith("stopped"):
+    if message.startswith(("interrupted", "stopped")):
         return "interrupted"
     if message == "failed":
         return "failed"
