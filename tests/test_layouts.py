@@ -1,6 +1,8 @@
 """Tables as programs of the field export them, read as they are; each made to its published layout."""
 
 import json
+import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from perceptinit.configs import read_config
 from perceptinit.errors import DataError
 from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable
 from perceptinit.judgments.own.table import Table
+from perceptinit.judgments.reading import columns
 from perceptinit.judgments.reading.columns import read_columns
 from perceptinit.judgments.sources import open_target
 
@@ -246,6 +249,49 @@ def test_a_spreadsheet_is_read_as_it_is_saved(folder):
     (folder / "torn.xlsx").write_bytes((folder / "lab.xlsx").read_bytes()[:900])
     with pytest.raises(DataError, match=r"torn\.xlsx: not a readable \.xlsx file"):
         answers(folder / "torn.xlsx")
+
+
+def lab_sheet(path, *rows):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(path)
+    return path
+
+
+def test_a_spreadsheet_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(folder):
+    path = lab_sheet(folder / "bomb.xlsx", ["anchor", "positive", "negative"])
+    data = bytearray(path.read_bytes())
+    # the size of a member, as the directory of the archive has it
+    struct.pack_into("<I", data, data.find(b"PK\1\2") + 24, 600 << 20)
+    path.write_bytes(data)
+    with pytest.raises(
+        DataError, match=r"bomb\.xlsx: unpacks to more than 512 MB\. Save the table"
+    ):
+        read_columns(path)
+
+
+def test_a_spreadsheet_of_too_many_empty_cells_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(columns, "MAX_CELLS", 1000)
+    far = [None] * 300 + ["x"]
+    path = lab_sheet(folder / "far.xlsx", ["anchor", "positive", "negative"], far, far, far, far)
+    with pytest.raises(DataError, match=r"far\.xlsx: has more than 1,000 cells, empty ones among"):
+        read_columns(path)
+
+
+def test_the_stated_size_of_a_spreadsheet_is_not_believed(folder):
+    path = lab_sheet(folder / "lab.xlsx", ["anchor", "positive", "negative"], [
+        "000.jpg", "001.jpg", "002.jpg"], ["003.jpg", "005.jpg", "004.jpg"])  # fmt: skip
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    sheet = parts["xl/worksheets/sheet1.xml"]
+    assert b'ref="A1:C3"' in sheet
+    parts["xl/worksheets/sheet1.xml"] = sheet.replace(b'ref="A1:C3"', b'ref="A1:XFD1048576"')
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    assert answers(path) == EXPECTED
 
 
 def test_numbers_become_files_by_a_pattern(folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import tarfile
 import tempfile
@@ -41,6 +42,15 @@ def unpack(
     if not paths:
         raise DataError(f"{archive}: no files in it")
     return paths
+
+
+def unpacked_bytes(archive: bytes) -> int:
+    """Return how many bytes the members of a .zip have together, by its directory: no reader gets more of them.
+
+    Raises BadZipFile when it is none.
+    """
+    with zipfile.ZipFile(io.BytesIO(archive)) as file:
+        return sum(info.file_size for info in file.infolist())
 
 
 def _unpack_into(staging: Path, archive: Path, max_bytes: int | None) -> None:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from perceptinit.errors import DataError, MissingPackageError, shown
+from perceptinit.files.archives import unpacked_bytes
 from perceptinit.files.reading import parse_json, read_bytes, require_file
 from perceptinit.judgments.reading.next_export import answers_in, is_export
 from perceptinit.registry import nearest
@@ -28,6 +29,9 @@ MAX_COUNT = 10**12
 _NUMBER = re.compile(
     r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|inf(inity)?)\s*", re.A | re.I
 )
+# of an .xlsx: a million rows of twenty cells, which is what a sheet has room for, and the text of them
+MAX_CELLS = 20 << 20
+MAX_XLSX_BYTES = 512 << 20
 # rows of one sort of mistake that are named
 MAX_TOLD = 10
 T = TypeVar("T")
@@ -323,14 +327,33 @@ def _read_xlsx(path: Path) -> Columns:
             f"{path}: reading .xlsx takes a further package: pip install 'perceptinit[xlsx]', or save it as CSV UTF-8"
         ) from error
     try:
-        book = openpyxl.load_workbook(io.BytesIO(read_bytes(path)), read_only=True, data_only=True)
-        rows = [
-            [_spelt(cell) for cell in row] for row in book.worksheets[0].iter_rows(values_only=True)
-        ]
+        data = read_bytes(path)
+        if unpacked_bytes(data) > MAX_XLSX_BYTES:
+            raise _too_large(path, f"unpacks to more than {MAX_XLSX_BYTES >> 20} MB")
+        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+        rows = list(_sheet_rows(path, book.worksheets[0]))
+    except DataError:
+        raise
     except Exception as error:  # of a damaged archive openpyxl raises what its parsers raise
         raise DataError(f"{path}: not a readable .xlsx file ({shown(error)})") from error
     width = max((i for i, name in enumerate(rows[0] if rows else []) if name), default=-1) + 1
-    return _from_records(path, [(row + [""] * width)[: max(width, _width(row))] for row in rows])
+    return _from_records(path, [row + [""] * (width - len(row)) for row in rows])
+
+
+def _sheet_rows(path: Path, sheet: Any) -> Iterator[list[str]]:
+    """Yield the cells of each row up to the last filled one; DataError beyond MAX_CELLS, empty ones counted."""
+    sheet.reset_dimensions()  # as stated, they may be of a whole sheet
+    num_cells = 0
+    for cells in sheet.iter_rows(values_only=True):
+        num_cells += len(cells)
+        if num_cells > MAX_CELLS:
+            raise _too_large(path, f"has more than {MAX_CELLS:,} cells, empty ones among others")
+        row = [_spelt(cell) for cell in cells]
+        yield row[: _width(row)]
+
+
+def _too_large(path: Path, what: str) -> DataError:
+    return DataError(f"{path}: {what}. Save the table alone as CSV UTF-8")
 
 
 def _width(row: list[str]) -> int:
