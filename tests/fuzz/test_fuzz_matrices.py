@@ -93,6 +93,9 @@ def mat_files(draw):
                 None,
                 "text",
                 {"a": 1},
+                {"a": array, "names": "text"},
+                np.array([(array, "x"), (array, 1)], dtype=[("a", object), ("b", object)]),
+                {"a": {"a": array}},
                 np.empty((2, 2), dtype=object),
                 scipy.sparse.eye(12).tocsc(),
                 np.eye(12),
@@ -130,7 +133,10 @@ def csv_files(draw):
 
 
 @fuzz(60)
-@given(st.one_of(npy_files(), mat_files(), csv_files()), st.sampled_from(("rdm", None)))
+@given(
+    st.one_of(npy_files(), mat_files(), csv_files()),
+    st.sampled_from(("rdm", None, "rdm.a", "rdm.a.a")),
+)
 def test_a_matrix_file_is_read_right_or_refused_in_one_sentence(place, drawn, key):
     suffix, data = drawn
     path = place / f"matrix{suffix}"

@@ -1,16 +1,20 @@
-"""CSV and Parquet tables: of judgments, of image-text pairs, and those that are packed."""
+"""CSV, Parquet, JSON and .xlsx tables: of judgments, of image-text pairs, and those that are packed."""
 
 import csv
 import io
+import json
 import re
+import zipfile
 
 import numpy as np
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from harness import damaged, fuzz, outcome
 from hypothesis import given
 from hypothesis import strategies as st
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from PIL import Image
 
 from perceptinit import build
@@ -41,6 +45,7 @@ TEXTS = (
     "9223372036854775808", "true", "train", "first", "../a.png", "/etc/passwd", "a.png/", "A.PNG",
     "x" * 300, "d/" * 2500 + "a.png", "a\0.png", "a\n.png", "\x1b[31m", "é.png", "\ud800", "[red]", "'\"",
 )  # fmt: skip
+CELLS_OF_JSON = (None, 1, 1.5, True, 10**400, [1], {"a": "b.png"}, "a.png", float("nan"))
 ODD = (None, [1, 2], {"bytes": b"x", "path": "a"}, b"\x89PNG", True, 2**63 - 1, 1.5, float("nan"))
 
 
@@ -110,6 +115,77 @@ def parquet_tables(draw):
     return use, draw(damaged(file.getvalue()))
 
 
+@st.composite
+def json_tables(draw):
+    use, header, rows = draw(grids())
+    records = [
+        {name: draw(st.sampled_from((cell, cell, *CELLS_OF_JSON))) for name, cell in zip(header, row, strict=True)}
+        for row in rows
+    ]  # fmt: skip
+    form = draw(st.sampled_from(("list", "lines", "nested", "next")))
+    if form == "next":
+        return "table", draw(damaged(json.dumps(_next_export(draw)).encode()))
+    if form == "lines":
+        text = "\n".join(json.dumps(record) for record in records)
+    else:
+        text = json.dumps(records if form == "list" else [records, records])
+    return use, draw(damaged(text.encode()))
+
+
+def _next_export(draw):
+    """Return answers as NEXT exports them, some without an answer or with something odd."""
+    odd = st.sampled_from((None, [], {}, "x", -1, 1e400, True))
+
+    def image(label, number):
+        keys = {"label": label, "target_id": number, "primary_description": NAMES[number]}
+        return (
+            keys
+            if draw(st.integers(0, 9))
+            else {**keys, draw(st.sampled_from(sorted(keys))): draw(odd)}
+        )
+
+    def question():
+        numbers = draw(st.permutations(range(len(NAMES))))[:3]
+        images = [image(*pair) for pair in zip(("center", "left", "right"), numbers, strict=True)]
+        found = {"target_indices": images, "target_winner": draw(st.sampled_from(numbers))}
+        return (
+            found
+            if draw(st.integers(0, 9))
+            else {**found, draw(st.sampled_from(sorted(found))): draw(odd)}
+        )
+
+    questions = [question() for _ in range(draw(st.integers(0, 4)))]
+    return {"participant_responses": {"a": questions, "b": draw(odd | st.just(questions))}}
+
+
+@st.composite
+def xlsx_tables(draw):
+    use, header, rows = draw(grids())
+    book = openpyxl.Workbook()
+    for number, row in enumerate([header, *rows], start=1):
+        for column, cell in enumerate(row, start=draw(st.sampled_from((1, 1, 1, 2)))):
+            text = ILLEGAL_CHARACTERS_RE.sub("", cell.encode("utf-8", "replace").decode())
+            book.active.cell(number, column, draw(st.sampled_from((text, text, 1.5, True))))
+    if draw(st.integers(0, 4)) == 0:
+        book.active.cell(draw(st.sampled_from((1, 9, 1048576))), 16384, "far")
+    file = io.BytesIO()
+    book.save(file)
+    return use, draw(damaged(_with_damaged_part(draw, file)))
+
+
+def _with_damaged_part(draw, file):
+    """Return an archive in which one part may be damaged, so that its checksum is still right."""
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    name = draw(st.sampled_from(sorted(parts)))
+    parts[name] = draw(damaged(parts[name]))
+    new = io.BytesIO()
+    with zipfile.ZipFile(new, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    return new.getvalue()
+
+
 def _typed(draw, cells):
     """Return a column as text, whole numbers, numbers or something odd."""
     texts = [c.encode("utf-8", "replace").decode() for c in cells]
@@ -167,3 +243,15 @@ def test_a_csv_table_is_read_right_or_refused_in_one_sentence(place, drawn):
 @given(parquet_tables())
 def test_a_parquet_table_is_read_right_or_refused_in_one_sentence(place, drawn):
     check("parquet", *drawn, place / "table.parquet")
+
+
+@fuzz(40)
+@given(json_tables(), st.sampled_from((".json", ".jsonl")))
+def test_a_json_table_is_read_right_or_refused_in_one_sentence(place, drawn, suffix):
+    check("json", *drawn, place / f"table{suffix}")
+
+
+@fuzz(25)
+@given(xlsx_tables())
+def test_a_spreadsheet_is_read_right_or_refused_in_one_sentence(place, drawn):
+    check("xlsx", *drawn, place / "table.xlsx")
