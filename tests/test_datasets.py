@@ -527,6 +527,15 @@ def test_a_rating_that_is_no_number_is_told_by_row(tmp_path):
         table.load("train")
 
 
+def test_pairs_that_make_no_triplets_name_their_file(tmp_path):
+    (tmp_path / "lab.csv").write_text("first,second,p_same,split\na.png,b.png,0,train\n")
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    sentence = r"lab\.csv: no image is the first of two pairs"
+    with pytest.raises(DataError, match=sentence):
+        SameDifferent(SameDifferent.Config(path=tmp_path / "lab.csv")).load("train")
+
+
 def test_the_columns_of_a_published_same_different_file_can_be_named(tmp_path):
     write_images(tmp_path, "r.png", "a.png", "b.png")
     write_csv(tmp_path / "jnd.csv", "ref other frac n", "r.png a.png 0.8 10", "r.png b.png 0.1 10")
