@@ -78,7 +78,7 @@ LOCAL = """
     from dataclasses import dataclass
     from perceptinit import Component, hookimpl
 
-    heard = []
+    began, heard = [], []
     stop_at = None
 
     @hookimpl
@@ -94,7 +94,7 @@ LOCAL = """
             pass
 
         def start(self, ctx):
-            pass
+            began.append(ctx)
 
         def log(self, event):
             heard.append(event)
@@ -219,6 +219,12 @@ def test_an_interrupted_run_continues_and_ends_with_the_same_weights(full, recip
         (r["samples_seen"], r["value"]) for r in records["pi", 0]["scores"]
     ]
     assert continued["warnings"][-1]["message"] == "continued after 96 samples"
+
+
+def test_a_run_decodes_with_the_threads_that_were_asked_for(recipe, tmp_path):
+    asking = recipe()
+    run(asking, tmp_path, arms=["random"], seeds=[0], num_workers=5)
+    assert spy().began[-1].num_workers == 5
 
 
 def test_a_run_that_fails_says_why_in_its_record(recipe, tmp_path):

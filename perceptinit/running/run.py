@@ -59,7 +59,7 @@ class Run:
         device: str,
         evaluators: Sequence[Evaluator],
         trackers: Trackers,
-        num_workers: int = 2,
+        num_workers: int,
     ) -> None:
         self.num_workers = num_workers
         self.recipe, self.arm, self.seed, self.folder = recipe, arm, seed, folder

@@ -97,7 +97,16 @@ class Sweep:
     def _execute(self, cell: Cell, evaluators: Sequence[Evaluator], trackers: Trackers) -> None:
         starts_over = distributed.decide(lambda: self.fresh and not cell.record_path.is_file())
         was_finished = cell.state.is_finished
-        run = Run(self.recipe, cell.arm, cell.seed, cell.folder, self.device, evaluators, trackers)
+        run = Run(
+            self.recipe,
+            cell.arm,
+            cell.seed,
+            cell.folder,
+            self.device,
+            evaluators,
+            trackers,
+            self.num_workers,
+        )
         try:
             run.execute(fresh=starts_over)
         except Exception as error:  # the others are independent of it
