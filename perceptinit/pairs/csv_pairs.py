@@ -101,4 +101,7 @@ class CsvPairs:
 
 
 def _names_in(folder: Path) -> frozenset[str]:
-    return frozenset(path.name for path in folder.iterdir()) if folder.is_dir() else frozenset()
+    try:
+        return frozenset(path.name for path in folder.iterdir())
+    except (OSError, ValueError):  # no folder, or a name that no file system takes
+        return frozenset()

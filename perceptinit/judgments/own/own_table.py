@@ -5,7 +5,7 @@ from __future__ import annotations
 # N rows
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,17 @@ class OwnTable(ABC):
     def stimuli(self, names: Sequence[str]) -> Stimuli:
         """Return the images of these names, on the background that the recipe states."""
         return stimuli_in(self.folder, names, colour_of(self.config.background))
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Name the file in errors of what is made of its rows."""
+        try:
+            yield
+        except DataError as error:
+            path = str(self.config.path)
+            if path in str(error):
+                raise
+            raise type(error)(f"{path}: {error}") from error
 
     @abstractmethod
     def load(self, split: Split) -> Triplets:

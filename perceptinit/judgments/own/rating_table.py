@@ -63,14 +63,15 @@ class Ratings(DerivedAnswers, OwnTable):
         if not len(rated.reference):
             raise EmptySplitError(f"{self.config.path}: no references in split '{split}'")
         c = self.config
-        triplets = triplets_from_ratings(
-            rated,
-            rule=c.votes,
-            min_gap=c.min_gap,
-            pairs_per_reference=c.pairs_per_reference,
-            seed=c.seed,
-            source=self.name,
-        )
+        with self.told():
+            triplets = triplets_from_ratings(
+                rated,
+                rule=c.votes,
+                min_gap=c.min_gap,
+                pairs_per_reference=c.pairs_per_reference,
+                seed=c.seed,
+                source=self.name,
+            )
         return replace(triplets, unit="image" if c.split_by == "image" else "anchor")
 
     @property

@@ -10,7 +10,6 @@ from typing import ClassVar
 import numpy as np
 
 from perceptinit.configs import PositiveInt, Share
-from perceptinit.errors import DataError
 from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.same_pairs import SamePairs
@@ -65,12 +64,10 @@ class SameDifferent(DerivedAnswers, OwnTable):
         """Return triplets of a split; DataError when its pairs share no image, or a row is wrong."""
         c = self.config
         pairs = self.load_same_pairs(split)
-        try:
+        with self.told():
             triplets = pairs.triplets(
                 per_anchor=c.pairs_per_anchor, min_gap=c.min_gap, seed=c.seed, source=self.name
             )
-        except DataError as error:
-            raise DataError(f"{c.path}: {str(error).removeprefix(f'{self.name}: ')}") from error
         return replace(triplets, unit="image" if c.split_by == "image" else "anchor")
 
     def load_same_pairs(self, split: Split) -> SamePairs:
