@@ -120,7 +120,7 @@ class Columns:
             if name not in self.codes:
                 guess = nearest(name, self.codes)
                 hint = f" Did you mean '{guess}'?" if guess else ""
-                known = ", ".join(self.codes)
+                known = shown(", ".join(self.codes), 1000)
                 raise DataError(f"{self.path}: no column '{name}'.{hint} Columns: {known}")
 
     def coded(self, name: str, convert: Callable[[str], str] = str) -> Coded:

@@ -1,5 +1,7 @@
 """The contract of trackers; what offline files hold; a continued run goes on in the same run."""
 
+import time
+
 import numpy as np
 import pytest
 from perceptinit_wandb import ID_FILE, Wandb
@@ -52,8 +54,12 @@ def test_scalars_settings_and_pictures_are_in_the_offline_file(tmp_path):
     ]
     run(tmp_path, events, picture)
     (file,) = offline_files(tmp_path)
+    names = (b"pretrain/loss", b"samples_seen", b"top1/set", b"pi-seed3", b"tiny", b"finished")
+    end = time.monotonic() + 60  # wandb's own process writes, when it gets to it
+    while not all(name in file.read_bytes() for name in names) and time.monotonic() < end:
+        time.sleep(0.1)
     written = file.read_bytes()  # names and settings stand in it as they are
-    for name in (b"pretrain/loss", b"samples_seen", b"top1/set", b"pi-seed3", b"tiny", b"finished"):
+    for name in names:
         assert name in written
     assert list(file.parent.rglob("judgments*.png"))
 
