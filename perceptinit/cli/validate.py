@@ -51,6 +51,7 @@ def validate(
     from perceptinit.recipe.plan import plan_lines
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.reports.verdicts.prospects import doubts, prospects
+    from perceptinit.reports.verdicts.yardsticks import expectations
     from perceptinit.running.runner import find_obstacles, find_warnings
 
     if device not in ("", "cuda") or (world and not device):
@@ -61,7 +62,7 @@ def validate(
     for warning in (*loaded.warnings, *doubts(loaded)):
         typer.echo(f"warning: {warning}", err=True)
     console = Console(highlight=False)
-    for line in (*plan_lines(loaded), *prospects(loaded)):
+    for line in (*plan_lines(loaded), *expectations(loaded), *prospects(loaded)):
         console.print(line, soft_wrap=True, markup=False)
     if device:
         for line in _on_gpus(loaded, world or [1], memory):

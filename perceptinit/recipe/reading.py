@@ -14,6 +14,7 @@ from perceptinit.configs import read_config
 from perceptinit.errors import Problem, RecipeError, shown
 from perceptinit.recipe.checkpoint_config import CheckpointConfig
 from perceptinit.recipe.differences import as_like, closest
+from perceptinit.recipe.expect_config import ExpectConfig
 from perceptinit.recipe.likes import resolve
 from perceptinit.recipe.places import list_paths, places, written
 from perceptinit.recipe.recipe import Arm, EvalSlot, Recipe, stages_by_name
@@ -25,7 +26,7 @@ from perceptinit.registry import nearest, unknown
 
 ROOT_KEYS = (
     "schema", "like", "name", "summary", "seeds", "baseline", "plugins", "data",
-    "backbone", "init", "pretrain", "posthoc", "eval", "verdict", "track", "checkpoint", "arm",
+    "backbone", "init", "pretrain", "posthoc", "eval", "verdict", "expect", "track", "checkpoint", "arm",
 )  # fmt: skip
 ARM_KEYS = ("name", "summary", *ARM_SLOTS)
 LIST_SLOTS = {"init": "initializer", "posthoc": "initializer", "track": "tracker"}
@@ -125,6 +126,7 @@ class _Reader:
             "evals": self._evals(),
             "tracks": self._specs("track", self.tables.get("track", []), "track"),
             **{slot: self._settings(slot, cls) for slot, cls in SETTINGS.items()},
+            "expected": self._expected(arms),
             "arms": arms,
             "shared": shared,
         }
@@ -220,6 +222,20 @@ class _Reader:
         config, problems = read_config(cls, table, slot)
         self.problems += problems
         return config or cls()
+
+    def _expected(self, arms: Sequence[Arm]) -> tuple[ExpectConfig, ...]:
+        tables = self.tables.get("expect", [])
+        if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
+            self._problem("expect", f"expected an array of tables, [[expect]], got {tables!r}")
+            return ()
+        found, names = [], [arm.name for arm in arms]
+        for where, table in zip(list_paths("expect", tables), tables, strict=True):
+            config, problems = read_config(ExpectConfig, table, where)
+            self.problems += problems
+            if config and config.arm not in names:
+                self._problem(f"{where}.arm", unknown("no arm called", config.arm, names))
+            found += [config] if config else []
+        return tuple(found)
 
     def _arms(self, shared: Arm) -> tuple[Arm, ...]:
         tables = self.tables.get("arm", [{"name": "default"}])

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from perceptinit.reports.comparison import ArmScore, Comparison, ScoreComparison
@@ -22,6 +23,7 @@ from perceptinit.reports.tables import (
 )
 from perceptinit.reports.verdicts.family import family_wise
 from perceptinit.reports.verdicts.headline import headline, summary
+from perceptinit.reports.verdicts.yardsticks import yardsticks
 
 ROW_KEYS = (
     "score", "measure", "data_set", "family", "num_sets", "samples_seen", "arm", "num_seeds",
@@ -167,6 +169,10 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
         },
         "family_wise": family_wise(comparison),
         "plan": {"delta": runs.plan.delta, "max_seeds": runs.plan.max_seeds},
+        "expected": [
+            {**asdict(y.expected), "outcome": y.outcome, "sentence": y.sentence}
+            for y in yardsticks(comparison)
+        ],
         "answers": [
             {
                 "arm": v.contrast.arm,

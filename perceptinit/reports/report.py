@@ -25,6 +25,7 @@ from perceptinit.reports.space import learned_space
 from perceptinit.reports.status import what
 from perceptinit.reports.tables import headings, sets_lines
 from perceptinit.reports.verdicts.family import family_wise
+from perceptinit.reports.verdicts.yardsticks import yardsticks
 from perceptinit.reports.weights import weight_change
 
 
@@ -74,6 +75,7 @@ def _values(comparison: Comparison) -> dict[str, Any]:
         "num_finished": len(runs.finished),
         "num_runs": len(runs.runs),
         "date": max((r.get("finished") or r["started"] for r in records), default="")[:10],
+        "yardsticks": yardsticks(comparison),
         **summary_values(comparison),
         "problems": comparison.problems,
         "compared": account.compared_sentence(runs),

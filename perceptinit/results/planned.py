@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from perceptinit.configs import read_config
 from perceptinit.errors import RecipeError
+from perceptinit.recipe.expect_config import ExpectConfig
+from perceptinit.recipe.published_setting import Changes, changes
 from perceptinit.recipe.shipped import find
 from perceptinit.recipe.tables import apply_overrides, parse_toml, read_text
 from perceptinit.recipe.text import stand_alone
@@ -19,7 +21,10 @@ PLANNED = ("delta", "max_seeds")  # keys of [verdict] that an answer depends on
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a recipe's text asks for, and the folder of its runs; started: empty for a recipe that is named itself."""
+    """What a recipe's text asks for, and the folder of its runs; started: empty for a recipe that is named itself.
+
+    changes: in what the arms leave the setting that `expected` was published for.
+    """
 
     name: str
     summary: str
@@ -29,6 +34,8 @@ class Planned:
     root: Path
     started: str
     verdict: VerdictConfig
+    expected: tuple[ExpectConfig, ...] = ()
+    changes: Changes = field(default_factory=dict)
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any], root: Path) -> Planned:
@@ -40,7 +47,10 @@ class Planned:
         seeds = seeds[:1] if recipe["smoke"] else seeds
         started = record["started"]
         verdict = _verdict(tables, recipe["source"])
-        return cls(name, summary, baseline, arms, seeds, root, started, verdict)
+        expected = _expected(tables, recipe["source"])
+        sources = [(each["path"], each["text"]) for each in recipe.get("sources", ())]
+        left = changes(recipe["text"], recipe["source"], recipe["overrides"], sources)
+        return cls(name, summary, baseline, arms, seeds, root, started, verdict, expected, left)
 
     @classmethod
     def of_file(cls, path: Path, root: Path) -> Planned:
@@ -48,7 +58,8 @@ class Planned:
         arms, seeds = _arms_and_seeds(tables)
         baseline = str(tables.get("baseline", arms[0]))
         summary, verdict = str(tables.get("summary", "")), _verdict(tables, str(path))
-        return cls(root.name, summary, baseline, arms, seeds, root, "", verdict)
+        expected = _expected(tables, str(path))
+        return cls(root.name, summary, baseline, arms, seeds, root, "", verdict, expected)
 
 
 def _arms_and_seeds(tables: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -63,7 +74,8 @@ def read_tables(path: Path) -> Mapping[str, Any]:
 
 
 def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
-    """Return the `[verdict]` that holds: of the recipe file where one is named, else of the newest run.
+    """Return the `[verdict]` and `[[expect]]` that hold: of the recipe file where one is named, else of the
+    newest run; with what any run changed of the published setting.
 
     Looks that any run was made for stay made, so that the largest `max_seeds` counts.
     """
@@ -80,7 +92,16 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
         if (old := getattr(began, key)) != (new := getattr(plan, key))
     )
     num_planned = min(len(p.seeds) for p in same)
-    return {"plan": plan, "num_planned": num_planned, "departures": departures}
+    return {
+        "plan": plan,
+        "num_planned": num_planned,
+        "departures": departures,
+        "expected": named.expected,
+        "changes": {
+            arm: tuple(dict.fromkeys(text for p in same for text in p.changes.get(arm, ())))
+            for arm in dict.fromkeys(arm for p in same for arm in p.changes)
+        },
+    }
 
 
 def _stated(value: Any) -> str:
@@ -93,3 +114,11 @@ def _verdict(tables: Mapping[str, Any], source: str) -> VerdictConfig:
     if config is None:
         raise RecipeError(problems, source)
     return config
+
+
+def _expected(tables: Mapping[str, Any], source: str) -> tuple[ExpectConfig, ...]:
+    read = [read_config(ExpectConfig, table, "expect") for table in tables.get("expect", ())]
+    problems = [problem for _, found in read for problem in found]
+    if problems:
+        raise RecipeError(problems, source)
+    return tuple(config for config, _ in read if config)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.errors import UsageError
+from perceptinit.recipe.expect_config import ExpectConfig
+from perceptinit.recipe.published_setting import Changes
 from perceptinit.recipe.verdict_config import VerdictConfig
 from perceptinit.results.planned import Planned, read_tables, verdict_of
 from perceptinit.results.record import RECORD
@@ -52,7 +54,8 @@ class RunSet:
     """Runs that belong together; `arms` in the recipe's order, the baseline among them.
 
     plan: the recipe's `[verdict]`; num_planned: seeds that it was first planned with. departures: sentences
-    on what of the plan was changed after the first run.
+    on what of the plan was changed after the first run. expected: published scores, and in what the arms leave
+    the setting that they are of.
     """
 
     name: str
@@ -63,6 +66,8 @@ class RunSet:
     plan: VerdictConfig = field(default_factory=VerdictConfig)
     num_planned: int = 0
     departures: tuple[str, ...] = ()
+    expected: tuple[ExpectConfig, ...] = ()
+    changes: Changes = field(default_factory=dict)
 
     @property
     def finished(self) -> list[LoadedRun]:

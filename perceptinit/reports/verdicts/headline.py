@@ -19,6 +19,7 @@ from perceptinit.reports.contrasts import (
 )
 from perceptinit.reports.numbers import magnitude
 from perceptinit.reports.verdicts.verdict import Verdict, is_pretrained, verdicts
+from perceptinit.reports.verdicts.yardsticks import yardsticks
 from perceptinit.results.measures import measure_title
 
 NOTHING = "No run has finished with a score that could be compared."
@@ -102,12 +103,13 @@ def _notes(comparison: Comparison, score: ScoreComparison) -> Iterator[str]:
 
 
 def headline(comparison: Comparison) -> list[str]:
-    """Return the summary as lines: what was measured, each contrast, how they read together, notes."""
+    """Return the summary as lines: published scores, what was measured, each contrast, how they read together, notes."""
+    published = [yardstick.sentence for yardstick in yardsticks(comparison)]
     found = summary(comparison)
     if found is None:
-        return [NOTHING]
+        return [*published, NOTHING]
     answers = [f"{v.question} {v.sentence}" for v in found.answers]
-    return [found.measured, *answers, *found.readings, *found.notes]
+    return [*published, found.measured, *answers, *found.readings, *found.notes]
 
 
 def undecided(comparison: Comparison) -> list[Verdict]:

@@ -16,6 +16,7 @@ from perceptinit.reports.verdicts.decisions import (
     chance_of_equivalence,
     rule_of,
 )
+from perceptinit.reports.verdicts.yardsticks import odd_expectations
 
 SMALL_DELTA = 0.05  # points; below, a share was probably meant
 MOST_SEEDS = 200
@@ -45,6 +46,7 @@ def prospects(recipe: Recipe) -> Iterator[str]:
 def doubts(recipe: Recipe) -> Iterator[Problem]:
     """Yield what in the plan makes a verdict impossible or misleading."""
     plan, num = recipe.verdict, _num_seeds(recipe)
+    yield from odd_expectations(recipe)
     if num == 1 and len(recipe.arms) > 1:
         yield Problem("seeds", "one seed decides nothing: 2 are the least, and 5 are better")
     if plan.delta is None:

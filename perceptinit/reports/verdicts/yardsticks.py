@@ -1,0 +1,172 @@
+"""Published scores that a recipe expects: does the baseline reach them, so that a verdict says something?
+
+An arm is valid when its mean is within the tolerance and its interval over seeds is no wider than the
+tolerance to each side; below or above when the whole interval is outside. One seed has no interval: its value
+decides. Runs of another setting are neither; what differs is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from perceptinit.errors import Problem
+from perceptinit.recipe.expect_config import ALL_SETS, ExpectConfig
+from perceptinit.recipe.published_setting import changes
+from perceptinit.recipe.recipe import Recipe
+from perceptinit.registry import unknown
+from perceptinit.reports.comparison import ALL, Comparison, ScoreComparison
+from perceptinit.reports.numbers import magnitude, number
+from perceptinit.reports.statistics import Estimate
+from perceptinit.results.measures import may_ask_people
+from perceptinit.test_sets.choice import HasChoice
+
+Outcome = Literal["valid", "below", "above", "unclear", "another setting", "not measured"]
+
+PER_CENT = 100
+SAME_SAMPLES = (
+    0.01  # share by which the pairs seen may differ: a few links of a published list are dead
+)
+MAX_NAMED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """What came out of one expected score."""
+
+    expected: ExpectConfig
+    outcome: Outcome
+    sentence: str
+
+
+def yardsticks(comparison: Comparison) -> list[Yardstick]:
+    """Return one yardstick per `[[expect]]`, in the recipe's order."""
+    return [_yardstick(comparison, expected) for expected in comparison.runs.expected]
+
+
+def expectations(recipe: Recipe) -> Iterator[str]:
+    """Yield what the arms should score and who says so, before anything runs."""
+    left = changes(recipe.text, recipe.source, recipe.overrides, recipe.sources)
+    for e in recipe.expected:
+        yield f"expected: {e.arm} {e.value:g} ± {e.tolerance:g} in {e.score} ({e.source})"
+        differs = left.get(e.arm, ())
+        if recipe.is_smoke or differs:
+            yield f"  not comparable with these runs: {_listed(differs) or 'smoke run'}"
+
+
+def odd_expectations(recipe: Recipe) -> Iterator[Problem]:
+    """Yield what among the expected scores is hardly meant: shares for per cent, sets that nothing measures."""
+    measured = list(_measured_sets(recipe))
+    for expected in recipe.expected:
+        if 0 < expected.value < 1 and expected.tolerance < 1 / PER_CENT:
+            yield Problem(
+                "expect.value",
+                f"{expected.value:g} per cent; if a share was meant, write {PER_CENT * expected.value:g}",
+            )
+        if (
+            expected.num_sets is None
+            and not may_ask_people(expected.measure)
+            and expected.data_set not in measured
+        ):
+            yield Problem(
+                "expect.data_set",
+                unknown("no evaluator of the recipe measures on", expected.data_set, measured),
+            )
+
+
+def _measured_sets(recipe: Recipe) -> Iterator[str]:
+    for slot in recipe.evals:
+        evaluator = slot.spec.build()
+        if isinstance(evaluator, HasChoice):
+            yield from map(evaluator.choice.name, evaluator.choice.all)
+
+
+def _yardstick(comparison: Comparison, expected: ExpectConfig) -> Yardstick:
+    runs, score = comparison.runs, _score(comparison, expected)
+    who = "baseline" if expected.arm == runs.baseline else expected.arm
+    value = score.arm(expected.arm).value if score and expected.arm in runs.arms else None
+    differs = list(_differs(comparison, expected, score))
+    if differs:
+        outcome, found = (
+            "another setting",
+            f": another setting ({_listed(differs)}), so neither valid nor not",
+        )
+    elif score is None or value is None:
+        outcome, found = "not measured", ": not measured yet"
+    else:
+        outcome, found = _judged(value, score, expected)
+    measured = f" {number(value.mean, score.is_share)}" if score and value else ""
+    published = (
+        f"{expected.value:g}"
+        if score is None or score.is_share
+        else f"{expected.value / PER_CENT:g}"
+    )
+    sentence = f"{expected.score}: {who}{measured} against {published} published ({expected.source}){found}."
+    return Yardstick(expected, outcome, sentence)  # type: ignore[arg-type]
+
+
+def _score(comparison: Comparison, expected: ExpectConfig) -> ScoreComparison | None:
+    if expected.data_set == ALL_SETS:
+        means = [
+            s for s in comparison.averages if s.family == ALL and s.num_sets == expected.num_sets
+        ]
+        return next((s for s in means if s.measure == expected.measure), None)
+    return next((s for s in comparison.scores if s.name == expected.score), None)
+
+
+def _differs(
+    comparison: Comparison, expected: ExpectConfig, score: ScoreComparison | None
+) -> Iterator[str]:
+    """Yield in what the arm's runs are not those that were published."""
+    runs = comparison.runs
+    if any(run.record["recipe"]["smoke"] for run in runs.arm_runs(expected.arm) if run.record):
+        yield "smoke run"
+    yield from runs.changes.get(expected.arm, ())
+    if score is None:
+        return
+    seen = score.samples_seen.get(expected.arm, 0)
+    wanted = expected.samples_seen or max(
+        (run.samples_seen for run in runs.arm_runs(expected.arm)), default=seen
+    )
+    if abs(seen - wanted) > SAME_SAMPLES * wanted:
+        yield f"{seen:,} pairs seen instead of {wanted:,}"
+    if score.incomplete:
+        yield score.incomplete
+
+
+def _judged(value: Estimate, score: ScoreComparison, expected: ExpectConfig) -> tuple[Outcome, str]:
+    published, tolerance = expected.value / PER_CENT, expected.tolerance / PER_CENT
+    low = value.mean if value.low is None else value.low
+    high = value.mean if value.high is None else value.high
+    allowed = magnitude(tolerance, score.is_share)
+    seeds = _seeds(value, score.is_share)
+    if abs(value.mean - published) <= tolerance and (high - low) / 2 <= tolerance:
+        return "valid", f": valid, within {allowed} ({seeds})"
+    gap = magnitude(value.mean - published, score.is_share)
+    if high < published - tolerance:
+        return (
+            "below",
+            f": below by {gap}, {allowed} are allowed ({seeds}); what follows says little about PI",
+        )
+    if low > published + tolerance:
+        return (
+            "above",
+            f": above by {gap}, {allowed} are allowed ({seeds}); what follows is not of the published setting",
+        )
+    return (
+        "unclear",
+        f": unclear, neither within the {allowed} that are allowed nor wholly outside ({seeds})",
+    )
+
+
+def _seeds(value: Estimate, is_share: bool) -> str:
+    if value.low is None or value.high is None:
+        return "1 seed"
+    between = f"{number(value.low, is_share)} to {number(value.high, is_share)}"
+    return f"95 % interval {between}, {value.num} seeds"
+
+
+def _listed(differs: list[str] | tuple[str, ...]) -> str:
+    more = [f"and {len(differs) - MAX_NAMED} more"] if len(differs) > MAX_NAMED else []
+    return ", ".join([*differs[:MAX_NAMED], *more])

@@ -1,0 +1,204 @@
+"""Published scores in a recipe: what is checked, and what is said of the baseline before anything about PI."""
+
+import pytest
+from made_runs import record, score, write
+
+from perceptinit.errors import RecipeError
+from perceptinit.recipe.reading import read_recipe
+from perceptinit.reports.compare import compare
+from perceptinit.reports.formats import markdown_table
+from perceptinit.reports.report import render
+from perceptinit.reports.verdicts.headline import headline
+from perceptinit.reports.verdicts.prospects import doubts
+from perceptinit.reports.verdicts.yardsticks import expectations, yardsticks
+from perceptinit.results.runs import load_runs
+
+EXPECT = """
+[[expect]]
+arm = "random"
+measure = "top1"
+data_set = "x"
+value = 32.8
+tolerance = 1.0
+source = "a table"
+"""
+RECIPE = """
+schema = 1
+name = "made"
+[backbone]
+use = "timm"
+model = "vit_tiny_patch16_224"
+[pretrain]
+use = "clip"
+epochs = 32
+[pretrain.pairs]
+use = "synthetic"
+[[eval]]
+use = "zero-shot"
+datasets = ["x"]
+[[arm]]
+name = "random"
+[[arm]]
+name = "pi"
+"""
+SENTENCE = "top1/x: baseline {} against 32.8 published (a table): {}"
+
+
+def outcome(folder, values, text=RECIPE + EXPECT, changed=None, **score_keys):
+    """Return the outcome and sentence of runs of `random` with a value per seed."""
+    records = []
+    for seed, value in enumerate(values):
+        for arm in ("random", "pi"):
+            one = record(arm, seed, [score(value, **score_keys)])
+            one["recipe"] |= {"text": text, **(changed or {})}
+            records.append(one)
+    (found,) = yardsticks(compare(load_runs([write(folder, records)])))
+    return found.outcome, found.sentence
+
+
+@pytest.mark.parametrize(
+    ("values", "expected", "words"),
+    [
+        ((0.325, 0.326, 0.327), "valid", "valid, within 1.0 points (95 % interval"),
+        ((0.326,), "valid", "valid, within 1.0 points (1 seed)"),
+        ((0.240, 0.241, 0.242), "below", "below by 8.7 points, 1.0 points are allowed"),
+        ((0.390, 0.391, 0.392), "above", "above by 6.3 points, 1.0 points are allowed"),
+        ((0.286, 0.326, 0.366), "unclear", "unclear, neither within the 1.0 points"),
+        ((0.314, 0.316, 0.318), "unclear", "unclear, neither within the 1.0 points"),
+    ],
+    ids=["valid", "valid by one seed", "below", "above", "seeds too far apart", "at the edge"],
+)
+def test_the_baseline_is_judged_by_its_interval_and_the_tolerance(
+    tmp_path, values, expected, words
+):
+    found, sentence = outcome(tmp_path, values)
+    assert found == expected
+    assert sentence.startswith(SENTENCE.format(f"{100 * sum(values) / len(values):.1f}", words))
+
+
+def test_what_follows_a_baseline_below_the_published_one_says_little(tmp_path):
+    _, sentence = outcome(tmp_path, (0.240, 0.241, 0.242))
+    assert sentence.endswith("3 seeds); what follows says little about PI.")
+
+
+def test_a_score_that_is_not_there_is_not_measured_yet(tmp_path):
+    found, sentence = outcome(tmp_path, (0.3,), name="top1/y")
+    assert found == "not measured"
+    assert sentence == "top1/x: baseline against 32.8 published (a table): not measured yet."
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"smoke": True}, "smoke run"),
+        ({"overrides": ["pretrain.epochs=1"]}, "pretrain.epochs = 1 instead of 32"),
+        ({"overrides": ["pretrain.lr=0.1"]}, "pretrain.lr = 0.1 instead of its default"),
+    ],
+)
+def test_runs_of_another_setting_are_neither_valid_nor_not(tmp_path, changed, what):
+    found, sentence = outcome(tmp_path, (0.328,), changed=changed)
+    assert found == "another setting"
+    assert f"another setting ({what}), so neither valid nor not" in sentence
+
+
+def test_places_speed_and_other_arms_do_not_change_the_setting(tmp_path):
+    overrides = [
+        "pretrain.num_workers=3",
+        "seeds=[5]",
+        "pretrain.micro_batch=8",
+        "pretrain.pairs.root='/x'",
+    ]
+    overrides.append("arm.pi.init=[{use='random'}]")
+    assert outcome(tmp_path, (0.328,), changed={"overrides": overrides})[0] == "valid"
+
+
+def test_a_recipe_that_is_like_a_yardstick_says_what_it_changed(tmp_path):
+    base = RECIPE + EXPECT
+    own = 'like = "base.toml"\nname = "made"\n[pretrain]\nepochs = 2\n'
+    sources = [{"path": "own.toml", "text": own}, {"path": "base.toml", "text": base}]
+    changed = {"sources": sources}
+    text = base.replace("epochs = 32", "epochs = 2")
+    found, sentence = outcome(tmp_path, (0.328,), text=text, changed=changed)
+    assert found == "another setting"
+    assert "pretrain.epochs = 2 instead of 32" in sentence
+    sources[0]["text"] = own + EXPECT  # a value of its own is of its own setting
+    assert outcome(tmp_path, (0.328,), text=text, changed=changed)[0] == "valid"
+
+
+def test_fewer_pairs_than_the_published_run_saw_are_another_setting(tmp_path):
+    text = RECIPE + EXPECT + "samples_seen = 1000\n"
+    found, sentence = outcome(tmp_path, (0.328,), text=text, samples_seen=900)
+    assert found == "another setting"
+    assert "900 pairs seen instead of 1,000" in sentence
+    assert outcome(tmp_path, (0.328,), text=text, samples_seen=995)[0] == "valid"
+
+
+def test_a_published_mean_is_compared_over_as_many_sets_only(tmp_path):
+    def over(num_sets):
+        text = RECIPE + EXPECT.replace('"x"', f'"all"\nnum_sets = {num_sets}')
+        rows = [score(v, name=f"top1/{s}") for s, v in (("x", 0.318), ("y", 0.338))]
+        one = record("random", 0, rows)
+        one["recipe"]["text"] = text
+        (found,) = yardsticks(compare(load_runs([write(tmp_path / str(num_sets), [one])])))
+        return found
+
+    assert over(2).outcome == "valid"
+    assert over(2).sentence.startswith("top1/mean of 2 sets: baseline 32.8 against 32.8")
+    assert over(38).outcome == "not measured"
+
+
+def test_it_stands_above_the_verdict_in_table_and_page(tmp_path):
+    one = record("random", 0, [score(0.328)])
+    one["recipe"]["text"] = RECIPE + EXPECT
+    comparison = compare(load_runs([write(tmp_path, [one])]))
+    (sentence,) = [y.sentence for y in yardsticks(comparison)]
+    assert headline(comparison)[0] == sentence
+    assert f"* {sentence}" in markdown_table(comparison, comparison.scores)
+    html = render(comparison, with_examples=False)
+    assert html.index("against 32.8 published") < html.index('class="card summary"')
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ('source = "a table"', 'source = " "', "32.8 needs its source: where was it published?"),
+        ('source = "a table"', "", "expect.source: required, but not given"),
+        ("value = 32.8", "value = 132", "value = 132: per cent, so between 0 and 100"),
+        ("tolerance = 1.0", "tolerance = 0", "expect.tolerance"),
+        ('arm = "random"', 'arm = "randon"', "no arm called 'randon'. Did you mean 'random'?"),
+        ('data_set = "x"', 'data_set = "all"', 'num_sets goes with data_set = "all"'),
+        ("[[expect]]", "[expect]", "expected an array of tables, [[expect]]"),
+    ],
+)
+def test_what_cannot_be_expected_is_told(old, new, sentence):
+    with pytest.raises(RecipeError) as raised:
+        read_recipe(RECIPE + EXPECT.replace(old, new))
+    assert sentence in str(raised.value)
+
+
+def test_validate_says_what_is_expected_and_by_whom():
+    assert list(expectations(read_recipe(RECIPE + EXPECT))) == [
+        "expected: random 32.8 ± 1 in top1/x (a table)"
+    ]
+    *_, line = expectations(read_recipe(RECIPE + EXPECT, overrides=["pretrain.epochs=1"]))
+    assert line == "  not comparable with these runs: pretrain.epochs = 1 instead of 32"
+
+
+def test_a_share_and_a_set_that_nothing_measures_are_doubted():
+    def told(old, new):
+        recipe = read_recipe(RECIPE + EXPECT.replace(old, new))
+        return [str(p) for p in doubts(recipe) if p.where.startswith("expect")]
+
+    assert told("", "") == []
+    shares = "value = 0.328\ntolerance = 0.009"
+    (share,) = told("value = 32.8\ntolerance = 1.0", shares)
+    assert "0.328 per cent; if a share was meant, write 32.8" in share
+    (unmeasured,) = told('"x"', '"imagenet1k"')
+    assert "no evaluator of the recipe measures on 'imagenet1k'" in unmeasured
+
+
+def test_no_result_depends_on_what_is_expected():
+    with_it, without = read_recipe(RECIPE + EXPECT), read_recipe(RECIPE)
+    assert [with_it.fingerprint(a) for a in with_it.arms] == [
+        without.fingerprint(a) for a in without.arms
+    ]
