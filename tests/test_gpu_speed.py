@@ -185,7 +185,7 @@ def share_of_decoding():
         return sum(len(kept) for kept in _PIXELS[images].values()), first.tolist()
 
 
-def zero_shot_in_a_run():
+def zero_shot_in_a_run(batch_size=16):
     """Return how many rows this process sent through each tower, and the scores."""
     with distributed.process_group(), torch.no_grad():
         tower, rows = tiny_model().eval(), {"image": 0, "text": 0}
@@ -197,9 +197,18 @@ def zero_shot_in_a_run():
                 return encode(inputs)
 
             setattr(tower, f"encode_{name}", counting)
-        config = ZeroShot.Config(datasets=("synthetic",), synthetic_num_images=64, batch_size=16)
+        config = ZeroShot.Config(
+            datasets=("synthetic",), synthetic_num_images=64, batch_size=batch_size
+        )
         scores = [score.value for score in run._scores(ZeroShot(config), tower, context())]
         return rows["image"], rows["text"], scores
+
+
+def test_a_process_for_which_no_batch_of_evaluation_is_left_goes_on_with_the_others():
+    (_, _, alone) = zero_shot_in_a_run(batch_size=64)
+    (first, _, ours), (second, _, theirs) = together(zero_shot_in_a_run, 64)
+    assert (first, second) == (64, 0)
+    assert ours == theirs == pytest.approx(alone, abs=1e-6)
 
 
 def test_processes_of_a_run_share_images_and_texts_of_evaluation():

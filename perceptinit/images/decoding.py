@@ -183,7 +183,7 @@ def stream_batches(
         num_workers=num_workers,
         on_error=on_error,
     )
-    if num_workers == 0:
+    if num_workers == 0 or not rows:
         yield from map(load, rows)
         return
     with ThreadPoolExecutor(1) as ahead:
