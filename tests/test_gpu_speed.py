@@ -1,5 +1,6 @@
 """What keeps a GPU at work: no parameter without gradient, few shapes, whole blocks compiled, shared decoding."""
 
+import warnings
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
@@ -29,6 +30,7 @@ from perceptinit.testing import tiny_model
 
 def without_gradient(lock):
     """Return the names of parameters that DDP waits for in vain, and the replicas' buffers it would send."""
+    warnings.simplefilter("error", FutureWarning)  # nobody is to be told how we call DDP
     with distributed.process_group(), ExitStack() as stack:
         clip = Clip(replace(CONFIG, lock=lock), Colours())
         training = clip._prepare(stack, model(), context())

@@ -101,11 +101,11 @@ class Tower:
 
 
 def _replicated(tower: nn.Module, encode: Callable[[Tensor], Tensor]) -> DistributedDataParallel:
-    # there are none: a parameter without gradient would have the host wait in each step
-    warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
+    # newer releases of torch have another name for it, which older ones do not take
+    warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
     has_batch_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in tower.modules())
-    # DDP otherwise sorts gradients into other buckets after the first step, so that a run that
-    # continues would add them up in another order than one that did not stop
+    # without find_unused_parameters, DDP sorts gradients into other buckets after the first step, so that a
+    # run that continues would add them up in another order than one that did not stop
     return DistributedDataParallel(
         _Encode(tower, encode), find_unused_parameters=True, broadcast_buffers=has_batch_norm
     )
