@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test fuzz check wheel docs plugins clean
+.PHONY: quickstart test fuzz paper check wheel docs plugins clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/perceptinit run quickstart --jobs 2
@@ -18,6 +18,10 @@ test: $(INSTALLED)
 EXAMPLES ?= 10000
 fuzz: $(INSTALLED)
 	OMP_NUM_THREADS=1 PERCEPTINIT_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n auto --dist worksteal tests/fuzz
+
+# the whole quickstart, one seed of each arm, on a CPU and on a GPU on paper: the same weights and scores
+paper: $(INSTALLED)
+	PERCEPTINIT_PAPER=whole OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto tests/test_paper_gpu.py -k quickstart
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten
 
@@ -67,26 +68,42 @@ class Wait:
     stack: tuple[str, ...]
 
 
+class Storages:
+    """Memory that tensors share. Freed memory is forgotten; until then a weak reference keeps its address from others."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, StorageWeakRef] = {}
+        self._limit = 1000
+
+    def __contains__(self, tensor: T) -> bool:
+        return tensor.untyped_storage()._cdata in self._held
+
+    def add(self, tensor: T) -> None:
+        storage = tensor.untyped_storage()
+        self._held.setdefault(storage._cdata, StorageWeakRef(storage))
+        if len(self._held) > self._limit:
+            self._held = {key: held for key, held in self._held.items() if not held.expired()}
+            self._limit = 2 * len(self._held) + 1000
+
+
 class PaperGpu(TorchFunctionMode):
     """Notes `waits` and which storages are on the GPU, or pinned."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waits: list[Wait] = []
-        self._on_gpu: dict[
-            int, object
-        ] = {}  # storages, kept alive so that none gets the address of another
-        self._pinned: dict[int, object] = {}
+        self._on_gpu = Storages()
+        self._pinned = Storages()
 
     def steady_waits(self) -> list[Wait]:
         """Return the waits in our own code that are not allowed; moving a model there from a test is none."""
         return [w for w in self.waits if w.place and w.place not in ALLOWED_WAITS]
 
     def is_on_gpu(self, tensor: T) -> bool:
-        return tensor.untyped_storage()._cdata in self._on_gpu
+        return tensor in self._on_gpu
 
     def _is_pinned(self, tensor: T) -> bool:
-        return tensor.untyped_storage()._cdata in self._pinned
+        return tensor in self._pinned
 
     def _wait(self, why: str) -> None:
         ours = [f for f in traceback.extract_stack() if Path(f.filename).is_relative_to(PACKAGE)]
@@ -184,8 +201,8 @@ class PaperGpu(TorchFunctionMode):
         return type(index).__module__ == "numpy" and bool(getattr(index, "ndim", 0))
 
 
-def _tag(tensor: T, storages: dict[int, object]) -> T:
-    storages[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
+def _tag(tensor: T, storages: Storages) -> T:
+    storages.add(tensor)
     return tensor
 
 
