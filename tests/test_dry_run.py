@@ -21,7 +21,7 @@ def recipe(folder, **overrides):
 def test_state_traffic_and_arithmetic_follow_from_the_recipe(tmp_path):
     one, four = dry_runs(recipe(tmp_path, batch_size=32), [1, 4], 80.0)
     parameters = one.num_parameters
-    assert one.state_bytes == 16 * parameters
+    assert one.state_bytes(0) == 16 * parameters
     assert one.traffic() == {}
     assert four.rows == 8
     assert four.traffic()["all-reduce of gradients"] == pytest.approx(2 * 3 / 4 * 4 * parameters)
@@ -42,7 +42,10 @@ def test_activations_are_traced_in_the_precision_of_the_recipe(tmp_path):
 
 def test_fsdp_cuts_the_state_and_sends_weights(tmp_path):
     (run,) = dry_runs(recipe(tmp_path, batch_size=32, sharding='"fsdp"'), [4], 80.0)
-    assert run.state_bytes == run.num_parameters * (16 / 4 + 4)  # and the whole copy of weights
+    whole_copy = 4 * run.num_parameters
+    assert run.state_bytes(0) == 16 / 4 * run.num_parameters + whole_copy
+    largest = max(run.cost.num_image_parameters, run.cost.num_text_parameters)
+    assert run.state_bytes(2) == run.state_bytes(0) + 4 * largest  # gradients, until the last part
     assert run.traffic()["all-gather of weights"] == pytest.approx(
         2 * 3 / 4 * 4 * run.num_parameters
     )

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from paper_gpu import paper_gpu
 from processes import together
 from test_clip import CONFIG, Colours, context, model, train
+from torch.distributed.utils import _to_kwargs
 from torch.nn.parallel import DistributedDataParallel
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
@@ -124,6 +125,19 @@ def test_fsdp_over_eight_processes_holds_an_eighth_and_travels_in_its_precision(
         assert seen == [dtype]
         assert weight.grad.dtype == torch.float32  # added up whole
         assert weight.to_local().numel() * 8 == weight.numel()
+
+
+def test_fsdp_is_given_no_token_ids_to_bring_to_its_gpu():
+    whole = model()
+    with fake_group(8):
+        trained = sharded_copy(whole)
+        given = []
+        trained.text.register_forward_pre_hook(lambda _, args: given.append(args), prepend=True)
+        for texts in (["red", "blue", "a long caption of nothing else at all"], ["red"]):
+            trained.encode_text(whole.tokenize(texts))
+    brought = [_to_kwargs(args, {}, torch.device("meta"), False)[0][0] for args in given]
+    assert [args[0].tokens.device.type for args in brought] == ["cpu", "cpu"]
+    assert [args[0].rows is None for args in brought] == [False, True]  # short ones share a row
 
 
 def test_under_fsdp_whole_parameters_of_a_loss_are_averaged_and_clipped_beside_cut_ones():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # B batch, T tokens, D embedding, R rows of L tokens, W width, H heads
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -25,6 +26,17 @@ POSITION_POOLS = ("first", "argmax", "eos")
 GPU_MULTIPLES = (16, 8)
 
 Tokenizer = Callable[..., torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedTexts:
+    """Ids int64 (B, T), and the rows in which they go through a transformer; None: as they are.
+
+    No tensor, so that FSDP, which brings a module's tensors to its GPU, leaves ids where their lengths are read.
+    """
+
+    tokens: torch.Tensor
+    rows: TokenRows | None = None
 
 
 class TextTower(nn.Module):
@@ -50,14 +62,22 @@ class TextTower(nn.Module):
             blocks = transformer.get_submodule("transformer")
             blocks.register_forward_pre_hook(_cut_mask, with_kwargs=True)
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return text embeddings (B, D), not normalised.
+    def forward(self, tokens: torch.Tensor | PackedTexts) -> torch.Tensor:
+        """Return text embeddings (B, D), not normalised, of ids or of what `packed` makes of them.
 
         tokens: int64 (B, T) with T up to context_length. They may lie on the CPU when the weights are on a
         GPU; then the host does not wait for the GPU to learn the lengths of the texts.
 
         Raises ValueError when T is larger.
         """
+        texts = self.packed(tokens) if isinstance(tokens, torch.Tensor) else tokens
+        if texts.rows is not None:
+            return _forward_rows(self.transformer, texts.tokens, texts.rows, self._device)
+        is_known = not (texts.tokens.is_meta or is_recorded())
+        return self.transformer(to_device(texts.tokens, self._device) if is_known else texts.tokens)
+
+    def packed(self, tokens: torch.Tensor) -> PackedTexts:
+        """Return ids int64 (B, T) laid out in rows where that saves work; ValueError as from `forward`."""
         missing = self.context_length - tokens.shape[1]
         if missing < 0:
             raise ValueError(
@@ -66,20 +86,21 @@ class TextTower(nn.Module):
         if missing and not self.can_be_trimmed:
             tokens = F.pad(tokens, (0, missing), value=_pad_id(self.transformer))
         # recorded for other texts, or only for its shapes: lengths mean nothing
-        if tokens.is_meta or is_recorded():
-            return self.transformer(tokens)
-        device = next(self.parameters()).device
-        if not self.can_be_trimmed:
-            return self.transformer(to_device(tokens, device))
+        if tokens.is_meta or is_recorded() or not self.can_be_trimmed:
+            return PackedTexts(tokens)
         tokens = tokens.cpu()
         lengths = (tokens.ne(0) * torch.arange(1, tokens.shape[1] + 1)).amax(dim=1).clamp(min=1)
-        multiples = GPU_MULTIPLES if device.type == "cuda" else (1, 1)
+        multiples = GPU_MULTIPLES if self._device.type == "cuda" else (1, 1)
         rows = token_rows(lengths.numpy(), *multiples)
-        if len(rows.text) >= len(tokens):
-            length = min(rows.text.shape[1], self.context_length)
-            tokens = F.pad(tokens, (0, length - tokens.shape[1]))  # or cuts
-            return self.transformer(to_device(tokens, device))
-        return _forward_rows(self.transformer, tokens, rows, device)
+        if len(rows.text) < len(tokens):
+            return PackedTexts(tokens, rows)
+        length = min(rows.text.shape[1], self.context_length)
+        tokens = F.pad(tokens, (0, length - tokens.shape[1]))  # or cuts
+        return PackedTexts(tokens)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.parameters()).device
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
         """Return token ids int64 (B, T), end token kept.

@@ -59,12 +59,15 @@ class DryRun:
         """Pairs of a step on each GPU."""
         return int(self.config.batch_size) // self.world
 
-    @cached_property
-    def state_bytes(self) -> float:
+    def state_bytes(self, micro_batch: int) -> float:
         """Weights, gradients, AdamW's moments, and the average of weights."""
         c, p = self.config, self.num_parameters
         per = 16 + (4 if c.ema_decay else 0)
-        return p * (per / self.world + 4) if self.is_sharded else p * per
+        if not self.is_sharded:
+            return p * per
+        # until the last micro-batch, gradients of a tower are whole in each process
+        largest = max(self.cost.num_image_parameters, self.cost.num_text_parameters)
+        return p * (per / self.world + 4) + (4 * largest if micro_batch else 0)
 
     @property
     def num_parameters(self) -> int:
@@ -98,12 +101,13 @@ class DryRun:
         )
 
     def total_bytes(self, micro_batch: int) -> float:
-        return self.least_bytes + self.loss_bytes + self.activation_bytes(micro_batch)
+        state = self.state_bytes(micro_batch)
+        return state + self.batch_bytes + self.loss_bytes + self.activation_bytes(micro_batch)
 
     @property
     def least_bytes(self) -> float:
         """Weights, optimiser and batch alone."""
-        return self.state_bytes + self.batch_bytes
+        return self.state_bytes(self.micro_batch) + self.batch_bytes
 
     def largest_micro_batch(self) -> int | None:
         """Return the most rows at a time that fit, b where all do; None where not even one does."""
@@ -159,7 +163,9 @@ class DryRun:
     def figures(self) -> Iterator[Figure]:
         """Yield the lines of the table."""
         yield Figure("pairs of a step on each GPU", "computed", f"{self.rows:,}")
-        yield Figure("weights, gradients, AdamW", "computed", _gb(self.state_bytes))
+        yield Figure(
+            "weights, gradients, AdamW", "computed", _gb(self.state_bytes(self.micro_batch))
+        )
         yield Figure("images and features of the batch", "computed", _gb(self.batch_bytes))
         yield Figure("loss", "computed", _gb(self.loss_bytes))
         yield Figure("activations", "traced", _gb(self.activation_bytes(self.micro_batch)))
