@@ -1,0 +1,107 @@
+"""What the paper's pretraining needs on 1, 8 and 64 GPUs: writes the figures of docs/scaling.md anew.
+
+    python benchmarks/scaling.py            between the marks on the page; the same machine or another, the same figures
+
+They are those of `perceptinit validate pi_clip_yfcc --device cuda`; a test holds the page to what this writes. 3 seconds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import fill
+
+from perceptinit.recipe.reading import load_recipe
+from perceptinit.running.dry_run import (
+    DECODE_SECONDS,
+    GB,
+    PEAK,
+    SHARE_OF_PEAK,
+    DryRun,
+    dry_runs,
+    table,
+)
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "scaling.md"
+RECIPE = ROOT / "recipes" / "pi_clip_yfcc.toml"
+BEGIN = "<!-- written by benchmarks/scaling.py from here -->"
+END = "<!-- to here -->"
+
+WORLDS = (1, 8, 64)
+MEMORY_GB = 80.0
+MICRO_BATCH = 2048
+LARGE_BATCH = 32768
+# between machines, a premise: bytes a second that a GPU sends
+NODE_RATE = 45 * GB
+
+
+def section() -> str:
+    """Return the Markdown between the marks."""
+    runs = _runs(WORLDS)
+    (micro,) = _runs(WORLDS[:1], f"pretrain.micro_batch={MICRO_BATCH}")
+    (large,) = _runs(WORLDS[-1:], f"pretrain.batch_size={LARGE_BATCH}")
+    command = " ".join(["perceptinit validate pi_clip_yfcc --device cuda", *_options(WORLDS)])
+    warnings = [f"warning: {warning}" for run in runs for warning in run.warnings()]
+    blocks = [
+        "\n".join(["```", command, "```"]),
+        "\n".join(table(runs)),
+        "\n".join(["```", *warnings, "```"]) if warnings else "",
+        _origins(),
+        _what_follows(runs[-1], micro, large),
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _runs(worlds: tuple[int, ...], *overrides: str) -> list[DryRun]:
+    return dry_runs(load_recipe(RECIPE, overrides), worlds, MEMORY_GB)
+
+
+def _options(worlds: tuple[int, ...]) -> list[str]:
+    return [f"--world {world}" for world in worlds]
+
+
+def _origins() -> str:
+    peak = {name: f"{rate / 1e12:.0f}" for name, rate in PEAK.items()}
+    return _wrapped(
+        "\"Traced\" is what torch's FakeTensorMode finds by going through the model's own code without memory or arithmetic: "
+        "what the forward passes keep, at full contexts, attention fused. The backward pass's own temporaries and CUDA's context "
+        f'come on top; texts behind one another in rows keep less. "Computed" follows from the recipe: products at '
+        f"{SHARE_OF_PEAK:.0%} of what the data sheet of an H100 SXM says ({peak['bf16']} TFLOP/s dense bf16, {peak['tf32']} tf32, "
+        f"{peak['fp32']} fp32), 4 bytes for each weight, gradient and moment, 2 (W - 1) / W of them for an all-reduce. "
+        f'"Measured" rests on a measurement: {DECODE_SECONDS * 1e3:.2f} ms for a JPEG of 59 KB on one core. '
+        f"`--memory` is that of a GPU. A batch that GPUs cannot share, and weights, optimiser and batch that do not fit by "
+        "themselves, are refused; activations that do not fit are told, with the largest `micro_batch` that does."
+    )
+
+
+def _what_follows(last: DryRun, micro: DryRun, large: DryRun) -> str:
+    figures = {figure.name: figure.value for figure in micro.figures()}
+    return _wrapped(
+        f"One GPU needs `micro_batch`, so a second forward pass: with {MICRO_BATCH:,}, {figures['memory in all']} and "
+        f"{figures['hours in all']} hours. At {NODE_RATE / GB:.0f} GB/s between machines, the gradients of {last.world} GPUs take "
+        f"{_exchange_ms(last):.0f} ms; a step of {last.config.batch_size:,} pairs computes for {_step_ms(last):.0f} ms, one of "
+        f"{LARGE_BATCH:,} (`--set pretrain.batch_size={LARGE_BATCH}`) for {_step_ms(large):.0f} ms."
+    )
+
+
+def _exchange_ms(run: DryRun) -> float:
+    return run.traffic()["all-reduce of gradients"] / NODE_RATE * 1e3
+
+
+def _step_ms(run: DryRun) -> float:
+    return run.config.batch_size / run.rate * 1e3
+
+
+def _wrapped(text: str) -> str:
+    return fill(text, 130, break_long_words=False, break_on_hyphens=False)
+
+
+def renewed(page: str) -> str:
+    """Return the page with the section written anew; ValueError where a mark is missing."""
+    before, rest = page.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n\n{section()}\n\n{END}{after}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(renewed(PAGE.read_text()))
