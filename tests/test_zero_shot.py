@@ -10,6 +10,7 @@ from PIL import Image
 
 from perceptinit.errors import DataError, TrainingError
 from perceptinit.evaluators.classifier import zero_shot_classifier
+from perceptinit.evaluators.retrieval import Retrieval
 from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.packing.pack import PackSettings, pack
 from perceptinit.packing.sources import Columns, open_source
@@ -380,3 +381,28 @@ def test_sets_may_be_paths_and_are_called_by_their_folder(packed_set):
 def test_no_sets_and_sets_of_one_name_are_refused(datasets, sentence):
     with pytest.raises(ValueError, match=sentence):
         ZeroShot.Config(datasets=datasets)
+
+
+# other splits than the test split
+
+
+@pytest.mark.parametrize("measure", [ZeroShot, Retrieval])
+def test_another_split_has_a_name_and_pictures_of_its_own(measure):
+    few = {"datasets": ("synthetic",), "synthetic_num_images": 8, "synthetic_image_size": 8}
+    test, val = (measure(measure.Config(**few, split=split)).choice for split in (None, "val"))
+    assert (test.read("synthetic").name, val.read("synthetic").name) == (
+        "synthetic",
+        "synthetic-val",
+    )
+    assert not set(test.read("synthetic").keys) & set(val.read("synthetic").keys)
+    assert val.read("synthetic") is val.read("synthetic")  # decoded once
+
+
+def test_a_split_that_class_folders_cannot_have_is_refused(tmp_path):
+    class_folders(tmp_path / "pets")
+    evaluator = ZeroShot(ZeroShot.Config(datasets=("pets",), root=str(tmp_path), split="train"))
+    (problem,) = evaluator.preflight()
+    assert (
+        "no folder 'train' in the clip-benchmark layout, and class folders have one split"
+        in problem
+    )

@@ -13,7 +13,7 @@ from perceptinit.evaluators.features import ALONE, Joint
 from perceptinit.protocols import DualEncoder
 from perceptinit.test_sets.choice import SYNTHETIC, Missing, SetChoice, SyntheticSettings
 from perceptinit.test_sets.suite import SetKind, find_set
-from perceptinit.types import RunContext, Score, StagePlan
+from perceptinit.types import RunContext, Score, Split, StagePlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +73,14 @@ class SuiteConfig(SetConfig):
     """A named suite, whose sets of this kind come before `datasets`: "paper29", "paper29-script" or "smoke"."""
     missing: Missing = "error"
     """What an absent set is: an error before anything starts, or left out with a warning ("skip")."""
+    split: Split | None = None
+    """Split of the sets to measure on; "test" unless given. Another one is part of the names, as in
+    `top1/cifar10-train`: for tuning on data that decide nothing."""
 
     def choice(self) -> SetChoice:
         """Return the sets that are meant."""
-        return replace(SetConfig.choice(self), suite=self.suite, missing=self.missing)
+        choice = SetConfig.choice(self)
+        return replace(choice, suite=self.suite, missing=self.missing, split=self.split or "test")
 
     def smoke(self) -> Any:
         """Return a copy that measures on 64 simulated images."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 from weakref import WeakValueDictionary
@@ -13,6 +13,7 @@ from perceptinit.registry import unknown
 from perceptinit.test_sets.readers import read_retrieval_set, read_zero_shot_set
 from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
 from perceptinit.test_sets.suite import SYNTHETIC, SetKind, find_set, suite_names, suite_sets
+from perceptinit.types import Split
 
 Missing = Literal["error", "skip"]
 AnySet = ZeroShotSet | RetrievalSet
@@ -33,7 +34,8 @@ class SetChoice:
     """The sets that an evaluator measures on.
 
     datasets: folders under `root`, paths, hub addresses, keys of the suites or `synthetic`.
-    suite: a named suite, whose sets of `kinds` come first. missing: what an absent set is.
+    suite: a named suite, whose sets of `kinds` come first. missing: what an absent set is. split: what is
+    measured on; other than `test` it is part of the names.
     """
 
     datasets: tuple[str, ...]
@@ -42,6 +44,7 @@ class SetChoice:
     missing: Missing
     kinds: tuple[SetKind, ...]
     synthetic: SyntheticSettings
+    split: Split = "test"
     held: dict[tuple[str, str], AnySet] = field(default_factory=dict, compare=False, repr=False)
 
     def check(self) -> None:
@@ -65,7 +68,12 @@ class SetChoice:
         return (*(s.key for s in suite), *self.datasets)
 
     def name(self, dataset: str) -> str:
-        """Return how scores call a set: as it stands under `root`, or the folder of a path."""
+        """Return how scores call a set: `dtd`, or `dtd-train` where that split is measured on."""
+        plain = self._plain_name(dataset)
+        return plain if self.split == "test" else f"{plain}-{self.split}"
+
+    def _plain_name(self, dataset: str) -> str:
+        """Return a set's name: as it stands under `root`, or the folder of a path."""
         if "://" in dataset:
             return dataset.partition("/datasets/")[2].split("/")[1]
         path = Path(dataset)
@@ -89,23 +97,25 @@ class SetChoice:
     def is_absent(self, dataset: str) -> bool:
         return dataset != SYNTHETIC and "://" not in dataset and not self.path(dataset).is_dir()
 
-    def read(self, dataset: str, split: str = "test") -> AnySet:
-        """Return a set; the same object as before while its files have not changed.
+    def read(self, dataset: str, split: str = "") -> AnySet:
+        """Return a split of a set, that which is measured on unless given; the same object while its files are the same.
 
         Evaluators of one process share it, and with it what is kept of its images. It is held as long
         as one of them lives.
 
         Raises DataError naming what is missing or wrong.
         """
+        split = split or self.split
         found = self._find(dataset, split)
         self.held[dataset, split] = found
         return found
 
     def _find(self, dataset: str, split: str) -> AnySet:
-        retrieval = self.is_retrieval
+        retrieval, name = self.is_retrieval, self.name(dataset)
         if dataset == SYNTHETIC:
-            key: tuple[Any, ...] = (self.synthetic, split, retrieval)
-            return _shared(key, lambda: _synthetic(self.synthetic, split, retrieval))
+            made = self.synthetic
+            key: tuple[Any, ...] = (made, name, split, retrieval)
+            return _shared(key, lambda: replace(_synthetic(made, split, retrieval), name=name))
         path = self.path(dataset)
         known = find_set(dataset)
         if not path.is_dir() and known and known.hub:
@@ -113,10 +123,10 @@ class SetChoice:
                 f"test set '{dataset}': no folder {path}. "
                 f"Get it: perceptinit data download {dataset} --out {self.root or '.'}"
             )
-        name = self.name(dataset)
+        plain = self._plain_name(dataset)  # by which a set of the suites is known
         read = read_retrieval_set if retrieval else read_zero_shot_set
         key = (path, name, split, retrieval, _stamp(path, split))
-        return _shared(key, lambda: read(path, name, split))
+        return _shared(key, lambda: replace(read(path, plain, split), name=name))
 
     def problems(self) -> Iterator[str]:
         """Yield what is missing or wrong in each set, but not what is to be skipped."""
@@ -161,8 +171,8 @@ def _shared(key: tuple[Any, ...], make: Callable[[], AnySet]) -> AnySet:
 def _synthetic(settings: SyntheticSettings, split: str, retrieval: bool) -> AnySet:
     from perceptinit.test_sets.simulated import retrieval_set, zero_shot_set
 
+    # the other splits are of the same world: the pictures after those of the test split
+    first = settings.num_images * ("test", "train", "val").index(split)
     if retrieval:
-        return retrieval_set(settings.seed, settings.num_images, settings.image_size)
-    # the training split is of the same world: the pictures after those of the test split
-    first = 0 if split == "test" else settings.num_images
+        return retrieval_set(settings.seed, settings.num_images, settings.image_size, first=first)
     return zero_shot_set(settings.seed, settings.num_images, settings.image_size, first)

@@ -55,6 +55,10 @@ def read_zero_shot_set(path: Path, name: str = "", split: str = SPLIT) -> ZeroSh
     _check_folder(path, name)
     if (path / CLASSNAMES).is_file() or (path / split / COUNTER).is_file():
         return _read_shards(path, name, split)
+    if split != SPLIT:
+        raise DataError(
+            f"test set '{name}': {path} has no folder '{split}' in the clip-benchmark layout, and class folders have one split"
+        )
     return _read_class_folders(path, name)
 
 

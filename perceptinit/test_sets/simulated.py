@@ -38,15 +38,20 @@ def zero_shot_set(
 
 
 def retrieval_set(
-    seed: int = 0, num_images: int = 1000, image_size: int = 32, captions_per_image: int = 2
+    seed: int = 0,
+    num_images: int = 1000,
+    image_size: int = 32,
+    captions_per_image: int = 2,
+    first: int = 0,
 ) -> RetrievalSet:
     """Return the pictures of `zero_shot_set` with captions as the pairs have them."""
-    pictures = [draw_picture(seed, "test-set", i) for i in range(num_images)]
-    rngs = [generator(seed, "test-set", i, "captions") for i in range(num_images)]
+    numbers = range(first, first + num_images)
+    pictures = [draw_picture(seed, "test-set", i) for i in numbers]
+    rngs = [generator(seed, "test-set", i, "captions") for i in numbers]
     return RetrievalSet(
         name=NAME,
         images=RenderedImages(pictures, image_size),
-        keys=[f"synthetic-test/{i:05d}" for i in range(num_images)],
+        keys=[f"synthetic-test/{i:05d}" for i in numbers],
         captions=tuple(
             caption(picture, rng)
             for picture, rng in zip(pictures, rngs, strict=True)
