@@ -1,4 +1,4 @@
-"""The runs that a recipe asks for: one cell per arm and seed, with the folder of its files."""
+"""The runs that recipes ask for: one cell per arm and seed, with the folder of its files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from perceptinit.results.states import RunState, run_state
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One run of the recipe: an arm, a seed, and the folder of its files."""
+    """One run: an arm of a recipe, a seed, and the folder of its files."""
 
+    recipe: Recipe
     arm: Arm
     seed: int
     folder: Path
@@ -23,6 +24,11 @@ class Cell:
     @property
     def title(self) -> str:
         return f"{self.arm.name}, seed {self.seed}"
+
+    @property
+    def root(self) -> Path:
+        """Return the folder of the whole recipe's runs."""
+        return self.folder.parent.parent
 
     @property
     def record_path(self) -> Path:
@@ -44,7 +50,7 @@ def plan_cells(
         raise UsageError(f"{recipe.source}: no seed {strange[0]} in seeds = {list(recipe.seeds)}")
     root = out / recipe.name
     return [
-        Cell(arm, seed, root / arm.name / f"seed{seed}")
+        Cell(recipe, arm, seed, root / arm.name / f"seed{seed}")
         for seed in (seeds or recipe.seeds)
         for arm in chosen
     ]

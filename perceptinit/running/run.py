@@ -92,7 +92,7 @@ class Run:
             return done
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        self.trackers.start(self._context("run"))
+        self.trackers.start(self._context("run"), self.recipe)
         try:
             with self._signals.listening():
                 self._attempt(fresh)

@@ -43,36 +43,54 @@ def run_recipe(
     something is known to be missing, UsageError when a folder holds a run of another recipe, and
     the first run's error after all are done.
     """
+    return run_cells(
+        plan_cells(recipe, arms, seeds, out),
+        device=device,
+        fresh=fresh,
+        jobs=jobs,
+        num_workers=num_workers,
+    )
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    *,
+    device: str = "auto",
+    fresh: bool = False,
+    jobs: int = 1,
+    num_workers: int | None = None,
+) -> list[dict[str, Any]]:
+    """Do runs, at least one, as `run_recipe` does and with its errors; see `Sweep` for which go together."""
     from perceptinit.compute import distributed
     from perceptinit.compute.devices import choose_device, set_up_process
     from perceptinit.running.sweep import Sweep
 
     with distributed.process_group():
-        cells = plan_cells(recipe, arms, seeds, out)
         if jobs > 1 and distributed.world_size() > 1:
             raise UsageError("--jobs: several processes already work on each run; take one of both")
-        check_ready(recipe)
-        distributed.decide(lambda: _prepare(recipe, cells, out, fresh))
+        check_ready(cells[0].recipe)
+        distributed.decide(lambda: _prepare(cells, fresh))
         place = distributed.local_device(choose_device(device))
-        sweep = Sweep(recipe, cells, place, fresh, num_workers=num_workers)
+        sweep = Sweep(cells, place, fresh, num_workers=num_workers)
         if min(jobs, len(cells)) > 1:
             from perceptinit.running.workers import run_in_workers
 
-            return run_in_workers(sweep, out, jobs, num_workers)
+            return run_in_workers(sweep, jobs, num_workers)
         set_up_process(sweep.device)
         return sweep.work()
 
 
-def _prepare(recipe: Recipe, cells: Sequence[Cell], out: Path, fresh: bool) -> None:
+def _prepare(cells: Sequence[Cell], fresh: bool) -> None:
     """Look at the output folder: is it writable, and are the runs in it these or to be forgotten?"""
     from perceptinit.running.sweep import forget
 
-    check_writable(out / recipe.name)
+    for root in {cell.root for cell in cells}:
+        check_writable(root)
     for cell in cells:
         if fresh:
             forget(cell)
         else:
-            check_same_run(recipe, cell)
+            check_same_run(cell)
 
 
 def check_ready(recipe: Recipe) -> None:
@@ -119,9 +137,9 @@ def check_writable(folder: Path) -> None:
         ) from error
 
 
-def check_same_run(recipe: Recipe, cell: Cell) -> None:
+def check_same_run(cell: Cell) -> None:
     """Raise UsageError when the folder holds a run that differs from what the recipe now says."""
-    found = cell.state
+    found, recipe = cell.state, cell.recipe
     if found.state == "unreadable":
         raise DataError(f"{found.reason}. Restore the file, or --fresh to do the run again")
     if not found.record or found.record["fingerprint"] == recipe.fingerprint(cell.arm):

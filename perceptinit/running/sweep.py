@@ -17,7 +17,6 @@ from perceptinit.compute import distributed
 from perceptinit.compute.devices import usable_cores
 from perceptinit.errors import PerceptInitError, UsageError
 from perceptinit.protocols import Evaluator, Tracker
-from perceptinit.recipe.recipe import Recipe
 from perceptinit.results.claims import claim, holder
 from perceptinit.results.record import read_record
 from perceptinit.running.cells import Cell
@@ -31,13 +30,13 @@ POLL_SECONDS = 1.0
 class Sweep:
     """Runs to be done, and which records of earlier attempts were there when the work began.
 
+    cells: at least one; their recipes may differ in what arms do, and share data, evaluators and trackers.
     fresh: records were removed beforehand, so a run without one starts over even when it left a
     checkpoint. num_workers: threads that decode images, by default as many as the process may use cores.
     """
 
     def __init__(
         self,
-        recipe: Recipe,
         cells: Sequence[Cell],
         device: str,
         fresh: bool = False,
@@ -45,7 +44,8 @@ class Sweep:
         num_workers: int | None = None,
     ) -> None:
         self.num_workers = usable_cores() if num_workers is None else num_workers
-        self.recipe, self.cells, self.device, self.fresh = recipe, list(cells), device, fresh
+        self.recipe = cells[0].recipe  # whose evaluators and trackers serve all
+        self.cells, self.device, self.fresh = list(cells), device, fresh
         self.earlier = dict(earlier) if earlier is not None else self._versions()
         self._errors: dict[str, BaseException] = {}
 
@@ -98,7 +98,7 @@ class Sweep:
         starts_over = distributed.decide(lambda: self.fresh and not cell.record_path.is_file())
         was_finished = cell.state.is_finished
         run = Run(
-            self.recipe,
+            cell.recipe,
             cell.arm,
             cell.seed,
             cell.folder,

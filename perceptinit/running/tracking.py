@@ -16,7 +16,7 @@ DEFAULT_TRACKERS = ("console", "jsonl")
 
 
 class Trackers:
-    """Sends events to every tracker of the recipe; console and jsonl when it names none.
+    """Sends events to every tracker of the recipe, or of recipes that share them; console and jsonl when it names none.
 
     runs: arm and seed of every run of the sweep. console: takes the place of the console tracker, as
     in a worker process.
@@ -25,7 +25,6 @@ class Trackers:
     def __init__(
         self, recipe: Recipe, runs: Sequence[tuple[str, int]], console: Tracker | None = None
     ) -> None:
-        self._recipe = recipe
         self._num_runs = len(runs)
         self._run_index = 0
         self._said: set[str] = set()
@@ -34,13 +33,13 @@ class Trackers:
             if isinstance(tracker, HasExpect):
                 tracker.expect(runs)
 
-    def start(self, ctx: RunContext) -> None:
-        """Tell every tracker that a run begins; `ctx.folder` is where its files go."""
+    def start(self, ctx: RunContext, recipe: Recipe) -> None:
+        """Tell every tracker that a run of a recipe begins; `ctx.folder` is where its files go."""
         self._run_index += 1
-        settings = self._recipe.resolved(self._recipe.arm(ctx.arm))
+        settings = recipe.resolved(recipe.arm(ctx.arm))
         for tracker in self._active:
             if isinstance(tracker, HasDescribe):
-                tracker.describe(ctx, self._recipe.text, settings)
+                tracker.describe(ctx, recipe.text, settings)
         for tracker in self._active:
             tracker.start(ctx)
         ctx.event("run-start", message=self._position())

@@ -27,6 +27,8 @@ from perceptinit.running.unforeseen import told
 from perceptinit.types import Event, RunContext, Score
 
 if TYPE_CHECKING:
+    from perceptinit.recipe.recipe import Recipe
+    from perceptinit.running.cells import Cell
     from perceptinit.running.sweep import Sweep
 
 
@@ -34,9 +36,7 @@ class RunsFailedError(PerceptInitError):
     """Some runs of a sweep did not finish; the message names each with its reason."""
 
 
-def run_in_workers(
-    sweep: Sweep, out: Path, jobs: int, num_workers: int | None = None
-) -> list[dict[str, Any]]:
+def run_in_workers(sweep: Sweep, jobs: int, num_workers: int | None = None) -> list[dict[str, Any]]:
     """Do the runs of a sweep in at most `jobs` processes and return their records.
 
     num_workers: threads of each that decode images, by default its share of the cores.
@@ -47,7 +47,7 @@ def run_in_workers(
     if isinstance(console, HasExpect):
         console.expect([(c.arm.name, c.seed) for c in sweep.cells])
     share = max(1, usable_cores() // jobs) if num_workers is None else num_workers
-    job = json.dumps(_job(sweep, out, share))
+    job = json.dumps(_job(sweep, share))
     workers = [
         _Worker(job, _environment(i, jobs, sweep.device), console)
         for i in range(min(jobs, len(sweep.cells)))
@@ -68,8 +68,23 @@ def run_in_workers(
     return _records(sweep)
 
 
-def _job(sweep: Sweep, out: Path, num_workers: int) -> dict[str, Any]:
-    recipe = sweep.recipe
+def _job(sweep: Sweep, num_workers: int) -> dict[str, Any]:
+    recipes = list({id(cell.recipe): cell.recipe for cell in sweep.cells}.values())
+    numbers = {id(recipe): i for i, recipe in enumerate(recipes)}
+    return {
+        "recipes": [_stated(recipe) for recipe in recipes],
+        "runs": [
+            [numbers[id(cell.recipe)], cell.arm.name, cell.seed, str(cell.folder)]
+            for cell in sweep.cells
+        ],
+        "device": sweep.device,
+        "fresh": sweep.fresh,
+        "earlier": sweep.earlier,
+        "num_workers": num_workers,
+    }
+
+
+def _stated(recipe: Recipe) -> dict[str, Any]:
     return {
         "text": recipe.text,
         "sources": recipe.sources,
@@ -77,13 +92,30 @@ def _job(sweep: Sweep, out: Path, num_workers: int) -> dict[str, Any]:
         "overrides": list(recipe.overrides),
         "folder": str(recipe.folder),
         "smoke": recipe.is_smoke,
-        "runs": [[cell.arm.name, cell.seed] for cell in sweep.cells],
-        "out": str(out),
-        "device": sweep.device,
-        "fresh": sweep.fresh,
-        "earlier": sweep.earlier,
-        "num_workers": num_workers,
     }
+
+
+def _recipe(stated: Mapping[str, Any]) -> Recipe:
+    from perceptinit.recipe.reading import read_recipe
+
+    recipe = read_recipe(
+        stated["text"],
+        source=stated["source"],
+        overrides=stated["overrides"],
+        folder=Path(stated["folder"]),
+    )
+    recipe = replace(recipe, sources=tuple(map(tuple, stated["sources"])))
+    return recipe.smoke() if stated["smoke"] else recipe
+
+
+def _cells(job: Mapping[str, Any]) -> list[Cell]:
+    from perceptinit.running.cells import Cell
+
+    recipes = [_recipe(stated) for stated in job["recipes"]]
+    return [
+        Cell(recipes[number], recipes[number].arm(arm), seed, Path(folder))
+        for number, arm, seed, folder in job["runs"]
+    ]
 
 
 def _environment(index: int, jobs: int, device: str) -> dict[str, str]:
@@ -199,28 +231,15 @@ class _Relay:
 def main() -> None:
     """Work on the job that standard input describes; exit code 1 when a run failed here."""
     from perceptinit.compute.devices import set_up_process
-    from perceptinit.recipe.reading import read_recipe
-    from perceptinit.running.cells import plan_cells
     from perceptinit.running.sweep import Sweep
 
     job = json.loads(sys.stdin.read())
     relay = _Relay(sys.stdout)
     sys.stdout = sys.stderr  # what components print must not end up among the events
-    recipe = read_recipe(
-        job["text"],
-        source=job["source"],
-        overrides=job["overrides"],
-        folder=Path(job["folder"]),
-    )
-    recipe = replace(recipe, sources=tuple(map(tuple, job["sources"])))
-    recipe = recipe.smoke() if job["smoke"] else recipe
-    asked = {(arm, seed) for arm, seed in job["runs"]}
-    cells = [c for c in plan_cells(recipe, out=Path(job["out"])) if (c.arm.name, c.seed) in asked]
+    cells = _cells(job)
     set_up_process(job["device"])
     try:
-        sweep = Sweep(
-            recipe, cells, job["device"], job["fresh"], job["earlier"], job["num_workers"]
-        )
+        sweep = Sweep(cells, job["device"], job["fresh"], job["earlier"], job["num_workers"])
         sweep.work(console=relay)
     except KeyboardInterrupt:
         sys.exit(130)
