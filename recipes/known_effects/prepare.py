@@ -1,0 +1,47 @@
+"""Make the data of the recipes in this folder from two Parquet files of CIFAR-10 and the counts of CIFAR-10H.
+
+    python recipes/known_effects/prepare.py FOLDER OUT
+
+FOLDER holds `train.parquet` (50,000 rows: `image` bytes, `caption`, `label`, `class`), `test.parquet`
+(10,000 rows in CIFAR-10's order: `image`, `label`, `class`) and `human_counts.npy`, int64 (10000, 10).
+OUT gets pairs-N.parquet, the first N rows of train.parquet; `unseen/`, its last 5,000 as a test set, which
+no pairs and no judgments hold; `cifar10/`, the official test set; and links to FOLDER's files.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as parquet
+
+PAIRS = (1000, 4000, 16_000, 45_000)
+ROWS_OF_A_GROUP = 500
+
+
+def main(source: Path, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    train = parquet.read_table(source / "train.parquet")
+    for count in PAIRS:
+        write(train.slice(0, count), out / f"pairs-{count}.parquet")
+    write(train.slice(45_000), out / "unseen.parquet")
+    pack(out / "unseen.parquet", out / "unseen")
+    pack(source / "test.parquet", out / "cifar10")
+    for name in ("train.parquet", "test.parquet", "human_counts.npy"):
+        link = out / name
+        link.unlink(missing_ok=True)
+        link.symlink_to((source / name).resolve())
+
+
+def write(table, path: Path) -> None:
+    parquet.write_table(table, path, row_group_size=ROWS_OF_A_GROUP)
+
+
+def pack(table: Path, folder: Path) -> None:
+    options = ["--image-column", "image", "--label-column", "label", "--class-column", "class"]
+    command = [sys.executable, "-m", "perceptinit", "data", "pack", str(table), str(folder)]
+    template = ["--template", "a photo of a {c}."]
+    subprocess.run([*command, "--test-set", *options, *template], check=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
