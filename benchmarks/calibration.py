@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from perceptinit.reports.planning.power import chances
 from perceptinit.reports.statistics import estimate, noncentrality
-from perceptinit.reports.verdicts.decisions import Rule, chance_of_equivalence, seeds_to_decide
+from perceptinit.reports.verdicts.decisions import Rule, seeds_to_decide
 from perceptinit.seeding import generator
 
 DELTA = 1.0  # in standard deviations of the difference over seeds, as all effects here
@@ -127,7 +128,7 @@ def power_rows(num: int) -> Iterator[tuple[str, ...]]:
             str(num_seeds),
             f"{found:.2f}",
             share(plain.above, num),
-            f"{100 * chance_of_equivalence(rule, num_seeds, 1.0):.1f}",
+            f"{100 * chances(rule, num_seeds, 0.0, 1.0).equivalent:.1f}",
             share(none.equivalent, num),
         )
 

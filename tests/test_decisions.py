@@ -9,7 +9,6 @@ from perceptinit.recipe.verdict_config import VerdictConfig
 from perceptinit.reports.statistics import estimate, holm, interquartile_mean
 from perceptinit.reports.verdicts.decisions import (
     Rule,
-    chance_of_equivalence,
     level_of_looks,
     probabilities,
     rule_of,
@@ -92,11 +91,6 @@ def test_the_seeds_to_decide_do_decide_in_8_of_10_experiments():
     new = np.concatenate([np.tile(values, (4000, 1)), rng.normal(0, 0.01, (4000, more))], axis=1)
     half = stats.t.ppf(0.975, 39 + more) * new.std(axis=1, ddof=1) / np.sqrt(40 + more)
     assert np.mean(np.abs(new.mean(axis=1)) + half <= 0.0045) > 0.75
-
-
-def test_the_chance_of_equivalence_is_none_for_a_small_delta_and_sure_for_a_large_one():
-    assert chance_of_equivalence(Rule(delta=0.001), 3, 0.01) < 0.05
-    assert chance_of_equivalence(Rule(delta=0.1), 5, 0.01) > 0.99
 
 
 def test_the_rule_of_a_plan_is_in_units_of_a_score():

@@ -18,6 +18,7 @@ HEAVY = ("torch", "numpy", "open_clip", "timm", "webdataset", "scipy", "pyarrow"
         ["compare", "--help"],
         ["report", "--help"],
         ["status", "--help"],
+        ["preregister", "--help"],
         ["collect", "--help"],
         ["data", "--help"],
         ["data", "pack", "--help"],

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from perceptinit.cli import create_app
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import UsageError
+from perceptinit.results.preregistration import read_plan
 
 JUDGMENTS = '{ use = "synthetic", num_train = 24, num_val = 8, num_test = 24, image_size = 16 }'
 RECIPE = f"""
@@ -68,7 +69,7 @@ def test_seeds_are_added_until_the_plan_allows_no_more(verb, tmp_path):
     record = json.loads((tmp_path / "runs/looks/random/seed2/record.json").read_text())
     assert record["recipe"]["overrides"] == [delta, "verdict.max_seeds=3", "seeds=[0, 1, 2]"]
     answers = json.loads(verb("compare", "runs/looks", "--json"))
-    assert answers["plan"] == {"delta": 0.001, "max_seeds": 3}
+    assert answers["plan"] == {"delta": 0.001, "max_seeds": 3, "sha256": None}
     assert len(answers["runs"]) == 6
     of_recipe = verb("compare", "looks.toml")  # which does not state the looks
     assert "95 % interval at every look" in of_recipe
@@ -128,3 +129,49 @@ def test_validate_says_what_these_seeds_can_decide(verb):
 )  # fmt: skip
 def test_validate_warns_of_a_plan_that_cannot_answer(verb, settings, sentence):
     assert sentence in validated(verb, *settings)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--set", "verdict.delta=-1"], "verdict.delta: should be greater than 0"),
+        (["--until-decided", "--set", "verdict.delta=1"], "at how many seeds does it end?"),
+        (["--max-seeds", 5], "--max-seeds: only with --until-decided"),
+    ],
+)
+def test_a_plan_that_cannot_be_meant_is_refused_and_nothing_written(
+    verb, tmp_path, options, sentence
+):
+    with pytest.raises(UsageError) as error:
+        verb("preregister", "looks.toml", *options)
+    assert sentence in str(error.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_from_the_plan_to_the_answer_by_commands(verb, tmp_path):
+    shown = verb(
+        "preregister", "looks.toml", "--until-decided", "--max-seeds", 3, "--set", "verdict.delta=99"
+    )  # fmt: skip
+    assert "# Plan of looks" in shown
+    assert "runs/looks/plan.json: plan of 20" in shown
+    shown = verb(
+        "run", "looks.toml", "--until-decided", "--max-seeds", 3, "--set", "verdict.delta=99"
+    )  # fmt: skip
+    assert "As planned (plan of 20" in shown
+    plan = read_plan(tmp_path / "runs/looks")
+    record = json.loads((tmp_path / "runs/looks/random/seed0/record.json").read_text())
+    assert record["plan"] == plan["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ((), "* Delta: not stated, so that no arms can be called equivalent"),
+        (("verdict.delta=0.005",), "if a share was meant, write 0.5"),
+        (("seeds=[0]",), "warning: seeds: one seed decides nothing"),
+    ],
+)
+def test_a_plan_that_cannot_answer_is_written_with_a_warning(verb, settings, sentence):
+    assert sentence in verb(
+        "preregister", "looks.toml", *(o for s in settings for o in ("--set", s))
+    )

@@ -30,6 +30,7 @@ def create_app(plugins: Plugins) -> typer.Typer:
         export,
         init,
         new,
+        preregister,
         report,
         run,
         show,
@@ -56,6 +57,7 @@ def create_app(plugins: Plugins) -> typer.Typer:
     verbs: dict[str, Callable[..., None]] = {
         "run": run.run,
         "validate": validate.validate,
+        "preregister": preregister.preregister,
         "init": init.init,
         "export": export.export,
         "eval": eval_verb.eval_,

@@ -14,6 +14,11 @@ class VerdictConfig:
     arms cannot be called equivalent."""
     max_seeds: PositiveInt | None = None
     """Most seeds that `run --until-decided` may go up to. Intervals then hold however often one looks on the way."""
+    primary: str = ""
+    """Score that speaks for the comparison: a name such as "top1/imagenet1k", or a measure such as "top1", averaged over
+    its sets. Without it, the first of zero-shot, retrieval and perceptual measures that the runs have."""
+    hypothesis: str = ""
+    """What is expected, in a sentence, for `preregister`; without it, one that the arms say."""
     noise: PositiveFloat | None = None
     """Standard deviation over seeds of the difference of two equal arms, points, as an A/A run tells it;
     `validate` reckons with it."""

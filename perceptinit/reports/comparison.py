@@ -135,11 +135,16 @@ class Comparison:
     def primary(self) -> ScoreComparison | None:
         """Return the score that speaks for the comparison: the overall average of the first measure.
 
-        A score that an arm was trained on speaks only when there is no other.
+        A score that an arm was trained on speaks only when there is no other, or when the recipe states it.
         """
-        candidates = [s for s in (*self.scores, *self.averages) if not s.is_diagnostic]
+        everything = [s for s in (*self.scores, *self.averages) if not s.is_diagnostic]
+        candidates = [s for s in everything if self.is_stated_primary(s)] or everything
         key = lambda s: (bool(s.taught), rank(s.measure), -s.num_sets, s.name)  # noqa: E731
         return min(candidates, key=key, default=None)
+
+    def is_stated_primary(self, score: ScoreComparison) -> bool:
+        """Say whether `[verdict] primary` names a score, or its measure."""
+        return self.runs.plan.primary in (score.name, score.measure)
 
     def matching(self, patterns: Sequence[str]) -> list[ScoreComparison]:
         """Return the scores and averages that a pattern such as `top1/*` fits, all without patterns.

@@ -81,7 +81,7 @@ def _question(runs: RunSet, arm: str, reference: str) -> str:
 
 def _question_beside_shuffled(runs: RunSet, arm: str, control: str) -> str:
     own, its = (_comparable(runs.resolved(name)) for name in (arm, control))
-    others = list(dict.fromkeys(_differing(own, its)))
+    others = list(dict.fromkeys(differing(own, its)))
     if others:
         return OTHERWISE.format(" and ".join(others))
     if not by_people(runs, arm):
@@ -124,15 +124,15 @@ def _unshuffled(value: Any) -> Any:
     return {key: _unshuffled(item) for key, item in value.items()}
 
 
-def _differing(arm: Any, control: Any, where: str = "") -> Iterable[str]:
+def differing(arm: Any, control: Any, where: str = "") -> Iterable[str]:
     """Yield the paths of the settings that differ; a component of another name differs as a whole."""
     if isinstance(arm, list) and isinstance(control, list) and len(arm) == len(control):
         for one, other in zip(arm, control, strict=True):
-            yield from _differing(one, other, where)
+            yield from differing(one, other, where)
     elif _is_same_component(arm, control):
         for key in {**arm, **control}:
             path = f"{where}.{key}" if where else key
-            yield from _differing(arm.get(key), control.get(key), path)
+            yield from differing(arm.get(key), control.get(key), path)
     elif arm != control:
         yield where
 

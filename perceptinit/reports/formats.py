@@ -24,6 +24,7 @@ from perceptinit.reports.tables import (
 from perceptinit.reports.verdicts.family import family_wise
 from perceptinit.reports.verdicts.headline import headline, summary
 from perceptinit.reports.verdicts.yardsticks import yardsticks
+from perceptinit.results.preregistration import plan_sha256
 
 ROW_KEYS = (
     "score", "measure", "data_set", "family", "num_sets", "samples_seen", "arm", "num_seeds",
@@ -168,7 +169,11 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
             if s.baselines
         },
         "family_wise": family_wise(comparison),
-        "plan": {"delta": runs.plan.delta, "max_seeds": runs.plan.max_seeds},
+        "plan": {
+            "delta": runs.plan.delta,
+            "max_seeds": runs.plan.max_seeds,
+            "sha256": plan_sha256(runs.preregistered) if runs.preregistered else None,
+        },
         "expected": [
             {**asdict(y.expected), "outcome": y.outcome, "sentence": y.sentence}
             for y in yardsticks(comparison)

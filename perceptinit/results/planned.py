@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from perceptinit.configs import read_config
-from perceptinit.errors import RecipeError
+from perceptinit.errors import DataError, RecipeError
 from perceptinit.recipe.expect_config import ExpectConfig
 from perceptinit.recipe.published_setting import Changes, changes
 from perceptinit.recipe.shipped import find
 from perceptinit.recipe.tables import apply_overrides, parse_toml, read_text
 from perceptinit.recipe.text import stand_alone
 from perceptinit.recipe.verdict_config import VerdictConfig
+from perceptinit.results.preregistration import read_plan
 
-PLANNED = ("delta", "max_seeds")  # keys of [verdict] that an answer depends on
+PLANNED = ("delta", "max_seeds", "primary")  # keys of [verdict] that an answer depends on
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +84,21 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
         return {}
     named = next((p for p in newest if not p.started), newest[0])
     same = [p for p in newest if p.root == named.root]
-    began = next((p for p in reversed(same) if p.started), named).verdict
     max_seeds = max((p.verdict.max_seeds or 0 for p in same), default=0) or None
-    plan = replace(named.verdict, max_seeds=max_seeds)
-    departures = tuple(
-        f"Not as planned: [verdict] {key} was {_stated(old)} when the first run began, and is {_stated(new)} now."
-        for key in PLANNED
-        if (old := getattr(began, key)) != (new := getattr(plan, key))
-    )
+    verdict = replace(named.verdict, max_seeds=max_seeds)
+    began = next((p for p in reversed(same) if p.started), named).verdict
+    try:
+        plan = read_plan(named.root)
+    except DataError as error:
+        plan, departures = {}, [f"{error}."]
+    else:
+        departures = list(_changed(plan, began, verdict))
     num_planned = min(len(p.seeds) for p in same)
     return {
-        "plan": plan,
+        "plan": verdict,
         "num_planned": num_planned,
-        "departures": departures,
+        "departures": tuple(departures),
+        "preregistered": plan,
         "expected": named.expected,
         "changes": {
             arm: tuple(dict.fromkeys(text for p in same for text in p.changes.get(arm, ())))
@@ -104,8 +107,18 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
     }
 
 
+def _changed(plan: Mapping[str, Any], began: VerdictConfig, now: VerdictConfig) -> Iterator[str]:
+    """Yield what of `[verdict]` is not as it was planned: in the plan, or without one when the first run began."""
+    for key in PLANNED:
+        old = plan["verdict"][key] if plan else getattr(began, key)
+        new = getattr(now, key)
+        if (old or None) != (new or None):
+            when = "in the plan" if plan else "when the first run began"
+            yield f"[verdict] {key} was {_stated(old)} {when}, and is {_stated(new)} now."
+
+
 def _stated(value: Any) -> str:
-    return "not stated" if value is None else str(value)
+    return str(value or "not stated")
 
 
 def _verdict(tables: Mapping[str, Any], source: str) -> VerdictConfig:

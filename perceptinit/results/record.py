@@ -62,13 +62,18 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def versions() -> dict[str, Any]:
+    """Return the versions of Python and of the packages that results may depend on."""
+    packages = {name: metadata.version(name) for name in _PACKAGES if _installed(name)}
+    return {"python": sys.version.split()[0], "packages": packages}
+
+
 def environment(device: str) -> dict[str, Any]:
     """Return versions and machine facts that results may depend on."""
     import torch
 
     return {
-        "python": sys.version.split()[0],
-        "packages": {name: metadata.version(name) for name in _PACKAGES if _installed(name)},
+        **versions(),
         "platform": platform.platform(),
         "processor": processor_name(),
         "cores": len(os.sched_getaffinity(0))
@@ -94,14 +99,7 @@ def new_record(recipe: Recipe, arm: Arm, seed: int, device: str) -> dict[str, An
             "smoke": recipe.is_smoke,
             "baseline": recipe.baseline,
         },
-        "arm": {
-            "name": arm.name,
-            "summary": arm.summary,
-            "difference": recipe.difference(arm),
-            "by_people": judged_by_people(arm),
-            "taught_by": sorted(taught_by(arm)),
-            "resolved": recipe.resolved(arm),
-        },
+        "arm": arm_row(recipe, arm),
         "seed": seed,
         "fingerprint": recipe.fingerprint(arm),
         "environment": environment(device),
@@ -112,6 +110,18 @@ def new_record(recipe: Recipe, arm: Arm, seed: int, device: str) -> dict[str, An
         "scores": [],
         "warnings": [],
         "wall_seconds": {"total": 0.0},
+    }
+
+
+def arm_row(recipe: Recipe, arm: Arm) -> dict[str, Any]:
+    """Return what an arm is, as it stands in the record of its runs."""
+    return {
+        "name": arm.name,
+        "summary": arm.summary,
+        "difference": recipe.difference(arm),
+        "by_people": judged_by_people(arm),
+        "taught_by": sorted(taught_by(arm)),
+        "resolved": recipe.resolved(arm),
     }
 
 
@@ -224,15 +234,16 @@ def read_record(path: Path) -> dict[str, Any]:
         problem = f"status is {shown(repr(record['status']))}"
     if problem:
         raise DataError(f"{path}: not a record: {problem}")
-    return dict(_printable(record))
+    return dict(printable_values(record))
 
 
-def _printable(value: Any) -> Any:
+def printable_values(value: Any) -> Any:
+    """Return a value from JSON with the control characters in all its texts spelt out."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, dict):
-        return {printable(name): _printable(part) for name, part in value.items()}
-    return [_printable(part) for part in value] if isinstance(value, list) else value
+        return {printable(name): printable_values(part) for name, part in value.items()}
+    return [printable_values(part) for part in value] if isinstance(value, list) else value
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:

@@ -54,8 +54,8 @@ class RunSet:
     """Runs that belong together; `arms` in the recipe's order, the baseline among them.
 
     plan: the recipe's `[verdict]`; num_planned: seeds that it was first planned with. departures: sentences
-    on what of the plan was changed after the first run. expected: published scores, and in what the arms leave
-    the setting that they are of.
+    on what of it is not as it was planned. preregistered: the plan beside the runs, empty without one. expected: published
+    scores, and in what the arms leave the setting that they are of.
     """
 
     name: str
@@ -68,6 +68,7 @@ class RunSet:
     departures: tuple[str, ...] = ()
     expected: tuple[ExpectConfig, ...] = ()
     changes: Changes = field(default_factory=dict)
+    preregistered: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def finished(self) -> list[LoadedRun]:

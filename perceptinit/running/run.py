@@ -32,6 +32,7 @@ from perceptinit.protocols import (
 )
 from perceptinit.recipe.recipe import Arm, Every, Recipe
 from perceptinit.results import record as rec
+from perceptinit.results.preregistration import plan_sha256, read_plan
 from perceptinit.results.states import run_state
 from perceptinit.running.interruption import INTERRUPTED, Stopped, StopSignals
 from perceptinit.running.saving import Saving
@@ -121,6 +122,8 @@ class Run:
     def _execute(self) -> None:
         start = time.perf_counter()
         self.record = rec.new_record(self.recipe, self.arm, self.seed, self.device)
+        if plan := read_plan(self.folder.parent.parent):
+            self.record["plan"] = plan_sha256(plan)
         with named_torch_seed(self.seed, "backbone"):
             backbone: Backbone = self.recipe.backbone.build()
             model = backbone.build()

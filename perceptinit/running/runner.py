@@ -17,6 +17,7 @@ from typing import Any
 from perceptinit.components.building import preflight, walk, warnings_of
 from perceptinit.errors import DataError, Problem, RecipeError, UsageError
 from perceptinit.recipe.recipe import Recipe, fingerprint_difference
+from perceptinit.results.preregistration import read_plan
 from perceptinit.running.cells import Cell, plan_cells
 
 
@@ -86,6 +87,7 @@ def _prepare(cells: Sequence[Cell], fresh: bool) -> None:
 
     for root in {cell.root for cell in cells}:
         check_writable(root)
+        read_plan(root)  # one that cannot be read is told before anything runs
     for cell in cells:
         if fresh:
             forget(cell)

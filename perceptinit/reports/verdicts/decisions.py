@@ -134,22 +134,6 @@ def seeds_to_decide(values: tuple[float, ...], rule: Rule) -> int | None:
     return found[0] if found else None
 
 
-def chance_of_equivalence(rule: Rule, num: int, deviation: float) -> float:
-    """Return how probably arms that do not differ are called equivalent, by `num` seeds at a single look.
-
-    deviation: standard deviation of their difference over seeds, in the unit of the rule's delta. By simulation.
-    """
-    import numpy as np
-    from scipy import stats
-
-    rng = generator(0, "chance of equivalence")
-    error = deviation / math.sqrt(num)
-    means = error * rng.standard_normal(NUM_PATHS)
-    errors = error * np.sqrt(rng.chisquare(num - 1, NUM_PATHS) / (num - 1))
-    half = stats.t.ppf(0.5 + rule.confidence / 2, num - 1) * errors
-    return float(np.mean(np.abs(means) + half <= (rule.delta or 0.0)))
-
-
 def _futures(values: tuple[float, ...], most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return numbers of seeds, shape (K,), with means and standard errors after each, shape (S, K)."""
     import numpy as np

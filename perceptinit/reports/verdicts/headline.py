@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from perceptinit.reports.comparison import Comparison, ScoreComparison
@@ -18,6 +18,7 @@ from perceptinit.reports.contrasts import (
     is_by_simulated_people,
 )
 from perceptinit.reports.numbers import magnitude
+from perceptinit.reports.planning.as_planned import as_planned
 from perceptinit.reports.verdicts.verdict import Verdict, is_pretrained, verdicts
 from perceptinit.reports.verdicts.yardsticks import yardsticks
 from perceptinit.results.measures import measure_title
@@ -83,19 +84,22 @@ def summary(comparison: Comparison) -> Summary | None:
         return None
     arms = headline_arms(comparison)
     found = [reading(comparison, score, arm) for arm in arms]
+    answers = tuple(v for arm in arms for v in verdicts(comparison, score) if v.contrast.arm == arm)
     return Summary(
         tuple(text for text in found if text),
         _measured(score),
-        tuple(v for arm in arms for v in verdicts(comparison, score) if v.contrast.arm == arm),
-        tuple(_notes(comparison, score)),
+        answers,
+        tuple(_notes(comparison, score, answers)),
     )
 
 
-def _notes(comparison: Comparison, score: ScoreComparison) -> Iterator[str]:
+def _notes(
+    comparison: Comparison, score: ScoreComparison, answers: Sequence[Verdict]
+) -> Iterator[str]:
     runs = comparison.runs
     if len(set(score.samples_seen.values())) > 1:
         yield UNEQUAL
-    yield from runs.departures
+    yield from as_planned(comparison, answers)
     if any(is_by_simulated_people(runs, arm) for arm in runs.arms):
         yield SIMULATED_PEOPLE
     elif runs.is_simulated:

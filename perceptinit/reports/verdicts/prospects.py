@@ -8,14 +8,9 @@ from itertools import count
 
 from perceptinit.errors import Problem
 from perceptinit.recipe.recipe import Recipe
+from perceptinit.reports.planning.power import chances
 from perceptinit.reports.statistics import half_width, noncentrality
-from perceptinit.reports.verdicts.decisions import (
-    CHANCE,
-    POINTS,
-    Rule,
-    chance_of_equivalence,
-    rule_of,
-)
+from perceptinit.reports.verdicts.decisions import CHANCE, POINTS, Rule, rule_of
 from perceptinit.reports.verdicts.yardsticks import odd_expectations
 
 SMALL_DELTA = 0.05  # points; below, a share was probably meant
@@ -24,7 +19,7 @@ MOST_SEEDS = 200
 
 def prospects(recipe: Recipe) -> Iterator[str]:
     """Yield what can be decided: the delta, and with a known noise what these seeds would find."""
-    plan, num = recipe.verdict, _num_seeds(recipe)
+    plan, num = recipe.verdict, num_looked_at(recipe)
     if plan.delta is None:
         yield (
             "verdict: no [verdict] delta, so that arms can be better, worse or undecided, but not equivalent; "
@@ -33,19 +28,25 @@ def prospects(recipe: Recipe) -> Iterator[str]:
         return
     looks = f", looked at from {len(recipe.seeds)} seeds on" if plan.max_seeds else ""
     yield f"verdict: differences within {plan.delta:g} points do not matter; {num} seeds{looks}"
-    if plan.noise is not None and num > 1:
+    yield from (f"  {line}" for line in findings(recipe))
+
+
+def findings(recipe: Recipe) -> Iterator[str]:
+    """Yield what the recipe's seeds would find with the delta and the noise that it states; else nothing."""
+    plan, num = recipe.verdict, num_looked_at(recipe)
+    if plan.delta is not None and plan.noise is not None and num > 1:
         rule = rule_of(plan, len(recipe.seeds))
         found = noncentrality(num - 1, CHANCE, 1 - rule.confidence) * plan.noise / math.sqrt(num)
-        chance = chance_of_equivalence(rule, num, plan.noise / POINTS)
+        chance = chances(rule, num, 0.0, plan.noise / POINTS).equivalent
         yield (
-            f"  with a noise of {plan.noise:g} points, {num} seeds find a true difference of {found:.2g} points with "
+            f"with a noise of {plan.noise:g} points, {num} seeds find a true difference of {found:.2g} points with "
             f"80 % chance, and call equal arms equivalent with {100 * chance:.0f} %"
         )
 
 
 def doubts(recipe: Recipe) -> Iterator[Problem]:
     """Yield what in the plan makes a verdict impossible or misleading."""
-    plan, num = recipe.verdict, _num_seeds(recipe)
+    plan, num = recipe.verdict, num_looked_at(recipe)
     yield from odd_expectations(recipe)
     if num == 1 and len(recipe.arms) > 1:
         yield Problem("seeds", "one seed decides nothing: 2 are the least, and 5 are better")
@@ -66,7 +67,7 @@ def doubts(recipe: Recipe) -> Iterator[Problem]:
 
 def _noise_doubts(recipe: Recipe, noise: float) -> Iterator[Problem]:
     """Yield that delta is below the A/A noise, with the seeds that would do."""
-    num, rule = _num_seeds(recipe), rule_of(recipe.verdict, len(recipe.seeds))
+    num, rule = num_looked_at(recipe), rule_of(recipe.verdict, len(recipe.seeds))
     delta = recipe.verdict.delta or 0.0
     half = _half_width(rule, num, noise)
     if half > delta:
@@ -89,5 +90,6 @@ def _half_width(rule: Rule, num: int, deviation: float) -> float:
     return half_width(rule.confidence, num) * deviation / math.sqrt(num)
 
 
-def _num_seeds(recipe: Recipe) -> int:
+def num_looked_at(recipe: Recipe) -> int:
+    """Return the number of seeds at the last look."""
     return max(len(recipe.seeds), recipe.verdict.max_seeds or 0)

@@ -1,0 +1,195 @@
+"""Make the plan of a recipe, and write it beside its runs: what is expected, of what, by which rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from perceptinit.errors import UsageError
+from perceptinit.files.atomic import atomic_path, write_json
+from perceptinit.files.checksums import file_sha256
+from perceptinit.recipe.recipe import Recipe
+from perceptinit.reports.compare import compare
+from perceptinit.reports.comparison import Comparison
+from perceptinit.reports.contrasts import NOISE
+from perceptinit.reports.planning.as_planned import plan_name
+from perceptinit.reports.planning.power import pilot_lines
+from perceptinit.reports.planning.text import plan_text
+from perceptinit.reports.verdicts.decisions import Rule, rule_of
+from perceptinit.reports.verdicts.headline import headline_arms
+from perceptinit.reports.verdicts.prospects import findings, num_looked_at
+from perceptinit.results.preregistration import PLAN, SCHEMA, plan_sha256, read_plan, sealed
+from perceptinit.results.record import RECORD, arm_row, now, versions
+from perceptinit.results.runs import LoadedRun, RunSet, load_runs
+
+TEXT = "plan.md"
+# what a plan says of the moment that it was written at, and not of what is to be done
+OF_THE_MOMENT = ("sha256", "written", "recipe", "records", "prospects", "versions")
+EXCLUSIONS = (
+    "Runs that fail, are interrupted or have no finite score are in no mean, and each is named with its reason. "
+    "No finished run is left out."
+)
+BY_RULE = (
+    "the first that the runs have of zero-shot top-1, the other zero-shot and retrieval measures, and agreement with "
+    "people, averaged where there are several sets; none that an arm was trained on while there is another"
+)
+
+
+def make_plan(recipe: Recipe, out: Path, pilot: Sequence[Path] = ()) -> dict[str, Any]:
+    """Return the plan of a recipe whose runs go to `out`, with the runs that are there already.
+
+    pilot: folders of runs that tell how much seeds differ; by default what is there of the recipe's own.
+    """
+    root = out / recipe.name
+    runs = _planned_runs(recipe, root)
+    planned, rule = compare(runs), rule_of(recipe.verdict, len(recipe.seeds))
+    there = _runs_there([root])
+    arms = [(arm_row(recipe, arm), recipe.fingerprint(arm)) for arm in recipe.arms]
+    shared = {key: arms[0][0]["resolved"][key] for key in ("backbone", "pretrain", "eval")}
+    plan = {
+        "schema": SCHEMA,
+        "written": now(),
+        "recipe": {
+            "name": recipe.name,
+            "summary": recipe.summary,
+            "source": recipe.source,
+            "overrides": list(recipe.overrides),
+        },
+        "hypothesis": recipe.verdict.hypothesis or hypothesis(planned),
+        "verdict": {
+            "delta": recipe.verdict.delta,
+            "max_seeds": recipe.verdict.max_seeds,
+            "primary": recipe.verdict.primary,
+        },
+        "seeds": list(recipe.seeds),
+        "stopping": _stopping(rule, len(recipe.seeds)),
+        "measures": recipe.verdict.primary or BY_RULE,
+        "exclusions": EXCLUSIONS,
+        "baseline": recipe.baseline,
+        "contrasts": [
+            {"arm": c.arm, "reference": c.reference, "question": c.question}
+            for c in planned.contrasts
+        ],
+        "prospects": [*findings(recipe), *_pilot(recipe, pilot, there)],
+        "records": [_record_row(run) for run in (there.runs if there else ()) if run.record],
+        "arms": [_arm(row, fingerprint) for row, fingerprint in arms],
+        "shared": shared,
+        "versions": versions(),
+    }
+    return sealed(plan)
+
+
+def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) -> str:
+    """Write a plan into the folder of a recipe's runs and return what happened, in a sentence.
+
+    A plan that says the same stands as it was written. Another one is kept under its hash.
+
+    Raises UsageError where there is another one, unless the new one `replaces` it.
+    """
+    path = root / PLAN
+    old = read_plan(root)
+    if old and _content(old) == _content(plan):
+        return f"{path}: the {plan_name(old)} says the same, and stands."
+    kept = ""
+    if old:
+        if not replaces:
+            raise UsageError(
+                f"{path}: there is a {plan_name(old)}, which says otherwise: {', '.join(_changed(old, plan))}. It stands. "
+                "--replace writes the new one and keeps it; runs that have begun will be told from those after it"
+            )
+        aside = root / f"plan-{plan_sha256(old)[:12]}.json"
+        write_json(aside, old)
+        kept = f" The {plan_name(old)} is kept as {aside.name}."
+    with atomic_path(root / TEXT) as temporary:
+        temporary.write_text(plan_text(plan), encoding="utf-8")
+    write_json(path, plan)
+    return f"{path}: {plan_name(plan)}.{kept}"
+
+
+def _content(plan: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in plan.items() if key not in OF_THE_MOMENT}
+
+
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    before, after = _content(old), _content(new)
+    return [key for key in after if before.get(key) != after[key]]
+
+
+def hypothesis(planned: Comparison) -> str:
+    """Return what the arms of a plan say is expected, in a sentence."""
+    arms = headline_arms(planned)
+    parts = [
+        f"{c.arm} and {c.reference} do not differ"
+        if c.question == NOISE
+        else f"{c.arm} scores higher than {c.reference}"
+        for c in planned.contrasts
+        if c.arm in arms
+    ]
+    delta = planned.runs.plan.delta
+    matter = f"; differences within {delta:g} points do not matter" if delta else ""
+    return (
+        f"{', and '.join(parts)}{matter}." if parts else "One arm, and nothing to compare it with."
+    )
+
+
+def _planned_runs(recipe: Recipe, root: Path) -> RunSet:
+    """Return the recipe's runs as if none had begun, each with what its record will say of its arm."""
+    runs = [
+        LoadedRun(arm.name, seed, root / arm.name / f"seed{seed}", "not started", {"arm": row})
+        for arm in recipe.arms
+        for row in [arm_row(recipe, arm)]
+        for seed in recipe.seeds
+    ]
+    arms = tuple(arm.name for arm in recipe.arms)
+    return RunSet(
+        recipe.name, recipe.summary, recipe.baseline, arms, tuple(runs),
+        plan=recipe.verdict, num_planned=len(recipe.seeds),
+    )  # fmt: skip
+
+
+def _runs_there(roots: Sequence[Path]) -> RunSet | None:
+    return load_runs(roots) if any(next(r.rglob(RECORD), None) for r in roots) else None
+
+
+def _record_row(run: LoadedRun) -> dict[str, Any]:
+    return {
+        "arm": run.arm,
+        "seed": run.seed,
+        "status": run.record["status"],
+        "started": run.record["started"],
+        "sha256": file_sha256(run.folder / RECORD),
+    }
+
+
+def _arm(row: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
+    own = {key: row["resolved"][key] for key in ("init", "posthoc")}
+    said = {key: row[key] for key in ("name", "summary", "difference")}
+    return {**said, "fingerprint": fingerprint, **own}
+
+
+def _stopping(rule: Rule, num: int) -> str:
+    if rule.last is None:
+        return f"{num} seed{'s' if num > 1 else ''}, looked at once, when all runs have finished."
+    return (
+        f"From {rule.first} seeds on, one more after each look until every answer of the headline is decided, at most "
+        f"{rule.last} seeds; each interval is one of {100 * rule.confidence:.1f} %, so that all of them hold with 95 %."
+    )
+
+
+def _pilot(recipe: Recipe, pilot: Sequence[Path], there: RunSet | None) -> Iterator[str]:
+    """Yield what the planned seeds find if they vary as pilot runs do; without such runs, nothing."""
+    runs = load_runs(pilot) if pilot else there
+    num = num_looked_at(recipe)
+    if runs is None or num < 2:
+        return
+    runs = replace(runs, plan=replace(recipe.verdict, max_seeds=None))
+    try:
+        comparison = compare(runs)
+    except (
+        UsageError
+    ) as error:  # runs that differ, or ended at different counts: the plan stands without them
+        yield f"not known from the runs there: {error}"
+        return
+    yield from pilot_lines(comparison, rule_of(recipe.verdict, len(recipe.seeds)), num)

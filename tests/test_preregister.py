@@ -1,0 +1,284 @@
+"""A plan before the runs, and whether what was done is what was planned."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from perceptinit.errors import DataError, UsageError
+from perceptinit.recipe.reading import load_recipe
+from perceptinit.reports.compare import compare
+from perceptinit.reports.formats import json_table
+from perceptinit.reports.planning.plan import keep_plan, make_plan
+from perceptinit.reports.planning.power import chances
+from perceptinit.reports.planning.text import plan_text
+from perceptinit.reports.verdicts.decisions import Rule
+from perceptinit.reports.verdicts.headline import headline
+from perceptinit.results.preregistration import plan_sha256, read_plan, sealed
+from perceptinit.results.record import new_record, write_record
+from perceptinit.results.runs import load_runs
+from perceptinit.running.runner import run_recipe
+
+# made data: see made_runs; commands: see test_until_decided
+from made_runs import score  # isort: skip
+from test_until_decided import RECIPE  # isort: skip
+
+VERDICT = "[verdict]\ndelta = 2.0\n"
+THREE = RECIPE.replace("seeds = [0, 1]", "seeds = [0, 1, 2]") + VERDICT
+VALUES = {"random": (0.50, 0.52, 0.54, 0.53), "redrawn": (0.501, 0.519, 0.541, 0.529)}
+
+
+@pytest.fixture
+def lab(tmp_path):
+    return Lab(tmp_path)
+
+
+class Lab:
+    """A folder with a recipe, its plan and its runs, which are records without having run."""
+
+    def __init__(self, folder):
+        self.out, self.root, self.path = folder / "runs", folder / "runs/looks", folder / "r.toml"
+        self.path.write_text(THREE)
+
+    def recipe(self, *overrides):
+        return load_recipe(self.path, overrides)
+
+    def plan(self, *overrides, replaces=False, **changes):
+        plan = sealed({**make_plan(self.recipe(*overrides), self.out), **changes})
+        return keep_plan(plan, self.root, replaces=replaces)
+
+    def run(self, *overrides, arms=("random", "redrawn"), seeds=(0, 1, 2), **changes):
+        recipe = self.recipe(*overrides)
+        for arm in (a for a in recipe.arms if a.name in arms):
+            for seed in seeds:
+                record = new_record(recipe, arm, seed, "cpu") | {"status": "finished"}
+                record["scores"] = [
+                    score(VALUES[arm.name][seed]),
+                    score(0.5, name="2afc/y"),
+                    score(VALUES[arm.name][seed], samples_seen=50),
+                ]
+                if plan := read_plan(self.root):
+                    record["plan"] = plan_sha256(plan)
+                write_record(self.root / arm.name / f"seed{seed}/record.json", record | changes)
+
+    def told(self, *roots, budget="equal", baseline=None):
+        lines = headline(compare(load_runs(roots or [self.root]), budget, baseline))
+        return [line for line in lines if "lanned" in line]
+
+    @property
+    def name(self):
+        return f"(plan of {self.stated['written'][:10]}, {self.stated['sha256'][:12]})"
+
+    @property
+    def stated(self):
+        return json.loads((self.root / "plan.json").read_text())
+
+
+def test_a_plan_says_all_that_is_stated_before_the_runs(lab):
+    lab.plan("verdict.noise=0.5", "verdict.primary=top1/x")
+    plan = lab.stated
+    assert plan["hypothesis"] == (
+        "redrawn and random do not differ; differences within 2 points do not matter."
+    )
+    assert (plan["seeds"], plan["verdict"]["delta"]) == ([0, 1, 2], 2.0)
+    assert plan["contrasts"] == [
+        {"arm": "redrawn", "reference": "random", "question": "Do equal arms differ (A/A)?"}
+    ]
+    assert [arm["fingerprint"] for arm in plan["arms"]] == [
+        lab.recipe().fingerprint(arm) for arm in lab.recipe().arms
+    ]
+    assert plan["sha256"] == plan_sha256(plan)
+    text = (lab.root / "plan.md").read_text()
+    assert text == plan_text(plan)
+    for words in (
+        f"SHA-256 {plan['sha256']}", "* Delta: 2 points", "* Primary score: top1/x", "* Seeds: 0, 1, 2",
+        "with a noise of 0.5 points, 3 seeds find a true difference of", "## Runs that were there\n\n* none",
+        "redrawn = random (fingerprint", "--set verdict.noise=0.5", "Measured by: two-afc",
+    ):  # fmt: skip
+        assert words in text, words
+
+
+def test_a_stated_hypothesis_is_taken_as_it_is(lab):
+    lab.plan("verdict.hypothesis=Redrawing does nothing.")
+    assert lab.stated["hypothesis"] == "Redrawing does nothing."
+
+
+def test_runs_that_follow_the_plan_are_as_planned(lab):
+    lab.plan()
+    lab.run(seeds=(0, 1))
+    assert lab.told() == [f"As planned so far, with 4 of 6 runs finished {lab.name}."]
+    lab.run(seeds=(2,))
+    assert lab.told() == [f"As planned {lab.name}."]
+
+
+def test_without_a_plan_nothing_is_said(lab):
+    lab.run()
+    assert lab.told() == []
+
+
+@pytest.mark.parametrize(
+    ("done", "sentence"),
+    [
+        (lambda lab: lab.run("seeds=[0,1,2,3]", seeds=(0, 1, 2, 3)),
+         "added: random, redrawn, seed 3."),
+        (lambda lab: lab.run("seeds=[0,1]", seeds=(0, 1)),
+         "planned, and not among these runs: random, redrawn, seed 2."),
+        (lambda lab: lab.run("verdict.delta=3"),
+         "[verdict] delta was 2.0 in the plan, and is 3.0 now."),
+        (lambda lab: lab.run("verdict.primary=2afc"),
+         "[verdict] primary was not stated in the plan, and is 2afc now."),
+        (lambda lab: lab.run("verdict.max_seeds=5"),
+         "[verdict] max_seeds was not stated in the plan, and is 5 now."),
+        (lambda lab: lab.run("eval.0.judgments.seed=9"),
+         "other settings of random, redrawn: eval.judgments.seed."),
+        (lambda lab: lab.run("baseline=redrawn"), "the baseline was random, and is redrawn here."),
+    ],
+    ids=["seed added", "seed dropped", "delta", "primary", "rule", "settings", "baseline"],
+)  # fmt: skip
+def test_a_departure_is_named(lab, done, sentence):
+    lab.plan()
+    done(lab)
+    assert f"Not as planned {lab.name}: {sentence}" in lab.told()
+
+
+def test_a_changed_baseline_changes_the_contrasts(lab):
+    lab.plan()
+    lab.run()
+    assert lab.told(baseline="redrawn") == [
+        f"Not as planned {lab.name}: the baseline was random, and is redrawn here.",
+        f"Not as planned {lab.name}: redrawn - random is not compared.",
+        f"Not as planned {lab.name}: random - redrawn is compared.",
+    ]
+
+
+def test_scores_of_another_moment_than_the_end_are_a_departure(lab):
+    lab.plan()
+    lab.run()
+    told = f"Not as planned {lab.name}: the runs are compared after 50 pairs, and not at their end."
+    assert lab.told(budget=50) == [told]
+
+
+def test_a_stated_primary_score_speaks_and_its_absence_is_told(lab):
+    lab.plan("verdict.primary=2afc")
+    lab.run("verdict.primary=2afc")
+    assert compare(load_runs([lab.root])).primary.name == "2afc/y"
+    assert lab.told() == [f"As planned {lab.name}."]
+    lab.plan("verdict.primary=knn", replaces=True)
+    lab.run("verdict.primary=knn")
+    assert "the primary score knn was not measured, and top1/x speaks instead." in lab.told()[1]
+
+
+def test_runs_from_before_the_plan_are_told(lab):
+    lab.run(seeds=(0,), started="2026-01-01T00:00:00+00:00")
+    lab.plan()
+    (row, _) = lab.stated["records"]
+    assert (row["arm"], row["seed"], row["status"]) == ("random", 0, "finished")
+    lab.run()  # also when they are done again
+    sentence = "2 of 6 runs were there before it: random, redrawn, seed 0."
+    assert lab.told() == [f"Not as planned {lab.name}: {sentence}"]
+
+
+def test_a_plan_that_was_changed_after_runs_had_begun_is_told(lab):
+    lab.plan(written="2026-01-01T00:00:00+00:00")
+    old = lab.stated["sha256"][:12]
+    lab.run(seeds=(0,))
+    stays = r"says otherwise: hypothesis, verdict\. It stands"
+    with pytest.raises(UsageError, match=stays):
+        lab.plan("verdict.delta=3")
+    told = lab.plan(
+        "verdict.delta=3", replaces=True, written="2026-01-01T00:00:01+00:00", records=[]
+    )
+    assert f"plan of 2026-01-01, {old} is kept as plan-{old}.json" in told
+    assert json.loads((lab.root / f"plan-{old}.json").read_text())["verdict"]["delta"] == 2.0
+    lab.run("verdict.delta=3", seeds=(1, 2), started="2999-01-01T00:00:00+00:00")
+    assert [line.partition("): ")[2] for line in lab.told()] == [
+        f"it was changed after runs had begun, when its hash was {old}: random, redrawn, seed 0."
+    ]
+
+
+def test_an_edited_plan_is_told(lab):
+    lab.plan()
+    old = lab.stated["sha256"]
+    path = lab.root / "plan.json"
+    path.write_text(path.read_text().replace('"delta": 2.0', '"delta": 9.0'))
+    lab.run("verdict.delta=9")
+    (line,) = lab.told()
+    assert f"the plan was edited after it was written, when its hash was {old[:12]}." in line
+    assert lab.stated["sha256"] == old
+    assert plan_sha256(lab.stated)[:12] in line
+
+
+def test_a_plan_that_is_brought_in_afterwards_is_told(lab):
+    lab.run()
+    lab.plan(written="2026-01-01T00:00:00+00:00", records=[])
+    (line,) = lab.told()
+    assert line.endswith("these runs began where it was not: random, redrawn, seeds 0, 1, 2.")
+
+
+def test_what_is_no_plan_is_told_and_stops_a_run_before_it_begins(lab):
+    lab.plan()
+    lab.run()
+    (lab.root / "plan.json").write_text('{"schema": 1, "sha256": "x"}')
+    assert lab.told() == [
+        f"Not as planned: {lab.root / 'plan.json'}: not a plan: written is missing."
+    ]
+    with pytest.raises(DataError, match="not a plan: written is missing"):
+        run_recipe(lab.recipe(), out=lab.out)
+
+
+def test_the_same_plan_stands_as_it_was_written(lab):
+    lab.plan(written="2026-01-01T00:00:00+00:00")
+    lab.run()
+    assert lab.plan().endswith("says the same, and stands.")
+    assert lab.stated["written"] == "2026-01-01T00:00:00+00:00"
+
+
+def test_a_stopping_rule_allows_the_seeds_that_it_adds(lab):
+    rule = ("verdict.max_seeds=4", "verdict.delta=0.1")
+    lab.plan(*rule)
+    assert lab.stated["stopping"].startswith("From 3 seeds on, one more after each look until")
+    lab.run(*rule)
+    so_far = f"As planned so far, with 3 of at most 4 seeds and not yet decided {lab.name}."
+    assert lab.told() == [so_far]
+    lab.run(*rule, "seeds=[0,1,2,3]", seeds=(3,))
+    assert lab.told() == [f"As planned {lab.name}."]
+
+
+def test_json_has_the_plan(lab):
+    lab.plan()
+    lab.run()
+    comparison = compare(load_runs([lab.root]))
+    plan = json.loads(json_table(comparison, comparison.matching(())))["plan"]
+    assert (plan["delta"], plan["sha256"]) == (2.0, lab.stated["sha256"])
+
+
+def test_power_is_that_of_the_t_test():
+    # noncentral t: 5 seeds, true difference of 2 deviations, no delta
+    exact = stats.nct.sf(stats.t.ppf(0.975, 4), 4, 2 * 5**0.5)
+    assert chances(Rule(), 5, 2.0, 1.0).better == pytest.approx(exact, abs=0.005)
+    assert chances(Rule(), 5, 0.0, 1.0).better == pytest.approx(0.025, abs=0.002)
+
+
+def test_power_knows_equivalence_and_looks():
+    assert chances(Rule(delta=0.001), 3, 0.0, 0.01).equivalent < 0.05
+    assert chances(Rule(delta=0.1), 5, 0.0, 0.01).equivalent > 0.99
+    one, many = (chances(Rule(1.0, 3, last), 10, 2.0, 1.0) for last in (None, 10))
+    assert 0.99 < many.better < one.better  # docs/calibration.md: 99.7 and 100.0
+    uncertain = np.geomspace(0.5, 2.0, 100_000)
+    assert chances(Rule(1.0), 5, 2.0, uncertain).better < chances(Rule(1.0), 5, 2.0, 1.0).better
+
+
+def test_pilot_runs_tell_what_the_planned_seeds_would_find(lab, tmp_path):
+    lab.run()
+    recipe = lab.recipe("seeds=[3,4,5,6,7]", "verdict.delta=0.5")
+    (line,) = make_plan(recipe, tmp_path / "new", [lab.root])["prospects"]
+    assert line.startswith(
+        "redrawn - random in top1/x, where seeds vary as 3 pilot seeds do: 5 seeds call a true difference of 0.5 points "
+        "better with "
+    )
+    assert "and one of 1.0 points with" in line
+    assert "equal arms equivalent with" in line
+    lab.run(seeds=(0, 1, 2), scores=[score(0.5, samples_seen=5)], arms=("redrawn",))
+    (line,) = make_plan(recipe, tmp_path / "new", [lab.root])["prospects"]
+    assert line.startswith("not known from the runs there: the runs ended at different samples")
