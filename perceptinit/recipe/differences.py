@@ -100,12 +100,12 @@ def as_like(name: str, changes: Differences) -> str:
 
     A key that only the shared stage has cannot be unset in TOML, and is left for the user to state.
     """
-    return _toml({"like": name, **{k: v for k, v in changes.items() if v is not None}})
+    return as_toml({"like": name, **{k: v for k, v in changes.items() if v is not None}})
 
 
-def _toml(value: Any) -> str:
+def as_toml(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+        return "{ " + ", ".join(f"{key} = {as_toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(as_toml, value))}]"
     return json.dumps(value, ensure_ascii=False)

@@ -21,12 +21,14 @@ from perceptinit.recipe.recipe import Arm, EvalSlot, Recipe, stages_by_name
 from perceptinit.recipe.shipped import find
 from perceptinit.recipe.tables import ARM_SLOTS, apply_overrides, expand_variables, read_text
 from perceptinit.recipe.text import stand_alone
+from perceptinit.recipe.tuning import TuneReader, Tuning, seed_problems
 from perceptinit.recipe.verdict_config import VerdictConfig
 from perceptinit.registry import nearest, unknown
 
 ROOT_KEYS = (
     "schema", "like", "name", "summary", "seeds", "baseline", "plugins", "data",
-    "backbone", "init", "pretrain", "posthoc", "eval", "verdict", "expect", "track", "checkpoint", "arm",
+    "backbone", "init", "pretrain", "posthoc", "eval", "verdict", "expect", "tune", "track", "checkpoint",
+    "arm",
 )  # fmt: skip
 ARM_KEYS = ("name", "summary", *ARM_SLOTS)
 LIST_SLOTS = {"init": "initializer", "posthoc": "initializer", "track": "tracker"}
@@ -89,6 +91,13 @@ def read_recipe(
     )
 
 
+def overridden(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """Return a recipe with more overrides after its own; RecipeError as of `read_recipe`."""
+    every = [*recipe.overrides, *overrides]
+    again = read_recipe(recipe.text, source=recipe.source, overrides=every, folder=recipe.folder)
+    return replace(again, sources=recipe.sources)
+
+
 def _as_written(problems: Iterable[Problem], where: Mapping[str, str]) -> list[Problem]:
     """Return the problems at the places where the user wrote what is wrong, each once."""
     return list(dict.fromkeys(Problem(written(p.where, where), p.message) for p in problems))
@@ -116,7 +125,7 @@ class _Reader:
         own = {slot: self._specs(slot, self.tables.get(slot, []), slot) for slot in ARM_SLOTS}
         shared = Arm("", own["init"], own["posthoc"])
         arms = self._arms(shared)
-        return {
+        values = {
             "name": self._name(self.tables.get("name"), "name"),
             "summary": self._text("summary"),
             "seeds": self._seeds(),
@@ -130,6 +139,7 @@ class _Reader:
             "arms": arms,
             "shared": shared,
         }
+        return values | {"tune": self._tune(values)}
 
     def _problem(self, where: str, message: str) -> None:
         self.problems.append(Problem(where, message))
@@ -236,6 +246,20 @@ class _Reader:
                 self._problem(f"{where}.arm", unknown("no arm called", config.arm, names))
             found += [config] if config else []
         return tuple(found)
+
+    def _tune(self, values: Mapping[str, Any]) -> Tuning | None:
+        table = self.tables.get("tune")
+        if table is None:
+            return None
+        if not isinstance(table, dict):
+            self._problem("tune", f"expected a table, [tune], got {table!r}")
+            return None
+        reader = TuneReader(values["pretrain"], values["shared"].init)
+        found = reader.read(table, lambda t: self._spec("evaluator", "tune.eval", t))
+        self.problems += reader.problems
+        if found and found.config.role is None:  # a trial has its own seed
+            self.problems += seed_problems(found, values["seeds"], values["verdict"])
+        return found
 
     def _arms(self, shared: Arm) -> tuple[Arm, ...]:
         tables = self.tables.get("arm", [{"name": "default"}])

@@ -3,7 +3,8 @@
     schema = 1
     name = "pi-clip-yfcc"
     seeds = [0, 1, 2]
-    [backbone]  [[init]]  [pretrain]  [[posthoc]]  [[eval]]  [verdict]  [[expect]]  [[track]]  [checkpoint]  [[arm]]
+    [backbone]  [[init]]  [pretrain]  [[posthoc]]  [[eval]]  [verdict]  [[expect]]  [tune]  [[track]]  [checkpoint]
+    [[arm]]
 
 The recipe knows the slots; the keys inside a slot belong to the component that `use` names. A run
 is one arm with one seed. Everything outside `init` and `posthoc` is shared by the arms because an
@@ -25,6 +26,7 @@ from perceptinit.errors import Problem, UsageError
 from perceptinit.recipe.checkpoint_config import CheckpointConfig
 from perceptinit.recipe.differences import stages_in_words
 from perceptinit.recipe.expect_config import ExpectConfig
+from perceptinit.recipe.tuning import Tuning
 from perceptinit.recipe.verdict_config import VerdictConfig
 from perceptinit.registry import unknown
 
@@ -82,6 +84,7 @@ class Recipe:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     verdict: VerdictConfig = field(default_factory=VerdictConfig)
     expected: tuple[ExpectConfig, ...] = ()
+    tune: Tuning | None = None
 
     def specs(self) -> list[Spec]:
         """Return all top-level specs, each once."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.files.reading import read_json
+from perceptinit.reports.at_best import is_tuned, tuned_keys, without_tuned
 from perceptinit.reports.comparison import Comparison
 from perceptinit.reports.stage_one import judgments_in_words
 from perceptinit.results.durations import readable_seconds
@@ -80,6 +81,7 @@ def shared_rows(comparison: Comparison) -> list[tuple[str, str]]:
     """Return what all arms share, as label and text."""
     runs = comparison.runs
     resolved = next((runs.resolved(arm) for arm in runs.arms if runs.resolved(arm)), {})
+    resolved = without_tuned(resolved, runs) if is_tuned(runs) else resolved
     pretrain = resolved.get("pretrain")
     rows = [("network", in_words(resolved.get("backbone")))]
     rows.append(("pretraining", in_words(pretrain)))
@@ -107,7 +109,16 @@ def compared_sentence(runs: RunSet) -> str:
     return (
         f"The same network was trained {len(runs.arms)} ways, {seeds} times each (seeds): "
         f"{', '.join(others) or 'no other arm'} against the baseline {runs.baseline}. The arms differ in "
-        "how the image tower starts (or in what is done after pretraining), and in nothing else."
+        f"how the image tower starts (or in what is done after pretraining), and in {_else(runs)}."
+    )
+
+
+def _else(runs: RunSet) -> str:
+    """Return in what else arms may differ: in what was tuned for each."""
+    return (
+        f"settings that were tuned for each: {', '.join(tuned_keys(runs))}"
+        if is_tuned(runs)
+        else "nothing else"
     )
 
 
@@ -130,7 +141,11 @@ def fairness(comparison: Comparison) -> list[Check]:
             len({run.samples_seen for run in finished}) == 1 if finished else None,
             "Every finished run saw the same number of pairs.",
         ),
-        Check(bool(finished) or None, "Network, pretraining and evaluation settings are equal."),
+        Check(
+            bool(finished) or None,
+            "Network, pretraining and evaluation settings are equal"
+            + (f", but for {', '.join(tuned_keys(runs))}." if is_tuned(runs) else "."),
+        ),
         Check(not runs.unfinished, "Every run that the recipe asks for has finished."),
     ]
 

@@ -18,6 +18,7 @@ ANSWERS = {
     "equal": "Equal in every seed:",
     "one seed": "Cannot be said from one seed:",
     "missing": "No seed in common.",
+    "barred": "Cannot be said:",
 }
 
 
@@ -87,8 +88,14 @@ def _card(verdict: Verdict, score: ScoreComparison, widest: float) -> dict[str, 
     return card | {
         "effect": signed(difference.value.mean, score.is_share),
         "bar": _bar(difference, widest, score.rule.delta or 0.0),
-        "evidence": evidence(difference, score) if difference.value.num > 1 else "",
+        "evidence": _evidence(verdict, difference, score),
     }
+
+
+def _evidence(verdict: Verdict, difference: Difference, score: ScoreComparison) -> str:
+    if verdict.outcome == "barred":
+        return verdict.sentence
+    return evidence(difference, score) if difference.value.num > 1 else ""
 
 
 def _bar(difference: Difference, widest: float, delta: float) -> str:

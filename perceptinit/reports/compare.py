@@ -10,6 +10,7 @@ from perceptinit.errors import UsageError
 from perceptinit.judgments.baselines import from_extra
 from perceptinit.recipe.recipe import fingerprint_difference
 from perceptinit.registry import unknown
+from perceptinit.reports.at_best import is_tuned, without_tuned
 from perceptinit.reports.comparison import Comparison, ScoreComparison
 from perceptinit.reports.contrasts import Contrast, contrasts_of, taught_by
 from perceptinit.reports.over_sets import averages, middle_means, over_sets, with_q_values
@@ -46,7 +47,7 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
         contrasts=contrasts,
         scores=tuple(with_q_values(scores)),
         averages=tuple(averages(runs, scores, contrasts)),
-        over_sets=tuple(over_sets(scores, contrasts)),
+        over_sets=tuple(over_sets(scores, [c for c in contrasts if not c.barred])),
         middle_means=tuple(middle_means(runs, scores)),
         problems=tuple(problems),
     )
@@ -62,11 +63,7 @@ def _with_baseline(runs: RunSet, baseline: str | None) -> RunSet:
 
 def _refuse_mixed_settings(runs: RunSet) -> None:
     """Raise UsageError when the runs differ in the backbone, pretraining or evaluation."""
-    shared = [
-        (run, {k: run.record["arm"]["resolved"].get(k) for k in ("backbone", "pretrain", "eval")})
-        for run in runs.runs
-        if run.record
-    ]
+    shared = [(run, _shared(runs, run)) for run in runs.runs if run.record]
     for run, settings in shared[1:]:
         first, expected = shared[0]
         if settings != expected:
@@ -74,6 +71,13 @@ def _refuse_mixed_settings(runs: RunSet) -> None:
                 f"{first.folder} and {run.folder} differ in more than how they start, so their "
                 f"difference has no single cause:\n{fingerprint_difference(expected, settings)}"
             )
+
+
+def _shared(runs: RunSet, run: LoadedRun) -> dict[str, Any]:
+    """Return the settings of a run that all arms share, but for those that were tuned for each."""
+    resolved = run.record["arm"]["resolved"]
+    resolved = without_tuned(resolved, runs) if is_tuned(runs) else resolved
+    return {key: resolved.get(key) for key in ("backbone", "pretrain", "eval")}
 
 
 def _chosen_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:

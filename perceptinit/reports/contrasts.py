@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from perceptinit.reports.at_best import QUESTION, barred, is_tuned
 from perceptinit.results.runs import RunSet
 
 SHUFFLED = "shuffled-votes"
@@ -39,11 +40,12 @@ _BY_PROGRAM = ("pixel-triplets", "class-triplets")
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """`arm` minus `reference`, and the question it answers."""
+    """`arm` minus `reference`, and the question it answers; barred: why no side may be taken."""
 
     arm: str
     reference: str
     question: str = WORTH
+    barred: str = ""
 
     @property
     def title(self) -> str:
@@ -59,7 +61,13 @@ def contrasts_of(runs: RunSet) -> list[Contrast]:
         for control in runs.arms
         if arm != runs.baseline and _is_beside_shuffled(runs, arm, control)
     ]
-    return [Contrast(*pair, _question(runs, *pair)) for pair in dict.fromkeys(pairs)]
+    are_tuned = is_tuned(runs)
+    return [
+        Contrast(arm, other, QUESTION.format(other), barred(runs, arm, other))
+        if are_tuned
+        else Contrast(arm, other, _question(runs, arm, other))
+        for arm, other in dict.fromkeys(pairs)
+    ]
 
 
 def _is_beside_shuffled(runs: RunSet, arm: str, control: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from perceptinit.reports.at_best import settings_lines
 from perceptinit.reports.comparison import ArmScore, Comparison, MiddleMean, ScoreComparison
 from perceptinit.reports.numbers import interval, number
 from perceptinit.reports.verdicts.headline import headline, seen_in_words
@@ -165,7 +166,8 @@ def limits(score: ScoreComparison) -> list[str]:
 def reading_aids(comparison: Comparison) -> list[str]:
     """Return in what arms differ, what is simulated, and what the numbers are."""
     simulated = [SIMULATED] if comparison.runs.is_simulated else []
-    return [*comparison.runs.differences, *simulated, READ_ME]
+    runs = comparison.runs
+    return [*runs.differences, *settings_lines(runs), *simulated, READ_ME]
 
 
 def sets_lines(comparison: Comparison) -> Iterable[str]:

@@ -17,6 +17,8 @@ from perceptinit.results.record import RECORD
 from perceptinit.results.states import RunState, State, run_state
 
 Record = dict[str, Any]
+# after a recipe's name: the folder of its trials, and that of its arms at their best settings
+TRIALS, BEST = "-trials", "-best"
 _SEED_FOLDER = re.compile(r"seed\d+")
 
 
@@ -144,16 +146,18 @@ def load_runs(paths: Sequence[Path], out: Path = Path("runs")) -> RunSet:
 
 
 def load_experiments(paths: Sequence[Path], out: Path = Path("runs")) -> list[RunSet]:
-    """Return the runs under `paths`, those of each recipe's folder by themselves.
+    """Return the runs under `paths`, those of each recipe's folder by themselves, and what `tune` left beside it.
 
     Raises UsageError when there are none.
     """
     roots: dict[Path, None] = {}
     for path in paths:
-        if path.suffix == ".toml":
-            roots[path] = None
-        else:
-            roots.update((run.folder.parent.parent, None) for run in _present(path))
+        is_recipe = path.suffix == ".toml"
+        found = [path] if is_recipe else [run.folder.parent.parent for run in _present(path)]
+        for root in dict.fromkeys(found):
+            folder = _recipe_folder(root, out) if is_recipe else root
+            beside = [folder.with_name(folder.name + end) for end in (TRIALS, BEST)]
+            roots.update(dict.fromkeys([root, *(place for place in beside if place.is_dir())]))
     if not roots:
         raise UsageError(f"{', '.join(map(str, paths))}: no runs there (no record.json)")
     return [load_runs([root], out) for root in roots]
@@ -168,10 +172,10 @@ def _present(root: Path, may_be_absent: bool = False) -> Iterable[LoadedRun]:
     if root.is_file():
         if root.name != RECORD:
             raise UsageError(f"{root}: a file that is no {RECORD} of a run, nor a recipe (.toml)")
-        yield _load(root)
+        yield load_run(root)
     elif root.is_dir():
         for file in sorted(root.rglob(RECORD)):
-            yield _load(file)
+            yield load_run(file)
         for folder in sorted({root, *root.rglob("seed*")}):
             if _SEED_FOLDER.fullmatch(folder.name) and not (folder / RECORD).exists():
                 yield _loaded(folder.parent.name, int(folder.name[4:]), folder)
@@ -179,7 +183,8 @@ def _present(root: Path, may_be_absent: bool = False) -> Iterable[LoadedRun]:
         raise UsageError(f"{root}: no such folder of runs")
 
 
-def _load(file: Path) -> LoadedRun:
+def load_run(file: Path) -> LoadedRun:
+    """Return the run of a record file, whether or not it can be read."""
     folder = file.parent
     found = run_state(folder)
     if not found.record:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from perceptinit.reports.at_best import tuning_note
 from perceptinit.reports.comparison import Comparison, ScoreComparison
 from perceptinit.reports.contrasts import (
     CONTROL,
@@ -100,6 +101,7 @@ def _notes(
     if len(set(score.samples_seen.values())) > 1:
         yield UNEQUAL
     yield from as_planned(comparison, answers)
+    yield from tuning_note(runs)
     if any(is_by_simulated_people(runs, arm) for arm in runs.arms):
         yield SIMULATED_PEOPLE
     elif runs.is_simulated:

@@ -10,7 +10,9 @@ from perceptinit.reports.contrasts import AGAINST, WORTH, Contrast
 from perceptinit.reports.numbers import interval, magnitude, signed
 from perceptinit.reports.verdicts.decisions import MOST_MORE_SEEDS, probabilities, seeds_to_decide
 
-Outcome = Literal["better", "worse", "equivalent", "undecided", "equal", "one seed", "missing"]
+Outcome = Literal[
+    "better", "worse", "equivalent", "undecided", "equal", "one seed", "missing", "barred"
+]
 SIDES = ("better", "worse")
 DECIDED = (*SIDES, "equivalent", "equal")
 
@@ -49,6 +51,8 @@ def verdict(score: ScoreComparison, contrast: Contrast) -> Verdict:
     """
     question = question_in(score, contrast)
     difference = score.difference(contrast)
+    if contrast.barred:
+        return Verdict(contrast, question, "barred", contrast.barred)
     if difference is None:
         sentence = (
             f"{contrast.arm} and {contrast.reference} have no seed in common: nothing to say."
@@ -78,7 +82,7 @@ def is_pretrained(score: ScoreComparison) -> bool:
 def can_be_derived_from(score: ScoreComparison, contrast: Contrast) -> bool:
     """Say whether a difference is decided, by seeds enough for figures derived from it, such as ratios."""
     difference = score.difference(contrast)
-    if difference is None or difference.value.num < MIN_SEEDS_DERIVED:
+    if difference is None or contrast.barred or difference.value.num < MIN_SEEDS_DERIVED:
         return False
     return _outcome(difference, score) in SIDES
 

@@ -1,0 +1,205 @@
+"""What `[tune]` says, checked: the keys that are tuned, and the points of the space that are tried."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from perceptinit.components.building import Spec
+from perceptinit.configs import read_config, to_table
+from perceptinit.errors import Problem
+from perceptinit.recipe.tune_config import Range, TuneConfig
+from perceptinit.recipe.verdict_config import VerdictConfig
+from perceptinit.registry import unknown
+from perceptinit.seeding import generator
+
+NO_EVAL = "required: a table [tune.eval] with the evaluator that settings are chosen by, on validation data"
+NO_SPACE = (
+    'required: what is tuned, such as "pretrain.lr" = { low = 1e-4, high = 1e-2, scale = "log" }'
+)
+NOT_A_STAGE = (
+    "only keys of pretraining (pretrain.KEY) and of shared stages (init.KEY, init.0.KEY) are tuned; the network, "
+    "the data and what is measured are what arms share"
+)
+NO_NUMBER = "only numbers are tuned"
+# what decides which pairs are seen, in which order and how many together
+_DATA = ("batch_size", "micro_batch", "shuffle_blocks", "samples_per_epoch", "num_workers")
+_OF_DATA = (
+    "data order, seeds and batch size are not tuned: arms would not be trained on the same batches"
+)
+_OF_BUDGET = "the length of pretraining is not tuned: arms are compared at equal samples seen"
+_DIGITS = 6  # of a value that is tried
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """A key that is tuned; path: as `--set` names it."""
+
+    path: str
+    range: Range
+    is_whole: bool
+
+    def value(self, share: float) -> float:
+        """Return the value at a share in [0, 1) of the way from low to high, on the key's scale."""
+        low, high = self.range.low, self.range.high
+        end = high + 1 if self.is_whole else high  # each whole number has a stretch of its own
+        if self.range.scale == "log":
+            value = low * math.exp(share * math.log(end / low))
+        else:
+            value = low + share * (end - low)
+        if self.is_whole:
+            return min(math.floor(value), int(high))
+        return min(max(float(f"{value:.{_DIGITS}g}"), low), high)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """A checked `[tune]`. A trial is a point of the space; number k * studies + s is trial k of study s."""
+
+    config: TuneConfig
+    evaluator: Spec
+    space: tuple[Dimension, ...]
+
+    @property
+    def num_trials(self) -> int:
+        """Return the trials of an arm, over all studies."""
+        return self.config.trials * self.config.studies
+
+    @property
+    def seeds(self) -> range:
+        """Return the seed of each trial."""
+        return range(self.config.seed, self.config.seed + self.num_trials)
+
+    def points(self) -> list[dict[str, float]]:
+        """Return the settings of each trial by path, the same for all arms.
+
+        Each study has a Halton sequence of its own, scrambled under a named seed, so that its trials cover the
+        space evenly and studies are independent (Owen 2017; quasi-random search: Bousquet et al. 2017).
+        """
+        from scipy.stats import qmc
+
+        num, seed = self.config.trials, self.config.seed
+        studies = [
+            qmc.Halton(len(self.space), rng=generator(seed, "tune", study)).random(num)
+            for study in range(self.config.studies)
+        ]
+        return [
+            {d.path: d.value(float(x)) for d, x in zip(self.space, study[k], strict=True)}
+            for k in range(num)
+            for study in studies
+        ]
+
+
+class TuneReader:
+    """Reads `[tune]`; problems: what is wrong with it."""
+
+    def __init__(self, pretrain: Spec | None, init: Sequence[Spec]) -> None:
+        self.problems: list[Problem] = []
+        self._stages = {"pretrain": pretrain} if pretrain else {}
+        self._stages |= {f"init.{i}": spec for i, spec in enumerate(init)}
+        if len(init) == 1:
+            self._stages["init"] = init[0]
+
+    def read(
+        self, table: Mapping[str, Any], read_evaluator: Callable[[Any], Spec | None]
+    ) -> Tuning | None:
+        """Return what the table says, None when something is wrong with it."""
+        own = {key: value for key, value in table.items() if key not in ("eval", "space")}
+        config, self.problems = read_config(TuneConfig, own, "tune")
+        if "eval" not in table:
+            self._problem("tune.eval", NO_EVAL)
+        evaluator = read_evaluator(table["eval"]) if "eval" in table else None
+        space = self._space(table.get("space"))
+        if config is None or evaluator is None or self.problems:
+            return None
+        return Tuning(config, evaluator, space)
+
+    def _problem(self, where: str, message: str) -> None:
+        self.problems.append(Problem(where, message))
+
+    def _space(self, table: Any) -> tuple[Dimension, ...]:
+        found = dict(flat(table)) if isinstance(table, Mapping) else {}
+        if not found:
+            self._problem("tune.space", NO_SPACE)
+        read = [self._dimension(path, value) for path, value in found.items()]
+        return tuple(dimension for dimension in read if dimension)
+
+    def _dimension(self, path: str, value: Any) -> Dimension | None:
+        where = f"tune.space.{path}"
+        stage, _, key = path.rpartition(".")
+        spec = self._stages.get(stage)
+        if spec is None:
+            self._problem(where, NOT_A_STAGE)
+            return None
+        refusal, is_whole = _refusal(spec, stage, key), _is_whole(spec, key)
+        if refusal or is_whole is None:
+            self._problem(where, refusal or NO_NUMBER)
+            return None
+        if not isinstance(value, Mapping):
+            self._problem(where, f"expected {{ low = ..., high = ... }}, got {value!r}")
+            return None
+        limits, problems = read_config(Range, value, where)
+        if limits is not None:
+            problems = list(_inadmissible(spec, key, limits, is_whole, where))
+        self.problems += problems
+        return Dimension(path, limits, is_whole) if limits and not problems else None
+
+
+def flat(table: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield path and value of each key, written as `"init.lr" = {...}` or as `init.lr = {...}`."""
+    for key, value in table.items():
+        path = f"{start}{key}"
+        if isinstance(value, Mapping) and not value.keys() & {"low", "high"}:
+            yield from flat(value, f"{path}.") if value else [(path, value)]
+        else:
+            yield path, value
+
+
+def _refusal(spec: Spec, stage: str, key: str) -> str:
+    """Return why a key is not tuned, empty when it may be."""
+    known = [field.name for field in fields(spec.config)]
+    if key in _DATA or "seed" in key:
+        return _OF_DATA
+    if stage == "pretrain" and key == "epochs":
+        return _OF_BUDGET
+    return "" if key in known else unknown(f"{spec.entry.title} has no key called", key, known)
+
+
+def _is_whole(spec: Spec, key: str) -> bool | None:
+    """Say whether a key takes whole numbers only; None when it takes no numbers."""
+    hint = get_type_hints(type(spec.config)).get(key)
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return False if float in kinds else True if int in kinds else None
+
+
+def _inadmissible(
+    spec: Spec, key: str, limits: Range, is_whole: bool, where: str
+) -> Iterator[Problem]:
+    """Yield why an end of the range is no value that the key may have."""
+    for name in ("low", "high"):
+        value = getattr(limits, name)
+        if is_whole and value != int(value):
+            yield Problem(f"{where}.{name}", f"{key} takes whole numbers, got {value:g}")
+            continue
+        table = to_table(spec.config) | {key: int(value) if is_whole else value}
+        yield from (
+            Problem(f"{where}.{name}", problem.message)
+            for problem in read_config(type(spec.config), table, where)[1]
+        )
+
+
+def seed_problems(
+    tuning: Tuning, seeds: Sequence[int], verdict: VerdictConfig
+) -> Iterator[Problem]:
+    """Yield that a trial has a seed of the final runs, or one that `run --until-decided` may add."""
+    added = max(0, (verdict.max_seeds or 0) - len(seeds))
+    taken = {*seeds, *range(max(seeds) + 1, max(seeds) + 1 + added)} & set(tuning.seeds)
+    if taken:
+        first, last = tuning.seeds[0], tuning.seeds[-1]
+        yield Problem(
+            "tune.seed",
+            f"trials have the seeds {first} to {last}, and {min(taken)} is one of the final runs': choose another",
+        )

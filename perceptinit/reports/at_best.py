@@ -1,0 +1,94 @@
+"""Arms that were tuned: what their comparison asks then, and why it may say nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from perceptinit.errors import UsageError
+from perceptinit.results.runs import RunSet
+from perceptinit.results.tuned import Tuned, tuned
+
+QUESTION = "Each at its best settings: is it better than {}?"
+UNEQUAL_TRIALS = (
+    "{arm} was given {num} trials of settings and {reference} {other}: whichever is higher, a search that tries more "
+    "finds more, so that neither is called better."
+)
+UNEQUAL_SEARCH = "{arm} and {reference} were tuned over different settings or by different scores, so that neither is called better."
+TRIALS_COMPARED = (
+    "these are trials of tuning, in which an arm's settings differ from run to run: nothing to compare. `perceptinit "
+    "report RECIPE` shows what they found; the arms at their best are in the folder whose name ends in -best"
+)
+NOTE = (
+    "Each arm has settings of its own, the best of its median study ({trials} trials in each of {studies} studies, by "
+    "{measure} on validation data): this compares procedures, tuning included, and not starts alone."
+)
+
+
+def is_tuned(runs: RunSet) -> bool:
+    """Say whether any arm is shown at settings that were tuned for it.
+
+    Raises UsageError for trials: an arm's settings differ from trial to trial, so that arms cannot be compared by them.
+    """
+    roles = {told.role for told in _told(runs, runs.arms)}
+    if "trial" in roles:
+        raise UsageError(TRIALS_COMPARED)
+    return "best" in roles
+
+
+def _told(runs: RunSet, arms: Iterable[str]) -> list[Tuned]:
+    return [tuned(run.record) for arm in arms for run in runs.arm_runs(arm) if run.record]
+
+
+def barred(runs: RunSet, arm: str, reference: str) -> str:
+    """Return why neither of two arms may be called better; empty where both were tuned alike, or not at all."""
+    own, other = ({told.num_trials for told in _told(runs, [name])} for name in (arm, reference))
+    if own != other:
+        num, others = (" or ".join(map(str, sorted(found))) or "no" for found in (own, other))
+        return UNEQUAL_TRIALS.format(arm=arm, reference=reference, num=num, other=others)
+    searches = [told.how for told in _told(runs, [arm, reference]) if told.role]
+    if any(search != searches[0] for search in searches):
+        return UNEQUAL_SEARCH.format(arm=arm, reference=reference)
+    return ""
+
+
+def tuned_keys(runs: RunSet) -> list[str]:
+    """Return the paths of all keys that were tuned."""
+    return list(dict.fromkeys(key for told in _told(runs, runs.arms) for key in told.keys))
+
+
+def without_tuned(resolved: Mapping[str, Any], runs: RunSet) -> dict[str, Any]:
+    """Return an arm's settings without the keys of pretraining that were tuned."""
+    keys = {
+        key.removeprefix("pretrain.") for key in tuned_keys(runs) if key.startswith("pretrain.")
+    }
+    pretrain = resolved.get("pretrain") or {}
+    kept = {key: value for key, value in pretrain.items() if key not in keys}
+    return {**resolved, "pretrain": kept} if pretrain else dict(resolved)
+
+
+def tuning_note(runs: RunSet) -> list[str]:
+    """Return what tuning makes of the comparison; empty without any."""
+    configs = [told.config for told in _told(runs, runs.arms) if told.config and told.role]
+    if not configs:
+        return []
+    c = configs[0]
+    return [NOTE.format(trials=c.trials, studies=c.studies, measure=c.measure)]
+
+
+def settings_lines(runs: RunSet) -> list[str]:
+    """Return what each arm was given: `pi at its best: pretrain.lr 0.0031`."""
+    lines = [
+        f"{arm} at its best: {settings_in_words(told.settings)}"
+        for arm in runs.arms
+        for told in _told(runs, [arm])[:1]
+        if told.role
+    ]
+    return lines
+
+
+def settings_in_words(settings: Mapping[str, str]) -> str:
+    """Return settings as `pretrain.lr 0.0031, init.lr 0.0007`."""
+    return (
+        ", ".join(f"{path} {value}" for path, value in settings.items()) or "nothing that is tuned"
+    )

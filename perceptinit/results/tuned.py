@@ -1,0 +1,168 @@
+"""What records say of tuning: the settings that were tried, what each trial scored, and what an arm takes from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from perceptinit.configs import read_config
+from perceptinit.errors import RecipeError, TrainingError, UsageError
+from perceptinit.recipe.tables import apply_overrides, parse_toml
+from perceptinit.recipe.tune_config import TuneConfig
+from perceptinit.recipe.tuning import flat
+from perceptinit.results.measures import is_share, split_name
+from perceptinit.results.record import RECORD
+from perceptinit.results.runs import LoadedRun, load_run
+from perceptinit.results.states import RunState
+
+_LOST = f"{TrainingError.__name__}: "  # so a record begins to say that training could not go on
+_LOWEST = -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What a run's recipe says of tuning; config: None without `[tune]`.
+
+    how: the whole table, equal for arms that were tuned alike. settings: what was set for the run, by path.
+    """
+
+    config: TuneConfig | None
+    how: Mapping[str, Any]
+    settings: Mapping[str, str]
+
+    @property
+    def role(self) -> str:
+        return (self.config and self.config.role) or ""
+
+    @property
+    def num_trials(self) -> int:
+        """Return how many settings were tried for the run's arm; 0 for a run at shared settings."""
+        is_best = self.config is not None and self.role == "best"
+        return self.config.trials * self.config.studies if self.config and is_best else 0
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Return the paths of the keys that were tuned, none for a run at shared settings."""
+        return tuple(path for path, _ in flat(self.how.get("space", {}))) if self.role else ()
+
+
+def tuned(record: Mapping[str, Any]) -> Tuned:
+    """Return what a record says of its tuning, nothing where it holds an arm alone, as plans do.
+
+    Raises RecipeError when its `[tune]` cannot be read.
+    """
+    if "recipe" not in record:
+        return Tuned(None, {}, {})
+    recipe = record["recipe"]
+    return tuned_in(recipe["text"], recipe["source"], tuple(recipe["overrides"]))
+
+
+@cache
+def tuned_in(text: str, source: str, overrides: tuple[str, ...]) -> Tuned:
+    """Return what a recipe's text with its overrides says of tuning; RecipeError when it cannot be read."""
+    tables = parse_toml(text, source)
+    apply_overrides(tables, overrides)
+    how = tables.get("tune", {})
+    if not isinstance(how, Mapping) or not how:
+        return Tuned(None, {}, {})
+    own = {key: value for key, value in how.items() if key not in ("eval", "space")}
+    config, problems = read_config(TuneConfig, own, "tune")
+    space = how.get("space")
+    if config is None or not isinstance(space, Mapping):
+        raise RecipeError(problems, source)
+    paths = dict(flat(space))
+    given = [
+        (path.strip(), value.strip()) for path, _, value in (o.partition("=") for o in overrides)
+    ]
+    return Tuned(config, how, {path: value for path, value in given if path in paths})
+
+
+def is_over(run: RunState | LoadedRun) -> bool:
+    """Say whether a trial has come to its end: with a score, or with its training lost."""
+    return run.state == "finished" or (run.state == "failed" and run.reason.startswith(_LOST))
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A trial of an arm that is over.
+
+    number: k * studies + s is trial k of study s. value: its score, None when training was lost, as by a loss that
+    is not finite, or the score is no number. rank: higher is better, whatever the measure. is_share: read in per cent.
+    """
+
+    arm: str
+    number: int
+    settings: Mapping[str, str]
+    value: float | None
+    rank: float
+    is_share: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """All trials of an arm, in the order of their numbers."""
+
+    arm: str
+    config: TuneConfig
+    trials: tuple[Trial, ...]
+
+    def best_after(self, num: int) -> list[Trial]:
+        """Return the best of the first `num` trials of each study; the first of several that are equal."""
+        studies = [self.trials[s :: self.config.studies] for s in range(self.config.studies)]
+        return [max(study[:num], key=lambda trial: trial.rank) for study in studies]
+
+    def median(self, num: int | None = None) -> Trial:
+        """Return the best trial of the median study, the worse of two that are in the middle.
+
+        num: of the first trials of each study; all of them unless given.
+        """
+        best = self.best_after(num or self.config.trials)
+        return sorted(best, key=lambda trial: -trial.rank)[len(best) // 2]
+
+
+def read_searches(
+    runs: Iterable[LoadedRun], config: TuneConfig, arms: Sequence[str]
+) -> list[Search]:
+    """Return the trials of each arm, for arms of which all are over.
+
+    Raises UsageError when a finished trial has no score of the measure.
+    """
+    found = {(t.arm, t.number): t for run in runs if is_over(run) for t in [_trial(run, config)]}
+    numbers = range(config.trials * config.studies)
+    return [
+        Search(arm, config, tuple(found[arm, number] for number in numbers))
+        for arm in arms
+        if all((arm, number) in found for number in numbers)
+    ]
+
+
+def _trial(run: LoadedRun, config: TuneConfig) -> Trial:
+    number, settings = run.seed - config.seed, tuned(run.record).settings
+    if run.state != "finished":
+        return Trial(run.arm, number, settings, None, _LOWEST)
+    rows = [row for row in run.scores if row["samples_seen"] == run.samples_seen]
+    own = [row for row in rows if split_name(row["name"])[0] == config.measure]
+    if not own:
+        names = ", ".join(dict.fromkeys(split_name(row["name"])[0] for row in rows))
+        raise UsageError(
+            f"[tune] measure = '{config.measure}': [tune.eval] gives no such score; it gives {names or 'none'}"
+        )
+    values = [row["value"] for row in own]
+    if any(value is None for value in values):
+        return Trial(run.arm, number, settings, None, _LOWEST)
+    value = sum(values) / len(values)
+    sign = 1 if own[0]["higher_is_better"] else -1
+    share = is_share(config.measure, own[0]["chance"])
+    return Trial(run.arm, number, settings, value, sign * value, share)
+
+
+def trial_runs(root: Path) -> Iterator[LoadedRun]:
+    """Yield the trials that left a record under the folder of trials."""
+    for file in sorted(root.glob(f"*/seed*/{RECORD}")):
+        run = load_run(file)
+        if run.record and tuned(run.record).role == "trial":
+            yield run
