@@ -35,6 +35,7 @@ def create_app(plugins: Plugins) -> typer.Typer:
         run,
         show,
         status,
+        tune,
         validate,
     )
     from perceptinit.cli import eval_ as eval_verb
@@ -56,6 +57,7 @@ def create_app(plugins: Plugins) -> typer.Typer:
     app.callback()(_root)
     verbs: dict[str, Callable[..., None]] = {
         "run": run.run,
+        "tune": tune.tune,
         "validate": validate.validate,
         "preregister": preregister.preregister,
         "init": init.init,

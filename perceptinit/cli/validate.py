@@ -53,21 +53,25 @@ def validate(
     from perceptinit.reports.verdicts.prospects import doubts, prospects
     from perceptinit.reports.verdicts.yardsticks import expectations
     from perceptinit.running.runner import find_obstacles, find_warnings
+    from perceptinit.running.tuning import same_data, tuning_lines
 
     if device not in ("", "cuda") or (world and not device):
         raise UsageError(
             "--device is 'cuda', and --world belongs to it: GPUs are what is worked out"
         )
     loaded = load_recipe(recipe, set_ or ())
+    if wrong := same_data(loaded):
+        raise RecipeError(wrong, loaded.source)
     for warning in (*loaded.warnings, *doubts(loaded)):
         typer.echo(f"warning: {warning}", err=True)
     console = Console(highlight=False)
-    for line in (*plan_lines(loaded), *expectations(loaded), *prospects(loaded)):
+    lines = (*plan_lines(loaded), *expectations(loaded), *prospects(loaded), *tuning_lines(loaded))
+    for line in lines:
         console.print(line, soft_wrap=True, markup=False)
     if device:
         for line in _on_gpus(loaded, world or [1], memory):
             console.print(line, soft_wrap=True, markup=False)
-    obstacles = find_obstacles(loaded)
+    obstacles = find_obstacles(loaded, [loaded.tune.evaluator] if loaded.tune else [])
     if not obstacles:
         warnings = find_warnings(loaded)
         for problem in warnings:

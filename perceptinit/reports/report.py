@@ -21,6 +21,7 @@ from perceptinit.reports.examples import found_images, named_images, triplet_exa
 from perceptinit.reports.figures import Figure, require_matplotlib
 from perceptinit.reports.models import RunModel
 from perceptinit.reports.plots import block_figure, loss_figure, stage_one_figure
+from perceptinit.reports.searches import tuning_section
 from perceptinit.reports.space import learned_space
 from perceptinit.reports.status import what
 from perceptinit.reports.tables import headings, sets_lines
@@ -96,6 +97,7 @@ def _values(comparison: Comparison) -> dict[str, Any]:
         "crossings_left_out": page.crossings_left_out(comparison),
         "power_laws": page.power_law_rows(comparison),
         "stage_one": _stage_one(comparison),
+        "tuning": tuning_section(comparison),
         "agreement": [
             {
                 "title": found.title,

@@ -10,11 +10,11 @@ Any number of these may work on one output folder: see `sweep`.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from perceptinit.components.building import preflight, walk, warnings_of
+from perceptinit.components.building import Spec, preflight, walk, warnings_of
 from perceptinit.errors import DataError, Problem, RecipeError, UsageError
 from perceptinit.recipe.recipe import Recipe, fingerprint_difference
 from perceptinit.results.preregistration import read_plan
@@ -102,19 +102,22 @@ def check_ready(recipe: Recipe) -> None:
         raise RecipeError(problems, recipe.source)
 
 
-def find_obstacles(recipe: Recipe) -> list[Problem]:
-    """Return what stands in the way of running a valid recipe, such as absent data, each once."""
-    return _told(recipe, preflight)
+def find_obstacles(recipe: Recipe, others: Iterable[Spec] = ()) -> list[Problem]:
+    """Return what stands in the way of running a valid recipe, such as absent data, each once.
+
+    others: components beside those of the runs.
+    """
+    return _told([*recipe.specs(), *others], preflight)
 
 
 def find_warnings(recipe: Recipe) -> list[Problem]:
     """Return what would run, but is hardly meant, such as a batch larger than the data, each once."""
-    return _told(recipe, warnings_of)
+    return _told(recipe.specs(), warnings_of)
 
 
-def _told(recipe: Recipe, ask: Callable[[Any], list[str]]) -> list[Problem]:
+def _told(specs: Iterable[Spec], ask: Callable[[Any], list[str]]) -> list[Problem]:
     told: dict[str, Problem] = {}
-    for spec in walk(recipe.specs()):
+    for spec in walk(specs):
         try:
             messages = ask(spec.build())
         except Exception as error:  # told with its place in the recipe, whatever it is

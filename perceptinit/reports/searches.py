@@ -1,0 +1,168 @@
+"""What the trials of each arm found: settings, best scores after k trials as a table and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from perceptinit.errors import PerceptInitError
+from perceptinit.reports.at_best import is_tuned, settings_in_words, settings_lines
+from perceptinit.reports.compare import compare
+from perceptinit.reports.comparison import Comparison
+from perceptinit.reports.figures import Figure, arm_colour, arm_style, drawing, finish
+from perceptinit.reports.numbers import number
+from perceptinit.reports.page import score_rows
+from perceptinit.reports.tables import headings as table_headings
+from perceptinit.reports.verdicts.headline import headline
+from perceptinit.results.runs import BEST, TRIALS, load_runs
+from perceptinit.results.tuned import Search, Trial, read_searches, trial_runs, tuned
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+NO_VALUE = "lost"
+
+
+def search_lines(searches: Sequence[Search]) -> list[str]:
+    """Return by what, and how often, the arms were tuned."""
+    if not searches:
+        return []
+    config = searches[0].config
+    return [
+        f"Tuned by {config.measure} on validation data: {config.studies} studies of {config.trials} trials for each of "
+        f"{len(searches)} arms, at the same points. An arm takes the best trial of its median study."
+    ]
+
+
+def headings(searches: Sequence[Search]) -> list[str]:
+    """Return the headings over `rows`."""
+    num = searches[0].config.trials
+    after = ["after 1 trial", *(f"after {k}" for k in range(2, num + 1))]
+    return ["arm", *after, "settings that it takes"]
+
+
+def rows(searches: Sequence[Search]) -> list[list[str]]:
+    """Return for each arm the median over studies of the best score after k trials, and what it takes."""
+    return [
+        [
+            search.arm,
+            *(_shown(search.median(k)) for k in range(1, search.config.trials + 1)),
+            settings_in_words(search.median().settings),
+        ]
+        for search in searches
+    ]
+
+
+def _shown(trial: Trial) -> str:
+    return NO_VALUE if trial.value is None else number(trial.value, trial.is_share)
+
+
+def search_table(searches: Sequence[Search]) -> Table:
+    """Return the rows as a table for the terminal."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    title = " ".join(search_lines(searches))
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    for heading in headings(searches):
+        table.add_column(heading, overflow="fold")
+    for row in rows(searches):
+        table.add_row(*row)
+    return table
+
+
+def search_figure(searches: Sequence[Search], arms: Sequence[str]) -> Figure | None:
+    """Return the best score after k trials, median over studies, with the lowest and the highest study as a band.
+
+    arms: in the order of the page's colours. Studies without a score so far have no place in it.
+    """
+    lines = {search.arm: line for search in searches if (line := _line(search))}
+    if not lines:
+        return None
+    config, is_share = searches[0].config, searches[0].median().is_share
+    with drawing() as axes:
+        for arm, line in lines.items():
+            counts, middle, low, high = zip(*line, strict=True)
+            axes[0].plot(counts, middle, label=arm, **arm_style(arms.index(arm)))
+            colour = arm_colour(arms.index(arm))
+            axes[0].fill_between(counts, low, high, color=colour, alpha=0.15, lw=0)
+        axes[0].set_xlabel("trials of a study")
+        axes[0].set_xticks(range(1, config.trials + 1))
+        axes[0].set_ylabel(f"best {config.measure} on validation data{', %' if is_share else ''}")
+        axes[0].figure.legend(loc="outside upper left", ncols=4, fontsize=9)
+        alt = "; ".join(
+            f"{arm} from {line[0][1]:.3g} after {line[0][0]} to {line[-1][1]:.3g} after {line[-1][0]}"
+            for arm, line in lines.items()
+        )
+        return finish(
+            axes,
+            "Best after k trials",
+            f"Line chart of the best validation score over trials, median of studies: {alt}.",
+            f"Median of {config.studies} studies; bands from the lowest to the highest study.",
+        )
+
+
+def _line(search: Search) -> list[tuple[int, float, float, float]]:
+    """Return k with median, lowest and highest best score after k trials, from where all studies have one."""
+    found = []
+    for num in range(1, search.config.trials + 1):
+        best = search.best_after(num)
+        values = [(100 if t.is_share else 1) * t.value for t in best if t.value is not None]
+        if len(values) == len(best):
+            middle = values[best.index(search.median(num))]
+            found.append((num, middle, min(values), max(values)))
+    return found
+
+
+def tuning_section(comparison: Comparison) -> dict[str, Any] | None:
+    """Return what stands on the page of tuning beside the runs; None where nothing was tuned.
+
+    The arms at their best are a table of its own, with its own sentences, on the page of the runs at shared settings.
+    What cannot be read is left out, with the reason.
+    """
+    try:
+        return _section(comparison)
+    except PerceptInitError as error:
+        sentences = [f"Left out: what tuning found. {error}"]
+        return {"sentences": sentences, "figure": None, "headings": [], "rows": [], "best": None}
+
+
+def _section(comparison: Comparison) -> dict[str, Any] | None:
+    runs = comparison.runs
+    roots = {run.folder.parent.parent for run in runs.runs}
+    if len(roots) > 1:
+        return None
+    (root,) = roots
+    base = root.with_name(root.name.removesuffix(BEST)) if is_tuned(runs) else root
+    searches = _searches_of(base.with_name(base.name + TRIALS), runs.arms)
+    if not searches:
+        return None
+    best_root = base.with_name(base.name + BEST)
+    return {
+        "sentences": search_lines(searches),
+        "figure": search_figure(searches, runs.arms),
+        "headings": headings(searches),
+        "rows": rows(searches),
+        "best": None if is_tuned(runs) or not best_root.is_dir() else _best(best_root),
+    }
+
+
+def _searches_of(root: Path, arms: Sequence[str]) -> list[Search]:
+    """Return the searches whose trials lie under a folder, which may be absent."""
+    trials = list(trial_runs(root))
+    configs = [config for run in trials if (config := tuned(run.record).config)]
+    largest = max(configs, key=lambda c: c.trials * c.studies, default=None)
+    return read_searches(trials, largest, arms) if largest else []
+
+
+def _best(root: Path) -> dict[str, Any]:
+    """Return the table of the arms at their best and its sentences."""
+    best = compare(load_runs([root]))
+    return {
+        "headings": table_headings(best),
+        "scores": score_rows(best),
+        "sentences": headline(best),
+        "settings": settings_lines(best.runs),
+        "problems": best.problems,
+    }

@@ -1,0 +1,269 @@
+"""Equal tuning: what trials find, that nothing of it is lost, and what is shown of it."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from perceptinit.cli import create_app
+from perceptinit.components.plugin_manager import build_plugin_manager
+from perceptinit.errors import UsageError
+from perceptinit.recipe.tune_config import TuneConfig
+from perceptinit.reports.compare import compare
+from perceptinit.reports.report import render
+from perceptinit.reports.searches import search_figure
+from perceptinit.results.runs import load_experiments, load_runs
+from perceptinit.results.tuned import Search, Trial
+from perceptinit.running.sweep import Sweep
+from perceptinit.running.tuning import Tune
+from perceptinit.running.workers import _cells, _job
+
+ROOT = Path(__file__).parent.parent
+# a pretrainer whose score is higher the closer its learning rate is to the arm's best one; training is lost far above
+LOCAL = """
+    import math, os, signal
+    from dataclasses import dataclass
+    import torch
+    from perceptinit import Component, hookimpl
+    from perceptinit.configs import PositiveFloat, PositiveInt
+    from perceptinit.errors import TrainingError
+    from perceptinit.types import Score, StepResult
+
+    BEST = {"random": 1e-3, "pi": 1e-1}
+
+    @hookimpl
+    def perceptinit_pretrainers():
+        return [Component(name="local/planted", target=Planted, summary="knows the best learning rate")]
+
+    @hookimpl
+    def perceptinit_evaluators():
+        return [Component(name="local/read", target=Read, summary="reads what it wrote")]
+
+    class Planted:
+        @dataclass(frozen=True, slots=True, kw_only=True)
+        class Config:
+            lr: PositiveFloat = 1e-3
+            batch_size: PositiveInt = 4
+            epochs: PositiveInt = 1
+            betas: tuple[float, float] = (0.9, 0.98)
+            schedule: str = "cosine"
+
+        def __init__(self, config):
+            self.config = config
+
+        def steps(self, model, ctx):
+            if os.environ.get("KILL_AT") == f"{ctx.arm} {ctx.seed}":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.config.lr > 50 * BEST[ctx.arm]:
+                raise TrainingError("the loss is nan")
+            distance = abs(math.log10(self.config.lr / BEST[ctx.arm]))
+            with torch.no_grad():
+                next(model.text.parameters()).fill_(1 - distance / 5)
+            yield StepResult(step=1, epoch=1, samples_seen=16, metrics={}, end_of_epoch=True)
+
+        def state_dict(self):
+            return {}
+
+        def load_state_dict(self, state):
+            pass
+
+    class Read:
+        @dataclass(frozen=True, slots=True, kw_only=True)
+        class Config:
+            data: str = "test"
+
+        def __init__(self, config):
+            self.config = config
+
+        def evaluate(self, model, ctx):
+            value = float(next(model.text.parameters()).flatten()[0])
+            yield Score(name=f"top1/{self.config.data}", value=value, num_examples=100, chance=0.1)
+"""
+RECIPE = """
+schema = 1
+name = "planted"
+seeds = [0, 1]
+plugins = ["local.py"]
+[backbone]
+use = "timm"
+model = "vit_tiny_patch16_224"
+image_size = 16
+embed_dim = 8
+text_width = 8
+text_heads = 2
+text_layers = 1
+context_length = 8
+model_args = { patch_size = 8, embed_dim = 16, num_heads = 2, depth = 1 }
+[pretrain]
+use = "local/planted"
+[[eval]]
+use = "local/read"
+every = "end"
+[[track]]
+use = "jsonl"
+[tune]
+measure = "top1"
+trials = 4
+[tune.eval]
+use = "local/read"
+data = "val"
+[tune.space]
+pretrain.lr = { low = 1e-4, high = 1.0, scale = "log" }
+[[arm]]
+name = "random"
+[[arm]]
+name = "pi"
+init = [{ use = "random" }]
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    (tmp_path / "planted.toml").write_text(RECIPE)
+    (tmp_path / "local.py").write_text(textwrap.dedent(LOCAL))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def verb(*arguments):
+    """Run a verb of the command line in this process and return what it printed."""
+    plugins = build_plugin_manager()
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(
+        create_app(plugins), list(map(str, arguments)), obj=plugins, catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
+
+
+def at_best(place, out="runs"):
+    """Return the learning rate that each arm was given for its final seeds."""
+    records = [
+        json.loads(p.read_text()) for p in (place / out / "planted-best").rglob("record.json")
+    ]
+    assert len(records) == 4
+    assert all(r["status"] == "finished" for r in records)
+    return {(r["arm"]["name"], r["arm"]["resolved"]["pretrain"]["lr"]) for r in records}
+
+
+def test_each_arm_finds_its_planted_learning_rate_and_two_tables_say_it_apart(place):
+    shown = verb("tune", "planted.toml")
+    rates = dict(at_best(place))
+    assert len(at_best(place)) == 2  # one for all seeds of an arm
+    # 4 trials of a study have a decade each
+    assert abs(math.log10(rates["random"] / 1e-3)) < 0.67
+    assert abs(math.log10(rates["pi"] / 1e-1)) < 0.67
+
+    shared, best = shown.split("Each arm at its best settings: what is said here")
+    assert (
+        "pi is worse than random by 40.0 points" in shared
+    )  # lr 1e-3, where random is at its best
+    assert "Each at its best settings: is it better than random?" in best
+    assert "this compares procedures, tuning included, and not starts alone" in best
+    assert f"pi at its best: pretrain.lr {rates['pi']}" in best
+    assert "worth it" not in best
+
+    trials = load_runs([place / "runs/planted-trials"])
+    assert len(trials.runs) == 24
+    assert {run.state for run in trials.runs} == {"finished", "failed"}  # some were lost
+    assert {row["name"] for run in trials.finished for row in run.scores} == {"top1/val"}
+    by_seed = {}
+    for run in trials.runs:
+        by_seed.setdefault(run.seed, set()).add(run.record["arm"]["resolved"]["pretrain"]["lr"])
+    assert all(len(rates) == 1 for rates in by_seed.values())  # the same points for all arms
+
+    before = {path: path.stat().st_mtime_ns for path in place.rglob("record.json")}
+    verb("tune", "planted.toml")
+    assert before == {path: path.stat().st_mtime_ns for path in place.rglob("record.json")}
+    names = [e.name for e in load_experiments([place / "planted.toml"], place / "runs")]
+    assert names == ["planted", "planted-trials", "planted-best"]
+    page = render(compare(load_runs([place / "runs/planted"])), with_examples=False)
+    assert "Best after k trials" in page
+    assert "Each arm at its best settings" in page
+
+
+def test_a_kill_in_the_middle_changes_nothing(place):
+    """A process is really killed, so this takes some seconds."""
+    few = ["planted.toml", "--set", "tune.studies=1", "--set", "tune.trials=3"]
+    command = [sys.executable, "-m", "perceptinit", "tune", *few]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "KILL_AT": "pi 1001"}
+    killed = subprocess.run(command, cwd=place, env=env, capture_output=True, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    assert (
+        len(list((place / "runs/planted-trials").rglob("record.json"))) == 4
+    )  # the fourth at its start
+    verb("tune", *few)
+    verb("tune", *few, "--out", "undisturbed")
+    assert at_best(place) == at_best(place, "undisturbed")
+
+
+def test_workers_are_told_the_recipe_of_each_trial(place):
+    cells = Tune(place / "planted.toml", (), Path("runs"), fresh=False, jobs=1).trials
+    told = _cells(json.loads(json.dumps(_job(Sweep(cells, "cpu"), num_workers=1))))
+    assert [(c.title, c.folder) for c in told] == [(c.title, c.folder) for c in cells]
+    assert [c.recipe.fingerprint(c.arm) for c in told] == [
+        c.recipe.fingerprint(c.arm) for c in cells
+    ]
+    assert len({c.recipe.fingerprint(c.arm) for c in told}) == 24
+
+
+def test_a_measure_that_is_not_there_is_told_before_all_trials_are_done(place):
+    with pytest.raises(UsageError) as error:
+        verb("tune", "planted.toml", "--set", "tune.measure=top2")
+    assert "measure = 'top2': [tune.eval] gives no such score; it gives top1" in str(error.value)
+    assert len(list(place.rglob("record.json"))) == 1
+
+
+def test_another_space_is_not_mixed_with_trials_that_there_are(place):
+    few = ("--set", "tune.trials=1", "--set", "tune.studies=1", "--set", "seeds=[0]")
+    verb("tune", "planted.toml", *few)
+    with pytest.raises(UsageError, match="holds a run of another recipe"):
+        verb("tune", "planted.toml", *few, "--set", "tune.space.pretrain.lr.high=0.5")
+    with pytest.raises(UsageError, match="planted-best holds arms at their best of another search"):
+        verb("tune", "planted.toml", *few, "--set", "tune.trials=2")
+
+
+def test_a_recipe_without_tune_says_what_to_write(place):
+    recipe, _, rest = RECIPE.partition("[tune]")
+    (place / "planted.toml").write_text(recipe + rest[rest.index("[[arm]]") :])
+    with pytest.raises(UsageError, match=r"no \[tune\], which says what is tuned"):
+        verb("tune", "planted.toml")
+
+
+def test_validate_says_how_many_runs_tuning_takes(place):
+    shown = verb("validate", "planted.toml")
+    assert "tune: 4 trials x 3 studies x 2 arms = 24 runs with the seeds 1000 to 1011" in shown
+    assert "then 4 runs with each arm at its best: 7 times the cost" in shown
+
+
+def search(*values):
+    """Return the search of 3 studies with these values, study by study; None: lost."""
+    num = len(values) // 3
+    config = TuneConfig(measure="top1", trials=num)
+    ordered = [values[study * num + k] for k in range(num) for study in range(3)]
+    trials = [
+        Trial("pi", i, {"pretrain.lr": str(i)}, value, -math.inf if value is None else value)
+        for i, value in enumerate(ordered)
+    ]
+    return Search("pi", config, tuple(trials))
+
+
+def test_an_arm_takes_the_best_trial_of_its_median_study():
+    found = search(0.1, 0.5, 0.9, 0.2, 0.3, None)  # studies find 0.5, 0.9 and 0.3
+    assert found.median().value == 0.5
+    assert [trial.value for trial in found.best_after(1)] == [0.1, 0.9, 0.3]
+    assert found.median(1).value == 0.3
+
+
+def test_a_lost_trial_is_the_worst_and_no_point_of_the_picture():
+    found = search(None, 0.5, None, 0.2, None, 0.3)
+    assert found.median().value == 0.3
+    assert found.median(1).value is None
+    figure = search_figure([found], ["pi"])
+    assert "pi from 0.3 after 2 to 0.3 after 2" in figure.alt

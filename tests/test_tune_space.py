@@ -1,0 +1,151 @@
+"""What a recipe may say in `[tune]`, and the points that are tried."""
+
+import math
+
+import pytest
+
+from perceptinit.errors import RecipeError
+from perceptinit.recipe.reading import read_recipe
+from perceptinit.recipe.tune_config import Range
+from perceptinit.recipe.tuning import Dimension
+from perceptinit.running.tuning import keys_by_arm, same_data
+
+RECIPE = """
+schema = 1
+name = "tuned"
+seeds = [0, 1]
+[backbone]
+use = "timm"
+[[init]]
+use = "triplet-hinge"
+judgments = { use = "synthetic" }
+[pretrain]
+use = "clip"
+pairs = { use = "synthetic" }
+[[eval]]
+use = "zero-shot"
+datasets = ["synthetic"]
+[[eval]]
+use = "two-afc"
+judgments = { use = "synthetic" }
+[tune]
+measure = "top1"
+trials = 4
+[tune.eval]
+use = "zero-shot"
+datasets = ["synthetic"]
+split = "val"
+[tune.space]
+pretrain.lr = { low = 1e-4, high = 1.0, scale = "log" }
+[[arm]]
+name = "random"
+init = []
+[[arm]]
+name = "pi"
+"""
+SPACE = 'pretrain.lr = { low = 1e-4, high = 1.0, scale = "log" }'
+EVAL = """use = "zero-shot"
+datasets = ["synthetic"]
+split = "val"
+"""
+
+
+def refusal(recipe):
+    with pytest.raises(RecipeError) as error:
+        read_recipe(recipe)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (SPACE, "", "tune.space: required: what is tuned"),
+        (SPACE, '"pretrain.lr" = { low = 1.0, high = 0.1 }', "low = 1 must be below high = 0.1"),
+        (SPACE, 'pretrain.lr = { low = 0, high = 1, scale = "log" }', 'scale = "log" needs values above 0'),
+        (SPACE, "pretrain.lr = { low = 0, high = 1 }", "tune.space.pretrain.lr.low: should be greater than 0, got 0.0"),
+        (SPACE, "pretrain.min_lr = { low = 0, high = 1 }", "tune.space.pretrain.min_lr.high: min_lr = 1 is above lr"),
+        (SPACE, "pretrain.lr = { low = 1 }", "tune.space.pretrain.lr.high: required"),
+        (SPACE, "pretrain.lr = 3", "expected { low = ..., high = ... }, got 3"),
+        (SPACE, "pretrain.lrr = { low = 1, high = 2 }", "has no key called 'lrr'"),
+        (SPACE, "pretrain.warmup_steps = { low = 0.5, high = 2 }", "warmup_steps takes whole numbers, got 0.5"),
+        (SPACE, "pretrain.batch_size = { low = 1, high = 2 }", "data order, seeds and batch size are not tuned"),
+        (SPACE, "init.batch_size = { low = 1, high = 2 }", "data order, seeds and batch size are not tuned"),
+        (SPACE, "pretrain.epochs = { low = 1, high = 2 }", "the length of pretraining is not tuned"),
+        (SPACE, "pretrain.betas = { low = 1, high = 2 }", "only numbers are tuned"),
+        (SPACE, "pretrain.precision = { low = 1, high = 2 }", "only numbers are tuned"),
+        (SPACE, "pretrain.pairs.num_pairs = { low = 1, high = 2 }", "only keys of pretraining"),
+        (SPACE, "backbone.embed_dim = { low = 1, high = 2 }", "only keys of pretraining"),
+        (SPACE, "init.1.lr = { low = 1, high = 2 }", "only keys of pretraining"),
+        ("trials = 4", "trials = 0", "tune.trials: "),
+        ("trials = 4", "seed = 0", "trials have the seeds 0 to 14, and 0 is one of the final runs'"),
+        ('measure = "top1"', "", "tune.measure: required"),
+        (f"[tune.eval]\n{EVAL}", "", "tune.eval: required: a table [tune.eval]"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_tuned_is_a_sentence(old, new, sentence):
+    assert sentence in refusal(RECIPE.replace(old, new))
+
+
+def test_trials_never_have_a_seed_that_until_decided_may_add():
+    grown = "[verdict]\nmax_seeds = 5\n[tune]\nseed = 4"
+    assert "and 4 is one of the final runs'" in refusal(RECIPE.replace("[tune]", grown))
+
+
+def test_no_result_depends_on_tune():
+    with_tune, without = (
+        read_recipe(RECIPE),
+        read_recipe(RECIPE.replace("trials = 4", "trials = 9")),
+    )
+    assert with_tune.fingerprint(with_tune.arm("pi")) == without.fingerprint(without.arm("pi"))
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "sentence"),
+    [
+        ('use = "zero-shot"\ndatasets = ["synthetic"]\n', "measures on synthetic, as [[eval]] does"),
+        ('use = "retrieval"\ndatasets = ["synthetic"]\n', "measures on synthetic, as [[eval]] does"),
+        ('use = "two-afc"\njudgments = { use = "synthetic" }\n', "measures on synthetic, as [[eval]] does"),
+        ('use = "two-afc"\nsplit = "train"\njudgments = { use = "synthetic" }\n', "that stage 1 learns from"),
+        ('use = "two-afc"\nsplit = "val"\njudgments = { use = "synthetic" }\n', ""),
+        (EVAL, ""),
+    ],
+)  # fmt: skip
+def test_settings_are_not_chosen_on_the_data_that_decide(evaluator, sentence):
+    problems = same_data(read_recipe(RECIPE.replace(EVAL, evaluator)))
+    assert bool(problems) == bool(sentence)
+    assert all(sentence in str(problem) for problem in problems)
+
+
+def test_an_arm_without_a_key_has_the_dimension_unused():
+    more = (
+        f'{SPACE}\n"init.lr" = {{ low = 1e-5, high = 1e-2 }}\ninit.epochs = {{ low = 1, high = 4 }}'
+    )
+    keys = keys_by_arm(read_recipe(RECIPE.replace(SPACE, more)))
+    assert keys == {"random": ["pretrain.lr"], "pi": ["pretrain.lr", "init.lr", "init.epochs"]}
+
+
+@pytest.mark.parametrize(
+    ("limits", "is_whole", "share", "value"),
+    [
+        ({"low": 1, "high": 3}, False, 0.25, 1.5),
+        ({"low": 1e-4, "high": 1e-2, "scale": "log"}, False, 0.5, 1e-3),
+        ({"low": 1, "high": 4}, True, 0.0, 1),
+        ({"low": 1, "high": 4}, True, 0.5, 3),  # 1, 2, 3, 4 have a quarter each
+        ({"low": 1, "high": 4}, True, 0.999, 4),
+        ({"low": 1, "high": 7, "scale": "log"}, True, 0.5, 2),  # sqrt(8) is in the stretch of 2
+    ],
+)
+def test_a_share_of_the_way_is_a_value_of_the_key(limits, is_whole, share, value):
+    found = Dimension("init.x", Range(**limits), is_whole).value(share)
+    assert found == pytest.approx(value)
+    assert isinstance(found, int if is_whole else float)
+
+
+def test_points_repeat_and_each_study_covers_the_range():
+    plan = read_recipe(RECIPE).tune
+    assert plan.points() == plan.points()
+    for study in range(3):
+        values = [point["pretrain.lr"] for point in plan.points()[study::3]]
+        # base 2: the first four points of a scrambled Halton sequence have a quarter of the range each
+        assert sorted(int(math.log10(value) + 4) for value in values) == [0, 1, 2, 3]
+    assert len({point["pretrain.lr"] for point in plan.points()}) == 12
