@@ -35,12 +35,13 @@ docs: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	$(BIN)/python -m mkdocs build --strict
 
-# every package in plugins/ with its own tests, beside the installed perceptinit
+# every package in plugins/ with its own tests, beside the installed perceptinit; then all of them on a GPU on paper
 plugins: $(INSTALLED)
 	for plugin in plugins/*/; do \
 	  $(BIN)/python -m pip install --quiet "$$plugin" && \
 	  (cd "$$plugin" && OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m pytest -q tests) || exit 1; \
 	done
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v tests/test_paper_components.py -k plug_in
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
