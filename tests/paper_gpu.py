@@ -3,17 +3,22 @@
 Numbers are real. It raises where a GPU would (operands on two devices, `.numpy()`), and notes in `waits` where the
 host would wait: values read, masks, copies that block or come from pageable memory. Seen are calls from Python in
 the thread that entered it; not what C++ does by itself (DDP), nor kernels.
+
+    python tests/paper_gpu.py run quickstart --smoke --arm pi --device cuda     any command, with a GPU on paper
 """
 
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
 import torch
+from torch.distributed.fsdp._fully_shard._fsdp_param import FSDPParam
+from torch.distributed.fsdp._fully_shard._fsdp_param_group import FSDPParamGroup
+from torch.distributed.tensor import DTensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten
@@ -102,6 +107,11 @@ class PaperGpu(TorchFunctionMode):
     def is_on_gpu(self, tensor: T) -> bool:
         return tensor in self._on_gpu
 
+    def put(self, tensor: T) -> T:
+        """Have a tensor say that it is on the GPU; return it."""
+        self._on_gpu.add(tensor)
+        return tensor
+
     def _is_pinned(self, tensor: T) -> bool:
         return tensor in self._pinned
 
@@ -143,7 +153,7 @@ class PaperGpu(TorchFunctionMode):
         if (gpu and func not in (T.copy_, T.__setitem__)) or wanted:
             for x in tree_flatten(out)[0]:
                 if isinstance(x, T):
-                    _tag(x, self._on_gpu)
+                    self.put(x)
         return out
 
     def _moved(self, func, args, kwargs):
@@ -163,14 +173,14 @@ class PaperGpu(TorchFunctionMode):
         to_gpu = _is_cuda(target)
         if to_gpu == self.is_on_gpu(source):
             out = source.to(dtype)
-            return _tag(out, self._on_gpu) if to_gpu else out
+            return self.put(out) if to_gpu else out
         is_free = kwargs.get("non_blocking", False) or any(a is True for a in rest[1:])
         if not is_free:
             self._wait("blocking copy")
         elif to_gpu and not self._is_pinned(source):
             self._wait("copy from pageable memory")
         out = source.to(dtype).clone(memory_format=torch.preserve_format)
-        return _tag(out, self._on_gpu) if to_gpu else _tag(out, self._pinned)
+        return self.put(out) if to_gpu else _tag(out, self._pinned)
 
     def _look(self, func, args, kwargs, tensors, gpu) -> None:
         """Raise, or note a wait, for what a GPU would not do at once."""
@@ -225,6 +235,7 @@ def paper_gpu() -> Iterator[PaperGpu]:
         "current_device": lambda: 0,
         "set_device": lambda *_: None,
         "current_stream": lambda *_: stream,
+        "is_current_stream_capturing": lambda: False,
         "synchronize": lambda *_: None,
         "get_device_name": lambda *_: "paper",
         "get_rng_state": lambda *_: torch.zeros(16, dtype=torch.uint8),
@@ -252,3 +263,53 @@ def paper_gpu() -> Iterator[PaperGpu]:
         mode,
     ):
         yield mode
+
+
+# what FSDP does by itself, on streams of its own
+FSDP_STEPS = (
+    "lazy_init",
+    "pre_forward",
+    "post_forward",
+    "pre_backward",
+    "post_backward",
+    "finalize_backward",
+)
+
+
+@contextmanager
+def fsdp_on_paper(gpu: PaperGpu) -> Iterator[None]:
+    """Let FSDP exchange on the CPU that is there; the weights that it hands to modules say that they are on the GPU."""
+
+    from perceptinit.pretrainers import sharding
+
+    def off_paper(function):
+        def run(*args, **kwargs):
+            with torch._C.DisableTorchFunction():
+                return function(*args, **kwargs)
+
+        return run
+
+    def hand_over(fsdp_param, parameter):
+        gpu.put(parameter)
+        if isinstance(parameter, DTensor):
+            gpu.put(parameter._local_tensor)
+        set_parameter(fsdp_param, parameter)
+
+    set_parameter, whole = FSDPParam._setattr_on_modules, off_paper(DTensor.full_tensor)
+    patches = [(FSDPParamGroup, n, off_paper(getattr(FSDPParamGroup, n))) for n in FSDP_STEPS]
+    patches += [
+        (sharding, "fully_shard", off_paper(sharding.fully_shard)),
+        (FSDPParam, "_setattr_on_modules", hand_over),
+        (DTensor, "full_tensor", lambda tensor: gpu.put(whole(tensor))),
+    ]
+    with ExitStack() as stack:
+        for owner, name, patch in patches:
+            stack.enter_context(mock.patch.object(owner, name, patch))
+        yield
+
+
+if __name__ == "__main__":
+    from perceptinit.cli import main
+
+    with paper_gpu():
+        main()

@@ -4,6 +4,10 @@ import multiprocessing
 import os
 import socket
 import traceback
+from contextlib import contextmanager
+
+import torch.distributed as dist
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from perceptinit.compute import distributed
 
@@ -50,3 +54,23 @@ def _work(rank, num, port, outcome, function, args):
     except BaseException as error:
         outcome.put((False, f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
         raise
+
+
+@contextmanager
+def fake_group(world):
+    """Stand in for the first of many processes; what others would send is not there."""
+    dist.init_process_group("fake", rank=0, world_size=world, store=FakeStore())
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def group_of_one():
+    """Be a group of one process, whose exchanges are real."""
+    dist.init_process_group("gloo", rank=0, world_size=1, store=dist.HashStore())
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()

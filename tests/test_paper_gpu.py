@@ -5,16 +5,21 @@ PERCEPTINIT_PAPER=whole   every arm of the recipe as it is shipped, with one see
 
 import os
 from dataclasses import replace
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
-from paper_gpu import ALLOWED_WAITS, PACKAGE, paper_gpu
+from paper_gpu import ALLOWED_WAITS, PACKAGE, fsdp_on_paper, paper_gpu
+from processes import fake_group, group_of_one
 from test_clip import CONFIG, Colours, context, model
 
 from perceptinit.backbones import text
+from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.initializers import resident_images
 from perceptinit.initializers.triplet import Triplet
+from perceptinit.pretrainers import towers
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.running.runner import run_recipe
@@ -98,9 +103,12 @@ def _scores(record):
 
 PLANTED = {
     "item": (lambda x: float(x.sum()), "__float__"),
-    "mask": (lambda x: x[x > 0], "mask"),
+    "mask": (lambda x: x[x > 0], "index from the host or by a mask"),
     "blocking copy": (lambda x: x + torch.ones(1).to(x.device), "blocking copy"),
-    "pageable copy": (lambda x: x + torch.ones(1).to(x.device, non_blocking=True), "pageable"),
+    "pageable copy": (
+        lambda x: x + torch.ones(1).to(x.device, non_blocking=True),
+        "copy from pageable memory",
+    ),
 }
 
 
@@ -114,20 +122,57 @@ def plant(monkeypatch, what):
     monkeypatch.setattr(ImageTower, "normalize", scope["normalize"])
 
 
-@pytest.mark.parametrize("path", [losses, stage_1])
+def ddp(gpu):
+    with (
+        group_of_one(),
+        mock.patch.object(towers, "distributed", SimpleNamespace(world_size=lambda: 2)),
+    ):
+        losses("cuda", epochs=1)
+
+
+def fsdp(gpu):
+    with fake_group(2), fsdp_on_paper(gpu):
+        losses("cuda", epochs=1, sharding="fsdp", on_non_finite="skip")
+
+
+def evaluation(gpu):
+    zero_shot = ZeroShot(ZeroShot.Config(datasets=("synthetic",), synthetic_num_images=16))
+    list(zero_shot.evaluate(tiny_model().to("cuda"), RunContext(device="cuda", num_workers=0)))
+
+
+PATHS = {
+    "one process": lambda gpu: losses("cuda", epochs=1),
+    "ddp": ddp,
+    "fsdp": fsdp,
+    "stage 1": lambda gpu: stage_1("cuda"),
+    "evaluation": evaluation,
+}
+on_each_path = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+
+
+@pytest.mark.parametrize("path", [ddp, fsdp])
+def test_no_step_waits_under_ddp_and_fsdp(path):
+    with paper_gpu() as gpu:
+        path(gpu)
+        assert gpu.steady_waits() == []
+
+
+@on_each_path
 @pytest.mark.parametrize(("what", "why"), PLANTED.values(), ids=PLANTED)
-def test_a_planted_wait_is_found_in_training_and_in_stage_1(path, what, why, monkeypatch):
+def test_a_planted_wait_is_found(path, what, why, monkeypatch):
     plant(monkeypatch, what)
     with paper_gpu() as gpu:
-        path("cuda", epochs=1) if path is losses else path("cuda")
-        assert any(why in w.why and w.place.startswith("backbones/") for w in gpu.steady_waits())
+        path(gpu)
+        assert why in {
+            w.why for w in gpu.steady_waits() if w.place.endswith("encoders.py:normalize")
+        }
 
 
-@pytest.mark.parametrize("path", [losses, stage_1])
-def test_a_planted_tensor_on_the_cpu_stops_training_and_stage_1(path, monkeypatch):
+@on_each_path
+def test_a_planted_tensor_on_the_cpu_stops_the_run(path, monkeypatch):
     plant(monkeypatch, lambda x: x + torch.ones(1))
-    with paper_gpu(), pytest.raises(RuntimeError, match="on the same device"):
-        path("cuda")
+    with paper_gpu() as gpu, pytest.raises(RuntimeError, match="on the same device"):
+        path(gpu)
 
 
 def test_every_allowed_wait_names_a_function_that_is_there():
