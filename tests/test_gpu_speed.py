@@ -1,20 +1,20 @@
 """What keeps a GPU at work: no parameter without gradient, few shapes, whole blocks compiled, shared decoding."""
 
 import warnings
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from paper_gpu import paper_gpu
-from processes import together
+from processes import fake_group, together
 from test_clip import CONFIG, Colours, context, model, train
 from torch.distributed.utils import _to_kwargs
 from torch.nn.parallel import DistributedDataParallel
-from torch.testing._internal.distributed.fake_pg import FakeStore
 
+from perceptinit.backbones import text
+from perceptinit.backbones.fast_modules import SelfAttention
 from perceptinit.backbones.text import GPU_MULTIPLES
 from perceptinit.backbones.token_rows import token_rows
 from perceptinit.compute import devices, distributed
@@ -71,6 +71,25 @@ def test_rounded_rows_give_the_embeddings_of_exact_ones():
     torch.testing.assert_close(few, want[:2], atol=1e-5, rtol=1e-5)
 
 
+def test_one_mask_serves_all_heads_unless_attention_is_torchs_own(monkeypatch):
+    masks = []
+    real = text._rows_mask
+    monkeypatch.setattr(text, "_rows_mask", lambda *a: masks.append(real(*a)) or masks[-1])
+    tower = model().eval()
+    tokens = tower.tokenize([Captions().pair(i).text for i in range(9)])
+    with torch.no_grad():
+        got = tower.encode_text(tokens)
+        for module in tower.text.modules():
+            if isinstance(module, SelfAttention):
+                module.__class__ = torch.nn.MultiheadAttention
+        want = tower.encode_text(tokens)
+    one, many = masks
+    heads = tower.text.transformer.heads
+    assert one.shape[1] == 1
+    assert many.shape == (heads * len(one), *one.shape[2:])
+    torch.testing.assert_close(got, want, atol=1e-6, rtol=1e-6)
+
+
 class Captions(Colours):
     """Short captions beside long ones, of which several share a row."""
 
@@ -80,8 +99,6 @@ class Captions(Colours):
 
 
 def test_compiled_blocks_have_no_graph_break_and_texts_stay_packed(monkeypatch):
-    from perceptinit.backbones import text
-
     packed = []
     real = text._forward_rows
     monkeypatch.setattr(text, "_forward_rows", lambda *a: (packed.append(1), real(*a))[1])
@@ -95,16 +112,6 @@ def test_compiled_blocks_have_no_graph_break_and_texts_stay_packed(monkeypatch):
     assert packed
     blocks = [block for part in (tower.image, tower.text) for block in blocks_of(part)]
     assert [b._compiled_call_impl for b in blocks] == [None] * len(blocks)
-
-
-@contextmanager
-def fake_group(world):
-    """Stand in for the first of many processes; what others would send is not there."""
-    dist.init_process_group("fake", rank=0, world_size=world, store=FakeStore())
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ class SelfAttention(nn.MultiheadAttention):
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """Return softmax(q k^T / sqrt(d) + mask) v, (B, H, T, d) as each of q, k and v.
 
-    mask: float (T, T) or (B, H, T, T), or None.
+    mask: float (T, T), (B, 1, T, T) or (B, H, T, T), or None.
     """
     if is_eager_on_cpu(q) and q.dtype == torch.bfloat16 and q.shape[2] <= SHORT_TOKENS:
         return _ShortAttention.apply(q, k, v, mask)
