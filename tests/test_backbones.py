@@ -75,6 +75,17 @@ def test_pixels_are_normalised_by_the_mean_and_std_of_the_model():
     torch.testing.assert_close(tower.normalize(white_black)[0, 0, 0], torch.tensor([1.0, -1.0]))
 
 
+def test_a_recipe_may_state_what_timm_says_otherwise():
+    mean, std = (0.25, 0.5, 0.75), (0.5, 0.25, 0.125)
+    tower = tiny(mean=mean, std=std, text_quick_gelu=True)
+    assert (tower.image.mean.tolist(), tower.image.std.tolist()) == (list(mean), list(std))
+    (text,) = {
+        type(block.mlp.gelu).__name__ for block in tower.text.transformer.transformer.resblocks
+    }
+    (default,) = {type(b.mlp.gelu).__name__ for b in tiny().text.transformer.transformer.resblocks}
+    assert (text, default) == ("QuickGELU", "GELU")
+
+
 def test_pixels_are_normalised_alike_a_few_images_at_a_time_and_all_at_once(monkeypatch):
     tower = tiny().image
     images = torch.randint(0, 256, (7, 3, 32, 32), dtype=torch.uint8)

@@ -15,6 +15,7 @@ from torch import nn
 
 from perceptinit.api import build
 from perceptinit.backbones.timm_backbone import Timm
+from perceptinit.compute.optim import warmup_cosine
 from perceptinit.errors import CheckpointError, DataError, RecipeError, TrainingError
 from perceptinit.files.checkpoints import load_state, save_state, weights_sha256
 from perceptinit.pairs.batches import PairBatch, fingerprint
@@ -238,6 +239,37 @@ def test_the_temperature_stays_between_its_bounds(start, most, end):
         tower.logit_scale.fill_(start)
     _, results = train(tower, replace(CONFIG, max_logit_scale=float(most)), stop=1)
     assert float(results[0].metrics["logit_scale"]) == pytest.approx(end)
+
+
+def test_the_smallest_inverse_temperature_can_be_stated():
+    tower = model()
+    _, results = train(tower, replace(CONFIG, min_logit_scale=20.0), stop=1)
+    assert float(results[0].metrics["logit_scale"]) == pytest.approx(20.0)
+
+
+def test_a_warm_up_can_begin_at_a_rate_of_its_own():
+    rates = [warmup_cosine(step, 10, 5, 1e-3, warmup_lr=2e-4) for step in range(1, 11)]
+    assert rates[:5] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4, 1e-3])
+    assert rates[5:] == [warmup_cosine(step, 10, 5, 1e-3) for step in range(6, 11)]
+    _, (first, *_) = train(model(), replace(CONFIG, warmup_lr=5e-4), stop=1)
+    assert first.metrics["lr"] == pytest.approx(5e-4)
+
+
+def test_a_run_of_so_many_steps_may_end_within_an_epoch():
+    clip, results = train(model(), replace(CONFIG, steps=5))
+    whole, _ = train(model(), stop=1)
+    assert clip.total_steps == clip.plan().steps == len(results) == 5
+    assert results[-1].metrics["lr"] == 0
+    assert whole.total_steps % whole.steps_per_epoch == 0
+
+
+def test_locked_patches_stay_and_the_rest_of_the_tower_learns():
+    tower = model()
+    before = {name: p.clone() for name, p in tower.image.named_parameters()}
+    train(tower, replace(CONFIG, lock="patches"), stop=2)
+    same = {name for name, p in tower.image.named_parameters() if torch.equal(p, before[name])}
+    assert same == {"trunk.patch_embed.proj.weight", "trunk.patch_embed.proj.bias"}
+    assert all(p.requires_grad for p in tower.parameters())
 
 
 def test_weight_decay_leaves_the_temperature_alone():

@@ -24,7 +24,7 @@ SMALL_VIT = "[backbone.model_args]\npatch_size = 8\nembed_dim = 32\ndepth = 2\nn
 BACKBONES = {
     "clip-vit": f'use = "timm"\nmodel = "vit_base_patch32_clip_224"\nimage_size = 32\n{TEXT_TOWER}\n{SMALL_VIT}',
     "vit": f'use = "timm"\nmodel = "vit_tiny_patch16_224"\nimage_size = 32\n{TEXT_TOWER}\n{SMALL_VIT}',
-    "convnext": f'use = "timm"\nmodel = "convnext_atto"\n{TEXT_TOWER}',
+    "convnext": f'use = "timm"\nmodel = "convnext_atto"\ntext_quick_gelu = true\n{TEXT_TOWER}',
     "open-clip": (
         'use = "open-clip"\nmodel = "ViT-B-32"\nimage_size = 32\nembed_dim = 24\n'
         "vision_args = { width = 32, head_width = 16, layers = 2, patch_size = 8 }\n"
@@ -262,3 +262,10 @@ def test_push_uploads_the_folder_and_gives_its_address(tmp_path, monkeypatch):
     address = exporting.push(tmp_path, "lab/model")
     assert re.fullmatch(r"https://[a-z.]+/lab/model", address)
     assert calls == [("create", "lab/model", True), ("upload", tmp_path, "lab/model")]
+
+
+def test_a_text_projection_with_a_bias_has_no_place_in_transformers(tmp_path):
+    biased = BACKBONES["open-clip"].replace("layers = 1,", "layers = 1, proj_bias = true,")
+    run_recipe(read_recipe(RECIPE.format(backbone=biased)), out=tmp_path, device="cpu")
+    with pytest.raises(UsageError, match="cannot be exported to huggingface: its towers are not"):
+        exporting.export(tmp_path / "exported" / "pi" / "seed0", "huggingface", tmp_path / "out")

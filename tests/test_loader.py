@@ -300,3 +300,23 @@ def test_colours_and_blur_follow_the_generator_alone(options):
     assert all(np.array_equal(a, b) for a, b in zip(ours, again, strict=True))
     assert not np.array_equal(ours[0], ours[1])
     assert ours[0].dtype == np.uint8
+
+
+class TwoCaptions(Photos):
+    """Each picture with a caption of one word and one of two."""
+
+    def pair(self, index):
+        return replace(super().pair(index), text="w", others=("w w",))
+
+
+def test_one_of_several_captions_is_drawn_each_time_the_image_is_seen():
+    batches = list(loader(TwoCaptions()).batches(0, 10))  # two epochs of 40
+    lengths = {}
+    for batch in batches:
+        for key, ids in zip(batch.keys, batch.tokens, strict=True):
+            lengths.setdefault(key, []).append(int((ids == 1).sum()))
+    counts = Counter(n for of_key in lengths.values() for n in of_key)
+    assert min(counts[1], counts[2]) > 25  # of 80
+    assert any(first != second for first, second in lengths.values())
+    assert_same(loader(TwoCaptions(), num_workers=2).batches(0, 10), batches)
+    assert torch.equal(batches[0].images, next(iter(loader(Photos()).batches(0, 1))).images)

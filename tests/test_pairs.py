@@ -119,6 +119,16 @@ def test_a_caption_can_be_a_key_of_a_json_member(tmp_path):
         webdataset(path, text_member="json", text_key="n").pair(0)
 
 
+def test_several_keys_are_several_captions_of_the_image(tmp_path):
+    table = {"title": "a cat", "description": "asleep", "n": 3}
+    members = [("a.jpg", b"image"), ("a.json", json.dumps(table).encode())]
+    path = write_tar(tmp_path / "0.tar", members)
+    pair = webdataset(path, text_member="json", text_key=("title", "description")).pair(0)
+    assert (pair.text, pair.others) == ("a cat", ("asleep",))
+    with pytest.raises(DataError, match=r"^0.tar/a: 'n' is 3, not a caption$"):
+        webdataset(path, text_member="json", text_key=("title", "n")).pair(0)
+
+
 def test_a_caption_in_another_encoding_is_an_error_that_names_the_sample(tmp_path):
     path = write_tar(tmp_path / "0.tar", [("a.jpg", b"image"), ("a.txt", "é".encode("latin-1"))])
     with pytest.raises(DataError, match=r"^0\.tar/a: the caption is not UTF-8"):

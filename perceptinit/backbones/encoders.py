@@ -14,6 +14,7 @@ from perceptinit.backbones.text import TextTower
 from perceptinit.errors import UsageError
 from perceptinit.seeding import named_torch_seed
 
+RGB = tuple[float, float, float]
 # CLIP's temperature of 0.07; training starts here, far from the clamp at 100
 LOGIT_SCALE_START = math.log(1 / 0.07)
 # floats that a core's cache holds, 1 MiB of them

@@ -14,6 +14,7 @@ from torch import nn
 
 from perceptinit.backbones.encoders import (
     LOGIT_SCALE_START,
+    RGB,
     DualTower,
     ImageTower,
     first_problem,
@@ -25,8 +26,6 @@ from perceptinit.backbones.text import TextTower, Tokenizer, clip_tokenizer
 from perceptinit.configs import NonNegativeInt
 from perceptinit.errors import CheckpointError, MissingPackageError, UsageError
 from perceptinit.files.checkpoints import load_weights
-
-RGB = tuple[float, float, float]
 
 
 class OpenClip:

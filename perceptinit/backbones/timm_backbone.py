@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 import timm
-from open_clip.transformer import TextTransformer
+from open_clip.transformer import QuickGELU, TextTransformer
 from torch import nn
 
-from perceptinit.backbones.encoders import DualTower, ImageTower, first_problem, unseen_pixels
+from perceptinit.backbones.encoders import RGB, DualTower, ImageTower, first_problem, unseen_pixels
 from perceptinit.backbones.fast_modules import use_fast_modules
 from perceptinit.backbones.text import TextTower, clip_tokenizer
 from perceptinit.configs import Layers, NonNegativeInt, PositiveInt, Width
@@ -53,6 +53,12 @@ class Timm:
         """Blocks of the text transformer (CLIP ViT-B: 12)."""
         context_length: Width = 77
         """Most tokens of a text, start and end token included (CLIP: 77)."""
+        text_quick_gelu: bool | None = None
+        """Activation of the text transformer: x * sigmoid(1.702 x), as in CLIP, instead of GELU."""
+        mean: RGB | None = None
+        """Mean of red, green and blue for pixels in [0, 1]; what timm states for the model unless given."""
+        std: RGB | None = None
+        """Standard deviation of red, green and blue, as `mean`."""
 
         def __post_init__(self) -> None:
             if self.text_width % self.text_heads:
@@ -105,6 +111,7 @@ class Timm:
             heads=config.text_heads,
             layers=config.text_layers,
             output_dim=config.embed_dim,
+            act_layer=QuickGELU if config.text_quick_gelu else nn.GELU,
         )
         tower = TextTower(text, clip_tokenizer(), config.context_length)
         return DualTower(_image_tower(config), tower)
@@ -121,8 +128,8 @@ def _image_tower(config: Timm.Config) -> ImageTower:
         projection,
         image_size=config.image_size or about["input_size"][-1],
         embed_dim=config.embed_dim,
-        mean=about["mean"],
-        std=about["std"],
+        mean=config.mean or about["mean"],
+        std=config.std or about["std"],
         fresh=partial(_image_tower, config),
     )
 

@@ -19,19 +19,26 @@ _BLOCK = re.compile(rf"(?:^|\.)(?:{'|'.join(BLOCK_LISTS)})\.(\d+)\.")
 
 
 def warmup_cosine(
-    step: int, total_steps: int, warmup_steps: int, lr: float, min_lr: float = 0.0
+    step: int,
+    total_steps: int,
+    warmup_steps: int,
+    lr: float,
+    min_lr: float = 0.0,
+    warmup_lr: float | None = None,
 ) -> float:
     """Return the learning rate of optimiser step `step`, counted from 1 to `total_steps`.
 
-    Rises linearly to `lr` at step `warmup_steps`, then follows half a cosine that reaches
-    `min_lr` exactly at the last step.
+    Rises linearly to `lr` at step `warmup_steps`, from `warmup_lr` at step 1 where that is given and as if
+    from 0 at step 0 where it is not; then follows half a cosine that reaches `min_lr` exactly at the last step.
 
     Raises ValueError when the warm-up does not end before the run does.
     """
     if warmup_steps >= total_steps and total_steps > 0 and warmup_steps > 0:
         raise ValueError(f"warm-up of {warmup_steps} steps in a run of {total_steps} steps")
     if step <= warmup_steps:
-        return lr * step / warmup_steps
+        if warmup_lr is None or warmup_steps == 1:
+            return lr * step / warmup_steps
+        return warmup_lr + (lr - warmup_lr) * (step - 1) / (warmup_steps - 1)
     span = total_steps - max(warmup_steps, 1)
     progress = 1.0 if span <= 0 else (step - max(warmup_steps, 1)) / span
     return min_lr + (lr - min_lr) * 0.5 * (1 + math.cos(math.pi * progress))

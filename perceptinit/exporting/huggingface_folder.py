@@ -50,7 +50,9 @@ def write(run: TrainedRun, folder: Path) -> str:
             "pip install 'perceptinit[huggingface]'"
         ) from error
     vit = plain_vit(run.model.image)
-    if isinstance(vit, PlainViT) and vit.has_pre_norm and run.model.text.can_be_trimmed:
+    text: Any = run.model.text
+    is_clip = text.can_be_trimmed and isinstance(text.transformer.text_projection, Tensor)
+    if isinstance(vit, PlainViT) and vit.has_pre_norm and is_clip:
         return _write_clip(run, vit, folder)
     if timm_trunk(run) is not None:
         return _write_timm(run, folder)

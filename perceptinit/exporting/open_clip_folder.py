@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from open_clip.transformer import QuickGELU
 from torch import Tensor
 
 from perceptinit.backbones.open_clip_config import read_table
@@ -56,10 +57,14 @@ def _from_table(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _from_timm(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
     image = run.model.image
     vit = plain_vit(image)
-    if isinstance(vit, PlainViT):
-        vision, visual, quick_gelu = vision_config(vit), vit.weights, vit.quick_gelu
+    quick_gelu = _has_quick_gelu(
+        run
+    )  # a configuration has one activation, which timm towers do not read
+    if isinstance(vit, PlainViT) and vit.quick_gelu == quick_gelu:
+        vision, visual = vision_config(vit), vit.weights
     else:
-        vision, visual, quick_gelu = _timm_config(run, vit), _timm_weights(run), False
+        why = vit if isinstance(vit, str) else "its towers have different activations"
+        vision, visual = _timm_config(run, why), _timm_weights(run)
     table = {
         "embed_dim": run.model.embed_dim,
         "quick_gelu": quick_gelu,
@@ -103,6 +108,11 @@ def _timm_weights(run: TrainedRun) -> dict[str, Tensor]:
     image: Any = run.model.image
     trunk = {f"trunk.{k}": v for k, v in image.trunk.state_dict().items()}
     return {**trunk, "head.proj.weight": image.projection.weight.detach()}
+
+
+def _has_quick_gelu(run: TrainedRun) -> bool:
+    text: Any = run.model.text.transformer
+    return isinstance(text.transformer.resblocks[0].mlp.gelu, QuickGELU)
 
 
 def _text_config(run: TrainedRun) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -176,12 +176,19 @@ class PairLoader:
             check_length(pair)
             rng = self._ctx.rng("augment", epoch, index)
             image[...] = self._augment(pair.image, self._image_size, rng, key)
-            return pair
+            return self._with_one_text(pair, epoch, index)
         except PerceptInitError:
             raise
         except Exception as error:  # from any thread, so the message has to name the sample
             name = f"pair {index} ({key})" if key else f"pair {index}"
             raise PerceptInitError(f"{name}: {type(error).__name__}: {error}") from error
+
+    def _with_one_text(self, pair: Pair, epoch: int, index: int) -> Pair:
+        if not pair.others:
+            return pair
+        texts = (pair.text, *pair.others)
+        drawn = self._ctx.rng("caption", epoch, index).integers(len(texts))
+        return replace(pair, text=texts[drawn])
 
     def _tokens(self, texts: Sequence[str | np.ndarray]) -> torch.Tensor:
         if all(isinstance(text, str) for text in texts):

@@ -17,9 +17,10 @@ MAX_CHARACTERS = 20_000
 
 def check_length(pair: Pair) -> None:
     """Raise DataError for a caption of more than MAX_CHARACTERS."""
-    if isinstance(pair.text, str) and len(pair.text) > MAX_CHARACTERS:
+    lengths = [len(text) for text in (pair.text, *pair.others) if isinstance(text, str)]
+    if max(lengths, default=0) > MAX_CHARACTERS:
         raise DataError(
-            f"{pair.key}: a caption of {len(pair.text):,} characters; at most {MAX_CHARACTERS:,} are read"
+            f"{pair.key}: a caption of {max(lengths):,} characters; at most {MAX_CHARACTERS:,} are read"
         )
 
 

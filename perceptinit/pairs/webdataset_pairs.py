@@ -38,8 +38,9 @@ class WebdatasetPairs:
         """Extensions of images; of several in a sample, the first named here is used."""
         text_member: str = "txt"
         """Extension of the caption, such as txt or json."""
-        text_key: str = ""
-        """Key of the caption in a JSON text member, such as caption; empty: the member is the caption."""
+        text_key: str | tuple[str, ...] = ""
+        """Key of the caption in a JSON text member, such as caption; empty: the member is the caption. Of several
+        keys, such as title and description, one is drawn each time the image is seen (SLIP)."""
         max_incomplete_share: Share = 0.01
         """Largest share of samples without an image or caption; they are left out and counted."""
 
@@ -69,7 +70,8 @@ class WebdatasetPairs:
         Raises DataError when the caption cannot be read.
         """
         key, image, caption = self._samples.sample(index)
-        return Pair(key, image, self._caption(caption, key))
+        first, *others = self._captions(caption, key)
+        return Pair(key, image, first, tuple(others))
 
     def preflight(self) -> Iterator[str]:
         """Yield what is missing, truncated, miscounted or empty among the shards."""
@@ -134,18 +136,23 @@ class WebdatasetPairs:
                 f"the first is {sample_key(*samples.incomplete[0])}"
             )
 
-    def _caption(self, data: bytes, key: str) -> str:
+    def _captions(self, data: bytes, key: str) -> list[str]:
+        keys = self.config.text_key
         try:
             text = data.decode("utf-8")
-            value: Any = parse_json(text)[self.config.text_key] if self.config.text_key else text
         except UnicodeDecodeError as error:
             raise DataError(f"{key}: the caption is not UTF-8 ({error})") from error
+        if not keys:
+            return [text]
+        return [
+            self._value(text, name, key) for name in ([keys] if isinstance(keys, str) else keys)
+        ]
+
+    def _value(self, text: str, name: str, key: str) -> str:
+        try:
+            value: Any = parse_json(text)[name]
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{key}: no key '{self.config.text_key}' in its .{self.config.text_member}"
-            ) from error
+            raise DataError(f"{key}: no key '{name}' in its .{self.config.text_member}") from error
         if not isinstance(value, str):
-            raise DataError(
-                f"{key}: '{self.config.text_key}' is {shown(repr(value))}, not a caption"
-            )
+            raise DataError(f"{key}: '{name}' is {shown(repr(value))}, not a caption")
         return value

@@ -72,7 +72,7 @@ class Clip:
     @property
     def total_steps(self) -> int:
         """Optimiser steps of the whole run."""
-        return self.config.epochs * self.steps_per_epoch
+        return self.config.steps or self.config.epochs * self.steps_per_epoch
 
     @property
     def data_sha256(self) -> str:
@@ -109,8 +109,8 @@ class Clip:
         elif config.warmup_steps >= self.total_steps:
             yield (
                 f"warmup_steps = {config.warmup_steps} in a run of {self.total_steps} steps "
-                f"({config.epochs} epochs of {self.steps_per_epoch} batches): the learning rate would "
-                "never come down. Lower warmup_steps"
+                f"({self.total_steps / self.steps_per_epoch:g} epochs of {self.steps_per_epoch} batches): the "
+                "learning rate would never come down. Lower warmup_steps"
             )
 
     def plan(self) -> StagePlan:
@@ -129,7 +129,8 @@ class Clip:
         num_pairs = pairs.published_num_pairs if isinstance(pairs, HasPublishedNumPairs) else None
         if num_pairs is None:
             raise DataError("the pairs are not here, and how many there will be is not known")
-        steps = self.config.epochs * (num_pairs // self.config.batch_size)
+        in_epoch = (self.config.samples_per_epoch or num_pairs) // self.config.batch_size
+        steps = self.config.steps or self.config.epochs * in_epoch
         used = steps * self.config.batch_size
         note = f"{num_pairs:,} pairs as published, while they are not here"
         return StagePlan(steps=steps, num_images=used, num_texts=used, note=note)

@@ -23,6 +23,8 @@ class ClipConfig:
     """Passes over the pairs (CLIP and the PI paper: 32)."""
     samples_per_epoch: NonNegativeInt = 0
     """Pairs in an epoch, drawn with replacement; 0: every pair once, in a new order each time."""
+    steps: PositiveInt | None = None
+    """Optimiser steps of the whole run, in the place of `epochs`; the last epoch may be a part of one."""
     batch_size: PositiveInt = 1024
     """Pairs in a step, over all processes, which share them evenly."""
     micro_batch: NonNegativeInt = 0
@@ -34,6 +36,8 @@ class ClipConfig:
     """Learning rate of the last step."""
     warmup_steps: NonNegativeInt = 2000
     """Steps in which the rate rises linearly; fewer than the run has (CLIP: 2000)."""
+    warmup_lr: PositiveFloat | None = None
+    """Learning rate of the first step of the warm-up; lr / warmup_steps unless given (DeCLIP: 1e-4, SLIP: 1e-6)."""
     betas: tuple[float, float] = (0.9, 0.98)
     """AdamW's decay of the two moments (CLIP with a ViT)."""
     eps: PositiveFloat = 1e-6
@@ -58,7 +62,8 @@ class ClipConfig:
     ema_decay: Share = 0.0
     """Weights are averaged with this decay per step; the average is evaluated and handed on. 0: off."""
     lock: Lock = "none"
-    """Tower that is not trained: "image" (LiT), "text" or "none"."""
+    """What is not trained: "image" (LiT) or "text", a tower; "patches", the layer that embeds an image's patches
+    (MoCo v3, DeCLIP); or "none"."""
     on_non_finite: OnNonFinite = "stop"
     """At a loss or gradient that is not finite: "stop", or "skip" the step, at most 9 in a row.
     The keys of its samples are written to the run's folder."""
@@ -66,7 +71,9 @@ class ClipConfig:
     """Over processes, "none" keeps a copy of the model in each (DDP), "fsdp" cuts weights, gradients
     and AdamW's moments into pieces (FSDP2), for models that do not fit otherwise."""
     max_logit_scale: PositiveFloat = 100.0
-    """Largest inverse temperature; the smallest is 1 (CLIP: 100)."""
+    """Largest inverse temperature (CLIP: 100)."""
+    min_logit_scale: PositiveFloat | None = None
+    """Smallest inverse temperature; 1 unless given (DeCLIP: e^3)."""
     crop: Crop = "random"
     """"random" boxes of the image, or its "center" square."""
     crop_scale: tuple[float, float] = (0.9, 1.0)
@@ -110,8 +117,11 @@ class ClipConfig:
             raise ValueError(f"jitter = {list(self.jitter)}: none below 0, hue up to 0.5")
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr = {self.min_lr:g} is above lr = {self.lr:g}")
-        if self.max_logit_scale < 1:
-            raise ValueError(f"max_logit_scale = {self.max_logit_scale:g} is below 1")
+        if self.warmup_lr is not None and self.warmup_lr > self.lr:
+            raise ValueError(f"warmup_lr = {self.warmup_lr:g} is above lr = {self.lr:g}")
+        least = 1.0 if self.min_logit_scale is None else self.min_logit_scale
+        if self.max_logit_scale < least:
+            raise ValueError(f"max_logit_scale = {self.max_logit_scale:g} is below {least:g}")
         for name in ("patch_dropout", "ema_decay"):
             if getattr(self, name) == 1:
                 raise ValueError(f"{name} = 1 would leave nothing; it is below 1")
@@ -123,5 +133,11 @@ class ClipConfig:
     def smoke(self) -> Self:
         """Return a copy of two epochs with small batches."""
         return replace(
-            self, epochs=2, batch_size=32, warmup_steps=1, samples_per_epoch=0, compile=""
+            self,
+            epochs=2,
+            steps=None,
+            batch_size=32,
+            warmup_steps=1,
+            samples_per_epoch=0,
+            compile="",
         )

@@ -121,7 +121,12 @@ class ClipTraining:
     def _set_lr(self, step: int) -> float:
         config = self._config
         lr = optim.warmup_cosine(
-            step, self._total_steps, config.warmup_steps, config.lr, config.min_lr
+            step,
+            self._total_steps,
+            config.warmup_steps,
+            config.lr,
+            config.min_lr,
+            config.warmup_lr,
         )
         optim.set_lr(self._optimizer, lr)
         return lr
@@ -185,7 +190,9 @@ class ClipTraining:
             self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
-            self._model.logit_scale.clamp_(0, math.log(self._config.max_logit_scale))
+            self._model.logit_scale.clamp_(
+                math.log(self._config.min_logit_scale or 1), math.log(self._config.max_logit_scale)
+            )
         if self._average is not None:
             self._average.update()
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from perceptinit.backbones.fast_modules import PatchConv
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import to_device
 from perceptinit.errors import TrainingError
@@ -17,7 +18,7 @@ from perceptinit.pretrainers.sharding import blocks_of
 from perceptinit.seeding import torch_generator
 from perceptinit.types import RunContext
 
-Lock = Literal["none", "image", "text"]
+Lock = Literal["none", "image", "text", "patches"]
 
 # what timm and open_clip call the module that may drop patches
 PATCH_MODULES = ("patch_drop", "patch_dropout")
@@ -38,8 +39,8 @@ def check_batch_norm(model: nn.Module, micro_batch: int, ctx: RunContext) -> Non
 
 @contextmanager
 def locked(model: Any, lock: Lock) -> Iterator[None]:
-    """Let no gradients reach the parameters of a tower (LiT, Zhai et al. 2022), for the block."""
-    parameters = [] if lock == "none" else list(getattr(model, lock).parameters())
+    """Let no gradients reach the parameters of a tower (LiT, Zhai et al. 2022) or of its patches, for the block."""
+    parameters = list(_locked_parameters(model, lock))
     flags = [p.requires_grad for p in parameters]
     try:
         for parameter in parameters:
@@ -48,6 +49,18 @@ def locked(model: Any, lock: Lock) -> Iterator[None]:
     finally:
         for parameter, flag in zip(parameters, flags, strict=True):
             parameter.requires_grad_(flag)
+
+
+def _locked_parameters(model: Any, lock: Lock) -> Iterator[nn.Parameter]:
+    if lock == "patches":
+        patches = [module for module in model.image.modules() if isinstance(module, PatchConv)]
+        if not patches:
+            raise TrainingError(
+                'lock = "patches": no layer of the image tower embeds patches; leave the key at "none"'
+            )
+        yield from (p for module in patches for p in module.parameters())
+    elif lock != "none":
+        yield from getattr(model, lock).parameters()
 
 
 @contextmanager

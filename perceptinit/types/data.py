@@ -191,8 +191,10 @@ class Pair:
 
     key: names the sample in messages, such as `00012.tar/000123`.
     text: the caption, or its token ids int64 (T,) when the source stores those.
+    others: further captions of the image; each time it is seen, one of all is drawn.
     """
 
     key: str
     image: ImageSource
     text: str | np.ndarray
+    others: tuple[str, ...] = ()
