@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from perceptinit.types import (
         DataCard,
+        DataNeed,
         Event,
         InitReport,
         Pair,
@@ -274,6 +275,15 @@ class HasPublishedNumPairs(Protocol):
     @property
     def published_num_pairs(self) -> int | None:
         """The number that the source states, None where it is not known; for estimates of cost only."""
+        ...
+
+
+@runtime_checkable
+class HasNeeds(Protocol):
+    """A component that can say which data it needs, so that they are got before a run."""
+
+    def needs(self) -> Iterable[DataNeed]:
+        """Return the data that it reads, those that are there included."""
         ...
 
 

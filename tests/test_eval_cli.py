@@ -1,19 +1,17 @@
 """`perceptinit eval` and test sets in `perceptinit data`, through the command line."""
 
 import csv
-import http.server
 import io
 import json
 import os
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from made_hub import served_hub
 from made_sets import caption_set, labelled_set, png
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -301,29 +299,8 @@ def test_data_check_tells_how_many_images_of_a_set_have_transparent_parts(cli, t
 
 @pytest.fixture
 def hub(tmp_path):
-    """Serve `hub/` under the hub's addresses; returns its endpoint."""
-    root = tmp_path / "hub"
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            pass
-
-        def translate_path(self, path):
-            return super().translate_path(path.replace("/resolve/main/", "/"))
-
-        def do_GET(self):
-            wanted = "Bearer secret" if (root / ".gated").exists() else None
-            if wanted and self.headers["Authorization"] != wanted:
-                return self.send_error(401)
-            return super().do_GET()
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=root))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served_hub(tmp_path / "hub") as endpoint:
+        yield endpoint
 
 
 def test_data_download_fetches_a_set_that_can_be_read(cli, tmp_path, hub):

@@ -16,7 +16,7 @@ DOORS = ("api", "__main__")
 ROOMS = {
     "doors": "cli running library judgments recipe components files base",
     "plugin": "reports trackers evaluators initializers pretrainers test_sets judgments pairs backbones images components compute files base",
-    "cli": "evaluating reports running exporting packing library collect test_sets judgments results recipe"
+    "cli": "evaluating reports running exporting packing library collect test_sets judgments pairs results recipe"
     " components images files base",
     "testing": "evaluators test_sets judgments pairs backbones components images files base",
     "running": "reports evaluators results recipe components compute files base",

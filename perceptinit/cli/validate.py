@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,6 +53,7 @@ def validate(
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.reports.verdicts.prospects import doubts, prospects
     from perceptinit.reports.verdicts.yardsticks import expectations
+    from perceptinit.running.needs import told_briefly
     from perceptinit.running.runner import find_obstacles, find_warnings
     from perceptinit.running.tuning import same_data, tuning_lines
 
@@ -81,8 +83,13 @@ def validate(
     if ready:
         raise RecipeError(obstacles, loaded.source)
     console.print("The recipe is valid. Before it can run:")
-    for obstacle in obstacles:
-        console.print(f"  {obstacle}", soft_wrap=True, markup=False)
+    for line in told_briefly(loaded, obstacles, _download_command(recipe, set_ or ())):
+        console.print(f"  {line}", soft_wrap=True, markup=False)
+
+
+def _download_command(recipe: Path, overrides: Sequence[str]) -> str:
+    settings = [part for text in overrides for part in ("--set", text)]
+    return shlex.join(["perceptinit", "data", "download", "--recipe", str(recipe), *settings])
 
 
 def _on_gpus(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> Iterator[str]:

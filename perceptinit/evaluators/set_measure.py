@@ -13,7 +13,7 @@ from perceptinit.evaluators.features import ALONE, Joint
 from perceptinit.protocols import DualEncoder
 from perceptinit.test_sets.choice import SYNTHETIC, Missing, SetChoice, SyntheticSettings
 from perceptinit.test_sets.suite import SetKind, find_set
-from perceptinit.types import RunContext, Score, Split, StagePlan
+from perceptinit.types import DataNeed, RunContext, Score, Split, StagePlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class SuiteConfig(SetConfig):
 
     datasets: tuple[str, ...] = ()
     suite: str = ""
-    """A named suite, whose sets of this kind come before `datasets`: "paper29", "paper29-script" or "smoke"."""
+    """A named suite, whose sets of this kind come before `datasets`: "paper29", "paper29-script", "datacomp32" or "smoke"."""
     missing: Missing = "error"
     """What an absent set is: an error before anything starts, or left out with a warning ("skip")."""
     split: Split | None = None
@@ -99,6 +99,10 @@ class SetMeasure(ABC):
     def preflight(self) -> Iterator[str]:
         """Yield what is missing or wrong in each set; images are decoded only when they are used."""
         return self.choice.problems()
+
+    def needs(self) -> Iterator[DataNeed]:
+        """Yield the sets that are folders of the user's."""
+        return self.choice.needs()
 
     def plan(self) -> StagePlan:
         """Return how many images go through the model, as the suites state them, absent sets included."""

@@ -15,11 +15,13 @@ from typing import Any
 
 from perceptinit.errors import DataError, UsageError, shown
 from perceptinit.files.archives import SPARE_BYTES, NoRoomError, unpack
+from perceptinit.files.checksums import file_sha256
 from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import read_json
 from perceptinit.files.transfer import BACKOFF_SECONDS, Download, Progress, fetch, part_bytes
+from perceptinit.types import DataCard
 
-__all__ = ["Download", "check_space", "fetch_all"]
+__all__ = ["Download", "check_space", "check_sums", "default_files", "fetch_all"]
 
 # an archive may unpack to this many times its published unpacked size, or else its own size
 UNPACKED_TIMES, ARCHIVE_TIMES = 2, 20
@@ -79,6 +81,26 @@ def _fetch_missing(
             "them:\n  " + "\n  ".join(failures)
         )
     return [d.path for d in wanted]
+
+
+def default_files(downloads: Sequence[Download]) -> list[Download]:
+    """Return the files of the part "data", or all where there is no such part."""
+    return [d for d in downloads if "data" in d.parts] or list(downloads)
+
+
+def check_sums(folder: Path, card: DataCard) -> None:
+    """Raise DataError for a file of the card that is absent or not the recorded one."""
+    for name, recorded in sorted(card.sha256.items()):
+        path = folder / name
+        if not path.is_file():
+            raise DataError(
+                f"{path}: not there after the download; the archive at the source has changed"
+            )
+        if file_sha256(path) != recorded:
+            path.unlink()
+            raise DataError(
+                f"{path}: not the published file (sha256 differs from the recorded {recorded[:12]}...); removed"
+            )
 
 
 def check_space(downloads: Sequence[Download], folder: Path) -> None:

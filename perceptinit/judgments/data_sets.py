@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from perceptinit.errors import DataError, MissingPackageError, UsageError
-from perceptinit.files.checksums import file_sha256
+from perceptinit.errors import MissingPackageError, UsageError
+from perceptinit.files.downloads import default_files
 from perceptinit.files.transfer import Download, HasDownloads
 from perceptinit.judgments.forms.conventions import stated
 from perceptinit.registry import Entry, Registry, nearest
@@ -47,8 +46,9 @@ class PublishedSet:
                 raise UsageError(
                     f"judgments '{self.name}' have no part '{part}'.{hint} Parts: {', '.join(self.parts)}"
                 )
-        wanted = set(parts) or ({"data"} if "data" in self.parts else set(self.parts))
-        return [d for d in self.downloads if wanted.intersection(d.parts)]
+        if not parts:
+            return default_files(self.downloads)
+        return [d for d in self.downloads if set(parts).intersection(d.parts)]
 
 
 def published_sets(registry: Registry) -> list[PublishedSet]:
@@ -84,18 +84,3 @@ def _published(entry: Entry) -> PublishedSet | None:
     if not isinstance(card, DataCard) or (card.num_judgments is None and not downloads):
         return None
     return PublishedSet(entry.name, card, downloads, stated(cls))
-
-
-def check_sums(folder: Path, card: DataCard) -> None:
-    """Raise DataError for a file of the card that is absent or not the recorded one."""
-    for name, recorded in sorted(card.sha256.items()):
-        path = folder / name
-        if not path.is_file():
-            raise DataError(
-                f"{path}: not there after the download; the archive at the source has changed"
-            )
-        if file_sha256(path) != recorded:
-            path.unlink()
-            raise DataError(
-                f"{path}: not the published file (sha256 differs from the recorded {recorded[:12]}...); removed"
-            )

@@ -13,11 +13,11 @@ from perceptinit.configs import Share
 from perceptinit.errors import DataError, shown
 from perceptinit.files.reading import parse_json
 from perceptinit.pairs.paths import expand, missing
-from perceptinit.pairs.published_sizes import published_num_pairs
+from perceptinit.pairs.published import need_of, source_of
 from perceptinit.pairs.shard_samples import ShardSamples
 from perceptinit.pairs.sizes import find_miscounts
 from perceptinit.pairs.tar_index import TarIndex, index_tars, sample_key
-from perceptinit.types import Pair
+from perceptinit.types import DataNeed, Pair
 
 _NUM_SAID = 5
 
@@ -59,10 +59,16 @@ class WebdatasetPairs:
     @property
     def published_num_pairs(self) -> int | None:
         """The number of a source that is known by the name of its folder, such as `yfcc15m`."""
+        source = source_of(self.config.shards)
+        return source.num_pairs if source else None
+
+    def needs(self) -> Iterator[DataNeed]:
+        """Yield the shards, with what is known of a source of their folder's name."""
         try:
-            return published_num_pairs(expand(self.config.shards))
-        except DataError:
-            return None
+            problem = missing(expand(self.config.shards))
+        except DataError as error:
+            problem = str(error)
+        yield need_of(self.config.shards, problem or "")
 
     def pair(self, index: int) -> Pair:
         """Return pair `index`; its key is `shard.tar/stem`.

@@ -129,8 +129,7 @@ class Clip:
         num_pairs = pairs.published_num_pairs if isinstance(pairs, HasPublishedNumPairs) else None
         if num_pairs is None:
             raise DataError("the pairs are not here, and how many there will be is not known")
-        in_epoch = (self.config.samples_per_epoch or num_pairs) // self.config.batch_size
-        steps = self.config.steps or self.config.epochs * in_epoch
+        steps = self.config.steps or self.config.epochs * (num_pairs // self.config.batch_size)
         used = steps * self.config.batch_size
         note = f"{num_pairs:,} pairs as published, while they are not here"
         return StagePlan(steps=steps, num_images=used, num_texts=used, note=note)

@@ -11,11 +11,15 @@ from perceptinit.registry import unknown
 PACKAGE = Path(__file__).parents[1]
 
 
-def shipped() -> dict[str, Path]:
-    """Return the files by name: in the package when it was installed, beside it in a checkout."""
+def folder_of_shipped() -> Path:
+    """Return the folder of the recipes: in the package when it was installed, beside it in a checkout."""
     installed = PACKAGE / "recipes"
-    folder = installed if installed.is_dir() else PACKAGE.parent / "recipes"
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return installed if installed.is_dir() else PACKAGE.parent / "recipes"
+
+
+def shipped() -> dict[str, Path]:
+    """Return the files by name, also those in folders of their own such as `yardsticks/`."""
+    return {path.stem: path for path in sorted(folder_of_shipped().rglob("*.toml"))}
 
 
 def summaries() -> dict[str, str]:

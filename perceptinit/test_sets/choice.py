@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 from weakref import WeakValueDictionary
@@ -13,7 +14,7 @@ from perceptinit.registry import unknown
 from perceptinit.test_sets.readers import read_retrieval_set, read_zero_shot_set
 from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
 from perceptinit.test_sets.suite import SYNTHETIC, SetKind, find_set, suite_names, suite_sets
-from perceptinit.types import Split
+from perceptinit.types import DataNeed, Split
 
 Missing = Literal["error", "skip"]
 AnySet = ZeroShotSet | RetrievalSet
@@ -131,12 +132,35 @@ class SetChoice:
     def problems(self) -> Iterator[str]:
         """Yield what is missing or wrong in each set, but not what is to be skipped."""
         for dataset in self.all:
-            if self.missing == "skip" and self.is_absent(dataset):
-                continue
-            try:
-                self.read(dataset)
-            except DataError as error:
-                yield str(error)
+            if self.missing == "error" or not self.is_absent(dataset):
+                yield from self._problems(dataset)
+
+    def needs(self) -> Iterator[DataNeed]:
+        """Yield every set that is a folder, with the public copy that can be fetched."""
+        for dataset in self.all:
+            if dataset != SYNTHETIC and "://" not in dataset:
+                yield self._need(dataset)
+
+    def _need(self, dataset: str) -> DataNeed:
+        from perceptinit.test_sets.hub import ask_known, fetch_known
+
+        known = find_set(dataset)
+        public = known if known and known.hub and self.split == "test" else None
+        return DataNeed(
+            kind="test set",
+            name=dataset,
+            folder=self.path(dataset),
+            problems=tuple(self._problems(dataset)),
+            ask=partial(ask_known, public) if public else None,
+            fetch=partial(fetch_known, public, Path(self.root).expanduser()) if public else None,
+            how=f"from its images: perceptinit data pack SOURCE {self.path(dataset)} --test-set",
+        )
+
+    def _problems(self, dataset: str) -> Iterator[str]:
+        try:
+            self.read(dataset)
+        except DataError as error:
+            yield str(error)
 
     def present(self) -> tuple[list[str], list[str]]:
         """Return the sets to measure on, and those to skip because they are absent."""

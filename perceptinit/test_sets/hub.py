@@ -6,10 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, shown
 from perceptinit.files.cache import cache_folder
 from perceptinit.files.downloads import fetch_all
+from perceptinit.files.reading import parse_json
 from perceptinit.files.transfer import Download, Progress
+from perceptinit.files.web import open_url
 from perceptinit.test_sets.files import (
     CLASSNAMES,
     COUNTER,
@@ -21,6 +23,8 @@ from perceptinit.test_sets.files import (
 from perceptinit.test_sets.suite import SuiteSet
 
 SPLIT = "test"
+ASK_SECONDS = 10.0
+MAX_ANSWER_BYTES = 16 << 20
 _ADDRESS = "https://huggingface.co/datasets/"
 
 
@@ -111,6 +115,23 @@ def _fetch_type(download: Download, folder: Path, is_needed: bool) -> None:
     except DataError as error:
         if is_needed or "HTTP 404" not in str(error):
             raise
+
+
+def ask_known(known: SuiteSet) -> tuple[int | None, str]:
+    """Return the bytes and the licence of a set's test split as the hub states them; None and empty where it does not.
+
+    Raises DataError when the hub cannot be asked.
+    """
+    address = f"{endpoint()}/api/datasets/{known.hub[0]}?blobs=true"
+    try:
+        with open_url(address, {}, ASK_SECONDS, _token() or None) as answer:
+            about = parse_json(answer.read(MAX_ANSWER_BYTES).decode("utf-8"))
+        files = [f for f in about["siblings"] if f["rfilename"].startswith(f"{SPLIT}/")]
+        num_bytes = sum(f.get("size") or 0 for f in files)
+        return num_bytes or None, str((about.get("cardData") or {}).get("license") or "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = shown(str(error)) or type(error).__name__
+        raise DataError(f"{address}: does not say how large {known.key} is ({reason})") from error
 
 
 def fetch_known(

@@ -5,6 +5,7 @@ from perceptinit.types.data import (
     WHITE,
     Colour,
     DataCard,
+    DataNeed,
     ImageSource,
     MeasuredSplit,
     Pair,
@@ -29,6 +30,7 @@ from perceptinit.types.runs import (
 __all__ = [
     "Colour",
     "DataCard",
+    "DataNeed",
     "Event",
     "EventKind",
     "IMAGE_SUFFIXES",

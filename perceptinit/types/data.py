@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 # N triplets, M stimuli, H W image
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -183,6 +183,28 @@ class DataCard:
     simulated: bool = False
     by_people: bool = True
     num_train: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataNeed:
+    """Data that a component cannot do without: what they are, whether they are there, and how they are got.
+
+    kind, name: such as "test set" and `vtab/dtd`. folder: where they are looked for.
+    problems: sentences of `preflight` that are told because they are absent; empty when they are there.
+    num_bytes: None when nobody says; licence: empty likewise. ask: asks the source for both, over the network.
+    fetch: gets them, called with a number of files at a time and a function that is told of progress; what is
+    there is kept. None where that is left to the user, and `how` says how.
+    """
+
+    kind: str
+    name: str
+    folder: Path
+    problems: tuple[str, ...] = ()
+    num_bytes: int | None = None
+    licence: str = ""
+    ask: Callable[[], tuple[int | None, str]] | None = None
+    fetch: Callable[[int, Any], object] | None = None
+    how: str = ""
 
 
 @dataclass(frozen=True, slots=True)

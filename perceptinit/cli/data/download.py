@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from perceptinit.cli.data import test_sets
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
-    from perceptinit.files.transfer import Progress as Report
+from perceptinit.cli.data import recipe_data, test_sets
+from perceptinit.cli.data.bars import bars
+from perceptinit.cli.data.pairs import refuse_pairs
+from perceptinit.errors import UsageError
 
 
 def download(
     ctx: typer.Context,
     name: Annotated[
-        str, typer.Argument(help="Data set: perceptinit data list; or a test set or suite.")
-    ],
+        str | None,
+        typer.Argument(help="Data set: perceptinit data list; or a test set or suite."),
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="Recipe file, or the name of a recipe: all that it needs.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Override a key of the recipe."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder to write. [default: $<NAME>_ROOT, else data/<name>]"),
@@ -35,18 +41,28 @@ def download(
     The same command goes on where it stopped, and keeps what is done. Checksums are compared where
     the source gives or we recorded them; archives are checked as they are unpacked. What was fetched
     stands with its sums in downloads.json. By fetching you accept the licence that is shown.
+    With --recipe: judgments and test sets that the recipe reads; of the rest it is said how they are got.
 
     Example: perceptinit data download nights --part table
+
+    Example: perceptinit data download --recipe pi_clip_yfcc --dry-run
     """
+    if (name is None) == (recipe is None):
+        raise UsageError("name a data set, or a recipe with --recipe")
+    if recipe is not None:
+        recipe_data.download(recipe, set_ or (), workers, dry_run)
+        return
+    assert name is not None
     from perceptinit.test_sets.suite import is_test_set
 
     if is_test_set(name):
         test_sets.download_test_sets(name, out or Path("data/eval"), workers, dry_run)
         return
-    from perceptinit.files.downloads import check_space, fetch_all
-    from perceptinit.judgments.data_sets import check_sums, published_set
+    from perceptinit.files.downloads import check_space, check_sums, fetch_all
+    from perceptinit.judgments.data_sets import published_set
     from perceptinit.judgments.sources import default_folder
 
+    refuse_pairs(name)
     found = published_set(ctx.obj.registry, name)
     files = found.choose(part or ())
     folder = out or default_folder(name)
@@ -62,7 +78,7 @@ def download(
         return
     folder.mkdir(parents=True, exist_ok=True)
     check_space(files, folder)
-    progress, report = _progress()
+    progress, report = bars()
     with progress:
         fetched = fetch_all(files, folder, num_workers=workers, progress=report)
     if not part:
@@ -70,30 +86,3 @@ def download(
     kept = len(files) - len(fetched)
     typer.echo(f"{folder}: {len(fetched)} files fetched" + (f", {kept} were there" if kept else ""))
     typer.echo(f"Next: perceptinit data check {name}")
-
-
-def _progress() -> tuple[Progress, Report]:
-    """Return bars on standard error, and the function that moves them; a bar leaves when it is full."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    console = Console(stderr=True)
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    bars: dict[str, TaskID] = {}
-
-    def report(name: str, have: int, total: int | None) -> None:
-        bar = bars.get(name)
-        if bar is None:
-            bar = bars[name] = progress.add_task(name, total=total)
-        is_whole = total is not None and have >= total
-        progress.update(bar, completed=have, total=total, visible=not is_whole)
-
-    return progress, report

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perceptinit.cli.data import test_sets
+from perceptinit.cli.data import pairs, test_sets
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +22,7 @@ def list_(
     ] = None,
     root: Annotated[str, typer.Option(help="Folder of the test sets.")] = "data/eval",
 ) -> None:
-    """List published data sets: judgments, size, human ceiling, licence, and what can be fetched.
+    """List published data sets: judgments, image-text pairs, size, human ceiling, licence, and how they are got.
 
     Example: perceptinit data list nights
 
@@ -34,13 +34,19 @@ def list_(
         if is_test_set(name):
             test_sets.list_test_sets(name, root)
             return
+        if pairs.is_pairs(name):
+            typer.echo(pairs.card(name))
+            return
     from rich.console import Console
 
     from perceptinit.judgments.data_sets import published_set, published_sets
 
     registry = ctx.obj.registry
     table = _card(published_set(registry, name)) if name else _sets(published_sets(registry))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    if name is None:
+        console.print("", pairs.sources(), sep="\n")
 
 
 def _sets(sets: list[PublishedSet]) -> Table:

@@ -1,0 +1,236 @@
+"""All data of a recipe: what they are, what is absent, getting them in one command, and image-text sources by name."""
+
+import hashlib
+import json
+import runpy
+import sys
+from dataclasses import dataclass
+
+import pyarrow.parquet as pq
+import pytest
+from made_hub import served_hub
+from made_sets import labelled_set
+from typer.testing import CliRunner
+
+from perceptinit.cli import create_app
+from perceptinit.components.plugin_manager import build_plugin_manager
+from perceptinit.errors import PerceptInitError
+from perceptinit.files.transfer import Download
+from perceptinit.pairs.published import published_pairs, source_of
+from perceptinit.recipe.reading import load_recipe
+from perceptinit.running.needs import fetch_published, needs
+from perceptinit.types import DataCard
+
+PLUGINS = build_plugin_manager()
+APP = create_app(PLUGINS)
+RECIPE = """
+schema = 1
+name = "needy"
+[backbone]
+use = "timm"
+model = "vit_tiny_patch16_224"
+[pretrain]
+use = "clip"
+epochs = 1
+[pretrain.pairs]
+use = "webdataset"
+shards = "data/cc3m/*.tar"
+[[eval]]
+use = "zero-shot"
+root = "sets"
+datasets = ["mnist"]
+[[eval]]
+use = "two-afc"
+[eval.judgments]
+use = "tid2013"
+root = "data/tid2013"
+"""
+MNIST = "djghosh/wds_mnist_test"
+
+
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch):
+    """Run `perceptinit` in this process, in a folder with the recipe."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "r.toml").write_text(RECIPE)
+
+    def run(*words, **environment):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        result = CliRunner().invoke(APP, list(words), obj=PLUGINS)
+        if isinstance(result.exception, PerceptInitError):
+            error = str(result.exception)
+            return Done(result.exception.exit_code, result.stdout, result.stderr + error)
+        return Done(result.exit_code, result.stdout, result.stderr)
+
+    return run
+
+
+@pytest.fixture
+def hub(tmp_path):
+    labelled_set(tmp_path / "hub" / "datasets" / MNIST, [0, 1], 10)
+    about = tmp_path / "hub" / "api" / "datasets" / MNIST
+    about.parent.mkdir(parents=True)
+    files = [("test/0.tar", 2_500_000_000), ("train/0.tar", 9_000_000_000)]
+    siblings = [{"rfilename": name, "size": size} for name, size in files]
+    about.write_text(json.dumps({"siblings": siblings, "cardData": {"license": "cc-by-sa-3.0"}}))
+    with served_hub(tmp_path / "hub") as endpoint:
+        yield endpoint
+
+
+def row(text, name):
+    (line,) = [line for line in text.splitlines() if f" {name} " in line]
+    return " ".join(line.split())
+
+
+def test_sizes_and_licences_come_first_and_nothing_else_on_a_dry_run(cli, hub, tmp_path):
+    done = cli("data", "download", "--recipe", "r.toml", "--dry-run", HF_ENDPOINT=hub)
+    assert done.returncode == 0, done.stderr
+    assert (
+        row(done.stdout, "mnist") == "test set mnist sets/mnist 2.50 GB cc-by-sa-3.0 to be fetched"
+    )
+    assert "judgments tid2013 data/tid2013 1.78 GB not stated yours to get" in row(
+        done.stdout, "tid2013"
+    )
+    assert "3 of 3 are absent: 4.28 GB in 2, and 1 whose size is not stated." in done.stdout
+    assert not (tmp_path / "sets").exists()
+
+
+def test_what_can_be_fetched_is_and_of_the_rest_it_is_said_how(cli, hub, tmp_path):
+    done = cli("data", "download", "--recipe", "r.toml", HF_ENDPOINT=hub)
+    assert done.returncode == 0, done.stderr
+    assert "mnist: fetched into sets/mnist" in done.stdout
+    assert (tmp_path / "sets/mnist/test/0.tar").is_file()
+    assert (
+        "judgments tid2013, into data/tid2013: by hand: https://www.ponomarenko.info" in done.stdout
+    )
+    assert "img2dataset --url_list cc3m.tsv" in done.stdout
+    again = cli("data", "download", "--recipe", "r.toml", HF_ENDPOINT="http://127.0.0.1:9")
+    assert row(again.stdout, "mnist").endswith("there")
+    assert again.stderr == ""  # the hub is not asked about what is there
+
+
+def test_a_hub_that_cannot_be_reached_is_told_once(cli):
+    settings = ("--set", 'eval.0.datasets=["mnist", "cifar10"]', "--dry-run")
+    done = cli(
+        "data", "download", "--recipe", "r.toml", *settings, HF_ENDPOINT="http://127.0.0.1:9"
+    )
+    assert done.stderr.count("does not say how large") == 1
+    assert (
+        row(done.stdout, "cifar10")
+        == "test set cifar10 sets/cifar10 not stated not stated to be fetched"
+    )
+
+
+def test_a_set_that_fails_does_not_stop_the_others(cli, hub, tmp_path):
+    settings = ("--set", 'eval.0.datasets=["birdsnap", "mnist", "cifar10"]')
+    done = cli("data", "download", "--recipe", "r.toml", *settings, HF_ENDPOINT=hub)
+    assert done.returncode == 1
+    assert "cifar10: 3 of 3 files could not be fetched" in done.stderr
+    assert (tmp_path / "sets/mnist/test/0.tar").is_file()
+    assert "birdsnap, into sets/birdsnap: from its images: perceptinit data pack" in done.stdout
+
+
+def test_a_name_or_a_recipe_is_asked_for(cli):
+    for words in ((), ("nights", "--recipe", "r.toml")):
+        done = cli("data", "download", *words)
+        assert (done.returncode, done.stderr) == (2, "name a data set, or a recipe with --recipe")
+
+
+def test_published_judgments_are_fetched_with_their_sums(tmp_path):
+    source = tmp_path / "hub" / "votes.csv"
+    source.parent.mkdir()
+    source.write_bytes(b"anchor,first,second\n")
+    with served_hub(tmp_path / "hub") as address:
+        files = [Download(urls=(f"{address}/votes.csv",), path="votes.csv")]
+        sums = {"votes.csv": hashlib.sha256(source.read_bytes()).hexdigest()}
+        card = DataCard(title="", source_url="", licence="", citation="", sha256=sums)
+        report = lambda *_: None  # noqa: E731
+        assert fetch_published(files, tmp_path / "new" / "set", card, 1, report) == ["votes.csv"]
+        assert fetch_published(files, tmp_path / "new" / "set", card, 1, report) == []
+
+
+def test_each_need_is_told_once_with_what_its_card_says(cli):
+    pi_clip = {need.name: need for need in needs(load_recipe("pi_clip_yfcc"))}
+    assert len(pi_clip) == 33  # 31 test sets; NIGHTS of stage 1, after it, and of the measurement
+    assert pi_clip["nights"].licence == "not stated for the data (code: MIT)"
+    assert pi_clip["nights"].num_bytes > 50e9
+    assert pi_clip["yfcc15m"].fetch is None
+    assert needs(load_recipe("quickstart")) == []
+
+
+def test_validate_says_one_line_of_many_absent_sets(cli):
+    sets = ["mnist", "cifar10", "stl10"]
+    done = cli("validate", "r.toml", "--set", f"eval.0.datasets={sets}")
+    _, told = done.stdout.split("Before it can run:\n")
+    (line,) = told.splitlines()
+    assert "data that are absent: pairs cc3m, 3 test sets, judgments tid2013 (1.8 GB)." in line
+    assert "perceptinit data download --recipe r.toml --set" in line
+    few = cli("validate", "r.toml").stdout.split("Before it can run:\n")[1].splitlines()
+    assert [text.split("]: ")[0] for text in few[:3]] == [
+        "  [pretrain.pairs",
+        "  [eval[0]",
+        "  [eval[1].judgments",
+    ]
+    assert few[3].endswith("and says how the rest is got")
+    ready = cli("validate", "r.toml", "--ready", "--set", f"eval.0.datasets={sets}")
+    assert "test set 'stl10': no folder sets/stl10" in ready.stderr
+
+
+def test_image_text_sources_are_listed_with_the_commands_that_get_them(cli):
+    assert row(cli("data", "list").stdout, "12,423,374").startswith("cc12m 12,423,374 331 GB list:")
+    card = cli("data", "list", "yfcc15m").stdout
+    assert "14,829,396 pairs" in card
+    assert "Licence: Creative Commons" in card
+    script = next(word for word in card.split() if word.endswith("yfcc15m_list.py"))
+    assert runpy.run_path(script)["clean"]("a+%3Cb%3Ecat%3C%2Fb%3E+http%3A%2F%2Fx.y") == "a cat "
+    refused = cli("data", "download", "datacomp_small")
+    assert refused.returncode == 2
+    assert "download_upstream.py --scale small" in refused.stderr
+
+
+def test_every_source_says_what_a_user_has_to_know():
+    for name, source in published_pairs().items():
+        assert source_of(f"/somewhere/{name}/part/*.tar") == source
+        assert min(len(source.licence), len(source.citation), len(source.note)) > 15
+        assert source.source_url.startswith("https://")
+        assert all("\n" not in command for command in source.commands)
+    assert source_of("data/cc3m_and_more/*.tar") is None
+
+
+def test_the_list_of_yfcc15m_has_the_photographs_that_are_wanted(
+    tmp_path, monkeypatch, recipes_folder
+):
+    def line(number, title, description):
+        columns = [
+            str(number),
+            *["-"] * 7,
+            title,
+            description,
+            *["-"] * 6,
+            f"http://photo/{number}",
+        ]
+        return "\t".join(columns)
+
+    (tmp_path / "subset.tsv").write_text("7\tid\thash\n9\tid\thash\n")
+    rows = [
+        line(7, "A+red%2C+cat", ""),
+        line(8, "no", "no"),
+        line(9, "", "see+%3Ca+href%3D1%3Ehere%3C%2Fa%3E"),
+    ]
+    (tmp_path / "all.txt").write_text("\n".join(rows) + "\n")
+    words = ["subset.tsv", "all.txt", "out.parquet"]
+    monkeypatch.setattr(sys, "argv", ["", *(str(tmp_path / word) for word in words)])
+    runpy.run_path(str(recipes_folder / "yardsticks/yfcc15m_list.py"), run_name="__main__")
+    assert pq.read_table(tmp_path / "out.parquet").to_pylist() == [
+        {"url": "http://photo/7", "title": "A red, cat", "description": ""},
+        {"url": "http://photo/9", "title": "", "description": "see here"},
+    ]
