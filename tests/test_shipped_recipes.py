@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_every_recipe_that_comes_along_is_listed_and_found_by_name(recipes_folder):
-    files = {path.stem: path for path in sorted(recipes_folder.glob("*.toml"))}
+    files = {path.stem: path for path in sorted(recipes_folder.rglob("*.toml"))}
     assert shipped.shipped() == files
     assert load_recipe("quickstart").name == load_recipe("quickstart.toml").name == "quickstart"
     assert all(shipped.summaries().values())

@@ -1,10 +1,12 @@
 """Published scores in a recipe: what is checked, and what is said of the baseline before anything about PI."""
 
 import pytest
+import torch
 from made_runs import record, score, write
 
 from perceptinit.errors import RecipeError
-from perceptinit.recipe.reading import read_recipe
+from perceptinit.recipe.reading import load_recipe, read_recipe
+from perceptinit.recipe.shipped import folder_of_shipped
 from perceptinit.reports.compare import compare
 from perceptinit.reports.formats import markdown_table
 from perceptinit.reports.report import render
@@ -12,6 +14,7 @@ from perceptinit.reports.verdicts.headline import headline
 from perceptinit.reports.verdicts.prospects import doubts
 from perceptinit.reports.verdicts.yardsticks import expectations, yardsticks
 from perceptinit.results.runs import load_runs
+from perceptinit.running.runner import find_obstacles, run_recipe
 
 EXPECT = """
 [[expect]]
@@ -202,3 +205,48 @@ def test_no_result_depends_on_what_is_expected():
     assert [with_it.fingerprint(a) for a in with_it.arms] == [
         without.fingerprint(a) for a in without.arms
     ]
+
+
+SHIPPED = sorted((folder_of_shipped() / "yardsticks").glob("*.toml"))
+# published value, pairs seen, largest and smallest rate, patch side and width of the image tower
+SETTINGS = {
+    "datacomp_medium": (17.55, 128_000_000, 5e-4, 0.0, 32, 768),
+    "datacomp_small": (2.70, 12_800_000, 5e-4, 0.0, 32, 768),
+    "declip_yfcc15m_b32": (32.8, 128_001 * 4096, 1e-3, 0.0, 32, 768),
+    "slip_cc3m_b16": (17.1, 40 * (3_318_333 // 4096) * 4096, 5e-4, 1e-5, 16, 768),
+    "slip_yfcc15m_b16": (37.6, 25 * (14_829_396 // 4096) * 4096, 5e-4, 1e-5, 16, 768),
+    "slip_yfcc15m_s16": (32.7, 25 * (14_829_396 // 4096) * 4096, 5e-4, 1e-5, 16, 384),
+}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
+def test_a_yardstick_states_its_setting_cost_and_value(path, monkeypatch, tmp_path):
+    for name in ("NIGHTS", "YFCC15M", "YFCC15M_V2", "CC3M", "DATACOMP", "EVAL"):
+        monkeypatch.delenv(f"{name}_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)  # no data
+    recipe = load_recipe(path)
+    value, samples, lr, min_lr, patch, width = SETTINGS[path.stem]
+    (first, *_) = recipe.expected
+    assert (first.arm, first.score, first.value) == ("random", "top1/imagenet1k", value)
+    assert (recipe.warnings, list(doubts(recipe))) == ((), [])
+    assert len(list(expectations(recipe))) == len(recipe.expected)  # none is another setting
+    plan = recipe.pretrain.build().plan()
+    assert plan.num_images == plan.steps * 4096 == samples
+    assert abs(samples - (first.samples_seen or samples)) <= 0.01 * samples
+    assert (recipe.pretrain.config.lr, recipe.pretrain.config.min_lr) == (lr, min_lr)
+    with torch.device("meta"):
+        patches = next(p for p in recipe.backbone.build().build().image.parameters() if p.ndim == 4)
+    assert tuple(patches.shape) == (width, 3, patch, patch)
+    assert recipe.arm("random").init == ()
+    assert all(
+        "no " in problem.message for problem in find_obstacles(recipe)
+    )  # data are absent, no more
+
+
+def test_the_yardstick_with_the_most_keys_of_its_own_runs_shrunk(tmp_path):
+    recipe = load_recipe("declip_yfcc15m_b32").smoke()
+    (found,) = run_recipe(recipe, arms=["random"], out=tmp_path, device="cpu")
+    assert found["status"] == "finished"
+    comparison = compare(load_runs([tmp_path / recipe.name]))
+    (sentence,) = [yardstick.sentence for yardstick in yardsticks(comparison)]
+    assert "another setting (smoke run), so neither valid nor not" in sentence

@@ -21,7 +21,7 @@ def eval_(
         Path | None, typer.Option(help="Recipe whose `eval` tables say what to measure.")
     ] = None,
     suite: Annotated[
-        str, typer.Option(help="Test sets of a suite: paper29, paper29-script, smoke.")
+        str, typer.Option(help="Test sets of a suite: paper29, paper29-script, datacomp32, smoke.")
     ] = "",
     sets: Annotated[
         list[str] | None, typer.Option(help="A test set, with labels or captions; may be repeated.")
