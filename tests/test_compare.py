@@ -22,7 +22,7 @@ from perceptinit.reports.statistics import (
     detectable_difference,
     paired_p_value,
 )
-from perceptinit.reports.tables import rich_table
+from perceptinit.reports.tables import rich_table, sets_lines
 from perceptinit.reports.verdicts.headline import headline
 from perceptinit.reports.verdicts.verdict import verdict
 from perceptinit.results.claims import claim
@@ -250,6 +250,11 @@ def test_averages_over_sets_need_every_set(tmp_path):
     (over_sets,) = result.over_sets
     assert (over_sets.test.wins, over_sets.test.losses) == (4, 0)
     assert over_sets.test.p_sign == pytest.approx(2 / 16)
+    # pi: 2 seeds alike of 0.40, 0.41, 0.42, 0.43; a quarter of the 8 scores is left out at each end
+    lines = list(sets_lines(result))
+    told = "pi, top1 over 4 data sets and 2 seeds: interquartile mean 41.5 [41.5, 41.5]"
+    assert told in lines
+    assert lines[-1].endswith("No answer rests on them.")
 
 
 @pytest.mark.parametrize(

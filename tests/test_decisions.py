@@ -181,7 +181,7 @@ def test_holms_correction_by_hand():
 
 def test_one_statement_counts_the_differences_of_the_whole_page(tmp_path):
     text = family_wise(with_plan(tmp_path, "delta = 1.0", (0.53, 0.56, 0.56)))
-    assert text.startswith("1 differences are shown, 1 of them in the headline.")
+    assert text.startswith("1 difference is shown, 1 of them in the headline.")
     assert "1 remains: pi - random in top1/x." in text
     looks = with_plan(tmp_path / "looks", "delta = 1.0\nmax_seeds = 9", (0.53, 0.56, 0.56))
     assert "Holm" not in family_wise(looks)

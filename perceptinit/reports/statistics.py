@@ -183,7 +183,8 @@ def interquartile_mean(by_set: Sequence[Sequence[float]]) -> InterquartileMean:
     """Return the interquartile mean over data sets and seeds with its 95 % stratified bootstrap interval.
 
     by_set: for each data set, a score per seed, as many for all sets. A quarter of all scores is left out at
-    each end; seeds are drawn anew within every set. Few sets that everyone solves, or nobody, weigh less
+    each end; seeds are drawn anew within every set, as if they were other runs, so that the interval is too narrow
+    where a run's scores over sets go together. Few sets that everyone solves, or nobody, weigh less
     than in a mean.
     Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice" (rliable).
     """

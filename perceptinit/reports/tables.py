@@ -19,6 +19,10 @@ READ_ME = (
     "(95 %); shares in per cent and points."
 )
 BESIDE = "the same judgments by"
+MIDDLE_HALF = (
+    "Interquartile means are of the middle half of all scores. Their intervals draw seeds anew within each set (rliable), as "
+    "if each set had runs of its own; here a run is measured on all sets, which makes them too narrow. No answer rests on them."
+)
 SIMULATED = "Simulated data: the images and the observers are made by a program."
 
 
@@ -188,6 +192,8 @@ def sets_lines(comparison: Comparison) -> Iterable[str]:
             f"{mean.arm}, {mean.measure} over {mean.num_sets} data sets and {mean.num_seeds} seeds: interquartile mean "
             f"{middle_mean(mean)}"
         )
+    if comparison.middle_means:
+        yield MIDDLE_HALF
 
 
 def middle_mean(mean: MiddleMean) -> str:

@@ -22,13 +22,14 @@ def family_wise(comparison: Comparison) -> str:
         return ""
     top = summary(comparison)
     asked = len(top.answers) if top else 0
+    is_repeated = comparison.primary is not None and comparison.primary.rule.is_repeated
+    shown = f"{len(found)} differences are" if len(found) > 1 else "1 difference is"
     text = (
-        f"{len(found)} differences are shown, {asked} of them in the headline. Each interval misses the truth in "
-        f"{100 * ALPHA:.0f} % of experiments: if no arm differed from another, about "
+        f"{shown} shown, {asked} of them in the headline. Each interval misses the truth in "
+        f"{'at most ' if is_repeated else ''}{100 * ALPHA:.0f} % of experiments: if no arm differed from another, about "
         f"{ALPHA * len(found):.1f} of the {len(found)} would exclude 0 by chance, and any of the {asked} with a chance "
         f"of at most {100 * min(1.0, ALPHA * asked):.0f} %."
     )
-    is_repeated = comparison.primary is not None and comparison.primary.rule.is_repeated
     return text if is_repeated else f"{text} {_after_correction(found)}"
 
 
