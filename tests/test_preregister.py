@@ -10,9 +10,10 @@ from perceptinit.errors import DataError, UsageError
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.reports.compare import compare
 from perceptinit.reports.formats import json_table
-from perceptinit.reports.planning.plan import keep_plan, make_plan
+from perceptinit.reports.planning.plan import departures_before, keep_plan, make_plan
 from perceptinit.reports.planning.power import chances
 from perceptinit.reports.planning.text import plan_text
+from perceptinit.reports.report import render
 from perceptinit.reports.verdicts.decisions import Rule
 from perceptinit.reports.verdicts.headline import headline
 from perceptinit.results.preregistration import plan_sha256, read_plan, sealed
@@ -282,3 +283,38 @@ def test_pilot_runs_tell_what_the_planned_seeds_would_find(lab, tmp_path):
     lab.run(seeds=(0, 1, 2), scores=[score(0.5, samples_seen=5)], arms=("redrawn",))
     (line,) = make_plan(recipe, tmp_path / "new", [lab.root])["prospects"]
     assert line.startswith("not known from the runs there: the runs ended at different samples")
+
+
+def test_runs_of_several_folders_are_told(lab, tmp_path):
+    lab.plan()
+    lab.run()
+    other = tmp_path / "other"
+    for arm in ("random", "redrawn"):
+        (other / arm).mkdir(parents=True)
+        (lab.root / arm / "seed2").rename(other / arm / "seed2")
+    folders = [run.parent for root in (lab.root, other) for run in root.rglob("record.json")]
+    told = " ".join(lab.told(*folders))
+    assert f"runs of several folders are compared: {other}, {lab.root}." in told
+
+
+def test_a_recipe_that_departs_from_its_plan_is_told_before_it_runs(lab):
+    lab.plan()
+    assert list(departures_before(lab.recipe(), lab.out)) == []
+    (told,) = departures_before(lab.recipe("seeds=[0,1]", "eval.0.judgments.seed=9"), lab.out)
+    assert told.startswith("not as planned: seeds, stopping, arms, shared of this recipe are")
+
+
+def test_the_page_shows_the_plan(lab):
+    lab.plan()
+    lab.run()
+    html = render(compare(load_runs([lab.root])), with_examples=False)
+    assert f"As planned {lab.name}." in html
+    assert f'<pre class="text"># Plan of looks\n\nWritten {lab.stated["written"]}' in html
+    assert '<p class="no">' not in html
+    lab.run("verdict.delta=3")
+    changed = render(compare(load_runs([lab.root])), with_examples=False)
+    assert (
+        f'<p class="no">Not as planned {lab.name}: [verdict] delta was 2.0 in the plan' in changed
+    )
+    (lab.root / "plan.json").unlink()
+    assert "Plan of" not in render(compare(load_runs([lab.root])), with_examples=False)

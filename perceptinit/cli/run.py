@@ -87,7 +87,7 @@ def run(
             from perceptinit.running.launch import run_in_processes, without_nproc
 
             return run_in_processes(nproc, without_nproc(sys.argv[1:]))
-        todo = _recipes(recipe, set_ or (), seed or (), smoke, until_decided, max_seeds)
+        todo = _recipes(recipe, set_ or (), seed or (), smoke, until_decided, max_seeds, out)
         if job_array:
             return _print_job_array(*next(todo), arm or (), out, device, fresh, workers)
         _run(todo, arm or (), out, device, fresh, jobs, workers)
@@ -104,9 +104,11 @@ def _recipes(
     smoke: bool,
     until_decided: bool,
     max_seeds: int | None,
+    out: Path,
 ) -> Iterator[tuple[Recipe, Sequence[int]]]:
     """Yield what is to be run, one after the other until the verdict is decided: a recipe, and which seeds of it."""
     from perceptinit.recipe.reading import load_recipe
+    from perceptinit.reports.planning.plan import departures_before
     from perceptinit.running.until_decided import looks
 
     todo: Iterator[tuple[Recipe, Sequence[int]]]
@@ -116,7 +118,7 @@ def _recipes(
         recipe = load_recipe(path, overrides)
         todo = iter([(recipe.smoke() if smoke else recipe, seeds)])
     first, new = next(todo)
-    for warning in first.warnings:
+    for warning in (*first.warnings, *departures_before(first, out)):
         typer.echo(f"warning: {warning}", err=True)
     yield first, new
     yield from todo

@@ -20,6 +20,7 @@ from perceptinit.reports.contrasts import by_people
 from perceptinit.reports.examples import found_images, named_images, triplet_examples
 from perceptinit.reports.figures import Figure, require_matplotlib
 from perceptinit.reports.models import RunModel
+from perceptinit.reports.planning.text import plan_text
 from perceptinit.reports.plots import block_figure, loss_figure, stage_one_figure
 from perceptinit.reports.searches import tuning_section
 from perceptinit.reports.space import learned_space
@@ -79,6 +80,7 @@ def _values(comparison: Comparison) -> dict[str, Any]:
         "yardsticks": yardsticks(comparison),
         **summary_values(comparison),
         "problems": comparison.problems,
+        "plan": plan_text(runs.preregistered) if runs.preregistered else "",
         "compared": account.compared_sentence(runs),
         "arms": list(runs.arms),
         "arm_rows": account.arm_rows(runs),

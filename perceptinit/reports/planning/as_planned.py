@@ -77,6 +77,8 @@ def _of_another_plan(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
 
 def _of_runs(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
     """Yield which runs were added and which are planned and not among those compared."""
+    if len(roots := {str(run.folder.resolve().parent.parent) for run in runs.runs}) > 1:
+        yield f"runs of several folders are compared: {', '.join(sorted(roots))}."
     arms = [arm["name"] for arm in plan["arms"]]
     planned = {(arm, seed) for arm in arms for seed in plan["seeds"]}
     allowed = {(arm, seed) for arm in arms for seed in _allowed(plan)}

@@ -108,6 +108,19 @@ def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) ->
     return f"{path}: {plan_name(plan)}.{kept}"
 
 
+def departures_before(recipe: Recipe, out: Path) -> Iterator[str]:
+    """Yield in what a recipe departs from the plan of its runs, before they begin; nothing without a plan."""
+    root = out / recipe.name
+    plan = read_plan(root)
+    changed = _changed(plan, make_plan(recipe, out)) if plan else []
+    if changed:
+        yield (
+            f"not as planned: {', '.join(changed)} of this recipe are others than in the {plan_name(plan)} "
+            f"({root / PLAN}), and the table will say so. If that is meant, and nothing has run: "
+            "perceptinit preregister --replace"
+        )
+
+
 def _content(plan: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in plan.items() if key not in OF_THE_MOMENT}
 
