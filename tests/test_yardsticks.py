@@ -109,6 +109,7 @@ def test_places_speed_and_other_arms_do_not_change_the_setting(tmp_path):
         "pretrain.num_workers=3",
         "seeds=[5]",
         "pretrain.micro_batch=8",
+        "pretrain.max_bad_share=0.2",
         "pretrain.pairs.root='/x'",
     ]
     overrides.append("arm.pi.init=[{use='random'}]")

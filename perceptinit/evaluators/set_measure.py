@@ -109,7 +109,9 @@ class SetMeasure(ABC):
         known = [find_set(name) for name in self.choice.all]
         counts = [found.num_images for found in known if found and found.num_images]
         unknown = len(known) - len(counts)
-        note = f"{len(known)} test sets" + (f", {unknown} of unknown size" if unknown else "")
+        note = f"{len(known)} test set{'s' if len(known) > 1 else ''}" + (
+            f", {unknown} of unknown size" if unknown else ""
+        )
         return StagePlan(steps=0, num_images=sum(counts), note=note)
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:

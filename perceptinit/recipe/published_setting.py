@@ -11,10 +11,11 @@ from perceptinit.recipe.tables import apply_overrides, parse_toml
 Changes = Mapping[str, tuple[str, ...]]  # of each arm, as sentences
 Sources = Sequence[tuple[str, str]]  # path and text of a recipe, and of the one that it is like
 
-# where data lie, and how the same numbers are computed
+# where data lie, what becomes of unreadable ones, and how the same numbers are computed
 NEUTRAL = {
-    "root", "shards", "path", "images", "image_members", "text_member", "text_key", "num_workers",
-    "micro_batch", "compile", "grad_checkpointing", "sharding", "fused", "cache_gib", "image_store",
+    "root", "shards", "path", "images", "image_members", "text_member", "text_key", "max_bad_share",
+    "max_incomplete_share", "on_non_finite", "num_workers", "micro_batch", "compile", "grad_checkpointing",
+    "sharding", "fused", "cache_gib", "image_store",
 }  # fmt: skip
 
 
