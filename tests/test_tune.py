@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from made_runs import record, score, write
 from typer.testing import CliRunner
 
 from perceptinit.cli import create_app
@@ -18,9 +19,9 @@ from perceptinit.errors import UsageError
 from perceptinit.recipe.tune_config import TuneConfig
 from perceptinit.reports.compare import compare
 from perceptinit.reports.report import render
-from perceptinit.reports.searches import search_figure
+from perceptinit.reports.searches import rows, search_figure
 from perceptinit.results.runs import load_experiments, load_runs
-from perceptinit.results.tuned import Search, Trial
+from perceptinit.results.tuned import Search, Trial, read_searches, trial_runs
 from perceptinit.running.sweep import Sweep
 from perceptinit.running.tuning import Tune
 from perceptinit.running.workers import _cells, _job
@@ -267,3 +268,20 @@ def test_a_lost_trial_is_the_worst_and_no_point_of_the_picture():
     assert found.median(1).value is None
     figure = search_figure([found], ["pi"])
     assert "pi from 0.3 after 2 to 0.3 after 2" in figure.alt
+
+
+def test_an_arm_is_said_to_take_the_keys_that_it_has(tmp_path):
+    def run(arm, stages):
+        one = record(arm, 1000, [score(0.5, name="top1/val")])
+        one["recipe"]["text"] += (
+            '[tune]\nmeasure = "top1"\ntrials = 1\nstudies = 1\nrole = "trial"\n'
+        )
+        one["recipe"]["text"] += "[tune.space]\ninit.lr = {}\npretrain.lr = {}\n"
+        one["recipe"]["overrides"] = ["pretrain.lr=0.25", "init.lr=0.5"]
+        one["arm"]["resolved"] |= {"init": stages, "pretrain": {"use": "clip", "lr": 0.25}}
+        return one
+
+    root = write(tmp_path, [run("random", []), run("pi", [{"use": "triplet-hinge", "lr": 0.5}])])
+    config = TuneConfig(measure="top1", trials=1, studies=1)
+    found = read_searches(list(trial_runs(root)), config, ["random", "pi"])
+    assert [row[-1] for row in rows(found)] == ["pretrain.lr 0.25", "pretrain.lr 0.25, init.lr 0.5"]

@@ -88,7 +88,7 @@ def is_over(run: RunState | LoadedRun) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A trial of an arm that is over.
+    """A trial of an arm that is over; settings: what was tried, of the keys that the arm has.
 
     number: k * studies + s is trial k of study s. value: its score, None when training was lost, as by a loss that
     is not finite, or the score is no number. rank: higher is better, whatever the measure. is_share: read in per cent.
@@ -141,7 +141,7 @@ def read_searches(
 
 
 def _trial(run: LoadedRun, config: TuneConfig) -> Trial:
-    number, settings = run.seed - config.seed, tuned(run.record).settings
+    number, settings = run.seed - config.seed, _of_arm(run.record)
     if run.state != "finished":
         return Trial(run.arm, number, settings, None, _LOWEST)
     rows = [row for row in run.scores if row["samples_seen"] == run.samples_seen]
@@ -158,6 +158,19 @@ def _trial(run: LoadedRun, config: TuneConfig) -> Trial:
     sign = 1 if own[0]["higher_is_better"] else -1
     share = is_share(config.measure, own[0]["chance"])
     return Trial(run.arm, number, settings, value, sign * value, share)
+
+
+def _of_arm(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return what was set for a run and is found among its arm's settings: `init.lr` means nothing without a stage."""
+    resolved = record["arm"]["resolved"]
+    stages = {"pretrain": [resolved.get("pretrain") or {}]}
+    stages["init"] = [*resolved["init"], *resolved["posthoc"]]  # which may be like a shared stage
+    return {
+        path: value
+        for path, value in tuned(record).settings.items()
+        for slot, key in [(path.partition(".")[0], path.rpartition(".")[2])]
+        if any(stage.get(key) == float(value) for stage in stages.get(slot, []))
+    }
 
 
 def trial_runs(root: Path) -> Iterator[LoadedRun]:

@@ -48,8 +48,6 @@ class Tune:
         problems = same_data(self.recipe)
         if problems:
             raise RecipeError(problems, self.recipe.source)
-        self._points = self._plan.points()
-        self._keys = keys_by_arm(self.recipe)
         self._of_best = (f"name={json.dumps(self.recipe.name + BEST)}", 'tune.role="best"')
         self.trials = self._trial_cells()
 
@@ -90,7 +88,7 @@ class Tune:
             f"seeds={list(self._plan.seeds)}",
             f"eval={as_toml([{**stated(self._plan.evaluator), 'every': 'end'}])}",
         ]
-        trials = zip(self._plan.seeds, self._points, strict=True)
+        trials = zip(self._plan.seeds, self._plan.points(), strict=True)
         return [
             cell
             for seed, point in trials
@@ -106,9 +104,7 @@ class Tune:
                 f"arm {search.arm}: in most studies no trial ended with a score, and `perceptinit status "
                 f"{self.trials[0].root}` says why; tune it over other ranges, with another --out"
             )
-        point = self._points[trial.number]
-        own = {key: point[key] for key in self._keys[search.arm]}
-        best = overridden(self.recipe, [*self._of_best, *_settings(own)])
+        best = overridden(self.recipe, [*self._of_best, *_settings(trial.settings)])
         return plan_cells(best, arms=[search.arm], out=self._out)
 
     def _refuse_other_tuning(self) -> None:
@@ -199,8 +195,8 @@ def tuning_lines(recipe: Recipe) -> Iterator[str]:
             yield f"  {arm} has no {' and no '.join(lacking)}, and as many trials as the others"
 
 
-def _settings(point: Mapping[str, float]) -> list[str]:
-    return [f"{path}={value!r}" for path, value in point.items()]
+def _settings(point: Mapping[str, float | str]) -> list[str]:
+    return [f"{path}={value}" for path, value in point.items()]
 
 
 def _loaded(cell: Cell) -> LoadedRun:
