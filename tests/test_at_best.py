@@ -3,7 +3,7 @@
 import pytest
 from made_runs import RECIPE, record, score, write
 
-from perceptinit.errors import UsageError
+from perceptinit.errors import RecipeError, UsageError
 from perceptinit.reports.compare import compare
 from perceptinit.reports.report import render
 from perceptinit.reports.verdicts.headline import headline
@@ -63,3 +63,8 @@ def test_nothing_is_better_where_budgets_differ(tmp_path, of_random, sentence):
 def test_trials_are_not_compared(tmp_path):
     with pytest.raises(UsageError, match="these are trials of tuning"):
         compared(tmp_path, role="trial")
+
+
+def test_a_record_whose_tune_cannot_be_read_is_told_in_a_sentence(tmp_path):
+    with pytest.raises(RecipeError, match="expected an integer, got 'x'"):
+        compared(tmp_path, more='trials = "x"')

@@ -77,6 +77,7 @@ def refusal(recipe):
         (SPACE, "backbone.embed_dim = { low = 1, high = 2 }", "only keys of pretraining"),
         (SPACE, "init.1.lr = { low = 1, high = 2 }", "only keys of pretraining"),
         ("trials = 4", "trials = 0", "tune.trials: "),
+        ("trials = 4", "trials = 100000", "tune.trials: should be less than or equal to 1000"),
         ("trials = 4", "seed = 0", "trials have the seeds 0 to 14, and 0 is one of the final runs'"),
         ('measure = "top1"', "", "tune.measure: required"),
         (f"[tune.eval]\n{EVAL}", "", "tune.eval: required: a table [tune.eval]"),
@@ -132,6 +133,9 @@ def test_an_arm_without_a_key_has_the_dimension_unused():
         ({"low": 1, "high": 4}, True, 0.0, 1),
         ({"low": 1, "high": 4}, True, 0.5, 3),  # 1, 2, 3, 4 have a quarter each
         ({"low": 1, "high": 4}, True, 0.999, 4),
+        ({"low": 3, "high": 7, "scale": "log"}, True, 0.0, 3),
+        ({"low": 5e-324, "high": 1e308, "scale": "log"}, False, 0.0, 5e-324),
+        ({"low": -1e308, "high": 1e308}, False, 0.5, 0.0),
         ({"low": 1, "high": 7, "scale": "log"}, True, 0.5, 2),  # sqrt(8) is in the stretch of 2
     ],
 )

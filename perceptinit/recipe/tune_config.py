@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from perceptinit.configs import NonNegativeInt, PositiveInt
+from annotated_types import Gt, Le
+
+from perceptinit.configs import NonNegativeInt
 
 Scale = Literal["linear", "log"]
 Role = Literal["trial", "best"]
+Few = Annotated[int, Gt(0), Le(1000)]  # more is a slip, that would be tried for years
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneConfig:
     measure: str
     """Measure of `[tune.eval]` that settings are chosen by, such as "top1"; its mean where there are several sets."""
-    trials: PositiveInt = 5
+    trials: Few = 5
     """Settings that a study tries, of which it takes the best (AlgoPerf: 5)."""
-    studies: PositiveInt = 3
+    studies: Few = 3
     """Searches that know nothing of each other; an arm gets what its median study found (AlgoPerf: 3)."""
     seed: NonNegativeInt = 1000
     """Seed of the points that are tried, and of the first trial; each trial after it has the next seed."""

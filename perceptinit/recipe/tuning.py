@@ -47,11 +47,11 @@ class Dimension:
         low, high = self.range.low, self.range.high
         end = high + 1 if self.is_whole else high  # each whole number has a stretch of its own
         if self.range.scale == "log":
-            value = low * math.exp(share * math.log(end / low))
+            value = math.exp((1 - share) * math.log(low) + share * math.log(end))
         else:
-            value = low + share * (end - low)
+            value = (1 - share) * low + share * end
         if self.is_whole:
-            return min(math.floor(value), int(high))
+            return min(max(math.floor(value), int(low)), int(high))
         return min(max(float(f"{value:.{_DIGITS}g}"), low), high)
 
 
@@ -195,11 +195,12 @@ def seed_problems(
     tuning: Tuning, seeds: Sequence[int], verdict: VerdictConfig
 ) -> Iterator[Problem]:
     """Yield that a trial has a seed of the final runs, or one that `run --until-decided` may add."""
-    added = max(0, (verdict.max_seeds or 0) - len(seeds))
-    taken = {*seeds, *range(max(seeds) + 1, max(seeds) + 1 + added)} & set(tuning.seeds)
+    trials, next_seed = tuning.seeds, max(seeds) + 1
+    added = range(next_seed, next_seed + max(0, (verdict.max_seeds or 0) - len(seeds)))
+    both = range(max(trials.start, added.start), min(trials.stop, added.stop))
+    taken = [*(seed for seed in seeds if seed in trials), *both[:1]]
     if taken:
-        first, last = tuning.seeds[0], tuning.seeds[-1]
         yield Problem(
             "tune.seed",
-            f"trials have the seeds {first} to {last}, and {min(taken)} is one of the final runs': choose another",
+            f"trials have the seeds {trials[0]} to {trials[-1]}, and {min(taken)} is one of the final runs': choose another",
         )

@@ -62,9 +62,10 @@ def without_tuned(resolved: Mapping[str, Any], runs: RunSet) -> dict[str, Any]:
     keys = {
         key.removeprefix("pretrain.") for key in tuned_keys(runs) if key.startswith("pretrain.")
     }
-    pretrain = resolved.get("pretrain") or {}
-    kept = {key: value for key, value in pretrain.items() if key not in keys}
-    return {**resolved, "pretrain": kept} if pretrain else dict(resolved)
+    pretrain = resolved.get("pretrain")
+    if not isinstance(pretrain, Mapping):
+        return dict(resolved)
+    return {**resolved, "pretrain": {k: v for k, v in pretrain.items() if k not in keys}}
 
 
 def tuning_note(runs: RunSet) -> list[str]:

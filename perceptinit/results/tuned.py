@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.configs import read_config
-from perceptinit.errors import RecipeError, TrainingError, UsageError
+from perceptinit.errors import Problem, RecipeError, TrainingError, UsageError, shown
 from perceptinit.recipe.tables import apply_overrides, parse_toml
 from perceptinit.recipe.tune_config import TuneConfig
 from perceptinit.recipe.tuning import flat
@@ -72,6 +72,8 @@ def tuned_in(text: str, source: str, overrides: tuple[str, ...]) -> Tuned:
     own = {key: value for key, value in how.items() if key not in ("eval", "space")}
     config, problems = read_config(TuneConfig, own, "tune")
     space = how.get("space")
+    if not isinstance(space, Mapping):
+        problems.append(Problem("tune.space", f"expected a table, got {shown(repr(space))}"))
     if config is None or not isinstance(space, Mapping):
         raise RecipeError(problems, source)
     paths = dict(flat(space))
@@ -164,12 +166,15 @@ def _of_arm(record: Mapping[str, Any]) -> dict[str, str]:
     """Return what was set for a run and is found among its arm's settings: `init.lr` means nothing without a stage."""
     resolved = record["arm"]["resolved"]
     stages = {"pretrain": [resolved.get("pretrain") or {}]}
-    stages["init"] = [*resolved["init"], *resolved["posthoc"]]  # which may be like a shared stage
+    stages["init"] = [
+        *resolved["init"],
+        *resolved["posthoc"],
+    ]  # these may be like a shared stage, too
     return {
         path: value
         for path, value in tuned(record).settings.items()
         for slot, key in [(path.partition(".")[0], path.rpartition(".")[2])]
-        if any(stage.get(key) == float(value) for stage in stages.get(slot, []))
+        if any(str(stage.get(key)) == value for stage in stages.get(slot, []))
     }
 
 

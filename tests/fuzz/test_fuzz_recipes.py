@@ -64,6 +64,21 @@ use = "synthetic"
 num_train = 48
 num_val = 24
 num_test = 24
+[tune]
+measure = "top1"
+trials = 2
+studies = 1
+seed = 1000
+[tune.eval]
+use = "zero-shot"
+datasets = ["synthetic"]
+split = "val"
+[tune.space]
+init.lr = { low = 1e-5, high = 1e-3, scale = "log" }
+[tune.space.pretrain.warmup_steps]
+low = 1
+high = 3
+scale = "linear"
 [[track]]
 use = "jsonl"
 [checkpoint]
