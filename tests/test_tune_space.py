@@ -8,6 +8,7 @@ from perceptinit.errors import RecipeError
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.tune_config import Range
 from perceptinit.recipe.tuning import Dimension
+from perceptinit.running.needs import needs
 from perceptinit.running.tuning import keys_by_arm, same_data
 
 RECIPE = """
@@ -71,6 +72,7 @@ def refusal(recipe):
         (SPACE, "pretrain.batch_size = { low = 1, high = 2 }", "data order, seeds and batch size are not tuned"),
         (SPACE, "init.batch_size = { low = 1, high = 2 }", "data order, seeds and batch size are not tuned"),
         (SPACE, "pretrain.epochs = { low = 1, high = 2 }", "the length of pretraining is not tuned"),
+        (SPACE, "pretrain.steps = { low = 1, high = 2 }", "the length of pretraining is not tuned"),
         (SPACE, "pretrain.betas = { low = 1, high = 2 }", "only numbers are tuned"),
         (SPACE, "pretrain.precision = { low = 1, high = 2 }", "only numbers are tuned"),
         (SPACE, "pretrain.pairs.num_pairs = { low = 1, high = 2 }", "only keys of pretraining"),
@@ -153,3 +155,9 @@ def test_points_repeat_and_each_study_covers_the_range():
         # base 2: the first four points of a scrambled Halton sequence have a quarter of the range each
         assert sorted(int(math.log10(value) + 4) for value in values) == [0, 1, 2, 3]
     assert len({point["pretrain.lr"] for point in plan.points()}) == 12
+
+
+def test_validation_data_are_among_what_a_recipe_needs(tmp_path):
+    pets = f'use = "zero-shot"\nroot = "{tmp_path}"\ndatasets = ["pets"]\n'
+    recipe = read_recipe(RECIPE.replace(EVAL, pets))
+    assert [need.name for need in needs(recipe)] == ["pets"]

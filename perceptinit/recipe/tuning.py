@@ -163,7 +163,7 @@ def _refusal(spec: Spec, stage: str, key: str) -> str:
     known = [field.name for field in fields(spec.config)]
     if key in _DATA or "seed" in key:
         return _OF_DATA
-    if stage == "pretrain" and key == "epochs":
+    if stage == "pretrain" and key in ("epochs", "steps"):
         return _OF_BUDGET
     return "" if key in known else unknown(f"{spec.entry.title} has no key called", key, known)
 

@@ -19,9 +19,10 @@ MAX_TOLD = 3  # sets that are absent, each with a line of its own
 
 
 def needs(recipe: Recipe) -> list[DataNeed]:
-    """Return all data of a recipe's components, each once."""
+    """Return all data of a recipe's components, and of what it is tuned by, each once."""
     found: dict[tuple[str, Path], DataNeed] = {}
-    for spec in walk(recipe.specs()):
+    tuned_by = [recipe.tune.evaluator] if recipe.tune else []
+    for spec in walk([*recipe.specs(), *tuned_by]):
         for need in _needs_of(spec):
             found.setdefault((need.name, need.folder), need)
     return list(found.values())
