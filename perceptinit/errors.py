@@ -7,9 +7,41 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # control characters but for line ends and tabs, and those that turn the direction of writing
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+# paths make one slash of two
+_USER = re.compile(r"(?<=\w:/)(/?)[^/\s?#@\"'<>]+@")
+_PARAMETER = re.compile(
+    r"([?&][\w.%-]*(?:sig|token|key|secret|cred|passw|pwd|auth|policy|session|x-amz-|x-goog-)[\w.%-]*=)"
+    r"[^&#\s\"'<>]+",
+    re.IGNORECASE,
+)
+# Hugging Face's tokens, AWS's key names, what follows `Bearer`, keys and tokens that are spelt out
+_TOKEN = re.compile(r"\bhf_\w{16,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|(?<=\bBearer )[\w.~+/=-]{8,}")
+_SPELT = re.compile(
+    r"((?:aws_)?(?:secret_access_key|session_token|access_token|api_key|password)[\"']?\s*[=:]\s*[\"']?)"
+    r"[^\s\"',&)]+",
+    re.IGNORECASE,
+)
+
+
+def without_credentials(text: str) -> str:
+    """Return a text whose addresses have lost passwords, signatures and tokens: for whatever is kept or shown."""
+    if ":/" in text:
+        text = _PARAMETER.sub(r"\1...", _USER.sub(r"\1...@", text))
+    return _SPELT.sub(r"\1...", _TOKEN.sub("...", text))
+
+
+def stripped(value: Any) -> Any:
+    """Return a value of tables, lists and texts `without_credentials`."""
+    if isinstance(value, str):
+        return without_credentials(value)
+    if isinstance(value, dict):
+        return {key: stripped(item) for key, item in value.items()}
+    return [stripped(item) for item in value] if isinstance(value, list) else value
 
 
 def printable(text: str) -> str:
@@ -23,7 +55,7 @@ class PerceptInitError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        return printable(without_credentials(super().__str__()))
 
 
 class DataError(PerceptInitError):

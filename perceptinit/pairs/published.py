@@ -9,6 +9,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+from perceptinit.errors import without_credentials
 from perceptinit.types import DataNeed
 
 
@@ -59,7 +60,7 @@ def need_of(patterns: str | Sequence[str], problem: str) -> DataNeed:
     first = patterns if isinstance(patterns, str) else patterns[0]
     return DataNeed(
         kind="pairs",
-        name=source.name if source else first,
+        name=source.name if source else without_credentials(first),
         folder=Path(first).parent,
         problems=(problem,) if problem else (),
         num_bytes=source.size_bytes if source else None,

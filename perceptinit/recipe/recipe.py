@@ -22,7 +22,7 @@ from typing import Any
 
 from perceptinit.components.building import Spec
 from perceptinit.components.plugin_manager import Plugins
-from perceptinit.errors import Problem, UsageError
+from perceptinit.errors import Problem, UsageError, stripped
 from perceptinit.recipe.checkpoint_config import CheckpointConfig
 from perceptinit.recipe.differences import stages_in_words
 from perceptinit.recipe.expect_config import ExpectConfig
@@ -102,15 +102,20 @@ class Recipe:
         )
 
     def resolved(self, arm: Arm) -> dict[str, Any]:
-        """Return all that determines the results of one arm, defaults filled in (trackers are left out)."""
-        return {
-            "name": self.name,
-            "backbone": self.backbone.table(),
-            "init": [spec.table() for spec in arm.init],
-            "pretrain": self.pretrain.table() if self.pretrain else None,
-            "posthoc": [spec.table() for spec in arm.posthoc],
-            "eval": [{"every": e.every, **e.spec.table()} for e in self.evals],
-        }
+        """Return all that determines the results of one arm, defaults filled in (trackers are left out).
+
+        Addresses are without credentials: they are written down, and a renewed signature makes no other run.
+        """
+        return stripped(
+            {
+                "name": self.name,
+                "backbone": self.backbone.table(),
+                "init": [spec.table() for spec in arm.init],
+                "pretrain": self.pretrain.table() if self.pretrain else None,
+                "posthoc": [spec.table() for spec in arm.posthoc],
+                "eval": [{"every": e.every, **e.spec.table()} for e in self.evals],
+            }
+        )
 
     def fingerprint(self, arm: Arm) -> str:
         """Return a hash of `resolved(arm)`: runs with equal fingerprints and seeds are the same run."""

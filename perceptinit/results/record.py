@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from perceptinit.components.building import Spec, walk
 from perceptinit.components.plugin_manager import CORE, Plugins
-from perceptinit.errors import DataError, printable, shown
+from perceptinit.errors import DataError, printable, shown, stripped
 from perceptinit.files.atomic import write_json
 from perceptinit.files.reading import misfit, read_json
 from perceptinit.types import InitReport, Score
@@ -89,16 +89,18 @@ def new_record(recipe: Recipe, arm: Arm, seed: int, device: str) -> dict[str, An
     return {
         "schema": SCHEMA,
         "status": "running",
-        "recipe": {
-            "name": recipe.name,
-            "source": recipe.source,
-            "summary": recipe.summary,
-            "text": recipe.text,
-            "sources": [{"path": path, "text": text} for path, text in recipe.sources],
-            "overrides": list(recipe.overrides),
-            "smoke": recipe.is_smoke,
-            "baseline": recipe.baseline,
-        },
+        "recipe": stripped(
+            {
+                "name": recipe.name,
+                "source": recipe.source,
+                "summary": recipe.summary,
+                "text": recipe.text,
+                "sources": [{"path": path, "text": text} for path, text in recipe.sources],
+                "overrides": list(recipe.overrides),
+                "smoke": recipe.is_smoke,
+                "baseline": recipe.baseline,
+            }
+        ),
         "arm": arm_row(recipe, arm),
         "seed": seed,
         "fingerprint": recipe.fingerprint(arm),

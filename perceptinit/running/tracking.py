@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from perceptinit.errors import without_credentials
 from perceptinit.protocols import HasDescribe, HasExpect, HasLogImage, Tracker
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.types import Event, RunContext
@@ -39,7 +40,7 @@ class Trackers:
         settings = recipe.resolved(recipe.arm(ctx.arm))
         for tracker in self._active:
             if isinstance(tracker, HasDescribe):
-                tracker.describe(ctx, recipe.text, settings)
+                tracker.describe(ctx, without_credentials(recipe.text), settings)
         for tracker in self._active:
             tracker.start(ctx)
         ctx.event("run-start", message=self._position())

@@ -9,7 +9,7 @@ import tempfile
 import traceback
 
 from perceptinit import __version__
-from perceptinit.errors import PerceptInitError, WriteError, printable
+from perceptinit.errors import PerceptInitError, WriteError, printable, without_credentials
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LONGEST = 300  # characters of an error's own message
@@ -34,12 +34,12 @@ def in_short(error: BaseException) -> str:
     """Return the type of an error and the first line of its message."""
     lines = str(error).strip().splitlines()
     message = lines[0][:_LONGEST].rstrip(" .") if lines else "without a message"
-    return printable(f"{type(error).__name__}: {message}")
+    return printable(without_credentials(f"{type(error).__name__}: {message}"))
 
 
 def _write_log(error: BaseException) -> str:
     """Write how the error came about; return the sentence that says where, or all of it."""
-    text = (
+    text = without_credentials(
         f"perceptinit {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
         f"command: {sys.argv}\n\n{''.join(traceback.format_exception(error))}"
     )
