@@ -13,7 +13,7 @@ to those it has.
 from __future__ import annotations
 
 # B batch, T tokens, D embedding, H W image
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
@@ -265,6 +265,24 @@ class HasMaxShuffleBlocks(Protocol):
     @property
     def max_shuffle_blocks(self) -> int:
         """Blocks that may be shuffled into each other before nearly each pair reads a whole block."""
+        ...
+
+
+# a block, and the draws between which it is needed, counted over the whole run: first and last
+BlockUse = tuple[int, int, int]
+# called with the number of draws that are done, and of those that are done or waited for
+Reached = Callable[[int, int], None]
+
+
+@runtime_checkable
+class HasReadAhead(Protocol):
+    """Pairs that lie afar, so that their blocks are better fetched before they are needed."""
+
+    def read_ahead(self, uses: Iterable[BlockUse]) -> AbstractContextManager[Reached]:
+        """Fetch blocks during the block in the order of `uses`, which is that of their first draws.
+
+        Gives a function that is to be told, batch by batch, how far the draws are.
+        """
         ...
 
 

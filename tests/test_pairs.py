@@ -202,10 +202,23 @@ def test_a_glob_that_matches_nothing_is_an_error(tmp_path):
     assert problem == f"{tmp_path / '*.tar'}: no file matches"
 
 
-def test_remote_shards_are_refused_with_advice():
-    (problem,) = webdataset("s3://bucket/{0..9}.tar").preflight()
-    assert problem.startswith("s3://bucket/{0..9}.tar: remote files are not read")
-    assert "download them first" in problem
+@pytest.mark.parametrize(
+    "address", ["pipe:curl x/{0..9}.tar", "ftp://host/0.tar", "simplecache::s3://b/0.tar"]
+)
+def test_addresses_that_can_only_be_streamed_are_refused_with_advice(address):
+    (problem,) = webdataset(address).preflight()
+    assert problem == (
+        f"{address}: cannot be read at random places; s3:// gs:// hf:// https:// http:// can. What can only be "
+        "streamed: pairs 'webdataset-stream', or download it and name the local copy"
+    )
+
+
+def test_addresses_beside_local_files_are_refused(tmp_path):
+    pairs = WebdatasetPairs(
+        WebdatasetPairs.Config(shards=("s3://b/0.tar", str(tmp_path / "1.tar")))
+    )
+    (problem,) = pairs.preflight()
+    assert problem == "s3://b/0.tar: name either addresses or local files, not both"
 
 
 def test_shards_without_captions_say_which_members_there_are(tmp_path):

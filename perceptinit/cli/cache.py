@@ -1,11 +1,11 @@
-"""`perceptinit cache`: initialised towers, decoded images and tar indexes that were kept, so that the same work is done once."""
+"""`perceptinit cache`: towers, decoded images, tar indexes and remote files that were kept, so that work is done once."""
 
 from __future__ import annotations
 
 import typer
 
 app = typer.Typer(
-    help="Initialised towers, decoded images and tar indexes that were kept: list, clear, path.",
+    help="Initialised towers, decoded images, tar indexes and remote files that were kept: list, clear, path.",
     no_args_is_help=True,
 )
 
@@ -13,7 +13,7 @@ app = typer.Typer(
 @app.command("list")
 def list_() -> None:
     """List what is kept: towers with initializer, judgments, model, seed, 2AFC and size, then
-    decoded images and tar indexes.
+    decoded images, tar indexes and remote files.
 
     Example: perceptinit cache list
     """
@@ -51,7 +51,7 @@ def _judgments_name(part: object) -> str:
 
 @app.command()
 def clear() -> None:
-    """Delete every entry, all decoded images and tar indexes.
+    """Delete every entry, all decoded images, tar indexes and remote files.
 
     Example: perceptinit cache clear
     """

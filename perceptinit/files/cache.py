@@ -1,6 +1,7 @@
 """A store of initialised towers: the same start, judgments, settings and seed are computed once.
 
-(The folder also has `images`, the store of decoded images, and `tar-indexes`, what lies where in shards.)
+(The folder also has `images`, the store of decoded images, `tar-indexes`, what lies where in shards, `shards`, pieces of
+remote ones, and `copies`, remote files as a whole.)
 
 Each entry is a folder named by the SHA-256 of all that determines its weights, with
 `weights.safetensors` and `manifest.json`. A manifest is written last and holds the checksum of the
@@ -46,6 +47,16 @@ def image_store_folder() -> Path:
 def tar_index_folder() -> Path:
     """Return where it is kept what lies where in tar shards; see `pairs.tar_index`."""
     return cache_folder() / "tar-indexes"
+
+
+def shard_folder() -> Path:
+    """Return where pieces of remote shards are kept for all processes of the machine; see `files.remote`."""
+    return cache_folder() / "shards"
+
+
+def copies_folder() -> Path:
+    """Return where copies of remote files are kept that are read as a whole; see `files.remote.copies`."""
+    return cache_folder() / "copies"
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
@@ -145,16 +156,18 @@ class KeptFiles:
         remove_abandoned(self.folder)
 
     def _files(self) -> Iterator[Path]:
-        return self.folder.glob(f"*{self.suffix}")
+        return filter(Path.is_file, self.folder.glob(f"*{self.suffix}"))
 
 
 def kept_files() -> list[KeptFiles]:
-    """Return what is kept beside the towers and holds something: decoded images by size, tar indexes."""
+    """Return what is kept beside the towers and holds something: decoded images by size, tar indexes, what is remote."""
     found = [
         KeptFiles(f"decoded images {folder.name}", folder, ".safetensors")
         for folder in sorted(image_store_folder().glob("*px-*"))
     ]
     found.append(KeptFiles("tar indexes", tar_index_folder(), ".npz"))
+    found.append(KeptFiles("remote shards", shard_folder(), "-*/*"))
+    found.append(KeptFiles("remote files", copies_folder(), "/**/*"))
     return [kept for kept in found if kept.num_bytes]
 
 

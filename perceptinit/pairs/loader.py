@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -18,11 +19,12 @@ import numpy as np
 import torch
 
 from perceptinit.errors import DataError, PerceptInitError
+from perceptinit.files.remote.store import RemoteError
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.batches import PairBatch, epoch_order, join_ids, stack_ids, trim_ids
 from perceptinit.pairs.texts import check_length
 from perceptinit.pairs.unusable import Unusable
-from perceptinit.protocols import Pairs
+from perceptinit.protocols import BlockUse, HasReadAhead, Pairs
 from perceptinit.types import Pair, RunContext
 
 # samples that a thread makes at a time: many enough to be worth handing over, few enough to share
@@ -99,6 +101,14 @@ class PairLoader:
         Raises PerceptInitError, naming the pair, when making it fails in another way than by an
         unreadable pair, and DataError when 16 replacements in a row are unreadable too.
         """
+        pairs, uses = self._pairs, self._block_uses(start, stop)
+        ahead = pairs.read_ahead(uses) if isinstance(pairs, HasReadAhead) else nullcontext(_ignore)
+        with closing(self._made(start, stop)) as batches, ahead as reached:
+            for number in range(start, stop):
+                reached(number * self._batch_size, (number + 1) * self._batch_size)
+                yield next(batches)
+
+    def _made(self, start: int, stop: int) -> Generator[PairBatch]:
         if self._num_workers == 0:
             for number in range(start, stop):
                 yield self._finish(*self._begin(number, lambda work, *args: work(*args)))
@@ -114,6 +124,22 @@ class PairLoader:
                     yield self._finish(images, [future.result() for future in futures])
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def _block_uses(self, start: int, stop: int) -> Iterator[BlockUse]:
+        """Yield which blocks the batches `start` to `stop` - 1 need, in order; draws count from 0 over all epochs."""
+        stops = np.cumsum(np.asarray(self._pairs.block_sizes, dtype=np.int64))
+        for epoch in range(start // self.num_batches, -(-stop // self.num_batches)):
+            before = epoch * self.num_batches * self._batch_size
+            first = max(0, start * self._batch_size - before)
+            last = min(self.num_batches, stop - epoch * self.num_batches) * self._batch_size
+            blocks = np.searchsorted(stops, self._order(epoch)[first:last], side="right")
+            draws = np.arange(before + first, before + last)
+            first_use, last_use = np.full((2, len(stops)), -1, dtype=np.int64)
+            first_use[blocks[::-1]] = draws[::-1]  # of several that are written, the last one stays
+            last_use[blocks] = draws
+            needed = np.flatnonzero(first_use >= 0)
+            for block in needed[np.argsort(first_use[needed])].tolist():
+                yield block, int(first_use[block]), int(last_use[block])
 
     def _begin(self, number: int, submit: Callable[..., Any]) -> tuple[torch.Tensor, list[Any]]:
         epoch, place = divmod(number, self.num_batches)
@@ -155,6 +181,8 @@ class PairLoader:
         for candidate in self._candidates(epoch, index):
             try:
                 return self._load(image, epoch, candidate)
+            except RemoteError:  # the same bytes come later: nothing takes their place
+                raise
             except DataError as error:
                 unusable.append(Unusable(candidate, str(error)))
         raise DataError(
@@ -194,6 +222,10 @@ class PairLoader:
         if all(isinstance(text, str) for text in texts):
             return self._tokenize([str(text) for text in texts])
         return stack_ids([trim_ids(np.asarray(ids), self._context_length) for ids in texts])
+
+
+def _ignore(done: int, needed: int) -> None:
+    """Take no note of how far the draws are."""
 
 
 def too_few_pairs(num_pairs: int, batch_size: int) -> str:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from perceptinit.configs import PositiveInt
+from perceptinit.configs import PositiveFloat, PositiveInt
 from perceptinit.errors import DataError
 from perceptinit.pairs.paths import expand, missing
 from perceptinit.pairs.tables import ParquetTable
+from perceptinit.protocols import BlockUse, Reached
 from perceptinit.types import Pair
 
 
 class ParquetPairs:
-    """Image-text pairs in Parquet files, as the YFCC15M release of the paper: `images`, `texts`.
+    """Image-text pairs in Parquet files, here or at addresses, as the YFCC15M release of the paper: `images`, `texts`.
 
     A pair is read with its whole row group, so `block_sizes` are the row groups, and a shuffle must
     stay within `cached_row_groups` of them at a time (`shuffle_blocks` of the `clip` pretrainer). For long runs, and for a
@@ -26,13 +28,16 @@ class ParquetPairs:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         files: str | tuple[str, ...]
-        """Files: a path, a brace pattern, a glob (`*.parquet`), or a list of these."""
+        """Files: a path or an address (s3://, gs://, hf://datasets/, https://), a brace pattern, a glob
+        (`*.parquet`), or a list of these."""
         image_column: str = "images"
         """Column of encoded images: bytes, or a struct with a field `bytes` (Hugging Face)."""
         text_column: str = "texts"
         """Column of captions, or of lists of token ids; ids must be those of the backbone's tokenizer."""
         cached_row_groups: PositiveInt = 8
         """Row groups held in memory, not compressed; no fewer than a shuffle draws from at a time."""
+        cache_gb: PositiveFloat | None = None
+        """Of addresses: most disk that row groups take on this machine, in 10^9 bytes; by default half of what is free."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -49,7 +54,13 @@ class ParquetPairs:
     @property
     def max_shuffle_blocks(self) -> int:
         """Return how many blocks may be shuffled into each other before each pair costs a row group."""
-        return self.config.cached_row_groups
+        reader, most = self._table.reader, self.config.cached_row_groups
+        return min(most, reader.max_shuffle_blocks) if reader else most
+
+    def read_ahead(self, uses: Iterable[BlockUse]) -> AbstractContextManager[Reached]:
+        """Fetch row groups during the block in the order of need; local ones are there already."""
+        reader = self._table.reader
+        return reader.read_ahead(uses) if reader else nullcontext(lambda *_: None)
 
     def pair(self, index: int) -> Pair:
         """Return pair `index`; its key is the file and the row in it, counted from 0.
@@ -86,6 +97,8 @@ class ParquetPairs:
         if empty:
             yield f"{self.config.files}: no rows"
             return
+        if self._table.reader:
+            yield from self._table.reader.problems()
         try:
             self.pair(0)  # columns of another type are the same in every row
         except DataError as error:
@@ -99,7 +112,7 @@ class ParquetPairs:
         if absent:
             raise DataError(absent)
         columns = (config.image_column, config.text_column)
-        return ParquetTable(paths, columns, config.cached_row_groups)
+        return ParquetTable(paths, columns, config.cached_row_groups, config.cache_gb)
 
 
 def _said(value: object) -> str:

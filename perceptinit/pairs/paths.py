@@ -1,4 +1,4 @@
-"""Files that a recipe names: one path, a brace pattern, a glob, or a list of these."""
+"""Files that a recipe names: one path or address, a brace pattern, a glob, or a list of these."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from braceexpand import braceexpand
 
 from perceptinit.errors import DataError, shown
 from perceptinit.files.reading import require_file
+from perceptinit.files.remote.addresses import Place, RemoteFile, is_remote, remote_file
+from perceptinit.files.remote.store import matching
 
 MAX_FILES = 1_000_000  # DataComp-1B, one of the largest sets, has 140,000 shards
 MAX_FOLDERS = (
@@ -25,39 +27,50 @@ _RANGE = re.compile(
 )
 
 
-def expand(patterns: str | Sequence[str]) -> list[Path]:
-    """Return the paths that `patterns` name, in order; a glob gives those that exist, sorted.
+def expand(patterns: str | Sequence[str]) -> list[Path] | list[RemoteFile]:
+    """Return the files that `patterns` name, in order; a glob gives those that exist, sorted.
 
-    `data/{00000..01499}.tar` names 1500 files whether they exist or not, `data/*.tar` those there are.
+    `data/{00000..01499}.tar` names 1500 files whether they exist or not, `data/*.tar` those there are. Of an
+    address the last part may be a glob, where the server lists its folders.
 
-    Raises DataError for a pattern that names nothing, is remote, names more than MAX_FILES files or
-    looks through more than MAX_FOLDERS folders.
+    Raises DataError for a pattern that names nothing, names more than MAX_FILES files or looks through more
+    than MAX_FOLDERS folders, and for addresses beside paths; RemoteError where a folder cannot be listed.
     """
     given = [patterns] if isinstance(patterns, str) else list(patterns)
-    paths = [path for pattern in given for path in _expand_one(pattern)]
+    if any(map(is_remote, given)):
+        if not all(map(is_remote, given)):
+            raise DataError(f"{shown(given[0])}: name either addresses or local files, not both")
+        return [file for pattern in given for file in _addresses(pattern)]
+    paths = [path for pattern in given for path in _paths(pattern)]
     if not paths:
         raise DataError("no files are named")
     return paths
 
 
-def _expand_one(pattern: str) -> list[Path]:
-    if "://" in pattern or pattern.startswith("pipe:"):
-        raise DataError(
-            f"{shown(pattern)}: remote files are not read, because pairs are drawn at random places; "
-            "download them first and name the local copies"
-        )
-    try:
-        if num_named(pattern) > MAX_FILES:
-            raise DataError(f"{shown(pattern)}: names more than {MAX_FILES:,} files")
-        names = list(braceexpand(pattern, escape=False))
-    except (ValueError, RecursionError) as error:
-        reason = shown(error) or "nested too deeply"
-        raise DataError(f"{shown(pattern)}: braces that cannot be read ({reason})") from error
+def _addresses(pattern: str) -> list[RemoteFile]:
+    remote_file(pattern)  # refused before it is expanded
+    files = [remote_file(name) for name in _names(pattern)]
+    return [each for f in files for each in (matching(f) if "*" in f.name else [f])]
+
+
+def _paths(pattern: str) -> list[Path]:
+    names = _names(pattern)
     try:
         return [path for name in names for path in _glob(str(Path(name).expanduser()))]
     except (OSError, RuntimeError, ValueError) as error:  # too long; no such user for ~; NUL
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"{shown(pattern)}: no file has such a name ({reason})") from error
+
+
+def _names(pattern: str) -> list[str]:
+    """Return what the braces of a pattern stand for."""
+    try:
+        if num_named(pattern) > MAX_FILES:
+            raise DataError(f"{shown(pattern)}: names more than {MAX_FILES:,} files")
+        return list(braceexpand(pattern, escape=False))
+    except (ValueError, RecursionError) as error:
+        reason = shown(error) or "nested too deeply"
+        raise DataError(f"{shown(pattern)}: braces that cannot be read ({reason})") from error
 
 
 def num_named(pattern: str) -> int:
@@ -113,17 +126,20 @@ def _matches(name: str, folders: Iterator[int]) -> Iterator[str]:
             yield from _matches(str(Path(glob.escape(folder)) / rest), folders)
 
 
-def missing(paths: Iterable[Path]) -> str | None:
-    """Return a sentence on the files that do not exist or are none, None when all do."""
+def missing(paths: Iterable[Place]) -> str | None:
+    """Return a sentence on the files that do not exist or are none, None when all do.
+
+    Remote ones are not asked for: their index tells, and who reads them.
+    """
     absent = []
-    paths = list(paths)
-    for path in paths:
+    local = [path for path in paths if isinstance(path, Path)]
+    for path in local:
         try:
             require_file(path)
         except DataError as error:
             absent.append(str(error))
     if not absent:
         return None
-    if len(paths) == 1:
+    if len(local) == 1:
         return absent[0]
-    return f"{len(absent)} of {len(paths)} files are missing; the first is {absent[0]}"
+    return f"{len(absent)} of {len(local)} files are missing; the first is {absent[0]}"

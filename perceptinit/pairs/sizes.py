@@ -14,22 +14,23 @@ JOURNAL = ".packing.jsonl"  # stands beside shards as long as `data pack` is not
 
 
 def find_miscounts(indexes: Iterable[TarIndex]) -> Iterator[str]:
-    """Yield a sentence for each shard with another number of samples than is said, and for each
+    """Yield a sentence for each local shard with another number of samples than is said, and for each
     folder that is not packed to its end.
 
     A folder without counts is taken as it is.
     """
-    indexes = list(indexes)
+    found = [(index.path, index.num_samples) for index in indexes]
+    local = [(path, number) for path, number in found if isinstance(path, Path)]
     sizes = {}
-    for folder in sorted({index.path.parent for index in indexes}):
+    for folder in sorted({path.parent for path, _ in local}):
         sizes[folder] = _read_sizes(folder / SIZES)
         if (folder / JOURNAL).is_file():
             yield f"{folder}: its packing was interrupted; run the same `perceptinit data pack` again"
-    for index in indexes:
-        said = sizes[index.path.parent].get(index.path.name)
-        if said is not None and said != index.num_samples:
+    for path, number in local:
+        said = sizes[path.parent].get(path.name)
+        if said is not None and said != number:
             yield (
-                f"{index.path}: {index.num_samples} samples, but {SIZES} beside it says {said}; "
+                f"{path}: {number} samples, but {SIZES} beside it says {said}; "
                 "copy or pack the shard again"
             )
 

@@ -8,6 +8,7 @@ import io
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -20,6 +21,10 @@ import pyarrow.parquet as pq
 
 from perceptinit.errors import DataError, shown
 from perceptinit.files.reading import open_regular, require_file
+from perceptinit.files.remote.addresses import Place, RemoteFile
+from perceptinit.files.remote.reader import PieceReader
+from perceptinit.files.remote.store import RemoteError
+from perceptinit.pairs.remote_tables import piece_reader, read_footers, read_now
 
 # of damaged files pyarrow also raises what it raises for text that is not UTF-8, or sizes beyond memory
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
@@ -27,7 +32,7 @@ _UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryErro
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    path: Path
+    path: Place
     row_groups: tuple[int, ...]  # rows of each
 
 
@@ -35,16 +40,30 @@ class ParquetTable:
     """Columns of Parquet files that belong together, one after another.
 
     A row is read with its whole row group, which then stays in memory until `cached_row_groups`
-    others have been asked for.
+    others have been asked for. `reader` has the row groups of files at addresses, None of local ones; cache_gb: see
+    `PieceReader`.
 
     Raises DataError when a file is no Parquet file or lacks a column.
     """
 
     def __init__(
-        self, paths: Sequence[Path], columns: Sequence[str], cached_row_groups: int = 4
+        self,
+        paths: Sequence[Place],
+        columns: Sequence[str],
+        cached_row_groups: int = 4,
+        cache_gb: float | None = None,
     ) -> None:
         self.columns = tuple(columns)
-        self._files = [_read_footer(path, self.columns) for path in paths]
+        self.reader: PieceReader[pq.ParquetFile] | None = None
+        remote = [path for path in paths if isinstance(path, RemoteFile)]
+        if remote:
+            footers = read_footers(remote, self.columns)
+            for footer in footers:
+                _check_columns(footer.file, footer.names, self.columns)
+            self._files = [_File(footer.file, footer.row_groups) for footer in footers]
+            self.reader = piece_reader([p for footer in footers for p in footer.pieces], cache_gb)
+        else:
+            self._files = [_read_footer(p, self.columns) for p in paths if isinstance(p, Path)]
         groups = [list(enumerate(file.row_groups)) for file in self._files]
         self._groups = [(f, g) for f, rows in enumerate(groups) for g, _ in rows]
         self.block_sizes = [n for rows in groups for _, n in rows]
@@ -63,7 +82,8 @@ class ParquetTable:
 
     def column(self, name: str) -> list[Any]:
         """Return the values of a column; all files are read, so it is meant for small values."""
-        return [value for file in self._files for value in _read_column(file.path, name)]
+        paths = [file.path for file in self._files if isinstance(file.path, Path)]
+        return [value for path in paths for value in _read_column(path, name)]
 
     def where(self, index: int) -> str:
         """Return the name of a row for messages: the file and its row, counted from 0."""
@@ -97,11 +117,21 @@ class ParquetTable:
         number, group = self._groups[block]
         path = self._files[number].path
         try:
-            with pq.ParquetFile(path, memory_map=True) as file:
+            with self._opened(block, path) as file:
                 table = file.read_row_group(group, columns=list(self.columns), use_threads=False)
+        except RemoteError:
+            raise
         except _UNREADABLE as error:
             raise DataError(f"{path}: row group {group} cannot be read ({error})") from error
         return [table.column(name) for name in self.columns]
+
+    def _opened(self, block: int, path: Place) -> AbstractContextManager[pq.ParquetFile]:
+        """Return the file of a row group, or a copy that has that row group alone."""
+        if self.reader is None:
+            return pq.ParquetFile(path, memory_map=True)
+        piece = self.reader.pieces[block]
+        ahead = self.reader.get(piece)
+        return nullcontext(ahead) if ahead is not None else read_now(piece)
 
 
 class CsvTable:
@@ -173,7 +203,7 @@ def _read_csv(path: Path, columns: Sequence[str], separator: str) -> pa.Table:
     return table.combine_chunks()
 
 
-def _check_columns(path: Path, there: Sequence[str], wanted: Sequence[str]) -> None:
+def _check_columns(path: Place, there: Sequence[str], wanted: Sequence[str]) -> None:
     for name in wanted:
         if list(there).count(name) != 1:
             how = "more than one" if name in there else "no"

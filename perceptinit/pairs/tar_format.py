@@ -14,6 +14,7 @@ from pathlib import Path
 
 from perceptinit.errors import DataError, shown
 from perceptinit.files.reading import open_regular
+from perceptinit.files.remote.addresses import Place, RemoteFile
 
 BLOCK_BYTES = 512
 _REGULAR = b"0\x007"  # type flags of plain files; \0 is the one of old tars
@@ -40,10 +41,13 @@ class Member:
 
 
 class TarFile:
-    """An open tar, readable at any place from several threads; closed with the last reference."""
+    """An open tar, readable at any place from several threads; closed with the last reference.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    said: what messages and keys call it, where `path` is a copy.
+    """
+
+    def __init__(self, path: Path, said: Place | None = None) -> None:
+        self.path: Place = said or path
         self._descriptor = -1
         try:
             with open_regular(path) as file:
@@ -58,15 +62,18 @@ class TarFile:
 
     def read(self, offset: int, num_bytes: int) -> bytes:
         """Return `num_bytes` bytes from `offset` on; DataError when the file ends before."""
-        data = os.pread(self._descriptor, num_bytes, offset)
+        data = self._pread(num_bytes, offset)
         while 0 < len(data) < num_bytes:  # one call gives at most 2 GiB
-            more = os.pread(self._descriptor, num_bytes - len(data), offset + len(data))
+            more = self._pread(num_bytes - len(data), offset + len(data))
             if not more:
                 break
             data += more
         if len(data) < num_bytes:
             raise self.error(offset + len(data), "the file ends here, it is truncated")
         return data
+
+    def _pread(self, num_bytes: int, offset: int) -> bytes:
+        return os.pread(self._descriptor, num_bytes, offset)
 
     def members(self, start: int = 0) -> Iterator[Member]:
         """Yield the plain files from the header at `start` on, to the end-of-archive block.
@@ -145,7 +152,7 @@ class TarFile:
         return name, size
 
     def _check_not_compressed(self) -> None:
-        if os.pread(self._descriptor, 2, 0) == b"\x1f\x8b":
+        if self._pread(2, 0) == b"\x1f\x8b":
             raise DataError(
                 f"{self.path}: a compressed tar cannot be read at random places; "
                 "decompress it with gunzip"
@@ -170,6 +177,21 @@ class TarFile:
                     position, "data after the end of the archive (two tars in one file?)"
                 )
             rest -= len(chunk)
+
+
+class TarPart(TarFile):
+    """A part of a tar, from the byte `first` on, that is in memory; outside of it nothing can be read.
+
+    num_bytes: of the whole tar.
+    """
+
+    def __init__(self, said: RemoteFile, data: bytes, first: int, num_bytes: int) -> None:
+        self.path, self.num_bytes, self._descriptor = said, num_bytes, -1
+        self._data, self._first = data, first
+
+    def _pread(self, num_bytes: int, offset: int) -> bytes:
+        start = offset - self._first
+        return self._data[start : start + num_bytes] if start >= 0 else b""
 
 
 def _number(field: bytes) -> int:

@@ -22,6 +22,7 @@ import numpy as np
 from perceptinit.errors import DataError
 from perceptinit.files.atomic import atomic_path, remove_abandoned
 from perceptinit.files.cache import tar_index_folder
+from perceptinit.files.remote.addresses import Place
 from perceptinit.pairs.tar_format import TarFile
 
 _STEM = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")  # webdataset's rule
@@ -39,7 +40,7 @@ class TarIndex:
     offsets, sizes: int64 (K,), bytes.
     """
 
-    path: Path
+    path: Place
     extensions: tuple[str, ...]
     starts: np.ndarray
     samples: np.ndarray
@@ -61,36 +62,31 @@ class TarIndex:
         return found
 
 
-def read_member(path: Path, offset: int, num_bytes: int) -> bytes:
-    """Return bytes of a tar; callable from several threads. DataError when the file is shorter by now."""
-    return _open(path).read(int(offset), int(num_bytes))
-
-
 def read_sample(
-    path: Path, start: int, first: Sequence[int], second: Sequence[int]
+    tar: TarFile, start: int, first: Sequence[int], second: Sequence[int]
 ) -> tuple[str, bytes, bytes]:
     """Return the name of a sample whose first header is at `start`, and two of its members.
 
-    first, second: offset and number of bytes. Raises DataError as `read_member` does.
+    first, second: offset and number of bytes. DataError when the file is shorter by now.
     """
-    tar = _open(path)
     name = tar.plain_name(start)
-    key = _key(path, name) if name else sample_key(path, start)
+    key = _key(tar, name) if name else sample_key(tar, start)
     return key, tar.read(*first), tar.read(*second)
 
 
-def sample_key(path: Path, start: int) -> str:
+def sample_key(tar: TarFile, start: int) -> str:
     """Return the name of the sample whose first header is at `start`: `00012.tar/000123`."""
-    return _key(path, next(_open(path).members(int(start))).name)
+    return _key(tar, next(tar.members(int(start))).name)
 
 
-def _key(path: Path, member: str) -> str:
+def _key(tar: TarFile, member: str) -> str:
     match = _STEM.match(member)
-    return f"{path.name}/{match.group(1) if match else member}"
+    return f"{tar.path.name}/{match.group(1) if match else member}"
 
 
 @lru_cache(maxsize=128)  # open files; a file in use stays open when it leaves the cache
-def _open(path: Path) -> TarFile:
+def open_tar(path: Path) -> TarFile:
+    """Return a tar on a disk, opened once; callable from several threads."""
     return TarFile(path)
 
 
@@ -112,20 +108,21 @@ def index_tar(path: Path) -> TarIndex:
 
     Raises DataError when the tar is truncated, damaged or names a member twice.
     """
-    _open.cache_clear()  # the index is of the file that has this path now
+    open_tar.cache_clear()  # the index is of the file that has this path now
     index = _read_cache(path)
     if index is None:
-        index = _scan(path)
+        index = scan(TarFile(path))
         if len(index.offsets) >= _CACHED_FROM:
-            _write_cache(index)
+            _write_cache(path, index)
     return index
 
 
-def _scan(path: Path) -> TarIndex:
+def scan(tar: TarFile) -> TarIndex:
+    """Return the index of an open tar; DataError as `index_tar`."""
     starts, samples, codes, offsets, sizes = (array(t) for t in "qiiqq")
     extensions: dict[str, int] = {}
     stem, seen = None, set[int]()
-    for member in TarFile(path).members():
+    for member in tar.members():
         match = _STEM.match(member.name)
         if match is None or _META.match(member.name):
             continue
@@ -135,7 +132,7 @@ def _scan(path: Path) -> TarIndex:
             starts.append(member.start)
         elif code in seen:
             raise DataError(
-                f"{path}: sample '{stem}' has two members .{match.group(2).lower()} (byte {member.start})"
+                f"{tar.path}: sample '{stem}' has two members .{match.group(2).lower()} (byte {member.start})"
             )
         seen.add(code)
         samples.append(len(starts) - 1)
@@ -143,7 +140,7 @@ def _scan(path: Path) -> TarIndex:
         offsets.append(member.offset)
         sizes.append(member.num_bytes)
     columns = (np.array(column) for column in (starts, samples, codes, offsets, sizes))
-    return TarIndex(path, tuple(extensions), *columns)
+    return TarIndex(tar.path, tuple(extensions), *columns)
 
 
 def _cache_path(path: Path) -> Path:
@@ -169,14 +166,14 @@ def _read_cache(path: Path) -> TarIndex | None:
         return None
 
 
-def _write_cache(index: TarIndex) -> None:
+def _write_cache(path: Path, index: TarIndex) -> None:
     remove_abandoned(tar_index_folder())
     columns = {n: getattr(index, n) for n in ("starts", "samples", "codes", "offsets", "sizes")}
     try:
-        with atomic_path(_cache_path(index.path)) as temporary, temporary.open("wb") as file:
+        with atomic_path(_cache_path(path)) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
-                stamp=_stamp(index.path),
+                stamp=_stamp(path),
                 extensions=np.array(index.extensions, dtype=np.str_),
                 **columns,
             )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from perceptinit.errors import DataError
+from perceptinit.files.remote.store import RemoteError
 from perceptinit.protocols import Pairs
 from perceptinit.types import Pair
 
@@ -30,6 +31,9 @@ def find_empty(pairs: Pairs) -> Iterator[str]:
     for index in np.unique(np.linspace(0, pairs.num_pairs - 1, NUM_LOOKED_AT, dtype=np.int64)):
         try:
             pair = pairs.pair(int(index))
+        except RemoteError as error:
+            yield str(error)
+            return
         except DataError:  # replaced and counted while training
             continue
         if len(pair.text.strip() if isinstance(pair.text, str) else pair.text):

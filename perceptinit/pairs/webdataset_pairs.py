@@ -1,39 +1,47 @@
-"""Tar shards of images with captions (`webdataset`), read at random places through an index."""
+"""Tar shards of images with captions (`webdataset`), here or at an address, read at random places through an index."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from perceptinit.configs import Share
+from perceptinit.configs import PositiveFloat, Share
 from perceptinit.errors import DataError, shown
 from perceptinit.files.reading import parse_json
+from perceptinit.files.remote.addresses import Place, RemoteFile
 from perceptinit.pairs.paths import expand, missing
 from perceptinit.pairs.published import need_of, source_of
+from perceptinit.pairs.remote_shards import RemoteShards
 from perceptinit.pairs.shard_samples import ShardSamples
 from perceptinit.pairs.sizes import find_miscounts
-from perceptinit.pairs.tar_index import TarIndex, index_tars, sample_key
+from perceptinit.pairs.tar_index import TarIndex, index_tars
+from perceptinit.protocols import BlockUse, Reached
 from perceptinit.types import DataNeed, Pair
 
 _NUM_SAID = 5
 
 
 class WebdatasetPairs:
-    """Image-text pairs in plain tar shards on a local disk, as YFCC15M, CC3M/12M and DataComp come.
+    """Image-text pairs in plain tar shards, as YFCC15M, CC3M/12M and DataComp come.
 
-    Each shard is scanned once (about 10 microseconds a sample) and remembered in the user's cache
-    folder, so any pair can be read at once and a run can go on at any step. The order is that of
-    `shards` and, in a shard, of its members.
+    On a local disk each shard is scanned once (about 10 microseconds a sample) and remembered in the user's
+    cache folder, so any pair can be read at once and a run can go on at any step. The order is that of
+    `shards` and, in a shard, of its members. Shards in a bucket, on a hub or a web server give the same
+    batches: an index beside them says what lies where (`perceptinit data index`), and they are fetched in the order
+    of need into a cache that the processes of a machine share.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         shards: str | tuple[str, ...]
-        """Files: a path, a brace pattern (`{00000..01499}.tar`), a glob (`*.tar`), or a list of these."""
+        """Files: a path or an address (s3://, gs://, hf://datasets/, https://), a brace pattern
+        (`{00000..01499}.tar`), a glob (`*.tar`), or a list of these."""
         image_members: tuple[str, ...] = ("jpg", "jpeg", "png", "webp")
         """Extensions of images; of several in a sample, the first named here is used."""
         text_member: str = "txt"
@@ -43,6 +51,10 @@ class WebdatasetPairs:
         keys, such as title and description, one is drawn each time the image is seen (SLIP)."""
         max_incomplete_share: Share = 0.01
         """Largest share of samples without an image or caption; they are left out and counted."""
+        index: str | None = None
+        """Of addresses: path or address of their index, ours or of wids; by default it stands beside them."""
+        cache_gb: PositiveFloat | None = None
+        """Of addresses: most disk that shards take on this machine, in 10^9 bytes; by default half of what is free."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -57,6 +69,18 @@ class WebdatasetPairs:
         return np.diff(self._samples.stops, prepend=0).tolist()
 
     @property
+    def max_shuffle_blocks(self) -> int:
+        """Return how many shards may be shuffled into each other: as many as the cache holds, but one that is next."""
+        remote = self._remote
+        return remote.reader.max_shuffle_blocks if remote else len(self.block_sizes)
+
+    def read_ahead(self, uses: Iterable[BlockUse]) -> AbstractContextManager[Reached]:
+        """Fetch shards during the block in the order of need; local ones are there already."""
+        return (
+            self._remote.reader.read_ahead(uses) if self._remote else nullcontext(lambda *_: None)
+        )
+
+    @property
     def published_num_pairs(self) -> int | None:
         """The number of a source that is known by the name of its folder, such as `yfcc15m`."""
         source = source_of(self.config.shards)
@@ -65,7 +89,7 @@ class WebdatasetPairs:
     def needs(self) -> Iterator[DataNeed]:
         """Yield the shards, with what is known of a source of their folder's name."""
         try:
-            problem = missing(expand(self.config.shards))
+            problem = missing(self._paths)
         except DataError as error:
             problem = str(error)
         yield need_of(self.config.shards, problem or "")
@@ -82,7 +106,10 @@ class WebdatasetPairs:
     def preflight(self) -> Iterator[str]:
         """Yield what is missing, truncated, miscounted or empty among the shards."""
         try:
-            paths = expand(self.config.shards)
+            paths = self._paths
+            if self._remote:
+                yield from self._remote_problems(self._remote)
+                return
         except DataError as error:
             yield str(error)
             return
@@ -90,7 +117,7 @@ class WebdatasetPairs:
         if absent:
             yield absent
             return
-        results = index_tars(paths)
+        results = index_tars([path for path in paths if isinstance(path, Path)])
         damaged = [str(result) for result in results if isinstance(result, DataError)]
         yield from damaged[:_NUM_SAID]
         if len(damaged) > _NUM_SAID:
@@ -102,13 +129,36 @@ class WebdatasetPairs:
     def summary(self) -> str:
         """Return one sentence on how much there is."""
         samples = self._samples
-        left_out = len(samples.incomplete)
+        left_out = samples.num_incomplete
         extra = f"; {left_out:,} samples without an image or caption left out" if left_out else ""
-        return f"{len(samples):,} pairs in {len(samples.paths):,} shards{extra}"
+        return f"{len(samples):,} pairs in {len(samples.shards):,} shards{extra}"
+
+    @cached_property
+    def _paths(self) -> Sequence[Place]:
+        return expand(self.config.shards)
+
+    @cached_property
+    def _remote(self) -> RemoteShards | None:
+        files = [path for path in self._paths if isinstance(path, RemoteFile)]
+        if not files:
+            return None
+        config = self.config
+        members = (config.image_members, [config.text_member])
+        return RemoteShards(files, members, config.index or "", config.cache_gb)
 
     @cached_property
     def _samples(self) -> ShardSamples:
-        paths = expand(self.config.shards)
+        if self._remote:
+            samples, indexes = self._remote.samples(), []
+        else:
+            indexes = self._indexes()
+            samples = self._select(indexes)
+        for complaint in self._complaints(indexes, samples):
+            raise DataError(complaint)
+        return samples
+
+    def _indexes(self) -> list[TarIndex]:
+        paths = [path for path in self._paths if isinstance(path, Path)]
         absent = missing(paths)
         if absent:
             raise DataError(absent)
@@ -117,29 +167,30 @@ class WebdatasetPairs:
             if isinstance(result, DataError):
                 raise result
             indexes.append(result)
-        samples = self._select(indexes)
-        for complaint in self._complaints(indexes, samples):
-            raise DataError(complaint)
-        return samples
+        return indexes
+
+    def _remote_problems(self, remote: RemoteShards) -> Iterator[str]:
+        yield from self._complaints([], remote.samples())
+        yield from remote.reader.problems()
 
     def _select(self, indexes: list[TarIndex]) -> ShardSamples:
         return ShardSamples.select(indexes, self.config.image_members, [self.config.text_member])
 
     def _complaints(self, indexes: list[TarIndex], samples: ShardSamples) -> Iterator[str]:
         yield from find_miscounts(indexes)
-        num_samples = len(samples) + len(samples.incomplete)
+        num_samples = len(samples) + samples.num_incomplete
         wanted = f"an image (.{', .'.join(self.config.image_members)}) and a text (.{self.config.text_member})"
         if not len(samples):
             there = sorted({extension for index in indexes for extension in index.extensions})
             yield (
-                f"{indexes[0].path}{' and the rest' if len(indexes) > 1 else ''}: none of {num_samples} samples "
+                f"{self._paths[0]}{' and the rest' if len(self._paths) > 1 else ''}: none of {num_samples} samples "
                 f"has {wanted}; members there are: {', '.join(there) or 'none'}"
             )
-        elif len(samples.incomplete) > self.config.max_incomplete_share * num_samples:
+        elif samples.num_incomplete > self.config.max_incomplete_share * num_samples:
             yield (
-                f"{len(samples.incomplete)} of {num_samples} samples lack {wanted}, more than "
+                f"{samples.num_incomplete} of {num_samples} samples lack {wanted}, more than "
                 f"max_incomplete_share = {self.config.max_incomplete_share:g} allows; "
-                f"the first is {sample_key(*samples.incomplete[0])}"
+                f"the first is {samples.first_incomplete}"
             )
 
     def _captions(self, data: bytes, key: str) -> list[str]:

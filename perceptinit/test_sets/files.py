@@ -11,7 +11,7 @@ from perceptinit.errors import DataError, shown
 from perceptinit.files.reading import misfit, read_bytes, read_json, require_file
 from perceptinit.pairs.shard_samples import ShardSamples
 from perceptinit.pairs.sizes import find_miscounts
-from perceptinit.pairs.tar_index import index_tars, sample_key
+from perceptinit.pairs.tar_index import index_tars
 
 CLASSNAMES = "classnames.txt"
 TEMPLATES = "zeroshot_classification_templates.txt"
@@ -57,11 +57,11 @@ def read_samples(paths: list[Path], second: str) -> ShardSamples:
     for complaint in find_miscounts(indexes):
         raise DataError(complaint)
     samples = ShardSamples.select(indexes, IMAGE_MEMBERS, [second])
-    if samples.incomplete:
+    if samples.num_incomplete:
         what = "captions (.txt)" if second == "txt" else f"label (.{second})"
         raise DataError(
-            f"{paths[0].parent}: {sample_key(*samples.incomplete[0])} has no image (.webp, .png, .jpg) or no "
-            f"{what}; {len(samples.incomplete)} such samples"
+            f"{paths[0].parent}: {samples.first_incomplete} has no image (.webp, .png, .jpg) or no "
+            f"{what}; {samples.num_incomplete} such samples"
         )
     return samples
 

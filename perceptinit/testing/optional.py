@@ -30,7 +30,7 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
         HasConventions,
         HasDownloads,
     ),
-    "pairs": (*ANY_KIND, p.HasMaxShuffleBlocks, p.HasPublishedNumPairs),
+    "pairs": (*ANY_KIND, p.HasMaxShuffleBlocks, p.HasReadAhead, p.HasPublishedNumPairs),
     "evaluator": (*ANY_KIND, HasEvaluateMany, HasChoice),
     "tracker": (*ANY_KIND, p.HasExpect, p.HasDescribe, p.HasLogImage, p.HasSay),
 }

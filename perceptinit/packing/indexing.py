@@ -1,0 +1,130 @@
+"""Make the index that stands beside shards, here or at an address; what that costs is known before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+from perceptinit.errors import DataError, UsageError
+from perceptinit.files.remote.addresses import Place, RemoteFile
+from perceptinit.files.remote.shard_cache import Piece, ShardCache
+from perceptinit.files.remote.store import PART_BYTES, stat, write
+from perceptinit.pairs.paths import expand, missing
+from perceptinit.pairs.shard_index import INDEX, write_index
+from perceptinit.pairs.tar_format import TarFile
+from perceptinit.pairs.tar_index import TarIndex, index_tars, scan
+
+P = TypeVar("P", Path, RemoteFile)
+
+_NUM_FETCHERS = 4
+_NUM_ASKERS = 16
+# of pieces that no run has said to need at all, all may go
+_LATE = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteScan:
+    """Remote shards to be read once, as they are now."""
+
+    pieces: tuple[Piece, ...]
+
+    @classmethod
+    def of(cls, files: Sequence[RemoteFile]) -> RemoteScan:
+        """Ask for the size of each; RemoteError when one cannot be had."""
+        with ThreadPoolExecutor(_NUM_ASKERS) as pool:
+            stats = pool.map(stat, files)
+        found = zip(files, stats, strict=True)
+        return cls(tuple(Piece.whole(file, now.num_bytes, now.version) for file, now in found))
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(piece.num_bytes for piece in self.pieces)
+
+    @property
+    def num_requests(self) -> int:
+        """Return how many requests the reading takes: one per part, and a look whether the shard has changed."""
+        return sum(-(-piece.num_bytes // PART_BYTES) + 1 for piece in self.pieces)
+
+    def indexes(self, report: Callable[[], None]) -> list[TarIndex]:
+        """Fetch each shard and return its index; `report` is called after each.
+
+        Raises DataError for one that is damaged, cannot be had or has no room.
+        """
+        cache = ShardCache()
+
+        def index(piece: Piece) -> TarIndex:
+            path = cache.fetch(piece, _LATE)
+            if path is None:
+                raise DataError(f"{piece.file}: no room for it in {cache.folder}")
+            found = scan(TarFile(path, said=piece.file))
+            report()
+            return found
+
+        with ThreadPoolExecutor(_NUM_FETCHERS) as pool:
+            return list(pool.map(index, self.pieces))
+
+
+def open_shards(named: Sequence[str]) -> list[Path] | RemoteScan:
+    """Return the shards that folders, braces or globs name: local ones that are there, or what remote ones cost.
+
+    Raises DataError when one is not there, RemoteError when it cannot be had.
+    """
+    files = expand([n if ".tar" in n or "*" in n else f"{n.rstrip('/')}/*.tar" for n in named])
+    paths = [file for file in files if isinstance(file, Path)]
+    absent = missing(paths)
+    if absent:
+        raise DataError(absent)
+    return paths or RemoteScan.of([file for file in files if isinstance(file, RemoteFile)])
+
+
+def index_local(paths: Sequence[Path], out: Path | None) -> Path:
+    """Write the index of shards on a disk to `out`, by default beside them; return where it is.
+
+    Raises DataError for a damaged shard, UsageError for shards of several folders.
+    """
+    folder = _only({path.parent for path in paths})
+    indexes = []
+    for result in index_tars(paths):
+        if isinstance(result, DataError):
+            raise result
+        indexes.append(result)
+    place = out or folder / INDEX
+    write_index(place, indexes, [(path.stat().st_size, "") for path in paths])
+    return place
+
+
+def index_remote(planned: RemoteScan, out: Path | None, report: Callable[[], None]) -> Place:
+    """Read remote shards once and write their index to `out`, by default beside them; return where it is.
+
+    Raises DataError as `RemoteScan.indexes`, UsageError for shards of several folders, RemoteError where nothing
+    may be written.
+    """
+    place = _only({piece.file.folder for piece in planned.pieces}) / INDEX
+    if out is None and place.scheme in ("http", "https"):
+        raise UsageError(
+            f"{place}: a web server takes no files: say --out FILE, upload it beside the shards, or name it in the "
+            "recipe: index = FILE"
+        )
+    stats = [(piece.num_bytes, piece.version) for piece in planned.pieces]
+    indexes = planned.indexes(report)
+    if out is not None:
+        write_index(out, indexes, stats)
+        return out
+    with TemporaryDirectory() as folder:
+        local = Path(folder) / INDEX
+        write_index(local, indexes, stats)
+        write(place, local.read_bytes())
+    return place
+
+
+def _only(folders: Iterable[P]) -> P:
+    first, *others = sorted(folders, key=str)
+    if others:
+        raise UsageError(
+            f"{first} and {others[0]}: an index is of one folder; index each by itself"
+        )
+    return first

@@ -1,0 +1,219 @@
+"""Tar shards at addresses: their index, and their samples out of the shared cache or, one by one, by range requests.
+
+What the loader will need is fetched whole, ahead and once (`files.remote`). What nobody planned, such as a pair that
+takes the place of an unreadable one, costs one request for its own bytes.
+"""
+
+from __future__ import annotations
+
+# n samples of a shard
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from perceptinit.errors import DataError
+from perceptinit.files.remote.addresses import RemoteFile
+from perceptinit.files.remote.copies import local_file, local_files
+from perceptinit.files.remote.reader import PieceReader
+from perceptinit.files.remote.shard_cache import Piece
+from perceptinit.files.remote.store import AbsentError, RemoteError, read, stat
+from perceptinit.pairs.shard_index import (
+    INDEX,
+    WIDS_INDEX,
+    IndexedShard,
+    ShardIndex,
+    read_index,
+)
+from perceptinit.pairs.shard_samples import ShardSamples, sample_rows
+from perceptinit.pairs.tar_format import TarFile, TarPart
+from perceptinit.pairs.tar_index import sample_key, scan
+
+_NUM_THREADS = 16
+_KEPT_ROWS = 64  # shards whose rows stay in memory: those that a shuffle reads at a time
+
+Opened = tuple[TarFile, np.ndarray]
+
+
+class RemoteShard:
+    """A shard of a `RemoteShards`."""
+
+    def __init__(
+        self, shards: RemoteShards, piece: Piece, index: ShardIndex | None, num_samples: int
+    ):
+        self.piece, self.num_samples = piece, num_samples
+        self._shards, self._index = shards, index
+
+    @property
+    def is_indexed(self) -> bool:
+        """Tell whether it is known where its samples lie, and not only how many there are."""
+        return self._index is not None
+
+    @cached_property
+    def extensions(self) -> tuple[str, ...]:
+        """Return what its members end with, as far as that is known."""
+        return self._index.extensions if self._index else ()
+
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `sample_rows` gives, by the index."""
+        assert self._index is not None
+        index = self._index.tar_index(self.piece.file.name, self.piece.file)
+        return sample_rows(index, *self._shards.members)
+
+    def at(self, number: int) -> tuple[TarFile, list[int]]:
+        """Return the open tar, or the part that the sample lies in, and the row of a sample."""
+        opened = self._shards.reader.get(self.piece)
+        if opened is None and not self.is_indexed:
+            opened = self._shards.fetched(self.piece)
+        if opened is not None:
+            return opened[0], opened[1][number].tolist()
+        row = self._shards.rows(self)[number].tolist()
+        return self._part(row), row
+
+    def key(self, start: int) -> str:
+        """Return the name of the sample that begins at a byte."""
+        end = min(start + (1 << 16), self.piece.num_bytes)
+        part = TarPart(
+            self.piece.file, read(self.piece.file, start, end), start, self.piece.num_bytes
+        )
+        return sample_key(part, start)
+
+    def _part(self, row: Sequence[int]) -> TarPart:
+        """Return a sample's bytes, whose headers say that it is the one that the index means."""
+        start, image, image_bytes, second, second_bytes = row
+        stop = max(image + image_bytes, second + second_bytes)
+        file = self.piece.file
+        part = TarPart(file, read(file, start, stop), start, self.piece.num_bytes)
+        wanted = {(image, image_bytes), (second, second_bytes)}
+        try:
+            for member in part.members(start):
+                wanted.discard((member.offset, member.num_bytes))
+                if not wanted:
+                    return part
+        except DataError:
+            pass  # no header where the index says that one is
+        raise _changed(file)
+
+
+class RemoteShards:
+    """Remote shards with their indexes. members: extensions of images, and of second members.
+
+    index: path or address of the index; empty: it stands beside the shards. cache_gb: see `PieceReader`.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[RemoteFile],
+        members: tuple[Sequence[str], Sequence[str]],
+        index: str,
+        cache_gb: float | None,
+    ) -> None:
+        self.members = members
+        self._files, self._index, self._cache_gb = files, index, cache_gb
+        self.rows = lru_cache(_KEPT_ROWS)(lambda shard: shard.places()[0])
+
+    @cached_property
+    def reader(self) -> PieceReader[Opened]:
+        return PieceReader([shard.piece for shard in self.shards], self._open, self._cache_gb)
+
+    @cached_property
+    def shards(self) -> list[RemoteShard]:
+        """Return the shards; DataError for one that no index names, RemoteError for an index that does not come."""
+        indexes: dict[RemoteFile, ShardIndex | dict[str, IndexedShard]] = {}
+        found = []
+        for file in self._files:
+            if file.folder not in indexes:
+                indexes[file.folder] = self._read_index(file.folder)
+            index = indexes[file.folder]
+            known = index.shards if isinstance(index, ShardIndex) else index
+            if file.name not in known:
+                raise DataError(f"{file}: the index beside it does not name it; {self._advice}")
+            found.append((file, known[file.name], index))
+        with ThreadPoolExecutor(_NUM_THREADS) as pool:  # sizes that wids did not note
+            pieces = list(pool.map(lambda item: _piece(item[0], item[1]), found))
+        return [
+            RemoteShard(
+                self, piece, index if isinstance(index, ShardIndex) else None, known.num_samples
+            )
+            for piece, (_, known, index) in zip(pieces, found, strict=True)
+        ]
+
+    @cached_property
+    def _by_piece(self) -> dict[Piece, RemoteShard]:
+        return {shard.piece: shard for shard in self.shards}
+
+    def samples(self) -> ShardSamples:
+        """Return all samples; what lies where in a shard is looked up when it is its turn."""
+        shards, num_incomplete, first = self.shards, 0, ""
+        sizes = []
+        for shard in shards:
+            if not shard.is_indexed:
+                sizes.append(shard.num_samples)
+                continue
+            rows, incomplete = shard.places()
+            if len(incomplete) and not num_incomplete:
+                first = shard.key(int(incomplete[0]))
+            num_incomplete += len(incomplete)
+            sizes.append(len(rows))
+        return ShardSamples(shards, np.cumsum(sizes), num_incomplete, first)
+
+    def fetched(self, piece: Piece) -> Opened:
+        """Return a shard that nobody planned, fetched whole."""
+        path = self.reader.cache.fetch(piece, next_use=0)
+        if path is None:
+            raise RemoteError(
+                f"{piece.file}: no room for it in the cache, and the index beside it does not say where its samples "
+                f"lie; {self._advice}, or raise cache_gb"
+            )
+        return self._open(piece, path)
+
+    def _open(self, piece: Piece, path: Path) -> Opened:
+        """Open a shard that has come; RemoteError when it is not what the index says."""
+        tar = TarFile(path, said=piece.file)
+        shard = self._by_piece[piece]
+        try:
+            rows, _ = sample_rows(scan(tar), *self.members)
+        except (
+            DataError
+        ) as error:  # the object itself is damaged: it would be so for every pair of it
+            raise RemoteError(str(error)) from error
+        if shard.is_indexed:
+            if not np.array_equal(rows, self.rows(shard)):
+                raise _changed(piece.file)
+        elif len(rows) != shard.num_samples:
+            raise RemoteError(
+                f"{piece.file}: {len(rows)} samples with an image and a text, but its index says {shard.num_samples}; "
+                f"{self._advice}"
+            )
+        return tar, rows
+
+    def _read_index(self, folder: RemoteFile) -> ShardIndex | dict[str, IndexedShard]:
+        if self._index:
+            return read_index(local_file(self._index))
+        for name in (INDEX, WIDS_INDEX):
+            try:
+                return read_index(local_files(folder, {name: stat(folder / name)}) / name)
+            except AbsentError:
+                continue
+        raise DataError(
+            f"{folder}: no index ({INDEX} or {WIDS_INDEX}) beside the shards; {self._advice}"
+        )
+
+    @property
+    def _advice(self) -> str:
+        return "make one: perceptinit data index SHARDS, which says first what that costs"
+
+
+def _piece(file: RemoteFile, known: IndexedShard) -> Piece:
+    if known.num_bytes < 0:
+        now = stat(file)
+        return Piece.whole(file, now.num_bytes, now.version)
+    return Piece.whole(file, known.num_bytes, known.version)
+
+
+def _changed(file: RemoteFile) -> RemoteError:
+    return RemoteError(
+        f"{file}: is not what its index says; make that anew: perceptinit data index"
+    )

@@ -1,0 +1,99 @@
+"""Parquet files at addresses: their footers are their index, and a row group's own columns are what is fetched."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from perceptinit.errors import DataError
+from perceptinit.files.remote.addresses import RemoteFile
+from perceptinit.files.remote.reader import PieceReader
+from perceptinit.files.remote.shard_cache import Piece
+from perceptinit.files.remote.store import RemoteError, read, stat
+
+_NUM_THREADS = 16
+_TAIL_BYTES = 64 << 10  # holds the footer of most files
+_END_BYTES = 8  # length of the footer, and PAR1
+_LARGEST_FOOTER = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """What a remote Parquet file says of itself. pieces: of each row group the footer and the wanted columns."""
+
+    file: RemoteFile
+    names: tuple[str, ...]
+    row_groups: tuple[int, ...]
+    pieces: tuple[Piece, ...]
+
+
+def read_footers(files: Sequence[RemoteFile], columns: Sequence[str]) -> list[Footer]:
+    """Return the footers, two requests each; DataError for what is no Parquet file."""
+    with ThreadPoolExecutor(_NUM_THREADS) as pool:
+        return list(pool.map(lambda file: _read_footer(file, columns), files))
+
+
+def piece_reader(pieces: Sequence[Piece], cache_gb: float | None) -> PieceReader[pq.ParquetFile]:
+    """Return the reader of row groups."""
+    return PieceReader(pieces, _open, cache_gb)
+
+
+def read_now(piece: Piece) -> pq.ParquetFile:
+    """Return a row group that nobody planned, in memory: of the file's size, of which only what is read takes room."""
+    memory = mmap.mmap(-1, piece.num_bytes)
+    for start, stop in piece.ranges:
+        memory[start:stop] = read(piece.file, start, stop)
+    now = stat(piece.file)
+    if (now.num_bytes, now.version) != (piece.num_bytes, piece.version):
+        raise RemoteError(f"{piece.file}: has changed while it is read; start anew")
+    return pq.ParquetFile(pa.BufferReader(pa.py_buffer(memory)))
+
+
+def _open(piece: Piece, path: Path) -> pq.ParquetFile:
+    return pq.ParquetFile(path, memory_map=True)
+
+
+def _read_footer(file: RemoteFile, columns: Sequence[str]) -> Footer:
+    now = stat(file)
+    tail = read(file, max(0, now.num_bytes - _TAIL_BYTES), now.num_bytes)
+    length = int.from_bytes(tail[-_END_BYTES:-4], "little") + _END_BYTES
+    if tail[-4:] != b"PAR1" or length > min(now.num_bytes, _LARGEST_FOOTER):
+        raise DataError(f"{file}: not a readable Parquet file (no footer at its end)")
+    start = now.num_bytes - length
+    if length > len(tail):
+        tail = read(file, start, now.num_bytes)
+    try:
+        metadata = pq.read_metadata(pa.BufferReader(tail[-length:]))
+        names = tuple(metadata.schema.to_arrow_schema().names)
+        pieces = [
+            Piece(file, now.num_bytes, now.version, (*_ranges(metadata.row_group(g), columns), (start, now.num_bytes)))
+            for g in range(metadata.num_row_groups)
+        ]  # fmt: skip
+        rows = tuple(metadata.row_group(g).num_rows for g in range(metadata.num_row_groups))
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+        raise DataError(f"{file}: not a readable Parquet file ({error})") from error
+    return Footer(file, names, rows, tuple(pieces))
+
+
+def _ranges(group: pq.RowGroupMetaData, columns: Sequence[str]) -> list[tuple[int, int]]:
+    """Return where the chunks of columns lie, those that touch as one."""
+    chunks = [group.column(i) for i in range(group.num_columns)]
+    spans = sorted(
+        (start, start + chunk.total_compressed_size)
+        for chunk in chunks
+        if chunk.path_in_schema.partition(".")[0] in columns
+        for start in [min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)))]
+    )
+    merged: list[tuple[int, int]] = []
+    for start, stop in spans:
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((start, stop))
+    return merged

@@ -1,0 +1,496 @@
+"""Shards at addresses: the batches of local ones, fetched once, through a small cache, kills and a server that fails."""
+
+import io
+import json
+import multiprocessing
+import signal
+import tarfile
+import threading
+import time
+
+import numpy as np
+import pytest
+from object_store import Fault, ObjectStore
+from PIL import Image
+
+from perceptinit.cli.data.index import index as index_verb
+from perceptinit.errors import (
+    DataError,
+    PerceptInitError,
+    UsageError,
+    WriteError,
+)
+from perceptinit.files.remote import shard_cache, store
+from perceptinit.files.remote.addresses import RemoteFile
+from perceptinit.files.remote.shard_cache import Piece, ShardCache
+from perceptinit.pairs.augment import Augment
+from perceptinit.pairs.batches import fingerprint, stack_ids
+from perceptinit.pairs.loader import PairLoader
+from perceptinit.pairs.shard_index import INDEX, WIDS_INDEX, ShardIndex, write_index
+from perceptinit.pairs.tar_index import index_tars
+from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
+from perceptinit.types import RunContext
+
+NUM_SHARDS, PER_SHARD = 8, 12
+
+
+@pytest.fixture(autouse=True)
+def quick(tmp_path, monkeypatch):
+    monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(store, "BACKOFF_SECONDS", 0.01)
+
+
+@pytest.fixture
+def bucket():
+    with ObjectStore() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    """Make shards of small pictures, with their index beside them, and return the folder."""
+    folder = tmp_path_factory.mktemp("shards")
+    for number in range(NUM_SHARDS):
+        write_shard(folder / f"{number}.tar", number)
+    paths = [folder / f"{number}.tar" for number in range(NUM_SHARDS)]
+    write_index(folder / INDEX, index_tars(paths), [(path.stat().st_size, "") for path in paths])
+    return folder
+
+
+def write_shard(path, number, size=24):
+    rng = np.random.default_rng(number)
+    with tarfile.open(path, "w") as tar:
+        for sample in range(PER_SHARD):
+            file = io.BytesIO()
+            Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(file, "png")
+            name = f"{number}_{sample}"
+            for suffix, data in (("png", file.getvalue()), ("txt", f"picture {name}".encode())):
+                info = tarfile.TarInfo(f"{name}.{suffix}")
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+
+
+def upload(bucket, shards):
+    for path in shards.iterdir():
+        bucket.put(f"/set/{path.name}", path.read_bytes())
+    return bucket.url + f"/set/{{0..{NUM_SHARDS - 1}}}.tar"
+
+
+def room_for(shards, number):
+    """Return the cache_gb that holds so many shards."""
+    return (number + 0.5) * max(path.stat().st_size for path in shards.glob("*.tar")) / 1e9
+
+
+def webdataset(where, **options):
+    return WebdatasetPairs(WebdatasetPairs.Config(shards=where, **options))
+
+
+def loader(pairs, num_workers=0, seed=0, shuffle_blocks=2, **options):
+    tokenize = lambda texts: stack_ids([np.frombuffer(t.encode(), np.uint8) for t in texts])  # noqa: E731
+    return PairLoader(
+        pairs,
+        batch_size=8,
+        image_size=16,
+        tokenize=tokenize,
+        context_length=77,
+        ctx=RunContext(seed=seed, stage="pretrain"),
+        augment=Augment(scale=(0.3, 1.0), flip=True),
+        num_workers=num_workers,
+        shuffle_blocks=shuffle_blocks,
+        **options,
+    )
+
+
+def local(shards):
+    return webdataset(str(shards / f"{{0..{NUM_SHARDS - 1}}}.tar"))
+
+
+def hashes(batches):
+    found, last = [], ""
+    for batch in batches:
+        last = fingerprint(last, batch)
+        found.append((last, batch.unusable))
+    return found
+
+
+def num_batches():
+    return NUM_SHARDS * PER_SHARD // 8
+
+
+@pytest.mark.parametrize("num_workers", [0, 3])
+@pytest.mark.parametrize("shuffle_blocks", [1, 2])
+def test_remote_shards_give_the_batches_of_local_ones_and_are_fetched_once_an_epoch(
+    bucket, shards, num_workers, shuffle_blocks
+):
+    address, stop = upload(bucket, shards), 2 * num_batches()
+    pairs = webdataset(address, cache_gb=room_for(shards, 4))
+    assert list(pairs.preflight()) == []
+    options = {"num_workers": num_workers, "shuffle_blocks": shuffle_blocks}
+    bucket.sent.clear()
+    theirs = hashes(loader(pairs, **options).batches(0, stop))
+    assert theirs == hashes(loader(local(shards), **options).batches(0, stop))
+    needed = sum(path.stat().st_size for path in shards.glob("*.tar"))
+    assert sum(bucket.sent.values()) <= 1.05 * 2 * needed
+
+
+def test_a_run_that_goes_on_in_mid_epoch_gets_its_batches_and_fetches_only_what_they_need(
+    bucket, shards
+):
+    whole = hashes(loader(local(shards)).batches(0, num_batches()))
+    pairs = webdataset(upload(bucket, shards), cache_gb=room_for(shards, 3))
+    assert pairs.num_pairs == NUM_SHARDS * PER_SHARD
+    rest = list(loader(pairs, num_workers=2).batches(9, num_batches()))
+    assert [h for h, _ in hashes(loader(local(shards)).batches(9, num_batches()))] == [
+        h for h, _ in hashes(rest)
+    ]
+    assert len(whole) == num_batches()
+    used = {key.partition("/")[0] for batch in rest for key in batch.keys}
+    assert {path.rpartition("/")[2] for path in bucket.sent if path.endswith(".tar")} == used
+
+
+def test_the_cache_never_takes_more_than_its_size(bucket, shards, monkeypatch):
+    most = room_for(shards, 3) * 1e9
+    seen = []
+    receive = ShardCache._receive
+    monkeypatch.setattr(
+        ShardCache,
+        "_receive",
+        lambda self, piece: seen.append(self._used()) or receive(self, piece),
+    )
+    pairs = webdataset(upload(bucket, shards), cache_gb=most / 1e9)
+    list(loader(pairs, num_workers=2).batches(0, num_batches()))
+    assert 0 < max(seen) <= most
+
+
+def pieces_of(bucket, names):
+    for name in names:
+        bucket.put(f"/{name}.tar", name.encode() * 100)
+    return {name: Piece.whole(RemoteFile(f"{bucket.url}/{name}.tar"), 100, "") for name in names}
+
+
+def test_that_piece_goes_which_is_needed_latest(bucket, tmp_path):
+    pieces = pieces_of(bucket, "abcd")
+    cache = ShardCache(300, tmp_path / "shards")
+    with cache.reader():
+        cache.publish(0, {pieces["a"].key: 50, pieces["b"].key: 90, pieces["c"].key: 10})
+        for name in "abc":
+            assert cache.fetch(pieces[name], 0).read_bytes() == name.encode() * 100
+        assert cache.fetch(pieces["d"], 95) is None  # all others are needed before it
+        assert cache.fetch(pieces["d"], 60)
+        assert [name for name in "abcd" if cache.find(pieces[name])] == ["a", "c", "d"]
+
+
+def test_what_another_process_needs_soon_stays_until_that_process_ends(bucket, tmp_path):
+    pieces = pieces_of(bucket, "abc")
+    ours, theirs = (ShardCache(200, tmp_path / "shards") for _ in range(2))
+    with ours.reader():
+        with theirs.reader():
+            theirs.publish(70, {pieces["a"].key: 75})
+            assert theirs.fetch(pieces["a"], 5)
+            assert theirs.fetch(pieces["b"], 0)
+            assert ours.fetch(pieces["c"], 9)
+            assert theirs.find(pieces["a"])
+            assert not theirs.find(pieces["b"])
+            assert ours.fetch(pieces["b"], 9)  # in the place of c, which nobody said to need
+            assert theirs.find(pieces["a"])
+        assert ours.fetch(pieces["c"], 9)
+        assert not ours.find(pieces["a"])
+
+
+def test_a_piece_that_a_killed_process_left_half_is_fetched_anew(bucket, tmp_path):
+    piece = pieces_of(bucket, "a")["a"]
+    cache = ShardCache(150, tmp_path / "shards")
+    half = tmp_path / "shards" / piece.key
+    half.mkdir()
+    (half / ".a.tar.part").write_bytes(b"a" * 40)
+    assert cache.fetch(piece, 0).read_bytes() == b"a" * 100
+    assert [path.name for path in half.iterdir()] == ["a.tar"]
+
+
+fork = multiprocessing.get_context("fork")
+
+
+def write_batches(address, cache_gb, options, start, stop, said, together=lambda: None):
+    """Write the hash of each batch on a line, as it comes; `together` waits for other processes."""
+    pairs = webdataset(address, cache_gb=cache_gb)
+    with said.open("a") as file:
+        for batch in loader(pairs, num_workers=2, **options).batches(start, stop):
+            file.write(hashes([batch])[0][0] + "\n")
+            file.flush()
+            together()
+
+
+def started(*arguments):
+    for thread in threading.enumerate():  # of earlier tests: a lock that one holds would stay held
+        if thread.name.startswith("read-ahead"):
+            thread.join(30)
+    process = fork.Process(target=write_batches, args=arguments)
+    process.start()
+    return process
+
+
+def lines_of(path):
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_two_processes_that_share_three_shards_and_are_killed_get_the_batches_of_local_files(
+    bucket, shards, tmp_path
+):
+    bucket.latency = 0.005
+    address, stop = upload(bucket, shards), 2 * num_batches()
+    cache_gb = room_for(shards, 3)
+    expected = {
+        seed: [hashes([b])[0][0] for b in loader(local(shards), seed=seed).batches(0, stop)]
+        for seed in (0, 1)
+    }
+    said = {seed: tmp_path / f"said{seed}" for seed in (0, 1)}
+    for kill_after in (3, 9, 14, None):
+        running = {
+            seed: started(address, cache_gb, {"seed": seed}, len(lines_of(path)), stop, path)
+            for seed, path in said.items()
+        }
+        for seed, process in running.items():
+            while kill_after and len(lines_of(said[seed])) < kill_after and process.is_alive():
+                time.sleep(0.01)
+            if kill_after:
+                process.kill()
+            process.join(60)
+            assert process.exitcode == (-signal.SIGKILL if kill_after else 0)
+    assert {seed: lines_of(path) for seed, path in said.items()} == expected
+
+
+def test_the_processes_of_one_run_fetch_each_shard_once_together(bucket, shards, tmp_path):
+    address, cache_gb = upload(bucket, shards), room_for(shards, 4)
+    ranks = [{"rank": rank, "world_size": 2} for rank in (0, 1)]
+    said = [tmp_path / f"said{rank}" for rank in (0, 1)]
+    barrier = fork.Barrier(2, timeout=60)
+    running = [
+        started(address, cache_gb, options, 0, num_batches(), path, barrier.wait)
+        for options, path in zip(ranks, said, strict=True)
+    ]
+    for process in running:
+        process.join(60)
+    for options, path in zip(ranks, said, strict=True):
+        batches = loader(local(shards), **options).batches(0, num_batches())
+        assert lines_of(path) == [hashes([batch])[0][0] for batch in batches]
+    needed = sum(path.stat().st_size for path in shards.glob("*.tar"))
+    sent = sum(count for path, count in bucket.sent.items() if path.endswith(".tar"))
+    assert needed <= sent <= 1.05 * needed
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(".tar", status=500, times=3),
+        Fault(".tar", status=503, after=5, times=3),
+        Fault(".tar", keep=0.5, times=3),
+        Fault(".tar", seconds=0.6, times=2),  # longer than a request may take
+        Fault(".tar", seconds=0.1, times=5),  # slow, but in time
+        Fault(INDEX, status=500, times=2),
+        Fault(INDEX, keep=0.3, times=2),
+    ],
+    ids=lambda f: f"{f.path}-{f.status or ''}{f.keep}-{f.seconds}",
+)
+def test_what_passes_is_waited_for_and_changes_no_batch(bucket, shards, monkeypatch, fault):
+    monkeypatch.setattr(store, "TIMEOUT_SECONDS", 0.4)
+    address = upload(bucket, shards)
+    bucket.faults.append(fault)
+    theirs = hashes(loader(webdataset(address), num_workers=2).batches(0, num_batches()))
+    assert theirs == hashes(loader(local(shards)).batches(0, num_batches()))
+    assert fault.seen >= fault.after + fault.times
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (
+            Fault("/5.tar", status=500),
+            r"5\.tar: HTTP 500 .*; asked 6 times\. Once it answers, the same command",
+        ),
+        (Fault("/5.tar", status=403), r"5\.tar: access denied \(HTTP 403 .*have they expired\?"),
+        (Fault(".tar", status=403, after=9), r"tar: access denied \(HTTP 403"),
+        (Fault("/5.tar", status=404), r"5\.tar: no such file"),
+        (Fault("/5.tar", keep=0.5), r"5\.tar: .*; asked 6 times"),
+        (Fault("/5.tar", seconds=0.6), r"5\.tar: no answer within 0.4 s; asked 6 times"),
+    ],
+)
+def test_what_does_not_pass_stops_the_run_which_then_goes_on_as_if_nothing_had_been(
+    bucket, shards, monkeypatch, fault, sentence
+):
+    monkeypatch.setattr(store, "TIMEOUT_SECONDS", 0.4)
+    pairs = webdataset(upload(bucket, shards), cache_gb=room_for(shards, 3))
+    assert pairs.num_pairs
+    bucket.faults.append(fault)
+    before = []
+    batches = (hashes([b])[0] for b in loader(pairs, num_workers=2).batches(0, num_batches()))
+    with pytest.raises(PerceptInitError, match=sentence):
+        before.extend(batches)  # keeps what came before the error
+    bucket.faults.clear()
+    again = webdataset(upload_address(bucket), cache_gb=room_for(shards, 3))
+    after = [hashes([b])[0] for b in loader(again).batches(len(before), num_batches())]
+    assert before + after == [
+        hashes([b])[0] for b in loader(local(shards)).batches(0, num_batches())
+    ]
+
+
+def upload_address(bucket):
+    return bucket.url + f"/set/{{0..{NUM_SHARDS - 1}}}.tar"
+
+
+def test_without_a_network_in_mid_epoch_the_run_stops_and_names_the_shard(shards):
+    before = []
+    with ObjectStore() as bucket:
+        pairs = webdataset(upload(bucket, shards), cache_gb=room_for(shards, 3))
+        batches = loader(pairs).batches(0, num_batches())
+        before = [hashes([next(batches)])[0] for _ in range(4)]
+    with pytest.raises(DataError, match=r"\.tar: .*; asked 6 times"):
+        list(batches)
+    with ObjectStore() as bucket:
+        again = webdataset(upload(bucket, shards), cache_gb=room_for(shards, 3))
+        after = [hashes([b])[0] for b in loader(again).batches(4, num_batches())]
+    assert before + after == [
+        hashes([b])[0] for b in loader(local(shards)).batches(0, num_batches())
+    ]
+
+
+def test_a_shard_that_changes_between_index_and_fetch_stops_the_run(bucket, shards, tmp_path):
+    address = upload(bucket, shards)
+    changed = tmp_path / "5.tar"
+    write_shard(changed, 5, size=20)  # other pictures, so that headers say other sizes
+    data = changed.read_bytes()
+    bucket.put("/set/5.tar", data.ljust((shards / "5.tar").stat().st_size, b"\0"))
+    pairs = webdataset(address)
+    with pytest.raises(
+        PerceptInitError, match=r"5\.tar: is not what its index says; make that anew"
+    ):
+        list(loader(pairs).batches(0, num_batches()))
+    with pytest.raises(DataError, match=r"5\.tar: is not what its index says"):
+        pairs.pair(5 * PER_SHARD + 3)
+
+
+def test_a_shard_that_is_replaced_by_one_of_the_same_layout_is_told_by_its_etag(
+    bucket, shards, tmp_path
+):
+    address = upload(bucket, shards)
+    sizes = [(path, path.stat().st_size) for path in sorted(shards.glob("*.tar"))]
+    write_index(tmp_path / INDEX, index_tars([p for p, _ in sizes]), [(n, "v1") for _, n in sizes])
+    bucket.put(f"/set/{INDEX}", (tmp_path / INDEX).read_bytes())
+    bucket.put("/set/5.tar", bucket.files["/set/5.tar"].replace(b"picture", b"PICTURE"))
+    with pytest.raises(PerceptInitError, match=r"5\.tar: has changed since it was looked at"):
+        list(loader(webdataset(address)).batches(0, num_batches()))
+
+
+def test_a_disk_without_room_stops_the_run_with_a_sentence(bucket, shards, monkeypatch):
+    pairs = webdataset(upload(bucket, shards), cache_gb=1.0)
+    assert pairs.num_pairs
+    full = lambda path: type("Usage", (), {"free": shard_cache.SPARE_BYTES + 500})  # noqa: E731
+    monkeypatch.setattr(shard_cache.shutil, "disk_usage", full)
+    with pytest.raises(WriteError, match=r"tar needs 0\.1 MB, and 0\.0 MB are free .*Make room"):
+        list(loader(pairs).batches(0, num_batches()))
+
+
+def test_a_cache_that_holds_no_shard_or_less_than_a_shuffle_reads_is_told_before_the_run(
+    bucket, shards
+):
+    (problem,) = webdataset(upload(bucket, shards), cache_gb=1e-6).preflight()
+    assert problem.startswith("cache_gb: the cache in ")
+    assert "may take 1e-06 GB, and the largest piece of the data has" in problem
+    assert webdataset(upload_address(bucket), cache_gb=room_for(shards, 3)).max_shuffle_blocks == 2
+
+
+def test_a_pair_that_nobody_planned_costs_one_request_for_its_own_bytes(bucket, shards):
+    pairs = webdataset(upload(bucket, shards))
+    assert pairs.num_pairs
+    bucket.requests.clear()
+    bucket.sent.clear()
+    assert pairs.pair(40) == local(shards).pair(40)
+    assert bucket.requests == {"/set/3.tar": 1}
+    assert sum(bucket.sent.values()) < (shards / "3.tar").stat().st_size / 4
+
+
+def wids_of(shards):
+    rows = [{"url": f"{i}.tar", "nsamples": PER_SHARD} for i in range(NUM_SHARDS)]
+    return json.dumps({"__kind__": "wids-shard-index-v1", "shardlist": rows}).encode()
+
+
+def test_an_index_of_wids_is_enough(bucket, shards):
+    address = upload(bucket, shards)
+    del bucket.files[f"/set/{INDEX}"]
+    bucket.put(f"/set/{WIDS_INDEX}", wids_of(shards))
+    pairs = webdataset(address)
+    assert list(pairs.preflight()) == []
+    assert pairs.pair(40) == local(shards).pair(40)
+    theirs = hashes(loader(pairs, num_workers=2).batches(0, num_batches()))
+    assert theirs == hashes(loader(local(shards)).batches(0, num_batches()))
+
+
+def test_an_index_of_wids_that_counts_otherwise_stops_the_run(bucket, shards):
+    address = upload(bucket, shards)
+    bucket.put("/wids.json", wids_of(shards).replace(b"12}", b"13}", 1))
+    pairs = webdataset(address, index=bucket.url + "/wids.json")
+    with pytest.raises(
+        PerceptInitError, match=r"0\.tar: 12 samples .* but its index says 13; make one: perc"
+    ):
+        list(loader(pairs).batches(0, num_batches()))
+
+
+def test_without_an_index_nothing_is_scanned_and_the_command_is_named(bucket, shards):
+    address = upload(bucket, shards)
+    del bucket.files[f"/set/{INDEX}"]
+    (problem,) = webdataset(address).preflight()
+    assert problem == (
+        f"{bucket.url}/set: no index (shards.index or shardindex.json) beside the shards; make one: perceptinit data "
+        "index SHARDS, which says first what that costs"
+    )
+    assert sum(bucket.sent.values()) == 0
+
+
+def test_an_index_file_gives_what_a_scan_gives(shards):
+    index = ShardIndex(shards / INDEX)
+    for scanned in index_tars(sorted(shards.glob("*.tar"))):
+        read = index.tar_index(scanned.path.name, scanned.path)
+        assert read.extensions == scanned.extensions
+        for name in ("starts", "samples", "codes", "offsets", "sizes"):
+            assert np.array_equal(getattr(read, name), getattr(scanned, name)), name
+
+
+def test_the_index_of_remote_shards_is_made_once_its_cost_is_told(bucket, shards, tmp_path, capsys):
+    address, out = upload(bucket, shards), tmp_path / "made.index"
+    del bucket.files[f"/set/{INDEX}"]
+    size = sum(path.stat().st_size for path in shards.glob("*.tar"))
+    cost = f"8 shards, {size / 1e9:,.3g} GB, will be read once in about 16 requests"
+    with pytest.raises(UsageError, match=f"{cost}: say --yes to have that done"):
+        index_verb([address], out, yes=False)
+    assert sum(bucket.sent.values()) == 0
+    index_verb([address], out, yes=True)
+    assert capsys.readouterr().out == f"{cost}\n{cost}\n{out}: the index of 8 shards\n"
+    assert everything(webdataset(address, index=str(out))) == everything(local(shards))
+
+
+def test_a_web_server_takes_no_index(bucket, shards):
+    with pytest.raises(UsageError, match="a web server takes no files: say --out FILE"):
+        index_verb([upload(bucket, shards)], None, yes=True)
+
+
+def test_the_index_of_local_shards_stands_beside_them_and_is_uploaded_with_them(
+    bucket, tmp_path, capsys
+):
+    for number in range(NUM_SHARDS):
+        write_shard(tmp_path / f"{number}.tar", number)
+    index_verb([str(tmp_path)], None, yes=False)
+    assert capsys.readouterr().out == f"{tmp_path / INDEX}: the index of 8 shards\n"
+    assert everything(webdataset(upload(bucket, tmp_path))) == everything(local(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff" * 40, b"\x02\0\0\0\0\0\0\0{}", b"\x02\0\0\0\0\0\0\0[]"]
+)
+def test_an_index_that_is_none_is_refused(bucket, shards, data):
+    address = upload(bucket, shards)
+    bucket.put(f"/set/{INDEX}", data)
+    (problem,) = webdataset(address).preflight()
+    assert f"{INDEX}: not an index of shards; make it anew: perceptinit data index" in problem
+
+
+def everything(pairs):
+    return [pairs.pair(i) for i in range(pairs.num_pairs)]

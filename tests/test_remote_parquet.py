@@ -1,0 +1,145 @@
+"""Parquet files at addresses: the pairs of local ones, a row group's own columns fetched once."""
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from object_store import Fault, ObjectStore
+from PIL import Image
+from test_remote import hashes, loader
+
+from perceptinit.errors import DataError, PerceptInitError
+from perceptinit.files.remote import store
+from perceptinit.pairs.parquet_pairs import ParquetPairs
+
+NUM_FILES, ROWS, GROUP = 3, 24, 8
+
+
+@pytest.fixture(autouse=True)
+def quick(tmp_path, monkeypatch):
+    monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(store, "BACKOFF_SECONDS", 0.01)
+
+
+@pytest.fixture
+def bucket():
+    with ObjectStore() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Write files of three row groups with a column that nobody wants."""
+    made = tmp_path_factory.mktemp("tables")
+    for number in range(NUM_FILES):
+        rng = np.random.default_rng(number)
+        rows = [picture(rng) for _ in range(ROWS)]
+        table = pa.table(
+            {
+                "images": [{"bytes": data, "path": f"{i}.png"} for i, data in enumerate(rows)],
+                "texts": [f"picture {number} {i}" for i in range(ROWS)],
+                "unwanted": [rng.bytes(9000) for _ in range(ROWS)],
+            }
+        )
+        pq.write_table(table, made / f"{number}.parquet", row_group_size=GROUP)
+    return made
+
+
+def picture(rng):
+    file = io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(file, "png")
+    return file.getvalue()
+
+
+def upload(bucket, folder):
+    for path in folder.iterdir():
+        bucket.put(f"/set/{path.name}", path.read_bytes())
+    return bucket.url + f"/set/{{0..{NUM_FILES - 1}}}.parquet"
+
+
+def parquet(where, **options):
+    return ParquetPairs(ParquetPairs.Config(files=where, **options))
+
+
+def local(folder):
+    return parquet(str(folder / f"{{0..{NUM_FILES - 1}}}.parquet"))
+
+
+def room_for(pairs, number):
+    """Return the cache_gb for so many of its row groups."""
+    return (number + 0.5) * max(piece.room for piece in pairs._table.reader.pieces) / 1e9
+
+
+@pytest.mark.parametrize("num_workers", [0, 3])
+def test_remote_row_groups_give_the_batches_of_local_ones_and_only_wanted_columns_are_fetched(
+    bucket, folder, num_workers
+):
+    address, stop = upload(bucket, folder), 2 * NUM_FILES * ROWS // 8
+    pairs = parquet(address, cache_gb=room_for(parquet(address), 5))
+    assert list(pairs.preflight()) == []
+    bucket.sent.clear()
+    theirs = hashes(loader(pairs, num_workers=num_workers).batches(0, stop))
+    assert theirs == hashes(loader(local(folder), num_workers=num_workers).batches(0, stop))
+    needed = sum(piece.room for piece in pairs._table.reader.pieces)
+    whole = sum(path.stat().st_size for path in folder.iterdir())
+    assert sum(bucket.sent.values()) <= 1.05 * 2 * needed
+    assert needed < whole / 2
+
+
+def test_a_run_that_goes_on_gets_its_batches(bucket, folder):
+    pairs = parquet(upload(bucket, folder))
+    rest = [hashes([batch]) for batch in loader(pairs, num_workers=2).batches(5, 9)]
+    assert rest == [hashes([batch]) for batch in loader(local(folder)).batches(5, 9)]
+
+
+def test_a_row_that_nobody_planned_and_its_name_are_those_of_local_files(bucket, folder):
+    pairs = parquet(upload(bucket, folder))
+    assert [pairs.pair(i) for i in (0, 30, 71)] == [local(folder).pair(i) for i in (0, 30, 71)]
+    assert pairs.pair(30).key == "1.parquet row 6"
+
+
+def test_a_shuffle_may_read_no_more_row_groups_than_memory_and_cache_hold(bucket, folder):
+    address = upload(bucket, folder)
+    small = parquet(address, cache_gb=room_for(parquet(address), 3))
+    assert small.max_shuffle_blocks == 2
+    assert parquet(address).max_shuffle_blocks == 8
+    (problem,) = parquet(address, cache_gb=1e-6).preflight()
+    assert problem.startswith("cache_gb: the cache in ")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(status=500, times=4), Fault(keep=0.6, after=7, times=3)],
+    ids=lambda f: str(f.status),
+)
+def test_what_passes_is_waited_for(bucket, folder, fault):
+    address = upload(bucket, folder)
+    bucket.faults.append(fault)
+    theirs = hashes(loader(parquet(address), num_workers=2).batches(0, 9))
+    assert theirs == hashes(loader(local(folder)).batches(0, 9))
+    assert fault.seen > fault.after
+
+
+def test_a_file_that_changes_in_mid_run_stops_it(bucket, folder):
+    pairs = parquet(upload(bucket, folder))
+    assert pairs.num_pairs
+    for name in list(bucket.files):
+        bucket.put(name, bucket.files[name])  # the same bytes under another ETag
+    with pytest.raises(PerceptInitError, match=r"\.parquet: has changed since it was looked at"):
+        list(loader(pairs).batches(0, 9))
+    with pytest.raises(DataError, match=r"0\.parquet: has changed while it is read"):
+        pairs.pair(0)
+
+
+def test_what_is_no_parquet_file_or_lacks_a_column_is_told(bucket, folder):
+    bucket.put("/a.parquet", b"no table")
+    (problem,) = parquet(bucket.url + "/a.parquet").preflight()
+    assert problem == f"{bucket.url}/a.parquet: not a readable Parquet file (no footer at its end)"
+    (problem,) = parquet(bucket.url + "/b.parquet").preflight()
+    assert problem == f"{bucket.url}/b.parquet: no such file"
+    (problem,) = parquet(upload(bucket, folder), text_column="words").preflight()
+    assert problem == (
+        f"{bucket.url}/set/0.parquet: no column 'words'. Columns there are: images, texts, unwanted"
+    )
