@@ -2,15 +2,17 @@
 
     python benchmarks/scaling.py            between the marks on the page; the same machine or another, the same figures
 
-They are those of `perceptinit validate pi_clip_yfcc --device cuda`; a test holds the page to what this writes. 3 seconds.
+They are those of `perceptinit validate pi_clip_yfcc --device cuda`; a test holds the page to what this writes. 10 seconds.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
 
 from perceptinit.recipe.reading import load_recipe
+from perceptinit.recipe.recipe import Recipe
 from perceptinit.running.dry_run import (
     DECODE_SECONDS,
     GB,
@@ -37,9 +39,9 @@ NODE_RATE = 45 * GB
 
 def section() -> str:
     """Return the Markdown between the marks."""
-    runs = _runs(WORLDS)
-    (micro,) = _runs(WORLDS[:1], f"pretrain.micro_batch={MICRO_BATCH}")
-    (large,) = _runs(WORLDS[-1:], f"pretrain.batch_size={LARGE_BATCH}")
+    runs = dry_runs(_recipe(), WORLDS, MEMORY_GB)
+    micro = replace(runs[0], recipe=_recipe(f"pretrain.micro_batch={MICRO_BATCH}"))
+    large = replace(runs[-1], recipe=_recipe(f"pretrain.batch_size={LARGE_BATCH}"))
     command = " ".join(["perceptinit validate pi_clip_yfcc --device cuda", *_options(WORLDS)])
     warnings = [f"warning: {warning}" for run in runs for warning in run.warnings()]
     blocks = [
@@ -52,8 +54,8 @@ def section() -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
-def _runs(worlds: tuple[int, ...], *overrides: str) -> list[DryRun]:
-    return dry_runs(load_recipe(RECIPE, overrides), worlds, MEMORY_GB)
+def _recipe(*overrides: str) -> Recipe:
+    return load_recipe(RECIPE, overrides)
 
 
 def _options(worlds: tuple[int, ...]) -> list[str]:
@@ -63,9 +65,9 @@ def _options(worlds: tuple[int, ...]) -> list[str]:
 def _origins() -> str:
     peak = {name: f"{rate / 1e12:.0f}" for name, rate in PEAK.items()}
     return _wrapped(
-        "\"Traced\" is what torch's FakeTensorMode finds by going through the model's own code without memory or arithmetic: "
-        "what the forward passes keep, at full contexts, attention fused. The backward pass's own temporaries and CUDA's context "
-        f'come on top; texts behind one another in rows keep less. "Computed" follows from the recipe: products at '
+        "\"Traced\" is what torch's FakeTensorMode and MemTracker find by going through the model's own code, forward and "
+        "backward, without memory or arithmetic: the most that is held at a time, at full contexts, attention fused. CUDA's context and "
+        f'what its allocator cannot use come on top; texts behind one another in rows take less. "Computed" follows from the recipe: products at '
         f"{SHARE_OF_PEAK:.0%} of what the data sheet of an H100 SXM says ({peak['bf16']} TFLOP/s dense bf16, {peak['tf32']} tf32, "
         f"{peak['fp32']} fp32), 4 bytes for each weight, gradient and moment, 2 (W - 1) / W of them for an all-reduce. "
         f'"Measured" rests on a measurement: {DECODE_SECONDS * 1e3:.2f} ms for a JPEG of 59 KB on one core. '

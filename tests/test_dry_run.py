@@ -14,6 +14,7 @@ import scaling
 from perceptinit.errors import UsageError
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.dry_run import dry_runs, table
+from perceptinit.running.peak_bytes import Tracer
 
 # without its plug-in of one file
 TINY = RECIPE.replace('plugins = ["local.py"]\n', "").replace('[[track]]\nuse = "local/spy"\n', "")
@@ -44,6 +45,16 @@ def test_activations_are_traced_in_the_precision_of_the_recipe(tmp_path):
     (half,) = dry_runs(recipe(tmp_path, precision='"bf16"'), [1], 80.0)
     assert 0 < half.image.per_row < small.image.per_row
     assert 0 < half.text.per_row < small.text.per_row
+
+
+def test_the_peak_is_that_of_both_passes(tmp_path):
+    tracer = Tracer(recipe(tmp_path), "fp32")
+    scale = tracer.model.logit_scale
+    tracer.model.encode_image = lambda images: (images.float() * scale).exp()
+    floats = 4 * 3 * tracer.model.image_size**2
+    # the forward pass holds pixels, their product and the result at most, and keeps two; the backward pass
+    # pixels, the result, the product's gradient, and that times pixels, to be summed up for the scale
+    assert tracer.image().per_row == pytest.approx(4 * floats, rel=1e-6)
 
 
 def test_fsdp_cuts_the_state_and_sends_weights(tmp_path):

@@ -1,7 +1,7 @@
 """What a pretraining would need on GPUs, found on a machine without one: memory, arithmetic, traffic, hours.
 
-Activations are traced with torch's FakeTensorMode, which goes through the model's own code without memory
-or arithmetic; the rest follows from the recipe.
+Activations are traced with torch's FakeTensorMode and MemTracker, which go through the model's own code, forward
+and backward, without memory or arithmetic; the rest follows from the recipe.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from perceptinit.errors import UsageError
 from perceptinit.recipe.plan import ModelCost, model_cost, stage_plan
 from perceptinit.recipe.recipe import Recipe
-from perceptinit.running.kept_bytes import Traced, Tracer
+from perceptinit.running.peak_bytes import Traced, Tracer
 
 GB = 1e9
 # dense products of an H100 SXM by precision, FLOP/s (data sheet); fp32 without tensor cores
@@ -90,15 +90,11 @@ class DryRun:
         return 3 * 4 * min(self.rows * batch, 1 << 26) + 2 * 4 * batch * self.embed_dim
 
     def activation_bytes(self, micro_batch: int) -> float:
-        """What passes keep when `micro_batch` rows go through a tower at a time; 0: all, of both towers at once."""
-        pixels = 4 * 3 * self.image_size**2  # as floats
+        """What passes hold when `micro_batch` rows go through a tower at a time; 0: all, of both towers at once."""
         if not micro_batch or micro_batch >= self.rows:
-            towers = self.image.per_row + self.text.per_row + pixels
-            return self.rows * towers + self.image.fixed + self.text.fixed
-        return max(
-            micro_batch * (self.image.per_row + pixels) + self.image.fixed,
-            micro_batch * self.text.per_row + self.text.fixed,
-        )
+            both = self.image.per_row + self.text.per_row
+            return self.rows * both + self.image.fixed + self.text.fixed
+        return max(tower.fixed + micro_batch * tower.per_row for tower in (self.image, self.text))
 
     def total_bytes(self, micro_batch: int) -> float:
         state = self.state_bytes(micro_batch)
@@ -188,9 +184,13 @@ class DryRun:
         num_images = stage_plan(self.recipe.pretrain).num_images
         return "data absent" if num_images is None else f"{num_images / self.rate / 3600:.3g}"
 
+    @property
+    def gpus(self) -> str:
+        """Their number, in words."""
+        return f"{self.world} GPU{'s' if self.world > 1 else ''}"
+
     def warnings(self) -> Iterator[str]:
         """Yield that activations do not fit, with what would, and that times are too good to be true."""
-        gpus = f"{self.world} GPU{'s' if self.world > 1 else ''}"
         total = self.total_bytes(self.micro_batch)
         if total > self.memory_gb * GB:
             most = self.largest_micro_batch()
@@ -198,13 +198,13 @@ class DryRun:
                 f"micro_batch = {most} or less would" if most else "grad_checkpointing may help"
             )
             yield (
-                f"{gpus}: {_gb(total)} do not fit into {self.memory_gb:g} GB ({advice}, "
+                f"{self.gpus}: {_gb(total)} do not fit into {self.memory_gb:g} GB ({advice}, "
                 "as traced without grad_checkpointing)"
             )
         seconds = self.config.batch_size / self.rate
         if seconds < LAUNCH_SECONDS:
             yield (
-                f"{gpus}: a step computes for {seconds * 1e3:.2g} ms, less than launching its kernels takes (some "
+                f"{self.gpus}: a step computes for {seconds * 1e3:.2g} ms, less than launching its kernels takes (some "
                 f"{LAUNCH_SECONDS * 1e3:.0f} ms): it will be slower than said, and need fewer cores"
             )
 
@@ -213,8 +213,7 @@ def table(runs: Sequence[DryRun]) -> list[str]:
     """Return the lines of a Markdown table with a column for each number of GPUs."""
     columns = [{figure.name: figure for figure in run.figures()} for run in runs]
     names = dict.fromkeys(name for column in reversed(columns) for name in column)
-    titles = [f"{run.world} GPU{'s' if run.world > 1 else ''}" for run in runs]
-    rows = [["", "", *titles], ["---"] * (2 + len(runs))]
+    rows = [["", "", *(run.gpus for run in runs)], ["---"] * (2 + len(runs))]
     for name in names:
         how = next(column[name].how for column in columns if name in column)
         cells = [column[name].value if name in column else "-" for column in columns]
@@ -246,7 +245,7 @@ def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[Dr
     for run in runs:
         if run.least_bytes > memory_gb * GB:
             raise UsageError(
-                f"{recipe.name} does not fit into {memory_gb:g} GB on {run.world} GPUs: weights, gradients, AdamW and "
+                f"{recipe.name} does not fit into {memory_gb:g} GB on {run.gpus}: weights, gradients, AdamW and "
                 f'the batch alone take {_gb(run.least_bytes)}. More GPUs, sharding = "fsdp" or a smaller '
                 "batch_size need less"
             )

@@ -1,4 +1,4 @@
-"""What a model's forward passes keep for the backward pass, traced without memory or arithmetic."""
+"""What a model's passes hold at their peak, traced without memory or arithmetic."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import Any
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed._tools.mem_tracker import MemTracker, _MemRefType
 
 from perceptinit.compute.optim import Precision, autocast
 from perceptinit.recipe.recipe import Recipe
 
-# two numbers of rows tell what grows with them from what does not
-TRACED_ROWS = (4, 8)
+# two numbers of rows tell what grows with them from what does not; so many that weights' gradients make no peak
+TRACED_ROWS = (64, 128)
 
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """What a tower's forward pass keeps for the backward pass: bytes by row, and besides (copies of weights)."""
+    """The most that a tower's two passes hold at a time: bytes by row, and besides (copies of weights)."""
 
     per_row: float
     fixed: float
@@ -34,8 +35,6 @@ class Tracer:
         self._mode = FakeTensorMode()
         with self._mode:
             _give_weights_without_values(self.model)
-        own = (*self.model.parameters(), *self.model.buffers())
-        self._own = {tensor.untyped_storage()._cdata for tensor in own}
 
     def image(self) -> Traced:
         size = self.model.image_size
@@ -50,24 +49,23 @@ class Tracer:
 
     def _traced(self, encode: Any, make: Any) -> Traced:
         few, many = TRACED_ROWS
-        first, second = self._kept_bytes(encode, make, few), self._kept_bytes(encode, make, many)
+        first, second = self._peak_bytes(encode, make, few), self._peak_bytes(encode, make, many)
         per_row = (second - first) / (many - few)
         return Traced(per_row, max(0.0, first - few * per_row))
 
-    def _kept_bytes(self, encode: Any, make: Any, num_rows: int) -> int:
-        """Return the bytes that a forward pass keeps for the backward pass, weights left out."""
-        kept: dict[int, Any] = {}
-
-        def keep(tensor: torch.Tensor) -> torch.Tensor:
-            storage = tensor.untyped_storage()
-            if storage._cdata not in self._own:
-                kept[storage._cdata] = storage  # alive, so that no other gets its address
-            return tensor
-
-        hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-        with self._mode, hooks, autocast("cpu", self._precision):
-            encode(make(num_rows))
-        return sum(storage.nbytes() for storage in kept.values())
+    def _peak_bytes(self, encode: Any, make: Any, num_rows: int) -> int:
+        """Return the most bytes that are held at a time, weights and their gradients left out."""
+        tracker = MemTracker()
+        tracker.track_external(self.model)
+        with self._mode:
+            inputs = make(num_rows)
+            with tracker:
+                with autocast("cpu", self._precision):
+                    features = encode(inputs)
+                features.sum().backward()
+            self.model.zero_grad(set_to_none=True)
+        (peak,) = tracker.get_tracker_snapshot("peak").values()
+        return int(peak[_MemRefType.ACT] + peak[_MemRefType.TEMP])
 
 
 def _give_weights_without_values(model: nn.Module) -> None:
