@@ -8,6 +8,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: quickstart test fuzz paper check wheel docs plugins clean
 
 quickstart: $(INSTALLED)
+	$(BIN)/perceptinit preregister quickstart
 	$(BIN)/perceptinit run quickstart --jobs 2
 
 test: $(INSTALLED)
