@@ -69,18 +69,18 @@ NUM_STEPS = 50
 
 def attempt(folder: str, kill_at: int) -> None:
     """Run until the end, or until this process kills itself with SIGKILL as it begins a step."""
-    from perceptinit.pretrainers.clip_training import ClipTraining
+    from perceptinit.pretrainers.training import Training
     from perceptinit.recipe.reading import read_recipe
     from perceptinit.running.runner import run_recipe
 
-    step = ClipTraining.step
+    step = Training.step
 
     def step_or_die(self: Any, batch: Any) -> Any:
         if self.num_steps + 1 == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         return step(self, batch)
 
-    ClipTraining.step = step_or_die  # type: ignore[method-assign]
+    Training.step = step_or_die  # type: ignore[method-assign]
     run_recipe(read_recipe(RECIPE), out=Path(folder), device="cpu")
 
 
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     # before the fork, so that no attempt imports them again
-    importlib.import_module("perceptinit.pretrainers.clip_training")
+    importlib.import_module("perceptinit.pretrainers.training")
     importlib.import_module("perceptinit.backbones.timm_backbone")
     steps = sorted(random.Random(options.seed).sample(range(1, NUM_STEPS + 1), options.kills))
     with tempfile.TemporaryDirectory() as alone, tempfile.TemporaryDirectory() as killed:

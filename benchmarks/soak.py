@@ -131,14 +131,14 @@ def sample(step: int, folder: Path) -> Sample:
 def watched_run(steps: int, folder: Path) -> list[Sample]:
     """Train in this process; returns a sample every 50 steps."""
     from perceptinit.api import run_recipe
-    from perceptinit.pretrainers.clip_training import ClipTraining
+    from perceptinit.pretrainers.training import Training
 
     shards = folder / "shards"
     shards.mkdir()
     write_shards(shards)
     recipe = folder / "soak.toml"
     recipe.write_text(RECIPE.format(epochs=steps // STEPS_PER_EPOCH, shards=shards))
-    samples, step = [], ClipTraining.step
+    samples, step = [], Training.step
 
     def step_and_look(self: Any, batch: Any) -> Any:
         result = step(self, batch)
@@ -146,7 +146,7 @@ def watched_run(steps: int, folder: Path) -> list[Sample]:
             samples.append(sample(self.num_steps, folder / "runs"))
         return result
 
-    ClipTraining.step = step_and_look  # type: ignore[method-assign]
+    Training.step = step_and_look  # type: ignore[method-assign]
     run_recipe(recipe, out=folder / "runs", device="cpu")
     return samples
 

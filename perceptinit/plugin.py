@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from perceptinit.configs import Share as Share
 
     # what is handed in and out
+    from perceptinit.types import Classes as Classes
     from perceptinit.types import DataCard as DataCard
     from perceptinit.types import Event as Event
     from perceptinit.types import ImageSource as ImageSource
@@ -57,12 +58,15 @@ if TYPE_CHECKING:
     from perceptinit.protocols import Backbone as Backbone
     from perceptinit.protocols import DualEncoder as DualEncoder
     from perceptinit.protocols import Evaluator as Evaluator
+    from perceptinit.protocols import HasClasses as HasClasses
     from perceptinit.protocols import HasDataSha256 as HasDataSha256
     from perceptinit.protocols import HasDescribe as HasDescribe
     from perceptinit.protocols import HasEvaluated as HasEvaluated
     from perceptinit.protocols import HasExpect as HasExpect
     from perceptinit.protocols import HasLogImage as HasLogImage
     from perceptinit.protocols import HasMaxShuffleBlocks as HasMaxShuffleBlocks
+    from perceptinit.protocols import HasModel as HasModel
+    from perceptinit.protocols import HasNeededPart as HasNeededPart
     from perceptinit.protocols import HasNoiseCeiling as HasNoiseCeiling
     from perceptinit.protocols import HasPeople as HasPeople
     from perceptinit.protocols import HasPlan as HasPlan
@@ -111,7 +115,10 @@ if TYPE_CHECKING:
 
     # pretrainers
     from perceptinit.pretrainers.clip import Clip as Clip
+    from perceptinit.pretrainers.objective import Objective as Objective
     from perceptinit.pretrainers.pair_loss import PairLoss as PairLoss
+    from perceptinit.pretrainers.pretraining import Pretraining as Pretraining
+    from perceptinit.pretrainers.training_config import TrainingConfig as TrainingConfig
     from perceptinit.pairs.augment import Augment as Augment
     from perceptinit.pairs.loader import PairBatch as PairBatch
     from perceptinit.pairs.loader import PairLoader as PairLoader

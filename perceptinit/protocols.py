@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from perceptinit.types import (
+        Classes,
         DataCard,
         DataNeed,
         Event,
@@ -249,6 +250,29 @@ class HasEvaluated(Protocol):
 
 
 @runtime_checkable
+class HasModel(Protocol):
+    """A pretrainer whose model is another than the backbone's pair of towers, such as one without text."""
+
+    parts: tuple[str, ...]
+    """What the model has: "image", and of "text" and "head" (a classifier of images) those it has."""
+
+    def model(self, model: DualEncoder, seed: int) -> Any:
+        """Return what a run trains, measures and saves, made of a backbone's model; asked before any stage.
+
+        seed: of the run, for weights of its own.
+        """
+        ...
+
+
+@runtime_checkable
+class HasNeededPart(Protocol):
+    """An evaluator that needs more of a model than its image tower."""
+
+    needed_part: str
+    """"text" or "head" (a classifier of images)."""
+
+
+@runtime_checkable
 class HasDataSha256(Protocol):
     """A pretrainer that accounts for its batches, so that records show that arms saw the same."""
 
@@ -293,6 +317,18 @@ class HasPublishedNumPairs(Protocol):
     @property
     def published_num_pairs(self) -> int | None:
         """The number that the source states, None where it is not known; for estimates of cost only."""
+        ...
+
+
+@runtime_checkable
+class HasClasses(Protocol):
+    """Pairs whose images have a class each."""
+
+    def read_classes(self) -> Classes:
+        """Return the class names and the label of each pair.
+
+        Raises DataError when the pairs have none, or a label is out of range.
+        """
         ...
 
 

@@ -4,6 +4,7 @@ import json
 import math
 from contextlib import ExitStack
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -92,7 +93,8 @@ class Weighted(PairLoss):
 def by_own_loss(images, texts):
     leaves = [tensor.clone().requires_grad_() for tensor in (images, texts)]
     loss = Weighted()
-    value = loss(*leaves, torch.tensor(1.0, dtype=torch.float64))
+    model = SimpleNamespace(logit_scale=torch.tensor(1.0, dtype=torch.float64))
+    value = loss(model, dict(zip(("image", "text"), leaves, strict=True)))
     value.backward()
     gradients = (value.detach(), *(leaf.grad for leaf in leaves), loss.weight.grad)
     return [tensor.numpy() for tensor in gradients]

@@ -14,7 +14,7 @@ from processes import start
 from test_resume import record_of, run
 
 from perceptinit.compute import distributed, parent
-from perceptinit.pretrainers.clip_training import ClipTraining
+from perceptinit.pretrainers.training import Training
 
 fork = multiprocessing.get_context("fork")
 ROOT = Path(__file__).parent.parent
@@ -57,7 +57,7 @@ def test_a_process_in_the_rendezvous_ends_when_its_launcher_is_killed():
 
 
 def launch_run(folder):
-    step = ClipTraining.step
+    step = Training.step
 
     def step_and_wait(self, batch):
         if self.num_steps + 1 == 3:
@@ -66,7 +66,7 @@ def launch_run(folder):
             time.sleep(3 * parent.POLL_SECONDS)
         return step(self, batch)
 
-    ClipTraining.step = step_and_wait
+    Training.step = step_and_wait
     start(run, folder)
     signal.pause()
 

@@ -16,7 +16,7 @@ from test_distributed import run_recipe_here
 from perceptinit.errors import CheckpointError
 from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.files.checkpoints import load_weights
-from perceptinit.pretrainers.clip_training import ClipTraining
+from perceptinit.pretrainers.training import Training
 from perceptinit.recipe.checkpoint_config import CheckpointConfig
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.interruption import EXIT_CODE
@@ -52,7 +52,7 @@ def run_with_signal(folder, number, step, ranks=(0, 1), stage="step"):
         return wrapped
 
     if stage == "step":
-        ClipTraining.step = wrap(ClipTraining.step)
+        Training.step = wrap(Training.step)
     else:
         from perceptinit.initializers.triplet_training import TripletTraining
 

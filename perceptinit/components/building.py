@@ -20,13 +20,23 @@ from typing import Any
 
 from perceptinit.configs import read_config, to_table
 from perceptinit.errors import PerceptInitError, Problem
-from perceptinit.protocols import HasPlan, HasPreflight, HasSmoke, HasStandIn, HasWarnings
+from perceptinit.protocols import (
+    HasModel,
+    HasNeededPart,
+    HasPlan,
+    HasPreflight,
+    HasSmoke,
+    HasStandIn,
+    HasWarnings,
+)
 from perceptinit.registry import Entry, Registry
 
 # kinds that may be a part of another component, in a nested table of the kind's name: what stands in
 # for the part in a smoke run
 STAND_INS = {"judgments": "synthetic", "pairs": "synthetic"}
 PART_KINDS = tuple(STAND_INS)
+# what evaluators may need of a model, in words
+PART_TITLES = {"text": "text tower", "head": "trained classifier"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +156,18 @@ def warnings_of(component: Any) -> list[str]:
 def planned_steps(component: Any) -> int | None:
     """Return the steps of the stage that a built component says it will do, None where it does not."""
     return component.plan().steps if isinstance(component, HasPlan) else None
+
+
+def needed_by(evaluator: Spec) -> str | None:
+    """Return the part of a model that an evaluator needs besides the image tower, None where there is none."""
+    cls = evaluator.entry.load()
+    return cls.needed_part if isinstance(cls, HasNeededPart) else None
+
+
+def parts_left_by(pretrainer: Spec | None) -> tuple[str, ...]:
+    """Return the parts that the model of a run has; without a pretrainer, both towers."""
+    cls = pretrainer.entry.load() if pretrainer else None
+    return cls.parts if isinstance(cls, HasModel) else ("image", "text")
 
 
 def walk(specs: Iterable[Spec]) -> Iterable[Spec]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from perceptinit.components.building import Spec
+from perceptinit.components.building import PART_TITLES, Spec, needed_by
 from perceptinit.compute.split_encoding import SplitEncoder
 from perceptinit.errors import PerceptInitError, TrainingError
 from perceptinit.evaluating.models import EvalModel
@@ -112,9 +112,10 @@ def _build(model: EvalModel, session: Session) -> Any | None:
 
 
 def _takes(spec: Spec, model: EvalModel, session: Session) -> bool:
-    if model.has_text or spec.name not in ("zero-shot", "retrieval"):
+    needed = needed_by(spec)
+    if needed is None or needed in model.parts:
         return spec.name != "keep-weights"
-    session.tell(f"{model.title}: no text tower, so no {spec.name}")
+    session.tell(f"{model.title}: no {PART_TITLES[needed]}, so no {spec.name}")
     return False
 
 

@@ -24,13 +24,13 @@ SUFFIX = ".safetensors"
 class EvalModel:
     """A model to be measured; `build` gives it in eval mode, on the CPU.
 
-    has_text: False for models that only have an image tower.
+    parts: what the model has, of "image", "text" and "head" (a classifier).
     run: where it comes from, when that is a run of a recipe.
     """
 
     title: str
     build: Callable[[], Any]
-    has_text: bool = True
+    parts: frozenset[str] = frozenset({"image", "text"})
     run: RunWeights | None = None
 
     @property
@@ -69,7 +69,7 @@ def _find(
         raise UsageError(f"{source}: no such file or folder, and not open-clip:MODEL or timm:MODEL")
     if path.is_dir() and has_runs(path):
         for run in find_run_weights(path, weights):
-            yield EvalModel(run.title, partial(_build_run, run), run=run)
+            yield EvalModel(run.title, partial(_build_run, run), _parts(run.file), run)
         return
     files = [path] if path.is_file() else sorted(path.glob(f"*{SUFFIX}"))
     if not files:
@@ -80,7 +80,8 @@ def _find(
         )
     for file in files:
         title = file.stem if path.is_dir() else str(file)
-        yield EvalModel(title, partial(_build_checkpoint, backbone, file), _has_text(file))
+        parts = frozenset({"image"}) if _is_image_tower(file) else _parts(file)
+        yield EvalModel(title, partial(_build_checkpoint, backbone, file), parts)
 
 
 def _named(kind: str, rest: str, registry: Registry) -> EvalModel:
@@ -93,7 +94,7 @@ def _named(kind: str, rest: str, registry: Registry) -> EvalModel:
         return EvalModel(title, partial(_build, spec))
     for problem in preflight(read_backbone({"use": kind, "model": model}, registry).build()):
         raise UsageError(problem)
-    return EvalModel(title, partial(_build_timm, model, weights), has_text=False)
+    return EvalModel(title, partial(_build_timm, model, weights), frozenset({"image"}))
 
 
 def read_backbone(table: dict[str, Any], registry: Registry) -> Spec:
@@ -134,10 +135,16 @@ def _build_checkpoint(backbone: Spec, file: Path) -> Any:
     return load_model(backbone, file)
 
 
-def _has_text(file: Path) -> bool:
+def _parts(file: Path) -> frozenset[str]:
+    from perceptinit.results.loading import parts_of
+
+    return frozenset(parts_of(_names(file))) or frozenset({"image", "text"})  # of other libraries
+
+
+def _is_image_tower(file: Path) -> bool:
     from perceptinit.results.loading import holds_image_tower
 
-    return not holds_image_tower(_names(file))
+    return holds_image_tower(_names(file))
 
 
 def _is_open_clip_layout(file: Path) -> bool:
@@ -160,7 +167,7 @@ def _build_timm(model: str, weights: str) -> Any:
     from torch import nn
 
     from perceptinit.backbones.encoders import ImageTower
-    from perceptinit.evaluating.image_only import ImageOnly
+    from perceptinit.backbones.image_models import ImageOnly
     from perceptinit.initializers.imagenet import download, fit
 
     with named_torch_seed(0, "backbone"):

@@ -34,6 +34,8 @@ class Retrieval(SetMeasure):
     In fp32 the numbers are those of clip-benchmark with `--no_amp`.
     """
 
+    needed_part = "text"
+
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(SuiteConfig):
         kinds = ("retrieval",)

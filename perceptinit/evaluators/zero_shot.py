@@ -31,6 +31,8 @@ class ZeroShot(SetMeasure):
     open_clip's evaluation does, so that in fp32 the numbers are those of clip-benchmark with `--no_amp`.
     """
 
+    needed_part = "text"
+
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(SuiteConfig):
         kinds = ("classification", "multilabel")

@@ -50,8 +50,8 @@ def write(run: TrainedRun, folder: Path) -> str:
             "pip install 'perceptinit[huggingface]'"
         ) from error
     vit = plain_vit(run.model.image)
-    text: Any = run.model.text
-    is_clip = text.can_be_trimmed and isinstance(text.transformer.text_projection, Tensor)
+    text: Any = run.model.text if run.has_text else None
+    is_clip = text and text.can_be_trimmed and isinstance(text.transformer.text_projection, Tensor)
     if isinstance(vit, PlainViT) and vit.has_pre_norm and is_clip:
         return _write_clip(run, vit, folder)
     if timm_trunk(run) is not None:

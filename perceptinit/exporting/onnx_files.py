@@ -18,6 +18,8 @@ import onnxruntime
 
 image_tower = onnxruntime.InferenceSession("FOLDER/image.onnx")  # float32 (B, 3, S, S) in [0, 1]
 (image_features,) = image_tower.run(None, {"images": images})
+"""
+TEXT_USAGE = """\
 text_tower = onnxruntime.InferenceSession("FOLDER/text.onnx")  # int64 (B, T), the whole context
 (text_features,) = text_tower.run(None, {"tokens": tokens})
 """
@@ -25,7 +27,7 @@ INPUTS = {"image": "images", "text": "tokens"}
 
 
 def write(run: TrainedRun, folder: Path) -> str:
-    """Write `image.onnx` and `text.onnx` and return the code that loads them.
+    """Write `image.onnx`, and `text.onnx` of a text tower, and return the code that loads them.
 
     Raises MissingPackageError without the package onnx.
     """
@@ -55,4 +57,4 @@ def write(run: TrainedRun, folder: Path) -> str:
                 dynamic_axes=axes,
                 dynamo=False,  # the other exporter needs a further package
             )
-    return USAGE
+    return USAGE + (TEXT_USAGE if run.has_text else "")

@@ -27,8 +27,10 @@ image_features, text_features = model.encode_image(images), model.encode_text(to
 def write(run: TrainedRun, folder: Path) -> str:
     """Write `open_clip_config.json` and `open_clip_model.safetensors`; return the code that loads them.
 
-    Raises UsageError when open_clip has no configuration for the image tower.
+    Raises UsageError when open_clip has no configuration for the image tower, or there is no text tower.
     """
+    if not run.has_text:
+        raise run.cannot("open-clip", "it has no text tower")
     table, visual = _from_table(run) if run.backbone["use"] == "open-clip" else _from_timm(run)
     preprocess = {"mean": run.mean, "std": run.std, "interpolation": "bicubic"}
     preprocess["resize_mode"] = "shortest"

@@ -32,6 +32,11 @@ class TrainedRun:
         return f"{self.record['recipe']['name']}, arm {self.record['arm']['name']}, seed {self.record['seed']}"
 
     @property
+    def has_text(self) -> bool:
+        """Tell whether there is a text tower, which pretraining on labels or on images alone leaves out."""
+        return hasattr(self.model, "text")
+
+    @property
     def mean(self) -> list[float]:
         return self.model.image.mean.tolist()
 

@@ -16,28 +16,32 @@ USAGE = """\
 import torch
 
 image_tower = torch.jit.load("FOLDER/image.pt")  # float (B, 3, S, S) in [0, 1] -> (B, D)
+"""
+TEXT_USAGE = """\
 text_tower = torch.jit.load("FOLDER/text.pt")  # int64 (B, T) with the whole context -> (B, D)
 """
 
 
 class Towers:
-    """The two towers as functions of one tensor, with an example input each.
+    """The towers that there are as functions of one tensor, with an example input each.
 
     images are float in [0, 1], tokens are padded with 0 to the whole context.
     """
 
     def __init__(self, run: TrainedRun) -> None:
         model = run.model
-        size, length = model.image_size, model.context_length
-        self.modules: dict[str, nn.Module] = {"image": model.image, "text": model.text}
-        self.examples: dict[str, Tensor] = {
-            "image": torch.linspace(0, 1, 2 * 3 * size * size).reshape(2, 3, size, size),
-            "text": nn.functional.pad(model.tokenize(["a photo", "two"]), (0, length))[:, :length],
-        }
+        size = model.image_size
+        images = torch.linspace(0, 1, 2 * 3 * size * size).reshape(2, 3, size, size)
+        self.modules: dict[str, nn.Module] = {"image": model.image}
+        self.examples: dict[str, Tensor] = {"image": images}
+        if run.has_text:
+            length = model.context_length
+            tokens = nn.functional.pad(model.tokenize(["a photo", "two"]), (0, length))[:, :length]
+            self.modules["text"], self.examples["text"] = model.text, tokens
 
 
 def write(run: TrainedRun, folder: Path) -> str:
-    """Write `image.pt` and `text.pt` and return the code that loads them."""
+    """Write `image.pt`, and `text.pt` of a text tower, and return the code that loads them."""
     towers = Towers(run)
     for name, module in towers.modules.items():
         with warnings.catch_warnings(), torch.no_grad():
@@ -47,4 +51,4 @@ def write(run: TrainedRun, folder: Path) -> str:
             traced = torch.jit.trace(module, towers.examples[name])
         with atomic_path(folder / f"{name}.pt") as temporary:
             torch.jit.save(traced, temporary)
-    return USAGE
+    return USAGE + (TEXT_USAGE if run.has_text else "")

@@ -21,7 +21,8 @@ NUM_HASHED_PIXELS = 65536
 class PairBatch:
     """Images with their texts.
 
-    images: uint8 (B, 3, S, S), in torch's channels_last memory format, as decoders write pixels.
+    images: uint8 (B, 3, S, S), in torch's channels_last memory format, as decoders write pixels; several
+    rows for each sample where a loader makes several views.
     tokens: int64 (B, T), T of the longest text of the batch.
     keys: names of the samples. unusable: pairs that others replaced, in order.
     """
@@ -104,7 +105,7 @@ def fingerprint(before: str, batch: PairBatch) -> str:
     shape = batch.images.shape[1:]
     every = max(1, shape.numel() * num_rows // NUM_HASHED_PIXELS) | 1  # odd: all columns
     channels, rows, columns = torch.unravel_index(torch.arange(0, shape.numel(), every), shape)
-    pixels = batch.images[:, channels, rows, columns].numpy()
+    pixels = batch.images[:, channels, rows, columns].reshape(len(batch.keys), -1).numpy()
     tokens = batch.tokens.numpy()
     digests = bytearray()
     for key, ids, values in zip(batch.keys, tokens, pixels, strict=True):

@@ -49,7 +49,8 @@ class PairLoader:
     ones, so that the parts in the order of ranks are the batch of a single process.
     tokenize: ids (B, T) of texts. context_length: most ids of a text that comes as ids.
     ctx: names the draws and the device. num_workers: threads; 0 works in the caller's.
-    shuffle_blocks, samples_per_epoch: see `order.epoch_order`.
+    shuffle_blocks, samples_per_epoch: see `batches.epoch_order`.
+    num_views: different crops of each image, which lie one after another in a batch.
 
     Each epoch draws a new order and leaves out what does not fill its last batch (`num_left_over`).
     A pair that cannot be read or decoded is replaced by one drawn from a generator named after it,
@@ -74,6 +75,7 @@ class PairLoader:
         samples_per_epoch: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        num_views: int = 1,
     ) -> None:
         if batch_size % world_size:
             raise ValueError(f"a batch of {batch_size} cannot be shared by {world_size} processes")
@@ -93,6 +95,7 @@ class PairLoader:
         self._num_workers = num_workers
         self._shuffle_blocks = shuffle_blocks
         self._samples_per_epoch = samples_per_epoch
+        self._num_views = num_views
         self._order = lru_cache(maxsize=2)(self._draw_order)  # an epoch, and the next one ahead
 
     def batches(self, start: int, stop: int) -> Generator[PairBatch]:
@@ -146,13 +149,19 @@ class PairLoader:
         first = place * self._batch_size + self._offset
         indices = self._order(epoch)[first : first + self._share].tolist()
         is_pinned = self._ctx.device.startswith("cuda")  # the copy to the GPU then takes no time
-        shape = (self._share, 3, self._image_size, self._image_size)
+        views = self._num_views
+        shape = (self._share * views, 3, self._image_size, self._image_size)
         images = torch.empty(
             shape, dtype=torch.uint8, memory_format=torch.channels_last, pin_memory=is_pinned
         )
         parts = range(0, self._share, CHUNK)
         return images, [
-            submit(self._fill, images[i : i + CHUNK].numpy(), epoch, indices[i : i + CHUNK])
+            submit(
+                self._fill,
+                images[i * views : (i + CHUNK) * views].numpy(),
+                epoch,
+                indices[i : i + CHUNK],
+            )
             for i in parts
         ]
 
@@ -170,17 +179,17 @@ class PairLoader:
     def _fill(self, images: np.ndarray, epoch: int, indices: Sequence[int]) -> _Chunk:
         unusable: list[Unusable] = []
         pairs = [
-            self._usable_pair(image, epoch, index, unusable)
-            for image, index in zip(images, indices, strict=True)
+            self._usable_pair(views, epoch, index, unusable)
+            for views, index in zip(np.split(images, len(indices)), indices, strict=True)
         ]
         return _Chunk(self._tokens([p.text for p in pairs]), [p.key for p in pairs], unusable)
 
     def _usable_pair(
-        self, image: np.ndarray, epoch: int, index: int, unusable: list[Unusable]
+        self, views: np.ndarray, epoch: int, index: int, unusable: list[Unusable]
     ) -> Pair:
         for candidate in self._candidates(epoch, index):
             try:
-                return self._load(image, epoch, candidate)
+                return self._load(views, epoch, candidate)
             except RemoteError:  # the same bytes come later: nothing takes their place
                 raise
             except DataError as error:
@@ -196,14 +205,15 @@ class PairLoader:
         for _ in range(REPLACEMENT_TRIES):
             yield int(rng.integers(self._pairs.num_pairs))
 
-    def _load(self, image: np.ndarray, epoch: int, index: int) -> Pair:
+    def _load(self, views: np.ndarray, epoch: int, index: int) -> Pair:
         key = ""
         try:
             pair = self._pairs.pair(index)
             key = pair.key
             check_length(pair)
             rng = self._ctx.rng("augment", epoch, index)
-            image[...] = self._augment(pair.image, self._image_size, rng, key)
+            for view in views:
+                view[...] = self._augment(pair.image, self._image_size, rng, key)
             return self._with_one_text(pair, epoch, index)
         except PerceptInitError:
             raise

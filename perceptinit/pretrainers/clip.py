@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from perceptinit.compute import distributed
-from perceptinit.errors import DataError, TrainingError
-from perceptinit.images.background import colour_of
-from perceptinit.pairs.augment import Augment
-from perceptinit.pairs.loader import PairLoader, too_few_pairs
+from perceptinit.errors import DataError
 from perceptinit.pairs.texts import find_empty
 from perceptinit.pretrainers.clip_config import ClipConfig
-from perceptinit.pretrainers.clip_training import ClipTraining
 from perceptinit.pretrainers.pair_loss import PairLoss, SoftmaxLoss
-from perceptinit.pretrainers.preparation import (
-    check_batch_norm,
-    compiled_blocks,
-    grad_checkpointing,
-    locked,
-    patch_dropout,
-)
-from perceptinit.pretrainers.sharding import copy_whole, sharded_copy
-from perceptinit.protocols import DualEncoder, HasMaxShuffleBlocks, HasPublishedNumPairs, Pairs
-from perceptinit.types import RunContext, StagePlan, StepResult
+from perceptinit.pretrainers.preparation import locked
+from perceptinit.pretrainers.pretraining import Pretraining
+from perceptinit.protocols import Pairs
 
 
-class Clip:
+class Clip(Pretraining):
     """Trains both towers and the temperature with CLIP's symmetric softmax loss.
 
     AdamW with a linear warm-up and a cosine that ends at the last step; both count optimiser steps.
@@ -45,201 +31,30 @@ class Clip:
     class Config(ClipConfig):
         pass
 
+    config: ClipConfig
+
     def __init__(self, config: Config, pairs: Pairs) -> None:
-        self.config = config
-        self.pairs = pairs
-        self._loaded: Mapping[str, Any] | None = None
-        self._training: ClipTraining | None = None
-        self._whole: Any = None
-        self._trained: Any = None
+        super().__init__(config, pairs)
 
     def make_loss(self) -> PairLoss:
-        """Return the loss of a batch, on any device; called once, before the first step or a loaded one."""
+        """Return the loss of a batch of pairs, on any device."""
         return SoftmaxLoss()
 
-    def begin(self, model: DualEncoder) -> None:
-        """Set what the first step starts from, such as the temperature; not called for a run that continues."""
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Whole batches in the pairs of an epoch."""
-        return self._epoch_pairs // self.config.batch_size
-
-    @property
-    def _epoch_pairs(self) -> int:
-        return self.config.samples_per_epoch or self.pairs.num_pairs
-
-    @property
-    def total_steps(self) -> int:
-        """Optimiser steps of the whole run."""
-        return self.config.steps or self.config.epochs * self.steps_per_epoch
-
-    @property
-    def data_sha256(self) -> str:
-        """Fingerprint of all batches so far, equal for equal batches in equal order."""
-        return self._training.data_sha256 if self._training else ""
+    def make_objective(self) -> PairLoss:
+        """Return the loss, which keeps the temperature in its bounds."""
+        loss = self.make_loss()
+        loss.max_logit_scale = self.config.max_logit_scale
+        loss.min_logit_scale = self.config.min_logit_scale or 1.0
+        return loss
 
     def preflight(self) -> Iterator[str]:
-        """Yield why it could not train: no captions, too few pairs, or a warm-up that does not end."""
-        config = self.config
+        """Yield why it could not train: no captions, or what any pretraining lacks."""
         try:
-            num_pairs = self.pairs.num_pairs
+            yield from find_empty(self.pairs)
         except DataError:
             return  # what the pairs lack, their own preflight tells
-        yield from find_empty(self.pairs)
-        num_processes = distributed.world_size()
-        if config.batch_size % num_processes:
-            yield (
-                f"batch_size = {config.batch_size} cannot be shared by {num_processes} processes: "
-                "choose a multiple, or another number of processes"
-            )
-        num_blocks = len(self.pairs.block_sizes)
-        at_a_time = min(config.shuffle_blocks or num_blocks, num_blocks)
-        most = at_a_time  # sources read pair by pair have no limit
-        if isinstance(self.pairs, HasMaxShuffleBlocks):
-            most = self.pairs.max_shuffle_blocks
-        if at_a_time > most:
-            yield (
-                f"shuffle_blocks = {config.shuffle_blocks} draws from {at_a_time} blocks at a time, but the "
-                f"pairs hold {most} in memory, so that nearly each pair would read a whole block. Set "
-                f"shuffle_blocks = {most}, or let the pairs hold more"
-            )
-        if not num_pairs or not self.steps_per_epoch:
-            yield too_few_pairs(self.config.samples_per_epoch or num_pairs, config.batch_size)
-        elif config.warmup_steps >= self.total_steps:
-            yield (
-                f"warmup_steps = {config.warmup_steps} in a run of {self.total_steps} steps "
-                f"({self.total_steps / self.steps_per_epoch:g} epochs of {self.steps_per_epoch} batches): the "
-                "learning rate would never come down. Lower warmup_steps"
-            )
+        yield from super().preflight()
 
-    def plan(self) -> StagePlan:
-        """Return steps and samples; the note tells how many pairs each epoch leaves out."""
-        try:
-            num_pairs = self._epoch_pairs
-        except DataError:
-            return self._published_plan()
-        used = self.total_steps * self.config.batch_size
-        left_over = num_pairs - self.steps_per_epoch * self.config.batch_size
-        note = f"each epoch leaves out {left_over:,} of {num_pairs:,} pairs" if left_over else ""
-        return StagePlan(steps=self.total_steps, num_images=used, num_texts=used, note=note)
-
-    def _published_plan(self) -> StagePlan:
-        pairs = self.pairs
-        num_pairs = pairs.published_num_pairs if isinstance(pairs, HasPublishedNumPairs) else None
-        if num_pairs is None:
-            raise DataError("the pairs are not here, and how many there will be is not known")
-        steps = self.config.steps or self.config.epochs * (num_pairs // self.config.batch_size)
-        used = steps * self.config.batch_size
-        note = f"{num_pairs:,} pairs as published, while they are not here"
-        return StagePlan(steps=steps, num_images=used, num_texts=used, note=note)
-
-    def steps(self, model: DualEncoder, ctx: RunContext) -> Iterator[StepResult]:
-        """Train, one optimiser step per item, from the loaded state on.
-
-        Metrics: loss, lr, logit_scale (the inverse temperature), grad_norm (over all parameters,
-        before clipping), and num_replaced once a pair could not be used.
-
-        Raises TrainingError when the loss is not finite, DataError when too many pairs are unusable.
-        """
-        for problem in self.preflight():
-            raise TrainingError(problem)
-        with ExitStack() as stack:
-            training = self._training = self._prepare(stack, model, ctx)
-            loader = self._loader(model, ctx)
-            batches = loader.batches(training.num_steps, self.total_steps)
-            for batch in distributed.together(stack.enter_context(closing(batches))):
-                yield self._result(training.step(batch), training.num_steps)
-            training.finish()
-            self._make_whole()
-
-    def _prepare(self, stack: ExitStack, model: Any, ctx: RunContext) -> ClipTraining:
-        """Return the training of this model, or of a sharded copy; `stack` undoes what was changed."""
-        config = self.config
-        check_batch_norm(model, config.micro_batch, ctx)
-        if self._loaded is None:
-            with torch.no_grad():
-                self.begin(model)
-        stack.enter_context(locked(model, config.lock))
-        self._whole = self._trained = model
-        if config.sharding == "fsdp" and distributed.world_size() > 1:
-            self._trained = sharded_copy(model, config.precision)
-        stack.enter_context(compiled_blocks(self._trained, config.compile))
-        stack.enter_context(grad_checkpointing(self._trained, config.grad_checkpointing))
-        dropouts = stack.enter_context(patch_dropout(self._trained, config.patch_dropout))
-        training = ClipTraining(
-            config,
-            self._trained,
-            ctx,
-            self.make_loss(),
-            self.pairs.num_pairs,
-            self.total_steps,
-            dropouts,
-        )
-        if self._loaded is not None:
-            training.load_state_dict(self._loaded)
-        return training
-
-    @contextmanager
-    def evaluated(self) -> Iterator[None]:
-        """Give the model, for the block, the weights that are to be measured; all processes have to ask."""
-        if self._training is None:
-            yield
-            return
-        with self._training.averaged():
-            self._make_whole()
-            yield
-
-    def _make_whole(self) -> None:
-        if self._trained is not self._whole:
-            copy_whole(self._trained, self._whole)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return all that is needed to continue after the last step; tensors are not copied.
-
-        The model holds the weights of that step afterwards. All processes have to ask.
-        """
-        if self._training is None:
-            raise RuntimeError("no step has been done: there is no state yet")
-        self._make_whole()
-        return self._training.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state`; called before `steps`, which takes the model's weights as they are."""
-        self._loaded = state
-
-    def _loader(self, model: DualEncoder, ctx: RunContext) -> PairLoader:
-        config = self.config
-        return PairLoader(
-            self.pairs,
-            batch_size=config.batch_size,
-            image_size=model.image_size,
-            tokenize=model.tokenize,
-            context_length=model.context_length,
-            ctx=ctx,
-            augment=Augment(
-                crop=config.crop,
-                scale=config.crop_scale,
-                ratio=config.crop_ratio,
-                flip=config.flip,
-                jitter=config.jitter,
-                grey_share=config.grey_share,
-                blur_share=config.blur_share,
-                decoding=config.decode,
-                background=colour_of(config.background),
-            ),
-            num_workers=ctx.num_workers if config.num_workers is None else config.num_workers,
-            shuffle_blocks=config.shuffle_blocks,
-            samples_per_epoch=config.samples_per_epoch,
-            rank=distributed.rank(),
-            world_size=distributed.world_size(),
-        )
-
-    def _result(self, metrics: Mapping[str, Any], step: int) -> StepResult:
-        return StepResult(
-            step=step,
-            samples_seen=step * self.config.batch_size,
-            epoch=-(-step // self.steps_per_epoch),
-            end_of_epoch=step % self.steps_per_epoch == 0,
-            metrics=metrics,
-        )
+    def change(self, stack: ExitStack, model: Any) -> None:
+        """Freeze a tower for the stage, where that is wanted."""
+        stack.enter_context(locked(model, self.config.lock))

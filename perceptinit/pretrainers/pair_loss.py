@@ -3,61 +3,62 @@
 from __future__ import annotations
 
 # B batch of all processes, b rows of this process, D embedding
-from abc import ABC, abstractmethod
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from perceptinit.compute import distributed
-from perceptinit.compute.optim import matmul_precision
+from perceptinit.pairs.batches import PairBatch
 from perceptinit.pretrainers.contrastive import contrastive_loss
+from perceptinit.pretrainers.objective import Objective
 
 
-class PairLoss(nn.Module, ABC):
-    """A child gives `whole`. Parameters of its own are trained with the model's and kept in the run's state.
+class PairLoss(Objective):
+    """A child gives `whole`; the temperature is the model's and is kept in its bounds.
 
-    They have no weight decay where they are scalars or vectors; scalars are logged under their names.
+    min_logit_scale, max_logit_scale: smallest and largest inverse temperature.
     """
 
-    def forward(self, images: Tensor, texts: Tensor, logit_scale: Tensor) -> Tensor:
-        """Return the loss of the whole batch, 0-d, the same in every process.
+    min_logit_scale = 1.0
+    max_logit_scale = math.inf
 
-        images, texts: features (b, D) of this process, of any length and precision; row i of both is
-        one pair. Their gradients are those of the whole batch's loss, those of parameters are whole.
-        """
-        with torch.autocast(images.device.type, enabled=False), matmul_precision("fp32"):
-            dtype = torch.promote_types(images.dtype, torch.float32)
-            rows = [_Gather.apply(features.to(dtype)) for features in (images, texts)]
-            return self.whole(rows[0], rows[1], logit_scale.to(dtype))
+    def rows(self, batch: PairBatch, seed: int) -> dict[str, Tensor]:
+        """Return the images and their token ids."""
+        return {"image": batch.images, "text": batch.tokens}
+
+    def loss(self, model: Any, **rows: Tensor) -> Tensor:
+        """Return `whole` of the features and the model's temperature."""
+        image, text = rows["image"], rows["text"]
+        return self.whole(image, text, model.logit_scale.to(image.dtype))
 
     @abstractmethod
     def whole(self, images: Tensor, texts: Tensor, logit_scale: Tensor) -> Tensor:
         """Return the loss, 0-d, of the features (B, D) of all processes, float32 (or float64).
 
+        images, texts: of any length; row i of both is one pair.
         logit_scale: natural logarithm of the inverse temperature, 0-d.
         """
+
+    @torch.no_grad()
+    def after_step(self, model: Any) -> None:
+        """Keep the temperature in its bounds."""
+        model.logit_scale.clamp_(math.log(self.min_logit_scale), math.log(self.max_logit_scale))
+
+    def metrics(self, model: Any) -> dict[str, Tensor]:
+        """Return the inverse temperature beside the loss's own scalars."""
+        return {"logit_scale": model.logit_scale.detach().exp(), **super().metrics(model)}
 
 
 class SoftmaxLoss(PairLoss):
     """CLIP's loss (see `contrastive_loss`), for which no process needs the features of all images."""
 
-    def forward(self, images: Tensor, texts: Tensor, logit_scale: Tensor) -> Tensor:
-        """Return the loss of the whole batch; see PairLoss."""
+    def forward(self, model: Any, rows: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss of the whole batch; see Objective."""
+        return self.whole(rows["image"], rows["text"], model.logit_scale)
+
+    def whole(self, images: Tensor, texts: Tensor, logit_scale: Tensor) -> Tensor:
+        """Return CLIP's loss."""
         return contrastive_loss(images, texts, logit_scale)
-
-    whole = forward
-
-
-class _Gather(torch.autograd.Function):
-    """Rows of all processes; each has the whole loss, so its own part of the gradient is its rows'."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:
-        ctx.num_rows = len(rows)
-        return distributed.gather_rows(rows)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        first = distributed.rank() * ctx.num_rows
-        return gradients[0][first : first + ctx.num_rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # B batch of all processes, b rows at hand, L patches, D width
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -64,13 +64,12 @@ def _locked_parameters(model: Any, lock: Lock) -> Iterator[nn.Parameter]:
 
 
 @contextmanager
-def compiled_blocks(model: Any, backend: str) -> Iterator[None]:
-    """Have torch.compile make kernels of each transformer block of both towers, for the block; "" leaves them.
+def compiled_blocks(towers: Iterable[nn.Module], backend: str) -> Iterator[None]:
+    """Have torch.compile make kernels of each transformer block of the towers, for the block; "" leaves them.
 
     What is around them stays as it is: texts are packed, and DDP and FSDP exchange gradients block by block.
     """
-    towers = (model.image, model.text) if backend else ()
-    blocks: list[Any] = [block for tower in towers for block in blocks_of(tower)]
+    blocks: list[Any] = [block for tower in towers if backend for block in blocks_of(tower)]
     try:
         for block in blocks:
             block.compile(backend=backend)
@@ -81,12 +80,12 @@ def compiled_blocks(model: Any, backend: str) -> Iterator[None]:
 
 
 @contextmanager
-def grad_checkpointing(model: Any, wanted: bool) -> Iterator[None]:
+def grad_checkpointing(towers: Mapping[str, nn.Module], wanted: bool) -> Iterator[None]:
     """Have each transformer block computed again in the backward pass, for the block.
 
     Raises TrainingError when a tower offers no `set_grad_checkpointing`.
     """
-    switches = [_checkpointing_switch(model, name) for name in ("image", "text")] if wanted else []
+    switches = [_checkpointing_switch(*item) for item in towers.items()] if wanted else []
     try:
         for switch in switches:
             switch(True)
@@ -96,12 +95,12 @@ def grad_checkpointing(model: Any, wanted: bool) -> Iterator[None]:
             switch(False)
 
 
-def _checkpointing_switch(model: Any, tower: str) -> Any:
-    for module in getattr(model, tower).modules():
+def _checkpointing_switch(name: str, tower: nn.Module) -> Any:
+    for module in tower.modules():
         if hasattr(module, "set_grad_checkpointing"):
             return module.set_grad_checkpointing
     raise TrainingError(
-        f"grad_checkpointing: no module of the {tower} tower can do it; leave the key at false"
+        f"grad_checkpointing: no module of the {name} tower can do it; leave the key at false"
     )
 
 

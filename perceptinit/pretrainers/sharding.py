@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,9 +13,12 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from perceptinit.compute.optim import BLOCK_LISTS, Precision
 
+# what of a model has a pass of its own; the rest, such as a temperature or a classifier, belongs to the loss
+TOWERS = ("image", "text")
 
-def sharded_copy(model: Any, precision: Precision = "fp32") -> Any:
-    """Return a copy of a dual encoder whose towers are sharded over the processes, block by block.
+
+def sharded_copy(model: Any, precision: Precision = "fp32", towers: Sequence[str] = TOWERS) -> Any:
+    """Return a copy of a model whose towers are sharded over the processes, block by block.
 
     The copy is trained, while the model itself stays whole for evaluation, saving and what comes
     after the stage: 4 bytes a parameter in each process, of the 16 that plain training takes. With
@@ -25,7 +28,7 @@ def sharded_copy(model: Any, precision: Precision = "fp32") -> Any:
     policy = MixedPrecisionPolicy()
     if precision == "bf16":
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
-    for tower in (trained.image, trained.text):
+    for tower in (getattr(trained, name) for name in towers):
         for block in blocks_of(tower):
             fully_shard(block, mp_policy=policy)
         fully_shard(tower, mp_policy=policy)

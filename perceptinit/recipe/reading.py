@@ -8,7 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from perceptinit.components.building import Spec, read_spec
+from perceptinit.components.building import (
+    PART_TITLES,
+    Spec,
+    needed_by,
+    parts_left_by,
+    read_spec,
+)
 from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.configs import read_config
 from perceptinit.errors import Problem, RecipeError, shown
@@ -125,14 +131,16 @@ class _Reader:
         own = {slot: self._specs(slot, self.tables.get(slot, []), slot) for slot in ARM_SLOTS}
         shared = Arm("", own["init"], own["posthoc"])
         arms = self._arms(shared)
+        pretrain, evals = self._pretrain(), self._evals()
+        self._check_needs(pretrain, evals)
         values = {
             "name": self._name(self.tables.get("name"), "name"),
             "summary": self._text("summary"),
             "seeds": self._seeds(),
             "baseline": self._baseline(arms),
             "backbone": self._spec("backbone", "backbone", self.tables.get("backbone")),
-            "pretrain": self._pretrain(),
-            "evals": self._evals(),
+            "pretrain": pretrain,
+            "evals": evals,
             "tracks": self._specs("track", self.tables.get("track", []), "track"),
             **{slot: self._settings(slot, cls) for slot, cls in SETTINGS.items()},
             "expected": self._expected(arms),
@@ -222,6 +230,19 @@ class _Reader:
             if spec:
                 slots.append(EvalSlot(spec, every))
         return tuple(slots)
+
+    def _check_needs(self, pretrain: Spec | None, evals: Iterable[EvalSlot]) -> None:
+        """Tell which evaluators need a part of the model that the pretraining leaves out, or does not make."""
+        there = parts_left_by(pretrain)
+        for spec in (slot.spec for slot in evals):
+            needed = needed_by(spec)
+            if needed is not None and needed not in there:
+                why = f"{pretrain.entry.title} has none" if pretrain else "nothing is pretrained"
+                self._problem(
+                    f"{spec.where}.use",
+                    f"{spec.entry.title} needs a {PART_TITLES[needed]}, and {why}. Evaluators of the image tower "
+                    "work: knn, linear-probe, representation, two-afc, rsa",
+                )
 
     def _settings(self, slot: str, cls: type[Any]) -> Any:
         """Return what a table without `use` says, its defaults when it cannot be read."""

@@ -151,8 +151,9 @@ def thumbnail(source: ImageSource, key: str, background: Colour = WHITE) -> str:
 
 @torch.no_grad()
 def named_images(arms: Sequence[RunModel]) -> tuple[str, tuple[NamedImage, ...]] | None:
-    """Return a test set's name and images with what each arm calls them; None without such a set.
+    """Return a test set's name and images with what each arm calls them.
 
+    None without such a set, and for models without a text tower or a classifier of its classes.
     For two arms up to two images of each case: both right, one right, the other, both wrong.
     """
     test_set = next((s for s in arms[0].test_sets() if _has_one_label(s)), None)
@@ -160,7 +161,10 @@ def named_images(arms: Sequence[RunModel]) -> tuple[str, tuple[NamedImage, ...]]
         return None
     rows = _sample(len(test_set.labels), test_set.name)
     truth = test_set.labels[rows]
-    guesses = [_classify(model.final(), test_set, rows) for model in arms]
+    encoders = [model.final() for model in arms]
+    if not all(_can_name(encoder, test_set) for encoder in encoders):
+        return None
+    guesses = [_classify(encoder, test_set, rows) for encoder in encoders]
     cases = list(zip(*(guess == truth for guess in guesses), strict=True))
     shown = [
         i for case in dict.fromkeys(sorted(set(cases), reverse=True)) for i in _of(cases, case)
@@ -179,11 +183,21 @@ def _has_one_label(test_set: Any) -> bool:
     return isinstance(test_set, ZeroShotSet) and not test_set.is_multilabel
 
 
+def _can_name(encoder: Any, test_set: ZeroShotSet) -> bool:
+    if hasattr(encoder, "head"):
+        return set(test_set.classnames) <= set(encoder.classnames)
+    return hasattr(encoder, "text")
+
+
 def _of(cases: Sequence[tuple[bool, ...]], case: tuple[bool, ...]) -> list[int]:
     return [i for i, other in enumerate(cases) if other == case][:2]
 
 
 def _classify(encoder: Any, test_set: ZeroShotSet, rows: np.ndarray) -> np.ndarray:
+    if hasattr(encoder, "head"):
+        columns = [encoder.classnames.index(name) for name in test_set.classnames]
+        logits = encoder.classify(_load_rows(encoder, test_set, rows))
+        return np.asarray(logits[:, columns].argmax(dim=1))
     vectors = zero_shot_classifier(encoder, test_set.classnames, _templates(test_set))
     return np.asarray((_embed_rows(encoder, test_set, rows) @ vectors.T).argmax(dim=1))
 
@@ -193,26 +207,30 @@ def _templates(test_set: ZeroShotSet) -> tuple[str, ...]:
 
 
 def _embed_rows(encoder: Any, test_set: Any, rows: np.ndarray) -> torch.Tensor:
+    batch = _load_rows(encoder, test_set, rows)
+    return torch.nn.functional.normalize(encoder.encode_image(batch).float(), dim=1)
+
+
+def _load_rows(encoder: Any, test_set: Any, rows: np.ndarray) -> torch.Tensor:
     images = [test_set.images[i] for i in rows]
     keys = [test_set.keys[i] for i in rows]
-    batch = load_batch(images, keys, encoder.image_size, "center-crop")
-    return torch.nn.functional.normalize(encoder.encode_image(batch).float(), dim=1)
+    return load_batch(images, keys, encoder.image_size, "center-crop")
 
 
 @torch.no_grad()
 def found_images(model: RunModel) -> tuple[str, int, tuple[FoundImages, ...]] | None:
     """Return a test set's name, how many images were searched, and what three queries find.
 
-    Queries are captions of a captioned set, else prompts with class names. None without a set.
+    Queries are captions of a captioned set, else prompts with class names. None without a set or a text tower.
     """
     sets = list(model.test_sets())
     test_set = next((s for s in sets if isinstance(s, RetrievalSet)), None)
     test_set = test_set or next((s for s in sets if _has_one_label(s)), None)
-    if test_set is None:
+    encoder = model.final()
+    if test_set is None or not hasattr(encoder, "text"):
         return None
     rows = _sample(len(test_set.images), test_set.name)
     queries, meant = _queries(test_set, rows)
-    encoder = model.final()
     texts = torch.nn.functional.normalize(
         encoder.encode_text(encoder.tokenize(queries)).float(), dim=1
     )

@@ -10,6 +10,7 @@ from typing import Any
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
+from perceptinit.backbones.image_models import image_model
 from perceptinit.components.building import Spec
 from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.seeding import named_torch_seed
@@ -19,7 +20,7 @@ _DRAWS = (init.normal_, init.uniform_, init.kaiming_normal_, init.kaiming_unifor
 
 
 def load_model(backbone: Spec, file: Path, seed: int = 0, sha256: str | None = None) -> Any:
-    """Return a dual encoder with the weights of a file, in eval mode.
+    """Return a model with the weights of a file, in eval mode: a dual encoder, or one without a text tower.
 
     Where the file holds an image tower alone, the text tower is that of a run with this seed.
     sha256: what the file's weights have to hash to (see `record.recorded_sha256`).
@@ -30,6 +31,8 @@ def load_model(backbone: Spec, file: Path, seed: int = 0, sha256: str | None = N
     is_image_tower = holds_image_tower(weights)
     with named_torch_seed(seed, "backbone"), nullcontext() if is_image_tower else Undrawn():
         model = backbone.build().build()
+    if parts_of(weights) in ({"image"}, {"image", "head"}):
+        model = image_model(model.image, weights)
     load_strict(model.image if is_image_tower else model, weights, str(file))
     return model.eval()
 
@@ -37,6 +40,13 @@ def load_model(backbone: Spec, file: Path, seed: int = 0, sha256: str | None = N
 def holds_image_tower(names: Iterable[str]) -> bool:
     """Tell from the names of its weights whether a file holds an image tower alone."""
     return any(name.startswith("trunk.") for name in names)
+
+
+def parts_of(names: Iterable[str]) -> set[str]:
+    """Return what the model of a file has, from the names of its weights: "image", "text", "head"."""
+    names = list(names)
+    tops = {name.partition(".")[0] for name in names} & {"image", "text", "head"}
+    return tops | {"image", "text"} if holds_image_tower(names) else tops
 
 
 class Undrawn(TorchFunctionMode):

@@ -142,11 +142,11 @@ def _judgments(arm: Arm) -> list[Spec]:
 
 
 def weight_hashes(model: Any) -> dict[str, str]:
-    """Return fingerprints of both towers, and of the whole with its temperature."""
+    """Return fingerprints of the towers that there are, and of the whole with its temperature or classifier."""
     from perceptinit.files.checkpoints import weights_sha256
 
-    parts = {"image": model.image, "text": model.text, "model": model}
-    return {name: weights_sha256(part) for name, part in parts.items()}
+    parts = {"image": model.image, "text": getattr(model, "text", None), "model": model}
+    return {name: weights_sha256(part) for name, part in parts.items() if part is not None}
 
 
 def recorded_sha256(record: Mapping[str, Any], file: Path) -> str | None:

@@ -27,6 +27,7 @@ from perceptinit.protocols import (
     Evaluator,
     HasDataSha256,
     HasEvaluated,
+    HasModel,
     Initializer,
     Pretrainer,
 )
@@ -66,6 +67,7 @@ class Run:
         self.recipe, self.arm, self.seed, self.folder = recipe, arm, seed, folder
         self.device, self.trackers = device, trackers
         self.evaluators = list(zip(recipe.evals, evaluators, strict=True))
+        self.pretrainer: Pretrainer | None = None
         self.record: dict[str, Any] = {}
         self.samples_seen = 0
         self.epoch = 0
@@ -124,9 +126,9 @@ class Run:
         self.record = rec.new_record(self.recipe, self.arm, self.seed, self.device)
         if plan := read_plan(self.folder.parent.parent):
             self.record["plan"] = plan_sha256(plan)
-        with named_torch_seed(self.seed, "backbone"):
-            backbone: Backbone = self.recipe.backbone.build()
-            model = backbone.build()
+        if self.recipe.pretrain is not None:
+            self.pretrainer = self.recipe.pretrain.build()
+        model = self._build()
         self.record["hashes"]["built"] = rec.weight_hashes(model)
         model.to(self.device)
         self._load_checkpoint(model)
@@ -148,6 +150,15 @@ class Run:
         self.record["wall_seconds"]["total"] += round(time.perf_counter() - start, 3)
         self.record.update(status="finished", finished=rec.now())
         self._save_record()
+
+    def _build(self) -> Any:
+        """Return the fresh model: the same for all arms of a seed."""
+        with named_torch_seed(self.seed, "backbone"):
+            backbone: Backbone = self.recipe.backbone.build()
+            model = backbone.build()
+        if isinstance(self.pretrainer, HasModel):
+            return self.pretrainer.model(model, self.seed)
+        return model
 
     def _finish_stage(self, model: DualEncoder, name: str, is_saved: bool) -> None:
         self.done.append(name)
@@ -205,9 +216,9 @@ class Run:
         return resumed
 
     def _pretrain(self, model: DualEncoder) -> None:
-        if self.recipe.pretrain is None:
+        pretrainer = self.pretrainer
+        if self.recipe.pretrain is None or pretrainer is None:
             return
-        pretrainer: Pretrainer = self.recipe.pretrain.build()
         resumed = self._take_resumed()
         if resumed is not None:
             pretrainer.load_state_dict(resumed)

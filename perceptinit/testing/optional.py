@@ -19,7 +19,7 @@ ANY_KIND: tuple[type, ...] = (p.HasPreflight, p.HasWarnings, p.HasPlan, p.HasSta
 OPTIONAL: dict[str, tuple[type, ...]] = {
     "initializer": ANY_KIND,
     "backbone": ANY_KIND,
-    "pretrainer": (*ANY_KIND, p.HasEvaluated, p.HasDataSha256),
+    "pretrainer": (*ANY_KIND, p.HasModel, p.HasEvaluated, p.HasDataSha256),
     "judgments": (
         *ANY_KIND,
         p.HasNoiseCeiling,
@@ -30,8 +30,14 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
         HasConventions,
         HasDownloads,
     ),
-    "pairs": (*ANY_KIND, p.HasMaxShuffleBlocks, p.HasReadAhead, p.HasPublishedNumPairs),
-    "evaluator": (*ANY_KIND, HasEvaluateMany, HasChoice),
+    "pairs": (
+        *ANY_KIND,
+        p.HasMaxShuffleBlocks,
+        p.HasReadAhead,
+        p.HasPublishedNumPairs,
+        p.HasClasses,
+    ),
+    "evaluator": (*ANY_KIND, p.HasNeededPart, HasEvaluateMany, HasChoice),
     "tracker": (*ANY_KIND, p.HasExpect, p.HasDescribe, p.HasLogImage, p.HasSay),
 }
 

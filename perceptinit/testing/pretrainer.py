@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 
 from perceptinit.files.checkpoints import weights_sha256
-from perceptinit.protocols import HasDataSha256, HasEvaluated, Pretrainer
+from perceptinit.protocols import HasDataSha256, HasEvaluated, HasModel, Pretrainer
 from perceptinit.testing.contract import Contract, different, must
 from perceptinit.testing.tiny import tiny_model
 from perceptinit.types import StepResult
@@ -26,6 +26,19 @@ class PretrainerContract(Contract):
     kind: ClassVar[str] = "pretrainer"
     protocol: ClassVar[type] = Pretrainer
 
+    def _model(self, pretrainer: Any) -> Any:
+        """Return the model of a run: of both tiny towers, or what the pretrainer makes of them."""
+        model: Any = tiny_model()
+        if not isinstance(pretrainer, HasModel):
+            return model
+        made = pretrainer.model(model, 0)
+        lacking = [part for part in pretrainer.parts if not hasattr(made, part)]
+        must(
+            not lacking,
+            f"{self.label}: `parts` names {lacking[:1]}, but what model() returns has no such attribute",
+        )
+        return made
+
     def _run(
         self, tmp_path: Path, model: Any, pretrainer: Any, num_steps: int | None = None
     ) -> Any:
@@ -37,7 +50,8 @@ class PretrainerContract(Contract):
         return results
 
     def test_steps_count_from_one_and_losses_are_finite(self, tmp_path: Path) -> None:
-        model, pretrainer = tiny_model(), self.build(tmp_path)
+        pretrainer = self.build(tmp_path)
+        model = self._model(pretrainer)
         before = {k: v.clone() for k, v in model.state_dict().items()}
         results = self._run(tmp_path, model, pretrainer)
         must(
@@ -68,9 +82,9 @@ class PretrainerContract(Contract):
         )
 
     def test_an_interrupted_run_ends_with_the_same_weights(self, tmp_path: Path) -> None:
-        whole = tiny_model()
-        self._run(tmp_path, whole, self.build(tmp_path))
-        parted, first = tiny_model(), self.build(tmp_path)
+        undisturbed, first = self.build(tmp_path), self.build(tmp_path)
+        whole, parted = self._model(undisturbed), self._model(first)
+        self._run(tmp_path, whole, undisturbed)
         self._run(tmp_path, parted, first, 2)
         state = copy.deepcopy(first.state_dict())
         second = self.build(tmp_path)
@@ -86,7 +100,8 @@ class PretrainerContract(Contract):
         )
 
     def test_evaluated_gives_the_model_back_as_it_was(self, tmp_path: Path) -> None:
-        model, pretrainer = tiny_model(), self.build(tmp_path)
+        pretrainer = self.build(tmp_path)
+        model = self._model(pretrainer)
         for _ in pretrainer.steps(model, self.context(tmp_path)):
             if not isinstance(pretrainer, HasEvaluated):
                 return
@@ -103,7 +118,7 @@ class PretrainerContract(Contract):
         found = []
         for num_steps in (2, 2, 3):
             pretrainer = self.build(tmp_path)
-            self._run(tmp_path, tiny_model(), pretrainer, num_steps)
+            self._run(tmp_path, self._model(pretrainer), pretrainer, num_steps)
             if not isinstance(pretrainer, HasDataSha256):
                 return
             found.append(pretrainer.data_sha256)

@@ -3,6 +3,7 @@
 from perceptinit.types.data import (
     IMAGE_SUFFIXES,
     WHITE,
+    Classes,
     Colour,
     DataCard,
     DataNeed,
@@ -28,6 +29,7 @@ from perceptinit.types.runs import (
 )
 
 __all__ = [
+    "Classes",
     "Colour",
     "DataCard",
     "DataNeed",

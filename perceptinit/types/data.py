@@ -220,3 +220,14 @@ class Pair:
     image: ImageSource
     text: str | np.ndarray
     others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classes:
+    """The classes of N images.
+
+    names: of the C classes. labels: int64 (N,) in [0, C).
+    """
+
+    names: tuple[str, ...]
+    labels: np.ndarray

@@ -7,35 +7,25 @@ import math
 from dataclasses import dataclass
 
 import torch
+from open_clip.loss import SigLipLoss
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn.functional import normalize
 
 from perceptinit.plugin import Clip, DualEncoder, NonNegativeFloat, PairLoss, PositiveFloat
 
 
-def sigmoid_loss(images: Tensor, texts: Tensor, logit_scale: Tensor, logit_bias: Tensor) -> Tensor:
-    """Return the loss per image, 0-d: the sum over all texts of -log P(right answer).
-
-    images, texts: (B, D), of any length; row i of both is one pair.
-    logit_scale: natural logarithm of the inverse temperature, 0-d; logit_bias: 0-d.
-    Source: Zhai et al. 2023, algorithm 1.
-    """
-    images, texts = (functional.normalize(x, dim=-1) for x in (images, texts))
-    logits = logit_scale.exp() * images @ texts.T + logit_bias
-    answers = 2 * torch.eye(len(logits), device=logits.device) - 1
-    return -functional.logsigmoid(answers * logits).sum() / len(logits)
-
-
 class SigmoidLoss(PairLoss):
-    """SigLIP's loss with its bias, a parameter of the loss and not of the model."""
+    """SigLIP's loss as open_clip has it, with its bias, a parameter of the loss and not of the model."""
 
     def __init__(self, bias: float) -> None:
         super().__init__()
         self.logit_bias = nn.Parameter(torch.tensor(bias))
+        self._of_whole_batch = SigLipLoss()
 
     def whole(self, images: Tensor, texts: Tensor, logit_scale: Tensor) -> Tensor:
-        """Return the loss of all rows; see `sigmoid_loss`."""
-        return sigmoid_loss(images, texts, logit_scale, self.logit_bias)
+        """Return the loss per image, 0-d: the sum over all texts of -log P(right answer); see PairLoss."""
+        features = normalize(images, dim=-1), normalize(texts, dim=-1)
+        return self._of_whole_batch(*features, logit_scale.exp(), self.logit_bias)
 
 
 class Sigmoid(Clip):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from perceptinit_siglip.sigmoid import Sigmoid, sigmoid_loss
+from perceptinit_siglip.sigmoid import Sigmoid, SigmoidLoss
 
 from perceptinit.plugin import RunContext
 from perceptinit.testing import PretrainerContract, tiny_model, tiny_pairs
@@ -19,7 +19,7 @@ class TestSigmoid(PretrainerContract):
 
 def test_the_loss_of_two_orthogonal_pairs_is_worked_out_by_hand():
     unit = torch.eye(2)
-    loss = sigmoid_loss(unit, unit, torch.tensor(math.log(2.0)), torch.tensor(-1.0))
+    loss = SigmoidLoss(-1.0).whole(3 * unit, unit, torch.tensor(math.log(2.0)))
     # each image: its text has logit 2 - 1 = 1, the other 0 - 1 = -1, which is answered "no"
     wanted = 2 * math.log(1 + math.exp(-1))
     assert loss.item() == pytest.approx(wanted)

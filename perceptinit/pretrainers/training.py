@@ -1,11 +1,11 @@
-"""A CLIP training in progress: one optimiser step after the other, and the state between them."""
+"""A training in progress: one optimiser step after the other, and the state between them."""
 
 from __future__ import annotations
 
-# b rows of this process, T tokens, D embedding
-import math
+# b rows of this process
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,51 +19,55 @@ from perceptinit.pairs.batches import PairBatch, fingerprint
 from perceptinit.pairs.unusable import UnusablePairs
 from perceptinit.pretrainers import sharding
 from perceptinit.pretrainers.averaging import WeightAverage
-from perceptinit.pretrainers.clip_config import ClipConfig
 from perceptinit.pretrainers.non_finite import NonFiniteSteps
-from perceptinit.pretrainers.pair_loss import PairLoss
+from perceptinit.pretrainers.objective import Objective
 from perceptinit.pretrainers.preparation import PatchDropout
 from perceptinit.pretrainers.sharding import blocks_of
 from perceptinit.pretrainers.towers import Around, Tower
+from perceptinit.pretrainers.training_config import TrainingConfig
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import RunContext
 
 
-class ClipTraining:
-    """Model, loss, optimiser, loss scaling and accounts of a run of `total_steps` steps.
+class Training:
+    """Model, objective, optimiser, loss scaling and accounts of a run of `total_steps` steps.
 
-    num_steps: steps done. data_sha256: fingerprint of the batches of these steps.
+    objective: on the device. num_steps: steps done. data_sha256: fingerprint of the batches of these steps.
     """
 
     def __init__(
         self,
-        config: ClipConfig,
+        config: TrainingConfig,
         model: Any,
         ctx: RunContext,
-        loss: PairLoss,
+        objective: Objective,
+        towers: Sequence[str],
         num_pairs: int,
         total_steps: int,
         dropouts: Sequence[PatchDropout] = (),
     ) -> None:
-        """model: prepared for the stage, sharded where that is wanted. dropouts: in its image tower."""
+        """model: prepared for the stage, sharded where that is wanted.
+
+        towers: what of it the objective goes through. dropouts: in its image tower.
+        """
         self.num_steps = 0
         self.data_sha256 = ""
         self._config, self._model, self._ctx = config, model, ctx
         self._total_steps = total_steps
         self._dropouts = dropouts
-        self._loss = loss.to(ctx.device)
+        self.objective = objective.to(ctx.device)
         self._towers = {
             name: Tower(
                 getattr(model, name),
-                encode,
+                getattr(model, f"encode_{name}"),
                 micro_batch=config.micro_batch,
                 # whole where there are no blocks, which `compiled_blocks` takes
                 backend="" if blocks_of(getattr(model, name)) else config.compile,
                 is_sharded=config.sharding == "fsdp",
             )
-            for name, encode in (("image", model.encode_image), ("text", model.encode_text))
+            for name in towers
         }
-        trained = (model, self._loss)
+        trained = (model, objective)
         self._parameters = [p for m in trained for p in m.parameters() if p.requires_grad]
         self._optimizer = optim.adamw(
             trained,
@@ -105,9 +109,8 @@ class ClipTraining:
         return {
             "loss": loss,
             "lr": lr,
-            "logit_scale": self._model.logit_scale.detach().exp(),
             "grad_norm": grad_norm,
-            **{n: p.detach().clone() for n, p in self._loss.named_parameters() if not p.ndim},
+            **self.objective.metrics(self._model),
             **self._counts(),
         }
 
@@ -133,12 +136,16 @@ class ClipTraining:
 
     def _gradients(self, batch: PairBatch, step: int) -> Tensor:
         """Put the gradients of the whole batch's loss into the parameters; return the loss, 0-d."""
-        inputs = {"image": to_device(batch.images, self._ctx.device), "text": self._tokens(batch)}
-        around = {name: self._around(name, step, len(batch.images)) for name in inputs}
+        device = self._ctx.device
+        on_device = replace(
+            batch, images=to_device(batch.images, device), tokens=self._tokens(batch)
+        )
+        rows = self.objective.rows(on_device, self._ctx.seed_for("objective", step))
+        around = {name: self._around(name, step, len(rows[name])) for name in self._towers}
         features = {
-            name: tower.features(inputs[name], around[name]) for name, tower in self._towers.items()
+            name: tower.features(rows[name], around[name]) for name, tower in self._towers.items()
         }
-        loss = self._loss(features["image"], features["text"], self._model.logit_scale)
+        loss = self.objective(self._model, {**rows, **features})
         with optim.matmul_precision("fp32"):  # the towers' own backward passes come after
             self._scaler.scale(loss).backward()
         for name, tower in self._towers.items():
@@ -148,7 +155,8 @@ class ClipTraining:
         return loss.detach()
 
     def _tokens(self, batch: PairBatch) -> Tensor:
-        if isinstance(self._model.text, TextTower) and not self._towers["text"].is_compiled:
+        is_laid_out = isinstance(getattr(self._model, "text", None), TextTower)
+        if is_laid_out and not self._towers["text"].is_compiled:
             return batch.tokens  # it lays texts out by their lengths, which are at hand here
         return to_device(batch.tokens, self._ctx.device)
 
@@ -178,7 +186,7 @@ class ClipTraining:
         return finite
 
     def _update(self, is_finite: Tensor) -> None:
-        """Apply the gradients if they are finite, and keep the temperature in its bounds."""
+        """Apply the gradients if they are finite."""
         if self._scaler.is_enabled():
             self._scaler.step(self._optimizer)
             self._scaler.update()
@@ -189,10 +197,7 @@ class ClipTraining:
         elif is_finite:
             self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            self._model.logit_scale.clamp_(
-                math.log(self._config.min_logit_scale or 1), math.log(self._config.max_logit_scale)
-            )
+        self.objective.after_step(self._model)
         if self._average is not None:
             self._average.update()
 
@@ -229,7 +234,7 @@ class ClipTraining:
             "data_sha256": self.data_sha256,
             "optimizer": sharding.whole_optimizer_state(self._optimizer),
             "scaler": self._scaler.state_dict(),
-            "loss": dict(self._loss.state_dict()),
+            "loss": dict(self.objective.state_dict()),
             "average": self._average.state() if self._average is not None else [],
             "unusable": sorted(self._unusable.indices),
             "num_replaced": self._unusable.num_replaced,
@@ -248,7 +253,7 @@ class ClipTraining:
         self.data_sha256 = state["data_sha256"]
         sharding.load_optimizer_state(self._optimizer, state["optimizer"])
         self._scaler.load_state_dict(dict(state["scaler"]))
-        self._loss.load_state_dict(dict(state["loss"]))
+        self.objective.load_state_dict(dict(state["loss"]))
         if self._average is not None:
             self._average.load(state["average"])
         self._unusable.indices = set(state["unusable"])

@@ -1,0 +1,83 @@
+"""Models that have an image tower and no text tower: alone, or with a classifier."""
+
+from __future__ import annotations
+
+# B batch, D embedding, C classes, H W image
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from perceptinit.seeding import named_torch_seed
+
+# as timm starts the classifier of a ViT
+HEAD_STD = 0.02
+
+
+class ImageOnly(nn.Module):
+    """The half of a dual encoder that measures of images need.
+
+    image: knows its input size and the length of its embeddings, see ImageTower.
+    """
+
+    def __init__(self, image: nn.Module) -> None:
+        super().__init__()
+        self.image: Any = image
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images it takes, pixels."""
+        return self.image.image_size
+
+    @property
+    def embed_dim(self) -> int:
+        """Length of an embedding."""
+        return self.image.embed_dim
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Return image embeddings (B, D), not normalised; see ImageTower."""
+        return self.image.encode_image(images)
+
+
+class ImageClassifier(ImageOnly):
+    """An image tower with a linear classifier on its embeddings, which knows its classes by name.
+
+    The names are a buffer that is saved with the weights, because a classifier only means something
+    together with them.
+    """
+
+    names: Tensor
+
+    def __init__(self, image: nn.Module, classnames: Sequence[str], seed: int = 0) -> None:
+        """seed: for the first weights of the classifier."""
+        super().__init__(image)
+        with named_torch_seed(seed, "head"):
+            self.head = nn.Linear(self.embed_dim, len(classnames))
+            nn.init.trunc_normal_(self.head.weight, std=HEAD_STD)
+            nn.init.zeros_(self.head.bias)
+        self.register_buffer("names", _as_tensor(classnames))
+
+    @property
+    def classnames(self) -> tuple[str, ...]:
+        """Names of the C classes, in the order of the logits."""
+        return _as_names(self.names)
+
+    def classify(self, images: Tensor) -> Tensor:
+        """Return logits (B, C) of images as `encode_image` takes them."""
+        return self.head(self.encode_image(images))
+
+
+def image_model(image: nn.Module, weights: Mapping[str, Tensor]) -> ImageOnly:
+    """Return the model without a text tower that weights are of; they are not loaded."""
+    if "head.weight" not in weights:
+        return ImageOnly(image)
+    return ImageClassifier(image, _as_names(weights["names"]))
+
+
+def _as_tensor(names: Sequence[str]) -> Tensor:
+    return torch.frombuffer(bytearray("\n".join(names).encode()), dtype=torch.uint8)
+
+
+def _as_names(tensor: Tensor) -> tuple[str, ...]:
+    return tuple(tensor.cpu().numpy().tobytes().decode().split("\n"))
