@@ -13,6 +13,7 @@ from perceptinit.backbones.open_clip_backbone import OpenClip
 from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.configs import to_table
 from perceptinit.errors import DataError
+from perceptinit.evaluators.classification import ClassificationAccuracy
 from perceptinit.evaluators.features import ALONE
 from perceptinit.evaluators.labelled import Representation
 from perceptinit.evaluators.two_afc import TwoAFC
@@ -25,6 +26,7 @@ from perceptinit.judgments.controls.subset import Subset
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
 from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.pretrainers.clip import Clip
+from perceptinit.pretrainers.supervised import Supervised
 from perceptinit.testing import CONTRACTS, OPTIONAL, tiny_judgments, tiny_pairs
 from perceptinit.testing.optional import members_of
 from perceptinit.trackers.console import Console
@@ -38,12 +40,18 @@ BUILT_INS = [
     ("backbone", Timm, to_table(Timm.Config().smoke())),
     ("backbone", OpenClip, to_table(OpenClip.Config().smoke())),
     ("pretrainer", Clip, PRETRAIN),
+    ("pretrainer", Supervised, {**PRETRAIN, "mixup": 0.8, "cutmix": 1.0}),
     ("judgments", SyntheticJudgments, {"num_train": 8, "num_val": 8}),
     ("judgments", ShuffledVotes, {}),
     ("judgments", Subset, {"fraction": 0.5}),
     ("pairs", SyntheticPairs, {"num_pairs": 16}),
     ("evaluator", TwoAFC, {}),
     ("evaluator", ZeroShot, {"datasets": ["synthetic"], "synthetic_num_images": 32}),
+    (
+        "evaluator",
+        ClassificationAccuracy,
+        {"datasets": ["synthetic"], "synthetic_num_images": 32},
+    ),
     ("evaluator", Representation, {"datasets": ["synthetic"], "synthetic_num_images": 32}),
     ("tracker", Jsonl, {}),
     ("tracker", Console, {}),

@@ -31,6 +31,11 @@ def perceptinit_evaluators() -> Iterable[Component]:
             summary="zero-shot classification with class names and prompt templates",
         ),
         Component(
+            name="classification",
+            target="perceptinit.evaluators.classification:ClassificationAccuracy",
+            summary="top-1 accuracy of the classifier that was trained by pretrainer supervised",
+        ),
+        Component(
             name="retrieval",
             target="perceptinit.evaluators.retrieval:Retrieval",
             summary="image and text recall@k with several captions per image",

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from perceptinit.errors import DataError, UsageError
 from perceptinit.files.reading import read_bytes, require_file
-from perceptinit.packing.classes import Classes, read_classes
+from perceptinit.pairs.classes import read_classes
 from perceptinit.pairs.tables import CsvTable, ParquetTable
-from perceptinit.types import IMAGE_SUFFIXES
+from perceptinit.types import IMAGE_SUFFIXES, Classes
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ from perceptinit.images.decoding import Decode, load_box
 from perceptinit.images.jpeg import Box
 from perceptinit.types import WHITE, Colour, ImageSource
 
-Crop = Literal["random", "center"]
+Crop = Literal["random", "center", "padded"]
+# of the side of a padded square, what is put around it: 4 of 32 pixels, as CIFAR recipes do
+PADDED_SHARE = 1 / 8
 # tries of a random crop before the middle of the image is taken, as in torchvision
 CROP_TRIES = 10
 # a brightness, contrast or saturation of 1 and a hue of 0 leave an image as it is
@@ -27,7 +29,8 @@ JITTER_CHANCE = 0.8
 class Augment:
     """How an image becomes a square for training; the same generator gives the same pixels.
 
-    crop: "random" takes a box of a random share and proportion, "center" the largest middle square.
+    crop: "random" takes a box of a random share and proportion, "center" the largest middle square, "padded" that
+    square with an eighth of its side in black around it, cut to its size at a random place.
     scale: smallest and largest share of the image's area in a random box.
     ratio: smallest and largest width / height of a random box.
     flip: mirror half of the images.
@@ -57,6 +60,8 @@ class Augment:
         """
         box = partial(self._box, rng=rng)
         square = load_box(source, key, size, box, self.decoding, self.background)
+        if self.crop == "padded":
+            square = _shifted(square, rng)
         if self.flip and rng.random() < 0.5:
             square = square[:, :, ::-1]
         if any(self.jitter) or self.grey_share or self.blur_share:
@@ -64,7 +69,7 @@ class Augment:
         return square
 
     def _box(self, height: int, width: int, rng: np.random.Generator) -> Box:
-        if self.crop == "center":
+        if self.crop != "random":
             side = min(height, width)
             return (height - side) // 2, (width - side) // 2, side, side
         return random_box(height, width, self.scale, self.ratio, rng)
@@ -103,6 +108,15 @@ def random_box(
     w = min(width, max(1, round(height * ratio[1])))
     h = min(height, max(1, round(width / ratio[0])))
     return (height - h) // 2, (width - w) // 2, h, w
+
+
+def _shifted(square: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a square (3, S, S) cut at a random place from one with black around it."""
+    size = square.shape[1]
+    pad = round(size * PADDED_SHARE)
+    top, left = (int(rng.integers(2 * pad + 1)) for _ in range(2))
+    padded = np.pad(square, ((0, 0), (pad, pad), (pad, pad)))
+    return padded[:, top : top + size, left : left + size]
 
 
 def _uniform(rng: np.random.Generator, low: float, high: float) -> float:

@@ -11,10 +11,11 @@ import numpy as np
 
 from perceptinit.configs import PositiveFloat, PositiveInt
 from perceptinit.errors import DataError
+from perceptinit.pairs.classes import read_classes
 from perceptinit.pairs.paths import expand, missing
 from perceptinit.pairs.tables import ParquetTable
 from perceptinit.protocols import BlockUse, Reached
-from perceptinit.types import Pair
+from perceptinit.types import Classes, Pair
 
 
 class ParquetPairs:
@@ -33,7 +34,14 @@ class ParquetPairs:
         image_column: str = "images"
         """Column of encoded images: bytes, or a struct with a field `bytes` (Hugging Face)."""
         text_column: str = "texts"
-        """Column of captions, or of lists of token ids; ids must be those of the backbone's tokenizer."""
+        """Column of captions, or of lists of token ids; ids must be those of the backbone's tokenizer. Empty: no
+        texts, which only pretraining on labels, or on images alone, can do without."""
+        label_column: str | None = None
+        """Column of the numbers of classes, from 0 on; their names stand in `class_column` or `classes`."""
+        class_column: str | None = None
+        """Column of class names; alone, it gives the numbers, in the order of `classes` or of the alphabet."""
+        classes: tuple[str, ...] | None = None
+        """Class names in the order of their numbers."""
         cached_row_groups: PositiveInt = 8
         """Row groups held in memory, not compressed; no fewer than a shuffle draws from at a time."""
         cache_gb: PositiveFloat | None = None
@@ -69,7 +77,7 @@ class ParquetPairs:
         """
         key = self._table.where(index)
         try:
-            image, text = self._table.row(index)
+            image, *texts = self._table.row(index)
         except (
             ValueError,
             OverflowError,
@@ -79,6 +87,7 @@ class ParquetPairs:
             raise DataError(
                 f"{key}: '{self.config.image_column}' is {_said(image)}, not image bytes"
             )
+        text = texts[0] if texts else ""
         if isinstance(text, np.ndarray) and text.dtype.kind in "iu":
             return Pair(key, image, text.astype(np.int64))
         if not isinstance(text, str):
@@ -86,6 +95,33 @@ class ParquetPairs:
                 f"{key}: '{self.config.text_column}' is {_said(text)}, neither a caption nor token ids"
             )
         return Pair(key, image, text)
+
+    def read_classes(self) -> Classes:
+        """Return class names and labels, read from their columns alone.
+
+        Raises DataError when no column of them is named, and for the first row that does not fit.
+        """
+        config, table = self.config, self._table
+        if table.reader:
+            raise DataError(
+                f"{config.files}: labels are read from local files only; download them first"
+            )
+        if config.label_column and not (config.class_column or config.classes):
+            raise DataError(
+                f"{config.files}: label_column = '{config.label_column}' has numbers, and nothing says what the "
+                "classes are called: give class_column, or classes = [...] in their order"
+            )
+        found = read_classes(
+            table.column(config.label_column) if config.label_column else None,
+            table.column(config.class_column) if config.class_column else None,
+            config.classes or (),
+            table.where,
+        )
+        if found is None:
+            raise DataError(
+                f"{config.files}: which column has the class of an image? Give label_column or class_column"
+            )
+        return found
 
     def preflight(self) -> Iterator[str]:
         """Yield what is missing, unreadable or empty, and a column that is not there."""
@@ -111,8 +147,9 @@ class ParquetPairs:
         absent = missing(paths)
         if absent:
             raise DataError(absent)
-        columns = (config.image_column, config.text_column)
-        return ParquetTable(paths, columns, config.cached_row_groups, config.cache_gb)
+        of_row = [name for name in (config.image_column, config.text_column) if name]
+        others = [name for name in (config.label_column, config.class_column) if name]
+        return ParquetTable(paths, of_row, config.cached_row_groups, config.cache_gb, others)
 
 
 def _said(value: object) -> str:

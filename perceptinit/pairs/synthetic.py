@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from perceptinit.configs import DrawnSide, NonNegativeInt, PositiveInt
 from perceptinit.seeding import generator
-from perceptinit.types import Pair
+from perceptinit.types import Classes, Pair
 from perceptinit.world.captions import caption
-from perceptinit.world.factors import draw_picture
+from perceptinit.world.factors import CLASSNAMES, draw_picture, label_of
 from perceptinit.world.render import render
 
 
@@ -42,3 +44,8 @@ class SyntheticPairs:
         picture = draw_picture(self.config.seed, "pairs", index)
         text = caption(picture, generator(self.config.seed, "pairs", index, "caption"))
         return Pair(f"synthetic/{index:06d}", render(picture, self.config.image_size), text)
+
+    def read_classes(self) -> Classes:
+        """Return colour and shape of each picture: 64 classes, those of the simulated test set."""
+        pictures = (draw_picture(self.config.seed, "pairs", i) for i in range(self.num_pairs))
+        return Classes(CLASSNAMES, np.array([label_of(p) for p in pictures], dtype=np.int64))

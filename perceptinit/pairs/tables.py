@@ -41,7 +41,7 @@ class ParquetTable:
 
     A row is read with its whole row group, which then stays in memory until `cached_row_groups`
     others have been asked for. `reader` has the row groups of files at addresses, None of local ones; cache_gb: see
-    `PieceReader`.
+    `PieceReader`. others: columns of local files that are no part of a row, for `column`.
 
     Raises DataError when a file is no Parquet file or lacks a column.
     """
@@ -52,6 +52,7 @@ class ParquetTable:
         columns: Sequence[str],
         cached_row_groups: int = 4,
         cache_gb: float | None = None,
+        others: Sequence[str] = (),
     ) -> None:
         self.columns = tuple(columns)
         self.reader: PieceReader[pq.ParquetFile] | None = None
@@ -59,11 +60,12 @@ class ParquetTable:
         if remote:
             footers = read_footers(remote, self.columns)
             for footer in footers:
-                _check_columns(footer.file, footer.names, self.columns)
+                _check_columns(footer.file, footer.names, (*self.columns, *others))
             self._files = [_File(footer.file, footer.row_groups) for footer in footers]
             self.reader = piece_reader([p for footer in footers for p in footer.pieces], cache_gb)
         else:
-            self._files = [_read_footer(p, self.columns) for p in paths if isinstance(p, Path)]
+            wanted = (*self.columns, *others)
+            self._files = [_read_footer(p, wanted) for p in paths if isinstance(p, Path)]
         groups = [list(enumerate(file.row_groups)) for file in self._files]
         self._groups = [(f, g) for f, rows in enumerate(groups) for g, _ in rows]
         self.block_sizes = [n for rows in groups for _, n in rows]

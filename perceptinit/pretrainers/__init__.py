@@ -13,4 +13,9 @@ def perceptinit_pretrainers() -> list[Component]:
             target="perceptinit.pretrainers.clip:Clip",
             summary="contrastive image-text pretraining with a softmax over the batch (CLIP)",
         ),
+        Component(
+            name="supervised",
+            target="perceptinit.pretrainers.supervised:Supervised",
+            summary="a classifier on labelled images, with timm's losses, mixup and cutmix; no text tower",
+        ),
     ]

@@ -67,7 +67,8 @@ class TrainingConfig:
     """Over processes, "none" keeps a copy of the model in each (DDP), "fsdp" cuts weights, gradients
     and AdamW's moments into pieces (FSDP2), for models that do not fit otherwise."""
     crop: Crop = "random"
-    """"random" boxes of the image, or its "center" square."""
+    """"random" boxes of the image; its "center" square; or that square, "padded" with an eighth of its side in
+    black on each side and cut to its size at a random place (4 of 32 pixels, as CIFAR recipes do)."""
     crop_scale: tuple[float, float] = (0.9, 1.0)
     """Share of the area that a random box covers, smallest and largest (open_clip: 0.9 to 1;
     PI paper: 0.2 to 1)."""

@@ -7,11 +7,10 @@ import numpy as np
 from perceptinit.seeding import generator
 from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
 from perceptinit.world.captions import caption
-from perceptinit.world.factors import COLOURS, SHAPES, draw_picture
+from perceptinit.world.factors import CLASSNAMES, draw_picture, label_of
 from perceptinit.world.render import RenderedImages
 
 NAME = "synthetic"
-CLASSNAMES = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
 TEMPLATES = ("the {c}", "one {c}", "a picture of the {c}", "here is one {c}")
 
 
@@ -25,13 +24,12 @@ def zero_shot_set(
     first: number of the first picture; those of two sets with disjoint numbers are independent.
     """
     pictures = [draw_picture(seed, "test-set", first + i) for i in range(num_images)]
-    names = [f"{p.thing.colour} {p.thing.shape}" for p in pictures]
     return ZeroShotSet(
         name=NAME,
         classnames=CLASSNAMES,
         templates=TEMPLATES,
         images=RenderedImages(pictures, image_size),
-        labels=np.array([CLASSNAMES.index(name) for name in names], dtype=np.int64),
+        labels=np.array([label_of(picture) for picture in pictures], dtype=np.int64),
         keys=[f"synthetic-test/{first + i:05d}" for i in range(num_images)],
         simulated=True,
     )

@@ -20,7 +20,7 @@ from perceptinit.testing.judgments import JudgmentsContract
 from perceptinit.testing.optional import OPTIONAL
 from perceptinit.testing.pairs import PairsContract
 from perceptinit.testing.pretrainer import PretrainerContract
-from perceptinit.testing.tiny import tiny_judgments, tiny_model, tiny_pairs
+from perceptinit.testing.tiny import tiny_classifier, tiny_judgments, tiny_model, tiny_pairs
 from perceptinit.testing.tracker import TrackerContract
 
 CONTRACTS = {
@@ -44,6 +44,7 @@ __all__ = [
     "PairsContract",
     "PretrainerContract",
     "TrackerContract",
+    "tiny_classifier",
     "tiny_judgments",
     "tiny_model",
     "tiny_pairs",

@@ -13,7 +13,7 @@ from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.protocols import Evaluator
 from perceptinit.test_sets.choice import HasChoice
 from perceptinit.testing.contract import Contract, must
-from perceptinit.testing.tiny import tiny_model
+from perceptinit.testing.tiny import tiny_classifier, tiny_model
 from perceptinit.types import Score
 
 
@@ -23,9 +23,14 @@ class EvaluatorContract(Contract):
     kind: ClassVar[str] = "evaluator"
     protocol: ClassVar[type] = Evaluator
 
+    def _model(self, seed: int = 0) -> Any:
+        """Return a tiny model in eval mode with what the evaluator needs."""
+        is_classifier = getattr(self.component, "needed_part", "") == "head"
+        return (tiny_classifier(seed) if is_classifier else tiny_model(seed)).eval()
+
     def _scores(self, tmp_path: Path) -> list[Score]:
         with torch.no_grad():
-            return list(self.build(tmp_path).evaluate(tiny_model().eval(), self.context(tmp_path)))
+            return list(self.build(tmp_path).evaluate(self._model(), self.context(tmp_path)))
 
     def test_it_gives_scores(self, tmp_path: Path) -> None:
         scores = self._scores(tmp_path)
@@ -54,7 +59,7 @@ class EvaluatorContract(Contract):
         )
 
     def test_the_model_is_left_as_it_was(self, tmp_path: Path) -> None:
-        model = tiny_model().eval()
+        model = self._model()
         before = weights_sha256(model)
         with torch.no_grad():
             list(self.build(tmp_path).evaluate(model, self.context(tmp_path)))
@@ -67,7 +72,7 @@ class EvaluatorContract(Contract):
         evaluator = self.build(tmp_path)
         if not isinstance(evaluator, HasEvaluateMany):
             return
-        models: list[Any] = [tiny_model(seed).eval() for seed in (0, 1)]
+        models: list[Any] = [self._model(seed) for seed in (0, 1)]
         ctx = self.context(tmp_path)
         with torch.no_grad():
             together = evaluator.evaluate_many(models, ctx)

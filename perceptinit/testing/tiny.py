@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from perceptinit.backbones.encoders import DualTower
+from perceptinit.backbones.image_models import ImageClassifier
 from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
 from perceptinit.pairs.synthetic import SyntheticPairs
@@ -13,6 +14,11 @@ def tiny_model(seed: int = 0) -> DualTower:
     """Return a dual encoder for 32 x 32 pixels: a ViT and a text transformer of one block each."""
     with named_torch_seed(seed, "tiny-model"):
         return Timm(Timm.Config().smoke()).build()
+
+
+def tiny_classifier(seed: int = 0) -> ImageClassifier:
+    """Return the image tower of `tiny_model` with a classifier for the classes of `tiny_pairs`."""
+    return ImageClassifier(tiny_model(seed).image, tiny_pairs().read_classes().names, seed)
 
 
 def tiny_judgments() -> SyntheticJudgments:

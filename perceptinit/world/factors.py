@@ -31,6 +31,8 @@ COLOURS = {
     "pink": (338, 0.42, 0.97),
     "brown": (25, 0.65, 0.44),
 }
+# what a picture shows, to be told apart: 64 classes
+CLASSNAMES = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
 COLOUR_JITTER = (6.0, 0.07, 0.08)  # half-widths of hue, saturation, value; keeps names unambiguous
 
 RADIUS: Range = (0.55, 0.78)  # half the height of a thing over half the height of the picture
@@ -80,6 +82,11 @@ class Picture:
     thing: Thing
     scene: Scene
     noise_seed: int
+
+
+def label_of(picture: Picture) -> int:
+    """Return the place of a picture's colour and shape in CLASSNAMES."""
+    return CLASSNAMES.index(f"{picture.thing.colour} {picture.thing.shape}")
 
 
 def draw_picture(seed: int, *names: str | int) -> Picture:

@@ -1,22 +1,14 @@
-"""Class names and labels of a source that is packed, from its columns or folders."""
+"""Class names and labels of a source, from its columns or folders."""
 
 from __future__ import annotations
 
 # N records, C classes
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from perceptinit.errors import DataError
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Classes:
-    """names: of the C classes. labels: int64 (N,) in [0, C)."""
-
-    names: tuple[str, ...]
-    labels: np.ndarray
+from perceptinit.types import Classes
 
 
 def read_classes(

@@ -1,0 +1,119 @@
+"""Pretraining on labels (`supervised`): a classifier on the image tower."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from timm.data import Mixup
+
+from perceptinit.backbones.image_models import ImageClassifier
+from perceptinit.compute import distributed
+from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, Share
+from perceptinit.errors import DataError
+from perceptinit.pairs.labelled import LabelledPairs
+from perceptinit.pretrainers.classification import Classification, LossName, make_loss
+from perceptinit.pretrainers.pretraining import Pretraining
+from perceptinit.pretrainers.training_config import TrainingConfig
+from perceptinit.protocols import DualEncoder, HasClasses, Pairs
+from perceptinit.types import Classes
+
+
+class Supervised(Pretraining):
+    """Trains the image tower and a linear classifier on its embeddings to name the class of an image.
+
+    There is no text tower: it is neither trained nor saved, and what needs it cannot be measured. The
+    classes are those of the pairs, whose texts are not looked at. Losses and the mixing of images are timm's.
+    Evaluator `classification` measures the classifier; it has other first weights for each seed, the same in all arms.
+    """
+
+    parts = ("image", "head")
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config(TrainingConfig):
+        lr: PositiveFloat = 1e-3
+        """Largest learning rate, reached at the end of the warm-up (DeiT: 5e-4 for 512 images in a step)."""
+        warmup_steps: NonNegativeInt = 0
+        """Steps in which the rate rises linearly; fewer than the run has."""
+        betas: tuple[float, float] = (0.9, 0.999)
+        """AdamW's decay of the two moments (timm)."""
+        eps: PositiveFloat = 1e-8
+        """AdamW's epsilon (timm)."""
+        weight_decay: NonNegativeFloat = 0.05
+        """AdamW's decay of matrices and kernels (DeiT: 0.05)."""
+        crop_scale: tuple[float, float] = (0.08, 1.0)
+        """Share of the area that a random box covers, smallest and largest (timm: 0.08 to 1)."""
+        flip: bool = True
+        """Mirror half of the images (timm does)."""
+        loss: LossName = "cross-entropy"
+        """timm's "cross-entropy", or "bce": each class is a yes-no question (Wightman et al. 2021)."""
+        smoothing: Share = 0.1
+        """Share of the target that is spread over all classes (timm: 0.1)."""
+        mixup: NonNegativeFloat = 0.0
+        """Alpha of the share that one image of two has in both; 0: none (Zhang et al. 2018; DeiT: 0.8)."""
+        cutmix: NonNegativeFloat = 0.0
+        """Alpha of the area that a box of the other image has; 0: none (Yun et al. 2019; DeiT: 1). With mixup
+        besides, each step draws one of both."""
+        mixup_prob: Share = 1.0
+        """Share of the steps whose images are mixed (timm: 1)."""
+
+        def __post_init__(self) -> None:
+            TrainingConfig.__post_init__(self)
+            if self.smoothing == 1:
+                raise ValueError("smoothing = 1 would leave nothing of the labels; it is below 1")
+
+        @property
+        def is_mixed(self) -> bool:
+            return self.mixup > 0 or self.cutmix > 0
+
+    config: Config
+
+    def __init__(self, config: Config, pairs: Pairs) -> None:
+        super().__init__(config, pairs)
+
+    @cached_property
+    def classes(self) -> Classes:
+        """Class names and labels of the pairs; DataError when they have none."""
+        if not isinstance(self.pairs, HasClasses):
+            raise DataError(
+                f"pretrainer 'supervised' needs labels, which {type(self.pairs).__name__} does not give"
+            )
+        return self.pairs.read_classes()
+
+    def make_objective(self) -> Classification:
+        """Return the loss of the classifier, and how images are mixed."""
+        config = self.config
+        mixup = None
+        if config.is_mixed:
+            mixup = Mixup(
+                config.mixup,
+                config.cutmix,
+                prob=config.mixup_prob,
+                label_smoothing=config.smoothing,
+                num_classes=len(self.classes.names),
+            )
+        return Classification(make_loss(config.loss, config.smoothing, config.is_mixed), mixup)
+
+    def model(self, model: DualEncoder, seed: int) -> Any:
+        """Return the image tower with a classifier for the classes of the pairs."""
+        return ImageClassifier(model.image, self.classes.names, seed)
+
+    def samples(self) -> LabelledPairs:
+        """Return the pairs with labels in the place of texts."""
+        return LabelledPairs(self.pairs, self.classes.labels)
+
+    def preflight(self) -> Iterator[str]:
+        """Yield why it could not train: no labels, one class, or what any pretraining lacks."""
+        yield from super().preflight()
+        share = self.config.batch_size / distributed.world_size()
+        if self.config.is_mixed and share % 2:
+            yield f"mixup and cutmix mix two images: {share:g} in a step of a process are not even"
+        try:
+            names = self.classes.names
+        except DataError as error:
+            yield str(error)
+            return
+        if len(names) < 2:
+            yield f"there is one class only, '{names[0]}': nothing to tell apart"

@@ -1,0 +1,465 @@
+"""One seam for objectives: an objective of one's own, and pretraining on labels."""
+
+import copy
+import json
+import re
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from made_sets import png
+from processes import together
+from test_clip import Colours, context
+from test_clip import model as both_towers
+from timm.data import Mixup
+
+from perceptinit.backbones.image_models import ImageClassifier
+from perceptinit.compute import distributed
+from perceptinit.errors import DataError, RecipeError
+from perceptinit.evaluating.request import Request, evaluate
+from perceptinit.evaluators.classification import ClassificationAccuracy
+from perceptinit.files.checkpoints import load_weights
+from perceptinit.pairs.augment import Augment
+from perceptinit.pairs.parquet_pairs import ParquetPairs
+from perceptinit.pretrainers.classification import Classification, make_loss, mixed
+from perceptinit.pretrainers.objective import Objective
+from perceptinit.pretrainers.pretraining import Pretraining
+from perceptinit.pretrainers.supervised import Supervised
+from perceptinit.pretrainers.training import Training
+from perceptinit.pretrainers.training_config import TrainingConfig
+from perceptinit.recipe.reading import read_recipe
+from perceptinit.results.loading import load_model
+from perceptinit.running.runner import run_recipe
+from perceptinit.types import Classes
+
+NAMES = ("red", "dark green", "light blue")
+
+
+class LabelledColours(Colours):
+    """Pictures of one grey each, of three classes by their brightness."""
+
+    def read_classes(self):
+        return Classes(NAMES, np.arange(self.num_pairs) * 3 // self.num_pairs)
+
+
+CONFIG = Supervised.Config(
+    epochs=3, batch_size=16, lr=1e-3, warmup_steps=2, crop_scale=(0.5, 1.0), mixup=0.8, cutmix=1.0
+)
+
+
+def classifier(config=CONFIG, seed=0):
+    pretrainer = Supervised(config, LabelledColours())
+    return pretrainer, pretrainer.model(both_towers(), seed)
+
+
+def train(config=CONFIG, state=None, model=None, stop=None):
+    pretrainer, fresh = classifier(config)
+    model = model or fresh
+    if state is not None:
+        pretrainer.load_state_dict(state)
+    results = list(islice(steps := pretrainer.steps(model, context()), stop))
+    steps.close()
+    return pretrainer, model, results
+
+
+# an objective of one's own
+
+
+class Nearness(Objective):
+    """Two crops of an image are to lie close to each other."""
+
+    def loss(self, model, image):
+        first, second = image[0::2], image[1::2]
+        return (first - second).square().sum(-1).mean()
+
+
+class TwoViews(Pretraining):
+    parts = ("image",)
+    num_views = 2
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config(TrainingConfig):
+        pass
+
+    def make_objective(self):
+        return Nearness()
+
+
+VIEWS = TwoViews.Config(epochs=2, batch_size=16, warmup_steps=1, crop_scale=(0.2, 0.5))
+
+
+def two_views():
+    pretrainer = TwoViews(VIEWS, Colours())
+    model = pretrainer.model(both_towers(), 0)
+    [batch] = pretrainer._loader(model, context()).batches(0, 1)
+    return pretrainer, model, batch
+
+
+def test_a_batch_has_the_views_of_a_sample_one_after_another():
+    _, _, batch = two_views()
+    assert batch.images.shape[:2] == (32, 3)
+    assert len(batch.keys) == 16
+    grey = batch.images.float().mean(dim=(1, 2, 3))
+    assert torch.equal(grey[0::2], grey[1::2])  # of the same plain picture
+    assert grey[0::2].unique().numel() == 16
+
+
+def test_the_first_view_is_the_crop_of_a_batch_with_one_view(monkeypatch):
+    gradient = np.arange(48 * 40 * 3, dtype=np.uint8).reshape(48, 40, 3)
+    pairs = Colours()
+    pairs.pair = lambda index: replace(Colours().pair(index), image=gradient + index)
+    whole = TwoViews(VIEWS, pairs)
+    model = whole.model(both_towers(), 0)
+    [two] = whole._loader(model, context()).batches(0, 1)
+    monkeypatch.setattr(TwoViews, "num_views", 1)
+    [one] = whole._loader(model, context()).batches(0, 1)
+    assert torch.equal(two.images[0::2], one.images)
+    assert not torch.equal(two.images[1::2], one.images)
+
+
+def test_an_objective_without_texts_trains_the_image_tower_alone():
+    pretrainer, model, _ = two_views()
+    assert not hasattr(model, "text")
+    assert not any(name.startswith("text") for name in model.state_dict())
+    results = list(pretrainer.steps(model, context()))
+    assert results[0].metrics.keys() == {"loss", "lr", "grad_norm"}
+    assert pretrainer.plan().num_texts == 0
+    assert pretrainer.plan().num_images == 96
+
+
+# supervised: loss and mixing
+
+
+def test_the_loss_of_two_images_is_that_worked_out_by_hand():
+    model = ImageClassifier(both_towers().image, ("a", "b"))
+    with torch.no_grad():
+        model.head.weight.zero_()
+        model.head.bias.copy_(torch.tensor([np.log(3.0), 0.0]))  # P(a) = 3/4 for any image
+    rows = {"image": torch.randn(2, model.embed_dim), "targets": torch.tensor([0, 1])}
+    loss = Classification(make_loss("cross-entropy", 0.2, False), None)(model, rows)
+    a, b = -np.log(0.75), -np.log(0.25)
+    smoothed = 0.8 * (a + b) / 2 + 0.2 * (a + b) / 2
+    assert loss.item() == pytest.approx(smoothed, abs=1e-6)
+    binary = Classification(make_loss("bce", 0.0, False), None)(model, rows)
+    # logits log 3 and 0: right answers cost log 4/3 and log 2 (a), log 4 and log 2 (b)
+    assert binary.item() == pytest.approx((np.log(4 / 3) + np.log(4) + 2 * np.log(2)) / 4, abs=1e-6)
+
+
+@pytest.mark.parametrize(("mixup", "cutmix"), [(0.8, 0.0), (0.0, 1.0)])
+def test_neighbours_are_mixed_and_so_are_their_targets(mixup, cutmix):
+    images = (
+        torch.tensor([0, 255, 51, 102], dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 3, 16, 16)
+    )
+    labels = torch.tensor([0, 1, 2, 2])
+    found, targets = mixed(
+        Mixup(mixup, cutmix, label_smoothing=0.0, num_classes=3), images, labels, 7
+    )
+    share = targets[0, 0].item()  # of the first image in itself
+    assert 0 < share < 1
+    torch.testing.assert_close(targets[1], torch.tensor([1 - share, share, 0.0]))
+    torch.testing.assert_close(targets[2:], torch.tensor([[0.0, 0, 1], [0.0, 0, 1]]))
+    means = found.mean(dim=(1, 2, 3))
+    wanted = [1 - share, share, 0.2 * share + 0.4 * (1 - share), 0.4 * share + 0.2 * (1 - share)]
+    torch.testing.assert_close(means, torch.tensor(wanted), atol=1e-5, rtol=0)
+
+
+def test_a_part_of_a_batch_is_mixed_as_it_is_in_the_whole():
+    images = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
+    labels = torch.arange(8) % 3
+    mixup = Mixup(0.8, 1.0, num_classes=3)
+    for seed in range(4):
+        whole = mixed(mixup, images, labels, seed)
+        halves = [mixed(mixup, images[i : i + 4], labels[i : i + 4], seed) for i in (0, 4)]
+        for a, parts in zip(whole, zip(*halves, strict=True), strict=True):
+            assert torch.equal(a, torch.cat(parts))
+
+
+def test_mixing_leaves_the_global_generator_as_it_was():
+    np.random.seed(3)
+    wanted = np.random.rand()
+    np.random.seed(3)
+    images, labels = torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64)
+    mixed(Mixup(1.0, num_classes=2), images, labels, 1)
+    assert np.random.rand() == wanted
+
+
+def test_a_padded_crop_shifts_the_square_by_up_to_an_eighth_into_black():
+    image = np.full((32, 32, 3), 200, dtype=np.uint8)
+    augment = Augment(crop="padded")
+    rng = np.random.default_rng(0)
+    black = {int((augment(image, 32, rng)[0, :, 16] == 0).sum()) for _ in range(200)}
+    assert black == {0, 1, 2, 3, 4}
+
+
+# supervised: training
+
+
+def test_training_on_labels_tells_the_classes_apart():
+    config = replace(CONFIG, epochs=30, lr=3e-3, mixup=0.0, cutmix=0.0, smoothing=0.0)
+    _, model, results = train(config)
+    assert float(results[-1].metrics["loss"]) < 0.3  # log 3 is 1.1
+    pairs = LabelledColours()
+    images = np.stack([pairs.pair(i).image for i in range(48)]).transpose(0, 3, 1, 2)
+    with torch.no_grad():
+        found = model.eval().classify(torch.from_numpy(images)).argmax(dim=1).numpy()
+    assert (found == pairs.read_classes().labels).mean() > 0.9
+
+
+@pytest.mark.parametrize("stop", [1, 4])
+def test_a_run_that_was_interrupted_ends_with_the_same_weights(stop):
+    config = replace(CONFIG, ema_decay=0.5, loss="bce", smoothing=0.0)
+    _, whole, _ = train(config)
+    pretrainer, model, _ = train(config, stop=stop)
+    _, model, _ = train(config, state=copy.deepcopy(pretrainer.state_dict()), model=model)
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(model.state_dict()[name], weight), name
+
+
+def trained_together(micro_batch=0, sharding="none"):
+    with distributed.process_group():
+        config = replace(CONFIG, lr=1e-4, micro_batch=micro_batch, sharding=sharding)
+        pretrainer, model, _ = train(config)
+        return {k: v.numpy() for k, v in model.state_dict().items()}, pretrainer.data_sha256
+
+
+def test_two_processes_train_as_one_does():
+    whole, samples = trained_together()
+    outcomes = [trained_together(3), *together(trained_together)]
+    outcomes += together(trained_together, 4, "fsdp")
+    for weights, seen in outcomes:
+        assert seen == samples
+        for name, weight in whole.items():
+            np.testing.assert_allclose(weights[name], weight, atol=1e-5, err_msg=name)
+
+
+def test_what_cannot_be_trained_is_told_before(monkeypatch):
+    def problems(pairs, **options):
+        return list(Supervised(replace(CONFIG, **options), pairs).preflight())
+
+    assert problems(LabelledColours()) == []
+    assert problems(Colours()) == [
+        "pretrainer 'supervised' needs labels, which Colours does not give"
+    ]
+    alone = LabelledColours()
+    alone.read_classes = lambda: Classes(("red",), np.zeros(48, dtype=np.int64))
+    assert problems(alone) == ["there is one class only, 'red': nothing to tell apart"]
+    monkeypatch.setattr(distributed, "world_size", lambda: 16)
+    assert "mix two images: 1 in a step of a process are not even" in problems(LabelledColours())[0]
+
+
+# labels of Parquet files
+
+
+def parquet(path, **columns):
+    count = len(next(iter(columns.values())))
+    pq.write_table(pa.table({"images": [png(i) for i in range(count)], **columns}), path)
+    return str(path)
+
+
+def labels_of(files, **options):
+    return ParquetPairs(ParquetPairs.Config(files=files, text_column="", **options)).read_classes()
+
+
+def test_parquet_takes_classes_by_name_by_number_or_both(tmp_path):
+    files = parquet(tmp_path / "a.parquet", label=[1, 0, 2], name=["dog", "cat", "owl"])
+    by_name = labels_of(files, class_column="name")
+    assert by_name.names == ("cat", "dog", "owl")
+    assert by_name.labels.tolist() == [1, 0, 2]
+    by_number = labels_of(files, label_column="label", classes=("a", "b", "c"))
+    assert by_number.names == ("a", "b", "c")
+    assert by_number.labels.tolist() == [1, 0, 2]
+    both = labels_of(files, label_column="label", class_column="name")
+    assert both.names == ("cat", "dog", "owl")
+    in_order = labels_of(files, class_column="name", classes=("owl", "dog", "cat"))
+    assert in_order.labels.tolist() == [1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"label_column": "label", "classes": ("a", "b")},
+            "a.parquet row 2: label 2, but there are 2 class names",
+        ),
+        ({"label_column": "label"}, "nothing says what the classes are called"),
+        ({}, "Give label_column or class_column"),
+        ({"class_column": "kind"}, "no column 'kind'. Columns there are: images, label"),
+    ],
+)
+def test_labels_that_do_not_fit_are_told(tmp_path, options, message):
+    files = parquet(tmp_path / "a.parquet", label=[1, 0, 2])
+    with pytest.raises(DataError, match=re.escape(message)):
+        labels_of(files, **options)
+
+
+def test_pairs_without_a_text_column_have_empty_texts(tmp_path):
+    files = parquet(tmp_path / "a.parquet", label=[1, 0])
+    pairs = ParquetPairs(ParquetPairs.Config(files=files, text_column=""))
+    assert [pairs.pair(i).text for i in range(2)] == ["", ""]
+
+
+# a whole recipe
+
+RECIPE = """
+schema = 1
+name = "labels"
+[backbone]
+use = "timm"
+model = "vit_tiny_patch16_224"
+image_size = 16
+embed_dim = 16
+text_width = 16
+text_heads = 2
+text_layers = 1
+[backbone.model_args]
+patch_size = 8
+embed_dim = 32
+num_heads = 2
+depth = 1
+[pretrain]
+use = "supervised"
+epochs = 2
+batch_size = 16
+warmup_steps = 1
+mixup = 0.8
+[pretrain.pairs]
+use = "synthetic"
+num_pairs = 48
+image_size = 16
+[checkpoint]
+every_steps = 1
+[[eval]]
+use = "classification"
+datasets = ["synthetic"]
+synthetic_num_images = 64
+synthetic_image_size = 16
+[[eval]]
+use = "knn"
+datasets = ["synthetic"]
+synthetic_num_images = 64
+synthetic_image_size = 16
+[[eval]]
+use = "two-afc"
+[eval.judgments]
+use = "synthetic"
+num_train = 8
+num_val = 8
+num_test = 32
+image_size = 16
+[[arm]]
+name = "random"
+init = []
+[[arm]]
+name = "mimetic"
+init = [{ use = "mimetic" }]
+"""
+
+
+def run(folder, **options):
+    records = run_recipe(read_recipe(RECIPE), out=folder, device="cpu", **options)
+    return {record["arm"]["name"]: record for record in records}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("labels")
+    return folder, run(folder)
+
+
+def test_arms_share_batches_and_the_first_weights_of_the_classifier(finished):
+    _, records = finished
+    one, other = records["random"]["hashes"], records["mimetic"]["hashes"]
+    assert one["built"] == other["built"]
+    assert one["pretrain_data"] == other["pretrain_data"]
+    assert one["final"]["model"] != other["final"]["model"]
+    assert "text" not in one["final"]
+
+
+def test_weights_have_the_classifier_and_no_text_tower(finished):
+    folder, _ = finished
+    file = folder / "labels" / "random" / "seed0" / "weights" / "final.safetensors"
+    names = load_weights(file)
+    assert {name.partition(".")[0] for name in names} == {"image", "head", "names"}
+    model = load_model(read_recipe(RECIPE).backbone, file)
+    assert model.classnames[:2] == ("red circle", "red square")
+
+
+def test_accuracy_is_scored_with_chance_and_samples_beside_the_measures_of_the_tower(finished):
+    _, records = finished
+    scores = [s for s in records["random"]["scores"] if s["samples_seen"] == 96]
+    by_name = {s["name"]: s for s in scores}
+    assert {"accuracy/synthetic", "knn/synthetic", "2afc/synthetic"} <= by_name.keys()
+    accuracy = by_name["accuracy/synthetic"]
+    assert accuracy["chance"] == 1 / 64
+    assert accuracy["num_examples"] == 64
+    assert 0 <= accuracy["value"] <= 1
+
+
+def test_eval_gives_a_finished_run_the_scores_that_it_had(finished):
+    folder, records = finished
+    registry = read_recipe(RECIPE).plugins.registry
+    outcome = evaluate(Request(models=(str(folder),), device="cpu"), registry, lambda text: None)
+    found = {(r.model.run.arm, s.name): s.value for r in outcome.results for s in r.scores}
+    assert len(found) >= 6
+    for arm, record in records.items():
+        for name in ("accuracy/synthetic", "knn/synthetic"):
+            of_run = [s["value"] for s in record["scores"] if s["name"] == name]
+            assert found[arm, name] == of_run[-1]
+
+
+def test_eval_leaves_out_what_a_model_has_no_part_for(finished):
+    folder, _ = finished
+    told = []
+    request = Request(
+        models=(str(folder / "labels" / "random"),), sets=("synthetic",), device="cpu"
+    )
+    outcome = evaluate(request, read_recipe(RECIPE).plugins.registry, told.append)
+    assert told == ["random/seed0: no text tower, so no zero-shot"]
+    assert outcome.results[0].scores == []
+
+
+def test_a_run_that_is_interrupted_between_steps_ends_with_the_same_record(
+    finished, tmp_path, monkeypatch
+):
+    _, records = finished
+    step = Training.step
+
+    def step_or_stop(self, batch):
+        if self.num_steps == 3:
+            raise KeyboardInterrupt
+        return step(self, batch)
+
+    monkeypatch.setattr(Training, "step", step_or_stop)
+    with suppress(KeyboardInterrupt):
+        run(tmp_path, arms=["random"])
+    monkeypatch.undo()
+    again = run(tmp_path, arms=["random"])["random"]
+    assert "continued after 48 samples" in json.dumps(again["warnings"])
+    assert again["hashes"] == records["random"]["hashes"]
+
+
+def test_what_needs_a_text_tower_or_a_classifier_is_refused_before_anything_starts():
+    words = RECIPE.replace('"classification"', '"zero-shot"')
+    with pytest.raises(
+        RecipeError, match=r"eval\[0\]\.use: evaluator 'zero-shot' needs a text tower"
+    ):
+        read_recipe(words)
+    pairs = RECIPE.replace('"supervised"', '"clip"').replace("mixup = 0.8\n", "")
+    with pytest.raises(
+        RecipeError, match="needs a trained classifier, and pretrainer 'clip' has none"
+    ):
+        read_recipe(pairs)
+
+
+def test_classes_that_were_not_trained_are_told():
+    evaluator = ClassificationAccuracy(ClassificationAccuracy.Config(datasets=("synthetic",)))
+    model = ImageClassifier(both_towers().image, NAMES).eval()
+    with pytest.raises(
+        DataError, match=r"class 'red circle' .* is none of the 3 that were trained"
+    ):
+        evaluator.evaluate(model, context())
