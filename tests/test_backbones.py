@@ -86,6 +86,31 @@ def test_a_recipe_may_state_what_timm_says_otherwise():
     assert (text, default) == ("QuickGELU", "GELU")
 
 
+def test_the_image_tower_of_open_clip_may_be_drawn_as_its_text_tower():
+    wide = {"width": 128, "head_width": 16, "layers": 2, "patch_size": 8}
+    tower = tiny(OpenClip, clip_init=True, vision_args=wide).image.trunk
+    block = tower.transformer.resblocks[1]
+    # of a normal distribution of width^-1/2, (2 layers width)^-1/2, (2 width)^-1/2
+    for weight, std in (
+        (block.attn.in_proj_weight, 128**-0.5),
+        (block.attn.out_proj.weight, 512**-0.5),
+        (block.mlp.c_fc.weight, 256**-0.5),
+        (block.mlp.c_proj.weight, 512**-0.5),
+        (tower.positional_embedding, 0.01),
+    ):
+        assert weight.std().item() == pytest.approx(std, rel=0.1)
+        assert weight.abs().max() > 2.5 * std  # no uniform distribution
+    plain = tiny(OpenClip, vision_args=wide)
+    drawn = tiny(OpenClip, clip_init=True, vision_args=wide)
+    assert weights_sha256(plain.image) != weights_sha256(drawn.image)
+
+
+def test_a_tower_that_is_not_clips_is_not_drawn_as_clips():
+    timm_tower = {"timm_model_name": "vit_tiny_patch16_224", "timm_pool": "", "timm_proj": "linear"}
+    with pytest.raises(UsageError, match="clip_init: the image tower of 'ViT-B-32' is no vision"):
+        OpenClip(OpenClip.Config(clip_init=True, vision_args=timm_tower)).build()
+
+
 def test_pixels_are_normalised_alike_a_few_images_at_a_time_and_all_at_once(monkeypatch):
     tower = tiny().image
     images = torch.randint(0, 256, (7, 3, 32, 32), dtype=torch.uint8)

@@ -241,6 +241,14 @@ def test_the_temperature_stays_between_its_bounds(start, most, end):
     assert float(results[0].metrics["logit_scale"]) == pytest.approx(end)
 
 
+def test_another_interpolation_is_another_fingerprint():
+    configs = [CONFIG, *(replace(CONFIG, interpolation=name) for name in ("bicubic", "bilinear"))]
+    plain, bicubic, bilinear = (
+        train(model(), config, pairs=LargeJpegs(), stop=1)[0].data_sha256 for config in configs
+    )
+    assert bicubic == plain != bilinear
+
+
 def test_the_smallest_inverse_temperature_can_be_stated():
     tower = model()
     _, results = train(tower, replace(CONFIG, min_logit_scale=20.0), stop=1)

@@ -319,6 +319,14 @@ def test_a_tall_box_is_resized_along_its_columns_first_as_in_pillow_13(
     assert np.abs(square - np.asarray(expected).transpose(2, 0, 1)).max() <= 2
 
 
+@pytest.mark.parametrize("mode", ["bicubic", "bilinear"])
+def test_a_box_is_resized_as_pil_does_by_either_interpolation(mode):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    square = resize_box(pixels, (0, 0, 40, 60), 16, mode).astype(int)
+    wanted = Image.fromarray(pixels).resize((16, 16), getattr(Image.Resampling, mode.upper()))
+    assert np.abs(square - np.asarray(wanted).transpose(2, 0, 1)).max() <= 2
+
+
 def test_a_box_of_the_right_size_keeps_its_pixels():
     square = resize_box(smooth_pixels(), (5, 7, 16, 16), 16)
     assert np.array_equal(square, smooth_pixels()[5:21, 7:23].transpose(2, 0, 1))

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+import torch
+from open_clip.transformer import VisionTransformer
 from torch import nn
 
 from perceptinit.backbones.encoders import (
@@ -50,6 +52,9 @@ class OpenClip:
         """Replace keys of the configuration's vision_cfg, such as width, layers, patch_size."""
         text_args: dict[str, Any] = field(default_factory=dict)
         """Replace keys of the configuration's text_cfg, such as width, heads, context_length."""
+        clip_init: bool | None = None
+        """Draw the blocks and positions of the image tower as CLIP draws those of the text tower (DeCLIP), where
+        open_clip leaves torch's draws. For open_clip's own vision transformers."""
         mean: RGB | None = None
         """Mean of red, green and blue for pixels in [0, 1]. By default what the tag or the JSON
         file's preprocess_cfg states, else OpenAI's; needed for other weights from a file."""
@@ -94,6 +99,8 @@ def _dual_tower(config: OpenClip.Config) -> DualTower:
     table = _table(config)
     about = table.pop("preprocess_cfg", {})
     model = _make(table, config.model)
+    if config.clip_init:
+        _draw_as_clip(model.visual, config.model)
     logit_scale = table.get("init_logit_scale", LOGIT_SCALE_START)
     if config.pretrained and not model.logit_scale.is_meta:  # there, only sizes are asked for
         about = {**about, **_load(model, config)}
@@ -138,6 +145,22 @@ def _make(table: Mapping[str, Any], name: str) -> open_clip.CustomTextCLIP:
         return open_clip.CustomTextCLIP(**deepcopy(dict(table)))
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise UsageError(f"open_clip cannot build '{name}': {error}") from error
+
+
+@torch.no_grad()
+def _draw_as_clip(tower: Any, name: str) -> None:
+    """Draw blocks and positions of a vision transformer as CLIP's text tower has them (Radford et al. 2021)."""
+    if not isinstance(tower, VisionTransformer):
+        raise UsageError(
+            f"clip_init: the image tower of '{name}' is no vision transformer of open_clip"
+        )
+    width, blocks = tower.transformer.width, tower.transformer.resblocks
+    tower.positional_embedding.normal_(std=0.01)
+    for block in blocks:
+        block.attn.in_proj_weight.normal_(std=width**-0.5)
+        block.attn.out_proj.weight.normal_(std=(width * 2 * len(blocks)) ** -0.5)
+        block.mlp.c_fc.weight.normal_(std=(2 * width) ** -0.5)
+        block.mlp.c_proj.weight.normal_(std=(width * 2 * len(blocks)) ** -0.5)
 
 
 def _load(model: nn.Module, config: OpenClip.Config) -> Mapping[str, Any]:

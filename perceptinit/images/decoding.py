@@ -33,6 +33,7 @@ from perceptinit.types import WHITE, Colour, ImageSource
 
 Fit = Literal["squash", "center-crop"]
 Decode = Literal["quality", "fast"]
+Interpolation = Literal["bicubic", "bilinear"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 # bit depth and colour type in a PNG header: 8-bit grey, RGB, RGBA; the rest differs from PIL's colours
@@ -83,8 +84,10 @@ def load_square(
     return np.asarray(TF.center_crop(image, [size, size])).transpose(2, 0, 1)
 
 
-def resize_box(pixels: np.ndarray, box: Box, size: int) -> np.ndarray:
-    """Return a box of an image resized to a square, uint8 (3, S, S), bicubic with antialiasing.
+def resize_box(
+    pixels: np.ndarray, box: Box, size: int, interpolation: Interpolation = "bicubic"
+) -> np.ndarray:
+    """Return a box of an image resized to a square, uint8 (3, S, S), with antialiasing.
 
     pixels: uint8 (H, W, 3). box: (top, left, height, width) in pixels, inside the image.
     The array may be a strided view; copy it into a batch. Equal to the crop and resize of Pillow 13
@@ -98,7 +101,7 @@ def resize_box(pixels: np.ndarray, box: Box, size: int) -> np.ndarray:
     if not view.flags.writeable:  # torch shares memory only with arrays that can be written to
         view = view.copy()
     image = torch.from_numpy(view)[None].permute(0, 3, 1, 2)  # channels_last has a faster kernel
-    resize = partial(F.interpolate, mode="bicubic", antialias=True, align_corners=False)
+    resize = partial(F.interpolate, mode=interpolation, antialias=True, align_corners=False)
     if (
         0 < height - size > 2 * (width - size)
     ):  # Pillow's rule: columns first, as fewer pixels are left
@@ -113,6 +116,7 @@ def load_box(
     draw_box: Callable[[int, int], Box],
     decoding: Decode = "quality",
     background: Colour = WHITE,
+    interpolation: Interpolation = "bicubic",
 ) -> np.ndarray:
     """Return a box of an image as a square, uint8 (3, S, S); the array may be a strided view.
 
@@ -131,9 +135,9 @@ def load_box(
         factor = jpeg.factor_for(box, size)
         pixels = jpeg.decode(data, factor)
         if pixels is not None:
-            return resize_box(pixels, jpeg.reduced(box, factor), size)
+            return resize_box(pixels, jpeg.reduced(box, factor), size, interpolation)
     pixels = decode(data, key, background)
-    return resize_box(pixels, box or draw_box(*pixels.shape[:2]), size)
+    return resize_box(pixels, box or draw_box(*pixels.shape[:2]), size, interpolation)
 
 
 def load_batch(

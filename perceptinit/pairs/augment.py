@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torchvision.transforms.v2 import functional as TF
 
-from perceptinit.images.decoding import Decode, load_box
+from perceptinit.images.decoding import Decode, Interpolation, load_box
 from perceptinit.images.jpeg import Box
 from perceptinit.types import WHITE, Colour, ImageSource
 
@@ -37,7 +37,7 @@ class Augment:
     jitter: strengths of brightness, contrast, saturation and hue, applied to 80 % of the images in
     random order; grey_share and blur_share: images that lose their colour or sharpness.
     decoding: "fast" reads large JPEGs at a fraction of their size, see `images.load_box`.
-    background: what is behind the transparent parts of an image.
+    background: what is behind the transparent parts of an image. interpolation: how it is resized.
     Source: torchvision's RandomResizedCrop and ColorJitter; MoCo v2 for 80 % and the blur.
     """
 
@@ -50,6 +50,7 @@ class Augment:
     blur_share: float = 0.0
     decoding: Decode = "quality"
     background: Colour = WHITE
+    interpolation: Interpolation = "bicubic"
 
     def __call__(
         self, source: ImageSource, size: int, rng: np.random.Generator, key: str = "image"
@@ -59,7 +60,9 @@ class Augment:
         Raises DataError, naming the image by its key, when it cannot be read or decoded.
         """
         box = partial(self._box, rng=rng)
-        square = load_box(source, key, size, box, self.decoding, self.background)
+        square = load_box(
+            source, key, size, box, self.decoding, self.background, self.interpolation
+        )
         if self.crop == "padded":
             square = _shifted(square, rng)
         if self.flip and rng.random() < 0.5:

@@ -243,6 +243,7 @@ class Pretraining(ABC):
                 blur_share=config.blur_share,
                 decoding=config.decode,
                 background=colour_of(config.background),
+                interpolation=config.interpolation or "bicubic",
             ),
             num_workers=ctx.num_workers if config.num_workers is None else config.num_workers,
             shuffle_blocks=config.shuffle_blocks,

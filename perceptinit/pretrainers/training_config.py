@@ -9,7 +9,7 @@ from typing import Literal, Self
 from perceptinit.compute.optim import Precision
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from perceptinit.images.background import colour_of
-from perceptinit.images.decoding import Decode
+from perceptinit.images.decoding import Decode, Interpolation
 from perceptinit.pairs.augment import Crop
 from perceptinit.pretrainers.non_finite import OnNonFinite
 
@@ -87,6 +87,9 @@ class TrainingConfig:
     """"quality": the pixels of PIL's bicubic resize. "fast": JPEGs of which a box has sides of 3 times
     the model's image size (6, 12 times) are decoded at 1/2 (1/4, 1/8) of their size; order and
     boxes stay, up to a pixel (3, 7) at the sides; other files are decoded as in "quality"."""
+    interpolation: Interpolation | None = None
+    """How boxes are resized, with antialiasing: "bicubic" unless given (open_clip), or "bilinear" (torchvision's
+    default, so SLIP and DeCLIP)."""
     background: str | None = None
     """Colour behind the transparent parts of images, a CSS name or `#rrggbb`; white unless given."""
     max_bad_share: Share = 0.01
