@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Generic, TypeVar
@@ -42,6 +43,7 @@ class ReadAhead(Generic[H]):
         self._cache, self._open = cache, open_
         self._uses = iter(uses)
         self._planned: list[Use] = []
+        self._num_fitting = 0
         self._next_use: dict[Piece, Use] = {}
         self._opened: dict[Use, H] = {}
         self._failed: dict[Use, BaseException] = {}
@@ -87,7 +89,7 @@ class ReadAhead(Generic[H]):
                     return self._opened[use]
                 if use in self._failed:
                     raise self._failed[use]
-                if use in self._without_room and use.first < self._needed:
+                if use.first < self._needed and self._has_no_room(use):
                     return None
                 self._moved.wait(_LOOK_SECONDS)
             return None
@@ -100,6 +102,9 @@ class ReadAhead(Generic[H]):
             if use.last >= self._done:
                 self._planned.append(use)
                 room += use.piece.room
+        # those behind would take the room of what is needed before them
+        rooms = accumulate(use.piece.room for use in self._planned)
+        self._num_fitting = sum(room <= self._cache.max_bytes for room in rooms)
         # of two uses of a piece the first one counts
         self._next_use = {use.piece: use for use in reversed(self._planned)}
         current = set(self._planned)
@@ -107,6 +112,9 @@ class ReadAhead(Generic[H]):
         self._cache.publish(
             self._done, {use.piece.key: use.first for use in self._next_use.values()}
         )
+
+    def _has_no_room(self, use: Use) -> bool:
+        return use in self._without_room or use in self._planned[self._num_fitting :]
 
     def _work(self) -> None:
         while (use := self._take()) is not None:
@@ -131,7 +139,7 @@ class ReadAhead(Generic[H]):
         """Return the next use to fetch, waited for; None when all is over."""
         with self._moved:
             while not self._is_over:
-                for use in self._planned:
+                for use in self._planned[: self._num_fitting]:
                     known = (self._opened, self._failed, self._busy, self._without_room)
                     if not any(use in those for those in known):
                         self._busy.add(use)
