@@ -11,6 +11,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, TypeVar
 
 from annotated_types import Ge, Gt, Le
@@ -31,6 +32,7 @@ NumDrawn = Annotated[int, Gt(0), Le(1_000_000)]
 DrawnSide = Annotated[int, Gt(0), Le(4096)]
 
 C = TypeVar("C")
+_ADDRESS = re.compile(r"(s3|gs|hf|https?):/([^/].*)", re.DOTALL)
 
 _EXPECTED = {
     "int_type": "an integer",
@@ -112,4 +114,10 @@ def plain_value(value: Any) -> Any:
         return [plain_value(v) for v in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    return str(value)
+    return address_of(value) or str(value)
+
+
+def address_of(value: Any) -> str:
+    """Return the address that stands in a config's path (which makes one slash of two), nothing for another path."""
+    found = _ADDRESS.match(str(value)) if isinstance(value, PurePath) else None
+    return f"{found[1]}://{found[2]}" if found else ""

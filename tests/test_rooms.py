@@ -39,7 +39,7 @@ ROOMS = {
     "recipe": "components base",
     "images": "files base",
     "world": "base",
-    "components": "base",
+    "components": "files base",
     "compute": "base",
     "files": "base",
     "base": "",

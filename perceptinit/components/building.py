@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from perceptinit.configs import read_config, to_table
+from perceptinit.configs import address_of, read_config, to_table
 from perceptinit.errors import PerceptInitError, Problem
 from perceptinit.protocols import (
     HasModel,
@@ -53,9 +53,12 @@ class Spec:
         return self.entry.name
 
     def build(self) -> Any:
-        """Make the component and its parts."""
+        """Make the component and its parts; files and folders at addresses are fetched first.
+
+        Raises DataError (RemoteError) when one does not come.
+        """
         parts = {name: spec.build() for name, spec in self.parts.items()}
-        return self.entry.load()(self.config, **parts)
+        return self.entry.load()(_here(self.config), **parts)
 
     def table(self) -> dict[str, Any]:
         """Return the resolved table: every key with its value, also those left at their default."""
@@ -86,6 +89,17 @@ class Spec:
         if isinstance(config, HasSmoke):
             config = config.smoke()
         return Spec(entry, config, self.where)
+
+
+def _here(config: Any) -> Any:
+    """Return a config with local copies in its paths, where they are addresses."""
+    values = ((field.name, getattr(config, field.name)) for field in fields(config))
+    addresses = {name: address for name, value in values if (address := address_of(value))}
+    if not addresses:
+        return config
+    from perceptinit.files.remote.copies import local_copy
+
+    return replace(config, **{name: local_copy(address) for name, address in addresses.items()})
 
 
 def read_spec(

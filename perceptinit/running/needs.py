@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.components.building import Spec, preflight, walk
+from perceptinit.configs import address_of
 from perceptinit.errors import Problem
 from perceptinit.files.downloads import Download, check_space, check_sums, default_files, fetch_all
 from perceptinit.files.transfer import HasDownloads, Progress
@@ -36,7 +37,7 @@ def _needs_of(spec: Spec) -> Iterator[DataNeed]:
     card, root = getattr(component, "card", None), getattr(spec.config, "root", None)
     if isinstance(component, HasNeeds):
         yield from component.needs()
-    elif isinstance(card, DataCard) and isinstance(root, Path):
+    elif isinstance(card, DataCard) and isinstance(root, Path) and not address_of(root):
         yield _published(spec, component, card, root)
 
 

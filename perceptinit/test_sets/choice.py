@@ -10,12 +10,15 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
 from perceptinit.errors import DataError
+from perceptinit.files.remote.addresses import RemoteFile
+from perceptinit.files.remote.store import AbsentError
 from perceptinit.registry import unknown
 from perceptinit.test_sets.readers import read_retrieval_set, read_zero_shot_set
 from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
 from perceptinit.test_sets.suite import SYNTHETIC, SetKind, find_set, suite_names, suite_sets
 from perceptinit.types import DataNeed, Split
 
+HUB = "https://huggingface.co/datasets/"
 Missing = Literal["error", "skip"]
 AnySet = ZeroShotSet | RetrievalSet
 _SETS: WeakValueDictionary[tuple[Any, ...], AnySet] = WeakValueDictionary()
@@ -75,28 +78,46 @@ class SetChoice:
 
     def _plain_name(self, dataset: str) -> str:
         """Return a set's name: as it stands under `root`, or the folder of a path."""
-        if "://" in dataset:
+        if dataset.startswith(HUB):
             return dataset.partition("/datasets/")[2].split("/")[1]
+        if "://" in dataset:
+            return RemoteFile(dataset).name
         path = Path(dataset)
         is_key = find_set(dataset) is not None
         return dataset if is_key or (self.root and not path.is_absolute()) else path.name
 
-    def path(self, dataset: str) -> Path:
-        """Return the folder of a set, which may be absent; a hub address is fetched first.
+    def path(self, dataset: str, split: str = "") -> Path:
+        """Return the folder of a set, which may be absent; of one at an address, a copy that has the split.
 
-        Raises DataError when the hub cannot be reached.
+        Raises DataError when it cannot be had: AbsentError when there is none at that address.
         """
-        if "://" in dataset:
+        address = self._address(dataset)
+        if address.startswith(HUB):
             from perceptinit.test_sets.hub import fetch_address
 
-            return fetch_address(dataset, self.is_retrieval)
+            return fetch_address(address, self.is_retrieval)
+        if address:
+            from perceptinit.test_sets.remote import fetch_remote
+
+            return fetch_remote(address, split or self.split)
         root = Path(self.root).expanduser()
         known = find_set(dataset)
         names = (dataset, *(known.folders if known else ()))
         return next((root / n for n in names if (root / n).is_dir()), root / dataset)
 
+    def _address(self, dataset: str) -> str:
+        """Return where a set lies that is not on a disk, else nothing."""
+        if "://" in dataset or dataset == SYNTHETIC:
+            return dataset if "://" in dataset else ""
+        return f"{self.root.rstrip('/')}/{dataset}" if "://" in self.root else ""
+
     def is_absent(self, dataset: str) -> bool:
-        return dataset != SYNTHETIC and "://" not in dataset and not self.path(dataset).is_dir()
+        if dataset == SYNTHETIC or "://" in dataset:
+            return False
+        try:
+            return not self.path(dataset).is_dir()
+        except AbsentError:
+            return True
 
     def read(self, dataset: str, split: str = "") -> AnySet:
         """Return a split of a set, that which is measured on unless given; the same object while its files are the same.
@@ -117,7 +138,7 @@ class SetChoice:
             made = self.synthetic
             key: tuple[Any, ...] = (made, name, split, retrieval)
             return _shared(key, lambda: replace(_synthetic(made, split, retrieval), name=name))
-        path = self.path(dataset)
+        path = self.path(dataset, split)
         known = find_set(dataset)
         if not path.is_dir() and known and known.hub:
             raise DataError(
@@ -138,7 +159,7 @@ class SetChoice:
     def needs(self) -> Iterator[DataNeed]:
         """Yield every set that is a folder, with the public copy that can be fetched."""
         for dataset in self.all:
-            if dataset != SYNTHETIC and "://" not in dataset:
+            if dataset != SYNTHETIC and not self._address(dataset):
                 yield self._need(dataset)
 
     def _need(self, dataset: str) -> DataNeed:

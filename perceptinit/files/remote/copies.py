@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from perceptinit.errors import DataError, writing
@@ -14,7 +15,15 @@ from perceptinit.files.atomic import atomic_path
 from perceptinit.files.cache import copies_folder
 from perceptinit.files.locks import file_lock
 from perceptinit.files.remote.addresses import RemoteFile, is_remote, remote_file
-from perceptinit.files.remote.store import PART_BYTES, RemoteError, Stat, listing, read, stat
+from perceptinit.files.remote.store import (
+    PART_BYTES,
+    AbsentError,
+    RemoteError,
+    Stat,
+    listing,
+    read,
+    stat,
+)
 
 NUM_THREADS = 8
 
@@ -28,6 +37,20 @@ def local_file(path: str) -> Path:
         return Path(path).expanduser()
     file = remote_file(path)
     return local_files(file.folder, {file.name: stat(file)}) / file.name
+
+
+@cache
+def local_copy(address: str) -> Path:
+    """Return a copy of the file at an address, or of all that is in the folder there; asked once in a process.
+
+    Raises DataError (RemoteError) as `local_file` and `local_folder` do.
+    """
+    try:
+        return local_file(address)
+    except AbsentError:
+        if address.startswith("http"):  # its folders cannot be listed
+            raise
+        return local_folder(address)
 
 
 def local_folder(path: str) -> Path:

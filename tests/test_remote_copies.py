@@ -1,0 +1,163 @@
+"""Test sets, judgments and folders at addresses: fetched once, then what local ones are."""
+
+import numpy as np
+import pytest
+from made_sets import caption_set, labelled_set, png
+from object_store import ObjectStore
+
+from perceptinit.components.building import read_spec
+from perceptinit.components.plugin_manager import build_plugin_manager
+from perceptinit.errors import DataError
+from perceptinit.files.remote import addresses, copies, store
+from perceptinit.files.remote.addresses import RemoteFile
+from perceptinit.packing.indexing import RemoteScan, index_remote, open_shards
+from perceptinit.pairs.paths import expand
+from perceptinit.test_sets.choice import SetChoice, SyntheticSettings
+from perceptinit.test_sets.remote import fetch_remote
+
+
+@pytest.fixture(autouse=True)
+def fresh(tmp_path, monkeypatch):
+    monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(store, "BACKOFF_SECONDS", 0.01)
+    copies.local_copy.cache_clear()
+    fetch_remote.cache_clear()
+
+
+@pytest.fixture
+def bucket():
+    with ObjectStore() as made:
+        yield made
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    """Give fsspec's store in memory as if it were a bucket: it lists, and takes files."""
+    import fsspec
+
+    monkeypatch.setitem(addresses.PACKAGES, "memory", "fsspec")
+    made = fsspec.filesystem("memory")
+    yield made
+    made.store.clear()
+
+
+def upload(bucket, folder, under):
+    for path in folder.rglob("*"):
+        if path.is_file():
+            bucket.put(f"/{under}/{path.relative_to(folder)}", path.read_bytes())
+
+
+def choice(dataset, root="", kind="classification", missing="error"):
+    return SetChoice(
+        datasets=(dataset,), suite="", root=root, missing=missing, kinds=(kind,), synthetic=SyntheticSettings()
+    )  # fmt: skip
+
+
+def test_a_labelled_set_at_an_address_is_that_on_a_disk_and_fetched_once(bucket, tmp_path):
+    labelled_set(tmp_path / "pets", [0, 1, 1, 0], 2, splits=("test", "train"))
+    upload(bucket, tmp_path / "pets", "sets/pets")
+    theirs, ours = choice(f"{bucket.url}/sets/pets"), choice("pets", str(tmp_path))
+    assert theirs.name(f"{bucket.url}/sets/pets") == "pets"
+    for split in ("test", "train"):
+        there, here = theirs.read(f"{bucket.url}/sets/pets", split), ours.read("pets", split)
+        assert np.array_equal(there.labels, here.labels)
+        assert list(there.images) == list(here.images)
+        assert (list(there.keys), there.classnames) == (list(here.keys), here.classnames)
+    sent = bucket.sent.copy()
+    fetch_remote.cache_clear()
+    assert choice("pets", f"{bucket.url}/sets").read("pets").name == "pets"
+    assert bucket.sent == sent
+
+
+def test_a_captioned_set_at_an_address_is_that_on_a_disk(bucket, tmp_path):
+    caption_set(tmp_path / "flickr", [["a cat", "a pet"], ["a dog"]])
+    upload(bucket, tmp_path / "flickr", "flickr")
+    there = choice(f"{bucket.url}/flickr", kind="retrieval").read(f"{bucket.url}/flickr")
+    here = choice("flickr", str(tmp_path), kind="retrieval").read("flickr")
+    assert there.captions == here.captions
+    assert list(there.images) == list(here.images)
+
+
+def test_a_set_that_is_not_at_an_address_is_told_or_skipped(bucket):
+    there = choice("pets", bucket.url)
+    assert list(there.problems()) == [
+        f"{bucket.url}/pets: no test set there in clip-benchmark's layout (no test/nshards.txt). Class folders are read "
+        "on a disk alone: perceptinit data pack SOURCE OUT --test-set makes that layout of them"
+    ]
+    assert choice("pets", bucket.url, missing="skip").present() == ([], ["pets"])
+
+
+def test_judgments_at_addresses_are_those_on_a_disk(bucket, tmp_path):
+    rows = [
+        "anchor,first,second,first_votes,second_votes",
+        "0.png,1.png,2.png,3,1",
+        "1.png,2.png,0.png,0,4",
+    ]
+    (tmp_path / "judgments.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        (tmp_path / f"photos/{number}.png").write_bytes(png(number))
+    bucket.put("/judgments.csv", (tmp_path / "judgments.csv").read_bytes())
+    options = {"use": "table", "split_by": "row", "val_share": 0.0, "test_share": 0.0}
+    there = {**options, "path": f"{bucket.url}/judgments.csv", "images": str(tmp_path / "photos")}
+    here = {**options, "path": str(tmp_path / "judgments.csv"), "images": str(tmp_path / "photos")}
+    theirs, ours = built(there), built(here)
+    assert theirs.load("train").stimuli.ids == ours.load("train").stimuli.ids
+    assert np.array_equal(theirs.load("train").p_second, ours.load("train").p_second)
+    assert theirs.name == "judgments"
+    spec, _ = read_spec(build_plugin_manager().registry, "judgments", there, "x")
+    assert spec.table()["path"] == f"{bucket.url}/judgments.csv"
+
+
+def built(table):
+    spec, problems = read_spec(build_plugin_manager().registry, "judgments", table, "judgments")
+    assert not problems
+    return spec.build()
+
+
+def test_a_folder_in_a_bucket_is_copied_whole_and_another_version_beside_it(memory):
+    memory.pipe_file("/bucket/photos/a/1.png", b"one")
+    memory.pipe_file("/bucket/photos/2.png", b"two")
+    folder = copies.local_folder("memory://bucket/photos")
+    assert (folder / "a/1.png").read_bytes() == b"one"
+    assert (folder / "2.png").read_bytes() == b"two"
+    memory.pipe_file("/bucket/photos/2.png", b"three")
+    assert (copies.local_folder("memory://bucket/photos") / "2.png").read_bytes() == b"three"
+
+
+def test_a_folder_on_the_web_is_refused():
+    with pytest.raises(DataError, match="a web server does not list folders"):
+        copies.local_folder("https://host/photos")
+
+
+def test_a_name_that_leads_out_of_its_folder_is_refused(memory, tmp_path):
+    with pytest.raises(DataError, match="a name that leads out of its folder"):
+        copies.local_files(RemoteFile("memory://bucket"), {"../x": store.Stat(3, "")})
+
+
+def test_a_glob_and_an_index_work_in_a_bucket(memory, tmp_path):
+    labelled_set(tmp_path, [0, 1, 1, 0], 2)
+    for name in ("b.tar", "a.tar"):
+        memory.pipe_file(f"/bucket/set/{name}", (tmp_path / "test/0.tar").read_bytes())
+    memory.pipe_file("/bucket/set/notes.txt", b"no shard")
+    assert [f.url for f in expand("memory://bucket/set/*.tar")] == [
+        "memory://bucket/set/a.tar",
+        "memory://bucket/set/b.tar",
+    ]
+    with pytest.raises(DataError, match=r"\*\.zip: none of 3 files there matches"):
+        expand("memory://bucket/set/*.zip")
+    planned = open_shards(["memory://bucket/set"])
+    assert isinstance(planned, RemoteScan)
+    assert str(index_remote(planned, None, lambda: None)) == "memory://bucket/set/shards.index"
+    assert memory.exists("/bucket/set/shards.index")
+
+
+def test_a_package_that_is_not_installed_is_named(monkeypatch):
+    def absent(url, **options):
+        raise ImportError("no module")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", absent)
+    with pytest.raises(
+        Exception, match=r"s3://b/a\.tar: s3:// needs the package s3fs\. Install it: pip install"
+    ):
+        store.stat(RemoteFile("s3://b/a.tar"))
