@@ -35,7 +35,7 @@ from perceptinit.pretrainers.training_config import TrainingConfig
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.results.loading import load_model
 from perceptinit.running.runner import run_recipe
-from perceptinit.types import Classes
+from perceptinit.types import Classes, Pair
 
 NAMES = ("red", "dark green", "light blue")
 
@@ -71,11 +71,15 @@ def train(config=CONFIG, state=None, model=None, stop=None):
 
 
 class Nearness(Objective):
-    """Two crops of an image are to lie close to each other."""
+    """Two crops of an image are to lie close to each other, in a projection whose statistics are the batch's."""
+
+    def __init__(self, dim):
+        super().__init__()
+        self.projection = torch.nn.Sequential(torch.nn.Linear(dim, 4), torch.nn.BatchNorm1d(4))
 
     def loss(self, model, image):
-        first, second = image[0::2], image[1::2]
-        return (first - second).square().sum(-1).mean()
+        projected = self.projection(image)
+        return (projected[0::2] - projected[1::2]).square().sum(-1).mean()
 
 
 class TwoViews(Pretraining):
@@ -86,15 +90,23 @@ class TwoViews(Pretraining):
     class Config(TrainingConfig):
         pass
 
-    def make_objective(self):
-        return Nearness()
+    def make_objective(self, model):
+        return Nearness(model.embed_dim)
 
 
-VIEWS = TwoViews.Config(epochs=2, batch_size=16, warmup_steps=1, crop_scale=(0.2, 0.5))
+VIEWS = TwoViews.Config(epochs=2, batch_size=16, warmup_steps=1, crop_scale=(0.2, 0.5), eps=1e-3)
 
 
-def two_views():
-    pretrainer = TwoViews(VIEWS, Colours())
+class Gradients(Colours):
+    """Pictures of which no two crops are alike."""
+
+    def pair(self, index):
+        pixels = np.arange(48 * 40 * 3).reshape(48, 40, 3) * (index + 1) // 7 % 251
+        return Pair(f"gradient/{index}", pixels.astype(np.uint8), "a gradient")
+
+
+def two_views(pairs=None):
+    pretrainer = TwoViews(VIEWS, pairs or Colours())
     model = pretrainer.model(both_towers(), 0)
     [batch] = pretrainer._loader(model, context()).batches(0, 1)
     return pretrainer, model, batch
@@ -110,10 +122,7 @@ def test_a_batch_has_the_views_of_a_sample_one_after_another():
 
 
 def test_the_first_view_is_the_crop_of_a_batch_with_one_view(monkeypatch):
-    gradient = np.arange(48 * 40 * 3, dtype=np.uint8).reshape(48, 40, 3)
-    pairs = Colours()
-    pairs.pair = lambda index: replace(Colours().pair(index), image=gradient + index)
-    whole = TwoViews(VIEWS, pairs)
+    whole = TwoViews(VIEWS, Gradients())
     model = whole.model(both_towers(), 0)
     [two] = whole._loader(model, context()).batches(0, 1)
     monkeypatch.setattr(TwoViews, "num_views", 1)
@@ -130,6 +139,33 @@ def test_an_objective_without_texts_trains_the_image_tower_alone():
     assert results[0].metrics.keys() == {"loss", "lr", "grad_norm"}
     assert pretrainer.plan().num_texts == 0
     assert pretrainer.plan().num_images == 96
+
+
+def views_trained_together(seed=0):
+    with distributed.process_group():
+        pretrainer, model, _ = two_views(Gradients())
+        list(pretrainer.steps(model, context(seed)))
+        state = {**model.state_dict(), **pretrainer.state_dict()["loss"]}
+        return {k: v.numpy() for k, v in state.items()}, pretrainer.data_sha256
+
+
+def test_two_processes_train_on_views_as_one_does_with_statistics_of_the_whole_batch():
+    whole, samples = views_trained_together()
+    assert whole["projection.1.num_batches_tracked"] == 6
+    for weights, seen in together(views_trained_together):
+        assert seen == samples
+        for name, weight in whole.items():
+            np.testing.assert_allclose(weights[name], weight, atol=1e-5, err_msg=name)
+
+
+def test_weights_of_an_objective_depend_on_the_seed_alone():
+    def projection(seed):
+        torch.manual_seed(torch.seed())  # as whatever came before has left it
+        return views_trained_together(seed)[0]["projection.0.weight"]
+
+    first = projection(0)
+    np.testing.assert_array_equal(first, projection(0))
+    assert not np.array_equal(first, projection(1))
 
 
 # supervised: loss and mixing

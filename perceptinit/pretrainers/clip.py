@@ -40,7 +40,7 @@ class Clip(Pretraining):
         """Return the loss of a batch of pairs, on any device."""
         return SoftmaxLoss()
 
-    def make_objective(self) -> PairLoss:
+    def make_objective(self, model: Any) -> PairLoss:
         """Return the loss, which keeps the temperature in its bounds."""
         loss = self.make_loss()
         loss.max_logit_scale = self.config.max_logit_scale

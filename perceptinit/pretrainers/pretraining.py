@@ -26,6 +26,7 @@ from perceptinit.pretrainers.sharding import TOWERS, copy_whole, sharded_copy
 from perceptinit.pretrainers.training import Training
 from perceptinit.pretrainers.training_config import TrainingConfig
 from perceptinit.protocols import DualEncoder, HasMaxShuffleBlocks, HasPublishedNumPairs, Pairs
+from perceptinit.seeding import named_torch_seed
 from perceptinit.types import RunContext, StagePlan, StepResult
 
 
@@ -54,8 +55,11 @@ class Pretraining(ABC):
         self._trained: Any = None
 
     @abstractmethod
-    def make_objective(self) -> Objective:
-        """Return what is trained for, on any device; called once, before the first step or a loaded one."""
+    def make_objective(self, model: Any) -> Objective:
+        """Return what is trained for, on any device; called once, before the first step or a loaded one.
+
+        Weights of its own follow torch's global generator, which is seeded: they are the same in all arms.
+        """
 
     def model(self, model: DualEncoder, seed: int) -> Any:
         """Return the model of a run, with the `parts`, made of a backbone's; seed: for weights of its own."""
@@ -182,11 +186,13 @@ class Pretraining(ABC):
         stack.enter_context(compiled_blocks(towers.values(), config.compile))
         stack.enter_context(grad_checkpointing(towers, config.grad_checkpointing))
         dropouts = stack.enter_context(patch_dropout(self._trained, config.patch_dropout))
+        with named_torch_seed(ctx.seed, ctx.stage, "objective"):
+            objective = self.make_objective(model)
         training = Training(
             config,
             self._trained,
             ctx,
-            self.make_objective(),
+            objective,
             names,
             self.pairs.num_pairs,
             self.total_steps,

@@ -82,7 +82,7 @@ class Supervised(Pretraining):
             )
         return self.pairs.read_classes()
 
-    def make_objective(self) -> Classification:
+    def make_objective(self, model: Any) -> Classification:
         """Return the loss of the classifier, and how images are mixed."""
         config = self.config
         mixup = None
