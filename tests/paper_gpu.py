@@ -32,6 +32,7 @@ PACKAGE = Path(perceptinit.__file__).parent
 # waits that a steady step may have, by file and function, with the reason
 ALLOWED_WAITS = {
     "initializers/triplet_training.py:_fetch": "loss and violations are read every tenth step, to be shown",
+    "pretrainers/objective.py:forward": "a plug-in's library may choose by masks in its loss, as lightly does",
     "compute/devices.py:numbers": "the step before is settled once the next one is under way",
 }
 

@@ -141,6 +141,13 @@ def test_an_objective_without_texts_trains_the_image_tower_alone():
     assert pretrainer.plan().num_images == 96
 
 
+def test_a_text_tower_that_is_there_is_left_alone():
+    model = both_towers()
+    before = model.text.state_dict()["transformer.ln_final.weight"].clone()
+    list(TwoViews(VIEWS, Gradients()).steps(model, context()))
+    assert torch.equal(model.text.state_dict()["transformer.ln_final.weight"], before)
+
+
 def views_trained_together(seed=0):
     with distributed.process_group():
         pretrainer, model, _ = two_views(Gradients())

@@ -19,8 +19,9 @@ from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.configs import read_config
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
 from perceptinit.judgments.forms.same_pairs import SamePairs
+from perceptinit.pretrainers.supervised import Supervised
 from perceptinit.registry import Component
-from perceptinit.testing import tiny_judgments, tiny_model, tiny_pairs
+from perceptinit.testing import tiny_classifier, tiny_judgments, tiny_model, tiny_pairs
 from perceptinit.testing.tracker import EVENTS
 from perceptinit.types import RunContext
 
@@ -73,7 +74,14 @@ def options_of(name, folder):
         return {"file": str(folder / "teacher.safetensors"), **args}
     if name in ("triplet", "triplet-hinge"):
         return {"epochs": 1, "batch_size": 16}
-    if name in ("zero-shot", "retrieval", "knn", "linear-probe", "representation"):
+    if name in (
+        "zero-shot",
+        "classification",
+        "retrieval",
+        "knn",
+        "linear-probe",
+        "representation",
+    ):
         return SYNTHETIC
     return {}
 
@@ -106,7 +114,8 @@ def test_an_initializer_works_on_a_tower_on_a_gpu(entry, tmp_path):
 @pytest.mark.parametrize("entry", EVALUATORS, ids=lambda entry: entry.name)
 def test_an_evaluator_gives_on_a_gpu_the_scores_of_a_cpu(entry, tmp_path):
     component = build(entry.load(), options_of(entry.name, tmp_path))
-    model = tiny_model().eval()
+    is_classified = getattr(component, "needed_part", "") == "head"
+    model = (tiny_classifier() if is_classified else tiny_model()).eval()
     (tmp_path / "weights").mkdir()
     save_file(tiny_model(seed=1).image.state_dict(), tmp_path / "weights" / "init.safetensors")
 
@@ -143,6 +152,15 @@ def skipped_unless_installed(name: str) -> Iterator[None]:
         pytest.skip(f"not installed: {error.name}")
 
 
+@pytest.mark.parametrize("options", [{"loss": "bce"}, {"mixup": 0.8, "cutmix": 1.0}], ids=str)
+def test_pretraining_on_labels_has_a_gpu_wait_for_nothing(options):
+    few = {"epochs": 1, "batch_size": 16, "warmup_steps": 1}
+    pretrainer = build(Supervised, {**few, **options})
+    model = pretrainer.model(tiny_model(), 0)
+    with paper_gpu() as gpu:
+        train(pretrainer, model.to("cuda"), gpu)
+
+
 @pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
 def test_a_plug_in_works_on_a_gpu(folder, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(folder)
@@ -171,12 +189,18 @@ def _pretrain(component, folder):
     cls = _load(component)
     pretrainer = build(cls, {"epochs": 1, "batch_size": 16, "warmup_steps": 1})
     with paper_gpu() as gpu:
-        steps = pretrainer.steps(tiny_model().to("cuda"), context())
-        next(steps)
-        gpu.waits.clear()  # of what was set up
-        next(steps)
-        steps.close()
-        assert gpu.steady_waits() == []
+        train(pretrainer, tiny_model().to("cuda"), gpu)
+
+
+def train(pretrainer, model, gpu):
+    """Do some steps, none but the first of which may have the host wait."""
+    steps = pretrainer.steps(model, context())
+    next(steps)
+    gpu.waits.clear()  # of what was set up
+    next(steps)
+    next(steps)
+    steps.close()
+    assert gpu.steady_waits() == []
 
 
 def _track(component, folder):

@@ -55,9 +55,8 @@ def mixed(mixup: Mixup, images: Tensor, labels: Tensor, seed: int) -> tuple[Tens
     Each image is mixed with its neighbour, 0 with 1, 2 with 3, ...: timm mixes the first with the last, but
     those may lie in two processes. The order of a batch is random, so it is as good.
     """
-    num = len(images)
-    pairs = torch.arange(num).view(-1, 2)
-    order = torch.cat([pairs[:, 0], pairs[:, 1].flip(0)]).to(images.device)
+    pairs = torch.arange(len(images), device=images.device).view(-1, 2)
+    order = torch.cat([pairs[:, 0], pairs[:, 1].flip(0)])
     floats = images[order].float().div_(255)
     with _numpy_seed(seed):
         floats, targets = mixup(floats, labels[order])

@@ -155,8 +155,8 @@ class Training:
         return loss.detach()
 
     def _tokens(self, batch: PairBatch) -> Tensor:
-        is_laid_out = isinstance(getattr(self._model, "text", None), TextTower)
-        if is_laid_out and not self._towers["text"].is_compiled:
+        tower = self._towers.get("text")
+        if tower and not tower.is_compiled and isinstance(self._model.text, TextTower):
             return batch.tokens  # it lays texts out by their lengths, which are at hand here
         return to_device(batch.tokens, self._ctx.device)
 
