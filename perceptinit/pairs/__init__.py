@@ -14,6 +14,11 @@ def perceptinit_pairs() -> list[Component]:
             summary="tar shards of images and captions, as YFCC15M, CC3M/12M and DataComp come",
         ),
         Component(
+            name="webdataset-stream",
+            target="perceptinit.pairs.webdataset_stream:WebdatasetStreamPairs",
+            summary="tar shards that can only be streamed (`pipe:`), with weaker promises",
+        ),
+        Component(
             name="parquet",
             target="perceptinit.pairs.parquet_pairs:ParquetPairs",
             summary="Parquet tables with image bytes and captions or token ids",

@@ -49,12 +49,12 @@ def expand(patterns: str | Sequence[str]) -> list[Path] | list[RemoteFile]:
 
 def _addresses(pattern: str) -> list[RemoteFile]:
     remote_file(pattern)  # refused before it is expanded
-    files = [remote_file(name) for name in _names(pattern)]
+    files = [remote_file(name) for name in names_of(pattern)]
     return [each for f in files for each in (matching(f) if "*" in f.name else [f])]
 
 
 def _paths(pattern: str) -> list[Path]:
-    names = _names(pattern)
+    names = names_of(pattern)
     try:
         return [path for name in names for path in _glob(str(Path(name).expanduser()))]
     except (OSError, RuntimeError, ValueError) as error:  # too long; no such user for ~; NUL
@@ -62,8 +62,8 @@ def _paths(pattern: str) -> list[Path]:
         raise DataError(f"{shown(pattern)}: no file has such a name ({reason})") from error
 
 
-def _names(pattern: str) -> list[str]:
-    """Return what the braces of a pattern stand for."""
+def names_of(pattern: str) -> list[str]:
+    """Return what the braces of a pattern stand for; DataError for more than MAX_FILES, or braces that cannot be read."""
     try:
         if num_named(pattern) > MAX_FILES:
             raise DataError(f"{shown(pattern)}: names more than {MAX_FILES:,} files")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, shown
+from perceptinit.files.reading import parse_json
 from perceptinit.files.remote.store import RemoteError
-from perceptinit.protocols import Pairs
+from perceptinit.protocols import HasMaxShuffleBlocks, Pairs
 from perceptinit.types import Pair
 
 NUM_LOOKED_AT = 64
@@ -25,10 +27,42 @@ def check_length(pair: Pair) -> None:
         )
 
 
+def captions_in(data: bytes, key: str, member: str, names: str | Sequence[str]) -> list[str]:
+    """Return the captions in a text member of the sample `key`: all of it, or the values of keys in its JSON.
+
+    member: the extension, for messages. names: a key, several, or nothing.
+
+    Raises DataError when it is not UTF-8, or a key is not there or no text.
+    """
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{key}: the caption is not UTF-8 ({error})") from error
+    if not names:
+        return [text]
+    return [
+        _value(text, name, key, member) for name in ([names] if isinstance(names, str) else names)
+    ]
+
+
+def _value(text: str, name: str, key: str, member: str) -> str:
+    try:
+        value: Any = parse_json(text)[name]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{key}: no key '{name}' in its .{member}") from error
+    if not isinstance(value, str):
+        raise DataError(f"{key}: '{name}' is {shown(repr(value))}, not a caption")
+    return value
+
+
 def find_empty(pairs: Pairs) -> Iterator[str]:
-    """Yield a sentence when every caption is empty, of up to NUM_LOOKED_AT spread over all pairs."""
+    """Yield a sentence when every caption is empty, of up to NUM_LOOKED_AT spread over all pairs
+    that are held at a time."""
     keys = []
-    for index in np.unique(np.linspace(0, pairs.num_pairs - 1, NUM_LOOKED_AT, dtype=np.int64)):
+    last = pairs.num_pairs - 1
+    if isinstance(pairs, HasMaxShuffleBlocks):  # each of the others would cost a block
+        last = sum(pairs.block_sizes[: pairs.max_shuffle_blocks]) - 1
+    for index in np.unique(np.linspace(0, last, NUM_LOOKED_AT, dtype=np.int64)):
         try:
             pair = pairs.pair(int(index))
         except RemoteError as error:

@@ -7,13 +7,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from perceptinit.configs import PositiveFloat, Share
-from perceptinit.errors import DataError, shown
-from perceptinit.files.reading import parse_json
+from perceptinit.errors import DataError
 from perceptinit.files.remote.addresses import Place, RemoteFile
 from perceptinit.pairs.paths import expand, missing
 from perceptinit.pairs.published import need_of, source_of
@@ -21,6 +19,7 @@ from perceptinit.pairs.remote_shards import RemoteShards
 from perceptinit.pairs.shard_samples import ShardSamples
 from perceptinit.pairs.sizes import find_miscounts
 from perceptinit.pairs.tar_index import TarIndex, index_tars
+from perceptinit.pairs.texts import captions_in
 from perceptinit.protocols import BlockUse, Reached
 from perceptinit.types import DataNeed, Pair
 
@@ -100,7 +99,7 @@ class WebdatasetPairs:
         Raises DataError when the caption cannot be read.
         """
         key, image, caption = self._samples.sample(index)
-        first, *others = self._captions(caption, key)
+        first, *others = captions_in(caption, key, self.config.text_member, self.config.text_key)
         return Pair(key, image, first, tuple(others))
 
     def preflight(self) -> Iterator[str]:
@@ -192,24 +191,3 @@ class WebdatasetPairs:
                 f"max_incomplete_share = {self.config.max_incomplete_share:g} allows; "
                 f"the first is {samples.first_incomplete}"
             )
-
-    def _captions(self, data: bytes, key: str) -> list[str]:
-        keys = self.config.text_key
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{key}: the caption is not UTF-8 ({error})") from error
-        if not keys:
-            return [text]
-        return [
-            self._value(text, name, key) for name in ([keys] if isinstance(keys, str) else keys)
-        ]
-
-    def _value(self, text: str, name: str, key: str) -> str:
-        try:
-            value: Any = parse_json(text)[name]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{key}: no key '{name}' in its .{self.config.text_member}") from error
-        if not isinstance(value, str):
-            raise DataError(f"{key}: '{name}' is {shown(repr(value))}, not a caption")
-        return value

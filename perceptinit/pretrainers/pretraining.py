@@ -25,7 +25,13 @@ from perceptinit.pretrainers.preparation import (
 from perceptinit.pretrainers.sharding import TOWERS, copy_whole, sharded_copy
 from perceptinit.pretrainers.training import Training
 from perceptinit.pretrainers.training_config import TrainingConfig
-from perceptinit.protocols import DualEncoder, HasMaxShuffleBlocks, HasPublishedNumPairs, Pairs
+from perceptinit.protocols import (
+    DualEncoder,
+    HasMaxShuffleBlocks,
+    HasPublishedNumPairs,
+    HasWarnings,
+    Pairs,
+)
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import RunContext, StagePlan, StepResult
 
@@ -161,6 +167,9 @@ class Pretraining(ABC):
         """
         for problem in self.preflight():
             raise TrainingError(problem)
+        if isinstance(self.pairs, HasWarnings):  # so that they stand in the record
+            for warning in self.pairs.warnings():
+                ctx.warn(warning)
         with ExitStack() as stack:
             training = self._training = self._prepare(stack, model, ctx)
             loader = self._loader(model, ctx)
