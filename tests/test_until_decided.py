@@ -120,6 +120,9 @@ def test_validate_says_what_these_seeds_can_decide(verb):
     [
         ([], "no [verdict] delta, so that arms can be better, worse or undecided, but not equivalent"),
         (["seeds=[0]"], "warning: seeds: one seed decides nothing"),
+        (["verdict.primary=embedding_spread/synthetic"], "embedding_spread describes a model and does not judge it"),
+        (["verdict.primary=2afx/synthetic"], "no measure called '2afx'; did you mean '2afc'?"),
+        (["verdict.primary=top1/cifar10"], "no evaluator of the recipe measures on 'cifar10'."),
         (["verdict.delta=0.005"], "if a share was meant, write 0.5"),
         (["verdict.delta=0.5", "verdict.noise=0.5", "seeds=[0, 1, 2]"],
          "0.5 points are below the A/A noise: with 3 seeds the interval of two equal arms reaches 1.2 points"),

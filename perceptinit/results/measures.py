@@ -31,6 +31,11 @@ def family_of(data_set: str) -> str:
     return known.family if known else OTHER
 
 
+def measure_names() -> list[str]:
+    """Return the measures that judge, the one that speaks first first; plug-ins may have others."""
+    return list(_names()["titles"])
+
+
 def measure_title(measure: str) -> str:
     """Return what a measure is called in a sentence."""
     return str(_names()["titles"].get(measure, measure.replace("_", " ")))
@@ -54,7 +59,7 @@ def may_ask_people(measure: str) -> bool:
 
 def rank(measure: str) -> int:
     """Return the place of a measure when one has to speak for a comparison; lower speaks first."""
-    order = list(_names()["titles"])
+    order = measure_names()
     return order.index(measure) if measure in order else len(order)
 
 

@@ -8,10 +8,12 @@ from itertools import count
 
 from perceptinit.errors import Problem
 from perceptinit.recipe.recipe import Recipe
+from perceptinit.registry import nearest, unknown
 from perceptinit.reports.planning.power import chances
 from perceptinit.reports.statistics import half_width, noncentrality
 from perceptinit.reports.verdicts.decisions import CHANCE, POINTS, Rule, rule_of
-from perceptinit.reports.verdicts.yardsticks import odd_expectations
+from perceptinit.reports.verdicts.yardsticks import measured_sets, odd_expectations
+from perceptinit.results.measures import is_diagnostic, may_ask_people, measure_names, split_name
 
 SMALL_DELTA = 0.05  # points; below, a share was probably meant
 MOST_SEEDS = 200
@@ -48,6 +50,7 @@ def doubts(recipe: Recipe) -> Iterator[Problem]:
     """Yield what in the plan makes a verdict impossible or misleading."""
     plan, num = recipe.verdict, num_looked_at(recipe)
     yield from odd_expectations(recipe)
+    yield from _odd_primary(recipe)
     if num == 1 and len(recipe.arms) > 1:
         yield Problem("seeds", "one seed decides nothing: 2 are the least, and 5 are better")
     if plan.delta is None:
@@ -63,6 +66,23 @@ def doubts(recipe: Recipe) -> Iterator[Problem]:
         )
     if plan.noise is not None and num > 1:
         yield from _noise_doubts(recipe, plan.noise)
+
+
+def _odd_primary(recipe: Recipe) -> Iterator[Problem]:
+    """Yield that the primary score judges nothing, or will hardly be measured."""
+    measure, data_set = split_name(recipe.verdict.primary)
+    guess = nearest(measure, measure_names())
+    if is_diagnostic(measure):
+        yield Problem("verdict.primary", f"{measure} describes a model and does not judge it")
+    elif measure not in measure_names() and guess:
+        yield Problem("verdict.primary", f"no measure called '{measure}'; did you mean '{guess}'?")
+    elif (
+        data_set
+        and not may_ask_people(measure)
+        and data_set not in (sets := [*measured_sets(recipe)])
+    ):
+        message = unknown("no evaluator of the recipe measures on", data_set, sets)
+        yield Problem("verdict.primary", message)
 
 
 def _noise_doubts(recipe: Recipe, noise: float) -> Iterator[Problem]:

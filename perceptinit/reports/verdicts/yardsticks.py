@@ -57,7 +57,7 @@ def expectations(recipe: Recipe) -> Iterator[str]:
 
 def odd_expectations(recipe: Recipe) -> Iterator[Problem]:
     """Yield what among the expected scores is hardly meant: shares for per cent, sets that nothing measures."""
-    measured = list(_measured_sets(recipe))
+    measured = list(measured_sets(recipe))
     for expected in recipe.expected:
         if 0 < expected.value < 1 and expected.tolerance < 1 / PER_CENT:
             yield Problem(
@@ -75,7 +75,8 @@ def odd_expectations(recipe: Recipe) -> Iterator[Problem]:
             )
 
 
-def _measured_sets(recipe: Recipe) -> Iterator[str]:
+def measured_sets(recipe: Recipe) -> Iterator[str]:
+    """Yield the names that test sets will have in the scores."""
     for slot in recipe.evals:
         evaluator = slot.spec.build()
         if isinstance(evaluator, HasChoice):
