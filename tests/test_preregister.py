@@ -100,6 +100,13 @@ def test_a_plan_says_all_that_is_stated_before_the_runs(lab):
         assert words in text, words
 
 
+def test_a_plan_that_is_committed_holds_no_credentials(lab):
+    lab.plan("summary=from https://me:hush@example.org/judgments.csv")
+    for name in ("plan.json", "plan.md"):
+        assert "hush" not in (lab.root / name).read_text()
+        assert "example.org" in (lab.root / name).read_text()
+
+
 def test_a_stated_hypothesis_is_taken_as_it_is(lab):
     lab.plan("verdict.hypothesis=Redrawing does nothing.")
     assert lab.stated["hypothesis"] == "Redrawing does nothing."
@@ -184,7 +191,7 @@ def test_a_plan_that_was_changed_after_runs_had_begun_is_told(lab):
     lab.plan(written="2026-01-01T00:00:00+00:00")
     old = lab.stated["sha256"][:12]
     lab.run(seeds=(0,))
-    stays = r"says otherwise: hypothesis, verdict\. It stands"
+    stays = r"says otherwise: verdict, hypothesis\. It stands"
     with pytest.raises(UsageError, match=stays):
         lab.plan("verdict.delta=3")
     told = lab.plan(
@@ -222,7 +229,8 @@ def test_what_is_no_plan_is_told_and_stops_a_run_before_it_begins(lab):
     lab.run()
     (lab.root / "plan.json").write_text('{"schema": 1, "sha256": "x"}')
     assert lab.told() == [
-        f"Not as planned: {lab.root / 'plan.json'}: not a plan: written is missing."
+        f"Not as planned: {lab.root / 'plan.json'}: not a plan: written is missing. "
+        "Restore the file, or move it away."
     ]
     with pytest.raises(DataError, match="not a plan: written is missing"):
         run_recipe(lab.recipe(), out=lab.out)
@@ -233,6 +241,33 @@ def test_the_same_plan_stands_as_it_was_written(lab):
     lab.run()
     assert lab.plan().endswith("says the same, and stands.")
     assert lab.stated["written"] == "2026-01-01T00:00:00+00:00"
+
+
+def test_the_rule_of_tuning_is_part_of_the_plan(lab):
+    told = """
+[tune]
+measure = "2afc"
+trials = 2
+[tune.eval]
+use = "two-afc"
+split = "val"
+judgments = { use = "synthetic", seed = 3, num_train = 24, num_val = 8, num_test = 24, image_size = 16 }
+[tune.space]
+pretrain.lr = { low = 1e-4, high = 1e-2, scale = "log" }
+[pretrain]
+use = "clip"
+pairs = { use = "synthetic", num_pairs = 20 }
+"""
+    lab.path.write_text(THREE + told)
+    lab.plan()
+    text = (lab.root / "plan.md").read_text()
+    assert (
+        "* every arm alike: 2 trials in each of 3 studies, by 2afc of two-afc on validation data"
+        in text
+    )
+    assert "* pretrain.lr from 0.0001 to 0.01 (log)" in text
+    with pytest.raises(UsageError, match="says otherwise: tune"):
+        lab.plan("tune.trials=3")
 
 
 def test_a_stopping_rule_allows_the_seeds_that_it_adds(lab):
@@ -301,7 +336,7 @@ def test_a_recipe_that_departs_from_its_plan_is_told_before_it_runs(lab):
     lab.plan()
     assert list(departures_before(lab.recipe(), lab.out)) == []
     (told,) = departures_before(lab.recipe("seeds=[0,1]", "eval.0.judgments.seed=9"), lab.out)
-    assert told.startswith("not as planned: seeds, stopping, arms, shared of this recipe are")
+    assert told.startswith("not as planned: seeds, arms, shared of this recipe are")
 
 
 def test_the_page_shows_the_plan(lab):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, stripped
 from perceptinit.files.reading import misfit, read_json
 from perceptinit.results.record import printable_values
 
@@ -40,6 +40,9 @@ SHAPE = {
     "records": [{"arm": str, "seed": int, "status": str, "started": str, "sha256": str}],
     "versions": {"python": str, "packages": dict},
 }
+# where the arms are tuned
+RANGE_SHAPE = {"low": float | int, "high": float | int, "scale": str}
+TUNE_SHAPE = {"measure": str, "trials": int, "studies": int, "eval": {"use": str}, "space": dict}
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
@@ -51,16 +54,21 @@ def read_plan(folder: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     plan = read_json(path, dict, "a readable plan")
-    if plan.get("schema") != SCHEMA:
-        raise DataError(f"{path}: not a plan of schema {SCHEMA}")
-    if problem := misfit(plan, SHAPE):
-        raise DataError(f"{path}: not a plan: {problem}")
+    problem = misfit(plan, SHAPE)
+    if not problem and plan["schema"] != SCHEMA:
+        problem = f"its schema is {plan['schema']}, not {SCHEMA}"
+    if not problem and "tune" in plan:
+        problem = misfit(plan["tune"], TUNE_SHAPE, "tune") or misfit(
+            plan["tune"]["space"], dict.fromkeys(plan["tune"]["space"], RANGE_SHAPE), "tune.space"
+        )
+    if problem:
+        raise DataError(f"{path}: not a plan: {problem}. Restore the file, or move it away")
     return dict(printable_values(plan))
 
 
 def sealed(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a plan as it will be read, with its hash."""
-    plain = dict(printable_values(json.loads(json.dumps(plan, allow_nan=False))))
+    """Return a plan as it will be read, without credentials and with its hash."""
+    plain = dict(printable_values(stripped(json.loads(json.dumps(plan, allow_nan=False)))))
     return {**plain, "sha256": plan_sha256(plain)}
 
 

@@ -117,14 +117,16 @@ def new_record(recipe: Recipe, arm: Arm, seed: int, device: str) -> dict[str, An
 
 def arm_row(recipe: Recipe, arm: Arm) -> dict[str, Any]:
     """Return what an arm is, as it stands in the record of its runs."""
-    return {
-        "name": arm.name,
-        "summary": arm.summary,
-        "difference": recipe.difference(arm),
-        "by_people": judged_by_people(arm),
-        "taught_by": sorted(taught_by(arm)),
-        "resolved": recipe.resolved(arm),
-    }
+    return stripped(
+        {
+            "name": arm.name,
+            "summary": arm.summary,
+            "difference": recipe.difference(arm),
+            "by_people": judged_by_people(arm),
+            "taught_by": sorted(taught_by(arm)),
+            "resolved": recipe.resolved(arm),
+        }
+    )
 
 
 def judged_by_people(arm: Arm) -> bool:

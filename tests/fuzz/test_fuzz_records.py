@@ -14,6 +14,8 @@ from made_runs import three_by_three, write
 
 from perceptinit.cli import create_app
 from perceptinit.components.plugin_manager import build_plugin_manager
+from perceptinit.recipe.reading import load_recipe
+from perceptinit.reports.planning.plan import make_plan
 
 ODD = (
     None, True, 0, -1, 10**30, 1.5, "", "x", "[" * 50, [], [None], ["x"], {}, {"a": 1}, "finished", "running", "../x",
@@ -37,7 +39,16 @@ def verbs():
 @st.composite
 def records(draw):
     """Draw the bytes of a record in which up to three places hold something else, or something else whole."""
-    record = copy.deepcopy(three_by_three()[draw(st.integers(0, 8))])
+    return _with_odd_places(draw, copy.deepcopy(three_by_three()[draw(st.integers(0, 8))]))
+
+
+@st.composite
+def plans(draw, plan):
+    """Draw the bytes of a plan, as `records` does of a record."""
+    return _with_odd_places(draw, copy.deepcopy(plan))
+
+
+def _with_odd_places(draw, record):
     for _ in range(draw(st.integers(0, 3))):
         table, key = _place(draw, record)
         if draw(st.booleans()):
@@ -120,3 +131,28 @@ def test_an_odd_record_is_told_and_the_whole_runs_are_taken(
     text = outcome("record", tell, named, place)
     if text is not None:
         assert "random" in text
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    """The plan of a recipe with three arms, as if it were of the runs made by hand."""
+    recipe = load_recipe("quickstart")
+    return make_plan(recipe, tmp_path_factory.mktemp("plan"))
+
+
+@fuzz(12)
+@given(st.data())
+def test_an_odd_plan_is_told_and_the_runs_are_compared(place, verbs, plan, data):
+    shutil.rmtree(place / "made", ignore_errors=True)
+    root = write(place, three_by_three())
+    (root / "plan.json").write_bytes(data.draw(plans(plan)))
+    told = io.StringIO()
+
+    def tell():
+        with redirect_stdout(told):
+            verbs("compare", root)
+        return told.getvalue()
+
+    text = outcome("plan", tell, ["plan.json"], place)
+    assert text is not None
+    assert "Not as planned" in text

@@ -66,7 +66,7 @@ def _of_another_plan(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
     if early:
         yield f"{len(early)} of {len(began)} runs were there before it: {_named(map(_cell, early))}."
     if changed := [run for run in others if "plan" in run.record]:
-        hashes = sorted({run.record["plan"][:SHORT] for run in changed})
+        hashes = sorted({str(run.record["plan"])[:SHORT] for run in changed})
         yield (
             f"it was changed after runs had begun, when its hash was {' and '.join(hashes)}: "
             f"{_named(map(_cell, changed))}."
@@ -81,9 +81,8 @@ def _of_runs(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
         yield f"runs of several folders are compared: {', '.join(sorted(roots))}."
     arms = [arm["name"] for arm in plan["arms"]]
     planned = {(arm, seed) for arm in arms for seed in plan["seeds"]}
-    allowed = {(arm, seed) for arm in arms for seed in _allowed(plan)}
     there = {_cell(run) for run in runs.runs}
-    if added := there - allowed:
+    if added := [(arm, s) for arm, s in there if arm not in arms or not _may_have(plan, s)]:
         yield f"added: {_named(added)}."
     if dropped := planned - there:
         yield f"planned, and not among these runs: {_named(dropped)}."
@@ -91,10 +90,11 @@ def _of_runs(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
         yield f"the baseline was {plan['baseline']}, and is {runs.baseline} here."
 
 
-def _allowed(plan: Mapping[str, Any]) -> list[int]:
-    """Return the seeds of a plan with those that its stopping rule may add."""
-    seeds, most = list(plan["seeds"]), plan["verdict"]["max_seeds"] or 0
-    return [*seeds, *(max(seeds, default=-1) + 1 + i for i in range(most - len(seeds)))]
+def _may_have(plan: Mapping[str, Any], seed: int) -> bool:
+    """Say whether a seed is planned, or among those that the stopping rule may add."""
+    seeds, most = plan["seeds"], plan["verdict"]["max_seeds"] or 0
+    first = max(seeds, default=-1) + 1
+    return seed in seeds or first <= seed < first + most - len(seeds)
 
 
 def _of_settings(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:

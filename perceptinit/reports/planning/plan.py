@@ -7,16 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from perceptinit.configs import to_table
 from perceptinit.errors import UsageError
 from perceptinit.files.atomic import atomic_path, write_json
 from perceptinit.files.checksums import file_sha256
 from perceptinit.recipe.recipe import Recipe
+from perceptinit.recipe.tuning import Tuning
 from perceptinit.reports.compare import compare
 from perceptinit.reports.comparison import Comparison
 from perceptinit.reports.contrasts import NOISE
 from perceptinit.reports.planning.as_planned import plan_name
 from perceptinit.reports.planning.power import pilot_lines
-from perceptinit.reports.planning.text import plan_text
+from perceptinit.reports.planning.text import plan_text, points
 from perceptinit.reports.verdicts.decisions import Rule, rule_of
 from perceptinit.reports.verdicts.headline import headline_arms
 from perceptinit.reports.verdicts.prospects import findings, num_looked_at
@@ -25,8 +27,8 @@ from perceptinit.results.record import RECORD, arm_row, now, versions
 from perceptinit.results.runs import LoadedRun, RunSet, load_runs
 
 TEXT = "plan.md"
-# what a plan says of the moment that it was written at, and not of what is to be done
-OF_THE_MOMENT = ("sha256", "written", "recipe", "records", "prospects", "versions")
+# what runs can depart from; the rest follows from it, or is of the moment that the plan was written at
+STATED = ("seeds", "verdict", "baseline", "contrasts", "arms", "shared", "tune")
 EXCLUSIONS = (
     "Runs that fail, are interrupted or have no finite score are in no mean, and each is named with its reason. "
     "No finished run is left out."
@@ -76,6 +78,7 @@ def make_plan(recipe: Recipe, out: Path, pilot: Sequence[Path] = ()) -> dict[str
         "records": [_record_row(run) for run in (there.runs if there else ()) if run.record],
         "arms": [_arm(row, fingerprint) for row, fingerprint in arms],
         "shared": shared,
+        **({"tune": _tune(recipe.tune)} if recipe.tune else {}),
         "versions": versions(),
     }
     return sealed(plan)
@@ -90,13 +93,14 @@ def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) ->
     """
     path = root / PLAN
     old = read_plan(root)
-    if old and _content(old) == _content(plan):
+    changed = _changed(old, plan, (*STATED, "hypothesis")) if old else []
+    if old and not changed:
         return f"{path}: the {plan_name(old)} says the same, and stands."
     kept = ""
     if old:
         if not replaces:
             raise UsageError(
-                f"{path}: there is a {plan_name(old)}, which says otherwise: {', '.join(_changed(old, plan))}. It stands. "
+                f"{path}: there is a {plan_name(old)}, which says otherwise: {', '.join(changed)}. It stands. "
                 "--replace writes the new one and keeps it; runs that have begun will be told from those after it"
             )
         aside = root / f"plan-{plan_sha256(old)[:12]}.json"
@@ -121,13 +125,10 @@ def departures_before(recipe: Recipe, out: Path) -> Iterator[str]:
         )
 
 
-def _content(plan: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in plan.items() if key not in OF_THE_MOMENT}
-
-
-def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    before, after = _content(old), _content(new)
-    return [key for key in after if before.get(key) != after[key]]
+def _changed(
+    old: Mapping[str, Any], new: Mapping[str, Any], keys: Sequence[str] = STATED
+) -> list[str]:
+    return [key for key in keys if old.get(key) != new.get(key)]
 
 
 def hypothesis(planned: Comparison) -> str:
@@ -141,7 +142,7 @@ def hypothesis(planned: Comparison) -> str:
         if c.arm in arms
     ]
     delta = planned.runs.plan.delta
-    matter = f"; differences within {delta:g} points do not matter" if delta else ""
+    matter = f"; differences within {points(delta)} do not matter" if delta else ""
     return (
         f"{', and '.join(parts)}{matter}." if parts else "One arm, and nothing to compare it with."
     )
@@ -180,6 +181,12 @@ def _arm(row: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
     own = {key: row["resolved"][key] for key in ("init", "posthoc")}
     said = {key: row[key] for key in ("name", "summary", "difference")}
     return {**said, "fingerprint": fingerprint, **own}
+
+
+def _tune(tune: Tuning) -> dict[str, Any]:
+    """Return how the arms are tuned, as `[tune]` has it."""
+    space = {d.path: to_table(d.range) for d in tune.space}
+    return {**to_table(tune.config), "eval": tune.evaluator.table(), "space": space}
 
 
 def _stopping(rule: Rule, num: int) -> str:

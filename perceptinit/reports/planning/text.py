@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from perceptinit.results.preregistration import plan_sha256
@@ -27,7 +27,7 @@ def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
     delta = verdict["delta"]
     facts = {
         "Expected": plan["hypothesis"],
-        "Delta": "not stated, so that no arms can be called equivalent" if delta is None else f"{delta:g} points",
+        "Delta": "not stated, so that no arms can be called equivalent" if delta is None else points(delta),
         "Measured by": ", ".join(str(table.get("use")) for table in plan["shared"]["eval"]),
         "Primary score": plan["measures"],
         "Seeds": ", ".join(map(str, plan["seeds"])),
@@ -47,13 +47,28 @@ def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
             for arm in plan["arms"]
         ],
     )
+    yield from _list("Tuning", _tuning(plan["tune"]) if "tune" in plan else [])
     yield from _list("Set on the command line", [f"--set {s}" for s in recipe["overrides"]])
     yield from _list("What these seeds can find", plan["prospects"] or [NOT_KNOWN])
     yield from _list("Runs that were there", [_record(row) for row in plan["records"]] or ["none"])
 
 
-def _list(title: str, lines: Sequence[str]) -> Iterator[str]:
-    if lines:
+def _tuning(tune: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"every arm alike: {tune['trials']} trials in each of {tune['studies']} studies, by {tune['measure']} of "
+        f"{tune['eval']['use']} on validation data"
+    )
+    for key, r in tune["space"].items():
+        yield f"{key} from {r['low']:g} to {r['high']:g} ({r['scale']})"
+
+
+def points(delta: float) -> str:
+    """Return a number of points: `1 point`, `0.5 points`."""
+    return f"{delta:g} point{'s' if delta != 1 else ''}"
+
+
+def _list(title: str, found: Iterable[str]) -> Iterator[str]:
+    if lines := list(found):
         yield from ("", f"## {title}") if title else ()
         yield ""
         yield from (f"* {line}" for line in lines)
