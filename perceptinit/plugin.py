@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     # what is handed in and out
     from perceptinit.types import Classes as Classes
     from perceptinit.types import DataCard as DataCard
+    from perceptinit.types import DataNeed as DataNeed
     from perceptinit.types import Event as Event
     from perceptinit.types import ImageSource as ImageSource
     from perceptinit.types import InitReport as InitReport
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from perceptinit.protocols import HasMaxShuffleBlocks as HasMaxShuffleBlocks
     from perceptinit.protocols import HasModel as HasModel
     from perceptinit.protocols import HasNeededPart as HasNeededPart
+    from perceptinit.protocols import HasNeeds as HasNeeds
     from perceptinit.protocols import HasNoiseCeiling as HasNoiseCeiling
     from perceptinit.protocols import HasPeople as HasPeople
     from perceptinit.protocols import HasPlan as HasPlan

@@ -145,6 +145,16 @@ def test_a_name_or_a_recipe_is_asked_for(cli):
         assert (done.returncode, done.stderr) == (2, "name a data set, or a recipe with --recipe")
 
 
+def test_pairs_in_a_bucket_are_told_without_credentials(cli):
+    address = "https://me:secret@127.0.0.1:9/cc3m/{0..9}.tar"
+    settings = ("--set", f'pretrain.pairs.shards="{address}"', "--dry-run")
+    done = cli(
+        "data", "download", "--recipe", "r.toml", *settings, HF_ENDPOINT="http://127.0.0.1:9"
+    )
+    assert "https://...@127.0.0.1:9/cc3m" in row(done.stdout, "cc3m")
+    assert "secret" not in done.stdout + done.stderr
+
+
 def test_published_judgments_are_fetched_with_their_sums(tmp_path):
     source = tmp_path / "hub" / "votes.csv"
     source.parent.mkdir()

@@ -57,11 +57,11 @@ def source_of(patterns: str | Sequence[str]) -> PublishedPairs | None:
 def need_of(patterns: str | Sequence[str], problem: str) -> DataNeed:
     """Return what is needed of pairs in these files; problem: why they cannot be read, empty when they can."""
     source = source_of(patterns)
-    first = patterns if isinstance(patterns, str) else patterns[0]
+    first = without_credentials(patterns if isinstance(patterns, str) else patterns[0])
     return DataNeed(
         kind="pairs",
-        name=source.name if source else without_credentials(first),
-        folder=Path(first).parent,
+        name=source.name if source else first,
+        place=first.rpartition("/")[0] or ".",
         problems=(problem,) if problem else (),
         num_bytes=source.size_bytes if source else None,
         licence=source.licence if source else "",

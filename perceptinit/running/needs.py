@@ -21,11 +21,11 @@ MAX_TOLD = 3  # sets that are absent, each with a line of its own
 
 def needs(recipe: Recipe) -> list[DataNeed]:
     """Return all data of a recipe's components, and of what it is tuned by, each once."""
-    found: dict[tuple[str, Path], DataNeed] = {}
+    found: dict[tuple[str, str], DataNeed] = {}
     tuned_by = [recipe.tune.evaluator] if recipe.tune else []
     for spec in walk([*recipe.specs(), *tuned_by]):
         for need in _needs_of(spec):
-            found.setdefault((need.name, need.folder), need)
+            found.setdefault((need.name, need.place), need)
     return list(found.values())
 
 
@@ -48,7 +48,7 @@ def _published(spec: Spec, component: Any, card: DataCard, folder: Path) -> Data
     return DataNeed(
         kind=spec.entry.kind,
         name=spec.name,
-        folder=folder,
+        place=str(folder),
         problems=tuple(preflight(component)),
         num_bytes=known or card.size_bytes,
         licence=card.licence,
@@ -73,7 +73,7 @@ def told_briefly(recipe: Recipe, obstacles: Sequence[Problem], command: str) -> 
 
     command: gets the data.
     """
-    absent = [need for need in needs(recipe) if need.problems and not need.folder.exists()]
+    absent = [need for need in needs(recipe) if need.problems and not Path(need.place).exists()]
     told = {text for need in absent for text in need.problems} if len(absent) > MAX_TOLD else ()
     yield from (str(obstacle) for obstacle in obstacles if obstacle.message not in told)
     if absent:

@@ -170,7 +170,7 @@ class SetChoice:
         return DataNeed(
             kind="test set",
             name=dataset,
-            folder=self.path(dataset),
+            place=str(self.path(dataset)),
             problems=tuple(self._problems(dataset)),
             ask=partial(ask_known, public) if public else None,
             fetch=partial(fetch_known, public, Path(self.root).expanduser()) if public else None,

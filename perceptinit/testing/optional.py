@@ -15,7 +15,7 @@ from perceptinit.judgments.forms.rdm import HasDissimilarities
 from perceptinit.judgments.forms.same_pairs import HasSamePairs
 from perceptinit.test_sets.choice import HasChoice
 
-ANY_KIND: tuple[type, ...] = (p.HasPreflight, p.HasWarnings, p.HasPlan, p.HasStandIn)
+ANY_KIND: tuple[type, ...] = (p.HasPreflight, p.HasWarnings, p.HasNeeds, p.HasPlan, p.HasStandIn)
 OPTIONAL: dict[str, tuple[type, ...]] = {
     "initializer": ANY_KIND,
     "backbone": ANY_KIND,

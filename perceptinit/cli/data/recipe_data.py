@@ -36,7 +36,7 @@ def download(recipe: Path, overrides: Sequence[str], workers: int, dry_run: bool
     failures = [] if dry_run else _fetch(found, workers)
     by_hand = [need for need in found if need.problems and not need.fetch]
     for need in by_hand:
-        typer.echo(f"\n{need.kind} {need.name}, into {need.folder}: {_how(need)}")
+        typer.echo(f"\n{need.kind} {need.name}, into {need.place}: {_how(need)}")
     if failures:
         raise DataError("\n".join(failures))
     if not dry_run and not by_hand:
@@ -73,7 +73,7 @@ def _fetch(found: Sequence[DataNeed], workers: int) -> list[str]:
             if need.problems and need.fetch:
                 try:
                     need.fetch(workers, report)
-                    typer.echo(f"{need.name}: fetched into {need.folder}")
+                    typer.echo(f"{need.name}: fetched into {need.place}")
                 except (DataError, UsageError) as error:
                     failures.append(f"{need.name}: {error}")
     return failures
@@ -91,7 +91,7 @@ def _table(found: Sequence[DataNeed]) -> Table:
         row = (
             need.kind,
             need.name,
-            str(need.folder),
+            need.place,
             size,
             need.licence or "not stated",
             _state(need),
