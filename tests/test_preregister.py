@@ -194,9 +194,7 @@ def test_a_plan_that_was_changed_after_runs_had_begun_is_told(lab):
     stays = r"says otherwise: verdict, hypothesis\. It stands"
     with pytest.raises(UsageError, match=stays):
         lab.plan("verdict.delta=3")
-    told = lab.plan(
-        "verdict.delta=3", replaces=True, written="2026-01-01T00:00:01+00:00", records=[]
-    )
+    told = lab.plan("verdict.delta=3", replaces=True, written="2999-01-01T00:00:01+00:00")
     assert f"plan of 2026-01-01, {old} is kept as plan-{old}.json" in told
     assert json.loads((lab.root / f"plan-{old}.json").read_text())["verdict"]["delta"] == 2.0
     lab.run("verdict.delta=3", seeds=(1, 2), started="2999-01-01T00:00:00+00:00")
@@ -353,3 +351,9 @@ def test_the_page_shows_the_plan(lab):
     )
     (lab.root / "plan.json").unlink()
     assert "Plan of" not in render(compare(load_runs([lab.root])), with_examples=False)
+
+
+def test_a_run_that_knows_the_plan_began_after_it_whatever_its_clock_says(lab):
+    lab.plan()
+    lab.run(started="2026-01-01T00:00:00+00:00")
+    assert lab.told() == [f"As planned {lab.name}."]

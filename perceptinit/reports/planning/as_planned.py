@@ -59,20 +59,21 @@ def _departures(comparison: Comparison, plan: Mapping[str, Any]) -> Iterator[str
 
 def _of_another_plan(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
     """Yield which runs there were before the plan, and which began under another one, or without any."""
-    known = {(row["arm"], row["seed"]) for row in plan["records"]}
-    began = [run for run in runs.runs if run.record]
-    early = [r for r in began if _cell(r) in known or r.record["started"] < plan["written"]]
-    others = [r for r in began if r not in early and r.record.get("plan") != plan_sha256(plan)]
+    there = {(row["arm"], row["seed"]) for row in plan["records"]}
+    began = {(run.arm, run.seed): run.record for run in runs.runs if run.record}
+    # a run that knows the plan's hash began after it, whatever the clocks of two machines say
+    known = {cell: str(record.get("plan", "")) for cell, record in began.items()}
+    changed = [cell for cell in began if known[cell] not in ("", plan_sha256(plan))]
+    without = [cell for cell in began if not known[cell] and cell not in there]
+    before = [cell for cell in without if began[cell]["started"] < plan["written"]]
+    early = [*(there & began.keys() - set(changed)), *before]
     if early:
-        yield f"{len(early)} of {len(began)} runs were there before it: {_named(map(_cell, early))}."
-    if changed := [run for run in others if "plan" in run.record]:
-        hashes = sorted({str(run.record["plan"])[:SHORT] for run in changed})
-        yield (
-            f"it was changed after runs had begun, when its hash was {' and '.join(hashes)}: "
-            f"{_named(map(_cell, changed))}."
-        )
-    if without := [run for run in others if "plan" not in run.record]:
-        yield f"these runs began where it was not: {_named(map(_cell, without))}."
+        yield f"{len(early)} of {len(began)} runs were there before it: {_named(early)}."
+    if changed:
+        old = " and ".join(sorted({known[cell][:SHORT] for cell in changed}))
+        yield f"it was changed after runs had begun, when its hash was {old}: {_named(changed)}."
+    if others := set(without) - set(before):
+        yield f"these runs began where it was not: {_named(others)}."
 
 
 def _of_runs(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
