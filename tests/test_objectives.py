@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from made_sets import png
+from made_sets import labelled_set, png
 from processes import together
 from test_clip import Colours, context
 from test_clip import model as both_towers
@@ -35,6 +35,7 @@ from perceptinit.pretrainers.training_config import TrainingConfig
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.results.loading import load_model
 from perceptinit.running.runner import run_recipe
+from perceptinit.test_sets.labelled_images import LabelledImages
 from perceptinit.types import Classes, Pair
 
 NAMES = ("red", "dark green", "light blue")
@@ -344,6 +345,60 @@ def test_pairs_without_a_text_column_have_empty_texts(tmp_path):
     files = parquet(tmp_path / "a.parquet", label=[1, 0])
     pairs = ParquetPairs(ParquetPairs.Config(files=files, text_column=""))
     assert [pairs.pair(i).text for i in range(2)] == ["", ""]
+
+
+# class folders and the layout of test sets
+
+
+def folders(root, **counts):
+    for name, count in counts.items():
+        (root / name).mkdir(parents=True)
+        for i in range(count):
+            (root / name / f"{i}.png").write_bytes(png(i))
+    return labelled_images(root)
+
+
+def labelled_images(path, **options):
+    return LabelledImages(LabelledImages.Config(path=str(path), **options))
+
+
+def test_class_folders_give_images_with_the_names_of_their_classes(tmp_path):
+    pairs = folders(tmp_path / "pets", dog=2, cat=1)
+    assert [pairs.pair(i).text for i in range(3)] == ["cat", "dog", "dog"]
+    assert pairs.pair(0).key == "pets/cat/0.png"
+    assert pairs.read_classes().names == ("cat", "dog")
+    assert pairs.read_classes().labels.tolist() == [0, 1, 1]
+    assert list(pairs.preflight()) == []
+
+
+def test_a_set_in_the_layout_of_test_sets_gives_its_training_split(tmp_path):
+    labelled_set(tmp_path / "pets", [2, 0, 1], 3, splits=("train",))
+    pairs = labelled_images(tmp_path / "pets")
+    assert [pairs.pair(i).text for i in range(3)] == ["class 2", "class 0", "class 1"]
+    assert pairs.read_classes().labels.tolist() == [2, 0, 1]
+    [problem] = labelled_images(tmp_path / "pets", split="test").preflight()
+    assert "nshards.txt: no such file" in problem
+
+
+def test_folders_that_cannot_be_trained_on_are_told(tmp_path):
+    [problem] = folders(tmp_path / "pets", dog=2, cat=0).preflight()
+    assert (
+        problem
+        == f"{tmp_path / 'pets'}: class 'cat' (1 such) has no images; remove it, or add some"
+    )
+    [problem] = labelled_images(tmp_path / "none").preflight()
+    assert "no folder" in problem
+    (tmp_path / "empty").mkdir()
+    [problem] = labelled_images(tmp_path / "empty").preflight()
+    assert "nor class folders with images" in problem
+
+
+def test_supervised_trains_on_class_folders(tmp_path):
+    pairs = folders(tmp_path / "pets", dog=12, cat=12)
+    pretrainer = Supervised(replace(CONFIG, batch_size=8), pairs)
+    model = pretrainer.model(both_towers(), 0)
+    assert model.classnames == ("cat", "dog")
+    assert [r.step for r in pretrainer.steps(model, context())][-1] == 9
 
 
 # a whole recipe

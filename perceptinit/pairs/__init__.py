@@ -29,6 +29,11 @@ def perceptinit_pairs() -> list[Component]:
             summary="a CSV file of image paths and captions",
         ),
         Component(
+            name="labelled-images",
+            target="perceptinit.test_sets.labelled_images:LabelledImages",
+            summary="class folders, or a labelled set in clip-benchmark's layout, with class names as texts",
+        ),
+        Component(
             name="synthetic",
             target="perceptinit.pairs.synthetic:SyntheticPairs",
             summary="rendered pictures with captions, made on the fly (a simulation)",

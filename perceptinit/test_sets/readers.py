@@ -53,13 +53,18 @@ def read_zero_shot_set(path: Path, name: str = "", split: str = SPLIT) -> ZeroSh
     """
     name = name or path.name
     _check_folder(path, name)
-    if (path / CLASSNAMES).is_file() or (path / split / COUNTER).is_file():
+    if has_shards(path, split):
         return _read_shards(path, name, split)
     if split != SPLIT:
         raise DataError(
             f"test set '{name}': {path} has no folder '{split}' in the clip-benchmark layout, and class folders have one split"
         )
     return _read_class_folders(path, name)
+
+
+def has_shards(path: Path, split: str) -> bool:
+    """Tell whether a folder has the clip-benchmark layout, and not class folders."""
+    return (path / CLASSNAMES).is_file() or (path / split / COUNTER).is_file()
 
 
 def read_retrieval_set(path: Path, name: str = "", split: str = SPLIT) -> RetrievalSet:

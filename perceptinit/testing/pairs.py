@@ -10,7 +10,7 @@ import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.images.decoding import decode
-from perceptinit.protocols import HasMaxShuffleBlocks, Pairs
+from perceptinit.protocols import HasClasses, HasMaxShuffleBlocks, Pairs
 from perceptinit.testing.contract import Contract, must
 from perceptinit.types import Pair
 
@@ -71,6 +71,24 @@ class PairsContract(Contract):
             keys == again,
             f"{self.label}: pair(index) gave other pairs when several threads asked: keep no state between "
             "calls, or guard it with a lock",
+        )
+
+    def test_classes_name_every_label(self, tmp_path: Path) -> None:
+        pairs = self.build(tmp_path)
+        if not isinstance(pairs, HasClasses):
+            return
+        try:
+            found = pairs.read_classes()
+        except DataError:
+            return  # not with these options
+        must(
+            found.labels.shape == (pairs.num_pairs,) and found.labels.dtype == np.int64,
+            f"{self.label}: read_classes().labels must be int64 ({pairs.num_pairs},), got "
+            f"{found.labels.dtype} {found.labels.shape}",
+        )
+        must(
+            bool((found.labels >= 0).all() and (found.labels < len(found.names)).all()),
+            f"{self.label}: read_classes() has labels beyond its {len(found.names)} names",
         )
 
     def test_max_shuffle_blocks_is_a_number_of_blocks(self, tmp_path: Path) -> None:
