@@ -20,9 +20,10 @@ from timm.data import Mixup
 
 from perceptinit.backbones.image_models import ImageClassifier
 from perceptinit.compute import distributed
-from perceptinit.errors import DataError, RecipeError
+from perceptinit.errors import DataError, RecipeError, UsageError
 from perceptinit.evaluating.request import Request, evaluate
 from perceptinit.evaluators.classification import ClassificationAccuracy
+from perceptinit.exporting import export
 from perceptinit.files.checkpoints import load_weights
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.parquet_pairs import ParquetPairs
@@ -32,8 +33,13 @@ from perceptinit.pretrainers.pretraining import Pretraining
 from perceptinit.pretrainers.supervised import Supervised
 from perceptinit.pretrainers.training import Training
 from perceptinit.pretrainers.training_config import TrainingConfig
+from perceptinit.recipe.plan import plan_lines
 from perceptinit.recipe.reading import read_recipe
+from perceptinit.reports.compare import compare
+from perceptinit.reports.report import write_report
 from perceptinit.results.loading import load_model
+from perceptinit.results.runs import load_runs
+from perceptinit.running.dry_run import dry_runs
 from perceptinit.running.runner import run_recipe
 from perceptinit.test_sets.labelled_images import LabelledImages
 from perceptinit.types import Classes, Pair
@@ -139,7 +145,7 @@ def test_an_objective_without_texts_trains_the_image_tower_alone():
     results = list(pretrainer.steps(model, context()))
     assert results[0].metrics.keys() == {"loss", "lr", "grad_norm"}
     assert pretrainer.plan().num_texts == 0
-    assert pretrainer.plan().num_images == 96
+    assert pretrainer.plan().num_images == 2 * 96  # views
 
 
 def test_a_text_tower_that_is_there_is_left_alone():
@@ -539,6 +545,30 @@ def test_a_run_that_is_interrupted_between_steps_ends_with_the_same_record(
     again = run(tmp_path, arms=["random"])["random"]
     assert "continued after 48 samples" in json.dumps(again["warnings"])
     assert again["hashes"] == records["random"]["hashes"]
+
+
+def test_a_plan_and_a_report_speak_of_images_and_of_no_text_tower(finished, tmp_path):
+    folder, _ = finished
+    lines = "\n".join(plan_lines(read_recipe(RECIPE)))
+    assert "no text tower" in lines
+    assert "GFLOP an image" in lines
+    page = tmp_path / "page.html"
+    write_report(compare(load_runs([folder / "labels"])), page)
+    text = page.read_text()
+    assert "images seen" in text
+    assert "image-text" not in text
+    assert "What each arm calls an image of synthetic" in text
+    with pytest.raises(UsageError, match="this one has no text tower"):
+        dry_runs(read_recipe(RECIPE), [1], 80)
+
+
+def test_an_export_without_a_text_tower_is_the_image_tower_or_refused(finished, tmp_path):
+    run_folder = finished[0] / "labels" / "random" / "seed0"
+    export(run_folder, "torchscript", tmp_path / "script")
+    assert {p.name for p in (tmp_path / "script").iterdir()} == {"image.pt", "README.md"}
+    export(run_folder, "timm", tmp_path / "timm")
+    with pytest.raises(UsageError, match="cannot be exported to open-clip: it has no text tower"):
+        export(run_folder, "open-clip", tmp_path / "clip")
 
 
 def test_what_needs_a_text_tower_or_a_classifier_is_refused_before_anything_starts():

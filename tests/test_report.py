@@ -146,7 +146,7 @@ def test_the_page_shows_judgments_images_curves_and_weights(tiny_page):
     assert "Classical multidimensional scaling of cosine distances after stage 1." in words
     assert "Each anchor in 2afc/synthetic, as numbers" in words
     assert re.search(r"it agrees with the majority in \d+ of \d+ judgments", words)
-    assert "Zero-shot: what each arm calls an image of synthetic" in words
+    assert "What each arm calls an image of synthetic" in words
     assert "Retrieval: what pi finds among 48 images of synthetic" in words
     assert "What stage 1 changed, block by block" in words
     assert "Stage 1: agreement with held-out judgments" in words

@@ -9,6 +9,7 @@ from typing import Any
 
 from perceptinit.components.building import read_spec
 from perceptinit.exporting.source import TrainedRun
+from perceptinit.results.runs import samples_in_words
 from perceptinit.types import DataCard
 
 LIBRARY = {"timm": "timm", "open-clip": "open_clip", "huggingface": "transformers"}
@@ -39,7 +40,7 @@ def model_card(run: TrainedRun, target: str, usage: str) -> str:
         "",
         "## Scores",
         "",
-        *_score_lines(record["scores"]),
+        *_score_lines(record["scores"], samples_in_words([record])),
         "",
         "## Human data",
         "",
@@ -75,7 +76,7 @@ def _numbers(values: Iterable[float]) -> str:
     return ", ".join(f"{value:.4g}" for value in values)
 
 
-def _score_lines(rows: list[dict[str, Any]]) -> list[str]:
+def _score_lines(rows: list[dict[str, Any]], samples: str) -> list[str]:
     last = max((row["samples_seen"] for row in rows), default=0)
     final = {row["name"]: row for row in rows if row["samples_seen"] == last}
     lines = ["| score | value | standard error | chance | examples |", "|---|---|---|---|---|"]
@@ -84,7 +85,7 @@ def _score_lines(rows: list[dict[str, Any]]) -> list[str]:
         lines.append(
             f"| {_text(name).replace('|', chr(92) + '|')} | {' | '.join(cells)} | {row['num_examples']:,} |"
         )
-    return [f"After {last:,} image-text pairs:", "", *lines] if final else ["None were taken."]
+    return [f"After {last:,} {samples}:", "", *lines] if final else ["None were taken."]
 
 
 def _number(value: float | None) -> str:

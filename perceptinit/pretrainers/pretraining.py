@@ -155,7 +155,8 @@ class Pretraining(ABC):
     def _stage_plan(self, steps: int, note: str) -> StagePlan:
         used = steps * self.config.batch_size
         num_texts = used if "text" in self.parts else 0
-        return StagePlan(steps=steps, num_images=used, num_texts=num_texts, note=note)
+        num_images = used * self.num_views
+        return StagePlan(steps=steps, num_images=num_images, num_texts=num_texts, note=note)
 
     def steps(self, model: Any, ctx: RunContext) -> Iterator[StepResult]:
         """Train, one optimiser step per item, from the loaded state on.

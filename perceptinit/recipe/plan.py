@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from perceptinit.components.building import Spec
+from perceptinit.components.building import Spec, parts_left_by
 from perceptinit.errors import Problem, RecipeError
 from perceptinit.protocols import HasPlan
 from perceptinit.recipe.recipe import Arm, Recipe
@@ -34,25 +34,27 @@ class ModelCost:
     text_flops: float
 
 
-def model_cost(backbone: Spec) -> ModelCost:
-    """Count parameters and FLOPs of a backbone on torch's meta device: no memory, no arithmetic."""
+def model_cost(recipe: Recipe) -> ModelCost:
+    """Count parameters and FLOPs of a recipe's model on torch's meta device: no memory, no arithmetic.
+
+    Those of a text tower that its pretraining leaves out are 0.
+    """
     with torch.device("meta"):
-        model = backbone.build().build()
+        model = recipe.backbone.build().build()
     model.to("meta").eval()
     images = torch.empty(1, 3, model.image_size, model.image_size, device="meta")
     tokens = torch.zeros(1, model.context_length, dtype=torch.long, device="meta")
-    return ModelCost(
-        _num_parameters(model.image),
-        _num_parameters(model.text),
-        _flops(lambda: model.encode_image(images)),
-        _flops(lambda: model.encode_text(tokens)),
-    )
+    of_images = _num_parameters(model.image), _flops(lambda: model.encode_image(images))
+    of_texts = 0, 0.0
+    if "text" in parts_left_by(recipe.pretrain):
+        of_texts = _num_parameters(model.text), _flops(lambda: model.encode_text(tokens))
+    return ModelCost(of_images[0], of_texts[0], of_images[1], of_texts[1])
 
 
 def _cost(recipe: Recipe) -> ModelCost:
     """Return the cost of a recipe's model; RecipeError when it cannot be built, whatever its library raises."""
     try:
-        return model_cost(recipe.backbone)
+        return model_cost(recipe)
     except Exception as error:
         message = f"the model cannot be built: {str(error) or type(error).__name__}"
         raise RecipeError([Problem(recipe.backbone.where, message)], recipe.source) from error
@@ -75,10 +77,10 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
     yield f"{len(recipe.arms)} arms x {len(recipe.seeds)} seeds = {runs} runs; baseline '{recipe.baseline}'"
     cost = _cost(recipe)
     num_parameters = cost.num_image_parameters + cost.num_text_parameters
+    texts = f"text tower {cost.num_text_parameters / 1e6:.1f} M, {cost.text_flops / 1e9:.2f} GFLOP (full context)"
     yield (
         f"{recipe.backbone.name}: image tower {cost.num_image_parameters / 1e6:.1f} M parameters, "
-        f"{cost.image_flops / 1e9:.2f} GFLOP; text tower {cost.num_text_parameters / 1e6:.1f} M, "
-        f"{cost.text_flops / 1e9:.2f} GFLOP (full context)"
+        f"{cost.image_flops / 1e9:.2f} GFLOP; {texts if cost.num_text_parameters else 'no text tower'}"
     )
     yield f"memory for weights, gradients and AdamW: {num_parameters * BYTES_PER_PARAMETER / 2**30:.2f} GiB, plus activations"
     total = 0.0
@@ -94,7 +96,8 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
         every = slot.every if isinstance(slot.every, str) else f"{slot.every} steps"
         yield f"eval {slot.spec.name} every {every}{_measurement(stage_plan(slot.spec), cost)}"
     per_pair = TRAINING_FACTOR * (cost.image_flops + cost.text_flops) / 1e9
-    yield f"a training step costs {per_pair:.3g} GFLOP a pair at full context"
+    unit = "a pair at full context" if cost.num_text_parameters else "an image"
+    yield f"a training step costs {per_pair:.3g} GFLOP {unit}"
     if not total:
         yield "training cost in all: unknown until the data is there"
         return

@@ -132,7 +132,7 @@ class _Reader:
         shared = Arm("", own["init"], own["posthoc"])
         arms = self._arms(shared)
         pretrain, evals = self._pretrain(), self._evals()
-        self._check_needs(pretrain, evals)
+        self._check_needs(pretrain, [slot.spec for slot in evals])
         values = {
             "name": self._name(self.tables.get("name"), "name"),
             "summary": self._text("summary"),
@@ -231,10 +231,10 @@ class _Reader:
                 slots.append(EvalSlot(spec, every))
         return tuple(slots)
 
-    def _check_needs(self, pretrain: Spec | None, evals: Iterable[EvalSlot]) -> None:
+    def _check_needs(self, pretrain: Spec | None, evals: Iterable[Spec]) -> None:
         """Tell which evaluators need a part of the model that the pretraining leaves out, or does not make."""
         there = parts_left_by(pretrain)
-        for spec in (slot.spec for slot in evals):
+        for spec in evals:
             needed = needed_by(spec)
             if needed is not None and needed not in there:
                 why = f"{pretrain.entry.title} has none" if pretrain else "nothing is pretrained"
@@ -278,6 +278,8 @@ class _Reader:
         reader = TuneReader(values["pretrain"], values["shared"].init)
         found = reader.read(table, lambda t: self._spec("evaluator", "tune.eval", t))
         self.problems += reader.problems
+        if found:
+            self._check_needs(values["pretrain"], [found.evaluator])
         if found and found.config.role is None:  # a trial has its own seed
             self.problems += seed_problems(found, values["seeds"], values["verdict"])
         return found

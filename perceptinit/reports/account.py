@@ -86,8 +86,8 @@ def shared_rows(comparison: Comparison) -> list[tuple[str, str]]:
     rows = [("network", in_words(resolved.get("backbone")))]
     rows.append(("pretraining", in_words(pretrain)))
     if pretrain:
-        rows.append(("image-text pairs", in_words(pretrain.get("pairs"))))
-    rows.append(("pairs seen by each run", _budget(runs)))
+        rows.append((runs.samples, in_words(pretrain.get("pairs"))))
+    rows.append((f"{runs.samples} seen by each run", _budget(runs)))
     rows.append(("judgments of stage 1", judgments_in_words(runs) or "none"))
     measured = [
         f"{s.name} ({s.num_examples:,} examples)" for s in comparison.scores if s.num_examples
@@ -135,11 +135,11 @@ def fairness(comparison: Comparison) -> list[Check]:
         ),
         Check(
             _equal(finished, ("pretrain_data",)),
-            "Every arm of a seed saw the same image-text pairs in the same order.",
+            f"Every arm of a seed saw the same {runs.samples} in the same order.",
         ),
         Check(
             len({run.samples_seen for run in finished}) == 1 if finished else None,
-            "Every finished run saw the same number of pairs.",
+            f"Every finished run saw the same number of {runs.samples}.",
         ),
         Check(
             bool(finished) or None,

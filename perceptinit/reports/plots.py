@@ -45,7 +45,7 @@ def curve_figure(comparison: Comparison, score: ScoreComparison) -> Figure | Non
             axes[0].plot(counts, means, label=arm, **arm_style(index))
             _spread(axes[0], score, index, curves[arm], values)
         _limits(axes[0], score, factor)
-        axes[0].set_xlabel("image-text pairs seen")
+        axes[0].set_xlabel(f"{comparison.runs.samples} seen")
         axes[0].set_ylabel(f"{score.measure}, %" if score.is_share else score.measure)
         axes[0].xaxis.set_major_formatter(_thousands())
         _legend(axes[0])

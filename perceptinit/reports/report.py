@@ -73,6 +73,7 @@ def _values(comparison: Comparison) -> dict[str, Any]:
         "name": runs.name,
         "summary": runs.summary,
         "simulated": runs.is_simulated,
+        "samples": runs.samples,
         "smoke": any(record["recipe"]["smoke"] for record in records),
         "num_finished": len(runs.finished),
         "num_runs": len(runs.runs),

@@ -94,6 +94,11 @@ class RunSet:
             for table in _tables(record["arm"]["resolved"])
         )
 
+    @property
+    def samples(self) -> str:
+        """Return what samples seen are, in words."""
+        return samples_in_words(self.records)
+
     def arm_runs(self, arm: str) -> list[LoadedRun]:
         return [run for run in self.runs if run.arm == arm]
 
@@ -233,3 +238,10 @@ def _refuse_twice(runs: Sequence[LoadedRun]) -> None:
                 f"{run.title} stands in two folders: {other.folder} and {run.folder}. "
                 "Name the folders of one experiment only"
             )
+
+
+def samples_in_words(records: Iterable[Record]) -> str:
+    """Return what runs were pretrained on: images where their models have no text tower, else image-text pairs."""
+    built = [record["hashes"].get("built") for record in records]
+    is_alone = bool(built) and all(hashes and "text" not in hashes for hashes in built)
+    return "images" if is_alone else "image-text pairs"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from perceptinit.components.building import parts_left_by
 from perceptinit.errors import UsageError
 from perceptinit.recipe.plan import ModelCost, model_cost, stage_plan
 from perceptinit.recipe.recipe import Recipe
@@ -232,6 +233,10 @@ def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[Dr
         raise UsageError(
             f"{recipe.name}: --device cuda works out a pretraining with the keys of `clip`; this recipe has none"
         )
+    if "text" not in parts_left_by(recipe.pretrain):
+        raise UsageError(
+            f"{recipe.name}: --device cuda works out the pretraining of two towers; this one has no text tower"
+        )
     for world in worlds:
         if world > config.batch_size or config.batch_size % world:
             raise UsageError(
@@ -239,7 +244,7 @@ def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[Dr
                 "multiple, or another --world"
             )
     tracer = Tracer(recipe, config.precision)
-    image, text, cost = tracer.image(), tracer.text(), model_cost(recipe.backbone)
+    image, text, cost = tracer.image(), tracer.text(), model_cost(recipe)
     sizes = tracer.model.embed_dim, tracer.model.image_size
     runs = [DryRun(recipe, world, memory_gb, cost, image, text, *sizes) for world in worlds]
     for run in runs:

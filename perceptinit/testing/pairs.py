@@ -75,6 +75,7 @@ class PairsContract(Contract):
 
     def test_classes_name_every_label(self, tmp_path: Path) -> None:
         pairs = self.build(tmp_path)
+        num_pairs = pairs.num_pairs
         if not isinstance(pairs, HasClasses):
             return
         try:
@@ -82,8 +83,8 @@ class PairsContract(Contract):
         except DataError:
             return  # not with these options
         must(
-            found.labels.shape == (pairs.num_pairs,) and found.labels.dtype == np.int64,
-            f"{self.label}: read_classes().labels must be int64 ({pairs.num_pairs},), got "
+            found.labels.shape == (num_pairs,) and found.labels.dtype == np.int64,
+            f"{self.label}: read_classes().labels must be int64 ({num_pairs},), got "
             f"{found.labels.dtype} {found.labels.shape}",
         )
         must(

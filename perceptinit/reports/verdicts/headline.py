@@ -88,7 +88,7 @@ def summary(comparison: Comparison) -> Summary | None:
     answers = tuple(v for arm in arms for v in verdicts(comparison, score) if v.contrast.arm == arm)
     return Summary(
         tuple(text for text in found if text),
-        _measured(score),
+        _measured(score, comparison.runs.samples),
         answers,
         tuple(_notes(comparison, score, answers)),
     )
@@ -201,10 +201,10 @@ def _structure(worth: Verdict, structure: Verdict) -> str:
     return _AFTER_OTHERS.get(structure.outcome, _AFTER_OTHERS_OPEN if is_open else "")
 
 
-def _measured(score: ScoreComparison) -> str:
+def _measured(score: ScoreComparison, samples: str) -> str:
     counts = sorted(set(score.samples_seen.values()))
     seen = " and ".join(f"{n:,}" for n in counts)
-    after = f"after {seen} image-text pairs seen" if counts != [0] else "without pretraining"
+    after = f"after {seen} {samples} seen" if counts != [0] else "without pretraining"
     over = (
         f"{measure_title(score.measure)} as the mean over {score.num_sets} data sets"
         if score.num_sets > 1
