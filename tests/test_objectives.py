@@ -302,6 +302,51 @@ def test_what_cannot_be_trained_is_told_before(monkeypatch):
     assert "mix two images: 1 in a step of a process are not even" in problems(LabelledColours())[0]
 
 
+def rates(**options):
+    config = replace(CONFIG, epochs=4, lr=1.0, warmup_steps=2, **options)
+    pretrainer = Supervised(config, LabelledColours())
+    return [pretrainer.rate(step) for step in range(1, pretrainer.total_steps + 1)]
+
+
+def test_schedules_of_timm_follow_the_warm_up_by_their_names():
+    # 12 steps, 3 in an epoch
+    falling = rates(schedule="multistep", decay_epochs=(1, 3), decay_rate=0.5)
+    assert falling == [0.5, 1.0, 1.0, *[0.5] * 6, *[0.25] * 3]
+    by_step = rates(schedule="step", decay_epochs=(2,))
+    assert by_step == pytest.approx([0.5, *[1.0] * 5, *[0.1] * 6])
+    poly = rates(schedule="poly", min_lr=0.1)
+    assert poly[2:] == pytest.approx([0.1 + 0.9 * (1 - t / 12) for t in range(2, 12)])
+    tanh = rates(schedule="tanh")
+    assert tanh[2:] == sorted(tanh[2:], reverse=True)
+    assert tanh[2] > 0.9 > 0.1 > tanh[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"schedule": "step"}, 'schedule = "step" needs decay_epochs, one epoch'),
+        ({"schedule": "multistep", "decay_epochs": (3, 1)}, "needs decay_epochs, epochs that rise"),
+        ({"decay_epochs": (3,)}, "decay_epochs = [3] is for step and multistep"),
+        (
+            {"schedule": "tanh", "decay_rate": 0.5},
+            "decay_rate = 0.5 is for step, multistep and poly",
+        ),
+    ],
+)
+def test_keys_of_a_schedule_that_do_not_fit_are_told(options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        replace(CONFIG, **options)
+
+
+def test_a_schedule_of_timm_goes_on_exactly():
+    config = replace(CONFIG, schedule="multistep", decay_epochs=(1, 2))
+    _, whole, _ = train(config)
+    pretrainer, model, _ = train(config, stop=4)
+    _, model, results = train(config, state=copy.deepcopy(pretrainer.state_dict()), model=model)
+    assert results[-1].metrics["lr"] == pytest.approx(1e-5)
+    assert torch.equal(model.head.weight, whole.head.weight)
+
+
 # labels of Parquet files
 
 

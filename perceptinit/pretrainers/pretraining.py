@@ -11,6 +11,7 @@ import torch
 
 from perceptinit.backbones.image_models import ImageOnly
 from perceptinit.compute import distributed
+from perceptinit.compute.optim import warmup_cosine
 from perceptinit.errors import DataError, TrainingError
 from perceptinit.images.background import colour_of
 from perceptinit.pairs.augment import Augment
@@ -80,6 +81,18 @@ class Pretraining(ABC):
     def samples(self) -> Pairs:
         """Return the pairs that batches are made of, such as with labels in the place of texts."""
         return self.pairs
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of optimiser step 1, 2, ...: a linear warm-up, then a cosine."""
+        config = self.config
+        return warmup_cosine(
+            step,
+            self.total_steps,
+            config.warmup_steps,
+            config.lr,
+            config.min_lr,
+            config.warmup_lr,
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -206,6 +219,7 @@ class Pretraining(ABC):
             names,
             self.pairs.num_pairs,
             self.total_steps,
+            self.rate,
             dropouts,
         )
         if self._loaded is not None:

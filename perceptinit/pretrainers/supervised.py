@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,11 +11,12 @@ from timm.data import Mixup
 
 from perceptinit.backbones.image_models import ImageClassifier
 from perceptinit.compute import distributed
-from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, Share
+from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from perceptinit.errors import DataError
 from perceptinit.pairs.labelled import LabelledPairs
 from perceptinit.pretrainers.classification import Classification, LossName, make_loss
 from perceptinit.pretrainers.pretraining import Pretraining
+from perceptinit.pretrainers.schedules import ScheduleName, timm_schedule
 from perceptinit.pretrainers.training_config import TrainingConfig
 from perceptinit.protocols import DualEncoder, HasClasses, Pairs
 from perceptinit.types import Classes
@@ -47,6 +48,12 @@ class Supervised(Pretraining):
         """Share of the area that a random box covers, smallest and largest (timm: 0.08 to 1)."""
         flip: bool = True
         """Mirror half of the images (timm does)."""
+        schedule: ScheduleName | None = None
+        """timm's "tanh", "poly", "step" or "multistep" after the warm-up, by its name; a cosine unless given."""
+        decay_epochs: tuple[PositiveInt, ...] | None = None
+        """Epochs after which the rate falls: of "step" the one interval, of "multistep" all that rise."""
+        decay_rate: PositiveFloat | None = None
+        """Factor on the rate then, 0.1 unless given; of "poly" the power, 1 unless given."""
         loss: LossName = "cross-entropy"
         """timm's "cross-entropy", or "bce": each class is a yes-no question (Wightman et al. 2021)."""
         smoothing: Share = 0.1
@@ -63,6 +70,20 @@ class Supervised(Pretraining):
             TrainingConfig.__post_init__(self)
             if self.smoothing == 1:
                 raise ValueError("smoothing = 1 would leave nothing of the labels; it is below 1")
+            self._check_schedule()
+
+        def _check_schedule(self) -> None:
+            decays = {"step": "one epoch", "multistep": "epochs that rise"}.get(self.schedule or "")
+            epochs = self.decay_epochs or ()
+            if not decays and epochs:
+                raise ValueError(f"decay_epochs = {list(epochs)} is for step and multistep")
+            is_right = len(epochs) == 1 if self.schedule == "step" else len(epochs) > 0
+            if decays and not (is_right and list(epochs) == sorted(set(epochs))):
+                raise ValueError(f'schedule = "{self.schedule}" needs decay_epochs, {decays}')
+            if self.decay_rate is not None and self.schedule not in ("step", "multistep", "poly"):
+                raise ValueError(
+                    f"decay_rate = {self.decay_rate:g} is for step, multistep and poly"
+                )
 
         @property
         def is_mixed(self) -> bool:
@@ -99,6 +120,28 @@ class Supervised(Pretraining):
     def model(self, model: DualEncoder, seed: int) -> Any:
         """Return the image tower with a classifier for the classes of the pairs."""
         return ImageClassifier(model.image, self.classes.names, seed)
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of optimiser step 1, 2, ...: a linear warm-up, then the schedule."""
+        if self._schedule is None or step <= self.config.warmup_steps:
+            return super().rate(step)
+        return self._schedule(step)
+
+    @cached_property
+    def _schedule(self) -> Callable[[int], float] | None:
+        config = self.config
+        if config.schedule is None:
+            return None
+        default = 1.0 if config.schedule == "poly" else 0.1
+        return timm_schedule(
+            config.schedule,
+            lr=config.lr,
+            min_lr=config.min_lr,
+            num_steps=self.total_steps,
+            steps_per_epoch=self.steps_per_epoch,
+            decay_epochs=config.decay_epochs or (),
+            decay_rate=config.decay_rate or default,
+        )
 
     def samples(self) -> LabelledPairs:
         """Return the pairs with labels in the place of texts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # b rows of this process
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -44,16 +44,18 @@ class Training:
         towers: Sequence[str],
         num_pairs: int,
         total_steps: int,
+        rate: Callable[[int], float],
         dropouts: Sequence[PatchDropout] = (),
     ) -> None:
         """model: prepared for the stage, sharded where that is wanted.
 
-        towers: what of it the objective goes through. dropouts: in its image tower.
+        towers: what of it the objective goes through. rate: learning rate of step 1, 2, ... dropouts: in its
+        image tower.
         """
         self.num_steps = 0
         self.data_sha256 = ""
         self._config, self._model, self._ctx = config, model, ctx
-        self._total_steps = total_steps
+        self._total_steps, self._rate = total_steps, rate
         self._dropouts = dropouts
         self.objective = objective.to(ctx.device)
         self._towers = {
@@ -95,7 +97,8 @@ class Training:
         """
         step = self.num_steps + 1
         self._unusable.note(batch.unusable)
-        lr = self._set_lr(step)
+        lr = self._rate(step)
+        optim.set_lr(self._optimizer, lr)
         with optim.matmul_precision(self._config.precision):
             loss = self._gradients(batch, step)
         self._scaler.unscale_(self._optimizer)
@@ -120,19 +123,6 @@ class Training:
             "num_skipped": self._not_finite.num_skipped,
         }
         return {name: count for name, count in counts.items() if count}
-
-    def _set_lr(self, step: int) -> float:
-        config = self._config
-        lr = optim.warmup_cosine(
-            step,
-            self._total_steps,
-            config.warmup_steps,
-            config.lr,
-            config.min_lr,
-            config.warmup_lr,
-        )
-        optim.set_lr(self._optimizer, lr)
-        return lr
 
     def _gradients(self, batch: PairBatch, step: int) -> Tensor:
         """Put the gradients of the whole batch's loss into the parameters; return the loss, 0-d."""
