@@ -253,6 +253,8 @@ def test_missing_data_is_told_before_anything_starts(tmp_path):
     assert str(error.value).startswith("tiny.toml: [arm.pi.init.judgments]: ")
     assert "no/such/folder" in str(error.value)
     assert not (tmp_path / "runs").exists()
+    found = run(recipe, tmp_path / "runs", arms=["random"], seeds=[0])  # which does not read them
+    assert found["random", 0]["status"] == "finished"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX file modes")

@@ -10,7 +10,8 @@ Any number of these may work on one output folder: see `sweep`.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def run_cells(
     with distributed.process_group():
         if jobs > 1 and distributed.world_size() > 1:
             raise UsageError("--jobs: several processes already work on each run; take one of both")
-        check_ready(cells[0].recipe)
+        check_ready(cells[0].recipe, {cell.arm.name for cell in cells})
         distributed.decide(lambda: _prepare(cells, fresh))
         place = distributed.local_device(choose_device(device))
         sweep = Sweep(cells, place, fresh, num_workers=num_workers)
@@ -95,9 +96,10 @@ def _prepare(cells: Sequence[Cell], fresh: bool) -> None:
             check_same_run(cell)
 
 
-def check_ready(recipe: Recipe) -> None:
-    """Raise RecipeError with everything that is known to fail later."""
-    problems = find_obstacles(recipe)
+def check_ready(recipe: Recipe, arms: Collection[str] = ()) -> None:
+    """Raise RecipeError with everything that is known to fail later, of some arms or of all."""
+    asked = tuple(arm for arm in recipe.arms if not arms or arm.name in arms)
+    problems = find_obstacles(replace(recipe, arms=asked))
     if problems:
         raise RecipeError(problems, recipe.source)
 
