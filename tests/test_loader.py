@@ -3,6 +3,7 @@
 import io
 import threading
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -320,3 +321,36 @@ def test_one_of_several_captions_is_drawn_each_time_the_image_is_seen():
     assert any(first != second for first, second in lengths.values())
     assert_same(loader(TwoCaptions(), num_workers=2).batches(0, 10), batches)
     assert torch.equal(batches[0].images, next(iter(loader(Photos()).batches(0, 1))).images)
+
+
+class Listening(Photos):
+    """Pairs that take note of the uses that they are told, and of how far the draws are."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.reached = []
+
+    @contextmanager
+    def read_ahead(self, uses):
+        self.uses = list(uses)
+        yield lambda *draws: self.reached.append(draws)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_pairs_that_lie_afar_are_told_which_blocks_are_needed_between_which_draws(
+    monkeypatch, num_workers
+):
+    monkeypatch.setattr("perceptinit.pairs.loader._LOOKED_AT", 7)
+    photos = Listening(num_pairs=44, block_sizes=[10, 4, 20, 10])
+    batches = loader(photos, shuffle_blocks=2, num_workers=num_workers).batches(3, 8)
+    expected = {}  # (epoch, block) -> first and last draw
+    for number, batch in enumerate(batches, 3):
+        for place, key in enumerate(batch.keys):
+            block = int(np.searchsorted([10, 14, 34, 44], int(key[-3:]), side="right"))
+            draw = 8 * number + place
+            first, _ = expected.get((number // 5, block), (draw, 0))
+            expected[number // 5, block] = (first, draw)
+    assert photos.uses == sorted(
+        ((block, *draws) for (_, block), draws in expected.items()), key=lambda use: use[1]
+    )
+    assert photos.reached == [(8 * n, 8 * (n + 1)) for n in range(3, 8)]

@@ -31,6 +31,8 @@ from perceptinit.types import Pair, RunContext
 CHUNK = 16
 # batches that are made ahead of the one in use
 AHEAD = 2
+# draws that are looked through at a time for the blocks that they need
+_LOOKED_AT = 1 << 20
 # draws of a replacement before the source is given up
 REPLACEMENT_TRIES = 16
 
@@ -135,11 +137,15 @@ class PairLoader:
             before = epoch * self.num_batches * self._batch_size
             first = max(0, start * self._batch_size - before)
             last = min(self.num_batches, stop - epoch * self.num_batches) * self._batch_size
-            blocks = np.searchsorted(stops, self._order(epoch)[first:last], side="right")
-            draws = np.arange(before + first, before + last)
             first_use, last_use = np.full((2, len(stops)), -1, dtype=np.int64)
-            first_use[blocks[::-1]] = draws[::-1]  # of several that are written, the last one stays
-            last_use[blocks] = draws
+            # in parts: as a whole, this would take as much memory as the order
+            for at in range(first, last, _LOOKED_AT):
+                drawn = self._order(epoch)[at : min(at + _LOOKED_AT, last)]
+                blocks = np.searchsorted(stops, drawn, side="right")
+                draws = np.arange(before + at, before + at + len(drawn))
+                last_use[blocks] = draws  # of several that are written, the last one stays
+                new = np.flatnonzero(first_use[blocks] < 0)[::-1]
+                first_use[blocks[new]] = draws[new]
             needed = np.flatnonzero(first_use >= 0)
             for block in needed[np.argsort(first_use[needed])].tolist():
                 yield block, int(first_use[block]), int(last_use[block])
