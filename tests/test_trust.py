@@ -55,6 +55,9 @@ def test_no_text_is_executed_and_no_code_comes_with_weights():
 
 def test_other_programs_are_started_in_the_places_that_the_page_names():
     assert who_imports("subprocess") == {"running/workers.py", "collect/aside.py"}
+    assert who_imports("webdataset") == {
+        "pairs/webdataset_stream.py"
+    }  # commands that a recipe names
 
 
 def test_the_network_is_used_where_it_is_asked_for():
@@ -62,9 +65,12 @@ def test_the_network_is_used_where_it_is_asked_for():
         "files/transfer.py",  # perceptinit data download
         "files/remote_zip.py",
         "files/web.py",
+        "files/remote/store.py",  # an address in a recipe
         "test_sets/hub.py",
         "initializers/imagenet.py",  # by tag
         "exporting/__init__.py",  # --push
     }
-    found = who_imports("urllib.request", "requests", "httpx", "huggingface_hub", "http.client")
+    found = who_imports(
+        "urllib.request", "requests", "httpx", "huggingface_hub", "http.client", "fsspec", "aiohttp"
+    )
     assert {file for file in found if not file.startswith("collect/")} <= allowed
