@@ -1,5 +1,6 @@
 """Shards at addresses: the batches of local ones, fetched once, through a small cache, kills and a server that fails."""
 
+import copy
 import io
 import json
 import multiprocessing
@@ -10,8 +11,10 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from object_store import Fault, ObjectStore
 from PIL import Image
+from test_clip import context, model
 
 from perceptinit.cli.data.index import index as index_verb
 from perceptinit.errors import (
@@ -29,6 +32,7 @@ from perceptinit.pairs.loader import PairLoader
 from perceptinit.pairs.shard_index import INDEX, WIDS_INDEX, ShardIndex, write_index
 from perceptinit.pairs.tar_index import index_tars
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
+from perceptinit.pretrainers.clip import Clip
 from perceptinit.types import RunContext
 
 NUM_SHARDS, PER_SHARD = 8, 12
@@ -356,6 +360,29 @@ def test_without_a_network_in_mid_epoch_the_run_stops_and_names_the_shard(shards
     ]
 
 
+def test_weights_after_a_lost_server_and_a_resume_are_those_of_local_shards(bucket, shards):
+    config = Clip.Config(epochs=1, batch_size=8, lr=1e-3, warmup_steps=2, shuffle_blocks=2)
+    ours = model()
+    list(Clip(config, local(shards)).steps(ours, context()))
+    address, cache_gb = upload(bucket, shards), room_for(shards, 3)
+    stopped, clip = model(), Clip(config, webdataset(address, cache_gb=cache_gb))
+    steps = clip.steps(stopped, context())
+    for _ in range(4):
+        next(steps)
+    saved = copy.deepcopy([stopped.state_dict(), clip.state_dict()])
+    bucket.faults.append(Fault(".tar", status=503))
+    with pytest.raises(DataError, match="HTTP 503"):
+        list(steps)
+    bucket.faults.clear()
+    theirs, again = model(), Clip(config, webdataset(address, cache_gb=cache_gb))
+    theirs.load_state_dict(saved[0])
+    again.load_state_dict(saved[1])
+    list(again.steps(theirs, context()))
+    assert again.data_sha256 != clip.data_sha256
+    for name, weights in ours.state_dict().items():
+        assert torch.equal(weights, theirs.state_dict()[name]), name
+
+
 def test_a_shard_that_changes_between_index_and_fetch_stops_the_run(bucket, shards, tmp_path):
     address = upload(bucket, shards)
     changed = tmp_path / "5.tar"
@@ -446,6 +473,24 @@ def test_without_an_index_nothing_is_scanned_and_the_command_is_named(bucket, sh
         "index SHARDS, which says first what that costs"
     )
     assert sum(bucket.sent.values()) == 0
+
+
+def test_a_signed_address_is_asked_with_its_signature_and_nothing_on_the_disk_has_it(
+    bucket, shards, tmp_path
+):
+    pairs = webdataset(upload(bucket, shards) + "?X-Amz-Signature=secret")
+    theirs = hashes(loader(pairs).batches(0, 4))
+    assert theirs == hashes(loader(local(shards)).batches(0, 4))
+    assert set(bucket.queries) == {"X-Amz-Signature=secret"}
+    kept = list((tmp_path / "cache").rglob("*"))
+    assert len(kept) > 5
+    assert not any("secret" in path.name for path in kept)
+    assert not any(b"secret" in path.read_bytes() for path in kept if path.is_file())
+
+
+def test_shards_without_captions_say_which_members_there_are(bucket, shards):
+    (problem,) = webdataset(upload(bucket, shards), text_member="json").preflight()
+    assert problem.endswith("and a text (.json); members there are: png, txt")
 
 
 def test_an_index_file_gives_what_a_scan_gives(shards):

@@ -51,7 +51,7 @@ class RemoteShard:
         """Tell whether it is known where its samples lie, and not only how many there are."""
         return self._index is not None
 
-    @cached_property
+    @property
     def extensions(self) -> tuple[str, ...]:
         """Return what its members end with, as far as that is known."""
         return self._index.extensions if self._index else ()
@@ -144,6 +144,7 @@ class RemoteShards:
     def _by_piece(self) -> dict[Piece, RemoteShard]:
         return {shard.piece: shard for shard in self.shards}
 
+    @cached_property
     def samples(self) -> ShardSamples:
         """Return all samples; what lies where in a shard is looked up when it is its turn."""
         shards, num_incomplete, first = self.shards, 0, ""
@@ -158,6 +159,11 @@ class RemoteShards:
             num_incomplete += len(incomplete)
             sizes.append(len(rows))
         return ShardSamples(shards, np.cumsum(sizes), num_incomplete, first)
+
+    @property
+    def extensions(self) -> set[str]:
+        """Return what members end with, as far as indexes tell."""
+        return {extension for shard in self.shards for extension in shard.extensions}
 
     def fetched(self, piece: Piece) -> Opened:
         """Return a shard that nobody planned, fetched whole."""

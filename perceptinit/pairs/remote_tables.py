@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, writing
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.files.remote.reader import PieceReader
 from perceptinit.files.remote.shard_cache import Piece
@@ -45,14 +45,22 @@ def piece_reader(pieces: Sequence[Piece], cache_gb: float | None) -> PieceReader
 
 
 def read_now(piece: Piece) -> pq.ParquetFile:
-    """Return a row group that nobody planned, in memory: of the file's size, of which only what is read takes room."""
-    memory = mmap.mmap(-1, piece.num_bytes)
+    """Return a row group that nobody planned, in a temporary file of the whole one's size with holes.
+
+    Raises RemoteError when it does not come or has changed, WriteError when the disk does not take it.
+    """
+    with writing(Path(tempfile.gettempdir())):
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 (closed with what is returned)
+        copy.truncate(piece.num_bytes)
     for start, stop in piece.ranges:
-        memory[start:stop] = read(piece.file, start, stop)
+        data = read(piece.file, start, stop)
+        with writing(Path(tempfile.gettempdir())):
+            copy.seek(start)
+            copy.write(data)
     now = stat(piece.file)
     if (now.num_bytes, now.version) != (piece.num_bytes, piece.version):
         raise RemoteError(f"{piece.file}: has changed while it is read; start anew")
-    return pq.ParquetFile(pa.BufferReader(pa.py_buffer(memory)))
+    return pq.ParquetFile(copy)
 
 
 def _open(piece: Piece, path: Path) -> pq.ParquetFile:

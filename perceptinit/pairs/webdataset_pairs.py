@@ -107,7 +107,8 @@ class WebdatasetPairs:
         try:
             paths = self._paths
             if self._remote:
-                yield from self._remote_problems(self._remote)
+                yield from self._complaints(self._remote.samples, self._remote.extensions)
+                yield from self._remote.reader.problems()
                 return
         except DataError as error:
             yield str(error)
@@ -123,7 +124,8 @@ class WebdatasetPairs:
             yield f"{len(damaged)} of {len(paths)} shards are damaged; the first {_NUM_SAID} are named"
         if not damaged:
             indexes = [result for result in results if isinstance(result, TarIndex)]
-            yield from self._complaints(indexes, self._select(indexes))
+            yield from find_miscounts(indexes)
+            yield from self._complaints(self._select(indexes), _extensions(indexes))
 
     def summary(self) -> str:
         """Return one sentence on how much there is."""
@@ -148,11 +150,13 @@ class WebdatasetPairs:
     @cached_property
     def _samples(self) -> ShardSamples:
         if self._remote:
-            samples, indexes = self._remote.samples(), []
+            samples, there = self._remote.samples, self._remote.extensions
         else:
             indexes = self._indexes()
-            samples = self._select(indexes)
-        for complaint in self._complaints(indexes, samples):
+            samples, there = self._select(indexes), _extensions(indexes)
+            for miscount in find_miscounts(indexes):
+                raise DataError(miscount)
+        for complaint in self._complaints(samples, there):
             raise DataError(complaint)
         return samples
 
@@ -168,22 +172,16 @@ class WebdatasetPairs:
             indexes.append(result)
         return indexes
 
-    def _remote_problems(self, remote: RemoteShards) -> Iterator[str]:
-        yield from self._complaints([], remote.samples())
-        yield from remote.reader.problems()
-
     def _select(self, indexes: list[TarIndex]) -> ShardSamples:
         return ShardSamples.select(indexes, self.config.image_members, [self.config.text_member])
 
-    def _complaints(self, indexes: list[TarIndex], samples: ShardSamples) -> Iterator[str]:
-        yield from find_miscounts(indexes)
+    def _complaints(self, samples: ShardSamples, there: set[str]) -> Iterator[str]:
         num_samples = len(samples) + samples.num_incomplete
         wanted = f"an image (.{', .'.join(self.config.image_members)}) and a text (.{self.config.text_member})"
         if not len(samples):
-            there = sorted({extension for index in indexes for extension in index.extensions})
             yield (
                 f"{self._paths[0]}{' and the rest' if len(self._paths) > 1 else ''}: none of {num_samples} samples "
-                f"has {wanted}; members there are: {', '.join(there) or 'none'}"
+                f"has {wanted}; members there are: {', '.join(sorted(there)) or 'none'}"
             )
         elif samples.num_incomplete > self.config.max_incomplete_share * num_samples:
             yield (
@@ -191,3 +189,7 @@ class WebdatasetPairs:
                 f"max_incomplete_share = {self.config.max_incomplete_share:g} allows; "
                 f"the first is {samples.first_incomplete}"
             )
+
+
+def _extensions(indexes: Iterable[TarIndex]) -> set[str]:
+    return {extension for index in indexes for extension in index.extensions}

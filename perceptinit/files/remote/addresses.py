@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -77,8 +76,3 @@ def remote_file(text: str) -> RemoteFile:
     if file.scheme == "hf" and not re.match(r"hf://datasets/[^/]+/[^/]+", text):
         raise DataError(f"{shown(file)}: expected hf://datasets/USER/REPO/PATH")
     return file
-
-
-def folders_of(files: Sequence[RemoteFile]) -> list[RemoteFile]:
-    """Return the folders that files lie in, each once, in the order of the files."""
-    return list(dict.fromkeys(file.folder for file in files))

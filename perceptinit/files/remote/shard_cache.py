@@ -27,7 +27,7 @@ from perceptinit.files.reading import misfit, read_json
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.files.remote.store import PART_BYTES, RemoteError, read, stat
 
-NEVER = math.inf
+_NEVER = math.inf
 # how old what others know of a process may be
 _TELL_SECONDS = 1.0
 _TOLD = {"done": int, "first_uses": dict}
@@ -176,8 +176,8 @@ class ShardCache:
         """Return the pieces that are needed later than `next_use`, the latest first; of those, the oldest first."""
         uses = self._all_uses()
         folders = sorted(self._folders(), key=_modified)
-        later = [f.name for f in folders if uses.get(f.name, NEVER) > next_use]
-        return sorted(later, key=lambda key: -uses.get(key, NEVER))
+        later = [f.name for f in folders if uses.get(f.name, _NEVER) > next_use]
+        return sorted(later, key=lambda key: -uses.get(key, _NEVER))
 
     def _remove(self, key: str) -> int:
         """Remove a piece unless a process fetches it just now; return the room that it leaves."""

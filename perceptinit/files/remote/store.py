@@ -68,11 +68,6 @@ def read(file: RemoteFile, start: int, stop: int) -> bytes:
     return asked(file, get) if stop > start else b""
 
 
-def read_whole(file: RemoteFile) -> bytes:
-    """Return the content of a small file."""
-    return read(file, 0, stat(file).num_bytes)
-
-
 def write(file: RemoteFile, data: bytes) -> None:
     """Store a file; RemoteError where nothing may be written."""
     if file.scheme in ("http", "https"):
@@ -187,9 +182,8 @@ def _raise_for_good(file: RemoteFile, error: Exception, reason: str) -> None:
 
 def _status(error: BaseException | None) -> int | None:
     """Return the HTTP status of an error, or of what it came from: fsspec calls all of them `no such file`."""
-    while (
-        error is not None and "Payload" not in type(error).__name__
-    ):  # a body that was cut has no status
+    # a body that was cut has none, whatever it says
+    while error is not None and "Payload" not in type(error).__name__:
         places = (error, getattr(error, "response", None))
         names = ("status", "status_code") if hasattr(error, "status") else ("status_code", "code")
         codes = [getattr(place, name, None) for place in places for name in names]
