@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from perceptinit.protocols import HasExpect as HasExpect
     from perceptinit.protocols import HasLogImage as HasLogImage
     from perceptinit.protocols import HasMaxShuffleBlocks as HasMaxShuffleBlocks
+    from perceptinit.protocols import HasMisfits as HasMisfits
     from perceptinit.protocols import HasModel as HasModel
     from perceptinit.protocols import HasNeededPart as HasNeededPart
     from perceptinit.protocols import HasNeeds as HasNeeds

@@ -273,6 +273,15 @@ class HasNeededPart(Protocol):
 
 
 @runtime_checkable
+class HasMisfits(Protocol):
+    """An evaluator whose data have to fit what is trained on."""
+
+    def misfits(self, pretrainer: Pretrainer) -> Iterable[str]:
+        """Return sentences on what does not fit; asked before anything starts, once all data are there."""
+        ...
+
+
+@runtime_checkable
 class HasDataSha256(Protocol):
     """A pretrainer that accounts for its batches, so that records show that arms saw the same."""
 

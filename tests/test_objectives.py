@@ -40,7 +40,7 @@ from perceptinit.reports.report import write_report
 from perceptinit.results.loading import load_model
 from perceptinit.results.runs import load_runs
 from perceptinit.running.dry_run import dry_runs
-from perceptinit.running.runner import run_recipe
+from perceptinit.running.runner import find_obstacles, run_recipe
 from perceptinit.test_sets.labelled_images import LabelledImages
 from perceptinit.types import Classes, Pair
 
@@ -632,7 +632,33 @@ def test_what_needs_a_text_tower_or_a_classifier_is_refused_before_anything_star
 def test_classes_that_were_not_trained_are_told():
     evaluator = ClassificationAccuracy(ClassificationAccuracy.Config(datasets=("synthetic",)))
     model = ImageClassifier(both_towers().image, NAMES).eval()
-    with pytest.raises(
-        DataError, match=r"class 'red circle' .* is none of the 3 that were trained"
-    ):
+    with pytest.raises(DataError, match=r"class 'red circle' .* is none of the 3 that are trained"):
         evaluator.evaluate(model, context())
+
+
+def test_classes_of_other_names_are_told_before_anything_starts(tmp_path):
+    labelled_set(tmp_path / "pets", [2, 0, 1], 3)
+    recipe = read_recipe(
+        RECIPE.replace('datasets = ["synthetic"]', f'datasets = ["{tmp_path}/pets"]', 1)
+    )
+    [problem] = find_obstacles(recipe)
+    assert str(problem) == (
+        "[eval[0]]: test set 'pets': class 'class 0' (3 such) is none of the 64 that are trained, such as 'red circle'. "
+        "Give both the same names"
+    )
+    assert find_obstacles(read_recipe(RECIPE)) == []
+
+
+def run_together(folder):
+    return run(folder, arms=["random"])["random"]
+
+
+def test_two_processes_score_the_classifier_as_one_does(finished, tmp_path):
+    _, records = finished
+    first, second = together(run_together, tmp_path)
+    assert first["hashes"]["pretrain_data"] == records["random"]["hashes"]["pretrain_data"]
+    scores = [
+        [(s["name"], round(s["value"], 2)) for s in record["scores"] if s["name"][:3] != "2af"]
+        for record in (first, second, records["random"])
+    ]
+    assert scores[0] == scores[1] == scores[2]

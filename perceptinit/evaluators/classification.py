@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # N images, B batch, C classes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from perceptinit.errors import DataError
 from perceptinit.evaluators.features import ALONE, Joint
 from perceptinit.evaluators.labelled import Features, LabelledMeasure
 from perceptinit.evaluators.set_measure import SetConfig
-from perceptinit.protocols import DualEncoder
+from perceptinit.protocols import DualEncoder, Pretrainer
 from perceptinit.test_sets.sets import ZeroShotSet
 from perceptinit.types import RunContext, Score
 
@@ -42,19 +42,35 @@ class ClassificationAccuracy(LabelledMeasure):
             results += super().evaluate_many([logits], ctx, joint)
         return results
 
+    def misfits(self, pretrainer: Pretrainer) -> Iterator[str]:
+        """Yield which sets have classes that are not trained."""
+        names: Sequence[str] = getattr(pretrainer, "classnames", ())
+        for dataset in self.choice.all if names else ():
+            problem = _strange(self._read(dataset, "test"), names)
+            if problem:
+                yield problem
+
     def scores(self, sets: Sequence[ZeroShotSet], features: Features) -> list[Score]:
         [labelled] = sets
+        problem = _strange(labelled, self._trained)
+        if problem:
+            raise DataError(problem)
         place = {name: i for i, name in enumerate(self._trained)}
-        strange = [name for name in labelled.classnames if name not in place]
-        if strange:
-            raise DataError(
-                f"test set '{labelled.name}': class '{strange[0]}' ({len(strange)} such) is none of the "
-                f"{len(place)} that were trained, such as '{self._trained[0]}'. Give both the same names"
-            )
         truth = np.array([place[name] for name in labelled.classnames])[labelled.labels]
         correct = features[0].argmax(axis=1) == truth
         score = self.accuracy("accuracy", labelled, correct, num_classes=len(place))
         return [replace(score, chance=1 / len(place))]
+
+
+def _strange(labelled: ZeroShotSet, trained: Sequence[str]) -> str:
+    """Return a sentence on the classes of a set that are not among those that are trained; empty without any."""
+    strange = [name for name in labelled.classnames if name not in set(trained)]
+    if not strange:
+        return ""
+    return (
+        f"test set '{labelled.name}': class '{strange[0]}' ({len(strange)} such) is none of the {len(trained)} that are "
+        f"trained, such as '{trained[0]}'. Give both the same names"
+    )
 
 
 class _Logits:

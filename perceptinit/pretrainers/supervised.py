@@ -103,6 +103,11 @@ class Supervised(Pretraining):
             )
         return self.pairs.read_classes()
 
+    @property
+    def classnames(self) -> tuple[str, ...]:
+        """Names of the classes that are trained; DataError when the pairs have none."""
+        return self.classes.names
+
     def make_objective(self, model: Any) -> Classification:
         """Return the loss of the classifier, and how images are mixed."""
         config = self.config
@@ -113,13 +118,13 @@ class Supervised(Pretraining):
                 config.cutmix,
                 prob=config.mixup_prob,
                 label_smoothing=config.smoothing,
-                num_classes=len(self.classes.names),
+                num_classes=len(self.classnames),
             )
         return Classification(make_loss(config.loss, config.smoothing, config.is_mixed), mixup)
 
     def model(self, model: DualEncoder, seed: int) -> Any:
         """Return the image tower with a classifier for the classes of the pairs."""
-        return ImageClassifier(model.image, self.classes.names, seed)
+        return ImageClassifier(model.image, self.classnames, seed)
 
     def rate(self, step: int) -> float:
         """Return the learning rate of optimiser step 1, 2, ...: a linear warm-up, then the schedule."""
@@ -154,7 +159,7 @@ class Supervised(Pretraining):
         if self.config.is_mixed and share % 2:
             yield f"mixup and cutmix mix two images: {share:g} in a step of a process are not even"
         try:
-            names = self.classes.names
+            names = self.classnames
         except DataError as error:
             yield str(error)
             return

@@ -17,6 +17,7 @@ from typing import Any
 
 from perceptinit.components.building import Spec, preflight, walk, warnings_of
 from perceptinit.errors import DataError, Problem, RecipeError, UsageError
+from perceptinit.protocols import HasMisfits
 from perceptinit.recipe.recipe import Recipe, fingerprint_difference
 from perceptinit.results.preregistration import read_plan
 from perceptinit.running.cells import Cell, plan_cells
@@ -109,7 +110,21 @@ def find_obstacles(recipe: Recipe, others: Iterable[Spec] = ()) -> list[Problem]
 
     others: components beside those of the runs.
     """
-    return _told([*recipe.specs(), *others], preflight)
+    return _told([*recipe.specs(), *others], preflight) or _misfits(recipe)
+
+
+def _misfits(recipe: Recipe) -> list[Problem]:
+    """Return why evaluators cannot measure what the recipe trains, such as for classes of other names."""
+    evaluators = [(slot.spec, slot.spec.build()) for slot in recipe.evals]
+    fitted = [(spec, built) for spec, built in evaluators if isinstance(built, HasMisfits)]
+    if not fitted or recipe.pretrain is None:
+        return []
+    pretrainer = recipe.pretrain.build()
+    return [
+        Problem(f"[{spec.where}]", text)
+        for spec, built in fitted
+        for text in built.misfits(pretrainer)
+    ]
 
 
 def find_warnings(recipe: Recipe) -> list[Problem]:

@@ -37,7 +37,7 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
         p.HasPublishedNumPairs,
         p.HasClasses,
     ),
-    "evaluator": (*ANY_KIND, p.HasNeededPart, HasEvaluateMany, HasChoice),
+    "evaluator": (*ANY_KIND, p.HasNeededPart, p.HasMisfits, HasEvaluateMany, HasChoice),
     "tracker": (*ANY_KIND, p.HasExpect, p.HasDescribe, p.HasLogImage, p.HasSay),
 }
 
