@@ -541,4 +541,4 @@ def test_an_index_that_is_none_is_refused(bucket, shards, data):
 
 
 def everything(pairs):
-    return [pairs.pair(i) for i in range(pairs.num_pairs)]
+    return [pairs.num_pairs, *(pairs.pair(i) for i in range(0, pairs.num_pairs, 7))]
