@@ -59,7 +59,7 @@ def write_shard(path: Path, num_samples: int, size: int, seed: int) -> None:
 
 def serve(folder: Path, latency: float) -> None:
     """Serve a folder; `/rate/N` sets the bytes a second, `/sent` tells the bytes so far. Absent tars are `any.tar`."""
-    rate, sent, lock = [1e12], [0], threading.Lock()
+    rate, sent, free_at, lock = [1e12], [0], [0.0], threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -100,9 +100,10 @@ def serve(folder: Path, latency: float) -> None:
             self.end_headers()
             for start in range(0, len(data) if self.command == "GET" else 0, CHUNK_BYTES):
                 chunk = data[start : start + CHUNK_BYTES]
-                with lock:  # all answers share the line
-                    time.sleep(len(chunk) / rate[0])
+                with lock:  # all answers share the line, which is free again after this chunk
+                    free_at[0] = max(free_at[0], time.monotonic()) + len(chunk) / rate[0]
                     sent[0] += len(chunk)
+                time.sleep(max(0.0, free_at[0] - time.monotonic()))
                 self.wfile.write(chunk)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
