@@ -25,6 +25,7 @@ from perceptinit.evaluating.request import Request, evaluate
 from perceptinit.evaluators.classification import ClassificationAccuracy
 from perceptinit.exporting import export
 from perceptinit.files.checkpoints import load_weights
+from perceptinit.initializers.checkpoint import Checkpoint
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.parquet_pairs import ParquetPairs
 from perceptinit.pretrainers.classification import Classification, make_loss, mixed
@@ -536,6 +537,15 @@ def test_weights_have_the_classifier_and_no_text_tower(finished):
     assert {name.partition(".")[0] for name in names} == {"image", "head", "names"}
     model = load_model(read_recipe(RECIPE).backbone, file)
     assert model.classnames[:2] == ("red circle", "red square")
+
+
+def test_a_trained_tower_can_be_the_start_of_another_run(finished):
+    folder, _ = finished
+    file = folder / "labels" / "random" / "seed0" / "weights" / "final.safetensors"
+    options = {"key_map": {"image.": ""}, "ignore": ("head.", "names")}
+    tower = read_recipe(RECIPE).backbone.build().build().image
+    Checkpoint(Checkpoint.Config(file=file, **options)).initialize(tower, context())
+    assert torch.equal(tower.projection.weight, load_weights(file)["image.projection.weight"])
 
 
 def test_accuracy_is_scored_with_chance_and_samples_beside_the_measures_of_the_tower(finished):
