@@ -408,6 +408,23 @@ def test_a_shard_that_is_replaced_by_one_of_the_same_layout_is_told_by_its_etag(
     bucket.put("/set/5.tar", bucket.files["/set/5.tar"].replace(b"picture", b"PICTURE"))
     with pytest.raises(PerceptInitError, match=r"5\.tar: has changed since it was looked at"):
         list(loader(webdataset(address)).batches(0, num_batches()))
+    with pytest.raises(DataError, match=r"5\.tar: is not what its index says"):
+        webdataset(address).pair(5 * PER_SHARD)
+
+
+def test_a_shard_that_is_replaced_between_two_epochs_stops_the_run_also_where_the_index_has_no_etag(
+    bucket, shards
+):
+    address = upload(bucket, shards)
+    batches = loader(webdataset(address, cache_gb=room_for(shards, 3))).batches(
+        0, 2 * num_batches()
+    )
+    for _ in range(num_batches() - 4):
+        next(batches)
+    for name in list(bucket.files):
+        bucket.put(name, bucket.files[name].replace(b"picture", b"PICTURE"))
+    with pytest.raises(PerceptInitError, match=r"\.tar: has changed since it was looked at"):
+        list(batches)
 
 
 def test_a_disk_without_room_stops_the_run_with_a_sentence(bucket, shards, monkeypatch):

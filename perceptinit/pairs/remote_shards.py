@@ -86,6 +86,8 @@ class RemoteShard:
         stop = max(image + image_bytes, second + second_bytes)
         file = self.piece.file
         part = TarPart(file, read(file, start, stop), start, self.piece.num_bytes)
+        if self.piece.version and stat(file).version != self.piece.version:
+            raise _changed(file)
         wanted = {(image, image_bytes), (second, second_bytes)}
         try:
             for member in part.members(start):

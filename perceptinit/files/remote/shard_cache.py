@@ -73,6 +73,9 @@ class ShardCache:
             self.folder.mkdir(parents=True, exist_ok=True)
         self.max_bytes = self._default_bytes() if max_bytes is None else max_bytes
         self._done, self._first_uses, self._told = 0, dict[str, int](), 0.0
+        self._versions: dict[
+            RemoteFile, str
+        ] = {}  # as they were first seen, of files of no known one
         self._me = self.folder / "readers" / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.json"
 
     def _default_bytes(self) -> int:
@@ -146,7 +149,8 @@ class ShardCache:
     def _check_unchanged(self, piece: Piece) -> None:
         """Raise RemoteError unless the file is still the one that was looked at before."""
         now = stat(piece.file)
-        if now.num_bytes != piece.num_bytes or piece.version not in ("", now.version):
+        known = piece.version or self._versions.setdefault(piece.file, now.version)
+        if (now.num_bytes, now.version) != (piece.num_bytes, known):
             raise RemoteError(
                 f"{piece.file}: has changed since it was looked at ({piece.num_bytes:,} bytes then, "
                 f"{now.num_bytes:,} now). Where an index stands beside it, make that anew: perceptinit data index"
