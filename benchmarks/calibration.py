@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import calibration_runs
 import numpy as np
-from scipy import stats
+from calibration_runs import share, table
 
 from perceptinit.reports.planning.power import chances
 from perceptinit.reports.statistics import estimate, noncentrality
@@ -82,14 +83,6 @@ def rates(shape: str, rule: Rule, num_seeds: int, truth: float, num: int) -> Rat
         sum(covered for _, _, covered in found),
         float(np.mean([seeds for _, seeds, _ in found])),
     )
-
-
-def share(count: int, num: int) -> str:
-    """Return a rate in per cent with its 95 % interval (Clopper and Pearson); empty without experiments."""
-    if not num:
-        return ""
-    between = stats.binomtest(count, num).proportion_ci(0.95)
-    return f"{100 * count / num:.2f} [{100 * between.low:.2f}, {100 * between.high:.2f}]"
 
 
 def error_rows(num: int) -> Iterator[tuple[str, ...]]:
@@ -165,15 +158,11 @@ def promise_rows(num: int) -> Iterator[tuple[str, ...]]:
         yield str(num_seeds), f"{promised:,}", share(kept, promised), f"{without:,}"
 
 
-def table(headings: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 PAGE = """\
 # Calibration
 
-How often the [verdict](compare.md#the-verdict) is wrong, on simulated differences whose truth is known. Made by
+How often the [verdict](compare.md#the-verdict) is wrong, on simulated differences whose truth is known, and below on
+[real runs](#real-runs). Made by
 
     python benchmarks/calibration.py --out docs/calibration.md --experiments {num}
 
@@ -213,7 +202,6 @@ differences spread evenly from -3 to 3.
 
 {promise}
 
-Not yet here: real A/A comparisons of trained models, whose noise may have other shapes.
 """
 
 
@@ -236,7 +224,7 @@ def page(num: int) -> str:
         power=table(power, power_rows(num)),
         curve=table(curve, curve_rows(num)),
         promise=table(promise, promise_rows(num)),
-    )
+    ) + calibration_runs.section(calibration_runs.kept())
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import sentence_rules
-from false_sentences import DELTA, KINDS, Kind
+from known_kinds import DELTA, KINDS, Kind
 from scipy import stats
 
 Row = Mapping[str, Any]  # of `experiment`

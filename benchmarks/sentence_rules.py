@@ -72,7 +72,7 @@ ANSWERS: dict[str, Kind | None] = {
 # how answers read together: what is open is taken out first
 OPEN = (
     r"[Ww]hether \S+ is worth it is undecided|whether it is .+? that helps is undecided|so is whether votes as given .+? ones"
-    r"|that it is worth it is not shown|a lead over the baseline is not shown|are not shown to do worse"
+    r"|not whether the start is worth it|that it is worth it is not shown|a lead over the baseline is not shown|are not shown to do worse"
     r"|that the human structure helps is not shown|These runs do not settle it"
 )
 BASELINE, SHUFFLED = "baseline", "shuffled"

@@ -1,4 +1,4 @@
-"""Which sentences say more than is true: the rules, and experiments of known truth."""
+"""Which sentences say more than is true: the rules, and experiments of known truth; docs/calibration.md has the counts."""
 
 import re
 import sys
@@ -10,9 +10,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import calibration_runs  # noqa: E402
 import false_sentences  # noqa: E402
 import false_sentences_sum  # noqa: E402
 import known_world  # noqa: E402
+from known_kinds import KINDS  # noqa: E402
 from sentence_rules import Truth, mark, page_sentences  # noqa: E402
 
 HELPS = (3.0, 5.0)  # points
@@ -36,6 +38,10 @@ def marked(sentence, known):
         ("pi is worth it.", truth(HELPS, taught=True), "worth, of a task that was trained on"),
         ("Does it know the task that it was trained on? pi is better than random by 4.0 points.", truth(HELPS, taught=True), ""),
         ("Whether pi is worth it is undecided.", truth(NOTHING), ""),
+        (
+            "pi was trained on this task: the score says what stage 1 taught, not whether the start is worth it.",
+            truth(HELPS, taught=True), "",
+        ),
         ("pi is not worth it.", truth(HELPS), "worse"),
         ("Is it worth it? pi is worse than random by 4.0 points.", truth((-5.0, -3.0)), ""),
         ("pi makes no difference that matters: it is equivalent to random within 2.0 points.", truth((-0.5, 0.5)), ""),
@@ -97,7 +103,7 @@ def world(tmp_path_factory):
 
 @pytest.mark.parametrize("name", ["A/A", "the score is the trained task"])
 def test_an_experiment_is_run_to_its_page_and_every_sentence_is_read(world, name):
-    kind = next(k for k in false_sentences.KINDS if k.name == name)
+    kind = next(k for k in KINDS if k.name == name)
     few = replace(kind, num_seeds=2, pretrain="epochs = 1\nlr = 3e-3")
     row = false_sentences.experiment(few, 0, world, false_sentences.in_this_process, True)
     found = false_sentences_sum.count(few, [row], false_sentences_sum.truth_of(few, [row]))
@@ -116,7 +122,7 @@ def test_a_coin_answers_the_same_questions_by_chance(world):
 
 
 def test_counts_are_those_of_marked_sentences():
-    kind = next(k for k in false_sentences.KINDS if k.name == "the score is the trained task")
+    kind = next(k for k in KINDS if k.name == "the score is the trained task")
     rows = [
         {"kind": kind.name, "index": i, "values": {"random": [50.0] * 3, "pi": [54.0, 54.1, 54.2]}, "sentences": sentences}
         for i, sentences in enumerate([["pi is worth it."], ["Whether pi is worth it is undecided.", "A note."]] * 5)
@@ -134,7 +140,12 @@ def test_counts_are_those_of_marked_sentences():
     assert low < 4.1 < high
 
 
+def test_the_page_has_the_counts_that_are_kept():
+    page = (ROOT / "docs/calibration.md").read_text()
+    assert page.endswith(calibration_runs.section(calibration_runs.kept()))
+
+
 def test_every_kind_is_named_once_and_has_400_experiments_together():
-    assert len({kind.name for kind in false_sentences.KINDS}) == len(false_sentences.KINDS)
-    assert sum(kind.num for kind in false_sentences.KINDS) >= 400
-    assert sum(kind.num for kind in false_sentences.KINDS if re.match("A/A", kind.name)) >= 100
+    assert len({kind.name for kind in KINDS}) == len(KINDS)
+    assert sum(kind.num for kind in KINDS) >= 400
+    assert sum(kind.num for kind in KINDS if re.match("A/A", kind.name)) >= 100
