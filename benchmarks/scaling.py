@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
 
+from perceptinit.recipe.plan import stage_plan
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.running.dry_run import (
@@ -50,6 +51,7 @@ def section() -> str:
         "\n".join(["```", *warnings, "```"]) if warnings else "",
         _origins(),
         _what_follows(runs[-1], micro, large),
+        _cost(runs[1]),
     ]
     return "\n\n".join(block for block in blocks if block)
 
@@ -83,6 +85,21 @@ def _what_follows(last: DryRun, micro: DryRun, large: DryRun) -> str:
         f"{figures['hours in all']} hours. At {NODE_RATE / GB:.0f} GB/s between machines, the gradients of {last.world} GPUs take "
         f"{_exchange_ms(last):.0f} ms; a step of {last.config.batch_size:,} pairs computes for {_step_ms(last):.0f} ms, one of "
         f"{LARGE_BATCH:,} (`--set pretrain.batch_size={LARGE_BATCH}`) for {_step_ms(large):.0f} ms."
+    )
+
+
+def _cost(run: DryRun) -> str:
+    recipe = run.recipe
+    assert recipe.pretrain is not None
+    num_images = stage_plan(recipe.pretrain).num_images
+    assert num_images is not None
+    gpu_hours = num_images / run.rate / 3600 * run.world
+    num_runs = len(recipe.arms) * len(recipe.seeds)
+    return _wrapped(
+        f"The whole recipe is {num_runs} runs ({len(recipe.arms)} arms x {len(recipe.seeds)} seeds) of {gpu_hours:.1f} GPU-hours, "
+        f"{num_runs * gpu_hours:.0f} in all: at a price of p for the hour of an H100, {num_runs * gpu_hours:.0f} p where "
+        f"{SHARE_OF_PEAK:.0%} of peak is reached, {2 * num_runs * gpu_hours:.0f} p where half of that is. It is pretraining alone: stage 1, "
+        "evaluation and storage come on top, and are not computed here."
     )
 
 

@@ -24,7 +24,7 @@ LONG = {"a name of 300": "n" * 300, "a path of 5,000": "p/" * 2500 + "x"}
     "words",
     [
         ("validate", "PLACE"),
-        ("run", "RECIPE", "--smoke", "--job-array", "--out", "PLACE"),
+        ("run", "RECIPE", "--smoke", "--out", "PLACE"),
         ("status", "PLACE"),
         ("compare", "PLACE"),
         ("report", "PLACE"),

@@ -192,32 +192,6 @@ def test_fresh_refuses_a_run_that_somebody_works_on(folder):
         run_recipe(recipe, out=folder / "runs", device="cpu", fresh=True)
 
 
-def test_the_job_array_runs_the_unfinished_cells_one_per_task(cli, folder):
-    write(folder, [record("pi", 1, 0.5)])
-    (folder / "made").rename(folder / "tiny")
-    done = cli("run", "tiny.toml", "--out", ".", "--set", "pretrain.lr=0.25", "--job-array")
-    assert done.returncode == 0, done.stderr
-    script = done.stdout
-    assert "#SBATCH --array=0-4" in script
-    assert "5 runs of tiny.toml, one per task; 1 finished ones are left out" in script
-    echoing = script.replace("exec ", "echo ")
-    (folder / "job.sh").write_text(echoing)
-    shown = [
-        subprocess.run(
-            ["bash", "job.sh"],
-            capture_output=True,
-            text=True,
-            cwd=folder,
-            check=True,
-            env={**os.environ, "SLURM_ARRAY_TASK_ID": str(i)},
-        ).stdout
-        for i in range(5)
-    ]
-    assert shown[0].endswith("--set pretrain.lr=0.25 --arm random --seed 0\n")
-    assert len({line.partition("--arm")[2] for line in shown}) == 5
-    assert not any("--arm pi --seed 1" in line for line in shown)
-
-
 def test_status_tells_every_state(cli, tmp_path):
     records = [
         record("random", 0, [score(0.5)]),

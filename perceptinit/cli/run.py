@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,13 @@ import typer
 
 if TYPE_CHECKING:
     from perceptinit.recipe.recipe import Recipe
+    from perceptinit.reports.comparison import Comparison
+
+
+class Cluster(StrEnum):
+    """Where runs may be submitted to."""
+
+    SLURM = "slurm"
 
 
 def run(
@@ -47,13 +55,12 @@ def run(
             min=0, help="Threads of each process that decode images; by default its cores."
         ),
     ] = None,
-    job_array: Annotated[
-        bool,
+    on: Annotated[
+        Cluster | None,
         typer.Option(
-            "--job-array",
-            help="Run nothing; print a Slurm job array with a task per unfinished run.",
+            help="Submit the runs that are missing to Slurm, as \\[slurm] of the recipe says."
         ),
-    ] = False,
+    ] = None,
     until_decided: Annotated[
         bool,
         typer.Option(
@@ -76,20 +83,24 @@ def run(
 
     Example: perceptinit run quickstart --seed 0 --set pretrain.epochs=1
     """
+    from perceptinit.errors import UsageError
     from perceptinit.running.interruption import INTERRUPT_EXIT_CODE, INTERRUPTED
+    from perceptinit.running.launch import is_launcher, run_in_processes, without_nproc
     from perceptinit.running.until_decided import refuse_beside
 
     if until_decided or max_seeds is not None:
-        others = {"--seed": seed, "--smoke": smoke, "--nproc": nproc > 1, "--job-array": job_array}
+        others = {"--seed": seed, "--smoke": smoke, "--nproc": nproc > 1, "--on": on}
         refuse_beside(until_decided, [name for name, is_given in others.items() if is_given])
     try:
-        if nproc > 1 and "RANK" not in os.environ:
-            from perceptinit.running.launch import run_in_processes, without_nproc
-
+        if on and (nproc > 1 or jobs > 1):
+            raise UsageError(
+                "--on slurm: [slurm] nodes and gpus say how many processes share a run"
+            )
+        if is_launcher(nproc):
             return run_in_processes(nproc, without_nproc(sys.argv[1:]))
         todo = _recipes(recipe, set_ or (), seed or (), smoke, until_decided, max_seeds, out)
-        if job_array:
-            return _print_job_array(*next(todo), arm or (), out, device, fresh, workers)
+        if on:
+            return _submit(*next(todo), arm or (), out, device, fresh, workers)
         _run(todo, arm or (), out, device, fresh, jobs, workers)
     except KeyboardInterrupt:
         if not int(os.environ.get("RANK", "0")):
@@ -124,7 +135,7 @@ def _recipes(
     yield from todo
 
 
-def _print_job_array(
+def _submit(
     recipe: Recipe,
     seeds: Sequence[int],
     arms: Sequence[str],
@@ -133,11 +144,17 @@ def _print_job_array(
     fresh: bool,
     workers: int | None,
 ) -> None:
+    from perceptinit.reports.compare import compare
+    from perceptinit.results.runs import load_runs
     from perceptinit.running.cells import plan_cells
-    from perceptinit.running.job_array import job_array_script
+    from perceptinit.running.slurm import submit
 
     cells = plan_cells(recipe, arms, seeds, out)
-    typer.echo(job_array_script(recipe, cells, out, device, fresh, workers), nl=False)
+    done = submit(cells, out=out, device=device, fresh=fresh, num_workers=workers)
+    if done.num_finished == len(cells):
+        _show_table(compare(load_runs([cell.folder for cell in cells])), cells[0].root)
+    else:
+        typer.echo(f"{done}\nWhere they are: perceptinit status {cells[0].root}")
 
 
 def _run(
@@ -149,10 +166,7 @@ def _run(
     jobs: int,
     workers: int | None,
 ) -> None:
-    from rich.console import Console
-
     from perceptinit.reports.compare import compare
-    from perceptinit.reports.tables import rich_table
     from perceptinit.reports.verdicts.headline import undecided
     from perceptinit.results.runs import load_runs
     from perceptinit.running.cells import Cell, plan_cells
@@ -171,14 +185,20 @@ def _run(
         if failure is not None or not undecided(comparison):
             break
     if not int(os.environ.get("RANK", "0")):
-        console = Console(markup=False)
-        console.print()
-        console.print(rich_table(comparison, comparison.matching(())))
-        console.print(
-            f"Records, weights and events: {out / recipe.name}", soft_wrap=True, highlight=False
-        )
+        _show_table(comparison, cells[0].root)
     if failure is not None:
         raise failure
+
+
+def _show_table(comparison: Comparison, root: Path) -> None:
+    from rich.console import Console
+
+    from perceptinit.reports.tables import rich_table
+
+    console = Console(markup=False)
+    console.print()
+    console.print(rich_table(comparison, comparison.matching(())))
+    console.print(f"Records, weights and events: {root}", soft_wrap=True, highlight=False)
 
 
 def _attempt(

@@ -25,6 +25,7 @@ from perceptinit.recipe.likes import resolve
 from perceptinit.recipe.places import list_paths, places, written
 from perceptinit.recipe.recipe import Arm, EvalSlot, Recipe, stages_by_name
 from perceptinit.recipe.shipped import find
+from perceptinit.recipe.slurm_config import SlurmConfig
 from perceptinit.recipe.tables import ARM_SLOTS, apply_overrides, expand_variables, read_text
 from perceptinit.recipe.text import stand_alone
 from perceptinit.recipe.tuning import TuneReader, Tuning, seed_problems
@@ -34,11 +35,11 @@ from perceptinit.registry import nearest, unknown
 ROOT_KEYS = (
     "schema", "like", "name", "summary", "seeds", "baseline", "plugins", "data",
     "backbone", "init", "pretrain", "posthoc", "eval", "verdict", "expect", "tune", "track", "checkpoint",
-    "arm",
+    "slurm", "arm",
 )  # fmt: skip
 ARM_KEYS = ("name", "summary", *ARM_SLOTS)
 LIST_SLOTS = {"init": "initializer", "posthoc": "initializer", "track": "tracker"}
-SETTINGS = {"checkpoint": CheckpointConfig, "verdict": VerdictConfig}
+SETTINGS = {"checkpoint": CheckpointConfig, "slurm": SlurmConfig, "verdict": VerdictConfig}
 REPEATED = (
     "repeats the shared stage, so that what is set there (--set {name}.KEY=VALUE) does not reach this "
     "arm. Write instead: {line}"

@@ -3,7 +3,7 @@
     schema = 1
     name = "pi-clip-yfcc"
     seeds = [0, 1, 2]
-    [backbone]  [[init]]  [pretrain]  [[posthoc]]  [[eval]]  [verdict]  [[expect]]  [tune]  [[track]]  [checkpoint]
+    [backbone]  [[init]]  [pretrain]  [[posthoc]]  [[eval]]  [verdict]  [[expect]]  [tune]  [[track]]  [checkpoint]  [slurm]
     [[arm]]
 
 The recipe knows the slots; the keys inside a slot belong to the component that `use` names. A run
@@ -26,6 +26,7 @@ from perceptinit.errors import Problem, UsageError, stripped
 from perceptinit.recipe.checkpoint_config import CheckpointConfig
 from perceptinit.recipe.differences import stages_in_words
 from perceptinit.recipe.expect_config import ExpectConfig
+from perceptinit.recipe.slurm_config import SlurmConfig
 from perceptinit.recipe.tuning import Tuning
 from perceptinit.recipe.verdict_config import VerdictConfig
 from perceptinit.registry import unknown
@@ -82,6 +83,7 @@ class Recipe:
     folder: Path = Path()
     is_smoke: bool = False
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    slurm: SlurmConfig = field(default_factory=SlurmConfig)
     verdict: VerdictConfig = field(default_factory=VerdictConfig)
     expected: tuple[ExpectConfig, ...] = ()
     tune: Tuning | None = None

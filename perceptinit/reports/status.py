@@ -13,6 +13,7 @@ from perceptinit.reports.numbers import number
 from perceptinit.results.claims import holder
 from perceptinit.results.durations import readable_seconds
 from perceptinit.results.measures import is_diagnostic, is_share, rank, split_name
+from perceptinit.results.queue import in_queue
 from perceptinit.results.runs import LoadedRun, RunSet
 
 if TYPE_CHECKING:
@@ -41,9 +42,16 @@ def status_table(runs: RunSet, now: float | None = None) -> Group:
     table = Table(box=None, pad_edge=False, title=runs.name, title_justify="left")
     for heading in ("arm", "seed", "state", "what"):
         table.add_column(heading, overflow="fold")
+    roots = {run.folder.parent.parent for run in runs.unfinished}
+    jobs = {root: in_queue(root) for root in roots}
     for run in runs.runs:
         state = Text(run.state, style=STYLES[run.state])
-        table.add_row(run.arm, str(run.seed), state, what(run, now))
+        job = (
+            ""
+            if run.state == "finished"
+            else jobs[run.folder.parent.parent].get((run.arm, run.seed), "")
+        )
+        table.add_row(run.arm, str(run.seed), state, "; ".join(filter(None, [what(run, now), job])))
     return Group(table, Text(totals(runs)))
 
 

@@ -13,6 +13,7 @@ from perceptinit.recipe.expect_config import ExpectConfig
 from perceptinit.recipe.published_setting import Changes
 from perceptinit.recipe.verdict_config import VerdictConfig
 from perceptinit.results.planned import Planned, read_tables, verdict_of
+from perceptinit.results.queue import submitted
 from perceptinit.results.record import RECORD
 from perceptinit.results.states import RunState, State, run_state
 
@@ -173,19 +174,26 @@ def _recipe_folder(path: Path, out: Path) -> Path:
 
 
 def _present(root: Path, may_be_absent: bool = False) -> Iterable[LoadedRun]:
-    """Yield the runs that left a record, or at least a folder, under `root`."""
+    """Yield the runs that left a record, or at least a folder, under `root`; where none did, those in a queue."""
     if root.is_file():
         if root.name != RECORD:
             raise UsageError(f"{root}: a file that is no {RECORD} of a run, nor a recipe (.toml)")
         yield load_run(root)
     elif root.is_dir():
-        for file in sorted(root.rglob(RECORD)):
-            yield load_run(file)
-        for folder in sorted({root, *root.rglob("seed*")}):
-            if _SEED_FOLDER.fullmatch(folder.name) and not (folder / RECORD).exists():
-                yield _loaded(folder.parent.name, int(folder.name[4:]), folder)
+        yield from _begun(root) or [
+            _loaded(arm, seed, root / arm / f"seed{seed}") for arm, seed in submitted(root)
+        ]
     elif not may_be_absent:
         raise UsageError(f"{root}: no such folder of runs")
+
+
+def _begun(root: Path) -> list[LoadedRun]:
+    with_record = [load_run(file) for file in sorted(root.rglob(RECORD))]
+    return with_record + [
+        _loaded(folder.parent.name, int(folder.name[4:]), folder)
+        for folder in sorted({root, *root.rglob("seed*")})
+        if _SEED_FOLDER.fullmatch(folder.name) and not (folder / RECORD).exists()
+    ]
 
 
 def load_run(file: Path) -> LoadedRun:

@@ -1,4 +1,4 @@
-"""`perceptinit run --nproc N`: the same command in N processes on this machine, through torchrun."""
+"""`perceptinit run --nproc N`: the same command in N processes on each machine, through torchrun."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from collections.abc import Sequence
 from perceptinit.compute.parent import LAUNCHER
 from perceptinit.errors import PerceptInitError
 from perceptinit.running.interruption import EXIT_CODE
+
+# where torchrun reads its option from: processes of several machines meet there
+ENDPOINT = "PET_RDZV_ENDPOINT"
+
+
+def is_launcher(num_processes: int) -> bool:
+    """Say whether this process is to start those that do the work: it has several, or its like on other machines."""
+    return "RANK" not in os.environ and (num_processes > 1 or ENDPOINT in os.environ)
 
 
 def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
@@ -25,7 +33,8 @@ def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
     # torchrun hands SIGTERM on to the processes, but of itself would die of SIGUSR1
     signal.signal(signal.SIGUSR1, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     os.environ[LAUNCHER] = str(os.getpid())
-    options = ["--standalone", f"--nproc-per-node={num_processes}", "--module", "perceptinit"]
+    meeting = [] if ENDPOINT in os.environ else ["--standalone"]
+    options = [*meeting, f"--nproc-per-node={num_processes}", "--module", "perceptinit"]
     try:
         run(parse_args([*options, *arguments]))
     except ChildFailedError as error:

@@ -72,7 +72,7 @@ def run_cells(
         if jobs > 1 and distributed.world_size() > 1:
             raise UsageError("--jobs: several processes already work on each run; take one of both")
         check_ready(cells[0].recipe, {cell.arm.name for cell in cells})
-        distributed.decide(lambda: _prepare(cells, fresh))
+        distributed.decide(lambda: prepare(cells, fresh))
         place = distributed.local_device(choose_device(device))
         sweep = Sweep(cells, place, fresh, num_workers=num_workers)
         if min(jobs, len(cells)) > 1:
@@ -83,7 +83,7 @@ def run_cells(
         return sweep.work()
 
 
-def _prepare(cells: Sequence[Cell], fresh: bool) -> None:
+def prepare(cells: Sequence[Cell], fresh: bool) -> None:
     """Look at the output folder: is it writable, and are the runs in it these or to be forgotten?"""
     from perceptinit.running.sweep import forget
 

@@ -1,0 +1,102 @@
+"""Runs in the queue of a cluster: which jobs were submitted for them, and what Slurm says of these now."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from perceptinit.errors import DataError, UsageError
+from perceptinit.files.atomic import write_json
+from perceptinit.files.reading import misfit, read_json
+
+# no arm is called so: names begin with a letter or a digit
+FOLDER = ".slurm"
+JOBS = "jobs.json"
+SHAPE = [{"id": str, "runs": [{"arm": str, "seed": int}]}]
+ANSWER_SECONDS = 60
+
+Task = str  # of a job array: "17_4"
+Runs = Sequence[tuple[str, int]]
+
+
+def ask(command: Sequence[str], text: str = "") -> str:
+    """Return what a program of Slurm prints; UsageError with its own words when it refuses.
+
+    text: its standard input.
+    """
+    name = command[0]
+    try:
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS
+        )
+    except FileNotFoundError:
+        raise UsageError(f"no `{name}` here: this machine is none of a Slurm cluster") from None
+    except subprocess.TimeoutExpired:
+        raise UsageError(f"{name} does not answer: is Slurm's controller up? (sinfo)") from None
+    if done.returncode:
+        raise UsageError(f"{name} refused: {' '.join(done.stderr.split()) or done.returncode}")
+    return done.stdout
+
+
+def note_job(root: Path, job: str, runs: Runs) -> None:
+    """Keep beside the runs in `root` which of them the array `job` does, in the order of its tasks."""
+    known = [*_noted(root), {"id": job, "runs": [{"arm": a, "seed": s} for a, s in runs]}]
+    write_json(root / FOLDER / JOBS, known)
+
+
+def submitted(root: Path) -> dict[tuple[str, int], Task]:
+    """Return the newest task that was submitted for each run (arm and seed) in `root`.
+
+    Raises DataError for notes that cannot be read.
+    """
+    return {
+        (run["arm"], run["seed"]): f"{job['id']}_{i}"
+        for job in _noted(root)
+        for i, run in enumerate(job["runs"])
+    }
+
+
+def _noted(root: Path) -> list[dict[str, Any]]:
+    file = root / FOLDER / JOBS
+    if not file.exists():
+        return []
+    found = read_json(file, list, "notes on jobs")
+    wrong = misfit(found, SHAPE)
+    if wrong:
+        raise DataError(f"{file}: not notes on jobs ({wrong}). Remove it once nothing is queued")
+    return found
+
+
+def queue(root: Path) -> dict[Task, str]:
+    """Return the tasks of the runs in `root` that Slurm has not done with: `pending (Priority)`, `running on n7`.
+
+    Raises UsageError when Slurm cannot be asked.
+    """
+    command = ["squeue", "--noheader", "--array", f"--name={root.name}", "--format=%F_%K|%T|%R"]
+    rows = [line.strip().split("|", 2) for line in ask(command).splitlines() if "|" in line]
+    return {task: _in_words(state.lower(), why) for task, state, why in rows}
+
+
+def _in_words(state: str, why: str) -> str:
+    if not why or why == "(None)":
+        return state
+    return f"{state} {why}" if why.startswith("(") else f"{state} on {why}"
+
+
+def in_queue(root: Path) -> dict[tuple[str, int], str]:
+    """Return for each run in `root` that has a job what there is to say of the job; asks Slurm only then."""
+    tasks = submitted(root)
+    if not tasks:
+        return {}
+    try:
+        now: Mapping[Task, str] = queue(root)
+    except UsageError as error:
+        return {run: f"job {task} ({error})" for run, task in tasks.items()}
+    return {
+        run: f"job {task} {now[task]}"
+        if task in now
+        else f"job {task} is over, its log: {root / FOLDER / task}.log"
+        for run, task in tasks.items()
+    }

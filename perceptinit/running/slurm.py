@@ -1,0 +1,250 @@
+"""The runs that a recipe lacks, as tasks of a Slurm job array: each the plain command for one arm and seed.
+
+A task that Slurm warns of its end, or takes the nodes from, saves and ends with exit code 75; its script then puts it,
+and no other task of the array, back into the queue, from where it goes on. One more job makes the table when all
+have ended.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from perceptinit.errors import UsageError
+from perceptinit.files.atomic import atomic_path
+from perceptinit.files.locks import file_lock
+from perceptinit.recipe.recipe import Recipe
+from perceptinit.recipe.slurm_config import WARN_SECONDS
+from perceptinit.results.queue import FOLDER, ask, note_job, queue, submitted
+from perceptinit.running.cells import Cell
+from perceptinit.running.interruption import EXIT_CODE
+from perceptinit.running.runner import check_ready, check_writable, prepare
+
+TABLE = "table.txt"
+TABLE_MINUTES = 30
+# seconds that the processes of other nodes have once one has ended
+WAIT_SECONDS = 60
+FIRST_PORT = 20_000
+
+RUNS = """\
+#!/bin/bash
+# A run of {source} for each task; made by `perceptinit run --on slurm`.
+{setup}
+runs=(
+{runs}
+)
+read -r arm seed <<< "${{runs[$SLURM_ARRAY_TASK_ID]}}"
+{rendezvous}fresh=()
+{fresh}[ -n "$SLURM_CPUS_PER_TASK" ] && export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
+trap : TERM  # it reaches the run as well, which saves
+srun --wait={wait} {command} --arm "$arm" --seed "$seed" "${{fresh[@]}}"
+code=$?
+# all is saved, and nobody cancelled it: this task, not the array, goes on later
+if [ "$code" = {unfinished} ] && ! scontrol show job "$SLURM_JOB_ID" | grep -q JobState=CANCELLED; then
+  scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
+fi
+exit "$code"
+"""
+# torchrun reads its options from these
+RENDEZVOUS = """\
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+export PET_NNODES={nodes} PET_RDZV_BACKEND=c10d PET_RDZV_ID=$SLURM_JOB_ID
+export PET_RDZV_ENDPOINT=$head:$(({first_port} + SLURM_JOB_ID % {first_port}))
+"""
+FRESH = '[ "${SLURM_RESTART_COUNT:-0}" = 0 ] && fresh=(--fresh)\n'
+COMPARE = """\
+#!/bin/bash
+{setup}
+export COLUMNS=160
+{command} > {part} && mv {part} {table}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What was submitted: arrays and the runs in them, and the job that makes the table.
+
+    num_queued: runs that were in the queue already, or going on.
+    """
+
+    jobs: tuple[str, ...]
+    num_runs: int
+    num_finished: int
+    num_queued: int
+    table_job: str
+    table: Path
+
+    def __str__(self) -> str:
+        left = f"{self.num_finished} finished, {self.num_queued} in the queue or going on already"
+        if not self.jobs:
+            return f"Nothing to submit: {left}."
+        return (
+            f"Submitted {_runs(self.num_runs)} ({left}): job{'s' * (len(self.jobs) > 1)} {', '.join(self.jobs)}.\n"
+            f"When all have ended, job {self.table_job} writes {self.table}."
+        )
+
+
+def _runs(num: int) -> str:
+    return f"{num} run{'' if num == 1 else 's'}"
+
+
+def submit(
+    cells: Sequence[Cell],
+    *,
+    out: Path,
+    device: str = "auto",
+    fresh: bool = False,
+    num_workers: int | None = None,
+) -> Submission:
+    """Submit the runs that are neither finished, nor queued, nor going on; `fresh`: all of them.
+
+    cells: at least one, of one recipe. Raises RecipeError, UsageError and DataError as `run_recipe` does, and
+    UsageError when Slurm is not there or refuses: the rest is submitted by the same command later.
+    """
+    recipe, root = cells[0].recipe, cells[0].root
+    check_ready(recipe, {cell.arm.name for cell in cells})
+    _check_partition(recipe)
+    most = max_tasks(ask(["scontrol", "show", "config"]))
+    check_writable(root)
+    with file_lock(root / FOLDER / "lock", timeout=0) as is_mine:
+        if not is_mine:
+            raise UsageError(f"{root}: another `run --on slurm` submits its runs now; wait for it")
+        waiting = queue(root)
+        tasks = submitted(root)
+        queued = {run for run, task in tasks.items() if task in waiting}
+        if fresh and queued & {(cell.arm.name, cell.seed) for cell in cells}:
+            raise UsageError(f"{root}: runs of it are in the queue; scancel them before --fresh")
+        prepare(cells, fresh)
+        states = [cell.state.state for cell in cells]
+        missing = [
+            cell
+            for cell, state in zip(cells, states, strict=True)
+            if state not in ("finished", "running") and (cell.arm.name, cell.seed) not in queued
+        ]
+        command = _command(recipe, out, device, num_workers)
+        jobs = [
+            _submit_runs(missing[begin : begin + most], command, fresh)
+            for begin in range(0, len(missing), most)
+        ]
+        earlier = {tasks[run].partition("_")[0] for run in queued}
+        table_job = _submit_table(recipe, root, [*jobs, *sorted(earlier)]) if jobs else ""
+    num_finished = states.count("finished")
+    num_queued = len(cells) - len(missing) - num_finished
+    return Submission(tuple(jobs), len(missing), num_finished, num_queued, table_job, root / TABLE)
+
+
+def _check_partition(recipe: Recipe) -> None:
+    found = ask(["scontrol", "show", "partition", "--oneliner"])
+    there = re.findall(r"^PartitionName=(\S+)", found, re.MULTILINE)
+    wanted = recipe.slurm.partition
+    if wanted not in there:
+        problem = "which one?" if wanted is None else f"the cluster has no '{wanted}'."
+        raise UsageError(
+            f"{recipe.source}: [slurm] partition: {problem} There are: {', '.join(there)}. "
+            "Write it there, or --set slurm.partition=NAME"
+        )
+
+
+def max_tasks(config: str) -> int:
+    """Return how many tasks an array may have, from what `scontrol show config` prints."""
+    limits = re.findall(r"^MaxArraySize\s*=\s*(\d+)|\bmax_array_tasks=(\d+)", config, re.MULTILINE)
+    found = [int(size or tasks) for size, tasks in limits]
+    if not found or not min(found):
+        raise UsageError("scontrol show config: no MaxArraySize above 0, so no job arrays here")
+    return min(found)
+
+
+def _submit_runs(cells: Sequence[Cell], command: str, fresh: bool) -> str:
+    """Submit one array, note which run is which task, and return its number."""
+    recipe, root = cells[0].recipe, cells[0].root
+    config, folder = recipe.slurm, root / FOLDER
+    is_shared = config.nodes * config.num_processes > 1
+    rendezvous = RENDEZVOUS.format(nodes=config.nodes, first_port=FIRST_PORT)
+    script = RUNS.format(
+        source=shlex.quote(recipe.source),
+        setup=_setup(recipe),
+        runs="\n".join(f'  "{cell.arm.name} {cell.seed}"' for cell in cells),
+        rendezvous=rendezvous if is_shared else "",
+        fresh=FRESH if fresh else "",
+        wait=WAIT_SECONDS,
+        command=command,
+        unfinished=EXIT_CODE,
+    )
+    options = [
+        f"--job-name={root.name}",
+        f"--array=0-{len(cells) - 1}",
+        f"--nodes={config.nodes}",
+        *([f"--gpus-per-node={config.gpus}"] if config.gpus else []),
+        *([f"--time={config.time}"] if config.time else []),
+        f"--output={_log(folder, '%A_%a')}",
+        "--open-mode=append",
+        "--requeue",
+        f"--signal=USR1@{WARN_SECONDS}",
+    ]
+    job = _sbatch(recipe, options, script)
+    note_job(root, job, [(cell.arm.name, cell.seed) for cell in cells])
+    with atomic_path(folder / f"{job}.sh") as temporary:
+        temporary.write_text(script, encoding="utf-8")
+    return job
+
+
+def _submit_table(recipe: Recipe, root: Path, jobs: Sequence[str]) -> str:
+    place = lambda path: shlex.quote(str(path))  # noqa: E731
+    script = COMPARE.format(
+        setup=_setup(recipe),
+        command=shlex.join([*_perceptinit(), "compare", str(root)]),
+        part=place(root / f".{TABLE}.part"),
+        table=place(root / TABLE),
+    )
+    options = [
+        f"--job-name={root.name}-table",
+        "--nodes=1",
+        f"--time={TABLE_MINUTES}",
+        f"--dependency=afterany:{':'.join(jobs)}",
+        f"--output={_log(root / FOLDER, '%j')}",
+    ]
+    return _sbatch(recipe, options, script)
+
+
+def _sbatch(recipe: Recipe, options: Sequence[str], script: str) -> str:
+    common = [
+        "sbatch",
+        "--parsable",
+        f"--partition={recipe.slurm.partition}",
+        "--ntasks-per-node=1",
+    ]
+    answer = ask([*common, *options, *recipe.slurm.options], script)
+    return answer.strip().partition(";")[0]  # of several clusters, its name follows
+
+
+def _log(folder: Path, name: str) -> str:
+    return f"{str(folder).replace('%', '%%')}/{name}.log"
+
+
+def _setup(recipe: Recipe) -> str:
+    lines = recipe.slurm.setup
+    return "\n".join(["set -e", *lines, "set +e"]) if lines else ""
+
+
+def _perceptinit() -> list[str]:
+    return [sys.executable, "-m", "perceptinit"]
+
+
+def _command(recipe: Recipe, out: Path, device: str, num_workers: int | None) -> str:
+    return shlex.join([*_perceptinit(), *_words(recipe, out, device, num_workers)])
+
+
+def _words(recipe: Recipe, out: Path, device: str, num_workers: int | None) -> Iterator[str]:
+    yield from ("run", recipe.source, "--out", str(out), "--device", device)
+    for override in recipe.overrides:
+        yield from ("--set", override)
+    if recipe.is_smoke:
+        yield "--smoke"
+    if num_workers is not None:
+        yield from ("--workers", str(num_workers))
+    if recipe.slurm.num_processes > 1:
+        yield from ("--nproc", str(recipe.slurm.num_processes))

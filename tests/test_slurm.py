@@ -1,0 +1,347 @@
+"""`perceptinit run --on slurm`: what is submitted, and what a task does, against programs that stand for Slurm's."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from made_runs import record, score, write
+from test_runner import RECIPE
+
+from perceptinit.cli import create_app
+from perceptinit.components.plugin_manager import build_plugin_manager
+from perceptinit.compute.parent import LAUNCHER
+from perceptinit.errors import RecipeError, UsageError
+from perceptinit.recipe.reading import read_recipe
+from perceptinit.recipe.slurm_config import SlurmConfig
+from perceptinit.reports.status import status_table
+from perceptinit.results.claims import claim
+from perceptinit.results.queue import note_job
+from perceptinit.results.runs import load_experiments
+from perceptinit.running.cells import plan_cells
+from perceptinit.running.launch import is_launcher, run_in_processes
+from perceptinit.running.slurm import max_tasks, submit
+
+SLURM = """
+[slurm]
+partition = "long"
+time = "8:00:00"
+gpus = 0
+"""
+# each writes down how it was called; sbatch gives the numbers 11, 12, ... and refuses from the one in REFUSES on
+PROGRAMS = {
+    "sbatch": """
+n=$(( $(ls "$FAKE" | grep -c '^job') + 11 ))
+[ "$n" -ge "${REFUSES:-99}" ] && { echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2; exit 1; }
+printf '%s\\n' "$@" > "$FAKE/job$n.options"; cat > "$FAKE/script$n"; echo "$n;cluster"
+""",
+    "squeue": 'cat "$FAKE/queue" 2> /dev/null || true',
+    "scontrol": """
+case "$1 $2" in
+  "show config") printf 'MaxArraySize            = %s\\nSchedulerParameters     = bf\\n' "${MAX:-1001}" ;;
+  "show partition") printf 'PartitionName=short Nodes=1\\nPartitionName=long Nodes=9\\n' ;;
+  "show job") echo "JobId=$3 JobState=${STATE:-RUNNING} Reason=None" ;;
+  "show hostnames") printf 'n1\\nn2\\n' ;;
+  *) echo "$@" >> "$FAKE/asked" ;;
+esac
+""",
+    "srun": 'echo "srun $PET_NNODES $PET_RDZV_ENDPOINT $LOADED $@"; exit "${ENDS:-0}"',
+}
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """Return the folder where programs that stand for Slurm's write how they were called."""
+    programs, notes = tmp_path / "programs", tmp_path / "fake"
+    programs.mkdir()
+    notes.mkdir()
+    for name, text in PROGRAMS.items():
+        (programs / name).write_text(f"#!/bin/bash\n{text}")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE", str(notes))
+    return notes
+
+
+@pytest.fixture
+def out(tmp_path):
+    """Return the folder of runs; beside it lies the tracker that the recipe names."""
+    local = "from perceptinit import Component, hookimpl\n\n@hookimpl\ndef perceptinit_trackers():\n    return []\n"
+    (tmp_path / "local.py").write_text(local)
+    return tmp_path / "runs"
+
+
+def cells(out, slurm=SLURM, overrides=()):
+    text = RECIPE.partition("[[track]]")[0] + ARMS + slurm
+    recipe = read_recipe(text, source="tiny.toml", folder=out.parent, overrides=overrides)
+    return plan_cells(recipe, out=out)
+
+
+ARMS = """
+[[arm]]
+name = "random"
+init = []
+[[arm]]
+name = "pi"
+"""
+
+
+def sent(out, **options):
+    return submit(cells(out), out=out, device="cpu", **options)
+
+
+def options(fake, job):
+    return (fake / f"job{job}.options").read_text().splitlines()
+
+
+def runs_of(fake, job):
+    """Return the runs that the tasks of an array do."""
+    lines = (fake / f"script{job}").read_text().partition("runs=(\n")[2].partition("\n)")[0]
+    return [line.strip(' "') for line in lines.splitlines()]
+
+
+def task(fake, job, index, **environment):
+    """Run the script of a job as Slurm would for one of its tasks."""
+    env = {**os.environ, "SLURM_ARRAY_TASK_ID": str(index), "SLURM_ARRAY_JOB_ID": str(job),
+           "SLURM_JOB_ID": "20005", "SLURM_JOB_NODELIST": "n[1-2]", **environment}  # fmt: skip
+    command = ["bash", str(fake / f"script{job}")]
+    return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+
+
+def test_every_run_is_a_task_of_one_array_and_a_job_after_it_makes_the_table(fake, out):
+    done = sent(out)
+    assert done.jobs == ("11",)
+    assert (done.num_runs, done.table_job) == (4, "12")
+    assert runs_of(fake, 11) == ["random 0", "pi 0", "random 1", "pi 1"]
+    assert {"--partition=long", "--array=0-3", "--time=8:00:00", "--nodes=1", "--requeue"} <= set(
+        options(fake, 11)
+    )
+    assert not any(option.startswith("--gpus") for option in options(fake, 11))
+    assert "--dependency=afterany:11" in options(fake, 12)
+
+
+def test_a_task_is_the_plain_command_for_its_arm_and_seed(fake, out):
+    submit(cells(out, overrides=["pretrain.lr=0.25"]), out=out, device="cpu", num_workers=3)
+    shown = task(fake, 11, 3)
+    command = f"{sys.executable} -m perceptinit run tiny.toml --out {out} --device cpu"
+    assert shown.stdout.endswith(
+        f" {command} --set pretrain.lr=0.25 --workers 3 --arm pi --seed 1\n"
+    )
+    assert shown.returncode == 0
+
+
+def test_processes_of_several_nodes_meet_at_the_first_on_a_port_of_the_job(fake, out):
+    slurm = '[slurm]\npartition = "long"\ngpus = 4\nnodes = 2\nsetup = ["export LOADED=cuda"]\n'
+    submit(cells(out, slurm), out=out)
+    assert {"--nodes=2", "--gpus-per-node=4", "--ntasks-per-node=1"} <= set(options(fake, 11))
+    shown = task(fake, 11, 0).stdout
+    assert shown.startswith("srun 2 n1:20005 cuda --wait=60 ")
+    assert shown.endswith("--nproc 4 --arm random --seed 0\n")
+
+
+def test_one_process_of_each_node_is_enough_for_torchrun_to_have_them_meet(monkeypatch):
+    place = {"PET_NNODES": "2", "PET_RDZV_BACKEND": "c10d", "PET_RDZV_ENDPOINT": "n1:20005"}
+    assert not is_launcher(1)
+    for name, value in place.items():
+        monkeypatch.setenv(name, value)
+    assert is_launcher(1)
+    launched = []
+    monkeypatch.setattr("torch.distributed.run.run", launched.append)
+    before = signal.getsignal(signal.SIGUSR1)
+    try:
+        run_in_processes(1, ["run", "tiny.toml"])
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        os.environ.pop(LAUNCHER)
+    (asked,) = launched
+    assert (asked.nnodes, asked.nproc_per_node, asked.rdzv_endpoint) == ("2", "1", "n1:20005")
+    assert not asked.standalone
+
+
+def test_only_runs_that_nobody_does_or_has_done_are_submitted(fake, out):
+    note_job(out / "tiny", "7", [("random", 1), ("pi", 1)])
+    (fake / "queue").write_text("7_0|PENDING|(Priority)\n")
+    write_finished(out, "random", 0)
+    with claim(out / "tiny/pi/seed0"):
+        done = sent(out)
+    assert runs_of(fake, 11) == ["pi 1"]  # its job is in the queue no more
+    assert (done.num_finished, done.num_queued) == (1, 2)
+    assert "--dependency=afterany:11:7" in options(fake, 12)
+
+
+def write_finished(out, arm, seed):
+    """Leave the record of a finished run of the recipe."""
+    (cell,) = [c for c in cells(out) if (c.arm.name, c.seed) == (arm, seed)]
+    made = record(arm, seed, 0.5, fingerprint=cell.recipe.fingerprint(cell.arm))
+    write(out, [made])
+    cell.folder.parent.mkdir(parents=True, exist_ok=True)
+    (out / f"made/{arm}/seed{seed}").rename(cell.folder)
+
+
+def test_nothing_is_submitted_twice(fake, out):
+    sent(out)
+    (fake / "queue").write_text("".join(f"11_{i}|PENDING|(None)\n" for i in range(4)))
+    done = sent(out)
+    assert (done.jobs, done.num_queued, done.table_job) == ((), 4, "")
+    assert str(done).startswith("Nothing to submit: 0 finished, 4 in the queue")
+    assert len(list(fake.glob("job*"))) == 2
+
+
+def test_arrays_are_no_longer_than_the_cluster_allows(fake, out, monkeypatch):
+    monkeypatch.setenv("MAX", "3")
+    assert sent(out).jobs == ("11", "12")
+    assert "--array=0-2" in options(fake, 11)
+    assert runs_of(fake, 12) == ["pi 1"]
+    assert "--dependency=afterany:11:12" in options(fake, 13)
+    assert max_tasks("MaxArraySize = 1001\nSchedulerParameters = bf,max_array_tasks=200") == 200
+    with pytest.raises(UsageError, match="no job arrays here"):
+        max_tasks("MaxArraySize = 0")
+
+
+def test_what_a_limit_refuses_is_submitted_by_the_same_command_later(fake, out, monkeypatch):
+    monkeypatch.setenv("MAX", "3")
+    monkeypatch.setenv("REFUSES", "12")
+    with pytest.raises(UsageError, match=r"sbatch refused: .*QOSMaxSubmitJobPerUserLimit"):
+        sent(out)
+    (fake / "queue").write_text("".join(f"11_{i}|RUNNING|n1\n" for i in range(3)))
+    monkeypatch.delenv("REFUSES")
+    assert sent(out).jobs == ("12",)
+    assert runs_of(fake, 12) == ["pi 1"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "state", "asked"),
+    [("75", "RUNNING", "requeue 11_2\n"), ("75", "CANCELLED", ""), ("1", "RUNNING", "")],
+    ids=["saved", "cancelled", "failed"],
+)
+def test_a_task_that_saved_goes_back_alone_unless_it_was_cancelled(fake, out, ends, state, asked):
+    sent(out)
+    assert task(fake, 11, 2, ENDS=ends, STATE=state).returncode == int(ends)
+    file = fake / "asked"
+    assert (file.read_text() if file.exists() else "") == asked
+
+
+def test_a_run_that_is_done_afresh_starts_over_once_not_at_every_requeue(fake, out):
+    write_finished(out, "random", 0)
+    assert sent(out, fresh=True).num_runs == 4
+    assert task(fake, 11, 0).stdout.endswith("--seed 0 --fresh\n")
+    assert task(fake, 11, 0, SLURM_RESTART_COUNT="1").stdout.endswith("--seed 0\n")
+    (fake / "queue").write_text("11_0|RUNNING|n1\n")
+    with pytest.raises(UsageError, match="in the queue; scancel them before --fresh"):
+        sent(out, fresh=True)
+
+
+def test_a_line_of_the_setup_that_fails_ends_the_task_before_the_run(fake, out):
+    submit(cells(out, SLURM + 'setup = ["false"]\n'), out=out)
+    shown = task(fake, 11, 0)
+    assert (shown.returncode, shown.stdout) == (1, "")
+
+
+def test_the_job_at_the_end_writes_the_table(fake, out):
+    done = sent(out)
+    write(out, [record("random", 0, 0.25), record("pi", 0, [score(0.5)])])
+    (out / "tiny").rename(out / "other")
+    (out / "made").rename(out / "tiny")
+    assert task(fake, 12, 0).returncode == 0
+    assert "top1/x" in done.table.read_text()
+
+
+@pytest.mark.parametrize(
+    ("slurm", "sentence"),
+    [
+        ("", "tiny.toml: \\[slurm\\] partition: which one\\? There are: short, long"),
+        ('[slurm]\npartition = "gpu"\n', "the cluster has no 'gpu'. There are: short, long"),
+    ],
+    ids=["none", "unknown"],
+)
+def test_a_partition_is_needed_that_the_cluster_has(fake, out, slurm, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        submit(cells(out, slurm), out=out)
+    assert not list(fake.iterdir())
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('time = "soon"', 'time = "soon": expected minutes, "hours:minutes:seconds" or "days-hours"'),
+        ('time = "0:04:59"', "asked to save 180 s before its time is over; give it 5 minutes or more"),
+        ("gpus = -1", "slurm.gpus: "),
+        ("nodes = 0", "slurm.nodes: "),
+        ('options = ["long"]', 'options: "long" is no option of sbatch'),
+        ('partitoin = "x"', "slurm.partitoin: unknown key; did you mean 'partition'"),
+    ],
+    ids=lambda value: value.split(" ")[0],
+)  # fmt: skip
+def test_settings_that_slurm_would_not_take_are_problems_of_the_recipe(out, line, sentence):
+    with pytest.raises(RecipeError) as error:
+        cells(out, f"[slurm]\n{line}\n")
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize("time", ["5", "05:30", "0:05:00", "1-0", "0-1:30", "2-12:00:00"])
+def test_times_are_written_as_for_sbatch(time):
+    assert SlurmConfig(time=time).time == time
+
+
+def test_the_settings_of_the_cluster_change_no_fingerprint(out):
+    one, other = cells(out, "")[0], cells(out)[0]
+    assert one.recipe.fingerprint(one.arm) == other.recipe.fingerprint(other.arm)
+
+
+def test_without_slurm_nothing_begins(cli, tmp_path, out):
+    (tmp_path / "tiny.toml").write_text(RECIPE.partition("[[track]]")[0] + SLURM)
+    done = cli("run", "tiny.toml", "--on", "slurm", PATH="/nowhere")
+    assert done.returncode == 2
+    assert done.stderr == "error: no `scontrol` here: this machine is none of a Slurm cluster\n"
+    assert not (tmp_path / "runs").exists()
+
+
+def shown(place):
+    """Return the lines of `perceptinit status`."""
+    from rich.console import Console
+
+    console = Console(width=200, markup=False)
+    with console.capture() as captured:
+        for experiment in load_experiments([place]):
+            console.print(status_table(experiment))
+    return [" ".join(line.split()) for line in captured.get().splitlines()]
+
+
+def test_status_tells_what_the_queue_says_of_each_run(fake, out):
+    sent(out)
+    write_finished(out, "random", 0)
+    (fake / "queue").write_text("11_1|PENDING|(Resources)\n11_2|RUNNING|n7\n99_3|RUNNING|n8\n")
+    lines = shown(out / "tiny")
+    assert "random 0 finished 60 s; 100 samples; top1/x 50.0" in lines
+    assert "pi 0 not started job 11_1 pending (Resources)" in lines
+    assert "random 1 not started job 11_2 running on n7" in lines
+    assert f"pi 1 not started job 11_3 is over, its log: {out}/tiny/.slurm/11_3.log" in lines
+
+
+def test_status_shows_jobs_before_any_began_and_where_there_is_no_slurm(fake, out, monkeypatch):
+    sent(out)
+    monkeypatch.setenv("PATH", "/nowhere")
+    lines = shown(out / "tiny")
+    assert (
+        "pi 1 not started job 11_3 (no `squeue` here: this machine is none of a Slurm cluster)"
+        in lines
+    )
+    assert lines[-1] == "4 runs: 4 not started"
+
+
+@pytest.mark.parametrize("other", [["--jobs", "2"], ["--nproc", "2"]], ids=" ".join)
+def test_who_shares_a_run_is_said_in_the_recipe(other, tmp_path):
+    plugins = build_plugin_manager()
+    words = ["run", str(tmp_path / "tiny.toml"), "--on", "slurm", *other]
+    with pytest.raises(UsageError, match=r"\[slurm\] nodes and gpus say how many processes"):
+        create_app(plugins)(words, obj=plugins, standalone_mode=False)
+
+
+def test_a_finished_recipe_needs_no_job(fake, out):
+    for cell in cells(out):
+        write_finished(out, cell.arm.name, cell.seed)
+    done = sent(out)
+    assert (done.jobs, done.num_finished) == ((), 4)
+    assert not list(fake.iterdir())
