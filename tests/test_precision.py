@@ -195,7 +195,7 @@ def test_layer_decay_lowers_the_rate_towards_the_input():
     rate_of = {
         id(p): group["lr"] for group in training._optimizer.param_groups for p in group["params"]
     }
-    training._set_lr(2)  # the end of the warm-up
+    optim.set_lr(training._optimizer, training._rate(2))  # the end of the warm-up
     groups = training._optimizer.param_groups
     rate_of = {id(p): group["lr"] for group in groups for p in group["params"]}
     assert rate_of[id(tower.image.trunk.blocks[0].attn.qkv.weight)] == pytest.approx(2.5e-4)
