@@ -16,6 +16,7 @@ from test_runner import RECIPE as TINY
 from perceptinit.errors import UsageError
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.status import totals, what
+from perceptinit.results import runs
 from perceptinit.results.claims import claim, holder, is_claimed
 from perceptinit.results.runs import load_runs
 from perceptinit.running.runner import run_recipe
@@ -265,3 +266,14 @@ def test_the_live_view_shows_runs_bars_and_time_left():
     assert "10/40" in shown
     assert "loss 2.5" in shown
     assert "0 of 3 runs done" in shown
+
+
+def test_missing_runs_are_looked_for_once_for_a_plan_however_many_runs_it_has(
+    tmp_path, monkeypatch
+):
+    looked = []
+    look = runs._missing
+    monkeypatch.setattr(runs, "_missing", lambda *given: looked.append(1) or look(*given))
+    made = load_runs([write(tmp_path, [record("pi", seed, 0.5) for seed in range(3)])])
+    assert [r.state for r in made.runs].count("not started") == 6
+    assert len(looked) == 1

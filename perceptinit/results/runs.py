@@ -144,7 +144,8 @@ def load_runs(paths: Sequence[Path], out: Path = Path("runs")) -> RunSet:
         Planned.of_record(r.record, r.folder.parent.parent) for r in found.values() if r.record
     ]
     planned += [Planned.of_file(path, root) for root, path in recipes.items()]
-    for run in (run for each in planned for run in _missing(each, roots)):
+    asked = {(p.root, p.arms, p.seeds): p for p in planned}  # most runs are of one plan
+    for run in (run for each in asked.values() for run in _missing(each, roots)):
         found.setdefault(run.folder.resolve(), run)
     if not found:
         raise UsageError(f"{', '.join(map(str, roots))}: no runs there (no record.json)")

@@ -1,0 +1,122 @@
+"""Seconds that planning, `status` and `compare` take with hundreds of runs, from records made for it.
+
+    python benchmarks/many_runs.py [--arms 10] [--seeds 50]
+
+No run is made: each leaves the record of a finished one, of a size as the quickstart leaves it, with 40 scores. One in
+ten has none, and half of those are noted as jobs of a queue. `plan`: what `run --on slurm` does
+before it submits. Each figure is one measurement in a process that has loaded the package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from perceptinit.recipe.reading import read_recipe
+from perceptinit.reports.compare import compare
+from perceptinit.reports.status import status_table
+from perceptinit.reports.tables import rich_table
+from perceptinit.results.queue import note_job
+from perceptinit.results.runs import load_experiments, load_runs
+from perceptinit.running.cells import Cell, plan_cells
+from perceptinit.running.runner import prepare, run_recipe
+
+RECIPE = """
+schema = 1
+name = "many"
+seeds = {seeds}
+[backbone]
+use = "timm"
+model = "vit_tiny_patch16_224"
+image_size = 16
+embed_dim = 16
+text_width = 16
+text_heads = 2
+text_layers = 1
+context_length = 16
+[backbone.model_args]
+patch_size = 8
+embed_dim = 32
+num_heads = 2
+depth = 1
+[[eval]]
+use = "two-afc"
+[eval.judgments]
+use = "synthetic"
+num_train = 16
+num_val = 16
+num_test = 16
+image_size = 16
+"""
+NUM_SCORES = 40
+
+
+def make(cells: list[Cell], out: Path) -> None:
+    """Leave records in the place of runs: the first is made, the others are its copies with scores of their own."""
+    first = cells[0]
+    run_recipe(first.recipe, arms=[first.arm.name], seeds=[first.seed], out=out, device="cpu")
+    record = json.loads(first.record_path.read_text())
+    row = record["scores"][-1]
+    shutil.rmtree(first.folder)
+    for i, cell in enumerate(cells):
+        if i % 10 == 9:
+            continue
+        cell.folder.mkdir(parents=True)
+        cell.record_path.write_text(json.dumps(_copy(record, row, cell, i), indent=2))
+    missing = [(cell.arm.name, cell.seed) for cell in cells[9::20]]
+    note_job(cells[0].root, "1", missing)
+
+
+def _copy(record: dict[str, Any], row: dict[str, Any], cell: Cell, i: int) -> dict[str, Any]:
+    names = [f"top1/set{k}" for k in range(NUM_SCORES)]
+    scores = [row | {"name": n, "value": 0.5 + (i * 7 + k) % 100 / 1000} for k, n in enumerate(names)]  # fmt: skip
+    arm = record["arm"] | {"name": cell.arm.name, "resolved": cell.recipe.resolved(cell.arm)}
+    fingerprint = cell.recipe.fingerprint(cell.arm)
+    return record | {"arm": arm, "seed": cell.seed, "scores": scores, "fingerprint": fingerprint}
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long the work takes."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--arms", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=50)
+    given = parser.parse_args()
+    arms = "".join(f'[[arm]]\nname = "arm{k}"\ninit = []\n' for k in range(given.arms))
+    text = RECIPE.format(seeds=list(range(given.seeds))) + arms
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "runs"
+        cells = plan_cells(read_recipe(text), out=out)
+        make(cells, out)
+        root = cells[0].root
+
+        def plan() -> None:
+            planned = plan_cells(read_recipe(text), out=out)
+            prepare(planned, fresh=False)
+            print(sum(not cell.state.is_finished for cell in planned), "of", len(planned), "left")
+
+        def show_table() -> None:
+            found = compare(load_runs([root]))
+            rich_table(found, found.matching(()))
+
+        def show_status() -> None:
+            for experiment in load_experiments([root]):
+                status_table(experiment)
+
+        for name, work in {"plan": plan, "status": show_status, "compare": show_table}.items():
+            print(f"{name}: {seconds(work):.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
