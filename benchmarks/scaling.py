@@ -34,6 +34,8 @@ WORLDS = (1, 8, 64)
 MEMORY_GB = 80.0
 MICRO_BATCH = 2048
 LARGE_BATCH = 32768
+# measured as DECODE_SECONDS, on photographs packed with a shorter side of 256 pixels
+SMALL_DECODE_SECONDS = 0.53e-3
 # between machines, a premise: bytes a second that a GPU sends
 NODE_RATE = 45 * GB
 
@@ -84,7 +86,9 @@ def _what_follows(last: DryRun, micro: DryRun, large: DryRun) -> str:
         f"One GPU needs `micro_batch`, so a second forward pass: with {MICRO_BATCH:,}, {figures['memory in all']} and "
         f"{figures['hours in all']} hours. At {NODE_RATE / GB:.0f} GB/s between machines, the gradients of {last.world} GPUs take "
         f"{_exchange_ms(last):.0f} ms; a step of {last.config.batch_size:,} pairs computes for {_step_ms(last):.0f} ms, one of "
-        f"{LARGE_BATCH:,} (`--set pretrain.batch_size={LARGE_BATCH}`) for {_step_ms(large):.0f} ms."
+        f"{LARGE_BATCH:,} (`--set pretrain.batch_size={LARGE_BATCH}`) for {_step_ms(large):.0f} ms. Where a GPU has fewer cores beside it, "
+        f"pack smaller images: with a shorter side of 256 pixels (`perceptinit data pack --resize 256`) {SMALL_DECODE_SECONDS * 1e3:.2f} of "
+        f"{DECODE_SECONDS * 1e3:.2f} ms are left, measured on the photographs of `benchmarks/`."
     )
 
 
