@@ -212,7 +212,7 @@ def test_what_a_limit_refuses_is_submitted_by_the_same_command_later(fake, out, 
 
 @pytest.mark.parametrize(
     ("ends", "state", "asked"),
-    [("75", "RUNNING", "requeue 11_2\n"), ("75", "CANCELLED", ""), ("1", "RUNNING", "")],
+    [("75", "RUNNING", "requeue 11_2\n"), ("75", "COMPLETING", ""), ("1", "RUNNING", "")],
     ids=["saved", "cancelled", "failed"],
 )
 def test_a_task_that_saved_goes_back_alone_unless_it_was_cancelled(fake, out, ends, state, asked):

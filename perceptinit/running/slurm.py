@@ -43,8 +43,8 @@ read -r arm seed <<< "${{runs[$SLURM_ARRAY_TASK_ID]}}"
 trap : TERM  # it reaches the run as well, which saves
 srun --wait={wait} {command} --arm "$arm" --seed "$seed" "${{fresh[@]}}"
 code=$?
-# all is saved, and nobody cancelled it: this task, not the array, goes on later
-if [ "$code" = {unfinished} ] && ! scontrol show job "$SLURM_JOB_ID" | grep -q JobState=CANCELLED; then
+# all is saved, and nobody ended the job, which would be completing: this task, not the array, goes on later
+if [ "$code" = {unfinished} ] && scontrol show job "$SLURM_JOB_ID" | grep -q JobState=RUNNING; then
   scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
 fi
 exit "$code"
