@@ -1,0 +1,215 @@
+#!/bin/bash
+# A real Slurm on this machine, with three virtual nodes, and an experiment of 12 runs through it: three are killed, one is
+# pre-empted, one is warned as before the end of its time; the same command once more, and the table has to be that of a run alone.
+#
+#     apt-get install slurm-wlm munge
+#     benchmarks/slurm_on_one_node.sh            as root, on a machine without a Slurm of its own; about 10 minutes on 2 cores
+#
+# Everything is made in a temporary folder (KEEP=1 keeps it), and all daemons end with the script; while it runs, the names of the
+# nodes stand in /etc/hosts.
+set -euo pipefail
+here=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+python=${PYTHON:-python}
+export PYTHONPATH=$here OMP_NUM_THREADS=1 SLURM_CONF=$work/slurm.conf
+cd "$work"
+
+cp /etc/hosts hosts
+finish() {
+  cat hosts > /etc/hosts
+  squeue -h -o %A 2> /dev/null | sort -u | xargs -r scancel 2> /dev/null || true
+  for _ in $(seq 40); do [ -z "$(squeue -h 2> /dev/null)" ] && break || sleep 1; done
+  kill $(jobs -p) 2> /dev/null || true
+  wait 2> /dev/null || true
+  [ -n "${KEEP:-}" ] && echo "kept: $work" || rm -rf "$work"
+}
+trap finish EXIT
+say() { echo "[$(date +%T)] $*"; }
+
+# --- Slurm -----------------------------------------------------------------------------------------------------------------
+echo "127.0.0.1 n1 n2 n3" >> /etc/hosts
+mkdir -p munge state spool
+dd if=/dev/urandom of=munge/key bs=1 count=1024 2> /dev/null
+chmod 700 munge && chmod 600 munge/key
+munged --foreground --force --key-file="$work/munge/key" --socket="$work/munge/socket" --pid-file="$work/munge/pid" \
+  --log-file="$work/munge/log" --seed-file="$work/munge/seed" &> munge/out &
+cat > slurm.conf << CONF
+ClusterName=one
+SlurmctldHost=localhost
+SlurmctldPort=16817
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket=$work/munge/socket
+CredType=cred/munge
+StateSaveLocation=$work/state
+SlurmdSpoolDir=$work/spool/%n
+SlurmctldPidFile=$work/slurmctld.pid
+SlurmdPidFile=$work/slurmd.%n.pid
+SlurmctldLogFile=$work/slurmctld.log
+SlurmdLogFile=$work/slurmd.%n.log
+SlurmdParameters=config_overrides
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SchedulerParameters=sched_interval=2
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+KillWait=30
+ReturnToService=2
+MaxArraySize=8
+NodeName=n1 NodeHostname=localhost NodeAddr=127.0.0.1 Port=16821 CPUs=1 RealMemory=1000
+NodeName=n2 NodeHostname=localhost NodeAddr=127.0.0.1 Port=16822 CPUs=1 RealMemory=1000
+NodeName=n3 NodeHostname=localhost NodeAddr=127.0.0.1 Port=16823 CPUs=1 RealMemory=1000
+PartitionName=low Nodes=n1,n2,n3 Default=YES MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=high Nodes=n1,n2,n3 MaxTime=INFINITE State=UP PriorityTier=10
+CONF
+until [ -S munge/socket ]; do sleep 0.2; done
+slurmctld -D &> slurmctld.out &
+for node in n1 n2 n3; do
+  slurmd -D -N $node &> slurmd.$node.out &
+done
+for _ in $(seq 60); do
+  [ "$(sinfo -h -t idle -o %D 2> /dev/null | head -n 1)" = 3 ] && break
+  sleep 0.5
+done
+sinfo
+
+# --- the experiment --------------------------------------------------------------------------------------------------------
+cat > six.toml << 'TOML'
+schema = 1
+name = "six"
+summary = "2 arms x 6 seeds, tiny"
+seeds = [0, 1, 2, 3, 4, 5]
+[backbone]
+use = "timm"
+model = "vit_tiny_patch16_224"
+image_size = 16
+embed_dim = 16
+text_width = 16
+text_heads = 2
+text_layers = 1
+context_length = 16
+[backbone.model_args]
+patch_size = 8
+embed_dim = 32
+num_heads = 2
+depth = 1
+[[init]]
+use = "triplet-hinge"
+epochs = 2
+batch_size = 32
+[init.judgments]
+use = "synthetic"
+num_train = 64
+num_val = 32
+num_test = 32
+image_size = 16
+[pretrain]
+use = "clip"
+epochs = 24
+batch_size = 16
+warmup_steps = 1
+[pretrain.pairs]
+use = "synthetic"
+num_pairs = 256
+image_size = 16
+[[eval]]
+use = "two-afc"
+every = "end"
+[eval.judgments]
+use = "synthetic"
+num_train = 64
+num_val = 32
+num_test = 32
+image_size = 16
+[checkpoint]
+every_steps = 50
+[slurm]
+partition = "low"
+time = "30"
+gpus = 0
+[[arm]]
+name = "random"
+init = []
+[[arm]]
+name = "pi"
+TOML
+perceptinit() { "$python" -m perceptinit "$@"; }
+task_of() {  # arm seed -> array task
+  "$python" -c 'import sys; from pathlib import Path; from perceptinit.results.queue import submitted
+print(submitted(Path(sys.argv[1]))[sys.argv[2], int(sys.argv[3])])' $runs "$1" "$2"
+}
+is_training() { grep -qs '"kind": *"step"' "$runs/$1/events.jsonl" && [ -e "$runs/$1/.claim.json" ]; }
+upset() {  # what happens to a run once it trains
+  local run=$1 arm seed task
+  arm=${run%/*} seed=${run#*/seed}
+  until is_training "$run"; do sleep 0.3; done
+  case $2 in
+    kill) kill -9 "$(grep -o '"pid": *[0-9]*' "$runs/$run/.claim.json" | grep -o '[0-9]*')" ;;
+    preempt)
+      task=$(task_of "$arm" "$seed")
+      sbatch -Q -p high -w "$(squeue -h -j "$task" -o %N)" -J urgent -o /dev/null --wrap "sleep 5" ;;
+    cancel) scancel "$(squeue -h -j "$(task_of "$arm" "$seed")" -o %A)" ;;
+    # as Slurm does before the time is over; scancel asks again and again about an array's task, so it is stopped
+    warn) timeout 2 scancel --signal=USR1 "$(squeue -h -j "$(task_of "$arm" "$seed")" -o %A)" || true ;;
+  esac
+  say "$2: $run"
+}
+wait_for_queue() { while [ -n "$(squeue -h)" ]; do sleep 1; done; }
+
+# --- a run on two nodes ----------------------------------------------------------------------------------------------------
+say "a run on two nodes, warned once"
+perceptinit run six.toml --out two --device cpu --on slurm --set slurm.nodes=2 --arm pi --seed 0
+runs=two/six
+upset pi/seed0 warn
+wait_for_queue
+grep -h "; the same command continues" two/six/.slurm/*.log
+perceptinit status two/six
+"$python" -c 'import json; r = json.load(open("two/six/pi/seed0/record.json")); print(r["status"], [w["message"] for w in r["warnings"]])'
+
+say "a run that is cancelled stays so"
+perceptinit run six.toml --out two --device cpu --on slurm --arm pi --seed 1
+upset pi/seed1 cancel
+wait_for_queue
+grep -q '"status": "interrupted"' two/six/pi/seed1/record.json
+perceptinit status two/six
+
+# --- 12 runs ----------------------------------------------------------------------------------------------------------------
+say "12 runs alone, in one process"
+perceptinit run six.toml --out alone --device cpu > alone.out 2> alone.err
+runs=shared/six
+say "12 runs through Slurm; MaxArraySize = 8"
+time perceptinit run six.toml --out shared --device cpu --on slurm
+upsets=()
+for each in "pi/seed0 kill" "random/seed2 kill" "pi/seed4 kill" "random/seed0 preempt" "pi/seed1 warn"; do
+  upset $each &
+  upsets+=($!)
+done
+until is_training random/seed0; do sleep 0.3; done
+perceptinit status $runs
+wait "${upsets[@]}"
+wait_for_queue
+say "all have ended"
+grep -h "DUE TO\|; the same command continues" $runs/.slurm/*.log
+perceptinit status $runs
+cat $runs/table.txt
+say "the same command once more"
+perceptinit run six.toml --out shared --device cpu --on slurm
+wait_for_queue
+say "all have ended"
+"$python" - << 'PY'
+import json
+from pathlib import Path
+
+def told(path):
+    record = json.loads(path.read_text())
+    return record["status"], record["hashes"]["final"], record["scores"]
+
+alone = {path.relative_to("alone"): told(path) for path in Path("alone").rglob("record.json")}
+shared = {path.relative_to("shared"): told(path) for path in Path("shared").rglob("record.json")}
+assert len(alone) == 12 and alone == shared, "the runs differ"
+print("12 of 12 runs have the weights and scores of those that ran alone")
+PY
+COLUMNS=160 perceptinit compare alone/six | diff - $runs/table.txt && say "the table is that of the runs alone, byte for byte"
