@@ -54,7 +54,11 @@ def test_no_text_is_executed_and_no_code_comes_with_weights():
 
 
 def test_other_programs_are_started_in_the_places_that_the_page_names():
-    assert who_imports("subprocess") == {"running/workers.py", "collect/aside.py"}
+    assert who_imports("subprocess") == {
+        "running/workers.py",
+        "collect/aside.py",
+        "results/queue.py",  # Slurm's
+    }
     assert who_imports("webdataset") == {
         "pairs/webdataset_stream.py"
     }  # commands that a recipe names
