@@ -1,0 +1,171 @@
+"""Keep the records of experiments as small JSON files, and write the figures of docs/results.md from them.
+
+    python benchmarks/known_effects.py keep runs/few-pairs ...     -> docs/results/few-pairs/ARM/seedN/record.json
+    python benchmarks/known_effects.py write                       -> between the marks on the page, and its pictures
+
+What is kept are ordinary runs without weights: `perceptinit compare docs/results/few-pairs` works on them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from perceptinit.reports.compare import compare
+from perceptinit.reports.comparison import Comparison, ScoreComparison
+from perceptinit.reports.curves import all_curves, band
+from perceptinit.reports.formats import markdown_table
+from perceptinit.reports.numbers import number
+from perceptinit.reports.plots import curve_figure
+from perceptinit.reports.statistics import estimate
+from perceptinit.results.record import read_record, write_record
+from perceptinit.results.runs import RunSet, load_runs
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = DOCS / "results.md"
+KEPT = DOCS / "results"
+DATA = "data/known_effects"
+MARK = re.compile(r"(<!-- figures of ([a-z0-9-]+) -->\n).*?(<!-- to here -->)", re.DOTALL)
+SCORES = ("top1/", "2afc/", "knn/")
+INIT_METRICS = re.compile(
+    r"2afc_|spread_|train_loss|steps$|triplets$|(weight_change|norm_ratio|spectrum_change)/trunk$"
+)
+COLOURS = (
+    ":root { --ink: #1a1a1a; --faint: #6b6b6b; --grid: #d9d9d9; --arm-0: #4d4d4d; --arm-1: #0072b2; --arm-2: #d55e00; "
+    "--arm-3: #009e73; --arm-4: #cc79a7; --arm-5: #e69f00; --arm-6: #56b4e9; --arm-7: #8c510a; }"
+)
+
+
+def keep(folder: Path) -> None:
+    """Write the runs of an experiment to docs/results/, without weights, lists of tensors and scores that no table uses.
+
+    Paths of this machine become those of the recipe: KNOWN_EFFECTS is where the data were.
+    """
+    for file in sorted(folder.glob("*/seed*/record.json")):
+        record = without_places(shortened(read_record(file)))
+        target = KEPT / folder.name / file.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_record(target, record)
+
+
+def shortened(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record with the scores and the numbers of stage 1 that tables use."""
+    stages = [
+        {**row, "changed": [], "metrics": dict(_used(row["metrics"]))} for row in record["init"]
+    ]
+    scores = [row for row in record["scores"] if row["name"].startswith(SCORES)]
+    return {**record, "init": stages, "scores": scores}
+
+
+def without_places(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record in which data lie in data/known_effects, and recipes below the working folder."""
+    text = json.dumps(record).replace(os.environ.get("KNOWN_EFFECTS", DATA), DATA)
+    return json.loads(re.sub(r'"/[^"]*/(recipes/known_effects/)', r'"\1', text))
+
+
+def _used(metrics: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    return ((name, value) for name, value in metrics.items() if INIT_METRICS.match(name))
+
+
+def renewed(page: str) -> str:
+    """Return the page with every block of figures made anew."""
+    return MARK.sub(lambda found: f"{found[1]}{section(found[2])}\n{found[3]}", page)
+
+
+def section(name: str) -> str:
+    """Return the tables of an experiment as Markdown, with a link to its picture."""
+    comparison, score = _compared(name)
+    figure = curve_figure(comparison, score)
+    parts = [
+        _command(comparison.runs),
+        markdown_table(comparison, [score]).strip(),
+        _along(comparison, score),
+        _stage_one(comparison.runs),
+        f"![{figure.alt}](images/{name}.svg)" if figure else "",
+    ]
+    return "\n" + "\n\n".join(part for part in parts if part) + "\n"
+
+
+def draw(name: str) -> None:
+    """Write the picture of an experiment: the score over pairs seen, by arm."""
+    figure = curve_figure(*_compared(name))
+    if figure:
+        root, rest = figure.svg.split(">", 1)
+        picture = f"{root}><style>{COLOURS}</style>{rest}"
+        (DOCS / "images" / f"{name}.svg").write_text(picture, encoding="utf-8")
+
+
+def _compared(name: str) -> tuple[Comparison, ScoreComparison]:
+    comparison = compare(load_runs([KEPT / name]))
+    return comparison, next(s for s in comparison.scores if s.measure == "top1")
+
+
+def _command(runs: RunSet) -> str:
+    records = [run.record for run in runs.finished]
+    first = records[0]["environment"]
+    versions = ", ".join(f"{name} {version}" for name, version in first["packages"].items())
+    cores = f"{first['processor']}, {first['cores']} cores, {first['threads']} thread a run"
+    days = sorted(record["started"][:10] for record in records)
+    seconds = sum(record["wall_seconds"]["total"] for record in records)
+    return (
+        f"{len(records)} runs, seeds {', '.join(map(str, sorted({r['seed'] for r in records})))}; {days[0]} to {days[-1]}; "
+        f"{cores}, device {first['device']}; Python {first['python']}, {versions}; {seconds / 60:.0f} minutes of wall time in all."
+    )
+
+
+def _along(comparison: Comparison, score: ScoreComparison) -> str:
+    """Return means over seeds by pairs seen, with the difference to the baseline."""
+    bands = {arm: band(curves) for arm, curves in all_curves(comparison, score).items()}
+    counts = sorted({count for values in bands.values() for count in values})
+    rows = [
+        f"| {score.measure} over pairs seen | " + " | ".join(f"{c:,}" for c in counts) + " |",
+        "|---|" + "---:|" * len(counts),
+    ]
+    for arm, values in bands.items():
+        cells = [number(values[c].mean, score.is_share) if c in values else "" for c in counts]
+        rows.append(f"| {arm} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def _stage_one(runs: RunSet) -> str:
+    """Return 2AFC on held-out judgments before and after stage 1, and how far its weights went, by arm."""
+    names = {
+        "2afc_val_before": "2AFC before",
+        "2afc_val_after": "2AFC after",
+        "spread_after": "spread after",
+        "norm_ratio/trunk": "norm of class token and positions, after / before",
+    }
+    rows = []
+    for arm in runs.arms:
+        stages = [row["metrics"] for r in runs.finished if r.arm == arm for row in r.record["init"]]
+        found = [[m[name] for m in stages if name in m] for name in names]
+        if any(found):
+            cells = [_mean(values) for values in found]
+            rows.append(f"| {arm} | " + " | ".join(cells) + " |")
+    if not rows:
+        return ""
+    title = "| stage 1, held-out judgments | " + " | ".join(names.values()) + " |"
+    return "\n".join([title, "|---|" + "---:|" * len(names), *rows])
+
+
+def _mean(values: list[float]) -> str:
+    if not values:
+        return ""
+    found = estimate(values)
+    return f"{found.mean:.3f} ± {found.stderr:.3f}" if len(values) > 1 else f"{found.mean:.3f}"
+
+
+if __name__ == "__main__":
+    verb, *folders = sys.argv[1:]
+    if verb == "keep":
+        for each in folders:
+            keep(Path(each))
+    else:
+        for found in MARK.finditer(PAGE.read_text(encoding="utf-8")):
+            draw(found[2])
+        PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
