@@ -234,6 +234,15 @@ def test_what_is_no_plan_is_told_and_stops_a_run_before_it_begins(lab):
         run_recipe(lab.recipe(), out=lab.out)
 
 
+def test_a_plan_with_a_number_that_is_not_finite_is_told(lab):
+    lab.plan()
+    lab.run()
+    path = lab.root / "plan.json"
+    path.write_text(path.read_text().replace('"delta": 2.0', '"delta": 1e999'))
+    (line,) = lab.told()
+    assert "plan.json: not a plan: it holds a number that is not finite" in line
+
+
 def test_the_same_plan_stands_as_it_was_written(lab):
     lab.plan(written="2026-01-01T00:00:00+00:00")
     lab.run()

@@ -61,9 +61,19 @@ def read_plan(folder: Path) -> dict[str, Any]:
         problem = misfit(plan["tune"], TUNE_SHAPE, "tune") or misfit(
             plan["tune"]["space"], dict.fromkeys(plan["tune"]["space"], RANGE_SHAPE), "tune.space"
         )
+    if not problem and not _is_finite(plan):
+        problem = "it holds a number that is not finite"
     if problem:
         raise DataError(f"{path}: not a plan: {problem}. Restore the file, or move it away")
     return dict(printable_values(plan))
+
+
+def _is_finite(plan: Mapping[str, Any]) -> bool:
+    try:
+        json.dumps(plan, allow_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 def sealed(plan: Mapping[str, Any]) -> dict[str, Any]:
