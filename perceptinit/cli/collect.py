@@ -52,7 +52,7 @@ def collect(
 ) -> None:
     """Ask people which images look alike, on a page of your own, and keep their answers safe.
 
-    Texts are in STUDY/texts, everything else in STUDY/study.toml. Needs the extra: pip install 'perceptinit\\[collect]'.
+    Texts are in STUDY/texts, everything else in STUDY/study.toml. Needs the extra: pip install 'perceptinit[collect]'.
 
     Example: perceptinit collect photographs/ --task 2afc --questions 2000 --out study/
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from perceptinit.cli.options import Device
+
 
 def eval_(
     ctx: typer.Context,
@@ -46,7 +48,7 @@ def eval_(
         int | None, typer.Option(min=0, help="Threads that decode images; by default the cores.")
     ] = None,
     at_once: Annotated[int, typer.Option(min=1, help="Models in memory at a time.")] = 8,
-    device: Annotated[str, typer.Option(help="torch device, or auto.")] = "auto",
+    device: Device = "auto",
     cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Keep zero-shot classifiers between calls.")
     ] = True,

@@ -1,4 +1,4 @@
-"""What all verbs have in common: a wrong place for a file, or an output that is full, ends one in a sentence."""
+"""What all verbs have in common: their help is shown as it is written, and wrong places and full outputs end one in a sentence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,17 @@ _NO_OUTPUT = (errno.ENOSPC, errno.EIO)
 
 
 class Group(TyperGroup):
-    """The verbs; they may leave these errors of the operating system to be told here."""
+    """The verbs; they may leave these errors of the operating system to be told here.
+
+    Brackets in their help are brackets, such as those of `[tune]`, and no markup.
+    """
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a verb, None when there is none of that name."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _spell_brackets(command)
+        return command
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run the verb that was asked for."""
@@ -28,6 +38,21 @@ class Group(TyperGroup):
                 sys.stdout.flush()  # here, and not when Python ends, where nobody could tell
         except OSError as error:
             raise _told(error) from error
+
+
+def _spell_brackets(command: Any) -> None:
+    """Have rich show the brackets in the help of a command, and of those in it; done once."""
+    if getattr(command, "has_spelt_brackets", False):
+        return
+    command.has_spelt_brackets = True
+    for part in (command, *command.params):
+        text = getattr(part, "help", None) or ""
+        if "[" in text:
+            from rich.markup import escape
+
+            part.help = escape(text)
+    for inner in getattr(command, "commands", {}).values():
+        _spell_brackets(inner)
 
 
 def _told(error: OSError) -> Exception:

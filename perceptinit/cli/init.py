@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from perceptinit.cli.options import Device
+
 
 def init(
     ctx: typer.Context,
@@ -25,7 +27,7 @@ def init(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the first weights and of training.")] = 0,
-    device: Annotated[str, typer.Option(help="torch device, or auto.")] = "auto",
+    device: Device = "auto",
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not use the cache.")] = False,
 ) -> None:
     """Initialise the image tower of a backbone and write its weights, without a recipe.

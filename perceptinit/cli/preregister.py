@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
+from perceptinit.cli.options import Overrides
+
 
 def preregister(
     recipe: Annotated[Path, typer.Argument(help="Recipe file (TOML).")],
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Override a key, as `run` will."),
-    ] = None,
+    set_: Overrides = None,
     out: Annotated[Path, typer.Option(help="Where the runs will be: OUT/<recipe>/.")] = Path(
         "runs"
     ),

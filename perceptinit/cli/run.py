@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from perceptinit.cli.options import Device, Fresh, Jobs, Overrides, Workers
+
 if TYPE_CHECKING:
     from perceptinit.recipe.recipe import Recipe
     from perceptinit.reports.comparison import Comparison
@@ -29,36 +31,22 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder for OUT/<recipe>/<arm>/seed<k>/.")] = Path(
         "runs"
     ),
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="PATH=VALUE", help="Override a key, such as pretrain.epochs=1."
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(help="torch device, or auto.")] = "auto",
+    set_: Overrides = None,
+    device: Device = "auto",
     smoke: Annotated[
         bool,
         typer.Option("--smoke", help="Shrunk to seconds, on simulated data: does it work at all?"),
     ] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Do finished and interrupted runs again from the start.")
-    ] = False,
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Runs at the same time, each in a process of its own.")
-    ] = 1,
+    fresh: Fresh = False,
+    jobs: Jobs = 1,
     nproc: Annotated[
         int, typer.Option(min=1, help="Processes (GPUs) that share each run, on this machine.")
     ] = 1,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Threads of each process that decode images; by default its cores."
-        ),
-    ] = None,
+    workers: Workers = None,
     on: Annotated[
         Cluster | None,
         typer.Option(
-            help="Submit the runs that are missing to Slurm, as \\[slurm] of the recipe says."
+            help="Submit the runs that are missing to Slurm, as [slurm] of the recipe says."
         ),
     ] = None,
     until_decided: Annotated[

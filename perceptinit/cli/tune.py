@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from perceptinit.cli.options import Device, Fresh, Jobs, Overrides, Workers
 from perceptinit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,23 +25,11 @@ def tune(
     out: Annotated[Path, typer.Option(help="Folder for OUT/<recipe>-trials/ and so on.")] = Path(
         "runs"
     ),
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Override a key, such as tune.trials=10."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="torch device, or auto.")] = "auto",
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Do finished and interrupted runs again from the start.")
-    ] = False,
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Runs at the same time, each in a process of its own.")
-    ] = 1,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Threads of each process that decode images; by default its cores."
-        ),
-    ] = None,
+    set_: Overrides = None,
+    device: Device = "auto",
+    fresh: Fresh = False,
+    jobs: Jobs = 1,
+    workers: Workers = None,
 ) -> None:
     """Tune every arm with as many trials as the others, then compare all at shared settings and each at its best.
 

@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from perceptinit.cli.options import Overrides
+
 if TYPE_CHECKING:
     from perceptinit.recipe.recipe import Recipe
 
 
 def validate(
     recipe: Annotated[Path, typer.Argument(help="Recipe file (TOML).")],
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="PATH=VALUE", help="Override a key, such as pretrain.epochs=1."
-        ),
-    ] = None,
+    set_: Overrides = None,
     ready: Annotated[
         bool,
         typer.Option("--ready", help="Also fail (exit code 2) when data or files are missing."),

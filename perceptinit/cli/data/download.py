@@ -10,6 +10,7 @@ import typer
 from perceptinit.cli.data import recipe_data, test_sets
 from perceptinit.cli.data.bars import bars
 from perceptinit.cli.data.pairs import refuse_pairs
+from perceptinit.cli.options import Overrides
 from perceptinit.errors import UsageError
 
 
@@ -22,10 +23,7 @@ def download(
     recipe: Annotated[
         Path | None, typer.Option(help="Recipe file, or the name of a recipe: all that it needs.")
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Override a key of the recipe."),
-    ] = None,
+    set_: Overrides = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder to write. [default: $<NAME>_ROOT, else data/<name>]"),
