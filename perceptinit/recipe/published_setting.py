@@ -25,11 +25,11 @@ def changes(text: str, source: str, overrides: Sequence[str], sources: Sources =
     text: of the recipe, merged when it is like another one. The setting is that of the other one where the
     recipe expects nothing of its own.
     """
-    own, *base = [parse_toml(text, path) for path, text in sources] or [{}]
     used = parse_toml(text, source)
-    stated = base[0] if base and "expect" not in own else parse_toml(text, source)
     if "expect" not in used:
         return {}
+    own, *base = [parse_toml(text, path) for path, text in sources] or [{}]
+    stated = base[0] if base and "expect" not in own else parse_toml(text, source)
     used.setdefault("verdict", {})
     apply_overrides(used, overrides)
     before, after = _settings(stated), _settings(used)

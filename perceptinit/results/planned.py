@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +42,14 @@ class Planned:
     @classmethod
     def of_record(cls, record: Mapping[str, Any], root: Path) -> Planned:
         recipe = record["recipe"]
-        tables = {"verdict": {}, **parse_toml(recipe["text"], recipe["source"])}
-        apply_overrides(tables, recipe["overrides"])
+        sources = tuple((each["path"], each["text"]) for each in recipe.get("sources", ()))
+        overrides = tuple(recipe["overrides"])
+        arms, seeds, verdict, expected, left = _asked(
+            recipe["text"], recipe["source"], overrides, sources
+        )
         name, summary, baseline = recipe["name"], recipe["summary"], recipe["baseline"]
-        arms, seeds = _arms_and_seeds(tables)
         seeds = seeds[:1] if recipe["smoke"] else seeds
         started = record["started"]
-        verdict = _verdict(tables, recipe["source"])
-        expected = _expected(tables, recipe["source"])
-        sources = [(each["path"], each["text"]) for each in recipe.get("sources", ())]
-        left = changes(recipe["text"], recipe["source"], recipe["overrides"], sources)
         return cls(name, summary, baseline, arms, seeds, root, started, verdict, expected, left)
 
     @classmethod
@@ -61,6 +60,17 @@ class Planned:
         summary, verdict = str(tables.get("summary", "")), _verdict(tables, str(path))
         expected = _expected(tables, str(path))
         return cls(root.name, summary, baseline, arms, seeds, root, "", verdict, expected)
+
+
+@cache  # the runs of a recipe have one text
+def _asked(
+    text: str, source: str, overrides: tuple[str, ...], sources: tuple[tuple[str, str], ...]
+) -> tuple[tuple[str, ...], tuple[int, ...], VerdictConfig, tuple[ExpectConfig, ...], Changes]:
+    """Return arms, seeds, verdict, expected scores and what was changed of their setting, as a recipe's text says."""
+    tables = {"verdict": {}, **parse_toml(text, source)}
+    apply_overrides(tables, overrides)
+    left = changes(text, source, overrides, sources)
+    return *_arms_and_seeds(tables), _verdict(tables, source), _expected(tables, source), left
 
 
 def _arms_and_seeds(tables: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int, ...]]:

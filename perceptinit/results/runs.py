@@ -139,7 +139,11 @@ def load_runs(paths: Sequence[Path], out: Path = Path("runs")) -> RunSet:
     """
     roots = [_recipe_folder(path, out) if path.suffix == ".toml" else path for path in paths]
     recipes = {root: path for path, root in zip(paths, roots, strict=True) if path != root}
-    found = {run.folder.resolve(): run for root in roots for run in _present(root, root in recipes)}
+    found = {
+        folder.resolve(): load_run(folder / RECORD)
+        for root in roots
+        for folder in _folders(root, root in recipes)
+    }
     planned = [
         Planned.of_record(r.record, r.folder.parent.parent) for r in found.values() if r.record
     ]
@@ -160,7 +164,7 @@ def load_experiments(paths: Sequence[Path], out: Path = Path("runs")) -> list[Ru
     roots: dict[Path, None] = {}
     for path in paths:
         is_recipe = path.suffix == ".toml"
-        found = [path] if is_recipe else [run.folder.parent.parent for run in _present(path)]
+        found = [path] if is_recipe else [folder.parent.parent for folder in _folders(path)]
         for root in dict.fromkeys(found):
             folder = _recipe_folder(root, out) if is_recipe else root
             beside = [folder.with_name(folder.name + end) for end in (TRIALS, BEST)]
@@ -174,24 +178,23 @@ def _recipe_folder(path: Path, out: Path) -> Path:
     return out / str(read_tables(path).get("name", path.stem))
 
 
-def _present(root: Path, may_be_absent: bool = False) -> Iterable[LoadedRun]:
-    """Yield the runs that left a record, or at least a folder, under `root`; where none did, those in a queue."""
+def _folders(root: Path, may_be_absent: bool = False) -> list[Path]:
+    """Return the folders of runs under `root`, begun or with a record; where there are none, of those in a queue."""
     if root.is_file():
         if root.name != RECORD:
             raise UsageError(f"{root}: a file that is no {RECORD} of a run, nor a recipe (.toml)")
-        yield load_run(root)
-    elif root.is_dir():
-        yield from _begun(root) or [
-            _loaded(arm, seed, root / arm / f"seed{seed}") for arm, seed in submitted(root)
-        ]
-    elif not may_be_absent:
-        raise UsageError(f"{root}: no such folder of runs")
+        return [root.parent]
+    if root.is_dir():
+        return _begun(root) or [root / arm / f"seed{seed}" for arm, seed in submitted(root)]
+    if may_be_absent:
+        return []
+    raise UsageError(f"{root}: no such folder of runs")
 
 
-def _begun(root: Path) -> list[LoadedRun]:
-    with_record = [load_run(file) for file in sorted(root.rglob(RECORD))]
-    return with_record + [
-        _loaded(folder.parent.name, int(folder.name[4:]), folder)
+def _begun(root: Path) -> list[Path]:
+    recorded = [file.parent for file in sorted(root.rglob(RECORD))]
+    return recorded + [
+        folder
         for folder in sorted({root, *root.rglob("seed*")})
         if _SEED_FOLDER.fullmatch(folder.name) and not (folder / RECORD).exists()
     ]

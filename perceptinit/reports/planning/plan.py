@@ -45,11 +45,8 @@ def make_plan(recipe: Recipe, out: Path, pilot: Sequence[Path] = ()) -> dict[str
     pilot: folders of runs that tell how much seeds differ; by default what is there of the recipe's own.
     """
     root = out / recipe.name
-    runs = _planned_runs(recipe, root)
-    planned, rule = compare(runs), rule_of(recipe.verdict, len(recipe.seeds))
+    planned = compare(_planned_runs(recipe, root))
     there = _runs_there([root])
-    arms = [(arm_row(recipe, arm), recipe.fingerprint(arm)) for arm in recipe.arms]
-    shared = {key: arms[0][0]["resolved"][key] for key in ("backbone", "pretrain", "eval")}
     plan = {
         "schema": SCHEMA,
         "written": now(),
@@ -60,28 +57,36 @@ def make_plan(recipe: Recipe, out: Path, pilot: Sequence[Path] = ()) -> dict[str
             "overrides": list(recipe.overrides),
         },
         "hypothesis": recipe.verdict.hypothesis or hypothesis(planned),
+        "stopping": _stopping(rule_of(recipe.verdict, len(recipe.seeds)), len(recipe.seeds)),
+        "measures": recipe.verdict.primary or BY_RULE,
+        "exclusions": EXCLUSIONS,
+        "prospects": [*findings(recipe), *_pilot(recipe, pilot, there)],
+        "records": [_record_row(run) for run in (there.runs if there else ()) if run.record],
+        "versions": versions(),
+        **_stated(recipe, planned),
+    }
+    return sealed(plan)
+
+
+def _stated(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
+    """Return what runs can depart from: STATED, of those that the recipe has."""
+    arms = [(arm_row(recipe, arm), recipe.fingerprint(arm)) for arm in recipe.arms]
+    return {
+        "seeds": list(recipe.seeds),
         "verdict": {
             "delta": recipe.verdict.delta,
             "max_seeds": recipe.verdict.max_seeds,
             "primary": recipe.verdict.primary,
         },
-        "seeds": list(recipe.seeds),
-        "stopping": _stopping(rule, len(recipe.seeds)),
-        "measures": recipe.verdict.primary or BY_RULE,
-        "exclusions": EXCLUSIONS,
         "baseline": recipe.baseline,
         "contrasts": [
             {"arm": c.arm, "reference": c.reference, "question": c.question}
             for c in planned.contrasts
         ],
-        "prospects": [*findings(recipe), *_pilot(recipe, pilot, there)],
-        "records": [_record_row(run) for run in (there.runs if there else ()) if run.record],
         "arms": [_arm(row, fingerprint) for row, fingerprint in arms],
-        "shared": shared,
+        "shared": {key: arms[0][0]["resolved"][key] for key in ("backbone", "pretrain", "eval")},
         **({"tune": _tune(recipe.tune)} if recipe.tune else {}),
-        "versions": versions(),
     }
-    return sealed(plan)
 
 
 def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) -> str:
@@ -116,7 +121,10 @@ def departures_before(recipe: Recipe, out: Path) -> Iterator[str]:
     """Yield in what a recipe departs from the plan of its runs, before they begin; nothing without a plan."""
     root = out / recipe.name
     plan = read_plan(root)
-    changed = _changed(plan, make_plan(recipe, out)) if plan else []
+    if not plan:
+        return
+    stated = sealed(_stated(recipe, compare(_planned_runs(recipe, root))))
+    changed = _changed(plan, stated)
     if changed:
         yield (
             f"not as planned: {', '.join(changed)} of this recipe are others than in the {plan_name(plan)} "
