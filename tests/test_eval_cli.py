@@ -203,7 +203,7 @@ def test_a_checkpoint_that_does_not_fit_costs_no_other_its_scores(cli, tmp_path,
     save_file({"image.mean": torch.zeros(3)}, tmp_path / "checkpoints" / "other.safetensors")
     done = cli("eval", "checkpoints", "--backbone", recipe, "--suite", "smoke", "--csv")
     assert done.returncode == 1
-    assert "does not fit ImageOnly" in done.stderr  # it has no text tower
+    assert "does not fit ImageModel" in done.stderr  # it has no text tower
     assert {r["model"] for r in csv.DictReader(io.StringIO(done.stdout))} == {"step0"}
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from perceptinit.backbones.fast_modules import is_eager_on_cpu
+from perceptinit.backbones.image_models import ImageModel
 from perceptinit.backbones.text import TextTower
 from perceptinit.errors import UsageError
 from perceptinit.seeding import named_torch_seed
@@ -103,7 +104,7 @@ class ImageTower(nn.Module):
         self.load_state_dict(fresh.state_dict())
 
 
-class DualTower(nn.Module):
+class DualTower(ImageModel):
     """An image tower and a text tower that share an embedding space, and the learned temperature.
 
     logit_scale: start of the natural logarithm of the inverse temperature.
@@ -112,29 +113,14 @@ class DualTower(nn.Module):
     def __init__(
         self, image: ImageTower, text: TextTower, logit_scale: float = LOGIT_SCALE_START
     ) -> None:
-        super().__init__()
-        self.image = image
+        super().__init__(image)
         self.text = text
         self.logit_scale = nn.Parameter(torch.tensor(logit_scale, dtype=torch.float32))
-
-    @property
-    def image_size(self) -> int:
-        """Height and width of the images it takes, pixels."""
-        return self.image.image_size
-
-    @property
-    def embed_dim(self) -> int:
-        """Length of an embedding."""
-        return self.image.embed_dim
 
     @property
     def context_length(self) -> int:
         """Largest number of tokens in a text."""
         return self.text.context_length
-
-    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
-        """Return image embeddings (B, D), not normalised; see ImageTower."""
-        return self.image.encode_image(images)
 
     def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return text embeddings (B, D), not normalised, of ids int64 (B, T); see TextTower."""

@@ -1,4 +1,4 @@
-"""Models that have an image tower and no text tower: alone, or with a classifier."""
+"""Models with an image tower: alone, which is all that many measures need, or with a classifier."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from perceptinit.seeding import named_torch_seed
 HEAD_STD = 0.02
 
 
-class ImageOnly(nn.Module):
-    """The half of a dual encoder that measures of images need.
+class ImageModel(nn.Module):
+    """An image tower as measures of images take it; a dual encoder has a text tower as well.
 
     image: knows its input size and the length of its embeddings, see ImageTower.
     """
@@ -40,7 +40,7 @@ class ImageOnly(nn.Module):
         return self.image.encode_image(images)
 
 
-class ImageClassifier(ImageOnly):
+class ImageClassifier(ImageModel):
     """An image tower with a linear classifier on its embeddings, which knows its classes by name.
 
     The names are a buffer that is saved with the weights, because a classifier only means something
@@ -68,10 +68,10 @@ class ImageClassifier(ImageOnly):
         return self.head(self.encode_image(images))
 
 
-def image_model(image: nn.Module, weights: Mapping[str, Tensor]) -> ImageOnly:
+def image_model(image: nn.Module, weights: Mapping[str, Tensor]) -> ImageModel:
     """Return the model without a text tower that weights are of; they are not loaded."""
     if "head.weight" not in weights:
-        return ImageOnly(image)
+        return ImageModel(image)
     return ImageClassifier(image, _as_names(weights["names"]))
 
 

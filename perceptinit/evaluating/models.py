@@ -167,7 +167,7 @@ def _build_timm(model: str, weights: str) -> Any:
     from torch import nn
 
     from perceptinit.backbones.encoders import ImageTower
-    from perceptinit.backbones.image_models import ImageOnly
+    from perceptinit.backbones.image_models import ImageModel
     from perceptinit.initializers.imagenet import download, fit
 
     with named_torch_seed(0, "backbone"):
@@ -189,4 +189,4 @@ def _build_timm(model: str, weights: str) -> Any:
         std=about["std"],
         fresh=lambda: _build_timm(model, "").image,
     )
-    return ImageOnly(tower).eval()
+    return ImageModel(tower).eval()

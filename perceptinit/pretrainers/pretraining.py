@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from perceptinit.backbones.image_models import ImageOnly
+from perceptinit.backbones.image_models import ImageModel
 from perceptinit.compute import distributed
 from perceptinit.compute.optim import warmup_cosine
 from perceptinit.errors import DataError, TrainingError
@@ -70,7 +70,7 @@ class Pretraining(ABC):
 
     def model(self, model: DualEncoder, seed: int) -> Any:
         """Return the model of a run, with the `parts`, made of a backbone's; seed: for weights of its own."""
-        return model if "text" in self.parts else ImageOnly(model.image)
+        return model if "text" in self.parts else ImageModel(model.image)
 
     def begin(self, model: Any) -> None:  # noqa: B027 (for children)
         """Set what the first step starts from, such as the temperature; not called for a run that continues."""
