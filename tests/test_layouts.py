@@ -13,8 +13,8 @@ from perceptinit.configs import read_config
 from perceptinit.errors import DataError
 from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable
 from perceptinit.judgments.own.table import Table
-from perceptinit.judgments.reading import columns
-from perceptinit.judgments.reading.columns import read_columns
+from perceptinit.judgments.reading import table_files
+from perceptinit.judgments.reading.table_files import read_columns
 from perceptinit.judgments.sources import open_target
 
 REGISTRY = build_plugin_manager().registry
@@ -273,7 +273,7 @@ def test_a_spreadsheet_that_unpacks_to_too_much_is_refused_before_it_is_unpacked
 
 
 def test_a_spreadsheet_of_too_many_empty_cells_is_refused(folder, monkeypatch):
-    monkeypatch.setattr(columns, "MAX_CELLS", 1000)
+    monkeypatch.setattr(table_files, "MAX_CELLS", 1000)
     far = [None] * 300 + ["x"]
     path = lab_sheet(folder / "far.xlsx", ["anchor", "positive", "negative"], far, far, far, far)
     with pytest.raises(DataError, match=r"far\.xlsx: has more than 1,000 cells, empty ones among"):

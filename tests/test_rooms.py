@@ -79,7 +79,7 @@ def room(module: str) -> str:
         return "doors"
     if top == "plugin":
         return top
-    return top if top not in ("", "types") and (PACKAGE / top).is_dir() else "base"
+    return top if top not in ("", "types", "protocols") and (PACKAGE / top).is_dir() else "base"
 
 
 def test_a_room_imports_only_the_rooms_that_it_may():

@@ -21,10 +21,11 @@ from perceptinit.judgments.forms.triplet_names import NamedTriplets
 from perceptinit.judgments.own.dealing import by_image
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.collected import used_rows
-from perceptinit.judgments.reading.columns import Coded, Columns, raise_all, read_columns
+from perceptinit.judgments.reading.columns import Coded, Columns, raise_all
 from perceptinit.judgments.reading.image_columns import ImageRows, no_image
 from perceptinit.judgments.reading.image_files import file_name, missing_files
 from perceptinit.judgments.reading.split_column import rows_in
+from perceptinit.judgments.reading.table_files import read_columns
 from perceptinit.types import Split, Triplets
 
 

@@ -21,8 +21,9 @@ from perceptinit.judgments.forms.ratings import (
 )
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.collected import used_rows
-from perceptinit.judgments.reading.columns import Columns, read_columns
+from perceptinit.judgments.reading.columns import Columns
 from perceptinit.judgments.reading.image_columns import ImageRows, read_images
+from perceptinit.judgments.reading.table_files import read_columns
 from perceptinit.types import Split, Triplets
 
 

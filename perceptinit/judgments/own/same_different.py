@@ -15,9 +15,10 @@ from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.same_pairs import SamePairs
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.collected import used_rows
-from perceptinit.judgments.reading.columns import Columns, read_columns
+from perceptinit.judgments.reading.columns import Columns
 from perceptinit.judgments.reading.image_columns import ImageRows, read_images
 from perceptinit.judgments.reading.split_column import rows_in
+from perceptinit.judgments.reading.table_files import read_columns
 from perceptinit.types import Split, Triplets
 
 

@@ -22,7 +22,6 @@ from perceptinit.judgments.forms.ratings import (
     splits_by_reference,
     triplets_from_ratings,
 )
-from perceptinit.judgments.reading.columns import read_columns
 from perceptinit.judgments.reading.image_files import some
 from perceptinit.judgments.reading.label_files import (
     Rating,
@@ -31,6 +30,7 @@ from perceptinit.judgments.reading.label_files import (
     numbered_lines,
     one_file,
 )
+from perceptinit.judgments.reading.table_files import read_columns
 from perceptinit.types import DataCard, Split, Stimuli, Triplets
 
 IMAGE_ENDINGS = (".bmp", ".png", ".jpg", ".jpeg")

@@ -16,9 +16,10 @@ from perceptinit.files.downloads import Download
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.triplet_names import NamedTriplets
 from perceptinit.judgments.published.nights_sources import nights_downloads
-from perceptinit.judgments.reading.columns import Columns, read_columns
+from perceptinit.judgments.reading.columns import Columns
 from perceptinit.judgments.reading.image_columns import ImageRows
 from perceptinit.judgments.reading.image_files import missing_files, some, stimuli_in
+from perceptinit.judgments.reading.table_files import read_columns
 from perceptinit.types import DataCard, Split, Triplets
 
 SOURCE = "perceptinit data download nights (58 GB)"

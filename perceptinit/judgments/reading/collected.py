@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from perceptinit.errors import DataError
-from perceptinit.judgments.reading.columns import Columns, read_columns
+from perceptinit.judgments.reading.columns import Columns
+from perceptinit.judgments.reading.table_files import read_columns
 
 EXCLUDED = "excluded"
 ORDER, PLACE, SUBJECT = "assigned_order", "answered_place", "subject"

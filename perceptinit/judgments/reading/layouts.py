@@ -22,8 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from perceptinit.errors import DataError
-from perceptinit.judgments.reading.columns import Columns, read_columns
+from perceptinit.judgments.reading.columns import Columns
 from perceptinit.judgments.reading.shown_images import file_of, has_button, with_shown_images
+from perceptinit.judgments.reading.table_files import read_columns
 
 TRIPLET = ("anchor", "first", "second", "choice")
 ODD = ("image_1", "image_2", "image_3", "odd")

@@ -15,7 +15,7 @@ import numpy as np
 from perceptinit.errors import DataError, shown
 from perceptinit.files.reading import open_regular, read_bytes, require_file
 from perceptinit.judgments.forms.rdm import square
-from perceptinit.judgments.reading.columns import DELIMITERS, plain_number
+from perceptinit.judgments.reading.columns import plain_number
 from perceptinit.judgments.reading.mat_file import Variable, read_variables
 from perceptinit.judgments.reading.rdm_exports import (
     Matrices,
@@ -23,6 +23,7 @@ from perceptinit.judgments.reading.rdm_exports import (
     read_meadows_mat,
     read_rsatoolbox,
 )
+from perceptinit.judgments.reading.table_files import DELIMITERS
 from perceptinit.registry import unknown
 
 # of a matrix or several: 8 GB as float64; a published one of 31,000 images has as many
