@@ -19,23 +19,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-RECIPE = """
+TINY_BACKBONE = (Path(__file__).parent / "tiny_backbone.toml").read_text()
+RECIPE = (
+    """
 schema = 1
 name = "killed"
-[backbone]
-use = "timm"
-model = "vit_tiny_patch16_224"
-image_size = 16
-embed_dim = 16
-text_width = 16
-text_heads = 2
-text_layers = 1
-context_length = 16
-[backbone.model_args]
-patch_size = 8
-embed_dim = 32
-num_heads = 2
-depth = 1
+"""
+    + TINY_BACKBONE
+    + """
 [[init]]
 use = "triplet-hinge"
 epochs = 1
@@ -64,6 +55,7 @@ use = "jsonl"
 [checkpoint]
 every_steps = 3
 """
+)
 NUM_STEPS = 50
 
 

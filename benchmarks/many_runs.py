@@ -27,24 +27,15 @@ from perceptinit.results.runs import load_experiments, load_runs
 from perceptinit.running.cells import Cell, plan_cells
 from perceptinit.running.runner import prepare, run_recipe
 
-RECIPE = """
+TINY_BACKBONE = (Path(__file__).parent / "tiny_backbone.toml").read_text()
+RECIPE = (
+    """
 schema = 1
 name = "many"
 seeds = {seeds}
-[backbone]
-use = "timm"
-model = "vit_tiny_patch16_224"
-image_size = 16
-embed_dim = 16
-text_width = 16
-text_heads = 2
-text_layers = 1
-context_length = 16
-[backbone.model_args]
-patch_size = 8
-embed_dim = 32
-num_heads = 2
-depth = 1
+"""
+    + TINY_BACKBONE
+    + """
 [[eval]]
 use = "two-afc"
 [eval.judgments]
@@ -54,6 +45,7 @@ num_val = 16
 num_test = 16
 image_size = 16
 """
+)
 NUM_SCORES = 40
 
 

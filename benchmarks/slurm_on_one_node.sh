@@ -77,25 +77,13 @@ done
 sinfo
 
 # --- the experiment --------------------------------------------------------------------------------------------------------
-cat > six.toml << 'TOML'
+cat - "$here/benchmarks/tiny_backbone.toml" > six.toml << 'TOML'
 schema = 1
 name = "six"
 summary = "2 arms x 6 seeds, tiny"
 seeds = [0, 1, 2, 3, 4, 5]
-[backbone]
-use = "timm"
-model = "vit_tiny_patch16_224"
-image_size = 16
-embed_dim = 16
-text_width = 16
-text_heads = 2
-text_layers = 1
-context_length = 16
-[backbone.model_args]
-patch_size = 8
-embed_dim = 32
-num_heads = 2
-depth = 1
+TOML
+cat >> six.toml << 'TOML'
 [[init]]
 use = "triplet-hinge"
 epochs = 2

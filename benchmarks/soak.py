@@ -24,23 +24,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-RECIPE = """
+TINY_BACKBONE = (Path(__file__).parent / "tiny_backbone.toml").read_text()
+RECIPE = (
+    """
 schema = 1
 name = "soak"
-[backbone]
-use = "timm"
-model = "vit_tiny_patch16_224"
-image_size = 16
-embed_dim = 16
-text_width = 16
-text_heads = 2
-text_layers = 1
-context_length = 16
-[backbone.model_args]
-patch_size = 8
-embed_dim = 32
-num_heads = 2
-depth = 1
+"""
+    + TINY_BACKBONE
+    + """
 [[init]]
 use = "triplet-hinge"
 epochs = 20
@@ -77,6 +68,7 @@ use = "jsonl"
 [checkpoint]
 every_steps = 200
 """
+)
 STEPS_PER_EPOCH = 100
 # growth between the second and the last tenth that is no leak: the allocator's pools, one temporary file
 ALLOWED = {"memory MB": 10.0, "descriptors": 2.0, "threads": 1.0, "disk MB": 1.0}

@@ -37,5 +37,26 @@ def cli(tmp_path):
 
 
 @pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """Keep what is fetched in the test's folder, know nothing of other tests' files, and ask again at once."""
+    from perceptinit.files.remote import copies, store
+    from perceptinit.test_sets.remote import fetch_remote
+
+    monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(store, "BACKOFF_SECONDS", 0.01)
+    copies.local_copy.cache_clear()
+    fetch_remote.cache_clear()
+
+
+@pytest.fixture
+def bucket(own_cache):
+    """Give a web server that keeps files as a bucket does."""
+    from object_store import ObjectStore
+
+    with ObjectStore() as made:
+        yield made
+
+
+@pytest.fixture
 def recipes_folder():
     return ROOT / "recipes"

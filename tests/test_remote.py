@@ -38,16 +38,7 @@ from perceptinit.types import RunContext
 NUM_SHARDS, PER_SHARD = 8, 12
 
 
-@pytest.fixture(autouse=True)
-def quick(tmp_path, monkeypatch):
-    monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(store, "BACKOFF_SECONDS", 0.01)
-
-
-@pytest.fixture
-def bucket():
-    with ObjectStore() as made:
-        yield made
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture(scope="module")

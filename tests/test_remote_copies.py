@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from made_sets import caption_set, labelled_set, png
-from object_store import ObjectStore
 
 from perceptinit.components.building import read_spec
 from perceptinit.components.plugin_manager import build_plugin_manager
@@ -15,19 +14,7 @@ from perceptinit.pairs.paths import expand
 from perceptinit.test_sets.choice import SetChoice, SyntheticSettings
 from perceptinit.test_sets.remote import fetch_remote
 
-
-@pytest.fixture(autouse=True)
-def fresh(tmp_path, monkeypatch):
-    monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(store, "BACKOFF_SECONDS", 0.01)
-    copies.local_copy.cache_clear()
-    fetch_remote.cache_clear()
-
-
-@pytest.fixture
-def bucket():
-    with ObjectStore() as made:
-        yield made
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture

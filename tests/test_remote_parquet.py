@@ -6,27 +6,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from object_store import Fault, ObjectStore
+from object_store import Fault
 from PIL import Image
 from test_remote import hashes, loader
 
 from perceptinit.errors import DataError, PerceptInitError
-from perceptinit.files.remote import store
 from perceptinit.pairs.parquet_pairs import ParquetPairs
 
 NUM_FILES, ROWS, GROUP = 3, 24, 8
 
 
-@pytest.fixture(autouse=True)
-def quick(tmp_path, monkeypatch):
-    monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(store, "BACKOFF_SECONDS", 0.01)
-
-
-@pytest.fixture
-def bucket():
-    with ObjectStore() as made:
-        yield made
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture(scope="module")
