@@ -153,7 +153,7 @@ def _judged(value: Estimate, score: ScoreComparison, expected: ExpectConfig) -> 
     if low > published + tolerance:
         return (
             "above",
-            f": above by {gap}, {allowed} are allowed ({seeds}); what follows is not of the published setting",
+            f": above by {gap}, {allowed} are allowed ({seeds}); something here may differ from the published setting",
         )
     return (
         "unclear",
