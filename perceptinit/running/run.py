@@ -35,6 +35,7 @@ from perceptinit.recipe.recipe import Arm, Every, Recipe
 from perceptinit.results import record as rec
 from perceptinit.results.preregistration import plan_sha256, read_plan
 from perceptinit.results.states import run_state
+from perceptinit.running.earlier_stages import Earlier, find_earlier
 from perceptinit.running.interruption import INTERRUPTED, Stopped, StopSignals
 from perceptinit.running.saving import Saving
 from perceptinit.running.tracking import Trackers
@@ -132,6 +133,8 @@ class Run:
         self.record["hashes"]["built"] = rec.weight_hashes(model)
         model.to(self.device)
         self._load_checkpoint(model)
+        if not self.done and self._resumed is None:
+            self._take_stages(model)
         if "init" not in self.done:
             self._initialize(model, self.arm.init, "init")
             self._evaluate(model, "init", lambda every: every != "end")
@@ -159,6 +162,17 @@ class Run:
         if isinstance(self.pretrainer, HasModel):
             return self.pretrainer.model(model, self.seed)
         return model
+
+    def _take_stages(self, model: DualEncoder) -> None:
+        """Begin with the weights that another experiment has after the same first stages."""
+        names = self.recipe.checkpoint.stages_from
+        roots = [self.folder.parents[2] / name for name in names]
+        folder = distributed.decide(lambda: find_earlier(roots, self.record))
+        if folder is not None:
+            earlier = Earlier(Path(folder))
+            earlier.load(model.image)
+            self.record["init"] += earlier.rows
+            self.done += [row["stage"] for row in earlier.rows]
 
     def _finish_stage(self, model: DualEncoder, name: str, is_saved: bool) -> None:
         self.done.append(name)

@@ -1,0 +1,88 @@
+"""Stages of `init` that another experiment has done are taken from it, and end in the same weights."""
+
+import json
+import shutil
+
+import pytest
+from processes import together
+from safetensors.torch import load_file, save_file
+from test_runner import RECIPE
+
+from perceptinit.errors import CheckpointError
+from perceptinit.recipe.reading import read_recipe
+from perceptinit.running.runner import run_recipe
+
+TINY = RECIPE.replace('plugins = ["local.py"]\n', "").replace('use = "local/spy"', 'use = "jsonl"')
+FROM_TINY = 'checkpoint.stages_from=["tiny"]'
+HALF_WAY = """
+[[arm]]
+name = "half-way"
+init = [{ like = "init" }, { use = "interpolate", share = 0.5 }]
+"""
+
+
+def run(out, *overrides, name="tiny", arm="pi", text=TINY):
+    text = text.replace('name = "tiny"', f'name = "{name}"', 1)
+    recipe = read_recipe(text, source="tiny.toml", overrides=overrides)
+    [record] = run_recipe(recipe, arms=[arm], seeds=[0], out=out, device="cpu")
+    return record
+
+
+def run_longer(out):
+    """Run an experiment with a longer pretraining, whose stage 1 is that of `tiny`."""
+    return run(out, FROM_TINY, "pretrain.epochs=3", name="longer")
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Run `tiny` and return its record."""
+    return run(tmp_path)
+
+
+def test_a_longer_pretraining_takes_stage_one_and_ends_as_if_it_had_done_it(tiny, tmp_path):
+    taken = run_longer(tmp_path)
+    anew = run(tmp_path / "anew", "pretrain.epochs=3", name="longer")
+    assert taken["hashes"] == anew["hashes"]
+    assert taken["fingerprint"] == anew["fingerprint"]
+    assert taken["init"] == [tiny["init"][0] | {"taken_from": "tiny/pi/seed0"}]
+    assert "init.0" not in taken["wall_seconds"]  # this run has not spent them
+
+
+def test_two_processes_take_the_stage_together(tiny, tmp_path):
+    records = together(run_longer, tmp_path)
+    assert {r["init"][0]["taken_from"] for r in records} == {"tiny/pi/seed0"}
+
+
+def test_an_arm_with_one_stage_more_does_that_one_alone(tiny, tmp_path):
+    taken = run(tmp_path, FROM_TINY, name="ways", arm="half-way", text=TINY + HALF_WAY)
+    anew = run(tmp_path / "anew", name="ways", arm="half-way", text=TINY + HALF_WAY)
+    assert taken["hashes"] == anew["hashes"]
+    assert [row.get("taken_from") for row in taken["init"]] == ["tiny/pi/seed0", None]
+
+
+@pytest.mark.parametrize("other", ["init.epochs=3", "backbone.embed_dim=8"])
+def test_a_stage_that_differs_is_done_here(tiny, tmp_path, other):
+    record = run(tmp_path, FROM_TINY, other, name="other")
+    assert "taken_from" not in record["init"][0]
+    assert "init.0" in record["wall_seconds"]
+
+
+@pytest.mark.parametrize("change", [{"status": "failed"}, {"environment": {"packages": {}}}])
+def test_a_run_that_failed_or_had_other_packages_gives_no_stage(tiny, tmp_path, change):
+    file = tmp_path / "tiny/pi/seed0/record.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    assert "taken_from" not in run_longer(tmp_path)["init"][0]
+
+
+def test_without_its_weights_a_run_gives_no_stage(tiny, tmp_path):
+    shutil.rmtree(tmp_path / "tiny/pi/seed0/weights")
+    assert "taken_from" not in run_longer(tmp_path)["init"][0]
+
+
+def test_other_weights_in_its_file_stop_the_run(tiny, tmp_path):
+    file = tmp_path / "tiny/pi/seed0/weights/init.safetensors"
+    save_file({name: tensor + 1 for name, tensor in load_file(file).items()}, file)
+    with pytest.raises(
+        CheckpointError, match=r"not the weights of .*record.json. Do that run again"
+    ):
+        run_longer(tmp_path)
