@@ -15,7 +15,6 @@ from perceptinit.files import atomic
 from perceptinit.files.cache import Cache
 from perceptinit.files.checkpoints import load_weights, save_weights, weights_sha256
 from perceptinit.images.store import sources, store
-from perceptinit.packing.parts import Part
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.runner import run_recipe
 
@@ -168,18 +167,14 @@ def content(folder):
 
 
 @pytest.mark.parametrize("is_test_set", [False, True])
-@pytest.mark.parametrize("parts", [(None,), (Part(2, 2), Part(1, 2), None)])
-def test_a_packing_killed_at_any_file_operation_ends_as_one_left_alone(
-    tmp_path, is_test_set, parts
-):
+def test_a_packing_killed_at_any_file_operation_ends_as_one_left_alone(tmp_path, is_test_set):
     source = class_folders(tmp_path / "source")
     settings = {"shard_size": 1, "templates": ("a {c}",), "test_set": is_test_set}
 
     def work(folder):
-        for part in parts:
-            pack_here(source, folder, num_workers=1, part=part, **settings)
+        pack_here(source, folder, num_workers=1, **settings)
 
-    pack_here(source, tmp_path / "alone", **settings)
+    work(tmp_path / "alone")
     expected = content(tmp_path / "alone")
     for name, state in states(tmp_path / "killed", work, tmp_path / "killed"):
         work(state)

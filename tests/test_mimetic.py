@@ -17,6 +17,8 @@ from perceptinit.initializers.impulse import Impulse, Logits, shift_matrix
 from perceptinit.initializers.interpolate import Interpolate
 from perceptinit.initializers.lsuv import Lsuv
 from perceptinit.initializers.mimetic import Mimetic, factors
+from perceptinit.initializers.mimetic_mlp import MimeticMLP
+from perceptinit.initializers.norm_matched import NormMatched
 from perceptinit.initializers.positions import find_positions, sinusoidal
 from perceptinit.initializers.statistics_matched import StatisticsMatched
 from perceptinit.initializers.weight_selection import WeightSelection, even_indices, select
@@ -431,3 +433,47 @@ def test_queries_keys_and_values_keep_statistics_of_their_own(keep):
     for old, new in pairs:
         norms = [[part.norm().item() for part in w.chunk(3)] for w in (old, new)]
         assert norms[1] == pytest.approx(norms[0], rel=1e-3)
+
+
+# --- norm-matched
+
+
+def test_norm_matched_keeps_directions_and_has_the_norms_of_fresh_weights():
+    model = tower()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3).add_(0.01 * torch.randn_like(parameter))
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    initialize(NormMatched, model)
+    fresh = dict(tower(seed=1).named_parameters())
+    for name, new in model.named_parameters():
+        if new.ndim < 2:
+            assert torch.equal(new, before[name])
+        else:
+            assert F.cosine_similarity(new.flatten(), before[name].flatten(), dim=0) > 0.9999
+            assert new.norm().item() == pytest.approx(fresh[name].norm().item(), rel=0.5)
+
+
+# --- mimetic-mlp (Trockman and Kolter 2026)
+
+
+def test_mimetic_mlp_gives_the_first_layer_of_each_mlp_a_mean_and_changes_nothing_else():
+    model = tower()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    report = initialize(MimeticMLP, model, mean=0.5)
+    assert report.changed == tuple(f"trunk.blocks.{i}.mlp.fc1.weight" for i in range(2))
+    for name in report.changed:
+        shift = model.get_parameter(name) - before[name]
+        assert torch.allclose(shift, 0.5 * before[name].std().expand_as(shift), atol=1e-6)
+
+
+def test_mimetic_mlp_behind_layer_norm_gives_at_first_what_the_tower_gave():
+    model, images = tower(), torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    before = model(images)
+    initialize(MimeticMLP, model)
+    assert torch.allclose(model(images), before, atol=1e-4)
+
+
+def test_mimetic_mlp_wants_a_model_with_mlps():
+    with pytest.raises(InitializerError, match="no MLP in Linear"):
+        initialize(MimeticMLP, nn.Linear(4, 4))

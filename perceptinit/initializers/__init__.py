@@ -39,6 +39,11 @@ def perceptinit_initializers() -> list[Component]:
             summary="attention near the identity, as in trained networks; no data (Trockman and Kolter 2023)",
         ),
         Component(
+            name="mimetic-mlp",
+            target="perceptinit.initializers.mimetic_mlp:MimeticMLP",
+            summary="a mean that is not 0 in the first layer of each MLP; no data (Trockman and Kolter 2026)",
+        ),
+        Component(
             name="impulse",
             target="perceptinit.initializers.impulse:Impulse",
             summary="attention heads that look at one neighbour, as convolutions; no data (Zheng et al. 2025)",
@@ -52,6 +57,11 @@ def perceptinit_initializers() -> list[Component]:
             name="interpolate",
             target="perceptinit.initializers.interpolate:Interpolate",
             summary="part of the way from the weights that are there to a file's, or to fresh ones",
+        ),
+        Component(
+            name="norm-matched",
+            target="perceptinit.initializers.norm_matched:NormMatched",
+            summary="the directions of the weights that are there, with the norms of fresh ones",
         ),
         Component(
             name="lsuv",
