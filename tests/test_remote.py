@@ -4,6 +4,8 @@ import copy
 import io
 import json
 import multiprocessing
+import re
+import shutil
 import signal
 import tarfile
 import threading
@@ -26,6 +28,7 @@ from perceptinit.errors import (
 from perceptinit.files.remote import shard_cache, store
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.files.remote.shard_cache import Piece, ShardCache
+from perceptinit.packing import indexing
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.batches import fingerprint, stack_ids
 from perceptinit.pairs.loader import PairLoader
@@ -521,6 +524,54 @@ def test_the_index_of_remote_shards_is_made_once_its_cost_is_told(bucket, shards
     index_verb([address], out, yes=True)
     assert capsys.readouterr().out == f"{cost}\n{cost}\n{out}: the index of 8 shards\n"
     assert everything(webdataset(address, index=str(out))) == everything(local(shards))
+
+
+def test_an_interrupted_index_of_remote_shards_goes_on_and_reads_no_shard_twice(
+    bucket, shards, tmp_path, capsys
+):
+    address = upload(bucket, shards)
+    del bucket.files[f"/set/{INDEX}"]
+    index_verb([address], tmp_path / "whole.index", yes=True)
+    shutil.rmtree(tmp_path / "cache/shards")
+    fault = Fault(path="/set/6.tar", status=403, after=1)  # its size is told
+    bucket.faults.append(fault)
+    with pytest.raises(DataError, match="access denied"):
+        index_verb([address], tmp_path / "made.index", yes=True)
+    shutil.rmtree(tmp_path / "cache/shards")  # others have taken its place
+    bucket.faults.clear()
+    bucket.sent.clear()
+    capsys.readouterr()
+    index_verb([address], tmp_path / "made.index", yes=True)
+    assert re.match(r"[1-4] shards, .* requests; [4-7] were read before\n", capsys.readouterr().out)
+    assert "/set/6.tar" in bucket.sent
+    assert "/set/0.tar" not in bucket.sent
+    assert (tmp_path / "made.index").read_bytes() == (tmp_path / "whole.index").read_bytes()
+    assert not list((tmp_path / "cache/tar-indexes").glob("*.index"))
+
+
+def test_a_shard_that_has_changed_since_an_index_of_it_was_interrupted_is_read_anew(
+    bucket, shards, tmp_path, monkeypatch
+):
+    address = upload(bucket, shards)
+    with monkeypatch.context() as patch:
+        patch.setattr(indexing, "write_index", fails_at(tmp_path / "made.index"))
+        with pytest.raises(WriteError, match="no room"):
+            index_verb([address], tmp_path / "made.index", yes=True)
+    write_shard(tmp_path / "other.tar", 99)
+    bucket.put("/set/3.tar", (tmp_path / "other.tar").read_bytes())
+    bucket.sent.clear()
+    index_verb([address], tmp_path / "made.index", yes=True)
+    assert list(bucket.sent) == ["/set/3.tar"]
+    assert everything(webdataset(address, index=str(tmp_path / "made.index")))
+
+
+def fails_at(place):
+    def write(path, *rest):
+        if path == place:
+            raise WriteError(path, "no room")
+        write_index(path, *rest)
+
+    return write
 
 
 def test_a_web_server_takes_no_index(bucket, shards):

@@ -166,6 +166,7 @@ def kept_files() -> list[KeptFiles]:
         for folder in sorted(image_store_folder().glob("*px-*"))
     ]
     found.append(KeptFiles("tar indexes", tar_index_folder(), ".npz"))
+    found.append(KeptFiles("unfinished indexes of remote shards", tar_index_folder(), ".index"))
     found.append(KeptFiles("remote shards", shard_folder(), "-*/*"))
     found.append(KeptFiles("remote files", copies_folder(), "/**/*"))
     return [kept for kept in found if kept.num_bytes]

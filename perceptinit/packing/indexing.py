@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from perceptinit.errors import DataError, UsageError
+from perceptinit.files.atomic import remove_files
+from perceptinit.files.cache import tar_index_folder
 from perceptinit.files.remote.addresses import Place, RemoteFile
 from perceptinit.files.remote.shard_cache import Piece, ShardCache
 from perceptinit.files.remote.store import PART_BYTES, stat, write
 from perceptinit.pairs.paths import expand, missing
-from perceptinit.pairs.shard_index import INDEX, write_index
+from perceptinit.pairs.shard_index import INDEX, ShardIndex, write_index
 from perceptinit.pairs.tar_format import TarFile
 from perceptinit.pairs.tar_index import TarIndex, index_tars, scan
 
@@ -28,7 +31,7 @@ _LATE = 2**62
 
 @dataclass(frozen=True, slots=True)
 class RemoteScan:
-    """Remote shards to be read once, as they are now."""
+    """Remote shards to be read once, as they are now; what an interrupted call has read is kept until the index is written."""
 
     pieces: tuple[Piece, ...]
 
@@ -41,31 +44,60 @@ class RemoteScan:
         return cls(tuple(Piece.whole(file, now.num_bytes, now.version) for file, now in found))
 
     @property
+    def unread(self) -> list[Piece]:
+        """Return those that no interrupted call has read."""
+        return [piece for piece in self.pieces if not _kept(piece).is_file()]
+
+    @property
     def num_bytes(self) -> int:
-        return sum(piece.num_bytes for piece in self.pieces)
+        return sum(piece.num_bytes for piece in self.unread)
 
     @property
     def num_requests(self) -> int:
         """Return how many requests the reading takes: one per part, and a look whether the shard has changed."""
-        return sum(-(-piece.num_bytes // PART_BYTES) + 1 for piece in self.pieces)
+        return sum(-(-piece.num_bytes // PART_BYTES) + 1 for piece in self.unread)
 
     def indexes(self, report: Callable[[], None]) -> list[TarIndex]:
-        """Fetch each shard and return its index; `report` is called after each.
+        """Fetch each shard and return its index, which is kept until `forget`; `report` is called after each.
 
         Raises DataError for one that is damaged, cannot be had or has no room.
         """
         cache = ShardCache()
 
         def index(piece: Piece) -> TarIndex:
-            path = cache.fetch(piece, _LATE)
-            if path is None:
-                raise DataError(f"{piece.file}: no room for it in {cache.folder}")
-            found = scan(TarFile(path, said=piece.file))
+            found = _read_kept(piece)
+            if found is None:
+                found = _fetched_index(piece, cache)
+                write_index(_kept(piece), [found], [(piece.num_bytes, piece.version)])
             report()
             return found
 
         with ThreadPoolExecutor(_NUM_FETCHERS) as pool:
             return list(pool.map(index, self.pieces))
+
+    def forget(self) -> None:
+        """Remove what was kept."""
+        remove_files(map(_kept, self.pieces))
+
+
+def _fetched_index(piece: Piece, cache: ShardCache) -> TarIndex:
+    path = cache.fetch(piece, _LATE)
+    if path is None:
+        raise DataError(f"{piece.file}: no room for it in {cache.folder}")
+    return scan(TarFile(path, said=piece.file))
+
+
+def _kept(piece: Piece) -> Path:
+    return tar_index_folder() / f"{piece.key}.index"
+
+
+def _read_kept(piece: Piece) -> TarIndex | None:
+    """Return what an interrupted call has kept of a shard; the version is part of the name, so without one nothing."""
+    if not (piece.version and _kept(piece).is_file()):
+        return None
+    with suppress(DataError):  # damaged: the shard itself is the truth
+        return ShardIndex(_kept(piece)).tar_index(piece.file.name, piece.file)
+    return None
 
 
 def open_shards(named: Sequence[str]) -> list[Path] | RemoteScan:
@@ -113,12 +145,13 @@ def index_remote(planned: RemoteScan, out: Path | None, report: Callable[[], Non
     indexes = planned.indexes(report)
     if out is not None:
         write_index(out, indexes, stats)
-        return out
-    with TemporaryDirectory() as folder:
-        local = Path(folder) / INDEX
-        write_index(local, indexes, stats)
-        write(place, local.read_bytes())
-    return place
+    else:
+        with TemporaryDirectory() as folder:
+            local = Path(folder) / INDEX
+            write_index(local, indexes, stats)
+            write(place, local.read_bytes())
+    planned.forget()
+    return out or place
 
 
 def _only(folders: Iterable[P]) -> P:

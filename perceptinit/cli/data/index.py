@@ -23,7 +23,7 @@ def index(
     """Note what lies where in tar shards, so that remote ones can be read at random places.
 
     Of local shards only the headers are read. Remote ones (s3://, gs://, hf://datasets/, https://) are read once, as
-    a whole; how many bytes and requests that takes is said first. Where nothing may be written beside them, give
+    a whole; how many bytes and requests that takes is said first, and an interrupted call goes on. Where nothing may be written beside them, give
     --out, and name that file in the recipe (index = FILE).
 
     Example: perceptinit data index s3://bucket/cc3m
@@ -37,10 +37,12 @@ def index(
     if isinstance(planned, list):
         typer.echo(f"{index_local(planned, out)}: the index of {len(planned):,} shards")
         return
+    num_read = len(planned.pieces) - len(planned.unread)
     cost = (
-        f"{len(planned.pieces):,} shards, {planned.num_bytes / 1e9:,.3g} GB, will be read once in about "
+        f"{len(planned.unread):,} shards, {planned.num_bytes / 1e9:,.3g} GB, will be read once in about "
         f"{planned.num_requests:,} requests"
     )
+    cost += f"; {num_read:,} were read before" if num_read else ""
     typer.echo(cost)
     if not yes and not (sys.stdin.isatty() and typer.confirm("Go on?")):
         raise UsageError(f"{cost}: say --yes to have that done")
