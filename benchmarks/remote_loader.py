@@ -35,7 +35,8 @@ from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.batches import stack_ids
 from perceptinit.pairs.loader import PairLoader
 from perceptinit.pairs.shard_index import INDEX, write_index
-from perceptinit.pairs.tar_index import index_tar, index_tars
+from perceptinit.pairs.tar_format import TarFile
+from perceptinit.pairs.tar_index import scan
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 from perceptinit.results.record import processor_name
 from perceptinit.types import RunContext
@@ -151,7 +152,9 @@ def compare(o: argparse.Namespace, url: str, folder: Path) -> None:
         if not (shards / f"{number:05d}.tar").exists():
             write_shard(shards / f"{number:05d}.tar", o.samples, 256, number)
     paths = sorted(shards.glob("0*.tar"))[: o.shards]
-    write_index(shards / INDEX, index_tars(paths), [(p.stat().st_size, "1") for p in paths])
+    write_index(
+        shards / INDEX, (scan(TarFile(p)) for p in paths), [(p.stat().st_size, "1") for p in paths]
+    )
     num_bytes = sum(path.stat().st_size for path in paths)
     pattern = f"{{00000..{o.shards - 1:05d}}}.tar"
     local = WebdatasetPairs(WebdatasetPairs.Config(shards=f"{shards}/{pattern}"))
@@ -190,7 +193,7 @@ def first_step(o: argparse.Namespace, url: str, folder: Path) -> None:
     many.mkdir(parents=True, exist_ok=True)
     if not (many / "any.tar").exists():
         write_shard(many / "any.tar", 10_000, 16, 0)
-    one = index_tar(many / "any.tar")
+    one = scan(TarFile(many / "any.tar"))
     num_bytes = one.path.stat().st_size  # type: ignore[union-attr]
     if not (many / INDEX).exists():
         indexes = (replace(one, path=many / f"{number:05d}.tar") for number in range(1500))

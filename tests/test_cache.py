@@ -12,7 +12,7 @@ import torch
 
 from perceptinit import apply_perceptual_init
 from perceptinit.files.cache import Cache, cache_folder
-from perceptinit.pairs.tar_index import index_tars
+from perceptinit.pairs.local_index import index_shards
 
 TINY = ("synthetic", {"num_train": 24, "num_val": 12, "num_test": 1})
 SIZES = {"img_size": 32, "patch_size": 16, "embed_dim": 32, "depth": 1, "num_heads": 2}
@@ -189,9 +189,9 @@ def test_the_verbs_know_the_indexes_of_tar_shards(cli, tmp_path, monkeypatch):
     shard = tmp_path / "0.tar"
     with tarfile.open(shard, "w") as tar:
         tar.addfile(tarfile.TarInfo("a.txt"))
-    monkeypatch.setattr("perceptinit.pairs.tar_index._CACHED_FROM", 1)  # files
-    index_tars([shard])
-    (index,) = (tmp_path / "store/tar-indexes").iterdir()
+    monkeypatch.setattr("perceptinit.pairs.local_index._KEPT_FROM_BYTES", 1)
+    index_shards([shard])
+    (index,) = (tmp_path / "store/tar-indexes").glob("*.index")
     assert "tar indexes: 0.0 MiB" in cli("cache", "list").stdout
     assert "MiB of tar indexes" in cli("cache", "clear").stdout
     assert not index.exists()

@@ -12,12 +12,11 @@ import pytest
 from braceexpand import braceexpand
 
 from perceptinit.errors import DataError
-from perceptinit.pairs import tar_index
 from perceptinit.pairs.csv_pairs import CsvPairs
 from perceptinit.pairs.parquet_pairs import ParquetPairs
 from perceptinit.pairs.paths import expand, num_named
 from perceptinit.pairs.tar_format import TarFile
-from perceptinit.pairs.tar_index import index_tar
+from perceptinit.pairs.tar_index import scan
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 
 
@@ -161,7 +160,7 @@ def test_a_damaged_header_is_refused_with_its_place(tmp_path):
     data[1024 + 3] ^= 0xFF  # in the name of a.txt, whose header is the third block
     path.write_bytes(bytes(data))
     with pytest.raises(DataError, match=r"0\.tar: byte 1024: no tar header where one must be"):
-        index_tar(path)
+        scan(TarFile(path))
 
 
 def test_data_after_the_end_of_the_archive_is_not_dropped_silently(tmp_path):
@@ -169,7 +168,7 @@ def test_data_after_the_end_of_the_archive_is_not_dropped_silently(tmp_path):
     second = write_tar(tmp_path / "1.tar", pair_members("b"))
     first.write_bytes(first.read_bytes() + second.read_bytes())
     with pytest.raises(DataError, match="data after the end of the archive"):
-        index_tar(first)
+        scan(TarFile(first))
 
 
 def test_a_compressed_shard_says_what_to_do(tmp_path):
@@ -186,7 +185,7 @@ def test_a_compressed_shard_says_what_to_do(tmp_path):
 def test_a_member_that_stands_twice_is_refused(tmp_path):
     path = write_tar(tmp_path / "0.tar", [("a.jpg", b"1"), ("a.JPG", b"2"), ("a.txt", b"a")])
     with pytest.raises(DataError, match=r"0\.tar: sample 'a' has two members \.jpg \(byte 1024\)"):
-        index_tar(path)
+        scan(TarFile(path))
 
 
 def test_missing_shards_are_counted_and_the_first_is_named(tmp_path):
@@ -364,18 +363,6 @@ def test_a_count_beside_the_shards_is_checked(tmp_path):
     assert problem == (
         f"{path}: 2 samples, but sizes.json beside it says 3; copy or pack the shard again"
     )
-
-
-def test_an_index_is_kept_until_the_shard_changes(tmp_path, monkeypatch):
-    monkeypatch.setattr(tar_index, "_CACHED_FROM", 1)
-    path = write_tar(tmp_path / "0.tar", pair_members("a", "b"))
-    index_tar(path)
-    monkeypatch.setattr(TarFile, "members", lambda self, start=0: pytest.fail("scanned again"))
-    assert index_tar(path).num_samples == 2
-    monkeypatch.undo()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    write_tar(path, pair_members("a", "b", "c"))
-    assert [text for _, _, text in everything(webdataset(path))] == ["a", "b", "c"]
 
 
 # parquet

@@ -33,7 +33,8 @@ from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.batches import fingerprint, stack_ids
 from perceptinit.pairs.loader import PairLoader
 from perceptinit.pairs.shard_index import INDEX, WIDS_INDEX, ShardIndex, write_index
-from perceptinit.pairs.tar_index import index_tars
+from perceptinit.pairs.tar_format import TarFile
+from perceptinit.pairs.tar_index import scan
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.types import RunContext
@@ -51,7 +52,7 @@ def shards(tmp_path_factory):
     for number in range(NUM_SHARDS):
         write_shard(folder / f"{number}.tar", number)
     paths = [folder / f"{number}.tar" for number in range(NUM_SHARDS)]
-    write_index(folder / INDEX, index_tars(paths), [(path.stat().st_size, "") for path in paths])
+    write_index(folder / INDEX, map(scanned, paths), [(path.stat().st_size, "") for path in paths])
     return folder
 
 
@@ -66,6 +67,10 @@ def write_shard(path, number, size=24):
                 info = tarfile.TarInfo(f"{name}.{suffix}")
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
+
+
+def scanned(path):
+    return scan(TarFile(path))
 
 
 def upload(bucket, shards):
@@ -397,7 +402,9 @@ def test_a_shard_that_is_replaced_by_one_of_the_same_layout_is_told_by_its_etag(
 ):
     address = upload(bucket, shards)
     sizes = [(path, path.stat().st_size) for path in sorted(shards.glob("*.tar"))]
-    write_index(tmp_path / INDEX, index_tars([p for p, _ in sizes]), [(n, "v1") for _, n in sizes])
+    write_index(
+        tmp_path / INDEX, map(scanned, [p for p, _ in sizes]), [(n, "v1") for _, n in sizes]
+    )
     bucket.put(f"/set/{INDEX}", (tmp_path / INDEX).read_bytes())
     bucket.put("/set/5.tar", bucket.files["/set/5.tar"].replace(b"picture", b"PICTURE"))
     with pytest.raises(PerceptInitError, match=r"5\.tar: has changed since it was looked at"):
@@ -505,12 +512,12 @@ def test_shards_without_captions_say_which_members_there_are(bucket, shards):
 
 
 def test_an_index_file_gives_what_a_scan_gives(shards):
-    index = ShardIndex(shards / INDEX)
-    for scanned in index_tars(sorted(shards.glob("*.tar"))):
-        read = index.tar_index(scanned.path.name, scanned.path)
-        assert read.extensions == scanned.extensions
+    index = ShardIndex.read(shards / INDEX)
+    for found in map(scanned, sorted(shards.glob("*.tar"))):
+        read = index.tar_index(found.path.name, found.path)
+        assert read.extensions == found.extensions
         for name in ("starts", "samples", "codes", "offsets", "sizes"):
-            assert np.array_equal(getattr(read, name), getattr(scanned, name)), name
+            assert np.array_equal(getattr(read, name), getattr(found, name)), name
 
 
 def test_the_index_of_remote_shards_is_made_once_its_cost_is_told(bucket, shards, tmp_path, capsys):

@@ -45,7 +45,7 @@ def image_store_folder() -> Path:
 
 
 def tar_index_folder() -> Path:
-    """Return where it is kept what lies where in tar shards; see `pairs.tar_index`."""
+    """Return where it is kept what lies where in tar shards; see `pairs.local_index`."""
     return cache_folder() / "tar-indexes"
 
 
@@ -165,8 +165,7 @@ def kept_files() -> list[KeptFiles]:
         KeptFiles(f"decoded images {folder.name}", folder, ".safetensors")
         for folder in sorted(image_store_folder().glob("*px-*"))
     ]
-    found.append(KeptFiles("tar indexes", tar_index_folder(), ".npz"))
-    found.append(KeptFiles("unfinished indexes of remote shards", tar_index_folder(), ".index"))
+    found.append(KeptFiles("tar indexes", tar_index_folder(), ".index"))
     found.append(KeptFiles("remote shards", shard_folder(), "-*/*"))
     found.append(KeptFiles("remote files", copies_folder(), "/**/*"))
     return [kept for kept in found if kept.num_bytes]

@@ -16,10 +16,11 @@ from perceptinit.files.cache import tar_index_folder
 from perceptinit.files.remote.addresses import Place, RemoteFile
 from perceptinit.files.remote.shard_cache import Piece, ShardCache
 from perceptinit.files.remote.store import PART_BYTES, stat, write
+from perceptinit.pairs.local_index import index_shards
 from perceptinit.pairs.paths import expand, missing
 from perceptinit.pairs.shard_index import INDEX, ShardIndex, write_index
 from perceptinit.pairs.tar_format import TarFile
-from perceptinit.pairs.tar_index import TarIndex, index_tars, scan
+from perceptinit.pairs.tar_index import TarIndex, scan
 
 P = TypeVar("P", Path, RemoteFile)
 
@@ -96,7 +97,7 @@ def _read_kept(piece: Piece) -> TarIndex | None:
     if not (piece.version and _kept(piece).is_file()):
         return None
     with suppress(DataError):  # damaged: the shard itself is the truth
-        return ShardIndex(_kept(piece)).tar_index(piece.file.name, piece.file)
+        return ShardIndex.read(_kept(piece)).tar_index(piece.file.name, piece.file)
     return None
 
 
@@ -119,12 +120,13 @@ def index_local(paths: Sequence[Path], out: Path | None) -> Path:
     Raises DataError for a damaged shard, UsageError for shards of several folders.
     """
     folder = _only({path.parent for path in paths})
-    indexes = []
-    for result in index_tars(paths):
+    shards = []
+    for result in index_shards(paths):
         if isinstance(result, DataError):
             raise result
-        indexes.append(result)
+        shards.append(result)
     place = out or folder / INDEX
+    indexes = (shard.tar_index() for shard in shards)
     write_index(place, indexes, [(path.stat().st_size, "") for path in paths])
     return place
 

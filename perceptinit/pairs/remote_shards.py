@@ -6,10 +6,9 @@ takes the place of an unreadable one, costs a request for its own bytes, and one
 
 from __future__ import annotations
 
-# n samples of a shard
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,57 +19,54 @@ from perceptinit.files.remote.copies import local_file, local_files
 from perceptinit.files.remote.reader import PieceReader
 from perceptinit.files.remote.shard_cache import Piece
 from perceptinit.files.remote.store import AbsentError, RemoteError, read, stat
+from perceptinit.pairs.complete_samples import CompleteSamples, Members, sample_rows
 from perceptinit.pairs.shard_index import (
     INDEX,
     WIDS_INDEX,
     IndexedShard,
+    PlacedShard,
     ShardIndex,
     read_index,
 )
-from perceptinit.pairs.shard_samples import ShardSamples, sample_rows
+from perceptinit.pairs.shard_samples import ShardSamples
 from perceptinit.pairs.tar_format import TarFile, TarPart
 from perceptinit.pairs.tar_index import sample_key, scan
 
 _NUM_THREADS = 16
-_KEPT_ROWS = 64  # shards whose rows stay in memory: those that a shuffle reads at a time
 
 Opened = tuple[TarFile, np.ndarray]
 
 
 class RemoteShard:
-    """A shard of a `RemoteShards`."""
+    """A shard of a `RemoteShards`. samples: by the index; None where it says only how many there are, num_samples."""
 
     def __init__(
-        self, shards: RemoteShards, piece: Piece, index: ShardIndex | None, num_samples: int
-    ):
-        self.piece, self.num_samples = piece, num_samples
-        self._shards, self._index = shards, index
-
-    @property
-    def is_indexed(self) -> bool:
-        """Tell whether it is known where its samples lie, and not only how many there are."""
-        return self._index is not None
-
-    @property
-    def extensions(self) -> tuple[str, ...]:
-        """Return what its members end with, as far as that is known."""
-        return self._index.extensions if self._index else ()
-
-    def places(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return what `sample_rows` gives, by the index."""
-        assert self._index is not None
-        index = self._index.tar_index(self.piece.file.name, self.piece.file)
-        return sample_rows(index, *self._shards.members)
+        self,
+        shards: RemoteShards,
+        piece: Piece,
+        placed: PlacedShard | None,
+        num_samples: int,
+    ) -> None:
+        self.piece, self._shards = piece, shards
+        self.samples = CompleteSamples(placed, shards.members) if placed else None
+        self.extensions = placed.extensions if placed else set[str]()
+        self.num_samples = self.samples.num_samples if self.samples else num_samples
+        self.num_incomplete = self.samples.num_incomplete if self.samples else 0
 
     def at(self, number: int) -> tuple[TarFile, list[int]]:
         """Return the open tar, or the part that the sample lies in, and the row of a sample."""
         opened = self._shards.reader.get(self.piece)
-        if opened is None and not self.is_indexed:
+        if opened is None and self.samples is None:
             opened = self._shards.fetched(self.piece)
         if opened is not None:
             return opened[0], opened[1][number].tolist()
-        row = self._shards.rows(self)[number].tolist()
+        assert self.samples is not None
+        row = self.samples.row(number)
         return self._part(row), row
+
+    def first_incomplete(self) -> str:
+        assert self.samples is not None
+        return self.key(self.samples.first_incomplete)
 
     def key(self, start: int) -> str:
         """Return the name of the sample that begins at a byte."""
@@ -108,13 +104,12 @@ class RemoteShards:
     def __init__(
         self,
         files: Sequence[RemoteFile],
-        members: tuple[Sequence[str], Sequence[str]],
+        members: Members,
         index: str,
         cache_gb: float | None,
     ) -> None:
         self.members = members
         self._files, self._index, self._cache_gb = files, index, cache_gb
-        self.rows = lru_cache(_KEPT_ROWS)(lambda shard: shard.places()[0])
 
     @cached_property
     def reader(self) -> PieceReader[Opened]:
@@ -137,7 +132,10 @@ class RemoteShards:
             pieces = list(pool.map(lambda item: _piece(item[0], item[1]), found))
         return [
             RemoteShard(
-                self, piece, index if isinstance(index, ShardIndex) else None, known.num_samples
+                self,
+                piece,
+                PlacedShard(piece.file, index) if isinstance(index, ShardIndex) else None,
+                known.num_samples,
             )
             for piece, (_, known, index) in zip(pieces, found, strict=True)
         ]
@@ -149,18 +147,7 @@ class RemoteShards:
     @cached_property
     def samples(self) -> ShardSamples:
         """Return all samples; what lies where in a shard is looked up when it is its turn."""
-        shards, num_incomplete, first = self.shards, 0, ""
-        sizes = []
-        for shard in shards:
-            if not shard.is_indexed:
-                sizes.append(shard.num_samples)
-                continue
-            rows, incomplete = shard.places()
-            if len(incomplete) and not num_incomplete:
-                first = shard.key(int(incomplete[0]))
-            num_incomplete += len(incomplete)
-            sizes.append(len(rows))
-        return ShardSamples(shards, np.cumsum(sizes), num_incomplete, first)
+        return ShardSamples(self.shards)
 
     @property
     def extensions(self) -> set[str]:
@@ -182,13 +169,13 @@ class RemoteShards:
         tar = TarFile(path, said=piece.file)
         shard = self._by_piece[piece]
         try:
-            rows, _ = sample_rows(scan(tar), *self.members)
+            rows = sample_rows(scan(tar), *self.members)
         except (
             DataError
         ) as error:  # the object itself is damaged: it would be so for every pair of it
             raise RemoteError(str(error)) from error
-        if shard.is_indexed:
-            if not np.array_equal(rows, self.rows(shard)):
+        if shard.samples is not None:
+            if not np.array_equal(rows, shard.samples.rows()):
                 raise _changed(piece.file)
         elif len(rows) != shard.num_samples:
             raise RemoteError(

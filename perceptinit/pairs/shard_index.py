@@ -1,7 +1,8 @@
-"""What lies where in many shards: one file beside them, mapped into memory and shared by the processes of a machine.
+"""What lies where in many shards: a file of plain columns, mapped into memory and shared by the processes of a machine.
 
-The file (`shards.index`) is a safetensors file of plain columns; tar places are counted in blocks of 512 bytes.
-Webdataset's `shardindex.json` (wids) says only how many samples each shard has: what lies where is then found when a
+It is a safetensors file: `shards.index` beside remote shards, files in the user's cache folder of local ones
+(`local_index`). Tar places are counted in blocks of 512 bytes. Its header says what counting samples needs, so that of the
+columns only those places are read that are asked for. Webdataset's `shardindex.json` (wids) says only how many samples each shard has: what lies where is then found when a
 shard comes.
 """
 
@@ -9,8 +10,11 @@ from __future__ import annotations
 
 # S samples, K members, of one shard
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -25,45 +29,99 @@ from perceptinit.pairs.tar_index import TarIndex
 
 INDEX = "shards.index"
 WIDS_INDEX = "shardindex.json"
-_VERSION = 1
+_VERSION = 2
 _WHAT = "an index of shards; make it anew: perceptinit data index"
 _MOST_HEADER_BYTES = 100 << 20
-# columns of an index: number of bytes of an item; `members` counts those of a sample
-_COLUMNS = ("starts", "members", "codes", "offsets", "sizes")
+# columns of an index; `firsts` is the number of a sample's first member in its shard
+_COLUMNS = ("starts", "firsts", "codes", "offsets", "sizes")
+_OF_SAMPLES = _COLUMNS[:2]
 _DTYPES: dict[str, Any] = {"U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "U64": np.uint64}
-_SHARD = {"name": str, "num_bytes": int, "version": str, "num_samples": int, "num_members": int}
+_SHARD = {
+    "name": str,
+    "num_bytes": int,
+    "version": str,
+    "num_samples": int,
+    "num_members": int,
+    "kinds": [[int]],
+}
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedShard:
-    """A shard as an index has it. num_bytes: -1 when it does not say; version: empty when it does not."""
+    """A shard as an index has it. num_bytes: -1 when it does not say; version: empty when it does not.
+
+    kinds: how many samples have which members: a number, then the codes of their extensions.
+    """
 
     name: str
     num_bytes: int
     version: str
     num_samples: int
     num_members: int = 0
+    kinds: Sequence[Sequence[int]] = field(default=())
 
 
 class ShardIndex:
-    """The shards of a folder, by name; `tar_index` gives what lies where in one of them."""
+    """The shards of a folder, by name, and the columns with what lies where in them.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        header, start = _read_header(path)
-        self.extensions, shards = _read_shards(path, header.pop("__metadata__", None))
-        self._columns = {name: _column(path, header, name, start) for name in _COLUMNS}
-        self._check_lengths(shards)
-        self._samples = np.cumsum([0, *(shard.num_samples for shard in shards)])
-        self._members = np.cumsum([0, *(shard.num_members for shard in shards)])
+    Raises DataError when the columns do not have the lengths that the shards say; `said` names the file.
+    """
+
+    def __init__(
+        self,
+        said: object,
+        extensions: tuple[str, ...],
+        shards: Sequence[IndexedShard],
+        columns: Mapping[str, np.ndarray],
+    ) -> None:
+        self.extensions, self._columns = extensions, columns
+        self._check(said, shards)
+        self._samples = [0, *accumulate(shard.num_samples for shard in shards)]
+        self._members = [0, *accumulate(shard.num_members for shard in shards)]
         self._places = {shard.name: i for i, shard in enumerate(shards)}
         self.shards = {shard.name: shard for shard in shards}
 
+    @classmethod
+    def read(cls, path: Path) -> ShardIndex:
+        """Return the index in a file, mapped and not read; DataError when it is none."""
+        header, start = _read_header(path)
+        extensions, shards = _read_shards(path, header.pop("__metadata__", None))
+        columns = {name: _column(path, header, name, start) for name in _COLUMNS}
+        return cls(path, extensions, shards, columns)
+
+    @classmethod
+    def of(cls, indexes: Iterable[TarIndex], stats: Iterable[tuple[int, str]]) -> ShardIndex:
+        """Return an index in memory, of shards of one folder; see `write_index`."""
+        codes_of: dict[str, int] = {}
+        shards, parts = [], []
+        for index, (num_bytes, version) in zip(indexes, stats, strict=True):
+            own = [codes_of.setdefault(e, len(codes_of)) for e in index.extensions]
+            columns = _columns_of(index, np.array(own, dtype=np.int64)[index.codes])
+            sizes = (index.num_samples, len(index.codes))
+            shards.append(
+                IndexedShard(index.path.name, num_bytes, version, *sizes, _kinds(columns))
+            )
+            parts.append({name: _narrow(column) for name, column in columns.items()})
+        none = np.empty(0, dtype=np.uint8)
+        joined = {name: np.concatenate([none, *(p[name] for p in parts)]) for name in _COLUMNS}
+        return cls("an index in memory", tuple(codes_of), shards, joined)
+
+    def write(self, path: Path) -> None:
+        """Write the file, whole or not at all; WriteError when the disk does not take it."""
+        from safetensors.numpy import save_file
+
+        shards = [{name: getattr(shard, name) for name in _SHARD} for shard in self.shards.values()]
+        about = {"version": _VERSION, "extensions": self.extensions, "shards": shards}
+        with atomic_path(path) as temporary:
+            save_file(dict(self._columns), temporary, {"shard_index": json.dumps(about)})
+            with temporary.open("rb") as file:  # no checksum would tell what a power cut left of it
+                os.fsync(file.fileno())
+
     def tar_index(self, name: str, path: Place) -> TarIndex:
-        """Return the index of the shard called `name`, which lies at `path`."""
-        i = self._places[name]
-        samples, members = slice(*self._samples[i : i + 2]), slice(*self._members[i : i + 2])
-        counts = self._columns["members"][samples]
+        """Return the whole index of the shard called `name`, which lies at `path`."""
+        samples, members = self._rows(name)
+        firsts = self._columns["firsts"][samples].astype(np.int64)
+        counts = np.diff(firsts, append=members.stop - members.start)
         return TarIndex(
             path,
             self.extensions,
@@ -74,25 +132,74 @@ class ShardIndex:
             self._columns["sizes"][members].astype(np.int64),
         )
 
+    def sample(self, name: str, number: int) -> tuple[int, dict[int, tuple[int, int]]]:
+        """Return where a sample of the shard called `name` begins, and offset and bytes of its members by code."""
+        samples, members = self._rows(name)
+        at = samples.start + number
+        first, *rest = self._columns["firsts"][at : min(at + 2, samples.stop)].tolist()
+        stop = members.start + rest[0] if rest else members.stop
+        first += members.start
+        codes, offsets, sizes = (
+            self._columns[column][first:stop].tolist() for column in ("codes", "offsets", "sizes")
+        )
+        places = [(offset * BLOCK_BYTES, size) for offset, size in zip(offsets, sizes, strict=True)]
+        start = int(self._columns["starts"][at]) * BLOCK_BYTES
+        return start, dict(zip(codes, places, strict=True))
+
+    def _rows(self, name: str) -> tuple[slice, slice]:
+        i = self._places[name]
+        return slice(*self._samples[i : i + 2]), slice(*self._members[i : i + 2])
+
     def _blocks(self, name: str, rows: slice) -> np.ndarray:
         return self._columns[name][rows].astype(np.int64) * BLOCK_BYTES
 
-    def _check_lengths(self, shards: Sequence[IndexedShard]) -> None:
+    def _check(self, said: object, shards: Sequence[IndexedShard]) -> None:
         num_samples = sum(shard.num_samples for shard in shards)
         num_members = sum(shard.num_members for shard in shards)
-        wanted = dict.fromkeys(_COLUMNS, num_members) | dict.fromkeys(
-            ("starts", "members"), num_samples
-        )
+        wanted = dict.fromkeys(_COLUMNS, num_members) | dict.fromkeys(_OF_SAMPLES, num_samples)
         if wanted != {name: len(column) for name, column in self._columns.items()}:
-            raise DataError(
-                f"{self.path}: not {_WHAT} (its columns do not have the lengths it says)"
-            )
+            raise DataError(f"{said}: not {_WHAT} (its columns do not have the lengths it says)")
+        if any(sum(n for n, *_ in shard.kinds) != shard.num_samples for shard in shards):
+            raise DataError(f"{said}: not {_WHAT} (its numbers of samples do not add up)")
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedShard:
+    """A shard of an index, and where it lies."""
+
+    path: Place
+    index: ShardIndex
+
+    @property
+    def num_samples(self) -> int:
+        return self._said.num_samples
+
+    @property
+    def extensions(self) -> set[str]:
+        """Return what its members end with."""
+        return {self.index.extensions[code] for _, *codes in self.kinds for code in codes}
+
+    @property
+    def kinds(self) -> Sequence[Sequence[int]]:
+        """Return how many samples have which members; see `IndexedShard`."""
+        return self._said.kinds
+
+    def tar_index(self) -> TarIndex:
+        return self.index.tar_index(self.path.name, self.path)
+
+    def sample(self, number: int) -> tuple[int, dict[int, tuple[int, int]]]:
+        """Return where a sample begins, and its members; see `ShardIndex.sample`."""
+        return self.index.sample(self.path.name, number)
+
+    @property
+    def _said(self) -> IndexedShard:
+        return self.index.shards[self.path.name]
 
 
 def read_index(path: Path) -> ShardIndex | dict[str, IndexedShard]:
     """Return an index of ours, or of wids the shards by name; DataError when it is neither."""
     if path.suffix != ".json":
-        return ShardIndex(path)
+        return ShardIndex.read(path)
     table = read_json(path, dict, "a wids index of shards")
     problem = misfit(table, {"shardlist": [{"url": str, "nsamples": int}]})
     if problem:
@@ -111,30 +218,29 @@ def write_index(path: Path, indexes: Iterable[TarIndex], stats: Iterable[tuple[i
 
     Raises WriteError when the disk does not take it.
     """
-    from safetensors.numpy import save_file
+    ShardIndex.of(indexes, stats).write(path)
 
-    shards: list[dict[str, Any]] = []
-    extensions: dict[str, int] = {}
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in _COLUMNS}
-    for index, (num_bytes, version) in zip(indexes, stats, strict=True):
-        own = [extensions.setdefault(e, len(extensions)) for e in index.extensions]
-        codes = np.array(own, dtype=np.int64)[index.codes]
-        counts = np.bincount(index.samples, minlength=index.num_samples)
-        values = (
-            index.starts // BLOCK_BYTES,
-            counts,
-            codes,
-            index.offsets // BLOCK_BYTES,
-            index.sizes,
-        )
-        for name, column in zip(_COLUMNS, values, strict=True):
-            parts[name].append(column.astype(np.min_scalar_type(int(column.max(initial=0)))))
-        said = (index.path.name, num_bytes, version, index.num_samples, len(codes))
-        shards.append(dict(zip(_SHARD, said, strict=True)))
-    about = {"version": _VERSION, "extensions": list(extensions), "shards": shards}
-    with atomic_path(path) as temporary:
-        columns = {name: np.concatenate(columns) for name, columns in parts.items()}
-        save_file(columns, temporary, {"shard_index": json.dumps(about)})
+
+def _columns_of(index: TarIndex, codes: np.ndarray) -> dict[str, np.ndarray]:
+    values = (
+        index.starts // BLOCK_BYTES,
+        np.searchsorted(index.samples, np.arange(index.num_samples)),
+        codes,
+        index.offsets // BLOCK_BYTES,
+        index.sizes,
+    )
+    return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _kinds(columns: Mapping[str, np.ndarray]) -> list[list[int]]:
+    codes, firsts = columns["codes"].tolist(), columns["firsts"].tolist()
+    stops = [*firsts[1:], len(codes)]
+    counts = Counter(tuple(sorted(codes[a:b])) for a, b in zip(firsts, stops, strict=False))
+    return [[number, *kind] for kind, number in counts.items()]
+
+
+def _narrow(column: np.ndarray) -> np.ndarray:
+    return column.astype(np.min_scalar_type(int(column.max(initial=0))))
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], int]:
@@ -153,15 +259,21 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
 def _read_shards(path: Path, metadata: Any) -> tuple[tuple[str, ...], list[IndexedShard]]:
     try:
         about = parse_json(metadata["shard_index"])
-        problem = misfit(about, {"version": int, "extensions": [str], "shards": [_SHARD]})
+        if misfit(about, {"version": int}) or about["version"] != _VERSION:
+            raise DataError(f"{path}: not {_WHAT} (of another version)")
+        problem = misfit(about, {"extensions": [str], "shards": [_SHARD]})
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not {_WHAT}") from error
-    if problem or about["version"] != _VERSION:
-        raise DataError(f"{path}: not {_WHAT} ({problem or 'of another version'})")
+    if problem:
+        raise DataError(f"{path}: not {_WHAT} ({problem})")
     shards = [IndexedShard(**{name: row[name] for name in _SHARD}) for row in about["shards"]]
+    extensions = tuple(about["extensions"])
     if any(shard.num_samples < 0 or shard.num_members < 0 for shard in shards):
         raise DataError(f"{path}: not {_WHAT} (a number below 0)")
-    return tuple(about["extensions"]), shards
+    kinds = (kind for shard in shards for kind in shard.kinds)
+    if not all(kind and all(0 <= code < len(extensions) for code in kind[1:]) for kind in kinds):
+        raise DataError(f"{path}: not {_WHAT} (members without an extension)")
+    return extensions, shards
 
 
 def _column(path: Path, header: dict[str, Any], name: str, start: int) -> np.ndarray:
@@ -174,6 +286,7 @@ def _column(path: Path, header: dict[str, Any], name: str, start: int) -> np.nda
         return np.zeros(0, dtype=np.uint8)
     try:
         offset, shape = start + entry["data_offsets"][0], tuple(entry["shape"])
-        return np.memmap(path, _DTYPES[entry["dtype"]], "r", offset, shape)
+        mapped = np.memmap(path, _DTYPES[entry["dtype"]], "r", offset, shape)
+        return mapped.view(np.ndarray)  # whose items are had in a tenth of the time
     except (OSError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: not {_WHAT} ({error})") from error

@@ -2,67 +2,79 @@
 
 from __future__ import annotations
 
-# N samples
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from perceptinit.pairs.complete_samples import CompleteSamples, Members
+from perceptinit.pairs.shard_index import PlacedShard
 from perceptinit.pairs.tar_format import TarFile
-from perceptinit.pairs.tar_index import TarIndex, open_tar, read_sample, sample_key
+from perceptinit.pairs.tar_index import open_tar, read_sample, sample_key
 
 
 class Shard(Protocol):
     """A tar of which the samples' places are known, or are found when it is opened."""
 
+    @property
+    def num_samples(self) -> int:
+        """Samples that have both members."""
+        ...
+
+    @property
+    def num_incomplete(self) -> int:
+        """Samples that lack one."""
+        ...
+
     def at(self, number: int) -> tuple[TarFile, list[int]]:
         """Return the open tar, and of sample `number`: begin, offset and bytes of both members."""
         ...
 
+    def first_incomplete(self) -> str:
+        """Return the name of the first sample that lacks one."""
+        ...
 
-@dataclass(frozen=True, slots=True, eq=False)
+
 class LocalShard:
-    """A tar on a disk. rows: int64 (N, 5), see `sample_rows`."""
+    """A tar on a disk."""
 
-    path: Path
-    rows: np.ndarray
+    def __init__(self, placed: PlacedShard, members: Members) -> None:
+        self._path = Path(str(placed.path))
+        self._samples = CompleteSamples(placed, members)
+        self.num_samples = self._samples.num_samples
+        self.num_incomplete = self._samples.num_incomplete
 
     def at(self, number: int) -> tuple[TarFile, list[int]]:
         """Return the open tar and the row of a sample; DataError when it cannot be opened."""
-        return open_tar(self.path), self.rows[number].tolist()
+        return open_tar(self._path), self._samples.row(number)
+
+    def first_incomplete(self) -> str:
+        return sample_key(open_tar(self._path), self._samples.first_incomplete)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class ShardSamples:
-    """N samples in the order of the shards; what they hold is read when it is asked for.
+    """Samples in the order of the shards; what they hold is read when it is asked for.
 
-    stops: int64, index after the last sample of each shard.
-    num_incomplete: samples that lack one of the two members; first_incomplete: the name of one.
+    stops: int64, index after the last sample of each shard. num_incomplete: samples that lack one of the two members.
     """
 
-    shards: Sequence[Shard]
-    stops: np.ndarray
-    num_incomplete: int = 0
-    first_incomplete: str = ""
+    def __init__(self, shards: Sequence[Shard]) -> None:
+        self.shards = shards
+        self.stops = np.cumsum([shard.num_samples for shard in shards])
+        self.num_incomplete = sum(shard.num_incomplete for shard in shards)
 
     @classmethod
-    def select(
-        cls, indexes: Sequence[TarIndex], images: Iterable[str], seconds: Iterable[str]
-    ) -> ShardSamples:
-        """Return the samples with a member of each of two lists of extensions, the first found."""
-        images, seconds = tuple(images), tuple(seconds)
-        shards, num_incomplete, first = [], 0, ""
-        for index in indexes:
-            rows, incomplete = sample_rows(index, images, seconds)
-            path = Path(str(index.path))
-            shards.append(LocalShard(path, rows))
-            if len(incomplete) and not num_incomplete:
-                first = sample_key(open_tar(path), incomplete[0])
-            num_incomplete += len(incomplete)
-        return cls(shards, np.cumsum([len(s.rows) for s in shards]), num_incomplete, first)
+    def select(cls, shards: Iterable[PlacedShard], members: Members) -> ShardSamples:
+        """Return the samples of local shards with a member of each of two lists of extensions, the first found."""
+        return cls([LocalShard(shard, members) for shard in shards])
+
+    @cached_property
+    def first_incomplete(self) -> str:
+        """The name of the first sample that lacks a member; empty without one."""
+        return next((s.first_incomplete() for s in self.shards if s.num_incomplete), "")
 
     def __len__(self) -> int:
         return int(self.stops[-1])
@@ -90,18 +102,3 @@ class ShardSamples:
     def _at(self, index: int) -> tuple[TarFile, list[int]]:
         number = bisect_right(self.stops, index)
         return self.shards[number].at(index - int(self.stops[number - 1] if number else 0))
-
-
-def sample_rows(
-    index: TarIndex, images: Iterable[str], seconds: Iterable[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the samples of a tar that have both members, int64 (N, 5), and the beginnings of the others.
-
-    A row: where the sample begins, offset and bytes of the image, offset and bytes of the second member.
-    """
-    image, second = index.members(images), index.members(seconds)
-    complete = (image >= 0) & (second >= 0)
-    chosen = (image[complete], second[complete])
-    spans = [column[m] for m in chosen for column in (index.offsets, index.sizes)]
-    rows = np.stack([index.starts[complete], *spans], axis=1).astype(np.int64)
-    return rows, index.starts[~complete]

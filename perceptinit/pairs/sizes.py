@@ -7,19 +7,19 @@ from pathlib import Path
 
 from perceptinit.errors import DataError, shown
 from perceptinit.files.reading import misfit, read_json
-from perceptinit.pairs.tar_index import TarIndex
+from perceptinit.pairs.shard_index import PlacedShard
 
 SIZES = "sizes.json"  # {"000000.tar": 10000, ...}: written by `data pack`, looked for by open_clip
 JOURNAL = ".packing.jsonl"  # stands beside shards as long as `data pack` is not done
 
 
-def find_miscounts(indexes: Iterable[TarIndex]) -> Iterator[str]:
+def find_miscounts(shards: Iterable[PlacedShard]) -> Iterator[str]:
     """Yield a sentence for each local shard with another number of samples than is said, and for each
     folder that is not packed to its end.
 
     A folder without counts is taken as it is.
     """
-    found = [(index.path, index.num_samples) for index in indexes]
+    found = [(shard.path, shard.num_samples) for shard in shards]
     local = [(path, number) for path, number in found if isinstance(path, Path)]
     sizes = {}
     for folder in sorted({path.parent for path, _ in local}):

@@ -1,4 +1,4 @@
-"""Random access to the samples of a webdataset shard: a plain tar, scanned once, grouped by stem.
+"""Where the samples of a webdataset shard lie: a plain tar, scanned and grouped by stem.
 
 The members `a/7.jpg` and `a/7.txt` are one sample with the key `a/7`, as in webdataset: the stem
 ends at the first dot of the file name, and the members of a sample follow one another.
@@ -7,12 +7,9 @@ ends at the first dot of the file name, and the members of a sample follow one a
 from __future__ import annotations
 
 # K members, S samples
-import hashlib
-import os
 import re
 from array import array
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,15 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from perceptinit.errors import DataError
-from perceptinit.files.atomic import atomic_path, remove_abandoned
-from perceptinit.files.cache import tar_index_folder
 from perceptinit.files.remote.addresses import Place
 from perceptinit.pairs.tar_format import TarFile
 
 _STEM = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")  # webdataset's rule
 _META = re.compile(r"__[^/]*__($|/)")  # members about the shard, which webdataset skips
-_CACHE_VERSION = 1
-_CACHED_FROM = 1000  # members; fewer are scanned as fast as a cache is read
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,35 +83,8 @@ def open_tar(path: Path) -> TarFile:
     return TarFile(path)
 
 
-def index_tars(paths: Sequence[Path], num_threads: int = 8) -> list[TarIndex | DataError]:
-    """Return the index of each tar, or what is wrong with it; slow disks are read side by side."""
-
-    def index(path: Path) -> TarIndex | DataError:
-        try:
-            return index_tar(path)
-        except DataError as error:
-            return error
-
-    with ThreadPoolExecutor(num_threads) as pool:
-        return list(pool.map(index, paths))
-
-
-def index_tar(path: Path) -> TarIndex:
-    """Return the index of a tar, from the user's cache when the file has not changed since.
-
-    Raises DataError when the tar is truncated, damaged or names a member twice.
-    """
-    open_tar.cache_clear()  # the index is of the file that has this path now
-    index = _read_cache(path)
-    if index is None:
-        index = scan(TarFile(path))
-        if len(index.offsets) >= _CACHED_FROM:
-            _write_cache(path, index)
-    return index
-
-
 def scan(tar: TarFile) -> TarIndex:
-    """Return the index of an open tar; DataError as `index_tar`."""
+    """Return the index of an open tar; DataError when it is truncated, damaged or names a member twice."""
     starts, samples, codes, offsets, sizes = (array(t) for t in "qiiqq")
     extensions: dict[str, int] = {}
     stem, seen = None, set[int]()
@@ -141,41 +107,3 @@ def scan(tar: TarFile) -> TarIndex:
         sizes.append(member.num_bytes)
     columns = (np.array(column) for column in (starts, samples, codes, offsets, sizes))
     return TarIndex(tar.path, tuple(extensions), *columns)
-
-
-def _cache_path(path: Path) -> Path:
-    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
-    return tar_index_folder() / f"{name}.npz"
-
-
-def _stamp(path: Path) -> np.ndarray:
-    """Return what changes when a file does: its size and time of modification."""
-    stat = path.stat()
-    return np.array([_CACHE_VERSION, stat.st_size, stat.st_mtime_ns], dtype=np.int64)
-
-
-def _read_cache(path: Path) -> TarIndex | None:
-    try:
-        with np.load(_cache_path(path), allow_pickle=False) as file:
-            if not np.array_equal(file["stamp"], _stamp(path)):
-                return None
-            extensions = tuple(str(e) for e in file["extensions"])
-            columns = (file[n] for n in ("starts", "samples", "codes", "offsets", "sizes"))
-            return TarIndex(path, extensions, *columns)
-    except Exception:  # absent or damaged: the tar itself is the truth and is scanned
-        return None
-
-
-def _write_cache(path: Path, index: TarIndex) -> None:
-    remove_abandoned(tar_index_folder())
-    columns = {n: getattr(index, n) for n in ("starts", "samples", "codes", "offsets", "sizes")}
-    try:
-        with atomic_path(_cache_path(path)) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                stamp=_stamp(path),
-                extensions=np.array(index.extensions, dtype=np.str_),
-                **columns,
-            )
-    except OSError:  # no room or no permission: the next start scans again, nothing else is lost
-        return

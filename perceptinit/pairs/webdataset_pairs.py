@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +13,14 @@ import numpy as np
 from perceptinit.configs import PositiveFloat, Share
 from perceptinit.errors import DataError
 from perceptinit.files.remote.addresses import Place, RemoteFile
+from perceptinit.pairs.complete_samples import Members
+from perceptinit.pairs.local_index import damage_found, index_shards
 from perceptinit.pairs.paths import expand, missing
 from perceptinit.pairs.published import need_of, source_of
 from perceptinit.pairs.remote_shards import RemoteShards
+from perceptinit.pairs.shard_index import PlacedShard
 from perceptinit.pairs.shard_samples import ShardSamples
 from perceptinit.pairs.sizes import find_miscounts
-from perceptinit.pairs.tar_index import TarIndex, index_tars
 from perceptinit.pairs.texts import captions_in
 from perceptinit.protocols import BlockUse, Reached
 from perceptinit.types import DataNeed, Pair
@@ -29,9 +31,9 @@ _NUM_SAID = 5
 class WebdatasetPairs:
     """Image-text pairs in plain tar shards, as YFCC15M, CC3M/12M and DataComp come.
 
-    On a local disk each shard is scanned once (about 10 microseconds a sample) and remembered in the user's
-    cache folder, so any pair can be read at once and a run can go on at any step. The order is that of
-    `shards` and, in a shard, of its members. Shards in a bucket, on a hub or a web server give the same
+    On a local disk each shard is scanned once (about 10 microseconds a sample); an index in the user's cache folder, which
+    all processes of the machine map, has what lies where, so any pair can be read at once and a run can go on at any
+    step. The order is that of `shards` and, in a shard, of its members. Shards in a bucket, on a hub or a web server give the same
     batches: an index beside them says what lies where (`perceptinit data index`), and they are fetched in the order
     of need into a cache that the processes of a machine share.
     """
@@ -117,15 +119,20 @@ class WebdatasetPairs:
         if absent:
             yield absent
             return
-        results = index_tars([path for path in paths if isinstance(path, Path)])
+        results = index_shards(self._local_paths)
         damaged = [str(result) for result in results if isinstance(result, DataError)]
         yield from damaged[:_NUM_SAID]
         if len(damaged) > _NUM_SAID:
             yield f"{len(damaged)} of {len(paths)} shards are damaged; the first {_NUM_SAID} are named"
         if not damaged:
-            indexes = [result for result in results if isinstance(result, TarIndex)]
-            yield from find_miscounts(indexes)
-            yield from self._complaints(self._select(indexes), _extensions(indexes))
+            shards = [result for result in results if isinstance(result, PlacedShard)]
+            yield from find_miscounts(shards)
+            yield from self._complaints(self._select(shards), _extensions(shards))
+
+    def warnings(self) -> Iterator[str]:
+        """Yield that the index of local shards was found damaged, where it was."""
+        with suppress(DataError):  # what is not there the preflight tells
+            yield from damage_found(self._local_paths)
 
     def summary(self) -> str:
         """Return one sentence on how much there is."""
@@ -144,36 +151,42 @@ class WebdatasetPairs:
         if not files:
             return None
         config = self.config
-        members = (config.image_members, [config.text_member])
-        return RemoteShards(files, members, config.index or "", config.cache_gb)
+        return RemoteShards(files, self._members, config.index or "", config.cache_gb)
 
     @cached_property
     def _samples(self) -> ShardSamples:
         if self._remote:
             samples, there = self._remote.samples, self._remote.extensions
         else:
-            indexes = self._indexes()
-            samples, there = self._select(indexes), _extensions(indexes)
-            for miscount in find_miscounts(indexes):
+            shards = self._local_shards()
+            samples, there = self._select(shards), _extensions(shards)
+            for miscount in find_miscounts(shards):
                 raise DataError(miscount)
         for complaint in self._complaints(samples, there):
             raise DataError(complaint)
         return samples
 
-    def _indexes(self) -> list[TarIndex]:
-        paths = [path for path in self._paths if isinstance(path, Path)]
-        absent = missing(paths)
+    def _local_shards(self) -> list[PlacedShard]:
+        absent = missing(self._local_paths)
         if absent:
             raise DataError(absent)
-        indexes = []
-        for result in index_tars(paths):
+        shards = []
+        for result in index_shards(self._local_paths):
             if isinstance(result, DataError):
                 raise result
-            indexes.append(result)
-        return indexes
+            shards.append(result)
+        return shards
 
-    def _select(self, indexes: list[TarIndex]) -> ShardSamples:
-        return ShardSamples.select(indexes, self.config.image_members, [self.config.text_member])
+    @property
+    def _local_paths(self) -> list[Path]:
+        return [path for path in self._paths if isinstance(path, Path)]
+
+    def _select(self, shards: list[PlacedShard]) -> ShardSamples:
+        return ShardSamples.select(shards, self._members)
+
+    @property
+    def _members(self) -> Members:
+        return self.config.image_members, [self.config.text_member]
 
     def _complaints(self, samples: ShardSamples, there: set[str]) -> Iterator[str]:
         num_samples = len(samples) + samples.num_incomplete
@@ -191,5 +204,5 @@ class WebdatasetPairs:
             )
 
 
-def _extensions(indexes: Iterable[TarIndex]) -> set[str]:
-    return {extension for index in indexes for extension in index.extensions}
+def _extensions(shards: Iterable[PlacedShard]) -> set[str]:
+    return {extension for shard in shards for extension in shard.extensions}

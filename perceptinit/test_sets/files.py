@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from perceptinit.errors import DataError, shown
 from perceptinit.files.reading import misfit, read_bytes, read_json, require_file
+from perceptinit.pairs.local_index import index_shards
 from perceptinit.pairs.shard_samples import ShardSamples
 from perceptinit.pairs.sizes import find_miscounts
-from perceptinit.pairs.tar_index import index_tars
 
 CLASSNAMES = "classnames.txt"
 TEMPLATES = "zeroshot_classification_templates.txt"
@@ -49,14 +49,14 @@ def read_kind(path: Path) -> str:
 
 def read_samples(paths: list[Path], second: str) -> ShardSamples:
     """Return the samples of the shards; DataError when one lacks its image or its `second` member."""
-    indexes = []
-    for index in index_tars(paths):
-        if isinstance(index, DataError):
-            raise index
-        indexes.append(index)
-    for complaint in find_miscounts(indexes):
+    shards = []
+    for shard in index_shards(paths):
+        if isinstance(shard, DataError):
+            raise shard
+        shards.append(shard)
+    for complaint in find_miscounts(shards):
         raise DataError(complaint)
-    samples = ShardSamples.select(indexes, IMAGE_MEMBERS, [second])
+    samples = ShardSamples.select(shards, (IMAGE_MEMBERS, [second]))
     if samples.num_incomplete:
         what = "captions (.txt)" if second == "txt" else f"label (.{second})"
         raise DataError(

@@ -1,0 +1,254 @@
+"""The index of shards on a disk: one file for all processes, made once, and as little in memory as there are shards."""
+
+import io
+import multiprocessing
+import os
+import random
+import tarfile
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from perceptinit.errors import DataError
+from perceptinit.pairs import local_index
+from perceptinit.pairs.complete_samples import sample_rows
+from perceptinit.pairs.local_index import index_shards
+from perceptinit.pairs.shard_index import INDEX, ShardIndex, write_index
+from perceptinit.pairs.shard_samples import ShardSamples
+from perceptinit.pairs.tar_format import TarFile
+from perceptinit.pairs.tar_index import TarIndex, scan
+from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
+
+MEMBERS = (("jpg", "png"), ("txt",))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(local_index, "_KEPT_FROM_BYTES", 1)
+    monkeypatch.setattr(local_index, "_damaged", {})
+    return tmp_path / "cache" / "tar-indexes"
+
+
+def write_tar(path, *samples):
+    """Write samples: a stem and the extensions of its members, such as "a jpg txt"."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for stem, *extensions in map(str.split, samples):
+            for extension in extensions:
+                data = f"{extension} of {stem}".encode()
+                info = tarfile.TarInfo(f"{stem}.{extension}")
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def webdataset(shards):
+    return WebdatasetPairs(WebdatasetPairs.Config(shards=str(shards), max_incomplete_share=0.9))
+
+
+def keys(shards):
+    pairs = webdataset(shards)
+    return [pairs.pair(i).key for i in range(pairs.num_pairs)]
+
+
+def refuse_to_scan(monkeypatch):
+    monkeypatch.setattr(TarFile, "members", lambda self, start=0: pytest.fail("scanned again"))
+
+
+def test_an_index_is_read_again_and_nothing_is_scanned(tmp_path, monkeypatch):
+    for number in range(3):
+        write_tar(tmp_path / f"{number}.tar", "a jpg txt", "b jpg txt")
+    made = [shard.tar_index() for shard in index_shards(paths_in(tmp_path))]
+    refuse_to_scan(monkeypatch)
+    for shard, index in zip(index_shards(paths_in(tmp_path)), made, strict=True):
+        assert shard.tar_index().offsets.tolist() == index.offsets.tolist()
+
+
+def paths_in(folder):
+    return sorted(folder.glob("*.tar"))
+
+
+def test_only_what_changed_or_is_new_is_scanned(tmp_path, monkeypatch):
+    for number in range(3):
+        write_tar(tmp_path / f"{number}.tar", "a jpg txt")
+    index_shards(paths_in(tmp_path))
+    write_tar(tmp_path / "1.tar", "a jpg txt", "b jpg txt")
+    write_tar(tmp_path / "3.tar", "c jpg txt")
+    scanned = []
+    monkeypatch.setattr(
+        local_index, "scan", lambda tar: [scanned.append(tar.path.name), scan(tar)][1]
+    )
+    assert keys(tmp_path / "*.tar") == ["0.tar/a", "1.tar/a", "1.tar/b", "2.tar/a", "3.tar/c"]
+    assert sorted(scanned) == ["1.tar", "3.tar"]
+
+
+def test_a_changed_time_is_a_changed_shard(tmp_path):
+    path = write_tar(tmp_path / "0.tar", "a jpg txt")
+    index_shards([path])
+    write_tar(path, "b jpg txt")
+    os.utime(path, ns=(1, 1))
+    assert keys(path) == ["0.tar/b"]
+
+
+def test_files_of_shards_that_are_gone_are_removed(tmp_path, cache):
+    path = write_tar(tmp_path / "0.tar", "a jpg txt")
+    index_shards([path])
+    (old,) = cache.glob("*.index")
+    write_tar(path, "a jpg txt", "b jpg txt")
+    index_shards([path])
+    (new,) = cache.glob("*.index")
+    assert new != old
+
+
+@pytest.mark.parametrize("shards_in_file", [1, 2, 512])
+def test_an_interruption_loses_one_file_of_the_index(tmp_path, cache, monkeypatch, shards_in_file):
+    for number in range(5):
+        write_tar(tmp_path / f"{number}.tar", "a jpg txt")
+    monkeypatch.setattr(local_index, "_SHARDS_IN_FILE", shards_in_file)
+    with monkeypatch.context() as context:
+        context.setattr(local_index, "scan", until("4.tar"))
+        with pytest.raises(KeyboardInterrupt):
+            index_shards(paths_in(tmp_path))
+    assert len(list(cache.glob("*.index"))) == 4 // shards_in_file
+    assert len(keys(tmp_path / "*.tar")) == 5
+
+
+def until(name):
+    def interrupted(tar):
+        if tar.path.name == name:
+            raise KeyboardInterrupt
+        return scan(tar)
+
+    return interrupted
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-1],
+        lambda data: data[: len(data) // 2],
+        lambda data: b"",
+        lambda data: b"\xff" * len(data),
+        lambda data: data.replace(b'\\"version\\": 2', b'\\"version\\": 1'),
+        lambda data: data.replace(b'\\"num_samples\\": 2', b'\\"num_samples\\": 3'),
+        lambda data: data.replace(b'\\"kinds\\": [[2, 0, 1]]', b'\\"kinds\\": [[2, 0, 9]]'),
+        lambda data: data.replace(b'\\"kinds\\": [[2, 0, 1]]', b'\\"kinds\\": [[1, 0, 1]]'),
+    ],
+)
+def test_a_damaged_index_is_told_and_made_again(tmp_path, cache, monkeypatch, damage):
+    path = write_tar(tmp_path / "0.tar", "a jpg txt", "b jpg txt")
+    index_shards([path])
+    (index,) = cache.glob("*.index")
+    whole = index.read_bytes()
+    index.write_bytes(damage(whole))
+    assert index.read_bytes() != whole
+    assert list(webdataset(path).warnings()) == []
+    pairs = webdataset(path)
+    assert list(pairs.preflight()) == []
+    assert list(pairs.warnings()) == [
+        f"{tmp_path}: the index of its shards in {cache} was damaged or of another version; they were scanned again"
+    ]
+    assert index.read_bytes() == whole
+    refuse_to_scan(monkeypatch)
+    index_shards([path])
+
+
+def test_damaged_shards_are_told_and_the_others_are_kept(tmp_path, monkeypatch):
+    write_tar(tmp_path / "0.tar", "a jpg txt")
+    write_tar(tmp_path / "1.tar", "a jpg txt").write_bytes(b"no tar" * 200)
+    first, second = index_shards(paths_in(tmp_path))
+    assert first.num_samples == 1
+    assert isinstance(second, DataError)
+    refuse_to_scan(monkeypatch)
+    assert index_shards([tmp_path / "0.tar"])[0].num_samples == 1
+
+
+def test_without_a_cache_folder_shards_are_read_all_the_same(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path / "file"))
+    assert keys(write_tar(tmp_path / "0.tar", "a jpg txt")) == ["0.tar/a"]
+
+
+def test_few_bytes_are_not_kept(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(local_index, "_KEPT_FROM_BYTES", 4 << 20)
+    assert keys(write_tar(tmp_path / "0.tar", "a jpg txt")) == ["0.tar/a"]
+    assert not cache.exists()
+
+
+def make_index(folder, counts):
+    """Make the index as a process does, and say how often it scanned."""
+    local_index._KEPT_FROM_BYTES = 1
+    scanned = []
+    local_index.scan = lambda tar: [scanned.append(tar), scan(tar)][1]
+    counts.put((len(index_shards(paths_in(folder))), len(scanned)))
+
+
+def test_two_processes_that_start_together_make_one_index(tmp_path, cache):
+    for number in range(6):
+        write_tar(tmp_path / f"{number}.tar", *(f"{sample} jpg txt" for sample in range(50)))
+    spawn = multiprocessing.get_context("spawn")
+    counts = spawn.Queue()
+    processes = [spawn.Process(target=make_index, args=(tmp_path, counts)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    results = [counts.get(timeout=120) for _ in processes]
+    for process in processes:
+        process.join()
+    assert sorted(results) == [(6, 0), (6, 6)]
+    assert len(list(cache.glob("*.index"))) == 1
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_sample_by_the_index_is_that_of_a_scan(tmp_path, seed):
+    kinds = (
+        "jpg txt",
+        "txt jpg",
+        "png jpg txt",
+        "png txt json",
+        "jpg",
+        "txt",
+        "json jpg txt",
+        "json",
+    )
+    rng = random.Random(seed)
+    samples = [f"{i} {rng.choice(kinds[: rng.choice((1, 3, 8))])}" for i in range(40)]
+    path = write_tar(tmp_path / "0.tar", "first jpg txt", *samples)
+    (shard,) = index_shards([path])
+    read = ShardSamples.select([shard], MEMBERS)
+    rows = sample_rows(scan(TarFile(path)), *MEMBERS)
+    assert [read.shards[0].at(i)[1] for i in range(len(read))] == rows.tolist()
+    incomplete = [s for s in samples if "txt" not in s or not {"jpg", "png"} & set(s.split())]
+    assert read.num_incomplete == len(incomplete)
+    assert read.first_incomplete == (f"0.tar/{incomplete[0].split()[0]}" if incomplete else "")
+    assert shard.extensions == {e for s in ("x jpg txt", *samples) for e in s.split()[1:]}
+
+
+def test_two_million_pairs_take_little_memory(tmp_path):
+    per_shard, num_shards = 10_000, 200
+    column = np.arange(per_shard, dtype=np.int64) * 2048
+    members = np.repeat(column, 2) + np.tile([512, 1536], per_shard)
+    one = TarIndex(
+        tmp_path / "0.tar",
+        ("jpg", "txt"),
+        column,
+        np.repeat(np.arange(per_shard, dtype=np.int32), 2),
+        np.tile(np.array([0, 1], dtype=np.int32), per_shard),
+        members,
+        np.full(2 * per_shard, 100),
+    )
+    indexes = (replace(one, path=tmp_path / f"{i}.tar") for i in range(num_shards))
+    write_index(tmp_path / INDEX, indexes, [(1, "")] * num_shards)
+    tracemalloc.start()
+    try:
+        index = ShardIndex.read(tmp_path / INDEX)
+        shards = [local_index.PlacedShard(tmp_path / name, index) for name in index.shards]
+        samples = ShardSamples.select(shards, MEMBERS)
+        assert len(samples) == 2_000_000
+        write_tar(tmp_path / "150.tar")
+        assert samples.shards[150].at(7)[1] == [7 * 2048, 7 * 2048 + 512, 100, 7 * 2048 + 1536, 100]
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
