@@ -13,7 +13,7 @@ from PIL import Image
 
 from perceptinit.errors import DataError, PerceptInitError
 from perceptinit.pairs.augment import Augment, random_box
-from perceptinit.pairs.batches import epoch_order, join_ids, stack_ids, trim_ids
+from perceptinit.pairs.batches import join_ids, stack_ids, trim_ids
 from perceptinit.pairs.loader import PairLoader
 from perceptinit.pairs.unusable import Unusable, UnusablePairs
 from perceptinit.types import Pair, RunContext
@@ -216,24 +216,6 @@ def test_more_bad_pairs_than_allowed_stop_the_run():
         account.note([Unusable(4, "b: bad")])
     assert str(error.value) == (
         "2 of 100 pairs cannot be used, more than max_bad_share = 0.01 allows; the last: b: bad"
-    )
-
-
-def test_a_shuffle_by_blocks_reads_few_blocks_at_a_time():
-    sizes = [10, 20, 30, 40]
-    order = epoch_order(100, sizes, 2, np.random.default_rng(0))
-    assert sorted(order) == list(range(100))
-    block = np.repeat(np.arange(4), sizes)[order]
-    first = set(block[: len(block) // 10])
-    num_first = sum(sizes[b] for b in first)
-    assert len(first) == 2
-    assert set(block[:num_first]) == first  # two blocks to their end, before the others begin
-
-
-def test_a_shuffle_of_few_blocks_is_a_shuffle_of_everything():
-    assert np.array_equal(
-        epoch_order(50, [25, 25], 2, np.random.default_rng(1)),
-        np.random.default_rng(1).permutation(50),
     )
 
 

@@ -21,7 +21,8 @@ import torch
 from perceptinit.errors import DataError, PerceptInitError
 from perceptinit.files.remote.store import RemoteError
 from perceptinit.pairs.augment import Augment
-from perceptinit.pairs.batches import PairBatch, epoch_order, join_ids, stack_ids, trim_ids
+from perceptinit.pairs.batches import PairBatch, join_ids, stack_ids, trim_ids
+from perceptinit.pairs.order import EpochOrder, epoch_order, spans
 from perceptinit.pairs.texts import check_length
 from perceptinit.pairs.unusable import Unusable
 from perceptinit.protocols import BlockUse, HasReadAhead, Pairs
@@ -51,7 +52,7 @@ class PairLoader:
     ones, so that the parts in the order of ranks are the batch of a single process.
     tokenize: ids (B, T) of texts. context_length: most ids of a text that comes as ids.
     ctx: names the draws and the device. num_workers: threads; 0 works in the caller's.
-    shuffle_blocks, samples_per_epoch: see `batches.epoch_order`.
+    shuffle_blocks, samples_per_epoch: see `order.epoch_order`.
     num_views: different crops of each image, which lie one after another in a batch.
 
     Each epoch draws a new order and leaves out what does not fill its last batch (`num_left_over`).
@@ -137,18 +138,10 @@ class PairLoader:
             before = epoch * self.num_batches * self._batch_size
             first = max(0, start * self._batch_size - before)
             last = min(self.num_batches, stop - epoch * self.num_batches) * self._batch_size
-            first_use, last_use = np.full((2, len(stops)), -1, dtype=np.int64)
-            # in parts: as a whole, this would take as much memory as the order
-            for at in range(first, last, _LOOKED_AT):
-                drawn = self._order(epoch)[at : min(at + _LOOKED_AT, last)]
-                blocks = np.searchsorted(stops, drawn, side="right")
-                draws = np.arange(before + at, before + at + len(drawn))
-                last_use[blocks] = draws  # of several that are written, the last one stays
-                new = np.flatnonzero(first_use[blocks] < 0)[::-1]
-                first_use[blocks[new]] = draws[new]
-            needed = np.flatnonzero(first_use >= 0)
-            for block in needed[np.argsort(first_use[needed])].tolist():
-                yield block, int(first_use[block]), int(last_use[block])
+            order = self._order(epoch)
+            for begin, end in spans(order.stops, first, last):
+                for block, *uses in _first_and_last(order, begin, end, stops):
+                    yield block, before + uses[0], before + uses[1]
 
     def _begin(self, number: int, submit: Callable[..., Any]) -> tuple[torch.Tensor, list[Any]]:
         epoch, place = divmod(number, self.num_batches)
@@ -176,7 +169,7 @@ class PairLoader:
         unusable = tuple(item for chunk in chunks for item in chunk.unusable)
         return PairBatch(images, join_ids([chunk.tokens for chunk in chunks]), keys, unusable)
 
-    def _draw_order(self, epoch: int) -> np.ndarray:
+    def _draw_order(self, epoch: int) -> EpochOrder:
         pairs, rng = self._pairs, self._ctx.rng("order", epoch)
         return epoch_order(
             pairs.num_pairs, pairs.block_sizes, self._shuffle_blocks, rng, self._samples_per_epoch
@@ -238,6 +231,25 @@ class PairLoader:
         if all(isinstance(text, str) for text in texts):
             return self._tokenize([str(text) for text in texts])
         return stack_ids([trim_ids(np.asarray(ids), self._context_length) for ids in texts])
+
+
+def _first_and_last(
+    order: EpochOrder, start: int, stop: int, block_stops: np.ndarray
+) -> list[list[int]]:
+    """Return the blocks that the places of an order need, with the first and last place, in the order of the first."""
+    first_use, last_use = np.full((2, len(block_stops)), -1, dtype=np.int64)
+    for at in range(
+        start, stop, _LOOKED_AT
+    ):  # as a whole, this would take as much memory as the order
+        drawn = order[at : min(at + _LOOKED_AT, stop)]
+        blocks = np.searchsorted(block_stops, drawn, side="right")
+        places = np.arange(at, at + len(drawn))
+        last_use[blocks] = places  # of several that are written, the last one stays
+        new = np.flatnonzero(first_use[blocks] < 0)[::-1]
+        first_use[blocks[new]] = places[new]
+    needed = np.flatnonzero(first_use >= 0)
+    needed = needed[np.argsort(first_use[needed])]
+    return np.stack([needed, first_use[needed], last_use[needed]], axis=1).tolist()
 
 
 def _ignore(done: int, needed: int) -> None:

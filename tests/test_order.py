@@ -1,0 +1,106 @@
+"""The order of an epoch: the same whoever asks for which part of it, and no array of all pairs."""
+
+import hashlib
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from perceptinit.pairs import order
+from perceptinit.pairs.order import epoch_order
+from perceptinit.seeding import generator
+
+EVEN = [100] * 10
+UNEVEN = [7, 0, 193, 300, 1, 499]
+
+
+def drawn(num_pairs, block_sizes, shuffle_blocks, num_drawn=0, seed=0):
+    rng = generator(seed, "pretrain", "order", seed)
+    return epoch_order(num_pairs, block_sizes, shuffle_blocks, rng, num_drawn)
+
+
+# made when the order was one array (4962e71): every run that was begun before goes on with these
+@pytest.mark.parametrize(
+    ("arguments", "first", "second"),
+    [
+        ((1000, EVEN, 0), "b0c145ccfab16ab6", "6d8bb8fc1a2298e1"),
+        ((1000, EVEN, 64), "b0c145ccfab16ab6", "6d8bb8fc1a2298e1"),
+        ((1000, EVEN, 3), "6dba3e0c96382c92", "3a84426d88477c73"),
+        ((1000, UNEVEN, 2), "cd8e076bf003babc", "ad581cef8fce6cec"),
+        ((1000, EVEN, 3, 700), "04af861584e20872", "6da200ac3ca6c23b"),
+        ((1000, UNEVEN, 2, 3000), "d538caa9d323ccd7", "3a723331372d5d91"),
+        ((1000, [1000], 0, 500), "057d309cd4feba48", "bf530bd421802826"),
+        ((300_000, [10_000] * 30, 8), "030b0750ed2c7c74", "20ee4599d55adfdf"),
+    ],
+)
+def test_the_order_of_a_seed_stays_what_it_was(arguments, first, second):
+    orders = [drawn(*arguments, seed=seed)[:].astype("<i8").tobytes() for seed in (0, 1)]
+    assert [hashlib.sha256(data).hexdigest()[:16] for data in orders] == [first, second]
+
+
+@pytest.mark.parametrize("one_generator", [1 << 27, 100])
+@pytest.mark.parametrize(
+    ("shuffle_blocks", "num_drawn"), [(0, 0), (1, 0), (2, 0), (0, 700), (2, 700)]
+)
+def test_any_part_is_that_of_the_whole_order(monkeypatch, one_generator, shuffle_blocks, num_drawn):
+    monkeypatch.setattr(order, "ONE_GENERATOR", one_generator)
+    monkeypatch.setattr(order, "_CHUNK", 64)
+    arguments = (1000, UNEVEN, shuffle_blocks, num_drawn)
+    whole = drawn(*arguments)[:]
+    assert len(whole) == (num_drawn or 1000)
+    for start, stop in ((0, 1), (500, 500), (499, 640), (320, 690), (699, 700)):
+        asked = drawn(*arguments)
+        assert np.array_equal(asked[start:stop], whole[start:stop])
+        assert np.array_equal(asked[10:20], whole[10:20])
+
+
+@pytest.mark.parametrize("one_generator", [1 << 27, 100])
+@pytest.mark.parametrize("shuffle_blocks", [0, 1, 2])
+def test_every_pair_has_one_place(monkeypatch, one_generator, shuffle_blocks):
+    monkeypatch.setattr(order, "ONE_GENERATOR", one_generator)
+    places = drawn(1000, UNEVEN, shuffle_blocks)[:]
+    assert sorted(places) == list(range(1000))
+    assert not np.array_equal(places, drawn(1000, UNEVEN, shuffle_blocks, seed=1)[:])
+
+
+def test_places_that_are_computed_follow_no_pattern(monkeypatch):
+    monkeypatch.setattr(order, "ONE_GENERATOR", 100)
+    places = drawn(100_000, [100_000], 0)[:]
+    assert abs(np.corrcoef(places[1:], places[:-1])[0, 1]) < 0.01  # 3 standard errors
+    tenths = np.histogram(places[:20_000], bins=10, range=(0, 100_000))[0]
+    assert np.abs(tenths - 2000).max() < 150  # 4 standard deviations
+
+
+def test_a_shuffle_by_blocks_reads_few_blocks_at_a_time():
+    sizes = [10, 20, 30, 40]
+    places = epoch_order(100, sizes, 2, np.random.default_rng(0))[:]
+    block = np.repeat(np.arange(4), sizes)[places]
+    first = set(block[: len(block) // 10])
+    num_first = sum(sizes[b] for b in first)
+    assert len(first) == 2
+    assert set(block[:num_first]) == first  # two blocks to their end, before the others begin
+
+
+def test_a_shuffle_of_few_blocks_is_a_shuffle_of_everything():
+    assert np.array_equal(
+        epoch_order(50, [25, 25], 2, np.random.default_rng(1))[:],
+        np.random.default_rng(1).permutation(50),
+    )
+
+
+@pytest.mark.parametrize(
+    ("shuffle_blocks", "num_pairs", "most_bytes"),
+    [(8, 4_000_000, 3_000_000), (0, 4_000_000, 17_000_000), (8, 400_000_000, 12_000_000),
+     (0, 400_000_000, 2_000_000)],
+)  # fmt: skip
+def test_an_order_takes_a_window_of_memory_or_four_bytes_a_pair(
+    shuffle_blocks, num_pairs, most_bytes
+):
+    sizes = [10_000] * (num_pairs // 10_000)
+    tracemalloc.start()
+    try:
+        middle = drawn(num_pairs, sizes, shuffle_blocks)[num_pairs // 2 : num_pairs // 2 + 4096]
+        assert len(middle) == 4096
+        assert tracemalloc.get_traced_memory()[1] < most_bytes
+    finally:
+        tracemalloc.stop()
