@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart test fuzz paper check wheel docs plugins clean
+.PHONY: quickstart test fuzz paper known-effects check wheel docs plugins clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/perceptinit preregister quickstart
@@ -23,6 +23,12 @@ fuzz: $(INSTALLED)
 # the whole quickstart, one seed of each arm, on a CPU and on a GPU on paper: the same weights and scores
 paper: $(INSTALLED)
 	PERCEPTINIT_PAPER=whole OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto tests/test_paper_gpu.py -k quickstart
+
+# the smallest ladder of known effects, one seed on real photographs; FOLDER holds what prepare.py there says
+known-effects: $(INSTALLED)
+	$(BIN)/python recipes/known_effects/prepare.py $(FOLDER) data/known_effects
+	$(BIN)/perceptinit run recipes/known_effects/few_pairs.toml --seed 10 --arm random --arm people --out runs/one-seed --jobs 2
+	$(BIN)/perceptinit run recipes/known_effects/structure.toml --seed 20 --arm random --arm mimetic --out runs/one-seed --jobs 2
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
