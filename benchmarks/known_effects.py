@@ -12,15 +12,15 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from perceptinit.reports.compare import compare
-from perceptinit.reports.comparison import Comparison, ScoreComparison
-from perceptinit.reports.curves import all_curves, band
+from perceptinit.reports.comparison import Comparison, Difference, ScoreComparison
+from perceptinit.reports.curves import SamplesEstimate, all_curves, band, speed_up
 from perceptinit.reports.formats import markdown_table
-from perceptinit.reports.numbers import number
+from perceptinit.reports.numbers import interval, number, signed
 from perceptinit.reports.plots import curve_figure
 from perceptinit.reports.statistics import estimate
 from perceptinit.results.record import read_record, write_record
@@ -31,7 +31,11 @@ PAGE = DOCS / "results.md"
 KEPT = DOCS / "results"
 DATA = "data/known_effects"
 MARK = re.compile(r"(<!-- figures of ([a-z0-9-]+) -->\n).*?(<!-- to here -->)", re.DOTALL)
-SCORES = ("top1/", "2afc/", "knn/")
+SCORES = ("top1/", "accuracy/", "2afc/", "knn/")
+MEASURES = ("top1", "accuracy")  # what the tables are about
+BY_PAIRS = "pairs"
+SIZES = {"pairs-1000": 1000, "few-pairs": 4000, "pairs-16000": 16_000, "pairs-45000": 45_000}
+BY_PAIRS_ARMS = ("random", "people", "shuffled")
 INIT_METRICS = re.compile(
     r"2afc_|spread_|train_loss|steps$|triplets$|(weight_change|norm_ratio|spectrum_change)/trunk$"
 )
@@ -78,14 +82,18 @@ def renewed(page: str) -> str:
 
 
 def section(name: str) -> str:
-    """Return the tables of an experiment as Markdown, with a link to its picture."""
+    """Return the tables of an experiment as Markdown, with a link to its picture; of all sizes for BY_PAIRS."""
+    if name == BY_PAIRS:
+        return "\n" + by_pairs() + "\n"
     comparison, score = _compared(name)
     figure = curve_figure(comparison, score)
     parts = [
         _command(comparison.runs),
         markdown_table(comparison, [score]).strip(),
+        _contrasts(score),
         _along(comparison, score),
         _stage_one(comparison.runs),
+        _agreement(comparison.runs),
         f"![{figure.alt}](images/{name}.svg)" if figure else "",
     ]
     return "\n" + "\n\n".join(part for part in parts if part) + "\n"
@@ -100,9 +108,67 @@ def draw(name: str) -> None:
         (DOCS / "images" / f"{name}.svg").write_text(picture, encoding="utf-8")
 
 
+def by_pairs() -> str:
+    """Return one table of the experiments that differ in their pairs alone: what stage 1 is worth at each number."""
+    head = "distinct pairs | pairs seen | arm | top-1 | - random [95 %] | p | random needs as many times the pairs"
+    lines = [f"| {head} |", "|---:|---:|---|---:|---:|---:|---:|"]
+    found = [_compared(folder.name) for folder in KEPT.iterdir() if folder.name in SIZES]
+    for comparison, score in sorted(found, key=lambda pair: SIZES[pair[0].runs.name]):
+        lines += _size_rows(comparison, score)
+    return "\n".join(lines)
+
+
+def _size_rows(comparison: Comparison, score: ScoreComparison) -> Iterator[str]:
+    runs, curves = comparison.runs, all_curves(comparison, score)
+    for arm in (arm for arm in score.arms if arm.arm in BY_PAIRS_ARMS):
+        mean = _mean(list(arm.by_seed.values()))
+        seen = f"{SIZES[runs.name]:,} | {score.samples_seen[arm.arm]:,} | {arm.arm} | {mean}"
+        against = next((d for d in score.differences if _is_against(d, arm.arm, runs)), None)
+        if against is None:
+            yield f"| {seen} | | | |"
+            continue
+        needed = speed_up(curves[arm.arm], curves[runs.baseline])
+        yield f"| {seen} | {_difference(against, score)} | {_p(against)} | {_times(needed)} |"
+
+
+def _is_against(difference: Difference, arm: str, runs: RunSet) -> bool:
+    contrast = difference.contrast
+    return (contrast.arm, contrast.reference) == (arm, runs.baseline)
+
+
+def _contrasts(score: ScoreComparison) -> str:
+    """Return every contrast of arms with its interval and p."""
+    rows = [
+        f"| {d.contrast.arm} - {d.contrast.reference} | {_difference(d, score)} | {_p(d)} | {d.value.num} |"
+        for d in score.differences
+    ]
+    title = f"| {score.name}, paired by seed | points [95 %] | p | seeds |"
+    return "\n".join([title, "|---|---:|---:|---:|", *rows])
+
+
+def _difference(difference: Difference, score: ScoreComparison) -> str:
+    mean = signed(difference.value.mean, score.is_share)
+    between = interval(difference.value, score.is_share, between=", ")
+    return f"{mean} [{between}]" if between else mean
+
+
+def _p(difference: Difference) -> str:
+    p = difference.p_value
+    return "" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _times(found: SamplesEstimate) -> str:
+    """Return a ratio of samples with its bootstrap interval; `-` where one arm is never there or starts there."""
+    if found.value is None:
+        return "-"
+    if found.low is None or found.high is None:
+        return f"{found.value:.2f}"
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
 def _compared(name: str) -> tuple[Comparison, ScoreComparison]:
     comparison = compare(load_runs([KEPT / name]))
-    return comparison, next(s for s in comparison.scores if s.measure == "top1")
+    return comparison, next(s for s in comparison.scores if s.measure in MEASURES)
 
 
 def _command(runs: RunSet) -> str:
@@ -153,6 +219,36 @@ def _stage_one(runs: RunSet) -> str:
     return "\n".join([title, "|---|" + "---:|" * len(names), *rows])
 
 
+def _agreement(runs: RunSet) -> str:
+    """Return 2AFC on held-out judgments over the triplets that stage 1 has seen, by arm."""
+    curves: dict[str, dict[int, list[float]]] = {}
+    for run in runs.finished:
+        stages = [row["metrics"] for row in run.record["init"] if "triplets" in row["metrics"]]
+        for metrics in stages[:1]:
+            for epoch, value in _measured(metrics).items():
+                seen = epoch * int(metrics["triplets"])
+                curves.setdefault(run.arm, {}).setdefault(seen, []).append(value)
+    rows = [
+        f"| {arm} | "
+        + "; ".join(f"{seen:,}: {_mean(values)}" for seen, values in sorted(curves[arm].items()))
+        + " |"
+        for arm in runs.arms
+        if arm in curves
+    ]
+    return (
+        "\n".join(["| arm | held-out 2AFC by triplets seen |", "|---|---|", *rows]) if rows else ""
+    )
+
+
+def _measured(metrics: Mapping[str, Any]) -> dict[int, float]:
+    """Return 2AFC by epochs done, from the report of a stage 1 that was measured after each."""
+    found = {0: metrics["2afc_val_before"]}
+    for name, value in metrics.items():
+        if match := re.fullmatch(r"2afc_val_epoch_(\d+)", name):
+            found[int(match[1])] = value
+    return found | {max(found) + 1: metrics["2afc_val_after"]}
+
+
 def _mean(values: list[float]) -> str:
     if not values:
         return ""
@@ -167,5 +263,6 @@ if __name__ == "__main__":
             keep(Path(each))
     else:
         for found in MARK.finditer(PAGE.read_text(encoding="utf-8")):
-            draw(found[2])
+            if found[2] != BY_PAIRS:
+                draw(found[2])
         PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

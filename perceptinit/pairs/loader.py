@@ -238,9 +238,8 @@ def _first_and_last(
 ) -> list[list[int]]:
     """Return the blocks that the places of an order need, with the first and last place, in the order of the first."""
     first_use, last_use = np.full((2, len(block_stops)), -1, dtype=np.int64)
-    for at in range(
-        start, stop, _LOOKED_AT
-    ):  # as a whole, this would take as much memory as the order
+    # in parts: as a whole, this would take as much memory as the order
+    for at in range(start, stop, _LOOKED_AT):
         drawn = order[at : min(at + _LOOKED_AT, stop)]
         blocks = np.searchsorted(block_stops, drawn, side="right")
         places = np.arange(at, at + len(drawn))
