@@ -4,7 +4,8 @@
 
 A web server in a process of its own stands for the object store: 50 ms before each answer, and all answers together
 at twice the bytes that the local loader read a second. The cache holds 10 % of the data, and a shuffle reads half of that at
-a time. Local and remote epochs alternate. Then the first batch of 1,500 shards of 10,000 small pictures, of which the
+a time. Local and remote epochs alternate. Before them, the shards are fetched and nothing else, which alone `--fetch` does:
+seconds of the processor for each GB, that a busy machine changes little. Then the first batch of 1,500 shards of 10,000 small pictures, of which the
 server has one; the index is whole. Nothing is trained.
 """
 
@@ -23,6 +24,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,6 +33,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from perceptinit.files.remote.addresses import RemoteFile
+from perceptinit.files.remote.read_ahead import NUM_FETCHERS
+from perceptinit.files.remote.shard_cache import Piece, ShardCache
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.batches import stack_ids
 from perceptinit.pairs.loader import PairLoader
@@ -145,13 +150,35 @@ def memory_mb(which: str = "VmRSS") -> float:
     return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith(which))
 
 
+def make_shards(o: argparse.Namespace, shards: Path) -> list[Path]:
+    """Write the shards that are not there, and return all."""
+    shards.mkdir(parents=True, exist_ok=True)
+    paths = [shards / f"{number:05d}.tar" for number in range(o.shards)]
+    for number, path in enumerate(paths):
+        if not path.exists():
+            write_shard(path, o.samples, 256, number)
+    return paths
+
+
+def fetch(o: argparse.Namespace, url: str, folder: Path) -> None:
+    """Fetch all shards by as many threads as a loader's, into a cache that holds a tenth of them."""
+    sizes = {path.name: path.stat().st_size for path in make_shards(o, folder / "set")}
+    cache = ShardCache(sum(sizes.values()) // 10)
+    pieces = [
+        Piece.whole(RemoteFile(f"{url}/set/{name}"), size, "1") for name, size in sizes.items()
+    ]
+    cache.fetch(pieces[0], 0)  # also imports what it needs
+    before = os.times()
+    with ThreadPoolExecutor(NUM_FETCHERS) as pool:
+        list(pool.map(lambda piece: cache.fetch(piece, 0), pieces[1:]))
+    after, gb = os.times(), sum(piece.num_bytes for piece in pieces[1:]) / 1e9
+    user, system = after.user - before.user, after.system - before.system
+    print(f"fetching: {(user + system) / gb:.2f} CPU s a GB ({user / gb:.2f} of them user)")
+
+
 def compare(o: argparse.Namespace, url: str, folder: Path) -> None:
     shards = folder / "set"
-    shards.mkdir(parents=True, exist_ok=True)
-    for number in range(o.shards):
-        if not (shards / f"{number:05d}.tar").exists():
-            write_shard(shards / f"{number:05d}.tar", o.samples, 256, number)
-    paths = sorted(shards.glob("0*.tar"))[: o.shards]
+    paths = make_shards(o, shards)
     write_index(
         shards / INDEX, (scan(TarFile(p)) for p in paths), [(p.stat().st_size, "1") for p in paths]
     )
@@ -228,6 +255,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--latency", type=float, default=0.05, help="seconds before each answer")
+    parser.add_argument("--fetch", action="store_true", help="measure nothing but fetching")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     o = parser.parse_args()
     if o.serve:
@@ -253,8 +281,10 @@ def main() -> None:
         url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
         torch.set_num_threads(1)
         print(f"{processor_name()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-        compare(o, url, o.folder)
-        first_step(o, url, o.folder)
+        fetch(o, url, o.folder)
+        if not o.fetch:
+            compare(o, url, o.folder)
+            first_step(o, url, o.folder)
         server.terminate()
 
 

@@ -39,6 +39,7 @@ class ObjectStore:
     versions: Counter = field(default_factory=Counter)
     queries: list = field(default_factory=list)
     is_down: bool = False
+    knows_ranges: bool = True
 
     def __enter__(self):
         store = self
@@ -85,7 +86,7 @@ class ObjectStore:
             return
         data, total = self.files[path], len(self.files[path])
         headers = {"ETag": f'"v{self.versions[path]}"', "Accept-Ranges": "bytes"}
-        range_ = handler.headers.get("Range")
+        range_ = handler.headers.get("Range") if self.knows_ranges else None
         if range_:
             first, _, last = range_.removeprefix("bytes=").partition("-")
             stop = min(int(last) + 1, total) if last else total

@@ -69,7 +69,8 @@ class RemoteScan:
             found = _read_kept(piece)
             if found is None:
                 found = _fetched_index(piece, cache)
-                write_index(_kept(piece), [found], [(piece.num_bytes, piece.version)])
+                if piece.version:  # else nobody could tell later whether it is the same
+                    write_index(_kept(piece), [found], [(piece.num_bytes, piece.version)])
             report()
             return found
 
@@ -93,10 +94,8 @@ def _kept(piece: Piece) -> Path:
 
 
 def _read_kept(piece: Piece) -> TarIndex | None:
-    """Return what an interrupted call has kept of a shard; the version is part of the name, so without one nothing."""
-    if not (piece.version and _kept(piece).is_file()):
-        return None
-    with suppress(DataError):  # damaged: the shard itself is the truth
+    """Return what an interrupted call has kept of a shard, if it has."""
+    with suppress(DataError):  # none, or damaged: the shard itself is the truth
         return ShardIndex.read(_kept(piece)).tar_index(piece.file.name, piece.file)
     return None
 

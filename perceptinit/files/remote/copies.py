@@ -15,15 +15,8 @@ from perceptinit.files.atomic import atomic_path
 from perceptinit.files.cache import copies_folder
 from perceptinit.files.locks import file_lock
 from perceptinit.files.remote.addresses import RemoteFile, is_remote, remote_file
-from perceptinit.files.remote.store import (
-    PART_BYTES,
-    AbsentError,
-    RemoteError,
-    Stat,
-    listing,
-    read,
-    stat,
-)
+from perceptinit.files.remote.store import AbsentError, RemoteError, Stat, listing, stat
+from perceptinit.files.remote.streams import stream
 
 NUM_THREADS = 8
 
@@ -97,8 +90,7 @@ def _copy(file: RemoteFile, wanted: Stat, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     check_room(path.parent, wanted.num_bytes)
     with atomic_path(path) as temporary, temporary.open("wb") as target:
-        for start in range(0, wanted.num_bytes, PART_BYTES):
-            target.write(read(file, start, min(start + PART_BYTES, wanted.num_bytes)))
+        target.writelines(stream(file, 0, wanted.num_bytes))
         now = stat(file)
         if now != wanted:
             raise RemoteError(f"{file}: has changed while it was fetched")

@@ -25,7 +25,8 @@ from perceptinit.files.cache import shard_folder
 from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import misfit, read_json
 from perceptinit.files.remote.addresses import RemoteFile
-from perceptinit.files.remote.store import PART_BYTES, RemoteError, read, stat
+from perceptinit.files.remote.store import RemoteError, stat
+from perceptinit.files.remote.streams import stream
 
 _NEVER = math.inf
 # how old what others know of a process may be
@@ -129,22 +130,15 @@ class ShardCache:
         try:
             with writing(part), part.open("wb") as file:
                 file.truncate(piece.num_bytes)
-                for first, last in piece.ranges:
-                    file.seek(first)
-                    for start in range(first, last, PART_BYTES):
-                        file.write(self._read(piece, start, min(start + PART_BYTES, last)))
+                for start, stop in piece.ranges:
+                    file.seek(start)
+                    file.writelines(stream(piece.file, start, stop))
             self._check_unchanged(piece)
             part.replace(path)
         except BaseException:
             shutil.rmtree(path.parent, ignore_errors=True)
             raise
         return path
-
-    def _read(self, piece: Piece, start: int, stop: int) -> bytes:
-        try:
-            return read(piece.file, start, stop)
-        except OSError as error:  # no WriteError: it is not the disk
-            raise RemoteError(f"{piece.file}: {error}") from error
 
     def _check_unchanged(self, piece: Piece) -> None:
         """Raise RemoteError unless the file is still the one that was looked at before."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from perceptinit.errors import DataError, MissingPackageError, without_credentials
+from perceptinit.errors import DataError, MissingPackageError, PerceptInitError, without_credentials
 from perceptinit.files.remote.addresses import PACKAGES, RemoteFile
 
 T = TypeVar("T")
@@ -116,7 +116,7 @@ def asked(file: RemoteFile, ask: Callable[[Any, str], T]) -> T:
     for number in range(ATTEMPTS):
         try:
             return ask(*_filesystem(file))
-        except (RemoteError, *_WRONG_PLACE):
+        except (PerceptInitError, *_WRONG_PLACE):
             raise
         except Exception as error:
             reason = _reason(error)
