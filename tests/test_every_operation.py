@@ -15,6 +15,7 @@ from perceptinit.files import atomic
 from perceptinit.files.cache import Cache
 from perceptinit.files.checkpoints import load_weights, save_weights, weights_sha256
 from perceptinit.images.store import sources, store
+from perceptinit.packing.parts import Part
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.runner import run_recipe
 
@@ -167,14 +168,18 @@ def content(folder):
 
 
 @pytest.mark.parametrize("is_test_set", [False, True])
-def test_a_packing_killed_at_any_file_operation_ends_as_one_left_alone(tmp_path, is_test_set):
+@pytest.mark.parametrize("parts", [(None,), (Part(2, 2), Part(1, 2), None)])
+def test_a_packing_killed_at_any_file_operation_ends_as_one_left_alone(
+    tmp_path, is_test_set, parts
+):
     source = class_folders(tmp_path / "source")
     settings = {"shard_size": 1, "templates": ("a {c}",), "test_set": is_test_set}
 
     def work(folder):
-        pack_here(source, folder, num_workers=1, **settings)
+        for part in parts:
+            pack_here(source, folder, num_workers=1, part=part, **settings)
 
-    work(tmp_path / "alone")
+    pack_here(source, tmp_path / "alone", **settings)
     expected = content(tmp_path / "alone")
     for name, state in states(tmp_path / "killed", work, tmp_path / "killed"):
         work(state)

@@ -240,7 +240,7 @@ def test_an_interrupted_packing_goes_on_after_its_finished_shards(tmp_path, monk
     assert finished in ({"000000.tar"}, {"000000.tar", "000002.tar"})
     pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=str(tmp_path / "out" / "*.tar")))
     assert list(pairs.preflight()) == [
-        f"{tmp_path / 'out'}: its packing was interrupted; run the same `perceptinit data pack` again"
+        f"{tmp_path / 'out'}: its packing is not finished; run the same `perceptinit data pack` again, without --part"
     ]
     monkeypatch.setattr(packing, "write_shard", write_shard)
     assert run(source, tmp_path / "out", shard_size=2).kept == len(finished)

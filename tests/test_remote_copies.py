@@ -9,9 +9,12 @@ from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import DataError
 from perceptinit.files.remote import addresses, copies, store
 from perceptinit.files.remote.addresses import RemoteFile
+from perceptinit.judgments.sources import as_table
 from perceptinit.packing.indexing import RemoteScan, index_remote, open_shards
+from perceptinit.pairs.csv_pairs import CsvPairs
 from perceptinit.pairs.paths import expand
 from perceptinit.test_sets.choice import SetChoice, SyntheticSettings
+from perceptinit.test_sets.labelled_images import LabelledImages
 from perceptinit.test_sets.remote import fetch_remote
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -69,7 +72,8 @@ def test_a_set_that_is_not_at_an_address_is_told_or_skipped(bucket):
     there = choice("pets", bucket.url)
     assert list(there.problems()) == [
         f"{bucket.url}/pets: no test set there in clip-benchmark's layout (no test/nshards.txt). Class folders are read "
-        "on a disk alone: perceptinit data pack SOURCE OUT --test-set makes that layout of them"
+        "from disks, buckets and hubs, and a web server does not list them: perceptinit data pack SOURCE OUT --test-set "
+        "makes that layout of them"
     ]
     assert choice("pets", bucket.url, missing="skip").present() == ([], ["pets"])
 
@@ -110,6 +114,124 @@ def test_a_folder_in_a_bucket_is_copied_whole_and_another_version_beside_it(memo
     assert (folder / "2.png").read_bytes() == b"two"
     memory.pipe_file("/bucket/photos/2.png", b"three")
     assert (copies.local_folder("memory://bucket/photos") / "2.png").read_bytes() == b"three"
+
+
+def class_folders(memory):
+    for number, name in enumerate(("cat/a.png", "cat/b.png", "dog/c.png")):
+        memory.pipe_file(f"/bucket/pets/{name}", png(number))
+
+
+def test_class_folders_in_a_bucket_are_a_test_set_and_pairs_to_train_on(memory):
+    class_folders(memory)
+    found = choice("memory://bucket/pets").read("memory://bucket/pets")
+    assert found.classnames == ("cat", "dog")
+    assert found.labels.tolist() == [0, 0, 1]
+    assert list(found.keys) == ["pets/cat/a.png", "pets/cat/b.png", "pets/dog/c.png"]
+    pairs = LabelledImages(LabelledImages.Config(path="memory://bucket/pets"))
+    assert list(pairs.preflight()) == []
+    assert [pairs.pair(i).text for i in range(3)] == ["cat", "cat", "dog"]
+    assert pairs.pair(2).image.read_bytes() == png(2)
+
+
+def test_half_a_set_in_a_bucket_is_not_taken_for_class_folders(memory, tmp_path):
+    class_folders(memory)
+    memory.pipe_file("/bucket/pets/classnames.txt", b"cat\ndog\n")
+    with pytest.raises(DataError, match=r"pets: no test set there in .* \(no train/nshards\.txt\)"):
+        fetch_remote("memory://bucket/pets", "train")
+    assert not (tmp_path / "cache" / "copies").exists()
+
+
+def test_nothing_in_a_bucket_is_an_absent_set(memory):
+    there = choice("pets", "memory://bucket", missing="skip")
+    assert there.present() == ([], ["pets"])
+
+
+def captions(memory, at):
+    memory.pipe_file(f"{at}/captions.csv", b"image,caption\n1.png,one\na/2.png,two\n")
+    memory.pipe_file("/bucket/set/1.png", png(1))
+    memory.pipe_file("/bucket/set/a/2.png", png(2))
+
+
+@pytest.mark.parametrize("root", ["", "memory://bucket/set", "here"])
+def test_a_csv_table_at_an_address_with_images_beside_it_elsewhere_or_on_this_disk(
+    memory, tmp_path, root
+):
+    captions(memory, "/bucket/set" if not root else "/bucket/tables")
+    if root == "here":
+        root = str(copies.local_folder("memory://bucket/set"))
+    file = f"memory://bucket/{'tables' if root else 'set'}/captions.csv"
+    pairs = CsvPairs(CsvPairs.Config(file=file, root=root))
+    assert list(pairs.preflight()) == []
+    assert [(p.key, p.image.read_bytes(), p.text) for p in map(pairs.pair, range(2))] == [
+        ("captions.csv row 2 (1.png)", png(1), "one"),
+        ("captions.csv row 3 (a/2.png)", png(2), "two"),
+    ]
+
+
+def test_images_on_a_web_server_beside_a_csv_table_are_refused_before_it_is_fetched(bucket):
+    bucket.put("/set/captions.csv", b"image,caption\n1.png,one\n")
+    pairs = CsvPairs(CsvPairs.Config(file=f"{bucket.url}/set/captions.csv"))
+    assert list(pairs.preflight()) == [
+        f"{bucket.url}/set: a web server does not list folders; download it, or use a bucket or a hub"
+    ]
+    assert not bucket.requests
+
+
+def test_a_csv_table_on_the_web_may_have_its_images_on_this_disk(bucket, tmp_path):
+    bucket.put("/set/captions.csv", b"image,caption\n1.png,one\n")
+    (tmp_path / "1.png").write_bytes(png(1))
+    config = CsvPairs.Config(file=f"{bucket.url}/set/captions.csv", root=str(tmp_path))
+    assert list(CsvPairs(config).preflight()) == []
+
+
+def judgments_csv(rows):
+    return "\n".join(["anchor,first,second,first_votes,second_votes", *rows]).encode()
+
+
+def test_data_check_says_of_judgments_at_an_address_what_it_says_of_local_ones(
+    cli, bucket, tmp_path
+):
+    (tmp_path / "photos").mkdir()
+    for number in range(12):
+        (tmp_path / f"photos/{number}.png").write_bytes(png(number))
+    rows = [f"{i}.png,{(i + 1) % 12}.png,{(i + 2) % 12}.png,{i % 4},2" for i in range(12)]
+    (tmp_path / "lab.csv").write_bytes(judgments_csv(rows))
+    bucket.put("/lab.csv", judgments_csv(rows))
+    here = cli("data", "check", "lab.csv", "--images", "photos")
+    there = cli("data", "check", f"{bucket.url}/lab.csv?token=secret", "--images", "photos")
+    assert here.returncode == 0, here.stderr
+    assert (there.returncode, there.stdout) == (0, here.stdout)
+    assert "secret" not in there.stdout + there.stderr
+
+
+def test_a_file_at_an_address_is_read_by_the_component_that_its_columns_mean(bucket):
+    bucket.put("/lab.csv", b"image_1,image_2,image_3,odd\n1.png,2.png,3.png,1.png\n")
+    assert as_table(f"{bucket.url}/lab.csv", build_plugin_manager().registry) == {
+        "use": "odd-one-out",
+        "path": f"{bucket.url}/lab.csv",
+    }
+
+
+@pytest.mark.parametrize("kind", ["labels", "captions"])
+def test_data_check_says_of_a_set_at_an_address_what_it_says_of_a_local_one(
+    cli, bucket, tmp_path, kind
+):
+    if kind == "labels":
+        labelled_set(tmp_path / "pets", [0, 1, 1, 0], 2)
+    else:
+        caption_set(tmp_path / "pets", [["a cat", "a pet"], ["a dog"]])
+    upload(bucket, tmp_path / "pets", "pets")
+    here = cli("data", "check", "pets", "--root", ".")
+    there = cli("data", "check", f"{bucket.url}/pets")
+    assert here.returncode == 0, here.stderr
+    assert there.returncode == 0, there.stderr
+    assert there.stdout.splitlines()[-1].partition("/pets")[2] == here.stdout.splitlines()[-1][4:]
+
+
+def test_data_check_says_that_nothing_is_at_an_address(cli, bucket):
+    done = cli("data", "check", f"{bucket.url}/pets")
+    assert done.returncode == 1
+    assert "no test set there in clip-benchmark's layout" in " ".join(done.stdout.split())
 
 
 def test_a_folder_on_the_web_is_refused():

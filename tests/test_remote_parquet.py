@@ -90,6 +90,52 @@ def test_a_row_that_nobody_planned_and_its_name_are_those_of_local_files(bucket,
     assert pairs.pair(30).key == "1.parquet row 6"
 
 
+def labelled(folder):
+    """Write files of three row groups with classes, without statistics, which hold pictures; return their pattern."""
+    for number in range(NUM_FILES):
+        labels = [(number + i) % 3 for i in range(ROWS)]
+        rng = np.random.default_rng(number)
+        columns = {
+            "images": [picture(rng) for _ in range(ROWS)],
+            "number": labels,
+            "name": [("ant", "bee", "cat")[label] for label in labels],
+        }
+        file = folder / f"{number}.parquet"
+        pq.write_table(pa.table(columns), file, row_group_size=GROUP, write_statistics=False)
+    return str(folder / f"{{0..{NUM_FILES - 1}}}.parquet")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"label_column": "number", "class_column": "name"},
+        {"label_column": "number", "classes": ("a", "b", "c")},
+        {"class_column": "name"},
+    ],
+)
+def test_labels_at_an_address_are_those_of_local_files_and_no_picture_is_fetched_for_them(
+    bucket, tmp_path, columns
+):
+    here = parquet(labelled(tmp_path), text_column="", **columns)
+    there = parquet(upload(bucket, tmp_path), text_column="", **columns)
+    assert list(there.preflight()) == []
+    bucket.sent.clear()
+    theirs, ours = there.read_classes(), here.read_classes()
+    assert theirs.names == ours.names
+    assert np.array_equal(theirs.labels, ours.labels)
+    assert sum(bucket.sent.values()) < sum(map(len, bucket.files.values())) / 10
+
+
+def test_a_file_of_labels_that_changes_stops_the_run(bucket, tmp_path):
+    labelled(tmp_path)
+    pairs = parquet(upload(bucket, tmp_path), text_column="", class_column="name")
+    assert list(pairs.preflight()) == []
+    for name in list(bucket.files):
+        bucket.put(name, bucket.files[name])
+    with pytest.raises(DataError, match=r"0\.parquet: has changed while it is read"):
+        pairs.read_classes()
+
+
 def test_a_shuffle_may_read_no_more_row_groups_than_memory_and_cache_hold(bucket, folder):
     address = upload(bucket, folder)
     small = parquet(address, cache_gb=room_for(parquet(address), 3))

@@ -65,6 +65,11 @@ def temporaries(folder: Path) -> list[Path]:
     )
 
 
+def final_path(temporary: Path) -> Path:
+    """Return the path that a temporary of `atomic_path` would have had in the end."""
+    return temporary.with_name(temporary.name[1:].rsplit(".", 2)[0])
+
+
 def remove_abandoned(folder: Path) -> None:
     """Remove temporaries an hour old from a folder that several processes write to: nobody will finish them."""
     for path in temporaries(folder):

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.components.building import Spec, preflight, read_spec
+from perceptinit.configs import address_of
 from perceptinit.errors import DataError, PerceptInitError, RecipeError, UsageError
+from perceptinit.files.remote.addresses import is_remote, remote_file
+from perceptinit.files.remote.copies import local_copy
 from perceptinit.judgments.forms.splits import assign_splits
 from perceptinit.judgments.reading.layouts import component_of
 from perceptinit.protocols import Judgments
@@ -91,10 +94,16 @@ def open_target(
     return spec.build()
 
 
+def is_judgments_file(target: str) -> bool:
+    """Tell by its ending whether a path or an address is a file of judgments."""
+    name = remote_file(target).name if is_remote(target) else target
+    return name.endswith((*TABLE_SUFFIXES, *MATRIX_SUFFIXES))
+
+
 def as_table(source: Source, registry: Registry, use: str | None = None) -> dict[str, Any]:
     """Return the recipe table of a name or a file, the same wherever judgments are asked for.
 
-    source: a name; a path, which a text is that ends in .csv, .tsv, .parquet, .xlsx, .json, .jsonl, .npy, .mat,
+    source: a name; a path or address, which a text is that ends in .csv, .tsv, .parquet, .xlsx, .json, .jsonl, .npy, .mat,
         .hdf5 or .h5; either of
         them with options; a recipe table; or None for NIGHTS. Where keys have a `root` that is not
         given, it is the default folder.
@@ -106,10 +115,9 @@ def as_table(source: Source, registry: Registry, use: str | None = None) -> dict
         return _with_root(dict(source), registry)
     if isinstance(source, tuple) and len(source) == 2 and isinstance(source[1], Mapping):
         return {**as_table(source[0], registry, use), **source[1]}
-    if isinstance(source, Path) or (
-        isinstance(source, str) and source.endswith((*TABLE_SUFFIXES, *MATRIX_SUFFIXES))
-    ):
-        return {"use": use or _reader_of(Path(source)), "path": str(source)}
+    if isinstance(source, Path) or (isinstance(source, str) and is_judgments_file(source)):
+        path = address_of(source) or str(source)
+        return {"use": use or _reader_of(local_copy(path)), "path": path}
     if not isinstance(source, str | None):
         raise UsageError(_not_judgments(source))
     name = source or DEFAULT

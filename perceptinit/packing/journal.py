@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from perceptinit.errors import DataError, UsageError, shown, writing
-from perceptinit.files.atomic import atomic_path, remove_files, temporaries
+from perceptinit.files.atomic import atomic_path, final_path, remove_files, temporaries
 from perceptinit.files.reading import parse_json, read_json
+from perceptinit.packing.parts import Part
 from perceptinit.packing.shards import Written
-from perceptinit.pairs.sizes import JOURNAL
+from perceptinit.pairs.sizes import JOURNAL, journals
 
 INDEX = "index.json"  # what the journal says, once all is done
 TEST_SPLIT = "test"  # folder of a test set's shards: clip-benchmark reads the split of this name
@@ -22,31 +23,40 @@ TEST_SPLIT = "test"  # folder of a test set's shards: clip-benchmark reads the s
 class Journal:
     """The finished shards of the packing that `header` describes, in a folder of its own.
 
-    A line of JSON for the header, then one for each finished shard. What a packing that was killed has
-    left half-written is removed, so only one at a time may work on a folder.
+    A line of JSON for the header, then one for each finished shard. A part of a packing has a journal of its own, and
+    all of them count. What a killed one has left half-written of `names` is removed, so only one at a time may work on
+    a shard.
+
+    names: shards that are wanted. part: the one that is packed, None for the whole.
 
     Raises UsageError when the folder holds another packing or files that are none.
     """
 
-    def __init__(self, folder: Path, header: Mapping[str, Any]) -> None:
-        self._path = folder / JOURNAL
-        self._lock = Lock()
-        lines = _read(folder)
-        if lines and lines[0] != header:
-            raise UsageError(
-                f"{folder} holds another packing ({_difference(lines[0], header)}). "
-                "Choose another folder or remove this one"
-            )
+    def __init__(
+        self,
+        folder: Path,
+        header: Mapping[str, Any],
+        names: Sequence[str],
+        part: Part | None = None,
+    ) -> None:
+        self._folder, self._header, self._lock = folder, dict(header), Lock()
+        self._path = folder / (part.name(JOURNAL) if part else JOURNAL)
+        found = _read(folder, header)
         left = [*temporaries(folder), *temporaries(folder / TEST_SPLIT)]
-        if not lines and folder.is_dir() and set(folder.iterdir()) - set(left):
+        if found is None and _has_others(folder, left):
             raise UsageError(f"{folder} is not empty and holds no packing. Choose another folder")
+        finished = {w.name: w for w in (_written(folder, row) for row in found or ())}
         self.finished = {
-            w.name: w
-            for w in (_written(folder, row) for row in lines[1:])
-            if _has_size(folder / w.name, w.num_bytes)
+            name: finished[name]
+            for name in names
+            if name in finished and _has_size(folder / name, finished[name].num_bytes)
         }
-        remove_files(left)
-        rows = [dict(header), *(asdict(w) for w in self.finished.values())]
+        mine = {folder / name for name in names} | {self._path}
+        remove_files(path for path in left if part is None or final_path(path) in mine)
+
+    def start(self) -> None:
+        """Write what is known, for `add` to go on from."""
+        rows = [self._header, *(asdict(w) for w in self.finished.values())]
         with atomic_path(self._path) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -57,24 +67,44 @@ class Journal:
             self.finished[written.name] = written
 
     def close(self) -> None:
-        """Remove the journal: the index has taken its place."""
-        self._path.unlink()
+        """Remove all journals: the index has taken their place."""
+        for path in journals(self._folder):
+            path.unlink()
 
 
-def _read(folder: Path) -> list[dict[str, Any]]:
-    """Return the header and the finished shards, of the journal or else the index."""
-    journal, index = folder / JOURNAL, folder / INDEX
-    if journal.is_file():
-        # a line that was cut off by a crash is of a shard that will be written again
-        lines = journal.read_text(encoding="utf-8", errors="replace").splitlines()
-        return [row for row in map(_parsed, lines) if row is not None]
-    if index.is_file():
-        row = read_json(index, dict, "the index of a packing")
-        rows = [row.get("packing"), *_list(row.get("shards"))]
-        if not all(isinstance(row, dict) for row in rows):
-            raise DataError(f"{index}: not the index of a packing. Remove it to pack anew")
-        return rows
-    return []
+def _read(folder: Path, header: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the finished shards of all journals and the index, None when there are none of these.
+
+    Raises UsageError when one of them has another header.
+    """
+    kept = [lines for lines in map(_lines, journals(folder)) if lines]
+    kept += [_index_rows(folder / INDEX)] if (folder / INDEX).is_file() else []
+    for first, *_ in kept:
+        if first != header:
+            raise UsageError(
+                f"{folder} holds another packing ({_difference(first, header)}). "
+                "Choose another folder or remove this one"
+            )
+    return [row for _, *rows in kept for row in rows] if kept else None
+
+
+def _lines(journal: Path) -> list[dict[str, Any]]:
+    # a line that was cut off by a crash is of a shard that will be written again
+    lines = journal.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [row for row in map(_parsed, lines) if row is not None]
+
+
+def _index_rows(index: Path) -> list[dict[str, Any]]:
+    row = read_json(index, dict, "the index of a packing")
+    rows = [row.get("packing"), *_list(row.get("shards"))]
+    if not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{index}: not the index of a packing. Remove it to pack anew")
+    return rows
+
+
+def _has_others(folder: Path, left: Sequence[Path]) -> bool:
+    """Tell whether a folder holds more than what packings leave: another part may begin just now."""
+    return folder.is_dir() and bool(set(folder.iterdir()) - {*left, *journals(folder)})
 
 
 def _list(value: Any) -> list[Any]:

@@ -10,8 +10,9 @@ from threading import Event, Lock
 from typing import Any
 
 from perceptinit.errors import DataError, UsageError
-from perceptinit.files.atomic import atomic_path, write_json
+from perceptinit.files.atomic import atomic_path, remove_files, write_json
 from perceptinit.packing.journal import INDEX, TEST_SPLIT, Journal
+from perceptinit.packing.parts import Part
 from perceptinit.packing.shards import ImageSettings, Shard, Written, write_shard
 from perceptinit.packing.sources import Source
 from perceptinit.pairs.sizes import SIZES
@@ -25,7 +26,8 @@ class PackSettings:
 
     templates: of a test set, its prompts; else captions of records that have a class and no text.
     limit: pack the first records only, 0 is all. shard_size: records per shard.
-    max_bad_share: largest share of records that may be unusable.
+    max_bad_share: largest share of records that may be unusable; a part may use up that of the whole.
+    part: pack these shards alone, and no file that says what is in all; None: all shards, and those files.
     """
 
     test_set: bool = False
@@ -35,6 +37,12 @@ class PackSettings:
     image: ImageSettings = field(default_factory=ImageSettings)
     max_bad_share: float = 0.0
     num_workers: int = 2
+    part: Part | None = None
+
+    @property
+    def unreadable(self) -> str:
+        """Return the name of the list of records that cannot be used."""
+        return self.part.name(UNREADABLE) if self.part else UNREADABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +61,8 @@ def pack(
 ) -> Packed:
     """Write `source` into the folder `out` and return what was made.
 
-    Shards that an earlier, interrupted call with the same source and settings finished are kept;
-    each is written whole or not at all. Records that cannot be read are listed in unreadable.txt.
+    Shards that an earlier, interrupted call with the same source and settings finished are kept, those of parts as
+    well; each is written whole or not at all. Records that cannot be read are listed in unreadable.txt.
 
     advance: told the number of records done since the last call, from several threads.
 
@@ -62,20 +70,25 @@ def pack(
     source and settings do not go together or `out` holds something else.
     """
     _check(source, settings)
-    num_records = min(source.num_records, settings.limit or source.num_records)
-    shards = _shards(num_records, settings)
-    journal = Journal(out, _header(source, settings))
+    shards = shards_of(source, settings)
+    journal = Journal(out, _header(source, settings), [s.name for s in shards], settings.part)
     kept = [journal.finished[s.name] for s in shards if s.name in journal.finished]
     advance(sum(w.num_samples + len(w.unusable) for w in kept))
-    tally = _Tally(settings.max_bad_share, num_records, advance, _sentences(kept))
+    tally = _Tally(settings, _num_records(source, settings), advance, _sentences(kept))
     try:
-        _write_all(source, out, settings, shards, journal, tally)
+        tally.check()
+        if len(kept) < len(shards):
+            journal.start()
+            _write_all(source, out, settings, shards, journal, tally)
     except BaseException:
-        _write_text(out / UNREADABLE, tally.unusable)
+        _write_text(out / settings.unreadable, tally.unusable)
         raise
     written = [journal.finished[shard.name] for shard in shards]
-    _describe(source, out, settings, written)
-    journal.close()
+    if settings.part:
+        _write_text(out / settings.unreadable, ())  # of a call that failed
+    else:
+        _describe(source, out, settings, written)
+        journal.close()
     return Packed(
         sum(w.num_samples for w in written),
         sum(w.num_bytes for w in written),
@@ -94,18 +107,18 @@ class _Tally:
 
     def __init__(
         self,
-        max_share: float,
+        settings: PackSettings,
         num_records: int,
         advance: Callable[[int], None],
         unusable: Sequence[str],
     ) -> None:
         self.stop = Event()
         self.unusable = list(unusable)
-        self._max_bad = max_share * num_records
+        self._settings = settings
+        self._max_bad = settings.max_bad_share * num_records
         self._num_records = num_records
         self._advance = advance
         self._lock = Lock()
-        self._max_share = max_share
 
     def note(self, complaint: str | None) -> None:
         """Count a record; raises to end the shard that it belongs to."""
@@ -122,8 +135,9 @@ class _Tally:
         if len(self.unusable) > self._max_bad:
             more = f", the last of {len(self.unusable)} found" if len(self.unusable) > 1 else ""
             raise DataError(
-                f"{self.unusable[-1]}{more}; --max-bad-share {self._max_share:g} of {self._num_records} "
-                f"records allows {int(self._max_bad)}. All that were found are in {UNREADABLE}"
+                f"{self.unusable[-1]}{more}; --max-bad-share {self._settings.max_bad_share:g} of "
+                f"{self._num_records} records allows {int(self._max_bad)}. All that were found are in "
+                f"{self._settings.unreadable}"
             )
 
 
@@ -138,7 +152,6 @@ def _write_all(
     def write(shard: Shard) -> None:
         journal.add(write_shard(source, shard, out / shard.name, settings.image, tally.note))
 
-    tally.check()
     with ThreadPoolExecutor(settings.num_workers) as pool:
         tasks = [pool.submit(write, s) for s in shards if s.name not in journal.finished]
         try:
@@ -166,13 +179,15 @@ def _check(source: Source, settings: PackSettings) -> None:
         raise UsageError("nothing to pack beside images: name --text-column or --label-column")
 
 
-def _shards(num_records: int, settings: PackSettings) -> list[Shard]:
+def shards_of(source: Source, settings: PackSettings) -> Sequence[Shard]:
+    """Return the shards to be packed, all or a part; DataError when there are no records."""
+    num_records = _num_records(source, settings)
     starts = range(0, num_records, settings.shard_size)
     if not starts:
         raise DataError("nothing to pack: the source has no records")
     name = TEST_SPLIT + "/{}.tar" if settings.test_set else "{:06d}.tar"
     key = "s{:07d}" if settings.test_set else "{:09d}"
-    return [
+    shards = [
         Shard(
             name=name.format(number),
             rows=range(start, min(start + settings.shard_size, num_records)),
@@ -181,6 +196,11 @@ def _shards(num_records: int, settings: PackSettings) -> list[Shard]:
         )
         for number, start in enumerate(starts)
     ]
+    return settings.part.of(shards) if settings.part else shards
+
+
+def _num_records(source: Source, settings: PackSettings) -> int:
+    return min(source.num_records, settings.limit or source.num_records)
 
 
 def _header(source: Source, settings: PackSettings) -> dict[str, Any]:
@@ -204,6 +224,7 @@ def _describe(
     source: Source, out: Path, settings: PackSettings, written: Sequence[Written]
 ) -> None:
     """Write the index and, for a test set, the files of the clip-benchmark layout."""
+    remove_files(out.glob("unreadable.*-of-*.txt"))  # of parts that failed at first
     _write_text(out / UNREADABLE, _sentences(written))
     if source.classes is not None:
         _write_text(out / "classnames.txt", source.classes.names)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from perceptinit.errors import DataError
 from perceptinit.files.reading import require_file
+from perceptinit.files.remote.addresses import is_remote, remote_file
+from perceptinit.files.remote.copies import local_file, local_folder
 from perceptinit.pairs.tables import CsvTable
 from perceptinit.types import Pair
 
@@ -19,15 +21,15 @@ class CsvPairs:
     """Image-text pairs listed in a CSV file with a header; images are files of their own.
 
     One file per image is slow to read from network and spinning disks: `perceptinit data pack`
-    makes shards of it.
+    makes shards of it. At addresses, the table and the whole folder of its images are copied first.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         file: str
-        """The CSV file, UTF-8, with a header."""
+        """The CSV file, UTF-8, with a header; here or at an address."""
         root: str = ""
-        """Folder that image paths are relative to; empty: the folder of the CSV file."""
+        """Folder that image paths are relative to, here, in a bucket or on a hub; empty: the folder of the CSV file."""
         image_column: str = "image"
         """Column of image paths."""
         text_column: str = "caption"
@@ -41,7 +43,14 @@ class CsvPairs:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.root = Path(config.root).expanduser() if config.root else self._path.parent
+
+    @cached_property
+    def root(self) -> Path:
+        """Return the folder of the images, or its copy; DataError when it cannot be had, as from a web server."""
+        config = self.config
+        if not config.root and not is_remote(config.file):
+            return self._path.parent
+        return local_folder(config.root or remote_file(config.file).folder.url)
 
     @property
     def num_pairs(self) -> int:
@@ -66,6 +75,7 @@ class CsvPairs:
     def preflight(self) -> Iterator[str]:
         """Yield what is wrong with the table, and images of it that do not exist."""
         try:
+            _ = self.root  # first: from the web it is refused, and then no table is fetched
             empty = not self.num_pairs
         except DataError as error:
             yield str(error)
@@ -89,9 +99,9 @@ class CsvPairs:
                 f"the first {_NUM_SAID} are named"
             )
 
-    @property
+    @cached_property
     def _path(self) -> Path:
-        return Path(self.config.file).expanduser()
+        return local_file(self.config.file)
 
     @cached_property
     def _table(self) -> CsvTable:

@@ -102,10 +102,6 @@ class ParquetPairs:
         Raises DataError when no column of them is named, and for the first row that does not fit.
         """
         config, table = self.config, self._table
-        if table.reader:
-            raise DataError(
-                f"{config.files}: labels are read from local files only; download them first"
-            )
         if config.label_column and not (config.class_column or config.classes):
             raise DataError(
                 f"{config.files}: label_column = '{config.label_column}' has numbers, and nothing says what the "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,18 +25,25 @@ _LARGEST_FOOTER = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """What a remote Parquet file says of itself. pieces: of each row group the footer and the wanted columns."""
+    """What a remote Parquet file says of itself.
+
+    pieces: of each row group the footer and the wanted columns. others: the footer and one column of all row groups,
+    by its name.
+    """
 
     file: RemoteFile
     names: tuple[str, ...]
     row_groups: tuple[int, ...]
     pieces: tuple[Piece, ...]
+    others: Mapping[str, Piece]
 
 
-def read_footers(files: Sequence[RemoteFile], columns: Sequence[str]) -> list[Footer]:
+def read_footers(
+    files: Sequence[RemoteFile], columns: Sequence[str], others: Sequence[str]
+) -> list[Footer]:
     """Return the footers, two requests each; DataError for what is no Parquet file."""
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
-        return list(pool.map(lambda file: _read_footer(file, columns), files))
+        return list(pool.map(lambda file: _read_footer(file, columns, others), files))
 
 
 def piece_reader(pieces: Sequence[Piece], cache_gb: float | None) -> PieceReader[pq.ParquetFile]:
@@ -45,7 +52,7 @@ def piece_reader(pieces: Sequence[Piece], cache_gb: float | None) -> PieceReader
 
 
 def read_now(piece: Piece) -> pq.ParquetFile:
-    """Return a row group that nobody planned, in a temporary file of the whole one's size with holes.
+    """Return a piece that nobody planned, in a temporary file of the whole one's size with holes.
 
     Raises RemoteError when it does not come or has changed, WriteError when the disk does not take it.
     """
@@ -67,7 +74,7 @@ def _open(piece: Piece, path: Path) -> pq.ParquetFile:
     return pq.ParquetFile(path, memory_map=True)
 
 
-def _read_footer(file: RemoteFile, columns: Sequence[str]) -> Footer:
+def _read_footer(file: RemoteFile, columns: Sequence[str], others: Sequence[str]) -> Footer:
     now = stat(file)
     tail = read(file, max(0, now.num_bytes - _TAIL_BYTES), now.num_bytes)
     length = int.from_bytes(tail[-_END_BYTES:-4], "little") + _END_BYTES
@@ -79,14 +86,19 @@ def _read_footer(file: RemoteFile, columns: Sequence[str]) -> Footer:
     try:
         metadata = pq.read_metadata(pa.BufferReader(tail[-length:]))
         names = tuple(metadata.schema.to_arrow_schema().names)
-        pieces = [
-            Piece(file, now.num_bytes, now.version, (*_ranges(metadata.row_group(g), columns), (start, now.num_bytes)))
-            for g in range(metadata.num_row_groups)
-        ]  # fmt: skip
-        rows = tuple(metadata.row_group(g).num_rows for g in range(metadata.num_row_groups))
+        groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
+        footer = (start, now.num_bytes)
+        ranges = [(*_ranges(group, columns), footer) for group in groups]
+        pieces = tuple(Piece(file, now.num_bytes, now.version, each) for each in ranges)
+        of_all = {name: [r for g in groups for r in _ranges(g, [name])] for name in others}
+        columns_of_all = {
+            name: Piece(file, now.num_bytes, now.version, (*each, footer))
+            for name, each in of_all.items()
+        }
+        rows = tuple(group.num_rows for group in groups)
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         raise DataError(f"{file}: not a readable Parquet file ({error})") from error
-    return Footer(file, names, rows, tuple(pieces))
+    return Footer(file, names, rows, pieces, columns_of_all)
 
 
 def _ranges(group: pq.RowGroupMetaData, columns: Sequence[str]) -> list[tuple[int, int]]:

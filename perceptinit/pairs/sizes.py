@@ -11,6 +11,7 @@ from perceptinit.pairs.shard_index import PlacedShard
 
 SIZES = "sizes.json"  # {"000000.tar": 10000, ...}: written by `data pack`, looked for by open_clip
 JOURNAL = ".packing.jsonl"  # stands beside shards as long as `data pack` is not done
+_JOURNALS = ".packing*.jsonl"  # that, and those of parts
 
 
 def find_miscounts(shards: Iterable[PlacedShard]) -> Iterator[str]:
@@ -24,8 +25,10 @@ def find_miscounts(shards: Iterable[PlacedShard]) -> Iterator[str]:
     sizes = {}
     for folder in sorted({path.parent for path, _ in local}):
         sizes[folder] = _read_sizes(folder / SIZES)
-        if (folder / JOURNAL).is_file():
-            yield f"{folder}: its packing was interrupted; run the same `perceptinit data pack` again"
+        if journals(folder):
+            yield (
+                f"{folder}: its packing is not finished; run the same `perceptinit data pack` again, without --part"
+            )
     for path, number in local:
         said = sizes[path.parent].get(path.name)
         if said is not None and said != number:
@@ -33,6 +36,11 @@ def find_miscounts(shards: Iterable[PlacedShard]) -> Iterator[str]:
                 f"{path}: {number} samples, but {SIZES} beside it says {said}; "
                 "copy or pack the shard again"
             )
+
+
+def journals(folder: Path) -> list[Path]:
+    """Return the journals of the packing that goes on in a folder: of the whole, and of parts."""
+    return sorted(path for path in folder.glob(_JOURNALS) if path.is_file())
 
 
 def _read_sizes(path: Path) -> dict[str, int]:

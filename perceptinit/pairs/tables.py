@@ -6,10 +6,10 @@ from __future__ import annotations
 import csv
 import io
 from collections import OrderedDict
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -23,17 +23,21 @@ from perceptinit.errors import DataError, shown
 from perceptinit.files.reading import open_regular, require_file
 from perceptinit.files.remote.addresses import Place, RemoteFile
 from perceptinit.files.remote.reader import PieceReader
+from perceptinit.files.remote.shard_cache import Piece
 from perceptinit.files.remote.store import RemoteError
 from perceptinit.pairs.remote_tables import piece_reader, read_footers, read_now
 
 # of damaged files pyarrow also raises what it raises for text that is not UTF-8, or sizes beyond memory
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 
+_NUM_READERS = 8  # of columns, a file each
+
 
 @dataclass(frozen=True, slots=True)
 class _File:
     path: Place
     row_groups: tuple[int, ...]  # rows of each
+    others: Mapping[str, Piece] = field(default_factory=dict)  # columns of a remote one
 
 
 class ParquetTable:
@@ -41,7 +45,7 @@ class ParquetTable:
 
     A row is read with its whole row group, which then stays in memory until `cached_row_groups`
     others have been asked for. `reader` has the row groups of files at addresses, None of local ones; cache_gb: see
-    `PieceReader`. others: columns of local files that are no part of a row, for `column`.
+    `PieceReader`. others: columns that are no part of a row, for `column`.
 
     Raises DataError when a file is no Parquet file or lacks a column.
     """
@@ -58,10 +62,10 @@ class ParquetTable:
         self.reader: PieceReader[pq.ParquetFile] | None = None
         remote = [path for path in paths if isinstance(path, RemoteFile)]
         if remote:
-            footers = read_footers(remote, self.columns)
+            footers = read_footers(remote, self.columns, others)
             for footer in footers:
                 _check_columns(footer.file, footer.names, (*self.columns, *others))
-            self._files = [_File(footer.file, footer.row_groups) for footer in footers]
+            self._files = [_File(f.file, f.row_groups, f.others) for f in footers]
             self.reader = piece_reader([p for footer in footers for p in footer.pieces], cache_gb)
         else:
             wanted = (*self.columns, *others)
@@ -83,9 +87,13 @@ class ParquetTable:
         return tuple(_value(column[place]) for column in self._row_group(block))
 
     def column(self, name: str) -> list[Any]:
-        """Return the values of a column; all files are read, so it is meant for small values."""
-        paths = [file.path for file in self._files if isinstance(file.path, Path)]
-        return [value for path in paths for value in _read_column(path, name)]
+        """Return the values of a column, at addresses one of `others`; all files are read, so it is meant for small values.
+
+        Raises DataError (RemoteError) when it cannot be read or does not come.
+        """
+        with ThreadPoolExecutor(_NUM_READERS) as pool:
+            columns = pool.map(lambda file: _read_column(file, name), self._files)
+            return [value for column in columns for value in column]
 
     def where(self, index: int) -> str:
         """Return the name of a row for messages: the file and its row, counted from 0."""
@@ -176,12 +184,14 @@ def _read_footer(path: Path, columns: tuple[str, ...]) -> _File:
         raise DataError(f"{path}: not a readable Parquet file ({error})") from error
 
 
-def _read_column(path: Path, name: str) -> list[Any]:
+def _read_column(file: _File, name: str) -> list[Any]:
     try:
-        with pq.ParquetFile(path) as file:
-            return file.read(columns=[name]).column(name).to_pylist()
+        with read_now(file.others[name]) if file.others else pq.ParquetFile(file.path) as opened:
+            return opened.read(columns=[name]).column(name).to_pylist()
+    except RemoteError:
+        raise
     except _UNREADABLE as error:
-        raise DataError(f"{path}: column '{name}' cannot be read ({error})") from error
+        raise DataError(f"{file.path}: column '{name}' cannot be read ({error})") from error
 
 
 def _read_csv(path: Path, columns: Sequence[str], separator: str) -> pa.Table:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from perceptinit.errors import DataError
-from perceptinit.test_sets.choice import SYNTHETIC, AnySet, SetChoice, SyntheticSettings
+from perceptinit.files.remote.store import AbsentError
+from perceptinit.test_sets.choice import HUB, SYNTHETIC, AnySet, SetChoice, SyntheticSettings
 from perceptinit.test_sets.files import TYPE, read_kind
-from perceptinit.test_sets.suite import SuiteSet, find_set
+from perceptinit.test_sets.suite import SetKind, SuiteSet, find_set
 
 State = Literal["complete", "partial", "wrong", "missing", "built in"]
 
@@ -44,12 +44,16 @@ def open_set(name: str, root: str) -> AnySet:
 
 
 def _choice(name: str, root: str) -> SetChoice:
+    return _choice_of(name, root, "retrieval" if is_retrieval(name, root) else "classification")
+
+
+def _choice_of(name: str, root: str, kind: SetKind) -> SetChoice:
     return SetChoice(
         datasets=(name,),
         suite="",
         root=root,
         missing="error",
-        kinds=("retrieval",) if is_retrieval(name, root) else ("classification",),
+        kinds=(kind,),
         synthetic=SyntheticSettings(),
     )
 
@@ -58,8 +62,11 @@ def _state(name: str, root: str) -> SetState:
     known = find_set(name)
     if name == SYNTHETIC:
         return SetState(name, known, "built in")
-    choice = _choice(name, root)
-    path = choice.path(name)
+    try:
+        choice = _choice(name, root)
+        path = choice.path(name)
+    except AbsentError as error:
+        return SetState(name, known, "missing", note=str(error))
     if not path.is_dir():
         return SetState(name, known, "missing")
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
@@ -73,9 +80,12 @@ def _state(name: str, root: str) -> SetState:
 def is_retrieval(name: str, root: str) -> bool:
     """Tell whether a set has captions: as the suites state it, or its `dataset_type.txt`."""
     known = find_set(name)
-    if known is not None or name == SYNTHETIC or "://" in name:
+    if known is not None or name == SYNTHETIC or name.startswith(HUB):
         return known is not None and known.kind == "retrieval"
-    path = Path(root).expanduser() / name
+    try:
+        path = _choice_of(name, root, "classification").path(name)
+    except DataError:  # told where it is read
+        return False
     return (path / TYPE).is_file() and read_kind(path) == "retrieval"
 
 

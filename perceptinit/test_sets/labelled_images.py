@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from perceptinit.errors import DataError
+from perceptinit.files.remote.addresses import is_remote
 from perceptinit.test_sets.readers import SPLIT, has_shards, read_zero_shot_set
+from perceptinit.test_sets.remote import fetch_remote
 from perceptinit.test_sets.sets import ZeroShotSet
 from perceptinit.types import Classes, Pair
 
@@ -26,7 +28,7 @@ class LabelledImages:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         path: str
-        """Folder of the class folders, or of a set in clip-benchmark's layout."""
+        """Folder of the class folders, or of a set in clip-benchmark's layout; here or at an address."""
         split: str = "train"
         """Of a set in clip-benchmark's layout: the folder of the shards to train on."""
 
@@ -62,9 +64,16 @@ class LabelledImages:
         except DataError as error:
             yield str(error)
 
+    @property
+    def _path(self) -> Path:
+        path = self.config.path
+        if is_remote(path):
+            return fetch_remote(path, self.config.split)
+        return Path(path).expanduser()
+
     @cached_property
     def _set(self) -> ZeroShotSet:
-        path, split = Path(self.config.path).expanduser(), self.config.split
+        path, split = self._path, self.config.split
         found = read_zero_shot_set(path, split=split if has_shards(path, split) else SPLIT)
         if found.is_multilabel:
             raise DataError(f"{path}: several labels an image; one is needed to train on")

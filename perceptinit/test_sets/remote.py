@@ -1,4 +1,4 @@
-"""Test sets at addresses, in clip-benchmark's layout: fetched once, then read as local ones."""
+"""Test sets at addresses: fetched once, then read as local ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from perceptinit.files.remote.addresses import RemoteFile, remote_file
-from perceptinit.files.remote.copies import NUM_THREADS, local_files
+from perceptinit.files.remote.copies import NUM_THREADS, local_files, local_folder
 from perceptinit.files.remote.store import AbsentError, Stat, stat
 from perceptinit.test_sets.files import (
     CLASS_PROMPTS,
@@ -22,21 +22,32 @@ from perceptinit.test_sets.files import (
 
 @cache
 def fetch_remote(address: str, split: str) -> Path:
-    """Return a folder with the copy of one split of a set; what is there of the same version is not fetched again.
+    """Return a folder with the copy of one split of a set in clip-benchmark's layout, or of all class folders.
+
+    What is there of the same version is not fetched again.
 
     Raises AbsentError when there is no such set, RemoteError when it does not come.
     """
     folder, counter = remote_file(address.rstrip("/")), f"{split}/{COUNTER}"
     try:
         first = {counter: stat(folder / counter)}
-    except AbsentError as error:
-        raise AbsentError(
-            f"{folder}: no test set there in clip-benchmark's layout (no {counter}). Class folders are read on a "
-            "disk alone: perceptinit data pack SOURCE OUT --test-set makes that layout of them"
-        ) from error
+    except AbsentError:
+        return _class_folders(folder, counter)
     shards = [f"{split}/{i}.tar" for i in range(num_shards(local_files(folder, first) / counter))]
     words = [TYPE, CLASSNAMES, TEMPLATES, CLASS_PROMPTS]
     return local_files(folder, first | dict(_found(folder, words)) | _stats(folder, shards))
+
+
+def _class_folders(folder: RemoteFile, counter: str) -> Path:
+    """Return a copy of class folders; AbsentError where they cannot be, or where is half a set of the other layout."""
+    is_half = bool(dict(_found(folder, [CLASSNAMES])))
+    if not is_half and folder.scheme not in ("http", "https"):
+        return local_folder(folder.url)
+    raise AbsentError(
+        f"{folder}: no test set there in clip-benchmark's layout (no {counter}). Class folders are read from disks, "
+        "buckets and hubs, and a web server does not list them: perceptinit data pack SOURCE OUT --test-set makes "
+        "that layout of them"
+    )
 
 
 def _found(folder: RemoteFile, names: Sequence[str]) -> Iterator[tuple[str, Stat]]:

@@ -22,7 +22,7 @@ def check(
     target: Annotated[
         str,
         typer.Argument(
-            help="Name of judgments, or a file (.csv, .parquet, .npy, .mat); a test set or suite."
+            help="Name of judgments, or a file (.csv, .parquet, .npy, .mat); a test set or suite. Or an address."
         ),
     ],
     images: Annotated[
@@ -58,18 +58,21 @@ def check(
 
     Example: perceptinit data check judgments.csv --images photographs --sheet examples.png
 
+    Example: perceptinit data check s3://bucket/judgments.csv --images s3://bucket/photographs
+
     Example: perceptinit data check materials --set root=data/materials
     """
     from rich.console import Console
     from rich.markup import escape
 
+    from perceptinit.files.remote.addresses import is_remote
+    from perceptinit.judgments.sources import is_judgments_file, open_target
     from perceptinit.test_sets.suite import is_test_set
 
-    if is_test_set(target):
+    if is_test_set(target) or (is_remote(target) and not is_judgments_file(target)):
         test_sets.check_test_sets(target, root, decode=not quick)
         return
     from perceptinit.judgments.forms.conventions import stated
-    from perceptinit.judgments.sources import open_target
 
     judgments = open_target(ctx.obj.registry, target, use, images, set_ or ())
     report = _check_with_progress(judgments, decode=not quick)

@@ -36,6 +36,13 @@ def pack(
     workers: Annotated[
         int, typer.Option(min=0, help="Shards written at a time; 0: one a core, 8 at most.")
     ] = 0,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Pack the I-th of N parts only; without it, once all are done: what is missing, and the index.",
+        ),
+    ] = None,
     image_column: Annotated[str, _column("Image bytes or paths.")] = "image",
     text_column: Annotated[
         str | None, _column("Captions (default: caption, unless labels are named).")
@@ -63,12 +70,18 @@ def pack(
     folder of class folders. Each image is decoded once to see that it can be; its bytes are kept.
     What cannot be read is listed in unreadable.txt. The same command goes on after an interruption.
 
+    Several machines may share the work, in one folder: each packs parts (--part 3/64), at the same time or not. The
+    same command without --part then packs what is missing and writes the index; the files are those of one machine.
+
     Example: perceptinit data pack pairs.parquet shards --text-column caption
+
+    Example: perceptinit data pack pairs.parquet shards --part 3/64
 
     Example: perceptinit data pack photos test --test-set --template "a photo of a {c}."
     """
     from perceptinit.errors import UsageError
     from perceptinit.packing.pack import PackSettings
+    from perceptinit.packing.parts import Part
     from perceptinit.packing.shards import ImageSettings
     from perceptinit.packing.sources import Columns, open_source
 
@@ -93,6 +106,7 @@ def pack(
         image=ImageSettings(resize=resize, quality=quality),
         max_bad_share=(0.0 if test_set else 0.01) if max_bad_share is None else max_bad_share,
         num_workers=workers or min(8, os.cpu_count() or 1),
+        part=Part.parse(part) if part else None,
     )
     records = open_source(source, columns, _lines(classes), num_readers=settings.num_workers)
     _report(_pack_with_progress(records, out, settings), out, settings)
@@ -124,9 +138,10 @@ def _pack_with_progress(source: Source, out: Path, settings: PackSettings) -> Pa
     )
 
     from perceptinit.packing.pack import pack as pack_source
+    from perceptinit.packing.pack import shards_of
 
     console = Console(stderr=True)
-    total = min(source.num_records, settings.limit or source.num_records)
+    total = sum(len(shard.rows) for shard in shards_of(source, settings))
     with Progress(
         TextColumn("packing"),
         BarColumn(),
@@ -149,9 +164,14 @@ def _report(packed: Packed, out: Path, settings: PackSettings) -> None:
     typer.echo(
         f"{out}: {packed.num_samples:,} {what} in {packed.num_shards} shards{kept} ({size:,.1f} MB)"
     )
+    if settings.part:
+        typer.echo(
+            "The index is written by the same command without --part, once all parts are done."
+        )
     if packed.unusable:
+        where = "will be" if settings.part else "are"
         typer.echo(
             f"warning: {len(packed.unusable)} records could not be read and are left out; "
-            f"they are listed in {out / 'unreadable.txt'}. The first: {packed.unusable[0]}",
+            f"they {where} listed in {out / 'unreadable.txt'}. The first: {packed.unusable[0]}",
             err=True,
         )

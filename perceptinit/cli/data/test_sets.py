@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from perceptinit.errors import without_credentials
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -28,7 +30,9 @@ def list_test_sets(target: str, root: str) -> list[SetState]:
     console.print(_table(states))
     for state in states:
         if state.note:
-            console.print(f"{escape(state.name)}: {escape(state.note)}", soft_wrap=True)
+            console.print(
+                f"{escape(without_credentials(state.name))}: {escape(state.note)}", soft_wrap=True
+            )
     present = [s for s in states if s.state in ("complete", "built in")]
     size = sum(s.num_bytes for s in states)
     console.print(
@@ -50,7 +54,7 @@ def _table(states: list[SetState]) -> Table:
         known = s.known
         colour = COLOURS.get(s.state, "dim")
         table.add_row(
-            s.name,
+            without_credentials(s.name),
             known.family if known else "",
             known.main if known else "",
             _number(s.num_classes or (known.num_classes if known else None)),
@@ -92,10 +96,11 @@ def _decode_all(name: str, root: str) -> bool:
         except DataError as error:
             bad += 1
             typer.echo(f"error {error}")
-    typer.echo(f"{name}: {len(test_set.images) - bad:,} images decoded, {bad:,} cannot be")
+    said = without_credentials(name)
+    typer.echo(f"{said}: {len(test_set.images) - bad:,} images decoded, {bad:,} cannot be")
     if see_through:
         typer.echo(
-            f"{name}: {see_through:,} images have transparent parts; alpha is dropped, as the suites "
+            f"{said}: {see_through:,} images have transparent parts; alpha is dropped, as the suites "
             "that scores are compared with do"
         )
     return bad > 0

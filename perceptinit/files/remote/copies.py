@@ -49,7 +49,8 @@ def local_copy(address: str) -> Path:
 def local_folder(path: str) -> Path:
     """Return a path as it is, `~` filled in, and of an address a copy of all that is in the folder.
 
-    Raises DataError (RemoteError) when it cannot be had, or cannot be listed, as on the web.
+    Raises DataError (RemoteError) when it cannot be had, or cannot be listed, as on the web; AbsentError when nothing
+    is there.
     """
     if not is_remote(path):
         return Path(path).expanduser()
@@ -60,7 +61,7 @@ def local_folder(path: str) -> Path:
         )
     found = listing(folder, recursive=True)
     if not found:
-        raise DataError(f"{folder}: no such folder, or nothing in it")
+        raise AbsentError(f"{folder}: no such folder, or nothing in it")
     base = str(folder) + "/"
     return local_files(folder, {str(file).removeprefix(base): s for file, s in found.items()})
 
