@@ -156,6 +156,25 @@ def test_a_damaged_index_is_told_and_made_again(tmp_path, cache, monkeypatch, da
     index_shards([path])
 
 
+def test_an_index_that_another_process_removes_meanwhile_is_not_called_damaged(
+    tmp_path, monkeypatch
+):
+    path = write_tar(tmp_path / "0.tar", "a jpg txt")
+    index_shards([path])
+    read = ShardIndex.read
+
+    def too_late(file):
+        file.unlink()
+        return read(file)
+
+    with monkeypatch.context() as context:
+        context.setattr(ShardIndex, "read", too_late)
+        context.setattr(local_index._KeptIndex, "sweep", lambda self: None)
+        context.setattr(local_index._KeptIndex, "keep", lambda self, index: index)
+        assert index_shards([path])[0].num_samples == 1
+    assert list(webdataset(path).warnings()) == []
+
+
 def test_damaged_shards_are_told_and_the_others_are_kept(tmp_path, monkeypatch):
     write_tar(tmp_path / "0.tar", "a jpg txt")
     write_tar(tmp_path / "1.tar", "a jpg txt").write_bytes(b"no tar" * 200)

@@ -35,9 +35,12 @@ _damaged: dict[Path, str] = {}
 def index_shards(paths: Sequence[Path]) -> list[PlacedShard | DataError]:
     """Return each shard with its index, or what is wrong with it: truncated, damaged, or a member named twice."""
     open_tar.cache_clear()  # the index is of the files that have these paths now
+    folders: dict[Path, list[Path]] = {}
+    for path in paths:
+        folders.setdefault(path.parent, []).append(path)
     found: dict[Path, PlacedShard | DataError] = {}
-    for folder in dict.fromkeys(path.parent for path in paths):
-        found |= _index_folder(folder, [path for path in paths if path.parent == folder])
+    for folder, own in folders.items():
+        found |= _index_folder(folder, own)
     return [found[path] for path in paths]
 
 
@@ -151,6 +154,8 @@ class _KeptIndex:
             try:
                 opened[path] = ShardIndex.read(path)
             except DataError:
+                if not path.exists():  # another process has swept it
+                    continue
                 _damaged[self._folder] = (
                     f"{self._folder}: the index of its shards in {path.parent} was damaged or of another version; "
                     "they were scanned again"

@@ -13,7 +13,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ class IndexedShard:
     version: str
     num_samples: int
     num_members: int = 0
-    kinds: Sequence[Sequence[int]] = field(default=())
+    kinds: Sequence[Sequence[int]] = ()
 
 
 class ShardIndex:

@@ -1,0 +1,260 @@
+"""Memory, start, a step's look-ups and resume with 10^5 to 4 x 10^8 pairs; made indexes, no pixels. Linux.
+
+    python benchmarks/scale.py --folder /tmp/scale            about 10 GB of disk for the largest, removed at the end
+    python benchmarks/scale.py --write                        and the table and the picture of docs/scaling.md anew
+
+Shards of 10,000 pairs are files with holes; their index is written as a scan would have. Each row is of two fresh processes that run
+together, the slower or larger of both, and the pages of the index have been put out of memory: what is known after `num_pairs`, then the middle of an epoch, then 20 steps of 4,096
+pairs: their order and the places of their bytes, nothing decoded. Memory comes on top of what Python and the imports take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perceptinit.pairs import local_index
+from perceptinit.pairs.augment import Augment
+from perceptinit.pairs.loader import PairLoader
+from perceptinit.pairs.shard_index import IndexedShard, ShardIndex
+from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
+from perceptinit.results.record import processor_name
+from perceptinit.types import RunContext
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "scaling.md"
+PICTURE = ROOT / "docs" / "images" / "scale.svg"
+BEGIN = "<!-- written by benchmarks/scale.py from here -->"
+END = "<!-- to here, by benchmarks/scale.py -->"
+
+SIZES = (100_000, 1_000_000, 10_000_000, 15_000_000, 400_000_000)
+PER_SHARD = 10_000
+SHARDS_IN_FILE = 512
+BATCH, STEPS = 4096, 20
+# of each pair: an image of 9,000 bytes in 18 blocks, and a caption of 90 in one, with a header each
+PAIR_BLOCKS, IMAGE_BLOCKS = 21, 19
+ORDERS = {"64 shards at a time": 64, "all at once": 0}
+
+
+def make(folder: Path, num_pairs: int) -> None:
+    """Write shards without content, and the index that the cache would have of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{number:05d}.tar" for number in range(num_pairs // PER_SHARD)]
+    for path in paths:
+        with path.open("wb") as file:
+            file.truncate((PAIR_BLOCKS * PER_SHARD + 2) * 512)
+    kept = local_index._KeptIndex(folder)
+    for at in range(0, len(paths), SHARDS_IN_FILE):
+        kept.keep(index_of(paths[at : at + SHARDS_IN_FILE]))
+
+
+def index_of(paths: Sequence[Path]) -> ShardIndex:
+    starts = np.arange(PER_SHARD) * PAIR_BLOCKS
+    one = {
+        "starts": starts.astype(np.uint32),
+        "firsts": (2 * np.arange(PER_SHARD)).astype(np.uint16),
+        "codes": np.tile([0, 1], PER_SHARD).astype(np.uint8),
+        "offsets": np.stack([starts + 1, starts + 1 + IMAGE_BLOCKS], 1).ravel().astype(np.uint32),
+        "sizes": np.tile([9000, 90], PER_SHARD).astype(np.uint32),
+    }
+    shards = [
+        IndexedShard(p.name, *local_index._stamp(p), PER_SHARD, 2 * PER_SHARD, [[PER_SHARD, 0, 1]])
+        for p in paths
+    ]
+    columns = {name: np.tile(column, len(paths)) for name, column in one.items()}
+    return ShardIndex("a made index", ("jpg", "txt"), shards, columns)
+
+
+def measure(folder: Path, shuffle_blocks: int) -> dict[str, float]:
+    """Measure in this process; between steps and memory it waits for a line, so that another can be as far."""
+    before = anonymous_mb()
+    start, wall = time.process_time(), time.perf_counter()
+    pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=f"{folder}/*.tar"))
+    known = pairs.num_pairs
+    started, waited = time.process_time() - start, time.perf_counter() - wall
+    loader = PairLoader(
+        pairs, batch_size=BATCH, image_size=224, tokenize=None, context_length=77, augment=Augment(),  # type: ignore[arg-type]
+        ctx=RunContext(seed=0, stage="pretrain"), shuffle_blocks=shuffle_blocks,
+    )  # fmt: skip
+    middle, samples = loader.num_batches // 2 * BATCH, pairs._samples
+    start = time.process_time()
+    order = loader._order(0)
+    first = order[middle : middle + BATCH].tolist()
+    resumed = time.process_time() - start
+    for index in first:
+        samples._at(index)
+    last = max(middle, min(middle + STEPS * BATCH, known // BATCH * BATCH) - BATCH)
+    places = range(middle, last + 1, BATCH)
+    start = time.process_time()
+    for place in places:
+        for index in order[place : place + BATCH].tolist():
+            samples._at(index)
+    step = (time.process_time() - start) / len(places)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    mapped, share = index_mb()
+    private = anonymous_mb() - before
+    return {
+        "private": private, "mapped": mapped, "share": share, "start": started, "wall": waited,
+        "step": 1e3 * step, "resume": resumed,
+    }  # fmt: skip
+
+
+def anonymous_mb() -> float:
+    """Return what is of this process alone and no mapped file (RssAnon)."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"RssAnon:\s*(\d+)", status)[1]) / 1e3  # type: ignore[index]
+
+
+def index_mb() -> tuple[float, float]:
+    """Return how much of mapped indexes is in memory, and this process' share of it (Rss and Pss)."""
+    found = {"Rss": 0, "Pss": 0}
+    is_index = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, *rest = line.split()
+        if not name.endswith(":"):
+            is_index = line.endswith(local_index.SUFFIX)
+        elif is_index and name[:-1] in found:
+            found[name[:-1]] += int(rest[0])
+    return found["Rss"] / 1e3, found["Pss"] / 1e3
+
+
+def in_two_processes(folder: Path, shuffle_blocks: int) -> dict[str, float]:
+    """Return the larger of what two fresh processes measure at the same time."""
+    put_out_of_memory(folder)
+    command = [sys.executable, __file__, "--measure", str(folder), "--blocks", str(shuffle_blocks)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    running = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    for process in running:
+        assert process.stdout is not None
+        if process.stdout.readline() != "ready\n":
+            raise RuntimeError("a process ended early")
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    one, other = (json.loads(process.communicate()[0]) for process in running)
+    return {name: max(one[name], other[name]) for name in one}
+
+
+def put_out_of_memory(folder: Path) -> None:
+    """Have the kernel forget the pages of the index."""
+    for path in local_index._KeptIndex(folder)._open():
+        descriptor = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+
+
+def rows_of(folder: Path, num_pairs: int) -> list[dict[str, Any]]:
+    """Make the index of so many pairs, measure each order, and remove it."""
+    own = folder / str(num_pairs)
+    try:
+        make(own, num_pairs)
+        rows = []
+        for name, blocks in ORDERS.items():
+            rows.append({"pairs": num_pairs, "order": name, **in_two_processes(own, blocks)})
+            print(line_of(rows[-1]), flush=True)
+        return rows
+    finally:
+        for path in local_index._KeptIndex(own)._open():
+            path.unlink()
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def line_of(row: dict[str, Any]) -> str:
+    cells = [
+        f"{row['pairs']:,}", row["order"], f"{row['private']:.0f}", f"{row['mapped']:.0f}", f"{row['share']:.0f}",
+        f"{row['start']:.2f}", f"{row['wall']:.2f}", f"{row['step']:.0f}", f"{row['resume']:.2f}",
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def section(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the Markdown between the marks."""
+    head = (
+        "| pairs | shuffled | private MB | mapped MB | its share of these | start CPU s | wall s | step CPU ms | resume CPU s |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    )
+    where = f"{processor_name()}, {os.cpu_count()} cores that other jobs shared (load {os.getloadavg()[0]:.1f}), {time.strftime('%Y-%m-%d')}."
+    return "\n".join(
+        [f"`python benchmarks/scale.py --write`, {where}", "", head, *map(line_of, rows)]
+    )
+
+
+def renewed(page: str, rows: Sequence[dict[str, Any]]) -> str:
+    """Return the page with the section written anew; ValueError where a mark is missing."""
+    before, rest = page.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n\n{section(rows)}\n\n{END}{after}"
+
+
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw memory, seconds and milliseconds over the number of pairs."""
+    from perceptinit.reports.figures import MARKERS, STYLES, require_matplotlib
+
+    require_matplotlib()
+    from matplotlib import rcParams
+    from matplotlib.figure import Figure
+
+    panels = (
+        ("MB a process", {"private": "of its own", "mapped": "mapped, shared"}),
+        ("CPU s", {"start": "to start", "resume": "to the middle of an epoch"}),
+        ("CPU ms", {"step": f"look-ups of {BATCH:,} pairs"}),
+    )
+    rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "perceptinit"})
+    figure = Figure(figsize=(11, 6), layout="constrained")
+    grid = figure.subplots(len(ORDERS), len(panels), squeeze=False, sharex=True, sharey="col")
+    for line, order in enumerate(ORDERS):
+        own = [row for row in rows if row["order"] == order]
+        places = [row["pairs"] for row in own]
+        for column, (unit, lines) in enumerate(panels):
+            panel = grid[line][column]
+            for index, (name, label) in enumerate(lines.items()):
+                values = [max(row[name], 1e-3) for row in own]
+                panel.plot(places, values, STYLES[index], marker=MARKERS[index], label=label)
+            if column == 0:
+                before = [150e-6 * place for place in places]
+                panel.plot(places, before, ":", color="grey", label="150 bytes a pair, before")
+            panel.set(xscale="log", yscale="log", ylabel=unit, title=f"shuffled {order}")
+            panel.minorticks_off()
+            panel.grid(alpha=0.3)
+            panel.legend(frameon=False, fontsize=8)
+            if line == len(ORDERS) - 1:
+                panel.set_xlabel("pairs")
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--sizes", type=lambda text: int(float(text)), nargs="+", default=SIZES)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "scale")
+    parser.add_argument("--write", action="store_true", help="table and picture of docs/scaling.md")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--blocks", type=int, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.measure:
+        print(json.dumps(measure(asked.measure, asked.blocks)))
+        return
+    os.environ["PERCEPTINIT_CACHE"] = str(asked.folder / "cache")
+    rows = [row for size in asked.sizes for row in rows_of(asked.folder, size)]
+    if asked.write:
+        PAGE.write_text(renewed(PAGE.read_text(), rows))
+        draw(rows, PICTURE)
+
+
+if __name__ == "__main__":
+    main()
