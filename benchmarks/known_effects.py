@@ -33,6 +33,11 @@ DATA = "data/known_effects"
 MARK = re.compile(r"(<!-- figures of ([a-z0-9-]+) -->\n).*?(<!-- to here -->)", re.DOTALL)
 SCORES = ("top1/", "accuracy/", "2afc/", "knn/")
 MEASURES = ("top1", "accuracy")  # what the tables are about
+# contrasts of arms that the tool does not make by itself: arm, reference, whether the plan has it
+BESIDES = {
+    "structure": [("mimetic-mlp", "mimetic", True)],
+    "few-pairs": [("people", "hinge", False), ("hinge-half-way", "hinge", False)],
+}
 BY_PAIRS = "pairs"
 SIZES = {"pairs-1000": 1000, "few-pairs": 4000, "pairs-16000": 16_000, "pairs-45000": 45_000}
 BY_PAIRS_ARMS = ("random", "people", "shuffled")
@@ -90,9 +95,9 @@ def section(name: str) -> str:
     parts = [
         _command(comparison.runs),
         markdown_table(comparison, [score]).strip(),
-        _contrasts(score),
+        _contrasts(name, score),
         _along(comparison, score),
-        _stage_one(comparison.runs),
+        _stage_one(comparison, score),
         _agreement(comparison.runs),
         f"![{figure.alt}](images/{name}.svg)" if figure else "",
     ]
@@ -136,14 +141,24 @@ def _is_against(difference: Difference, arm: str, runs: RunSet) -> bool:
     return (contrast.arm, contrast.reference) == (arm, runs.baseline)
 
 
-def _contrasts(score: ScoreComparison) -> str:
-    """Return every contrast of arms with its interval and p."""
-    rows = [
-        f"| {d.contrast.arm} - {d.contrast.reference} | {_difference(d, score)} | {_p(d)} | {d.value.num} |"
-        for d in score.differences
-    ]
+def _contrasts(name: str, score: ScoreComparison) -> str:
+    """Return the contrasts of arms with interval and p: those of the tool, then those of BESIDES."""
+    rows = [_row(d, score) for d in score.differences]
+    for arm, reference, planned in BESIDES.get(name, ()):
+        others = _measured_by(compare(load_runs([KEPT / name]), baseline=reference), score.measure)
+        differences = others.differences if others else ()
+        rows += [
+            _row(d, score, "" if planned else ", not in the plan")
+            for d in differences
+            if (d.contrast.arm, d.contrast.reference) == (arm, reference)
+        ]
     title = f"| {score.name}, paired by seed | points [95 %] | p | seeds |"
     return "\n".join([title, "|---|---:|---:|---:|", *rows])
+
+
+def _row(d: Difference, score: ScoreComparison, note: str = "") -> str:
+    contrast = f"{d.contrast.arm} - {d.contrast.reference}{note}"
+    return f"| {contrast} | {_difference(d, score)} | {_p(d)} | {d.value.num} |"
 
 
 def _difference(difference: Difference, score: ScoreComparison) -> str:
@@ -198,25 +213,43 @@ def _along(comparison: Comparison, score: ScoreComparison) -> str:
     return "\n".join(rows)
 
 
-def _stage_one(runs: RunSet) -> str:
-    """Return 2AFC on held-out judgments before and after stage 1, and how far its weights went, by arm."""
-    names = {
-        "2afc_val_before": "2AFC before",
-        "2afc_val_after": "2AFC after",
-        "spread_after": "spread after",
-        "norm_ratio/trunk": "norm of class token and positions, after / before",
-    }
-    rows = []
-    for arm in runs.arms:
-        stages = [row["metrics"] for r in runs.finished if r.arm == arm for row in r.record["init"]]
-        found = [[m[name] for m in stages if name in m] for name in names]
-        if any(found):
-            cells = [_mean(values) for values in found]
-            rows.append(f"| {arm} | " + " | ".join(cells) + " |")
-    if not rows:
+def _stage_one(comparison: Comparison, score: ScoreComparison) -> str:
+    """Return what stage 1 did to each arm and what came of it, in one table; nothing where no arm has a stage 1."""
+    runs, two_afc = comparison.runs, _measured_by(comparison, "2afc")
+    if two_afc is None or not any(_of_stage(runs, arm, "spread_after") for arm in runs.arms):
         return ""
-    title = "| stage 1, held-out judgments | " + " | ".join(names.values()) + " |"
-    return "\n".join([title, "|---|" + "---:|" * len(names), *rows])
+    agreement, curves = all_curves(comparison, two_afc), all_curves(comparison, score)
+    titles = [
+        "arm", "spread after stage 1", "norm of class token and positions, after / before", "2AFC before CLIP",
+        f"{score.measure} at the first look", f"{score.measure} at the end", f"- {runs.baseline} [95 %]", "p", "2AFC at the end",
+    ]  # fmt: skip
+    lines = [f"| {' | '.join(titles)} |", "|---|" + "---:|" * (len(titles) - 1)]
+    for arm in runs.arms:
+        looks = sorted(band(curves[arm]))
+        against = next((d for d in score.differences if _is_against(d, arm, runs)), None)
+        cells = [
+            arm,
+            _mean(_of_stage(runs, arm, "spread_after")),
+            _mean(_of_stage(runs, arm, "norm_ratio/trunk")),
+            _mean([curve[0] for curve in agreement[arm].values() if 0 in curve]),
+            _mean([curve[looks[1]] for curve in curves[arm].values()]) if looks[1:] else "",
+            _mean(list(score.arm(arm).by_seed.values())),
+            _difference(against, score) if against else "",
+            _p(against) if against else "",
+            _mean(list(two_afc.arm(arm).by_seed.values())),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _measured_by(comparison: Comparison, measure: str) -> ScoreComparison | None:
+    return next((score for score in comparison.scores if score.measure == measure), None)
+
+
+def _of_stage(runs: RunSet, arm: str, metric: str) -> list[float]:
+    """Return a number of the reports of stage 1, of every finished run of an arm that has it."""
+    stages = [row["metrics"] for r in runs.finished if r.arm == arm for row in r.record["init"]]
+    return [metrics[metric] for metrics in stages if metric in metrics]
 
 
 def _agreement(runs: RunSet) -> str:
