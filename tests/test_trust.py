@@ -70,6 +70,7 @@ def test_the_network_is_used_where_it_is_asked_for():
         "files/remote_zip.py",
         "files/web.py",
         "files/remote/store.py",  # an address in a recipe
+        "files/remote/streams.py",
         "test_sets/hub.py",
         "initializers/imagenet.py",  # by tag
         "exporting/__init__.py",  # --push
