@@ -14,6 +14,12 @@ from perceptinit.running.runner import run_recipe
 
 TINY = RECIPE.replace('plugins = ["local.py"]\n', "").replace('use = "local/spy"', 'use = "jsonl"')
 FROM_TINY = 'checkpoint.stages_from=["tiny"]'
+CHANGES = [
+    {"status": "failed"},
+    {"environment": {"packages": {}}},
+    {"plugins": [{"name": "lab", "distribution": "lab", "version": "2"}]},
+    {"hashes": {}},
+]
 HALF_WAY = """
 [[arm]]
 name = "half-way"
@@ -67,7 +73,7 @@ def test_a_stage_that_differs_is_done_here(tiny, tmp_path, other):
     assert "init.0" in record["wall_seconds"]
 
 
-@pytest.mark.parametrize("change", [{"status": "failed"}, {"environment": {"packages": {}}}])
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_run_that_failed_or_had_other_packages_gives_no_stage(tiny, tmp_path, change):
     file = tmp_path / "tiny/pi/seed0/record.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
@@ -86,3 +92,9 @@ def test_other_weights_in_its_file_stop_the_run(tiny, tmp_path):
         CheckpointError, match=r"not the weights of .*record.json. Do that run again"
     ):
         run_longer(tmp_path)
+
+
+def test_an_experiment_that_is_not_there_is_told(tmp_path):
+    record = run(tmp_path, FROM_TINY, name="longer")
+    message = f"[checkpoint] stages_from: no experiment in {tmp_path / 'tiny'}, so none of its stages is taken"
+    assert message in [warning["message"] for warning in record["warnings"]]

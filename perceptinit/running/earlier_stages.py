@@ -43,8 +43,8 @@ class Earlier:
 def find_earlier(roots: Iterable[Path], record: Mapping[str, Any]) -> str | None:
     """Return the folder, below those of experiments, of the run that has most of the first stages of `record`'s, if any.
 
-    It began with the same weights, and had the same seed, machine, packages and threads, so that its stages would come
-    out the same to the bit if they were done again. DataError for a record there that cannot be read.
+    It began with the same weights, and had the same seed, machine, packages, plug-ins and threads, so that its stages would
+    come out the same to the bit if as many processes did them again. DataError for a record there that cannot be read.
     """
     lengths: dict[str, int] = {}
     for root in roots:
@@ -66,6 +66,7 @@ def _is_beginning(other: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
         other["status"] == "finished"
         and 0 < len(theirs) <= len(own)
         and theirs == json.loads(json.dumps(own[: len(theirs)]))
-        and other["hashes"]["built"]["image"] == record["hashes"]["built"]["image"]
+        and other["hashes"].get("built", {}).get("image") == record["hashes"]["built"]["image"]
+        and other["plugins"] == record["plugins"]
         and all(other["environment"].get(k) == record["environment"].get(k) for k in SAME)
     )

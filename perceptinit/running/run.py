@@ -167,6 +167,10 @@ class Run:
         """Begin with the weights that another experiment has after the same first stages."""
         names = self.recipe.checkpoint.stages_from
         roots = [self.folder.parents[2] / name for name in names]
+        for root in (root for root in roots if not root.is_dir()):
+            self._context("init").warn(
+                f"[checkpoint] stages_from: no experiment in {root}, so none of its stages is taken"
+            )
         folder = distributed.decide(lambda: find_earlier(roots, self.record))
         if folder is not None:
             earlier = Earlier(Path(folder))
