@@ -22,7 +22,7 @@ from perceptinit.reports.curves import SamplesEstimate, all_curves, band, speed_
 from perceptinit.reports.formats import markdown_table
 from perceptinit.reports.numbers import interval, number, signed
 from perceptinit.reports.plots import curve_figure
-from perceptinit.reports.statistics import estimate
+from perceptinit.reports.statistics import estimate, holm
 from perceptinit.results.record import read_record, write_record
 from perceptinit.results.runs import RunSet, load_runs
 
@@ -38,6 +38,13 @@ BESIDES = {
     "structure": [("mimetic-mlp", "mimetic", True)],
     "few-pairs": [("people", "hinge", False), ("hinge-half-way", "hinge", False)],
 }
+# arms that an experiment shares with another, whose runs are kept there
+BORROWED = {
+    "levers": [("few-pairs", "random"), ("few-pairs", "hinge")],
+    "mimetic-mlp-size": [("structure", "mimetic"), ("structure", "mimetic-mlp")],
+}
+# an arm that the arms named are compared with in the table of stage 1, besides the baseline
+SECOND = {"levers": "hinge"}
 BY_PAIRS = "pairs"
 SIZES = {"pairs-1000": 1000, "few-pairs": 4000, "pairs-16000": 16_000, "pairs-45000": 45_000}
 BY_PAIRS_ARMS = ("random", "people", "shuffled")
@@ -53,9 +60,12 @@ COLOURS = (
 def keep(folder: Path) -> None:
     """Write the runs of an experiment to docs/results/, without weights, lists of tensors and scores that no table uses.
 
-    Paths of this machine become those of the recipe: KNOWN_EFFECTS is where the data were.
+    Paths of this machine become those of the recipe: KNOWN_EFFECTS is where the data were. Arms that are BORROWED are
+    kept where they are from.
     """
-    for file in sorted(folder.glob("*/seed*/record.json")):
+    elsewhere = {arm for _, arm in BORROWED.get(folder.name, ())}
+    files = folder.glob("*/seed*/record.json")
+    for file in sorted(f for f in files if f.parts[-3] not in elsewhere):
         record = without_places(shortened(read_record(file)))
         target = KEPT / folder.name / file.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +107,7 @@ def section(name: str) -> str:
         markdown_table(comparison, [score]).strip(),
         _contrasts(name, score),
         _along(comparison, score),
-        _stage_one(comparison, score),
+        _stage_one(name, comparison, score),
         _agreement(comparison.runs),
         f"![{figure.alt}](images/{name}.svg)" if figure else "",
     ]
@@ -145,15 +155,17 @@ def _contrasts(name: str, score: ScoreComparison) -> str:
     """Return the contrasts of arms with interval and p: those of the tool, then those of BESIDES."""
     rows = [_row(d, score) for d in score.differences]
     for arm, reference, planned in BESIDES.get(name, ()):
-        others = _measured_by(compare(load_runs([KEPT / name]), baseline=reference), score.measure)
-        differences = others.differences if others else ()
-        rows += [
-            _row(d, score, "" if planned else ", not in the plan")
-            for d in differences
-            if (d.contrast.arm, d.contrast.reference) == (arm, reference)
-        ]
+        differences = _differences(name, reference, score.measure)
+        rows.append(_row(differences[arm], score, "" if planned else ", not in the plan"))
     title = f"| {score.name}, paired by seed | points [95 %] | p | seeds |"
     return "\n".join([title, "|---|---:|---:|---:|", *rows])
+
+
+def _differences(name: str, reference: str, measure: str) -> dict[str, Difference]:
+    """Return the difference of each arm to a reference of one's choice, paired by seed."""
+    score = _measured_by(compare(_kept_runs(name), baseline=reference), measure)
+    found = score.differences if score else ()
+    return {d.contrast.arm: d for d in found if d.contrast.reference == reference}
 
 
 def _row(d: Difference, score: ScoreComparison, note: str = "") -> str:
@@ -168,8 +180,11 @@ def _difference(difference: Difference, score: ScoreComparison) -> str:
 
 
 def _p(difference: Difference) -> str:
-    p = difference.p_value
-    return "" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+    return "" if difference.p_value is None else _told(difference.p_value)
+
+
+def _told(p: float) -> str:
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _times(found: SamplesEstimate) -> str:
@@ -182,8 +197,13 @@ def _times(found: SamplesEstimate) -> str:
 
 
 def _compared(name: str) -> tuple[Comparison, ScoreComparison]:
-    comparison = compare(load_runs([KEPT / name]))
+    comparison = compare(_kept_runs(name))
     return comparison, next(s for s in comparison.scores if s.measure in MEASURES)
+
+
+def _kept_runs(name: str) -> RunSet:
+    borrowed = [KEPT / other / arm for other, arm in BORROWED.get(name, ())]
+    return load_runs([*borrowed, *sorted((KEPT / name).iterdir())])
 
 
 def _command(runs: RunSet) -> str:
@@ -213,8 +233,11 @@ def _along(comparison: Comparison, score: ScoreComparison) -> str:
     return "\n".join(rows)
 
 
-def _stage_one(comparison: Comparison, score: ScoreComparison) -> str:
-    """Return what stage 1 did to each arm and what came of it, in one table; nothing where no arm has a stage 1."""
+def _stage_one(name: str, comparison: Comparison, score: ScoreComparison) -> str:
+    """Return what stage 1 did to each arm and what came of it, in one table; nothing where no arm has a stage 1.
+
+    Against a SECOND arm p is corrected for the number of arms (Holm 1979).
+    """
     runs, two_afc = comparison.runs, _measured_by(comparison, "2afc")
     if two_afc is None or not any(_of_stage(runs, arm, "spread_after") for arm in runs.arms):
         return ""
@@ -223,6 +246,8 @@ def _stage_one(comparison: Comparison, score: ScoreComparison) -> str:
         "arm", "spread after stage 1", "norm of class token and positions, after / before", "2AFC before CLIP",
         f"{score.measure} at the first look", f"{score.measure} at the end", f"- {runs.baseline} [95 %]", "p", "2AFC at the end",
     ]  # fmt: skip
+    second = _second(name, runs, score)
+    titles += [f"- {SECOND[name]} [95 %]", "p, Holm"] if second else []
     lines = [f"| {' | '.join(titles)} |", "|---|" + "---:|" * (len(titles) - 1)]
     for arm in runs.arms:
         looks = sorted(band(curves[arm]))
@@ -238,8 +263,22 @@ def _stage_one(comparison: Comparison, score: ScoreComparison) -> str:
             _p(against) if against else "",
             _mean(list(two_afc.arm(arm).by_seed.values())),
         ]
+        cells += second.get(arm, ("", "")) if second else []
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _second(name: str, runs: RunSet, score: ScoreComparison) -> dict[str, tuple[str, str]]:
+    """Return the difference to the SECOND arm of an experiment, and its corrected p, by arm; empty without one."""
+    if name not in SECOND:
+        return {}
+    found = _differences(name, SECOND[name], score.measure)
+    arms = [arm for arm in found if arm != runs.baseline and found[arm].p_value is not None]
+    corrected = holm([found[arm].p_value or 0.0 for arm in arms])
+    return {
+        arm: (_difference(found[arm], score), _told(p))
+        for arm, p in zip(arms, corrected, strict=True)
+    }
 
 
 def _measured_by(comparison: Comparison, measure: str) -> ScoreComparison | None:

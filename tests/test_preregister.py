@@ -327,6 +327,13 @@ def test_pilot_runs_tell_what_the_planned_seeds_would_find(lab, tmp_path):
     assert line.startswith("not known from the runs there: the runs ended at different samples")
 
 
+def test_pilot_runs_of_another_recipe_are_read_with_the_baseline_of_the_plan(lab, tmp_path):
+    lab.run()
+    recipe = lab.recipe("baseline=redrawn", "verdict.delta=0.5")
+    (line,) = make_plan(recipe, tmp_path / "new", [lab.root])["prospects"]
+    assert line.startswith("random - redrawn in top1/x, where seeds vary as 3 pilot seeds do")
+
+
 def test_runs_of_several_folders_are_told(lab, tmp_path):
     lab.plan()
     lab.run()

@@ -213,8 +213,9 @@ def _pilot(recipe: Recipe, pilot: Sequence[Path], there: RunSet | None) -> Itera
     if runs is None or num < 2:
         return
     runs = replace(runs, plan=replace(recipe.verdict, max_seeds=None))
+    is_there = any(run.arm == recipe.baseline for run in runs.finished)
     try:
-        comparison = compare(runs)
+        comparison = compare(runs, baseline=recipe.baseline if is_there else None)
     except (
         UsageError
     ) as error:  # runs that differ, or ended at different counts: the plan stands without them
