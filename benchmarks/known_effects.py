@@ -41,10 +41,11 @@ BESIDES = {
 # arms that an experiment shares with another, whose runs are kept there
 BORROWED = {
     "levers": [("few-pairs", "random"), ("few-pairs", "hinge")],
+    "margin": [("few-pairs", "random"), ("few-pairs", "hinge")],
     "mimetic-mlp-size": [("structure", "mimetic"), ("structure", "mimetic-mlp")],
 }
 # an arm that the arms named are compared with in the table of stage 1, besides the baseline
-SECOND = {"levers": "hinge"}
+SECOND = {"levers": "hinge", "margin": "hinge"}
 BY_PAIRS = "pairs"
 SIZES = {"pairs-1000": 1000, "few-pairs": 4000, "pairs-16000": 16_000, "pairs-45000": 45_000}
 BY_PAIRS_ARMS = ("random", "people", "shuffled")
