@@ -331,6 +331,42 @@ def test_a_stage_that_repeats_the_shared_one_is_told_the_line_to_write():
     assert lean.warnings == ()
 
 
+def test_a_stage_without_a_key_of_the_shared_one_is_told_to_leave_it_out():
+    patient = changed("epochs = 2", "epochs = 2\npatience = 1\neval_every = 1", BASE)
+    copy = '[[arm]]\nname = "copy"\ninit = [{ use = "triplet-hinge", eval_every = 1, judgments.like = "data.people" }]'
+    recipe = read_recipe(patient + copy)
+    line = '{ like = "init", without = ["patience"], epochs = 32 }'
+    (warning,) = recipe.warnings
+    assert warning.message.endswith(f"Write instead: {line}")
+    lean = read_recipe(f'{patient}[[arm]]\nname = "copy"\ninit = [{line}]')
+    assert lean.fingerprint(lean.arm("copy")) == recipe.fingerprint(recipe.arm("copy"))
+
+
+def test_keys_are_left_out_by_their_path_and_others_stay():
+    arm = '[[arm]]\nname = "less"\ninit = [{ like = "init", without = ["judgments.num_train"] }]'
+    recipe = read_recipe(BASE + arm)
+    (stage,) = recipe.arm("less").init
+    (shared,) = recipe.arm("pi").init
+    assert stage.config.epochs == shared.config.epochs
+    assert stage.parts["judgments"].config.num_train != 64
+    assert shared.parts["judgments"].config.num_train == 64
+
+
+@pytest.mark.parametrize(
+    ("without", "message"),
+    [
+        ('["epoch"]', "init states no 'epoch'. Did you mean 'epochs'?"),
+        ('["judgments.num"]', "data.people states no 'num'."),
+        ('["judgments.use.x"]', "data.people states no 'use.x'."),
+        ('"epochs"', "expected an array of keys of init, got 'epochs'"),
+    ],
+)
+def test_a_key_that_is_not_there_cannot_be_left_out(without, message):
+    arm = f'[[arm]]\nname = "less"\ninit = [{{ like = "init", without = {without} }}]'
+    (problem,) = problems(BASE + arm)
+    assert problem.startswith(f"arm.less.init.without: {message}")
+
+
 CHILD = 'like = "small.toml"\nname = "child"\nseeds = [4, 5]\nbackbone.image_size = 64\n'
 
 

@@ -96,11 +96,10 @@ def _table_in_words(table: Mapping[str, Any]) -> str:
 
 
 def as_like(name: str, changes: Differences) -> str:
-    """Return the inline table of a stage that is like a shared one: `{ like = "init", epochs = 8 }`.
-
-    A key that only the shared stage has cannot be unset in TOML, and is left for the user to state.
-    """
-    return as_toml({"like": name, **{k: v for k, v in changes.items() if v is not None}})
+    """Return the inline table of a stage that is like a shared one: `{ like = "init", epochs = 8 }`."""
+    left_out = [key for key, value in changes.items() if value is None]
+    stated = {key: value for key, value in changes.items() if value is not None}
+    return as_toml({"like": name, **({"without": left_out} if left_out else {}), **stated})
 
 
 def as_toml(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 * `like = "init"` in a stage of an arm: that shared stage, with this table's other keys merged in
 * `like = "data.people"` in a part (judgments, pairs): the table [data.people], merged likewise
+* `without = ["temperature"]` beside a `like`: less those keys of the other table
 * `through = ["subset"]` in a part: wrappers around it; the first named is the innermost
 """
 
@@ -28,6 +29,22 @@ def merged(base: Table, change: Table) -> Table:
         result[key] = new
         result.written[key] = change.path(key)
     return result
+
+
+def lacking(base: Table, path: str, told_at: str) -> Table | None:
+    """Return `base` without the key at a TOML path in it, None when it has no such key.
+
+    A part that is like another table gets a `without` of its own, written at `told_at`.
+    """
+    key, _, rest = path.partition(".")
+    if "like" in base and key not in base:
+        less = {**base, "without": [*base.get("without", []), path]}
+        return Table(less, base.at, base.written | {"without": told_at})
+    if not rest:
+        return base.without(key) if key in base else None
+    inner = base.get(key)
+    found = lacking(inner, rest, told_at) if isinstance(inner, Table) else None
+    return None if found is None else Table({**base, key: found}, base.at, base.written)
 
 
 def resolve(tables: dict[str, Any]) -> tuple[Table, list[Problem]]:
@@ -73,8 +90,21 @@ class _Resolver:
         elif "like" in base:
             self._tell(base, "like", f"{name} is what others are like: give it a 'use'")
         else:
-            return merged(base, own)
+            return merged(self._without(base, own, name), own.without("without"))
         return own
+
+    def _without(self, base: Table, own: Table, name: str) -> Table:
+        """Return the table that another is like, less what that one leaves out."""
+        paths = own.get("without", [])
+        if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+            self._tell(own, "without", f"expected an array of keys of {name}, got {paths!r}")
+            return base
+        for path in paths:
+            less = lacking(base, path, own.path("without"))
+            if less is None:
+                self._tell(own, "without", unknown(f"{name} states no", path, base))
+            base = base if less is None else less
+        return base
 
     def _parts(self, value: Any) -> Any:
         """Return the value with the `like` of each part taken and its `through` nested."""
