@@ -46,9 +46,15 @@ BORROWED = {
 }
 # an arm that the arms named are compared with in the table of stage 1, besides the baseline
 SECOND = {"levers": "hinge", "margin": "hinge"}
-BY_PAIRS = "pairs"
 SIZES = {"pairs-1000": 1000, "few-pairs": 4000, "pairs-16000": 16_000, "pairs-45000": 45_000}
 BY_PAIRS_ARMS = ("random", "people", "shuffled")
+# why mimetic-MLP is not seen in structure: what each experiment changes
+CAUSES = {
+    "structure": "nothing",
+    "mimetic-mlp-size": "the mean, four times as large",
+    "mimetic-mlp-larger": "width 192, depth 6",
+    "mimetic-mlp-longer": "two epochs",
+}
 INIT_METRICS = re.compile(
     r"2afc_|spread_|train_loss|steps$|triplets$|(weight_change|norm_ratio|spectrum_change)/trunk$"
 )
@@ -98,9 +104,9 @@ def renewed(page: str) -> str:
 
 
 def section(name: str) -> str:
-    """Return the tables of an experiment as Markdown, with a link to its picture; of all sizes for BY_PAIRS."""
-    if name == BY_PAIRS:
-        return "\n" + by_pairs() + "\n"
+    """Return the tables of an experiment as Markdown, with a link to its picture, or a table of several (JOINT)."""
+    if name in JOINT:
+        return "\n" + JOINT[name]() + "\n"
     comparison, score = _compared(name)
     figure = curve_figure(comparison, score)
     parts = [
@@ -131,6 +137,29 @@ def by_pairs() -> str:
     found = [_compared(folder.name) for folder in KEPT.iterdir() if folder.name in SIZES]
     for comparison, score in sorted(found, key=lambda pair: SIZES[pair[0].runs.name]):
         lines += _size_rows(comparison, score)
+    return "\n".join(lines)
+
+
+def by_causes() -> str:
+    """Return one table of what mimetic-MLP adds to mimetic, in each experiment on why that is not seen."""
+    lines = [
+        "| changed | images seen | arm | accuracy | - mimetic [95 %] | p |",
+        "|---|---:|---|---:|---:|---:|",
+    ]
+    for name in (name for name in CAUSES if (KEPT / name).is_dir()):
+        _, score = _compared(name)
+        against = _differences(name, "mimetic", score.measure)
+        told = {arm for _, arm in BORROWED.get(name, ())}
+        for arm in (a for a in score.arms if a.arm.startswith("mimetic") and a.arm not in told):
+            cells = [
+                CAUSES[name],
+                f"{score.samples_seen[arm.arm]:,}",
+                arm.arm,
+                _mean(list(arm.by_seed.values())),
+            ]
+            found = against.get(arm.arm)
+            cells += [_difference(found, score), _p(found)] if found else ["", ""]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -329,6 +358,8 @@ def _mean(values: list[float]) -> str:
     return f"{found.mean:.3f} ± {found.stderr:.3f}" if len(values) > 1 else f"{found.mean:.3f}"
 
 
+JOINT = {"pairs": by_pairs, "mimetic-mlp": by_causes}
+
 if __name__ == "__main__":
     verb, *folders = sys.argv[1:]
     if verb == "keep":
@@ -336,6 +367,6 @@ if __name__ == "__main__":
             keep(Path(each))
     else:
         for found in MARK.finditer(PAGE.read_text(encoding="utf-8")):
-            if found[2] != BY_PAIRS:
+            if found[2] not in JOINT:
                 draw(found[2])
         PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -289,6 +289,13 @@ def test_data_check_decodes_every_image_of_a_set(cli, tmp_path):
     assert cli("data", "check", "pictures", "--root", ".", "--quick").returncode == 0
 
 
+def test_data_check_looks_at_the_folder_that_is_named_and_not_below_root(cli, tmp_path):
+    labelled_set(tmp_path / "sets" / "pictures", [0, 1], 2)
+    done = cli("data", "check", "./sets/pictures")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 images decoded" in done.stdout
+
+
 def test_data_check_tells_how_many_images_of_a_set_have_transparent_parts(cli, tmp_path):
     file = io.BytesIO()
     Image.new("RGBA", (4, 4), (9, 9, 9, 100)).save(file, "PNG")

@@ -94,9 +94,15 @@ def find_set(name: str) -> SuiteSet | None:
 
 def is_test_set(target: str) -> bool:
     """Tell whether a name is a suite, a set of one, or a folder in clip-benchmark's layout."""
+    is_known = target in suite_names() or (target in known_sets() and target != SYNTHETIC)
+    return is_known or is_set_folder(target)
+
+
+def is_set_folder(target: str) -> bool:
+    """Tell whether a name is that of no set or suite, but a folder in clip-benchmark's layout."""
     path = Path(target)
     has_layout = (path / "classnames.txt").is_file() or (path / "test" / "nshards.txt").is_file()
-    return target in suite_names() or (target in known_sets() and target != SYNTHETIC) or has_layout
+    return has_layout and target not in suite_names() and target not in known_sets()
 
 
 def members(target: str) -> tuple[str, ...]:

@@ -71,7 +71,15 @@ def _number(value: int | None) -> str:
 
 
 def check_test_sets(target: str, root: str, decode: bool) -> None:
-    """Print the sets' states and, with `decode`, the images that cannot be decoded; exit code 1 for any."""
+    """Print the sets' states and, with `decode`, the images that cannot be decoded; exit code 1 for any.
+
+    A folder in the layout of test sets is looked at where it is, whatever `root`.
+    """
+    from perceptinit.test_sets.suite import is_set_folder
+
+    if is_set_folder(target):
+        place = Path(target).resolve()
+        target, root = place.name, str(place.parent)
     states = list_test_sets(target, root)
     is_bad = any(s.state in ("missing", "wrong", "partial") for s in states)
     if decode:
