@@ -112,7 +112,7 @@ def section(name: str) -> str:
     parts = [
         _command(comparison.runs),
         markdown_table(comparison, [score]).strip(),
-        _contrasts(name, score),
+        "" if name in SECOND else _contrasts(name, score),  # told beside what stage 1 did
         _along(comparison, score),
         _stage_one(name, comparison, score),
         _agreement(comparison.runs),
