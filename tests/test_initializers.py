@@ -610,6 +610,25 @@ def test_collapse_is_told():
     assert "the tower has collapsed: two images lie" in heard.warnings[0]
 
 
+@pytest.mark.parametrize(("common", "is_told"), [(3.0, True), (0.0, False)])
+def test_images_drawn_together_are_told(common, is_told):
+    class Shrinking(TinyTower):
+        num_measured = 0
+
+        def eval(self):
+            self.num_measured += 1
+            return super().eval()
+
+        def encode_image(self, images):
+            z = torch.nn.functional.normalize(super().encode_image(images), dim=-1)
+            return z if self.num_measured < 2 else z + common
+
+    heard = Heard()
+    hinge_initializer(lr=1e-6).initialize(Shrinking(), heard.ctx)
+    told = [w for w in heard.warnings if "drew all images together: two images lie" in w]
+    assert bool(told) == is_told
+
+
 def test_votes_that_nobody_could_predict_are_told():
     judgments, heard = Colours(num_triplets=400), Heard()
     judgments.triplets.p_second[:] = np.random.default_rng(1).permutation(

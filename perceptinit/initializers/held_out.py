@@ -9,6 +9,9 @@ from perceptinit.judgments.ceilings import Bounds
 from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult, measure
 from perceptinit.types import RunContext, Triplets
 
+# share of the spread before stage 1 below which the user is told that it shrank
+SHRUNK = 0.1
+
 
 class HeldOut:
     """Measures 2AFC and embedding spread of `model`, and says when the outcome looks wrong.
@@ -37,17 +40,23 @@ class HeldOut:
         self._ctx.progress(step, total_steps, **scores)
         return result
 
-    def warn_about(self, result: TwoAFCResult) -> None:
-        """Tell the user of a collapse, and of agreement that could be chance."""
-        if result.is_collapsed:
+    def warn_about(self, before: TwoAFCResult, after: TwoAFCResult) -> None:
+        """Tell the user of a collapse, of images drawn together, and of agreement that could be chance."""
+        apart = f"two images lie {after.spread:.2g} apart on average (cosine distance 0..2"
+        if after.is_collapsed:
             self._ctx.warn(
-                f"the tower has collapsed: two images lie {result.spread:.2g} apart on average (cosine distance "
-                "0..2), so it hardly tells them from each other. Try a lower lr"
+                f"the tower has collapsed: {apart}), so it hardly tells them from each other. Try a lower lr"
             )
-        noise = 2 * (result.stderr or 0.0)
-        if result.accuracy <= 0.5 + noise:
+        elif after.spread < SHRUNK * before.spread:
             self._ctx.warn(
-                f"2AFC on the {self.split} judgments is {result.accuracy:.3f}, within two standard errors of "
+                f"stage 1 drew all images together: {apart}; {before.spread:.2g} before). A margin or temperature far below "
+                "the distances of before rewards that, and it can cost accuracy after pretraining: try a margin "
+                f"of about {0.75 * before.spread:.1g} (docs/controls.md)"
+            )
+        noise = 2 * (after.stderr or 0.0)
+        if after.accuracy <= 0.5 + noise:
+            self._ctx.warn(
+                f"2AFC on the {self.split} judgments is {after.accuracy:.3f}, within two standard errors of "
                 "chance (0.5): the tower learned nothing that people share. Are the votes right?"
             )
 

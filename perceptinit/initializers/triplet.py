@@ -190,7 +190,7 @@ class Triplet:
                     break
         stopping.restore()
         kept = stopping.epoch or epoch
-        watch.warn_about(agreement[kept])
+        watch.warn_about(agreement[0], agreement[kept])
         return (
             metrics(c.eval_split, agreement, kept, watch.ceiling)
             | {f"train_loss_epoch_{e:02d}": epochs[e].loss for e in agreement if e not in (0, kept)}
