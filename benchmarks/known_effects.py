@@ -244,7 +244,7 @@ def _command(runs: RunSet) -> str:
     days = sorted(record["started"][:10] for record in records)
     seconds = sum(record["wall_seconds"]["total"] for record in records)
     return (
-        f"{len(records)} runs, seeds {', '.join(map(str, sorted({r['seed'] for r in records})))}; {days[0]} to {days[-1]}; "
+        f"{len(records)} runs, seeds {', '.join(map(str, sorted({r['seed'] for r in records})))}; {' to '.join(dict.fromkeys((days[0], days[-1])))}; "
         f"{cores}, device {first['device']}; Python {first['python']}, {versions}; {seconds / 60:.0f} minutes of wall time in all."
     )
 
@@ -254,7 +254,9 @@ def _along(comparison: Comparison, score: ScoreComparison) -> str:
     bands = {arm: band(curves) for arm, curves in all_curves(comparison, score).items()}
     counts = sorted({count for values in bands.values() for count in values})
     rows = [
-        f"| {score.measure} over pairs seen | " + " | ".join(f"{c:,}" for c in counts) + " |",
+        f"| {score.measure} over {comparison.runs.samples} seen | "
+        + " | ".join(f"{c:,}" for c in counts)
+        + " |",
         "|---|" + "---:|" * len(counts),
     ]
     for arm, values in bands.items():
@@ -303,11 +305,12 @@ def _second(name: str, runs: RunSet, score: ScoreComparison) -> dict[str, tuple[
     if name not in SECOND:
         return {}
     found = _differences(name, SECOND[name], score.measure)
-    arms = [arm for arm in found if arm != runs.baseline and found[arm].p_value is not None]
-    corrected = holm([found[arm].p_value or 0.0 for arm in arms])
+    known = {arm: d.p_value for arm, d in found.items() if d.p_value is not None}
+    known.pop(runs.baseline, None)
+    corrected = holm(list(known.values()))
     return {
         arm: (_difference(found[arm], score), _told(p))
-        for arm, p in zip(arms, corrected, strict=True)
+        for arm, p in zip(known, corrected, strict=True)
     }
 
 

@@ -289,11 +289,17 @@ def test_data_check_decodes_every_image_of_a_set(cli, tmp_path):
     assert cli("data", "check", "pictures", "--root", ".", "--quick").returncode == 0
 
 
-def test_data_check_looks_at_the_folder_that_is_named_and_not_below_root(cli, tmp_path):
+@pytest.mark.parametrize(
+    ("verb", "said"), [("check", "2 images decoded"), ("list", "1 of 1 sets are complete")]
+)
+def test_a_folder_that_is_named_is_looked_at_where_it_is_and_not_below_root(
+    cli, tmp_path, verb, said
+):
     labelled_set(tmp_path / "sets" / "pictures", [0, 1], 2)
-    done = cli("data", "check", "./sets/pictures")
+    labelled_set(tmp_path / "pictures", [0, 1, 0], 2, images=[png(0), png(1), b"no image"])
+    done = cli("data", verb, "./sets/pictures")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 images decoded" in done.stdout
+    assert said in done.stdout
 
 
 def test_data_check_tells_how_many_images_of_a_set_have_transparent_parts(cli, tmp_path):

@@ -22,7 +22,7 @@ class TrainingConfig:
     margin: PositiveFloat = 0.05
     """Lead (cosine distance: 0..2) from which on a hinge costs nothing, and by which
     `margin_violations` are counted, whatever the loss. Source: DreamSim, PI. Far below the distances of a
-    fresh tower it rewards drawing all images together; 0.5 does not (docs/controls.md)."""
+    fresh tower it rewards drawing all images together (docs/controls.md)."""
     epochs: PositiveInt = 32
     """Passes over the judgments. Source: PI."""
     batch_size: PositiveInt = 128

@@ -22,7 +22,7 @@ def check(
     target: Annotated[
         str,
         typer.Argument(
-            help="Name of judgments, or a file (.csv, .parquet, .npy, .mat); a test set or suite. Or an address."
+            help="Name of judgments, or a file (.csv, .parquet, .npy, .mat); a test set, its folder, or a suite. Or an address."
         ),
     ],
     images: Annotated[

@@ -18,7 +18,22 @@ COLOURS = {"complete": "green", "built in": "green", "partial": "yellow", "wrong
 
 
 def list_test_sets(target: str, root: str) -> list[SetState]:
-    """Print the sets of a suite (or one set) with what is on disk under `root`; return their states."""
+    """Print the sets of a suite (or one set) with what is on disk under `root`; return their states.
+
+    A folder in the layout of test sets is looked at where it is, whatever `root`.
+    """
+    return _list(*_placed(target, root))
+
+
+def _placed(target: str, root: str) -> tuple[str, str]:
+    """Return the name of a target, and the folder that it is in."""
+    from perceptinit.test_sets.suite import is_set_folder
+
+    place = Path(target).resolve()
+    return (place.name, str(place.parent)) if is_set_folder(target) else (target, root)
+
+
+def _list(target: str, root: str) -> list[SetState]:
     from rich.console import Console
     from rich.markup import escape
 
@@ -75,12 +90,8 @@ def check_test_sets(target: str, root: str, decode: bool) -> None:
 
     A folder in the layout of test sets is looked at where it is, whatever `root`.
     """
-    from perceptinit.test_sets.suite import is_set_folder
-
-    if is_set_folder(target):
-        place = Path(target).resolve()
-        target, root = place.name, str(place.parent)
-    states = list_test_sets(target, root)
+    target, root = _placed(target, root)
+    states = _list(target, root)
     is_bad = any(s.state in ("missing", "wrong", "partial") for s in states)
     if decode:
         for state in states:
