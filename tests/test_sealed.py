@@ -1,0 +1,74 @@
+"""Sealed files: what was written comes back, and any flipped bit gives an error or the same values."""
+
+import numpy as np
+import pytest
+
+from perceptinit.errors import DataError
+from perceptinit.files.sealed import open_sealed, write_sealed
+
+ABOUT = {"version": 3, "names": ["é", "b"]}
+ARRAYS = {
+    "places": np.arange(7, dtype=np.uint16),
+    "pixels": np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
+    "sums": np.array([-1, 2**40], dtype=np.int64),
+    "none": np.zeros((0, 5), dtype=np.float32),
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    write_sealed(tmp_path / "made/x.index", ABOUT, ARRAYS)
+    return tmp_path / "made/x.index"
+
+
+def is_as_written(path):
+    found = open_sealed(path, "an index")
+    assert found.arrays.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        assert found.arrays[name].dtype == array.dtype
+        assert np.array_equal(found.arrays[name], array)
+    return found.about == ABOUT
+
+
+def test_what_was_written_comes_back_and_cannot_be_changed(path):
+    assert is_as_written(path)
+    with pytest.raises(ValueError, match="read-only"):
+        open_sealed(path, "an index").arrays["places"][0] = 1
+
+
+def test_any_flipped_bit_is_an_error_or_changes_nothing(path):
+    whole = path.read_bytes()
+    errors = []
+    for place in range(len(whole)):
+        data = bytearray(whole)
+        data[place] ^= 1 << place * 5 % 8
+        path.write_bytes(data)
+        try:
+            assert is_as_written(path)
+        except DataError as error:
+            errors.append(str(error))
+    assert all(f"{path}: not an index (" in error for error in errors)
+    assert len(errors) > 0.9 * len(whole)  # the rest is padding of the header
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff" * 40, b"\x02\0\0\0\0\0\0\0{}", b"x" * 1000])
+def test_a_file_of_another_kind_is_refused(path, data):
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="not an index"):
+        open_sealed(path, "an index")
+
+
+def test_an_absent_file_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"none\.index: no such file"):
+        open_sealed(tmp_path / "none.index", "an index")
+
+
+def test_a_file_without_a_checksum_is_accepted_only_where_that_is_said(path):
+    from safetensors.numpy import save_file
+
+    save_file(ARRAYS, path, {"shard_index": "3"})
+    with pytest.raises(DataError, match="checksum does not match"):
+        open_sealed(path, "an index")
+    found = open_sealed(path, "an index", allow_unsealed=True)
+    assert found.about == {"shard_index": "3"}
+    assert np.array_equal(found.arrays["places"], ARRAYS["places"])
