@@ -35,7 +35,7 @@ PAIRS = [
     ("clip-vit", "timm"), ("vit", "timm"), ("convnext", "timm"),
     ("clip-vit", "open-clip"), ("vit", "open-clip"), ("convnext", "open-clip"), ("open-clip", "open-clip"),
     ("clip-vit", "huggingface"), ("vit", "huggingface"), ("convnext", "huggingface"), ("open-clip", "huggingface"),
-    ("vit", "torchscript"), ("open-clip", "torchscript"), ("vit", "onnx"),
+    ("vit", "onnx"), ("open-clip", "onnx"),
 ]  # fmt: skip
 NEEDS = {"huggingface": ["transformers"], "onnx": ["onnx", "onnxruntime"]}
 RECIPE = """
@@ -85,10 +85,6 @@ def huggingface(folder, x):
     out = model(pixel_values=x["normalized"], **words)
     return {"unit_image": out.image_embeds, "unit_text": out.text_embeds, "scale": model.logit_scale,
             "mean": torch.tensor(processor.image_processor.image_mean)}
-
-def torchscript(folder, x):
-    image, text = (torch.jit.load(f"{folder}/{n}.pt") for n in ("image", "text"))
-    return {"embedding": image(x["images"]), "text": text(x["tokens"])}
 
 def onnx(folder, x):
     import onnxruntime
@@ -209,6 +205,11 @@ def test_a_damaged_run_is_not_exported(runs, tmp_path):
     (copy / "record.json").write_text(json.dumps(record))
     with pytest.raises(CheckpointError, match=r"final\.safetensors: the weights are not those"):
         open_run(copy)
+
+
+def test_torchscript_names_its_replacement(runs, tmp_path):
+    with pytest.raises(UsageError, match=r"TorchScript export was removed in 0\.2\. Use --to onnx"):
+        exporting.export(runs["vit"], "torchscript", tmp_path / "out")
 
 
 def test_an_unknown_target_or_folder_is_told(runs, tmp_path):

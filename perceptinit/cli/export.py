@@ -10,7 +10,7 @@ import typer
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run: OUT/<recipe>/<arm>/seed<k>.")],
-    to: Annotated[str, typer.Option(help="timm, open-clip, huggingface, torchscript or onnx.")],
+    to: Annotated[str, typer.Option(help="timm, open-clip, huggingface or onnx.")],
     out: Annotated[
         Path | None, typer.Option(help="New folder; RUN/export/<target> unless given.")
     ] = None,

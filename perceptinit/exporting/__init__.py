@@ -18,7 +18,6 @@ TARGETS = {
     "timm": "perceptinit.exporting.timm_folder",
     "open-clip": "perceptinit.exporting.open_clip_folder",
     "huggingface": "perceptinit.exporting.huggingface_folder",
-    "torchscript": "perceptinit.exporting.torchscript_files",
     "onnx": "perceptinit.exporting.onnx_files",
 }
 
@@ -34,6 +33,10 @@ def export(run: Path, target: str, folder: Path) -> Path:
     from perceptinit.exporting.card import model_card
     from perceptinit.exporting.source import open_run
 
+    if target == "torchscript":
+        raise UsageError(
+            "TorchScript export was removed in 0.2. Use --to onnx, which takes any model"
+        )
     if target not in TARGETS:
         raise UsageError(unknown("no export target called", target, TARGETS))
     if folder.exists() and any(folder.iterdir()):

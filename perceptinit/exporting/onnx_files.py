@@ -7,10 +7,10 @@ import warnings
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from perceptinit.errors import MissingPackageError
 from perceptinit.exporting.source import TrainedRun
-from perceptinit.exporting.torchscript_files import Towers
 from perceptinit.files.atomic import atomic_path
 
 USAGE = """\
@@ -37,24 +37,37 @@ def write(run: TrainedRun, folder: Path) -> str:
         raise MissingPackageError(
             "export to onnx needs the package 'onnx'. Get it: pip install 'perceptinit[onnx]'"
         ) from error
-    towers = Towers(run)
-    for name, module in towers.modules.items():
-        axes = {INPUTS[name]: {0: "batch"}, "embeddings": {0: "batch"}}
-        with (
-            atomic_path(folder / f"{name}.onnx") as temporary,
-            warnings.catch_warnings(),
-            torch.no_grad(),
-        ):
-            warnings.simplefilter(
-                "ignore"
-            )  # shapes that are fixed on purpose, such as the image size
-            torch.onnx.export(
-                module,
-                (towers.examples[name],),
-                str(temporary),
-                input_names=[INPUTS[name]],
-                output_names=["embeddings"],
-                dynamic_axes=axes,
-                dynamo=False,  # the other exporter needs a further package
-            )
+    was_fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # ONNX has no such operator
+    try:
+        for name, (module, example) in _towers(run).items():
+            _write_tower(module, example, name, folder / f"{name}.onnx")
+    finally:
+        torch.backends.mha.set_fastpath_enabled(was_fast)
     return USAGE + (TEXT_USAGE if run.has_text else "")
+
+
+def _write_tower(module: nn.Module, example: Tensor, name: str, file: Path) -> None:
+    with atomic_path(file) as temporary, warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # about shapes that are fixed on purpose, as the image size
+        torch.onnx.export(
+            module,
+            (example,),
+            str(temporary),
+            input_names=[INPUTS[name]],
+            output_names=["embeddings"],
+            dynamic_axes={INPUTS[name]: {0: "batch"}, "embeddings": {0: "batch"}},
+            dynamo=False,  # the other exporter needs a further package
+        )
+
+
+def _towers(run: TrainedRun) -> dict[str, tuple[nn.Module, Tensor]]:
+    """Return each tower with an example input: float images in [0, 1], or tokens padded with 0."""
+    model, size = run.model, run.model.image_size
+    images = torch.linspace(0, 1, 2 * 3 * size * size).reshape(2, 3, size, size)
+    towers: dict[str, tuple[nn.Module, Tensor]] = {"image": (model.image, images)}
+    if run.has_text:
+        length = model.context_length
+        tokens = nn.functional.pad(model.tokenize(["a photo", "two"]), (0, length))[:, :length]
+        towers["text"] = model.text, tokens
+    return towers

@@ -46,8 +46,9 @@ class TrainedRun:
 
     def cannot(self, target: str, why: str) -> UsageError:
         """Return the error of a target that this model has no place in."""
-        others = "torchscript and onnx take any model"
-        return UsageError(f"{self.title}: cannot be exported to {target}: {why}; {others}")
+        return UsageError(
+            f"{self.title}: cannot be exported to {target}: {why}. Use --to onnx, which takes any model"
+        )
 
 
 def open_run(folder: Path) -> TrainedRun:
