@@ -1,6 +1,6 @@
-"""Read a TOML table into a component's `Config` dataclass, strictly, reporting every problem at once.
+"""Check values from files: a TOML table against a component's `Config` dataclass, JSON against a type.
 
-Authors write a frozen dataclass; only this file knows pydantic. Field types may carry bounds:
+Authors write a frozen dataclass; only this file imports pydantic. Field types may carry bounds:
 
     from perceptinit.configs import PositiveInt, Share
 """
@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import PurePath
 from typing import Annotated, Any, TypeVar
 
@@ -70,28 +71,68 @@ def read_config(
         return None, [_problem(item, known, where) for item in error.errors()]
 
 
+def find_misfit(value: object, kind: Any, where: str = "") -> str:
+    """Return the first way in which a value from JSON does not have a type; empty if it has it.
+
+    Args:
+        value: What `json.loads` returned.
+        kind: Any annotation: `list[str]`, or a `typing_extensions.TypedDict` with the keys that readers
+            rely on. Other keys are allowed. Types are strict: true is not a number, but 3 is a float.
+        where: Path of `value`, the beginning of paths in the result.
+
+    Returns:
+        Where and what, such as "scores[0].name: required, but not given".
+    """
+    from pydantic import ValidationError
+
+    try:
+        _adapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = _join(where, [p for p in first["loc"] if p != "[key]"])
+        return f"{place}: {_describe(first)}" if place else _describe(first)
+    return ""
+
+
+@cache
+def _adapter(kind: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def _join(where: str, path: Iterable[str | int]) -> str:
+    place = where + "".join(f"[{p}]" if isinstance(p, int) else f".{shown(p)}" for p in path)
+    return place.removeprefix(".")
+
+
 def _problem(error: Mapping[str, Any], known: list[str], where: str) -> Problem:
     # pydantic's path also names union members and validators, which are no TOML keys
     path = [p for p in error["loc"] if isinstance(p, int) or re.fullmatch(r"[A-Za-z_]\w*", p)]
     path = [
         p for i, p in enumerate(path) if i == 0 or isinstance(p, int) or p not in _UNION_MEMBERS
     ]
-    place = where + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path)
-    kind, value = error["type"], error.get("input")
-    if kind == "unexpected_keyword_argument":
+    place = _join(where, path)
+    if error["type"] == "unexpected_keyword_argument":
         key = str(error["loc"][-1])
         guess = nearest(key, known)
         hint = f"; did you mean '{guess}'?" if guess else f"; known: {', '.join(known)}"
         return Problem(place, f"unknown key{hint}")
+    return Problem(place, _describe(error))
+
+
+def _describe(error: Mapping[str, Any]) -> str:
+    kind, value = error["type"], error.get("input")
     if kind == "missing":
-        return Problem(place, "required, but not given")
+        return "required, but not given"
     if kind == "value_error":
-        return Problem(place, str(error["ctx"]["error"]))
-    if kind in _EXPECTED:
-        return Problem(place, f"expected {_EXPECTED[kind]}, got {shown(repr(value))}")
-    return Problem(place, f"{_lower_first(error['msg'])}, got {shown(repr(value))}")
+        return str(error["ctx"]["error"])
+    wanted = f"expected {_EXPECTED[kind]}" if kind in _EXPECTED else _lower_first(error["msg"])
+    # a value from JSON may be nested too deeply for repr
+    return f"{wanted}, got {_JSON_TYPES.get(type(value)) or shown(repr(value))}"
 
 
+_JSON_TYPES = {dict: "a table", list: "an array", type(None): "null"}
 _UNION_MEMBERS = {"str", "int", "float", "bool", "path", "none", "list", "tuple", "dict"}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from perceptinit.configs import find_misfit
 from perceptinit.errors import DataError, shown
 
 T = TypeVar("T")
@@ -53,24 +54,31 @@ def require_file(path: Path, hint: str = "") -> None:
         raise DataError(f"{shown(path)}: {error.strerror}") from error
 
 
-def read_json(path: Path, kind: type[T], what: str) -> T:
-    """Return the value in a JSON file; `what` says in messages what the file should be.
+def read_json(path: Path, kind: type[T], what: str, hint: str = "") -> T:
+    """Return the value in a JSON file.
 
-    Raises DataError, naming the file, when it cannot be read, is no JSON, or its value is no `kind`.
+    Args:
+        path: The file.
+        kind: The type that the value must have, also a `TypedDict`; see `configs.find_misfit`.
+        what: What the file should be, for messages.
+        hint: What the user can do, the end of messages.
+
+    Raises:
+        DataError: If the file cannot be read, is not JSON, or its value is not a `kind`. Names the file and the key.
     """
     try:
         with open_regular(path) as file:
             data = file.read(MAX_JSON_BYTES + 1)
     except OSError as error:
-        raise DataError(f"{shown(path)}: not {what} ({error.strerror or error})") from error
+        raise DataError(f"{shown(path)}: not {what} ({error.strerror or error}){hint}") from error
     if len(data) > MAX_JSON_BYTES:
-        raise DataError(f"{path}: not {what} (larger than {MAX_JSON_BYTES >> 20} MB)")
+        raise DataError(f"{path}: not {what} (larger than {MAX_JSON_BYTES >> 20} MB){hint}")
     try:
         value = parse_json(data)
     except ValueError as error:
-        raise DataError(f"{path}: not {what} ({error})") from error
-    if not isinstance(value, kind):
-        raise DataError(f"{path}: not {what} (its value is {_named(value)})")
+        raise DataError(f"{path}: not {what} ({error}){hint}") from error
+    if problem := find_misfit(value, kind):
+        raise DataError(f"{path}: not {what} ({problem}){hint}")
     return value
 
 

@@ -8,7 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from perceptinit.files.reading import misfit, parse_rows
+from typing_extensions import TypedDict
+
+from perceptinit.configs import find_misfit
+from perceptinit.files.reading import parse_rows
 from perceptinit.reports.numbers import number
 from perceptinit.results.claims import holder
 from perceptinit.results.durations import readable_seconds
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 TAIL_BYTES = 65_536
-EVENT = {"kind": str, "time": float | int, "stage": str}
-STEP = {"step": int}
 STYLES = {
     "finished": "green",
     "running": "cyan",
@@ -31,6 +32,16 @@ STYLES = {
     "unreadable": "red",
     "not started": "dim",
 }
+
+
+class Event(TypedDict):
+    kind: str
+    time: float
+    stage: str
+
+
+class StepEvent(Event):
+    step: int
 
 
 def status_table(runs: RunSet, now: float | None = None) -> Group:
@@ -112,7 +123,7 @@ def _last_events(file: Path) -> Iterable[dict[str, Any]]:
         stream.seek(begin)
         lines = stream.read().decode("utf-8", errors="replace").splitlines()
     for event in parse_rows(lines[1 if begin else 0 :]):
-        if not misfit(event, EVENT) and (event["kind"] != "step" or not misfit(event, STEP)):
+        if not find_misfit(event, StepEvent if event.get("kind") == "step" else Event):
             yield event
 
 

@@ -16,13 +16,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from perceptinit.errors import DataError, WriteError
 from perceptinit.files.atomic import remove_files
 from perceptinit.files.locks import file_lock
-from perceptinit.files.reading import misfit, read_json
+from perceptinit.files.reading import read_json
 
 LOCK_FILE = ".claim.lock"
 HOLDER_FILE = ".claim.json"
+
+
+class Holder(TypedDict):
+    host: str
+    pid: int
 
 
 @contextmanager
@@ -61,7 +68,6 @@ def is_claimed(folder: Path) -> bool:
 def holder(folder: Path) -> dict[str, Any]:
     """Return `host` and `pid` of who holds (or, when killed, held) a run; empty when unknown."""
     try:
-        found = read_json(folder / HOLDER_FILE, dict, "a note")
+        return dict(read_json(folder / HOLDER_FILE, Holder, "a note"))
     except DataError:
         return {}
-    return {} if misfit(found, {"host": str, "pid": int}) else found

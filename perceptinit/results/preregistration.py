@@ -6,65 +6,120 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NotRequired
+
+from typing_extensions import TypedDict
 
 from perceptinit.errors import DataError, stripped
-from perceptinit.files.reading import misfit, read_json
+from perceptinit.files.reading import read_json
 from perceptinit.results.record import printable_values
 
 PLAN = "plan.json"  # in the folder of a recipe's runs
 SCHEMA = 1
-# what readers of a plan rely on
-SHAPE = {
-    "schema": int,
-    "sha256": str,
-    "written": str,
-    "recipe": {"name": str, "summary": str, "source": str, "overrides": [str]},
-    "hypothesis": str,
-    "verdict": {"delta": float | int | None, "max_seeds": int | None, "primary": str},
-    "seeds": [int],
-    "stopping": str,
-    "baseline": str,
-    "arms": [
-        {
-            **dict.fromkeys(("name", "summary", "difference", "fingerprint"), str),
-            "init": [dict],
-            "posthoc": [dict],
-        }
-    ],
-    "shared": {"backbone": dict, "eval": [dict]},
-    "contrasts": [dict.fromkeys(("arm", "reference", "question"), str)],
-    "measures": str,
-    "exclusions": str,
-    "prospects": [str],
-    "records": [{"arm": str, "seed": int, "status": str, "started": str, "sha256": str}],
-    "versions": {"python": str, "packages": dict},
-}
-# where the arms are tuned
-RANGE_SHAPE = {"low": float | int, "high": float | int, "scale": str}
-TUNE_SHAPE = {"measure": str, "trials": int, "studies": int, "eval": {"use": str}, "space": dict}
+HINT = ". Restore the file, or move it away"
+
+
+class PlannedRecipe(TypedDict):
+    name: str
+    summary: str
+    source: str
+    overrides: list[str]
+
+
+class PlannedVerdict(TypedDict):
+    delta: float | None
+    max_seeds: int | None
+    primary: str
+
+
+class PlannedArm(TypedDict):
+    name: str
+    summary: str
+    difference: str
+    fingerprint: str
+    init: list[dict]
+    posthoc: list[dict]
+
+
+class PlannedContrast(TypedDict):
+    arm: str
+    reference: str
+    question: str
+
+
+class EarlierRecord(TypedDict):
+    arm: str
+    seed: int
+    status: str
+    started: str
+    sha256: str
+
+
+class Shared(TypedDict):
+    backbone: dict
+    eval: list[dict]
+
+
+class TunedRange(TypedDict):
+    low: float
+    high: float
+    scale: str
+
+
+class UsedEvaluator(TypedDict):
+    use: str
+
+
+class PlannedTuning(TypedDict):
+    measure: str
+    trials: int
+    studies: int
+    eval: UsedEvaluator
+    space: dict[str, TunedRange]
+
+
+class Versions(TypedDict):
+    python: str
+    packages: dict
+
+
+class Plan(TypedDict):
+    """What readers of a plan rely on; plans hold more."""
+
+    schema: Literal[1]
+    sha256: str
+    written: str
+    recipe: PlannedRecipe
+    hypothesis: str
+    verdict: PlannedVerdict
+    seeds: list[int]
+    stopping: str
+    baseline: str
+    arms: list[PlannedArm]
+    shared: Shared
+    contrasts: list[PlannedContrast]
+    measures: str
+    exclusions: str
+    prospects: list[str]
+    records: list[EarlierRecord]
+    versions: Versions
+    tune: NotRequired[PlannedTuning]
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
-    """Return the plan in a recipe's folder, empty when there is none; DataError naming the file for what is none.
+    """Return the plan in a recipe's folder, empty if there is none.
 
     Control characters in it are spelt out, as `sealed` does before it hashes.
+
+    Raises:
+        DataError: If the file is not a plan. Names the file and the key.
     """
     path = folder / PLAN
     if not path.exists():
         return {}
-    plan = read_json(path, dict, "a readable plan")
-    problem = misfit(plan, SHAPE)
-    if not problem and plan["schema"] != SCHEMA:
-        problem = f"its schema is {plan['schema']}, not {SCHEMA}"
-    if not problem and "tune" in plan:
-        problem = misfit(plan["tune"], TUNE_SHAPE, "tune") or misfit(
-            plan["tune"]["space"], dict.fromkeys(plan["tune"]["space"], RANGE_SHAPE), "tune.space"
-        )
-    if not problem and not _is_finite(plan):
-        problem = "it holds a number that is not finite"
-    if problem:
-        raise DataError(f"{path}: not a plan: {problem}. Restore the file, or move it away")
+    plan = read_json(path, Plan, "a plan", HINT)
+    if not _is_finite(plan):
+        raise DataError(f"{path}: not a plan (a number is not finite){HINT}")
     return dict(printable_values(plan))
 
 

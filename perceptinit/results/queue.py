@@ -5,20 +5,30 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from perceptinit.errors import DataError, UsageError
+from typing_extensions import TypedDict
+
+from perceptinit.errors import UsageError
 from perceptinit.files.atomic import write_json
-from perceptinit.files.reading import misfit, read_json
+from perceptinit.files.reading import read_json
 
 # no arm is called so: names begin with a letter or a digit
 FOLDER = ".slurm"
 JOBS = "jobs.json"
-SHAPE = [{"id": str, "runs": [{"arm": str, "seed": int}]}]
 ANSWER_SECONDS = 60
 
 Task = str  # of a job array: "17_4"
 Runs = Sequence[tuple[str, int]]
+
+
+class QueuedRun(TypedDict):
+    arm: str
+    seed: int
+
+
+class Job(TypedDict):
+    id: str
+    runs: list[QueuedRun]
 
 
 def ask(command: Sequence[str], text: str = "") -> str:
@@ -58,15 +68,11 @@ def submitted(root: Path) -> dict[tuple[str, int], Task]:
     }
 
 
-def _noted(root: Path) -> list[dict[str, Any]]:
+def _noted(root: Path) -> list[Job]:
     file = root / FOLDER / JOBS
     if not file.exists():
         return []
-    found = read_json(file, list, "notes on jobs")
-    wrong = misfit(found, SHAPE)
-    if wrong:
-        raise DataError(f"{file}: not notes on jobs ({wrong}). Remove it once nothing is queued")
-    return found
+    return read_json(file, list[Job], "notes on jobs", ". Remove it once nothing is queued")
 
 
 def queue(root: Path) -> dict[Task, str]:

@@ -11,13 +11,15 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from typing_extensions import TypedDict
 
 from perceptinit.components.building import Spec, walk
 from perceptinit.components.plugin_manager import CORE, Plugins
-from perceptinit.errors import DataError, printable, shown, stripped
+from perceptinit.errors import printable, stripped
 from perceptinit.files.atomic import write_json
-from perceptinit.files.reading import misfit, read_json
+from perceptinit.files.reading import read_json
 from perceptinit.types import InitReport, Score
 
 if TYPE_CHECKING:
@@ -25,35 +27,77 @@ if TYPE_CHECKING:
 
 RECORD = "record.json"  # in the folder of a run
 SCHEMA = 1
-STATUSES = ("running", "finished", "interrupted", "failed")
-# what readers of a record rely on
-SHAPE = {
-    "status": str,
-    "recipe": {
-        **dict.fromkeys(("name", "source", "summary", "text", "baseline"), str),
-        "overrides": [str],
-        "smoke": bool,
-    },
-    "arm": {"name": str, "summary": str, "resolved": {"init": [dict], "posthoc": [dict]}},
-    "seed": int,
-    "fingerprint": str,
-    "environment": {"packages": dict},
-    "plugins": [dict.fromkeys(("name", "distribution", "version"), str)],
-    "started": str,
-    "hashes": dict,
-    "init": [{"stage": str, "metrics": dict}],
-    "scores": [
-        {
-            **dict.fromkeys(("name", "stage"), str),
-            **dict.fromkeys(("epoch", "samples_seen", "num_examples"), int),
-            **dict.fromkeys(("value", "stderr", "chance", "ceiling"), float | int | None),
-            "higher_is_better": bool,
-            "extra": dict,
-        }
-    ],
-    "warnings": list,
-    "wall_seconds": dict,
-}
+
+
+class PluginRow(TypedDict):
+    name: str
+    distribution: str
+    version: str
+
+
+class RecipeRow(TypedDict):
+    name: str
+    source: str
+    summary: str
+    text: str
+    baseline: str
+    overrides: list[str]
+    smoke: bool
+
+
+class Resolved(TypedDict):
+    init: list[dict]
+    posthoc: list[dict]
+
+
+class ArmRow(TypedDict):
+    name: str
+    summary: str
+    resolved: Resolved
+
+
+class Environment(TypedDict):
+    packages: dict
+
+
+class StageRow(TypedDict):
+    stage: str
+    metrics: dict
+
+
+class ScoreRow(TypedDict):
+    name: str
+    stage: str
+    epoch: int
+    samples_seen: int
+    num_examples: int
+    value: float | None
+    stderr: float | None
+    chance: float | None
+    ceiling: float | None
+    higher_is_better: bool
+    extra: dict
+
+
+class Record(TypedDict):
+    """What readers of a record rely on; records hold more."""
+
+    schema: Literal[1]
+    status: Literal["running", "finished", "interrupted", "failed"]
+    recipe: RecipeRow
+    arm: ArmRow
+    seed: int
+    fingerprint: str
+    environment: Environment
+    plugins: list[PluginRow]
+    started: str
+    hashes: dict
+    init: list[StageRow]
+    scores: list[ScoreRow]
+    warnings: list
+    wall_seconds: dict
+
+
 _PACKAGES = ("perceptinit", "torch", "torchvision", "timm", "open_clip_torch", "numpy", "pillow")
 
 
@@ -226,19 +270,12 @@ def plain(value: Any) -> Any:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a record; DataError naming the file, and what is missing in it, when it is not one.
+    """Return a record, its control characters spelt out: it may come from somebody else.
 
-    Control characters in it are spelt out: it may come from somebody else.
+    Raises:
+        DataError: If the file is not a record. Names the file and the key.
     """
-    record = read_json(path, dict, "a readable record")
-    if record.get("schema") != SCHEMA:
-        raise DataError(f"{path}: not a record of schema {SCHEMA}")
-    problem = misfit(record, SHAPE)
-    if not problem and record["status"] not in STATUSES:
-        problem = f"status is {shown(repr(record['status']))}"
-    if problem:
-        raise DataError(f"{path}: not a record: {problem}")
-    return dict(printable_values(record))
+    return dict(printable_values(read_json(path, Record, "a record")))
 
 
 def printable_values(value: Any) -> Any:
