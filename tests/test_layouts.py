@@ -11,10 +11,10 @@ from PIL import Image
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.configs import read_config
 from perceptinit.errors import DataError
+from perceptinit.files import tables
+from perceptinit.files.tables import read_table
 from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable
 from perceptinit.judgments.own.table import Table
-from perceptinit.judgments.reading import table_files
-from perceptinit.judgments.reading.table_files import read_columns
 from perceptinit.judgments.sources import open_target
 
 REGISTRY = build_plugin_manager().registry
@@ -134,45 +134,6 @@ def test_odd_one_out_trials_of_jspsych_as_csv(folder):
     assert answers(folder / "data.csv", OddOneOutTable) == ODD
 
 
-def question_of_next(names, winner=None, **own):
-    labels = ("center", "left", "right")
-    images = [
-        {"label": label, "target_id": number, "primary_type": "image",
-         "primary_description": f"https://s3.example.org/fruit/{number:03d}.jpg"}
-        for label, number in zip(labels, names, strict=True)
-    ]  # fmt: skip
-    answer = {} if winner is None else {"target_winner": winner}
-    return {"target_indices": images, "alg_label": "Test", **answer, **own}
-
-
-def export_of_next(questions):
-    return json.dumps({"participant_responses": questions, "meta": {"status": "OK", "code": 200}})
-
-
-def test_participants_of_next_as_json(folder):
-    # NEXT-psych, next/api/resources/participants.py; target_winner as myApp.py returns it
-    text = export_of_next({
-        "exp_oeJq63": [question_of_next((0, 1, 2), 1), question_of_next((1, 2, 4))],
-        "exp_kk": [question_of_next((3, 4, 5), 5)],
-    })  # fmt: skip
-    (folder / "participants.json").write_text(text)
-    assert answers(folder / "participants.json") == EXPECTED
-    found = open_target(REGISTRY, str(folder / "participants.json"), None, None, ())
-    assert type(found).__name__ == "Table"
-    assert list(found.people) == ["exp_kk", "exp_oeJq63"]
-
-
-def test_participants_of_next_of_2015_as_json(folder):
-    # the same file until 2015: index_winner, and the image in `target`
-    images = [
-        {"label": label, "index": number, "target": {"target_id": f"{number:03d}.jpg"}}
-        for label, number in (("right", 2), ("center", 0), ("left", 1))
-    ]
-    questions = [{"target_indices": images, "index_winner": 1}, {"target_indices": images}]
-    (folder / "participants.json").write_text(export_of_next({"exp_a": questions}))
-    assert answers(folder / "participants.json") == {("000.jpg", "001.jpg", "002.jpg", 1)}
-
-
 def test_responses_of_next_as_its_later_versions_format_them(folder):
     # format_responses of apps/PoolBasedTripletMDS/myApp.py
     url = "https://s3.example.org/fruit/"
@@ -184,57 +145,12 @@ def test_responses_of_next_as_its_later_versions_format_them(folder):
     assert answers(folder / "responses.csv") == EXPECTED
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"target_winner": 9}, r"participants\.json: .*exp_a\[1\]: target_winner 9 is the target_id of 0 images"),
-    ({"target_indices": []}, r"exp_a\[1\]: no center, left and right, as questions of PoolBasedTripletMDS"),
-    ({"target_indices": 3}, r"exp_a\[1\]\.target_indices is a number, not an array"),
-])  # fmt: skip
-def test_a_question_of_next_that_is_laid_out_otherwise_is_told_by_its_place(
-    folder, change, message
-):
-    questions = [question_of_next((0, 1, 2), 1), question_of_next((3, 4, 5), 5, **change)]
-    (folder / "participants.json").write_text(export_of_next({"exp_a": questions}))
-    with pytest.raises(DataError, match=message):
-        answers(folder / "participants.json")
-
-
 def test_two_urls_that_end_in_one_file_are_not_taken_for_one_image(folder):
     (folder / "next.csv").write_text(
         "Center,Left,Right,Answer\nhttps://e.org/a/000.jpg,https://e.org/b/000.jpg,002.jpg,002.jpg\n"
     )
     with pytest.raises(DataError, match=r"end in one file, '000\.jpg'; name the images apart"):
         answers(folder / "next.csv")
-
-
-def html(*numbers):
-    images = "".join(f'<img src="./{n:03d}.jpg" width=200>' for n in numbers)
-    return f"<div><p>Which is more like the first &amp; why?</p>{images}</div>"
-
-
-def test_trials_of_jspsych_that_name_their_images_in_their_html_alone(folder):
-    trials = [
-        trial(stimulus="<p>Welcome</p>", response=0),
-        trial(stimulus="<![odd[", response=0),
-        trial(stimulus=html(0, 1, 2), response=0),
-        trial(stimulus=html(3, 4, 5), response=1),
-        trial(stimulus=html(1, 2, 3), response=None),
-        trial(stimulus=html(1, 2), response=2),
-    ]
-    (folder / "data.json").write_text(json.dumps(trials))
-    assert answers(folder / "data.json") == EXPECTED
-    assert type(open_target(REGISTRY, str(folder / "data.json"), None, None, ())) is Table
-
-
-def test_a_third_button_makes_trials_of_jspsych_about_the_odd_one_out(folder):
-    quoted = [html(*numbers).replace('"', '""') for numbers in ((0, 1, 2), (3, 4, 5))]
-    (folder / "data.csv").write_text(
-        "rt,stimulus,trial_type,response\n"
-        f'800,"{quoted[0]}",html-button-response,2\n900,"{quoted[1]}",html-button-response,0\n'
-    )
-    assert answers(folder / "data.csv", OddOneOutTable) == ODD
-    assert type(open_target(REGISTRY, str(folder / "data.csv"), None, None, ())) is OddOneOutTable
-    with pytest.raises(DataError, match=r"choice '2' is neither first '001\.jpg' nor second"):
-        answers(folder / "data.csv")
 
 
 def test_a_spreadsheet_is_read_as_it_is_saved(folder):
@@ -245,7 +161,7 @@ def test_a_spreadsheet_is_read_as_it_is_saved(folder):
         book.active.append(row)
     book.save(folder / "lab.xlsx")
     assert answers(folder / "lab.xlsx") == EXPECTED
-    assert read_columns(folder / "lab.xlsx").rows.tolist() == [2, 4]
+    assert read_table(folder / "lab.xlsx").rows.tolist() == [2, 4]
     (folder / "torn.xlsx").write_bytes((folder / "lab.xlsx").read_bytes()[:900])
     with pytest.raises(DataError, match=r"torn\.xlsx: not a readable \.xlsx file"):
         answers(folder / "torn.xlsx")
@@ -269,15 +185,15 @@ def test_a_spreadsheet_that_unpacks_to_too_much_is_refused_before_it_is_unpacked
     with pytest.raises(
         DataError, match=r"bomb\.xlsx: unpacks to more than 512 MB\. Save the table"
     ):
-        read_columns(path)
+        read_table(path)
 
 
 def test_a_spreadsheet_of_too_many_empty_cells_is_refused(folder, monkeypatch):
-    monkeypatch.setattr(table_files, "MAX_CELLS", 1000)
+    monkeypatch.setattr(tables, "MAX_CELLS", 1000)
     far = [None] * 300 + ["x"]
     path = lab_sheet(folder / "far.xlsx", ["anchor", "positive", "negative"], far, far, far, far)
     with pytest.raises(DataError, match=r"far\.xlsx: has more than 1,000 cells, empty ones among"):
-        read_columns(path)
+        read_table(path)
 
 
 def test_the_stated_size_of_a_spreadsheet_is_not_believed(folder):

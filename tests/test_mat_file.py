@@ -116,10 +116,10 @@ def test_an_npy_header_that_lies_or_is_cut_is_told(tmp_path, header):
     [
         (b"1,2\n2,\xff\n", "not UTF-8 text"),
         (b"1,2\n2,1_0\n", r"row 2: cell 2 is '1_0', not a number"),
-        (b"1," + b"9" * 200_000 + b"\n2,1\n", "not a readable CSV file"),
+        (b'"' + b"9" * 200_000 + b'",1\n2,1\n', "not a readable CSV file"),
         (b"1\n" * 50_000, "row 1: 1 cells, expected 50000"),
         (b"", "empty"),
-        (b",a,b,c\na,1\n", "3 columns and 1 rows are named"),
+        (b",a,b,c\na,1\n", "row 2: 2 cells, but the first row has 4"),
     ],
 )
 def test_a_csv_matrix_that_is_none_is_told(tmp_path, text, what):

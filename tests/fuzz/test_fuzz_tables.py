@@ -122,40 +122,12 @@ def json_tables(draw):
         {name: draw(st.sampled_from((cell, cell, *CELLS_OF_JSON))) for name, cell in zip(header, row, strict=True)}
         for row in rows
     ]  # fmt: skip
-    form = draw(st.sampled_from(("list", "lines", "nested", "next")))
-    if form == "next":
-        return "table", draw(damaged(json.dumps(_next_export(draw)).encode()))
+    form = draw(st.sampled_from(("list", "lines", "nested")))
     if form == "lines":
         text = "\n".join(json.dumps(record) for record in records)
     else:
         text = json.dumps(records if form == "list" else [records, records])
     return use, draw(damaged(text.encode()))
-
-
-def _next_export(draw):
-    """Return answers as NEXT exports them, some without an answer or with something odd."""
-    odd = st.sampled_from((None, [], {}, "x", -1, 1e400, True))
-
-    def image(label, number):
-        keys = {"label": label, "target_id": number, "primary_description": NAMES[number]}
-        return (
-            keys
-            if draw(st.integers(0, 9))
-            else {**keys, draw(st.sampled_from(sorted(keys))): draw(odd)}
-        )
-
-    def question():
-        numbers = draw(st.permutations(range(len(NAMES))))[:3]
-        images = [image(*pair) for pair in zip(("center", "left", "right"), numbers, strict=True)]
-        found = {"target_indices": images, "target_winner": draw(st.sampled_from(numbers))}
-        return (
-            found
-            if draw(st.integers(0, 9))
-            else {**found, draw(st.sampled_from(sorted(found))): draw(odd)}
-        )
-
-    questions = [question() for _ in range(draw(st.integers(0, 4)))]
-    return {"participant_responses": {"a": questions, "b": draw(odd | st.just(questions))}}
 
 
 @st.composite

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from perceptinit.errors import DataError
+from perceptinit.files.columns import Coded, Columns
 from perceptinit.judgments.forms.splits import assign_splits
-from perceptinit.judgments.reading.columns import Coded, Columns
 from perceptinit.judgments.reading.image_columns import ImageRows
 from perceptinit.judgments.reading.split_column import read_splits
 from perceptinit.types import Unit
@@ -52,11 +52,11 @@ def deal(
     unit: Unit = "anchor" if role != "group" else "group"
     by = config.split_by
     for name in ("split", "group"):
-        if by and name in columns.cells:
+        if by and name in columns:
             raise DataError(
                 f"{columns.path}: column '{name}' and split_by = \"{by}\" both say what is held out; keep one"
             )
-    if "split" in columns.cells:
+    if "split" in columns:
         return Dealt(read_splits(columns, group, role, hint), group, unit)
     if by == "image":
         return Dealt(by_image(images, config, source), group, "image")

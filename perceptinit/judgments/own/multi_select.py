@@ -15,17 +15,17 @@ from typing import ClassVar
 import numpy as np
 
 from perceptinit.errors import DataError
+from perceptinit.files.columns import Coded, Columns, raise_all
+from perceptinit.files.tables import read_table
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.questions import add_up, draw_sides
 from perceptinit.judgments.forms.triplet_names import NamedTriplets
 from perceptinit.judgments.own.dealing import by_image
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.collected import used_rows
-from perceptinit.judgments.reading.columns import Coded, Columns, raise_all
 from perceptinit.judgments.reading.image_columns import ImageRows, no_image
 from perceptinit.judgments.reading.image_files import file_name, missing_files
 from perceptinit.judgments.reading.split_column import rows_in
-from perceptinit.judgments.reading.table_files import read_columns
 from perceptinit.types import Split, Triplets
 
 
@@ -81,7 +81,7 @@ class MultiSelect(OwnTable):
     def _judgments(self) -> tuple[NamedTriplets, np.ndarray]:
         """Return all judgments and their splits (N,)."""
         c = self.config
-        columns = used_rows(read_columns(c.path))
+        columns = used_rows(read_table(c.path))
         rows = _read_rows(columns, self.folder, c.image)
         anchors = _coded([row.anchor for row in rows])
         dealt = self.deal(
@@ -162,7 +162,7 @@ def _read_rows(columns: Columns, folder: Path, pattern: str | None) -> list[_Row
 
 def _numbered(columns: Columns, stem: str) -> list[str]:
     """Return the columns stem_1, stem_2, ... in the order of their numbers."""
-    found = [name for name in columns.cells if re.fullmatch(rf"{stem}_\d+", name)]
+    found = [name for name in columns.names if re.fullmatch(rf"{stem}_\d+", name)]
     return sorted(found, key=lambda name: int(name.rpartition("_")[2]))
 
 

@@ -10,14 +10,13 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from perceptinit.errors import DataError
+from perceptinit.files.columns import Coded, Columns
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.collected import used_rows
-from perceptinit.judgments.reading.columns import Coded, Columns
 from perceptinit.judgments.reading.image_columns import ImageRows, read_images
 from perceptinit.judgments.reading.image_files import file_name
-from perceptinit.judgments.reading.layouts import ODD as ROLES
 from perceptinit.judgments.reading.layouts import read_answers
 from perceptinit.judgments.reading.split_column import rows_in
 from perceptinit.seeding import generator
@@ -73,7 +72,7 @@ class OddOneOutTable(OwnTable):
     @cached_property
     def _judgments(self) -> tuple[OddOneOut, np.ndarray]:
         """Return all questions and their splits ("" for those left out)."""
-        columns = used_rows(read_answers(self.config.path, ROLES))
+        columns = used_rows(read_answers(self.config.path))
         columns.require(IMAGES)
         rows = read_images(columns, IMAGES, self.folder, self.config.image)
         votes = _read_votes(columns, rows, self.config.image)
@@ -114,8 +113,8 @@ def _add_up(
 
 def _read_votes(columns: Columns, rows: ImageRows, pattern: str | None) -> np.ndarray:
     """Return how many people found each image odd, int64 (N, 3); DataError names wrong rows."""
-    has_votes = all(name in columns.cells for name in VOTES)
-    if has_votes and ODD in columns.cells:
+    has_votes = all(name in columns for name in VOTES)
+    if has_votes and ODD in columns:
         raise DataError(
             f"{columns.path}: says the votes twice (odd, and votes_1 to votes_3); keep one"
         )

@@ -14,10 +14,10 @@ import numpy as np
 
 from perceptinit.configs import NonNegativeInt, Share
 from perceptinit.errors import DataError, EmptySplitError
+from perceptinit.files.columns import Coded, Columns
 from perceptinit.images.background import colour_of
 from perceptinit.judgments.forms.splits import check_shares
 from perceptinit.judgments.own.dealing import Dealt, SplitBy, deal
-from perceptinit.judgments.reading.columns import Coded, Columns
 from perceptinit.judgments.reading.image_columns import ImageRows
 from perceptinit.judgments.reading.image_files import file_name, stimuli_in
 from perceptinit.judgments.reading.split_column import SPLITS

@@ -11,6 +11,8 @@ import numpy as np
 
 from perceptinit.configs import NonNegativeFloat, PositiveInt
 from perceptinit.errors import EmptySplitError
+from perceptinit.files.columns import Columns
+from perceptinit.files.tables import read_table
 from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.ratings import (
@@ -21,9 +23,7 @@ from perceptinit.judgments.forms.ratings import (
 )
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.collected import used_rows
-from perceptinit.judgments.reading.columns import Columns
 from perceptinit.judgments.reading.image_columns import ImageRows, read_images
-from perceptinit.judgments.reading.table_files import read_columns
 from perceptinit.types import Split, Triplets
 
 
@@ -82,12 +82,12 @@ class Ratings(DerivedAnswers, OwnTable):
     @cached_property
     def _rated(self) -> tuple[RatedImages, np.ndarray]:
         c = self.config
-        columns = used_rows(read_columns(c.path))
+        columns = used_rows(read_table(c.path))
         columns.require(["reference", "image", "rating"])
         images = read_images(columns, ("reference", "image"), self.folder, c.image)
         _check_rated_once(columns, images)
         ratings = columns.numbers("rating", low=-np.inf)
-        has_counts = "num_ratings" in columns.cells
+        has_counts = "num_ratings" in columns
         rated = RatedImages(
             self.stimuli(images.names),
             images.index[0],

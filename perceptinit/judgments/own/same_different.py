@@ -10,15 +10,15 @@ from typing import ClassVar
 import numpy as np
 
 from perceptinit.configs import PositiveInt, Share
+from perceptinit.files.columns import Columns
+from perceptinit.files.tables import read_table
 from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.same_pairs import SamePairs
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.collected import used_rows
-from perceptinit.judgments.reading.columns import Columns
 from perceptinit.judgments.reading.image_columns import ImageRows, read_images
 from perceptinit.judgments.reading.split_column import rows_in
-from perceptinit.judgments.reading.table_files import read_columns
 from perceptinit.types import Split, Triplets
 
 
@@ -93,7 +93,7 @@ class SameDifferent(DerivedAnswers, OwnTable):
     def _table(self) -> tuple[Columns, ImageRows, np.ndarray]:
         """Return the table, its images and the split of each row (N,)."""
         c = self.config
-        columns = used_rows(read_columns(c.path))
+        columns = used_rows(read_table(c.path))
         columns.require([c.first, c.second, c.p_same, *([c.num_votes] if c.num_votes else [])])
         columns.numbers(c.p_same, 0.0, 1.0)
         images = read_images(columns, (c.first, c.second), self.folder, c.image)

@@ -11,13 +11,13 @@ from typing import ClassVar
 import numpy as np
 
 from perceptinit.errors import DataError
+from perceptinit.files.columns import Coded, Columns, read_all
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.questions import add_up, draw_sides
 from perceptinit.judgments.forms.triplet_names import NamedTriplets
 from perceptinit.judgments.own.dealing import Dealt
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.collected import used_rows
-from perceptinit.judgments.reading.columns import Coded, Columns, read_all
 from perceptinit.judgments.reading.image_columns import ImageRows, read_images
 from perceptinit.judgments.reading.layouts import read_answers
 from perceptinit.judgments.reading.split_column import rows_in
@@ -120,10 +120,10 @@ class Table(OwnTable):
     def _subjects(self) -> Coded | None:
         """Who gave each answer, where the table says it."""
         columns = self._answers[2]
-        return columns.coded("subject") if "subject" in columns.cells else None
+        return columns.coded("subject") if "subject" in columns else None
 
     def _deal(self, columns: Columns, images: ImageRows) -> Dealt:
-        if "group" in columns.cells:
+        if "group" in columns:
             group = columns.coded("group")
             return self.deal(columns, images, "table", group=group, role="group")
         hint = ", or say in a column 'group' what must not cross splits"

@@ -14,6 +14,7 @@ import numpy as np
 
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
 from perceptinit.errors import DataError
+from perceptinit.files.tables import read_table
 from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.ratings import (
@@ -30,7 +31,6 @@ from perceptinit.judgments.reading.label_files import (
     numbered_lines,
     one_file,
 )
-from perceptinit.judgments.reading.table_files import read_columns
 from perceptinit.types import DataCard, Split, Stimuli, Triplets
 
 IMAGE_ENDINGS = (".bmp", ".png", ".jpg", ".jpeg")
@@ -218,7 +218,7 @@ class Kadid10k(ImageQualitySet):
     def read_labels(self) -> list[Rating]:
         """Return the ratings of `dmos.csv`; DataError names a wrong row."""
         path = self._label_file("dmos.csv")
-        columns = read_columns(path)
+        columns = read_table(path)
         columns.require(["dist_img", "ref_img", "dmos"])
         cells = zip(
             columns.texts("ref_img"),

@@ -12,14 +12,14 @@ import numpy as np
 
 from perceptinit.configs import PositiveInt
 from perceptinit.errors import DataError
+from perceptinit.files.columns import Columns
 from perceptinit.files.downloads import Download
+from perceptinit.files.tables import read_table
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.triplet_names import NamedTriplets
 from perceptinit.judgments.published.nights_sources import nights_downloads
-from perceptinit.judgments.reading.columns import Columns
 from perceptinit.judgments.reading.image_columns import ImageRows
 from perceptinit.judgments.reading.image_files import missing_files, some, stimuli_in
-from perceptinit.judgments.reading.table_files import read_columns
 from perceptinit.types import DataCard, Split, Triplets
 
 SOURCE = "perceptinit data download nights (58 GB)"
@@ -125,7 +125,7 @@ class Nights:
     @cached_property
     def _columns(self) -> Columns:
         """The rows with enough votes."""
-        columns = read_columns(self.config.root / "data.csv")
+        columns = read_table(self.config.root / "data.csv")
         columns.require([*IMAGE_COLUMNS, "left_vote", "right_vote", "votes", "split"])
         return columns.select(columns.counts("votes") >= self.config.min_votes)
 
@@ -133,7 +133,7 @@ class Nights:
     def _raw_columns(self) -> Columns:
         """The unfiltered rows with enough votes."""
         assert self.config.unfiltered is not None
-        columns = read_columns(self.config.unfiltered / "nights_raw.csv")
+        columns = read_table(self.config.unfiltered / "nights_raw.csv")
         columns.require([*IMAGE_COLUMNS, "left_vote", "right_vote", "votes"])
         return columns.select(columns.counts("votes") >= self.config.min_votes)
 
@@ -144,7 +144,7 @@ class Nights:
     def _raw_rows(self) -> Columns:
         """Return the unfiltered rows whose reference is held out by no split of `data.csv`."""
         path = self.config.root / "data.csv"
-        published = read_columns(path)
+        published = read_table(path)
         splits = published.texts("split")
         references = published.texts("ref_path")
         held_out = {r for r, s in zip(references, splits, strict=True) if s != "train"}

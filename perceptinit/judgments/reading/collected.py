@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from perceptinit.errors import DataError
-from perceptinit.judgments.reading.columns import Columns
-from perceptinit.judgments.reading.table_files import read_columns
+from perceptinit.files.columns import Columns
+from perceptinit.files.tables import read_table
 
 EXCLUDED = "excluded"
 ORDER, PLACE, SUBJECT = "assigned_order", "answered_place", "subject"
@@ -32,9 +32,9 @@ def used_rows(columns: Columns) -> Columns:
 
     Raises DataError when none is left.
     """
-    if EXCLUDED not in columns.cells:
+    if EXCLUDED not in columns:
         return columns
-    cells = ("" if cell is None else str(cell).strip().lower() for cell in columns.cells[EXCLUDED])
+    cells = ("" if cell is None else str(cell).strip().lower() for cell in columns.cells(EXCLUDED))
     mask = np.array([cell in NOT_EXCLUDED for cell in cells], dtype=bool)
     if not mask.any():
         raise DataError(f"{columns.path}: every row is marked in the column '{EXCLUDED}'")
@@ -46,17 +46,17 @@ def balance(path: Path) -> Iterator[tuple[bool, str]]:
 
     Nothing for a table that does not say what stood where. Raises DataError for a cell that is no order.
     """
-    columns = read_columns(path)
-    if not {ORDER, PLACE, SUBJECT} <= columns.cells.keys():
+    columns = read_table(path)
+    if not {ORDER, PLACE, SUBJECT} <= columns.names:
         return
-    if EXCLUDED in columns.cells:
+    if EXCLUDED in columns:
         yield True, _excluded(columns)
     yield _assigned(columns)
     yield _answered(columns)
 
 
 def _excluded(columns: Columns) -> str:
-    reasons = Counter(str(cell or "").partition(":")[0] for cell in columns.cells[EXCLUDED])
+    reasons = Counter(str(cell or "").partition(":")[0] for cell in columns.cells(EXCLUDED))
     used = reasons.pop("", 0)
     listed = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
     return f"{used:,} of {len(columns):,} rows are judgments; left out: {listed or 'none'}"
@@ -115,7 +115,7 @@ def _answered(columns: Columns) -> tuple[bool, str]:
 
 
 def _place(columns: Columns, index: int, num_places: int) -> int | None:
-    cell = columns.cells[PLACE][index]
+    cell = columns.cell(PLACE, index)
     text = "" if cell is None else str(cell).strip()
     if not text:
         return None

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from perceptinit.errors import DataError
-from perceptinit.judgments.reading.columns import Coded, Columns, raise_all, read_all
+from perceptinit.files.columns import Coded, Columns, raise_all, read_all
 from perceptinit.judgments.reading.image_files import file_name, missing_files, similar_file, some
 
 

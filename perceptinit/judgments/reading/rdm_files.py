@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 # S subjects, M images
-import csv
-import io
 import math
 import zlib
 from collections.abc import Mapping
@@ -13,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from perceptinit.errors import DataError, shown
-from perceptinit.files.reading import open_regular, read_bytes, require_file
+from perceptinit.files.columns import plain_number
+from perceptinit.files.csv_files import read_csv
+from perceptinit.files.reading import read_bytes, require_file
 from perceptinit.judgments.forms.rdm import square
-from perceptinit.judgments.reading.columns import plain_number
 from perceptinit.judgments.reading.mat_file import Variable, read_variables
 from perceptinit.judgments.reading.rdm_exports import (
     Matrices,
@@ -23,7 +22,6 @@ from perceptinit.judgments.reading.rdm_exports import (
     read_meadows_mat,
     read_rsatoolbox,
 )
-from perceptinit.judgments.reading.table_files import DELIMITERS
 from perceptinit.registry import unknown
 
 # of a matrix or several: 8 GB as float64; a published one of 31,000 images has as many
@@ -155,9 +153,9 @@ def _matrices_of(path: Path, variable: Variable, key: str) -> np.ndarray:
 
 
 def _read_csv(path: Path) -> tuple[np.ndarray, list[str] | None]:
-    rows = _rows(path)
-    if not rows:
-        raise DataError(f"{path}: empty")
+    table, _ = read_csv(path, has_header=False)
+    cells = zip(*(column.to_pylist() for column in table.columns), strict=True)
+    rows = [list(row) for row in cells if any(row)]
     has_names = not all(_is_number(cell) for cell in rows[0] if cell)
     header, body, first_row = (rows[0], rows[1:], 2) if has_names else (None, rows, 1)
     has_row_names = bool(body) and len(body[0]) == len(body) + 1
@@ -175,20 +173,6 @@ def _read_csv(path: Path) -> tuple[np.ndarray, list[str] | None]:
         names = row_names
         body = [row[1:] for row in body]
     return _numbers(path, body, first_row), names
-
-
-def _rows(path: Path) -> list[list[str]]:
-    """Return the cells of a CSV file, without its empty rows."""
-    try:
-        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            file.seek(0)
-            delimiter = max(DELIMITERS, key=first.count)
-            return [row for row in csv.reader(file, delimiter=delimiter) if any(row)]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text ({error.reason}). Save it as CSV UTF-8") from error
-    except (csv.Error, OSError) as error:
-        raise DataError(f"{path}: not a readable CSV file ({error})") from error
 
 
 def _numbers(path: Path, body: list[list[str]], first_row: int) -> np.ndarray:

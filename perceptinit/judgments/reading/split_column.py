@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from perceptinit.errors import EmptySplitError
-from perceptinit.judgments.reading.columns import Coded, Columns
+from perceptinit.files.columns import Coded, Columns
 from perceptinit.registry import nearest
 from perceptinit.types import Split
 

@@ -17,7 +17,7 @@ import re
 import numpy as np
 
 from perceptinit.errors import DataError
-from perceptinit.judgments.reading.columns import Columns
+from perceptinit.files.columns import Columns
 from perceptinit.judgments.reading.layouts import component_for
 from perceptinit.registry import nearest
 
@@ -35,17 +35,17 @@ def find_form(columns: Columns) -> tuple[str, ...]:
     Raises DataError when none or several are complete, and when a column looks like a misspelt
     optional one, which would be left out silently.
     """
-    complete = [form for form in FORMS if set(form) <= columns.cells.keys()]
+    complete = [form for form in FORMS if set(form) <= columns.names]
     if len(complete) > 1:
         forms = " and ".join(", ".join(form) for form in complete)
         raise DataError(f"{columns.path}: says the votes more than once ({forms}); keep one form")
     if not complete:
         raise DataError(f"{columns.path}: {_missing(columns)}")
-    for name in columns.cells:
+    for name in columns.names:
         if name in OPTIONAL or name in complete[0]:
             continue
         meant = difflib.get_close_matches(name, OPTIONAL, n=1, cutoff=0.8)
-        if meant and meant[0] not in columns.cells:
+        if meant and meant[0] not in columns:
             raise DataError(
                 f"{columns.path}: column '{name}': did you mean '{meant[0]}'? Rename it"
             )
@@ -53,15 +53,15 @@ def find_form(columns: Columns) -> tuple[str, ...]:
 
 
 def _missing(columns: Columns) -> str:
-    form = min(FORMS, key=lambda form: len(set(form) - columns.cells.keys()))
-    missing = next(name for name in form if name not in columns.cells)
-    guess = nearest(missing, set(columns.cells) - set(form))
+    form = min(FORMS, key=lambda form: len(set(form) - columns.names))
+    missing = next(name for name in form if name not in columns)
+    guess = nearest(missing, set(columns.names) - set(form))
     hint = f" Did you mean '{guess}'?" if guess else ""
     forms = "; or ".join(", ".join(form) for form in FORMS)
     fitting = component_for(columns)
     other = f". These are columns of '{fitting}': use that" if fitting != "table" else ""
     return (
-        f"no column '{missing}'.{hint} Columns: {', '.join(columns.cells)}. Needed: {forms}{other}"
+        f"no column '{missing}'.{hint} Columns: {', '.join(columns.names)}. Needed: {forms}{other}"
     )
 
 
@@ -108,7 +108,7 @@ def _read_choices(columns: Columns) -> np.ndarray:
 
 def _refuse_third_option(columns: Columns, form: tuple[str, ...]) -> None:
     """Raise DataError for rows with votes in a column that is none of the two candidates'."""
-    for name in columns.cells:
+    for name in columns.names:
         if name in form or not re.fullmatch(r".+_votes|votes_.+", name) or name == "num_votes":
             continue
         is_zero = [str(cell or "0").strip() in ("0", "0.0") for cell in columns.distinct[name]]

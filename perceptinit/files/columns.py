@@ -5,7 +5,7 @@ from __future__ import annotations
 # N rows, D distinct cells of a column
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,8 +21,8 @@ MAX_COUNT = 10**12
 _NUMBER = re.compile(
     r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|inf(inity)?)\s*", re.A | re.I
 )
-# rows of one sort of mistake that are named
-MAX_TOLD = 10
+# rows with the same mistake that a message lists
+MAX_LISTED = 10
 T = TypeVar("T")
 
 
@@ -81,10 +81,17 @@ class Columns:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self.codes
+
     @property
-    def cells(self) -> Mapping[str, np.ndarray]:
-        """The cells of each column, (N,) of objects; made when they are asked for."""
-        return _Cells(self)
+    def names(self) -> KeysView[str]:
+        """The names of the columns, in their order."""
+        return self.codes.keys()
+
+    def cells(self, name: str) -> list[Any]:
+        """Return the N cells of a column as the file has them."""
+        return [self.distinct[name][code] for code in self.codes[name].tolist()]
 
     def select(self, mask: np.ndarray) -> Columns:
         """Return the rows of a mask; they keep their numbers."""
@@ -96,12 +103,8 @@ class Columns:
         return self.distinct[name][self.codes[name][index]]
 
     def error(self, indices: int | np.ndarray, message: str) -> DataError:
-        """Return the error for the rows at `indices` (from 0), to be raised; it tells of the first."""
-        rows = self.rows[np.atleast_1d(indices)]
-        more = ", ..." if len(rows) > MAX_TOLD else ""
-        told = ", ".join(map(str, rows[:MAX_TOLD]))
-        such = f" ({len(rows):,} such rows: {told}{more})" if len(rows) > 1 else ""
-        return DataError(f"{self.path}, row {rows[0]}: {shown(message, 1000)}{such}")
+        """Return the error to raise for the rows at `indices` (from 0); the message is about the first."""
+        return row_error(self.path, self.rows[np.atleast_1d(indices)], message)
 
     def require(self, names: Iterable[str]) -> None:
         """Raise DataError for the first column that is missing, with the one probably meant."""
@@ -164,24 +167,12 @@ class Columns:
         return self.error(indices, f"{name}{message if message[0] == ':' else ' ' + message}")
 
 
-class _Cells(Mapping[str, np.ndarray]):
-    def __init__(self, columns: Columns) -> None:
-        self._columns = columns
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        distinct = self._columns.distinct[name]
-        cells = np.empty(len(distinct), dtype=object)
-        cells[:] = distinct
-        return cells[self._columns.codes[name]]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._columns.codes
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._columns.codes)
-
-    def __len__(self) -> int:
-        return len(self._columns.codes)
+def row_error(path: Path, rows: np.ndarray, message: str) -> DataError:
+    """Return the error of the rows with these numbers, as a spreadsheet shows them; the message is about the first."""
+    more = ", ..." if len(rows) > MAX_LISTED else ""
+    listed = ", ".join(map(str, rows[:MAX_LISTED]))
+    such = f" ({len(rows):,} such rows: {listed}{more})" if len(rows) > 1 else ""
+    return DataError(f"{path}, row {rows[0]}: {shown(message, 1000)}{such}")
 
 
 def raise_all(errors: Iterable[DataError]) -> None:

@@ -1,0 +1,171 @@
+"""The only CSV reader of the package: tables of judgments, matrices and image-text pairs are read with it."""
+
+from __future__ import annotations
+
+# N rows
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from perceptinit.errors import DataError, shown
+from perceptinit.files.columns import row_error
+from perceptinit.files.reading import open_regular
+
+SEPARATORS = ",;\t"
+
+
+def read_csv(
+    path: Path,
+    separator: str | None = None,
+    columns: Sequence[str] | None = None,
+    *,
+    has_header: bool = True,
+) -> tuple[Any, np.ndarray]:
+    """Return the cells of a CSV file as text, and the number of each row as a spreadsheet shows it.
+
+    Args:
+        path: The file, in UTF-8, with or without a byte-order mark.
+        separator: One character. If None, the one of `SEPARATORS` that the first line has most of; spaces
+            after it are then not part of a cell.
+        columns: The columns to read; all if None.
+        has_header: Whether the first row names the columns. If False, they are called "0", "1", ...
+
+    Returns:
+        A pyarrow table of large_string columns, where the cells of blank rows are empty, and the row
+        numbers, int64 (N,); the first row of the file is row 1.
+
+    Raises:
+        DataError: If the file cannot be read, lacks a column, or has a row of another length than the first.
+    """
+    import pyarrow
+
+    try:
+        with open_regular(path) as file:
+            return parse_csv(path, file, separator, columns, has_header=has_header)
+    # TypeError: a separator that no reader accepts
+    except (pyarrow.ArrowException, OSError, ValueError, TypeError, csv.Error) as error:
+        if isinstance(error, UnicodeDecodeError) or "invalid UTF8" in str(error):
+            raise DataError(f"{path}: not UTF-8 text. Save it as CSV UTF-8") from error
+        raise DataError(f"{shown(path)}: not a readable CSV file ({shown(error)})") from error
+
+
+def parse_csv(
+    path: Path,
+    file: IO[bytes],
+    separator: str | None = None,
+    columns: Sequence[str] | None = None,
+    *,
+    has_header: bool = True,
+) -> tuple[Any, np.ndarray]:
+    """Return what `read_csv` does for an open file; also raises what pyarrow and the `csv` module raise."""
+    from pyarrow import compute
+
+    is_trimmed = separator is None
+    if separator is None:
+        line = file.readline()
+        separator = max(SEPARATORS, key=lambda sign: line.count(sign.encode()))
+        file.seek(0)
+        file = _tidy(file.read(), separator)
+    first_row = _read_first_row(file, separator)
+    names = first_row if has_header else [str(i) for i in range(len(first_row))]
+    if not any(names):
+        raise DataError(f"{path}: {'no header in the first row' if has_header else 'empty'}")
+    if columns is not None:
+        check_columns(path, names, columns)
+    num_lines = 1 + sum(name.count("\n") for name in first_row) if has_header else 0
+    table, wrong = _read_arrow(file, separator, names, columns, num_lines)
+    if is_trimmed:
+        trimmed = [compute.utf8_ltrim(column, " ") for column in table.columns]
+        table = table.from_arrays(trimmed, names=table.column_names)
+    return table, _number_rows(path, table, wrong, has_header)
+
+
+def _number_rows(path: Path, table: Any, wrong: Sequence[Any], has_header: bool) -> np.ndarray:
+    """Return the numbers of the rows in a table; DataError for those that are not as long as the first."""
+    ragged = [row for row in wrong if row.text.strip()]
+    if ragged:
+        first_row = "the header" if has_header else "the first row"
+        row, numbers = ragged[0], np.array([row.number for row in ragged])
+        message = f"{row.actual_columns} cells, but {first_row} has {row.expected_columns}"
+        raise row_error(path, numbers, message)
+    first = 2 if has_header else 1
+    rows = np.arange(first, first + table.num_rows + len(wrong))
+    rows = rows[~np.isin(rows, [row.number for row in wrong])]  # they are blank
+    if len(rows) and table.column(-1)[-1].as_py().endswith("\n"):
+        raise row_error(path, rows[-1:], "a quotation mark is not closed")
+    return rows
+
+
+def _read_arrow(
+    file: IO[bytes],
+    separator: str,
+    names: Sequence[str],
+    columns: Sequence[str] | None,
+    num_header_lines: int,
+) -> tuple[Any, list[Any]]:
+    """Return the rows that have as many cells as there are names, and the other ones as pyarrow's InvalidRow."""
+    import pyarrow
+    from pyarrow import csv as arrow_csv
+
+    wrong: list[Any] = []
+
+    def skip(row: Any) -> str:
+        wrong.append(row)
+        return "skip"
+
+    places = [str(i) for i in range(len(names))]  # names may repeat
+    wanted = [names.index(name) for name in columns or ()] if columns else range(len(names))
+    table = arrow_csv.read_csv(
+        file,
+        # without threads, rows have numbers
+        arrow_csv.ReadOptions(use_threads=False, column_names=places, skip_rows=num_header_lines),
+        arrow_csv.ParseOptions(
+            delimiter=separator,
+            newlines_in_values=True,
+            ignore_empty_lines=False,
+            invalid_row_handler=skip,
+        ),
+        arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(places, pyarrow.large_string()),
+            include_columns=[places[i] for i in wanted],
+            strings_can_be_null=False,
+        ),
+    )
+    return table.rename_columns([names[i] for i in wanted]), wrong
+
+
+def _tidy(data: bytes, separator: str) -> IO[bytes]:
+    """Return a CSV file that ends with a line and has no spaces between a separator and a quotation mark."""
+    if f'{separator} "'.encode() in data:
+        text = io.StringIO(data.decode("utf-8-sig"), newline="")
+        data = to_csv(csv.reader(text, delimiter=separator, skipinitialspace=True), separator)
+    return io.BytesIO(data if data.endswith(b"\n") else data + b"\n")
+
+
+def to_csv(rows: Iterable[Sequence[str]], separator: str = ",") -> bytes:
+    """Return rows as the content of a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, delimiter=separator).writerows(rows)
+    return text.getvalue().encode()
+
+
+def _read_first_row(file: IO[bytes], separator: str) -> list[str]:
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    row = next(csv.reader(text, delimiter=separator), [])
+    text.detach()  # otherwise the file would be closed
+    file.seek(0)
+    return [name.strip() for name in row]
+
+
+def check_columns(path: object, there: Sequence[str], wanted: Sequence[str]) -> None:
+    """Raise DataError for the first wanted column that a file does not have exactly once."""
+    for name in wanted:
+        if list(there).count(name) != 1:
+            how = "more than one" if name in there else "no"
+            raise DataError(
+                f"{path}: {how} column '{name}'. Columns there are: {', '.join(there) or 'none'}"
+            )

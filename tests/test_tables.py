@@ -1,0 +1,90 @@
+"""The one reader of tables: cells as they are written, and mistakes by their row."""
+
+import numpy as np
+import pytest
+
+from perceptinit.errors import DataError
+from perceptinit.files.csv_files import read_csv
+from perceptinit.files.tables import TABLE_SUFFIXES, read_table
+
+
+def write(path, text):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def cells(columns):
+    return {name: columns.cells(name) for name in columns.names}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,b\n1,2\n3,4\n",
+        "a;b\r\n1;2\r\n3;4",
+        "a\tb\r1\t2\r3\t4\r",
+        "\ufeffa,b\n1,2\n3,4\n",
+        'a, b\n1, 2\n"3", "4"\n',
+        '"a",b\n1,"2"\n3,4\n',
+    ],
+)
+def test_a_table_is_read_however_it_is_separated_quoted_and_spaced(tmp_path, text):
+    columns = read_table(write(tmp_path / "a.csv", text))
+    assert cells(columns) == {"a": ["1", "3"], "b": ["2", "4"]}
+    assert columns.rows.tolist() == [2, 3]
+
+
+def test_blank_rows_are_left_out_and_counted(tmp_path):
+    columns = read_table(write(tmp_path / "a.csv", "a,b\n\n1,2\n   \n,\n3,4\n"))
+    assert cells(columns) == {"a": ["1", "3"], "b": ["2", "4"]}
+    assert columns.rows.tolist() == [3, 6]
+
+
+def test_a_cell_may_hold_separators_quotation_marks_and_line_ends(tmp_path):
+    text = 'a,b\n"1, 2","say ""x"", y"\n"3\n4",5\n6,7\n'
+    columns = read_table(write(tmp_path / "a.csv", text))
+    assert cells(columns) == {"a": ["1, 2", "3\n4", "6"], "b": ['say "x", y', "5", "7"]}
+    assert columns.rows.tolist() == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n\n3\n4,5\n6\n", r"row 4: 1 cells, but the header has 2 \(2 such rows: 4, 6\)"),
+        ("a,b\n1,2,3\n", r"row 2: 3 cells, but the header has 2$"),
+        ("a,a\n1,2\n", "two columns are called 'a'"),
+        ("a,b\n", "a header, but no rows"),
+        ("a,b", "a header, but no rows"),
+        ("", "no header in the first row"),
+        ("\na,b\n1,2\n", "no header in the first row"),
+        ('a,b\n1,2\n3,"4\n5,6\n', "row 3: a quotation mark is not closed"),
+        (b"a,b\n1,\xff\n", "not UTF-8 text. Save it as CSV UTF-8"),
+        (b"a,\xff\n1,2\n", "not UTF-8 text"),
+    ],
+)
+def test_a_mistake_names_the_file_and_the_row(tmp_path, text, message):
+    with pytest.raises(DataError, match=rf"a\.csv.*{message}"):
+        read_table(write(tmp_path / "a.csv", text))
+
+
+def test_chosen_columns_are_read_as_written(tmp_path):
+    path = write(tmp_path / "pairs.tsv", 'url\tpath\tcaption\nu\ta.jpg\t a, "b"\nv\tb.jpg\tc\n')
+    table, rows = read_csv(path, "\t", ["caption", "path"])
+    assert table.to_pydict() == {"caption": [' a, "b"', "c"], "path": ["a.jpg", "b.jpg"]}
+    assert np.array_equal(rows, [2, 3])
+    with pytest.raises(DataError, match=r"no column 'text'. Columns there are: url, path, caption"):
+        read_csv(path, "\t", ["text"])
+
+
+def test_rows_without_a_header_are_counted_from_one(tmp_path):
+    table, rows = read_csv(write(tmp_path / "a.csv", "1,2\n3,4\n"), has_header=False)
+    assert table.to_pydict() == {"0": ["1", "3"], "1": ["2", "4"]}
+    assert rows.tolist() == [1, 2]
+    with pytest.raises(DataError, match="row 2: 1 cells, but the first row has 2"):
+        read_csv(write(tmp_path / "a.csv", "1,2\n3\n"), has_header=False)
+
+
+def test_every_suffix_has_a_reader(tmp_path):
+    for suffix in TABLE_SUFFIXES:
+        with pytest.raises(DataError, match=rf"a\{suffix}"):
+            read_table(write(tmp_path / f"a{suffix}", "x"))
