@@ -227,7 +227,9 @@ def _is_cuda(device: object) -> bool:
 def paper_gpu() -> Iterator[PaperGpu]:
     """Give the process a GPU on paper for the block, cuda:0."""
     event = SimpleNamespace(synchronize=lambda: None)
-    stream = SimpleNamespace(record_event=lambda: event, synchronize=lambda: None)
+    stream = SimpleNamespace(
+        record_event=lambda: event, synchronize=lambda: None, is_capturing=lambda: False
+    )
     autocast = torch.autocast
     cuda = {
         "is_available": lambda: True,
@@ -244,7 +246,20 @@ def paper_gpu() -> Iterator[PaperGpu]:
         "manual_seed_all": lambda *_: None,
         "mem_get_info": lambda *_: (80 << 30, 80 << 30),
     }
-    on_cpu = lambda device_type, **options: autocast("cpu", **options)  # noqa: E731
+    # a build for CPUs has no accelerator, one for CUDA asks the driver
+    accelerator = {
+        "current_accelerator": lambda *_, **__: torch.device("cuda"),
+        "is_available": lambda: True,
+        "device_count": lambda: 1,
+        "current_device_index": lambda: 0,
+        "set_device_index": lambda *_: None,
+        "current_stream": lambda *_: stream,
+        "synchronize": lambda *_: None,
+    }
+
+    def on_cpu(device_type, **options):
+        return autocast("cpu", **options)
+
     mode = PaperGpu()
     # C++, which does not see what is written on the paper
     group = torch.nn.utils.clip_grad._group_tensors_by_device_and_dtype  # type: ignore[attr-defined]
@@ -261,6 +276,7 @@ def paper_gpu() -> Iterator[PaperGpu]:
         by_device,
         mock.patch("torch.autocast", on_cpu),
         mock.patch.multiple("torch.cuda", **cuda),
+        mock.patch.multiple("torch.accelerator", **accelerator),
         mode,
     ):
         yield mode
