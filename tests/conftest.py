@@ -1,7 +1,6 @@
 """Shared by all tests: one thread per process, no installed plug-ins, no network."""
 
 import os
-import re
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -9,28 +8,36 @@ os.environ.setdefault("PERCEPTINIT_PLUGINS", "")
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parent.parent
+from helpers.command_line import ROOT, environment, refuse_unforeseen, run_command
 
 
 @pytest.fixture
 def cli(tmp_path):
-    """Run `perceptinit` in a fresh process and folder; returns the completed process.
+    """Run `perceptinit` in this process, in the test's folder; returns exit code, stdout and stderr.
 
-    An error that nobody foresaw fails the test, whatever it expects.
+    An error that nothing foresaw fails the test, whatever it expects.
     """
+    return lambda *arguments, **changes: run_command(arguments, tmp_path, **changes)
 
-    def run(*arguments, **environment):
-        # a fixed width: tables fold alike wherever the tests run
-        env = {**os.environ, "COLUMNS": "160", "PYTHONPATH": str(ROOT), **environment}
+
+@pytest.fixture
+def cli_process(tmp_path):
+    """Run `perceptinit` in a new process, for tests of processes: locks, signals, streams, imports, packages."""
+
+    def run(*arguments, **changes):
         command = [sys.executable, "-m", "perceptinit", *map(str, arguments)]
         done = subprocess.run(
-            command, capture_output=True, text=True, env=env, cwd=tmp_path, check=False, timeout=300
+            command,
+            capture_output=True,
+            text=True,
+            env=environment(**changes),
+            cwd=tmp_path,
+            check=False,
+            timeout=300,
         )
-        assert not re.search(r"unforeseen \w+:", done.stderr), done.stderr
+        refuse_unforeseen(done.stderr)
         return done
 
     return run

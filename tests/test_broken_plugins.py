@@ -53,20 +53,20 @@ def broken(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["show", "initializer", "random"]])
-def test_the_command_line_works_beside_broken_plugins(cli, broken, arguments):
-    done = cli(*arguments, **broken)
+def test_the_command_line_works_beside_broken_plugins(cli_process, broken, arguments):
+    done = cli_process(*arguments, **broken)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_each_broken_plugin_is_told(cli, broken):
-    told = " ".join(cli("plugins", **broken).stdout.split())
+def test_each_broken_plugin_is_told(cli_process, broken):
+    told = " ".join(cli_process("plugins", **broken).stdout.split())
     for name, (_, sentence) in BROKEN.items():
         assert f"not loaded {name} ({name})" in told
         assert sentence in told
 
 
-def test_components_are_counted_for_the_module_that_offers_them(cli, tmp_path):
+def test_components_are_counted_for_the_module_that_offers_them(cli_process, tmp_path):
     for name, kinds in {"first": ("pairs",), "second": ("pairs", "trackers")}.items():
         hooks = [
             f"@hookimpl\ndef perceptinit_{kind}():\n"
@@ -84,7 +84,9 @@ def test_components_are_counted_for_the_module_that_offers_them(cli, tmp_path):
     other.mkdir()
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: acme_more\nVersion: 1.0\n")
     (other / "entry_points.txt").write_text("[perceptinit]\nacme = second\n")
-    shown = cli("plugins", PYTHONPATH=f"{tmp_path}:{ROOT}", PERCEPTINIT_PLUGINS="acme").stdout
+    shown = cli_process(
+        "plugins", PYTHONPATH=f"{tmp_path}:{ROOT}", PERCEPTINIT_PLUGINS="acme"
+    ).stdout
     counts = {line.split()[3]: line.split()[4] for line in shown.splitlines() if "acme" in line}
     assert counts == {"first": "1", "second": "2"}
     assert "perceptinit.initializers" in shown  # on one line of 80 columns

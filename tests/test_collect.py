@@ -368,9 +368,9 @@ def test_without_the_extra_the_command_says_what_to_install(monkeypatch):
         _require_packages()
 
 
-def test_serving_imports_no_torch(tmp_path, cli):
+def test_serving_imports_no_torch(tmp_path, cli_process):
     make_study(tmp_path)
-    done = cli("collect", "study", "--simulate", 1, PYTHONPROFILEIMPORTTIME="1")
+    done = cli_process("collect", "study", "--simulate", 1, PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0, done.stderr
     names = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert {"starlette", "uvicorn", "numpy"} <= names

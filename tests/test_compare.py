@@ -8,10 +8,7 @@ import math
 import pytest
 from made_runs import RECIPE, record, score, three_by_three, write
 from rich.console import Console
-from typer.testing import CliRunner
 
-from perceptinit.cli import create_app
-from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import UsageError
 from perceptinit.reports.compare import compare
 from perceptinit.reports.contrasts import CONTROL, NO_PEOPLE, OTHERWISE, STRUCTURE, WORTH, Contrast
@@ -36,19 +33,14 @@ def compared(folder, records, **options):
     return compare(load_runs([write(folder, records)]), **options)
 
 
-@pytest.fixture(scope="module")
-def verb():
-    """Run `perceptinit compare` in this process; errors made on purpose are raised."""
-    plugins = build_plugin_manager()
-    app = create_app(plugins)
+@pytest.fixture
+def verb(cli):
+    """Return what `perceptinit compare` prints to standard output."""
 
     def run(*arguments, code=0):
-        command = ["compare", *map(str, arguments)]
-        result = CliRunner(env={"COLUMNS": "160"}).invoke(
-            app, command, obj=plugins, catch_exceptions=False
-        )
-        assert result.exit_code == code
-        return result.stdout
+        done = cli("compare", *arguments)
+        assert done.returncode == code, done.stderr
+        return done.stdout
 
     return run
 
@@ -316,7 +308,7 @@ def test_markdown_and_latex_tables(verb, tmp_path):
     assert r"\quad vs random &  & $+3.0 [+0.5, +5.5]$ & $-2.0" in latex
 
 
-def test_compare_says_what_is_wrong_with_a_request(verb, tmp_path):
+def test_compare_says_what_is_wrong_with_a_request(cli, tmp_path):
     folder = write(tmp_path, three_by_three())
     for arguments, sentence in (
         (["nowhere"], "nowhere: no such folder of runs"),
@@ -328,9 +320,9 @@ def test_compare_says_what_is_wrong_with_a_request(verb, tmp_path):
             "no run has scores at 7 samples seen. There are random, seed 0: 100",
         ),
     ):
-        with pytest.raises(UsageError) as error:
-            verb(*arguments)
-        assert sentence in str(error.value)
+        done = cli("compare", *arguments)
+        assert done.returncode == 2
+        assert sentence in done.stderr
 
 
 def test_nothing_finished_is_shown_and_exits_with_1(verb, tmp_path):

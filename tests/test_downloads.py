@@ -482,7 +482,7 @@ def test_nights_comes_in_pieces_with_its_table():
     assert files[1].into == "ref"
 
 
-def test_the_command_shows_the_licence_fetches_and_says_what_is_next(server, tmp_path, cli):
+def test_the_command_shows_the_licence_fetches_and_says_what_is_next(server, tmp_path, cli_process):
     plugin = tmp_path / "lab_sets.py"
     plugin.write_text(
         "from perceptinit import Component, hookimpl\n"
@@ -504,13 +504,13 @@ def test_the_command_shows_the_licence_fetches_and_says_what_is_next(server, tmp
     from conftest import ROOT
 
     env = {"PYTHONPATH": f"{ROOT}:{tmp_path}", "PERCEPTINIT_PLUGINS": "lab"}
-    done = cli("data", "download", "lab/set", "--out", "here", **env)
+    done = cli_process("data", "download", "lab/set", "--out", "here", **env)
     assert done.returncode == 0, done.stderr
     assert "Licence: CC0" in done.stderr
     assert "here: 1 files fetched" in done.stdout
     assert (tmp_path / "here/file.bin").read_bytes() == CONTENT
     server.files["/good.bin"] = b"other"
-    done = cli("data", "download", "lab/set", "--out", "there", **env)
+    done = cli_process("data", "download", "lab/set", "--out", "there", **env)
     assert done.returncode == 1
     assert "not the published file" in done.stderr
     assert not (tmp_path / "there/file.bin").exists()

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,7 @@ from made_hub import served_hub
 from made_sets import caption_set, labelled_set, png
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from typer.testing import CliRunner
 
-from perceptinit.cli import create_app
-from perceptinit.components.plugin_manager import build_plugin_manager
-from perceptinit.errors import PerceptInitError
-
-PLUGINS = build_plugin_manager()
-APP = create_app(PLUGINS)
 RECIPE = """
 schema = 1
 name = "tiny"
@@ -64,35 +56,6 @@ num_test = 60
 [[eval]]
 use = "keep-weights"
 """
-
-
-@dataclass
-class Done:
-    """A finished command, as subprocess gives it."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def cli(tmp_path, monkeypatch):
-    """Run `perceptinit` in this process and a fresh folder: a process each would import torch 20 times."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-
-    def run(*arguments, **environment):
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        result = CliRunner().invoke(APP, list(map(str, arguments)), obj=PLUGINS)
-        if isinstance(result.exception, PerceptInitError):  # as perceptinit.cli.main does
-            error = f"error: {result.exception}"
-            return Done(result.exception.exit_code, result.stdout, result.stderr + error)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Done(result.exit_code, result.stdout, result.stderr)
-
-    return run
 
 
 @pytest.fixture

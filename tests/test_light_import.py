@@ -26,8 +26,8 @@ HEAVY = ("torch", "numpy", "open_clip", "timm", "webdataset", "scipy", "pyarrow"
         ["data", "check", "--help"],
     ],
 )
-def test_looking_around_imports_nothing_heavy(cli, arguments):
-    done = cli(*arguments, PYTHONPROFILEIMPORTTIME="1")
+def test_looking_around_imports_nothing_heavy(cli_process, arguments):
+    done = cli_process(*arguments, PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0, done.stderr
     imported = {
         line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()
@@ -36,15 +36,15 @@ def test_looking_around_imports_nothing_heavy(cli, arguments):
     assert sorted(imported & set(HEAVY)) == []
 
 
-def test_the_list_of_data_sets_does_not_import_torch(cli):
-    done = cli("data", "list", PYTHONPROFILEIMPORTTIME="1")
+def test_the_list_of_data_sets_does_not_import_torch(cli_process):
+    done = cli_process("data", "list", PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0, done.stderr
     names = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert "numpy" in names
     assert sorted(names & {"torch", "torchvision", "open_clip", "timm"}) == []
 
 
-def test_import_perceptinit_is_light(cli):
+def test_import_perceptinit_is_light(cli_process):
     import subprocess
     import sys
 

@@ -3,10 +3,7 @@
 import tomllib
 
 import pytest
-from typer.testing import CliRunner
 
-from perceptinit.cli import create_app
-from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import RecipeError
 from perceptinit.recipe.likes import merged, resolve
 from perceptinit.recipe.places import locate
@@ -445,11 +442,9 @@ def test_plugins_of_the_other_recipe_are_found_beside_it(folder):
     assert "local" in [plugin.name for plugin in recipe.plugins.loaded]
 
 
-def test_validate_tells_what_differs_and_warns_of_copies(tmp_path):
+def test_validate_tells_what_differs_and_warns_of_copies(cli, tmp_path):
     (tmp_path / "r.toml").write_text(SMALL + COPY)
-    plugins = build_plugin_manager()
-    command = ["validate", str(tmp_path / "r.toml")]
-    done = CliRunner().invoke(create_app(plugins), command, obj=plugins, catch_exceptions=False)
-    assert done.exit_code == 0
+    done = cli("validate", "r.toml")
+    assert done.returncode == 0
     assert "  shuffled = init, but judgments through shuffled-votes\n" in done.stdout
     assert "warning: arm.copy.init: repeats the shared stage" in done.stderr

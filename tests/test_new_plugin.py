@@ -62,14 +62,14 @@ def test_the_packages_are_typed(packages):
     assert done.returncode == 0, done.stdout
 
 
-def test_the_package_is_found_once_it_is_on_the_path(cli, packages, tmp_path):
+def test_the_package_is_found_once_it_is_on_the_path(cli_process, packages, tmp_path):
     folder = packages["initializer"]
     info = tmp_path / "acme_my_initializer-0.1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 0.1.0\n")
     (info / "entry_points.txt").write_text("[perceptinit]\nacme = acme_my_initializer\n")
     path = os.pathsep.join(map(str, (tmp_path, folder, ROOT)))
-    done = cli(
+    done = cli_process(
         "show", "initializer", "acme/my-initializer", PYTHONPATH=path, PERCEPTINIT_PLUGINS="acme"
     )
     assert 'use = "acme/my-initializer"' in done.stdout, done.stderr

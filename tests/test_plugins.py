@@ -103,12 +103,12 @@ def test_a_hook_that_asks_for_arguments_there_are_none_of_is_told(install):
     assert "Argument(s) {'kind'} are declared in the hookimpl" in failure.reason
 
 
-def test_the_trace_shows_each_hook_call_and_its_answer(install, cli, tmp_path):
+def test_the_trace_shows_each_hook_call_and_its_answer(install, cli_process, tmp_path):
     install("acme_lab", GOOD.format(name="acme/mine"))
     environment = {"PYTHONPATH": f"{tmp_path}:{__file__.rpartition('/tests/')[0]}"}
     environment["PERCEPTINIT_PLUGINS"] = "acme_lab"
-    traced = cli("list", "initializer", PERCEPTINIT_TRACE="1", **environment)
-    quiet = cli("list", "initializer", **environment)
+    traced = cli_process("list", "initializer", PERCEPTINIT_TRACE="1", **environment)
+    quiet = cli_process("list", "initializer", **environment)
     assert "finish perceptinit_initializers --> [[Component(name='acme/mine'" in traced.stderr
     assert traced.stdout == quiet.stdout
     assert quiet.stderr == ""
@@ -192,7 +192,7 @@ def test_an_empty_registry_says_so():
         Registry().get("pairs", "x")
 
 
-def test_a_plugin_adds_a_verb_and_a_clashing_one_is_left_out(install, cli, tmp_path):
+def test_a_plugin_adds_a_verb_and_a_clashing_one_is_left_out(install, cli_process, tmp_path):
     verb = """
         from perceptinit import hookimpl
 
@@ -207,8 +207,8 @@ def test_a_plugin_adds_a_verb_and_a_clashing_one_is_left_out(install, cli, tmp_p
     install("acme_clash", verb.format(verb="run"))
     environment = {"PYTHONPATH": f"{tmp_path}:{__file__.rpartition('/tests/')[0]}"}
     environment["PERCEPTINIT_PLUGINS"] = "acme_verbs,acme_clash"
-    done = cli("hello", **environment)
+    done = cli_process("hello", **environment)
     assert done.stdout == "hello from the lab\n", done.stderr
-    listing = cli("plugins", **environment).stdout
+    listing = cli_process("plugins", **environment).stdout
     assert "the verb 'run' exists already" in listing
-    assert "Run a recipe" in cli("run", "--help", **environment).stdout
+    assert "Run a recipe" in cli_process("run", "--help", **environment).stdout

@@ -4,25 +4,19 @@ import hashlib
 import json
 import runpy
 import sys
-from dataclasses import dataclass
+from functools import partial
 
 import pyarrow.parquet as pq
 import pytest
 from made_hub import served_hub
 from made_sets import labelled_set
-from typer.testing import CliRunner
 
-from perceptinit.cli import create_app
-from perceptinit.components.plugin_manager import build_plugin_manager
-from perceptinit.errors import PerceptInitError
 from perceptinit.files.transfer import Download
 from perceptinit.pairs.published import published_pairs, source_of
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.running.needs import fetch_published, needs
 from perceptinit.types import DataCard
 
-PLUGINS = build_plugin_manager()
-APP = create_app(PLUGINS)
 RECIPE = """
 schema = 1
 name = "needy"
@@ -48,30 +42,11 @@ root = "data/tid2013"
 MNIST = "djghosh/wds_mnist_test"
 
 
-@dataclass
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture
-def cli(tmp_path, monkeypatch):
-    """Run `perceptinit` in this process, in a folder with the recipe."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+def cli(tmp_path, cli):
+    """Run `perceptinit` in a folder with the recipe, on a wide terminal."""
     (tmp_path / "r.toml").write_text(RECIPE)
-
-    def run(*words, **environment):
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        result = CliRunner().invoke(APP, list(words), obj=PLUGINS)
-        if isinstance(result.exception, PerceptInitError):
-            error = str(result.exception)
-            return Done(result.exception.exit_code, result.stdout, result.stderr + error)
-        return Done(result.exit_code, result.stdout, result.stderr)
-
-    return run
+    return partial(cli, COLUMNS="200")
 
 
 @pytest.fixture
@@ -142,7 +117,10 @@ def test_a_set_that_fails_does_not_stop_the_others(cli, hub, tmp_path):
 def test_a_name_or_a_recipe_is_asked_for(cli):
     for words in ((), ("nights", "--recipe", "r.toml")):
         done = cli("data", "download", *words)
-        assert (done.returncode, done.stderr) == (2, "name a data set, or a recipe with --recipe")
+        assert (done.returncode, done.stderr) == (
+            2,
+            "error: name a data set, or a recipe with --recipe\n",
+        )
 
 
 def test_pairs_in_a_bucket_are_told_without_credentials(cli):

@@ -1,15 +1,11 @@
 """Runs: what arms share, what repeats, what is kept, and what is left after a failure."""
 
-import contextlib
 import json
 import os
 import textwrap
 
 import pytest
-from typer.testing import CliRunner
 
-from perceptinit.cli import create_app
-from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import RecipeError, TrainingError, UsageError
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.runner import run_recipe
@@ -277,16 +273,14 @@ def test_a_device_that_is_not_there_is_refused(recipe, tmp_path):
         run_recipe(recipe(), out=tmp_path, device="cuda:99")
 
 
-def test_after_ctrl_c_the_command_says_that_it_continues_and_status_says_what_happened(tmp_path):
+def test_after_ctrl_c_the_command_says_that_it_continues_and_status_says_what_happened(
+    cli, tmp_path
+):
     (tmp_path / "tiny.toml").write_text(RECIPE)
     stopping = textwrap.dedent(LOCAL).replace("stop_at = None", "stop_at = 48")
     (tmp_path / "local.py").write_text(stopping)
-    plugins = build_plugin_manager()
-    command = ["run", "tiny.toml", "--arm", "random", "--seed", "0", "--out", "runs"]
-    with contextlib.chdir(tmp_path):
-        done = CliRunner().invoke(create_app(plugins), command, obj=plugins)
-        status = CliRunner().invoke(create_app(plugins), ["status", "runs/tiny"], obj=plugins)
-    assert done.exit_code == 130
+    done = cli("run", "tiny.toml", "--arm", "random", "--seed", "0", "--out", "runs")
+    assert done.returncode == 130
     assert done.stderr.splitlines()[-1] == "interrupted by Ctrl-C; the same command continues"
-    told = " ".join(status.output.split())
+    told = cli("status", "runs/tiny").text
     assert "after 48 samples; interrupted by Ctrl-C; the same command continues" in told

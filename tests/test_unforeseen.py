@@ -178,8 +178,8 @@ def test_an_unforeseen_error_in_one_run_leaves_the_others_and_their_table(
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
-def test_any_terminal_shows_the_table(cli, tmp_path, encoding):
+def test_any_terminal_shows_the_table(cli_process, tmp_path, encoding):
     folder = write(tmp_path, three_by_three())
-    done = cli("compare", folder, PYTHONIOENCODING=encoding)
+    done = cli_process("compare", folder, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
     assert ("±" if encoding != "ascii" else "+-") in done.stdout

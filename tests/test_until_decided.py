@@ -3,11 +3,7 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
-from perceptinit.cli import create_app
-from perceptinit.components.plugin_manager import build_plugin_manager
-from perceptinit.errors import UsageError
 from perceptinit.results.preregistration import read_plan
 
 JUDGMENTS = '{ use = "synthetic", num_train = 24, num_val = 8, num_test = 24, image_size = 16 }'
@@ -40,18 +36,14 @@ init = [{{ use = "random" }}]
 
 
 @pytest.fixture
-def verb(tmp_path, monkeypatch):
-    """Run a verb of the command line in this process, in a folder with the recipe `looks.toml`."""
+def verb(cli, tmp_path):
+    """Run a verb in a folder with the recipe `looks.toml`; returns what it printed, on one line."""
     (tmp_path / "looks.toml").write_text(RECIPE)
-    monkeypatch.chdir(tmp_path)
-    plugins = build_plugin_manager()
 
-    def run(*arguments):
-        result = CliRunner(env={"COLUMNS": "200"}).invoke(
-            create_app(plugins), list(map(str, arguments)), obj=plugins, catch_exceptions=False
-        )
-        assert result.exit_code == 0, result.output
-        return " ".join(result.output.split())  # lines are wrapped at the width of the terminal
+    def run(*arguments, code=0):
+        done = cli(*arguments, COLUMNS="200")
+        assert done.returncode == code, done.stderr
+        return done.text
 
     return run
 
@@ -98,9 +90,7 @@ def test_a_decided_verdict_adds_no_seed(verb, tmp_path):
     ],
 )  # fmt: skip
 def test_looks_that_cannot_be_controlled_are_refused(verb, options, sentence):
-    with pytest.raises(UsageError) as error:
-        verb("run", "looks.toml", *options)
-    assert sentence in str(error.value)
+    assert sentence in verb("run", "looks.toml", *options, code=2)
 
 
 def validated(verb, *settings):
@@ -145,9 +135,7 @@ def test_validate_warns_of_a_plan_that_cannot_answer(verb, settings, sentence):
 def test_a_plan_that_cannot_be_meant_is_refused_and_nothing_written(
     verb, tmp_path, options, sentence
 ):
-    with pytest.raises(UsageError) as error:
-        verb("preregister", "looks.toml", *options)
-    assert sentence in str(error.value)
+    assert sentence in verb("preregister", "looks.toml", *options, code=2)
     assert not (tmp_path / "runs").exists()
 
 

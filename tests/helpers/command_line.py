@@ -1,0 +1,125 @@
+"""The command line in this process, isolated as far as a process of its own would be."""
+
+import functools
+import io
+import os
+import random
+import re
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, chdir, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished command, with the fields of `subprocess.CompletedProcess`."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def text(self) -> str:
+        """All that was printed, on one line: tables fold at the width of the terminal."""
+        return " ".join((self.stdout + self.stderr).split())
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Return the environment of a command: a fixed width, and this checkout for its child processes."""
+    return {**os.environ, "COLUMNS": "160", "PYTHONPATH": str(ROOT), **changes}
+
+
+def refuse_unforeseen(stderr: str) -> None:
+    """Fail the test for an error that nothing in the package foresaw, whatever the test expects."""
+    assert not re.search(r"unforeseen \w+:", stderr), stderr
+
+
+def run_command(arguments: tuple[object, ...], folder: Path, **changes: str) -> Done:
+    """Run `perceptinit` in `folder`; what it changes in this process is undone."""
+    from perceptinit.cli import main
+
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    with ExitStack() as stack:
+        for block in (
+            chdir(folder),
+            mock.patch.dict(os.environ, environment(**changes)),
+            mock.patch.object(sys, "argv", ["perceptinit", *map(str, arguments)]),
+            kept_state(),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            stack.enter_context(block)
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+    done = Done(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
+    refuse_unforeseen(done.stderr)
+    return done
+
+
+@contextmanager
+def kept_state() -> Iterator[None]:
+    """Restore signal handlers, random states, torch's settings and warnings; forget what functions cached."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    states = random.getstate(), np.random.get_state()
+    clear_caches()
+    with warnings.catch_warnings(), kept_torch():
+        show_as_a_process_does()
+        yield
+    clear_caches()
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def show_as_a_process_does() -> None:
+    """Write warnings to standard error; pytest would keep them."""
+    warnings.resetwarnings()
+    for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+        warnings.simplefilter("ignore", kind)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\b")  # images/encoded.py
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
+
+    warnings.showwarning = show
+
+
+@contextmanager
+def kept_torch() -> Iterator[None]:
+    """Restore torch's global settings; importing torch is left to the command."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = {
+        torch.set_num_threads: torch.get_num_threads(),
+        torch.set_default_dtype: torch.get_default_dtype(),
+        torch.set_float32_matmul_precision: torch.get_float32_matmul_precision(),
+        torch.use_deterministic_algorithms: torch.are_deterministic_algorithms_enabled(),
+        torch.set_rng_state: torch.get_rng_state(),
+    }
+    yield
+    for setting, value in before.items():
+        setting(value)
+
+
+def clear_caches() -> None:
+    """Forget what functions of the package cached, as a new process would."""
+    modules = [m for name, m in sys.modules.items() if name.startswith("perceptinit.")]
+    for function in [value for module in modules for value in vars(module).values()]:
+        if isinstance(function, functools._lru_cache_wrapper):
+            function.cache_clear()
