@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from perceptinit._version import __version__
 from perceptinit.hookspecs import hookimpl
 from perceptinit.registry import Component
 
 if TYPE_CHECKING:
     from perceptinit.api import apply_perceptual_init, build, list_components, run_recipe
 
-__version__ = "0.1.0"
 __all__ = [
     "Component",
     "__version__",

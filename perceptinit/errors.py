@@ -107,7 +107,7 @@ class UsageError(PerceptInitError):
 
 
 class MissingPackageError(UsageError):
-    """A component whose optional dependency is not installed."""
+    """A component or a verb whose package is not installed."""
 
 
 def shown(value: object, limit: int = 200) -> str:

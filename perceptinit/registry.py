@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from perceptinit.companions import missing_companion
 from perceptinit.errors import MissingPackageError, PerceptInitError, UsageError
 
 # kind -> folder, which is also the hook's name without its prefix
@@ -102,9 +103,13 @@ class Entry:
 
 @dataclass
 class Registry:
-    """All entries, by kind and name. A name offered twice is refused when it is used."""
+    """All entries, by kind and name. A name offered twice is refused when it is used.
+
+    left_out: distribution -> why its plug-in was not loaded.
+    """
 
     entries: list[Entry] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def of_kind(self, kind: str) -> list[Entry]:
         """Return the entries of a kind, sorted by name."""
@@ -113,10 +118,14 @@ class Registry:
     def get(self, kind: str, name: str) -> Entry:
         """Return the entry called `name`.
 
-        Raises UsageError when nobody offers it (with suggestions) or when two plug-ins do.
+        Raises UsageError when no plug-in offers it (with suggestions) or when two do, and
+        MissingPackageError when a companion that is not installed offers it.
         """
         found = [e for e in self.of_kind(kind) if e.name == name]
         if not found:
+            missing = missing_companion(kind, name, self.left_out)
+            if missing:
+                raise MissingPackageError(missing)
             raise UsageError(
                 unknown(f"no {kind} called", name, [e.name for e in self.of_kind(kind)])
             )

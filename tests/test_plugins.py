@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from perceptinit import Component
+from perceptinit import Component, __version__
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import MissingPackageError, PerceptInitError, UsageError
 from perceptinit.registry import Entry, Registry
@@ -25,11 +25,13 @@ GOOD = """
 def install(tmp_path, monkeypatch):
     """Put a module and the metadata of a distribution that offers it on the path."""
 
-    def put(name, source, version="1.2"):
+    def put(name, source, version="1.2", distribution="", requires="perceptinit>=0.1"):
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(source))
         info = tmp_path / f"{name}-{version}.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {distribution or name}\nVersion: {version}\nRequires-Dist: {requires}\n"
+        )
         (info / "entry_points.txt").write_text(f"[perceptinit]\n{name} = {name}\n")
 
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -157,7 +159,7 @@ def test_a_local_file_that_is_missing_or_broken_is_an_error(tmp_path):
     with pytest.raises(UsageError, match=r"my_init\.py: no such file"):
         build_plugin_manager([tmp_path / "my_init.py"])
     (tmp_path / "my_init.py").write_text("import nothing_like_this")
-    with pytest.raises(UsageError, match="does not import: ModuleNotFoundError"):
+    with pytest.raises(UsageError, match=r"my_init\.py: ModuleNotFoundError: No module named"):
         build_plugin_manager([tmp_path / "my_init.py"])
 
 
@@ -212,3 +214,53 @@ def test_a_plugin_adds_a_verb_and_a_clashing_one_is_left_out(install, cli_proces
     listing = cli_process("plugins", **environment).stdout
     assert "the verb 'run' exists already" in listing
     assert "Run a recipe" in cli_process("run", "--help", **environment).stdout
+
+
+# ---- companions ----------------------------------------------------------------------------------
+
+BAPPS = GOOD.format(name="bapps").replace("initializers", "judgments")
+
+
+def test_a_component_of_a_missing_companion_names_the_package_and_how_to_install_it():
+    with pytest.raises(MissingPackageError) as error:
+        Registry().get("judgments", "bapps")
+    assert str(error.value) == (
+        "the judgments 'bapps' is part of the companion package perceptinit-perceptual-sets, which is not "
+        "installed. Install it: pip install ./plugins/perceptinit-perceptual-sets (in a checkout) or its wheel, "
+        "perceptinit_perceptual_sets-*.whl"
+    )
+
+
+def test_a_companion_offers_its_listed_components_without_a_prefix(install):
+    install("sets", BAPPS, distribution="perceptinit-perceptual-sets")
+    plugins = build_plugin_manager()
+    assert plugins.failures == []
+    assert plugins.registry.get("judgments", "bapps").plugin == "sets"
+
+
+def test_the_name_of_a_companions_component_needs_a_prefix_in_other_plugins(install):
+    install("rival", BAPPS)
+    (failure,) = build_plugin_manager().failures
+    assert "judgments 'bapps' needs a vendor prefix, such as 'rival/bapps'" in failure.reason
+
+
+def test_a_companion_for_another_minor_version_is_left_out_before_it_is_imported(install):
+    install(
+        "sets",
+        "from perceptinit.plugin import NameOfTheFuture",
+        distribution="perceptinit-perceptual-sets",
+        requires="perceptinit<0.9,>=0.8",
+    )
+    plugins = build_plugin_manager()
+    assert plugins.failures[0].reason == (
+        f"perceptinit-perceptual-sets 1.2 requires perceptinit <0.9,>=0.8, but this is perceptinit {__version__}. "
+        "Install matching versions of both"
+    )
+    with pytest.raises(MissingPackageError, match="was not loaded: perceptinit-perceptual-sets"):
+        plugins.registry.get("judgments", "bapps")
+
+
+def test_list_names_the_companions_that_are_not_installed(cli):
+    listing = " ".join(cli("list", "judgments").stdout.split())
+    assert "not installed: perceptinit-perceptual-sets (judgments bapps, kadid10k" in listing
+    assert "collect" not in listing

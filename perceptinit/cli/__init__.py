@@ -82,7 +82,7 @@ def create_app(plugins: Plugins) -> typer.Typer:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from perceptinit import __version__
+        from perceptinit._version import __version__
 
         typer.echo(f"perceptinit {__version__}")
         raise typer.Exit
@@ -113,7 +113,9 @@ def _add_plugin_verbs(app: typer.Typer, plugins: Plugins) -> None:
                 raise UsageError(f"the verb '{twice[0]}' exists already")
         except Exception as error:  # a plug-in may raise anything
             app.registered_commands, app.registered_groups = commands, groups
-            plugins.fail(name, "", error)
+            module = getattr(plugin, "__name__", "")
+            distribution = next((p.distribution for p in plugins.loaded if p.module == module), "")
+            plugins.fail(name, distribution, error)
 
 
 def _verbs(app: typer.Typer) -> list[str]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-from perceptinit.errors import PerceptInitError, UsageError, shown
+from perceptinit.companions import missing_companion
+from perceptinit.errors import MissingPackageError, PerceptInitError, UsageError, shown
 
 # too long a name, links in a circle, a file where a folder belongs and the other way round
 _WRONG_PLACE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
@@ -23,11 +24,19 @@ class Group(TyperGroup):
     """
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a verb, None when there is none of that name."""
+        """Return a verb, None when there is none of that name.
+
+        Raises MissingPackageError for a verb of a companion that is not installed.
+        """
         command = super().get_command(ctx, cmd_name)
         if command is not None:
             _spell_brackets(command)
-        return command
+            return command
+        registry = getattr(ctx.obj, "registry", None)
+        missing = missing_companion("verb", cmd_name, registry.left_out if registry else {})
+        if missing:
+            raise MissingPackageError(missing)
+        return None
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run the verb that was asked for."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
+from perceptinit.companions import COMPANIONS
 from perceptinit.components.plugin_manager import CORE, Plugins
 from perceptinit.errors import UsageError
 from perceptinit.recipe.shipped import summaries
@@ -39,10 +41,23 @@ def list_(
         for i, row in enumerate(_rows(plugins, wanted)):
             table.add_row(wanted if i == 0 else "", *row)
     Console().print(table)
+    for line in _absent_companions(plugins, kind):
+        typer.echo(line)
     for sentence in plugins.registry.collisions():
         typer.echo(f"warning: {sentence}", err=True)
     if plugins.failures:
         typer.echo("Some plug-ins did not load: perceptinit plugins", err=True)
+
+
+def _absent_companions(plugins: Plugins, kind: str | None) -> Iterator[str]:
+    """Yield one line for each companion that is not installed and offers something of the kind."""
+    present = {info.distribution for info in plugins.loaded}
+    for companion in COMPANIONS:
+        offers = {**companion.components, **({"verb": companion.verbs} if companion.verbs else {})}
+        offers = {k: names for k, names in offers.items() if kind in (None, k)}
+        if offers and companion.distribution not in present:
+            listing = "; ".join(f"{k} {', '.join(names)}" for k, names in offers.items())
+            yield f"not installed: {companion.distribution} ({listing})"
 
 
 def _rows(plugins: Plugins, kind: str) -> list[tuple[str, str, str]]:

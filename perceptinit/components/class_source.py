@@ -132,9 +132,12 @@ def lineage_of(cls: type) -> Iterator[SourceClass]:
 
 
 def open_module(module: str) -> SourceFile | None:
-    """Return the source of a module, None where there is none."""
+    """Return the source of a module, of its stub where there is one; None where there is neither."""
     path = _locate(module)
-    return _read(module, path) if path else None
+    if path is None:
+        return None
+    stub = path.with_suffix(".pyi")
+    return _read(module, stub if stub.is_file() else path)
 
 
 @cache

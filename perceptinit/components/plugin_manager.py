@@ -9,7 +9,7 @@ import inspect
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -19,6 +19,8 @@ from typing import Any
 import pluggy
 
 from perceptinit import hookspecs
+from perceptinit._version import __version__
+from perceptinit.companions import companion_of
 from perceptinit.errors import PerceptInitError, UsageError
 from perceptinit.registry import KINDS, Component, Entry, Registry, hook_name, unknown
 
@@ -29,13 +31,13 @@ PREFIX = "perceptinit_"  # of every hook
 
 @dataclass(frozen=True, slots=True)
 class PluginInfo:
-    """A loaded plug-in: its name, the distribution it came from, what it took to import, what it offers."""
+    """A plug-in: its name, the distribution it comes from, its import time and what it offers."""
 
     name: str
     distribution: str
     version: str
     module: str
-    import_seconds: float
+    import_seconds: float = 0.0
     num_components: int = 0
 
 
@@ -50,40 +52,55 @@ class PluginFailure:
 
 @dataclass
 class Plugins:
-    """Everything that was found: hook callers, the registry, what loaded and what did not."""
+    """The result of the search: hook callers, the registry, the loaded plug-ins and the failures."""
 
     manager: pluggy.PluginManager
     registry: Registry = field(default_factory=Registry)
     loaded: list[PluginInfo] = field(default_factory=list)
     failures: list[PluginFailure] = field(default_factory=list)
 
-    def register(self, module: ModuleType, info: PluginInfo) -> None:
-        """Add one plug-in module and all components it offers, or one failure."""
+    def load(self, info: PluginInfo, import_module: Callable[[], ModuleType]) -> None:
+        """Import one plug-in and add all components it offers, or one failure."""
+        start = time.perf_counter()
         try:
-            self._check_marks(module)
-            self.manager.register(module, name=f"{info.name} ({module.__name__})")
+            module = import_module()
+            self.register(module, replace(info, import_seconds=time.perf_counter() - start))
+        except Exception as error:  # a plug-in may raise anything
+            self.fail(info.name, info.distribution, error)
+
+    def register(self, module: ModuleType, info: PluginInfo) -> None:
+        """Add an imported plug-in. Raises what is wrong with it, and then adds nothing."""
+        self._check_marks(module)
+        self.manager.register(module, name=f"{info.name} ({module.__name__})")
+        try:
             self._check_names(module)
             entries = [entry for kind in KINDS for entry in self._entries(kind, module, info)]
-        except Exception as error:  # a plug-in may raise anything
-            if self.manager.is_registered(module):
-                self.manager.unregister(module)
-            self.fail(info.name, info.distribution, error)
-            return
+        except Exception:
+            self.manager.unregister(module)
+            raise
         self.registry.entries.extend(entries)
         self.loaded.append(replace(info, num_components=len(entries)))
 
     def call(self, hook: str, plugin: object, **arguments: object) -> list[Any]:
-        """Return what one plug-in answers to a hook, nothing where it has no such hook.
+        """Return what one plug-in answers to a hook, nothing where it does not implement the hook.
 
-        One by one, so that the owner of each answer is known, and each can fail alone.
+        Plug-ins are called separately, so that the owner of each answer is known and each can fail alone.
         """
         if hook not in {caller.name for caller in self.manager.get_hookcallers(plugin) or ()}:
             return []
         others = [other for other in self.manager.get_plugins() if other is not plugin]
         return self.manager.subset_hook_caller(hook, others)(**arguments)
 
+    def fail(self, name: str, distribution: str, error: BaseException) -> None:
+        """Record why a plug-in is left out."""
+        reason = str(error)
+        if not isinstance(error, PerceptInitError):
+            reason = f"{type(error).__name__}: {error}"
+        self.failures.append(PluginFailure(name, distribution, reason))
+        self.registry.left_out[distribution] = reason
+
     def _check_marks(self, module: ModuleType) -> None:
-        """Raise UsageError for a function that is named like a hook and is none: it would be overlooked."""
+        """Raise UsageError for a function with the name of a hook that is not marked as one."""
         functions = (name for name, value in vars(module).items() if inspect.isfunction(value))
         for name in functions:
             if name.startswith(PREFIX) and self.manager.parse_hookimpl_opts(module, name) is None:
@@ -92,7 +109,7 @@ class Plugins:
                 )
 
     def _check_names(self, module: ModuleType) -> None:
-        """Raise UsageError for a hook that does not exist: nobody would ever call it."""
+        """Raise UsageError for an implementation of a hook that does not exist."""
         try:
             self.manager.check_pending()
         except pluggy.PluginValidationError as error:
@@ -108,48 +125,44 @@ class Plugins:
                 raise TypeError(
                     f"{hook} must return Component objects (perceptinit.plugin), got {component!r}"
                 )
-            if info.name != CORE and "/" not in component.name:
-                self.failures.append(
-                    PluginFailure(
-                        info.name,
-                        info.distribution,
-                        f"{kind} '{component.name}' needs a vendor prefix, such as "
-                        f"'{info.name}/{component.name}'"
-                        + self._shadow(kind, component.name, info),
-                    )
-                )
-                continue
-            yield Entry(
+            entry = Entry(
                 kind=kind,
                 component=component,
                 plugin=info.name,
                 distribution=info.distribution,
                 version=info.version,
             )
+            if _may_offer(entry):
+                yield entry
+            else:
+                self.failures.append(
+                    PluginFailure(info.name, info.distribution, self._refusal(entry))
+                )
 
-    def _shadow(self, kind: str, name: str, info: PluginInfo) -> str:
-        owner = next((e.plugin for e in self.registry.of_kind(kind) if e.name == name), None)
-        if owner is None:
-            return ""
-        return f": {kind} '{name}' is offered by both '{owner}' and '{info.name}'; uninstall or rename one"
+    def _refusal(self, entry: Entry) -> str:
+        reason = f"{entry.title} needs a vendor prefix, such as '{entry.plugin}/{entry.name}'"
+        owners = [e for e in self.registry.of_kind(entry.kind) if e.name == entry.name]
+        return f"{reason}: {Registry.collision([*owners, entry])}" if owners else reason
 
-    def fail(self, name: str, distribution: str, error: BaseException) -> None:
-        """Note why a plug-in is left out."""
-        reason = str(error)
-        if not isinstance(error, PerceptInitError):
-            reason = f"{type(error).__name__}: {error}"
-        self.failures.append(PluginFailure(name, distribution, reason))
+
+def _may_offer(entry: Entry) -> bool:
+    """Return whether the name has a vendor prefix, or belongs to the core or to a companion."""
+    companion = companion_of(entry.kind, entry.name)
+    is_companion = companion is not None and companion.distribution == entry.distribution
+    return "/" in entry.name or entry.plugin == CORE or is_companion
 
 
 def build_plugin_manager(local: Sequence[str | Path] = ()) -> Plugins:
     """Load the built-ins, then installed plug-ins, then one-file local plug-ins.
 
-    local: paths of `.py` files, such as a recipe's `plugins`.
-
     `PERCEPTINIT_PLUGINS=a,b` loads only the installed plug-ins named (empty: none).
     `PERCEPTINIT_TRACE=1` prints each hook call and its answer to stderr.
 
-    Raises UsageError when a local file does not exist or does not import: the recipe asked for it.
+    Args:
+        local: Paths of `.py` files, such as the `plugins` of a recipe.
+
+    Raises:
+        UsageError: If a local file does not exist or does not load, because the recipe names it.
     """
     manager = pluggy.PluginManager(CORE)
     manager.add_hookspecs(hookspecs)
@@ -157,7 +170,8 @@ def build_plugin_manager(local: Sequence[str | Path] = ()) -> Plugins:
         manager.trace.root.setwriter(lambda text: sys.stderr.write(text))
         manager.enable_tracing()
     plugins = Plugins(manager)
-    _load_builtins(plugins)
+    for folder in KINDS.values():
+        _load_builtins(plugins, f"perceptinit.{folder}")
     for entry_point in _installed():
         _load_entry_point(plugins, entry_point)
     for path in local:
@@ -165,14 +179,11 @@ def build_plugin_manager(local: Sequence[str | Path] = ()) -> Plugins:
     return plugins
 
 
-def _load_builtins(plugins: Plugins) -> None:
-    from perceptinit import __version__
-
-    for folder in KINDS.values():
-        start = time.perf_counter()
-        module = importlib.import_module(f"perceptinit.{folder}")
-        seconds = time.perf_counter() - start
-        plugins.register(module, PluginInfo(CORE, CORE, __version__, module.__name__, seconds))
+def _load_builtins(plugins: Plugins, name: str) -> None:
+    start = time.perf_counter()
+    module = importlib.import_module(name)
+    seconds = time.perf_counter() - start
+    plugins.register(module, PluginInfo(CORE, CORE, __version__, name, seconds))
 
 
 def _installed() -> list[importlib.metadata.EntryPoint]:
@@ -185,15 +196,29 @@ def _installed() -> list[importlib.metadata.EntryPoint]:
 def _load_entry_point(plugins: Plugins, entry_point: importlib.metadata.EntryPoint) -> None:
     distribution = entry_point.dist.name if entry_point.dist else ""
     version = entry_point.dist.version if entry_point.dist else ""
-    start = time.perf_counter()
-    try:
-        module = entry_point.load()
-    except Exception as error:  # a plug-in may raise anything at import
-        plugins.fail(entry_point.name, distribution, error)
-        return
-    seconds = time.perf_counter() - start
-    info = PluginInfo(entry_point.name, distribution, version, entry_point.value, seconds)
-    plugins.register(module, info)
+
+    def import_module() -> ModuleType:
+        if entry_point.dist:
+            _check_version(entry_point.dist)
+        return entry_point.load()
+
+    info = PluginInfo(entry_point.name, distribution, version, entry_point.value)
+    plugins.load(info, import_module)
+
+
+def _check_version(distribution: importlib.metadata.Distribution) -> None:
+    """Raise UsageError for a distribution whose metadata require another version of perceptinit."""
+    from packaging.requirements import Requirement
+
+    for text in distribution.requires or ():
+        requirement = Requirement(text)
+        if requirement.name == CORE and not requirement.specifier.contains(
+            __version__, prereleases=True
+        ):
+            raise UsageError(
+                f"{distribution.name} {distribution.version} requires perceptinit {requirement.specifier}, but "
+                f"this is perceptinit {__version__}. Install matching versions of both"
+            )
 
 
 def _load_file(plugins: Plugins, path: Path) -> None:
@@ -205,16 +230,12 @@ def _load_file(plugins: Plugins, path: Path) -> None:
         raise UsageError(f"plug-in {path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # "module:Class" targets of the file resolve through here
-    start = time.perf_counter()
-    try:
+
+    def import_module() -> ModuleType:
         spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise UsageError(
-            f"plug-in {path} does not import: {type(error).__name__}: {error}"
-        ) from error
+        return module
+
     known = len(plugins.failures)
-    info = PluginInfo(path.stem, str(path), "", str(path), time.perf_counter() - start)
-    plugins.register(module, info)
+    plugins.load(PluginInfo(path.stem, str(path), "", str(path)), import_module)
     if len(plugins.failures) > known:
         raise UsageError(f"plug-in {path}: {plugins.failures[-1].reason}")

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from perceptinit import __version__
+from perceptinit._version import __version__
 from perceptinit.errors import UsageError
 from perceptinit.registry import KINDS, hook_name, unknown
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from perceptinit import Component, hookimpl
+from perceptinit.hookspecs import hookimpl
+from perceptinit.registry import Component
 
 HERE = "perceptinit.judgments"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from perceptinit import __version__
+from perceptinit._version import __version__
 from perceptinit.backbones.encoders import ImageTower
 from perceptinit.components.building import parts_of, preflight
 from perceptinit.compute.devices import choose_device

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from perceptinit import Component, hookimpl
+from perceptinit.hookspecs import hookimpl
+from perceptinit.registry import Component
 
 
 @hookimpl

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from perceptinit import __version__
+from perceptinit._version import __version__
 from perceptinit.errors import PerceptInitError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.reports import account, page, stage_one

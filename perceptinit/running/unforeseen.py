@@ -8,7 +8,7 @@ import sys
 import tempfile
 import traceback
 
-from perceptinit import __version__
+from perceptinit._version import __version__
 from perceptinit.errors import PerceptInitError, WriteError, printable, without_credentials
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
