@@ -41,10 +41,12 @@ _NAMES = {
     "evaluators.features": "HasEvaluateMany Joint",
     "test_sets.choice": "HasChoice SetChoice",
     "judgments.forms.conventions": "Conventions HasConventions",
-    "judgments.forms.odd_one_out": "HasOddOneOut OddOneOut",
+    "judgments.forms.odd_one_out": "HasOddOneOut OddOneOut odd_one_out_agreement triple_codes",
     "judgments.forms.rdm": "Dissimilarities HasDissimilarities square",
     "judgments.forms.same_pairs": "HasSamePairs SamePairs",
     "files.transfer": "Download HasDownloads",
+    "files.reading": "read_json",
+    "files.tables": "read_table",
     # random numbers by name
     "seeding": "derive_seed generator named_torch_seed torch_generator",
     # initializers
@@ -65,7 +67,12 @@ _NAMES = {
     # judgments
     "judgments.own.own_table": "OwnTable",
     "judgments.own.matrix_set": "MatrixSet",
+    "judgments.ceilings": "DerivedAnswers",
+    "judgments.forms.ratings": "RatedImages VoteRule triplets_from_ratings",
     "judgments.controls.wrapper": "Wrapper",
+    "judgments.reading.image_files": "file_name file_names list_some missing_files",
+    "judgments.own.rdm_set": "RdmSet",
+    "judgments.reading.mat_file": "Variable read_variables",
     "judgments.reading.rdm_files": "read_names",
     "judgments.forms.splits": "assign_splits",
     # evaluators
@@ -73,7 +80,7 @@ _NAMES = {
     "evaluators.set_measure": "SetConfig SetMeasure SuiteConfig",
     "images.stimuli": "StimulusImages",
     "judgments.two_afc": "embed measure",
-    "judgments.scoring": "two_afc_accuracy",
+    "judgments.scoring": "cosine_distances two_afc_accuracy",
     # trackers
     "reports.account": "ENERGY_FILE",
     "trackers.scalars": "Scalars flat scalars",

@@ -13,7 +13,6 @@ from perceptinit.judgments.forms.label_counts import same_label_share, triplets_
 from perceptinit.judgments.forms.odd_one_out import (
     CHANCE,
     OddOneOut,
-    likeliest_odd_column,
     load_odd_one_out,
     odd_one_out_agreement,
 )
@@ -24,7 +23,7 @@ from perceptinit.judgments.forms.ratings import (
     turned,
 )
 from perceptinit.judgments.forms.rdm import Dissimilarities, square, triplets_from_dissimilarities
-from perceptinit.judgments.forms.same_pairs import SamePairs, same_average_precision
+from perceptinit.judgments.forms.same_pairs import SamePairs
 from perceptinit.judgments.own.multi_select import answers_of
 from perceptinit.judgments.scoring import two_afc_accuracy
 from perceptinit.seeding import generator
@@ -96,24 +95,6 @@ def test_a_collapsed_model_scores_one_third_on_odd_one_out():
     assert odd_one_out_agreement(np.ones((4, 3)), votes).mean() == pytest.approx(CHANCE)
     # two of three pairs tie at the top: half
     assert odd_one_out_agreement([[1, 1, 0]], [[0, 0, 1]]).tolist() == [0.5]
-
-
-def test_the_odd_column_can_be_found_out_with_an_embedding():
-    rng = generator(0, "test")
-    embedding = rng.random((20, 5))
-    images = np.array([rng.choice(20, 3, replace=False) for _ in range(300)])
-    a, b, c = embedding[images].transpose(1, 0, 2)
-    similar = np.stack([(a * b).sum(1), (a * c).sum(1), (b * c).sum(1)], axis=1).argmax(axis=1)
-    odd = np.array([2, 1, 0])[similar]
-    for column in range(3):
-        others = np.array([[i for i in range(3) if i != k] for k in odd])
-        order = (
-            np.insert(others, column, odd, axis=1) if column < 2 else np.column_stack([others, odd])
-        )
-        arranged = np.take_along_axis(images, order, axis=1)
-        best, scores = likeliest_odd_column(arranged, embedding)
-        assert best == column
-        assert scores[column] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -425,16 +406,6 @@ def test_label_counts_that_cannot_be_right_are_told_by_row():
 
 
 # ---- same or different -------------------------------------------------------------------------
-
-
-def test_average_precision_takes_near_pairs_first():
-    # near to far: same, different, same. Recall 1/2 at precision 1, recall 1 at precision 2/3
-    assert same_average_precision([0.1, 0.2, 0.3], [1.0, 0.0, 1.0]) == pytest.approx(1 / 2 + 1 / 3)
-    assert same_average_precision([0.1, 0.2, 0.3], [1.0, 1.0, 0.0]) == 1.0
-
-
-def test_a_collapsed_model_scores_the_base_rate_of_same_answers():
-    assert same_average_precision(np.zeros(4), [1.0, 0.0, 0.0, 0.0]) == pytest.approx(0.25)
 
 
 def test_what_is_called_the_same_as_the_anchor_more_often_is_closer():

@@ -12,24 +12,19 @@ from PIL import Image
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.configs import read_config
 from perceptinit.errors import DataError
-from perceptinit.evaluators.jnd import Jnd
 from perceptinit.evaluators.odd_one_out import OddOneOutScore
 from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.judgments.ceilings import ceiling_of_split
 from perceptinit.judgments.data_sets import published_sets
 from perceptinit.judgments.forms.conventions import Conventions
-from perceptinit.judgments.forms.same_pairs import HasSamePairs
 from perceptinit.judgments.own.multi_select import MultiSelect
 from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable
 from perceptinit.judgments.own.rating_table import Ratings
 from perceptinit.judgments.own.rdm_set import RdmSet
 from perceptinit.judgments.own.same_different import SameDifferent
 from perceptinit.judgments.own.table import Table
-from perceptinit.judgments.published.bapps import Bapps
 from perceptinit.judgments.published.cifar10h import CLASSES, Cifar10H
-from perceptinit.judgments.published.image_quality import Kadid10k, Pipal, Tid2013
 from perceptinit.judgments.published.nights import Nights
-from perceptinit.judgments.published.things import Things
 from perceptinit.types import RunContext
 
 
@@ -102,79 +97,6 @@ def make_rdm(root):
     )
 
 
-def make_things(root, **config):
-    objects = [f"object{i:02d}" for i in range(40)]
-    write_images(root, *(f"{name}.jpg" for name in objects))
-    lines = [f"word{i}\t{name}" for i, name in enumerate(objects)]
-    (root / "things_concepts.tsv").write_text("\n".join(["Word\tuniqueID", *lines]))
-    rng = np.random.default_rng(0)
-    table = np.array([rng.choice(40, 3, replace=False) for _ in range(400)])
-    np.savetxt(root / "train_90.txt", table[:360])
-    np.save(root / "test_10.npy", table[360:])
-    settings = {
-        "train": root / "train_90.txt",
-        "test": root / "test_10.npy",
-        "concepts": root / "things_concepts.tsv",
-        "images": root,
-        "index_base": 0,
-        "odd_column": "last",
-        **config,
-    }
-    return Things(Things.Config(**settings))
-
-
-def make_bapps(root):
-    rng = np.random.default_rng(0)
-    for part, kinds in {"train": ["cnn", "mix"], "val": ["cnn", "superres"]}.items():
-        for kind in kinds:
-            folder = root / "2afc" / part / kind
-            for i in range(20):
-                write_images(folder, *(f"{p}/{i:06d}.png" for p in ("ref", "p0", "p1")))
-                (folder / "judge").mkdir(exist_ok=True)
-                np.save(folder / "judge" / f"{i:06d}.npy", np.array([rng.integers(0, 6) / 5]))
-    folder = root / "jnd" / "val" / "cnn"
-    for i in range(20):
-        write_images(folder, f"p0/{i:06d}.png", f"p1/{i:06d}.png")
-        (folder / "same").mkdir(exist_ok=True)
-        np.save(folder / "same" / f"{i:06d}.npy", np.array([i % 4 / 3]))
-    return Bapps(Bapps.Config(root=root))
-
-
-def make_tid2013(root):
-    lines = []
-    for ref in range(1, 11):
-        write_images(root / "reference_images", f"I{ref:02d}.BMP")
-        for level in range(1, 6):
-            write_images(root / "distorted_images", f"i{ref:02d}_01_{level}.bmp")
-            lines.append(f"{6 - level}.25 I{ref:02d}_01_{level}.bmp")
-    (root / "mos_with_names.txt").write_text("\r\n".join(lines))
-    return Tid2013(Tid2013.Config(root=root))
-
-
-def make_kadid10k(root):
-    rows = []
-    for ref in range(1, 11):
-        write_images(root / "images", f"I{ref:02d}.png")
-        for level in range(1, 6):
-            write_images(root / "images", f"I{ref:02d}_01_{level:02d}.png")
-            rows.append(f"I{ref:02d}_01_{level:02d}.png I{ref:02d}.png {6 - level} 0.5")
-    write_csv(root / "dmos.csv", "dist_img ref_img dmos var", *rows)
-    return Kadid10k(Kadid10k.Config(root=root))
-
-
-def make_pipal(root):
-    for ref in range(1, 11):
-        write_images(root / "Reference_train", f"A{ref:04d}.bmp")
-        lines = []
-        for i in range(4):
-            write_images(root / "Distortion/Distortion_1", f"A{ref:04d}_00_{i:02d}.bmp")
-            lines.append(f"A{ref:04d}_00_{i:02d}.bmp,{1000 + 400 * i}")
-        labels = root / "training/MOS_Scores_train"
-        labels.mkdir(parents=True, exist_ok=True)
-        (labels / f"A{ref:04d}.txt").write_text("\n".join(lines))
-    return Pipal(Pipal.Config(root=root))
-
-
 def make_cifar10h(root):
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 10, 60)
@@ -191,7 +113,7 @@ def make_cifar10h(root):
 MAKERS = {
     name.removeprefix("make_"): make for name, make in globals().items() if name.startswith("make_")
 }
-WINNER_HAS_A_PLACE = ["odd_one_out", "multi_select", "ratings", "things", "tid2013", "cifar10h"]
+WINNER_HAS_A_PLACE = ["odd_one_out", "multi_select", "ratings", "cifar10h"]
 
 
 @pytest.fixture(params=MAKERS)
@@ -216,10 +138,8 @@ def test_the_small_copy_is_ready_and_has_all_splits(judgments):
 
 def test_a_collapsed_model_scores_chance(judgments):
     evaluators = [TwoAFC(TwoAFC.Config(split="train"), judgments)]
-    if isinstance(judgments, (OddOneOutTable, Things)):
+    if isinstance(judgments, OddOneOutTable):
         evaluators.append(OddOneOutScore(OddOneOutScore.Config(), judgments))
-    if isinstance(judgments, HasSamePairs):
-        evaluators.append(Jnd(Jnd.Config(), judgments))
     for evaluator in evaluators:
         score = next(iter(evaluator.evaluate(Collapsed(), RunContext(num_workers=0))))
         assert score.value == pytest.approx(score.chance)
@@ -358,47 +278,6 @@ def test_by_image_no_image_is_in_two_splits(tmp_path):
 def test_a_wrong_row_of_odd_one_out_is_told_by_number(tmp_path, header, row, sentence):
     with pytest.raises(DataError, match=sentence):
         odd_table(tmp_path, header, row).load("train")
-
-
-def test_things_reads_the_long_form_that_counts_from_one(tmp_path):
-    things = make_things(tmp_path)
-    (tmp_path / "long.tsv").write_text(
-        "subject\timage1\timage2\timage3\tchoice\n7\t1\t2\t3\t2\n7\t40\t2\t5\t1\n"
-    )
-    shares = {"val_share": 0.0, "test_share": 0.0, "test": None}
-    things = make_things(
-        tmp_path, train=tmp_path / "long.tsv", index_base=1, odd_column="choice", **shares
-    )
-    judgments = things.load_odd_one_out("train")
-    assert judgments.images.tolist() == [[0, 1, 2], [39, 1, 4]]
-    assert judgments.votes.argmax(axis=1).tolist() == [1, 0]
-
-
-def test_things_with_the_wrong_index_base_is_told(tmp_path):
-    things = make_things(tmp_path, index_base=1)
-    with pytest.raises(DataError, match=r"are not all in 1\.\.40\. Is index_base = 1 right\?"):
-        things.load("train")
-
-
-def test_things_with_the_wrong_odd_column_is_told_by_an_embedding(tmp_path):
-    make_things(tmp_path)
-    rng = np.random.default_rng(1)
-    embedding = rng.random((40, 6))
-    np.save(tmp_path / "vice.npy", embedding)
-    table = []
-    for _ in range(300):
-        i, j, k = rng.choice(40, 3, replace=False)
-        pairs = [(i, j, k), (i, k, j), (j, k, i)]
-        table.append(max(pairs, key=lambda pair: embedding[pair[0]] @ embedding[pair[1]]))
-    np.save(tmp_path / "train.npy", np.array(table))
-    settings = {"train": tmp_path / "train.npy", "test": None, "embedding": tmp_path / "vice.npy"}
-    right = make_things(tmp_path, odd_column="last", **settings)
-    assert list(right.preflight()) == []
-    wrong = make_things(tmp_path, odd_column="first", **settings)
-    with pytest.raises(
-        DataError, match=r'odd_column = "first", but .* predicts another column best'
-    ):
-        wrong.load("train")
 
 
 # ---- tables of one's own -----------------------------------------------------------------------
@@ -626,52 +505,6 @@ def test_a_matrix_whose_images_are_not_there_is_told_with_the_name_meant(tmp_pat
 
 
 # ---- published sets ----------------------------------------------------------------------------
-
-
-def test_bapps_matches_files_by_name_and_tells_what_one_folder_lacks(tmp_path):
-    bapps = make_bapps(tmp_path)
-    folder = tmp_path / "2afc/val/cnn"
-    triplets = bapps.load("test")
-    row = triplets.stimuli.ids[triplets.second[7]]
-    assert row == "2afc/val/cnn/p1/000007.png"
-    assert triplets.p_second[7] == pytest.approx(float(np.load(folder / "judge/000007.npy")[0]))
-    (folder / "p1/000007.png").unlink()
-    with pytest.raises(DataError, match=r"p1: 1 of 20 files are missing: 000007.png"):
-        Bapps(bapps.config).load("test")
-
-
-def test_bapps_jnd_is_test_only(tmp_path):
-    bapps = make_bapps(tmp_path)
-    assert bapps.load_same_pairs("test").base_rate == pytest.approx(0.5)
-    with pytest.raises(DataError, match="in split 'test' only"):
-        bapps.load_same_pairs("train")
-
-
-def test_a_better_rated_distortion_is_closer_to_its_reference(tmp_path):
-    for make, reference in ((make_tid2013, "i01.bmp"), (make_kadid10k, "i01.png")):
-        root = tmp_path / reference
-        root.mkdir()
-        found = [named(make(root).load(split)) for split in ("train", "val", "test")]
-        of_first = {row[1:] for row in set().union(*found) if row[0] == reference}
-        assert len(of_first) == 10  # 5 levels, all pairs
-        assert all(closer < farther for closer, farther in of_first)  # level 1 is rated best
-
-
-def test_pipal_gives_the_shares_of_the_elo_model(tmp_path):
-    p = make_pipal(tmp_path).load("train").p_second
-    shares = {round(float(max(v, 1 - v)), 4) for v in p}
-    assert shares == {round(1 / (1 + 10**-k), 4) for k in (1, 2, 3)}
-
-
-def test_an_image_quality_set_tells_the_line_and_the_missing_image(tmp_path):
-    tid = make_tid2013(tmp_path)
-    (tmp_path / "distorted_images/i03_01_2.bmp").unlink()
-    assert "1 of 60 images are missing: i03_01_2.bmp" in next(iter(tid.preflight()))
-    (tmp_path / "mos_with_names.txt").write_text("5.1 I01_01_1.bmp\nfive I01_01_2.bmp\n")
-    with pytest.raises(
-        DataError, match=r"mos_with_names.txt, line 2: expected a number, got 'five'"
-    ):
-        Tid2013(Tid2013.Config(root=tmp_path)).load("train")
 
 
 def test_cifar10h_in_another_order_is_refused(tmp_path):

@@ -239,9 +239,9 @@ def test_a_companion_offers_its_listed_components_without_a_prefix(install):
 
 
 def test_the_name_of_a_companions_component_needs_a_prefix_in_other_plugins(install):
-    install("rival", BAPPS)
+    install("rival_sets", BAPPS)
     (failure,) = build_plugin_manager().failures
-    assert "judgments 'bapps' needs a vendor prefix, such as 'rival/bapps'" in failure.reason
+    assert "judgments 'bapps' needs a vendor prefix, such as 'rival_sets/bapps'" in failure.reason
 
 
 def test_a_companion_for_another_minor_version_is_left_out_before_it_is_imported(install):

@@ -1,18 +1,13 @@
-"""Matrices as rsatoolbox, Meadows and MATLAB save them, with the names of their images."""
-
-import json
+"""Matrices in MATLAB files, and the companion package that reads files of rsatoolbox and Meadows."""
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy.io import savemat
 
-from perceptinit.errors import DataError
-from perceptinit.judgments.own.rdm_set import RdmSet
+from perceptinit.components.plugin_manager import build_plugin_manager
+from perceptinit.errors import DataError, UsageError
 from perceptinit.judgments.reading.rdm_files import read_matrices
-
-NAMES = ["beach", "fireplace", "rain", "snow"]
-PAIRS = np.triu_indices(4, 1)
+from perceptinit.judgments.sources import open_target
 
 
 def matrix(seed):
@@ -27,81 +22,6 @@ def same(found, expected):
 
 
 BOTH = np.stack([matrix(0), matrix(1)])
-
-
-def write_rdms(path, **descriptors):
-    """Write what RDMs.save(file_type="hdf5") writes: RDMs.to_dict() by write_dict_hdf5()."""
-    h5py = pytest.importorskip("h5py")
-    with h5py.File(path, "w") as file:
-        file.attrs["rsatoolbox_version"] = "0.0.1"
-        file.attrs["dissimilarity_measure"] = "euclidean"
-        file["dissimilarities"] = BOTH[:, *PAIRS]
-        patterns = file.create_group("pattern_descriptors")
-        patterns["index"] = np.arange(4)
-        for name, values in descriptors.items():
-            patterns[name] = np.array(values).astype("S")
-        file.create_group("rdm_descriptors")["subject"] = np.array(["a", "b"]).astype("S")
-        file.create_group("descriptors")
-
-
-def test_a_file_of_rsatoolbox_has_matrices_and_names(tmp_path):
-    write_rdms(tmp_path / "rdms.hdf5", conds=NAMES)
-    matrices, names = read_matrices(tmp_path / "rdms.hdf5", None)
-    assert same(matrices, BOTH)
-    assert names == NAMES
-
-
-def test_of_several_descriptors_the_key_names_that_of_the_images(tmp_path):
-    write_rdms(tmp_path / "rdms.h5", conds=NAMES, category=["out", "in", "out", "out"])
-    assert read_matrices(tmp_path / "rdms.h5", "conds")[1] == NAMES
-    with pytest.raises(DataError, match=r"no descriptor called 'cond'. Did you mean 'conds'"):
-        read_matrices(tmp_path / "rdms.h5", "cond")
-
-
-def test_what_is_no_file_of_rsatoolbox_says_so(tmp_path):
-    pytest.importorskip("h5py")
-    (tmp_path / "rdms.hdf5").write_bytes(b"no HDF5")
-    with pytest.raises(DataError, match=r"rdms\.hdf5: not a readable rsatoolbox file"):
-        read_matrices(tmp_path / "rdms.hdf5", None)
-
-
-def arranged(seed, names):
-    return {
-        "task": {"name": "arrangement", "task_type": "multiarrange"},
-        "stimuli": [{"id": name[:2], "name": name} for name in names],
-        "rdm": matrix(seed)[PAIRS].tolist(),
-    }
-
-
-def test_a_tree_of_meadows_has_a_matrix_for_each_arrangement(tmp_path):
-    order = [2, 0, 1, 3]
-    other = arranged(1, NAMES)
-    other["stimuli"] = [other["stimuli"][i] for i in order]
-    other["rdm"] = matrix(1)[np.ix_(order, order)][PAIRS].tolist()
-    tree = {"tasks": [{"task": {"task_type": "consent"}}, arranged(0, NAMES), other]}
-    (tmp_path / "tree.json").write_text(json.dumps(tree))
-    matrices, names = read_matrices(tmp_path / "tree.json", None)
-    assert same(matrices, BOTH)  # the second in the order of the first
-    assert names == NAMES
-
-
-def test_a_tree_without_arrangements_is_refused(tmp_path):
-    (tmp_path / "tree.json").write_text(json.dumps({"tasks": [{"task": {"task_type": "consent"}}]}))
-    with pytest.raises(DataError, match="no task of type 'multiarrange'"):
-        read_matrices(tmp_path / "tree.json", None)
-
-
-@pytest.mark.parametrize("do_compression", [False, True])
-def test_matlab_files_of_meadows_have_a_matrix_for_each_participant(tmp_path, do_compression):
-    content = {}
-    for seed, person in enumerate(("neat_ox", "calm_eel")):
-        content |= {f"rdmutv_{person}": matrix(seed)[PAIRS], f"stimuli_{person}": np.array(NAMES)}
-    savemat(tmp_path / "all.mat", content, do_compression=do_compression)
-    matrices, names = read_matrices(tmp_path / "all.mat", None)
-    assert same(matrices, BOTH)
-    assert names == NAMES
-    savemat(tmp_path / "one.mat", {"rdmutv": matrix(0)[PAIRS], "stimuli": np.array(NAMES)})
-    assert same(read_matrices(tmp_path / "one.mat", None)[0], BOTH[:1])
 
 
 @pytest.mark.parametrize("do_compression", [False, True])
@@ -127,13 +47,21 @@ def test_a_struct_with_an_element_a_subject_has_a_matrix_in_each(tmp_path):
     assert same(read_matrices(tmp_path / "lab.mat", "people.rdm")[0], BOTH)
 
 
-def test_names_of_a_file_become_pictures_by_a_pattern(tmp_path):
-    for name in NAMES:
-        Image.new("RGB", (2, 2)).save(tmp_path / f"{name}.png")
-    savemat(tmp_path / "one.mat", {"rdmutv": matrix(0)[PAIRS], "stimuli": np.array(NAMES)})
-    config = RdmSet.Config(
-        path=tmp_path / "one.mat", kind="dissimilarity", images=tmp_path, image="{}.png",
-        val_share=0.0, test_share=0.0, min_gap=0.0,
-    )  # fmt: skip
-    used = RdmSet(config).load("train").used_names
-    assert used == [f"{name}.png" for name in NAMES]
+@pytest.mark.parametrize("name", ["rdms.hdf5", "rdms.h5", "tree.json", "meadows.mat"])
+def test_a_file_of_rsatoolbox_or_meadows_names_the_component_and_its_package(tmp_path, name):
+    savemat(tmp_path / "meadows.mat", {"rdmutv_neat_ox": [0.1], "stimuli_neat_ox": ["a", "b"]})
+    (tmp_path / name).touch()
+    with pytest.raises(UsageError) as error:
+        read_matrices(tmp_path / name, None)
+    assert str(error.value) == (
+        f'{tmp_path / name}: use = "brain-rdms/rdm" reads the files of rsatoolbox and Meadows. It is part of the '
+        "companion package perceptinit-brain-rdms: pip install ./plugins/perceptinit-brain-rdms (in a checkout) "
+        "or its wheel, perceptinit_brain_rdms-*.whl"
+    )
+
+
+def test_a_command_with_a_file_of_rsatoolbox_names_the_package(tmp_path):
+    registry = build_plugin_manager().registry
+    (tmp_path / "rdms.hdf5").touch()
+    with pytest.raises(UsageError, match=r"pip install \./plugins/perceptinit-brain-rdms"):
+        open_target(registry, str(tmp_path / "rdms.hdf5"), None, tmp_path, [])

@@ -17,9 +17,43 @@ from perceptinit.recipe.reading import load_recipe
 from perceptinit.running.needs import fetch_published, needs
 from perceptinit.types import DataCard
 
+# published judgments that no command fetches
+LAB = """
+from dataclasses import dataclass
+from pathlib import Path
+from perceptinit.plugin import Component, DataCard, hookimpl
+
+class Opinions:
+    '''Opinion scores of a laboratory.'''
+    card = DataCard(
+        title="Opinion scores",
+        source_url="https://lab.example/opinions",
+        licence="not stated",
+        citation="Lab",
+        size_bytes=1_780_000_000,
+    )
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        root: Path
+
+    def __init__(self, config):
+        self.config = config
+
+    def preflight(self):
+        return [f'root = "{self.config.root}": no such folder']
+
+    def load(self, split):
+        raise NotImplementedError
+
+@hookimpl
+def perceptinit_judgments():
+    return [Component(name="lab/opinions", target=Opinions, summary="opinion scores")]
+"""
 RECIPE = """
 schema = 1
 name = "needy"
+plugins = ["lab.py"]
 [backbone]
 use = "timm"
 model = "vit_tiny_patch16_224"
@@ -36,8 +70,8 @@ datasets = ["mnist"]
 [[eval]]
 use = "two-afc"
 [eval.judgments]
-use = "tid2013"
-root = "data/tid2013"
+use = "lab/opinions"
+root = "data/opinions"
 """
 MNIST = "djghosh/wds_mnist_test"
 
@@ -46,6 +80,7 @@ MNIST = "djghosh/wds_mnist_test"
 def cli(tmp_path, cli):
     """Run `perceptinit` in a folder with the recipe, on a wide terminal."""
     (tmp_path / "r.toml").write_text(RECIPE)
+    (tmp_path / "lab.py").write_text(LAB)
     return partial(cli, COLUMNS="200")
 
 
@@ -72,8 +107,8 @@ def test_sizes_and_licences_come_first_and_nothing_else_on_a_dry_run(cli, hub, t
     assert (
         row(done.stdout, "mnist") == "test set mnist sets/mnist 2.50 GB cc-by-sa-3.0 to be fetched"
     )
-    assert "judgments tid2013 data/tid2013 1.78 GB not stated yours to get" in row(
-        done.stdout, "tid2013"
+    assert "judgments lab/opinions data/opinions 1.78 GB not stated yours to get" in row(
+        done.stdout, "lab/opinions"
     )
     assert "3 of 3 are absent: 4.28 GB in 2, and 1 whose size is not stated." in done.stdout
     assert not (tmp_path / "sets").exists()
@@ -85,7 +120,8 @@ def test_what_can_be_fetched_is_and_of_the_rest_it_is_said_how(cli, hub, tmp_pat
     assert "mnist: fetched into sets/mnist" in done.stdout
     assert (tmp_path / "sets/mnist/test/0.tar").is_file()
     assert (
-        "judgments tid2013, into data/tid2013: by hand: https://www.ponomarenko.info" in done.stdout
+        "judgments lab/opinions, into data/opinions: by hand: https://lab.example/opinions"
+        in done.stdout
     )
     assert "img2dataset --url_list cc3m.tsv" in done.stdout
     again = cli("data", "download", "--recipe", "r.toml", HF_ENDPOINT="http://127.0.0.1:9")
@@ -160,7 +196,7 @@ def test_validate_says_one_line_of_many_absent_sets(cli):
     done = cli("validate", "r.toml", "--set", f"eval.0.datasets={sets}")
     _, told = done.stdout.split("Before it can run:\n")
     (line,) = told.splitlines()
-    assert "data that are absent: pairs cc3m, 3 test sets, judgments tid2013 (1.8 GB)." in line
+    assert "data that are absent: pairs cc3m, 3 test sets, judgments lab/opinions (1.8 GB)." in line
     assert "perceptinit data download --recipe r.toml --set" in line
     few = cli("validate", "r.toml").stdout.split("Before it can run:\n")[1].splitlines()
     assert [text.split("]: ")[0] for text in few[:3]] == [

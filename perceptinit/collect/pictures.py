@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 from perceptinit.errors import DataError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.images import jpeg
-from perceptinit.judgments.reading.image_files import some
+from perceptinit.judgments.reading.image_files import list_some
 
 FOLDER = "images"
 SHOWN_BY_BROWSERS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif"}
@@ -72,7 +72,7 @@ def copy_pictures(source: Path, target: Path, tell: Tell = lambda message: None)
     problems = [result for result in results if isinstance(result, str)]
     if problems:
         raise DataError(
-            f"{source}: {len(problems)} of {len(names)} images cannot be shown: {some(problems)}. "
+            f"{source}: {len(problems)} of {len(names)} images cannot be shown: {list_some(problems)}. "
             "Mend or remove them"
         )
     found = [result for result in results if not isinstance(result, str)]
@@ -80,7 +80,7 @@ def copy_pictures(source: Path, target: Path, tell: Tell = lambda message: None)
     _refuse_duplicates(source, pictures)
     for change in sorted({change for _, change in found} - {""}):
         changed = [picture.name for picture, what in found if what == change]
-        tell(f"{len(changed)} images {change}: {some(changed)}")
+        tell(f"{len(changed)} images {change}: {list_some(changed)}")
     return pictures
 
 
@@ -174,7 +174,7 @@ def _refuse_duplicates(source: Path, pictures: Sequence[Picture]) -> None:
     same = [" = ".join(names) for names in by_bytes.values() if len(names) > 1]
     if same:
         raise DataError(
-            f"{source}: the same image under several names: {some(same)}. A question about them has no answer; "
+            f"{source}: the same image under several names: {list_some(same)}. A question about them has no answer; "
             "keep one of each"
         )
     names = [picture.name for picture in pictures]

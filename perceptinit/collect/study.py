@@ -26,7 +26,7 @@ from perceptinit.collect.tasks import TASKS
 from perceptinit.collect.texts import is_example, is_language_tag, read_texts, write_missing
 from perceptinit.errors import DataError, UsageError
 from perceptinit.files.atomic import atomic_path
-from perceptinit.judgments.reading.image_files import some
+from perceptinit.judgments.reading.image_files import list_some
 
 TOKEN_FILE = "owner-token"
 
@@ -150,7 +150,7 @@ def _refuse_changed_pictures(folder: Path, old: Design, new: Design) -> None:
     gone = sorted(picture.name for picture in {*old.pictures} - {*new.pictures})
     if gone:
         raise DataError(
-            f"{folder / IMAGES}: {some(gone)}: changed or gone since design {old.version} was locked, and people saw it. "
+            f"{folder / IMAGES}: {list_some(gone)}: changed or gone since design {old.version} was locked, and people saw it. "
             "Put it back; images may only be added, under new names"
         )
 

@@ -22,11 +22,6 @@ def perceptinit_evaluators() -> Iterable[Component]:
             summary="agreement with people on the odd one of three images",
         ),
         Component(
-            name="jnd",
-            target="perceptinit.evaluators.jnd:Jnd",
-            summary="average precision on same-or-different answers (just noticeable differences)",
-        ),
-        Component(
             name="zero-shot",
             target="perceptinit.evaluators.zero_shot:ZeroShot",
             summary="zero-shot classification with class names and prompt templates",

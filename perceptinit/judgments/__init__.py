@@ -54,31 +54,6 @@ def perceptinit_judgments() -> Iterable[Component]:
             summary="your own matrix of similarities or dissimilarities (.npy, .mat, .csv)",
         ),
         Component(
-            name="things",
-            target=f"{HERE}.published.things:Things",
-            summary="THINGS: 4.7 million odd-one-out choices about 1,854 objects (Hebart et al. 2020)",
-        ),
-        Component(
-            name="bapps",
-            target=f"{HERE}.published.bapps:Bapps",
-            summary="BAPPS: 2AFC and JND of distorted patches (Zhang et al. 2018)",
-        ),
-        Component(
-            name="tid2013",
-            target=f"{HERE}.published.image_quality:Tid2013",
-            summary="TID2013: mean opinion scores of 3,000 distorted images",
-        ),
-        Component(
-            name="kadid10k",
-            target=f"{HERE}.published.image_quality:Kadid10k",
-            summary="KADID-10k: degradation scores of 10,125 distorted images",
-        ),
-        Component(
-            name="pipal",
-            target=f"{HERE}.published.image_quality:Pipal",
-            summary="PIPAL: Elo points of 23,200 distorted and restored images",
-        ),
-        Component(
             name="cifar10h",
             target=f"{HERE}.published.cifar10h:Cifar10H",
             summary="CIFAR-10H: 511,000 human labels of CIFAR-10 test photographs (Peterson et al. 2019)",

@@ -21,7 +21,7 @@ from perceptinit.judgments.ceilings import MIN_VOTES, Bounds, ceiling_of_split
 from perceptinit.judgments.other_forms import other_forms
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.reading.collected import balance
-from perceptinit.judgments.reading.image_files import some
+from perceptinit.judgments.reading.image_files import list_some
 from perceptinit.judgments.reading.split_column import SPLITS
 from perceptinit.types import DataCard, Split, Triplets
 
@@ -359,7 +359,7 @@ def look_at_images(
 def unreadable(problems: Sequence[str], num_images: int) -> Iterator[str]:
     """Yield how many images cannot be decoded, and the first ones."""
     if problems:
-        yield f"{len(problems):,} of {num_images:,} images cannot be read: {some(problems)}"
+        yield f"{len(problems):,} of {num_images:,} images cannot be read: {list_some(problems)}"
 
 
 def transparent(shares: Sequence[float], triplets: dict[Split, Triplets]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from perceptinit.files.remote.addresses import is_remote, remote_file
 from perceptinit.files.remote.copies import local_copy
 from perceptinit.judgments.forms.splits import assign_splits
 from perceptinit.judgments.reading.layouts import component_of
+from perceptinit.judgments.reading.rdm_files import EXPORT, EXPORT_SUFFIXES
 from perceptinit.protocols import Judgments
 from perceptinit.recipe.tables import apply_overrides
 from perceptinit.registry import Registry
@@ -129,7 +130,7 @@ def as_table(source: Source, registry: Registry, use: str | None = None) -> dict
 def _reader_of(path: Path) -> str:
     """Return the component that reads a file, by its ending and its columns."""
     if path.suffix in MATRIX_SUFFIXES:
-        return "rdm"
+        return EXPORT if path.suffix in EXPORT_SUFFIXES else "rdm"
     try:
         return component_of(path)
     except DataError:  # whoever reads it says what is wrong with it

@@ -158,22 +158,6 @@ def odd_one_out_agreement(similarities: np.ndarray, votes: np.ndarray) -> np.nda
     return (share * votes_of_pair).sum(axis=1) / votes_of_pair.sum(axis=1)
 
 
-def likeliest_odd_column(images: np.ndarray, embedding: np.ndarray) -> tuple[int, list[float]]:
-    """Return which column of a file holds the odd one, and the agreement under each hypothesis.
-
-    images: (N, 3) indices; embedding: (M, D), such as a published model of the same judgments, whose
-    dot products are similarities. Sources disagree on the column: this is how to find out.
-    """
-    a, b, c = (embedding[column] for column in images.T)
-    similarities = np.stack([(x * y).sum(axis=1) for x, y in ((a, b), (a, c), (b, c))], axis=1)
-    scores = []
-    for column in range(3):
-        votes = np.zeros((len(images), 3))
-        votes[:, column] = 1
-        scores.append(float(odd_one_out_agreement(similarities, votes).mean()))
-    return int(np.argmax(scores)), scores
-
-
 def _raise_first(bad: Any, what: str) -> None:
     if bad.any():
         raise DataError(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 # K rated images
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from perceptinit.judgments.forms.drawing import Votes, draw_triplets
-from perceptinit.judgments.forms.splits import assign_splits
 from perceptinit.types import Stimuli, Triplets
 
 # how a pair of ratings becomes votes
@@ -49,14 +47,6 @@ class RatedImages:
 def turned(ratings: np.ndarray, higher_is_better: bool) -> np.ndarray:
     """Return ratings so that more means closer to the reference."""
     return np.asarray(ratings, dtype=np.float64) * (1 if higher_is_better else -1)
-
-
-def splits_by_reference(
-    names: Sequence[str], seed: int, source: str, *, val_share: float, test_share: float
-) -> np.ndarray:
-    """Return "train", "val" or "test" for each rating; those of one reference stay together."""
-    shares = {"val_share": val_share, "test_share": test_share}
-    return assign_splits(names, seed, "judgments", source, "split", **shares)
 
 
 def triplets_from_ratings(

@@ -5,11 +5,11 @@ from __future__ import annotations
 # N pairs
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from perceptinit.errors import DataError, UsageError
+from perceptinit.errors import DataError
 from perceptinit.judgments.forms.drawing import draw_triplets
 from perceptinit.types import Split, Stimuli, Triplets
 
@@ -119,39 +119,3 @@ class HasSamePairs(Protocol):
     def load_same_pairs(self, split: Split) -> SamePairs:
         """Return the pairs of a split; DataError when a file is wrong or the split has none."""
         ...
-
-
-def load_same_pairs(judgments: Any, split: Split) -> SamePairs:
-    """Return the same-or-different pairs of a `judgments` component.
-
-    Raises UsageError when the component has none.
-    """
-    if not isinstance(judgments, HasSamePairs):
-        raise UsageError(
-            f"judgments '{judgments.name}' have no same-or-different answers; such sets are 'bapps' and "
-            "'same-different'"
-        )
-    return judgments.load_same_pairs(split)
-
-
-def same_average_precision(distances: np.ndarray, p_same: np.ndarray) -> float:
-    """Return the average precision of calling near pairs "same", in [0, 1].
-
-    distances: (N,), any unit. p_same: (N,), share of people who said "same".
-    Pairs are taken from near to far; precision is interpolated, the best at this recall or a higher
-    one. Pairs at one distance are taken at once, so constant embeddings score the base rate.
-
-    Raises ValueError when nobody ever said "same", or a distance is not finite.
-    Source: the JND score of Zhang et al. (2018), with the average precision of VOC; ties are ours.
-    """
-    d, p = np.asarray(distances, np.float64), np.asarray(p_same, np.float64)
-    if not np.isfinite(d).all():
-        raise ValueError("a distance is not finite")
-    if not p.sum() > 0:
-        raise ValueError('nobody said "same": there is nothing to find')
-    levels, place = np.unique(d, return_inverse=True)
-    same = np.cumsum(np.bincount(place, p, minlength=len(levels)))
-    taken = np.cumsum(np.bincount(place, minlength=len(levels)))
-    precision = np.maximum.accumulate((same / taken)[::-1])[::-1]
-    recall = same / same[-1]
-    return float((np.diff(recall, prepend=0.0) * precision).sum())

@@ -22,10 +22,10 @@ from perceptinit.judgments.forms.rdm import (
 )
 from perceptinit.judgments.forms.splits import assign_splits, check_shares
 from perceptinit.judgments.reading.image_files import (
+    list_some,
     missing_files,
     normal_name,
     similar_file,
-    some,
     stimuli_in,
 )
 from perceptinit.types import DataCard, MeasuredSplit, Split, Stimuli, Triplets
@@ -191,5 +191,5 @@ def _check_images(names: Sequence[str], count: int, folder: Path, source: str) -
         row = list(names).index(missing[0]) + 1
         raise DataError(
             f"{source}: name {row}, '{missing[0]}': no such image in {folder}.{hint} "
-            f"({len(missing)} of {count} images are missing: {some(missing)})"
+            f"({len(missing)} of {count} images are missing: {list_some(missing)})"
         )

@@ -42,14 +42,13 @@ class RdmSet(MatrixSet):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(MatrixSet.Config):
         path: Path
-        """The matrix: .npy, .mat or .csv; or a file of rsatoolbox (.hdf5, .h5) or Meadows (.json, .mat)."""
+        """The matrix: .npy, .mat or .csv."""
         kind: MatrixKind
         """What a larger cell says: more alike ("similarity") or less ("dissimilarity"). No default."""
         names: Path | None = None
         """Text file of image names, one a line in the order of the matrix; not needed when a .csv has them."""
         key: str | None = None
-        """Variable of a .mat file that holds several, or field of a struct ("data.rdm"); in .hdf5 the descriptor of
-        the images."""
+        """Variable of a .mat file that holds several, or field of a struct ("data.rdm")."""
         image: str | None = None
         """File of a name: "{}.jpg", or "{:03d}.jpg" for whole numbers; None: the name itself."""
         subjects: tuple[NonNegativeInt, ...] = ()
@@ -84,10 +83,14 @@ class RdmSet(MatrixSet):
         subjects = self.config.subjects
         return [f"subject {number}" for number in subjects] if subjects else super().people
 
+    def read_file(self) -> tuple[np.ndarray, Sequence[str] | None]:
+        """Return all matrices (S, M, M) of the file, and the image names that it gives, if any."""
+        return read_matrices(self.config.path, self.config.key)
+
     def matrices(self) -> tuple[np.ndarray, Sequence[str]]:
         """Return the chosen subjects' matrices (S, M, M) and the names of the images."""
         c = self.config
-        matrices, own_names = read_matrices(c.path, c.key)
+        matrices, own_names = self.read_file()
         names = read_names(c.names) if c.names else own_names
         if names is None:
             raise DataError(

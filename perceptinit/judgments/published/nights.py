@@ -19,7 +19,7 @@ from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.triplet_names import NamedTriplets
 from perceptinit.judgments.published.nights_sources import nights_downloads
 from perceptinit.judgments.reading.image_columns import ImageRows
-from perceptinit.judgments.reading.image_files import missing_files, some, stimuli_in
+from perceptinit.judgments.reading.image_files import list_some, missing_files, stimuli_in
 from perceptinit.types import DataCard, Split, Triplets
 
 SOURCE = "perceptinit data download nights (58 GB)"
@@ -98,7 +98,7 @@ class Nights:
         if missing:
             yield (
                 f'root = "{root}": {len(missing):,} of {len(names):,} images are missing: '
-                f"{some(missing)}. Unpack all of {SOURCE} there"
+                f"{list_some(missing)}. Unpack all of {SOURCE} there"
             )
 
     def load(self, split: Split) -> Triplets:

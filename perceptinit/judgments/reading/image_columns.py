@@ -12,7 +12,12 @@ import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.files.columns import Coded, Columns, raise_all, read_all
-from perceptinit.judgments.reading.image_files import file_name, missing_files, similar_file, some
+from perceptinit.judgments.reading.image_files import (
+    file_name,
+    list_some,
+    missing_files,
+    similar_file,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,5 +93,7 @@ def no_image(folder: Path, name: str, missing: Sequence[str]) -> str:
     """Return what to say of an image that is one of `missing`, with the one probably meant."""
     guess = similar_file(folder, name)
     hint = f" Did you mean '{guess}'?" if guess else ""
-    total = f" ({len(missing):,} images are missing: {some(missing)})" if len(missing) > 1 else ""
+    total = (
+        f" ({len(missing):,} images are missing: {list_some(missing)})" if len(missing) > 1 else ""
+    )
     return f"no such image in {folder}.{hint}{total}"

@@ -82,7 +82,7 @@ def stimuli_in(folder: Path, names: Sequence[str], background: Colour = WHITE) -
     return Stimuli(tuple(names), [folder / name for name in names], background=background)
 
 
-def some(names: Sequence[str], limit: int = 3) -> str:
+def list_some(names: Sequence[str], limit: int = 3) -> str:
     """Return the first few names as a sentence's part: `a.png, b.png and 4 more`."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more

@@ -10,20 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from perceptinit.errors import DataError, shown
+from perceptinit.companions import companion_of
+from perceptinit.errors import DataError, UsageError, shown
 from perceptinit.files.columns import plain_number
 from perceptinit.files.csv_files import read_csv
 from perceptinit.files.reading import read_bytes, require_file
 from perceptinit.judgments.forms.rdm import square
 from perceptinit.judgments.reading.mat_file import Variable, read_variables
-from perceptinit.judgments.reading.rdm_exports import (
-    Matrices,
-    read_meadows_json,
-    read_meadows_mat,
-    read_rsatoolbox,
-)
 from perceptinit.registry import unknown
 
+Matrices = tuple[np.ndarray, list[str] | None]
+# read by a companion package
+EXPORT = "brain-rdms/rdm"
+EXPORT_SUFFIXES = (".hdf5", ".h5", ".json")
 # of a matrix or several: 8 GB as float64; a published one of 31,000 images has as many
 MAX_CELLS = 10**9
 
@@ -33,10 +32,10 @@ def read_matrices(path: Path, key: str | None) -> Matrices:
 
     .npy and .mat hold (M, M), (S, M, M), or upper triangles (P,) or (S, P), row by row. `key` names
     the variable of a .mat file, or a field of a struct (`data.rdm`); not needed when there is one.
-    .csv is one square table, with or without a first row and a first column of names. .hdf5, .h5 and
-    .json, and .mat of Meadows: see `rdm_exports`; `key` names the descriptor of the images in .hdf5.
+    .csv is one square table, with or without a first row and a first column of names.
 
-    Raises DataError when the file is absent or holds no such matrix.
+    Raises DataError when the file is absent or holds no such matrix, and UsageError for a file of
+    rsatoolbox or Meadows.
     """
     require_file(path)
     if path.suffix == ".csv":
@@ -46,12 +45,18 @@ def read_matrices(path: Path, key: str | None) -> Matrices:
         return _as_matrices(_load_npy(path), str(path)), None
     if path.suffix == ".mat":
         return _read_mat(path, key)
-    if path.suffix == ".json":
-        return read_meadows_json(path)
-    if path.suffix in (".hdf5", ".h5"):
-        return read_rsatoolbox(path, key)
-    raise DataError(
-        f"{path}: '{path.suffix}' files are not read; give .npy, .mat, .csv, .hdf5 or .json"
+    if path.suffix in EXPORT_SUFFIXES:
+        raise _is_export(path)
+    raise DataError(f"{path}: '{path.suffix}' files are not read; give .npy, .mat or .csv")
+
+
+def _is_export(path: Path) -> UsageError:
+    """Return the error for a file of rsatoolbox or Meadows, which a companion package reads."""
+    companion = companion_of("judgments", EXPORT)
+    assert companion is not None
+    return UsageError(
+        f'{path}: use = "{EXPORT}" reads the files of rsatoolbox and Meadows. It is part of the companion package '
+        f"{companion.distribution}: {companion.install}"
     )
 
 
@@ -106,8 +111,9 @@ def _load_npy(path: Path) -> np.ndarray:
 def _read_mat(path: Path, key: str | None) -> Matrices:
     try:
         variables = {v.name: v for v in read_variables(path) if v.name}
-        exported = read_meadows_mat(path, variables) if key is None else None
-        return exported or (_chosen(path, variables, key), None)
+        if key is None and any(name.startswith("rdmutv") for name in variables):
+            raise _is_export(path)
+        return _chosen(path, variables, key), None
     except NotImplementedError as error:
         raise DataError(f"{path}: MATLAB 7.3 format; save it with -v7 or as .npy") from error
     except (ValueError, OSError, zlib.error) as error:

@@ -1,4 +1,4 @@
-"""Brain dissimilarity matrices as judgments: rsatoolbox files, and vectors per region and subject."""
+"""Brain dissimilarity matrices as judgments: files of rsatoolbox and Meadows, and vectors per region and subject."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ def perceptinit_judgments():
             name="brain-rdms/rsatoolbox",
             target="perceptinit_brain_rdms.rsatoolbox_file:RsatoolboxFile",
             summary="brain RDMs of an rsatoolbox file, by region and subject",
+            extra="perceptinit-brain-rdms",
+        ),
+        Component(
+            name="brain-rdms/rdm",
+            target="perceptinit_brain_rdms.rdm_export:RdmExport",
+            summary="matrices that rsatoolbox (.hdf5) or Meadows (.json, .mat) saved, with image names",
             extra="perceptinit-brain-rdms",
         ),
         Component(

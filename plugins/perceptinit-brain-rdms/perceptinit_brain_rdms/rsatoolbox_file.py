@@ -42,7 +42,7 @@ class RsatoolboxFile(BrainSet):
     def matrices(self) -> tuple[np.ndarray, list[str]]:
         """Return one matrix per subject, (S, M, M), and the M images; DataError for a wrong file."""
         c, path = self.config, str(self.source)
-        rdms = _load(self.source)
+        rdms = load_rdms(self.source)
         region_of = _descriptor(rdms.rdm_descriptors, c.region_descriptor, path)
         subject_of = _descriptor(rdms.rdm_descriptors, c.subject_descriptor, path)
         names = _descriptor(rdms.pattern_descriptors, c.image_descriptor, path)
@@ -61,7 +61,8 @@ class RsatoolboxFile(BrainSet):
         return np.stack(means), self.files(names)
 
 
-def _load(path: Path) -> RDMs:
+def load_rdms(path: Path) -> RDMs:
+    """Return the RDMs of a file; DataError for a pickle, and for what rsatoolbox cannot read."""
     if path.suffix not in ENDINGS:
         raise DataError(
             f'{path}: pickles are not read; save it with file_type="hdf5" and the ending .hdf5'

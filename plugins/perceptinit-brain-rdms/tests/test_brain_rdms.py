@@ -100,9 +100,10 @@ def test_a_vector_of_another_length_is_told(tmp_path):
         Regions(config).load("train")
 
 
-def test_the_plug_in_offers_both_readers_under_its_name():
+def test_the_plug_in_offers_its_readers_under_its_name():
     assert [c.name for c in perceptinit_judgments()] == [
         "brain-rdms/rsatoolbox",
+        "brain-rdms/rdm",
         "brain-rdms/regions",
     ]
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from perceptinit.errors import DataError
+from perceptinit.plugin import DataError
 
 
 @dataclass(frozen=True, slots=True)

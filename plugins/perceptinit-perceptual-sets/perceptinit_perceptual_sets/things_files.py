@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from perceptinit.errors import DataError
+from perceptinit.plugin import DataError
 
 OddColumn = Literal["first", "second", "last", "choice"]
 PLACES = {"first": 0, "second": 1, "last": 2}

@@ -12,26 +12,32 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
-from perceptinit.errors import DataError
-from perceptinit.files.tables import read_table
-from perceptinit.judgments.ceilings import DerivedAnswers
-from perceptinit.judgments.forms.conventions import Conventions
-from perceptinit.judgments.forms.ratings import (
+from perceptinit.plugin import (
+    Conventions,
+    DataCard,
+    DataError,
+    DerivedAnswers,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
     RatedImages,
+    Share,
+    Split,
+    Stimuli,
+    Triplets,
     VoteRule,
-    splits_by_reference,
+    assign_splits,
+    list_some,
+    read_table,
     triplets_from_ratings,
 )
-from perceptinit.judgments.reading.image_files import some
-from perceptinit.judgments.reading.label_files import (
+from perceptinit_perceptual_sets.label_files import (
     Rating,
     check_rated_once,
     finite_number,
     numbered_lines,
     one_file,
 )
-from perceptinit.types import DataCard, Split, Stimuli, Triplets
 
 IMAGE_ENDINGS = (".bmp", ".png", ".jpg", ".jpeg")
 
@@ -99,7 +105,7 @@ class ImageQualitySet(DerivedAnswers):
         if missing:
             raise DataError(
                 f'root = "{c.root}": {len(missing):,} of {len(names):,} images are missing: '
-                f"{some(missing)}. Source: {self.card.source_url}"
+                f"{list_some(missing)}. Source: {self.card.source_url}"
             )
         place = {name: i for i, name in enumerate(names)}
         reference = [r.reference.lower() for r in ratings]
@@ -111,7 +117,8 @@ class ImageQualitySet(DerivedAnswers):
             np.ones(len(ratings), dtype=np.int64),
         )
         shares = {"val_share": c.val_share, "test_share": c.test_share}
-        return rated, splits_by_reference(reference, c.seed, self.name, **shares)
+        splits = assign_splits(reference, c.seed, "judgments", self.name, "split", **shares)
+        return rated, splits
 
     @cached_property
     def _files(self) -> dict[str, Path]:

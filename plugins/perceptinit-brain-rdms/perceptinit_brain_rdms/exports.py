@@ -1,7 +1,6 @@
 """Matrices as other programs save them, with the names of their images: rsatoolbox and Meadows.
 
-* rsatoolbox, `RDMs.save(..., file_type="hdf5")` (`io/hdf5.py`, `RDMs.to_dict`): upper triangles in `dissimilarities`, descriptors of the
-  images in `pattern_descriptors`. Each matrix is a subject.
+* rsatoolbox, `RDMs.save(..., file_type="hdf5")`: each matrix is a subject, a pattern descriptor names the images.
 * Meadows, downloads of multiple arrangement tasks, as rsatoolbox's `io/meadows.py` reads them. JSON (tree): `tasks`, each with `stimuli` and
   `rdm`. MATLAB: `stimuli` and `rdmutv`, or one of each a participant, `stimuli_NAME` and `rdmutv_NAME`.
 """
@@ -15,35 +14,25 @@ from typing import Any
 
 import numpy as np
 
-from perceptinit.errors import DataError, MissingPackageError, shown
-from perceptinit.files.reading import read_json
-from perceptinit.judgments.forms.rdm import square
-from perceptinit.judgments.reading.mat_file import Variable
-from perceptinit.registry import unknown
+from perceptinit.plugin import DataError, Variable, read_json, square, unknown
+from perceptinit_brain_rdms.rsatoolbox_file import load_rdms
 
 Matrices = tuple[np.ndarray, list[str] | None]
 
 
 def read_rsatoolbox(path: Path, key: str | None) -> Matrices:
-    """Return matrices (S, M, M) and image names of an RDMs file; `key`: the descriptor that names the images.
+    """Return matrices (S, M, M) and image names of an RDMs file.
 
-    Raises DataError for what is no such file or has no such descriptor, MissingPackageError without h5py.
+    Args:
+        path: The file, .hdf5 or .h5.
+        key: The pattern descriptor that names the images; not needed where one of them is text.
+
+    Raises:
+        DataError: If the file is not an RDMs file, or has no such descriptor.
     """
-    try:
-        import h5py
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(
-            f"{path}: reading HDF5 takes a further package: pip install 'perceptinit[hdf5]'"
-        ) from error
-    try:
-        with h5py.File(path, "r") as file:
-            vectors = np.array(file["dissimilarities"], dtype=np.float64)
-            described = file.get("pattern_descriptors", {})
-            descriptors = {name: np.array(described[name]) for name in described}
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: not a readable rsatoolbox file ({shown(error)})") from error
-    matrices = vectors if vectors.ndim == 3 else square(np.atleast_2d(vectors), str(path))
-    return matrices, _described(path, descriptors, key)
+    rdms = load_rdms(path)
+    descriptors = {name: np.array(values) for name, values in rdms.pattern_descriptors.items()}
+    return rdms.get_matrices(), _described(path, descriptors, key)
 
 
 def _described(

@@ -11,16 +11,25 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from perceptinit.configs import NonNegativeInt, Share
-from perceptinit.errors import DataError
-from perceptinit.files.downloads import Download
-from perceptinit.judgments.forms.conventions import Conventions
-from perceptinit.judgments.forms.odd_one_out import OddOneOut, likeliest_odd_column, triple_codes
-from perceptinit.judgments.forms.splits import assign_splits
-from perceptinit.judgments.reading.image_files import missing_files, some
-from perceptinit.judgments.reading.things_files import PLACES, OddColumn, read_objects, read_triples
-from perceptinit.seeding import generator
-from perceptinit.types import DataCard, Split, Stimuli, Triplets
+from perceptinit.plugin import (
+    Conventions,
+    DataCard,
+    DataError,
+    Download,
+    NonNegativeInt,
+    OddOneOut,
+    Share,
+    Split,
+    Stimuli,
+    Triplets,
+    assign_splits,
+    generator,
+    list_some,
+    missing_files,
+    odd_one_out_agreement,
+    triple_codes,
+)
+from perceptinit_perceptual_sets.things_files import PLACES, OddColumn, read_objects, read_triples
 
 
 class Things:
@@ -96,7 +105,7 @@ class Things:
             if missing:
                 yield (
                     f'images = "{self.config.images}": {len(missing):,} of {len(stimuli):,} pictures are '
-                    f"missing: {some(missing)}. Source: {self.card.source_url}"
+                    f"missing: {list_some(missing)}. Source: {self.card.source_url}"
                 )
             self._check_odd_column()
         except DataError as error:
@@ -194,3 +203,19 @@ class Things:
                 f"{path}: expected ({len(self._stimuli)}, dimensions) numbers, got {vectors.shape}"
             )
         return vectors
+
+
+def likeliest_odd_column(images: np.ndarray, embedding: np.ndarray) -> tuple[int, list[float]]:
+    """Return which column of a file holds the odd one, and the agreement under each hypothesis.
+
+    images: (N, 3) indices; embedding: (M, D), such as a published model of the same judgments, whose
+    dot products are similarities. Sources disagree on the column: this is how to find out.
+    """
+    a, b, c = (embedding[column] for column in images.T)
+    similarities = np.stack([(x * y).sum(axis=1) for x, y in ((a, b), (a, c), (b, c))], axis=1)
+    scores = []
+    for column in range(3):
+        votes = np.zeros((len(images), 3))
+        votes[:, column] = 1
+        scores.append(float(odd_one_out_agreement(similarities, votes).mean()))
+    return int(np.argmax(scores)), scores

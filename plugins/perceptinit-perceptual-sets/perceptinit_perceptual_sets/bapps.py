@@ -10,15 +10,22 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from perceptinit.configs import NonNegativeInt, Share
-from perceptinit.errors import DataError
-from perceptinit.files.downloads import Download
-from perceptinit.judgments.forms.conventions import Conventions
-from perceptinit.judgments.forms.same_pairs import SamePairs
-from perceptinit.judgments.forms.splits import assign_splits
-from perceptinit.judgments.reading.image_files import file_names, some
-from perceptinit.seeding import derive_seed
-from perceptinit.types import DataCard, Split, Stimuli, Triplets
+from perceptinit.plugin import (
+    Conventions,
+    DataCard,
+    DataError,
+    Download,
+    NonNegativeInt,
+    SamePairs,
+    Share,
+    Split,
+    Stimuli,
+    Triplets,
+    assign_splits,
+    derive_seed,
+    file_names,
+    list_some,
+)
 
 Distortions = Literal["traditional", "cnn", "mix", "superres", "deblur", "color", "frameinterp"]
 # people asked about a judgment; the files hold shares only. Source: the data set's README
@@ -177,7 +184,7 @@ def _matched(folder: Path, kinds: Sequence[str], images: Sequence[str], answers:
             if missing:
                 raise DataError(
                     f"{folder / kind / part}: {len(missing):,} of {len(union):,} files are missing: "
-                    f"{some(missing)}"
+                    f"{list_some(missing)}"
                 )
         names += [f"{kind}/{stem}" for stem in union]
     return names

@@ -1,0 +1,124 @@
+"""Matrices as rsatoolbox and Meadows save them, with the names of their images."""
+
+import json
+
+import numpy as np
+import pytest
+from perceptinit_brain_rdms.rdm_export import RdmExport
+from PIL import Image
+from rsatoolbox import rdm
+from scipy.io import savemat
+
+from perceptinit.plugin import DataError
+
+NAMES = ["beach", "fireplace", "rain", "snow"]
+PAIRS = np.triu_indices(4, 1)
+
+
+def matrix(seed):
+    square = np.random.default_rng(seed).random((4, 4)).round(3)
+    square = square + square.T
+    np.fill_diagonal(square, 0)
+    return square
+
+
+def same(found, expected):
+    return found.shape == expected.shape and np.allclose(found, expected)
+
+
+BOTH = np.stack([matrix(0), matrix(1)])
+
+
+def read_matrices(path, key):
+    """Return the matrices and names of a file."""
+    config = RdmExport.Config(path=path, kind="dissimilarity", images=path.parent, key=key)
+    return RdmExport(config).read_file()
+
+
+def write_rdms(path, **descriptors):
+    rdms = rdm.RDMs(
+        BOTH[:, *PAIRS],
+        dissimilarity_measure="euclidean",
+        rdm_descriptors={"subject": ["a", "b"]},
+        pattern_descriptors=descriptors,
+    )
+    rdms.save(str(path), file_type="hdf5")
+
+
+def test_a_file_of_rsatoolbox_has_matrices_and_names(tmp_path):
+    write_rdms(tmp_path / "rdms.hdf5", conds=NAMES)
+    matrices, names = read_matrices(tmp_path / "rdms.hdf5", None)
+    assert same(matrices, BOTH)
+    assert names == NAMES
+
+
+def test_of_several_descriptors_the_key_names_that_of_the_images(tmp_path):
+    write_rdms(tmp_path / "rdms.h5", conds=NAMES, category=["out", "in", "out", "out"])
+    assert read_matrices(tmp_path / "rdms.h5", "conds")[1] == NAMES
+    with pytest.raises(DataError, match=r"no descriptor called 'cond'. Did you mean 'conds'"):
+        read_matrices(tmp_path / "rdms.h5", "cond")
+
+
+def test_what_is_no_file_of_rsatoolbox_says_so(tmp_path):
+    (tmp_path / "rdms.hdf5").write_bytes(b"no HDF5")
+    with pytest.raises(DataError, match=r"rdms\.hdf5: not a readable rsatoolbox file"):
+        read_matrices(tmp_path / "rdms.hdf5", None)
+
+
+def arranged(seed, names):
+    return {
+        "task": {"name": "arrangement", "task_type": "multiarrange"},
+        "stimuli": [{"id": name[:2], "name": name} for name in names],
+        "rdm": matrix(seed)[PAIRS].tolist(),
+    }
+
+
+def test_a_tree_of_meadows_has_a_matrix_for_each_arrangement(tmp_path):
+    order = [2, 0, 1, 3]
+    other = arranged(1, NAMES)
+    other["stimuli"] = [other["stimuli"][i] for i in order]
+    other["rdm"] = matrix(1)[np.ix_(order, order)][PAIRS].tolist()
+    tree = {"tasks": [{"task": {"task_type": "consent"}}, arranged(0, NAMES), other]}
+    (tmp_path / "tree.json").write_text(json.dumps(tree))
+    matrices, names = read_matrices(tmp_path / "tree.json", None)
+    assert same(matrices, BOTH)  # the second in the order of the first
+    assert names == NAMES
+
+
+def test_a_tree_without_arrangements_is_refused(tmp_path):
+    (tmp_path / "tree.json").write_text(json.dumps({"tasks": [{"task": {"task_type": "consent"}}]}))
+    with pytest.raises(DataError, match="no task of type 'multiarrange'"):
+        read_matrices(tmp_path / "tree.json", None)
+
+
+@pytest.mark.parametrize("do_compression", [False, True])
+def test_matlab_files_of_meadows_have_a_matrix_for_each_participant(tmp_path, do_compression):
+    content = {}
+    for seed, person in enumerate(("neat_ox", "calm_eel")):
+        content |= {f"rdmutv_{person}": matrix(seed)[PAIRS], f"stimuli_{person}": np.array(NAMES)}
+    savemat(tmp_path / "all.mat", content, do_compression=do_compression)
+    matrices, names = read_matrices(tmp_path / "all.mat", None)
+    assert same(matrices, BOTH)
+    assert names == NAMES
+    savemat(tmp_path / "one.mat", {"rdmutv": matrix(0)[PAIRS], "stimuli": np.array(NAMES)})
+    assert same(read_matrices(tmp_path / "one.mat", None)[0], BOTH[:1])
+
+
+def test_names_of_a_file_become_pictures_by_a_pattern(tmp_path):
+    for name in NAMES:
+        Image.new("RGB", (2, 2)).save(tmp_path / f"{name}.png")
+    savemat(tmp_path / "one.mat", {"rdmutv": matrix(0)[PAIRS], "stimuli": np.array(NAMES)})
+    config = RdmExport.Config(
+        path=tmp_path / "one.mat", kind="dissimilarity", images=tmp_path, image="{}.png",
+        val_share=0.0, test_share=0.0, min_gap=0.0,
+    )  # fmt: skip
+    used = RdmExport(config).load("train").used_names
+    assert used == [f"{name}.png" for name in NAMES]
+
+
+def test_a_matlab_file_of_another_program_is_refused(tmp_path):
+    savemat(tmp_path / "lab.mat", {"rdm": matrix(0)})
+    with pytest.raises(
+        DataError, match=r'not a file of Meadows; other \.mat files need use = "rdm"'
+    ):
+        read_matrices(tmp_path / "lab.mat", None)

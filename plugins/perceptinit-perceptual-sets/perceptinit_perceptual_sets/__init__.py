@@ -1,0 +1,51 @@
+"""Published sets of human judgments for perceptinit, and the measure of just noticeable differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from perceptinit.plugin import Component, hookimpl
+
+HERE = "perceptinit_perceptual_sets"
+
+
+@hookimpl
+def perceptinit_judgments() -> Iterable[Component]:
+    return [
+        Component(
+            name="things",
+            target=f"{HERE}.things:Things",
+            summary="THINGS: 4.7 million odd-one-out choices about 1,854 objects (Hebart et al. 2020)",
+        ),
+        Component(
+            name="bapps",
+            target=f"{HERE}.bapps:Bapps",
+            summary="BAPPS: 2AFC and JND of distorted patches (Zhang et al. 2018)",
+        ),
+        Component(
+            name="tid2013",
+            target=f"{HERE}.image_quality:Tid2013",
+            summary="TID2013: mean opinion scores of 3,000 distorted images",
+        ),
+        Component(
+            name="kadid10k",
+            target=f"{HERE}.image_quality:Kadid10k",
+            summary="KADID-10k: degradation scores of 10,125 distorted images",
+        ),
+        Component(
+            name="pipal",
+            target=f"{HERE}.image_quality:Pipal",
+            summary="PIPAL: Elo points of 23,200 distorted and restored images",
+        ),
+    ]
+
+
+@hookimpl
+def perceptinit_evaluators() -> Iterable[Component]:
+    return [
+        Component(
+            name="jnd",
+            target=f"{HERE}.jnd:Jnd",
+            summary="average precision on same-or-different answers (just noticeable differences)",
+        ),
+    ]

@@ -1,0 +1,82 @@
+"""Just noticeable differences (`jnd`): are pairs that people call the same also near for the model?"""
+
+from __future__ import annotations
+
+# N pairs, M images
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+
+from perceptinit.plugin import (
+    DualEncoder,
+    HasSamePairs,
+    JudgedMeasure,
+    RunContext,
+    SamePairs,
+    Score,
+    UsageError,
+    cosine_distances,
+    embed,
+)
+
+
+class Jnd(JudgedMeasure):
+    """Calls near pairs of images the same, by cosine distance, and compares with people.
+
+    Gives `jnd_ap/<set>`, the average precision of Zhang et al. (2018). Chance is the share of all
+    answers that say "same", which constant embeddings score. A split other than `test` is part of the
+    name. Judgments: `bapps`, `same-different`.
+    """
+
+    def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
+        """Yield the score; DataError for images that cannot be read or a split without pairs."""
+        pairs = self._pairs
+        images = self.images(pairs.stimuli, model.image_size, ctx.num_workers)
+        used, places = np.unique(np.stack([pairs.first, pairs.second]), return_inverse=True)
+        first, second = places.reshape(2, -1)
+        z = embed(
+            model.encode_image, images, used, device=ctx.device, batch_size=self.config.batch_size
+        )
+        yield Score(
+            name=f"jnd_ap/{self.set_name}",
+            value=same_average_precision(cosine_distances(z, first, second), pairs.p_same),
+            num_examples=len(pairs),
+            chance=pairs.base_rate,
+        )
+
+    @cached_property
+    def _pairs(self) -> SamePairs:
+        if not isinstance(self.judgments, HasSamePairs):
+            raise UsageError(
+                f"judgments '{self.judgments.name}' have no same-or-different answers; such sets are 'bapps' and "
+                "'same-different'"
+            )
+        return self.judgments.load_same_pairs(self.config.split)
+
+    def read(self) -> SamePairs:
+        """Return the pairs of the split."""
+        return self._pairs
+
+
+def same_average_precision(distances: np.ndarray, p_same: np.ndarray) -> float:
+    """Return the average precision of calling near pairs "same", in [0, 1].
+
+    distances: (N,), any unit. p_same: (N,), share of people who said "same".
+    Pairs are taken from near to far; precision is interpolated, the best at this recall or a higher
+    one. Pairs at one distance are taken at once, so constant embeddings score the base rate.
+
+    Raises ValueError when nobody ever said "same", or a distance is not finite.
+    Source: the JND score of Zhang et al. (2018), with the average precision of VOC; ties are ours.
+    """
+    d, p = np.asarray(distances, np.float64), np.asarray(p_same, np.float64)
+    if not np.isfinite(d).all():
+        raise ValueError("a distance is not finite")
+    if not p.sum() > 0:
+        raise ValueError('nobody said "same": there is nothing to find')
+    levels, place = np.unique(d, return_inverse=True)
+    same = np.cumsum(np.bincount(place, p, minlength=len(levels)))
+    taken = np.cumsum(np.bincount(place, minlength=len(levels)))
+    precision = np.maximum.accumulate((same / taken)[::-1])[::-1]
+    recall = same / same[-1]
+    return float((np.diff(recall, prepend=0.0) * precision).sum())
