@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 .PHONY: quickstart test fuzz paper known-effects check wheel docs plugins clean
 
@@ -12,13 +13,13 @@ quickstart: $(INSTALLED)
 	$(BIN)/perceptinit run quickstart --jobs 2
 
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	$(PYTEST)
 
-# random recipes, tables, matrices, shards, pictures, weights, archives, downloads and records; part of `make test`, where
-# there are few of them and always the same: 10,000 new ones of each sort
+# new random recipes, tables, matrices, shards, pictures, weights, archives, downloads and records, and a kill at every
+# file operation; `make test` has a fixed sample of both
 EXAMPLES ?= 10000
 fuzz: $(INSTALLED)
-	OMP_NUM_THREADS=1 PERCEPTINIT_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n auto --dist worksteal tests/fuzz
+	PERCEPTINIT_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTEST) tests/fuzz tests/test_every_operation.py
 
 # the whole quickstart, one seed of each arm, on a CPU and on a GPU on paper: the same weights and scores
 paper: $(INSTALLED)
@@ -38,9 +39,11 @@ check: $(INSTALLED)
 wheel: $(INSTALLED)
 	$(BIN)/python -m build --wheel --outdir dist
 
+# the site, strictly; then its code, the tutorial, the notebooks, the first day, and every recipe shrunk
 docs: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	$(BIN)/python -m mkdocs build --strict
+	$(PYTEST) tests/docs
 
 # every package in plugins/ with its own tests, beside the installed perceptinit; then all of them on a GPU on paper
 plugins: $(INSTALLED)
@@ -49,6 +52,7 @@ plugins: $(INSTALLED)
 	  (cd "$$plugin" && OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m pytest -q tests) || exit 1; \
 	done
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v tests/test_paper_components.py -k plug_in
+	$(PYTEST) tests/plugins
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -2,6 +2,8 @@
 
 Operations are those on files below a folder: opening for writing, renaming, removing, making and removing folders,
 changing modes, syncing, and writing, which a kill cuts in the middle.
+
+PERCEPTINIT_FUZZ_EXAMPLES=N   look at every operation (`make fuzz`); at one of six otherwise
 """
 
 import builtins
@@ -23,6 +25,7 @@ from perceptinit.files import checkpoints
 
 # of Python's audit hooks: event, and the place of the path that tells where it happens
 _EVENTS = {"os.rename": 1, "os.remove": 0, "os.mkdir": 0, "os.rmdir": 0, "os.chmod": 0}
+_STRIDE = 1 if "PERCEPTINIT_FUZZ_EXAMPLES" in os.environ else 6
 _FOR_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _NAME_OF_PROCESS = re.compile(r"\.\d+-[0-9a-f]{8}\.tmp$")
 
@@ -39,8 +42,11 @@ def die_at(number, folder):
     _watch(str(folder), kill)
 
 
-def states(folder, function, *args):
-    """Yield what `folder` holds at each operation of `function(*args)`: (name, a copy), equal ones once."""
+def states(folder, function, *args, at_least=1):
+    """Yield what `folder` holds at operations of `function(*args)`: (name, a copy), equal ones once.
+
+    There must be `at_least` different ones.
+    """
     copies = folder.with_name(f"{folder.name}-states")
     copies.mkdir()
     folder.mkdir(exist_ok=True)
@@ -61,9 +67,12 @@ def states(folder, function, *args):
     seen = set()
     for state in sorted(copies.iterdir()):
         content = _content(state)
-        if content not in seen:
-            seen.add(content)
+        if content in seen:
+            continue
+        if len(seen) % _STRIDE == 0:
             yield state.name, state
+        seen.add(content)
+    assert len(seen) >= at_least
 
 
 def _copy_folder(source, target):

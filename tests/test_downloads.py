@@ -501,7 +501,7 @@ def test_the_command_shows_the_licence_fetches_and_says_what_is_next(server, tmp
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-sets\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[perceptinit]\nlab = lab_sets\n")
-    from conftest import ROOT
+    from helpers.command_line import ROOT
 
     env = {"PYTHONPATH": f"{ROOT}:{tmp_path}", "PERCEPTINIT_PLUGINS": "lab"}
     done = cli_process("data", "download", "lab/set", "--out", "here", **env)

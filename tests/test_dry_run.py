@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from conftest import ROOT
+from helpers.command_line import ROOT
 from test_runner import RECIPE
 
 sys.path.insert(0, str(ROOT / "benchmarks"))

@@ -1,4 +1,7 @@
-"""Killed at any of its file operations, a command ends as one that was left alone, and leaves nothing behind."""
+"""Killed at any of its file operations, a command ends as one that was left alone, and leaves nothing behind.
+
+A sample of the operations here; all of them in `make fuzz`.
+"""
 
 import json
 import textwrap
@@ -155,12 +158,9 @@ def test_a_run_killed_at_any_file_operation_ends_as_one_left_alone(recipe, tmp_p
 
     run(tmp_path / "alone")
     expected = outcome(tmp_path / "alone")
-    count = 0
-    for name, state in states(tmp_path / "killed", run, tmp_path / "killed"):
+    for name, state in states(tmp_path / "killed", run, tmp_path / "killed", at_least=60):
         run(state)
         assert outcome(state) == expected, name
-        count += 1
-    assert count > 60
 
 
 def content(folder):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from conftest import ROOT
+from helpers.command_line import ROOT
 from paper_gpu import paper_gpu
 from safetensors.torch import save_file
 

@@ -11,7 +11,7 @@ from perceptinit.components.scaffold import new_plugin
 from perceptinit.errors import UsageError
 from perceptinit.registry import KINDS
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

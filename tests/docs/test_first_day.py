@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-PAGE = (Path(__file__).parent.parent / "docs" / "first-day.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "first-day.md").read_text()
 COMMANDS = [
     shlex.split(line)[1:]
     for block in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import ROOT
+from helpers.command_line import ROOT
 
 
 @pytest.fixture

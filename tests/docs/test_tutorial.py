@@ -13,7 +13,7 @@ import pytest
 
 from perceptinit import run_recipe
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "tutorial.md").read_text()
 BLOCKS = re.findall(r'^```(\w+) title="([^"]+)"\n(.*?)^```', TEXT, re.MULTILINE | re.DOTALL)
 FILES = {name: text for language, name, text in BLOCKS if language != "text"}

@@ -3,9 +3,7 @@
 import importlib
 import importlib.util
 import inspect
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.recipe.reading import ROOT_KEYS, read_recipe
 from perceptinit.registry import KINDS, hook_name
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOCS = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
 README = (ROOT / "README.md").read_text()
 PLUGINS = build_plugin_manager()
@@ -221,18 +219,6 @@ def test_lines_of_names_in_a_docstring_become_a_list(site):
 def test_every_page_is_in_the_navigation():
     navigation = (ROOT / "mkdocs.yml").read_text()
     assert [name for name in DOCS if name not in navigation] == []
-
-
-@pytest.mark.slow
-def test_the_site_builds_strictly(tmp_path):
-    """Slow: renders every page and imports all protocols."""
-    pytest.importorskip("mkdocs", reason="extra 'docs' is not installed")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "reference" / "api" / "index.html").is_file()
 
 
 def test_the_glossary_is_in_alphabetical_order():
