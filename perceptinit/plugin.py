@@ -45,6 +45,7 @@ _NAMES = {
     "judgments.forms.rdm": "Dissimilarities HasDissimilarities square",
     "judgments.forms.same_pairs": "HasSamePairs SamePairs",
     "files.transfer": "Download HasDownloads",
+    "files.mat_files": "MatValue read_mat",
     "files.reading": "read_json",
     "files.tables": "read_table",
     # random numbers by name
@@ -72,7 +73,6 @@ _NAMES = {
     "judgments.controls.wrapper": "Wrapper",
     "judgments.reading.image_files": "file_name file_names list_some missing_files",
     "judgments.own.rdm_set": "RdmSet",
-    "judgments.reading.mat_file": "Variable read_variables",
     "judgments.reading.rdm_files": "read_names",
     "judgments.forms.splits": "assign_splits",
     # evaluators

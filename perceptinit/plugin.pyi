@@ -28,6 +28,8 @@ from perceptinit.evaluators.judged import JudgedMeasure as JudgedMeasure
 from perceptinit.evaluators.set_measure import SetConfig as SetConfig
 from perceptinit.evaluators.set_measure import SetMeasure as SetMeasure
 from perceptinit.evaluators.set_measure import SuiteConfig as SuiteConfig
+from perceptinit.files.mat_files import MatValue as MatValue
+from perceptinit.files.mat_files import read_mat as read_mat
 from perceptinit.files.reading import read_json as read_json
 from perceptinit.files.tables import read_table as read_table
 from perceptinit.files.transfer import Download as Download
@@ -60,8 +62,6 @@ from perceptinit.judgments.reading.image_files import file_name as file_name
 from perceptinit.judgments.reading.image_files import file_names as file_names
 from perceptinit.judgments.reading.image_files import list_some as list_some
 from perceptinit.judgments.reading.image_files import missing_files as missing_files
-from perceptinit.judgments.reading.mat_file import Variable as Variable
-from perceptinit.judgments.reading.mat_file import read_variables as read_variables
 from perceptinit.judgments.reading.rdm_files import read_names as read_names
 from perceptinit.judgments.scoring import cosine_distances as cosine_distances
 from perceptinit.judgments.scoring import two_afc_accuracy as two_afc_accuracy

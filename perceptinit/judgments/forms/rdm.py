@@ -178,15 +178,15 @@ def square(vectors: np.ndarray, source: str) -> np.ndarray:
 
     Raises DataError when the length is that of no triangle.
     """
-    length = vectors.shape[-1]
-    count = int((1 + np.sqrt(1 + 8 * length)) / 2)
-    if count * (count - 1) // 2 != length:
-        raise DataError(f"{source}: {length} cells are no upper triangle of a square matrix")
-    matrices = np.zeros((*vectors.shape[:-1], count, count))
-    rows, columns = np.triu_indices(count, 1)
-    matrices[..., rows, columns] = vectors
-    matrices[..., columns, rows] = vectors
-    return matrices
+    from scipy.spatial.distance import squareform
+
+    try:
+        return np.apply_along_axis(squareform, -1, np.asarray(vectors, dtype=np.float64))
+    except ValueError as error:
+        length = np.shape(vectors)[-1]
+        raise DataError(
+            f"{source}: {length} cells are no upper triangle of a square matrix"
+        ) from error
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:

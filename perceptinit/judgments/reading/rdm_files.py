@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 # S subjects, M images
-import math
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,9 +12,9 @@ from perceptinit.companions import companion_of
 from perceptinit.errors import DataError, UsageError, shown
 from perceptinit.files.columns import plain_number
 from perceptinit.files.csv_files import read_csv
+from perceptinit.files.mat_files import MatValue, read_mat
 from perceptinit.files.reading import read_bytes, require_file
 from perceptinit.judgments.forms.rdm import square
-from perceptinit.judgments.reading.mat_file import Variable, read_variables
 from perceptinit.registry import unknown
 
 Matrices = tuple[np.ndarray, list[str] | None]
@@ -39,8 +37,7 @@ def read_matrices(path: Path, key: str | None) -> Matrices:
     """
     require_file(path)
     if path.suffix == ".csv":
-        matrix, names = _read_csv(path)
-        return matrix[None], names
+        return _read_csv(path)
     if path.suffix == ".npy":
         return _as_matrices(_load_npy(path), str(path)), None
     if path.suffix == ".mat":
@@ -109,90 +106,76 @@ def _load_npy(path: Path) -> np.ndarray:
 
 
 def _read_mat(path: Path, key: str | None) -> Matrices:
-    try:
-        variables = {v.name: v for v in read_variables(path) if v.name}
-        if key is None and any(name.startswith("rdmutv") for name in variables):
-            raise _is_export(path)
-        return _chosen(path, variables, key), None
-    except NotImplementedError as error:
-        raise DataError(f"{path}: MATLAB 7.3 format; save it with -v7 or as .npy") from error
-    except (ValueError, OSError, zlib.error) as error:
-        raise DataError(f"{path}: not a readable .mat file ({shown(error)})") from error
+    content = read_mat(path)
+    if key is None and any(name.startswith("rdmutv") for name in content):
+        raise _is_export(path)
+    return _choose(path, content, key), None
 
 
-def _chosen(path: Path, variables: Mapping[str, Variable], key: str | None) -> np.ndarray:
-    """Return the matrices (S, M, M) that a key names: a variable, or a field such as `data.rdm`.
-
-    A field of a struct with several elements has a matrix in each.
-    """
-    if key is None and len(variables) == 1:
-        key = next(iter(variables))
-    top, *fields = (key or "").split(".")
-    if top not in variables:
-        known = sorted(variables)
-        raise DataError(f"{path}: {unknown('no variable called', key or '', known)}. Set key")
-    found = [variables[top]]
-    for name in fields:
-        inner = [fields_of for variable in found for fields_of in variable.structs()]
-        if not inner or name not in inner[0]:
-            raise DataError(
-                f"{path}: {unknown(f'no field of {top} called', name, sorted(inner[0] if inner else ()))}"
-            )
-        found = [fields_of[name] for fields_of in inner]
-    return np.concatenate([_matrices_of(path, variable, key or "") for variable in found])
-
-
-def _matrices_of(path: Path, variable: Variable, key: str) -> np.ndarray:
-    if variable.kind == "a struct":
-        names = sorted({name for fields in variable.structs() for name in fields})
-        raise DataError(
-            f"{path}: '{shown(key)}' is a struct; set key to one of its fields: "
-            f"{', '.join(f'{key}.{name}' for name in names)}"
+def _choose(path: Path, content: Mapping[str, list[MatValue]], key: str | None) -> np.ndarray:
+    """Return the matrices (S, M, M) of a variable, or of a field in each element of its struct."""
+    variables = sorted(name for name in content if "." not in name)
+    key = variables[0] if key is None and len(variables) == 1 else key or ""
+    struct = key.rpartition(".")[0]
+    if key not in content and struct in content:
+        problem = unknown(
+            f"no field of {struct} called", key.rpartition(".")[2], _fields(content, struct)
         )
-    if variable.kind:
+        raise DataError(f"{path}: {problem}")
+    if key not in content:
+        raise DataError(f"{path}: {unknown('no variable called', key, variables)}. Set key")
+    return np.concatenate([_matrices_of(path, key, value, content) for value in content[key]])
+
+
+def _fields(content: Mapping[str, list[MatValue]], struct: str) -> list[str]:
+    names = (key.rpartition(".") for key in content)
+    return sorted(name for parent, _, name in names if parent == struct)
+
+
+def _matrices_of(
+    path: Path, key: str, value: MatValue, content: Mapping[str, list[MatValue]]
+) -> np.ndarray:
+    if value.kind == "a struct":
+        fields = ", ".join(f"{key}.{name}" for name in _fields(content, key))
         raise DataError(
-            f"{path}: '{shown(key)}' is {variable.kind}, not a full matrix of real numbers"
+            f"{path}: '{shown(key)}' is a struct; set key to one of its fields: {fields}"
         )
-    if math.prod(variable.shape) > MAX_CELLS:
-        raise DataError(f"{path}: shape {variable.shape}; at most {MAX_CELLS:,} cells are read")
-    return _as_matrices(variable.array(), str(path))
+    if value.kind:
+        raise DataError(
+            f"{path}: '{shown(key)}' is {value.kind}, not a full matrix of real numbers"
+        )
+    return _as_matrices(value.array, str(path))
 
 
-def _read_csv(path: Path) -> tuple[np.ndarray, list[str] | None]:
-    table, _ = read_csv(path, has_header=False)
+def _read_csv(path: Path) -> Matrices:
+    """Return a square table as a matrix (1, M, M), and the names in its first row or column."""
+    table, numbers = read_csv(path, has_header=False)
     cells = zip(*(column.to_pylist() for column in table.columns), strict=True)
-    rows = [list(row) for row in cells if any(row)]
-    has_names = not all(_is_number(cell) for cell in rows[0] if cell)
-    header, body, first_row = (rows[0], rows[1:], 2) if has_names else (None, rows, 1)
-    has_row_names = bool(body) and len(body[0]) == len(body) + 1
-    names = header[has_row_names:] if header else None
-    if has_row_names:
-        row_names = [row[0] for row in body]
-        if names is not None and len(names) != len(row_names):
-            raise DataError(f"{path}: {len(names)} columns and {len(row_names)} rows are named")
-        if names is not None and names != row_names:
-            wrong = next(i for i, (a, b) in enumerate(zip(names, row_names, strict=True)) if a != b)
-            raise DataError(
-                f"{path}, row {wrong + first_row}: called '{shown(row_names[wrong])}', but column {wrong + 1} "
-                f"is called '{shown(names[wrong])}'; rows and columns must be in one order"
-            )
-        names = row_names
-        body = [row[1:] for row in body]
-    return _numbers(path, body, first_row), names
+    rows = {int(n): list(row) for n, row in zip(numbers, cells, strict=True) if any(row)}
+    first = next(iter(rows))
+    names = None if all(_is_number(cell) for cell in rows[first] if cell) else rows.pop(first)
+    if len(table.columns) == len(rows) + 1:
+        row_names = {n: row.pop(0) for n, row in rows.items()}
+        for place, (n, name) in enumerate(row_names.items(), start=1):
+            if names is not None and name != names[place]:
+                raise DataError(
+                    f"{path}, row {n}: called '{shown(name)}', but column {place} is called '{shown(names[place])}'; "
+                    "rows and columns must be in one order"
+                )
+        names = list(row_names.values())
+    matrix = np.empty((len(rows), len(rows)))
+    for place, (n, row) in enumerate(rows.items()):
+        if len(row) != len(rows):
+            raise DataError(f"{path}, row {n}: {len(row)} cells, expected {len(rows)}")
+        matrix[place] = [_number(path, n, i, cell) for i, cell in enumerate(row, start=1)]
+    return matrix[None], names
 
 
-def _numbers(path: Path, body: list[list[str]], first_row: int) -> np.ndarray:
-    for i, row in enumerate(body):
-        if len(row) != len(body):
-            raise DataError(f"{path}, row {i + first_row}: {len(row)} cells, expected {len(body)}")
-    matrix = np.empty((len(body), len(body)))
-    for i, row in enumerate(body):
-        for j, cell in enumerate(row):
-            try:
-                matrix[i, j] = plain_number(cell) if cell else np.nan
-            except ValueError as error:
-                raise DataError(f"{path}, row {i + first_row}: cell {j + 1} {error}") from error
-    return matrix
+def _number(path: Path, row: int, place: int, cell: str) -> float:
+    try:
+        return plain_number(cell) if cell else np.nan
+    except ValueError as error:
+        raise DataError(f"{path}, row {row}: cell {place} {error}") from error
 
 
 def _is_number(cell: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from perceptinit.plugin import DataError, Variable, read_json, square, unknown
+from perceptinit.plugin import DataError, MatValue, read_json, square, unknown
 from perceptinit_brain_rdms.rsatoolbox_file import load_rdms
 
 Matrices = tuple[np.ndarray, list[str] | None]
@@ -76,13 +76,13 @@ def _is_arranged(task: Any) -> bool:
     return isinstance(about, dict) and about.get("task_type") == "multiarrange" and "rdm" in task
 
 
-def read_meadows_mat(path: Path, variables: Mapping[str, Variable]) -> Matrices | None:
+def read_meadows_mat(path: Path, variables: Mapping[str, list[MatValue]]) -> Matrices | None:
     """Return one matrix a participant and the names of the stimuli; None for a file of another program."""
     people = [name.removeprefix("rdmutv") for name in variables if name.startswith("rdmutv")]
     if not people or not all(f"stimuli{person}" in variables for person in people):
         return None
-    vectors = [variables[f"rdmutv{p}"].array().astype(np.float64).ravel() for p in people]
-    return _stacked(path, vectors, [variables[f"stimuli{p}"].texts() for p in people])
+    vectors = [variables[f"rdmutv{p}"][0].array.astype(np.float64).ravel() for p in people]
+    return _stacked(path, vectors, [variables[f"stimuli{p}"][0].array.tolist() for p in people])
 
 
 def _stacked(path: Path, vectors: Sequence[np.ndarray], names: Sequence[list[str]]) -> Matrices:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from perceptinit.plugin import DataError, RdmSet, read_variables
+from perceptinit.plugin import DataError, RdmSet, read_mat
 from perceptinit_brain_rdms.exports import read_meadows_json, read_meadows_mat, read_rsatoolbox
 
 
@@ -36,7 +36,7 @@ class RdmExport(RdmSet):
             return read_rsatoolbox(path, self.config.key)
         if path.suffix == ".json":
             return read_meadows_json(path)
-        found = read_meadows_mat(path, {v.name: v for v in read_variables(path)})
+        found = read_meadows_mat(path, read_mat(path))
         if found is None:
             raise DataError(f'{path}: not a file of Meadows; other .mat files need use = "rdm"')
         return found

@@ -1,0 +1,134 @@
+"""Read MATLAB files of format 4 to 7 (`save -v7`) with scipy, in a process with limits.
+
+scipy's reader ends the whole process at some damaged files, and allocates what a header promises.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perceptinit.errors import DataError, shown
+from perceptinit.files.reading import open_regular
+
+MAX_SECONDS = 300
+# the largest matrix that is read, 8 GB, and as much as its copy between byte orders may take
+MAX_BYTES = 17 << 30
+# the package's folder comes last, so nothing beside it is imported in place of numpy or scipy
+_CHILD = (
+    "import sys; sys.path.append(sys.argv[1]); "
+    "from perceptinit.files.mat_files import send; send(*sys.argv[2:])"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MatValue:
+    """A variable, or a field of a struct.
+
+    kind: "" for full real numbers, "text", or what else it is, such as "a struct".
+    array: numbers as MATLAB shapes them, or the rows of a text; empty for any other kind.
+    """
+
+    kind: str
+    array: np.ndarray
+
+
+def read_mat(path: Path) -> dict[str, list[MatValue]]:
+    """Return the values in a MATLAB file by key; a field of a struct has a key such as "data.rdm".
+
+    A key has one value, or a field one for each element of its struct.
+
+    Raises:
+        DataError: If the file is damaged, of format 7.3, or takes more than `MAX_SECONDS` or `MAX_BYTES`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "values.npz"
+        home = str(Path(__file__).parents[2])
+        command = [sys.executable, "-P", "-c", _CHILD, home, str(path.absolute()), str(result)]
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # each thread reserves memory
+        try:
+            child = subprocess.run(
+                command, capture_output=True, text=True, timeout=MAX_SECONDS, env=environment
+            )
+        except subprocess.TimeoutExpired:
+            raise DataError(
+                f"{path}: reading takes more than {MAX_SECONDS} s. Save the matrix alone"
+            ) from None
+        if child.returncode:
+            raise DataError(f"{path}: {_explain(child)}")
+        with np.load(result, allow_pickle=False) as arrays:
+            found: dict[str, list[MatValue]] = {}
+            for i, (key, kind) in enumerate(arrays["keys"].tolist()):
+                found.setdefault(key, []).append(MatValue(kind, arrays[str(i)]))
+            return found
+
+
+def _explain(child: subprocess.CompletedProcess[str]) -> str:
+    reason = (child.stderr.strip().splitlines() or [f"the reader ended with {child.returncode}"])[
+        -1
+    ]
+    if "v7.3" in reason:
+        return "MATLAB 7.3 format; save it with -v7 or as .npy"
+    return f"not a readable .mat file ({shown(reason)})"
+
+
+def send(path: str, result: str) -> None:
+    """Read a file and write its values as arrays; the body of the process with limits."""
+    _limit_memory()
+    from scipy.io import loadmat
+
+    try:
+        with open_regular(Path(path)) as file:
+            content = loadmat(file)
+        variables = [(name, value) for name, value in content.items() if name[:2] != "__"]
+        found = [row for name, value in variables for row in _flatten(name, value)]
+        keys = np.array([(key, value.kind) for key, value in found], dtype=str).reshape(-1, 2)
+        arrays = {str(i): value.array for i, (_, value) in enumerate(found)}
+        np.savez(result, keys=keys, **arrays)
+    except Exception as error:  # of a damaged file scipy raises what its parsers raise
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = MAX_BYTES if hard == resource.RLIM_INFINITY else min(MAX_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+
+
+def _flatten(key: str, value: Any) -> Iterator[tuple[str, MatValue]]:
+    """Yield a value and, after it, the fields of each of its elements if it is a struct."""
+    kind = _kind_of(value)
+    empty = np.empty((0, 0))
+    if kind == "text":
+        yield key, MatValue(kind, np.char.strip(np.atleast_1d(value)))
+    else:
+        yield key, MatValue(kind, empty if kind else value)
+    if kind == "a struct":
+        for element in value.ravel():
+            for name in value.dtype.names:
+                yield from _flatten(f"{key}.{name}", element[name])
+
+
+def _kind_of(value: Any) -> str:
+    from scipy.sparse import issparse
+
+    if issparse(value):
+        return "a sparse matrix"
+    if type(value) is not np.ndarray:
+        return "an object"
+    if value.dtype.names:
+        return "a struct"
+    kinds = {"O": "a cell array", "U": "text", "c": "complex"}
+    return kinds.get(value.dtype.kind, "")
