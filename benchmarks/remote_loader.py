@@ -39,9 +39,8 @@ from perceptinit.files.remote.shard_cache import Piece, ShardCache
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.batches import stack_ids
 from perceptinit.pairs.loader import PairLoader
-from perceptinit.pairs.shard_index import INDEX, write_index
-from perceptinit.pairs.tar_format import TarFile
-from perceptinit.pairs.tar_index import scan
+from perceptinit.pairs.shard_index import INDEX, scan, write_index
+from perceptinit.pairs.tar_file import TarFile
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 from perceptinit.results.record import processor_name
 from perceptinit.types import RunContext
@@ -179,9 +178,7 @@ def fetch(o: argparse.Namespace, url: str, folder: Path) -> None:
 def compare(o: argparse.Namespace, url: str, folder: Path) -> None:
     shards = folder / "set"
     paths = make_shards(o, shards)
-    write_index(
-        shards / INDEX, (scan(TarFile(p)) for p in paths), [(p.stat().st_size, "1") for p in paths]
-    )
+    write_index(shards / INDEX, (scan(TarFile(path), "1") for path in paths))
     num_bytes = sum(path.stat().st_size for path in paths)
     pattern = f"{{00000..{o.shards - 1:05d}}}.tar"
     local = WebdatasetPairs(WebdatasetPairs.Config(shards=f"{shards}/{pattern}"))
@@ -220,16 +217,16 @@ def first_step(o: argparse.Namespace, url: str, folder: Path) -> None:
     many.mkdir(parents=True, exist_ok=True)
     if not (many / "any.tar").exists():
         write_shard(many / "any.tar", 10_000, 16, 0)
-    one = scan(TarFile(many / "any.tar"))
-    num_bytes = one.path.stat().st_size  # type: ignore[union-attr]
+    one = scan(TarFile(many / "any.tar"), "1")
     if not (many / INDEX).exists():
-        indexes = (replace(one, path=many / f"{number:05d}.tar") for number in range(1500))
-        write_index(many / INDEX, indexes, [(num_bytes, "1")] * 1500)
+        write_index(
+            many / INDEX, (replace(one, name=f"{number:05d}.tar") for number in range(1500))
+        )
     memory, own = memory_mb(), memory_mb("RssAnon")
     start, cpu = time.perf_counter(), time.process_time()
     pairs = WebdatasetPairs(
         WebdatasetPairs.Config(
-            shards=f"{url}/many/{{00000..01499}}.tar", cache_gb=50 * num_bytes / 1e9
+            shards=f"{url}/many/{{00000..01499}}.tar", cache_gb=50 * one.num_bytes / 1e9
         )
     )
     known = pairs.num_pairs
@@ -238,7 +235,7 @@ def first_step(o: argparse.Namespace, url: str, folder: Path) -> None:
     next(batches)
     print(
         f"1,500 shards, {known:,} pairs, index of {(many / INDEX).stat().st_size / 1e6:.0f} MB: known after {indexed:.1f} s, "
-        f"first batch (20 shards of {num_bytes / 1e6:.0f} MB shuffled) after {time.perf_counter() - start:.1f} s, "
+        f"first batch (20 shards of {one.num_bytes / 1e6:.0f} MB shuffled) after {time.perf_counter() - start:.1f} s, "
         f"{time.process_time() - cpu:.1f} CPU s, {memory_mb() - memory:.0f} MB more resident, "
         f"{memory_mb('RssAnon') - own:.0f} of it not the mapped index"
     )

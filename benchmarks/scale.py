@@ -28,7 +28,7 @@ import numpy as np
 from perceptinit.pairs import local_index
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.loader import PairLoader
-from perceptinit.pairs.shard_index import IndexedShard, ShardIndex
+from perceptinit.pairs.shard_index import ShardIndex
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 from perceptinit.results.record import processor_name
 from perceptinit.types import RunContext
@@ -60,21 +60,17 @@ def make(folder: Path, num_pairs: int) -> None:
         kept.keep(index_of(paths[at : at + SHARDS_IN_FILE]))
 
 
-def index_of(paths: Sequence[Path]) -> ShardIndex:
+def index_of(paths: Sequence[Path]) -> dict[Path, ShardIndex]:
     starts = np.arange(PER_SHARD) * PAIR_BLOCKS
-    one = {
+    columns = {
         "starts": starts.astype(np.uint32),
         "firsts": (2 * np.arange(PER_SHARD)).astype(np.uint16),
         "codes": np.tile([0, 1], PER_SHARD).astype(np.uint8),
         "offsets": np.stack([starts + 1, starts + 1 + IMAGE_BLOCKS], 1).ravel().astype(np.uint32),
         "sizes": np.tile([9000, 90], PER_SHARD).astype(np.uint32),
     }
-    shards = [
-        IndexedShard(p.name, *local_index._stamp(p), PER_SHARD, 2 * PER_SHARD, [[PER_SHARD, 0, 1]])
-        for p in paths
-    ]
-    columns = {name: np.tile(column, len(paths)) for name, column in one.items()}
-    return ShardIndex("a made index", ("jpg", "txt"), shards, columns)
+    about = (PER_SHARD, ("jpg", "txt"), [(PER_SHARD, 0, 1)], columns)
+    return {path: ShardIndex(path.name, *local_index._stamp(path), *about) for path in paths}
 
 
 def measure(folder: Path, shuffle_blocks: int) -> dict[str, float]:

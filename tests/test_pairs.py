@@ -15,8 +15,8 @@ from perceptinit.errors import DataError
 from perceptinit.pairs.csv_pairs import CsvPairs
 from perceptinit.pairs.parquet_pairs import ParquetPairs
 from perceptinit.pairs.paths import expand, num_named
-from perceptinit.pairs.tar_format import TarFile
-from perceptinit.pairs.tar_index import scan
+from perceptinit.pairs.shard_index import scan
+from perceptinit.pairs.tar_file import TarFile
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 
 

@@ -32,9 +32,8 @@ from perceptinit.packing import indexing
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.batches import fingerprint, stack_ids
 from perceptinit.pairs.loader import PairLoader
-from perceptinit.pairs.shard_index import INDEX, WIDS_INDEX, ShardIndex, write_index
-from perceptinit.pairs.tar_format import TarFile
-from perceptinit.pairs.tar_index import scan
+from perceptinit.pairs.shard_index import INDEX, WIDS_INDEX, read_index, scan, write_index
+from perceptinit.pairs.tar_file import TarFile
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.types import RunContext
@@ -52,7 +51,7 @@ def shards(tmp_path_factory):
     for number in range(NUM_SHARDS):
         write_shard(folder / f"{number}.tar", number)
     paths = [folder / f"{number}.tar" for number in range(NUM_SHARDS)]
-    write_index(folder / INDEX, map(scanned, paths), [(path.stat().st_size, "") for path in paths])
+    write_index(folder / INDEX, map(scanned, paths))
     return folder
 
 
@@ -69,8 +68,8 @@ def write_shard(path, number, size=24):
                 tar.addfile(info, io.BytesIO(data))
 
 
-def scanned(path):
-    return scan(TarFile(path))
+def scanned(path, version=""):
+    return scan(TarFile(path), version)
 
 
 def upload(bucket, shards):
@@ -401,10 +400,8 @@ def test_a_shard_that_is_replaced_by_one_of_the_same_layout_is_told_by_its_etag(
     bucket, shards, tmp_path
 ):
     address = upload(bucket, shards)
-    sizes = [(path, path.stat().st_size) for path in sorted(shards.glob("*.tar"))]
-    write_index(
-        tmp_path / INDEX, map(scanned, [p for p, _ in sizes]), [(n, "v1") for _, n in sizes]
-    )
+    paths = sorted(shards.glob("*.tar"))
+    write_index(tmp_path / INDEX, [scanned(path, "v1") for path in paths])
     bucket.put(f"/set/{INDEX}", (tmp_path / INDEX).read_bytes())
     bucket.put("/set/5.tar", bucket.files["/set/5.tar"].replace(b"picture", b"PICTURE"))
     with pytest.raises(PerceptInitError, match=r"5\.tar: has changed since it was looked at"):
@@ -512,12 +509,12 @@ def test_shards_without_captions_say_which_members_there_are(bucket, shards):
 
 
 def test_an_index_file_gives_what_a_scan_gives(shards):
-    index = ShardIndex.read(shards / INDEX)
+    index = read_index(shards / INDEX)
     for found in map(scanned, sorted(shards.glob("*.tar"))):
-        read = index.tar_index(found.path.name, found.path)
+        read = index[found.name]
         assert read.extensions == found.extensions
-        for name in ("starts", "samples", "codes", "offsets", "sizes"):
-            assert np.array_equal(getattr(read, name), getattr(found, name)), name
+        for name, column in found.columns.items():
+            assert np.array_equal(read.columns[name], column), name
 
 
 def test_the_index_of_remote_shards_is_made_once_its_cost_is_told(bucket, shards, tmp_path, capsys):

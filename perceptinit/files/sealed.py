@@ -1,7 +1,7 @@
 """Arrays in a file that detects its own damage: written atomically, checked once, then memory-mapped.
 
-The format is safetensors. Its metadata holds `about`, any JSON value, and `crc32`, a checksum of `about` and of the
-name, type, shape and bytes of every array. A flipped bit therefore gives an error and never other values. CRC-32 takes
+The format is safetensors. Its metadata holds a checksum and `about`, any JSON value, in one entry, so that equal content
+gives equal bytes. The checksum is of `about` and of the name, type, shape and bytes of every array. A flipped bit therefore gives an error and never other values. CRC-32 takes
 0.25 s a GB and finds accidents; it does not protect against forgery.
 """
 
@@ -23,7 +23,7 @@ from perceptinit.errors import DataError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.files.reading import parse_json, require_file
 
-_ABOUT, _CRC = "about", "crc32"
+_SEAL = "sealed"  # CRC-32 in decimal digits, a space, and the JSON text of `about`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +48,7 @@ def write_sealed(path: Path, about: Any, arrays: Mapping[str, np.ndarray]) -> No
     text = json.dumps(about)
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with atomic_path(path) as temporary:
-        save_file(whole, temporary, {_ABOUT: text, _CRC: str(_checksum(text, whole))})
+        save_file(whole, temporary, {_SEAL: f"{_checksum(text, whole)} {text}"})
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
 
@@ -68,10 +68,10 @@ def open_sealed(path: Path, what: str, allow_unsealed: bool = False) -> Sealed:
     require_file(path)
     try:
         metadata, arrays = _map(path)
-        if allow_unsealed and _CRC not in metadata:
+        if allow_unsealed and _SEAL not in metadata:
             return Sealed(metadata, arrays)
-        text = metadata.get(_ABOUT, "")
-        if metadata.get(_CRC) != str(_checksum(text, arrays)):
+        crc, _, text = metadata.get(_SEAL, "").partition(" ")
+        if crc != str(_checksum(text, arrays)):
             raise DataError(f"{path}: not {what} (its checksum does not match: it is damaged)")
         return Sealed(parse_json(text), arrays)
     except DataError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -16,11 +16,10 @@ from perceptinit.files.cache import tar_index_folder
 from perceptinit.files.remote.addresses import Place, RemoteFile
 from perceptinit.files.remote.shard_cache import Piece, ShardCache
 from perceptinit.files.remote.store import PART_BYTES, stat, write
-from perceptinit.pairs.local_index import index_shards
+from perceptinit.pairs.local_index import index_whole_shards
 from perceptinit.pairs.paths import expand, missing
-from perceptinit.pairs.shard_index import INDEX, ShardIndex, write_index
-from perceptinit.pairs.tar_format import TarFile
-from perceptinit.pairs.tar_index import TarIndex, scan
+from perceptinit.pairs.shard_index import INDEX, ShardIndex, read_index, scan, write_index
+from perceptinit.pairs.tar_file import TarFile
 
 P = TypeVar("P", Path, RemoteFile)
 
@@ -58,19 +57,19 @@ class RemoteScan:
         """Return how many requests the reading takes: one per part, and a look whether the shard has changed."""
         return sum(-(-piece.num_bytes // PART_BYTES) + 1 for piece in self.unread)
 
-    def indexes(self, report: Callable[[], None]) -> list[TarIndex]:
+    def indexes(self, report: Callable[[], None]) -> list[ShardIndex]:
         """Fetch each shard and return its index, which is kept until `forget`; `report` is called after each.
 
         Raises DataError for one that is damaged, cannot be had or has no room.
         """
         cache = ShardCache()
 
-        def index(piece: Piece) -> TarIndex:
+        def index(piece: Piece) -> ShardIndex:
             found = _read_kept(piece)
             if found is None:
                 found = _fetched_index(piece, cache)
                 if piece.version:  # else nobody could tell later whether it is the same
-                    write_index(_kept(piece), [found], [(piece.num_bytes, piece.version)])
+                    write_index(_kept(piece), [found])
             report()
             return found
 
@@ -82,21 +81,21 @@ class RemoteScan:
         remove_files(map(_kept, self.pieces))
 
 
-def _fetched_index(piece: Piece, cache: ShardCache) -> TarIndex:
+def _fetched_index(piece: Piece, cache: ShardCache) -> ShardIndex:
     path = cache.fetch(piece, _LATE)
     if path is None:
         raise DataError(f"{piece.file}: no room for it in {cache.folder}")
-    return scan(TarFile(path, said=piece.file))
+    return scan(TarFile(path, said=piece.file), piece.version)
 
 
 def _kept(piece: Piece) -> Path:
     return tar_index_folder() / f"{piece.key}.index"
 
 
-def _read_kept(piece: Piece) -> TarIndex | None:
+def _read_kept(piece: Piece) -> ShardIndex | None:
     """Return what an interrupted call has kept of a shard, if it has."""
     with suppress(DataError):  # none, or damaged: the shard itself is the truth
-        return ShardIndex.read(_kept(piece)).tar_index(piece.file.name, piece.file)
+        return read_index(_kept(piece)).get(piece.file.name)
     return None
 
 
@@ -119,14 +118,9 @@ def index_local(paths: Sequence[Path], out: Path | None) -> Path:
     Raises DataError for a damaged shard, UsageError for shards of several folders.
     """
     folder = _only({path.parent for path in paths})
-    shards = []
-    for result in index_shards(paths):
-        if isinstance(result, DataError):
-            raise result
-        shards.append(result)
     place = out or folder / INDEX
-    indexes = (shard.tar_index() for shard in shards)
-    write_index(place, indexes, [(path.stat().st_size, "") for path in paths])
+    # a modification time means nothing to who reads them elsewhere
+    write_index(place, (replace(shard, version="") for shard in index_whole_shards(paths)))
     return place
 
 
@@ -142,14 +136,13 @@ def index_remote(planned: RemoteScan, out: Path | None, report: Callable[[], Non
             f"{place}: a web server takes no files: say --out FILE, upload it beside the shards, or name it in the "
             "recipe: index = FILE"
         )
-    stats = [(piece.num_bytes, piece.version) for piece in planned.pieces]
     indexes = planned.indexes(report)
     if out is not None:
-        write_index(out, indexes, stats)
+        write_index(out, indexes)
     else:
         with TemporaryDirectory() as folder:
             local = Path(folder) / INDEX
-            write_index(local, indexes, stats)
+            write_index(local, indexes)
             write(place, local.read_bytes())
     planned.forget()
     return out or place

@@ -19,18 +19,17 @@ from perceptinit.files.remote.copies import local_file, local_files
 from perceptinit.files.remote.reader import PieceReader
 from perceptinit.files.remote.shard_cache import Piece
 from perceptinit.files.remote.store import AbsentError, RemoteError, read, stat
-from perceptinit.pairs.complete_samples import CompleteSamples, Members, sample_rows
 from perceptinit.pairs.shard_index import (
     INDEX,
     WIDS_INDEX,
-    IndexedShard,
-    PlacedShard,
+    CompleteSamples,
+    Members,
     ShardIndex,
     read_index,
+    scan,
 )
 from perceptinit.pairs.shard_samples import ShardSamples
-from perceptinit.pairs.tar_format import TarFile, TarPart
-from perceptinit.pairs.tar_index import sample_key, scan
+from perceptinit.pairs.tar_file import TarFile, TarPart
 
 _NUM_THREADS = 16
 
@@ -40,17 +39,10 @@ Opened = tuple[TarFile, np.ndarray]
 class RemoteShard:
     """A shard of a `RemoteShards`. samples: by the index; None where it says only how many there are, num_samples."""
 
-    def __init__(
-        self,
-        shards: RemoteShards,
-        piece: Piece,
-        placed: PlacedShard | None,
-        num_samples: int,
-    ) -> None:
-        self.piece, self._shards = piece, shards
-        self.samples = CompleteSamples(placed, shards.members) if placed else None
-        self.extensions = placed.extensions if placed else set[str]()
-        self.num_samples = self.samples.num_samples if self.samples else num_samples
+    def __init__(self, shards: RemoteShards, piece: Piece, index: ShardIndex) -> None:
+        self.piece, self._shards, self.extensions = piece, shards, index.used_extensions
+        self.samples = CompleteSamples(index, shards.members) if index.columns else None
+        self.num_samples = self.samples.num_samples if self.samples else index.num_samples
         self.num_incomplete = self.samples.num_incomplete if self.samples else 0
 
     def at(self, number: int) -> tuple[TarFile, list[int]]:
@@ -74,7 +66,7 @@ class RemoteShard:
         part = TarPart(
             self.piece.file, read(self.piece.file, start, end), start, self.piece.num_bytes
         )
-        return sample_key(part, start)
+        return part.sample_key(start)
 
     def _part(self, row: Sequence[int]) -> TarPart:
         """Return a sample's bytes, whose headers say that it is the one that the index means."""
@@ -118,27 +110,17 @@ class RemoteShards:
     @cached_property
     def shards(self) -> list[RemoteShard]:
         """Return the shards; DataError for one that no index names, RemoteError for an index that does not come."""
-        indexes: dict[RemoteFile, ShardIndex | dict[str, IndexedShard]] = {}
+        indexes: dict[RemoteFile, dict[str, ShardIndex]] = {}
         found = []
         for file in self._files:
             if file.folder not in indexes:
                 indexes[file.folder] = self._read_index(file.folder)
-            index = indexes[file.folder]
-            known = index.shards if isinstance(index, ShardIndex) else index
-            if file.name not in known:
+            if file.name not in indexes[file.folder]:
                 raise DataError(f"{file}: the index beside it does not name it; {self._advice}")
-            found.append((file, known[file.name], index))
+            found.append(indexes[file.folder][file.name])
         with ThreadPoolExecutor(_NUM_THREADS) as pool:  # sizes that wids did not note
-            pieces = list(pool.map(lambda item: _piece(item[0], item[1]), found))
-        return [
-            RemoteShard(
-                self,
-                piece,
-                PlacedShard(piece.file, index) if isinstance(index, ShardIndex) else None,
-                known.num_samples,
-            )
-            for piece, (_, known, index) in zip(pieces, found, strict=True)
-        ]
+            pieces = pool.map(_piece, self._files, found)
+            return [RemoteShard(self, *shard) for shard in zip(pieces, found, strict=True)]
 
     @cached_property
     def _by_piece(self) -> dict[Piece, RemoteShard]:
@@ -169,7 +151,7 @@ class RemoteShards:
         tar = TarFile(path, said=piece.file)
         shard = self._by_piece[piece]
         try:
-            rows = sample_rows(scan(tar), *self.members)
+            rows = CompleteSamples(scan(tar), self.members).rows()
         except (
             DataError
         ) as error:  # the object itself is damaged: it would be so for every pair of it
@@ -184,12 +166,13 @@ class RemoteShards:
             )
         return tar, rows
 
-    def _read_index(self, folder: RemoteFile) -> ShardIndex | dict[str, IndexedShard]:
+    def _read_index(self, folder: RemoteFile) -> dict[str, ShardIndex]:
         if self._index:
-            return read_index(local_file(self._index))
+            return read_index(local_file(self._index), allow_unsealed=True)
         for name in (INDEX, WIDS_INDEX):
             try:
-                return read_index(local_files(folder, {name: stat(folder / name)}) / name)
+                copies = local_files(folder, {name: stat(folder / name)})
+                return read_index(copies / name, allow_unsealed=True)
             except AbsentError:
                 continue
         raise DataError(
@@ -201,7 +184,7 @@ class RemoteShards:
         return "make one: perceptinit data index SHARDS, which says first what that costs"
 
 
-def _piece(file: RemoteFile, known: IndexedShard) -> Piece:
+def _piece(file: RemoteFile, known: ShardIndex) -> Piece:
     if known.num_bytes < 0:
         now = stat(file)
         return Piece.whole(file, now.num_bytes, now.version)

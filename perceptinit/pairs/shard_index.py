@@ -1,292 +1,286 @@
-"""What lies where in many shards: a file of plain columns, mapped into memory and shared by the processes of a machine.
+"""Where the samples of a shard are, and the one file format that keeps it for many shards.
 
-It is a safetensors file: `shards.index` beside remote shards, files in the user's cache folder of local ones
-(`local_index`). Tar places are counted in blocks of 512 bytes. Its header says what counting samples needs, so that of the
-columns only those places are read that are asked for. Webdataset's `shardindex.json` (wids) says only how many samples each shard has: what lies where is then found when a
-shard comes.
+The file is a sealed safetensors file (`files.sealed`) of plain columns. It is memory-mapped, so all processes of a
+machine share it, and its checksum is compared when it is opened. It stands beside remote shards as `shards.index`, and in
+the user's cache folder for local ones (`local_index`). Webdataset's `shardindex.json` (wids) has only the number of
+samples of each shard: their places are found when a shard is fetched.
 """
 
 from __future__ import annotations
 
-# S samples, K members, of one shard
-import json
-import os
+# S samples, K members, of one shard; N samples that have an image and a second member
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from typing_extensions import TypedDict
 
-from perceptinit.errors import DataError, shown
-from perceptinit.files.atomic import atomic_path
-from perceptinit.files.reading import misfit, open_regular, parse_json, read_json
-from perceptinit.files.remote.addresses import Place
-from perceptinit.pairs.tar_format import BLOCK_BYTES
-from perceptinit.pairs.tar_index import TarIndex
+from perceptinit.configs import NonNegativeInt, find_misfit
+from perceptinit.errors import DataError
+from perceptinit.files.reading import parse_json, read_json
+from perceptinit.files.sealed import open_sealed, write_sealed
+from perceptinit.pairs.tar_file import BLOCK_BYTES, TarFile, split_name
 
 INDEX = "shards.index"
 WIDS_INDEX = "shardindex.json"
-_VERSION = 2
+_VERSION = 3
+_UNSEALED_VERSION = 2  # of release 0.1, without a checksum; still read beside remote shards
 _WHAT = "an index of shards; make it anew: perceptinit data index"
-_MOST_HEADER_BYTES = 100 << 20
-# columns of an index; `firsts` is the number of a sample's first member in its shard
-_COLUMNS = ("starts", "firsts", "codes", "offsets", "sizes")
-_OF_SAMPLES = _COLUMNS[:2]
-_DTYPES: dict[str, Any] = {"U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "U64": np.uint64}
-_SHARD = {
-    "name": str,
-    "num_bytes": int,
-    "version": str,
-    "num_samples": int,
-    "num_members": int,
-    "kinds": [[int]],
-}
+_OF_SAMPLES, _OF_MEMBERS = ("starts", "firsts"), ("codes", "offsets", "sizes")
+_COLUMNS = (*_OF_SAMPLES, *_OF_MEMBERS)
+# extensions of images, and of second members; the first of each that a sample has is used
+Members = tuple[Sequence[str], Sequence[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedShard:
-    """A shard as an index has it. num_bytes: -1 when it does not say; version: empty when it does not.
+class _Row(TypedDict):
+    name: str
+    num_bytes: int
+    version: str
+    num_samples: NonNegativeInt
+    num_members: NonNegativeInt
+    kinds: list[list[int]]
 
-    kinds: how many samples have which members: a number, then the codes of their extensions.
+
+class _About(TypedDict):
+    version: int
+    extensions: list[str]
+    shards: list[_Row]
+
+
+class _WidsRow(TypedDict):
+    url: str
+    nsamples: NonNegativeInt
+
+
+class _Wids(TypedDict):
+    shardlist: list[_WidsRow]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShardIndex:
+    """Where the samples of one shard are.
+
+    name: of the file. num_bytes: of the shard, -1 if unknown. version: changes with its content, empty if unknown.
+    extensions: lower case, without the dot; a code is an index into it.
+    kinds: how many samples have which members: a number, then their codes.
+    columns: unsigned integers, empty where only the number of samples is known. `starts` (S,): first header of each
+        sample, in blocks of 512 bytes; `firsts` (S,): its first member; `codes` (K,); `offsets` (K,): content, in blocks;
+        `sizes` (K,): bytes.
     """
 
     name: str
     num_bytes: int
     version: str
     num_samples: int
-    num_members: int = 0
+    extensions: tuple[str, ...] = ()
     kinds: Sequence[Sequence[int]] = ()
-
-
-class ShardIndex:
-    """The shards of a folder, by name, and the columns with what lies where in them.
-
-    Raises DataError when the columns do not have the lengths that the shards say; `said` names the file.
-    """
-
-    def __init__(
-        self,
-        said: object,
-        extensions: tuple[str, ...],
-        shards: Sequence[IndexedShard],
-        columns: Mapping[str, np.ndarray],
-    ) -> None:
-        self.extensions, self._columns = extensions, columns
-        self._check(said, shards)
-        self._samples = [0, *accumulate(shard.num_samples for shard in shards)]
-        self._members = [0, *accumulate(shard.num_members for shard in shards)]
-        self._places = {shard.name: i for i, shard in enumerate(shards)}
-        self.shards = {shard.name: shard for shard in shards}
-
-    @classmethod
-    def read(cls, path: Path) -> ShardIndex:
-        """Return the index in a file, mapped and not read; DataError when it is none."""
-        header, start = _read_header(path)
-        extensions, shards = _read_shards(path, header.pop("__metadata__", None))
-        columns = {name: _column(path, header, name, start) for name in _COLUMNS}
-        return cls(path, extensions, shards, columns)
-
-    @classmethod
-    def of(cls, indexes: Iterable[TarIndex], stats: Iterable[tuple[int, str]]) -> ShardIndex:
-        """Return an index in memory, of shards of one folder; see `write_index`."""
-        codes_of: dict[str, int] = {}
-        shards, parts = [], []
-        for index, (num_bytes, version) in zip(indexes, stats, strict=True):
-            own = [codes_of.setdefault(e, len(codes_of)) for e in index.extensions]
-            columns = _columns_of(index, np.array(own, dtype=np.int64)[index.codes])
-            sizes = (index.num_samples, len(index.codes))
-            shards.append(
-                IndexedShard(index.path.name, num_bytes, version, *sizes, _kinds(columns))
-            )
-            parts.append({name: _narrow(column) for name, column in columns.items()})
-        none = np.empty(0, dtype=np.uint8)
-        joined = {name: np.concatenate([none, *(p[name] for p in parts)]) for name in _COLUMNS}
-        return cls("an index in memory", tuple(codes_of), shards, joined)
-
-    def write(self, path: Path) -> None:
-        """Write the file, whole or not at all; WriteError when the disk does not take it."""
-        from safetensors.numpy import save_file
-
-        shards = [{name: getattr(shard, name) for name in _SHARD} for shard in self.shards.values()]
-        about = {"version": _VERSION, "extensions": self.extensions, "shards": shards}
-        with atomic_path(path) as temporary:
-            save_file(dict(self._columns), temporary, {"shard_index": json.dumps(about)})
-            with temporary.open("rb") as file:  # no checksum would tell what a power cut left of it
-                os.fsync(file.fileno())
-
-    def tar_index(self, name: str, path: Place) -> TarIndex:
-        """Return the whole index of the shard called `name`, which lies at `path`."""
-        samples, members = self._rows(name)
-        firsts = self._columns["firsts"][samples].astype(np.int64)
-        counts = np.diff(firsts, append=members.stop - members.start)
-        return TarIndex(
-            path,
-            self.extensions,
-            self._blocks("starts", samples),
-            np.repeat(np.arange(len(counts), dtype=np.int32), counts),
-            self._columns["codes"][members].astype(np.int32),
-            self._blocks("offsets", members),
-            self._columns["sizes"][members].astype(np.int64),
-        )
-
-    def sample(self, name: str, number: int) -> tuple[int, dict[int, tuple[int, int]]]:
-        """Return where a sample of the shard called `name` begins, and offset and bytes of its members by code."""
-        samples, members = self._rows(name)
-        at = samples.start + number
-        first, *rest = self._columns["firsts"][at : min(at + 2, samples.stop)].tolist()
-        stop = members.start + rest[0] if rest else members.stop
-        first += members.start
-        codes, offsets, sizes = (
-            self._columns[column][first:stop].tolist() for column in ("codes", "offsets", "sizes")
-        )
-        places = [(offset * BLOCK_BYTES, size) for offset, size in zip(offsets, sizes, strict=True)]
-        start = int(self._columns["starts"][at]) * BLOCK_BYTES
-        return start, dict(zip(codes, places, strict=True))
-
-    def _rows(self, name: str) -> tuple[slice, slice]:
-        i = self._places[name]
-        return slice(*self._samples[i : i + 2]), slice(*self._members[i : i + 2])
-
-    def _blocks(self, name: str, rows: slice) -> np.ndarray:
-        return self._columns[name][rows].astype(np.int64) * BLOCK_BYTES
-
-    def _check(self, said: object, shards: Sequence[IndexedShard]) -> None:
-        num_samples = sum(shard.num_samples for shard in shards)
-        num_members = sum(shard.num_members for shard in shards)
-        wanted = dict.fromkeys(_COLUMNS, num_members) | dict.fromkeys(_OF_SAMPLES, num_samples)
-        if wanted != {name: len(column) for name, column in self._columns.items()}:
-            raise DataError(f"{said}: not {_WHAT} (its columns do not have the lengths it says)")
-        if any(sum(n for n, *_ in shard.kinds) != shard.num_samples for shard in shards):
-            raise DataError(f"{said}: not {_WHAT} (its numbers of samples do not add up)")
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedShard:
-    """A shard of an index, and where it lies."""
-
-    path: Place
-    index: ShardIndex
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
-    def num_samples(self) -> int:
-        return self._said.num_samples
-
-    @property
-    def extensions(self) -> set[str]:
-        """Return what its members end with."""
-        return {self.index.extensions[code] for _, *codes in self.kinds for code in codes}
-
-    @property
-    def kinds(self) -> Sequence[Sequence[int]]:
-        """Return how many samples have which members; see `IndexedShard`."""
-        return self._said.kinds
-
-    def tar_index(self) -> TarIndex:
-        return self.index.tar_index(self.path.name, self.path)
+    def used_extensions(self) -> set[str]:
+        """Return the extensions of its members."""
+        return {self.extensions[code] for _, *codes in self.kinds for code in codes}
 
     def sample(self, number: int) -> tuple[int, dict[int, tuple[int, int]]]:
-        """Return where a sample begins, and its members; see `ShardIndex.sample`."""
-        return self.index.sample(self.path.name, number)
+        """Return the first byte of a sample, and offset and number of bytes of its members by code."""
+        first, *rest = self.columns["firsts"][number : number + 2].tolist()
+        members = slice(first, rest[0] if rest else None)
+        codes, offsets, sizes = (self.columns[name][members].tolist() for name in _OF_MEMBERS)
+        places = [(offset * BLOCK_BYTES, size) for offset, size in zip(offsets, sizes, strict=True)]
+        start = int(self.columns["starts"][number]) * BLOCK_BYTES
+        return start, dict(zip(codes, places, strict=True))
+
+
+class CompleteSamples:
+    """The N samples of a shard that have an image and a second member, such as a caption.
+
+    They are counted by `kinds` and looked up one at a time. Of incomplete samples the numbers are held, 8 bytes each,
+    from the first look-up on.
+    """
+
+    def __init__(self, index: ShardIndex, members: Members) -> None:
+        self._index = index
+        known = index.extensions
+        self._wanted = [[known.index(e) for e in group if e in known] for group in members]
+        self.num_incomplete = sum(n for n, *codes in index.kinds if not self._has_both(codes))
+        self.num_samples = index.num_samples - self.num_incomplete
+
+    def row(self, number: int) -> list[int]:
+        """Return the first byte of complete sample `number`, then offset and size of the image and of the second member."""
+        if self.num_incomplete:
+            number += int(np.searchsorted(self._gaps, number, side="right"))
+        start, places = self._index.sample(number)
+        chosen = [next(places[code] for code in group if code in places) for group in self._wanted]
+        return [start, *chosen[0], *chosen[1]]
+
+    def rows(self) -> np.ndarray:
+        """Return `row` of all complete samples, int64 (N, 5)."""
+        columns = {name: column.astype(np.int64) for name, column in self._index.columns.items()}
+        members = self._members
+        complete = (members >= 0).all(axis=0)
+        parts = [columns["starts"][complete] * BLOCK_BYTES]
+        for chosen in members[:, complete]:
+            parts += [columns["offsets"][chosen] * BLOCK_BYTES, columns["sizes"][chosen]]
+        return np.stack(parts, axis=1)
 
     @property
-    def _said(self) -> IndexedShard:
-        return self.index.shards[self.path.name]
+    def first_incomplete(self) -> int:
+        """Return the first byte of the first incomplete sample."""
+        return int(self._index.columns["starts"][~self._is_complete][0]) * BLOCK_BYTES
+
+    @cached_property
+    def _gaps(self) -> np.ndarray:
+        """Return for each incomplete sample the number of the complete one after it."""
+        incomplete = np.flatnonzero(~self._is_complete)
+        return incomplete - np.arange(len(incomplete))
+
+    @property
+    def _is_complete(self) -> np.ndarray:
+        return np.asarray((self._members >= 0).all(axis=0))
+
+    @property
+    def _members(self) -> np.ndarray:
+        """Return the members that are used of each sample, -1 for none, int64 (2, S)."""
+        codes = self._index.columns["codes"]
+        firsts = self._index.columns["firsts"].astype(np.int64)
+        sample_of = np.searchsorted(firsts, np.arange(len(codes)), side="right") - 1
+        found = np.full((2, len(firsts)), -1, dtype=np.int64)
+        for chosen, group in zip(found, self._wanted, strict=True):
+            for code in reversed(group):
+                members = np.flatnonzero(codes == code)
+                chosen[sample_of[members]] = members
+        return found
+
+    def _has_both(self, codes: Sequence[int]) -> bool:
+        return all(any(code in codes for code in group) for group in self._wanted)
 
 
-def read_index(path: Path) -> ShardIndex | dict[str, IndexedShard]:
-    """Return an index of ours, or of wids the shards by name; DataError when it is neither."""
-    if path.suffix != ".json":
-        return ShardIndex.read(path)
-    table = read_json(path, dict, "a wids index of shards")
-    problem = misfit(table, {"shardlist": [{"url": str, "nsamples": int}]})
-    if problem:
-        raise DataError(f"{path}: not a wids index of shards ({shown(problem)})")
-    rows = table["shardlist"]
-    sizes = [row.get("filesize") for row in rows]
-    return {
-        name: IndexedShard(name, size if isinstance(size, int) else -1, "", row["nsamples"])
-        for row, size in zip(rows, sizes, strict=True)
-        for name in [row["url"].partition("?")[0].rpartition("/")[2]]
-    }
+def scan(tar: TarFile, version: str = "") -> ShardIndex:
+    """Return the index of an open tar; DataError if it is truncated or damaged, or a sample has a member twice.
 
-
-def write_index(path: Path, indexes: Iterable[TarIndex], stats: Iterable[tuple[int, str]]) -> None:
-    """Write the index of shards of one folder; stats: bytes and version of each, the version empty if unknown.
-
-    Raises WriteError when the disk does not take it.
+    As in webdataset, `a/7.jpg` and `a/7.txt` are the sample `a/7`: the stem ends at the first dot of the file name, and the
+    members of a sample follow one another.
     """
-    ShardIndex.of(indexes, stats).write(path)
-
-
-def _columns_of(index: TarIndex, codes: np.ndarray) -> dict[str, np.ndarray]:
-    values = (
-        index.starts // BLOCK_BYTES,
-        np.searchsorted(index.samples, np.arange(index.num_samples)),
-        codes,
-        index.offsets // BLOCK_BYTES,
-        index.sizes,
+    starts, firsts, members, offsets, sizes = (array(code) for code in "qqiqq")
+    extensions: dict[str, int] = {}
+    kinds = Counter[tuple[int, ...]]()
+    stem, codes = None, list[int]()
+    for member in tar.members():
+        named = split_name(member.name)
+        if named is None:
+            continue
+        code = extensions.setdefault(named[1], len(extensions))
+        if named[0] != stem:
+            kinds[tuple(sorted(codes))] += 1
+            stem, codes = named[0], []
+            starts.append(member.start // BLOCK_BYTES)
+            firsts.append(len(members))
+        elif code in codes:
+            where = f"sample '{stem}' has two members .{named[1]} (byte {member.start})"
+            raise DataError(f"{tar.path}: {where}")
+        codes.append(code)
+        members.append(code)
+        offsets.append(member.offset // BLOCK_BYTES)
+        sizes.append(member.num_bytes)
+    kinds[tuple(sorted(codes))] += 1
+    del kinds[()]  # before the first sample
+    columns = (_narrow(np.array(column)) for column in (starts, firsts, members, offsets, sizes))
+    return ShardIndex(
+        tar.path.name,
+        tar.num_bytes,
+        version,
+        len(starts),
+        tuple(extensions),
+        [(count, *kind) for kind, count in kinds.items()],
+        dict(zip(_COLUMNS, columns, strict=True)),
     )
-    return dict(zip(_COLUMNS, values, strict=True))
 
 
-def _kinds(columns: Mapping[str, np.ndarray]) -> list[list[int]]:
-    codes, firsts = columns["codes"].tolist(), columns["firsts"].tolist()
-    stops = [*firsts[1:], len(codes)]
-    counts = Counter(tuple(sorted(codes[a:b])) for a, b in zip(firsts, stops, strict=False))
-    return [[number, *kind] for kind, number in counts.items()]
+def write_index(path: Path, shards: Iterable[ShardIndex]) -> None:
+    """Write the index of shards of one folder; WriteError if the disk cannot take it."""
+    code_of: dict[str, int] = {}
+    rows, parts = [], list[Mapping[str, np.ndarray]]()
+    for shard in shards:
+        codes = [code_of.setdefault(e, len(code_of)) for e in shard.extensions]
+        kinds = [[count, *sorted(codes[code] for code in kind)] for count, *kind in shard.kinds]
+        own = _narrow(np.array(codes, dtype=np.int64))[shard.columns["codes"]]
+        parts.append({**shard.columns, "codes": own})
+        row = (shard.name, shard.num_bytes, shard.version, shard.num_samples, len(own), kinds)
+        rows.append(dict(zip(_Row.__annotations__, row, strict=True)))
+    none = np.empty(0, dtype=np.uint8)
+    columns = {name: np.concatenate([none, *(part[name] for part in parts)]) for name in _COLUMNS}
+    write_sealed(path, {"version": _VERSION, "extensions": list(code_of), "shards": rows}, columns)
+
+
+def read_index(path: Path, allow_unsealed: bool = False) -> dict[str, ShardIndex]:
+    """Return the shards of an index by name, their columns memory-mapped.
+
+    Args:
+        path: An index of `write_index`, or wids' `shardindex.json`.
+        allow_unsealed: Also accept an index of release 0.1, which has no checksum.
+
+    Raises:
+        DataError: If the file is neither, or damaged.
+    """
+    if path.suffix == ".json":
+        return _read_wids(path)
+    sealed = open_sealed(path, _WHAT, allow_unsealed)
+    try:
+        about, version = sealed.about, _VERSION
+        if "shard_index" in about:
+            about, version = parse_json(about["shard_index"]), _UNSEALED_VERSION
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: not {_WHAT}") from error
+    problem = find_misfit(about, _About)
+    if not problem and about["version"] != version:
+        problem = "of another version"
+    if problem or (problem := _find_contradiction(about, sealed.arrays)):
+        raise DataError(f"{path}: not {_WHAT} ({problem})")
+    return {shard.name: shard for shard in _split(about, sealed.arrays)}
+
+
+def _find_contradiction(about: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> str:
+    """Return which numbers of an index do not fit together, empty if all do."""
+    shards = about["shards"]
+    codes = range(len(about["extensions"]))
+    if not all(kind and set(kind[1:]) <= set(codes) for shard in shards for kind in shard["kinds"]):
+        return "members without an extension"
+    if any(sum(n for n, *_ in shard["kinds"]) != shard["num_samples"] for shard in shards):
+        return "its numbers of samples do not add up"
+    lengths = dict.fromkeys(_OF_SAMPLES, sum(shard["num_samples"] for shard in shards))
+    lengths |= dict.fromkeys(_OF_MEMBERS, sum(shard["num_members"] for shard in shards))
+    if {name: (length,) for name, length in lengths.items()} != {
+        name: column.shape for name, column in columns.items() if column.dtype.kind == "u"
+    }:
+        return "its columns do not have the lengths it says"
+    return ""
+
+
+def _split(about: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> Iterable[ShardIndex]:
+    """Yield the shards of an index, each with its part of the columns."""
+    extensions, sample, member = tuple(about["extensions"]), 0, 0
+    for row in about["shards"]:
+        parts = dict.fromkeys(_OF_SAMPLES, slice(sample, sample + row["num_samples"]))
+        parts |= dict.fromkeys(_OF_MEMBERS, slice(member, member + row["num_members"]))
+        sample, member = sample + row["num_samples"], member + row["num_members"]
+        own = {name: columns[name][part] for name, part in parts.items()}
+        known = {name: value for name, value in row.items() if name != "num_members"}
+        yield ShardIndex(**known, extensions=extensions, columns=own)
+
+
+def _read_wids(path: Path) -> dict[str, ShardIndex]:
+    found = {}
+    for row in read_json(path, _Wids, "a wids index of shards")["shardlist"]:
+        name, size = row["url"].partition("?")[0].rpartition("/")[2], row.get("filesize")
+        found[name] = ShardIndex(name, size if isinstance(size, int) else -1, "", row["nsamples"])
+    return found
 
 
 def _narrow(column: np.ndarray) -> np.ndarray:
+    """Return unsigned integers in the smallest type that holds them."""
     return column.astype(np.min_scalar_type(int(column.max(initial=0))))
-
-
-def _read_header(path: Path) -> tuple[dict[str, Any], int]:
-    """Return the header of a safetensors file, and the byte where its columns begin."""
-    try:
-        with open_regular(path) as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = parse_json(file.read(length)) if length <= _MOST_HEADER_BYTES else None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not {_WHAT} ({error})") from error
-    if not isinstance(header, dict):
-        raise DataError(f"{path}: not {_WHAT}")
-    return header, 8 + length
-
-
-def _read_shards(path: Path, metadata: Any) -> tuple[tuple[str, ...], list[IndexedShard]]:
-    try:
-        about = parse_json(metadata["shard_index"])
-        if misfit(about, {"version": int}) or about["version"] != _VERSION:
-            raise DataError(f"{path}: not {_WHAT} (of another version)")
-        problem = misfit(about, {"extensions": [str], "shards": [_SHARD]})
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: not {_WHAT}") from error
-    if problem:
-        raise DataError(f"{path}: not {_WHAT} ({problem})")
-    shards = [IndexedShard(**{name: row[name] for name in _SHARD}) for row in about["shards"]]
-    extensions = tuple(about["extensions"])
-    if any(shard.num_samples < 0 or shard.num_members < 0 for shard in shards):
-        raise DataError(f"{path}: not {_WHAT} (a number below 0)")
-    kinds = (kind for shard in shards for kind in shard.kinds)
-    if not all(kind and all(0 <= code < len(extensions) for code in kind[1:]) for kind in kinds):
-        raise DataError(f"{path}: not {_WHAT} (members without an extension)")
-    return extensions, shards
-
-
-def _column(path: Path, header: dict[str, Any], name: str, start: int) -> np.ndarray:
-    """Return a column, mapped and not read."""
-    entry: Any = header.get(name)
-    problem = misfit(entry, {"dtype": str, "shape": [int], "data_offsets": [int]})
-    if problem or entry["dtype"] not in _DTYPES or len(entry["shape"]) != 1:
-        raise DataError(f"{path}: not {_WHAT} (column '{name}')")
-    if not entry["shape"][0]:
-        return np.zeros(0, dtype=np.uint8)
-    try:
-        offset, shape = start + entry["data_offsets"][0], tuple(entry["shape"])
-        mapped = np.memmap(path, _DTYPES[entry["dtype"]], "r", offset, shape)
-        return mapped.view(np.ndarray)  # whose items are had in a tenth of the time
-    except (OSError, ValueError, OverflowError) as error:
-        raise DataError(f"{path}: not {_WHAT} ({error})") from error

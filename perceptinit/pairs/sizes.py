@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from perceptinit.errors import DataError, shown
-from perceptinit.files.reading import misfit, read_json
-from perceptinit.pairs.shard_index import PlacedShard
+from perceptinit.files.reading import read_json
 
 SIZES = "sizes.json"  # {"000000.tar": 10000, ...}: written by `data pack`, looked for by open_clip
 JOURNAL = ".packing.jsonl"  # stands beside shards as long as `data pack` is not done
 _JOURNALS = ".packing*.jsonl"  # that, and those of parts
 
 
-def find_miscounts(shards: Iterable[PlacedShard]) -> Iterator[str]:
-    """Yield a sentence for each local shard with another number of samples than is said, and for each
-    folder that is not packed to its end.
+def find_miscounts(counts: Mapping[Path, int]) -> Iterator[str]:
+    """Yield a sentence for each folder whose packing is not finished, and for each shard with a wrong number of samples.
 
-    A folder without counts is taken as it is.
+    counts: samples found in each shard. A folder without a file of counts is accepted.
     """
-    found = [(shard.path, shard.num_samples) for shard in shards]
-    local = [(path, number) for path, number in found if isinstance(path, Path)]
     sizes = {}
-    for folder in sorted({path.parent for path, _ in local}):
+    for folder in sorted({path.parent for path in counts}):
         sizes[folder] = _read_sizes(folder / SIZES)
         if journals(folder):
             yield (
                 f"{folder}: its packing is not finished; run the same `perceptinit data pack` again, without --part"
             )
-    for path, number in local:
+    for path, number in counts.items():
         said = sizes[path.parent].get(path.name)
         if said is not None and said != number:
             yield (
@@ -46,9 +41,4 @@ def journals(folder: Path) -> list[Path]:
 def _read_sizes(path: Path) -> dict[str, int]:
     if not path.exists():
         return {}
-    what = "a JSON table of shard names and counts"
-    sizes = read_json(path, dict, what)
-    problem = misfit(sizes, dict.fromkeys(sizes, int))
-    if problem:
-        raise DataError(f"{path}: not {what} ({shown(problem)})")
-    return sizes
+    return read_json(path, dict[str, int], "a JSON table of shard names and counts")

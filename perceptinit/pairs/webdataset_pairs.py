@@ -13,13 +13,12 @@ import numpy as np
 from perceptinit.configs import PositiveFloat, Share
 from perceptinit.errors import DataError
 from perceptinit.files.remote.addresses import Place, RemoteFile
-from perceptinit.pairs.complete_samples import Members
 from perceptinit.pairs.local_index import damage_found, index_shards
 from perceptinit.pairs.paths import expand, missing
 from perceptinit.pairs.published import need_of, source_of
 from perceptinit.pairs.remote_shards import RemoteShards
-from perceptinit.pairs.shard_index import PlacedShard
-from perceptinit.pairs.shard_samples import ShardSamples
+from perceptinit.pairs.shard_index import Members, ShardIndex
+from perceptinit.pairs.shard_samples import ShardSamples, select_local
 from perceptinit.pairs.sizes import find_miscounts
 from perceptinit.pairs.texts import captions_in
 from perceptinit.protocols import BlockUse, Reached
@@ -107,27 +106,11 @@ class WebdatasetPairs:
     def preflight(self) -> Iterator[str]:
         """Yield what is missing, truncated, miscounted or empty among the shards."""
         try:
-            paths = self._paths
+            yield from self._select()[1]
             if self._remote:
-                yield from self._complaints(self._remote.samples, self._remote.extensions)
                 yield from self._remote.reader.problems()
-                return
         except DataError as error:
             yield str(error)
-            return
-        absent = missing(paths)
-        if absent:
-            yield absent
-            return
-        results = index_shards(self._local_paths)
-        damaged = [str(result) for result in results if isinstance(result, DataError)]
-        yield from damaged[:_NUM_SAID]
-        if len(damaged) > _NUM_SAID:
-            yield f"{len(damaged)} of {len(paths)} shards are damaged; the first {_NUM_SAID} are named"
-        if not damaged:
-            shards = [result for result in results if isinstance(result, PlacedShard)]
-            yield from find_miscounts(shards)
-            yield from self._complaints(self._select(shards), _extensions(shards))
 
     def warnings(self) -> Iterator[str]:
         """Yield that the index of local shards was found damaged, where it was."""
@@ -155,46 +138,44 @@ class WebdatasetPairs:
 
     @cached_property
     def _samples(self) -> ShardSamples:
-        if self._remote:
-            samples, there = self._remote.samples, self._remote.extensions
-        else:
-            shards = self._local_shards()
-            samples, there = self._select(shards), _extensions(shards)
-            for miscount in find_miscounts(shards):
-                raise DataError(miscount)
-        for complaint in self._complaints(samples, there):
-            raise DataError(complaint)
+        samples, problems = self._select()
+        if samples is None or problems:
+            raise DataError(problems[0])
         return samples
 
-    def _local_shards(self) -> list[PlacedShard]:
-        absent = missing(self._local_paths)
-        if absent:
-            raise DataError(absent)
-        shards = []
-        for result in index_shards(self._local_paths):
-            if isinstance(result, DataError):
-                raise result
-            shards.append(result)
-        return shards
+    def _select(self) -> tuple[ShardSamples | None, list[str]]:
+        """Return the samples, None where shards cannot be read, and a sentence for each problem."""
+        if self._remote:
+            samples = self._remote.samples
+            return samples, [*self._find_incomplete(samples, self._remote.extensions)]
+        paths = self._local_paths
+        if absent := missing(paths):
+            return None, [absent]
+        results = index_shards(paths)
+        shards = [result for result in results if isinstance(result, ShardIndex)]
+        if len(shards) < len(paths):
+            return None, _report_damaged(results)
+        counts = {path: shard.num_samples for path, shard in zip(paths, shards, strict=True)}
+        samples = select_local(paths, shards, self._members)
+        extensions = {extension for shard in shards for extension in shard.used_extensions}
+        return samples, [*find_miscounts(counts), *self._find_incomplete(samples, extensions)]
 
     @property
     def _local_paths(self) -> list[Path]:
         return [path for path in self._paths if isinstance(path, Path)]
 
-    def _select(self, shards: list[PlacedShard]) -> ShardSamples:
-        return ShardSamples.select(shards, self._members)
-
     @property
     def _members(self) -> Members:
         return self.config.image_members, [self.config.text_member]
 
-    def _complaints(self, samples: ShardSamples, there: set[str]) -> Iterator[str]:
+    def _find_incomplete(self, samples: ShardSamples, extensions: set[str]) -> Iterator[str]:
+        """Yield a sentence if no sample, or too few, have an image and a text. extensions: those there are."""
         num_samples = len(samples) + samples.num_incomplete
         wanted = f"an image (.{', .'.join(self.config.image_members)}) and a text (.{self.config.text_member})"
         if not len(samples):
             yield (
                 f"{self._paths[0]}{' and the rest' if len(self._paths) > 1 else ''}: none of {num_samples} samples "
-                f"has {wanted}; members there are: {', '.join(sorted(there)) or 'none'}"
+                f"has {wanted}; members there are: {', '.join(sorted(extensions)) or 'none'}"
             )
         elif samples.num_incomplete > self.config.max_incomplete_share * num_samples:
             yield (
@@ -204,5 +185,9 @@ class WebdatasetPairs:
             )
 
 
-def _extensions(shards: Iterable[PlacedShard]) -> set[str]:
-    return {extension for shard in shards for extension in shard.extensions}
+def _report_damaged(results: Sequence[ShardIndex | DataError]) -> list[str]:
+    damaged = [str(result) for result in results if isinstance(result, DataError)]
+    if len(damaged) <= _NUM_SAID:
+        return damaged
+    more = f"{len(damaged)} of {len(results)} shards are damaged; the first {_NUM_SAID} are named"
+    return [*damaged[:_NUM_SAID], more]

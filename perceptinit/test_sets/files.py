@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from perceptinit.errors import DataError, shown
 from perceptinit.files.reading import misfit, read_bytes, read_json, require_file
-from perceptinit.pairs.local_index import index_shards
-from perceptinit.pairs.shard_samples import ShardSamples
+from perceptinit.pairs.local_index import index_whole_shards
+from perceptinit.pairs.shard_samples import ShardSamples, select_local
 from perceptinit.pairs.sizes import find_miscounts
 
 CLASSNAMES = "classnames.txt"
@@ -49,14 +49,11 @@ def read_kind(path: Path) -> str:
 
 def read_samples(paths: list[Path], second: str) -> ShardSamples:
     """Return the samples of the shards; DataError when one lacks its image or its `second` member."""
-    shards = []
-    for shard in index_shards(paths):
-        if isinstance(shard, DataError):
-            raise shard
-        shards.append(shard)
-    for complaint in find_miscounts(shards):
+    shards = index_whole_shards(paths)
+    counts = {path: shard.num_samples for path, shard in zip(paths, shards, strict=True)}
+    for complaint in find_miscounts(counts):
         raise DataError(complaint)
-    samples = ShardSamples.select(shards, (IMAGE_MEMBERS, [second]))
+    samples = select_local(paths, shards, (IMAGE_MEMBERS, [second]))
     if samples.num_incomplete:
         what = "captions (.txt)" if second == "txt" else f"label (.{second})"
         raise DataError(
