@@ -238,7 +238,7 @@ print(json.dumps(z.evaluate(Model(), loader, lambda rows: torch.tensor(rows), "c
 RETRIEVAL_OURS = (
     RETRIEVAL_COMMON
     + """
-from perceptinit.evaluators.recall import hits_at_k
+from perceptinit.evaluators.metrics import hits_at_k
 ks = [1, 5, 10]
 a = hits_at_k(texts, images, owners, np.arange(5000), ks).mean(0)
 b = hits_at_k(images, texts, np.arange(5000), owners, ks).mean(0)
@@ -246,7 +246,7 @@ print(json.dumps({f"{n}_retrieval_recall@{k}": v for n, r in (("image", a), ("te
 """
 )
 BASE = RETRIEVAL_COMMON + "import clip_benchmark.metrics.zeroshot_retrieval\nprint({})"
-OUR_BASE = RETRIEVAL_COMMON + "import perceptinit.evaluators.recall\nprint({})"
+OUR_BASE = RETRIEVAL_COMMON + "import perceptinit.evaluators.metrics\nprint({})"
 
 
 def retrieval(peer_python: Path, rounds: int) -> None:

@@ -5,17 +5,15 @@ import pytest
 import torch
 
 from perceptinit.evaluators.metrics import (
+    alignment,
     average_precision,
     binomial_stderr,
     chance_of_any,
-    jackknife,
-    mean_per_class_recall,
-)
-from perceptinit.evaluators.recall import hits_at_k
-from perceptinit.evaluators.representation_metrics import (
-    alignment,
     effective_rank,
+    hits_at_k,
+    jackknife,
     knn_predictions,
+    mean_per_class_recall,
     unbiased_cka,
     uniformity,
 )
@@ -68,7 +66,7 @@ def test_recall_does_not_depend_on_the_chunks(monkeypatch):
     queries, gallery = (torch.randn(30, 4, generator=generator) for _ in range(2))
     owners = np.arange(30)
     whole = hits_at_k(queries, gallery, owners, owners, [1, 5])
-    monkeypatch.setattr("perceptinit.evaluators.recall.CHUNK_ELEMENTS", 70)
+    monkeypatch.setattr("perceptinit.evaluators.metrics.RECALL_ELEMENTS", 70)
     np.testing.assert_array_equal(hits_at_k(queries, gallery, owners, owners, [1, 5]), whole)
 
 

@@ -36,7 +36,7 @@ def init(
 
     Example: perceptinit init --backbone timm --set backbone.model=vit_small_patch16_224 -o vit_s.safetensors
     """
-    from perceptinit.library.initializing import initialize_backbone
+    from perceptinit.library.applying import initialize_backbone
 
     tables: dict[str, Any] = {"backbone": {"use": backbone}, "init": {}, "judgments": {}}
     report = initialize_backbone(

@@ -15,12 +15,9 @@ import numpy as np
 from perceptinit.compute import distributed
 from perceptinit.configs import PositiveInt
 from perceptinit.errors import DataError, UsageError
-from perceptinit.evaluators.judged import Encode, JudgedMeasure
-from perceptinit.evaluators.representation_metrics import unbiased_cka
-from perceptinit.evaluators.zero_shot_scores import stderr_over_images
+from perceptinit.evaluators.judged import JudgedMeasure
+from perceptinit.evaluators.metrics import stderr_over_images, unbiased_cka
 from perceptinit.files.checkpoints import load_strict, load_weights
-from perceptinit.images.stimuli import StimulusImages
-from perceptinit.judgments.two_afc import embed
 from perceptinit.protocols import DualEncoder, Judgments
 from perceptinit.seeding import generator
 from perceptinit.types import RunContext, Score, Stimuli
@@ -46,10 +43,6 @@ class CkaToInit(JudgedMeasure):
         super().__init__(config, judgments)
         self._first: tuple[Path, int, np.ndarray] | None = None
 
-    def read(self) -> tuple[Stimuli, np.ndarray]:
-        """Return the stimuli and which of them are used; DataError for fewer than 4."""
-        return self._used
-
     @cached_property
     def _used(self) -> tuple[Stimuli, np.ndarray]:
         triplets = self.judgments.load(self.config.split)
@@ -62,6 +55,10 @@ class CkaToInit(JudgedMeasure):
             )
         return triplets.stimuli, used
 
+    def read(self) -> tuple[Stimuli, np.ndarray]:
+        """Return the stimuli and which of them are used; DataError for fewer than 4."""
+        return self._used
+
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield the score.
 
@@ -69,12 +66,10 @@ class CkaToInit(JudgedMeasure):
         for fewer than 4 of them.
         """
         stimuli, used = self.read()
-        cache_mib = self.config.cache_mib
-        pixels = self.images(stimuli, model.image_size, ctx.num_workers, cache_mib)
-        now = self._gram(model.encode_image, ctx, pixels, used)
+        now = self._gram(model, ctx, stimuli, used)
         own: tuple[float, float | None] | None = None
         if distributed.rank() == 0:  # the process that has the run's folder
-            own = self._cka(self._first_gram(model, ctx, pixels, used), now)
+            own = self._cka(self._first_gram(model, ctx, stimuli, used), now)
         value, stderr = distributed.exchange(own)[0]
         yield Score(
             name=f"cka/{self.set_name}",
@@ -96,7 +91,7 @@ class CkaToInit(JudgedMeasure):
         return statistic(everything), stderr_over_images(statistic, len(now), self.set_name)
 
     def _first_gram(
-        self, model: DualEncoder, ctx: RunContext, pixels: StimulusImages, used: np.ndarray
+        self, model: DualEncoder, ctx: RunContext, stimuli: Stimuli, used: np.ndarray
     ) -> np.ndarray:
         """Return the inner products of the first embeddings, kept while the run's file is the same."""
         path = (ctx.folder or Path()) / "weights" / "init.safetensors"
@@ -108,17 +103,10 @@ class CkaToInit(JudgedMeasure):
         if self._first is None or self._first[:2] != (path, stamp):
             tower: Any = deepcopy(model.image)
             load_strict(tower, load_weights(path), str(path))
-            gram = self._gram(tower.eval().encode_image, ctx, pixels, used)
+            gram = self._gram(tower.eval(), ctx, stimuli, used)
             self._first = path, stamp, gram
         return self._first[2]
 
-    def _gram(
-        self,
-        encode_image: Encode,
-        ctx: RunContext,
-        pixels: StimulusImages,
-        used: np.ndarray,
-    ) -> np.ndarray:
-        encode = self.encoder(encode_image, ctx.device)
-        z = embed(encode, pixels, used, device=ctx.device, batch_size=self.config.batch_size)
+    def _gram(self, model: Any, ctx: RunContext, stimuli: Stimuli, used: np.ndarray) -> np.ndarray:
+        z = self.embed(model.encode_image, model.image_size, ctx, stimuli, used)
         return z @ z.T

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 # N images, B batch, D embedding, S image size
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from perceptinit.compute.devices import to_device
 from perceptinit.compute.optim import Precision, autocast
-from perceptinit.errors import DataError, PerceptInitError
-from perceptinit.evaluators.prompts import unit
+from perceptinit.errors import DataError, PerceptInitError, TrainingError
 from perceptinit.evaluators.readable import note_unreadable
-from perceptinit.evaluators.weights_key import image_key
+from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.images.decoding import Fit, stream_batches
 from perceptinit.protocols import DualEncoder
 from perceptinit.test_sets.sets import Chosen, ImageSet
@@ -118,7 +120,7 @@ class Subjects:
 
     @classmethod
     def of(cls, models: Sequence[DualEncoder]) -> Subjects:
-        return cls(tuple(models), tuple(image_key(model) for model in models))
+        return cls(tuple(models), tuple(weights_key(model, "image") for model in models))
 
 
 @torch.no_grad()
@@ -174,11 +176,14 @@ def _encode(
         }
         yield (
             rows,
-            [_embed(model, by_size[model.image_size], encoding) for model in subjects.models],
+            [
+                _encode_pixels(model, by_size[model.image_size], encoding)
+                for model in subjects.models
+            ],
         )
 
 
-def _embed(model: DualEncoder, pixels: torch.Tensor, encoding: Encoding) -> torch.Tensor:
+def _encode_pixels(model: DualEncoder, pixels: torch.Tensor, encoding: Encoding) -> torch.Tensor:
     with autocast(encoding.device, encoding.precision):
         features = model.encode_image(pixels)
     return unit(features, "image")
@@ -247,3 +252,28 @@ class _Keeper:
 
 def _total_bytes(kept: WeakKeyDictionary[Any, dict[Any, torch.Tensor]]) -> int:
     return sum(t.numel() * t.element_size() for entries in kept.values() for t in entries.values())
+
+
+def unit(embeddings: torch.Tensor, what: str) -> torch.Tensor:
+    """Return float32 embeddings of length 1; TrainingError when one is not finite.
+
+    what: the tower they come from, for the message.
+    """
+    embeddings = embeddings.float()
+    if not torch.isfinite(embeddings).all():
+        raise TrainingError(
+            f"the {what} embeddings are not finite; the weights are lost. Lower the learning rate or clip gradients"
+        )
+    return F.normalize(embeddings, dim=-1)
+
+
+def weights_key(model: Any, tower: str) -> str | None:
+    """Return a hash of a tower's weights and structure, None when the model has no such torch module.
+
+    Equal weights with another activation differ.
+    """
+    module = getattr(model, tower, None)
+    if not isinstance(module, nn.Module):
+        return None
+    structure = hashlib.sha256(repr(module).encode()).hexdigest()
+    return f"{structure[:32]}{weights_sha256(module)[:32]}"

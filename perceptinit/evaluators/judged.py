@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from perceptinit.components.building import preflight
@@ -16,6 +17,7 @@ from perceptinit.configs import NonNegativeInt, PositiveInt
 from perceptinit.errors import DataError, PerceptInitError
 from perceptinit.images.stimuli import StimulusImages
 from perceptinit.judgments.ceilings import Bounds
+from perceptinit.judgments.two_afc import embed
 from perceptinit.protocols import DualEncoder, Judgments
 from perceptinit.types import RunContext, Score, Split, Stimuli, Unit
 
@@ -23,7 +25,7 @@ Encode = Callable[[torch.Tensor], torch.Tensor]
 CACHE_MIB = 1024
 
 
-def bounds(ceiling: Bounds | None) -> dict[str, Any]:
+def ceiling_fields(ceiling: Bounds | None) -> dict[str, Any]:
     """Return a ceiling as the fields of a Score; none when it is unknown."""
     return dict(zip(("lower_ceiling", "ceiling"), ceiling or (), strict=False))
 
@@ -79,9 +81,9 @@ class JudgedMeasure(ABC):
         held_out: what no other split shares as a whole. seen_in_training: share of the split's images
         `names` that occur in the training split of the same judgments, None when that cannot be had.
         """
-        return {"held_out": unit, "seen_in_training": self._seen(names)}
+        return {"held_out": unit, "seen_in_training": self._share_seen(names)}
 
-    def _seen(self, names: Sequence[str]) -> float | None:
+    def _share_seen(self, names: Sequence[str]) -> float | None:
         if self.config.split == "train":
             return 1.0
         if self._training is None:
@@ -100,6 +102,17 @@ class JudgedMeasure(ABC):
                 stimuli, size, num_workers=num_workers, cache_bytes=cache_mib << 20
             )
         return self._images
+
+    def embed(
+        self, encode_image: Encode, size: int, ctx: RunContext, stimuli: Stimuli, used: np.ndarray
+    ) -> np.ndarray:
+        """Return unit embeddings of the used stimuli, float32 (len(used), D), in the config's precision."""
+        cache_mib = getattr(self.config, "cache_mib", CACHE_MIB)
+        images = self.images(stimuli, size, ctx.num_workers, cache_mib)
+        if isinstance(self.config, JudgedMeasure.EncodingConfig):
+            encode_image = self.encoder(encode_image, ctx.device)
+        batch_size = self.config.batch_size
+        return embed(encode_image, images, used, device=ctx.device, batch_size=batch_size)
 
     def encoder(self, encode_image: Encode, device: str) -> Encode:
         """Return `encode_image` in the precision of an EncodingConfig; images (B, 3, S, S) in."""

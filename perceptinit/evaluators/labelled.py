@@ -14,16 +14,16 @@ import torch
 from perceptinit.configs import PositiveFloat, PositiveInt
 from perceptinit.errors import DataError
 from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, all_features
-from perceptinit.evaluators.metrics import binomial_stderr
-from perceptinit.evaluators.readable import marked, readable_rows
-from perceptinit.evaluators.representation_metrics import (
+from perceptinit.evaluators.metrics import (
     alignment,
+    binomial_stderr,
     effective_rank,
     knn_predictions,
+    stderr_over_images,
     uniformity,
 )
+from perceptinit.evaluators.readable import mark_incomplete, readable_rows
 from perceptinit.evaluators.set_measure import SetConfig, SetMeasure
-from perceptinit.evaluators.zero_shot_scores import stderr_over_images
 from perceptinit.protocols import DualEncoder
 from perceptinit.seeding import generator
 from perceptinit.test_sets.sets import ZeroShotSet
@@ -61,7 +61,7 @@ class LabelledMeasure(SetMeasure):
                 kept = [s.only(r) for s, r in zip(sets, rows, strict=True)]
                 for result, own in zip(results, zip(*features, strict=True), strict=True):
                     found = self.scores(kept, [f[r] for f, r in zip(own, rows, strict=True)])
-                    result += marked(found, sets, rows)
+                    result += mark_incomplete(found, sets, rows)
         return results
 
     def _read(self, dataset: str, split: str) -> ZeroShotSet:

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from perceptinit.configs import NonNegativeInt
-from perceptinit.evaluators.judged import CACHE_MIB, JudgedMeasure, bounds
+from perceptinit.evaluators.judged import CACHE_MIB, JudgedMeasure, ceiling_fields
 from perceptinit.judgments.baselines import Baseline, as_extra, odd_one_out_baselines
 from perceptinit.judgments.ceilings import ceiling
 from perceptinit.judgments.forms.odd_one_out import (
@@ -21,7 +21,6 @@ from perceptinit.judgments.forms.odd_one_out import (
     odd_one_out_agreement,
 )
 from perceptinit.judgments.scoring import cosine_distances, held_out_stderr
-from perceptinit.judgments.two_afc import embed
 from perceptinit.protocols import DualEncoder
 from perceptinit.types import RunContext, Score
 
@@ -59,7 +58,7 @@ class OddOneOutScore(JudgedMeasure):
                 values, judgments.unit, None, judgments.group, judgments.images.T, weights
             ),
             chance=CHANCE,
-            **bounds(ceiling(judgments.votes)),
+            **ceiling_fields(ceiling(judgments.votes)),
             extra={
                 **as_extra(self._measure_baselines(ctx.num_workers)),
                 **self.held_out(judgments.unit, self._names),
@@ -88,18 +87,9 @@ class OddOneOutScore(JudgedMeasure):
     def _similarities(self, model: DualEncoder, ctx: RunContext) -> np.ndarray:
         """Return minus the cosine distance of the pairs 0-1, 0-2 and 1-2, (N, 3)."""
         judgments = self._judgments
-        images = self.images(
-            judgments.stimuli, model.image_size, ctx.num_workers, self.config.cache_mib
-        )
         used, places = np.unique(judgments.images, return_inverse=True)
         places = places.reshape(judgments.images.shape)
-        z = embed(
-            model.encode_image,
-            images,
-            used,
-            device=ctx.device,
-            batch_size=self.config.batch_size,
-        )
+        z = self.embed(model.encode_image, model.image_size, ctx, judgments.stimuli, used)
         return -np.stack(
             [cosine_distances(z, places[:, a], places[:, b]) for a, b in PAIRS], axis=1
         )

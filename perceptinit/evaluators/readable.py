@@ -55,7 +55,7 @@ def readable_rows(
     return readable
 
 
-def marked(
+def mark_incomplete(
     scores: Sequence[Score], sets: Sequence[ImageSet], readable: Sequence[np.ndarray]
 ) -> list[Score]:
     """Return scores with what was left out in `extra`, where anything was; the last set is that of the score."""

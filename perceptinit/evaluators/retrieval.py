@@ -12,13 +12,11 @@ import torch
 
 from perceptinit.configs import PositiveInt
 from perceptinit.errors import DataError
+from perceptinit.evaluators.classifier import embed_texts
 from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, all_features
-from perceptinit.evaluators.metrics import binomial_stderr, chance_of_any
-from perceptinit.evaluators.prompts import embed_texts
-from perceptinit.evaluators.readable import marked, readable_rows
-from perceptinit.evaluators.recall import hits_at_k
-from perceptinit.evaluators.set_measure import SetMeasure, SuiteConfig
-from perceptinit.evaluators.zero_shot_scores import main_score
+from perceptinit.evaluators.metrics import binomial_stderr, chance_of_any, hits_at_k
+from perceptinit.evaluators.readable import mark_incomplete, readable_rows
+from perceptinit.evaluators.set_measure import SetMeasure, SuiteConfig, main_score
 from perceptinit.judgments.scoring import clustered_stderr
 from perceptinit.protocols import DualEncoder
 from perceptinit.test_sets.sets import RetrievalSet
@@ -65,7 +63,7 @@ class Retrieval(SetMeasure):
                 kept = test_set.only(rows)
                 for model, images, result in zip(models, features, results, strict=True):
                     found = self._scores(kept, model, images[rows], encoding)
-                    result += marked(found, [test_set], [rows])
+                    result += mark_incomplete(found, [test_set], [rows])
         return results
 
     def _read(self, dataset: str) -> RetrievalSet:

@@ -10,11 +10,10 @@ from typing import Literal
 import numpy as np
 
 from perceptinit.errors import UsageError
-from perceptinit.evaluators.judged import JudgedMeasure, bounds
-from perceptinit.evaluators.zero_shot_scores import stderr_over_images
+from perceptinit.evaluators.judged import JudgedMeasure, ceiling_fields
+from perceptinit.evaluators.metrics import stderr_over_images
 from perceptinit.judgments.ceilings import Bounds
 from perceptinit.judgments.forms.rdm import HasDissimilarities
-from perceptinit.judgments.two_afc import embed
 from perceptinit.protocols import DualEncoder, HasPeople
 from perceptinit.types import MeasuredSplit, RunContext, Score, Stimuli
 
@@ -44,11 +43,8 @@ class RSA(JudgedMeasure):
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield both correlations; DataError for matrices or images that cannot be read."""
         stimuli, used, subjects = self.read()
-        c = self.config
-        images = self.images(stimuli, model.image_size, ctx.num_workers, c.cache_mib)
-        encode = self.encoder(model.encode_image, ctx.device)
-        z = embed(encode, images, used, device=ctx.device, batch_size=c.batch_size)
-        distances = model_dissimilarities(z, c.distance)
+        z = self.embed(model.encode_image, model.image_size, ctx, stimuli, used)
+        distances = model_dissimilarities(z, self.config.distance)
         for measure, correlation in (("rsa_spearman", spearman), ("rsa_kendall", kendall)):
             yield self._score(f"{measure}/{self.set_name}", distances, subjects, correlation)
 
@@ -75,7 +71,7 @@ class RSA(JudgedMeasure):
             num_examples=count * (count - 1) // 2,
             stderr=stderr_over_images(statistic, count, name),
             chance=0.0,
-            **bounds(_means(ceilings)),
+            **ceiling_fields(_means(ceilings)),
             extra={
                 "precision": self.config.precision,
                 "distance": self.config.distance,
@@ -117,7 +113,7 @@ def correlations(
     answer are left out for that subject.
     """
     pairs = np.triu_indices(len(distances), 1)
-    return [_known(correlation, distances[pairs], own[pairs]) for own in subjects]
+    return [_correlate_known(correlation, distances[pairs], own[pairs]) for own in subjects]
 
 
 def noise_ceiling(subjects: np.ndarray, correlation: Correlation) -> Bounds | None:
@@ -145,7 +141,12 @@ def noise_ceilings(subjects: np.ndarray, correlation: Correlation) -> Sequence[B
     found = []
     for s, own in enumerate(vectors):
         of_others = _mean_of_known(np.delete(ranks, s, axis=0))
-        found.append((_known(correlation, of_others, own), _known(correlation, of_all, own)))
+        found.append(
+            (
+                _correlate_known(correlation, of_others, own),
+                _correlate_known(correlation, of_all, own),
+            )
+        )
     return found
 
 
@@ -178,7 +179,7 @@ def kendall(a: np.ndarray, b: np.ndarray) -> float:
     return float(kendalltau(a, b).statistic)
 
 
-def _known(correlation: Correlation, a: np.ndarray, b: np.ndarray) -> float:
+def _correlate_known(correlation: Correlation, a: np.ndarray, b: np.ndarray) -> float:
     known = ~(np.isnan(a) | np.isnan(b))
     return correlation(a[known], b[known])
 

@@ -11,6 +11,7 @@ from perceptinit.compute.optim import Precision
 from perceptinit.configs import DrawnSide, NonNegativeInt, NumDrawn, PositiveInt
 from perceptinit.evaluators.features import ALONE, Joint
 from perceptinit.protocols import DualEncoder
+from perceptinit.results.measures import OTHER
 from perceptinit.test_sets.choice import SYNTHETIC, Missing, SetChoice, SyntheticSettings
 from perceptinit.test_sets.suite import SetKind, find_set
 from perceptinit.types import DataNeed, RunContext, Score, Split, StagePlan
@@ -134,3 +135,15 @@ class SetMeasure(ABC):
         if absent:
             ctx.warn(f"{name}: {len(absent)} sets are absent and skipped: {', '.join(absent)}")
         return present
+
+
+def main_score(name: str, result: list[Score]) -> list[Score]:
+    """Return `main/<set>`, the measure that stands for a set of the suites; empty for other sets."""
+    known = find_set(name)
+    if known is None or known.family == OTHER:  # simulated sets are in no average
+        return []
+    own = next((s for s in result if s.name == f"{known.main}/{name}"), None)
+    if own is None:  # a set of this name, but of another kind than the suite's
+        return []
+    chance = own.chance if known.chance is None else known.chance
+    return [replace(own, name=f"main/{name}", chance=chance, extra={"measure": known.main})]

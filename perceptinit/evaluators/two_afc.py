@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from perceptinit.evaluators.judged import JudgedMeasure, bounds
+from perceptinit.evaluators.judged import JudgedMeasure, ceiling_fields
 from perceptinit.judgments.baselines import Baseline, as_extra, two_afc_baselines
 from perceptinit.judgments.breakdown import (
     by_anchor,
@@ -67,7 +67,7 @@ class TwoAFC(JudgedMeasure):
             num_examples=result.num_judgments,
             stderr=result.stderr,
             chance=0.5,
-            **bounds(self._ceiling),
+            **ceiling_fields(self._ceiling),
             extra={
                 "weighting": self.config.weighting,
                 "num_ties": result.num_ties,

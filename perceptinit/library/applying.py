@@ -1,8 +1,9 @@
-"""One initializer on one image tower, outside of a recipe: for the library and `perceptinit init`."""
+"""One initializer on one image tower, without a recipe: `apply_perceptual_init` and `perceptinit init`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,20 @@ import torch
 
 from perceptinit._version import __version__
 from perceptinit.backbones.encoders import ImageTower
-from perceptinit.components.building import parts_of, preflight
-from perceptinit.compute.devices import choose_device
+from perceptinit.components.building import parts_of, preflight, read_spec
+from perceptinit.compute.devices import choose_device, set_up_process
 from perceptinit.configs import read_config, to_table
 from perceptinit.errors import CheckpointError, DataError, RecipeError, UsageError, WriteError
-from perceptinit.files.cache import Cache, key_of
+from perceptinit.files.cache import Cache, cache_folder, key_of
 from perceptinit.files.checkpoints import load_strict, load_weights, save_weights, weights_sha256
 from perceptinit.files.checksums import file_sha256
 from perceptinit.judgments.fingerprints import judgments_sha256
-from perceptinit.judgments.sources import OpenJudgments, Source, open_judgments
-from perceptinit.library.adapters.state import device_of, in_float32
+from perceptinit.judgments.sources import OpenJudgments, Source, as_table, open_judgments
 from perceptinit.library.progress import ProgressBar
+from perceptinit.library.tower import device_of, in_float32
+from perceptinit.recipe.tables import apply_overrides
 from perceptinit.registry import Entry, Registry
+from perceptinit.seeding import named_torch_seed
 from perceptinit.types import InitReport, RunContext
 
 STAGE = "init.0"  # as the first [[init]] of a recipe, so that both draw alike
@@ -69,9 +72,7 @@ class Job:
         if self.judgments is None:
             return None
         if self.judgments.table is not None and self.judgments.component.card.simulated:
-            return (
-                self.judgments.table
-            )  # they follow from it; rendering them all to hash takes long
+            return self.judgments.table  # they follow from it, and to render them all takes long
         return [self.judgments.table, judgments_sha256(self.judgments.component)]
 
 
@@ -121,10 +122,10 @@ def initialize_tower(
         )
         if cache is None:
             return job.build().initialize(tower, ctx)
-        return _cached(tower, job, cache, ctx)
+        return _initialize_cached(tower, job, cache, ctx)
 
 
-def _cached(tower: ImageTower, job: Job, cache: Cache, ctx: RunContext) -> InitReport:
+def _initialize_cached(tower: ImageTower, job: Job, cache: Cache, ctx: RunContext) -> InitReport:
     parts = job.key_parts(tower)
     key = key_of(parts)
     with cache.locked(key):
@@ -133,7 +134,7 @@ def _cached(tower: ImageTower, job: Job, cache: Cache, ctx: RunContext) -> InitR
             try:
                 entry.check()
                 load_strict(tower, load_weights(entry.weights_path), str(entry.weights_path))
-                return _stored_report(entry.manifest["report"])
+                return _read_report(entry.manifest["report"])
             except (DataError, CheckpointError) as error:
                 ctx.warn(f"cache: {error}. The entry is damaged: it is done again")
                 cache.remove(key)
@@ -146,7 +147,58 @@ def _cached(tower: ImageTower, job: Job, cache: Cache, ctx: RunContext) -> InitR
     return report
 
 
-def _stored_report(stored: Mapping[str, Any]) -> InitReport:
+def _read_report(stored: Mapping[str, Any]) -> InitReport:
     """Return a report as it was stored, marked; its seconds are those that the work once took."""
     report = InitReport(**{**stored, "changed": tuple(stored["changed"])})
     return replace(report, metrics={**report.metrics, "from_cache": 1.0})
+
+
+def initialize_backbone(
+    registry: Registry,
+    tables: dict[str, Any],
+    *,
+    initializer: str,
+    judgments: str | None,
+    overrides: Sequence[str],
+    seed: int,
+    device: str,
+    use_cache: bool,
+    output: Path,
+) -> InitReport:
+    """Build a backbone under the seed, initialise its image tower, and write the tower to `output`.
+
+    tables: `backbone`, `init` and `judgments`, which overrides of those paths change.
+
+    Raises RecipeError with every problem of the tables, DataError when judgments are absent.
+    """
+    problems = apply_overrides(tables, overrides)
+    unknown = sorted(tables.keys() - {"backbone", "init", "judgments"})
+    if unknown:
+        raise UsageError(f"--set {unknown[0]}...: paths start with backbone, init or judgments")
+    spec, more = read_spec(registry, "backbone", tables["backbone"], "backbone")
+    if spec is None or problems:
+        raise RecipeError([*problems, *more])
+    source: Any = judgments
+    if tables["judgments"]:
+        table = as_table(judgments, registry) | tables["judgments"]
+        source = (table.pop("use"), table)
+    job = read_job(registry, initializer, tables["init"], source, seed)
+    backbone = spec.build()
+    lacking = preflight(backbone)
+    if lacking:
+        raise UsageError(f"{spec.entry.title}: {'; '.join(lacking)}")
+    device = choose_device(device)
+    set_up_process(device)
+    with named_torch_seed(seed, "backbone"):
+        tower = backbone.build().image
+    cache = Cache(cache_folder()) if use_cache else None
+    report = initialize_tower(tower.to(device), job, cache=cache)
+    about = {
+        "backbone": spec.table(),
+        "initializer": {"use": initializer, **to_table(job.config)},
+        "judgments": job.judgments.table if job.judgments else None,
+        "seed": seed,
+        "metrics": dict(report.metrics),
+    }
+    save_weights(output, tower.state_dict(), {"perceptinit": json.dumps(about)})
+    return report

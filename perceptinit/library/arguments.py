@@ -32,7 +32,7 @@ def check_arguments(
     _check_model(model)
     if not isinstance(initializer, str):
         raise UsageError(
-            f"initializer: expected a name, such as 'triplet-hinge', got {_type(initializer)}"
+            f"initializer: expected a name, such as 'triplet-hinge', got {type(initializer).__name__}"
         )
     if "images" in options:
         raise UsageError(_where_images_go(judgments, options["images"]))
@@ -60,14 +60,14 @@ def _check_model(model: Any) -> None:
     if callable(model):
         name = getattr(model, "__name__", "Model")
         raise UsageError(
-            f"model: expected a model, got the {_sort(model)} that makes one: pass {name}(...)"
+            f"model: expected a model, got the {'class' if isinstance(model, type) else 'function'} that makes one: pass {name}(...)"
         )
     if isinstance(model, tuple):
         raise UsageError(
             "model: expected a model, got a tuple, such as open_clip.create_model_and_transforms gives: "
             "pass its first item"
         )
-    raise UsageError(f"model: expected a torch.nn.Module, got {_type(model)}")
+    raise UsageError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
 
 
 def _where_images_go(judgments: Any, images: Any) -> str:
@@ -80,14 +80,6 @@ def _where_images_go(judgments: Any, images: Any) -> str:
         f'{start}judgments=("table", {{"path": "judgments.csv", "images": "photographs"}}), or of '
         "Triplets.build(Stimuli(ids, images), ...) for arrays"
     )
-
-
-def _sort(model: Any) -> str:
-    return "class" if isinstance(model, type) else "function"
-
-
-def _type(value: Any) -> str:
-    return type(value).__name__
 
 
 def callers_level() -> int:

@@ -1,0 +1,236 @@
+"""The image tower of another library's model: what it is for each library, and how it is wrapped.
+
+A new library: add its function, one line in `DESCRIBE`, its test and its line in docs/library.md.
+"""
+
+from __future__ import annotations
+
+# B batch, D embedding, S height and width
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from perceptinit.errors import UsageError
+from perceptinit.library.tower import RGB, Encode, ModelTower, Surface
+from perceptinit.types import InitReport
+
+CLIP_MEAN: RGB = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD: RGB = (0.26862954, 0.26130258, 0.27577711)
+IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
+IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
+HALF: RGB = (0.5, 0.5, 0.5)
+
+# Mean and std stand in the image processor, not in the model: those of the first published weights
+# of each architecture. Source: their preprocessor_config.json.
+STATISTICS: dict[str, tuple[RGB, RGB]] = {
+    "clip": (CLIP_MEAN, CLIP_STD),
+    "siglip": (HALF, HALF),
+    "siglip2": (HALF, HALF),
+    "vit": (HALF, HALF),
+    "deit": (IMAGENET_MEAN, IMAGENET_STD),
+    "dinov2": (IMAGENET_MEAN, IMAGENET_STD),
+    "swin": (IMAGENET_MEAN, IMAGENET_STD),
+    "convnext": (IMAGENET_MEAN, IMAGENET_STD),
+    "resnet": (IMAGENET_MEAN, IMAGENET_STD),
+}
+CLASSIFIERS = ("heads", "head", "fc", "classifier")
+WRAPPERS = {
+    "DistributedDataParallel": "module",
+    "DataParallel": "module",
+    "OptimizedModule": "_orig_mod",
+}
+
+
+def describe_timm(model: Any) -> Surface:
+    """Return the whole model as vision part; its classifier is not used and stays as it is."""
+    about = model.pretrained_cfg
+    embedding = getattr(model, "patch_embed", None)  # knows the img_size it was built with
+    size = getattr(embedding, "img_size", None) or about["input_size"]
+
+    def encode(images: Any) -> Any:
+        return model.forward_head(model.forward_features(images), pre_logits=True)
+
+    return Surface(model, encode, _square_side(size), tuple(about["mean"]), tuple(about["std"]))
+
+
+def describe_open_clip(model: Any) -> Surface:
+    """Return `model.visual` as vision part.
+
+    Mean and std are those of the weights' own preprocessing; a model that was built without states
+    none, and takes OpenAI's, as open_clip's transforms do.
+
+    Raises UsageError for a module of open_clip that is no whole model.
+    """
+    if not hasattr(model, "visual") or not hasattr(model, "encode_image"):
+        raise UsageError(
+            f"open_clip's {type(model).__name__} is a part of a model: pass the model, or encode="
+        )
+    visual = model.visual
+    about = getattr(visual, "preprocess_cfg", None) or {}
+    size = about.get("size") or getattr(visual, "image_size", None)
+    mean = about.get("mean") or getattr(visual, "image_mean", None) or CLIP_MEAN
+    std = about.get("std") or getattr(visual, "image_std", None) or CLIP_STD
+    return Surface(visual, model.encode_image, _square_side(size), tuple(mean), tuple(std))
+
+
+def describe_torchvision(model: Any) -> Surface:
+    """Return the whole model as vision part; its classifier is computed, but not used.
+
+    ViT states its size; the others take any and get 224, on which torchvision trains. Mean and std
+    are those of all of torchvision's classification weights.
+    """
+    classifier = _last_linear(model)
+
+    def encode(images: Tensor) -> Tensor:
+        seen: list[Tensor] = []
+        handle = classifier.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            model(images)
+        finally:
+            handle.remove()
+        return seen[-1]
+
+    size = getattr(model, "image_size", 224)
+    return Surface(model, encode, size, IMAGENET_MEAN, IMAGENET_STD)
+
+
+def _last_linear(model: nn.Module) -> nn.Module:
+    for name in CLASSIFIERS:
+        head = getattr(model, name, None)
+        linear = [m for m in head.modules() if isinstance(m, nn.Linear)] if head is not None else []
+        if linear:
+            return linear[-1]
+    raise UsageError(
+        f"torchvision's {type(model).__name__} has no linear classifier "
+        f"({', '.join(CLASSIFIERS)}): pass encode="
+    )
+
+
+def describe_transformers(model: Any) -> Surface:
+    """Return the vision part: of a dual encoder its image tower and projection, else the model
+    without its classifier.
+
+    Embeddings are `pooler_output`, after the projection where there is one, and the first token
+    where the model does not pool.
+    """
+    config = getattr(model.config, "vision_config", model.config)
+    family = config.model_type.removesuffix("_vision_model")
+    mean, std = STATISTICS.get(family, (None, None))
+    size = _square_side(getattr(config, "image_size", None))
+    vision = _vision_of(model)
+    return Surface(vision, _encoder(vision), size, mean, std)
+
+
+def _vision_of(model: Any) -> nn.Module:
+    parts = {
+        name: getattr(model, name)
+        for name in ("vision_model", "visual_projection")
+        if hasattr(model, name)
+    }
+    if len(parts) == 2:
+        return nn.ModuleDict(parts)
+    return parts.get("vision_model", model.base_model)
+
+
+def _encoder(vision: nn.Module) -> Any:
+    if not isinstance(vision, nn.ModuleDict):
+        return lambda images: _pool(vision(pixel_values=images))
+    tower, projection = vision["vision_model"], vision["visual_projection"]
+    return lambda images: projection(_pool(tower(pixel_values=images)))
+
+
+def _pool(output: Any) -> Tensor:
+    pooled = getattr(output, "pooler_output", None)
+    if pooled is None:
+        return output.last_hidden_state[:, 0]
+    return pooled.flatten(1)
+
+
+def _square_side(size: object) -> int | None:
+    """Return the side of a square given as an int, (S, S) or (3, S, S); None for anything else."""
+    sides = tuple(size)[-2:] if isinstance(size, (tuple, list)) else (size, size)
+    return int(sides[0]) if sides[0] == sides[-1] and isinstance(sides[0], int) else None
+
+
+# top-level package of the model's class -> what reads the model
+DESCRIBE: dict[str, Callable[[Any], Surface]] = {
+    "timm": describe_timm,
+    "open_clip": describe_open_clip,
+    "torchvision": describe_torchvision,
+    "transformers": describe_transformers,
+}
+
+
+def adapt(
+    model: nn.Module,
+    *,
+    encode: Encode | None = None,
+    image_size: int | None = None,
+    mean: RGB | None = None,
+    std: RGB | None = None,
+) -> ModelTower:
+    """Return the image tower of a model; its modules are the model's own, nothing is copied.
+
+    encode: maps images (B, 3, S, S), normalised with mean and std, to embeddings (B, D). Required
+    for models of no known library, whose images are in [0, 1] unless mean and std are given.
+    image_size, mean, std: take the place of what the model states.
+
+    Raises UsageError when something is not stated, or the model is of no known library.
+    """
+    model = unwrap(model)
+    library = library_of(model)
+    if library:
+        surface = DESCRIBE[library](model)
+    elif encode is None:
+        raise UsageError(
+            f"{type(model).__name__} is no model of {', '.join(DESCRIBE)}: pass encode=, a function from "
+            "images (B, 3, S, S) to embeddings (B, D), and image_size=S"
+        )
+    else:
+        surface = Surface(model, encode, None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    given = {"encode": encode, "image_size": image_size, "mean": mean, "std": std}
+    return ModelTower(replace(surface, **{k: v for k, v in given.items() if v is not None}))
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the model inside DistributedDataParallel, DataParallel and torch.compile's wrapper.
+
+    Raises UsageError for a model whose weights are spread over processes (FSDP).
+    """
+    while type(model).__name__ in WRAPPERS:
+        model = getattr(model, WRAPPERS[type(model).__name__])
+    sharded = any(type(p).__name__ in ("DTensor", "FlatParameter") for p in model.parameters())
+    if sharded:
+        raise UsageError(
+            f"the weights of {type(model).__name__} are sharded (FSDP): initialise the model before it is wrapped"
+        )
+    return model
+
+
+def library_of(model: nn.Module) -> str | None:
+    """Return which known library a model's class, or a class it is derived from, belongs to."""
+    packages = (cls.__module__.partition(".")[0] for cls in type(model).__mro__)
+    return next((package for package in packages if package in DESCRIBE), None)
+
+
+def broadcast(model: Any, tower: ModelTower) -> None:
+    """Give every process of a DistributedDataParallel model the weights of the first one.
+
+    They were computed alike, but a GPU may add up in another order. Other models are left alone.
+    """
+    if type(model).__name__ != "DistributedDataParallel":
+        return
+    with torch.no_grad():
+        for tensor in (*tower.trunk.parameters(), *tower.trunk.buffers()):
+            torch.distributed.broadcast(tensor.data, src=0, group=model.process_group)
+
+
+def model_names(report: InitReport, model: nn.Module, tower: ModelTower) -> InitReport:
+    """Return the report with the changed tensors under the names that they have in the model."""
+    named = (*model.named_parameters(), *model.named_buffers())
+    names = {id(tensor): name for name, tensor in named}
+    own = dict((*tower.named_parameters(), *tower.named_buffers()))
+    return replace(report, changed=tuple(names.get(id(own[n]), n) for n in report.changed))
