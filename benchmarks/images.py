@@ -77,7 +77,7 @@ def worker(method: str) -> Callable[[Sequence[bytes]], object]:
             std=open_clip.OPENAI_DATASET_STD,
         )
         return lambda files: [transform(Image.open(io.BytesIO(file))) for file in files]
-    from perceptinit.compute.memory import keep_freed_memory
+    from perceptinit.compute.devices import keep_freed_memory
     from perceptinit.pairs.augment import Augment
     from perceptinit.seeding import generator
 

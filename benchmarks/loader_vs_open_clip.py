@@ -46,8 +46,8 @@ def our_batches(shards: str, batch_size: int, num_workers: int) -> Iterator[int]
     import open_clip
     from torch import nn
 
-    from perceptinit.backbones.clip_tokenizer import ClipTokenizer
     from perceptinit.backbones.encoders import ImageTower
+    from perceptinit.backbones.text import ClipTokenizer
     from perceptinit.pairs.augment import Augment
     from perceptinit.pairs.loader import PairLoader
     from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
@@ -96,7 +96,7 @@ def run_our_side(asked: argparse.Namespace, what: str) -> None:
     """Work until killed, and say on standard error when a turn is done."""
     import torch
 
-    from perceptinit.compute.memory import keep_freed_memory
+    from perceptinit.compute.devices import keep_freed_memory
 
     keep_freed_memory()  # as in a run
     torch.set_num_threads(1)

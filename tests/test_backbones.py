@@ -12,8 +12,8 @@ from perceptinit.api import build
 from perceptinit.backbones.encoders import DualTower
 from perceptinit.backbones.fast_modules import PatchConv, SelfAttention, attention
 from perceptinit.backbones.open_clip_backbone import OpenClip
+from perceptinit.backbones.text import token_rows
 from perceptinit.backbones.timm_backbone import Timm
-from perceptinit.backbones.token_rows import token_rows
 from perceptinit.errors import CheckpointError, RecipeError, UsageError
 from perceptinit.files.checkpoints import save_weights, weights_sha256
 from perceptinit.protocols import DualEncoder, ImageEncoder
@@ -235,7 +235,7 @@ def test_rows_of_many_texts_hold_hardly_any_padding():
 
 def test_attention_is_that_of_the_module_it_stands_for():
     torch.manual_seed(0)
-    ours = SelfAttention(32, 4, batch_first=True).double()
+    ours = SelfAttention(torch.nn.MultiheadAttention(32, 4, batch_first=True)).double()
     theirs = torch.nn.MultiheadAttention(32, 4, batch_first=True).double()
     theirs.load_state_dict(ours.state_dict())
     x = torch.randn(3, 5, 32, dtype=torch.float64)
@@ -251,7 +251,7 @@ def test_attention_is_that_of_the_module_it_stands_for():
 
 def test_attention_that_is_no_self_attention_is_left_to_its_module():
     torch.manual_seed(0)
-    ours = SelfAttention(32, 4, batch_first=True)
+    ours = SelfAttention(torch.nn.MultiheadAttention(32, 4, batch_first=True))
     theirs = torch.nn.MultiheadAttention(32, 4, batch_first=True)
     theirs.load_state_dict(ours.state_dict())
     x, y = torch.randn(3, 5, 32), torch.randn(3, 7, 32)

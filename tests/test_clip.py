@@ -20,8 +20,7 @@ from perceptinit.errors import CheckpointError, DataError, RecipeError, Training
 from perceptinit.files.checkpoints import load_state, save_state, weights_sha256
 from perceptinit.pairs.batches import PairBatch, fingerprint
 from perceptinit.pretrainers.clip import Clip
-from perceptinit.pretrainers.contrastive import contrastive_loss
-from perceptinit.pretrainers.pair_loss import PairLoss
+from perceptinit.pretrainers.pair_loss import PairLoss, contrastive_loss
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import Pair, RunContext
 

@@ -9,7 +9,7 @@ from paper_gpu import paper_gpu
 from perceptinit.compute import devices, distributed
 from perceptinit.compute.optim import autocast, matmul_precision
 from perceptinit.errors import UsageError
-from perceptinit.initializers.diagnostics import weight_changes
+from perceptinit.initializers.report import weight_changes
 from perceptinit.pretrainers import contrastive
 from perceptinit.recipe.checkpoint_config import CheckpointConfig
 from perceptinit.running.run_checkpoints import Checkpoints

@@ -18,8 +18,7 @@ from perceptinit.compute.split_encoding import SplitEncoder
 from perceptinit.errors import DataError, PerceptInitError, TrainingError
 from perceptinit.pretrainers import chunked_loss, contrastive
 from perceptinit.pretrainers.clip import Clip
-from perceptinit.pretrainers.contrastive import contrastive_loss
-from perceptinit.pretrainers.pair_loss import PairLoss
+from perceptinit.pretrainers.pair_loss import PairLoss, contrastive_loss
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.runner import run_recipe
 

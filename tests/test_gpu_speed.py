@@ -15,16 +15,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from perceptinit.backbones import text
 from perceptinit.backbones.fast_modules import SelfAttention
-from perceptinit.backbones.text import GPU_MULTIPLES
-from perceptinit.backbones.token_rows import token_rows
+from perceptinit.backbones.text import GPU_MULTIPLES, token_rows
 from perceptinit.compute import devices, distributed
 from perceptinit.compute.devices import fetch, usable_cores
 from perceptinit.compute.optim import adamw
 from perceptinit.evaluators.features import _PIXELS, Encoding, Subjects, all_features
 from perceptinit.evaluators.zero_shot import ZeroShot
-from perceptinit.pretrainers.averaging import WeightAverage
 from perceptinit.pretrainers.clip import Clip
-from perceptinit.pretrainers.sharding import blocks_of, clip_gradients, sharded_copy
+from perceptinit.pretrainers.sharding import WeightAverage, blocks_of, clip_gradients, sharded_copy
 from perceptinit.running import run
 from perceptinit.testing import tiny_model
 

@@ -8,7 +8,7 @@ import pytest
 COUNT = """
 import resource
 import numpy as np
-from perceptinit.compute.memory import keep_freed_memory
+from perceptinit.compute.devices import keep_freed_memory
 
 def new_pages():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -12,14 +12,13 @@ from perceptinit.backbones.encoders import ImageTower
 from perceptinit.configs import read_config
 from perceptinit.errors import CheckpointError, InitializerError
 from perceptinit.files.checkpoints import weights_sha256
-from perceptinit.initializers.attention import find_attention
+from perceptinit.initializers.attention import find_attention, find_positions, sinusoidal
 from perceptinit.initializers.impulse import Impulse, Logits, shift_matrix
 from perceptinit.initializers.interpolate import Interpolate
 from perceptinit.initializers.lsuv import Lsuv
 from perceptinit.initializers.mimetic import Mimetic, factors
 from perceptinit.initializers.mimetic_mlp import MimeticMLP
 from perceptinit.initializers.norm_matched import NormMatched
-from perceptinit.initializers.positions import find_positions, sinusoidal
 from perceptinit.initializers.statistics_matched import StatisticsMatched
 from perceptinit.initializers.weight_selection import WeightSelection, even_indices, select
 from perceptinit.types import RunContext, Stimuli, Triplets

@@ -28,10 +28,9 @@ from perceptinit.files.checkpoints import load_weights
 from perceptinit.initializers.checkpoint import Checkpoint
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.parquet_pairs import ParquetPairs
-from perceptinit.pretrainers.classification import Classification, make_loss, mixed
 from perceptinit.pretrainers.objective import Objective
 from perceptinit.pretrainers.pretraining import Pretraining
-from perceptinit.pretrainers.supervised import Supervised
+from perceptinit.pretrainers.supervised import Classification, Supervised, make_loss, mixed
 from perceptinit.pretrainers.training import Training
 from perceptinit.pretrainers.training_config import TrainingConfig
 from perceptinit.recipe.plan import plan_lines

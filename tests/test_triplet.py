@@ -9,9 +9,8 @@ from torch import nn
 
 from perceptinit.configs import read_config
 from perceptinit.errors import DataError, InitializerError, UsageError
-from perceptinit.initializers.diagnostics import weight_changes
 from perceptinit.initializers.objectives import Loss, OddOneOutObjective, TripletObjective
-from perceptinit.initializers.shared_augment import augment_alike
+from perceptinit.initializers.report import weight_changes
 from perceptinit.initializers.trainable import trainable_names
 from perceptinit.initializers.triplet import Triplet, TripletHinge
 from perceptinit.initializers.triplet_loss import (
@@ -24,7 +23,7 @@ from perceptinit.initializers.triplet_loss import (
     triplet_distances,
     vote_weights,
 )
-from perceptinit.initializers.triplet_training import num_distinct
+from perceptinit.initializers.triplet_training import augment_alike, num_distinct
 from perceptinit.judgments.controls.class_triplets import ClassTriplets, draw_class_triplets
 from perceptinit.judgments.controls.pixel_triplets import PixelTriplets
 from perceptinit.judgments.forms.odd_one_out import OddOneOut

@@ -1,8 +1,8 @@
 """Modules of timm and open_clip that compute the same faster: patches as a product, attention in one step.
 
-This is the one place that takes the place of other libraries' modules, and the one that leans on names
-of torch's own (tests/test_backbones.py holds them). What a device takes is said in the forward passes:
-the product wherever a pass is computed at once, a CPU the short attention, everything else torch's kernels.
+Only this file replaces modules of other libraries, and only it uses private names of torch
+(tests/test_backbones.py checks them). Eager passes on any device take the product, eager passes on a CPU
+the short attention, and recorded passes torch's own kernels.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ SHORT_TOKENS = 128
 
 
 def use_fast_modules(tower: nn.Module) -> None:
-    """Make a PatchConv and a SelfAttention of each module of the tower that may be one.
+    """Put a PatchConv or a SelfAttention in the place of each child module that has an equivalent.
 
-    The module's class is replaced in place: its parameters keep their names and owners.
+    Parameters keep their objects, names and owners, so state dicts stay as they are.
     """
-    for module in tower.modules():
-        if type(module) is nn.Conv2d and _cuts_patches(module):
-            module.__class__ = PatchConv
-        elif type(module) is nn.MultiheadAttention and _is_plain(module):
-            module.__class__ = SelfAttention
+    for parent in list(tower.modules()):
+        for name, child in parent.named_children():
+            if type(child) is nn.Conv2d and _cuts_patches(child):
+                setattr(parent, name, PatchConv(child))
+            elif type(child) is nn.MultiheadAttention and _is_plain(child):
+                setattr(parent, name, SelfAttention(child))
 
 
 def _cuts_patches(convolution: nn.Conv2d) -> bool:
@@ -54,17 +55,17 @@ def _is_plain(attention: nn.MultiheadAttention) -> bool:
 
 
 def is_recorded() -> bool:
-    """Tell whether torch.jit.trace, torch.compile or torch.export records the pass, or only its shapes are followed."""
+    """Return whether torch.jit.trace, torch.compile or torch.export records the pass, or only its shapes are followed."""
     return torch.jit.is_tracing() or torch.compiler.is_compiling() or _is_fake()
 
 
 def _is_fake() -> bool:
-    """Tell whether tensors have no values (FakeTensorMode)."""
+    """Return whether tensors have no values (FakeTensorMode)."""
     return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
 
 
 def is_eager_on_cpu(tensor: Tensor) -> bool:
-    """Tell whether what is done with the tensor is computed now, and on a CPU."""
+    """Return whether what is done with the tensor is computed now, and on a CPU."""
     return tensor.device.type == "cpu" and not is_recorded()
 
 
@@ -75,6 +76,13 @@ class PatchConv(nn.Conv2d):
     224-pixel images in patches of 32 (AMD EPYC, one thread). cuDNN has no fast kernel for 3 channels, and its
     gradient may differ from one run to the next. Passes that are recorded take the convolution.
     """
+
+    def __init__(self, like: nn.Conv2d) -> None:
+        """like: the convolution over square patches whose parameters it takes."""
+        size: Any = like.in_channels, like.out_channels, like.kernel_size, like.stride
+        super().__init__(*size, padding=like.padding, bias=like.bias is not None, device="meta")
+        self.weight, self.bias = like.weight, like.bias
+        self.train(like.training)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return (B, D, h, w) of images (B, C, H, W)."""
@@ -96,6 +104,16 @@ class SelfAttention(nn.MultiheadAttention):
 
     It takes queries, keys and values apart in one step, whose gradient needs no three tensors of zeros.
     """
+
+    def __init__(self, like: nn.MultiheadAttention) -> None:
+        """like: the attention, without dropout and with the batch first, whose parameters it takes."""
+        has_bias = like.in_proj_bias is not None
+        super().__init__(
+            like.embed_dim, like.num_heads, bias=has_bias, batch_first=True, device="meta"
+        )
+        self.in_proj_weight, self.in_proj_bias = like.in_proj_weight, like.in_proj_bias
+        self.out_proj = like.out_proj
+        self.train(like.training)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Return (B, T, D) and None, of the same tensor three times; see nn.MultiheadAttention."""

@@ -1,15 +1,20 @@
-"""Which device a process works on, and copies between host and GPU for which the host does not wait."""
+"""The device and the memory of a process, and copies between host and GPU without waiting."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from perceptinit.compute.memory import keep_freed_memory
 from perceptinit.errors import UsageError
+
+# of glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_NEVER_BYTES = 2**31 - 1
 
 
 def choose_device(device: str) -> str:
@@ -103,3 +108,18 @@ class Arriving:
         if self._arrival is not None:
             self._arrival.synchronize()
         return self._values.tolist()
+
+
+def keep_freed_memory() -> bool:
+    """Let malloc use freed blocks again, whatever their size; return whether it can be told so (glibc).
+
+    By default glibc asks the kernel for every block above 32 MiB and gives it back when it is freed;
+    each page of it is then cleared and mapped anew, in every step. From this call on the process
+    keeps the most memory it ever had.
+    """
+    if sys.platform != "linux":
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    return all(mallopt(key, _NEVER_BYTES) for key in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD))

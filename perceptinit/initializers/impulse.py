@@ -13,9 +13,8 @@ from torch.nn import functional as F
 
 from perceptinit.configs import NonNegativeFloat, PositiveFloat
 from perceptinit.errors import InitializerError
-from perceptinit.initializers.attention import Attention, find_attention
+from perceptinit.initializers.attention import Attention, Positions, find_attention, find_positions
 from perceptinit.initializers.mimetic import factors, set_value_and_out
-from perceptinit.initializers.positions import Positions, find_positions
 from perceptinit.initializers.report import reporting
 from perceptinit.seeding import torch_generator
 from perceptinit.types import InitReport, RunContext

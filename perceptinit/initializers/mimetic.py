@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from perceptinit.configs import NonNegativeFloat
-from perceptinit.initializers.attention import Attention, find_attention
-from perceptinit.initializers.positions import find_positions, sinusoidal
+from perceptinit.initializers.attention import Attention, find_attention, find_positions, sinusoidal
 from perceptinit.initializers.report import reporting
 from perceptinit.seeding import torch_generator
 from perceptinit.types import InitReport, RunContext

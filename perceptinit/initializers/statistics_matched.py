@@ -10,8 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from perceptinit.initializers.diagnostics import as_matrix
-from perceptinit.initializers.report import reporting
+from perceptinit.initializers.report import as_matrix, reporting
 from perceptinit.initializers.trainable import FUSED_NAMES
 from perceptinit.seeding import torch_generator
 from perceptinit.types import InitReport, RunContext

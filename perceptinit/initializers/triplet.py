@@ -12,9 +12,7 @@ import numpy as np
 from perceptinit.components.building import preflight
 from perceptinit.configs import PositiveFloat
 from perceptinit.errors import DataError, InitializerError, PerceptInitError
-from perceptinit.initializers.diagnostics import weight_changes
-from perceptinit.initializers.early_stopping import EarlyStopping
-from perceptinit.initializers.held_out import HeldOut, metrics
+from perceptinit.initializers.held_out import EarlyStopping, HeldOut, metrics
 from perceptinit.initializers.objectives import (
     DEFAULT_TEMPERATURE,
     Loss,
@@ -23,7 +21,7 @@ from perceptinit.initializers.objectives import (
     OddOneOutObjective,
     TripletObjective,
 )
-from perceptinit.initializers.report import nothing_changed, reporting
+from perceptinit.initializers.report import nothing_changed, reporting, weight_changes
 from perceptinit.initializers.resident_images import resident
 from perceptinit.initializers.stage_images import open_images
 from perceptinit.initializers.trainable import only_training, trainable_names

@@ -11,27 +11,23 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import to_device
-from perceptinit.compute.optim import (
-    adamw,
-    autocast,
-    matmul_precision,
-    set_lr,
-    warmup_cosine,
-)
+from perceptinit.compute.optim import adamw, autocast, matmul_precision, set_lr, warmup_cosine
 from perceptinit.errors import CheckpointError, TrainingError
 from perceptinit.initializers.objectives import Objective
 from perceptinit.initializers.report import nothing_changed
 from perceptinit.initializers.resident_images import ResidentImages, ahead
-from perceptinit.initializers.shared_augment import augment_alike
 from perceptinit.initializers.training_config import TrainingConfig
 from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult
+from perceptinit.pairs.augment import random_box
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import RunContext
 
 REPORT_EVERY_STEPS = 10
+PROPORTIONS = (3 / 4, 4 / 3)  # of a box, width / height, as in torchvision's RandomResizedCrop
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,3 +254,26 @@ def num_distinct(columns: np.ndarray, batch_size: int) -> int:
     return (
         int((np.diff(batches, axis=1) > 0).sum()) + len(batches) + len(np.unique(columns[whole:]))
     )
+
+
+def augment_alike(
+    images: Tensor, crop_scale: tuple[float, float], flip: bool, rng: np.random.Generator
+) -> Tensor:
+    """Return the images, uint8 (U, 3, S, S), all with the same crop and all mirrored or none.
+
+    crop_scale: smallest and largest share of the area that a crop keeps; (1, 1) crops nothing.
+    """
+    size = images.shape[-1]
+    if flip and rng.random() < 0.5:
+        images = images.flip(-1)
+    if crop_scale == (1.0, 1.0):
+        return images
+    top, left, height, width = random_box(size, size, crop_scale, PROPORTIONS, rng)
+    box = images[:, :, top : top + height, left : left + width]
+    if box.device.type == "cpu":
+        return F.interpolate(box, (size, size), mode="bicubic", antialias=True, align_corners=False)
+    # GPUs resize floats only; up to a level from the CPU's pixels
+    resized = F.interpolate(
+        box.float(), (size, size), mode="bicubic", antialias=True, align_corners=False
+    )
+    return resized.round_().clamp_(0, 255).to(torch.uint8)

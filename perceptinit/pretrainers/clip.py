@@ -7,12 +7,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from perceptinit.configs import PositiveFloat
 from perceptinit.errors import DataError
 from perceptinit.pairs.texts import find_empty
-from perceptinit.pretrainers.clip_config import ClipConfig
 from perceptinit.pretrainers.pair_loss import PairLoss, SoftmaxLoss
-from perceptinit.pretrainers.preparation import locked
+from perceptinit.pretrainers.preparation import Lock, locked
 from perceptinit.pretrainers.pretraining import Pretraining
+from perceptinit.pretrainers.training_config import TrainingConfig
 from perceptinit.protocols import Pairs
 
 
@@ -28,10 +29,22 @@ class Clip(Pretraining):
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config(ClipConfig):
-        pass
+    class Config(TrainingConfig):
+        lock: Lock = "none"
+        """What is not trained: "image" (LiT) or "text", a tower; "patches", the layer that embeds an image's patches
+        (MoCo v3, DeCLIP); or "none"."""
+        max_logit_scale: PositiveFloat = 100.0
+        """Largest inverse temperature (CLIP: 100)."""
+        min_logit_scale: PositiveFloat | None = None
+        """Smallest inverse temperature; 1 unless given (DeCLIP: e^3)."""
 
-    config: ClipConfig
+        def __post_init__(self) -> None:
+            TrainingConfig.__post_init__(self)  # slots: super() would not find its class
+            least = 1.0 if self.min_logit_scale is None else self.min_logit_scale
+            if self.max_logit_scale < least:
+                raise ValueError(f"max_logit_scale = {self.max_logit_scale:g} is below {least:g}")
+
+    config: Config
 
     def __init__(self, config: Config, pairs: Pairs) -> None:
         super().__init__(config, pairs)

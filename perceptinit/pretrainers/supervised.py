@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+# B batch of all processes, b rows of this process, C classes, D embedding, S image size
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
+import torch
 from timm.data import Mixup
+from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
+from timm.scheduler import create_scheduler_v2
+from torch import Tensor, nn
 
 from perceptinit.backbones.image_models import ImageClassifier
 from perceptinit.compute import distributed
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from perceptinit.errors import DataError
+from perceptinit.pairs.batches import PairBatch
 from perceptinit.pairs.labelled import LabelledPairs
-from perceptinit.pretrainers.classification import Classification, LossName, make_loss
+from perceptinit.pretrainers.objective import Objective
 from perceptinit.pretrainers.pretraining import Pretraining
-from perceptinit.pretrainers.schedules import ScheduleName, timm_schedule
 from perceptinit.pretrainers.training_config import TrainingConfig
 from perceptinit.protocols import DualEncoder, HasClasses, Pairs
 from perceptinit.types import Classes
+
+LossName = Literal["cross-entropy", "bce"]
+ScheduleName = Literal["tanh", "poly", "step", "multistep"]
 
 
 class Supervised(Pretraining):
@@ -165,3 +175,95 @@ class Supervised(Pretraining):
             return
         if len(names) < 2:
             yield f"there is one class only, '{names[0]}': nothing to tell apart"
+
+
+def make_loss(name: LossName, smoothing: float, is_mixed: bool) -> nn.Module:
+    """Return timm's loss; that of mixed images takes targets (B, C), which are smoothed already."""
+    if name == "bce":
+        return BinaryCrossEntropy(smoothing)
+    return SoftTargetCrossEntropy() if is_mixed else LabelSmoothingCrossEntropy(smoothing)
+
+
+class Classification(Objective):
+    """Loss of the model's head on the embeddings; a batch's ids are labels and 1 (see LabelledPairs).
+
+    mixup: timm's, None for images as they are.
+    """
+
+    def __init__(self, loss: nn.Module, mixup: Mixup | None) -> None:
+        super().__init__()
+        self._loss_of = loss
+        self._mixup = mixup
+
+    def rows(self, batch: PairBatch, seed: int) -> dict[str, Tensor]:
+        """Return the images and their targets: labels int64 (b,), or shares of classes (b, C) of mixed ones."""
+        images, labels = batch.images, batch.tokens[:, 0] - 1
+        if self._mixup is not None:
+            images, labels = mixed(self._mixup, images, labels, seed)
+        return {"image": images, "targets": labels}
+
+    def loss(self, model: Any, **rows: Tensor) -> Tensor:
+        """Return the mean loss of the batch."""
+        return self._loss_of(model.head(rows["image"]), rows["targets"])
+
+
+def mixed(mixup: Mixup, images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Return images float32 (b, 3, S, S) in [0, 1] and shares of classes (b, C); b is even.
+
+    Each image is mixed with its neighbour, 0 with 1, 2 with 3, ...: timm mixes the first with the last, but
+    those may lie in two processes. The order of a batch is random, so it is as good.
+    """
+    pairs = torch.arange(len(images), device=images.device).view(-1, 2)
+    order = torch.cat([pairs[:, 0], pairs[:, 1].flip(0)])
+    floats = images[order].float().div_(255)
+    with _numpy_seed(seed):
+        floats, targets = mixup(floats, labels[order])
+    back = order.argsort()
+    return floats[back], targets[back]
+
+
+@contextmanager
+def _numpy_seed(seed: int) -> Iterator[None]:
+    """Seed numpy's global generator, which timm draws from, for the block, then restore it."""
+    state = np.random.get_state()
+    np.random.seed(seed % 2**32)
+    try:
+        yield
+    finally:
+        np.random.set_state(state)
+
+
+def timm_schedule(
+    name: ScheduleName,
+    *,
+    lr: float,
+    min_lr: float,
+    num_steps: int,
+    steps_per_epoch: int,
+    decay_epochs: Sequence[int],
+    decay_rate: float,
+) -> Callable[[int], float]:
+    """Return the rate of optimiser step 1, 2, ... as timm's training has it when it counts updates.
+
+    decay_epochs: of "step" the one interval, of "multistep" when the rate falls; epochs done.
+    decay_rate: factor at each of them; of "poly" the power.
+    """
+    falls = [epoch * steps_per_epoch for epoch in decay_epochs]
+    optimizer = torch.optim.SGD([torch.zeros(())], lr=lr)  # holds the rate for timm
+    scheduler, _ = create_scheduler_v2(
+        optimizer,
+        sched=name,
+        num_epochs=num_steps,
+        decay_epochs=falls[0] if falls else num_steps,
+        decay_milestones=[fall + 1 for fall in falls],  # timm's fall one update before them
+        decay_rate=decay_rate,
+        min_lr=min_lr,
+        step_on_epochs=False,
+        updates_per_epoch=1,  # an epoch of timm's is a step: the run may end within one of ours
+    )
+
+    def rate(step: int) -> float:
+        scheduler.step_update(step - 1)
+        return float(optimizer.param_groups[0]["lr"])
+
+    return rate

@@ -18,11 +18,10 @@ from perceptinit.errors import CheckpointError
 from perceptinit.pairs.batches import PairBatch, fingerprint
 from perceptinit.pairs.unusable import UnusablePairs
 from perceptinit.pretrainers import sharding
-from perceptinit.pretrainers.averaging import WeightAverage
 from perceptinit.pretrainers.non_finite import NonFiniteSteps
 from perceptinit.pretrainers.objective import Objective
 from perceptinit.pretrainers.preparation import PatchDropout
-from perceptinit.pretrainers.sharding import blocks_of
+from perceptinit.pretrainers.sharding import WeightAverage, blocks_of
 from perceptinit.pretrainers.towers import Around, Tower
 from perceptinit.pretrainers.training_config import TrainingConfig
 from perceptinit.seeding import named_torch_seed
