@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,3 +145,11 @@ class RecipeError(UsageError):
             return f"{self.source}: {self.problems[0]}" if self.source else str(self.problems[0])
         lines = "\n".join(f"  {problem}" for problem in self.problems)
         return f"{len(self.problems)} problems{at}:\n{lines}"
+
+
+def problems_of(check: Callable[..., object], *args: Any) -> Iterator[str]:
+    """Yield the message of the PerceptInitError that `check(*args)` raises, if any; for `preflight`."""
+    try:
+        check(*args)
+    except PerceptInitError as error:
+        yield str(error)

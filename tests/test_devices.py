@@ -10,7 +10,7 @@ from perceptinit.compute import devices, distributed
 from perceptinit.compute.optim import autocast, matmul_precision
 from perceptinit.errors import UsageError
 from perceptinit.initializers.report import weight_changes
-from perceptinit.pretrainers import contrastive
+from perceptinit.pretrainers import pair_loss
 from perceptinit.recipe.checkpoint_config import CheckpointConfig
 from perceptinit.running.run_checkpoints import Checkpoints
 from perceptinit.seeding import named_torch_seed
@@ -97,14 +97,14 @@ def test_fp32_is_fp32_in_products_and_in_convolutions():
 
 def test_with_tf32_the_loss_and_its_gradient_stay_fp32(monkeypatch):
     seen = []
-    monkeypatch.setattr(contrastive, "PLAIN_ROWS", 0)
-    real = contrastive.ChunkedLoss.apply
+    monkeypatch.setattr(pair_loss, "PLAIN_ROWS", 0)
+    real = pair_loss.ChunkedLoss.apply
     monkeypatch.setattr(
-        contrastive.ChunkedLoss, "apply", lambda *a: (seen.append(flags()), real(*a))[1]
+        pair_loss.ChunkedLoss, "apply", lambda *a: (seen.append(flags()), real(*a))[1]
     )
     images, texts = torch.randn(2, 4, 3)
     with matmul_precision("tf32"):
-        contrastive.contrastive_loss(images, texts, torch.tensor(1.0))
+        pair_loss.contrastive_loss(images, texts, torch.tensor(1.0))
         assert flags() == ("high", True)
     assert seen == [("highest", False)]
 

@@ -16,7 +16,7 @@ from test_runner import RECIPE
 from perceptinit.compute import distributed
 from perceptinit.compute.split_encoding import SplitEncoder
 from perceptinit.errors import DataError, PerceptInitError, TrainingError
-from perceptinit.pretrainers import chunked_loss, contrastive
+from perceptinit.pretrainers import chunked_loss, pair_loss
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.pretrainers.pair_loss import PairLoss, contrastive_loss
 from perceptinit.recipe.reading import read_recipe
@@ -40,7 +40,7 @@ def features(num=50, width=8):
 
 @pytest.fixture
 def in_chunks(monkeypatch):
-    monkeypatch.setattr(contrastive, "PLAIN_ROWS", 0)
+    monkeypatch.setattr(pair_loss, "PLAIN_ROWS", 0)
     monkeypatch.setattr(chunked_loss, "CHUNK_LOGITS", 350)  # 7 rows of 50 at a time: 8 chunks
 
 
@@ -48,7 +48,7 @@ def in_chunks(monkeypatch):
 def test_the_loss_in_chunks_is_that_of_the_whole_matrix(in_chunks, monkeypatch, log_scale):
     scale = torch.tensor(log_scale, dtype=torch.float64)
     chunked = by_loss(*features(), scale)
-    monkeypatch.setattr(contrastive, "PLAIN_ROWS", 50)
+    monkeypatch.setattr(pair_loss, "PLAIN_ROWS", 50)
     plain = by_loss(*features(), scale)
     for ours, theirs in zip(chunked, plain, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)

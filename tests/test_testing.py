@@ -28,7 +28,7 @@ from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.pretrainers.supervised import Supervised
 from perceptinit.testing import CONTRACTS, OPTIONAL, tiny_judgments, tiny_pairs
-from perceptinit.testing.optional import members_of
+from perceptinit.testing.contract import members_of
 from perceptinit.trackers.console import Console
 from perceptinit.trackers.jsonl import Jsonl
 from perceptinit.types import Pair, Score, StepResult
@@ -267,7 +267,7 @@ def test_judgments_that_leak_between_splits_are_told(tmp_path):
             return tiny_judgments().load("train")
 
     text = "\n".join(complaints("judgments", Leaky, tmp_path))
-    assert "is in 'train' and in 'val', so scores would leak: deal whole groups to splits" in text
+    assert "is in 'train' and in 'val', so scores would leak: assign whole groups to splits" in text
 
 
 def test_judgments_without_a_split_are_told(tmp_path):

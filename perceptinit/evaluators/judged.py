@@ -14,7 +14,7 @@ import torch
 from perceptinit.components.building import preflight
 from perceptinit.compute.optim import Precision, autocast
 from perceptinit.configs import NonNegativeInt, PositiveInt
-from perceptinit.errors import DataError, PerceptInitError
+from perceptinit.errors import DataError, problems_of
 from perceptinit.images.stimuli import StimulusImages
 from perceptinit.judgments.ceilings import Bounds
 from perceptinit.judgments.two_afc import embed
@@ -62,12 +62,8 @@ class JudgedMeasure(ABC):
 
     def preflight(self) -> Iterator[str]:
         """Yield why the split cannot be loaded, unless the judgments themselves say what is wrong."""
-        if preflight(self.judgments):
-            return
-        try:
-            self.read()
-        except PerceptInitError as error:
-            yield str(error)
+        if not preflight(self.judgments):
+            yield from problems_of(self.read)
 
     @property
     def set_name(self) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from perceptinit.configs import PositiveFloat, PositiveInt
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, problems_of
 from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, all_features
 from perceptinit.evaluators.metrics import (
     alignment,
@@ -41,10 +41,7 @@ class LabelledMeasure(SetMeasure):
         """Yield what is missing or wrong in each split of each set."""
         for dataset in self.choice.all:
             for split in self.splits:
-                try:
-                    self._read(dataset, split)
-                except DataError as error:
-                    yield str(error)
+                yield from problems_of(self._read, dataset, split)
 
     @torch.no_grad()
     def evaluate_many(

@@ -52,7 +52,9 @@ def find_attention(model: nn.Module, initializer: str) -> list[Attention]:
 
     Raises InitializerError when there are none, or one that changes the width of tokens.
     """
-    layers = [layer for name, module in model.named_modules() for layer in _read(name, module)]
+    layers = [
+        layer for name, module in model.named_modules() for layer in _find_layer(name, module)
+    ]
     if not layers:
         raise InitializerError(
             f"initializer '{initializer}' sets attention, and {type(model).__name__} has no layer of a known "
@@ -67,7 +69,7 @@ def find_attention(model: nn.Module, initializer: str) -> list[Attention]:
     return layers
 
 
-def _read(name: str, module: Any) -> Iterator[Attention]:
+def _find_layer(name: str, module: Any) -> Iterator[Attention]:
     if isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:
         query, key, value = module.in_proj_weight.data.chunk(3)
         yield Attention(name, module.num_heads, query, key, value, module.out_proj.weight.data)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from perceptinit.errors import CheckpointError
+from perceptinit.errors import CheckpointError, problems_of
 from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.files.checksums import file_sha256
 from perceptinit.initializers.report import reporting
@@ -44,22 +44,17 @@ class Checkpoint:
 
     def preflight(self) -> Iterator[str]:
         """Yield what is wrong with the file, before anything starts."""
-        try:
-            check_file(self.config.file, self.config.sha256)
-            self._weights()
-        except CheckpointError as error:
-            yield str(error)
+        return problems_of(self._read)
 
-    def _weights(self) -> dict:
+    def _read(self) -> dict:
         c = self.config
+        check_file(c.file, c.sha256)
         return rename(load_weights(c.file), c.key_map, c.ignore, str(c.file))
 
     def initialize(self, model: nn.Module, ctx: RunContext) -> InitReport:
-        check_file(self.config.file, self.config.sha256)
-        with reporting(
-            "checkpoint", model, hint="it already holds the weights of the file"
-        ) as report:
-            load_strict(model, self._weights(), str(self.config.file))
+        weights, hint = self._read(), "it already holds the weights of the file"
+        with reporting("checkpoint", model, hint=hint) as report:
+            load_strict(model, weights, str(self.config.file))
         return report.result
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from perceptinit.errors import CheckpointError, InitializerError
+from perceptinit.errors import CheckpointError, InitializerError, problems_of
 from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.initializers.report import reporting
 from perceptinit.types import InitReport, RunContext
@@ -37,21 +37,15 @@ class ImageNet:
         timm's default for an architecture may have been trained on captioned images."""
 
         def __post_init__(self) -> None:
-            if (self.file is None) == (self.tag is None):
-                raise ValueError(
-                    "needs either 'file' (safetensors) or 'tag' (which of timm's weights)"
-                )
+            check_source(self.file, self.tag)
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
         """Yield what is wrong with a local file."""
-        if self.config.file is not None:
-            try:
-                load_weights(self.config.file)
-            except CheckpointError as error:
-                yield str(error)
+        file = self.config.file
+        return problems_of(load_weights, file) if file else iter(())
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
         """Load the weights; with a tag also the mean and std of the images they were trained on.
@@ -60,19 +54,50 @@ class ImageNet:
         such weights or a name or shape differs.
         """
         architecture = timm_architecture(model.trunk, "imagenet")
-        if self.config.file is not None:
-            file, about = self.config.file, None
-        else:
-            file, about = download(architecture, str(self.config.tag))
-        weights, notes = fit(load_weights(file), model.trunk)
-        with reporting("imagenet", model, hint="it already holds these weights") as report:
-            load_strict(model.trunk, weights, f"{file} ({architecture})")
-            if about is not None:
-                model.mean.copy_(torch.tensor(about.mean))
-                model.std.copy_(torch.tensor(about.std))
-        if notes:
-            ctx.warn(f"imagenet: {file}: {'; '.join(notes)}")
-        return report.result
+        found = read_weights(self.config.file, self.config.tag, architecture, model.trunk)
+        return load_trunk("imagenet", model, found, found.weights, ctx)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TimmWeights:
+    """Weights as a timm model needs them.
+
+    source: their file and architecture. about: timm's facts on them, None for a local file. notes:
+    sentences on what differs from the file.
+    """
+
+    source: str
+    about: Any
+    weights: dict[str, Tensor]
+    notes: list[str]
+
+
+def check_source(file: Path | None, tag: str | None) -> None:
+    """Raise ValueError unless exactly one of both is given."""
+    if (file is None) == (tag is None):
+        raise ValueError("needs either 'file' (safetensors) or 'tag' (which of timm's weights)")
+
+
+def read_weights(
+    file: Path | None, tag: str | None, architecture: str, like: nn.Module
+) -> TimmWeights:
+    """Return weights of an architecture, from a file or downloaded, as the module `like` needs them."""
+    path, about = (file, None) if file else download(architecture, str(tag))
+    return TimmWeights(f"{path} ({architecture})", about, *fit(load_weights(path), like))
+
+
+def load_trunk(
+    name: str, model: Any, found: TimmWeights, weights: Mapping[str, Tensor], ctx: RunContext
+) -> InitReport:
+    """Load the weights into the trunk, set mean and std where timm states them, and warn of `notes`."""
+    with reporting(name, model, hint="it already holds these weights") as report:
+        load_strict(model.trunk, weights, found.source)
+        if found.about is not None:
+            model.mean.copy_(torch.tensor(found.about.mean))
+            model.std.copy_(torch.tensor(found.about.std))
+    if found.notes:
+        ctx.warn(f"{name}: {found.source}: {'; '.join(found.notes)}")
+    return report.result
 
 
 def timm_architecture(trunk: nn.Module, initializer: str) -> str:
@@ -80,7 +105,7 @@ def timm_architecture(trunk: nn.Module, initializer: str) -> str:
 
     Raises InitializerError when the trunk is none of timm's.
     """
-    architecture = _pretrained_cfg(trunk).get("architecture")
+    architecture = _timm_facts(trunk).get("architecture")
     if not architecture:
         raise InitializerError(
             f"initializer '{initializer}' needs a timm trunk, this one is {type(trunk).__module__}."
@@ -89,7 +114,7 @@ def timm_architecture(trunk: nn.Module, initializer: str) -> str:
     return architecture
 
 
-def _pretrained_cfg(trunk: nn.Module) -> Mapping[str, Any]:
+def _timm_facts(trunk: nn.Module) -> Mapping[str, Any]:
     return getattr(trunk, "pretrained_cfg", None) or {}
 
 
@@ -110,9 +135,7 @@ def download(architecture: str, tag: str) -> tuple[Path, Any]:
     repository, _, revision = cfg.hf_hub_id.partition("@")
     try:
         file = hf_hub_download(repository, WEIGHTS_FILE, revision=revision or None)
-    except (
-        Exception
-    ) as error:  # the client has dozens of errors for one thing: not there, not reachable
+    except Exception as error:  # the client has dozens of errors for a missing or unreachable file
         raise CheckpointError(
             f"{WEIGHTS_FILE} of {cfg.hf_hub_id} cannot be fetched ({error}). Without a network, fetch it "
             "elsewhere and give its path as 'file'"
@@ -141,6 +164,6 @@ def fit(weights: Mapping[str, Tensor], trunk: nn.Module) -> tuple[dict[str, Tens
 
 
 def _is_classifier(name: str, trunk: nn.Module) -> bool:
-    classifier = _pretrained_cfg(trunk).get("classifier") or ()
+    classifier = _timm_facts(trunk).get("classifier") or ()
     heads = (classifier,) if isinstance(classifier, str) else classifier
     return any(name.startswith(f"{head}.") for head in heads)

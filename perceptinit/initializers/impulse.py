@@ -67,9 +67,9 @@ class Impulse:
         return report.result
 
     def _set(self, layer: Attention, logits: Logits, generator: torch.Generator) -> None:
-        dealt = torch.randperm(len(OFFSETS), generator=generator).tolist()
+        order = torch.randperm(len(OFFSETS), generator=generator).tolist()
         for head in range(layer.num_heads):
-            query, key = logits.factors(OFFSETS[dealt[head % len(OFFSETS)]])
+            query, key = logits.factors(OFFSETS[order[head % len(OFFSETS)]])
             layer.head(layer.query, head).copy_(query.T)
             layer.head(layer.key, head).copy_(key.T)
         set_value_and_out(layer, self.config.vo_noise, self.config.vo_identity, generator)
@@ -94,9 +94,7 @@ class Logits:
     def _solve(self, offset: tuple[int, int]) -> tuple[Tensor, Tensor]:
         target = shift_matrix(self._side, offset)
         left, right = factors(self._inverse @ target @ self._inverse.T, self._head_dim)
-        missing = (
-            self._head_dim - left.shape[1]
-        )  # a head wider than a token has nothing more to say
+        missing = self._head_dim - left.shape[1]  # a head wider than a token is padded with 0
         left, right = F.pad(left, (0, missing)), F.pad(right, (0, 0, 0, missing))
         logits = self._points @ left @ right @ self._points.T / self._head_dim**0.5
         root = scale_for_share(logits, target, self._share) ** 0.5
@@ -126,12 +124,12 @@ def scale_for_share(logits: Tensor, target: Tensor, share: float) -> float:
     """
     inside = target.sum(1) > 0
 
-    def reached(scale: float) -> float:
+    def attend(scale: float) -> float:
         attention = (scale * logits).softmax(-1)
         return float((attention * target).sum(1)[inside].mean())
 
     high = 1.0
-    while reached(high) < share:
+    while attend(high) < share:
         high *= 2
         if high > LARGEST_SCALE:
             raise InitializerError(
@@ -141,5 +139,5 @@ def scale_for_share(logits: Tensor, target: Tensor, share: float) -> float:
     low = 0.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (low, middle) if reached(middle) >= share else (middle, high)
+        low, high = (low, middle) if attend(middle) >= share else (middle, high)
     return high

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from annotated_types import Gt, Le
 from torch import Tensor
 
-from perceptinit.errors import CheckpointError
+from perceptinit.errors import problems_of
 from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.initializers.checkpoint import rename
 from perceptinit.initializers.report import reporting
@@ -45,11 +45,8 @@ class Interpolate:
 
     def preflight(self) -> Iterator[str]:
         """Yield what is wrong with the file."""
-        if self.config.file is not None:
-            try:
-                self._from_file(self.config.file)
-            except CheckpointError as error:
-                yield str(error)
+        file = self.config.file
+        return problems_of(self._read, file) if file else iter(())
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
         """Set the weights in place; CheckpointError when the file does not fit the tower."""
@@ -58,12 +55,12 @@ class Interpolate:
             if file is None:
                 model.reset_parameters(ctx.seed_for("interpolate"))
             else:
-                load_strict(model, self._from_file(file), str(file))
+                load_strict(model, self._read(file), str(file))
             other = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
             model.load_state_dict(mix(report.before, other, self.config.share))
         return report.result
 
-    def _from_file(self, file: Path) -> dict[str, Tensor]:
+    def _read(self, file: Path) -> dict[str, Tensor]:
         return rename(load_weights(file), self.config.key_map, self.config.ignore, str(file))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from perceptinit.components.building import preflight
 from perceptinit.configs import PositiveFloat, PositiveInt
-from perceptinit.errors import DataError, InitializerError
+from perceptinit.errors import InitializerError, problems_of
 from perceptinit.images.stimuli import StimulusImages
 from perceptinit.initializers.report import reporting
 from perceptinit.initializers.trainable import only_training
@@ -51,12 +51,8 @@ class Lsuv:
 
     def preflight(self) -> Iterator[str]:
         """Yield why the training judgments, whose images are used, cannot be loaded."""
-        if preflight(self.judgments):
-            return
-        try:
-            self.judgments.load("train")
-        except DataError as error:
-            yield str(error)
+        if not preflight(self.judgments):
+            yield from problems_of(self.judgments.load, "train")
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
         """Scale the layers in place; InitializerError when a layer's outputs are constant."""

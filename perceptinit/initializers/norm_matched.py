@@ -31,12 +31,12 @@ class NormMatched:
             model.reset_parameters(ctx.seed_for("norm-matched"))
             fresh = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
             model.load_state_dict(
-                {name: matched(own, fresh[name]) for name, own in report.before.items()}
+                {name: match_norm(own, fresh[name]) for name, own in report.before.items()}
             )
         return report.result
 
 
-def matched(own: Tensor, fresh: Tensor) -> Tensor:
+def match_norm(own: Tensor, fresh: Tensor) -> Tensor:
     """Return `own` with the Frobenius norm of `fresh`; vectors, and tensors of which one is 0, stay as they are."""
     if own.ndim < 2 or not own.is_floating_point() or not own.any() or not fresh.any():
         return own

@@ -11,7 +11,7 @@ import numpy as np
 
 from perceptinit.components.building import preflight
 from perceptinit.configs import PositiveFloat
-from perceptinit.errors import DataError, InitializerError, PerceptInitError
+from perceptinit.errors import DataError, InitializerError, problems_of
 from perceptinit.initializers.held_out import EarlyStopping, HeldOut, metrics
 from perceptinit.initializers.objectives import (
     DEFAULT_TEMPERATURE,
@@ -32,7 +32,7 @@ from perceptinit.judgments.ceilings import ceiling_of_split
 from perceptinit.judgments.forms.odd_one_out import load_odd_one_out
 from perceptinit.protocols import Judgments
 from perceptinit.seeding import generator
-from perceptinit.types import InitReport, RunContext, StagePlan
+from perceptinit.types import InitReport, RunContext, StagePlan, Triplets
 
 
 class Triplet:
@@ -75,14 +75,15 @@ class Triplet:
 
     def preflight(self) -> Iterator[str]:
         """Yield what is wrong with the judgments, or with a schedule that does not fit into the run."""
-        if preflight(self.judgments):
-            return  # told with the place of their own table
-        try:
-            objective = self._objective()
-            self.judgments.load(self.config.eval_split)
-            self._check_schedule(len(objective.columns))
-        except PerceptInitError as error:
-            yield str(error)
+        if not preflight(self.judgments):  # else reported with the place of their own table
+            yield from problems_of(self._load)
+
+    def _load(self) -> tuple[Objective, Triplets]:
+        """Return the objective and the held-out triplets; raises what makes a run impossible."""
+        objective = self._objective()
+        held_out = self.judgments.load(self.config.eval_split)
+        self._check_schedule(len(objective.columns))
+        return objective, held_out
 
     def warnings(self) -> Iterator[str]:
         """Yield that a batch takes all judgments, so that an epoch is one step."""
@@ -101,7 +102,7 @@ class Triplet:
         try:
             objective = self._objective()
         except DataError:
-            return self._published_plan()
+            return self._plan_as_published()
         c, count, num_ties = self.config, len(objective.columns), objective.num_ties_dropped
         order = generator(0, "plan").permutation(count)
         return StagePlan(
@@ -112,7 +113,7 @@ class Triplet:
             + (", may stop early" if c.patience else ""),
         )
 
-    def _published_plan(self) -> StagePlan:
+    def _plan_as_published(self) -> StagePlan:
         c, count = self.config, self.judgments.card.num_train
         if count is None:
             raise DataError("the judgments are not here, and their source does not say how many")
@@ -128,9 +129,8 @@ class Triplet:
         Raises InitializerError for a frozen model or a schedule longer than the run, TrainingError
         when the loss is not finite, DataError for an image that cannot be decoded.
         """
-        c, objective = self.config, self._objective()
-        held_out = self.judgments.load(c.eval_split)
-        self._check_schedule(len(objective.columns))
+        c = self.config
+        objective, held_out = self._load()
         total_steps = c.num_steps(len(objective.columns))
         names = trainable_names(model, c.train, c.last_blocks)
         if not names:
@@ -207,14 +207,12 @@ class Triplet:
 
     def _objective(self) -> Objective:
         """Return the training judgments with their loss; InitializerError when they teach nothing."""
-        loss = self._loss()
-        make: Any = TripletObjective
-        load: Any = self.judgments.load
-        if loss.name == "odd-one-out":
-            make = OddOneOutObjective
-            load = lambda split: load_odd_one_out(self.judgments, split)  # noqa: E731
+        loss, weighting = self._loss(), self.config.weighting
         try:
-            return make(load("train"), loss, self.config.weighting)
+            if loss.name == "odd-one-out":
+                judgments = load_odd_one_out(self.judgments, "train")
+                return OddOneOutObjective(judgments, loss, weighting)
+            return TripletObjective(self.judgments.load("train"), loss, weighting)
         except InitializerError as error:
             raise InitializerError(f"initializer '{self.name}': {error}") from None
 
@@ -247,10 +245,6 @@ class TripletHinge(Triplet):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(TrainingConfig):
         pass
-
-    def __init__(self, config: Config, judgments: Judgments) -> None:
-        self.config = config
-        self.judgments = judgments
 
     def _loss(self) -> Loss:
         return Loss(name="hinge", margin=self.config.margin)

@@ -126,7 +126,7 @@ class TripletTraining:
         num_done = self.step - (epoch - 1) * self.steps_per_epoch
         if not num_done:
             self._numbers = []
-        for batch, images in self._loaded(batches[num_done:]):
+        for batch, images in self._load_batches(batches[num_done:]):
             self._take_step(batch, images)
             if self.step % REPORT_EVERY_STEPS == 0:
                 self._fetch()
@@ -156,7 +156,7 @@ class TripletTraining:
         self.step, self._numbers = state["step"], list(state["numbers"])
         self._optimizer.load_state_dict(state["optimizer"])
 
-    def _loaded(self, batches: Sequence[np.ndarray]) -> Iterator[tuple[_Batch, Tensor]]:
+    def _load_batches(self, batches: Sequence[np.ndarray]) -> Iterator[tuple[_Batch, Tensor]]:
         """Yield this process's share of each batch with its images, on the device or in pinned memory."""
         found = (self._batch(rows, step) for step, rows in enumerate(batches, self.step + 1))
         is_on_host = not isinstance(self._images, ResidentImages)
@@ -191,12 +191,12 @@ class TripletTraining:
         draws = (self._ctx.stage, "dropout", self.step, distributed.rank())
         precision = matmul_precision(self._config.precision)  # of the backward pass, too
         with named_torch_seed(self._ctx.seed, *draws), precision:
-            told = self._learn(batch, images) if len(batch.rows) else self._nothing()
+            numbers = self._learn(batch, images) if len(batch.rows) else self._nothing()
         distributed.sum_gradients(self._parameters)
         if self._config.clip_norm:
             nn.utils.clip_grad_norm_(self._model.parameters(), self._config.clip_norm)
         self._optimizer.step()
-        self._pending.append(distributed.sum_over_ranks(told))
+        self._pending.append(distributed.sum_over_ranks(numbers))
 
     def _nothing(self) -> Tensor:
         """Return what a process without rows adds to loss and violations, (2,)."""

@@ -12,10 +12,14 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from perceptinit.errors import CheckpointError, UsageError
-from perceptinit.files.checkpoints import load_strict, load_weights
-from perceptinit.initializers.imagenet import download, fit, timm_architecture
-from perceptinit.initializers.report import reporting
+from perceptinit.errors import CheckpointError, UsageError, problems_of
+from perceptinit.files.checkpoints import load_weights
+from perceptinit.initializers.imagenet import (
+    check_source,
+    load_trunk,
+    read_weights,
+    timm_architecture,
+)
 from perceptinit.initializers.trainable import FUSED_NAMES
 from perceptinit.registry import nearest
 from perceptinit.seeding import named_torch_seed
@@ -46,10 +50,7 @@ class WeightSelection:
         """Arguments that the teacher of a file was made with, if not timm's own, such as depth."""
 
         def __post_init__(self) -> None:
-            if (self.file is None) == (self.tag is None):
-                raise ValueError(
-                    "needs either 'file' (safetensors) or 'tag' (which of timm's weights)"
-                )
+            check_source(self.file, self.tag)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -61,10 +62,7 @@ class WeightSelection:
             guess = nearest(name, timm.list_models())
             yield f"timm has no model '{name}'." + (f" Did you mean '{guess}'?" if guess else "")
         if self.config.file is not None:
-            try:
-                load_weights(self.config.file)
-            except CheckpointError as error:
-                yield str(error)
+            yield from problems_of(load_weights, self.config.file)
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
         """Load the selected weights; with a tag also mean and std of the images of the teacher.
@@ -74,17 +72,9 @@ class WeightSelection:
         """
         c, trunk = self.config, model.trunk
         timm_architecture(trunk, "weight-selection")
-        file, about = (c.file, None) if c.file else download(c.teacher, str(c.tag))
-        teacher, notes = fit(load_weights(Path(str(file))), self._teacher_like(trunk))
-        selected = select(teacher, trunk.state_dict(), f"teacher '{c.teacher}'")
-        with reporting("weight-selection", model) as report:
-            load_strict(trunk, selected, f"{file} ({c.teacher})")
-            if about is not None:
-                model.mean.copy_(torch.tensor(about.mean))
-                model.std.copy_(torch.tensor(about.std))
-        if notes:
-            ctx.warn(f"weight-selection: {file}: {'; '.join(notes)}")
-        return report.result
+        teacher = read_weights(c.file, c.tag, c.teacher, self._teacher_like(trunk))
+        selected = select(teacher.weights, trunk.state_dict(), f"teacher '{c.teacher}'")
+        return load_trunk("weight-selection", model, teacher, selected, ctx)
 
     def _teacher_like(self, trunk: Any) -> nn.Module:
         """Return the teacher, with weights that do not matter, for the trunk's image and patch size."""

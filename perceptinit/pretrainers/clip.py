@@ -14,7 +14,6 @@ from perceptinit.pretrainers.pair_loss import PairLoss, SoftmaxLoss
 from perceptinit.pretrainers.preparation import Lock, locked
 from perceptinit.pretrainers.pretraining import Pretraining
 from perceptinit.pretrainers.training_config import TrainingConfig
-from perceptinit.protocols import Pairs
 
 
 class Clip(Pretraining):
@@ -45,9 +44,6 @@ class Clip(Pretraining):
                 raise ValueError(f"max_logit_scale = {self.max_logit_scale:g} is below {least:g}")
 
     config: Config
-
-    def __init__(self, config: Config, pairs: Pairs) -> None:
-        super().__init__(config, pairs)
 
     def make_loss(self) -> PairLoss:
         """Return the loss of a batch of pairs, on any device."""

@@ -13,14 +13,17 @@ A failure says what to change. The built-ins are held to the same classes.
 """
 
 from perceptinit.testing.backbone import BackboneContract
-from perceptinit.testing.contract import Contract
+from perceptinit.testing.contract import OPTIONAL as OPTIONAL
+from perceptinit.testing.contract import Contract as Contract
+from perceptinit.testing.contract import tiny_classifier as tiny_classifier
+from perceptinit.testing.contract import tiny_judgments as tiny_judgments
+from perceptinit.testing.contract import tiny_model as tiny_model
+from perceptinit.testing.contract import tiny_pairs as tiny_pairs
 from perceptinit.testing.evaluator import EvaluatorContract
 from perceptinit.testing.initializer import InitializerContract
 from perceptinit.testing.judgments import JudgmentsContract
-from perceptinit.testing.optional import OPTIONAL
 from perceptinit.testing.pairs import PairsContract
 from perceptinit.testing.pretrainer import PretrainerContract
-from perceptinit.testing.tiny import tiny_classifier, tiny_judgments, tiny_model, tiny_pairs
 from perceptinit.testing.tracker import TrackerContract
 
 CONTRACTS = {
@@ -32,20 +35,3 @@ CONTRACTS = {
     "evaluator": EvaluatorContract,
     "tracker": TrackerContract,
 }
-
-__all__ = [
-    "CONTRACTS",
-    "OPTIONAL",
-    "BackboneContract",
-    "Contract",
-    "EvaluatorContract",
-    "InitializerContract",
-    "JudgmentsContract",
-    "PairsContract",
-    "PretrainerContract",
-    "TrackerContract",
-    "tiny_classifier",
-    "tiny_judgments",
-    "tiny_model",
-    "tiny_pairs",
-]

@@ -10,8 +10,7 @@ import torch
 from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.protocols import Backbone, DualEncoder, ImageEncoder
 from perceptinit.seeding import named_torch_seed
-from perceptinit.testing.contract import Contract, must
-from perceptinit.testing.optional import members_of
+from perceptinit.testing.contract import Contract, members_of
 
 TEXTS = ["a red cup", "two dogs and a much longer caption"]
 
@@ -37,9 +36,9 @@ class BackboneContract(Contract):
             (ImageEncoder, ".image", getattr(model, "image", None)),
         ):
             missing = [name for name in members_of(protocol) if not hasattr(value, name)]
-            must(
+            self.must(
                 not missing,
-                f"{self.label}: {what} lacks {', '.join(missing)}; "
+                f"{what} lacks {', '.join(missing)}; "
                 "perceptinit.plugin.DualTower and ImageTower have them all",
             )
 
@@ -50,9 +49,9 @@ class BackboneContract(Contract):
             image = model.encode_image(torch.zeros(2, 3, size, size, dtype=torch.uint8))
             text = model.encode_text(model.tokenize(TEXTS))
         for what, found in (("encode_image", image), ("encode_text", text)):
-            must(
+            self.must(
                 found.shape == (2, model.embed_dim),
-                f"{self.label}: {what} gave {tuple(found.shape)}, embed_dim says (2, {model.embed_dim})",
+                f"{what} gave {tuple(found.shape)}, embed_dim says (2, {model.embed_dim})",
             )
 
     def test_uint8_and_float_images_give_equal_embeddings(self, tmp_path: Path) -> None:
@@ -61,17 +60,17 @@ class BackboneContract(Contract):
         images = torch.arange(3 * size * size).reshape(1, 3, size, size).remainder(256).byte()
         with torch.no_grad():
             a, b = model.encode_image(images), model.encode_image(images / 255)
-        must(
+        self.must(
             torch.allclose(a, b, atol=1e-4),
-            f"{self.label}: uint8 images in 0..255 and float ones in [0, 1] give different embeddings: "
+            "uint8 images in 0..255 and float ones in [0, 1] give different embeddings: "
             "normalise both inside the tower, as ImageTower does",
         )
 
     def test_weights_follow_the_seed(self, tmp_path: Path) -> None:
         same, again, other = (weights_sha256(self.model(tmp_path, seed)) for seed in (0, 0, 1))
-        must(
+        self.must(
             same == again != other,
-            f"{self.label}: weights must follow torch's global generator, which the runner seeds: "
+            f"weights must follow torch's global generator, which the runner seeds: "
             f"two builds with one seed are {'equal' if same == again else 'different'}, with another "
             f"seed {'equal' if same == other else 'different'}",
         )
@@ -82,7 +81,7 @@ class BackboneContract(Contract):
         tower.reset_parameters(1)
         first = weights_sha256(tower)
         tower.reset_parameters(1)
-        must(
+        self.must(
             first != before and first == weights_sha256(tower),
-            f"{self.label}: image.reset_parameters(seed) must draw all weights anew, the same for one seed",
+            "image.reset_parameters(seed) must draw all weights anew, the same for one seed",
         )

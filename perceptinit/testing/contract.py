@@ -1,30 +1,83 @@
-"""What every kind of component has to keep, whatever it does."""
+"""What every component must do, the optional protocols of each kind, and a tiny model and data to test with."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
+from perceptinit import protocols as p
+from perceptinit.backbones.encoders import DualTower
+from perceptinit.backbones.image_models import ImageClassifier
+from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.components.building import parts_of, preflight
 from perceptinit.components.class_source import lineage_of
 from perceptinit.components.describe import fields_of
 from perceptinit.configs import read_config
-from perceptinit.protocols import HasPlan, HasSmoke
-from perceptinit.testing.optional import OPTIONAL, wrong_arguments
-from perceptinit.testing.tiny import tiny_judgments, tiny_pairs
+from perceptinit.evaluators.features import HasEvaluateMany
+from perceptinit.files.transfer import HasDownloads
+from perceptinit.judgments.controls.synthetic import SyntheticJudgments
+from perceptinit.judgments.forms.conventions import HasConventions
+from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
+from perceptinit.judgments.forms.rdm import HasDissimilarities
+from perceptinit.judgments.forms.same_pairs import HasSamePairs
+from perceptinit.pairs.synthetic import SyntheticPairs
+from perceptinit.seeding import named_torch_seed
+from perceptinit.test_sets.choice import HasChoice
 from perceptinit.types import RunContext, StagePlan
 
+ANY_KIND: tuple[type, ...] = (p.HasPreflight, p.HasWarnings, p.HasNeeds, p.HasPlan, p.HasStandIn)
+OPTIONAL: dict[str, tuple[type, ...]] = {
+    "initializer": ANY_KIND,
+    "backbone": ANY_KIND,
+    "pretrainer": (*ANY_KIND, p.HasModel, p.HasEvaluated, p.HasDataSha256),
+    "judgments": (
+        *ANY_KIND,
+        p.HasNoiseCeiling,
+        p.HasPeople,
+        HasOddOneOut,
+        HasSamePairs,
+        HasDissimilarities,
+        HasConventions,
+        HasDownloads,
+    ),
+    "pairs": (
+        *ANY_KIND,
+        p.HasMaxShuffleBlocks,
+        p.HasReadAhead,
+        p.HasPublishedNumPairs,
+        p.HasClasses,
+    ),
+    "evaluator": (*ANY_KIND, p.HasNeededPart, p.HasMisfits, HasEvaluateMany, HasChoice),
+    "tracker": (*ANY_KIND, p.HasExpect, p.HasDescribe, p.HasLogImage, p.HasSay),
+}
+
+
+def tiny_model(seed: int = 0) -> DualTower:
+    """Return a dual encoder for 32 x 32 pixels: a ViT and a text transformer of one block each."""
+    with named_torch_seed(seed, "tiny-model"):
+        return Timm(Timm.Config().smoke()).build()
+
+
+def tiny_classifier(seed: int = 0) -> ImageClassifier:
+    """Return the image tower of `tiny_model` with a classifier for the classes of `tiny_pairs`."""
+    return ImageClassifier(tiny_model(seed).image, tiny_pairs().read_classes().names, seed)
+
+
+def tiny_judgments() -> SyntheticJudgments:
+    """Return simulated judgments, a few dozen in each split."""
+    return SyntheticJudgments(SyntheticJudgments.Config().smoke())
+
+
+def tiny_pairs() -> SyntheticPairs:
+    """Return rendered pictures with captions, a few dozen."""
+    return SyntheticPairs(SyntheticPairs.Config().smoke())
+
+
 PARTS = {"judgments": tiny_judgments, "pairs": tiny_pairs}
-
-
-def must(holds: bool, sentence: str) -> None:
-    """Fail with a sentence that says what is wrong and what to change."""
-    __tracebackhide__ = True  # pytest: show the line of the contract, not this one
-    if not holds:
-        raise AssertionError(sentence)
 
 
 class Contract:
@@ -46,13 +99,27 @@ class Contract:
     def label(self) -> str:
         return f"{self.kind} {self.component.__name__}"
 
+    def must(self, holds: object, sentence: str) -> None:
+        """Fail, unless the claim holds, with a sentence that says what is wrong and what to change."""
+        __tracebackhide__ = True  # pytest: show the line of the contract, not this one
+        if not holds:
+            raise AssertionError(f"{self.label}: {sentence}")
+
+    @contextmanager
+    def must_not_raise(
+        self, errors: type[Exception], what: str, advice: str = ""
+    ) -> Iterator[None]:
+        """Fail with the message of an error of the block."""
+        __tracebackhide__ = True
+        try:
+            yield
+        except errors as error:
+            raise AssertionError(f"{self.label}: {what}: {error}{advice}") from error
+
     def config(self, tmp_path: Path) -> Any:
         """Return the config that `options` describe, read as a recipe is."""
         config, problems = read_config(self.component.Config, self.options(tmp_path), self.kind)  # type: ignore[attr-defined]
-        must(
-            not problems,
-            f"{self.label}: options() are no valid keys: {'; '.join(map(str, problems))}",
-        )
+        self.must(not problems, f"options() are no valid keys: {'; '.join(map(str, problems))}")
         return config
 
     def build(self, tmp_path: Path, config: Any = None) -> Any:
@@ -67,62 +134,82 @@ class Contract:
 
     def test_config_is_a_frozen_dataclass_of_keyword_fields(self) -> None:
         config = getattr(self.component, "Config", None)
-        must(
+        self.must(
             dataclasses.is_dataclass(config) and isinstance(config, type),
-            f"{self.label} needs a nested dataclass Config, also when it takes no keys",
+            "it needs a nested dataclass Config, also when it takes no keys",
         )
         frozen = config.__dataclass_params__.frozen  # type: ignore[union-attr]
-        must(
+        self.must(
             frozen and all(field.kw_only for field in dataclasses.fields(config)),  # type: ignore[arg-type]
-            f"{self.label}: write @dataclass(frozen=True, slots=True, kw_only=True) over Config",
+            "write @dataclass(frozen=True, slots=True, kw_only=True) over Config",
         )
 
     def test_every_key_and_the_class_are_documented(self) -> None:
-        must(
+        self.must(
             len(inspect.getdoc(self.component) or "") >= 10,
-            f"{self.label}: say what it does in a docstring: `perceptinit show` prints it",
+            "say what it does in a docstring: `perceptinit show` prints it",
         )
         for field in fields_of(lineage_of(self.component.Config)):  # type: ignore[attr-defined]
-            must(
+            self.must(
                 len(field.doc) >= 10,
-                f"{self.label}: Config.{field.name} has no string under it that says what it controls and its unit",
+                f"Config.{field.name} has no string under it that says what it controls and its unit",
             )
 
     def test_methods_take_the_arguments_of_the_protocol(self) -> None:
         for name, method in inspect.getmembers(self.protocol, inspect.isfunction):
             if name.startswith("_"):
                 continue
-            must(
+            self.must(
                 callable(getattr(self.component, name, None)),
-                f"{self.label} lacks {name}{inspect.signature(method)}",
+                f"it lacks {name}{inspect.signature(method)}",
             )
         for protocol in (self.protocol, *OPTIONAL[self.kind]):
             for difference in wrong_arguments(self.component, protocol):
-                must(False, f"{self.label}: {difference}")
+                self.must(False, difference)
 
     def test_it_can_be_built_and_is_ready(self, tmp_path: Path) -> None:
         lacking = preflight(self.build(tmp_path))
-        must(
-            not lacking, f"{self.label}: preflight() says it cannot work here: {'; '.join(lacking)}"
-        )
+        self.must(not lacking, f"preflight() says it cannot work here: {'; '.join(lacking)}")
 
     def test_plan_and_smoke_give_what_they_promise(self, tmp_path: Path) -> None:
         component = self.build(tmp_path)
-        if isinstance(component, HasPlan):
+        if isinstance(component, p.HasPlan):
             plan = component.plan()
-            must(
+            self.must(
                 isinstance(plan, StagePlan),
-                f"{self.label}: plan() must return perceptinit.plugin.StagePlan, got {plan!r:.60}",
+                f"plan() must return perceptinit.plugin.StagePlan, got {plan!r:.60}",
             )
         config = self.config(tmp_path)
-        if isinstance(config, HasSmoke):
+        if isinstance(config, p.HasSmoke):
             small = config.smoke()
-            must(
+            self.must(
                 isinstance(small, self.component.Config),  # type: ignore[attr-defined]
-                f"{self.label}: Config.smoke() must return a Config, got {small!r:.60}",
+                f"Config.smoke() must return a Config, got {small!r:.60}",
             )
 
 
-def different(names: Iterable[str]) -> list[str]:
-    """Return the first few names, for a message."""
+def name_few(names: Iterable[str]) -> list[str]:
+    """Return the first three names, for a message."""
     return sorted(names)[:3]
+
+
+def members_of(protocol: type) -> list[str]:
+    """Return the names that a protocol asks for."""
+    methods = {name for name in vars(protocol) if not name.startswith("_")}
+    return sorted(methods | set(inspect.get_annotations(protocol)))
+
+
+def wrong_arguments(component: type, protocol: type) -> Iterator[str]:
+    """Yield how methods of a class differ from those of a protocol that it has or must have.
+
+    Further arguments are fine where they have defaults.
+    """
+    for name, method in inspect.getmembers(protocol, inspect.isfunction):
+        own: Any = getattr(component, name, None)
+        if name.startswith("_") or not callable(own):
+            continue
+        wanted, found = (list(inspect.signature(f).parameters.values()) for f in (method, own))
+        more = found[len(wanted) :]
+        names, wanted_names = ([v.name for v in values] for values in (found, wanted))
+        if names[: len(wanted)] != wanted_names or any(v.default is v.empty for v in more):
+            yield f"{name}({', '.join(names)}) must be {name}({', '.join(wanted_names)})"

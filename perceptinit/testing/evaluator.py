@@ -12,8 +12,7 @@ from perceptinit.evaluators.features import HasEvaluateMany
 from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.protocols import Evaluator
 from perceptinit.test_sets.choice import HasChoice
-from perceptinit.testing.contract import Contract, must
-from perceptinit.testing.tiny import tiny_classifier, tiny_model
+from perceptinit.testing.contract import Contract, tiny_classifier, tiny_model
 from perceptinit.types import Score
 
 
@@ -34,39 +33,34 @@ class EvaluatorContract(Contract):
 
     def test_it_gives_scores(self, tmp_path: Path) -> None:
         scores = self._scores(tmp_path)
-        must(
+        self.must(
             bool(scores) and all(isinstance(s, Score) for s in scores),
-            f"{self.label}: evaluate() must yield perceptinit.plugin.Score objects, got {scores!r:.60}",
+            f"evaluate() must yield perceptinit.plugin.Score objects, got {scores!r:.60}",
         )
         names = [s.name for s in scores]
-        must(len(set(names)) == len(names), f"{self.label}: two scores have one name: {names}")
+        self.must(len(set(names)) == len(names), f"two scores have one name: {names}")
         for score in scores:
-            must(
+            self.must(
                 "/" in score.name,
-                f"{self.label}: score '{score.name}' must be called measure/set, such as top1/cifar10",
+                f"score '{score.name}' must be called measure/set, such as top1/cifar10",
             )
-            must(math.isfinite(score.value), f"{self.label}: score '{score.name}' is {score.value}")
-            must(
+            self.must(math.isfinite(score.value), f"score '{score.name}' is {score.value}")
+            self.must(
                 score.num_examples > 0,
-                f"{self.label}: score '{score.name}' must say in num_examples how many it is a mean over",
+                f"score '{score.name}' must say in num_examples how many it is a mean over",
             )
 
     def test_it_repeats(self, tmp_path: Path) -> None:
         first, second = ([s.value for s in self._scores(tmp_path)] for _ in range(2))
-        must(
-            first == second,
-            f"{self.label}: one model got {first} and {second}: draw from ctx.rng(...)",
-        )
+        self.must(first == second, f"one model got {first} and {second}: draw from ctx.rng(...)")
 
     def test_the_model_is_left_as_it_was(self, tmp_path: Path) -> None:
         model = self._model()
         before = weights_sha256(model)
         with torch.no_grad():
             list(self.build(tmp_path).evaluate(model, self.context(tmp_path)))
-        must(
-            weights_sha256(model) == before, f"{self.label}: evaluate() changed the model's weights"
-        )
-        must(not model.training, f"{self.label}: evaluate() left the model in training mode")
+        self.must(weights_sha256(model) == before, "evaluate() changed the model's weights")
+        self.must(not model.training, "evaluate() left the model in training mode")
 
     def test_several_models_at_once_get_the_scores_they_get_alone(self, tmp_path: Path) -> None:
         evaluator = self.build(tmp_path)
@@ -78,9 +72,8 @@ class EvaluatorContract(Contract):
             together = evaluator.evaluate_many(models, ctx)
             alone = [list(self.build(tmp_path).evaluate(model, ctx)) for model in models]
         values = [[[(s.name, s.value) for s in scores] for scores in r] for r in (together, alone)]
-        must(
-            values[0] == values[1],
-            f"{self.label}: evaluate_many() gives {values[0]}, evaluate() {values[1]}",
+        self.must(
+            values[0] == values[1], f"evaluate_many() gives {values[0]}, evaluate() {values[1]}"
         )
 
     def test_the_chosen_test_sets_can_be_read(self, tmp_path: Path) -> None:
@@ -88,7 +81,7 @@ class EvaluatorContract(Contract):
         if isinstance(evaluator, HasChoice):
             present, _ = evaluator.choice.present()
             for name in present:
-                must(
+                self.must(
                     len(evaluator.choice.read(name).images) > 0,
-                    f"{self.label}: test set '{name}' of `choice` has no images",
+                    f"test set '{name}' of `choice` has no images",
                 )

@@ -12,8 +12,7 @@ import torch
 
 from perceptinit.files.checkpoints import load_state, save_state, weights_sha256
 from perceptinit.protocols import Initializer
-from perceptinit.testing.contract import Contract, different, must
-from perceptinit.testing.tiny import tiny_model
+from perceptinit.testing.contract import Contract, name_few, tiny_model
 from perceptinit.types import InitReport, State
 
 
@@ -31,51 +30,51 @@ class InitializerContract(Contract):
         """Return the image tower to initialise; override for one that needs another architecture."""
         return tiny_model().image
 
-    def _initialized(self, tmp_path: Path, seed: int = 0) -> tuple[Any, Any]:
+    def _initialize(self, tmp_path: Path, seed: int = 0) -> tuple[Any, Any]:
         tower = self.tower()
         return tower, self.build(tmp_path).initialize(tower, self.context(tmp_path, seed))
 
     def test_initialize_changes_weights_and_reports_which(self, tmp_path: Path) -> None:
         before = {k: v.clone() for k, v in self.tower().state_dict().items()}
-        tower, report = self._initialized(tmp_path)
-        must(
+        tower, report = self._initialize(tmp_path)
+        self.must(
             isinstance(report, InitReport),
-            f"{self.label}: initialize() must return perceptinit.plugin.InitReport, got {report!r:.60}; "
+            f"initialize() must return perceptinit.plugin.InitReport, got {report!r:.60}; "
             "wrap the work in perceptinit.plugin.reporting and return report.result",
         )
         after = tower.state_dict()
         changed = {k for k in before if not torch.equal(before[k], after[k])}
-        must(bool(changed), f"{self.label}: initialize() changed no weight of the tower in place")
-        must(
+        self.must(bool(changed), "initialize() changed no weight of the tower in place")
+        self.must(
             set(report.changed) == changed,
-            f"{self.label}: report.changed is wrong about {different(set(report.changed) ^ changed)}; "
+            f"report.changed is wrong about {name_few(set(report.changed) ^ changed)}; "
             "perceptinit.plugin.reporting finds out by itself",
         )
-        must(
+        self.must(
             report.sha256_after == weights_sha256(tower),
-            f"{self.label}: weights changed after report.sha256_after was taken",
+            "weights changed after report.sha256_after was taken",
         )
 
     def test_weights_are_finite(self, tmp_path: Path) -> None:
-        tower, _ = self._initialized(tmp_path)
+        tower, _ = self._initialize(tmp_path)
         bad = [k for k, v in tower.state_dict().items() if not torch.isfinite(v.float()).all()]
-        must(not bad, f"{self.label}: {different(bad)} are not finite")
+        self.must(not bad, f"{name_few(bad)} are not finite")
 
     def test_the_same_seed_gives_the_same_weights(self, tmp_path: Path) -> None:
-        first, second = (weights_sha256(self._initialized(tmp_path)[0]) for _ in range(2))
-        must(
+        first, second = (weights_sha256(self._initialize(tmp_path)[0]) for _ in range(2))
+        self.must(
             first == second,
-            f"{self.label}: two calls with one seed give different weights: draw from ctx.rng('name') or "
+            "two calls with one seed give different weights: draw from ctx.rng('name') or "
             "perceptinit.plugin.torch_generator(ctx.seed, ctx.stage), never from a global generator",
         )
 
     def test_the_global_generators_are_left_alone(self, tmp_path: Path) -> None:
         torch.manual_seed(0)
         before = torch.get_rng_state()
-        self._initialized(tmp_path)
-        must(
+        self._initialize(tmp_path)
+        self.must(
             torch.equal(before, torch.get_rng_state()),
-            f"{self.label}: initialize() moved torch's global generator, so what follows differs between "
+            "initialize() moved torch's global generator, so what follows differs between "
             "arms: put library code that draws in `with perceptinit.plugin.named_torch_seed(...)`",
         )
 
@@ -84,17 +83,17 @@ class InitializerContract(Contract):
         offers: list[int] = []
         tower = self.tower()
         context = self.context(tmp_path)
-        told = replace(context, offer=lambda step, state: offers.append(step))
-        self.build(tmp_path).initialize(tower, told)
+        counting = replace(context, offer=lambda step, state: offers.append(step))
+        self.build(tmp_path).initialize(tower, counting)
         for number in sorted({0, len(offers) // 2, len(offers) - 1}) if offers else ():
-            again = self._continued(tmp_path, number)
-            must(
+            again = self._interrupt_and_continue(tmp_path, number)
+            self.must(
                 weights_sha256(again) == weights_sha256(tower),
-                f"{self.label}: stopped at its offer {number + 1} of {len(offers)} and continued from ctx.resumed, "
+                f"stopped at its offer {number + 1} of {len(offers)} and continued from ctx.resumed, "
                 "it ends with other weights: put all that the rest of the work depends on into the state",
             )
 
-    def _continued(self, tmp_path: Path, number: int) -> Any:
+    def _interrupt_and_continue(self, tmp_path: Path, number: int) -> Any:
         """Return a tower whose initialization was interrupted at this offer, from 0, and continued by another object."""
         num_seen = 0
 
@@ -121,12 +120,12 @@ class InitializerContract(Contract):
         first.requires_grad_(False)
         self.build(tmp_path).initialize(tower, self.context(tmp_path))
         advice = "perceptinit.plugin.only_training restores both"
-        must(
+        self.must(
             not any(m.training for m in tower.modules()),
-            f"{self.label}: a tower in eval mode came back in training mode; {advice}",
+            f"a tower in eval mode came back in training mode; {advice}",
         )
-        must(
+        self.must(
             not first.requires_grad
             and all(p.requires_grad for p in tower.parameters() if p is not first),
-            f"{self.label}: requires_grad of a parameter came back changed; {advice}",
+            f"requires_grad of a parameter came back changed; {advice}",
         )

@@ -16,7 +16,7 @@ from perceptinit.judgments.forms.odd_one_out import HasOddOneOut, OddOneOut
 from perceptinit.judgments.forms.rdm import HasDissimilarities
 from perceptinit.judgments.forms.same_pairs import HasSamePairs, SamePairs
 from perceptinit.protocols import HasNoiseCeiling, Judgments
-from perceptinit.testing.contract import Contract, must
+from perceptinit.testing.contract import Contract
 from perceptinit.types import DataCard, Split, Triplets
 
 # protocol, its method, what it returns
@@ -45,31 +45,27 @@ class JudgmentsContract(Contract):
     def test_the_card_is_filled_in(self, tmp_path: Path) -> None:
         judgments = self.build(tmp_path)
         name, card = getattr(judgments, "name", None), getattr(judgments, "card", None)
-        must(
+        self.must(
             isinstance(name, str) and bool(name) and "/" not in name,
-            f"{self.label}: `name` must be a short string without '/', it stands in '2afc/<name>'; got {name!r}",
+            f"`name` must be a short string without '/', it stands in '2afc/<name>'; got {name!r}",
         )
-        must(
+        self.must(
             isinstance(card, DataCard),
-            f"{self.label}: `card` must be a perceptinit.plugin.DataCard, got {card!r:.60}",
+            f"`card` must be a perceptinit.plugin.DataCard, got {card!r:.60}",
         )
         for field in ("title", "source_url", "licence", "citation"):
-            must(
+            self.must(
                 bool(getattr(card, field)),
-                f"{self.label}: card.{field} is empty; say 'not stated' where the source does not say",
+                f"card.{field} is empty; say 'not stated' where the source does not say",
             )
 
     def _load(self, judgments: Any, split: Split) -> Triplets:
-        try:
+        advice = ". Give rows of that split in options(), or set `splits` of the test class"
+        with self.must_not_raise(DataError, f"load('{split}') failed", advice):
             triplets = judgments.load(split)
-        except DataError as error:
-            raise AssertionError(
-                f"{self.label}: load('{split}') failed: {error}. Give rows of that split in options(), "
-                "or set `splits` of the test class"
-            ) from error
-        must(
+        self.must(
             isinstance(triplets, Triplets),
-            f"{self.label}: load('{split}') must return perceptinit.plugin.Triplets, got {triplets!r:.60}; "
+            f"load('{split}') must return perceptinit.plugin.Triplets, got {triplets!r:.60}; "
             "Triplets.build makes and checks them",
         )
         return triplets
@@ -77,14 +73,9 @@ class JudgmentsContract(Contract):
     def test_splits_load_and_are_judgments(self, tmp_path: Path) -> None:
         for split in self.splits:
             triplets = self._load(self.build(tmp_path), split)
-            must(
-                len(triplets) > 0,
-                f"{self.label}: load('{split}') is empty: raise DataError instead",
-            )
-            try:
+            self.must(len(triplets) > 0, f"load('{split}') is empty: raise DataError instead")
+            with self.must_not_raise(DataError, f"load('{split}')"):
                 triplets.check()
-            except DataError as error:
-                raise AssertionError(f"{self.label}: load('{split}'): {error}") from error
 
     def test_loading_twice_gives_the_same(self, tmp_path: Path) -> None:
         config = self.config(tmp_path)
@@ -92,9 +83,9 @@ class JudgmentsContract(Contract):
             first, second = (
                 triplets_sha256(self._load(self.build(tmp_path, config), split)) for _ in range(2)
             )
-            must(
+            self.must(
                 first == second,
-                f"{self.label}: load('{split}') differs from call to call: sort listings, and draw from "
+                f"load('{split}') differs from call to call: sort listings, and draw from "
                 "perceptinit.plugin.generator with a seed from Config",
             )
 
@@ -105,28 +96,26 @@ class JudgmentsContract(Contract):
             triplets = self._load(judgments, split)
             for anchor in {triplets.stimuli.ids[i] for i in triplets.anchor}:
                 other = seen.setdefault(anchor, split)
-                must(
+                self.must(
                     other == split,
-                    f"{self.label}: anchor '{anchor}' is in '{other}' and in '{split}', so scores would leak: "
-                    "deal whole groups to splits (perceptinit.plugin.assign_splits)",
+                    f"anchor '{anchor}' is in '{other}' and in '{split}', so scores would leak: "
+                    "assign whole groups to splits (perceptinit.plugin.assign_splits)",
                 )
 
     def test_images_can_be_read(self, tmp_path: Path) -> None:
         triplets = self._load(self.build(tmp_path), self.splits[0])
         for index in np.unique([triplets.anchor[:4], triplets.first[:4], triplets.second[:4]]):
             name = triplets.stimuli.ids[index]
-            try:
+            with self.must_not_raise(DataError, f"image '{name}'"):
                 decode(triplets.stimuli.images[index], name)
-            except DataError as error:
-                raise AssertionError(f"{self.label}: image '{name}': {error}") from error
 
     def test_the_noise_ceiling_is_a_range(self, tmp_path: Path) -> None:
         judgments = self.build(tmp_path)
         if isinstance(judgments, HasNoiseCeiling):
             found = judgments.noise_ceiling(self.splits[0])
-            must(
+            self.must(
                 found is None or 0 <= found[0] <= found[1] <= 1,
-                f"{self.label}: noise_ceiling() must be None or (lower, upper) in [0, 1], got {found!r}",
+                f"noise_ceiling() must be None or (lower, upper) in [0, 1], got {found!r}",
             )
 
     def test_other_forms_are_what_they_are_called(self, tmp_path: Path) -> None:
@@ -138,9 +127,9 @@ class JudgmentsContract(Contract):
                 found = getattr(judgments, name)(split)
             except PerceptInitError:  # a wrapper around judgments without this form
                 continue
-            must(
+            self.must(
                 isinstance(found, form),
-                f"{self.label}: {name}('{split}') must return {form.__name__}, got {found!r:.60}",
+                f"{name}('{split}') must return {form.__name__}, got {found!r:.60}",
             )
 
     def test_conventions_and_downloads_are_stated_by_the_class(self) -> None:
@@ -149,7 +138,7 @@ class JudgmentsContract(Contract):
             if value is None or not isinstance(self.component, protocol):
                 continue
             items = [value] if kind is Conventions else list(value)
-            must(
+            self.must(
                 all(isinstance(item, kind) for item in items),
-                f"{self.label}: `{name}` must be of {kind.__name__}, got {value!r:.60}",
+                f"`{name}` must be of {kind.__name__}, got {value!r:.60}",
             )

@@ -12,8 +12,7 @@ import torch
 
 from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.protocols import HasDataSha256, HasEvaluated, HasModel, Pretrainer
-from perceptinit.testing.contract import Contract, different, must
-from perceptinit.testing.tiny import tiny_model
+from perceptinit.testing.contract import Contract, name_few, tiny_model
 from perceptinit.types import StepResult
 
 
@@ -33,9 +32,9 @@ class PretrainerContract(Contract):
             return model
         made = pretrainer.model(model, 0)
         lacking = [part for part in pretrainer.parts if not hasattr(made, part)]
-        must(
+        self.must(
             not lacking,
-            f"{self.label}: `parts` names {lacking[:1]}, but what model() returns has no such attribute",
+            f"`parts` names {lacking[:1]}, but what model() returns has no such attribute",
         )
         return made
 
@@ -54,31 +53,30 @@ class PretrainerContract(Contract):
         model = self._model(pretrainer)
         before = {k: v.clone() for k, v in model.state_dict().items()}
         results = self._run(tmp_path, model, pretrainer)
-        must(
+        self.must(
             len(results) >= 4 and all(isinstance(r, StepResult) for r in results),
-            f"{self.label}: steps() must yield four StepResults or more with these options, got {len(results)}",
+            f"steps() must yield four StepResults or more with these options, got {len(results)}",
         )
-        must(
+        self.must(
             [r.step for r in results] == list(range(1, len(results) + 1)),
-            f"{self.label}: StepResult.step must count 1, 2, 3, ..., got {[r.step for r in results[:4]]}",
+            f"StepResult.step must count 1, 2, 3, ..., got {[r.step for r in results[:4]]}",
         )
         seen = [r.samples_seen for r in results]
-        must(
+        self.must(
             all(a < b for a, b in pairwise(seen)),
-            f"{self.label}: samples_seen must grow with every step, got {seen[:4]}",
+            f"samples_seen must grow with every step, got {seen[:4]}",
         )
-        must(
+        self.must(
             results[-1].end_of_epoch,
-            f"{self.label}: the last step must say end_of_epoch=True: that is when weights are kept",
+            "the last step must say end_of_epoch=True: that is when weights are kept",
         )
         bad = [r.step for r in results if not math.isfinite(float(r.metrics.get("loss", math.nan)))]
-        must(not bad, f"{self.label}: metrics['loss'] is missing or not finite at steps {bad[:3]}")
+        self.must(not bad, f"metrics['loss'] is missing or not finite at steps {bad[:3]}")
         still = [
             k for k, v in model.image.named_parameters() if torch.equal(before[f"image.{k}"], v)
         ]
-        must(
-            len(still) < len(list(model.image.parameters())),
-            f"{self.label}: no weight of the image tower moved",
+        self.must(
+            len(still) < len(list(model.image.parameters())), "no weight of the image tower moved"
         )
 
     def test_an_interrupted_run_ends_with_the_same_weights(self, tmp_path: Path) -> None:
@@ -92,10 +90,10 @@ class PretrainerContract(Contract):
         self._run(tmp_path, parted, second)
         ends = whole.state_dict()
         differ = [k for k, v in parted.state_dict().items() if not torch.equal(v, ends[k])]
-        must(
+        self.must(
             not differ,
-            f"{self.label}: after state_dict(), a new object, load_state_dict() and the rest of the steps, "
-            f"{len(differ)} tensors differ from a run in one go, such as {different(differ)}: keep the optimiser "
+            f"after state_dict(), a new object, load_state_dict() and the rest of the steps, "
+            f"{len(differ)} tensors differ from a run in one go, such as {name_few(differ)}: keep the optimiser "
             "and all counters in the state, and draw by step from ctx.rng(...)",
         )
 
@@ -109,9 +107,9 @@ class PretrainerContract(Contract):
             with pretrainer.evaluated():
                 pass
             break
-        must(
+        self.must(
             weights_sha256(model) == before,
-            f"{self.label}: after `with evaluated()` the weights differ from those before it",
+            "after `with evaluated()` the weights differ from those before it",
         )
 
     def test_data_sha256_tells_whether_the_batches_were_the_same(self, tmp_path: Path) -> None:
@@ -122,8 +120,8 @@ class PretrainerContract(Contract):
             if not isinstance(pretrainer, HasDataSha256):
                 return
             found.append(pretrainer.data_sha256)
-        must(
+        self.must(
             bool(found[0]) and found[0] == found[1] != found[2],
-            f"{self.label}: data_sha256 must be equal after the same batches and another one after more of "
+            f"data_sha256 must be equal after the same batches and another one after more of "
             f"them; got {found}",
         )
