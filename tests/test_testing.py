@@ -347,7 +347,7 @@ def test_a_tracker_that_knows_some_events_only_is_told(tmp_path):
             pass
 
     text = "\n".join(complaints("tracker", Picky, tmp_path))
-    assert "log() raised KeyError ('run-start') at an event of kind 'run-start'" in text
+    assert "log() of an event of kind 'run-start' raised KeyError: 'run-start';" in text
     assert "a tracker takes every kind and skips what it does not know" in text
 
 

@@ -79,8 +79,9 @@ class PatchConv(nn.Conv2d):
 
     def __init__(self, like: nn.Conv2d) -> None:
         """like: the convolution over square patches whose parameters it takes."""
-        size: Any = like.in_channels, like.out_channels, like.kernel_size, like.stride
-        super().__init__(*size, padding=like.padding, bias=like.bias is not None, device="meta")
+        side = like.kernel_size[0]
+        has_bias = like.bias is not None
+        super().__init__(3, like.out_channels, side, stride=side, bias=has_bias, device="meta")
         self.weight, self.bias = like.weight, like.bias
         self.train(like.training)
 

@@ -191,7 +191,7 @@ def adapt(
         )
     else:
         surface = Surface(model, encode, None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    given = {"encode": encode, "image_size": image_size, "mean": mean, "std": std}
+    given: dict[str, Any] = {"encode": encode, "image_size": image_size, "mean": mean, "std": std}
     return ModelTower(replace(surface, **{k: v for k, v in given.items() if v is not None}))
 
 

@@ -114,7 +114,9 @@ class Contract:
         try:
             yield
         except errors as error:
-            raise AssertionError(f"{self.label}: {what}: {error}{advice}") from error
+            raise AssertionError(
+                f"{self.label}: {what} raised {type(error).__name__}: {error}{advice}"
+            ) from error
 
     def config(self, tmp_path: Path) -> Any:
         """Return the config that `options` describe, read as a recipe is."""

@@ -61,7 +61,7 @@ class JudgmentsContract(Contract):
 
     def _load(self, judgments: Any, split: Split) -> Triplets:
         advice = ". Give rows of that split in options(), or set `splits` of the test class"
-        with self.must_not_raise(DataError, f"load('{split}') failed", advice):
+        with self.must_not_raise(DataError, f"load('{split}')", advice):
             triplets = judgments.load(split)
         self.must(
             isinstance(triplets, Triplets),
