@@ -18,14 +18,14 @@ from typing import Any
 _NAMES = {
     # what a plug-in offers
     "hookspecs": "hookimpl",
-    "registry": "Component unknown",
+    "registry": "Component nearest unknown",
     # errors that users see without a traceback
     "errors": (
         "CheckpointError DataError EmptySplitError InitializerError MissingPackageError "
-        "PerceptInitError TrainingError UsageError"
+        "PerceptInitError Problem RecipeError TrainingError UsageError"
     ),
     # bounds of Config fields
-    "configs": "NonNegativeFloat NonNegativeInt PositiveFloat PositiveInt Share",
+    "configs": "NonNegativeFloat NonNegativeInt PositiveFloat PositiveInt Share read_config",
     # arguments and return values
     "types": (
         "Classes DataCard DataNeed Event ImageSource InitReport Pair RunContext Score Split "
@@ -45,6 +45,8 @@ _NAMES = {
     "judgments.forms.rdm": "Dissimilarities HasDissimilarities square",
     "judgments.forms.same_pairs": "HasSamePairs SamePairs",
     "files.transfer": "Download HasDownloads",
+    # files
+    "files.atomic": "atomic_path",
     "files.mat_files": "MatValue read_mat",
     "files.reading": "read_json",
     "files.tables": "read_table",
@@ -72,7 +74,10 @@ _NAMES = {
     "judgments.forms.ratings": "RatedImages VoteRule triplets_from_ratings",
     "judgments.controls.wrapper": "Wrapper",
     "judgments.reading.image_files": "file_name file_names list_some missing_files",
+    "judgments.data_check": "check_judgments",
+    "judgments.own.odd_one_out_table": "OddOneOutTable",
     "judgments.own.rdm_set": "RdmSet",
+    "judgments.own.table": "Table",
     "judgments.reading.rdm_files": "read_names",
     "judgments.forms.splits": "assign_splits",
     # evaluators

@@ -14,12 +14,15 @@ from perceptinit.configs import NonNegativeInt as NonNegativeInt
 from perceptinit.configs import PositiveFloat as PositiveFloat
 from perceptinit.configs import PositiveInt as PositiveInt
 from perceptinit.configs import Share as Share
+from perceptinit.configs import read_config as read_config
 from perceptinit.errors import CheckpointError as CheckpointError
 from perceptinit.errors import DataError as DataError
 from perceptinit.errors import EmptySplitError as EmptySplitError
 from perceptinit.errors import InitializerError as InitializerError
 from perceptinit.errors import MissingPackageError as MissingPackageError
 from perceptinit.errors import PerceptInitError as PerceptInitError
+from perceptinit.errors import Problem as Problem
+from perceptinit.errors import RecipeError as RecipeError
 from perceptinit.errors import TrainingError as TrainingError
 from perceptinit.errors import UsageError as UsageError
 from perceptinit.evaluators.features import HasEvaluateMany as HasEvaluateMany
@@ -28,6 +31,7 @@ from perceptinit.evaluators.judged import JudgedMeasure as JudgedMeasure
 from perceptinit.evaluators.set_measure import SetConfig as SetConfig
 from perceptinit.evaluators.set_measure import SetMeasure as SetMeasure
 from perceptinit.evaluators.set_measure import SuiteConfig as SuiteConfig
+from perceptinit.files.atomic import atomic_path as atomic_path
 from perceptinit.files.mat_files import MatValue as MatValue
 from perceptinit.files.mat_files import read_mat as read_mat
 from perceptinit.files.reading import read_json as read_json
@@ -40,6 +44,7 @@ from perceptinit.initializers.report import reporting as reporting
 from perceptinit.initializers.trainable import only_training as only_training
 from perceptinit.judgments.ceilings import DerivedAnswers as DerivedAnswers
 from perceptinit.judgments.controls.wrapper import Wrapper as Wrapper
+from perceptinit.judgments.data_check import check_judgments as check_judgments
 from perceptinit.judgments.forms.conventions import Conventions as Conventions
 from perceptinit.judgments.forms.conventions import HasConventions as HasConventions
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut as HasOddOneOut
@@ -56,8 +61,10 @@ from perceptinit.judgments.forms.same_pairs import HasSamePairs as HasSamePairs
 from perceptinit.judgments.forms.same_pairs import SamePairs as SamePairs
 from perceptinit.judgments.forms.splits import assign_splits as assign_splits
 from perceptinit.judgments.own.matrix_set import MatrixSet as MatrixSet
+from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable as OddOneOutTable
 from perceptinit.judgments.own.own_table import OwnTable as OwnTable
 from perceptinit.judgments.own.rdm_set import RdmSet as RdmSet
+from perceptinit.judgments.own.table import Table as Table
 from perceptinit.judgments.reading.image_files import file_name as file_name
 from perceptinit.judgments.reading.image_files import file_names as file_names
 from perceptinit.judgments.reading.image_files import list_some as list_some
@@ -105,6 +112,7 @@ from perceptinit.protocols import Pairs as Pairs
 from perceptinit.protocols import Pretrainer as Pretrainer
 from perceptinit.protocols import Tracker as Tracker
 from perceptinit.registry import Component as Component
+from perceptinit.registry import nearest as nearest
 from perceptinit.registry import unknown as unknown
 from perceptinit.reports.account import ENERGY_FILE as ENERGY_FILE
 from perceptinit.seeding import derive_seed as derive_seed

@@ -26,14 +26,6 @@ def chromium():
     return path
 
 
-@pytest.fixture(scope="session")
-def browser(chromium):
-    """Give Chromium to be driven: pages are opened, keys pressed, screens made small. Skips as `chromium` does."""
-    driver = pytest.importorskip("playwright.sync_api", reason="extra 'test' is not installed")
-    with driver.sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-
-
 @dataclass(frozen=True)
 class Visit:
     """console: messages of the page's console. requests: http addresses it asked for. dom: as text."""

@@ -24,7 +24,6 @@ def create_app(plugins: Plugins) -> typer.Typer:
     """
     from perceptinit.cli import (
         cache,
-        collect,
         compare,
         data,
         export,
@@ -66,7 +65,6 @@ def create_app(plugins: Plugins) -> typer.Typer:
         "compare": compare.compare,
         "report": report.report,
         "status": status.status,
-        "collect": collect.collect,
         "list": list_verb.list_,
         "show": show.show,
         "plugins": plugins_verb.plugins,

@@ -1,9 +1,0 @@
-"""What people are asked: one file per task, found by name."""
-
-from perceptinit.collect.tasks.odd_one_out import OddOneOut
-from perceptinit.collect.tasks.task import Question, Task
-from perceptinit.collect.tasks.two_afc import TwoAfc
-
-TASKS: dict[str, Task] = {task.name: task for task in (TwoAfc(), OddOneOut())}
-
-__all__ = ["Question", "TASKS", "Task"]

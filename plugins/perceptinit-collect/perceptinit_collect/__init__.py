@@ -1,0 +1,17 @@
+"""Collect judgments: a page that asks people, and the answers as a table with a recipe. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perceptinit.plugin import hookimpl
+
+if TYPE_CHECKING:
+    import typer
+
+
+@hookimpl
+def perceptinit_commands(app: typer.Typer) -> None:
+    from perceptinit_collect.cli import collect
+
+    app.command("collect")(collect)

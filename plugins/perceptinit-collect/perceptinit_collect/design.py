@@ -1,0 +1,130 @@
+"""The locked design: everything that decides what people see, in one file with a hash, never changed.
+
+A study folder holds `design-1.json`, `design-2.json`, ...: a change of the settings, the exclusion rule, the
+texts or the images makes a new version. Who began with a version goes on with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from perceptinit.plugin import DataError, atomic_path, generator, read_config
+from perceptinit_collect.pictures import Picture
+from perceptinit_collect.settings import DesignSettings, Exclusion, Settings, plain
+from perceptinit_collect.tasks import TASKS, Question, Task
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Design:
+    """A version of a study's design.
+
+    questions: by the numbers of `pictures`; the first `settings.shared` are everybody's.
+    texts: Markdown by name, as people read it.
+    """
+
+    version: int
+    settings: DesignSettings
+    exclusion: Exclusion
+    pictures: tuple[Picture, ...]
+    questions: tuple[Question, ...]
+    texts: Mapping[str, str]
+
+    @property
+    def task(self) -> Task:
+        return TASKS[self.settings.task]
+
+    @cached_property
+    def text(self) -> str:
+        """Return the file's content; the version is no part of it, so that equal designs are equal."""
+        content = {
+            "format": FORMAT,
+            "settings": plain(self.settings),
+            "exclusion": plain(self.exclusion),
+            "pictures": [[picture.name, picture.sha256] for picture in self.pictures],
+            "questions": [list(question) for question in self.questions],
+            "texts": dict(self.texts),
+        }
+        return json.dumps(content, ensure_ascii=False, sort_keys=True, indent=1) + "\n"
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """Return version and hash, as the export states them."""
+        return f"{self.version}-{self.sha256[:12]}"
+
+
+def draw_design(
+    version: int, settings: Settings, pictures: tuple[Picture, ...], texts: Mapping[str, str]
+) -> Design:
+    """Return a design with its questions drawn by the seed; DataError when there are too few images for them."""
+    s, task = settings.design, TASKS[settings.design.task]
+    if s.questions > task.count(len(pictures)):
+        raise DataError(
+            f"questions = {s.questions:,}: {len(pictures)} images give {task.count(len(pictures)):,} different "
+            f"questions of the task {task.name}; ask fewer or add images"
+        )
+    rng = generator(s.seed, "collect", "questions")
+    questions = tuple(task.draw(len(pictures), s.questions, rng))
+    return Design(version, s, settings.exclusion, pictures, questions, dict(texts))
+
+
+def path_of(folder: Path, version: int) -> Path:
+    return folder / f"design-{version}.json"
+
+
+def lock(design: Design, folder: Path) -> None:
+    """Write a new version, for reading only."""
+    path = path_of(folder, design.version)
+    with atomic_path(path) as temporary:
+        temporary.write_text(design.text, encoding="utf-8")
+    path.chmod(0o444)
+
+
+def versions(folder: Path) -> list[int]:
+    """Return the versions in a study folder, the newest last."""
+    names = (path.stem.removeprefix("design-") for path in folder.glob("design-*.json"))
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+def read_design(folder: Path, version: int, sha256: str | None = None) -> Design:
+    """Return a locked version; DataError when it is damaged or no longer has the hash that was locked."""
+    path = path_of(folder, version)
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
+        design = _design(version, content)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a readable design ({error})") from error
+    is_changed = hashlib.sha256(text.encode()).hexdigest() != (sha256 or design.sha256)
+    if is_changed or design.sha256 != (sha256 or design.sha256):
+        raise DataError(
+            f"{path}: changed after it was locked; answers were given to another design. Put the file back, and "
+            "change study.toml or the texts instead: that makes a new version"
+        )
+    return design
+
+
+def _design(version: int, content: dict[str, Any]) -> Design:
+    settings, problems = read_config(DesignSettings, content["settings"], "settings")
+    exclusion, more = read_config(Exclusion, content["exclusion"], "exclusion")
+    if settings is None or exclusion is None:
+        raise ValueError("; ".join(map(str, problems + more)))
+    return Design(
+        version,
+        settings,
+        exclusion,
+        tuple(Picture(name, sha256) for name, sha256 in content["pictures"]),
+        tuple(tuple(question) for question in content["questions"]),
+        content["texts"],
+    )

@@ -1,0 +1,166 @@
+"""From answers to files: the table that a `judgments` component reads, a table of people, and a recipe that runs.
+
+A row of the table is a trial that was assigned to a person, answered or not. What must not train a model
+(practice, catch trials, repeats, answers that were never given, people left out by the rule) stays in the
+file, with the reason in the column `excluded`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+
+from perceptinit.plugin import DataError, UsageError, atomic_path
+from perceptinit_collect.design import Design
+from perceptinit_collect.pictures import FOLDER as IMAGES
+from perceptinit_collect.records import Given, Record, read_records
+from perceptinit_collect.reliability import Reliability, judge
+from perceptinit_collect.sessions import Trial
+
+ABOUT_TRIAL = (
+    "subject", "excluded", "kind", "position", "assigned_order", "answered_place", "seconds", "input",
+    "is_interrupted", "received", "design",
+)  # fmt: skip
+ABOUT_PERSON = (
+    "subject", "excluded", "platform", "platform_id", "answers", "is_finished", "catch", "repeats",
+    "agreement", "median_seconds", "answered", "design",
+)  # fmt: skip
+
+
+def export(folder: Path, table: Path) -> list[Path]:
+    """Write the table, and beside it `.people.csv` and the recipe `.toml`; return the paths.
+
+    Raises UsageError when nobody has begun, and DataError when two designs have different tasks.
+    """
+    if table.suffix != ".csv":
+        raise UsageError(f"--export {table}: the table is CSV; end its name in .csv")
+    records = _records(folder)
+    people, recipe = table.with_suffix(".people.csv"), table.with_suffix(".toml")
+    texts = {
+        table: table_text(records),
+        people: people_text(records),
+        recipe: recipe_text(folder, records[-1].design, table),
+    }
+    for path, text in texts.items():
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="")
+    return list(texts)
+
+
+def export_text(folder: Path) -> str:
+    """Return the table as text; raises as `export` does."""
+    return table_text(_records(folder))
+
+
+def check_command(folder: Path, table: Path) -> str:
+    """Return the command that checks an exported table."""
+    component = _records(folder)[-1].design.task.component
+    use = "" if component == "table" else f" --use {component}"
+    return f"perceptinit data check {table}{use} --images {folder / IMAGES}"
+
+
+def _records(folder: Path) -> list[Record]:
+    records = read_records(folder)
+    if not records:
+        raise UsageError(f"{folder}: nobody has begun yet, so there is nothing to export")
+    tasks = sorted({record.design.settings.task for record in records})
+    if len(tasks) > 1:
+        raise DataError(
+            f"{folder}: answers to different tasks ({', '.join(tasks)}) do not fit into one table; make a study of each"
+        )
+    return records
+
+
+def table_text(records: Sequence[Record]) -> str:
+    """Return the table as CSV, a row per assigned trial."""
+    task = records[0].design.task
+    header = (*task.image_columns, *task.answer_columns, *ABOUT_TRIAL)
+    judged = judge(records)
+    rows = (row for record in records for row in _rows(record, judged[record.person][1]))
+    return _csv(header, rows)
+
+
+def _rows(record: Record, why: str) -> Iterator[Sequence[object]]:
+    for position, trial in enumerate(record.trials):
+        given = record.answers.get(position)
+        yield (
+            *record.names(trial),
+            *_answer_cells(record, given),
+            record.person,
+            _excluded(trial, given, why),
+            trial.kind,
+            position,
+            " ".join(str(candidate + 1) for candidate in trial.order),
+            *_given_cells(trial, given),
+            record.design.name,
+        )
+
+
+def _answer_cells(record: Record, given: Given | None) -> Sequence[str]:
+    task = record.design.task
+    return [""] * len(task.answer_columns) if given is None else task.cells(given.answer)
+
+
+def _given_cells(trial: Trial, given: Given | None) -> Sequence[object]:
+    """Return place, seconds, input, interruption and time of an answer; place 0 is "not sure"."""
+    if given is None:
+        return [""] * 5
+    place = 0 if given.answer is None else trial.order.index(given.answer) + 1
+    received = datetime.fromtimestamp(given.received, UTC).isoformat(timespec="seconds")
+    return [place, f"{given.seconds:.3f}", given.input, str(given.is_interrupted).lower(), received]
+
+
+def _excluded(trial: Trial, given: Given | None, why: str) -> str:
+    """Return why a row is no judgment to train on; "" if it is one."""
+    if trial.kind != "question":
+        return trial.kind
+    if given is None:
+        return "not answered"
+    return f"person: {why}" if why else ""
+
+
+def people_text(records: Sequence[Record]) -> str:
+    """Return a row per person as CSV: measures of reliability, and why the rule leaves a person out."""
+    judged = judge(records)
+    return _csv(ABOUT_PERSON, (_person_row(record, *judged[record.person]) for record in records))
+
+
+def _person_row(record: Record, found: Reliability, why: str) -> Sequence[object]:
+    measures = (found.catch, found.repeats, found.agreement, found.median_seconds, found.answered)
+    return (
+        record.person, why, record.platform, record.platform_id or "", len(record.answers),
+        str(record.is_finished).lower(), *("" if m is None else f"{m:.3f}" for m in measures), record.design.name,
+    )  # fmt: skip
+
+
+def _csv(header: Sequence[str], rows: Iterator[Sequence[object]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def recipe_text(folder: Path, design: Design, table: Path) -> str:
+    """Return a recipe that trains on the table: stage 1 alone, three arms, for the folder it is exported from."""
+    template = resources.files("perceptinit_collect").joinpath("exported.toml").read_text("utf-8")
+    values = {
+        "NAME": re.sub(r"[^A-Za-z0-9._-]|^[^A-Za-z0-9]", "-", table.stem).lstrip("-._") or "collected",
+        "RECIPE": table.with_suffix(".toml").as_posix(), "TABLE": _quoted(table), "IMAGES": _quoted(Path(os.path.normpath(folder / IMAGES))),
+        "COMPONENT": design.task.component, "INITIALIZER": design.task.initializer,
+        "EVALUATOR": design.task.evaluator, "DESIGN": design.name,
+    }  # fmt: skip
+    for name, value in values.items():
+        template = template.replace(f"@{name}@", value)
+    return template
+
+
+def _quoted(path: Path) -> str:
+    """Return a path as a TOML string's content."""
+    return path.as_posix().replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,70 @@
+"""The owner's page: numbers while the study runs, and the table, for who has the token."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from perceptinit.plugin import PerceptInitError
+from perceptinit_collect.limits import RateLimit, address
+
+
+def templates() -> Environment:
+    """Return the pages' templates; every value in them is escaped."""
+    return Environment(
+        loader=PackageLoader("perceptinit_collect"), autoescape=True, undefined=StrictUndefined
+    )
+
+
+class Owner:
+    """The owner's routes. The page itself is empty: it asks with the token, which stands behind the `#` of its address
+    and so in no log.
+
+    status, export: give the numbers as JSON and the table as CSV; slow, each called in a thread.
+    """
+
+    def __init__(self, token: str, status: Callable[[], str], export: Callable[[], str]) -> None:
+        self._token, self._status, self._export = token, status, export
+        self._wrong_tokens = RateLimit(per_second=0.2, burst=10)
+        self._one_at_a_time = asyncio.Lock()
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/owner", self.page),
+            Route("/owner/status", self.status),
+            Route("/owner/export", self.export),
+        ]
+
+    async def page(self, request: Request) -> Response:
+        return HTMLResponse(templates().get_template("owner.html").render())
+
+    async def status(self, request: Request) -> Response:
+        self._require_token(request)
+        return await self._reply(self._status, "application/json")
+
+    async def export(self, request: Request) -> Response:
+        self._require_token(request)
+        return await self._reply(self._export, "text/csv")
+
+    async def _reply(self, work: Callable[[], str], kind: str) -> Response:
+        try:
+            async with self._one_at_a_time:
+                return Response(await run_in_threadpool(work), media_type=kind)
+        except PerceptInitError as error:
+            return PlainTextResponse(str(error), 409)
+
+    def _require_token(self, request: Request) -> None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme == "Bearer" and secrets.compare_digest(token.encode(), self._token.encode()):
+            return
+        if not self._wrong_tokens.allows(address(request)):
+            raise HTTPException(429, "too many wrong tokens; wait a minute")
+        raise HTTPException(401, "the owner's token is needed", {"www-authenticate": "Bearer"})

@@ -1,0 +1,184 @@
+"""The images of a study: copied into its folder once, so that what people saw stays what a model will read.
+
+An image is copied byte by byte unless a browser could not show it as a model reads it: very large ones
+are made smaller, formats that browsers do not know become PNG, and photographs that are stored turned
+(EXIF) are turned for good.
+"""
+
+from __future__ import annotations
+
+# H W image
+import hashlib
+import io
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from PIL import Image, ImageOps
+
+from perceptinit.plugin import DataError, atomic_path, list_some
+
+FOLDER = "images"
+SHOWN_BY_BROWSERS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif"}
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
+MAX_SIDE = 1600  # pixels: the height of a large screen; larger files only take longer to arrive
+JPEG_QUALITY = 95
+_ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image of the study: its path in the images folder, and a hash of its bytes."""
+
+    name: str
+    sha256: str
+
+    @property
+    def key(self) -> str:
+        """Return what the page calls the image: its name could give the answer away."""
+        return self.sha256[:20]
+
+
+def copy_pictures(source: Path, target: Path, tell: Tell = lambda message: None) -> list[Picture]:
+    """Copy the images below `source` into `target` and return them, sorted by name; `tell` hears what changed.
+
+    Raises DataError when there are fewer than three, when one cannot be read, and when two are the same.
+    """
+    if not source.is_dir():
+        raise DataError(f"{source}: no such folder of images")
+    names = _image_names(source)
+    if len(names) < 3:
+        count = {0: "no images", 1: "one image"}.get(len(names), f"{len(names)} images")
+        raise DataError(
+            f"{source}: {count} there ({', '.join(SUFFIXES)}); a question needs three different ones"
+        )
+
+    def copy(name: str) -> tuple[Picture, str] | str:
+        try:
+            return _copy(source, target, name)
+        except DataError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        results = list(pool.map(copy, names))
+    problems = [result for result in results if isinstance(result, str)]
+    if problems:
+        raise DataError(
+            f"{source}: {len(problems)} of {len(names)} images cannot be shown: {list_some(problems)}. "
+            "Mend or remove them"
+        )
+    found = [result for result in results if not isinstance(result, str)]
+    pictures = [picture for picture, _ in found]
+    _refuse_duplicates(source, pictures)
+    for change in sorted({change for _, change in found} - {""}):
+        changed = [picture.name for picture, what in found if what == change]
+        tell(f"{len(changed)} images {change}: {list_some(changed)}")
+    return pictures
+
+
+def read_pictures(folder: Path) -> list[Picture]:
+    """Return the images in a study's folder, sorted by name; raises as `copy_pictures` does."""
+    names = _image_names(folder)
+    pictures = [Picture(n, hashlib.sha256((folder / n).read_bytes()).hexdigest()) for n in names]
+    if len(pictures) < 3:
+        raise DataError(
+            f"{folder}: {len(pictures)} images there; a question needs three different ones"
+        )
+    _refuse_duplicates(folder, pictures)
+    return pictures
+
+
+def _image_names(folder: Path) -> list[str]:
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
+
+
+def _copy(source: Path, target: Path, name: str) -> tuple[Picture, str]:
+    """Copy an image and return it with what was changed ("" for nothing)."""
+    try:
+        data = (source / name).read_bytes()
+    except OSError as error:
+        raise DataError(f"{name} ({error.strerror})") from error
+    shown, suffix, change = _as_browsers_show(data, name)
+    if suffix != PurePosixPath(name).suffix.lower() and change:
+        name = str(PurePosixPath(name).with_suffix(suffix))
+    path = target / name
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(shown)
+    return Picture(name, hashlib.sha256(shown).hexdigest()), change
+
+
+def _as_browsers_show(data: bytes, name: str) -> tuple[bytes, str, str]:
+    """Return the bytes to show, their suffix and what was changed; DataError when they cannot be decoded."""
+    suffix = PurePosixPath(name).suffix.lower()
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            form = image.format or ""
+            is_turned = image.getexif().get(_ORIENTATION, 1) != 1
+            is_large = max(image.size) > MAX_SIDE
+            if form in SHOWN_BY_BROWSERS and not is_turned and not is_large:
+                _check_whole(image)
+                return data, suffix, ""
+            return *_redrawn(image, form), _change(is_large, is_turned, form)
+    except Exception as error:  # PIL's decoders raise OSError, SyntaxError, struct.error, ...
+        why = str(error) if data else "it has no bytes"
+        if "cannot identify image file" in why:
+            why = "no known image format"
+        raise DataError(f"{name} ({why})") from error
+
+
+def _check_whole(image: Image.Image) -> None:
+    """Raise when the image is damaged: an eighth of the size is enough to see it, and much faster."""
+    image.draft(None, (image.width // 8, image.height // 8))  # of a JPEG
+    image.load()
+
+
+def _redrawn(image: Image.Image, form: str) -> tuple[bytes, str]:
+    form = form if form in ("JPEG", "PNG") else "PNG"
+    upright = ImageOps.exif_transpose(image)
+    upright.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    if upright.mode not in ("RGB", "L"):
+        upright = upright.convert("RGB")
+    buffer = io.BytesIO()
+    options = {"quality": JPEG_QUALITY, "subsampling": 0} if form == "JPEG" else {}
+    upright.save(buffer, form, icc_profile=image.info.get("icc_profile"), **options)
+    return buffer.getvalue(), SHOWN_BY_BROWSERS[form]
+
+
+def _change(is_large: bool, is_turned: bool, form: str) -> str:
+    changes = []
+    if is_large:
+        changes.append(f"made smaller (longer side {MAX_SIDE} pixels)")
+    if is_turned:
+        changes.append("turned upright for good (they were stored turned)")
+    if form not in SHOWN_BY_BROWSERS:
+        changes.append("written as PNG (browsers do not show their format)")
+    return " and ".join(changes)
+
+
+def _refuse_duplicates(source: Path, pictures: Sequence[Picture]) -> None:
+    by_bytes = defaultdict(list)
+    for picture in pictures:
+        by_bytes[picture.sha256].append(picture.name)
+    same = [" = ".join(names) for names in by_bytes.values() if len(names) > 1]
+    if same:
+        raise DataError(
+            f"{source}: the same image under several names: {list_some(same)}. A question about them has no answer; "
+            "keep one of each"
+        )
+    names = [picture.name for picture in pictures]
+    twice = (
+        sorted({name for name in names if names.count(name) > 1})
+        if len(set(names)) < len(names)
+        else []
+    )
+    if twice:
+        raise DataError(f"{source}: two images would both become {twice[0]}; rename one")

@@ -1,0 +1,265 @@
+"""The page's addresses: consent, trials, images, answers, and the owner's view.
+
+| address | who | does |
+|---|---|---|
+| `GET /` | anyone | consent, or on to the trials |
+| `POST /begin` | anyone, limited | a session's cookie |
+| `GET /trials`, `/state`, `/image/KEY` | a session | the trials |
+| `POST /answer` | a session | stores an answer; the reply comes after it is on disk |
+| `GET /done` | a session | debriefing and the way back |
+| `GET /owner` | anyone | an empty page that asks for the token |
+| `GET /owner/status`, `/owner/export` | the owner's token | numbers, and the table |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from mimetypes import guess_type
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+)
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from perceptinit_collect import people
+from perceptinit_collect.design import Design
+from perceptinit_collect.limits import RateLimit, SafeHeaders, TooLargeError, address, read_body
+from perceptinit_collect.owner import Owner, templates
+from perceptinit_collect.people import Person
+from perceptinit_collect.sessions import Trial
+from perceptinit_collect.store import StoreError
+from perceptinit_collect.study import Study
+from perceptinit_collect.texts import direction, html_of, labels_of
+
+COOKIE = "session"
+COOKIE_SECONDS = 60 * 60 * 24 * 30
+# of one person; four trials ahead are fetched at once
+REQUESTS_PER_SECOND, REQUESTS_AT_ONCE = 20, 200
+IMAGE_KEY = re.compile(r"[0-9a-f]{20}")
+
+
+class Server:
+    """The pages that people see, and the study's owner's."""
+
+    def __init__(self, study: Study, owner: Owner, begins_per_minute: int) -> None:
+        self.study, self._owner = study, owner
+        self._begins = RateLimit(begins_per_minute / 60, begins_per_minute)
+        self._requests = RateLimit(REQUESTS_PER_SECOND, REQUESTS_AT_ONCE)
+        self._session = lru_cache(maxsize=4096)(self._read_session)
+        self._templates = templates()
+        # images are only ever added, so that the newest design knows those of all versions
+        self._pictures = {picture.key: picture for picture in study.design.pictures}
+
+    def app(self) -> ASGIApp:
+        """Return the application."""
+        app = Starlette(
+            routes=[
+                Route("/", self.consent),
+                Route("/begin", self.begin, methods=["POST"]),
+                Route("/trials", self.trials),
+                Route("/state", self.state),
+                Route("/image/{key}", self.image),
+                Route("/answer", self.answer, methods=["POST"]),
+                Route("/done", self.done),
+                *self._owner.routes(),
+                Mount("/static", StaticFiles(packages=[("perceptinit_collect", "static")])),
+            ],
+            exception_handlers={
+                HTTPException: _plain_error,
+                TooLargeError: lambda request, error: PlainTextResponse(str(error), 413),
+                StoreError: self._not_stored,
+            },
+        )
+        return SafeHeaders(app)  # outside of all, so that an error's page has the headers too
+
+    async def consent(self, request: Request) -> Response:
+        """Show the consent, or send on who has a session."""
+        parameters = dict(request.query_params)
+        origin = people.read_origin(parameters)
+        person = self._person(request)
+        if person is not None and not origin.platform_id:
+            return RedirectResponse("/trials", 303)
+        if self.study.is_closed and not origin.platform_id:
+            return self._page("text.html", text="closed", status_code=403)
+        name, value = people.MTURK_PREVIEW
+        is_id_stored = self.study.settings.people.stores_platform_ids
+        return self._page(
+            "consent.html",
+            parameters=people.parameters_of(origin),
+            is_preview=parameters.get(name) == value,
+            stored=["stored", "stored_id" if is_id_stored else "stored_hash"],
+        )
+
+    async def begin(self, request: Request) -> Response:
+        """Take a person in who agreed."""
+        self._refuse_other_sites(request)
+        fields = dict(
+            parse_qsl((await read_body(request)).decode("utf-8", "replace"), max_num_fields=8)
+        )
+        if fields.get("agree") != "yes":
+            raise HTTPException(400, "consent is needed to take part")
+        if not self._begins.allows(address(request)):
+            return self._page("text.html", text="busy", status_code=429)
+        origin = people.read_origin(fields)
+        design, keep = self.study.design, self.study.settings.people.stores_platform_ids
+        try:
+            token = await self._write(lambda c: people.begin(c, design, origin, keep))
+        except people.ClosedError:
+            return self._page("text.html", text="closed", status_code=403)
+        response = RedirectResponse("/trials", 303)
+        response.set_cookie(
+            COOKIE, token, max_age=COOKIE_SECONDS, httponly=True, samesite="lax", secure=request.url.scheme == "https"
+        )  # fmt: skip
+        return response
+
+    async def trials(self, request: Request) -> Response:
+        """Show the page on which the trials run; it asks for `/state` itself."""
+        person = self._person(request)
+        if person is None:
+            return RedirectResponse("/", 303)
+        if people.next_position(self.study.store.reader, person.id) >= len(person.trials):
+            return RedirectResponse("/done", 303)
+        task = self.study.design_of(person.design).task
+        return self._page(
+            "trials.html",
+            person=person,
+            num_candidates=task.num_candidates,
+            has_anchor=task.num_images > task.num_candidates,
+            not_sure=self.study.design_of(person.design).settings.not_sure,
+        )
+
+    async def state(self, request: Request) -> Response:
+        """Give the trials that are left, as image keys by place; nothing says which trials are special."""
+        person = self._require_person(request)
+        design = self.study.design_of(person.design)
+        position = people.next_position(self.study.store.reader, person.id)
+        s = design.settings
+        first = s.practice
+        breaks = (
+            range(first + s.break_every, len(person.trials), s.break_every) if s.break_every else ()
+        )
+        return JSONResponse(
+            {
+                "next": position,
+                "total": len(person.trials),
+                "practice": first,
+                "breaks": list(breaks),
+                "trials": [_shown(design, trial) for trial in person.trials[position:]],
+            }
+        )
+
+    async def image(self, request: Request) -> Response:
+        """Send an image by its key; only keys of a design lead to a file."""
+        self._require_person(request)
+        key = request.path_params["key"]
+        picture = self._pictures.get(key) if IMAGE_KEY.fullmatch(key) else None
+        if picture is None:
+            raise HTTPException(404, "no such image")
+        path = self.study.picture_path(picture)
+        forever = {"cache-control": "private, max-age=31536000, immutable"}
+        # read at once: images are small, and sending a file piece by piece takes four threads' time
+        data = await run_in_threadpool(path.read_bytes)
+        return Response(data, media_type=guess_type(path.name)[0], headers=forever)
+
+    async def answer(self, request: Request) -> Response:
+        """Store an answer; what the page is told is on disk."""
+        self._refuse_other_sites(request)
+        person = self._require_person(request)
+        design = self.study.design_of(person.design)
+        body = await read_body(request)
+        try:
+            answer = people.read_answer(body, person, design)
+            stored = await self._write(lambda c: people.store_answer(c, person, answer))
+        except people.RefusedError as error:
+            return JSONResponse({"error": str(error), "next": error.next_position}, error.status)
+        return JSONResponse({"next": stored.next_position, "correct": stored.is_correct})
+
+    async def done(self, request: Request) -> Response:
+        """Thank a person who answered everything, and show the way back to the platform."""
+        person = self._person(request)
+        if person is None:
+            return RedirectResponse("/", 303)
+        if people.next_position(self.study.store.reader, person.id) < len(person.trials):
+            return RedirectResponse("/trials", 303)
+        url = self.study.settings.people.completion_url
+        return self._page(
+            "done.html",
+            person=person,
+            completion_url=url.replace("{platform_id}", person.platform_id or ""),
+        )
+
+    async def _write(self, write: Callable[[Any], Any]) -> Any:
+        return await asyncio.wrap_future(self.study.store.submit(write))
+
+    def _read_session(self, code: str) -> Person:
+        return people.read_person(self.study.store.reader, code)
+
+    def _person(self, request: Request) -> Person | None:
+        """Return who has the request's session; asked of the database each time, since people may be forgotten."""
+        code = people.find(self.study.store.reader, request.cookies.get(COOKIE, ""))
+        return None if code is None else self._session(code)
+
+    def _require_person(self, request: Request) -> Person:
+        person = self._person(request)
+        if person is None:
+            raise HTTPException(410, "no session; open the study's first page")
+        if not self._requests.allows(person.id):
+            raise HTTPException(429, "too many requests in a short time")
+        return person
+
+    def _refuse_other_sites(self, request: Request) -> None:
+        """Refuse what a page of another site sends."""
+        origin = request.headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+            raise HTTPException(403, "sent by another site")
+
+    def _not_stored(self, request: Request, error: Exception) -> Response:
+        print(f"error: {error}", flush=True)
+        return JSONResponse(
+            {"error": "could not be stored; trying again helps once there is room"}, 503
+        )
+
+    def _page(
+        self, name: str, *, person: Person | None = None, status_code: int = 200, **values: Any
+    ) -> HTMLResponse:
+        """Return a page in the texts of the person's design, or of the newest."""
+        design = self.study.design if person is None else self.study.design_of(person.design)
+        language = design.settings.language
+        page = self._templates.get_template(name).render(
+            language=language,
+            direction=direction(language),
+            labels=labels_of(design.texts["labels"]),
+            texts={key: html_of(text) for key, text in design.texts.items()},
+            person=person,
+            **values,
+        )
+        return HTMLResponse(page, status_code)
+
+
+def _shown(design: Design, trial: Trial) -> dict[str, Any]:
+    keys = [design.pictures[image].key for image in trial.images]
+    candidates = keys[-design.task.num_candidates :]
+    return {
+        "anchor": keys[0] if len(keys) > len(candidates) else None,
+        "places": [candidates[candidate] for candidate in trial.order],
+    }
+
+
+def _plain_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return PlainTextResponse(error.detail, error.status_code, headers=error.headers)

@@ -1,0 +1,158 @@
+"""The trials of one person, drawn by the study's seed and the person's place: balanced within one.
+
+Sides and orders are dealt in blocks: every run of C trials has each candidate at each place once (a Latin
+square, rows shuffled). What is left over at the end of a person's questions goes on where the last
+person's ended, so that the sum over people is balanced within one as well.
+"""
+
+from __future__ import annotations
+
+# C candidates of a question, which are also the places on the page; N trials
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from perceptinit.plugin import generator
+from perceptinit_collect.settings import DesignSettings
+from perceptinit_collect.tasks import TASKS, Question, Task
+
+if TYPE_CHECKING:
+    from perceptinit_collect.design import Design
+
+Kind = Literal["practice", "question", "repeat", "catch"]
+Order = tuple[int, ...]
+# a repeat comes at least a fifth of the questions after its original
+FIRST_PART = LAST_PART = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One presentation.
+
+    order: the candidate at each place, from the left (or from the top).
+    correct: the right answer of practice and catch trials.
+    of: for a repeat, where among the person's trials its original stands.
+    """
+
+    kind: Kind
+    images: Question
+    order: Order
+    correct: int | None = None
+    of: int | None = None
+
+
+def draw_session(design: Design, slot: int) -> list[Trial]:
+    """Return the trials of the person who has this place in the study, counted from 0."""
+    s, task = design.settings, TASKS[design.settings.task]
+    rng = generator(s.seed, "collect", "session", slot)
+    questions = _questions(design, slot, rng)
+    orders = latin_orders(task.num_candidates, len(questions), slot, rng)
+    keyed: list[tuple[float, Trial, int | None]] = [
+        (i, Trial("question", question, order), None)
+        for i, (question, order) in enumerate(zip(questions, orders, strict=True))
+    ]
+    for original in _originals(len(questions), s.repeats, task.num_candidates, rng):
+        again = Trial("repeat", questions[original], orders[original][::-1])
+        at = len(questions) * (1 - LAST_PART * rng.random())
+        keyed.append((at, again, original))
+    for i, trial in enumerate(_obvious("catch", s.catch, task, len(design.pictures), rng)):
+        at = len(questions) * (i + 0.1 + 0.9 * rng.random()) / s.catch
+        keyed.append((at, trial, None))
+    keyed.sort(key=lambda item: item[0])
+    practice = _obvious("practice", s.practice, task, len(design.pictures), rng)
+    return practice + _with_places(keyed, len(practice))
+
+
+def _with_places(keyed: Sequence[tuple[float, Trial, int | None]], start: int) -> list[Trial]:
+    """Return the trials with `of` as a place in the whole session instead of among the questions."""
+    at = {
+        key: start + place
+        for place, (key, trial, _) in enumerate(keyed)
+        if trial.kind == "question"
+    }
+    return [
+        trial
+        if original is None
+        else Trial(trial.kind, trial.images, trial.order, None, at[original])
+        for _, trial, original in keyed
+    ]
+
+
+def _questions(design: Design, slot: int, rng: np.random.Generator) -> list[Question]:
+    """Return the shared questions and the next ones of the pool, in an order of the person's own."""
+    s = design.settings
+    shared, pool = design.questions[: s.shared], design.questions[s.shared :]
+    own = s.per_person - s.shared
+    chosen = [*shared, *(pool[i] for i in _dealt(len(pool), own, slot, s.seed))]
+    return [chosen[i] for i in rng.permutation(len(chosen))]
+
+
+def _dealt(pool: int, own: int, slot: int, seed: int) -> list[int]:
+    """Return which `own` of `pool` questions a person gets, all different.
+
+    The pool is dealt in passes: every question once before any comes a second time. A person between two
+    passes takes from the new one what is not among the last of the old one.
+    """
+    if not own:
+        return []
+    number, start = divmod(slot * own, pool)
+    order = _shuffled(pool, seed, 0)
+    for this in range(1, number + 1):
+        order = _next_pass(order, _shuffled(pool, seed, this), own, this * pool % own)
+    if start + own <= pool:
+        return order[start : start + own]
+    taken = pool - start
+    after = _next_pass(order, _shuffled(pool, seed, number + 1), own, taken)
+    return order[start:] + after[: own - taken]
+
+
+def _next_pass(order: list[int], shuffled: list[int], own: int, taken: int) -> list[int]:
+    before = set(order[len(order) - taken :])
+    head = [q for q in shuffled if q not in before][: own - taken]
+    in_head = set(head)
+    return head + [q for q in shuffled if q not in in_head]
+
+
+def _shuffled(pool: int, seed: int, number: int) -> list[int]:
+    return generator(seed, "collect", "pass", number).permutation(pool).tolist()
+
+
+def latin_orders(num_places: int, count: int, slot: int, rng: np.random.Generator) -> list[Order]:
+    """Return an order of the candidates for each of `count` trials; see the file's first lines.
+
+    slot: decides the orders that are left over when count is no multiple of num_places.
+    """
+    square = np.array([np.roll(np.arange(num_places), -i) for i in range(num_places)])
+    orders: list[Order] = []
+    for _ in range(count // num_places):
+        rows = square[rng.permutation(num_places)]
+        turned = rows[:, ::-1] if rng.random() < 0.5 else rows
+        orders += [tuple(row) for row in turned.tolist()]
+    left_over = count % num_places
+    rows = square[[(slot * left_over + i) % num_places for i in range(left_over)]]
+    return orders + [tuple(row) for row in rows.tolist()]
+
+
+def _originals(
+    num_questions: int, repeats: int, num_places: int, rng: np.random.Generator
+) -> list[int]:
+    """Return which questions come again: whole blocks of the first part, so that repeats are balanced too."""
+    num_blocks = int(num_questions * FIRST_PART) // num_places
+    blocks = rng.choice(max(num_blocks, 1), repeats // num_places, replace=False)
+    return [int(block) * num_places + i for block in blocks for i in range(num_places)]
+
+
+def _obvious(
+    kind: Kind, count: int, task: Task, num_images: int, rng: np.random.Generator
+) -> list[Trial]:
+    orders = latin_orders(task.num_candidates, count, 0, rng)
+    return [
+        Trial(kind, task.obvious(num_images, rng), order, task.obvious_answer) for order in orders
+    ]
+
+
+def num_trials(settings: DesignSettings) -> int:
+    """Return how many trials a person has, practice included."""
+    return settings.practice + settings.per_person + settings.repeats + settings.catch

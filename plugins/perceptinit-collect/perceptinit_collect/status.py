@@ -1,0 +1,197 @@
+"""What an owner wants to know while a study runs: who answered how much and how well, and what is still needed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perceptinit_collect.embedding import HeldOut, held_out_2afc
+from perceptinit_collect.records import Record, read_records
+from perceptinit_collect.reliability import Reliability, asked, judge, votes_of
+from perceptinit_collect.settings import Cost, read_settings
+from perceptinit_collect.store import read_rows
+from perceptinit_collect.texts import is_example, read_texts
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+AIM = 0.01  # half-width of the interval that the study is to reach: one point
+COLUMNS = (
+    "person",
+    "answers",
+    "of",
+    "catch",
+    "repeats",
+    "agreement",
+    "median s",
+    "left out by the rule",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """How far people agree about questions that several answered.
+
+    majority: share of votes that siding with the majority wins, flattered by few votes. pair: chance
+    that two people agree, in [0, 1].
+    """
+
+    majority: float
+    pair: float
+    num_questions: int
+
+
+def status(folder: Path) -> dict[str, Any]:
+    """Return a study's numbers for JSON: `summary` rows of name and value, `people` rows under `columns`."""
+    records = read_records(folder)
+    judged = judge(records)
+    used = [record for record in records if not judged[record.person][1]]
+    return {
+        "summary": [list(row) for row in _summary(folder, records, used)],
+        "columns": list(COLUMNS),
+        "people": [_person(record, *judged[record.person]) for record in records],
+    }
+
+
+def _summary(
+    folder: Path, records: Sequence[Record], used: Sequence[Record]
+) -> Iterator[tuple[str, str]]:
+    is_closed = bool(read_rows(folder, "SELECT 1 FROM facts WHERE name = 'closed'"))
+    yield "study", "closed: nobody new is taken in" if is_closed else "open"
+    if is_example(read_texts(folder)):
+        yield "attention", "texts/consent.md is still the example text"
+    finished = sum(record.is_finished for record in records)
+    yield "people", f"{len(records):,} began, {finished:,} finished"
+    if not records:
+        return
+    yield "left out by the rule", f"{len(records) - len(used):,}"
+    yield from _answers(records, used)
+    yield from _agreement(used)
+    yield from _foretold(used)
+    yield from _cost(read_settings(folder).cost, finished)
+
+
+def _answers(records: Sequence[Record], used: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    all_given = sum(len(list(record.given("question"))) for record in records)
+    given = [answer for record in used for _, _, answer in record.given("question")]
+    not_sure = sum(answer.answer is None for answer in given)
+    yield (
+        "answers to questions",
+        f"{all_given:,}, of them {len(given):,} used, {not_sure:,} not sure",
+    )
+    newest = max((record.design for record in records), key=lambda design: design.version)
+    seen = {
+        trial.images
+        for record in used
+        for _, trial, _ in record.given("question")
+        if record.design is newest
+    }
+    yield (
+        f"questions of design {newest.version} answered",
+        f"{len(seen):,} of {len(newest.questions):,}",
+    )
+    places = Counter(
+        trial.order.index(answer.answer)
+        for record in used
+        for _, trial, answer in record.given("question")
+        if answer.answer is not None
+    )
+    if places:
+        shares = (f"{places[p] / places.total():.1%}" for p in range(newest.task.num_candidates))
+        yield "answered place, from the left", " / ".join(shares)
+
+
+def _agreement(used: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    found = ceiling(used)
+    if found is None:
+        yield "ceiling", "unknown: no question has two answers yet"
+        return
+    yield (
+        "two people agree",
+        f"{found.pair:.1%} (on {found.num_questions:,} questions with two answers or more)",
+    )
+    yield "ceiling (majority)", f"{found.majority:.1%} (flattered by few votes)"
+
+
+def ceiling(records: Sequence[Record]) -> Ceiling | None:
+    """Return how far people agree, weighed by votes; None while nobody shares a question."""
+    counts = [votes for votes in votes_of(records).values() if votes.total() > 1]
+    if not counts:
+        return None
+    total = sum(votes.total() for votes in counts)
+    pair = sum(sum(k * (k - 1) for k in votes.values()) / (votes.total() - 1) for votes in counts)
+    return Ceiling(sum(max(votes.values()) for votes in counts) / total, pair / total, len(counts))
+
+
+def _foretold(used: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    found = held_out(used)
+    if found is None:
+        yield "held-out 2AFC", "unknown: too few answers yet"
+        return
+    given = sum(a.answer is not None for r in used for _, _, a in r.given("question"))
+    more = found.answers_until(AIM, given)
+    yield (
+        "held-out 2AFC of a small embedding",
+        f"{found.accuracy:.1%} +- {100 * found.half_width:.1f} points (95 %; chance 50 %)",
+    )
+    yield "answers more until +- 1 point", f"about {more:,}" if more else "none: it is that narrow"
+
+
+def held_out(records: Sequence[Record]) -> HeldOut | None:
+    """Return how well an embedding of the images foretells the answers of these people."""
+    images: dict[str, int] = {}
+    questions: dict[tuple[str, ...], int] = {}
+    triplets, of = [], []
+    for record in records:
+        for _, trial, given in record.given("question"):
+            if given.answer is None:
+                continue
+            names = record.names(trial)
+            numbers = tuple(images.setdefault(name, len(images)) for name in names)
+            question = questions.setdefault(asked(record, names), len(questions))
+            for triplet in record.design.task.triplets(numbers, given.answer):
+                triplets.append(triplet)
+                of.append(question)
+    if not triplets:
+        return None
+    return held_out_2afc(np.array(triplets), np.array(of), len(images))
+
+
+def _cost(cost: Cost, finished: int) -> Iterator[tuple[str, str]]:
+    if cost.per_person:
+        total = finished * cost.per_person * (1 + cost.fee)
+        yield "cost so far", f"{total:,.2f} {cost.currency} ({finished:,} people, fee included)"
+
+
+def _person(record: Record, found: Reliability, why: str) -> list[str]:
+    shares = (found.catch, found.repeats, found.agreement)
+    seconds = found.median_seconds
+    return [
+        record.person,
+        str(len(record.answers)),
+        str(len(record.trials)),
+        *("-" if share is None else f"{share:.2f}" for share in shares),
+        "-" if seconds is None else f"{seconds:.2f}",
+        why,
+    ]
+
+
+def show(found: dict[str, Any], console: Console) -> None:
+    """Print what `status` gave: the summary, then a row per person."""
+    from rich.table import Table
+
+    summary = Table(box=None, show_header=False, pad_edge=False)
+    for row in found["summary"]:
+        summary.add_row(*row)
+    console.print(summary)
+    if found["people"]:
+        people = Table(*found["columns"], box=None, pad_edge=False)
+        for row in found["people"]:
+            people.add_row(*row)
+        console.print()
+        console.print(people)

@@ -1,0 +1,169 @@
+"""Answers on disk: SQLite with a write-ahead log, every reply after the commit is synced.
+
+One thread writes. What arrives while it waits for the disk goes into the next commit together, so that
+a slow disk makes commits larger and not the queue longer.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from perceptinit.plugin import DataError
+
+FILE = "answers.sqlite"
+MAX_TOGETHER = 256  # writes in one commit
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS designs (version INTEGER PRIMARY KEY, sha256 TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS people (
+    id TEXT PRIMARY KEY,
+    design INTEGER NOT NULL REFERENCES designs (version),
+    slot INTEGER NOT NULL,
+    token_sha256 TEXT NOT NULL UNIQUE,
+    platform TEXT NOT NULL,
+    platform_hash TEXT UNIQUE,
+    platform_id TEXT,
+    trials TEXT NOT NULL,
+    began REAL NOT NULL,
+    UNIQUE (design, slot)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS answers (
+    person TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    answer INTEGER,
+    seconds REAL NOT NULL,
+    input TEXT NOT NULL,
+    is_interrupted INTEGER NOT NULL,
+    received REAL NOT NULL,
+    PRIMARY KEY (person, position)
+) WITHOUT ROWID;
+"""
+
+Write = Callable[[sqlite3.Connection], Any]
+
+
+class StoreError(DataError):
+    """The answers could not be written: a full disk, a folder that may not be written to."""
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open the database with every commit synced to disk; StoreError when that cannot be done."""
+    try:
+        mode = "ro" if read_only else "rwc"
+        if not read_only and not path.exists():
+            path.touch(mode=0o600)  # for the owner alone; SQLite gives its log the same rights
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=10, check_same_thread=False
+        )  # fmt: skip
+        # macOS needs F_FULLFSYNC for the disk's own cache; elsewhere these two do nothing
+        for pragma in ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA secure_delete = ON")
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(SCHEMA)
+        return connection
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(
+            f"{path}: {error}. Is the folder there, and may it be written to?"
+        ) from error
+
+
+class Store:
+    """The database of a study that is written to. Close it, or use it as a context."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+        self.reader = connect(self.path)
+        self.writer = connect(self.path)
+        self._queue: queue.SimpleQueue[tuple[Write, Future[Any]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write_all, name="answers", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def submit(self, write: Write) -> Future[Any]:
+        """Give the future of a write: it is done when the write is on disk.
+
+        What `write` raises is raised by the future, and nothing of that write is kept. StoreError when
+        the disk refuses.
+        """
+        future: Future[Any] = Future()
+        self._queue.put((write, future))
+        return future
+
+    def close(self) -> None:
+        """Write what is waiting, and close."""
+        self._queue.put(None)
+        self._thread.join()
+        for connection in (self.writer, self.reader):
+            connection.close()
+
+    def _write_all(self) -> None:
+        while True:
+            waiting = [self._queue.get()]
+            while len(waiting) < MAX_TOGETHER and waiting[-1] is not None:
+                try:
+                    waiting.append(self._queue.get_nowait())
+                except queue.Empty:
+                    break
+            # who hung up before the write began is left out; from here on nobody can
+            writes = [item for item in waiting if item and item[1].set_running_or_notify_cancel()]
+            if writes:
+                self._commit(writes)
+            if waiting[-1] is None:
+                return
+
+    def _commit(self, writes: list[tuple[Write, Future[Any]]]) -> None:
+        """Write in one transaction, sync, and only then say so."""
+        results: list[tuple[Any, BaseException | None]]
+        try:
+            self.writer.execute("BEGIN IMMEDIATE")
+            results = [self._attempt(write) for write, _ in writes]
+            self.writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self.writer.in_transaction:
+                self.writer.execute("ROLLBACK")
+            failed = StoreError(f"{self.path}: {error}; nothing of this answer was kept")
+            results = [(None, failed)] * len(writes)
+        for (_, future), (value, problem) in zip(writes, results, strict=True):
+            if problem is None:
+                future.set_result(value)
+            else:
+                future.set_exception(problem)
+
+    def _attempt(self, write: Write) -> tuple[Any, BaseException | None]:
+        """Return what a write gives or raises; what it raises undoes this write alone."""
+        self.writer.execute("SAVEPOINT one")
+        try:
+            value, problem = write(self.writer), None
+        except sqlite3.OperationalError:  # the disk: it concerns all of this commit
+            raise
+        except Exception as error:
+            value, problem = None, error
+            self.writer.execute("ROLLBACK TO one")
+        self.writer.execute("RELEASE one")
+        return value, problem
+
+
+def read_rows(folder: Path, query: str, *values: Any) -> list[sqlite3.Row]:
+    """Return the rows of a query on a study's database, also while a server writes to it."""
+    path = folder / FILE
+    if not path.is_file():
+        return []
+    with closing(connect(path, read_only=True)) as connection:
+        connection.row_factory = sqlite3.Row
+        return connection.execute(query, values).fetchall()

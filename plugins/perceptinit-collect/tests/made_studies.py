@@ -1,0 +1,107 @@
+"""Small studies for tests of `perceptinit collect`: pictures of one colour each, few questions."""
+
+import json
+import re
+from urllib.parse import urlencode
+
+import numpy as np
+from perceptinit_collect.serve import running
+from perceptinit_collect.settings import FILE, default_design
+from perceptinit_collect.simulate import Browser
+from perceptinit_collect.study import create, opened
+from PIL import Image
+
+FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+
+
+def write_pictures(folder, count=8):
+    """Write discs on a ground, of colours that differ from picture to picture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        y, x = np.mgrid[0:30, 0:40]
+        ground, disc = rng.integers(0, 255, (2, 3))
+        inside = ((x - 20) ** 2 + (y - 15) ** 2 < 100)[..., None]
+        Image.fromarray(np.where(inside, disc, ground).astype(np.uint8)).save(
+            folder / f"{i:02d}.png"
+        )
+    return folder
+
+
+def make_study(
+    tmp_path, task="2afc", questions=20, per_person=10, not_sure=False, images=8, changes=()
+):
+    """Make a study in `tmp_path / "study"`; changes: (old, new) texts in its study.toml."""
+    pictures = write_pictures(tmp_path / "photographs", images)
+    design = default_design(task, questions, per_person, not_sure, 0)
+    create(pictures, tmp_path / "study", design, lambda message: None)
+    path = tmp_path / "study" / FILE
+    for old, new in changes:
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+    return tmp_path / "study"
+
+
+class Visitor(Browser):
+    """Somebody at the page; `ask` gives status, content and where the reply sends on to."""
+
+    def begin(self, **parameters):
+        return self.ask("POST", "/begin", urlencode({"agree": "yes", **parameters}), FORM)
+
+    def state(self):
+        return json.loads(self.get("/state"))
+
+    def answer(self, position, place=0, **more):
+        """Answer a trial and return status and reply."""
+        said = {
+            "position": position,
+            "place": place,
+            "seconds": 1.5,
+            "input": "key",
+            "is_interrupted": False,
+        }
+        status, content, _ = self.ask("POST", "/answer", json.dumps({**said, **more}), JSON)
+        return status, json.loads(content) if content.startswith(b"{") else content.decode()
+
+    def code(self):
+        return re.search(r'class="code"[^>]*>(\w+)<', self.get("/done").decode()).group(1)
+
+    def finish(self):
+        for position in range(self.state()["next"], self.state()["total"]):
+            assert self.answer(position)[0] == 200
+        return self.code()
+
+
+class Open:
+    """A study that is served: `visitor()` gives somebody new, `rows(query)` what is on disk."""
+
+    def __init__(self, study, address):
+        self.study, self.address = study, address
+
+    def visitor(self):
+        return Visitor(self.address)
+
+    def begun(self, **parameters):
+        somebody = self.visitor()
+        assert somebody.begin(**parameters)[0] == 303
+        return somebody
+
+    def rows(self, query):
+        return self.study.store.reader.execute(query).fetchall()
+
+
+class open_study:  # noqa: N801  (used as `with open_study(folder) as site`)
+    """Serve a study for the block."""
+
+    def __init__(self, folder, begins_per_minute=None):
+        self._opened, self._begins = opened(folder), begins_per_minute
+
+    def __enter__(self):
+        study = self._opened.__enter__()
+        self._running = running(study, self._begins)
+        return Open(study, self._running.__enter__())
+
+    def __exit__(self, *error):
+        self._running.__exit__(*error)
+        self._opened.__exit__(*error)

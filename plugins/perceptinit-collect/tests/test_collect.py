@@ -1,0 +1,356 @@
+"""`perceptinit collect` as a command: from a folder of images to a table that trains, with whom the rule leaves out."""
+
+import csv
+import socket
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_studies import make_study, open_study, write_pictures
+from perceptinit_collect.design import draw_design
+from perceptinit_collect.embedding import HeldOut, _loss, held_out_2afc
+from perceptinit_collect.export import export
+from perceptinit_collect.pictures import Picture
+from perceptinit_collect.records import Given, Record, read_records
+from perceptinit_collect.reliability import judge, measure, votes_of, why_excluded
+from perceptinit_collect.serve import address_of, is_on_a_network, listen
+from perceptinit_collect.sessions import Trial
+from perceptinit_collect.settings import Exclusion, default_design, parse_settings
+from perceptinit_collect.simulate import simulate
+from perceptinit_collect.status import ceiling, status
+
+from perceptinit.plugin import (
+    OddOneOutTable,
+    PerceptInitError,
+    Table,
+    UsageError,
+    check_judgments,
+)
+
+SPLITS = ("train", "val", "test")
+
+
+def rows_of(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def sentences(report, severity):
+    return [f.message for f in report.findings if f.severity == severity]
+
+
+def table_of(folder, tmp_path, component=Table):
+    path = tmp_path / "judgments.csv"
+    export(folder, path)
+    return component(component.Config(path=path, images=folder / "images"))
+
+
+def votes_in(judgments):
+    return sum(int(judgments.load(split).num_votes.sum()) for split in SPLITS)
+
+
+def test_twenty_people_walk_the_page_and_data_check_proves_the_balance(tmp_path):
+    folder = simulate(make_study(tmp_path, questions=60, per_person=20, images=12), 20)
+    table = table_of(folder, tmp_path)
+    report = check_judgments(table)
+    notes = sentences(report, "note")
+    assert report.ok
+    assert sentences(report, "warning") == []
+    assert any(
+        "equally often, within 0 for each of 20 people and within 0 overall" in n for n in notes
+    )
+    assert any(n.startswith("answered: ") for n in notes)
+    rows = rows_of(tmp_path / "judgments.csv")
+    assert Counter(row["kind"] for row in rows) == {
+        "practice": 120,
+        "question": 400,
+        "repeat": 120,
+        "catch": 80,
+    }
+    left_out = {row["subject"] for row in rows if row["excluded"].startswith("person: ")}
+    assert len(left_out) == 2  # one in ten answers at random
+    assert votes_in(table) == 18 * 20
+
+
+@pytest.mark.parametrize(("task", "component"), [("2afc", Table), ("odd-one-out", OddOneOutTable)])
+def test_not_sure_is_a_tie_in_the_table_that_the_component_reads(tmp_path, task, component):
+    changes = [("min_median_seconds = 0.3", ""), ("min_catch = 0.67", "")]
+    folder = make_study(tmp_path, task=task, questions=20, not_sure=True, changes=changes)
+    with open_study(folder) as site:
+        somebody = site.begun()
+        for position in range(somebody.state()["total"]):
+            assert somebody.answer(position, None)[0] == 200
+    judgments = table_of(folder, tmp_path, component)
+    for split in SPLITS:
+        assert (judgments.load(split).p_second == 0.5).all()
+    assert (
+        dict(status(folder)["summary"])["answers to questions"]
+        == "10, of them 10 used, 10 not sure"
+    )
+
+
+def test_what_was_assigned_and_what_was_answered_stand_in_the_table(tmp_path):
+    folder = make_study(tmp_path)
+    with open_study(folder) as site:
+        somebody = site.begun()
+        for position in range(9):
+            somebody.answer(position, position % 2)
+    table_of(folder, tmp_path)
+    rows = rows_of(tmp_path / "judgments.csv")
+    (record,) = read_records(folder)
+    assert len(rows) == len(record.trials) > 9
+    for row, trial in zip(rows[:9], record.trials, strict=False):
+        place = int(row["answered_place"]) - 1
+        assert row["assigned_order"] == " ".join(str(candidate + 1) for candidate in trial.order)
+        assert place == int(row["position"]) % 2
+        assert row["p_second"] == str(trial.order[place])  # candidate 0 is first, 1 is second
+    assert {row["excluded"] for row in rows[9:] if row["kind"] == "question"} == {"not answered"}
+    assert {row["answered_place"] for row in rows[9:]} == {""}
+    assert {row["design"] for row in rows} == {record.design.name}
+
+
+def test_the_rule_is_applied_by_the_export_and_says_why(tmp_path):
+    folder = make_study(tmp_path)
+    with open_study(folder) as site:
+        site.begun().finish()
+        hasty = site.begun()
+        for position in range(hasty.state()["total"]):
+            hasty.answer(position, 0, seconds=0.1)
+    table_of(folder, tmp_path)
+    people = rows_of(tmp_path / "judgments.people.csv")
+    assert [person["excluded"] for person in people] == [
+        "catch trials right 0.50 < 0.67",
+        "catch trials right 0.50 < 0.67; median seconds 0.10 < 0.3",
+    ]
+    questions = [row for row in rows_of(tmp_path / "judgments.csv") if row["kind"] == "question"]
+    assert {row["excluded"] for row in questions} == {f"person: {p['excluded']}" for p in people}
+    assert {row["p_second"] for row in questions} <= {"0", "1"}  # marked, not deleted
+
+
+def made_design(**exclusion):
+    tables = {"design": default_design("2afc", 20, 10, True, 0), "exclusion": exclusion}
+    pictures = tuple(Picture(f"{i}.png", f"{i:064x}") for i in range(6))
+    return draw_design(1, parse_settings(tables, "study.toml"), pictures, {})
+
+
+def made_record(person, *trials, design=None, seconds=1.0):
+    """A record of (kind, images, answer, more) with candidates in order."""
+    made = [Trial(kind, images, (0, 1), **more) for kind, images, _, more in trials]
+    answers = {i: Given(a, seconds, "key", False, 0.0) for i, (_, _, a, _) in enumerate(trials)}
+    return Record(person, design or made_design(), "", None, tuple(made), answers)
+
+
+def question(answer, images=(0, 1, 2)):
+    return "question", images, answer, {}
+
+
+def test_reliability_is_what_one_works_out_by_hand():
+    record = made_record(
+        "a",
+        question(0), question(1, (3, 1, 2)), question(0, (4, 1, 2)), question(None, (5, 1, 2)),
+        ("repeat", (0, 1, 2), 0, {"of": 0}),  # as before
+        ("repeat", (3, 1, 2), 0, {"of": 1}),  # otherwise
+        ("repeat", (4, 1, 2), None, {"of": 2}),  # not sure now: half
+        ("repeat", (5, 1, 2), None, {"of": 3}),  # not sure twice: as before
+        ("catch", (0, 0, 1), 0, {"correct": 0}), ("catch", (2, 2, 1), 1, {"correct": 0}),
+        ("catch", (3, 3, 1), None, {"correct": 0}), ("catch", (4, 4, 1), 0, {"correct": 0}),
+    )  # fmt: skip
+    found = measure(record, votes_of([record]))
+    assert found.repeats == (1 + 0 + 0.5 + 1) / 4
+    assert found.catch == 2 / 4
+    assert found.agreement is None  # nobody else was asked
+    assert (found.median_seconds, found.answered) == (1.0, 1.0)
+
+
+def test_agreement_is_with_the_others_whatever_order_they_were_asked_in():
+    mine = made_record("a", question(0), question(0, (3, 1, 2)), question(1, (4, 1, 2)))
+    others = [
+        made_record(
+            "b", question(1, (0, 2, 1)), question(1, (3, 1, 2)), question(0, (4, 1, 2))
+        ),  # 1; 2; 1
+        made_record("c", question(0), question(1, (3, 1, 2)), question(1, (4, 1, 2))),  # 1; 2; 2
+    ]
+    votes = votes_of([mine, *others])
+    # the first as both others, the second against both, the third is a tie among the others
+    assert measure(mine, votes).agreement == 1 / 2
+
+
+def test_a_limit_that_cannot_be_measured_leaves_nobody_out():
+    found = measure(made_record("a", question(0)), votes_of([]))
+    assert why_excluded(found, Exclusion(min_catch=1.0, min_agreement=1.0)) == ""
+    assert why_excluded(found, Exclusion(min_median_seconds=1.5)) == "median seconds 1.00 < 1.5"
+    half = replace(found, answered=0.5)
+    assert why_excluded(half, Exclusion(min_answered=0.6)) == "questions answered 0.50 < 0.6"
+
+
+def test_everybody_is_judged_by_the_rule_of_their_own_design():
+    strict, lax = made_design(min_median_seconds=2.0), made_design(min_median_seconds=0.5)
+    judged = judge(
+        [made_record("a", question(0), design=strict), made_record("b", question(0), design=lax)]
+    )
+    assert [bool(why) for _, why in judged.values()] == [True, False]
+
+
+def test_the_ceiling_is_that_of_votes_and_the_chance_that_two_people_agree():
+    answers = {"a": 0, "b": 0, "c": 0, "d": 1}
+    records = [made_record(person, question(answer)) for person, answer in answers.items()]
+    alone = made_record("e", question(0, (3, 1, 2)))
+    found = ceiling([*records, alone])
+    assert found.majority == 3 / 4
+    assert found.pair == pytest.approx(3 / 6)  # three of the six pairs agree
+    assert found.num_questions == 1
+    assert ceiling([alone]) is None
+
+
+def points_and_answers(count, noise):
+    """Answers of an observer who sees twelve points on a line, `noise` of them at random."""
+    rng = np.random.default_rng(0)
+    triplets = np.array([rng.choice(12, 3, replace=False) for _ in range(count)])
+    is_wrong = abs(triplets[:, 0] - triplets[:, 1]) > abs(triplets[:, 0] - triplets[:, 2])
+    is_wrong ^= (rng.random(count) < noise) & (rng.random(count) < 0.5)
+    triplets[is_wrong] = triplets[is_wrong][:, [0, 2, 1]]
+    return triplets
+
+
+def test_the_small_embedding_foretells_what_has_a_structure_and_nothing_else():
+    seen = held_out_2afc(points_and_answers(400, noise=0.0), np.arange(400), 12)
+    blind = held_out_2afc(points_and_answers(400, noise=1.0), np.arange(400), 12)
+    assert seen.accuracy > 0.9
+    assert abs(blind.accuracy - 0.5) < 2 * blind.half_width
+    assert seen.half_width == pytest.approx(
+        1.96 * np.sqrt(seen.accuracy * (1 - seen.accuracy) / 400), rel=0.01
+    )
+    assert held_out_2afc(points_and_answers(4, 0.0), np.arange(4), 12) is None
+
+
+def test_the_gradient_of_the_embedding_is_that_of_its_loss():
+    from scipy.optimize import check_grad
+
+    triplets, point = points_and_answers(30, 0.1), np.random.default_rng(1).standard_normal(24)
+    loss, gradient = (lambda x, i=i: _loss(x, triplets, 12)[i] for i in (0, 1))
+    assert check_grad(loss, gradient, point) < 1e-5
+
+
+def test_answers_that_repeat_one_question_make_no_interval_narrower():
+    once = points_and_answers(200, 0.2)
+    one = held_out_2afc(once, np.arange(200), 12)
+    doubled = held_out_2afc(np.repeat(once, 2, axis=0), np.repeat(np.arange(200), 2), 12)
+    assert doubled.half_width == pytest.approx(one.half_width, rel=0.1)
+
+
+def test_an_interval_of_two_points_needs_three_times_the_answers_more_for_one_point():
+    assert HeldOut(0.7, 0.02, 100).answers_until(0.01, 1000) == 3000
+    assert HeldOut(0.7, 0.009, 100).answers_until(0.01, 1000) == 0
+
+
+def test_simulated_people_leave_the_study_itself_untouched(tmp_path):
+    folder = make_study(tmp_path)
+    copy = simulate(folder, 3)
+    assert (read_records(folder), len(read_records(copy))) == ([], 3)
+    assert all(record.is_finished for record in read_records(copy))
+    assert len(read_records(simulate(folder, 2))) == 2  # anew
+
+
+def test_a_study_of_odd_one_out_goes_through_to_the_recipe(tmp_path, collect, cli):
+    folder = make_study(tmp_path, task="odd-one-out", questions=30, per_person=12, images=12)
+    assert collect(folder, "--simulate", 4).exit_code == 0
+    done = collect(folder / "simulated", "--export", "judgments.csv")
+    (check,) = (line for line in done.stdout.splitlines() if "data check" in line)
+    checked = cli(*check.partition("perceptinit ")[2].split())
+    assert checked.returncode == 0, checked.stdout
+    assert "within 0 for each of 4 people" in checked.stdout
+    valid = cli("validate", "judgments.toml", "--ready")
+    assert valid.returncode == 0, valid.stdout
+    assert "arm pi" in valid.stdout
+
+
+@pytest.mark.slow
+def test_from_images_to_stage_one_by_the_documented_commands(tmp_path, collect, cli):
+    """Slow: trains. The commands are those of docs/collect.md, with a smaller study and model."""
+    write_pictures(tmp_path / "photographs", 12)
+    study = ("--task", "2afc", "--questions", 60, "--per-person", 20, "--out", "study")
+    made = collect("photographs", *study, "--simulate", 20)
+    assert "20 simulated people walked the page" in made.stdout
+    shown = collect("study/simulated", "--status").stdout
+    assert "20 began, 20 finished" in shown
+    assert "held-out 2AFC of a small embedding" in shown
+    assert collect("study/simulated", "--export", "judgments.csv").exit_code == 0
+    checked = cli("data", "check", "judgments.csv", "--images", "study/simulated/images")
+    assert "No errors." in checked.stdout
+    smaller = (
+        "seeds=[0]",
+        "init.epochs=2",
+        "backbone.image_size=16",
+        "backbone.model_args.depth=1",
+    )
+    run = cli("run", "judgments.toml", "--arm", "pi", *(f"--set={key}" for key in smaller))
+    assert run.returncode == 0, run.stdout
+    assert "2afc/judgments" in run.stdout
+
+
+COLLECT = ("photographs", "--task", "2afc", "--questions", "12", "--out", "study")
+
+
+def test_what_cannot_be_asked_for_is_told_in_a_sentence(tmp_path, collect):
+    write_pictures(tmp_path / "photographs", 5)
+    (tmp_path / "empty").mkdir()
+
+    def said(*arguments):
+        error = collect(*arguments).exception
+        assert isinstance(error, PerceptInitError), error
+        return str(error)
+
+    assert "photographs: is no study (no study.toml there). A new one needs --task" in said(
+        "photographs"
+    )
+    assert "empty: no images there" in said("empty", *COLLECT[1:])
+    assert "nowhere: no such folder of images" in said("nowhere", *COLLECT[1:])
+    assert "no task '2af'. Did you mean '2afc'?" in said(*COLLECT[:2], "2af", *COLLECT[3:])
+    assert "5 images give 30 different questions" in said(*COLLECT[:4], "31", *COLLECT[5:])
+    assert collect(*COLLECT, "--status").exit_code == 0
+    assert "nobody has begun yet" in said("study", "--export", "judgments.csv")
+    assert "end its name in .csv" in said("study", "--export", "judgments.parquet")
+    assert "nobody with the code or platform id 'xyz'" in said("study", "--forget", "xyz")
+    assert "is a study; change study/study.toml" in said("study", "--questions", "12")
+    assert "is a study with other settings (questions, per_person)" in said(
+        *COLLECT[:4], "13", *COLLECT[5:]
+    )
+    settings = tmp_path / "study/study.toml"
+    settings.write_text(settings.read_text().replace("per_person = 12", "per_persn = 12"))
+    assert "design.per_persn: unknown key; did you mean 'per_person'?" in said(
+        "study", "--simulate", "1"
+    )
+
+
+def test_a_port_that_is_taken_is_told(tmp_path, cli):
+    make_study(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = cli("collect", "study", "--port", taken.getsockname()[1])
+    assert done.returncode == 2
+    assert "cannot listen there (Address already in use)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "is_open"), [("127.0.0.1", False), ("::1", False), ("0.0.0.0", True)]
+)
+def test_a_page_that_others_can_reach_is_told_of_by_a_name_that_leads_tcli(host, is_open):
+    try:
+        listener = listen(host, 0)
+    except UsageError as error:  # a machine without IPv6
+        pytest.skip(str(error))
+    with listener:
+        assert is_on_a_network(listener) == is_open
+        assert "0.0.0.0" not in address_of(listener)
+        assert (socket.gethostname() in address_of(listener)) == is_open
+
+
+def test_serving_imports_no_torch(tmp_path, cli):
+    make_study(tmp_path)
+    done = cli("collect", "study", "--simulate", 1, PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0, done.stderr
+    names = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert {"starlette", "uvicorn", "numpy"} <= names
+    assert sorted(names & {"torch", "torchvision", "open_clip", "timm", "pyarrow"}) == []

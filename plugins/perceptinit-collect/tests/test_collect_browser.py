@@ -1,0 +1,294 @@
+"""`perceptinit collect` in a real browser: from consent to debriefing, by key, by finger, on every screen."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+from made_studies import make_study, open_study
+from perceptinit_collect.export import export
+from perceptinit_collect.people import read_trials
+
+from perceptinit.plugin import Table, check_judgments
+
+DESKTOP, PHONE, LYING_PHONE = (1280, 800), (390, 780), (780, 360)
+
+
+class Walk:
+    """A page in the browser, with what it logged and asked for."""
+
+    def __init__(self, browser, site, size=DESKTOP, **options):
+        width, height = size
+        self.context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        self.page, self.site = self.context.new_page(), site
+        self.page.set_default_timeout(20_000)
+        self.logged, self.asked = [], []
+        self.page.on("console", lambda message: self.logged.append(message.text))
+        self.page.on("pageerror", lambda error: self.logged.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.context.close()
+
+    def agree(self, query=""):
+        self.page.goto(self.site.address + query)
+        self.page.click("form button")
+        self.page.wait_for_selector("#instructions:not([hidden]), #stage[data-presented]")
+
+    def go_on(self):
+        """Press the button of a text, if one is shown, and wait for the next trial; False at the end."""
+        ready = "#stage[data-presented], main:not([hidden]) .next, #go-on:not([hidden]), .code"
+        while True:
+            self.page.wait_for_selector(ready)
+            if self.page.is_visible(".code"):
+                return False
+            if self.page.is_visible("#stage[data-presented]"):
+                return True
+            self.page.click("main:not([hidden]) .next, #go-on:not([hidden])")
+
+    @property
+    def position(self):
+        return int(self.page.get_attribute("#stage", "data-presented"))
+
+    def to_trial(self, position):
+        """Answer by key until a trial is shown."""
+        while self.go_on() and self.position < position:
+            self.press("1")
+
+    def press(self, key):
+        """Press a key and wait until its answer is stored."""
+        with self.page.expect_response("**/answer") as reply:
+            self.page.keyboard.press(key)
+        return reply.value
+
+
+def test_from_consent_to_debriefing_by_keys_alone(browser, tmp_path):
+    folder = make_study(tmp_path, not_sure=True, changes=[("break_every = 40", "break_every = 5")])
+    with open_study(folder) as site, Walk(browser, site) as walk:
+        page, seen, keys = walk.page, [], itertools.cycle(["1", "ArrowRight", "0"])
+        page.goto(site.address)
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        while not page.is_visible(".code"):
+            page.wait_for_selector(
+                "#stage[data-presented], main:not([hidden]) .next, #go-on:not([hidden]), .code"
+            )
+            shown = page.eval_on_selector_all(
+                "main:not([hidden])", "all => all.map(m => m.id).join()"
+            )
+            seen += [shown] if shown not in seen else []
+            if page.is_visible("#stage[data-presented]"):
+                walk.press(next(keys))
+            elif not page.is_visible(".code"):
+                page.keyboard.press("Enter")  # the button has the focus
+        (person, trials) = site.rows("SELECT id, trials FROM people")[0]
+        answers = site.rows("SELECT answer, seconds, input, is_interrupted FROM answers")
+        assert page.inner_text(".code") == person
+    assert set(seen) >= {"instructions", "trial", "begin", "break"}
+    assert len(answers) == trials.count('"kind"')
+    assert {row[2] for row in answers} == {"key"}
+    assert any(row[0] is None for row in answers)
+    assert all(0 < row[1] < 20 and row[3] == 0 for row in answers)
+    assert walk.logged == []
+    assert all(address.startswith(site.address) for address in walk.asked)
+
+
+@pytest.mark.parametrize("task", ["2afc", "odd-one-out"])
+@pytest.mark.parametrize(
+    "size", [DESKTOP, PHONE, LYING_PHONE], ids=["desktop", "phone", "lying-phone"]
+)
+def test_all_pictures_are_whole_in_view_of_one_size_and_appear_together(
+    browser, tmp_path, task, size
+):
+    with open_study(make_study(tmp_path, task=task)) as site, Walk(browser, site, size) as walk:
+        walk.agree()
+        walk.go_on()
+        pictures = walk.page.query_selector_all("#stage img")
+        boxes = [picture.bounding_box() for picture in pictures]
+        assert len(boxes) == 3
+        for picture, box in zip(pictures, boxes, strict=True):
+            assert picture.evaluate("p => p.complete && p.naturalWidth === 40")
+            assert picture.evaluate("p => getComputedStyle(p).objectFit") == "contain"
+            assert box["x"] >= 0
+            assert box["y"] >= 0
+            assert box["x"] + box["width"] <= size[0]
+            assert box["y"] + box["height"] <= size[1]
+            assert min(box["width"], box["height"]) > 80
+        shown = [min(box["width"] / 40, box["height"] / 30) for box in boxes]
+        assert max(shown) <= 1.25 * min(shown)
+        assert walk.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+
+
+def test_a_finger_answers_and_what_it_touched_is_stored(browser, tmp_path):
+    with (
+        open_study(make_study(tmp_path)) as site,
+        Walk(browser, site, PHONE, has_touch=True) as walk,
+    ):
+        walk.agree()
+        walk.go_on()
+        with walk.page.expect_response("**/answer"):
+            walk.page.tap(".place >> nth=1")
+        (trials,) = site.rows("SELECT trials FROM people")[0]
+        answer, kind = site.rows("SELECT answer, input FROM answers")[0]
+    assert (answer, kind) == (read_trials(trials)[0].order[1], "touch")
+
+
+def test_the_picture_under_the_pointer_is_the_one_that_is_stored(browser, tmp_path):
+    """The key of the image that was clicked is that of the answer, in every trial."""
+    with open_study(make_study(tmp_path, task="odd-one-out")) as site, Walk(browser, site) as walk:
+        walk.agree()
+        clicked = []
+        for place in [0, 1, 2, 2, 1, 0]:
+            walk.go_on()
+            clicked.append(
+                walk.page.get_attribute(f".place >> nth={place} >> img", "src").rpartition("/")[2]
+            )
+            with walk.page.expect_response("**/answer"):
+                walk.page.click(f".place >> nth={place}")
+            trials = read_trials(site.rows("SELECT trials FROM people")[0][0])
+        answers = [row[0] for row in site.rows("SELECT answer FROM answers ORDER BY position")]
+        pictures = site.study.design.pictures
+    stored = [pictures[t.images[a]].key for t, a in zip(trials, answers, strict=False)]
+    assert stored == clicked
+
+
+def test_practice_tells_right_from_wrong(browser, tmp_path):
+    with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
+        walk.agree()
+        trials = read_trials(site.rows("SELECT trials FROM people")[0][0])
+        for position, is_right in ((0, True), (1, False)):
+            walk.go_on()
+            right = trials[position].order.index(trials[position].correct)
+            walk.press(str(1 + (right if is_right else 1 - right)))
+            walk.page.wait_for_selector("#go-on:not([hidden])")
+            assert walk.page.inner_text("#feedback").startswith(
+                "Right" if is_right else "Not quite"
+            )
+
+
+def test_after_a_reload_or_a_closed_laptop_the_page_goes_on_where_it_was(browser, tmp_path):
+    with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
+        walk.agree()
+        walk.to_trial(8)
+        shown = walk.page.get_attribute("#anchor img", "src")
+        walk.page.reload()
+        walk.go_on()
+        assert (walk.position, walk.page.get_attribute("#anchor img", "src")) == (8, shown)
+        later = walk.context.new_page()
+        later.goto(site.address)
+        later.wait_for_selector("#stage[data-presented='8']")
+
+
+def test_an_answer_given_in_another_window_is_not_given_again(browser, tmp_path):
+    with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
+        walk.agree()
+        walk.to_trial(8)
+        other = walk.context.new_page()
+        other.goto(site.address)
+        other.wait_for_selector("#stage[data-presented='8']")
+        with other.expect_response("**/answer"):
+            other.keyboard.press("1")
+        other.wait_for_selector("#stage[data-presented='9']")
+        walk.page.bring_to_front()
+        walk.page.keyboard.press("2")
+        walk.page.wait_for_selector("#stage[data-presented='9']")
+        assert len(site.rows("SELECT * FROM answers")) == 9
+
+
+def test_a_lost_connection_is_told_and_costs_no_answer(browser, tmp_path):
+    with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
+        walk.agree()
+        walk.to_trial(8)
+        walk.context.set_offline(True)
+        walk.page.keyboard.press("1")
+        walk.page.wait_for_selector("#offline:not([hidden])")
+        assert len(site.rows("SELECT * FROM answers")) == 8
+        walk.context.set_offline(False)
+        walk.page.wait_for_selector("#stage[data-presented='9']")
+        assert len(site.rows("SELECT * FROM answers")) == 9
+        assert not walk.page.is_visible("#offline")
+
+
+def test_a_held_key_answers_once(browser, tmp_path):
+    with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
+        walk.agree()
+        walk.to_trial(8)
+        with walk.page.expect_response("**/answer"):
+            walk.page.keyboard.down("1")
+            for _ in range(5):
+                walk.page.keyboard.down("1")  # repeats, as a held key sends them
+        walk.page.wait_for_selector("#stage[data-presented='9']")
+        assert len(site.rows("SELECT * FROM answers")) == 9
+
+
+def test_everything_to_press_or_to_look_at_has_a_name_for_screen_readers(browser, tmp_path):
+    with open_study(make_study(tmp_path, not_sure=True)) as site, Walk(browser, site) as walk:
+        walk.agree()
+        walk.go_on()
+        page = walk.page
+        assert page.get_by_role("button", name="picture 1").count() == 1
+        assert page.get_by_role("button", name="picture 2").count() == 1
+        assert page.get_by_role("img", name="the picture to compare with").count() == 1
+        assert page.get_by_role("button", name="Not sure").count() == 1
+        assert page.get_by_role("progressbar").count() == 1
+        assert page.get_attribute("html", "lang") == "en"
+
+
+def test_the_page_is_grey_so_that_colours_stay_what_they_are(browser, tmp_path):
+    with open_study(make_study(tmp_path)) as site, Walk(browser, site, color_scheme="dark") as walk:
+        walk.agree()
+        walk.go_on()
+        colours = walk.page.evaluate(
+            "[...document.querySelectorAll('body, #trial, #trial *')].flatMap(e => {"
+            "const s = getComputedStyle(e); return [s.backgroundColor, s.color, s.borderTopColor]})"
+        )
+    for colour in set(colours) - {"rgba(0, 0, 0, 0)"}:
+        red, green, blue = colour.strip("rgba()").split(",")[:3]
+        assert int(red) == int(green) == int(blue), colour
+
+
+def test_the_owner_reads_numbers_and_takes_the_table(browser, tmp_path):
+    with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
+        site.begun().finish()
+        page = walk.page
+        page.goto(site.address + "owner")
+        page.fill("#token", "a guess")
+        page.click("#ask button")
+        page.wait_for_selector("text=the owner's token is needed")
+        page.fill("#token", site.study.token)
+        page.click("#ask button")
+        page.wait_for_selector("#numbers:not([hidden])")
+        assert "1 began, 1 finished" in page.inner_text("#summary")
+        with page.expect_download() as download:
+            page.click("#export")
+        table = download.value.path().read_text()
+    assert table.startswith("anchor,first,second,p_second,num_votes,subject,excluded")
+    assert all(site.study.token not in address for address in walk.asked)
+
+
+@pytest.mark.slow
+def test_twenty_people_in_the_browser_make_a_table_and_a_recipe_that_hold(
+    browser, tmp_path, monkeypatch, cli
+):
+    """Slow: twenty people, each with a browser of their own, from consent to debriefing."""
+    changes = [("practice = 6", "practice = 2"), ("min_median_seconds = 0.3", "")]
+    folder = make_study(tmp_path, questions=40, per_person=4, images=10, changes=changes)
+    with open_study(folder) as site:
+        for number in range(20):
+            with Walk(browser, site) as walk:
+                walk.agree()
+                keys = itertools.cycle("12" if number % 2 else "21")
+                while walk.go_on():
+                    walk.press(next(keys))
+                assert walk.logged == []
+    monkeypatch.chdir(tmp_path)
+    export(folder, Path("judgments.csv"))
+    report = check_judgments(
+        Table(Table.Config(path=Path("judgments.csv"), images=folder / "images"))
+    )
+    assert report.ok
+    assert any("for each of 20 people and within 0 overall" in f.message for f in report.findings)
+    valid = cli("validate", "judgments.toml")
+    assert all(f"arm {name}" in valid.stdout for name in ("random", "pi", "shuffled"))

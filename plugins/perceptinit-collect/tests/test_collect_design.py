@@ -1,0 +1,292 @@
+"""`perceptinit collect`: what is asked. Questions by seed, sides and orders in balance, versions that stay."""
+
+import itertools
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from made_studies import make_study, write_pictures
+from perceptinit_collect.design import draw_design, read_design, versions
+from perceptinit_collect.pictures import MAX_SIDE, Picture, copy_pictures
+from perceptinit_collect.sessions import draw_session, num_trials
+from perceptinit_collect.settings import default_design, parse_settings
+from perceptinit_collect.study import create, current_design, opened
+from perceptinit_collect.tasks import TASKS
+from perceptinit_collect.tasks.task import combination
+from PIL import Image
+
+from perceptinit.plugin import DataError, RecipeError
+
+SHAPES = [(60, 30, 60), (12, 13, 13), (20, 101, 33), (8, 20, 10)]
+
+
+def design_of(task="2afc", images=20, questions=40, per_person=20, **more):
+    tables = {"design": {**default_design(task, questions, per_person, False, 0), **more}}
+    pictures = tuple(Picture(f"{i:03d}.png", f"{i:064x}") for i in range(images))
+    return draw_design(1, parse_settings(tables, "study.toml"), pictures, {})
+
+
+def shaped(task, shape):
+    images, questions, per_person = shape
+    return design_of(task, images, questions, min(per_person, questions))
+
+
+def spread(counts):
+    return max(counts.values()) - min(counts.values())
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_candidate_stands_at_every_place_equally_often_for_each_person_and_overall(
+    task, shape
+):
+    design, overall = shaped(task, shape), Counter()
+    n = TASKS[task].num_candidates
+    for slot in range(7):
+        places = Counter(dict.fromkeys(itertools.product(range(n), range(n)), 0))
+        for trial in draw_session(design, slot):
+            places.update(enumerate(trial.order))
+        assert spread(places) <= 1
+        overall.update(places)
+        assert spread(overall) <= 1
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_question_is_asked_once_before_any_is_asked_again_and_nobody_is_asked_twice(
+    task, shape
+):
+    design, asked = shaped(task, shape), Counter()
+    shared = set(design.questions[: design.settings.shared])
+    for slot in range(9):
+        mine = [trial.images for trial in draw_session(design, slot) if trial.kind == "question"]
+        assert len(set(mine)) == len(mine) == design.settings.per_person
+        assert shared <= set(mine)
+        asked.update(mine)
+    counts = {question: asked[question] for question in design.questions if question not in shared}
+    assert spread(counts) <= 1
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_repeats_come_in_the_opposite_order_long_after_their_originals(task):
+    design = design_of(task, per_person=30)
+    trials = draw_session(design, 0)
+    repeats = [(at, trial) for at, trial in enumerate(trials) if trial.kind == "repeat"]
+    assert len(repeats) == design.settings.repeats == 6
+    for at, trial in repeats:
+        original = trials[trial.of]
+        assert (original.kind, original.images) == ("question", trial.images)
+        assert trial.order == original.order[::-1]
+        assert at - trial.of >= 30 / 5
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_catch_and_practice_trials_have_one_answer_that_is_at_each_place_equally_often(task):
+    design = design_of(task, per_person=40)
+    trials = draw_session(design, 0)
+    for kind in ("catch", "practice"):
+        obvious = [trial for trial in trials if trial.kind == kind]
+        places = Counter(trial.order.index(trial.correct) for trial in obvious)
+        assert len(obvious) == 6
+        assert len(places) == TASKS[task].num_candidates
+        assert spread(places) == 0
+        for trial in obvious:
+            assert len(set(trial.images)) == 2
+    assert [trial.kind for trial in trials[:6]] == ["practice"] * 6
+    assert len(trials) == num_trials(design.settings)
+
+
+def test_the_right_answer_of_a_catch_trial_is_the_twin_in_2afc_and_the_other_one_in_odd_one_out():
+    rng = np.random.default_rng(0)
+    anchor, *candidates = TASKS["2afc"].obvious(9, rng)
+    assert candidates[TASKS["2afc"].obvious_answer] == anchor
+    question = TASKS["odd-one-out"].obvious(9, rng)
+    assert Counter(question)[question[TASKS["odd-one-out"].obvious_answer]] == 1
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_all_questions_there_are_can_be_drawn_and_each_once(task):
+    total = TASKS[task].count(6)
+    drawn = TASKS[task].draw(6, total, np.random.default_rng(0))
+    n = TASKS[task].num_candidates
+    assert (
+        len({(*q[:-n], *sorted(q[-n:])) for q in drawn})
+        == total
+        == {"2afc": 60, "odd-one-out": 20}[task]
+    )
+
+
+def test_every_image_is_the_anchor_equally_often():
+    anchors = Counter(question[0] for question in design_of(images=9, questions=40).questions)
+    assert (len(anchors), spread(anchors)) == (9, 1)
+
+
+def test_combinations_are_counted_without_gaps():
+    assert sorted(combination(rank, 3) for rank in range(20)) == [
+        list(three) for three in itertools.combinations(range(6), 3)
+    ]
+
+
+def test_the_seed_decides_questions_and_sessions():
+    same, other = design_of(), design_of(seed=1)
+    assert draw_session(design_of(), 3) == draw_session(same, 3)
+    assert same.sha256 == design_of().sha256 != other.sha256
+    assert draw_session(other, 3) != draw_session(same, 3) != draw_session(same, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"task": "2acf"}, "no task '2acf'. Did you mean '2afc'?"),
+        ({"questions": 1, "per_person": 1}, "questions = 1: too few to balance sides; at least 2"),
+        (
+            {"per_person": 41},
+            "per_person = 41: must be from 2 (to balance sides) to questions = 40",
+        ),
+        (
+            {"catch": 5},
+            "catch = 5: must be a multiple of 2, so that each side is right equally often",
+        ),
+        ({"repeats": 10}, "repeats = 10: 20 questions leave room for 8"),
+        ({"shared": 21}, "shared = 21: more than a person answers (per_person = 20)"),
+        ({"questons": 4}, "design.questons: unknown key; did you mean 'questions'?"),
+    ],
+)
+def test_settings_that_cannot_be_balanced_are_refused_in_a_sentence(change, sentence):
+    with pytest.raises(RecipeError) as error:
+        design_of(**change)
+    assert sentence in str(error.value)
+
+
+def test_too_few_images_for_the_questions_are_told_with_what_they_give():
+    with pytest.raises(
+        DataError, match="questions = 40: 5 images give 30 different questions of the task 2afc"
+    ):
+        design_of(images=5)
+
+
+def told(folder, out):
+    said = []
+    pictures = copy_pictures(folder, out, said.append)
+    return pictures, said
+
+
+def test_images_are_copied_byte_by_byte(tmp_path):
+    folder = write_pictures(tmp_path / "in", 4)
+    pictures, said = told(folder, tmp_path / "out")
+    assert [p.name for p in pictures] == ["00.png", "01.png", "02.png", "03.png"]
+    assert (tmp_path / "out/02.png").read_bytes() == (folder / "02.png").read_bytes()
+    assert said == []
+
+
+def test_huge_turned_and_unusual_images_are_changed_once_and_told(tmp_path):
+    folder = write_pictures(tmp_path / "in", 3)
+    Image.new("RGB", (2 * MAX_SIDE, 40), "red").save(folder / "huge.jpg")
+    turned = Image.new("RGB", (40, 20), "blue")
+    exif = turned.getexif()
+    exif[0x0112] = 6  # a quarter turn
+    turned.save(folder / "turned.jpg", exif=exif)
+    Image.new("RGB", (10, 10), "green").save(folder / "scan.tif")
+    pictures, said = told(folder, tmp_path / "out")
+    assert "1 images made smaller (longer side 1600 pixels): huge.jpg" in said
+    assert any("turned upright for good" in line and "turned.jpg" in line for line in said)
+    assert any("written as PNG" in line and "scan.png" in line for line in said)
+    sizes = {p.name: Image.open(tmp_path / "out" / p.name).size for p in pictures}
+    assert (sizes["huge.jpg"], sizes["turned.jpg"]) == ((MAX_SIDE, 20), (20, 40))
+    assert "scan.png" in sizes
+
+
+@pytest.mark.parametrize(
+    ("count", "sentence"),
+    [(0, "no images there"), (1, "one image there"), (2, "2 images there")],
+)
+def test_too_few_images_are_refused(tmp_path, count, sentence):
+    folder = write_pictures(tmp_path / "in", count)
+    with pytest.raises(DataError, match=sentence):
+        told(folder, tmp_path / "out")
+
+
+def test_unreadable_and_doubled_images_are_named(tmp_path):
+    folder = write_pictures(tmp_path / "in", 4)
+    (folder / "broken.jpg").write_bytes(b"no image")
+    (folder / "short.png").write_bytes((folder / "00.png").read_bytes()[:60])
+    with pytest.raises(
+        DataError,
+        match=r"2 of 6 images cannot be shown: broken.jpg \(no known image format\), short",
+    ):
+        told(folder, tmp_path / "out")
+    (folder / "broken.jpg").unlink()
+    (folder / "short.png").write_bytes((folder / "00.png").read_bytes())
+    with pytest.raises(DataError, match=r"the same image under several names: 00.png = short.png"):
+        told(folder, tmp_path / "out")
+
+
+def test_a_study_that_cannot_be_made_leaves_nothing_behind(tmp_path):
+    folder = write_pictures(tmp_path / "in", 4)
+    with pytest.raises(DataError, match="questions = 100: 4 images give 12"):
+        create(folder, tmp_path / "study", default_design("2afc", 100, None, False, 0), print)
+    assert list((tmp_path / "study").iterdir()) == []
+
+
+def test_a_change_makes_a_new_version_and_the_old_one_stays(tmp_path):
+    folder, said = make_study(tmp_path), []
+    with opened(folder) as study:
+        assert study.design.version == 1
+    assert current_design(folder, said.append).version == 1
+    (folder / "texts/consent.md").write_text("# Consent\n\nPlease agree.")
+    assert current_design(folder, said.append).version == 2
+    settings = (folder / "study.toml").read_text()
+    (folder / "study.toml").write_text(settings.replace("min_catch = 0.67", "min_catch = 0.5"))
+    assert current_design(folder, said.append).version == 3
+    assert versions(folder) == [1, 2, 3]
+    assert "Please agree" not in read_design(folder, 1).texts["consent"]
+    assert "something in texts/ changed" in said[0]
+    assert "something in [exclusion] changed" in said[1]
+
+
+def test_what_may_change_while_a_study_runs_makes_no_new_version(tmp_path):
+    folder = make_study(tmp_path)
+    assert current_design(folder, print).version == 1
+    settings = (folder / "study.toml").read_text()
+    (folder / "study.toml").write_text(settings.replace("per_person = 0.0", "per_person = 2.5"))
+    assert current_design(folder, print).version == 1
+
+
+def test_a_locked_design_that_was_edited_is_refused(tmp_path):
+    folder = make_study(tmp_path)
+    with opened(folder):
+        pass
+    path = folder / "design-1.json"
+    content = json.loads(path.read_text())
+    content["exclusion"]["min_catch"] = 0.1
+    path.chmod(0o644)
+    path.write_text(json.dumps(content, sort_keys=True, indent=1) + "\n")
+    with pytest.raises(DataError, match="changed after it was locked"), opened(folder):
+        pass
+
+
+def test_an_image_that_people_saw_may_not_change(tmp_path):
+    folder = make_study(tmp_path)
+    current_design(folder, print)
+    Image.new("RGB", (5, 5), "red").save(folder / "images/00.png")
+    with pytest.raises(DataError, match=r"00.png: changed or gone since design 1 was locked"):
+        current_design(folder, print)
+
+
+def test_images_may_be_added(tmp_path):
+    folder = make_study(tmp_path)
+    current_design(folder, print)
+    Image.new("RGB", (5, 5), "red").save(folder / "images/new.png")
+    assert len(current_design(folder, print).pictures) == 9
+
+
+def test_a_text_that_is_missing_or_lacks_a_label_is_named(tmp_path):
+    folder = make_study(tmp_path)
+    labels = folder / "texts/labels.md"
+    labels.write_text(labels.read_text().replace("- agree:", "- agre:"))
+    with pytest.raises(DataError, match=r"labels.md: no line '- agree: ...'"):
+        current_design(folder, print)
+    labels.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match=r"labels.md: not UTF-8 text"):
+        current_design(folder, print)

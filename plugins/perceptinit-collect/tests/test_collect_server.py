@@ -1,0 +1,391 @@
+"""`perceptinit collect`: the page's addresses. Who may ask for what, and what a stranger cannot do."""
+
+import csv
+import json
+import random
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+import pytest
+from made_studies import FORM, JSON, make_study, open_study, write_pictures
+from perceptinit_collect import people, server
+from perceptinit_collect.limits import MAX_BODY_BYTES, RateLimit
+from perceptinit_collect.settings import default_design
+from perceptinit_collect.study import close, create, forget
+
+ADDRESSES = [
+    ("GET", "/"), ("POST", "/begin"), ("GET", "/trials"), ("GET", "/state"), ("GET", "/image/0"), ("POST", "/answer"),
+    ("GET", "/done"), ("GET", "/owner"), ("GET", "/owner/status"), ("GET", "/owner/export"), ("GET", "/static/trials.js"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with open_study(make_study(tmp_path_factory.mktemp("site"), not_sure=True), 100_000) as made:
+        yield made
+
+
+def raw(site, method, path, body=b"", headers=()):
+    """Send a request exactly as given and return the reply with its content."""
+    connection = HTTPConnection(urlsplit(site.address).netloc, timeout=10)
+    connection.putrequest(method, path, skip_accept_encoding=True)
+    for name, value in (*headers, ("content-length", str(len(body)))):
+        connection.putheader(name, value)
+    connection.endheaders(body)
+    reply = connection.getresponse()
+    content = reply.read()
+    connection.close()
+    return reply, content
+
+
+def owner(site, path, token=None):
+    return raw(
+        site, "GET", path, headers=[("authorization", f"Bearer {token or site.study.token}")]
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [*ADDRESSES, ("GET", "/nothing"), ("PUT", "/"), ("GET", "/" + "a" * 9000)]
+)
+def test_every_reply_forbids_what_the_page_does_not_need(site, method, path):
+    reply, _ = raw(site, method, path)
+    policy = reply.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert reply.headers["x-content-type-options"] == "nosniff"
+    assert reply.headers["cache-control"] == "no-store"
+    assert "server" not in reply.headers
+
+
+def test_no_cookie_is_set_but_the_sessions(site):
+    for method, path in ADDRESSES:
+        assert "set-cookie" not in raw(site, method, path)[0].headers
+    reply, _ = raw(site, "POST", "/begin", b"agree=yes", [("content-type", FORM)])
+    cookie = reply.headers["set-cookie"]
+    assert cookie.startswith("session=")
+    assert "HttpOnly" in cookie
+    assert "SameSite=lax" in cookie
+
+
+@pytest.mark.parametrize("path", ["/state", "/image/" + "0" * 20])
+def test_nothing_of_a_session_is_given_without_one(site, path):
+    assert raw(site, "GET", path)[0].status == 410
+    assert raw(site, "POST", "/answer", b"{}")[0].status == 410
+    assert raw(site, "GET", "/trials")[0].headers["location"] == "/"
+    assert raw(site, "GET", "/done")[0].headers["location"] == "/"
+
+
+@pytest.mark.parametrize("path", ["/owner/status", "/owner/export"])
+def test_the_owners_numbers_and_table_need_the_owners_token(site, path):
+    site.begun()
+    assert owner(site, path, "guess")[0].status == 401
+    assert raw(site, "GET", f"{path}?token={site.study.token}")[0].status == 401
+    assert owner(site, path)[0].status == 200
+
+
+def test_wrong_tokens_are_soon_refused_unread(tmp_path):
+    with open_study(make_study(tmp_path)) as site:
+        answers = [owner(site, "/owner/export", f"guess{i}")[0].status for i in range(14)]
+    assert answers[0] == 401
+    assert answers[-1] == 429
+
+
+def test_the_owners_page_holds_nothing_itself(site):
+    reply, content = raw(site, "GET", "/owner")
+    assert reply.status == 200
+    assert site.study.token.encode() not in content
+
+
+def test_agreeing_is_needed_to_begin(site):
+    count = len(site.rows("SELECT * FROM people"))
+    assert raw(site, "POST", "/begin", b"agree=no", [("content-type", FORM)])[0].status == 400
+    assert raw(site, "GET", "/begin")[0].status == 405
+    assert len(site.rows("SELECT * FROM people")) == count
+
+
+def test_the_trials_say_nothing_about_which_are_special_and_name_no_file(site):
+    state = site.begun().state()
+    assert set(state) == {"next", "total", "practice", "breaks", "trials"}
+    assert {tuple(trial) for trial in state["trials"]} == {("anchor", "places")}
+    assert ".png" not in json.dumps(state)
+
+
+def test_images_are_sent_as_they_are_stored(site):
+    somebody = site.begun()
+    keys = {picture.key: picture.name for picture in site.study.design.pictures}
+    key = somebody.state()["trials"][0]["anchor"]
+    assert somebody.get(f"/image/{key}") == (site.study.folder / "images" / keys[key]).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/image/../study.toml", "/image/..%2fstudy.toml", "/image/%2e%2e%2fowner-token", "/image/00.png", "/image/" + "f" * 20,
+        "/static/../people.py", "/static/..%2fpeople.py", "/static/%2e%2e/%2e%2e/errors.py", "//etc/passwd", "/static//etc/passwd",
+        "/owner-token", "/answers.sqlite", "/image/%00", "/static/%00",
+    ],
+)  # fmt: skip
+def test_no_address_leads_out_of_the_folder(site, path):
+    somebody = site.begun()
+    reply, content = raw(site, "GET", path, headers=[("cookie", somebody._cookie)])
+    assert reply.status in (400, 404)
+    assert len(content) < 100
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"place": 2}, {"place": -1}, {"place": "0"}, {"place": True}, {"position": -1}, {"position": 10**9}, {"position": "0"},
+        {"seconds": -1}, {"seconds": 1e9}, {"seconds": "1"}, {"seconds": None}, {"input": "magic"}, {"input": ["key"]},
+        {"is_interrupted": 1}, {"more": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_the_page_would_not_send_is_no_answer(site, wrong):
+    somebody = site.begun()
+    assert somebody.answer(**{"position": 0, **wrong})[0] == 400
+    assert somebody.state()["next"] == 0
+
+
+def test_not_sure_is_an_answer_only_where_it_is_offered(site, tmp_path):
+    assert site.begun().answer(0, None)[0] == 200
+    with open_study(make_study(tmp_path)) as other:
+        assert other.begun().answer(0, None)[0] == 400
+
+
+def test_practice_is_answered_with_feedback_and_nothing_else_is(site):
+    somebody = site.begun()
+    trials = people.read_trials(
+        site.rows("SELECT trials FROM people ORDER BY slot DESC LIMIT 1")[0][0]
+    )
+    for position, trial in enumerate(trials):
+        right = None if trial.correct is None else trial.order.index(trial.correct)
+        status, reply = somebody.answer(position, 0 if right is None else right)
+        assert (status, reply["correct"]) == (200, True if trial.kind == "practice" else None)
+
+
+@pytest.mark.parametrize("path", ["/begin", "/answer"])
+def test_a_request_that_is_too_large_is_refused(site, path):
+    cookie = site.begun()._cookie
+    reply, _ = raw(site, "POST", path, b"x" * (MAX_BODY_BYTES + 1), [("cookie", cookie)])
+    assert reply.status == 413
+
+
+@pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", "http://127.0.0.1:1"])
+@pytest.mark.parametrize("path", ["/begin", "/answer"])
+def test_what_another_site_sends_is_refused(site, path, origin):
+    cookie = site.begun()._cookie
+    headers = [("cookie", cookie), ("origin", origin), ("content-type", FORM)]
+    assert raw(site, "POST", path, b"agree=yes", headers)[0].status == 403
+
+
+def test_what_the_page_itself_sends_is_accepted(site):
+    origin = site.address.rstrip("/")
+    headers = [("origin", origin), ("content-type", FORM)]
+    assert raw(site, "POST", "/begin", b"agree=yes", headers)[0].status == 303
+
+
+def test_nobody_can_begin_without_end(tmp_path):
+    with open_study(make_study(tmp_path), begins_per_minute=3) as site:
+        assert [site.visitor().begin()[0] for _ in range(4)] == [303, 303, 303, 429]
+
+
+def test_nobody_can_ask_like_a_machine_gun(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "REQUESTS_PER_SECOND", 0)  # so that a slow machine refills nothing
+    with open_study(make_study(tmp_path)) as site:
+        somebody = site.begun()
+        statuses = [somebody.ask("GET", "/state")[0] for _ in range(server.REQUESTS_AT_ONCE + 1)]
+    assert statuses == [200] * server.REQUESTS_AT_ONCE + [429]
+
+
+def test_the_limit_fills_again_and_forgets_the_oldest(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("perceptinit_collect.limits.time.monotonic", lambda: now[0])
+    limit = RateLimit(per_second=1, burst=2)
+    assert [limit.allows("a") for _ in range(3)] == [True, True, False]
+    assert limit.allows("b")
+    now[0] = 1.0
+    assert [limit.allows("a"), limit.allows("a")] == [True, False]
+    monkeypatch.setattr(RateLimit, "MAX_KEYS", 3)
+    for key in range(10):
+        limit.allows(str(key))
+    assert len(limit._buckets) == 3
+
+
+def test_markup_in_texts_and_addresses_is_shown_as_text(tmp_path):
+    folder = make_study(tmp_path)
+    for name in ("consent", "debrief", "question", "labels"):
+        path = folder / f"texts/{name}.md"
+        bad = "<script>alert(1)</script> [x](javascript:alert(1)) <img src=x onerror=alert(1)>"
+        path.write_text(path.read_text().replace("I agree", "I <b>agree</b>") + bad)
+    with open_study(folder) as site:
+        somebody = site.begun(PROLIFIC_PID='"><script>')
+        pages = [site.visitor().get("/?PROLIFIC_PID=%22%3E%3Cscript%3E"), somebody.get("/trials")]
+        somebody.finish()
+        pages.append(somebody.get("/done"))
+    for page in pages:
+        assert b"<script>" not in page
+        assert b"<img src=x" not in page
+        assert b'href="javascript' not in page
+    assert b"&lt;b&gt;agree" in pages[0]
+
+
+def test_file_names_with_markup_and_spaces_are_shown_and_exported(tmp_path):
+    folder = write_pictures(tmp_path / "in", 5)
+    name = 'a "<b>&, ü.png'
+    (folder / "00.png").rename(folder / name)
+    create(folder, tmp_path / "study", default_design("2afc", 12, 12, False, 0), print)
+    with open_study(tmp_path / "study") as site:
+        site.begun().finish()
+        _, table = owner(site, "/owner/export")
+    rows = list(csv.DictReader(table.decode().splitlines()))
+    assert any(name in (row["anchor"], row["first"], row["second"]) for row in rows)
+
+
+def test_a_person_from_a_platform_goes_on_where_they_stopped_from_any_browser(site):
+    first = site.begun(PROLIFIC_PID="5f0c1d2e")
+    first.answer(0)
+    second = site.begun(PROLIFIC_PID="5f0c1d2e")
+    assert second.state()["next"] == 1
+    assert first.answer(1)[0] == 410  # it goes on in the other window
+    assert second.answer(1)[0] == 200
+
+
+def test_the_address_of_a_platform_reaches_the_form_and_back(site):
+    page = site.visitor().get("/?PROLIFIC_PID=abc&STUDY_ID=1&SESSION_ID=2").decode()
+    assert '<input type="hidden" name="PROLIFIC_PID" value="abc">' in page
+    for name, platform in people.PLATFORMS.items():
+        site.begun(**{name: "somebody-7"})
+        assert site.rows(f"SELECT COUNT(*) FROM people WHERE platform = '{platform}'")[0][0] >= 1
+
+
+def test_a_platforms_id_is_not_stored_unless_the_study_asks(tmp_path):
+    folder = make_study(tmp_path)
+    with open_study(folder) as site:
+        assert b"The id\nitself is not stored" in site.visitor().get("/")
+        site.begun(PROLIFIC_PID="private77")
+    assert not any(
+        b"private77" in path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    )
+
+
+def test_the_way_back_to_the_platform_carries_the_id_where_it_is_asked_for(tmp_path):
+    url = "https://lab.sona-systems.example/credit?id=7&survey_code={platform_id}"
+    folder = make_study(tmp_path, changes=[('completion_url = ""', f'completion_url = "{url}"')])
+    with open_study(folder) as site:
+        assert b"your id there, which is needed to pay" in site.visitor().get("/")
+        somebody = site.begun(survey_code="4711")
+        assert b"sona-systems" not in somebody.get("/trials")
+        somebody.finish()
+        assert b"credit?id=7&amp;survey_code=4711" in somebody.get("/done")
+
+
+def test_a_preview_of_mturk_can_be_read_but_not_begun(site):
+    page = site.visitor().get("/?workerId=A1&assignmentId=ASSIGNMENT_ID_NOT_AVAILABLE")
+    assert b"This is a preview" in page
+    assert b"<form" not in page
+
+
+def test_the_page_goes_on_after_a_reload_and_ends_with_the_code(site):
+    somebody = site.begun()
+    somebody.answer(0)
+    assert somebody.ask("GET", "/")[2] == "/trials"
+    assert somebody.ask("GET", "/done")[2] == "/trials"
+    assert somebody.state()["next"] == 1
+    code = somebody.finish()
+    assert somebody.ask("GET", "/trials")[2] == "/done"
+    total = site.begun().state()["total"]
+    assert forget(site.study.folder, code) == total
+
+
+def test_a_closed_study_takes_nobody_in_but_lets_people_finish(tmp_path):
+    folder = make_study(tmp_path)
+    with open_study(folder) as site:
+        somebody = site.begun(PROLIFIC_PID="early")
+        somebody.answer(0)
+        close(folder)
+        status, page, _ = site.visitor().ask("GET", "/")
+        assert (status, b"This study is closed" in page) == (403, True)
+        assert site.visitor().begin()[0] == 403
+        assert site.visitor().begin(PROLIFIC_PID="late")[0] == 403
+        assert somebody.answer(1)[0] == 200
+        again = site.visitor()
+        assert again.ask("GET", "/?PROLIFIC_PID=early")[0] == 200
+        assert again.begin(PROLIFIC_PID="early")[0] == 303
+        assert again.state()["next"] == 2
+
+
+def test_a_page_in_arabic_runs_from_right_to_left_and_its_pictures_do_not(tmp_path):
+    folder = make_study(tmp_path, changes=[('language = "en"', 'language = "ar"')])
+    (folder / "texts/question.md").write_text("أيهما أشبه بالصورة في الإطار؟", encoding="utf-8")
+    with open_study(folder) as site:
+        page = site.begun().get("/trials").decode()
+    assert '<html lang="ar" dir="rtl">' in page
+    assert "أيهما أشبه" in page
+    assert '<div id="places" dir="ltr">' in page
+
+
+def test_the_owner_sees_how_far_the_study_is(tmp_path):
+    folder = make_study(
+        tmp_path, changes=[("per_person = 0.0", "per_person = 2.0"), ("fee = 0.0", "fee = 0.25")]
+    )
+    with open_study(folder) as site:
+        assert owner(site, "/owner/export")[0].status == 409
+        site.begun().finish()
+        site.begun().answer(0)
+        reply, content = owner(site, "/owner/status")
+        found = json.loads(content)
+        summary = dict(found["summary"])
+        assert reply.status == 200
+        assert summary["people"] == "2 began, 1 finished"
+        assert summary["cost so far"] == "2.50 EUR (1 people, fee included)"
+        assert summary["attention"] == "texts/consent.md is still the example text"
+        assert [row[1] for row in found["people"]] == [found["people"][0][2], "1"]
+
+
+def test_random_requests_break_nothing_and_get_nothing(site):
+    """Methods, addresses, headers and bodies at random: never a 5xx, never a file, never somebody's answer."""
+    rng = random.Random(0)
+    somebody = site.begun()
+    before = site.rows("SELECT COUNT(*) FROM answers")
+    secrets_ = [site.study.token.encode(), b"SQLite format", b"[design]"]
+    parts = [
+        "",
+        "image",
+        "static",
+        "owner",
+        "state",
+        "answer",
+        "begin",
+        "..",
+        "%2e%2e",
+        "%00",
+        "%ff",
+        "ü".encode().hex(),
+        "a" * 300,
+    ]
+    bodies = [b"", b"{}", b"[" * 2000, b'{"position": NaN}', b"\xff\xfe", b"agree=yes&" * 20, b'{"position":0,"place":1e400}',
+              json.dumps({"position": {}, "place": [], "seconds": {}, "input": {}, "is_interrupted": {}}).encode()]  # fmt: skip
+    for _ in range(400):
+        method = rng.choice(["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
+        path = "/" + "/".join(rng.choices(parts, k=rng.randint(1, 4)))
+        path = rng.choice([path, rng.choice(ADDRESSES)[1]]) + rng.choice(
+            ["", "?", "?a=b&" * 30, "?PROLIFIC_PID=%00"]
+        )
+        headers = [
+            (name, value)
+            for name, value in (
+                ("cookie", rng.choice([somebody._cookie, "session=" + "x" * 500, "session=;;;", "\x7f"])),
+                ("content-type", rng.choice([JSON, FORM, "multipart/form-data; boundary=x", "?"])),
+                ("authorization", rng.choice(["Bearer", "Bearer \x80", "Basic eDp4", "Bearer " + "t" * 100])),
+                ("origin", site.address.rstrip("/")),
+                ("range", rng.choice(["bytes=0-1", "bytes=9-1", "x"])),
+            )
+            if rng.random() < 0.5
+        ]  # fmt: skip
+        reply, content = raw(site, method, path, rng.choice(bodies), headers)
+        assert reply.status < 500, (method, path, headers)
+        assert not any(secret in content for secret in secrets_), (method, path)
+    assert site.rows("SELECT COUNT(*) FROM answers") == before
+    assert somebody.answer(0)[0] in (200, 429)

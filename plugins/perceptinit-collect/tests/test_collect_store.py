@@ -1,0 +1,294 @@
+"""`perceptinit collect`: no answer that was acknowledged is ever lost or doubled."""
+
+import itertools
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYetError
+
+import pytest
+from made_studies import Visitor, make_study, open_study
+from perceptinit_collect import people
+from perceptinit_collect.store import Store, StoreError, connect
+from perceptinit_collect.study import opened
+
+from perceptinit.plugin import DataError, UsageError
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path) as made:
+        yield made
+
+
+def test_the_answers_are_for_the_owners_eyes(tmp_path):
+    folder = make_study(tmp_path)
+    with open_study(folder) as site:
+        site.begun().answer(0)
+        secret = [*folder.glob("answers.sqlite*"), folder / "owner-token"]
+        assert {path.stat().st_mode & 0o077 for path in secret} == {0}
+        assert len(secret) == 4
+
+
+def note(name):
+    return lambda connection: connection.execute("INSERT INTO facts VALUES (?, '')", (name,))
+
+
+def noted(store):
+    return [row[0] for row in store.reader.execute("SELECT name FROM facts ORDER BY name")]
+
+
+def test_every_commit_is_synced_to_disk_before_it_is_acknowledged(store):
+    def pragmas(connection):
+        return [
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("synchronous", "journal_mode")
+        ]
+
+    assert store.submit(pragmas).result() == [2, "wal"]  # 2 is FULL
+
+
+def test_a_write_is_acknowledged_only_after_its_commit(store, tmp_path):
+    other = connect(store.path)
+    other.execute("BEGIN IMMEDIATE")  # nobody else can commit now
+    waiting = store.submit(note("a"))
+    with pytest.raises(NotYetError):
+        waiting.result(timeout=0.2)
+    assert noted(store) == []
+    other.execute("COMMIT")
+    waiting.result(timeout=10)
+    assert noted(store) == ["a"]
+    other.close()
+
+
+def test_what_waits_for_the_disk_is_written_together_and_a_refused_write_undoes_only_itself(store):
+    def refuse(connection):
+        note("half")(connection)
+        raise people.ClosedError("no")
+
+    gate = threading.Event()
+    first = store.submit(lambda connection: gate.wait(10))
+    others = [store.submit(note("a")), store.submit(refuse), store.submit(note("b"))]
+    gate.set()
+    first.result()
+    assert [type(f.exception(timeout=10)) for f in others] == [
+        type(None),
+        people.ClosedError,
+        type(None),
+    ]
+    assert noted(store) == ["a", "b"]
+
+
+def test_who_hangs_up_before_the_write_stops_nobody_else(store):
+    gate = threading.Event()
+    store.submit(lambda connection: gate.wait(10))
+    gone: Future = store.submit(note("gone"))
+    assert gone.cancel()
+    gate.set()
+    store.submit(note("kept")).result(timeout=10)
+    assert noted(store) == ["kept"]
+
+
+def fill_disk(connection):
+    """Leave room for not a page more, as a full disk does."""
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def test_a_full_disk_is_told_and_what_was_acknowledged_stays(store):
+    store.submit(note("before")).result()
+    store.submit(fill_disk).result()
+    with pytest.raises(
+        StoreError, match="database or disk is full; nothing of this answer was kept"
+    ):
+        store.submit(note("x" * 100_000)).result()
+    store.submit(lambda c: c.execute("PRAGMA max_page_count = 1000000")).result()
+    store.submit(note("x" * 100_000)).result()
+    assert len(noted(store)) == 2
+
+
+def test_the_page_is_told_to_try_again_while_the_disk_is_full(tmp_path):
+    with open_study(make_study(tmp_path)) as site:
+        somebody = site.begun()
+        assert somebody.answer(0)[0] == 200
+        site.study.store.writer.execute("PRAGMA query_only = ON")
+        status, reply = somebody.answer(1)
+        assert (status, "could not be stored" in reply["error"]) == (503, True)
+        site.study.store.writer.execute("PRAGMA query_only = OFF")
+        assert somebody.answer(1) == (200, {"next": 2, "correct": False})
+        assert len(site.rows("SELECT * FROM answers")) == 2
+
+
+def test_a_folder_that_may_not_be_written_to_is_told_before_people_come(tmp_path, monkeypatch):
+    folder = make_study(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    with (
+        pytest.raises(DataError, match="may not be written to, so that no answer could be kept"),
+        opened(folder),
+    ):
+        pass
+
+
+def test_a_database_that_cannot_be_opened_is_told(tmp_path):
+    (tmp_path / "answers.sqlite").mkdir()
+    with pytest.raises(StoreError, match="Is the folder there, and may it be written to"):
+        Store(tmp_path)
+
+
+def test_a_second_server_on_a_study_is_refused(tmp_path):
+    folder = make_study(tmp_path)
+    with (
+        opened(folder),
+        pytest.raises(UsageError, match="another process serves this study already"),
+        opened(folder),
+    ):
+        pass
+
+
+def test_a_clock_that_jumps_back_changes_no_order_and_no_reaction_time(tmp_path, monkeypatch):
+    with open_study(make_study(tmp_path)) as site:
+        somebody = site.begun()
+        times = itertools.count(2_000_000_000, -1_000_000)
+        monkeypatch.setattr(people.time, "time", lambda: next(times))
+        for position in range(4):
+            assert somebody.answer(position, seconds=1.0 + position)[0] == 200
+        rows = site.rows("SELECT position, seconds, received FROM answers ORDER BY position")
+    assert [row[:2] for row in rows] == [(0, 1.0), (1, 2.0), (2, 3.0), (3, 4.0)]
+    assert rows[0][2] > rows[3][2]
+
+
+def test_the_same_answer_sent_twice_is_stored_once_and_accepted_twice(tmp_path):
+    with open_study(make_study(tmp_path)) as site:
+        somebody = site.begun()
+        assert somebody.answer(0, 1) == somebody.answer(0, 1)
+        assert len(site.rows("SELECT * FROM answers")) == 1
+
+
+def test_a_second_opinion_is_refused_and_the_first_stays(tmp_path):
+    with open_study(make_study(tmp_path)) as site:
+        somebody = site.begun()
+        somebody.answer(0, 1)
+        (before,) = site.rows("SELECT * FROM answers")
+        assert somebody.answer(0, 0) == (
+            409,
+            {"error": "this question has an answer already", "next": 1},
+        )
+        assert site.rows("SELECT * FROM answers") == [before]
+
+
+def test_an_answer_out_of_order_is_refused_with_the_place_to_go_on(tmp_path):
+    with open_study(make_study(tmp_path)) as site:
+        somebody = site.begun()
+        assert somebody.answer(3) == (409, {"error": "answer 3 came before answer 0", "next": 0})
+        somebody.finish()
+        total = somebody.ask("GET", "/trials")
+        assert total[2] == "/done"
+        count = len(site.rows("SELECT * FROM answers"))
+        assert somebody.answer(count) == (
+            409,
+            {"error": "all questions are answered", "next": count},
+        )
+
+
+def test_a_page_of_yesterday_goes_on_with_yesterdays_design(tmp_path):
+    folder = make_study(tmp_path)
+    with open_study(folder) as site:
+        somebody = site.begun()
+        somebody.answer(0)
+    (folder / "texts/instructions.md").write_text("## Something new")
+    with open_study(folder) as site:
+        late = Visitor(site.address)
+        late._cookie = somebody._cookie
+        assert late.answer(1)[0] == 200
+        assert b"Something new" not in late.get("/trials")
+        assert b"Something new" in site.begun().get("/trials")
+        assert site.rows("SELECT design FROM people ORDER BY design") == [(1,), (2,)]
+
+
+def test_a_page_of_somebody_who_was_forgotten_has_ended(tmp_path):
+    from perceptinit_collect.study import forget
+
+    folder = make_study(tmp_path)
+    with open_study(folder) as site:
+        somebody = site.begun()
+        somebody.answer(0)
+        (code,) = site.rows("SELECT id FROM people")[0]
+        assert forget(folder, code) == 1
+        assert somebody.answer(1)[0] == 410
+        assert site.rows("SELECT * FROM answers") == []
+
+
+def test_what_was_forgotten_is_not_left_in_the_file(tmp_path):
+    from perceptinit_collect.study import forget
+
+    folder = make_study(
+        tmp_path, changes=[("keep_platform_ids = false", "keep_platform_ids = true")]
+    )
+    with open_study(folder) as site:
+        site.begun(PROLIFIC_PID="verypersonal").answer(0)
+        assert any(b"verypersonal" in path.read_bytes() for path in folder.glob("answers.sqlite*"))
+        assert forget(folder, "verypersonal") == 1  # while people answer
+        files = [path.read_bytes() for path in folder.glob("answers.sqlite*")]
+        assert not any(b"verypersonal" in content for content in files)
+    with pytest.raises(UsageError, match="nobody with the code or platform id 'verypersonal'"):
+        forget(folder, "verypersonal")
+
+
+SERVER = """
+import sys
+from pathlib import Path
+from perceptinit_collect.serve import address_of, listen, serve
+listener = listen("127.0.0.1", 0)
+serve(Path(sys.argv[1]), listener, print, lambda study: print(address_of(listener), flush=True))
+"""
+
+
+def test_after_kill_9_every_acknowledged_answer_is_there_once(tmp_path):
+    folder = make_study(tmp_path, questions=100, per_person=100, images=12)
+    command = [sys.executable, "-c", SERVER, str(folder)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    acknowledged = []
+
+    def answer_all(visitor):
+        try:
+            for position in range(100):
+                if visitor.answer(position, position % 2)[0] == 200:
+                    acknowledged.append(position)
+        except (OSError, ValueError):
+            pass  # the server was killed
+
+    try:
+        somebody = Visitor(server.stdout.readline().strip())
+        somebody.begin()
+        thread = threading.Thread(target=answer_all, args=(somebody,))
+        thread.start()
+        deadline = time.monotonic() + 20
+        while len(acknowledged) < 10 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        server.send_signal(signal.SIGKILL)
+        thread.join(20)
+    finally:
+        server.kill()
+        server.wait()
+    with sqlite3.connect(folder / "answers.sqlite") as connection:
+        stored = [
+            row[0] for row in connection.execute("SELECT position FROM answers ORDER BY position")
+        ]
+    assert len(acknowledged) >= 10
+    assert stored[: len(acknowledged)] == acknowledged
+    assert stored == list(range(len(stored)))
+
+
+def test_trials_survive_the_way_through_the_database(tmp_path):
+    with open_study(make_study(tmp_path, task="odd-one-out")) as site:
+        site.begun()
+        (text,) = site.rows("SELECT trials FROM people")[0]
+    trials = people.read_trials(text)
+    assert [t["kind"] for t in json.loads(text)] == [t.kind for t in trials]
+    assert all(sorted(t.order) == [0, 1, 2] for t in trials)
