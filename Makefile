@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: quickstart test fuzz paper known-effects check wheel docs plugins clean
+.PHONY: companions quickstart test fuzz paper known-effects check wheel docs plugins clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/perceptinit preregister quickstart
@@ -53,6 +53,10 @@ plugins: $(INSTALLED)
 	done
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v tests/test_paper_components.py -k plug_in
 	$(PYTEST) tests/plugins
+
+# every package in plugins/, into the environment of the core
+companions: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet $(wildcard ./plugins/perceptinit-*)
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -19,7 +19,6 @@ HEAVY = ("torch", "numpy", "open_clip", "timm", "webdataset", "scipy", "pyarrow"
         ["report", "--help"],
         ["status", "--help"],
         ["preregister", "--help"],
-        ["collect", "--help"],
         ["data", "--help"],
         ["data", "pack", "--help"],
         ["data", "download", "--help"],

@@ -231,6 +231,13 @@ def test_a_component_of_a_missing_companion_names_the_package_and_how_to_install
     )
 
 
+def test_a_verb_of_a_missing_companion_names_the_package_and_how_to_install_it(cli):
+    done = cli("collect", "photographs")
+    assert done.returncode == 2
+    assert "the verb 'collect' is part of the companion package perceptinit-collect" in done.stderr
+    assert "pip install ./plugins/perceptinit-collect" in done.stderr
+
+
 def test_a_companion_offers_its_listed_components_without_a_prefix(install):
     install("sets", BAPPS, distribution="perceptinit-perceptual-sets")
     plugins = build_plugin_manager()

@@ -56,7 +56,6 @@ def test_no_text_is_executed_and_no_code_comes_with_weights():
 def test_other_programs_are_started_in_the_places_that_the_page_names():
     assert who_imports("subprocess") == {
         "running/workers.py",
-        "collect/aside.py",
         "results/queue.py",  # Slurm's
     }
     assert who_imports("webdataset") == {
@@ -78,4 +77,4 @@ def test_the_network_is_used_where_it_is_asked_for():
     found = who_imports(
         "urllib.request", "requests", "httpx", "huggingface_hub", "http.client", "fsspec", "aiohttp"
     )
-    assert {file for file in found if not file.startswith("collect/")} <= allowed
+    assert found <= allowed
