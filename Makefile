@@ -48,7 +48,7 @@ docs: $(INSTALLED)
 # every package in plugins/ with its own tests, beside the installed perceptinit; then all of them on a GPU on paper
 plugins: $(INSTALLED)
 	for plugin in plugins/*/; do \
-	  $(BIN)/python -m pip install --quiet "$$plugin" && \
+	  $(BIN)/python -m pip install --quiet "./$${plugin%/}[test]" && \
 	  (cd "$$plugin" && OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m pytest -q tests) || exit 1; \
 	done
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v tests/test_paper_components.py -k plug_in
