@@ -56,6 +56,7 @@ def test_no_text_is_executed_and_no_code_comes_with_weights():
 def test_other_programs_are_started_in_the_places_that_the_page_names():
     assert who_imports("subprocess") == {
         "running/workers.py",
+        "files/mat_files.py",  # scipy's reader of MATLAB files, with limits
         "results/queue.py",  # Slurm's
     }
     assert who_imports("webdataset") == {
