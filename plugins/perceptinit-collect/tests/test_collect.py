@@ -1,13 +1,17 @@
 """`perceptinit collect` as a command: from a folder of images to a table that trains, with whom the rule leaves out."""
 
 import csv
+import re
 import socket
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from made_studies import make_study, open_study, write_pictures
+from perceptinit_collect import perceptinit_commands
 from perceptinit_collect.design import draw_design
 from perceptinit_collect.embedding import HeldOut, _loss, held_out_2afc
 from perceptinit_collect.export import export
@@ -354,3 +358,14 @@ def test_serving_imports_no_torch(tmp_path, cli):
     names = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert {"starlette", "uvicorn", "numpy"} <= names
     assert sorted(names & {"torch", "torchvision", "open_clip", "timm", "pyarrow"}) == []
+
+
+def test_the_documented_commands_exist_with_their_options():
+    page = (Path(__file__).parents[3] / "docs" / "collect.md").read_text()
+    lines = re.findall(r"^perceptinit collect .*", page, re.MULTILINE)
+    app = typer.Typer()
+    perceptinit_commands(app)
+    known = {name for option in typer.main.get_command(app).params for name in option.opts}
+    used = {word.partition("=")[0] for line in lines for word in line.split() if word[0] == "-"}
+    assert len(lines) >= 4
+    assert used <= known
