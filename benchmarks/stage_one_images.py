@@ -26,8 +26,8 @@ from PIL import Image
 from torchvision import transforms
 from train_sets import picture
 
-from perceptinit.images.store.store import ImageStore
-from perceptinit.types import Stimuli
+from perceptinit.images.store import ImageStore
+from perceptinit.types import RunContext, Stimuli
 
 BATCH = 16  # judgments of three images each
 SIZE, SIDE = 224, 768
@@ -75,7 +75,7 @@ def stored_epochs(stimuli: Stimuli, epochs: int) -> tuple[float, float]:
     offset, gain = -torch.tensor(MEAN).view(3, 1, 1) / std, 1 / (255 * std)
     with tempfile.TemporaryDirectory() as root:
         begin = time.process_time()
-        store = ImageStore(Path(root), SIZE, num_threads=torch.get_num_threads())
+        store = ImageStore(Path(root), SIZE, RunContext(), torch.get_num_threads())
         images = store.open(stimuli, np.arange(len(stimuli)))
         filled = time.process_time()
         for epoch in range(epochs):

@@ -17,10 +17,11 @@ from test_packing import run as pack_here
 from perceptinit.files import atomic
 from perceptinit.files.cache import Cache
 from perceptinit.files.checkpoints import load_weights, save_weights, weights_sha256
-from perceptinit.images.store import sources, store
+from perceptinit.images import store
 from perceptinit.packing.parts import Part
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.runner import run_recipe
+from perceptinit.types import RunContext
 
 # stages that cost no time, with a state of their own: how files are treated does not depend on what they do
 LOCAL = """
@@ -187,14 +188,13 @@ def test_a_packing_killed_at_any_file_operation_ends_as_one_left_alone(
 
 
 def test_an_image_store_killed_at_any_file_operation_ends_as_one_left_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "PART_BYTES", 4 * 3 * 4 * 4)  # 4 images in a part
-    monkeypatch.setattr(sources, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(store, "SETTLED_SECONDS", 0.0)
     monkeypatch.setattr(atomic, "ABANDONED_SECONDS", -1.0)  # nobody else works on it
     stimuli = photographs(tmp_path / "photographs")
     everything = np.arange(len(stimuli))
 
     def work(root):
-        return store.ImageStore(root, 4).open(stimuli, everything)[everything]
+        return store.ImageStore(root, 4, RunContext()).open(stimuli, everything)[everything]
 
     expected = work(tmp_path / "alone")
     for name, state in states(tmp_path / "killed", work, tmp_path / "killed"):

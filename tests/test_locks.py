@@ -15,8 +15,9 @@ from perceptinit.errors import WriteError
 from perceptinit.files.cache import Cache
 from perceptinit.files.downloads import fetch_all
 from perceptinit.files.locks import file_lock
-from perceptinit.images.store.store import ImageStore, StoreUnusableError
+from perceptinit.images.store import ImageStore, StoreUnusableError
 from perceptinit.results.claims import HOLDER_FILE, claim, is_claimed
+from perceptinit.types import RunContext
 
 
 @pytest.fixture(params=[errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
@@ -46,7 +47,7 @@ def test_a_file_system_without_locks_is_told_and_nobody_waits_for_ever(without_l
 def test_a_store_without_locks_cannot_be_used(without_locks, tmp_path):
     stimuli = photographs(tmp_path / "photographs")
     with pytest.raises(StoreUnusableError, match="no lock on it"):
-        ImageStore(tmp_path / "store", 4).open(stimuli, np.arange(len(stimuli)))
+        ImageStore(tmp_path / "store", 4, RunContext()).open(stimuli, np.arange(len(stimuli)))
 
 
 def test_without_locks_the_holder_s_note_is_believed(without_locks, tmp_path):

@@ -162,8 +162,9 @@ class KeptFiles:
 def kept_files() -> list[KeptFiles]:
     """Return what is kept beside the towers and holds something: decoded images by size, tar indexes, what is remote."""
     found = [
-        KeptFiles(f"decoded images {folder.name}", folder, ".safetensors")
+        KeptFiles(f"decoded images {folder.name}", folder, suffix)
         for folder in sorted(image_store_folder().glob("*px-*"))
+        for suffix in (".npy", ".safetensors")  # the second: of release 0.1
     ]
     found.append(KeptFiles("tar indexes", tar_index_folder(), ".index"))
     found.append(KeptFiles("remote shards", shard_folder(), "-*/*"))

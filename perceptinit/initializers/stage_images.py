@@ -12,7 +12,7 @@ import torch
 
 from perceptinit.files.cache import image_store_folder
 from perceptinit.images.stimuli import StimulusImages
-from perceptinit.images.store.store import ImageStore, Listener, StoreUnusableError
+from perceptinit.images.store import ImageStore, StoreUnusableError
 from perceptinit.judgments.two_afc import ImageArray
 from perceptinit.types import RunContext, Stimuli
 
@@ -71,41 +71,12 @@ def _stored(
     sets: Sequence[UsedImages], size: int, place: str, ctx: RunContext, resume: Callable[[], None]
 ) -> list[ImageArray]:
     root = image_store_folder() if place == "auto" else Path(place).expanduser()
-    told = _Told(ctx)
     # the threads that this process may use: decoding has them for itself
-    threads = max(ctx.num_workers, torch.get_num_threads())
-    stores = {
-        ground: ImageStore(root, size, num_threads=threads, listener=told, background=ground)
-        for ground in {stimuli.background for stimuli, _ in sets}
-    }
-    opened: list[ImageArray] = [
-        stores[stimuli.background].open(stimuli, used) for stimuli, used in sets
-    ]
-    if told.has_begun:
+    store = ImageStore(root, size, ctx, max(1, ctx.num_workers, torch.get_num_threads()))
+    opened = [store.open(stimuli, used) for stimuli, used in sets]
+    if any(images.num_decoded for images in opened):
         resume()
-    return opened
-
-
-class _Told(Listener):
-    """Passes on to the run's trackers what the store tells."""
-
-    def __init__(self, ctx: RunContext) -> None:
-        self.has_begun = False
-        self._ctx = ctx
-
-    def begin(self, folder: Path, num_images: int, num_bytes: int) -> None:
-        self.has_begun = True
-        self._ctx.warn(
-            f"{num_images:,} images are decoded once, into at most {num_bytes / GIB:.2g} GiB in {folder}; "
-            'later runs find them there (perceptinit cache list). image_store = "off" does without'
-        )
-        self._ctx.event("stage-start", message="decode images", total_steps=num_images)
-
-    def advance(self, done: int, total: int) -> None:
-        self._ctx.progress(done, total)
-
-    def damaged(self, path: Path) -> None:
-        self._ctx.warn(f"{path}: damaged; its images are decoded again")
+    return [*opened]
 
 
 def _in_memory(

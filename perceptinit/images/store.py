@@ -1,0 +1,270 @@
+"""The store of decoded images: each image of a set is decoded once for all runs, into one memory-mapped file.
+
+A file belongs to a set of stimuli and a size, in a folder for all programs that decode alike. It has a row for each stimulus:
+pixels, a checksum, and a stamp of the image they come from. Rows are filled when they are first used, by one process at a
+time. A row counts only while its checksum and stamp are right, so an interrupted process loses one image, and a damaged
+row is decoded again. The stamp of a file changes with its size and times.
+"""
+
+from __future__ import annotations
+
+# M stimuli, U used ones, B batch, S size: height and width
+import hashlib
+import io
+import os
+import shutil
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import torch
+from PIL import Image
+
+from perceptinit.errors import DataError
+from perceptinit.files.atomic import atomic_path, remove_abandoned
+from perceptinit.files.cache import key_of
+from perceptinit.files.locks import file_lock
+from perceptinit.files.reading import read_bytes
+from perceptinit.images.decoding import load_square
+from perceptinit.types import WHITE, Colour, ImageSource, RunContext, Stimuli
+
+SUFFIX = ".npy"
+FORMAT = 2  # of the files; a new one gets new folders
+PACKAGES = ("pillow", "simplejpeg", "torch", "torchvision")
+# left free on the disk beyond what is written
+SPARE_BYTES = 256 << 20
+REPORT_EVERY_IMAGES = 64
+# A file that changed less than this before it was looked at may change again within one tick of the
+# file system's clock, which its times would not show (2 s: FAT, the coarsest).
+SETTLED_SECONDS = 2.0
+
+
+class StoreUnusableError(DataError):
+    """The folder of the store cannot be used: no room, no permission."""
+
+
+class StoredImages:
+    """`images[indices]` is uint8 (B, 3, S, S), copied out of the memory-mapped file.
+
+    num_decoded: images that were not in the store before.
+    """
+
+    def __init__(self, rows: np.ndarray, used: np.ndarray, num_decoded: int) -> None:
+        self._pixels, self.num_decoded = rows["pixels"], num_decoded
+        self._is_used = np.zeros(len(rows), dtype=bool)
+        self._is_used[used] = True
+
+    def __getitem__(self, indices: np.ndarray) -> torch.Tensor:
+        """Return the squares at `indices`; IndexError for one that the store was not opened for."""
+        for index in indices[~self._is_used[indices]]:
+            raise IndexError(f"stimulus {index} is not among those the store was opened for")
+        batch = np.empty((len(indices), *self._pixels.shape[1:]), dtype=np.uint8)
+        # one copy a row is five times as fast as fancy indexing, which goes byte by byte
+        for row, index in enumerate(indices.tolist()):
+            batch[row] = self._pixels[index]
+        return torch.from_numpy(batch)
+
+
+class ImageStore:
+    """Squares of one size in `root/<size>px-squash-<programs>/`, a file for each set of stimuli."""
+
+    def __init__(self, root: Path, size: int, ctx: RunContext, num_threads: int = 2) -> None:
+        self._root, self._size, self._ctx, self._num_threads = root, size, ctx, num_threads
+        fields = [("pixels", "u1", (3, size, size)), ("crc", "<u4"), ("stamp", "u1", 32)]
+        self._row = np.dtype(fields)
+
+    def open(self, stimuli: Stimuli, used: np.ndarray) -> StoredImages:
+        """Return the squares of the stimuli at `used`; those that are absent or damaged are decoded now.
+
+        Raises:
+            DataError: If an image cannot be decoded.
+            StoreUnusableError: If the folder cannot be read or has no room.
+        """
+        used = np.unique(used)
+        folder = self._root / folder_name(self._size, stimuli.background)
+        try:
+            with file_lock(folder / f"{_name(stimuli)}.lock"):
+                return self._open(folder / f"{_name(stimuli)}{SUFFIX}", stimuli, used)
+        except OSError as error:
+            raise StoreUnusableError(f"{folder}: cannot be used ({error})") from error
+
+    def _open(self, path: Path, stimuli: Stimuli, used: np.ndarray) -> StoredImages:
+        with ThreadPoolExecutor(self._num_threads) as pool:
+            stamps = list(
+                pool.map(lambda i: _stamp(stimuli.images[i], stimuli.ids[i]), used.tolist())
+            )
+        wanted = np.frombuffer(b"".join(stamps), dtype=np.uint8).reshape(len(used), 32)
+        rows = self._map(path, len(stimuli))
+        if rows is not None and _has_changed(rows["stamp"][used], wanted):
+            path.unlink()  # runs that have it open keep the pixels they began with
+            rows = None
+        missing = self._find_missing(path, rows, used, wanted)
+        if missing.any():
+            remove_abandoned(path.parent)
+            self._fill(path, stimuli, used[missing], wanted[missing])
+            rows = self._map(path, len(stimuli))
+        assert rows is not None or not len(used)
+        rows = np.empty(len(stimuli), self._row) if rows is None else rows
+        return StoredImages(rows, used, int(missing.sum()))
+
+    def _map(self, path: Path, num_stimuli: int) -> np.ndarray | None:
+        """Return the rows of a file, None if there is no such file or it is not one of the store."""
+        if not path.exists():
+            return None
+        try:
+            rows = np.lib.format.open_memmap(path, mode="r")
+            if rows.dtype == self._row and rows.shape == (num_stimuli,):
+                return np.asarray(rows)
+        except OSError:
+            raise
+        except Exception:
+            pass
+        self._ctx.warn(f"{path}: damaged; its images are decoded again")
+        path.unlink()
+        return None
+
+    def _find_missing(
+        self, path: Path, rows: np.ndarray | None, used: np.ndarray, wanted: np.ndarray
+    ) -> np.ndarray:
+        """Return which of the used rows are absent or damaged, bool (U,)."""
+        if rows is None:
+            return np.ones(len(used), dtype=bool)
+        stored = rows
+        is_there = (stored["stamp"][used] == wanted).all(axis=1)
+        with ThreadPoolExecutor(self._num_threads) as pool:
+            checks = pool.map(lambda i: _checksum(stored[i]) == stored["crc"][i], used[is_there])
+            is_whole = is_there.copy()
+            is_whole[is_there] = list(checks)
+        if num_damaged := int(is_there.sum() - is_whole.sum()):
+            self._ctx.warn(f"{path}: damaged; {num_damaged:,} of its images are decoded again")
+        return ~is_whole
+
+    def _fill(self, path: Path, stimuli: Stimuli, missing: np.ndarray, stamps: np.ndarray) -> None:
+        """Decode the missing images into the file, which is created if it is absent."""
+        self._check_room(path.parent, len(missing))
+        self._announce(path.parent, len(missing))
+        if not path.exists():
+            with atomic_path(path) as temporary:
+                np.lib.format.open_memmap(temporary, "w+", self._row, (len(stimuli),)).flush()
+        start = path.stat().st_size - len(stimuli) * self._row.itemsize
+        lock = Lock()
+        # not through the mapped pages: a full disk would kill the process
+        with path.open("r+b", buffering=0) as file, ThreadPoolExecutor(self._num_threads) as pool:
+
+            def fill_one(index: int, stamp: np.ndarray) -> None:
+                row = np.zeros((), self._row)
+                source, key = stimuli.images[index], stimuli.ids[index]
+                row["pixels"] = load_square(source, key, self._size, "squash", stimuli.background)
+                row["stamp"] = stamp
+                row["crc"] = _checksum(row)
+                with lock:
+                    file.seek(start + index * self._row.itemsize)
+                    file.write(row.tobytes())
+
+            for done, _ in enumerate(pool.map(fill_one, missing.tolist(), stamps), 1):
+                if done % REPORT_EVERY_IMAGES == 0 or done == len(missing):
+                    self._ctx.progress(done, len(missing))
+            os.fsync(file.fileno())
+
+    def _check_room(self, folder: Path, num_images: int) -> None:
+        need, free = num_images * self._row.itemsize, shutil.disk_usage(folder).free
+        if need + SPARE_BYTES > free:
+            raise StoreUnusableError(
+                f"{folder}: {num_images:,} decoded images take {need / 1e9:,.1f} GB and "
+                f"{free / 1e9:,.1f} GB are free"
+            )
+
+    def _announce(self, folder: Path, num_images: int) -> None:
+        self._ctx.warn(
+            f"{num_images:,} images are decoded once, into {num_images * self._row.itemsize / 2**30:.2g} GiB in "
+            f'{folder}; later runs find them there (perceptinit cache list). image_store = "off" does without'
+        )
+        self._ctx.event("stage-start", message="decode images", total_steps=num_images)
+
+
+@lru_cache
+def folder_name(size: int, background: Colour = WHITE) -> str:
+    """Return the name of the folder for all programs that make the same pixels: `224px-squash-1f0c...`.
+
+    Beside the versions of the libraries it depends on a trial: the pixels of a JPEG and of PNGs, which also
+    distinguish processors whose instructions round differently, and changes of our own code.
+    """
+    parts = {
+        "format": FORMAT,
+        "size": size,
+        "versions": {name: version(name) for name in PACKAGES},
+        "background": list(background),
+        "trial": _trial(size, background),
+    }
+    return f"{size}px-squash-{key_of(parts)[:16]}"
+
+
+def _trial(size: int, background: Colour = WHITE) -> str:
+    """Return the SHA-256 of the squares of noisy pictures: large, small, tall, and transparent in parts."""
+    digest = hashlib.sha256()
+    large, small = size + size // 2 + 5, size // 2 + 5
+    trials = (
+        ("JPEG", large, large + 3, 3),
+        ("PNG", small, small + 3, 3),
+        ("JPEG", 2 * large, large, 3),
+        ("PNG", small + 1, small, 4),
+    )
+    for file_format, *shape in trials:
+        noise = np.random.default_rng(shape[0]).integers(0, 256, shape, dtype=np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(noise).save(file, file_format)
+        square = load_square(file.getvalue(), f"trial of {file_format}", size, "squash", background)
+        digest.update(np.ascontiguousarray(square).data)
+    return digest.hexdigest()
+
+
+def _name(stimuli: Stimuli) -> str:
+    """Return the file name of a set: its ids, and where its first image is."""
+    first = stimuli.images[0] if len(stimuli) else b""
+    place = os.fsencode(first.absolute()) if isinstance(first, Path) else _hash_content(first)
+    return key_of({"ids": stimuli.ids, "place": place.hex()})[:32]
+
+
+def _stamp(source: ImageSource, key: str) -> bytes:
+    """Return 32 bytes that change with an image; DataError, naming the image, if there is no such file."""
+    if not isinstance(source, Path):
+        return _hash_content(source)
+    try:
+        age = _age_seconds(source)
+        if 0 <= age < SETTLED_SECONDS:
+            time.sleep(SETTLED_SECONDS - age)
+        if age < 0:  # by the clock of another machine
+            return _hash_content(read_bytes(source))
+        about = source.stat()
+    except OSError as error:
+        raise DataError(f"{key}: cannot be read ({source}: {error.strerror})") from error
+    times = (about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino)
+    return hashlib.sha256(os.fsencode(source.absolute()) + f"\n{times}".encode()).digest()
+
+
+def _age_seconds(path: Path) -> float:
+    about = path.stat()
+    return time.time() - max(about.st_mtime, about.st_ctime)
+
+
+def _hash_content(source: bytes | np.ndarray) -> bytes:
+    """Return the SHA-256 of an encoded image, or of pixels with their shape."""
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).digest()
+    digest = hashlib.sha256(f"pixels {source.dtype} {source.shape}\n".encode())
+    digest.update(np.ascontiguousarray(source).data)
+    return digest.digest()
+
+
+def _has_changed(stored: np.ndarray, wanted: np.ndarray) -> bool:
+    """Return whether a row has the pixels of another image; absent rows have the stamp 0."""
+    return bool((stored.any(axis=1) & (stored != wanted).any(axis=1)).any())
+
+
+def _checksum(row: np.ndarray) -> int:
+    return zlib.crc32(row["stamp"].tobytes(), zlib.crc32(row["pixels"].tobytes()))
