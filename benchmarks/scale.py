@@ -28,6 +28,7 @@ import numpy as np
 from perceptinit.pairs import local_index
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.loader import PairLoader
+from perceptinit.pairs.order import ONE_GENERATOR
 from perceptinit.pairs.shard_index import ShardIndex
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 from perceptinit.results.record import processor_name
@@ -160,6 +161,8 @@ def rows_of(folder: Path, num_pairs: int) -> list[dict[str, Any]]:
         make(own, num_pairs)
         rows = []
         for name, blocks in ORDERS.items():
+            if not blocks and num_pairs > ONE_GENERATOR:
+                continue
             rows.append({"pairs": num_pairs, "order": name, **in_two_processes(own, blocks)})
             print(line_of(rows[-1]), flush=True)
         return rows

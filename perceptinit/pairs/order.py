@@ -10,12 +10,13 @@ from typing import Protocol
 
 import numpy as np
 
-# places up to which an order has one generator, passed on from window to window. Longer ones take seconds to get to the
-# middle of, or gigabytes when everything is one window: they are other draws, each place or window by itself.
+from perceptinit.errors import UsageError
+
+# Places up to which an order has one generator, passed on from window to window. In a longer order each window is drawn by
+# itself, since it would take seconds to get to the middle; one window of so many places would take gigabytes.
 ONE_GENERATOR = 1 << 27
 # draws with replacement that are made at a time
 _CHUNK = 1 << 20
-_NUM_ROUNDS = 8
 
 
 class EpochOrder(Protocol):
@@ -43,15 +44,27 @@ def epoch_order(
     themselves, so that reading touches few blocks at a time. 0, or no fewer than there are blocks:
     one window, that is a uniform shuffle of everything.
 
-    Memory: a window, in windows; else 4 bytes a place (8 from 2^32 pairs on), and nothing beyond ONE_GENERATOR places.
-    Draws with replacement take as much again.
+    Memory: a window, in windows; else 4 bytes a place. Draws with replacement take as much again.
+
+    Raises:
+        UsageError: If more than ONE_GENERATOR places are one window.
     """
     sizes = np.asarray(block_sizes, dtype=np.int64)
     if num_drawn:
         return _Drawn(num_pairs, sizes, shuffle_blocks, rng, num_drawn)
     if shuffle_blocks and shuffle_blocks < len(sizes):
         return _Windows(sizes, shuffle_blocks, rng)
-    return (_Whole if num_pairs <= ONE_GENERATOR else _Computed)(num_pairs, rng)
+    if num_pairs > ONE_GENERATOR:
+        raise UsageError(too_many_at_once(num_pairs))
+    return _Whole(num_pairs, rng)
+
+
+def too_many_at_once(num_pairs: int) -> str:
+    """Return the sentence for more than ONE_GENERATOR pairs in one window."""
+    return (
+        f"{num_pairs:,} pairs cannot be shuffled all at once, only {ONE_GENERATOR:,}. "
+        "Set shuffle_blocks to a number of blocks that are shuffled at a time, such as 64"
+    )
 
 
 class _Whole:
@@ -64,33 +77,6 @@ class _Whole:
 
     def __getitem__(self, places: slice) -> np.ndarray:
         return self._order[places]
-
-
-class _Computed:
-    """All in one window, each place computed by itself.
-
-    A Feistel network permutes the numbers of 2k bits; what falls outside goes through it again until it falls inside, which
-    is a permutation, too (Black and Rogaway 2002, "Ciphers with arbitrary finite domains").
-    """
-
-    def __init__(self, num_pairs: int, rng: np.random.Generator) -> None:
-        self.stops = np.array([num_pairs])
-        self._num_pairs = num_pairs
-        self._half_bits = np.uint64(-(-(num_pairs - 1).bit_length() // 2))
-        self._keys = rng.integers(1 << 64, size=_NUM_ROUNDS, dtype=np.uint64)
-
-    def __getitem__(self, places: slice) -> np.ndarray:
-        found = self._permuted(np.arange(*places.indices(self._num_pairs), dtype=np.uint64))
-        while len(outside := np.flatnonzero(found >= self._num_pairs)):
-            found[outside] = self._permuted(found[outside])
-        return found.astype(np.int64)
-
-    def _permuted(self, numbers: np.ndarray) -> np.ndarray:
-        mask = (np.uint64(1) << self._half_bits) - np.uint64(1)
-        left, right = numbers >> self._half_bits, numbers & mask
-        for key in self._keys:
-            left, right = right, left ^ (_mixed(right + key) & mask)
-        return left << self._half_bits | right
 
 
 class _Windows:
@@ -173,10 +159,3 @@ def spans(stops: np.ndarray, start: int, stop: int) -> Iterator[tuple[int, int]]
 
 def _smallest_type(num_pairs: int) -> type[np.unsignedinteger]:
     return np.uint32 if num_pairs < 1 << 32 else np.uint64
-
-
-def _mixed(numbers: np.ndarray) -> np.ndarray:
-    """Return 64 bits that each depend on all bits of a number (the finaliser of SplitMix64, Steele et al. 2014)."""
-    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return numbers ^ (numbers >> np.uint64(31))

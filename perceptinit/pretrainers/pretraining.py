@@ -16,6 +16,7 @@ from perceptinit.errors import DataError, TrainingError
 from perceptinit.images.background import colour_of
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.loader import PairLoader, too_few_pairs
+from perceptinit.pairs.order import ONE_GENERATOR, too_many_at_once
 from perceptinit.pretrainers.objective import Objective
 from perceptinit.pretrainers.preparation import (
     check_batch_norm,
@@ -137,6 +138,8 @@ class Pretraining(ABC):
                 f"pairs hold {most} in memory, so that nearly each pair would read a whole block. Set "
                 f"shuffle_blocks = {most}, or let the pairs hold more"
             )
+        if at_a_time == num_blocks and (config.samples_per_epoch or num_pairs) > ONE_GENERATOR:
+            yield too_many_at_once(config.samples_per_epoch or num_pairs)
         if not num_pairs or not self.steps_per_epoch:
             yield too_few_pairs(self.config.samples_per_epoch or num_pairs, config.batch_size)
         elif config.warmup_steps >= self.total_steps:
