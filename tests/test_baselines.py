@@ -22,9 +22,9 @@ from perceptinit.judgments.baselines import (
 )
 from perceptinit.judgments.data_check import check_judgments
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
+from perceptinit.reports.columns import page_note
 from perceptinit.reports.compare import compare
 from perceptinit.reports.formats import json_table, markdown_table
-from perceptinit.reports.page import score_rows
 from perceptinit.results.runs import load_runs
 from perceptinit.types import DataCard, RunContext, Stimuli, Triplets
 
@@ -145,9 +145,9 @@ def test_tables_and_page_show_baselines_with_intervals(tmp_path):
     comparison = compare(runs)
     beside = "pixels 32 x 32 65.1 [63.1, 67.1], mean colour 60.0"
     assert beside in markdown_table(comparison, comparison.scores)
-    (row,) = score_rows(comparison)
-    assert "chance 50.0, human ceiling 75.0 to 84.0" in row["note"]
-    assert beside in row["note"]
+    note = page_note(comparison.scores[0])
+    assert "chance 50.0, human ceiling 75.0 to 84.0" in note
+    assert beside in note
     stated = json.loads(json_table(comparison, comparison.scores))["baselines"]["2afc/x"]
     assert stated["pixels 32 x 32"] == {"value": 0.651, "stderr": 0.01}
 

@@ -1,4 +1,4 @@
-"""Crossover, speed-up and power laws on curves whose answers are known."""
+"""Crossover and speed-up on curves whose answers are known."""
 
 import math
 
@@ -12,7 +12,6 @@ from perceptinit.reports.curves import (
     contrast_curves,
     crossover,
     curves_of,
-    power_law,
     speed_up,
 )
 from perceptinit.results.runs import load_runs
@@ -65,27 +64,6 @@ def test_speed_up_compares_the_samples_to_the_lower_last_score():
     arm = {0: 0.0, 100: 0.5, 200: 0.7, 300: 0.8}
     assert speed_up({0: arm}, {0: FLAT}).value == pytest.approx(300 / 150)
     assert speed_up({0: FLAT}, {0: arm}).value == pytest.approx(150 / 300)
-
-
-def test_a_power_law_is_found_with_its_exponent():
-    curve = {n: 1 - 2 * n**-0.3 for n in (100, 1000, 10_000)}
-    law = power_law({0: curve})
-    assert law.exponent.mean == pytest.approx(0.3)
-    assert law.factor == pytest.approx(2)
-    assert law.exponent.low == pytest.approx(0.3)
-
-
-def test_the_exponents_interval_is_over_seeds():
-    # exponents 0.2 and 0.3: mean 0.25, s.e. 0.05, half width t(0.975, 1) * 0.05
-    curves = {s: {n: 1 - 2 * n**-e for n in (100, 400, 900)} for s, e in enumerate((0.2, 0.3))}
-    exponent = power_law(curves).exponent
-    assert exponent.mean == pytest.approx(0.25)
-    assert exponent.high - exponent.mean == pytest.approx(12.7062 * 0.05, abs=1e-4)
-
-
-def test_a_power_law_needs_three_points_with_an_error():
-    assert power_law({0: {0: 0.1, 100: 0.5, 200: 0.6}}) is None
-    assert power_law({0: {100: 0.5, 200: 0.6, 300: 1.0}}) is None
 
 
 def test_bands_stand_where_every_seed_was_measured():

@@ -14,8 +14,7 @@ from perceptinit.reports.verdicts.decisions import (
     rule_of,
     seeds_to_decide,
 )
-from perceptinit.reports.verdicts.family import family_wise
-from perceptinit.reports.verdicts.headline import headline, summary
+from perceptinit.reports.verdicts.headline import family_wise, headline, summary
 
 # made data: see test_verdict
 from test_verdict import BASE, JUDGMENTS, made, trained_on  # isort: skip
@@ -163,7 +162,7 @@ def test_a_plan_that_cannot_be_meant_is_refused(tmp_path):
 def test_interquartile_mean_by_hand():
     # 2 sets x 2 seeds: 0.0, 0.2, 0.4, 1.0; a quarter at each end is left out
     result = interquartile_mean([[0.0, 1.0], [0.2, 0.4]])
-    assert result.value == pytest.approx(0.3)
+    assert result.mean == pytest.approx(0.3)
     assert result.low <= 0.3 <= result.high
     assert interquartile_mean([[0.1], [0.5]]).low is None
 
@@ -171,7 +170,7 @@ def test_interquartile_mean_by_hand():
 def test_the_bootstrap_is_stratified_by_set():
     # every seed of a set is alike: resampling within sets changes nothing
     result = interquartile_mean([[0.1] * 3, [0.5] * 3, [0.6] * 3, [0.9] * 3])
-    assert (result.low, result.high) == pytest.approx((result.value, result.value))
+    assert (result.low, result.high) == pytest.approx((result.mean, result.mean))
 
 
 def test_holms_correction_by_hand():

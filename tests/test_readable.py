@@ -12,9 +12,10 @@ from perceptinit.evaluating.table import flat_rows, rich_table, table_rows
 from perceptinit.evaluators.labelled import KNN
 from perceptinit.evaluators.retrieval import Retrieval
 from perceptinit.evaluators.zero_shot import ZeroShot
+from perceptinit.reports.columns import flat_rows as comparison_rows
+from perceptinit.reports.columns import page_note
 from perceptinit.reports.compare import compare
-from perceptinit.reports.formats import markdown_table, rows
-from perceptinit.reports.page import score_rows
+from perceptinit.reports.formats import markdown_table
 from perceptinit.reports.tables import rich_table as arms_table
 from perceptinit.results.runs import load_runs
 from perceptinit.test_sets.sets import RetrievalSet
@@ -162,8 +163,8 @@ def test_table_and_page_of_arms_mark_the_set(comparison, capsys):
         f"{comparison.runs.arms[0]}, seed 0: x is incomplete: 49,999 of 50,000 images; not read: val/0/s17"
         in shown
     )
-    assert "incomplete: 49,999 of 50,000 images" in score_rows(comparison)[0]["note"]
+    assert "incomplete: 49,999 of 50,000 images" in page_note(comparison.scores[0])
     assert "not read: val/0/s17" in markdown_table(comparison, comparison.scores)
-    assert {row["incomplete"] for row in rows(comparison, comparison.scores)} == {
+    assert {row["incomplete"] for row in comparison_rows(comparison.scores)} == {
         "incomplete: 49,999 of 50,000 images"
     }

@@ -13,7 +13,7 @@ from perceptinit.reports.contrasts import (
     SIMULATED,
     STRUCTURE,
     WORTH,
-    contrasts_of,
+    find_contrasts,
 )
 from perceptinit.results.record import new_record
 from perceptinit.results.runs import LoadedRun, RunSet
@@ -133,7 +133,7 @@ def as_runs(recipe):
 
 
 def questions(recipe):
-    contrasts = contrasts_of(as_runs(recipe))
+    contrasts = find_contrasts(as_runs(recipe))
     return {c.title: c.question for c in contrasts if c.question != WORTH}
 
 

@@ -40,8 +40,8 @@ def in_words(table: Mapping[str, Any] | None) -> str:
 
 
 def stages_in_words(tables: Iterable[Mapping[str, Any]]) -> str:
-    """Return an arm's stages in order, each with the judgments that it learns from."""
-    return ", then ".join(_stage(table) for table in tables) or "as drawn: nothing is done"
+    """Return an arm's stages in order, each with the judgments that it learns from; empty without any."""
+    return ", then ".join(_stage(table) for table in tables)
 
 
 def _stage(table: Mapping[str, Any]) -> str:
@@ -56,24 +56,40 @@ def _stage(table: Mapping[str, Any]) -> str:
     return f"{text}, {table['epochs']} epochs" if "epochs" in table else text
 
 
-def arm_rows(runs: RunSet) -> list[dict[str, Any]]:
-    """Return what stands in the table of arms."""
+def starts_in_words(runs: RunSet, arm: str) -> str:
+    """Return how an arm starts."""
+    resolved = runs.resolved(arm)
+    if not resolved:
+        return "unknown: no run of this arm left a record"
+    return stages_in_words(resolved.get("init", [])) or "as drawn: nothing is done"
+
+
+def posthoc_in_words(runs: RunSet, arm: str) -> str:
+    """Return what is done to an arm after pretraining, empty for nothing."""
+    return stages_in_words(runs.resolved(arm).get("posthoc", []))
+
+
+def any_posthoc(runs: RunSet) -> bool:
+    """Return whether any arm has a stage after pretraining."""
+    return any(posthoc_in_words(runs, arm) for arm in runs.arms)
+
+
+def is_smoke(runs: RunSet) -> bool:
+    """Return whether any run is a smoke run."""
+    return any(record["recipe"]["smoke"] for record in runs.records)
+
+
+def newest_date(runs: RunSet) -> str:
+    """Return the day on which the last run ended or began."""
+    return max(r.get("finished") or r["started"] for r in runs.records)[:10]
+
+
+def list_warnings(runs: RunSet) -> list[str]:
+    """Return all warnings with their run and stage."""
     return [
-        {
-            "name": arm,
-            "is_baseline": arm == runs.baseline,
-            "summary": runs.about(arm).get("summary", ""),
-            "difference": runs.about(arm).get("difference", ""),
-            "init": stages_in_words(runs.resolved(arm).get("init", []))
-            if runs.resolved(arm)
-            else "unknown: no run of this arm left a record",
-            "posthoc": stages_in_words(runs.resolved(arm).get("posthoc", []))
-            if runs.resolved(arm).get("posthoc")
-            else "",
-            "seeds": f"{sum(r.state == 'finished' for r in runs.arm_runs(arm))} "
-            f"of {len(runs.arm_runs(arm))}",
-        }
-        for arm in runs.arms
+        f"{r['arm']['name']}, seed {r['seed']} ({w['stage']}): {w['message']}"
+        for r in runs.records
+        for w in r["warnings"]
     ]
 
 
@@ -89,9 +105,7 @@ def shared_rows(comparison: Comparison) -> list[tuple[str, str]]:
         rows.append((runs.samples, in_words(pretrain.get("pairs"))))
     rows.append((f"{runs.samples} seen by each run", _budget(runs)))
     rows.append(("judgments of stage 1", judgments_in_words(runs) or "none"))
-    measured = [
-        f"{s.name} ({s.num_examples:,} examples)" for s in comparison.scores if s.num_examples
-    ]
+    measured = [f"{s.name} ({s.facts['num_examples']:,} examples)" for s in comparison.scores]
     rows.append(("measured on", ", ".join(measured) or "nothing yet"))
     rows.append(("seeds", ", ".join(map(str, sorted({run.seed for run in runs.runs})))))
     return rows
@@ -122,19 +136,19 @@ def _else(runs: RunSet) -> str:
     )
 
 
-def fairness(comparison: Comparison) -> list[Check]:
+def check_fairness(comparison: Comparison) -> list[Check]:
     """Return the checks of the records that make the arms comparable."""
     runs = comparison.runs
     finished = runs.finished
     return [
         Check(
-            _equal(finished, ("built", "model")), "Every arm of a seed began from the same weights."
+            _equal(finished, "built", "model"), "Every arm of a seed began from the same weights."
         ),
         Check(
             _untouched_text(finished), "The start changed the image tower only, not the text tower."
         ),
         Check(
-            _equal(finished, ("pretrain_data",)),
+            _equal(finished, "pretrain_data"),
             f"Every arm of a seed saw the same {runs.samples} in the same order.",
         ),
         Check(
@@ -150,60 +164,51 @@ def fairness(comparison: Comparison) -> list[Check]:
     ]
 
 
-def _equal(runs: Iterable[LoadedRun], path: tuple[str, ...]) -> bool | None:
-    """Say whether a hash is equal among the arms of each seed, None when it is not recorded."""
+def _equal(runs: Iterable[LoadedRun], *path: str) -> bool | None:
+    """Return whether a hash is equal among the arms of each seed, None when it is not recorded."""
     by_seed: dict[int, set[str]] = {}
     for run in runs:
-        value: Any = run.record["hashes"]
-        for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        if value is None:
-            return None
-        by_seed.setdefault(run.seed, set()).add(value)
+        by_seed.setdefault(run.seed, set()).add(_find_hash(run.record, *path))
+    if any("" in values for values in by_seed.values()):
+        return None
     return all(len(values) == 1 for values in by_seed.values()) if by_seed else None
 
 
+def _find_hash(record: Mapping[str, Any], *path: str) -> str:
+    """Return a hash of the record, empty when it has none."""
+    value: Any = record.get("hashes", {})
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return str(value or "")
+
+
+def short_hash(record: Mapping[str, Any], *path: str) -> str:
+    """Return the first digits of a hash of the record, empty when it has none."""
+    return _find_hash(record, *path)[:HASH_DIGITS]
+
+
 def _untouched_text(runs: Iterable[LoadedRun]) -> bool | None:
-    pairs = [
-        (
-            run.record["hashes"].get("built", {}).get("text"),
-            run.record["hashes"].get("init", {}).get("text"),
-        )
-        for run in runs
-    ]
+    pairs = [[_find_hash(r.record, when, "text") for when in ("built", "init")] for r in runs]
     known = [built == after for built, after in pairs if built and after]
     return all(known) if known else None
 
 
-def cost(runs: RunSet) -> dict[str, Any]:
-    """Return mean seconds per stage and energy of each arm's finished runs, as text."""
-    stages = list(
-        dict.fromkeys(s for r in runs.finished for s in r.record["wall_seconds"] if s != "total")
-    )
-    rows = [
-        {
-            "arm": arm,
-            "stages": [_mean_seconds(runs, arm, stage) for stage in stages],
-            "total": _mean_seconds(runs, arm, "total"),
-            "energy": _mean_energy(runs, arm),
-        }
-        for arm in runs.arms
-    ]
+def find_stages(runs: RunSet) -> list[str]:
+    """Return the stages whose time finished runs recorded."""
+    stages = dict.fromkeys(stage for run in runs.finished for stage in run.record["wall_seconds"])
+    return [stage for stage in stages if stage != "total"]
+
+
+def cost_sentence(runs: RunSet) -> str:
+    """Return how long all finished runs took, on which devices."""
     seconds = sum(r.record["wall_seconds"].get("total", 0.0) for r in runs.finished)
-    devices = sorted({r["environment"]["device"] for r in runs.records})
-    libraries = sorted({e["library"] for r in runs.finished if (e := energy(r))})
-    return {
-        "cost_stages": stages,
-        "cost_rows": rows,
-        "cost_sentence": f"{len(runs.finished)} finished runs took {readable_seconds(seconds)} in all, "
-        f"on {', '.join(devices) or 'no device'}.",
-        "energy_note": f"Energy as estimated by {', '.join(libraries)}."
-        if libraries
-        else "Energy was not measured: add the tracker of the plug-in perceptinit-codecarbon.",
-    }
+    devices = ", ".join(sorted({r["environment"]["device"] for r in runs.records}))
+    took = f"{len(runs.finished)} finished runs took {readable_seconds(seconds)} in all"
+    return f"{took}, on {devices or 'no device'}."
 
 
-def _mean_seconds(runs: RunSet, arm: str, stage: str) -> str:
+def mean_seconds(runs: RunSet, arm: str, stage: str) -> str:
+    """Return the mean time of a stage, or of the "total", over an arm's finished runs."""
     values = [
         run.record["wall_seconds"][stage]
         for run in runs.finished
@@ -218,12 +223,21 @@ def energy(run: LoadedRun) -> dict[str, Any] | None:
     return read_json(file, dict, "what a tracker of energy left") if file.is_file() else None
 
 
-def _mean_energy(runs: RunSet, arm: str) -> str:
+def mean_energy(runs: RunSet, arm: str) -> str:
+    """Return the mean energy of an arm's finished runs, empty where none was measured."""
     values = [e["kwh"] for run in runs.finished if run.arm == arm and (e := energy(run))]
     return f"{1000 * sum(values) / len(values):.3g} Wh" if values else ""
 
 
-def experiments(runs: RunSet) -> list[dict[str, Any]]:
+def energy_note(runs: RunSet) -> str:
+    """Return what measured the energy, or what would."""
+    libraries = sorted({e["library"] for r in runs.finished if (e := energy(r))})
+    if not libraries:
+        return "Energy was not measured: add the tracker of the plug-in perceptinit-codecarbon."
+    return f"Energy as estimated by {', '.join(libraries)}."
+
+
+def find_experiments(runs: RunSet) -> list[dict[str, Any]]:
     """Return each different recipe text with the command that runs it again."""
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for record in runs.records:
@@ -261,11 +275,3 @@ def environment_rows(runs: RunSet) -> list[tuple[str, str]]:
         for label, value in {**environment, **packages, **plugins}.items():
             values.setdefault(label, {})[str(value)] = None
     return [(label, ", ".join(of_label)) for label, of_label in values.items()]
-
-
-def short_hash(record: Mapping[str, Any], *path: str) -> str:
-    """Return the first digits of a hash of the record, empty when it has none."""
-    value: Any = record.get("hashes", {})
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return str(value or "")[:HASH_DIGITS]

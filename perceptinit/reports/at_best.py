@@ -9,7 +9,6 @@ from perceptinit.errors import UsageError
 from perceptinit.results.runs import RunSet
 from perceptinit.results.tuned import Tuned, tuned
 
-QUESTION = "Each at its best settings: is it better than {}?"
 UNEQUAL_TRIALS = (
     "{arm} was given {num} trials of settings and {reference} {other}: whichever is higher, a search that tries more "
     "finds more, so that neither is called better."
@@ -30,23 +29,25 @@ def is_tuned(runs: RunSet) -> bool:
 
     Raises UsageError for trials: an arm's settings differ from trial to trial, so that arms cannot be compared by them.
     """
-    roles = {told.role for told in _told(runs, runs.arms)}
+    roles = {each.role for each in _find_tuned(runs, runs.arms)}
     if "trial" in roles:
         raise UsageError(TRIALS_COMPARED)
     return "best" in roles
 
 
-def _told(runs: RunSet, arms: Iterable[str]) -> list[Tuned]:
+def _find_tuned(runs: RunSet, arms: Iterable[str]) -> list[Tuned]:
     return [tuned(run.record) for arm in arms for run in runs.arm_runs(arm) if run.record]
 
 
-def barred(runs: RunSet, arm: str, reference: str) -> str:
+def find_bar(runs: RunSet, arm: str, reference: str) -> str:
     """Return why neither of two arms may be called better; empty where both were tuned alike, or not at all."""
-    own, other = ({told.num_trials for told in _told(runs, [name])} for name in (arm, reference))
+    own, other = (
+        {each.num_trials for each in _find_tuned(runs, [name])} for name in (arm, reference)
+    )
     if own != other:
         num, others = (" or ".join(map(str, sorted(found))) or "no" for found in (own, other))
         return UNEQUAL_TRIALS.format(arm=arm, reference=reference, num=num, other=others)
-    searches = [told.how for told in _told(runs, [arm, reference]) if told.role]
+    searches = [each.how for each in _find_tuned(runs, [arm, reference]) if each.role]
     if any(search != searches[0] for search in searches):
         return UNEQUAL_SEARCH.format(arm=arm, reference=reference)
     return ""
@@ -54,7 +55,7 @@ def barred(runs: RunSet, arm: str, reference: str) -> str:
 
 def tuned_keys(runs: RunSet) -> list[str]:
     """Return the paths of all keys that were tuned."""
-    return list(dict.fromkeys(key for told in _told(runs, runs.arms) for key in told.keys))
+    return list(dict.fromkeys(key for each in _find_tuned(runs, runs.arms) for key in each.keys))
 
 
 def without_tuned(resolved: Mapping[str, Any], runs: RunSet) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def without_tuned(resolved: Mapping[str, Any], runs: RunSet) -> dict[str, Any]:
 
 def tuning_note(runs: RunSet) -> list[str]:
     """Return what tuning makes of the comparison; empty without any."""
-    configs = [told.config for told in _told(runs, runs.arms) if told.config and told.role]
+    configs = [each.config for each in _find_tuned(runs, runs.arms) if each.config and each.role]
     if not configs:
         return []
     c = configs[0]
@@ -80,10 +81,10 @@ def tuning_note(runs: RunSet) -> list[str]:
 def settings_lines(runs: RunSet) -> list[str]:
     """Return what each arm was given: `pi at its best: pretrain.lr 0.0031`."""
     lines = [
-        f"{arm} at its best: {settings_in_words(told.settings)}"
+        f"{arm} at its best: {settings_in_words(each.settings)}"
         for arm in runs.arms
-        for told in _told(runs, [arm])[:1]
-        if told.role
+        for each in _find_tuned(runs, [arm])[:1]
+        if each.role
     ]
     return lines
 

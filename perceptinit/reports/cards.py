@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from perceptinit.reports.comparison import Comparison, Difference, ScoreComparison
-from perceptinit.reports.contrasts import CONTROL, NOISE
 from perceptinit.reports.numbers import magnitude, signed
 from perceptinit.reports.verdicts.headline import NOTHING, summary
 from perceptinit.reports.verdicts.verdict import Verdict, evidence
@@ -57,7 +56,7 @@ def rule_in_words(score: ScoreComparison) -> str:
 
 def _answer(verdict: Verdict) -> str:
     """Return a yes or a no where the question asks for one side, else the side."""
-    is_asked = verdict.question.endswith("?") and verdict.question not in (NOISE, CONTROL)
+    is_asked = verdict.question.asks_for_better
     yes_or_no = {"better": "Yes:", "worse": "No, it is worse:"} if is_asked else {}
     return yes_or_no.get(verdict.outcome, ANSWERS[verdict.outcome])
 
@@ -105,7 +104,10 @@ def _bar(difference: Difference, widest: float, delta: float) -> str:
     """
     scale = 95 / widest if widest else 0.0
     value = difference.value
-    x = lambda v: f"{100 + scale * v:.1f}"  # noqa: E731
+
+    def x(v: float) -> str:
+        return f"{100 + scale * v:.1f}"
+
     within = min(scale * delta, 100)
     parts = [
         f'<rect x="{100 - within:.1f}" y="5" width="{2 * within:.1f}" height="18" fill="var(--grid)" opacity=".6"/>',

@@ -11,10 +11,10 @@ from perceptinit.judgments.baselines import from_extra
 from perceptinit.recipe.recipe import fingerprint_difference
 from perceptinit.registry import unknown
 from perceptinit.reports.at_best import is_tuned, without_tuned
-from perceptinit.reports.comparison import Comparison, ScoreComparison
-from perceptinit.reports.contrasts import Contrast, contrasts_of, taught_by
+from perceptinit.reports.columns import FACTS
+from perceptinit.reports.comparison import Comparison, ScoreComparison, pair_arms, score_arm
+from perceptinit.reports.contrasts import Contrast, find_contrasts, taught_by
 from perceptinit.reports.over_sets import averages, middle_means, over_sets, with_q_values
-from perceptinit.reports.pairing import arm_score, differences_of
 from perceptinit.reports.verdicts.decisions import rule_of
 from perceptinit.results.measures import family_of, incomplete, is_share, may_ask_people, split_name
 from perceptinit.results.runs import LoadedRun, RunSet
@@ -37,7 +37,7 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
     runs = _with_baseline(runs, baseline)
     _refuse_mixed_settings(runs)
     rows, problems = _chosen_rows(runs, budget)
-    contrasts = tuple(contrasts_of(runs))
+    contrasts = tuple(find_contrasts(runs))
     names = list(dict.fromkeys(name for scores in rows.values() for name in scores))
     scores = [_score(runs, rows, name, contrasts) for name in names]
     problems += [p for score in scores for p in _missing_values(runs, rows, score)]
@@ -148,7 +148,7 @@ def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -
     row = next(iter(found.values()))
     measure, data_set = split_name(name)
     rule = rule_of(runs.plan, runs.num_planned)
-    arms = tuple(arm_score(runs, arm, values) for arm in runs.arms)
+    arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
     return ScoreComparison(
         name=name,
         measure=measure,
@@ -156,19 +156,16 @@ def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -
         family=family_of(data_set),
         is_share=is_share(measure, row["chance"]),
         higher_is_better=row.get("higher_is_better", True),
-        chance=row["chance"],
-        ceiling=row["ceiling"],
-        lower_ceiling=row.get("lower_ceiling"),
+        facts={fact.key: row.get(fact.key) for fact in FACTS},
         baselines=from_extra(row["extra"]),
-        num_examples=row["num_examples"],
         num_sets=1,
         samples_seen={arm: found[arm, seed]["samples_seen"] for arm, seed in found},
         taught=_taught(runs, measure, data_set),
-        seen_in_training=row.get("extra", {}).get("seen_in_training"),
+        seen_in_training=row["extra"].get("seen_in_training"),
         arms=arms,
         rule=rule,
-        differences=tuple(differences_of(arms, contrasts, rule)),
-        incomplete=max(incomplete(row.get("extra", {})) for row in found.values()),
+        differences=pair_arms(arms, contrasts, rule),
+        incomplete=max(incomplete(row["extra"]) for row in found.values()),
     )
 
 
@@ -194,7 +191,7 @@ def _incomplete_sets(rows: Rows) -> Iterable[str]:
         (split_name(name)[1], cell): row["extra"]
         for cell, scores in rows.items()
         for name, row in scores.items()
-        if incomplete(row.get("extra", {}))
+        if incomplete(row["extra"])
     }
     for (data_set, (arm, seed)), extra in found.items():
         names = ", ".join(extra["unreadable"])

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from perceptinit.errors import UsageError
 from perceptinit.judgments.baselines import Baseline
 from perceptinit.registry import unknown
 from perceptinit.reports.contrasts import Contrast
-from perceptinit.reports.statistics import Estimate, InterquartileMean, SetsTest
+from perceptinit.reports.statistics import (
+    Estimate,
+    InterquartileMean,
+    SetsTest,
+    bootstrap_interval,
+    detectable_difference,
+    differences,
+    estimate,
+    paired_p_value,
+)
 from perceptinit.reports.verdicts.decisions import Rule
 from perceptinit.results.measures import is_diagnostic, rank
 from perceptinit.results.runs import RunSet
@@ -23,14 +33,14 @@ class Difference:
     """A contrast in one score, paired by seed; positive means the arm's number is larger.
 
     relative: mean difference over the reference's mean, None when that is 0.
-    p_value: paired t test; q_value: corrected over the data sets of the measure.
+    bootstrap: percentile interval, None for one seed. p_value: paired t test; q_value: corrected over the data sets of the measure.
     detectable: smallest true difference that these seeds would show with 80 % chance.
     """
 
     contrast: Contrast
     by_seed: Mapping[int, float]
     value: Estimate
-    bootstrap: tuple[float, float] | None
+    bootstrap: tuple[float | None, float | None]
     relative: float | None
     p_value: float | None
     detectable: float | None
@@ -51,6 +61,7 @@ class ArmScore:
 class ScoreComparison:
     """One score, or one average over data sets, for all arms.
 
+    facts: what the records say of it besides its value, by `columns.FACTS`.
     num_sets: data sets that it is a mean of; 1 for a score as it was measured.
     samples_seen: pairs each arm had used when the score was taken.
     taught: arms that learn from judgments of the data set that the score asks for.
@@ -66,11 +77,8 @@ class ScoreComparison:
     family: str
     is_share: bool
     higher_is_better: bool
-    chance: float | None
-    ceiling: float | None
-    lower_ceiling: float | None
+    facts: Mapping[str, Any]
     baselines: tuple[Baseline, ...]
-    num_examples: int
     num_sets: int
     samples_seen: Mapping[str, int]
     taught: frozenset[str]
@@ -84,11 +92,24 @@ class ScoreComparison:
     def is_diagnostic(self) -> bool:
         return is_diagnostic(self.measure)
 
+    @property
+    def seen_in_words(self) -> str:
+        """Return how many of its pictures training had seen, as the end of a phrase; empty if not recorded."""
+        seen = self.seen_in_training
+        if seen is None:
+            return ""
+        share = "none" if seen == 0 else "all" if seen == 1 else f"{100 * seen:.0f} %"
+        return f", {share} of its pictures seen in training"
+
     def arm(self, name: str) -> ArmScore:
         return next(arm for arm in self.arms if arm.arm == name)
 
     def difference(self, contrast: Contrast) -> Difference | None:
         return next((d for d in self.differences if d.contrast == contrast), None)
+
+
+def _speaking_order(score: ScoreComparison) -> tuple[bool, int, int, str]:
+    return bool(score.taught), rank(score.measure), -score.num_sets, score.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +160,7 @@ class Comparison:
         """
         everything = [s for s in (*self.scores, *self.averages) if not s.is_diagnostic]
         candidates = [s for s in everything if self.is_stated_primary(s)] or everything
-        key = lambda s: (bool(s.taught), rank(s.measure), -s.num_sets, s.name)  # noqa: E731
-        return min(candidates, key=key, default=None)
+        return min(candidates, key=_speaking_order, default=None)
 
     def is_stated_primary(self, score: ScoreComparison) -> bool:
         """Say whether `[verdict] primary` names a score, or its measure."""
@@ -158,3 +178,44 @@ class Comparison:
         return [
             s for s in everything if not patterns or any(fnmatchcase(s.name, p) for p in patterns)
         ]
+
+
+def score_arm(runs: RunSet, arm: str, values: Mapping[tuple[str, int], float]) -> ArmScore:
+    """Return an arm in a score. values: (arm, seed) -> value of all arms; seeds without one are missing."""
+    by_seed = {seed: value for (name, seed), value in values.items() if name == arm}
+    missing = tuple(run.seed for run in runs.arm_runs(arm) if run.seed not in by_seed)
+    value = estimate(list(by_seed.values())) if by_seed else None
+    return ArmScore(arm=arm, by_seed=by_seed, value=value, missing=missing)
+
+
+def pair_arms(
+    arms: Sequence[ArmScore], contrasts: Iterable[Contrast], rule: Rule
+) -> tuple[Difference, ...]:
+    """Return each contrast whose arms have a seed in common, with the interval that the rule asks for."""
+    by_name = {arm.arm: arm.by_seed for arm in arms}
+    pairs = ((c, differences(by_name[c.arm], by_name[c.reference])) for c in contrasts)
+    return tuple(
+        _difference(contrast, by_seed, by_name[contrast.reference], rule.confidence)
+        for contrast, by_seed in pairs
+        if by_seed
+    )
+
+
+def _difference(
+    contrast: Contrast,
+    by_seed: Mapping[int, float],
+    reference: Mapping[int, float],
+    confidence: float,
+) -> Difference:
+    values = list(by_seed.values())
+    value = estimate(values, confidence)
+    level = estimate([reference[seed] for seed in by_seed]).mean
+    return Difference(
+        contrast=contrast,
+        by_seed=by_seed,
+        value=value,
+        bootstrap=bootstrap_interval(values) or (None, None),
+        relative=value.mean / level if level else None,
+        p_value=paired_p_value(values),
+        detectable=detectable_difference(values, alpha=1 - confidence),
+    )

@@ -7,35 +7,119 @@ neutral, they can cost accuracy, so a lead over them alone says little.
 An arm's shuffled control is the arm that equals it once `shuffled-votes` is taken out of all its
 settings. People are asked about only where people gave the answers. Other pairs are compared too,
 under a name that says in what else they differ.
+
+A new contrast is a `Question` with its sentences, and the line of `_ask` that says when it is asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
-from perceptinit.reports.at_best import QUESTION, barred, is_tuned
+from perceptinit.reports.at_best import find_bar, is_tuned
 from perceptinit.results.runs import RunSet
 
 SHUFFLED = "shuffled-votes"
-WORTH = "Is it worth it?"
-STRUCTURE = "Is it the human structure?"
-SIMULATED = "Is it the structure of the simulated judgments?"
-NO_PEOPLE = "Is it the structure of these answers, which are not people's?"
-OTHERWISE = "Against shuffled votes, with {} other than here:"
-CONTROL = "Do votes dealt at random make a difference?"
-NOISE = "Do equal arms differ (A/A)?"
-AGAINST = "Is it better than {}?"
-# what an arm shares with its shuffled control but for the votes, as a sentence calls it
-STRUCTURES = {
-    STRUCTURE: "the human structure",
-    SIMULATED: "the structure of the simulated judgments",
-    NO_PEOPLE: "the structure of these answers, which are not people's,",
-}
+ANY_OTHER = ""  # key of the sentence for all outcomes that have none of their own
 # of the built-in judgments, for records of before 0.2, which do not tell who answered
 _BY_PROGRAM = ("pixel-triplets", "class-triplets")
+Sentences = Mapping[str, str]  # by the outcome of a verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a contrast asks, with all sentences that depend on it; they are formatted with `arm` and `reference`.
+
+    text: the question, `{}` for what `format` is given. asks_for_better: a card answers it with yes or no.
+    expected: what a plan expects. structure: what the arm shares with its shuffled control but for the votes.
+    readings: the summary's sentence by outcome. after_better, after_others: how the sentence on the arm's worth
+    goes on when the arm is better than the baseline, and when it is not.
+    """
+
+    text: str
+    asks_for_better: bool = True
+    expected: str = "{arm} scores higher than {reference}"
+    structure: str = ""
+    readings: Sentences = field(default_factory=dict, compare=False)
+    after_better: Sentences = field(default_factory=dict, compare=False)
+    after_others: Sentences = field(default_factory=dict, compare=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def format(self, *values: str) -> Question:
+        """Return the question with its text about these values."""
+        return replace(self, text=self.text.format(*values))
+
+
+def _ask_structure(text: str, structure: str) -> Question:
+    better = ", but shuffled votes do as well: it is not {structure} that helps"
+    others = ", and shuffled votes do as well as those given"
+    return Question(
+        text=text,
+        structure=structure,
+        after_better={
+            "better": ", and it is {structure} that helps",
+            "worse": ", but shuffled votes do better still: it is not {structure} that helps",
+            "equivalent": better,
+            "equal": better,
+            ANY_OTHER: ", but whether it is {structure} that helps is undecided",
+        },
+        after_others={
+            "better": ", although votes as given do better than shuffled ones",
+            "worse": ", and shuffled votes do better than those given",
+            "equivalent": others,
+            "equal": others,
+            ANY_OTHER: ", and so is whether votes as given do better than shuffled ones",
+        },
+    )
+
+
+WORTH = Question(
+    text="Is it worth it?",
+    readings={
+        "better": "{arm} is worth it",
+        "worse": "{arm} is not worth it",
+        "equivalent": "{arm} makes no difference that matters: it is equivalent to {reference} within {delta}",
+        "equal": "{arm} scores exactly as {reference} does in every seed",
+        ANY_OTHER: "whether {arm} is worth it is undecided",
+    },
+)
+STRUCTURE = _ask_structure("Is it the human structure?", "the human structure")
+SIMULATED = _ask_structure(
+    "Is it the structure of the simulated judgments?", "the structure of the simulated judgments"
+)
+NO_PEOPLE = _ask_structure(
+    "Is it the structure of these answers, which are not people's?",
+    "the structure of these answers, which are not people's,",
+)
+OTHERWISE = Question(text="Against shuffled votes, with {} other than here:", asks_for_better=False)
+CONTROL = Question(text="Do votes dealt at random make a difference?", asks_for_better=False)
+_NOISE_SHOWN = (
+    "{arm} and {reference} start alike, and yet a difference is shown, as noise does in one of 20 such "
+    "comparisons: believe no difference of this size elsewhere."
+)
+NOISE = Question(
+    text="Do equal arms differ (A/A)?",
+    asks_for_better=False,
+    expected="{arm} and {reference} do not differ",
+    readings={
+        "better": _NOISE_SHOWN,
+        "worse": _NOISE_SHOWN,
+        ANY_OTHER: "{arm} and {reference} start alike, and no difference is shown: as it should be.{deviation}",
+    },
+)
+AGAINST = Question(text="Is it better than {}?")
+AT_BEST = Question(text="Each at its best settings: is it better than {}?")
+TAUGHT = Question(
+    text="Does it know the task that it was trained on?",
+    readings={
+        ANY_OTHER: "{arm} was trained on this task{seen}: the score says what stage 1 taught and pretraining "
+        "left of it, not whether the start is worth it."
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +128,7 @@ class Contrast:
 
     arm: str
     reference: str
-    question: str = WORTH
+    question: Question = WORTH
     barred: str = ""
 
     @property
@@ -52,7 +136,7 @@ class Contrast:
         return f"{self.arm} - {self.reference}"
 
 
-def contrasts_of(runs: RunSet) -> list[Contrast]:
+def find_contrasts(runs: RunSet) -> list[Contrast]:
     """Return every arm against the baseline, and arms from judgments against arms from shuffled ones."""
     pairs = [(arm, runs.baseline) for arm in runs.arms if arm != runs.baseline]
     pairs += [
@@ -63,23 +147,22 @@ def contrasts_of(runs: RunSet) -> list[Contrast]:
     ]
     are_tuned = is_tuned(runs)
     return [
-        Contrast(arm, other, QUESTION.format(other), barred(runs, arm, other))
+        Contrast(arm, other, AT_BEST.format(other), find_bar(runs, arm, other))
         if are_tuned
-        else Contrast(arm, other, _question(runs, arm, other))
+        else Contrast(arm, other, _ask(runs, arm, other))
         for arm, other in dict.fromkeys(pairs)
     ]
 
 
-def _is_beside_shuffled(runs: RunSet, arm: str, control: str) -> bool:
-    """Say whether a control learns from shuffled votes where an arm learns from votes as given."""
-    slots = _slots_with_judgments(runs, arm)
-    is_pair = is_shuffled(runs, control) and not is_shuffled(runs, arm)
-    return bool(slots) and is_pair and slots == _slots_with_judgments(runs, control)
-
-
-def _question(runs: RunSet, arm: str, reference: str) -> str:
+def _ask(runs: RunSet, arm: str, reference: str) -> Question:
+    """Return what the contrast of two arms asks."""
     if _is_beside_shuffled(runs, arm, reference):
-        return _question_beside_shuffled(runs, arm, reference)
+        own, its = (_comparable(runs.resolved(name)) for name in (arm, reference))
+        if others := list(dict.fromkeys(find_differences(own, its))):
+            return OTHERWISE.format(" and ".join(others))
+        if not is_by_people(runs, arm):
+            return NO_PEOPLE
+        return SIMULATED if is_by_simulated_people(runs, arm) else STRUCTURE
     if taught_by(runs, reference):
         return AGAINST.format(reference)
     if is_shuffled(runs, arm):
@@ -87,14 +170,11 @@ def _question(runs: RunSet, arm: str, reference: str) -> str:
     return NOISE if _is_fresh(runs, arm) and _is_fresh(runs, reference) else WORTH
 
 
-def _question_beside_shuffled(runs: RunSet, arm: str, control: str) -> str:
-    own, its = (_comparable(runs.resolved(name)) for name in (arm, control))
-    others = list(dict.fromkeys(differing(own, its)))
-    if others:
-        return OTHERWISE.format(" and ".join(others))
-    if not by_people(runs, arm):
-        return NO_PEOPLE
-    return SIMULATED if is_by_simulated_people(runs, arm) else STRUCTURE
+def _is_beside_shuffled(runs: RunSet, arm: str, control: str) -> bool:
+    """Say whether a control learns from shuffled votes where an arm learns from votes as given."""
+    slots = _slots_with_judgments(runs, arm)
+    is_pair = is_shuffled(runs, control) and not is_shuffled(runs, arm)
+    return bool(slots) and is_pair and slots == _slots_with_judgments(runs, control)
 
 
 def _is_fresh(runs: RunSet, arm: str) -> bool:
@@ -105,9 +185,9 @@ def _is_fresh(runs: RunSet, arm: str) -> bool:
 
 def taught_by(runs: RunSet, arm: str) -> set[str]:
     """Return the names of the judgments that the arm learns from, whoever answers and however shuffled."""
-    told = runs.about(arm).get("taught_by")
-    if told is not None:
-        return set(told)
+    recorded = runs.about(arm).get("taught_by")
+    if recorded is not None:
+        return set(recorded)
     innermost = [t for t in _judgments(_stages(runs, arm)) if "judgments" not in t]
     return {PurePath(t["path"]).stem if "path" in t else str(t.get("use")) for t in innermost}
 
@@ -132,15 +212,15 @@ def _unshuffled(value: Any) -> Any:
     return {key: _unshuffled(item) for key, item in value.items()}
 
 
-def differing(arm: Any, control: Any, where: str = "") -> Iterable[str]:
+def find_differences(arm: Any, control: Any, where: str = "") -> Iterable[str]:
     """Yield the paths of the settings that differ; a component of another name differs as a whole."""
     if isinstance(arm, list) and isinstance(control, list) and len(arm) == len(control):
         for one, other in zip(arm, control, strict=True):
-            yield from differing(one, other, where)
+            yield from find_differences(one, other, where)
     elif _is_same_component(arm, control):
         for key in {**arm, **control}:
             path = f"{where}.{key}" if where else key
-            yield from differing(arm.get(key), control.get(key), path)
+            yield from find_differences(arm.get(key), control.get(key), path)
     elif arm != control:
         yield where
 
@@ -150,7 +230,7 @@ def _is_same_component(arm: Any, control: Any) -> bool:
     return are_tables and arm.get("use") == control.get("use")
 
 
-def by_people(runs: RunSet, arm: str) -> bool:
+def is_by_people(runs: RunSet, arm: str) -> bool:
     """Say whether people, or simulated ones, gave every answer that the arm learns from."""
     by_program = any(t.get("use") in _BY_PROGRAM for t in _judgments(_stages(runs, arm)))
     return bool(runs.about(arm).get("by_people", not by_program))

@@ -1,4 +1,4 @@
-"""Scores over samples seen: bands over seeds, crossover, speed-up, and power laws.
+"""Scores over samples seen: bands over seeds, crossover and speed-up.
 
 Curves are straight between two measurements. What is said of a crossover or a speed-up comes with
 a bootstrap over seeds, which are resampled in pairs; few seeds make it coarse.
@@ -18,7 +18,6 @@ from perceptinit.results.runs import RunSet
 from perceptinit.seeding import generator
 
 NUM_RESAMPLES = 999
-MIN_POWER_LAW_POINTS = 3
 
 Curve = dict[int, float]  # samples seen -> value
 Curves = dict[int, Curve]  # seed -> curve
@@ -37,19 +36,6 @@ class SamplesEstimate:
     low: float | None
     high: float | None
     share: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class PowerLaw:
-    """error = factor * samples ** -exponent, where error is 1 - score.
-
-    exponent: with Student's t interval over seeds, or that of the regression for one seed.
-    num_points: measurements per seed that the line goes through.
-    """
-
-    exponent: Estimate
-    factor: float
-    num_points: int
 
 
 def curves_of(runs: RunSet, arm: str, score: str) -> Curves:
@@ -83,7 +69,7 @@ def crossover(arm: Curves, reference: Curves, higher_is_better: bool = True) -> 
     """
     sign = 1 if higher_is_better else -1
     return _over_seeds(
-        arm, reference, lambda a, b: _lead_begins({n: sign * (a[n] - b[n]) for n in a})
+        arm, reference, lambda a, b: _find_lead({n: sign * (a[n] - b[n]) for n in a})
     )
 
 
@@ -94,7 +80,7 @@ def speed_up(arm: Curves, reference: Curves, higher_is_better: bool = True) -> S
     fewer samples. None when one of them starts at that score or is there only once.
     """
     sign = 1 if higher_is_better else -1
-    return _over_seeds(arm, reference, lambda a, b: _ratio(_times(a, sign), _times(b, sign)))
+    return _over_seeds(arm, reference, lambda a, b: _ratio(_scale(a, sign), _scale(b, sign)))
 
 
 def _over_seeds(
@@ -148,7 +134,7 @@ def _percentiles(values: Sequence[float]) -> tuple[float, float]:
     return ordered[math.floor(0.025 * last)], ordered[math.ceil(0.975 * last)]
 
 
-def _lead_begins(lead: Curve) -> float | None:
+def _find_lead(lead: Curve) -> float | None:
     counts = sorted(lead)
     if lead[counts[-1]] <= 0:
         return None
@@ -160,17 +146,17 @@ def _lead_begins(lead: Curve) -> float | None:
     return _between(left, lead[left], right, lead[right], 0.0)
 
 
-def _times(curve: Curve, sign: int) -> Curve:
+def _scale(curve: Curve, sign: int) -> Curve:
     return {n: sign * value for n, value in curve.items()}
 
 
 def _ratio(arm: Curve, reference: Curve) -> float | None:
     target = min(arm[max(arm)], reference[max(reference)])
-    own, others = _reached(arm, target), _reached(reference, target)
+    own, others = _find_reach(arm, target), _find_reach(reference, target)
     return others / own if own and others else None
 
 
-def _reached(curve: Curve, target: float) -> float | None:
+def _find_reach(curve: Curve, target: float) -> float | None:
     """Return the samples at which a curve first reaches `target`, None when it starts there."""
     counts = sorted(curve)
     if curve[counts[0]] >= target:
@@ -184,36 +170,6 @@ def _reached(curve: Curve, target: float) -> float | None:
 def _between(left: float, low: float, right: float, high: float, target: float) -> float:
     """Return where the straight line from (left, low) to (right, high) is at `target`."""
     return left + (right - left) * (target - low) / (high - low)
-
-
-def power_law(curves: Curves) -> PowerLaw | None:
-    """Return the power law of the error over samples seen, None below three points with an error.
-
-    A line through log error over log samples for each seed (scipy's linregress), without an
-    irreducible error: with few measurements that term cannot be told from the exponent.
-    Source: Hestness et al. 2017, "Deep learning scaling is predictable, empirically".
-    """
-    fits = [_line(curve) for curve in curves.values()]
-    known = [fit for fit in fits if fit is not None]
-    if not known:
-        return None
-    exponents = [fit.exponent.mean for fit in known]
-    exponent = estimate(exponents) if len(known) > 1 else known[0].exponent
-    factor = math.exp(math.fsum(math.log(fit.factor) for fit in known) / len(known))
-    return PowerLaw(exponent, factor, min(fit.num_points for fit in known))
-
-
-def _line(curve: Curve) -> PowerLaw | None:
-    from scipy import stats
-
-    points = [(math.log(n), math.log(1 - v)) for n, v in sorted(curve.items()) if n > 0 and v < 1]
-    if len(points) < MIN_POWER_LAW_POINTS:
-        return None
-    fit = stats.linregress(*zip(*points, strict=True))
-    half = float(stats.t.ppf(0.975, len(points) - 2)) * float(fit.stderr)
-    slope = -float(fit.slope)
-    exponent = Estimate(slope, float(fit.stderr), slope - half, slope + half, 1)
-    return PowerLaw(exponent, math.exp(float(fit.intercept)), len(points))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
@@ -70,14 +70,14 @@ def require_matplotlib() -> None:
 
 
 @contextmanager
-def drawing(num_rows: int = 1, height: float = 3.2) -> Iterator[Any]:
-    """Give a list of axes under one another, in the page's style; the figure is `axes[0].figure`."""
+def drawing(height: float = 3.2) -> Iterator[Any]:
+    """Give axes in the page's style; the figure is `ax.figure`."""
     import matplotlib
     from matplotlib.figure import Figure as Canvas
 
     with matplotlib.rc_context(_RC):
         canvas = Canvas(figsize=(WIDTH_INCHES, height), layout="constrained")
-        yield list(canvas.subplots(num_rows, 1, squeeze=False)[:, 0])
+        yield canvas.subplots()
 
 
 def arm_colour(index: int) -> str:
@@ -94,10 +94,43 @@ def arm_style(index: int) -> dict[str, Any]:
     }
 
 
-def finish(axes: Sequence[Any], title: str, alt: str, caption: str = "") -> Figure:
+def plot_arms(
+    ax: Any,
+    lines: Mapping[str, Sequence[Mapping[Any, float]]],
+    arms: Sequence[str],
+    **style: Any,
+) -> None:
+    """Draw an arm's lines (x -> y) in its style, with the arms' names above the axes, where no line is."""
+    for arm, of_arm in lines.items():
+        for index, line in enumerate(of_arm):
+            label = arm if index == 0 else None
+            own = arm_style(arms.index(arm)) | style
+            ax.plot(list(line), list(line.values()), label=label, **own)
+    add_legend(ax)
+
+
+def add_legend(ax: Any) -> None:
+    """Put the arms' names above the axes."""
+    ax.figure.legend(loc="outside upper left", ncols=4, fontsize=9)
+
+
+def draw_limit(ax: Any, name: str, value: float, side: str) -> None:
+    """Draw a line with its name beside the axes, on the side ("top": below it) where no other name is."""
+    ax.axhline(value, color=FAINT, linewidth=1, linestyle=":")
+    place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+    ax.annotate(name, (1, value), (4, 0), va=side, color=FAINT, fontsize=8, **place)
+
+
+def draw_people(ax: Any, lower: float, upper: float) -> None:
+    """Draw the human ceiling as a band between its bounds."""
+    ax.axhspan(lower, upper, color=FAINT, alpha=0.15, linewidth=0)
+    draw_limit(ax, "human\nceiling", upper, "bottom")
+
+
+def finish(ax: Any, title: str, alt: str, caption: str = "") -> Figure:
     """Return the drawn figure as markup."""
     stream = io.StringIO()
-    axes[0].figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    ax.figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     return Figure(title, _inline(stream.getvalue(), title, alt), alt, caption)
 
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
-from perceptinit.reports.comparison import ALL, MiddleMean, ScoreComparison, SetsComparison
+from perceptinit.reports.comparison import (
+    ALL,
+    MiddleMean,
+    ScoreComparison,
+    SetsComparison,
+    pair_arms,
+    score_arm,
+)
 from perceptinit.reports.contrasts import Contrast
-from perceptinit.reports.pairing import arm_score, differences_of
 from perceptinit.reports.statistics import compare_over_sets, correct_for_many, interquartile_mean
 from perceptinit.results.runs import RunSet
 
@@ -41,25 +48,29 @@ def _average(
         known = [value for value in own if value is not None]
         if len(known) == len(group):
             values[run.arm, run.seed] = sum(known) / len(known)
-    arms = tuple(arm_score(runs, arm, values) for arm in runs.arms)
-    chances = [score.chance for score in group if score.chance is not None]
+    arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
     return replace(
         group[0],
         name=f"{measure}/mean of {len(group)} {'' if family == ALL else family + ' '}sets",
         data_set=f"mean of {len(group)} sets",
         family=family,
-        chance=sum(chances) / len(chances) if len(chances) == len(group) else None,
-        ceiling=None,
-        lower_ceiling=None,
+        facts=_average_facts(group),
         baselines=(),
-        num_examples=sum(score.num_examples for score in group),
         num_sets=len(group),
         taught=frozenset().union(*(score.taught for score in group)),
         seen_in_training=max((s.seen_in_training or 0.0 for s in group if s.taught), default=None),
         arms=arms,
-        differences=tuple(differences_of(arms, contrasts, group[0].rule)),
+        differences=pair_arms(arms, contrasts, group[0].rule),
         incomplete=_incomplete(group),
     )
+
+
+def _average_facts(group: Sequence[ScoreComparison]) -> dict[str, Any]:
+    """Return the facts of a mean over sets; other facts, such as the human ceiling, hold for one set only."""
+    chances = [s.facts["chance"] for s in group if s.facts["chance"] is not None]
+    chance = sum(chances) / len(chances) if len(chances) == len(group) else None
+    num_examples = sum(score.facts["num_examples"] for score in group)
+    return {**dict.fromkeys(group[0].facts), "chance": chance, "num_examples": num_examples}
 
 
 def _incomplete(group: Sequence[ScoreComparison]) -> str:

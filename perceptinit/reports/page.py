@@ -1,123 +1,51 @@
-"""The values of the page's summary and results; see `templates/report.html` for where they stand."""
+"""What the page shows of results; see `templates/report.html` for where it stands."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from perceptinit.reports.columns import find_references
 from perceptinit.reports.comparison import ALL, Comparison, Difference, ScoreComparison
-from perceptinit.reports.curves import (
-    SamplesEstimate,
-    all_curves,
-    contrast_curves,
-    power_law,
-)
+from perceptinit.reports.curves import SamplesEstimate, contrast_curves
 from perceptinit.reports.figures import Figure
-from perceptinit.reports.numbers import number, signed
+from perceptinit.reports.numbers import number
 from perceptinit.reports.plots import curve_figure, difference_figure
-from perceptinit.reports.tables import (
-    BESIDE,
-    baselines_in_words,
-    cells,
-    limits,
-    references,
-    trained_on,
-)
-from perceptinit.reports.verdicts.headline import headline_arms
 from perceptinit.reports.verdicts.verdict import MIN_SEEDS_DERIVED, can_be_derived_from
-from perceptinit.results.measures import is_perceptual, measure_title
+from perceptinit.results.measures import is_perceptual
 
 MAX_CURVES_PER_MEASURE = 4
+# what a record calls a breakdown, what the page calls one of its rows
+UNITS = {"by_person": "person", "by_anchor": "anchor"}
 
 
-def score_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return the results table: averages first, diagnostics last."""
-    ordered = [*comparison.averages, *comparison.scores]
-    ordered.sort(key=lambda s: s.is_diagnostic)
-    return [
-        {
-            "name": score.name,
-            "note": _note(score),
-            "rows": [{"arm": a.arm, "cells": cells(comparison, score, a)} for a in score.arms],
-        }
-        for score in ordered
-    ]
+def order_scores(comparison: Comparison) -> list[ScoreComparison]:
+    """Return the scores of the results table: averages first, diagnostics last."""
+    everything = [*comparison.averages, *comparison.scores]
+    return sorted(everything, key=lambda score: score.is_diagnostic)
 
 
-def _note(score: ScoreComparison) -> str:
-    parts = [measure_title(score.measure), *limits(score)]
-    parts += [f"{score.num_examples:,} examples"] if score.num_examples else []
-    parts += trained_on(score)
-    parts += [score.incomplete] if score.incomplete else []
-    parts += [f"{BESIDE} {line}" for line in [baselines_in_words(score)] if line]
-    parts += [] if score.higher_is_better else ["lower is better"]
-    parts += ["describes, does not judge"] if score.is_diagnostic else []
-    return ", ".join(parts)
-
-
-def statistics_rows(comparison: Comparison) -> list[dict[str, str]]:
-    """Return bootstrap, p-values and detectable differences of every difference."""
-    return [
-        {
-            "score": score.name,
-            "contrast": d.contrast.title,
-            "difference": signed(d.value.mean, score.is_share),
-            "relative": _relative(score, d),
-            "bootstrap": _bootstrap(d, score.is_share),
-            "p": _p(d.p_value),
-            "q": _p(d.q_value),
-            "detectable": number(d.detectable, score.is_share) if d.detectable is not None else "",
-        }
-        for score in (*comparison.averages, *comparison.scores)
-        for d in score.differences
-    ]
-
-
-def _relative(score: ScoreComparison, difference: Difference) -> str:
-    if difference.relative is None or not can_be_derived_from(score, difference.contrast):
-        return ""
-    return f"{100 * difference.relative:+.1f} %"
-
-
-def _bootstrap(difference: Difference, is_share: bool) -> str:
-    if difference.bootstrap is None:
-        return ""
-    return " to ".join(signed(v, is_share).replace(" points", "") for v in difference.bootstrap)
-
-
-def _p(value: float | None) -> str:
-    return "" if value is None else f"{value:.2g}"
+def all_differences(comparison: Comparison) -> Iterator[tuple[ScoreComparison, Difference]]:
+    """Yield every difference with its score."""
+    for score in (*comparison.averages, *comparison.scores):
+        yield from ((score, difference) for difference in score.differences)
 
 
 def difference_figures(comparison: Comparison) -> list[Figure]:
     """Return one dot plot of differences per reference."""
-    groups = [
-        [c for c in comparison.contrasts if c.reference == reference]
-        for reference in references(comparison)
+    figures = [
+        difference_figure(comparison, [c for c in comparison.contrasts if c.reference == reference])
+        for reference in find_references(comparison)
     ]
-    figures = [difference_figure(comparison, group) for group in groups]
     return [figure for figure in figures if figure]
-
-
-def curve_scores(comparison: Comparison, perceptual: bool) -> list[ScoreComparison]:
-    """Return the scores to draw as curves: each set of a measure, or their average when they are many."""
-    chosen: list[ScoreComparison] = []
-    wanted = [s for s in comparison.scores if is_perceptual(s.measure) == perceptual]
-    for measure in dict.fromkeys(s.measure for s in wanted if perceptual or not s.is_diagnostic):
-        of_measure = [s for s in wanted if s.measure == measure]
-        if len(of_measure) > MAX_CURVES_PER_MEASURE:
-            of_measure = [
-                s for s in comparison.averages if s.measure == measure and s.family == ALL
-            ]
-        chosen += of_measure
-    return chosen
 
 
 def curve_figures(comparison: Comparison) -> list[Figure]:
     """Return all curves: the measure that speaks first, the perceptual ones beside it, then the rest."""
     first = comparison.primary
-    scores = [*curve_scores(comparison, False), *curve_scores(comparison, True)]
+    scores = [*_curve_scores(comparison, False), *_curve_scores(comparison, True)]
     scores.sort(
         key=lambda s: (first is None or s.measure != first.measure, not is_perceptual(s.measure))
     )
@@ -125,20 +53,26 @@ def curve_figures(comparison: Comparison) -> list[Figure]:
     return [figure for figure in figures if figure]
 
 
-def crossing_rows(comparison: Comparison) -> list[dict[str, str]]:
+def _curve_scores(comparison: Comparison, perceptual: bool) -> Iterator[ScoreComparison]:
+    """Yield the scores to draw as curves: each set of a measure, or their average when they are many."""
+    wanted = [s for s in comparison.scores if is_perceptual(s.measure) == perceptual]
+    for measure in dict.fromkeys(s.measure for s in wanted if perceptual or not s.is_diagnostic):
+        of_measure = [s for s in wanted if s.measure == measure]
+        if len(of_measure) > MAX_CURVES_PER_MEASURE:
+            averages = (s for s in comparison.averages if s.measure == measure)
+            of_measure = [s for s in averages if s.family == ALL]
+        yield from of_measure
+
+
+def crossing_rows(comparison: Comparison) -> list[tuple[str, str, str]]:
     """Return, in the score that speaks first, where arms begin to lead and what the lead is worth.
 
     Of differences that are decided by enough seeds only; see `crossings_left_out`.
     """
     score = comparison.primary
-    rows = contrast_curves(comparison, score) if score else []
     return [
-        {
-            "contrast": row.contrast.title,
-            "crossover": crossover_text(row.crossover),
-            "speed_up": speed_up_text(row.speed_up),
-        }
-        for row in rows
+        (row.contrast.title, crossover_text(row.crossover), speed_up_text(row.speed_up))
+        for row in (contrast_curves(comparison, score) if score else ())
         if score is not None
         and can_be_derived_from(score, row.contrast)
         and (row.crossover.share is not None or row.speed_up.value is not None)
@@ -173,12 +107,8 @@ def crossover_text(found: SamplesEstimate) -> str:
         return text
     if not found.share:
         return f"{text}, in no resample"
-    between = f"{_count(found.low)} to {_count(found.high)}"
-    return f"{text} [{between}; leads at the end in {100 * (found.share or 0):.0f} % of resamples]"
-
-
-def _count(value: float) -> str:
-    return f"{value:,.0f}" if math.isfinite(value) else "never"
+    between = _interval(found.low, found.high, ",.0f")
+    return f"{text} [{between}; leads at the end in {100 * found.share:.0f} % of resamples]"
 
 
 def speed_up_text(found: SamplesEstimate) -> str:
@@ -188,36 +118,68 @@ def speed_up_text(found: SamplesEstimate) -> str:
     text = f"{found.value:.2f} times as many"
     if found.low is None or found.high is None:
         return text
-    ends = [f"{v:.2f}" if math.isfinite(v) else "never" for v in (found.low, found.high)]
-    return f"{text} [{ends[0]} to {ends[1]}]"
+    return f"{text} [{_interval(found.low, found.high, '.2f')}]"
 
 
-def power_law_rows(comparison: Comparison) -> list[dict[str, str]]:
-    """Return the exponent of the error over pairs seen for each arm, in the score that speaks first."""
-    score = comparison.primary
-    if score is None or not score.is_share or not score.higher_is_better:
-        return []
-    rows = []
-    for arm, curves in all_curves(comparison, score).items():
-        law = power_law(curves) if len(curves) >= MIN_SEEDS_DERIVED else None
-        if law is not None:
-            exponent = law.exponent
-            between = (
-                f" [{exponent.low:.3f} to {exponent.high:.3f}]"
-                if exponent.low is not None and exponent.high is not None
-                else ""
-            )
-            rows.append(
-                {
-                    "arm": arm,
-                    "exponent": f"{exponent.mean:.3f}{between}",
-                    "num_points": str(law.num_points),
-                }
-            )
-    return rows
+def _interval(low: float, high: float, form: str) -> str:
+    return " to ".join(f"{v:{form}}" if math.isfinite(v) else "never" for v in (low, high))
 
 
-def arms_for_examples(comparison: Comparison) -> Sequence[str]:
-    """Return the arm that the examples show, and the baseline that it is shown beside."""
-    arms = headline_arms(comparison)
-    return [*arms[:1], comparison.runs.baseline]
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """A score for each person, or for each anchor, lowest first: a table of text, one column per arm.
+
+    A last column has how well the other people predict each person, where it is known.
+    """
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def find_breakdowns(comparison: Comparison) -> Iterator[Breakdown]:
+    """Yield every score of the finished runs that their records break down by person or anchor."""
+    for score in comparison.scores:
+        for key, unit in UNITS.items():
+            by_arm = {arm: _recorded(comparison, arm, score, key) for arm in comparison.runs.arms}
+            found = _breakdown(score, unit, {arm: rows for arm, rows in by_arm.items() if rows})
+            if found:
+                yield found
+
+
+def _recorded(
+    comparison: Comparison, arm: str, score: ScoreComparison, key: str
+) -> list[Mapping[str, Any]]:
+    """Return what the arm's runs recorded at their end, seed by seed."""
+    return [
+        row["extra"][key]
+        for run in comparison.runs.finished
+        for row in run.scores
+        if run.arm == arm
+        and (row["name"], row["samples_seen"]) == (score.name, run.samples_seen)
+        and row["extra"].get(key)
+    ]
+
+
+def _breakdown(
+    score: ScoreComparison, unit: str, by_arm: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> Breakdown | None:
+    every = [rows for seeds in by_arm.values() for rows in seeds]
+    shared = [name for name in every[0] if all(name in rows for rows in every)] if every else []
+    if not shared:
+        return None
+    means = {
+        name: [sum(rows[name]["value"] for rows in seeds) / len(seeds) for seeds in by_arm.values()]
+        for name in shared
+    }
+    others = {name: every[0][name].get("others") for name in shared}
+    has_others = any(value is not None for value in others.values())
+    rows = [
+        (name, *(
+            "" if value is None else number(value, score.is_share)
+            for value in (*means[name], *([others[name]] if has_others else []))
+        ))
+        for name in sorted(shared, key=lambda name: sum(means[name]))
+    ]  # fmt: skip
+    headings = (unit, *by_arm, *(["the other people"] if has_others else []))
+    return Breakdown(f"Each {unit} in {score.name}", headings, tuple(rows))

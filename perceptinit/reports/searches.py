@@ -10,10 +10,8 @@ from perceptinit.errors import PerceptInitError
 from perceptinit.reports.at_best import is_tuned, settings_in_words, settings_lines
 from perceptinit.reports.compare import compare
 from perceptinit.reports.comparison import Comparison
-from perceptinit.reports.figures import Figure, arm_colour, arm_style, drawing, finish
+from perceptinit.reports.figures import Figure, arm_colour, drawing, finish, plot_arms
 from perceptinit.reports.numbers import number
-from perceptinit.reports.page import score_rows
-from perceptinit.reports.tables import headings as table_headings
 from perceptinit.reports.verdicts.headline import headline
 from perceptinit.results.runs import BEST, TRIALS, load_runs
 from perceptinit.results.tuned import Search, Trial, read_searches, trial_runs, tuned
@@ -81,22 +79,21 @@ def search_figure(searches: Sequence[Search], arms: Sequence[str]) -> Figure | N
     if not lines:
         return None
     config, is_share = searches[0].config, searches[0].median().is_share
-    with drawing() as axes:
+    with drawing() as ax:
+        middles = {arm: [{k: value for k, value, *_ in line}] for arm, line in lines.items()}
+        plot_arms(ax, middles, arms)
         for arm, line in lines.items():
-            counts, middle, low, high = zip(*line, strict=True)
-            axes[0].plot(counts, middle, label=arm, **arm_style(arms.index(arm)))
-            colour = arm_colour(arms.index(arm))
-            axes[0].fill_between(counts, low, high, color=colour, alpha=0.15, lw=0)
-        axes[0].set_xlabel("trials of a study")
-        axes[0].set_xticks(range(1, config.trials + 1))
-        axes[0].set_ylabel(f"best {config.measure} on validation data{', %' if is_share else ''}")
-        axes[0].figure.legend(loc="outside upper left", ncols=4, fontsize=9)
+            counts, _, low, high = zip(*line, strict=True)
+            ax.fill_between(counts, low, high, color=arm_colour(arms.index(arm)), alpha=0.15, lw=0)
+        ax.set_xlabel("trials of a study")
+        ax.set_xticks(range(1, config.trials + 1))
+        ax.set_ylabel(f"best {config.measure} on validation data{', %' if is_share else ''}")
         alt = "; ".join(
             f"{arm} from {line[0][1]:.3g} after {line[0][0]} to {line[-1][1]:.3g} after {line[-1][0]}"
             for arm, line in lines.items()
         )
         return finish(
-            axes,
+            ax,
             "Best after k trials",
             f"Line chart of the best validation score over trials, median of studies: {alt}.",
             f"Median of {config.studies} studies; bands from the lowest to the highest study.",
@@ -139,12 +136,15 @@ def _section(comparison: Comparison) -> dict[str, Any] | None:
     if not searches:
         return None
     best_root = base.with_name(base.name + BEST)
+    has_best = not is_tuned(runs) and best_root.is_dir()
+    best = compare(load_runs([best_root])) if has_best else None
     return {
         "sentences": search_lines(searches),
         "figure": search_figure(searches, runs.arms),
         "headings": headings(searches),
         "rows": rows(searches),
-        "best": None if is_tuned(runs) or not best_root.is_dir() else _best(best_root),
+        "best": best,
+        "best_lines": [*headline(best), *settings_lines(best.runs)] if best else [],
     }
 
 
@@ -154,15 +154,3 @@ def _searches_of(root: Path, arms: Sequence[str]) -> list[Search]:
     configs = [config for run in trials if (config := tuned(run.record).config)]
     largest = max(configs, key=lambda c: c.trials * c.studies, default=None)
     return read_searches(trials, largest, arms) if largest else []
-
-
-def _best(root: Path) -> dict[str, Any]:
-    """Return the table of the arms at their best and its sentences."""
-    best = compare(load_runs([root]))
-    return {
-        "headings": table_headings(best),
-        "scores": score_rows(best),
-        "sentences": headline(best),
-        "settings": settings_lines(best.runs),
-        "problems": best.problems,
-    }

@@ -1,13 +1,21 @@
-"""What the runs' files tell of stage 1: held-out 2AFC over epochs, the training loss, the judgments."""
+"""Stage 1 in the runs' files and on the page: held-out 2AFC over epochs, the training loss, the judgments."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 
 from perceptinit.files.reading import parse_rows
 from perceptinit.judgments.ceilings import Bounds
 from perceptinit.reports.curves import Curve
+from perceptinit.reports.figures import (
+    Figure,
+    draw_limit,
+    draw_people,
+    drawing,
+    finish,
+    plot_arms,
+)
 from perceptinit.results.runs import LoadedRun, RunSet
 
 _MEASURED = re.compile(r"2afc_(?P<split>\w+?)_(?P<when>before|after|epoch_(?P<epoch>\d+))")
@@ -15,7 +23,11 @@ _MEASURED = re.compile(r"2afc_(?P<split>\w+?)_(?P<when>before|after|epoch_(?P<ep
 
 def accuracy_curves(runs: RunSet) -> dict[str, list[Curve]]:
     """Return held-out 2AFC over the epochs of stage 1 for each arm and finished seed that has it."""
-    curves = {arm: [c for r in runs.arm_runs(arm) if (c := _accuracy(r))] for arm in runs.arms}
+    return _by_arm(runs, _accuracy)
+
+
+def _by_arm(runs: RunSet, read: Callable[[LoadedRun], Curve]) -> dict[str, list[Curve]]:
+    curves = {arm: [c for run in runs.arm_runs(arm) if (c := read(run))] for arm in runs.arms}
     return {arm: of_seeds for arm, of_seeds in curves.items() if of_seeds}
 
 
@@ -46,12 +58,11 @@ def ceiling(runs: RunSet) -> Bounds | None:
 
 def loss_curves(runs: RunSet) -> dict[str, list[Curve]]:
     """Return the loss over steps of the first initializer that logs one, for each arm and seed."""
-    curves = {arm: [c for r in runs.arm_runs(arm) if (c := _loss(r.folder))] for arm in runs.arms}
-    return {arm: of_seeds for arm, of_seeds in curves.items() if of_seeds}
+    return _by_arm(runs, _loss)
 
 
-def _loss(folder: Path) -> Curve:
-    file = folder / "events.jsonl"
+def _loss(run: LoadedRun) -> Curve:
+    file = run.folder / "events.jsonl"
     if not file.is_file():
         return {}
     losses: dict[str, Curve] = {}
@@ -72,3 +83,47 @@ def judgments_in_words(runs: RunSet) -> str:
         if count:
             return f"{int(count):,}" + (f" ({ties:,} tied ones left out)" if ties else "")
     return ""
+
+
+def stage_one_figures(runs: RunSet) -> list[Figure]:
+    """Return held-out 2AFC over epochs and the loss over steps, one line per seed; of what the runs recorded."""
+    accuracies, losses = accuracy_curves(runs), loss_curves(runs)
+    figures = [_accuracy_figure(accuracies, runs)] if accuracies else []
+    return [*figures, _loss_figure(losses, runs.arms)] if losses else figures
+
+
+def _accuracy_figure(curves: Mapping[str, Sequence[Curve]], runs: RunSet) -> Figure:
+    people = ceiling(runs)
+    with drawing() as ax:
+        shares = {a: [{n: 100 * v for n, v in c.items()} for c in of] for a, of in curves.items()}
+        plot_arms(ax, shares, runs.arms, alpha=0.85)
+        draw_limit(ax, "chance", 50, "top")
+        if people is not None:
+            draw_people(ax, 100 * people[0], 100 * people[1])
+        ax.set_xlabel("epochs of stage 1")
+        ax.set_ylabel("agreement with held-out votes, %")
+        return finish(
+            ax,
+            "Stage 1: agreement with held-out judgments",
+            f"Line chart of held-out 2AFC over epochs of stage 1 (first seed): {_ends(shares, '.1f', ' %')}.",
+        )
+
+
+def _loss_figure(losses: Mapping[str, Sequence[Curve]], arms: Sequence[str]) -> Figure:
+    with drawing() as ax:
+        plot_arms(ax, losses, arms, alpha=0.85, marker="", linewidth=1.2)
+        ax.set_xlabel("optimiser steps of stage 1")
+        ax.set_ylabel("loss of the batch")
+        return finish(
+            ax,
+            "Stage 1: training loss",
+            f"Line chart of the training loss over steps of stage 1 (first seed): {_ends(losses, '.3g')}.",
+        )
+
+
+def _ends(curves: Mapping[str, Sequence[Curve]], form: str, unit: str = "") -> str:
+    """Return the ends of each arm's first curve: `pi from 50.0 to 70.0 %`."""
+    return "; ".join(
+        f"{arm} from {c[min(c)]:{form}} to {c[max(c)]:{form}}{unit}"
+        for arm, (c, *_) in curves.items()
+    )

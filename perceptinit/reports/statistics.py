@@ -174,7 +174,7 @@ def compare_over_sets(set_differences: Sequence[float]) -> SetsTest:
 class InterquartileMean:
     """A mean over the middle half of all scores, with its interval over seeds; None for one seed."""
 
-    value: float
+    mean: float
     low: float | None
     high: float | None
 

@@ -1,4 +1,4 @@
-"""How far the image tower's weights moved, block by block, and what their spectra look like."""
+"""How far the image tower's weights moved, block by block."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from perceptinit.files.checkpoints import load_weights
+from perceptinit.reports.figures import Figure, drawing, finish, plot_arms
 from perceptinit.results.record import recorded_sha256
 from perceptinit.results.runs import LoadedRun, RunSet
 
@@ -25,16 +26,12 @@ class WeightChange:
 
     stage_one: arm -> |init - untouched| / |untouched|, where an arm leaves weights as drawn.
     pretraining: arm -> |final - init| / |init|.
-    first_rank, last_rank: arm -> effective rank of the block's matrices before and after pretraining,
-    as a share of full rank.
     """
 
     seed: int
     blocks: tuple[str, ...]
     stage_one: Mapping[str, Sequence[float]]
     pretraining: Mapping[str, Sequence[float]]
-    first_rank: Mapping[str, Sequence[float]]
-    last_rank: Mapping[str, Sequence[float]]
 
 
 def weight_change(runs: RunSet) -> WeightChange | None:
@@ -76,8 +73,6 @@ def _change(
         if untouched is not None
         else {},
         {arm: relative_change(first, last, names) for arm, (first, last) in weights.items()},
-        {arm: effective_ranks(first, names) for arm, (first, _) in weights.items()},
-        {arm: effective_ranks(last, names) for arm, (_, last) in weights.items()},
     )
 
 
@@ -115,26 +110,34 @@ def relative_change(before: Weights, after: Weights, blocks: Sequence[str]) -> l
     return changes
 
 
-def effective_ranks(weights: Weights, blocks: Sequence[str]) -> list[float]:
-    """Return the mean effective rank of each block's matrices, as a share of full rank, in (0, 1].
-
-    exp of the entropy of the normalised singular values (Roy and Vetterli 2007); kernels are
-    flattened to (out, rest). 0 for a block without matrices.
-    """
-    shares = []
-    for names in _by_block(weights, blocks).values():
-        matrices = [weights[n].flatten(1) for n in names if weights[n].ndim >= 2]
-        matrices = [m for m in matrices if min(m.shape) > 1]
-        values = [effective_rank(m) / min(m.shape) for m in matrices]
-        shares.append(sum(values) / len(values) if values else 0.0)
-    return shares
+def weight_figures(runs: RunSet) -> list[Figure]:
+    """Return what stage 1 and pretraining changed in each block of the image tower, one line per arm."""
+    change = weight_change(runs)
+    if change is None:
+        return []
+    lines = (
+        ("What stage 1 changed, block by block", "change / size of weights as drawn", change.stage_one),
+        ("What pretraining changed, block by block", "change / size after stage 1", change.pretraining),
+    )  # fmt: skip
+    return [_figure(change, title, label, of, runs.arms) for title, label, of in lines if of]
 
 
-def effective_rank(matrix: torch.Tensor) -> float:
-    """Return exp(entropy) of the singular values of a matrix over their sum; 0 for a zero matrix."""
-    values = torch.linalg.svdvals(matrix)
-    total = values.sum()
-    if total == 0:
-        return 0.0
-    p = values[values > 0] / total
-    return float((-(p * p.log()).sum()).exp())
+def _figure(
+    change: WeightChange,
+    title: str,
+    label: str,
+    lines: Mapping[str, Sequence[float]],
+    arms: Sequence[str],
+) -> Figure:
+    with drawing(height=3.4) as ax:
+        plot_arms(ax, {arm: [dict(enumerate(values))] for arm, values in lines.items()}, arms)
+        ax.set_xticks(range(len(change.blocks)), change.blocks, rotation=45, ha="right")
+        ax.set_ylabel(label)
+        ax.set_ylim(bottom=0)
+        alt = "; ".join(
+            f"{arm}: "
+            + ", ".join(f"{b} {v:.2f}" for b, v in zip(change.blocks, values, strict=True))
+            for arm, values in lines.items()
+        )
+        note = f"Seed {change.seed}; Frobenius norms, all parameters of a block together."
+        return finish(ax, title, f"{title}. {alt}.", note)

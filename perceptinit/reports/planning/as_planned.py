@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from perceptinit.reports.comparison import Comparison
-from perceptinit.reports.contrasts import differing
+from perceptinit.reports.contrasts import find_differences
 from perceptinit.reports.verdicts.verdict import Verdict
 from perceptinit.results.preregistration import plan_sha256, planned_settings
 from perceptinit.results.runs import LoadedRun, RunSet
@@ -106,7 +106,7 @@ def _of_settings(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
         arm = planned.get(run.arm)
         if run.record and arm and run.record["fingerprint"] != arm["fingerprint"]:
             resolved = run.record["arm"]["resolved"]
-            keys = tuple(dict.fromkeys(differing(planned_settings(plan, arm), resolved)))
+            keys = tuple(dict.fromkeys(find_differences(planned_settings(plan, arm), resolved)))
             changed.setdefault(keys, {})[run.arm] = None
     for keys, arms in changed.items():
         yield f"other settings of {', '.join(arms)}: {', '.join(keys) or 'those of another version'}."
@@ -116,7 +116,7 @@ def _of_contrasts(comparison: Comparison, plan: Mapping[str, Any]) -> Iterator[s
     """Yield which contrasts of planned arms are others, or ask another question."""
     arms = {arm["name"] for arm in plan["arms"]} & set(comparison.runs.arms)
     planned = {(c["arm"], c["reference"]): c["question"] for c in plan["contrasts"]}
-    found = {(c.arm, c.reference): c.question for c in comparison.contrasts}
+    found = {(c.arm, c.reference): str(c.question) for c in comparison.contrasts}
     for pair in dict.fromkeys((*planned, *found)):
         old, new = planned.get(pair), found.get(pair)
         if arms.issuperset(pair) and old != new:

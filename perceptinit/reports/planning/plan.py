@@ -15,7 +15,6 @@ from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.tuning import Tuning
 from perceptinit.reports.compare import compare
 from perceptinit.reports.comparison import Comparison
-from perceptinit.reports.contrasts import NOISE
 from perceptinit.reports.planning.as_planned import plan_name
 from perceptinit.reports.planning.power import pilot_lines
 from perceptinit.reports.planning.text import plan_text, points
@@ -80,7 +79,7 @@ def _stated(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
         },
         "baseline": recipe.baseline,
         "contrasts": [
-            {"arm": c.arm, "reference": c.reference, "question": c.question}
+            {"arm": c.arm, "reference": c.reference, "question": str(c.question)}
             for c in planned.contrasts
         ],
         "arms": [_arm(row, fingerprint) for row, fingerprint in arms],
@@ -143,9 +142,7 @@ def hypothesis(planned: Comparison) -> str:
     """Return what the arms of a plan say is expected, in a sentence."""
     arms = headline_arms(planned)
     parts = [
-        f"{c.arm} and {c.reference} do not differ"
-        if c.question == NOISE
-        else f"{c.arm} scores higher than {c.reference}"
+        c.question.expected.format(arm=c.arm, reference=c.reference)
         for c in planned.contrasts
         if c.arm in arms
     ]

@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from perceptinit.reports.at_best import tuning_note
 from perceptinit.reports.comparison import Comparison, ScoreComparison
 from perceptinit.reports.contrasts import (
+    ANY_OTHER,
     CONTROL,
     NO_PEOPLE,
     NOISE,
     SIMULATED,
     STRUCTURE,
-    STRUCTURES,
+    TAUGHT,
     WORTH,
+    Question,
+    Sentences,
     is_by_simulated_people,
 )
 from perceptinit.reports.numbers import magnitude
 from perceptinit.reports.planning.as_planned import as_planned
+from perceptinit.reports.statistics import holm
 from perceptinit.reports.verdicts.verdict import Verdict, is_pretrained, verdicts
 from perceptinit.reports.verdicts.yardsticks import yardsticks
 from perceptinit.results.measures import measure_title
@@ -28,40 +32,9 @@ NOTHING = "No run has finished with a score that could be compared."
 SIMULATED_PEOPLE = "The people are simulated: this says how the machinery works, and nothing about human perception."
 SIMULATED_DATA = "Pictures or captions are simulated: this says how the machinery works, and nothing about photographs."
 UNEQUAL = "The arms are not equally trained: this compares procedures as they ended, and not starts alone."
-TAUGHT_READING = (
-    "{arm} was trained on this task{seen}: the score says what stage 1 taught and pretraining left of it, "
-    "not whether the start is worth it."
-)
 UNTRAINED_READING = "Nothing was pretrained: what {arm} is worth to pretraining cannot be said."
-_NOISE = (
-    "{arm} and {reference} start alike, and no difference is shown: as it should be.{deviation}"
-)
-_NOISE_SHOWN = (
-    "{arm} and {reference} start alike, and yet a difference is shown, as noise does in one of 20 such "
-    "comparisons: believe no difference of this size elsewhere."
-)
-# answers that are not in the tables below are undecided
-_WORTH = {
-    "better": "{arm} is worth it",
-    "worse": "{arm} is not worth it",
-    "equivalent": "{arm} makes no difference that matters: it is equivalent to {reference} within {delta}",
-    "equal": "{arm} scores exactly as {reference} does in every seed",
-}
-_WORTH_OPEN = "whether {arm} is worth it is undecided"
-_AFTER_BETTER = {
-    "better": ", and it is {structure} that helps",
-    "worse": ", but shuffled votes do better still: it is not {structure} that helps",
-    "equivalent": ", but shuffled votes do as well: it is not {structure} that helps",
-    "equal": ", but shuffled votes do as well: it is not {structure} that helps",
-}
-_AFTER_BETTER_OPEN = ", but whether it is {structure} that helps is undecided"
-_AFTER_OTHERS = {
-    "better": ", although votes as given do better than shuffled ones",
-    "worse": ", and shuffled votes do better than those given",
-    "equivalent": ", and shuffled votes do as well as those given",
-    "equal": ", and shuffled votes do as well as those given",
-}
-_AFTER_OTHERS_OPEN = ", and so is whether votes as given do better than shuffled ones"
+ALPHA = 0.05
+MAX_NAMED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +102,16 @@ def headline_arms(comparison: Comparison) -> list[str]:
 
     Without any, all but the baseline; controls only where there is nothing else.
     """
-    asked = {question: _arms_asked(comparison, question) for question in (STRUCTURE, SIMULATED)}
-    controls = _arms_asked(comparison, CONTROL)
+    asked: dict[Question, dict[str, None]] = {}
+    for c in comparison.contrasts:
+        asked.setdefault(c.question, {})[c.arm] = None
     everyone = list(dict.fromkeys(c.arm for c in comparison.contrasts))
     return (
-        [*asked[STRUCTURE], *asked[SIMULATED]]
-        or _arms_asked(comparison, NO_PEOPLE)
-        or [arm for arm in everyone if arm not in controls]
+        [*asked.get(STRUCTURE, ()), *asked.get(SIMULATED, ())]
+        or [*asked.get(NO_PEOPLE, ())]
+        or [arm for arm in everyone if arm not in asked.get(CONTROL, ())]
         or everyone
     )
-
-
-def _arms_asked(comparison: Comparison, question: str) -> list[str]:
-    return list(dict.fromkeys(c.arm for c in comparison.contrasts if c.question == question))
 
 
 def reading(comparison: Comparison, score: ScoreComparison, arm: str) -> str:
@@ -149,21 +119,25 @@ def reading(comparison: Comparison, score: ScoreComparison, arm: str) -> str:
     own = [v for v in verdicts(comparison, score) if v.contrast.arm == arm]
     by_question = {v.contrast.question: v for v in own}
     if noise := by_question.get(NOISE):
-        text = _NOISE_SHOWN if noise.takes_a_side else _NOISE
-        return text.format(
-            arm=arm, reference=noise.contrast.reference, deviation=_deviation(score, noise)
-        )
+        text = _choose(NOISE.readings, noise)
+        reference = noise.contrast.reference
+        return text.format(arm=arm, reference=reference, deviation=_deviation(score, noise))
     if arm in score.taught:
-        return TAUGHT_READING.format(arm=arm, seen=seen_in_words(score))
+        text = TAUGHT.readings[ANY_OTHER]
+        return text.format(arm=arm, seen=score.seen_in_words)
     if WORTH not in by_question:
         return ""
     if not is_pretrained(score):
         return UNTRAINED_READING.format(arm=arm)
-    structure = next((v for v in own if v.contrast.question in STRUCTURES), None)
+    structure = next((v for v in own if v.contrast.question.structure), None)
     text = _worth(score, by_question[WORTH], structure)
     if comparison.runs.is_simulated:
         return f"In the simulated world {text}."
     return f"{text}." if text.startswith(arm) else f"{text[0].upper()}{text[1:]}."
+
+
+def _choose(sentences: Sentences, verdict: Verdict) -> str:
+    return sentences.get(verdict.outcome, sentences[ANY_OTHER])
 
 
 def _deviation(score: ScoreComparison, noise: Verdict) -> str:
@@ -175,30 +149,19 @@ def _deviation(score: ScoreComparison, noise: Verdict) -> str:
     return f" Their difference has a standard deviation of {deviation:.2g} over seeds: [verdict] noise = {deviation:.2g}."
 
 
-def seen_in_words(score: ScoreComparison) -> str:
-    """Return how many of a score's pictures training had seen, as the end of a phrase; empty when not told."""
-    seen = score.seen_in_training
-    if seen is None:
-        return ""
-    share = "none" if seen == 0 else "all" if seen == 1 else f"{100 * seen:.0f} %"
-    return f", {share} of its pictures seen in training"
-
-
 def _worth(score: ScoreComparison, worth: Verdict, structure: Verdict | None) -> str:
-    text = _WORTH.get(worth.outcome, _WORTH_OPEN)
-    if structure is not None:
-        text += _structure(worth, structure)
-    names = STRUCTURES.get(structure.contrast.question, "") if structure else ""
+    text = _choose(WORTH.readings, worth)
+    question = structure.contrast.question if structure else WORTH
+    if structure is not None and worth.outcome == "better":
+        text += _choose(question.after_better, structure)
+    # a question that is open says so once: only with a worth that is open, too
+    elif structure is not None and (
+        structure.outcome in question.after_others or worth.outcome not in WORTH.readings
+    ):
+        text += _choose(question.after_others, structure)
     delta = magnitude(score.rule.delta or 0.0, score.is_share)
-    contrast = worth.contrast
-    return text.format(arm=contrast.arm, reference=contrast.reference, structure=names, delta=delta)
-
-
-def _structure(worth: Verdict, structure: Verdict) -> str:
-    if worth.outcome == "better":
-        return _AFTER_BETTER.get(structure.outcome, _AFTER_BETTER_OPEN)
-    is_open = worth.outcome not in _WORTH
-    return _AFTER_OTHERS.get(structure.outcome, _AFTER_OTHERS_OPEN if is_open else "")
+    arm, reference = worth.contrast.arm, worth.contrast.reference
+    return text.format(arm=arm, reference=reference, structure=question.structure, delta=delta)
 
 
 def _measured(score: ScoreComparison, samples: str) -> str:
@@ -214,3 +177,39 @@ def _measured(score: ScoreComparison, samples: str) -> str:
     if delta is not None:
         after += f"; differences within {magnitude(delta, score.is_share)} (delta) do not matter"
     return f"{over[0].upper()}{over[1:]}, {after}."
+
+
+def family_wise(comparison: Comparison) -> str:
+    """Return how many of all the differences shown would be false by chance; empty if none has an interval."""
+    found = [
+        (f"{d.contrast.title} in {score.name}", d.p_value)
+        for score in (*comparison.averages, *comparison.scores)
+        for d in score.differences
+        if not score.is_diagnostic and d.p_value is not None
+    ]
+    if not found:
+        return ""
+    top = summary(comparison)
+    asked = len(top.answers) if top else 0
+    is_repeated = comparison.primary is not None and comparison.primary.rule.is_repeated
+    shown = f"{len(found)} differences are" if len(found) > 1 else "1 difference is"
+    text = (
+        f"{shown} shown, {asked} of them in the headline. Each interval misses the truth in "
+        f"{'at most ' if is_repeated else ''}{100 * ALPHA:.0f} % of experiments: if no arm differed from another, about "
+        f"{ALPHA * len(found):.1f} of the {len(found)} would exclude 0 by chance, and any of the {asked} with a chance "
+        f"of at most {100 * min(1.0, ALPHA * asked):.0f} %."
+    )
+    return text if is_repeated else f"{text} {_after_correction(found)}"
+
+
+def _after_correction(found: list[tuple[str, float]]) -> str:
+    corrected = holm([p_value for _, p_value in found])
+    left = [name for (name, _), p in zip(found, corrected, strict=True) if p < ALPHA]
+    named = "; ".join([*left[:MAX_NAMED], *(["others"] if len(left) > MAX_NAMED else [])])
+    which = (
+        f"{len(left)} remain{'s' if len(left) == 1 else ''}: {named}" if left else "none remains"
+    )
+    return (
+        f"Where the chance of any false one is to stay at {100 * ALPHA:.0f} % for all of them together "
+        f"(Holm's correction), {which}."
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from perceptinit.reports.comparison import Comparison, Difference, ScoreComparison
-from perceptinit.reports.contrasts import AGAINST, WORTH, Contrast
+from perceptinit.reports.contrasts import AGAINST, TAUGHT, WORTH, Contrast, Question
 from perceptinit.reports.numbers import interval, magnitude, signed
 from perceptinit.reports.verdicts.decisions import MOST_MORE_SEEDS, probabilities, seeds_to_decide
 
@@ -16,7 +16,6 @@ Outcome = Literal[
 SIDES = ("better", "worse")
 DECIDED = (*SIDES, "equivalent", "equal")
 
-TAUGHT = "Does it know the task that it was trained on?"
 # below, figures that are derived from a difference say more than the seeds do
 MIN_SEEDS_DERIVED = 5
 
@@ -26,7 +25,7 @@ class Verdict:
     """The answer to a contrast's question in one score; `sentence` has the effect and its interval."""
 
     contrast: Contrast
-    question: str
+    question: Question
     outcome: Outcome
     sentence: str
 
@@ -62,7 +61,7 @@ def verdict(score: ScoreComparison, contrast: Contrast) -> Verdict:
     return Verdict(contrast, question, outcome, _sentence(outcome, difference, score))
 
 
-def question_in(score: ScoreComparison, contrast: Contrast) -> str:
+def question_in(score: ScoreComparison, contrast: Contrast) -> Question:
     """Return what a contrast asks in a score.
 
     A task that the arm was trained on, and one without pretraining before it, cannot say what a start
