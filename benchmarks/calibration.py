@@ -17,7 +17,7 @@ import calibration_runs
 import numpy as np
 from calibration_runs import share, table
 
-from perceptinit.reports.planning.power import chances
+from perceptinit.reports.planning.prospects import chances
 from perceptinit.reports.statistics import estimate, noncentrality
 from perceptinit.reports.verdicts.decisions import Rule, seeds_to_decide
 from perceptinit.seeding import generator

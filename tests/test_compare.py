@@ -22,9 +22,9 @@ from perceptinit.reports.statistics import (
 from perceptinit.reports.tables import rich_table, sets_lines
 from perceptinit.reports.verdicts.headline import headline
 from perceptinit.reports.verdicts.verdict import verdict
-from perceptinit.results.claims import claim
 from perceptinit.results.measures import family_of
 from perceptinit.results.runs import load_runs
+from perceptinit.results.states import claim
 
 PI = Contrast("pi", "random", WORTH)
 

@@ -16,7 +16,7 @@ from perceptinit.files.cache import Cache
 from perceptinit.files.downloads import fetch_all
 from perceptinit.files.locks import file_lock
 from perceptinit.images.store import ImageStore, StoreUnusableError
-from perceptinit.results.claims import HOLDER_FILE, claim, is_claimed
+from perceptinit.results.states import HOLDER_FILE, claim, is_claimed
 from perceptinit.types import RunContext
 
 

@@ -11,12 +11,12 @@ from perceptinit.recipe.reading import load_recipe
 from perceptinit.reports.compare import compare
 from perceptinit.reports.formats import json_table
 from perceptinit.reports.planning.plan import departures_before, keep_plan, make_plan
-from perceptinit.reports.planning.power import chances
+from perceptinit.reports.planning.prospects import chances
 from perceptinit.reports.planning.text import plan_text
 from perceptinit.reports.report import render
 from perceptinit.reports.verdicts.decisions import Rule
 from perceptinit.reports.verdicts.headline import headline
-from perceptinit.results.preregistration import plan_sha256, read_plan, sealed
+from perceptinit.results.preregistration import plan_sha256, read_plan, seal_plan
 from perceptinit.results.record import new_record, write_record
 from perceptinit.results.runs import load_runs
 from perceptinit.running.runner import run_recipe
@@ -46,7 +46,7 @@ class Lab:
         return load_recipe(self.path, overrides)
 
     def plan(self, *overrides, replaces=False, **changes):
-        plan = sealed({**make_plan(self.recipe(*overrides), self.out), **changes})
+        plan = seal_plan({**make_plan(self.recipe(*overrides), self.out), **changes})
         return keep_plan(plan, self.root, replaces=replaces)
 
     def run(self, *overrides, arms=("random", "redrawn"), seeds=(0, 1, 2), **changes):

@@ -20,7 +20,7 @@ ROOMS = {
     " components images files base",
     "testing": "evaluators test_sets judgments pairs backbones components images files base",
     "running": "reports evaluators results recipe components compute files base",
-    "evaluating": "evaluators results initializers test_sets judgments recipe backbones components"
+    "evaluating": "reports evaluators results initializers test_sets judgments recipe backbones components"
     " compute files base",
     "reports": "evaluators results test_sets judgments recipe components images files base",
     "exporting": "results recipe backbones components files base",

@@ -16,9 +16,9 @@ from perceptinit.errors import RecipeError, UsageError
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.slurm_config import SlurmConfig
 from perceptinit.reports.status import status_table
-from perceptinit.results.claims import claim
 from perceptinit.results.queue import note_job
 from perceptinit.results.runs import load_experiments
+from perceptinit.results.states import claim
 from perceptinit.running.cells import plan_cells
 from perceptinit.running.launch import is_launcher, run_in_processes
 from perceptinit.running.slurm import max_tasks, submit

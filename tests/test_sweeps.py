@@ -18,8 +18,8 @@ from perceptinit.errors import UsageError
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.status import totals, what
 from perceptinit.results import runs
-from perceptinit.results.claims import claim, holder, is_claimed
 from perceptinit.results.runs import load_runs
+from perceptinit.results.states import claim, holder, is_claimed
 from perceptinit.running.runner import run_recipe
 from perceptinit.trackers.progress import Progress
 from perceptinit.types import Event
@@ -174,7 +174,7 @@ def test_a_failure_does_not_stop_the_other_runs_of_one_process(folder):
 
 def test_a_claim_keeps_others_out_and_is_gone_with_its_process(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from perceptinit.results.claims import claim\n"
+        "import sys; from pathlib import Path; from perceptinit.results.states import claim\n"
         "with claim(Path(sys.argv[1])) as mine: print(mine, flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(

@@ -10,8 +10,13 @@ from rich.console import Console as RichConsole
 from test_runner import RECIPE as TINY
 
 from perceptinit.recipe.reading import read_recipe
-from perceptinit.reports.examples import TripletExample, thumbnail
-from perceptinit.reports.sheets import AGREES, DISAGREES, draw
+from perceptinit.reports.examples import (
+    AGREES,
+    DISAGREES,
+    TripletExample,
+    draw_sheet,
+    thumbnail,
+)
 from perceptinit.running.runner import run_recipe
 from perceptinit.trackers.console import Console
 from perceptinit.trackers.scalars import flat, scalars
@@ -119,7 +124,7 @@ def test_the_sheet_frames_the_models_choice_in_the_colour_of_agreement():
     uri = thumbnail(np.full((8, 8, 3), 255, dtype=np.uint8), "white")
     right = TripletExample(uri, uri, uri, 1, 4, d_first=0.9, d_second=0.1)
     wrong = TripletExample(uri, uri, uri, 1, 4, d_first=0.1, d_second=0.9)
-    sheet = np.asarray(draw([right, wrong]))
+    sheet = np.asarray(draw_sheet([right, wrong]))
     middle = sheet.shape[0] // 2
     assert (sheet[:middle] == AGREES).all(axis=2).any()
     assert not (sheet[:middle] == DISAGREES).all(axis=2).any()

@@ -9,9 +9,9 @@ from perceptinit.recipe.reading import load_recipe, read_recipe
 from perceptinit.recipe.shipped import folder_of_shipped
 from perceptinit.reports.compare import compare
 from perceptinit.reports.formats import markdown_table
+from perceptinit.reports.planning.prospects import doubts
 from perceptinit.reports.report import render
 from perceptinit.reports.verdicts.headline import headline
-from perceptinit.reports.verdicts.prospects import doubts
 from perceptinit.reports.verdicts.yardsticks import expectations, yardsticks
 from perceptinit.results.runs import load_runs
 from perceptinit.running.runner import find_obstacles, run_recipe

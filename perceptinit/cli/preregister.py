@@ -42,8 +42,8 @@ def preregister(
     """
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.reports.planning.plan import keep_plan, make_plan
+    from perceptinit.reports.planning.prospects import doubts
     from perceptinit.reports.planning.text import plan_text
-    from perceptinit.reports.verdicts.prospects import doubts
     from perceptinit.running.until_decided import looks, refuse_beside
 
     if until_decided or max_seeds is not None:

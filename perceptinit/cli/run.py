@@ -155,7 +155,7 @@ def _run(
     workers: int | None,
 ) -> None:
     from perceptinit.reports.compare import compare
-    from perceptinit.reports.verdicts.headline import undecided
+    from perceptinit.reports.verdicts.headline import find_undecided
     from perceptinit.results.runs import load_runs
     from perceptinit.running.cells import Cell, plan_cells
 
@@ -170,7 +170,7 @@ def _run(
         if int(os.environ.get("RANK", "0")):  # of several processes, the first shows the table
             break
         comparison = compare(load_runs([cell.folder for cell in cells]))
-        if failure is not None or not undecided(comparison):
+        if failure is not None or not find_undecided(comparison):
             break
     if not int(os.environ.get("RANK", "0")):
         _show_table(comparison, cells[0].root)

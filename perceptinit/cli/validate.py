@@ -48,7 +48,7 @@ def validate(
     from perceptinit.errors import RecipeError, UsageError
     from perceptinit.recipe.plan import plan_lines
     from perceptinit.recipe.reading import load_recipe
-    from perceptinit.reports.verdicts.prospects import doubts, prospects
+    from perceptinit.reports.planning.prospects import doubts, prospects
     from perceptinit.reports.verdicts.yardsticks import expectations
     from perceptinit.running.needs import told_briefly
     from perceptinit.running.runner import find_obstacles, find_warnings

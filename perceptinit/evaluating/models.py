@@ -14,6 +14,7 @@ from perceptinit.evaluating.runs import RunWeights, find_run_weights, has_runs
 from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.registry import Registry
+from perceptinit.results.loading import holds_image_tower, load_model, parts_of
 from perceptinit.seeding import named_torch_seed
 
 BACKBONES = ("open-clip", "timm")
@@ -62,7 +63,7 @@ def _find(
 ) -> Iterator[EvalModel]:
     kind, _, rest = source.partition(":")
     if kind in BACKBONES and rest:
-        yield _named(kind, rest, registry)
+        yield _find_named(kind, rest, registry)
         return
     path = Path(source)
     if not path.exists():
@@ -80,11 +81,11 @@ def _find(
         )
     for file in files:
         title = file.stem if path.is_dir() else str(file)
-        parts = frozenset({"image"}) if _is_image_tower(file) else _parts(file)
+        parts = frozenset({"image"}) if holds_image_tower(_names(file)) else _parts(file)
         yield EvalModel(title, partial(_build_checkpoint, backbone, file), parts)
 
 
-def _named(kind: str, rest: str, registry: Registry) -> EvalModel:
+def _find_named(kind: str, rest: str, registry: Registry) -> EvalModel:
     model, _, weights = rest.partition(":")
     title = f"{kind}:{model}" + (f":{Path(weights).stem}" if weights else "")
     if kind == "open-clip":
@@ -105,7 +106,7 @@ def read_backbone(table: dict[str, Any], registry: Registry) -> Spec:
     return spec
 
 
-def backbone_named(text: str, registry: Registry) -> Spec:
+def find_backbone(text: str, registry: Registry) -> Spec:
     """Return the backbone that `--backbone` names: a recipe file, or `open-clip:MODEL`, `timm:MODEL`."""
     kind, _, model = text.partition(":")
     if kind in BACKBONES and model:
@@ -121,8 +122,6 @@ def _build(spec: Spec) -> Any:
 
 
 def _build_run(run: RunWeights) -> Any:
-    from perceptinit.results.loading import load_model
-
     return load_model(run.recipe.backbone, run.file, run.seed, run.sha256)
 
 
@@ -130,21 +129,11 @@ def _build_checkpoint(backbone: Spec, file: Path) -> Any:
     if backbone.name == "open-clip" and _is_open_clip_layout(file):
         config = replace(backbone.config, pretrained=str(file))
         return _build(replace(backbone, config=config))
-    from perceptinit.results.loading import load_model
-
     return load_model(backbone, file)
 
 
 def _parts(file: Path) -> frozenset[str]:
-    from perceptinit.results.loading import parts_of
-
     return frozenset(parts_of(_names(file))) or frozenset({"image", "text"})  # of other libraries
-
-
-def _is_image_tower(file: Path) -> bool:
-    from perceptinit.results.loading import holds_image_tower
-
-    return holds_image_tower(_names(file))
 
 
 def _is_open_clip_layout(file: Path) -> bool:

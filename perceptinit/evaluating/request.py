@@ -13,7 +13,7 @@ from perceptinit.components.building import Spec, preflight, read_spec
 from perceptinit.compute import distributed
 from perceptinit.errors import Problem, RecipeError, UsageError
 from perceptinit.evaluating.measure import Measured, Session, measure
-from perceptinit.evaluating.models import EvalModel, backbone_named, find_models
+from perceptinit.evaluating.models import EvalModel, find_backbone, find_models
 from perceptinit.files.cache import cache_folder
 from perceptinit.registry import Registry, unknown
 from perceptinit.test_sets.inventory import is_retrieval
@@ -57,7 +57,7 @@ class Outcome:
         from perceptinit.evaluating import table
 
         if form == "csv":
-            return table.csv_text(self.results)
+            return table.csv_text(table.FIELDS, table.flat_rows(self.results))
         if form == "json":
             return table.json_text(self.results, self.problems, self.environment)
         from rich.console import Console
@@ -111,8 +111,8 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
 
 def _backbone(request: Request, registry: Registry) -> Spec | None:
     if request.backbone:
-        return backbone_named(request.backbone, registry)
-    return backbone_named(str(request.recipe), registry) if request.recipe else None
+        return find_backbone(request.backbone, registry)
+    return find_backbone(str(request.recipe), registry) if request.recipe else None
 
 
 def _chooser(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from perceptinit.evaluating.measure import Measured
 from perceptinit.judgments.baselines import from_extra
+from perceptinit.reports.columns import FACTS
 from perceptinit.results.measures import (
     OTHER,
     family_of,
@@ -25,11 +24,12 @@ from perceptinit.types import Score
 if TYPE_CHECKING:
     from rich.table import Table
 
+FROM = ("arm", "seed", "samples_seen")  # of the run that a model is from
 FIELDS = (
-    "model", "arm", "seed", "samples_seen", "measure", "data_set", "family",
-    "value", "stderr", "chance", "lower_ceiling", "ceiling", "num_examples", "precision",
-    "incomplete",
-)  # fmt: skip
+    *("model", *FROM, "measure", "data_set", "family", "value", "stderr"),
+    *(fact.key for fact in FACTS),
+    *("precision", "incomplete"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +90,19 @@ def _mean(measure: str, label: str, rows: Sequence[Row]) -> Row:
 
 
 def _mean_score(scores: Sequence[Score | None]) -> Score | None:
-    if any(score is None for score in scores):
-        return None
     there = [score for score in scores if score is not None]
-    errors = [score.stderr for score in there]
-    stderr = None
-    if None not in errors:  # sets are independent samples
-        stderr = sum(e**2 for e in errors if e is not None) ** 0.5 / len(there)
+    if len(there) < len(scores):
+        return None
+    errors = [score.stderr for score in there if score.stderr is not None]
+    chances = [score.chance for score in there if score.chance is not None]
+    num = len(there)
     return Score(
         name="",
-        value=sum(score.value for score in there) / len(there),
+        value=sum(score.value for score in there) / num,
         num_examples=sum(score.num_examples for score in there),
-        stderr=stderr,
-        chance=None
-        if None in [s.chance for s in there]
-        else sum(s.chance or 0 for s in there) / len(there),
+        # sets are independent samples
+        stderr=sum(e**2 for e in errors) ** 0.5 / num if len(errors) == num else None,
+        chance=sum(chances) / num if len(chances) == num else None,
     )
 
 
@@ -113,14 +111,8 @@ def rich_table(results: Sequence[Measured]) -> Table:
     from rich import box
     from rich.table import Table
 
-    caption = "\n".join(_beside(results))
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title_justify="left",
-        caption=caption or None,
-        caption_justify="left",
-    )
+    caption = "\n".join(_beside(results)) or None
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
     table.add_column("measure")
     table.add_column("set", overflow="fold")
     for result in results:
@@ -143,16 +135,12 @@ def _beside(results: Sequence[Measured]) -> Iterator[str]:
     """Yield what people and trivial models reach on the judgments of each score that has them."""
     scores = {score.name: score for result in results for score in result.scores}
     for name, score in scores.items():
-        baselines = from_extra(score.extra)
-        measure, _ = split_name(name)
-        factor, digits = (100, 2) if is_share(measure, score.chance) else (1, 4)
         parts = []
         if score.ceiling is not None:
             lower = score.ceiling if score.lower_ceiling is None else score.lower_ceiling
-            parts.append(
-                f"human ceiling {factor * lower:.{digits}f} to {factor * score.ceiling:.{digits}f}"
-            )
-        parts += [f"{b.name} {_value(b.value, b.stderr, factor, digits)}" for b in baselines]
+            ends = [_value(score, value) for value in (lower, score.ceiling)]
+            parts.append(f"human ceiling {' to '.join(ends)}")
+        parts += [f"{b.name} {_value(score, b.value, b.stderr)}" for b in from_extra(score.extra)]
         if parts:
             yield f"{name}: {', '.join(parts)}"
 
@@ -160,11 +148,13 @@ def _beside(results: Sequence[Measured]) -> Iterator[str]:
 def _cell(measure: str, score: Score | None) -> str:
     if score is None or finite(score.value) is None:
         return "-"
-    factor, digits = (100, 2) if is_share(measure, score.chance) else (1, 4)
-    return _value(score.value, score.stderr, factor, digits)
+    return _value(score, score.value, score.stderr, measure)
 
 
-def _value(value: float, stderr: float | None, factor: int, digits: int) -> str:
+def _value(score: Score, value: float, stderr: float | None = None, measure: str = "") -> str:
+    """Return a value in the score's unit: shares in per cent. measure: where the score has no name, as means do."""
+    share = is_share(measure or split_name(score.name)[0], score.chance)
+    factor, digits = (100, 2) if share else (1, 4)
     error = "" if stderr is None else f" ± {factor * stderr:.{digits}f}"
     return f"{factor * value:.{digits}f}{error}"
 
@@ -173,52 +163,36 @@ def _chance(row: Row) -> str:
     score = next((s for s in row.scores if s is not None), None)
     if score is None or score.chance is None:
         return ""
-    return (
-        f"{100 * score.chance:.2f}" if is_share(row.measure, score.chance) else f"{score.chance:g}"
-    )
+    share = is_share(row.measure, score.chance)
+    return f"{100 * score.chance:.2f}" if share else f"{score.chance:g}"
 
 
 def flat_rows(results: Sequence[Measured]) -> Iterator[dict[str, Any]]:
     """Yield one flat row per model and score, unrounded; shares in 0..1."""
     for result in results:
         run = result.model.run
+        about = {"model": result.model.title, **{key: getattr(run, key, None) for key in FROM}}
         for score in result.scores:
             measure, data_set = split_name(score.name)
             yield {
-                "model": result.model.title,
-                "arm": run.arm if run else None,
-                "seed": run.seed if run else None,
-                "samples_seen": run.samples_seen if run else None,
+                **about,
                 "measure": measure,
                 "data_set": data_set,
                 "family": family_of(data_set),
                 "value": finite(score.value),
                 "stderr": score.stderr,
-                "chance": score.chance,
-                "lower_ceiling": score.lower_ceiling,
-                "ceiling": score.ceiling,
-                "num_examples": score.num_examples,
+                **{fact.key: getattr(score, fact.key) for fact in FACTS},
                 "precision": score.extra.get("precision"),
                 "incomplete": incomplete(score.extra),
             }
-
-
-def csv_text(results: Sequence[Measured]) -> str:
-    """Return `flat_rows` as CSV."""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat_rows(results))
-    return file.getvalue()
 
 
 def json_text(
     results: Sequence[Measured], problems: Sequence[str], environment: Mapping[str, Any]
 ) -> str:
     """Return strict JSON: scores with all that belongs in a record, means, what was left out, versions."""
-    rows = []
-    for row, score in zip(flat_rows(results), (s for r in results for s in r.scores), strict=True):
-        rows.append({**row, "extra": plain(score.extra)})
+    extras = (plain(score.extra) for result in results for score in result.scores)
+    rows = [{**row, "extra": extra} for row, extra in zip(flat_rows(results), extras, strict=True)]
     titles = [result.model.title for result in results]
     means = [
         {

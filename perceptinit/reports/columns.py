@@ -5,7 +5,9 @@ A new field of `Score` is one line in `FACTS`, and one in `COLUMNS` if CSV and J
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,6 +151,17 @@ def _flat_row(row: Row) -> dict[str, Any]:
         return {c.key: None if c.is_of_difference else c.value(row) for c in COLUMNS}
     columns = sorted(COLUMNS, key=lambda column: column.is_of_difference)
     return {c.key: c.value(row.difference if c.is_of_difference else row) for c in columns}
+
+
+def csv_text(fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return rows as CSV; arrays joined by spaces."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, fields, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        joined = {k: " ".join(map(str, v)) for k, v in row.items() if isinstance(v, list)}
+        writer.writerow({**row, **joined})
+    return file.getvalue()
 
 
 def find_references(comparison: Comparison) -> list[str]:

@@ -63,7 +63,7 @@ def _with_baseline(runs: RunSet, baseline: str | None) -> RunSet:
 
 def _refuse_mixed_settings(runs: RunSet) -> None:
     """Raise UsageError when the runs differ in the backbone, pretraining or evaluation."""
-    shared = [(run, _shared(runs, run)) for run in runs.runs if run.record]
+    shared = [(run, _share_settings(runs, run)) for run in runs.runs if run.record]
     for run, settings in shared[1:]:
         first, expected = shared[0]
         if settings != expected:
@@ -73,7 +73,7 @@ def _refuse_mixed_settings(runs: RunSet) -> None:
             )
 
 
-def _shared(runs: RunSet, run: LoadedRun) -> dict[str, Any]:
+def _share_settings(runs: RunSet, run: LoadedRun) -> dict[str, Any]:
     """Return the settings of a run that all arms share, but for those that were tuned for each."""
     resolved = run.record["arm"]["resolved"]
     resolved = without_tuned(resolved, runs) if is_tuned(runs) else resolved
@@ -84,7 +84,7 @@ def _chosen_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
     """Return the score rows to compare, and sentences on the runs that are not among them."""
     if isinstance(budget, int):
         candidates = [run for run in runs.runs if _rows_at(run, budget)]
-        problems = [_unfinished(run, run in candidates) for run in runs.unfinished]
+        problems = [_report_unfinished(run, run in candidates) for run in runs.unfinished]
         problems += [
             f"{run.title}: no scores at {budget:,} samples (it has {_counts(run)})"
             for run in runs.finished
@@ -93,7 +93,7 @@ def _chosen_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
         if not candidates:
             raise UsageError(f"no run has scores at {budget:,} samples seen. {_all_counts(runs)}")
         return {(r.arm, r.seed): _rows_at(r, budget) for r in candidates}, problems
-    problems = [_unfinished(run, False) for run in runs.unfinished]
+    problems = [_report_unfinished(run, False) for run in runs.unfinished]
     if budget == "equal":
         _refuse_unequal(runs)
     elif len({run.samples_seen for run in runs.finished}) > 1:
@@ -101,7 +101,7 @@ def _chosen_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
     return {(r.arm, r.seed): _rows_at(r, r.samples_seen) for r in runs.finished}, problems
 
 
-def _unfinished(run: LoadedRun, is_used: bool) -> str:
+def _report_unfinished(run: LoadedRun, is_used: bool) -> str:
     reason = f" ({run.reason})" if run.reason else ""
     reached = f" after {run.samples_seen:,} samples" if run.samples_seen else ""
     use = "its scores at the number asked for are used" if is_used else "it is in no mean"

@@ -1,30 +1,92 @@
-"""Examples with pictures: judgments a model agrees with or not, images it names, images it finds."""
+"""Judgments that a run's model agrees with or not, with pictures: for the page, and as a sheet for trackers."""
 
 from __future__ import annotations
 
-# N triplets or images, C classes, D embedding
+# N triplets or images
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from perceptinit.evaluators.classifier import zero_shot_classifier
-from perceptinit.images.decoding import load_batch, load_square
+from perceptinit.components.building import Spec
+from perceptinit.files.atomic import atomic_path
+from perceptinit.images.decoding import decode, load_square
 from perceptinit.images.stimuli import StimulusImages
 from perceptinit.judgments.scoring import cosine_distances
 from perceptinit.judgments.two_afc import embed
-from perceptinit.reports.models import RunModel
+from perceptinit.recipe.reading import read_recipe
+from perceptinit.recipe.recipe import Recipe
+from perceptinit.results.loading import load_model
+from perceptinit.results.record import recorded_sha256
+from perceptinit.results.runs import LoadedRun
 from perceptinit.seeding import generator
-from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
+from perceptinit.test_sets.choice import HasChoice
 from perceptinit.types import WHITE, Colour, ImageSource, Triplets
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 NUM_SAMPLED = 256
 NUM_SHOWN = 3
 THUMBNAIL_SIZE = 112
+# of a sheet, in pixels
+CELL, LINE, MARGIN = 96, 14, 8
+AGREES, DISAGREES = (0, 121, 92), (194, 72, 15)
+
+
+@dataclass(frozen=True, slots=True)
+class RunModel:
+    """A run with its recipe; models are made when asked for, on the CPU, in eval mode."""
+
+    run: LoadedRun
+    recipe: Recipe
+
+    @classmethod
+    def of(cls, run: LoadedRun) -> RunModel:
+        """Read the recipe that the record holds.
+
+        Raises RecipeError when it cannot be read here, such as for want of a variable.
+        """
+        stated = run.record["recipe"]
+        recipe = read_recipe(
+            stated["text"],
+            source=stated["source"],
+            overrides=stated["overrides"],
+            folder=Path(stated["source"]).parent,
+        )
+        return cls(run, recipe.smoke() if stated["smoke"] else recipe)
+
+    def final(self) -> Any:
+        """Return the dual encoder at the end of the run; CheckpointError when its weights are gone."""
+        return self._load("final")
+
+    def after_stage_one(self) -> Any:
+        """Return the dual encoder whose image tower is as `[[init]]` left it."""
+        return self._load("init")
+
+    def _load(self, moment: str) -> Any:
+        path = self.run.folder / "weights" / f"{moment}.safetensors"
+        return load_model(
+            self.recipe.backbone, path, self.run.seed, recorded_sha256(self.run.record, path)
+        )
+
+    def judgments(self) -> Spec | None:
+        """Return the judgments that the arm learns from, else those it is measured on."""
+        arm = self.recipe.arm(self.run.arm)
+        specs = [*arm.init, *arm.posthoc, *(slot.spec for slot in self.recipe.evals)]
+        return next((s.parts["judgments"] for s in specs if "judgments" in s.parts), None)
+
+    def test_sets(self) -> Iterator[Any]:
+        """Yield the labelled and captioned test sets of the evaluators, in the recipe's order."""
+        for slot in self.recipe.evals:
+            evaluator = slot.spec.build()
+            if isinstance(evaluator, HasChoice):
+                present, _ = evaluator.choice.present()
+                yield from map(evaluator.choice.read, present)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +120,6 @@ class TripletExamples:
     num_right: int
 
 
-@dataclass(frozen=True, slots=True)
-class NamedImage:
-    """A test image with its class and what each arm calls it."""
-
-    image: str
-    truth: str
-    names: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class FoundImages:
-    """A query in words and the images an arm puts first, with whether each is meant by it."""
-
-    query: str
-    images: tuple[tuple[str, bool], ...]
-
-
 def triplet_examples(model: RunModel) -> TripletExamples | None:
     """Return held-out judgments that the image tower gets right and wrong after stage 1.
 
@@ -85,7 +130,7 @@ def triplet_examples(model: RunModel) -> TripletExamples | None:
     if spec is None:
         return None
     triplets = spec.build().load("test")
-    triplets = triplets.select(_sample(len(triplets), "triplets"))
+    triplets = triplets.select(draw_sample(len(triplets), "triplets"))
     encoder = model.after_stage_one()
     images = StimulusImages(triplets.stimuli, encoder.image_size)
     d_first, d_second = _distances(encoder, triplets, images)
@@ -104,7 +149,7 @@ def triplet_examples(model: RunModel) -> TripletExamples | None:
     )
 
 
-def _sample(count: int, name: str) -> np.ndarray:
+def draw_sample(count: int, name: str) -> np.ndarray:
     """Return sorted rows, the same for every arm and every report of these data."""
     return np.sort(generator(0, "report", name).permutation(count)[:NUM_SAMPLED])
 
@@ -137,8 +182,6 @@ def thumbnail(source: ImageSource, key: str, background: Colour = WHITE) -> str:
     """Return an image as a data URI: a JPEG of at most `THUMBNAIL_SIZE`, a PNG when it is tiny."""
     from PIL import Image
 
-    from perceptinit.images.decoding import decode
-
     pixels = decode(source, key, background)
     is_tiny = max(pixels.shape[:2]) <= THUMBNAIL_SIZE // 2
     if not is_tiny:
@@ -149,119 +192,55 @@ def thumbnail(source: ImageSource, key: str, background: Colour = WHITE) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-@torch.no_grad()
-def named_images(arms: Sequence[RunModel]) -> tuple[str, tuple[NamedImage, ...]] | None:
-    """Return a test set's name and images with what each arm calls them.
+def write_sheets(run: LoadedRun) -> list[Path]:
+    """Write the run's example judgments to `<run folder>/images/` and return the files.
 
-    None without such a set, and for models without a text tower or a classifier of its classes.
-    For two arms up to two images of each case: both right, one right, the other, both wrong.
+    Empty without judgments. Raises as `triplet_examples` does.
     """
-    test_set = next((s for s in arms[0].test_sets() if _has_one_label(s)), None)
-    if test_set is None:
-        return None
-    rows = _sample(len(test_set.labels), test_set.name)
-    truth = test_set.labels[rows]
-    encoders = [model.final() for model in arms]
-    if not all(_can_name(encoder, test_set) for encoder in encoders):
-        return None
-    guesses = [_classify(encoder, test_set, rows) for encoder in encoders]
-    cases = list(zip(*(guess == truth for guess in guesses), strict=True))
-    shown = [
-        i for case in dict.fromkeys(sorted(set(cases), reverse=True)) for i in _of(cases, case)
-    ]
-    return test_set.name, tuple(
-        NamedImage(
-            thumbnail(test_set.images[rows[i]], test_set.keys[rows[i]]),
-            test_set.classnames[truth[i]],
-            {m.run.arm: test_set.classnames[g[i]] for m, g in zip(arms, guesses, strict=True)},
-        )
-        for i in shown
-    )
+    found = triplet_examples(RunModel.of(run))
+    if found is None:
+        return []
+    path = run.folder / "images" / "judgments.png"
+    with atomic_path(path) as temporary:
+        draw_sheet([*found.right, *found.wrong]).save(temporary, "png")
+    return [path]
 
 
-def _has_one_label(test_set: Any) -> bool:
-    return isinstance(test_set, ZeroShotSet) and not test_set.is_multilabel
+def draw_sheet(examples: Sequence[TripletExample]) -> Image.Image:
+    """Return a row per judgment: first, reference, second, with votes; a frame marks the model's choice.
 
-
-def _can_name(encoder: Any, test_set: ZeroShotSet) -> bool:
-    if hasattr(encoder, "head"):
-        return set(test_set.classnames) <= set(encoder.classnames)
-    return hasattr(encoder, "text")
-
-
-def _of(cases: Sequence[tuple[bool, ...]], case: tuple[bool, ...]) -> list[int]:
-    return [i for i, other in enumerate(cases) if other == case][:2]
-
-
-def _classify(encoder: Any, test_set: ZeroShotSet, rows: np.ndarray) -> np.ndarray:
-    if hasattr(encoder, "head"):
-        columns = [encoder.classnames.index(name) for name in test_set.classnames]
-        logits = encoder.classify(_load_rows(encoder, test_set, rows))
-        return np.asarray(logits[:, columns].argmax(dim=1))
-    vectors = zero_shot_classifier(encoder, test_set.classnames, _templates(test_set))
-    return np.asarray((_embed_rows(encoder, test_set, rows) @ vectors.T).argmax(dim=1))
-
-
-def _templates(test_set: ZeroShotSet) -> tuple[str, ...]:
-    return test_set.templates or ("{c}",)
-
-
-def _embed_rows(encoder: Any, test_set: Any, rows: np.ndarray) -> torch.Tensor:
-    batch = _load_rows(encoder, test_set, rows)
-    return torch.nn.functional.normalize(encoder.encode_image(batch).float(), dim=1)
-
-
-def _load_rows(encoder: Any, test_set: Any, rows: np.ndarray) -> torch.Tensor:
-    images = [test_set.images[i] for i in rows]
-    keys = [test_set.keys[i] for i in rows]
-    return load_batch(images, keys, encoder.image_size, "center-crop")
-
-
-@torch.no_grad()
-def found_images(model: RunModel) -> tuple[str, int, tuple[FoundImages, ...]] | None:
-    """Return a test set's name, how many images were searched, and what three queries find.
-
-    Queries are captions of a captioned set, else prompts with class names. None without a set or a text tower.
+    The frame is green where most people agree, else orange; the text below says the same in words.
     """
-    sets = list(model.test_sets())
-    test_set = next((s for s in sets if isinstance(s, RetrievalSet)), None)
-    test_set = test_set or next((s for s in sets if _has_one_label(s)), None)
-    encoder = model.final()
-    if test_set is None or not hasattr(encoder, "text"):
-        return None
-    rows = _sample(len(test_set.images), test_set.name)
-    queries, meant = _queries(test_set, rows)
-    texts = torch.nn.functional.normalize(
-        encoder.encode_text(encoder.tokenize(queries)).float(), dim=1
-    )
-    best = (texts @ _embed_rows(encoder, test_set, rows).T).topk(min(5, len(rows)), dim=1).indices
-    return (
-        test_set.name,
-        len(rows),
-        tuple(
-            FoundImages(
-                query,
-                tuple(
-                    (thumbnail(test_set.images[rows[i]], test_set.keys[rows[i]]), bool(is_meant[i]))
-                    for i in hits.tolist()
-                ),
-            )
-            for query, is_meant, hits in zip(queries, meant, best, strict=True)
-        ),
-    )
+    from PIL import Image, ImageDraw
 
-
-def _queries(test_set: Any, rows: np.ndarray) -> tuple[list[str], list[np.ndarray]]:
-    """Return three queries and, for each, which of the sampled images it means, bool (N,)."""
-    if isinstance(test_set, RetrievalSet):
-        chosen = [int(np.flatnonzero(test_set.owners == row)[0]) for row in rows[:NUM_SHOWN]]
-        return (
-            [test_set.captions[i] for i in chosen],
-            [rows == test_set.owners[i] for i in chosen],
+    height = CELL + LINE + MARGIN
+    sheet = Image.new(
+        "RGB", (3 * (CELL + MARGIN) + MARGIN, len(examples) * height + MARGIN), "white"
+    )
+    pen = ImageDraw.Draw(sheet)
+    for row, example in enumerate(examples):
+        top = MARGIN + row * height
+        total = example.first_votes + example.second_votes
+        agrees = example.model_picks == example.people_pick
+        columns = (
+            ("first", example.first, f"{example.first_votes} of {total}"),
+            ("", example.anchor, "agrees" if agrees else "disagrees"),
+            ("second", example.second, f"{example.second_votes} of {total}"),
         )
-    classes = list(dict.fromkeys(int(label) for label in test_set.labels[rows]))[:NUM_SHOWN]
-    template = _templates(test_set)[0]
+        for column, (role, uri, words) in enumerate(columns):
+            left = MARGIN + column * (CELL + MARGIN)
+            sheet.paste(_read_picture(uri), (left, top))
+            if role == example.model_picks:
+                box = (left - 3, top - 3, left + CELL + 2, top + CELL + 2)
+                pen.rectangle(box, outline=AGREES if agrees else DISAGREES, width=3)
+            pen.text((left, top + CELL + 1), words, fill="black")
+    return sheet
+
+
+def _read_picture(uri: str) -> Image.Image:
+    from PIL import Image
+
+    data = base64.b64decode(uri.partition(",")[2])
     return (
-        [template.format(c=test_set.classnames[c]) for c in classes],
-        [test_set.labels[rows] == c for c in classes],
+        Image.open(io.BytesIO(data)).convert("RGB").resize((CELL, CELL), Image.Resampling.NEAREST)
     )

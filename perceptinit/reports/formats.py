@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -15,6 +13,7 @@ from perceptinit.reports.columns import (
     COLUMNS,
     baselines_in_words,
     cells,
+    csv_text,
     difference_cell,
     find_references,
     flat_rows,
@@ -89,12 +88,7 @@ def _latex(cell: str) -> str:
 
 def csv_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
     """Return a row per score, arm and contrast as CSV; missing seeds joined by spaces."""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, [column.key for column in COLUMNS], lineterminator="\n")
-    writer.writeheader()
-    for row in flat_rows(scores):
-        writer.writerow({**row, "missing_seeds": " ".join(map(str, row["missing_seeds"]))})
-    return file.getvalue()
+    return csv_text([column.key for column in COLUMNS], flat_rows(scores))
 
 
 def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:

@@ -141,13 +141,15 @@ def find_breakdowns(comparison: Comparison) -> Iterator[Breakdown]:
     """Yield every score of the finished runs that their records break down by person or anchor."""
     for score in comparison.scores:
         for key, unit in UNITS.items():
-            by_arm = {arm: _recorded(comparison, arm, score, key) for arm in comparison.runs.arms}
+            by_arm = {
+                arm: _read_breakdown(comparison, arm, score, key) for arm in comparison.runs.arms
+            }
             found = _breakdown(score, unit, {arm: rows for arm, rows in by_arm.items() if rows})
             if found:
                 yield found
 
 
-def _recorded(
+def _read_breakdown(
     comparison: Comparison, arm: str, score: ScoreComparison, key: str
 ) -> list[Mapping[str, Any]]:
     """Return what the arm's runs recorded at their end, seed by seed."""

@@ -15,9 +15,9 @@ from perceptinit.files.atomic import atomic_path
 from perceptinit.reports import account, cards, columns, page
 from perceptinit.reports.comparison import Comparison
 from perceptinit.reports.contrasts import is_by_people
-from perceptinit.reports.examples import found_images, named_images, triplet_examples
+from perceptinit.reports.examples import RunModel, triplet_examples
 from perceptinit.reports.figures import Figure, require_matplotlib
-from perceptinit.reports.models import RunModel
+from perceptinit.reports.image_examples import found_images, named_images
 from perceptinit.reports.planning.text import plan_text
 from perceptinit.reports.searches import tuning_section
 from perceptinit.reports.stage_one import stage_one_figures

@@ -45,14 +45,14 @@ def rows(searches: Sequence[Search]) -> list[list[str]]:
     return [
         [
             search.arm,
-            *(_shown(search.median(k)) for k in range(1, search.config.trials + 1)),
+            *(_show(search.median(k)) for k in range(1, search.config.trials + 1)),
             settings_in_words(search.median().settings),
         ]
         for search in searches
     ]
 
 
-def _shown(trial: Trial) -> str:
+def _show(trial: Trial) -> str:
     return NO_VALUE if trial.value is None else number(trial.value, trial.is_share)
 
 

@@ -13,11 +13,10 @@ from typing_extensions import TypedDict
 from perceptinit.configs import find_misfit
 from perceptinit.files.reading import parse_rows
 from perceptinit.reports.numbers import number
-from perceptinit.results.claims import holder
-from perceptinit.results.durations import readable_seconds
-from perceptinit.results.measures import is_diagnostic, is_share, rank, split_name
+from perceptinit.results.measures import is_diagnostic, is_share, rank, readable_seconds, split_name
 from perceptinit.results.queue import in_queue
 from perceptinit.results.runs import LoadedRun, RunSet
+from perceptinit.results.states import holder
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -1,4 +1,4 @@
-"""How measures and data sets are called in tables: their families and units, and which speaks first."""
+"""How results are said: names, families and units of measures and data sets, which speaks first, durations."""
 
 from __future__ import annotations
 
@@ -73,3 +73,10 @@ def incomplete(extra: Mapping[str, Any]) -> str:
 def is_share(measure: str, chance: float | None) -> bool:
     """Say whether a value is a share of examples, which is read in per cent and points."""
     return chance is not None and measure.partition("_")[0] not in _names()["kinds"]["not_shares"]
+
+
+def readable_seconds(seconds: float) -> str:
+    """Return a duration as people say it: `42 s`, `7 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -44,7 +44,7 @@ class Planned:
         recipe = record["recipe"]
         sources = tuple((each["path"], each["text"]) for each in recipe.get("sources", ()))
         overrides = tuple(recipe["overrides"])
-        arms, seeds, verdict, expected, left = _asked(
+        arms, seeds, verdict, expected, left = _read_recipe(
             recipe["text"], recipe["source"], overrides, sources
         )
         name, summary, baseline = recipe["name"], recipe["summary"], recipe["baseline"]
@@ -55,25 +55,30 @@ class Planned:
     @classmethod
     def of_file(cls, path: Path, root: Path) -> Planned:
         tables = read_tables(path)
-        arms, seeds = _arms_and_seeds(tables)
+        arms, seeds = _read_arms_and_seeds(tables)
         baseline = str(tables.get("baseline", arms[0]))
-        summary, verdict = str(tables.get("summary", "")), _verdict(tables, str(path))
-        expected = _expected(tables, str(path))
+        summary, verdict = str(tables.get("summary", "")), _read_verdict(tables, str(path))
+        expected = _read_expected(tables, str(path))
         return cls(root.name, summary, baseline, arms, seeds, root, "", verdict, expected)
 
 
 @cache  # the runs of a recipe have one text
-def _asked(
+def _read_recipe(
     text: str, source: str, overrides: tuple[str, ...], sources: tuple[tuple[str, str], ...]
 ) -> tuple[tuple[str, ...], tuple[int, ...], VerdictConfig, tuple[ExpectConfig, ...], Changes]:
     """Return arms, seeds, verdict, expected scores and what was changed of their setting, as a recipe's text says."""
     tables = {"verdict": {}, **parse_toml(text, source)}
     apply_overrides(tables, overrides)
     left = changes(text, source, overrides, sources)
-    return *_arms_and_seeds(tables), _verdict(tables, source), _expected(tables, source), left
+    return (
+        *_read_arms_and_seeds(tables),
+        _read_verdict(tables, source),
+        _read_expected(tables, source),
+        left,
+    )
 
 
-def _arms_and_seeds(tables: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def _read_arms_and_seeds(tables: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int, ...]]:
     arms = tables.get("arm") or [{"name": "default"}]
     return tuple(str(arm.get("name")) for arm in arms), tuple(tables.get("seeds", [0]))
 
@@ -102,7 +107,7 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
     except DataError as error:
         plan, departures = {}, [f"{error}."]
     else:
-        departures = list(_changed(plan, began, verdict))
+        departures = list(_find_changes(plan, began, verdict))
     num_planned = min(len(p.seeds) for p in same)
     return {
         "plan": verdict,
@@ -117,21 +122,23 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
     }
 
 
-def _changed(plan: Mapping[str, Any], began: VerdictConfig, now: VerdictConfig) -> Iterator[str]:
+def _find_changes(
+    plan: Mapping[str, Any], began: VerdictConfig, now: VerdictConfig
+) -> Iterator[str]:
     """Yield what of `[verdict]` is not as it was planned: in the plan, or without one when the first run began."""
     for key in PLANNED:
         old = plan["verdict"][key] if plan else getattr(began, key)
         new = getattr(now, key)
         if (old or None) != (new or None):
             when = "in the plan" if plan else "when the first run began"
-            yield f"[verdict] {key} was {_stated(old)} {when}, and is {_stated(new)} now."
+            yield f"[verdict] {key} was {_state(old)} {when}, and is {_state(new)} now."
 
 
-def _stated(value: Any) -> str:
+def _state(value: Any) -> str:
     return str(value or "not stated")
 
 
-def _verdict(tables: Mapping[str, Any], source: str) -> VerdictConfig:
+def _read_verdict(tables: Mapping[str, Any], source: str) -> VerdictConfig:
     table = tables.get("verdict", {})
     config, problems = read_config(VerdictConfig, table, "verdict")
     if config is None:
@@ -139,7 +146,7 @@ def _verdict(tables: Mapping[str, Any], source: str) -> VerdictConfig:
     return config
 
 
-def _expected(tables: Mapping[str, Any], source: str) -> tuple[ExpectConfig, ...]:
+def _read_expected(tables: Mapping[str, Any], source: str) -> tuple[ExpectConfig, ...]:
     read = [read_config(ExpectConfig, table, "expect") for table in tables.get("expect", ())]
     problems = [problem for _, found in read for problem in found]
     if problems:

@@ -131,7 +131,7 @@ def _is_finite(plan: Mapping[str, Any]) -> bool:
     return True
 
 
-def sealed(plan: Mapping[str, Any]) -> dict[str, Any]:
+def seal_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
     """Return a plan as it will be read, without credentials and with its hash."""
     plain = dict(printable_values(stripped(json.loads(json.dumps(plan, allow_nan=False)))))
     return {**plain, "sha256": plan_sha256(plain)}

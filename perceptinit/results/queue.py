@@ -52,23 +52,23 @@ def ask(command: Sequence[str], text: str = "") -> str:
 
 def note_job(root: Path, job: str, runs: Runs) -> None:
     """Keep beside the runs in `root` which of them the array `job` does, in the order of its tasks."""
-    known = [*_noted(root), {"id": job, "runs": [{"arm": a, "seed": s} for a, s in runs]}]
+    known = [*_read_jobs(root), {"id": job, "runs": [{"arm": a, "seed": s} for a, s in runs]}]
     write_json(root / FOLDER / JOBS, known)
 
 
-def submitted(root: Path) -> dict[tuple[str, int], Task]:
+def find_submitted(root: Path) -> dict[tuple[str, int], Task]:
     """Return the newest task that was submitted for each run (arm and seed) in `root`.
 
     Raises DataError for notes that cannot be read.
     """
     return {
         (run["arm"], run["seed"]): f"{job['id']}_{i}"
-        for job in _noted(root)
+        for job in _read_jobs(root)
         for i, run in enumerate(job["runs"])
     }
 
 
-def _noted(root: Path) -> list[Job]:
+def _read_jobs(root: Path) -> list[Job]:
     file = root / FOLDER / JOBS
     if not file.exists():
         return []
@@ -93,7 +93,7 @@ def _in_words(state: str, why: str) -> str:
 
 def in_queue(root: Path) -> dict[tuple[str, int], str]:
     """Return for each run in `root` that has a job what there is to say of the job; asks Slurm only then."""
-    tasks = submitted(root)
+    tasks = find_submitted(root)
     if not tasks:
         return {}
     try:

@@ -13,7 +13,7 @@ from perceptinit.recipe.expect_config import ExpectConfig
 from perceptinit.recipe.published_setting import Changes
 from perceptinit.recipe.verdict_config import VerdictConfig
 from perceptinit.results.planned import Planned, read_tables, verdict_of
-from perceptinit.results.queue import submitted
+from perceptinit.results.queue import find_submitted
 from perceptinit.results.record import RECORD
 from perceptinit.results.states import RunState, State, run_state
 
@@ -185,7 +185,7 @@ def _folders(root: Path, may_be_absent: bool = False) -> list[Path]:
             raise UsageError(f"{root}: a file that is no {RECORD} of a run, nor a recipe (.toml)")
         return [root.parent]
     if root.is_dir():
-        return _begun(root) or [root / arm / f"seed{seed}" for arm, seed in submitted(root)]
+        return _begun(root) or [root / arm / f"seed{seed}" for arm, seed in find_submitted(root)]
     if may_be_absent:
         return []
     raise UsageError(f"{root}: no such folder of runs")
@@ -207,11 +207,11 @@ def load_run(file: Path) -> LoadedRun:
     if not found.record:
         number = folder.name.removeprefix("seed")
         seed = int(number) if number.isdigit() else 0
-        return _loaded(folder.parent.name, seed, folder)
-    return _loaded(found.record["arm"]["name"], found.record["seed"], folder, found)
+        return _load(folder.parent.name, seed, folder)
+    return _load(found.record["arm"]["name"], found.record["seed"], folder, found)
 
 
-def _loaded(arm: str, seed: int, folder: Path, found: RunState | None = None) -> LoadedRun:
+def _load(arm: str, seed: int, folder: Path, found: RunState | None = None) -> LoadedRun:
     found = found or run_state(folder)
     return LoadedRun(arm, seed, folder, found.state, dict(found.record), found.reason)
 
@@ -224,7 +224,7 @@ def _missing(planned: Planned, roots: Sequence[Path]) -> Iterable[LoadedRun]:
             folder = planned.root / arm / f"seed{seed}"
             place = folder.resolve()
             if not (folder / RECORD).exists() and any(place.is_relative_to(root) for root in asked):
-                yield _loaded(arm, seed, folder)
+                yield _load(arm, seed, folder)
 
 
 def _as_set(runs: list[LoadedRun], planned: Sequence[Planned]) -> RunSet:

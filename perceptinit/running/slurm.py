@@ -19,7 +19,7 @@ from perceptinit.files.atomic import atomic_path
 from perceptinit.files.locks import file_lock
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.slurm_config import WARN_SECONDS
-from perceptinit.results.queue import FOLDER, ask, note_job, queue, submitted
+from perceptinit.results.queue import FOLDER, ask, find_submitted, note_job, queue
 from perceptinit.running.cells import Cell
 from perceptinit.running.interruption import EXIT_CODE
 from perceptinit.running.runner import check_ready, check_writable, prepare
@@ -114,7 +114,7 @@ def submit(
         if not is_mine:
             raise UsageError(f"{root}: another `run --on slurm` submits its runs now; wait for it")
         waiting = queue(root)
-        tasks = submitted(root)
+        tasks = find_submitted(root)
         queued = {run for run, task in tasks.items() if task in waiting}
         if fresh and queued & {(cell.arm.name, cell.seed) for cell in cells}:
             raise UsageError(f"{root}: runs of it are in the queue; scancel them before --fresh")

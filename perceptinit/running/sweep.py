@@ -17,8 +17,8 @@ from perceptinit.compute import distributed
 from perceptinit.compute.devices import usable_cores
 from perceptinit.errors import PerceptInitError, UsageError
 from perceptinit.protocols import Evaluator, Tracker
-from perceptinit.results.claims import claim, holder
 from perceptinit.results.record import read_record
+from perceptinit.results.states import claim, holder
 from perceptinit.running.cells import Cell
 from perceptinit.running.run import Run
 from perceptinit.running.tracking import Trackers
@@ -119,7 +119,7 @@ class Sweep:
 
     def _log_images(self, cell: Cell, trackers: Trackers) -> None:
         """Hand pictures of a run that just finished to the trackers that take them."""
-        from perceptinit.reports.sheets import write_sheets
+        from perceptinit.reports.examples import write_sheets
         from perceptinit.results.runs import LoadedRun
 
         record = read_record(cell.record_path)

@@ -8,7 +8,7 @@ from threading import RLock
 
 from rich.console import Console as RichConsole
 
-from perceptinit.results.durations import readable_seconds
+from perceptinit.results.measures import readable_seconds
 from perceptinit.trackers.live import LiveView
 from perceptinit.trackers.progress import Progress, RunProgress
 from perceptinit.types import Event, RunContext, Score

@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from perceptinit.results.durations import readable_seconds
+from perceptinit.results.measures import readable_seconds
 from perceptinit.trackers.progress import Progress, RunProgress
 
 # sign and colour of each state; the sign alone tells them apart

@@ -15,13 +15,11 @@ from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.tuning import Tuning
 from perceptinit.reports.compare import compare
 from perceptinit.reports.comparison import Comparison
-from perceptinit.reports.planning.as_planned import plan_name
-from perceptinit.reports.planning.power import pilot_lines
-from perceptinit.reports.planning.text import plan_text, points
+from perceptinit.reports.planning.prospects import findings, num_looked_at, pilot_lines
+from perceptinit.reports.planning.text import plan_name, plan_text, points
 from perceptinit.reports.verdicts.decisions import Rule, rule_of
 from perceptinit.reports.verdicts.headline import headline_arms
-from perceptinit.reports.verdicts.prospects import findings, num_looked_at
-from perceptinit.results.preregistration import PLAN, SCHEMA, plan_sha256, read_plan, sealed
+from perceptinit.results.preregistration import PLAN, SCHEMA, plan_sha256, read_plan, seal_plan
 from perceptinit.results.record import RECORD, arm_row, now, versions
 from perceptinit.results.runs import LoadedRun, RunSet, load_runs
 
@@ -62,12 +60,12 @@ def make_plan(recipe: Recipe, out: Path, pilot: Sequence[Path] = ()) -> dict[str
         "prospects": [*findings(recipe), *_pilot(recipe, pilot, there)],
         "records": [_record_row(run) for run in (there.runs if there else ()) if run.record],
         "versions": versions(),
-        **_stated(recipe, planned),
+        **_state_design(recipe, planned),
     }
-    return sealed(plan)
+    return seal_plan(plan)
 
 
-def _stated(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
+def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
     """Return what runs can depart from: STATED, of those that the recipe has."""
     arms = [(arm_row(recipe, arm), recipe.fingerprint(arm)) for arm in recipe.arms]
     return {
@@ -97,7 +95,7 @@ def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) ->
     """
     path = root / PLAN
     old = read_plan(root)
-    changed = _changed(old, plan, (*STATED, "hypothesis")) if old else []
+    changed = _find_changes(old, plan, (*STATED, "hypothesis")) if old else []
     if old and not changed:
         return f"{path}: the {plan_name(old)} says the same, and stands."
     kept = ""
@@ -122,8 +120,8 @@ def departures_before(recipe: Recipe, out: Path) -> Iterator[str]:
     plan = read_plan(root)
     if not plan:
         return
-    stated = sealed(_stated(recipe, compare(_planned_runs(recipe, root))))
-    changed = _changed(plan, stated)
+    stated = seal_plan(_state_design(recipe, compare(_planned_runs(recipe, root))))
+    changed = _find_changes(plan, stated)
     if changed:
         yield (
             f"not as planned: {', '.join(changed)} of this recipe are others than in the {plan_name(plan)} "
@@ -132,7 +130,7 @@ def departures_before(recipe: Recipe, out: Path) -> Iterator[str]:
         )
 
 
-def _changed(
+def _find_changes(
     old: Mapping[str, Any], new: Mapping[str, Any], keys: Sequence[str] = STATED
 ) -> list[str]:
     return [key for key in keys if old.get(key) != new.get(key)]

@@ -129,7 +129,7 @@ def seeds_to_decide(values: tuple[float, ...], rule: Rule) -> int | None:
     most = rule.last - len(values) if rule.last is not None else MOST_MORE_SEEDS
     if most < 1 or len(values) < 2:
         return None
-    decided = _decided(*_futures(values, most), rule)
+    decided = _decide(*_futures(values, most), rule)
     found = [k + 1 for k, share in enumerate(decided.mean(axis=0)) if share >= CHANCE]
     return found[0] if found else None
 
@@ -155,7 +155,7 @@ def _futures(values: tuple[float, ...], most: int) -> tuple[np.ndarray, np.ndarr
     return numbers, known.mean() + means, np.sqrt(variances / numbers)
 
 
-def _decided(numbers: np.ndarray, means: np.ndarray, errors: np.ndarray, rule: Rule) -> np.ndarray:
+def _decide(numbers: np.ndarray, means: np.ndarray, errors: np.ndarray, rule: Rule) -> np.ndarray:
     """Return which futures are decided after each number of seeds, shape (S, K)."""
     import numpy as np
     from scipy import stats

@@ -22,7 +22,7 @@ from perceptinit.reports.contrasts import (
     is_by_simulated_people,
 )
 from perceptinit.reports.numbers import magnitude
-from perceptinit.reports.planning.as_planned import as_planned
+from perceptinit.reports.planning.text import as_planned
 from perceptinit.reports.statistics import holm
 from perceptinit.reports.verdicts.verdict import Verdict, is_pretrained, verdicts
 from perceptinit.reports.verdicts.yardsticks import yardsticks
@@ -61,7 +61,7 @@ def summary(comparison: Comparison) -> Summary | None:
     answers = tuple(v for arm in arms for v in verdicts(comparison, score) if v.contrast.arm == arm)
     return Summary(
         tuple(text for text in found if text),
-        _measured(score, comparison.runs.samples),
+        _say_measured(score, comparison.runs.samples),
         answers,
         tuple(_notes(comparison, score, answers)),
     )
@@ -91,7 +91,7 @@ def headline(comparison: Comparison) -> list[str]:
     return [*published, found.measured, *answers, *found.readings, *found.notes]
 
 
-def undecided(comparison: Comparison) -> list[Verdict]:
+def find_undecided(comparison: Comparison) -> list[Verdict]:
     """Return the answers of the summary that more seeds may decide; empty when there is nothing to compare."""
     found = summary(comparison)
     return [] if found is None else [v for v in found.answers if not v.is_decided]
@@ -164,7 +164,7 @@ def _worth(score: ScoreComparison, worth: Verdict, structure: Verdict | None) ->
     return text.format(arm=arm, reference=reference, structure=question.structure, delta=delta)
 
 
-def _measured(score: ScoreComparison, samples: str) -> str:
+def _say_measured(score: ScoreComparison, samples: str) -> str:
     counts = sorted(set(score.samples_seen.values()))
     seen = " and ".join(f"{n:,}" for n in counts)
     after = f"after {seen} {samples} seen" if counts != [0] else "without pretraining"

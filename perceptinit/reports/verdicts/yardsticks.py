@@ -52,10 +52,10 @@ def expectations(recipe: Recipe) -> Iterator[str]:
         yield f"expected: {e.arm} {e.value:g} ± {e.tolerance:g} in {e.score} ({e.source})"
         differs = left.get(e.arm, ())
         if recipe.is_smoke or differs:
-            yield f"  not comparable with these runs: {_listed(differs) or 'smoke run'}"
+            yield f"  not comparable with these runs: {_list_differences(differs) or 'smoke run'}"
 
 
-def odd_expectations(recipe: Recipe) -> Iterator[Problem]:
+def find_odd_expectations(recipe: Recipe) -> Iterator[Problem]:
     """Yield what among the expected scores is hardly meant: shares for per cent, sets that nothing measures."""
     measured = list(measured_sets(recipe))
     for expected in recipe.expected:
@@ -91,12 +91,12 @@ def _yardstick(comparison: Comparison, expected: ExpectConfig) -> Yardstick:
     if differs:
         outcome, found = (
             "another setting",
-            f": another setting ({_listed(differs)}), so neither valid nor not",
+            f": another setting ({_list_differences(differs)}), so neither valid nor not",
         )
     elif score is None or value is None:
         outcome, found = "not measured", ": not measured yet"
     else:
-        outcome, found = _judged(value, score, expected)
+        outcome, found = _judge(value, score, expected)
     measured = f" {number(value.mean, score.is_share)}" if score and value else ""
     published = (
         f"{expected.value:g}"
@@ -136,7 +136,7 @@ def _differs(
         yield score.incomplete
 
 
-def _judged(value: Estimate, score: ScoreComparison, expected: ExpectConfig) -> tuple[Outcome, str]:
+def _judge(value: Estimate, score: ScoreComparison, expected: ExpectConfig) -> tuple[Outcome, str]:
     published, tolerance = expected.value / PER_CENT, expected.tolerance / PER_CENT
     low = value.mean if value.low is None else value.low
     high = value.mean if value.high is None else value.high
@@ -168,6 +168,6 @@ def _seeds(value: Estimate, is_share: bool) -> str:
     return f"95 % interval {between}, {value.num} seeds"
 
 
-def _listed(differs: list[str] | tuple[str, ...]) -> str:
+def _list_differences(differs: list[str] | tuple[str, ...]) -> str:
     more = [f"and {len(differs) - MAX_NAMED} more"] if len(differs) > MAX_NAMED else []
     return ", ".join([*differs[:MAX_NAMED], *more])

@@ -1,0 +1,151 @@
+"""Test images with the names that arms give them, and the images that an arm finds for a query."""
+
+from __future__ import annotations
+
+# N images, C classes, D embedding
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from perceptinit.evaluators.classifier import zero_shot_classifier
+from perceptinit.images.decoding import load_batch
+from perceptinit.reports.examples import NUM_SHOWN, RunModel, draw_sample, thumbnail
+from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
+
+
+@dataclass(frozen=True, slots=True)
+class NamedImage:
+    """A test image with its class and what each arm calls it."""
+
+    image: str
+    truth: str
+    names: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundImages:
+    """A query in words and the images an arm puts first, with whether each is meant by it."""
+
+    query: str
+    images: tuple[tuple[str, bool], ...]
+
+
+@torch.no_grad()
+def named_images(arms: Sequence[RunModel]) -> tuple[str, tuple[NamedImage, ...]] | None:
+    """Return a test set's name and images with what each arm calls them.
+
+    None without such a set, and for models without a text tower or a classifier of its classes.
+    For two arms up to two images of each case: both right, one right, the other, both wrong.
+    """
+    test_set = next((s for s in arms[0].test_sets() if _has_one_label(s)), None)
+    if test_set is None:
+        return None
+    rows = draw_sample(len(test_set.labels), test_set.name)
+    truth = test_set.labels[rows]
+    encoders = [model.final() for model in arms]
+    if not all(_can_name(encoder, test_set) for encoder in encoders):
+        return None
+    guesses = [_classify(encoder, test_set, rows) for encoder in encoders]
+    cases = list(zip(*(guess == truth for guess in guesses), strict=True))
+    shown = [
+        i for case in dict.fromkeys(sorted(set(cases), reverse=True)) for i in _of(cases, case)
+    ]
+    return test_set.name, tuple(
+        NamedImage(
+            thumbnail(test_set.images[rows[i]], test_set.keys[rows[i]]),
+            test_set.classnames[truth[i]],
+            {m.run.arm: test_set.classnames[g[i]] for m, g in zip(arms, guesses, strict=True)},
+        )
+        for i in shown
+    )
+
+
+def _has_one_label(test_set: Any) -> bool:
+    return isinstance(test_set, ZeroShotSet) and not test_set.is_multilabel
+
+
+def _can_name(encoder: Any, test_set: ZeroShotSet) -> bool:
+    if hasattr(encoder, "head"):
+        return set(test_set.classnames) <= set(encoder.classnames)
+    return hasattr(encoder, "text")
+
+
+def _of(cases: Sequence[tuple[bool, ...]], case: tuple[bool, ...]) -> list[int]:
+    return [i for i, other in enumerate(cases) if other == case][:2]
+
+
+def _classify(encoder: Any, test_set: ZeroShotSet, rows: np.ndarray) -> np.ndarray:
+    if hasattr(encoder, "head"):
+        columns = [encoder.classnames.index(name) for name in test_set.classnames]
+        logits = encoder.classify(_load_rows(encoder, test_set, rows))
+        return np.asarray(logits[:, columns].argmax(dim=1))
+    vectors = zero_shot_classifier(encoder, test_set.classnames, _templates(test_set))
+    return np.asarray((_embed_rows(encoder, test_set, rows) @ vectors.T).argmax(dim=1))
+
+
+def _templates(test_set: ZeroShotSet) -> tuple[str, ...]:
+    return test_set.templates or ("{c}",)
+
+
+def _embed_rows(encoder: Any, test_set: Any, rows: np.ndarray) -> torch.Tensor:
+    batch = _load_rows(encoder, test_set, rows)
+    return torch.nn.functional.normalize(encoder.encode_image(batch).float(), dim=1)
+
+
+def _load_rows(encoder: Any, test_set: Any, rows: np.ndarray) -> torch.Tensor:
+    images = [test_set.images[i] for i in rows]
+    keys = [test_set.keys[i] for i in rows]
+    return load_batch(images, keys, encoder.image_size, "center-crop")
+
+
+@torch.no_grad()
+def found_images(model: RunModel) -> tuple[str, int, tuple[FoundImages, ...]] | None:
+    """Return a test set's name, how many images were searched, and what three queries find.
+
+    Queries are captions of a captioned set, else prompts with class names. None without a set or a text tower.
+    """
+    sets = list(model.test_sets())
+    test_set = next((s for s in sets if isinstance(s, RetrievalSet)), None)
+    test_set = test_set or next((s for s in sets if _has_one_label(s)), None)
+    encoder = model.final()
+    if test_set is None or not hasattr(encoder, "text"):
+        return None
+    rows = draw_sample(len(test_set.images), test_set.name)
+    queries, meant = _queries(test_set, rows)
+    texts = torch.nn.functional.normalize(
+        encoder.encode_text(encoder.tokenize(queries)).float(), dim=1
+    )
+    best = (texts @ _embed_rows(encoder, test_set, rows).T).topk(min(5, len(rows)), dim=1).indices
+    return (
+        test_set.name,
+        len(rows),
+        tuple(
+            FoundImages(
+                query,
+                tuple(
+                    (thumbnail(test_set.images[rows[i]], test_set.keys[rows[i]]), bool(is_meant[i]))
+                    for i in hits.tolist()
+                ),
+            )
+            for query, is_meant, hits in zip(queries, meant, best, strict=True)
+        ),
+    )
+
+
+def _queries(test_set: Any, rows: np.ndarray) -> tuple[list[str], list[np.ndarray]]:
+    """Return three queries and, for each, which of the sampled images it means, bool (N,)."""
+    if isinstance(test_set, RetrievalSet):
+        chosen = [int(np.flatnonzero(test_set.owners == row)[0]) for row in rows[:NUM_SHOWN]]
+        return (
+            [test_set.captions[i] for i in chosen],
+            [rows == test_set.owners[i] for i in chosen],
+        )
+    classes = list(dict.fromkeys(int(label) for label in test_set.labels[rows]))[:NUM_SHOWN]
+    template = _templates(test_set)[0]
+    return (
+        [template.format(c=test_set.classnames[c]) for c in classes],
+        [test_set.labels[rows] == c for c in classes],
+    )
