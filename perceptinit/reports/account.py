@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,6 @@ from perceptinit.results.runs import LoadedRun, RunSet
 
 ENERGY_FILE = "energy.json"
 HASH_DIGITS = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """Something that makes a comparison fair; `holds` is None when the records do not tell."""
-
-    holds: bool | None
-    text: str
 
 
 def in_words(table: Mapping[str, Any] | None) -> str:
@@ -96,71 +87,60 @@ def list_warnings(runs: RunSet) -> list[str]:
 def shared_rows(comparison: Comparison) -> list[tuple[str, str]]:
     """Return what all arms share, as label and text."""
     runs = comparison.runs
-    resolved = next((runs.resolved(arm) for arm in runs.arms if runs.resolved(arm)), {})
-    resolved = without_tuned(resolved, runs) if is_tuned(runs) else resolved
+    resolved = next((found for arm in runs.arms if (found := runs.resolved(arm))), {})
+    resolved = without_tuned(resolved, runs)
     pretrain = resolved.get("pretrain")
-    rows = [("network", in_words(resolved.get("backbone")))]
-    rows.append(("pretraining", in_words(pretrain)))
-    if pretrain:
-        rows.append((runs.samples, in_words(pretrain.get("pairs"))))
-    rows.append((f"{runs.samples} seen by each run", _budget(runs)))
-    rows.append(("judgments of stage 1", judgments_in_words(runs) or "none"))
+    seen = sorted({run.samples_seen for run in runs.finished})
     measured = [f"{s.name} ({s.facts['num_examples']:,} examples)" for s in comparison.scores]
-    rows.append(("measured on", ", ".join(measured) or "nothing yet"))
-    rows.append(("seeds", ", ".join(map(str, sorted({run.seed for run in runs.runs})))))
-    return rows
-
-
-def _budget(runs: RunSet) -> str:
-    counts = sorted({run.samples_seen for run in runs.finished})
-    return " or ".join(f"{n:,}" for n in counts) or "no run has finished"
+    return [
+        ("network", in_words(resolved.get("backbone"))),
+        ("pretraining", in_words(pretrain)),
+        *([(runs.samples, in_words(pretrain.get("pairs")))] if pretrain else []),
+        (
+            f"{runs.samples} seen by each run",
+            " or ".join(f"{n:,}" for n in seen) or "no run has finished",
+        ),
+        ("judgments of stage 1", judgments_in_words(runs) or "none"),
+        ("measured on", ", ".join(measured) or "nothing yet"),
+        ("seeds", ", ".join(map(str, sorted({run.seed for run in runs.runs})))),
+    ]
 
 
 def compared_sentence(runs: RunSet) -> str:
-    """Return in one sentence what was compared with what."""
+    """Return in one sentence what was compared with what, and in what else arms may differ."""
     others = [arm for arm in runs.arms if arm != runs.baseline]
     seeds = len({run.seed for run in runs.runs})
+    tuned = f"settings that were tuned for each: {', '.join(tuned_keys(runs))}"
     return (
         f"The same network was trained {len(runs.arms)} ways, {seeds} times each (seeds): "
         f"{', '.join(others) or 'no other arm'} against the baseline {runs.baseline}. The arms differ in "
-        f"how the image tower starts (or in what is done after pretraining), and in {_else(runs)}."
+        "how the image tower starts (or in what is done after pretraining), and in "
+        f"{tuned if is_tuned(runs) else 'nothing else'}."
     )
 
 
-def _else(runs: RunSet) -> str:
-    """Return in what else arms may differ: in what was tuned for each."""
-    return (
-        f"settings that were tuned for each: {', '.join(tuned_keys(runs))}"
-        if is_tuned(runs)
-        else "nothing else"
-    )
-
-
-def check_fairness(comparison: Comparison) -> list[Check]:
-    """Return the checks of the records that make the arms comparable."""
-    runs = comparison.runs
+def check_fairness(runs: RunSet) -> list[tuple[bool | None, str]]:
+    """Return what makes the arms comparable, and whether it holds; None where the records do not say."""
     finished = runs.finished
+    counts = {run.samples_seen for run in finished}
+    but = f", but for {', '.join(tuned_keys(runs))}" if is_tuned(runs) else ""
+    pairs = runs.samples
     return [
-        Check(
-            _equal(finished, "built", "model"), "Every arm of a seed began from the same weights."
-        ),
-        Check(
-            _untouched_text(finished), "The start changed the image tower only, not the text tower."
-        ),
-        Check(
+        (_equal(finished, "built", "model"), "Every arm of a seed began from the same weights."),
+        (_untouched_text(finished), "The start changed the image tower only, not the text tower."),
+        (
             _equal(finished, "pretrain_data"),
-            f"Every arm of a seed saw the same {runs.samples} in the same order.",
+            f"Every arm of a seed saw the same {pairs} in the same order.",
         ),
-        Check(
-            len({run.samples_seen for run in finished}) == 1 if finished else None,
-            f"Every finished run saw the same number of {runs.samples}.",
+        (
+            len(counts) == 1 if counts else None,
+            f"Every finished run saw the same number of {pairs}.",
         ),
-        Check(
+        (
             bool(finished) or None,
-            "Network, pretraining and evaluation settings are equal"
-            + (f", but for {', '.join(tuned_keys(runs))}." if is_tuned(runs) else "."),
+            f"Network, pretraining and evaluation settings are equal{but}.",
         ),
-        Check(not runs.unfinished, "Every run that the recipe asks for has finished."),
+        (not runs.unfinished, "Every run that the recipe asks for has finished."),
     ]
 
 

@@ -60,13 +60,12 @@ def tuned_keys(runs: RunSet) -> list[str]:
 
 def without_tuned(resolved: Mapping[str, Any], runs: RunSet) -> dict[str, Any]:
     """Return an arm's settings without the keys of pretraining that were tuned."""
-    keys = {
-        key.removeprefix("pretrain.") for key in tuned_keys(runs) if key.startswith("pretrain.")
-    }
     pretrain = resolved.get("pretrain")
-    if not isinstance(pretrain, Mapping):
+    if not is_tuned(runs) or not isinstance(pretrain, Mapping):
         return dict(resolved)
-    return {**resolved, "pretrain": {k: v for k, v in pretrain.items() if k not in keys}}
+    keys = tuned_keys(runs)
+    left = {key: value for key, value in pretrain.items() if f"pretrain.{key}" not in keys}
+    return {**resolved, "pretrain": left}
 
 
 def tuning_note(runs: RunSet) -> list[str]:
@@ -80,13 +79,12 @@ def tuning_note(runs: RunSet) -> list[str]:
 
 def settings_lines(runs: RunSet) -> list[str]:
     """Return what each arm was given: `pi at its best: pretrain.lr 0.0031`."""
-    lines = [
-        f"{arm} at its best: {settings_in_words(each.settings)}"
+    return [
+        f"{arm} at its best: {settings_in_words(found.settings)}"
         for arm in runs.arms
-        for each in _find_tuned(runs, [arm])[:1]
-        if each.role
+        for found in _find_tuned(runs, [arm])[:1]
+        if found.role
     ]
-    return lines
 
 
 def settings_in_words(settings: Mapping[str, str]) -> str:

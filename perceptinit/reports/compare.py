@@ -10,7 +10,7 @@ from perceptinit.errors import UsageError
 from perceptinit.judgments.baselines import from_extra
 from perceptinit.recipe.recipe import fingerprint_difference
 from perceptinit.registry import unknown
-from perceptinit.reports.at_best import is_tuned, without_tuned
+from perceptinit.reports.at_best import without_tuned
 from perceptinit.reports.columns import FACTS
 from perceptinit.reports.comparison import Comparison, ScoreComparison, pair_arms, score_arm
 from perceptinit.reports.contrasts import Contrast, find_contrasts, taught_by
@@ -75,8 +75,7 @@ def _refuse_mixed_settings(runs: RunSet) -> None:
 
 def _share_settings(runs: RunSet, run: LoadedRun) -> dict[str, Any]:
     """Return the settings of a run that all arms share, but for those that were tuned for each."""
-    resolved = run.record["arm"]["resolved"]
-    resolved = without_tuned(resolved, runs) if is_tuned(runs) else resolved
+    resolved = without_tuned(run.record["arm"]["resolved"], runs)
     return {key: resolved.get(key) for key in ("backbone", "pretrain", "eval")}
 
 

@@ -1,4 +1,4 @@
-"""What the page shows of results; see `templates/report.html` for where it stands."""
+"""What the page shows of answers and results; see `templates/report.html` for where it stands."""
 
 from __future__ import annotations
 
@@ -11,14 +11,74 @@ from perceptinit.reports.columns import find_references
 from perceptinit.reports.comparison import ALL, Comparison, Difference, ScoreComparison
 from perceptinit.reports.curves import SamplesEstimate, contrast_curves
 from perceptinit.reports.figures import Figure
-from perceptinit.reports.numbers import number
+from perceptinit.reports.numbers import magnitude, number
 from perceptinit.reports.plots import curve_figure, difference_figure
-from perceptinit.reports.verdicts.verdict import MIN_SEEDS_DERIVED, can_be_derived_from
+from perceptinit.reports.verdicts.headline import Summary
+from perceptinit.reports.verdicts.verdict import (
+    MIN_SEEDS_DERIVED,
+    Verdict,
+    can_be_derived_from,
+    evidence,
+)
 from perceptinit.results.measures import is_perceptual
 
 MAX_CURVES_PER_MEASURE = 4
 # what a record calls a breakdown, what the page calls one of its rows
 UNITS = {"by_person": "person", "by_anchor": "anchor"}
+ANSWERS = {
+    "better": "Better:",
+    "worse": "Worse:",
+    "equivalent": "No difference that matters:",
+    "undecided": "Undecided:",
+    "equal": "Equal in every seed:",
+    "one seed": "Cannot be said from one seed:",
+    "missing": "No seed in common.",
+    "barred": "Cannot be said:",
+}
+YES_OR_NO = {"better": "Yes:", "worse": "No, it is worse:"}
+
+
+def rule_in_words(score: ScoreComparison) -> str:
+    """Return when a difference counts as decided."""
+    rule = score.rule
+    text = "An interval on one side of 0 is better or worse"
+    if rule.delta is None:
+        text += "; no [verdict] delta was stated, so that nothing can be called equivalent"
+    else:
+        text += f", one within ±{magnitude(rule.delta, score.is_share)} (delta, stated in the recipe) is equivalent"
+    text += "; any other is undecided."
+    if rule.last is not None:
+        text += (
+            f" Seeds were added after looking, from {rule.first} up to at most {rule.last}: the intervals are wider, "
+            f"{100 * rule.confidence:.1f} % each, so that 95 % hold at every look (repeated confidence intervals)."
+        )
+    return text
+
+
+def answer_in_words(verdict: Verdict) -> str:
+    """Return a yes or a no where the question asks for one side, else the side."""
+    words = ANSWERS | YES_OR_NO if verdict.question.asks_for_better else ANSWERS
+    return words[verdict.outcome]
+
+
+def evidence_in_words(verdict: Verdict, difference: Difference, score: ScoreComparison) -> str:
+    """Return what stands behind an answer: interval and seeds, or why there is none."""
+    if verdict.outcome == "barred":
+        return verdict.sentence
+    return evidence(difference, score) if difference.value.num > 1 else ""
+
+
+def find_scale(summary: Summary, score: ScoreComparison) -> float:
+    """Return how much wider a picture is than its differences, so that all of them fit into it."""
+    differences = [d for v in summary.answers if (d := score.difference(v.contrast))]
+    ends = [
+        abs(x)
+        for d in differences
+        for x in (d.value.low, d.value.mean, d.value.high, *d.by_seed.values())
+        if x is not None
+    ]
+    widest = max(ends, default=0.0)
+    return 95 / widest if widest else 0.0
 
 
 def order_scores(comparison: Comparison) -> list[ScoreComparison]:

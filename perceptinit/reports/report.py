@@ -12,18 +12,19 @@ from typing import Any
 from perceptinit._version import __version__
 from perceptinit.errors import PerceptInitError
 from perceptinit.files.atomic import atomic_path
-from perceptinit.reports import account, cards, columns, page
+from perceptinit.reports import account, columns, page
 from perceptinit.reports.comparison import Comparison
 from perceptinit.reports.contrasts import is_by_people
 from perceptinit.reports.examples import RunModel, triplet_examples
 from perceptinit.reports.figures import Figure, require_matplotlib
 from perceptinit.reports.image_examples import found_images, named_images
+from perceptinit.reports.numbers import signed
 from perceptinit.reports.planning.text import plan_text
 from perceptinit.reports.searches import tuning_section
 from perceptinit.reports.stage_one import stage_one_figures
 from perceptinit.reports.status import what
 from perceptinit.reports.tables import sets_lines
-from perceptinit.reports.verdicts.headline import family_wise, headline_arms
+from perceptinit.reports.verdicts.headline import NOTHING, family_wise, headline_arms, summary
 from perceptinit.reports.verdicts.yardsticks import yardsticks
 from perceptinit.reports.weights import weight_figures
 
@@ -66,7 +67,10 @@ def render(comparison: Comparison, *, with_examples: bool = True) -> str:
             account=account,
             columns=columns,
             page=page,
-            summary=cards.summary_values(comparison),
+            score=comparison.primary,
+            summary=summary(comparison),
+            nothing=NOTHING,
+            signed=signed,
             yardsticks=yardsticks(comparison),
             plan=plan_text(runs.preregistered) if runs.preregistered else "",
             sets_lines=list(sets_lines(comparison)),
