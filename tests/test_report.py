@@ -20,7 +20,7 @@ from perceptinit.reports.compare import compare
 from perceptinit.reports.plots import curve_figure
 from perceptinit.reports.report import render, write_report
 from perceptinit.reports.stage_one import accuracy_curves, ceiling, loss_curves
-from perceptinit.reports.weights import block_names, relative_change
+from perceptinit.reports.weights import group_by_block, relative_change
 from perceptinit.results.runs import load_runs
 from perceptinit.running.runner import run_recipe
 
@@ -207,15 +207,15 @@ def test_colours_are_readable_in_light_and_dark():
 def test_relative_change_by_hand():
     before = {"a.weight": torch.tensor([[3.0, 0.0], [0.0, 4.0]])}
     after = {"a.weight": torch.tensor([[3.0, 0.0], [0.0, 9.0]])}
-    assert relative_change(before, after, ["head"]) == [1.0]  # |5| / |(3, 4)|
+    assert relative_change(before, after) == {"head": 1.0}  # |5| / |(3, 4)|
 
 
 def test_blocks_are_told_from_names_of_several_networks():
     names = ["trunk.patch_embed.w", "trunk.blocks.0.a", "trunk.blocks.1.a", "trunk.norm.w"]
     weights = {name: torch.zeros(1) for name in names}
-    assert block_names(weights) == ["stem", "block 0", "block 1", "head"]
+    assert list(group_by_block(weights)) == ["stem", "block 0", "block 1", "head"]
     weights = {name: torch.zeros(1) for name in ["conv1.w", "layer1.0.a", "layer2.0.a", "fc.w"]}
-    assert block_names(weights) == ["stem", "block 1", "block 2", "head"]
+    assert list(group_by_block(weights)) == ["stem", "block 1", "block 2", "head"]
 
 
 def test_the_stage_one_curves_come_from_init_metrics_and_events(tmp_path):

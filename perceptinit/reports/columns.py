@@ -9,6 +9,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from perceptinit.reports.comparison import ArmScore, Comparison, Difference, ScoreComparison
@@ -151,6 +152,11 @@ def _flat_row(row: Row) -> dict[str, Any]:
         return {c.key: None if c.is_of_difference else c.value(row) for c in COLUMNS}
     columns = sorted(COLUMNS, key=lambda column: column.is_of_difference)
     return {c.key: c.value(row.difference if c.is_of_difference else row) for c in columns}
+
+
+def pick(found: object, *paths: str) -> dict[str, Any]:
+    """Return attributes of an object by the last name of their dotted paths."""
+    return {path.rpartition(".")[2]: attrgetter(path)(found) for path in paths}
 
 
 def csv_text(fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:

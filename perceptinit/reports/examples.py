@@ -16,8 +16,7 @@ from perceptinit.components.building import Spec
 from perceptinit.files.atomic import atomic_path
 from perceptinit.images.decoding import decode, load_square
 from perceptinit.images.stimuli import StimulusImages
-from perceptinit.judgments.scoring import cosine_distances
-from perceptinit.judgments.two_afc import embed
+from perceptinit.judgments.two_afc import embed_judged
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.results.loading import load_model
@@ -133,20 +132,17 @@ def triplet_examples(model: RunModel) -> TripletExamples | None:
     triplets = triplets.select(draw_sample(len(triplets), "triplets"))
     encoder = model.after_stage_one()
     images = StimulusImages(triplets.stimuli, encoder.image_size)
-    d_first, d_second = _distances(encoder, triplets, images)
+    d_first, d_second = embed_judged(encoder.encode_image, triplets, images).distances(triplets)
     decided = triplets.p_second != 0.5
     agrees = decided & ((d_second < d_first) == (triplets.p_second > 0.5))
     clarity = np.abs(d_first - d_second) * np.abs(2 * triplets.p_second - 1)
     order = np.argsort(-clarity)
-    return TripletExamples(
-        tuple(_triplet(triplets, i, d_first, d_second) for i in order[agrees[order]][:NUM_SHOWN]),
-        tuple(
-            _triplet(triplets, i, d_first, d_second)
-            for i in order[(decided & ~agrees)[order]][:NUM_SHOWN]
-        ),
-        int(decided.sum()),
-        int(agrees.sum()),
-    )
+
+    def choose(rows: np.ndarray) -> tuple[TripletExample, ...]:
+        return tuple(_triplet(triplets, i, d_first[i], d_second[i]) for i in rows[:NUM_SHOWN])
+
+    right, wrong = choose(order[agrees[order]]), choose(order[(decided & ~agrees)[order]])
+    return TripletExamples(right, wrong, int(decided.sum()), int(agrees.sum()))
 
 
 def draw_sample(count: int, name: str) -> np.ndarray:
@@ -154,19 +150,7 @@ def draw_sample(count: int, name: str) -> np.ndarray:
     return np.sort(generator(0, "report", name).permutation(count)[:NUM_SAMPLED])
 
 
-def _distances(
-    encoder: Any, triplets: Triplets, images: StimulusImages
-) -> tuple[np.ndarray, np.ndarray]:
-    roles = np.stack([triplets.anchor, triplets.first, triplets.second])
-    used, index = np.unique(roles, return_inverse=True)
-    anchor, first, second = index.reshape(roles.shape)
-    z = embed(encoder.encode_image, images, used)
-    return cosine_distances(z, anchor, first), cosine_distances(z, anchor, second)
-
-
-def _triplet(
-    triplets: Triplets, row: int, d_first: np.ndarray, d_second: np.ndarray
-) -> TripletExample:
+def _triplet(triplets: Triplets, row: int, d_first: float, d_second: float) -> TripletExample:
     stimuli = triplets.stimuli
     anchor, first, second = (
         thumbnail(stimuli.images[i], stimuli.ids[i], stimuli.background)
@@ -174,8 +158,9 @@ def _triplet(
     )
     num_second = round(float(triplets.p_second[row]) * int(triplets.num_votes[row]))
     num_first = int(triplets.num_votes[row]) - num_second
-    distances = float(d_first[row]), float(d_second[row])
-    return TripletExample(anchor, first, second, num_first, num_second, *distances)
+    return TripletExample(
+        anchor, first, second, num_first, num_second, float(d_first), float(d_second)
+    )
 
 
 def thumbnail(source: ImageSource, key: str, background: Colour = WHITE) -> str:
@@ -213,10 +198,9 @@ def draw_sheet(examples: Sequence[TripletExample]) -> Image.Image:
     """
     from PIL import Image, ImageDraw
 
-    height = CELL + LINE + MARGIN
-    sheet = Image.new(
-        "RGB", (3 * (CELL + MARGIN) + MARGIN, len(examples) * height + MARGIN), "white"
-    )
+    width, height = CELL + MARGIN, CELL + LINE + MARGIN
+    size = (3 * width + MARGIN, len(examples) * height + MARGIN)
+    sheet = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(sheet)
     for row, example in enumerate(examples):
         top = MARGIN + row * height
@@ -228,7 +212,7 @@ def draw_sheet(examples: Sequence[TripletExample]) -> Image.Image:
             ("second", example.second, f"{example.second_votes} of {total}"),
         )
         for column, (role, uri, words) in enumerate(columns):
-            left = MARGIN + column * (CELL + MARGIN)
+            left = MARGIN + column * width
             sheet.paste(_read_picture(uri), (left, top))
             if role == example.model_picks:
                 box = (left - 3, top - 3, left + CELL + 2, top + CELL + 2)
@@ -240,7 +224,5 @@ def draw_sheet(examples: Sequence[TripletExample]) -> Image.Image:
 def _read_picture(uri: str) -> Image.Image:
     from PIL import Image
 
-    data = base64.b64decode(uri.partition(",")[2])
-    return (
-        Image.open(io.BytesIO(data)).convert("RGB").resize((CELL, CELL), Image.Resampling.NEAREST)
-    )
+    picture = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+    return picture.convert("RGB").resize((CELL, CELL), Image.Resampling.NEAREST)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from operator import attrgetter
-from typing import Any
 
 from perceptinit.reports.columns import (
     BESIDE,
@@ -19,6 +17,7 @@ from perceptinit.reports.columns import (
     flat_rows,
     headings,
     mean_cell,
+    pick,
     trained_on,
 )
 from perceptinit.reports.comparison import Comparison, ScoreComparison
@@ -103,35 +102,34 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
         "problems": list(comparison.problems),
         "differences": runs.differences,
         "runs": [
-            {**_pick(run, "arm", "seed", "state"), "folder": str(run.folder)} for run in runs.runs
+            {**pick(run, "arm", "seed", "state"), "folder": str(run.folder)} for run in runs.runs
         ],
         "scores": list(flat_rows(scores)),
         "trained_on": {s.name: sorted(s.taught) for s in scores if s.taught},
         "values": {s.name: {a.arm: dict(a.by_seed) for a in s.arms} for s in scores},
         "baselines": {
-            s.name: {b.name: _pick(b, "value", "stderr") for b in s.baselines}
+            s.name: {b.name: pick(b, "value", "stderr") for b in s.baselines}
             for s in scores
             if s.baselines
         },
         "family_wise": family_wise(comparison),
         "plan": {
-            **_pick(runs.plan, "delta", "max_seeds"),
+            **pick(runs.plan, "delta", "max_seeds"),
             "sha256": plan_sha256(runs.preregistered) if runs.preregistered else None,
         },
         "expected": [
-            {**asdict(y.expected), **_pick(y, "outcome", "sentence")}
-            for y in yardsticks(comparison)
+            {**asdict(y.expected), **pick(y, "outcome", "sentence")} for y in yardsticks(comparison)
         ],
         "answers": [
             {
-                **_pick(answer, *contrast),
+                **pick(answer, *contrast),
                 "question": str(answer.question),
-                **_pick(answer, "outcome", "sentence"),
+                **pick(answer, "outcome", "sentence"),
             }
             for answer in (found.answers if found else ())
         ],
         "interquartile_means": [
-            _pick(
+            pick(
                 mean,
                 *("measure", "arm", "num_sets", "num_seeds"),
                 *("value.mean", "value.low", "value.high"),
@@ -139,7 +137,7 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
             for mean in comparison.middle_means
         ],
         "over_sets": [
-            _pick(
+            pick(
                 row,
                 *("measure", *contrast, "test.wins", "test.ties", "test.losses"),
                 *("test.p_sign", "test.p_wilcoxon", "q_sign", "q_wilcoxon"),
@@ -148,8 +146,3 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
         ],
     }
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
-
-
-def _pick(found: object, *paths: str) -> dict[str, Any]:
-    """Return attributes of an object by the last name of their dotted paths."""
-    return {path.rpartition(".")[2]: attrgetter(path)(found) for path in paths}

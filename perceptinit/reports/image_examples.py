@@ -51,11 +51,13 @@ def named_images(arms: Sequence[RunModel]) -> tuple[str, tuple[NamedImage, ...]]
     guesses = [_classify(encoder, test_set, rows) for encoder in encoders]
     cases = list(zip(*(guess == truth for guess in guesses), strict=True))
     shown = [
-        i for case in dict.fromkeys(sorted(set(cases), reverse=True)) for i in _of(cases, case)
+        row
+        for case in sorted(set(cases), reverse=True)
+        for row in [row for row, other in enumerate(cases) if other == case][:2]
     ]
     return test_set.name, tuple(
         NamedImage(
-            thumbnail(test_set.images[rows[i]], test_set.keys[rows[i]]),
+            _show(test_set, rows[i]),
             test_set.classnames[truth[i]],
             {m.run.arm: test_set.classnames[g[i]] for m, g in zip(arms, guesses, strict=True)},
         )
@@ -71,10 +73,6 @@ def _can_name(encoder: Any, test_set: ZeroShotSet) -> bool:
     if hasattr(encoder, "head"):
         return set(test_set.classnames) <= set(encoder.classnames)
     return hasattr(encoder, "text")
-
-
-def _of(cases: Sequence[tuple[bool, ...]], case: tuple[bool, ...]) -> list[int]:
-    return [i for i, other in enumerate(cases) if other == case][:2]
 
 
 def _classify(encoder: Any, test_set: ZeroShotSet, rows: np.ndarray) -> np.ndarray:
@@ -119,33 +117,23 @@ def found_images(model: RunModel) -> tuple[str, int, tuple[FoundImages, ...]] | 
         encoder.encode_text(encoder.tokenize(queries)).float(), dim=1
     )
     best = (texts @ _embed_rows(encoder, test_set, rows).T).topk(min(5, len(rows)), dim=1).indices
-    return (
-        test_set.name,
-        len(rows),
-        tuple(
-            FoundImages(
-                query,
-                tuple(
-                    (thumbnail(test_set.images[rows[i]], test_set.keys[rows[i]]), bool(is_meant[i]))
-                    for i in hits.tolist()
-                ),
-            )
-            for query, is_meant, hits in zip(queries, meant, best, strict=True)
-        ),
+    found = tuple(
+        FoundImages(query, tuple((_show(test_set, rows[i]), bool(is_meant[i])) for i in hits))
+        for query, is_meant, hits in zip(queries, meant, best.tolist(), strict=True)
     )
+    return test_set.name, len(rows), found
+
+
+def _show(test_set: Any, row: int) -> str:
+    return thumbnail(test_set.images[row], test_set.keys[row])
 
 
 def _queries(test_set: Any, rows: np.ndarray) -> tuple[list[str], list[np.ndarray]]:
     """Return three queries and, for each, which of the sampled images it means, bool (N,)."""
     if isinstance(test_set, RetrievalSet):
         chosen = [int(np.flatnonzero(test_set.owners == row)[0]) for row in rows[:NUM_SHOWN]]
-        return (
-            [test_set.captions[i] for i in chosen],
-            [rows == test_set.owners[i] for i in chosen],
-        )
+        captions = [test_set.captions[i] for i in chosen]
+        return captions, [rows == test_set.owners[i] for i in chosen]
     classes = list(dict.fromkeys(int(label) for label in test_set.labels[rows]))[:NUM_SHOWN]
-    template = _templates(test_set)[0]
-    return (
-        [template.format(c=test_set.classnames[c]) for c in classes],
-        [test_set.labels[rows] == c for c in classes],
-    )
+    prompts = [_templates(test_set)[0].format(c=test_set.classnames[c]) for c in classes]
+    return prompts, [test_set.labels[rows] == c for c in classes]

@@ -12,16 +12,15 @@ from typing_extensions import TypedDict
 
 from perceptinit.errors import DataError, stripped
 from perceptinit.files.reading import read_json
-from perceptinit.results.record import printable_values
+from perceptinit.results.queue import QueuedRun
+from perceptinit.results.record import Named, Stages, printable_values
 
 PLAN = "plan.json"  # in the folder of a recipe's runs
 SCHEMA = 1
 HINT = ". Restore the file, or move it away"
 
 
-class PlannedRecipe(TypedDict):
-    name: str
-    summary: str
+class PlannedRecipe(Named):
     source: str
     overrides: list[str]
 
@@ -32,13 +31,9 @@ class PlannedVerdict(TypedDict):
     primary: str
 
 
-class PlannedArm(TypedDict):
-    name: str
-    summary: str
+class PlannedArm(Named, Stages):
     difference: str
     fingerprint: str
-    init: list[dict]
-    posthoc: list[dict]
 
 
 class PlannedContrast(TypedDict):
@@ -47,9 +42,7 @@ class PlannedContrast(TypedDict):
     question: str
 
 
-class EarlierRecord(TypedDict):
-    arm: str
-    seed: int
+class EarlierRecord(QueuedRun):
     status: str
     started: str
     sha256: str
@@ -109,7 +102,7 @@ class Plan(TypedDict):
 def read_plan(folder: Path) -> dict[str, Any]:
     """Return the plan in a recipe's folder, empty if there is none.
 
-    Control characters in it are spelt out, as `sealed` does before it hashes.
+    Control characters in it are spelt out, as `seal_plan` does before it hashes.
 
     Raises:
         DataError: If the file is not a plan. Names the file and the key.
@@ -118,17 +111,11 @@ def read_plan(folder: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     plan = read_json(path, Plan, "a plan", HINT)
-    if not _is_finite(plan):
-        raise DataError(f"{path}: not a plan (a number is not finite){HINT}")
-    return dict(printable_values(plan))
-
-
-def _is_finite(plan: Mapping[str, Any]) -> bool:
     try:
         json.dumps(plan, allow_nan=False)
     except ValueError:
-        return False
-    return True
+        raise DataError(f"{path}: not a plan (a number is not finite){HINT}") from None
+    return dict(printable_values(plan))
 
 
 def seal_plan(plan: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,25 +35,26 @@ class PluginRow(TypedDict):
     version: str
 
 
-class RecipeRow(TypedDict):
+class Named(TypedDict):
     name: str
-    source: str
     summary: str
+
+
+class RecipeRow(Named):
+    source: str
     text: str
     baseline: str
     overrides: list[str]
     smoke: bool
 
 
-class Resolved(TypedDict):
+class Stages(TypedDict):
     init: list[dict]
     posthoc: list[dict]
 
 
-class ArmRow(TypedDict):
-    name: str
-    summary: str
-    resolved: Resolved
+class ArmRow(Named):
+    resolved: Stages
 
 
 class Environment(TypedDict):

@@ -13,6 +13,7 @@ from perceptinit.files.atomic import atomic_path, write_json
 from perceptinit.files.checksums import file_sha256
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.tuning import Tuning
+from perceptinit.reports.columns import pick
 from perceptinit.reports.compare import compare
 from perceptinit.reports.comparison import Comparison
 from perceptinit.reports.planning.prospects import findings, num_looked_at, pilot_lines
@@ -48,9 +49,7 @@ def make_plan(recipe: Recipe, out: Path, pilot: Sequence[Path] = ()) -> dict[str
         "schema": SCHEMA,
         "written": now(),
         "recipe": {
-            "name": recipe.name,
-            "summary": recipe.summary,
-            "source": recipe.source,
+            **pick(recipe, "name", "summary", "source"),
             "overrides": list(recipe.overrides),
         },
         "hypothesis": recipe.verdict.hypothesis or hypothesis(planned),
@@ -70,15 +69,10 @@ def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
     arms = [(arm_row(recipe, arm), recipe.fingerprint(arm)) for arm in recipe.arms]
     return {
         "seeds": list(recipe.seeds),
-        "verdict": {
-            "delta": recipe.verdict.delta,
-            "max_seeds": recipe.verdict.max_seeds,
-            "primary": recipe.verdict.primary,
-        },
+        "verdict": pick(recipe.verdict, "delta", "max_seeds", "primary"),
         "baseline": recipe.baseline,
         "contrasts": [
-            {"arm": c.arm, "reference": c.reference, "question": str(c.question)}
-            for c in planned.contrasts
+            {**pick(c, "arm", "reference"), "question": str(c.question)} for c in planned.contrasts
         ],
         "arms": [_arm(row, fingerprint) for row, fingerprint in arms],
         "shared": {key: arms[0][0]["resolved"][key] for key in ("backbone", "pretrain", "eval")},
@@ -96,10 +90,10 @@ def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) ->
     path = root / PLAN
     old = read_plan(root)
     changed = _find_changes(old, plan, (*STATED, "hypothesis")) if old else []
-    if old and not changed:
-        return f"{path}: the {plan_name(old)} says the same, and stands."
     kept = ""
     if old:
+        if not changed:
+            return f"{path}: the {plan_name(old)} says the same, and stands."
         if not replaces:
             raise UsageError(
                 f"{path}: there is a {plan_name(old)}, which says otherwise: {', '.join(changed)}. It stands. "
@@ -171,13 +165,8 @@ def _runs_there(roots: Sequence[Path]) -> RunSet | None:
 
 
 def _record_row(run: LoadedRun) -> dict[str, Any]:
-    return {
-        "arm": run.arm,
-        "seed": run.seed,
-        "status": run.record["status"],
-        "started": run.record["started"],
-        "sha256": file_sha256(run.folder / RECORD),
-    }
+    own = {key: run.record[key] for key in ("status", "started")}
+    return {**pick(run, "arm", "seed"), **own, "sha256": file_sha256(run.folder / RECORD)}
 
 
 def _arm(row: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
