@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from perceptinit.configs import find_misfit
 from perceptinit.errors import DataError, shown
-from perceptinit.files.reading import misfit, read_bytes, read_json, require_file
+from perceptinit.files.reading import read_bytes, read_json, require_file
 from perceptinit.pairs.local_index import index_whole_shards
 from perceptinit.pairs.shard_samples import ShardSamples, select_local
 from perceptinit.pairs.sizes import find_miscounts
@@ -104,7 +105,7 @@ def read_class_prompts(path: Path) -> dict[str, tuple[str, ...]]:
         return {}
     table = read_json(path, dict, "a JSON table of class names and prompts")
     for name, texts in table.items():
-        if misfit(texts, [str]):
+        if find_misfit(texts, list[str]):
             raise DataError(f"{path}: class '{shown(name)}': expected an array of prompts")
     return {name: tuple(texts) for name, texts in table.items()}
 
