@@ -22,7 +22,7 @@ from perceptinit.compute.optim import adamw
 from perceptinit.evaluators.features import _PIXELS, Encoding, Subjects, all_features
 from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.pretrainers.clip import Clip
-from perceptinit.pretrainers.sharding import WeightAverage, blocks_of, clip_gradients, sharded_copy
+from perceptinit.pretrainers.sharding import WeightAverage, blocks_of, clip_gradients, copy_sharded
 from perceptinit.running import run
 from perceptinit.testing import tiny_model
 
@@ -118,7 +118,7 @@ def test_compiled_blocks_have_no_graph_break_and_texts_stay_packed(monkeypatch):
 def test_fsdp_over_eight_processes_holds_an_eighth_and_travels_in_its_precision(precision, dtype):
     whole = model()
     with fake_group(8):
-        trained = sharded_copy(whole, precision)
+        trained = copy_sharded(whole, precision)
         seen = []
         block = blocks_of(trained.image)[0]
         block.mlp.fc1.register_forward_pre_hook(lambda m, _: seen.append(m.weight.dtype))
@@ -135,7 +135,7 @@ def test_fsdp_over_eight_processes_holds_an_eighth_and_travels_in_its_precision(
 def test_fsdp_is_given_no_token_ids_to_bring_to_its_gpu():
     whole = model()
     with fake_group(8):
-        trained = sharded_copy(whole)
+        trained = copy_sharded(whole)
         given = []
         trained.text.register_forward_pre_hook(lambda _, args: given.append(args), prepend=True)
         for texts in (["red", "blue", "a long caption of nothing else at all"], ["red"]):
@@ -147,7 +147,7 @@ def test_fsdp_is_given_no_token_ids_to_bring_to_its_gpu():
 
 def test_under_fsdp_whole_parameters_of_a_loss_are_averaged_and_clipped_beside_cut_ones():
     with fake_group(8):
-        cut = [p for p in sharded_copy(model()).image.parameters() if p.requires_grad]
+        cut = [p for p in copy_sharded(model()).image.parameters() if p.requires_grad]
         own = torch.nn.Parameter(torch.ones(3))
         average = WeightAverage([*cut, own], decay=0.75)
         with torch.no_grad():
@@ -164,7 +164,7 @@ def test_under_fsdp_whole_parameters_of_a_loss_are_averaged_and_clipped_beside_c
 @pytest.mark.parametrize(("found_inf", "num_changed"), [(0.0, 1), (1.0, 0)])
 def test_under_fsdp_a_step_that_is_not_finite_is_left_out_by_the_kernel(found_inf, num_changed):
     with fake_group(8):
-        trained = sharded_copy(model())
+        trained = copy_sharded(model())
         optimizer = adamw([trained.image], lr=1e-3, weight_decay=0.1)
         trained.encode_image(torch.zeros(4, 3, 16, 16, dtype=torch.uint8)).sum().backward()
         weight = blocks_of(trained.image)[0].mlp.fc1.weight

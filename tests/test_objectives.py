@@ -30,7 +30,7 @@ from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.parquet_pairs import ParquetPairs
 from perceptinit.pretrainers.objective import Objective
 from perceptinit.pretrainers.pretraining import Pretraining
-from perceptinit.pretrainers.supervised import Classification, Supervised, make_loss, mixed
+from perceptinit.pretrainers.supervised import Classification, Supervised, make_loss, mix_neighbours
 from perceptinit.pretrainers.training import Training
 from perceptinit.pretrainers.training_config import TrainingConfig
 from perceptinit.recipe.plan import plan_lines
@@ -206,7 +206,7 @@ def test_neighbours_are_mixed_and_so_are_their_targets(mixup, cutmix):
         torch.tensor([0, 255, 51, 102], dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 3, 16, 16)
     )
     labels = torch.tensor([0, 1, 2, 2])
-    found, targets = mixed(
+    found, targets = mix_neighbours(
         Mixup(mixup, cutmix, label_smoothing=0.0, num_classes=3), images, labels, 7
     )
     share = targets[0, 0].item()  # of the first image in itself
@@ -223,8 +223,8 @@ def test_a_part_of_a_batch_is_mixed_as_it_is_in_the_whole():
     labels = torch.arange(8) % 3
     mixup = Mixup(0.8, 1.0, num_classes=3)
     for seed in range(4):
-        whole = mixed(mixup, images, labels, seed)
-        halves = [mixed(mixup, images[i : i + 4], labels[i : i + 4], seed) for i in (0, 4)]
+        whole = mix_neighbours(mixup, images, labels, seed)
+        halves = [mix_neighbours(mixup, images[i : i + 4], labels[i : i + 4], seed) for i in (0, 4)]
         for a, parts in zip(whole, zip(*halves, strict=True), strict=True):
             assert torch.equal(a, torch.cat(parts))
 
@@ -234,7 +234,7 @@ def test_mixing_leaves_the_global_generator_as_it_was():
     wanted = np.random.rand()
     np.random.seed(3)
     images, labels = torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64)
-    mixed(Mixup(1.0, num_classes=2), images, labels, 1)
+    mix_neighbours(Mixup(1.0, num_classes=2), images, labels, 1)
     assert np.random.rand() == wanted
 
 

@@ -6,7 +6,7 @@ import pytest
 from made_runs import record, three_by_three, write
 
 from perceptinit.errors import DataError, WriteError, printable
-from perceptinit.exporting.card import _fenced, _text
+from perceptinit.exporting.card import _fence, _text
 from perceptinit.reports.compare import compare
 from perceptinit.results.record import read_record
 from perceptinit.results.runs import load_runs
@@ -66,7 +66,7 @@ def test_the_card_of_an_export_shows_html_instead_of_having_it():
     assert _text("<script>alert(1)</script> & more") == (
         "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more"
     )
-    block = _fenced("toml", 'text = """\n```\n<img src=x>\n````\n"""')
+    block = _fence("toml", 'text = """\n```\n<img src=x>\n````\n"""')
     assert block.startswith("`````toml\n")
     assert block.endswith("\n`````")
 

@@ -124,7 +124,7 @@ class DualTower(ImageModel):
 
     def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return text embeddings (B, D), not normalised, of ids int64 (B, T); see TextTower."""
-        return self.text(self.text.packed(tokens))
+        return self.text(self.text.pack(tokens))
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
         """Return token ids int64 (B, T), trimmed to the longest text, end token kept."""

@@ -23,7 +23,7 @@ from perceptinit.backbones.encoders import (
     unseen_pixels,
 )
 from perceptinit.backbones.fast_modules import use_fast_modules
-from perceptinit.backbones.open_clip_config import pretrained_problem, read_table, square_side
+from perceptinit.backbones.open_clip_config import find_pretrained_problem, read_table, square_side
 from perceptinit.backbones.text import TextTower, Tokenizer, clip_tokenizer
 from perceptinit.configs import NonNegativeInt
 from perceptinit.errors import CheckpointError, MissingPackageError, UsageError
@@ -78,7 +78,7 @@ class OpenClip:
         config = self.config
         problem = first_problem(partial(_dual_tower, replace(config, pretrained="")))
         if not problem and config.pretrained:
-            problem = pretrained_problem(config.model, config.pretrained)
+            problem = find_pretrained_problem(config.model, config.pretrained)
         if problem:
             yield problem
 
@@ -165,7 +165,7 @@ def _draw_as_clip(tower: Any, name: str) -> None:
 
 def _load(model: nn.Module, config: OpenClip.Config) -> Mapping[str, Any]:
     """Load whole weights, strictly; return what open_clip knows about them, such as mean and std."""
-    problem = pretrained_problem(config.model, config.pretrained)
+    problem = find_pretrained_problem(config.model, config.pretrained)
     if problem:
         raise UsageError(problem)
     about: Mapping[str, Any] = {}

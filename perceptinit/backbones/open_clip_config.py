@@ -67,7 +67,7 @@ def square_side(size: Any, model: str) -> int:
     return sides.pop()
 
 
-def pretrained_problem(model: str, pretrained: str) -> str | None:
+def find_pretrained_problem(model: str, pretrained: str) -> str | None:
     """Return why weights cannot be loaded, None when nothing speaks against it before the download.
 
     pretrained: a tag of the model, or the path of a file that ends in .safetensors.

@@ -66,20 +66,20 @@ class TextTower(nn.Module):
             blocks.register_forward_pre_hook(_cut_mask, with_kwargs=True)
 
     def forward(self, tokens: torch.Tensor | PackedTexts) -> torch.Tensor:
-        """Return text embeddings (B, D), not normalised, of ids or of what `packed` makes of them.
+        """Return text embeddings (B, D), not normalised, of ids or of what `pack` makes of them.
 
         tokens: int64 (B, T) with T up to context_length. They may lie on the CPU when the weights are on a
         GPU; then the host does not wait for the GPU to learn the lengths of the texts.
 
         Raises ValueError when T is larger.
         """
-        texts = self.packed(tokens) if isinstance(tokens, torch.Tensor) else tokens
+        texts = self.pack(tokens) if isinstance(tokens, torch.Tensor) else tokens
         if texts.rows is not None:
             return _forward_rows(self.transformer, texts.tokens, texts.rows, self._device)
         is_known = not (texts.tokens.is_meta or is_recorded())
         return self.transformer(to_device(texts.tokens, self._device) if is_known else texts.tokens)
 
-    def packed(self, tokens: torch.Tensor) -> PackedTexts:
+    def pack(self, tokens: torch.Tensor) -> PackedTexts:
         """Return ids int64 (B, T) laid out in rows where that saves work; ValueError as from `forward`."""
         missing = self.context_length - tokens.shape[1]
         if missing < 0:
@@ -138,7 +138,7 @@ def _forward_rows(
     text, position, first = map(torch.from_numpy, (rows.text, rows.position, rows.first))
     # whatever stands at padding is not read
     ids = tokens[text.clamp(max=len(tokens) - 1), position]
-    read = first + _pooled_position(transformer, tokens)
+    read = first + _find_read_position(transformer, tokens)
     ids, text, position, read = (to_device(t, device) for t in (ids, text, position, read))
     x = transformer.token_embedding(ids) + F.embedding(position, transformer.positional_embedding)
     x = transformer.transformer(x, attn_mask=_rows_mask(text, _mask_heads(transformer), x.dtype))
@@ -166,7 +166,7 @@ def _rows_mask(text: torch.Tensor, heads: int, dtype: torch.dtype) -> torch.Tens
     return mask.repeat_interleave(heads, 0) if heads else mask[:, None]
 
 
-def _pooled_position(transformer: Any, tokens: torch.Tensor) -> torch.Tensor:
+def _find_read_position(transformer: Any, tokens: torch.Tensor) -> torch.Tensor:
     """Return the position (B,) of the token at which each text's embedding is read."""
     if transformer.pool_type == "first":
         return tokens.new_zeros(len(tokens))
@@ -252,7 +252,7 @@ def token_rows(lengths: np.ndarray, rows_multiple: int = 1, length_multiple: int
     to multiples of these, so that batches have few different shapes. Each text, the longest first, goes into the row that
     it fills best ("best fit decreasing"), at most 22 % more rows than the fewest (Johnson et al. 1974).
     """
-    row_length = _rounded(int(lengths.max()), length_multiple)
+    row_length = _round_up(int(lengths.max()), length_multiple)
     with_space: list[list[int]] = [[] for _ in range(row_length + 1)]  # rows, by their free places
     rows = np.empty(len(lengths), dtype=np.int64)
     starts = np.empty(len(lengths), dtype=np.int64)
@@ -270,19 +270,19 @@ def token_rows(lengths: np.ndarray, rows_multiple: int = 1, length_multiple: int
     number = np.repeat(np.arange(len(lengths)), lengths)
     position = np.arange(len(number)) - np.repeat(lengths.cumsum() - lengths, lengths)
     place = first[number] + position
-    shape = _rounded(num_rows, rows_multiple), row_length
+    shape = _round_up(num_rows, rows_multiple), row_length
     return TokenRows(
-        text=_placed(number, place, shape, len(lengths)),
-        position=_placed(position, place, shape, 0),
+        text=_scatter_rows(number, place, shape, len(lengths)),
+        position=_scatter_rows(position, place, shape, 0),
         first=first,
     )
 
 
-def _rounded(number: int, multiple: int) -> int:
+def _round_up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
-def _placed(
+def _scatter_rows(
     values: np.ndarray, place: np.ndarray, shape: tuple[int, int], padding: int
 ) -> np.ndarray:
     """Return int64 rows of `shape` with the values at their places."""

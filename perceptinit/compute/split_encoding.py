@@ -47,11 +47,11 @@ def split(encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     if distributed.world_size() == 1:
         return encode
 
-    def shared(inputs: Tensor) -> Tensor:
+    def encode_share(inputs: Tensor) -> Tensor:
         num_rows = len(inputs)
         size = -(-num_rows // distributed.world_size())
         rows = torch.arange(size, device=inputs.device) + distributed.rank() * size
         own = encode(inputs[rows.clamp(max=num_rows - 1)])  # the last ones repeat, to be as many
         return distributed.gather_rows(own.detach())[:num_rows]
 
-    return shared
+    return encode_share

@@ -16,9 +16,9 @@ from perceptinit.errors import DataError, problems_of
 from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, all_features
 from perceptinit.evaluators.metrics import (
     alignment,
-    binomial_stderr,
     effective_rank,
     knn_predictions,
+    share_score,
     stderr_over_images,
     uniformity,
 )
@@ -79,15 +79,8 @@ class LabelledMeasure(SetMeasure):
         self, measure: str, labelled: ZeroShotSet, correct: np.ndarray, **own: Any
     ) -> Score:
         """Return a share of right answers with its binomial error; chance is guessing evenly."""
-        share, num = float(correct.mean()), len(correct)
-        return Score(
-            name=f"{measure}/{labelled.name}",
-            value=share,
-            num_examples=num,
-            stderr=binomial_stderr(share, num),
-            chance=1 / len(labelled.classnames),
-            extra={**self.facts(labelled), **own},
-        )
+        name, chance = f"{measure}/{labelled.name}", 1 / len(labelled.classnames)
+        return share_score(name, correct, chance, {**self.facts(labelled), **own})
 
 
 class KNN(LabelledMeasure):

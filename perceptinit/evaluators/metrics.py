@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 # N examples or images, M reference images, C classes, D embedding, G groups
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from perceptinit.seeding import generator
+from perceptinit.types import Score
 
 # groups of the delete-a-group jackknife; the error of the error is about 1 / sqrt(2 G)
 NUM_GROUPS = 20
@@ -20,6 +22,15 @@ NEIGHBOUR_ELEMENTS = 8 << 20
 def binomial_stderr(share: float, num: int) -> float:
     """Return the standard error of a share of `num` independent examples."""
     return float(np.sqrt(share * (1 - share) / num))
+
+
+def share_score(name: str, correct: np.ndarray, chance: float, extra: Mapping[str, Any]) -> Score:
+    """Return the share of examples that are correct, bool (N,), with its binomial error."""
+    share, num = float(correct.mean()), len(correct)
+    stderr = binomial_stderr(share, num)
+    return Score(
+        name=name, value=share, num_examples=num, stderr=stderr, chance=chance, extra=extra
+    )
 
 
 def mean_per_class_recall(

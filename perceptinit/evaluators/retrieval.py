@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # N images, M captions, D embedding
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from perceptinit.configs import PositiveInt
 from perceptinit.errors import DataError
 from perceptinit.evaluators.classifier import embed_texts
 from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, all_features
-from perceptinit.evaluators.metrics import binomial_stderr, chance_of_any, hits_at_k
+from perceptinit.evaluators.metrics import chance_of_any, hits_at_k, share_score
 from perceptinit.evaluators.readable import mark_incomplete, readable_rows
 from perceptinit.evaluators.set_measure import SetMeasure, SuiteConfig, main_score
 from perceptinit.judgments.scoring import clustered_stderr
@@ -110,26 +110,15 @@ def recall_scores(
     result = []
     for column, k in enumerate(ks):
         by_caption, by_image = found_images[:, column], found_texts[:, column]
-        share = float(by_image.mean())
         if k in shown:
-            result += [
-                Score(
-                    name=f"image_recall_{k}/{test_set.name}",
-                    value=float(by_caption.mean()),
-                    num_examples=total,
-                    stderr=clustered_stderr(by_caption.astype(float), test_set.owners),
-                    chance=min(1.0, k / num),
-                    extra=facts,
-                ),
-                Score(
-                    name=f"text_recall_{k}/{test_set.name}",
-                    value=share,
-                    num_examples=num,
-                    stderr=binomial_stderr(share, num),
-                    chance=chance_of_any(num_captions, total, min(k, total)),
-                    extra=facts,
-                ),
-            ]
+            # the captions of an image are dependent, images are not
+            images = share_score(
+                f"image_recall_{k}/{test_set.name}", by_caption, min(1.0, k / num), facts
+            )
+            stderr = clustered_stderr(by_caption.astype(float), test_set.owners)
+            chance = chance_of_any(num_captions, total, min(k, total))
+            texts = share_score(f"text_recall_{k}/{test_set.name}", by_image, chance, facts)
+            result += [replace(images, stderr=stderr), texts]
     mean = _mean_recall(test_set, found_images[:, 0], found_texts[:, 0], facts)
     return [*result, mean, *main_score(test_set.name, [mean])]
 

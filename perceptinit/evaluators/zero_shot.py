@@ -16,8 +16,8 @@ from perceptinit.evaluators.classifier import Classifiers, set_prompts
 from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, embed_images
 from perceptinit.evaluators.metrics import (
     average_precision,
-    binomial_stderr,
     mean_per_class_recall,
+    share_score,
     stderr_over_images,
 )
 from perceptinit.evaluators.readable import mark_incomplete, readable_rows
@@ -134,19 +134,11 @@ def _top_scores(test_set: ZeroShotSet, ranked: np.ndarray, facts: Mapping[str, A
     num_classes = len(test_set.classnames)
     correct = ranked == test_set.labels[:, None]
     top1 = correct[:, 0]
-    result = [_share(f"top1/{test_set.name}", top1, 1 / num_classes, facts)]
+    result = [share_score(f"top1/{test_set.name}", top1, 1 / num_classes, facts)]
     if num_classes > 5:
         top5 = correct.any(axis=1)
-        result.append(_share(f"top5/{test_set.name}", top5, 5 / num_classes, facts))
+        result.append(share_score(f"top5/{test_set.name}", top5, 5 / num_classes, facts))
     return [*result, _mean_recall(test_set, top1, facts)]
-
-
-def _share(name: str, correct: np.ndarray, chance: float, facts: Mapping[str, Any]) -> Score:
-    share, num = float(correct.mean()), len(correct)
-    stderr = binomial_stderr(share, num)
-    return Score(
-        name=name, value=share, num_examples=num, stderr=stderr, chance=chance, extra=facts
-    )
 
 
 def _mean_recall(test_set: ZeroShotSet, correct: np.ndarray, facts: Mapping[str, Any]) -> Score:

@@ -53,8 +53,8 @@ def model_card(run: TrainedRun, target: str, usage: str) -> str:
         "",
         "## Recipe",
         "",
-        _fenced("toml", record["recipe"]["text"].strip()),
-        *[_fenced("", f"--set {override}") for override in record["recipe"]["overrides"]],
+        _fence("toml", record["recipe"]["text"].strip()),
+        *[_fence("", f"--set {override}") for override in record["recipe"]["overrides"]],
         "",
     ]
     return "\n".join(lines)
@@ -65,7 +65,7 @@ def _text(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-def _fenced(language: str, text: str) -> str:
+def _fence(language: str, text: str) -> str:
     """Return a block of code, with a fence that the text cannot end."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -97,16 +97,16 @@ def _data_lines(run: TrainedRun) -> list[str]:
     tables = [t for stage in ("init", "posthoc") for t in resolved[stage] if "judgments" in t]
     lines = []
     for table in tables:
-        for judgments in _nested(table["judgments"]):
+        for judgments in _walk_tables(table["judgments"]):
             lines.append(_data_line(run, judgments))
     return list(dict.fromkeys(lines))
 
 
-def _nested(table: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _walk_tables(table: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield a judgments table and those that it wraps."""
     yield table
     if "judgments" in table:
-        yield from _nested(table["judgments"])
+        yield from _walk_tables(table["judgments"])
 
 
 def _data_line(run: TrainedRun, table: Mapping[str, Any]) -> str:

@@ -15,22 +15,8 @@ Trainable = Literal["all", "qkv"]
 
 # names of the projections to queries, keys and values: timm, torch (open_clip), transformers
 QKV_NAMES = frozenset(
-    {
-        *(
-            "qkv",
-            "q_proj",
-            "k_proj",
-            "v_proj",
-            "q_bias",
-            "k_bias",
-            "v_bias",
-            "query",
-            "key",
-            "value",
-        ),
-        *("in_proj_weight", "in_proj_bias", "q_proj_weight", "k_proj_weight", "v_proj_weight"),
-    }
-)
+    ("qkv", "q_proj", "k_proj", "v_proj", "q_bias", "k_bias", "v_bias", "query", "key", "value")
+) | {"in_proj_weight", "in_proj_bias", "q_proj_weight", "k_proj_weight", "v_proj_weight"}
 
 # those of them that hold queries, keys and values in one tensor, in this order
 FUSED_NAMES = frozenset({"qkv", "in_proj_weight", "in_proj_bias"})

@@ -11,7 +11,7 @@ from perceptinit.configs import PositiveFloat
 from perceptinit.errors import DataError
 from perceptinit.pairs.texts import find_empty
 from perceptinit.pretrainers.pair_loss import PairLoss, SoftmaxLoss
-from perceptinit.pretrainers.preparation import Lock, locked
+from perceptinit.pretrainers.preparation import Lock, lock_parameters
 from perceptinit.pretrainers.pretraining import Pretraining
 from perceptinit.pretrainers.training_config import TrainingConfig
 
@@ -66,4 +66,4 @@ class Clip(Pretraining):
 
     def change(self, stack: ExitStack, model: Any) -> None:
         """Freeze a tower for the stage, where that is wanted."""
-        stack.enter_context(locked(model, self.config.lock))
+        stack.enter_context(lock_parameters(model, self.config.lock))

@@ -38,7 +38,7 @@ class Objective(nn.Module, ABC):
         """
         device = next(iter(rows.values())).device.type
         with torch.autocast(device, enabled=False), matmul_precision("fp32"):
-            return self.loss(model, **{name: _gathered(part) for name, part in rows.items()})
+            return self.loss(model, **{name: _gather(part) for name, part in rows.items()})
 
     @abstractmethod
     def loss(self, model: Any, **rows: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class Objective(nn.Module, ABC):
         return {n: p.detach().clone() for n, p in self.named_parameters() if not p.ndim}
 
 
-def _gathered(part: Tensor) -> Tensor:
+def _gather(part: Tensor) -> Tensor:
     if not part.is_floating_point():
         return distributed.gather_rows(part)
     return _Gather.apply(part.to(torch.promote_types(part.dtype, torch.float32)))

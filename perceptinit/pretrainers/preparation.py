@@ -38,9 +38,9 @@ def check_batch_norm(model: nn.Module, micro_batch: int, ctx: RunContext) -> Non
 
 
 @contextmanager
-def locked(model: Any, lock: Lock) -> Iterator[None]:
+def lock_parameters(model: Any, lock: Lock) -> Iterator[None]:
     """Let no gradients reach the parameters of a tower (LiT, Zhai et al. 2022) or of its patches, for the block."""
-    parameters = list(_locked_parameters(model, lock))
+    parameters = list(_find_locked(model, lock))
     flags = [p.requires_grad for p in parameters]
     try:
         for parameter in parameters:
@@ -51,7 +51,7 @@ def locked(model: Any, lock: Lock) -> Iterator[None]:
             parameter.requires_grad_(flag)
 
 
-def _locked_parameters(model: Any, lock: Lock) -> Iterator[nn.Parameter]:
+def _find_locked(model: Any, lock: Lock) -> Iterator[nn.Parameter]:
     if lock == "patches":
         patches = [module for module in model.image.modules() if isinstance(module, PatchConv)]
         if not patches:
@@ -64,7 +64,7 @@ def _locked_parameters(model: Any, lock: Lock) -> Iterator[nn.Parameter]:
 
 
 @contextmanager
-def compiled_blocks(towers: Iterable[nn.Module], backend: str) -> Iterator[None]:
+def compile_blocks(towers: Iterable[nn.Module], backend: str) -> Iterator[None]:
     """Have torch.compile make kernels of each transformer block of the towers, for the block; "" leaves them.
 
     What is around them stays as it is: texts are packed, and DDP and FSDP exchange gradients block by block.

@@ -20,17 +20,15 @@ from perceptinit.pairs.order import ONE_GENERATOR, too_many_at_once
 from perceptinit.pretrainers.objective import Objective
 from perceptinit.pretrainers.preparation import (
     check_batch_norm,
-    compiled_blocks,
+    compile_blocks,
     grad_checkpointing,
     patch_dropout,
 )
-from perceptinit.pretrainers.sharding import TOWERS, copy_whole, sharded_copy
+from perceptinit.pretrainers.sharding import TOWERS, copy_sharded, copy_whole
 from perceptinit.pretrainers.training import Training
 from perceptinit.pretrainers.training_config import TrainingConfig
 from perceptinit.protocols import (
     DualEncoder,
-    HasMaxShuffleBlocks,
-    HasPublishedNumPairs,
     HasWarnings,
     Pairs,
 )
@@ -85,15 +83,8 @@ class Pretraining(ABC):
 
     def rate(self, step: int) -> float:
         """Return the learning rate of optimiser step 1, 2, ...: a linear warm-up, then a cosine."""
-        config = self.config
-        return warmup_cosine(
-            step,
-            self.total_steps,
-            config.warmup_steps,
-            config.lr,
-            config.min_lr,
-            config.warmup_lr,
-        )
+        c, total = self.config, self.total_steps
+        return warmup_cosine(step, total, c.warmup_steps, c.lr, c.min_lr, c.warmup_lr)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -129,9 +120,8 @@ class Pretraining(ABC):
             )
         num_blocks = len(self.pairs.block_sizes)
         at_a_time = min(config.shuffle_blocks or num_blocks, num_blocks)
-        most = at_a_time  # sources read pair by pair have no limit
-        if isinstance(self.pairs, HasMaxShuffleBlocks):
-            most = self.pairs.max_shuffle_blocks
+        # sources that are read pair by pair have no limit
+        most = getattr(self.pairs, "max_shuffle_blocks", at_a_time)
         if at_a_time > most:
             yield (
                 f"shuffle_blocks = {config.shuffle_blocks} draws from {at_a_time} blocks at a time, but the "
@@ -154,14 +144,13 @@ class Pretraining(ABC):
         try:
             num_pairs = self._epoch_pairs
         except DataError:
-            return self._published_plan()
+            return self._plan_as_published()
         left_over = num_pairs - self.steps_per_epoch * self.config.batch_size
         note = f"each epoch leaves out {left_over:,} of {num_pairs:,} pairs" if left_over else ""
         return self._stage_plan(self.total_steps, note)
 
-    def _published_plan(self) -> StagePlan:
-        pairs = self.pairs
-        num_pairs = pairs.published_num_pairs if isinstance(pairs, HasPublishedNumPairs) else None
+    def _plan_as_published(self) -> StagePlan:
+        num_pairs = getattr(self.pairs, "published_num_pairs", None)
         if num_pairs is None:
             raise DataError("the pairs are not here, and how many there will be is not known")
         in_epoch = (self.config.samples_per_epoch or num_pairs) // self.config.batch_size
@@ -207,9 +196,9 @@ class Pretraining(ABC):
         self._whole = self._trained = model
         names = [name for name in TOWERS if name in self.parts]
         if config.sharding == "fsdp" and distributed.world_size() > 1:
-            self._trained = sharded_copy(model, config.precision, names)
+            self._trained = copy_sharded(model, config.precision, names)
         towers = {name: getattr(self._trained, name) for name in names}
-        stack.enter_context(compiled_blocks(towers.values(), config.compile))
+        stack.enter_context(compile_blocks(towers.values(), config.compile))
         stack.enter_context(grad_checkpointing(towers, config.grad_checkpointing))
         dropouts = stack.enter_context(patch_dropout(self._trained, config.patch_dropout))
         with named_torch_seed(ctx.seed, ctx.stage, "objective"):
@@ -235,7 +224,7 @@ class Pretraining(ABC):
         if self._training is None:
             yield
             return
-        with self._training.averaged():
+        with self._training.use_average():
             self._make_whole()
             yield
 

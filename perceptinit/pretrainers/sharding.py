@@ -17,7 +17,7 @@ from perceptinit.compute.optim import BLOCK_LISTS, Precision
 TOWERS = ("image", "text")
 
 
-def sharded_copy(model: Any, precision: Precision = "fp32", towers: Sequence[str] = TOWERS) -> Any:
+def copy_sharded(model: Any, precision: Precision = "fp32", towers: Sequence[str] = TOWERS) -> Any:
     """Return a copy of a model whose towers are sharded over the processes, block by block.
 
     The copy is trained, while the model itself stays whole for evaluation, saving and what comes
@@ -50,17 +50,17 @@ def blocks_of(tower: nn.Module) -> list[nn.Module]:
 def copy_whole(trained: nn.Module, model: nn.Module) -> None:
     """Copy the sharded weights into the whole model, in every process."""
     for source, target in zip(trained.parameters(), model.parameters(), strict=True):
-        target.copy_(whole(source))
+        target.copy_(gather_whole(source))
     for buffer, own in zip(trained.buffers(), model.buffers(), strict=True):
         own.copy_(buffer)
 
 
-def whole(tensor: Tensor) -> Tensor:
+def gather_whole(tensor: Tensor) -> Tensor:
     """Return a tensor with all its pieces; all processes have to ask."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def like(tensor: Tensor, pattern: Tensor) -> Tensor:
+def cut_like(tensor: Tensor, pattern: Tensor) -> Tensor:
     """Return a whole tensor cut as `pattern` is."""
     if not isinstance(pattern, DTensor):
         return tensor
@@ -69,7 +69,7 @@ def like(tensor: Tensor, pattern: Tensor) -> Tensor:
     )
 
 
-def whole_optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def gather_optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Return the optimiser's state_dict with whole tensors."""
     state = optimizer.state_dict()
     rows = {i: {k: _whole_or_same(v) for k, v in row.items()} for i, row in state["state"].items()}
@@ -77,17 +77,17 @@ def whole_optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Load what `whole_optimizer_state` gave, cut as the parameters are."""
+    """Load what `gather_optimizer_state` gave, cut as the parameters are."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     rows = {
-        i: {k: like(v, parameters[i]) if k != "step" else v for k, v in row.items()}
+        i: {k: cut_like(v, parameters[i]) if k != "step" else v for k, v in row.items()}
         for i, row in state["state"].items()
     }
     optimizer.load_state_dict({**state, "state": rows})
 
 
 def _whole_or_same(value: Any) -> Any:
-    return whole(value) if isinstance(value, Tensor) else value
+    return gather_whole(value) if isinstance(value, Tensor) else value
 
 
 @torch.no_grad()
@@ -96,7 +96,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], clip_norm: float) -> Tens
     gradients = [p.grad for p in parameters if p.grad is not None]
     cut = [g for g in gradients if isinstance(g, DTensor)]
     rest = [g for g in gradients if not isinstance(g, DTensor)]
-    norms = [whole(torch.nn.utils.get_total_norm(part)) for part in (cut, rest) if part]
+    norms = [gather_whole(torch.nn.utils.get_total_norm(part)) for part in (cut, rest) if part]
     norm = torch.stack(norms).norm()
     if clip_norm:
         factor = (clip_norm / (norm + 1e-6)).clamp(max=1.0)
@@ -138,9 +138,9 @@ class WeightAverage:
 
     def state(self) -> list[Tensor]:
         """Return the averages, whole."""
-        return [whole(average) for average in self._average]
+        return [gather_whole(average) for average in self._average]
 
     def load(self, state: Sequence[Any]) -> None:
         """Continue from `state`."""
         for average, saved in zip(self._average, state, strict=True):
-            average.copy_(like(saved, average))
+            average.copy_(cut_like(saved, average))

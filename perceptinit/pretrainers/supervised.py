@@ -199,7 +199,7 @@ class Classification(Objective):
         """Return the images and their targets: labels int64 (b,), or shares of classes (b, C) of mixed ones."""
         images, labels = batch.images, batch.tokens[:, 0] - 1
         if self._mixup is not None:
-            images, labels = mixed(self._mixup, images, labels, seed)
+            images, labels = mix_neighbours(self._mixup, images, labels, seed)
         return {"image": images, "targets": labels}
 
     def loss(self, model: Any, **rows: Tensor) -> Tensor:
@@ -207,7 +207,9 @@ class Classification(Objective):
         return self._loss_of(model.head(rows["image"]), rows["targets"])
 
 
-def mixed(mixup: Mixup, images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+def mix_neighbours(
+    mixup: Mixup, images: Tensor, labels: Tensor, seed: int
+) -> tuple[Tensor, Tensor]:
     """Return images float32 (b, 3, S, S) in [0, 1] and shares of classes (b, C); b is even.
 
     Each image is mixed with its neighbour, 0 with 1, 2 with 3, ...: timm mixes the first with the last, but

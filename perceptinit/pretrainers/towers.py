@@ -54,7 +54,7 @@ class Tower:
         self._encode = torch.compile(encode, backend=backend) if backend else encode
         self._replica = self._encode
         if self.is_trained and not is_sharded and distributed.world_size() > 1:
-            self._replica = _replicated(tower, self._encode)
+            self._replica = _replicate(tower, self._encode)
         self._features = torch.empty(0)
         self._inputs = torch.empty(0)
 
@@ -100,7 +100,7 @@ class Tower:
         return nullcontext()
 
 
-def _replicated(tower: nn.Module, encode: Callable[[Tensor], Tensor]) -> DistributedDataParallel:
+def _replicate(tower: nn.Module, encode: Callable[[Tensor], Tensor]) -> DistributedDataParallel:
     # newer releases of torch have another name for it, which older ones do not take
     warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
     has_batch_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in tower.modules())

@@ -62,7 +62,7 @@ class Training:
                 getattr(model, name),
                 getattr(model, f"encode_{name}"),
                 micro_batch=config.micro_batch,
-                # whole where there are no blocks, which `compiled_blocks` takes
+                # whole where there are no blocks, which `compile_blocks` takes
                 backend="" if blocks_of(getattr(model, name)) else config.compile,
                 is_sharded=config.sharding == "fsdp",
             )
@@ -191,7 +191,7 @@ class Training:
             self._average.update()
 
     def finish(self) -> None:
-        """End with the averaged weights in the model, where an average is kept.
+        """End with the use_average weights in the model, where an average is kept.
 
         Raises TrainingError when the last step was not finite and such steps are not to be skipped.
         """
@@ -200,8 +200,8 @@ class Training:
             self._average.swap()
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Put the averaged weights into the model for the block, where an average is kept."""
+    def use_average(self) -> Iterator[None]:
+        """Put the use_average weights into the model for the block, where an average is kept."""
         if self._average is None:
             yield
             return
@@ -221,7 +221,7 @@ class Training:
             "num_steps": self.num_steps,
             "total_steps": self._total_steps,
             "data_sha256": self.data_sha256,
-            "optimizer": sharding.whole_optimizer_state(self._optimizer),
+            "optimizer": sharding.gather_optimizer_state(self._optimizer),
             "scaler": self._scaler.state_dict(),
             "loss": dict(self.objective.state_dict()),
             "average": self._average.state() if self._average is not None else [],
