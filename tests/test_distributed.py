@@ -124,9 +124,9 @@ def gradients(micro_batch=0, sharding="none", precise=True):
         [batch] = clip._loader(tower, context()).batches(0, 1)
         loss = training._gradients(batch, 1)
         named = zip(tower.named_parameters(), training._model.parameters(), strict=True)
-        from perceptinit.pretrainers.sharding import whole
+        from perceptinit.pretrainers.sharding import gather_whole
 
-        return loss.item(), {name: whole(p.grad).numpy() for (name, _), p in named}
+        return loss.item(), {name: gather_whole(p.grad).numpy() for (name, _), p in named}
 
 
 @pytest.fixture(scope="module")
