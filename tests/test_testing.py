@@ -284,7 +284,8 @@ def test_judgments_without_a_split_are_told(tmp_path):
 
     text = "\n".join(complaints("judgments", OnlyTrain, tmp_path))
     assert (
-        "load('val') raised DataError: no rows. Give rows of that split in options(), or set `splits`" in text
+        "load('val') raised DataError: no rows. Give rows of that split in options(), or set `splits`"
+        in text
     )
 
 
