@@ -14,7 +14,7 @@ from perceptinit.errors import DataError
 from perceptinit.evaluators.rsa import RSA
 from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.judgments.breakdown import by_anchor, predicted_by_others
-from perceptinit.judgments.controls.shuffled_votes import ShuffledVotes
+from perceptinit.judgments.controls.wrappers import ShuffledVotes
 from perceptinit.judgments.forms.rdm import Dissimilarities, square
 from perceptinit.judgments.own.table import Table
 from perceptinit.reports.compare import compare

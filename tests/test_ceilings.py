@@ -5,7 +5,7 @@ import pytest
 
 from perceptinit.evaluators.rsa import kendall, noise_ceiling, spearman
 from perceptinit.judgments.ceilings import MIN_VOTES, ceiling, ceiling_of_split, two_afc_ceiling
-from perceptinit.judgments.controls.shuffled_votes import ShuffledVotes
+from perceptinit.judgments.controls.wrappers import ShuffledVotes
 from perceptinit.judgments.forms.rdm import square
 from perceptinit.types import Stimuli, Triplets
 

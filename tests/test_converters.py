@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from perceptinit.errors import DataError, UsageError
-from perceptinit.judgments.controls.shuffled_votes import ShuffledVotes
-from perceptinit.judgments.controls.subset import Subset
+from perceptinit.judgments.controls.wrappers import ShuffledVotes, Subset
 from perceptinit.judgments.forms.drawing import draw_pairs
-from perceptinit.judgments.forms.label_counts import same_label_share, triplets_from_label_counts
 from perceptinit.judgments.forms.odd_one_out import (
     CHANCE,
     OddOneOut,
@@ -20,11 +18,11 @@ from perceptinit.judgments.forms.ratings import (
     RatedImages,
     elo_share,
     triplets_from_ratings,
-    turned,
 )
 from perceptinit.judgments.forms.rdm import Dissimilarities, square, triplets_from_dissimilarities
 from perceptinit.judgments.forms.same_pairs import SamePairs
 from perceptinit.judgments.own.multi_select import answers_of
+from perceptinit.judgments.published.cifar10h import same_label_share, triplets_from_label_counts
 from perceptinit.judgments.scoring import two_afc_accuracy
 from perceptinit.seeding import generator
 from perceptinit.types import Stimuli
@@ -191,7 +189,7 @@ def rated(values, higher_is_better=True):
         stimuli(count + 1),
         np.zeros(count, dtype=int),
         np.arange(1, count + 1),
-        turned(np.array(values), higher_is_better),
+        np.array(values) * (1 if higher_is_better else -1),
         np.arange(1, count + 1) * 10,
     )
 

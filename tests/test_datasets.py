@@ -265,7 +265,7 @@ def test_by_image_no_image_is_in_two_splits(tmp_path):
         (
             "image_1 image_2 image_3 odd",
             "a.png b.png a.png b.png",
-            r"row 2: the image 'a.png' stands twice",
+            r"row 2: the image 'a.png' occurs twice",
         ),
         (
             "image_1 image_2 image_3 votes_1 votes_2 votes_3",
@@ -346,27 +346,32 @@ def test_an_image_chosen_and_left_in_one_row_is_told(tmp_path):
     write_images(tmp_path, "q.png", "a.png", "b.png")
     write_csv(tmp_path / "lab.csv", "anchor chosen_1 other_1 other_2", "q.png a.png b.png a.png")
     table = MultiSelect(MultiSelect.Config(path=tmp_path / "lab.csv", is_ranked=False))
-    with pytest.raises(DataError, match=r"row 2: the image 'a.png' stands twice in one row"):
+    with pytest.raises(DataError, match=r"row 2: the image 'a.png' occurs twice in one row"):
         table.load("train")
 
 
 def test_all_wrong_rows_of_choices_are_told_a_line_for_each_sort(tmp_path):
     write_images(tmp_path, "q.png", "a.png", "b.png", "c.png")
     rows = [f"q.png a.png {'gone' if i else 'lost'}.png b.png" for i in range(12)]
-    rows += ["q.png a.png ../c.png b.png", "q.png a.png c.png a.png", "q.png a.png c.png q.png"]
-    header = "anchor chosen_1 chosen_2 other_1"
-    write_csv(tmp_path / "lab.csv", header, *rows)
+    rows += ["q.png a.png c.png a.png", "q.png a.png c.png q.png"]
+    write_csv(tmp_path / "lab.csv", "anchor chosen_1 chosen_2 other_1", *rows)
     with (tmp_path / "lab.csv").open("a") as file:
         file.write("q.png,,,b.png\n")
-    table = MultiSelect(MultiSelect.Config(path=tmp_path / "lab.csv", is_ranked=False))
+    config = MultiSelect.Config(path=tmp_path / "lab.csv", is_ranked=False)
     with pytest.raises(DataError) as caught:
-        table.load("train")
-    outside, empty, twice, missing = str(caught.value).splitlines()
-    assert "row 14: chosen_2: image '../c.png' is outside the images folder" in outside
-    assert "row 17: chosen_1 is empty" in empty
-    assert "row 15: the image 'a.png' stands twice in one row (2 such rows: 15, 16)" in twice
-    assert "row 2: 'lost.png': no such image" in missing
+        MultiSelect(config).load("train")
+    twice, missing, empty = str(caught.value).splitlines()
+    assert "row 14: the image 'a.png' occurs twice in one row (2 such rows: 14, 15)" in twice
+    assert "row 2: chosen_2 'lost.png': no such image" in missing
     assert "(12 such rows: 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...)" in missing
+    assert "row 16: chosen_1 is empty" in empty
+    with (tmp_path / "lab.csv").open("a") as file:
+        file.write("q.png,a.png,../c.png,b.png\n")
+    with pytest.raises(DataError) as caught:
+        MultiSelect(config).load("train")
+    outside, empty = str(caught.value).splitlines()
+    assert "row 17: chosen_2: image '../c.png' is outside the images folder" in outside
+    assert "row 16: chosen_1 is empty" in empty
 
 
 def test_a_pattern_makes_files_of_numbers_in_choices(tmp_path):
@@ -511,7 +516,7 @@ def test_cifar10h_in_another_order_is_refused(tmp_path):
     cifar = make_cifar10h(tmp_path)
     counts = np.load(tmp_path / "cifar10h-counts.npy")
     np.save(tmp_path / "cifar10h-counts.npy", counts[::-1])
-    with pytest.raises(DataError, match="counts and photographs are not in one order"):
+    with pytest.raises(DataError, match="counts and photographs are in different orders"):
         Cifar10H(cifar.config).load("train")
 
 

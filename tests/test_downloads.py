@@ -472,7 +472,7 @@ def test_two_downloads_into_one_folder_are_refused(server, tmp_path):
 
 
 def test_nights_comes_in_pieces_with_its_table():
-    from perceptinit.judgments.published.nights_sources import nights_downloads
+    from perceptinit.judgments.published.nights import nights_downloads
 
     files = [d for d in nights_downloads() if "data" in d.parts]
     assert files[0].path == "data.csv"

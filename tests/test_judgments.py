@@ -15,8 +15,7 @@ from perceptinit.errors import DataError, EmptySplitError
 from perceptinit.images.stimuli import StimulusImages
 from perceptinit.initializers.triplet import TripletHinge
 from perceptinit.judgments.ceilings import two_afc_ceiling
-from perceptinit.judgments.controls.shuffled_votes import ShuffledVotes
-from perceptinit.judgments.controls.subset import Subset
+from perceptinit.judgments.controls.wrappers import ShuffledVotes, Subset
 from perceptinit.judgments.forms.splits import assign_splits, keep_share
 from perceptinit.judgments.own.table import Table
 from perceptinit.judgments.published.materials import IMAGES, Materials
@@ -218,7 +217,7 @@ GOOD = "a.png b.png c.png 1 3"
         (
             VOTES,
             [GOOD, "a.png a.png b.png 1 0"],
-            "row 3: the image 'a.png' stands twice in one triplet",
+            "row 3: the image 'a.png' occurs twice in one row",
         ),
         (
             VOTES,

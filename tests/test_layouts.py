@@ -254,7 +254,7 @@ def test_all_wrong_rows_are_told_a_line_for_each_sort(folder):
         answers(folder / "lab.csv")
     lines = str(caught.value).splitlines()
     assert len(lines) == 4
-    assert "row 17: the image '000.jpg' stands twice in one triplet" in lines[0]
+    assert "row 17: the image '000.jpg' occurs twice in one row" in lines[0]
     assert "row 2: second 'gone.jpg': no such image" in lines[1]
     assert "(15 such rows: 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...)" in lines[1]
     assert "row 2: first_votes is 'x', not a number (15 such rows: 2," in lines[2]

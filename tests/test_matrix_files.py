@@ -10,7 +10,7 @@ from scipy.io import savemat
 from perceptinit.errors import DataError
 from perceptinit.files import mat_files
 from perceptinit.files.mat_files import read_mat
-from perceptinit.judgments.reading.rdm_files import read_matrices
+from perceptinit.judgments.own.rdm_files import read_matrices
 
 TYPES = ("f8", "f4", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", ">f8", ">i2")
 SQUARE = np.array([[0.0, 1, 2], [1, 0, 3], [2, 3, 0]])

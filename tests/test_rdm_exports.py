@@ -6,7 +6,7 @@ from scipy.io import savemat
 
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import DataError, UsageError
-from perceptinit.judgments.reading.rdm_files import read_matrices
+from perceptinit.judgments.own.rdm_files import read_matrices
 from perceptinit.judgments.sources import open_target
 
 

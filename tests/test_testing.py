@@ -21,9 +21,8 @@ from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.initializers.random import Random
 from perceptinit.initializers.report import reporting
 from perceptinit.initializers.triplet import TripletHinge
-from perceptinit.judgments.controls.shuffled_votes import ShuffledVotes
-from perceptinit.judgments.controls.subset import Subset
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
+from perceptinit.judgments.controls.wrappers import ShuffledVotes, Subset
 from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.pretrainers.supervised import Supervised

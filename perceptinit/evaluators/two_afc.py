@@ -15,9 +15,9 @@ from perceptinit.judgments.breakdown import (
     people_of_split,
     predicted_by_others,
 )
-from perceptinit.judgments.ceilings import Bounds, Weighting, ceiling_of_split
-from perceptinit.judgments.controls.wrapper import source_of
-from perceptinit.judgments.scoring import agreement
+from perceptinit.judgments.ceilings import Bounds, ceiling_of_split
+from perceptinit.judgments.controls.wrappers import source_of
+from perceptinit.judgments.scoring import Weighting, agreement
 from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, Embedded, embed_judged, score
 from perceptinit.protocols import DualEncoder, HasNoiseCeiling
 from perceptinit.types import RunContext, Score, Triplets

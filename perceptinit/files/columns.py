@@ -104,7 +104,7 @@ class Columns:
 
     def error(self, indices: int | np.ndarray, message: str) -> DataError:
         """Return the error to raise for the rows at `indices` (from 0); the message is about the first."""
-        return row_error(self.path, self.rows[np.atleast_1d(indices)], message)
+        return row_error(self.path, np.unique(self.rows[np.atleast_1d(indices)]), message)
 
     def require(self, names: Iterable[str]) -> None:
         """Raise DataError for the first column that is missing, with the one probably meant."""
@@ -115,12 +115,16 @@ class Columns:
                 known = shown(", ".join(self.codes), 1000)
                 raise DataError(f"{self.path}: no column '{name}'.{hint} Columns: {known}")
 
-    def coded(self, name: str, convert: Callable[[str], str] = str) -> Coded:
+    def coded(
+        self, name: str, convert: Callable[[str], str] = str, fill: str | None = None
+    ) -> Coded:
         """Return a column as text, each text changed by `convert`.
 
-        Raises DataError for empty cells and those that `convert` raises ValueError for.
+        fill: what stands for an empty cell; None: an empty cell is a mistake.
+
+        Raises DataError for wrong cells, which are those that `convert` raises ValueError for.
         """
-        texts = self._convert(name, lambda cell: convert(str(cell)))
+        texts = self._convert(name, lambda cell: convert(str(cell)), fill)
         return Coded.of(self.codes[name], texts)
 
     def texts(self, name: str) -> list[str]:
@@ -142,7 +146,7 @@ class Columns:
         """Return a column of true/false or 1/0, in any case, as bool; DataError for anything else."""
         return np.array(self._convert(name, _boolean), dtype=bool)[self.codes[name]]
 
-    def _convert(self, name: str, convert: Callable[[Any], T]) -> list[Any]:
+    def _convert(self, name: str, convert: Callable[[Any], T], fill: T | None = None) -> list[Any]:
         """Return what becomes of each distinct cell, None for those that do not occur.
 
         Raises DataError with a line for each sort of mistake.
@@ -153,7 +157,7 @@ class Columns:
         wrong: dict[str, list[tuple[int, str]]] = {}
         for code in np.unique(codes).tolist():
             try:
-                values[code] = convert(_filled(cells[code]))
+                values[code] = _convert_cell(cells[code], convert, fill)
             except ValueError as error:
                 sort = str(error).replace(str(cells[code]), "")
                 wrong.setdefault(sort, []).append((code, str(error)))
@@ -176,14 +180,14 @@ def row_error(path: Path, rows: np.ndarray, message: str) -> DataError:
 
 
 def raise_all(errors: Iterable[DataError]) -> None:
-    """Raise one DataError that tells all of them, a line each, if there are any."""
-    told = [str(error) for error in errors]
-    if told:
-        raise DataError("\n".join(told))
+    """Raise one DataError with a line for each of the errors, if there are any."""
+    messages = [str(error) for error in errors]
+    if messages:
+        raise DataError("\n".join(messages))
 
 
 def read_all(*readers: Callable[[], Any]) -> list[Any]:
-    """Return what the readers return; DataError that tells the mistakes of all of them."""
+    """Return what the readers return; DataError with the mistakes of all of them."""
     values, errors = [], []
     for reader in readers:
         try:
@@ -194,10 +198,12 @@ def read_all(*readers: Callable[[], Any]) -> list[Any]:
     return values
 
 
-def _filled(cell: Any) -> Any:
-    if cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell)):
+def _convert_cell(cell: Any, convert: Callable[[Any], T], fill: T | None) -> T:
+    if cell is not None and cell != "" and not (isinstance(cell, float) and math.isnan(cell)):
+        return convert(cell)
+    if fill is None:
         raise ValueError("is empty")
-    return cell
+    return fill
 
 
 def plain_number(text: str) -> float:

@@ -91,7 +91,7 @@ def send(path: str, result: str) -> None:
         variables = [(name, value) for name, value in content.items() if name[:2] != "__"]
         found = [row for name, value in variables for row in _flatten(name, value)]
         keys = np.array([(key, value.kind) for key, value in found], dtype=str).reshape(-1, 2)
-        arrays = {str(i): value.array for i, (_, value) in enumerate(found)}
+        arrays: dict[str, Any] = {str(i): value.array for i, (_, value) in enumerate(found)}
         np.savez(result, keys=keys, **arrays)
     except Exception as error:  # of a damaged file scipy raises what its parsers raise
         sys.exit(f"{type(error).__name__}: {error}")

@@ -65,12 +65,12 @@ def perceptinit_judgments() -> Iterable[Component]:
         ),
         Component(
             name="shuffled-votes",
-            target=f"{HERE}.controls.shuffled_votes:ShuffledVotes",
+            target=f"{HERE}.controls.wrappers:ShuffledVotes",
             summary="control: other judgments with their training votes dealt at random",
         ),
         Component(
             name="pixel-triplets",
-            target=f"{HERE}.controls.pixel_triplets:PixelTriplets",
+            target=f"{HERE}.controls.wrappers:PixelTriplets",
             summary="control: other judgments with their training answers given by pixels",
         ),
         Component(
@@ -80,7 +80,7 @@ def perceptinit_judgments() -> Iterable[Component]:
         ),
         Component(
             name="subset",
-            target=f"{HERE}.controls.subset:Subset",
+            target=f"{HERE}.controls.wrappers:Subset",
             summary="a share of other judgments' training split, nested over shares",
         ),
     ]

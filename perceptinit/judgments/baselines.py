@@ -13,9 +13,8 @@ from PIL import Image
 
 from perceptinit.images.background import flatten
 from perceptinit.images.encoded import pixels_of
-from perceptinit.judgments.ceilings import Weighting
 from perceptinit.judgments.forms.odd_one_out import PAIRS, OddOneOut, odd_one_out_agreement
-from perceptinit.judgments.scoring import agreement, held_out_stderr
+from perceptinit.judgments.scoring import Weighting, agreement, held_out_stderr
 from perceptinit.seeding import generator
 from perceptinit.types import Stimuli, Triplets
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from perceptinit.judgments.controls.wrapper import source_of
+from perceptinit.judgments.controls.wrappers import source_of
 from perceptinit.judgments.scoring import agreement, clustered_stderr
 from perceptinit.protocols import HasPeople, Judgments
 from perceptinit.types import Split, Triplets

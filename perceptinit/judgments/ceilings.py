@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 # N judgments, A possible answers
-from typing import Literal
-
 import numpy as np
 
-from perceptinit.judgments.controls.wrapper import source_of
+from perceptinit.judgments.controls.wrappers import source_of
+from perceptinit.judgments.scoring import Weighting
 from perceptinit.protocols import HasNoiseCeiling, Judgments
 from perceptinit.types import Split, Triplets
 
-Weighting = Literal["votes", "judgments"]
 Bounds = tuple[float, float]
 
 # Votes that a ceiling takes, on questions that two people or more answered: the standard error of a

@@ -16,13 +16,13 @@ from perceptinit.errors import DataError, EmptySplitError
 from perceptinit.files.checksums import file_sha256
 from perceptinit.images.background import transparent_share
 from perceptinit.images.encoded import pixels_of
+from perceptinit.judgments.balance import balance
 from perceptinit.judgments.baselines import Baseline, two_afc_baselines
 from perceptinit.judgments.ceilings import MIN_VOTES, Bounds, ceiling_of_split
+from perceptinit.judgments.forms.splits import SPLITS
+from perceptinit.judgments.image_files import list_some
 from perceptinit.judgments.other_forms import other_forms
 from perceptinit.judgments.own.own_table import OwnTable
-from perceptinit.judgments.reading.collected import balance
-from perceptinit.judgments.reading.image_files import list_some
-from perceptinit.judgments.reading.split_column import SPLITS
 from perceptinit.types import DataCard, Split, Triplets
 
 # an answer that is on one side for all of fewer judgments than this may be chance

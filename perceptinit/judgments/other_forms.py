@@ -10,7 +10,7 @@ from perceptinit.judgments.baselines import odd_one_out_baselines
 from perceptinit.judgments.ceilings import ceiling
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
 from perceptinit.judgments.forms.same_pairs import HasSamePairs
-from perceptinit.judgments.reading.split_column import SPLITS
+from perceptinit.judgments.forms.splits import SPLITS
 from perceptinit.types import Split
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 # N judgments, M images, D embedding
+from typing import Literal
+
 import numpy as np
 
 from perceptinit.types import Unit
+
+# whether every vote or every judgment counts once
+Weighting = Literal["votes", "judgments"]
 
 # rows of which distances are computed at once: bounds memory for millions of judgments
 CHUNK = 65_536

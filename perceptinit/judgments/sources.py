@@ -14,9 +14,10 @@ from perceptinit.configs import address_of
 from perceptinit.errors import DataError, PerceptInitError, RecipeError, UsageError
 from perceptinit.files.remote.addresses import is_remote, remote_file
 from perceptinit.files.remote.copies import local_copy
+from perceptinit.files.tables import read_table
 from perceptinit.judgments.forms.splits import assign_splits
-from perceptinit.judgments.reading.layouts import component_of
-from perceptinit.judgments.reading.rdm_files import EXPORT, EXPORT_SUFFIXES
+from perceptinit.judgments.own.layouts import component_for
+from perceptinit.judgments.own.rdm_files import EXPORT, EXPORT_SUFFIXES
 from perceptinit.protocols import Judgments
 from perceptinit.recipe.tables import apply_overrides
 from perceptinit.registry import Registry
@@ -132,7 +133,7 @@ def _reader_of(path: Path) -> str:
     if path.suffix in MATRIX_SUFFIXES:
         return EXPORT if path.suffix in EXPORT_SUFFIXES else "rdm"
     try:
-        return component_of(path)
+        return component_for(read_table(path))
     except DataError:  # whoever reads it says what is wrong with it
         return "table"
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from perceptinit.errors import TrainingError
-from perceptinit.judgments.ceilings import Weighting
 from perceptinit.judgments.scoring import (
+    Weighting,
     agreement,
     cosine_distances,
     embedding_spread,

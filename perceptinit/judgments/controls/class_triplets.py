@@ -16,7 +16,7 @@ from perceptinit.errors import DataError
 from perceptinit.images.background import colour_of
 from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
-from perceptinit.judgments.forms.splits import assign_splits, check_shares
+from perceptinit.judgments.forms.splits import check_shares, split_names
 from perceptinit.seeding import generator
 from perceptinit.types import IMAGE_SUFFIXES, DataCard, ImageSource, Split, Stimuli, Triplets
 
@@ -83,8 +83,7 @@ class ClassTriplets(DerivedAnswers):
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split's images; DataError for fewer than two classes of two images."""
         c, (stimuli, labels) = self.config, self._labelled
-        shares = {"val_share": c.val_share, "test_share": c.test_share}
-        splits = assign_splits(stimuli.ids, c.seed, "judgments", self.name, "split", **shares)
+        splits = split_names(stimuli.ids, c, self.name)
         members = np.flatnonzero(splits == split)
         share = len(members) / max(1, int((splits == "train").sum()))
         rng = generator(c.seed, "judgments", self.name, split)

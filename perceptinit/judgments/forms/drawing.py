@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 # M candidates of one anchor, K drawn pairs of candidates
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.seeding import generator
-from perceptinit.types import Stimuli, Triplets
+from perceptinit.types import Stimuli, Triplets, Unit
 
 # Pairs looked at for one that is wanted, where there are too many to look at all.
 OVERSAMPLE = 50
@@ -58,19 +58,32 @@ def draw_triplets(
     min_gap: float,
     seed: int,
     names: tuple[str, ...],
+    members: Sequence[int] | None = None,
 ) -> Triplets:
     """Return triplets drawn for each anchor, without replacement.
 
-    anchors: indices into stimuli. distances_of: anchor -> (len(stimuli),), NaN for what is no
-    candidate; the anchor itself never is. votes_of: anchor, first, second -> (p_second, num_votes).
     The draw of an anchor depends on `seed`, `names` and its stimulus id only.
 
-    Raises DataError when no pair is far enough apart.
+    Args:
+        stimuli: All M images.
+        anchors: Indices into stimuli.
+        distances_of: Anchor -> distances of all images, (M,); NaN for one that is not a candidate. The anchor
+            is never a candidate.
+        votes_of: Anchor, first, second -> (p_second, num_votes).
+        per_anchor: Most triplets of one anchor.
+        min_gap: Smallest difference of the distances of two candidates.
+        seed: Names the draw, with `names`.
+        names: Also the start of messages.
+        members: The only images that may be candidates, so that splits share no image; all if None.
+
+    Raises:
+        DataError: If no pair is far enough apart.
     """
     rows = []
+    is_member = np.isin(np.arange(len(stimuli)), members) if members is not None else True
     for anchor in anchors:
         rng = generator(seed, *names, "pairs", stimuli.ids[anchor])
-        distances = np.array(distances_of(anchor), dtype=np.float64)
+        distances = np.where(is_member, distances_of(anchor), np.nan)
         distances[anchor] = np.nan
         first, second = draw_pairs(distances, per_anchor, min_gap, rng)
         p_second, num_votes = votes_of(anchor, first, second)
@@ -83,4 +96,5 @@ def draw_triplets(
             f"{' '.join(names)}: no two candidates of one anchor differ by min_gap = {min_gap:g}; lower it"
         )
     of_anchor, first, second, p_second, votes = drawn
-    return Triplets.build(stimuli, of_anchor, first, second, p_second, votes)
+    unit: Unit = "anchor" if members is None else "image"
+    return Triplets.build(stimuli, of_anchor, first, second, p_second, votes, unit=unit)

@@ -44,11 +44,6 @@ class RatedImages:
         return np.unique(self.reference).tolist()
 
 
-def turned(ratings: np.ndarray, higher_is_better: bool) -> np.ndarray:
-    """Return ratings so that more means closer to the reference."""
-    return np.asarray(ratings, dtype=np.float64) * (1 if higher_is_better else -1)
-
-
 def triplets_from_ratings(
     rated: RatedImages,
     *,

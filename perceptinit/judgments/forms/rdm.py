@@ -156,19 +156,17 @@ def triplets_from_dissimilarities(
     """
     group = dissimilarities.group_mean(source)
     deviation = float(np.nanstd(group))
-    is_member = np.zeros(len(stimuli), dtype=bool)
-    is_member[np.asarray(members, dtype=np.int64)] = True
-    triplets = draw_triplets(
+    return draw_triplets(
         stimuli,
         members,
-        lambda anchor: np.where(is_member, group[anchor] / deviation, np.nan),
+        lambda anchor: group[anchor] / deviation,
         dissimilarities.votes,
         per_anchor=per_anchor,
         min_gap=min_gap,
         seed=seed,
         names=("judgments", source),
+        members=members,
     )
-    return replace(triplets, unit="image")
 
 
 def square(vectors: np.ndarray, source: str) -> np.ndarray:

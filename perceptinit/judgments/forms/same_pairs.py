@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # N pairs
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -53,6 +53,11 @@ class SamePairs:
 
     def __len__(self) -> int:
         return len(self.first)
+
+    def select(self, rows: np.ndarray) -> SamePairs:
+        """Return the pairs of a mask or an index array, over the same stimuli."""
+        columns = ("first", "second", "p_same", "num_votes")
+        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
     def check(self) -> None:
         """Raise DataError naming the first row that is not a judgment."""

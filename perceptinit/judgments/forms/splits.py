@@ -1,17 +1,27 @@
-"""Deal groups into splits and shares by hashing their names: the same on every machine, in any order.
+"""Assign judgments to splits: by a column of their table, or by hashing the names of what is held out.
 
-A group's place depends on the seed and its own name, not on the order of rows.
+A group's split depends on the seed and its own name, not on the order of rows: it is the same on every machine.
 """
 
 from __future__ import annotations
 
-# N rows, G groups
+# N rows, G groups, M images
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
+from perceptinit.errors import DataError, EmptySplitError
+from perceptinit.files.columns import Coded, Columns
+from perceptinit.judgments.image_files import ImageRows
+from perceptinit.registry import nearest
 from perceptinit.seeding import derive_seed
+from perceptinit.types import Split, Unit
+
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+SplitBy = Literal["image", "anchor", "person", "row"]
 
 
 def hash_order(keys: Sequence[str | int], seed: int, *names: str | int) -> list[str | int]:
@@ -36,6 +46,12 @@ def assign_splits(
     split.update(dict.fromkeys(order[num_test : num_test + num_val], "val"))
     split.update(dict.fromkeys(order[:num_test], "test"))
     return np.array([split[group] for group in groups], dtype="<U5")
+
+
+def split_names(names: Sequence[str], config: Any, source: str) -> np.ndarray:
+    """Return the split of each name, as the keys `val_share`, `test_share` and `seed` of a config say."""
+    shares = {"val_share": config.val_share, "test_share": config.test_share}
+    return assign_splits(names, config.seed, "judgments", source, "split", **shares)
 
 
 def check_shares(val_share: float, test_share: float) -> None:
@@ -63,3 +79,110 @@ def keep_share(
     # 0.07 * 100 is a little more than 7 in floating point
     kept = set(order[: math.ceil(fraction * len(order) - 1e-9)])
     return np.array([group in kept for group in groups], dtype=bool)
+
+
+def rows_in(
+    splits: np.ndarray, split: Split, source: object, what: str = "judgments"
+) -> np.ndarray:
+    """Return the rows of a split, int64; EmptySplitError, with the size of each split, when it has none.
+
+    splits: the split of each row, (N,). source: what messages begin with. what: what the rows are.
+    """
+    rows = np.flatnonzero(splits == split)
+    if not rows.size:
+        counts = ", ".join(f"{(splits == s).sum()} {s}" for s in SPLITS)
+        raise EmptySplitError(f"{source}: no {what} in split '{split}' (there are {counts})")
+    return rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowSplits:
+    """The splits of N rows.
+
+    splits: (N,) "train", "val" or "test", and "" for rows that are in none because their images are
+    in several. group, unit: what was held out, as in `Triplets`.
+    """
+
+    splits: np.ndarray
+    group: Coded
+    unit: Unit
+
+
+def split_rows(
+    columns: Columns,
+    images: ImageRows,
+    config: Any,
+    source: str,
+    *,
+    group: Coded,
+    role: str,
+    hint: str = "",
+) -> RowSplits:
+    """Return the splits of a table's rows: those of its column `split`, or else drawn by seed.
+
+    Args:
+        columns: The table.
+        images: The images of its rows.
+        config: Gives `split_by`, the shares and the seed.
+        source: Names the draw.
+        group: What must not be in two splits unless `split_by` says so.
+        role: What messages call the group.
+        hint: What else the user may do about a group in two splits, such as ", or ...".
+
+    Raises:
+        DataError: For unknown splits, groups in two splits, `split_by` beside a column `split` or `group`, and
+            when there is no column `subject` to split by.
+    """
+    unit: Unit = "anchor" if role != "group" else "group"
+    by = config.split_by
+    for name in ("split", "group"):
+        if by and name in columns:
+            raise DataError(
+                f"{columns.path}: column '{name}' and split_by = \"{by}\" both say what is held out; keep one"
+            )
+    if "split" in columns:
+        return RowSplits(_read_splits(columns, group, role, hint), group, unit)
+    if by == "image":
+        of_image = split_names(images.names, config, source)[images.index]
+        splits = np.where((of_image == of_image[0]).all(axis=0), of_image[0], "")
+        return RowSplits(splits, group, "image")
+    if by == "anchor":
+        group = images.role(0)
+    elif by == "person":
+        group, unit = columns.coded("subject"), "group"
+    elif by == "row":
+        group = _name_questions(images)
+    return RowSplits(split_names(group.distinct, config, source)[group.codes], group, unit)
+
+
+def _name_questions(images: ImageRows) -> Coded:
+    """Return the question of each row: its anchor and its candidates, in one order whatever the sides."""
+    anchor, *candidates = images.index
+    index = np.stack([anchor, *np.sort(candidates, axis=0)])
+    questions, codes = np.unique(index, axis=1, return_inverse=True)
+    names = [" ".join(images.names[i] for i in question) for question in questions.T]
+    return Coded.of(codes.reshape(-1), names)
+
+
+def _read_splits(columns: Columns, groups: Coded, role: str, hint: str) -> np.ndarray:
+    splits = columns.coded("split", _check_split)
+    _, first_rows, group = np.unique(groups.codes, return_index=True, return_inverse=True)
+    before = first_rows[group.reshape(-1)]
+    rows = np.flatnonzero(splits.codes != splits.codes[before])
+    named = np.array(splits.distinct, dtype="<U5")[splits.codes]
+    if rows.size:
+        row, first = rows[0], before[rows[0]]
+        raise columns.error(
+            rows,
+            f"{role} '{groups.distinct[groups.codes[row]]}' is in split '{named[row]}' here and in "
+            f"'{named[first]}' in row {columns.rows[first]}: scores would leak. Move one{hint}",
+        )
+    return named
+
+
+def _check_split(split: str) -> str:
+    if split in SPLITS:
+        return split
+    guess = nearest(split, SPLITS)
+    meant = f"; did you mean '{guess}'?" if guess else ""
+    raise ValueError(f"'{split}' is not one of {', '.join(SPLITS)}{meant}")

@@ -20,8 +20,8 @@ from perceptinit.judgments.forms.rdm import (
     MatrixKind,
     triplets_from_dissimilarities,
 )
-from perceptinit.judgments.forms.splits import assign_splits, check_shares
-from perceptinit.judgments.reading.image_files import (
+from perceptinit.judgments.forms.splits import check_shares, split_names
+from perceptinit.judgments.image_files import (
     list_some,
     missing_files,
     normal_name,
@@ -159,9 +159,8 @@ class MatrixSet(ABC):
         """
         if split == "all":
             return list(range(len(self._stimuli)))
-        c, ids = self.config, self._stimuli.ids
-        shares = {"val_share": c.val_share, "test_share": c.test_share}
-        splits = assign_splits(ids, c.seed, "judgments", "rdm", "split", **shares)
+        ids = self._stimuli.ids
+        splits = split_names(ids, self.config, "rdm")
         members = np.flatnonzero(splits == split).tolist()
         if len(members) < 3:
             remedy = "Lower val_share or test_share" if split == "train" else f"Raise {split}_share"

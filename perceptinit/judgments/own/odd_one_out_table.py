@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # N rows, three images each
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -13,12 +13,8 @@ from perceptinit.errors import DataError
 from perceptinit.files.columns import Coded, Columns
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
-from perceptinit.judgments.own.own_table import OwnTable
-from perceptinit.judgments.reading.collected import used_rows
-from perceptinit.judgments.reading.image_columns import ImageRows, read_images
-from perceptinit.judgments.reading.image_files import file_name
-from perceptinit.judgments.reading.layouts import read_answers
-from perceptinit.judgments.reading.split_column import rows_in
+from perceptinit.judgments.image_files import ImageRows, file_name
+from perceptinit.judgments.own.own_table import OwnTable, Rows
 from perceptinit.seeding import generator
 from perceptinit.types import Split, Triplets
 
@@ -46,6 +42,7 @@ class OddOneOutTable(OwnTable):
     )
 
     what = "Odd-one-out judgments"
+    draw_name = "odd-one-out"
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(OwnTable.Config):
@@ -62,36 +59,23 @@ class OddOneOutTable(OwnTable):
 
     def load_odd_one_out(self, split: Split) -> OddOneOut:
         """Return the judgments of a split whole; raises as `load` does."""
-        judgments, splits = self._judgments
-        return judgments.select(rows_in(splits, split, self.config.path))
+        return self.select(split)
 
-    @property
-    def splits(self) -> np.ndarray:
-        return self._judgments[1]
-
-    @cached_property
-    def _judgments(self) -> tuple[OddOneOut, np.ndarray]:
+    def read(self, columns: Columns) -> Rows:
         """Return all questions and their splits ("" for those left out)."""
-        columns = used_rows(read_answers(self.config.path))
         columns.require(IMAGES)
-        rows = read_images(columns, IMAGES, self.folder, self.config.image)
+        rows = self.read_images(columns, IMAGES)
         votes = _read_votes(columns, rows, self.config.image)
-        questions = _questions(rows)
-        dealt = self.deal(columns, rows, "odd-one-out", group=questions, role="question")
-        by_person = dealt.unit == "group"
-        group = dealt.group.codes if by_person else np.zeros(len(columns), dtype=np.int64)
+        split = self.split_rows(columns, rows, _name_sets(rows), "question")
+        by_person = split.unit == "group"
+        group = split.group.codes if by_person else np.zeros(len(columns), dtype=np.int64)
         images, votes, first_rows = _add_up(rows.index.T, votes, group)
-        judgments = OddOneOut.build(
-            self.stimuli(rows.names),
-            images,
-            votes,
-            group[first_rows] if by_person else None,
-            dealt.unit,
-        )
-        return judgments, dealt.splits[first_rows]
+        stimuli, groups = self.stimuli(rows.names), group[first_rows] if by_person else None
+        judgments = OddOneOut.build(stimuli, images, votes, groups, split.unit)
+        return Rows(judgments, split.splits[first_rows])
 
 
-def _questions(rows: ImageRows) -> Coded:
+def _name_sets(rows: ImageRows) -> Coded:
     """Return the three images of each row by name, in one order."""
     sets, codes = np.unique(np.sort(rows.index, axis=0), axis=1, return_inverse=True)
     names = [" ".join(rows.names[i] for i in images) for images in sets.T]
@@ -113,7 +97,7 @@ def _add_up(
 
 def _read_votes(columns: Columns, rows: ImageRows, pattern: str | None) -> np.ndarray:
     """Return how many people found each image odd, int64 (N, 3); DataError names wrong rows."""
-    has_votes = all(name in columns for name in VOTES)
+    has_votes = set(VOTES) <= columns.names
     if has_votes and ODD in columns:
         raise DataError(
             f"{columns.path}: says the votes twice (odd, and votes_1 to votes_3); keep one"
@@ -129,7 +113,7 @@ def _read_votes(columns: Columns, rows: ImageRows, pattern: str | None) -> np.nd
 
 
 def _read_odd(columns: Columns, rows: ImageRows, pattern: str | None) -> np.ndarray:
-    odd = columns.coded(ODD, partial(_tidy, pattern))
+    odd = columns.coded(ODD, partial(_file_or_text, pattern))
     place = {name: i for i, name in enumerate(rows.names)}
     number = np.array([place.get(name, -1) for name in odd.distinct])[odd.codes]
     votes = (rows.index == number).T.astype(np.int64)
@@ -141,7 +125,7 @@ def _read_odd(columns: Columns, rows: ImageRows, pattern: str | None) -> np.ndar
     return votes
 
 
-def _tidy(pattern: str | None, text: str) -> str:
+def _file_or_text(pattern: str | None, text: str) -> str:
     """Return the name as image columns have it; what can be no name is none of the three images."""
     try:
         return file_name(text, pattern)

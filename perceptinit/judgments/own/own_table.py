@@ -1,31 +1,55 @@
-"""What judgments in a file of the user's have in common: its keys, its name, a card that says so, its splits."""
+"""What judgments in a table of the user have in common: keys, card, splits, and the rows that count."""
 
 from __future__ import annotations
 
 # N rows
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from perceptinit.configs import NonNegativeInt, Share
 from perceptinit.errors import DataError, EmptySplitError
 from perceptinit.files.columns import Coded, Columns
+from perceptinit.files.tables import read_table
 from perceptinit.images.background import colour_of
-from perceptinit.judgments.forms.splits import check_shares
-from perceptinit.judgments.own.dealing import Dealt, SplitBy, deal
-from perceptinit.judgments.reading.image_columns import ImageRows
-from perceptinit.judgments.reading.image_files import file_name, stimuli_in
-from perceptinit.judgments.reading.split_column import SPLITS
+from perceptinit.judgments.ceilings import DerivedAnswers
+from perceptinit.judgments.forms.splits import (
+    SPLITS,
+    RowSplits,
+    SplitBy,
+    check_shares,
+    rows_in,
+    split_rows,
+)
+from perceptinit.judgments.image_files import ImageRows, file_name, read_images, stimuli_in
+from perceptinit.judgments.own.layouts import rename_columns
 from perceptinit.types import DataCard, Split, Stimuli, Triplets
+
+# a column that says why a row does not count, such as a catch trial; empty when it does
+EXCLUDED = "excluded"
+NOT_EXCLUDED = ("", "0", "false", "no", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The judgments of a table, which can be selected by row, and the split of each, (N,)."""
+
+    judgments: Any
+    splits: np.ndarray
 
 
 class OwnTable(ABC):
-    """A file of the user's; a child gives `what` and `load`, and says what must not cross splits."""
+    """A table of the user; a child gives `what`, `draw_name`, `read` and `load`.
+
+    Rows with a filled cell in the column `excluded` are left out, and columns of other programs are renamed
+    (see `layouts`).
+    """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
@@ -53,13 +77,36 @@ class OwnTable(ABC):
             colour_of(self.background)
             file_name("1", self.image)
 
+    config: Any
+    what: ClassVar[str]
+    """What the file holds, for the card's title."""
+    draw_name: ClassVar[str]
+    """Names the draw of splits."""
+
     def __init__(self, config: Any) -> None:
         self.config = config
 
-    @property
     @abstractmethod
-    def what(self) -> str:
-        """What the file holds, for the card's title."""
+    def read(self, columns: Columns) -> Rows:
+        """Return the judgments of a table and their splits; DataError names wrong rows and images."""
+
+    @abstractmethod
+    def load(self, split: Split) -> Triplets:
+        """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""
+
+    @cached_property
+    def rows(self) -> Any:
+        """All judgments; a recipe that names a table in five places has it read once."""
+        return _read_rows(type(self), self.config, read_table(self.config.path))
+
+    @property
+    def splits(self) -> np.ndarray:
+        """The split of each judgment, (N,); "" for those left out because their images are in several."""
+        return self.rows.splits
+
+    def select(self, split: Split) -> Any:
+        """Return the judgments of a split; EmptySplitError when it has none."""
+        return self.rows.judgments.select(rows_in(self.splits, split, self.config.path))
 
     @property
     def name(self) -> str:
@@ -67,12 +114,7 @@ class OwnTable(ABC):
 
     @property
     def card(self) -> DataCard:
-        return DataCard(
-            title=f"{self.what} of {self.config.path.name}",
-            source_url=self.config.path.as_posix(),
-            licence="not stated",
-            citation="not stated",
-        )
+        return own_card(f"{self.what} of {self.config.path.name}", self.config.path)
 
     @property
     def folder(self) -> Path:
@@ -83,20 +125,17 @@ class OwnTable(ABC):
         """Return the images of these names, on the background that the recipe states."""
         return stimuli_in(self.folder, names, colour_of(self.config.background))
 
-    @contextmanager
-    def told(self) -> Iterator[None]:
-        """Name the file in errors of what is made of its rows."""
-        try:
-            yield
-        except DataError as error:
-            path = str(self.config.path)
-            if path in str(error):
-                raise
-            raise type(error)(f"{path}: {error}") from error
+    def read_images(self, columns: Columns, roles: Sequence[str], **options: Any) -> ImageRows:
+        """Return the images in some columns of the table; see `image_files.read_images`."""
+        return read_images(columns, roles, self.folder, self.config.image, **options)
 
-    @abstractmethod
-    def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""
+    def split_rows(
+        self, columns: Columns, images: ImageRows, group: Coded, role: str, hint: str = ""
+    ) -> RowSplits:
+        """Return the splits of the rows of a table, as the keys say; see `splits.split_rows`."""
+        return split_rows(
+            columns, images, self.config, self.draw_name, group=group, role=role, hint=hint
+        )
 
     def preflight(self) -> Iterator[str]:
         """Yield the first thing that is wrong with the file or its images."""
@@ -112,20 +151,41 @@ class OwnTable(ABC):
                 return self.load(split)
         return self.load(SPLITS[-1])
 
-    @property
-    @abstractmethod
-    def splits(self) -> np.ndarray:
-        """The split of each judgment, (N,); "" for those left out because their images are in several."""
 
-    def deal(
-        self,
-        columns: Columns,
-        images: ImageRows,
-        source: str,
-        *,
-        group: Coded,
-        role: str,
-        hint: str = "",
-    ) -> Dealt:
-        """Return the splits of the rows of a table, as the keys say; see `dealing.deal`."""
-        return deal(columns, images, self.config, source, group=group, role=role, hint=hint)
+class DrawnFromTable(DerivedAnswers, OwnTable):
+    """A table of scores, from which triplets are drawn; a child gives `draw`."""
+
+    @abstractmethod
+    def draw(self, judgments: Any) -> Triplets:
+        """Return triplets drawn from the judgments of a split; DataError when there are none to draw."""
+
+    def load(self, split: Split) -> Triplets:
+        """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""
+        judgments = self.select(split)
+        try:
+            triplets = self.draw(judgments)
+        except DataError as error:
+            raise DataError(f"{self.config.path}: {error}") from error
+        return replace(triplets, unit="image" if self.config.split_by == "image" else "anchor")
+
+
+def own_card(title: str, path: Path) -> DataCard:
+    """Return the card of a user's file, of which nothing else is known."""
+    return DataCard(
+        title=title, source_url=path.as_posix(), licence="not stated", citation="not stated"
+    )
+
+
+@lru_cache(maxsize=4)
+def _read_rows(cls: type[OwnTable], config: Any, columns: Columns) -> Rows:
+    return cls(config).read(_leave_out_excluded(rename_columns(columns)))
+
+
+def _leave_out_excluded(columns: Columns) -> Columns:
+    if EXCLUDED not in columns:
+        return columns
+    cells = ("" if cell is None else str(cell).strip().lower() for cell in columns.cells(EXCLUDED))
+    mask = np.array([cell in NOT_EXCLUDED for cell in cells], dtype=bool)
+    if not mask.any():
+        raise DataError(f"{columns.path}: every row is marked in the column '{EXCLUDED}'")
+    return columns.select(mask)

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 # K rated images
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from perceptinit.configs import NonNegativeFloat, PositiveInt
-from perceptinit.errors import EmptySplitError
 from perceptinit.files.columns import Columns
-from perceptinit.files.tables import read_table
-from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
-from perceptinit.judgments.forms.ratings import (
-    RatedImages,
-    VoteRule,
-    triplets_from_ratings,
-    turned,
-)
-from perceptinit.judgments.own.own_table import OwnTable
-from perceptinit.judgments.reading.collected import used_rows
-from perceptinit.judgments.reading.image_columns import ImageRows, read_images
-from perceptinit.types import Split, Triplets
+from perceptinit.judgments.forms.ratings import RatedImages, VoteRule, triplets_from_ratings
+from perceptinit.judgments.image_files import ImageRows
+from perceptinit.judgments.own.own_table import DrawnFromTable, OwnTable, Rows
+from perceptinit.types import Triplets
 
 
-class Ratings(DerivedAnswers, OwnTable):
+class Ratings(DrawnFromTable):
     """Ratings or mean opinion scores of images, each against a reference, made into triplets.
 
     A CSV or Parquet table with columns `reference`, `image` and `rating`; `num_ratings` (people
@@ -43,6 +33,7 @@ class Ratings(DerivedAnswers, OwnTable):
     )
 
     what = "Ratings"
+    draw_name = "ratings"
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(OwnTable.Config):
@@ -57,48 +48,31 @@ class Ratings(DerivedAnswers, OwnTable):
 
     config: Config
 
-    def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""
-        rated, splits = self._rated
-        rated = rated.select(splits == split)
-        if not len(rated.reference):
-            raise EmptySplitError(f"{self.config.path}: no references in split '{split}'")
-        c = self.config
-        with self.told():
-            triplets = triplets_from_ratings(
-                rated,
-                rule=c.votes,
-                min_gap=c.min_gap,
-                pairs_per_reference=c.pairs_per_reference,
-                seed=c.seed,
-                source=self.name,
-            )
-        return replace(triplets, unit="image" if c.split_by == "image" else "anchor")
-
-    @property
-    def splits(self) -> np.ndarray:
-        return self._rated[1]
-
-    @cached_property
-    def _rated(self) -> tuple[RatedImages, np.ndarray]:
-        c = self.config
-        columns = used_rows(read_table(c.path))
+    def read(self, columns: Columns) -> Rows:
+        """Return all ratings and their splits."""
         columns.require(["reference", "image", "rating"])
-        images = read_images(columns, ("reference", "image"), self.folder, c.image)
+        images = self.read_images(columns, ("reference", "image"))
         _check_rated_once(columns, images)
-        ratings = columns.numbers("rating", low=-np.inf)
-        has_counts = "num_ratings" in columns
-        rated = RatedImages(
-            self.stimuli(images.names),
-            images.index[0],
-            images.index[1],
-            turned(ratings, c.higher_is_better),
-            columns.counts("num_ratings", low=1)
-            if has_counts
-            else np.ones(len(columns), dtype=int),
+        sign = 1 if self.config.higher_is_better else -1
+        closeness = sign * columns.numbers("rating", low=-np.inf)
+        num_votes = np.ones(len(columns), dtype=np.int64)
+        if "num_ratings" in columns:
+            num_votes = columns.counts("num_ratings", low=1)
+        reference, image = images.index
+        rated = RatedImages(self.stimuli(images.names), reference, image, closeness, num_votes)
+        return Rows(rated, self.split_rows(columns, images, images.role(0), "reference").splits)
+
+    def draw(self, judgments: RatedImages) -> Triplets:
+        """Return triplets of two images that were rated against one reference."""
+        c = self.config
+        return triplets_from_ratings(
+            judgments,
+            rule=c.votes,
+            min_gap=c.min_gap,
+            pairs_per_reference=c.pairs_per_reference,
+            seed=c.seed,
+            source=self.name,
         )
-        group = images.role(0)
-        return rated, self.deal(columns, images, "ratings", group=group, role="reference").splits
 
 
 def _check_rated_once(columns: Columns, images: ImageRows) -> None:

@@ -14,9 +14,9 @@ from perceptinit.configs import NonNegativeInt
 from perceptinit.errors import DataError
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.rdm import MatrixKind
+from perceptinit.judgments.image_files import file_name
 from perceptinit.judgments.own.matrix_set import MatrixSet
-from perceptinit.judgments.reading.image_files import file_name
-from perceptinit.judgments.reading.rdm_files import read_matrices, read_names
+from perceptinit.judgments.own.rdm_files import read_matrices, read_names
 from perceptinit.types import DataCard
 
 RDM_CONVENTIONS = Conventions(

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 # N pairs
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import ClassVar
-
-import numpy as np
 
 from perceptinit.configs import PositiveInt, Share
 from perceptinit.files.columns import Columns
-from perceptinit.files.tables import read_table
-from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.same_pairs import SamePairs
-from perceptinit.judgments.own.own_table import OwnTable
-from perceptinit.judgments.reading.collected import used_rows
-from perceptinit.judgments.reading.image_columns import ImageRows, read_images
-from perceptinit.judgments.reading.split_column import rows_in
+from perceptinit.judgments.own.own_table import DrawnFromTable, OwnTable, Rows
 from perceptinit.types import Split, Triplets
 
 
-class SameDifferent(DerivedAnswers, OwnTable):
+class SameDifferent(DrawnFromTable):
     """A table of pairs of images with the share of people who called the two the same.
 
     The names of the columns are keys, so that published files can be read as they are, such as the
@@ -39,6 +31,7 @@ class SameDifferent(DerivedAnswers, OwnTable):
     )
 
     what = "Same-or-different answers"
+    draw_name = "same-different"
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(OwnTable.Config):
@@ -61,41 +54,24 @@ class SameDifferent(DerivedAnswers, OwnTable):
         """Read the pairs."""
         return self.load_same_pairs("train")  # triplets need pairs that share an image
 
-    def load(self, split: Split) -> Triplets:
-        """Return triplets of a split; DataError when its pairs share no image, or a row is wrong."""
+    def read(self, columns: Columns) -> Rows:
+        """Return all pairs and their splits."""
         c = self.config
-        pairs = self.load_same_pairs(split)
-        with self.told():
-            triplets = pairs.triplets(
-                per_anchor=c.pairs_per_anchor, min_gap=c.min_gap, seed=c.seed, source=self.name
-            )
-        return replace(triplets, unit="image" if c.split_by == "image" else "anchor")
+        columns.require([c.first, c.second, c.p_same, *([c.num_votes] if c.num_votes else [])])
+        p_same = columns.numbers(c.p_same, 0.0, 1.0)
+        images = self.read_images(columns, (c.first, c.second))
+        votes = columns.counts(c.num_votes, low=1) if c.num_votes else 1
+        first, second = images.index
+        pairs = SamePairs.build(self.stimuli(images.names), first, second, p_same, votes)
+        return Rows(pairs, self.split_rows(columns, images, images.role(0), c.first).splits)
 
     def load_same_pairs(self, split: Split) -> SamePairs:
         """Return the pairs of a split; DataError for a wrong row or image, or an empty split."""
-        columns, images, splits = self._table
-        rows = rows_in(splits, split, columns.path, "pairs")
+        return self.select(split)
+
+    def draw(self, judgments: SamePairs) -> Triplets:
+        """Return triplets of images that were compared with one third image."""
         c = self.config
-        chosen = columns.select(rows)
-        return SamePairs.build(
-            self.stimuli(images.names),
-            images.index[0, rows],
-            images.index[1, rows],
-            chosen.numbers(c.p_same, 0.0, 1.0),
-            chosen.counts(c.num_votes, low=1) if c.num_votes else 1,
+        return judgments.triplets(
+            per_anchor=c.pairs_per_anchor, min_gap=c.min_gap, seed=c.seed, source=self.name
         )
-
-    @property
-    def splits(self) -> np.ndarray:
-        return self._table[2]
-
-    @cached_property
-    def _table(self) -> tuple[Columns, ImageRows, np.ndarray]:
-        """Return the table, its images and the split of each row (N,)."""
-        c = self.config
-        columns = used_rows(read_table(c.path))
-        columns.require([c.first, c.second, c.p_same, *([c.num_votes] if c.num_votes else [])])
-        columns.numbers(c.p_same, 0.0, 1.0)
-        images = read_images(columns, (c.first, c.second), self.folder, c.image)
-        dealt = self.deal(columns, images, "same-different", group=images.role(0), role=c.first)
-        return columns, images, dealt.splits

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 # N rows, then N questions once they are aggregated
+import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from typing import ClassVar
 
 import numpy as np
@@ -13,17 +15,29 @@ import numpy as np
 from perceptinit.errors import DataError
 from perceptinit.files.columns import Coded, Columns, read_all
 from perceptinit.judgments.forms.conventions import Conventions
-from perceptinit.judgments.forms.questions import add_up, draw_sides
-from perceptinit.judgments.forms.triplet_names import NamedTriplets
-from perceptinit.judgments.own.dealing import Dealt
-from perceptinit.judgments.own.own_table import OwnTable
-from perceptinit.judgments.reading.collected import used_rows
-from perceptinit.judgments.reading.image_columns import ImageRows, read_images
-from perceptinit.judgments.reading.layouts import read_answers
-from perceptinit.judgments.reading.split_column import rows_in
-from perceptinit.judgments.reading.vote_columns import ANSWER, find_form, read_votes
+from perceptinit.judgments.forms.named_triplets import NamedTriplets, add_up, draw_sides
+from perceptinit.judgments.forms.splits import RowSplits
+from perceptinit.judgments.image_files import ImageRows
+from perceptinit.judgments.own.layouts import component_for
+from perceptinit.judgments.own.own_table import OwnTable, Rows
 from perceptinit.registry import nearest
 from perceptinit.types import Split, Triplets
+
+VOTES = ("anchor", "first", "second", "first_votes", "second_votes")
+SHARE = ("anchor", "first", "second", "p_second", "num_votes")
+CHOICE = ("anchor", "first", "second", "choice")
+ANSWER = ("anchor", "positive", "negative")
+FORMS = (VOTES, SHARE, CHOICE, ANSWER)
+OPTIONAL = ("split", "group", "subject", "excluded")
+
+
+@dataclass(frozen=True, slots=True)
+class TableRows(Rows):
+    """The judgments of a table, and the answers that they add up to, with their splits and columns."""
+
+    answers: NamedTriplets
+    answer_splits: np.ndarray
+    columns: Columns
 
 
 class Table(OwnTable):
@@ -62,73 +76,39 @@ class Table(OwnTable):
 
     config: Config
     what = "Judgments"
+    draw_name = "table"
 
     def load(self, split: Split) -> Triplets:
         """Return the judgments of a split.
 
         Raises DataError when the file, a row or an image is wrong, or the split is empty.
         """
-        named, splits = self._judgments
-        chosen = named.select(rows_in(splits, split, self.config.path))
-        return chosen.triplets(self.stimuli)
+        return self.select(split).triplets(self.stimuli)
 
-    @property
-    def splits(self) -> np.ndarray:
-        return self._judgments[1]
-
-    @property
-    def _judgments(self) -> tuple[NamedTriplets, np.ndarray]:
-        """Return all judgments and their splits (N,)."""
-        return self._read.judgments
-
-    @property
-    def _answers(self) -> tuple[NamedTriplets, np.ndarray, Columns]:
-        """Return the rows that are used, their splits (N,), and the columns."""
-        return self._read.answers
-
-    @cached_property
-    def _read(self) -> _Read:
-        """Return what was read; a recipe that names a table in five places has it read once."""
-        return _read(_Settings(self, read_answers(self.config.path)))
-
-    def _judged(self, named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.ndarray]:
-        return add_up(named, splits) if self.config.aggregate else (named, splits)
-
-    def _used(self, columns: Columns) -> tuple[NamedTriplets, np.ndarray, Columns]:
-        columns = used_rows(columns)
+    def read(self, columns: Columns) -> TableRows:
+        """Return the rows that are used, and the judgments that they add up to."""
         form = find_form(columns)
         images, (votes_second, num_votes) = read_all(
-            partial(read_images, columns, form[:3], self.folder, self.config.image),
-            partial(read_votes, columns, form),
+            partial(self.read_images, columns, form[:3]), partial(read_votes, columns, form)
         )
-        dealt = self._deal(columns, images)
-        named = NamedTriplets(
-            images.names,
-            images.index,
-            votes_second / num_votes,
-            num_votes,
-            dealt.group.codes,
-            dealt.unit,
-        )
+        split = self._split(columns, images)
+        shares, group = votes_second / num_votes, split.group.codes
+        named = NamedTriplets(images.names, images.index, shares, num_votes, group, split.unit)
         if form == ANSWER:
             named = draw_sides(named, self.config.seed)
-        # after the splits are dealt, so that they are the same whoever is selected
+        # after rows are split, so that splits are the same whoever is selected
         rows = self._rows_of_subjects(columns)
-        return named.select(rows), dealt.splits[rows], columns.select(rows)
+        answers, splits = named.select(rows), split.splits[rows]
+        return TableRows(*self._add_up(answers, splits), answers, splits, columns.select(rows))
 
-    @cached_property
-    def _subjects(self) -> Coded | None:
-        """Who gave each answer, where the table says it."""
-        columns = self._answers[2]
-        return columns.coded("subject") if "subject" in columns else None
+    def _add_up(self, named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.ndarray]:
+        return add_up(named, splits) if self.config.aggregate else (named, splits)
 
-    def _deal(self, columns: Columns, images: ImageRows) -> Dealt:
+    def _split(self, columns: Columns, images: ImageRows) -> RowSplits:
         if "group" in columns:
-            group = columns.coded("group")
-            return self.deal(columns, images, "table", group=group, role="group")
+            return self.split_rows(columns, images, columns.coded("group"), "group")
         hint = ", or say in a column 'group' what must not cross splits"
-        group = images.role(0)
-        return self.deal(columns, images, "table", group=group, role="anchor", hint=hint)
+        return self.split_rows(columns, images, images.role(0), "anchor", hint)
 
     def _rows_of_subjects(self, columns: Columns) -> np.ndarray:
         wanted = self.config.subjects
@@ -141,6 +121,12 @@ class Table(OwnTable):
             raise DataError(f"{columns.path}: no rows of subject '{subject}'{hint}")
         return np.isin(np.array(subjects.distinct)[subjects.codes], wanted)
 
+    @cached_property
+    def _subjects(self) -> Coded | None:
+        """Who gave each answer, where the table says it."""
+        columns = self.rows.columns
+        return columns.coded("subject") if "subject" in columns else None
+
     @property
     def people(self) -> Sequence[str]:
         """Names in the column `subject`, those of the key `subjects` where it is given; none without the column."""
@@ -148,7 +134,7 @@ class Table(OwnTable):
 
     def load_people(self, split: Split) -> dict[str, Triplets]:
         """Return the answers of each person in a split; of one person alone, none."""
-        (named, splits, _), subjects = self._answers, self._subjects
+        named, splits, subjects = self.rows.answers, self.rows.answer_splits, self._subjects
         if subjects is None or len(subjects.distinct) < 2:
             return {}
         stimuli, found = self.load(split).stimuli, {}
@@ -156,38 +142,98 @@ class Table(OwnTable):
         rows = rows[np.argsort(subjects.codes[rows], kind="stable")]
         codes, first = np.unique(subjects.codes[rows], return_index=True)
         for code, own in zip(codes.tolist(), np.split(rows, first[1:]), strict=True):
-            answers, _ = self._judged(named.select(own), splits[own])
+            answers, _ = self._add_up(named.select(own), splits[own])
             found[subjects.distinct[code]] = answers.triplets(self.stimuli).over(stimuli)
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """Rows with their splits and columns, and the judgments that they add up to, with theirs."""
+def find_form(columns: Columns) -> tuple[str, ...]:
+    """Return the form that the columns have; other columns are allowed and not read.
 
-    answers: tuple[NamedTriplets, np.ndarray, Columns]
-    judgments: tuple[NamedTriplets, np.ndarray]
+    Raises DataError when none or several are complete, and when a column looks like a misspelt
+    optional one, which would be left out silently.
+    """
+    complete = [form for form in FORMS if set(form) <= columns.names]
+    if len(complete) > 1:
+        forms = " and ".join(", ".join(form) for form in complete)
+        raise DataError(f"{columns.path}: says the votes more than once ({forms}); keep one form")
+    if not complete:
+        raise DataError(f"{columns.path}: {_missing(columns)}")
+    for name in columns.names:
+        if name in OPTIONAL or name in complete[0]:
+            continue
+        meant = difflib.get_close_matches(name, OPTIONAL, n=1, cutoff=0.8)
+        if meant and meant[0] not in columns:
+            raise DataError(
+                f"{columns.path}: column '{name}': did you mean '{meant[0]}'? Rename it"
+            )
+    return complete[0]
 
 
-class _Settings:
-    """A table with the columns of its file: equal ones of equal settings are read once."""
+def _missing(columns: Columns) -> str:
+    form = min(FORMS, key=lambda form: len(set(form) - columns.names))
+    missing = next(name for name in form if name not in columns)
+    guess = nearest(missing, set(columns.names) - set(form))
+    hint = f" Did you mean '{guess}'?" if guess else ""
+    forms = "; or ".join(", ".join(form) for form in FORMS)
+    fitting = component_for(columns)
+    other = f". These are columns of '{fitting}': use that" if fitting != "table" else ""
+    return (
+        f"no column '{missing}'.{hint} Columns: {', '.join(columns.names)}. Needed: {forms}{other}"
+    )
 
-    def __init__(self, table: Table, columns: Columns) -> None:
-        self.table, self.columns = table, columns
 
-    def __hash__(self) -> int:
-        return hash((type(self.table), repr(self.table.config)))
+def read_votes(columns: Columns, form: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return votes for `second`, float64 (N,), and votes in all, int64 (N,).
 
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, _Settings)
-            and type(self.table) is type(other.table)
-            and self.table.config == other.table.config
-            and self.columns is other.columns
+    Raises DataError, naming the row, for votes that are negative, not whole or all zero, for a share
+    outside [0, 1], and for votes or a choice of something that is none of the two candidates.
+    """
+    _refuse_third_option(columns, form)
+    if form == CHOICE:
+        return _read_choices(columns), np.ones(len(columns), dtype=np.int64)
+    if form == ANSWER:
+        return np.zeros(len(columns)), np.ones(len(columns), dtype=np.int64)
+    if form == SHARE:
+        num_votes = columns.counts("num_votes", low=1)
+        return columns.numbers("p_second", 0.0, 1.0) * num_votes, num_votes
+    first, second = columns.counts("first_votes"), columns.counts("second_votes")
+    unvoted = np.flatnonzero(first + second == 0)
+    if unvoted.size:
+        raise columns.error(unvoted, "no votes (first_votes and second_votes are both 0)")
+    return second.astype(np.float64), first + second
+
+
+def _read_choices(columns: Columns) -> np.ndarray:
+    """Return 1 where `second` was chosen and 0 where `first` was, float64 (N,)."""
+    first, second, choice = (columns.coded(name) for name in ("first", "second", "choice"))
+    names = {text: i for i, text in enumerate(choice.distinct)}
+    is_word = [np.array(choice.distinct)[choice.codes] == word for word in ("first", "second")]
+    is_first, is_second = (
+        np.array([names.get(text, -1) for text in side.distinct])[side.codes] == choice.codes
+        for side in (first, second)
+    )
+    is_first, is_second = is_first | is_word[0], is_second | is_word[1]
+    strange = np.flatnonzero(~(is_first | is_second))
+    if strange.size:
+        a, b, c = (columns.cell(name, strange[0]) for name in ("first", "second", "choice"))
+        raise columns.error(
+            strange,
+            f"choice '{c}' is neither first '{a}' nor second '{b}': a judgment has two candidates",
         )
+    return is_second.astype(np.float64)
 
 
-@lru_cache(maxsize=4)
-def _read(of: _Settings) -> _Read:
-    answers = of.table._used(of.columns)
-    return _Read(answers, of.table._judged(*answers[:2]))
+def _refuse_third_option(columns: Columns, form: tuple[str, ...]) -> None:
+    """Raise DataError for rows with votes in a column that is none of the two candidates'."""
+    for name in columns.names:
+        if name in form or not re.fullmatch(r".+_votes|votes_.+", name) or name == "num_votes":
+            continue
+        is_zero = [str(cell or "0").strip() in ("0", "0.0") for cell in columns.distinct[name]]
+        rows = np.flatnonzero(~np.array(is_zero)[columns.codes[name]])
+        if rows.size:
+            raise columns.error(
+                rows,
+                f"{columns.cell(name, rows[0])} votes in column '{name}': a judgment has two candidates, first and "
+                "second. Leave out the people who chose neither, or count half of them for each",
+            )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# M = 10,000 photographs, 10 classes
-from collections.abc import Iterator
+# M = 10,000 photographs, C = 10 classes
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +16,8 @@ from perceptinit.errors import DataError
 from perceptinit.files.downloads import Download
 from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
-from perceptinit.judgments.forms.label_counts import triplets_from_label_counts
-from perceptinit.judgments.forms.splits import assign_splits
+from perceptinit.judgments.forms.drawing import draw_triplets
+from perceptinit.judgments.forms.splits import split_names
 from perceptinit.types import DataCard, ImageSource, Split, Stimuli, Triplets
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -111,10 +111,7 @@ class Cifar10H(DerivedAnswers):
         """Return the triplets of a split; DataError for absent or wrong files, or an empty split."""
         self._check_order()
         c = self.config
-        shares = {"val_share": c.val_share, "test_share": c.test_share}
-        splits = assign_splits(
-            self._stimuli.ids, c.seed, "judgments", "cifar10h", "split", **shares
-        )
+        splits = split_names(self._stimuli.ids, c, self.name)
         members = np.flatnonzero(splits == split).tolist()
         if not members:
             raise DataError(f"root = \"{c.root}\": no photographs in split '{split}'")
@@ -126,7 +123,7 @@ class Cifar10H(DerivedAnswers):
             min_gap=c.min_gap,
             min_disagreement=c.min_disagreement,
             seed=c.seed,
-            source="cifar10h",
+            source=self.name,
         )
 
     @cached_property
@@ -161,7 +158,7 @@ class Cifar10H(DerivedAnswers):
         if agreement < MIN_AGREEMENT:
             raise DataError(
                 f'root = "{self.config.root}": people\'s majority is the official label for {agreement:.1%} of '
-                "the photographs: counts and photographs are not in one order"
+                "the photographs: counts and photographs are in different orders"
             )
 
     def _require(self, path: Path) -> None:
@@ -200,3 +197,71 @@ def _labels(path: Path, labels: np.ndarray) -> np.ndarray:
     if bad.size:
         raise DataError(f"{path}: record {bad[0]} (from 0) has label {labels[bad[0]]}")
     return labels
+
+
+def label_shares(counts: np.ndarray, source: str) -> np.ndarray:
+    """Return the share of people who gave each label, float64 (M, C); rows sum to 1.
+
+    counts: whole numbers (M, C). Raises DataError, naming the row, for negative counts and a row
+    without labels.
+    """
+    counts = np.asarray(counts)
+    if counts.ndim != 2 or counts.dtype.kind not in "iu":
+        raise DataError(
+            f"{source}: expected whole numbers (images, classes), got {counts.dtype} {counts.shape}"
+        )
+    for bad, what in (
+        ((counts < 0).any(axis=1), "negative counts"),
+        (counts.sum(axis=1) == 0, "no labels"),
+    ):
+        if bad.any():
+            raise DataError(f"{source}: row {int(np.argmax(bad))} (from 0): {what}")
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+def same_label_share(shares: np.ndarray, image: int) -> np.ndarray:
+    """Return the chance that two people, one looking at `image`, give one label, float64 (M,)."""
+    return shares @ shares[image]
+
+
+def triplets_from_label_counts(
+    counts: np.ndarray,
+    stimuli: Stimuli,
+    members: Sequence[int],
+    *,
+    per_anchor: int,
+    min_gap: float,
+    min_disagreement: float,
+    seed: int,
+    source: str,
+) -> Triplets:
+    """Return triplets of the images at `members`; no other image occurs, so splits share none.
+
+    An image is as close to the anchor as it is likely that two people give the two one label. The
+    share of votes is that of Luce's choice rule, s_second / (s_first + s_second). Candidates whose
+    closeness differs by less than `min_gap`, in [0, 1], are no pair. Anchors on whose label fewer
+    than `min_disagreement` of the people depart from the majority are left out.
+
+    Raises DataError when nothing is left.
+    """
+    shares, totals = label_shares(counts, source), np.asarray(counts).sum(axis=1)
+    # the tolerance: 1 - 0.8 is a little less than 0.2 in floating point
+    anchors = [i for i in members if 1 - shares[i].max() >= min_disagreement - 1e-9]
+
+    def votes_of(
+        anchor: int, first: np.ndarray, second: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        s_first, s_second = shares[first] @ shares[anchor], shares[second] @ shares[anchor]
+        return s_second / (s_first + s_second), np.minimum(totals[first], totals[second])
+
+    return draw_triplets(
+        stimuli,
+        anchors,
+        lambda anchor: -same_label_share(shares, anchor),
+        votes_of,
+        per_anchor=per_anchor,
+        min_gap=min_gap,
+        seed=seed,
+        names=("judgments", source),
+        members=members,
+    )

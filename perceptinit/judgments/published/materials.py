@@ -17,7 +17,7 @@ from perceptinit.files.downloads import Download
 from perceptinit.files.reading import read_json
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.splits import assign_splits
-from perceptinit.judgments.reading.image_files import file_names
+from perceptinit.judgments.image_files import file_names
 from perceptinit.seeding import generator
 from perceptinit.types import DataCard, Split, Stimuli, Triplets
 

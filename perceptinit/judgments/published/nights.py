@@ -16,14 +16,66 @@ from perceptinit.files.columns import Columns
 from perceptinit.files.downloads import Download
 from perceptinit.files.tables import read_table
 from perceptinit.judgments.forms.conventions import Conventions
-from perceptinit.judgments.forms.triplet_names import NamedTriplets
-from perceptinit.judgments.published.nights_sources import nights_downloads
-from perceptinit.judgments.reading.image_columns import ImageRows
-from perceptinit.judgments.reading.image_files import list_some, missing_files, stimuli_in
+from perceptinit.judgments.forms.named_triplets import NamedTriplets
+from perceptinit.judgments.image_files import index_images, list_some, missing_files, stimuli_in
 from perceptinit.types import DataCard, Split, Triplets
 
 SOURCE = "perceptinit data download nights (58 GB)"
 IMAGE_COLUMNS = ("ref_path", "left_path", "right_path")
+
+URL = "https://data.csail.mit.edu/nights"
+NUM_CHUNKS = 100
+KINDS = ("ref", "distort")
+# the unpacked sizes that the source states, shared out evenly
+CHUNK_BYTES = 58_000_000_000 // (len(KINDS) * NUM_CHUNKS)
+UNFILTERED = ("0_24", "25_49", "50_74", "75_99")
+UNFILTERED_BYTES = 289_000_000_000 // (len(KINDS) * len(UNFILTERED))
+
+
+def nights_downloads() -> tuple[Download, ...]:
+    """Return the files of each part: "data" (the 20,019 triplets), "table", "unfiltered" and "jnd".
+
+    The source has `data.csv` only inside its 58 GB archive: that one member is read out of it.
+    """
+    table = Download(
+        urls=(f"{URL}/nights.zip",),
+        path="data.csv",
+        member="data.csv",
+        parts=("data", "table"),
+    )
+    chunks = (
+        Download(
+            urls=(f"{URL}/nights_chunked/{kind}/{number:03d}.zip",),
+            path=f"{kind}-{number:03d}.zip",
+            unpack=True,
+            into=kind,
+            unpacked_bytes=CHUNK_BYTES,
+        )
+        for kind in KINDS
+        for number in range(NUM_CHUNKS)
+    )
+    jnd = Download(urls=(f"{URL}/jnd_votes.csv",), path="jnd_votes.csv", parts=("jnd",))
+    return (table, *chunks, jnd, *_unfiltered())
+
+
+def _unfiltered() -> tuple[Download, ...]:
+    # the source states http for the table; https is tried first
+    name = "nights_unfiltered/nights_raw.csv"
+    urls = (f"{URL}/{name}", f"{URL.replace('https', 'http')}/{name}")
+    table = Download(urls=urls, path="unfiltered/nights_raw.csv", parts=("unfiltered",))
+    images = (
+        Download(
+            urls=(f"{URL}/nights_unfiltered/{kind}_{span}.zip",),
+            path=f"unfiltered/{kind}_{span}.zip",
+            unpack=True,
+            into=f"unfiltered/{kind}",
+            unpacked_bytes=UNFILTERED_BYTES,
+            parts=("unfiltered",),
+        )
+        for kind in KINDS
+        for span in UNFILTERED
+    )
+    return (table, *images)
 
 
 class Nights:
@@ -113,7 +165,7 @@ class Nights:
         unvoted = np.flatnonzero(left + right == 0)
         if unvoted.size:
             raise columns.error(unvoted[0], "no votes (left_vote and right_vote are both 0)")
-        images = ImageRows.of([columns.coded(name) for name in IMAGE_COLUMNS])
+        images = index_images([columns.coded(name) for name in IMAGE_COLUMNS])
         votes = right / (left + right), columns.counts("votes")
         known = {*self._columns.texts("ref_path"), *(self._raw_references if c.unfiltered else ())}
         place = {name: i for i, name in enumerate(sorted(known))}

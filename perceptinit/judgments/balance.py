@@ -12,33 +12,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
-
 from perceptinit.errors import DataError
 from perceptinit.files.columns import Columns
 from perceptinit.files.tables import read_table
+from perceptinit.judgments.own.own_table import EXCLUDED
 
-EXCLUDED = "excluded"
 ORDER, PLACE, SUBJECT = "assigned_order", "answered_place", "subject"
-NOT_EXCLUDED = ("", "0", "false", "no", "none")
 # a share of answers at a place this many standard errors from equal is no chance
 MAX_Z = 4.0
 # share of the trials by which the places of a candidate may differ over people who are balanced each
 MAX_LEFT_OVER = 0.01
-
-
-def used_rows(columns: Columns) -> Columns:
-    """Return the rows that count: those whose cell in `excluded` is empty or says no; all without that column.
-
-    Raises DataError when none is left.
-    """
-    if EXCLUDED not in columns:
-        return columns
-    cells = ("" if cell is None else str(cell).strip().lower() for cell in columns.cells(EXCLUDED))
-    mask = np.array([cell in NOT_EXCLUDED for cell in cells], dtype=bool)
-    if not mask.any():
-        raise DataError(f"{columns.path}: every row is marked in the column '{EXCLUDED}'")
-    return columns.select(mask)
 
 
 def balance(path: Path) -> Iterator[tuple[bool, str]]:

@@ -17,14 +17,12 @@ from __future__ import annotations
 # N rows
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.files.columns import Columns
-from perceptinit.files.tables import read_table
 
 TRIPLET = ("anchor", "first", "second", "choice")
 ODD = ("image_1", "image_2", "image_3", "odd")
@@ -78,12 +76,11 @@ def layout_of(columns: Columns) -> Layout | None:
     return next(found, None)
 
 
-def read_answers(path: Path) -> Columns:
-    """Return a table, one of another program with our names for its columns.
+def rename_columns(columns: Columns) -> Columns:
+    """Return a table with the names of our columns if it is one of another program.
 
-    Raises DataError as `read_table` does, and for two images whose URLs end in one file.
+    Raises DataError for two images whose URLs end in one file.
     """
-    columns = read_table(path)
     layout = layout_of(columns)
     return columns if layout is None else _rename(columns, layout)
 
@@ -142,13 +139,8 @@ def _is_filled(columns: Columns, name: str) -> np.ndarray:
     return np.array([cell not in empty for cell in columns.distinct[name]])[columns.codes[name]]
 
 
-def component_of(path: Path) -> str:
-    """Return the component that reads a table by its columns: `table` where nothing else fits."""
-    return component_for(read_table(path))
-
-
 def component_for(columns: Columns) -> str:
-    """Return the component that reads these columns; see `component_of`."""
+    """Return the component that reads these columns; `table` where nothing else fits."""
     layout = layout_of(columns)
     names = layout.roles if layout else columns.names
     for component, needed in (

@@ -1,0 +1,179 @@
+"""The images that tables name: their files, and which of them are missing, with a listing per folder."""
+
+from __future__ import annotations
+
+# N rows, R roles, M images
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from perceptinit.errors import DataError
+from perceptinit.files.columns import Coded, Columns, raise_all, read_all
+from perceptinit.registry import nearest
+from perceptinit.types import WHITE, Colour, Stimuli
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageRows:
+    """The images of N rows, in R roles.
+
+    names: M image names, sorted. index: int64 (R, N), which of them; -1 for an empty cell.
+    """
+
+    names: tuple[str, ...]
+    index: np.ndarray
+
+    def role(self, number: int) -> Coded:
+        """Return the images of one role by name."""
+        return Coded.of(self.index[number], self.names)
+
+
+def read_images(
+    columns: Columns,
+    roles: Sequence[str],
+    folder: Path,
+    pattern: str | None = None,
+    *,
+    may_be_empty: bool = False,
+) -> ImageRows:
+    """Return the images of the columns in `roles`; `pattern` makes files of names, see `file_name`.
+
+    Raises DataError, naming the rows, for empty cells unless they are allowed, paths that leave the folder,
+    images that occur twice in a row and files that are missing.
+    """
+    if not folder.is_dir():
+        raise DataError(f'images = "{folder}": no such folder')
+    convert = partial(_file_of_cell, pattern)
+    fill = "" if may_be_empty else None
+    coded = read_all(*(partial(columns.coded, role, convert, fill) for role in roles))
+    images = index_images(coded)
+    raise_all([*_find_repeated(columns, images), *_find_missing(columns, images, roles, folder)])
+    return images
+
+
+def index_images(roles: Sequence[Coded]) -> ImageRows:
+    """Return the images of some columns of file names, each a role."""
+    names = sorted({name for role in roles for name in role.distinct if name})
+    place = {"": -1, **{name: i for i, name in enumerate(names)}}
+    numbers = [np.array([place[n] for n in r.distinct], np.int64)[r.codes] for r in roles]
+    return ImageRows(tuple(names), np.stack(numbers))
+
+
+def _file_of_cell(pattern: str | None, text: str) -> str:
+    try:
+        return file_name(text, pattern)
+    except ValueError as error:
+        raise ValueError(f": {error}") from error
+
+
+def _find_repeated(columns: Columns, images: ImageRows) -> Iterator[DataError]:
+    order = np.sort(images.index, axis=0)
+    is_same = (order[1:] == order[:-1]) & (order[1:] >= 0)
+    rows = np.flatnonzero(is_same.any(axis=0))
+    if rows.size:
+        name = images.names[order[1:, rows[0]][is_same[:, rows[0]]][0]]
+        yield columns.error(rows, f"the image '{name}' occurs twice in one row")
+
+
+def _find_missing(
+    columns: Columns, images: ImageRows, roles: Sequence[str], folder: Path
+) -> Iterator[DataError]:
+    missing = missing_files(folder, images.names)
+    if not missing:
+        return
+    is_missing = np.isin(images.index, [images.names.index(name) for name in missing])
+    rows = np.flatnonzero(is_missing.any(axis=0))
+    role = int(np.argmax(is_missing[:, rows[0]]))
+    name = images.names[images.index[role, rows[0]]]
+    yield columns.error(rows, f"{roles[role]} '{name}': {describe_missing(folder, name, missing)}")
+
+
+def describe_missing(folder: Path, name: str, missing: Sequence[str]) -> str:
+    """Return the error for an image that is one of `missing`, with the file that was probably meant."""
+    guess = similar_file(folder, name)
+    hint = f" Did you mean '{guess}'?" if guess else ""
+    total = (
+        f" ({len(missing):,} images are missing: {list_some(missing)})" if len(missing) > 1 else ""
+    )
+    return f"no such image in {folder}.{hint}{total}"
+
+
+def normal_name(text: str) -> str:
+    """Return an image path with `.` and doubled slashes gone, so that one file has one name.
+
+    Raises ValueError when it is empty, absolute or leads out of the folder by `..`.
+    """
+    path = PurePosixPath(text)
+    if not path.name:
+        raise ValueError("no image is named")
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"image '{text}' is outside the images folder; paths are relative to it")
+    return path.as_posix()
+
+
+def file_name(name: str, pattern: str | None) -> str:
+    """Return the file of what a table names: `pattern` filled with it, a whole number where `d` asks for one.
+
+    Raises ValueError for a pattern that is none, and a name that it cannot be filled with.
+    """
+    if pattern is None:
+        return normal_name(name)
+    try:
+        filled = pattern.format(int(name) if re.search(r"{0?:[^}]*d}", pattern) else name)
+    except (ValueError, IndexError, KeyError, AttributeError) as error:
+        raise ValueError(f"image = '{pattern}' cannot be filled with '{name}' ({error})") from None
+    if "{" not in pattern:
+        raise ValueError(
+            f"image = '{pattern}' has no place for the name; say '{{}}.jpg' or '{{:03d}}.jpg'"
+        )
+    return normal_name(filled)
+
+
+def missing_files(folder: Path, names: Iterable[str]) -> list[str]:
+    """Return the names that are no files in `folder`, sorted; each subfolder is listed once."""
+    by_parent: dict[str, set[str]] = {}
+    for name in names:
+        path = PurePosixPath(name)
+        by_parent.setdefault(path.parent.as_posix(), set()).add(path.name)
+    return sorted(
+        (PurePosixPath(parent) / name).as_posix()
+        for parent, wanted in by_parent.items()
+        for name in wanted.difference(file_names(folder / parent))
+    )
+
+
+def file_names(folder: Path) -> list[str]:
+    """Return the files in a folder, sorted; none when there is no such folder.
+
+    Raises DataError when it may not be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_file())
+    except PermissionError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
+    except (OSError, ValueError):  # not there; or no folder can have such a name
+        return []
+
+
+def similar_file(folder: Path, name: str) -> str | None:
+    """Return the file in the same subfolder that `name` was probably meant to be."""
+    path = PurePosixPath(name)
+    near = nearest(path.name, file_names(folder / path.parent))
+    return (path.parent / near).as_posix() if near else None
+
+
+def stimuli_in(folder: Path, names: Sequence[str], background: Colour = WHITE) -> Stimuli:
+    """Return the image files of these names in a folder."""
+    return Stimuli(tuple(names), [folder / name for name in names], background=background)
+
+
+def list_some(names: Sequence[str], limit: int = 3) -> str:
+    """Return the first few names as a sentence's part: `a.png, b.png and 4 more`."""
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

@@ -1,1 +1,0 @@
-"""Reading columns, matrices and image names of tables."""
