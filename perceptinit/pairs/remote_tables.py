@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from perceptinit.errors import DataError, writing
-from perceptinit.files.remote.addresses import RemoteFile
+from perceptinit.files.remote.addresses import Place, RemoteFile
 from perceptinit.files.remote.reader import PieceReader
 from perceptinit.files.remote.shard_cache import Piece
 from perceptinit.files.remote.store import RemoteError, read, stat
@@ -25,17 +25,17 @@ _LARGEST_FOOTER = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """What a remote Parquet file says of itself.
+    """The footer of a Parquet file: its columns and the number of rows of each row group.
 
-    pieces: of each row group the footer and the wanted columns. others: the footer and one column of all row groups,
-    by its name.
+    pieces, others: of a remote file; of each row group the footer and the wanted columns, and the footer and one column
+        of all row groups, by its name.
     """
 
-    file: RemoteFile
+    file: Place
     names: tuple[str, ...]
     row_groups: tuple[int, ...]
-    pieces: tuple[Piece, ...]
-    others: Mapping[str, Piece]
+    pieces: tuple[Piece, ...] = ()
+    others: Mapping[str, Piece] = field(default_factory=dict)
 
 
 def read_footers(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
-from threading import Lock
 
 from perceptinit.configs import PositiveInt
 from perceptinit.errors import DataError, without_credentials
 from perceptinit.files.remote.store import RemoteError
+from perceptinit.pairs.held import HeldBlocks
 from perceptinit.pairs.paths import names_of
 from perceptinit.pairs.texts import captions_in
 from perceptinit.types import Pair
@@ -20,6 +18,9 @@ PROMISES = (
     "shards are streamed: the order within a shard is the one that it comes in, nothing tells whether a shard has "
     "changed, and a run that goes on streams its shard anew from the start"
 )
+
+
+Sample = tuple[str, bytes, bytes]  # key, image and caption
 
 
 class WebdatasetStreamPairs:
@@ -50,8 +51,7 @@ class WebdatasetStreamPairs:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._held: OrderedDict[int, Future[list[tuple[str, bytes, bytes]]]] = OrderedDict()
-        self._lock = Lock()
+        self._shards = HeldBlocks(self._stream, config.cached_shards)
 
     @property
     def num_pairs(self) -> int:
@@ -70,7 +70,7 @@ class WebdatasetStreamPairs:
     def pair(self, index: int) -> Pair:
         """Return pair `index`; its key is `shard/stem`. Raises RemoteError when its shard does not come whole."""
         shard, place = divmod(index, self.config.samples_per_shard)
-        key, image, caption = self._shard(shard)[place]
+        key, image, caption = self._shards[shard][place]
         first, *others = captions_in(caption, key, self.config.text_member, self.config.text_key)
         return Pair(key, image, first, tuple(others))
 
@@ -94,28 +94,10 @@ class WebdatasetStreamPairs:
             raise DataError("no shards are named")
         return names
 
-    def _shard(self, number: int) -> list[tuple[str, bytes, bytes]]:
-        """Return the samples of a shard, streamed by the first thread that asks."""
-        with self._lock:
-            waiting = self._held.get(number)
-            future = self._held.setdefault(number, waiting or Future())
-            self._held.move_to_end(number)
-            while len(self._held) > self.config.cached_shards:
-                self._held.popitem(last=False)
-        if waiting is not None:
-            return waiting.result()
-        try:
-            future.set_result(self._stream(self._names[number]))
-        except BaseException as error:
-            future.set_exception(error)
-            with self._lock:
-                self._held.pop(number, None)  # the next one who asks tries again
-        return future.result()
-
-    def _stream(self, name: str) -> list[tuple[str, bytes, bytes]]:
+    def _stream(self, number: int) -> list[Sample]:
         import webdataset
 
-        wanted, found = self.config.samples_per_shard, list[tuple[str, bytes, bytes]]()
+        name, wanted, found = self._names[number], self.config.samples_per_shard, list[Sample]()
         said = without_credentials(name)
         short = said.rstrip("'\" -").rpartition("/")[2]
         try:
