@@ -143,14 +143,14 @@ def test_a_table_with_labels_becomes_a_test_set(tmp_path):
     assert out["zeroshot_classification_templates.txt"] == b"a {c}\n"
     assert out["test/nshards.txt"] == b"2\n"
     assert members(tmp_path / "out" / "test" / "0.tar") == [
-        ("s0000000.png", encoded(0)),
         ("s0000000.cls", b"2"),
-        ("s0000001.png", encoded(1)),
+        ("s0000000.png", encoded(0)),
         ("s0000001.cls", b"0"),
+        ("s0000001.png", encoded(1)),
     ]
     assert [name for name, _ in members(tmp_path / "out" / "test" / "1.tar")] == [
-        "s0000002.png",
         "s0000002.cls",
+        "s0000002.png",
     ]
 
 

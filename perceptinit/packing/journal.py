@@ -1,35 +1,49 @@
-"""Which shards of a packing are finished: kept while it goes on, so that it can be taken up again."""
+"""The finished shards of a packing: noted while it runs, so that the same command can resume."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from perceptinit.errors import DataError, UsageError, shown, writing
+from typing_extensions import TypedDict
+
+from perceptinit.configs import find_misfit
+from perceptinit.errors import DataError, UsageError, writing
 from perceptinit.files.atomic import atomic_path, final_path, remove_files, temporaries
-from perceptinit.files.reading import parse_json, read_json
+from perceptinit.files.reading import parse_rows, read_json
 from perceptinit.packing.parts import Part
 from perceptinit.packing.shards import Written
 from perceptinit.pairs.sizes import JOURNAL, journals
 
-INDEX = "index.json"  # what the journal says, once all is done
+INDEX = "index.json"  # the content of the journal, once all is done
 TEST_SPLIT = "test"  # folder of a test set's shards: clip-benchmark reads the split of this name
+
+
+class _Row(TypedDict):
+    name: str
+    num_samples: int
+    num_bytes: int
+    unusable: list[str]
+
+
+class _Index(TypedDict):
+    packing: dict[str, Any]
+    shards: list[dict[str, Any]]
 
 
 class Journal:
     """The finished shards of the packing that `header` describes, in a folder of its own.
 
-    A line of JSON for the header, then one for each finished shard. A part of a packing has a journal of its own, and
-    all of them count. What a killed one has left half-written of `names` is removed, so only one at a time may work on
-    a shard.
+    A line of JSON for the header, then one for each finished shard. Each part of a packing has its own journal, and
+    all of them count. Half-written files of `names` are removed, so only one process may work on a shard at a time.
 
     names: shards that are wanted. part: the one that is packed, None for the whole.
 
-    Raises UsageError when the folder holds another packing or files that are none.
+    Raises UsageError when the folder holds another packing or other files.
     """
 
     def __init__(
@@ -41,22 +55,26 @@ class Journal:
     ) -> None:
         self._folder, self._header, self._lock = folder, dict(header), Lock()
         self._path = folder / (part.name(JOURNAL) if part else JOURNAL)
-        found = _read(folder, header)
-        left = [*temporaries(folder), *temporaries(folder / TEST_SPLIT)]
-        if found is None and _has_others(folder, left):
+        # before journals are read: another part may begin now, and writes its journal before its shards
+        present = [path for path in _list(folder) if not path.name.startswith(".")]
+        kept = [rows for rows in _read(folder) if rows]
+        if present and not kept:
             raise UsageError(f"{folder} is not empty and holds no packing. Choose another folder")
-        finished = {w.name: w for w in (_written(folder, row) for row in found or ())}
+        for other, *_ in kept:
+            self._check_header(other)
+        written = (_written(folder, row) for _, *rows in kept for row in rows)
         self.finished = {
-            name: finished[name]
-            for name in names
-            if name in finished and _has_size(folder / name, finished[name].num_bytes)
+            shard.name: shard
+            for shard in written
+            if shard.name in names and _has_size(folder / shard.name, shard.num_bytes)
         }
-        mine = {folder / name for name in names} | {self._path}
-        remove_files(path for path in left if part is None or final_path(path) in mine)
+        left = [*temporaries(folder), *temporaries(folder / TEST_SPLIT)]
+        own = {folder / name for name in names} | {self._path}
+        remove_files(path for path in left if part is None or final_path(path) in own)
 
     def start(self) -> None:
-        """Write what is known, for `add` to go on from."""
-        rows = [self._header, *(asdict(w) for w in self.finished.values())]
+        """Write what is known; `add` appends to it."""
+        rows = [self._header, *map(asdict, self.finished.values())]
         with atomic_path(self._path) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -71,74 +89,38 @@ class Journal:
         for path in journals(self._folder):
             path.unlink()
 
-
-def _read(folder: Path, header: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """Return the finished shards of all journals and the index, None when there are none of these.
-
-    Raises UsageError when one of them has another header.
-    """
-    kept = [lines for lines in map(_lines, journals(folder)) if lines]
-    kept += [_index_rows(folder / INDEX)] if (folder / INDEX).is_file() else []
-    for first, *_ in kept:
-        if first != header:
+    def _check_header(self, other: Mapping[str, Any]) -> None:
+        if other != self._header:
+            changed = [key for key, value in self._header.items() if other.get(key) != value]
+            how = [f"{key} was {other.get(key)!r}, now {self._header[key]!r}" for key in changed]
             raise UsageError(
-                f"{folder} holds another packing ({_difference(first, header)}). "
+                f"{self._folder} holds another packing ({'; '.join(how) or 'of another version'}). "
                 "Choose another folder or remove this one"
             )
-    return [row for _, *rows in kept for row in rows] if kept else None
 
 
-def _lines(journal: Path) -> list[dict[str, Any]]:
-    # a line that was cut off by a crash is of a shard that will be written again
-    lines = journal.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [row for row in map(_parsed, lines) if row is not None]
+def _list(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
 
 
-def _index_rows(index: Path) -> list[dict[str, Any]]:
-    row = read_json(index, dict, "the index of a packing")
-    rows = [row.get("packing"), *_list(row.get("shards"))]
-    if not all(isinstance(row, dict) for row in rows):
-        raise DataError(f"{index}: not the index of a packing. Remove it to pack anew")
-    return rows
-
-
-def _has_others(folder: Path, left: Sequence[Path]) -> bool:
-    """Tell whether a folder holds more than what packings leave: another part may begin just now."""
-    return folder.is_dir() and bool(set(folder.iterdir()) - {*left, *journals(folder)})
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [None]
-
-
-def _parsed(line: str) -> dict[str, Any] | None:
-    try:
-        row = parse_json(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) else None
+def _read(folder: Path) -> Iterator[list[dict[str, Any]]]:
+    """Yield the header and the finished shards of each journal, and of the index."""
+    for path in journals(folder):
+        # a line that a crash cut off is of a shard that will be written again
+        yield list(parse_rows(path.read_text(encoding="utf-8", errors="replace").splitlines()))
+    if (folder / INDEX).is_file():
+        index = read_json(folder / INDEX, _Index, "the index of a packing; remove it to pack again")
+        yield [index["packing"], *index["shards"]]
 
 
 def _written(folder: Path, row: Mapping[str, Any]) -> Written:
-    """Return what a line says of a shard; DataError when it says something else."""
-    try:
-        name, counts = str(row["name"]), (int(row["num_samples"]), int(row["num_bytes"]))
-        return Written(name, *counts, tuple(row["unusable"]))
-    except (KeyError, TypeError, ValueError) as error:
+    if problem := find_misfit(row, _Row):
         raise DataError(
-            f"{folder}: its {JOURNAL} or {INDEX} is not that of a packing ({shown(repr(error))}). "
-            "Remove it to pack anew"
-        ) from error
+            f"{folder}: its {JOURNAL} or {INDEX} is not that of a packing ({problem}). "
+            "Remove it to pack again"
+        )
+    return Written(**{**row, "unusable": tuple(row["unusable"])})
 
 
 def _has_size(path: Path, num_bytes: int) -> bool:
     return path.is_file() and path.stat().st_size == num_bytes
-
-
-def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    parts = [
-        f"{key} was {old.get(key)!r}, now {new.get(key)!r}"
-        for key in new
-        if old.get(key) != new.get(key)
-    ]
-    return "; ".join(parts) or "of another version"

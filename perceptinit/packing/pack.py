@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event, Lock
@@ -155,14 +155,14 @@ def _write_all(
     with ThreadPoolExecutor(settings.num_workers) as pool:
         tasks = [pool.submit(write, s) for s in shards if s.name not in journal.finished]
         try:
-            wait(tasks, return_when=FIRST_EXCEPTION)
-        finally:  # also when the user interrupts: let the threads end between two records
-            if not all(task.done() and task.exception() is None for task in tasks):
-                tally.stop.set()
+            for task in as_completed(tasks):
+                task.result()
+        except (
+            BaseException
+        ):  # also when the user interrupts: let the threads end between two records
+            tally.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
-    for task in tasks:
-        if not task.cancelled() and not isinstance(task.exception(), _StoppedError):
-            task.result()
+            raise
 
 
 def _check(source: Source, settings: PackSettings) -> None:

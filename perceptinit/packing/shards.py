@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import tarfile
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,47 +67,44 @@ def write_shard(
 
     note: called after each record with what is wrong with it, or None; may raise to stop.
     """
+    from webdataset import TarWriter
+
     unusable: list[str] = []
-    with (
-        atomic_path(path) as temporary,
-        tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar,
-    ):
-        for row in shard.rows:
-            complaint = None
-            try:
-                for name, data in _members(source, shard, row, settings):
-                    _add(tar, name, data)
-            except DataError as error:
-                complaint = str(error)
-                unusable.append(complaint)
-            note(complaint)
-    return Written(
-        shard.name, len(shard.rows) - len(unusable), path.stat().st_size, tuple(unusable)
-    )
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        # a fixed time: equal records give equal bytes
+        with TarWriter(file, encoder=False, mtime=0) as tar:
+            for row in shard.rows:
+                complaint = None
+                try:
+                    tar.write(_sample(source, shard, row, settings))
+                except DataError as error:
+                    complaint = str(error)
+                    unusable.append(complaint)
+                note(complaint)
+        file.flush()
+        os.fsync(file.fileno())
+    num_samples = len(shard.rows) - len(unusable)
+    return Written(shard.name, num_samples, path.stat().st_size, tuple(unusable))
 
 
-def _members(
+def _sample(
     source: Source, shard: Shard, row: int, settings: ImageSettings
-) -> list[tuple[str, bytes]]:
-    """Return the names and bytes of a sample: image, caption, label."""
+) -> dict[str, str | bytes]:
+    """Return the key and the members of a sample: image, caption, label."""
     record = source.record(row)
     extension, data = prepare_image(record, settings)
-    key = shard.key(row)
-    members = [(f"{key}.{extension}", data)]
-    members += [(f"{key}.txt", text.encode()) for text in _texts(source, shard, record, row)]
-    if source.classes is not None:
-        members.append((f"{key}.cls", str(source.classes.labels[row]).encode()))
-    return members
-
-
-def _texts(source: Source, shard: Shard, record: Record, row: int) -> Iterator[str]:
+    sample = {"__key__": shard.key(row), extension: data}
     if source.has_texts:
         if not record.text:
             raise DataError(f"{record.where}: no caption")
-        yield record.text
-    elif source.classes is not None and shard.templates:
-        template = shard.templates[row % len(shard.templates)]
-        yield template.format(c=source.classes.names[source.classes.labels[row]])
+        sample["txt"] = record.text.encode()
+    if source.classes is not None:
+        label = int(source.classes.labels[row])
+        sample["cls"] = str(label).encode()
+        if not source.has_texts and shard.templates:
+            template = shard.templates[row % len(shard.templates)]
+            sample["txt"] = template.format(c=source.classes.names[label]).encode()
+    return sample
 
 
 def prepare_image(record: Record, settings: ImageSettings) -> tuple[str, bytes]:
@@ -162,9 +159,3 @@ def _encode(image: Image.Image, quality: int | None) -> bytes:
     else:
         image.save(file, "JPEG", quality=quality, subsampling=0)
     return file.getvalue()
-
-
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    info = tarfile.TarInfo(name)  # time 0 and no owner: equal records give equal bytes
-    info.size = len(data)
-    tar.addfile(info, io.BytesIO(data))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -123,7 +123,6 @@ class TableSource:
         return Record(where, image if isinstance(image, (bytes, Path)) else None, text)
 
 
-@dataclass(slots=True, eq=False)
 class FolderSource:
     """Images of a folder and its subfolders, in the order of their paths.
 
@@ -131,24 +130,17 @@ class FolderSource:
     the class, and classes are numbered in alphabetical order.
     """
 
-    path: Path
-    classnames: Sequence[str] = ()
-    num_records: int = field(init=False)
-    classes: Classes | None = field(init=False)
-    has_texts: bool = field(init=False)
-    fingerprint: str = field(init=False)
-    _images: list[Path] = field(init=False)
-
-    def __post_init__(self) -> None:
-        files = sorted(p for p in self.path.rglob("*") if p.is_file())
+    def __init__(self, path: Path, classnames: Sequence[str]) -> None:
+        self._path = path
+        files = sorted(p for p in path.rglob("*") if p.is_file())
         self._images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES]
         if not self._images:
-            raise DataError(f"{self.path}: no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+            raise DataError(f"{path}: no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
         captions = {p.with_suffix("") for p in files if p.suffix == ".txt"}
         self.num_records = len(self._images)
         self.has_texts = any(p.with_suffix("") in captions for p in self._images)
-        self.classes = None if self.has_texts else self._folder_classes()
-        self.fingerprint = _fingerprint(files, self.path)
+        self.classes = None if self.has_texts else self._folder_classes(classnames)
+        self.fingerprint = _fingerprint(files, path)
 
     def record(self, index: int) -> Record:
         """Return an image with the text beside it; the text is None when there is none."""
@@ -156,17 +148,17 @@ class FolderSource:
         text = _read_caption(image.with_suffix(".txt")) if self.has_texts else None
         return Record(self._where(index), image, text)
 
-    def _folder_classes(self) -> Classes | None:
-        parts = [image.relative_to(self.path).parts for image in self._images]
+    def _folder_classes(self, classnames: Sequence[str]) -> Classes | None:
+        parts = [image.relative_to(self._path).parts for image in self._images]
         for i, part in enumerate(parts):
             if len(part) < 2:
                 raise DataError(
                     f"{self._where(i)}: neither in a class folder nor beside a caption ({Path(part[0]).stem}.txt)"
                 )
-        return read_classes(None, [part[0] for part in parts], self.classnames, self._where)
+        return read_classes(None, [part[0] for part in parts], classnames, self._where)
 
     def _where(self, index: int) -> str:
-        return str(self._images[index].relative_to(self.path))
+        return str(self._images[index].relative_to(self._path))
 
 
 def _read_caption(path: Path) -> str | None:
