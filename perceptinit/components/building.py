@@ -122,29 +122,17 @@ def read_spec(
     strange = [kind for kind in PART_KINDS if kind in table and kind not in wanted]
     problems += [Problem(where, f"{entry.title} takes no {kind}") for kind in strange]
     parts: dict[str, Spec] = {}
-    for name, required in wanted.items():
-        part, more = _read_part(registry, name, required, table, where, entry)
-        problems += more
-        if part is not None:
-            parts[name] = part
+    for name, is_required in wanted.items():
+        if name in table:
+            part, more = read_spec(registry, name, table[name], f"{where}.{name}")
+            problems += more
+            parts |= {name: part} if part else {}
+        elif is_required:
+            message = f"{entry.title} needs a table [{where}.{name}] with 'use'"
+            problems.append(Problem(where, message))
     if problems or config is None:
         return None, problems
     return Spec(entry, config, where, parts), []
-
-
-def _read_part(
-    registry: Registry,
-    kind: str,
-    required: bool,
-    table: Mapping[str, Any],
-    where: str,
-    entry: Entry,
-) -> tuple[Spec | None, list[Problem]]:
-    if kind in table:
-        return read_spec(registry, kind, table[kind], f"{where}.{kind}")
-    if required:
-        return None, [Problem(where, f"{entry.title} needs a table [{where}.{kind}] with 'use'")]
-    return None, []
 
 
 def parts_of(cls: type) -> dict[str, bool]:

@@ -7,6 +7,7 @@ import builtins
 import importlib.util
 import inspect
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -48,9 +49,8 @@ class SourceFile:
         for node in _statements(self.tree):
             if isinstance(node, ast.Import):
                 for alias in node.names:
-                    names[alias.asname or alias.name.partition(".")[0]] = (
-                        alias.name if alias.asname else alias.name.partition(".")[0]
-                    )
+                    top = alias.name.partition(".")[0]
+                    names[alias.asname or top] = alias.name if alias.asname else top
             elif isinstance(node, ast.ImportFrom):
                 start = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
                 names.update({a.asname or a.name: f"{start}.{a.name}" for a in node.names})
@@ -71,10 +71,9 @@ class SourceClass:
 
     def lineage(self) -> list[SourceClass]:
         """Return the class and all that it inherits from, nearest first; bases that are not found are left out."""
-        found = [self, *(c for base in self._bases() if base for c in base.lineage())]
-        return list(
-            reversed(dict.fromkeys(reversed(found)))
-        )  # a shared base stands after its children
+        found = [self, *(c for base in self._bases().values() if base for c in base.lineage())]
+        # a shared base comes after its children
+        return list(dict.fromkeys(reversed(found)))[::-1]
 
     def nested(self, name: str) -> SourceClass | None:
         """Return the class of that name in the body of this one, or of what it inherits from."""
@@ -88,19 +87,12 @@ class SourceClass:
 
     def unseen_bases(self) -> list[str]:
         """Return the bases whose source is not found, such as those of packages that are absent."""
-        return [
-            name
-            for c in self.lineage()
-            for name, base in zip(c._base_names(), c._bases(), strict=True)
-            if base is None and not hasattr(builtins, name)
-        ]
+        bases = [item for c in self.lineage() for item in c._bases().items()]
+        return [name for name, base in bases if base is None and not hasattr(builtins, name)]
 
-    def _base_names(self) -> list[str]:
+    def _bases(self) -> dict[str, SourceClass | None]:
         bases = (b.value if isinstance(b, ast.Subscript) else b for b in self.node.bases)
-        return [ast.unparse(base) for base in bases]
-
-    def _bases(self) -> list[SourceClass | None]:
-        return [self._base(name) for name in self._base_names()]
+        return {name: self._base(name) for name in map(ast.unparse, bases)}
 
     def _base(self, name: str) -> SourceClass | None:
         beside = _class_in(iter(self.outer.body), name) if self.outer else None
@@ -119,16 +111,15 @@ def find_class(path: str, left: int = MOST_REEXPORTS) -> SourceClass | None:
     return None
 
 
-def lineage_of(cls: type) -> Iterator[SourceClass]:
-    """Yield a class at hand and its bases, nearest first, where their source is to be had."""
+def class_nodes(cls: type) -> Iterator[ast.ClassDef]:
+    """Yield the source of an imported class and of its bases, nearest first, where there is one."""
     for c in cls.__mro__:
         try:
-            path = inspect.getsourcefile(c)
-        except TypeError:  # a builtin
+            node = ast.parse(textwrap.dedent(inspect.getsource(c))).body[0]
+        except (TypeError, OSError):  # a builtin
             continue
-        found = _at(_read(c.__module__, Path(path)), c.__qualname__) if path else None
-        if found is not None:
-            yield found
+        if isinstance(node, ast.ClassDef):
+            yield node
 
 
 def open_module(module: str) -> SourceFile | None:
@@ -158,24 +149,6 @@ def _locate(module: str) -> Path | None:
             return None
         places = spec.submodule_search_locations
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
-
-
-def _at(file: SourceFile, qualname: str) -> SourceClass | None:
-    """Return the class of a qualified name, also inside of functions."""
-    body: list[ast.stmt] = file.tree.body
-    node: ast.AST | None = None
-    outer: ast.AST | None = None
-    for part in qualname.split("."):
-        if part == "<locals>":
-            continue
-        named = (n for n in body if isinstance(n, (ast.ClassDef, ast.FunctionDef)))
-        outer, node = node, next((n for n in named if n.name == part), None)
-        if node is None:
-            return None
-        body = node.body
-    if not isinstance(node, ast.ClassDef):
-        return None
-    return SourceClass(node, file, outer if isinstance(outer, ast.ClassDef) else None)
 
 
 def _statements(tree: ast.Module) -> Iterator[ast.stmt]:

@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from perceptinit.components.class_source import SourceClass, find_class, lineage_of, open_module
+from perceptinit.components.building import PART_KINDS, parts_of
+from perceptinit.components.class_source import SourceClass, class_nodes, find_class, open_module
 from perceptinit.errors import PerceptInitError
 from perceptinit.registry import Entry
 
@@ -41,30 +42,39 @@ def describe(entry: Entry) -> Description:
 
     Raises PerceptInitError when the source or the class in it cannot be found.
     """
-    from perceptinit.components.building import PART_KINDS
-
-    lineage = _lineage(entry)
+    target = entry.component.target
+    if not isinstance(target, str):
+        return _describe_class(entry, target)
+    lineage = _find(entry).lineage()
     config = next((c for c in (c.nested("Config") for c in lineage) if c), None)
     arguments = next((a for a in map(_init_arguments, lineage) if a is not None), set())
     docs = (ast.get_docstring(c.node) or ast.get_docstring(c.file.tree) for c in lineage)
     return Description(
         doc=inspect.cleandoc(next(filter(None, docs), "")),
-        fields=fields_of(config.lineage()) if config else (),
+        fields=fields_of(c.node for c in config.lineage()) if config else (),
         parts=tuple(kind for kind in PART_KINDS if kind in arguments),
         location=lineage[0].location,
         unseen=tuple(config.unseen_bases()) if config else (),
     )
 
 
-def _lineage(entry: Entry) -> list[SourceClass]:
-    target = entry.component.target
-    if not isinstance(target, str):
-        lineage = list(lineage_of(target))
-        if not lineage:
-            raise PerceptInitError(
-                f"{entry.title} of plug-in '{entry.plugin}': no source of {target}"
-            )
-        return lineage
+def _describe_class(entry: Entry, cls: type) -> Description:
+    """Return the description of a class that is imported already."""
+    try:
+        line = inspect.getsourcelines(cls)[1]
+    except (OSError, TypeError) as error:
+        problem = f"{entry.title} of plug-in '{entry.plugin}': no source of {cls}"
+        raise PerceptInitError(problem) from error
+    config = getattr(cls, "Config", None)
+    return Description(
+        doc=inspect.getdoc(cls) or "",
+        fields=fields_of(class_nodes(config)) if config else (),
+        parts=tuple(parts_of(cls)),
+        location=f"{inspect.getsourcefile(cls)}:{line}",
+    )
+
+
+def _find(entry: Entry) -> SourceClass:
     module, name = entry.component.location
     file = open_module(module)
     if file is None:
@@ -72,7 +82,7 @@ def _lineage(entry: Entry) -> list[SourceClass]:
     found = find_class(f"{module}.{name}")
     if found is None:
         raise PerceptInitError(f"{entry.title}: {file.path} has no class {name}")
-    return found.lineage()
+    return found
 
 
 def _init_arguments(cls: SourceClass) -> set[str] | None:
@@ -83,22 +93,22 @@ def _init_arguments(cls: SourceClass) -> set[str] | None:
     return None
 
 
-def fields_of(lineage: Iterable[SourceClass]) -> tuple[Field, ...]:
+def fields_of(lineage: Iterable[ast.ClassDef]) -> tuple[Field, ...]:
     """Return the keys of a Config from its lineage, nearest first.
 
     As in dataclasses those of bases come first, and one that is given anew keeps its place; without
     a string under it, it also keeps its documentation.
     """
     found: dict[str, Field] = {}
-    for cls in reversed(list(lineage)):
-        for field in _own_fields(cls):
+    for node in reversed(list(lineage)):
+        for field in _own_fields(node):
             doc = field.doc or (found[field.name].doc if field.name in found else "")
             found[field.name] = replace(field, doc=doc)
     return tuple(found.values())
 
 
-def _own_fields(cls: SourceClass) -> Iterator[Field]:
-    body = cls.node.body
+def _own_fields(cls: ast.ClassDef) -> Iterator[Field]:
+    body = cls.body
     for node, after in zip(body, [*body[1:], None], strict=True):
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
             continue

@@ -24,8 +24,7 @@ from perceptinit.companions import companion_of
 from perceptinit.errors import PerceptInitError, UsageError
 from perceptinit.registry import KINDS, Component, Entry, Registry, hook_name, unknown
 
-CORE = "perceptinit"
-GROUP = "perceptinit"
+CORE = "perceptinit"  # also the group of entry points
 PREFIX = "perceptinit_"  # of every hook
 
 
@@ -125,31 +124,24 @@ class Plugins:
                 raise TypeError(
                     f"{hook} must return Component objects (perceptinit.plugin), got {component!r}"
                 )
-            entry = Entry(
-                kind=kind,
-                component=component,
-                plugin=info.name,
-                distribution=info.distribution,
-                version=info.version,
-            )
+            origin = {"distribution": info.distribution, "version": info.version}
+            entry = Entry(kind=kind, component=component, plugin=info.name, **origin)
             if _may_offer(entry):
                 yield entry
             else:
-                self.failures.append(
-                    PluginFailure(info.name, info.distribution, self._refusal(entry))
-                )
+                self.fail(info.name, info.distribution, self._refuse(entry))
 
-    def _refusal(self, entry: Entry) -> str:
+    def _refuse(self, entry: Entry) -> UsageError:
         reason = f"{entry.title} needs a vendor prefix, such as '{entry.plugin}/{entry.name}'"
         owners = [e for e in self.registry.of_kind(entry.kind) if e.name == entry.name]
-        return f"{reason}: {Registry.collision([*owners, entry])}" if owners else reason
+        return UsageError(f"{reason}: {Registry.collision([*owners, entry])}" if owners else reason)
 
 
 def _may_offer(entry: Entry) -> bool:
     """Return whether the name has a vendor prefix, or belongs to the core or to a companion."""
     companion = companion_of(entry.kind, entry.name)
-    is_companion = companion is not None and companion.distribution == entry.distribution
-    return "/" in entry.name or entry.plugin == CORE or is_companion
+    owner = companion.distribution if companion else CORE
+    return "/" in entry.name or entry.distribution == owner
 
 
 def build_plugin_manager(local: Sequence[str | Path] = ()) -> Plugins:
@@ -171,7 +163,8 @@ def build_plugin_manager(local: Sequence[str | Path] = ()) -> Plugins:
         manager.enable_tracing()
     plugins = Plugins(manager)
     for folder in KINDS.values():
-        _load_builtins(plugins, f"perceptinit.{folder}")
+        module = importlib.import_module(f"perceptinit.{folder}")
+        plugins.register(module, PluginInfo(CORE, CORE, __version__, module.__name__))
     for entry_point in _installed():
         _load_entry_point(plugins, entry_point)
     for path in local:
@@ -179,17 +172,10 @@ def build_plugin_manager(local: Sequence[str | Path] = ()) -> Plugins:
     return plugins
 
 
-def _load_builtins(plugins: Plugins, name: str) -> None:
-    start = time.perf_counter()
-    module = importlib.import_module(name)
-    seconds = time.perf_counter() - start
-    plugins.register(module, PluginInfo(CORE, CORE, __version__, name, seconds))
-
-
 def _installed() -> list[importlib.metadata.EntryPoint]:
     wanted = os.environ.get("PERCEPTINIT_PLUGINS")
     names = None if wanted is None else {name.strip() for name in wanted.split(",")}
-    found = importlib.metadata.entry_points(group=GROUP)
+    found = importlib.metadata.entry_points(group=CORE)
     return sorted((e for e in found if names is None or e.name in names), key=lambda e: e.name)
 
 

@@ -21,78 +21,65 @@ SUMMARIES = {
     "evaluator": "how alike the embeddings of random images are",
     "tracker": "scores as lines of a text file",
 }
-# what the options of a contract test import, of the kinds whose test needs options
-IMPORTS = "from pathlib import Path\nfrom typing import Any\n"
-FILE_IMPORTS = f"{IMPORTS}\nimport numpy as np"
-OPTION_IMPORTS = {"judgments": FILE_IMPORTS, "pairs": FILE_IMPORTS, "pretrainer": IMPORTS}
+NEED_OPTIONS = ("judgments", "pairs", "pretrainer")  # kinds whose contract test has a template
 
 
 def new_plugin(name: str, kind: str, parent: Path) -> Path:
     """Write a package that installs and passes its contract test into `parent / name`.
 
-    name: lower-case words joined by '-'; the first one is the vendor, the rest the component:
-    `acme-texture` offers `acme/texture`. A leading `perceptinit-` counts for neither.
+    Args:
+        name: Lower-case words joined by '-'. The first one is the vendor, the rest the component:
+            `acme-texture` offers `acme/texture`. A leading `perceptinit-` is ignored.
+        kind: The kind of the component, such as "initializer".
+        parent: The folder that the package is written into.
 
-    Raises UsageError for an unknown kind, a name that is none, or a folder that exists.
+    Raises:
+        UsageError: If the kind is unknown, the name is not a package name, or the folder exists.
     """
     if kind not in KINDS:
         raise UsageError(unknown("no kind called", kind, KINDS))
     if not NAME.fullmatch(name) or name == "perceptinit":
         raise UsageError(
-            f"'{name}' is no name of a package: lower-case words joined by '-', such as acme-texture"
+            f"'{name}' is not a package name: lower-case words joined by '-', such as acme-texture"
         )
     folder = parent / name
     if folder.exists():
         raise UsageError(f"{folder}: exists already")
     values = _values(name, kind)
-    for path, template in _layout(values, kind).items():
+    package = values["package"]
+    templates = {
+        "pyproject.toml": "pyproject.toml",
+        "README.md": "README.md",
+        f"{package}/__init__.py": "init.py",
+        f"{package}/{values['module']}.py": f"{kind}.py",
+        "tests/test_contract.py": f"test_{kind if kind in NEED_OPTIONS else 'contract'}.py",
+    }
+    for path, template in templates.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(_fill(template, values), encoding="utf-8")
-    (folder / values["package"] / "py.typed").touch()
+    (folder / package / "py.typed").touch()
     return folder
 
 
 def _values(name: str, kind: str) -> dict[str, str]:
     vendor, _, component = name.removeprefix("perceptinit-").partition("-")
     component = component or kind
-    class_name = "".join(word.capitalize() for word in component.split("-"))
-    imports = OPTION_IMPORTS.get(kind, "")
     return {
         "distribution": name,
         "package": name.replace("-", "_"),
         "vendor": vendor,
         "component": component,
         "module": component.replace("-", "_"),
-        "class_name": class_name,
+        "class_name": "".join(word.capitalize() for word in component.split("-")),
         "contract": f"{kind.capitalize()}Contract",
         "kind": kind,
         "hook": hook_name(kind),
         "summary": SUMMARIES[kind],
         "version": __version__,
-        "test_pil": "from PIL import Image\n" if imports == FILE_IMPORTS else "",
-        "test_imports": imports,
-        "test_options": _template(f"options_{kind}.py") if imports else "",
     }
-
-
-def _layout(values: dict[str, str], kind: str) -> dict[str, str]:
-    """Return path in the package -> template."""
-    package = values["package"]
-    return {
-        "pyproject.toml": "pyproject.toml",
-        "README.md": "README.md",
-        f"{package}/__init__.py": "init.py",
-        f"{package}/{values['module']}.py": f"{kind}.py",
-        "tests/test_contract.py": "test_contract.py",
-    }
-
-
-def _template(name: str) -> str:
-    folder = files("perceptinit.components") / "templates" / "plugin"
-    return (folder / f"{name}.tmpl").read_text(encoding="utf-8")
 
 
 def _fill(name: str, values: dict[str, str]) -> str:
-    text = Template(_template(name)).substitute(values)
-    return re.sub(r'"""\n\n\n+(?=from|import)', '"""\n\n', text).rstrip("\n") + "\n"
+    folder = files("perceptinit.components") / "templates" / "plugin"
+    return Template((folder / f"{name}.tmpl").read_text(encoding="utf-8")).substitute(values)

@@ -14,7 +14,7 @@ from perceptinit.backbones.encoders import DualTower
 from perceptinit.backbones.image_models import ImageClassifier
 from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.components.building import parts_of, preflight
-from perceptinit.components.class_source import lineage_of
+from perceptinit.components.class_source import class_nodes
 from perceptinit.components.describe import fields_of
 from perceptinit.configs import read_config
 from perceptinit.evaluators.features import HasEvaluateMany
@@ -151,7 +151,7 @@ class Contract:
             len(inspect.getdoc(self.component) or "") >= 10,
             "say what it does in a docstring: `perceptinit show` prints it",
         )
-        for field in fields_of(lineage_of(self.component.Config)):  # type: ignore[attr-defined]
+        for field in fields_of(class_nodes(self.component.Config)):  # type: ignore[attr-defined]
             self.must(
                 len(field.doc) >= 10,
                 f"Config.{field.name} has no string under it that says what it controls and its unit",

@@ -88,7 +88,7 @@ def test_the_verb_says_what_it_wrote_and_what_comes_next(cli, tmp_path):
     ("name", "kind", "sentence"),
     [
         ("acme", "initialiser", "no kind called 'initialiser'. Did you mean 'initializer'?"),
-        ("My Plugin", "pairs", "'My Plugin' is no name of a package"),
+        ("My Plugin", "pairs", "'My Plugin' is not a package name"),
     ],
 )
 def test_what_is_no_kind_or_name_is_told(name, kind, sentence, tmp_path):
