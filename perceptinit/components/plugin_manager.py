@@ -212,13 +212,14 @@ def _load_file(plugins: Plugins, path: Path) -> None:
         raise UsageError(f"plug-in {path}: no such file")
     name = f"perceptinit_local_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    loader = spec.loader if spec else None
+    if spec is None or loader is None:
         raise UsageError(f"plug-in {path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # "module:Class" targets of the file resolve through here
 
     def import_module() -> ModuleType:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
         return module
 
     known = len(plugins.failures)
