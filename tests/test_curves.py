@@ -9,7 +9,6 @@ from perceptinit.reports.compare import compare
 from perceptinit.reports.curves import (
     all_curves,
     band,
-    contrast_curves,
     crossover,
     curves_of,
     speed_up,
@@ -78,9 +77,9 @@ def test_curves_come_from_records_and_skip_what_is_not_finite(tmp_path):
     runs = load_runs([write(tmp_path, records)])
     assert curves_of(runs, "pi", "top1/x") == {0: {0: 0.0, 200: 0.4}}
     comparison = compare(runs, budget="unequal")
-    (pi, *_) = contrast_curves(comparison, comparison.scores[0])
+    curves = all_curves(comparison, comparison.scores[0])
     # leads: -0.1 at 0, 0.1 at 200
-    assert pi.crossover.value == pytest.approx(100)
+    assert crossover(curves["pi"], curves["random"]).value == pytest.approx(100)
 
 
 def test_the_curve_of_an_average_needs_every_data_set(tmp_path):

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from perceptinit.reports.comparison import ALL, Comparison, ScoreComparison
-from perceptinit.reports.contrasts import Contrast
 from perceptinit.reports.statistics import Estimate, estimate
 from perceptinit.results.runs import RunSet
 from perceptinit.seeding import generator
@@ -172,15 +171,6 @@ def _between(left: float, low: float, right: float, high: float, target: float) 
     return left + (right - left) * (target - low) / (high - low)
 
 
-@dataclass(frozen=True, slots=True)
-class ContrastCurves:
-    """What the curves of a contrast say in one score."""
-
-    contrast: Contrast
-    crossover: SamplesEstimate
-    speed_up: SamplesEstimate
-
-
 def all_curves(comparison: Comparison, score: ScoreComparison) -> dict[str, Curves]:
     """Return the curves of every arm in a score; of an average, where all its data sets were measured."""
     members = [
@@ -203,17 +193,3 @@ def _average(runs: RunSet, arm: str, names: Sequence[str]) -> Curves:
         }
         for seed in sorted(seeds)
     }
-
-
-def contrast_curves(comparison: Comparison, score: ScoreComparison) -> list[ContrastCurves]:
-    """Return crossover and speed-up of every contrast in a score."""
-    curves = all_curves(comparison, score)
-    better = score.higher_is_better
-    return [
-        ContrastCurves(
-            contrast,
-            crossover(curves[contrast.arm], curves[contrast.reference], better),
-            speed_up(curves[contrast.arm], curves[contrast.reference], better),
-        )
-        for contrast in comparison.contrasts
-    ]

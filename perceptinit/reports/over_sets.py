@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,24 +19,29 @@ from perceptinit.reports.statistics import compare_over_sets, correct_for_many, 
 from perceptinit.results.runs import RunSet
 
 
+def _group_by_measure(scores: Sequence[ScoreComparison]) -> Iterator[list[ScoreComparison]]:
+    """Yield the scores of each measure that judges and has at least two data sets."""
+    for measure in dict.fromkeys(s.measure for s in scores if not s.is_diagnostic):
+        of_measure = [score for score in scores if score.measure == measure]
+        if len(of_measure) > 1:
+            yield of_measure
+
+
 def averages(
     runs: RunSet, scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]
-) -> Iterable[ScoreComparison]:
+) -> Iterator[ScoreComparison]:
     """Yield the mean over each family and over all data sets, of each measure with several sets."""
-    for measure in dict.fromkeys(s.measure for s in scores if not s.is_diagnostic):
-        of_measure = [s for s in scores if s.measure == measure]
+    for of_measure in _group_by_measure(scores):
         families = dict.fromkeys(s.family for s in of_measure)
-        groups = {family: [s for s in of_measure if s.family == family] for family in families}
-        for family, group in groups.items():
-            if len(families) > 1 and len(group) > 1:
-                yield _average(runs, measure, family, group, contrasts)
-        if len(of_measure) > 1:
-            yield _average(runs, measure, ALL, of_measure, contrasts)
+        for family in families:
+            group = [s for s in of_measure if s.family == family]
+            if 1 < len(group) < len(of_measure):
+                yield _average(runs, family, group, contrasts)
+        yield _average(runs, ALL, of_measure, contrasts)
 
 
 def _average(
     runs: RunSet,
-    measure: str,
     family: str,
     group: Sequence[ScoreComparison],
     contrasts: Sequence[Contrast],
@@ -51,7 +56,7 @@ def _average(
     arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
     return replace(
         group[0],
-        name=f"{measure}/mean of {len(group)} {'' if family == ALL else family + ' '}sets",
+        name=f"{group[0].measure}/mean of {len(group)} {'' if family == ALL else family + ' '}sets",
         data_set=f"mean of {len(group)} sets",
         family=family,
         facts=_average_facts(group),
@@ -80,23 +85,23 @@ def _incomplete(group: Sequence[ScoreComparison]) -> str:
 
 def with_q_values(scores: Sequence[ScoreComparison]) -> list[ScoreComparison]:
     """Return the scores with p-values corrected over the data sets of each measure and contrast."""
-    places = [(i, j) for i, s in enumerate(scores) for j, _ in enumerate(s.differences)]
-    groups: dict[tuple[str, Contrast], list[tuple[int, int]]] = {}
-    for i, j in places:
-        key = (scores[i].measure, scores[i].differences[j].contrast)
-        groups.setdefault(key, []).append((i, j))
-    q_values: dict[tuple[int, int], float | None] = {}
-    for group in groups.values():
-        corrected = correct_for_many([scores[i].differences[j].p_value for i, j in group])
-        q_values.update(zip(group, corrected, strict=True))
+    p_values: dict[tuple[str, Contrast], dict[str, float | None]] = {}
+    for score in scores:
+        for d in score.differences:
+            p_values.setdefault((score.measure, d.contrast), {})[score.name] = d.p_value
+    q_values = {
+        key: dict(zip(by_name, correct_for_many([*by_name.values()]), strict=True))
+        for key, by_name in p_values.items()
+    }
     return [
         replace(
             score,
             differences=tuple(
-                replace(d, q_value=q_values[i, j]) for j, d in enumerate(score.differences)
+                replace(d, q_value=q_values[score.measure, d.contrast][score.name])
+                for d in score.differences
             ),
         )
-        for i, score in enumerate(scores)
+        for score in scores
     ]
 
 
@@ -105,29 +110,28 @@ def over_sets(
 ) -> list[SetsComparison]:
     """Return each contrast over all data sets of each measure that has at least two of them."""
     rows = []
-    for measure in dict.fromkeys(s.measure for s in scores if not s.is_diagnostic):
-        of_measure = [s for s in scores if s.measure == measure]
-        for contrast in contrasts if len(of_measure) > 1 else ():
+    for of_measure in _group_by_measure(scores):
+        for contrast in contrasts:
             found = [(s, s.difference(contrast)) for s in of_measure]
             gains = [d.value.mean * (1 if s.higher_is_better else -1) for s, d in found if d]
             if gains:
                 test = compare_over_sets(gains)
+                measure = of_measure[0].measure
                 rows.append(SetsComparison(measure=measure, contrast=contrast, test=test))
     q_sign = correct_for_many([row.test.p_sign for row in rows])
     q_wilcoxon = correct_for_many([row.test.p_wilcoxon for row in rows])
     return [replace(row, q_sign=q_sign[i], q_wilcoxon=q_wilcoxon[i]) for i, row in enumerate(rows)]
 
 
-def middle_means(runs: RunSet, scores: Sequence[ScoreComparison]) -> Iterable[MiddleMean]:
+def middle_means(runs: RunSet, scores: Sequence[ScoreComparison]) -> Iterator[MiddleMean]:
     """Yield the interquartile mean of every arm in each measure that has at least two data sets."""
-    for measure in dict.fromkeys(s.measure for s in scores if not s.is_diagnostic):
-        of_measure = [s for s in scores if s.measure == measure]
-        for arm in runs.arms if len(of_measure) > 1 else ():
+    for of_measure in _group_by_measure(scores):
+        for arm in runs.arms:
             by_set = [score.arm(arm).by_seed for score in of_measure]
-            seeds = sorted(set.intersection(*(set(by_seed) for by_seed in by_set)))
+            seeds = sorted(set.intersection(*map(set, by_set)))
             if seeds:
                 yield MiddleMean(
-                    measure=measure,
+                    measure=of_measure[0].measure,
                     is_share=of_measure[0].is_share,
                     arm=arm,
                     num_sets=len(by_set),

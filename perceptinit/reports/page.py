@@ -9,7 +9,7 @@ from typing import Any
 
 from perceptinit.reports.columns import find_references
 from perceptinit.reports.comparison import ALL, Comparison, Difference, ScoreComparison
-from perceptinit.reports.curves import SamplesEstimate, contrast_curves
+from perceptinit.reports.curves import SamplesEstimate, all_curves, crossover, speed_up
 from perceptinit.reports.figures import Figure
 from perceptinit.reports.numbers import magnitude, number
 from perceptinit.reports.plots import curve_figure, difference_figure
@@ -129,14 +129,15 @@ def crossing_rows(comparison: Comparison) -> list[tuple[str, str, str]]:
 
     Of differences that are decided by enough seeds only; see `crossings_left_out`.
     """
-    score = comparison.primary
-    return [
-        (row.contrast.title, crossover_text(row.crossover), speed_up_text(row.speed_up))
-        for row in (contrast_curves(comparison, score) if score else ())
-        if score is not None
-        and can_be_derived_from(score, row.contrast)
-        and (row.crossover.share is not None or row.speed_up.value is not None)
-    ]
+    score, rows = comparison.primary, []
+    curves = all_curves(comparison, score) if score else {}
+    for c in comparison.contrasts:
+        if score is not None and can_be_derived_from(score, c):
+            pair = curves[c.arm], curves[c.reference], score.higher_is_better
+            begins, ratio = crossover(*pair), speed_up(*pair)
+            if begins.share is not None or ratio.value is not None:
+                rows.append((c.title, crossover_text(begins), speed_up_text(ratio)))
+    return rows
 
 
 def crossings_left_out(comparison: Comparison) -> str:

@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -109,7 +110,10 @@ def now() -> str:
 
 def versions() -> dict[str, Any]:
     """Return the versions of Python and of the packages that results may depend on."""
-    packages = {name: metadata.version(name) for name in _PACKAGES if _installed(name)}
+    packages = {}
+    for name in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            packages[name] = metadata.version(name)
     return {"python": sys.version.split()[0], "packages": packages}
 
 
@@ -201,14 +205,6 @@ def recorded_sha256(record: Mapping[str, Any], file: Path) -> str | None:
     part = {"init": "image", "pretrain": "model", "final": "model"}.get(file.stem, "")
     hashes = record["hashes"].get(file.stem)
     return str(hashes[part]) if isinstance(hashes, Mapping) and part in hashes else None
-
-
-def _installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def processor_name() -> str:
