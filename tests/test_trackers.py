@@ -166,14 +166,13 @@ def test_lines_of_runs_that_go_on_together_name_their_run():
 
 
 def test_energy_that_a_tracker_left_stands_in_the_report(tmp_path):
-    from perceptinit.reports.account import cost
+    from perceptinit.reports.account import energy_note, mean_energy
     from perceptinit.results.runs import load_runs
 
     folder = write(tmp_path, [record("pi", 0, 0.5), record("pi", 1, 0.5)])
     for seed, kwh in ((0, 0.001), (1, 0.003)):
         text = f'{{"kwh": {kwh}, "library": "CodeCarbon 3"}}'
         (folder / f"pi/seed{seed}/energy.json").write_text(text)
-    found = cost(load_runs([folder]))
-    row = next(r for r in found["cost_rows"] if r["arm"] == "pi")
-    assert row["energy"] == "2 Wh"
-    assert found["energy_note"] == "Energy as estimated by CodeCarbon 3."
+    runs = load_runs([folder])
+    assert mean_energy(runs, "pi") == "2 Wh"
+    assert energy_note(runs) == "Energy as estimated by CodeCarbon 3."

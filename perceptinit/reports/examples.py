@@ -17,9 +17,8 @@ from perceptinit.files.atomic import atomic_path
 from perceptinit.images.decoding import decode, load_square
 from perceptinit.images.stimuli import StimulusImages
 from perceptinit.judgments.two_afc import embed_judged
-from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.recipe import Recipe
-from perceptinit.results.loading import load_model
+from perceptinit.results.loading import load_model, read_recorded_recipe
 from perceptinit.results.record import recorded_sha256
 from perceptinit.results.runs import LoadedRun
 from perceptinit.seeding import generator
@@ -46,18 +45,8 @@ class RunModel:
 
     @classmethod
     def of(cls, run: LoadedRun) -> RunModel:
-        """Read the recipe that the record holds.
-
-        Raises RecipeError when it cannot be read here, such as for want of a variable.
-        """
-        stated = run.record["recipe"]
-        recipe = read_recipe(
-            stated["text"],
-            source=stated["source"],
-            overrides=stated["overrides"],
-            folder=Path(stated["source"]).parent,
-        )
-        return cls(run, recipe.smoke() if stated["smoke"] else recipe)
+        """Read the recipe of a run; raises as `read_recorded_recipe` does."""
+        return cls(run, read_recorded_recipe(run.record))
 
     def final(self) -> Any:
         """Return the dual encoder at the end of the run; CheckpointError when its weights are gone."""

@@ -1,4 +1,4 @@
-"""A model with the weights of a file, built without the time of drawing random ones first."""
+"""The recipe of a record, and a model with the weights of a file, built without drawing random ones first."""
 
 from __future__ import annotations
 
@@ -13,10 +13,28 @@ from torch.overrides import TorchFunctionMode
 from perceptinit.backbones.image_models import image_model
 from perceptinit.components.building import Spec
 from perceptinit.files.checkpoints import load_strict, load_weights
+from perceptinit.recipe.reading import read_recipe
+from perceptinit.recipe.recipe import Recipe
 from perceptinit.seeding import named_torch_seed
 
 # not the tensors' own methods: code that draws until the values suit would never end
 _DRAWS = (init.normal_, init.uniform_, init.kaiming_normal_, init.kaiming_uniform_)
+
+
+def read_recorded_recipe(record: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that a record holds.
+
+    Raises:
+        RecipeError: If it cannot be read here, for example because a variable is not set.
+    """
+    about = record["recipe"]
+    recipe = read_recipe(
+        about["text"],
+        source=about["source"],
+        overrides=about["overrides"],
+        folder=Path(about["source"]).parent,
+    )
+    return recipe.smoke() if about["smoke"] else recipe
 
 
 def load_model(backbone: Spec, file: Path, seed: int = 0, sha256: str | None = None) -> Any:
