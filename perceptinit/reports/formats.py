@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from perceptinit.reports.columns import (
     BESIDE,
@@ -25,6 +26,17 @@ from perceptinit.reports.tables import reading_aids, sets_lines
 from perceptinit.reports.verdicts.headline import family_wise, headline, summary
 from perceptinit.reports.verdicts.yardsticks import yardsticks
 from perceptinit.results.preregistration import plan_sha256
+
+# what JSON has of each object, by the last name of the path
+CONTRAST = ("contrast.arm", "contrast.reference")
+MIDDLE_MEAN = (
+    *("measure", "arm", "num_sets", "num_seeds"),
+    *("value.mean", "value.low", "value.high"),
+)
+OVER_SETS = (
+    *("measure", *CONTRAST, "test.wins", "test.ties", "test.losses"),
+    *("test.p_sign", "test.p_wilcoxon", "q_sign", "q_wilcoxon"),
+)
 
 
 def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
@@ -92,11 +104,20 @@ def csv_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
 
 def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
     """Return everything as strict JSON: sentences, problems, states of runs, rows, values by seed."""
-    runs, found = comparison.runs, summary(comparison)
-    contrast = ("contrast.arm", "contrast.reference")
     value = {
-        "name": runs.name,
-        "baseline": runs.baseline,
+        **_describe_runs(comparison),
+        **_list_scores(scores),
+        **_list_answers(comparison),
+        "interquartile_means": [pick(mean, *MIDDLE_MEAN) for mean in comparison.middle_means],
+        "over_sets": [pick(row, *OVER_SETS) for row in comparison.over_sets],
+    }
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def _describe_runs(comparison: Comparison) -> dict[str, Any]:
+    runs = comparison.runs
+    return {
+        **pick(runs, "name", "baseline"),
         "simulated": runs.is_simulated,
         "summary": headline(comparison),
         "problems": list(comparison.problems),
@@ -104,6 +125,11 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
         "runs": [
             {**pick(run, "arm", "seed", "state"), "folder": str(run.folder)} for run in runs.runs
         ],
+    }
+
+
+def _list_scores(scores: Sequence[ScoreComparison]) -> dict[str, Any]:
+    return {
         "scores": list(flat_rows(scores)),
         "trained_on": {s.name: sorted(s.taught) for s in scores if s.taught},
         "values": {s.name: {a.arm: dict(a.by_seed) for a in s.arms} for s in scores},
@@ -112,37 +138,26 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
             for s in scores
             if s.baselines
         },
+    }
+
+
+def _list_answers(comparison: Comparison) -> dict[str, Any]:
+    plan, found = comparison.runs.preregistered, summary(comparison)
+    return {
         "family_wise": family_wise(comparison),
         "plan": {
-            **pick(runs.plan, "delta", "max_seeds"),
-            "sha256": plan_sha256(runs.preregistered) if runs.preregistered else None,
+            **pick(comparison.runs.plan, "delta", "max_seeds"),
+            "sha256": plan_sha256(plan) if plan else None,
         },
         "expected": [
             {**asdict(y.expected), **pick(y, "outcome", "sentence")} for y in yardsticks(comparison)
         ],
         "answers": [
             {
-                **pick(answer, *contrast),
+                **pick(answer, *CONTRAST),
                 "question": str(answer.question),
                 **pick(answer, "outcome", "sentence"),
             }
             for answer in (found.answers if found else ())
         ],
-        "interquartile_means": [
-            pick(
-                mean,
-                *("measure", "arm", "num_sets", "num_seeds"),
-                *("value.mean", "value.low", "value.high"),
-            )
-            for mean in comparison.middle_means
-        ],
-        "over_sets": [
-            pick(
-                row,
-                *("measure", *contrast, "test.wins", "test.ties", "test.losses"),
-                *("test.p_sign", "test.p_wilcoxon", "q_sign", "q_wilcoxon"),
-            )
-            for row in comparison.over_sets
-        ],
     }
-    return json.dumps(value, indent=2, allow_nan=False) + "\n"
