@@ -192,7 +192,10 @@ def test_every_run_that_is_not_in_a_mean_is_named(tmp_path):
 
 def test_a_running_record_without_a_process_is_called_stopped(tmp_path):
     folder = write(tmp_path, [record("random", 0, 0.5, status="running")])
-    state = lambda: {(r.arm, r.seed): r.state for r in load_runs([folder]).runs}  # noqa: E731
+
+    def state():
+        return {(r.arm, r.seed): r.state for r in load_runs([folder]).runs}
+
     assert state()["random", 0] == "stopped"
     with claim(folder / "random" / "seed0"):
         assert state()["random", 0] == "running"
@@ -278,7 +281,10 @@ def test_compare_prints_table_verdict_and_problems(cli, tmp_path):
 
 
 def test_no_column_is_lost_on_a_narrow_terminal(cli, tmp_path):
-    long = lambda v: [score(v, name="spread/a-long-name", chance=None)]  # noqa: E731
+
+    def long(v):
+        return [score(v, name="spread/a-long-name", chance=None)]
+
     values = {"random": (0.1, 0.2), "pi": (0.3, 0.5), "shuffled": (0.2, 0.3)}
     records = [record(a, s, long(v)) for a, of in values.items() for s, v in enumerate(of)]
     shown = cli("compare", write(tmp_path, records), COLUMNS="80").stdout

@@ -72,7 +72,10 @@ def test_bands_stand_where_every_seed_was_measured():
 
 
 def test_curves_come_from_records_and_skip_what_is_not_finite(tmp_path):
-    rows = lambda *values: [score(v, 100 * i) for i, v in enumerate(values)]  # noqa: E731
+
+    def rows(*values):
+        return [score(v, 100 * i) for i, v in enumerate(values)]
+
     records = [record("random", 0, rows(0.1, 0.2, 0.3)), record("pi", 0, rows(0.0, None, 0.4))]
     runs = load_runs([write(tmp_path, records)])
     assert curves_of(runs, "pi", "top1/x") == {0: {0: 0.0, 200: 0.4}}

@@ -284,8 +284,9 @@ def test_figures_derived_from_what_is_not_decided_are_left_out_with_the_reason(t
 
 def drawn(folder, values):
     """Return the curve of one arm with these values at 100 samples, one a seed."""
-    rows = lambda v: [score(0.1, 0), score(v, 100)]  # noqa: E731
-    records = [record("random", seed, rows(value)) for seed, value in enumerate(values)]
+    records = [
+        record("random", seed, [score(0.1, 0), score(v, 100)]) for seed, v in enumerate(values)
+    ]
     comparison = compare(load_runs([write(folder, records)]))
     return curve_figure(comparison, comparison.primary).svg
 

@@ -162,7 +162,10 @@ def test_the_records_names_of_judgments_count_before_the_tables(tmp_path):
 
 
 def test_a_score_that_no_arm_was_trained_on_speaks_first(tmp_path):
-    rows = lambda v: [score(v, name="2afc/nights"), score(v, name="jnd_ap/bapps")]  # noqa: E731
+
+    def rows(v):
+        return [score(v, name="2afc/nights"), score(v, name="jnd_ap/bapps")]
+
     records = [record(arm, s, rows(0.5)) for arm in ("random", "pi") for s in (0, 1)]
     assert compare(load_runs([write(tmp_path, records)])).primary.name == "jnd_ap/bapps"
 
