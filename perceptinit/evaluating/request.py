@@ -57,7 +57,7 @@ class Outcome:
         from perceptinit.evaluating import table
 
         if form == "csv":
-            return table.csv_text(table.FIELDS, table.flat_rows(self.results))
+            return table.csv_table(self.results)
         if form == "json":
             return table.json_text(self.results, self.problems, self.environment)
         from rich.console import Console

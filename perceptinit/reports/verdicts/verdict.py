@@ -33,10 +33,6 @@ class Verdict:
     def is_decided(self) -> bool:
         return self.outcome in DECIDED
 
-    @property
-    def takes_a_side(self) -> bool:
-        return self.outcome in SIDES
-
 
 def verdicts(comparison: Comparison, score: ScoreComparison) -> list[Verdict]:
     """Return one verdict per contrast, in the comparison's order."""
