@@ -34,8 +34,8 @@ import torch
 from PIL import Image
 
 from perceptinit.files.remote.addresses import RemoteFile
+from perceptinit.files.remote.fetched import FetchedCache, Piece
 from perceptinit.files.remote.read_ahead import NUM_FETCHERS
-from perceptinit.files.remote.shard_cache import Piece, ShardCache
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.batches import stack_ids
 from perceptinit.pairs.loader import PairLoader
@@ -162,14 +162,20 @@ def make_shards(o: argparse.Namespace, shards: Path) -> list[Path]:
 def fetch(o: argparse.Namespace, url: str, folder: Path) -> None:
     """Fetch all shards by as many threads as a loader's, into a cache that holds a tenth of them."""
     sizes = {path.name: path.stat().st_size for path in make_shards(o, folder / "set")}
-    cache = ShardCache(sum(sizes.values()) // 10)
+    cache = FetchedCache(sum(sizes.values()) // 10)
     pieces = [
         Piece.whole(RemoteFile(f"{url}/set/{name}"), size, "1") for name, size in sizes.items()
     ]
-    cache.fetch(pieces[0], 0)  # also imports what it needs
+
+    def hold(piece: Piece) -> None:
+        while (found := cache.hold(piece)) is None:  # other threads hold what is there
+            time.sleep(0.001)
+        found[1].release()
+
+    hold(pieces[0])  # also imports what it needs
     before = os.times()
     with ThreadPoolExecutor(NUM_FETCHERS) as pool:
-        list(pool.map(lambda piece: cache.fetch(piece, 0), pieces[1:]))
+        list(pool.map(hold, pieces[1:]))
     after, gb = os.times(), sum(piece.num_bytes for piece in pieces[1:]) / 1e9
     user, system = after.user - before.user, after.system - before.system
     print(f"fetching: {(user + system) / gb:.2f} CPU s a GB ({user / gb:.2f} of them user)")

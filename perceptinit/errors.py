@@ -62,6 +62,14 @@ class DataError(PerceptInitError):
     """A file, row, image or shard that cannot be used."""
 
 
+class RemoteError(DataError):
+    """A remote read failed. A sample is never replaced for it, so batches stay reproducible."""
+
+
+class AbsentError(RemoteError):
+    """There is no such file at an address."""
+
+
 class EmptySplitError(DataError):
     """A split without judgments: wrong for who needs it, right for a set that is for measuring only."""
 

@@ -44,7 +44,7 @@ _NAMES = {
     "judgments.forms.odd_one_out": "HasOddOneOut OddOneOut odd_one_out_agreement triple_codes",
     "judgments.forms.rdm": "Dissimilarities HasDissimilarities square",
     "judgments.forms.same_pairs": "HasSamePairs SamePairs",
-    "files.transfer": "Download HasDownloads",
+    "files.downloads": "Download HasDownloads",
     # files
     "files.atomic": "atomic_path",
     "files.mat_files": "MatValue read_mat",

@@ -32,12 +32,12 @@ from perceptinit.evaluators.set_measure import SetConfig as SetConfig
 from perceptinit.evaluators.set_measure import SetMeasure as SetMeasure
 from perceptinit.evaluators.set_measure import SuiteConfig as SuiteConfig
 from perceptinit.files.atomic import atomic_path as atomic_path
+from perceptinit.files.downloads import Download as Download
+from perceptinit.files.downloads import HasDownloads as HasDownloads
 from perceptinit.files.mat_files import MatValue as MatValue
 from perceptinit.files.mat_files import read_mat as read_mat
 from perceptinit.files.reading import read_json as read_json
 from perceptinit.files.tables import read_table as read_table
-from perceptinit.files.transfer import Download as Download
-from perceptinit.files.transfer import HasDownloads as HasDownloads
 from perceptinit.hookspecs import hookimpl as hookimpl
 from perceptinit.images.stimuli import StimulusImages as StimulusImages
 from perceptinit.initializers.report import reporting as reporting

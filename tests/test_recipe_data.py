@@ -11,7 +11,7 @@ import pytest
 from made_hub import served_hub
 from made_sets import labelled_set
 
-from perceptinit.files.transfer import Download
+from perceptinit.files.downloads import Download
 from perceptinit.pairs.published import published_pairs, source_of
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.running.needs import fetch_published, needs

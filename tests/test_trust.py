@@ -66,12 +66,8 @@ def test_other_programs_are_started_in_the_places_that_the_page_names():
 
 def test_the_network_is_used_where_it_is_asked_for():
     allowed = {
-        "files/transfer.py",  # perceptinit data download
-        "files/remote_zip.py",
-        "files/web.py",
-        "files/remote/store.py",  # an address in a recipe
-        "files/remote/streams.py",
-        "test_sets/hub.py",
+        "files/remote/network.py",  # downloads, and an address in a recipe
+        "test_sets/hub.py",  # the token of `hf auth login`
         "initializers/imagenet.py",  # by tag
         "exporting/__init__.py",  # --push
     }

@@ -49,16 +49,6 @@ def tar_index_folder() -> Path:
     return cache_folder() / "tar-indexes"
 
 
-def shard_folder() -> Path:
-    """Return where pieces of remote shards are kept for all processes of the machine; see `files.remote`."""
-    return cache_folder() / "shards"
-
-
-def copies_folder() -> Path:
-    """Return where copies of remote files are kept that are read as a whole; see `files.remote.copies`."""
-    return cache_folder() / "copies"
-
-
 def key_of(parts: Mapping[str, Any]) -> str:
     """Return the name of the entry of what `parts` describe, 64 hexadecimal digits."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -167,8 +157,8 @@ def kept_files() -> list[KeptFiles]:
         for suffix in (".npy", ".safetensors")  # the second: of release 0.1
     ]
     found.append(KeptFiles("tar indexes", tar_index_folder(), ".index"))
-    found.append(KeptFiles("remote shards", shard_folder(), "-*/*"))
-    found.append(KeptFiles("remote files", copies_folder(), "/**/*"))
+    found.append(KeptFiles("remote shards", cache_folder() / "shards", "-*/*"))
+    found.append(KeptFiles("remote files", cache_folder() / "copies", "-*/**/*"))
     return [kept for kept in found if kept.num_bytes]
 
 

@@ -1,27 +1,32 @@
-"""Fetch the files of a data set into a folder: several at once, unpacked, and noted in `downloads.json`.
-
-An archive is unpacked beside its place first and moved as a whole tree; see `transfer` for how one
-file arrives.
-"""
+"""Fetch the files of a data set into a folder: several at once, checked, unpacked, and noted in `downloads.json`."""
 
 from __future__ import annotations
 
-import json
+import io
 import shutil
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, Protocol, runtime_checkable
 
-from perceptinit.errors import DataError, UsageError, shown
+from typing_extensions import TypedDict
+
+from perceptinit.errors import DataError, RemoteError, UsageError, WriteError
 from perceptinit.files.archives import SPARE_BYTES, NoRoomError, unpack
+from perceptinit.files.atomic import atomic_path, write_json
 from perceptinit.files.checksums import file_sha256
 from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import read_json
-from perceptinit.files.transfer import BACKOFF_SECONDS, Download, Progress, fetch, part_bytes
+from perceptinit.files.remote.addresses import RemoteFile
+from perceptinit.files.remote.store import read, stat
+from perceptinit.files.remote.transfer import END, Part, part_bytes
 from perceptinit.types import DataCard
 
-__all__ = ["Download", "check_space", "check_sums", "default_files", "fetch_all"]
+# name, bytes so far, bytes in all or None
+Progress = Callable[[str, int, int | None], None]
 
 # an archive may unpack to this many times its published unpacked size, or else its own size
 UNPACKED_TIMES, ARCHIVE_TIMES = 2, 20
@@ -30,6 +35,56 @@ RECORD = "downloads.json"
 # files of an archive, spread over it, that must be there for it to count as unpacked
 SAMPLE_FILES = 100
 LOCK = ".downloads.lock"
+# of one member of a remote archive, and of a request for it: the directory of a large archive has a few MB
+_MOST_MEMBER_BYTES, _BLOCK_BYTES = 1 << 30, 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """One file of a data set.
+
+    Args:
+        urls: Where the file is, the first choice first.
+        path: Where it goes, relative to the data set's folder.
+        sha256: Its checksum as the source or we recorded it, None where it is not known.
+        num_bytes: Its published size, None where it is not known.
+        member: The URLs are of a .zip of which this one member is wanted; only that is fetched.
+        unpack: The file is a .zip, .tar or .tar.gz to be unpacked into `into`.
+        into: A folder, relative to the data set's folder.
+        root: See `archives.unpack`.
+        unpacked_bytes: Room that the content takes, None where it is not known.
+        parts: Names of the parts of the data set that the file belongs to; each can be fetched alone.
+        token: Sent to the hosts of the URLs and to no host that they redirect to; empty for public files.
+    """
+
+    urls: tuple[str, ...]
+    path: str
+    sha256: str | None = None
+    num_bytes: int | None = None
+    member: str = ""
+    unpack: bool = False
+    into: str = "."
+    root: str = ""
+    unpacked_bytes: int | None = None
+    parts: tuple[str, ...] = ("data",)
+    token: str = field(default="", repr=False)
+
+
+@runtime_checkable
+class HasDownloads(Protocol):
+    """Judgments, as a class, whose files may be fetched without asking: `perceptinit data download`."""
+
+    downloads: Sequence[Download]
+
+
+class _Line(TypedDict):
+    """What the record has of a file. some_files: of an archive, a sample of what was unpacked."""
+
+    sha256: str
+    num_bytes: int
+    url: NotRequired[str]
+    num_files: NotRequired[int]
+    some_files: NotRequired[list[str]]
 
 
 def fetch_all(
@@ -38,7 +93,6 @@ def fetch_all(
     *,
     num_workers: int = 4,
     progress: Progress | None = None,
-    backoff_seconds: float = BACKOFF_SECONDS,
 ) -> list[str]:
     """Fetch and unpack files into a folder, several at once; return the paths that were fetched now.
 
@@ -51,34 +105,28 @@ def fetch_all(
     with file_lock(folder / LOCK, timeout=0) as is_mine:
         if not is_mine:
             raise UsageError(f"{folder}: another download into this folder is running")
-        return _fetch_missing(
-            downloads, folder, num_workers, progress or _no_progress, backoff_seconds
-        )
+        return _fetch_missing(downloads, folder, num_workers, progress or _ignore)
 
 
 def _fetch_missing(
-    downloads: Sequence[Download],
-    folder: Path,
-    num_workers: int,
-    report: Progress,
-    backoff_seconds: float,
+    downloads: Sequence[Download], folder: Path, num_workers: int, report: Progress
 ) -> list[str]:
     record = _read_record(folder)
     wanted = [d for d in downloads if not _is_done(d, folder, record)]
     check_space(wanted, folder)
     failures: list[str] = []
     with ThreadPoolExecutor(max(1, num_workers)) as pool:
-        jobs = [(d, pool.submit(_fetch_one, d, folder, report, backoff_seconds)) for d in wanted]
+        jobs = [(d, pool.submit(_fetch_one, d, folder, report)) for d in wanted]
         for download, job in jobs:
             try:
                 record[download.path] = job.result()
-                _write_record(folder, record)
+                write_json(folder / RECORD, dict(sorted(record.items())))
             except DataError as error:
                 failures.append(str(error))
     if failures:
         raise DataError(
-            f"{len(failures)} of {len(wanted)} files could not be fetched; the same command goes on with "
-            "them:\n  " + "\n  ".join(failures)
+            f"{len(failures)} of {len(wanted)} files could not be fetched. Rerun the command to resume:\n  "
+            + "\n  ".join(failures)
         )
     return [d.path for d in wanted]
 
@@ -117,24 +165,117 @@ def check_space(downloads: Sequence[Download], folder: Path) -> None:
         )
 
 
-def _fetch_one(
-    download: Download, folder: Path, report: Progress, backoff_seconds: float
-) -> dict[str, Any]:
+def _fetch_one(download: Download, folder: Path, report: Progress) -> _Line:
     """Fetch and unpack one file; return its line of the record."""
     path = folder / download.path
-    digest = fetch(download, path, report, backoff_seconds)
-    line: dict[str, Any] = {
-        "sha256": digest,
-        "num_bytes": path.stat().st_size,
-        "url": download.urls[0],
-    }
+    try:
+        digest = _fetch(download, path, report)
+    except WriteError as error:
+        raise DataError(str(error)) from error
+    line = _Line(sha256=digest, num_bytes=path.stat().st_size, url=download.urls[0])
     if download.unpack:
         paths = _unpack(download, path, folder / download.into)
-        line |= {
-            "num_files": len(paths),
-            "some_files": paths[:: max(1, len(paths) // SAMPLE_FILES)],
-        }
+        line["num_files"] = len(paths)
+        line["some_files"] = paths[:: max(1, len(paths) // SAMPLE_FILES)]
     return line
+
+
+def _fetch(download: Download, path: Path, report: Progress) -> str:
+    """Fetch one file from the first mirror that gives it whole, and return its sha256."""
+    reasons = []
+    for url in download.urls:
+        file = RemoteFile(url, download.token)
+        try:
+            if not file.is_web:
+                raise RemoteError(f"{file}: expected http:// or https://")
+            fetch = _fetch_member if download.member else _fetch_whole
+            return fetch(download, file, path, report)
+        except RemoteError as error:
+            reasons.append(str(error))
+    raise DataError("; ".join(reasons))
+
+
+def _fetch_whole(download: Download, file: RemoteFile, path: Path, report: Progress) -> str:
+    part = Part(
+        path,
+        file,
+        most_bytes=END if download.num_bytes is None else download.num_bytes,
+        is_checked=(download.sha256, download.num_bytes) != (None, None),
+        report=partial(report, path.name),
+    )
+    for _ in range(2):
+        place = part.fetch()
+        digest, is_resumed = file_sha256(place), part.is_resumed
+        problem = _find_problem(download, place.stat().st_size, digest)
+        if not problem:
+            part.finish()
+            return digest
+        part.discard()
+        if not is_resumed:  # what was put together may be wrong where a whole answer is right
+            break
+    raise RemoteError(f"{file}: {problem}")
+
+
+def _fetch_member(download: Download, file: RemoteFile, path: Path, report: Progress) -> str:
+    """Fetch one member of a remote .zip, in whatever folder of it; its CRC is compared."""
+    most = _MOST_MEMBER_BYTES if download.num_bytes is None else download.num_bytes
+    member, remote = download.member, _RemoteReader(file, stat(file).num_bytes)
+    try:
+        with zipfile.ZipFile(io.BufferedReader(remote, _BLOCK_BYTES)) as archive:
+            found = [n for n in archive.namelist() if n == member or n.endswith(f"/{member}")]
+            if len(found) != 1:
+                raise RemoteError(f"{file}: {len(found)} members are called {member}")
+            with archive.open(found[0]) as content:
+                data = content.read(most + 1)
+    except RemoteError:
+        raise
+    except Exception as error:  # zipfile raises a dozen kinds for damaged archives
+        raise RemoteError(f"{file}: '{member}' cannot be read ({error})") from error
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+        digest = file_sha256(temporary)
+        if problem := _find_problem(download, len(data), digest):
+            raise RemoteError(f"{file}: {problem}")
+    return digest
+
+
+class _RemoteReader(io.RawIOBase):
+    """A file on a server, read at the places that are asked for."""
+
+    def __init__(self, file: RemoteFile, num_bytes: int) -> None:
+        self._file, self._num_bytes, self._position = file, num_bytes, 0
+        self._left = 2 * _MOST_MEMBER_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._num_bytes}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        stop = min(self._position + len(buffer), self._num_bytes)
+        size = max(0, stop - self._position)
+        self._left -= size
+        if self._left < 0:
+            raise RemoteError(
+                f"{self._file}: more than {2 * _MOST_MEMBER_BYTES:,} bytes of it are needed"
+            )
+        buffer[:size] = read(self._file, self._position, stop)
+        self._position += size
+        return size
+
+
+def _find_problem(download: Download, size: int, digest: str) -> str:
+    if download.num_bytes not in (None, size):
+        return f"{size:,} bytes arrived, {download.num_bytes:,} are published"
+    if download.sha256 not in (None, digest):
+        return f"wrong content: sha256 {digest[:12]}..., published {str(download.sha256)[:12]}..."
+    return ""
 
 
 def _unpack(download: Download, archive: Path, into: Path) -> list[str]:
@@ -156,7 +297,7 @@ def _unpack(download: Download, archive: Path, into: Path) -> list[str]:
     return paths
 
 
-def _is_done(download: Download, folder: Path, record: dict[str, Any]) -> bool:
+def _is_done(download: Download, folder: Path, record: dict[str, _Line]) -> bool:
     line = record.get(download.path)
     if line is None or (download.sha256 or line["sha256"]) != line["sha256"]:
         return False
@@ -166,31 +307,14 @@ def _is_done(download: Download, folder: Path, record: dict[str, Any]) -> bool:
     return path.is_file() and path.stat().st_size == line["num_bytes"]
 
 
-def _read_record(folder: Path) -> dict[str, Any]:
+def _read_record(folder: Path) -> dict[str, _Line]:
     """Return the lines of the record by path; DataError when it is something else."""
     path = folder / RECORD
     if not path.exists():
         return {}
-    record = read_json(path, dict, "a record of downloads; delete it to fetch anew")
-    for name, line in record.items():
-        if not (
-            isinstance(line, dict)
-            and isinstance(line.get("sha256"), str)
-            and isinstance(line.get("num_bytes"), int)
-            and isinstance(line.get("some_files", []), list)
-            and all(isinstance(file, str) for file in line.get("some_files", []))
-        ):
-            raise DataError(
-                f"{path}: not a record of downloads ('{shown(name)}'); delete it to fetch anew"
-            )
-    return record
+    hint = ". Delete it to fetch the files again"
+    return read_json(path, dict[str, _Line], "a record of downloads", hint)
 
 
-def _write_record(folder: Path, record: dict[str, Any]) -> None:
-    temporary = folder / f".{RECORD}.tmp"
-    temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    temporary.replace(folder / RECORD)
-
-
-def _no_progress(name: str, have: int, total: int | None) -> None:
-    """Do nothing with the state of a file."""
+def _ignore(name: str, have: int, total: int | None) -> None:
+    """Report nothing."""

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from perceptinit.errors import MissingPackageError, UsageError
-from perceptinit.files.downloads import default_files
-from perceptinit.files.transfer import Download, HasDownloads
+from perceptinit.files.downloads import Download, HasDownloads, default_files
 from perceptinit.judgments.forms.conventions import stated
 from perceptinit.registry import Entry, Registry, nearest
 from perceptinit.types import DataCard

@@ -14,8 +14,9 @@ from perceptinit.errors import DataError, UsageError
 from perceptinit.files.atomic import remove_files
 from perceptinit.files.cache import tar_index_folder
 from perceptinit.files.remote.addresses import Place, RemoteFile
-from perceptinit.files.remote.shard_cache import Piece, ShardCache
-from perceptinit.files.remote.store import PART_BYTES, stat, write
+from perceptinit.files.remote.fetched import FetchedCache, Piece
+from perceptinit.files.remote.network import PART_BYTES
+from perceptinit.files.remote.store import stat, write
 from perceptinit.pairs.local_index import index_whole_shards
 from perceptinit.pairs.paths import expand, missing
 from perceptinit.pairs.shard_index import INDEX, ShardIndex, read_index, scan, write_index
@@ -25,8 +26,6 @@ P = TypeVar("P", Path, RemoteFile)
 
 _NUM_FETCHERS = 4
 _NUM_ASKERS = 16
-# of pieces that no run has said to need at all, all may go
-_LATE = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class RemoteScan:
 
         Raises DataError for one that is damaged, cannot be had or has no room.
         """
-        cache = ShardCache()
+        cache = FetchedCache()
 
         def index(piece: Piece) -> ShardIndex:
             found = _read_kept(piece)
@@ -81,11 +80,15 @@ class RemoteScan:
         remove_files(map(_kept, self.pieces))
 
 
-def _fetched_index(piece: Piece, cache: ShardCache) -> ShardIndex:
-    path = cache.fetch(piece, _LATE)
-    if path is None:
+def _fetched_index(piece: Piece, cache: FetchedCache) -> ShardIndex:
+    found = cache.hold(piece)
+    if found is None:
         raise DataError(f"{piece.file}: no room for it in {cache.folder}")
-    return scan(TarFile(path, said=piece.file), piece.version)
+    path, held = found
+    try:
+        return scan(TarFile(path, said=piece.file), piece.version)
+    finally:
+        held.release()
 
 
 def _kept(piece: Piece) -> Path:

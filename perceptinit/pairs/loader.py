@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from perceptinit.errors import DataError, PerceptInitError
-from perceptinit.files.remote.store import RemoteError
+from perceptinit.errors import DataError, PerceptInitError, RemoteError
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.batches import PairBatch, join_ids, stack_ids, trim_ids
 from perceptinit.pairs.order import EpochOrder, epoch_order, spans

@@ -15,7 +15,7 @@ from braceexpand import braceexpand
 from perceptinit.errors import DataError, shown
 from perceptinit.files.reading import require_file
 from perceptinit.files.remote.addresses import Place, RemoteFile, is_remote, remote_file
-from perceptinit.files.remote.store import matching
+from perceptinit.files.remote.store import match_files
 
 MAX_FILES = 1_000_000  # DataComp-1B, one of the largest sets, has 140,000 shards
 MAX_FOLDERS = (
@@ -50,7 +50,7 @@ def expand(patterns: str | Sequence[str]) -> list[Path] | list[RemoteFile]:
 def _addresses(pattern: str) -> list[RemoteFile]:
     remote_file(pattern)  # refused before it is expanded
     files = [remote_file(name) for name in names_of(pattern)]
-    return [each for f in files for each in (matching(f) if "*" in f.name else [f])]
+    return [each for f in files for each in (match_files(f) if "*" in f.name else [f])]
 
 
 def _paths(pattern: str) -> list[Path]:

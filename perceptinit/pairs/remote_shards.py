@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from perceptinit.errors import DataError
+from perceptinit.errors import AbsentError, DataError, RemoteError
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.files.remote.copies import local_file, local_files
-from perceptinit.files.remote.reader import PieceReader
-from perceptinit.files.remote.shard_cache import Piece
-from perceptinit.files.remote.store import AbsentError, RemoteError, read, stat
+from perceptinit.files.remote.fetched import Piece
+from perceptinit.files.remote.network import Stat
+from perceptinit.files.remote.read_ahead import PieceReader
+from perceptinit.files.remote.store import read, stat
 from perceptinit.pairs.shard_index import (
     INDEX,
     WIDS_INDEX,
@@ -63,19 +64,12 @@ class RemoteShard:
     def key(self, start: int) -> str:
         """Return the name of the sample that begins at a byte."""
         end = min(start + (1 << 16), self.piece.num_bytes)
-        part = TarPart(
-            self.piece.file, read(self.piece.file, start, end), start, self.piece.num_bytes
-        )
-        return part.sample_key(start)
+        return self._read(start, end).sample_key(start)
 
     def _part(self, row: Sequence[int]) -> TarPart:
         """Return a sample's bytes, whose headers say that it is the one that the index means."""
         start, image, image_bytes, second, second_bytes = row
-        stop = max(image + image_bytes, second + second_bytes)
-        file = self.piece.file
-        part = TarPart(file, read(file, start, stop), start, self.piece.num_bytes)
-        if self.piece.version and stat(file).version != self.piece.version:
-            raise _changed(file)
+        part = self._read(start, max(image + image_bytes, second + second_bytes))
         wanted = {(image, image_bytes), (second, second_bytes)}
         try:
             for member in part.members(start):
@@ -84,7 +78,12 @@ class RemoteShard:
                     return part
         except DataError:
             pass  # no header where the index says that one is
-        raise _changed(file)
+        raise _changed(self.piece.file)
+
+    def _read(self, start: int, stop: int) -> TarPart:
+        piece = self.piece
+        data = read(piece.file, start, stop, Stat(piece.num_bytes, piece.version))
+        return TarPart(piece.file, data, start, piece.num_bytes)
 
 
 class RemoteShards:
@@ -105,7 +104,9 @@ class RemoteShards:
 
     @cached_property
     def reader(self) -> PieceReader[Opened]:
-        return PieceReader([shard.piece for shard in self.shards], self._open, self._cache_gb)
+        pieces = [shard.piece for shard in self.shards]
+        needs_spare = any(shard.samples is None for shard in self.shards)  # else one sample is read
+        return PieceReader(pieces, self._open, self._cache_gb, needs_spare)
 
     @cached_property
     def shards(self) -> list[RemoteShard]:
@@ -138,13 +139,17 @@ class RemoteShards:
 
     def fetched(self, piece: Piece) -> Opened:
         """Return a shard that nobody planned, fetched whole."""
-        path = self.reader.cache.fetch(piece, next_use=0)
-        if path is None:
+        found = self.reader.cache.hold(piece)
+        if found is None:
             raise RemoteError(
                 f"{piece.file}: no room for it in the cache, and the index beside it does not say where its samples "
                 f"lie; {self._advice}, or raise cache_gb"
             )
-        return self._open(piece, path)
+        path, held = found
+        try:
+            return self._open(piece, path)
+        finally:
+            held.release()
 
     def _open(self, piece: Piece, path: Path) -> Opened:
         """Open a shard that has come; RemoteError when it is not what the index says."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 
 from perceptinit.errors import DataError, writing
 from perceptinit.files.remote.addresses import Place, RemoteFile
-from perceptinit.files.remote.reader import PieceReader
-from perceptinit.files.remote.shard_cache import Piece
-from perceptinit.files.remote.store import RemoteError, read, stat
+from perceptinit.files.remote.fetched import Piece
+from perceptinit.files.remote.network import Stat
+from perceptinit.files.remote.read_ahead import PieceReader
+from perceptinit.files.remote.store import read, stat
 
 _NUM_THREADS = 16
 _TAIL_BYTES = 64 << 10  # holds the footer of most files
@@ -48,52 +49,48 @@ def read_footers(
 
 def piece_reader(pieces: Sequence[Piece], cache_gb: float | None) -> PieceReader[pq.ParquetFile]:
     """Return the reader of row groups."""
-    return PieceReader(pieces, _open, cache_gb)
+    return PieceReader(pieces, lambda _, path: pq.ParquetFile(path, memory_map=True), cache_gb)
 
 
 def read_now(piece: Piece) -> pq.ParquetFile:
-    """Return a piece that nobody planned, in a temporary file of the whole one's size with holes.
+    """Return a piece that was not planned, in a temporary file with holes.
 
-    Raises RemoteError when it does not come or has changed, WriteError when the disk does not take it.
+    Raises:
+        RemoteError: If it does not arrive or has changed.
+        WriteError: If the disk cannot take it.
     """
+    wanted = Stat(piece.num_bytes, piece.version)
     with writing(Path(tempfile.gettempdir())):
         copy = tempfile.TemporaryFile()  # noqa: SIM115 (closed with what is returned)
-        copy.truncate(piece.num_bytes)
     for start, stop in piece.ranges:
-        data = read(piece.file, start, stop)
+        data = read(piece.file, start, stop, wanted)
         with writing(Path(tempfile.gettempdir())):
             copy.seek(start)
             copy.write(data)
-    now = stat(piece.file)
-    if (now.num_bytes, now.version) != (piece.num_bytes, piece.version):
-        raise RemoteError(f"{piece.file}: has changed while it is read; start anew")
     return pq.ParquetFile(copy)
-
-
-def _open(piece: Piece, path: Path) -> pq.ParquetFile:
-    return pq.ParquetFile(path, memory_map=True)
 
 
 def _read_footer(file: RemoteFile, columns: Sequence[str], others: Sequence[str]) -> Footer:
     now = stat(file)
-    tail = read(file, max(0, now.num_bytes - _TAIL_BYTES), now.num_bytes)
+    tail = read(file, max(0, now.num_bytes - _TAIL_BYTES), now.num_bytes, now)
     length = int.from_bytes(tail[-_END_BYTES:-4], "little") + _END_BYTES
     if tail[-4:] != b"PAR1" or length > min(now.num_bytes, _LARGEST_FOOTER):
         raise DataError(f"{file}: not a readable Parquet file (no footer at its end)")
     start = now.num_bytes - length
     if length > len(tail):
-        tail = read(file, start, now.num_bytes)
+        tail = read(file, start, now.num_bytes, now)
     try:
         metadata = pq.read_metadata(pa.BufferReader(tail[-length:]))
         names = tuple(metadata.schema.to_arrow_schema().names)
         groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
         footer = (start, now.num_bytes)
-        ranges = [(*_ranges(group, columns), footer) for group in groups]
-        pieces = tuple(Piece(file, now.num_bytes, now.version, each) for each in ranges)
-        of_all = {name: [r for g in groups for r in _ranges(g, [name])] for name in others}
+
+        def piece(ranges: Iterable[tuple[int, int]]) -> Piece:
+            return Piece(file, now.num_bytes, now.version, (*ranges, footer))
+
+        pieces = tuple(piece(_ranges(group, columns)) for group in groups)
         columns_of_all = {
-            name: Piece(file, now.num_bytes, now.version, (*each, footer))
-            for name, each in of_all.items()
+            name: piece(r for group in groups for r in _ranges(group, [name])) for name in others
         }
         rows = tuple(group.num_rows for group in groups)
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:

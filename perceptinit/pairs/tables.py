@@ -13,12 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, RemoteError
 from perceptinit.files.csv_files import check_columns, read_csv
 from perceptinit.files.reading import require_file
 from perceptinit.files.remote.addresses import Place, RemoteFile
-from perceptinit.files.remote.reader import PieceReader
-from perceptinit.files.remote.store import RemoteError
+from perceptinit.files.remote.read_ahead import PieceReader
 from perceptinit.pairs.held import HeldBlocks
 from perceptinit.pairs.remote_tables import Footer, piece_reader, read_footers, read_now
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from perceptinit.errors import DataError, shown
+from perceptinit.errors import DataError, RemoteError, shown
 from perceptinit.files.reading import parse_json
-from perceptinit.files.remote.store import RemoteError
 from perceptinit.protocols import HasMaxShuffleBlocks, Pairs
 from perceptinit.types import Pair
 

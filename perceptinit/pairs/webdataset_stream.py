@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from perceptinit.configs import PositiveInt
-from perceptinit.errors import DataError, without_credentials
-from perceptinit.files.remote.store import RemoteError
+from perceptinit.errors import DataError, RemoteError, without_credentials
 from perceptinit.pairs.held import HeldBlocks
 from perceptinit.pairs.paths import names_of
 from perceptinit.pairs.texts import captions_in

@@ -10,8 +10,15 @@ from typing import Any
 from perceptinit.components.building import Spec, preflight, walk
 from perceptinit.configs import address_of
 from perceptinit.errors import Problem
-from perceptinit.files.downloads import Download, check_space, check_sums, default_files, fetch_all
-from perceptinit.files.transfer import HasDownloads, Progress
+from perceptinit.files.downloads import (
+    Download,
+    HasDownloads,
+    Progress,
+    check_space,
+    check_sums,
+    default_files,
+    fetch_all,
+)
 from perceptinit.protocols import HasNeeds
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.types import DataCard, DataNeed

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
-from perceptinit.errors import DataError
+from perceptinit.errors import AbsentError, DataError
 from perceptinit.files.remote.addresses import RemoteFile
-from perceptinit.files.remote.store import AbsentError
 from perceptinit.registry import unknown
 from perceptinit.test_sets.readers import read_retrieval_set, read_zero_shot_set
 from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet

@@ -6,12 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from perceptinit.errors import DataError, shown
+from perceptinit.errors import DataError, RemoteError, shown
 from perceptinit.files.cache import cache_folder
-from perceptinit.files.downloads import fetch_all
+from perceptinit.files.downloads import Download, Progress, fetch_all
 from perceptinit.files.reading import parse_json
-from perceptinit.files.transfer import Download, Progress
-from perceptinit.files.web import open_url
+from perceptinit.files.remote.addresses import RemoteFile
+from perceptinit.files.remote.store import read_page
 from perceptinit.test_sets.files import (
     CLASSNAMES,
     COUNTER,
@@ -23,8 +23,6 @@ from perceptinit.test_sets.files import (
 from perceptinit.test_sets.suite import SuiteSet
 
 SPLIT = "test"
-ASK_SECONDS = 10.0
-MAX_ANSWER_BYTES = 16 << 20
 _ADDRESS = "https://huggingface.co/datasets/"
 
 
@@ -96,7 +94,7 @@ def fetch_set(
 
 
 def _advice(error: str) -> str:
-    if not any(f"HTTP {code}" in error for code in (401, 403)):
+    if "access denied" not in error:
         return ""
     return ". Behind terms? Accept the terms there and log in (hf auth login), or set HF_TOKEN"
 
@@ -113,7 +111,7 @@ def _fetch_type(download: Download, folder: Path, is_needed: bool) -> None:
     try:
         fetch_all([download], folder)
     except DataError as error:
-        if is_needed or "HTTP 404" not in str(error):
+        if is_needed or "no such file" not in str(error):
             raise
 
 
@@ -124,12 +122,11 @@ def ask_known(known: SuiteSet) -> tuple[int | None, str]:
     """
     address = f"{endpoint()}/api/datasets/{known.hub[0]}?blobs=true"
     try:
-        with open_url(address, {}, ASK_SECONDS, _token() or None) as answer:
-            about = parse_json(answer.read(MAX_ANSWER_BYTES).decode("utf-8"))
+        about = parse_json(read_page(RemoteFile(address, _token()), attempts=1))
         files = [f for f in about["siblings"] if f["rfilename"].startswith(f"{SPLIT}/")]
         num_bytes = sum(f.get("size") or 0 for f in files)
         return num_bytes or None, str((about.get("cardData") or {}).get("license") or "")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (RemoteError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = shown(str(error)) or type(error).__name__
         raise DataError(f"{address}: does not say how large {known.key} is ({reason})") from error
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from perceptinit.errors import DataError
-from perceptinit.files.remote.store import AbsentError
+from perceptinit.errors import AbsentError, DataError
 from perceptinit.test_sets.choice import HUB, SYNTHETIC, AnySet, SetChoice, SyntheticSettings
 from perceptinit.test_sets.files import TYPE, read_kind
 from perceptinit.test_sets.suite import SetKind, SuiteSet, find_set

@@ -7,9 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
+from perceptinit.errors import AbsentError
 from perceptinit.files.remote.addresses import RemoteFile, remote_file
-from perceptinit.files.remote.copies import NUM_THREADS, local_files, local_folder
-from perceptinit.files.remote.store import AbsentError, Stat, stat
+from perceptinit.files.remote.copies import local_files, local_folder
+from perceptinit.files.remote.fetched import NUM_THREADS
+from perceptinit.files.remote.network import Stat
+from perceptinit.files.remote.store import stat
 from perceptinit.test_sets.files import (
     CLASS_PROMPTS,
     CLASSNAMES,
@@ -41,7 +44,7 @@ def fetch_remote(address: str, split: str) -> Path:
 def _class_folders(folder: RemoteFile, counter: str) -> Path:
     """Return a copy of class folders; AbsentError where they cannot be, or where is half a set of the other layout."""
     is_half = bool(dict(_found(folder, [CLASSNAMES])))
-    if not is_half and folder.scheme not in ("http", "https"):
+    if not is_half and not folder.is_web:
         return local_folder(folder.url)
     raise AbsentError(
         f"{folder}: no test set there in clip-benchmark's layout (no {counter}). Class folders are read from disks, "

@@ -18,7 +18,7 @@ from perceptinit.components.class_source import class_nodes
 from perceptinit.components.describe import fields_of
 from perceptinit.configs import read_config
 from perceptinit.evaluators.features import HasEvaluateMany
-from perceptinit.files.transfer import HasDownloads
+from perceptinit.files.downloads import HasDownloads
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
 from perceptinit.judgments.forms.conventions import HasConventions
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from perceptinit.errors import DataError, PerceptInitError
-from perceptinit.files.transfer import Download, HasDownloads
+from perceptinit.files.downloads import Download, HasDownloads
 from perceptinit.images.decoding import decode
 from perceptinit.judgments.fingerprints import triplets_sha256
 from perceptinit.judgments.forms.conventions import Conventions, HasConventions

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perceptinit.files.downloads import Download, fetch_all
+from perceptinit.files.remote import store
 
 CONTENT = random.Random(0).randbytes(3000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -60,7 +61,9 @@ class Server:
 @pytest.fixture(scope="module")
 def server():
     made = Server()
-    yield made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "BACKOFF_SECONDS", 0.0)
+        yield made
     made.close()
 
 
@@ -153,7 +156,7 @@ def test_a_download_gives_the_right_file_or_none(
     download = Download(urls=(server.url,), path="file.bin", **published)
     fetched = outcome(
         "download",
-        lambda: fetch_all([download], place, num_workers=1, backoff_seconds=0.0),
+        lambda: fetch_all([download], place, num_workers=1),
         ["file.bin", "downloads.json"],
     )
     if fetched is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from perceptinit.files.transfer import Progress as Report
+    from perceptinit.files.downloads import Progress as Report
 
 
 def bars() -> tuple[Progress, Report]:

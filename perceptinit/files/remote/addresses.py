@@ -3,44 +3,50 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
 from perceptinit.errors import DataError, shown, without_credentials
 
-# scheme -> the package that speaks it
-PACKAGES = {
-    "s3": "s3fs",
-    "gs": "gcsfs",
-    "hf": "huggingface_hub",
-    "https": "aiohttp",
-    "http": "aiohttp",
-}
+# scheme -> the package that speaks it; the standard library speaks HTTP
+PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "hf": "huggingface_hub", "https": "", "http": ""}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(?:://|::)")
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file at an address. As text it has no credentials; `url` may have them."""
+    """A file at an address. Its text has no credentials; `url` may have them.
+
+    Args:
+        url: The address.
+        token: A bearer token for the server of a web address, and for no server that it redirects to.
+    """
 
     url: str
+    token: str = field(default="", repr=False, compare=False)
 
     @property
     def scheme(self) -> str:
         return self.url.partition("://")[0].lower()
 
     @property
+    def is_web(self) -> bool:
+        return self.scheme in ("http", "https")
+
+    @property
     def name(self) -> str:
         """Return the last part of the path: `00012.tar` of `https://host/00012.tar?token=...`."""
-        return unquote(self._path.rstrip("/").rpartition("/")[2])
+        return unquote(self._parts[0].rstrip("/").rpartition("/")[2])
 
     @property
     def folder(self) -> RemoteFile:
-        return RemoteFile(self._path.rstrip("/").rpartition("/")[0] + self._query)
+        path, query = self._parts
+        return RemoteFile(path.rstrip("/").rpartition("/")[0] + query, self.token)
 
     def __truediv__(self, name: str) -> RemoteFile:
-        return RemoteFile(f"{self._path.rstrip('/')}/{name}{self._query}")
+        path, query = self._parts
+        return RemoteFile(f"{path.rstrip('/')}/{name}{query}", self.token)
 
     def __str__(self) -> str:
         return without_credentials(self.url)
@@ -48,20 +54,17 @@ class RemoteFile:
     __repr__ = __str__
 
     @property
-    def _path(self) -> str:
-        return self.url.partition("?")[0] if self._query else self.url
-
-    @property
-    def _query(self) -> str:
-        mark = "?" if self.scheme in ("http", "https") else ""
-        return "".join(self.url.partition(mark)[1:]) if mark else ""
+    def _parts(self) -> tuple[str, str]:
+        """Return the address up to the query, and the query of a web address."""
+        path, mark, query = self.url.partition("?") if self.is_web else (self.url, "", "")
+        return path, mark + query
 
 
 Place = Path | RemoteFile
 
 
 def is_remote(text: str) -> bool:
-    """Tell whether a text is an address and not a path; `pipe:` and other schemes are, too."""
+    """Return whether a text is an address instead of a path; so are `pipe:` and other schemes."""
     return bool(_SCHEME.match(text)) or text.startswith("pipe:")
 
 

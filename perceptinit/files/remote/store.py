@@ -1,171 +1,189 @@
-"""Ask a bucket, a hub or a web server: patiently where waiting may help, and in a sentence where it does not.
+"""Ask a bucket, a hub or a web server again where waiting helps, and raise a sentence where it does not.
 
-Every request goes through `asked`. What is asked for is the same bytes whenever they come, so nothing here
-gives something else instead: it gives the bytes, or raises RemoteError.
+Bytes are the same whenever they arrive, so a request gives them or raises RemoteError; nothing takes their place.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
+from urllib.parse import urljoin
 
-from perceptinit.errors import DataError, MissingPackageError, PerceptInitError, without_credentials
-from perceptinit.files.remote.addresses import PACKAGES, RemoteFile
+from perceptinit.errors import (
+    AbsentError,
+    DataError,
+    PerceptInitError,
+    RemoteError,
+    without_credentials,
+)
+from perceptinit.files.remote import network
+from perceptinit.files.remote.addresses import RemoteFile
+from perceptinit.files.remote.network import Answer, Stat, open_answer
 
 T = TypeVar("T")
 
-# of one request
-PART_BYTES = 8 << 20
-TIMEOUT_SECONDS = 60.0
-# a request is given up after so many, with waits of BACKOFF_SECONDS * 1, 2, 4, ... between them
-ATTEMPTS = 6
+# attempts without progress, and attempts in all, before a server is given up
+ATTEMPTS, ATTEMPTS_IN_ALL = 6, 200
+# waits between attempts without progress: this times 1, 2, 4, ...
 BACKOFF_SECONDS = 1.0
-_WRONG_PLACE = (TypeError, AttributeError, NameError, ImportError)  # a mistake, and no answer
-
-
-class RemoteError(DataError):
-    """Bytes that do not come. They would be the same later, so nothing takes their place: a run stops."""
-
-
-class AbsentError(RemoteError):
-    """There is no such file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stat:
-    """What a server says of a file; `version` changes with its content (an ETag or the like), empty if unknown."""
-
-    num_bytes: int
-    version: str
+_MOST_PAGE_BYTES = 64 << 20
+_MISTAKES = (TypeError, AttributeError, NameError, ImportError)  # of the program, not of a server
 
 
 def stat(file: RemoteFile) -> Stat:
-    """Return size and version as they are now; AbsentError, RemoteError."""
+    """Return the size and version of a file as they are now.
 
-    def look(fs: Any, path: str) -> Stat:
-        fs.invalidate_cache()
-        return _stat(file, fs.info(path, **_timeout(fs)))
+    Raises:
+        AbsentError: If there is no such file.
+        RemoteError: If the server does not answer, or does not state the size.
+    """
 
-    return asked(file, look)
+    def look() -> Stat:
+        with open_answer(file, 0, 0) as answer:
+            if answer.num_bytes is None:
+                raise RemoteError(f"{file}: the server does not state the size of the file")
+            return Stat(answer.num_bytes, answer.version)
+
+    return retry(file, look)
 
 
-def read(file: RemoteFile, start: int, stop: int) -> bytes:
-    """Return the bytes from `start` to before `stop`; RemoteError unless all come."""
+def read(file: RemoteFile, start: int, stop: int, wanted: Stat | None = None) -> bytes:
+    """Return the bytes from `start` to before `stop`.
 
-    def get(fs: Any, path: str) -> bytes:
-        data = fs.cat_file(path, start=start, end=stop, **_timeout(fs))
-        if len(data) > stop - start:
-            raise RemoteError(
-                f"{file}: the server sends whole files, not the part that is asked for"
-            )
+    Raises:
+        RemoteError: If not all of them arrive, or the file is not the `wanted` one; see `check_version`.
+    """
+
+    def get() -> bytes:
+        data = bytearray()
+        with open_answer(file, start, stop) as answer:
+            check_version(file, answer, wanted)
+            check_part(file, answer, start, stop)
+            for chunk in answer.chunks:
+                data += chunk
         if len(data) < stop - start:
-            raise OSError(f"{len(data):,} of {stop - start:,} bytes came")
-        return data
+            raise OSError(f"the connection ended after {len(data):,} of {stop - start:,} bytes")
+        return bytes(data)
 
-    return asked(file, get) if stop > start else b""
+    return retry(file, get) if stop > start else b""
+
+
+def check_version(file: RemoteFile, answer: Answer, wanted: Stat | None) -> None:
+    """Raise RemoteError unless an answer has the wanted size and version, as far as both are known."""
+    there = answer.num_bytes
+    if wanted and (
+        there not in (None, wanted.num_bytes) or wanted.version not in ("", answer.version)
+    ):
+        raise RemoteError(
+            f"{file}: has changed since it was looked at ({wanted.num_bytes:,} bytes then, {there or 0:,} now). "
+            "If an index is beside it, make that again: perceptinit data index"
+        )
+
+
+def check_part(file: RemoteFile, answer: Answer, start: int, stop: int) -> None:
+    """Raise RemoteError unless an answer is the bytes from `start` to before `stop`."""
+    is_whole = answer.num_bytes in (None, stop) and start == 0
+    if answer.start != start or not (answer.is_part or is_whole):
+        raise RemoteError(f"{file}: the server sends whole files, not the part that was asked for")
+
+
+def read_page(file: RemoteFile, attempts: int = ATTEMPTS) -> bytes:
+    """Return a whole small answer, such as a page or JSON, of whatever length."""
+
+    def get() -> bytes:
+        data = bytearray()
+        with open_answer(file, 0, None) as answer:
+            for chunk in answer.chunks:
+                data += chunk
+                if len(data) > _MOST_PAGE_BYTES:
+                    raise RemoteError(f"{file}: larger than {_MOST_PAGE_BYTES >> 20} MB")
+        return bytes(data)
+
+    return retry(file, get, attempts=attempts)
 
 
 def write(file: RemoteFile, data: bytes) -> None:
     """Store a file; RemoteError where nothing may be written."""
-    if file.scheme in ("http", "https"):
-        raise RemoteError(f"{file}: a web server takes no files")
-    asked(file, lambda fs, path: fs.pipe_file(path, data))
+    if file.is_web:
+        raise RemoteError(f"{file}: files cannot be written to a web server")
+
+    retry(file, lambda: network.put(file, data))
 
 
-def listing(folder: RemoteFile, recursive: bool = False) -> dict[RemoteFile, Stat]:
-    """Return the files in a folder, sorted; on the web those that its page links to, their sizes unknown (-1)."""
+def list_files(folder: RemoteFile, recursive: bool = False) -> dict[RemoteFile, Stat]:
+    """Return the files in a folder of a bucket or a hub, sorted."""
 
-    def look(fs: Any, path: str) -> dict[RemoteFile, Stat]:
-        fs.invalidate_cache()
-        base = path.rstrip("/")
-        if recursive:
-            found = list(fs.find(base, detail=True).values())
-        else:
-            found = [info for info in fs.ls(base, detail=True) if info["type"] == "file"]
-        files = {}
-        for info in sorted(found, key=lambda info: info["name"]):
-            name = info["name"].removeprefix(base).lstrip("/")
-            if info.get("size") is None:
-                files[folder / name] = Stat(-1, "")
-            else:
-                files[folder / name] = _stat(folder / name, info)
-        return files
-
-    return asked(folder, look)
+    return retry(folder, lambda: network.list_bucket(folder, recursive))
 
 
-def matching(pattern: RemoteFile) -> list[RemoteFile]:
-    """Return the files that match a glob in the last part of a path, sorted; DataError when there is none."""
-    if any(mark in pattern.folder.url.partition("://")[2] for mark in "*["):
+def match_files(pattern: RemoteFile) -> list[RemoteFile]:
+    """Return the files that match a glob in the last part of an address, sorted; DataError if there are none.
+
+    A web server's files are those that the page of the folder links to.
+    """
+    folder = pattern.folder
+    if any(mark in folder.url.partition("://")[2] for mark in "*["):
         raise DataError(f"{pattern}: only the last part of an address may be a glob")
-    there = listing(pattern.folder)
+    there = list(_list_links(folder) if folder.is_web else list_files(folder))
     found = [file for file in there if fnmatch.fnmatchcase(file.name, pattern.name)]
     if not found:
         raise DataError(f"{pattern}: none of {len(there)} files there matches")
     return found
 
 
-def asked(file: RemoteFile, ask: Callable[[Any, str], T]) -> T:
-    """Return what `ask(filesystem, path)` gives; asked again after a while where that may help.
+def _list_links(folder: RemoteFile) -> list[RemoteFile]:
+    page = read_page(folder / "").decode("utf-8", "replace")
+    base = (folder / "").url.partition("?")[0]
+    links = {urljoin(base, link) for link in re.findall(r"""href=["']([^"'?#]+)""", page)}
+    names = sorted(link.removeprefix(base) for link in links if link.startswith(base))
+    return [folder / name for name in names if name and "/" not in name]
 
-    Raises AbsentError, or RemoteError that names the file and says why and how often.
+
+def retry(
+    file: RemoteFile,
+    ask: Callable[[], T],
+    progress: Callable[[], int] = int,
+    attempts: int | None = None,
+) -> T:
+    """Return what `ask` returns, called again after a while where waiting may help.
+
+    Args:
+        file: What is asked for, for messages.
+        ask: The request.
+        progress: Bytes that have arrived. An attempt that brought more than all before it does not count as failed.
+        attempts: How many in a row may fail; ATTEMPTS if None.
+
+    Raises:
+        AbsentError: If there is no such file.
+        RemoteError: If the server refuses, or all attempts failed.
     """
-    for number in range(ATTEMPTS):
+    limit = ATTEMPTS if attempts is None else attempts
+    number, failures, most = 0, 0, progress()
+    while True:
+        number += 1
         try:
-            return ask(*_filesystem(file))
-        except (PerceptInitError, *_WRONG_PLACE):
+            return ask()
+        except (PerceptInitError, *_MISTAKES):
             raise
         except Exception as error:
             reason = _reason(error)
-            _raise_for_good(file, error, reason)
-        if number + 1 < ATTEMPTS:
-            time.sleep(BACKOFF_SECONDS * 2**number)
-    raise RemoteError(
-        f"{file}: {reason}; asked {ATTEMPTS} times. Once it answers, the same command goes on where it was"
-    )
+            _raise_if_final(file, error, reason)
+        failures = 0 if progress() > most else failures + 1
+        most = max(most, progress())
+        if failures == limit or number == ATTEMPTS_IN_ALL:
+            raise RemoteError(
+                f"{file}: {reason}; failed after {number} attempts. Rerun the command to resume"
+            )
+        time.sleep(BACKOFF_SECONDS * 2 ** max(0, failures - 1))
 
 
-def _filesystem(file: RemoteFile) -> tuple[Any, str]:
-    options: dict[str, Any] = {}
-    if file.scheme in ("http", "https"):
-        # the user's ~/.netrc and proxies count; an address that is quoted already stays as it is
-        options = {"client_kwargs": {"trust_env": True}, "encoded": "%" in file.url}
-    try:
-        from fsspec.core import url_to_fs
-
-        return url_to_fs(file.url, **options)
-    except ImportError as error:
-        raise MissingPackageError(
-            f"{file}: {file.scheme}:// needs the package {PACKAGES[file.scheme]}. "
-            "Install it: pip install 'perceptinit[remote]'"
-        ) from error
-
-
-def _timeout(fs: Any) -> dict[str, float]:
-    """Return the time-out of a request; filesystems that are not asynchronous have their own."""
-    return {"timeout": TIMEOUT_SECONDS} if getattr(fs, "async_impl", False) else {}
-
-
-def _stat(file: RemoteFile, info: dict[str, Any]) -> Stat:
-    if info.get("type") == "directory":
-        raise AbsentError(f"{file}: a folder, not a file")
-    if info.get("size") is None:
-        raise RemoteError(f"{file}: the server does not say how long the file is")
-    names = ("ETag", "etag", "generation", "blob_id", "Last-Modified", "LastModified", "mtime")
-    version = next((str(info[name]) for name in names if info.get(name)), "")
-    return Stat(int(info["size"]), version.strip('"'))
-
-
-def _raise_for_good(file: RemoteFile, error: Exception, reason: str) -> None:
-    """Raise what waiting does not mend: no such file, no permission, an answer of the 400s."""
+def _raise_if_final(file: RemoteFile, error: Exception, reason: str) -> None:
+    """Raise where waiting does not help: no such file, no permission, an answer of the 400s."""
     status = _status(error)
-    # of a web server fsspec says "no such file" of whatever went wrong; what it was is the cause
-    is_of_web = file.scheme in ("http", "https") and error.__cause__ is not None
-    is_absent = isinstance(error, FileNotFoundError) and not is_of_web
-    if status in (404, 410) or is_absent:
+    if status in (404, 410) or isinstance(error, FileNotFoundError):
         raise AbsentError(f"{file}: no such file") from error
     if (
         status in (401, 403)
@@ -174,15 +192,15 @@ def _raise_for_good(file: RemoteFile, error: Exception, reason: str) -> None:
     ):
         raise RemoteError(
             f"{file}: access denied ({reason}). Are the credentials there, and have they expired? s3://, gs:// and "
-            "hf:// take them from the environment or a log-in, https:// from ~/.netrc"
+            "hf:// take them from the environment or a login, https:// from ~/.netrc"
         ) from error
-    if status and 400 <= status < 500 and status not in (408, 425, 429):
+    if status and 400 <= status < 500 and status not in (408, 416, 425, 429):
         raise RemoteError(f"{file}: {reason}") from error
 
 
 def _status(error: BaseException | None) -> int | None:
-    """Return the HTTP status of an error, or of what it came from: fsspec calls all of them `no such file`."""
-    # a body that was cut has none, whatever it says
+    """Return the HTTP status of an error, or of what it came from."""
+    # a body that was cut has none, whatever aiohttp says
     while error is not None and "Payload" not in type(error).__name__:
         places = (error, getattr(error, "response", None))
         names = ("status", "status_code") if hasattr(error, "status") else ("status_code", "code")
@@ -195,13 +213,12 @@ def _status(error: BaseException | None) -> int | None:
 
 
 def _reason(error: Exception) -> str:
-    """Return one line on an error, without the address, which may hold a signature."""
-    if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    status = _status(error)
-    said = getattr(error, "message", None) or error.args[-1:] or type(error).__name__
-    text = str(said[0] if isinstance(said, tuple) else said).partition("\n")[0]
-    words = without_credentials(text)[:200] or type(error).__name__
-    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
-        words = f"no answer within {TIMEOUT_SECONDS:g} s"
+    """Return one line about an error, without the address, which may hold a signature."""
+    status, cause = _status(error), getattr(error, "reason", None)
+    if any(isinstance(e, TimeoutError) or "Timeout" in type(e).__name__ for e in (error, cause)):
+        words = f"no answer within {network.TIMEOUT_SECONDS:g} s"
+    else:
+        said = cause or getattr(error, "message", None) or error.args[-1:] or type(error).__name__
+        text = str(said[0] if isinstance(said, tuple) else said).partition("\n")[0]
+        words = without_credentials(text)[:200] or type(error).__name__
     return f"HTTP {status} {words}" if status else words

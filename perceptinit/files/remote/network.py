@@ -1,0 +1,245 @@
+"""The one module that talks to servers: HTTP by the standard library, buckets and hubs through fsspec.
+
+Each function makes one attempt and raises what its library raises; `store` calls them again and turns their errors
+into sentences.
+"""
+
+from __future__ import annotations
+
+import base64
+import netrc
+import os
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPMessage
+from typing import IO, Any
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+from perceptinit.errors import AbsentError, MissingPackageError, RemoteError
+from perceptinit.files.remote.addresses import PACKAGES, RemoteFile
+
+# of one request to a bucket
+PART_BYTES = 8 << 20
+_CHUNK_BYTES = 1 << 20
+TIMEOUT_SECONDS = 60.0
+# slower than this for TIMEOUT_SECONDS is a failed attempt
+SLOWEST_BYTES_PER_SECOND = 1024
+# answers of servers, and of signed addresses, that allow GET only
+_NO_HEAD = (400, 403, 405, 501)
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What a server states about a file; `version` changes with its content (an ETag or the like), empty if unknown."""
+
+    num_bytes: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Bytes of a file that a server is sending.
+
+    Args:
+        start: Place of the first byte in the file: the one that was asked for, or 0 where the server sends the whole.
+        is_part: Whether the server sends what was asked for, and not the whole file.
+        num_bytes: Size of the whole file, None where the server does not state it.
+        has_end: Whether an answer that is cut off differs from a whole one.
+        version: See `Stat`.
+        validator: What a later request can name to get the rest of the same version only; empty if there is none.
+        chunks: The bytes.
+    """
+
+    start: int
+    is_part: bool
+    num_bytes: int | None
+    has_end: bool
+    version: str
+    validator: str
+    chunks: Iterator[bytes]
+
+
+def open_answer(
+    file: RemoteFile, start: int, stop: int | None, validator: str = ""
+) -> AbstractContextManager[Answer]:
+    """Ask a server once for the bytes from `start` to before `stop`, or to the end; for its headers only if stop = 0.
+
+    validator: See `Answer`. If the file is another version now, the answer starts at 0.
+
+    Raises what the network library raises; `retry` turns it into RemoteError.
+    """
+    return (_open_web if file.is_web else _open_bucket)(file, start, stop, validator)
+
+
+@contextmanager
+def _open_web(file: RemoteFile, start: int, stop: int | None, validator: str) -> Iterator[Answer]:
+    headers = {"User-Agent": "perceptinit", "Accept-Encoding": "identity"}
+    if start or stop:
+        headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
+    if start and validator:
+        headers["If-Range"] = validator
+    is_look = stop == 0
+    method = "HEAD" if is_look else "GET"
+    request = urllib.request.Request(_without_user(file.url), headers=headers, method=method)
+    if authorization := _authorization(file):  # not sent on to where the server redirects
+        request.add_unredirected_header("Authorization", authorization)
+    try:
+        response = _opener.open(request, timeout=TIMEOUT_SECONDS)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code not in (_NO_HEAD if is_look else (416,)):
+            raise
+        # HEAD is refused; or the file is not longer than `start`: whole already, or of another version
+        with _open_web(file, 0, 1 if is_look else None, "") as answer:
+            yield answer
+        return
+    with closing(response):
+        yield _answer(response, start)
+
+
+def _answer(response: Any, start: int) -> Answer:
+    headers = response.headers
+    place = re.fullmatch(
+        r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", headers.get("Content-Range", "")
+    )
+    length = str(headers.get("Content-Length", ""))
+    is_part = response.status == 206
+    if is_part and (not place or int(place[1]) != start):
+        raise OSError("the server resumed at another place than asked")
+    total = place[2] if is_part and place else length
+    is_known = bool(re.fullmatch(r"[0-9]{1,18}", total))
+    is_chunked = "chunked" in str(headers.get("Transfer-Encoding", "")).lower()
+    tag, date = headers.get("ETag") or "", headers.get("Last-Modified") or ""
+    # a weak tag does not promise equal bytes, and If-Range may not carry one
+    validator = tag if tag and not tag.startswith("W/") else date
+    return Answer(
+        start if is_part else 0,
+        is_part,
+        int(total) if is_known else None,
+        is_known or is_chunked,
+        (tag or date).strip('"'),
+        validator if re.fullmatch(r"[ -~]{1,1000}", validator) else "",
+        _chunks(response),
+    )
+
+
+def _chunks(response: Any) -> Iterator[bytes]:
+    """Yield an answer as it arrives; OSError when it arrives so slowly that it would never end."""
+    begin, num_bytes = time.monotonic(), 0
+    while chunk := response.read1(_CHUNK_BYTES):
+        num_bytes += len(chunk)
+        seconds = time.monotonic() - begin
+        if seconds > TIMEOUT_SECONDS:
+            if num_bytes < seconds * SLOWEST_BYTES_PER_SECOND:
+                raise OSError(f"{num_bytes:,} bytes arrived in {seconds:.0f} s")
+            begin, num_bytes = time.monotonic(), 0
+        yield chunk
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirections without reading their pages, which urllib does to the end and into memory."""
+
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
+    ) -> Any:
+        fp.close()
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+_opener = urllib.request.build_opener(_Redirects)
+
+
+def _without_user(url: str) -> str:
+    """Return an address without user and password, and with the characters quoted that HTTP does not take."""
+    parts = urlsplit(url)
+    host, path = parts.netloc.rpartition("@")[2], quote(parts.path, safe="/%:@!$&'()*+,;=~")
+    return urlunsplit((parts.scheme, host, path, parts.query, ""))
+
+
+def _authorization(file: RemoteFile) -> str:
+    """Return the header of a token, of the user in an address, or of one in ~/.netrc; empty without them."""
+    parts = urlsplit(file.url)
+    if file.token:
+        return f"Bearer {file.token}"
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if not user:
+        with suppress(OSError, netrc.NetrcParseError):
+            user, _, password = netrc.netrc(os.environ.get("NETRC")).authenticators(
+                parts.hostname or ""
+            ) or ("", "", "")
+    if not user:
+        return ""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@contextmanager
+def _open_bucket(
+    file: RemoteFile, start: int, stop: int | None, validator: str
+) -> Iterator[Answer]:
+    fs, path = _filesystem(file)
+    now = _bucket_stat(file, fs, path)
+    start = start if validator in ("", now.version) else 0
+    end = now.num_bytes if stop is None else min(stop, now.num_bytes)
+
+    def chunks() -> Iterator[bytes]:
+        for first in range(start, end, PART_BYTES):
+            yield fs.cat_file(path, start=first, end=min(first + PART_BYTES, end), **_timeout(fs))
+        if _bucket_stat(file, fs, path) != now:
+            raise RemoteError(f"{file}: has changed while it was fetched")
+
+    yield Answer(start, True, now.num_bytes, True, now.version, now.version, chunks())
+
+
+def list_bucket(folder: RemoteFile, recursive: bool) -> dict[RemoteFile, Stat]:
+    """Return the files in a folder of a bucket or a hub, sorted."""
+    fs, path = _filesystem(folder)
+    fs.invalidate_cache()
+    base = path.rstrip("/")
+    infos = fs.find(base, detail=True).values() if recursive else fs.ls(base, detail=True)
+    names = {i["name"].removeprefix(base).lstrip("/"): i for i in infos if i["type"] == "file"}
+    return {folder / name: _stat(folder / name, names[name]) for name in sorted(names)}
+
+
+def put(file: RemoteFile, data: bytes) -> None:
+    """Store a file in a bucket or on a hub."""
+    fs, path = _filesystem(file)
+    fs.pipe_file(path, data)
+
+
+def _filesystem(file: RemoteFile) -> tuple[Any, str]:
+    try:
+        from fsspec.core import url_to_fs
+
+        return url_to_fs(file.url)
+    except ImportError as error:
+        raise MissingPackageError(
+            f"{file}: {file.scheme}:// needs the package {PACKAGES[file.scheme]}. "
+            "Install it: pip install 'perceptinit[remote]'"
+        ) from error
+
+
+def _timeout(fs: Any) -> dict[str, float]:
+    """Return the time-out of a request; filesystems that are not asynchronous have their own."""
+    return {"timeout": TIMEOUT_SECONDS} if getattr(fs, "async_impl", False) else {}
+
+
+def _bucket_stat(file: RemoteFile, fs: Any, path: str) -> Stat:
+    fs.invalidate_cache()
+    return _stat(file, fs.info(path, **_timeout(fs)))
+
+
+def _stat(file: RemoteFile, info: dict[str, Any]) -> Stat:
+    if info.get("type") == "directory":
+        raise AbsentError(f"{file}: a folder, not a file")
+    if info.get("size") is None:
+        raise RemoteError(f"{file}: the server does not state the size of the file")
+    names = ("ETag", "etag", "generation", "blob_id", "Last-Modified", "LastModified", "mtime")
+    version = next((str(info[name]) for name in names if info.get(name)), "")
+    return Stat(int(info["size"]), version.strip('"'))
