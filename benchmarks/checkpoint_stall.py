@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import train_sets as made
 
 from perceptinit.compute import optim
-from perceptinit.recipe.checkpoint_config import CheckpointConfig
+from perceptinit.recipe.settings import CheckpointConfig
 from perceptinit.results.record import processor_name
 from perceptinit.running.run_checkpoints import Checkpoints
 

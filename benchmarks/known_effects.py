@@ -29,6 +29,7 @@ from perceptinit.results.runs import RunSet, load_runs
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "results.md"
 KEPT = DOCS / "results"
+RECIPES = Path(__file__).parents[1] / "recipes" / "known_effects"
 DATA = "data/known_effects"
 MARK = re.compile(r"(<!-- figures of ([a-z0-9-]+) -->\n).*?(<!-- to here -->)", re.DOTALL)
 SCORES = ("top1/", "accuracy/", "2afc/", "knn/")
@@ -37,12 +38,6 @@ MEASURES = ("top1", "accuracy")  # what the tables are about
 BESIDES = {
     "structure": [("mimetic-mlp", "mimetic", True)],
     "few-pairs": [("people", "hinge", False), ("hinge-half-way", "hinge", False)],
-}
-# arms that an experiment shares with another, whose runs are kept there
-BORROWED = {
-    "levers": [("few-pairs", "random"), ("few-pairs", "hinge")],
-    "margin": [("few-pairs", "random"), ("few-pairs", "hinge")],
-    "mimetic-mlp-size": [("structure", "mimetic"), ("structure", "mimetic-mlp")],
 }
 # an arm that the arms named are compared with in the table of stage 1, besides the baseline
 SECOND = {"levers": "hinge", "margin": "hinge"}
@@ -67,12 +62,9 @@ COLOURS = (
 def keep(folder: Path) -> None:
     """Write the runs of an experiment to docs/results/, without weights, lists of tensors and scores that no table uses.
 
-    Paths of this machine become those of the recipe: KNOWN_EFFECTS is where the data were. Arms that are BORROWED are
-    kept where they are from.
+    Paths of this machine become those of the recipe: KNOWN_EFFECTS is where the data were.
     """
-    elsewhere = {arm for _, arm in BORROWED.get(folder.name, ())}
-    files = folder.glob("*/seed*/record.json")
-    for file in sorted(f for f in files if f.parts[-3] not in elsewhere):
+    for file in sorted(folder.glob("*/seed*/record.json")):
         record = without_places(shortened(read_record(file)))
         target = KEPT / folder.name / file.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -149,8 +141,8 @@ def by_causes() -> str:
     for name in (name for name in CAUSES if (KEPT / name).is_dir()):
         _, score = _compared(name)
         against = _differences(name, "mimetic", score.measure)
-        told = {arm for _, arm in BORROWED.get(name, ())}
-        for arm in (a for a in score.arms if a.arm.startswith("mimetic") and a.arm not in told):
+        own = {path.name for path in (KEPT / name).iterdir()}
+        for arm in (a for a in score.arms if a.arm.startswith("mimetic") and a.arm in own):
             cells = [
                 CAUSES[name],
                 f"{score.samples_seen[arm.arm]:,}",
@@ -232,8 +224,9 @@ def _compared(name: str) -> tuple[Comparison, ScoreComparison]:
 
 
 def _kept_runs(name: str) -> RunSet:
-    borrowed = [KEPT / other / arm for other, arm in BORROWED.get(name, ())]
-    return load_runs([*borrowed, *sorted((KEPT / name).iterdir())])
+    """Return the finished runs of an experiment, with those that it shares with the recipe it is like."""
+    recipe = RECIPES / f"{name.replace('-', '_')}.toml"
+    return load_runs([run.folder for run in load_runs([recipe], out=KEPT).finished])
 
 
 def _command(runs: RunSet) -> str:

@@ -24,8 +24,8 @@ from perceptinit.reports.status import status_table
 from perceptinit.reports.tables import rich_table
 from perceptinit.results.queue import note_job
 from perceptinit.results.runs import load_experiments, load_runs
-from perceptinit.running.cells import Cell, plan_cells
-from perceptinit.running.runner import prepare, run_recipe
+from perceptinit.running.cells import Cell, plan_cells, prepare
+from perceptinit.running.runner import run_recipe
 
 TINY_BACKBONE = (Path(__file__).parent / "tiny_backbone.toml").read_text()
 RECIPE = (
@@ -94,8 +94,9 @@ def main() -> None:
         root = cells[0].root
 
         def plan() -> None:
-            planned = plan_cells(read_recipe(text), out=out)
-            prepare(planned, fresh=False)
+            recipe = read_recipe(text)
+            planned = plan_cells(recipe, out=out)
+            prepare(recipe, planned, fresh=False)
             print(sum(not cell.state.is_finished for cell in planned), "of", len(planned), "left")
 
         def show_table() -> None:

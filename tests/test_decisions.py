@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from perceptinit.errors import RecipeError
-from perceptinit.recipe.verdict_config import VerdictConfig
+from perceptinit.recipe.settings import VerdictConfig
 from perceptinit.reports.statistics import estimate, holm, interquartile_mean
 from perceptinit.reports.verdicts.decisions import (
     Rule,

@@ -11,7 +11,7 @@ from perceptinit.compute.optim import autocast, matmul_precision
 from perceptinit.errors import UsageError
 from perceptinit.initializers.report import weight_changes
 from perceptinit.pretrainers import pair_loss
-from perceptinit.recipe.checkpoint_config import CheckpointConfig
+from perceptinit.recipe.settings import CheckpointConfig
 from perceptinit.running.run_checkpoints import Checkpoints
 from perceptinit.seeding import named_torch_seed
 

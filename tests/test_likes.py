@@ -1,13 +1,14 @@
 """An arm that says only what differs: what it gets, what it is told, and what `--set` reaches."""
 
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from perceptinit.errors import RecipeError
-from perceptinit.recipe.likes import merged, resolve
-from perceptinit.recipe.places import locate
 from perceptinit.recipe.reading import load_recipe, read_recipe
+from perceptinit.recipe.tables import locate, merge
+from perceptinit.recipe.text import resolve
 from perceptinit.results.record import new_record
 from perceptinit.results.runs import load_runs
 
@@ -126,7 +127,7 @@ def test_nested_wrappers_are_read_as_before():
 )
 def test_a_nested_table_is_merged_until_it_says_what_it_is(change, whole):
     base = locate({"part": {"use": "x", "a": 1, "b": 2}, "list": [1, 2], "kept": 0})
-    assert merged(base, locate({"part": change, "list": [3]})) == {
+    assert merge(base, locate({"part": change, "list": [3]})) == {
         "part": whole,
         "list": [3],
         "kept": 0,
@@ -173,7 +174,7 @@ def test_one_of_several_shared_stages_goes_by_its_number():
         (
             'use = "synthetic"',
             'like = "data.people"',
-            "data.people.like: data.people is what others are like: give it a 'use'",
+            "data.people.like: data.people is like data.people: give one of them a 'use'",
         ),
         ("epochs = 2", "marign = 2", "init.marign: unknown key; did you mean 'margin'?"),
         ("lr = 1e-5", "l = 1e-5", "arm.late.posthoc.l: unknown key; did you mean 'lr'?"),
@@ -276,14 +277,42 @@ def test_a_path_into_nested_wrappers_is_answered_with_the_new_one(old, new):
 @pytest.mark.parametrize(
     ("old", "new", "where"),
     [
-        ('use = "triplet-hinge"', 'like = "init"', "init.like"),
         ('use = "two-afc"', 'like = "init"', "eval.like"),
         ('use = "timm"', 'like = "data.people"', "backbone.like"),
     ],
 )
-def test_what_all_arms_share_is_like_nothing(old, new, where):
-    sentence = f"{where}: a stage of an arm and a part may be like others: give a 'use'"
+def test_a_backbone_or_an_evaluator_is_like_nothing(old, new, where):
+    sentence = f"{where}: only stages of init and posthoc, and parts, are like others: give a 'use'"
     assert sentence in problems(changed(old, new, BASE))
+
+
+def test_a_table_may_be_like_one_that_is_like_another():
+    few = '[data.few]\nlike = "data.people"\nnum_train = 8\n[data.fewer]\nlike = "data.few"\nnum_val = 5\n'
+    text = changed("[backbone]", f"{few}[backbone]", BASE)
+    (table,) = resolved(
+        changed('judgments.like = "data.people"', 'judgments.like = "data.fewer"', text)
+    )["init"]
+    assert table["judgments"] == {"use": "synthetic", "num_train": 8, "num_val": 5}
+
+
+def test_a_shared_stage_may_be_like_another_and_an_arm_like_it():
+    second = '[[init]]\nlike = "init.0"\nlr = 1e-5\n[[eval]]'
+    arm = '[[arm]]\nname = "second"\ninit = [{ like = "init.1", epochs = 3 }]'
+    recipe = read_recipe(changed("[[eval]]", second, BASE) + arm)
+    (found,) = recipe.arm("second").init
+    assert (found.config.lr, found.config.epochs, found.where) == (1e-5, 3, "arm.second.init")
+    assert [spec.config.epochs for spec in recipe.arm("pi").init] == [2, 2]
+
+
+def test_tables_that_are_like_each_other_are_refused():
+    circle = '[data.one]\nlike = "data.two"\n[data.two]\nlike = "data.one"\n[backbone]'
+    text = changed("[backbone]", circle, BASE).replace('like = "data.people"', 'like = "data.one"')
+    assert problems(text) == [
+        "data.two.like: data.one is like data.two is like data.one: give one of them a 'use'"
+    ]
+    assert problems(changed('use = "triplet-hinge"', 'like = "init"', BASE))[0] == (
+        "init.like: init is like init: give one of them a 'use'"
+    )
 
 
 def test_each_arm_is_told_by_what_differs():
@@ -382,6 +411,19 @@ def test_a_recipe_that_is_like_another_says_only_what_differs(folder):
     assert [arm.name for arm in child.arms] == [arm.name for arm in small.arms]
 
 
+def test_a_recipe_may_be_like_one_that_is_like_another(folder):
+    (folder / "deep").mkdir()
+    (folder / "deep/grandchild.toml").write_text(
+        'like = "../child.toml"\nname = "g"\nbaseline = "pi"'
+    )
+    recipe = load_recipe(folder / "deep/grandchild.toml")
+    assert (recipe.seeds, recipe.backbone.config.image_size) == ((4, 5), 64)
+    assert [Path(path).name for path, _ in recipe.sources] == ["grandchild.toml", "child.toml", "small.toml"]  # fmt: skip
+    again = read_recipe(recipe.text)
+    assert again.baseline == "pi"
+    assert [again.fingerprint(arm) for arm in again.arms] == [recipe.fingerprint(arm) for arm in recipe.arms]  # fmt: skip
+
+
 def test_a_record_of_such_a_recipe_can_be_read_without_the_files(folder, tmp_path):
     recipe = load_recipe(folder / "child.toml", ["init.epochs=1", "data.people.num_train=32"])
     arm = recipe.arm("late")
@@ -407,7 +449,14 @@ def test_reports_know_the_arms_and_seeds_of_such_a_recipe(folder):
     ("child", "sentence"),
     [
         ('like = "samll.toml"\nname = "c"', "like: .*samll.toml: no such recipe. Recipes there: "),
-        ('like = "child.toml"\nname = "c"', "like: child.toml is itself like small.toml"),
+        (
+            'like = "c.toml"\nname = "c"',
+            "c.toml: like: c.toml is like this recipe in turn: remove one",
+        ),
+        (
+            'like = "circle.toml"\nname = "c"',
+            "c.toml is like this recipe in turn: remove one 'like'",
+        ),
         ('like = "small.toml"', "name: required: a recipe that is like another"),
         ('like = 3\nname = "c"', "like: expected the path of a recipe, got 3"),
         (
@@ -422,6 +471,7 @@ def test_reports_know_the_arms_and_seeds_of_such_a_recipe(folder):
 )
 def test_a_recipe_like_another_is_told_what_is_wrong_and_in_which_file(folder, child, sentence):
     (folder / "wrong.toml").write_text(changed("epochs = 2", "epohcs = 2"))
+    (folder / "circle.toml").write_text('like = "c.toml"\nname = "circle"')
     (folder / "c.toml").write_text(child)
     with pytest.raises(RecipeError, match=sentence):
         load_recipe(folder / "c.toml")

@@ -77,7 +77,7 @@ def test_an_arm_can_change_nothing_else():
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("schema = 1", "schema = 2", "schema: expected 1, got 2"),
+        ("schema = 1", "schema = 2", "schema: should be 1, got 2"),
         ("seeds = [0, 1]", "seeds = [0, 0]", "seeds: expected an array of different integers >= 0"),
         ("seeds = [0, 1]", "sedes = [0]", "sedes: unknown key; did you mean 'seeds'?"),
         ('name = "small"', 'name = "a/b"', "name: expected a name of letters"),
@@ -98,7 +98,7 @@ def test_an_arm_can_change_nothing_else():
             "every = 0",
             'eval.every: expected "epoch", "end" or a number of steps, got 0',
         ),
-        ('[backbone]\nuse = "timm"', "", "backbone: required: a table [backbone] with 'use'"),
+        ('[backbone]\nuse = "timm"', "", "backbone: required, but not given"),
         ('name = "pi"', 'name = "random"', "arm: two arms are called 'random'"),
         ('name = "small"', 'name = "small"\nbaseline = "x"', "baseline: no arm called 'x'."),
         ("epochs = 2", "lr = inf", "init.lr: inf is not a finite number"),
@@ -144,7 +144,7 @@ def test_all_problems_come_at_once_under_the_files_name():
         read_recipe(text, source="recipes/pi.toml")
     assert str(error.value).splitlines() == [
         "3 problems in recipes/pi.toml:",
-        "  schema: expected 1, got None",
+        "  schema: required, but not given",
         "  init.epochs: expected an integer, got '2'",
         "  init.marign: unknown key; did you mean 'margin'?",
     ]

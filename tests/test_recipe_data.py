@@ -14,7 +14,7 @@ from made_sets import labelled_set
 from perceptinit.files.downloads import Download
 from perceptinit.pairs.published import published_pairs, source_of
 from perceptinit.recipe.reading import load_recipe
-from perceptinit.running.needs import fetch_published, needs
+from perceptinit.running.readiness import fetch_published, needs
 from perceptinit.types import DataCard
 
 # published judgments that no command fetches

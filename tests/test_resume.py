@@ -17,8 +17,8 @@ from perceptinit.errors import CheckpointError
 from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.files.checkpoints import load_weights
 from perceptinit.pretrainers.training import Training
-from perceptinit.recipe.checkpoint_config import CheckpointConfig
 from perceptinit.recipe.reading import read_recipe
+from perceptinit.recipe.settings import CheckpointConfig
 from perceptinit.running.interruption import EXIT_CODE
 from perceptinit.running.run_checkpoints import Checkpoints
 

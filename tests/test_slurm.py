@@ -14,7 +14,7 @@ from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.compute.parent import LAUNCHER
 from perceptinit.errors import RecipeError, UsageError
 from perceptinit.recipe.reading import read_recipe
-from perceptinit.recipe.slurm_config import SlurmConfig
+from perceptinit.recipe.settings import SlurmConfig
 from perceptinit.reports.status import status_table
 from perceptinit.results.queue import note_job
 from perceptinit.results.runs import load_experiments
@@ -72,10 +72,14 @@ def out(tmp_path):
     return tmp_path / "runs"
 
 
-def cells(out, slurm=SLURM, overrides=()):
+def planned(out, slurm=SLURM, overrides=()):
     text = RECIPE.partition("[[track]]")[0] + ARMS + slurm
     recipe = read_recipe(text, source="tiny.toml", folder=out.parent, overrides=overrides)
-    return plan_cells(recipe, out=out)
+    return recipe, plan_cells(recipe, out=out)
+
+
+def cells(*arguments):
+    return planned(*arguments)[1]
 
 
 ARMS = """
@@ -88,7 +92,7 @@ name = "pi"
 
 
 def sent(out, **options):
-    return submit(cells(out), out=out, device="cpu", **options)
+    return submit(*planned(out), out=out, device="cpu", **options)
 
 
 def options(fake, job):
@@ -122,7 +126,7 @@ def test_every_run_is_a_task_of_one_array_and_a_job_after_it_makes_the_table(fak
 
 
 def test_a_task_is_the_plain_command_for_its_arm_and_seed(fake, out):
-    submit(cells(out, overrides=["pretrain.lr=0.25"]), out=out, device="cpu", num_workers=3)
+    submit(*planned(out, overrides=["pretrain.lr=0.25"]), out=out, device="cpu", num_workers=3)
     shown = task(fake, 11, 3)
     command = f"{sys.executable} -m perceptinit run tiny.toml --out {out} --device cpu"
     assert shown.stdout.endswith(
@@ -133,7 +137,7 @@ def test_a_task_is_the_plain_command_for_its_arm_and_seed(fake, out):
 
 def test_processes_of_several_nodes_meet_at_the_first_on_a_port_of_the_job(fake, out):
     slurm = '[slurm]\npartition = "long"\ngpus = 4\nnodes = 2\nsetup = ["export LOADED=cuda"]\n'
-    submit(cells(out, slurm), out=out)
+    submit(*planned(out, slurm), out=out)
     assert {"--nodes=2", "--gpus-per-node=4", "--ntasks-per-node=1"} <= set(options(fake, 11))
     shown = task(fake, 11, 0).stdout
     assert shown.startswith("srun 2 n1:20005 cuda --wait=60 ")
@@ -233,7 +237,7 @@ def test_a_run_that_is_done_afresh_starts_over_once_not_at_every_requeue(fake, o
 
 
 def test_a_line_of_the_setup_that_fails_ends_the_task_before_the_run(fake, out):
-    submit(cells(out, SLURM + 'setup = ["false"]\n'), out=out)
+    submit(*planned(out, SLURM + 'setup = ["false"]\n'), out=out)
     shown = task(fake, 11, 0)
     assert (shown.returncode, shown.stdout) == (1, "")
 
@@ -257,7 +261,7 @@ def test_the_job_at_the_end_writes_the_table(fake, out):
 )
 def test_a_partition_is_needed_that_the_cluster_has(fake, out, slurm, sentence):
     with pytest.raises(UsageError, match=sentence):
-        submit(cells(out, slurm), out=out)
+        submit(*planned(out, slurm), out=out)
     assert not list(fake.iterdir())
     assert not out.exists()
 

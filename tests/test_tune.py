@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from made_runs import record, score, write
 
-from perceptinit.recipe.tune_config import TuneConfig
+from perceptinit.recipe.settings import TuneConfig
 from perceptinit.reports.compare import compare
 from perceptinit.reports.report import render
 from perceptinit.reports.searches import rows, search_figure

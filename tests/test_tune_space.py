@@ -6,9 +6,9 @@ import pytest
 
 from perceptinit.errors import RecipeError
 from perceptinit.recipe.reading import read_recipe
-from perceptinit.recipe.tune_config import Range
+from perceptinit.recipe.settings import Range
 from perceptinit.recipe.tuning import Dimension
-from perceptinit.running.needs import needs
+from perceptinit.running.readiness import needs
 from perceptinit.running.tuning import keys_by_arm, same_data
 
 RECIPE = """

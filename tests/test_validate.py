@@ -6,7 +6,7 @@ import pytest
 
 from perceptinit.recipe.plan import plan_lines
 from perceptinit.recipe.reading import load_recipe
-from perceptinit.running.runner import find_obstacles, find_warnings
+from perceptinit.running.readiness import find_obstacles, find_warnings
 
 VIT = ("backbone.model=vit_tiny_patch16_224",)
 

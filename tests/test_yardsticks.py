@@ -14,7 +14,8 @@ from perceptinit.reports.report import render
 from perceptinit.reports.verdicts.headline import headline
 from perceptinit.reports.verdicts.yardsticks import expectations, yardsticks
 from perceptinit.results.runs import load_runs
-from perceptinit.running.runner import find_obstacles, run_recipe
+from perceptinit.running.readiness import find_obstacles
+from perceptinit.running.runner import run_recipe
 
 EXPECT = """
 [[expect]]

@@ -44,7 +44,7 @@ def preregister(
     from perceptinit.reports.planning.plan import keep_plan, make_plan
     from perceptinit.reports.planning.prospects import doubts
     from perceptinit.reports.planning.text import plan_text
-    from perceptinit.running.until_decided import looks, refuse_beside
+    from perceptinit.running.runner import looks, refuse_beside
 
     if until_decided or max_seeds is not None:
         refuse_beside(until_decided, ())

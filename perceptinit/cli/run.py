@@ -74,7 +74,7 @@ def run(
     from perceptinit.errors import UsageError
     from perceptinit.running.interruption import INTERRUPT_EXIT_CODE, INTERRUPTED
     from perceptinit.running.launch import is_launcher, run_in_processes, without_nproc
-    from perceptinit.running.until_decided import refuse_beside
+    from perceptinit.running.runner import refuse_beside
 
     if until_decided or max_seeds is not None:
         others = {"--seed": seed, "--smoke": smoke, "--nproc": nproc > 1, "--on": on}
@@ -108,7 +108,7 @@ def _recipes(
     """Yield what is to be run, one after the other until the verdict is decided: a recipe, and which seeds of it."""
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.reports.planning.plan import departures_before
-    from perceptinit.running.until_decided import looks
+    from perceptinit.running.runner import looks
 
     todo: Iterator[tuple[Recipe, Sequence[int]]]
     if until_decided:
@@ -138,11 +138,11 @@ def _submit(
     from perceptinit.running.slurm import submit
 
     cells = plan_cells(recipe, arms, seeds, out)
-    done = submit(cells, out=out, device=device, fresh=fresh, num_workers=workers)
+    done = submit(recipe, cells, out=out, device=device, fresh=fresh, num_workers=workers)
     if done.num_finished == len(cells):
-        _show_table(compare(load_runs([cell.folder for cell in cells])), cells[0].root)
+        _show_table(compare(load_runs([cell.folder for cell in cells])), out / recipe.name)
     else:
-        typer.echo(f"{done}\nWhere they are: perceptinit status {cells[0].root}")
+        typer.echo(f"{done}\nWhere they are: perceptinit status {out / recipe.name}")
 
 
 def _run(
@@ -173,7 +173,7 @@ def _run(
         if failure is not None or not find_undecided(comparison):
             break
     if not int(os.environ.get("RANK", "0")):
-        _show_table(comparison, cells[0].root)
+        _show_table(comparison, out / recipe.name)
     if failure is not None:
         raise failure
 

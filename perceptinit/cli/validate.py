@@ -50,8 +50,11 @@ def validate(
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.reports.planning.prospects import doubts, prospects
     from perceptinit.reports.verdicts.yardsticks import expectations
-    from perceptinit.running.needs import told_briefly
-    from perceptinit.running.runner import find_obstacles, find_warnings
+    from perceptinit.running.readiness import (
+        find_obstacles,
+        find_warnings,
+        summarize_obstacles,
+    )
     from perceptinit.running.tuning import same_data, tuning_lines
 
     if device not in ("", "cuda") or (world and not device):
@@ -80,7 +83,7 @@ def validate(
     if ready:
         raise RecipeError(obstacles, loaded.source)
     console.print("The recipe is valid. Before it can run:")
-    for line in told_briefly(loaded, obstacles, _download_command(recipe, set_ or ())):
+    for line in summarize_obstacles(loaded, obstacles, _download_command(recipe, set_ or ())):
         console.print(f"  {line}", soft_wrap=True, markup=False)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from perceptinit.recipe.likes import resolve
 from perceptinit.recipe.tables import apply_overrides, parse_toml
+from perceptinit.recipe.text import merge_files, settings_by_arm
 
 Changes = Mapping[str, tuple[str, ...]]  # of each arm, as sentences
 Sources = Sequence[tuple[str, str]]  # path and text of a recipe, and of the one that it is like
@@ -22,34 +22,25 @@ NEUTRAL = {
 def changes(text: str, source: str, overrides: Sequence[str], sources: Sources = ()) -> Changes:
     """Return what of each arm's backbone, stages and pretraining is not as the recipe with `[[expect]]` says.
 
-    text: of the recipe, merged when it is like another one. The setting is that of the other one where the
-    recipe expects nothing of its own.
+    text: of the recipe, merged when it is like another one. The setting is that of the first of its files that
+    has an `[[expect]]`.
     """
     used = parse_toml(text, source)
     if "expect" not in used:
         return {}
-    own, *base = [parse_toml(text, path) for path, text in sources] or [{}]
-    stated = base[0] if base and "expect" not in own else parse_toml(text, source)
+    stating = (i for i, (path, own) in enumerate(sources) if "expect" in parse_toml(own, path))
+    files = sources[next(stating, 0) :] or [(source, text)]
+    stated = merge_files(files).tables
     used.setdefault("verdict", {})
     apply_overrides(used, overrides)
     before, after = _settings(stated), _settings(used)
     return {arm: tuple(_differences(before.get(arm, {}), now)) for arm, now in after.items()}
 
 
-def _settings(tables: Any) -> dict[str, dict[str, Any]]:
+def _settings(tables: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the setting of each arm as path -> value."""
-    resolved, _ = resolve(tables)
-    shared = {slot: resolved.get(slot) for slot in ("backbone", "pretrain", "init", "posthoc")}
-    arms = resolved.get("arm", [{"name": "default"}])
-    return {
-        str(arm.get("name")): dict(_flat({**shared, **_own(arm)}, ""))
-        for arm in arms
-        if isinstance(arm, Mapping)
-    }
-
-
-def _own(arm: Mapping[str, Any]) -> dict[str, Any]:
-    return {slot: arm[slot] for slot in ("init", "posthoc") if slot in arm}
+    found = settings_by_arm(tables, ("backbone", "pretrain"))
+    return {arm: dict(_flat(setting, "")) for arm, setting in found.items()}
 
 
 def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:

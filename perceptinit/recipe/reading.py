@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +18,35 @@ from perceptinit.components.building import (
 from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.configs import read_config
 from perceptinit.errors import Problem, RecipeError, shown
-from perceptinit.recipe.checkpoint_config import CheckpointConfig
 from perceptinit.recipe.differences import as_like, closest
-from perceptinit.recipe.expect_config import ExpectConfig
-from perceptinit.recipe.likes import resolve
-from perceptinit.recipe.places import list_paths, places, written
-from perceptinit.recipe.recipe import Arm, EvalSlot, Recipe, stages_by_name
-from perceptinit.recipe.shipped import find
-from perceptinit.recipe.slurm_config import SlurmConfig
-from perceptinit.recipe.tables import ARM_SLOTS, apply_overrides, expand_variables, read_text
-from perceptinit.recipe.text import stand_alone
+from perceptinit.recipe.recipe import Arm, EvalSlot, Recipe, RecipeTable, stages_by_name
+from perceptinit.recipe.settings import (
+    CheckpointConfig,
+    ExpectConfig,
+    SlurmConfig,
+    VerdictConfig,
+)
+from perceptinit.recipe.shipped import find, read_text
+from perceptinit.recipe.tables import (
+    ARM_SLOTS,
+    apply_overrides,
+    expand_variables,
+    find_written,
+    list_paths,
+    locate,
+    places,
+)
+from perceptinit.recipe.text import read_recipe_text, resolve
 from perceptinit.recipe.tuning import TuneReader, Tuning, seed_problems
-from perceptinit.recipe.verdict_config import VerdictConfig
-from perceptinit.registry import nearest, unknown
+from perceptinit.registry import unknown
 
-ROOT_KEYS = (
-    "schema", "like", "name", "summary", "seeds", "baseline", "plugins", "data",
-    "backbone", "init", "pretrain", "posthoc", "eval", "verdict", "expect", "tune", "track", "checkpoint",
-    "slurm", "arm",
-)  # fmt: skip
+ROOT_KEYS = ("like", "arms", "data", *(field.name for field in fields(RecipeTable)))
 ARM_KEYS = ("name", "summary", *ARM_SLOTS)
 LIST_SLOTS = {"init": "initializer", "posthoc": "initializer", "track": "tracker"}
+ARRAYS = (*LIST_SLOTS, "eval", "expect", "arm")
 SETTINGS = {"checkpoint": CheckpointConfig, "slurm": SlurmConfig, "verdict": VerdictConfig}
+MERGED_BEFORE = "another recipe is merged before: name it in the file"
+OTHER_KEY = "an arm may replace init and posthoc only, so that arms share everything else"
 REPEATED = (
     "repeats the shared stage, so that what is set there (--set {name}.KEY=VALUE) does not reach this "
     "arm. Write instead: {line}"
@@ -62,30 +69,28 @@ def read_recipe(
     text: str, *, source: str = "recipe", overrides: Sequence[str] = (), folder: Path = Path()
 ) -> Recipe:
     """Check a recipe's text; `folder` is where `like` and local `plugins` are looked for."""
-    found = stand_alone(text, source, folder)
-    for slot in SETTINGS:
-        found.tables.setdefault(slot, {})  # all of it has defaults, so --set may name any key
-    problems = apply_overrides(found.tables, overrides)
-    if "like" in found.tables:
-        problems.append(
-            Problem("--set like", "another recipe is merged before: name it in the file")
-        )
-    resolved, wrong = resolve(found.tables)
+    found = read_recipe_text(text, source, folder)
+    # the settings have defaults, so --set may name any key of theirs
+    stated = locate({**{slot: {} for slot in SETTINGS}, **found.tables})
+    problems = apply_overrides(stated, overrides)
+    problems += [
+        Problem(f"--set {key}", MERGED_BEFORE) for key in ("like", "arms") if key in stated
+    ]
+    resolved, wrong = resolve(stated)
     where = dict(places(resolved))
     tables, unset = expand_variables(resolved)
     problems += [*wrong, *_as_written(unset, where)]
     if problems:
         raise RecipeError(dict.fromkeys(problems), source)
-    local = tables.get("plugins", [])
-    if not isinstance(local, list) or not all(isinstance(p, str) for p in local):
-        raise RecipeError(
-            [Problem("plugins", f"expected an array of paths, got {local!r}")], source
-        )
-    plugins = build_plugin_manager([folder / p for p in local])
-    reader = _Reader(tables, plugins, where)
+    _, wrong = read_config(RecipeTable, tables, "")
+    problems = [_name_brackets(problem) for problem in wrong]
+    wrong_keys = {re.split(r"[.\[]", problem.where, maxsplit=1)[0] for problem in problems}
+    sound = {key: value for key, value in tables.items() if key not in wrong_keys}
+    plugins = build_plugin_manager([folder / path for path in sound.get("plugins", [])])
+    reader = _Reader(sound, plugins, where, problems)
     values = reader.read()
-    if reader.problems:
-        raise RecipeError(_as_written(reader.problems, where), source)
+    if problems:
+        raise RecipeError(_as_written(problems, where), source)
     return Recipe(
         **values,
         warnings=tuple(reader.warnings),
@@ -95,6 +100,7 @@ def read_recipe(
         sources=found.sources,
         overrides=tuple(overrides),
         folder=folder,
+        origins=found.find_origins(stated),
     )
 
 
@@ -105,179 +111,151 @@ def overridden(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     return replace(again, sources=recipe.sources)
 
 
+def _name_brackets(problem: Problem) -> Problem:
+    """Return a problem that shows how an array of tables is written, where one is expected."""
+    if problem.where not in ARRAYS:
+        return problem
+    message = problem.message.replace("an array", f"an array of tables, [[{problem.where}]]", 1)
+    return replace(problem, message=message)
+
+
 def _as_written(problems: Iterable[Problem], where: Mapping[str, str]) -> list[Problem]:
     """Return the problems at the places where the user wrote what is wrong, each once."""
-    return list(dict.fromkeys(Problem(written(p.where, where), p.message) for p in problems))
+    return list(dict.fromkeys(Problem(find_written(p.where, where), p.message) for p in problems))
 
 
 def _spec_as_written(spec: Spec, where: Mapping[str, str]) -> Spec:
     parts = {kind: _spec_as_written(part, where) for kind, part in spec.parts.items()}
-    return replace(spec, where=written(spec.where, where), parts=parts)
+    return replace(spec, where=find_written(spec.where, where), parts=parts)
 
 
 class _Reader:
-    """Collects the values of a recipe and the problems met on the way."""
+    """Reads the tables of a recipe whose keys have the right types, and adds to the problems."""
 
-    def __init__(self, tables: dict[str, Any], plugins: Plugins, places: Mapping[str, str]) -> None:
-        self.tables = tables
-        self.registry = plugins.registry
-        self.places = places
-        self.problems: list[Problem] = []
-        self.warnings: list[Problem] = []
+    def __init__(
+        self,
+        tables: dict[str, Any],
+        plugins: Plugins,
+        places: Mapping[str, str],
+        problems: list[Problem],
+    ) -> None:
+        self.tables, self.registry, self.places = tables, plugins.registry, places
+        self.problems, self.warnings = problems, list[Problem]()
+        self.wrong = {problem.where for problem in problems}
 
     def read(self) -> dict[str, Any]:
-        self._check_keys(self.tables, ROOT_KEYS, "")
-        if self.tables.get("schema") != 1:
-            self._problem("schema", f"expected 1, got {self.tables.get('schema')!r}")
-        own = {slot: self._specs(slot, self.tables.get(slot, []), slot) for slot in ARM_SLOTS}
+        own = {slot: self._read_slot(slot, self.tables.get(slot, []), slot) for slot in ARM_SLOTS}
         shared = Arm("", own["init"], own["posthoc"])
-        arms = self._arms(shared)
-        pretrain, evals = self._pretrain(), self._evals()
+        arms = self._read_arms(shared)
+        pretrain, evals = self._read_one("pretrainer", "pretrain"), self._read_evals()
         self._check_needs(pretrain, [slot.spec for slot in evals])
         values = {
-            "name": self._name(self.tables.get("name"), "name"),
-            "summary": self._text("summary"),
-            "seeds": self._seeds(),
-            "baseline": self._baseline(arms),
-            "backbone": self._spec("backbone", "backbone", self.tables.get("backbone")),
+            "name": self._check_name(self.tables.get("name"), "name"),
+            "summary": self.tables.get("summary", ""),
+            "seeds": self._check_seeds(tuple(self.tables.get("seeds", [0]))),
+            "baseline": self._check_baseline([arm.name for arm in arms]),
+            "backbone": self._read_one("backbone", "backbone"),
             "pretrain": pretrain,
             "evals": evals,
-            "tracks": self._specs("track", self.tables.get("track", []), "track"),
-            **{slot: self._settings(slot, cls) for slot, cls in SETTINGS.items()},
-            "expected": self._expected(arms),
+            "tracks": self._read_slot("track", self.tables.get("track", []), "track"),
+            **{
+                slot: self._read_setting(cls, slot, self.tables.get(slot, {})) or cls()
+                for slot, cls in SETTINGS.items()
+            },
+            "expected": self._read_expected([arm.name for arm in arms]),
             "arms": arms,
             "shared": shared,
         }
-        return values | {"tune": self._tune(values)}
+        return values | {"tune": self._read_tune(values)}
 
-    def _problem(self, where: str, message: str) -> None:
+    def _report(self, where: str, message: str) -> None:
         self.problems.append(Problem(where, message))
 
-    def _check_keys(self, table: dict[str, Any], known: Sequence[str], where: str) -> None:
-        for key in table:
-            if key not in known:
-                guess = nearest(key, known)
-                hint = f"did you mean '{guess}'?" if guess else f"known: {', '.join(known)}"
-                self._problem(f"{where}.{key}" if where else key, f"unknown key; {hint}")
-
-    def _text(self, key: str) -> str:
-        value = self.tables.get(key, "")
-        if not isinstance(value, str):
-            self._problem(key, f"expected a string, got {value!r}")
+    def _check_name(self, value: Any, where: str) -> str:
+        if where not in self.wrong and not (isinstance(value, str) and _NAME.fullmatch(value)):
+            rule = "expected a name of letters, digits, '.', '_' and '-', at most 100"
+            self._report(where, f"{rule}, got {shown(repr(value))}")
         return str(value)
 
-    def _name(self, value: Any, where: str) -> str:
-        if not isinstance(value, str) or not _NAME.fullmatch(value):
-            self._problem(
-                where,
-                "expected a name of letters, digits, '.', '_' and '-', at most 100, got "
-                f"{shown(repr(value))}",
-            )
-        return str(value)
+    def _check_seeds(self, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if not seeds or len(set(seeds)) != len(seeds):
+            wrong = f"expected an array of different integers >= 0, got {list(seeds)!r}"
+            self._report("seeds", wrong)
+        return seeds or (0,)
 
-    def _seeds(self) -> tuple[int, ...]:
-        seeds = self.tables.get("seeds", [0])
-        whole = isinstance(seeds, list) and all(type(s) is int and s >= 0 for s in seeds)
-        if not whole or not seeds or len(set(seeds)) != len(seeds):
-            self._problem("seeds", f"expected an array of different integers >= 0, got {seeds!r}")
-            return (0,)
-        return tuple(seeds)
+    def _check_baseline(self, arms: Sequence[str]) -> str:
+        baseline = self.tables.get("baseline", arms[0] if arms else "")
+        if arms and baseline not in arms:
+            self._report("baseline", unknown("no arm called", str(baseline), arms))
+        return str(baseline)
 
-    def _spec(self, kind: str, where: str, table: Any) -> Spec | None:
-        if table is None:
-            self._problem(where, f"required: a table [{where}] with 'use'")
-            return None
-        if isinstance(table, dict) and "like" in table:
-            self._problem(
-                f"{where}.like", "a stage of an arm and a part may be like others: give a 'use'"
-            )
+    def _read_one(self, kind: str, slot: str) -> Spec | None:
+        return self._read_spec(kind, slot, self.tables[slot]) if slot in self.tables else None
+
+    def _read_spec(self, kind: str, where: str, table: Any) -> Spec | None:
+        if isinstance(table, Mapping) and "like" in table:
+            rule = "only stages of init and posthoc, and parts, are like others: give a 'use'"
+            self._report(f"{where}.like", rule)
             return None
         spec, problems = read_spec(self.registry, kind, table, where)
         self.problems += problems
         return _spec_as_written(spec, self.places) if spec else None
 
-    def _specs(self, slot: str, tables: Any, where: str) -> tuple[Spec, ...]:
+    def _read_slot(self, slot: str, tables: Any, where: str) -> tuple[Spec, ...]:
         if not isinstance(tables, list):
-            self._problem(where, f"expected an array of tables, [[{where}]], got {tables!r}")
+            self._report(where, f"expected an array of tables, [[{where}]], got {tables!r}")
             return ()
-        specs = [
-            self._spec(LIST_SLOTS[slot], path, table)
-            for path, table in zip(list_paths(where, tables), tables, strict=True)
-        ]
+        paths = list_paths(where, tables)
+        pairs = zip(paths, tables, strict=True)
+        specs = [self._read_spec(LIST_SLOTS[slot], path, table) for path, table in pairs]
         return tuple(spec for spec in specs if spec)
 
-    def _pretrain(self) -> Spec | None:
-        table = self.tables.get("pretrain")
-        return None if table is None else self._spec("pretrainer", "pretrain", table)
-
-    def _evals(self) -> tuple[EvalSlot, ...]:
-        tables = self.tables.get("eval", [])
-        if not isinstance(tables, list):
-            self._problem("eval", f"expected an array of tables, [[eval]], got {tables!r}")
-            return ()
-        slots = []
+    def _read_evals(self) -> tuple[EvalSlot, ...]:
+        tables, slots = self.tables.get("eval", []), []
         for where, table in zip(list_paths("eval", tables), tables, strict=True):
-            own = (
-                {k: v for k, v in table.items() if k != "every"}
-                if isinstance(table, dict)
-                else table
-            )
-            spec = self._spec("evaluator", where, own)
-            every = table.get("every", "epoch") if isinstance(table, dict) else "epoch"
+            own = {key: value for key, value in table.items() if key != "every"}
+            spec, every = self._read_spec("evaluator", where, own), table.get("every", "epoch")
             if every not in ("epoch", "end") and not (type(every) is int and every > 0):
-                self._problem(
-                    f"{where}.every", f'expected "epoch", "end" or a number of steps, got {every!r}'
-                )
-            if spec:
-                slots.append(EvalSlot(spec, every))
+                wrong = f'expected "epoch", "end" or a number of steps, got {every!r}'
+                self._report(f"{where}.every", wrong)
+            slots += [EvalSlot(spec, every)] if spec else []
         return tuple(slots)
 
     def _check_needs(self, pretrain: Spec | None, evals: Iterable[Spec]) -> None:
-        """Tell which evaluators need a part of the model that the pretraining leaves out, or does not make."""
-        there = parts_left_by(pretrain)
+        """Report evaluators that need a part of the model that the pretraining leaves out, or does not make."""
+        parts = parts_left_by(pretrain)
         for spec in evals:
             needed = needed_by(spec)
-            if needed is not None and needed not in there:
+            if needed is not None and needed not in parts:
                 why = f"{pretrain.entry.title} has none" if pretrain else "nothing is pretrained"
-                self._problem(
+                self._report(
                     f"{spec.where}.use",
                     f"{spec.entry.title} needs a {PART_TITLES[needed]}, and {why}. Evaluators of the image tower "
                     "work: knn, linear-probe, representation, two-afc, rsa",
                 )
 
-    def _settings(self, slot: str, cls: type[Any]) -> Any:
-        """Return what a table without `use` says, its defaults when it cannot be read."""
-        table = self.tables.get(slot, {})
-        if not isinstance(table, dict):
-            self._problem(slot, f"expected a table, [{slot}], got {table!r}")
-            return cls()
-        config, problems = read_config(cls, table, slot)
+    def _read_setting(self, cls: type[Any], where: str, table: dict[str, Any]) -> Any:
+        """Return the config of a table without `use`, None when it is wrong."""
+        config, problems = read_config(cls, table, where)
         self.problems += problems
-        return config or cls()
+        return config
 
-    def _expected(self, arms: Sequence[Arm]) -> tuple[ExpectConfig, ...]:
-        tables = self.tables.get("expect", [])
-        if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
-            self._problem("expect", f"expected an array of tables, [[expect]], got {tables!r}")
-            return ()
-        found, names = [], [arm.name for arm in arms]
+    def _read_expected(self, arms: Sequence[str]) -> tuple[ExpectConfig, ...]:
+        tables, found = self.tables.get("expect", []), []
         for where, table in zip(list_paths("expect", tables), tables, strict=True):
-            config, problems = read_config(ExpectConfig, table, where)
-            self.problems += problems
-            if config and config.arm not in names:
-                self._problem(f"{where}.arm", unknown("no arm called", config.arm, names))
+            config = self._read_setting(ExpectConfig, where, table)
+            if config and config.arm not in arms:
+                self._report(f"{where}.arm", unknown("no arm called", config.arm, arms))
             found += [config] if config else []
         return tuple(found)
 
-    def _tune(self, values: Mapping[str, Any]) -> Tuning | None:
-        table = self.tables.get("tune")
-        if table is None:
-            return None
-        if not isinstance(table, dict):
-            self._problem("tune", f"expected a table, [tune], got {table!r}")
+    def _read_tune(self, values: Mapping[str, Any]) -> Tuning | None:
+        if "tune" not in self.tables:
             return None
         reader = TuneReader(values["pretrain"], values["shared"].init)
-        found = reader.read(table, lambda t: self._spec("evaluator", "tune.eval", t))
+        found = reader.read(
+            self.tables["tune"], lambda table: self._read_spec("evaluator", "tune.eval", table)
+        )
         self.problems += reader.problems
         if found:
             self._check_needs(values["pretrain"], [found.evaluator])
@@ -285,49 +263,37 @@ class _Reader:
             self.problems += seed_problems(found, values["seeds"], values["verdict"])
         return found
 
-    def _arms(self, shared: Arm) -> tuple[Arm, ...]:
+    def _read_arms(self, shared: Arm) -> tuple[Arm, ...]:
         tables = self.tables.get("arm", [{"name": "default"}])
-        if not isinstance(tables, list) or not tables:
-            self._problem("arm", f"expected an array of tables, [[arm]], got {tables!r}")
-            return ()
+        if not tables:
+            self._report("arm", "expected at least one table [[arm]]")
         paths = list_paths("arm", tables)
-        arms = [self._arm(p, table, shared) for p, table in zip(paths, tables, strict=True)]
+        arms = [self._read_arm(p, table, shared) for p, table in zip(paths, tables, strict=True)]
         names = [arm.name for arm in arms]
         for name in sorted({n for n in names if names.count(n) > 1}):
-            self._problem("arm", f"two arms are called '{name}'")
+            self._report("arm", f"two arms are called '{name}'")
         return tuple(arms)
 
-    def _arm(self, where: str, table: Any, shared: Arm) -> Arm:
-        if not isinstance(table, dict):
-            self._problem(where, f"expected a table, got {table!r}")
-            return Arm("", (), ())
+    def _read_arm(self, where: str, table: dict[str, Any], shared: Arm) -> Arm:
         for key in table:
             if key not in ARM_KEYS:
-                self._problem(
-                    f"{where}.{key}",
-                    "an arm may replace init and posthoc only, so that arms share everything else",
-                )
+                self._report(f"{where}.{key}", OTHER_KEY)
         own = {
-            slot: self._own(slot, table[slot], where, shared) for slot in ARM_SLOTS if slot in table
+            slot: self._read_own(slot, table[slot], where, shared)
+            for slot in ARM_SLOTS
+            if slot in table
         }
-        name = self._name(table.get("name"), f"{where}.name")
+        name = self._check_name(table.get("name"), f"{where}.name")
         return replace(shared, name=name, summary=str(table.get("summary", "")), **own)
 
-    def _own(self, slot: str, tables: Any, arm: str, shared: Arm) -> tuple[Spec, ...]:
+    def _read_own(self, slot: str, tables: Any, arm: str, shared: Arm) -> tuple[Spec, ...]:
         """Return an arm's own stages; warn of those that repeat a shared one without `like`."""
-        specs = self._specs(slot, tables, f"{arm}.{slot}")
+        specs = self._read_slot(slot, tables, f"{arm}.{slot}")
         if not isinstance(tables, list) or len(specs) < len(tables):
-            return specs  # there are problems to tell
+            return specs  # their problems are reported
         for path, spec in zip(list_paths(f"{arm}.{slot}", tables), specs, strict=True):
             found = closest(spec, stages_by_name(shared))
             if found and self.places.get(f"{path}.use", "").endswith(f"{path}.use"):
                 message = REPEATED.format(name=found[0], line=as_like(*found))
-                self.warnings.append(Problem(written(path, self.places), message))
+                self.warnings.append(Problem(find_written(path, self.places), message))
         return specs
-
-    def _baseline(self, arms: Sequence[Arm]) -> str:
-        names = [arm.name for arm in arms]
-        baseline = self.tables.get("baseline", names[0] if names else "")
-        if names and baseline not in names:
-            self._problem("baseline", unknown("no arm called", str(baseline), names))
-        return str(baseline)

@@ -16,22 +16,53 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from perceptinit.components.building import Spec
 from perceptinit.components.plugin_manager import Plugins
+from perceptinit.configs import NonNegativeInt
 from perceptinit.errors import Problem, UsageError, stripped
-from perceptinit.recipe.checkpoint_config import CheckpointConfig
 from perceptinit.recipe.differences import stages_in_words
-from perceptinit.recipe.expect_config import ExpectConfig
-from perceptinit.recipe.slurm_config import SlurmConfig
+from perceptinit.recipe.settings import (
+    CheckpointConfig,
+    ExpectConfig,
+    SlurmConfig,
+    VerdictConfig,
+)
+from perceptinit.recipe.tables import ARM_SLOTS, stage_names
+from perceptinit.recipe.text import Origin
 from perceptinit.recipe.tuning import Tuning
-from perceptinit.recipe.verdict_config import VerdictConfig
-from perceptinit.registry import unknown
+from perceptinit.registry import Registry, unknown
 
 Every = str | int  # "epoch", "end", or a number of steps
+Tables = tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeTable:
+    """The keys of a resolved recipe; what is in a table is read by the component or setting that it belongs to."""
+
+    schema: Literal[1]
+    name: str
+    summary: str = ""
+    seeds: tuple[NonNegativeInt, ...] = (0,)
+    baseline: str = ""
+    plugins: tuple[str, ...] = ()
+    backbone: dict[str, Any]
+    init: Tables = ()
+    pretrain: dict[str, Any] | None = None
+    posthoc: Tables = ()
+    eval: Tables = ()
+    verdict: dict[str, Any]
+    expect: Tables = ()
+    tune: dict[str, Any] | None = None
+    track: Tables = ()
+    checkpoint: dict[str, Any]
+    slurm: dict[str, Any]
+    arm: Tables = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +85,11 @@ class Arm:
     posthoc: tuple[Spec, ...]
     summary: str = ""
 
+    def smoke(self, registry: Registry) -> Arm:
+        """Return the arm with its stages shrunk, see `Spec.smoke`."""
+        stages = {slot: tuple(s.smoke(registry) for s in getattr(self, slot)) for slot in ARM_SLOTS}
+        return replace(self, **stages)
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -61,7 +97,8 @@ class Recipe:
 
     text: of the file as it was read, or merged when the recipe is like another; sources: path and text
     of both files then. folder: where local `plugins` are looked for. shared: the stages of arms that
-    name none. warnings: what may not be meant.
+    name none. warnings: what may not be meant. origins: experiments whose runs arms share that are taken from
+    another recipe and unchanged, by arm.
     """
 
     name: str
@@ -87,6 +124,7 @@ class Recipe:
     verdict: VerdictConfig = field(default_factory=VerdictConfig)
     expected: tuple[ExpectConfig, ...] = ()
     tune: Tuning | None = None
+    origins: Mapping[str, Origin] = field(default_factory=dict)
 
     def specs(self) -> list[Spec]:
         """Return all top-level specs, each once."""
@@ -134,8 +172,6 @@ class Recipe:
     def smoke(self) -> Recipe:
         """Return the recipe shrunk to seconds on a CPU, on simulated data, with its first seed."""
         registry = self.plugins.registry
-        shrink = lambda specs: tuple(spec.smoke(registry) for spec in specs)  # noqa: E731
-        shrunk = lambda arm: replace(arm, init=shrink(arm.init), posthoc=shrink(arm.posthoc))  # noqa: E731
         return replace(
             self,
             name=f"{self.name}-smoke",
@@ -143,19 +179,19 @@ class Recipe:
             backbone=self.backbone.smoke(registry),
             pretrain=self.pretrain.smoke(registry) if self.pretrain else None,
             evals=tuple(EvalSlot(e.spec.smoke(registry), e.every) for e in self.evals),
-            arms=tuple(shrunk(arm) for arm in self.arms),
-            shared=shrunk(self.shared),
+            arms=tuple(arm.smoke(registry) for arm in self.arms),
+            shared=self.shared.smoke(registry),
             is_smoke=True,
+            origins={},
         )
 
 
 def stages_by_name(shared: Arm) -> dict[str, Spec]:
     """Return the shared stages by the name that `like` has for them: `init`, or `init.0` of several."""
-    slots = {"init": shared.init, "posthoc": shared.posthoc}
     return {
-        slot if len(stages) == 1 else f"{slot}.{i}": spec
-        for slot, stages in slots.items()
-        for i, spec in enumerate(stages)
+        name: spec
+        for slot, stages in (("init", shared.init), ("posthoc", shared.posthoc))
+        for name, spec in zip(stage_names(slot, len(stages)), stages, strict=True)
     }
 
 

@@ -1,13 +1,14 @@
-"""The recipes that come with perceptinit, by name: `quickstart` for `recipes/quickstart.toml`."""
+"""Where recipes are: files, and those that come with perceptinit, by name (`quickstart` for `recipes/quickstart.toml`)."""
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
 
-from perceptinit.errors import UsageError
-from perceptinit.registry import unknown
+from perceptinit.errors import UsageError, shown
+from perceptinit.registry import nearest, unknown
 
+MAX_BYTES = 16 << 20  # of a recipe
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -60,3 +61,25 @@ def copy(name: str, into: Path) -> Path:
     except OSError as error:
         raise UsageError(f"{target}: cannot be written ({error.strerror})") from error
     return target
+
+
+def read_text(path: Path) -> str:
+    """Return a recipe's text; UsageError when there is no such file, or one too large for a recipe."""
+    try:
+        with path.open("rb") as file:  # may be a pipe: <(...)
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise UsageError(f"{path}: larger than {MAX_BYTES >> 20} MB, no recipe")
+        return data.decode("utf-8")
+    except FileNotFoundError:
+        places = (path.parent, path.parent / "recipes")
+        found = [str(p) for place in places for p in sorted(place.glob("*.toml"))]
+        near = [name for name in found if Path(name).name != "pyproject.toml"]
+        hint = f" Recipes there: {', '.join(near)}" if near else ""
+        guess = nearest(path.stem, shipped())
+        if guess:
+            hint = f" Did you mean '{guess}', which comes with perceptinit?"
+        raise UsageError(f"{path}: no such recipe.{hint}") from None
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or NUL in the path
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"{shown(path)}: cannot be read as a recipe ({reason})") from error

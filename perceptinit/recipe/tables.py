@@ -1,4 +1,4 @@
-"""The raw tables of a recipe before any component is known: TOML text, variables, overrides."""
+"""TOML tables that know where the user wrote each key: merging, overrides and variables."""
 
 from __future__ import annotations
 
@@ -6,40 +6,133 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from perceptinit.errors import Problem, RecipeError, UsageError, shown
-from perceptinit.recipe.places import list_paths
-from perceptinit.recipe.shipped import shipped
-from perceptinit.registry import nearest
+from perceptinit.errors import Problem, RecipeError, shown
 
-ARM_SLOTS = ("init", "posthoc")  # all that an arm may have of its own
-MAX_BYTES = 16 << 20  # of a recipe
-MAX_DEPTH = 50  # of tables and arrays in each other; real recipes have about 6
+ARM_SLOTS = ("init", "posthoc")  # the only slots that an arm may replace
+MAX_DEPTH = 50  # of nested tables and arrays; recipes have about 6
 MAX_PATH = 200
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
+
+
+class Table(dict[str, Any]):
+    """A table with the TOML path where it was written, `at`, and the path of each key.
+
+    Attributes:
+        at: Empty for the recipe itself, `FILE:` for a recipe that it is like.
+        written: Paths of the keys that come from other tables.
+    """
+
+    def __init__(
+        self, items: Mapping[str, Any], at: str, written: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(items)
+        self.at, self.written = at, dict(written or {})
+
+    def path(self, key: str) -> str:
+        """Return where the user wrote a key: here, unless it comes from another table."""
+        between = "" if not self.at else " " if self.at.endswith(":") else "."
+        return self.written.get(key) or f"{self.at}{between}{key}"
+
+    def without(self, *keys: str) -> Table:
+        """Return a copy that lacks the keys."""
+        return Table({k: v for k, v in self.items() if k not in keys}, self.at, self.written)
+
+
+def locate(value: Any, at: str = "") -> Any:
+    """Return a deep copy of a value in which each table is a `Table`; located tables keep their place."""
+    if isinstance(value, Mapping):
+        table = value.without() if isinstance(value, Table) else Table(value, at)
+        return Table(
+            {k: locate(v, table.path(k)) for k, v in table.items()}, table.at, table.written
+        )
+    if isinstance(value, list):
+        return [locate(v, path) for path, v in zip(list_paths(at, value), value, strict=True)]
+    return value
+
+
+def list_paths(where: str, items: Sequence[Any]) -> list[str]:
+    """Return the path of each item: an arm is named by its name, an only item by its list."""
+    if where.rpartition(" ")[2] == "arm":
+        return [where + (_arm_name(item) or f"[{i}]") for i, item in enumerate(items)]
+    return [where] if len(items) == 1 else [f"{where}[{i}]" for i in range(len(items))]
+
+
+def _arm_name(arm: Any) -> str:
+    name = arm.get("name") if isinstance(arm, Mapping) else None
+    return f".{name}" if isinstance(name, str) else ""
+
+
+def places(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the path of everything in resolved tables, and where the user wrote it."""
+    if isinstance(value, Table):
+        for key, item in value.items():
+            path = f"{where}.{key}" if where else key
+            yield path, item.at if isinstance(item, Table) else value.path(key)
+            yield from places(item, path)
+    elif isinstance(value, list):
+        for path, item in zip(list_paths(where, value), value, strict=True):
+            if isinstance(item, Table):
+                yield path, item.at
+                yield from places(item, path)
+
+
+def find_written(where: str, places: Mapping[str, str]) -> str:
+    """Return where the user wrote what resolved tables, described by `places`, have at `where`."""
+    known = [p for p in places if where == p or where.startswith((f"{p}.", f"{p}["))]
+    longest = max(known, key=len, default="")
+    return places.get(longest, "") + where[len(longest) :]
+
+
+def merge(base: Table, change: Table) -> Table:
+    """Return `base` with the keys of `change`; tables merge until one names its own `use` or `like`."""
+    home = base.at if change.keys() <= {"through"} else change.at
+    result = Table(base, home, {key: base.path(key) for key in base})
+    for key, new in change.items():
+        old = base.get(key)
+        if isinstance(old, Table) and isinstance(new, Table) and not new.keys() & {"use", "like"}:
+            new = merge(old, new)
+        result[key] = new
+        result.written[key] = change.path(key)
+    return result
+
+
+def remove_key(base: Table, path: str, written_at: str) -> Table | None:
+    """Return `base` without the key at a TOML path in it, None when it has no such key.
+
+    A part that is like another table gets its own `without`, written at `written_at`.
+    """
+    key, _, rest = path.partition(".")
+    if "like" in base and key not in base:
+        less = {**base, "without": [*base.get("without", []), path]}
+        return Table(less, base.at, base.written | {"without": written_at})
+    if not rest:
+        return base.without(key) if key in base else None
+    inner = base.get(key)
+    found = remove_key(inner, rest, written_at) if isinstance(inner, Table) else None
+    return None if found is None else Table({**base, key: found}, base.at, base.written)
 
 
 def parse_toml(text: str, source: str) -> dict[str, Any]:
     """Return the tables of a recipe's text.
 
-    Raises RecipeError with line and column when it is no TOML, and with every value that no key can
-    have: see `odd_values`.
+    Raises RecipeError with line and column when it is not TOML, and with every value that no key can
+    have: see `find_odd_values`.
     """
     try:
         tables = _loads(text)
     except ValueError as error:
         raise RecipeError([Problem("", f"not valid TOML: {shown(error)}")], source) from error
-    problems = odd_values(tables)
+    problems = find_odd_values(tables)
     if problems:
         raise RecipeError(problems, source)
     return tables
 
 
 def _loads(text: str) -> dict[str, Any]:
-    """Return the tables of a TOML text; ValueError when it is none."""
+    """Return the tables of a TOML text; ValueError when it is not TOML."""
     try:
         return tomllib.loads(text)
     except RecursionError as error:
@@ -50,7 +143,7 @@ def _loads(text: str) -> dict[str, Any]:
         raise ValueError("an integer of thousands of digits") from error
 
 
-def odd_values(value: Any, where: str = "", depth: int = 0) -> list[Problem]:
+def find_odd_values(value: Any, where: str = "", depth: int = 0) -> list[Problem]:
     """Return what no key of a recipe can hold: NaN, infinity, integers beyond 64 bit, deep nesting."""
     if depth > MAX_DEPTH:
         return [Problem(where[:MAX_PATH], f"more than {MAX_DEPTH} tables and arrays in each other")]
@@ -64,57 +157,13 @@ def odd_values(value: Any, where: str = "", depth: int = 0) -> list[Problem]:
         return [Problem(where, "an integer beyond 64 bit")]
     else:
         return []
-    return [p for path, item in items for p in odd_values(item, path, depth + 1)]
-
-
-def read_text(path: Path) -> str:
-    """Return a recipe's text; UsageError when there is no such file, or one too large to be a recipe."""
-    try:
-        with path.open("rb") as file:  # may be a pipe: <(...)
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise UsageError(f"{path}: larger than {MAX_BYTES >> 20} MB, no recipe")
-        return data.decode("utf-8")
-    except FileNotFoundError:
-        places = (path.parent, path.parent / "recipes")
-        found = [str(p) for place in places for p in sorted(place.glob("*.toml"))]
-        near = [name for name in found if Path(name).name != "pyproject.toml"]
-        hint = f" Recipes there: {', '.join(near)}" if near else ""
-        guess = nearest(path.stem, shipped())
-        if guess:
-            hint = f" Did you mean '{guess}', which comes with perceptinit?"
-        raise UsageError(f"{path}: no such recipe.{hint}") from None
-    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or NUL in the path
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"{shown(path)}: cannot be read as a recipe ({reason})") from error
-
-
-def expand_variables(value: Any, where: str = "") -> tuple[Any, list[Problem]]:
-    """Replace `${NAME}` and `${NAME:-default}` in every string by the environment's values."""
-    if isinstance(value, Mapping):
-        pairs = {k: expand_variables(v, f"{where}.{k}" if where else k) for k, v in value.items()}
-        return {k: v for k, (v, _) in pairs.items()}, [p for _, ps in pairs.values() for p in ps]
-    if isinstance(value, list):
-        paths = list_paths(where, value)
-        items = [expand_variables(v, path) for path, v in zip(paths, value, strict=True)]
-        return [v for v, _ in items], [p for _, ps in items for p in ps]
-    if not isinstance(value, str):
-        return value, []
-    unset = [n for n, default in _VARIABLE.findall(value) if n not in os.environ and not default]
-    problems = [
-        Problem(
-            where,
-            f"the variable {n} is not set. Set it (export {n}=...), or give a default: ${{{n}:-...}}",
-        )
-        for n in unset
-    ]
-    return _VARIABLE.sub(lambda m: os.environ.get(m[1], m[2] or ""), value), problems
+    return [p for path, item in items for p in find_odd_values(item, path, depth + 1)]
 
 
 def apply_overrides(tables: dict[str, Any], overrides: Sequence[str]) -> list[Problem]:
     """Set `path=value` in place: `pretrain.epochs=1`, `init.lr=1e-4`, `arm.pi.init.epochs=8`.
 
-    The value is read as TOML, and as a string when it is none. A list is entered by index
+    The value is read as TOML, and as a string when it is not TOML. A list is entered by index
     (`init.0.lr`), an arm by its name, and a list of one item also without an index. An arm that
     shares the stages gets its own, `like` them.
     """
@@ -145,11 +194,11 @@ def _override(tables: dict[str, Any], text: str) -> list[Problem]:
     if not isinstance(target, dict):
         return [Problem(f"--set {text}", f"'{'.'.join(keys[:-1])}' is a list: give an index")]
     target[keys[-1]] = _toml_value(value.strip())
-    return odd_values(target[keys[-1]], f"--set {path}")
+    return find_odd_values(target[keys[-1]], f"--set {path}")
 
 
 def _write_inherited(tables: dict[str, Any], target: Any, key: str, inherits: bool) -> None:
-    """Write what a path is about to enter and the file left to `like`: stages, tables, wrappers' tables."""
+    """Write the table that a path enters next where the file leaves it to `like`."""
     if not isinstance(target, dict):
         return
     shared = tables.get(key)
@@ -158,10 +207,14 @@ def _write_inherited(tables: dict[str, Any], target: Any, key: str, inherits: bo
     elif key in target:
         return
     elif key in ARM_SLOTS and isinstance(shared, list) and _is_arm(tables, target):
-        names = [key] if len(shared) == 1 else [f"{key}.{i}" for i in range(len(shared))]
-        target[key] = [{"like": name} for name in names]
+        target[key] = [{"like": name} for name in stage_names(key, len(shared))]
     elif inherits:
         target[key] = {}
+
+
+def stage_names(slot: str, num_stages: int) -> list[str]:
+    """Return the names that `like` has for the shared stages of a slot: `init`, or `init.0` of several."""
+    return [slot] if num_stages == 1 else [f"{slot}.{i}" for i in range(num_stages)]
 
 
 def _is_arm(tables: Mapping[str, Any], table: Any) -> bool:
@@ -170,7 +223,7 @@ def _is_arm(tables: Mapping[str, Any], table: Any) -> bool:
 
 
 def _through_path(part: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
-    """Return the path, from the part on, of what was `judgments.judgments...` while wrappers were nested."""
+    """Return the path of a wrapper for one of nested tables, `judgments.judgments...`."""
     num_entered = next((i for i, key in enumerate(keys) if key != keys[0]), len(keys))
     index = len(part["through"]) - 1 - num_entered
     rest = list(keys[num_entered:])
@@ -197,3 +250,22 @@ def _toml_value(text: str) -> Any:
         return _loads(f"value = {text}")["value"]
     except ValueError:
         return text
+
+
+def expand_variables(value: Any, where: str = "") -> tuple[Any, list[Problem]]:
+    """Replace `${NAME}` and `${NAME:-default}` in every string by the environment's values."""
+    if isinstance(value, Mapping):
+        pairs = {k: expand_variables(v, f"{where}.{k}" if where else k) for k, v in value.items()}
+        return {k: v for k, (v, _) in pairs.items()}, [p for _, ps in pairs.values() for p in ps]
+    if isinstance(value, list):
+        paths = list_paths(where, value)
+        items = [expand_variables(v, path) for path, v in zip(paths, value, strict=True)]
+        return [v for v, _ in items], [p for _, ps in items for p in ps]
+    if not isinstance(value, str):
+        return value, []
+    unset = [n for n, default in _VARIABLE.findall(value) if n not in os.environ and not default]
+    advice = (
+        "the variable {0} is not set. Set it (export {0}=...), or give a default: ${{{0}:-...}}"
+    )
+    problems = [Problem(where, advice.format(n)) for n in unset]
+    return _VARIABLE.sub(lambda m: os.environ.get(m[1], m[2] or ""), value), problems

@@ -1,67 +1,292 @@
-"""A recipe's text and tables, with the recipe that it is `like` merged in: one text that stands alone."""
+"""From a recipe's text to tables that name components: what `like`, `arms` and `through` stand for.
+
+* `like = "FILE"` at the top: that recipe, with the tables of this one merged in; it may be like another itself
+* `arms = ["random"]` beside it: these arms of that recipe, before the `[[arm]]` tables of this one
+* `like = "init"` in a stage: that shared stage, with the other keys of this table merged in
+* `like = "data.people"` in a part (judgments, pairs): the table [data.people], merged likewise
+* `without = ["temperature"]` beside a `like`: without these keys of the other table
+* `through = ["subset"]` in a part: wrappers around it; the first named is the innermost
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import Any
 
+from perceptinit.components.building import PART_KINDS
 from perceptinit.errors import Problem, RecipeError, UsageError
-from perceptinit.recipe.likes import merged
-from perceptinit.recipe.places import Table, locate
-from perceptinit.recipe.shipped import find
-from perceptinit.recipe.tables import parse_toml, read_text
+from perceptinit.recipe.shipped import find, read_text
+from perceptinit.recipe.tables import (
+    ARM_SLOTS,
+    Table,
+    list_paths,
+    locate,
+    merge,
+    parse_toml,
+    remove_key,
+    stage_names,
+)
+from perceptinit.registry import unknown
+
+Files = Sequence[tuple[str, str]]  # path and text of a recipe, and of each that it is like in turn
+SHARED_SLOTS = ("backbone", "pretrain", "eval")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """An experiment whose runs an arm of another recipe shares: its name, the path of its recipe, its seeds."""
+
+    name: str
+    path: str
+    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RecipeText:
-    """text: stands alone, as records keep it. sources: (path, text) of both files, empty without `like`."""
+    """A recipe's tables, with those of the recipe that it is like merged in.
+
+    Attributes:
+        tables: The tables, before overrides.
+        files: Path and text of the recipe, and of each that it is like in turn.
+        base: The recipe that it is like.
+        taken: Names of the arms that it takes from `base`.
+    """
 
     tables: Table
-    text: str
-    sources: tuple[tuple[str, str], ...] = ()
+    files: Files
+    base: RecipeText | None = None
+    taken: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The text of the file, or TOML of the merged tables, which needs no other file."""
+        (source, text), *others = self.files
+        if not others:
+            return text
+        import tomli_w
+
+        names = f"{Path(source).name}, merged into {Path(others[0][0]).name}"
+        return f"# {names}\n{tomli_w.dumps(self.tables)}"
+
+    @property
+    def sources(self) -> tuple[tuple[str, str], ...]:
+        """The files, empty for a recipe that is like no other."""
+        return tuple(self.files) if self.base else ()
+
+    def find_origins(self, tables: Mapping[str, Any]) -> dict[str, Origin]:
+        """Return the experiment that each taken arm shares runs with, for arms that it holds unchanged.
+
+        Args:
+            tables: Those of this recipe, after overrides. An arm is unchanged while they have the backbone,
+                pretraining, evaluation and stages of the recipe that it is taken from.
+        """
+        if self.base is None or not self.taken or tables["name"] != self.tables["name"]:
+            return {}
+        theirs = self.base.tables
+        origin = Origin(str(theirs.get("name")), self.files[1][0], tuple(theirs.get("seeds", [0])))
+        further = self.base.find_origins(theirs)
+        before, now = settings_by_arm(theirs), settings_by_arm(tables)
+        return {
+            arm: further.get(arm, origin)
+            for arm in self.taken
+            if arm in now and now[arm] == before.get(arm)
+        }
 
 
-def stand_alone(text: str, source: str, folder: Path) -> RecipeText:
-    """Return a recipe's text and tables; `like = "FILE"` at its top is looked for in `folder`, then among those
-    that come with perceptinit.
+def read_recipe_text(text: str, source: str, folder: Path) -> RecipeText:
+    """Return a recipe's text with the recipes that it is like, looked for in `folder`, then among the bundled ones.
 
-    Raises RecipeError when either file is no TOML, and when there is no such recipe to be like.
+    Raises RecipeError when a file is not TOML, is like a recipe that is not there, or like itself.
     """
-    tables = locate(parse_toml(text, source))
-    if "like" not in tables:
-        return RecipeText(tables, text)
-    problems = [Problem("name", "required: a recipe that is like another has a name of its own")]
-    if "name" in tables:
+    return merge_files(list(_find_files(text, source, folder)))
+
+
+def _find_files(text: str, source: str, folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield path and text of a recipe, and of each that it is like in turn."""
+    yield source, text
+    seen: set[Path] = set()
+    while "like" in (tables := parse_toml(text, source)):
         problems = []
-    try:
-        path = find(tables["like"], folder)
-        base_text = read_text(path)
-    except TypeError:
-        wrong = f"expected the path of a recipe, got {tables['like']!r}"
-        raise RecipeError([Problem("like", wrong), *problems], source) from None
-    except UsageError as error:
-        raise RecipeError([Problem("like", str(error)), *problems], source) from error
-    base = _base(base_text, path, tables["like"])
-    if "like" in base:
-        chain = f"{tables['like']} is itself like {base['like']}; be like that one, and say the rest here"
-        problems.append(Problem("like", chain))
+        if "name" not in tables:
+            problems += [
+                Problem("name", "required: a recipe that is like another has its own name")
+            ]
+        name = tables["like"]
+        try:
+            path = find(name, folder)
+            text = read_text(path)
+            if path.resolve() in seen:
+                problems += [
+                    Problem("like", f"{name} is like this recipe in turn: remove one 'like'")
+                ]
+        except TypeError:
+            problems += [Problem("like", f"expected the path of a recipe, got {name!r}")]
+        except UsageError as error:
+            problems += [Problem("like", str(error))]
+        if problems:
+            raise RecipeError(reversed(problems), source)
+        seen.add(path.resolve())
+        source, folder = str(path), path.parent
+        yield source, text
+
+
+def merge_files(files: Files, at: str = "") -> RecipeText:
+    """Return the first of some files merged into those that it is like; `at` is where messages place its keys."""
+    (source, text), *others = files
+    own: Table = locate(parse_toml(text, source), at)
+    if not others:
+        if "arms" in own:
+            message = "only a recipe that is 'like' another takes arms of it; write [[arm]] tables"
+            raise RecipeError([Problem("arms", message)], source)
+        return RecipeText(own, files)
+    base = merge_files(others, f"{own['like']}:")
+    whole = merge(base.tables, own.without("like", "arms"))
+    plugins = whole.get("plugins")
+    if "plugins" not in own and isinstance(plugins, list):  # relative to the recipe that names them
+        whole["plugins"] = [str(PurePath(own["like"]).parent / str(path)) for path in plugins]
+    if "arms" not in own:
+        return RecipeText(whole, files, base)
+    taken, problems = _take_arms(base.tables, own)
     if problems:
         raise RecipeError(problems, source)
-    whole = merged(base, tables.without("like"))
-    return RecipeText(
-        whole, _as_toml(whole, source, path), ((source, text), (str(path), base_text))
-    )
+    added = own.get("arm", [])
+    whole["arm"] = [*taken, *added] if isinstance(added, list) else added
+    return RecipeText(whole, files, base, tuple(own["arms"]))
 
 
-def _base(text: str, path: Path, name: str) -> Table:
-    base: Table = locate(parse_toml(text, str(path)), f"{name}:")
-    plugins = base.get("plugins")
-    if isinstance(plugins, list):  # paths are relative to the recipe that names them
-        base["plugins"] = [str(PurePath(name).parent / str(plugin)) for plugin in plugins]
-    return base
+def _take_arms(base: Table, own: Table) -> tuple[list[Table], list[Problem]]:
+    """Return the arms of `base` that `own` names, with the shared stages of `base` where `own` has others."""
+    arms = {arm["name"]: arm for arm in _list_arms(base) if isinstance(arm.get("name"), str)}
+    names, where = own["arms"], own.path("arms")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return [], [Problem(where, f"expected an array of arms of {own['like']}, got {names!r}")]
+    problems = [
+        Problem(where, unknown(f"{own['like']} has no arm called", name, arms))
+        for name in names
+        if name not in arms
+    ]
+    resolver = _Resolver(base)
+    taken = [arms[name] for name in names if name in arms]
+    if any(slot in own for slot in ARM_SLOTS):
+        stages = {slot: base.get(slot, []) for slot in ARM_SLOTS}
+        taken = [resolver.take_stages(Table({**stages, **arm}, arm.at)) for arm in taken]
+    return taken, [*problems, *resolver.problems]
 
 
-def _as_toml(tables: Table, source: str, base: Path) -> str:
-    import tomli_w
+def _list_arms(tables: Mapping[str, Any]) -> list[Table]:
+    """Return the tables of the arms; a recipe without any has one called default."""
+    arms = tables.get("arm", locate([{"name": "default"}]))
+    return [arm for arm in arms if isinstance(arm, Table)] if isinstance(arms, list) else []
 
-    return f"# {Path(source).name}, merged into {base.name}\n{tomli_w.dumps(tables)}"
+
+def settings_by_arm(
+    tables: Mapping[str, Any], slots: Sequence[str] = SHARED_SLOTS
+) -> dict[str, dict[str, Any]]:
+    """Return the resolved tables that each arm runs with: the shared `slots`, and its stages."""
+    resolved, _ = resolve(tables)
+    shared = {slot: resolved.get(slot) for slot in slots}
+    shared |= {slot: resolved.get(slot, []) for slot in ARM_SLOTS}
+    return {
+        str(arm.get("name")): shared | {slot: arm[slot] for slot in ARM_SLOTS if slot in arm}
+        for arm in _list_arms(resolved)
+    }
+
+
+def resolve(tables: Mapping[str, Any]) -> tuple[Table, list[Problem]]:
+    """Return the tables without `like`, `through` and `data`, and what is wrong with these."""
+    resolver = _Resolver(tables)
+    return resolver.resolve(), resolver.problems
+
+
+class _Resolver:
+    """Replaces tables that are like others, in a copy of a recipe's tables."""
+
+    def __init__(self, tables: Mapping[str, Any]) -> None:
+        self.tables, self.problems = locate(tables), list[Problem]()
+        data = self.tables.pop("data", {})
+        if not isinstance(data, dict):
+            self.problems.append(Problem("data", f"expected tables, [data.NAME], got {data!r}"))
+        self.data = {f"data.{k}": t for k, t in data.items()} if isinstance(data, dict) else {}
+        self.shared = {
+            name: stage
+            for slot in ARM_SLOTS
+            if isinstance(stages := self.tables.get(slot), list)
+            for name, stage in zip(stage_names(slot, len(stages)), stages, strict=True)
+        }
+
+    def _report(self, table: Table, key: str, message: str) -> None:
+        self.problems.append(Problem(table.path(key), message))
+
+    def resolve(self) -> Any:
+        arms = self.tables.get("arm")
+        for owner in (self.tables, *(arms if isinstance(arms, list) else [])):
+            if isinstance(owner, Table):
+                self.take_stages(owner)
+        return self._resolve_parts(self.tables)
+
+    def take_stages(self, owner: Table) -> Table:
+        """Replace the stages of an arm, or those that arms share, which are like another; return the table."""
+        for slot in ARM_SLOTS:
+            if isinstance(owner.get(slot), list):
+                owner[slot] = [self._take(t, self.shared, "shared stage") for t in owner[slot]]
+        return owner
+
+    def _take(
+        self, table: Any, known: Mapping[str, Any], what: str, chain: tuple[str, ...] = ()
+    ) -> Any:
+        """Return the table that this one is like, with this one merged in."""
+        if not isinstance(table, Table) or "like" not in table:
+            return table
+        name, own = str(table["like"]), table.without("like")
+        name = name if name in known else name.removesuffix(".0")
+        base = known.get(name)
+        if not isinstance(base, Table):
+            self._report(table, "like", unknown(f"no {what} called", str(table["like"]), known))
+        elif "use" in own:
+            self._report(table, "use", f"the table is like {name}: give 'use' or 'like', not both")
+        elif name in chain:
+            circle = " is like ".join([*chain[chain.index(name) :], name])
+            self._report(table, "like", f"{circle}: give one of them a 'use'")
+        else:
+            base = self._take(base, known, what, (*chain, name))
+            return merge(self._leave_out(base, own, name), own.without("without"))
+        return own
+
+    def _leave_out(self, base: Table, own: Table, name: str) -> Table:
+        """Return the table that another is like, without the keys that the other names in `without`."""
+        paths = own.get("without", [])
+        if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+            self._report(own, "without", f"expected an array of keys of {name}, got {paths!r}")
+            return base
+        for path in paths:
+            less = remove_key(base, path, own.path("without"))
+            if less is None:
+                self._report(own, "without", unknown(f"{name} states no", path, base))
+            base = base if less is None else less
+        return base
+
+    def _resolve_parts(self, value: Any) -> Any:
+        """Return the value with the `like` of each part replaced and its `through` nested."""
+        if not isinstance(value, Table):
+            return [self._resolve_parts(v) for v in value] if isinstance(value, list) else value
+        result = value.without()
+        for key, item in value.items():
+            part = self._take(item, self.data, "table") if key in PART_KINDS else item
+            result[key] = self._resolve_parts(part)
+            if key in PART_KINDS and isinstance(part, Table) and "through" in part:
+                result[key] = self._nest(key, result[key])
+        return result
+
+    def _nest(self, kind: str, part: Table) -> Table:
+        wrappers, inner = part["through"], part.without("through")
+        if not isinstance(wrappers, list) or not all(isinstance(w, (str, Table)) for w in wrappers):
+            self._report(part, "through", f"expected an array of {kind}, got {wrappers!r}")
+            return inner
+        for place, wrapper in zip(
+            list_paths(part.path("through"), wrappers), wrappers, strict=True
+        ):
+            own = {"use": wrapper} if isinstance(wrapper, str) else wrapper
+            inner = Table({**own, kind: inner}, place)
+        return inner

@@ -11,8 +11,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from perceptinit.components.building import Spec
 from perceptinit.configs import read_config, to_table
 from perceptinit.errors import Problem
-from perceptinit.recipe.tune_config import Range, TuneConfig
-from perceptinit.recipe.verdict_config import VerdictConfig
+from perceptinit.recipe.settings import Range, TuneConfig, VerdictConfig
 from perceptinit.registry import unknown
 from perceptinit.seeding import generator
 

@@ -10,12 +10,11 @@ from typing import Any
 
 from perceptinit.configs import read_config
 from perceptinit.errors import DataError, RecipeError
-from perceptinit.recipe.expect_config import ExpectConfig
 from perceptinit.recipe.published_setting import Changes, changes
-from perceptinit.recipe.shipped import find
-from perceptinit.recipe.tables import apply_overrides, parse_toml, read_text
-from perceptinit.recipe.text import stand_alone
-from perceptinit.recipe.verdict_config import VerdictConfig
+from perceptinit.recipe.settings import ExpectConfig, VerdictConfig
+from perceptinit.recipe.shipped import find, read_text
+from perceptinit.recipe.tables import apply_overrides, parse_toml
+from perceptinit.recipe.text import Origin, RecipeText, merge_files, read_recipe_text
 from perceptinit.results.preregistration import read_plan
 
 PLANNED = ("delta", "max_seeds", "primary")  # keys of [verdict] that an answer depends on
@@ -25,7 +24,8 @@ PLANNED = ("delta", "max_seeds", "primary")  # keys of [verdict] that an answer 
 class Planned:
     """What a recipe's text asks for, and the folder of its runs; started: empty for a recipe that is named itself.
 
-    changes: in what the arms leave the setting that `expected` was published for.
+    changes: in what the arms leave the setting that `expected` was published for. origins: experiments whose runs
+    some arms share.
     """
 
     name: str
@@ -38,44 +38,47 @@ class Planned:
     verdict: VerdictConfig
     expected: tuple[ExpectConfig, ...] = ()
     changes: Changes = field(default_factory=dict)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any], root: Path) -> Planned:
         recipe = record["recipe"]
         sources = tuple((each["path"], each["text"]) for each in recipe.get("sources", ()))
         overrides = tuple(recipe["overrides"])
-        arms, seeds, verdict, expected, left = _read_recipe(
+        arms, seeds, verdict, expected, left, origins = _read_recipe(
             recipe["text"], recipe["source"], overrides, sources
         )
         name, summary, baseline = recipe["name"], recipe["summary"], recipe["baseline"]
         seeds = seeds[:1] if recipe["smoke"] else seeds
-        started = record["started"]
-        return cls(name, summary, baseline, arms, seeds, root, started, verdict, expected, left)
+        return cls(
+            name, summary, baseline, arms, seeds, root, record["started"], verdict, expected, left, origins
+        )  # fmt: skip
 
     @classmethod
     def of_file(cls, path: Path, root: Path) -> Planned:
-        tables = read_tables(path)
+        text = _read(path)
+        tables = text.tables
         arms, seeds = _read_arms_and_seeds(tables)
         baseline = str(tables.get("baseline", arms[0]))
         summary, verdict = str(tables.get("summary", "")), _read_verdict(tables, str(path))
         expected = _read_expected(tables, str(path))
-        return cls(root.name, summary, baseline, arms, seeds, root, "", verdict, expected)
+        origins = text.find_origins(tables)
+        return cls(
+            root.name, summary, baseline, arms, seeds, root, "", verdict, expected, origins=origins
+        )
 
 
 @cache  # the runs of a recipe have one text
 def _read_recipe(
     text: str, source: str, overrides: tuple[str, ...], sources: tuple[tuple[str, str], ...]
-) -> tuple[tuple[str, ...], tuple[int, ...], VerdictConfig, tuple[ExpectConfig, ...], Changes]:
-    """Return arms, seeds, verdict, expected scores and what was changed of their setting, as a recipe's text says."""
+) -> tuple[Any, ...]:
+    """Return arms, seeds, verdict, expected scores, what was changed of their setting, and origins of arms."""
     tables = {"verdict": {}, **parse_toml(text, source)}
     apply_overrides(tables, overrides)
     left = changes(text, source, overrides, sources)
-    return (
-        *_read_arms_and_seeds(tables),
-        _read_verdict(tables, source),
-        _read_expected(tables, source),
-        left,
-    )
+    origins = merge_files(sources).find_origins(tables) if sources else {}
+    verdict, expected = _read_verdict(tables, source), _read_expected(tables, source)
+    return *_read_arms_and_seeds(tables), verdict, expected, left, origins
 
 
 def _read_arms_and_seeds(tables: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -85,8 +88,12 @@ def _read_arms_and_seeds(tables: Mapping[str, Any]) -> tuple[tuple[str, ...], tu
 
 def read_tables(path: Path) -> Mapping[str, Any]:
     """Return the tables of a recipe file, or of the shipped recipe of that name, with what it is like."""
+    return _read(path).tables
+
+
+def _read(path: Path) -> RecipeText:
     path = find(path)
-    return stand_alone(read_text(path), str(path), path.parent).tables
+    return read_recipe_text(read_text(path), str(path), path.parent)
 
 
 def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
@@ -115,6 +122,7 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
         "departures": tuple(departures),
         "preregistered": plan,
         "expected": named.expected,
+        "origins": named.origins,
         "changes": {
             arm: tuple(dict.fromkeys(text for p in same for text in p.changes.get(arm, ())))
             for arm in dict.fromkeys(arm for p in same for arm in p.changes)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.errors import UsageError
-from perceptinit.recipe.expect_config import ExpectConfig
 from perceptinit.recipe.published_setting import Changes
-from perceptinit.recipe.verdict_config import VerdictConfig
+from perceptinit.recipe.settings import ExpectConfig, VerdictConfig
+from perceptinit.recipe.text import Origin
 from perceptinit.results.planned import Planned, read_tables, verdict_of
 from perceptinit.results.queue import find_submitted
 from perceptinit.results.record import RECORD
-from perceptinit.results.states import RunState, State, run_state
+from perceptinit.results.states import RunState, State, run_folder, run_state
 
 Record = dict[str, Any]
 # after a recipe's name: the folder of its trials, and that of its arms at their best settings
@@ -58,7 +58,7 @@ class RunSet:
 
     plan: the recipe's `[verdict]`; num_planned: seeds that it was first planned with. departures: sentences
     on what of it is not as it was planned. preregistered: the plan beside the runs, empty without one. expected: published
-    scores, and in what the arms leave the setting that they are of.
+    scores, and in what the arms leave the setting that they are of. origins: experiments whose runs some arms share.
     """
 
     name: str
@@ -72,6 +72,7 @@ class RunSet:
     expected: tuple[ExpectConfig, ...] = ()
     changes: Changes = field(default_factory=dict)
     preregistered: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
 
     @property
     def finished(self) -> list[LoadedRun]:
@@ -99,6 +100,11 @@ class RunSet:
     def samples(self) -> str:
         """Return what samples seen are, in words."""
         return samples_in_words(self.records)
+
+    def is_shared(self, run: LoadedRun) -> bool:
+        """Return whether a run is that of another recipe, from which its arm is taken."""
+        origin = self.origins.get(run.arm)
+        return origin is not None and run.folder.parent.parent.name == origin.name
 
     def arm_runs(self, arm: str) -> list[LoadedRun]:
         return [run for run in self.runs if run.arm == arm]
@@ -217,19 +223,20 @@ def _load(arm: str, seed: int, folder: Path, found: RunState | None = None) -> L
 
 
 def _missing(planned: Planned, roots: Sequence[Path]) -> Iterable[LoadedRun]:
-    """Yield the planned runs without a record that lie under one of the folders asked for."""
+    """Yield the planned runs of the folders in `roots` that left no record there: shared ones, and missing ones."""
     asked = [root.resolve() for root in roots]
     for seed in planned.seeds:
         for arm in planned.arms:
-            folder = planned.root / arm / f"seed{seed}"
-            place = folder.resolve()
-            if not (folder / RECORD).exists() and any(place.is_relative_to(root) for root in asked):
-                yield _load(arm, seed, folder)
+            own = planned.root / arm / f"seed{seed}"
+            place = own.resolve()
+            if not (own / RECORD).exists() and any(place.is_relative_to(root) for root in asked):
+                yield load_run(run_folder(planned.root, arm, seed, planned.origins) / RECORD)
 
 
 def _as_set(runs: list[LoadedRun], planned: Sequence[Planned]) -> RunSet:
     _refuse_twice(runs)
-    newest = sorted(planned, key=lambda p: p.started, reverse=True)
+    origins = {origin.name for p in planned for origin in p.origins.values()}
+    newest = sorted(planned, key=lambda p: (p.root.name not in origins, p.started), reverse=True)
     arms = list(dict.fromkeys(arm for p in newest for arm in p.arms))
     arms += sorted({run.arm for run in runs} - set(arms))
     present = [arm for arm in arms if any(run.arm == arm for run in runs)]

@@ -23,6 +23,7 @@ from perceptinit.errors import DataError, WriteError
 from perceptinit.files.atomic import remove_files
 from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import read_json
+from perceptinit.recipe.text import Origin
 from perceptinit.results.record import RECORD, read_record
 
 LOCK_FILE = ".claim.lock"
@@ -97,6 +98,17 @@ class RunState:
     @property
     def is_finished(self) -> bool:
         return self.state == "finished"
+
+
+def run_folder(root: Path, arm: str, seed: int, origins: Mapping[str, Origin]) -> Path:
+    """Return the folder of a run of the recipe whose runs are in `root`.
+
+    A run that is shared with the recipe of an arm's origin is in that recipe's folder, unless it is in `root` already.
+    """
+    own, origin = root / arm / f"seed{seed}", origins.get(arm)
+    if origin is None or seed not in origin.seeds or (own / RECORD).exists():
+        return own
+    return root.parent / origin.name / arm / f"seed{seed}"
 
 
 def run_state(folder: Path) -> RunState:

@@ -11,8 +11,8 @@ from typing import Any
 
 from perceptinit.configs import read_config
 from perceptinit.errors import Problem, RecipeError, TrainingError, UsageError, shown
+from perceptinit.recipe.settings import TuneConfig
 from perceptinit.recipe.tables import apply_overrides, parse_toml
-from perceptinit.recipe.tune_config import TuneConfig
 from perceptinit.recipe.tuning import flat
 from perceptinit.results.measures import is_share, split_name
 from perceptinit.results.record import RECORD

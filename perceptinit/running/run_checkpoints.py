@@ -14,7 +14,7 @@ import torch
 from perceptinit.errors import CheckpointError, WriteError
 from perceptinit.files.atomic import remove_files, temporaries
 from perceptinit.files.checkpoints import load_state, split_state, write_state
-from perceptinit.recipe.checkpoint_config import CheckpointConfig
+from perceptinit.recipe.settings import CheckpointConfig
 
 _NAME = re.compile(r"checkpoint-(\d{6,18})\.safetensors")
 

@@ -9,18 +9,16 @@ Any number of these may work on one output folder: see `sweep`.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from perceptinit.components.building import Spec, preflight, walk, warnings_of
-from perceptinit.errors import DataError, Problem, RecipeError, UsageError
-from perceptinit.protocols import HasMisfits
-from perceptinit.recipe.recipe import Recipe, fingerprint_difference
-from perceptinit.results.preregistration import read_plan
-from perceptinit.running.cells import Cell, plan_cells
+from perceptinit.errors import UsageError
+from perceptinit.recipe.reading import load_recipe
+from perceptinit.recipe.recipe import Recipe
+from perceptinit.running.cells import Cell, plan_cells, prepare
+
+OPTION = "--until-decided"
 
 
 def run_recipe(
@@ -47,6 +45,7 @@ def run_recipe(
     the first run's error after all are done.
     """
     return run_cells(
+        recipe,
         plan_cells(recipe, arms, seeds, out),
         device=device,
         fresh=fresh,
@@ -56,6 +55,7 @@ def run_recipe(
 
 
 def run_cells(
+    recipe: Recipe,
     cells: Sequence[Cell],
     *,
     device: str = "auto",
@@ -63,7 +63,7 @@ def run_cells(
     jobs: int = 1,
     num_workers: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Do runs, at least one, as `run_recipe` does and with its errors; see `Sweep` for which go together."""
+    """Do some runs of a recipe, at least one, as `run_recipe` does and with its errors."""
     from perceptinit.compute import distributed
     from perceptinit.compute.devices import choose_device, set_up_process
     from perceptinit.running.sweep import Sweep
@@ -71,8 +71,7 @@ def run_cells(
     with distributed.process_group():
         if jobs > 1 and distributed.world_size() > 1:
             raise UsageError("--jobs: several processes already work on each run; take one of both")
-        check_ready(cells[0].recipe, {cell.arm.name for cell in cells})
-        distributed.decide(lambda: prepare(cells, fresh))
+        prepare(recipe, cells, fresh)
         place = distributed.local_device(choose_device(device))
         sweep = Sweep(cells, place, fresh, num_workers=num_workers)
         if min(jobs, len(cells)) > 1:
@@ -83,90 +82,51 @@ def run_cells(
         return sweep.work()
 
 
-def prepare(cells: Sequence[Cell], fresh: bool) -> None:
-    """Look at the output folder: is it writable, and are the runs in it these or to be forgotten?"""
-    from perceptinit.running.sweep import forget
+def looks(
+    path: Path, overrides: Sequence[str], max_seeds: int | None
+) -> Iterator[tuple[Recipe, Sequence[int]]]:
+    """Yield the recipe for every look at its runs, with the seeds that are new; the caller stops when decided.
 
-    for root in {cell.root for cell in cells}:
-        check_writable(root)
-        read_plan(root)  # one that cannot be read is told before anything runs
-    for cell in cells:
-        if fresh:
-            forget(cell)
-        else:
-            check_same_run(cell)
+    The first look has the recipe's own seeds, each one after it one more. Records keep seeds and
+    `verdict.max_seeds` as overrides, so that every table made of them has intervals for that many looks.
 
-
-def check_ready(recipe: Recipe, arms: Collection[str] = ()) -> None:
-    """Raise RecipeError with everything that is known to fail later, of some arms or of all."""
-    asked = tuple(arm for arm in recipe.arms if not arms or arm.name in arms)
-    problems = find_obstacles(replace(recipe, arms=asked))
-    if problems:
-        raise RecipeError(problems, recipe.source)
-
-
-def find_obstacles(recipe: Recipe, others: Iterable[Spec] = ()) -> list[Problem]:
-    """Return what stands in the way of running a valid recipe, such as absent data, each once.
-
-    others: components beside those of the runs.
+    max_seeds: takes the place of the recipe's. Raises UsageError without one, with fewer than the recipe has
+    seeds, or without a delta, and as `load_recipe` does.
     """
-    return _told([*recipe.specs(), *others], preflight) or _misfits(recipe)
+    plan = [*overrides, *([] if max_seeds is None else [f"verdict.max_seeds={max_seeds}"])]
+    recipe = load_recipe(path, plan)
+    last = _last_number(recipe)
+    yield recipe, recipe.seeds
+    seeds = recipe.seeds
+    while len(seeds) < last:
+        seeds = (*seeds, max(seeds) + 1)
+        yield load_recipe(path, [*plan, f"seeds={list(seeds)}"]), seeds[-1:]
 
 
-def _misfits(recipe: Recipe) -> list[Problem]:
-    """Return why evaluators cannot measure what the recipe trains, such as for classes of other names."""
-    evaluators = [(slot.spec, slot.spec.build()) for slot in recipe.evals]
-    fitted = [(spec, built) for spec, built in evaluators if isinstance(built, HasMisfits)]
-    if not fitted or recipe.pretrain is None:
-        return []
-    pretrainer = recipe.pretrain.build()
-    return [
-        Problem(f"[{spec.where}]", text)
-        for spec, built in fitted
-        for text in built.misfits(pretrainer)
-    ]
-
-
-def find_warnings(recipe: Recipe) -> list[Problem]:
-    """Return what would run, but is hardly meant, such as a batch larger than the data, each once."""
-    return _told(recipe.specs(), warnings_of)
-
-
-def _told(specs: Iterable[Spec], ask: Callable[[Any], list[str]]) -> list[Problem]:
-    told: dict[str, Problem] = {}
-    for spec in walk(specs):
-        try:
-            messages = ask(spec.build())
-        except Exception as error:  # told with its place in the recipe, whatever it is
-            messages = [str(error) or type(error).__name__]
-        for message in messages:
-            told.setdefault(message, Problem(f"[{spec.where}]", message))
-    return list(told.values())
-
-
-def check_writable(folder: Path) -> None:
-    """Raise UsageError unless files can be made in `folder`; nothing is left behind."""
-    nearest = folder
-    while not nearest.exists():
-        nearest = nearest.parent
-    try:
-        with tempfile.TemporaryFile(dir=nearest):
-            pass
-    except OSError as error:
-        reason = error.strerror or str(error)
+def refuse_beside(is_given: bool, others: Sequence[str]) -> None:
+    """Raise UsageError for options of `run` that do not go with it, or need it."""
+    if not is_given:
+        raise UsageError(f"--max-seeds: only with {OPTION}")
+    if others:
         raise UsageError(
-            f"{folder}: cannot be written ({reason}). Choose another place with --out"
-        ) from error
+            f"{OPTION} and {others[0]} do not go together: the runs would not be those that it looks at. "
+            "Several looks need no option: run with --set verdict.max_seeds=N, look (perceptinit compare), "
+            "and add a seed (--set seeds=[...])"
+        )
 
 
-def check_same_run(cell: Cell) -> None:
-    """Raise UsageError when the folder holds a run that differs from what the recipe now says."""
-    found, recipe = cell.state, cell.recipe
-    if found.state == "unreadable":
-        raise DataError(f"{found.reason}. Restore the file, or --fresh to do the run again")
-    if not found.record or found.record["fingerprint"] == recipe.fingerprint(cell.arm):
-        return
-    difference = fingerprint_difference(found.record["arm"]["resolved"], recipe.resolved(cell.arm))
-    raise UsageError(
-        f"{cell.folder} holds a run of another recipe. Choose another --out, or --fresh to replace it:\n{difference}"
-    )
+def _last_number(recipe: Recipe) -> int:
+    most, num = recipe.verdict.max_seeds, len(recipe.seeds)
+    if recipe.verdict.delta is None:
+        raise UsageError(
+            f"{recipe.source}: {OPTION} needs [verdict] delta, the points within which a difference does not "
+            "matter: without it, arms that do not differ are never decided"
+        )
+    if most is None:
+        raise UsageError(f"{OPTION}: at how many seeds does it end? --max-seeds N")
+    if num < 2 or most < num:
+        raise UsageError(
+            f"{OPTION}: the recipe has {num} seed{'s' if num > 1 else ''} and at most {most} are allowed; "
+            "the first look needs 2 seeds, and the last one as many as the first"
+        )
+    return most

@@ -9,7 +9,7 @@ from typing import Any
 from perceptinit.compute import distributed
 from perceptinit.errors import CheckpointError
 from perceptinit.files.atomic import remove_files, temporaries
-from perceptinit.recipe.checkpoint_config import CheckpointConfig
+from perceptinit.recipe.settings import CheckpointConfig
 from perceptinit.running.interruption import CONTINUES, Stopped, StopSignals
 from perceptinit.running.run_checkpoints import Checkpoints
 

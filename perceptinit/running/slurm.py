@@ -18,11 +18,10 @@ from perceptinit.errors import UsageError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.files.locks import file_lock
 from perceptinit.recipe.recipe import Recipe
-from perceptinit.recipe.slurm_config import WARN_SECONDS
+from perceptinit.recipe.settings import WARN_SECONDS
 from perceptinit.results.queue import FOLDER, ask, find_submitted, note_job, queue
-from perceptinit.running.cells import Cell
+from perceptinit.running.cells import Cell, check_writable, prepare
 from perceptinit.running.interruption import EXIT_CODE
-from perceptinit.running.runner import check_ready, check_writable, prepare
 
 TABLE = "table.txt"
 TABLE_MINUTES = 30
@@ -93,6 +92,7 @@ def _runs(num: int) -> str:
 
 
 def submit(
+    recipe: Recipe,
     cells: Sequence[Cell],
     *,
     out: Path,
@@ -102,11 +102,10 @@ def submit(
 ) -> Submission:
     """Submit the runs that are neither finished, nor queued, nor going on; `fresh`: all of them.
 
-    cells: at least one, of one recipe. Raises RecipeError, UsageError and DataError as `run_recipe` does, and
-    UsageError when Slurm is not there or refuses: the rest is submitted by the same command later.
+    cells: at least one, of the recipe. Raises RecipeError, UsageError and DataError as `run_recipe` does, and
+    UsageError when Slurm is not there or refuses: the same command submits the rest later.
     """
-    recipe, root = cells[0].recipe, cells[0].root
-    check_ready(recipe, {cell.arm.name for cell in cells})
+    root = out / recipe.name
     _check_partition(recipe)
     most = max_tasks(ask(["scontrol", "show", "config"]))
     check_writable(root)
@@ -118,7 +117,7 @@ def submit(
         queued = {run for run, task in tasks.items() if task in waiting}
         if fresh and queued & {(cell.arm.name, cell.seed) for cell in cells}:
             raise UsageError(f"{root}: runs of it are in the queue; scancel them before --fresh")
-        prepare(cells, fresh)
+        prepare(recipe, cells, fresh)
         states = [cell.state.state for cell in cells]
         missing = [
             cell
@@ -127,7 +126,7 @@ def submit(
         ]
         command = _command(recipe, out, device, num_workers)
         jobs = [
-            _submit_runs(missing[begin : begin + most], command, fresh)
+            _submit_runs(recipe, root, missing[begin : begin + most], command, fresh)
             for begin in range(0, len(missing), most)
         ]
         earlier = {tasks[run].partition("_")[0] for run in queued}
@@ -158,9 +157,10 @@ def max_tasks(config: str) -> int:
     return min(found)
 
 
-def _submit_runs(cells: Sequence[Cell], command: str, fresh: bool) -> str:
+def _submit_runs(
+    recipe: Recipe, root: Path, cells: Sequence[Cell], command: str, fresh: bool
+) -> str:
     """Submit one array, note which run is which task, and return its number."""
-    recipe, root = cells[0].recipe, cells[0].root
     config, folder = recipe.slurm, root / FOLDER
     is_shared = config.nodes * config.num_processes > 1
     rendezvous = RENDEZVOUS.format(nodes=config.nodes, first_port=FIRST_PORT)

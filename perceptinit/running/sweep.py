@@ -15,7 +15,7 @@ from typing import Any
 
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import usable_cores
-from perceptinit.errors import PerceptInitError, UsageError
+from perceptinit.errors import PerceptInitError
 from perceptinit.protocols import Evaluator, Tracker
 from perceptinit.results.record import read_record
 from perceptinit.results.states import claim, holder
@@ -158,20 +158,3 @@ def _claim_together(folder: Path) -> Iterator[bool]:
 
 def _warning(cell: Cell, message: str) -> Event:
     return Event(kind="warning", arm=cell.arm.name, seed=cell.seed, stage="run", message=message)
-
-
-def forget(cell: Cell) -> None:
-    """Remove the record of an earlier run, so that it starts over.
-
-    Raises UsageError when somebody works on it.
-    """
-    if not cell.folder.is_dir():
-        return
-    with claim(cell.folder) as is_mine:
-        if not is_mine:
-            who = holder(cell.folder)
-            raise UsageError(
-                f"{cell.folder}: process {who.get('pid', '?')} on {who.get('host', '?')} works on it; "
-                "stop it before --fresh"
-            )
-        cell.record_path.unlink(missing_ok=True)

@@ -20,8 +20,9 @@ from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.tuning import Tuning
 from perceptinit.results.runs import BEST, TRIALS, LoadedRun
 from perceptinit.results.tuned import Search, is_over, read_searches, tuned, tuned_in
-from perceptinit.running.cells import Cell, plan_cells
-from perceptinit.running.runner import check_ready, check_same_run, run_cells
+from perceptinit.running.cells import Cell, check_same_run, plan_cells
+from perceptinit.running.readiness import check_ready
+from perceptinit.running.runner import run_cells
 
 NO_TUNE = (
     "no [tune], which says what is tuned and on which validation data (docs/tuning.md); `perceptinit run` does the "
@@ -74,8 +75,10 @@ class Tune:
         return sorted(cells, key=lambda cell: self.recipe.seeds.index(cell.seed))
 
     def run(self, cells: Sequence[Cell]) -> None:
-        """Do runs with the options that were given."""
-        run_cells(cells, **self._options)
+        """Do runs of one experiment with the options that were given."""
+        by_name = {cell.recipe.name: cell.recipe for cell in reversed(cells)}
+        recipe = by_name.get(self.recipe.name, cells[0].recipe)
+        run_cells(recipe, cells, **self._options)
 
     def at_shared(self) -> list[Cell]:
         """Return the runs of the recipe as it stands."""

@@ -26,8 +26,7 @@ def download(recipe: Path, overrides: Sequence[str], workers: int, dry_run: bool
 
     from perceptinit.errors import DataError
     from perceptinit.recipe.reading import load_recipe
-    from perceptinit.running.needs import needs
-    from perceptinit.running.runner import find_obstacles
+    from perceptinit.running.readiness import find_obstacles, needs
 
     found = list(_asked(needs(load_recipe(recipe, overrides))))
     console = Console(highlight=False)

@@ -23,6 +23,7 @@ from perceptinit.reports.verdicts.headline import headline_arms
 from perceptinit.results.preregistration import PLAN, SCHEMA, plan_sha256, read_plan, seal_plan
 from perceptinit.results.record import RECORD, arm_row, now, versions
 from perceptinit.results.runs import LoadedRun, RunSet, load_runs
+from perceptinit.results.states import run_folder
 
 TEXT = "plan.md"
 # what runs can depart from; the rest follows from it, or is of the moment that the plan was written at
@@ -44,7 +45,8 @@ def make_plan(recipe: Recipe, out: Path, pilot: Sequence[Path] = ()) -> dict[str
     """
     root = out / recipe.name
     planned = compare(_planned_runs(recipe, root))
-    there = _runs_there([root])
+    cells = [(arm.name, seed) for arm in recipe.arms for seed in recipe.seeds]
+    there = _runs_there([root, *(run_folder(root, *cell, recipe.origins) for cell in cells)])
     plan = {
         "schema": SCHEMA,
         "written": now(),
@@ -161,7 +163,8 @@ def _planned_runs(recipe: Recipe, root: Path) -> RunSet:
 
 
 def _runs_there(roots: Sequence[Path]) -> RunSet | None:
-    return load_runs(roots) if any(next(r.rglob(RECORD), None) for r in roots) else None
+    begun = [root for root in roots if next(root.rglob(RECORD), None)]
+    return load_runs(begun) if begun else None
 
 
 def _record_row(run: LoadedRun) -> dict[str, Any]:

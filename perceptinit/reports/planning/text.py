@@ -132,6 +132,11 @@ def _find_other_plans(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
     began = {(run.arm, run.seed): run.record for run in runs.runs if run.record}
     # a run that knows the plan's hash began after it, whatever the clocks of two machines say
     known = {cell: str(record.get("plan", "")) for cell, record in began.items()}
+    shared = {(run.arm, run.seed) for run in runs.runs if run.record and runs.is_shared(run)}
+    known |= {
+        cell: plan_sha256(plan) if began[cell]["started"] >= plan["written"] else ""
+        for cell in shared  # their records name the plan of the other recipe
+    }
     changed = [cell for cell in began if known[cell] not in ("", plan_sha256(plan))]
     without = [cell for cell in began if not known[cell] and cell not in there]
     before = [cell for cell in without if began[cell]["started"] < plan["written"]]
@@ -147,7 +152,8 @@ def _find_other_plans(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
 
 def _find_other_runs(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
     """Yield which runs were added and which are planned and not among those compared."""
-    if len(roots := {str(run.folder.resolve().parent.parent) for run in runs.runs}) > 1:
+    own = [run for run in runs.runs if not runs.is_shared(run)]
+    if len(roots := {str(run.folder.resolve().parent.parent) for run in own}) > 1:
         yield f"runs of several folders are compared: {', '.join(sorted(roots))}."
     arms = [arm["name"] for arm in plan["arms"]]
     planned = {(arm, seed) for arm in arms for seed in plan["seeds"]}
@@ -176,7 +182,8 @@ def _find_other_settings(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]
         if run.record and arm and run.record["fingerprint"] != arm["fingerprint"]:
             resolved = run.record["arm"]["resolved"]
             keys = tuple(dict.fromkeys(find_differences(planned_settings(plan, arm), resolved)))
-            changed.setdefault(keys, {})[run.arm] = None
+            if not (keys == ("name",) and runs.is_shared(run)):
+                changed.setdefault(keys, {})[run.arm] = None
     for keys, arms in changed.items():
         yield f"other settings of {', '.join(arms)}: {', '.join(keys) or 'those of another version'}."
 

@@ -22,7 +22,7 @@ from perceptinit.seeding import generator
 if TYPE_CHECKING:
     import numpy as np
 
-    from perceptinit.recipe.verdict_config import VerdictConfig
+    from perceptinit.recipe.settings import VerdictConfig
     from perceptinit.reports.statistics import Estimate
 
 CONFIDENCE = 0.95

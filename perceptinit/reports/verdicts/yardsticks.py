@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from perceptinit.errors import Problem
-from perceptinit.recipe.expect_config import ALL_SETS, ExpectConfig
 from perceptinit.recipe.published_setting import changes
 from perceptinit.recipe.recipe import Recipe
+from perceptinit.recipe.settings import ALL_SETS, ExpectConfig
 from perceptinit.registry import unknown
 from perceptinit.reports.comparison import ALL, Comparison, ScoreComparison
 from perceptinit.reports.numbers import magnitude, number
