@@ -455,7 +455,7 @@ def test_reports_know_the_arms_and_seeds_of_such_a_recipe(folder):
         ),
         (
             'like = "circle.toml"\nname = "c"',
-            "c.toml is like this recipe in turn: remove one 'like'",
+            "c.toml: like: circle.toml is like this recipe in turn: remove one 'like'",
         ),
         ('like = "small.toml"', "name: required: a recipe that is like another"),
         ('like = 3\nname = "c"', "like: expected the path of a recipe, got 3"),
