@@ -34,7 +34,7 @@ import train_sets as made
 from perceptinit.compute import optim
 from perceptinit.recipe.settings import CheckpointConfig
 from perceptinit.results.record import processor_name
-from perceptinit.running.run_checkpoints import Checkpoints
+from perceptinit.running.checkpoints import Checkpoints
 
 TICK_SECONDS = 0.001
 

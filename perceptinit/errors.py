@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import platform
 import re
+import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from perceptinit._version import __version__
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LONGEST = 300  # characters of an error's own message
 # control characters but for line ends and tabs, and those that turn the direction of writing
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -161,3 +170,41 @@ def problems_of(check: Callable[..., object], *args: Any) -> Iterator[str]:
         check(*args)
     except PerceptInitError as error:
         yield str(error)
+
+
+def describe_error(error: BaseException) -> str:
+    """Return what the user reads of any error, and of what else went wrong beside it.
+
+    The traceback of an error that was not raised on purpose is written to a file, which the sentence names.
+    """
+    if isinstance(error, PerceptInitError):
+        return "\n".join([str(error), *getattr(error, "__notes__", [])])
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return str(WriteError(error.filename or "standard output or a file", str(error.strerror)))
+    return (
+        f"unforeseen {summarize_error(error)}. {_write_log(error)} Please report it: open an issue of the project "
+        "with that text in it"
+    )
+
+
+def summarize_error(error: BaseException) -> str:
+    """Return the type of an error and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    message = lines[0][:_LONGEST].rstrip(" .") if lines else "without a message"
+    return printable(without_credentials(f"{type(error).__name__}: {message}"))
+
+
+def _write_log(error: BaseException) -> str:
+    """Write how the error came about; return the sentence that says where, or all of it."""
+    text = without_credentials(
+        f"perceptinit {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
+        f"command: {sys.argv}\n\n{''.join(traceback.format_exception(error))}"
+    )
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", prefix="perceptinit-", suffix=".log", delete=False
+        ) as file:
+            file.write(text)
+    except OSError:  # no room there either
+        return f"Its traceback:\n{text}\n"
+    return f"The traceback is in {file.name}."

@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from perceptinit.errors import DataError, without_credentials
+from perceptinit.errors import DataError, describe_error, without_credentials
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.results.record import new_record
-from perceptinit.running.unforeseen import told
 
 RECIPE = """
 schema = 1
@@ -69,7 +68,7 @@ def test_no_record_and_no_fingerprint_has_them_and_the_run_does():
 
 
 def test_an_error_that_nobody_foresaw_tells_none():
-    sentence = told(RuntimeError("GET https://host/a?sig=secret failed"))
+    sentence = describe_error(RuntimeError("GET https://host/a?sig=secret failed"))
     assert "secret" not in sentence
     path = sentence.partition("The traceback is in ")[2].partition(".log")[0] + ".log"
     with open(path) as log:  # noqa: PTH123

@@ -12,7 +12,7 @@ from perceptinit.errors import UsageError
 from perceptinit.initializers.report import weight_changes
 from perceptinit.pretrainers import pair_loss
 from perceptinit.recipe.settings import CheckpointConfig
-from perceptinit.running.run_checkpoints import Checkpoints
+from perceptinit.running.checkpoints import Checkpoints
 from perceptinit.seeding import named_torch_seed
 
 
@@ -78,7 +78,7 @@ def test_a_checkpoint_waits_for_the_gpu_that_its_tensors_come_from(tmp_path):
     with paper_gpu():
         state = {"weight": torch.ones(2, device="cuda"), "step": torch.ones(1)}
         with mock.patch("torch.cuda.synchronize") as waited:
-            Checkpoints(tmp_path, CheckpointConfig(), print)._stage(state)
+            Checkpoints(tmp_path, CheckpointConfig(), print)._copy_tensors(state)
     waited.assert_called_once_with(torch.device("cuda:0"))
 
 

@@ -19,8 +19,8 @@ from perceptinit.files.checkpoints import load_weights
 from perceptinit.pretrainers.training import Training
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.settings import CheckpointConfig
+from perceptinit.running.checkpoints import Checkpoints
 from perceptinit.running.interruption import EXIT_CODE
-from perceptinit.running.run_checkpoints import Checkpoints
 
 EVERY = 2
 EVERY_2_STEPS = ("checkpoint.every_steps=2", "pretrain.epochs=3")  # 9 steps of 3 in an epoch

@@ -11,8 +11,7 @@ import typer
 from perceptinit.cli.group import Group
 from perceptinit.cli.terminal import accept_any_encoding
 from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
-from perceptinit.errors import PerceptInitError, UsageError
-from perceptinit.running.unforeseen import told
+from perceptinit.errors import PerceptInitError, UsageError, describe_error
 
 EPILOG = "Start with: perceptinit run quickstart"
 
@@ -122,11 +121,11 @@ def _verbs(app: typer.Typer) -> list[str]:
 
 
 def main() -> None:
-    """Run the command line; every error ends it in a sentence, see `unforeseen`."""
+    """Run the command line; every error ends it in a sentence, see `describe_error`."""
     accept_any_encoding()
     try:
         plugins = build_plugin_manager()
         create_app(plugins)(obj=plugins)
     except Exception as error:
-        print(f"error: {told(error)}", file=sys.stderr)
+        print(f"error: {describe_error(error)}", file=sys.stderr)
         sys.exit(error.exit_code if isinstance(error, PerceptInitError) else 1)

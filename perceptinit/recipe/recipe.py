@@ -75,6 +75,12 @@ class EvalSlot:
     spec: Spec
     every: Every
 
+    def is_due(self, step: int, end_of_epoch: bool) -> bool:
+        """Return whether the evaluator runs after a step of pretraining that is not the last one."""
+        if self.every == "epoch":
+            return end_of_epoch
+        return isinstance(self.every, int) and step % self.every == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Arm:

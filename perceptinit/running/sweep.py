@@ -84,7 +84,7 @@ class Sweep:
             if not is_ours:
                 return False
             if not distributed.decide(lambda: self._failed_elsewhere(cell)):
-                self._execute(cell, evaluators, trackers)
+                self._run(cell, evaluators, trackers)
             return True
 
     def _failed_elsewhere(self, cell: Cell) -> bool:
@@ -94,19 +94,10 @@ class Sweep:
         is_new = cell.record_path.stat().st_mtime_ns != self.earlier.get(str(cell.folder))
         return is_new and cell.state.state == "failed"
 
-    def _execute(self, cell: Cell, evaluators: Sequence[Evaluator], trackers: Trackers) -> None:
+    def _run(self, cell: Cell, evaluators: Sequence[Evaluator], trackers: Trackers) -> None:
         starts_over = distributed.decide(lambda: self.fresh and not cell.record_path.is_file())
         was_finished = cell.state.is_finished
-        run = Run(
-            cell.recipe,
-            cell.arm,
-            cell.seed,
-            cell.folder,
-            self.device,
-            evaluators,
-            trackers,
-            self.num_workers,
-        )
+        run = Run(cell, self.device, evaluators, trackers, self.num_workers)
         try:
             run.execute(fresh=starts_over)
         except Exception as error:  # the others are independent of it

@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from perceptinit.compute.devices import usable_cores
-from perceptinit.errors import PerceptInitError
+from perceptinit.errors import PerceptInitError, describe_error
 from perceptinit.protocols import HasExpect, HasSay, Tracker
 from perceptinit.running.interruption import OF_CTRL_C, StopSignals
 from perceptinit.running.tracking import build_console
-from perceptinit.running.unforeseen import told
 from perceptinit.types import Event, RunContext, Score
 
 if TYPE_CHECKING:
@@ -245,7 +244,7 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:  # in the run's record, from where the parent tells it
         if not isinstance(error, PerceptInitError):
-            print(told(error), file=sys.stderr)  # as well, for its traceback
+            print(describe_error(error), file=sys.stderr)  # as well, for its traceback
         sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: written beside the training, whole or not at all, the newest few kept."""
+"""The checkpoints of a run: when one is written, and files that are whole or not there, the newest few kept."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import Any
 
 import torch
 
+from perceptinit.compute import distributed
 from perceptinit.errors import CheckpointError, WriteError
 from perceptinit.files.atomic import remove_files, temporaries
 from perceptinit.files.checkpoints import load_state, split_state, write_state
 from perceptinit.recipe.settings import CheckpointConfig
+from perceptinit.running.interruption import CONTINUES, Stopped, StopSignals
 
 _NAME = re.compile(r"checkpoint-(\d{6,18})\.safetensors")
 
@@ -24,25 +26,69 @@ class Checkpoints:
 
     `save` copies the tensors and returns; a thread writes the file, syncs it to disk, gives it its
     name and removes older ones. So a crash, a full disk or a kill at any moment leaves the last
-    complete checkpoint in place. Other files in the folder are left alone.
+    complete checkpoint in place. Other files in the folder are left alone. Of several processes that work on
+    the run, the first alone touches files.
 
-    warn: is told a sentence, in the thread that asks for something, about files that cannot be
-    removed or read.
+    Args:
+        folder: `checkpoints` in the folder of the run.
+        config: When a checkpoint is due, and how many are kept.
+        warn: Is called with a sentence about files that cannot be removed or read.
+        signals: Those that the run listens for.
     """
 
-    def __init__(self, folder: Path, config: CheckpointConfig, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: CheckpointConfig,
+        warn: Callable[[str], None],
+        signals: StopSignals | None = None,
+    ) -> None:
+        self._signals = signals or StopSignals()
+        self._is_first = distributed.is_first()
         self.folder = folder
         self._config = config
         self._warn = warn
         self._complaints: list[str] = []
-        self._said: set[str] = set()
+        self._reported: set[str] = set()
         self._last_time = time.monotonic()
         self._staged: dict[str, torch.Tensor] = {}
         self._writing: Future[None] | None = None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
 
+    def sweep(self, everything: bool) -> None:
+        """Remove what a killed process left: half-written files, and with `everything` the checkpoints."""
+        if not self._is_first:
+            return
+        run = self.folder.parent
+        for complaint in remove_files([*temporaries(run), *temporaries(run / "weights")]):
+            self._warn(complaint)
+        if everything:
+            self.clear()
+
+    def after_step(self, step: int, save: Callable[[], None], always: bool = False) -> None:
+        """Save when any process wants it, all together; raise Stopped, with all on disk, after a signal to stop."""
+        wishes = distributed.exchange(self._wish(step))
+        stop = next((wish for wish in wishes if wish not in (None, "save")), None)
+        if any(wishes) or always:
+            save()
+        if stop is not None:
+            if self._is_first:
+                self.wait()
+            distributed.exchange(
+                None
+            )  # no process ends, and ends the others, before all is on disk
+            raise Stopped(f"{stop} after step {step}, saved; {CONTINUES}")
+
+    def _wish(self, step: int) -> str | None:
+        """Return what this process wants after a step: the words for a signal, "save", or nothing."""
+        if self._is_first:
+            self.check()
+        if self._signals.asked:
+            return self._signals.asked
+        return "save" if self._is_first and self.is_due(step) else None
+
     def is_due(self, step: int) -> bool:
-        """Tell whether the steps or minutes between two checkpoints are over at `step`."""
+        """Return whether the steps or minutes between two checkpoints are over at `step`."""
         steps, minutes = self._config.every_steps, self._config.every_minutes
         if steps and step % steps == 0:
             return True
@@ -55,7 +101,7 @@ class Checkpoints:
         """
         self.wait()
         tree, tensors = split_state(state)
-        self._stage(tensors)
+        self._copy_tensors(tensors)
         path = self.folder / f"checkpoint-{self._next_number():06d}.safetensors"
         self._writing = self._pool.submit(self._write, path, tree)
         self._last_time = time.monotonic()
@@ -70,19 +116,24 @@ class Checkpoints:
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
-        self._complain()
+        self._report_complaints()
 
-    def newest(self) -> dict[str, Any] | None:
+    def newest(self, fingerprint: str | None = None) -> dict[str, Any] | None:
         """Return the newest state that can be read, None when there is none.
 
-        Damaged files are told and passed over. CheckpointError when all are damaged.
+        A damaged file is reported, and the one before it is used. Raises CheckpointError when all are damaged,
+        and for a state of a run with another fingerprint.
         """
         paths = self._paths()
         for path in reversed(paths):
             try:
-                return load_state(path)
+                state = load_state(path)
             except CheckpointError as error:
                 self._warn(f"{error}; the checkpoint before it is used")
+                continue
+            if fingerprint not in (None, state["fingerprint"]):
+                raise CheckpointError(f"{self.folder} belongs to another recipe; use --fresh")
+            return state
         if paths:
             raise CheckpointError(
                 f"{self.folder}: none of {len(paths)} checkpoints can be read; --fresh starts over"
@@ -90,7 +141,7 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Remove all checkpoints of the run; what is not of the run stays, and is told."""
+        """Remove all checkpoints of the run; other files stay and are reported."""
         self.wait()
         self._complaints += remove_files([*self._paths(), *temporaries(self.folder)])
         try:
@@ -99,20 +150,20 @@ class Checkpoints:
             pass
         except OSError as error:
             self._complaints.append(f"{self.folder}: stays there ({error.strerror or error})")
-        self._complain()
+        self._report_complaints()
 
-    def _complain(self) -> None:
+    def _report_complaints(self) -> None:
         for complaint in self._complaints:
-            if complaint not in self._said:
+            if complaint not in self._reported:
                 self._warn(complaint)
-        self._said.update(self._complaints)
+        self._reported.update(self._complaints)
         self._complaints = []
 
     def close(self) -> None:
         """Let a write that has begun come to its end, whether it succeeds or not."""
         self._pool.shutdown(wait=True)
 
-    def _stage(self, tensors: Mapping[str, torch.Tensor]) -> None:
+    def _copy_tensors(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Copy tensors into memory that is used again for the next checkpoint."""
         for name, tensor in tensors.items():
             staged = self._staged.get(name)
