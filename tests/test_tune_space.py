@@ -9,7 +9,7 @@ from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.settings import Range
 from perceptinit.recipe.tuning import Dimension
 from perceptinit.running.readiness import needs
-from perceptinit.running.tuning import keys_by_arm, same_data
+from perceptinit.running.tuning import find_same_data, keys_by_arm
 
 RECIPE = """
 schema = 1
@@ -114,7 +114,7 @@ def test_no_result_depends_on_tune():
     ],
 )  # fmt: skip
 def test_settings_are_not_chosen_on_the_data_that_decide(evaluator, sentence):
-    problems = same_data(read_recipe(RECIPE.replace(EVAL, evaluator)))
+    problems = find_same_data(read_recipe(RECIPE.replace(EVAL, evaluator)))
     assert bool(problems) == bool(sentence)
     assert all(sentence in str(problem) for problem in problems)
 

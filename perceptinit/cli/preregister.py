@@ -44,11 +44,11 @@ def preregister(
     from perceptinit.reports.planning.plan import keep_plan, make_plan
     from perceptinit.reports.planning.prospects import doubts
     from perceptinit.reports.planning.text import plan_text
-    from perceptinit.running.runner import looks, refuse_beside
+    from perceptinit.running.runner import plan_looks, refuse_beside
 
     if until_decided or max_seeds is not None:
         refuse_beside(until_decided, ())
-        loaded, _ = next(looks(recipe, set_ or (), max_seeds))
+        loaded, _ = next(plan_looks(recipe, set_ or (), max_seeds))
     else:
         loaded = load_recipe(recipe, set_ or ())
     for warning in (*loaded.warnings, *doubts(loaded)):

@@ -108,11 +108,11 @@ def _recipes(
     """Yield what is to be run, one after the other until the verdict is decided: a recipe, and which seeds of it."""
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.reports.planning.plan import departures_before
-    from perceptinit.running.runner import looks
+    from perceptinit.running.runner import plan_looks
 
     todo: Iterator[tuple[Recipe, Sequence[int]]]
     if until_decided:
-        todo = looks(path, overrides, max_seeds)
+        todo = plan_looks(path, overrides, max_seeds)
     else:
         recipe = load_recipe(path, overrides)
         todo = iter([(recipe.smoke() if smoke else recipe, seeds)])

@@ -55,14 +55,14 @@ def validate(
         find_warnings,
         summarize_obstacles,
     )
-    from perceptinit.running.tuning import same_data, tuning_lines
+    from perceptinit.running.tuning import find_same_data, tuning_lines
 
     if device not in ("", "cuda") or (world and not device):
         raise UsageError(
             "--device is 'cuda', and --world belongs to it: GPUs are what is worked out"
         )
     loaded = load_recipe(recipe, set_ or ())
-    if wrong := same_data(loaded):
+    if wrong := find_same_data(loaded):
         raise RecipeError(wrong, loaded.source)
     for warning in (*loaded.warnings, *doubts(loaded)):
         typer.echo(f"warning: {warning}", err=True)

@@ -27,37 +27,39 @@ def differences(base: Spec, own: Spec) -> Differences:
 
 def _part(kind: str, base: Spec | None, own: Spec | None) -> Differences:
     if base is None or own is None:
-        return {kind: own and stated(own)} if base is not own else {}
-    (base, through), (own, own_through) = _unwrapped(kind, base), _unwrapped(kind, own)
+        return {kind: own and shorten(own)} if base is not own else {}
+    (base, through), (own, own_through) = _unwrap(kind, base), _unwrap(kind, own)
     if base.name != own.name:
-        return {kind: stated(own) | ({"through": own_through} if own_through else {})}
+        return {kind: shorten(own) | ({"through": own_through} if own_through else {})}
     found = {f"{kind}.{key}": value for key, value in differences(base, own).items()}
     return found if own_through == through else found | {f"{kind}.through": own_through}
 
 
-def _unwrapped(kind: str, spec: Spec) -> tuple[Spec, list[str | dict[str, Any]]]:
+def _unwrap(kind: str, spec: Spec) -> tuple[Spec, list[str | dict[str, Any]]]:
     """Return the innermost part and what it goes through, the innermost wrapper first."""
     wrappers: list[str | dict[str, Any]] = []
     while kind in spec.parts:
-        table = stated(spec, without=kind)
+        table = shorten(spec, without=kind)
         wrappers.insert(0, spec.name if len(table) == 1 else table)
         spec = spec.parts[kind]
     return spec, wrappers
 
 
-def stated(spec: Spec, without: str = "") -> dict[str, Any]:
+def shorten(spec: Spec, without: str = "") -> dict[str, Any]:
     """Return the shortest table of a component: what is at its default is left out."""
-    own = {f.name: getattr(spec.config, f.name) for f in fields(spec.config) if _is_stated(spec, f)}
-    parts = {name: stated(part) for name, part in spec.parts.items() if name != without}
+    own = {
+        f.name: getattr(spec.config, f.name) for f in fields(spec.config) if _is_changed(spec, f)
+    }
+    parts = {name: shorten(part) for name, part in spec.parts.items() if name != without}
     return {"use": spec.name, **{k: plain_value(v) for k, v in own.items()}, **parts}
 
 
-def _is_stated(spec: Spec, field: Any) -> bool:
+def _is_changed(spec: Spec, field: Any) -> bool:
     default = field.default if field.default_factory is MISSING else field.default_factory()
     return bool(getattr(spec.config, field.name) != default)
 
 
-def closest(stage: Spec, shared: Mapping[str, Spec]) -> tuple[str, Differences] | None:
+def find_closest(stage: Spec, shared: Mapping[str, Spec]) -> tuple[str, Differences] | None:
     """Return the shared stage of the same `use` that differs least, with the differences."""
     same = {name: base for name, base in shared.items() if base.name == stage.name}
     found = [(name, differences(base, stage)) for name, base in same.items()]
@@ -70,9 +72,9 @@ def stages_in_words(stages: Iterable[Spec], shared: Mapping[str, Spec]) -> str:
 
 
 def _stage_in_words(stage: Spec, shared: Mapping[str, Spec]) -> str:
-    found = closest(stage, shared)
+    found = find_closest(stage, shared)
     if found is None:
-        return _table_in_words(stated(stage))
+        return _table_in_words(shorten(stage))
     name, changes = found
     said = [_key_in_words(key, value) for key, value in changes.items()]
     return f"{name}, but {', '.join(said)}" if said else name
@@ -95,16 +97,16 @@ def _table_in_words(table: Mapping[str, Any]) -> str:
     return " ".join(filter(None, [str(table.get("use", "")), f"({keys})" if keys else ""]))
 
 
-def as_like(name: str, changes: Differences) -> str:
+def write_like(name: str, changes: Differences) -> str:
     """Return the inline table of a stage that is like a shared one: `{ like = "init", epochs = 8 }`."""
     left_out = [key for key, value in changes.items() if value is None]
     stated = {key: value for key, value in changes.items() if value is not None}
-    return as_toml({"like": name, **({"without": left_out} if left_out else {}), **stated})
+    return write_toml({"like": name, **({"without": left_out} if left_out else {}), **stated})
 
 
-def as_toml(value: Any) -> str:
+def write_toml(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {as_toml(item)}" for key, item in value.items()) + " }"
+        return "{ " + ", ".join(f"{key} = {write_toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list):
-        return f"[{', '.join(map(as_toml, value))}]"
+        return f"[{', '.join(map(write_toml, value))}]"
     return json.dumps(value, ensure_ascii=False)

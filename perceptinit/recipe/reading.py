@@ -18,7 +18,7 @@ from perceptinit.components.building import (
 from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.configs import read_config
 from perceptinit.errors import Problem, RecipeError, shown
-from perceptinit.recipe.differences import as_like, closest
+from perceptinit.recipe.differences import find_closest, write_like
 from perceptinit.recipe.recipe import Arm, EvalSlot, Recipe, RecipeTable, stages_by_name
 from perceptinit.recipe.settings import (
     CheckpointConfig,
@@ -104,7 +104,7 @@ def read_recipe(
     )
 
 
-def overridden(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     """Return a recipe with more overrides after its own; RecipeError as of `read_recipe`."""
     every = [*recipe.overrides, *overrides]
     again = read_recipe(recipe.text, source=recipe.source, overrides=every, folder=recipe.folder)
@@ -292,8 +292,8 @@ class _Reader:
         if not isinstance(tables, list) or len(specs) < len(tables):
             return specs  # their problems are reported
         for path, spec in zip(list_paths(f"{arm}.{slot}", tables), specs, strict=True):
-            found = closest(spec, stages_by_name(shared))
+            found = find_closest(spec, stages_by_name(shared))
             if found and self.places.get(f"{path}.use", "").endswith(f"{path}.use"):
-                message = REPEATED.format(name=found[0], line=as_like(*found))
+                message = REPEATED.format(name=found[0], line=write_like(*found))
                 self.warnings.append(Problem(find_written(path, self.places), message))
         return specs

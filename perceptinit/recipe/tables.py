@@ -179,12 +179,7 @@ def _override(tables: dict[str, Any], text: str) -> list[Problem]:
     inherits = False
     for depth, key in enumerate(keys[:-1]):
         target = _enter_single(target, key)
-        is_table = isinstance(target, dict)
-        if is_table and "through" in target and depth and key == keys[depth - 1]:
-            new = ".".join([*keys[:depth], *_through_path(target, keys[depth:])])
-            message = f"`through` stands in the place of nested tables: --set {new}={value}"
-            return [Problem(f"--set {text}", message)]
-        inherits |= is_table and "like" in target
+        inherits |= isinstance(target, dict) and "like" in target
         _write_inherited(tables, target, key, inherits)
         target = _enter(target, key)
         if not isinstance(target, (dict, list)):
@@ -220,14 +215,6 @@ def stage_names(slot: str, num_stages: int) -> list[str]:
 def _is_arm(tables: Mapping[str, Any], table: Any) -> bool:
     arms = tables.get("arm")
     return isinstance(arms, list) and any(table is arm for arm in arms)
-
-
-def _through_path(part: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
-    """Return the path of a wrapper for one of nested tables, `judgments.judgments...`."""
-    num_entered = next((i for i, key in enumerate(keys) if key != keys[0]), len(keys))
-    index = len(part["through"]) - 1 - num_entered
-    rest = list(keys[num_entered:])
-    return ["through", str(index), *rest] if index >= 0 else rest
 
 
 def _enter_single(target: Any, key: str) -> Any:

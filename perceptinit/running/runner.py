@@ -82,7 +82,7 @@ def run_cells(
         return sweep.work()
 
 
-def looks(
+def plan_looks(
     path: Path, overrides: Sequence[str], max_seeds: int | None
 ) -> Iterator[tuple[Recipe, Sequence[int]]]:
     """Yield the recipe for every look at its runs, with the seeds that are new; the caller stops when decided.

@@ -14,8 +14,8 @@ from typing import Any
 from perceptinit.errors import Problem, RecipeError, UsageError
 from perceptinit.evaluators.judged import JudgedMeasure
 from perceptinit.evaluators.set_measure import SetMeasure
-from perceptinit.recipe.differences import as_toml, stated
-from perceptinit.recipe.reading import load_recipe, overridden
+from perceptinit.recipe.differences import shorten, write_toml
+from perceptinit.recipe.reading import load_recipe, override_recipe
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.tuning import Tuning
 from perceptinit.results.runs import BEST, TRIALS, LoadedRun
@@ -46,7 +46,7 @@ class Tune:
         self.recipe = load_recipe(path, overrides)
         self._out, self._options = out, options
         self._plan = plan_of(self.recipe)
-        problems = same_data(self.recipe)
+        problems = find_same_data(self.recipe)
         if problems:
             raise RecipeError(problems, self.recipe.source)
         self._of_best = (f"name={json.dumps(self.recipe.name + BEST)}", 'tune.role="best"')
@@ -89,14 +89,14 @@ class Tune:
             f"name={json.dumps(self.recipe.name + TRIALS)}",
             'tune.role="trial"',
             f"seeds={list(self._plan.seeds)}",
-            f"eval={as_toml([{**stated(self._plan.evaluator), 'every': 'end'}])}",
+            f"eval={write_toml([{**shorten(self._plan.evaluator), 'every': 'end'}])}",
         ]
         trials = zip(self._plan.seeds, self._plan.points(), strict=True)
         return [
             cell
             for seed, point in trials
             for cell in plan_cells(
-                overridden(self.recipe, [*own, *_settings(point)]), seeds=[seed], out=self._out
+                override_recipe(self.recipe, [*own, *_settings(point)]), seeds=[seed], out=self._out
             )
         ]
 
@@ -107,12 +107,12 @@ class Tune:
                 f"arm {search.arm}: in most studies no trial ended with a score, and `perceptinit status "
                 f"{self.trials[0].root}` says why; tune it over other ranges, with another --out"
             )
-        best = overridden(self.recipe, [*self._of_best, *_settings(trial.settings)])
+        best = override_recipe(self.recipe, [*self._of_best, *_settings(trial.settings)])
         return plan_cells(best, arms=[search.arm], out=self._out)
 
     def _refuse_other_tuning(self) -> None:
         """Raise UsageError when an arm there is at its best of another search: its run would be kept as it is."""
-        for cell in plan_cells(overridden(self.recipe, self._of_best), out=self._out):
+        for cell in plan_cells(override_recipe(self.recipe, self._of_best), out=self._out):
             recipe, record = cell.recipe, cell.state.record
             now = tuned_in(recipe.text, recipe.source, recipe.overrides)
             if record and tuned(record).how != now.how:
@@ -132,7 +132,7 @@ class Tune:
                 raise
 
     def _searches(self) -> list[Search]:
-        runs = [_loaded(cell) for cell in self.trials]
+        runs = [_load(cell) for cell in self.trials]
         return read_searches(runs, self._plan.config, [arm.name for arm in self.recipe.arms])
 
 
@@ -143,7 +143,7 @@ def plan_of(recipe: Recipe) -> Tuning:
     return recipe.tune
 
 
-def same_data(recipe: Recipe) -> list[Problem]:
+def find_same_data(recipe: Recipe) -> list[Problem]:
     """Return why settings would be chosen on data that are no validation data; empty without `[tune]`."""
     if recipe.tune is None:
         return []
@@ -164,7 +164,7 @@ def _data_sets(evaluator: Any, table: Mapping[str, Any]) -> set[str]:
         return {evaluator.set_name}
     if isinstance(evaluator, SetMeasure):
         return {evaluator.choice.name(data_set) for data_set in evaluator.choice.all}
-    return {as_toml(table)}
+    return {write_toml(table)}
 
 
 def keys_by_arm(recipe: Recipe) -> dict[str, list[str]]:
@@ -172,7 +172,7 @@ def keys_by_arm(recipe: Recipe) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {arm.name: [] for arm in recipe.arms}
     for dimension in plan_of(recipe).space:
         ends = [
-            overridden(recipe, _settings({dimension.path: dimension.value(share)}))
+            override_recipe(recipe, _settings({dimension.path: dimension.value(share)}))
             for share in (0.0, 1.0)
         ]
         for arm in found:
@@ -202,7 +202,7 @@ def _settings(point: Mapping[str, float | str]) -> list[str]:
     return [f"{path}={value}" for path, value in point.items()]
 
 
-def _loaded(cell: Cell) -> LoadedRun:
+def _load(cell: Cell) -> LoadedRun:
     found = cell.state
     return LoadedRun(
         cell.arm.name, cell.seed, cell.folder, found.state, dict(found.record), found.reason
