@@ -11,6 +11,7 @@ from perceptinit.recipe.reading import load_recipe, read_recipe
 from perceptinit.reports.compare import compare
 from perceptinit.reports.planning.plan import keep_plan, make_plan
 from perceptinit.reports.planning.text import as_planned
+from perceptinit.results.record import new_record, write_record
 from perceptinit.results.runs import load_experiments, load_runs
 from perceptinit.running.cells import plan_cells
 from perceptinit.running.runner import run_recipe
@@ -131,6 +132,20 @@ def test_finished_runs_are_used_without_a_rerun_and_found_by_every_report(folder
     assert {run.title for run in status.unfinished} == {
         "random, seed 1", "pi, seed 1", "short, seed 1",
     }  # fmt: skip
+
+
+def test_a_table_of_smoke_runs_has_no_run_of_another_recipe(folder):
+    for recipe, arm in (
+        (load_recipe("tiny.toml"), "random"),
+        (load_recipe("child.toml").smoke(), "pi"),
+    ):
+        file = folder / "runs" / recipe.name / arm / "seed0/record.json"
+        file.parent.mkdir(parents=True)
+        write_record(file, new_record(recipe, recipe.arm(arm), 0, "cpu"))
+    runs = load_runs([folder / "runs/child-smoke"])
+    assert [(run.arm, run.state) for run in runs.runs] == [
+        ("random", "not started"), ("pi", "stopped"), ("short", "not started"),
+    ]  # fmt: skip
 
 
 def test_fresh_leaves_the_runs_of_the_other_recipe(folder):

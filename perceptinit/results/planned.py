@@ -49,7 +49,8 @@ class Planned:
             recipe["text"], recipe["source"], overrides, sources
         )
         name, summary, baseline = recipe["name"], recipe["summary"], recipe["baseline"]
-        seeds = seeds[:1] if recipe["smoke"] else seeds
+        if recipe["smoke"]:
+            seeds, origins = seeds[:1], {}
         return cls(
             name, summary, baseline, arms, seeds, root, record["started"], verdict, expected, left, origins
         )  # fmt: skip
