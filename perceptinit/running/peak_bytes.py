@@ -38,27 +38,24 @@ class Tracer:
 
     def image(self) -> Traced:
         size = self.model.image_size
-        make = lambda n: torch.empty(n, 3, size, size, dtype=torch.uint8)  # noqa: E731
-        return self._traced(self.model.encode_image, make)
+        return self._trace(self.model.encode_image, (3, size, size), torch.uint8)
 
     def text(self) -> Traced:
         """With full contexts: what shorter texts keep depends on their lengths."""
-        length = self.model.context_length
-        make = lambda n: torch.zeros(n, length, dtype=torch.int64)  # noqa: E731
-        return self._traced(self.model.encode_text, make)
+        return self._trace(self.model.encode_text, (self.model.context_length,), torch.int64)
 
-    def _traced(self, encode: Any, make: Any) -> Traced:
+    def _trace(self, encode: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Traced:
         few, many = TRACED_ROWS
-        first, second = self._peak_bytes(encode, make, few), self._peak_bytes(encode, make, many)
+        first, second = (self._peak_bytes(encode, (n, *shape), dtype) for n in (few, many))
         per_row = (second - first) / (many - few)
         return Traced(per_row, max(0.0, first - few * per_row))
 
-    def _peak_bytes(self, encode: Any, make: Any, num_rows: int) -> int:
+    def _peak_bytes(self, encode: Any, shape: tuple[int, ...], dtype: torch.dtype) -> int:
         """Return the most bytes that are held at a time, weights and their gradients left out."""
         tracker = MemTracker()
         tracker.track_external(self.model)
         with self._mode:
-            inputs = make(num_rows)
+            inputs = torch.zeros(shape, dtype=dtype)
             with tracker:
                 with autocast("cpu", self._precision):
                     features = encode(inputs)

@@ -193,12 +193,11 @@ def _submit_runs(
 
 
 def _submit_table(recipe: Recipe, root: Path, jobs: Sequence[str]) -> str:
-    place = lambda path: shlex.quote(str(path))  # noqa: E731
     script = COMPARE.format(
         setup=_setup(recipe),
         command=shlex.join([*_perceptinit(), "compare", str(root)]),
-        part=place(root / f".{TABLE}.part"),
-        table=place(root / TABLE),
+        part=shlex.quote(str(root / f".{TABLE}.part")),
+        table=shlex.quote(str(root / TABLE)),
     )
     options = [
         f"--job-name={root.name}-table",

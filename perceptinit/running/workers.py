@@ -141,7 +141,7 @@ class _Worker:
 
     def __init__(self, job: str, environment: Mapping[str, str], console: Tracker | None) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "perceptinit.running.workers"],
+            [sys.executable, "-P", "-m", "perceptinit.running.workers"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
