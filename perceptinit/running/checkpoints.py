@@ -131,7 +131,7 @@ class Checkpoints:
             except CheckpointError as error:
                 self._warn(f"{error}; the checkpoint before it is used")
                 continue
-            if fingerprint not in (None, state["fingerprint"]):
+            if fingerprint is not None and state["fingerprint"] != fingerprint:
                 raise CheckpointError(f"{self.folder} belongs to another recipe; use --fresh")
             return state
         if paths:
