@@ -209,7 +209,7 @@ def _build_timm(model: str, weights: str) -> Any:
 
 
 def has_runs(path: Path) -> bool:
-    """Tell whether there is a record of a run in a folder or below it."""
+    """Return whether there is a record of a run in a folder or below it."""
     return next(path.rglob(RECORD), None) is not None
 
 

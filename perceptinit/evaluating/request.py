@@ -82,7 +82,8 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
         raise UsageError(unknown("--weights: no weights", request.weights, WEIGHTS))
     device = distributed.local_device(choose_device(request.device))
     set_up_process(device)
-    backbone = _backbone(request, registry)
+    architecture = request.backbone or str(request.recipe or "")
+    backbone = find_backbone(architecture, registry) if architecture else None
     models = find_models(request.models, registry, backbone, request.weights)
     asked = _asked_specs(request, registry)
     specs_of = _chooser(asked, models)
@@ -109,12 +110,6 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
     return Outcome(results, problems, environment(device), is_first)
 
 
-def _backbone(request: Request, registry: Registry) -> Spec | None:
-    if request.backbone:
-        return find_backbone(request.backbone, registry)
-    return find_backbone(str(request.recipe), registry) if request.recipe else None
-
-
 def _chooser(
     asked: Sequence[Spec], models: Sequence[EvalModel]
 ) -> Callable[[EvalModel], Sequence[Spec]]:
@@ -135,17 +130,14 @@ def _chooser(
 
 def _asked_specs(request: Request, registry: Registry) -> list[Spec]:
     """Return the evaluators that the command line names; RecipeError with all that is wrong in them."""
-    tables = [
-        *_set_tables(request),
-        *(_judgments_table(text, registry) for text in request.judgments),
-    ]
     specs: list[Spec] = []
     problems: list[Problem] = []
     if request.recipe:
         from perceptinit.recipe.reading import load_recipe
 
         specs += [slot.spec for slot in load_recipe(request.recipe).evals]
-    for table in tables:
+    judgments = (_judgments_table(text, registry) for text in request.judgments)
+    for table in (*_set_tables(request), *judgments):
         spec, wrong = read_spec(registry, "evaluator", table, str(table["use"]))
         problems += wrong
         specs += [spec] if spec else []
@@ -168,16 +160,10 @@ def _set_tables(request: Request) -> Iterator[dict[str, Any]]:
     names = [*(s.key for s in suite_sets(request.suite))] if request.suite else []
     names += [name for name in request.sets if name not in names]
     captioned = [name for name in names if is_retrieval(name, request.root)]
-    common = {
-        "root": request.root,
-        "missing": request.missing,
-        "batch_size": request.batch_size,
-        "precision": request.precision,
-    }
-    for use, chosen in (
-        ("zero-shot", [name for name in names if name not in captioned]),
-        ("retrieval", captioned),
-    ):
+    keys = ("root", "missing", "batch_size", "precision")
+    common = {key: getattr(request, key) for key in keys}
+    others = [name for name in names if name not in captioned]
+    for use, chosen in (("zero-shot", others), ("retrieval", captioned)):
         if chosen:
             yield {"use": use, "datasets": chosen, **common}
 

@@ -25,7 +25,7 @@ NOTE = (
 
 
 def is_tuned(runs: RunSet) -> bool:
-    """Say whether any arm is shown at settings that were tuned for it.
+    """Return whether any arm is shown at settings that were tuned for it.
 
     Raises UsageError for trials: an arm's settings differ from trial to trial, so that arms cannot be compared by them.
     """

@@ -163,7 +163,7 @@ class Comparison:
         return min(candidates, key=_speaking_order, default=None)
 
     def is_stated_primary(self, score: ScoreComparison) -> bool:
-        """Say whether `[verdict] primary` names a score, or its measure."""
+        """Return whether `[verdict] primary` names a score, or its measure."""
         return self.runs.plan.primary in (score.name, score.measure)
 
     def matching(self, patterns: Sequence[str]) -> list[ScoreComparison]:

@@ -171,14 +171,14 @@ def _ask(runs: RunSet, arm: str, reference: str) -> Question:
 
 
 def _is_beside_shuffled(runs: RunSet, arm: str, control: str) -> bool:
-    """Say whether a control learns from shuffled votes where an arm learns from votes as given."""
+    """Return whether a control learns from shuffled votes where an arm learns from votes as given."""
     slots = _slots_with_judgments(runs, arm)
     is_pair = is_shuffled(runs, control) and not is_shuffled(runs, arm)
     return bool(slots) and is_pair and slots == _slots_with_judgments(runs, control)
 
 
 def _is_fresh(runs: RunSet, arm: str) -> bool:
-    """Say whether the arm's weights are random ones, drawn with the model or anew."""
+    """Return whether the arm's weights are random ones, drawn with the model or anew."""
     is_known = bool(runs.resolved(arm))
     return is_known and all(stage.get("use") == "random" for stage in _stages(runs, arm))
 
@@ -193,7 +193,7 @@ def taught_by(runs: RunSet, arm: str) -> set[str]:
 
 
 def is_shuffled(runs: RunSet, arm: str) -> bool:
-    """Say whether the arm learns from judgments whose votes were dealt at random."""
+    """Return whether the arm learns from judgments whose votes were dealt at random."""
     return any(table.get("use") == SHUFFLED for table in _judgments(_stages(runs, arm)))
 
 
@@ -231,13 +231,13 @@ def _is_same_component(arm: Any, control: Any) -> bool:
 
 
 def is_by_people(runs: RunSet, arm: str) -> bool:
-    """Say whether people, or simulated ones, gave every answer that the arm learns from."""
+    """Return whether people, or simulated ones, gave every answer that the arm learns from."""
     by_program = any(t.get("use") in _BY_PROGRAM for t in _judgments(_stages(runs, arm)))
     return bool(runs.about(arm).get("by_people", not by_program))
 
 
 def is_by_simulated_people(runs: RunSet, arm: str) -> bool:
-    """Say whether simulated observers gave an answer that the arm learns from."""
+    """Return whether simulated observers gave an answer that the arm learns from."""
     return any(t.get("use") == "synthetic" for t in _judgments(_stages(runs, arm)))
 
 

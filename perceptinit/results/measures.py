@@ -42,17 +42,17 @@ def measure_title(measure: str) -> str:
 
 
 def is_diagnostic(measure: str) -> bool:
-    """Say whether a measure describes a model without saying that it is better."""
+    """Return whether a measure describes a model without saying that it is better."""
     return measure in _names()["kinds"]["diagnostics"]
 
 
 def is_perceptual(measure: str) -> bool:
-    """Say whether a measure asks how much of people's similarity a model has."""
+    """Return whether a measure asks how much of people's similarity a model has."""
     return measure in _names()["kinds"]["perceptual"]
 
 
 def may_ask_people(measure: str) -> bool:
-    """Say whether a measure asks judgments, as the built-in ones of people do and others may."""
+    """Return whether a measure asks judgments, as the built-in ones of people do and others may."""
     known = {*_names()["titles"], *_names()["kinds"]["diagnostics"]}
     return is_perceptual(measure) or measure not in known
 
@@ -71,7 +71,7 @@ def incomplete(extra: Mapping[str, Any]) -> str:
 
 
 def is_share(measure: str, chance: float | None) -> bool:
-    """Say whether a value is a share of examples, which is read in per cent and points."""
+    """Return whether a value is a share of examples, which is read in per cent and points."""
     return chance is not None and measure.partition("_")[0] not in _names()["kinds"]["not_shares"]
 
 

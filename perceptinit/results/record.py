@@ -179,7 +179,7 @@ def arm_row(recipe: Recipe, arm: Arm) -> dict[str, Any]:
 
 
 def judged_by_people(arm: Arm) -> bool:
-    """Say whether every answer that the arm learns from is a person's, as the data's cards tell."""
+    """Return whether every answer that the arm learns from is a person's, as the data's cards tell."""
     return all(spec.build().card.by_people for spec in _judgments(arm))
 
 

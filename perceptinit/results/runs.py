@@ -89,7 +89,7 @@ class RunSet:
 
     @property
     def is_simulated(self) -> bool:
-        """Say whether any part of a run is made by a program: images, captions or observers."""
+        """Return whether any part of a run is made by a program: images, captions or observers."""
         return any(
             table.get("use") == "synthetic"
             for record in self.records

@@ -55,7 +55,7 @@ def claim(folder: Path) -> Iterator[bool]:
 
 
 def is_claimed(folder: Path) -> bool:
-    """Say whether a living process holds the run in `folder`.
+    """Return whether a living process holds the run in `folder`.
 
     Where the folder cannot be written the lock cannot be tried, and the holder's note is believed.
     """

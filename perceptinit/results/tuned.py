@@ -84,7 +84,7 @@ def tuned_in(text: str, source: str, overrides: tuple[str, ...]) -> Tuned:
 
 
 def is_over(run: RunState | LoadedRun) -> bool:
-    """Say whether a trial has come to its end: with a score, or with its training lost."""
+    """Return whether a trial has come to its end: with a score, or with its training lost."""
     return run.state == "finished" or (run.state == "failed" and run.reason.startswith(_LOST))
 
 

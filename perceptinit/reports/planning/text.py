@@ -167,7 +167,7 @@ def _find_other_runs(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _may_have(plan: Mapping[str, Any], seed: int) -> bool:
-    """Say whether a seed is planned, or among those that the stopping rule may add."""
+    """Return whether a seed is planned, or among those that the stopping rule may add."""
     seeds, most = plan["seeds"], plan["verdict"]["max_seeds"] or 0
     first = max(seeds, default=-1) + 1
     return seed in seeds or first <= seed < first + most - len(seeds)

@@ -65,7 +65,7 @@ class Rule:
         return "above" if value.low > 0 else "below" if value.high < 0 else None
 
     def is_final(self, num: int) -> bool:
-        """Say whether no look is left after `num` seeds."""
+        """Return whether no look is left after `num` seeds."""
         return self.last is not None and num >= self.last
 
 

@@ -75,7 +75,7 @@ def is_pretrained(score: ScoreComparison) -> bool:
 
 
 def can_be_derived_from(score: ScoreComparison, contrast: Contrast) -> bool:
-    """Say whether a difference is decided, by seeds enough for figures derived from it, such as ratios."""
+    """Return whether a difference is decided, by seeds enough for figures derived from it, such as ratios."""
     difference = score.difference(contrast)
     if difference is None or contrast.barred or difference.value.num < MIN_SEEDS_DERIVED:
         return False
