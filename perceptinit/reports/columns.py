@@ -20,41 +20,37 @@ from perceptinit.results.measures import measure_title
 BESIDE = "the same judgments by"
 
 
-def _no_text(_: Any) -> str:
-    return ""
-
-
 @dataclass(frozen=True, slots=True)
 class Fact:
     """What a score says besides its value: a field of `Score`, in the heading of every table.
 
-    note: the words of a score's heading, empty without a value.
+    note: the words of a score's heading, if it has any.
     """
 
     key: str
-    note: Callable[[ScoreComparison], str] = _no_text
+    note: Callable[[ScoreComparison], str] | None = None
 
 
-def _chance(score: ScoreComparison) -> str:
+def _note_chance(score: ScoreComparison) -> str:
     chance = score.facts["chance"]
     return "" if chance is None else f"chance {number(chance, score.is_share)}"
 
 
-def _ceiling(score: ScoreComparison) -> str:
+def _note_ceiling(score: ScoreComparison) -> str:
     bounds = [score.facts[key] for key in ("lower_ceiling", "ceiling")]
     people = " to ".join(number(v, score.is_share) for v in bounds if v is not None)
     return f"human ceiling {people}" if people else ""
 
 
-def _num_examples(score: ScoreComparison) -> str:
+def _note_examples(score: ScoreComparison) -> str:
     return f"{score.facts['num_examples']:,} examples"
 
 
 FACTS = (
-    Fact("chance", _chance),
+    Fact("chance", _note_chance),
     Fact("lower_ceiling"),
-    Fact("ceiling", _ceiling),
-    Fact("num_examples", _num_examples),
+    Fact("ceiling", _note_ceiling),
+    Fact("num_examples", _note_examples),
 )
 
 
@@ -72,14 +68,14 @@ class Column:
     """A column of CSV and JSON.
 
     value: of a `Row`, or of its difference; unrounded, shares in 0..1. heading, text: of a difference in the
-    page's table of statistics, empty for what it does not show.
+    page's table of statistics, for those that it shows.
     """
 
     key: str
     value: Callable[[Any], Any]
     is_of_difference: bool = False
     heading: str = ""
-    text: Callable[[ScoreComparison, Difference], str] = _no_text
+    text: Callable[[ScoreComparison, Difference], str] | None = None
 
 
 def _relative(score: ScoreComparison, difference: Difference) -> str:
@@ -144,7 +140,8 @@ def flat_rows(scores: Sequence[ScoreComparison]) -> Iterator[dict[str, Any]]:
     for score in scores:
         for arm in score.arms:
             own = [d for d in score.differences if d.contrast.arm == arm.arm]
-            yield from (_flat_row(Row(score, arm, difference)) for difference in own or [None])
+            rows = [Row(score, arm, difference) for difference in own] or [Row(score, arm)]
+            yield from map(_flat_row, rows)
 
 
 def _flat_row(row: Row) -> dict[str, Any]:
@@ -231,7 +228,7 @@ def page_note(score: ScoreComparison) -> str:
 
 
 def _fact_notes(score: ScoreComparison) -> list[str]:
-    return [fact.note(score) for fact in FACTS]
+    return [fact.note(score) for fact in FACTS if fact.note]
 
 
 def trained_on(score: ScoreComparison) -> str:
