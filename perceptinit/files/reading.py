@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -99,32 +99,3 @@ def parse_rows(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(row, dict):
             yield row
-
-
-def misfit(value: object, shape: Any, where: str = "") -> str:
-    """Return what of a value from JSON does not have a shape, such as "scores[0].name is missing".
-
-    shape: a type, a union of types, `[shape]` for an array of any length, or a table of the keys that must
-    be there. true and false are no numbers. Empty when all fits.
-    """
-    if isinstance(shape, Mapping):
-        if not isinstance(value, dict):
-            return f"{where or 'it'} is {_named(value)}, not a table"
-        missing = [key for key in shape if key not in value]
-        if missing:
-            return f"{where}{'.' if where else ''}{missing[0]} is missing"
-        items = [(f"{where}{'.' if where else ''}{k}", value[k], s) for k, s in shape.items()]
-    elif isinstance(shape, list):
-        if not isinstance(value, list):
-            return f"{where or 'it'} is {_named(value)}, not an array"
-        items = [(f"{where}[{i}]", item, shape[0]) for i, item in enumerate(value)]
-    elif isinstance(value, shape) and not (isinstance(value, bool) and shape is not bool):
-        return ""
-    else:
-        return f"{where or 'it'} is {_named(value)}"
-    return next((found for place, v, s in items if (found := misfit(v, s, place))), "")
-
-
-def _named(value: object) -> str:
-    names = {dict: "a table", list: "an array", str: "a string", bool: "true or false"}
-    return names.get(type(value), "a number" if isinstance(value, int | float) else "null")

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from perceptinit.files.reading import read_json
 from perceptinit.reports.at_best import is_tuned, tuned_keys, without_tuned
 from perceptinit.reports.comparison import Comparison
@@ -197,10 +199,17 @@ def mean_seconds(runs: RunSet, arm: str, stage: str) -> str:
     return readable_seconds(sum(values) / len(values)) if values else ""
 
 
-def energy(run: LoadedRun) -> dict[str, Any] | None:
-    """Return `kwh` and `library` that a tracker left in the run's folder."""
+class Energy(TypedDict):
+    """What a tracker of energy leaves in the folder of a run."""
+
+    kwh: float
+    library: str
+
+
+def energy(run: LoadedRun) -> Energy | None:
+    """Return what a tracker of energy left for a run, None if there was none."""
     file = run.folder / ENERGY_FILE
-    return read_json(file, dict, "what a tracker of energy left") if file.is_file() else None
+    return read_json(file, Energy, "what a tracker of energy left") if file.is_file() else None
 
 
 def mean_energy(runs: RunSet, arm: str) -> str:
