@@ -87,7 +87,7 @@ def apply_perceptual_init(
         DistributedDataParallel: then call it in every process, and all end with equal weights.
     initializer: a name, as `perceptinit list initializer` gives it; `options` are its recipe keys,
         such as `epochs=4` (`perceptinit show initializer NAME`).
-    judgments: a name; the path of a table (.csv, .tsv, .parquet) or matrix (.npy, .mat); either with
+    judgments: a name; the path of a table or a matrix; either with
         options, as `(name, {...})`; a dict or what `build` makes of it; or Triplets. Without it NIGHTS. A
         published set is looked for at `<NAME>_ROOT`, then in `data/<name>`, unless a `root` is given.
     image_size, mean, std: take the place of what the model states. Required for other modules:

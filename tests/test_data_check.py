@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from perceptinit.judgments.data_check import check_judgments, pair_agreement
+from perceptinit.judgments.ceilings import pair_agreement
+from perceptinit.judgments.data_check import check_judgments
 from perceptinit.judgments.own.table import Table
 from perceptinit.judgments.sheet import write_sheet
 from perceptinit.types import DataCard, Stimuli, Triplets

@@ -15,7 +15,7 @@ from perceptinit.files import tables
 from perceptinit.files.tables import read_table
 from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable
 from perceptinit.judgments.own.table import Table
-from perceptinit.judgments.sources import open_target
+from perceptinit.judgments.sources import as_table, build_judgments
 
 REGISTRY = build_plugin_manager().registry
 
@@ -239,7 +239,7 @@ def test_a_pattern_that_is_none_is_refused_with_the_recipe(pattern):
 )
 def test_the_component_is_chosen_by_the_columns(folder, header, component):
     (folder / "lab.csv").write_text(f"{header}\n" + ",".join("a" * len(header.split(","))) + "\n")
-    found = open_target(REGISTRY, str(folder / "lab.csv"), None, None, ())
+    found = build_judgments(as_table(str(folder / "lab.csv"), REGISTRY), REGISTRY)
     assert type(found).__name__ == component
 
 

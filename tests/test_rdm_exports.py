@@ -7,7 +7,7 @@ from scipy.io import savemat
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import DataError, UsageError
 from perceptinit.judgments.own.rdm_files import read_matrices
-from perceptinit.judgments.sources import open_target
+from perceptinit.judgments.sources import as_table, build_judgments
 
 
 def matrix(seed):
@@ -64,4 +64,4 @@ def test_a_command_with_a_file_of_rsatoolbox_names_the_package(tmp_path):
     registry = build_plugin_manager().registry
     (tmp_path / "rdms.hdf5").touch()
     with pytest.raises(UsageError, match=r"pip install \./plugins/perceptinit-brain-rdms"):
-        open_target(registry, str(tmp_path / "rdms.hdf5"), None, tmp_path, [])
+        build_judgments(as_table(str(tmp_path / "rdms.hdf5"), registry), registry)

@@ -32,7 +32,7 @@ ROOMS = {
     "pretrainers": "pairs backbones images compute files base",
     "packing": "pairs images files base",
     "test_sets": "pairs world files base",
-    "judgments": "world recipe images components files base",
+    "judgments": "world images components files base",
     "pairs": "world images compute files base",
     "backbones": "compute files base",
     "recipe": "components base",

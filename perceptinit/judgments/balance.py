@@ -24,7 +24,7 @@ MAX_Z = 4.0
 MAX_LEFT_OVER = 0.01
 
 
-def balance(path: Path) -> Iterator[tuple[bool, str]]:
+def check_balance(path: Path) -> Iterator[tuple[bool, str]]:
     """Yield what the table says of sides and orders as assigned and as answered: (is fine, sentence).
 
     Nothing for a table that does not say what stood where. Raises DataError for a cell that is no order.

@@ -55,6 +55,22 @@ def two_afc_ceiling(triplets: Triplets, weighting: Weighting = "votes") -> Bound
     return ceiling(counts, weighting)
 
 
+def pair_agreement(triplets: Triplets) -> float | None:
+    """Return the chance that two different people who judged the same question agree, in [0, 1].
+
+    Questions weigh by their votes; those with one vote say nothing. None when the others have fewer
+    than `MIN_VOTES` votes.
+    """
+    n = triplets.num_votes.astype(np.float64)
+    k = np.rint(triplets.p_second * n)
+    many = n > 1
+    if n[many].sum() < MIN_VOTES:
+        return None
+    n, k = n[many], k[many]
+    agree = (k * (k - 1) + (n - k) * (n - k - 1)) / (n * (n - 1))
+    return float(np.average(agree, weights=n))
+
+
 class DerivedAnswers:
     """Judgments whose answers are computed, from ratings or labels: nobody's own choice is known."""
 

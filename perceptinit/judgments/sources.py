@@ -11,22 +11,19 @@ from typing import Any
 
 from perceptinit.components.building import Spec, preflight, read_spec
 from perceptinit.configs import address_of
-from perceptinit.errors import DataError, PerceptInitError, RecipeError, UsageError
+from perceptinit.errors import DataError, PerceptInitError, Problem, RecipeError, UsageError
 from perceptinit.files.remote.addresses import is_remote, remote_file
 from perceptinit.files.remote.copies import local_copy
-from perceptinit.files.tables import read_table
+from perceptinit.files.tables import TABLE_SUFFIXES, read_table
 from perceptinit.judgments.forms.splits import assign_splits
 from perceptinit.judgments.own.layouts import component_for
-from perceptinit.judgments.own.rdm_files import EXPORT, EXPORT_SUFFIXES
+from perceptinit.judgments.own.rdm_files import EXPORT, EXPORT_SUFFIXES, MATRIX_SUFFIXES
 from perceptinit.protocols import Judgments
-from perceptinit.recipe.tables import apply_overrides
 from perceptinit.registry import Registry
 from perceptinit.types import DataCard, Split, Triplets
 
 KIND = "judgments"
 DEFAULT = "nights"
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".xlsx", ".json", ".jsonl")
-MATRIX_SUFFIXES = (".npy", ".mat", ".hdf5", ".h5")
 Source = (
     str
     | Path
@@ -77,19 +74,10 @@ def _advice(source: Source, spec: Spec) -> str:
     return f". {what} at {root_variable(spec.name)}, else in data/{spec.name}: set the variable{example}"
 
 
-def open_target(
-    registry: Registry, target: str, use: str | None, images: Path | None, settings: Sequence[str]
+def build_judgments(
+    table: Mapping[str, Any], registry: Registry, problems: Sequence[Problem] = ()
 ) -> Any:
-    """Return the judgments that a command names, ready or not: a component, or a file of one's own.
-
-    target, use: see `as_table`. settings: `key=value` of its recipe table.
-
-    Raises UsageError or RecipeError for what does not exist.
-    """
-    table = as_table(target, registry, use)
-    if images is not None:
-        table["images"] = str(images)
-    problems = apply_overrides(table, settings)
+    """Return the component of a recipe table, ready or not; RecipeError for its problems, and those given."""
     spec, more = read_spec(registry, KIND, table, KIND)
     if spec is None or problems:
         raise RecipeError([*problems, *more])
@@ -97,7 +85,7 @@ def open_target(
 
 
 def is_judgments_file(target: str) -> bool:
-    """Tell by its ending whether a path or an address is a file of judgments."""
+    """Return whether a path or an address has the suffix of a file of judgments."""
     name = remote_file(target).name if is_remote(target) else target
     return name.endswith((*TABLE_SUFFIXES, *MATRIX_SUFFIXES))
 
@@ -105,11 +93,9 @@ def is_judgments_file(target: str) -> bool:
 def as_table(source: Source, registry: Registry, use: str | None = None) -> dict[str, Any]:
     """Return the recipe table of a name or a file, the same wherever judgments are asked for.
 
-    source: a name; a path or address, which a text is that ends in .csv, .tsv, .parquet, .xlsx, .json, .jsonl, .npy, .mat,
-        .hdf5 or .h5; either of
-        them with options; a recipe table; or None for NIGHTS. Where keys have a `root` that is not
-        given, it is the default folder.
-    use: the component that reads the file; by its columns, or `rdm` for .npy and .mat, unless given.
+    source: a name; a path, or a text with the suffix of a table or matrix; either of them with options; a
+        recipe table; or None for NIGHTS. Where keys have a `root` that is not given, it is the default folder.
+    use: the component that reads the file; by its columns, or `rdm` for a matrix, unless given.
 
     Raises UsageError for anything else.
     """

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from perceptinit.errors import UsageError
-from perceptinit.judgments.sources import TABLE_SUFFIXES
+from perceptinit.files.tables import TABLE_SUFFIXES
 
 PACKAGE = str(Path(__file__).parents[1])
 

@@ -22,7 +22,7 @@ def check(
     target: Annotated[
         str,
         typer.Argument(
-            help="Name of judgments, or a file (.csv, .parquet, .npy, .mat); a test set, its folder, or a suite. Or an address."
+            help="Name of judgments, or a file of a table or matrix; a test set, its folder, or a suite. Or an address."
         ),
     ],
     images: Annotated[
@@ -66,7 +66,8 @@ def check(
     from rich.markup import escape
 
     from perceptinit.files.remote.addresses import is_remote
-    from perceptinit.judgments.sources import is_judgments_file, open_target
+    from perceptinit.judgments.sources import as_table, build_judgments, is_judgments_file
+    from perceptinit.recipe.tables import apply_overrides
     from perceptinit.test_sets.suite import is_test_set
 
     if is_test_set(target) or (is_remote(target) and not is_judgments_file(target)):
@@ -74,7 +75,11 @@ def check(
         return
     from perceptinit.judgments.forms.conventions import stated
 
-    judgments = open_target(ctx.obj.registry, target, use, images, set_ or ())
+    registry = ctx.obj.registry
+    table = as_table(target, registry, use)
+    if images is not None:
+        table["images"] = str(images)
+    judgments = build_judgments(table, registry, apply_overrides(table, set_ or ()))
     report = _check_with_progress(judgments, decode=not quick)
     console = Console(highlight=False)
     console.print(f"[bold]{escape(judgments.card.title)}[/bold]", soft_wrap=True)

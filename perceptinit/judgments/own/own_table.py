@@ -54,7 +54,7 @@ class OwnTable(ABC):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         path: Path
-        """The table: `.parquet`, `.xlsx`, `.json`, `.jsonl`, or CSV with any other ending."""
+        """The table: CSV, or by its suffix Parquet, JSON or .xlsx."""
         images: Path | None = None
         """Folder that image paths are relative to; the table's own folder when not given."""
         image: str | None = None

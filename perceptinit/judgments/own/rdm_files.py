@@ -14,6 +14,7 @@ from perceptinit.files.columns import plain_number
 from perceptinit.files.csv_files import read_csv
 from perceptinit.files.mat_files import MatValue, read_mat
 from perceptinit.files.reading import read_bytes, require_file
+from perceptinit.files.tables import TABLE_SUFFIXES
 from perceptinit.judgments.forms.rdm import square
 from perceptinit.registry import unknown
 
@@ -36,18 +37,14 @@ def read_matrices(path: Path, key: str | None) -> Matrices:
     rsatoolbox or Meadows.
     """
     require_file(path)
-    if path.suffix == ".csv":
-        return _read_csv(path)
-    if path.suffix == ".npy":
-        return _as_matrices(_load_npy(path), str(path)), None
-    if path.suffix == ".mat":
-        return _read_mat(path, key)
     if path.suffix in EXPORT_SUFFIXES:
-        raise _is_export(path)
-    raise DataError(f"{path}: '{path.suffix}' files are not read; give .npy, .mat or .csv")
+        raise _refuse_export(path)
+    if path.suffix not in READERS:
+        raise DataError(f"{path}: '{path.suffix}' files are not read; give {', '.join(READERS)}")
+    return READERS[path.suffix](path, key)
 
 
-def _is_export(path: Path) -> UsageError:
+def _refuse_export(path: Path) -> UsageError:
     """Return the error for a file of rsatoolbox or Meadows, which a companion package reads."""
     companion = companion_of("judgments", EXPORT)
     assert companion is not None
@@ -93,7 +90,7 @@ def _as_matrices(array: np.ndarray, source: str) -> np.ndarray:
     )
 
 
-def _load_npy(path: Path) -> np.ndarray:
+def _read_npy(path: Path, key: str | None) -> Matrices:
     try:
         # mapped, so that a header that promises more than the file has is refused before memory is taken
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -102,13 +99,13 @@ def _load_npy(path: Path) -> np.ndarray:
     if not isinstance(array, np.ndarray):  # numpy goes by the content, not by the name
         array.close()
         raise DataError(f"{path}: an .npz archive with the name of an .npy file; save one array")
-    return array
+    return _as_matrices(array, str(path)), None
 
 
 def _read_mat(path: Path, key: str | None) -> Matrices:
     content = read_mat(path)
     if key is None and any(name.startswith("rdmutv") for name in content):
-        raise _is_export(path)
+        raise _refuse_export(path)
     return _choose(path, content, key), None
 
 
@@ -147,7 +144,7 @@ def _matrices_of(
     return _as_matrices(value.array, str(path))
 
 
-def _read_csv(path: Path) -> Matrices:
+def _read_csv(path: Path, key: str | None) -> Matrices:
     """Return a square table as a matrix (1, M, M), and the names in its first row or column."""
     table, numbers = read_csv(path, has_header=False)
     cells = zip(*(column.to_pylist() for column in table.columns), strict=True)
@@ -184,3 +181,9 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+# the suffixes of matrices; a new one is an entry here
+READERS = {".npy": _read_npy, ".mat": _read_mat, ".csv": _read_csv}
+# those that hold no tables
+MATRIX_SUFFIXES = tuple(sorted({*READERS, *EXPORT_SUFFIXES}.difference(TABLE_SUFFIXES)))
