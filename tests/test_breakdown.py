@@ -13,7 +13,7 @@ from PIL import Image
 from perceptinit.errors import DataError
 from perceptinit.evaluators.rsa import RSA
 from perceptinit.evaluators.two_afc import TwoAFC
-from perceptinit.judgments.breakdown import by_anchor, predicted_by_others
+from perceptinit.judgments.breakdown import by_anchor, predict_by_others
 from perceptinit.judgments.controls.wrappers import ShuffledVotes
 from perceptinit.judgments.forms.rdm import Dissimilarities, square
 from perceptinit.judgments.own.table import Table
@@ -56,7 +56,7 @@ def test_a_person_is_predicted_by_the_majority_of_the_others_whatever_the_sides(
         "alone": Triplets.build(STIMULI, [3], [0], [1], [1.0]),
     }
     # on the first question the others of x and of y are one for d and one for b
-    assert predicted_by_others(people) == {"x": 0.75, "y": 0.75, "z": 0.5, "alone": None}
+    assert predict_by_others(people) == {"x": 0.75, "y": 0.75, "z": 0.5, "alone": None}
 
 
 class Asked:

@@ -13,7 +13,7 @@ from perceptinit.judgments.breakdown import (
     by_anchor,
     by_person,
     people_of_split,
-    predicted_by_others,
+    predict_by_others,
 )
 from perceptinit.judgments.ceilings import Bounds, ceiling_of_split
 from perceptinit.judgments.controls.wrappers import source_of
@@ -119,7 +119,7 @@ class TwoAFC(JudgedMeasure):
         people = people_of_split(self.judgments, self.config.split)
         source = source_of(self.judgments, self.config.split)
         chosen_by_people = isinstance(source, HasNoiseCeiling)
-        return people, {} if chosen_by_people else predicted_by_others(people)
+        return people, {} if chosen_by_people else predict_by_others(people)
 
     def _embed(self, model: DualEncoder, ctx: RunContext) -> Embedded:
         c = self.config

@@ -33,19 +33,19 @@ def check_balance(path: Path) -> Iterator[tuple[bool, str]]:
     if not {ORDER, PLACE, SUBJECT} <= columns.names:
         return
     if EXCLUDED in columns:
-        yield True, _excluded(columns)
-    yield _assigned(columns)
-    yield _answered(columns)
+        yield True, _describe_excluded(columns)
+    yield _check_assigned(columns)
+    yield _check_answered(columns)
 
 
-def _excluded(columns: Columns) -> str:
+def _describe_excluded(columns: Columns) -> str:
     reasons = Counter(str(cell or "").partition(":")[0] for cell in columns.cells(EXCLUDED))
     used = reasons.pop("", 0)
     listed = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
     return f"{used:,} of {len(columns):,} rows are judgments; left out: {listed or 'none'}"
 
 
-def _orders(columns: Columns) -> list[tuple[int, ...]]:
+def _read_orders(columns: Columns) -> list[tuple[int, ...]]:
     orders = []
     for index, cell in enumerate(columns.texts(ORDER)):
         order = tuple(int(word) for word in cell.split() if word.isdigit())
@@ -59,15 +59,15 @@ def _orders(columns: Columns) -> list[tuple[int, ...]]:
     return orders
 
 
-def _assigned(columns: Columns) -> tuple[bool, str]:
-    orders = _orders(columns)
+def _check_assigned(columns: Columns) -> tuple[bool, str]:
+    orders = _read_orders(columns)
     num_places = len(orders[0])
     of_person: dict[str, Counter[tuple[int, int]]] = defaultdict(Counter)
     for person, order in zip(columns.texts(SUBJECT), orders, strict=True):
         of_person[person].update((place, candidate) for place, candidate in enumerate(order))
     overall = sum(of_person.values(), Counter[tuple[int, int]]())
-    worst = max(_spread(counts, num_places) for counts in of_person.values())
-    total = _spread(overall, num_places)
+    worst = max(_find_spread(counts, num_places) for counts in of_person.values())
+    total = _find_spread(overall, num_places)
     # people who were deleted later, and a second version of a design, leave odd trials over
     return worst <= 1 and total <= max(1, MAX_LEFT_OVER * len(orders)), (
         f"assigned: every candidate stood at every place equally often, within {worst} for each of "
@@ -75,15 +75,15 @@ def _assigned(columns: Columns) -> tuple[bool, str]:
     )
 
 
-def _spread(counts: Mapping[tuple[int, int], int], num_places: int) -> int:
+def _find_spread(counts: Mapping[tuple[int, int], int], num_places: int) -> int:
     """Return the largest difference between two counts of (place, candidate), those that are 0 included."""
     filled = [counts.get((p, c), 0) for p in range(num_places) for c in range(1, num_places + 1)]
     return max(filled) - min(filled)
 
 
-def _answered(columns: Columns) -> tuple[bool, str]:
-    num_places = len(_orders(columns)[0])
-    chosen = Counter(_place(columns, i, num_places) for i in range(len(columns)))
+def _check_answered(columns: Columns) -> tuple[bool, str]:
+    num_places = len(_read_orders(columns)[0])
+    chosen = Counter(_read_place(columns, i, num_places) for i in range(len(columns)))
     not_sure = chosen.pop(0, 0)
     chosen.pop(None, 0)
     total, fair = sum(chosen.values()), 1 / num_places
@@ -97,7 +97,7 @@ def _answered(columns: Columns) -> tuple[bool, str]:
     return is_fair, f"answered: {listed} from the left, {not_sure:,} not sure{more}"
 
 
-def _place(columns: Columns, index: int, num_places: int) -> int | None:
+def _read_place(columns: Columns, index: int, num_places: int) -> int | None:
     cell = columns.cell(PLACE, index)
     text = "" if cell is None else str(cell).strip()
     if not text:

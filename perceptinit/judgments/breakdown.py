@@ -45,7 +45,7 @@ def by_person(
     """Return how often a model makes each person's choices: name -> value, stderr, num_judgments, others.
 
     distances: gives the distances of both candidates to the anchor, (N,) each. others: see
-    `predicted_by_others`; None where it is unknown.
+    `predict_by_others`; None where it is unknown.
     """
     rows = {}
     for name, own in people.items():
@@ -70,7 +70,7 @@ def people_of_split(judgments: Judgments, split: Split) -> Mapping[str, Triplets
     return judgments.load_people(split)
 
 
-def predicted_by_others(people: Mapping[str, Triplets]) -> dict[str, float | None]:
+def predict_by_others(people: Mapping[str, Triplets]) -> dict[str, float | None]:
     """Return how often the majority of the others makes each person's choices, in [0, 1].
 
     A tie of the others counts half. None for a person whose questions nobody else answered. Not for

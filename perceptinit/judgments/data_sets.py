@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from perceptinit.errors import MissingPackageError, UsageError
 from perceptinit.files.downloads import Download, HasDownloads, default_files
-from perceptinit.judgments.forms.conventions import stated
+from perceptinit.judgments.forms.conventions import list_conventions
 from perceptinit.registry import Entry, Registry, nearest
 from perceptinit.types import DataCard
 
@@ -55,7 +55,7 @@ def published_sets(registry: Registry) -> list[PublishedSet]:
     found = []
     for entry in registry.of_kind(KIND):
         try:
-            published = _published(entry)
+            published = _find_published(entry)
         except MissingPackageError:
             continue
         if published:
@@ -65,14 +65,14 @@ def published_sets(registry: Registry) -> list[PublishedSet]:
 
 def published_set(registry: Registry, name: str) -> PublishedSet:
     """Return a published set by name; UsageError when there is none, with those there are."""
-    published = _published(registry.get(KIND, name))
+    published = _find_published(registry.get(KIND, name))
     if published is None:
         known = ", ".join(found.name for found in published_sets(registry))
         raise UsageError(f"judgments '{name}' are no published data set. Known: {known}")
     return published
 
 
-def _published(entry: Entry) -> PublishedSet | None:
+def _find_published(entry: Entry) -> PublishedSet | None:
     """Return the set if its class, without any files, has a card and counts judgments or has downloads.
 
     Tables of one's own have a card once they are given a file; controls ask no people.
@@ -82,4 +82,4 @@ def _published(entry: Entry) -> PublishedSet | None:
     downloads = tuple(cls.downloads) if isinstance(cls, HasDownloads) else ()
     if not isinstance(card, DataCard) or (card.num_judgments is None and not downloads):
         return None
-    return PublishedSet(entry.name, card, downloads, stated(cls))
+    return PublishedSet(entry.name, card, downloads, list_conventions(cls))

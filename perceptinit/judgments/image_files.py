@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.files.columns import Coded, Columns, raise_all, read_all
 from perceptinit.registry import nearest
-from perceptinit.types import WHITE, Colour, Stimuli
+from perceptinit.types import WHITE, Colour, ImageSource, Stimuli
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,3 +178,20 @@ def list_some(names: Sequence[str], limit: int = 3) -> str:
     """Return the first few names as a sentence's part: `a.png, b.png and 4 more`."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
+
+
+def read_labelled_parquet(
+    path: Path, image_column: str, label_column: str
+) -> tuple[list[ImageSource], list[Any]]:
+    """Return the encoded images and the labels of a Parquet file; DataError without these columns."""
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path, columns=[image_column, label_column])
+        images, labels = (table.column(name).to_pylist() for name in (image_column, label_column))
+    except (pyarrow.ArrowException, OSError, KeyError) as error:
+        raise DataError(
+            f"{path}: no readable columns {image_column} and {label_column} ({error})"
+        ) from error
+    return images, labels

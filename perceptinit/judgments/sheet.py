@@ -55,7 +55,7 @@ def _draw_triplet(
         name = triplets.stimuli.ids[int(index)]
         count = f"{role}" if share is None else f"{role}: {share:.0%} of {votes}"
         draw.text((x, y + SIDE + 4), count, fill=INK, font=font)
-        draw.text((x, y + SIDE + 18), _fitted(name, font), fill=INK, font=font)
+        draw.text((x, y + SIDE + 18), _shorten(name, font), fill=INK, font=font)
 
 
 def _picture(triplets: Triplets, index: int) -> Image.Image:
@@ -70,7 +70,7 @@ def _picture(triplets: Triplets, index: int) -> Image.Image:
     )
 
 
-def _fitted(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _shorten(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """Return a name that is not wider than a picture: its end, which tells images apart."""
     while name and font.getlength(name) > SIDE:
         name = "…" + name[2:] if name.startswith("…") else "…" + name[1:]

@@ -59,11 +59,11 @@ def open_judgments(source: Source, registry: Registry) -> OpenJudgments:
     component = spec.build()
     lacking = preflight(component)
     if lacking:
-        raise DataError(f"judgments: {'; '.join(lacking)}{_advice(source, spec)}")
+        raise DataError(f"judgments: {'; '.join(lacking)}{_explain_folder(source, spec)}")
     return OpenJudgments(component, spec.table())
 
 
-def _advice(source: Source, spec: Spec) -> str:
+def _explain_folder(source: Source, spec: Spec) -> str:
     """Return where published judgments were looked for, when the caller did not say where."""
     options = source[1] if isinstance(source, tuple) else source
     is_given = isinstance(options, Mapping) and "root" in options
@@ -100,21 +100,21 @@ def as_table(source: Source, registry: Registry, use: str | None = None) -> dict
     Raises UsageError for anything else.
     """
     if isinstance(source, Mapping):
-        return _with_root(dict(source), registry)
+        return _add_root(dict(source), registry)
     if isinstance(source, tuple) and len(source) == 2 and isinstance(source[1], Mapping):
         return {**as_table(source[0], registry, use), **source[1]}
     if isinstance(source, Path) or (isinstance(source, str) and is_judgments_file(source)):
         path = address_of(source) or str(source)
-        return {"use": use or _reader_of(local_copy(path)), "path": path}
+        return {"use": use or _choose_reader(local_copy(path)), "path": path}
     if not isinstance(source, str | None):
-        raise UsageError(_not_judgments(source))
+        raise UsageError(_explain_type(source))
     name = source or DEFAULT
     if use:
         raise UsageError(f"use = '{use}' goes with a file, and '{name}' is a name")
-    return _with_root({"use": name}, registry)
+    return _add_root({"use": name}, registry)
 
 
-def _reader_of(path: Path) -> str:
+def _choose_reader(path: Path) -> str:
     """Return the component that reads a file, by its ending and its columns."""
     if path.suffix in MATRIX_SUFFIXES:
         return EXPORT if path.suffix in EXPORT_SUFFIXES else "rdm"
@@ -124,7 +124,7 @@ def _reader_of(path: Path) -> str:
         return "table"
 
 
-def _with_root(table: dict[str, Any], registry: Registry) -> dict[str, Any]:
+def _add_root(table: dict[str, Any], registry: Registry) -> dict[str, Any]:
     name = table.get("use")
     if "root" in table or not isinstance(name, str):
         return table
@@ -136,7 +136,7 @@ def _with_root(table: dict[str, Any], registry: Registry) -> dict[str, Any]:
     return {**table, "root": str(default_folder(name))} if has_root else table
 
 
-def _not_judgments(source: object) -> str:
+def _explain_type(source: object) -> str:
     """Return what to pass instead of an object that judgments cannot be."""
     got = type(source).__name__
     if hasattr(source, "to_csv"):

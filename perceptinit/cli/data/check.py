@@ -73,7 +73,7 @@ def check(
     if is_test_set(target) or (is_remote(target) and not is_judgments_file(target)):
         test_sets.check_test_sets(target, root, decode=not quick)
         return
-    from perceptinit.judgments.forms.conventions import stated
+    from perceptinit.judgments.forms.conventions import list_conventions
 
     registry = ctx.obj.registry
     table = as_table(target, registry, use)
@@ -83,7 +83,7 @@ def check(
     report = _check_with_progress(judgments, decode=not quick)
     console = Console(highlight=False)
     console.print(f"[bold]{escape(judgments.card.title)}[/bold]", soft_wrap=True)
-    for name, value in stated(judgments).items():
+    for name, value in list_conventions(judgments).items():
         line = f"{name.replace('_', ' ')}: {value}"
         console.print(escape(line), style="dim", soft_wrap=True)
     if report.splits:

@@ -11,12 +11,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from perceptinit.configs import NonNegativeInt, PositiveInt, Share
+from perceptinit.configs import PositiveInt
 from perceptinit.errors import DataError
 from perceptinit.images.background import colour_of
 from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
-from perceptinit.judgments.forms.splits import check_shares, split_names
+from perceptinit.judgments.forms.splits import SplitConfig, split_names
+from perceptinit.judgments.image_files import read_labelled_parquet
 from perceptinit.seeding import generator
 from perceptinit.types import IMAGE_SUFFIXES, DataCard, ImageSource, Split, Stimuli, Triplets
 
@@ -48,7 +49,7 @@ class ClassTriplets(DerivedAnswers):
     )
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
+    class Config(SplitConfig):
         root: Path
         """Folder with a subfolder of images per class, or a .parquet file."""
         image_column: str = "image"
@@ -57,18 +58,6 @@ class ClassTriplets(DerivedAnswers):
         """Column of class labels in a Parquet file."""
         num_triplets: PositiveInt = 20_000
         """Triplets of the training split; `val` and `test` have theirs in proportion to their images."""
-        val_share: Share = 0.1
-        """Share of the images that become `val`."""
-        test_share: Share = 0.1
-        """Share of the images that become `test`."""
-        seed: NonNegativeInt = 0
-        """Names the draws of splits and triplets. Not the run's seed: all runs share them."""
-        background: str | None = None
-        """Colour behind the transparent parts of images, a CSS name or `#rrggbb`; white unless given."""
-
-        def __post_init__(self) -> None:
-            check_shares(self.val_share, self.test_share)
-            colour_of(self.background)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -104,7 +93,8 @@ class ClassTriplets(DerivedAnswers):
         """Return the images and their classes, int64 (M,), numbered in alphabetical order."""
         c = self.config
         if c.root.suffix == ".parquet":
-            ids, images, names = _read_parquet(c.root, c.image_column, c.label_column)
+            images, classes = read_labelled_parquet(c.root, c.image_column, c.label_column)
+            ids, names = [f"row-{i:07d}" for i in range(len(images))], [str(n) for n in classes]
         else:
             ids, images, names = _read_folder(c.root)
         _, labels = np.unique(names, return_inverse=True)
@@ -144,17 +134,3 @@ def _read_folder(root: Path) -> tuple[list[str], list[ImageSource], list[str]]:
         )
     ids = [path.relative_to(root).as_posix() for path in files]
     return ids, list(files), [path.parent.name for path in files]
-
-
-def _read_parquet(
-    path: Path, image: str, label: str
-) -> tuple[list[str], list[ImageSource], list[str]]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        table = parquet.read_table(path, columns=[image, label])
-        images, labels = table.column(image).to_pylist(), table.column(label).to_pylist()
-    except (pyarrow.ArrowException, OSError, KeyError) as error:
-        raise DataError(f"{path}: no readable columns {image} and {label} ({error})") from error
-    return [f"row-{i:07d}" for i in range(len(images))], images, [str(name) for name in labels]

@@ -129,10 +129,10 @@ def draw_triplet(seed: int, split: str, index: int) -> tuple[Picture, Picture, P
     """Return the pictures of a triplet: anchor, first, second."""
     anchor, first, second = (draw_picture(seed, "judgments", split, index, role) for role in ROLES)
     rng = generator(seed, "judgments", split, index, "shared")
-    return anchor, _related(first, anchor, rng), _related(second, anchor, rng)
+    return anchor, _relate(first, anchor, rng), _relate(second, anchor, rng)
 
 
-def _related(candidate: Picture, anchor: Picture, rng: np.random.Generator) -> Picture:
+def _relate(candidate: Picture, anchor: Picture, rng: np.random.Generator) -> Picture:
     """Return the candidate with some factors of the anchor; a colour is taken over by name, not by shade."""
     own, other = candidate.thing, anchor.thing
     shape, colour, texture, scene = rng.random(4) < (

@@ -35,7 +35,7 @@ class HasConventions(Protocol):
     conventions: Conventions
 
 
-def stated(judgments: Any) -> dict[str, str]:
+def list_conventions(judgments: Any) -> dict[str, str]:
     """Return the conventions of judgments, or of their class, that apply to the source, by name."""
     values = asdict(judgments.conventions) if isinstance(judgments, HasConventions) else {}
     return {name: value for name, value in values.items() if value != NOT_APPLICABLE}

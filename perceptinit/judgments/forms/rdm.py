@@ -61,7 +61,7 @@ class Dissimilarities:
 
     def mean(self) -> np.ndarray:
         """Return what `group_mean` does, also where the matrices cancel each other out."""
-        scaled = _scaled(self.values)
+        scaled = _standardize(self.values)
         total, count = np.nansum(scaled, axis=0), (~np.isnan(scaled)).sum(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(count > 0, total / count, np.nan)
@@ -107,14 +107,14 @@ class Dissimilarities:
             return None
         triplets = draw(self)
         upper = [_agreement_with(own, self, triplets) for own in self.values]
-        lower = [self._predicted_by_others(subject, draw) for subject in range(len(self.values))]
+        lower = [self._predict_by_others(subject, draw) for subject in range(len(self.values))]
         if np.isnan(lower).all():
             return None
         highest = float(np.nanmean(upper))
         # the others' triplets are others: with few, they may be easier ones
         return min(float(np.nanmean(lower)), highest), highest
 
-    def _predicted_by_others(
+    def _predict_by_others(
         self, subject: int, draw: Callable[[Dissimilarities], Triplets]
     ) -> float:
         """Return how often the others make a subject's choices; NaN where they tell no images apart."""
@@ -187,7 +187,7 @@ def square(vectors: np.ndarray, source: str) -> np.ndarray:
         ) from error
 
 
-def _scaled(values: np.ndarray) -> np.ndarray:
+def _standardize(values: np.ndarray) -> np.ndarray:
     flat = values.reshape(len(values), -1)
     mean = np.nanmean(flat, axis=1)[:, None, None]
     deviation = np.nanstd(flat, axis=1)[:, None, None]

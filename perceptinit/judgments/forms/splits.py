@@ -13,8 +13,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from perceptinit.configs import NonNegativeInt, Share
 from perceptinit.errors import DataError, EmptySplitError
 from perceptinit.files.columns import Coded, Columns
+from perceptinit.images.background import colour_of
 from perceptinit.judgments.image_files import ImageRows
 from perceptinit.registry import nearest
 from perceptinit.seeding import derive_seed
@@ -54,14 +56,27 @@ def split_names(names: Sequence[str], config: Any, source: str) -> np.ndarray:
     return assign_splits(names, config.seed, "judgments", source, "split", **shares)
 
 
-def check_shares(val_share: float, test_share: float) -> None:
-    """Raise ValueError when held-out shares are more than everything; all may be held out."""
-    total = val_share + test_share
-    if total > 1 + 1e-9:  # 0.7 + 0.3 may be a little more than 1 in floating point
-        raise ValueError(
-            f"val_share + test_share is {total:g}, more than all there is. To use all of it for measuring "
-            "only, give test_share = 1.0 and val_share = 0.0"
-        )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitConfig:
+    """The keys of judgments whose splits and triplets are drawn."""
+
+    val_share: Share = 0.1
+    """Share of what is assigned to splits, such as images, that becomes `val`; not used with a column `split`."""
+    test_share: Share = 0.1
+    """Share of what is assigned to splits that becomes `test`; not used with a column `split`."""
+    seed: NonNegativeInt = 0
+    """Names the draws, of splits, sides and triplets. Not the run's seed: all runs share them."""
+    background: str | None = None
+    """Colour behind the transparent parts of images, a CSS name or `#rrggbb`; white unless given."""
+
+    def __post_init__(self) -> None:
+        total = self.val_share + self.test_share
+        if total > 1 + 1e-9:  # 0.7 + 0.3 may be a little more than 1 in floating point
+            raise ValueError(
+                f"val_share + test_share is {total:g}, more than all there is. To use all of it for measuring "
+                "only, give test_share = 1.0 and val_share = 0.0"
+            )
+        colour_of(self.background)
 
 
 def _count(share: float, num_groups: int) -> int:

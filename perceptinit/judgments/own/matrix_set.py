@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
+from perceptinit.configs import NonNegativeFloat, PositiveInt, Share
 from perceptinit.errors import DataError, EmptySplitError, UsageError
 from perceptinit.images.background import colour_of
 from perceptinit.judgments.forms.rdm import (
@@ -20,12 +20,11 @@ from perceptinit.judgments.forms.rdm import (
     MatrixKind,
     triplets_from_dissimilarities,
 )
-from perceptinit.judgments.forms.splits import check_shares, split_names
+from perceptinit.judgments.forms.splits import SplitConfig, split_names
 from perceptinit.judgments.image_files import (
-    list_some,
+    describe_missing,
     missing_files,
     normal_name,
-    similar_file,
     stimuli_in,
 )
 from perceptinit.types import DataCard, MeasuredSplit, Split, Stimuli, Triplets
@@ -38,7 +37,7 @@ class MatrixSet(ABC):
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
+    class Config(SplitConfig):
         images: Path
         """Folder of the images."""
         per_anchor: PositiveInt = 100
@@ -47,18 +46,8 @@ class MatrixSet(ABC):
         """Smallest difference of the two candidates' dissimilarities, in standard deviations of all."""
         split_by: Literal["image"] | None = None
         """What is in one split only: images, as always with matrices."""
-        val_share: Share = 0.1
-        """Share of the images that become `val`."""
         test_share: Share = 0.2
         """Share of the images that become `test`."""
-        seed: NonNegativeInt = 0
-        """Names the draws of splits and triplets. Not the run's seed: all runs share them."""
-        background: str | None = None
-        """Colour behind the transparent parts of images, a CSS name or `#rrggbb`; white unless given."""
-
-        def __post_init__(self) -> None:
-            check_shares(self.val_share, self.test_share)
-            colour_of(self.background)
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -185,10 +174,6 @@ def _check_images(names: Sequence[str], count: int, folder: Path, source: str) -
         raise DataError(f'images = "{folder}": no such folder')
     missing = missing_files(folder, names)
     if missing:
-        guess = similar_file(folder, missing[0])
-        hint = f" Did you mean '{guess}'?" if guess else ""
-        row = list(names).index(missing[0]) + 1
-        raise DataError(
-            f"{source}: name {row}, '{missing[0]}': no such image in {folder}.{hint} "
-            f"({len(missing)} of {count} images are missing: {list_some(missing)})"
-        )
+        row, name = list(names).index(missing[0]) + 1, missing[0]
+        problem = describe_missing(folder, name, missing)
+        raise DataError(f"{source}: name {row}, '{name}': {problem}")

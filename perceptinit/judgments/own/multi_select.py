@@ -69,7 +69,7 @@ class MultiSelect(OwnTable):
         """Return all judgments and their splits."""
         c = self.config
         columns.require(["anchor", "chosen_1", "other_1"])
-        chosen, others = _numbered(columns, "chosen"), _numbered(columns, "other")
+        chosen, others = _list_numbered(columns, "chosen"), _list_numbered(columns, "other")
         images, *_ = read_all(
             partial(self.read_images, columns, ["anchor", *chosen, *others], may_be_empty=True),
             *(partial(_require_filled, columns, names) for names in (["anchor"], chosen, others)),
@@ -77,7 +77,7 @@ class MultiSelect(OwnTable):
         parts = np.split(images.index, [1, 1 + len(chosen)])
         anchors, chosen_of, others_of = (part.T.tolist() for part in parts)
         answers = [
-            answers_of(_filled(a), _filled(b), c.is_ranked)
+            answers_of(_drop_empty(a), _drop_empty(b), c.is_ranked)
             for a, b in zip(chosen_of, others_of, strict=True)
         ]
         row_of = np.repeat(np.arange(len(columns)), [len(pairs) for pairs in answers])
@@ -95,7 +95,7 @@ class MultiSelect(OwnTable):
         return self.split_rows(columns, images, anchors, "anchor")
 
 
-def _numbered(columns: Columns, stem: str) -> list[str]:
+def _list_numbered(columns: Columns, stem: str) -> list[str]:
     """Return the columns stem_1, stem_2, ... in the order of their numbers."""
     found = [name for name in columns.names if re.fullmatch(rf"{stem}_\d+", name)]
     return sorted(found, key=lambda name: int(name.rpartition("_")[2]))
@@ -109,5 +109,5 @@ def _require_filled(columns: Columns, names: Sequence[str]) -> None:
         raise columns.error(np.array(empty), f"{names[0]} is empty")
 
 
-def _filled(images: Sequence[int]) -> list[int]:
+def _drop_empty(images: Sequence[int]) -> list[int]:
     return [image for image in images if image >= 0]

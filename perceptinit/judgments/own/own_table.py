@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from perceptinit.configs import NonNegativeInt, Share
 from perceptinit.errors import DataError, EmptySplitError
 from perceptinit.files.columns import Coded, Columns
 from perceptinit.files.tables import read_table
@@ -23,7 +22,7 @@ from perceptinit.judgments.forms.splits import (
     SPLITS,
     RowSplits,
     SplitBy,
-    check_shares,
+    SplitConfig,
     rows_in,
     split_rows,
 )
@@ -52,7 +51,7 @@ class OwnTable(ABC):
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
+    class Config(SplitConfig):
         path: Path
         """The table: CSV, or by its suffix Parquet, JSON or .xlsx."""
         images: Path | None = None
@@ -63,18 +62,9 @@ class OwnTable(ABC):
         """What is in one split only: an "image" in any role (judgments whose images are in several splits are
         left out), an "anchor", a "person" (column `subject`) or a "row", that is a question. None: the
         column `group`, else the anchor. Not beside a column `split`."""
-        val_share: Share = 0.1
-        """Share of what is dealt to splits that becomes `val`; without effect with a column `split`."""
-        test_share: Share = 0.1
-        """Share of what is dealt to splits that becomes `test`; without effect with a column `split`."""
-        seed: NonNegativeInt = 0
-        """Names the draws, of splits and of sides. Not the run's seed: all runs share them."""
-        background: str | None = None
-        """Colour behind the transparent parts of images, a CSS name or `#rrggbb`; white unless given."""
 
         def __post_init__(self) -> None:
-            check_shares(self.val_share, self.test_share)
-            colour_of(self.background)
+            SplitConfig.__post_init__(self)  # a class with slots has no super() here
             file_name("1", self.image)
 
     config: Any

@@ -16,6 +16,7 @@ from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.rdm import MatrixKind
 from perceptinit.judgments.image_files import file_name
 from perceptinit.judgments.own.matrix_set import MatrixSet
+from perceptinit.judgments.own.own_table import own_card
 from perceptinit.judgments.own.rdm_files import read_matrices, read_names
 from perceptinit.types import DataCard
 
@@ -70,12 +71,7 @@ class RdmSet(MatrixSet):
 
     @property
     def card(self) -> DataCard:
-        return DataCard(
-            title=f"{self.kind.capitalize()} matrix of {self.source.name}",
-            source_url=self.source.as_posix(),
-            licence="not stated",
-            citation="not stated",
-        )
+        return own_card(f"{self.kind.capitalize()} matrix of {self.source.name}", self.source)
 
     @property
     def people(self) -> Sequence[str]:
@@ -100,14 +96,9 @@ class RdmSet(MatrixSet):
             files = [file_name(name, c.image) for name in names]
         except ValueError as error:
             raise DataError(f"{self.names_source}: {error}") from error
-        return _select_subjects(matrices, c.subjects, str(c.path)), files
-
-
-def _select_subjects(matrices: np.ndarray, subjects: Sequence[int], source: str) -> np.ndarray:
-    """Return the matrices of the subjects (all when none is named); DataError for one that is not there."""
-    strange = sorted(set(subjects) - set(range(len(matrices))))
-    if strange:
-        raise DataError(
-            f"{source}: no subject {strange[0]}; there are {len(matrices)}, counted from 0"
-        )
-    return matrices[list(subjects)] if subjects else matrices
+        strange = sorted(set(c.subjects) - set(range(len(matrices))))
+        if strange:
+            raise DataError(
+                f"{c.path}: no subject {strange[0]}; there are {len(matrices)}, counted from 0"
+            )
+        return matrices[list(c.subjects)] if c.subjects else matrices, files

@@ -158,7 +158,7 @@ def find_form(columns: Columns) -> tuple[str, ...]:
         forms = " and ".join(", ".join(form) for form in complete)
         raise DataError(f"{columns.path}: says the votes more than once ({forms}); keep one form")
     if not complete:
-        raise DataError(f"{columns.path}: {_missing(columns)}")
+        raise DataError(f"{columns.path}: {_explain_missing(columns)}")
     for name in columns.names:
         if name in OPTIONAL or name in complete[0]:
             continue
@@ -170,7 +170,7 @@ def find_form(columns: Columns) -> tuple[str, ...]:
     return complete[0]
 
 
-def _missing(columns: Columns) -> str:
+def _explain_missing(columns: Columns) -> str:
     form = min(FORMS, key=lambda form: len(set(form) - columns.names))
     missing = next(name for name in form if name not in columns)
     guess = nearest(missing, set(columns.names) - set(form))

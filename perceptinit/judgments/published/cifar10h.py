@@ -18,6 +18,7 @@ from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.drawing import draw_triplets
 from perceptinit.judgments.forms.splits import split_names
+from perceptinit.judgments.image_files import read_labelled_parquet
 from perceptinit.types import DataCard, ImageSource, Split, Stimuli, Triplets
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -140,7 +141,10 @@ class Cifar10H(DerivedAnswers):
         """Return images and official labels (M,)."""
         path = self.config.root / self.config.images
         self._require(path)
-        return _read_parquet(path) if path.suffix == ".parquet" else _read_binary(path)
+        if path.suffix != ".parquet":
+            return _read_binary(path)
+        images, labels = read_labelled_parquet(path, "image", "label")
+        return images, _check_labels(path, np.array(labels, dtype=np.int64))
 
     @cached_property
     def _stimuli(self) -> Stimuli:
@@ -177,22 +181,10 @@ def _read_binary(path: Path) -> tuple[list[ImageSource], np.ndarray]:
         )
     records = data.reshape(-1, RECORD_BYTES)
     pixels = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return list(np.ascontiguousarray(pixels)), _labels(path, records[:, 0].astype(np.int64))
+    return list(np.ascontiguousarray(pixels)), _check_labels(path, records[:, 0].astype(np.int64))
 
 
-def _read_parquet(path: Path) -> tuple[list[ImageSource], np.ndarray]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        table = parquet.read_table(path, columns=["image", "label"])
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path}: no readable columns image and label ({error})") from error
-    labels = np.array(table.column("label").to_pylist(), dtype=np.int64)
-    return table.column("image").to_pylist(), _labels(path, labels)
-
-
-def _labels(path: Path, labels: np.ndarray) -> np.ndarray:
+def _check_labels(path: Path, labels: np.ndarray) -> np.ndarray:
     bad = np.flatnonzero((labels < 0) | (labels >= len(CLASSES)))
     if bad.size:
         raise DataError(f"{path}: record {bad[0]} (from 0) has label {labels[bad[0]]}")

@@ -108,7 +108,7 @@ class Materials:
     def load(self, split: Split) -> Triplets:
         """Return the judgments of a split; DataError when a file is absent or wrong, or the split is empty."""
         part = "test" if split == "test" else "train"
-        triplets = self._with_drawn_sides(*self._read(part), part)
+        triplets = self._draw_sides(*self._read(part), part)
         if split == "test":
             return triplets
         splits = assign_splits(
@@ -160,7 +160,7 @@ class Materials:
         _check_rows(path, votes.sum(axis=1, keepdims=True) == 0, "no votes")
         return answers, votes
 
-    def _with_drawn_sides(self, answers: np.ndarray, votes: np.ndarray, part: str) -> Triplets:
+    def _draw_sides(self, answers: np.ndarray, votes: np.ndarray, part: str) -> Triplets:
         """Return triplets whose `first` is the majority's choice as often as not."""
         rng = generator(self.config.side_seed, "judgments", "materials", part, "sides")
         is_swapped = rng.random(len(answers)) < 0.5

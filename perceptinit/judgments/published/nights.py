@@ -176,17 +176,17 @@ class Nights:
 
     @cached_property
     def _columns(self) -> Columns:
-        """The rows with enough votes."""
-        columns = read_table(self.config.root / "data.csv")
-        columns.require([*IMAGE_COLUMNS, "left_vote", "right_vote", "votes", "split"])
-        return columns.select(columns.counts("votes") >= self.config.min_votes)
+        return self._read(self.config.root / "data.csv", "split")
 
     @cached_property
     def _raw_columns(self) -> Columns:
-        """The unfiltered rows with enough votes."""
         assert self.config.unfiltered is not None
-        columns = read_table(self.config.unfiltered / "nights_raw.csv")
-        columns.require([*IMAGE_COLUMNS, "left_vote", "right_vote", "votes"])
+        return self._read(self.config.unfiltered / "nights_raw.csv")
+
+    def _read(self, path: Path, *more: str) -> Columns:
+        """Return the rows of a table with enough votes."""
+        columns = read_table(path)
+        columns.require([*IMAGE_COLUMNS, "left_vote", "right_vote", "votes", *more])
         return columns.select(columns.counts("votes") >= self.config.min_votes)
 
     @property
