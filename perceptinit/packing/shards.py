@@ -93,7 +93,7 @@ def _sample(
     """Return the key and the members of a sample: image, caption, label."""
     record = source.record(row)
     extension, data = prepare_image(record, settings)
-    sample = {"__key__": shard.key(row), extension: data}
+    sample: dict[str, str | bytes] = {"__key__": shard.key(row), extension: data}
     if source.has_texts:
         if not record.text:
             raise DataError(f"{record.where}: no caption")

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 # B batch, T tokens, S = size: height and width of the square images
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -44,141 +43,132 @@ class _Chunk:
     unusable: list[Unusable]
 
 
+@dataclass(eq=False)
 class PairLoader:
     """Reads, decodes, augments and tokenizes pairs, in threads, ahead of their use.
 
-    batch_size: pairs of a step over all processes; `rank` takes its part of `world_size` equal
-    ones, so that the parts in the order of ranks are the batch of a single process.
-    tokenize: ids (B, T) of texts. context_length: most ids of a text that comes as ids.
-    ctx: names the draws and the device. num_workers: threads; 0 works in the caller's.
-    shuffle_blocks, samples_per_epoch: see `order.epoch_order`.
-    num_views: different crops of each image, which lie one after another in a batch.
-
     Each epoch draws a new order and leaves out what does not fill its last batch (`num_left_over`).
     A pair that cannot be read or decoded is replaced by one drawn from a generator named after it,
-    and told in `PairBatch.unusable`. Dropping it instead would change the number of negatives of
+    and reported in `PairBatch.unusable`. Dropping it instead would change the number of negatives of
     that step. A bad file is bad in every arm, so the arms stay equal.
 
-    Raises DataError when there is not one whole batch.
+    Args:
+        pairs: The source.
+        batch_size: Pairs of a step over all processes.
+        image_size: Height and width of the images, pixels.
+        tokenize: Returns ids (B, T) of texts.
+        context_length: Most ids of a text that the source gives as ids.
+        ctx: Names the draws and the device.
+        augment: Makes a view of an image.
+        num_workers: Threads; 0 works in the caller's.
+        shuffle_blocks, samples_per_epoch: See `order.epoch_order`.
+        rank, world_size: This process and their number. Each takes an equal part of a batch; the parts in the order
+            of ranks are the batch of a single process.
+        num_views: Different crops of each image, which follow one another in a batch.
+
+    Raises:
+        DataError: If there is not one whole batch.
     """
 
-    def __init__(
-        self,
-        pairs: Pairs,
-        *,
-        batch_size: int,
-        image_size: int,
-        tokenize: Callable[[Sequence[str]], torch.Tensor],
-        context_length: int,
-        ctx: RunContext,
-        augment: Augment,
-        num_workers: int = 0,
-        shuffle_blocks: int = 0,
-        samples_per_epoch: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-        num_views: int = 1,
-    ) -> None:
-        if batch_size % world_size:
-            raise ValueError(f"a batch of {batch_size} cannot be shared by {world_size} processes")
-        num_pairs = (samples_per_epoch or pairs.num_pairs) if pairs.num_pairs else 0
-        self.num_batches, self.num_left_over = divmod(num_pairs, batch_size)
+    pairs: Pairs
+    _: KW_ONLY
+    batch_size: int
+    image_size: int
+    tokenize: Callable[[Sequence[str]], torch.Tensor]
+    context_length: int
+    ctx: RunContext
+    augment: Augment
+    num_workers: int = 0
+    shuffle_blocks: int = 0
+    samples_per_epoch: int = 0
+    rank: int = 0
+    world_size: int = 1
+    num_views: int = 1
+
+    def __post_init__(self) -> None:
+        self._share, rest = divmod(self.batch_size, self.world_size)
+        if rest:
+            raise ValueError(
+                f"a batch of {self.batch_size} cannot be shared by {self.world_size} processes"
+            )
+        num_pairs = self.pairs.num_pairs and (self.samples_per_epoch or self.pairs.num_pairs)
+        self.num_batches, self.num_left_over = divmod(num_pairs, self.batch_size)
         if not self.num_batches:
-            raise DataError(too_few_pairs(num_pairs, batch_size))
-        self._pairs = pairs
-        self._batch_size = batch_size
-        self._share = batch_size // world_size
-        self._offset = rank * self._share
-        self._image_size = image_size
-        self._tokenize = tokenize
-        self._context_length = context_length
-        self._ctx = ctx
-        self._augment = augment
-        self._num_workers = num_workers
-        self._shuffle_blocks = shuffle_blocks
-        self._samples_per_epoch = samples_per_epoch
-        self._num_views = num_views
+            raise DataError(too_few_pairs(num_pairs, self.batch_size))
         self._order = lru_cache(maxsize=2)(self._draw_order)  # an epoch, and the next one ahead
 
     def batches(self, start: int, stop: int) -> Generator[PairBatch]:
         """Yield batches `start` to `stop` - 1 of the run, counted from 0 over all epochs.
 
-        Raises PerceptInitError, naming the pair, when making it fails in another way than by an
-        unreadable pair, and DataError when 16 replacements in a row are unreadable too.
+        Raises:
+            PerceptInitError: If making a pair fails in another way than by an unreadable pair; names the pair.
+            DataError: If 16 replacements in a row are unreadable too.
         """
-        pairs, uses = self._pairs, self._block_uses(start, stop)
-        ahead = pairs.read_ahead(uses) if isinstance(pairs, HasReadAhead) else nullcontext(_ignore)
-        with closing(self._made(start, stop)) as batches, ahead as reached:
+        pairs, uses = self.pairs, self._block_uses(start, stop)
+        ahead = pairs.read_ahead(uses) if isinstance(pairs, HasReadAhead) else nullcontext()
+        with closing(self._make_batches(start, stop)) as batches, ahead as report:
             for number in range(start, stop):
-                reached(number * self._batch_size, (number + 1) * self._batch_size)
+                if report is not None:
+                    report(number * self.batch_size, (number + 1) * self.batch_size)
                 yield next(batches)
 
-    def _made(self, start: int, stop: int) -> Generator[PairBatch]:
-        if self._num_workers == 0:
-            for number in range(start, stop):
-                yield self._finish(*self._begin(number, lambda work, *args: work(*args)))
+    def _make_batches(self, start: int, stop: int) -> Generator[PairBatch]:
+        if self.num_workers == 0:
+            for images, jobs in map(self._plan, range(start, stop)):
+                yield _join(images, [job() for job in jobs])
             return
-        pool = ThreadPoolExecutor(self._num_workers, thread_name_prefix="pairs")
+        pool = ThreadPoolExecutor(self.num_workers, thread_name_prefix="pairs")
         begun: deque[tuple[torch.Tensor, list[Future[_Chunk]]]] = deque()
         try:
-            for number in range(start, stop + AHEAD):
-                if number < stop:
-                    begun.append(self._begin(number, pool.submit))
-                if number >= start + AHEAD:
-                    images, futures = begun.popleft()
-                    yield self._finish(images, [future.result() for future in futures])
+            for images, jobs in map(self._plan, range(start, stop)):
+                begun.append((images, [pool.submit(job) for job in jobs]))
+                if len(begun) > AHEAD:
+                    yield _join_done(*begun.popleft())
+            while begun:
+                yield _join_done(*begun.popleft())
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _block_uses(self, start: int, stop: int) -> Iterator[BlockUse]:
         """Yield which blocks the batches `start` to `stop` - 1 need, in order; draws count from 0 over all epochs."""
-        stops = np.cumsum(np.asarray(self._pairs.block_sizes, dtype=np.int64))
+        stops = np.cumsum(np.asarray(self.pairs.block_sizes, dtype=np.int64))
         for epoch in range(start // self.num_batches, -(-stop // self.num_batches)):
-            before = epoch * self.num_batches * self._batch_size
-            first = max(0, start * self._batch_size - before)
-            last = min(self.num_batches, stop - epoch * self.num_batches) * self._batch_size
+            before = epoch * self.num_batches * self.batch_size
+            first = max(0, start * self.batch_size - before)
+            last = min(self.num_batches, stop - epoch * self.num_batches) * self.batch_size
             order = self._order(epoch)
             for begin, end in spans(order.stops, first, last):
                 for block, *uses in _first_and_last(order, begin, end, stops):
                     yield block, before + uses[0], before + uses[1]
 
-    def _begin(self, number: int, submit: Callable[..., Any]) -> tuple[torch.Tensor, list[Any]]:
+    def _plan(self, number: int) -> tuple[torch.Tensor, list[Callable[[], _Chunk]]]:
+        """Return the images of a batch, not yet filled, and the jobs that fill them."""
         epoch, place = divmod(number, self.num_batches)
-        first = place * self._batch_size + self._offset
+        first = place * self.batch_size + self.rank * self._share
         indices = self._order(epoch)[first : first + self._share].tolist()
-        is_pinned = self._ctx.device.startswith("cuda")  # the copy to the GPU then takes no time
-        views = self._num_views
-        shape = (self._share * views, 3, self._image_size, self._image_size)
         images = torch.empty(
-            shape, dtype=torch.uint8, memory_format=torch.channels_last, pin_memory=is_pinned
+            (self._share * self.num_views, 3, self.image_size, self.image_size),
+            dtype=torch.uint8,
+            memory_format=torch.channels_last,
+            pin_memory=self.ctx.device.startswith("cuda"),  # the copy to the GPU then takes no time
         )
-        parts = range(0, self._share, CHUNK)
+        views = images.numpy().reshape(self._share, self.num_views, *images.shape[1:])
         return images, [
-            submit(
-                self._fill,
-                images[i * views : (i + CHUNK) * views].numpy(),
-                epoch,
-                indices[i : i + CHUNK],
-            )
-            for i in parts
+            partial(self._fill, views[i : i + CHUNK], epoch, indices[i : i + CHUNK])
+            for i in range(0, self._share, CHUNK)
         ]
 
-    def _finish(self, images: torch.Tensor, chunks: Sequence[_Chunk]) -> PairBatch:
-        keys = tuple(key for chunk in chunks for key in chunk.keys)
-        unusable = tuple(item for chunk in chunks for item in chunk.unusable)
-        return PairBatch(images, join_ids([chunk.tokens for chunk in chunks]), keys, unusable)
-
     def _draw_order(self, epoch: int) -> EpochOrder:
-        pairs, rng = self._pairs, self._ctx.rng("order", epoch)
+        pairs, rng = self.pairs, self.ctx.rng("order", epoch)
         return epoch_order(
-            pairs.num_pairs, pairs.block_sizes, self._shuffle_blocks, rng, self._samples_per_epoch
+            pairs.num_pairs, pairs.block_sizes, self.shuffle_blocks, rng, self.samples_per_epoch
         )
 
-    def _fill(self, images: np.ndarray, epoch: int, indices: Sequence[int]) -> _Chunk:
+    def _fill(self, images: Iterable[np.ndarray], epoch: int, indices: Sequence[int]) -> _Chunk:
         unusable: list[Unusable] = []
         pairs = [
             self._usable_pair(views, epoch, index, unusable)
-            for views, index in zip(np.split(images, len(indices)), indices, strict=True)
+            for views, index in zip(images, indices, strict=True)
         ]
         return _Chunk(self._tokens([p.text for p in pairs]), [p.key for p in pairs], unusable)
 
@@ -199,19 +189,19 @@ class PairLoader:
 
     def _candidates(self, epoch: int, index: int) -> Iterator[int]:
         yield index
-        rng = self._ctx.rng("replacement", epoch, index)
+        rng = self.ctx.rng("replacement", epoch, index)
         for _ in range(REPLACEMENT_TRIES):
-            yield int(rng.integers(self._pairs.num_pairs))
+            yield int(rng.integers(self.pairs.num_pairs))
 
     def _load(self, views: np.ndarray, epoch: int, index: int) -> Pair:
         key = ""
         try:
-            pair = self._pairs.pair(index)
+            pair = self.pairs.pair(index)
             key = pair.key
             check_length(pair)
-            rng = self._ctx.rng("augment", epoch, index)
+            rng = self.ctx.rng("augment", epoch, index)
             for view in views:
-                view[...] = self._augment(pair.image, self._image_size, rng, key)
+                view[...] = self.augment(pair.image, self.image_size, rng, key)
             return self._with_one_text(pair, epoch, index)
         except PerceptInitError:
             raise
@@ -223,13 +213,13 @@ class PairLoader:
         if not pair.others:
             return pair
         texts = (pair.text, *pair.others)
-        drawn = self._ctx.rng("caption", epoch, index).integers(len(texts))
+        drawn = self.ctx.rng("caption", epoch, index).integers(len(texts))
         return replace(pair, text=texts[drawn])
 
     def _tokens(self, texts: Sequence[str | np.ndarray]) -> torch.Tensor:
         if all(isinstance(text, str) for text in texts):
-            return self._tokenize([str(text) for text in texts])
-        return stack_ids([trim_ids(np.asarray(ids), self._context_length) for ids in texts])
+            return self.tokenize([str(text) for text in texts])
+        return stack_ids([trim_ids(np.asarray(ids), self.context_length) for ids in texts])
 
 
 def _first_and_last(
@@ -250,8 +240,14 @@ def _first_and_last(
     return np.stack([needed, first_use[needed], last_use[needed]], axis=1).tolist()
 
 
-def _ignore(done: int, needed: int) -> None:
-    """Take no note of how far the draws are."""
+def _join_done(images: torch.Tensor, chunks: Iterable[Future[_Chunk]]) -> PairBatch:
+    return _join(images, [chunk.result() for chunk in chunks])
+
+
+def _join(images: torch.Tensor, chunks: Sequence[_Chunk]) -> PairBatch:
+    keys = tuple(key for chunk in chunks for key in chunk.keys)
+    unusable = tuple(item for chunk in chunks for item in chunk.unusable)
+    return PairBatch(images, join_ids([chunk.tokens for chunk in chunks]), keys, unusable)
 
 
 def too_few_pairs(num_pairs: int, batch_size: int) -> str:
