@@ -179,7 +179,7 @@ def differences(files: Sequence[bytes]) -> dict[str, Difference]:
         whole = with_pil(file, box)
         fast = load_box(file, "", SIZE, lambda h, w, box=box: box, "fast")
         factor = jpeg.factor_for(box, SIZE)
-        kept = tuple(factor * length for length in jpeg.reduced(box, factor))
+        kept = tuple(factor * length for length in jpeg.reduce_box(box, factor))
         quality = load_box(file, "", SIZE, lambda h, w, box=box: box)
         found["quality"].add(quality, whole)
         found["fast, same box"].add(fast, with_pil(file, kept))

@@ -56,6 +56,6 @@ def test_three_pixels_for_each_one_of_the_square_allow_a_half(height, width, fac
 
 def test_the_reduced_box_holds_the_whole_pixels_inside_the_box():
     # rows 3 to 12: of the halves, those of rows 4 and 5 up to 10 and 11 lie inside
-    assert jpeg.reduced((3, 4, 10, 9), 2) == (2, 2, 4, 4)
-    assert jpeg.reduced((8, 0, 16, 24), 8) == (1, 0, 2, 3)
-    assert jpeg.reduced((3, 4, 10, 9), 1) == (3, 4, 10, 9)
+    assert jpeg.reduce_box((3, 4, 10, 9), 2) == (2, 2, 4, 4)
+    assert jpeg.reduce_box((8, 0, 16, 24), 8) == (1, 0, 2, 3)
+    assert jpeg.reduce_box((3, 4, 10, 9), 1) == (3, 4, 10, 9)

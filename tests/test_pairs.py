@@ -14,7 +14,7 @@ from braceexpand import braceexpand
 from perceptinit.errors import DataError
 from perceptinit.pairs.csv_pairs import CsvPairs
 from perceptinit.pairs.parquet_pairs import ParquetPairs
-from perceptinit.pairs.paths import expand, num_named
+from perceptinit.pairs.paths import count_names, expand
 from perceptinit.pairs.shard_index import scan
 from perceptinit.pairs.tar_file import TarFile
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
@@ -322,7 +322,7 @@ def test_a_pattern_that_names_a_thousand_million_files_is_refused_at_once(tmp_pa
      ("{a,{0..9}{x,y}}", 21), ("{x{0..9},y{0..9}}", 20), ("{a}", 1), ("{,}", 2)],
 )  # fmt: skip
 def test_the_names_of_a_pattern_are_counted_without_making_them(pattern, number):
-    assert num_named(pattern) == number
+    assert count_names(pattern) == number
     assert len(list(braceexpand(pattern, escape=False))) == number
 
 

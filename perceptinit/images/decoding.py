@@ -27,7 +27,7 @@ from torchvision.transforms import functional as TF
 from perceptinit.errors import DataError
 from perceptinit.images import jpeg
 from perceptinit.images.background import flatten
-from perceptinit.images.encoded import check_size, checked_pixels, decode_pil, pixels_of, read
+from perceptinit.images.encoded import check_pixels, check_size, decode_pil, pixels_of, read
 from perceptinit.images.jpeg import MAX_PIXELS, Box
 from perceptinit.types import WHITE, Colour, ImageSource
 
@@ -135,7 +135,7 @@ def load_box(
         factor = jpeg.factor_for(box, size)
         pixels = jpeg.decode(data, factor)
         if pixels is not None:
-            return resize_box(pixels, jpeg.reduced(box, factor), size, interpolation)
+            return resize_box(pixels, jpeg.reduce_box(box, factor), size, interpolation)
     pixels = decode(data, key, background)
     return resize_box(pixels, box or draw_box(*pixels.shape[:2]), size, interpolation)
 
@@ -251,5 +251,5 @@ def _decode_png(data: bytes) -> np.ndarray | None:
 
 def _as_pil(source: ImageSource, key: str) -> Image.Image:
     if isinstance(source, np.ndarray):
-        return Image.fromarray(checked_pixels(source, key))
+        return Image.fromarray(check_pixels(source, key))
     return decode_pil(read(source, key), key, keep_alpha=False)

@@ -30,7 +30,7 @@ def pixels_of(source: ImageSource, key: str) -> np.ndarray:
     header (`jpeg.MAX_PIXELS`): nothing is decoded then.
     """
     if isinstance(source, np.ndarray):
-        return checked_pixels(source, key)
+        return check_pixels(source, key)
     data = read(source, key)
     pixels = jpeg.decode(data)
     return np.array(decode_pil(data, key, keep_alpha=True)) if pixels is None else pixels
@@ -66,7 +66,7 @@ def decode_pil(data: bytes, key: str, *, keep_alpha: bool) -> Image.Image:
         raise DataError(f"{key}: cannot be decoded as an image ({why})") from error
 
 
-def checked_pixels(pixels: np.ndarray, key: str) -> np.ndarray:
+def check_pixels(pixels: np.ndarray, key: str) -> np.ndarray:
     """Return the pixels; DataError, naming the image, unless they are uint8 (H, W, 3)."""
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise DataError(f"{key}: pixels must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")

@@ -59,7 +59,7 @@ def factor_for(box: Box, size: int) -> int:
     return next((f for f in _FACTORS if side >= _SPARE * f * size), 1)
 
 
-def reduced(box: Box, factor: int) -> Box:
+def reduce_box(box: Box, factor: int) -> Box:
     """Return a box (top, left, height, width) in an image at 1 / f: the whole pixels inside it.
 
     At most f - 1 pixels of the original are lost at a side.

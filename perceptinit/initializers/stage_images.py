@@ -45,7 +45,7 @@ def open_images(
     is_wanted = is_large if image_store == "auto" else image_store != "off"
     if is_wanted and all(is_encoded(stimuli) for stimuli, _ in sets):
         try:
-            return _stored(sets, size, image_store, ctx, resume)
+            return _open_store(sets, size, image_store, ctx, resume)
         except StoreUnusableError as error:
             if image_store != "auto":
                 raise StoreUnusableError(
@@ -67,7 +67,7 @@ def is_encoded(stimuli: Stimuli) -> bool:
     return len(stimuli) > 0 and not isinstance(stimuli.images[0], np.ndarray)
 
 
-def _stored(
+def _open_store(
     sets: Sequence[UsedImages], size: int, place: str, ctx: RunContext, resume: Callable[[], None]
 ) -> list[ImageArray]:
     root = image_store_folder() if place == "auto" else Path(place).expanduser()

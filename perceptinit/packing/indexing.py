@@ -45,7 +45,7 @@ class RemoteScan:
     @property
     def unread(self) -> list[Piece]:
         """Return those that no interrupted call has read."""
-        return [piece for piece in self.pieces if not _kept(piece).is_file()]
+        return [piece for piece in self.pieces if not _path_of(piece).is_file()]
 
     @property
     def num_bytes(self) -> int:
@@ -64,11 +64,11 @@ class RemoteScan:
         cache = FetchedCache()
 
         def index(piece: Piece) -> ShardIndex:
-            found = _read_kept(piece)
+            found = _read_earlier(piece)
             if found is None:
-                found = _fetched_index(piece, cache)
+                found = _fetch_index(piece, cache)
                 if piece.version:  # else nobody could tell later whether it is the same
-                    write_index(_kept(piece), [found])
+                    write_index(_path_of(piece), [found])
             report()
             return found
 
@@ -77,10 +77,10 @@ class RemoteScan:
 
     def forget(self) -> None:
         """Remove what was kept."""
-        remove_files(map(_kept, self.pieces))
+        remove_files(map(_path_of, self.pieces))
 
 
-def _fetched_index(piece: Piece, cache: FetchedCache) -> ShardIndex:
+def _fetch_index(piece: Piece, cache: FetchedCache) -> ShardIndex:
     found = cache.hold(piece)
     if found is None:
         raise DataError(f"{piece.file}: no room for it in {cache.folder}")
@@ -91,14 +91,14 @@ def _fetched_index(piece: Piece, cache: FetchedCache) -> ShardIndex:
         held.release()
 
 
-def _kept(piece: Piece) -> Path:
+def _path_of(piece: Piece) -> Path:
     return tar_index_folder() / f"{piece.key}.index"
 
 
-def _read_kept(piece: Piece) -> ShardIndex | None:
+def _read_earlier(piece: Piece) -> ShardIndex | None:
     """Return what an interrupted call has kept of a shard, if it has."""
     with suppress(DataError):  # none, or damaged: the shard itself is the truth
-        return read_index(_kept(piece)).get(piece.file.name)
+        return read_index(_path_of(piece)).get(piece.file.name)
     return None
 
 

@@ -62,7 +62,7 @@ class Journal:
             raise UsageError(f"{folder} is not empty and holds no packing. Choose another folder")
         for other, *_ in kept:
             self._check_header(other)
-        written = (_written(folder, row) for _, *rows in kept for row in rows)
+        written = (_parse_row(folder, row) for _, *rows in kept for row in rows)
         self.finished = {
             shard.name: shard
             for shard in written
@@ -113,7 +113,7 @@ def _read(folder: Path) -> Iterator[list[dict[str, Any]]]:
         yield [index["packing"], *index["shards"]]
 
 
-def _written(folder: Path, row: Mapping[str, Any]) -> Written:
+def _parse_row(folder: Path, row: Mapping[str, Any]) -> Written:
     if problem := find_misfit(row, _Row):
         raise DataError(
             f"{folder}: its {JOURNAL} or {INDEX} is not that of a packing ({problem}). "

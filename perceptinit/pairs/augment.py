@@ -64,7 +64,7 @@ class Augment:
             source, key, size, box, self.decoding, self.background, self.interpolation
         )
         if self.crop == "padded":
-            square = _shifted(square, rng)
+            square = _shift(square, rng)
         if self.flip and rng.random() < 0.5:
             square = square[:, :, ::-1]
         if any(self.jitter) or self.grey_share or self.blur_share:
@@ -113,7 +113,7 @@ def random_box(
     return (height - h) // 2, (width - w) // 2, h, w
 
 
-def _shifted(square: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _shift(square: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a square (3, S, S) cut at a random place from one with black around it."""
     size = square.shape[1]
     pad = round(size * PADDED_SHARE)

@@ -33,7 +33,7 @@ def read_classes(
         return Classes(tuple(order), _look_up(names, order, where))
     numbers = _numbers(labels, where)
     if names is not None and not known:
-        known = _named(numbers, names, where)
+        known = _pair_names(numbers, names, where)
     if not known:
         raise DataError(
             "labels have no class names: name their column with --class-column, or give a file "
@@ -62,7 +62,7 @@ def _numbers(labels: Sequence[object], where: Callable[[int], str]) -> np.ndarra
     return np.array([int(str(label)) for label in labels], dtype=np.int64)
 
 
-def _named(
+def _pair_names(
     numbers: np.ndarray, names: Sequence[object], where: Callable[[int], str]
 ) -> tuple[str, ...]:
     """Return class names by label, as the records pair them."""

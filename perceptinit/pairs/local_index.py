@@ -54,7 +54,7 @@ def index_whole_shards(paths: Sequence[Path]) -> list[ShardIndex]:
     return shards
 
 
-def damage_found(paths: Iterable[Path]) -> Iterator[str]:
+def report_damage(paths: Iterable[Path]) -> Iterator[str]:
     """Yield a sentence for each folder of shards whose index this process found damaged and rebuilt."""
     for folder in dict.fromkeys(path.parent for path in paths):
         if folder in _damaged:

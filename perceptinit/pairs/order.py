@@ -107,15 +107,15 @@ class _Windows:
 
     def _draw(self, number: int) -> np.ndarray:
         if self._key is not None:
-            return self._shuffled(number, np.random.default_rng((self._key, number)))
+            return self._shuffle(number, np.random.default_rng((self._key, number)))
         known = min(number, len(self._states) - 1)
         self._rng.bit_generator.state = self._states[known]
         for before in range(known, number):
-            self._shuffled(before, self._rng)
+            self._shuffle(before, self._rng)
             self._states.append(self._rng.bit_generator.state)
-        return self._shuffled(number, self._rng)
+        return self._shuffle(number, self._rng)
 
-    def _shuffled(self, number: int, rng: np.random.Generator) -> np.ndarray:
+    def _shuffle(self, number: int, rng: np.random.Generator) -> np.ndarray:
         parts = [
             np.arange(start, start + size)
             for block in self._windows[number]

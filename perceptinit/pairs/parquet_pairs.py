@@ -85,14 +85,14 @@ class ParquetPairs:
             raise DataError(f"{key}: cannot be read ({error})") from error
         if not isinstance(image, bytes):
             raise DataError(
-                f"{key}: '{self.config.image_column}' is {_said(image)}, not image bytes"
+                f"{key}: '{self.config.image_column}' is {_describe(image)}, not image bytes"
             )
         text = texts[0] if texts else ""
         if isinstance(text, np.ndarray) and text.dtype.kind in "iu":
             return Pair(key, image, text.astype(np.int64))
         if not isinstance(text, str):
             raise DataError(
-                f"{key}: '{self.config.text_column}' is {_said(text)}, neither a caption nor token ids"
+                f"{key}: '{self.config.text_column}' is {_describe(text)}, neither a caption nor token ids"
             )
         return Pair(key, image, text)
 
@@ -148,5 +148,5 @@ class ParquetPairs:
         return ParquetTable(paths, of_row, config.cached_row_groups, config.cache_gb, others)
 
 
-def _said(value: object) -> str:
+def _describe(value: object) -> str:
     return "empty" if value is None else type(value).__name__

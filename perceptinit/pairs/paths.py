@@ -49,12 +49,12 @@ def expand(patterns: str | Sequence[str]) -> list[Path] | list[RemoteFile]:
 
 def _addresses(pattern: str) -> list[RemoteFile]:
     remote_file(pattern)  # refused before it is expanded
-    files = [remote_file(name) for name in names_of(pattern)]
+    files = [remote_file(name) for name in expand_braces(pattern)]
     return [each for f in files for each in (match_files(f) if "*" in f.name else [f])]
 
 
 def _paths(pattern: str) -> list[Path]:
-    names = names_of(pattern)
+    names = expand_braces(pattern)
     try:
         return [path for name in names for path in _glob(str(Path(name).expanduser()))]
     except (OSError, RuntimeError, ValueError) as error:  # too long; no such user for ~; NUL
@@ -62,10 +62,10 @@ def _paths(pattern: str) -> list[Path]:
         raise DataError(f"{shown(pattern)}: no file has such a name ({reason})") from error
 
 
-def names_of(pattern: str) -> list[str]:
+def expand_braces(pattern: str) -> list[str]:
     """Return what the braces of a pattern stand for; DataError for more than MAX_FILES, or braces that cannot be read."""
     try:
-        if num_named(pattern) > MAX_FILES:
+        if count_names(pattern) > MAX_FILES:
             raise DataError(f"{shown(pattern)}: names more than {MAX_FILES:,} files")
         return list(braceexpand(pattern, escape=False))
     except (ValueError, RecursionError) as error:
@@ -73,7 +73,7 @@ def names_of(pattern: str) -> list[str]:
         raise DataError(f"{shown(pattern)}: braces that cannot be read ({reason})") from error
 
 
-def num_named(pattern: str) -> int:
+def count_names(pattern: str) -> int:
     """Return how many names the braces of a pattern make, without making them."""
     sizes: list[int] = []
 

@@ -88,7 +88,7 @@ class ParquetTable:
         footer, group = self._groups[block]
         path = footer.file
         try:
-            with self._opened(block, path) as file:
+            with self._open(block, path) as file:
                 table = file.read_row_group(group, columns=list(self.columns), use_threads=False)
         except RemoteError:
             raise
@@ -96,7 +96,7 @@ class ParquetTable:
             raise DataError(f"{path}: row group {group} cannot be read ({error})") from error
         return [table.column(name) for name in self.columns]
 
-    def _opened(self, block: int, path: Place) -> AbstractContextManager[pq.ParquetFile]:
+    def _open(self, block: int, path: Place) -> AbstractContextManager[pq.ParquetFile]:
         """Return the file of a row group, or a copy that has that row group alone."""
         if self.reader is None:
             return pq.ParquetFile(path, memory_map=True)

@@ -13,7 +13,7 @@ import numpy as np
 from perceptinit.configs import PositiveFloat, Share
 from perceptinit.errors import DataError
 from perceptinit.files.remote.addresses import Place, RemoteFile
-from perceptinit.pairs.local_index import damage_found, index_shards
+from perceptinit.pairs.local_index import index_shards, report_damage
 from perceptinit.pairs.paths import expand, missing
 from perceptinit.pairs.published import need_of, source_of
 from perceptinit.pairs.remote_shards import RemoteShards
@@ -115,7 +115,7 @@ class WebdatasetPairs:
     def warnings(self) -> Iterator[str]:
         """Yield that the index of local shards was found damaged, where it was."""
         with suppress(DataError):  # what is not there the preflight tells
-            yield from damage_found(self._local_paths)
+            yield from report_damage(self._local_paths)
 
     def summary(self) -> str:
         """Return one sentence on how much there is."""

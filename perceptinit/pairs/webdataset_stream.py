@@ -9,7 +9,7 @@ from functools import cached_property
 from perceptinit.configs import PositiveInt
 from perceptinit.errors import DataError, RemoteError, without_credentials
 from perceptinit.pairs.held import HeldBlocks
-from perceptinit.pairs.paths import names_of
+from perceptinit.pairs.paths import expand_braces
 from perceptinit.pairs.texts import captions_in
 from perceptinit.types import Pair
 
@@ -88,7 +88,7 @@ class WebdatasetStreamPairs:
     def _names(self) -> list[str]:
         shards = self.config.shards
         given = [shards] if isinstance(shards, str) else shards
-        names = [name for pattern in given for name in names_of(pattern)]
+        names = [name for pattern in given for name in expand_braces(pattern)]
         if not names:
             raise DataError("no shards are named")
         return names

@@ -21,15 +21,31 @@ from perceptinit.compute import distributed
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from perceptinit.errors import DataError
 from perceptinit.pairs.batches import PairBatch
-from perceptinit.pairs.labelled import LabelledPairs
 from perceptinit.pretrainers.objective import Objective
 from perceptinit.pretrainers.pretraining import Pretraining
 from perceptinit.pretrainers.training_config import TrainingConfig
 from perceptinit.protocols import DualEncoder, HasClasses, Pairs
-from perceptinit.types import Classes
+from perceptinit.types import Classes, Pair
 
 LossName = Literal["cross-entropy", "bce"]
 ScheduleName = Literal["tanh", "poly", "step", "multistep"]
+
+
+class LabelledPairs:
+    """The same pairs, whose texts are one id each: the label and 1, since 0 is padding.
+
+    labels: int64 (num_pairs,), from 0 on.
+    """
+
+    def __init__(self, pairs: Pairs, labels: np.ndarray) -> None:
+        self._pairs, self._ids = pairs, labels + 1
+        self.num_pairs: int = pairs.num_pairs
+        self.block_sizes: Sequence[int] = pairs.block_sizes
+
+    def pair(self, index: int) -> Pair:
+        """Return pair `index` with its label's id."""
+        pair = self._pairs.pair(index)
+        return Pair(pair.key, pair.image, self._ids[index : index + 1])
 
 
 class Supervised(Pretraining):
