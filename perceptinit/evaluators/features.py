@@ -23,7 +23,7 @@ from perceptinit.evaluators.readable import note_unreadable
 from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.images.decoding import Fit, stream_batches
 from perceptinit.protocols import DualEncoder
-from perceptinit.test_sets.sets import Chosen, ImageSet
+from perceptinit.test_sets.sets import ImageSet, choose
 from perceptinit.types import RunContext, Score
 
 # what is kept of a set goes when the set does: evaluators of one process share set objects
@@ -207,8 +207,8 @@ def _pixels(images: ImageSet, size: int, encoding: Encoding) -> Iterator[torch.T
         note_unreadable(images, int(places[place]), error, encoding.num_ranks == 1)
 
     stream = stream_batches(
-        Chosen(images.images, places),
-        Chosen(images.keys, places),
+        choose(images.images, places),
+        choose(images.keys, places),
         size,
         encoding.fit,
         encoding.batch_size,

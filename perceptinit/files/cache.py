@@ -39,11 +39,6 @@ def cache_folder() -> Path:
     return Path(base) / "perceptinit"
 
 
-def image_store_folder() -> Path:
-    """Return where decoded images are kept unless a recipe names another place; see `image_store`."""
-    return cache_folder() / "images"
-
-
 def tar_index_folder() -> Path:
     """Return where it is kept what lies where in tar shards; see `pairs.local_index`."""
     return cache_folder() / "tar-indexes"
@@ -153,7 +148,7 @@ def kept_files() -> list[KeptFiles]:
     """Return what is kept beside the towers and holds something: decoded images by size, tar indexes, what is remote."""
     found = [
         KeptFiles(f"decoded images {folder.name}", folder, suffix)
-        for folder in sorted(image_store_folder().glob("*px-*"))
+        for folder in sorted((cache_folder() / "images").glob("*px-*"))
         for suffix in (".npy", ".safetensors")  # the second: of release 0.1
     ]
     found.append(KeptFiles("tar indexes", tar_index_folder(), ".index"))

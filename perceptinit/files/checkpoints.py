@@ -33,34 +33,22 @@ def weights_sha256(weights: nn.Module | Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def write_tensors(
-    path: Path,
-    tensors: Mapping[str, torch.Tensor],
-    metadata: Mapping[str, str] | None = None,
-    sync: bool = False,
-) -> None:
-    """Write tensors on the CPU as safetensors, atomically.
-
-    sync: wait until they are on the disk itself.
-
-    Raises WriteError when the disk does not take them.
-    """
-    with atomic_path(path) as temporary:
-        try:
-            save_file(dict(tensors), temporary, metadata=dict(metadata or {}))
-        except SafetensorError as error:  # as it calls what the system tells
-            raise WriteError(path, str(error)) from error
-        if sync:
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-
-
 def save_weights(
     path: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors as safetensors with their hash, atomically."""
+    """Write tensors as safetensors with their hash, atomically and synced; WriteError if the disk cannot take them."""
     state = {k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}
-    write_tensors(path, state, {**(metadata or {}), CHECKSUM: weights_sha256(state)})
+    _write(path, state, {**(metadata or {}), CHECKSUM: weights_sha256(state)})
+
+
+def _write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    with atomic_path(path) as temporary:
+        try:
+            save_file(dict(tensors), temporary, metadata=dict(metadata))
+        except SafetensorError as error:  # an error of the operating system, too
+            raise WriteError(path, str(error)) from error
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
 
 
 def load_weights(path: Path, sha256: str | None = None) -> dict[str, torch.Tensor]:
@@ -102,29 +90,25 @@ def load_strict(module: nn.Module, weights: Mapping[str, torch.Tensor], source: 
     Raises CheckpointError that names what is missing, left over and of another shape.
     """
     own = module.state_dict()
-    complaints = [
-        _some("missing", sorted(own.keys() - weights.keys())),
-        _some("not in the model", sorted(weights.keys() - own.keys())),
-        _some(
-            "of another shape",
-            [
-                f"{name} {tuple(weights[name].shape)} for {tuple(own[name].shape)}"
-                for name in sorted(own.keys() & weights.keys())
-                if own[name].shape != weights[name].shape
-            ],
-        ),
+    shapes = [
+        f"{name} {tuple(weights[name].shape)} for {tuple(own[name].shape)}"
+        for name in sorted(own.keys() & weights.keys())
+        if own[name].shape != weights[name].shape
     ]
-    if any(complaints):
+    groups = {
+        "missing": sorted(own.keys() - weights.keys()),
+        "not in the model": sorted(weights.keys() - own.keys()),
+        "of another shape": shapes,
+    }
+    complaints = [_count(what, names) for what, names in groups.items() if names]
+    if complaints:
         raise CheckpointError(
-            f"{source} does not fit {type(module).__name__}: "
-            + "; ".join(c for c in complaints if c)
+            f"{source} does not fit {type(module).__name__}: {'; '.join(complaints)}"
         )
     module.load_state_dict(dict(weights))
 
 
-def _some(what: str, names: list[str]) -> str:
-    if not names:
-        return ""
+def _count(what: str, names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{len(names)} {what} ({', '.join(names[:3])}{more})"
 
@@ -145,7 +129,7 @@ def write_state(path: Path, tree: Any, tensors: Mapping[str, torch.Tensor]) -> N
     """Write what `split_state` gave, on the CPU, and wait until it is on the disk itself."""
     text = json.dumps(tree)
     metadata = {"tree": text, CHECKSUM: _state_sha256(text, tensors)}
-    write_tensors(path, tensors, metadata, sync=True)
+    _write(path, tensors, metadata)
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NotRequired, Protocol, runtime_checkable
+from typing import NotRequired, Protocol, runtime_checkable
 
 from typing_extensions import TypedDict
 
@@ -21,7 +21,7 @@ from perceptinit.files.checksums import file_sha256
 from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import read_json
 from perceptinit.files.remote.addresses import RemoteFile
-from perceptinit.files.remote.store import read, stat
+from perceptinit.files.remote.store import RemoteReader
 from perceptinit.files.remote.transfer import END, Part, part_bytes
 from perceptinit.types import DataCard
 
@@ -105,7 +105,7 @@ def fetch_all(
     with file_lock(folder / LOCK, timeout=0) as is_mine:
         if not is_mine:
             raise UsageError(f"{folder}: another download into this folder is running")
-        return _fetch_missing(downloads, folder, num_workers, progress or _ignore)
+        return _fetch_missing(downloads, folder, num_workers, progress or (lambda *_: None))
 
 
 def _fetch_missing(
@@ -125,7 +125,7 @@ def _fetch_missing(
                 failures.append(str(error))
     if failures:
         raise DataError(
-            f"{len(failures)} of {len(wanted)} files could not be fetched. Rerun the command to resume:\n  "
+            f"{len(failures)} of {len(wanted)} files could not be fetched; the others are kept:\n  "
             + "\n  ".join(failures)
         )
     return [d.path for d in wanted]
@@ -192,7 +192,7 @@ def _fetch(download: Download, path: Path, report: Progress) -> str:
             return fetch(download, file, path, report)
         except RemoteError as error:
             reasons.append(str(error))
-    raise DataError("; ".join(reasons))
+    raise DataError(f"{path.name}: {'; '.join(reasons)}")
 
 
 def _fetch_whole(download: Download, file: RemoteFile, path: Path, report: Progress) -> str:
@@ -219,7 +219,7 @@ def _fetch_whole(download: Download, file: RemoteFile, path: Path, report: Progr
 def _fetch_member(download: Download, file: RemoteFile, path: Path, report: Progress) -> str:
     """Fetch one member of a remote .zip, in whatever folder of it; its CRC is compared."""
     most = _MOST_MEMBER_BYTES if download.num_bytes is None else download.num_bytes
-    member, remote = download.member, _RemoteReader(file, stat(file).num_bytes)
+    member, remote = download.member, RemoteReader(file, 2 * _MOST_MEMBER_BYTES)
     try:
         with zipfile.ZipFile(io.BufferedReader(remote, _BLOCK_BYTES)) as archive:
             found = [n for n in archive.namelist() if n == member or n.endswith(f"/{member}")]
@@ -237,37 +237,6 @@ def _fetch_member(download: Download, file: RemoteFile, path: Path, report: Prog
         if problem := _find_problem(download, len(data), digest):
             raise RemoteError(f"{file}: {problem}")
     return digest
-
-
-class _RemoteReader(io.RawIOBase):
-    """A file on a server, read at the places that are asked for."""
-
-    def __init__(self, file: RemoteFile, num_bytes: int) -> None:
-        self._file, self._num_bytes, self._position = file, num_bytes, 0
-        self._left = 2 * _MOST_MEMBER_BYTES
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._num_bytes}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:
-        stop = min(self._position + len(buffer), self._num_bytes)
-        size = max(0, stop - self._position)
-        self._left -= size
-        if self._left < 0:
-            raise RemoteError(
-                f"{self._file}: more than {2 * _MOST_MEMBER_BYTES:,} bytes of it are needed"
-            )
-        buffer[:size] = read(self._file, self._position, stop)
-        self._position += size
-        return size
 
 
 def _find_problem(download: Download, size: int, digest: str) -> str:
@@ -314,7 +283,3 @@ def _read_record(folder: Path) -> dict[str, _Line]:
         return {}
     hint = ". Delete it to fetch the files again"
     return read_json(path, dict[str, _Line], "a record of downloads", hint)
-
-
-def _ignore(name: str, have: int, total: int | None) -> None:
-    """Report nothing."""

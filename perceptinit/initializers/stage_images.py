@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from perceptinit.files.cache import image_store_folder
+from perceptinit.files.cache import cache_folder
 from perceptinit.images.stimuli import StimulusImages
 from perceptinit.images.store import ImageStore, StoreUnusableError
 from perceptinit.judgments.two_afc import ImageArray
@@ -70,7 +70,7 @@ def is_encoded(stimuli: Stimuli) -> bool:
 def _open_store(
     sets: Sequence[UsedImages], size: int, place: str, ctx: RunContext, resume: Callable[[], None]
 ) -> list[ImageArray]:
-    root = image_store_folder() if place == "auto" else Path(place).expanduser()
+    root = cache_folder() / "images" if place == "auto" else Path(place).expanduser()
     # the threads that this process may use: decoding has them for itself
     store = ImageStore(root, size, ctx, max(1, ctx.num_workers, torch.get_num_threads()))
     opened = [store.open(stimuli, used) for stimuli, used in sets]

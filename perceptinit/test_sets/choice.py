@@ -14,10 +14,9 @@ from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.registry import unknown
 from perceptinit.test_sets.readers import read_retrieval_set, read_zero_shot_set
 from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
-from perceptinit.test_sets.suite import SYNTHETIC, SetKind, find_set, suite_names, suite_sets
+from perceptinit.test_sets.suite import HUB, SYNTHETIC, SetKind, find_set, suite_names, suite_sets
 from perceptinit.types import DataNeed, Split
 
-HUB = "https://huggingface.co/datasets/"
 Missing = Literal["error", "skip"]
 AnySet = ZeroShotSet | RetrievalSet
 _SETS: WeakValueDictionary[tuple[Any, ...], AnySet] = WeakValueDictionary()

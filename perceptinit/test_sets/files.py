@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from perceptinit.configs import find_misfit
 from perceptinit.errors import DataError, shown
@@ -22,24 +20,6 @@ CLASS_PROMPTS = (
 TYPE = "dataset_type.txt"
 COUNTER = "nshards.txt"
 IMAGE_MEMBERS = ("webp", "png", "jpg", "jpeg")  # in clip-benchmark's order
-
-T = TypeVar("T")
-
-
-class Lazy(Sequence[T]):
-    """A sequence whose items are read when they are asked for."""
-
-    def __init__(self, length: int, get: Callable[[int], T]) -> None:
-        self._length = length
-        self._get = get
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: int) -> T:  # type: ignore[override]
-        if not 0 <= index < self._length:
-            raise IndexError(index)
-        return self._get(index)
 
 
 def read_kind(path: Path) -> str:

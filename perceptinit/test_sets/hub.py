@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,10 +21,10 @@ from perceptinit.test_sets.files import (
     num_shards,
     shard_paths,
 )
-from perceptinit.test_sets.suite import SuiteSet
+from perceptinit.test_sets.suite import HUB, SuiteSet
 
 SPLIT = "test"
-_ADDRESS = "https://huggingface.co/datasets/"
+_ADVICE = ". Behind terms? Accept the terms there and log in (hf auth login), or set HF_TOKEN"
 
 
 def endpoint() -> str:
@@ -38,25 +39,16 @@ def fetch_address(address: str, is_retrieval: bool = False) -> Path:
 
     Raises DataError for another address, and when a file cannot be fetched.
     """
-    if not address.startswith(_ADDRESS):
-        raise DataError(f"{address}: expected {_ADDRESS}USER/REPO/tree/BRANCH")
-    parts = address.removeprefix(_ADDRESS).strip("/").split("/")
-    if len(parts) not in (2, 4) or (len(parts) == 4 and parts[2] != "tree"):
-        raise DataError(f"{address}: expected {_ADDRESS}USER/REPO/tree/BRANCH")
-    repository, branch = "/".join(parts[:2]), parts[3] if len(parts) == 4 else "main"
-    folder = cache_folder() / "test-sets" / repository.replace("/", "--") / branch
-    if not _is_whole(folder):
-        fetch_set([repository], folder, branch=branch, is_retrieval=is_retrieval)
-    return folder
-
-
-def _is_whole(folder: Path) -> bool:
-    """Tell whether all shards are there; a file has its name only when it is whole."""
+    found = re.fullmatch(re.escape(HUB) + r"([^/]+)/([^/]+)(?:/tree/([^/]+))?/?", address)
+    if not found:
+        raise DataError(f"{address}: expected {HUB}USER/REPO/tree/BRANCH")
+    user, name, branch = found[1], found[2], found[3] or "main"
+    folder = cache_folder() / "test-sets" / f"{user}--{name}" / branch
     try:
-        shard_paths(folder / SPLIT)
+        shard_paths(folder / SPLIT)  # a file has its name only when it is whole
     except DataError:
-        return False
-    return True
+        fetch_set([f"{user}/{name}"], folder, branch=branch, is_retrieval=is_retrieval)
+    return folder
 
 
 def fetch_set(
@@ -85,18 +77,13 @@ def fetch_set(
     try:
         fetched = fetch_all(first, folder, num_workers=num_workers, progress=progress)
     except DataError as error:
-        raise DataError(f"{error}{_advice(str(error))}") from error
+        advice = _ADVICE if "access denied" in str(error) else ""
+        raise DataError(f"{error}{advice}") from error
     _fetch_type(download(TYPE), folder, is_retrieval)
     count = num_shards(folder / SPLIT / COUNTER)
     shards = [download(f"{SPLIT}/{i}.tar") for i in range(count)]
     fetched += fetch_all(shards, folder, num_workers=num_workers, progress=progress)
     return len(fetched)
-
-
-def _advice(error: str) -> str:
-    if "access denied" not in error:
-        return ""
-    return ". Behind terms? Accept the terms there and log in (hf auth login), or set HF_TOKEN"
 
 
 def _token() -> str:

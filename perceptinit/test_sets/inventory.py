@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from perceptinit.errors import AbsentError, DataError
-from perceptinit.test_sets.choice import HUB, SYNTHETIC, AnySet, SetChoice, SyntheticSettings
+from perceptinit.test_sets.choice import AnySet, SetChoice, SyntheticSettings
 from perceptinit.test_sets.files import TYPE, read_kind
-from perceptinit.test_sets.suite import SetKind, SuiteSet, find_set
+from perceptinit.test_sets.suite import HUB, SYNTHETIC, SuiteSet, find_set
 
 State = Literal["complete", "partial", "wrong", "missing", "built in"]
 
@@ -39,20 +39,28 @@ def inventory(names: Sequence[str], root: str) -> Iterator[SetState]:
 
 def open_set(name: str, root: str) -> AnySet:
     """Return a set, with labels or with captions; DataError naming what is missing or wrong."""
-    return _choice(name, root).read(name)
+    return _choose(name, root, is_retrieval(name, root)).read(name)
 
 
-def _choice(name: str, root: str) -> SetChoice:
-    return _choice_of(name, root, "retrieval" if is_retrieval(name, root) else "classification")
+def is_retrieval(name: str, root: str) -> bool:
+    """Return whether a set has captions: as the suites state it, or its `dataset_type.txt`."""
+    known = find_set(name)
+    if known is not None or name == SYNTHETIC or name.startswith(HUB):
+        return known is not None and known.kind == "retrieval"
+    try:
+        path = _choose(name, root, has_captions=False).path(name)
+    except DataError:  # raised again where the set is read
+        return False
+    return (path / TYPE).is_file() and read_kind(path) == "retrieval"
 
 
-def _choice_of(name: str, root: str, kind: SetKind) -> SetChoice:
+def _choose(name: str, root: str, has_captions: bool) -> SetChoice:
     return SetChoice(
         datasets=(name,),
         suite="",
         root=root,
         missing="error",
-        kinds=(kind,),
+        kinds=("retrieval" if has_captions else "classification",),
         synthetic=SyntheticSettings(),
     )
 
@@ -61,8 +69,8 @@ def _state(name: str, root: str) -> SetState:
     known = find_set(name)
     if name == SYNTHETIC:
         return SetState(name, known, "built in")
+    choice = _choose(name, root, is_retrieval(name, root))
     try:
-        choice = _choice(name, root)
         path = choice.path(name)
     except AbsentError as error:
         return SetState(name, known, "missing", note=str(error))
@@ -73,24 +81,7 @@ def _state(name: str, root: str) -> SetState:
         found = choice.read(name)
     except DataError as error:
         return SetState(name, known, "wrong", num_bytes=size, note=str(error))
-    return _compared(name, known, found, size)
-
-
-def is_retrieval(name: str, root: str) -> bool:
-    """Tell whether a set has captions: as the suites state it, or its `dataset_type.txt`."""
-    known = find_set(name)
-    if known is not None or name == SYNTHETIC or name.startswith(HUB):
-        return known is not None and known.kind == "retrieval"
-    try:
-        path = _choice_of(name, root, "classification").path(name)
-    except DataError:  # told where it is read
-        return False
-    return (path / TYPE).is_file() and read_kind(path) == "retrieval"
-
-
-def _compared(name: str, known: SuiteSet | None, found: AnySet, size: int) -> SetState:
-    count = len(found.images)
-    classes = len(getattr(found, "classnames", ()))
+    count, classes = len(found.images), len(getattr(found, "classnames", ()))
     published = known.num_images if known else None
     if published not in (None, count):
         note = f"{count:,} images, {published:,} are published"

@@ -17,7 +17,6 @@ from perceptinit.test_sets.files import (
     COUNTER,
     TEMPLATES,
     TYPE,
-    Lazy,
     read_class_prompts,
     read_classnames,
     read_kind,
@@ -25,7 +24,7 @@ from perceptinit.test_sets.files import (
     read_samples,
     shard_paths,
 )
-from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
+from perceptinit.test_sets.sets import Lazy, RetrievalSet, ZeroShotSet
 from perceptinit.test_sets.suite import find_set
 from perceptinit.types import IMAGE_SUFFIXES
 

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 # N images, C classes, M captions
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.types import ImageSource
 
+T = TypeVar("T")
 
-class Chosen(Sequence[Any]):
-    """Some items of a sequence, by their places in it, int64 (N,); read when they are asked for."""
 
-    def __init__(self, items: Sequence[Any], places: np.ndarray) -> None:
-        self.places = places
-        self._items = items
+class Lazy(Sequence[T]):
+    """A sequence whose items are read when they are asked for."""
+
+    def __init__(self, length: int, get: Callable[[int], T]) -> None:
+        self._length, self._get = length, get
 
     def __len__(self) -> int:
-        return len(self.places)
+        return self._length
 
-    def __getitem__(self, index: Any) -> Any:
-        return self._items[int(self.places[index])]
+    def __getitem__(self, index: int) -> T:  # type: ignore[override]
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        return self._get(index)
+
+
+def choose(items: Sequence[T], places: np.ndarray) -> Lazy[T]:
+    """Return some items of a sequence, by their places in it, int64 (N,)."""
+    return Lazy(len(places), lambda index: items[int(places[index])])
 
 
 class ImageSet(Protocol):
@@ -80,7 +88,7 @@ class ZeroShotSet:
         if rows.all():
             return self
         kept = np.flatnonzero(rows)
-        images, keys = Chosen(self.images, kept), Chosen(self.keys, kept)
+        images, keys = choose(self.images, kept), choose(self.keys, kept)
         return replace(self, images=images, keys=keys, labels=self.labels[rows])
 
     def _check_labels(self) -> None:
@@ -143,8 +151,8 @@ class RetrievalSet:
         captions = np.flatnonzero(rows[self.owners])
         return replace(
             self,
-            images=Chosen(self.images, kept),
-            keys=Chosen(self.keys, kept),
+            images=choose(self.images, kept),
+            keys=choose(self.keys, kept),
             captions=tuple(self.captions[i] for i in captions),
             owners=(np.cumsum(rows) - 1)[self.owners[captions]],
         )

@@ -6,11 +6,11 @@ import numpy as np
 
 from perceptinit.seeding import generator
 from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
+from perceptinit.test_sets.suite import SYNTHETIC
 from perceptinit.world.captions import caption
 from perceptinit.world.factors import CLASSNAMES, draw_picture, label_of
 from perceptinit.world.render import RenderedImages
 
-NAME = "synthetic"
 TEMPLATES = ("the {c}", "one {c}", "a picture of the {c}", "here is one {c}")
 
 
@@ -25,7 +25,7 @@ def zero_shot_set(
     """
     pictures = [draw_picture(seed, "test-set", first + i) for i in range(num_images)]
     return ZeroShotSet(
-        name=NAME,
+        name=SYNTHETIC,
         classnames=CLASSNAMES,
         templates=TEMPLATES,
         images=RenderedImages(pictures, image_size),
@@ -47,7 +47,7 @@ def retrieval_set(
     pictures = [draw_picture(seed, "test-set", i) for i in numbers]
     rngs = [generator(seed, "test-set", i, "captions") for i in numbers]
     return RetrievalSet(
-        name=NAME,
+        name=SYNTHETIC,
         images=RenderedImages(pictures, image_size),
         keys=[f"synthetic-test/{i:05d}" for i in numbers],
         captions=tuple(

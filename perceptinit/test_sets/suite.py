@@ -13,6 +13,7 @@ from typing import Any, Literal
 from perceptinit.errors import UsageError
 from perceptinit.registry import unknown
 
+HUB = "https://huggingface.co/datasets/"
 SYNTHETIC = "synthetic"  # also the name of judgments
 SetKind = Literal["classification", "multilabel", "retrieval"]
 

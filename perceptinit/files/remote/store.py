@@ -6,10 +6,11 @@ Bytes are the same whenever they arrive, so a request gives them or raises Remot
 from __future__ import annotations
 
 import fnmatch
+import io
 import re
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urljoin
 
 from perceptinit.errors import (
@@ -69,6 +70,34 @@ def read(file: RemoteFile, start: int, stop: int, wanted: Stat | None = None) ->
         return bytes(data)
 
     return retry(file, get) if stop > start else b""
+
+
+class RemoteReader(io.RawIOBase):
+    """A remote file as a seekable binary file; RemoteError when more than `most_bytes` of it are read."""
+
+    def __init__(self, file: RemoteFile, most_bytes: int) -> None:
+        self._file, self._now, self._position, self._left = file, stat(file), 0, most_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        size = self._now.num_bytes
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        size = max(0, min(len(buffer), self._now.num_bytes - self._position))
+        self._left -= size
+        if self._left < 0:
+            raise RemoteError(f"{self._file}: too many bytes of it are needed")
+        buffer[:size] = read(self._file, self._position, self._position + size, self._now)
+        self._position += size
+        return size
 
 
 def check_version(file: RemoteFile, answer: Answer, wanted: Stat | None) -> None:
