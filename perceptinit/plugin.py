@@ -71,6 +71,7 @@ _NAMES = {
     "judgments.own.own_table": "OwnTable",
     "judgments.own.matrix_set": "MatrixSet",
     "judgments.ceilings": "DerivedAnswers",
+    "judgments.forms.drawing": "TripletDraw",
     "judgments.forms.ratings": "RatedImages VoteRule triplets_from_ratings",
     "judgments.controls.wrappers": "Wrapper",
     "judgments.image_files": "file_name file_names list_some missing_files",

@@ -47,6 +47,7 @@ from perceptinit.judgments.controls.wrappers import Wrapper as Wrapper
 from perceptinit.judgments.data_check import check_judgments as check_judgments
 from perceptinit.judgments.forms.conventions import Conventions as Conventions
 from perceptinit.judgments.forms.conventions import HasConventions as HasConventions
+from perceptinit.judgments.forms.drawing import TripletDraw as TripletDraw
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut as HasOddOneOut
 from perceptinit.judgments.forms.odd_one_out import OddOneOut as OddOneOut
 from perceptinit.judgments.forms.odd_one_out import odd_one_out_agreement as odd_one_out_agreement

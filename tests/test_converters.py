@@ -7,7 +7,7 @@ import pytest
 
 from perceptinit.errors import DataError, UsageError
 from perceptinit.judgments.controls.wrappers import ShuffledVotes, Subset
-from perceptinit.judgments.forms.drawing import draw_pairs
+from perceptinit.judgments.forms.drawing import TripletDraw, draw_pairs
 from perceptinit.judgments.forms.odd_one_out import (
     CHANCE,
     OddOneOut,
@@ -194,19 +194,17 @@ def rated(values, higher_is_better=True):
     )
 
 
-RATING = {"min_gap": 0.5, "pairs_per_reference": 100, "seed": 0, "source": "test"}
+RATING = TripletDraw("test", per_anchor=100, min_gap=0.5, seed=0)
 
 
 def test_ratings_of_one_reference_become_pairs_with_the_better_one_closer():
-    triplets = triplets_from_ratings(rated([5.0, 4.8, 3.0]), rule="gap", **RATING)
+    triplets = triplets_from_ratings(rated([5.0, 4.8, 3.0]), "gap", RATING)
     # 5.0 and 4.8 are too near; the fewer of the two counts of people is kept
     assert rows(triplets) == {(0, 1, 3): (10, 10), (0, 2, 3): (20, 20)}
 
 
 def test_a_rating_where_lower_is_better_turns_the_winner():
-    triplets = triplets_from_ratings(
-        rated([5.0, 3.0], higher_is_better=False), rule="gap", **RATING
-    )
+    triplets = triplets_from_ratings(rated([5.0, 3.0], higher_is_better=False), "gap", RATING)
     assert rows(triplets) == {(0, 2, 1): (10, 10)}
 
 
@@ -214,7 +212,7 @@ def test_400_elo_points_are_odds_of_ten_to_one():
     assert elo_share(np.array([0.0, 400.0, -400.0])).tolist() == pytest.approx(
         [1 / 2, 10 / 11, 1 / 11]
     )
-    triplets = triplets_from_ratings(rated([1400.0, 1000.0]), rule="elo", **RATING)
+    triplets = triplets_from_ratings(rated([1400.0, 1000.0]), "elo", RATING)
     assert rows(triplets) == {(0, 1, 2): (pytest.approx(10 * 10 / 11, abs=1e-3), 10)}
 
 
@@ -222,7 +220,7 @@ def test_ratings_that_are_all_too_near_are_refused():
     with pytest.raises(
         DataError, match=r"no two candidates of one anchor differ by min_gap = 0\.5"
     ):
-        triplets_from_ratings(rated([5.0, 4.9]), rule="gap", **RATING)
+        triplets_from_ratings(rated([5.0, 4.9]), "gap", RATING)
 
 
 # ---- matrices ----------------------------------------------------------------------------------
@@ -241,8 +239,10 @@ def test_a_vector_is_the_upper_triangle_row_by_row():
 
 def drawn(dissimilarities, members, **options):
     size = dissimilarities.values.shape[1]
-    settings = {"per_anchor": 1000, "min_gap": 0.0, "seed": 0, "source": "test", **options}
-    return triplets_from_dissimilarities(dissimilarities, stimuli(size), members, **settings)
+    draw = TripletDraw(
+        **{"per_anchor": 1000, "min_gap": 0.0, "seed": 0, "source": "test", **options}
+    )
+    return triplets_from_dissimilarities(dissimilarities, stimuli(size), members, draw)
 
 
 def test_a_matrix_says_which_of_two_is_nearer_for_every_anchor():
@@ -373,8 +373,8 @@ def test_images_are_close_when_two_people_would_give_them_one_label():
     shares = counts / 10
     # 0.8 * 0.5 + 0.2 * 0.5 = 0.5 and 0.2 * 1 = 0.2
     assert same_label_share(shares, 0).tolist() == pytest.approx([0.68, 0.5, 0.2])
-    settings = {"per_anchor": 9, "min_gap": 0.25, "min_disagreement": 0.0, "seed": 0, "source": "t"}
-    found = rows(triplets_from_label_counts(counts, stimuli(3), [0, 1, 2], **settings))
+    draw = TripletDraw("t", per_anchor=9, min_gap=0.25, seed=0)
+    found = rows(triplets_from_label_counts(counts, stimuli(3), [0, 1, 2], 0.0, draw))
     # anchor 0: 0.5 / (0.5 + 0.2) of 10; anchor 1: 0.5 against 0.5 is no pair; anchor 2: 0.5 / 0.7
     assert found == {
         (0, 1, 2): (pytest.approx(50 / 7, abs=1e-3), 10),
@@ -384,23 +384,15 @@ def test_images_are_close_when_two_people_would_give_them_one_label():
 
 def test_anchors_that_people_agree_on_can_be_left_out():
     counts = np.array([[8, 2], [5, 5], [0, 10]])
-    settings = {"per_anchor": 9, "min_gap": 0.25, "seed": 0, "source": "t"}
-    triplets = triplets_from_label_counts(
-        counts, stimuli(3), [0, 1, 2], min_disagreement=0.2, **settings
-    )
+    draw = TripletDraw("t", per_anchor=9, min_gap=0.25, seed=0)
+    triplets = triplets_from_label_counts(counts, stimuli(3), [0, 1, 2], 0.2, draw)
     assert set(triplets.anchor) == {0}
 
 
 def test_label_counts_that_cannot_be_right_are_told_by_row():
-    settings = {
-        "per_anchor": 9,
-        "min_gap": 0.1,
-        "min_disagreement": 0.0,
-        "seed": 0,
-        "source": "lab.npy",
-    }
+    draw = TripletDraw("lab.npy", per_anchor=9, min_gap=0.1, seed=0)
     with pytest.raises(DataError, match=r"lab.npy: row 1 \(from 0\): no labels"):
-        triplets_from_label_counts(np.array([[1, 0], [0, 0]]), stimuli(2), [0, 1], **settings)
+        triplets_from_label_counts(np.array([[1, 0], [0, 0]]), stimuli(2), [0, 1], 0.0, draw)
 
 
 # ---- same or different -------------------------------------------------------------------------
@@ -408,11 +400,11 @@ def test_label_counts_that_cannot_be_right_are_told_by_row():
 
 def test_what_is_called_the_same_as_the_anchor_more_often_is_closer():
     pairs = SamePairs.build(stimuli(4), [0, 0, 3], [1, 2, 1], [0.9, 0.3, 1.0], [10, 5, 1])
-    triplets = pairs.triplets(per_anchor=9, min_gap=0.1, seed=0, source="t")
+    triplets = pairs.triplets(TripletDraw("t", per_anchor=9, min_gap=0.1, seed=0))
     assert rows(triplets) == {(0, 1, 2): (5, 5)}
 
 
 def test_pairs_that_share_no_image_make_no_triplets():
     pairs = SamePairs.build(stimuli(4), [0, 2], [1, 3], [0.9, 0.3])
     with pytest.raises(DataError, match="no image is the first of two pairs"):
-        pairs.triplets(per_anchor=9, min_gap=0.1, seed=0, source="lab")
+        pairs.triplets(TripletDraw("lab", per_anchor=9, min_gap=0.1, seed=0))

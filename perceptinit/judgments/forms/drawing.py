@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # M candidates of one anchor, K drawn pairs of candidates
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +16,20 @@ from perceptinit.types import Stimuli, Triplets, Unit
 OVERSAMPLE = 50
 
 Votes = Callable[[int, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True, slots=True)
+class TripletDraw:
+    """Which triplets are drawn.
+
+    source: names the draw, together with `seed`, and the judgments in messages. per_anchor: most triplets of one
+    anchor. min_gap: smallest difference of the distances of two candidates.
+    """
+
+    source: str
+    per_anchor: int
+    min_gap: float
+    seed: int
 
 
 def draw_pairs(
@@ -53,16 +68,12 @@ def draw_triplets(
     anchors: Iterable[int],
     distances_of: Callable[[int], np.ndarray],
     votes_of: Votes,
-    *,
-    per_anchor: int,
-    min_gap: float,
-    seed: int,
-    names: tuple[str, ...],
+    draw: TripletDraw,
     members: Sequence[int] | None = None,
 ) -> Triplets:
     """Return triplets drawn for each anchor, without replacement.
 
-    The draw of an anchor depends on `seed`, `names` and its stimulus id only.
+    What is drawn for an anchor depends on the draw's source and seed and on its stimulus id only.
 
     Args:
         stimuli: All M images.
@@ -70,10 +81,7 @@ def draw_triplets(
         distances_of: Anchor -> distances of all images, (M,); NaN for one that is not a candidate. The anchor
             is never a candidate.
         votes_of: Anchor, first, second -> (p_second, num_votes).
-        per_anchor: Most triplets of one anchor.
-        min_gap: Smallest difference of the distances of two candidates.
-        seed: Names the draw, with `names`.
-        names: Also the start of messages.
+        draw: How many, and which.
         members: The only images that may be candidates, so that splits share no image; all if None.
 
     Raises:
@@ -82,10 +90,10 @@ def draw_triplets(
     rows = []
     is_member = np.isin(np.arange(len(stimuli)), members) if members is not None else True
     for anchor in anchors:
-        rng = generator(seed, *names, "pairs", stimuli.ids[anchor])
+        rng = generator(draw.seed, "judgments", draw.source, "pairs", stimuli.ids[anchor])
         distances = np.where(is_member, distances_of(anchor), np.nan)
         distances[anchor] = np.nan
-        first, second = draw_pairs(distances, per_anchor, min_gap, rng)
+        first, second = draw_pairs(distances, draw.per_anchor, draw.min_gap, rng)
         p_second, num_votes = votes_of(anchor, first, second)
         is_voted = num_votes > 0  # subjects may each have one of the two cells
         columns = (np.full(len(first), anchor), first, second, p_second, num_votes)
@@ -93,7 +101,7 @@ def draw_triplets(
     drawn = [np.concatenate(column) for column in zip(*rows, strict=True)] if rows else []
     if not drawn or not len(drawn[0]):
         raise DataError(
-            f"{' '.join(names)}: no two candidates of one anchor differ by min_gap = {min_gap:g}; lower it"
+            f"judgments {draw.source}: no two candidates of one anchor differ by min_gap = {draw.min_gap:g}; lower it"
         )
     of_anchor, first, second, p_second, votes = drawn
     unit: Unit = "anchor" if members is None else "image"

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from perceptinit.judgments.forms.drawing import Votes, draw_triplets
+from perceptinit.judgments.forms.drawing import TripletDraw, draw_triplets
 from perceptinit.types import Stimuli, Triplets
 
 # how a pair of ratings becomes votes
@@ -39,52 +39,24 @@ class RatedImages:
         columns = ("reference", "image", "closeness", "num_votes")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
-    @property
-    def references(self) -> list[int]:
-        return np.unique(self.reference).tolist()
 
-
-def triplets_from_ratings(
-    rated: RatedImages,
-    *,
-    rule: VoteRule,
-    min_gap: float,
-    pairs_per_reference: int,
-    seed: int,
-    source: str,
-) -> Triplets:
+def triplets_from_ratings(rated: RatedImages, rule: VoteRule, draw: TripletDraw) -> Triplets:
     """Return triplets with a reference as the anchor and two of its rated images as candidates.
 
-    rule "gap": the better-rated image gets all votes; pairs nearer than `min_gap`, in units of the
+    rule "gap": the better-rated image gets all votes; pairs nearer than the draw's `min_gap`, in units of the
     rating, are not used. rule "elo": the share of votes is that of the Elo model,
     1 / (1 + 10^((a - b) / 400)); `min_gap` holds as well. Equal ratings are never a pair.
 
     Raises DataError when no pair is far enough apart.
     """
-    rows_of = {r: np.flatnonzero(rated.reference == r) for r in rated.references}
     closeness = np.full(len(rated.stimuli), np.nan)
     num_votes = np.ones(len(rated.stimuli), dtype=np.int64)
     closeness[rated.image], num_votes[rated.image] = rated.closeness, rated.num_votes
 
     def distances_of(reference: int) -> np.ndarray:
-        distances = np.full(len(rated.stimuli), np.nan)
-        images = rated.image[rows_of[reference]]
-        distances[images] = -closeness[images]
-        return distances
+        is_rated = np.isin(np.arange(len(closeness)), rated.image[rated.reference == reference])
+        return np.where(is_rated, -closeness, np.nan)
 
-    return draw_triplets(
-        rated.stimuli,
-        rated.references,
-        distances_of,
-        _votes(closeness, num_votes, rule),
-        per_anchor=pairs_per_reference,
-        min_gap=min_gap,
-        seed=seed,
-        names=("judgments", source),
-    )
-
-
-def _votes(closeness: np.ndarray, num_votes: np.ndarray, rule: VoteRule) -> Votes:
     def votes_of(
         reference: int, first: np.ndarray, second: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -92,7 +64,8 @@ def _votes(closeness: np.ndarray, num_votes: np.ndarray, rule: VoteRule) -> Vote
         p_second = (lead > 0).astype(np.float64) if rule == "gap" else elo_share(lead)
         return p_second, np.minimum(num_votes[first], num_votes[second])
 
-    return votes_of
+    references = np.unique(rated.reference).tolist()
+    return draw_triplets(rated.stimuli, references, distances_of, votes_of, draw)
 
 
 def elo_share(lead: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from perceptinit.errors import DataError
-from perceptinit.judgments.forms.drawing import draw_triplets
+from perceptinit.judgments.forms.drawing import TripletDraw, draw_triplets
 from perceptinit.judgments.scoring import agreement
 from perceptinit.types import MeasuredSplit, Stimuli, Triplets
 
@@ -141,31 +141,24 @@ def triplets_from_dissimilarities(
     dissimilarities: Dissimilarities,
     stimuli: Stimuli,
     members: Sequence[int],
-    *,
-    per_anchor: int,
-    min_gap: float,
-    seed: int,
-    source: str,
+    draw: TripletDraw,
 ) -> Triplets:
     """Return triplets of the images at `members`; no other image occurs, so splits share none.
 
-    min_gap: smallest difference of two group dissimilarities, in standard deviations of all of them.
-    A vote is a subject; a group matrix has one.
+    The draw's `min_gap` is that of two group dissimilarities, in standard deviations of all of them. A vote is
+    a subject; a group matrix has one.
 
     Raises DataError when no two candidates are far enough apart.
     """
-    group = dissimilarities.group_mean(source)
+    group = dissimilarities.group_mean(draw.source)
     deviation = float(np.nanstd(group))
     return draw_triplets(
         stimuli,
         members,
         lambda anchor: group[anchor] / deviation,
         dissimilarities.votes,
-        per_anchor=per_anchor,
-        min_gap=min_gap,
-        seed=seed,
-        names=("judgments", source),
-        members=members,
+        draw,
+        members,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from perceptinit.errors import DataError
-from perceptinit.judgments.forms.drawing import draw_triplets
+from perceptinit.judgments.forms.drawing import TripletDraw, draw_triplets
 from perceptinit.types import Split, Stimuli, Triplets
 
 
@@ -74,11 +74,11 @@ class SamePairs:
         """Return the share of all judgments that say "same": what a constant distance scores."""
         return float(self.p_same.mean())
 
-    def triplets(self, *, per_anchor: int, min_gap: float, seed: int, source: str) -> Triplets:
+    def triplets(self, draw: TripletDraw) -> Triplets:
         """Return triplets of images that were compared with one third image.
 
         The candidate that more people called the same as the anchor is closer: it gets all votes.
-        Pairs whose shares differ by less than `min_gap` are not used.
+        Pairs whose shares differ by less than the draw's `min_gap` are not used.
 
         Raises DataError when no image was compared with two others.
         """
@@ -86,7 +86,7 @@ class SamePairs:
         anchors = anchors[counts > 1]
         if not len(anchors):
             raise DataError(
-                f"{source}: no image is the first of two pairs, so same-or-different answers make no triplets. "
+                f"{draw.source}: no image is the first of two pairs, so same-or-different answers make no triplets. "
                 "Score them with the evaluator 'jnd'"
             )
 
@@ -103,10 +103,7 @@ class SamePairs:
             anchors.tolist(),
             lambda anchor: -self._row(anchor, self.p_same),
             votes_of,
-            per_anchor=per_anchor,
-            min_gap=min_gap,
-            seed=seed,
-            names=("judgments", source),
+            draw,
         )
 
     def _row(self, anchor: int, column: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 from perceptinit.configs import NonNegativeFloat, PositiveInt, Share
 from perceptinit.errors import DataError, EmptySplitError, UsageError
 from perceptinit.images.background import colour_of
+from perceptinit.judgments.forms.drawing import TripletDraw
 from perceptinit.judgments.forms.rdm import (
     Dissimilarities,
     MatrixKind,
@@ -94,15 +95,8 @@ class MatrixSet(ABC):
 
     def _draw(self, dissimilarities: Dissimilarities, members: Sequence[int]) -> Triplets:
         c = self.config
-        return triplets_from_dissimilarities(
-            dissimilarities,
-            self._stimuli,
-            members,
-            per_anchor=c.per_anchor,
-            min_gap=c.min_gap,
-            seed=c.seed,
-            source=self.name,
-        )
+        draw = TripletDraw(self.name, c.per_anchor, c.min_gap, c.seed)
+        return triplets_from_dissimilarities(dissimilarities, self._stimuli, members, draw)
 
     def load_dissimilarities(self, split: MeasuredSplit) -> tuple[Stimuli, np.ndarray, np.ndarray]:
         """Return the stimuli, the images of a split int64 (K,), and their dissimilarities (S, K, K)."""

@@ -11,6 +11,7 @@ import numpy as np
 from perceptinit.configs import NonNegativeFloat, PositiveInt
 from perceptinit.files.columns import Columns
 from perceptinit.judgments.forms.conventions import Conventions
+from perceptinit.judgments.forms.drawing import TripletDraw
 from perceptinit.judgments.forms.ratings import RatedImages, VoteRule, triplets_from_ratings
 from perceptinit.judgments.image_files import ImageRows
 from perceptinit.judgments.own.own_table import DrawnFromTable, OwnTable, Rows
@@ -65,14 +66,8 @@ class Ratings(DrawnFromTable):
     def draw(self, judgments: RatedImages) -> Triplets:
         """Return triplets of two images that were rated against one reference."""
         c = self.config
-        return triplets_from_ratings(
-            judgments,
-            rule=c.votes,
-            min_gap=c.min_gap,
-            pairs_per_reference=c.pairs_per_reference,
-            seed=c.seed,
-            source=self.name,
-        )
+        draw = TripletDraw(self.name, c.pairs_per_reference, c.min_gap, c.seed)
+        return triplets_from_ratings(judgments, c.votes, draw)
 
 
 def _check_rated_once(columns: Columns, images: ImageRows) -> None:

@@ -9,6 +9,7 @@ from typing import ClassVar
 from perceptinit.configs import PositiveInt, Share
 from perceptinit.files.columns import Columns
 from perceptinit.judgments.forms.conventions import Conventions
+from perceptinit.judgments.forms.drawing import TripletDraw
 from perceptinit.judgments.forms.same_pairs import SamePairs
 from perceptinit.judgments.own.own_table import DrawnFromTable, OwnTable, Rows
 from perceptinit.types import Split, Triplets
@@ -72,6 +73,4 @@ class SameDifferent(DrawnFromTable):
     def draw(self, judgments: SamePairs) -> Triplets:
         """Return triplets of images that were compared with one third image."""
         c = self.config
-        return judgments.triplets(
-            per_anchor=c.pairs_per_anchor, min_gap=c.min_gap, seed=c.seed, source=self.name
-        )
+        return judgments.triplets(TripletDraw(self.name, c.pairs_per_anchor, c.min_gap, c.seed))

@@ -16,7 +16,7 @@ from perceptinit.errors import DataError
 from perceptinit.files.downloads import Download
 from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
-from perceptinit.judgments.forms.drawing import draw_triplets
+from perceptinit.judgments.forms.drawing import TripletDraw, draw_triplets
 from perceptinit.judgments.forms.splits import split_names
 from perceptinit.judgments.image_files import read_labelled_parquet
 from perceptinit.types import DataCard, ImageSource, Split, Stimuli, Triplets
@@ -116,15 +116,9 @@ class Cifar10H(DerivedAnswers):
         members = np.flatnonzero(splits == split).tolist()
         if not members:
             raise DataError(f"root = \"{c.root}\": no photographs in split '{split}'")
+        draw = TripletDraw(self.name, c.per_anchor, c.min_gap, c.seed)
         return triplets_from_label_counts(
-            self._counts,
-            self._stimuli,
-            members,
-            per_anchor=c.per_anchor,
-            min_gap=c.min_gap,
-            min_disagreement=c.min_disagreement,
-            seed=c.seed,
-            source=self.name,
+            self._counts, self._stimuli, members, c.min_disagreement, draw
         )
 
     @cached_property
@@ -220,23 +214,19 @@ def triplets_from_label_counts(
     counts: np.ndarray,
     stimuli: Stimuli,
     members: Sequence[int],
-    *,
-    per_anchor: int,
-    min_gap: float,
     min_disagreement: float,
-    seed: int,
-    source: str,
+    draw: TripletDraw,
 ) -> Triplets:
     """Return triplets of the images at `members`; no other image occurs, so splits share none.
 
     An image is as close to the anchor as it is likely that two people give the two one label. The
     share of votes is that of Luce's choice rule, s_second / (s_first + s_second). Candidates whose
-    closeness differs by less than `min_gap`, in [0, 1], are no pair. Anchors on whose label fewer
+    closeness differs by less than the draw's `min_gap`, in [0, 1], are no pair. Anchors on whose label fewer
     than `min_disagreement` of the people depart from the majority are left out.
 
     Raises DataError when nothing is left.
     """
-    shares, totals = label_shares(counts, source), np.asarray(counts).sum(axis=1)
+    shares, totals = label_shares(counts, draw.source), np.asarray(counts).sum(axis=1)
     # the tolerance: 1 - 0.8 is a little less than 0.2 in floating point
     anchors = [i for i in members if 1 - shares[i].max() >= min_disagreement - 1e-9]
 
@@ -251,9 +241,6 @@ def triplets_from_label_counts(
         anchors,
         lambda anchor: -same_label_share(shares, anchor),
         votes_of,
-        per_anchor=per_anchor,
-        min_gap=min_gap,
-        seed=seed,
-        names=("judgments", source),
-        members=members,
+        draw,
+        members,
     )

@@ -24,6 +24,7 @@ from perceptinit.plugin import (
     Share,
     Split,
     Stimuli,
+    TripletDraw,
     Triplets,
     VoteRule,
     assign_splits,
@@ -86,14 +87,8 @@ class ImageQualitySet(DerivedAnswers):
             raise DataError(
                 f"root = \"{c.root}\": {self.name} has no references in split '{split}'"
             )
-        return triplets_from_ratings(
-            rated,
-            rule=self.rule,
-            min_gap=c.min_gap,
-            pairs_per_reference=c.pairs_per_reference,
-            seed=c.seed,
-            source=self.name,
-        )
+        draw = TripletDraw(self.name, c.pairs_per_reference, c.min_gap, c.seed)
+        return triplets_from_ratings(rated, self.rule, draw)
 
     @cached_property
     def _rated(self) -> tuple[RatedImages, np.ndarray]:
