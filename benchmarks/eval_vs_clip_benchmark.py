@@ -98,7 +98,7 @@ def ours_command(
     return [
         sys.executable, "-m", "perceptinit", "eval", str(checkpoints),
         "--backbone", f"open-clip:{config}", "--root", str(root), *names,
-        "--batch-size", "64", "--workers", "0", "--no-cache", "--json", *extra,
+        "--set", "batch_size=64", "--workers", "0", "--no-cache", "--json", *extra,
     ]  # fmt: skip
 
 

@@ -507,8 +507,8 @@ def test_the_command_shows_the_licence_fetches_and_says_what_is_next(server, tmp
     env = {"PYTHONPATH": f"{ROOT}:{tmp_path}", "PERCEPTINIT_PLUGINS": "lab"}
     done = cli_process("data", "download", "lab/set", "--out", "here", **env)
     assert done.returncode == 0, done.stderr
-    assert "Licence: CC0" in done.stderr
-    assert "here: 1 files fetched" in done.stdout
+    assert "CC0" in done.stdout
+    assert "lab/set: fetched into here" in done.stdout
     assert (tmp_path / "here/file.bin").read_bytes() == CONTENT
     server.files["/good.bin"] = b"other"
     done = cli_process("data", "download", "lab/set", "--out", "there", **env)

@@ -107,7 +107,7 @@ def test_the_command_prints_the_table_and_refuses_other_devices(cli, tmp_path):
     assert "| memory in all | traced |" in done.stdout
     done = cli("validate", "tiny.toml", "--world", "2")
     assert done.returncode == 2
-    assert "--world belongs to it" in done.stderr
+    assert "--world requires --device cuda" in done.stderr
 
 
 def test_the_figures_in_the_docs_are_what_the_command_writes():

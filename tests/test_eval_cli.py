@@ -154,7 +154,15 @@ def test_a_model_whose_weights_are_lost_costs_no_other_its_scores(cli, tmp_path,
     state = load_file(file)
     save_file({k: torch.full_like(v, float("nan")) for k, v in state.items()}, file)
     done = cli(
-        "eval", "checkpoints", "--backbone", recipe, "--suite", "smoke", "--csv", "--no-cache"
+        "eval",
+        "checkpoints",
+        "--backbone",
+        recipe,
+        "--suite",
+        "smoke",
+        "--format",
+        "csv",
+        "--no-cache",
     )
     assert done.returncode == 1
     assert "step1: the text embeddings are not finite" in done.stderr
@@ -210,7 +218,7 @@ def test_images_are_shared_out_to_processes(cli, tmp_path, recipe):
     caption_set(tmp_path / "sets" / "captions", [["a"], ["b", "c"], ["d"]])
     arguments = [
         "eval", "checkpoints", "--backbone", recipe, "--root", "sets", "--no-cache", "--csv",
-        "--sets", "set", "--sets", "captions", "--batch-size", "2", "--device", "cpu",
+        "--sets", "set", "--sets", "captions", "--set", "batch_size=2", "--device", "cpu",
     ]  # fmt: skip
     alone = cli(*arguments)
     command = [
@@ -287,7 +295,7 @@ def test_data_download_fetches_a_set_that_can_be_read(cli, tmp_path, hub):
     assert "mnist: 2 images, 10,000 are published" in listed.stdout
     missing = cli("data", "download", "birdsnap", "--out", "sets", HF_ENDPOINT=hub)
     assert missing.returncode == 1
-    assert "birdsnap: no public copy is known. Make it from the images" in missing.stderr
+    assert "birdsnap, into sets/birdsnap: from its images: perceptinit data pack" in missing.stderr
 
 
 def test_a_set_behind_terms_is_asked_for_with_the_token_of_who_logged_in(cli, tmp_path, hub):

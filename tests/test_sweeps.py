@@ -258,6 +258,7 @@ def test_the_time_left_counts_finished_running_and_waiting_runs():
 def test_the_live_view_shows_runs_bars_and_time_left():
     from rich.console import Console
 
+    from perceptinit.progress import Bars
     from perceptinit.trackers.live import render
 
     progress = Progress([("random", 0), ("pi", 0), ("pi", 1)])
@@ -268,7 +269,7 @@ def test_the_live_view_shows_runs_bars_and_time_left():
     ):
         progress.follow(Event(kind=kind, arm="pi", seed=seed, time=time.time(), **more))
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(render(progress))
+    console.print(render(progress, Bars()))
     shown = console.export_text()
     assert "seed 0" in shown
     assert "pi, seed 0" in shown

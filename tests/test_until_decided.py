@@ -54,12 +54,14 @@ def seeds_of(tmp_path, arm="random"):
 
 def test_seeds_are_added_until_the_plan_allows_no_more(verb, tmp_path):
     delta = "verdict.delta=0.001"
-    shown = verb("run", "looks.toml", "--until-decided", "--max-seeds", 3, "--set", delta)
+    shown = verb(
+        "run", "looks.toml", "--until-decided", "--set", "verdict.max_seeds=3", "--set", delta
+    )
     assert "Undecided: seed 2 is added to the 2 there are." in shown
     assert "That is the final answer: 3 seeds are the most that the plan allows" in shown
     assert seeds_of(tmp_path) == seeds_of(tmp_path, "redrawn") == ["seed0", "seed1", "seed2"]
     record = json.loads((tmp_path / "runs/looks/random/seed2/record.json").read_text())
-    assert record["recipe"]["overrides"] == [delta, "verdict.max_seeds=3", "seeds=[0, 1, 2]"]
+    assert record["recipe"]["overrides"] == ["verdict.max_seeds=3", delta, "seeds=[0, 1, 2]"]
     answers = json.loads(verb("compare", "runs/looks", "--json"))
     assert answers["plan"] == {"delta": 0.001, "max_seeds": 3, "sha256": None}
     assert len(answers["runs"]) == 6
@@ -70,7 +72,7 @@ def test_seeds_are_added_until_the_plan_allows_no_more(verb, tmp_path):
 
 def test_a_decided_verdict_adds_no_seed(verb, tmp_path):
     shown = verb(
-        "run", "looks.toml", "--until-decided", "--max-seeds", 4,
+        "run", "looks.toml", "--until-decided", "--set", "verdict.max_seeds=4",
         "--set", "verdict.delta=99", "--set", "seeds=[0, 1, 2]",
     )  # fmt: skip
     assert "is equivalent to random within 99.0 points" in shown
@@ -80,12 +82,11 @@ def test_a_decided_verdict_adds_no_seed(verb, tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--until-decided", "--max-seeds", 4], "--until-decided needs [verdict] delta"),
+        (["--until-decided", "--set", "verdict.max_seeds=4"], "--until-decided needs [verdict] delta"),
         (["--until-decided", "--set", "verdict.delta=1"], "at how many seeds does it end?"),
-        (["--max-seeds", 4], "--max-seeds: only with --until-decided"),
         (["--until-decided", "--smoke"], "--until-decided and --smoke do not go together"),
         (["--until-decided", "--seed", 0], "--until-decided and --seed do not go together"),
-        (["--until-decided", "--max-seeds", 2, "--set", "verdict.delta=1", "--set", "seeds=[0]"],
+        (["--until-decided", "--set", "verdict.max_seeds=2", "--set", "verdict.delta=1", "--set", "seeds=[0]"],
          "the first look needs 2 seeds"),
     ],
 )  # fmt: skip
@@ -129,7 +130,6 @@ def test_validate_warns_of_a_plan_that_cannot_answer(verb, settings, sentence):
     [
         (["--set", "verdict.delta=-1"], "verdict.delta: should be greater than 0"),
         (["--until-decided", "--set", "verdict.delta=1"], "at how many seeds does it end?"),
-        (["--max-seeds", 5], "--max-seeds: only with --until-decided"),
     ],
 )
 def test_a_plan_that_cannot_be_meant_is_refused_and_nothing_written(
@@ -141,12 +141,12 @@ def test_a_plan_that_cannot_be_meant_is_refused_and_nothing_written(
 
 def test_from_the_plan_to_the_answer_by_commands(verb, tmp_path):
     shown = verb(
-        "preregister", "looks.toml", "--until-decided", "--max-seeds", 3, "--set", "verdict.delta=99"
+        "preregister", "looks.toml", "--until-decided", "--set", "verdict.max_seeds=3", "--set", "verdict.delta=99"
     )  # fmt: skip
     assert "# Plan of looks" in shown
     assert "runs/looks/plan.json: plan of 20" in shown
     shown = verb(
-        "run", "looks.toml", "--until-decided", "--max-seeds", 3, "--set", "verdict.delta=99"
+        "run", "looks.toml", "--until-decided", "--set", "verdict.max_seeds=3", "--set", "verdict.delta=99"
     )  # fmt: skip
     assert "As planned (plan of 20" in shown
     plan = read_plan(tmp_path / "runs/looks")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -25,8 +24,10 @@ def create_app(plugins: Plugins) -> typer.Typer:
         cache,
         compare,
         data,
+        eval_,
         export,
         init,
+        list_,
         new,
         preregister,
         report,
@@ -36,9 +37,7 @@ def create_app(plugins: Plugins) -> typer.Typer:
         tune,
         validate,
     )
-    from perceptinit.cli import eval_ as eval_verb
-    from perceptinit.cli import list_ as list_verb
-    from perceptinit.cli import plugins as plugins_verb
+    from perceptinit.cli import plugins as plugins_
 
     app = typer.Typer(
         cls=Group,
@@ -53,26 +52,24 @@ def create_app(plugins: Plugins) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    verbs: dict[str, Callable[..., None]] = {
-        "run": run.run,
-        "tune": tune.tune,
-        "validate": validate.validate,
-        "preregister": preregister.preregister,
-        "init": init.init,
-        "export": export.export,
-        "eval": eval_verb.eval_,
-        "compare": compare.compare,
-        "report": report.report,
-        "status": status.status,
-        "list": list_verb.list_,
-        "show": show.show,
-        "plugins": plugins_verb.plugins,
-    }
-    for name, verb in verbs.items():
-        app.command(name)(verb)
-    app.add_typer(data.app, name="data")
-    app.add_typer(cache.app, name="cache")
-    app.add_typer(new.app, name="new")
+    for verb in (
+        run.run,
+        tune.tune,
+        validate.validate,
+        preregister.preregister,
+        init.init,
+        export.export,
+        eval_.eval_,
+        compare.compare,
+        report.report,
+        status.status,
+        list_.list_,
+        show.show,
+        plugins_.plugins,
+    ):
+        app.command(verb.__name__.rstrip("_"))(verb)
+    for name, group in {"data": data.app, "cache": cache.app, "new": new.app}.items():
+        app.add_typer(group, name=name)
     _add_plugin_verbs(app, plugins)
     return app
 

@@ -1,31 +1,27 @@
-"""`perceptinit cache`: towers, decoded images, tar indexes and remote files that were kept, so that work is done once."""
+"""`perceptinit cache`: towers, decoded images, tar indexes and remote files that were kept."""
 
 from __future__ import annotations
 
 import typer
 
+from perceptinit.cli.terminal import new_console, new_table
+
 app = typer.Typer(
-    help="Initialised towers, decoded images, tar indexes and remote files that were kept: list, clear, path.",
+    help="Kept towers, decoded images, tar indexes and remote files: list, clear, path.",
     no_args_is_help=True,
 )
 
 
 @app.command("list")
 def list_() -> None:
-    """List what is kept: towers with initializer, judgments, model, seed, 2AFC and size, then
-    decoded images, tar indexes and remote files.
+    """List what is kept: towers with initializer, judgments, model, seed, 2AFC and size, then the rest.
 
     Example: perceptinit cache list
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from perceptinit.files.cache import Cache, cache_folder, kept_files
 
     cache = Cache(cache_folder())
-    table = Table(box=None, pad_edge=False)
-    for heading in ("entry", "initializer", "judgments", "model", "seed", "2AFC", "MiB"):
-        table.add_column(heading, overflow="fold")
+    table = new_table(("entry", "initializer", "judgments", "model", "seed", "2AFC", "MiB"))
     for entry in cache.entries():
         parts, metrics = entry.manifest["parts"], entry.manifest["report"]["metrics"]
         score = next((v for k, v in metrics.items() if k.endswith("_after") and "2afc" in k), None)
@@ -38,7 +34,7 @@ def list_() -> None:
             "" if score is None else f"{score:.3f}",
             f"{entry.num_bytes / 2**20:.1f}",
         )
-    Console(markup=False).print(table)
+    new_console(markup=False).print(table)
     for kept in kept_files():
         typer.echo(f"{kept.title}: {kept.num_bytes / 2**20:,.1f} MiB")
     typer.echo(f"in {cache.folder}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from perceptinit.cli.options import At, Baseline, Csv, Json, Runs, Unequal, choose_format
+from perceptinit.cli.terminal import new_console
 from perceptinit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,23 +15,16 @@ if TYPE_CHECKING:
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or a recipe (TOML).")],
-    at: Annotated[
-        int | None, typer.Option(help="Compare at this many samples seen instead of at the end.")
-    ] = None,
-    unequal: Annotated[
-        bool, typer.Option("--unequal", help="Allow ends at different samples seen (it is said).")
-    ] = False,
-    baseline: Annotated[str | None, typer.Option(help="The arm to compare with.")] = None,
+    runs: Runs,
+    at: At = None,
+    unequal: Unequal = False,
+    baseline: Baseline = None,
     score: Annotated[
         list[str] | None,
         typer.Option(help="Only these scores, as patterns such as 'top1/*'; may be repeated."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where a recipe's runs are: OUT/<recipe>/.")] = Path(
-        "runs"
-    ),
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV, unrounded.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, with values by seed.")] = False,
+    csv: Csv = False,
+    json: Json = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table (booktabs).")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
@@ -41,28 +35,24 @@ def compare(
 
     Example: perceptinit compare runs/quickstart --markdown
     """
-    from rich.console import Console
-
-    from perceptinit.reports import formats as written
+    from perceptinit.reports import formats
     from perceptinit.reports.compare import compare as compare_runs
     from perceptinit.reports.tables import rich_table
     from perceptinit.results.runs import load_runs
 
-    formats = {
-        "--csv": (csv, written.csv_table),
-        "--json": (json, written.json_table),
-        "--latex": (latex, written.latex_table),
-        "--markdown": (markdown, written.markdown_table),
-    }
-    chosen = [(name, render) for name, (is_chosen, render) in formats.items() if is_chosen]
-    if len(chosen) > 1:
-        raise UsageError(f"{chosen[0][0]} and {chosen[1][0]}: choose one format")
-    comparison = compare_runs(load_runs(runs, out), budget(at, unequal), baseline)
+    form = choose_format(csv=csv, json=json, latex=latex, markdown=markdown)
+    comparison = compare_runs(load_runs(runs), budget(at, unequal), baseline)
     scores = comparison.matching(score or ())
-    if chosen:
-        typer.echo(chosen[0][1](comparison, scores), nl=False)
+    if form == "table":
+        new_console(markup=False).print(rich_table(comparison, scores))
     else:
-        Console(markup=False).print(rich_table(comparison, scores))
+        render = {
+            "csv": formats.csv_table,
+            "json": formats.json_table,
+            "latex": formats.latex_table,
+            "markdown": formats.markdown_table,
+        }[form]
+        typer.echo(render(comparison, scores), nl=False)
     if not comparison.scores:
         raise typer.Exit(1)
 

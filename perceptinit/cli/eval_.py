@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from perceptinit.cli.options import Device
+from perceptinit.cli.options import Csv, Device, Json, Workers, choose_format
+from perceptinit.cli.terminal import print_warnings
 
 
 def eval_(
@@ -29,7 +30,15 @@ def eval_(
         list[str] | None, typer.Option(help="A test set, with labels or captions; may be repeated.")
     ] = None,
     root: Annotated[str, typer.Option(help="Folder of the test sets.")] = "",
-    missing: Annotated[str, typer.Option(help="Absent sets of a suite: error, or skip.")] = "error",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="For --suite and --sets: a key of zero-shot and retrieval, such as precision=bf16, "
+            "batch_size=64 or missing=skip; may be repeated.",
+        ),
+    ] = None,
     judgments: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME[=ROOT]", help="Human judgments, for 2AFC; may be repeated."),
@@ -40,22 +49,14 @@ def eval_(
     weights: Annotated[
         str, typer.Option(help="Which weights of runs: final, init, pretrain or all.")
     ] = "final",
-    precision: Annotated[
-        str, typer.Option(help="fp32 (the reference), bf16 or fp16; for --suite and --sets.")
-    ] = "fp32",
-    batch_size: Annotated[int, typer.Option(min=1, help="For --suite and --sets.")] = 256,
-    workers: Annotated[
-        int | None, typer.Option(min=0, help="Threads that decode images; by default the cores.")
-    ] = None,
+    workers: Workers = None,
     at_once: Annotated[int, typer.Option(min=1, help="Models in memory at a time.")] = 8,
     device: Device = "auto",
-    cache: Annotated[
-        bool, typer.Option("--cache/--no-cache", help="Keep zero-shot classifiers between calls.")
-    ] = True,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV, unrounded.")] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, with what belongs in a record.")
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Do not keep zero-shot classifiers between calls.")
     ] = False,
+    csv: Csv = False,
+    json: Json = False,
 ) -> None:
     """Measure models: zero-shot, retrieval, human judgments, representation; a table with families.
 
@@ -67,32 +68,26 @@ def eval_(
 
     Example: perceptinit eval open-clip:ViT-B-32:weights.safetensors --suite paper29 --root data/eval
     """
-    from perceptinit.errors import UsageError
     from perceptinit.evaluating.request import Request, evaluate
 
-    if csv and json:
-        raise UsageError("--csv and --json: choose one format")
+    form = choose_format(csv=csv, json=json)
     request = Request(
         models=tuple(models),
         recipe=recipe,
         suite=suite,
         sets=tuple(sets or ()),
         root=root,
-        missing=missing,
+        settings=tuple(set_ or ()),
         judgments=tuple(judgments or ()),
         backbone=backbone,
         weights=weights,
-        precision=precision,
-        batch_size=batch_size,
         workers=workers,
         at_once=at_once,
         device=device,
-        cache=cache,
+        cache=not no_cache,
     )
-    outcome = evaluate(
-        request, ctx.obj.registry, lambda text: typer.echo(f"warning: {text}", err=True)
-    )
+    outcome = evaluate(request, ctx.obj.registry, lambda text: print_warnings([text]))
     if outcome.is_first_process:
-        typer.echo(outcome.text("csv" if csv else "json" if json else "table"), nl=False)
+        typer.echo(outcome.text(form), nl=False)
     if outcome.problems:
         raise typer.Exit(1)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from perceptinit.cli.terminal import new_console, new_table, print_warnings
 from perceptinit.companions import COMPANIONS
 from perceptinit.components.plugin_manager import CORE, Plugins
 from perceptinit.errors import UsageError
@@ -22,29 +23,23 @@ def list_(
         str | None, typer.Argument(help="Only this kind, such as initializer, or recipe.")
     ] = None,
 ) -> None:
-    """List the components that recipes can use, by kind, and the recipes that come with perceptinit.
+    """List available components by kind, and the bundled recipes.
 
     Example: perceptinit list judgments
     """
-    from rich.console import Console
-    from rich.table import Table
-
     plugins = ctx.obj
     folders = {folder: k for k, folder in KINDS.items()} | {f"{RECIPE}s": RECIPE}
     kind = folders.get(kind or "", kind)
     if kind is not None and kind not in (*KINDS, RECIPE):
         raise UsageError(unknown("no kind called", kind, [*KINDS, RECIPE]))
-    table = Table(box=None, pad_edge=False)
-    for heading in ("kind", "name", "from", "summary"):
-        table.add_column(heading, overflow="fold")
+    table = new_table(("kind", "name", "from", "summary"))
     for wanted in [kind] if kind else [*KINDS, RECIPE]:
         for i, row in enumerate(_rows(plugins, wanted)):
             table.add_row(wanted if i == 0 else "", *row)
-    Console().print(table)
+    new_console().print(table)
     for line in _absent_companions(plugins, kind):
         typer.echo(line)
-    for sentence in plugins.registry.collisions():
-        typer.echo(f"warning: {sentence}", err=True)
+    print_warnings(plugins.registry.collisions())
     if plugins.failures:
         typer.echo("Some plug-ins did not load: perceptinit plugins", err=True)
 
@@ -61,7 +56,7 @@ def _absent_companions(plugins: Plugins, kind: str | None) -> Iterator[str]:
 
 
 def _rows(plugins: Plugins, kind: str) -> list[tuple[str, str, str]]:
-    """Return name, origin and summary of all that there is of a kind."""
+    """Return name, origin and summary of each component of a kind."""
     if kind == RECIPE:
         return [(name, CORE, summary) for name, summary in summaries().items()]
     return [(e.name, e.plugin, e.component.summary) for e in plugins.registry.of_kind(kind)]

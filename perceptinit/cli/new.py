@@ -10,11 +10,6 @@ import typer
 app = typer.Typer(help="Write a package or a recipe to start from.", no_args_is_help=True)
 
 
-@app.callback()
-def _group() -> None:
-    """Write a package or a recipe to start from."""
-
-
 @app.command()
 def plugin(
     name: Annotated[
@@ -26,17 +21,14 @@ def plugin(
             help="initializer, backbone, pretrainer, judgments, pairs, evaluator or tracker."
         ),
     ],
-    into: Annotated[
-        Path, typer.Option(help="Folder that the package's folder goes into.")
-    ] = Path(),
 ) -> None:
-    """Write a plug-in that installs, works and passes the contract test of its kind.
+    """Write a plug-in here that installs, works and passes the contract test of its kind.
 
     Example: perceptinit new plugin acme-texture --kind initializer
     """
     from perceptinit.components.scaffold import new_plugin
 
-    folder = new_plugin(name, kind, into)
+    folder = new_plugin(name, kind, Path())
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         typer.echo(path)
     typer.echo(f"Next: cd {folder}; pip install -e '.[test]'; pytest")
@@ -45,14 +37,13 @@ def plugin(
 @app.command()
 def recipe(
     name: Annotated[str, typer.Argument(help="Recipe, as perceptinit list recipe gives it.")],
-    into: Annotated[Path, typer.Option(help="Folder that the file goes into.")] = Path(),
 ) -> None:
-    """Write a recipe that comes with perceptinit into a file of yours, to read and to change.
+    """Write an editable copy of a bundled recipe here.
 
     Example: perceptinit new recipe pi_clip_yfcc
     """
     from perceptinit.recipe.shipped import copy
 
-    path = copy(name, into)
+    path = copy(name, Path())
     typer.echo(path)
     typer.echo(f"Next: perceptinit validate {path}")

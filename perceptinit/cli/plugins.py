@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import typer
 
+from perceptinit.cli.terminal import new_console, new_table
+
 
 def plugins(ctx: typer.Context) -> None:
     """List the plug-ins with version, number of components and import time, and those that failed."""
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     found = ctx.obj
-    table = Table(box=None, pad_edge=False, collapse_padding=True)
-    for heading in ("plug-in", "distribution", "version", "module", "components", "seconds"):
-        table.add_column(heading, overflow="fold")
+    table = new_table(("plug-in", "distribution", "version", "module", "components", "seconds"))
+    table.collapse_padding = True
     for info in found.loaded:
         table.add_row(
             info.name,
@@ -24,7 +23,7 @@ def plugins(ctx: typer.Context) -> None:
             str(info.num_components),
             f"{info.import_seconds:.3f}",
         )
-    console = Console()
+    console = new_console()
     console.print(table)
     for failure in found.failures:
         console.print(

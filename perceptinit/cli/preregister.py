@@ -7,25 +7,24 @@ from typing import Annotated
 
 import typer
 
-from perceptinit.cli.options import Overrides
+from perceptinit.cli.options import Overrides, RecipeFile, RunsFolder
+from perceptinit.cli.terminal import print_warnings
 
 
 def preregister(
-    recipe: Annotated[Path, typer.Argument(help="Recipe file (TOML).")],
+    recipe: RecipeFile,
     set_: Overrides = None,
-    out: Annotated[Path, typer.Option(help="Where the runs will be: OUT/<recipe>/.")] = Path(
-        "runs"
-    ),
+    out: RunsFolder = Path("runs"),
     until_decided: Annotated[
-        bool, typer.Option("--until-decided", help="Plan for `run --until-decided`.")
+        bool,
+        typer.Option(
+            "--until-decided", help="Plan for `run --until-decided`: see verdict.max_seeds."
+        ),
     ] = False,
-    max_seeds: Annotated[
-        int | None, typer.Option(min=2, help="With --until-decided: the most seeds.")
-    ] = None,
     pilot: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Runs that tell how much seeds differ; by default those of the recipe that are there."
+            help="Runs that estimate how much seeds differ; by default those of the recipe so far."
         ),
     ] = None,
     replace: Annotated[
@@ -44,15 +43,13 @@ def preregister(
     from perceptinit.reports.planning.plan import keep_plan, make_plan
     from perceptinit.reports.planning.prospects import doubts
     from perceptinit.reports.planning.text import plan_text
-    from perceptinit.running.runner import plan_looks, refuse_beside
+    from perceptinit.running.runner import plan_looks
 
-    if until_decided or max_seeds is not None:
-        refuse_beside(until_decided, ())
-        loaded, _ = next(plan_looks(recipe, set_ or (), max_seeds))
-    else:
-        loaded = load_recipe(recipe, set_ or ())
-    for warning in (*loaded.warnings, *doubts(loaded)):
-        typer.echo(f"warning: {warning}", err=True)
+    overrides = set_ or ()
+    loaded = (
+        next(plan_looks(recipe, overrides))[0] if until_decided else load_recipe(recipe, overrides)
+    )
+    print_warnings((*loaded.warnings, *doubts(loaded)))
     plan = make_plan(loaded, out, pilot or ())
     told = keep_plan(plan, out / loaded.name, replaces=replace)
     typer.echo(plan_text(plan))

@@ -7,24 +7,19 @@ from typing import Annotated
 
 import typer
 
+from perceptinit.cli.options import At, Baseline, Runs, Unequal
+
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or a recipe (TOML).")],
+    runs: Runs,
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
-    at: Annotated[
-        int | None, typer.Option(help="Compare at this many samples seen instead of at the end.")
-    ] = None,
-    unequal: Annotated[
-        bool, typer.Option("--unequal", help="Allow ends at different samples seen (it is said).")
-    ] = False,
-    baseline: Annotated[str | None, typer.Option(help="The arm to compare with.")] = None,
+    at: At = None,
+    unequal: Unequal = False,
+    baseline: Baseline = None,
     examples: Annotated[
         bool,
         typer.Option(help="Load models and data to show judgments, images and weights."),
     ] = True,
-    runs_folder: Annotated[
-        Path, typer.Option(help="Where a recipe's runs are: FOLDER/<recipe>/.")
-    ] = Path("runs"),
 ) -> None:
     """Write a page with verdict, tables, curves, examples, cost and all that is needed to rerun.
 
@@ -37,6 +32,6 @@ def report(
     from perceptinit.reports.report import write_report
     from perceptinit.results.runs import load_runs
 
-    comparison = compare(load_runs(runs, runs_folder), budget(at, unequal), baseline)
+    comparison = compare(load_runs(runs), budget(at, unequal), baseline)
     write_report(comparison, out, with_examples=examples)
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")

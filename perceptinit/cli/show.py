@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from perceptinit.cli.terminal import new_console
 from perceptinit.errors import UsageError
 from perceptinit.registry import KINDS, unknown
 
@@ -19,7 +20,6 @@ def show(
 
     Example: perceptinit show initializer triplet-hinge
     """
-    from rich.console import Console
     from rich.markup import escape
 
     from perceptinit.components.describe import describe
@@ -28,7 +28,7 @@ def show(
         raise UsageError(unknown("no kind called", kind, KINDS))
     entry = ctx.obj.registry.get(kind, name)
     description = describe(entry)
-    console = Console(highlight=False)
+    console = new_console()
     origin = " ".join(part for part in (entry.distribution, entry.version) if part)
     console.print(f"[bold]{escape(entry.title)}[/bold]: {escape(entry.component.summary)}")
     console.print(f"from plug-in {escape(entry.plugin)} ({escape(origin)})", style="dim")

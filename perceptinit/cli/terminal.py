@@ -1,12 +1,44 @@
-"""What a terminal gets: characters that it has, and no commands hidden in names."""
+"""What all verbs print with: one kind of table, one console, and any encoding of the terminal."""
 
 from __future__ import annotations
 
 import codecs
 import sys
 import unicodedata
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
+    from rich.table import Table
 
 _NEAREST = {"±": "+-", "×": "x", "–": "-", "—": "-", "→": "->", "…": "...", "≥": ">=", "≤": "<="}
+
+
+def new_console(*, markup: bool = True) -> Console:
+    """Return a console on standard output that colours only what it is asked to."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=markup)
+
+
+def new_table(headings: Collection[str], *, right: Collection[str] = ()) -> Table:
+    """Return an empty table whose cells fold. `right`: the headings of columns aligned to the right."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=any(headings))
+    for heading in headings:
+        justify = "right" if heading in right else "left"
+        table.add_column(heading, overflow="fold", justify=justify)  # type: ignore[arg-type]
+    return table
+
+
+def print_warnings(warnings: Iterable[object]) -> None:
+    """Print warnings to standard error."""
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def accept_any_encoding() -> None:

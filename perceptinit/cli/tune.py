@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from perceptinit.cli.options import Device, Fresh, Jobs, Overrides, Workers
+from perceptinit.cli.terminal import new_console, print_warnings
 from perceptinit.errors import UsageError
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import Console
-
-    from perceptinit.results.tuned import Search
-    from perceptinit.running.cells import Cell
+SHARED = "All arms at shared settings: what is said here is said of how they start."
+BEST = "Each arm at its best settings: what is said here is said of procedures, tuning included."
 
 
 def tune(
@@ -39,8 +35,8 @@ def tune(
 
     Example: perceptinit tune my_recipe.toml --jobs 4
     """
-    from rich.console import Console
-
+    from perceptinit.cli.execution import compare_cells, print_table
+    from perceptinit.reports.searches import search_table
     from perceptinit.running.interruption import INTERRUPT_EXIT_CODE, INTERRUPTED
     from perceptinit.running.tuning import Tune, tuning_lines
 
@@ -51,8 +47,7 @@ def tune(
     options = {"device": device, "fresh": fresh, "jobs": jobs, "num_workers": workers}
     try:
         tuning = Tune(recipe, set_ or (), out, **options)
-        for warning in tuning.recipe.warnings:
-            typer.echo(f"warning: {warning}", err=True)
+        print_warnings(tuning.recipe.warnings)
         for line in tuning_lines(tuning.recipe):
             typer.echo(line)
         searches = tuning.search()
@@ -62,29 +57,8 @@ def tune(
     except KeyboardInterrupt:
         typer.echo(INTERRUPTED, err=True)
         raise typer.Exit(INTERRUPT_EXIT_CODE) from None
-    console = Console(markup=False)
-    _print(console, searches, at_shared, at_best)
-
-
-def _print(
-    console: Console, searches: Sequence[Search], shared: Sequence[Cell], best: Sequence[Cell]
-) -> None:
-    from perceptinit.reports.compare import compare
-    from perceptinit.reports.searches import search_table
-    from perceptinit.reports.tables import rich_table
-    from perceptinit.results.runs import load_runs
-
+    console = new_console(markup=False)
     console.print()
     console.print(search_table(searches))
-    for title, cells in (
-        ("All arms at shared settings: what is said here is said of how they start.", shared),
-        (
-            "Each arm at its best settings: what is said here is said of procedures, tuning included.",
-            best,
-        ),
-    ):
-        comparison = compare(load_runs([cell.folder for cell in cells]))
-        console.print()
-        console.rule(title, align="left")
-        console.print(rich_table(comparison, comparison.matching(())))
-        console.print(f"Records: {cells[0].root}", soft_wrap=True, highlight=False)
+    for title, cells in ((SHARED, at_shared), (BEST, at_best)):
+        print_table(compare_cells(cells), cells[0].root, title)

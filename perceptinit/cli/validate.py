@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perceptinit.cli.options import Overrides
+from perceptinit.cli.options import Overrides, RecipeFile
+from perceptinit.cli.terminal import new_console, print_warnings
 
 if TYPE_CHECKING:
     from perceptinit.recipe.recipe import Recipe
 
 
 def validate(
-    recipe: Annotated[Path, typer.Argument(help="Recipe file (TOML).")],
+    recipe: RecipeFile,
     set_: Overrides = None,
     ready: Annotated[
         bool,
@@ -35,7 +36,7 @@ def validate(
 ) -> None:
     """Check a recipe without running it: all problems, then arms, steps, files, memory and cost.
 
-    Exit code 2 when the recipe is wrong; absent data is told, and is an error with --ready.
+    Exit code 2 when the recipe is wrong. Missing data is reported; with --ready it is an error.
     With --device cuda, memory, arithmetic, traffic and hours of pretraining are added, and a batch that GPUs
     cannot share or a model that cannot fit is an error.
 
@@ -43,8 +44,6 @@ def validate(
 
     Example: perceptinit validate pi_clip_yfcc --device cuda --world 8 --world 64
     """
-    from rich.console import Console
-
     from perceptinit.errors import RecipeError, UsageError
     from perceptinit.recipe.plan import plan_lines
     from perceptinit.recipe.reading import load_recipe
@@ -58,33 +57,29 @@ def validate(
     from perceptinit.running.tuning import find_same_data, tuning_lines
 
     if device not in ("", "cuda") or (world and not device):
-        raise UsageError(
-            "--device is 'cuda', and --world belongs to it: GPUs are what is worked out"
-        )
+        raise UsageError("--world requires --device cuda, the only other device to plan for")
     loaded = load_recipe(recipe, set_ or ())
     if wrong := find_same_data(loaded):
         raise RecipeError(wrong, loaded.source)
-    for warning in (*loaded.warnings, *doubts(loaded)):
-        typer.echo(f"warning: {warning}", err=True)
-    console = Console(highlight=False)
-    lines = (*plan_lines(loaded), *expectations(loaded), *prospects(loaded), *tuning_lines(loaded))
-    for line in lines:
-        console.print(line, soft_wrap=True, markup=False)
+    print_warnings((*loaded.warnings, *doubts(loaded)))
+    lines = [*plan_lines(loaded), *expectations(loaded), *prospects(loaded), *tuning_lines(loaded)]
     if device:
-        for line in _on_gpus(loaded, world or [1], memory):
-            console.print(line, soft_wrap=True, markup=False)
+        lines += _on_gpus(loaded, world or [1], memory)
+    console = new_console(markup=False)
+    for line in lines:
+        console.print(line, soft_wrap=True)
     obstacles = find_obstacles(loaded, [loaded.tune.evaluator] if loaded.tune else [])
     if not obstacles:
         warnings = find_warnings(loaded)
         for problem in warnings:
-            console.print(f"warning: {problem}", soft_wrap=True, markup=False)
+            console.print(f"warning: {problem}", soft_wrap=True)
         console.print("It would run, but see the warnings." if warnings else "Ready to run.")
         return
     if ready:
         raise RecipeError(obstacles, loaded.source)
     console.print("The recipe is valid. Before it can run:")
     for line in summarize_obstacles(loaded, obstacles, _download_command(recipe, set_ or ())):
-        console.print(f"  {line}", soft_wrap=True, markup=False)
+        console.print(f"  {line}", soft_wrap=True)
 
 
 def _download_command(recipe: Path, overrides: Sequence[str]) -> str:

@@ -15,10 +15,12 @@ from perceptinit.errors import Problem, RecipeError, UsageError
 from perceptinit.evaluating.measure import Measured, Session, measure
 from perceptinit.evaluating.models import EvalModel, find_backbone, find_models
 from perceptinit.files.cache import cache_folder
+from perceptinit.recipe.tables import apply_overrides
 from perceptinit.registry import Registry, unknown
 from perceptinit.test_sets.inventory import is_retrieval
 from perceptinit.test_sets.suite import suite_sets
 
+COMMON = {"batch_size": 256, "precision": "fp32"}
 WEIGHTS = ("final", "init", "pretrain", "all")
 
 
@@ -31,12 +33,10 @@ class Request:
     suite: str = ""
     sets: tuple[str, ...] = ()
     root: str = ""
-    missing: str = "error"
+    settings: tuple[str, ...] = ()
     judgments: tuple[str, ...] = ()
     backbone: str | None = None
     weights: str = "final"
-    precision: str = "fp32"
-    batch_size: int = 256
     workers: int | None = None
     at_once: int = 8
     device: str = "auto"
@@ -160,12 +160,13 @@ def _set_tables(request: Request) -> Iterator[dict[str, Any]]:
     names = [*(s.key for s in suite_sets(request.suite))] if request.suite else []
     names += [name for name in request.sets if name not in names]
     captioned = [name for name in names if is_retrieval(name, request.root)]
-    keys = ("root", "missing", "batch_size", "precision")
-    common = {key: getattr(request, key) for key in keys}
     others = [name for name in names if name not in captioned]
     for use, chosen in (("zero-shot", others), ("retrieval", captioned)):
         if chosen:
-            yield {"use": use, "datasets": chosen, **common}
+            table = {"use": use, "datasets": chosen, "root": request.root, **COMMON}
+            if problems := apply_overrides(table, request.settings):
+                raise RecipeError(problems, "--set")
+            yield table
 
 
 def _judgments_table(text: str, registry: Registry) -> dict[str, Any]:

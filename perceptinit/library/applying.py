@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -21,12 +22,13 @@ from perceptinit.files.checkpoints import load_strict, load_weights, save_weight
 from perceptinit.files.checksums import file_sha256
 from perceptinit.judgments.fingerprints import judgments_sha256
 from perceptinit.judgments.sources import OpenJudgments, Source, as_table, open_judgments
-from perceptinit.library.progress import ProgressBar
+from perceptinit.library.arguments import callers_level
 from perceptinit.library.tower import device_of, in_float32
+from perceptinit.progress import Bars
 from perceptinit.recipe.tables import apply_overrides
 from perceptinit.registry import Entry, Registry
 from perceptinit.seeding import named_torch_seed
-from perceptinit.types import InitReport, RunContext
+from perceptinit.types import Event, InitReport, RunContext
 
 STAGE = "init.0"  # as the first [[init]] of a recipe, so that both draw alike
 
@@ -116,13 +118,27 @@ def initialize_tower(
     device: where to work, by default where the tower is; it is brought back afterwards.
     """
     place = torch.device(choose_device(device)) if device else device_of(tower)
-    with in_float32(tower, place), ProgressBar(job.entry.name, progress) as bar:
+    with in_float32(tower, place), Bars(stays=True, shown=progress) as bars:
         ctx = RunContext(
-            seed=job.seed, stage=STAGE, device=str(place), send=bar.send, num_workers=num_workers
+            seed=job.seed,
+            stage=STAGE,
+            device=str(place),
+            send=lambda event: _show(event, bars, job.entry.name),
+            num_workers=num_workers,
         )
         if cache is None:
             return job.build().initialize(tower, ctx)
         return _initialize_cached(tower, job, cache, ctx)
+
+
+def _show(event: Event, bars: Bars, title: str) -> None:
+    """Show the steps of a stage; its warnings are Python's, whether bars are shown or not."""
+    if event.kind == "warning":
+        warnings.warn(event.message, UserWarning, stacklevel=callers_level())
+    if event.kind == "step":
+        loss = event.metrics.get("loss")
+        note = "" if loss is None else f"loss {loss:.3f}"
+        bars.update(title, event.step or 0, event.total_steps, note)
 
 
 def _initialize_cached(tower: ImageTower, job: Job, cache: Cache, ctx: RunContext) -> InitReport:

@@ -114,13 +114,18 @@ def _need_published(spec: Spec, component: Any, card: DataCard, folder: Path) ->
 
 
 def fetch_published(
-    files: Sequence[Download], folder: Path, card: DataCard, num_workers: int, progress: Progress
+    files: Sequence[Download],
+    folder: Path,
+    card: DataCard | None,
+    num_workers: int,
+    progress: Progress,
 ) -> list[str]:
     """Fetch the files of a published set, compare recorded sums, and return the paths that came now."""
     folder.mkdir(parents=True, exist_ok=True)
     check_space(files, folder)
     fetched = fetch_all(files, folder, num_workers=num_workers, progress=progress)
-    check_sums(folder, card)
+    if card is not None:  # None where only a part of the set is fetched
+        check_sums(folder, card)
     return fetched
 
 

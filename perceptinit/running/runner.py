@@ -82,31 +82,26 @@ def run_cells(
         return sweep.work()
 
 
-def plan_looks(
-    path: Path, overrides: Sequence[str], max_seeds: int | None
-) -> Iterator[tuple[Recipe, Sequence[int]]]:
+def plan_looks(path: Path, overrides: Sequence[str]) -> Iterator[tuple[Recipe, Sequence[int]]]:
     """Yield the recipe for every look at its runs, with the seeds that are new; the caller stops when decided.
 
-    The first look has the recipe's own seeds, each one after it one more. Records keep seeds and
-    `verdict.max_seeds` as overrides, so that every table made of them has intervals for that many looks.
+    The first look has the recipe's own seeds, each one after it one more. Records keep the overrides, so that
+    every table made of them has intervals for `verdict.max_seeds` looks.
 
-    max_seeds: takes the place of the recipe's. Raises UsageError without one, with fewer than the recipe has
-    seeds, or without a delta, and as `load_recipe` does.
+    Raises:
+        UsageError: Without `verdict.max_seeds` or a delta, and with more seeds than that.
     """
-    plan = [*overrides, *([] if max_seeds is None else [f"verdict.max_seeds={max_seeds}"])]
-    recipe = load_recipe(path, plan)
+    recipe = load_recipe(path, overrides)
     last = _last_number(recipe)
     yield recipe, recipe.seeds
     seeds = recipe.seeds
     while len(seeds) < last:
         seeds = (*seeds, max(seeds) + 1)
-        yield load_recipe(path, [*plan, f"seeds={list(seeds)}"]), seeds[-1:]
+        yield load_recipe(path, [*overrides, f"seeds={list(seeds)}"]), seeds[-1:]
 
 
-def refuse_beside(is_given: bool, others: Sequence[str]) -> None:
-    """Raise UsageError for options of `run` that do not go with it, or need it."""
-    if not is_given:
-        raise UsageError(f"--max-seeds: only with {OPTION}")
+def refuse_beside(others: Sequence[str]) -> None:
+    """Raise UsageError for options of `run` that exclude --until-decided."""
     if others:
         raise UsageError(
             f"{OPTION} and {others[0]} do not go together: the runs would not be those that it looks at. "
@@ -123,7 +118,7 @@ def _last_number(recipe: Recipe) -> int:
             "matter: without it, arms that do not differ are never decided"
         )
     if most is None:
-        raise UsageError(f"{OPTION}: at how many seeds does it end? --max-seeds N")
+        raise UsageError(f"{OPTION}: at how many seeds does it end? --set verdict.max_seeds=N")
     if num < 2 or most < num:
         raise UsageError(
             f"{OPTION}: the recipe has {num} seed{'s' if num > 1 else ''} and at most {most} are allowed; "

@@ -10,6 +10,7 @@ from perceptinit.errors import AbsentError, DataError
 from perceptinit.test_sets.choice import AnySet, SetChoice, SyntheticSettings
 from perceptinit.test_sets.files import TYPE, read_kind
 from perceptinit.test_sets.suite import HUB, SYNTHETIC, SuiteSet, find_set
+from perceptinit.types import DataNeed
 
 State = Literal["complete", "partial", "wrong", "missing", "built in"]
 
@@ -40,6 +41,12 @@ def inventory(names: Sequence[str], root: str) -> Iterator[SetState]:
 def open_set(name: str, root: str) -> AnySet:
     """Return a set, with labels or with captions; DataError naming what is missing or wrong."""
     return _choose(name, root, is_retrieval(name, root)).read(name)
+
+
+def needs_of_sets(names: Sequence[str], root: str) -> Iterator[DataNeed]:
+    """Yield what is on disk of each set, and how the rest is got."""
+    for name in names:
+        yield from _choose(name, root, is_retrieval(name, root)).needs()
 
 
 def is_retrieval(name: str, root: str) -> bool:

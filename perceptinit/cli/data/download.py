@@ -1,17 +1,21 @@
-"""`perceptinit data download`: fetch a published data set."""
+"""`perceptinit data download`: fetch a data set, or all data of a recipe."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perceptinit.cli.data import recipe_data, test_sets
-from perceptinit.cli.data.bars import bars
 from perceptinit.cli.data.pairs import refuse_pairs
 from perceptinit.cli.options import Overrides
 from perceptinit.errors import UsageError
+
+if TYPE_CHECKING:
+    from perceptinit.registry import Registry
+    from perceptinit.types import DataNeed
 
 
 def download(
@@ -26,61 +30,71 @@ def download(
     set_: Overrides = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to write. [default: $<NAME>_ROOT, else data/<name>]"),
+        typer.Option(
+            help="Folder to write. [default: $<NAME>_ROOT, else data/<name>; test sets: data/eval]"
+        ),
     ] = None,
     part: Annotated[list[str] | None, typer.Option(help="Only this part; may be repeated.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Files fetched at a time.")] = 4,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show card, files and sizes; fetch nothing.")
+        bool, typer.Option("--dry-run", help="Show sizes and licences; fetch nothing.")
     ] = False,
 ) -> None:
     """Fetch a data set: several files at a time, resumed after interruptions, checked, unpacked.
 
-    The same command goes on where it stopped, and keeps what is done. Checksums are compared where
-    the source gives or we recorded them; archives are checked as they are unpacked. What was fetched
-    stands with its sums in downloads.json. By fetching you accept the licence that is shown.
-    With --recipe: judgments and test sets that the recipe reads; of the rest it is said how they are got.
+    Sizes and licences are shown first. The same command resumes where it stopped, and keeps finished files.
+    Checksums are compared where the source states them or perceptinit recorded them; archives are checked
+    as they are unpacked. downloads.json lists the fetched files with their checksums. By fetching you accept
+    the licence that is shown.
+    With --recipe: judgments and test sets that the recipe reads, and how to get the rest.
 
     Example: perceptinit data download nights --part table
 
     Example: perceptinit data download --recipe pi_clip_yfcc --dry-run
     """
+    from perceptinit.cli.data.fetching import fetch_needs
+
     if (name is None) == (recipe is None):
         raise UsageError("name a data set, or a recipe with --recipe")
-    if recipe is not None:
-        recipe_data.download(recipe, set_ or (), workers, dry_run)
+    if name is not None:
+        found = _named_needs(ctx.obj.registry, name, out, part or ())
+        fetch_needs(found, dry_run=dry_run, must_fetch=True)
+        if not dry_run:
+            typer.echo(f"Next: perceptinit data check {name}")
         return
-    assert name is not None
-    from perceptinit.test_sets.suite import is_test_set
+    assert recipe is not None
+    from perceptinit.recipe.reading import load_recipe
+    from perceptinit.running.readiness import find_obstacles, needs
 
-    if is_test_set(name):
-        test_sets.download_test_sets(name, out or Path("data/eval"), workers, dry_run)
-        return
-    from perceptinit.files.downloads import check_space, check_sums, fetch_all
+    is_all_there = fetch_needs(needs(load_recipe(recipe, set_ or ())), dry_run=dry_run)
+    if is_all_there and not dry_run:
+        left = find_obstacles(load_recipe(recipe, set_ or ()))
+        typer.echo("Next: " + ("; ".join(map(str, left)) if left else f"perceptinit run {recipe}"))
+
+
+def _named_needs(
+    registry: Registry, name: str, out: Path | None, parts: Sequence[str]
+) -> list[DataNeed]:
+    """Return what a name stands for: the sets of a suite, a test set, or published judgments."""
     from perceptinit.judgments.data_sets import published_set
     from perceptinit.judgments.sources import default_folder
+    from perceptinit.running.readiness import fetch_published
+    from perceptinit.test_sets.inventory import needs_of_sets
+    from perceptinit.test_sets.suite import is_test_set, members
+    from perceptinit.types import DataNeed
 
+    if is_test_set(name):
+        return list(needs_of_sets(members(name), str(out or "data/eval")))
     refuse_pairs(name)
-    found = published_set(ctx.obj.registry, name)
-    files = found.choose(part or ())
-    folder = out or default_folder(name)
-    typer.echo(
-        f"{found.card.title}\nLicence: {found.card.licence}\nCite: {found.card.citation}", err=True
+    found = published_set(registry, name)
+    files, folder = found.choose(parts), out or default_folder(name)
+    typer.echo(f"{found.card.title}\nCite: {found.card.citation}", err=True)
+    need = DataNeed(
+        kind="judgments",
+        name=name,
+        place=str(folder),
+        problems=("not compared with its source",),
+        num_bytes=sum(d.unpacked_bytes or d.num_bytes or 0 for d in files) or None,
+        licence=found.card.licence,
+        fetch=partial(fetch_published, files, folder, None if parts else found.card),
     )
-    known = sum(d.unpacked_bytes or d.num_bytes or 0 for d in files)
-    size = f"about {known / 1e9:,.2f} GB" if known else "size not stated by the source"
-    typer.echo(f"{len(files)} files, {size}, into {folder}", err=True)
-    if dry_run:
-        for file in files:
-            typer.echo(f"{file.urls[0]}{' -> ' + file.member if file.member else ''}")
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    check_space(files, folder)
-    progress, report = bars()
-    with progress:
-        fetched = fetch_all(files, folder, num_workers=workers, progress=report)
-    if not part:
-        check_sums(folder, found.card)
-    kept = len(files) - len(fetched)
-    typer.echo(f"{folder}: {len(fetched)} files fetched" + (f", {kept} were there" if kept else ""))
-    typer.echo(f"Next: perceptinit data check {name}")
+    return [need]

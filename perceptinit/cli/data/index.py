@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from perceptinit.progress import Bars
 
 
 def index(
@@ -22,9 +22,9 @@ def index(
 ) -> None:
     """Note what lies where in tar shards, so that remote ones can be read at random places.
 
-    Of local shards only the headers are read. Remote ones (s3://, gs://, hf://datasets/, https://) are read once, as
-    a whole; how many bytes and requests that takes is said first, and an interrupted call goes on. Where nothing may be written beside them, give
-    --out, and name that file in the recipe (index = FILE).
+    Of local shards only the headers are read. Remote ones (s3://, gs://, hf://datasets/, https://) are read
+    once, as a whole. The number of bytes and requests is printed first, and an interrupted call resumes.
+    Where nothing may be written beside them, give --out, and name that file in the recipe (index = FILE).
 
     Example: perceptinit data index s3://bucket/cc3m
 
@@ -46,18 +46,6 @@ def index(
     typer.echo(cost)
     if not yes and not (sys.stdin.isatty() and typer.confirm("Go on?")):
         raise UsageError(f"{cost}: say --yes to have that done")
-    with _progress(len(planned.pieces)) as report:
-        place = index_remote(planned, out, report)
+    with Bars() as bars:
+        place = index_remote(planned, out, lambda: bars.advance("shards", len(planned.pieces)))
     typer.echo(f"{place}: the index of {len(planned.pieces):,} shards")
-
-
-@contextmanager
-def _progress(total: int) -> Any:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("shards", total=total)
-        report: Callable[[], None] = lambda: progress.advance(task)  # noqa: E731
-        yield report

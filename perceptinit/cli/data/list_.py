@@ -1,12 +1,15 @@
-"""`perceptinit data list`: published human-perception data sets with their cards."""
+"""`perceptinit data list`: published data sets with their cards, and what is on disk of test sets."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from perceptinit.cli.data import pairs, test_sets
+from perceptinit.cli.options import SetsRoot
+from perceptinit.cli.terminal import new_console, new_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,41 +23,33 @@ def list_(
         str | None,
         typer.Argument(help="Only this set, with its whole card; or a suite of test sets."),
     ] = None,
-    root: Annotated[str, typer.Option(help="Folder of the test sets.")] = "data/eval",
+    root: SetsRoot = "data/eval",
 ) -> None:
-    """List published data sets: judgments, image-text pairs, size, human ceiling, licence, and how they are got.
+    """List published data sets: judgments, image-text pairs, size, human ceiling, licence, and how to get them.
 
     Example: perceptinit data list nights
 
     Example: perceptinit data list paper29 --root data/eval
     """
-    if name is not None:
-        from perceptinit.test_sets.suite import is_test_set
+    from perceptinit.test_sets.suite import is_test_set
 
-        if is_test_set(name):
-            test_sets.list_test_sets(name, root)
-            return
-        if pairs.is_pairs(name):
-            typer.echo(pairs.card(name))
-            return
-    from rich.console import Console
+    if name is not None and is_test_set(name):
+        test_sets.print_test_sets(name, root)
+    elif name is not None and pairs.is_pairs(name):
+        typer.echo(pairs.card(name))
+    else:
+        from perceptinit.judgments.data_sets import published_set, published_sets
 
-    from perceptinit.judgments.data_sets import published_set, published_sets
-
-    registry = ctx.obj.registry
-    table = _card(published_set(registry, name)) if name else _sets(published_sets(registry))
-    console = Console(highlight=False)
-    console.print(table)
-    if name is None:
-        console.print("", pairs.sources(), sep="\n")
+        registry = ctx.obj.registry
+        table = _card(published_set(registry, name)) if name else _sets(published_sets(registry))
+        console = new_console()
+        console.print(table)
+        if name is None:
+            console.print("", pairs.sources(), sep="\n")
 
 
 def _sets(sets: list[PublishedSet]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "judgments", "size", "ceiling", "licence", "parts to download"):
-        table.add_column(heading, overflow="fold")
+    table = new_table(("name", "judgments", "size", "ceiling", "licence", "parts to download"))
     for found in sets:
         card = found.card
         table.add_row(
@@ -69,18 +64,13 @@ def _sets(sets: list[PublishedSet]) -> Table:
 
 
 def _card(found: PublishedSet) -> Table:
-    from dataclasses import asdict
-
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table = new_table(("", ""))
     rows = {**asdict(found.card), "parts to download": ", ".join(found.parts), **found.conventions}
     for key, value in rows.items():
         if value:
-            table.add_row(key.replace("_", " "), escape(_text(value)))
+            table.add_row(f"[bold]{key.replace('_', ' ')}[/bold]", escape(_text(value)))
     return table
 
 

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from perceptinit.packing.pack import Packed, PackSettings
-    from perceptinit.packing.sources import Source
+from perceptinit.errors import UsageError
 
 
 def _column(text: str) -> Any:
     return typer.Option(help=text, rich_help_panel="Columns of a table")
-
-
-def _classes(text: str) -> Any:
-    return typer.Option(help=text, rich_help_panel="Class names and prompts")
-
-
-def _images(text: str, **bounds: Any) -> Any:
-    return typer.Option(help=text, rich_help_panel="Images", **bounds)
 
 
 def pack(
@@ -32,7 +22,6 @@ def pack(
         bool, typer.Option("--test-set", help="A zero-shot test set in clip-benchmark's layout.")
     ] = False,
     shard_size: Annotated[int, typer.Option(min=1, help="Records in a shard.")] = 10_000,
-    limit: Annotated[int, typer.Option(min=0, help="Only the first records; 0: all.")] = 0,
     workers: Annotated[
         int, typer.Option(min=0, help="Shards written at a time; 0: one a core, 8 at most.")
     ] = 0,
@@ -50,25 +39,31 @@ def pack(
     label_column: Annotated[str | None, _column("Labels: numbers from 0.")] = None,
     class_column: Annotated[str | None, _column("Class names.")] = None,
     root: Annotated[Path | None, _column("Folder of image paths (default: the table's).")] = None,
-    separator: Annotated[str, _column("Character between the columns of a .csv.")] = ",",
-    classes: Annotated[Path | None, _classes("File: line k names label k, from 0.")] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="File of class names: line k names label k, from 0.")
+    ] = None,
     template: Annotated[
         list[str] | None,
-        _classes('A prompt, "a photo of a {c}."; may be repeated. Pair shards: captions.'),
+        typer.Option(
+            help='A prompt, "a photo of a {c}.", or a file of them, one a line; may be repeated. '
+            "Pair shards: captions of classes."
+        ),
     ] = None,
-    templates: Annotated[Path | None, _classes("File of prompts, one a line.")] = None,
-    resize: Annotated[int, _images("Largest shorter side, pixels; 0: keep all bytes.", min=0)] = 0,
-    quality: Annotated[int, _images("JPEG quality after --resize.", min=1, max=100)] = 95,
+    resize: Annotated[
+        int, typer.Option(min=0, help="Largest shorter side, pixels; 0: keep all bytes.")
+    ] = 0,
     max_bad_share: Annotated[
         float | None,
-        _images("Share that may be unreadable (default: 0.01; test set: 0).", min=0, max=1),
+        typer.Option(
+            min=0, max=1, help="Share that may be unreadable (default: 0.01; test set: 0)."
+        ),
     ] = None,
 ) -> None:
     """Pack images with captions or labels into webdataset shards or a zero-shot test set.
 
     SOURCE is a CSV or Parquet table, a folder with a caption (7.txt) beside each image (7.jpg), or a
     folder of class folders. Each image is decoded once to see that it can be; its bytes are kept.
-    What cannot be read is listed in unreadable.txt. The same command goes on after an interruption.
+    What cannot be read is listed in unreadable.txt. After an interruption, the same command resumes.
 
     Several machines may share the work, in one folder: each packs parts (--part 3/64), at the same time or not. The
     same command without --part then packs what is missing and writes the index; the files are those of one machine.
@@ -79,16 +74,16 @@ def pack(
 
     Example: perceptinit data pack photos test --test-set --template "a photo of a {c}."
     """
-    from perceptinit.errors import UsageError
-    from perceptinit.packing.pack import PackSettings
+    from perceptinit.cli.data.packed import print_packed, read_lines, read_templates
+    from perceptinit.packing.pack import PackSettings, shards_of
+    from perceptinit.packing.pack import pack as pack_source
     from perceptinit.packing.parts import Part
     from perceptinit.packing.shards import ImageSettings
     from perceptinit.packing.sources import Columns, open_source
+    from perceptinit.progress import Bars
 
     if test_set and text_column is not None:
         raise UsageError("--text-column: a test set has labels, no captions")
-    if len(separator) != 1:
-        raise UsageError(f"--separator: one character, got {separator!r}")
     labelled = test_set or label_column is not None or class_column is not None
     columns = Columns(
         image=image_column,
@@ -96,82 +91,21 @@ def pack(
         label=label_column,
         class_name=class_column,
         root=root,
-        separator=separator,
     )
     settings = PackSettings(
         test_set=test_set,
-        templates=(*(template or ()), *_lines(templates)),
-        limit=limit,
+        templates=read_templates(template or ()),
         shard_size=shard_size,
-        image=ImageSettings(resize=resize, quality=quality),
+        image=ImageSettings(resize=resize),
         max_bad_share=(0.0 if test_set else 0.01) if max_bad_share is None else max_bad_share,
         num_workers=workers or min(8, os.cpu_count() or 1),
         part=Part.parse(part) if part else None,
     )
-    records = open_source(source, columns, _lines(classes), num_readers=settings.num_workers)
-    _report(_pack_with_progress(records, out, settings), out, settings)
-
-
-def _lines(path: Path | None) -> tuple[str, ...]:
-    """Return the lines of a file that are not empty; UsageError when it cannot be read."""
-    from perceptinit.errors import UsageError
-    from perceptinit.files.reading import read_bytes
-
-    if path is None:
-        return ()
-    try:
-        lines = read_bytes(path).decode("utf-8").splitlines()
-        return tuple(line for line in lines if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({error})") from error
-
-
-def _pack_with_progress(source: Source, out: Path, settings: PackSettings) -> Packed:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    from perceptinit.packing.pack import pack as pack_source
-    from perceptinit.packing.pack import shards_of
-
-    console = Console(stderr=True)
-    total = sum(len(shard.rows) for shard in shards_of(source, settings))
-    with Progress(
-        TextColumn("packing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task("packing", total=total)
-        return pack_source(source, out, settings, lambda n: progress.advance(task, n))
-
-
-def _report(packed: Packed, out: Path, settings: PackSettings) -> None:
-    what = "test images" if settings.test_set else "samples"
-    kept = f", {packed.kept} of them finished before" if packed.kept else ""
-    size = packed.num_bytes / 1e6
-    typer.echo(
-        f"{out}: {packed.num_samples:,} {what} in {packed.num_shards} shards{kept} ({size:,.1f} MB)"
-    )
-    if settings.part:
-        typer.echo(
-            "The index is written by the same command without --part, once all parts are done."
+    names = read_lines(classes) if classes else ()
+    records = open_source(source, columns, names, num_readers=settings.num_workers)
+    total = sum(len(shard.rows) for shard in shards_of(records, settings))
+    with Bars() as bars:
+        packed = pack_source(
+            records, out, settings, lambda count: bars.advance("packing", total, count)
         )
-    if packed.unusable:
-        where = "will be" if settings.part else "are"
-        typer.echo(
-            f"warning: {len(packed.unusable)} records could not be read and are left out; "
-            f"they {where} listed in {out / 'unreadable.txt'}. The first: {packed.unusable[0]}",
-            err=True,
-        )
+    print_packed(packed, out, settings)

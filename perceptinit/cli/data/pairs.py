@@ -1,9 +1,10 @@
-"""Image-text sources in `perceptinit data list` and `download`: what they are, and how they are got."""
+"""Image-text sources in `perceptinit data list` and `download`: what they are, and how to get them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from perceptinit.cli.terminal import new_table
 from perceptinit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def is_pairs(name: str) -> bool:
-    """Tell whether a name is that of a known image-text source."""
+    """Return whether a name is that of a known image-text source."""
     from perceptinit.pairs.published import published_pairs
 
     return name in published_pairs()
@@ -19,13 +20,9 @@ def is_pairs(name: str) -> bool:
 
 def sources() -> Table:
     """Return all image-text sources."""
-    from rich.table import Table
-
     from perceptinit.pairs.published import published_pairs
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("image-text pairs", "pairs", "size", "licence"):
-        table.add_column(heading, overflow="fold")
+    table = new_table(("image-text pairs", "pairs", "size", "licence"))
     for name, source in published_pairs().items():
         size = f"{source.size_bytes / 1e9:,.0f} GB" if source.size_bytes else ""
         table.add_row(name, f"{source.num_pairs:,}", size, source.licence)
@@ -38,15 +35,11 @@ def card(name: str) -> str:
     from perceptinit.recipe.shipped import folder_of_shipped
 
     source = published_pairs()[name]
-    size = (
-        f"; {source.size_bytes / 1e9:,.0f} GB"
-        if source.size_bytes
-        else "; size not stated by the source"
-    )
+    size = f"{source.size_bytes / 1e9:,.0f} GB" if source.size_bytes else "size not stated"
     return "\n".join(
         [
             source.title,
-            f"{source.num_pairs:,} pairs{size}",
+            f"{source.num_pairs:,} pairs; {size}",
             f"Licence: {source.licence}",
             f"Cite: {source.citation}",
             source.how(folder_of_shipped()),
@@ -58,5 +51,5 @@ def refuse_pairs(name: str) -> None:
     """Raise UsageError for an image-text source, which no single server holds, with the way to get it."""
     if is_pairs(name):
         raise UsageError(
-            f"{name}: its pictures are on many servers, so that it is got by img2dataset:\n{card(name)}"
+            f"{name}: its images are on many servers; img2dataset fetches them:\n{card(name)}"
         )

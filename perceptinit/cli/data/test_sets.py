@@ -1,4 +1,4 @@
-"""Test sets in `perceptinit data list`, `check` and `download`: what is there, and getting the rest."""
+"""Test sets in `perceptinit data list` and `check`: what is on disk, and whether it can be decoded."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from perceptinit.cli.terminal import new_console, new_table
 from perceptinit.errors import without_credentials
 
 if TYPE_CHECKING:
@@ -17,31 +18,19 @@ if TYPE_CHECKING:
 COLOURS = {"complete": "green", "built in": "green", "partial": "yellow", "wrong": "red"}
 
 
-def list_test_sets(target: str, root: str) -> list[SetState]:
+def print_test_sets(target: str, root: str) -> list[SetState]:
     """Print the sets of a suite (or one set) with what is on disk under `root`; return their states.
 
-    A folder in the layout of test sets is looked at where it is, whatever `root`.
+    A folder in the layout of test sets is read where it is, whatever `root`.
     """
-    return _list(*_placed(target, root))
-
-
-def _placed(target: str, root: str) -> tuple[str, str]:
-    """Return the name of a target, and the folder that it is in."""
-    from perceptinit.test_sets.suite import is_set_folder
-
-    place = Path(target).resolve()
-    return (place.name, str(place.parent)) if is_set_folder(target) else (target, root)
-
-
-def _list(target: str, root: str) -> list[SetState]:
-    from rich.console import Console
     from rich.markup import escape
 
     from perceptinit.test_sets.inventory import inventory
     from perceptinit.test_sets.suite import members
 
+    target, root = _locate(target, root)
     states = list(inventory(members(target), root))
-    console = Console(highlight=False)
+    console = new_console()
     console.print(_table(states))
     for state in states:
         if state.note:
@@ -56,15 +45,27 @@ def _list(target: str, root: str) -> list[SetState]:
     return states
 
 
-def _table(states: list[SetState]) -> Table:
-    from rich.table import Table
+def check_test_sets(target: str, root: str, *, decode: bool) -> bool:
+    """Print the sets' states and, with `decode`, the images that cannot be decoded; return whether all is well."""
+    states = print_test_sets(target, root)
+    is_good = not any(s.state in ("missing", "wrong", "partial") for s in states)
+    for state in states:
+        if decode and state.state in ("complete", "partial"):
+            is_good &= _decode_all(state.name, _locate(target, root)[1])
+    return is_good
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("set", "family", "main measure"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("classes", "images", "chance", "on disk"):
-        table.add_column(heading, justify="right")
-    table.add_column("state")
+
+def _locate(target: str, root: str) -> tuple[str, str]:
+    """Return the name of a target, and the folder that it is in."""
+    from perceptinit.test_sets.suite import is_set_folder
+
+    place = Path(target).resolve()
+    return (place.name, str(place.parent)) if is_set_folder(target) else (target, root)
+
+
+def _table(states: list[SetState]) -> Table:
+    numbers = ("classes", "images", "chance", "on disk")
+    table = new_table(("set", "family", "main measure", *numbers, "state"), right=numbers)
     for s in states:
         known = s.known
         colour = COLOURS.get(s.state, "dim")
@@ -85,24 +86,8 @@ def _number(value: int | None) -> str:
     return f"{value:,}" if value else ""
 
 
-def check_test_sets(target: str, root: str, decode: bool) -> None:
-    """Print the sets' states and, with `decode`, the images that cannot be decoded; exit code 1 for any.
-
-    A folder in the layout of test sets is looked at where it is, whatever `root`.
-    """
-    target, root = _placed(target, root)
-    states = _list(target, root)
-    is_bad = any(s.state in ("missing", "wrong", "partial") for s in states)
-    if decode:
-        for state in states:
-            if state.state in ("complete", "partial"):
-                is_bad |= _decode_all(state.name, root)
-    if is_bad:
-        raise typer.Exit(1)
-
-
 def _decode_all(name: str, root: str) -> bool:
-    """Decode every image of a set; print those that cannot be, and tell whether there are any."""
+    """Decode every image of a set; print those that cannot be, and return whether all can."""
     from perceptinit.errors import DataError
     from perceptinit.images.background import transparent_share
     from perceptinit.images.decoding import decode_with_alpha
@@ -115,39 +100,11 @@ def _decode_all(name: str, root: str) -> bool:
         except DataError as error:
             bad += 1
             typer.echo(f"error {error}")
-    said = without_credentials(name)
-    typer.echo(f"{said}: {len(test_set.images) - bad:,} images decoded, {bad:,} cannot be")
+    shown = without_credentials(name)
+    typer.echo(f"{shown}: {len(test_set.images) - bad:,} images decoded, {bad:,} cannot be")
     if see_through:
         typer.echo(
-            f"{said}: {see_through:,} images have transparent parts; alpha is dropped, as the suites "
+            f"{shown}: {see_through:,} images have transparent parts; alpha is dropped, as the suites "
             "that scores are compared with do"
         )
-    return bad > 0
-
-
-def download_test_sets(target: str, root: Path, workers: int, dry_run: bool) -> None:
-    """Fetch the sets of a suite (or one set) that are not complete; the others are kept.
-
-    Raises DataError at the end with every set that failed.
-    """
-    from perceptinit.errors import DataError
-    from perceptinit.test_sets.hub import fetch_known
-    from perceptinit.test_sets.inventory import inventory
-    from perceptinit.test_sets.suite import members
-
-    failures = []
-    for state in inventory(members(target), str(root)):
-        if state.state in ("complete", "built in") or state.known is None:
-            typer.echo(f"{state.name}: {state.state}")
-            continue
-        hub = ", ".join(state.known.hub) or "no public copy"
-        if dry_run:
-            typer.echo(f"{state.name}: {state.state}; {hub}")
-            continue
-        try:
-            folder = fetch_known(state.known, root, workers)
-            typer.echo(f"{state.name}: fetched into {folder}")
-        except DataError as error:
-            failures.append(f"{state.name}: {error}")
-    if failures:
-        raise DataError("\n".join(failures))
+    return bad == 0

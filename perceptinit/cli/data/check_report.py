@@ -1,0 +1,90 @@
+"""What `perceptinit data check` prints of judgments: conventions, a column for each split, findings, a sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from perceptinit.cli.terminal import new_console, new_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from perceptinit.judgments.data_check import CheckReport, SplitSummary
+    from perceptinit.protocols import Judgments
+
+COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
+NUM_EXAMPLES = 12  # triplets on the sheet
+ROWS: dict[str, Callable[[SplitSummary], str]] = {
+    "judgments": lambda s: f"{s.num_judgments:,}",
+    "votes": lambda s: f"{s.num_votes:,}",
+    "images": lambda s: f"{s.num_images:,}",
+    "anchors": lambda s: f"{s.num_anchors:,}",
+    "groups": lambda s: f"{s.num_groups:,}",
+    "ties": lambda s: f"{s.num_ties:,}",
+    "'second' wins": lambda s: _share(s.p_second_wins),
+    "human ceiling": lambda s: "{:.3f} to {:.3f}".format(*s.ceiling) if s.ceiling else "-",
+    "two people agree": lambda s: _share(s.pair_agreement),
+}
+
+
+def print_report(judgments: Judgments, report: CheckReport, sheet: Path | None) -> None:
+    """Print a report, and write example triplets to `sheet`."""
+    from rich.markup import escape
+
+    from perceptinit.judgments.forms.conventions import list_conventions
+    from perceptinit.judgments.sheet import write_sheet
+
+    console = new_console()
+    console.print(f"[bold]{escape(judgments.card.title)}[/bold]", soft_wrap=True)
+    for name, value in list_conventions(judgments).items():
+        line = f"{name.replace('_', ' ')}: {value}"
+        console.print(escape(line), style="dim", soft_wrap=True)
+    if report.splits:
+        console.print(_table(report))
+    for finding in report.findings:
+        colour = COLOURS[finding.severity]
+        console.print(
+            f"[{colour}]{finding.severity}[/{colour}] {escape(finding.message)}", soft_wrap=True
+        )
+    if sheet is not None and report.triplets:
+        split = next(iter(report.triplets))
+        write_sheet(report.triplets[split], sheet, NUM_EXAMPLES)
+        console.print(f"Examples of '{split}': {escape(str(sheet))}", soft_wrap=True)
+    if report.ok:
+        console.print("No errors.")
+
+
+def _table(report: CheckReport) -> Table:
+    """Return the counts, ceilings, baselines and votes of each split."""
+    splits = [summary.split for summary in report.splits]
+    table = new_table(("", *splits), right=splits)
+    for name, cell in ROWS.items():
+        table.add_row(name, *map(cell, report.splits))
+    for name, cells in _baseline_rows(report).items():
+        table.add_row(name, *cells)
+    table.add_row("votes for 'second'", *(_bars(s.histogram) for s in report.splits))
+    return table
+
+
+def _baseline_rows(report: CheckReport) -> dict[str, list[str]]:
+    """Return, for each trivial model, its 2AFC with 95 % interval in each split."""
+    names = dict.fromkeys(b.name for found in report.baselines.values() for b in found)
+    rows = {}
+    for name in names:
+        by_split = {s: b for s, of in report.baselines.items() for b in of if b.name == name}
+        rows[name] = [by_split[s.split].text if s.split in by_split else "-" for s in report.splits]
+    return rows
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _bars(histogram: tuple[int, ...]) -> str:
+    """Return a histogram as one character per bin, 0 % on the left and 100 % on the right."""
+    heights = " ▁▂▃▄▅▆▇█"
+    top = max(histogram) or 1
+    # a bin with anything in it shows at least the lowest bar
+    return "|" + "".join(heights[-(-8 * n // top)] for n in histogram) + "|"

@@ -1,0 +1,135 @@
+"""What `perceptinit run` and `tune` do with cells: run or submit them, then show their table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from perceptinit.cli.terminal import new_console, print_warnings
+
+if TYPE_CHECKING:
+    from perceptinit.recipe.recipe import Recipe
+    from perceptinit.reports.comparison import Comparison
+    from perceptinit.running.cells import Cell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How the runs of a recipe are executed; fields as of `run_recipe`."""
+
+    arms: Sequence[str]
+    out: Path
+    device: str
+    fresh: bool
+    jobs: int
+    num_workers: int | None
+
+    def submit(self, recipe: Recipe, seeds: Sequence[int]) -> None:
+        """Submit the missing runs to Slurm; show the table if none is missing."""
+        from perceptinit.running.cells import plan_cells
+        from perceptinit.running.slurm import submit
+
+        cells = plan_cells(recipe, self.arms, seeds, self.out)
+        done = submit(
+            recipe,
+            cells,
+            out=self.out,
+            device=self.device,
+            fresh=self.fresh,
+            num_workers=self.num_workers,
+        )
+        if done.num_finished == len(cells):
+            print_table(compare_cells(cells), self.out / recipe.name)
+        else:
+            typer.echo(f"{done}\nWhere they are: perceptinit status {self.out / recipe.name}")
+
+    def run(self, rounds: Iterable[tuple[Recipe, Sequence[int]]]) -> None:
+        """Run one round after the other until the verdict is decided, then show the table.
+
+        Raises:
+            Exception: The error of a run that failed, after the table of the others.
+        """
+        from perceptinit.reports.verdicts.headline import find_undecided
+        from perceptinit.running.cells import plan_cells
+
+        is_first_process = not int(os.environ.get("RANK", "0"))
+        cells: list[Cell] = []
+        for recipe, seeds in rounds:
+            if cells:
+                typer.echo(
+                    f"Undecided: seed {seeds[0]} is added to the {len(recipe.seeds) - 1} there are."
+                )
+            cells += plan_cells(recipe, self.arms, seeds, self.out)
+            failure = self._attempt(recipe, seeds)
+            if not is_first_process:
+                break
+            comparison = compare_cells(cells)
+            if failure is not None or not find_undecided(comparison):
+                break
+        if is_first_process:
+            print_table(comparison, self.out / recipe.name)
+        if failure is not None:
+            raise failure
+
+    def _attempt(self, recipe: Recipe, seeds: Sequence[int]) -> Exception | None:
+        """Run the recipe; return the first failure, so that it is reported after the table."""
+        from perceptinit.errors import UsageError
+        from perceptinit.running.runner import run_recipe
+
+        try:
+            run_recipe(recipe, seeds=seeds, **asdict(self))
+        except UsageError:
+            raise
+        except Exception as error:
+            return error
+        return None
+
+
+def read_rounds(
+    path: Path,
+    overrides: Sequence[str],
+    seeds: Sequence[int],
+    smoke: bool,
+    until_decided: bool,
+    out: Path,
+) -> Iterator[tuple[Recipe, Sequence[int]]]:
+    """Yield a recipe and the seeds to run, once or, until the verdict is decided, for every look."""
+    from perceptinit.recipe.reading import load_recipe
+    from perceptinit.reports.planning.plan import departures_before
+    from perceptinit.running.runner import plan_looks
+
+    rounds: Iterator[tuple[Recipe, Sequence[int]]]
+    if until_decided:
+        rounds = plan_looks(path, overrides)
+    else:
+        recipe = load_recipe(path, overrides)
+        rounds = iter([(recipe.smoke() if smoke else recipe, seeds)])
+    first, new = next(rounds)
+    print_warnings((*first.warnings, *departures_before(first, out)))
+    yield first, new
+    yield from rounds
+
+
+def compare_cells(cells: Sequence[Cell]) -> Comparison:
+    """Return the comparison of the cells' arms."""
+    from perceptinit.reports.compare import compare
+    from perceptinit.results.runs import load_runs
+
+    return compare(load_runs([cell.folder for cell in cells]))
+
+
+def print_table(comparison: Comparison, root: Path, title: str = "") -> None:
+    """Print the table of scores and the folder of the runs."""
+    from perceptinit.reports.tables import rich_table
+
+    console = new_console(markup=False)
+    console.print()
+    if title:
+        console.rule(title, align="left")
+    console.print(rich_table(comparison, comparison.matching(())))
+    console.print(f"Records, weights and events: {root}", soft_wrap=True)

@@ -1,0 +1,85 @@
+"""Progress bars on standard error, with counts and the time left: one look for every verb, the library and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.progress import Progress, ProgressColumn, TaskID
+
+
+class Bars:
+    """Bars by name, shown while the block runs. A full bar disappears unless `stays`.
+
+    Args:
+        counts_bytes: Show sizes and speed instead of counts.
+        stays: Leave the bars on the screen at the end.
+        shown: Whether anything is shown; by default if standard error is a terminal.
+    """
+
+    def __init__(
+        self, *, counts_bytes: bool = False, stays: bool = False, shown: bool | None = None
+    ) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        console = Console(stderr=True)
+        is_shown = console.is_terminal if shown is None else shown
+        self._progress = Progress(
+            *_columns(counts_bytes), console=console, transient=not stays, disable=not is_shown
+        )
+        self._stays = stays
+        self._tasks: dict[str, TaskID] = {}
+        self._done: dict[str, int] = {}
+
+    def __enter__(self) -> Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def __rich__(self) -> Progress:
+        return self._progress
+
+    def update(self, name: str, done: int, total: int | None = None, note: str = "") -> None:
+        """Move a bar to `done` of `total`; it appears with its first call."""
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=total, note=note)
+        self._done[name] = done
+        is_visible = self._stays or total is None or done < total
+        self._progress.update(
+            self._tasks[name], completed=done, total=total, note=note, visible=is_visible
+        )
+
+    def advance(self, name: str, total: int | None, by: int = 1) -> None:
+        """Move a bar by `by` of `total`."""
+        self.update(name, self._done.get(name, 0) + by, total)
+
+    def retain(self, names: Collection[str]) -> None:
+        """Remove all other bars."""
+        for name in self._tasks.keys() - set(names):
+            self._progress.remove_task(self._tasks.pop(name))
+
+
+def _columns(counts_bytes: bool) -> list[ProgressColumn]:
+    from rich import progress
+
+    counts: list[ProgressColumn] = [progress.MofNCompleteColumn()]
+    if counts_bytes:
+        counts = [progress.DownloadColumn(), progress.TransferSpeedColumn()]
+    return [
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(bar_width=24),
+        *counts,
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[note]}", markup=False),
+    ]
