@@ -7,7 +7,7 @@ from typing import Any
 
 from perceptinit.errors import UsageError
 from perceptinit.results.runs import RunSet
-from perceptinit.results.tuned import Tuned, tuned
+from perceptinit.results.tuned import Tuned, find_tuning
 
 UNEQUAL_TRIALS = (
     "{arm} was given {num} trials of settings and {reference} {other}: whichever is higher, a search that tries more "
@@ -36,7 +36,7 @@ def is_tuned(runs: RunSet) -> bool:
 
 
 def _find_tuned(runs: RunSet, arms: Iterable[str]) -> list[Tuned]:
-    return [tuned(run.record) for arm in arms for run in runs.arm_runs(arm) if run.record]
+    return [find_tuning(run.record) for arm in arms for run in runs.arm_runs(arm) if run.record]
 
 
 def find_bar(runs: RunSet, arm: str, reference: str) -> str:

@@ -14,7 +14,7 @@ from perceptinit.reports.figures import Figure, arm_colour, drawing, finish, plo
 from perceptinit.reports.numbers import number
 from perceptinit.reports.verdicts.headline import headline
 from perceptinit.results.runs import BEST, TRIALS, load_runs
-from perceptinit.results.tuned import Search, Trial, read_searches, trial_runs, tuned
+from perceptinit.results.tuned import Search, Trial, find_tuning, read_searches, trial_runs
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -151,6 +151,6 @@ def _section(comparison: Comparison) -> dict[str, Any] | None:
 def _searches_of(root: Path, arms: Sequence[str]) -> list[Search]:
     """Return the searches whose trials lie under a folder, which may be absent."""
     trials = list(trial_runs(root))
-    configs = [config for run in trials if (config := tuned(run.record).config)]
+    configs = [config for run in trials if (config := find_tuning(run.record).config)]
     largest = max(configs, key=lambda c: c.trials * c.studies, default=None)
     return read_searches(trials, largest, arms) if largest else []

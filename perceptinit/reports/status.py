@@ -56,11 +56,8 @@ def status_table(runs: RunSet, now: float | None = None) -> Group:
     jobs = {root: in_queue(root) for root in roots}
     for run in runs.runs:
         state = Text(run.state, style=STYLES[run.state])
-        job = (
-            ""
-            if run.state == "finished"
-            else jobs[run.folder.parent.parent].get((run.arm, run.seed), "")
-        )
+        job = jobs.get(run.folder.parent.parent, {}).get((run.arm, run.seed), "")
+        job = "" if run.state == "finished" else job
         table.add_row(run.arm, str(run.seed), state, "; ".join(filter(None, [what(run, now), job])))
     return Group(table, Text(totals(runs)))
 
@@ -68,14 +65,17 @@ def status_table(runs: RunSet, now: float | None = None) -> Group:
 def what(run: LoadedRun, now: float | None = None) -> str:
     """Return what there is to know about a run, in its state; now: seconds since the epoch."""
     now = time.time() if now is None else now
+    samples = f"{run.samples_seen:,} samples"
     if run.state == "running":
-        return "; ".join(filter(None, [_progress(run.folder, now), _who(run.folder)]))
-    if run.state == "finished":
+        who = holder(run.folder)
+        process = f"process {who['pid']} on {who['host']}" if who else ""
+        parts = [_progress(run.folder, now), process]
+    elif run.state == "finished":
         seconds = run.record["wall_seconds"].get("total", 0.0)
-        parts = [readable_seconds(seconds), f"{run.samples_seen:,} samples", _last_score(run)]
-        return "; ".join(filter(None, parts))
-    reached = f"after {run.samples_seen:,} samples" if run.samples_seen else ""
-    return "; ".join(filter(None, [reached, run.reason]))
+        parts = [readable_seconds(seconds), samples, _last_score(run)]
+    else:
+        parts = [f"after {samples}" if run.samples_seen else "", run.reason]
+    return "; ".join(filter(None, parts))
 
 
 def _last_score(run: LoadedRun) -> str:
@@ -88,11 +88,6 @@ def _last_score(run: LoadedRun) -> str:
         return f"{row['name']} is not a finite number"
     share = is_share(split_name(row["name"])[0], row["chance"])
     return f"{row['name']} {number(row['value'], share)}"
-
-
-def _who(folder: Path) -> str:
-    who = holder(folder)
-    return f"process {who['pid']} on {who['host']}" if who else ""
 
 
 def _progress(folder: Path, now: float) -> str:
@@ -129,9 +124,8 @@ def _last_events(file: Path) -> Iterable[dict[str, Any]]:
 def totals(runs: RunSet) -> str:
     """Return how many runs are in each state, and the time left if they go on as they did."""
     counts = {state: sum(r.state == state for r in runs.runs) for state in STYLES}
-    text = f"{len(runs.runs)} runs: " + ", ".join(
-        f"{n} {state}" for state, n in counts.items() if n
-    )
+    states = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
+    text = f"{len(runs.runs)} runs: {states}"
     seconds = [r.record["wall_seconds"].get("total", 0.0) for r in runs.finished]
     left = len(runs.unfinished)
     if counts["running"] and seconds:

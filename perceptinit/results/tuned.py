@@ -50,7 +50,7 @@ class Tuned:
         return tuple(path for path, _ in flat(self.how.get("space", {}))) if self.role else ()
 
 
-def tuned(record: Mapping[str, Any]) -> Tuned:
+def find_tuning(record: Mapping[str, Any]) -> Tuned:
     """Return what a record says of its tuning, nothing where it holds an arm alone, as plans do.
 
     Raises RecipeError when its `[tune]` cannot be read.
@@ -58,11 +58,11 @@ def tuned(record: Mapping[str, Any]) -> Tuned:
     if "recipe" not in record:
         return Tuned(None, {}, {})
     recipe = record["recipe"]
-    return tuned_in(recipe["text"], recipe["source"], tuple(recipe["overrides"]))
+    return parse_tuning(recipe["text"], recipe["source"], tuple(recipe["overrides"]))
 
 
 @cache
-def tuned_in(text: str, source: str, overrides: tuple[str, ...]) -> Tuned:
+def parse_tuning(text: str, source: str, overrides: tuple[str, ...]) -> Tuned:
     """Return what a recipe's text with its overrides says of tuning; RecipeError when it cannot be read."""
     tables = parse_toml(text, source)
     apply_overrides(tables, overrides)
@@ -172,7 +172,7 @@ def _of_arm(record: Mapping[str, Any]) -> dict[str, str]:
     ]  # these may be like a shared stage, too
     return {
         path: value
-        for path, value in tuned(record).settings.items()
+        for path, value in find_tuning(record).settings.items()
         for slot, key in [(path.partition(".")[0], path.rpartition(".")[2])]
         if any(str(stage.get(key)) == value for stage in stages.get(slot, []))
     }
@@ -182,5 +182,5 @@ def trial_runs(root: Path) -> Iterator[LoadedRun]:
     """Yield the trials that left a record under the folder of trials."""
     for file in sorted(root.glob(f"*/seed*/{RECORD}")):
         run = load_run(file)
-        if run.record and tuned(run.record).role == "trial":
+        if run.record and find_tuning(run.record).role == "trial":
             yield run

@@ -19,7 +19,7 @@ from perceptinit.recipe.reading import load_recipe, override_recipe
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.tuning import Tuning
 from perceptinit.results.runs import BEST, TRIALS, LoadedRun
-from perceptinit.results.tuned import Search, is_over, read_searches, tuned, tuned_in
+from perceptinit.results.tuned import Search, find_tuning, is_over, parse_tuning, read_searches
 from perceptinit.running.cells import Cell, check_same_run, plan_cells
 from perceptinit.running.readiness import check_ready
 from perceptinit.running.runner import run_cells
@@ -114,8 +114,8 @@ class Tune:
         """Raise UsageError when an arm there is at its best of another search: its run would be kept as it is."""
         for cell in plan_cells(override_recipe(self.recipe, self._of_best), out=self._out):
             recipe, record = cell.recipe, cell.state.record
-            now = tuned_in(recipe.text, recipe.source, recipe.overrides)
-            if record and tuned(record).how != now.how:
+            now = parse_tuning(recipe.text, recipe.source, recipe.overrides)
+            if record and find_tuning(record).how != now.how:
                 raise UsageError(
                     f"{cell.root} holds arms at their best of another search (other trials, seeds, space or measure). "
                     "Remove that folder, which keeps the trials, or choose another --out"

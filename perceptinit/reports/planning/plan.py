@@ -203,9 +203,8 @@ def _pilot(recipe: Recipe, pilot: Sequence[Path], there: RunSet | None) -> Itera
     is_there = any(run.arm == recipe.baseline for run in runs.finished)
     try:
         comparison = compare(runs, baseline=recipe.baseline if is_there else None)
-    except (
-        UsageError
-    ) as error:  # runs that differ, or ended at different counts: the plan stands without them
+    except UsageError as error:
+        # runs that differ, or ended at different counts: the plan holds without them
         yield f"not known from the runs there: {error}"
         return
     yield from pilot_lines(comparison, rule_of(recipe.verdict, len(recipe.seeds)), num)
