@@ -28,15 +28,15 @@ class Planned:
     some arms share.
     """
 
-    name: str
-    summary: str
-    baseline: str
     arms: tuple[str, ...]
     seeds: tuple[int, ...]
-    root: Path
-    started: str
     verdict: VerdictConfig
-    expected: tuple[ExpectConfig, ...] = ()
+    expected: tuple[ExpectConfig, ...]
+    baseline: str
+    summary: str
+    name: str = ""
+    root: Path = Path()
+    started: str = ""
     changes: Changes = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)
 
@@ -44,55 +44,55 @@ class Planned:
     def of_record(cls, record: Mapping[str, Any], root: Path) -> Planned:
         recipe = record["recipe"]
         sources = tuple((each["path"], each["text"]) for each in recipe.get("sources", ()))
-        overrides = tuple(recipe["overrides"])
-        arms, seeds, verdict, expected, left, origins = _read_recipe(
-            recipe["text"], recipe["source"], overrides, sources
-        )
-        name, summary, baseline = recipe["name"], recipe["summary"], recipe["baseline"]
+        found = _read_recipe(recipe["text"], recipe["source"], tuple(recipe["overrides"]), sources)
         if recipe["smoke"]:
-            seeds, origins = seeds[:1], {}
-        return cls(
-            name, summary, baseline, arms, seeds, root, record["started"], verdict, expected, left, origins
-        )  # fmt: skip
+            found = replace(found, seeds=found.seeds[:1], origins={})
+        stated = {key: recipe[key] for key in ("name", "summary", "baseline")}
+        return replace(found, **stated, root=root, started=record["started"])
 
     @classmethod
     def of_file(cls, path: Path, root: Path) -> Planned:
-        text = _read(path)
-        tables = text.tables
-        arms, seeds = _read_arms_and_seeds(tables)
-        baseline = str(tables.get("baseline", arms[0]))
-        summary, verdict = str(tables.get("summary", "")), _read_verdict(tables, str(path))
-        expected = _read_expected(tables, str(path))
-        origins = text.find_origins(tables)
-        return cls(
-            root.name, summary, baseline, arms, seeds, root, "", verdict, expected, origins=origins
-        )
+        text = _read_text(path)
+        found = _read_tables(text.tables, str(path))
+        origins = text.find_origins(text.tables)
+        return replace(found, name=root.name, root=root, origins=origins)
 
 
 @cache  # the runs of a recipe have one text
 def _read_recipe(
     text: str, source: str, overrides: tuple[str, ...], sources: tuple[tuple[str, str], ...]
-) -> tuple[Any, ...]:
-    """Return arms, seeds, verdict, expected scores, what was changed of their setting, and origins of arms."""
+) -> Planned:
     tables = {"verdict": {}, **parse_toml(text, source)}
     apply_overrides(tables, overrides)
     left = changes(text, source, overrides, sources)
     origins = merge_files(sources).find_origins(tables) if sources else {}
-    verdict, expected = _read_verdict(tables, source), _read_expected(tables, source)
-    return *_read_arms_and_seeds(tables), verdict, expected, left, origins
+    return replace(_read_tables(tables, source), changes=left, origins=origins)
 
 
-def _read_arms_and_seeds(tables: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    arms = tables.get("arm") or [{"name": "default"}]
-    return tuple(str(arm.get("name")) for arm in arms), tuple(tables.get("seeds", [0]))
+def _read_tables(tables: Mapping[str, Any], source: str) -> Planned:
+    """Return what the tables of a recipe say; RecipeError for what is wrong in `[verdict]` or `[[expect]]`."""
+    arms = [str(arm.get("name")) for arm in tables.get("arm") or [{"name": "default"}]]
+    verdict, problems = read_config(VerdictConfig, tables.get("verdict", {}), "verdict")
+    read = [read_config(ExpectConfig, table, "expect") for table in tables.get("expect", ())]
+    problems += [problem for _, found in read for problem in found]
+    if verdict is None or problems:
+        raise RecipeError(problems, source)
+    return Planned(
+        arms=tuple(arms),
+        seeds=tuple(tables.get("seeds", [0])),
+        verdict=verdict,
+        expected=tuple(config for config, _ in read if config),
+        baseline=str(tables.get("baseline", arms[0])),
+        summary=str(tables.get("summary", "")),
+    )
 
 
 def read_tables(path: Path) -> Mapping[str, Any]:
     """Return the tables of a recipe file, or of the shipped recipe of that name, with what it is like."""
-    return _read(path).tables
+    return _read_text(path).tables
 
 
-def _read(path: Path) -> RecipeText:
+def _read_text(path: Path) -> RecipeText:
     path = find(path)
     return read_recipe_text(read_text(path), str(path), path.parent)
 
@@ -140,24 +140,5 @@ def _find_changes(
         new = getattr(now, key)
         if (old or None) != (new or None):
             when = "in the plan" if plan else "when the first run began"
-            yield f"[verdict] {key} was {_state(old)} {when}, and is {_state(new)} now."
-
-
-def _state(value: Any) -> str:
-    return str(value or "not stated")
-
-
-def _read_verdict(tables: Mapping[str, Any], source: str) -> VerdictConfig:
-    table = tables.get("verdict", {})
-    config, problems = read_config(VerdictConfig, table, "verdict")
-    if config is None:
-        raise RecipeError(problems, source)
-    return config
-
-
-def _read_expected(tables: Mapping[str, Any], source: str) -> tuple[ExpectConfig, ...]:
-    read = [read_config(ExpectConfig, table, "expect") for table in tables.get("expect", ())]
-    problems = [problem for _, found in read for problem in found]
-    if problems:
-        raise RecipeError(problems, source)
-    return tuple(config for config, _ in read if config)
+            before, after = (str(value or "not stated") for value in (old, new))
+            yield f"[verdict] {key} was {before} {when}, and is {after} now."
