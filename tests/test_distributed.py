@@ -16,7 +16,7 @@ from test_runner import RECIPE
 from perceptinit.compute import distributed
 from perceptinit.compute.split_encoding import SplitEncoder
 from perceptinit.errors import DataError, PerceptInitError, TrainingError
-from perceptinit.pretrainers import chunked_loss, pair_loss
+from perceptinit.pretrainers import pair_loss
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.pretrainers.pair_loss import PairLoss, contrastive_loss
 from perceptinit.recipe.reading import read_recipe
@@ -41,7 +41,7 @@ def features(num=50, width=8):
 @pytest.fixture
 def in_chunks(monkeypatch):
     monkeypatch.setattr(pair_loss, "PLAIN_ROWS", 0)
-    monkeypatch.setattr(chunked_loss, "CHUNK_LOGITS", 350)  # 7 rows of 50 at a time: 8 chunks
+    monkeypatch.setattr(pair_loss, "CHUNK_LOGITS", 350)  # 7 rows of 50 at a time: 8 chunks
 
 
 @pytest.mark.parametrize("log_scale", [0.0, math.log(1 / 0.07), math.log(100), 12.0])

@@ -22,7 +22,7 @@ from perceptinit.judgments.forms.same_pairs import SamePairs
 from perceptinit.pretrainers.supervised import Supervised
 from perceptinit.registry import Component
 from perceptinit.testing import tiny_classifier, tiny_judgments, tiny_model, tiny_pairs
-from perceptinit.testing.tracker import EVENTS
+from perceptinit.testing.stages import EVENTS
 from perceptinit.types import RunContext
 
 ENTRIES = build_plugin_manager().registry.entries

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from perceptinit.errors import MissingPackageError
 from perceptinit.exporting.source import TrainedRun
 from perceptinit.exporting.timm_folder import config as timm_config
 from perceptinit.exporting.timm_folder import timm_trunk
-from perceptinit.exporting.vit import PlainViT, plain_vit
+from perceptinit.exporting.vit import as_open_clip, has_quick_gelu
 from perceptinit.files.atomic import write_json
 from perceptinit.files.checkpoints import load_strict
 
@@ -49,10 +49,10 @@ def write(run: TrainedRun, folder: Path) -> str:
             "export to huggingface needs the package 'transformers'. Get it: "
             "pip install 'perceptinit[huggingface]'"
         ) from error
-    vit = plain_vit(run.model.image)
+    vit: Any = as_open_clip(run.model.image)
     text: Any = run.model.text if run.has_text else None
     is_clip = text and text.can_be_trimmed and isinstance(text.transformer.text_projection, Tensor)
-    if isinstance(vit, PlainViT) and vit.has_pre_norm and is_clip:
+    if is_clip and not isinstance(vit, str) and isinstance(vit.ln_pre, nn.LayerNorm):
         return _write_clip(run, vit, folder)
     if timm_trunk(run) is not None:
         return _write_timm(run, folder)
@@ -60,20 +60,20 @@ def write(run: TrainedRun, folder: Path) -> str:
     raise run.cannot("huggingface", why)
 
 
-def _write_clip(run: TrainedRun, vit: PlainViT, folder: Path) -> str:
+def _write_clip(run: TrainedRun, vit: Any, folder: Path) -> str:
     from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor
 
     text: Any = run.model.text.transformer
     model = CLIPModel(_clip_config(run, vit))
     weights = {
         "logit_scale": run.model.logit_scale.detach(),
-        **_vision_weights(vit),
+        **_vision_weights(vit.state_dict()),
         **_text_weights({k: v.detach() for k, v in text.state_dict().items()}),
     }
     buffers = {k: v for k, v in model.state_dict().items() if k.endswith("position_ids")}
     load_strict(model, weights | buffers, run.title)
     model.save_pretrained(folder)
-    size = vit.image_size
+    size = run.model.image_size
     images = CLIPImageProcessor(
         size={"shortest_edge": size},
         crop_size={"height": size, "width": size},
@@ -84,39 +84,40 @@ def _write_clip(run: TrainedRun, vit: PlainViT, folder: Path) -> str:
     return CLIP_USAGE
 
 
-def _clip_config(run: TrainedRun, vit: PlainViT) -> Any:
+def _clip_config(run: TrainedRun, vit: Any) -> Any:
     from transformers import CLIPConfig
 
     text: Any = run.model.text.transformer
-    block = text.transformer.resblocks[0]
-    activation = "quick_gelu" if vit.quick_gelu else "gelu"
+    num_ids = text.token_embedding.num_embeddings
     vision = {
-        "hidden_size": vit.width,
-        "intermediate_size": vit.mlp_width,
-        "num_hidden_layers": vit.layers,
-        "num_attention_heads": vit.heads,
-        "image_size": vit.image_size,
-        "patch_size": vit.patch_size,
-        "hidden_act": activation,
-        "layer_norm_eps": vit.eps,
+        **_transformer_config(vit.transformer, vit.ln_post),
+        "image_size": run.model.image_size,
+        "patch_size": vit.patch_size[0],
     }
     words = {
-        "hidden_size": text.token_embedding.embedding_dim,
-        "intermediate_size": block.mlp.c_fc.out_features,
-        "num_hidden_layers": len(text.transformer.resblocks),
-        "num_attention_heads": block.attn.num_heads,
+        **_transformer_config(text.transformer, text.ln_final),
         "max_position_embeddings": run.model.context_length,
-        "vocab_size": text.token_embedding.num_embeddings,
-        "hidden_act": "quick_gelu" if type(block.mlp.gelu).__name__ == "QuickGELU" else "gelu",
-        "layer_norm_eps": text.ln_final.eps,
-        "bos_token_id": text.token_embedding.num_embeddings - 2,
-        "eos_token_id": text.token_embedding.num_embeddings - 1,
+        "vocab_size": num_ids,
+        "bos_token_id": num_ids - 2,
+        "eos_token_id": num_ids - 1,
     }
     return CLIPConfig(text_config=words, vision_config=vision, projection_dim=run.model.embed_dim)
 
 
-def _vision_weights(vit: PlainViT) -> dict[str, Tensor]:
-    own, start = vit.weights, "vision_model"
+def _transformer_config(transformer: Any, norm: Any) -> dict[str, Any]:
+    block = transformer.resblocks[0]
+    return {
+        "hidden_size": transformer.width,
+        "intermediate_size": block.mlp.c_fc.out_features,
+        "num_hidden_layers": len(transformer.resblocks),
+        "num_attention_heads": block.attn.num_heads,
+        "hidden_act": "quick_gelu" if has_quick_gelu(transformer) else "gelu",
+        "layer_norm_eps": norm.eps,
+    }
+
+
+def _vision_weights(own: dict[str, Tensor]) -> dict[str, Tensor]:
+    start = "vision_model"
     named = {
         f"{start}.embeddings.class_embedding": own["class_embedding"],
         f"{start}.embeddings.patch_embedding.weight": own["conv1.weight"],

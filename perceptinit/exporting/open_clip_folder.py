@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from open_clip.transformer import QuickGELU
-from torch import Tensor
+from torch import Tensor, nn
 
-from perceptinit.backbones.open_clip_config import read_table
+from perceptinit.backbones.open_clip_backbone import read_table
 from perceptinit.exporting.source import TrainedRun
 from perceptinit.exporting.timm_folder import timm_trunk
-from perceptinit.exporting.vit import PlainViT, plain_vit
+from perceptinit.exporting.vit import as_open_clip, has_quick_gelu
 from perceptinit.files.atomic import write_json
 from perceptinit.files.checkpoints import save_weights
 
@@ -58,12 +57,11 @@ def _from_table(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _from_timm(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
     image = run.model.image
-    vit = plain_vit(image)
-    quick_gelu = _has_quick_gelu(
-        run
-    )  # a configuration has one activation, which timm towers do not read
-    if isinstance(vit, PlainViT) and vit.quick_gelu == quick_gelu:
-        vision, visual = vision_config(vit), vit.weights
+    vit: Any = as_open_clip(image)
+    # a configuration has one activation, which timm towers do not read
+    quick_gelu = has_quick_gelu(run.model.text.transformer.transformer)
+    if not isinstance(vit, str) and has_quick_gelu(vit.transformer) == quick_gelu:
+        vision, visual = vision_config(vit), dict(vit.state_dict())
     else:
         why = vit if isinstance(vit, str) else "its towers have different activations"
         vision, visual = _timm_config(run, why), _timm_weights(run)
@@ -76,17 +74,18 @@ def _from_timm(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return table, visual
 
 
-def vision_config(vit: PlainViT) -> dict[str, Any]:
-    """Return open_clip's vision_cfg of a plain ViT."""
+def vision_config(vit: Any) -> dict[str, Any]:
+    """Return open_clip's vision_cfg of its plain ViT."""
+    width, blocks = vit.transformer.width, vit.transformer.resblocks
     return {
-        "image_size": vit.image_size,
-        "patch_size": vit.patch_size,
-        "width": vit.width,
-        "layers": vit.layers,
-        "head_width": vit.width // vit.heads,
-        "mlp_ratio": vit.mlp_width / vit.width,
-        "no_ln_pre": not vit.has_pre_norm,
-        "norm_kwargs": {"eps": vit.eps},
+        "image_size": vit.image_size[0],
+        "patch_size": vit.patch_size[0],
+        "width": width,
+        "layers": len(blocks),
+        "head_width": width // blocks[0].attn.num_heads,
+        "mlp_ratio": blocks[0].mlp.c_fc.out_features / width,
+        "no_ln_pre": isinstance(vit.ln_pre, nn.Identity),
+        "norm_kwargs": {"eps": vit.ln_post.eps},
     }
 
 
@@ -110,11 +109,6 @@ def _timm_weights(run: TrainedRun) -> dict[str, Tensor]:
     image: Any = run.model.image
     trunk = {f"trunk.{k}": v for k, v in image.trunk.state_dict().items()}
     return {**trunk, "head.proj.weight": image.projection.weight.detach()}
-
-
-def _has_quick_gelu(run: TrainedRun) -> bool:
-    text: Any = run.model.text.transformer
-    return isinstance(text.transformer.resblocks[0].mlp.gelu, QuickGELU)
 
 
 def _text_config(run: TrainedRun) -> dict[str, Any]:

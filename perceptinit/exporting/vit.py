@@ -1,13 +1,13 @@
-"""A plain ViT under open_clip's names, from an open_clip or a timm tower: the way between libraries."""
+"""The image tower as open_clip's plain ViT, from an open_clip or a timm tower: the way between libraries."""
 
 from __future__ import annotations
 
 # W width of the tokens, D embedding
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-from open_clip.transformer import QuickGELU
+from open_clip.transformer import LayerNorm, QuickGELU
 from open_clip.transformer import VisionTransformer as OpenClipViT
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
@@ -24,73 +24,47 @@ BLOCK_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PlainViT:
-    """A ViT that reads its class token, and its projection to the embedding.
-
-    weights: under the names of open_clip's `visual`, projection `proj` (W, D) included.
-    """
-
-    image_size: int
-    patch_size: int
-    width: int
-    layers: int
-    heads: int
-    mlp_width: int
-    eps: float
-    quick_gelu: bool
-    has_pre_norm: bool
-    weights: dict[str, Tensor]
+def as_open_clip(tower: ImageTower) -> OpenClipViT | str:
+    """Return the tower, projection included, as open_clip's ViT; or what it has that a plain ViT has not."""
+    trunk: Any = tower.trunk
+    if isinstance(trunk, OpenClipViT):
+        return trunk if _is_plain(trunk) else "its ViT pools, scales or attends in ways of its own"
+    if isinstance(trunk, VisionTransformer) and isinstance(tower.projection, nn.Linear):
+        return _not_plain(trunk) or _convert(tower, trunk, tower.projection)
+    return f"its image tower is a {type(trunk).__name__}, not a ViT"
 
 
-def plain_vit(tower: ImageTower) -> PlainViT | str:
-    """Return the tower as a plain ViT, or what it has that a plain ViT has not."""
-    if isinstance(tower.trunk, OpenClipViT):
-        return _from_open_clip(tower.trunk)
-    if isinstance(tower.trunk, VisionTransformer) and isinstance(tower.projection, nn.Linear):
-        return _from_timm(tower, tower.trunk, tower.projection)
-    return f"its image tower is a {type(tower.trunk).__name__}, not a ViT"
+def has_quick_gelu(transformer: Any) -> bool:
+    """Return whether the blocks of an open_clip transformer have CLIP's activation."""
+    return isinstance(transformer.resblocks[0].mlp.gelu, QuickGELU)
 
 
-def _from_open_clip(vit: Any) -> PlainViT | str:
+def _is_plain(vit: Any) -> bool:
     block = vit.transformer.resblocks[0]
-    standard = type(block).__name__ == "ResidualAttentionBlock" and isinstance(
-        block.ls_1, nn.Identity
-    )
-    reads_token = vit.pool_type == "tok" and vit.attn_pool is None and not vit.final_ln_after_pool
-    if not standard or not reads_token or vit.proj is None:
-        return "its ViT pools, scales or attends in ways of its own"
-    return PlainViT(
-        image_size=vit.image_size[0],
-        patch_size=vit.patch_size[0],
-        width=vit.conv1.out_channels,
-        layers=len(vit.transformer.resblocks),
-        heads=block.attn.num_heads,
-        mlp_width=block.mlp.c_fc.out_features,
-        eps=vit.ln_post.eps,
-        quick_gelu=isinstance(block.mlp.gelu, QuickGELU),
-        has_pre_norm=not isinstance(vit.ln_pre, nn.Identity),
-        weights=dict(vit.state_dict()),
+    return (
+        type(block).__name__ == "ResidualAttentionBlock"
+        and isinstance(block.ls_1, nn.Identity)
+        and (vit.pool_type == "tok" and vit.attn_pool is None and not vit.final_ln_after_pool)
+        and vit.proj is not None
     )
 
 
-def _from_timm(tower: ImageTower, vit: Any, projection: nn.Linear) -> PlainViT | str:
-    differs = _not_plain(vit)
-    if differs:
-        return differs
+def _convert(tower: ImageTower, vit: Any, projection: nn.Linear) -> OpenClipViT:
     block = vit.blocks[0]
-    return PlainViT(
+    converted = OpenClipViT(
         image_size=tower.image_size,
         patch_size=vit.patch_embed.patch_size[0],
         width=vit.embed_dim,
         layers=len(vit.blocks),
         heads=block.attn.num_heads,
-        mlp_width=block.mlp.fc1.out_features,
-        eps=vit.norm.eps,
-        quick_gelu=_is_quick(block.mlp.act),
-        has_pre_norm=isinstance(vit.norm_pre, nn.LayerNorm),
-        weights=_open_clip_names(vit, projection),
+        mlp_ratio=block.mlp.fc1.out_features / vit.embed_dim,
+        act_layer=QuickGELU if _is_quick(block.mlp.act) else nn.GELU,
+        norm_layer=partial(LayerNorm, eps=vit.norm.eps),
+        no_ln_pre=not isinstance(vit.norm_pre, nn.LayerNorm),
+        output_dim=projection.out_features,
     )
+    converted.load_state_dict(_open_clip_names(vit, projection))
+    return converted
 
 
 def _not_plain(vit: Any) -> str:

@@ -12,19 +12,15 @@
 A failure says what to change. The built-ins are held to the same classes.
 """
 
-from perceptinit.testing.backbone import BackboneContract
 from perceptinit.testing.contract import OPTIONAL as OPTIONAL
 from perceptinit.testing.contract import Contract as Contract
 from perceptinit.testing.contract import tiny_classifier as tiny_classifier
 from perceptinit.testing.contract import tiny_judgments as tiny_judgments
 from perceptinit.testing.contract import tiny_model as tiny_model
 from perceptinit.testing.contract import tiny_pairs as tiny_pairs
-from perceptinit.testing.evaluator import EvaluatorContract
-from perceptinit.testing.initializer import InitializerContract
-from perceptinit.testing.judgments import JudgmentsContract
-from perceptinit.testing.pairs import PairsContract
-from perceptinit.testing.pretrainer import PretrainerContract
-from perceptinit.testing.tracker import TrackerContract
+from perceptinit.testing.data import JudgmentsContract, PairsContract
+from perceptinit.testing.models import BackboneContract, InitializerContract
+from perceptinit.testing.stages import EvaluatorContract, PretrainerContract, TrackerContract
 
 CONTRACTS = {
     "initializer": InitializerContract,

@@ -1,0 +1,268 @@
+"""The contracts of pretrainers, evaluators and trackers."""
+
+from __future__ import annotations
+
+import copy
+import math
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from PIL import Image
+
+from perceptinit.evaluators.features import HasEvaluateMany
+from perceptinit.files.checkpoints import weights_sha256
+from perceptinit.protocols import (
+    Evaluator,
+    HasDataSha256,
+    HasDescribe,
+    HasEvaluated,
+    HasExpect,
+    HasLogImage,
+    HasModel,
+    HasSay,
+    Pretrainer,
+    Tracker,
+)
+from perceptinit.test_sets.choice import HasChoice
+from perceptinit.testing.contract import Contract, name_few, tiny_classifier, tiny_model
+from perceptinit.types import Event, Score, StepResult
+
+EVENTS = (
+    Event(kind="run-start", arm="pi", message="run 1 of 1"),
+    Event(kind="stage-start", arm="pi", stage="pretrain", total_steps=2),
+    Event(kind="step", arm="pi", stage="pretrain", step=1, total_steps=2, metrics={"loss": 1.5}),
+    Event(kind="scores", arm="pi", scores=(Score(name="top1/set", value=0.5, num_examples=4),)),
+    Event(kind="warning", arm="pi", message="something odd: 100 % [sic]"),
+    Event(kind="stage-end", arm="pi", stage="pretrain", metrics={"seconds": 1.0}),
+    Event(kind="run-end", arm="pi", message="finished"),
+)
+
+
+class PretrainerContract(Contract):
+    """Steps count up, weights move, and an interrupted run continues as if it had not been.
+
+    Choose options for at least four steps on a few dozen pairs.
+    """
+
+    kind: ClassVar[str] = "pretrainer"
+    protocol: ClassVar[type] = Pretrainer
+
+    def _model(self, pretrainer: Any) -> Any:
+        """Return the model of a run: of both tiny towers, or what the pretrainer makes of them."""
+        model: Any = tiny_model()
+        if not isinstance(pretrainer, HasModel):
+            return model
+        made = pretrainer.model(model, 0)
+        lacking = [part for part in pretrainer.parts if not hasattr(made, part)]
+        self.must(
+            not lacking,
+            f"`parts` names {lacking[:1]}, but what model() returns has no such attribute",
+        )
+        return made
+
+    def _run(
+        self, tmp_path: Path, model: Any, pretrainer: Any, num_steps: int | None = None
+    ) -> Any:
+        steps = pretrainer.steps(model, self.context(tmp_path))
+        results = list(islice(steps, num_steps))
+        close = getattr(steps, "close", None)
+        if close:
+            close()
+        return results
+
+    def test_steps_count_from_one_and_losses_are_finite(self, tmp_path: Path) -> None:
+        pretrainer = self.build(tmp_path)
+        model = self._model(pretrainer)
+        before = {k: v.clone() for k, v in model.state_dict().items()}
+        results = self._run(tmp_path, model, pretrainer)
+        self.must(
+            len(results) >= 4 and all(isinstance(r, StepResult) for r in results),
+            f"steps() must yield four StepResults or more with these options, got {len(results)}",
+        )
+        self.must(
+            [r.step for r in results] == list(range(1, len(results) + 1)),
+            f"StepResult.step must count 1, 2, 3, ..., got {[r.step for r in results[:4]]}",
+        )
+        seen = [r.samples_seen for r in results]
+        self.must(
+            all(a < b for a, b in pairwise(seen)),
+            f"samples_seen must grow with every step, got {seen[:4]}",
+        )
+        self.must(
+            results[-1].end_of_epoch,
+            "the last step must say end_of_epoch=True: that is when weights are kept",
+        )
+        bad = [r.step for r in results if not math.isfinite(float(r.metrics.get("loss", math.nan)))]
+        self.must(not bad, f"metrics['loss'] is missing or not finite at steps {bad[:3]}")
+        still = [
+            k for k, v in model.image.named_parameters() if torch.equal(before[f"image.{k}"], v)
+        ]
+        self.must(
+            len(still) < len(list(model.image.parameters())), "no weight of the image tower moved"
+        )
+
+    def test_an_interrupted_run_ends_with_the_same_weights(self, tmp_path: Path) -> None:
+        undisturbed, first = self.build(tmp_path), self.build(tmp_path)
+        whole, parted = self._model(undisturbed), self._model(first)
+        self._run(tmp_path, whole, undisturbed)
+        self._run(tmp_path, parted, first, 2)
+        state = copy.deepcopy(first.state_dict())
+        second = self.build(tmp_path)
+        second.load_state_dict(state)
+        self._run(tmp_path, parted, second)
+        ends = whole.state_dict()
+        differ = [k for k, v in parted.state_dict().items() if not torch.equal(v, ends[k])]
+        self.must(
+            not differ,
+            f"after state_dict(), a new object, load_state_dict() and the rest of the steps, "
+            f"{len(differ)} tensors differ from a run in one go, such as {name_few(differ)}: keep the optimiser "
+            "and all counters in the state, and draw by step from ctx.rng(...)",
+        )
+
+    def test_evaluated_gives_the_model_back_as_it_was(self, tmp_path: Path) -> None:
+        pretrainer = self.build(tmp_path)
+        model = self._model(pretrainer)
+        for _ in pretrainer.steps(model, self.context(tmp_path)):
+            if not isinstance(pretrainer, HasEvaluated):
+                return
+            before = weights_sha256(model)
+            with pretrainer.evaluated():
+                pass
+            break
+        self.must(
+            weights_sha256(model) == before,
+            "after `with evaluated()` the weights differ from those before it",
+        )
+
+    def test_data_sha256_tells_whether_the_batches_were_the_same(self, tmp_path: Path) -> None:
+        found = []
+        for num_steps in (2, 2, 3):
+            pretrainer = self.build(tmp_path)
+            self._run(tmp_path, self._model(pretrainer), pretrainer, num_steps)
+            if not isinstance(pretrainer, HasDataSha256):
+                return
+            found.append(pretrainer.data_sha256)
+        self.must(
+            bool(found[0]) and found[0] == found[1] != found[2],
+            f"data_sha256 must be equal after the same batches and another one after more of "
+            f"them; got {found}",
+        )
+
+
+class EvaluatorContract(Contract):
+    """Scores have names and finite values, repeat, and leave the model alone."""
+
+    kind: ClassVar[str] = "evaluator"
+    protocol: ClassVar[type] = Evaluator
+
+    def _model(self, seed: int = 0) -> Any:
+        """Return a tiny model in eval mode with what the evaluator needs."""
+        is_classifier = getattr(self.component, "needed_part", "") == "head"
+        return (tiny_classifier(seed) if is_classifier else tiny_model(seed)).eval()
+
+    def _scores(self, tmp_path: Path) -> list[Score]:
+        with torch.no_grad():
+            return list(self.build(tmp_path).evaluate(self._model(), self.context(tmp_path)))
+
+    def test_it_gives_scores(self, tmp_path: Path) -> None:
+        scores = self._scores(tmp_path)
+        self.must(
+            bool(scores) and all(isinstance(s, Score) for s in scores),
+            f"evaluate() must yield perceptinit.plugin.Score objects, got {scores!r:.60}",
+        )
+        names = [s.name for s in scores]
+        self.must(len(set(names)) == len(names), f"two scores have one name: {names}")
+        for score in scores:
+            self.must(
+                "/" in score.name,
+                f"score '{score.name}' must be called measure/set, such as top1/cifar10",
+            )
+            self.must(math.isfinite(score.value), f"score '{score.name}' is {score.value}")
+            self.must(
+                score.num_examples > 0,
+                f"score '{score.name}' must say in num_examples how many it is a mean over",
+            )
+
+    def test_it_repeats(self, tmp_path: Path) -> None:
+        first, second = ([s.value for s in self._scores(tmp_path)] for _ in range(2))
+        self.must(first == second, f"one model got {first} and {second}: draw from ctx.rng(...)")
+
+    def test_the_model_is_left_as_it_was(self, tmp_path: Path) -> None:
+        model = self._model()
+        before = weights_sha256(model)
+        with torch.no_grad():
+            list(self.build(tmp_path).evaluate(model, self.context(tmp_path)))
+        self.must(weights_sha256(model) == before, "evaluate() changed the model's weights")
+        self.must(not model.training, "evaluate() left the model in training mode")
+
+    def test_several_models_at_once_get_the_scores_they_get_alone(self, tmp_path: Path) -> None:
+        evaluator = self.build(tmp_path)
+        if not isinstance(evaluator, HasEvaluateMany):
+            return
+        models: list[Any] = [self._model(seed) for seed in (0, 1)]
+        ctx = self.context(tmp_path)
+        with torch.no_grad():
+            together = evaluator.evaluate_many(models, ctx)
+            alone = [list(self.build(tmp_path).evaluate(model, ctx)) for model in models]
+        values = [[[(s.name, s.value) for s in scores] for scores in r] for r in (together, alone)]
+        self.must(
+            values[0] == values[1], f"evaluate_many() gives {values[0]}, evaluate() {values[1]}"
+        )
+
+    def test_the_chosen_test_sets_can_be_read(self, tmp_path: Path) -> None:
+        evaluator = self.build(tmp_path)
+        if isinstance(evaluator, HasChoice):
+            present, _ = evaluator.choice.present()
+            for name in present:
+                self.must(
+                    len(evaluator.choice.read(name).images) > 0,
+                    f"test set '{name}' of `choice` has no images",
+                )
+
+
+class TrackerContract(Contract):
+    """It takes every event of a run, and two runs one after the other, and kinds that are yet to come."""
+
+    kind: ClassVar[str] = "tracker"
+    protocol: ClassVar[type] = Tracker
+
+    def _send(self, tracker: Any, event: Event) -> None:
+        advice = "; a tracker takes every kind and skips what it does not know"
+        with self.must_not_raise(Exception, f"log() of an event of kind '{event.kind}'", advice):
+            tracker.log(event)
+
+    def test_it_takes_the_events_of_two_runs(self, tmp_path: Path) -> None:
+        tracker = self.build(tmp_path)
+        for seed in (0, 1):
+            tracker.start(self.context(tmp_path, seed))
+            for event in EVENTS:
+                self._send(tracker, event)
+        tracker.close()
+
+    def test_it_skips_a_kind_of_event_that_it_does_not_know(self, tmp_path: Path) -> None:
+        tracker = self.build(tmp_path)
+        tracker.start(self.context(tmp_path))
+        self._send(tracker, Event(kind="of-the-future"))  # type: ignore[arg-type]
+        tracker.close()
+
+    def test_it_can_be_closed_without_a_run(self, tmp_path: Path) -> None:
+        self.must(self.build(tmp_path).close() is None, "close() must return nothing")
+
+    def test_it_takes_what_it_says_it_takes(self, tmp_path: Path) -> None:
+        tracker, ctx = self.build(tmp_path), self.context(tmp_path)
+        picture = tmp_path / "examples.png"
+        Image.new("RGB", (8, 8)).save(picture)
+        if isinstance(tracker, HasExpect):
+            tracker.expect([("pi", 0), ("pi", 1)])
+        if isinstance(tracker, HasDescribe):
+            tracker.describe(ctx, "schema = 1", {"backbone": {"use": "timm"}, "init": []})
+        tracker.start(ctx)
+        for event in EVENTS:
+            self._send(tracker, event)
+        if isinstance(tracker, HasLogImage):
+            tracker.log_image("examples", picture, 64)
+        if isinstance(tracker, HasSay):
+            tracker.say("a line of a library: 100 % [sic]")
+        tracker.close()
