@@ -110,7 +110,7 @@ def apply_perceptual_init(
     from perceptinit.library.arguments import check_arguments
 
     given: dict[str, Any] = {"encode": encode, "image_size": image_size, "mean": mean, "std": std}
-    check_arguments(model, initializer, judgments, options, seed=seed, **given)
+    check_arguments(model, initializer, judgments, options, seed, given)
     registry = build_plugin_manager().registry
     job = read_job(registry, initializer, options, judgments, seed)
     tower = adapt(model, **given)

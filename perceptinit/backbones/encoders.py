@@ -131,8 +131,8 @@ class DualTower(ImageModel):
         return self.text.tokenize(texts)
 
 
-def first_problem(build: Callable[[], DualTower]) -> str | None:
-    """Return why a model cannot be built or cannot take its own input, None when it can.
+def find_problem(build: Callable[[], DualTower]) -> Iterator[str]:
+    """Yield why a model cannot be built or cannot take its own input.
 
     Tried on torch's meta device first, which costs neither memory nor arithmetic. Some models
     cannot be built there, so a failure counts only if it also happens on the CPU.
@@ -142,10 +142,10 @@ def first_problem(build: Callable[[], DualTower]) -> str | None:
         try:
             with named_torch_seed(0, "trial"), torch.device(device), torch.no_grad():
                 _encode_one(build().to(device))
-            return None
+            return
         except Exception as error:  # whatever a library raises, the user is to read it
             problem = error
-    return str(problem) or type(problem).__name__
+    yield str(problem) or type(problem).__name__
 
 
 def unseen_pixels(build: Callable[[], DualTower]) -> Iterator[str]:
@@ -156,7 +156,7 @@ def unseen_pixels(build: Callable[[], DualTower]) -> Iterator[str]:
     try:
         with named_torch_seed(0, "trial"), torch.device("meta"):
             model = build()
-    except Exception:  # cannot be built without memory: whether at all, `first_problem` tells
+    except Exception:  # cannot be built without memory: whether at all, `find_problem` says
         return
     first = next((m for m in model.image.modules() if isinstance(m, nn.Conv2d)), None)
     if first is None or first.kernel_size != first.stride:

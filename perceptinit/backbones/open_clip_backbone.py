@@ -19,7 +19,7 @@ from perceptinit.backbones.encoders import (
     RGB,
     DualTower,
     ImageTower,
-    first_problem,
+    find_problem,
     unseen_pixels,
 )
 from perceptinit.backbones.fast_modules import use_fast_modules
@@ -77,11 +77,11 @@ class OpenClip:
     def preflight(self) -> Iterator[str]:
         """Yield what is known to fail: model, arguments, tag or file. No weights are downloaded."""
         config = self.config
-        problem = first_problem(partial(_dual_tower, replace(config, pretrained="")))
-        if not problem and config.pretrained:
+        problems = list(find_problem(partial(_dual_tower, replace(config, pretrained=""))))
+        if not problems and config.pretrained:
             problem = find_pretrained_problem(config.model, config.pretrained)
-        if problem:
-            yield problem
+            problems += [problem] if problem else []
+        yield from problems
 
     def warnings(self) -> Iterator[str]:
         """Yield that a margin of each image is never seen."""

@@ -11,7 +11,7 @@ import timm
 from open_clip.transformer import QuickGELU, TextTransformer
 from torch import nn
 
-from perceptinit.backbones.encoders import RGB, DualTower, ImageTower, first_problem, unseen_pixels
+from perceptinit.backbones.encoders import RGB, DualTower, ImageTower, find_problem, unseen_pixels
 from perceptinit.backbones.fast_modules import use_fast_modules
 from perceptinit.backbones.text import TextTower, clip_tokenizer
 from perceptinit.configs import Layers, NonNegativeInt, PositiveInt, Width
@@ -90,9 +90,7 @@ class Timm:
 
     def preflight(self) -> Iterator[str]:
         """Yield why the model cannot be built or cannot take its input."""
-        problem = first_problem(self.build)
-        if problem:
-            yield problem
+        return find_problem(self.build)
 
     def warnings(self) -> Iterator[str]:
         """Yield that a margin of each image is never seen."""

@@ -21,14 +21,14 @@ def check_arguments(
     initializer: Any,
     judgments: Any,
     options: Mapping[str, Any],
-    *,
-    encode: Any,
-    image_size: Any,
-    mean: Any,
-    std: Any,
     seed: Any,
+    given: Mapping[str, Any],
 ) -> None:
-    """Raise UsageError, with the right form, for the first argument of another type than documented."""
+    """Raise UsageError, with the right form, for the first argument of another type than documented.
+
+    given: `encode`, `image_size`, `mean` and `std`.
+    """
+    encode, image_size = given["encode"], given["image_size"]
     _check_model(model)
     if not isinstance(initializer, str):
         raise UsageError(
@@ -40,7 +40,8 @@ def check_arguments(
         raise UsageError(f"encode: expected a function of images, got {encode!r:.60}")
     if image_size is not None and not isinstance(image_size, Integral):
         raise UsageError(f"image_size: expected a whole number of pixels, got {image_size!r:.60}")
-    for name, value in (("mean", mean), ("std", std)):
+    for name in ("mean", "std"):
+        value = given[name]
         if value is not None and not (hasattr(value, "__len__") and len(value) == 3):
             raise UsageError(
                 f"{name}: expected three numbers, such as (0.5, 0.5, 0.5), got {value!r:.60}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # B batch of all processes, b rows of this process, C classes, D embedding, S image size
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -117,9 +117,6 @@ class Supervised(Pretraining):
 
     config: Config
 
-    def __init__(self, config: Config, pairs: Pairs) -> None:
-        super().__init__(config, pairs)
-
     @cached_property
     def classes(self) -> Classes:
         """Class names and labels of the pairs; DataError when they have none."""
@@ -136,17 +133,11 @@ class Supervised(Pretraining):
 
     def make_objective(self, model: Any) -> Classification:
         """Return the loss of the classifier, and how images are mixed."""
-        config = self.config
-        mixup = None
-        if config.is_mixed:
-            mixup = Mixup(
-                config.mixup,
-                config.cutmix,
-                prob=config.mixup_prob,
-                label_smoothing=config.smoothing,
-                num_classes=len(self.classnames),
-            )
-        return Classification(make_loss(config.loss, config.smoothing, config.is_mixed), mixup)
+        c, mixup = self.config, None
+        if c.is_mixed:
+            targets: Any = {"label_smoothing": c.smoothing, "num_classes": len(self.classnames)}
+            mixup = Mixup(c.mixup, c.cutmix, prob=c.mixup_prob, **targets)
+        return Classification(make_loss(c.loss, c.smoothing, c.is_mixed), mixup)
 
     def model(self, model: DualEncoder, seed: int) -> Any:
         """Return the image tower with a classifier for the classes of the pairs."""
@@ -160,19 +151,29 @@ class Supervised(Pretraining):
 
     @cached_property
     def _schedule(self) -> Callable[[int], float] | None:
-        config = self.config
-        if config.schedule is None:
+        """The rate of optimiser step 1, 2, ... as timm's training has it when it counts updates."""
+        c, total = self.config, self.total_steps
+        if c.schedule is None:
             return None
-        default = 1.0 if config.schedule == "poly" else 0.1
-        return timm_schedule(
-            config.schedule,
-            lr=config.lr,
-            min_lr=config.min_lr,
-            num_steps=self.total_steps,
-            steps_per_epoch=self.steps_per_epoch,
-            decay_epochs=config.decay_epochs or (),
-            decay_rate=config.decay_rate or default,
+        falls = [epoch * self.steps_per_epoch for epoch in c.decay_epochs or ()]
+        optimizer = torch.optim.SGD([torch.zeros(())], lr=c.lr)  # holds the rate for timm
+        scheduler, _ = create_scheduler_v2(
+            optimizer,
+            sched=c.schedule,
+            num_epochs=total,
+            decay_epochs=falls[0] if falls else total,
+            decay_milestones=[fall + 1 for fall in falls],  # timm's fall one update before them
+            decay_rate=c.decay_rate or (1.0 if c.schedule == "poly" else 0.1),
+            min_lr=c.min_lr,
+            step_on_epochs=False,
+            updates_per_epoch=1,  # an epoch of timm's is a step: the run may end within one of ours
         )
+
+        def rate(step: int) -> float:
+            scheduler.step_update(step - 1)
+            return float(optimizer.param_groups[0]["lr"])
+
+        return rate
 
     def samples(self) -> LabelledPairs:
         """Return the pairs with labels in the place of texts."""
@@ -249,39 +250,3 @@ def _numpy_seed(seed: int) -> Iterator[None]:
         yield
     finally:
         np.random.set_state(state)
-
-
-def timm_schedule(
-    name: ScheduleName,
-    *,
-    lr: float,
-    min_lr: float,
-    num_steps: int,
-    steps_per_epoch: int,
-    decay_epochs: Sequence[int],
-    decay_rate: float,
-) -> Callable[[int], float]:
-    """Return the rate of optimiser step 1, 2, ... as timm's training has it when it counts updates.
-
-    decay_epochs: of "step" the one interval, of "multistep" when the rate falls; epochs done.
-    decay_rate: factor at each of them; of "poly" the power.
-    """
-    falls = [epoch * steps_per_epoch for epoch in decay_epochs]
-    optimizer = torch.optim.SGD([torch.zeros(())], lr=lr)  # holds the rate for timm
-    scheduler, _ = create_scheduler_v2(
-        optimizer,
-        sched=name,
-        num_epochs=num_steps,
-        decay_epochs=falls[0] if falls else num_steps,
-        decay_milestones=[fall + 1 for fall in falls],  # timm's fall one update before them
-        decay_rate=decay_rate,
-        min_lr=min_lr,
-        step_on_epochs=False,
-        updates_per_epoch=1,  # an epoch of timm's is a step: the run may end within one of ours
-    )
-
-    def rate(step: int) -> float:
-        scheduler.step_update(step - 1)
-        return float(optimizer.param_groups[0]["lr"])
-
-    return rate
