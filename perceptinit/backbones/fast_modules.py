@@ -7,7 +7,8 @@ the short attention, and recorded passes torch's own kernels.
 
 from __future__ import annotations
 
-# B batch, C channels, H heads or height, W width, h w patches, P patch side, T tokens, d width of a head, D = H d
+# B batch, C channels, H heads or height, W width, h w patches, P patch side
+# T tokens, d width of a head, D = H d
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ def _is_plain(attention: nn.MultiheadAttention) -> bool:
 
 
 def is_recorded() -> bool:
-    """Return whether torch.jit.trace, torch.compile or torch.export records the pass, or only its shapes are followed."""
+    """Return whether a tracer (torch.jit, torch.compile, torch.export) or FakeTensorMode runs the pass."""
     return torch.jit.is_tracing() or torch.compiler.is_compiling() or _is_fake()
 
 
@@ -72,9 +73,9 @@ def is_eager_on_cpu(tensor: Tensor) -> bool:
 class PatchConv(nn.Conv2d):
     """A convolution over patches that do not overlap, with the parameters and results of nn.Conv2d.
 
-    oneDNN is slow at its gradient by the kernel in bfloat16: both passes take 1.6 times as long as the product for
-    224-pixel images in patches of 32 (AMD EPYC, one thread). cuDNN has no fast kernel for 3 channels, and its
-    gradient may differ from one run to the next. Passes that are recorded take the convolution.
+    oneDNN is slow at its gradient by the kernel in bfloat16: both passes take 1.6 times as long as the
+    product for 224-pixel images in patches of 32 (AMD EPYC, one thread). cuDNN has no fast kernel for 3
+    channels, and its gradient may differ from one run to the next. Recorded passes take the convolution.
     """
 
     def __init__(self, like: nn.Conv2d) -> None:

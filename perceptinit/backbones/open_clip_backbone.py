@@ -54,8 +54,8 @@ class OpenClip:
         text_args: dict[str, Any] = field(default_factory=dict)
         """Replace keys of the configuration's text_cfg, such as width, heads, context_length."""
         clip_init: bool | None = None
-        """Draw the blocks and positions of the image tower as CLIP draws those of the text tower (DeCLIP), where
-        open_clip leaves torch's draws. For open_clip's own vision transformers."""
+        """Draw the blocks and positions of the image tower as CLIP draws those of the text tower (DeCLIP),
+        where open_clip leaves torch's draws. For open_clip's own vision transformers."""
         mean: RGB | None = None
         """Mean of red, green and blue for pixels in [0, 1]. By default what the tag or the JSON
         file's preprocess_cfg states, else OpenAI's; needed for other weights from a file."""
@@ -150,7 +150,7 @@ def _make(table: Mapping[str, Any], name: str) -> open_clip.CustomTextCLIP:
 
 @torch.no_grad()
 def _draw_as_clip(tower: Any, name: str) -> None:
-    """Draw blocks and positions of a vision transformer as CLIP's text tower has them (Radford et al. 2021)."""
+    """Draw blocks and positions of a vision transformer as CLIP draws its text tower (Radford 2021)."""
     if not isinstance(tower, VisionTransformer):
         raise UsageError(
             f"clip_init: the image tower of '{name}' is no vision transformer of open_clip"

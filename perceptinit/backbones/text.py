@@ -35,7 +35,7 @@ NUM_WORDS = 2**17
 class PackedTexts:
     """Ids int64 (B, T), and the rows in which they go through a transformer; None: as they are.
 
-    No tensor, so that FSDP, which brings a module's tensors to its GPU, leaves ids where their lengths are read.
+    Not a tensor: FSDP moves a module's tensors to its GPU, and lengths are read on the CPU.
     """
 
     tokens: torch.Tensor
@@ -150,7 +150,7 @@ def _forward_rows(
 
 
 def _mask_heads(transformer: Any) -> int:
-    """Return 0 where one mask does for all heads; their number where torch's own attention wants it for each."""
+    """Return the number of heads if torch's own attention needs a mask for each, else 0."""
     is_torchs = any(type(module) is nn.MultiheadAttention for module in transformer.modules())
     return transformer.heads if is_torchs else 0
 
@@ -237,7 +237,8 @@ class TokenRows:
     """Where each token of texts (N, T) stands in rows (R, L).
 
     text: int64 (R, L), number of the text a place belongs to, N for padding. position: int64 (R, L), the
-    token's position in its text, 0 for padding. first: int64 (N,), place r * L + l of each text's first token.
+    token's position in its text, 0 for padding. first: int64 (N,), place r * L + l of each
+    text's first token.
     """
 
     text: np.ndarray
@@ -249,8 +250,9 @@ def token_rows(lengths: np.ndarray, rows_multiple: int = 1, length_multiple: int
     """Lay texts into rows as long as the longest of them, none of them split.
 
     lengths: int (N,), tokens of each text, at least 1. rows_multiple, length_multiple: R and L are rounded up
-    to multiples of these, so that batches have few different shapes. Each text, the longest first, goes into the row that
-    it fills best ("best fit decreasing"), at most 22 % more rows than the fewest (Johnson et al. 1974).
+    to multiples of these, so that batches have few different shapes. Each text, the longest first, goes
+    into the row that it fills best ("best fit decreasing"), at most 22 % more rows than the fewest
+    (Johnson et al. 1974).
     """
     row_length = _round_up(int(lengths.max()), length_multiple)
     with_space: list[list[int]] = [[] for _ in range(row_length + 1)]  # rows, by their free places

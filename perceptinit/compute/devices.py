@@ -53,7 +53,7 @@ def _reason_against(device: str) -> str:
 
 
 def set_up_process(device: str) -> None:
-    """Make a GPU torch's current one; on a CPU, use the cores that this process may use, and freed memory again.
+    """Make a GPU torch's current one; on a CPU, use all available cores and reuse freed memory.
 
     OMP_NUM_THREADS in the environment wins.
     """
@@ -68,7 +68,7 @@ def set_up_process(device: str) -> None:
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use, at least 1: those that it is bound to, shared among torchrun's processes here."""
+    """Return how many cores this process may use, at least 1; torchrun's processes here share them."""
     has_affinity = hasattr(os, "sched_getaffinity")
     cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

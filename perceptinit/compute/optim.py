@@ -29,7 +29,7 @@ def warmup_cosine(
     """Return the learning rate of optimiser step `step`, counted from 1 to `total_steps`.
 
     Rises linearly to `lr` at step `warmup_steps`, from `warmup_lr` at step 1 where that is given and as if
-    from 0 at step 0 where it is not; then follows half a cosine that reaches `min_lr` exactly at the last step.
+    from 0 at step 0 where it is not; then follows half a cosine that reaches `min_lr` at the last step.
 
     Raises ValueError when the warm-up does not end before the run does.
     """
@@ -131,7 +131,7 @@ def autocast(device: str, precision: Precision) -> contextlib.AbstractContextMan
 
 @contextlib.contextmanager
 def matmul_precision(precision: Precision) -> Iterator[None]:
-    """Let float32 products and convolutions use TF32 (10 bits of mantissa, NVIDIA GPUs) for "tf32", and only then."""
+    """Let float32 products and convolutions use TF32 (10 bits of mantissa, NVIDIA GPUs) for "tf32" only."""
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     is_tf32 = precision == "tf32"
     torch.set_float32_matmul_precision("high" if is_tf32 else "highest")

@@ -35,7 +35,7 @@ class SplitEncoder:
 
 
 class SplitTexts(SplitEncoder):
-    """A dual encoder that shares texts among the processes; each encodes the images that it decoded itself."""
+    """A dual encoder that shares texts among the processes; each encodes the images that it decoded."""
 
     def encode_image(self, images: Tensor) -> Tensor:
         """Return embeddings (B, D) of images that the other processes do not have."""

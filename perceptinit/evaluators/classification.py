@@ -63,13 +63,13 @@ class ClassificationAccuracy(LabelledMeasure):
 
 
 def _strange(labelled: ZeroShotSet, trained: Sequence[str]) -> str:
-    """Return a sentence on the classes of a set that are not among those that are trained; empty without any."""
+    """Return a sentence on classes of a set that are not trained; empty when all are."""
     strange = [name for name in labelled.classnames if name not in set(trained)]
     if not strange:
         return ""
     return (
-        f"test set '{labelled.name}': class '{strange[0]}' ({len(strange)} such) is none of the {len(trained)} that are "
-        f"trained, such as '{trained[0]}'. Give both the same names"
+        f"test set '{labelled.name}': class '{strange[0]}' ({len(strange)} such) is none of the "
+        f"{len(trained)} that are trained, such as '{trained[0]}'. Give both the same names"
     )
 
 

@@ -262,7 +262,8 @@ def unit(embeddings: torch.Tensor, what: str) -> torch.Tensor:
     embeddings = embeddings.float()
     if not torch.isfinite(embeddings).all():
         raise TrainingError(
-            f"the {what} embeddings are not finite; the weights are lost. Lower the learning rate or clip gradients"
+            f"the {what} embeddings are not finite; the weights are lost. Lower the learning rate or "
+            "clip gradients"
         )
     return F.normalize(embeddings, dim=-1)
 

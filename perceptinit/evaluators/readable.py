@@ -47,8 +47,8 @@ def readable_rows(
     if rows.size:
         _check(images, rows.size)
         warn(
-            f"test set '{images.name}' is incomplete: {rows.size:,} of {len(unreadable):,} images cannot be read "
-            f"and are in no score: {', '.join(_names(images, rows))}"
+            f"test set '{images.name}' is incomplete: {rows.size:,} of {len(unreadable):,} images "
+            f"cannot be read and are in no score: {', '.join(_names(images, rows))}"
         )
     readable = np.ones(len(unreadable), dtype=bool)
     readable[rows] = False
@@ -58,7 +58,7 @@ def readable_rows(
 def mark_incomplete(
     scores: Sequence[Score], sets: Sequence[ImageSet], readable: Sequence[np.ndarray]
 ) -> list[Score]:
-    """Return scores with what was left out in `extra`, where anything was; the last set is that of the score."""
+    """Return scores that list unreadable images in `extra`; the last set is that of the score."""
     pairs = list(zip(sets, readable, strict=True))
     names = [name for s, rows in pairs for name in _names(s, np.flatnonzero(~rows))]
     if not names:

@@ -71,7 +71,8 @@ class SuiteConfig(SetConfig):
 
     datasets: tuple[str, ...] = ()
     suite: str = ""
-    """A named suite, whose sets of this kind come before `datasets`: "paper29", "paper29-script", "datacomp32" or "smoke"."""
+    """A named suite, whose sets of this kind come before `datasets`: "paper29", "paper29-script",
+    "datacomp32" or "smoke"."""
     missing: Missing = "error"
     """What an absent set is: an error before anything starts, or left out with a warning ("skip")."""
     split: Split | None = None

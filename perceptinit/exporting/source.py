@@ -29,7 +29,8 @@ class TrainedRun:
     @property
     def title(self) -> str:
         """Return recipe, arm and seed, as people refer to a run."""
-        return f"{self.record['recipe']['name']}, arm {self.record['arm']['name']}, seed {self.record['seed']}"
+        recipe, arm = self.record["recipe"]["name"], self.record["arm"]["name"]
+        return f"{recipe}, arm {arm}, seed {self.record['seed']}"
 
     @property
     def has_text(self) -> bool:

@@ -47,7 +47,7 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="impulse",
             target="perceptinit.initializers.impulse:Impulse",
-            summary="attention heads that look at one neighbour, as convolutions; no data (Zheng et al. 2025)",
+            summary="attention heads that look at one neighbour, as convolutions; no data (Zheng 2025)",
         ),
         Component(
             name="weight-selection",

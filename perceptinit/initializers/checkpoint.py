@@ -22,8 +22,8 @@ class Checkpoint:
     """Loads the image tower from a safetensors file whose names and shapes all match.
 
     A run leaves such files: `weights/init.safetensors` fits as it is; for the image tower inside
-    `weights/final.safetensors` say key_map = { "image." = "" } and ignore = ["text.", "logit_scale"], or ["head.", "names"]
-    after pretraining on labels.
+    `weights/final.safetensors` set key_map = { "image." = "" } and ignore = ["text.", "logit_scale"], or
+    ["head.", "names"] after pretraining on labels.
     """
 
     smoke_stand_in = "random"  # weights of a full-size model do not fit a shrunken one

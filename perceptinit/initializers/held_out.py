@@ -53,9 +53,9 @@ class HeldOut:
             )
         elif after.spread < SHRUNK * before.spread:
             self._ctx.warn(
-                f"stage 1 drew all images together: {apart}; {before.spread:.2g} before). A margin far below that rewards it, "
-                "and so do votes that contradict each other; it went with a loss of accuracy after pretraining where "
-                "that was measured: see the losses in docs/controls.md"
+                f"stage 1 drew all images together: {apart}; {before.spread:.2g} before). A margin far "
+                "below that rewards it, and so do votes that contradict each other; it went with a loss of "
+                "accuracy after pretraining where that was measured: see the losses in docs/controls.md"
             )
         noise = 2 * (after.stderr or 0.0)
         if after.accuracy <= 0.5 + noise:

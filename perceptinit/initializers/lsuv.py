@@ -90,8 +90,8 @@ class Lsuv:
             spread = float(output.std())
             if not spread > 0:
                 raise InitializerError(
-                    f"initializer 'lsuv': the outputs of {name} are the same for all {len(inputs[0])} inputs; "
-                    "is its weight 0?"
+                    f"initializer 'lsuv': the outputs of {name} are the same for all "
+                    f"{len(inputs[0])} inputs; is its weight 0?"
                 )
             factor = self.config.std / spread
             scaled.add(name)

@@ -19,13 +19,13 @@ FIRST_LAYERS = ("mlp.fc1", "mlp.c_fc", "mlp.0")
 
 
 class MimeticMLP:
-    """Adds a constant to all weights of the first layer of every MLP, so that they have a mean, as in trained networks.
+    """Adds a constant to the weights of the first layer of every MLP: trained networks have a mean there.
 
-    Stands after `mimetic` in `[[init]]`, whose effect it adds to. Layer norm takes the mean out of what comes in, so
-    behind one the network gives at first what it gave before; the mean acts on how it trains.
+    Use it after `mimetic` in `[[init]]`, whose effect it adds to. Layer norm removes the mean of its input,
+    so the outputs of a network with layer norm stay the same at first; the mean acts on how it trains.
 
-    Source: Trockman and Kolter 2026, Mimetic Initialization of MLPs (arXiv 2602.07156): a non-zero mean. How large it is
-    there could not be read; the default here is ours.
+    Source: Trockman and Kolter 2026, Mimetic Initialization of MLPs (arXiv 2602.07156): a non-zero mean.
+    Its size there could not be read; the default here is ours.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

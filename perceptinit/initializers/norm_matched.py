@@ -12,7 +12,7 @@ from perceptinit.types import InitReport, RunContext
 
 
 class NormMatched:
-    """Scales each matrix, kernel and table of tokens to the norm of a fresh one: put it after a stage 1 in `[[init]]`.
+    """Scales each matrix and kernel to the norm of a fresh one: put it after a stage 1 in `[[init]]`.
 
     The tower keeps the directions that stage 1 found, and loses the sizes: the counterpart of
     `statistics-matched`. Gains and biases stay, and what is 0 when fresh or now.
@@ -37,7 +37,7 @@ class NormMatched:
 
 
 def match_norm(own: Tensor, fresh: Tensor) -> Tensor:
-    """Return `own` with the Frobenius norm of `fresh`; vectors, and tensors of which one is 0, stay as they are."""
+    """Return `own` with the Frobenius norm of `fresh`; vectors and tensors of zeros stay unchanged."""
     if own.ndim < 2 or not own.is_floating_point() or not own.any() or not fresh.any():
         return own
     return own * (fresh.norm() / own.norm())

@@ -54,7 +54,7 @@ class Reporter:
         self._start = time.perf_counter() - state["seconds"]
 
     def finish(self, hint: str) -> None:
-        """Compare and complete the report; InitializerError when nothing changed or a weight is not finite."""
+        """Complete the report; InitializerError when nothing changed or a weight is not finite."""
         after = {k: v.detach().cpu() for k, v in self._model.state_dict().items()}
         broken = [k for k, v in after.items() if v.is_floating_point() and not v.isfinite().all()]
         if broken:

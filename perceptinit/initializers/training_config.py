@@ -44,7 +44,7 @@ class TrainingConfig:
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the tower; distances are fp32. Published: bf16, which pays on a GPU."""
     train: Trainable = "all"
-    """Which parameters: "all", or "qkv" (the published post-hoc control): attention's queries, keys, values."""
+    """Which parameters: "all", or "qkv", attention's queries, keys and values (published post-hoc control)."""
     last_blocks: NonNegativeInt = 0
     """Train only these many last blocks and what the tower defines after them; 0 trains all blocks."""
     weighting: Weighting = "judgments"

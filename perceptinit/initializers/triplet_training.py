@@ -42,7 +42,7 @@ class EpochResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Batch:
-    """rows: judgments of this process, out of num_rows of all. distinct: their images (U,), places: int64 (3, B) among them."""
+    """rows: judgments of this process, of num_rows. distinct: their images (U,). places: int64 (3, B)."""
 
     step: int
     rows: np.ndarray

@@ -205,7 +205,8 @@ def unwrap(model: nn.Module) -> nn.Module:
     sharded = any(type(p).__name__ in ("DTensor", "FlatParameter") for p in model.parameters())
     if sharded:
         raise UsageError(
-            f"the weights of {type(model).__name__} are sharded (FSDP): initialise the model before it is wrapped"
+            f"the weights of {type(model).__name__} are sharded (FSDP): initialise the model before it "
+            "is wrapped"
         )
     return model
 

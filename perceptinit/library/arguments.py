@@ -60,8 +60,9 @@ def _check_model(model: Any) -> None:
         )
     if callable(model):
         name = getattr(model, "__name__", "Model")
+        sort = "class" if isinstance(model, type) else "function"
         raise UsageError(
-            f"model: expected a model, got the {'class' if isinstance(model, type) else 'function'} that makes one: pass {name}(...)"
+            f"model: expected a model, got the {sort} that makes one: pass {name}(...)"
         )
     if isinstance(model, tuple):
         raise UsageError(

@@ -30,8 +30,8 @@ class Clip(Pretraining):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(TrainingConfig):
         lock: Lock = "none"
-        """What is not trained: "image" (LiT) or "text", a tower; "patches", the layer that embeds an image's patches
-        (MoCo v3, DeCLIP); or "none"."""
+        """What is not trained: "image" (LiT) or "text", a tower; "patches", the layer that embeds an
+        image's patches (MoCo v3, DeCLIP); or "none"."""
         max_logit_scale: PositiveFloat = 100.0
         """Largest inverse temperature (CLIP: 100)."""
         min_logit_scale: PositiveFloat | None = None

@@ -53,7 +53,7 @@ class NonFiniteSteps:
         self._watched = _Watched(step, Arriving(values), keys)
 
     def settle(self) -> None:
-        """Take account of the watched step; TrainingError when it is not finite, unless it is to be skipped."""
+        """Count the watched step; TrainingError when it is not finite, unless such steps are skipped."""
         watched, self._watched = self._watched, None
         if watched is None:
             return

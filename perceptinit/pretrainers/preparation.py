@@ -39,7 +39,7 @@ def check_batch_norm(model: nn.Module, micro_batch: int, ctx: RunContext) -> Non
 
 @contextmanager
 def lock_parameters(model: Any, lock: Lock) -> Iterator[None]:
-    """Let no gradients reach the parameters of a tower (LiT, Zhai et al. 2022) or of its patches, for the block."""
+    """Freeze a tower (LiT, Zhai et al. 2022) or its patch embedding for the block."""
     parameters = list(_find_locked(model, lock))
     flags = [p.requires_grad for p in parameters]
     try:

@@ -72,7 +72,7 @@ class Pretraining(ABC):
         return model if "text" in self.parts else ImageModel(model.image)
 
     def begin(self, model: Any) -> None:  # noqa: B027 (for children)
-        """Set what the first step starts from, such as the temperature; not called for a run that continues."""
+        """Set what the first step starts from, such as the temperature; not called when a run continues."""
 
     def change(self, stack: ExitStack, model: Any) -> None:  # noqa: B027 (for children)
         """Change the model for the stage, such as what of it is trained; `stack` undoes it afterwards."""
@@ -135,8 +135,8 @@ class Pretraining(ABC):
         elif config.warmup_steps >= self.total_steps:
             yield (
                 f"warmup_steps = {config.warmup_steps} in a run of {self.total_steps} steps "
-                f"({self.total_steps / self.steps_per_epoch:g} epochs of {self.steps_per_epoch} batches): the "
-                "learning rate would never come down. Lower warmup_steps"
+                f"({self.total_steps / self.steps_per_epoch:g} epochs of {self.steps_per_epoch} batches): "
+                "the learning rate would never come down. Lower warmup_steps"
             )
 
     def plan(self) -> StagePlan:

@@ -1,4 +1,4 @@
-"""Parameters, gradients and optimiser state cut into pieces, one for each process (FSDP2), and their average."""
+"""Parameters, gradients and optimiser state in pieces, one for each process (FSDP2), and their average."""
 
 from __future__ import annotations
 

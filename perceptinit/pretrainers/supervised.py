@@ -53,7 +53,7 @@ class Supervised(Pretraining):
 
     There is no text tower: it is neither trained nor saved, and what needs it cannot be measured. The
     classes are those of the pairs, whose texts are not looked at. Losses and the mixing of images are timm's.
-    Evaluator `classification` measures the classifier; it has other first weights for each seed, the same in all arms.
+    Evaluator `classification` measures the classifier, whose first weights depend on the seed alone.
     """
 
     parts = ("image", "head")
@@ -75,7 +75,7 @@ class Supervised(Pretraining):
         flip: bool = True
         """Mirror half of the images (timm does)."""
         schedule: ScheduleName | None = None
-        """timm's "tanh", "poly", "step" or "multistep" after the warm-up, by its name; a cosine unless given."""
+        """timm's "tanh", "poly", "step" or "multistep" after the warm-up; a cosine unless given."""
         decay_epochs: tuple[PositiveInt, ...] | None = None
         """Epochs after which the rate falls: of "step" the one interval, of "multistep" all that rise."""
         decay_rate: PositiveFloat | None = None
@@ -213,7 +213,7 @@ class Classification(Objective):
         self._mixup = mixup
 
     def rows(self, batch: PairBatch, seed: int) -> dict[str, Tensor]:
-        """Return the images and their targets: labels int64 (b,), or shares of classes (b, C) of mixed ones."""
+        """Return the images and their targets: labels int64 (b,), or shares of classes (b, C) if mixed."""
         images, labels = batch.images, batch.tokens[:, 0] - 1
         if self._mixup is not None:
             images, labels = mix_neighbours(self._mixup, images, labels, seed)

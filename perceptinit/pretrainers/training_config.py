@@ -16,7 +16,7 @@ from perceptinit.pretrainers.non_finite import OnNonFinite
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
-    """How a model is trained on images, with texts or without; defaults are CLIP's where nothing else is said."""
+    """How a model is trained on images, with or without texts; defaults are CLIP's unless stated."""
 
     epochs: PositiveInt = 32
     """Passes over the pairs (CLIP and the PI paper: 32)."""
@@ -36,7 +36,7 @@ class TrainingConfig:
     warmup_steps: NonNegativeInt = 2000
     """Steps in which the rate rises linearly; fewer than the run has (CLIP: 2000)."""
     warmup_lr: PositiveFloat | None = None
-    """Learning rate of the first step of the warm-up; lr / warmup_steps unless given (DeCLIP: 1e-4, SLIP: 1e-6)."""
+    """Learning rate of the first warm-up step; lr / warmup_steps unless given (DeCLIP: 1e-4, SLIP: 1e-6)."""
     betas: tuple[float, float] = (0.9, 0.98)
     """AdamW's decay of the two moments (CLIP with a ViT)."""
     eps: PositiveFloat = 1e-6
@@ -67,8 +67,8 @@ class TrainingConfig:
     """Over processes, "none" keeps a copy of the model in each (DDP), "fsdp" cuts weights, gradients
     and AdamW's moments into pieces (FSDP2), for models that do not fit otherwise."""
     crop: Crop = "random"
-    """"random" boxes of the image; its "center" square; or that square, "padded" with an eighth of its side in
-    black on each side and cut to its size at a random place (4 of 32 pixels, as CIFAR recipes do)."""
+    """"random" boxes of the image; its "center" square; or that square, "padded" with an eighth of its
+    side in black on each side and cut to its size at a random place (4 of 32 pixels, as CIFAR recipes do)."""
     crop_scale: tuple[float, float] = (0.9, 1.0)
     """Share of the area that a random box covers, smallest and largest (open_clip: 0.9 to 1;
     PI paper: 0.2 to 1)."""
@@ -88,8 +88,8 @@ class TrainingConfig:
     the model's image size (6, 12 times) are decoded at 1/2 (1/4, 1/8) of their size; order and
     boxes stay, up to a pixel (3, 7) at the sides; other files are decoded as in "quality"."""
     interpolation: Interpolation | None = None
-    """How boxes are resized, with antialiasing: "bicubic" unless given (open_clip), or "bilinear" (torchvision's
-    default, so SLIP and DeCLIP)."""
+    """How boxes are resized, with antialiasing: "bicubic" unless given (open_clip), or "bilinear"
+    (torchvision's default, so SLIP and DeCLIP)."""
     background: str | None = None
     """Colour behind the transparent parts of images, a CSS name or `#rrggbb`; white unless given."""
     max_bad_share: Share = 0.01

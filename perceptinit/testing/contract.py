@@ -1,4 +1,4 @@
-"""What every component must do, the optional protocols of each kind, and a tiny model and data to test with."""
+"""What every component must do, the optional protocols of each kind, and a tiny model and data."""
 
 from __future__ import annotations
 
@@ -120,7 +120,8 @@ class Contract:
 
     def config(self, tmp_path: Path) -> Any:
         """Return the config that `options` describe, read as a recipe is."""
-        config, problems = read_config(self.component.Config, self.options(tmp_path), self.kind)  # type: ignore[attr-defined]
+        kind: Any = self.component.Config  # type: ignore[attr-defined]
+        config, problems = read_config(kind, self.options(tmp_path), self.kind)
         self.must(not problems, f"options() are no valid keys: {'; '.join(map(str, problems))}")
         return config
 

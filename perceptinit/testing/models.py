@@ -154,7 +154,7 @@ class InitializerContract(Contract):
         )
 
     def test_what_is_interrupted_ends_with_the_same_weights(self, tmp_path: Path) -> None:
-        """Holds those that offer their state: each is stopped after its first, a middle and its last offer."""
+        """For those that offer their state: stop after the first, a middle and the last offer."""
         offers: list[int] = []
         tower = self.tower()
         context = self.context(tmp_path)
@@ -169,7 +169,7 @@ class InitializerContract(Contract):
             )
 
     def _interrupt_and_continue(self, tmp_path: Path, number: int) -> Any:
-        """Return a tower whose initialization was interrupted at this offer, from 0, and continued by another object."""
+        """Return a tower that was interrupted at this offer, from 0, and continued by another object."""
         num_seen = 0
 
         def offer(step: int, state: Callable[[], State]) -> None:

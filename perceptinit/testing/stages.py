@@ -117,8 +117,8 @@ class PretrainerContract(Contract):
         self.must(
             not differ,
             f"after state_dict(), a new object, load_state_dict() and the rest of the steps, "
-            f"{len(differ)} tensors differ from a run in one go, such as {name_few(differ)}: keep the optimiser "
-            "and all counters in the state, and draw by step from ctx.rng(...)",
+            f"{len(differ)} tensors differ from a run in one go, such as {name_few(differ)}: keep the "
+            "optimiser and all counters in the state, and draw by step from ctx.rng(...)",
         )
 
     def test_evaluated_gives_the_model_back_as_it_was(self, tmp_path: Path) -> None:

@@ -189,10 +189,10 @@ class DataCard:
 class DataNeed:
     """Data that a component cannot do without: what they are, whether they are there, and how they are got.
 
-    kind, name: such as "test set" and `vtab/dtd`. place: folder, or address without credentials, where they are
-    looked for.
+    kind, name: such as "test set" and `vtab/dtd`. place: folder, or address without credentials, where they
+    are looked for.
     problems: sentences of `preflight` that are told because they are absent; empty when they are there.
-    num_bytes: None when nobody says; licence: empty likewise. ask: asks the source for both, over the network.
+    num_bytes: None when unknown; licence: empty likewise. ask: asks the source for both, over the network.
     fetch: gets them, called with a number of files at a time and a function that is told of progress; what is
     there is kept. None where that is left to the user, and `how` says how.
     """

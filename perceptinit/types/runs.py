@@ -154,7 +154,7 @@ class RunContext:
         return derive_seed(self.seed, self.stage, *names)
 
     def event(self, kind: EventKind, **values: Any) -> None:
-        """Send an event of this arm, seed and stage to the trackers; control characters in it are spelt out."""
+        """Send an event of this arm, seed and stage to the trackers, with control characters escaped."""
         values["message"] = printable(values.get("message", ""))
         self.send(Event(kind=kind, arm=self.arm, seed=self.seed, stage=self.stage, **values))
 
