@@ -20,7 +20,7 @@ SHRUNK = 0.1
 class HeldOut:
     """Measures 2AFC and embedding spread of `model`, and says when the outcome looks wrong.
 
-    split: what metrics and messages call the triplets. ceiling: of people on them.
+    split: what metrics and messages call the triplets. ceiling: of people on them, None where unknown.
     """
 
     def __init__(
@@ -64,31 +64,28 @@ class HeldOut:
                 "chance (0.5): the tower learned nothing that people share. Are the votes right?"
             )
 
+    def metrics(self, curve: dict[int, TwoAFCResult], kept: int) -> dict[str, float]:
+        """Return results under the names of the report.
 
-def metrics(
-    split: str, curve: dict[int, TwoAFCResult], kept: int, ceiling: Bounds | None
-) -> dict[str, float]:
-    """Return results under the names of the report.
-
-    curve: epochs done -> result; 0 is from before training. kept: the epoch whose weights stay.
-    ceiling: of people on the split, left out where it is unknown.
-    """
-    before, after = curve[0], curve[kept]
-    named = {
-        f"2afc_{split}_before": before.accuracy,
-        f"2afc_{split}_after": after.accuracy,
-        "spread_before": before.spread,
-        "spread_after": after.spread,
-    }
-    if ceiling is not None:
-        named |= {f"2afc_{split}_ceiling_lower": ceiling[0], f"2afc_{split}_ceiling": ceiling[1]}
-    if after.stderr is not None:
-        named[f"2afc_{split}_stderr"] = after.stderr
-    return named | {
-        f"2afc_{split}_epoch_{epoch:02d}": result.accuracy
-        for epoch, result in curve.items()
-        if epoch not in (0, kept)
-    }
+        curve: epochs done -> result; 0 is from before training. kept: the epoch whose weights stay.
+        """
+        before, after, split = curve[0], curve[kept], self.split
+        named = {
+            f"2afc_{split}_before": before.accuracy,
+            f"2afc_{split}_after": after.accuracy,
+            "spread_before": before.spread,
+            "spread_after": after.spread,
+        }
+        if self.ceiling is not None:
+            lower, upper = self.ceiling
+            named |= {f"2afc_{split}_ceiling_lower": lower, f"2afc_{split}_ceiling": upper}
+        if after.stderr is not None:
+            named[f"2afc_{split}_stderr"] = after.stderr
+        return named | {
+            f"2afc_{split}_epoch_{epoch:02d}": result.accuracy
+            for epoch, result in curve.items()
+            if epoch not in (0, kept)
+        }
 
 
 class EarlyStopping:

@@ -12,7 +12,7 @@ import numpy as np
 from perceptinit.components.building import preflight
 from perceptinit.configs import PositiveFloat
 from perceptinit.errors import DataError, InitializerError, problems_of
-from perceptinit.initializers.held_out import EarlyStopping, HeldOut, metrics
+from perceptinit.initializers.held_out import EarlyStopping, HeldOut
 from perceptinit.initializers.objectives import (
     DEFAULT_TEMPERATURE,
     Loss,
@@ -190,7 +190,7 @@ class Triplet:
         kept = stopping.epoch or epoch
         watch.warn_about(agreement[0], agreement[kept])
         return (
-            metrics(c.eval_split, agreement, kept, watch.ceiling)
+            watch.metrics(agreement, kept)
             | {f"train_loss_epoch_{e:02d}": epochs[e].loss for e in agreement if e not in (0, kept)}
             | {
                 "train_loss": epochs[kept].loss,
