@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # B batch of all processes, b rows of this process, C classes, D embedding, S image size
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
