@@ -9,6 +9,7 @@ import pytest
 from object_store import Fault, ObjectStore
 
 from perceptinit.errors import AbsentError, RemoteError
+from perceptinit.files.cache import kept_files
 from perceptinit.files.remote import copies, fetched, network, transfer
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.files.remote.copies import local_file
@@ -118,6 +119,18 @@ def test_a_copy_with_a_flipped_bit_is_fetched_again(bucket, another_process):
     path.write_bytes(b"a,b\n1,3\n")
     another_process()
     assert local_file(f"{bucket.url}/table.csv").read_bytes() == b"a,b\n1,2\n"
+
+
+def test_clearing_the_cache_leaves_its_lock_files_only(bucket):
+    (a,) = pieces_of(bucket, "a")
+    cache = FetchedCache()
+    assert use(cache, a)
+    (kept,) = kept_files()
+    assert (kept.title, kept.num_bytes) == ("remote shards", 126)  # with the seal
+    kept.clear()
+    assert [path.name for path in cache.folder.iterdir()] == ["locks"]
+    assert kept_files() == []
+    assert use(cache, a)
 
 
 def hold_one(piece, folder):

@@ -1,7 +1,7 @@
 """A store of initialised towers: the same start, judgments, settings and seed are computed once.
 
-(The folder also has `images`, the store of decoded images, `tar-indexes`, what lies where in shards, `shards`, pieces of
-remote ones, and `copies`, remote files as a whole.)
+(The folder also has `images`, the store of decoded images, `tar-indexes`, the index of local shards, `shards` and `copies`,
+what was fetched, and `test-sets` of the hub.)
 
 Each entry is a folder named by the SHA-256 of all that determines its weights, with
 `weights.safetensors` and `manifest.json`. A manifest is written last and holds the checksum of the
@@ -14,14 +14,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from perceptinit.errors import DataError
-from perceptinit.files.atomic import remove_abandoned, remove_files, temporaries, write_json
+from perceptinit.files.atomic import remove_files, temporaries, write_json
 from perceptinit.files.checksums import file_sha256
 from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import read_json
@@ -40,7 +40,7 @@ def cache_folder() -> Path:
 
 
 def tar_index_folder() -> Path:
-    """Return where it is kept what lies where in tar shards; see `pairs.local_index`."""
+    """Return where the index of local shards is kept; see `pairs.local_index`."""
     return cache_folder() / "tar-indexes"
 
 
@@ -125,35 +125,33 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class KeptFiles:
-    """Files of one sort beside the towers, made anew when they are absent."""
+    """Files, and folders of files, of one sort beside the towers; they are made or fetched again when absent."""
 
     title: str
-    folder: Path
-    suffix: str
+    paths: Sequence[Path]
 
     @property
     def num_bytes(self) -> int:
-        return sum(path.stat().st_size for path in self._files())
+        files = (file for path in self.paths for file in (path, *path.rglob("*")))
+        return sum(file.stat().st_size for file in files if file.is_file())
 
     def clear(self) -> None:
-        """Delete the files. Lock files stay, as in `Cache.clear`; runs that have files open keep them."""
-        remove_files(self._files())
-        remove_abandoned(self.folder)
-
-    def _files(self) -> Iterator[Path]:
-        return filter(Path.is_file, self.folder.glob(f"*{self.suffix}"))
+        """Delete them. Lock files stay, as in `Cache.clear`; runs that have files open keep them."""
+        for path in self.paths:
+            remove_files([path]) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
 
 
 def kept_files() -> list[KeptFiles]:
-    """Return what is kept beside the towers and holds something: decoded images by size, tar indexes, what is remote."""
+    """Return what is kept beside the towers and holds something."""
+    base = cache_folder()
     found = [
-        KeptFiles(f"decoded images {folder.name}", folder, suffix)
-        for folder in sorted((cache_folder() / "images").glob("*px-*"))
+        KeptFiles(f"decoded images {folder.name}", [*folder.glob(f"*{suffix}")])
+        for folder in sorted((base / "images").glob("*px-*"))
         for suffix in (".npy", ".safetensors")  # the second: of release 0.1
     ]
-    found.append(KeptFiles("tar indexes", tar_index_folder(), ".index"))
-    found.append(KeptFiles("remote shards", cache_folder() / "shards", "-*/*"))
-    found.append(KeptFiles("remote files", cache_folder() / "copies", "-*/**/*"))
+    found.append(KeptFiles("tar indexes", [*tar_index_folder().glob("*.index")]))
+    found.append(KeptFiles("remote shards", [*(base / "shards").glob("*-*")]))
+    found.append(KeptFiles("remote files", [*(base / "copies").glob("*-*")]))
     return [kept for kept in found if kept.num_bytes]
 
 

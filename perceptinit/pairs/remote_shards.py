@@ -33,6 +33,7 @@ from perceptinit.pairs.shard_samples import ShardSamples
 from perceptinit.pairs.tar_file import TarFile, TarPart
 
 _NUM_THREADS = 16
+_ADVICE = "make one: perceptinit data index SHARDS, which says first what that costs"
 
 Opened = tuple[TarFile, np.ndarray]
 
@@ -50,7 +51,7 @@ class RemoteShard:
         """Return the open tar, or the part that the sample lies in, and the row of a sample."""
         opened = self._shards.reader.get(self.piece)
         if opened is None and self.samples is None:
-            opened = self._shards.fetched(self.piece)
+            opened = self._shards.fetch_whole(self.piece)
         if opened is not None:
             return opened[0], opened[1][number].tolist()
         assert self.samples is not None
@@ -87,9 +88,13 @@ class RemoteShard:
 
 
 class RemoteShards:
-    """Remote shards with their indexes. members: extensions of images, and of second members.
+    """Remote shards with their indexes.
 
-    index: path or address of the index; empty: it stands beside the shards. cache_gb: see `PieceReader`.
+    Args:
+        files: The shards.
+        members: Extensions of images, and of second members.
+        index: Path or address of the index; empty: it is beside the shards.
+        cache_gb: See `PieceReader`.
     """
 
     def __init__(
@@ -110,14 +115,14 @@ class RemoteShards:
 
     @cached_property
     def shards(self) -> list[RemoteShard]:
-        """Return the shards; DataError for one that no index names, RemoteError for an index that does not come."""
+        """Return the shards; DataError for one that no index names, RemoteError if an index does not arrive."""
         indexes: dict[RemoteFile, dict[str, ShardIndex]] = {}
         found = []
         for file in self._files:
             if file.folder not in indexes:
                 indexes[file.folder] = self._read_index(file.folder)
             if file.name not in indexes[file.folder]:
-                raise DataError(f"{file}: the index beside it does not name it; {self._advice}")
+                raise DataError(f"{file}: the index beside it does not name it; {_ADVICE}")
             found.append(indexes[file.folder][file.name])
         with ThreadPoolExecutor(_NUM_THREADS) as pool:  # sizes that wids did not note
             pieces = pool.map(_piece, self._files, found)
@@ -137,13 +142,13 @@ class RemoteShards:
         """Return what members end with, as far as indexes tell."""
         return {extension for shard in self.shards for extension in shard.extensions}
 
-    def fetched(self, piece: Piece) -> Opened:
-        """Return a shard that nobody planned, fetched whole."""
+    def fetch_whole(self, piece: Piece) -> Opened:
+        """Return a shard that was not planned."""
         found = self.reader.cache.hold(piece)
         if found is None:
             raise RemoteError(
                 f"{piece.file}: no room for it in the cache, and the index beside it does not say where its samples "
-                f"lie; {self._advice}, or raise cache_gb"
+                f"lie; {_ADVICE}, or raise cache_gb"
             )
         path, held = found
         try:
@@ -152,14 +157,12 @@ class RemoteShards:
             held.release()
 
     def _open(self, piece: Piece, path: Path) -> Opened:
-        """Open a shard that has come; RemoteError when it is not what the index says."""
+        """Open a shard that has arrived; RemoteError when it is not what the index says."""
         tar = TarFile(path, said=piece.file)
         shard = self._by_piece[piece]
         try:
             rows = CompleteSamples(scan(tar), self.members).rows()
-        except (
-            DataError
-        ) as error:  # the object itself is damaged: it would be so for every pair of it
+        except DataError as error:  # the object at the server is damaged
             raise RemoteError(str(error)) from error
         if shard.samples is not None:
             if not np.array_equal(rows, shard.samples.rows()):
@@ -167,7 +170,7 @@ class RemoteShards:
         elif len(rows) != shard.num_samples:
             raise RemoteError(
                 f"{piece.file}: {len(rows)} samples with an image and a text, but its index says {shard.num_samples}; "
-                f"{self._advice}"
+                f"{_ADVICE}"
             )
         return tar, rows
 
@@ -181,12 +184,8 @@ class RemoteShards:
             except AbsentError:
                 continue
         raise DataError(
-            f"{folder}: no index ({INDEX} or {WIDS_INDEX}) beside the shards; {self._advice}"
+            f"{folder}: no index ({INDEX} or {WIDS_INDEX}) beside the shards; {_ADVICE}"
         )
-
-    @property
-    def _advice(self) -> str:
-        return "make one: perceptinit data index SHARDS, which says first what that costs"
 
 
 def _piece(file: RemoteFile, known: ShardIndex) -> Piece:
