@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from perceptinit.errors import DataError, shown
+from perceptinit.errors import DataError, PerceptInitError, shown, writing
 
 CHUNK_BYTES = 1 << 20
 # left free on the disk beyond what a download takes
@@ -23,22 +23,29 @@ def unpack(
 ) -> list[str]:
     """Unpack the files of a .zip, .tar or .tar.gz into a folder; return their paths in it, sorted.
 
-    root: a folder of the archive, such as "repository-1.0/data". If the archive has it, what is in it
-    is unpacked without that prefix and the rest is left out; else all is unpacked as it is. Links and
-    devices are refused. All is unpacked beside its place first: a damaged archive leaves the folder
-    as it was.
-    max_bytes: most that all files together may have; None: as much as the disk has room for.
+    All is unpacked beside its place first, so a damaged archive leaves the folder unchanged. Links and devices are
+    refused.
 
-    Raises DataError for a damaged or encrypted archive, for one that unpacks to more than `max_bytes`,
-    and for a member that would land outside the folder; NoRoomError (also a DataError) or OSError when
-    the folder cannot be written.
+    Args:
+        archive: The file.
+        folder: Where its files go.
+        root: A folder of the archive, such as "repository-1.0/data". If the archive has it, its content is unpacked
+            without that prefix and the rest is left out.
+        max_bytes: Most that all files together may have; None: as much as the disk has room for.
+
+    Raises:
+        DataError: If the archive is damaged or encrypted, unpacks to more than `max_bytes`, or has a member that
+            would be outside the folder.
+        NoRoomError: If the disk is nearly full.
+        WriteError: If the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as name:
-        staging = Path(name)
-        _unpack_into(staging, archive, max_bytes)
-        tree = staging / root if (staging / root).is_dir() else staging
-        paths = _merge(archive, tree, folder)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as name:
+            staging = Path(name)
+            _unpack_into(staging, archive, max_bytes)
+            tree = staging / root if (staging / root).is_dir() else staging
+            paths = _merge(archive, tree, folder)
     if not paths:
         raise DataError(f"{archive}: no files in it")
     return paths
@@ -55,16 +62,24 @@ def unpacked_bytes(archive: bytes) -> int:
 
 def _unpack_into(staging: Path, archive: Path, max_bytes: int | None) -> None:
     num_bytes = 0
-    for member, content in _members(archive):
-        with _created(archive, staging, member) as file:
-            while chunk := _read(archive, content):
-                num_bytes += len(chunk)
-                if max_bytes is not None and num_bytes > max_bytes:
-                    raise DataError(
-                        f"{archive}: unpacks to more than {max_bytes:,} bytes; not unpacked"
-                    )
-                check_room(staging, len(chunk))
-                file.write(chunk)
+    try:
+        members = _zip_members if zipfile.is_zipfile(archive) else _tar_members
+        for member, content in members(archive):
+            with _create(archive, staging, member) as file:
+                while chunk := content.read(CHUNK_BYTES):
+                    num_bytes += len(chunk)
+                    if max_bytes is not None and num_bytes > max_bytes:
+                        raise DataError(
+                            f"{archive}: unpacks to more than {max_bytes:,} bytes; not unpacked"
+                        )
+                    check_room(staging, len(chunk))
+                    with writing(staging):
+                        file.write(chunk)
+    except PerceptInitError:
+        raise
+    except Exception as error:  # the standard library raises a dozen kinds for damaged archives
+        reason = shown(str(error) or type(error).__name__)
+        raise DataError(f"{archive}: damaged archive ({reason})") from error
 
 
 class NoRoomError(DataError):
@@ -75,19 +90,8 @@ def check_room(folder: Path, num_bytes: int) -> None:
     """Raise NoRoomError when writing so much would not leave SPARE_BYTES on the disk."""
     if shutil.disk_usage(folder).free < SPARE_BYTES + num_bytes:
         raise NoRoomError(
-            f"{folder}: less than {SPARE_BYTES >> 20} MB would be left on the disk. Make room and give the "
-            "same command again"
+            f"{folder}: less than {SPARE_BYTES >> 20} MB would be left on the disk. Make room and rerun the command"
         )
-
-
-def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield the path and content of each regular file; DataError for anything else."""
-    try:
-        yield from _zip_members(archive) if zipfile.is_zipfile(archive) else _tar_members(archive)
-    except (DataError, GeneratorExit):
-        raise
-    except Exception as error:  # of damaged ones the standard library raises a dozen kinds
-        raise _damaged(archive, error) from error
 
 
 def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
@@ -111,7 +115,7 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 continue
             data = tar.extractfile(member) if member.isreg() else None
             if data is None:
-                raise _refused(archive, member.name, "is no regular file")
+                raise _refused(archive, member.name, "is not a regular file")
             yield member.name, data
 
 
@@ -120,11 +124,11 @@ def _inside(archive: Path, member: str) -> PurePosixPath:
     path = PurePosixPath(member.replace("\\", "/"))
     is_drive = bool(path.parts) and path.parts[0].endswith(":")
     if not path.parts or path.is_absolute() or ".." in path.parts or is_drive or "\0" in member:
-        raise _refused(archive, member, "would land outside the folder")
+        raise _refused(archive, member, "would be outside the folder")
     return path
 
 
-def _created(archive: Path, staging: Path, member: str) -> IO[bytes]:
+def _create(archive: Path, staging: Path, member: str) -> IO[bytes]:
     """Return a new file for a member; DataError where no file can have its name."""
     path = staging / _inside(archive, member)
     try:
@@ -133,13 +137,6 @@ def _created(archive: Path, staging: Path, member: str) -> IO[bytes]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise _refused(archive, member, f"cannot be written ({reason})") from error
-
-
-def _read(archive: Path, content: IO[bytes]) -> bytes:
-    try:
-        return content.read(CHUNK_BYTES)
-    except Exception as error:  # as in _members
-        raise _damaged(archive, error) from error
 
 
 def _merge(archive: Path, tree: Path, folder: Path) -> list[str]:
@@ -163,7 +160,3 @@ def _merge(archive: Path, tree: Path, folder: Path) -> list[str]:
 
 def _refused(archive: Path, member: str, why: str) -> DataError:
     return DataError(f"{archive}: member '{shown(member)}' {why}; not unpacked")
-
-
-def _damaged(archive: Path, error: Exception) -> DataError:
-    return DataError(f"{archive}: damaged archive ({shown(str(error) or type(error).__name__)})")

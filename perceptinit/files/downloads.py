@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 
 from perceptinit.errors import DataError, RemoteError, UsageError, WriteError
 from perceptinit.files.archives import SPARE_BYTES, NoRoomError, unpack
-from perceptinit.files.atomic import atomic_path, write_json
+from perceptinit.files.atomic import atomic_path, remove_files, write_json
 from perceptinit.files.checksums import file_sha256
 from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import read_json
@@ -121,7 +121,7 @@ def _fetch_missing(
             try:
                 record[download.path] = job.result()
                 write_json(folder / RECORD, dict(sorted(record.items())))
-            except DataError as error:
+            except (DataError, WriteError) as error:
                 failures.append(str(error))
     if failures:
         raise DataError(
@@ -168,10 +168,7 @@ def check_space(downloads: Sequence[Download], folder: Path) -> None:
 def _fetch_one(download: Download, folder: Path, report: Progress) -> _Line:
     """Fetch and unpack one file; return its line of the record."""
     path = folder / download.path
-    try:
-        digest = _fetch(download, path, report)
-    except WriteError as error:
-        raise DataError(str(error)) from error
+    digest = _fetch(download, path, report)
     line = _Line(sha256=digest, num_bytes=path.stat().st_size, url=download.urls[0])
     if download.unpack:
         paths = _unpack(download, path, folder / download.into)
@@ -258,10 +255,8 @@ def _unpack(download: Download, archive: Path, into: Path) -> list[str]:
     except NoRoomError:
         raise
     except DataError:
-        archive.unlink(missing_ok=True)  # damaged: the next call fetches it anew
+        remove_files([archive])  # damaged: the next call fetches it again
         raise
-    except OSError as error:
-        raise DataError(f"{into}: cannot be written ({error.strerror or error})") from error
     archive.unlink()
     return paths
 
