@@ -8,6 +8,7 @@ gives equal bytes. The checksum is of `about` and of the name, type, shape and b
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import zlib
 from collections.abc import Mapping
@@ -88,7 +89,11 @@ def _map(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
     shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
     types = {name: _dtype(part.get_dtype()) for name, part in slices.items()}
     sizes = {name: types[name].itemsize * int(np.prod(shapes[name])) for name in slices}
-    mapped = np.memmap(path, np.uint8, "r").view(np.ndarray)  # items of a memmap are slow to get
+    with path.open("rb") as file:
+        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    if hasattr(mmap, "MADV_WILLNEED"):  # all of it is read for the checksum: in large pieces, then
+        pages.madvise(mmap.MADV_WILLNEED)
+    mapped = np.frombuffer(pages, np.uint8)
     start, arrays = len(mapped) - sum(sizes.values()), {}
     for name, size in sizes.items():
         arrays[name] = mapped[start : start + size].view(types[name]).reshape(shapes[name])

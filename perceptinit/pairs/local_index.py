@@ -147,16 +147,19 @@ class _KeptIndex:
         return _stamp(self._folder / shard.name) == (shard.num_bytes, shard.version)
 
     def _open(self) -> dict[Path, dict[str, ShardIndex]]:
-        opened = {}
-        for file in sorted(tar_index_folder().glob(f"{self._name}-*{SUFFIX}")):
-            try:
-                opened[file] = read_index(file)
-            except DataError:
-                if not file.exists():  # another process has swept it
-                    continue
+        files = sorted(tar_index_folder().glob(f"{self._name}-*{SUFFIX}"))
+        with ThreadPoolExecutor(_NUM_THREADS) as pool:
+            read = zip(files, pool.map(self._read, files), strict=True)
+            return {file: shards for file, shards in read if shards is not None}
+
+    def _read(self, file: Path) -> dict[str, ShardIndex] | None:
+        try:
+            return read_index(file)
+        except DataError:
+            if file.exists():  # else another process has swept it
                 _damaged[self._folder] = (
                     f"{self._folder}: the index of its shards in {file.parent} was damaged or of another version; "
                     "they were scanned again"
                 )
                 remove_files([file])
-        return opened
+            return None
