@@ -19,8 +19,8 @@ from pathlib import Path
 from remote_loader import make_loader, write_shard
 
 from perceptinit.errors import PerceptInitError
-from perceptinit.packing.indexing import RemoteScan, index_remote, open_shards
 from perceptinit.pairs.batches import fingerprint
+from perceptinit.pairs.indexing import RemoteScan, index_remote, open_shards
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 
 BUCKET = "made-here"

@@ -46,6 +46,7 @@ COMPANIONS = (
         },
     ),
     Companion(distribution="perceptinit-collect", verbs=("collect",)),
+    Companion(distribution="perceptinit-packing", verbs=("data pack",)),
 )
 
 

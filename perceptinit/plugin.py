@@ -22,13 +22,13 @@ _NAMES = {
     # errors that users see without a traceback
     "errors": (
         "CheckpointError DataError EmptySplitError InitializerError MissingPackageError "
-        "PerceptInitError Problem RecipeError TrainingError UsageError"
+        "PerceptInitError Problem RecipeError TrainingError UsageError shown writing"
     ),
     # bounds of Config fields
-    "configs": "NonNegativeFloat NonNegativeInt PositiveFloat PositiveInt Share read_config",
+    "configs": "NonNegativeFloat NonNegativeInt PositiveFloat PositiveInt Share find_misfit read_config",
     # arguments and return values
     "types": (
-        "Classes DataCard DataNeed Event ImageSource InitReport Pair RunContext Score Split "
+        "IMAGE_SUFFIXES Classes DataCard DataNeed Event ImageSource InitReport Pair RunContext Score Split "
         "StagePlan StepResult Stimuli Triplets"
     ),
     # required and optional members of each kind
@@ -46,9 +46,9 @@ _NAMES = {
     "judgments.forms.same_pairs": "HasSamePairs SamePairs",
     "files.downloads": "Download HasDownloads",
     # files
-    "files.atomic": "atomic_path",
+    "files.atomic": "atomic_path final_path remove_files temporaries write_json",
     "files.mat_files": "MatValue read_mat",
-    "files.reading": "read_json",
+    "files.reading": "parse_rows read_bytes read_json require_file",
     "files.tables": "read_table",
     # random numbers by name
     "seeding": "derive_seed generator named_torch_seed torch_generator",
@@ -67,6 +67,14 @@ _NAMES = {
     "pairs.augment": "Augment",
     "pairs.loader": "PairBatch PairLoader",
     "compute.optim": "Precision adamw autocast set_lr warmup_cosine",
+    # progress of long work
+    "progress": "Bars",
+    # shards, tables and images
+    "images.background": "transparent_share",
+    "images.decoding": "decode_with_alpha",
+    "pairs.classes": "read_classes",
+    "pairs.sizes": "JOURNAL SIZES journals",
+    "pairs.tables": "CsvTable ParquetTable",
     # judgments
     "judgments.own.own_table": "OwnTable",
     "judgments.own.matrix_set": "MatrixSet",

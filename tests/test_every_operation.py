@@ -11,14 +11,11 @@ import pytest
 import torch
 from file_operations import states
 from test_image_store import photographs
-from test_packing import class_folders
-from test_packing import run as pack_here
 
 from perceptinit.files import atomic
 from perceptinit.files.cache import Cache
 from perceptinit.files.checkpoints import load_weights, save_weights, weights_sha256
 from perceptinit.images import store
-from perceptinit.packing.parts import Part
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.runner import run_recipe
 from perceptinit.types import RunContext
@@ -166,25 +163,6 @@ def test_a_run_killed_at_any_file_operation_ends_as_one_left_alone(recipe, tmp_p
 
 def content(folder):
     return {str(p.relative_to(folder)): p.is_file() and p.read_bytes() for p in folder.rglob("*")}
-
-
-@pytest.mark.parametrize("is_test_set", [False, True])
-@pytest.mark.parametrize("parts", [(None,), (Part(2, 2), Part(1, 2), None)])
-def test_a_packing_killed_at_any_file_operation_ends_as_one_left_alone(
-    tmp_path, is_test_set, parts
-):
-    source = class_folders(tmp_path / "source")
-    settings = {"shard_size": 1, "templates": ("a {c}",), "test_set": is_test_set}
-
-    def work(folder):
-        for part in parts:
-            pack_here(source, folder, num_workers=1, part=part, **settings)
-
-    pack_here(source, tmp_path / "alone", **settings)
-    expected = content(tmp_path / "alone")
-    for name, state in states(tmp_path / "killed", work, tmp_path / "killed"):
-        work(state)
-        assert content(state) == expected, name
 
 
 def test_an_image_store_killed_at_any_file_operation_ends_as_one_left_alone(tmp_path, monkeypatch):

@@ -4,17 +4,13 @@ import json
 import os
 import signal
 
-import numpy as np
 import pytest
 from made_runs import three_by_three, write
-from PIL import Image
 
 from perceptinit import build
-from perceptinit.errors import DataError, UsageError, shown
+from perceptinit.errors import DataError, shown
 from perceptinit.files.reading import open_regular, read_json, require_file
 from perceptinit.images.decoding import decode, load_square
-from perceptinit.packing.pack import PackSettings, pack
-from perceptinit.packing.sources import Columns, open_source
 from perceptinit.results.record import read_record
 from perceptinit.results.runs import load_runs
 
@@ -71,19 +67,6 @@ def test_an_image_that_is_no_regular_file_is_told(no_file):
             read(no_file, "odd")
 
 
-def test_packing_a_table_that_names_no_regular_file_leaves_it_out(no_file):
-    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(no_file.parent / "good.png")
-    table = no_file.parent / "pairs.csv"
-    table.write_text("image,caption\ngood.png,a\nodd.png,b\n")
-    source = open_source(table, Columns(text="caption"))
-    out = no_file.parent / "out"
-    packed = pack(source, out, PackSettings(max_bad_share=0.5), lambda count: None)
-    assert packed.num_samples == 1
-    assert packed.unusable == tuple((out / "unreadable.txt").read_text().splitlines())
-    assert "odd.png" in packed.unusable[0]
-    assert "file" in packed.unusable[0]
-
-
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".tar", ".npy", ".mat"])
 def test_a_table_or_shard_that_is_no_regular_file_is_told(no_file, suffix):
     path = no_file.rename(no_file.with_suffix(suffix))
@@ -98,9 +81,6 @@ def test_a_table_or_shard_that_is_no_regular_file_is_told(no_file, suffix):
     (problem,) = build(kind, table).preflight()
     assert f"odd{suffix}: " in problem
     assert "file" in problem
-    if suffix in (".csv", ".parquet") and not path.is_dir():
-        with pytest.raises((DataError, UsageError), match="not a regular file"):
-            open_source(path, Columns())
 
 
 @pytest.mark.parametrize(

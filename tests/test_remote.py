@@ -27,7 +27,7 @@ from perceptinit.errors import (
 )
 from perceptinit.files.remote import fetched, network
 from perceptinit.files.remote.fetched import FetchedCache
-from perceptinit.packing import indexing
+from perceptinit.pairs import indexing
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.batches import fingerprint, stack_ids
 from perceptinit.pairs.loader import PairLoader

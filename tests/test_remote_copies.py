@@ -10,8 +10,8 @@ from perceptinit.errors import DataError
 from perceptinit.files.remote import addresses, copies, network, store
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.judgments.sources import as_table
-from perceptinit.packing.indexing import RemoteScan, index_remote, open_shards
 from perceptinit.pairs.csv_pairs import CsvPairs
+from perceptinit.pairs.indexing import RemoteScan, index_remote, open_shards
 from perceptinit.pairs.paths import expand
 from perceptinit.test_sets.choice import SetChoice, SyntheticSettings
 from perceptinit.test_sets.labelled_images import LabelledImages

@@ -16,7 +16,7 @@ DOORS = ("", "api", "__main__")  # "" is perceptinit/__init__.py
 ROOMS = {
     "doors": "cli running library judgments recipe components files base",
     "plugin": "reports trackers evaluators initializers pretrainers test_sets judgments pairs backbones images compute files base",
-    "cli": "evaluating reports running exporting packing library test_sets judgments pairs results recipe"
+    "cli": "evaluating reports running exporting library test_sets judgments pairs results recipe"
     " components images files base",
     "testing": "evaluators test_sets judgments pairs backbones components images files base",
     "running": "reports evaluators results recipe components compute files base",
@@ -30,7 +30,6 @@ ROOMS = {
     "library": "judgments recipe backbones components compute files base",
     "initializers": "judgments pairs images components compute files base",
     "pretrainers": "pairs backbones images compute files base",
-    "packing": "pairs images files base",
     "test_sets": "pairs world files base",
     "judgments": "world images components files base",
     "pairs": "world images compute files base",

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from webdataset import TarWriter
 
 from perceptinit.errors import DataError, TrainingError
 from perceptinit.evaluators.classifier import zero_shot_classifier
 from perceptinit.evaluators.retrieval import Retrieval
 from perceptinit.evaluators.zero_shot import ZeroShot
-from perceptinit.packing.pack import PackSettings, pack
-from perceptinit.packing.sources import Columns, open_source
 from perceptinit.test_sets.readers import read_zero_shot_set
 from perceptinit.test_sets.sets import ZeroShotSet
 from perceptinit.types import RunContext
@@ -220,13 +219,29 @@ def class_folders(path):
     return path
 
 
+def write_shard(path, samples):
+    """Write samples to a tar; a sample is a dict with its key and its members by extension."""
+    with TarWriter(str(path), encoder=False, mtime=0) as tar:
+        for sample in samples:
+            tar.write(sample)
+
+
 @pytest.fixture
 def packed_set(tmp_path):
     """Return the folder of a test set of 3 images in 2 shards, in the clip-benchmark layout."""
-    source = open_source(class_folders(tmp_path / "source"), Columns())
-    settings = PackSettings(test_set=True, templates=("a {c}", "one {c}"), shard_size=2)
-    pack(source, tmp_path / "pets", settings, lambda n: None)
-    return tmp_path / "pets"
+    folder = tmp_path / "pets"
+    samples = [
+        {"__key__": f"s{i:07d}", "png": png(i), "cls": str(label).encode()}
+        for i, label in enumerate((0, 0, 1))
+    ]
+    (folder / "test").mkdir(parents=True)
+    write_shard(folder / "test" / "0.tar", samples[:2])
+    write_shard(folder / "test" / "1.tar", samples[2:])
+    (folder / "test" / "nshards.txt").write_text("2\n")
+    (folder / "test" / "sizes.json").write_text('{"0.tar": 2, "1.tar": 1}')
+    (folder / "classnames.txt").write_text("cat\ndog\n")
+    (folder / "zeroshot_classification_templates.txt").write_text("a {c}\none {c}\n")
+    return folder
 
 
 def complaint(path):

@@ -68,7 +68,7 @@ def create_app(plugins: Plugins) -> typer.Typer:
         plugins_.plugins,
     ):
         app.command(verb.__name__.rstrip("_"))(verb)
-    for name, group in {"data": data.app, "cache": cache.app, "new": new.app}.items():
+    for name, group in {"data": data.create_group(), "cache": cache.app, "new": new.app}.items():
         app.add_typer(group, name=name)
     _add_plugin_verbs(app, plugins)
     return app

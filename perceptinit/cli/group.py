@@ -33,7 +33,8 @@ class Group(TyperGroup):
             _spell_brackets(command)
             return command
         registry = getattr(ctx.obj, "registry", None)
-        missing = missing_companion("verb", cmd_name, registry.left_out if registry else {})
+        verb = f"{ctx.info_name} {cmd_name}" if ctx.parent else cmd_name
+        missing = missing_companion("verb", verb, registry.left_out if registry else {})
         if missing:
             raise MissingPackageError(missing)
         return None

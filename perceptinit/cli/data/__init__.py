@@ -1,14 +1,18 @@
-"""`perceptinit data`: get, check and prepare data sets; one file per verb."""
+"""`perceptinit data`: get, check and index data sets; one file per verb."""
 
 from __future__ import annotations
 
 import typer
 
-from perceptinit.cli.data import check, download, index, list_, pack
+from perceptinit.cli.data import check, download, index, list_
+from perceptinit.cli.group import Group
 
-app = typer.Typer(help="Get, check and prepare data sets.", no_args_is_help=True)
-app.command("list")(list_.list_)
-app.command("download")(download.download)
-app.command("check")(check.check)
-app.command("pack")(pack.pack)
-app.command("index")(index.index)
+
+def create_group() -> typer.Typer:
+    """Return the verbs of the core, to which companions add theirs."""
+    group = typer.Typer(cls=Group, help="Get, check and prepare data sets.", no_args_is_help=True)
+    group.command("list")(list_.list_)
+    group.command("download")(download.download)
+    group.command("check")(check.check)
+    group.command("index")(index.index)
+    return group

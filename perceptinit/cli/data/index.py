@@ -31,7 +31,7 @@ def index(
     Example: perceptinit data index "https://host/cc3m/{00000..00331}.tar" --out cc3m.index
     """
     from perceptinit.errors import UsageError
-    from perceptinit.packing.indexing import index_local, index_remote, open_shards
+    from perceptinit.pairs.indexing import index_local, index_remote, open_shards
 
     planned = open_shards(shards)
     if isinstance(planned, list):

@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from perceptinit.errors import DataError, UsageError
-from perceptinit.files.reading import read_bytes, require_file
-from perceptinit.pairs.classes import read_classes
-from perceptinit.pairs.tables import CsvTable, ParquetTable
-from perceptinit.types import IMAGE_SUFFIXES, Classes
+from perceptinit.plugin import (
+    IMAGE_SUFFIXES,
+    Classes,
+    CsvTable,
+    DataError,
+    ParquetTable,
+    UsageError,
+    read_bytes,
+    read_classes,
+    require_file,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,18 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
-from perceptinit.errors import DataError, UsageError
-from perceptinit.files.atomic import atomic_path, remove_files, write_json
-from perceptinit.packing.journal import INDEX, TEST_SPLIT, Journal
-from perceptinit.packing.parts import Part
-from perceptinit.packing.shards import ImageSettings, Shard, Written, write_shard
-from perceptinit.packing.sources import Source
-from perceptinit.pairs.sizes import SIZES
+from perceptinit.plugin import (
+    SIZES,
+    DataError,
+    UsageError,
+    atomic_path,
+    remove_files,
+    write_json,
+)
+from perceptinit_packing.journal import INDEX, TEST_SPLIT, Journal
+from perceptinit_packing.parts import Part
+from perceptinit_packing.shards import ImageSettings, Shard, Written, write_shard
+from perceptinit_packing.sources import Source
 
 UNREADABLE = "unreadable.txt"
 

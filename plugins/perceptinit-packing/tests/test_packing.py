@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -9,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from perceptinit_packing import pack as packing
+from perceptinit_packing.pack import PackSettings, pack
+from perceptinit_packing.shards import ImageSettings
+from perceptinit_packing.sources import Columns, open_source
 from PIL import Image
 
-from perceptinit.errors import DataError, UsageError
-from perceptinit.packing import pack as packing
-from perceptinit.packing.pack import PackSettings, pack
-from perceptinit.packing.shards import ImageSettings
-from perceptinit.packing.sources import Columns, open_source
-from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
+from perceptinit import build
+from perceptinit.plugin import DataError, UsageError
 
 
 def encoded(value=0, size=(6, 4), kind="PNG"):
@@ -72,7 +73,7 @@ def files(folder):
 
 
 def pairs_of(folder):
-    pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=str(folder / "*.tar")))
+    pairs = build("pairs", {"use": "webdataset", "shards": str(folder / "*.tar")})
     assert list(pairs.preflight()) == []
     return [(p.image, p.text) for p in map(pairs.pair, range(pairs.num_pairs))]
 
@@ -238,7 +239,7 @@ def test_an_interrupted_packing_goes_on_after_its_finished_shards(tmp_path, monk
     finished = {path.name for path in (tmp_path / "out").glob("*.tar")}
     # the third may have been under way when the second failed; what is finished is whole
     assert finished in ({"000000.tar"}, {"000000.tar", "000002.tar"})
-    pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=str(tmp_path / "out" / "*.tar")))
+    pairs = build("pairs", {"use": "webdataset", "shards": str(tmp_path / "out" / "*.tar")})
     assert list(pairs.preflight()) == [
         f"{tmp_path / 'out'}: its packing is not finished; run the same `perceptinit data pack` again, without --part"
     ]
@@ -434,3 +435,18 @@ def test_the_command_prints_what_is_wrong_in_one_sentence(cli, tmp_path):
     assert done.returncode == 2
     assert done.stderr == "error: template 'a photo' has no {c} for the class name\n"
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_a_table_that_names_a_pipe_or_a_folder_leaves_it_out(tmp_path, kind):
+    (os.mkfifo if kind == "pipe" else os.mkdir)(tmp_path / "odd.png")
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "good.png")
+    table = tmp_path / "pairs.csv"
+    table.write_text("image,caption\ngood.png,a\nodd.png,b\n")
+    source = open_source(table, Columns(text="caption"))
+    out = tmp_path / "out"
+    packed = pack(source, out, PackSettings(max_bad_share=0.5), lambda count: None)
+    assert packed.num_samples == 1
+    assert packed.unusable == tuple((out / "unreadable.txt").read_text().splitlines())
+    assert "odd.png" in packed.unusable[0]
+    assert "file" in packed.unusable[0]

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from perceptinit.errors import DataError
-from perceptinit.files.atomic import atomic_path
-from perceptinit.files.reading import read_bytes
-from perceptinit.images.background import transparent_share
-from perceptinit.images.decoding import decode_with_alpha
-from perceptinit.packing.sources import Record, Source
+from perceptinit.plugin import (
+    DataError,
+    atomic_path,
+    decode_with_alpha,
+    read_bytes,
+    transparent_share,
+)
+from perceptinit_packing.sources import Record, Source
 
 # formats that readers of webdataset shards know, with the extension that says so
 _EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}

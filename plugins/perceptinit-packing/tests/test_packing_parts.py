@@ -5,6 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pytest
+from file_operations import states
+from perceptinit_packing import pack as packing
+from perceptinit_packing.parts import Part
+from perceptinit_packing.sources import Columns
 from test_packing import (
     captions_folder,
     class_folders,
@@ -16,11 +20,8 @@ from test_packing import (
     write_parquet,
 )
 
-from perceptinit.errors import DataError, UsageError
-from perceptinit.packing import pack as packing
-from perceptinit.packing.parts import Part
-from perceptinit.packing.sources import Columns
-from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
+from perceptinit import build
+from perceptinit.plugin import DataError, UsageError
 
 
 def table(path):
@@ -133,7 +134,7 @@ def test_a_part_of_other_options_is_refused_and_changes_nothing(tmp_path):
 def test_parts_without_the_last_call_are_told_to_a_run(tmp_path):
     source = captions_folder(tmp_path / "in", 6)
     run(source, tmp_path / "out", shard_size=2, part=Part(1, 2))
-    pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=str(tmp_path / "out" / "*.tar")))
+    pairs = build("pairs", {"use": "webdataset", "shards": str(tmp_path / "out" / "*.tar")})
     (problem,) = pairs.preflight()
     assert problem.endswith(
         "its packing is not finished; run the same `perceptinit data pack` again, without --part"
@@ -178,3 +179,26 @@ def test_the_command_packs_a_part_and_says_what_is_left_to_do(cli, tmp_path):
         "The index is written by the same command without --part, once all parts are done.\n"
     )
     assert "left out; they will be listed in out/unreadable.txt" in done.stderr
+
+
+def content(folder):
+    return {str(p.relative_to(folder)): p.is_file() and p.read_bytes() for p in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("is_test_set", [False, True])
+@pytest.mark.parametrize("parts", [(None,), (Part(2, 2), Part(1, 2), None)])
+def test_a_packing_killed_at_any_file_operation_ends_as_one_left_alone(
+    tmp_path, is_test_set, parts
+):
+    source = class_folders(tmp_path / "source")
+    settings = {"shard_size": 1, "templates": ("a {c}",), "test_set": is_test_set}
+
+    def work(folder):
+        for part in parts:
+            run(source, folder, num_workers=1, part=part, **settings)
+
+    run(source, tmp_path / "alone", **settings)
+    expected = content(tmp_path / "alone")
+    for name, state in states(tmp_path / "killed", work, tmp_path / "killed"):
+        work(state)
+        assert content(state) == expected, name

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from perceptinit.errors import UsageError, shown
+from perceptinit.plugin import UsageError, shown
 
 T = TypeVar("T")
 

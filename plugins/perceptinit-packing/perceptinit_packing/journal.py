@@ -11,13 +11,22 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from perceptinit.configs import find_misfit
-from perceptinit.errors import DataError, UsageError, writing
-from perceptinit.files.atomic import atomic_path, final_path, remove_files, temporaries
-from perceptinit.files.reading import parse_rows, read_json
-from perceptinit.packing.parts import Part
-from perceptinit.packing.shards import Written
-from perceptinit.pairs.sizes import JOURNAL, journals
+from perceptinit.plugin import (
+    JOURNAL,
+    DataError,
+    UsageError,
+    atomic_path,
+    final_path,
+    find_misfit,
+    journals,
+    parse_rows,
+    read_json,
+    remove_files,
+    temporaries,
+    writing,
+)
+from perceptinit_packing.parts import Part
+from perceptinit_packing.shards import Written
 
 INDEX = "index.json"  # the content of the journal, once all is done
 TEST_SPLIT = "test"  # folder of a test set's shards: clip-benchmark reads the split of this name

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from perceptinit.errors import UsageError
+from perceptinit.plugin import UsageError
 
 
 def _column(text: str) -> Any:
@@ -74,13 +74,13 @@ def pack(
 
     Example: perceptinit data pack photos test --test-set --template "a photo of a {c}."
     """
-    from perceptinit.cli.data.packed import print_packed, read_lines, read_templates
-    from perceptinit.packing.pack import PackSettings, shards_of
-    from perceptinit.packing.pack import pack as pack_source
-    from perceptinit.packing.parts import Part
-    from perceptinit.packing.shards import ImageSettings
-    from perceptinit.packing.sources import Columns, open_source
-    from perceptinit.progress import Bars
+    from perceptinit.plugin import Bars
+    from perceptinit_packing.pack import PackSettings, shards_of
+    from perceptinit_packing.pack import pack as pack_source
+    from perceptinit_packing.packed import print_packed, read_lines, read_templates
+    from perceptinit_packing.parts import Part
+    from perceptinit_packing.shards import ImageSettings
+    from perceptinit_packing.sources import Columns, open_source
 
     if test_set and text_column is not None:
         raise UsageError("--text-column: a test set has labels, no captions")

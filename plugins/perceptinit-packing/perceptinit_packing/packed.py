@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from perceptinit.cli.terminal import print_warnings
-from perceptinit.errors import UsageError
+from perceptinit.plugin import UsageError, read_bytes
 
 if TYPE_CHECKING:
-    from perceptinit.packing.pack import Packed, PackSettings
+    from perceptinit_packing.pack import Packed, PackSettings
 
 
 def read_templates(given: Sequence[str]) -> tuple[str, ...]:
@@ -25,8 +24,6 @@ def read_templates(given: Sequence[str]) -> tuple[str, ...]:
 
 def read_lines(path: Path) -> tuple[str, ...]:
     """Return the lines of a file that are not empty; UsageError when it cannot be read."""
-    from perceptinit.files.reading import read_bytes
-
     try:
         lines = read_bytes(path).decode("utf-8").splitlines()
         return tuple(line for line in lines if line.strip())
@@ -48,9 +45,8 @@ def print_packed(packed: Packed, out: Path, settings: PackSettings) -> None:
         )
     if packed.unusable:
         where = "will be" if settings.part else "are"
-        print_warnings(
-            [
-                f"{len(packed.unusable)} records could not be read and are left out; they {where} listed in "
-                f"{out / 'unreadable.txt'}. The first: {packed.unusable[0]}"
-            ]
+        typer.echo(
+            f"warning: {len(packed.unusable)} records could not be read and are left out; they {where} listed in "
+            f"{out / 'unreadable.txt'}. The first: {packed.unusable[0]}",
+            err=True,
         )

@@ -1,0 +1,23 @@
+"""Pack images with captions or labels into webdataset shards and test sets.
+
+`sources` reads folders and tables, `shards` writes one tar, `journal` records which shards are finished, and `pack`
+writes all of them in parallel and resumes after an interruption.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perceptinit.plugin import hookimpl
+
+if TYPE_CHECKING:
+    import typer
+
+
+@hookimpl
+def perceptinit_commands(app: typer.Typer) -> None:
+    from perceptinit_packing.cli import pack
+
+    group = next(group for group in app.registered_groups if group.name == "data")
+    assert group.typer_instance is not None
+    group.typer_instance.command("pack")(pack)
