@@ -20,7 +20,7 @@ HEAVY = ("torch", "numpy", "open_clip", "timm", "webdataset", "scipy", "pyarrow"
         ["status", "--help"],
         ["preregister", "--help"],
         ["data", "--help"],
-        ["data", "pack", "--help"],
+        ["data", "index", "--help"],
         ["data", "download", "--help"],
         ["data", "check", "--help"],
     ],
