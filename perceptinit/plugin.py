@@ -75,6 +75,7 @@ _NAMES = {
     "pairs.classes": "read_classes",
     "pairs.sizes": "JOURNAL SIZES journals",
     "pairs.tables": "CsvTable ParquetTable",
+    "pairs.webdataset_pairs": "WebdatasetPairs",
     # judgments
     "judgments.own.own_table": "OwnTable",
     "judgments.own.matrix_set": "MatrixSet",

@@ -96,6 +96,7 @@ from perceptinit.pairs.sizes import SIZES as SIZES
 from perceptinit.pairs.sizes import journals as journals
 from perceptinit.pairs.tables import CsvTable as CsvTable
 from perceptinit.pairs.tables import ParquetTable as ParquetTable
+from perceptinit.pairs.webdataset_pairs import WebdatasetPairs as WebdatasetPairs
 from perceptinit.pretrainers.clip import Clip as Clip
 from perceptinit.pretrainers.objective import Objective as Objective
 from perceptinit.pretrainers.pair_loss import PairLoss as PairLoss

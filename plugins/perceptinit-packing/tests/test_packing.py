@@ -16,8 +16,7 @@ from perceptinit_packing.shards import ImageSettings
 from perceptinit_packing.sources import Columns, open_source
 from PIL import Image
 
-from perceptinit import build
-from perceptinit.plugin import DataError, UsageError
+from perceptinit.plugin import DataError, UsageError, WebdatasetPairs
 
 
 def encoded(value=0, size=(6, 4), kind="PNG"):
@@ -73,7 +72,7 @@ def files(folder):
 
 
 def pairs_of(folder):
-    pairs = build("pairs", {"use": "webdataset", "shards": str(folder / "*.tar")})
+    pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=str(folder / "*.tar")))
     assert list(pairs.preflight()) == []
     return [(p.image, p.text) for p in map(pairs.pair, range(pairs.num_pairs))]
 
@@ -239,7 +238,7 @@ def test_an_interrupted_packing_goes_on_after_its_finished_shards(tmp_path, monk
     finished = {path.name for path in (tmp_path / "out").glob("*.tar")}
     # the third may have been under way when the second failed; what is finished is whole
     assert finished in ({"000000.tar"}, {"000000.tar", "000002.tar"})
-    pairs = build("pairs", {"use": "webdataset", "shards": str(tmp_path / "out" / "*.tar")})
+    pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=str(tmp_path / "out" / "*.tar")))
     assert list(pairs.preflight()) == [
         f"{tmp_path / 'out'}: its packing is not finished; run the same `perceptinit data pack` again, without --part"
     ]

@@ -20,8 +20,7 @@ from test_packing import (
     write_parquet,
 )
 
-from perceptinit import build
-from perceptinit.plugin import DataError, UsageError
+from perceptinit.plugin import DataError, UsageError, WebdatasetPairs
 
 
 def table(path):
@@ -134,7 +133,7 @@ def test_a_part_of_other_options_is_refused_and_changes_nothing(tmp_path):
 def test_parts_without_the_last_call_are_told_to_a_run(tmp_path):
     source = captions_folder(tmp_path / "in", 6)
     run(source, tmp_path / "out", shard_size=2, part=Part(1, 2))
-    pairs = build("pairs", {"use": "webdataset", "shards": str(tmp_path / "out" / "*.tar")})
+    pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=str(tmp_path / "out" / "*.tar")))
     (problem,) = pairs.preflight()
     assert problem.endswith(
         "its packing is not finished; run the same `perceptinit data pack` again, without --part"
