@@ -145,11 +145,11 @@ from perceptinit.test_sets.choice import SetChoice as SetChoice
 from perceptinit.trackers.scalars import Scalars as Scalars
 from perceptinit.trackers.scalars import flat as flat
 from perceptinit.trackers.scalars import scalars as scalars
+from perceptinit.types import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from perceptinit.types import Classes as Classes
 from perceptinit.types import DataCard as DataCard
 from perceptinit.types import DataNeed as DataNeed
 from perceptinit.types import Event as Event
-from perceptinit.types import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from perceptinit.types import ImageSource as ImageSource
 from perceptinit.types import InitReport as InitReport
 from perceptinit.types import Pair as Pair
