@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: companions quickstart test fuzz paper known-effects check wheel docs plugins clean
+.PHONY: companions quickstart test slow fuzz paper known-effects check wheel docs plugins clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/perceptinit preregister quickstart
@@ -14,6 +14,10 @@ quickstart: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(PYTEST)
+
+# processes that train together, wait for each other and are killed: minutes of them, so apart from `make test`
+slow: $(INSTALLED)
+	$(PYTEST) -m slow tests
 
 # new random recipes, tables, matrices, shards, pictures, weights, archives, downloads and records, and a kill at every
 # file operation; `make test` has a fixed sample of both

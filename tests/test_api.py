@@ -416,6 +416,7 @@ print(start, model.module.norm.weight.grad.sum().item())
 """
 
 
+@pytest.mark.slow
 def test_processes_of_a_ddp_model_end_with_equal_weights_and_train_on(tmp_path):
     # seeds differ on purpose: without the broadcast the weights would, too
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}

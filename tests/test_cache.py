@@ -152,6 +152,7 @@ def test_other_weights_in_a_file_of_the_same_name_are_another_entry(tmp_path, ca
     assert other.sha256_after != first.sha256_after
 
 
+@pytest.mark.slow
 def test_a_second_process_waits_for_the_first_and_loads_its_work(cache):
     code = (
         "import sys; sys.path[:0] = sys.argv[1:];"

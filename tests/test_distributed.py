@@ -164,6 +164,7 @@ def weights_after_21_steps(micro_batch=0, sharding="none"):
         return state, clip.data_sha256
 
 
+@pytest.mark.slow
 def test_after_21_steps_the_weights_are_the_same_and_so_are_the_samples():
     whole, samples = weights_after_21_steps()
     outcomes = [weights_after_21_steps(4), *together(weights_after_21_steps, 4)]

@@ -110,6 +110,7 @@ def test_the_command_prints_the_table_and_refuses_other_devices(cli, tmp_path):
     assert "--world requires --device cuda" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_figures_in_the_docs_are_what_the_command_writes():
     page = scaling.PAGE.read_text()
     assert page == scaling.renewed(page)

@@ -164,6 +164,7 @@ def answers(runs, tmp_path_factory):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "target"), PAIRS)
 def test_outputs_are_equal_in_a_process_without_perceptinit(backbone, target, answers):
     if not is_installed(target):

@@ -164,6 +164,7 @@ def views_trained_together(seed=0):
         return {k: v.numpy() for k, v in state.items()}, pretrainer.data_sha256
 
 
+@pytest.mark.slow
 def test_two_processes_train_on_views_as_one_does_with_statistics_of_the_whole_batch():
     whole, samples = views_trained_together()
     assert whole["projection.1.num_batches_tracked"] == 6
@@ -663,6 +664,7 @@ def run_together(folder):
     return run(folder, arms=["random"])["random"]
 
 
+@pytest.mark.slow
 def test_two_processes_score_the_classifier_as_one_does(finished, tmp_path):
     _, records = finished
     first, second = together(run_together, tmp_path)

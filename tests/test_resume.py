@@ -82,6 +82,7 @@ def uninterrupted(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_two_processes_killed_again_and_again_end_as_if_nothing_had_happened(
     uninterrupted, tmp_path
 ):
@@ -102,6 +103,7 @@ def test_two_processes_killed_again_and_again_end_as_if_nothing_had_happened(
     assert len(ours["init"]) == 1
 
 
+@pytest.mark.slow
 def test_a_run_moves_from_two_processes_to_one_and_back(uninterrupted, tmp_path):
     assert ended(start(run_with_signal, tmp_path, signal.SIGTERM, 4)) == [EXIT_CODE] * 2
     assert ended(start(run_with_signal, tmp_path, signal.SIGTERM, 7, num=1)) == [EXIT_CODE]
@@ -142,6 +144,7 @@ def stage_one_of(folder):
     return {name: value for name, value in row.items() if name != "seconds"}
 
 
+@pytest.mark.slow
 def test_two_processes_killed_in_stage_one_end_as_if_nothing_had_happened(uninterrupted, tmp_path):
     for step in (1, 2, 4):  # of 4 in 2 epochs, with a checkpoint after each second one
         arguments = (tmp_path, signal.SIGKILL, step, (0, 1), "init")

@@ -131,6 +131,7 @@ def test_two_processes_share_six_runs_and_one_that_is_killed_loses_none(folder):
             assert r["hashes"]["final"] == taken_over["hashes"]["final"]
 
 
+@pytest.mark.slow
 def test_jobs_finish_what_can_be_finished_and_tell_what_failed(folder):
     (folder / "tiny.toml").write_text(RECIPE + BAD_ARM)
     done = start(folder, "--jobs", "2", "--seed", "0")
@@ -149,6 +150,7 @@ def test_jobs_finish_what_can_be_finished_and_tell_what_failed(folder):
     assert counts == {"again": 1, "bad": 1, "pi": 1, "random": 1}  # the failed one, too
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_what_status_says_of_runs_in_jobs_that_it_ended(folder):
     interrupted = start(
         folder, "--jobs", "2", "--arm", "random", "--arm", "again", "--seed", "0", INTERRUPT_AT="48"

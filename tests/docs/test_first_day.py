@@ -39,9 +39,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.slow
 def test_the_page_of_the_first_day_works_as_it_stands(cli, folder):
-    """Slow: every command is a process of its own, and three arms are trained."""
     pytest.importorskip("matplotlib", reason="extra 'report' not installed")
     for command in COMMANDS:
         shorter = ["--seed", "0", "--set", "init.epochs=2"] if command[0] == "run" else []

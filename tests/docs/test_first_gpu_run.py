@@ -14,7 +14,6 @@ def script(monkeypatch):
     return first_gpu_run
 
 
-@pytest.mark.slow
 def test_every_part_ends_at_tiny_size(script, tmp_path):
     """Slow: some twenty short trainings, two of them compiled, are what the script is."""
     assert script.main(["--size", "tiny", "--device", "cpu", "--out", str(tmp_path / "run")]) == 0

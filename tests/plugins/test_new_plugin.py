@@ -53,7 +53,6 @@ def test_a_package_is_linted_and_formatted(packages, kind):
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.slow
 def test_the_packages_are_typed(packages):
     """Slow: mypy follows the imports into torch."""
     pytest.importorskip("mypy", reason="extra 'test' not installed")
