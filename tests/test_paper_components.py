@@ -113,15 +113,19 @@ def test_an_initializer_works_on_a_tower_on_a_gpu(entry, tmp_path):
 
 @pytest.mark.parametrize("entry", EVALUATORS, ids=lambda entry: entry.name)
 def test_an_evaluator_gives_on_a_gpu_the_scores_of_a_cpu(entry, tmp_path):
-    component = build(entry.load(), options_of(entry.name, tmp_path))
-    is_classified = getattr(component, "needed_part", "") == "head"
-    model = (tiny_classifier() if is_classified else tiny_model()).eval()
     (tmp_path / "weights").mkdir()
     save_file(tiny_model(seed=1).image.state_dict(), tmp_path / "weights" / "init.safetensors")
+    compare_scores(build(entry.load(), options_of(entry.name, tmp_path)), tmp_path)
+
+
+def compare_scores(component, folder):
+    """Measure a model on a CPU and on a GPU; the scores are equal."""
+    is_classified = getattr(component, "needed_part", "") == "head"
+    model = (tiny_classifier() if is_classified else tiny_model()).eval()
 
     def scores(device):
         with torch.no_grad():
-            return list(component.evaluate(model.to(device), context(tmp_path, device)))
+            return list(component.evaluate(model.to(device), context(folder, device)))
 
     want = scores("cpu")
     with paper_gpu():
@@ -131,7 +135,10 @@ def test_an_evaluator_gives_on_a_gpu_the_scores_of_a_cpu(entry, tmp_path):
     assert [s.value for s in got] == pytest.approx([s.value for s in want], abs=1e-4)
 
 
-PLUGINS = sorted((ROOT / "plugins").glob("perceptinit-*"))
+# perceptinit-collect offers a verb and no component
+PLUGINS = sorted(
+    {*(ROOT / "plugins").glob("perceptinit-*")} - {ROOT / "plugins/perceptinit-collect"}
+)
 
 
 def components_of(folder: Path) -> list[tuple[str, Component]]:
@@ -217,6 +224,10 @@ def _track(component, folder):
         assert gpu.waits == []
 
 
+def _evaluate(component, folder):
+    compare_scores(build(_load(component), {}), folder)
+
+
 def _judgments(component, folder):
     """Judgments hold no tensor: that their modules import nothing of a GPU is all there is to see."""
     assert callable(_load(component).load)
@@ -227,4 +238,5 @@ DO = {
     "perceptinit_pretrainers": _pretrain,
     "perceptinit_trackers": _track,
     "perceptinit_judgments": _judgments,
+    "perceptinit_evaluators": _evaluate,
 }
