@@ -129,8 +129,7 @@ class Columns:
 
     def texts(self, name: str) -> list[str]:
         """Return a column as text; DataError for an empty cell."""
-        values = self._convert(name, str)
-        return [values[code] for code in self.codes[name]]
+        return self.coded(name).texts()
 
     def numbers(self, name: str, low: float = 0.0, high: float = math.inf) -> np.ndarray:
         """Return a column as float64; DataError for a cell that is no number in [low, high]."""

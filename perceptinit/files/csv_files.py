@@ -64,12 +64,13 @@ def parse_csv(
     """Return what `read_csv` does for an open file; also raises what pyarrow and the `csv` module raise."""
     from pyarrow import compute
 
-    is_trimmed = separator is None
+    is_spaced = False
     if separator is None:
-        line = file.readline()
+        data = file.read()
+        line = data.partition(b"\n")[0]
         separator = max(SEPARATORS, key=lambda sign: line.count(sign.encode()))
-        file.seek(0)
-        file = _tidy(file.read(), separator)
+        is_spaced = f"{separator} ".encode() in data or b"\n " in data
+        file = _tidy(data, separator)
     first_row = _read_first_row(file, separator)
     names = first_row if has_header else [str(i) for i in range(len(first_row))]
     if not any(names):
@@ -78,7 +79,7 @@ def parse_csv(
         check_columns(path, names, columns)
     num_lines = 1 + sum(name.count("\n") for name in first_row) if has_header else 0
     table, wrong = _read_arrow(file, separator, names, columns, num_lines)
-    if is_trimmed:
+    if is_spaced:
         trimmed = [compute.utf8_ltrim(column, " ") for column in table.columns]
         table = table.from_arrays(trimmed, names=table.column_names)
     return table, _number_rows(path, table, wrong, has_header)

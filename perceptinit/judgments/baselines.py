@@ -66,7 +66,7 @@ def two_afc_baselines(
     triplets: Triplets, weighting: Weighting = "votes", num_workers: int = 2
 ) -> tuple[Baseline, ...]:
     """Return the 2AFC of each baseline on triplets; DataError for an image that cannot be decoded."""
-    roles = np.stack([triplets.anchor, triplets.first, triplets.second])
+    roles = triplets.roles
     used, places = np.unique(roles, return_inverse=True)
     anchor, first, second = places.reshape(roles.shape)
     weights = triplets.num_votes if weighting == "votes" else np.ones(len(triplets))

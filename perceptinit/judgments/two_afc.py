@@ -110,7 +110,7 @@ def embed_judged(
     batch_size: int = 256,
 ) -> Embedded:
     """Return the embeddings of all images of the triplets, each embedded once; see `measure`."""
-    used = np.unique(np.stack([triplets.anchor, triplets.first, triplets.second]))
+    used = np.unique(triplets.roles)
     return Embedded(used, embed(encode, images, used, device=device, batch_size=batch_size))
 
 

@@ -154,9 +154,8 @@ def _lead_of_second(triplets: Triplets, images: StimulusImages) -> np.ndarray:
     from perceptinit.judgments.scoring import cosine_distances
     from perceptinit.judgments.two_afc import embed
 
-    roles = np.stack([triplets.anchor, triplets.first, triplets.second])
-    used, index = np.unique(roles, return_inverse=True)
-    anchor, first, second = index.reshape(roles.shape)
+    used, index = np.unique(triplets.roles, return_inverse=True)
+    anchor, first, second = index.reshape(3, -1)
     pixels = embed(_flatten, images, used)
     return cosine_distances(pixels, anchor, first) - cosine_distances(pixels, anchor, second)
 
