@@ -32,7 +32,7 @@ from perceptinit.recipe.settings import (
     SlurmConfig,
     VerdictConfig,
 )
-from perceptinit.recipe.tables import ARM_SLOTS, stage_names
+from perceptinit.recipe.tables import stage_names
 from perceptinit.recipe.text import Origin
 from perceptinit.recipe.tuning import Tuning
 from perceptinit.registry import Registry, unknown
@@ -93,8 +93,11 @@ class Arm:
 
     def smoke(self, registry: Registry) -> Arm:
         """Return the arm with its stages shrunk, see `Spec.smoke`."""
-        stages = {slot: tuple(s.smoke(registry) for s in getattr(self, slot)) for slot in ARM_SLOTS}
-        return replace(self, **stages)
+        return replace(
+            self,
+            init=tuple(spec.smoke(registry) for spec in self.init),
+            posthoc=tuple(spec.smoke(registry) for spec in self.posthoc),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,8 +72,12 @@ def plan_cells(
 def _load_origins(recipe: Recipe, arms: Sequence[Arm]) -> dict[str, Recipe]:
     """Return the recipes by name that some arms share runs with, kept and reported as this one's runs are."""
     found = {recipe.origins[arm.name] for arm in arms if arm.name in recipe.origins}
-    same = {"checkpoint": recipe.checkpoint, "tracks": recipe.tracks}
-    return {origin.name: replace(load_recipe(origin.path), **same) for origin in found}
+    return {
+        origin.name: replace(
+            load_recipe(origin.path), checkpoint=recipe.checkpoint, tracks=recipe.tracks
+        )
+        for origin in found
+    }
 
 
 def _plan_cell(recipe: Recipe, arm: Arm, seed: int, root: Path, others: dict[str, Recipe]) -> Cell:

@@ -27,6 +27,7 @@ def run_recipe(
     arms: Sequence[str] = (),
     seeds: Sequence[int] = (),
     out: Path = Path("runs"),
+    cells: Sequence[Cell] = (),
     device: str = "auto",
     fresh: bool = False,
     jobs: int = 1,
@@ -34,40 +35,30 @@ def run_recipe(
 ) -> list[dict[str, Any]]:
     """Run the chosen arms and seeds (all by default) and return their records.
 
-    Files go to `out/<recipe>/<arm>/seed<k>/`. A finished run is kept; an interrupted one continues
-    from its last checkpoint; `fresh` does all of them again. `jobs` runs go on at the same time, in
-    processes of their own; further calls, on this machine or others, may share the folder.
+    A finished run is kept; an interrupted one continues from its last checkpoint. A run that fails does not stop
+    the others. Further calls, on this machine or others, may share the folder.
 
-    num_workers: threads of each process that decode images, by default the cores that it may use.
+    Args:
+        recipe: The recipe.
+        arms: Names of the arms to run, all unless given.
+        seeds: Seeds to run, all of the recipe unless given.
+        out: Files go to `out/<recipe>/<arm>/seed<k>/`.
+        cells: Runs of the recipe or with other settings of it, in place of `arms` and `seeds`.
+        device: "auto", "cpu" or "cuda".
+        fresh: Do finished runs again, except those that are shared with another recipe.
+        jobs: Runs at a time, each in its own process.
+        num_workers: Threads of each process that decode images, by default the cores that it may use.
 
-    A run that fails does not stop the others. Raises RecipeError before anything starts when
-    something is known to be missing, UsageError when a folder holds a run of another recipe, and
-    the first run's error after all are done.
+    Raises:
+        RecipeError: If something is known to be missing, before anything starts.
+        UsageError: If a folder holds a run of another recipe.
+        PerceptInitError: The error of the first run that failed, after all others are done.
     """
-    return run_cells(
-        recipe,
-        plan_cells(recipe, arms, seeds, out),
-        device=device,
-        fresh=fresh,
-        jobs=jobs,
-        num_workers=num_workers,
-    )
-
-
-def run_cells(
-    recipe: Recipe,
-    cells: Sequence[Cell],
-    *,
-    device: str = "auto",
-    fresh: bool = False,
-    jobs: int = 1,
-    num_workers: int | None = None,
-) -> list[dict[str, Any]]:
-    """Do some runs of a recipe, at least one, as `run_recipe` does and with its errors."""
     from perceptinit.compute import distributed
     from perceptinit.compute.devices import choose_device, set_up_process
     from perceptinit.running.sweep import Sweep
 
+    cells = cells or plan_cells(recipe, arms, seeds, out)
     with distributed.process_group():
         if jobs > 1 and distributed.world_size() > 1:
             raise UsageError("--jobs: several processes already work on each run; take one of both")

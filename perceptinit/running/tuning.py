@@ -22,7 +22,7 @@ from perceptinit.results.runs import BEST, TRIALS, LoadedRun
 from perceptinit.results.tuned import Search, find_tuning, is_over, parse_tuning, read_searches
 from perceptinit.running.cells import Cell, check_same_run, plan_cells
 from perceptinit.running.readiness import check_ready
-from perceptinit.running.runner import run_cells
+from perceptinit.running.runner import run_recipe
 
 NO_TUNE = (
     "no [tune], which says what is tuned and on which validation data (docs/tuning.md); `perceptinit run` does the "
@@ -36,7 +36,7 @@ TRAINED_ON = 'measures on the judgments that stage 1 learns from: take another s
 
 
 class Tune:
-    """The tuning of a recipe, in the folders beside its runs; options: as `run_cells` takes them.
+    """The tuning of a recipe, in the folders beside its runs; options: as `run_recipe` takes them.
 
     Raises UsageError for a recipe that says nothing of tuning, and RecipeError where settings would be chosen on
     the data that decide, or the recipe is wrong at any of the points.
@@ -78,7 +78,7 @@ class Tune:
         """Do runs of one experiment with the options that were given."""
         by_name = {cell.recipe.name: cell.recipe for cell in reversed(cells)}
         recipe = by_name.get(self.recipe.name, cells[0].recipe)
-        run_cells(recipe, cells, **self._options)
+        run_recipe(recipe, cells=cells, **self._options)
 
     def at_shared(self) -> list[Cell]:
         """Return the runs of the recipe as it stands."""
