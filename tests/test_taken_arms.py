@@ -6,7 +6,7 @@ import time
 import pytest
 from test_earlier_stages import TINY
 
-from perceptinit.errors import RecipeError
+from perceptinit.errors import RecipeError, UsageError
 from perceptinit.recipe.reading import load_recipe, read_recipe
 from perceptinit.reports.compare import compare
 from perceptinit.reports.planning.plan import keep_plan, make_plan
@@ -156,6 +156,15 @@ def test_fresh_leaves_the_runs_of_the_other_recipe(folder):
     child = load_recipe("child.toml")
     [after] = run_recipe(child, arms=["random"], seeds=[0], fresh=True, device="cpu")
     assert (after, file.stat().st_mtime_ns) == (before, written)
+
+
+def test_a_run_of_other_settings_where_a_shared_one_should_be_is_refused(folder):
+    tiny = load_recipe("tiny.toml", ["pretrain.epochs=1"])
+    file = folder / "runs/tiny/random/seed0/record.json"
+    file.parent.mkdir(parents=True)
+    write_record(file, new_record(tiny, tiny.arm("random"), 0, "cpu"))
+    with pytest.raises(UsageError, match=r"or `perceptinit run tiny.toml --fresh` to replace it"):
+        run_recipe(load_recipe("child.toml"), arms=["random"], fresh=True, device="cpu")
 
 
 def test_workers_make_shared_runs_where_they_belong(folder):

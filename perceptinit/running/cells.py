@@ -21,13 +21,14 @@ from perceptinit.running.readiness import check_ready
 class Cell:
     """One run: an arm of a recipe, a seed, and the folder of its files.
 
-    The recipe is another one than that of the sweep where the run is shared with it: see `Recipe.origins`.
+    A shared run is that of another recipe, from which the arm is taken: see `Recipe.origins`.
     """
 
     recipe: Recipe
     arm: Arm
     seed: int
     folder: Path
+    is_shared: bool = False
 
     @property
     def title(self) -> str:
@@ -85,7 +86,7 @@ def _plan_cell(recipe: Recipe, arm: Arm, seed: int, root: Path, others: dict[str
     if folder.is_relative_to(root):
         return Cell(recipe, arm, seed, folder)
     other = others[recipe.origins[arm.name].name]
-    return Cell(other, other.arm(arm.name), seed, folder)
+    return Cell(other, other.arm(arm.name), seed, folder, is_shared=True)
 
 
 def prepare(recipe: Recipe, cells: Sequence[Cell], fresh: bool) -> None:
@@ -97,15 +98,15 @@ def prepare(recipe: Recipe, cells: Sequence[Cell], fresh: bool) -> None:
     from perceptinit.compute import distributed
 
     check_ready(recipe, {cell.arm.name for cell in cells})
-    distributed.decide(lambda: _prepare_folders(recipe, cells, fresh))
+    distributed.decide(lambda: _prepare_folders(cells, fresh))
 
 
-def _prepare_folders(recipe: Recipe, cells: Sequence[Cell], fresh: bool) -> None:
+def _prepare_folders(cells: Sequence[Cell], fresh: bool) -> None:
     for root in {cell.root for cell in cells}:
         check_writable(root)
         read_plan(root)  # a plan that cannot be read is reported before anything runs
     for cell in cells:
-        if fresh and cell.recipe.name == recipe.name:
+        if fresh and not cell.is_shared:
             _forget(cell)
         else:
             check_same_run(cell)
@@ -134,8 +135,9 @@ def check_same_run(cell: Cell) -> None:
     if not found.record or found.record["fingerprint"] == recipe.fingerprint(cell.arm):
         return
     difference = fingerprint_difference(found.record["arm"]["resolved"], recipe.resolved(cell.arm))
+    fresh = f"`perceptinit run {recipe.source} --fresh`" if cell.is_shared else "--fresh"
     raise UsageError(
-        f"{cell.folder} holds a run of another recipe. Choose another --out, or --fresh to replace it:\n{difference}"
+        f"{cell.folder} holds a run of another recipe. Choose another --out, or {fresh} to replace it:\n{difference}"
     )
 
 
