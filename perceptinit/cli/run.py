@@ -72,7 +72,7 @@ def run(
     from perceptinit.cli.execution import Execution, read_rounds
     from perceptinit.errors import UsageError
     from perceptinit.running.interruption import INTERRUPT_EXIT_CODE, INTERRUPTED
-    from perceptinit.running.launch import is_launcher, run_in_processes, without_nproc
+    from perceptinit.running.launch import drop_nproc, is_launcher, run_in_processes
     from perceptinit.running.runner import refuse_beside
 
     if until_decided:
@@ -85,7 +85,7 @@ def run(
     )
     try:
         if is_launcher(nproc):
-            return run_in_processes(nproc, without_nproc(sys.argv[1:]))
+            return run_in_processes(nproc, drop_nproc(sys.argv[1:]))
         rounds = read_rounds(recipe, set_ or (), seed or (), smoke, until_decided, out)
         if on:
             return execution.submit(*next(rounds))

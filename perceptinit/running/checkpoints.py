@@ -18,7 +18,7 @@ from perceptinit.files.checkpoints import load_state, split_state, write_state
 from perceptinit.recipe.settings import CheckpointConfig
 from perceptinit.running.interruption import CONTINUES, Stopped, StopSignals
 
-_NAME = re.compile(r"checkpoint-(\d{6,18})\.safetensors")
+_FILE_NAME = re.compile(r"checkpoint-(\d{6,18})\.safetensors")
 
 
 class Checkpoints:
@@ -197,7 +197,7 @@ class Checkpoints:
     def _paths(self) -> list[Path]:
         """Return the checkpoints, the oldest first."""
         there = self.folder.glob("checkpoint-*.safetensors")
-        return sorted((path for path in there if _NAME.fullmatch(path.name)), key=_number)
+        return sorted((path for path in there if _FILE_NAME.fullmatch(path.name)), key=_number)
 
 
 def _number(path: Path) -> int:

@@ -56,7 +56,7 @@ def _exit_code(error: object) -> int:
     return failure.exitcode
 
 
-def without_nproc(arguments: Sequence[str]) -> list[str]:
+def drop_nproc(arguments: Sequence[str]) -> list[str]:
     """Return command line arguments less `--nproc N` or `--nproc=N`."""
     kept, skip = [], False
     for argument in arguments:

@@ -79,7 +79,7 @@ class Run:
         done = None if fresh else distributed.decide(self.cell.read_finished)
         if done is not None:
             self._checkpoints.sweep(everything=True)
-            self.trackers.skipped(self._context("run"))
+            self.trackers.report_skipped(self._context("run"))
             return done
         with writing(self.cell.folder):
             self.cell.folder.mkdir(parents=True, exist_ok=True)

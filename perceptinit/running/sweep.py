@@ -111,10 +111,9 @@ class Sweep:
     def _log_images(self, cell: Cell, trackers: Trackers) -> None:
         """Hand pictures of a run that just finished to the trackers that take them."""
         from perceptinit.reports.examples import write_sheets
-        from perceptinit.results.runs import LoadedRun
+        from perceptinit.results.runs import load_run
 
-        record = read_record(cell.record_path)
-        run = LoadedRun(cell.arm.name, cell.seed, cell.folder, "finished", record)
+        run = load_run(cell.record_path)
         try:
             trackers.log_images(write_sheets(run), run.samples_seen)
         except PerceptInitError as error:  # the run itself is done and well

@@ -35,7 +35,7 @@ class Trackers:
                 tracker.expect(runs)
 
     def start(self, ctx: RunContext, recipe: Recipe) -> None:
-        """Tell every tracker that a run of a recipe begins; `ctx.folder` is where its files go."""
+        """Start every tracker for a run of a recipe; `ctx.folder` is where its files go."""
         self._run_index += 1
         settings = recipe.resolved(recipe.arm(ctx.arm))
         for tracker in self._active:
@@ -45,8 +45,8 @@ class Trackers:
             tracker.start(ctx)
         ctx.event("run-start", message=self._position())
 
-    def skipped(self, ctx: RunContext) -> None:
-        """Tell that a run was finished before."""
+    def report_skipped(self, ctx: RunContext) -> None:
+        """Report that a run was finished before."""
         self._run_index += 1
         ctx.event("run-end", message=f"{self._position()}: finished before, kept")
 

@@ -18,7 +18,7 @@ from perceptinit.recipe.differences import shorten, write_toml
 from perceptinit.recipe.reading import load_recipe, override_recipe
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.tuning import Tuning
-from perceptinit.results.runs import BEST, TRIALS, LoadedRun
+from perceptinit.results.runs import BEST, TRIALS, load_run
 from perceptinit.results.tuned import Search, find_tuning, is_over, parse_tuning, read_searches
 from perceptinit.running.cells import Cell, check_same_run, plan_cells
 from perceptinit.running.readiness import check_ready
@@ -132,7 +132,7 @@ class Tune:
                 raise
 
     def _searches(self) -> list[Search]:
-        runs = [_load(cell) for cell in self.trials]
+        runs = [load_run(cell.record_path) for cell in self.trials]
         return read_searches(runs, self._plan.config, [arm.name for arm in self.recipe.arms])
 
 
@@ -200,10 +200,3 @@ def tuning_lines(recipe: Recipe) -> Iterator[str]:
 
 def _settings(point: Mapping[str, float | str]) -> list[str]:
     return [f"{path}={value}" for path, value in point.items()]
-
-
-def _load(cell: Cell) -> LoadedRun:
-    found = cell.state
-    return LoadedRun(
-        cell.arm.name, cell.seed, cell.folder, found.state, dict(found.record), found.reason
-    )
