@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ TABLE_MINUTES = 30
 # seconds that the processes of other nodes have once one has ended
 WAIT_SECONDS = 60
 FIRST_PORT = 20_000
+PERCEPTINIT = (sys.executable, "-m", "perceptinit")
 
 RUNS = """\
 #!/bin/bash
@@ -195,7 +196,7 @@ def _submit_runs(
 def _submit_table(recipe: Recipe, root: Path, jobs: Sequence[str]) -> str:
     script = COMPARE.format(
         setup=_setup(recipe),
-        command=shlex.join([*_perceptinit(), "compare", str(root)]),
+        command=shlex.join([*PERCEPTINIT, "compare", str(root)]),
         part=shlex.quote(str(root / f".{TABLE}.part")),
         table=shlex.quote(str(root / TABLE)),
     )
@@ -229,21 +230,11 @@ def _setup(recipe: Recipe) -> str:
     return "\n".join(["set -e", *lines, "set +e"]) if lines else ""
 
 
-def _perceptinit() -> list[str]:
-    return [sys.executable, "-m", "perceptinit"]
-
-
 def _command(recipe: Recipe, out: Path, device: str, num_workers: int | None) -> str:
-    return shlex.join([*_perceptinit(), *_words(recipe, out, device, num_workers)])
-
-
-def _words(recipe: Recipe, out: Path, device: str, num_workers: int | None) -> Iterator[str]:
-    yield from ("run", recipe.source, "--out", str(out), "--device", device)
-    for override in recipe.overrides:
-        yield from ("--set", override)
-    if recipe.is_smoke:
-        yield "--smoke"
-    if num_workers is not None:
-        yield from ("--workers", str(num_workers))
-    if recipe.slurm.num_processes > 1:
-        yield from ("--nproc", str(recipe.slurm.num_processes))
+    """Return the command of a task, without its arm and seed."""
+    words = [*PERCEPTINIT, "run", recipe.source, "--out", str(out), "--device", device]
+    words += [word for override in recipe.overrides for word in ("--set", override)]
+    words += ["--smoke"] if recipe.is_smoke else []
+    words += [] if num_workers is None else ["--workers", str(num_workers)]
+    num_processes = recipe.slurm.num_processes
+    return shlex.join([*words, *(["--nproc", str(num_processes)] if num_processes > 1 else [])])
