@@ -82,10 +82,12 @@ class RecipeText:
             tables: Those of this recipe, after overrides. An arm is unchanged while they have the backbone,
                 pretraining, evaluation and stages of the recipe that it is taken from.
         """
-        if self.base is None or not self.taken or tables["name"] != self.tables["name"]:
+        if self.base is None or not self.taken or tables.get("name") != self.tables.get("name"):
             return {}
         theirs = self.base.tables
-        origin = Origin(str(theirs.get("name")), self.files[1][0], tuple(theirs.get("seeds", [0])))
+        seeds = theirs.get("seeds", [0])
+        known = tuple(seeds) if isinstance(seeds, list) else ()
+        origin = Origin(str(theirs.get("name")), self.files[1][0], known)
         further = self.base.find_origins(theirs)
         before, now = settings_by_arm(theirs), settings_by_arm(tables)
         return {
@@ -141,11 +143,12 @@ def merge_files(files: Files, at: str = "") -> RecipeText:
             message = "only a recipe that is 'like' another takes arms of it; write [[arm]] tables"
             raise RecipeError([Problem("arms", message)], source)
         return RecipeText(own, files)
-    base = merge_files(others, f"{own['like']}:")
+    name = str(own.get("like", ""))
+    base = merge_files(others, f"{name}:")
     whole = merge(base.tables, own.without("like", "arms"))
     plugins = whole.get("plugins")
     if "plugins" not in own and isinstance(plugins, list):  # relative to the recipe that names them
-        whole["plugins"] = [str(PurePath(own["like"]).parent / str(path)) for path in plugins]
+        whole["plugins"] = [str(PurePath(name).parent / str(path)) for path in plugins]
     if "arms" not in own:
         return RecipeText(whole, files, base)
     taken, problems = _take_arms(base.tables, own)
@@ -161,9 +164,11 @@ def _take_arms(base: Table, own: Table) -> tuple[list[Table], list[Problem]]:
     arms = {arm["name"]: arm for arm in _list_arms(base) if isinstance(arm.get("name"), str)}
     names, where = own["arms"], own.path("arms")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        return [], [Problem(where, f"expected an array of arms of {own['like']}, got {names!r}")]
+        return [], [
+            Problem(where, f"expected an array of arms of {own.get('like')}, got {names!r}")
+        ]
     problems = [
-        Problem(where, unknown(f"{own['like']} has no arm called", name, arms))
+        Problem(where, unknown(f"{own.get('like')} has no arm called", name, arms))
         for name in names
         if name not in arms
     ]
