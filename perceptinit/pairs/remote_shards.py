@@ -58,7 +58,7 @@ class RemoteShard:
         row = self.samples.row(number)
         return self._part(row), row
 
-    def first_incomplete(self) -> str:
+    def name_first_incomplete(self) -> str:
         assert self.samples is not None
         return self.key(self.samples.first_incomplete)
 

@@ -31,26 +31,24 @@ class Shard(Protocol):
         """Return the open tar and `CompleteSamples.row` of a sample."""
         ...
 
-    def first_incomplete(self) -> str:
+    def name_first_incomplete(self) -> str:
         """Return the name of the first sample that lacks a member."""
         ...
 
 
-class LocalShard:
-    """A tar on a disk."""
+class LocalShard(CompleteSamples):
+    """The complete samples of a tar on a disk."""
 
     def __init__(self, path: Path, index: ShardIndex, members: Members) -> None:
+        super().__init__(index, members)
         self._path = path
-        self._samples = CompleteSamples(index, members)
-        self.num_samples = self._samples.num_samples
-        self.num_incomplete = self._samples.num_incomplete
 
     def at(self, number: int) -> tuple[TarFile, list[int]]:
         """Return the open tar and the row of a sample; DataError if it cannot be opened."""
-        return open_tar(self._path), self._samples.row(number)
+        return open_tar(self._path), self.row(number)
 
-    def first_incomplete(self) -> str:
-        return open_tar(self._path).sample_key(self._samples.first_incomplete)
+    def name_first_incomplete(self) -> str:
+        return open_tar(self._path).sample_key(self.first_incomplete)
 
 
 class ShardSamples:
@@ -67,7 +65,7 @@ class ShardSamples:
     @cached_property
     def first_incomplete(self) -> str:
         """The name of the first sample that lacks a member; empty without one."""
-        return next((s.first_incomplete() for s in self.shards if s.num_incomplete), "")
+        return next((s.name_first_incomplete() for s in self.shards if s.num_incomplete), "")
 
     def __len__(self) -> int:
         return int(self.stops[-1])

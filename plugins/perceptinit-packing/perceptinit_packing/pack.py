@@ -79,7 +79,7 @@ def pack(
     journal = Journal(out, _header(source, settings), [s.name for s in shards], settings.part)
     kept = [journal.finished[s.name] for s in shards if s.name in journal.finished]
     advance(sum(w.num_samples + len(w.unusable) for w in kept))
-    tally = _Tally(settings, _num_records(source, settings), advance, _sentences(kept))
+    tally = _Tally(settings, _num_records(source, settings), advance, [*_sentences(kept)])
     try:
         tally.check()
         if len(kept) < len(shards):
@@ -107,29 +107,22 @@ class _StoppedError(Exception):
     """Another shard has failed."""
 
 
+@dataclass(eq=False)
 class _Tally:
     """Counts records over all threads and stops them when too many are unusable."""
 
-    def __init__(
-        self,
-        settings: PackSettings,
-        num_records: int,
-        advance: Callable[[int], None],
-        unusable: Sequence[str],
-    ) -> None:
-        self.stop = Event()
-        self.unusable = list(unusable)
-        self._settings = settings
-        self._max_bad = settings.max_bad_share * num_records
-        self._num_records = num_records
-        self._advance = advance
-        self._lock = Lock()
+    settings: PackSettings
+    num_records: int
+    advance: Callable[[int], None]
+    unusable: list[str]
+    stop: Event = field(default_factory=Event)
+    _lock: Lock = field(default_factory=Lock)
 
     def note(self, complaint: str | None) -> None:
         """Count a record; raises to end the shard that it belongs to."""
         if self.stop.is_set():
             raise _StoppedError
-        self._advance(1)
+        self.advance(1)
         if complaint is not None:
             with self._lock:
                 self.unusable.append(complaint)
@@ -137,12 +130,12 @@ class _Tally:
 
     def check(self) -> None:
         """Raise DataError when there are more unusable records than allowed."""
-        if len(self.unusable) > self._max_bad:
-            more = f", the last of {len(self.unusable)} found" if len(self.unusable) > 1 else ""
+        share, found = self.settings.max_bad_share, len(self.unusable)
+        if found > share * self.num_records:
+            more = f", the last of {found} found" if found > 1 else ""
             raise DataError(
-                f"{self.unusable[-1]}{more}; --max-bad-share {self._settings.max_bad_share:g} of "
-                f"{self._num_records} records allows {int(self._max_bad)}. All that were found are in "
-                f"{self._settings.unreadable}"
+                f"{self.unusable[-1]}{more}; --max-bad-share {share:g} of {self.num_records} records allows "
+                f"{int(share * self.num_records)}. All that were found are in {self.settings.unreadable}"
             )
 
 
