@@ -14,6 +14,7 @@ from helpers.command_line import ROOT
 from paper_gpu import paper_gpu
 from safetensors.torch import save_file
 
+from perceptinit.companions import COMPANIONS
 from perceptinit.components.building import parts_of
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.configs import read_config
@@ -135,10 +136,12 @@ def compare_scores(component, folder):
     assert [s.value for s in got] == pytest.approx([s.value for s in want], abs=1e-4)
 
 
-# perceptinit-collect offers a verb and no component
-PLUGINS = sorted(
-    {*(ROOT / "plugins").glob("perceptinit-*")} - {ROOT / "plugins/perceptinit-collect"}
-)
+VERBS_ALONE = {c.distribution for c in COMPANIONS if not c.components}
+PLUGINS = [
+    folder
+    for folder in sorted((ROOT / "plugins").glob("perceptinit-*"))
+    if folder.name not in VERBS_ALONE
+]
 
 
 def components_of(folder: Path) -> list[tuple[str, Component]]:
