@@ -58,7 +58,7 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.fixture
 def bucket(own_cache):
     """Give a web server that keeps files as a bucket does."""
-    from object_store import ObjectStore
+    from helpers.object_store import ObjectStore
 
     with ObjectStore() as made:
         yield made

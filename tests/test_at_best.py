@@ -1,7 +1,7 @@
 """Arms at settings of their own: what is asked of them, and that nothing is better where budgets differ."""
 
 import pytest
-from made_runs import RECIPE, record, score, write
+from helpers.made_runs import RECIPE, record, score, write
 
 from perceptinit.errors import RecipeError, UsageError
 from perceptinit.reports.compare import compare

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from made_runs import record, score, write
+from helpers.made_runs import record, score, write
 
 from perceptinit.evaluators.odd_one_out import OddOneOutScore
 from perceptinit.evaluators.two_afc import TwoAFC

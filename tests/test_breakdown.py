@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from made_runs import record, score, write
+from helpers.made_runs import record, score, write
 from PIL import Image
 
 from perceptinit.errors import DataError

@@ -6,7 +6,7 @@ import json
 import math
 
 import pytest
-from made_runs import RECIPE, record, score, three_by_three, write
+from helpers.made_runs import RECIPE, record, score, three_by_three, write
 from rich.console import Console
 
 from perceptinit.errors import UsageError

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from made_runs import record, score, write
+from helpers.made_runs import record, score, write
 
 from perceptinit.reports.compare import compare
 from perceptinit.reports.curves import (

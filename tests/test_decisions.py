@@ -2,6 +2,10 @@
 
 import numpy as np
 import pytest
+
+# made data: see test_verdict
+from helpers.made_runs import JUDGMENTS
+from helpers.made_verdicts import BASE, made, trained_on
 from scipy import stats
 
 from perceptinit.errors import RecipeError
@@ -15,9 +19,6 @@ from perceptinit.reports.verdicts.decisions import (
     seeds_to_decide,
 )
 from perceptinit.reports.verdicts.headline import family_wise, headline, summary
-
-# made data: see test_verdict
-from test_verdict import BASE, JUDGMENTS, made, trained_on  # isort: skip
 
 
 def decided(values, **rule):

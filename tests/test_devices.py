@@ -4,7 +4,7 @@ from unittest import mock
 
 import pytest
 import torch
-from paper_gpu import paper_gpu
+from helpers.paper_gpu import paper_gpu
 
 from perceptinit.compute import devices, distributed
 from perceptinit.compute.optim import autocast, matmul_precision

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from processes import together
-from test_clip import CONFIG, Colours, context, model
-from test_runner import RECIPE
+from helpers.clip import CONFIG, Colours, context, model
+from helpers.processes import together
+from helpers.runs_here import run_recipe_here
 
 from perceptinit.compute import distributed
 from perceptinit.compute.split_encoding import SplitEncoder
@@ -19,8 +19,6 @@ from perceptinit.errors import DataError, PerceptInitError, TrainingError
 from perceptinit.pretrainers import pair_loss
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.pretrainers.pair_loss import PairLoss, contrastive_loss
-from perceptinit.recipe.reading import read_recipe
-from perceptinit.running.runner import run_recipe
 
 EXACT = replace(CONFIG, patch_dropout=0.5, flip=False)
 
@@ -253,16 +251,6 @@ def test_evaluation_shares_the_images_and_gives_every_process_all_embeddings():
     for shared, whole, num_encoded in together(split_embeddings):
         assert num_encoded == 3  # of 5
         np.testing.assert_allclose(shared, whole, atol=1e-5)
-
-
-def run_recipe_here(folder, *overrides):
-    text = RECIPE.replace('plugins = ["local.py"]\n', "").replace(
-        'use = "local/spy"', 'use = "jsonl"'
-    )
-    text = text.replace('[[track]]\nuse = "jsonl"\n', "", 1)
-    recipe = read_recipe(text, source="tiny.toml", overrides=overrides)
-    [record] = run_recipe(recipe, arms=["pi"], seeds=[0], out=folder, device="cpu")
-    return record
 
 
 def test_a_run_by_two_processes_has_the_scores_of_one_and_writes_once(tmp_path):

@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 from helpers.command_line import ROOT
-from test_runner import RECIPE
+from helpers.tiny_recipes import RECIPE
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 

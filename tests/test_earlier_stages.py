@@ -4,15 +4,14 @@ import json
 import shutil
 
 import pytest
-from processes import together
+from helpers.earlier import TINY
+from helpers.processes import together
 from safetensors.torch import load_file, save_file
-from test_runner import RECIPE
 
 from perceptinit.errors import CheckpointError
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.runner import run_recipe
 
-TINY = RECIPE.replace('plugins = ["local.py"]\n', "").replace('use = "local/spy"', 'use = "jsonl"')
 FROM_TINY = 'checkpoint.stages_from=["tiny"]'
 CHANGES = [
     {"status": "failed"},

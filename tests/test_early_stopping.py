@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_initializers import Colours, Heard, Killed, TinyTower, hinge_initializer
+from helpers.stage_one import Colours, Heard, Killed, TinyTower, hinge_initializer
 
 from perceptinit.configs import read_config
 from perceptinit.files.checkpoints import load_state, save_state, weights_sha256

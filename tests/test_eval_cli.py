@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_hub import served_hub
-from made_sets import caption_set, labelled_set, png
+from helpers.made_hub import served_hub
+from helpers.made_sets import caption_set, labelled_set, png
 from PIL import Image
 from safetensors.torch import load_file, save_file
 

@@ -3,18 +3,18 @@
 A sample of the operations here; all of them in `make fuzz`.
 """
 
-import json
 import textwrap
 
 import numpy as np
 import pytest
 import torch
-from file_operations import states
-from test_image_store import photographs
+from helpers.file_operations import states
+from helpers.outcomes import outcome
+from helpers.photographs import photographs
 
 from perceptinit.files import atomic
 from perceptinit.files.cache import Cache
-from perceptinit.files.checkpoints import load_weights, save_weights, weights_sha256
+from perceptinit.files.checkpoints import load_weights, save_weights
 from perceptinit.images import store
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.runner import run_recipe
@@ -138,16 +138,6 @@ posthoc = [{ use = "local/start" }]
 def recipe(tmp_path):
     (tmp_path / "local.py").write_text(textwrap.dedent(LOCAL))
     return read_recipe(RECIPE, source="short.toml", folder=tmp_path)
-
-
-def outcome(folder, name="short"):
-    """Return all that a run is judged by: weights, hashes, scores, and the names of its files."""
-    run = folder / name / "pi/seed0"
-    record = json.loads((run / "record.json").read_text())
-    weights = {p.stem: weights_sha256(load_weights(p)) for p in (run / "weights").iterdir()}
-    init = [{k: v for k, v in row.items() if k != "seconds"} for row in record["init"]]
-    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-    return record["status"], record["hashes"], record["scores"], init, weights, names
 
 
 def test_a_run_killed_at_any_file_operation_ends_as_one_left_alone(recipe, tmp_path):

@@ -17,11 +17,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.clip import CONFIG, Colours, context, model
+from helpers.processes import start
+from helpers.resuming import EVERY_2_STEPS, ended, record_of, run_with_signal
+from helpers.runs_here import run_recipe_here
 from PIL import Image
-from processes import start
-from test_clip import CONFIG, Colours, context, model
-from test_distributed import run_recipe_here
-from test_resume import EVERY_2_STEPS, ended, record_of, run_with_signal
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from perceptinit.errors import CheckpointError, DataError, RecipeError, TrainingError, WriteError

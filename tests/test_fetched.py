@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from object_store import Fault, ObjectStore
+from helpers.object_store import Fault, ObjectStore
 
 from perceptinit.errors import AbsentError, RemoteError
 from perceptinit.files.cache import kept_files

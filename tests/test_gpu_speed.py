@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from paper_gpu import paper_gpu
-from processes import fake_group, together
-from test_clip import CONFIG, Colours, context, model, train
+from helpers.clip import CONFIG, Colours, context, model, train
+from helpers.paper_gpu import paper_gpu
+from helpers.processes import fake_group, together
 from torch.distributed.utils import _to_kwargs
 from torch.nn.parallel import DistributedDataParallel
 

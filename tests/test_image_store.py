@@ -5,9 +5,10 @@ import threading
 from collections import namedtuple
 
 import numpy as np
-import processes
 import pytest
 import torch
+from helpers import processes
+from helpers.photographs import NUM_IMAGES, paint, photographs
 from PIL import Image
 from torch import nn
 
@@ -23,7 +24,6 @@ from perceptinit.types import RunContext, Stimuli, Triplets
 
 SIZE = 4
 SQUARE_BYTES = 3 * SIZE * SIZE
-NUM_IMAGES = 10
 EVERYTHING = np.arange(NUM_IMAGES)
 
 
@@ -51,20 +51,6 @@ def decoded(monkeypatch):
 
     monkeypatch.setattr(store_module, "load_square", counted)
     return names
-
-
-def photographs(folder, count=NUM_IMAGES):
-    """Return noise pictures in files: JPEG and PNG by turns, 9 x 7 pixels."""
-    folder.mkdir()
-    paths = [folder / f"{i}.{'jpg' if i % 2 else 'png'}" for i in range(count)]
-    for i, path in enumerate(paths):
-        paint(path, i)
-    return Stimuli(tuple(path.name for path in paths), paths)
-
-
-def paint(path, seed):
-    noise = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(path)
 
 
 def files(root):

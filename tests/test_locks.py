@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_distributed import run_recipe_here
-from test_image_store import photographs
+from helpers.photographs import photographs
+from helpers.runs_here import run_recipe_here
 
 from perceptinit.errors import WriteError
 from perceptinit.files.cache import Cache

@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
-from made_sets import labelled_set, png
+from helpers.made_sets import labelled_set, png
 
 from perceptinit.errors import DataError, UsageError
 from perceptinit.evaluators.cka_to_init import CkaToInit

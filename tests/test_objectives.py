@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from made_sets import labelled_set, png
-from processes import together
-from test_clip import Colours, context
-from test_clip import model as both_towers
+from helpers.clip import Colours, context
+from helpers.clip import model as both_towers
+from helpers.made_sets import labelled_set, png
+from helpers.processes import together
 from timm.data import Mixup
 
 from perceptinit.backbones.image_models import ImageClassifier

@@ -11,7 +11,7 @@ import pytest
 import timm
 import torch
 from helpers.command_line import ROOT
-from paper_gpu import paper_gpu
+from helpers.paper_gpu import paper_gpu
 from safetensors.torch import save_file
 
 from perceptinit.companions import COMPANIONS

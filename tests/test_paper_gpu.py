@@ -11,9 +11,9 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from paper_gpu import ALLOWED_WAITS, PACKAGE, fsdp_on_paper, paper_gpu
-from processes import fake_group, group_of_one
-from test_clip import CONFIG, Colours, context, model
+from helpers.clip import CONFIG, Colours, context, model
+from helpers.paper_gpu import ALLOWED_WAITS, PACKAGE, fsdp_on_paper, paper_gpu
+from helpers.processes import fake_group, group_of_one
 
 from perceptinit.backbones import text
 from perceptinit.evaluators.zero_shot import ZeroShot

@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from processes import start
-from test_resume import record_of, run
+from helpers.processes import start
+from helpers.resuming import record_of, run
 
 from perceptinit.compute import distributed, parent
 from perceptinit.pretrainers.training import Training

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_clip import CONFIG, Colours, context, model, train
+from helpers.clip import CONFIG, Colours, context, model, train
 
 from perceptinit.api import build
 from perceptinit.compute import optim

@@ -22,8 +22,8 @@ from perceptinit.results.runs import load_runs
 from perceptinit.running.runner import run_recipe
 
 # made data: see made_runs; commands: see test_until_decided
-from made_runs import score  # isort: skip
-from test_until_decided import RECIPE  # isort: skip
+from helpers.made_runs import score  # isort: skip
+from helpers.short_recipes import RECIPE
 
 VERDICT = "[verdict]\ndelta = 2.0\n"
 THREE = RECIPE.replace("seeds = [0, 1]", "seeds = [0, 1, 2]") + VERDICT

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from made_runs import record, three_by_three, write
+from helpers.made_runs import record, three_by_three, write
 
 from perceptinit.errors import DataError, WriteError, printable
 from perceptinit.exporting.card import _fence, _text

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from made_runs import score, three_by_three, write
-from test_zero_shot import FakeEncoder, image_of, make_set
+from helpers.fake_encoder import FakeEncoder, image_of, make_set
+from helpers.made_runs import score, three_by_three, write
 
 from perceptinit.errors import DataError
 from perceptinit.evaluating.measure import Measured

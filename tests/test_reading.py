@@ -5,7 +5,7 @@ import os
 import signal
 
 import pytest
-from made_runs import three_by_three, write
+from helpers.made_runs import three_by_three, write
 
 from perceptinit import build
 from perceptinit.errors import DataError, shown

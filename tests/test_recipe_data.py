@@ -8,8 +8,8 @@ from functools import partial
 
 import pyarrow.parquet as pq
 import pytest
-from made_hub import served_hub
-from made_sets import labelled_set
+from helpers.made_hub import served_hub
+from helpers.made_sets import labelled_set
 
 from perceptinit.files.downloads import Download
 from perceptinit.pairs.published import published_pairs, source_of

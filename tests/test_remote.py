@@ -1,22 +1,20 @@
 """Shards at addresses: the batches of local ones, fetched once, through a small cache, kills and a server that fails."""
 
 import copy
-import io
 import json
 import multiprocessing
 import re
 import shutil
 import signal
-import tarfile
 import threading
 import time
 
 import numpy as np
 import pytest
 import torch
-from object_store import Fault, ObjectStore
-from PIL import Image
-from test_clip import context, model
+from helpers.clip import context, model
+from helpers.object_store import Fault, ObjectStore
+from helpers.remote_shards import NUM_SHARDS, PER_SHARD, hashes, loader, num_batches, write_shard
 
 from perceptinit.cli.data.index import index as index_verb
 from perceptinit.errors import (
@@ -28,17 +26,10 @@ from perceptinit.errors import (
 from perceptinit.files.remote import fetched, network
 from perceptinit.files.remote.fetched import FetchedCache
 from perceptinit.pairs import indexing
-from perceptinit.pairs.augment import Augment
-from perceptinit.pairs.batches import fingerprint, stack_ids
-from perceptinit.pairs.loader import PairLoader
 from perceptinit.pairs.shard_index import INDEX, WIDS_INDEX, read_index, scan, write_index
 from perceptinit.pairs.tar_file import TarFile
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 from perceptinit.pretrainers.clip import Clip
-from perceptinit.types import RunContext
-
-NUM_SHARDS, PER_SHARD = 8, 12
-
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -52,19 +43,6 @@ def shards(tmp_path_factory):
     paths = [folder / f"{number}.tar" for number in range(NUM_SHARDS)]
     write_index(folder / INDEX, map(scanned, paths))
     return folder
-
-
-def write_shard(path, number, size=24):
-    rng = np.random.default_rng(number)
-    with tarfile.open(path, "w") as tar:
-        for sample in range(PER_SHARD):
-            file = io.BytesIO()
-            Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(file, "png")
-            name = f"{number}_{sample}"
-            for suffix, data in (("png", file.getvalue()), ("txt", f"picture {name}".encode())):
-                info = tarfile.TarInfo(f"{name}.{suffix}")
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
 
 
 def scanned(path, version=""):
@@ -86,36 +64,8 @@ def webdataset(where, **options):
     return WebdatasetPairs(WebdatasetPairs.Config(shards=where, **options))
 
 
-def loader(pairs, num_workers=0, seed=0, shuffle_blocks=2, **options):
-    tokenize = lambda texts: stack_ids([np.frombuffer(t.encode(), np.uint8) for t in texts])  # noqa: E731
-    return PairLoader(
-        pairs,
-        batch_size=8,
-        image_size=16,
-        tokenize=tokenize,
-        context_length=77,
-        ctx=RunContext(seed=seed, stage="pretrain"),
-        augment=Augment(scale=(0.3, 1.0), flip=True),
-        num_workers=num_workers,
-        shuffle_blocks=shuffle_blocks,
-        **options,
-    )
-
-
 def local(shards):
     return webdataset(str(shards / f"{{0..{NUM_SHARDS - 1}}}.tar"))
-
-
-def hashes(batches):
-    found, last = [], ""
-    for batch in batches:
-        last = fingerprint(last, batch)
-        found.append((last, batch.unusable))
-    return found
-
-
-def num_batches():
-    return NUM_SHARDS * PER_SHARD // 8
 
 
 @pytest.mark.parametrize("num_workers", [0, 3])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_sets import caption_set, labelled_set, png
+from helpers.made_sets import caption_set, labelled_set, png
 
 from perceptinit.components.building import read_spec
 from perceptinit.components.plugin_manager import build_plugin_manager

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from object_store import Fault
+from helpers.object_store import Fault
+from helpers.remote_shards import hashes, loader
 from PIL import Image
-from test_remote import hashes, loader
 
 from perceptinit.errors import DataError, PerceptInitError
 from perceptinit.pairs.parquet_pairs import ParquetPairs

@@ -4,15 +4,16 @@ import json
 import re
 import shutil
 import sys
+import textwrap
 from importlib import resources
 
 import numpy as np
 import pytest
 import torch
-from browser import chromium, visit  # noqa: F401  (a fixture)
-from made_runs import record, score, three_by_three, write
-from test_runner import LOCAL, textwrap
-from test_runner import RECIPE as TINY
+from helpers.browser import chromium, visit  # noqa: F401  (a fixture)
+from helpers.made_runs import record, score, three_by_three, write
+from helpers.tiny_recipes import LOCAL
+from helpers.tiny_recipes import RECIPE as TINY
 
 from perceptinit.errors import MissingPackageError
 from perceptinit.recipe.reading import read_recipe

@@ -2,73 +2,22 @@
 
 import errno
 import json
-import os
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import start, together
+from helpers.processes import start, together
+from helpers.resuming import ended, record_of, run, run_with_signal
 from safetensors.torch import save_file
-from test_distributed import run_recipe_here
 
 from perceptinit.errors import CheckpointError
 from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.files.checkpoints import load_weights
-from perceptinit.pretrainers.training import Training
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.settings import CheckpointConfig
 from perceptinit.running.checkpoints import Checkpoints
 from perceptinit.running.interruption import EXIT_CODE
-
-EVERY = 2
-EVERY_2_STEPS = ("checkpoint.every_steps=2", "pretrain.epochs=3")  # 9 steps of 3 in an epoch
-
-
-def run(folder):
-    return run_recipe_here(folder, *EVERY_2_STEPS)
-
-
-def wait_for(folder, pattern):
-    """Wait until a file with such a name is somewhere below the folder, at most a minute."""
-    end = time.monotonic() + 60
-    while not any(folder.rglob(pattern)) and time.monotonic() < end:
-        time.sleep(0.01)
-
-
-def run_with_signal(folder, number, step, ranks=(0, 1), stage="step"):
-    """Run, and send these processes a signal when they begin a step of pretraining (or an init stage)."""
-
-    def wrap(method):
-        def wrapped(self, *args):
-            at = self.num_steps + 1 if stage == "step" else self.step + 1
-            if at == step and int(os.environ.get("RANK", "0")) in ranks:
-                if stage == "step" or step > EVERY:  # a thread writes: the kill may come before it
-                    wait_for(folder, "checkpoint-*.safetensors")
-                os.kill(os.getpid(), number)
-            return method(self, *args)
-
-        return wrapped
-
-    if stage == "step":
-        Training.step = wrap(Training.step)
-    else:
-        from perceptinit.initializers.triplet_training import TripletTraining
-
-        TripletTraining._take_step = wrap(TripletTraining._take_step)
-    return run(folder)
-
-
-def ended(processes):
-    """Wait for processes and return their exit codes."""
-    for process in processes:
-        process.join(120)
-    return [process.exitcode for process in processes]
-
-
-def record_of(folder):
-    return json.loads((folder / "tiny/pi/seed0/record.json").read_text())
 
 
 def final_weights(folder):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from made_sets import caption_set, labelled_set
+from helpers.made_sets import caption_set, labelled_set
 
 from perceptinit.errors import DataError
 from perceptinit.evaluators.retrieval import Retrieval

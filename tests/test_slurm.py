@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from made_runs import record, score, write
-from test_runner import RECIPE
+from helpers.made_runs import record, score, write
+from helpers.tiny_recipes import RECIPE
 
 from perceptinit.cli import create_app
 from perceptinit.components.plugin_manager import build_plugin_manager

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from made_sets import labelled_set, multilabel_set, png
+from helpers.made_sets import labelled_set, multilabel_set, png
 
 from perceptinit.errors import DataError, UsageError
 from perceptinit.evaluators.zero_shot import ZeroShot

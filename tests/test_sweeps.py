@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from made_runs import record, score, write
-from test_runner import RECIPE as TINY
+from helpers.made_runs import record, score, write
+from helpers.tiny_recipes import RECIPE as TINY
 
 from perceptinit.errors import UsageError
 from perceptinit.recipe.reading import read_recipe

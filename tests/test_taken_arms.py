@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from test_earlier_stages import TINY
+from helpers.earlier import TINY
 
 from perceptinit.errors import RecipeError, UsageError
 from perceptinit.recipe.reading import load_recipe, read_recipe

@@ -4,10 +4,10 @@ import io
 
 import numpy as np
 import pytest
-from made_runs import record, write
+from helpers.made_runs import record, write
+from helpers.tiny_recipes import RECIPE as TINY
 from PIL import Image
 from rich.console import Console as RichConsole
-from test_runner import RECIPE as TINY
 
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.examples import (

@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from made_runs import record, score, write
+from helpers.made_runs import record, score, write
 
 from perceptinit.recipe.settings import TuneConfig
 from perceptinit.reports.compare import compare

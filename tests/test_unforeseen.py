@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 import pytest
 import typer
-from made_runs import three_by_three, write
-from test_runner import RECIPE
+from helpers.made_runs import three_by_three, write
+from helpers.tiny_recipes import RECIPE
 
 from perceptinit import cli as cli_module
 from perceptinit.cli import create_app, main

@@ -1,7 +1,8 @@
 """What a verdict may say, by what the arms are: people only where people answered, worth only where it is."""
 
 import pytest
-from made_runs import JUDGMENTS, record, score, write
+from helpers.made_runs import JUDGMENTS, record, score, write
+from helpers.made_verdicts import BASE, made, trained_on
 
 from perceptinit.reports.compare import compare
 from perceptinit.reports.contrasts import (
@@ -20,38 +21,13 @@ from perceptinit.results.runs import load_runs
 
 SYNTHETIC = {"use": "synthetic"}
 PIXELS = {"use": "pixel-triplets", "judgments": JUDGMENTS}
-BASE = (0.50, 0.52, 0.54)
 ABOVE = (0.55, 0.58, 0.59)
 BELOW = (0.45, 0.46, 0.49)
 NEAR = (0.49, 0.53, 0.54)
 
 
-def trained_on(judgments):
-    return [{"use": "triplet-hinge", "judgments": judgments}]
-
-
 def shuffled(judgments):
     return {"use": "shuffled-votes", "judgments": judgments}
-
-
-def made(folder, arms, name="top1/x", baseline="random", plan="", overrides=(), **more):
-    """Return the comparison of arms, given as name -> (init stages, a value per seed).
-
-    plan: the text of `[verdict]`; overrides: of all runs but the first.
-    """
-    names = "".join(f'[[arm]]\nname = "{arm}"\n' for arm in arms)
-    records = []
-    for arm, (stages, values) in arms.items():
-        for seed, value in enumerate(values):
-            one = record(arm, seed, [score(value, name=name, **more)])
-            one["arm"]["resolved"]["init"] = stages
-            text = f"seeds = [0, 1, 2]\n{names}[verdict]\n{plan}"
-            one["recipe"] |= {"baseline": baseline, "text": text}
-            if records:
-                one["recipe"]["overrides"] = list(overrides)
-                one["started"] = "2026-01-02T00:00:00+00:00"
-            records.append(one)
-    return compare(load_runs([write(folder, records)]))
 
 
 def three_arms(folder, judgments, pi=ABOVE, control=BASE, **more):

@@ -3,8 +3,8 @@
 import shlex
 
 import pytest
-from test_clip import context, model
-from test_remote import NUM_SHARDS, PER_SHARD, hashes, loader, num_batches, write_shard
+from helpers.clip import context, model
+from helpers.remote_shards import NUM_SHARDS, PER_SHARD, hashes, loader, num_batches, write_shard
 
 from perceptinit.errors import DataError, PerceptInitError
 from perceptinit.pairs.texts import find_empty

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from made_runs import record, score, write
+from helpers.made_runs import record, score, write
 
 from perceptinit.errors import RecipeError
 from perceptinit.recipe.reading import load_recipe, read_recipe

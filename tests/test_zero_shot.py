@@ -6,6 +6,7 @@ import tarfile
 import numpy as np
 import pytest
 import torch
+from helpers.fake_encoder import FakeEncoder, image_of, make_set
 from PIL import Image
 from webdataset import TarWriter
 
@@ -14,40 +15,7 @@ from perceptinit.evaluators.classifier import zero_shot_classifier
 from perceptinit.evaluators.retrieval import Retrieval
 from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.test_sets.readers import read_zero_shot_set
-from perceptinit.test_sets.sets import ZeroShotSet
 from perceptinit.types import RunContext
-
-
-class FakeEncoder:
-    """Looks text embeddings up in a table; an image's embedding is its mean red and green."""
-
-    image_size = 2
-
-    def __init__(self, table):
-        self.table = {
-            text: torch.tensor(vector, dtype=torch.float) for text, vector in table.items()
-        }
-        self.encoded = []
-
-    def tokenize(self, texts):
-        self.encoded.append(list(texts))
-        return torch.tensor([[list(self.table).index(text)] for text in texts])
-
-    def encode_text(self, tokens):
-        return torch.stack([list(self.table.values())[int(token)] for token in tokens])
-
-    def encode_image(self, images):
-        return images.float().mean(dim=(2, 3))[:, :2] - 100
-
-
-def image_of(red, green):
-    """Return pixels whose fake embedding is (red, green)."""
-    return np.full((2, 2, 3), (red + 100, green + 100, 0), dtype=np.uint8)
-
-
-def make_set(images, labels, classnames=("right", "up"), templates=("{c}",), name="set"):
-    keys = [f"image {i}" for i in range(len(images))]
-    return ZeroShotSet(name, tuple(classnames), templates, images, np.array(labels), keys)
 
 
 def evaluate(test_set, model, **options):

@@ -6,10 +6,10 @@ import signal
 from itertools import count
 
 import pytest
-from file_operations import die_at
-from processes import start, together
-from test_distributed import run_recipe_here
-from test_every_operation import outcome
+from helpers.file_operations import die_at
+from helpers.outcomes import outcome
+from helpers.processes import start, together
+from helpers.runs_here import run_recipe_here
 
 pytestmark = pytest.mark.skipif(
     "PERCEPTINIT_FUZZ_EXAMPLES" not in os.environ, reason="minutes: see `make fuzz`"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[3] / "tests"))  # file_operations
+sys.path.insert(0, str(Path(__file__).parents[3] / "tests"))  # helpers
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pytest
-from file_operations import states
+from helpers.file_operations import states
 from perceptinit_packing import pack as packing
 from perceptinit_packing.parts import Part
 from perceptinit_packing.sources import Columns

@@ -4,7 +4,7 @@ Numbers are real. It raises where a GPU would (operands on two devices, `.numpy(
 host would wait: values read, masks, copies that block or come from pageable memory. Seen are calls from Python in
 the thread that entered it; not what C++ does by itself (DDP), nor kernels.
 
-    python tests/paper_gpu.py run quickstart --smoke --arm pi --device cuda     any command, with a GPU on paper
+    python tests/helpers/paper_gpu.py run quickstart --smoke --arm pi --device cuda     any command, with a GPU on paper
 """
 
 import traceback

@@ -1,0 +1,5 @@
+"""A recipe whose stage 1 another one takes."""
+
+from helpers.tiny_recipes import RECIPE
+
+TINY = RECIPE.replace('plugins = ["local.py"]\n', "").replace('use = "local/spy"', 'use = "jsonl"')
