@@ -1,0 +1,100 @@
+"""Documentation, messages and comments use the language of the field: docs/contributing.md, "Writing"."""
+
+import ast
+import io
+import re
+import tokenize
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RULES = [
+    (re.compile(pattern, re.IGNORECASE), better)
+    for pattern, _, better in (
+        line.partition("\t")
+        for line in (Path(__file__).parent / "wording.tsv").read_text("utf-8").splitlines()
+        if line and not line.startswith("#")
+    )
+]
+FOLDERS = ("perceptinit", "plugins", "recipes", "docs", "examples", "site_hooks")
+MIN_WORDS = 4  # of a string that counts as a message
+HITS_PER_THOUSAND = 0.8
+
+
+def texts(path):
+    """Yield kind, line and text of everything in a file that a person reads."""
+    if path.suffix == ".py":
+        yield from python_texts(path.read_text("utf-8"))
+    elif path.suffix == ".md":
+        yield "pages", 1, re.sub(r"(?s)```.*?```", blank_lines, path.read_text("utf-8"))
+    elif path.suffix == ".toml":
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+            comment = line.partition("#")[2] or re.sub(r'^summary = "(.*)"$|.*', r"\1", line)
+            yield "recipes", number, comment
+
+
+def blank_lines(match):
+    return "\n" * match[0].count("\n")
+
+
+def python_texts(source):
+    tree = ast.parse(source)
+    docstrings, inner = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if ast.get_docstring(node):
+                docstrings.add(id(node.body[0].value))
+        elif isinstance(node, ast.JoinedStr):
+            inner |= {id(value) for value in node.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if id(node) in docstrings:
+                yield "docstrings", node.lineno, node.value
+            elif id(node) not in inner and len(node.value.split()) >= MIN_WORDS:
+                yield "messages", node.lineno, node.value
+        elif isinstance(node, ast.JoinedStr):
+            parts = (v.value if isinstance(v, ast.Constant) else "X" for v in node.values)
+            if len((text := "".join(parts)).split()) >= MIN_WORDS:
+                yield "messages", node.lineno, text
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield "comments", token.start[0], token.string
+
+
+def find_wording():
+    """Return the number of words and the sentences to rewrite, by kind of text."""
+    words, hits = Counter(), {}
+    files = [path for name in FOLDERS for path in (ROOT / name).rglob("*") if path.is_file()]
+    for path in sorted([*files, *ROOT.glob("*.md")]):
+        if path.name == "CHANGELOG.md" or "tests" in path.relative_to(ROOT).parts:
+            continue
+        for kind, line, text in texts(path):
+            words[kind] += len(text.split())
+            for pattern, better in RULES:
+                for match in pattern.finditer(text):
+                    number = line + text[: match.start()].count("\n")
+                    place = f"{path.relative_to(ROOT)}:{number}"
+                    hits.setdefault(kind, []).append(f"{place}: '{match[0]}' -> {better}")
+    return words, hits
+
+
+@pytest.fixture(scope="module")
+def wording():
+    return find_wording()
+
+
+@pytest.mark.parametrize("kind", ["docstrings", "messages", "comments", "pages", "recipes"])
+def test_texts_use_the_words_of_the_field(wording, kind):
+    words, hits = wording
+    found = hits.get(kind, [])
+    assert words[kind] > 1000, "no texts found"
+    assert len(found) <= HITS_PER_THOUSAND * words[kind] / 1000, "\n".join(found)
+
+
+def test_a_phrase_that_the_field_does_not_use_is_found():
+    source = 'raise DataError(f"{path}: damage is told, and the run goes on")'
+    ((kind, _, text),) = python_texts(source)
+    assert kind == "messages"
+    assert any(pattern.search(text) for pattern, _ in RULES)
