@@ -1,7 +1,7 @@
-"""Keep the records of experiments as small JSON files, and write the figures of docs/results.md from them.
+"""Keep the records of experiments as small JSON files, and write the figures of the pages in docs/results/ from them.
 
     python benchmarks/known_effects.py keep runs/few-pairs ...     -> docs/results/few-pairs/ARM/seedN/record.json
-    python benchmarks/known_effects.py write                       -> between the marks on the page, and its pictures
+    python benchmarks/known_effects.py write                       -> between the marks on the pages, and their pictures
 
 What is kept are ordinary runs without weights: `perceptinit compare docs/results/few-pairs` works on them.
 """
@@ -27,8 +27,7 @@ from perceptinit.results.record import read_record, write_record
 from perceptinit.results.runs import RunSet, load_runs
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGE = DOCS / "results.md"
-KEPT = DOCS / "results"
+KEPT = DOCS / "results"  # records in folders, and a page for each question
 RECIPES = Path(__file__).parents[1] / "recipes" / "known_effects"
 DATA = "data/known_effects"
 MARK = re.compile(r"(<!-- figures of ([a-z0-9-]+) -->\n).*?(<!-- to here -->)", re.DOTALL)
@@ -90,8 +89,13 @@ def _used(metrics: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     return ((name, value) for name, value in metrics.items() if INIT_METRICS.match(name))
 
 
+def pages() -> list[Path]:
+    """Return the pages of results, with or without figures."""
+    return sorted(KEPT.glob("*.md"))
+
+
 def renewed(page: str) -> str:
-    """Return the page with every block of figures made anew."""
+    """Return a page with every block of figures made again."""
     return MARK.sub(lambda found: f"{found[1]}{section(found[2])}\n{found[3]}", page)
 
 
@@ -108,7 +112,7 @@ def section(name: str) -> str:
         _along(comparison, score),
         _stage_one(name, comparison, score),
         _agreement(comparison.runs),
-        f"![{figure.alt}](images/{name}.svg)" if figure else "",
+        f"![{figure.alt}](../images/{name}.svg)" if figure else "",
     ]
     return "\n" + "\n\n".join(part for part in parts if part) + "\n"
 
@@ -123,13 +127,17 @@ def draw(name: str) -> None:
 
 
 def by_pairs() -> str:
-    """Return one table of the experiments that differ in their pairs alone: what stage 1 is worth at each number."""
+    """Return the table of the experiments that differ only in their pairs, and their planned contrast."""
     head = "distinct pairs | pairs seen | arm | top-1 | - random [95 %] | p | random needs as many times the pairs"
     lines = [f"| {head} |", "|---:|---:|---|---:|---:|---:|---:|"]
-    found = [_compared(folder.name) for folder in KEPT.iterdir() if folder.name in SIZES]
+    planned = ["| people - shuffled, planned | points [95 %] | p |", "|---|---:|---:|"]
+    found = [_compared(name) for name in SIZES if (KEPT / name).is_dir()]
     for comparison, score in sorted(found, key=lambda pair: SIZES[pair[0].runs.name]):
         lines += _size_rows(comparison, score)
-    return "\n".join(lines)
+        name = comparison.runs.name
+        people = _differences(name, "shuffled", score.measure)["people"]
+        planned.append(f"| {SIZES[name]:,} pairs | {_difference(people, score)} | {_p(people)} |")
+    return "\n".join([*lines, "", *planned])
 
 
 def by_causes() -> str:
@@ -362,7 +370,9 @@ if __name__ == "__main__":
         for each in folders:
             keep(Path(each))
     else:
-        for found in MARK.finditer(PAGE.read_text(encoding="utf-8")):
-            if found[2] not in JOINT:
-                draw(found[2])
-        PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        for page in pages():
+            text = page.read_text(encoding="utf-8")
+            for _, name, _ in MARK.findall(text):
+                if name not in JOINT:
+                    draw(name)
+            page.write_text(renewed(text), encoding="utf-8")
