@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perceptinit.cli.options import At, Baseline, Csv, Json, Runs, Unequal, choose_format
+from perceptinit.cli.options import (
+    At,
+    Baseline,
+    Csv,
+    Json,
+    Runs,
+    RunsFolder,
+    Unequal,
+    choose_format,
+)
 from perceptinit.cli.terminal import new_console
 from perceptinit.errors import UsageError
 
@@ -23,6 +33,7 @@ def compare(
         list[str] | None,
         typer.Option(help="Only these scores, as patterns such as 'top1/*'; may be repeated."),
     ] = None,
+    out: RunsFolder = Path("runs"),
     csv: Csv = False,
     json: Json = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table (booktabs).")] = False,
@@ -41,7 +52,7 @@ def compare(
     from perceptinit.results.runs import load_runs
 
     form = choose_format(csv=csv, json=json, latex=latex, markdown=markdown)
-    comparison = compare_runs(load_runs(runs), budget(at, unequal), baseline)
+    comparison = compare_runs(load_runs(runs, out), budget(at, unequal), baseline)
     scores = comparison.matching(score or ())
     if form == "table":
         new_console(markup=False).print(rich_table(comparison, scores))

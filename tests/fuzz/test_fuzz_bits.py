@@ -3,7 +3,6 @@
 import json
 import random
 import shutil
-import signal
 import tarfile
 import textwrap
 from io import BytesIO
@@ -159,7 +158,9 @@ class Experiment:
         """Return the files of a kind: path below the folder, in the state that reads them."""
         state, pattern = sort
         root = self.folder / state
-        return state, sorted(p.relative_to(root) for p in root.glob(pattern) if p.is_file() and p.stat().st_size)
+        return state, sorted(
+            p.relative_to(root) for p in root.glob(pattern) if p.is_file() and p.stat().st_size
+        )
 
 
 SORTS = {
