@@ -12,12 +12,14 @@
 A failure says what to change. The built-ins are held to the same classes.
 """
 
-from perceptinit.testing.contract import OPTIONAL as OPTIONAL
-from perceptinit.testing.contract import Contract as Contract
-from perceptinit.testing.contract import tiny_classifier as tiny_classifier
-from perceptinit.testing.contract import tiny_judgments as tiny_judgments
-from perceptinit.testing.contract import tiny_model as tiny_model
-from perceptinit.testing.contract import tiny_pairs as tiny_pairs
+from perceptinit.testing.contract import (
+    OPTIONAL,
+    Contract,
+    tiny_classifier,
+    tiny_judgments,
+    tiny_model,
+    tiny_pairs,
+)
 from perceptinit.testing.data import JudgmentsContract, PairsContract
 from perceptinit.testing.models import BackboneContract, InitializerContract
 from perceptinit.testing.stages import EvaluatorContract, PretrainerContract, TrackerContract
@@ -31,3 +33,20 @@ CONTRACTS = {
     "evaluator": EvaluatorContract,
     "tracker": TrackerContract,
 }
+
+__all__ = [
+    "CONTRACTS",
+    "OPTIONAL",
+    "BackboneContract",
+    "Contract",
+    "EvaluatorContract",
+    "InitializerContract",
+    "JudgmentsContract",
+    "PairsContract",
+    "PretrainerContract",
+    "TrackerContract",
+    "tiny_classifier",
+    "tiny_judgments",
+    "tiny_model",
+    "tiny_pairs",
+]

@@ -201,8 +201,7 @@ def test_a_flipped_bit_never_gives_other_weights(tmp_path, monkeypatch, place):
             try:
                 experiment.run()
                 found = experiment.weights()
-            except PerceptInitError as error:
-                assert str(error)
+            except PerceptInitError:
                 refused += 1
             else:
                 assert found == experiment.expected, f"{title}: bit {bit} of {path}"
