@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from perceptinit.errors import DataError, UsageError
 from perceptinit.recipe.reading import load_recipe
@@ -47,11 +46,6 @@ class Cell:
     def state(self) -> RunState:
         """Return the state that the run is in now."""
         return run_state(self.folder)
-
-    def read_finished(self) -> dict[str, Any] | None:
-        """Return the record of the run when it is finished."""
-        found = self.state
-        return dict(found.record) if found.is_finished else None
 
 
 def plan_cells(

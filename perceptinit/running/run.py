@@ -17,9 +17,9 @@ from perceptinit.components.building import Spec, planned_steps
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import fetch
 from perceptinit.compute.split_encoding import SplitEncoder, SplitTexts
-from perceptinit.errors import writing
+from perceptinit.errors import CheckpointError, writing
 from perceptinit.evaluators.features import HasEvaluateMany, Joint
-from perceptinit.files.checkpoints import save_weights
+from perceptinit.files.checkpoints import load_weights, save_weights
 from perceptinit.protocols import (
     Backbone,
     DualEncoder,
@@ -76,7 +76,7 @@ class Run:
 
         Raises Stopped, with the state saved, after SIGTERM or SIGUSR1.
         """
-        done = None if fresh else distributed.decide(self.cell.read_finished)
+        done = None if fresh else distributed.decide(self._read_finished)
         if done is not None:
             self._checkpoints.sweep(everything=True)
             self.trackers.report_skipped(self._context("run"))
@@ -95,6 +95,19 @@ class Run:
         finally:
             self._checkpoints.close()
         return self._journal.record
+
+    def _read_finished(self) -> dict[str, Any] | None:
+        """Return the record of a finished run; CheckpointError if its final weights are damaged."""
+        found = self.cell.state
+        if not found.is_finished:
+            return None
+        weights = self.cell.folder / "weights" / "final.safetensors"
+        if weights.exists():
+            try:
+                load_weights(weights)
+            except CheckpointError as error:
+                raise CheckpointError(f"{error}. To run it again: --fresh") from error
+        return dict(found.record)
 
     @contextmanager
     def _recording_failure(self) -> Iterator[None]:
