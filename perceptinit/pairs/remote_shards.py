@@ -1,7 +1,7 @@
 """Tar shards at addresses: their index, and their samples out of the shared cache or, one by one, by range requests.
 
-What the loader will need is fetched whole, ahead and once (`files.remote`). What nobody planned, such as a pair that
-takes the place of an unreadable one, costs a request for its own bytes, and one for the shard's version where that is known.
+Shards that the loader will need are fetched whole, ahead and once (`files.remote`). A pair that was not planned, such as
+a replacement for an unreadable one, costs a request for its own bytes.
 """
 
 from __future__ import annotations
