@@ -60,7 +60,8 @@ def testing_page() -> str:
     from perceptinit import testing
 
     lines = ["# Contract tests", "", inspect.getdoc(testing) or "", ""]
-    return "\n".join([*lines, *_named(testing, testing.__all__)])
+    names = [n for n, m in vars(testing).items() if n[0] != "_" and not inspect.ismodule(m)]
+    return "\n".join([*lines, *_named(testing, names)])
 
 
 def own_classes(module: ModuleType) -> list[str]:
