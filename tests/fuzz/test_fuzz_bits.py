@@ -11,7 +11,7 @@ import harness
 import numpy as np
 import pytest
 from helpers.command_line import run_command
-from object_store import ObjectStore
+from helpers.object_store import ObjectStore
 from PIL import Image
 
 from perceptinit.errors import PerceptInitError
