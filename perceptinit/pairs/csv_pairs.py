@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, problems_of
 from perceptinit.files.reading import require_file
 from perceptinit.files.remote.addresses import is_remote, remote_file
 from perceptinit.files.remote.copies import local_file, local_folder
@@ -74,14 +74,10 @@ class CsvPairs:
 
     def preflight(self) -> Iterator[str]:
         """Yield what is wrong with the table, and images of it that do not exist."""
-        try:
-            _ = self.root  # first: from the web it is refused, and then no table is fetched
-            empty = not self.num_pairs
-        except DataError as error:
-            yield str(error)
-            return
-        if empty:
-            yield f"{self._path}: no rows below the header"
+        # the folder first: one on the web is refused, and then no table is fetched
+        unreadable = list(problems_of(lambda: (self.root, self.num_pairs)))
+        if unreadable or not self.num_pairs:
+            yield from unreadable or [f"{self._path}: no rows below the header"]
             return
         yield from self._missing_images()
 

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from perceptinit.configs import PositiveFloat, PositiveInt
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, problems_of
 from perceptinit.pairs.classes import read_classes
 from perceptinit.pairs.paths import expand, missing
 from perceptinit.pairs.tables import ParquetTable
@@ -121,20 +121,13 @@ class ParquetPairs:
 
     def preflight(self) -> Iterator[str]:
         """Yield what is missing, unreadable or empty, and a column that is not there."""
-        try:
-            empty = not self.num_pairs
-        except DataError as error:
-            yield str(error)
-            return
-        if empty:
-            yield f"{self.config.files}: no rows"
+        unreadable = list(problems_of(lambda: self.num_pairs))
+        if unreadable or not self.num_pairs:
+            yield from unreadable or [f"{self.config.files}: no rows"]
             return
         if self._table.reader:
             yield from self._table.reader.problems()
-        try:
-            self.pair(0)  # columns of another type are the same in every row
-        except DataError as error:
-            yield str(error)
+        yield from problems_of(self.pair, 0)  # columns of another type are the same in every row
 
     @cached_property
     def _table(self) -> ParquetTable:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from perceptinit.configs import PositiveInt
-from perceptinit.errors import DataError, RemoteError, without_credentials
+from perceptinit.errors import DataError, RemoteError, problems_of, without_credentials
 from perceptinit.pairs.held import HeldBlocks
 from perceptinit.pairs.paths import expand_braces
 from perceptinit.pairs.texts import captions_in
@@ -75,10 +75,7 @@ class WebdatasetStreamPairs:
 
     def preflight(self) -> Iterator[str]:
         """Yield what is wrong with the names, or with the first shard."""
-        try:
-            self.pair(0)
-        except DataError as error:
-            yield str(error)
+        return problems_of(self.pair, 0)
 
     def warnings(self) -> Iterator[str]:
         """Yield what streaming does not promise."""

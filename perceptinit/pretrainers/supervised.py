@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from perceptinit.backbones.image_models import ImageClassifier
 from perceptinit.compute import distributed
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, problems_of
 from perceptinit.pairs.batches import PairBatch
 from perceptinit.pretrainers.objective import Objective
 from perceptinit.pretrainers.pretraining import Pretraining
@@ -185,13 +185,10 @@ class Supervised(Pretraining):
         share = self.config.batch_size / distributed.world_size()
         if self.config.is_mixed and share % 2:
             yield f"mixup and cutmix mix two images: {share:g} in a step of a process are not even"
-        try:
-            names = self.classnames
-        except DataError as error:
-            yield str(error)
-            return
-        if len(names) < 2:
-            yield f"there is one class only, '{names[0]}': nothing to tell apart"
+        unlabelled = list(problems_of(lambda: self.classnames))
+        yield from unlabelled
+        if not unlabelled and len(self.classnames) < 2:
+            yield f"there is one class only, '{self.classnames[0]}': nothing to tell apart"
 
 
 def make_loss(name: LossName, smoothing: float, is_mixed: bool) -> nn.Module:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
-from perceptinit.errors import AbsentError, DataError
+from perceptinit.errors import AbsentError, DataError, problems_of
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.registry import unknown
 from perceptinit.test_sets.readers import read_retrieval_set, read_zero_shot_set
@@ -152,7 +152,7 @@ class SetChoice:
         """Yield what is missing or wrong in each set, but not what is to be skipped."""
         for dataset in self.all:
             if self.missing == "error" or not self.is_absent(dataset):
-                yield from self._problems(dataset)
+                yield from problems_of(self.read, dataset)
 
     def needs(self) -> Iterator[DataNeed]:
         """Yield every set that is a folder, with the public copy that can be fetched."""
@@ -169,17 +169,11 @@ class SetChoice:
             kind="test set",
             name=dataset,
             place=str(self.path(dataset)),
-            problems=tuple(self._problems(dataset)),
+            problems=tuple(problems_of(self.read, dataset)),
             ask=partial(ask_known, public) if public else None,
             fetch=partial(fetch_known, public, Path(self.root).expanduser()) if public else None,
             how=f"from its images: perceptinit data pack SOURCE {self.path(dataset)} --test-set",
         )
-
-    def _problems(self, dataset: str) -> Iterator[str]:
-        try:
-            self.read(dataset)
-        except DataError as error:
-            yield str(error)
 
     def present(self) -> tuple[list[str], list[str]]:
         """Return the sets to measure on, and those to skip because they are absent."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, problems_of
 from perceptinit.files.remote.addresses import is_remote
 from perceptinit.test_sets.readers import SPLIT, has_shards, read_zero_shot_set
 from perceptinit.test_sets.remote import fetch_remote
@@ -59,10 +59,7 @@ class LabelledImages:
 
     def preflight(self) -> Iterator[str]:
         """Yield what is missing or wrong."""
-        try:
-            _ = self._set
-        except DataError as error:
-            yield str(error)
+        return problems_of(lambda: self._set)
 
     @property
     def _path(self) -> Path:

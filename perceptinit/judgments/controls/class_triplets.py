@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from perceptinit.configs import PositiveInt
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, problems_of
 from perceptinit.images.background import colour_of
 from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
@@ -64,10 +64,7 @@ class ClassTriplets(DerivedAnswers):
 
     def preflight(self) -> Iterator[str]:
         """Yield what is missing or wrong: the folder or file, classes with too few images."""
-        try:
-            self.load("train")
-        except DataError as error:
-            yield str(error)
+        return problems_of(self.load, "train")
 
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split's images; DataError for fewer than two classes of two images."""

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from perceptinit.configs import NonNegativeFloat, PositiveInt, Share
-from perceptinit.errors import DataError, EmptySplitError, UsageError
+from perceptinit.errors import DataError, EmptySplitError, problems_of
 from perceptinit.images.background import colour_of
 from perceptinit.judgments.forms.drawing import TripletDraw
 from perceptinit.judgments.forms.rdm import (
@@ -83,10 +83,8 @@ class MatrixSet(ABC):
 
     def preflight(self) -> Iterator[str]:
         """Yield the first thing that is wrong with the matrices, the names or the images."""
-        try:
-            _ = self._stimuli, self._dissimilarities  # whether a split has triplets, its users ask
-        except (DataError, UsageError) as error:
-            yield str(error)
+        # users of a split check whether it has triplets
+        return problems_of(lambda: (self._stimuli, self._dissimilarities))
 
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split's images; DataError for a wrong file or too few images."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from perceptinit.errors import DataError, EmptySplitError
+from perceptinit.errors import DataError, EmptySplitError, problems_of
 from perceptinit.files.columns import Coded, Columns
 from perceptinit.files.tables import read_table
 from perceptinit.images.background import colour_of
@@ -129,10 +129,7 @@ class OwnTable(ABC):
 
     def preflight(self) -> Iterator[str]:
         """Yield the first thing that is wrong with the file or its images."""
-        try:
-            self.read_first_split()
-        except DataError as error:
-            yield str(error)
+        return problems_of(self.read_first_split)
 
     def read_first_split(self) -> object:
         """Read the first split that is not empty: a file may be for measuring only."""

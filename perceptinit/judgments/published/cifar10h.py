@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from perceptinit.configs import NonNegativeInt, PositiveInt, Share
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, problems_of
 from perceptinit.files.downloads import Download
 from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
@@ -103,10 +103,7 @@ class Cifar10H(DerivedAnswers):
 
     def preflight(self) -> Iterator[str]:
         """Yield what is missing or wrong: counts, photographs, their order."""
-        try:
-            self._check_order()
-        except DataError as error:
-            yield str(error)
+        return problems_of(self._check_order)
 
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split; DataError for absent or wrong files, or an empty split."""

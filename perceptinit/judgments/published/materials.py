@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from perceptinit.configs import NonNegativeInt, Share
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, problems_of
 from perceptinit.files.downloads import Download
 from perceptinit.files.reading import read_json
 from perceptinit.judgments.forms.conventions import Conventions
@@ -99,11 +99,9 @@ class Materials:
 
     def preflight(self) -> Iterator[str]:
         """Yield what is missing or wrong: answer files, images."""
-        for check in (self._image_names, lambda: self._read("train"), lambda: self._read("test")):
-            try:
-                check()
-            except DataError as error:
-                yield str(error)
+        yield from problems_of(self._image_names)
+        for part in ("train", "test"):
+            yield from problems_of(self._read, part)
 
     def load(self, split: Split) -> Triplets:
         """Return the judgments of a split; DataError when a file is absent or wrong, or the split is empty."""
