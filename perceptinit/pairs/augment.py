@@ -5,7 +5,6 @@ from __future__ import annotations
 # H W image, S = size: height and width of the square
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -59,23 +58,26 @@ class Augment:
 
         Raises DataError, naming the image by its key, when it cannot be read or decoded.
         """
-        box = partial(self._box, rng=rng)
+
+        def box(height: int, width: int) -> Box:
+            if self.crop == "random":
+                return random_box(height, width, self.scale, self.ratio, rng)
+            side = min(height, width)
+            return (height - side) // 2, (width - side) // 2, side, side
+
         square = load_box(
             source, key, size, box, self.decoding, self.background, self.interpolation
         )
         if self.crop == "padded":
-            square = _shift(square, rng)
+            pad = round(size * PADDED_SHARE)
+            top, left = rng.integers(2 * pad + 1), rng.integers(2 * pad + 1)
+            padded = np.pad(square, ((0, 0), (pad, pad), (pad, pad)))
+            square = padded[:, top : top + size, left : left + size]
         if self.flip and rng.random() < 0.5:
             square = square[:, :, ::-1]
         if any(self.jitter) or self.grey_share or self.blur_share:
             square = self._change_colours(square, rng)
         return square
-
-    def _box(self, height: int, width: int, rng: np.random.Generator) -> Box:
-        if self.crop != "random":
-            side = min(height, width)
-            return (height - side) // 2, (width - side) // 2, side, side
-        return random_box(height, width, self.scale, self.ratio, rng)
 
     def _change_colours(self, square: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         image = torch.from_numpy(np.ascontiguousarray(square))
@@ -84,7 +86,10 @@ class Augment:
         if self.grey_share and rng.random() < self.grey_share:
             image = TF.rgb_to_grayscale(image, num_output_channels=3)
         if self.blur_share and rng.random() < self.blur_share:
-            image = _blur(image, rng)
+            sigma = rng.uniform(0.1, 2.0)
+            # 3 sigma on each side, and never wider than the image
+            radius = min(math.ceil(3 * sigma), image.shape[-1] - 1)
+            image = TF.gaussian_blur(image, [2 * radius + 1, 2 * radius + 1], [sigma, sigma])
         return image.numpy()
 
 
@@ -113,15 +118,6 @@ def random_box(
     return (height - h) // 2, (width - w) // 2, h, w
 
 
-def _shift(square: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return a square (3, S, S) cut at a random place from one with black around it."""
-    size = square.shape[1]
-    pad = round(size * PADDED_SHARE)
-    top, left = (int(rng.integers(2 * pad + 1)) for _ in range(2))
-    padded = np.pad(square, ((0, 0), (pad, pad), (pad, pad)))
-    return padded[:, top : top + size, left : left + size]
-
-
 def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
     """Return what `rng.uniform` does, in a quarter of its time; most boxes take several tries."""
     return low + (high - low) * rng.random()
@@ -137,10 +133,3 @@ def _jitter(
             value = rng.uniform(middle - strengths[i], middle + strengths[i])
             image = change[i](image, value if middle == 0.0 else max(value, 0.0))
     return image
-
-
-def _blur(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    sigma = rng.uniform(0.1, 2.0)
-    # 3 sigma on each side, and never wider than the image
-    radius = min(math.ceil(3 * sigma), image.shape[-1] - 1)
-    return TF.gaussian_blur(image, [2 * radius + 1, 2 * radius + 1], [sigma, sigma])

@@ -30,8 +30,15 @@ def read_classes(
     if labels is None:
         assert names is not None
         order = list(known) or sorted({str(name) for name in names if name})
-        return Classes(tuple(order), _look_up(names, order, where))
-    numbers = _numbers(labels, where)
+        label_of = {name: label for label, name in enumerate(order)}
+        for i, name in enumerate(names):
+            if name not in label_of:
+                raise DataError(f"{where(i)}: {name!r} is not one of the {len(order)} class names")
+        return Classes(tuple(order), np.array([label_of[str(name)] for name in names], np.int64))
+    for i, label in enumerate(labels):
+        if not (isinstance(label, (int, np.integer, str)) and str(label).strip().isdecimal()):
+            raise DataError(f"{where(i)}: label {label!r} is not a number from 0 on")
+    numbers = np.array([int(str(label)) for label in labels], dtype=np.int64)
     if names is not None and not known:
         known = _pair_names(numbers, names, where)
     if not known:
@@ -45,21 +52,6 @@ def read_classes(
             f"{where(outside[0])}: label {numbers[outside[0]]}, but there are {len(known)} class names"
         )
     return Classes(tuple(known), numbers)
-
-
-def _look_up(names: Sequence[object], known: list[str], where: Callable[[int], str]) -> np.ndarray:
-    place = {name: i for i, name in enumerate(known)}
-    for i, name in enumerate(names):
-        if name not in place:
-            raise DataError(f"{where(i)}: {name!r} is not one of the {len(known)} class names")
-    return np.array([place[str(name)] for name in names], dtype=np.int64)
-
-
-def _numbers(labels: Sequence[object], where: Callable[[int], str]) -> np.ndarray:
-    for i, label in enumerate(labels):
-        if not (isinstance(label, (int, np.integer, str)) and str(label).strip().isdecimal()):
-            raise DataError(f"{where(i)}: label {label!r} is not a number from 0 on")
-    return np.array([int(str(label)) for label in labels], dtype=np.int64)
 
 
 def _pair_names(

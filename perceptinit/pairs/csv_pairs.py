@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from perceptinit.errors import DataError, problems_of
@@ -79,11 +79,8 @@ class CsvPairs:
         if unreadable or not self.num_pairs:
             yield from unreadable or [f"{self._path}: no rows below the header"]
             return
-        yield from self._missing_images()
-
-    def _missing_images(self) -> Iterator[str]:
         images = self._table.column(self.config.image_column)
-        names = lru_cache(maxsize=None)(_names_in)  # a listing per folder, not a look-up per image
+        names = cache(_names_in)  # a listing per folder, not a look-up per image
         paths = [self.root / image for image in images]
         absent = [i for i, p in enumerate(paths) if not images[i] or p.name not in names(p.parent)]
         for i in absent[:_NUM_SAID]:

@@ -18,7 +18,7 @@ from perceptinit.files.remote.fetched import FetchedCache, Piece
 from perceptinit.files.remote.network import PART_BYTES
 from perceptinit.files.remote.store import stat, write
 from perceptinit.pairs.local_index import index_whole_shards
-from perceptinit.pairs.paths import expand, missing
+from perceptinit.pairs.paths import expand, require_files
 from perceptinit.pairs.shard_index import INDEX, ShardIndex, read_index, scan, write_index
 from perceptinit.pairs.tar_file import TarFile
 
@@ -64,7 +64,9 @@ class RemoteScan:
         cache = FetchedCache()
 
         def index(piece: Piece) -> ShardIndex:
-            found = _read_earlier(piece)
+            found = None
+            with suppress(DataError):  # not kept by an interrupted call, or damaged
+                found = read_index(_path_of(piece)).get(piece.file.name)
             if found is None:
                 found = _fetch_index(piece, cache)
                 if piece.version:  # else nobody could tell later whether it is the same
@@ -95,13 +97,6 @@ def _path_of(piece: Piece) -> Path:
     return tar_index_folder() / f"{piece.key}.index"
 
 
-def _read_earlier(piece: Piece) -> ShardIndex | None:
-    """Return what an interrupted call has kept of a shard, if it has."""
-    with suppress(DataError):  # none, or damaged: the shard itself is the truth
-        return read_index(_path_of(piece)).get(piece.file.name)
-    return None
-
-
 def open_shards(named: Sequence[str]) -> list[Path] | RemoteScan:
     """Return the shards that folders, braces or globs name: local ones that are there, or what remote ones cost.
 
@@ -109,9 +104,7 @@ def open_shards(named: Sequence[str]) -> list[Path] | RemoteScan:
     """
     files = expand([n if ".tar" in n or "*" in n else f"{n.rstrip('/')}/*.tar" for n in named])
     paths = [file for file in files if isinstance(file, Path)]
-    absent = missing(paths)
-    if absent:
-        raise DataError(absent)
+    require_files(paths)
     return paths or RemoteScan.of([file for file in files if isinstance(file, RemoteFile)])
 
 

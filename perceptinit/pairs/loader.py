@@ -170,7 +170,12 @@ class PairLoader:
             self._usable_pair(views, epoch, index, unusable)
             for views, index in zip(images, indices, strict=True)
         ]
-        return _Chunk(self._tokens([p.text for p in pairs]), [p.key for p in pairs], unusable)
+        if all(isinstance(pair.text, str) for pair in pairs):
+            tokens = self.tokenize([str(pair.text) for pair in pairs])
+        else:
+            rows = [trim_ids(np.asarray(pair.text), self.context_length) for pair in pairs]
+            tokens = stack_ids(rows)
+        return _Chunk(tokens, [pair.key for pair in pairs], unusable)
 
     def _usable_pair(
         self, views: np.ndarray, epoch: int, index: int, unusable: list[Unusable]
@@ -178,7 +183,7 @@ class PairLoader:
         for candidate in self._candidates(epoch, index):
             try:
                 return self._load(views, epoch, candidate)
-            except RemoteError:  # the same bytes come later: nothing takes their place
+            except RemoteError:  # never replaced, so batches stay reproducible
                 raise
             except DataError as error:
                 unusable.append(Unusable(candidate, str(error)))
@@ -189,7 +194,7 @@ class PairLoader:
 
     def _candidates(self, epoch: int, index: int) -> Iterator[int]:
         yield index
-        rng = self.ctx.rng("replacement", epoch, index)
+        rng = self.ctx.rng("replacement", epoch, index)  # slow to make, and seldom needed
         for _ in range(REPLACEMENT_TRIES):
             yield int(rng.integers(self.pairs.num_pairs))
 
@@ -202,24 +207,16 @@ class PairLoader:
             rng = self.ctx.rng("augment", epoch, index)
             for view in views:
                 view[...] = self.augment(pair.image, self.image_size, rng, key)
-            return self._with_one_text(pair, epoch, index)
+            if not pair.others:
+                return pair
+            texts = (pair.text, *pair.others)
+            drawn = self.ctx.rng("caption", epoch, index).integers(len(texts))
+            return replace(pair, text=texts[drawn])
         except PerceptInitError:
             raise
         except Exception as error:  # from any thread, so the message has to name the sample
             name = f"pair {index} ({key})" if key else f"pair {index}"
             raise PerceptInitError(f"{name}: {type(error).__name__}: {error}") from error
-
-    def _with_one_text(self, pair: Pair, epoch: int, index: int) -> Pair:
-        if not pair.others:
-            return pair
-        texts = (pair.text, *pair.others)
-        drawn = self.ctx.rng("caption", epoch, index).integers(len(texts))
-        return replace(pair, text=texts[drawn])
-
-    def _tokens(self, texts: Sequence[str | np.ndarray]) -> torch.Tensor:
-        if all(isinstance(text, str) for text in texts):
-            return self.tokenize([str(text) for text in texts])
-        return stack_ids([trim_ids(np.asarray(ids), self.context_length) for ids in texts])
 
 
 def _first_and_last(

@@ -12,7 +12,7 @@ import numpy as np
 from perceptinit.configs import PositiveFloat, PositiveInt
 from perceptinit.errors import DataError, problems_of
 from perceptinit.pairs.classes import read_classes
-from perceptinit.pairs.paths import expand, missing
+from perceptinit.pairs.paths import expand, require_files
 from perceptinit.pairs.tables import ParquetTable
 from perceptinit.protocols import BlockUse, Reached
 from perceptinit.types import Classes, Pair
@@ -133,9 +133,7 @@ class ParquetPairs:
     def _table(self) -> ParquetTable:
         config = self.config
         paths = expand(config.files)
-        absent = missing(paths)
-        if absent:
-            raise DataError(absent)
+        require_files(paths)
         of_row = [name for name in (config.image_column, config.text_column) if name]
         others = [name for name in (config.label_column, config.class_column) if name]
         return ParquetTable(paths, of_row, config.cached_row_groups, config.cache_gb, others)

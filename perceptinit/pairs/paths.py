@@ -40,23 +40,20 @@ def expand(patterns: str | Sequence[str]) -> list[Path] | list[RemoteFile]:
     if any(map(is_remote, given)):
         if not all(map(is_remote, given)):
             raise DataError(f"{shown(given[0])}: name either addresses or local files, not both")
-        return [file for pattern in given for file in _addresses(pattern)]
+        for pattern in given:
+            remote_file(pattern)  # refused before it is expanded
+        files = [remote_file(name) for pattern in given for name in expand_braces(pattern)]
+        return [each for f in files for each in (match_files(f) if "*" in f.name else [f])]
     paths = [path for pattern in given for path in _paths(pattern)]
     if not paths:
         raise DataError("no files are named")
     return paths
 
 
-def _addresses(pattern: str) -> list[RemoteFile]:
-    remote_file(pattern)  # refused before it is expanded
-    files = [remote_file(name) for name in expand_braces(pattern)]
-    return [each for f in files for each in (match_files(f) if "*" in f.name else [f])]
-
-
 def _paths(pattern: str) -> list[Path]:
     names = expand_braces(pattern)
     try:
-        return [path for name in names for path in _glob(str(Path(name).expanduser()))]
+        return [Path(each) for name in names for each in _glob(str(Path(name).expanduser()))]
     except (OSError, RuntimeError, ValueError) as error:  # too long; no such user for ~; NUL
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"{shown(pattern)}: no file has such a name ({reason})") from error
@@ -99,13 +96,13 @@ def _range_length(text: str) -> int:
     return abs(last - first) // (int(found[3] or 1) or 1) + 1
 
 
-def _glob(name: str) -> list[Path]:
+def _glob(name: str) -> list[str]:
     if not glob.has_magic(name) or os.path.lexists(name):
-        return [Path(name)]
+        return [name]
     found = sorted(set(_matches(name, count(1))))
     if not found:
         raise DataError(f"{shown(name)}: no file matches")
-    return [Path(path) for path in found]
+    return found
 
 
 def _matches(name: str, folders: Iterator[int]) -> Iterator[str]:
@@ -126,20 +123,21 @@ def _matches(name: str, folders: Iterator[int]) -> Iterator[str]:
             yield from _matches(str(Path(glob.escape(folder)) / rest), folders)
 
 
-def missing(paths: Iterable[Place]) -> str | None:
-    """Return a sentence on the files that do not exist or are none, None when all do.
+def require_files(paths: Iterable[Place]) -> None:
+    """Raise DataError unless all local files exist and are regular files.
 
-    Remote ones are not asked for: their index tells, and who reads them.
+    Remote files are not checked here: reading their index or content reports what is missing.
     """
-    absent = []
+    absent: list[DataError] = []
     local = [path for path in paths if isinstance(path, Path)]
     for path in local:
         try:
             require_file(path)
         except DataError as error:
-            absent.append(str(error))
-    if not absent:
-        return None
-    if len(local) == 1:
-        return absent[0]
-    return f"{len(absent)} of {len(local)} files are missing; the first is {absent[0]}"
+            absent.append(error)
+    if absent and len(local) == 1:
+        raise absent[0]
+    if absent:
+        raise DataError(
+            f"{len(absent)} of {len(local)} files are missing; the first is {absent[0]}"
+        )

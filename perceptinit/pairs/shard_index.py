@@ -107,7 +107,11 @@ class CompleteSamples:
         self._index = index
         known = index.extensions
         self._wanted = [[known.index(e) for e in group if e in known] for group in members]
-        self.num_incomplete = sum(n for n, *codes in index.kinds if not self._has_both(codes))
+        self.num_incomplete = sum(
+            number
+            for number, *codes in index.kinds
+            if not all(any(code in codes for code in group) for group in self._wanted)
+        )
         self.num_samples = index.num_samples - self.num_incomplete
 
     def row(self, number: int) -> list[int]:
@@ -155,9 +159,6 @@ class CompleteSamples:
                 members = np.flatnonzero(codes == code)
                 chosen[sample_of[members]] = members
         return found
-
-    def _has_both(self, codes: Sequence[int]) -> bool:
-        return all(any(code in codes for code in group) for group in self._wanted)
 
 
 def scan(tar: TarFile, version: str = "") -> ShardIndex:
@@ -228,7 +229,12 @@ def read_index(path: Path, allow_unsealed: bool = False) -> dict[str, ShardIndex
         DataError: If the file is neither, or damaged.
     """
     if path.suffix == ".json":
-        return _read_wids(path)
+        shards = []
+        for row in read_json(path, _Wids, "a wids index of shards")["shardlist"]:
+            name, size = row["url"].partition("?")[0].rpartition("/")[2], row.get("filesize")
+            num_bytes = size if isinstance(size, int) else -1
+            shards.append(ShardIndex(name, num_bytes, "", row["nsamples"]))
+        return {shard.name: shard for shard in shards}
     sealed = open_sealed(path, _WHAT, allow_unsealed)
     try:
         about, version = sealed.about, _VERSION
@@ -271,14 +277,6 @@ def _split(about: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> Itera
         own = {name: columns[name][part] for name, part in parts.items()}
         known = {name: value for name, value in row.items() if name != "num_members"}
         yield ShardIndex(**known, extensions=extensions, columns=own)
-
-
-def _read_wids(path: Path) -> dict[str, ShardIndex]:
-    found = {}
-    for row in read_json(path, _Wids, "a wids index of shards")["shardlist"]:
-        name, size = row["url"].partition("?")[0].rpartition("/")[2], row.get("filesize")
-        found[name] = ShardIndex(name, size if isinstance(size, int) else -1, "", row["nsamples"])
-    return found
 
 
 def _narrow(column: np.ndarray) -> np.ndarray:

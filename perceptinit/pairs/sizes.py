@@ -19,7 +19,8 @@ def find_miscounts(counts: Mapping[Path, int]) -> Iterator[str]:
     """
     sizes = {}
     for folder in sorted({path.parent for path in counts}):
-        sizes[folder] = _read_sizes(folder / SIZES)
+        place, what = folder / SIZES, "a JSON table of shard names and counts"
+        sizes[folder] = read_json(place, dict[str, int], what) if place.exists() else {}
         if journals(folder):
             yield (
                 f"{folder}: its packing is not finished; run the same `perceptinit data pack` again, without --part"
@@ -36,9 +37,3 @@ def find_miscounts(counts: Mapping[Path, int]) -> Iterator[str]:
 def journals(folder: Path) -> list[Path]:
     """Return the journals of the packing that goes on in a folder: of the whole, and of parts."""
     return sorted(path for path in folder.glob(_JOURNALS) if path.is_file())
-
-
-def _read_sizes(path: Path) -> dict[str, int]:
-    if not path.exists():
-        return {}
-    return read_json(path, dict[str, int], "a JSON table of shard names and counts")

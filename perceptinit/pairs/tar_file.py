@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import weakref
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
@@ -49,17 +50,13 @@ class TarFile:
 
     def __init__(self, path: Path, said: Place | None = None) -> None:
         self.path: Place = said or path
-        self._descriptor = -1
         try:
             with open_regular(path) as file:
                 self._descriptor = os.dup(file.fileno())
         except OSError as error:
             raise DataError(f"{shown(path)}: cannot be read ({error.strerror})") from error
+        weakref.finalize(self, os.close, self._descriptor)
         self.num_bytes = os.fstat(self._descriptor).st_size
-
-    def __del__(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
 
     def read(self, offset: int, num_bytes: int) -> bytes:
         """Return `num_bytes` bytes from `offset` on; DataError if the file ends before."""
@@ -90,7 +87,11 @@ class TarFile:
         while True:
             header = self.read(position, BLOCK_BYTES)
             if header[0] == 0 and header.count(0) == BLOCK_BYTES:
-                self._check_end(position)
+                for begin in range(position, self.num_bytes, 1 << 20):  # padding, usually 10 KiB
+                    chunk = self.read(begin, min(self.num_bytes - begin, 1 << 20))
+                    if chunk.count(0) != len(chunk):
+                        what = "data after the end of the archive (two tars in one file?)"
+                        raise self.error(position, what)
                 return
             num_bytes = self._content_bytes(header, position)
             offset, flag = position + BLOCK_BYTES, header[156]
@@ -166,19 +167,12 @@ class TarFile:
         if offset + num_bytes > self.num_bytes:
             raise self.error(self.num_bytes, "the file ends inside a member, it is truncated")
 
-    def _check_end(self, position: int) -> None:
-        for start in range(position, self.num_bytes, 1 << 20):  # padding, usually 10 KiB
-            chunk = self.read(start, min(self.num_bytes - start, 1 << 20))
-            if chunk.count(0) != len(chunk):
-                what = "data after the end of the archive (two tars in one file?)"
-                raise self.error(position, what)
-
 
 class TarPart(TarFile):
     """A part of a tar in memory, from the byte `first` on. num_bytes: of the whole tar."""
 
     def __init__(self, said: RemoteFile, data: bytes, first: int, num_bytes: int) -> None:
-        self.path, self.num_bytes, self._descriptor = said, num_bytes, -1
+        self.path, self.num_bytes = said, num_bytes
         self._data, self._first = data, first
 
     def _pread(self, num_bytes: int, offset: int) -> bytes:

@@ -42,18 +42,16 @@ class UnusablePairs:
             self.num_replaced += 1
             if item.index not in self.indices:
                 self.indices.add(item.index)
-                self._say(item.reason)
-                self._check(item.reason)
+                self._report(item.reason)
 
-    def _check(self, reason: str) -> None:
+    def _report(self, reason: str) -> None:
+        """Warn about an unusable pair; DataError when there are too many."""
+        if len(self.indices) <= NUM_SAID:
+            self._warn(f"{reason}; another pair, drawn by the seed, takes its place")
+        if len(self.indices) == NUM_SAID:
+            self._warn("further pairs that cannot be used are only counted (num_replaced)")
         if len(self.indices) > self._max_share * self._num_pairs:
             raise DataError(
                 f"{len(self.indices)} of {self._num_pairs} pairs cannot be used, more than "
                 f"max_bad_share = {self._max_share:g} allows; the last: {reason}"
             )
-
-    def _say(self, reason: str) -> None:
-        if len(self.indices) <= NUM_SAID:
-            self._warn(f"{reason}; another pair, drawn by the seed, takes its place")
-        if len(self.indices) == NUM_SAID:
-            self._warn("further pairs that cannot be used are only counted (num_replaced)")

@@ -14,7 +14,7 @@ from perceptinit.configs import PositiveFloat, Share
 from perceptinit.errors import DataError
 from perceptinit.files.remote.addresses import Place, RemoteFile
 from perceptinit.pairs.local_index import index_shards, report_damage
-from perceptinit.pairs.paths import expand, missing
+from perceptinit.pairs.paths import expand, require_files
 from perceptinit.pairs.published import need_of, source_of
 from perceptinit.pairs.remote_shards import RemoteShards
 from perceptinit.pairs.shard_index import Members, ShardIndex
@@ -76,9 +76,8 @@ class WebdatasetPairs:
 
     def read_ahead(self, uses: Iterable[BlockUse]) -> AbstractContextManager[Reached]:
         """Fetch shards during the block in the order of need; local ones are there already."""
-        return (
-            self._remote.reader.read_ahead(uses) if self._remote else nullcontext(lambda *_: None)
-        )
+        remote = self._remote
+        return remote.reader.read_ahead(uses) if remote else nullcontext(lambda *_: None)
 
     @property
     def published_num_pairs(self) -> int | None:
@@ -88,11 +87,12 @@ class WebdatasetPairs:
 
     def needs(self) -> Iterator[DataNeed]:
         """Yield the shards, with what is known of a source of their folder's name."""
+        problem = ""
         try:
-            problem = missing(self._paths)
+            require_files(self._paths)
         except DataError as error:
             problem = str(error)
-        yield need_of(self.config.shards, problem or "")
+        yield need_of(self.config.shards, problem)
 
     def pair(self, index: int) -> Pair:
         """Return pair `index`; its key is `shard.tar/stem`.
@@ -149,12 +149,15 @@ class WebdatasetPairs:
             samples = self._remote.samples
             return samples, [*self._find_incomplete(samples, self._remote.extensions)]
         paths = self._local_paths
-        if absent := missing(paths):
-            return None, [absent]
+        require_files(paths)
         results = index_shards(paths)
         shards = [result for result in results if isinstance(result, ShardIndex)]
         if len(shards) < len(paths):
-            return None, _report_damaged(results)
+            damaged = [str(result) for result in results if isinstance(result, DataError)]
+            if len(damaged) > _NUM_SAID:
+                more = f"{len(damaged)} of {len(paths)} shards are damaged; the first {_NUM_SAID} are named"
+                damaged = [*damaged[:_NUM_SAID], more]
+            return None, damaged
         counts = {path: shard.num_samples for path, shard in zip(paths, shards, strict=True)}
         samples = select_local(paths, shards, self._members)
         extensions = {extension for shard in shards for extension in shard.used_extensions}
@@ -183,11 +186,3 @@ class WebdatasetPairs:
                 f"max_incomplete_share = {self.config.max_incomplete_share:g} allows; "
                 f"the first is {samples.first_incomplete}"
             )
-
-
-def _report_damaged(results: Sequence[ShardIndex | DataError]) -> list[str]:
-    damaged = [str(result) for result in results if isinstance(result, DataError)]
-    if len(damaged) <= _NUM_SAID:
-        return damaged
-    more = f"{len(damaged)} of {len(results)} shards are damaged; the first {_NUM_SAID} are named"
-    return [*damaged[:_NUM_SAID], more]
