@@ -340,7 +340,7 @@ def test_a_port_that_is_taken_is_told(tmp_path, cli):
 @pytest.mark.parametrize(
     ("host", "is_open"), [("127.0.0.1", False), ("::1", False), ("0.0.0.0", True)]
 )
-def test_a_page_that_others_can_reach_is_told_of_by_a_name_that_leads_tcli(host, is_open):
+def test_a_page_that_others_can_reach_is_told_of_by_a_name_that_leads_to_it(host, is_open):
     try:
         listener = listen(host, 0)
     except UsageError as error:  # a machine without IPv6
