@@ -17,7 +17,6 @@ from perceptinit.results.measures import readable_seconds
 from perceptinit.results.runs import LoadedRun, RunSet
 
 ENERGY_FILE = "energy.json"
-HASH_DIGITS = 12
 
 
 def in_words(table: Mapping[str, Any] | None) -> str:
@@ -34,19 +33,15 @@ def in_words(table: Mapping[str, Any] | None) -> str:
 
 def stages_in_words(tables: Iterable[Mapping[str, Any]]) -> str:
     """Return an arm's stages in order, each with the judgments that it learns from; empty without any."""
-    return ", then ".join(_stage(table) for table in tables)
-
-
-def _stage(table: Mapping[str, Any]) -> str:
-    text = str(table["use"])
-    judgments = table.get("judgments")
-    if judgments:
-        names = [judgments["use"]]
-        while isinstance(judgments.get("judgments"), Mapping):
-            judgments = judgments["judgments"]
+    stages = []
+    for table in tables:
+        text, judgments, names = str(table["use"]), table.get("judgments"), []
+        while isinstance(judgments, Mapping):
             names.append(judgments["use"])
-        text += f" on {' of '.join(names)}"
-    return f"{text}, {table['epochs']} epochs" if "epochs" in table else text
+            judgments = judgments.get("judgments")
+        text += f" on {' of '.join(names)}" if names else ""
+        stages.append(f"{text}, {table['epochs']} epochs" if "epochs" in table else text)
+    return ", then ".join(stages)
 
 
 def starts_in_words(runs: RunSet, arm: str) -> str:
@@ -57,33 +52,9 @@ def starts_in_words(runs: RunSet, arm: str) -> str:
     return stages_in_words(resolved.get("init", [])) or "as drawn: nothing is done"
 
 
-def posthoc_in_words(runs: RunSet, arm: str) -> str:
-    """Return what is done to an arm after pretraining, empty for nothing."""
-    return stages_in_words(runs.resolved(arm).get("posthoc", []))
-
-
-def any_posthoc(runs: RunSet) -> bool:
-    """Return whether any arm has a stage after pretraining."""
-    return any(posthoc_in_words(runs, arm) for arm in runs.arms)
-
-
-def is_smoke(runs: RunSet) -> bool:
-    """Return whether any run is a smoke run."""
-    return any(record["recipe"]["smoke"] for record in runs.records)
-
-
 def newest_date(runs: RunSet) -> str:
     """Return the day on which the last run ended or began."""
     return max(r.get("finished") or r["started"] for r in runs.records)[:10]
-
-
-def list_warnings(runs: RunSet) -> list[str]:
-    """Return all warnings with their run and stage."""
-    return [
-        f"{r['arm']['name']}, seed {r['seed']} ({w['stage']}): {w['message']}"
-        for r in runs.records
-        for w in r["warnings"]
-    ]
 
 
 def shared_rows(comparison: Comparison) -> list[tuple[str, str]]:
@@ -123,56 +94,38 @@ def compared_sentence(runs: RunSet) -> str:
 
 def check_fairness(runs: RunSet) -> list[tuple[bool | None, str]]:
     """Return what makes the arms comparable, and whether it holds; None where the records do not say."""
-    finished = runs.finished
+    finished, pairs = runs.finished, runs.samples
     counts = {run.samples_seen for run in finished}
     but = f", but for {', '.join(tuned_keys(runs))}" if is_tuned(runs) else ""
-    pairs = runs.samples
-    return [
-        (_equal(finished, "built", "model"), "Every arm of a seed began from the same weights."),
-        (_untouched_text(finished), "The start changed the image tower only, not the text tower."),
-        (
-            _equal(finished, "pretrain_data"),
-            f"Every arm of a seed saw the same {pairs} in the same order.",
-        ),
-        (
-            len(counts) == 1 if counts else None,
-            f"Every finished run saw the same number of {pairs}.",
-        ),
-        (
-            bool(finished) or None,
-            f"Network, pretraining and evaluation settings are equal{but}.",
-        ),
-        (not runs.unfinished, "Every run that the recipe asks for has finished."),
-    ]
+    texts = [[find_hash(r.record, when, "text") for when in ("built", "init")] for r in finished]
+    untouched = [built == after for built, after in texts if built and after]
+    found = {
+        "Every arm of a seed began from the same weights.": _equal(finished, "built", "model"),
+        "The start changed the image tower only, not the text tower.": all(untouched) if untouched else None,
+        f"Every arm of a seed saw the same {pairs} in the same order.": _equal(finished, "pretrain_data"),
+        f"Every finished run saw the same number of {pairs}.": len(counts) == 1 if counts else None,
+        f"Network, pretraining and evaluation settings are equal{but}.": bool(finished) or None,
+        "Every run that the recipe asks for has finished.": not runs.unfinished,
+    }  # fmt: skip
+    return [(holds, text) for text, holds in found.items()]
 
 
 def _equal(runs: Iterable[LoadedRun], *path: str) -> bool | None:
     """Return whether a hash is equal among the arms of each seed, None when it is not recorded."""
     by_seed: dict[int, set[str]] = {}
     for run in runs:
-        by_seed.setdefault(run.seed, set()).add(_find_hash(run.record, *path))
+        by_seed.setdefault(run.seed, set()).add(find_hash(run.record, *path))
     if any("" in values for values in by_seed.values()):
         return None
     return all(len(values) == 1 for values in by_seed.values()) if by_seed else None
 
 
-def _find_hash(record: Mapping[str, Any], *path: str) -> str:
+def find_hash(record: Mapping[str, Any], *path: str) -> str:
     """Return a hash of the record, empty when it has none."""
     value: Any = record.get("hashes", {})
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None
     return str(value or "")
-
-
-def short_hash(record: Mapping[str, Any], *path: str) -> str:
-    """Return the first digits of a hash of the record, empty when it has none."""
-    return _find_hash(record, *path)[:HASH_DIGITS]
-
-
-def _untouched_text(runs: Iterable[LoadedRun]) -> bool | None:
-    pairs = [[_find_hash(r.record, when, "text") for when in ("built", "init")] for r in runs]
-    known = [built == after for built, after in pairs if built and after]
-    return all(known) if known else None
 
 
 def find_stages(runs: RunSet) -> list[str]:
@@ -191,11 +144,8 @@ def cost_sentence(runs: RunSet) -> str:
 
 def mean_seconds(runs: RunSet, arm: str, stage: str) -> str:
     """Return the mean time of a stage, or of the "total", over an arm's finished runs."""
-    values = [
-        run.record["wall_seconds"][stage]
-        for run in runs.finished
-        if run.arm == arm and stage in run.record["wall_seconds"]
-    ]
+    times = [run.record["wall_seconds"] for run in runs.finished if run.arm == arm]
+    values = [seconds[stage] for seconds in times if stage in seconds]
     return readable_seconds(sum(values) / len(values)) if values else ""
 
 
@@ -236,22 +186,14 @@ def find_experiments(runs: RunSet) -> list[dict[str, Any]]:
         options = [part for text in recipe["overrides"] for part in ("--set", text)]
         options += ["--smoke"] if recipe["smoke"] else []
         run = shlex.join(["perceptinit", "run", file, *options])
-        found.setdefault(
-            key,
-            {
-                "file": file,
-                "text": recipe["text"],
-                "overrides": recipe["overrides"],
-                "command": f"pip install {' '.join(_requirements(record))}\n{run}",
-            },
-        )
+        packages = dict(record["environment"]["packages"])
+        packages |= {
+            p["distribution"]: p["version"] for p in record["plugins"] if p["distribution"]
+        }
+        pinned = " ".join(f"{name}=={version}" for name, version in sorted(packages.items()))
+        shown = {"file": file, "command": f"pip install {pinned}\n{run}"}
+        found.setdefault(key, {**shown, "text": recipe["text"], "overrides": recipe["overrides"]})
     return list(found.values())
-
-
-def _requirements(record: Mapping[str, Any]) -> list[str]:
-    packages = dict(record["environment"]["packages"])
-    packages |= {p["distribution"]: p["version"] for p in record["plugins"] if p["distribution"]}
-    return [f"{name}=={version}" for name, version in sorted(packages.items())]
 
 
 def environment_rows(runs: RunSet) -> list[tuple[str, str]]:

@@ -10,21 +10,14 @@ from typing import Any
 from perceptinit.errors import UsageError
 from perceptinit.judgments.baselines import Baseline
 from perceptinit.registry import unknown
+from perceptinit.reports import statistics
 from perceptinit.reports.contrasts import Contrast
-from perceptinit.reports.statistics import (
-    Estimate,
-    InterquartileMean,
-    SetsTest,
-    bootstrap_interval,
-    detectable_difference,
-    differences,
-    estimate,
-    paired_p_value,
-)
+from perceptinit.reports.statistics import Estimate, SetsTest, estimate
 from perceptinit.reports.verdicts.decisions import Rule
 from perceptinit.results.measures import is_diagnostic, rank
 from perceptinit.results.runs import RunSet
 
+Values = Mapping[int, float]  # by seed
 ALL = "all"  # family of the average over all data sets of a measure
 
 
@@ -108,10 +101,6 @@ class ScoreComparison:
         return next((d for d in self.differences if d.contrast == contrast), None)
 
 
-def _speaking_order(score: ScoreComparison) -> tuple[bool, int, int, str]:
-    return bool(score.taught), rank(score.measure), -score.num_sets, score.name
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetsComparison:
     """A contrast over all data sets of a measure; p-values corrected over contrasts and measures."""
@@ -132,7 +121,7 @@ class MiddleMean:
     arm: str
     num_sets: int
     num_seeds: int
-    value: InterquartileMean
+    value: Estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +149,11 @@ class Comparison:
         """
         everything = [s for s in (*self.scores, *self.averages) if not s.is_diagnostic]
         candidates = [s for s in everything if self.is_stated_primary(s)] or everything
-        return min(candidates, key=_speaking_order, default=None)
+        return min(
+            candidates,
+            key=lambda s: (bool(s.taught), rank(s.measure), -s.num_sets, s.name),
+            default=None,
+        )
 
     def is_stated_primary(self, score: ScoreComparison) -> bool:
         """Return whether `[verdict] primary` names a score, or its measure."""
@@ -193,20 +186,18 @@ def pair_arms(
 ) -> tuple[Difference, ...]:
     """Return each contrast whose arms have a seed in common, with the interval that the rule asks for."""
     by_name = {arm.arm: arm.by_seed for arm in arms}
-    pairs = ((c, differences(by_name[c.arm], by_name[c.reference])) for c in contrasts)
+    pairs = ((c, by_name[c.arm], by_name[c.reference]) for c in contrasts)
     return tuple(
-        _difference(contrast, by_seed, by_name[contrast.reference], rule.confidence)
-        for contrast, by_seed in pairs
-        if by_seed
+        _difference(contrast, own, other, rule.confidence)
+        for contrast, own, other in pairs
+        if own.keys() & other.keys()
     )
 
 
 def _difference(
-    contrast: Contrast,
-    by_seed: Mapping[int, float],
-    reference: Mapping[int, float],
-    confidence: float,
+    contrast: Contrast, arm: Values, reference: Values, confidence: float
 ) -> Difference:
+    by_seed = statistics.differences(arm, reference)
     values = list(by_seed.values())
     value = estimate(values, confidence)
     level = estimate([reference[seed] for seed in by_seed]).mean
@@ -214,8 +205,8 @@ def _difference(
         contrast=contrast,
         by_seed=by_seed,
         value=value,
-        bootstrap=bootstrap_interval(values) or (None, None),
+        bootstrap=statistics.bootstrap_interval(values) or (None, None),
         relative=value.mean / level if level else None,
-        p_value=paired_p_value(values),
-        detectable=detectable_difference(values, alpha=1 - confidence),
+        p_value=statistics.paired_p_value(values),
+        detectable=statistics.detectable_difference(values, alpha=1 - confidence),
     )

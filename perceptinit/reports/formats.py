@@ -7,20 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from perceptinit.reports.columns import (
-    BESIDE,
-    COLUMNS,
-    baselines_in_words,
-    cells,
-    csv_text,
-    difference_cell,
-    find_references,
-    flat_rows,
-    headings,
-    mean_cell,
-    pick,
-    trained_on,
-)
+from perceptinit.reports import columns
+from perceptinit.reports.columns import cells, difference_cell, find_references, pick, trained_on
 from perceptinit.reports.comparison import Comparison, ScoreComparison
 from perceptinit.reports.tables import reading_aids, sets_lines
 from perceptinit.reports.verdicts.headline import family_wise, headline, summary
@@ -41,21 +29,17 @@ OVER_SETS = (
 
 def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
     """Return the table as GitHub Markdown, with the verdict and what is left out as a list."""
-    titles = headings(comparison)
-    lines = [_markdown_row(["score", "arm", *titles]), f"|---|---|{'---:|' * len(titles)}"]
-    for score in scores:
-        for arm in score.arms:
-            lines.append(_markdown_row([score.name, arm.arm, *cells(comparison, score, arm)]))
-    beside = [(score.name, baselines_in_words(score)) for score in scores]
+    titles = columns.headings(comparison)
+    rows = [["score", "arm", *titles]]
+    rows += [[s.name, arm.arm, *cells(comparison, s, arm)] for s in scores for arm in s.arms]
+    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    lines.insert(1, f"|---|---|{'---:|' * len(titles)}")
+    beside = [(score.name, columns.baselines_in_words(score)) for score in scores]
     notes = [*headline(comparison), *sets_lines(comparison), *comparison.problems]
     notes += _trainings(scores)
-    notes += [f"{BESIDE} in {name}: {line}" for name, line in beside if line]
+    notes += [f"{columns.BESIDE} in {name}: {line}" for name, line in beside if line]
     notes += reading_aids(comparison)
     return "\n".join([*lines, "", *(f"* {note}" for note in notes)]) + "\n"
-
-
-def _markdown_row(row: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
 
 
 def _trainings(scores: Sequence[ScoreComparison]) -> Iterator[str]:
@@ -72,7 +56,7 @@ def latex_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> st
     lines += [rf"\begin{{tabular}}{{l{'r' * len(arms)}}}", r"\toprule"]
     lines += [_latex_row(["score", *map(_escape, arms)]), r"\midrule"]
     for score in scores:
-        means = [_latex(mean_cell(score, arm)) for arm in score.arms]
+        means = [_latex(columns.mean_cell(score, arm)) for arm in score.arms]
         lines.append(_latex_row([_escape(score.name), *means]))
         for reference in find_references(comparison):
             gaps = [_latex(difference_cell(score, arm, reference)) for arm in score.arms]
@@ -86,11 +70,8 @@ def _latex_row(row: Sequence[str]) -> str:
 
 
 def _escape(text: str) -> str:
-    for character in ("\\", "&", "%", "$", "#", "_", "{", "}"):
-        text = text.replace(
-            character, r"\textbackslash " if character == "\\" else f"\\{character}"
-        )
-    return text
+    escapes = {character: f"\\{character}" for character in "&%$#_{}"}
+    return text.translate(str.maketrans({**escapes, "\\": r"\textbackslash "}))
 
 
 def _latex(cell: str) -> str:
@@ -99,13 +80,19 @@ def _latex(cell: str) -> str:
 
 def csv_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
     """Return a row per score, arm and contrast as CSV; missing seeds joined by spaces."""
-    return csv_text([column.key for column in COLUMNS], flat_rows(scores))
+    return columns.csv_text([column.key for column in columns.COLUMNS], columns.flat_rows(scores))
 
 
 def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
     """Return everything as strict JSON: sentences, problems, states of runs, rows, values by seed."""
+    runs = comparison.runs
     value = {
-        **_describe_runs(comparison),
+        **pick(runs, "name", "baseline"),
+        "simulated": runs.is_simulated,
+        "summary": headline(comparison),
+        "problems": list(comparison.problems),
+        "differences": runs.differences,
+        "runs": [{**pick(r, "arm", "seed", "state"), "folder": str(r.folder)} for r in runs.runs],
         **_list_scores(scores),
         **_list_answers(comparison),
         "interquartile_means": [pick(mean, *MIDDLE_MEAN) for mean in comparison.middle_means],
@@ -114,23 +101,9 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
-def _describe_runs(comparison: Comparison) -> dict[str, Any]:
-    runs = comparison.runs
-    return {
-        **pick(runs, "name", "baseline"),
-        "simulated": runs.is_simulated,
-        "summary": headline(comparison),
-        "problems": list(comparison.problems),
-        "differences": runs.differences,
-        "runs": [
-            {**pick(run, "arm", "seed", "state"), "folder": str(run.folder)} for run in runs.runs
-        ],
-    }
-
-
 def _list_scores(scores: Sequence[ScoreComparison]) -> dict[str, Any]:
     return {
-        "scores": list(flat_rows(scores)),
+        "scores": list(columns.flat_rows(scores)),
         "trained_on": {s.name: sorted(s.taught) for s in scores if s.taught},
         "values": {s.name: {a.arm: dict(a.by_seed) for a in s.arms} for s in scores},
         "baselines": {
@@ -143,21 +116,14 @@ def _list_scores(scores: Sequence[ScoreComparison]) -> dict[str, Any]:
 
 def _list_answers(comparison: Comparison) -> dict[str, Any]:
     plan, found = comparison.runs.preregistered, summary(comparison)
+    stated = pick(comparison.runs.plan, "delta", "max_seeds")
+    said = ("outcome", "sentence")
     return {
         "family_wise": family_wise(comparison),
-        "plan": {
-            **pick(comparison.runs.plan, "delta", "max_seeds"),
-            "sha256": plan_sha256(plan) if plan else None,
-        },
-        "expected": [
-            {**asdict(y.expected), **pick(y, "outcome", "sentence")} for y in yardsticks(comparison)
-        ],
+        "plan": {**stated, "sha256": plan_sha256(plan) if plan else None},
+        "expected": [{**asdict(y.expected), **pick(y, *said)} for y in yardsticks(comparison)],
         "answers": [
-            {
-                **pick(answer, *CONTRAST),
-                "question": str(answer.question),
-                **pick(answer, "outcome", "sentence"),
-            }
+            {**pick(answer, *CONTRAST), "question": str(answer.question), **pick(answer, *said)}
             for answer in (found.answers if found else ())
         ],
     }

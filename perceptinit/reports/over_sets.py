@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from perceptinit.reports.comparison import (
     ALL,
@@ -54,33 +53,27 @@ def _average(
         if len(known) == len(group):
             values[run.arm, run.seed] = sum(known) / len(known)
     arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
+    num = len(group)
+    chances = [s.facts["chance"] for s in group if s.facts["chance"] is not None]
+    num_incomplete = sum(bool(score.incomplete) for score in group)
     return replace(
         group[0],
-        name=f"{group[0].measure}/mean of {len(group)} {'' if family == ALL else family + ' '}sets",
-        data_set=f"mean of {len(group)} sets",
+        name=f"{group[0].measure}/mean of {num} {'' if family == ALL else family + ' '}sets",
+        data_set=f"mean of {num} sets",
         family=family,
-        facts=_average_facts(group),
+        facts={  # others, such as the human ceiling, hold for one set only
+            **dict.fromkeys(group[0].facts),
+            "chance": sum(chances) / num if len(chances) == num else None,
+            "num_examples": sum(score.facts["num_examples"] for score in group),
+        },
         baselines=(),
-        num_sets=len(group),
+        num_sets=num,
         taught=frozenset().union(*(score.taught for score in group)),
         seen_in_training=max((s.seen_in_training or 0.0 for s in group if s.taught), default=None),
         arms=arms,
         differences=pair_arms(arms, contrasts, group[0].rule),
-        incomplete=_incomplete(group),
+        incomplete=f"{num_incomplete} of {num} sets incomplete" if num_incomplete else "",
     )
-
-
-def _average_facts(group: Sequence[ScoreComparison]) -> dict[str, Any]:
-    """Return the facts of a mean over sets; other facts, such as the human ceiling, hold for one set only."""
-    chances = [s.facts["chance"] for s in group if s.facts["chance"] is not None]
-    chance = sum(chances) / len(chances) if len(chances) == len(group) else None
-    num_examples = sum(score.facts["num_examples"] for score in group)
-    return {**dict.fromkeys(group[0].facts), "chance": chance, "num_examples": num_examples}
-
-
-def _incomplete(group: Sequence[ScoreComparison]) -> str:
-    count = sum(bool(score.incomplete) for score in group)
-    return f"{count} of {len(group)} sets incomplete" if count else ""
 
 
 def with_q_values(scores: Sequence[ScoreComparison]) -> list[ScoreComparison]:
@@ -93,16 +86,11 @@ def with_q_values(scores: Sequence[ScoreComparison]) -> list[ScoreComparison]:
         key: dict(zip(by_name, correct_for_many([*by_name.values()]), strict=True))
         for key, by_name in p_values.items()
     }
-    return [
-        replace(
-            score,
-            differences=tuple(
-                replace(d, q_value=q_values[score.measure, d.contrast][score.name])
-                for d in score.differences
-            ),
-        )
-        for score in scores
-    ]
+    corrected = (
+        tuple(replace(d, q_value=q_values[s.measure, d.contrast][s.name]) for d in s.differences)
+        for s in scores
+    )
+    return [replace(s, differences=found) for s, found in zip(scores, corrected, strict=True)]
 
 
 def over_sets(

@@ -7,19 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from perceptinit.reports.columns import find_references
 from perceptinit.reports.comparison import ALL, Comparison, Difference, ScoreComparison
+from perceptinit.reports.contrasts import Contrast
 from perceptinit.reports.curves import SamplesEstimate, all_curves, crossover, speed_up
 from perceptinit.reports.figures import Figure
 from perceptinit.reports.numbers import magnitude, number
 from perceptinit.reports.plots import curve_figure, difference_figure
+from perceptinit.reports.verdicts import verdict as verdicts
 from perceptinit.reports.verdicts.headline import Summary
-from perceptinit.reports.verdicts.verdict import (
-    MIN_SEEDS_DERIVED,
-    Verdict,
-    can_be_derived_from,
-    evidence,
-)
+from perceptinit.reports.verdicts.verdict import Verdict, can_be_derived_from
 from perceptinit.results.measures import is_perceptual
 
 MAX_CURVES_PER_MEASURE = 4
@@ -65,50 +61,32 @@ def evidence_in_words(verdict: Verdict, difference: Difference, score: ScoreComp
     """Return what stands behind an answer: interval and seeds, or why there is none."""
     if verdict.outcome == "barred":
         return verdict.sentence
-    return evidence(difference, score) if difference.value.num > 1 else ""
+    return verdicts.evidence(difference, score) if difference.value.num > 1 else ""
 
 
 def find_scale(summary: Summary, score: ScoreComparison) -> float:
     """Return how much wider a picture is than its differences, so that all of them fit into it."""
     differences = [d for v in summary.answers if (d := score.difference(v.contrast))]
-    ends = [
-        abs(x)
-        for d in differences
-        for x in (d.value.low, d.value.mean, d.value.high, *d.by_seed.values())
-        if x is not None
-    ]
-    widest = max(ends, default=0.0)
+    ends = [x for d in differences for x in (d.value.low, d.value.high, *d.by_seed.values())]
+    widest = max((abs(x) for x in ends if x is not None), default=0.0)
     return 95 / widest if widest else 0.0
-
-
-def order_scores(comparison: Comparison) -> list[ScoreComparison]:
-    """Return the scores of the results table: averages first, diagnostics last."""
-    everything = [*comparison.averages, *comparison.scores]
-    return sorted(everything, key=lambda score: score.is_diagnostic)
-
-
-def all_differences(comparison: Comparison) -> Iterator[tuple[ScoreComparison, Difference]]:
-    """Yield every difference with its score."""
-    for score in (*comparison.averages, *comparison.scores):
-        yield from ((score, difference) for difference in score.differences)
 
 
 def difference_figures(comparison: Comparison) -> list[Figure]:
     """Return one dot plot of differences per reference."""
-    figures = [
-        difference_figure(comparison, [c for c in comparison.contrasts if c.reference == reference])
-        for reference in find_references(comparison)
-    ]
+    by_reference: dict[str, list[Contrast]] = {}
+    for contrast in comparison.contrasts:
+        by_reference.setdefault(contrast.reference, []).append(contrast)
+    figures = (difference_figure(comparison, against) for against in by_reference.values())
     return [figure for figure in figures if figure]
 
 
 def curve_figures(comparison: Comparison) -> list[Figure]:
     """Return all curves: the measure that speaks first, the perceptual ones beside it, then the rest."""
     first = comparison.primary
+    speaks = first.measure if first else None
     scores = [*_curve_scores(comparison, False), *_curve_scores(comparison, True)]
-    scores.sort(
-        key=lambda s: (first is None or s.measure != first.measure, not is_perceptual(s.measure))
-    )
+    scores.sort(key=lambda s: (s.measure != speaks, not is_perceptual(s.measure)))
     figures = [curve_figure(comparison, score) for score in scores]
     return [figure for figure in figures if figure]
 
@@ -130,9 +108,9 @@ def crossing_rows(comparison: Comparison) -> list[tuple[str, str, str]]:
     Of differences that are decided by enough seeds only; see `crossings_left_out`.
     """
     score, rows = comparison.primary, []
-    curves = all_curves(comparison, score) if score else {}
     for c in comparison.contrasts:
         if score is not None and can_be_derived_from(score, c):
+            curves = all_curves(comparison, score)
             pair = curves[c.arm], curves[c.reference], score.higher_is_better
             begins, ratio = crossover(*pair), speed_up(*pair)
             if begins.share is not None or ratio.value is not None:
@@ -152,18 +130,15 @@ def crossings_left_out(comparison: Comparison) -> str:
         return ""
     return (
         f"Not said of {', '.join(titles)}: from where on an arm leads, and what its lead is worth, is shown "
-        f"of differences that are decided by at least {MIN_SEEDS_DERIVED} seeds."
+        f"of differences that are decided by at least {verdicts.MIN_SEEDS_DERIVED} seeds."
     )
 
 
 def crossover_text(found: SamplesEstimate) -> str:
     """Return where an arm begins to lead, with its interval."""
+    text = f"after {found.value:,.0f} pairs" if found.value else "before pretraining"
     if found.value is None:
         text = "it does not lead at the end"
-    elif found.value == 0:
-        text = "before pretraining"
-    else:
-        text = f"after {found.value:,.0f} pairs"
     if found.low is None or found.high is None:
         return text
     if not found.share:
@@ -202,26 +177,14 @@ def find_breakdowns(comparison: Comparison) -> Iterator[Breakdown]:
     """Yield every score of the finished runs that their records break down by person or anchor."""
     for score in comparison.scores:
         for key, unit in UNITS.items():
-            by_arm = {
-                arm: _read_breakdown(comparison, arm, score, key) for arm in comparison.runs.arms
-            }
-            found = _breakdown(score, unit, {arm: rows for arm, rows in by_arm.items() if rows})
-            if found:
+            by_arm: dict[str, list[Mapping[str, Any]]] = {}
+            for run in comparison.runs.finished:
+                for row in run.scores:
+                    is_end = (row["name"], row["samples_seen"]) == (score.name, run.samples_seen)
+                    if is_end and row["extra"].get(key):
+                        by_arm.setdefault(run.arm, []).append(row["extra"][key])
+            if found := _breakdown(score, unit, by_arm):
                 yield found
-
-
-def _read_breakdown(
-    comparison: Comparison, arm: str, score: ScoreComparison, key: str
-) -> list[Mapping[str, Any]]:
-    """Return what the arm's runs recorded at their end, seed by seed."""
-    return [
-        row["extra"][key]
-        for run in comparison.runs.finished
-        for row in run.scores
-        if run.arm == arm
-        and (row["name"], row["samples_seen"]) == (score.name, run.samples_seen)
-        and row["extra"].get(key)
-    ]
 
 
 def _breakdown(
@@ -231,18 +194,18 @@ def _breakdown(
     shared = [name for name in every[0] if all(name in rows for rows in every)] if every else []
     if not shared:
         return None
-    means = {
+    values: dict[str, list[float | None]] = {
         name: [sum(rows[name]["value"] for rows in seeds) / len(seeds) for seeds in by_arm.values()]
         for name in shared
     }
+    shared.sort(key=lambda name: sum(value or 0.0 for value in values[name]))
+    headings = (unit, *by_arm)
     others = {name: every[0][name].get("others") for name in shared}
-    has_others = any(value is not None for value in others.values())
+    if any(value is not None for value in others.values()):
+        headings += ("the other people",)
+        values = {name: [*means, others[name]] for name, means in values.items()}
     rows = [
-        (name, *(
-            "" if value is None else number(value, score.is_share)
-            for value in (*means[name], *([others[name]] if has_others else []))
-        ))
-        for name in sorted(shared, key=lambda name: sum(means[name]))
-    ]  # fmt: skip
-    headings = (unit, *by_arm, *(["the other people"] if has_others else []))
+        (name, *("" if v is None else number(v, score.is_share) for v in values[name]))
+        for name in shared
+    ]
     return Breakdown(f"Each {unit} in {score.name}", headings, tuple(rows))

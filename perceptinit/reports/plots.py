@@ -5,26 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from perceptinit.reports import figures
 from perceptinit.reports.comparison import Comparison, ScoreComparison
 from perceptinit.reports.contrasts import Contrast
 from perceptinit.reports.curves import Curves, all_curves, band
-from perceptinit.reports.figures import (
-    INK,
-    Figure,
-    add_legend,
-    arm_colour,
-    arm_style,
-    draw_limit,
-    draw_people,
-    drawing,
-    finish,
-    plot_arms,
-)
+from perceptinit.reports.figures import Figure, arm_colour, arm_style, draw_limit, drawing
 from perceptinit.reports.numbers import interval, number, signed
 from perceptinit.reports.statistics import Estimate
 from perceptinit.results.measures import measure_title
 
 ROW_INCHES = 0.34
+SEEDS_AND_MEANS = "Large marks: mean over seeds with its 95 % interval. Small dots: single seeds."
 MIN_SEEDS_BAND = 3  # the t interval of two values is 13 standard errors wide to each side
 
 
@@ -42,7 +33,7 @@ def curve_figure(comparison: Comparison, score: ScoreComparison) -> Figure | Non
     factor = 100 if score.is_share else 1
     means = {a: [{n: factor * v.mean for n, v in of.items()}] for a, of in bands.items()}
     with drawing() as ax:
-        plot_arms(ax, means, arms)
+        figures.plot_arms(ax, means, arms)
         for arm, values in bands.items():
             _spread(ax, score, arm_colour(arms.index(arm)), curves[arm], values)
         _limits(ax, score, factor)
@@ -50,7 +41,7 @@ def curve_figure(comparison: Comparison, score: ScoreComparison) -> Figure | Non
         ax.set_ylabel(f"{score.measure}, %" if score.is_share else score.measure)
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         title = f"{measure_title(score.measure)}, {score.data_set}"
-        return finish(ax, title[0].upper() + title[1:], _curve_alt(score, bands))
+        return figures.finish(ax, title[0].upper() + title[1:], _curve_alt(score, bands))
 
 
 def _spread(
@@ -85,15 +76,14 @@ def _limits(ax: Any, score: ScoreComparison, factor: int) -> None:
         draw_limit(ax, name, factor * best.value, "top" if is_high else "bottom")
     if ceiling is not None:
         lower = score.facts["lower_ceiling"]
-        draw_people(ax, factor * (ceiling if lower is None else lower), factor * ceiling)
+        figures.draw_people(ax, factor * (ceiling if lower is None else lower), factor * ceiling)
 
 
 def _curve_alt(score: ScoreComparison, bands: Mapping[str, Mapping[int, Estimate]]) -> str:
     parts = []
     for arm, values in bands.items():
-        first, last = (
-            f"{number(values[n].mean, score.is_share)} at {n:,}" for n in (min(values), max(values))
-        )
+        ends = (min(values), max(values))
+        first, last = (f"{number(values[n].mean, score.is_share)} at {n:,}" for n in ends)
         parts.append(f"{arm} from {first} samples to {last}")
     return f"Line chart of {score.name} over samples seen: {'; '.join(parts)}."
 
@@ -103,31 +93,23 @@ def difference_figure(comparison: Comparison, contrasts: Sequence[Contrast]) -> 
 
     contrasts: all against one reference.
     """
-    scores = [s for s in (*comparison.scores, *comparison.averages) if _is_dot(s, contrasts)]
+    shares = [s for s in (*comparison.scores, *comparison.averages) if s.is_share]
+    scores = [s for s in shares if not s.is_diagnostic and any(map(s.difference, contrasts))]
     if not scores:
         return None
     reference = contrasts[0].reference
     arms = comparison.runs.arms
     with drawing(height=1.1 + ROW_INCHES * len(scores) * max(1, len(contrasts) * 0.7)) as ax:
-        ax.axvline(0, color=INK, linewidth=1)
+        ax.axvline(0, color=figures.INK, linewidth=1)
         for place, contrast in enumerate(contrasts):
             shift = (place - (len(contrasts) - 1) / 2) * 0.8 / max(len(contrasts), 1)
             _dots(ax, scores, contrast, shift, arms.index(contrast.arm))
         ax.set_yticks(range(len(scores)), [s.name for s in scores], fontsize=9)
         ax.set_ylim(len(scores) - 0.5, -0.5)
         ax.set_xlabel(f"points better than {reference}")
-        add_legend(ax)
-        return finish(
-            ax,
-            f"Difference to {reference}, set by set",
-            _difference_alt(scores, contrasts),
-            "Large marks: mean over seeds with its 95 % interval. Small dots: single seeds.",
-        )
-
-
-def _is_dot(score: ScoreComparison, contrasts: Sequence[Contrast]) -> bool:
-    has_any = any(score.difference(contrast) for contrast in contrasts)
-    return score.is_share and not score.is_diagnostic and has_any
+        figures.add_legend(ax)
+        title = f"Difference to {reference}, set by set"
+        return figures.finish(ax, title, _difference_alt(scores, contrasts), SEEDS_AND_MEANS)
 
 
 def _dots(
@@ -153,11 +135,8 @@ def _difference_alt(scores: Sequence[ScoreComparison], contrasts: Sequence[Contr
     parts = []
     for score in scores:
         for contrast in contrasts:
-            found = score.difference(contrast)
-            if found:
-                between = interval(found.value, score.is_share)
-                parts.append(
-                    f"{contrast.title} in {score.name} {signed(found.value.mean, score.is_share)}"
-                    + (f" ({between})" if between else " (one seed)")
-                )
+            if found := score.difference(contrast):
+                mean = signed(found.value.mean, score.is_share)
+                between = interval(found.value, score.is_share) or "one seed"
+                parts.append(f"{contrast.title} in {score.name} {mean} ({between})")
     return f"Dot plot of differences with 95 % intervals: {'; '.join(parts)}."

@@ -8,14 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from perceptinit.files.reading import parse_rows
 from perceptinit.judgments.ceilings import Bounds
 from perceptinit.reports.curves import Curve
-from perceptinit.reports.figures import (
-    Figure,
-    draw_limit,
-    draw_people,
-    drawing,
-    finish,
-    plot_arms,
-)
+from perceptinit.reports.figures import Figure, draw_limit, draw_people, drawing, finish, plot_arms
 from perceptinit.results.runs import LoadedRun, RunSet
 
 _MEASURED = re.compile(r"2afc_(?P<split>\w+?)_(?P<when>before|after|epoch_(?P<epoch>\d+))")

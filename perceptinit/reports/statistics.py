@@ -83,33 +83,20 @@ def differences(arm: Mapping[int, float], reference: Mapping[int, float]) -> dic
     return {seed: arm[seed] - reference[seed] for seed in sorted(arm.keys() & reference.keys())}
 
 
-def bootstrap_interval(
-    values: Sequence[float], confidence: float = 0.95
-) -> tuple[float, float] | None:
-    """Return the percentile bootstrap interval of a mean, None for a single value.
+def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return the 95 % percentile bootstrap interval of a mean, None for a single value.
 
     The resamples are drawn under a fixed name, so that the same runs give the same interval.
     Source: scipy.stats.bootstrap.
     """
     if len(values) < 2:
         return None
+    import numpy as np
     from scipy import stats
 
-    result = stats.bootstrap(
-        (list(values),),
-        _mean,
-        confidence_level=confidence,
-        n_resamples=NUM_RESAMPLES,
-        method="percentile",
-        rng=generator(0, "bootstrap"),
-    )
+    rng, num = generator(0, "bootstrap"), NUM_RESAMPLES
+    result = stats.bootstrap((values,), np.mean, n_resamples=num, method="percentile", rng=rng)
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
-
-
-def _mean(values: object, axis: int = -1) -> object:
-    import numpy as np
-
-    return np.mean(np.asarray(values), axis=axis)
 
 
 def paired_p_value(values: Sequence[float]) -> float | None:
@@ -124,10 +111,8 @@ def paired_p_value(values: Sequence[float]) -> float | None:
     return float(stats.ttest_1samp(list(values), 0.0).pvalue)
 
 
-def detectable_difference(
-    values: Sequence[float], power: float = POWER, alpha: float = 0.05
-) -> float | None:
-    """Return the smallest true difference that a paired t test would show with chance `power`.
+def detectable_difference(values: Sequence[float], alpha: float = 0.05) -> float | None:
+    """Return the smallest true difference that a paired t test would show with chance `POWER`.
 
     values: the paired differences at hand; their spread and number are taken as given. None for
     one value, 0 when all are equal.
@@ -138,17 +123,17 @@ def detectable_difference(
     result = estimate(values)
     if not result.stderr:
         return 0.0
-    return noncentrality(len(values) - 1, power, alpha) * result.stderr
+    return noncentrality(len(values) - 1, alpha) * result.stderr
 
 
-def noncentrality(degrees: int, power: float = POWER, alpha: float = 0.05) -> float:
-    """Return how many standard errors a true difference has to be large to be shown with chance `power`."""
+def noncentrality(degrees: int, alpha: float = 0.05) -> float:
+    """Return the true difference, in standard errors, that is shown with chance `POWER`."""
     from scipy import optimize, stats
 
     critical = stats.t.ppf(1 - alpha / 2, degrees)
 
     def missing(shift: float) -> float:
-        return float(stats.nct.sf(critical, degrees, shift)) - power
+        return float(stats.nct.sf(critical, degrees, shift)) - POWER
 
     return float(optimize.brentq(missing, 0.0, critical + 40.0))
 
@@ -170,16 +155,7 @@ def compare_over_sets(set_differences: Sequence[float]) -> SetsTest:
     return SetsTest(wins, ties, losses, p_sign, float(wilcoxon.pvalue))
 
 
-@dataclass(frozen=True, slots=True)
-class InterquartileMean:
-    """A mean over the middle half of all scores, with its interval over seeds; None for one seed."""
-
-    mean: float
-    low: float | None
-    high: float | None
-
-
-def interquartile_mean(by_set: Sequence[Sequence[float]]) -> InterquartileMean:
+def interquartile_mean(by_set: Sequence[Sequence[float]]) -> Estimate:
     """Return the interquartile mean over data sets and seeds with its 95 % stratified bootstrap interval.
 
     by_set: for each data set, a score per seed, as many for all sets. A quarter of all scores is left out at
@@ -195,12 +171,12 @@ def interquartile_mean(by_set: Sequence[Sequence[float]]) -> InterquartileMean:
     value = float(stats.trim_mean(scores, 0.25, axis=None))
     num_sets, num_seeds = scores.shape
     if num_seeds < 2:
-        return InterquartileMean(value, None, None)
+        return Estimate(value, None, None, None, 1)
     shape = (NUM_STRATIFIED, num_sets, num_seeds)
     drawn = generator(0, "stratified bootstrap").integers(num_seeds, size=shape)
     resampled = scores[np.arange(num_sets)[:, None], drawn].reshape(NUM_STRATIFIED, -1)
     low, high = np.percentile(stats.trim_mean(resampled, 0.25, axis=1), [2.5, 97.5])
-    return InterquartileMean(value, float(low), float(high))
+    return Estimate(value, None, float(low), float(high), num_seeds)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -6,16 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from perceptinit.reports import columns
 from perceptinit.reports.at_best import settings_lines
-from perceptinit.reports.columns import (
-    BESIDE,
-    baselines_in_words,
-    cells,
-    find_references,
-    headings,
-    title,
-)
-from perceptinit.reports.comparison import Comparison, MiddleMean, ScoreComparison
+from perceptinit.reports.columns import cells, find_references
+from perceptinit.reports.comparison import Comparison, ScoreComparison
 from perceptinit.reports.numbers import number
 from perceptinit.reports.verdicts.headline import headline
 
@@ -44,7 +38,11 @@ def rich_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> Gro
     widths = _widths(comparison, scores)
     for score in scores:
         parts.append(_FirstThatFits((_wide(comparison, score, widths), _long(comparison, score))))
-        parts += [Text(f"{BESIDE}: {line}") for line in [baselines_in_words(score)] if line]
+        parts += [
+            Text(f"{columns.BESIDE}: {line}")
+            for line in [columns.baselines_in_words(score)]
+            if line
+        ]
     parts += [Text(line) for line in [*headline(comparison), *sets_lines(comparison)]]
     parts += [Text(problem, style="yellow") for problem in comparison.problems]
     parts += [Text(line, style="dim") for line in reading_aids(comparison)]
@@ -70,7 +68,7 @@ def _table(comparison: Comparison, score: ScoreComparison) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, title=title(score), title_justify="left", pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, title=columns.title(score), title_justify="left", pad_edge=False)
     table.add_column("arm", min_width=max(map(len, comparison.runs.arms)))
     return table
 
@@ -78,7 +76,7 @@ def _table(comparison: Comparison, score: ScoreComparison) -> Table:
 def _wide(comparison: Comparison, score: ScoreComparison, widths: Sequence[int]) -> Table:
     """Return a table with a row per arm and a column per arm that others are compared with."""
     table = _table(comparison, score)
-    for heading, least in zip(headings(comparison), widths, strict=True):
+    for heading, least in zip(columns.headings(comparison), widths, strict=True):
         table.add_column(heading, justify="right", min_width=least, overflow="fold")
     for arm in score.arms:
         table.add_row(arm.arm, *cells(comparison, score, arm))
@@ -92,9 +90,8 @@ def _long(comparison: Comparison, score: ScoreComparison) -> Table:
         table.add_column(heading, justify="left" if heading == "vs" else "right", overflow="fold")
     for arm in score.arms:
         mean, *differences, seeds = cells(comparison, score, arm)
-        shown = [
-            pair for pair in zip(find_references(comparison), differences, strict=True) if pair[1]
-        ]
+        pairs = zip(find_references(comparison), differences, strict=True)
+        shown = [pair for pair in pairs if pair[1]]
         table.add_row(arm.arm, mean, seeds, *(shown[0] if shown else ("", "")))
         for reference, difference in shown[1:]:
             table.add_row("", "", "", reference, difference)
@@ -103,12 +100,10 @@ def _long(comparison: Comparison, score: ScoreComparison) -> Table:
 
 def _widths(comparison: Comparison, scores: Sequence[ScoreComparison]) -> list[int]:
     """Return the widest cell of each column among shares, so that tables align; longer cells fold."""
-    rows = [
-        cells(comparison, score, arm) for score in scores if score.is_share for arm in score.arms
-    ]
-    return [max(map(len, column)) for column in zip(*rows, strict=True)] or [0] * len(
-        headings(comparison)
-    )
+    shares = [score for score in scores if score.is_share]
+    rows = [cells(comparison, score, arm) for score in shares for arm in score.arms]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return widths or [0] * len(columns.headings(comparison))
 
 
 def reading_aids(comparison: Comparison) -> list[str]:
@@ -122,28 +117,19 @@ def sets_lines(comparison: Comparison) -> Iterable[str]:
     """Yield wins, ties and losses over data sets with their tests, one sentence per contrast."""
     for row in comparison.over_sets:
         test = row.test
-        text = (
-            f"{row.contrast.title}, {row.measure} over {test.num_sets} data sets: "
-            f"{test.wins} wins, {test.ties} ties, {test.losses} losses"
-        )
+        text = f"{row.contrast.title}, {row.measure} over {test.num_sets} data sets: "
+        text += f"{test.wins} wins, {test.ties} ties, {test.losses} losses"
         if row.q_wilcoxon is not None and row.q_sign is not None:
-            text += (
-                f"; corrected p: sign test {row.q_sign:.2g}, signed-rank test {row.q_wilcoxon:.2g}"
-            )
+            tests = f"sign test {row.q_sign:.2g}, signed-rank test {row.q_wilcoxon:.2g}"
+            text += f"; corrected p: {tests}"
         yield text
     for mean in comparison.middle_means:
-        yield (
-            f"{mean.arm}, {mean.measure} over {mean.num_sets} data sets and {mean.num_seeds} seeds: interquartile mean "
-            f"{middle_mean(mean)}"
+        over = f"{mean.num_sets} data sets and {mean.num_seeds} seeds"
+        value, low, high = (
+            None if edge is None else number(edge, mean.is_share)
+            for edge in (mean.value.mean, mean.value.low, mean.value.high)
         )
+        between = f" [{low}, {high}]" if low and high else ""
+        yield f"{mean.arm}, {mean.measure} over {over}: interquartile mean {value}{between}"
     if comparison.middle_means:
         yield MIDDLE_HALF
-
-
-def middle_mean(mean: MiddleMean) -> str:
-    """Return an interquartile mean with its interval: `41.0 [39.2, 42.8]`."""
-    value = mean.value
-    text = number(value.mean, mean.is_share)
-    if value.low is None or value.high is None:
-        return text
-    return f"{text} [{number(value.low, mean.is_share)}, {number(value.high, mean.is_share)}]"

@@ -18,7 +18,7 @@ from perceptinit.registry import nearest, unknown
 from perceptinit.reports.comparison import Comparison, Difference
 from perceptinit.reports.numbers import magnitude
 from perceptinit.reports.statistics import half_width, noncentrality
-from perceptinit.reports.verdicts.decisions import CHANCE, NUM_PATHS, POINTS, Rule, rule_of
+from perceptinit.reports.verdicts.decisions import NUM_PATHS, POINTS, Rule, rule_of
 from perceptinit.reports.verdicts.yardsticks import find_odd_expectations, measured_sets
 from perceptinit.results.measures import is_diagnostic, may_ask_people, measure_names, split_name
 from perceptinit.seeding import generator
@@ -49,7 +49,7 @@ def findings(recipe: Recipe) -> Iterator[str]:
     plan, num = recipe.verdict, num_looked_at(recipe)
     if plan.delta is not None and plan.noise is not None and num > 1:
         rule = rule_of(plan, len(recipe.seeds))
-        found = noncentrality(num - 1, CHANCE, 1 - rule.confidence) * plan.noise / math.sqrt(num)
+        found = noncentrality(num - 1, 1 - rule.confidence) * plan.noise / math.sqrt(num)
         chance = chances(rule, num, 0.0, plan.noise / POINTS).equivalent
         yield (
             f"with a noise of {plan.noise:g} points, {num} seeds find a true difference of {found:.2g} points with "

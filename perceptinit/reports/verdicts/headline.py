@@ -6,21 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from perceptinit.reports import contrasts
 from perceptinit.reports.at_best import tuning_note
 from perceptinit.reports.comparison import Comparison, ScoreComparison
-from perceptinit.reports.contrasts import (
-    ANY_OTHER,
-    CONTROL,
-    NO_PEOPLE,
-    NOISE,
-    SIMULATED,
-    STRUCTURE,
-    TAUGHT,
-    WORTH,
-    Question,
-    Sentences,
-    is_by_simulated_people,
-)
+from perceptinit.reports.contrasts import ANY_OTHER, NOISE, WORTH, Question, Sentences
 from perceptinit.reports.numbers import magnitude
 from perceptinit.reports.planning.text import as_planned
 from perceptinit.reports.statistics import holm
@@ -59,12 +48,9 @@ def summary(comparison: Comparison) -> Summary | None:
     arms = headline_arms(comparison)
     found = [reading(comparison, score, arm) for arm in arms]
     answers = tuple(v for arm in arms for v in verdicts(comparison, score) if v.contrast.arm == arm)
-    return Summary(
-        tuple(text for text in found if text),
-        _say_measured(score, comparison.runs.samples),
-        answers,
-        tuple(_notes(comparison, score, answers)),
-    )
+    measured = _say_measured(score, comparison.runs.samples)
+    notes = tuple(_notes(comparison, score, answers))
+    return Summary(tuple(text for text in found if text), measured, answers, notes)
 
 
 def _notes(
@@ -75,7 +61,7 @@ def _notes(
         yield UNEQUAL
     yield from as_planned(comparison, answers)
     yield from tuning_note(runs)
-    if any(is_by_simulated_people(runs, arm) for arm in runs.arms):
+    if any(contrasts.is_by_simulated_people(runs, arm) for arm in runs.arms):
         yield SIMULATED_PEOPLE
     elif runs.is_simulated:
         yield SIMULATED_DATA
@@ -107,9 +93,9 @@ def headline_arms(comparison: Comparison) -> list[str]:
         asked.setdefault(c.question, {})[c.arm] = None
     everyone = list(dict.fromkeys(c.arm for c in comparison.contrasts))
     return (
-        [*asked.get(STRUCTURE, ()), *asked.get(SIMULATED, ())]
-        or [*asked.get(NO_PEOPLE, ())]
-        or [arm for arm in everyone if arm not in asked.get(CONTROL, ())]
+        [*asked.get(contrasts.STRUCTURE, ()), *asked.get(contrasts.SIMULATED, ())]
+        or [*asked.get(contrasts.NO_PEOPLE, ())]
+        or [arm for arm in everyone if arm not in asked.get(contrasts.CONTROL, ())]
         or everyone
     )
 
@@ -123,7 +109,7 @@ def reading(comparison: Comparison, score: ScoreComparison, arm: str) -> str:
         reference = noise.contrast.reference
         return text.format(arm=arm, reference=reference, deviation=_deviation(score, noise))
     if arm in score.taught:
-        text = TAUGHT.readings[ANY_OTHER]
+        text = contrasts.TAUGHT.readings[ANY_OTHER]
         return text.format(arm=arm, seen=score.seen_in_words)
     if WORTH not in by_question:
         return ""
@@ -168,15 +154,13 @@ def _say_measured(score: ScoreComparison, samples: str) -> str:
     counts = sorted(set(score.samples_seen.values()))
     seen = " and ".join(f"{n:,}" for n in counts)
     after = f"after {seen} {samples} seen" if counts != [0] else "without pretraining"
-    over = (
-        f"{measure_title(score.measure)} as the mean over {score.num_sets} data sets"
-        if score.num_sets > 1
-        else f"{measure_title(score.measure)} on {score.data_set}"
-    )
+    is_mean = score.num_sets > 1
+    over = f"as the mean over {score.num_sets} data sets" if is_mean else f"on {score.data_set}"
+    title = measure_title(score.measure)
     delta = score.rule.delta
     if delta is not None:
         after += f"; differences within {magnitude(delta, score.is_share)} (delta) do not matter"
-    return f"{over[0].upper()}{over[1:]}, {after}."
+    return f"{title[0].upper()}{title[1:]} {over}, {after}."
 
 
 def family_wise(comparison: Comparison) -> str:
@@ -206,9 +190,8 @@ def _after_correction(found: list[tuple[str, float]]) -> str:
     corrected = holm([p_value for _, p_value in found])
     left = [name for (name, _), p in zip(found, corrected, strict=True) if p < ALPHA]
     named = "; ".join([*left[:MAX_NAMED], *(["others"] if len(left) > MAX_NAMED else [])])
-    which = (
-        f"{len(left)} remain{'s' if len(left) == 1 else ''}: {named}" if left else "none remains"
-    )
+    remain = f"{len(left)} remain{'s' if len(left) == 1 else ''}"
+    which = f"{remain}: {named}" if left else "none remains"
     return (
         f"Where the chance of any false one is to stay at {100 * ALPHA:.0f} % for all of them together "
         f"(Holm's correction), {which}."
