@@ -14,7 +14,7 @@ from perceptinit.compute.split_encoding import SplitEncoder
 from perceptinit.errors import PerceptInitError, TrainingError
 from perceptinit.evaluating.models import EvalModel
 from perceptinit.evaluators.features import HasEvaluateMany, Joint
-from perceptinit.types import Event, RunContext, Score
+from perceptinit.types import RunContext, Score
 
 
 @dataclass(slots=True)
@@ -59,12 +59,8 @@ class Session:
             folder=run.folder if run and not self.rank else None,
             samples_seen=run.samples_seen if run else 0,
             num_workers=self.num_workers,
-            send=self._send,
+            send=lambda event: self.tell(event.message) if event.kind == "warning" else None,
         )
-
-    def _send(self, event: Event) -> None:
-        if event.kind == "warning":
-            self.tell(event.message)
 
 
 def measure(
@@ -91,24 +87,16 @@ def measure(
 def _measure_some(
     group: Sequence[Measured], evaluators: Sequence[tuple[int, Spec, Any]], session: Session
 ) -> None:
-    built = [(result, _build(result.model, session)) for result in group]
+    built = []
+    for result in group:
+        try:
+            built.append((result, result.model.build().to(session.device)))
+        except PerceptInitError as error:
+            session.tell(f"{result.model.title}: {error}; no score")
     for index, spec, evaluator in evaluators:
-        chosen = [
-            (result, model)
-            for result, model in built
-            if model is not None and _takes(spec, result.model, session)
-        ]
+        chosen = [pair for pair in built if _takes(spec, pair[0].model, session)]
         if chosen:
             _evaluate(chosen, evaluator, f"eval.{index}", session)
-
-
-def _build(model: EvalModel, session: Session) -> Any | None:
-    """Return the model on the device; None, told, when its weights cannot be used."""
-    try:
-        return model.build().to(session.device)
-    except PerceptInitError as error:
-        session.tell(f"{model.title}: {error}; no score")
-        return None
 
 
 def _takes(spec: Spec, model: EvalModel, session: Session) -> bool:

@@ -61,10 +61,6 @@ class EvalModel:
     parts: frozenset[str] = frozenset({"image", "text"})
     run: RunWeights | None = None
 
-    @property
-    def recipe(self) -> Recipe | None:
-        return self.run.recipe if self.run else None
-
 
 def find_models(
     sources: Sequence[str], registry: Registry, backbone: Spec | None, weights: str
@@ -95,9 +91,10 @@ def _find(
     path = Path(source)
     if not path.exists():
         raise UsageError(f"{source}: no such file or folder, and not open-clip:MODEL or timm:MODEL")
-    if path.is_dir() and has_runs(path):
+    if path.is_dir() and next(path.rglob(RECORD), None):
         for run in find_run_weights(path, weights):
-            yield EvalModel(run.title, partial(_build_run, run), _parts(run.file), run)
+            build = partial(load_model, run.recipe.backbone, run.file, run.seed, run.sha256)
+            yield EvalModel(run.title, build, _parts(run.file), run)
         return
     files = [path] if path.is_file() else sorted(path.glob(f"*{SUFFIX}"))
     if not files:
@@ -115,13 +112,13 @@ def _find(
 def _find_named(kind: str, rest: str, registry: Registry) -> EvalModel:
     model, _, weights = rest.partition(":")
     title = f"{kind}:{model}" + (f":{Path(weights).stem}" if weights else "")
-    if kind == "open-clip":
-        spec = read_backbone({"use": kind, "model": model, "pretrained": weights}, registry)
-        for problem in preflight(spec.build()):
-            raise UsageError(problem)
-        return EvalModel(title, partial(_build, spec))
-    for problem in preflight(read_backbone({"use": kind, "model": model}, registry).build()):
+    is_open_clip = kind == "open-clip"
+    pretrained = {"pretrained": weights} if is_open_clip else {}
+    spec = read_backbone({"use": kind, "model": model, **pretrained}, registry)
+    for problem in preflight(spec.build()):
         raise UsageError(problem)
+    if is_open_clip:
+        return EvalModel(title, partial(_build, spec))
     return EvalModel(title, partial(_build_timm, model, weights), frozenset({"image"}))
 
 
@@ -148,23 +145,15 @@ def _build(spec: Spec) -> Any:
         return spec.build().build().eval()
 
 
-def _build_run(run: RunWeights) -> Any:
-    return load_model(run.recipe.backbone, run.file, run.seed, run.sha256)
-
-
 def _build_checkpoint(backbone: Spec, file: Path) -> Any:
-    if backbone.name == "open-clip" and _is_open_clip_layout(file):
-        config = replace(backbone.config, pretrained=str(file))
-        return _build(replace(backbone, config=config))
-    return load_model(backbone, file)
+    is_ours = any(name.startswith(("image.", "trunk.")) for name in _names(file))
+    if backbone.name != "open-clip" or is_ours:
+        return load_model(backbone, file)
+    return _build(replace(backbone, config=replace(backbone.config, pretrained=str(file))))
 
 
 def _parts(file: Path) -> frozenset[str]:
     return frozenset(parts_of(_names(file))) or frozenset({"image", "text"})  # of other libraries
-
-
-def _is_open_clip_layout(file: Path) -> bool:
-    return not any(name.startswith(("image.", "trunk.")) for name in _names(file))
 
 
 def _names(file: Path) -> list[str]:
@@ -190,12 +179,12 @@ def _build_timm(model: str, weights: str) -> Any:
         trunk: Any = timm.create_model(model, pretrained=False, num_classes=0)
     about: Any = trunk.pretrained_cfg
     if weights:
-        file, tagged = (
-            (Path(weights), None) if weights.endswith(SUFFIX) else download(model, weights)
-        )
+        file = Path(weights)
+        if not weights.endswith(SUFFIX):
+            file, tagged = download(model, weights)
+            about = vars(tagged)
         fitted, _ = fit(load_weights(file), trunk)
         load_strict(trunk, fitted, f"{file} ({model})")
-        about = vars(tagged) if tagged else about
     tower = ImageTower(
         trunk,
         nn.Identity(),
@@ -206,11 +195,6 @@ def _build_timm(model: str, weights: str) -> Any:
         fresh=lambda: _build_timm(model, "").image,
     )
     return ImageModel(tower).eval()
-
-
-def has_runs(path: Path) -> bool:
-    """Return whether there is a record of a run in a folder or below it."""
-    return next(path.rglob(RECORD), None) is not None
 
 
 def find_run_weights(path: Path, which: str) -> Iterator[RunWeights]:
@@ -225,40 +209,26 @@ def find_run_weights(path: Path, which: str) -> Iterator[RunWeights]:
     count = 0
     for file in sorted(path.rglob(RECORD)):
         record = read_record(file)
+        about = record["recipe"]
+        key = (about["text"], tuple(about["overrides"]), about["smoke"])
         for weights in _files(file.parent / "weights", which):
             count += 1
-            yield _run_weights(weights, file.parent, record, recipes)
+            recipe = recipes[key] = recipes.get(key) or read_recorded_recipe(record)
+            cell = (record["arm"]["name"], record["seed"], _samples_seen(weights, record))
+            sha256 = recorded_sha256(record, weights)
+            yield RunWeights(weights, file.parent, *cell, recipe, sha256)
     if not count:
         raise UsageError(f"{path}: no weights '{which}' in its runs; are they finished?")
 
 
 def _files(folder: Path, which: str) -> list[Path]:
+    names, kept = [which], []
     if which == "all":
-        kept = sorted(folder.glob(f"{SNAPSHOTS}*.safetensors"))
+        kept = sorted(folder.glob(f"{SNAPSHOTS}*{SUFFIX}"))
         # the first snapshot is the model after init, the last one the final model
-        ends = ["pretrain", "final"] if kept else ["init", "pretrain", "final"]
-        kept += [folder / f"{name}.safetensors" for name in ends]
-        return [file for file in kept if file.is_file()]
-    file = folder / f"{which}.safetensors"
-    return [file] if file.is_file() else []
-
-
-def _run_weights(
-    file: Path, folder: Path, record: dict[str, Any], recipes: dict[Any, Recipe]
-) -> RunWeights:
-    about = record["recipe"]
-    key = (about["text"], tuple(about["overrides"]), about["smoke"])
-    if key not in recipes:
-        recipes[key] = read_recorded_recipe(record)
-    return RunWeights(
-        file,
-        folder,
-        record["arm"]["name"],
-        record["seed"],
-        _samples_seen(file, record),
-        recipes[key],
-        recorded_sha256(record, file),
-    )
+        names = ["pretrain", "final"] if kept else ["init", "pretrain", "final"]
+    ends = [folder / f"{name}{SUFFIX}" for name in names]
+    return [*kept, *(file for file in ends if file.is_file())]
 
 
 def _samples_seen(file: Path, record: dict[str, Any]) -> int:

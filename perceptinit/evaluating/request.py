@@ -114,17 +114,15 @@ def _chooser(
     asked: Sequence[Spec], models: Sequence[EvalModel]
 ) -> Callable[[EvalModel], Sequence[Spec]]:
     """Return which evaluators a model gets: those asked for, else those of its run's recipe."""
-    without = [model.title for model in models if model.recipe is None]
+
+    def specs_of(model: EvalModel) -> Sequence[Spec]:
+        return asked or ([slot.spec for slot in model.run.recipe.evals] if model.run else [])
+
+    without = [model.title for model in models if model.run is None]
     if not asked and without:
         raise UsageError(
             f"{without[0]}: measured how? Give --suite or --sets with --root, --judgments, or --recipe"
         )
-
-    def specs_of(model: EvalModel) -> Sequence[Spec]:
-        if asked or model.recipe is None:
-            return asked
-        return [slot.spec for slot in model.recipe.evals]
-
     return specs_of
 
 
@@ -144,15 +142,12 @@ def _asked_specs(request: Request, registry: Registry) -> list[Spec]:
     # what is wrong with one set is told when it is met, and the others are measured
     for spec in specs:
         if spec.name not in ("zero-shot", "retrieval"):
-            problems += [Problem(spec.where, text) for text in _obstacles(spec)]
+            built = [*(part.build() for part in spec.parts.values()), spec.build()]
+            texts = (text for component in built for text in preflight(component))
+            problems += [Problem(spec.where, text) for text in texts]
     if problems:
         raise RecipeError(problems, "eval")
     return specs
-
-
-def _obstacles(spec: Spec) -> list[str]:
-    built = [part.build() for part in spec.parts.values()]
-    return [text for component in (*built, spec.build()) for text in preflight(component)]
 
 
 def _set_tables(request: Request) -> Iterator[dict[str, Any]]:

@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING, Any
 from perceptinit.evaluating.measure import Measured
 from perceptinit.judgments.baselines import from_extra
 from perceptinit.reports.columns import FACTS, csv_text
-from perceptinit.results.measures import (
-    OTHER,
-    family_of,
-    incomplete,
-    is_share,
-    rank,
-    split_name,
-)
+from perceptinit.results.measures import OTHER, family_of, incomplete, is_share, rank, split_name
 from perceptinit.results.record import finite, plain
 from perceptinit.types import Score
 
@@ -27,7 +20,7 @@ if TYPE_CHECKING:
 FROM = ("arm", "seed", "samples_seen")  # of the run that a model is from
 FIELDS = (
     *("model", *FROM, "measure", "data_set", "family", "value", "stderr"),
-    *(fact.key for fact in FACTS),
+    *FACTS,
     *("precision", "incomplete"),
 )
 
@@ -58,28 +51,20 @@ def table_rows(results: Sequence[Measured]) -> list[Row]:
 def _measure_rows(
     measure: str, sets: Sequence[str], by_name: Sequence[Mapping[str, Score]]
 ) -> Iterator[Row]:
-    families = {
-        family: [s for s in sets if family_of(s) == family] for family in map(family_of, sets)
-    }
-
-    def row(data_set: str) -> Row:
+    found: list[tuple[str, Row]] = []
+    for data_set in sets:
         scores = tuple(s.get(f"{measure}/{data_set}") for s in by_name)
-        return Row(measure, data_set + _incomplete(scores), scores)
-
-    for family, members in families.items():
-        rows = [row(data_set) for data_set in members]
+        notes = (incomplete(score.extra) for score in scores if score is not None)
+        note = next((f" ({text})" for text in notes if text), "")
+        found.append((family_of(data_set), Row(measure, data_set + note, scores)))
+    for family in dict.fromkeys(family for family, _ in found):
+        rows = [row for other, row in found if other == family]
         yield from rows
         if len(rows) > 1 and family != OTHER:
             yield _mean(measure, f"mean of {family}", rows)
-    in_families = [row(s) for s in sets if family_of(s) != OTHER]
+    in_families = [row for family, row in found if family != OTHER]
     if len(in_families) > 1:
         yield _mean(measure, "mean of all sets", in_families)
-
-
-def _incomplete(scores: Sequence[Score | None]) -> str:
-    """Return what to add to the name of a set of which images could not be read."""
-    texts = [incomplete(score.extra) for score in scores if score is not None]
-    return next((f" ({text})" for text in texts if text), "")
 
 
 def _mean(measure: str, label: str, rows: Sequence[Row]) -> Row:
@@ -181,7 +166,7 @@ def flat_rows(results: Sequence[Measured]) -> Iterator[dict[str, Any]]:
                 "family": family_of(data_set),
                 "value": finite(score.value),
                 "stderr": score.stderr,
-                **{fact.key: getattr(score, fact.key) for fact in FACTS},
+                **{key: getattr(score, key) for key in FACTS},
                 "precision": score.extra.get("precision"),
                 "incomplete": incomplete(score.extra),
             }

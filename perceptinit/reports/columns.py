@@ -20,17 +20,6 @@ from perceptinit.results.measures import measure_title
 BESIDE = "the same judgments by"
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """What a score says besides its value: a field of `Score`, in the heading of every table.
-
-    note: the words of a score's heading, if it has any.
-    """
-
-    key: str
-    note: Callable[[ScoreComparison], str] | None = None
-
-
 def _note_chance(score: ScoreComparison) -> str:
     chance = score.facts["chance"]
     return "" if chance is None else f"chance {number(chance, score.is_share)}"
@@ -42,32 +31,28 @@ def _note_ceiling(score: ScoreComparison) -> str:
     return f"human ceiling {people}" if people else ""
 
 
-def _note_examples(score: ScoreComparison) -> str:
-    return f"{score.facts['num_examples']:,} examples"
-
-
-FACTS = (
-    Fact("chance", _note_chance),
-    Fact("lower_ceiling"),
-    Fact("ceiling", _note_ceiling),
-    Fact("num_examples", _note_examples),
-)
+# what a score says besides its value: fields of `Score`, with the words of a score's heading for those that have some
+FACTS: dict[str, Callable[[ScoreComparison], str] | None] = {
+    "chance": _note_chance,
+    "lower_ceiling": None,
+    "ceiling": _note_ceiling,
+    "num_examples": lambda score: f"{score.facts['num_examples']:,} examples",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An arm in a score with one of its differences, or with none: a row of CSV and JSON."""
+    """An arm in a score: a row of CSV and JSON, for each of its differences."""
 
     score: ScoreComparison
     arm: ArmScore
-    difference: Difference | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of CSV and JSON.
 
-    value: of a `Row`, or of its difference; unrounded, shares in 0..1. heading, text: of a difference in the
+    value: of a `Row`, or of a difference of its arm; unrounded, shares in 0..1. heading, text: of a difference in the
     page's table of statistics, for those that it shows.
     """
 
@@ -87,6 +72,10 @@ def _relative(score: ScoreComparison, difference: Difference) -> str:
 def _bootstrap(score: ScoreComparison, difference: Difference) -> str:
     ends = [end for end in difference.bootstrap if end is not None]
     return " to ".join(signed(v, score.is_share).replace(" points", "") for v in ends)
+
+
+def _signed(score: ScoreComparison, difference: Difference) -> str:
+    return signed(difference.value.mean, score.is_share)
 
 
 def _p_value(value: float | None) -> str:
@@ -115,13 +104,7 @@ COLUMNS = (
     Column("ceiling", lambda row: row.score.facts["ceiling"]),
     Column("reference", lambda d: d.contrast.reference, True),
     Column("num_paired", lambda d: d.value.num, True),
-    Column(
-        "difference",
-        lambda d: d.value.mean,
-        True,
-        "difference",
-        lambda score, d: signed(d.value.mean, score.is_share),
-    ),
+    Column("difference", lambda d: d.value.mean, True, "difference", _signed),
     Column("low", lambda d: d.value.low, True),
     Column("high", lambda d: d.value.high, True),
     Column("bootstrap_low", lambda d: d.bootstrap[0], True, "bootstrap 95 %", _bootstrap),
@@ -140,15 +123,12 @@ def flat_rows(scores: Sequence[ScoreComparison]) -> Iterator[dict[str, Any]]:
     for score in scores:
         for arm in score.arms:
             own = [d for d in score.differences if d.contrast.arm == arm.arm]
-            rows = [Row(score, arm, difference) for difference in own] or [Row(score, arm)]
-            yield from map(_flat_row, rows)
-
-
-def _flat_row(row: Row) -> dict[str, Any]:
-    if row.difference is None:
-        return {c.key: None if c.is_of_difference else c.value(row) for c in COLUMNS}
-    columns = sorted(COLUMNS, key=lambda column: column.is_of_difference)
-    return {c.key: c.value(row.difference if c.is_of_difference else row) for c in columns}
+            row = Row(score, arm)
+            if not own:
+                yield {c.key: None if c.is_of_difference else c.value(row) for c in COLUMNS}
+            about = {c.key: c.value(row) for c in COLUMNS if not c.is_of_difference}
+            for d in own:
+                yield about | {c.key: c.value(d) for c in COLUMNS if c.is_of_difference}
 
 
 def pick(found: object, *paths: str) -> dict[str, Any]:
@@ -228,7 +208,7 @@ def page_note(score: ScoreComparison) -> str:
 
 
 def _fact_notes(score: ScoreComparison) -> list[str]:
-    return [fact.note(score) for fact in FACTS if fact.note]
+    return [note(score) for note in FACTS.values() if note]
 
 
 def trained_on(score: ScoreComparison) -> str:

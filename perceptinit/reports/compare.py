@@ -34,7 +34,10 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
     Raises UsageError when budgets differ, when runs differ in more than `init` and `posthoc`, when
     no run has scores at the number asked for, and for a baseline that does not exist.
     """
-    runs = _with_baseline(runs, baseline)
+    baseline = baseline or runs.baseline
+    if baseline != runs.baseline and baseline not in runs.arms:
+        raise UsageError(unknown("no arm called", baseline, runs.arms))
+    runs = replace(runs, baseline=baseline)
     _refuse_mixed_settings(runs)
     rows, problems = _chosen_rows(runs, budget)
     contrasts = tuple(find_contrasts(runs))
@@ -53,30 +56,18 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
     )
 
 
-def _with_baseline(runs: RunSet, baseline: str | None) -> RunSet:
-    if baseline is None or baseline == runs.baseline:
-        return runs
-    if baseline not in runs.arms:
-        raise UsageError(unknown("no arm called", baseline, runs.arms))
-    return replace(runs, baseline=baseline)
-
-
 def _refuse_mixed_settings(runs: RunSet) -> None:
     """Raise UsageError when the runs differ in the backbone, pretraining or evaluation."""
-    shared = [(run, _share_settings(runs, run)) for run in runs.runs if run.record]
-    for run, settings in shared[1:]:
-        first, expected = shared[0]
+    first: tuple[LoadedRun, dict[str, Any]] | None = None
+    for run in (run for run in runs.runs if run.record):
+        resolved = without_tuned(run.record["arm"]["resolved"], runs)
+        settings = {key: resolved.get(key) for key in ("backbone", "pretrain", "eval")}
+        other, expected = first = first or (run, settings)
         if settings != expected:
             raise UsageError(
-                f"{first.folder} and {run.folder} differ in more than how they start, so their "
+                f"{other.folder} and {run.folder} differ in more than how they start, so their "
                 f"difference has no single cause:\n{fingerprint_difference(expected, settings)}"
             )
-
-
-def _share_settings(runs: RunSet, run: LoadedRun) -> dict[str, Any]:
-    """Return the settings of a run that all arms share, but for those that were tuned for each."""
-    resolved = without_tuned(run.record["arm"]["resolved"], runs)
-    return {key: resolved.get(key) for key in ("backbone", "pretrain", "eval")}
 
 
 def _chosen_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
@@ -90,12 +81,20 @@ def _chosen_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
             if run not in candidates
         ]
         if not candidates:
-            raise UsageError(f"no run has scores at {budget:,} samples seen. {_all_counts(runs)}")
+            there = "; ".join(f"{run.title}: {_counts(run)}" for run in runs.runs)
+            raise UsageError(f"no run has scores at {budget:,} samples seen. There are {there}")
         return {(r.arm, r.seed): _rows_at(r, budget) for r in candidates}, problems
     problems = [_report_unfinished(run, False) for run in runs.unfinished]
-    if budget == "equal":
-        _refuse_unequal(runs)
-    elif len({run.samples_seen for run in runs.finished}) > 1:
+    if len({run.samples_seen for run in runs.finished}) > 1:
+        if budget == "equal":
+            common = set.intersection(
+                *({r["samples_seen"] for r in x.scores} for x in runs.finished)
+            )
+            at = f"--at {max(common)}" if common else "--at N"
+            raise UsageError(
+                f"the runs ended at different samples seen, so their ends are not comparable. {_budgets(runs)}. "
+                f"Compare at a number that all have ({at}), or the ends as they are (--unequal)"
+            )
         problems.append(f"Budgets differ, the arms are not equally trained. {_budgets(runs)}")
     return {(r.arm, r.seed): _rows_at(r, r.samples_seen) for r in runs.finished}, problems
 
@@ -107,24 +106,10 @@ def _report_unfinished(run: LoadedRun, is_used: bool) -> str:
     return f"{run.title}: {run.state}{reached}{reason}; {use}"
 
 
-def _refuse_unequal(runs: RunSet) -> None:
-    if len({run.samples_seen for run in runs.finished}) > 1:
-        common = set.intersection(*({r["samples_seen"] for r in x.scores} for x in runs.finished))
-        at = f"--at {max(common)}" if common else "--at N"
-        raise UsageError(
-            f"the runs ended at different samples seen, so their ends are not comparable. "
-            f"{_budgets(runs)}. Compare at a number that all have ({at}), or the ends as they are "
-            "(--unequal)"
-        )
-
-
 def _budgets(runs: RunSet) -> str:
-    parts = []
-    for arm in runs.arms:
-        seen = sorted({r.samples_seen for r in runs.finished if r.arm == arm})
-        if seen:
-            parts.append(f"{arm}: {' and '.join(f'{n:,}' for n in seen)} samples")
-    return "; ".join(parts)
+    seen = {a: sorted({r.samples_seen for r in runs.finished if r.arm == a}) for a in runs.arms}
+    by_arm = {arm: " and ".join(f"{n:,}" for n in counts) for arm, counts in seen.items()}
+    return "; ".join(f"{arm}: {counts} samples" for arm, counts in by_arm.items() if counts)
 
 
 def _rows_at(run: LoadedRun, samples_seen: int) -> dict[str, dict[str, Any]]:
@@ -132,13 +117,8 @@ def _rows_at(run: LoadedRun, samples_seen: int) -> dict[str, dict[str, Any]]:
 
 
 def _counts(run: LoadedRun) -> str:
-    return (
-        ", ".join(f"{n:,}" for n in sorted({row["samples_seen"] for row in run.scores})) or "none"
-    )
-
-
-def _all_counts(runs: RunSet) -> str:
-    return "There are " + "; ".join(f"{run.title}: {_counts(run)}" for run in runs.runs)
+    counts = sorted({row["samples_seen"] for row in run.scores})
+    return ", ".join(f"{n:,}" for n in counts) or "none"
 
 
 def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -> ScoreComparison:
@@ -155,7 +135,7 @@ def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -
         family=family_of(data_set),
         is_share=is_share(measure, row["chance"]),
         higher_is_better=row.get("higher_is_better", True),
-        facts={fact.key: row.get(fact.key) for fact in FACTS},
+        facts={key: row.get(key) for key in FACTS},
         baselines=from_extra(row["extra"]),
         num_sets=1,
         samples_seen={arm: found[arm, seed]["samples_seen"] for arm, seed in found},

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import PurePath
 from typing import Any
 
@@ -138,26 +139,20 @@ class Contrast:
 
 def find_contrasts(runs: RunSet) -> list[Contrast]:
     """Return every arm against the baseline, and arms from judgments against arms from shuffled ones."""
-    pairs = [(arm, runs.baseline) for arm in runs.arms if arm != runs.baseline]
-    pairs += [
-        (arm, control)
-        for arm in runs.arms
-        for control in runs.arms
-        if arm != runs.baseline and _is_beside_shuffled(runs, arm, control)
-    ]
-    are_tuned = is_tuned(runs)
-    return [
-        Contrast(arm, other, AT_BEST.format(other), find_bar(runs, arm, other))
-        if are_tuned
-        else Contrast(arm, other, _ask(runs, arm, other))
-        for arm, other in dict.fromkeys(pairs)
-    ]
+    others = [arm for arm in runs.arms if arm != runs.baseline]
+    pairs = [(arm, runs.baseline) for arm in others]
+    pairs += [p for p in product(others, runs.arms) if _is_beside_shuffled(runs, *p)]
+    pairs = list(dict.fromkeys(pairs))
+    if is_tuned(runs):
+        return [Contrast(a, b, AT_BEST.format(b), find_bar(runs, a, b)) for a, b in pairs]
+    return [Contrast(arm, other, _ask(runs, arm, other)) for arm, other in pairs]
 
 
 def _ask(runs: RunSet, arm: str, reference: str) -> Question:
     """Return what the contrast of two arms asks."""
     if _is_beside_shuffled(runs, arm, reference):
-        own, its = (_comparable(runs.resolved(name)) for name in (arm, reference))
+        own, its = (_unshuffled(runs.resolved(name)) for name in (arm, reference))
+        its["name"] = own.get("name")  # of the recipe
         if others := list(dict.fromkeys(find_differences(own, its))):
             return OTHERWISE.format(" and ".join(others))
         if not is_by_people(runs, arm):
@@ -197,12 +192,8 @@ def is_shuffled(runs: RunSet, arm: str) -> bool:
     return any(table.get("use") == SHUFFLED for table in _judgments(_stages(runs, arm)))
 
 
-def _comparable(resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an arm's settings without the recipe's name, and without `shuffled-votes`."""
-    return {key: _unshuffled(value) for key, value in resolved.items() if key != "name"}
-
-
 def _unshuffled(value: Any) -> Any:
+    """Return settings without `shuffled-votes`."""
     if isinstance(value, list):
         return [_unshuffled(item) for item in value]
     if not isinstance(value, Mapping):

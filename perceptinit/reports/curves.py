@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from perceptinit.reports.comparison import ALL, Comparison, ScoreComparison
 from perceptinit.reports.statistics import Estimate, estimate
@@ -67,9 +68,16 @@ def crossover(arm: Curves, reference: Curves, higher_is_better: bool = True) -> 
     0 or the first measurement when it leads from the start; None when it does not lead at the end.
     """
     sign = 1 if higher_is_better else -1
-    return _over_seeds(
-        arm, reference, lambda a, b: _find_lead({n: sign * (a[n] - b[n]) for n in a})
-    )
+
+    def find_lead(arm: Curve, reference: Curve) -> float | None:
+        lead = {n: sign * (arm[n] - reference[n]) for n in sorted(arm)}
+        behind = [(n, value) for n, value in lead.items() if value <= 0]
+        if not behind:
+            return float(min(lead))
+        ahead = next(((n, value) for n, value in lead.items() if n > behind[-1][0]), None)
+        return _between(*behind[-1], *ahead, 0.0) if ahead else None
+
+    return _over_seeds(arm, reference, find_lead)
 
 
 def speed_up(arm: Curves, reference: Curves, higher_is_better: bool = True) -> SamplesEstimate:
@@ -79,7 +87,14 @@ def speed_up(arm: Curves, reference: Curves, higher_is_better: bool = True) -> S
     fewer samples. None when one of them starts at that score or is there only once.
     """
     sign = 1 if higher_is_better else -1
-    return _over_seeds(arm, reference, lambda a, b: _ratio(_scale(a, sign), _scale(b, sign)))
+
+    def find_ratio(arm: Curve, reference: Curve) -> float | None:
+        arm, reference = ({n: sign * v for n, v in curve.items()} for curve in (arm, reference))
+        target = min(arm[max(arm)], reference[max(reference)])
+        own, others = _find_reach(arm, target), _find_reach(reference, target)
+        return others / own if own and others else None
+
+    return _over_seeds(arm, reference, find_ratio)
 
 
 def _over_seeds(
@@ -96,9 +111,12 @@ def _over_seeds(
     value = at(seeds)
     if len(seeds) < 2:
         return SamplesEstimate(value, None, None, None)
-    found = _resample(seeds, at)
+    found = sorted(_resample(seeds, at))
     share = sum(math.isfinite(v) for v in found) / len(found)
-    return SamplesEstimate(value, *_percentiles(found), share)
+    last = len(found) - 1
+    # percentiles as values that occur: inf cannot be interpolated
+    low, high = found[math.floor(0.025 * last)], found[math.ceil(0.975 * last)]
+    return SamplesEstimate(value, low, high, share)
 
 
 def _mean(curves: Curves, seeds: Sequence[int], counts: Sequence[int]) -> Curve:
@@ -115,44 +133,10 @@ def _resample(seeds: Sequence[int], at: Callable[[Sequence[int]], float | None])
         return math.inf if value is None else value
 
     with np.errstate(invalid="ignore"):  # differences of inf in an interval that is not used
-        result = stats.bootstrap(
-            (np.arange(len(seeds)),),
-            statistic,
-            vectorized=False,
-            n_resamples=NUM_RESAMPLES,
-            method="percentile",
-            rng=generator(0, "curves"),
-        )
+        settings: Any = {"vectorized": False, "n_resamples": NUM_RESAMPLES, "method": "percentile"}
+        rng = generator(0, "curves")
+        result = stats.bootstrap((np.arange(len(seeds)),), statistic, rng=rng, **settings)
     return [float(v) for v in result.bootstrap_distribution]
-
-
-def _percentiles(values: Sequence[float]) -> tuple[float, float]:
-    """Return the 2.5 and 97.5 % points, as values that occur (inf cannot be interpolated)."""
-    ordered = sorted(values)
-    last = len(ordered) - 1
-    return ordered[math.floor(0.025 * last)], ordered[math.ceil(0.975 * last)]
-
-
-def _find_lead(lead: Curve) -> float | None:
-    counts = sorted(lead)
-    if lead[counts[-1]] <= 0:
-        return None
-    behind = [n for n in counts if lead[n] <= 0]
-    if not behind:
-        return float(counts[0])
-    left = behind[-1]
-    right = counts[counts.index(left) + 1]
-    return _between(left, lead[left], right, lead[right], 0.0)
-
-
-def _scale(curve: Curve, sign: int) -> Curve:
-    return {n: sign * value for n, value in curve.items()}
-
-
-def _ratio(arm: Curve, reference: Curve) -> float | None:
-    target = min(arm[max(arm)], reference[max(reference)])
-    own, others = _find_reach(arm, target), _find_reach(reference, target)
-    return others / own if own and others else None
 
 
 def _find_reach(curve: Curve, target: float) -> float | None:
@@ -173,12 +157,9 @@ def _between(left: float, low: float, right: float, high: float, target: float) 
 
 def all_curves(comparison: Comparison, score: ScoreComparison) -> dict[str, Curves]:
     """Return the curves of every arm in a score; of an average, where all its data sets were measured."""
-    members = [
-        s
-        for s in comparison.scores
-        if s.measure == score.measure and score.family in (s.family, ALL)
-    ]
-    names = [s.name for s in members] if score.num_sets > 1 else [score.name]
+    same = [s for s in comparison.scores if s.measure == score.measure]
+    members = [s.name for s in same if score.family in (s.family, ALL)]
+    names = members if score.num_sets > 1 else [score.name]
     return {arm: _average(comparison.runs, arm, names) for arm in comparison.runs.arms}
 
 

@@ -43,24 +43,14 @@ class RunModel:
     run: LoadedRun
     recipe: Recipe
 
-    @classmethod
-    def of(cls, run: LoadedRun) -> RunModel:
-        """Read the recipe of a run; raises as `read_recorded_recipe` does."""
-        return cls(run, read_recorded_recipe(run.record))
+    def load(self, moment: str) -> Any:
+        """Return the dual encoder at the end of the run ("final"), or as `[[init]]` left its image tower ("init").
 
-    def final(self) -> Any:
-        """Return the dual encoder at the end of the run; CheckpointError when its weights are gone."""
-        return self._load("final")
-
-    def after_stage_one(self) -> Any:
-        """Return the dual encoder whose image tower is as `[[init]]` left it."""
-        return self._load("init")
-
-    def _load(self, moment: str) -> Any:
+        Raises CheckpointError when its weights are gone.
+        """
         path = self.run.folder / "weights" / f"{moment}.safetensors"
-        return load_model(
-            self.recipe.backbone, path, self.run.seed, recorded_sha256(self.run.record, path)
-        )
+        sha256 = recorded_sha256(self.run.record, path)
+        return load_model(self.recipe.backbone, path, self.run.seed, sha256)
 
     def judgments(self) -> Spec | None:
         """Return the judgments that the arm learns from, else those it is measured on."""
@@ -119,7 +109,7 @@ def triplet_examples(model: RunModel) -> TripletExamples | None:
         return None
     triplets = spec.build().load("test")
     triplets = triplets.select(draw_sample(len(triplets), "triplets"))
-    encoder = model.after_stage_one()
+    encoder = model.load("init")
     images = StimulusImages(triplets.stimuli, encoder.image_size)
     d_first, d_second = embed_judged(encoder.encode_image, triplets, images).distances(triplets)
     decided = triplets.p_second != 0.5
@@ -145,11 +135,10 @@ def _triplet(triplets: Triplets, row: int, d_first: float, d_second: float) -> T
         thumbnail(stimuli.images[i], stimuli.ids[i], stimuli.background)
         for i in (triplets.anchor[row], triplets.first[row], triplets.second[row])
     )
-    num_second = round(float(triplets.p_second[row]) * int(triplets.num_votes[row]))
-    num_first = int(triplets.num_votes[row]) - num_second
-    return TripletExample(
-        anchor, first, second, num_first, num_second, float(d_first), float(d_second)
-    )
+    num_votes = int(triplets.num_votes[row])
+    num_second = round(float(triplets.p_second[row]) * num_votes)
+    votes, distances = (num_votes - num_second, num_second), (float(d_first), float(d_second))
+    return TripletExample(anchor, first, second, *votes, *distances)
 
 
 def thumbnail(source: ImageSource, key: str, background: Colour = WHITE) -> str:
@@ -171,7 +160,7 @@ def write_sheets(run: LoadedRun) -> list[Path]:
 
     Empty without judgments. Raises as `triplet_examples` does.
     """
-    found = triplet_examples(RunModel.of(run))
+    found = triplet_examples(RunModel(run, read_recorded_recipe(run.record)))
     if found is None:
         return []
     path = run.folder / "images" / "judgments.png"
@@ -202,16 +191,11 @@ def draw_sheet(examples: Sequence[TripletExample]) -> Image.Image:
         )
         for column, (role, uri, words) in enumerate(columns):
             left = MARGIN + column * width
-            sheet.paste(_read_picture(uri), (left, top))
+            picture = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+            shown = picture.convert("RGB").resize((CELL, CELL), Image.Resampling.NEAREST)
+            sheet.paste(shown, (left, top))
             if role == example.model_picks:
                 box = (left - 3, top - 3, left + CELL + 2, top + CELL + 2)
                 pen.rectangle(box, outline=AGREES if agrees else DISAGREES, width=3)
             pen.text((left, top + CELL + 1), words, fill="black")
     return sheet
-
-
-def _read_picture(uri: str) -> Image.Image:
-    from PIL import Image
-
-    picture = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
-    return picture.convert("RGB").resize((CELL, CELL), Image.Resampling.NEAREST)

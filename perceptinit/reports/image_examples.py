@@ -45,16 +45,15 @@ def named_images(arms: Sequence[RunModel]) -> tuple[str, tuple[NamedImage, ...]]
         return None
     rows = draw_sample(len(test_set.labels), test_set.name)
     truth = test_set.labels[rows]
-    encoders = [model.final() for model in arms]
-    if not all(_can_name(encoder, test_set) for encoder in encoders):
+    encoders = [model.load("final") for model in arms]
+    found = [_classify(encoder, test_set, rows) for encoder in encoders]
+    guesses = [guess for guess in found if guess is not None]
+    if len(guesses) < len(arms):
         return None
-    guesses = [_classify(encoder, test_set, rows) for encoder in encoders]
-    cases = list(zip(*(guess == truth for guess in guesses), strict=True))
-    shown = [
-        row
-        for case in sorted(set(cases), reverse=True)
-        for row in [row for row, other in enumerate(cases) if other == case][:2]
-    ]
+    by_case: dict[tuple[bool, ...], list[int]] = {}
+    for row, case in enumerate(zip(*(guess == truth for guess in guesses), strict=True)):
+        by_case.setdefault(case, []).append(row)
+    shown = [row for case in sorted(by_case, reverse=True) for row in by_case[case][:2]]
     return test_set.name, tuple(
         NamedImage(
             _show(test_set, rows[i]),
@@ -69,19 +68,19 @@ def _has_one_label(test_set: Any) -> bool:
     return isinstance(test_set, ZeroShotSet) and not test_set.is_multilabel
 
 
-def _can_name(encoder: Any, test_set: ZeroShotSet) -> bool:
+def _classify(encoder: Any, test_set: ZeroShotSet, rows: np.ndarray) -> np.ndarray | None:
+    """Return the class of each row, shape (N,); None for a model that cannot name the classes."""
     if hasattr(encoder, "head"):
-        return set(test_set.classnames) <= set(encoder.classnames)
-    return hasattr(encoder, "text")
-
-
-def _classify(encoder: Any, test_set: ZeroShotSet, rows: np.ndarray) -> np.ndarray:
-    if hasattr(encoder, "head"):
+        if not set(test_set.classnames) <= set(encoder.classnames):
+            return None
         columns = [encoder.classnames.index(name) for name in test_set.classnames]
-        logits = encoder.classify(_load_rows(encoder, test_set, rows))
-        return np.asarray(logits[:, columns].argmax(dim=1))
-    vectors = zero_shot_classifier(encoder, test_set.classnames, _templates(test_set))
-    return np.asarray((_embed_rows(encoder, test_set, rows) @ vectors.T).argmax(dim=1))
+        logits = encoder.classify(_load_rows(encoder, test_set, rows))[:, columns]
+    elif hasattr(encoder, "text"):
+        vectors = zero_shot_classifier(encoder, test_set.classnames, _templates(test_set))
+        logits = _embed_rows(encoder, test_set, rows) @ vectors.T
+    else:
+        return None
+    return np.asarray(logits.argmax(dim=1))
 
 
 def _templates(test_set: ZeroShotSet) -> tuple[str, ...]:
@@ -108,14 +107,13 @@ def found_images(model: RunModel) -> tuple[str, int, tuple[FoundImages, ...]] | 
     sets = list(model.test_sets())
     test_set = next((s for s in sets if isinstance(s, RetrievalSet)), None)
     test_set = test_set or next((s for s in sets if _has_one_label(s)), None)
-    encoder = model.final()
+    encoder = model.load("final")
     if test_set is None or not hasattr(encoder, "text"):
         return None
     rows = draw_sample(len(test_set.images), test_set.name)
     queries, meant = _queries(test_set, rows)
-    texts = torch.nn.functional.normalize(
-        encoder.encode_text(encoder.tokenize(queries)).float(), dim=1
-    )
+    texts = encoder.encode_text(encoder.tokenize(queries)).float()
+    texts = torch.nn.functional.normalize(texts, dim=1)
     best = (texts @ _embed_rows(encoder, test_set, rows).T).topk(min(5, len(rows)), dim=1).indices
     found = tuple(
         FoundImages(query, tuple((_show(test_set, rows[i]), bool(is_meant[i])) for i in hits))

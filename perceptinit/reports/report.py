@@ -27,6 +27,7 @@ from perceptinit.reports.tables import sets_lines
 from perceptinit.reports.verdicts.headline import NOTHING, family_wise, headline_arms, summary
 from perceptinit.reports.verdicts.yardsticks import yardsticks
 from perceptinit.reports.weights import weight_figures
+from perceptinit.results.loading import read_recorded_recipe
 
 
 def write_report(comparison: Comparison, out: Path, *, with_examples: bool = True) -> None:
@@ -119,8 +120,9 @@ def _find_examples(comparison: Comparison) -> _Examples:
     if not arms or not seeds:
         return shown
     shown.arm, shown.seed = arms[0], seeds[0]
+    chosen = [cells[arm, shown.seed] for arm in arms]
     models = shown.attempt(
-        "examples", lambda: [RunModel.of(cells[arm, shown.seed]) for arm in arms]
+        "examples", lambda: [RunModel(run, read_recorded_recipe(run.record)) for run in chosen]
     )
     if models:
         if is_by_people(runs, shown.arm):

@@ -55,10 +55,10 @@ def status_table(runs: RunSet, now: float | None = None) -> Group:
     roots = {run.folder.parent.parent for run in runs.unfinished}
     jobs = {root: in_queue(root) for root in roots}
     for run in runs.runs:
+        known = {} if run.state == "finished" else jobs[run.folder.parent.parent]
+        said = [what(run, now), known.get((run.arm, run.seed))]
         state = Text(run.state, style=STYLES[run.state])
-        job = jobs.get(run.folder.parent.parent, {}).get((run.arm, run.seed), "")
-        job = "" if run.state == "finished" else job
-        table.add_row(run.arm, str(run.seed), state, "; ".join(filter(None, [what(run, now), job])))
+        table.add_row(run.arm, str(run.seed), state, "; ".join(filter(None, said)))
     return Group(table, Text(totals(runs)))
 
 
@@ -79,32 +79,32 @@ def what(run: LoadedRun, now: float | None = None) -> str:
 
 
 def _last_score(run: LoadedRun) -> str:
-    rows = [r for r in run.scores if r["samples_seen"] == run.samples_seen]
-    rows = [r for r in rows if not is_diagnostic(split_name(r["name"])[0])]
-    if not rows:
+    last = [
+        (split_name(r["name"])[0], r) for r in run.scores if r["samples_seen"] == run.samples_seen
+    ]
+    judging = [(measure, row) for measure, row in last if not is_diagnostic(measure)]
+    if not judging:
         return ""
-    row = min(rows, key=lambda r: rank(split_name(r["name"])[0]))
+    measure, row = min(judging, key=lambda found: rank(found[0]))
     if row["value"] is None:
         return f"{row['name']} is not a finite number"
-    share = is_share(split_name(row["name"])[0], row["chance"])
-    return f"{row['name']} {number(row['value'], share)}"
+    return f"{row['name']} {number(row['value'], is_share(measure, row['chance']))}"
 
 
 def _progress(folder: Path, now: float) -> str:
     """Return stage, step, time left in the stage and the last sign of life, from the event file."""
     events = list(_last_events(folder / "events.jsonl"))
-    stage = next((e for e in reversed(events) if e["kind"] == "stage-start"), None)
-    step = next((e for e in reversed(events) if e["kind"] == "step"), None)
     if not events:
         return ""
-    parts = [f"last event {readable_seconds(now - events[-1]['time'])} ago"]
-    if step is not None and step.get("total_steps"):
-        parts.insert(0, f"{step['stage']} step {step['step']:,} of {step['total_steps']:,}")
+    newest = {event["kind"]: event for event in events}
+    stage, step = newest.get("stage-start"), newest.get("step", {})
+    parts = []
+    if total := step.get("total_steps"):
+        parts.append(f"{step['stage']} step {step['step']:,} of {total:,}")
         if stage is not None and stage["stage"] == step["stage"]:
-            spent = step["time"] - stage["time"]
-            left = spent / step["step"] * (step["total_steps"] - step["step"])
-            parts.insert(1, f"{readable_seconds(left)} left in the stage")
-    return ", ".join(parts)
+            left = (step["time"] - stage["time"]) / step["step"] * (total - step["step"])
+            parts.append(f"{readable_seconds(left)} left in the stage")
+    return ", ".join([*parts, f"last event {readable_seconds(now - events[-1]['time'])} ago"])
 
 
 def _last_events(file: Path) -> Iterable[dict[str, Any]]:

@@ -37,34 +37,26 @@ def _load_weights(run: LoadedRun) -> tuple[Weights, Weights] | None:
     paths = [run.folder / "weights" / f"{moment}.safetensors" for moment in ("init", "final")]
     if not all(path.is_file() for path in paths):
         return None
-    first, last = (load_weights(path, recorded_sha256(run.record, path)) for path in paths)
+    first, last = (
+        {k: v.float() for k, v in weights.items() if v.is_floating_point()}
+        for weights in (load_weights(path, recorded_sha256(run.record, path)) for path in paths)
+    )
     image = {k.removeprefix(IMAGE_TOWER): v for k, v in last.items() if k.startswith(IMAGE_TOWER)}
-    return _floats(first), _floats(image)
-
-
-def _floats(weights: Weights) -> Weights:
-    return {k: v.float() for k, v in weights.items() if v.is_floating_point()}
+    return first, image
 
 
 def _draw(seed: int, runs: RunSet, weights: Mapping[str, tuple[Weights, Weights]]) -> list[Figure]:
-    starts = {arm: bool(runs.resolved(arm)["init"]) for arm in weights}
-    untouched = next((weights[arm][0] for arm in weights if not starts[arm]), None)
+    started = [arm for arm in weights if runs.resolved(arm)["init"]]
+    drawn = next((weights[arm][0] for arm in weights if arm not in started), None)
     note = f"Seed {seed}; Frobenius norms, all parameters of a block together."
-    stage_one = {
-        arm: relative_change(untouched, first)
-        for arm, (first, _) in weights.items()
-        if starts[arm] and untouched is not None
-    }
-    pretraining = {arm: relative_change(first, last) for arm, (first, last) in weights.items()}
-    lines = (
-        ("What stage 1 changed", "change / size of weights as drawn", stage_one),
-        ("What pretraining changed", "change / size after stage 1", pretraining),
-    )
-    return [
-        _figure(f"{title}, block by block", label, changes, runs.arms, note)
-        for title, label, changes in lines
-        if changes
-    ]
+    changes = {arm: relative_change(first, last) for arm, (first, last) in weights.items()}
+    label = "change / size after stage 1"
+    figures = [_figure("What pretraining changed", label, changes, runs.arms, note)]
+    if drawn is not None and started:
+        changes = {arm: relative_change(drawn, weights[arm][0]) for arm in started}
+        label = "change / size of weights as drawn"
+        figures.insert(0, _figure("What stage 1 changed", label, changes, runs.arms, note))
+    return figures
 
 
 def group_by_block(names: Iterable[str]) -> dict[str, list[str]]:
@@ -101,14 +93,15 @@ def _figure(
     arms: Sequence[str],
     note: str,
 ) -> Figure:
+    title = f"{title}, block by block"
     blocks = list(next(iter(changes.values())))
     with drawing(height=3.4) as ax:
         plot_arms(ax, {a: [dict(enumerate(of.values()))] for a, of in changes.items()}, arms)
         ax.set_xticks(range(len(blocks)), blocks, rotation=45, ha="right")
         ax.set_ylabel(label)
         ax.set_ylim(bottom=0)
-        alt = "; ".join(
-            f"{arm}: " + ", ".join(f"{block} {value:.2f}" for block, value in of.items())
-            for arm, of in changes.items()
-        )
+        values = {
+            arm: ", ".join(f"{b} {v:.2f}" for b, v in of.items()) for arm, of in changes.items()
+        }
+        alt = "; ".join(f"{arm}: {text}" for arm, text in values.items())
         return finish(ax, title, f"{title}. {alt}.", note)

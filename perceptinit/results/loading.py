@@ -28,12 +28,9 @@ def read_recorded_recipe(record: Mapping[str, Any]) -> Recipe:
         RecipeError: If it cannot be read here, for example because a variable is not set.
     """
     about = record["recipe"]
-    recipe = read_recipe(
-        about["text"],
-        source=about["source"],
-        overrides=about["overrides"],
-        folder=Path(about["source"]).parent,
-    )
+    source, overrides = about["source"], about["overrides"]
+    folder = Path(source).parent
+    recipe = read_recipe(about["text"], source=source, overrides=overrides, folder=folder)
     return recipe.smoke() if about["smoke"] else recipe
 
 

@@ -58,10 +58,11 @@ class Planned:
         return replace(found, name=root.name, root=root, origins=origins)
 
 
+Sources = tuple[tuple[str, str], ...]  # path and text of each file that a recipe is like
+
+
 @cache  # the runs of a recipe have one text
-def _read_recipe(
-    text: str, source: str, overrides: tuple[str, ...], sources: tuple[tuple[str, str], ...]
-) -> Planned:
+def _read_recipe(text: str, source: str, overrides: tuple[str, ...], sources: Sources) -> Planned:
     tables = {"verdict": {}, **parse_toml(text, source)}
     apply_overrides(tables, overrides)
     left = changes(text, source, overrides, sources)
@@ -107,7 +108,7 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
         return {}
     named = next((p for p in newest if not p.started), newest[0])
     same = [p for p in newest if p.root == named.root]
-    max_seeds = max((p.verdict.max_seeds or 0 for p in same), default=0) or None
+    max_seeds = max(p.verdict.max_seeds or 0 for p in same) or None
     verdict = replace(named.verdict, max_seeds=max_seeds)
     began = next((p for p in reversed(same) if p.started), named).verdict
     try:
@@ -116,10 +117,9 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
         plan, departures = {}, [f"{error}."]
     else:
         departures = list(_find_changes(plan, began, verdict))
-    num_planned = min(len(p.seeds) for p in same)
     return {
         "plan": verdict,
-        "num_planned": num_planned,
+        "num_planned": min(len(p.seeds) for p in same),
         "departures": tuple(departures),
         "preregistered": plan,
         "expected": named.expected,

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from perceptinit.errors import DataError, stripped
 from perceptinit.files.reading import read_json
 from perceptinit.results.queue import QueuedRun
-from perceptinit.results.record import Named, Stages, printable_values
+from perceptinit.results.record import Environment, Named, Stages, printable_values
 
 PLAN = "plan.json"  # in the folder of a recipe's runs
 SCHEMA = 1
@@ -71,11 +71,6 @@ class PlannedTuning(TypedDict):
     space: dict[str, TunedRange]
 
 
-class Versions(TypedDict):
-    python: str
-    packages: dict
-
-
 class Plan(TypedDict):
     """What readers of a plan rely on; plans hold more."""
 
@@ -95,7 +90,7 @@ class Plan(TypedDict):
     exclusions: str
     prospects: list[str]
     records: list[EarlierRecord]
-    versions: Versions
+    versions: Environment
     tune: NotRequired[PlannedTuning]
 
 

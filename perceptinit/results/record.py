@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from typing_extensions import TypedDict
 
 from perceptinit.components.building import Spec, walk
-from perceptinit.components.plugin_manager import CORE, Plugins
+from perceptinit.components.plugin_manager import CORE
 from perceptinit.errors import printable, stripped
 from perceptinit.files.atomic import write_json
 from perceptinit.files.reading import read_json
@@ -121,13 +121,12 @@ def environment(device: str) -> dict[str, Any]:
     """Return versions and machine facts that results may depend on."""
     import torch
 
+    has_affinity = hasattr(os, "sched_getaffinity")
     return {
         **versions(),
         "platform": platform.platform(),
         "processor": processor_name(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
     }
@@ -135,26 +134,29 @@ def environment(device: str) -> dict[str, Any]:
 
 def new_record(recipe: Recipe, arm: Arm, seed: int, device: str) -> dict[str, Any]:
     """Return the record of a run that begins."""
+    about = {
+        "name": recipe.name,
+        "source": recipe.source,
+        "summary": recipe.summary,
+        "text": recipe.text,
+        "sources": [{"path": path, "text": text} for path, text in recipe.sources],
+        "overrides": list(recipe.overrides),
+        "smoke": recipe.is_smoke,
+        "baseline": recipe.baseline,
+    }
     return {
         "schema": SCHEMA,
         "status": "running",
-        "recipe": stripped(
-            {
-                "name": recipe.name,
-                "source": recipe.source,
-                "summary": recipe.summary,
-                "text": recipe.text,
-                "sources": [{"path": path, "text": text} for path, text in recipe.sources],
-                "overrides": list(recipe.overrides),
-                "smoke": recipe.is_smoke,
-                "baseline": recipe.baseline,
-            }
-        ),
+        "recipe": stripped(about),
         "arm": arm_row(recipe, arm),
         "seed": seed,
         "fingerprint": recipe.fingerprint(arm),
         "environment": environment(device),
-        "plugins": plugin_table(recipe.plugins),
+        "plugins": [
+            {"name": p.name, "distribution": p.distribution, "version": p.version}
+            for p in recipe.plugins.loaded
+            if p.name != CORE
+        ],
         "started": now(),
         "hashes": {},
         "init": [],
@@ -166,21 +168,15 @@ def new_record(recipe: Recipe, arm: Arm, seed: int, device: str) -> dict[str, An
 
 def arm_row(recipe: Recipe, arm: Arm) -> dict[str, Any]:
     """Return what an arm is, as it stands in the record of its runs."""
-    return stripped(
-        {
-            "name": arm.name,
-            "summary": arm.summary,
-            "difference": recipe.difference(arm),
-            "by_people": judged_by_people(arm),
-            "taught_by": sorted(taught_by(arm)),
-            "resolved": recipe.resolved(arm),
-        }
-    )
-
-
-def judged_by_people(arm: Arm) -> bool:
-    """Return whether every answer that the arm learns from is a person's, as the data's cards tell."""
-    return all(spec.build().card.by_people for spec in _judgments(arm))
+    row = {
+        "name": arm.name,
+        "summary": arm.summary,
+        "difference": recipe.difference(arm),
+        "by_people": all(spec.build().card.by_people for spec in _judgments(arm)),
+        "taught_by": sorted(taught_by(arm)),
+        "resolved": recipe.resolved(arm),
+    }
+    return dict(stripped(row))
 
 
 def taught_by(arm: Arm) -> set[str]:
@@ -210,20 +206,9 @@ def recorded_sha256(record: Mapping[str, Any], file: Path) -> str | None:
 def processor_name() -> str:
     """Return the processor's name as the system tells it."""
     info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def plugin_table(plugins: Plugins) -> list[dict[str, str]]:
-    """Return the third-party plug-ins that were loaded."""
-    return [
-        {"name": p.name, "distribution": p.distribution, "version": p.version}
-        for p in plugins.loaded
-        if p.name != CORE
-    ]
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def init_row(report: InitReport, stage: str) -> dict[str, Any]:

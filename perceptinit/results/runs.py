@@ -15,7 +15,7 @@ from perceptinit.recipe.text import Origin
 from perceptinit.results.planned import Planned, read_tables, verdict_of
 from perceptinit.results.queue import find_submitted
 from perceptinit.results.record import RECORD
-from perceptinit.results.states import RunState, State, run_folder, run_state
+from perceptinit.results.states import State, run_folder, run_state
 
 Record = dict[str, Any]
 # after a recipe's name: the folder of its trials, and that of its arms at their best settings
@@ -90,11 +90,8 @@ class RunSet:
     @property
     def is_simulated(self) -> bool:
         """Return whether any part of a run is made by a program: images, captions or observers."""
-        return any(
-            table.get("use") == "synthetic"
-            for record in self.records
-            for table in _tables(record["arm"]["resolved"])
-        )
+        tables = (t for record in self.records for t in _tables(record["arm"]["resolved"]))
+        return any(table.get("use") == "synthetic" for table in tables)
 
     @property
     def samples(self) -> str:
@@ -123,16 +120,14 @@ class RunSet:
 
         Records of before 0.2 do not tell.
         """
-        told = [self.about(arm).get("difference", "") for arm in self.arms]
-        return [text for text in told if text]
+        return [text for arm in self.arms if (text := self.about(arm).get("difference"))]
 
 
 def _tables(value: Any) -> Iterable[Mapping[str, Any]]:
     if isinstance(value, Mapping):
         yield value
-        for item in value.values():
-            yield from _tables(item)
-    elif isinstance(value, list):
+        value = list(value.values())
+    if isinstance(value, list):
         for item in value:
             yield from _tables(item)
 
@@ -150,9 +145,8 @@ def load_runs(paths: Sequence[Path], out: Path = Path("runs")) -> RunSet:
         for root in roots
         for folder in _folders(root, root in recipes)
     }
-    planned = [
-        Planned.of_record(r.record, r.folder.parent.parent) for r in found.values() if r.record
-    ]
+    recorded = [run for run in found.values() if run.record]
+    planned = [Planned.of_record(run.record, run.folder.parent.parent) for run in recorded]
     planned += [Planned.of_file(path, root) for root, path in recipes.items()]
     asked = {(p.root, p.arms, p.seeds): p for p in planned}  # most runs are of one plan
     for run in (run for each in asked.values() for run in _missing(each, roots)):
@@ -191,34 +185,23 @@ def _folders(root: Path, may_be_absent: bool = False) -> list[Path]:
             raise UsageError(f"{root}: a file that is no {RECORD} of a run, nor a recipe (.toml)")
         return [root.parent]
     if root.is_dir():
-        return _begun(root) or [root / arm / f"seed{seed}" for arm, seed in find_submitted(root)]
+        recorded = [file.parent for file in sorted(root.rglob(RECORD))]
+        folders = sorted({root, *root.rglob("seed*")} - {*recorded})
+        begun = recorded + [f for f in folders if _SEED_FOLDER.fullmatch(f.name)]
+        return begun or [root / arm / f"seed{seed}" for arm, seed in find_submitted(root)]
     if may_be_absent:
         return []
     raise UsageError(f"{root}: no such folder of runs")
-
-
-def _begun(root: Path) -> list[Path]:
-    recorded = [file.parent for file in sorted(root.rglob(RECORD))]
-    return recorded + [
-        folder
-        for folder in sorted({root, *root.rglob("seed*")})
-        if _SEED_FOLDER.fullmatch(folder.name) and not (folder / RECORD).exists()
-    ]
 
 
 def load_run(file: Path) -> LoadedRun:
     """Return the run of a record file, whether or not it can be read."""
     folder = file.parent
     found = run_state(folder)
-    if not found.record:
-        number = folder.name.removeprefix("seed")
-        seed = int(number) if number.isdigit() else 0
-        return _load(folder.parent.name, seed, folder)
-    return _load(found.record["arm"]["name"], found.record["seed"], folder, found)
-
-
-def _load(arm: str, seed: int, folder: Path, found: RunState | None = None) -> LoadedRun:
-    found = found or run_state(folder)
+    number = folder.name.removeprefix("seed")
+    arm, seed = folder.parent.name, int(number) if number.isdigit() else 0
+    if found.record:
+        arm, seed = found.record["arm"]["name"], found.record["seed"]
     return LoadedRun(arm, seed, folder, found.state, dict(found.record), found.reason)
 
 
@@ -234,7 +217,14 @@ def _missing(planned: Planned, roots: Sequence[Path]) -> Iterable[LoadedRun]:
 
 
 def _as_set(runs: list[LoadedRun], planned: Sequence[Planned]) -> RunSet:
-    _refuse_twice(runs)
+    seen: dict[tuple[str, int], LoadedRun] = {}
+    for run in runs:
+        other = seen.setdefault((run.arm, run.seed), run)
+        if other is not run:
+            raise UsageError(
+                f"{run.title} stands in two folders: {other.folder} and {run.folder}. "
+                "Name the folders of one experiment only"
+            )
     origins = {origin.name for p in planned for origin in p.origins.values()}
     newest = sorted(planned, key=lambda p: (p.root.name not in origins, p.started), reverse=True)
     arms = list(dict.fromkeys(arm for p in newest for arm in p.arms))
@@ -246,17 +236,6 @@ def _as_set(runs: list[LoadedRun], planned: Sequence[Planned]) -> RunSet:
     name = first.name if first else runs[0].folder.parent.parent.name
     summary = first.summary if first else ""
     return RunSet(name, summary, baseline, tuple(present), tuple(runs), **verdict_of(newest))
-
-
-def _refuse_twice(runs: Sequence[LoadedRun]) -> None:
-    seen: dict[tuple[str, int], LoadedRun] = {}
-    for run in runs:
-        other = seen.setdefault((run.arm, run.seed), run)
-        if other is not run:
-            raise UsageError(
-                f"{run.title} stands in two folders: {other.folder} and {run.folder}. "
-                "Name the folders of one experiment only"
-            )
 
 
 def samples_in_words(records: Iterable[Record]) -> str:

@@ -114,7 +114,10 @@ def run_folder(root: Path, arm: str, seed: int, origins: Mapping[str, Origin]) -
 def run_state(folder: Path) -> RunState:
     """Return the state of the run in `folder`, whether or not there is such a folder."""
     if not (folder / RECORD).exists():
-        return _without_record(folder)
+        if folder.exists() and is_claimed(folder):
+            return RunState("running", reason="in its first stage")
+        ended = RunState("stopped", reason="ended before its first record")
+        return ended if folder.exists() else RunState("not started")
     try:
         record = read_record(folder / RECORD)
     except DataError as error:
@@ -123,11 +126,3 @@ def run_state(folder: Path) -> RunState:
         reason = "its process is gone; the same `perceptinit run` continues it"
         return RunState("stopped", record, reason)
     return RunState(record["status"], record, record.get("error", ""))
-
-
-def _without_record(folder: Path) -> RunState:
-    if not folder.exists():
-        return RunState("not started")
-    if is_claimed(folder):
-        return RunState("running", reason="in its first stage")
-    return RunState("stopped", reason="ended before its first record")

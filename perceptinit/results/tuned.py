@@ -77,10 +77,8 @@ def parse_tuning(text: str, source: str, overrides: tuple[str, ...]) -> Tuned:
     if config is None or not isinstance(space, Mapping):
         raise RecipeError(problems, source)
     paths = dict(flat(space))
-    given = [
-        (path.strip(), value.strip()) for path, _, value in (o.partition("=") for o in overrides)
-    ]
-    return Tuned(config, how, {path: value for path, value in given if path in paths})
+    given = [[part.strip() for part in text.partition("=")] for text in overrides]
+    return Tuned(config, how, {path: value for path, _, value in given if path in paths})
 
 
 def is_over(run: RunState | LoadedRun) -> bool:
@@ -165,17 +163,15 @@ def _trial(run: LoadedRun, config: TuneConfig) -> Trial:
 def _of_arm(record: Mapping[str, Any]) -> dict[str, str]:
     """Return what was set for a run and is found among its arm's settings: `init.lr` means nothing without a stage."""
     resolved = record["arm"]["resolved"]
-    stages = {"pretrain": [resolved.get("pretrain") or {}]}
-    stages["init"] = [
-        *resolved["init"],
-        *resolved["posthoc"],
-    ]  # these may be like a shared stage, too
-    return {
-        path: value
-        for path, value in find_tuning(record).settings.items()
-        for slot, key in [(path.partition(".")[0], path.rpartition(".")[2])]
-        if any(str(stage.get(key)) == value for stage in stages.get(slot, []))
-    }
+    # a stage after pretraining may be like a shared one, too
+    own_stages = [*resolved["init"], *resolved["posthoc"]]
+    stages = {"pretrain": [resolved.get("pretrain") or {}], "init": own_stages}
+
+    def has(path: str, value: str) -> bool:
+        slot, key = path.partition(".")[0], path.rpartition(".")[2]
+        return any(str(stage.get(key)) == value for stage in stages.get(slot, []))
+
+    return {path: value for path, value in find_tuning(record).settings.items() if has(path, value)}
 
 
 def trial_runs(root: Path) -> Iterator[LoadedRun]:

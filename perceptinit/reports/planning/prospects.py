@@ -9,17 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 from typing import TYPE_CHECKING
 
 from perceptinit.errors import Problem
 from perceptinit.recipe.recipe import Recipe
-from perceptinit.registry import nearest, unknown
+from perceptinit.registry import nearest
 from perceptinit.reports.comparison import Comparison, Difference
 from perceptinit.reports.numbers import magnitude
 from perceptinit.reports.statistics import half_width, noncentrality
-from perceptinit.reports.verdicts.decisions import NUM_PATHS, POINTS, Rule, rule_of
-from perceptinit.reports.verdicts.yardsticks import find_odd_expectations, measured_sets
+from perceptinit.reports.verdicts.decisions import NUM_PATHS, POINTS, Rule, rule_of, simulate_looks
+from perceptinit.reports.verdicts.yardsticks import find_odd_expectations, find_unmeasured
 from perceptinit.results.measures import is_diagnostic, may_ask_people, measure_names, split_name
 from perceptinit.seeding import generator
 
@@ -83,16 +82,14 @@ def _odd_primary(recipe: Recipe) -> Iterator[Problem]:
     """Yield that the primary score judges nothing, or will hardly be measured."""
     measure, data_set = split_name(recipe.verdict.primary)
     guess = nearest(measure, measure_names())
+    message = ""
     if is_diagnostic(measure):
-        yield Problem("verdict.primary", f"{measure} describes a model and does not judge it")
+        message = f"{measure} describes a model and does not judge it"
     elif measure not in measure_names() and guess:
-        yield Problem("verdict.primary", f"no measure called '{measure}'; did you mean '{guess}'?")
-    elif (
-        data_set
-        and not may_ask_people(measure)
-        and data_set not in (sets := [*measured_sets(recipe)])
-    ):
-        message = unknown("no evaluator of the recipe measures on", data_set, sets)
+        message = f"no measure called '{measure}'; did you mean '{guess}'?"
+    elif data_set and not may_ask_people(measure):
+        message = find_unmeasured(recipe, data_set)
+    if message:
         yield Problem("verdict.primary", message)
 
 
@@ -102,14 +99,9 @@ def _noise_doubts(recipe: Recipe, noise: float) -> Iterator[Problem]:
     delta = recipe.verdict.delta or 0.0
     half = _half_width(rule, num, noise)
     if half > delta:
-        enough = next(
-            n for n in count(num + 1) if _half_width(rule, n, noise) <= delta or n > MOST_SEEDS
-        )
-        more = (
-            f"{enough} seeds would do"
-            if enough <= MOST_SEEDS
-            else "no number of seeds in reach would do"
-        )
+        numbers = range(num + 1, MOST_SEEDS + 1)
+        enough = next((n for n in numbers if _half_width(rule, n, noise) <= delta), None)
+        more = f"{enough or 'no number of'} seeds{'' if enough else ' in reach'} would do"
         yield Problem(
             "verdict.delta",
             f"{delta:g} points are below the A/A noise: with {num} seeds the interval of two equal arms reaches "
@@ -143,17 +135,11 @@ def chances(rule: Rule, num: int, effect: float, deviation: float | np.ndarray) 
     import numpy as np
     from scipy import stats
 
-    rng, first = generator(0, "power"), max(rule.first, 2) if rule.is_repeated else num
-    sums, squares = np.zeros(NUM_PATHS), np.zeros(NUM_PATHS)
+    first = max(rule.first, 2) if rule.is_repeated else num
     better, equivalent = np.zeros(NUM_PATHS, bool), np.zeros(NUM_PATHS, bool)
-    for n in range(1, num + 1):
-        values = rng.standard_normal(NUM_PATHS)
-        sums, squares = sums + values, squares + values**2
-        if n < first:
-            continue
-        mean = effect + deviation * sums / n
-        error = deviation * np.sqrt((squares - sums**2 / n) / (n - 1) / n)
-        half = stats.t.ppf(0.5 + rule.confidence / 2, n - 1) * error
+    for n, means, errors in simulate_looks("power", first, num):
+        mean = effect + deviation * means
+        half = stats.t.ppf(0.5 + rule.confidence / 2, n - 1) * deviation * errors
         is_open = ~(better | equivalent)
         equivalent |= is_open & (np.abs(mean) + half <= (rule.delta or 0.0))
         better |= is_open & ~equivalent & (mean > half)
@@ -185,13 +171,9 @@ def pilot_lines(pilot: Comparison, rule: Rule, num: int) -> Iterator[str]:
         unit = rule.delta or float(d.value.stderr or 0) * d.value.num**0.5
         name = "" if rule.delta else ", as much as its seeds vary"
         once, twice, none = (chances(rule, num, k * unit, between) for k in (1, 2, 0))
+        equal = f"; equal arms equivalent with {100 * none.equivalent:.0f} %" if rule.delta else ""
         yield (
             f"{d.contrast.title} in {score.name}, where seeds vary as {d.value.num} pilot seeds do: {num} seeds call a "
             f"true difference of {magnitude(unit, score.is_share)}{name} better with {100 * once.better:.0f} % chance, and one of "
-            f"{magnitude(2 * unit, score.is_share)} with {100 * twice.better:.0f} %"
-            + (
-                f"; equal arms equivalent with {100 * none.equivalent:.0f} %."
-                if rule.delta
-                else "."
-            )
+            f"{magnitude(2 * unit, score.is_share)} with {100 * twice.better:.0f} %{equal}."
         )

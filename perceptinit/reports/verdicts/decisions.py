@@ -13,6 +13,7 @@ are then widened alike at every look, so that in 95 % of experiments *all* of th
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
@@ -89,16 +90,29 @@ def level_of_looks(first: int, last: int, confidence: float = CONFIDENCE) -> flo
     import numpy as np
     from scipy import stats
 
-    rng = generator(0, "level of looks")
-    sums, squares, smallest = np.zeros(NUM_PATHS), np.zeros(NUM_PATHS), np.ones(NUM_PATHS)
+    smallest = np.ones(NUM_PATHS)
+    for num, mean, error in simulate_looks("level of looks", first, last):
+        smallest = np.minimum(smallest, 2 * stats.t.sf(np.abs(mean) / error, num - 1))
+    return 1 - float(np.quantile(smallest, 1 - confidence))
+
+
+def simulate_looks(
+    name: str, first: int, last: int
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield n with means and standard errors of n standard normal values, shape (NUM_PATHS,), n = first..last.
+
+    Each n adds one value to every path. The draws are fixed by `name`.
+    """
+    import numpy as np
+
+    rng = generator(0, name)
+    sums, squares = np.zeros(NUM_PATHS), np.zeros(NUM_PATHS)
     for num in range(1, last + 1):
         values = rng.standard_normal(NUM_PATHS)
         sums, squares = sums + values, squares + values**2
         if num >= first:
             mean = sums / num
-            error = np.sqrt((squares - num * mean**2) / (num - 1) / num)
-            smallest = np.minimum(smallest, 2 * stats.t.sf(np.abs(mean) / error, num - 1))
-    return 1 - float(np.quantile(smallest, 1 - confidence))
+            yield num, mean, np.sqrt((squares - num * mean**2) / (num - 1) / num)
 
 
 def probabilities(value: Estimate, delta: float) -> tuple[float, float, float] | None:
@@ -129,9 +143,8 @@ def seeds_to_decide(values: tuple[float, ...], rule: Rule) -> int | None:
     most = rule.last - len(values) if rule.last is not None else MOST_MORE_SEEDS
     if most < 1 or len(values) < 2:
         return None
-    decided = _decide(*_futures(values, most), rule)
-    found = [k + 1 for k, share in enumerate(decided.mean(axis=0)) if share >= CHANCE]
-    return found[0] if found else None
+    shares = _decide(*_futures(values, most), rule).mean(axis=0)
+    return next((k for k, share in enumerate(shares, start=1) if share >= CHANCE), None)
 
 
 def _futures(values: tuple[float, ...], most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -146,11 +159,8 @@ def _futures(values: tuple[float, ...], most: int) -> tuple[np.ndarray, np.ndarr
     numbers = num + np.arange(1, most + 1)
     # around the known mean, so that little is lost in the difference of squares
     new = new - known.mean()
-    sums, squares = (
-        new.cumsum(axis=1),
-        (new**2).cumsum(axis=1) + ((known - known.mean()) ** 2).sum(),
-    )
-    means = sums / numbers
+    squares = (new**2).cumsum(axis=1) + ((known - known.mean()) ** 2).sum()
+    means = new.cumsum(axis=1) / numbers
     variances = np.maximum(squares - numbers * means**2, 0) / (numbers - 1)
     return numbers, known.mean() + means, np.sqrt(variances / numbers)
 

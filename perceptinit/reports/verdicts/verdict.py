@@ -49,10 +49,9 @@ def verdict(score: ScoreComparison, contrast: Contrast) -> Verdict:
     if contrast.barred:
         return Verdict(contrast, question, "barred", contrast.barred)
     if difference is None:
-        sentence = (
-            f"{contrast.arm} and {contrast.reference} have no seed in common: nothing to say."
-        )
-        return Verdict(contrast, question, "missing", sentence)
+        arms = f"{contrast.arm} and {contrast.reference}"
+        nothing = f"{arms} have no seed in common: nothing to say."
+        return Verdict(contrast, question, "missing", nothing)
     outcome = _outcome(difference, score)
     return Verdict(contrast, question, outcome, _sentence(outcome, difference, score))
 
@@ -98,48 +97,38 @@ def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) 
     size = magnitude(difference.value.mean, score.is_share)
     effect = f"{signed(difference.value.mean, score.is_share)} ({evidence(difference, score)})"
     if outcome == "equal":
-        return f"{arm} equals {reference} exactly in every seed ({_seeds(difference)})."
+        return f"{arm} equals {reference} exactly in every seed ({_seeds_in_words(difference.value.num)})."
     if outcome == "one seed":
         side = "above" if difference.value.mean > 0 else "below"
         where = f"is {size} {side}" if difference.value.mean else "scores exactly as"
-        return (
-            f"{arm} {where} {reference} in the one seed that both have: "
-            "how sure that is cannot be said."
-        )
+        one = "in the one seed that both have: how sure that is cannot be said."
+        return f"{arm} {where} {reference} {one}"
     if outcome == "equivalent":
         within = magnitude(score.rule.delta or 0.0, score.is_share)
         return f"{arm} is equivalent to {reference} within {within}: {effect}."
     if outcome == "undecided":
-        outlook = _outlook(difference, score)
-        return f"{arm} against {reference} is undecided: {effect}. {outlook}"
+        return f"{arm} against {reference} is undecided: {effect}. {_outlook(difference, score)}"
     relative = ""
     if difference.relative and difference.value.num >= MIN_SEEDS_DERIVED:
         relative = f"{abs(100 * difference.relative):.1f} % of {reference}'s score; "
-    return (
-        f"{arm} is {outcome} than {reference} by {size} ({relative}{evidence(difference, score)})."
-    )
+    found = evidence(difference, score)
+    return f"{arm} is {outcome} than {reference} by {size} ({relative}{found})."
 
 
 def evidence(difference: Difference, score: ScoreComparison) -> str:
     """Return interval and seeds of a difference and, where delta is stated, how probable each answer is."""
     looks = " at every look" if score.rule.is_repeated else ""
     between = interval(difference.value, score.is_share)
-    text = f"95 % interval{looks} {between}, {_seeds(difference)}"
+    text = f"95 % interval{looks} {between}, {_seeds_in_words(difference.value.num)}"
     found = score.rule.delta and probabilities(difference.value, score.rule.delta)
     if not found:
         return text
-    worse, within, better = found if score.higher_is_better else found[::-1]
+    better, within, worse = (
+        ">0.99" if chance > 0.99 else "<0.01" if chance < 0.01 else f"{chance:.2f}"
+        for chance in (found[::-1] if score.higher_is_better else found)
+    )
     delta = magnitude(score.rule.delta or 0.0, score.is_share)
-    return (
-        f"{text}; probability of better by more than {delta} {_chance(better)}, within {_chance(within)}, "
-        f"worse {_chance(worse)}"
-    )
-
-
-def _chance(probability: float) -> str:
-    return (
-        ">0.99" if probability > 0.99 else "<0.01" if probability < 0.01 else f"{probability:.2f}"
-    )
+    return f"{text}; probability of better by more than {delta} {better}, within {within}, worse {worse}"
 
 
 def _outlook(difference: Difference, score: ScoreComparison) -> str:
@@ -168,10 +157,6 @@ def _power(detectable: float, is_share: bool) -> str:
         "would be shown in 8 of 10 such experiments. The recipe states no [verdict] delta, so that the arms "
         "cannot be called equivalent."
     )
-
-
-def _seeds(difference: Difference) -> str:
-    return _seeds_in_words(difference.value.num)
 
 
 def _seeds_in_words(num: int) -> str:

@@ -25,9 +25,8 @@ from perceptinit.test_sets.choice import HasChoice
 Outcome = Literal["valid", "below", "above", "unclear", "another setting", "not measured"]
 
 PER_CENT = 100
-SAME_SAMPLES = (
-    0.01  # share by which the pairs seen may differ: a few links of a published list are dead
-)
+# share by which the pairs seen may differ: a few links of a published list are dead
+SAME_SAMPLES = 0.01
 MAX_NAMED = 4
 
 
@@ -57,30 +56,24 @@ def expectations(recipe: Recipe) -> Iterator[str]:
 
 def find_odd_expectations(recipe: Recipe) -> Iterator[Problem]:
     """Yield what among the expected scores is hardly meant: shares for per cent, sets that nothing measures."""
-    measured = list(measured_sets(recipe))
     for expected in recipe.expected:
-        if 0 < expected.value < 1 and expected.tolerance < 1 / PER_CENT:
-            yield Problem(
-                "expect.value",
-                f"{expected.value:g} per cent; if a share was meant, write {PER_CENT * expected.value:g}",
-            )
-        if (
-            expected.num_sets is None
-            and not may_ask_people(expected.measure)
-            and expected.data_set not in measured
-        ):
-            yield Problem(
-                "expect.data_set",
-                unknown("no evaluator of the recipe measures on", expected.data_set, measured),
-            )
+        value, data_set = expected.value, expected.data_set
+        if 0 < value < 1 and expected.tolerance < 1 / PER_CENT:
+            message = f"{value:g} per cent; if a share was meant, write {PER_CENT * value:g}"
+            yield Problem("expect.value", message)
+        if expected.num_sets is None and not may_ask_people(expected.measure):
+            if message := find_unmeasured(recipe, data_set):
+                yield Problem("expect.data_set", message)
 
 
-def measured_sets(recipe: Recipe) -> Iterator[str]:
-    """Yield the names that test sets will have in the scores."""
-    for slot in recipe.evals:
-        evaluator = slot.spec.build()
-        if isinstance(evaluator, HasChoice):
-            yield from map(evaluator.choice.name, evaluator.choice.all)
+def find_unmeasured(recipe: Recipe, data_set: str) -> str:
+    """Return that no evaluator of a recipe measures on a data set; empty where one does."""
+    evaluators = [slot.spec.build() for slot in recipe.evals]
+    choices = [e.choice for e in evaluators if isinstance(e, HasChoice)]
+    names = [choice.name(each) for choice in choices for each in choice.all]
+    if data_set in names:
+        return ""
+    return unknown("no evaluator of the recipe measures on", data_set, names)
 
 
 def _yardstick(comparison: Comparison, expected: ExpectConfig) -> Yardstick:
@@ -88,32 +81,24 @@ def _yardstick(comparison: Comparison, expected: ExpectConfig) -> Yardstick:
     who = "baseline" if expected.arm == runs.baseline else expected.arm
     value = score.arm(expected.arm).value if score and expected.arm in runs.arms else None
     differs = list(_differs(comparison, expected, score))
-    if differs:
-        outcome, found = (
-            "another setting",
-            f": another setting ({_list_differences(differs)}), so neither valid nor not",
-        )
-    elif score is None or value is None:
-        outcome, found = "not measured", ": not measured yet"
-    else:
-        outcome, found = _judge(value, score, expected)
+    outcome: Outcome = "another setting"
+    found = f"another setting ({_list_differences(differs)}), so neither valid nor not"
+    if not differs:
+        outcome, found = "not measured", "not measured yet"
+        if score and value:
+            outcome, found = _judge(value, score, expected)
     measured = f" {number(value.mean, score.is_share)}" if score and value else ""
-    published = (
-        f"{expected.value:g}"
-        if score is None or score.is_share
-        else f"{expected.value / PER_CENT:g}"
-    )
-    sentence = f"{expected.score}: {who}{measured} against {published} published ({expected.source}){found}."
-    return Yardstick(expected, outcome, sentence)  # type: ignore[arg-type]
+    published = expected.value if score is None or score.is_share else expected.value / PER_CENT
+    sentence = f"{expected.score}: {who}{measured} against {published:g} published ({expected.source}): {found}."
+    return Yardstick(expected, outcome, sentence)
 
 
 def _score(comparison: Comparison, expected: ExpectConfig) -> ScoreComparison | None:
-    if expected.data_set == ALL_SETS:
-        means = [
-            s for s in comparison.averages if s.family == ALL and s.num_sets == expected.num_sets
-        ]
-        return next((s for s in means if s.measure == expected.measure), None)
-    return next((s for s in comparison.scores if s.name == expected.score), None)
+    if expected.data_set != ALL_SETS:
+        return next((s for s in comparison.scores if s.name == expected.score), None)
+    wanted = (expected.measure, ALL, expected.num_sets)
+    means = (s for s in comparison.averages if (s.measure, s.family, s.num_sets) == wanted)
+    return next(means, None)
 
 
 def _differs(
@@ -127,9 +112,8 @@ def _differs(
     if score is None:
         return
     seen = score.samples_seen.get(expected.arm, 0)
-    wanted = expected.samples_seen or max(
-        (run.samples_seen for run in runs.arm_runs(expected.arm)), default=seen
-    )
+    ends = (run.samples_seen for run in runs.arm_runs(expected.arm))
+    wanted = expected.samples_seen or max(ends, default=seen)
     if abs(seen - wanted) > SAME_SAMPLES * wanted:
         yield f"{seen:,} pairs seen instead of {wanted:,}"
     if score.incomplete:
@@ -141,31 +125,18 @@ def _judge(value: Estimate, score: ScoreComparison, expected: ExpectConfig) -> t
     low = value.mean if value.low is None else value.low
     high = value.mean if value.high is None else value.high
     allowed = magnitude(tolerance, score.is_share)
-    seeds = _seeds(value, score.is_share)
+    between = f"{number(low, score.is_share)} to {number(high, score.is_share)}"
+    seeds = f"95 % interval {between}, {value.num} seeds" if value.num > 1 else "1 seed"
     if abs(value.mean - published) <= tolerance and (high - low) / 2 <= tolerance:
-        return "valid", f": valid, within {allowed} ({seeds})"
+        return "valid", f"valid, within {allowed} ({seeds})"
     gap = magnitude(value.mean - published, score.is_share)
+    text = f"by {gap}, {allowed} are allowed ({seeds});"
     if high < published - tolerance:
-        return (
-            "below",
-            f": below by {gap}, {allowed} are allowed ({seeds}); what follows says little about PI",
-        )
+        return "below", f"below {text} what follows says little about PI"
     if low > published + tolerance:
-        return (
-            "above",
-            f": above by {gap}, {allowed} are allowed ({seeds}); something here may differ from the published setting",
-        )
-    return (
-        "unclear",
-        f": unclear, neither within the {allowed} that are allowed nor wholly outside ({seeds})",
-    )
-
-
-def _seeds(value: Estimate, is_share: bool) -> str:
-    if value.low is None or value.high is None:
-        return "1 seed"
-    between = f"{number(value.low, is_share)} to {number(value.high, is_share)}"
-    return f"95 % interval {between}, {value.num} seeds"
+        return "above", f"above {text} something here may differ from the published setting"
+    outside = f"neither within the {allowed} that are allowed nor wholly outside"
+    return "unclear", f"unclear, {outside} ({seeds})"
 
 
 def _list_differences(differs: list[str] | tuple[str, ...]) -> str:
