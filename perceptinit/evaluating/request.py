@@ -54,19 +54,18 @@ class Outcome:
 
     def text(self, form: str) -> str:
         """Return the outcome as `table`, `csv` or `json`."""
-        from perceptinit.evaluating import table
-
-        if form == "csv":
-            return table.csv_table(self.results)
-        if form == "json":
-            return table.json_text(self.results, self.problems, self.environment)
         from rich.console import Console
 
+        from perceptinit.evaluating import table
+        from perceptinit.reports.columns import csv_text
+
+        if form == "csv":
+            return csv_text(table.FIELDS, table.flat_rows(self.results))
+        if form == "json":
+            return table.json_text(self.results, self.problems, self.environment)
         file = io.StringIO()
-        width = int(os.environ.get("COLUMNS", 0)) or None
-        Console(file=file, width=width or Console().width, markup=False).print(
-            table.rich_table(self.results)
-        )
+        width = int(os.environ.get("COLUMNS", 0)) or Console().width
+        Console(file=file, width=width, markup=False).print(table.rich_table(self.results))
         return file.getvalue()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from perceptinit.evaluating.measure import Measured
 from perceptinit.judgments.baselines import from_extra
-from perceptinit.reports.columns import FACTS, csv_text
+from perceptinit.reports.columns import FACTS
 from perceptinit.results.measures import OTHER, family_of, incomplete, is_share, rank, split_name
 from perceptinit.results.record import finite, plain
 from perceptinit.types import Score
@@ -170,11 +170,6 @@ def flat_rows(results: Sequence[Measured]) -> Iterator[dict[str, Any]]:
                 "precision": score.extra.get("precision"),
                 "incomplete": incomplete(score.extra),
             }
-
-
-def csv_table(results: Sequence[Measured]) -> str:
-    """Return `flat_rows` as CSV."""
-    return csv_text(FIELDS, flat_rows(results))
 
 
 def json_text(

@@ -41,9 +41,8 @@ def _find_tuned(runs: RunSet, arms: Iterable[str]) -> list[Tuned]:
 
 def find_bar(runs: RunSet, arm: str, reference: str) -> str:
     """Return why neither of two arms may be called better; empty where both were tuned alike, or not at all."""
-    own, other = (
-        {each.num_trials for each in _find_tuned(runs, [name])} for name in (arm, reference)
-    )
+    tuned = {name: _find_tuned(runs, [name]) for name in (arm, reference)}
+    own, other = ({each.num_trials for each in found} for found in tuned.values())
     if own != other:
         num, others = (" or ".join(map(str, sorted(found))) or "no" for found in (own, other))
         return UNEQUAL_TRIALS.format(arm=arm, reference=reference, num=num, other=others)
@@ -71,10 +70,7 @@ def without_tuned(resolved: Mapping[str, Any], runs: RunSet) -> dict[str, Any]:
 def tuning_note(runs: RunSet) -> list[str]:
     """Return what tuning makes of the comparison; empty without any."""
     configs = [each.config for each in _find_tuned(runs, runs.arms) if each.config and each.role]
-    if not configs:
-        return []
-    c = configs[0]
-    return [NOTE.format(trials=c.trials, studies=c.studies, measure=c.measure)]
+    return [NOTE.format(trials=c.trials, studies=c.studies, measure=c.measure) for c in configs[:1]]
 
 
 def settings_lines(runs: RunSet) -> list[str]:
@@ -89,6 +85,5 @@ def settings_lines(runs: RunSet) -> list[str]:
 
 def settings_in_words(settings: Mapping[str, str]) -> str:
     """Return settings as `pretrain.lr 0.0031, init.lr 0.0007`."""
-    return (
-        ", ".join(f"{path} {value}" for path, value in settings.items()) or "nothing that is tuned"
-    )
+    shown = (f"{path} {value}" for path, value in settings.items())
+    return ", ".join(shown) or "nothing that is tuned"

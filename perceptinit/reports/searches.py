@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perceptinit.errors import PerceptInitError
@@ -14,7 +13,7 @@ from perceptinit.reports.figures import Figure, arm_colour, drawing, finish, plo
 from perceptinit.reports.numbers import number
 from perceptinit.reports.verdicts.headline import headline
 from perceptinit.results.runs import BEST, TRIALS, load_runs
-from perceptinit.results.tuned import Search, Trial, find_tuning, read_searches, trial_runs
+from perceptinit.results.tuned import Search, find_tuning, read_searches, trial_runs
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,18 +41,12 @@ def headings(searches: Sequence[Search]) -> list[str]:
 
 def rows(searches: Sequence[Search]) -> list[list[str]]:
     """Return for each arm the median over studies of the best score after k trials, and what it takes."""
-    return [
-        [
-            search.arm,
-            *(_show(search.median(k)) for k in range(1, search.config.trials + 1)),
-            settings_in_words(search.median().settings),
-        ]
-        for search in searches
-    ]
-
-
-def _show(trial: Trial) -> str:
-    return NO_VALUE if trial.value is None else number(trial.value, trial.is_share)
+    found = []
+    for search in searches:
+        best = [search.median(k) for k in range(1, search.config.trials + 1)]
+        cells = (NO_VALUE if t.value is None else number(t.value, t.is_share) for t in best)
+        found.append([search.arm, *cells, settings_in_words(search.median().settings)])
+    return found
 
 
 def search_table(searches: Sequence[Search]) -> Table:
@@ -92,12 +85,9 @@ def search_figure(searches: Sequence[Search], arms: Sequence[str]) -> Figure | N
             f"{arm} from {line[0][1]:.3g} after {line[0][0]} to {line[-1][1]:.3g} after {line[-1][0]}"
             for arm, line in lines.items()
         )
-        return finish(
-            ax,
-            "Best after k trials",
-            f"Line chart of the best validation score over trials, median of studies: {alt}.",
-            f"Median of {config.studies} studies; bands from the lowest to the highest study.",
-        )
+        alt = f"Line chart of the best validation score over trials, median of studies: {alt}."
+        note = f"Median of {config.studies} studies; bands from the lowest to the highest study."
+        return finish(ax, "Best after k trials", alt, note)
 
 
 def _line(search: Search) -> list[tuple[int, float, float, float]]:
@@ -132,7 +122,10 @@ def _section(comparison: Comparison) -> dict[str, Any] | None:
         return None
     (root,) = roots
     base = root.with_name(root.name.removesuffix(BEST)) if is_tuned(runs) else root
-    searches = _searches_of(base.with_name(base.name + TRIALS), runs.arms)
+    trials = list(trial_runs(base.with_name(base.name + TRIALS)))
+    configs = [config for run in trials if (config := find_tuning(run.record).config)]
+    largest = max(configs, key=lambda c: c.trials * c.studies, default=None)
+    searches = read_searches(trials, largest, runs.arms) if largest else []
     if not searches:
         return None
     best_root = base.with_name(base.name + BEST)
@@ -146,11 +139,3 @@ def _section(comparison: Comparison) -> dict[str, Any] | None:
         "best": best,
         "best_lines": [*headline(best), *settings_lines(best.runs)] if best else [],
     }
-
-
-def _searches_of(root: Path, arms: Sequence[str]) -> list[Search]:
-    """Return the searches whose trials lie under a folder, which may be absent."""
-    trials = list(trial_runs(root))
-    configs = [config for run in trials if (config := find_tuning(run.record).config)]
-    largest = max(configs, key=lambda c: c.trials * c.studies, default=None)
-    return read_searches(trials, largest, arms) if largest else []

@@ -95,11 +95,9 @@ def _accuracy_figure(curves: Mapping[str, Sequence[Curve]], runs: RunSet) -> Fig
             draw_people(ax, 100 * people[0], 100 * people[1])
         ax.set_xlabel("epochs of stage 1")
         ax.set_ylabel("agreement with held-out votes, %")
-        return finish(
-            ax,
-            "Stage 1: agreement with held-out judgments",
-            f"Line chart of held-out 2AFC over epochs of stage 1 (first seed): {_ends(shares, '.1f', ' %')}.",
-        )
+        ends = _list_ends(shares, ".1f", " %")
+        alt = f"Line chart of held-out 2AFC over epochs of stage 1 (first seed): {ends}."
+        return finish(ax, "Stage 1: agreement with held-out judgments", alt)
 
 
 def _loss_figure(losses: Mapping[str, Sequence[Curve]], arms: Sequence[str]) -> Figure:
@@ -107,16 +105,12 @@ def _loss_figure(losses: Mapping[str, Sequence[Curve]], arms: Sequence[str]) -> 
         plot_arms(ax, losses, arms, alpha=0.85, marker="", linewidth=1.2)
         ax.set_xlabel("optimiser steps of stage 1")
         ax.set_ylabel("loss of the batch")
-        return finish(
-            ax,
-            "Stage 1: training loss",
-            f"Line chart of the training loss over steps of stage 1 (first seed): {_ends(losses, '.3g')}.",
-        )
+        ends = _list_ends(losses, ".3g")
+        alt = f"Line chart of the training loss over steps of stage 1 (first seed): {ends}."
+        return finish(ax, "Stage 1: training loss", alt)
 
 
-def _ends(curves: Mapping[str, Sequence[Curve]], form: str, unit: str = "") -> str:
+def _list_ends(curves: Mapping[str, Sequence[Curve]], form: str, unit: str = "") -> str:
     """Return the ends of each arm's first curve: `pi from 50.0 to 70.0 %`."""
-    return "; ".join(
-        f"{arm} from {c[min(c)]:{form}} to {c[max(c)]:{form}}{unit}"
-        for arm, (c, *_) in curves.items()
-    )
+    ends = {arm: (curve[min(curve)], curve[max(curve)]) for arm, (curve, *_) in curves.items()}
+    return "; ".join(f"{arm} from {a:{form}} to {b:{form}}{unit}" for arm, (a, b) in ends.items())

@@ -12,7 +12,6 @@ from perceptinit.errors import UsageError
 from perceptinit.files.atomic import atomic_path, write_json
 from perceptinit.files.checksums import file_sha256
 from perceptinit.recipe.recipe import Recipe
-from perceptinit.recipe.tuning import Tuning
 from perceptinit.reports.columns import pick
 from perceptinit.reports.compare import compare
 from perceptinit.reports.comparison import Comparison
@@ -46,14 +45,14 @@ def make_plan(recipe: Recipe, out: Path, pilot: Sequence[Path] = ()) -> dict[str
     root = out / recipe.name
     planned = compare(_planned_runs(recipe, root))
     cells = [(arm.name, seed) for arm in recipe.arms for seed in recipe.seeds]
-    there = _runs_there([root, *(run_folder(root, *cell, recipe.origins) for cell in cells)])
+    folders = [root, *(run_folder(root, *cell, recipe.origins) for cell in cells)]
+    begun = [folder for folder in folders if next(folder.rglob(RECORD), None)]
+    there = load_runs(begun) if begun else None
+    named = pick(recipe, "name", "summary", "source")
     plan = {
         "schema": SCHEMA,
         "written": now(),
-        "recipe": {
-            **pick(recipe, "name", "summary", "source"),
-            "overrides": list(recipe.overrides),
-        },
+        "recipe": {**named, "overrides": list(recipe.overrides)},
         "hypothesis": recipe.verdict.hypothesis or hypothesis(planned),
         "stopping": _stopping(rule_of(recipe.verdict, len(recipe.seeds)), len(recipe.seeds)),
         "measures": recipe.verdict.primary or BY_RULE,
@@ -68,7 +67,18 @@ def make_plan(recipe: Recipe, out: Path, pilot: Sequence[Path] = ()) -> dict[str
 
 def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
     """Return what runs can depart from: STATED, of those that the recipe has."""
-    arms = [(arm_row(recipe, arm), recipe.fingerprint(arm)) for arm in recipe.arms]
+    arms, shared, tune = [], {}, {}
+    for arm in recipe.arms:
+        row = arm_row(recipe, arm)
+        resolved = row["resolved"]
+        shared = shared or {key: resolved[key] for key in ("backbone", "pretrain", "eval")}
+        said = {key: row[key] for key in ("name", "summary", "difference")}
+        own = {key: resolved[key] for key in ("init", "posthoc")}
+        arms.append({**said, "fingerprint": recipe.fingerprint(arm), **own})
+    if recipe.tune:
+        space = {d.path: to_table(d.range) for d in recipe.tune.space}
+        how = {**to_table(recipe.tune.config), "eval": recipe.tune.evaluator.table()}
+        tune = {"tune": {**how, "space": space}}
     return {
         "seeds": list(recipe.seeds),
         "verdict": pick(recipe.verdict, "delta", "max_seeds", "primary"),
@@ -76,9 +86,9 @@ def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
         "contrasts": [
             {**pick(c, "arm", "reference"), "question": str(c.question)} for c in planned.contrasts
         ],
-        "arms": [_arm(row, fingerprint) for row, fingerprint in arms],
-        "shared": {key: arms[0][0]["resolved"][key] for key in ("backbone", "pretrain", "eval")},
-        **({"tune": _tune(recipe.tune)} if recipe.tune else {}),
+        "arms": arms,
+        "shared": shared,
+        **tune,
     }
 
 
@@ -91,9 +101,9 @@ def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) ->
     """
     path = root / PLAN
     old = read_plan(root)
-    changed = _find_changes(old, plan, (*STATED, "hypothesis")) if old else []
     kept = ""
     if old:
+        changed = _find_changes(old, plan, (*STATED, "hypothesis"))
         if not changed:
             return f"{path}: the {plan_name(old)} says the same, and stands."
         if not replaces:
@@ -135,16 +145,13 @@ def _find_changes(
 def hypothesis(planned: Comparison) -> str:
     """Return what the arms of a plan say is expected, in a sentence."""
     arms = headline_arms(planned)
-    parts = [
-        c.question.expected.format(arm=c.arm, reference=c.reference)
-        for c in planned.contrasts
-        if c.arm in arms
-    ]
+    compared = [c for c in planned.contrasts if c.arm in arms]
+    if not compared:
+        return "One arm, and nothing to compare it with."
+    parts = (c.question.expected.format(arm=c.arm, reference=c.reference) for c in compared)
     delta = planned.runs.plan.delta
     matter = f"; differences within {points(delta)} do not matter" if delta else ""
-    return (
-        f"{', and '.join(parts)}{matter}." if parts else "One arm, and nothing to compare it with."
-    )
+    return f"{', and '.join(parts)}{matter}."
 
 
 def _planned_runs(recipe: Recipe, root: Path) -> RunSet:
@@ -156,32 +163,13 @@ def _planned_runs(recipe: Recipe, root: Path) -> RunSet:
         for seed in recipe.seeds
     ]
     arms = tuple(arm.name for arm in recipe.arms)
-    return RunSet(
-        recipe.name, recipe.summary, recipe.baseline, arms, tuple(runs),
-        plan=recipe.verdict, num_planned=len(recipe.seeds),
-    )  # fmt: skip
-
-
-def _runs_there(roots: Sequence[Path]) -> RunSet | None:
-    begun = [root for root in roots if next(root.rglob(RECORD), None)]
-    return load_runs(begun) if begun else None
+    named, num = (recipe.name, recipe.summary, recipe.baseline), len(recipe.seeds)
+    return RunSet(*named, arms, tuple(runs), plan=recipe.verdict, num_planned=num)
 
 
 def _record_row(run: LoadedRun) -> dict[str, Any]:
     own = {key: run.record[key] for key in ("status", "started")}
     return {**pick(run, "arm", "seed"), **own, "sha256": file_sha256(run.folder / RECORD)}
-
-
-def _arm(row: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
-    own = {key: row["resolved"][key] for key in ("init", "posthoc")}
-    said = {key: row[key] for key in ("name", "summary", "difference")}
-    return {**said, "fingerprint": fingerprint, **own}
-
-
-def _tune(tune: Tuning) -> dict[str, Any]:
-    """Return how the arms are tuned, as `[tune]` has it."""
-    space = {d.path: to_table(d.range) for d in tune.space}
-    return {**to_table(tune.config), "eval": tune.evaluator.table(), "space": space}
 
 
 def _stopping(rule: Rule, num: int) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, product
+from operator import itemgetter
 from typing import Any
 
 from perceptinit.reports.comparison import Comparison
@@ -25,10 +27,8 @@ def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
     recipe, verdict = plan["recipe"], plan["verdict"]
     yield f"# Plan of {recipe['name']}"
     yield from ("", recipe["summary"]) if recipe["summary"] else ()
-    yield from (
-        "",
-        f"Written {plan['written']} by perceptinit {plan['versions']['packages'].get('perceptinit', '')}.",
-    )
+    version = plan["versions"]["packages"].get("perceptinit", "")
+    yield from ("", f"Written {plan['written']} by perceptinit {version}.")
     yield f"SHA-256 {plan_sha256(plan)}"
     delta = verdict["delta"]
     facts = {
@@ -41,22 +41,23 @@ def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
         "Left out": plan["exclusions"],
     }  # fmt: skip
     yield from _list("", [f"{name}: {text}" for name, text in facts.items()])
-    yield from _list(
-        "What is compared",
-        [f"{c['arm']} - {c['reference']}: {c['question']}" for c in plan["contrasts"]],
+    compared = (f"{c['arm']} - {c['reference']}: {c['question']}" for c in plan["contrasts"])
+    yield from _list("What is compared", compared)
+    role = {plan["baseline"]: ", baseline"}
+    arms = (
+        f"{arm['difference']} (fingerprint {arm['fingerprint']}{role.get(arm['name'], '')})"
+        for arm in plan["arms"]
     )
-    yield from _list(
-        "Arms",
-        [
-            f"{arm['difference']} (fingerprint {arm['fingerprint']}"
-            f"{', baseline' if arm['name'] == plan['baseline'] else ''})"
-            for arm in plan["arms"]
-        ],
-    )
+    yield from _list("Arms", arms)
     yield from _list("Tuning", _tuning(plan["tune"]) if "tune" in plan else [])
     yield from _list("Set on the command line", [f"--set {s}" for s in recipe["overrides"]])
     yield from _list("What these seeds can find", plan["prospects"] or [NOT_KNOWN])
-    yield from _list("Runs that were there", [_record(row) for row in plan["records"]] or ["none"])
+    there = [
+        f"{row['arm']}, seed {row['seed']}: {row['status']}, begun {row['started']}, "
+        f"SHA-256 {row['sha256'][:SHORT]}"
+        for row in plan["records"]
+    ]
+    yield from _list("Runs that were there", there or ["none"])
 
 
 def _tuning(tune: Mapping[str, Any]) -> Iterator[str]:
@@ -80,10 +81,6 @@ def _list(title: str, found: Iterable[str]) -> Iterator[str]:
         yield from (f"* {line}" for line in lines)
 
 
-def _record(row: Mapping[str, Any]) -> str:
-    return f"{row['arm']}, seed {row['seed']}: {row['status']}, begun {row['started']}, SHA-256 {row['sha256'][:12]}"
-
-
 def plan_name(plan: Mapping[str, Any]) -> str:
     """Return what sentences call a plan: its date and the first digits of its hash."""
     return f"plan of {plan['written'][:10]}, {plan_sha256(plan)[:SHORT]}"
@@ -100,28 +97,23 @@ def as_planned(comparison: Comparison, answers: Sequence[Verdict]) -> Iterator[s
         return
     found = [*runs.departures, *_find_departures(comparison, plan)]
     yield from (f"Not as planned ({plan_name(plan)}): {text}" for text in found)
-    if not found:
-        is_open = any(not v.is_decided for v in answers)
-        so_far = _say_how_far(runs, plan["verdict"]["max_seeds"], is_open)
-        yield f"As planned{so_far} ({plan_name(plan)})."
-
-
-def _say_how_far(runs: RunSet, max_seeds: int | None, is_open: bool) -> str:
+    if found:
+        return
+    max_seeds, seeds = plan["verdict"]["max_seeds"], {run.seed for run in runs.runs}
+    so_far = ""
     if runs.unfinished:
-        return f" so far, with {len(runs.finished)} of {len(runs.runs)} runs finished"
-    seeds = {run.seed for run in runs.runs}
-    if max_seeds and is_open and len(seeds) < max_seeds:
-        return f" so far, with {len(seeds)} of at most {max_seeds} seeds and not yet decided"
-    return ""
+        so_far = f" so far, with {len(runs.finished)} of {len(runs.runs)} runs finished"
+    elif max_seeds and len(seeds) < max_seeds and not all(v.is_decided for v in answers):
+        so_far = f" so far, with {len(seeds)} of at most {max_seeds} seeds and not yet decided"
+    yield f"As planned{so_far} ({plan_name(plan)})."
 
 
 def _find_departures(comparison: Comparison, plan: Mapping[str, Any]) -> Iterator[str]:
     runs = comparison.runs
     if plan["sha256"] != plan_sha256(plan):
         yield f"the plan was edited after it was written, when its hash was {plan['sha256'][:SHORT]}."
-    yield from _find_other_plans(runs, plan)
-    yield from _find_other_runs(runs, plan)
-    yield from _find_other_settings(runs, plan)
+    for find in (_find_other_plans, _find_other_runs, _find_other_settings):
+        yield from find(runs, plan)
     yield from _find_other_contrasts(comparison, plan)
     yield from _find_other_score(comparison)
 
@@ -129,17 +121,17 @@ def _find_departures(comparison: Comparison, plan: Mapping[str, Any]) -> Iterato
 def _find_other_plans(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
     """Yield which runs there were before the plan, and which began under another one, or without any."""
     there = {(row["arm"], row["seed"]) for row in plan["records"]}
-    began = {(run.arm, run.seed): run.record for run in runs.runs if run.record}
-    # a run that knows the plan's hash began after it, whatever the clocks of two machines say
-    known = {cell: str(record.get("plan", "")) for cell, record in began.items()}
-    shared = {(run.arm, run.seed) for run in runs.runs if run.record and runs.is_shared(run)}
-    known |= {
-        cell: plan_sha256(plan) if began[cell]["started"] >= plan["written"] else ""
-        for cell in shared  # their records name the plan of the other recipe
-    }
-    changed = [cell for cell in began if known[cell] not in ("", plan_sha256(plan))]
+    began, known, sha256 = {}, {}, plan_sha256(plan)
+    for run in (run for run in runs.runs if run.record):
+        cell, started = (run.arm, run.seed), run.record["started"]
+        # a run that knows the plan's hash began after it, whatever the clocks of two machines say
+        known[cell] = str(run.record.get("plan", ""))
+        if runs.is_shared(run):  # its record names the plan of the other recipe
+            known[cell] = sha256 if started >= plan["written"] else ""
+        began[cell] = started
+    changed = [cell for cell in began if known[cell] not in ("", sha256)]
     without = [cell for cell in began if not known[cell] and cell not in there]
-    before = [cell for cell in without if began[cell]["started"] < plan["written"]]
+    before = [cell for cell in without if began[cell] < plan["written"]]
     early = [*(there & began.keys() - set(changed)), *before]
     if early:
         yield f"{len(early)} of {len(began)} runs were there before it: {_list_cells(early)}."
@@ -155,22 +147,18 @@ def _find_other_runs(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
     own = [run for run in runs.runs if not runs.is_shared(run)]
     if len(roots := {str(run.folder.resolve().parent.parent) for run in own}) > 1:
         yield f"runs of several folders are compared: {', '.join(sorted(roots))}."
-    arms = [arm["name"] for arm in plan["arms"]]
-    planned = {(arm, seed) for arm in arms for seed in plan["seeds"]}
+    arms, seeds = {arm["name"] for arm in plan["arms"]}, set(plan["seeds"])
+    planned = set(product(arms, seeds))
     there = {(run.arm, run.seed) for run in runs.runs}
-    if added := [(arm, s) for arm, s in there if arm not in arms or not _may_have(plan, s)]:
+    # seeds that the stopping rule may add
+    first, num_more = max(seeds, default=-1) + 1, (plan["verdict"]["max_seeds"] or 0) - len(seeds)
+    allowed = set(product(arms, seeds.union(range(first, first + num_more))))
+    if added := there - allowed:
         yield f"added: {_list_cells(added)}."
     if dropped := planned - there:
         yield f"planned, and not among these runs: {_list_cells(dropped)}."
     if runs.baseline != plan["baseline"]:
         yield f"the baseline was {plan['baseline']}, and is {runs.baseline} here."
-
-
-def _may_have(plan: Mapping[str, Any], seed: int) -> bool:
-    """Return whether a seed is planned, or among those that the stopping rule may add."""
-    seeds, most = plan["seeds"], plan["verdict"]["max_seeds"] or 0
-    first = max(seeds, default=-1) + 1
-    return seed in seeds or first <= seed < first + most - len(seeds)
 
 
 def _find_other_settings(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
@@ -219,12 +207,9 @@ def _find_other_score(comparison: Comparison) -> Iterator[str]:
 
 def _list_cells(cells: Cells) -> str:
     """Return runs in few words: `pi, seeds 0 and 1; random, seed 0`."""
-    by_arm: dict[str, list[int]] = {}
-    for arm, seed in sorted(set(cells)):
-        by_arm.setdefault(arm, []).append(seed)
     by_seeds: dict[tuple[int, ...], list[str]] = {}
-    for arm, seeds in by_arm.items():
-        by_seeds.setdefault(tuple(seeds), []).append(arm)
+    for arm, found in groupby(sorted(set(cells)), key=itemgetter(0)):
+        by_seeds.setdefault(tuple(seed for _, seed in found), []).append(arm)
     return "; ".join(
         f"{', '.join(arms)}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
         for seeds, arms in by_seeds.items()

@@ -61,9 +61,9 @@ def find_odd_expectations(recipe: Recipe) -> Iterator[Problem]:
         if 0 < value < 1 and expected.tolerance < 1 / PER_CENT:
             message = f"{value:g} per cent; if a share was meant, write {PER_CENT * value:g}"
             yield Problem("expect.value", message)
-        if expected.num_sets is None and not may_ask_people(expected.measure):
-            if message := find_unmeasured(recipe, data_set):
-                yield Problem("expect.data_set", message)
+        is_test_set = expected.num_sets is None and not may_ask_people(expected.measure)
+        if is_test_set and (message := find_unmeasured(recipe, data_set)):
+            yield Problem("expect.data_set", message)
 
 
 def find_unmeasured(recipe: Recipe, data_set: str) -> str:
