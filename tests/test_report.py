@@ -20,8 +20,13 @@ from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.compare import compare
 from perceptinit.reports.plots import curve_figure
 from perceptinit.reports.report import render, write_report
-from perceptinit.reports.stage_one import accuracy_curves, ceiling, loss_curves
-from perceptinit.reports.weights import group_by_block, relative_change
+from perceptinit.reports.stages import (
+    accuracy_curves,
+    ceiling,
+    group_by_block,
+    loss_curves,
+    relative_change,
+)
 from perceptinit.results.runs import load_runs
 from perceptinit.running.runner import run_recipe
 

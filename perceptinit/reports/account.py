@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from perceptinit.files.reading import read_json
 from perceptinit.reports.at_best import is_tuned, tuned_keys, without_tuned
 from perceptinit.reports.comparison import Comparison
-from perceptinit.reports.stage_one import judgments_in_words
+from perceptinit.reports.stages import judgments_in_words
 from perceptinit.results.measures import readable_seconds
 from perceptinit.results.runs import LoadedRun, RunSet
 

@@ -21,12 +21,11 @@ from perceptinit.reports.image_examples import found_images, named_images
 from perceptinit.reports.numbers import signed
 from perceptinit.reports.planning.text import plan_text
 from perceptinit.reports.searches import tuning_section
-from perceptinit.reports.stage_one import stage_one_figures
+from perceptinit.reports.stages import stage_one_figures, weight_figures
 from perceptinit.reports.status import what
 from perceptinit.reports.tables import sets_lines
 from perceptinit.reports.verdicts.headline import NOTHING, family_wise, headline_arms, summary
 from perceptinit.reports.verdicts.yardsticks import yardsticks
-from perceptinit.reports.weights import weight_figures
 from perceptinit.results.loading import read_recorded_recipe
 
 
