@@ -41,14 +41,6 @@ class Session:
     num_ranks: int = 1
     tell: Callable[[str], None]
 
-    def joint(self) -> Joint:
-        return Joint(
-            on_error=lambda name, error: self.tell(f"{name}: {error}; no score"),
-            classifier_folder=self.classifier_folder,
-            rank=self.rank,
-            num_ranks=self.num_ranks,
-        )
-
     def context(self, model: EvalModel, stage: str) -> RunContext:
         run = model.run
         return RunContext(
@@ -127,9 +119,14 @@ def _evaluate_many(
     chosen: Sequence[tuple[Measured, Any]], evaluator: Any, stage: str, session: Session
 ) -> None:
     ctx = session.context(chosen[0][0].model, stage)
-    models = [model for _, model in chosen]
+    joint = Joint(
+        on_error=lambda name, error: session.tell(f"{name}: {error}; no score"),
+        classifier_folder=session.classifier_folder,
+        rank=session.rank,
+        num_ranks=session.num_ranks,
+    )
     try:
-        rows = evaluator.evaluate_many(models, ctx, session.joint())
+        rows = evaluator.evaluate_many([model for _, model in chosen], ctx, joint)
     except TrainingError as error:  # one model is broken: find out which
         if len(chosen) == 1:
             session.tell(f"{chosen[0][0].model.title}: {error}; no score")

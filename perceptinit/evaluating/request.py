@@ -104,9 +104,8 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
             num_ranks=distributed.world_size(),
             tell=note,
         )
-        is_first = distributed.rank() == 0
         results = measure(models, specs_of, session)
-    return Outcome(results, problems, environment(device), is_first)
+    return Outcome(results, problems, environment(device), session.rank == 0)
 
 
 def _chooser(
@@ -133,8 +132,7 @@ def _asked_specs(request: Request, registry: Registry) -> list[Spec]:
         from perceptinit.recipe.reading import load_recipe
 
         specs += [slot.spec for slot in load_recipe(request.recipe).evals]
-    judgments = (_judgments_table(text, registry) for text in request.judgments)
-    for table in (*_set_tables(request), *judgments):
+    for table in (*_set_tables(request), *_judgments_tables(request, registry)):
         spec, wrong = read_spec(registry, "evaluator", table, str(table["use"]))
         problems += wrong
         specs += [spec] if spec else []
@@ -163,9 +161,9 @@ def _set_tables(request: Request) -> Iterator[dict[str, Any]]:
             yield table
 
 
-def _judgments_table(text: str, registry: Registry) -> dict[str, Any]:
+def _judgments_tables(request: Request, registry: Registry) -> Iterator[dict[str, Any]]:
     from perceptinit.judgments.sources import as_table
 
-    name, _, root = text.partition("=")
-    table = as_table(name, registry)
-    return {"use": "two-afc", "judgments": {**table, "root": root} if root else table}
+    for name, _, root in (text.partition("=") for text in request.judgments):
+        place = {"root": root} if root else {}
+        yield {"use": "two-afc", "judgments": {**as_table(name, registry), **place}}

@@ -145,11 +145,10 @@ def _value(score: Score, value: float, stderr: float | None = None, measure: str
 
 
 def _chance(row: Row) -> str:
-    score = next((s for s in row.scores if s is not None), None)
-    if score is None or score.chance is None:
+    chance = next((s.chance for s in row.scores if s is not None), None)
+    if chance is None:
         return ""
-    share = is_share(row.measure, score.chance)
-    return f"{100 * score.chance:.2f}" if share else f"{score.chance:g}"
+    return f"{100 * chance:.2f}" if is_share(row.measure, chance) else f"{chance:g}"
 
 
 def flat_rows(results: Sequence[Measured]) -> Iterator[dict[str, Any]]:

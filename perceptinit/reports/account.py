@@ -63,16 +63,13 @@ def shared_rows(comparison: Comparison) -> list[tuple[str, str]]:
     resolved = next((found for arm in runs.arms if (found := runs.resolved(arm))), {})
     resolved = without_tuned(resolved, runs)
     pretrain = resolved.get("pretrain")
-    seen = sorted({run.samples_seen for run in runs.finished})
+    seen = " or ".join(f"{n:,}" for n in sorted({run.samples_seen for run in runs.finished}))
     measured = [f"{s.name} ({s.facts['num_examples']:,} examples)" for s in comparison.scores]
     return [
         ("network", in_words(resolved.get("backbone"))),
         ("pretraining", in_words(pretrain)),
         *([(runs.samples, in_words(pretrain.get("pairs")))] if pretrain else []),
-        (
-            f"{runs.samples} seen by each run",
-            " or ".join(f"{n:,}" for n in seen) or "no run has finished",
-        ),
+        (f"{runs.samples} seen by each run", seen or "no run has finished"),
         ("judgments of stage 1", judgments_in_words(runs) or "none"),
         ("measured on", ", ".join(measured) or "nothing yet"),
         ("seeds", ", ".join(map(str, sorted({run.seed for run in runs.runs})))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any, Literal, get_args
 
 from perceptinit.errors import UsageError
@@ -43,7 +44,10 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
     contrasts = tuple(find_contrasts(runs))
     names = list(dict.fromkeys(name for scores in rows.values() for name in scores))
     scores = [_score(runs, rows, name, contrasts) for name in names]
-    problems += [p for score in scores for p in _missing_values(runs, rows, score)]
+    for score, ((arm, seed), own) in product(scores, rows.items()):
+        if seed not in score.arm(arm).by_seed:
+            what = "is not a finite number" if score.name in own else "was not measured"
+            problems.append(f"{arm}, seed {seed}: {score.name} {what}; it is not in that mean")
     problems += _incomplete_sets(rows)
     return Comparison(
         runs=runs,
@@ -128,6 +132,10 @@ def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -
     measure, data_set = split_name(name)
     rule = rule_of(runs.plan, runs.num_planned)
     arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
+    # scores add the split to the name of the judgments, as in `nights-val`
+    names = {data_set, *(data_set.removesuffix(f"-{split}") for split in SPLITS)}
+    asked = runs.arms if may_ask_people(measure) else ()
+    taught = (arm for arm in asked if names & taught_by(runs, arm))
     return ScoreComparison(
         name=name,
         measure=measure,
@@ -139,29 +147,13 @@ def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -
         baselines=from_extra(row["extra"]),
         num_sets=1,
         samples_seen={arm: found[arm, seed]["samples_seen"] for arm, seed in found},
-        taught=_taught(runs, measure, data_set),
+        taught=frozenset(taught),
         seen_in_training=row["extra"].get("seen_in_training"),
         arms=arms,
         rule=rule,
         differences=pair_arms(arms, contrasts, rule),
         incomplete=max(incomplete(row["extra"]) for row in found.values()),
     )
-
-
-def _taught(runs: RunSet, measure: str, data_set: str) -> frozenset[str]:
-    """Return the arms that learn from these judgments; scores add the split, as in `nights-val`."""
-    if not may_ask_people(measure):
-        return frozenset()
-    names = {data_set, *(data_set.removesuffix(f"-{split}") for split in SPLITS)}
-    return frozenset(arm for arm in runs.arms if names & taught_by(runs, arm))
-
-
-def _missing_values(runs: RunSet, rows: Rows, score: ScoreComparison) -> Iterable[str]:
-    """Yield a sentence for each compared run that lacks a score or has one that is not finite."""
-    for (arm, seed), scores in rows.items():
-        if seed not in score.arm(arm).by_seed:
-            what = "is not a finite number" if score.name in scores else "was not measured"
-            yield f"{arm}, seed {seed}: {score.name} {what}; it is not in that mean"
 
 
 def _incomplete_sets(rows: Rows) -> Iterable[str]:

@@ -208,17 +208,14 @@ def find_differences(arm: Any, control: Any, where: str = "") -> Iterable[str]:
     if isinstance(arm, list) and isinstance(control, list) and len(arm) == len(control):
         for one, other in zip(arm, control, strict=True):
             yield from find_differences(one, other, where)
-    elif _is_same_component(arm, control):
+        return
+    are_tables = isinstance(arm, Mapping) and isinstance(control, Mapping)
+    if are_tables and arm.get("use") == control.get("use"):
         for key in {**arm, **control}:
             path = f"{where}.{key}" if where else key
             yield from find_differences(arm.get(key), control.get(key), path)
     elif arm != control:
         yield where
-
-
-def _is_same_component(arm: Any, control: Any) -> bool:
-    are_tables = isinstance(arm, Mapping) and isinstance(control, Mapping)
-    return are_tables and arm.get("use") == control.get("use")
 
 
 def is_by_people(runs: RunSet, arm: str) -> bool:

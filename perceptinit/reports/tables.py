@@ -35,7 +35,10 @@ def rich_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> Gro
     from rich.text import Text
 
     parts: list[Any] = [Text(f"{comparison.runs.name}: {comparison.runs.summary}".rstrip(": "))]
-    widths = _widths(comparison, scores)
+    # tables align: columns are as wide as the widest cell of all shares; longer cells fold
+    shares = [score for score in scores if score.is_share]
+    rows = [cells(comparison, score, arm) for score in shares for arm in score.arms]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for score in scores:
         parts.append(_FirstThatFits((_wide(comparison, score, widths), _long(comparison, score))))
         parts += [
@@ -76,7 +79,8 @@ def _table(comparison: Comparison, score: ScoreComparison) -> Table:
 def _wide(comparison: Comparison, score: ScoreComparison, widths: Sequence[int]) -> Table:
     """Return a table with a row per arm and a column per arm that others are compared with."""
     table = _table(comparison, score)
-    for heading, least in zip(columns.headings(comparison), widths, strict=True):
+    for index, heading in enumerate(columns.headings(comparison)):
+        least = widths[index] if widths else None
         table.add_column(heading, justify="right", min_width=least, overflow="fold")
     for arm in score.arms:
         table.add_row(arm.arm, *cells(comparison, score, arm))
@@ -96,14 +100,6 @@ def _long(comparison: Comparison, score: ScoreComparison) -> Table:
         for reference, difference in shown[1:]:
             table.add_row("", "", "", reference, difference)
     return table
-
-
-def _widths(comparison: Comparison, scores: Sequence[ScoreComparison]) -> list[int]:
-    """Return the widest cell of each column among shares, so that tables align; longer cells fold."""
-    shares = [score for score in scores if score.is_share]
-    rows = [cells(comparison, score, arm) for score in shares for arm in score.arms]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return widths or [0] * len(columns.headings(comparison))
 
 
 def reading_aids(comparison: Comparison) -> list[str]:

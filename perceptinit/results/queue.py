@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from typing_extensions import TypedDict
@@ -82,22 +82,18 @@ def queue(root: Path) -> dict[Task, str]:
     """
     command = ["squeue", "--noheader", "--array", f"--name={root.name}", "--format=%F_%K|%T|%R"]
     rows = [line.strip().split("|", 2) for line in ask(command).splitlines() if "|" in line]
-    return {task: _in_words(state.lower(), why) for task, state, why in rows}
-
-
-def _in_words(state: str, why: str) -> str:
-    if not why or why == "(None)":
-        return state
-    return f"{state} {why}" if why.startswith("(") else f"{state} on {why}"
+    found = {}
+    for task, state, why in rows:
+        place = why if why.startswith("(") or not why else f"on {why}"
+        found[task] = f"{state.lower()} {place.removeprefix('(None)')}".rstrip()
+    return found
 
 
 def in_queue(root: Path) -> dict[tuple[str, int], str]:
     """Return for each run in `root` that has a job what there is to say of the job; asks Slurm only then."""
     tasks = find_submitted(root)
-    if not tasks:
-        return {}
     try:
-        now: Mapping[Task, str] = queue(root)
+        now = queue(root) if tasks else {}
     except UsageError as error:
         return {run: f"job {task} ({error})" for run, task in tasks.items()}
     return {

@@ -151,13 +151,12 @@ def _trial(run: LoadedRun, config: TuneConfig) -> Trial:
         raise UsageError(
             f"[tune] measure = '{config.measure}': [tune.eval] gives no such score; it gives {names or 'none'}"
         )
-    values = [row["value"] for row in own]
-    if any(value is None for value in values):
+    if any(row["value"] is None for row in own):
         return Trial(run.arm, number, settings, None, _LOWEST)
-    value = sum(values) / len(values)
-    sign = 1 if own[0]["higher_is_better"] else -1
+    value = sum(row["value"] for row in own) / len(own)
+    rank = value if own[0]["higher_is_better"] else -value
     share = is_share(config.measure, own[0]["chance"])
-    return Trial(run.arm, number, settings, value, sign * value, share)
+    return Trial(run.arm, number, settings, value, rank, share)
 
 
 def _of_arm(record: Mapping[str, Any]) -> dict[str, str]:

@@ -107,7 +107,7 @@ def reading(comparison: Comparison, score: ScoreComparison, arm: str) -> str:
     if noise := by_question.get(NOISE):
         text = _choose(NOISE.readings, noise)
         reference = noise.contrast.reference
-        return text.format(arm=arm, reference=reference, deviation=_deviation(score, noise))
+        return text.format(arm=arm, reference=reference, deviation=_say_deviation(score, noise))
     if arm in score.taught:
         text = contrasts.TAUGHT.readings[ANY_OTHER]
         return text.format(arm=arm, seen=score.seen_in_words)
@@ -126,7 +126,7 @@ def _choose(sentences: Sentences, verdict: Verdict) -> str:
     return sentences.get(verdict.outcome, sentences[ANY_OTHER])
 
 
-def _deviation(score: ScoreComparison, noise: Verdict) -> str:
+def _say_deviation(score: ScoreComparison, noise: Verdict) -> str:
     """Return how much equal arms differ, as the recipe's `[verdict]` takes it; empty for one seed."""
     difference = score.difference(noise.contrast)
     if difference is None or not difference.value.stderr:
