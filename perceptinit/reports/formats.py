@@ -70,8 +70,8 @@ def _latex_row(row: Sequence[str]) -> str:
 
 
 def _escape(text: str) -> str:
-    escapes = {character: f"\\{character}" for character in "&%$#_{}"}
-    return text.translate(str.maketrans({**escapes, "\\": r"\textbackslash "}))
+    escapes = {ord(character): f"\\{character}" for character in "&%$#_{}"}
+    return text.translate({**escapes, ord("\\"): r"\textbackslash "})
 
 
 def _latex(cell: str) -> str:

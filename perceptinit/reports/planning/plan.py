@@ -67,7 +67,9 @@ def make_plan(recipe: Recipe, out: Path, pilot: Sequence[Path] = ()) -> dict[str
 
 def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
     """Return what runs can depart from: STATED, of those that the recipe has."""
-    arms, shared, tune = [], {}, {}
+    arms: list[dict[str, Any]] = []
+    shared: dict[str, Any] = {}
+    tune: dict[str, Any] = {}
     for arm in recipe.arms:
         row = arm_row(recipe, arm)
         resolved = row["resolved"]
