@@ -155,10 +155,13 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return the end of a message that names the known word probably meant, or an empty text."""
+    guess = nearest(word, known)
+    return f" Did you mean '{guess}'?" if guess else ""
+
+
 def unknown(what: str, word: str, known: Iterable[str]) -> str:
     """Return the sentence for a name that does not exist: `no backbone called 'tim'. Did you mean ...`."""
     known = list(known)
-    guess = nearest(word, known)
-    hint = f" Did you mean '{guess}'?" if guess else ""
-    listing = ", ".join(known) if known else "none"
-    return f"{what} '{word}'.{hint} Known: {listing}"
+    return f"{what} '{word}'.{suggest(word, known)} Known: {', '.join(known) or 'none'}"

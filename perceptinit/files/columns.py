@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from perceptinit.errors import DataError, shown
-from perceptinit.registry import nearest
+from perceptinit.registry import suggest
 
 # more than there are people; sums over all rows stay exact
 MAX_COUNT = 10**12
@@ -110,8 +110,7 @@ class Columns:
         """Raise DataError for the first column that is missing, with the one probably meant."""
         for name in names:
             if name not in self.codes:
-                guess = nearest(name, self.codes)
-                hint = f" Did you mean '{guess}'?" if guess else ""
+                hint = suggest(name, self.codes)
                 known = shown(", ".join(self.codes), 1000)
                 raise DataError(f"{self.path}: no column '{name}'.{hint} Columns: {known}")
 

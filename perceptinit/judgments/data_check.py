@@ -109,7 +109,11 @@ def check_judgments(
     report = CheckReport(judgments.name)
     report.add("error", preflight(judgments))
     for split in SPLITS:
-        _load(judgments, split, report)
+        try:
+            report.triplets[split] = judgments.load(split)
+        except DataError as error:
+            if not any(str(error) in f.message or f.message in str(error) for f in report.findings):
+                report.add(_rate_missing(split, error), [str(error)])
     for split, triplets in report.triplets.items():
         report.splits.append(summarize(judgments, split, triplets))
         report.add("warning", find_constant_answers(split, triplets))
@@ -126,20 +130,16 @@ def check_judgments(
     if report.triplets and isinstance(judgments, OwnTable):
         report.add("warning", leaks.find_left_out(judgments))
         report.add("note", leaks.recommend_split(judgments, report.triplets))
-        _check_balance(judgments, report)
+        try:
+            for is_fine, sentence in check_balance(judgments.config.path):
+                report.add("note" if is_fine else "warning", [sentence])
+        except DataError as error:
+            report.add("error", [str(error)])
     report.add("error", find_wrong_checksums(judgments))
     if decode:
         _check_images(report, num_workers, progress)
     report.add("note", describe_other_forms(judgments, report.baselines, num_workers))
     return report
-
-
-def _load(judgments: Any, split: Split, report: CheckReport) -> None:
-    try:
-        report.triplets[split] = judgments.load(split)
-    except DataError as error:
-        if not any(str(error) in f.message or f.message in str(error) for f in report.findings):
-            report.add(_rate_missing(split, error), [str(error)])
 
 
 def _rate_missing(split: Split, error: DataError) -> Severity:
@@ -195,35 +195,22 @@ def find_wrong_checksums(judgments: Any) -> Iterator[str]:
             yield f"{path}: not the published file (sha256 {file_sha256(path)[:12]}..., recorded {recorded[:12]}...)"
 
 
-def _check_balance(judgments: OwnTable, report: CheckReport) -> None:
-    """Add what a table of collected judgments says of sides and orders, as assigned and as answered."""
-    try:
-        for is_fine, sentence in check_balance(judgments.config.path):
-            report.add("note" if is_fine else "warning", [sentence])
-    except DataError as error:
-        report.add("error", [str(error)])
-
-
 def _check_images(report: CheckReport, num_workers: int, progress: Progress | None) -> None:
     """Add images that cannot be decoded, transparent parts, and the scores of trivial models."""
     found = _look_at_images(report.triplets, num_workers, progress)
     problems = [seen for seen in found if isinstance(seen, str)]
     if problems:
-        report.add(
-            "error",
-            [f"{len(problems):,} of {len(found):,} images cannot be read: {list_some(problems)}"],
-        )
+        some = list_some(problems)
+        report.add("error", [f"{len(problems):,} of {len(found):,} images cannot be read: {some}"])
     shares = [seen for seen in found if isinstance(seen, float) and seen]
     if shares:
         ground = next(iter(report.triplets.values())).stimuli.background
-        report.add(
-            "note",
-            [
-                f"{len(shares):,} of {len(found) - len(problems):,} images have transparent parts, "
-                f"{np.mean(shares):.1%} of their pixels on average; behind them is put "
-                f"#{bytes(ground).hex()} (key background)"
-            ],
+        transparent = (
+            f"{len(shares):,} of {len(found) - len(problems):,} images have transparent parts, "
+            f"{np.mean(shares):.1%} of their pixels on average; behind them is put "
+            f"#{bytes(ground).hex()} (key background)"
         )
+        report.add("note", [transparent])
     if not problems:  # trivial models are scored where scores are taken
         held_out = [split for split in report.triplets if split != "train"]
         for split in held_out or report.triplets:

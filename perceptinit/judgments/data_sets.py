@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from perceptinit.errors import MissingPackageError, UsageError
 from perceptinit.files.downloads import Download, HasDownloads, default_files
 from perceptinit.judgments.forms.conventions import list_conventions
-from perceptinit.registry import Entry, Registry, nearest
+from perceptinit.registry import Entry, Registry, suggest
 from perceptinit.types import DataCard
 
 KIND = "judgments"
@@ -40,10 +40,9 @@ class PublishedSet:
             )
         for part in parts:
             if part not in self.parts:
-                guess = nearest(part, self.parts)
-                hint = f" Did you mean '{guess}'?" if guess else ""
                 raise UsageError(
-                    f"judgments '{self.name}' have no part '{part}'.{hint} Parts: {', '.join(self.parts)}"
+                    f"judgments '{self.name}' have no part '{part}'.{suggest(part, self.parts)} "
+                    f"Parts: {', '.join(self.parts)}"
                 )
         if not parts:
             return default_files(self.downloads)

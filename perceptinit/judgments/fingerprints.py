@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from perceptinit.errors import DataError
-from perceptinit.types import ImageSource, Stimuli, Triplets
+from perceptinit.types import ImageSource, Triplets
 
 COLUMNS = ("anchor", "first", "second", "p_second", "num_votes", "group")
 
@@ -32,21 +31,14 @@ def triplets_sha256(triplets: Triplets) -> str:
     digest = hashlib.sha256(f"on {triplets.stimuli.background}\n".encode())
     for name in COLUMNS:
         digest.update(np.ascontiguousarray(getattr(triplets, name)).tobytes())
-    used = np.unique([triplets.anchor, triplets.first, triplets.second])
-    for line in _images(triplets.stimuli, used):
-        digest.update(line)
+    stimuli = triplets.stimuli
+    for index in np.unique(triplets.roles):
+        digest.update(f"{stimuli.ids[index]}\n".encode() + _image(stimuli.images[index]))
     return digest.hexdigest()
 
 
-def _images(stimuli: Stimuli, used: Iterable[int]) -> Iterable[bytes]:
-    for index in used:
-        yield stimuli.ids[index].encode() + b"\n"
-        yield _image(stimuli.images[index])
-
-
 def _image(source: ImageSource) -> bytes:
-    """Return what changes when the image does; a file by its size and time, as reading all would
-    take hours for a large set."""
+    """Return bytes that change with the image; of a file its size and time, since reading all takes hours."""
     if isinstance(source, Path):
         about = source.stat()
         return f"{about.st_size} {about.st_mtime_ns}\n".encode()

@@ -96,11 +96,11 @@ def _find_missing(
 
 def describe_missing(folder: Path, name: str, missing: Sequence[str]) -> str:
     """Return the error for an image that is one of `missing`, with the file that was probably meant."""
-    guess = similar_file(folder, name)
-    hint = f" Did you mean '{guess}'?" if guess else ""
-    total = (
-        f" ({len(missing):,} images are missing: {list_some(missing)})" if len(missing) > 1 else ""
-    )
+    path = PurePosixPath(name)
+    near = nearest(path.name, file_names(folder / path.parent))
+    hint = f" Did you mean '{(path.parent / near).as_posix()}'?" if near else ""
+    some = list_some(missing)
+    total = f" ({len(missing):,} images are missing: {some})" if len(missing) > 1 else ""
     return f"no such image in {folder}.{hint}{total}"
 
 
@@ -160,13 +160,6 @@ def file_names(folder: Path) -> list[str]:
         raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
     except (OSError, ValueError):  # not there; or no folder can have such a name
         return []
-
-
-def similar_file(folder: Path, name: str) -> str | None:
-    """Return the file in the same subfolder that `name` was probably meant to be."""
-    path = PurePosixPath(name)
-    near = nearest(path.name, file_names(folder / path.parent))
-    return (path.parent / near).as_posix() if near else None
 
 
 def stimuli_in(folder: Path, names: Sequence[str], background: Colour = WHITE) -> Stimuli:

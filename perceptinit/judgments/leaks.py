@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
@@ -68,26 +67,25 @@ def find_shared_images(triplets: dict[Split, Triplets]) -> Iterator[str]:
             yield f"{len(common):,} of {len(used[b]):,} images of '{b}' occur in '{a}' in some role"
 
 
-def find_left_out(judgments: Any) -> Iterator[str]:
+def find_left_out(judgments: OwnTable) -> Iterator[str]:
     """Yield how many judgments are in no split, because their images are in several."""
-    if isinstance(judgments, OwnTable):
-        rows = int((judgments.splits == "").sum())
-        if rows:
-            yield (
-                f"{rows:,} of {len(judgments.splits):,} judgments are left out: their images are in several "
-                'splits (split_by = "image")'
-            )
+    rows = int((judgments.splits == "").sum())
+    if rows:
+        yield (
+            f"{rows:,} of {len(judgments.splits):,} judgments are left out: their images are in several "
+            'splits (split_by = "image")'
+        )
 
 
-def recommend_split(judgments: Any, triplets: dict[Split, Triplets]) -> Iterator[str]:
+def recommend_split(judgments: OwnTable, triplets: dict[Split, Triplets]) -> Iterator[str]:
     """Yield what holding pictures out would take, where held-out judgments are about pictures seen in training."""
     held_out = [s for s in ("test", "val") if s in triplets]
-    seen = set(triplets["train"].used_names) if "train" in triplets else set()
-    if not (isinstance(judgments, OwnTable) and held_out and seen):
+    if judgments.config.split_by is not None or not held_out or "train" not in triplets:
         return
+    seen = set(triplets["train"].used_names)
     names = triplets[held_out[0]].used_names
     num_seen = sum(name in seen for name in names)
-    if judgments.config.split_by is not None or not num_seen:
+    if not num_seen:
         return
     about = (
         f"{num_seen:,} of {len(names):,} pictures of '{held_out[0]}' are seen in training: scores say how well "
@@ -110,9 +108,7 @@ def _number_questions(triplets: Triplets, number: np.ndarray, count: int) -> np.
 
     number: (M,), what stimuli are called, below `count`.
     """
-    anchor, first, second = (
-        number[side] for side in (triplets.anchor, triplets.first, triplets.second)
-    )
+    anchor, first, second = number[triplets.roles]
     return (anchor * count + np.minimum(first, second)) * count + np.maximum(first, second)
 
 
@@ -120,11 +116,10 @@ def _find_common_questions(a: Triplets, b: Triplets) -> list[list[str]]:
     """Return the questions that both ask, by name, in alphabetical order."""
     names = sorted({*a.stimuli.ids, *b.stimuli.ids})
     place = {name: i for i, name in enumerate(names)}
-    numbers = [np.array([place[name] for name in t.stimuli.ids], np.int64) for t in (a, b)]
     count = len(names)
-    asked = [
-        np.unique(_number_questions(t, number, count))
-        for t, number in zip((a, b), numbers, strict=True)
-    ]
-    common = np.intersect1d(asked[0], asked[1], assume_unique=True).tolist()
+    asked = []
+    for t in (a, b):
+        number = np.array([place[name] for name in t.stimuli.ids], np.int64)
+        asked.append(_number_questions(t, number, count))
+    common = np.intersect1d(*asked).tolist()
     return [[names[q // count**2], names[q // count % count], names[q % count]] for q in common]

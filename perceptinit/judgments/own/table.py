@@ -20,7 +20,7 @@ from perceptinit.judgments.forms.splits import RowSplits
 from perceptinit.judgments.image_files import ImageRows
 from perceptinit.judgments.own.layouts import component_for
 from perceptinit.judgments.own.own_table import OwnTable, Rows
-from perceptinit.registry import nearest
+from perceptinit.registry import nearest, suggest
 from perceptinit.types import Split, Triplets
 
 VOTES = ("anchor", "first", "second", "first_votes", "second_votes")
@@ -173,8 +173,7 @@ def find_form(columns: Columns) -> tuple[str, ...]:
 def _explain_missing(columns: Columns) -> str:
     form = min(FORMS, key=lambda form: len(set(form) - columns.names))
     missing = next(name for name in form if name not in columns)
-    guess = nearest(missing, set(columns.names) - set(form))
-    hint = f" Did you mean '{guess}'?" if guess else ""
+    hint = suggest(missing, set(columns.names) - set(form))
     forms = "; or ".join(", ".join(form) for form in FORMS)
     fitting = component_for(columns)
     other = f". These are columns of '{fitting}': use that" if fitting != "table" else ""
