@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from perceptinit.world.factors import BACKGROUND, EXPOSURE, OFFSET, RADIUS, Picture, Scene
+from perceptinit.world.factors import BACKGROUND, EXPOSURE, OFFSET, RADIUS, Picture, Range, Scene
 
 # Chance that a caption mentions a factor; what is not mentioned cannot be learned from it.
 P_MENTION = {
@@ -42,51 +42,37 @@ def caption(picture: Picture, rng: np.random.Generator) -> str:
     draws = rng.random(len(P_MENTION)).tolist()
     mentions = {f for (f, p), u in zip(P_MENTION.items(), draws, strict=True) if u < p}
     thing, scene = picture.thing, picture.scene
-    words = [_size(scene)] if "size" in mentions else []
-    words += [thing.texture] if "texture" in mentions else []
-    words += [thing.colour] if "colour" in mentions else []
+    size = _third(scene.radius, RADIUS, "small", "", "large")
+    words = {"size": size, "texture": thing.texture, "colour": thing.colour}
+    said = [word for factor, word in words.items() if word and factor in mentions]
     noun = _pick(WORDS[thing.shape] if "shape" in mentions else UNNAMED, rng)
-    phrase = " ".join([*(_pick(WORDS.get(w, (w,)), rng) for w in words if w), noun])
-    phrase = f"{_determiner(phrase, rng)} {phrase}"
-    tail = {"place": _place(scene), "backdrop": _backdrop(scene), "lighting": _lighting(scene)}
-    text = " ".join(
-        [phrase, *(text for factor, text in tail.items() if text and factor in mentions)]
-    )
-    return _pick(OPENINGS, rng).format(text)
+    phrase = " ".join([*(_pick(WORDS.get(word, (word,)), rng) for word in said), noun])
+    determiner = _pick(DETERMINERS, rng)
+    determiner = "an" if determiner == "a" and phrase[0] in "aeiou" else determiner
+    brightness = sum(max(rgb) for rgb in scene.backdrop) / 2
+    tail = {
+        "place": _describe_place(scene),
+        "backdrop": _third(
+            brightness, BACKGROUND, "on a dark background", "", "on a light background"
+        ),
+        "lighting": _third(scene.exposure, EXPOSURE, "in dim light", "", "in bright light"),
+    }
+    ends = [text for factor, text in tail.items() if text and factor in mentions]
+    return _pick(OPENINGS, rng).format(" ".join([determiner, phrase, *ends]))
 
 
 def _pick(options: tuple[str, ...], rng: np.random.Generator) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def _determiner(phrase: str, rng: np.random.Generator) -> str:
-    word = _pick(DETERMINERS, rng)
-    return "an" if word == "a" and phrase[0] in "aeiou" else word
-
-
-def _size(scene: Scene) -> str:
-    """Return a word for a size in the lower or upper third, else nothing."""
-    share = (scene.radius - RADIUS[0]) / (RADIUS[1] - RADIUS[0])
-    return _third(share, "small", "", "large")
-
-
-def _place(scene: Scene) -> str:
+def _describe_place(scene: Scene) -> str:
     x, y = (p / OFFSET / 2 + 0.5 for p in scene.place)
     if abs(x - 0.5) >= abs(y - 0.5):
-        return _third(x, "on the left", "in the middle", "on the right")
-    return _third(y, "at the top", "in the middle", "at the bottom")
+        return _third(x, (0, 1), "on the left", "in the middle", "on the right")
+    return _third(y, (0, 1), "at the top", "in the middle", "at the bottom")
 
 
-def _backdrop(scene: Scene) -> str:
-    brightness = sum(max(rgb) for rgb in scene.backdrop) / 2
-    share = (brightness - BACKGROUND[0]) / (BACKGROUND[1] - BACKGROUND[0])
-    return _third(share, "on a dark background", "", "on a light background")
-
-
-def _lighting(scene: Scene) -> str:
-    share = (scene.exposure - EXPOSURE[0]) / (EXPOSURE[1] - EXPOSURE[0])
-    return _third(share, "in dim light", "", "in bright light")
-
-
-def _third(share: float, low: str, middle: str, high: str) -> str:
+def _third(value: float, bounds: Range, low: str, middle: str, high: str) -> str:
+    """Return the text for the third of the range that a value is in."""
+    share = (value - bounds[0]) / (bounds[1] - bounds[0])
     return low if share < 1 / 3 else middle if share < 2 / 3 else high

@@ -9,7 +9,7 @@ from math import cos, radians, sin
 
 import numpy as np
 
-from perceptinit.world.factors import Picture, Scene
+from perceptinit.world.factors import Picture
 from perceptinit.world.shapes import OUTLINES, texture_mask
 
 TEXTURE_DEPTH = 0.45  # how much darker the dark parts of a texture are
@@ -39,9 +39,17 @@ def render(picture: Picture, size: int) -> np.ndarray:
     """
     scene = picture.scene
     x, y = _grid(size)
-    image = _backdrop(scene, x, y)
+    # the backdrop: its first colour on one side, its second on the other
+    angle = radians(scene.backdrop_angle)
+    half = np.float32(0.5)
+    blend = (x * np.float32(cos(angle)) + y * np.float32(sin(angle))) * half + half
+    start, end = np.asarray(scene.backdrop, dtype=np.float32)
+    image = start + blend[..., None] * (end - start)
     _paint_thing(image, picture, x, y, pixel=2 / size)
-    image *= _light(scene, x, y)
+    across, down = scene.shade  # of the light on each pixel and channel
+    light = np.float32(scene.exposure) * (1 + x * np.float32(across) + y * np.float32(down))
+    tint = np.array([1 + scene.warmth, 1, 1 - scene.warmth], dtype=np.float32)
+    image *= light[..., None] * tint
     rng = np.random.default_rng(picture.noise_seed ^ 1)  # not the stream the factors came from
     image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(scene.noise)
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
@@ -52,16 +60,6 @@ def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return x (1, W) and y (H, 1) of the pixel centres, from -1 to 1."""
     centres = ((np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1).astype(np.float32)
     return centres[None, :], centres[:, None]
-
-
-def _backdrop(scene: Scene, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the backdrop, (H, W, 3): its first colour on one side, its second on the other."""
-    angle = radians(scene.backdrop_angle)
-    blend = (x * np.float32(cos(angle)) + y * np.float32(sin(angle))) * np.float32(
-        0.5
-    ) + np.float32(0.5)
-    start, end = np.asarray(scene.backdrop, dtype=np.float32)
-    return start + blend[..., None] * (end - start)
 
 
 def _paint_thing(
@@ -79,11 +77,3 @@ def _paint_thing(
     mask = texture_mask(thing.texture, u, v, pixel)
     body = colour if mask is None else colour * (1 - np.float32(TEXTURE_DEPTH) * mask)[..., None]
     image += cover[..., None] * (body - image)
-
-
-def _light(scene: Scene, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the light on each pixel and channel, (H, W, 3)."""
-    across, down = scene.shade
-    strength = np.float32(scene.exposure) * (1 + x * np.float32(across) + y * np.float32(down))
-    tint = np.array([1 + scene.warmth, 1, 1 - scene.warmth], dtype=np.float32)
-    return strength[..., None] * tint

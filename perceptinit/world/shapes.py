@@ -18,18 +18,6 @@ def _radius(u: Array, v: Array) -> Array:
     return np.sqrt(u * u + v * v)
 
 
-def _circle(u: Array, v: Array) -> Array:
-    return _radius(u, v) - 0.85
-
-
-def _square(u: Array, v: Array) -> Array:
-    return np.maximum(abs(u), abs(v)) - 0.76
-
-
-def _triangle(u: Array, v: Array) -> Array:
-    return np.maximum(-v, 0.5 * v + 0.866 * abs(u)) - 0.6
-
-
 def _star(u: Array, v: Array) -> Array:
     # A pentagram is what lies inside at least four of five lines: the second largest distance.
     largest = np.full_like(u, -np.inf)
@@ -47,10 +35,6 @@ def _cross(u: Array, v: Array) -> Array:
     return np.minimum(np.maximum(x - 0.3, y - 1.0), np.maximum(x - 1.0, y - 0.3))
 
 
-def _ring(u: Array, v: Array) -> Array:
-    return abs(_radius(u, v) - 0.74) - 0.24
-
-
 def _heart(u: Array, v: Array) -> Array:
     # A square on its corner with half a disc on each upper side.
     x, y = abs(u), v + 0.1
@@ -59,20 +43,16 @@ def _heart(u: Array, v: Array) -> Array:
     return np.minimum(square, lobe)
 
 
-def _crescent(u: Array, v: Array) -> Array:
-    return np.maximum(_radius(u - 0.1, v) - 0.98, 0.82 - _radius(u - 0.55, v))
-
-
 # Name -> distance to the outline in units of u and v (negative inside); exact at the edge or nearly.
 OUTLINES: dict[str, Callable[[Array, Array], Array]] = {
-    "circle": _circle,
-    "square": _square,
-    "triangle": _triangle,
+    "circle": lambda u, v: _radius(u, v) - 0.85,
+    "square": lambda u, v: np.maximum(abs(u), abs(v)) - 0.76,
+    "triangle": lambda u, v: np.maximum(-v, 0.5 * v + 0.866 * abs(u)) - 0.6,
     "star": _star,
     "cross": _cross,
-    "ring": _ring,
+    "ring": lambda u, v: abs(_radius(u, v) - 0.74) - 0.24,
     "heart": _heart,
-    "crescent": _crescent,
+    "crescent": lambda u, v: np.maximum(_radius(u - 0.1, v) - 0.98, 0.82 - _radius(u - 0.55, v)),
 }
 
 PERIOD = 0.72  # of stripes, dots and checks, in units of u and v
