@@ -9,7 +9,7 @@ from __future__ import annotations
 
 # N rows
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from perceptinit.errors import DataError
@@ -33,16 +33,13 @@ def check_balance(path: Path) -> Iterator[tuple[bool, str]]:
     if not {ORDER, PLACE, SUBJECT} <= columns.names:
         return
     if EXCLUDED in columns:
-        yield True, _describe_excluded(columns)
-    yield _check_assigned(columns)
-    yield _check_answered(columns)
-
-
-def _describe_excluded(columns: Columns) -> str:
-    reasons = Counter(str(cell or "").partition(":")[0] for cell in columns.cells(EXCLUDED))
-    used = reasons.pop("", 0)
-    listed = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
-    return f"{used:,} of {len(columns):,} rows are judgments; left out: {listed or 'none'}"
+        reasons = Counter(str(cell or "").partition(":")[0] for cell in columns.cells(EXCLUDED))
+        used = reasons.pop("", 0)
+        listed = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
+        yield True, f"{used:,} of {len(columns):,} rows are judgments; left out: {listed or 'none'}"
+    orders = _read_orders(columns)
+    yield _check_assigned(columns, orders)
+    yield _check_answered(columns, len(orders[0]))
 
 
 def _read_orders(columns: Columns) -> list[tuple[int, ...]]:
@@ -59,8 +56,7 @@ def _read_orders(columns: Columns) -> list[tuple[int, ...]]:
     return orders
 
 
-def _check_assigned(columns: Columns) -> tuple[bool, str]:
-    orders = _read_orders(columns)
+def _check_assigned(columns: Columns, orders: Sequence[tuple[int, ...]]) -> tuple[bool, str]:
     num_places = len(orders[0])
     of_person: dict[str, Counter[tuple[int, int]]] = defaultdict(Counter)
     for person, order in zip(columns.texts(SUBJECT), orders, strict=True):
@@ -81,8 +77,7 @@ def _find_spread(counts: Mapping[tuple[int, int], int], num_places: int) -> int:
     return max(filled) - min(filled)
 
 
-def _check_answered(columns: Columns) -> tuple[bool, str]:
-    num_places = len(_read_orders(columns)[0])
+def _check_answered(columns: Columns, num_places: int) -> tuple[bool, str]:
     chosen = Counter(_read_place(columns, i, num_places) for i in range(len(columns)))
     not_sure = chosen.pop(0, 0)
     chosen.pop(None, 0)

@@ -104,7 +104,13 @@ def descriptions(
     cosine as embeddings are; mean colours, in 0..1, by Euclidean distance. The random network has three
     layers of convolutions with fixed weights (He et al. 2015) and the means of its last features.
     """
-    pixels = _squares(stimuli, used, num_workers)
+
+    def square(index: int) -> np.ndarray:
+        seen = flatten(pixels_of(stimuli.images[index], stimuli.ids[index]), stimuli.background)
+        return np.asarray(Image.fromarray(seen).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+
+    with ThreadPoolExecutor(max(1, num_workers)) as pool:
+        pixels = np.stack(list(pool.map(square, used.tolist()))).astype(np.float32)
     batches = [pixels[i : i + BATCH_SIZE] for i in range(0, len(pixels), BATCH_SIZE)]
     return {
         "pixels 32 x 32": _unit(pixels),
@@ -112,17 +118,6 @@ def descriptions(
         "mean colour": pixels.mean((1, 2)) / 255,
         "random network": _unit(np.concatenate([_random_network(batch) for batch in batches])),
     }
-
-
-def _squares(stimuli: Stimuli, used: np.ndarray, num_workers: int) -> np.ndarray:
-    """Return the images at `used` squashed to 32 x 32, float32 (U, 32, 32, 3) in 0..255."""
-
-    def square(index: int) -> np.ndarray:
-        seen = flatten(pixels_of(stimuli.images[index], stimuli.ids[index]), stimuli.background)
-        return np.asarray(Image.fromarray(seen).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
-
-    with ThreadPoolExecutor(max(1, num_workers)) as pool:
-        return np.stack(list(pool.map(square, used.tolist()))).astype(np.float32)
 
 
 def _unit(values: np.ndarray) -> np.ndarray:

@@ -76,30 +76,26 @@ def predict_by_others(people: Mapping[str, Triplets]) -> dict[str, float | None]
     A tie of the others counts half. None for a person whose questions nobody else answered. Not for
     triplets that were chosen by what people answered: the person's own answers helped to choose.
     """
-    asked = [_questions(own) for own in people.values()]
+    asked = []  # anchor, lower and higher candidate (N, 3); votes for the higher one (N,); all votes (N,)
+    for own in people.values():
+        low, high = np.minimum(own.first, own.second), np.maximum(own.first, own.second)
+        num = own.num_votes.astype(np.float64)
+        share = np.where(own.second == high, own.p_second, 1 - own.p_second)
+        asked.append((np.stack([own.anchor, low, high], axis=1), share * num, num))
     if not asked:
         return {}
     _, place = np.unique(np.concatenate([q for q, _, _ in asked]), axis=0, return_inverse=True)
     places = np.split(place.ravel(), np.cumsum([len(q) for q, _, _ in asked])[:-1])
-    high, total = (np.zeros(place.max() + 1) for _ in range(2))
+    for_higher, total = np.zeros(place.max() + 1), np.zeros(place.max() + 1)
     for where, (_, votes, num) in zip(places, asked, strict=True):
-        np.add.at(high, where, votes)
+        np.add.at(for_higher, where, votes)
         np.add.at(total, where, num)
     found: dict[str, float | None] = {}
     for name, where, (_, votes, num) in zip(people, places, asked, strict=True):
         own_high, own_total = (np.bincount(where, v, len(total)) for v in (votes, num))
         left = (total - own_total)[where]
-        for_high = np.sign(2 * (high - own_high)[where] - left)
-        share = np.where(for_high > 0, votes, np.where(for_high < 0, num - votes, num / 2))
+        side = np.sign(2 * (for_higher - own_high)[where] - left)
+        share = np.where(side > 0, votes, np.where(side < 0, num - votes, num / 2))
         known = left > 0
         found[name] = float(share[known].sum() / num[known].sum()) if known.any() else None
     return found
-
-
-def _questions(triplets: Triplets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return anchor, lower and higher candidate (N, 3); votes for the higher one, (N,); all votes, (N,)."""
-    low = np.minimum(triplets.first, triplets.second)
-    high = np.maximum(triplets.first, triplets.second)
-    num = triplets.num_votes.astype(np.float64)
-    share = np.where(triplets.second == high, triplets.p_second, 1 - triplets.p_second)
-    return np.stack([triplets.anchor, low, high], axis=1), share * num, num

@@ -34,18 +34,15 @@ def ceiling(counts: np.ndarray, weighting: Weighting = "votes") -> Bounds | None
     if votes.sum() < MIN_VOTES:
         return None
     num = votes.sum(axis=1)
-    without = sum(votes[:, a] * _share_of_others(votes, a) for a in range(votes.shape[1]))
+    without = np.zeros(len(votes))  # votes that the others would predict; a tie predicts a share
+    for answer in range(votes.shape[1]):
+        others = votes.copy()
+        others[:, answer] -= 1
+        is_most = others == others.max(axis=1, keepdims=True)
+        without += votes[:, answer] * (is_most[:, answer] / is_most.sum(axis=1))
     weights = num if weighting == "votes" else None
     lower, upper = without / num, votes.max(axis=1) / num
     return float(np.average(lower, weights=weights)), float(np.average(upper, weights=weights))
-
-
-def _share_of_others(votes: np.ndarray, answer: int) -> np.ndarray:
-    """Return how far the others would predict a vote for `answer`: 1, 0, or a share of a tie, (N,)."""
-    others = votes.copy()
-    others[:, answer] -= 1
-    is_most = others == others.max(axis=1, keepdims=True)
-    return is_most[:, answer] / is_most.sum(axis=1)
 
 
 def two_afc_ceiling(triplets: Triplets, weighting: Weighting = "votes") -> Bounds | None:

@@ -113,7 +113,9 @@ def check_judgments(
             report.triplets[split] = judgments.load(split)
         except DataError as error:
             if not any(str(error) in f.message or f.message in str(error) for f in report.findings):
-                report.add(_rate_missing(split, error), [str(error)])
+                # a set may have no val or test, or be for measuring only
+                missing: Severity = "warning" if isinstance(error, EmptySplitError) else "error"
+                report.add(missing if split == "train" else "note", [str(error)])
     for split, triplets in report.triplets.items():
         report.splits.append(summarize(judgments, split, triplets))
         report.add("warning", find_constant_answers(split, triplets))
@@ -140,13 +142,6 @@ def check_judgments(
         _check_images(report, num_workers, progress)
     report.add("note", describe_other_forms(judgments, report.baselines, num_workers))
     return report
-
-
-def _rate_missing(split: Split, error: DataError) -> Severity:
-    """Return how bad a missing split is: a set may have no val or test, or be for measuring only."""
-    if split != "train":
-        return "note"
-    return "warning" if isinstance(error, EmptySplitError) else "error"
 
 
 def summarize(judgments: Any, split: Split, triplets: Triplets) -> SplitSummary:

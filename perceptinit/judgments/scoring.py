@@ -27,7 +27,11 @@ def agreement(d_first: np.ndarray, d_second: np.ndarray, p_second: np.ndarray) -
     Source: DreamSim (Fu et al. 2023), evaluation; ties as there.
     """
     first, second = np.asarray(d_first, np.float64), np.asarray(d_second, np.float64)
-    p = _shares(p_second)
+    p = np.asarray(p_second, dtype=np.float64)
+    if not p.size:
+        raise ValueError("no judgments")
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("p_second is not in [0, 1]")
     if not first.shape == second.shape == p.shape or p.ndim != 1:
         raise ValueError(f"shapes differ or are not (N,): {first.shape}, {second.shape}, {p.shape}")
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
@@ -140,15 +144,6 @@ def cosine_distances(embeddings: np.ndarray, a: np.ndarray, b: np.ndarray) -> np
         for i in range(0, len(a), CHUNK)
     ]
     return np.concatenate(parts)
-
-
-def _shares(p_second: np.ndarray) -> np.ndarray:
-    p = np.asarray(p_second, dtype=np.float64)
-    if not p.size:
-        raise ValueError("no judgments")
-    if not ((p >= 0) & (p <= 1)).all():
-        raise ValueError("p_second is not in [0, 1]")
-    return p
 
 
 def _weights(num_votes: np.ndarray | None, count: int) -> np.ndarray:

@@ -24,10 +24,7 @@ from perceptinit.world.render import RenderedImages
 
 # Chance that a candidate takes a factor over from the anchor. Both candidates follow one rule, so
 # triplets range from easy to near ties, and a shared scene misleads whoever compares pixels.
-P_SAME_SHAPE = 0.4
-P_SAME_COLOUR = 0.4
-P_SAME_TEXTURE = 0.4
-P_SAME_SCENE = 0.4
+P_SAME = 0.4
 
 ROLES = ("anchor", "first", "second")
 
@@ -98,10 +95,8 @@ class SyntheticJudgments:
         images = RenderedImages([picture for row in rows for picture in row], c.image_size)
         anchor = np.arange(count) * len(ROLES)
         # every split has numbers of its own: its anchors occur in no other
-        group = (
-            np.arange(count)
-            + {"train": 0, "val": c.num_train, "test": c.num_train + c.num_val}[split]
-        )
+        first_group = {"train": 0, "val": c.num_train, "test": c.num_train + c.num_val}[split]
+        group = first_group + np.arange(count)
         return Triplets.build(
             Stimuli(ids, images), anchor, anchor + 1, anchor + 2, p_second, num_votes, group
         )
@@ -118,9 +113,8 @@ class SyntheticJudgments:
         to_first, to_second = differences(anchors, firsts), differences(anchors, seconds)
         # A generator for each triplet: its votes do not depend on the size of the split.
         rngs = [generator(c.seed, "judgments", split, i, "votes") for i in range(len(rows))]
-        num_votes = np.array(
-            [rng.integers(c.min_votes, c.max_votes, endpoint=True) for rng in rngs]
-        )
+        bounds = c.min_votes, c.max_votes
+        num_votes = np.array([rng.integers(*bounds, endpoint=True) for rng in rngs])
         votes = map(crowd.ask, to_first, to_second, num_votes, rngs)
         return np.array(list(votes)) / num_votes, num_votes
 
@@ -135,12 +129,7 @@ def draw_triplet(seed: int, split: str, index: int) -> tuple[Picture, Picture, P
 def _relate(candidate: Picture, anchor: Picture, rng: np.random.Generator) -> Picture:
     """Return the candidate with some factors of the anchor; a colour is taken over by name, not by shade."""
     own, other = candidate.thing, anchor.thing
-    shape, colour, texture, scene = rng.random(4) < (
-        P_SAME_SHAPE,
-        P_SAME_COLOUR,
-        P_SAME_TEXTURE,
-        P_SAME_SCENE,
-    )
+    shape, colour, texture, scene = rng.random(4) < P_SAME
     thing = Thing(
         other.shape if shape else own.shape,
         other.texture if texture else own.texture,

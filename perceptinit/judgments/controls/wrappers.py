@@ -19,9 +19,7 @@ from perceptinit.protocols import Judgments
 from perceptinit.seeding import generator
 from perceptinit.types import DataCard, Split, Triplets
 
-if TYPE_CHECKING:  # they import torch, which a list of data sets does not need
-    import torch
-
+if TYPE_CHECKING:  # imports torch, which a list of data sets does not need
     from perceptinit.images.stimuli import StimulusImages
 
 CHUNK = 4096  # triplets whose pixels are held at once
@@ -90,7 +88,11 @@ class ShuffledVotes(Wrapper):
 
     def change(self, triplets: Triplets) -> Triplets:
         """Return the triplets with their votes dealt at random."""
-        return shuffle_votes(triplets, generator(self.config.seed, "judgments", "shuffled-votes"))
+        rng = generator(self.config.seed, "judgments", "shuffled-votes")
+        is_turned = rng.random(len(triplets)) < 0.5
+        p_second = np.where(is_turned, 1 - triplets.p_second, triplets.p_second)
+        order = rng.permutation(len(triplets))
+        return replace(triplets, p_second=p_second[order], num_votes=triplets.num_votes[order])
 
     def load_odd_one_out(self, split: Split) -> OddOneOut:
         """Return the inner odd-one-out judgments, votes shuffled if the split is `train`."""
@@ -100,14 +102,6 @@ class ShuffledVotes(Wrapper):
         rng = generator(self.config.seed, "judgments", "shuffled-votes", "odd-one-out")
         votes = rng.permuted(judgments.votes, axis=1)
         return replace(judgments, votes=votes[rng.permutation(len(votes))])
-
-
-def shuffle_votes(triplets: Triplets, rng: np.random.Generator) -> Triplets:
-    """Return triplets whose votes are those of others; the agreement per row is kept as a set."""
-    is_turned = rng.random(len(triplets)) < 0.5
-    p_second = np.where(is_turned, 1 - triplets.p_second, triplets.p_second)
-    order = rng.permutation(len(triplets))
-    return replace(triplets, p_second=p_second[order], num_votes=triplets.num_votes[order])
 
 
 class PixelTriplets(Wrapper):
@@ -133,20 +127,17 @@ class PixelTriplets(Wrapper):
         return replace(super().card, by_people=False)
 
     def change(self, triplets: Triplets) -> Triplets:
-        """Return the triplets as pixels answer them; DataError for a broken image."""
-        return answer_by_pixels(triplets, self.config.size)
+        """Return the triplets with one vote for the nearer pixels, 0.5 for a tie; DataError for a broken image."""
+        from perceptinit.images.stimuli import StimulusImages
 
-
-def answer_by_pixels(triplets: Triplets, size: int) -> Triplets:
-    """Return the triplets with one vote each, for the candidate whose pixels are nearer; 0.5 for a tie."""
-    from perceptinit.images.stimuli import StimulusImages
-
-    images = StimulusImages(triplets.stimuli, size)
-    starts = range(0, len(triplets), CHUNK)
-    chunks = [np.arange(i, min(i + CHUNK, len(triplets))) for i in starts]
-    leads = [_lead_of_second(triplets.select(rows), images) for rows in chunks]
-    p_second = np.float32(0.5) + np.float32(0.5) * np.sign(np.concatenate(leads)).astype(np.float32)
-    return replace(triplets, p_second=p_second, num_votes=np.ones(len(triplets), dtype=np.int32))
+        images = StimulusImages(triplets.stimuli, self.config.size)
+        starts = range(0, len(triplets), CHUNK)
+        chunks = [np.arange(i, min(i + CHUNK, len(triplets))) for i in starts]
+        leads = np.concatenate([_lead_of_second(triplets.select(rows), images) for rows in chunks])
+        p_second = np.float32(0.5) + np.float32(0.5) * np.sign(leads).astype(np.float32)
+        return replace(
+            triplets, p_second=p_second, num_votes=np.ones(len(triplets), dtype=np.int32)
+        )
 
 
 def _lead_of_second(triplets: Triplets, images: StimulusImages) -> np.ndarray:
@@ -156,12 +147,8 @@ def _lead_of_second(triplets: Triplets, images: StimulusImages) -> np.ndarray:
 
     used, index = np.unique(triplets.roles, return_inverse=True)
     anchor, first, second = index.reshape(3, -1)
-    pixels = embed(_flatten, images, used)
+    pixels = embed(lambda batch: batch.flatten(1), images, used)
     return cosine_distances(pixels, anchor, first) - cosine_distances(pixels, anchor, second)
-
-
-def _flatten(images: torch.Tensor) -> torch.Tensor:
-    return images.flatten(1)
 
 
 class Subset(Wrapper):

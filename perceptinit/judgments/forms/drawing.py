@@ -45,7 +45,10 @@ def draw_pairs(
     if not total:
         return usable[:0], usable[:0]
     codes = rng.choice(total, size=min(total, OVERSAMPLE * count), replace=False)
-    a, b = _pair_of(codes)
+    # code -> pair a < b: 0 -> (0, 1), 1 -> (0, 2), 2 -> (1, 2), 3 -> (0, 3)...
+    b = ((1 + np.sqrt(1 + 8 * codes.astype(np.float64))) / 2).astype(np.int64)
+    b -= b * (b - 1) // 2 > codes  # the root may round up
+    a = codes - b * (b - 1) // 2
     gap = np.abs(distances[usable[a]] - distances[usable[b]])
     # the tolerances: 0.3 - 0.1 is a little less than 0.2 in floating point, and sums differ in the last digit
     noise = 1e-9 * np.abs(distances[usable]).max()
@@ -54,13 +57,6 @@ def draw_pairs(
     first = np.where(is_swapped, a[wide], b[wide])
     second = np.where(is_swapped, b[wide], a[wide])
     return usable[first], usable[second]
-
-
-def _pair_of(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pair a < b of each code: 0 -> (0, 1), 1 -> (0, 2), 2 -> (1, 2), 3 -> (0, 3)..."""
-    b = ((1 + np.sqrt(1 + 8 * codes.astype(np.float64))) / 2).astype(np.int64)
-    b -= b * (b - 1) // 2 > codes  # the root may round up
-    return codes - b * (b - 1) // 2, b
 
 
 def draw_triplets(

@@ -51,15 +51,26 @@ class OddOneOut:
         """Return checked judgments in the canonical dtypes; the group is the set of three unless given."""
         table = np.asarray(images, dtype=np.int64).reshape(-1, 3)
         group = triple_codes(table, len(stimuli)) if group is None else group
-        judgments = cls(
-            stimuli,
-            table,
-            np.asarray(votes, dtype=np.int32).reshape(-1, 3),
-            np.asarray(group, dtype=np.int64),
-            unit,
-        )
-        judgments.check()
-        return judgments
+        counts = np.asarray(votes, dtype=np.int32).reshape(-1, 3)
+        group = np.asarray(group, dtype=np.int64)
+        if not len(table) == len(counts) == len(group):
+            raise DataError(
+                f"odd-one-out columns differ in length: {len(table)} images, {len(counts)} votes, {len(group)} groups"
+            )
+        ordered = np.sort(table, axis=1)
+        for bad, what in (
+            (((table < 0) | (table >= len(stimuli))).any(axis=1), "an image is no stimulus"),
+            (
+                (ordered[:, 1:] == ordered[:, :-1]).any(axis=1),
+                "the same image stands twice in one judgment",
+            ),
+            ((counts < 0).any(axis=1), "negative votes"),
+            (counts.sum(axis=1) == 0, "no votes"),
+        ):
+            if bad.any():
+                row, total = int(np.argmax(bad)), int(bad.sum())
+                raise DataError(f"odd-one-out judgment {row}: {what} ({total} such rows)")
+        return cls(stimuli, table, counts, group, unit)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -69,20 +80,6 @@ class OddOneOut:
         return replace(
             self, images=self.images[mask], votes=self.votes[mask], group=self.group[mask]
         )
-
-    def check(self) -> None:
-        """Raise DataError naming the first row that is not a judgment."""
-        if not len(self.images) == len(self.votes) == len(self.group):
-            raise DataError(
-                f"odd-one-out columns differ in length: {len(self.images)} images, "
-                f"{len(self.votes)} votes, {len(self.group)} groups"
-            )
-        i = self.images
-        _raise_first(((i < 0) | (i >= len(self.stimuli))).any(axis=1), "an image is no stimulus")
-        same = (i[:, 0] == i[:, 1]) | (i[:, 0] == i[:, 2]) | (i[:, 1] == i[:, 2])
-        _raise_first(same, "the same image stands twice in one judgment")
-        _raise_first((self.votes < 0).any(axis=1), "negative votes")
-        _raise_first(self.votes.sum(axis=1) == 0, "no votes")
 
     def triplets(self, rng: np.random.Generator) -> Triplets:
         """Return anchored triplets: two for a judgment with one answer, up to three with more votes.
@@ -156,10 +153,3 @@ def odd_one_out_agreement(similarities: np.ndarray, votes: np.ndarray) -> np.nda
     share = is_best / is_best.sum(axis=1, keepdims=True)
     votes_of_pair = np.asarray(votes, dtype=np.float64)[:, ODD_OF_PAIR]
     return (share * votes_of_pair).sum(axis=1) / votes_of_pair.sum(axis=1)
-
-
-def _raise_first(bad: Any, what: str) -> None:
-    if bad.any():
-        raise DataError(
-            f"odd-one-out judgment {int(np.argmax(bad))}: {what} ({int(bad.sum())} such rows)"
-        )

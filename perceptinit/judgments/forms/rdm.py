@@ -61,7 +61,9 @@ class Dissimilarities:
 
     def mean(self) -> np.ndarray:
         """Return what `group_mean` does, also where the matrices cancel each other out."""
-        scaled = _standardize(self.values)
+        flat = self.values.reshape(len(self.values), -1)
+        mean, deviation = np.nanmean(flat, axis=1), np.nanstd(flat, axis=1)
+        scaled = (self.values - mean[:, None, None]) / deviation[:, None, None]
         total, count = np.nansum(scaled, axis=0), (~np.isnan(scaled)).sum(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(count > 0, total / count, np.nan)
@@ -73,12 +75,10 @@ class Dissimilarities:
 
         Equal cells count half for each side. Pairs that no subject has get a share of NaN.
         """
-        d_first, d_second = self.values[:, anchor, first], self.values[:, anchor, second]
-        is_known = ~(np.isnan(d_first) | np.isnan(d_second))
-        for_second = np.where(d_second < d_first, 1.0, np.where(d_second == d_first, 0.5, 0.0))
-        num_votes = is_known.sum(axis=0)
+        lead = self.values[:, anchor, first] - self.values[:, anchor, second]  # NaN without a cell
+        num_votes = (~np.isnan(lead)).sum(axis=0)
         with np.errstate(invalid="ignore"):
-            return (for_second * is_known).sum(axis=0) / num_votes, num_votes
+            return np.nansum((1 + np.sign(lead)) / 2, axis=0) / num_votes, num_votes
 
     def of_each(self, triplets: Triplets) -> list[Triplets]:
         """Return the choices of each subject on triplets, without those where a cell is missing."""
@@ -107,22 +107,18 @@ class Dissimilarities:
             return None
         triplets = draw(self)
         upper = [_agreement_with(own, self, triplets) for own in self.values]
-        lower = [self._predict_by_others(subject, draw) for subject in range(len(self.values))]
+        lower = []
+        for subject, own in enumerate(self.values):
+            others = Dissimilarities(np.delete(self.values, subject, axis=0))
+            try:
+                lower.append(_agreement_with(own, others, draw(others)))
+            except DataError:  # the others tell no images apart
+                lower.append(float("nan"))
         if np.isnan(lower).all():
             return None
         highest = float(np.nanmean(upper))
         # the others' triplets are others: with few, they may be easier ones
         return min(float(np.nanmean(lower)), highest), highest
-
-    def _predict_by_others(
-        self, subject: int, draw: Callable[[Dissimilarities], Triplets]
-    ) -> float:
-        """Return how often the others make a subject's choices; NaN where they tell no images apart."""
-        others = Dissimilarities(np.delete(self.values, subject, axis=0))
-        try:
-            return _agreement_with(self.values[subject], others, draw(others))
-        except DataError:
-            return float("nan")
 
 
 @runtime_checkable
@@ -180,13 +176,6 @@ def square(vectors: np.ndarray, source: str) -> np.ndarray:
         ) from error
 
 
-def _standardize(values: np.ndarray) -> np.ndarray:
-    flat = values.reshape(len(values), -1)
-    mean = np.nanmean(flat, axis=1)[:, None, None]
-    deviation = np.nanstd(flat, axis=1)[:, None, None]
-    return (values - mean) / deviation
-
-
 def _agreement_with(own: np.ndarray, group: Dissimilarities, triplets: Triplets) -> float:
     """Return how often a group's mean makes the choices of one subject; NaN without any."""
     mean = group.mean()
@@ -195,7 +184,7 @@ def _agreement_with(own: np.ndarray, group: Dissimilarities, triplets: Triplets)
     own_first, own_second, first, second = cells[:, ~np.isnan(cells).any(axis=0)]
     if not len(first):
         return float("nan")
-    choice = np.where(own_second < own_first, 1.0, np.where(own_second == own_first, 0.5, 0.0))
+    choice = (1 + np.sign(own_first - own_second)) / 2
     return float(agreement(first, second, choice).mean())
 
 

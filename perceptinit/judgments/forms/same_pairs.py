@@ -48,7 +48,13 @@ class SamePairs:
             np.asarray(p_same, dtype=np.float32),
             np.broadcast_to(np.asarray(num_votes, dtype=np.int32), first.shape).copy(),
         )
-        pairs.check()
+        for bad, what in (
+            (pairs.first == pairs.second, "an image is paired with itself"),
+            (~((pairs.p_same >= 0) & (pairs.p_same <= 1)), "p_same is not in [0, 1]"),
+            (pairs.num_votes < 1, "num_votes is below 1"),
+        ):
+            if bad.any():
+                raise DataError(f"pair {int(np.argmax(bad))}: {what} ({int(bad.sum())} such rows)")
         return pairs
 
     def __len__(self) -> int:
@@ -58,16 +64,6 @@ class SamePairs:
         """Return the pairs of a mask or an index array, over the same stimuli."""
         columns = ("first", "second", "p_same", "num_votes")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
-
-    def check(self) -> None:
-        """Raise DataError naming the first row that is not a judgment."""
-        for bad, what in (
-            (self.first == self.second, "an image is paired with itself"),
-            (~((self.p_same >= 0) & (self.p_same <= 1)), "p_same is not in [0, 1]"),
-            (self.num_votes < 1, "num_votes is below 1"),
-        ):
-            if bad.any():
-                raise DataError(f"pair {int(np.argmax(bad))}: {what} ({int(bad.sum())} such rows)")
 
     @property
     def base_rate(self) -> float:

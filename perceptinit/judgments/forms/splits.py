@@ -14,10 +14,8 @@ from typing import Any, Literal
 import numpy as np
 
 from perceptinit.configs import NonNegativeInt, Share
-from perceptinit.errors import DataError, EmptySplitError
 from perceptinit.files.columns import Coded, Columns
 from perceptinit.images.background import colour_of
-from perceptinit.judgments.image_files import ImageRows
 from perceptinit.registry import nearest
 from perceptinit.seeding import derive_seed
 from perceptinit.types import Split, Unit
@@ -43,7 +41,9 @@ def assign_splits(
     The shares are shares of groups, rounded, but at least one group where a share is above 0.
     """
     order = hash_order(groups, seed, *names)
-    num_test, num_val = (_count(share, len(order)) for share in (test_share, val_share))
+    num_test, num_val = (
+        max(1, round(share * len(order))) if share > 0 else 0 for share in (test_share, val_share)
+    )
     split = dict.fromkeys(order, "train")
     split.update(dict.fromkeys(order[num_test : num_test + num_val], "val"))
     split.update(dict.fromkeys(order[:num_test], "test"))
@@ -79,10 +79,6 @@ class SplitConfig:
         colour_of(self.background)
 
 
-def _count(share: float, num_groups: int) -> int:
-    return max(1, round(share * num_groups)) if share > 0 else 0
-
-
 def keep_share(
     groups: Sequence[str | int], fraction: float, seed: int, *names: str | int
 ) -> np.ndarray:
@@ -94,20 +90,6 @@ def keep_share(
     # 0.07 * 100 is a little more than 7 in floating point
     kept = set(order[: math.ceil(fraction * len(order) - 1e-9)])
     return np.array([group in kept for group in groups], dtype=bool)
-
-
-def rows_in(
-    splits: np.ndarray, split: Split, source: object, what: str = "judgments"
-) -> np.ndarray:
-    """Return the rows of a split, int64; EmptySplitError, with the size of each split, when it has none.
-
-    splits: the split of each row, (N,). source: what messages begin with. what: what the rows are.
-    """
-    rows = np.flatnonzero(splits == split)
-    if not rows.size:
-        counts = ", ".join(f"{(splits == s).sum()} {s}" for s in SPLITS)
-        raise EmptySplitError(f"{source}: no {what} in split '{split}' (there are {counts})")
-    return rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,66 +105,28 @@ class RowSplits:
     unit: Unit
 
 
-def split_rows(
-    columns: Columns,
-    images: ImageRows,
-    config: Any,
-    source: str,
-    *,
-    group: Coded,
-    role: str,
-    hint: str = "",
-) -> RowSplits:
-    """Return the splits of a table's rows: those of its column `split`, or else drawn by seed.
+def name_sets(index: np.ndarray, names: Sequence[str]) -> Coded:
+    """Return the images of each row by name; rows with the same images in the same roles are equal.
 
-    Args:
-        columns: The table.
-        images: The images of its rows.
-        config: Gives `split_by`, the shares and the seed.
-        source: Names the draw.
-        group: What must not be in two splits unless `split_by` says so.
-        role: What messages call the group.
-        hint: What else the user may do about a group in two splits, such as ", or ...".
-
-    Raises:
-        DataError: For unknown splits, groups in two splits, `split_by` beside a column `split` or `group`, and
-            when there is no column `subject` to split by.
+    index: int64 (R, N), images in R roles.
     """
-    unit: Unit = "anchor" if role != "group" else "group"
-    by = config.split_by
-    for name in ("split", "group"):
-        if by and name in columns:
-            raise DataError(
-                f"{columns.path}: column '{name}' and split_by = \"{by}\" both say what is held out; keep one"
-            )
-    if "split" in columns:
-        return RowSplits(_read_splits(columns, group, role, hint), group, unit)
-    if by == "image":
-        of_image = split_names(images.names, config, source)[images.index]
-        splits = np.where((of_image == of_image[0]).all(axis=0), of_image[0], "")
-        return RowSplits(splits, group, "image")
-    if by == "anchor":
-        group = images.role(0)
-    elif by == "person":
-        group, unit = columns.coded("subject"), "group"
-    elif by == "row":
-        group = _name_questions(images)
-    return RowSplits(split_names(group.distinct, config, source)[group.codes], group, unit)
+    sets, codes = np.unique(index, axis=1, return_inverse=True)
+    return Coded.of(codes.reshape(-1), [" ".join(names[i] for i in images) for images in sets.T])
 
 
-def _name_questions(images: ImageRows) -> Coded:
-    """Return the question of each row: its anchor and its candidates, in one order whatever the sides."""
-    anchor, *candidates = images.index
-    index = np.stack([anchor, *np.sort(candidates, axis=0)])
-    questions, codes = np.unique(index, axis=1, return_inverse=True)
-    names = [" ".join(images.names[i] for i in question) for question in questions.T]
-    return Coded.of(codes.reshape(-1), names)
+def find_first_rows(codes: np.ndarray) -> np.ndarray:
+    """Return the first row that has the same code, for each row, int64 (N,)."""
+    _, first_rows, place = np.unique(codes, return_index=True, return_inverse=True)
+    return first_rows[place.reshape(-1)]
 
 
-def _read_splits(columns: Columns, groups: Coded, role: str, hint: str) -> np.ndarray:
+def read_splits(columns: Columns, groups: Coded, role: str, hint: str) -> np.ndarray:
+    """Return the cells of the column `split`, (N,); DataError for unknown splits and a group in two of them.
+
+    role: what messages call the group. hint: what else the user may do about a group in two splits.
+    """
     splits = columns.coded("split", _check_split)
-    _, first_rows, group = np.unique(groups.codes, return_index=True, return_inverse=True)
-    before = first_rows[group.reshape(-1)]
+    before = find_first_rows(groups.codes)
     rows = np.flatnonzero(splits.codes != splits.codes[before])
     named = np.array(splits.distinct, dtype="<U5")[splits.codes]
     if rows.size:

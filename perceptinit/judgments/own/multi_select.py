@@ -15,7 +15,6 @@ import numpy as np
 from perceptinit.files.columns import Columns, read_all
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.named_triplets import NamedTriplets, add_up, draw_sides
-from perceptinit.judgments.forms.splits import RowSplits
 from perceptinit.judgments.image_files import ImageRows
 from perceptinit.judgments.own.own_table import OwnTable, Rows
 from perceptinit.types import Split, Triplets
@@ -83,16 +82,12 @@ class MultiSelect(OwnTable):
         row_of = np.repeat(np.arange(len(columns)), [len(pairs) for pairs in answers])
         pairs = np.array(list(itertools.chain(*answers)))
         roles = np.stack([np.ravel(anchors)[row_of], *pairs.T])
-        split = self._split(columns.select(row_of), ImageRows(images.names, roles))
+        # unless images are held out, answers of one row stay together
+        held_out = ImageRows(images.names, roles if c.split_by == "image" else roles[:1])
+        split = self.split_rows(columns.select(row_of), held_out, held_out.role(0), "anchor")
         votes = np.zeros(len(row_of)), np.ones(len(row_of), dtype=np.int64)
         named = NamedTriplets(images.names, roles, *votes, split.group.codes, split.unit)
         return Rows(*add_up(draw_sides(named, c.seed), split.splits))
-
-    def _split(self, columns: Columns, images: ImageRows) -> RowSplits:
-        anchors = images.role(0)
-        if self.config.split_by != "image":  # answers of one row stay together
-            images = ImageRows(images.names, images.index[:1])
-        return self.split_rows(columns, images, anchors, "anchor")
 
 
 def _list_numbered(columns: Columns, stem: str) -> list[str]:

@@ -10,9 +10,10 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from perceptinit.errors import DataError
-from perceptinit.files.columns import Coded, Columns
+from perceptinit.files.columns import Columns
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
+from perceptinit.judgments.forms.splits import name_sets
 from perceptinit.judgments.image_files import ImageRows, file_name
 from perceptinit.judgments.own.own_table import OwnTable, Rows
 from perceptinit.seeding import generator
@@ -66,20 +67,14 @@ class OddOneOutTable(OwnTable):
         columns.require(IMAGES)
         rows = self.read_images(columns, IMAGES)
         votes = _read_votes(columns, rows, self.config.image)
-        split = self.split_rows(columns, rows, _name_sets(rows), "question")
+        sets = name_sets(np.sort(rows.index, axis=0), rows.names)
+        split = self.split_rows(columns, rows, sets, "question")
         by_person = split.unit == "group"
         group = split.group.codes if by_person else np.zeros(len(columns), dtype=np.int64)
         images, votes, first_rows = _add_up(rows.index.T, votes, group)
         stimuli, groups = self.stimuli(rows.names), group[first_rows] if by_person else None
         judgments = OddOneOut.build(stimuli, images, votes, groups, split.unit)
         return Rows(judgments, split.splits[first_rows])
-
-
-def _name_sets(rows: ImageRows) -> Coded:
-    """Return the three images of each row by name, in one order."""
-    sets, codes = np.unique(np.sort(rows.index, axis=0), axis=1, return_inverse=True)
-    names = [" ".join(rows.names[i] for i in images) for images in sets.T]
-    return Coded.of(codes.reshape(-1), names)
 
 
 def _add_up(

@@ -23,12 +23,13 @@ from perceptinit.judgments.forms.splits import (
     RowSplits,
     SplitBy,
     SplitConfig,
-    rows_in,
-    split_rows,
+    name_sets,
+    read_splits,
+    split_names,
 )
 from perceptinit.judgments.image_files import ImageRows, file_name, read_images, stimuli_in
 from perceptinit.judgments.own.layouts import rename_columns
-from perceptinit.types import DataCard, Split, Stimuli, Triplets
+from perceptinit.types import DataCard, Split, Stimuli, Triplets, Unit
 
 # a column that says why a row does not count, such as a catch trial; empty when it does
 EXCLUDED = "excluded"
@@ -96,7 +97,13 @@ class OwnTable(ABC):
 
     def select(self, split: Split) -> Any:
         """Return the judgments of a split; EmptySplitError when it has none."""
-        return self.rows.judgments.select(rows_in(self.splits, split, self.config.path))
+        rows = np.flatnonzero(self.splits == split)
+        if not rows.size:
+            counts = ", ".join(f"{(self.splits == s).sum()} {s}" for s in SPLITS)
+            raise EmptySplitError(
+                f"{self.config.path}: no judgments in split '{split}' (there are {counts})"
+            )
+        return self.rows.judgments.select(rows)
 
     @property
     def name(self) -> str:
@@ -122,10 +129,41 @@ class OwnTable(ABC):
     def split_rows(
         self, columns: Columns, images: ImageRows, group: Coded, role: str, hint: str = ""
     ) -> RowSplits:
-        """Return the splits of the rows of a table, as the keys say; see `splits.split_rows`."""
-        return split_rows(
-            columns, images, self.config, self.draw_name, group=group, role=role, hint=hint
-        )
+        """Return the splits of a table's rows: those of its column `split`, or else drawn by seed.
+
+        Args:
+            columns: The table.
+            images: The images of its rows.
+            group: What must not be in two splits unless `split_by` says so.
+            role: What messages call the group.
+            hint: What else the user may do about a group in two splits, such as ", or ...".
+
+        Raises:
+            DataError: For unknown splits, groups in two splits, `split_by` beside a column `split` or `group`,
+                and when there is no column `subject` to split by.
+        """
+        unit: Unit = "anchor" if role != "group" else "group"
+        by = self.config.split_by
+        for name in ("split", "group"):
+            if by and name in columns:
+                raise DataError(
+                    f"{columns.path}: column '{name}' and split_by = \"{by}\" both say what is held out; keep one"
+                )
+        if "split" in columns:
+            return RowSplits(read_splits(columns, group, role, hint), group, unit)
+        if by == "image":
+            of_image = split_names(images.names, self.config, self.draw_name)[images.index]
+            splits = np.where((of_image == of_image[0]).all(axis=0), of_image[0], "")
+            return RowSplits(splits, group, "image")
+        if by == "anchor":
+            group = images.role(0)
+        elif by == "person":
+            group, unit = columns.coded("subject"), "group"
+        elif by == "row":  # the anchor and its candidates, in one order whatever the sides
+            anchor, *candidates = images.index
+            group = name_sets(np.stack([anchor, *np.sort(candidates, axis=0)]), images.names)
+        splits = split_names(group.distinct, self.config, self.draw_name)[group.codes]
+        return RowSplits(splits, group, unit)
 
     def preflight(self) -> Iterator[str]:
         """Yield the first thing that is wrong with the file or its images."""

@@ -13,6 +13,7 @@ from perceptinit.files.columns import Columns
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.drawing import TripletDraw
 from perceptinit.judgments.forms.ratings import RatedImages, VoteRule, triplets_from_ratings
+from perceptinit.judgments.forms.splits import find_first_rows
 from perceptinit.judgments.image_files import ImageRows
 from perceptinit.judgments.own.own_table import DrawnFromTable, OwnTable, Rows
 from perceptinit.types import Triplets
@@ -71,8 +72,7 @@ class Ratings(DrawnFromTable):
 
 
 def _check_rated_once(columns: Columns, images: ImageRows) -> None:
-    _, first_rows, place = np.unique(images.index[1], return_index=True, return_inverse=True)
-    before = first_rows[place.reshape(-1)]
+    before = find_first_rows(images.index[1])
     rows = np.flatnonzero(before != np.arange(len(before)))
     if rows.size:
         raise columns.error(

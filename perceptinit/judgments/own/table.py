@@ -16,8 +16,6 @@ from perceptinit.errors import DataError
 from perceptinit.files.columns import Coded, Columns, read_all
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.named_triplets import NamedTriplets, add_up, draw_sides
-from perceptinit.judgments.forms.splits import RowSplits
-from perceptinit.judgments.image_files import ImageRows
 from perceptinit.judgments.own.layouts import component_for
 from perceptinit.judgments.own.own_table import OwnTable, Rows
 from perceptinit.registry import nearest, suggest
@@ -91,9 +89,16 @@ class Table(OwnTable):
         images, (votes_second, num_votes) = read_all(
             partial(self.read_images, columns, form[:3]), partial(read_votes, columns, form)
         )
-        split = self._split(columns, images)
-        shares, group = votes_second / num_votes, split.group.codes
-        named = NamedTriplets(images.names, images.index, shares, num_votes, group, split.unit)
+        group, role, hint = (
+            images.role(0),
+            "anchor",
+            ", or say in a column 'group' what must not cross splits",
+        )
+        if "group" in columns:
+            group, role, hint = columns.coded("group"), "group", ""
+        split = self.split_rows(columns, images, group, role, hint)
+        votes = votes_second / num_votes, num_votes
+        named = NamedTriplets(images.names, images.index, *votes, split.group.codes, split.unit)
         if form == ANSWER:
             named = draw_sides(named, self.config.seed)
         # after rows are split, so that splits are the same whoever is selected
@@ -103,12 +108,6 @@ class Table(OwnTable):
 
     def _add_up(self, named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.ndarray]:
         return add_up(named, splits) if self.config.aggregate else (named, splits)
-
-    def _split(self, columns: Columns, images: ImageRows) -> RowSplits:
-        if "group" in columns:
-            return self.split_rows(columns, images, columns.coded("group"), "group")
-        hint = ", or say in a column 'group' what must not cross splits"
-        return self.split_rows(columns, images, images.role(0), "anchor", hint)
 
     def _rows_of_subjects(self, columns: Columns) -> np.ndarray:
         wanted = self.config.subjects
@@ -205,14 +204,10 @@ def read_votes(columns: Columns, form: tuple[str, ...]) -> tuple[np.ndarray, np.
 
 def _read_choices(columns: Columns) -> np.ndarray:
     """Return 1 where `second` was chosen and 0 where `first` was, float64 (N,)."""
-    first, second, choice = (columns.coded(name) for name in ("first", "second", "choice"))
-    names = {text: i for i, text in enumerate(choice.distinct)}
-    is_word = [np.array(choice.distinct)[choice.codes] == word for word in ("first", "second")]
-    is_first, is_second = (
-        np.array([names.get(text, -1) for text in side.distinct])[side.codes] == choice.codes
-        for side in (first, second)
-    )
-    is_first, is_second = is_first | is_word[0], is_second | is_word[1]
+    coded = (columns.coded(name) for name in ("first", "second", "choice"))
+    first, second, choice = (np.array(c.distinct, dtype=object)[c.codes] for c in coded)
+    is_first = (choice == first) | (choice == "first")
+    is_second = (choice == second) | (choice == "second")
     strange = np.flatnonzero(~(is_first | is_second))
     if strange.size:
         a, b, c = (columns.cell(name, strange[0]) for name in ("first", "second", "choice"))
