@@ -204,9 +204,14 @@ def _convert_cell(cell: Any, convert: Callable[[Any], T], fill: T | None) -> T:
     return fill
 
 
+def is_number(text: str) -> bool:
+    """Return whether a cell of text is a number, NaN and infinity included."""
+    return _NUMBER.fullmatch(text) is not None
+
+
 def plain_number(text: str) -> float:
     """Return the number in a cell of text; ValueError, saying `is 'x', not a number`, for anything else."""
-    if not _NUMBER.fullmatch(text):
+    if not is_number(text):
         raise ValueError(f"is {shown(repr(text))}, not a number")
     return float(text)
 

@@ -72,9 +72,8 @@ def read_mat(path: Path) -> dict[str, list[MatValue]]:
 
 
 def _explain(child: subprocess.CompletedProcess[str]) -> str:
-    reason = (child.stderr.strip().splitlines() or [f"the reader ended with {child.returncode}"])[
-        -1
-    ]
+    lines = child.stderr.strip().splitlines()
+    reason = lines[-1] if lines else f"the reader ended with {child.returncode}"
     if "v7.3" in reason:
         return "MATLAB 7.3 format; save it with -v7 or as .npy"
     return f"not a readable .mat file ({shown(reason)})"
@@ -110,11 +109,10 @@ def _limit_memory() -> None:
 def _flatten(key: str, value: Any) -> Iterator[tuple[str, MatValue]]:
     """Yield a value and, after it, the fields of each of its elements if it is a struct."""
     kind = _kind_of(value)
-    empty = np.empty((0, 0))
+    array = np.empty((0, 0)) if kind else value
     if kind == "text":
-        yield key, MatValue(kind, np.char.strip(np.atleast_1d(value)))
-    else:
-        yield key, MatValue(kind, empty if kind else value)
+        array = np.char.strip(np.atleast_1d(value))
+    yield key, MatValue(kind, array)
     if kind == "a struct":
         for element in value.ravel():
             for name in value.dtype.names:

@@ -15,7 +15,7 @@ from perceptinit.types import Stimuli, Triplets, Unit
 # Pairs looked at for one that is wanted, where there are too many to look at all.
 OVERSAMPLE = 50
 
-Votes = Callable[[int, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+Votes = tuple[np.ndarray, np.ndarray]  # p_second and num_votes, (N,) each
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def draw_triplets(
     stimuli: Stimuli,
     anchors: Iterable[int],
     distances_of: Callable[[int], np.ndarray],
-    votes_of: Votes,
+    votes_of: Callable[[int, np.ndarray, np.ndarray], Votes],
     draw: TripletDraw,
     members: Sequence[int] | None = None,
 ) -> Triplets:

@@ -40,17 +40,9 @@ class NamedTriplets:
     def triplets(self, stimuli_of: Callable[[Sequence[str]], Stimuli]) -> Triplets:
         """Return checked triplets over the images that occur; `stimuli_of` gives them by name."""
         used, index = np.unique(self.roles, return_inverse=True)
-        anchor, first, second = index.reshape(self.roles.shape)
-        return Triplets.build(
-            stimuli_of([self.images[i] for i in used]),
-            anchor,
-            first,
-            second,
-            self.p_second,
-            self.num_votes,
-            self.group,
-            self.unit,
-        )
+        stimuli = stimuli_of([self.images[i] for i in used])
+        columns = *index.reshape(self.roles.shape), self.p_second, self.num_votes, self.group
+        return Triplets.build(stimuli, *columns, self.unit)
 
 
 def draw_sides(named: NamedTriplets, seed: int) -> NamedTriplets:
@@ -59,8 +51,8 @@ def draw_sides(named: NamedTriplets, seed: int) -> NamedTriplets:
     A draw depends on the seed and the three names only, not on the rows around it.
     """
     anchor, first, second = named.roles
-    low, high = np.minimum(first, second), np.maximum(first, second)  # names are sorted
-    questions, question = np.unique(_code(named, anchor, low, high), return_inverse=True)
+    low, high, codes = _number_questions(named)
+    questions, question = np.unique(codes, return_inverse=True)
     rows = np.empty(len(questions), dtype=np.int64)
     rows[question] = np.arange(len(named))
     drawn = _draws(seed, named.images, np.stack([anchor, low, high])[:, rows].tobytes())
@@ -89,11 +81,10 @@ def add_up(named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.
     A question is an anchor with two candidates in either order, in one group and split. Its sides
     are those of its first row.
     """
-    anchor, first, second = named.roles
-    low, high = np.minimum(first, second), np.maximum(first, second)
+    _, first, _ = named.roles
     _, split = np.unique(splits, return_inverse=True)
-    asked = _code(named, anchor, low, high)
-    question, first_rows = first_appearances(asked, named.group, split)
+    _, _, codes = _number_questions(named)
+    question, first_rows = first_appearances(codes, named.group, split)
     is_turned = first != first[first_rows][question]
     p_second = np.where(is_turned, 1 - named.p_second, named.p_second)
     num_votes = np.bincount(question, named.num_votes)
@@ -119,9 +110,12 @@ def first_appearances(*keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rank[place], np.sort(first)
 
 
-def _code(
-    named: NamedTriplets, anchor: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> np.ndarray:
-    """Return one number for each question, int64 (N,); below 2^63 for up to two million images."""
+def _number_questions(named: NamedTriplets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the lower candidate, the higher one, and one number for each question, int64 (N,) each.
+
+    Numbers are below 2^63 for up to two million images. Names are sorted, so is the order of candidates.
+    """
+    anchor, first, second = named.roles
+    low, high = np.minimum(first, second), np.maximum(first, second)
     count = len(named.images)
-    return (anchor * count + low) * count + high
+    return low, high, (anchor * count + low) * count + high

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from perceptinit.judgments.forms.drawing import TripletDraw, draw_triplets
+from perceptinit.judgments.forms.drawing import TripletDraw, Votes, draw_triplets
 from perceptinit.types import Stimuli, Triplets
 
 # how a pair of ratings becomes votes
@@ -57,9 +57,7 @@ def triplets_from_ratings(rated: RatedImages, rule: VoteRule, draw: TripletDraw)
         is_rated = np.isin(np.arange(len(closeness)), rated.image[rated.reference == reference])
         return np.where(is_rated, -closeness, np.nan)
 
-    def votes_of(
-        reference: int, first: np.ndarray, second: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def votes_of(reference: int, first: np.ndarray, second: np.ndarray) -> Votes:
         lead = closeness[second] - closeness[first]
         p_second = (lead > 0).astype(np.float64) if rule == "gap" else elo_share(lead)
         return p_second, np.minimum(num_votes[first], num_votes[second])

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from perceptinit.errors import DataError
-from perceptinit.judgments.forms.drawing import TripletDraw, draw_triplets
+from perceptinit.judgments.forms.drawing import TripletDraw, Votes, draw_triplets
 from perceptinit.types import Split, Stimuli, Triplets
 
 
@@ -86,21 +86,16 @@ class SamePairs:
                 "Score them with the evaluator 'jnd'"
             )
 
-        def votes_of(
-            anchor: int, first: np.ndarray, second: np.ndarray
-        ) -> tuple[np.ndarray, np.ndarray]:
+        def votes_of(anchor: int, first: np.ndarray, second: np.ndarray) -> Votes:
             p_same, num_votes = self._row(anchor, self.p_same), self._row(anchor, self.num_votes)
             is_second = p_same[second] > p_same[first]
             counts = np.minimum(num_votes[first], num_votes[second])
             return is_second.astype(np.float64), counts.astype(np.int64)
 
-        return draw_triplets(
-            self.stimuli,
-            anchors.tolist(),
-            lambda anchor: -self._row(anchor, self.p_same),
-            votes_of,
-            draw,
-        )
+        def distances_of(anchor: int) -> np.ndarray:
+            return -self._row(anchor, self.p_same)
+
+        return draw_triplets(self.stimuli, anchors.tolist(), distances_of, votes_of, draw)
 
     def _row(self, anchor: int, column: np.ndarray) -> np.ndarray:
         """Return a column by the image that the anchor was compared with, (M,); NaN elsewhere."""

@@ -26,6 +26,7 @@ from perceptinit.files.columns import Columns
 
 TRIPLET = ("anchor", "first", "second", "choice")
 ODD = ("image_1", "image_2", "image_3", "odd")
+EMPTY = (None, "", "null", "NULL")
 SUBJECTS = ("subject", "subject_id", "participant", "participant_id", "PROLIFIC_PID")
 
 
@@ -82,13 +83,12 @@ def rename_columns(columns: Columns) -> Columns:
     Raises DataError for two images whose URLs end in one file.
     """
     layout = layout_of(columns)
-    return columns if layout is None else _rename(columns, layout)
-
-
-def _rename(columns: Columns, layout: Layout) -> Columns:
+    if layout is None:
+        return columns
     source = dict(zip(layout.roles, layout.columns, strict=False))
-    is_answered = [_is_filled(columns, name) for name in source.values()]
-    columns = columns.select(np.all(is_answered, axis=0))
+    for name in source.values():
+        is_filled = [cell not in EMPTY for cell in columns.distinct[name]]
+        columns = columns.select(np.array(is_filled, dtype=bool)[columns.codes[name]])
     for name in layout.subject:
         if name in columns:
             source.setdefault("subject", name)
@@ -132,11 +132,6 @@ def _file_of(url: str) -> str:
         return unquote(urlsplit(url).path).rpartition("/")[2]
     except ValueError:  # brackets that hold no address
         return url
-
-
-def _is_filled(columns: Columns, name: str) -> np.ndarray:
-    empty = (None, "", "null", "NULL")
-    return np.array([cell not in empty for cell in columns.distinct[name]])[columns.codes[name]]
 
 
 def component_for(columns: Columns) -> str:

@@ -17,7 +17,6 @@ from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.named_triplets import NamedTriplets, add_up, draw_sides
 from perceptinit.judgments.image_files import ImageRows
 from perceptinit.judgments.own.own_table import OwnTable, Rows
-from perceptinit.types import Split, Triplets
 
 T = TypeVar("T")
 
@@ -59,10 +58,6 @@ class MultiSelect(OwnTable):
         """Whether `chosen_1` was chosen before `chosen_2`, as the most similar. No default: sources differ."""
 
     config: Config
-
-    def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""
-        return self.select(split).triplets(self.stimuli)
 
     def read(self, columns: Columns) -> Rows:
         """Return all judgments and their splits."""

@@ -45,8 +45,9 @@ class Rows:
 
 
 class OwnTable(ABC):
-    """A table of the user; a child gives `what`, `draw_name`, `read` and `load`.
+    """A table of the user; a child gives `what`, `draw_name` and `read`.
 
+    `load` is for judgments that are `NamedTriplets`; a child with others overrides it.
     Rows with a filled cell in the column `excluded` are left out, and columns of other programs are renamed
     (see `layouts`).
     """
@@ -81,9 +82,9 @@ class OwnTable(ABC):
     def read(self, columns: Columns) -> Rows:
         """Return the judgments of a table and their splits; DataError names wrong rows and images."""
 
-    @abstractmethod
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""
+        return self.select(split).triplets(self.stimuli)
 
     @cached_property
     def rows(self) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from perceptinit.companions import companion_of
 from perceptinit.errors import DataError, UsageError, shown
-from perceptinit.files.columns import plain_number
+from perceptinit.files.columns import is_number, plain_number
 from perceptinit.files.csv_files import read_csv
 from perceptinit.files.mat_files import MatValue, read_mat
 from perceptinit.files.reading import read_bytes, require_file
@@ -103,25 +103,21 @@ def _read_npy(path: Path, key: str | None) -> Matrices:
 
 
 def _read_mat(path: Path, key: str | None) -> Matrices:
+    """Return the matrices (S, M, M) of a variable, or of a field in each element of its struct."""
     content = read_mat(path)
     if key is None and any(name.startswith("rdmutv") for name in content):
         raise _refuse_export(path)
-    return _choose(path, content, key), None
-
-
-def _choose(path: Path, content: Mapping[str, list[MatValue]], key: str | None) -> np.ndarray:
-    """Return the matrices (S, M, M) of a variable, or of a field in each element of its struct."""
     variables = sorted(name for name in content if "." not in name)
     key = variables[0] if key is None and len(variables) == 1 else key or ""
     struct = key.rpartition(".")[0]
     if key not in content and struct in content:
-        problem = unknown(
-            f"no field of {struct} called", key.rpartition(".")[2], _fields(content, struct)
-        )
+        field, fields = key.rpartition(".")[2], _fields(content, struct)
+        problem = unknown(f"no field of {struct} called", field, fields)
         raise DataError(f"{path}: {problem}")
     if key not in content:
         raise DataError(f"{path}: {unknown('no variable called', key, variables)}. Set key")
-    return np.concatenate([_matrices_of(path, key, value, content) for value in content[key]])
+    matrices = [_matrices_of(path, key, value, content) for value in content[key]]
+    return np.concatenate(matrices), None
 
 
 def _fields(content: Mapping[str, list[MatValue]], struct: str) -> list[str]:
@@ -150,7 +146,7 @@ def _read_csv(path: Path, key: str | None) -> Matrices:
     cells = zip(*(column.to_pylist() for column in table.columns), strict=True)
     rows = {int(n): list(row) for n, row in zip(numbers, cells, strict=True) if any(row)}
     first = next(iter(rows))
-    names = None if all(_is_number(cell) for cell in rows[first] if cell) else rows.pop(first)
+    names = None if all(is_number(cell) for cell in rows[first] if cell) else rows.pop(first)
     if len(table.columns) == len(rows) + 1:
         row_names = {n: row.pop(0) for n, row in rows.items()}
         for place, (n, name) in enumerate(row_names.items(), start=1):
@@ -173,14 +169,6 @@ def _number(path: Path, row: int, place: int, cell: str) -> float:
         return plain_number(cell) if cell else np.nan
     except ValueError as error:
         raise DataError(f"{path}, row {row}: cell {place} {error}") from error
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        plain_number(cell)
-    except ValueError:
-        return False
-    return True
 
 
 # the suffixes of matrices; a new one is an entry here

@@ -20,14 +20,6 @@ from perceptinit.judgments.own.own_table import own_card
 from perceptinit.judgments.own.rdm_files import read_matrices, read_names
 from perceptinit.types import DataCard
 
-RDM_CONVENTIONS = Conventions(
-    index_base="by name, in the order of the names file",
-    sides="drawn, by seed",
-    direction="stated in the recipe: kind",
-    ties="equal cells count half for each side; cells nearer than min_gap make no triplet",
-    winner_first="no",
-)
-
 
 class RdmSet(MatrixSet):
     """A matrix of similarities or dissimilarities of M images, made into triplets.
@@ -38,7 +30,13 @@ class RdmSet(MatrixSet):
     split. Triplets are drawn without replacement, only where the group tells the candidates apart.
     """
 
-    conventions: ClassVar[Conventions] = RDM_CONVENTIONS
+    conventions: ClassVar[Conventions] = Conventions(
+        index_base="by name, in the order of the names file",
+        sides="drawn, by seed",
+        direction="stated in the recipe: kind",
+        ties="equal cells count half for each side; cells nearer than min_gap make no triplet",
+        winner_first="no",
+    )
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(MatrixSet.Config):

@@ -76,13 +76,6 @@ class Table(OwnTable):
     what = "Judgments"
     draw_name = "table"
 
-    def load(self, split: Split) -> Triplets:
-        """Return the judgments of a split.
-
-        Raises DataError when the file, a row or an image is wrong, or the split is empty.
-        """
-        return self.select(split).triplets(self.stimuli)
-
     def read(self, columns: Columns) -> TableRows:
         """Return the rows that are used, and the judgments that they add up to."""
         form = find_form(columns)

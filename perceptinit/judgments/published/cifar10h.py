@@ -16,7 +16,7 @@ from perceptinit.errors import DataError, problems_of
 from perceptinit.files.downloads import Download
 from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
-from perceptinit.judgments.forms.drawing import TripletDraw, draw_triplets
+from perceptinit.judgments.forms.drawing import TripletDraw, Votes, draw_triplets
 from perceptinit.judgments.forms.splits import split_names
 from perceptinit.judgments.image_files import read_labelled_parquet
 from perceptinit.types import DataCard, ImageSource, Split, Stimuli, Triplets
@@ -227,9 +227,7 @@ def triplets_from_label_counts(
     # the tolerance: 1 - 0.8 is a little less than 0.2 in floating point
     anchors = [i for i in members if 1 - shares[i].max() >= min_disagreement - 1e-9]
 
-    def votes_of(
-        anchor: int, first: np.ndarray, second: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def votes_of(anchor: int, first: np.ndarray, second: np.ndarray) -> Votes:
         s_first, s_second = shares[first] @ shares[anchor], shares[second] @ shares[anchor]
         return s_second / (s_first + s_second), np.minimum(totals[first], totals[second])
 

@@ -55,15 +55,11 @@ def nights_downloads() -> tuple[Download, ...]:
         for number in range(NUM_CHUNKS)
     )
     jnd = Download(urls=(f"{URL}/jnd_votes.csv",), path="jnd_votes.csv", parts=("jnd",))
-    return (table, *chunks, jnd, *_unfiltered())
-
-
-def _unfiltered() -> tuple[Download, ...]:
-    # the source states http for the table; https is tried first
+    # the source states http for this table; https is tried first
     name = "nights_unfiltered/nights_raw.csv"
     urls = (f"{URL}/{name}", f"{URL.replace('https', 'http')}/{name}")
-    table = Download(urls=urls, path="unfiltered/nights_raw.csv", parts=("unfiltered",))
-    images = (
+    raw_table = Download(urls=urls, path="unfiltered/nights_raw.csv", parts=("unfiltered",))
+    raw_images = (
         Download(
             urls=(f"{URL}/nights_unfiltered/{kind}_{span}.zip",),
             path=f"unfiltered/{kind}_{span}.zip",
@@ -75,7 +71,7 @@ def _unfiltered() -> tuple[Download, ...]:
         for kind in KINDS
         for span in UNFILTERED
     )
-    return (table, *images)
+    return (table, *chunks, jnd, raw_table, *raw_images)
 
 
 class Nights:
@@ -136,9 +132,7 @@ class Nights:
             yield f'root = "{root}": no data.csv there. Get it: {SOURCE}'
             return
         try:
-            names = sorted(
-                {name for column in IMAGE_COLUMNS for name in self._columns.texts(column)}
-            )
+            names = {name for column in IMAGE_COLUMNS for name in self._columns.texts(column)}
             for split in ("train", "val", "test"):
                 self._rows(split)
             if self.config.unfiltered:
@@ -167,7 +161,9 @@ class Nights:
             raise columns.error(unvoted[0], "no votes (left_vote and right_vote are both 0)")
         images = index_images([columns.coded(name) for name in IMAGE_COLUMNS])
         votes = right / (left + right), columns.counts("votes")
-        known = {*self._columns.texts("ref_path"), *(self._raw_references if c.unfiltered else ())}
+        known = set(self._columns.texts("ref_path"))
+        if c.unfiltered:
+            known.update(self._raw_columns.texts("ref_path"))
         place = {name: i for i, name in enumerate(sorted(known))}
         group = np.array([place[name] for name in columns.texts("ref_path")], dtype=np.int64)
         named = NamedTriplets(images.names, images.index, *votes, group)
@@ -189,24 +185,19 @@ class Nights:
         columns.require([*IMAGE_COLUMNS, "left_vote", "right_vote", "votes", *more])
         return columns.select(columns.counts("votes") >= self.config.min_votes)
 
-    @property
-    def _raw_references(self) -> list[str]:
-        return self._raw_columns.texts("ref_path")
-
     def _raw_rows(self) -> Columns:
         """Return the unfiltered rows whose reference is held out by no split of `data.csv`."""
         path = self.config.root / "data.csv"
-        published = read_table(path)
-        splits = published.texts("split")
-        references = published.texts("ref_path")
+        references, splits = (read_table(path).texts(name) for name in ("ref_path", "split"))
         held_out = {r for r, s in zip(references, splits, strict=True) if s != "train"}
-        mask = np.array([r not in held_out for r in self._raw_references], dtype=bool)
+        raw = self._raw_columns
+        mask = np.array([r not in held_out for r in raw.texts("ref_path")], dtype=bool)
         if not mask.any():
             raise DataError(
-                f"{self._raw_columns.path}: no rows with {self.config.min_votes} votes or more outside "
+                f"{raw.path}: no rows with {self.config.min_votes} votes or more outside "
                 f"val and test of {path}"
             )
-        return self._raw_columns.select(mask)
+        return raw.select(mask)
 
     def _rows(self, split: Split) -> Columns:
         columns = self._columns
