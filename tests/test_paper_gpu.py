@@ -17,7 +17,7 @@ from helpers.processes import fake_group, group_of_one
 
 from perceptinit.backbones import text
 from perceptinit.evaluators.zero_shot import ZeroShot
-from perceptinit.initializers import resident_images
+from perceptinit.initializers import stage_images
 from perceptinit.initializers.triplet import Triplet
 from perceptinit.pretrainers import towers
 from perceptinit.pretrainers.clip import Clip
@@ -67,7 +67,7 @@ def test_a_training_on_a_gpu_is_that_on_a_cpu_and_never_waits(settings):
 @pytest.mark.parametrize("share", [0.25, 0.0], ids=["images-on-gpu", "images-ahead"])
 @pytest.mark.parametrize("settings", STAGE_1.values(), ids=STAGE_1)
 def test_stage_1_on_a_gpu_is_that_on_a_cpu_and_its_steps_never_wait(settings, share, monkeypatch):
-    monkeypatch.setattr(resident_images, "SHARE_OF_MEMORY", share)
+    monkeypatch.setattr(stage_images, "SHARE_OF_MEMORY", share)
     want = stage_1("cpu", **settings).metrics
     with paper_gpu() as gpu:
         got = stage_1("cuda", **settings).metrics

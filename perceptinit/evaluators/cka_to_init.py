@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +42,8 @@ class CkaToInit(JudgedMeasure):
         super().__init__(config, judgments)
         self._first: tuple[Path, int, np.ndarray] | None = None
 
-    @cached_property
-    def _used(self) -> tuple[Stimuli, np.ndarray]:
+    def read(self) -> tuple[Stimuli, np.ndarray]:
+        """Return the stimuli and which of them are used; DataError for fewer than 4."""
         triplets = self.judgments.load(self.config.split)
         used = np.unique([triplets.anchor, triplets.first, triplets.second])
         order = generator(0, "cka-to-init", "images", self.judgments.name).permutation(used)
@@ -55,17 +54,13 @@ class CkaToInit(JudgedMeasure):
             )
         return triplets.stimuli, used
 
-    def read(self) -> tuple[Stimuli, np.ndarray]:
-        """Return the stimuli and which of them are used; DataError for fewer than 4."""
-        return self._used
-
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield the score.
 
         Raises UsageError without a run's first weights, DataError for images that cannot be read and
         for fewer than 4 of them.
         """
-        stimuli, used = self.read()
+        stimuli, used = self.data
         now = self._gram(model, ctx, stimuli, used)
         own: tuple[float, float | None] | None = None
         if distributed.rank() == 0:  # the process that has the run's folder

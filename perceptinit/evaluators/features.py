@@ -170,23 +170,13 @@ def _encode(
     sizes = sorted({model.image_size for model in subjects.models})
     streams = [_pixels(images, size, encoding) for size in sizes]
     for rows, *squares in zip(_rows(images, encoding), *streams, strict=True):
-        by_size = {
-            size: to_device(pixels, encoding.device)
-            for size, pixels in zip(sizes, squares, strict=True)
-        }
-        yield (
-            rows,
-            [
-                _encode_pixels(model, by_size[model.image_size], encoding)
-                for model in subjects.models
-            ],
-        )
-
-
-def _encode_pixels(model: DualEncoder, pixels: torch.Tensor, encoding: Encoding) -> torch.Tensor:
-    with autocast(encoding.device, encoding.precision):
-        features = model.encode_image(pixels)
-    return unit(features, "image")
+        by_size = dict(zip(sizes, (to_device(s, encoding.device) for s in squares), strict=True))
+        features = []
+        for model in subjects.models:
+            with autocast(encoding.device, encoding.precision):
+                embeddings = model.encode_image(by_size[model.image_size])
+            features.append(unit(embeddings, "image"))
+        yield rows, features
 
 
 def _pixels(images: ImageSet, size: int, encoding: Encoding) -> Iterator[torch.Tensor]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -60,10 +61,15 @@ class JudgedMeasure(ABC):
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
         """Return the scores of a model."""
 
+    @cached_property
+    def data(self) -> Any:
+        """What `read` returned."""
+        return self.read()
+
     def preflight(self) -> Iterator[str]:
         """Yield why the split cannot be loaded, unless the judgments themselves say what is wrong."""
         if not preflight(self.judgments):
-            yield from problems_of(self.read)
+            yield from problems_of(lambda: self.data)
 
     @property
     def set_name(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 # N judgments of three images, M images
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -47,9 +46,12 @@ class OddOneOutScore(JudgedMeasure):
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield the score; DataError for images that cannot be read."""
-        judgments = self._judgments
+        judgments: OddOneOut = self.data
         values = odd_one_out_agreement(self._similarities(model, ctx), judgments.votes)
         weights = judgments.votes.sum(axis=1)
+        names = [judgments.stimuli.ids[i] for i in np.unique(judgments.images)]
+        if self._baselines is None:  # they do not depend on the model
+            self._baselines = odd_one_out_baselines(judgments, num_workers=ctx.num_workers)
         yield Score(
             name=f"odd_one_out/{self.set_name}",
             value=float(np.average(values, weights=weights)),
@@ -60,33 +62,18 @@ class OddOneOutScore(JudgedMeasure):
             chance=CHANCE,
             **ceiling_fields(ceiling(judgments.votes)),
             extra={
-                **as_extra(self._measure_baselines(ctx.num_workers)),
-                **self.held_out(judgments.unit, self._names),
+                **as_extra(self._baselines),
+                **self.held_out(judgments.unit, names),
             },
         )
 
-    @cached_property
-    def _judgments(self) -> OddOneOut:
-        return load_odd_one_out(self.judgments, self.config.split)
-
-    def _measure_baselines(self, num_workers: int) -> tuple[Baseline, ...]:
-        """Return what does not depend on the model, measured once."""
-        if self._baselines is None:
-            self._baselines = odd_one_out_baselines(self._judgments, num_workers=num_workers)
-        return self._baselines
-
-    @property
-    def _names(self) -> list[str]:
-        judgments = self._judgments
-        return [judgments.stimuli.ids[i] for i in np.unique(judgments.images)]
-
     def read(self) -> OddOneOut:
         """Return the odd-one-out judgments of the split."""
-        return self._judgments
+        return load_odd_one_out(self.judgments, self.config.split)
 
     def _similarities(self, model: DualEncoder, ctx: RunContext) -> np.ndarray:
         """Return minus the cosine distance of the pairs 0-1, 0-2 and 1-2, (N, 3)."""
-        judgments = self._judgments
+        judgments = self.data
         used, places = np.unique(judgments.images, return_inverse=True)
         places = places.reshape(judgments.images.shape)
         z = self.embed(model.encode_image, model.image_size, ctx, judgments.stimuli, used)

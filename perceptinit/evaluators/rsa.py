@@ -5,7 +5,7 @@ from __future__ import annotations
 # S subjects, K images, P = K (K - 1) / 2 pairs
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class RSA(JudgedMeasure):
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield both correlations; DataError for matrices or images that cannot be read."""
-        stimuli, used, subjects = self.read()
+        stimuli, used, subjects = self.data
         z = self.embed(model.encode_image, model.image_size, ctx, stimuli, used)
         distances = model_dissimilarities(z, self.config.distance)
         for measure, correlation in (("rsa_spearman", spearman), ("rsa_kendall", kendall)):
@@ -65,6 +65,12 @@ class RSA(JudgedMeasure):
 
         count = len(distances)
         ceilings = noise_ceilings(subjects, correlation)
+        people: Sequence[Any] = range(len(subjects))
+        if isinstance(self.judgments, HasPeople):
+            people = self.judgments.people
+        values = correlations(distances, subjects, correlation)
+        # each subject's value, and how well the others predict it; none for a single subject
+        by_person = zip(map(str, people), values, ceilings, strict=True) if ceilings else ()
         return Score(
             name=name,
             value=statistic(np.ones(count, dtype=bool)),
@@ -77,18 +83,10 @@ class RSA(JudgedMeasure):
                 "distance": self.config.distance,
                 "num_images": count,
                 "num_subjects": len(subjects),
-                "by_person": _by_person(
-                    self._names(len(subjects)),
-                    correlations(distances, subjects, correlation),
-                    ceilings,
-                ),
+                "by_person": {
+                    name: {"value": value, "others": lower} for name, value, (lower, _) in by_person
+                },
             },
-        )
-
-    def _names(self, count: int) -> Sequence[str]:
-        judgments = self.judgments
-        return (
-            judgments.people if isinstance(judgments, HasPeople) else [str(s) for s in range(count)]
         )
 
 
@@ -141,12 +139,8 @@ def noise_ceilings(subjects: np.ndarray, correlation: Correlation) -> Sequence[B
     found = []
     for s, own in enumerate(vectors):
         of_others = _mean_of_known(np.delete(ranks, s, axis=0))
-        found.append(
-            (
-                _correlate_known(correlation, of_others, own),
-                _correlate_known(correlation, of_all, own),
-            )
-        )
+        lower = _correlate_known(correlation, of_others, own)
+        found.append((lower, _correlate_known(correlation, of_all, own)))
     return found
 
 
@@ -155,14 +149,6 @@ def _means(ceilings: Sequence[Bounds]) -> Bounds | None:
         return None
     lower, upper = np.mean(ceilings, axis=0).tolist()
     return lower, upper
-
-
-def _by_person(
-    names: Sequence[str], values: Sequence[float], ceilings: Sequence[Bounds]
-) -> dict[str, dict[str, float]]:
-    """Return each subject's value and how well the others predict it; empty for a single one."""
-    rows = zip(names, values, ceilings, strict=True) if ceilings else ()
-    return {name: {"value": value, "others": lower} for name, value, (lower, _) in rows}
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:

@@ -53,8 +53,10 @@ class TwoAFC(JudgedMeasure):
         that are not finite.
         """
         embedded = self._embed(model, ctx)
-        result = score(embedded, self._triplets, self.config.weighting)
-        name = self.set_name
+        result = score(embedded, self.data, self.config.weighting)
+        name, weighting = self.set_name, self.config.weighting
+        if self._baselines is None:  # they do not depend on the model
+            self._baselines = two_afc_baselines(self.data, weighting, num_workers=ctx.num_workers)
         if result.is_collapsed:
             ctx.warn(
                 f"2afc/{name}: the image embeddings have collapsed: different images are "
@@ -69,42 +71,30 @@ class TwoAFC(JudgedMeasure):
             chance=0.5,
             **ceiling_fields(self._ceiling),
             extra={
-                "weighting": self.config.weighting,
+                "weighting": weighting,
                 "num_ties": result.num_ties,
                 "num_anchors": result.num_anchors,
-                **as_extra(self._measure_baselines(ctx.num_workers)),
+                **as_extra(self._baselines),
                 **self._breakdown(embedded),
-                **self.held_out(self._triplets.unit, self._triplets.used_names),
+                **self.held_out(self.data.unit, self.data.used_names),
             },
         )
         yield Score(
             name=f"embedding_spread/{name}", value=result.spread, num_examples=result.num_images
         )
 
-    @cached_property
-    def _triplets(self) -> Triplets:
+    def read(self) -> Triplets:
+        """Return the triplets of the split."""
         return self.judgments.load(self.config.split)
 
     @cached_property
     def _ceiling(self) -> Bounds | None:
         c = self.config
-        return ceiling_of_split(self.judgments, c.split, self._triplets, c.weighting)
-
-    def _measure_baselines(self, num_workers: int) -> tuple[Baseline, ...]:
-        """Return what does not depend on the model, measured once."""
-        if self._baselines is None:
-            self._baselines = two_afc_baselines(
-                self._triplets, self.config.weighting, num_workers=num_workers
-            )
-        return self._baselines
-
-    def read(self) -> Triplets:
-        """Return the triplets of the split."""
-        return self._triplets
+        return ceiling_of_split(self.judgments, c.split, self.data, c.weighting)
 
     def _breakdown(self, embedded: Embedded) -> dict[str, Any]:
         """Return agreement by anchor, and by person where the judgments know theirs."""
-        triplets = self._triplets
+        triplets = self.data
         values = agreement(*embedded.distances(triplets), triplets.p_second)
         weights = triplets.num_votes if self.config.weighting == "votes" else None
         people, others = self._people
@@ -125,8 +115,8 @@ class TwoAFC(JudgedMeasure):
         c = self.config
         return embed_judged(
             self.encoder(model.encode_image, ctx.device),
-            self._triplets,
-            self.images(self._triplets.stimuli, model.image_size, ctx.num_workers, c.cache_mib),
+            self.data,
+            self.images(self.data.stimuli, model.image_size, ctx.num_workers, c.cache_mib),
             device=ctx.device,
             batch_size=c.batch_size,
         )

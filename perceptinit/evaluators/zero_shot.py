@@ -50,7 +50,10 @@ class ZeroShot(SetMeasure):
         self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
     ) -> list[list[Score]]:
         encoding = Encoding.of(self.config, ctx, joint)
-        sets = self._read_all(ctx, joint)
+        sets = {}
+        for name in self.present(ctx, "zero-shot"):
+            with joint.guard(name):
+                sets[name] = self._read(name)
         prompts = {name: set_prompts(test_set) for name, test_set in sets.items()}
         make = Classifiers(encoding.precision, encoding.batch_size, joint.classifier_folder).make
         classifiers = [make(model, prompts, ctx.device) for model in models]
@@ -65,13 +68,6 @@ class ZeroShot(SetMeasure):
                     found = scores(kept, ranking[rows], encoding.precision)
                     result += mark_incomplete(found, [test_set], [rows])
         return results
-
-    def _read_all(self, ctx: RunContext, joint: Joint) -> dict[str, ZeroShotSet]:
-        sets = {}
-        for name in self.present(ctx, "zero-shot"):
-            with joint.guard(name):
-                sets[name] = self._read(name)
-        return sets
 
     def _read(self, dataset: str) -> ZeroShotSet:
         test_set = self.choice.read(dataset)

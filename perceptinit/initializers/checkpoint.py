@@ -94,12 +94,10 @@ def rename(
         renamed[new] = weights[name]
     without_effect = sorted({*key_map, *ignore} - used)
     if without_effect:
+        names = sorted(weights)
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         raise CheckpointError(
-            f"{source}: no weight's name starts with '{without_effect[0]}'. Names there: {_some(weights)}"
+            f"{source}: no weight's name starts with '{without_effect[0]}'. "
+            f"Names there: {', '.join(names[:3])}{more}"
         )
     return renamed
-
-
-def _some(weights: Mapping[str, T]) -> str:
-    names = sorted(weights)
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

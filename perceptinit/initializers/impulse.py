@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # N patches on a square grid, D width of a token, d of a head
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any
 
 import torch
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 from perceptinit.configs import NonNegativeFloat, PositiveFloat
 from perceptinit.errors import InitializerError
-from perceptinit.initializers.attention import Attention, Positions, find_attention, find_positions
+from perceptinit.initializers.attention import Positions, find_attention, find_positions
 from perceptinit.initializers.mimetic import factors, set_value_and_out
 from perceptinit.initializers.report import reporting
 from perceptinit.seeding import torch_generator
@@ -63,16 +64,13 @@ class Impulse:
             logits = Logits(positions, layers[0].head_dim, self.config.share)
             for layer in layers:
                 generator = torch_generator(ctx.seed, ctx.stage, "impulse", layer.name)
-                self._set(layer, logits, generator)
+                order = torch.randperm(len(OFFSETS), generator=generator).tolist()
+                for head in range(layer.num_heads):
+                    query, key = logits.factors(OFFSETS[order[head % len(OFFSETS)]])
+                    layer.head(layer.query, head).copy_(query.T)
+                    layer.head(layer.key, head).copy_(key.T)
+                set_value_and_out(layer, self.config.vo_noise, self.config.vo_identity, generator)
         return report.result
-
-    def _set(self, layer: Attention, logits: Logits, generator: torch.Generator) -> None:
-        order = torch.randperm(len(OFFSETS), generator=generator).tolist()
-        for head in range(layer.num_heads):
-            query, key = logits.factors(OFFSETS[order[head % len(OFFSETS)]])
-            layer.head(layer.query, head).copy_(query.T)
-            layer.head(layer.key, head).copy_(key.T)
-        set_value_and_out(layer, self.config.vo_noise, self.config.vo_identity, generator)
 
 
 class Logits:
@@ -83,15 +81,10 @@ class Logits:
         patches = positions.patches.detach().cpu().double()
         self._points = F.layer_norm(patches, patches.shape[1:])
         self._inverse = torch.linalg.pinv(self._points)
-        self._known: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
-
-    def factors(self, offset: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Return Wq and Wk, (D, d) each."""
-        if offset not in self._known:
-            self._known[offset] = self._solve(offset)
-        return self._known[offset]
+        self.factors = cache(self._solve)
 
     def _solve(self, offset: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Return Wq and Wk, (D, d) each."""
         target = shift_matrix(self._side, offset)
         left, right = factors(self._inverse @ target @ self._inverse.T, self._head_dim)
         missing = self._head_dim - left.shape[1]  # a head wider than a token is padded with 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,11 @@ class Lsuv:
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
         """Scale the layers in place; InitializerError when a layer's outputs are constant."""
-        images = self._images(model.image_size, ctx).to(ctx.device)
+        triplets = self.judgments.load("train")
+        used = np.unique([triplets.anchor, triplets.first, triplets.second])
+        chosen = np.sort(ctx.rng("images").permutation(used)[: self.config.num_images])
+        squares = StimulusImages(triplets.stimuli, model.image_size, num_workers=ctx.num_workers)
+        images = squares[chosen].to(ctx.device)
         with reporting("lsuv", model) as report, only_training(model, []), torch.no_grad():
             layers = {n: m for n, m in model.named_modules() if isinstance(m, Layer)}
             if self.config.orthogonal:
@@ -67,40 +72,33 @@ class Lsuv:
             report.metrics.update(layers=len(layers), layers_scaled=num_scaled, images=len(images))
         return report.result
 
-    def _images(self, size: int, ctx: RunContext) -> Tensor:
-        triplets = self.judgments.load("train")
-        used = np.unique([triplets.anchor, triplets.first, triplets.second])
-        chosen = np.sort(ctx.rng("images").permutation(used)[: self.config.num_images])
-        return StimulusImages(triplets.stimuli, size, num_workers=ctx.num_workers)[chosen]
-
     def _scale(self, model: Any, layers: dict[str, Layer], images: Tensor) -> int:
         """Let the images pass once, scaling each layer as they reach it; return how many were."""
         scaled: set[str] = set()
         with ExitStack() as hooks:
             for name, layer in layers.items():
-                hook = self._hook(name, scaled)
+                hook = partial(self._scale_layer, name, scaled)
                 hooks.callback(layer.register_forward_hook(hook).remove)
             model.encode_image(images)
         return len(scaled)
 
-    def _hook(self, name: str, scaled: set[str]) -> Any:
-        def scale(layer: Layer, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            if name in scaled:  # a layer that is used twice keeps the scale of its first use
-                return output
-            spread = float(output.std())
-            if not spread > 0:
-                raise InitializerError(
-                    f"initializer 'lsuv': the outputs of {name} are the same for all "
-                    f"{len(inputs[0])} inputs; is its weight 0?"
-                )
-            factor = self.config.std / spread
-            scaled.add(name)
-            layer.weight.mul_(factor)
-            if layer.bias is not None:
-                layer.bias.mul_(factor)
-            return output * factor
-
-        return scale
+    def _scale_layer(
+        self, name: str, scaled: set[str], layer: Layer, inputs: tuple[Tensor, ...], output: Tensor
+    ) -> Tensor:
+        if name in scaled:  # a layer that is used twice keeps the scale of its first use
+            return output
+        spread = float(output.std())
+        if not spread > 0:
+            raise InitializerError(
+                f"initializer 'lsuv': the outputs of {name} are the same for all "
+                f"{len(inputs[0])} inputs; is its weight 0?"
+            )
+        factor = self.config.std / spread
+        scaled.add(name)
+        layer.weight.mul_(factor)
+        if layer.bias is not None:
+            layer.bias.mul_(factor)
+        return output * factor
 
 
 def set_orthonormal(layer: Layer, generator: torch.Generator) -> None:

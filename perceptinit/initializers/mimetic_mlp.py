@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from perceptinit.configs import PositiveFloat
 from perceptinit.errors import InitializerError
@@ -39,7 +38,9 @@ class MimeticMLP:
     @torch.no_grad()
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
         """Shift the weights in place; InitializerError for a model without MLPs of a known layout."""
-        weights = list(_first_layers(model))
+        ends = tuple(f".{name}" for name in FIRST_LAYERS)
+        linear = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
+        weights = [layer.weight for name, layer in linear.items() if f".{name}".endswith(ends)]
         if not weights:
             raise InitializerError(
                 f"initializer 'mimetic-mlp': no MLP in {type(model).__name__} (looked for a linear layer "
@@ -49,11 +50,3 @@ class MimeticMLP:
             for weight in weights:
                 weight.add_(self.config.mean * weight.std())
         return report.result
-
-
-def _first_layers(model: nn.Module) -> Iterator[Tensor]:
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and f".{name}".endswith(
-            tuple(f".{n}" for n in FIRST_LAYERS)
-        ):
-            yield module.weight

@@ -97,15 +97,11 @@ class TripletObjective:
             return hinge(d_first, d_second, p_second, c.margin), violations
         if c.name == "logistic":
             return logistic(d_first, d_second, p_second, c.temperature), violations
-        return self._info_nce(embeddings, places, p_second), violations
-
-    def _info_nce(self, embeddings: Tensor, places: Tensor, p_second: Tensor) -> Tensor:
-        anchor, first, second = places
         chosen = torch.where(p_second > 0.5, second, first)
         rejected = torch.where(p_second > 0.5, first, second)
         is_rival = rivals(anchor, chosen, rejected, len(embeddings))
-        distances = distances_to_all(embeddings, anchor, self._loss.distance)
-        return info_nce(distances, chosen, is_rival, self._loss.temperature)
+        distances = distances_to_all(embeddings, anchor, c.distance)
+        return info_nce(distances, chosen, is_rival, c.temperature), violations
 
 
 class OddOneOutObjective:

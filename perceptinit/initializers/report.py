@@ -106,8 +106,10 @@ def weight_changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) ->
     after = {name: after[name].detach().to(weight.device) for name, weight in before.items()}
     blocks: dict[str, list[str]] = {}
     for name, weight in before.items():
-        if _is_matrix(weight) and not torch.equal(weight, after[name]):
-            blocks.setdefault(block_of(name) or _module_of(name), []).append(name)
+        is_matrix = weight.is_floating_point() and weight.ndim >= 2
+        if is_matrix and not torch.equal(weight, after[name]):
+            block = block_of(name) or name.rpartition(".")[0] or name
+            blocks.setdefault(block, []).append(name)
     numbers: dict[str, float] = {}
     for block, names in blocks.items():
         old, new = ([weights[n].double() for n in names] for weights in (before, after))
@@ -136,14 +138,6 @@ def as_matrix(weight: Tensor) -> Tensor:
     while weight.ndim > 2 and weight.shape[0] == 1:
         weight = weight[0]
     return weight.flatten(1)
-
-
-def _module_of(name: str) -> str:
-    return name.rpartition(".")[0] or name
-
-
-def _is_matrix(weight: Tensor) -> bool:
-    return weight.is_floating_point() and weight.ndim >= 2
 
 
 def _norm(tensors: list[Tensor]) -> float:

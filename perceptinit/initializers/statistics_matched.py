@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from perceptinit.initializers.report import as_matrix, reporting
-from perceptinit.initializers.trainable import FUSED_NAMES
+from perceptinit.initializers.trainable import num_fused_parts
 from perceptinit.seeding import torch_generator
 from perceptinit.types import InitReport, RunContext
 
@@ -40,13 +40,9 @@ class StatisticsMatched:
         with reporting("statistics-matched", model) as report:
             for name, parameter in model.named_parameters():
                 generator = torch_generator(ctx.seed, ctx.stage, "statistics-matched", name)
-                parts = parameter.detach().cpu().chunk(_num_parts(name))
+                parts = parameter.detach().cpu().chunk(num_fused_parts(name))
                 parameter.copy_(torch.cat([redraw(part, generator) for part in parts]))
         return report.result
-
-
-def _num_parts(name: str) -> int:
-    return 3 if FUSED_NAMES & set(name.split(".")) else 1
 
 
 def same_values(weight: Tensor, generator: torch.Generator) -> Tensor:

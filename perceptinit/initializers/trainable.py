@@ -22,6 +22,11 @@ QKV_NAMES = frozenset(
 FUSED_NAMES = frozenset({"qkv", "in_proj_weight", "in_proj_bias"})
 
 
+def num_fused_parts(name: str) -> int:
+    """Return 3 for a parameter that holds queries, keys and values, else 1."""
+    return 3 if FUSED_NAMES & set(name.split(".")) else 1
+
+
 def trainable_names(model: nn.Module, train: Trainable, last_blocks: int = 0) -> list[str]:
     """Return the parameters that `train` stands for, less those that the caller has frozen.
 

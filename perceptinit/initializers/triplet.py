@@ -22,8 +22,7 @@ from perceptinit.initializers.objectives import (
     TripletObjective,
 )
 from perceptinit.initializers.report import nothing_changed, reporting, weight_changes
-from perceptinit.initializers.resident_images import resident
-from perceptinit.initializers.stage_images import open_images
+from perceptinit.initializers.stage_images import open_images, resident
 from perceptinit.initializers.trainable import only_training, trainable_names
 from perceptinit.initializers.training_config import TrainingConfig
 from perceptinit.initializers.triplet_loss import Distance

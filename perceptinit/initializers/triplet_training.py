@@ -19,7 +19,7 @@ from perceptinit.compute.optim import adamw, autocast, matmul_precision, set_lr,
 from perceptinit.errors import CheckpointError, TrainingError
 from perceptinit.initializers.objectives import Objective
 from perceptinit.initializers.report import nothing_changed
-from perceptinit.initializers.resident_images import ResidentImages, ahead
+from perceptinit.initializers.stage_images import ResidentImages, ahead
 from perceptinit.initializers.training_config import TrainingConfig
 from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult
 from perceptinit.pairs.augment import random_box
@@ -191,16 +191,14 @@ class TripletTraining:
         draws = (self._ctx.stage, "dropout", self.step, distributed.rank())
         precision = matmul_precision(self._config.precision)  # of the backward pass, too
         with named_torch_seed(self._ctx.seed, *draws), precision:
-            numbers = self._learn(batch, images) if len(batch.rows) else self._nothing()
+            # a process without rows adds nothing to loss and violations
+            nothing = torch.zeros(2, device=self._ctx.device)
+            numbers = self._learn(batch, images) if len(batch.rows) else nothing
         distributed.sum_gradients(self._parameters)
         if self._config.clip_norm:
             nn.utils.clip_grad_norm_(self._model.parameters(), self._config.clip_norm)
         self._optimizer.step()
         self._pending.append(distributed.sum_over_ranks(numbers))
-
-    def _nothing(self) -> Tensor:
-        """Return what a process without rows adds to loss and violations, (2,)."""
-        return torch.zeros(2, device=self._ctx.device)
 
     def _learn(self, batch: _Batch, images: Tensor) -> Tensor:
         """Add the gradients of this process's rows; return what they add to loss and violations, (2,)."""

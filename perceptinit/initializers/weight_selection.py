@@ -20,7 +20,7 @@ from perceptinit.initializers.imagenet import (
     read_weights,
     timm_architecture,
 )
-from perceptinit.initializers.trainable import FUSED_NAMES
+from perceptinit.initializers.trainable import num_fused_parts
 from perceptinit.registry import nearest
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import InitReport, RunContext
@@ -112,7 +112,7 @@ def select(
                 f"{source}: {name} is {tuple(large.shape)}, the tower's is {tuple(own.shape)}; "
                 "the teacher must be at least as large in every dimension"
             )
-        num_parts = 3 if FUSED_NAMES & set(name.split(".")) else 1
+        num_parts = num_fused_parts(name)
         shape = (len(own) // num_parts, *own.shape[1:]) if own.ndim else ()
         parts = large.chunk(num_parts) if own.ndim else (large,)
         picked = [select_evenly(part, shape) for part in parts]
