@@ -57,12 +57,8 @@ def _is_plain(attention: nn.MultiheadAttention) -> bool:
 
 def is_recorded() -> bool:
     """Return whether a tracer (torch.jit, torch.compile, torch.export) or FakeTensorMode runs the pass."""
-    return torch.jit.is_tracing() or torch.compiler.is_compiling() or _is_fake()
-
-
-def _is_fake() -> bool:
-    """Return whether tensors have no values (FakeTensorMode)."""
-    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
+    fake_mode = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE)
+    return torch.jit.is_tracing() or torch.compiler.is_compiling() or fake_mode is not None
 
 
 def is_eager_on_cpu(tensor: Tensor) -> bool:

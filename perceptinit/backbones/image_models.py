@@ -56,7 +56,8 @@ class ImageClassifier(ImageModel):
             self.head = nn.Linear(self.embed_dim, len(classnames))
             nn.init.trunc_normal_(self.head.weight, std=HEAD_STD)
             nn.init.zeros_(self.head.bias)
-        self.register_buffer("names", _as_tensor(classnames))
+        names = bytearray("\n".join(classnames).encode())
+        self.register_buffer("names", torch.frombuffer(names, dtype=torch.uint8))
 
     @property
     def classnames(self) -> tuple[str, ...]:
@@ -73,10 +74,6 @@ def image_model(image: nn.Module, weights: Mapping[str, Tensor]) -> ImageModel:
     if "head.weight" not in weights:
         return ImageModel(image)
     return ImageClassifier(image, _as_names(weights["names"]))
-
-
-def _as_tensor(names: Sequence[str]) -> Tensor:
-    return torch.frombuffer(bytearray("\n".join(names).encode()), dtype=torch.uint8)
 
 
 def _as_names(tensor: Tensor) -> tuple[str, ...]:

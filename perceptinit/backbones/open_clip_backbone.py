@@ -78,10 +78,11 @@ class OpenClip:
         """Yield what is known to fail: model, arguments, tag or file. No weights are downloaded."""
         config = self.config
         problems = list(find_problem(partial(_dual_tower, replace(config, pretrained=""))))
+        yield from problems
         if not problems and config.pretrained:
             problem = find_pretrained_problem(config.model, config.pretrained)
-            problems += [problem] if problem else []
-        yield from problems
+            if problem:
+                yield problem
 
     def warnings(self) -> Iterator[str]:
         """Yield that a margin of each image is never seen."""
@@ -99,7 +100,10 @@ class OpenClip:
 def _dual_tower(config: OpenClip.Config) -> DualTower:
     table = _table(config)
     about = table.pop("preprocess_cfg", {})
-    model = _make(table, config.model)
+    try:
+        model = open_clip.CustomTextCLIP(**deepcopy(table))
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        raise UsageError(f"open_clip cannot build '{config.model}': {error}") from error
     if config.clip_init:
         _draw_as_clip(model.visual, config.model)
     logit_scale = table.get("init_logit_scale", LOGIT_SCALE_START)
@@ -118,14 +122,10 @@ def _dual_tower(config: OpenClip.Config) -> DualTower:
         embed_dim=table["embed_dim"],
         mean=config.mean or about.get("mean") or open_clip.OPENAI_DATASET_MEAN,
         std=config.std or about.get("std") or open_clip.OPENAI_DATASET_STD,
-        fresh=partial(_fresh_image_tower, config),
+        fresh=lambda: _dual_tower(replace(config, pretrained="")).image,
     )
     tokenizer = _tokenizer(table["text_cfg"], config.model)
     return DualTower(image, TextTower(model.text, tokenizer, model.context_length), logit_scale)
-
-
-def _fresh_image_tower(config: OpenClip.Config) -> ImageTower:
-    return _dual_tower(replace(config, pretrained="")).image
 
 
 def _table(config: OpenClip.Config) -> dict[str, Any]:
@@ -139,13 +139,6 @@ def _table(config: OpenClip.Config) -> dict[str, Any]:
         vision["image_size"] = config.image_size
     embed_dim = config.embed_dim or table["embed_dim"]
     return {**table, "embed_dim": embed_dim, "vision_cfg": vision, "text_cfg": text}
-
-
-def _make(table: Mapping[str, Any], name: str) -> open_clip.CustomTextCLIP:
-    try:
-        return open_clip.CustomTextCLIP(**deepcopy(dict(table)))
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise UsageError(f"open_clip cannot build '{name}': {error}") from error
 
 
 @torch.no_grad()

@@ -141,7 +141,7 @@ def _forward_rows(
     read = first + _find_read_position(transformer, tokens)
     ids, text, position, read = (to_device(t, device) for t in (ids, text, position, read))
     x = transformer.token_embedding(ids) + F.embedding(position, transformer.positional_embedding)
-    x = transformer.transformer(x, attn_mask=_rows_mask(text, _mask_heads(transformer), x.dtype))
+    x = transformer.transformer(x, attn_mask=_rows_mask(text, transformer, x.dtype))
     x = transformer.ln_final(x.flatten(0, 1).index_select(0, read))
     projection = transformer.text_projection
     if projection is None:
@@ -149,21 +149,17 @@ def _forward_rows(
     return projection(x) if isinstance(projection, nn.Module) else x @ projection
 
 
-def _mask_heads(transformer: Any) -> int:
-    """Return the number of heads if torch's own attention needs a mask for each, else 0."""
-    is_torchs = any(type(module) is nn.MultiheadAttention for module in transformer.modules())
-    return transformer.heads if is_torchs else 0
-
-
-def _rows_mask(text: torch.Tensor, heads: int, dtype: torch.dtype) -> torch.Tensor:
+def _rows_mask(text: torch.Tensor, transformer: Any, dtype: torch.dtype) -> torch.Tensor:
     """Return the mask to be added, by which a token sees those before it in its own text.
 
-    (R, 1, L, L) for 0 heads, else (R * H, L, L).
+    (R * H, L, L) for torch's own attention, which needs a mask for each head, else (R, 1, L, L).
     """
     is_seen = (text[:, :, None] == text[:, None, :]).tril()
     mask = torch.zeros(is_seen.shape, dtype=dtype, device=text.device)
     mask.masked_fill_(~is_seen, -torch.inf)
-    return mask.repeat_interleave(heads, 0) if heads else mask[:, None]
+    if any(type(module) is nn.MultiheadAttention for module in transformer.modules()):
+        return mask.repeat_interleave(transformer.heads, 0)
+    return mask[:, None]
 
 
 def _find_read_position(transformer: Any, tokens: torch.Tensor) -> torch.Tensor:

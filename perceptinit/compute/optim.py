@@ -101,18 +101,13 @@ def layer_lr_scales(tower: nn.Module, decay: float) -> dict[nn.Parameter, float]
         raise ValueError("layer_decay: the image tower has no numbered blocks; leave the key at 1")
     num_blocks = max(numbers) + 1
     end = max(i for i, match in enumerate(blocks) if match)
-    # what is listed after the blocks comes after them, and open_clip's projection, listed before
-    return {
-        parameter: decay ** _layers_above(match, num_blocks, i > end or name.endswith("proj"))
-        for i, ((name, parameter), match) in enumerate(zip(named, blocks, strict=True))
-    }
-
-
-def _layers_above(match: re.Match[str] | None, num_blocks: int, is_head: bool) -> int:
-    """Return how many layers lie between a parameter and the output."""
-    if match:
-        return num_blocks - int(match.group(1))
-    return 0 if is_head else num_blocks + 1
+    scales = {}
+    for i, ((name, parameter), match) in enumerate(zip(named, blocks, strict=True)):
+        # what is listed after the blocks comes after them, and open_clip's projection, listed before
+        is_head = i > end or name.endswith("proj")
+        layer = int(match.group(1)) if match else (num_blocks if is_head else -1)
+        scales[parameter] = decay ** (num_blocks - layer)
+    return scales
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import tempfile
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
-from perceptinit.errors import UsageError
+from perceptinit.errors import MissingPackageError, UsageError
 from perceptinit.registry import unknown
 
-# target -> module; what it needs beyond the core is an extra of that name
+# target -> module
 TARGETS = {
     "timm": "perceptinit.exporting.timm_folder",
     "open-clip": "perceptinit.exporting.open_clip_folder",
     "huggingface": "perceptinit.exporting.huggingface_folder",
     "onnx": "perceptinit.exporting.onnx_files",
 }
+# target -> package that it needs beyond the core, in an extra of the target's name
+PACKAGES = {"huggingface": "transformers", "onnx": "onnx"}
 
 
 def export(run: Path, target: str, folder: Path) -> Path:
@@ -28,7 +31,8 @@ def export(run: Path, target: str, folder: Path) -> Path:
     run: a run's folder, `OUT/<recipe>/<arm>/seed<k>`.
 
     Raises UsageError for an unknown target, a run that is not finished, a folder that exists, or a
-    model that the target cannot express. Nothing is left behind then.
+    model that the target cannot express, and MissingPackageError for a package that is not installed.
+    Nothing is left behind then.
     """
     from perceptinit.exporting.card import model_card
     from perceptinit.exporting.source import open_run
@@ -42,6 +46,11 @@ def export(run: Path, target: str, folder: Path) -> Path:
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder}: exists and is not empty. Choose another place with --out")
     source = open_run(run)
+    package = PACKAGES.get(target)
+    if package and find_spec(package) is None:
+        raise MissingPackageError(
+            f"export to {target} needs the package '{package}'. Get it: pip install 'perceptinit[{target}]'"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
         temporary = Path(name) / folder.name

@@ -81,15 +81,12 @@ def _score_lines(rows: list[dict[str, Any]], samples: str) -> list[str]:
     final = {row["name"]: row for row in rows if row["samples_seen"] == last}
     lines = ["| score | value | standard error | chance | examples |", "|---|---|---|---|---|"]
     for name, row in final.items():
-        cells = [_number(row[key]) for key in ("value", "stderr", "chance")]
+        numbers = [row[key] for key in ("value", "stderr", "chance")]
+        cells = ["" if number is None else f"{number:.4f}" for number in numbers]
         lines.append(
             f"| {_text(name).replace('|', chr(92) + '|')} | {' | '.join(cells)} | {row['num_examples']:,} |"
         )
     return [f"After {last:,} {samples}:", "", *lines] if final else ["None were taken."]
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
 
 
 def _data_lines(run: TrainedRun) -> list[str]:
@@ -98,7 +95,16 @@ def _data_lines(run: TrainedRun) -> list[str]:
     lines = []
     for table in tables:
         for judgments in _walk_tables(table["judgments"]):
-            lines.append(_data_line(run, judgments))
+            name = judgments["use"]
+            spec, _ = read_spec(run.plugins.registry, "judgments", judgments, "judgments")
+            if spec is None:  # its plug-in is not here any more: the name is all there is
+                lines.append(f"* {_text(name)}")
+                continue
+            card: DataCard = spec.build().card
+            simulated = " Simulated, no human data." if card.simulated else ""
+            lines.append(
+                f"* `{name}`: {card.title}. Licence: {card.licence}. {card.citation}.{simulated}"
+            )
     return list(dict.fromkeys(lines))
 
 
@@ -107,12 +113,3 @@ def _walk_tables(table: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield table
     if "judgments" in table:
         yield from _walk_tables(table["judgments"])
-
-
-def _data_line(run: TrainedRun, table: Mapping[str, Any]) -> str:
-    spec, _ = read_spec(run.plugins.registry, "judgments", table, "judgments")
-    if spec is None:  # its plug-in is not here any more: the name is all there is
-        return f"* {_text(table['use'])}"
-    card: DataCard = spec.build().card
-    simulated = " Simulated, no human data." if card.simulated else ""
-    return f"* `{table['use']}`: {card.title}. Licence: {card.licence}. {card.citation}.{simulated}"

@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from perceptinit.errors import MissingPackageError
 from perceptinit.exporting.source import TrainedRun
 from perceptinit.exporting.timm_folder import config as timm_config
 from perceptinit.exporting.timm_folder import timm_trunk
@@ -40,15 +39,8 @@ features = model(**processor(images, return_tensors="pt")).pooler_output
 def write(run: TrainedRun, folder: Path) -> str:
     """Write configuration, weights and preprocessing and return the code that loads them.
 
-    Raises MissingPackageError without transformers, UsageError when it has no such model.
+    Raises UsageError when transformers has no such model.
     """
-    try:
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise MissingPackageError(
-            "export to huggingface needs the package 'transformers'. Get it: "
-            "pip install 'perceptinit[huggingface]'"
-        ) from error
     vit: Any = as_open_clip(run.model.image)
     text: Any = run.model.text if run.has_text else None
     is_clip = text and text.can_be_trimmed and isinstance(text.transformer.text_projection, Tensor)

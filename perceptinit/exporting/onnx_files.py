@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from perceptinit.errors import MissingPackageError
 from perceptinit.exporting.source import TrainedRun
 from perceptinit.files.atomic import atomic_path
 
@@ -27,16 +26,7 @@ INPUTS = {"image": "images", "text": "tokens"}
 
 
 def write(run: TrainedRun, folder: Path) -> str:
-    """Write `image.onnx`, and `text.onnx` of a text tower, and return the code that loads them.
-
-    Raises MissingPackageError without the package onnx.
-    """
-    try:
-        import onnx  # noqa: F401
-    except ImportError as error:
-        raise MissingPackageError(
-            "export to onnx needs the package 'onnx'. Get it: pip install 'perceptinit[onnx]'"
-        ) from error
+    """Write `image.onnx`, and `text.onnx` of a text tower, and return the code that loads them."""
     was_fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # ONNX has no such operator
     try:

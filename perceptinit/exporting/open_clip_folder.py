@@ -56,7 +56,7 @@ def _from_table(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _from_timm(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    image = run.model.image
+    image: Any = run.model.image
     vit: Any = as_open_clip(image)
     # a configuration has one activation, which timm towers do not read
     quick_gelu = has_quick_gelu(run.model.text.transformer.transformer)
@@ -64,7 +64,9 @@ def _from_timm(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
         vision, visual = vision_config(vit), dict(vit.state_dict())
     else:
         why = vit if isinstance(vit, str) else "its towers have different activations"
-        vision, visual = _timm_config(run, why), _timm_weights(run)
+        vision = _timm_config(run, why)
+        visual = {f"trunk.{k}": v for k, v in image.trunk.state_dict().items()}
+        visual["head.proj.weight"] = image.projection.weight.detach()
     table = {
         "embed_dim": run.model.embed_dim,
         "quick_gelu": quick_gelu,
@@ -103,12 +105,6 @@ def _timm_config(run: TrainedRun, why: str) -> dict[str, Any]:
         "timm_proj": "linear",
         "image_size": run.model.image_size,
     }
-
-
-def _timm_weights(run: TrainedRun) -> dict[str, Tensor]:
-    image: Any = run.model.image
-    trunk = {f"trunk.{k}": v for k, v in image.trunk.state_dict().items()}
-    return {**trunk, "head.proj.weight": image.projection.weight.detach()}
 
 
 def _text_config(run: TrainedRun) -> dict[str, Any]:

@@ -65,18 +65,13 @@ def open_run(folder: Path) -> TrainedRun:
     record = read_record(path)
     if record["status"] != "finished":
         raise UsageError(f"{folder}: the run is {record['status']}, not finished")
-    plugins = _plugins(record)
+    recipe = record["recipe"]
+    text = parse_toml(recipe["text"], recipe["source"]) if recipe["text"] else {}
+    local = [Path(recipe["source"]).parent / name for name in text.get("plugins", [])]
+    plugins = build_plugin_manager(local)
     table = record["arm"]["resolved"]["backbone"]
     spec, problems = read_spec(plugins.registry, "backbone", table, "backbone")
     if spec is None:
         raise RecipeError(problems, str(path))
     model = load_model(spec, folder / WEIGHTS, record["seed"], recorded_sha256(record, WEIGHTS))
     return TrainedRun(model, table, record, plugins)
-
-
-def _plugins(record: dict[str, Any]) -> Plugins:
-    recipe = record["recipe"]
-    local = (
-        parse_toml(recipe["text"], recipe["source"]).get("plugins", []) if recipe["text"] else []
-    )
-    return build_plugin_manager([Path(recipe["source"]).parent / path for path in local])

@@ -120,26 +120,16 @@ def describe_transformers(model: Any) -> Surface:
     family = config.model_type.removesuffix("_vision_model")
     mean, std = STATISTICS.get(family, (None, None))
     size = _square_side(getattr(config, "image_size", None))
-    vision = _vision_of(model)
-    return Surface(vision, _encoder(vision), size, mean, std)
+    vision = tower = getattr(model, "vision_model", model.base_model)
+    projection: nn.Module = nn.Identity()
+    if hasattr(model, "vision_model") and hasattr(model, "visual_projection"):
+        projection = model.visual_projection
+        vision = nn.ModuleDict({"vision_model": tower, "visual_projection": projection})
 
+    def encode(images: Tensor) -> Tensor:
+        return projection(_pool(tower(pixel_values=images)))
 
-def _vision_of(model: Any) -> nn.Module:
-    parts = {
-        name: getattr(model, name)
-        for name in ("vision_model", "visual_projection")
-        if hasattr(model, name)
-    }
-    if len(parts) == 2:
-        return nn.ModuleDict(parts)
-    return parts.get("vision_model", model.base_model)
-
-
-def _encoder(vision: nn.Module) -> Any:
-    if not isinstance(vision, nn.ModuleDict):
-        return lambda images: _pool(vision(pixel_values=images))
-    tower, projection = vision["vision_model"], vision["visual_projection"]
-    return lambda images: projection(_pool(tower(pixel_values=images)))
+    return Surface(vision, encode, size, mean, std)
 
 
 def _pool(output: Any) -> Tensor:

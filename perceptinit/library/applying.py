@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -50,24 +50,21 @@ class Job:
     def key_parts(self, tower: ImageTower) -> dict[str, Any]:
         """Return all that the resulting weights depend on, as plain values; 'start' is the tower's
         weights before."""
+        values = {field.name: getattr(self.config, field.name) for field in fields(self.config)}
+        files = {
+            name: file_sha256(value)
+            for name, value in values.items()
+            if isinstance(value, Path) and value.is_file()
+        }
         return {
             "perceptinit": __version__,
             "initializer": {"use": self.entry.name, **to_table(self.config)},
-            "files": self._files(),
+            "files": files,
             "plugin": [self.entry.distribution, self.entry.version],
             "judgments": self._judgments_parts(),
             "seed": self.seed,
             "model": [type(tower.trunk).__name__, tower.image_size, tower.embed_dim],
             "start": weights_sha256(tower),
-        }
-
-    def _files(self) -> dict[str, str]:
-        """Return the SHA-256 of each file that the configuration names, such as weights to start from."""
-        values = ((f.name, getattr(self.config, f.name)) for f in fields(self.config))
-        return {
-            name: file_sha256(value)
-            for name, value in values
-            if isinstance(value, Path) and value.is_file()
         }
 
     def _judgments_parts(self) -> Any:
@@ -150,7 +147,11 @@ def _initialize_cached(tower: ImageTower, job: Job, cache: Cache, ctx: RunContex
             try:
                 entry.check()
                 load_strict(tower, load_weights(entry.weights_path), str(entry.weights_path))
-                return _read_report(entry.manifest["report"])
+                stored = entry.manifest["report"]  # its seconds are those that the work once took
+                metrics = {**stored["metrics"], "from_cache": 1.0}
+                return InitReport(
+                    **{**stored, "changed": tuple(stored["changed"]), "metrics": metrics}
+                )
             except (DataError, CheckpointError) as error:
                 ctx.warn(f"cache: {error}. The entry is damaged: it is done again")
                 cache.remove(key)
@@ -161,12 +162,6 @@ def _initialize_cached(tower: ImageTower, job: Job, cache: Cache, ctx: RunContex
         except WriteError as error:  # the tower is done, all the same
             ctx.warn(f"cache: {error}; the tower is not kept")
     return report
-
-
-def _read_report(stored: Mapping[str, Any]) -> InitReport:
-    """Return a report as it was stored, marked; its seconds are those that the work once took."""
-    report = InitReport(**{**stored, "changed": tuple(stored["changed"])})
-    return replace(report, metrics={**report.metrics, "from_cache": 1.0})
 
 
 def initialize_backbone(

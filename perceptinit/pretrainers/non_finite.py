@@ -65,7 +65,12 @@ class NonFiniteSteps:
 
     def _tell(self, step: int, loss: float, grad_norm: float, keys: Sequence[str]) -> None:
         everywhere = [key for part in distributed.exchange(list(keys)) for key in part]
-        file = self._write(step, loss, grad_norm, everywhere)
+        file = ""
+        if self._ctx.folder is not None:
+            path = self._ctx.folder / f"not_finite_step_{step:06d}.json"
+            facts = {"step": step, "loss": f"{loss:g}", "grad_norm": f"{grad_norm:g}"}
+            write_json(path, {**facts, "samples": everywhere})
+            file = f" (all in {path})"
         what = f"step {step}: the loss is {loss:g}, the norm of the gradients {grad_norm:g}"
         more = f" and {len(everywhere) - 3} more" if len(everywhere) > 3 else ""
         samples = f"Samples: {', '.join(everywhere[:3])}{more}{file}"
@@ -80,11 +85,3 @@ class NonFiniteSteps:
         if self.in_a_row == MOST_IN_A_ROW:
             raise TrainingError(f"{what}, as in the {MOST_IN_A_ROW - 1} steps before. {samples}")
         self._ctx.warn(f"{what}: skipped. {samples}")
-
-    def _write(self, step: int, loss: float, grad_norm: float, keys: Sequence[str]) -> str:
-        if self._ctx.folder is None:
-            return ""
-        path = self._ctx.folder / f"not_finite_step_{step:06d}.json"
-        facts = {"step": step, "loss": f"{loss:g}", "grad_norm": f"{grad_norm:g}"}
-        write_json(path, {**facts, "samples": list(keys)})
-        return f" (all in {path})"

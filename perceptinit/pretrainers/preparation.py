@@ -130,18 +130,13 @@ class PatchDropout(nn.Module):
             return tokens
         prefix, patches = tokens.tensor_split([self.num_prefix_tokens], dim=1)
         num_kept = max(1, int(patches.shape[1] * (1 - self.share)))
-        noise = self._noise(patches.shape[1])[self._first_row : self._first_row + len(tokens)]
+        key = (self._names, self._batch_size, patches.shape[1])
+        if self._drawn is None or self._drawn[0] != key:
+            self._drawn = key, torch.rand(key[1:], generator=torch_generator(*self._names))
+        noise = self._drawn[1][self._first_row : self._first_row + len(tokens)]
         kept = to_device(noise.argsort(dim=1)[:, :num_kept], tokens.device)
         index = kept[:, :, None].expand(-1, -1, patches.shape[2])
         return torch.cat([prefix, patches.gather(1, index)], dim=1)
-
-    def _noise(self, num_patches: int) -> Tensor:
-        key = (self._names, self._batch_size, num_patches)
-        if self._drawn is None or self._drawn[0] != key:
-            generator = torch_generator(*self._names)
-            noise = torch.rand(self._batch_size, num_patches, generator=generator)
-            self._drawn = key, noise
-        return self._drawn[1]
 
 
 @contextmanager
@@ -150,14 +145,21 @@ def patch_dropout(model: Any, share: float) -> Iterator[list[PatchDropout]]:
 
     Raises TrainingError when the tower has no place for it.
     """
-    places = _patch_places(model.image) if share else []
+    places = [
+        (module, name)
+        for module in (model.image.modules() if share else ())
+        for name in PATCH_MODULES
+        if isinstance(getattr(module, name, None), nn.Module)
+    ]
     if share and not places:
         raise TrainingError(
             "patch_dropout: the image tower is no vision transformer of timm or open_clip that can "
             "drop patches; leave the key at 0"
         )
     before = [getattr(module, name) for module, name in places]
-    dropouts = [PatchDropout(share, _num_prefix_tokens(module)) for module, _ in places]
+    # without the attribute, open_clip: one class token
+    prefixes = [getattr(module, "num_prefix_tokens", 1) for module, _ in places]
+    dropouts = [PatchDropout(share, num_prefix_tokens) for num_prefix_tokens in prefixes]
     try:
         for (module, name), dropout in zip(places, dropouts, strict=True):
             setattr(module, name, dropout)
@@ -165,16 +167,3 @@ def patch_dropout(model: Any, share: float) -> Iterator[list[PatchDropout]]:
     finally:
         for (module, name), old in zip(places, before, strict=True):
             setattr(module, name, old)
-
-
-def _patch_places(tower: nn.Module) -> list[tuple[nn.Module, str]]:
-    return [
-        (module, name)
-        for module in tower.modules()
-        for name in PATCH_MODULES
-        if isinstance(getattr(module, name, None), nn.Module)
-    ]
-
-
-def _num_prefix_tokens(module: Any) -> int:
-    return getattr(module, "num_prefix_tokens", 1)  # open_clip: one class token

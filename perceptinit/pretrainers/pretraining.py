@@ -27,11 +27,7 @@ from perceptinit.pretrainers.preparation import (
 from perceptinit.pretrainers.sharding import TOWERS, copy_sharded, copy_whole
 from perceptinit.pretrainers.training import Training
 from perceptinit.pretrainers.training_config import TrainingConfig
-from perceptinit.protocols import (
-    DualEncoder,
-    HasWarnings,
-    Pairs,
-)
+from perceptinit.protocols import DualEncoder, HasWarnings, Pairs
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import RunContext, StagePlan, StepResult
 
@@ -144,18 +140,18 @@ class Pretraining(ABC):
         try:
             num_pairs = self._epoch_pairs
         except DataError:
-            return self._plan_as_published()
+            published = getattr(self.pairs, "published_num_pairs", None)
+            if published is None:
+                raise DataError(
+                    "the pairs are not here, and how many there will be is not known"
+                ) from None
+            in_epoch = (self.config.samples_per_epoch or published) // self.config.batch_size
+            steps = self.config.steps or self.config.epochs * in_epoch
+            note = f"{published:,} pairs as published, while they are not here"
+            return self._stage_plan(steps, note)
         left_over = num_pairs - self.steps_per_epoch * self.config.batch_size
         note = f"each epoch leaves out {left_over:,} of {num_pairs:,} pairs" if left_over else ""
         return self._stage_plan(self.total_steps, note)
-
-    def _plan_as_published(self) -> StagePlan:
-        num_pairs = getattr(self.pairs, "published_num_pairs", None)
-        if num_pairs is None:
-            raise DataError("the pairs are not here, and how many there will be is not known")
-        in_epoch = (self.config.samples_per_epoch or num_pairs) // self.config.batch_size
-        steps = self.config.steps or self.config.epochs * in_epoch
-        return self._stage_plan(steps, f"{num_pairs:,} pairs as published, while they are not here")
 
     def _stage_plan(self, steps: int, note: str) -> StagePlan:
         used = steps * self.config.batch_size

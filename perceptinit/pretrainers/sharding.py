@@ -55,9 +55,9 @@ def copy_whole(trained: nn.Module, model: nn.Module) -> None:
         own.copy_(buffer)
 
 
-def gather_whole(tensor: Tensor) -> Tensor:
-    """Return a tensor with all its pieces; all processes have to ask."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+def gather_whole(value: Any) -> Any:
+    """Return a tensor with all its pieces, and other values unchanged; every process calls it."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
 
 
 def cut_like(tensor: Tensor, pattern: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def cut_like(tensor: Tensor, pattern: Tensor) -> Tensor:
 def gather_optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Return the optimiser's state_dict with whole tensors."""
     state = optimizer.state_dict()
-    rows = {i: {k: _whole_or_same(v) for k, v in row.items()} for i, row in state["state"].items()}
+    rows = {i: {k: gather_whole(v) for k, v in row.items()} for i, row in state["state"].items()}
     return {**state, "state": rows}
 
 
@@ -84,10 +84,6 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Mapping[str, A
         for i, row in state["state"].items()
     }
     optimizer.load_state_dict({**state, "state": rows})
-
-
-def _whole_or_same(value: Any) -> Any:
-    return gather_whole(value) if isinstance(value, Tensor) else value
 
 
 @torch.no_grad()

@@ -102,33 +102,34 @@ class Training:
             loss = self._gradients(batch, step)
         self._scaler.unscale_(self._optimizer)
         grad_norm = sharding.clip_gradients(self._parameters, self._config.clip_norm)
-        is_finite = self._is_finite(loss, grad_norm)
+        is_finite = torch.isfinite(loss)
+        if not self._scaler.is_enabled():  # loss scaling skips such steps and tries a smaller scale
+            is_finite &= torch.isfinite(grad_norm)
         self._not_finite.settle()  # the step before
         self._not_finite.watch(step, is_finite, loss, grad_norm, batch.keys)
         self._update(is_finite)
         self.num_steps = step
         self.data_sha256 = fingerprint(self.data_sha256, batch)
+        counts = {
+            "num_replaced": self._unusable.num_replaced,
+            "num_skipped": self._not_finite.num_skipped,
+        }
         return {
             "loss": loss,
             "lr": lr,
             "grad_norm": grad_norm,
             **self.objective.metrics(self._model),
-            **self._counts(),
+            **{name: count for name, count in counts.items() if count},
         }
-
-    def _counts(self) -> dict[str, int]:
-        counts = {
-            "num_replaced": self._unusable.num_replaced,
-            "num_skipped": self._not_finite.num_skipped,
-        }
-        return {name: count for name, count in counts.items() if count}
 
     def _gradients(self, batch: PairBatch, step: int) -> Tensor:
         """Put the gradients of the whole batch's loss into the parameters; return the loss, 0-d."""
         device = self._ctx.device
-        on_device = replace(
-            batch, images=to_device(batch.images, device), tokens=self._tokens(batch)
-        )
+        tokens, tower = batch.tokens, self._towers.get("text")
+        packs = tower and not tower.is_compiled and isinstance(self._model.text, TextTower)
+        if not packs:  # a TextTower reads the lengths of texts on the CPU
+            tokens = to_device(tokens, device)
+        on_device = replace(batch, images=to_device(batch.images, device), tokens=tokens)
         rows = self.objective.rows(on_device, self._ctx.seed_for("objective", step))
         around = {name: self._around(name, step, len(rows[name])) for name in self._towers}
         features = {
@@ -142,12 +143,6 @@ class Training:
             if gradients is not None:  # a locked tower has none
                 tower.backward(gradients, around[name])
         return loss.detach()
-
-    def _tokens(self, batch: PairBatch) -> Tensor:
-        tower = self._towers.get("text")
-        if tower and not tower.is_compiled and isinstance(self._model.text, TextTower):
-            return batch.tokens  # it lays texts out by their lengths, which are at hand here
-        return to_device(batch.tokens, self._ctx.device)
 
     def _around(self, tower: str, step: int, num_rows: int) -> Around:
         """Return what a micro-batch is computed in: its precision, and draws of its own name.
@@ -167,12 +162,6 @@ class Training:
                 yield
 
         return around
-
-    def _is_finite(self, loss: Tensor, grad_norm: Tensor) -> Tensor:
-        finite = torch.isfinite(loss)
-        if not self._scaler.is_enabled():  # loss scaling skips such steps and tries a smaller scale
-            finite &= torch.isfinite(grad_norm)
-        return finite
 
     def _update(self, is_finite: Tensor) -> None:
         """Apply the gradients if they are finite."""

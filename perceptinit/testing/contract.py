@@ -105,6 +105,13 @@ class Contract:
         if not holds:
             raise AssertionError(f"{self.label}: {sentence}")
 
+    def must_be(self, value: object, kind: type, what: str, advice: str = "") -> None:
+        """Fail unless a value, which the sentence calls `what`, is of the type."""
+        __tracebackhide__ = True
+        where = "perceptinit.plugin." if kind.__module__.startswith("perceptinit.types") else ""
+        sentence = f"{what} must return {where}{kind.__name__}, got {value!r:.60}{advice}"
+        self.must(isinstance(value, kind), sentence)
+
     @contextmanager
     def must_not_raise(
         self, errors: type[Exception], what: str, advice: str = ""
@@ -177,18 +184,11 @@ class Contract:
     def test_plan_and_smoke_give_what_they_promise(self, tmp_path: Path) -> None:
         component = self.build(tmp_path)
         if isinstance(component, p.HasPlan):
-            plan = component.plan()
-            self.must(
-                isinstance(plan, StagePlan),
-                f"plan() must return perceptinit.plugin.StagePlan, got {plan!r:.60}",
-            )
+            self.must_be(component.plan(), StagePlan, "plan()")
         config = self.config(tmp_path)
         if isinstance(config, p.HasSmoke):
-            small = config.smoke()
-            self.must(
-                isinstance(small, self.component.Config),  # type: ignore[attr-defined]
-                f"Config.smoke() must return a Config, got {small!r:.60}",
-            )
+            kind: Any = self.component.Config  # type: ignore[attr-defined]
+            self.must_be(config.smoke(), kind, "Config.smoke()")
 
 
 def name_few(names: Iterable[str]) -> list[str]:

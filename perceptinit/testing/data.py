@@ -64,11 +64,8 @@ class JudgmentsContract(Contract):
         advice = ". Give rows of that split in options(), or set `splits` of the test class"
         with self.must_not_raise(DataError, f"load('{split}')", advice):
             triplets = judgments.load(split)
-        self.must(
-            isinstance(triplets, Triplets),
-            f"load('{split}') must return perceptinit.plugin.Triplets, got {triplets!r:.60}; "
-            "Triplets.build makes and checks them",
-        )
+        advice = "; Triplets.build makes and checks them"
+        self.must_be(triplets, Triplets, f"load('{split}')", advice)
         return triplets
 
     def test_splits_load_and_are_judgments(self, tmp_path: Path) -> None:
@@ -128,10 +125,7 @@ class JudgmentsContract(Contract):
                 found = getattr(judgments, name)(split)
             except PerceptInitError:  # a wrapper around judgments without this form
                 continue
-            self.must(
-                isinstance(found, form),
-                f"{name}('{split}') must return {form.__name__}, got {found!r:.60}",
-            )
+            self.must_be(found, form, f"{name}('{split}')")
 
     def test_conventions_and_downloads_are_stated_by_the_class(self) -> None:
         for protocol, name, kind in STATED:
@@ -167,10 +161,7 @@ class PairsContract(Contract):
     def _all(self, pairs: Any) -> list[Pair]:
         found = [pairs.pair(i) for i in range(min(pairs.num_pairs, 64))]
         for pair in found:
-            self.must(
-                isinstance(pair, Pair),
-                f"pair(index) must return perceptinit.plugin.Pair, got {pair!r:.60}",
-            )
+            self.must_be(pair, Pair, "pair(index)")
         return found
 
     def test_images_and_texts_can_be_used(self, tmp_path: Path) -> None:

@@ -112,11 +112,8 @@ class InitializerContract(Contract):
     def test_initialize_changes_weights_and_reports_which(self, tmp_path: Path) -> None:
         before = {k: v.clone() for k, v in self.tower().state_dict().items()}
         tower, report = self._initialize(tmp_path)
-        self.must(
-            isinstance(report, InitReport),
-            f"initialize() must return perceptinit.plugin.InitReport, got {report!r:.60}; "
-            "wrap the work in perceptinit.plugin.reporting and return report.result",
-        )
+        advice = "; wrap the work in perceptinit.plugin.reporting and return report.result"
+        self.must_be(report, InitReport, "initialize()", advice)
         after = tower.state_dict()
         changed = {k for k in before if not torch.equal(before[k], after[k])}
         self.must(bool(changed), "initialize() changed no weight of the tower in place")

@@ -50,7 +50,8 @@ class Console:
             run = self._progress.follow(event)
             self._show(event, run)
             if self._console.is_terminal:
-                self._refresh()
+                self._live = self._live or LiveView(self._progress, self._console)
+                self._live.refresh()
 
     def close(self) -> None:
         with self._lock:
@@ -58,34 +59,33 @@ class Console:
                 self._live.stop()
                 self._live = None
 
-    def _refresh(self) -> None:
-        if self._live is None:
-            self._live = LiveView(self._progress, self._console)
-        self._live.refresh()
-
     def _show(self, event: Event, run: RunProgress) -> None:
-        handle = {
-            "run-start": self._run_start,
-            "step": self._step,
-            "scores": self._scores,
-            "stage-end": self._stage_end,
-            "warning": self._warning,
-            "run-end": self._run_end,
-        }.get(event.kind)
-        if handle:
-            handle(event, run)
+        if event.kind == "run-start":
+            left = self._progress.seconds_left()
+            more = f", about {readable_seconds(left)} left" if left is not None else ""
+            position = self._progress.position()
+            self.say(f"\n{event.arm}, seed {event.seed}  ({position}{more})", "bold")
+        elif event.kind == "step":
+            self._show_step(event, run)
+        elif event.kind == "scores":
+            shown = "  ".join(_score(score) for score in event.scores if "spread" not in score.name)
+            if shown:
+                self._line(event, f"after {event.samples_seen or 0:,} samples: {shown}")
+        elif event.kind == "stage-end":
+            shown = "  ".join(f"{k} {v:.4g}" for k, v in list(event.metrics.items())[:4])
+            spent = readable_seconds(event.time - run.stage_begin)
+            self._line(event, f"{event.stage} {event.message}: {spent}  {shown}")
+        elif event.kind == "warning":
+            self._line(event, f"warning ({event.stage}): {event.message}", style="yellow")
+        elif event.kind == "run-end" and (event.message != "finished" or self._progress.running):
+            self.say(f"  {event.arm}, seed {event.seed}: {event.message}")
 
     def _line(self, event: Event, text: str, style: str | None = None) -> None:
         """Print a line of a run; it names the run when others go on at the same time."""
         crowded = len(self._progress.running) > 1
         self.say(f"{event.arm}, seed {event.seed}: {text}" if crowded else f"  {text}", style)
 
-    def _run_start(self, event: Event, run: RunProgress) -> None:
-        left = self._progress.seconds_left()
-        more = f", about {readable_seconds(left)} left" if left is not None else ""
-        self.say(f"\n{event.arm}, seed {event.seed}  ({self._progress.position()}{more})", "bold")
-
-    def _step(self, event: Event, run: RunProgress) -> None:
+    def _show_step(self, event: Event, run: RunProgress) -> None:
         if self._console.is_terminal or event.time - run.last_line < self._every_seconds:
             return
         run.last_line = event.time
@@ -94,23 +94,6 @@ class Console:
         self._line(
             event, f"{event.stage} step {event.step}/{event.total_steps} {run.numbers}{more}"
         )
-
-    def _scores(self, event: Event, run: RunProgress) -> None:
-        shown = "  ".join(_score(score) for score in event.scores if "spread" not in score.name)
-        if shown:
-            self._line(event, f"after {event.samples_seen or 0:,} samples: {shown}")
-
-    def _stage_end(self, event: Event, run: RunProgress) -> None:
-        shown = "  ".join(f"{k} {v:.4g}" for k, v in list(event.metrics.items())[:4])
-        spent = readable_seconds(event.time - run.stage_begin)
-        self._line(event, f"{event.stage} {event.message}: {spent}  {shown}")
-
-    def _warning(self, event: Event, run: RunProgress) -> None:
-        self._line(event, f"warning ({event.stage}): {event.message}", style="yellow")
-
-    def _run_end(self, event: Event, run: RunProgress) -> None:
-        if event.message != "finished" or len(self._progress.running) > 0:
-            self.say(f"  {event.arm}, seed {event.seed}: {event.message}")
 
 
 def _score(score: Score) -> str:

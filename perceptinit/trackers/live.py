@@ -49,7 +49,11 @@ def render(progress: Progress, bars: Bars) -> RenderableType:
     bars.retain(shown)
     for name, run in shown.items():
         bars.update(name, run.step, run.total_steps, run.numbers)
-    return Group(_grid(progress), bars, Text(_summary(progress), style="dim"))
+    done = sum(run.state in ("finished", "kept") for run in progress.runs.values())
+    left = progress.seconds_left()
+    more = "" if left is None else f", about {readable_seconds(left)} left"
+    summary = Text(f"{done} of {len(progress.runs)} runs done{more}", style="dim")
+    return Group(_grid(progress), bars, summary)
 
 
 def _grid(progress: Progress) -> Table:
@@ -62,10 +66,3 @@ def _grid(progress: Progress) -> Table:
         states = [progress.runs.get((arm, seed)) for seed in seeds]
         table.add_row(arm, *(Text(*SIGNS[s.state]) if s else Text("") for s in states))
     return table
-
-
-def _summary(progress: Progress) -> str:
-    done = sum(run.state in ("finished", "kept") for run in progress.runs.values())
-    text = f"{done} of {len(progress.runs)} runs done"
-    left = progress.seconds_left()
-    return text if left is None else f"{text}, about {readable_seconds(left)} left"

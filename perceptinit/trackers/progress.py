@@ -72,7 +72,12 @@ class Progress:
         elif event.kind == "step":
             run.advance(event)
         elif event.kind == "run-end":
-            run.state, run.end, run.stage = _end_state(event.message), event.time, ""
+            run.end, run.stage = event.time, ""
+            run.state = "kept" if event.message.endswith("kept") else "finished"
+            if event.message.startswith(("interrupted", "stopped")):
+                run.state = "interrupted"
+            elif event.message == "failed":
+                run.state = "failed"
         return run
 
     @property
@@ -97,11 +102,3 @@ class Progress:
         waiting = sum(run.state == "waiting" for run in self.runs.values())
         left = sum(max(mean - (self.now - run.begin), 0.0) for run in running) + waiting * mean
         return left / max(len(running), 1)
-
-
-def _end_state(message: str) -> State:
-    if message.startswith(("interrupted", "stopped")):
-        return "interrupted"
-    if message == "failed":
-        return "failed"
-    return "kept" if message.endswith("kept") else "finished"
