@@ -208,7 +208,11 @@ def together(items: Iterable[T]) -> Iterator[T]:
     """
     source = iter(items)
     while True:
-        item, error = _next(source)
+        error: Exception | None = None
+        try:
+            item = next(source)
+        except Exception as failure:  # raised again once the others know
+            error = failure
         told = exchange(None if error is None else f"{type(error).__name__}: {error}")
         if isinstance(error, StopIteration):
             return
@@ -217,11 +221,4 @@ def together(items: Iterable[T]) -> Iterator[T]:
         for number, text in enumerate(told):
             if text is not None:
                 raise OtherProcessError(f"process {number}: {text}")
-        yield item  # type: ignore[misc]
-
-
-def _next(source: Iterator[T]) -> tuple[T | None, Exception | None]:
-    try:
-        return next(source), None
-    except Exception as error:  # raised again once the others know
-        return None, error
+        yield item

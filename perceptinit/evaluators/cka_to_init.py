@@ -15,7 +15,7 @@ from perceptinit.compute import distributed
 from perceptinit.configs import PositiveInt
 from perceptinit.errors import DataError, UsageError
 from perceptinit.evaluators.judged import JudgedMeasure
-from perceptinit.evaluators.metrics import stderr_over_images, unbiased_cka
+from perceptinit.evaluators.metrics import measure_images, unbiased_cka
 from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.protocols import DualEncoder, Judgments
 from perceptinit.seeding import generator
@@ -64,7 +64,13 @@ class CkaToInit(JudgedMeasure):
         now = self._gram(model, ctx, stimuli, used)
         own: tuple[float, float | None] | None = None
         if distributed.rank() == 0:  # the process that has the run's folder
-            own = self._cka(self._first_gram(model, ctx, stimuli, used), now)
+            first = self._first_gram(model, ctx, stimuli, used)
+
+            def statistic(rows: np.ndarray) -> float:
+                chosen = np.ix_(rows, rows)
+                return unbiased_cka(first[chosen], now[chosen])
+
+            own = measure_images(statistic, len(used), self.set_name)
         value, stderr = distributed.exchange(own)[0]
         yield Score(
             name=f"cka/{self.set_name}",
@@ -74,16 +80,6 @@ class CkaToInit(JudgedMeasure):
             chance=0.0,
             extra={"precision": self.config.precision},
         )
-
-    def _cka(self, first: np.ndarray, now: np.ndarray) -> tuple[float, float | None]:
-        """Return the CKA of two matrices of inner products, and its standard error."""
-
-        def statistic(rows: np.ndarray) -> float:
-            chosen = np.ix_(rows, rows)
-            return unbiased_cka(first[chosen], now[chosen])
-
-        everything = np.ones(len(now), dtype=bool)
-        return statistic(everything), stderr_over_images(statistic, len(now), self.set_name)
 
     def _first_gram(
         self, model: DualEncoder, ctx: RunContext, stimuli: Stimuli, used: np.ndarray

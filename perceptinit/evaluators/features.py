@@ -141,11 +141,24 @@ def embed_images(
         for rows in _rows(images, encoding):
             yield rows, [f[rows].to(encoding.device) for f in kept if f is not None]
         return
-    keeper = _Keeper(subjects, images, encoding)
+    _FEATURES.pop(images, None)  # of other weights, which do not come back
+    room = encoding.cache_bytes - _total_bytes(_FEATURES)
+    is_kept = None not in subjects.keys and encoding.num_ranks == 1
+    parts: list[list[torch.Tensor]] = [[] for _ in subjects.keys]
     for rows, batch in _encode(subjects, images, encoding):
-        keeper.add(batch)
+        room -= sum(4 * features.numel() for features in batch)
+        is_kept = is_kept and room >= 0
+        for own, features in zip(parts, batch, strict=True):
+            if is_kept:
+                own.append(features.cpu())
+            else:
+                own.clear()
         yield rows, batch
-    keeper.finish()
+    if is_kept:
+        _FEATURES[images] = {
+            (key, encoding.precision): torch.cat(own)
+            for key, own in zip(subjects.keys, parts, strict=True)
+        }
 
 
 def all_features(subjects: Subjects, images: ImageSet, encoding: Encoding) -> list[np.ndarray]:
@@ -213,31 +226,6 @@ def _pixels(images: ImageSet, size: int, encoding: Encoding) -> Iterator[torch.T
         yield batch
     if len(whole):
         _PIXELS.setdefault(images, {})[key] = whole
-
-
-class _Keeper:
-    """Collects the embeddings of a pass and keeps them, if they fit and the pass comes to its end."""
-
-    def __init__(self, subjects: Subjects, images: ImageSet, encoding: Encoding) -> None:
-        _FEATURES.pop(images, None)  # of other weights, which do not come back
-        self.images = images
-        self.names = [(key, encoding.precision) for key in subjects.keys]
-        self.room = encoding.cache_bytes - _total_bytes(_FEATURES)
-        self.is_wanted = None not in subjects.keys and encoding.num_ranks == 1
-        self._parts: list[list[torch.Tensor]] = [[] for _ in subjects.keys]
-
-    def add(self, batch: Sequence[torch.Tensor]) -> None:
-        self.room -= sum(4 * features.numel() for features in batch)
-        if not self.is_wanted or self.room < 0:
-            self._parts, self.is_wanted = [], False
-            return
-        for parts, features in zip(self._parts, batch, strict=True):
-            parts.append(features.cpu())
-
-    def finish(self) -> None:
-        if self.is_wanted:
-            whole = [torch.cat(parts) for parts in self._parts]
-            _FEATURES[self.images] = dict(zip(self.names, whole, strict=True))
 
 
 def _total_bytes(kept: WeakKeyDictionary[Any, dict[Any, torch.Tensor]]) -> int:

@@ -18,8 +18,8 @@ from perceptinit.evaluators.metrics import (
     alignment,
     effective_rank,
     knn_predictions,
+    measure_images,
     share_score,
-    stderr_over_images,
     uniformity,
 )
 from perceptinit.evaluators.readable import mark_incomplete, readable_rows
@@ -194,15 +194,16 @@ class Representation(LabelledMeasure):
             "alignment": (lambda rows: alignment(x[rows], labels[rows]), False),
             "uniformity": (lambda rows: uniformity(gram[np.ix_(rows, rows)]), False),
         }
-        everything = np.ones(len(x), dtype=bool)
-        return [
-            Score(
+        found = []
+        for name, (statistic, higher) in statistics.items():
+            value, stderr = measure_images(statistic, len(x), labelled.name)
+            score = Score(
                 name=f"{name}/{labelled.name}",
-                value=statistic(everything),
+                value=value,
                 higher_is_better=higher,
                 num_examples=len(x),
-                stderr=stderr_over_images(statistic, len(x), labelled.name),
+                stderr=stderr,
                 extra=self.facts(labelled),
             )
-            for name, (statistic, higher) in statistics.items()
-        ]
+            found.append(score)
+        return found

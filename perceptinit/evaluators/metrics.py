@@ -99,11 +99,15 @@ def jackknife(
     return float(np.sqrt((groups - 1) / groups * np.square(values - values.mean()).sum()))
 
 
-def stderr_over_images(
+def measure_images(
     statistic: Callable[[np.ndarray], float], num: int, name: str
-) -> float | None:
-    """Return the jackknife error of a statistic of a set's images; the groups depend on the set only."""
-    return jackknife(statistic, num, generator(0, "evaluators", "jackknife", name))
+) -> tuple[float, float | None]:
+    """Return a statistic of all images of a set and its jackknife error.
+
+    The groups that are left out depend on `name` alone, that of the set or of the score.
+    """
+    stderr = jackknife(statistic, num, generator(0, "evaluators", "jackknife", name))
+    return statistic(np.ones(num, dtype=bool)), stderr
 
 
 def hits_at_k(

@@ -11,7 +11,7 @@ import numpy as np
 
 from perceptinit.errors import UsageError
 from perceptinit.evaluators.judged import JudgedMeasure, ceiling_fields
-from perceptinit.evaluators.metrics import stderr_over_images
+from perceptinit.evaluators.metrics import measure_images
 from perceptinit.judgments.ceilings import Bounds
 from perceptinit.judgments.forms.rdm import HasDissimilarities
 from perceptinit.protocols import DualEncoder, HasPeople
@@ -64,6 +64,7 @@ class RSA(JudgedMeasure):
             return rsa(distances[chosen], subjects[:, rows][:, :, rows], correlation)
 
         count = len(distances)
+        value, stderr = measure_images(statistic, count, name)
         ceilings = noise_ceilings(subjects, correlation)
         people: Sequence[Any] = range(len(subjects))
         if isinstance(self.judgments, HasPeople):
@@ -73,9 +74,9 @@ class RSA(JudgedMeasure):
         by_person = zip(map(str, people), values, ceilings, strict=True) if ceilings else ()
         return Score(
             name=name,
-            value=statistic(np.ones(count, dtype=bool)),
+            value=value,
             num_examples=count * (count - 1) // 2,
-            stderr=stderr_over_images(statistic, count, name),
+            stderr=stderr,
             chance=0.0,
             **ceiling_fields(_means(ceilings)),
             extra={

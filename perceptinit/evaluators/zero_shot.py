@@ -17,8 +17,8 @@ from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, em
 from perceptinit.evaluators.metrics import (
     average_precision,
     mean_per_class_recall,
+    measure_images,
     share_score,
-    stderr_over_images,
 )
 from perceptinit.evaluators.readable import mark_incomplete, readable_rows
 from perceptinit.evaluators.set_measure import SetMeasure, SuiteConfig, main_score
@@ -158,13 +158,13 @@ def _mean_average_precision(
     def mean_over_classes(rows: np.ndarray) -> float:
         return float(average_precision(similarities[rows], test_set.labels[rows]).mean())
 
-    everything = np.ones(len(similarities), dtype=bool)
+    value, stderr = measure_images(mean_over_classes, len(similarities), test_set.name)
     by_class = average_precision(similarities, test_set.labels)
     return Score(
         name=f"mean_average_precision/{test_set.name}",
-        value=mean_over_classes(everything),
+        value=value,
         num_examples=len(similarities),
-        stderr=stderr_over_images(mean_over_classes, len(similarities), test_set.name),
+        stderr=stderr,
         chance=float(test_set.labels.mean()),
         extra={**facts, "classnames": test_set.classnames, "average_precision": _round(by_class)},
     )

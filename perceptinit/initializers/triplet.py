@@ -101,7 +101,16 @@ class Triplet:
         try:
             objective = self._objective()
         except DataError:
-            return self._plan_as_published()
+            count = self.judgments.card.num_train
+            if count is None:
+                raise DataError(
+                    "the judgments are not here, and their source does not say how many"
+                ) from None
+            return StagePlan(
+                steps=self.config.num_steps(count),
+                num_images=3 * self.config.epochs * count,
+                note=f"{count:,} judgments as published, while they are not here",
+            )
         c, count, num_ties = self.config, len(objective.columns), objective.num_ties_dropped
         order = generator(0, "plan").permutation(count)
         return StagePlan(
@@ -110,16 +119,6 @@ class Triplet:
             note=f"{count:,} judgments"
             + (f" without {num_ties:,} ties" if num_ties else "")
             + (", may stop early" if c.patience else ""),
-        )
-
-    def _plan_as_published(self) -> StagePlan:
-        c, count = self.config, self.judgments.card.num_train
-        if count is None:
-            raise DataError("the judgments are not here, and their source does not say how many")
-        return StagePlan(
-            steps=c.num_steps(count),
-            num_images=3 * c.epochs * count,
-            note=f"{count:,} judgments as published, while they are not here",
         )
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from threading import RLock
 
 from rich.console import Console as RichConsole
+from rich.live import Live
 
+from perceptinit.progress import Bars
 from perceptinit.results.measures import readable_seconds
-from perceptinit.trackers.live import LiveView
+from perceptinit.trackers.live import render
 from perceptinit.trackers.progress import Progress, RunProgress
 from perceptinit.types import Event, RunContext, Score
 
@@ -30,7 +32,8 @@ class Console:
         self._every_seconds = config.every_seconds
         self._console = RichConsole(stderr=True, highlight=False, markup=False)
         self._progress = Progress([])
-        self._live: LiveView | None = None
+        self._bars = Bars()
+        self._live: Live | None = None  # the table at the bottom of a terminal
         self._lock = RLock()  # events of worker processes arrive in several threads
 
     def expect(self, runs: Sequence[tuple[str, int]]) -> None:
@@ -50,8 +53,10 @@ class Console:
             run = self._progress.follow(event)
             self._show(event, run)
             if self._console.is_terminal:
-                self._live = self._live or LiveView(self._progress, self._console)
-                self._live.refresh()
+                if self._live is None:
+                    self._live = Live(console=self._console, transient=True, refresh_per_second=4)
+                    self._live.start()
+                self._live.update(render(self._progress, self._bars))
 
     def close(self) -> None:
         with self._lock:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -20,23 +19,6 @@ SIGNS = {
     "interrupted": ("‖", "yellow"),
     "failed": ("✗", "red"),
 }
-
-
-class LiveView:
-    """Keeps the table at the bottom of the terminal until `stop`, which removes it."""
-
-    def __init__(self, progress: Progress, console: Console) -> None:
-        self._progress = progress
-        self._bars = Bars()
-        self._live = Live(console=console, transient=True, refresh_per_second=4)
-        self._live.start()
-
-    def refresh(self) -> None:
-        """Show the present state."""
-        self._live.update(render(self._progress, self._bars))
-
-    def stop(self) -> None:
-        self._live.stop()
 
 
 def render(progress: Progress, bars: Bars) -> RenderableType:
