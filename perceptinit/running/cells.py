@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from perceptinit.errors import DataError, UsageError
 from perceptinit.recipe.reading import load_recipe
@@ -56,23 +57,17 @@ def plan_cells(
     strange = sorted(set(seeds) - set(recipe.seeds))
     if strange:
         raise UsageError(f"{recipe.source}: no seed {strange[0]} in seeds = {list(recipe.seeds)}")
-    others = _load_origins(recipe, chosen)
+    # origins keep checkpoints and report their runs as this recipe does
+    settings: Any = {"checkpoint": recipe.checkpoint, "tracks": recipe.tracks}
+    others = {
+        origin.name: replace(load_recipe(origin.path), **settings)
+        for origin in {recipe.origins[arm.name] for arm in chosen if arm.name in recipe.origins}
+    }
     return [
         _plan_cell(recipe, arm, seed, out / recipe.name, others)
         for seed in (seeds or recipe.seeds)
         for arm in chosen
     ]
-
-
-def _load_origins(recipe: Recipe, arms: Sequence[Arm]) -> dict[str, Recipe]:
-    """Return the recipes by name that some arms share runs with, kept and reported as this one's runs are."""
-    found = {recipe.origins[arm.name] for arm in arms if arm.name in recipe.origins}
-    return {
-        origin.name: replace(
-            load_recipe(origin.path), checkpoint=recipe.checkpoint, tracks=recipe.tracks
-        )
-        for origin in found
-    }
 
 
 def _plan_cell(recipe: Recipe, arm: Arm, seed: int, root: Path, others: dict[str, Recipe]) -> Cell:
@@ -112,8 +107,7 @@ def check_writable(folder: Path) -> None:
     while not nearest.exists():
         nearest = nearest.parent
     try:
-        with tempfile.TemporaryFile(dir=nearest):
-            pass
+        tempfile.TemporaryFile(dir=nearest).close()
     except OSError as error:
         reason = error.strerror or str(error)
         raise UsageError(

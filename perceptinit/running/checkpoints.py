@@ -67,25 +67,18 @@ class Checkpoints:
 
     def after_step(self, step: int, save: Callable[[], None], always: bool = False) -> None:
         """Save when any process wants it, all together; raise Stopped, with all on disk, after a signal to stop."""
-        wishes = distributed.exchange(self._wish(step))
+        if self._is_first:
+            self.check()
+        wish = "save" if self._is_first and self.is_due(step) else None
+        wishes = distributed.exchange(self._signals.asked or wish)
         stop = next((wish for wish in wishes if wish not in (None, "save")), None)
         if any(wishes) or always:
             save()
         if stop is not None:
             if self._is_first:
                 self.wait()
-            distributed.exchange(
-                None
-            )  # no process ends, and ends the others, before all is on disk
+            distributed.exchange(None)  # no process ends before all is on disk
             raise Stopped(f"{stop} after step {step}, saved; {CONTINUES}")
-
-    def _wish(self, step: int) -> str | None:
-        """Return what this process wants after a step: the words for a signal, "save", or nothing."""
-        if self._is_first:
-            self.check()
-        if self._signals.asked:
-            return self._signals.asked
-        return "save" if self._is_first and self.is_due(step) else None
 
     def is_due(self, step: int) -> bool:
         """Return whether the steps or minutes between two checkpoints are over at `step`."""
@@ -102,7 +95,9 @@ class Checkpoints:
         self.wait()
         tree, tensors = split_state(state)
         self._copy_tensors(tensors)
-        path = self.folder / f"checkpoint-{self._next_number():06d}.safetensors"
+        paths = self._paths()
+        number = _number(paths[-1]) + 1 if paths else 1
+        path = self.folder / f"checkpoint-{number:06d}.safetensors"
         self._writing = self._pool.submit(self._write, path, tree)
         self._last_time = time.monotonic()
 
@@ -189,10 +184,6 @@ class Checkpoints:
             ) from error
         old = self._paths()[: -self._config.keep]
         self._complaints += remove_files([*old, *temporaries(self.folder)])
-
-    def _next_number(self) -> int:
-        paths = self._paths()
-        return _number(paths[-1]) + 1 if paths else 1
 
     def _paths(self) -> list[Path]:
         """Return the checkpoints, the oldest first."""

@@ -9,10 +9,9 @@ from __future__ import annotations
 # P parameters, B batch, W processes, b = B / W rows of a process, m rows of a micro-batch, D embedding, S image size
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
-from perceptinit.components.building import parts_left_by
+from perceptinit.components.building import Spec, parts_left_by
 from perceptinit.errors import UsageError
 from perceptinit.recipe.plan import ModelCost, model_cost, stage_plan
 from perceptinit.recipe.recipe import Recipe
@@ -52,8 +51,7 @@ class DryRun:
 
     @property
     def config(self) -> Any:
-        assert self.recipe.pretrain is not None
-        return self.recipe.pretrain.config
+        return cast(Spec, self.recipe.pretrain).config
 
     @property
     def rows(self) -> int:
@@ -78,13 +76,13 @@ class DryRun:
     def is_sharded(self) -> bool:
         return self.config.sharding == "fsdp" and self.world > 1
 
-    @cached_property
+    @property
     def batch_bytes(self) -> float:
         """Images of this step in uint8 and of the next one, which is copied meanwhile; features and their gradients."""
         pixels = 3 * self.image_size**2
         return self.rows * (2 * pixels + 4 * 4 * self.embed_dim)
 
-    @cached_property
+    @property
     def loss_bytes(self) -> float:
         """Three tensors of a chunk of logits, and the texts of all processes with their gradients."""
         batch = self.config.batch_size
@@ -114,11 +112,6 @@ class DryRun:
         return max(fitting, default=None)
 
     @property
-    def counted_flops(self) -> float:
-        """FLOPs of a pair, forward and backward, with full contexts."""
-        return 3 * (self.cost.image_flops + self.cost.text_flops)
-
-    @property
     def executed_flops(self) -> float:
         """With what is computed twice to save memory."""
         c = self.config
@@ -136,9 +129,10 @@ class DryRun:
             return {}
         others = (self.world - 1) / self.world
         c, p = self.config, self.num_parameters
+        features = others * 4 * c.batch_size * self.embed_dim
         named = {
-            "all-gather of texts": others * 4 * c.batch_size * self.embed_dim,
-            "reduce-scatter of their gradients": others * 4 * c.batch_size * self.embed_dim,
+            "all-gather of texts": features,
+            "reduce-scatter of their gradients": features,
         }
         if not self.is_sharded:
             return {"all-reduce of gradients": 2 * others * 4 * p, **named}
@@ -170,7 +164,8 @@ class DryRun:
         most = self.largest_micro_batch()
         found = {None: "none", self.rows: "not needed"}.get(most, f"{most:,}")
         yield Figure(f"largest micro_batch in {self.memory_gb:g} GB", "traced", found)
-        yield Figure("counted for a pair", "traced", f"{self.counted_flops / 1e9:.1f} GFLOP")
+        counted = 3 * (self.cost.image_flops + self.cost.text_flops)
+        yield Figure("counted for a pair", "traced", f"{counted / 1e9:.1f} GFLOP")
         yield Figure("executed for a pair", "traced", f"{self.executed_flops / 1e9:.1f} GFLOP")
         for name, num_bytes in self.traffic().items():
             yield Figure(name, "computed", _gb(num_bytes))
@@ -178,12 +173,9 @@ class DryRun:
         cores = self.rate / self.world * DECODE_SECONDS
         yield Figure("cores that decode, for each GPU", "measured", f"{cores:.1f}")
         yield Figure("time for a million pairs", "computed", f"{1e6 / self.rate:,.1f} s")
-        yield Figure("hours in all", "computed", self._hours())
-
-    def _hours(self) -> str:
-        assert self.recipe.pretrain is not None
-        num_images = stage_plan(self.recipe.pretrain).num_images
-        return "data absent" if num_images is None else f"{num_images / self.rate / 3600:.3g}"
+        num_images = stage_plan(cast(Spec, self.recipe.pretrain)).num_images
+        hours = "data absent" if num_images is None else f"{num_images / self.rate / 3600:.3g}"
+        yield Figure("hours in all", "computed", hours)
 
     @property
     def gpus(self) -> str:

@@ -79,11 +79,6 @@ class RunJournal:
         resumed, self._resumed = self._resumed, None
         return resumed
 
-    def take_stages(self, earlier: Earlier) -> None:
-        """Note the stages of another run as done."""
-        self.record["init"] += earlier.rows
-        self.done += [row["stage"] for row in earlier.rows]
-
     def warn(self, stage: str, message: str) -> None:
         """Note a warning; one that comes before the record begins is not noted."""
         if self.record:
@@ -113,10 +108,9 @@ class RunJournal:
         if error is None:
             self.record.update(status="finished", finished=rec.now())
             return self.save()
-        is_stopped = isinstance(error, (KeyboardInterrupt, Stopped))
         by_ctrl_c = isinstance(error, KeyboardInterrupt)
         self.record.update(
-            status="interrupted" if is_stopped else "failed",
+            status="interrupted" if by_ctrl_c or isinstance(error, Stopped) else "failed",
             error=INTERRUPTED if by_ctrl_c else f"{type(error).__name__}: {error}",
             finished=rec.now(),
         )
@@ -132,28 +126,25 @@ class RunJournal:
             rec.write_record(self._path, self.record)
 
 
-class Earlier:
-    """A finished run whose `init` is the beginning of another's.
+def load_earlier(folder: Path, tower: nn.Module) -> list[dict[str, Any]]:
+    """Load the image tower as the stages of a finished run left it, and return their rows of its record.
 
-    rows: the reports of its stages, each with the run that it was `taken_from`.
+    Each row names the run that it was `taken_from`.
+
+    Raises:
+        DataError: If the record of the run cannot be read.
+        CheckpointError: If the file of its weights holds others than the record says.
     """
-
-    def __init__(self, folder: Path) -> None:
-        """Raise DataError when there is no record that can be read."""
-        record = rec.read_record(folder / rec.RECORD)
-        source = {"taken_from": "/".join(folder.parts[-3:])}
-        self.rows = [row | source for row in record["init"] if row["stage"].startswith("init.")]
-        self._folder, self._sha256 = folder, record["hashes"]["init"]["image"]
-
-    def load(self, tower: nn.Module) -> None:
-        """Load the image tower as its last stage left it; CheckpointError when the file holds other weights."""
-        file = _weights(self._folder)
-        load_strict(tower, load_weights(file), str(file))
-        if weights_sha256(tower) != self._sha256:
-            raise CheckpointError(
-                f"{file}: not the weights of {self._folder / rec.RECORD}. Do that run again with --fresh, or take "
-                "its experiment out of [checkpoint] stages_from"
-            )
+    record = rec.read_record(folder / rec.RECORD)
+    file = _weights(folder)
+    load_strict(tower, load_weights(file), str(file))
+    if weights_sha256(tower) != record["hashes"]["init"]["image"]:
+        raise CheckpointError(
+            f"{file}: not the weights of {folder / rec.RECORD}. Do that run again with --fresh, or take "
+            "its experiment out of [checkpoint] stages_from"
+        )
+    source = {"taken_from": "/".join(folder.parts[-3:])}
+    return [row | source for row in record["init"] if row["stage"].startswith("init.")]
 
 
 def find_earlier(roots: Iterable[Path], record: Mapping[str, Any]) -> str | None:

@@ -38,22 +38,17 @@ def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
     try:
         run(parse_args([*options, *arguments]))
     except ChildFailedError as error:
-        raise SystemExit(_exit_code(error)) from None
+        rank, failure = error.get_first_failure()
+        if failure.exitcode >= 0:
+            raise SystemExit(failure.exitcode) from None
+        name = signal.Signals(-failure.exitcode).name
+        message = f"process {rank} was ended by {name}, so the others were stopped"
+        print(f"error: {PerceptInitError(message)}; the same command continues", file=sys.stderr)
+        raise SystemExit(1) from None
     except SignalException as stop:
         if stop.sigval == signal.SIGINT:
             raise KeyboardInterrupt from None
         raise SystemExit(EXIT_CODE) from None
-
-
-def _exit_code(error: object) -> int:
-    """Return what the process that failed first ended with; 1, and a sentence, when it was killed."""
-    rank, failure = error.get_first_failure()  # type: ignore[attr-defined]
-    if failure.exitcode < 0:
-        name = signal.Signals(-failure.exitcode).name
-        message = f"process {rank} was ended by {name}, so the others were stopped"
-        print(f"error: {PerceptInitError(message)}; the same command continues", file=sys.stderr)
-        return 1
-    return failure.exitcode
 
 
 def drop_nproc(arguments: Sequence[str]) -> list[str]:

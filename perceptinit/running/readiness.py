@@ -149,10 +149,8 @@ def summarize_obstacles(
 def _list(absent: Sequence[DataNeed]) -> str:
     by_kind = {need.kind: [n for n in absent if n.kind == need.kind] for need in absent}
     return ", ".join(
-        f"{len(of_kind)} {kind}s" if len(of_kind) > 1 else f"{kind} {_name_size(of_kind[0])}"
+        f"{len(of_kind)} {kind}s" if len(of_kind) > 1 else f"{kind} {of_kind[0].name}{size}"
         for kind, of_kind in by_kind.items()
+        for num_bytes in [of_kind[0].num_bytes]
+        for size in [f" ({num_bytes / 1e9:,.1f} GB)" if num_bytes else ""]
     )
-
-
-def _name_size(need: DataNeed) -> str:
-    return f"{need.name} ({need.num_bytes / 1e9:,.1f} GB)" if need.num_bytes else need.name

@@ -35,7 +35,7 @@ from perceptinit.results.record import new_record
 from perceptinit.running.cells import Cell
 from perceptinit.running.checkpoints import Checkpoints
 from perceptinit.running.interruption import Stopped, StopSignals
-from perceptinit.running.journal import Earlier, RunJournal, find_earlier
+from perceptinit.running.journal import RunJournal, find_earlier, load_earlier
 from perceptinit.running.tracking import Trackers
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import Event, RunContext, Score, State, StepResult
@@ -128,15 +128,7 @@ class Run:
 
     def _do_stages(self) -> None:
         start = time.perf_counter()
-        self._journal.begin(new_record(self.recipe, self.arm, self.cell.seed, self.device))
-        if self.recipe.pretrain is not None:
-            self.pretrainer = self.recipe.pretrain.build()
-        model = self._build()
-        self._journal.note_hashes("built", model)
-        model.to(self.device)
-        self._load_checkpoint(model)
-        if self._journal.is_new:
-            self._take_stages(model)
+        model = self._prepare_model()
         if "init" not in self._journal.done:
             self._initialize(model, self.arm.init, "init")
             early = [slot for slot in self.recipe.evals if slot.every != "end"]
@@ -157,13 +149,25 @@ class Run:
         self._journal.note_seconds("total", time.perf_counter() - start)
         self._journal.end()
 
-    def _build(self) -> Any:
-        """Return the fresh model: the same for all arms of a seed."""
-        with named_torch_seed(self.cell.seed, "backbone"):
+    def _prepare_model(self) -> Any:
+        """Begin the record and return the model: fresh, or as far as a checkpoint or another run has it."""
+        self._journal.begin(new_record(self.recipe, self.arm, self.cell.seed, self.device))
+        if self.recipe.pretrain is not None:
+            self.pretrainer = self.recipe.pretrain.build()
+        with named_torch_seed(self.cell.seed, "backbone"):  # the same for all arms of a seed
             backbone: Backbone = self.recipe.backbone.build()
-            model = backbone.build()
+            model: Any = backbone.build()
         if isinstance(self.pretrainer, HasModel):
-            return self.pretrainer.model(model, self.cell.seed)
+            model = self.pretrainer.model(model, self.cell.seed)
+        self._journal.note_hashes("built", model)
+        model.to(self.device)
+        state = self._checkpoints.newest(self._journal.record["fingerprint"])
+        if state is not None:
+            model.load_state_dict(state["model"])
+            self._journal.resume(state)
+            self._context("pretrain").warn(f"continued after {state['place']}")
+        if self._journal.is_new:
+            self._take_stages(model)
         return model
 
     def _take_stages(self, model: DualEncoder) -> None:
@@ -176,9 +180,9 @@ class Run:
             )
         folder = distributed.decide(lambda: find_earlier(roots, self._journal.record))
         if folder is not None:
-            earlier = Earlier(Path(folder))
-            earlier.load(model.image)
-            self._journal.take_stages(earlier)
+            rows = load_earlier(Path(folder), model.image)
+            self._journal.record["init"] += rows
+            self._journal.done += [row["stage"] for row in rows]
 
     def _finish_stage(self, model: DualEncoder, name: str, is_saved: bool) -> None:
         self._journal.done.append(name)
@@ -289,14 +293,6 @@ class Run:
         if self._is_first:
             state = {"model": model.state_dict(), **self._journal.state(place, of_stage)}
             self._checkpoints.save(state)
-
-    def _load_checkpoint(self, model: DualEncoder) -> None:
-        """Set model, record and the stage that was under way to the last checkpoint."""
-        state = self._checkpoints.newest(self._journal.record["fingerprint"])
-        if state is not None:
-            model.load_state_dict(state["model"])
-            self._journal.resume(state)
-            self._context("pretrain").warn(f"continued after {state['place']}")
 
     def _save_weights(self, name: str, module: nn.Module | DualEncoder) -> None:
         if self._is_first:

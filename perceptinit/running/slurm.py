@@ -27,7 +27,6 @@ TABLE = "table.txt"
 TABLE_MINUTES = 30
 # seconds that the processes of other nodes have once one has ended
 WAIT_SECONDS = 60
-FIRST_PORT = 20_000
 PERCEPTINIT = (sys.executable, "-m", "perceptinit")
 
 RUNS = """\
@@ -53,7 +52,7 @@ exit "$code"
 RENDEZVOUS = """\
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export PET_NNODES={nodes} PET_RDZV_BACKEND=c10d PET_RDZV_ID=$SLURM_JOB_ID
-export PET_RDZV_ENDPOINT=$head:$(({first_port} + SLURM_JOB_ID % {first_port}))
+export PET_RDZV_ENDPOINT=$head:$((20000 + SLURM_JOB_ID % 20000))
 """
 FRESH = '[ "${SLURM_RESTART_COUNT:-0}" = 0 ] && fresh=(--fresh)\n'
 COMPARE = """\
@@ -83,13 +82,9 @@ class Submission:
         if not self.jobs:
             return f"Nothing to submit: {left}."
         return (
-            f"Submitted {_runs(self.num_runs)} ({left}): job{'s' * (len(self.jobs) > 1)} {', '.join(self.jobs)}.\n"
+            f"Submitted {self.num_runs} run{'s' * (self.num_runs > 1)} ({left}): job{'s' * (len(self.jobs) > 1)} {', '.join(self.jobs)}.\n"
             f"When all have ended, job {self.table_job} writes {self.table}."
         )
-
-
-def _runs(num: int) -> str:
-    return f"{num} run{'' if num == 1 else 's'}"
 
 
 def submit(
@@ -164,7 +159,7 @@ def _submit_runs(
     """Submit one array, note which run is which task, and return its number."""
     config, folder = recipe.slurm, root / FOLDER
     is_shared = config.nodes * config.num_processes > 1
-    rendezvous = RENDEZVOUS.format(nodes=config.nodes, first_port=FIRST_PORT)
+    rendezvous = RENDEZVOUS.format(nodes=config.nodes)
     script = RUNS.format(
         source=shlex.quote(recipe.source),
         setup=_setup(recipe),

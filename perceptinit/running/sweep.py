@@ -46,16 +46,17 @@ class Sweep:
         self.num_workers = usable_cores() if num_workers is None else num_workers
         self.recipe = cells[0].recipe  # whose evaluators and trackers serve all
         self.cells, self.device, self.fresh = list(cells), device, fresh
-        self.earlier = dict(earlier) if earlier is not None else self._versions()
+        # of each folder with a record, a number that changes with it
+        self.earlier = (
+            earlier
+            if earlier is not None
+            else {
+                str(cell.folder): cell.record_path.stat().st_mtime_ns
+                for cell in self.cells
+                if cell.record_path.is_file()
+            }
+        )
         self._errors: dict[str, BaseException] = {}
-
-    def _versions(self) -> dict[str, int]:
-        """Return the record files that exist, by folder, with a number that changes when they do."""
-        return {
-            str(cell.folder): cell.record_path.stat().st_mtime_ns
-            for cell in self.cells
-            if cell.record_path.is_file()
-        }
 
     def work(self, console: Tracker | None = None) -> list[dict[str, Any]]:
         """Do what nobody else does, until all runs are done, and return their records.
@@ -127,13 +128,12 @@ class Sweep:
         time.sleep(POLL_SECONDS)
 
     def _raise_first(self) -> None:
-        for index, (title, error) in enumerate(self._errors.items()):
-            if index == 0:
-                first = error
-            else:
-                first.add_note(f"{title} failed, too: {type(error).__name__}: {error}")
-        if self._errors:
-            raise first
+        if not self._errors:
+            return
+        (_, first), *others = self._errors.items()
+        for title, error in others:
+            first.add_note(f"{title} failed, too: {type(error).__name__}: {error}")
+        raise first
 
 
 @contextmanager

@@ -29,7 +29,10 @@ class Trackers:
         self._num_runs = len(runs)
         self._run_index = 0
         self._said: set[str] = set()
-        self._active = build_trackers(recipe, console)
+        self._active = [
+            console if name == "console" and console is not None else make()
+            for name, make in _makers(recipe)
+        ]
         for tracker in self._active:
             if isinstance(tracker, HasExpect):
                 tracker.expect(runs)
@@ -82,14 +85,6 @@ class Trackers:
             tracker.close()
 
 
-def build_trackers(recipe: Recipe, console: Tracker | None = None) -> list[Tracker]:
-    """Return the recipe's trackers, with `console` (when given) instead of the console tracker."""
-    makers = _makers(recipe)
-    return [
-        console if name == "console" and console is not None else make() for name, make in makers
-    ]
-
-
 def build_console(recipe: Recipe) -> Tracker | None:
     """Return the console tracker alone, None when the recipe's trackers do not include it."""
     return next((make() for name, make in _makers(recipe) if name == "console"), None)
@@ -98,15 +93,12 @@ def build_console(recipe: Recipe) -> Tracker | None:
 def _makers(recipe: Recipe) -> list[tuple[str, Callable[[], Tracker]]]:
     """Return name and maker of each tracker: those of the recipe, or the default ones.
 
-    Of several processes that work on one run, the first alone tells anything.
+    Of several processes that work on one run, only the first reports events.
     """
     if int(os.environ.get("RANK", "0")):
         return []
     if recipe.tracks:
         return [(spec.name, spec.build) for spec in recipe.tracks]
     registry = recipe.plugins.registry
-    classes: list[Any] = [registry.get("tracker", name).load() for name in DEFAULT_TRACKERS]
-    return [
-        (name, partial(cls, cls.Config()))
-        for name, cls in zip(DEFAULT_TRACKERS, classes, strict=True)
-    ]
+    classes: dict[str, Any] = {n: registry.get("tracker", n).load() for n in DEFAULT_TRACKERS}
+    return [(name, partial(cls, cls.Config())) for name, cls in classes.items()]

@@ -26,7 +26,6 @@ from perceptinit.running.tracking import build_console
 from perceptinit.types import Event, RunContext, Score
 
 if TYPE_CHECKING:
-    from perceptinit.recipe.recipe import Recipe
     from perceptinit.running.cells import Cell
     from perceptinit.running.sweep import Sweep
 
@@ -68,10 +67,21 @@ def run_in_workers(sweep: Sweep, jobs: int, num_workers: int | None = None) -> l
 
 
 def _job(sweep: Sweep, num_workers: int) -> dict[str, Any]:
+    """Return what each worker reads: the text of every recipe, and its runs with their folders."""
     recipes = list({id(cell.recipe): cell.recipe for cell in sweep.cells}.values())
     numbers = {id(recipe): i for i, recipe in enumerate(recipes)}
     return {
-        "recipes": [_stated(recipe) for recipe in recipes],
+        "recipes": [
+            {
+                "text": recipe.text,
+                "source": recipe.source,
+                "overrides": recipe.overrides,
+                "folder": str(recipe.folder),
+                "sources": recipe.sources,
+                "smoke": recipe.is_smoke,
+            }
+            for recipe in recipes
+        ],
         "runs": [
             [numbers[id(cell.recipe)], cell.arm.name, cell.seed, str(cell.folder)]
             for cell in sweep.cells
@@ -83,34 +93,17 @@ def _job(sweep: Sweep, num_workers: int) -> dict[str, Any]:
     }
 
 
-def _stated(recipe: Recipe) -> dict[str, Any]:
-    return {
-        "text": recipe.text,
-        "sources": recipe.sources,
-        "source": recipe.source,
-        "overrides": list(recipe.overrides),
-        "folder": str(recipe.folder),
-        "smoke": recipe.is_smoke,
-    }
-
-
-def _recipe(stated: Mapping[str, Any]) -> Recipe:
-    from perceptinit.recipe.reading import read_recipe
-
-    recipe = read_recipe(
-        stated["text"],
-        source=stated["source"],
-        overrides=stated["overrides"],
-        folder=Path(stated["folder"]),
-    )
-    recipe = replace(recipe, sources=tuple(map(tuple, stated["sources"])))
-    return recipe.smoke() if stated["smoke"] else recipe
-
-
 def _cells(job: Mapping[str, Any]) -> list[Cell]:
+    """Return the runs that a job describes."""
+    from perceptinit.recipe.reading import read_recipe
     from perceptinit.running.cells import Cell
 
-    recipes = [_recipe(stated) for stated in job["recipes"]]
+    recipes = []
+    for stated in job["recipes"]:
+        sources, is_smoke = tuple(map(tuple, stated.pop("sources"))), stated.pop("smoke")
+        recipe = read_recipe(**{**stated, "folder": Path(stated["folder"])})
+        recipe = replace(recipe, sources=sources)
+        recipes.append(recipe.smoke() if is_smoke else recipe)
     return [
         Cell(recipes[number], recipes[number].arm(arm), seed, Path(folder))
         for number, arm, seed, folder in job["runs"]
@@ -124,16 +117,12 @@ def _environment(index: int, jobs: int, device: str) -> dict[str, str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONIOENCODING": "utf-8"}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // jobs)))
     if device == "cuda":
-        gpus = _gpus()
+        import torch
+
+        every = ",".join(map(str, range(torch.cuda.device_count())))
+        gpus = (os.environ.get("CUDA_VISIBLE_DEVICES") or every).split(",")
         environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
     return environment
-
-
-def _gpus() -> list[str]:
-    import torch
-
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]
 
 
 class _Worker:
