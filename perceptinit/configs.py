@@ -127,18 +127,16 @@ def _describe(error: Mapping[str, Any]) -> str:
         return "required, but not given"
     if kind == "value_error":
         return str(error["ctx"]["error"])
-    wanted = f"expected {_EXPECTED[kind]}" if kind in _EXPECTED else _lower_first(error["msg"])
+    message = error["msg"].removeprefix("Input ")
+    wanted = (
+        f"expected {_EXPECTED[kind]}" if kind in _EXPECTED else message[:1].lower() + message[1:]
+    )
     # a value from JSON may be nested too deeply for repr
     return f"{wanted}, got {_JSON_TYPES.get(type(value)) or shown(repr(value))}"
 
 
 _JSON_TYPES = {dict: "a table", list: "an array", type(None): "null"}
 _UNION_MEMBERS = {"str", "int", "float", "bool", "path", "none", "list", "tuple", "dict"}
-
-
-def _lower_first(text: str) -> str:
-    text = text.removeprefix("Input ")
-    return text[:1].lower() + text[1:]
 
 
 def to_table(config: Any) -> dict[str, Any]:

@@ -86,19 +86,16 @@ class Entry:
         try:
             return getattr(importlib.import_module(module), name)
         except ModuleNotFoundError as error:
-            raise self._missing(error) from error
+            if self.component.extra:
+                raise MissingPackageError(
+                    f"{self.title} needs the package '{error.name}'. "
+                    f"Get it: pip install {self.component.extra!r}"
+                ) from error
+            raise PerceptInitError(f"{self.title} of plug-in '{self.plugin}': {error}") from error
         except AttributeError as error:
             raise PerceptInitError(
                 f"{self.title} of plug-in '{self.plugin}': {module} has no class {name}"
             ) from error
-
-    def _missing(self, error: ModuleNotFoundError) -> PerceptInitError:
-        if self.component.extra:
-            return MissingPackageError(
-                f"{self.title} needs the package '{error.name}'. "
-                f"Get it: pip install {self.component.extra!r}"
-            )
-        return PerceptInitError(f"{self.title} of plug-in '{self.plugin}': {error}")
 
 
 @dataclass

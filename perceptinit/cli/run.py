@@ -73,11 +73,15 @@ def run(
     from perceptinit.errors import UsageError
     from perceptinit.running.interruption import INTERRUPT_EXIT_CODE, INTERRUPTED
     from perceptinit.running.launch import drop_nproc, is_launcher, run_in_processes
-    from perceptinit.running.runner import refuse_beside
 
     if until_decided:
         others = {"--seed": seed, "--smoke": smoke, "--nproc": nproc > 1, "--on": on}
-        refuse_beside([name for name, is_given in others.items() if is_given])
+        if given := [name for name, is_given in others.items() if is_given]:
+            raise UsageError(
+                f"--until-decided and {given[0]} do not go together: the runs would not be those that it looks at. "
+                "Several looks need no option: run with --set verdict.max_seeds=N, look (perceptinit compare), "
+                "and add a seed (--set seeds=[...])"
+            )
     if on and (nproc > 1 or jobs > 1):
         raise UsageError("--on slurm: [slurm] nodes and gpus say how many processes share a run")
     execution = Execution(

@@ -91,14 +91,15 @@ class SourceClass:
         return [name for name, base in bases if base is None and not hasattr(builtins, name)]
 
     def _bases(self) -> dict[str, SourceClass | None]:
-        bases = (b.value if isinstance(b, ast.Subscript) else b for b in self.node.bases)
-        return {name: self._base(name) for name in map(ast.unparse, bases)}
-
-    def _base(self, name: str) -> SourceClass | None:
-        beside = _class_in(iter(self.outer.body), name) if self.outer else None
-        if beside is not None and beside is not self.node:
-            return SourceClass(beside, self.file, self.outer)
-        return self.file.find(name, but=self.node)
+        found: dict[str, SourceClass | None] = {}
+        for base in self.node.bases:
+            name = ast.unparse(base.value if isinstance(base, ast.Subscript) else base)
+            beside = _class_in(iter(self.outer.body), name) if self.outer else None
+            if beside is not None and beside is not self.node:
+                found[name] = SourceClass(beside, self.file, self.outer)
+            else:
+                found[name] = self.file.find(name, but=self.node)
+        return found
 
 
 def find_class(path: str, left: int = MOST_REEXPORTS) -> SourceClass | None:

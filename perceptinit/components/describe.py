@@ -45,7 +45,13 @@ def describe(entry: Entry) -> Description:
     target = entry.component.target
     if not isinstance(target, str):
         return _describe_class(entry, target)
-    lineage = _find(entry).lineage()
+    module, name = entry.component.location
+    file, found = open_module(module), find_class(f"{module}.{name}")
+    if file is None:
+        raise PerceptInitError(f"{entry.title} of plug-in '{entry.plugin}': no module {module}")
+    if found is None:
+        raise PerceptInitError(f"{entry.title}: {file.path} has no class {name}")
+    lineage = found.lineage()
     config = next((c for c in (c.nested("Config") for c in lineage) if c), None)
     arguments = next((a for a in map(_init_arguments, lineage) if a is not None), set())
     docs = (ast.get_docstring(c.node) or ast.get_docstring(c.file.tree) for c in lineage)
@@ -72,17 +78,6 @@ def _describe_class(entry: Entry, cls: type) -> Description:
         parts=tuple(parts_of(cls)),
         location=f"{inspect.getsourcefile(cls)}:{line}",
     )
-
-
-def _find(entry: Entry) -> SourceClass:
-    module, name = entry.component.location
-    file = open_module(module)
-    if file is None:
-        raise PerceptInitError(f"{entry.title} of plug-in '{entry.plugin}': no module {module}")
-    found = find_class(f"{module}.{name}")
-    if found is None:
-        raise PerceptInitError(f"{entry.title}: {file.path} has no class {name}")
-    return found
 
 
 def _init_arguments(cls: SourceClass) -> set[str] | None:

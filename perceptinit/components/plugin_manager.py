@@ -126,22 +126,15 @@ class Plugins:
                 )
             origin = {"distribution": info.distribution, "version": info.version}
             entry = Entry(kind=kind, component=component, plugin=info.name, **origin)
-            if _may_offer(entry):
+            companion = companion_of(kind, entry.name)
+            owner = companion.distribution if companion else CORE
+            if "/" in entry.name or entry.distribution == owner:
                 yield entry
-            else:
-                self.fail(info.name, info.distribution, self._refuse(entry))
-
-    def _refuse(self, entry: Entry) -> UsageError:
-        reason = f"{entry.title} needs a vendor prefix, such as '{entry.plugin}/{entry.name}'"
-        owners = [e for e in self.registry.of_kind(entry.kind) if e.name == entry.name]
-        return UsageError(f"{reason}: {Registry.collision([*owners, entry])}" if owners else reason)
-
-
-def _may_offer(entry: Entry) -> bool:
-    """Return whether the name has a vendor prefix, or belongs to the core or to a companion."""
-    companion = companion_of(entry.kind, entry.name)
-    owner = companion.distribution if companion else CORE
-    return "/" in entry.name or entry.distribution == owner
+                continue
+            reason = f"{entry.title} needs a vendor prefix, such as '{entry.plugin}/{entry.name}'"
+            owners = [e for e in self.registry.of_kind(kind) if e.name == entry.name]
+            reason += f": {Registry.collision([*owners, entry])}" if owners else ""
+            self.fail(info.name, info.distribution, UsageError(reason))
 
 
 def build_plugin_manager(local: Sequence[str | Path] = ()) -> Plugins:
@@ -165,18 +158,15 @@ def build_plugin_manager(local: Sequence[str | Path] = ()) -> Plugins:
     for folder in KINDS.values():
         module = importlib.import_module(f"perceptinit.{folder}")
         plugins.register(module, PluginInfo(CORE, CORE, __version__, module.__name__))
-    for entry_point in _installed():
-        _load_entry_point(plugins, entry_point)
-    for path in local:
-        _load_file(plugins, Path(path))
-    return plugins
-
-
-def _installed() -> list[importlib.metadata.EntryPoint]:
     wanted = os.environ.get("PERCEPTINIT_PLUGINS")
     names = None if wanted is None else {name.strip() for name in wanted.split(",")}
     found = importlib.metadata.entry_points(group=CORE)
-    return sorted((e for e in found if names is None or e.name in names), key=lambda e: e.name)
+    for entry_point in sorted(found, key=lambda e: e.name):
+        if names is None or entry_point.name in names:
+            _load_entry_point(plugins, entry_point)
+    for path in local:
+        _load_file(plugins, Path(path))
+    return plugins
 
 
 def _load_entry_point(plugins: Plugins, entry_point: importlib.metadata.EntryPoint) -> None:

@@ -57,7 +57,9 @@ def new_plugin(name: str, kind: str, parent: Path) -> Path:
     for path, template in templates.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(_fill(template, values), encoding="utf-8")
+        source = files("perceptinit.components") / "templates" / "plugin" / f"{template}.tmpl"
+        text = Template(source.read_text(encoding="utf-8")).substitute(values)
+        target.write_text(text, encoding="utf-8")
     (folder / package / "py.typed").touch()
     return folder
 
@@ -78,8 +80,3 @@ def _values(name: str, kind: str) -> dict[str, str]:
         "summary": SUMMARIES[kind],
         "version": __version__,
     }
-
-
-def _fill(name: str, values: dict[str, str]) -> str:
-    folder = files("perceptinit.components") / "templates" / "plugin"
-    return Template((folder / f"{name}.tmpl").read_text(encoding="utf-8")).substitute(values)

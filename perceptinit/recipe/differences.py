@@ -47,16 +47,12 @@ def _unwrap(kind: str, spec: Spec) -> tuple[Spec, list[str | dict[str, Any]]]:
 
 def shorten(spec: Spec, without: str = "") -> dict[str, Any]:
     """Return the shortest table of a component: what is at its default is left out."""
-    own = {
-        f.name: getattr(spec.config, f.name) for f in fields(spec.config) if _is_changed(spec, f)
-    }
-    parts = {name: shorten(part) for name, part in spec.parts.items() if name != without}
-    return {"use": spec.name, **{k: plain_value(v) for k, v in own.items()}, **parts}
-
-
-def _is_changed(spec: Spec, field: Any) -> bool:
-    default = field.default if field.default_factory is MISSING else field.default_factory()
-    return bool(getattr(spec.config, field.name) != default)
+    table: dict[str, Any] = {"use": spec.name}
+    for field in fields(spec.config):
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        if (value := getattr(spec.config, field.name)) != default:
+            table[field.name] = plain_value(value)
+    return table | {name: shorten(part) for name, part in spec.parts.items() if name != without}
 
 
 def find_closest(stage: Spec, shared: Mapping[str, Spec]) -> tuple[str, Differences] | None:
@@ -68,16 +64,12 @@ def find_closest(stage: Spec, shared: Mapping[str, Spec]) -> tuple[str, Differen
 
 def stages_in_words(stages: Iterable[Spec], shared: Mapping[str, Spec]) -> str:
     """Return an arm's stages as `init, but epochs 190, judgments through shuffled-votes`."""
-    return ", then ".join(_stage_in_words(stage, shared) for stage in stages)
-
-
-def _stage_in_words(stage: Spec, shared: Mapping[str, Spec]) -> str:
-    found = find_closest(stage, shared)
-    if found is None:
-        return _table_in_words(shorten(stage))
-    name, changes = found
-    said = [_key_in_words(key, value) for key, value in changes.items()]
-    return f"{name}, but {', '.join(said)}" if said else name
+    words = []
+    for stage in stages:
+        name, changes = find_closest(stage, shared) or (_table_in_words(shorten(stage)), {})
+        different = ", ".join(_key_in_words(key, value) for key, value in changes.items())
+        words.append(f"{name}, but {different}" if different else name)
+    return ", then ".join(words)
 
 
 def _key_in_words(key: str, value: Any) -> str:
@@ -85,11 +77,9 @@ def _key_in_words(key: str, value: Any) -> str:
     if last == "through":
         wrappers = [_table_in_words(w) if isinstance(w, dict) else w for w in value]
         return f"{part} {last} {' then '.join(wrappers) or 'nothing'}".strip()
-    return f"{key} {_table_in_words(value) if isinstance(value, dict) else _value_in_words(value)}"
-
-
-def _value_in_words(value: Any) -> str:
-    return "none" if value is None else str(value)
+    if isinstance(value, dict):
+        value = _table_in_words(value)
+    return f"{key} {'none' if value is None else value}"
 
 
 def _table_in_words(table: Mapping[str, Any]) -> str:

@@ -44,10 +44,10 @@ def model_cost(recipe: Recipe) -> ModelCost:
     model.to("meta").eval()
     images = torch.empty(1, 3, model.image_size, model.image_size, device="meta")
     tokens = torch.zeros(1, model.context_length, dtype=torch.long, device="meta")
-    of_images = _num_parameters(model.image), _flops(lambda: model.encode_image(images))
+    of_images = _tower_cost(model.image, model.encode_image, images)
     of_texts = 0, 0.0
     if "text" in parts_left_by(recipe.pretrain):
-        of_texts = _num_parameters(model.text), _flops(lambda: model.encode_text(tokens))
+        of_texts = _tower_cost(model.text, model.encode_text, tokens)
     return ModelCost(of_images[0], of_texts[0], of_images[1], of_texts[1])
 
 
@@ -60,14 +60,11 @@ def _cost(recipe: Recipe) -> ModelCost:
         raise RecipeError([Problem(recipe.backbone.where, message)], recipe.source) from error
 
 
-def _num_parameters(module: torch.nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-def _flops(call: Any) -> float:
+def _tower_cost(tower: Any, encode: Any, inputs: torch.Tensor) -> tuple[int, float]:
+    """Return the parameters of a tower and the FLOPs of encoding the inputs."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        call()
-    return float(counter.get_total_flops())
+        encode(inputs)
+    return sum(p.numel() for p in tower.parameters()), float(counter.get_total_flops())
 
 
 def plan_lines(recipe: Recipe) -> Iterator[str]:

@@ -34,7 +34,15 @@ def changes(text: str, source: str, overrides: Sequence[str], sources: Sources =
     used.setdefault("verdict", {})
     apply_overrides(used, overrides)
     before, after = _settings(stated), _settings(used)
-    return {arm: tuple(_differences(before.get(arm, {}), now)) for arm, now in after.items()}
+    return {
+        arm: tuple(
+            f"{path} = {now.get(path, 'its default')} instead of {old.get(path, 'its default')}"
+            for path in {**old, **now}
+            if old.get(path) != now.get(path)
+        )
+        for arm, now in after.items()
+        for old in [before.get(arm, {})]
+    }
 
 
 def _settings(tables: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -53,14 +61,3 @@ def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield from _flat(item, path if len(value) == 1 else f"{path}.{i}")
     elif value not in (None, []):
         yield path, value
-
-
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    for path in {**before, **after}:
-        old, new = before.get(path), after.get(path)
-        if old != new:
-            yield f"{path} = {_stated(new)} instead of {_stated(old)}"
-
-
-def _stated(value: Any) -> str:
-    return "its default" if value is None else str(value)

@@ -32,12 +32,12 @@ from perceptinit.recipe.tables import (
     apply_overrides,
     expand_variables,
     find_written,
-    list_paths,
+    list_items,
     locate,
     places,
 )
 from perceptinit.recipe.text import read_recipe_text, resolve
-from perceptinit.recipe.tuning import TuneReader, Tuning, seed_problems
+from perceptinit.recipe.tuning import Tuning, read_tuning, seed_problems
 from perceptinit.registry import unknown
 
 ROOT_KEYS = ("like", "arms", "data", *(field.name for field in fields(RecipeTable)))
@@ -83,7 +83,12 @@ def read_recipe(
     if problems:
         raise RecipeError(dict.fromkeys(problems), source)
     _, wrong = read_config(RecipeTable, tables, "")
-    problems = [_name_brackets(problem) for problem in wrong]
+    problems = [
+        replace(p, message=p.message.replace("an array", f"an array of tables, [[{p.where}]]", 1))
+        if p.where in ARRAYS
+        else p
+        for p in wrong
+    ]
     wrong_keys = {re.split(r"[.\[]", problem.where, maxsplit=1)[0] for problem in problems}
     sound = {key: value for key, value in tables.items() if key not in wrong_keys}
     plugins = build_plugin_manager([folder / path for path in sound.get("plugins", [])])
@@ -109,14 +114,6 @@ def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     every = [*recipe.overrides, *overrides]
     again = read_recipe(recipe.text, source=recipe.source, overrides=every, folder=recipe.folder)
     return replace(again, sources=recipe.sources)
-
-
-def _name_brackets(problem: Problem) -> Problem:
-    """Return a problem that shows how an array of tables is written, where one is expected."""
-    if problem.where not in ARRAYS:
-        return problem
-    message = problem.message.replace("an array", f"an array of tables, [[{problem.where}]]", 1)
-    return replace(problem, message=message)
 
 
 def _as_written(problems: Iterable[Problem], where: Mapping[str, str]) -> list[Problem]:
@@ -205,14 +202,13 @@ class _Reader:
         if not isinstance(tables, list):
             self._report(where, f"expected an array of tables, [[{where}]], got {tables!r}")
             return ()
-        paths = list_paths(where, tables)
-        pairs = zip(paths, tables, strict=True)
-        specs = [self._read_spec(LIST_SLOTS[slot], path, table) for path, table in pairs]
+        kind = LIST_SLOTS[slot]
+        specs = [self._read_spec(kind, path, table) for path, table in list_items(where, tables)]
         return tuple(spec for spec in specs if spec)
 
     def _read_evals(self) -> tuple[EvalSlot, ...]:
-        tables, slots = self.tables.get("eval", []), []
-        for where, table in zip(list_paths("eval", tables), tables, strict=True):
+        slots: list[EvalSlot] = []
+        for where, table in list_items("eval", self.tables.get("eval", [])):
             own = {key: value for key, value in table.items() if key != "every"}
             spec, every = self._read_spec("evaluator", where, own), table.get("every", "epoch")
             if every not in ("epoch", "end") and not (type(every) is int and every > 0):
@@ -241,8 +237,8 @@ class _Reader:
         return config
 
     def _read_expected(self, arms: Sequence[str]) -> tuple[ExpectConfig, ...]:
-        tables, found = self.tables.get("expect", []), []
-        for where, table in zip(list_paths("expect", tables), tables, strict=True):
+        found: list[ExpectConfig] = []
+        for where, table in list_items("expect", self.tables.get("expect", [])):
             config = self._read_setting(ExpectConfig, where, table)
             if config and config.arm not in arms:
                 self._report(f"{where}.arm", unknown("no arm called", config.arm, arms))
@@ -252,13 +248,14 @@ class _Reader:
     def _read_tune(self, values: Mapping[str, Any]) -> Tuning | None:
         if "tune" not in self.tables:
             return None
-        reader = TuneReader(values["pretrain"], values["shared"].init)
-        found = reader.read(
-            self.tables["tune"], lambda table: self._read_spec("evaluator", "tune.eval", table)
+        table, pretrain = self.tables["tune"], values["pretrain"]
+        evaluator = (
+            self._read_spec("evaluator", "tune.eval", table["eval"]) if "eval" in table else None
         )
-        self.problems += reader.problems
+        found, problems = read_tuning(table, evaluator, pretrain, values["shared"].init)
+        self.problems += problems
         if found:
-            self._check_needs(values["pretrain"], [found.evaluator])
+            self._check_needs(pretrain, [found.evaluator])
         if found and found.config.role is None:  # a trial has its own seed
             self.problems += seed_problems(found, values["seeds"], values["verdict"])
         return found
@@ -267,8 +264,7 @@ class _Reader:
         tables = self.tables.get("arm", [{"name": "default"}])
         if not tables:
             self._report("arm", "expected at least one table [[arm]]")
-        paths = list_paths("arm", tables)
-        arms = [self._read_arm(p, table, shared) for p, table in zip(paths, tables, strict=True)]
+        arms = [self._read_arm(path, own, shared) for path, own in list_items("arm", tables)]
         names = [arm.name for arm in arms]
         for name in sorted({n for n in names if names.count(n) > 1}):
             self._report("arm", f"two arms are called '{name}'")
@@ -291,7 +287,7 @@ class _Reader:
         specs = self._read_slot(slot, tables, f"{arm}.{slot}")
         if not isinstance(tables, list) or len(specs) < len(tables):
             return specs  # their problems are reported
-        for path, spec in zip(list_paths(f"{arm}.{slot}", tables), specs, strict=True):
+        for path, spec in list_items(f"{arm}.{slot}", specs):
             found = find_closest(spec, stages_by_name(shared))
             if found and self.places.get(f"{path}.use", "").endswith(f"{path}.use"):
                 message = REPEATED.format(name=found[0], line=write_like(*found))

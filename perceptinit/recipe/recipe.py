@@ -143,12 +143,10 @@ class Recipe:
 
     def arm(self, name: str) -> Arm:
         """Return an arm by name; UsageError with suggestions when there is none."""
-        for arm in self.arms:
-            if arm.name == name:
-                return arm
-        raise UsageError(
-            unknown(f"{self.source}: no arm called", name, [a.name for a in self.arms])
-        )
+        arms = {arm.name: arm for arm in self.arms}
+        if name not in arms:
+            raise UsageError(unknown(f"{self.source}: no arm called", name, arms))
+        return arms[name]
 
     def resolved(self, arm: Arm) -> dict[str, Any]:
         """Return all that determines the results of one arm, defaults filled in (trackers are left out).

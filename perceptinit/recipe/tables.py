@@ -14,6 +14,7 @@ from perceptinit.errors import Problem, RecipeError, shown
 ARM_SLOTS = ("init", "posthoc")  # the only slots that an arm may replace
 MAX_DEPTH = 50  # of nested tables and arrays; recipes have about 6
 MAX_PATH = 200
+UNSET = "the variable {0} is not set. Set it (export {0}=...), or give a default: ${{{0}:-...}}"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
 
 
@@ -49,20 +50,19 @@ def locate(value: Any, at: str = "") -> Any:
             {k: locate(v, table.path(k)) for k, v in table.items()}, table.at, table.written
         )
     if isinstance(value, list):
-        return [locate(v, path) for path, v in zip(list_paths(at, value), value, strict=True)]
+        return [locate(item, path) for path, item in list_items(at, value)]
     return value
 
 
-def list_paths(where: str, items: Sequence[Any]) -> list[str]:
-    """Return the path of each item: an arm is named by its name, an only item by its list."""
-    if where.rpartition(" ")[2] == "arm":
-        return [where + (_arm_name(item) or f"[{i}]") for i, item in enumerate(items)]
-    return [where] if len(items) == 1 else [f"{where}[{i}]" for i in range(len(items))]
-
-
-def _arm_name(arm: Any) -> str:
-    name = arm.get("name") if isinstance(arm, Mapping) else None
-    return f".{name}" if isinstance(name, str) else ""
+def list_items(where: str, items: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the path and value of each item: an arm is named by its name, an only item by its list."""
+    is_arms = where.rpartition(" ")[2] == "arm"
+    for index, item in enumerate(items):
+        name = item.get("name") if is_arms and isinstance(item, Mapping) else None
+        if isinstance(name, str):
+            yield f"{where}.{name}", item
+        else:
+            yield where if len(items) == 1 and not is_arms else f"{where}[{index}]", item
 
 
 def places(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
@@ -73,7 +73,7 @@ def places(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
             yield path, item.at if isinstance(item, Table) else value.path(key)
             yield from places(item, path)
     elif isinstance(value, list):
-        for path, item in zip(list_paths(where, value), value, strict=True):
+        for path, item in list_items(where, value):
             if isinstance(item, Table):
                 yield path, item.at
                 yield from places(item, path)
@@ -150,7 +150,7 @@ def find_odd_values(value: Any, where: str = "", depth: int = 0) -> list[Problem
     if isinstance(value, Mapping):
         items = [(f"{where}.{key}" if where else key, item) for key, item in value.items()]
     elif isinstance(value, list):
-        items = list(zip(list_paths(where, value), value, strict=True))
+        items = list(list_items(where, value))
     elif isinstance(value, float) and not math.isfinite(value):
         return [Problem(where, f"{value} is not a finite number")]
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
@@ -188,7 +188,10 @@ def _override(tables: dict[str, Any], text: str) -> list[Problem]:
     target = _enter_single(target, keys[-1])
     if not isinstance(target, dict):
         return [Problem(f"--set {text}", f"'{'.'.join(keys[:-1])}' is a list: give an index")]
-    target[keys[-1]] = _toml_value(value.strip())
+    try:
+        target[keys[-1]] = _loads(f"value = {value.strip()}")["value"]
+    except ValueError:
+        target[keys[-1]] = value.strip()
     return find_odd_values(target[keys[-1]], f"--set {path}")
 
 
@@ -196,12 +199,13 @@ def _write_inherited(tables: dict[str, Any], target: Any, key: str, inherits: bo
     """Write the table that a path enters next where the file leaves it to `like`."""
     if not isinstance(target, dict):
         return
-    shared = tables.get(key)
+    shared, arms = tables.get(key), tables.get("arm")
+    is_arm = isinstance(arms, list) and any(target is arm for arm in arms)
     if key == "through" and isinstance(target.get(key), list):
         target[key] = [{"use": w} if isinstance(w, str) else w for w in target[key]]
     elif key in target:
         return
-    elif key in ARM_SLOTS and isinstance(shared, list) and _is_arm(tables, target):
+    elif key in ARM_SLOTS and isinstance(shared, list) and is_arm:
         target[key] = [{"like": name} for name in stage_names(key, len(shared))]
     elif inherits:
         target[key] = {}
@@ -210,11 +214,6 @@ def _write_inherited(tables: dict[str, Any], target: Any, key: str, inherits: bo
 def stage_names(slot: str, num_stages: int) -> list[str]:
     """Return the names that `like` has for the shared stages of a slot: `init`, or `init.0` of several."""
     return [slot] if num_stages == 1 else [f"{slot}.{i}" for i in range(num_stages)]
-
-
-def _is_arm(tables: Mapping[str, Any], table: Any) -> bool:
-    arms = tables.get("arm")
-    return isinstance(arms, list) and any(table is arm for arm in arms)
 
 
 def _enter_single(target: Any, key: str) -> Any:
@@ -232,27 +231,20 @@ def _enter(target: Any, key: str) -> Any:
     return target.get(key) if isinstance(target, dict) else None
 
 
-def _toml_value(text: str) -> Any:
-    try:
-        return _loads(f"value = {text}")["value"]
-    except ValueError:
-        return text
-
-
-def expand_variables(value: Any, where: str = "") -> tuple[Any, list[Problem]]:
+def expand_variables(value: Any) -> tuple[Any, list[Problem]]:
     """Replace `${NAME}` and `${NAME:-default}` in every string by the environment's values."""
-    if isinstance(value, Mapping):
-        pairs = {k: expand_variables(v, f"{where}.{k}" if where else k) for k, v in value.items()}
-        return {k: v for k, (v, _) in pairs.items()}, [p for _, ps in pairs.values() for p in ps]
-    if isinstance(value, list):
-        paths = list_paths(where, value)
-        items = [expand_variables(v, path) for path, v in zip(paths, value, strict=True)]
-        return [v for v, _ in items], [p for _, ps in items for p in ps]
-    if not isinstance(value, str):
-        return value, []
-    unset = [n for n, default in _VARIABLE.findall(value) if n not in os.environ and not default]
-    advice = (
-        "the variable {0} is not set. Set it (export {0}=...), or give a default: ${{{0}:-...}}"
-    )
-    problems = [Problem(where, advice.format(n)) for n in unset]
-    return _VARIABLE.sub(lambda m: os.environ.get(m[1], m[2] or ""), value), problems
+    problems: list[Problem] = []
+
+    def expand(value: Any, where: str) -> Any:
+        if isinstance(value, Mapping):
+            return {k: expand(v, f"{where}.{k}" if where else k) for k, v in value.items()}
+        if isinstance(value, list):
+            return [expand(item, path) for path, item in list_items(where, value)]
+        if not isinstance(value, str):
+            return value
+        for name, default in _VARIABLE.findall(value):
+            if name not in os.environ and not default:
+                problems.append(Problem(where, UNSET.format(name)))
+        return _VARIABLE.sub(lambda found: os.environ.get(found[1], found[2] or ""), value)
+
+    return expand(value, ""), problems

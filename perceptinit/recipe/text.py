@@ -21,7 +21,7 @@ from perceptinit.recipe.shipped import find, read_text
 from perceptinit.recipe.tables import (
     ARM_SLOTS,
     Table,
-    list_paths,
+    list_items,
     locate,
     merge,
     parse_toml,
@@ -289,9 +289,7 @@ class _Resolver:
         if not isinstance(wrappers, list) or not all(isinstance(w, (str, Table)) for w in wrappers):
             self._report(part, "through", f"expected an array of {kind}, got {wrappers!r}")
             return inner
-        for place, wrapper in zip(
-            list_paths(part.path("through"), wrappers), wrappers, strict=True
-        ):
+        for place, wrapper in list_items(part.path("through"), wrappers):
             own = {"use": wrapper} if isinstance(wrapper, str) else wrapper
             inner = Table({**own, kind: inner}, place)
         return inner

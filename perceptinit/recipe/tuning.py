@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from perceptinit.components.building import Spec
 from perceptinit.configs import read_config, to_table
-from perceptinit.errors import Problem
+from perceptinit.errors import Problem, RecipeError
 from perceptinit.recipe.settings import Range, TuneConfig, VerdictConfig
 from perceptinit.registry import unknown
 from perceptinit.seeding import generator
@@ -92,59 +92,58 @@ class Tuning:
         ]
 
 
-class TuneReader:
-    """Reads `[tune]`; problems: what is wrong with it."""
+def read_tuning(
+    table: Mapping[str, Any], evaluator: Spec | None, pretrain: Spec | None, init: Sequence[Spec]
+) -> tuple[Tuning | None, list[Problem]]:
+    """Return what `[tune]` states, and the problems in it; the tuning is None if there are any.
 
-    def __init__(self, pretrain: Spec | None, init: Sequence[Spec]) -> None:
-        self.problems: list[Problem] = []
-        self._stages = {"pretrain": pretrain} if pretrain else {}
-        self._stages |= {f"init.{i}": spec for i, spec in enumerate(init)}
-        if len(init) == 1:
-            self._stages["init"] = init[0]
+    Args:
+        table: `[tune]`.
+        evaluator: Evaluator of `[tune.eval]`, None where it is missing or wrong.
+        pretrain: Pretraining of the recipe.
+        init: Shared stages of the recipe.
+    """
+    own = {key: value for key, value in table.items() if key not in ("eval", "space")}
+    config, problems = read_config(TuneConfig, own, "tune")
+    if "eval" not in table:
+        problems.append(Problem("tune.eval", NO_EVAL))
+    space = table.get("space")
+    found = dict(flat(space)) if isinstance(space, Mapping) else {}
+    if not found:
+        problems.append(Problem("tune.space", NO_SPACE))
+    stages = {f"init.{i}": spec for i, spec in enumerate(init)}
+    stages |= {"init": init[0]} if len(init) == 1 else {}
+    stages |= {"pretrain": pretrain} if pretrain else {}
+    dimensions = []
+    for path, value in found.items():
+        try:
+            dimensions.append(_read_dimension(path, value, stages))
+        except RecipeError as error:
+            problems += error.problems
+    if config is None or evaluator is None or problems:
+        return None, problems
+    return Tuning(config, evaluator, tuple(dimensions)), []
 
-    def read(
-        self, table: Mapping[str, Any], read_evaluator: Callable[[Any], Spec | None]
-    ) -> Tuning | None:
-        """Return what the table says, None when something is wrong with it."""
-        own = {key: value for key, value in table.items() if key not in ("eval", "space")}
-        config, self.problems = read_config(TuneConfig, own, "tune")
-        if "eval" not in table:
-            self._problem("tune.eval", NO_EVAL)
-        evaluator = read_evaluator(table["eval"]) if "eval" in table else None
-        space = self._space(table.get("space"))
-        if config is None or evaluator is None or self.problems:
-            return None
-        return Tuning(config, evaluator, space)
 
-    def _problem(self, where: str, message: str) -> None:
-        self.problems.append(Problem(where, message))
-
-    def _space(self, table: Any) -> tuple[Dimension, ...]:
-        found = dict(flat(table)) if isinstance(table, Mapping) else {}
-        if not found:
-            self._problem("tune.space", NO_SPACE)
-        read = [self._dimension(path, value) for path, value in found.items()]
-        return tuple(dimension for dimension in read if dimension)
-
-    def _dimension(self, path: str, value: Any) -> Dimension | None:
-        where = f"tune.space.{path}"
-        stage, _, key = path.rpartition(".")
-        spec = self._stages.get(stage)
-        if spec is None:
-            self._problem(where, NOT_A_STAGE)
-            return None
-        refusal, is_whole = _refusal(spec, stage, key), _is_whole(spec, key)
-        if refusal or is_whole is None:
-            self._problem(where, refusal or NO_NUMBER)
-            return None
-        if not isinstance(value, Mapping):
-            self._problem(where, f"expected {{ low = ..., high = ... }}, got {value!r}")
-            return None
-        limits, problems = read_config(Range, value, where)
-        if limits is not None:
-            problems = list(_inadmissible(spec, key, limits, is_whole, where))
-        self.problems += problems
-        return Dimension(path, limits, is_whole) if limits and not problems else None
+def _read_dimension(path: str, value: Any, stages: Mapping[str, Spec]) -> Dimension:
+    """Return the key of `[tune.space]` at a path; RecipeError if the key or its range is wrong."""
+    where = f"tune.space.{path}"
+    stage, _, key = path.rpartition(".")
+    spec = stages.get(stage)
+    if spec is None:
+        raise RecipeError([Problem(where, NOT_A_STAGE)])
+    refusal, is_whole = _refusal(spec, stage, key), _is_whole(spec, key)
+    if refusal or is_whole is None:
+        raise RecipeError([Problem(where, refusal or NO_NUMBER)])
+    if not isinstance(value, Mapping):
+        wrong = f"expected {{ low = ..., high = ... }}, got {value!r}"
+        raise RecipeError([Problem(where, wrong)])
+    limits, problems = read_config(Range, value, where)
+    if limits is not None:
+        problems = list(_inadmissible(spec, key, limits, is_whole, where))
+    if limits is None or problems:
+        raise RecipeError(problems)
+    return Dimension(path, limits, is_whole)
 
 
 def flat(table: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:

@@ -18,8 +18,6 @@ from perceptinit.recipe.reading import load_recipe
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.running.cells import Cell, plan_cells, prepare
 
-OPTION = "--until-decided"
-
 
 def run_recipe(
     recipe: Recipe,
@@ -83,36 +81,22 @@ def plan_looks(path: Path, overrides: Sequence[str]) -> Iterator[tuple[Recipe, S
         UsageError: Without `verdict.max_seeds` or a delta, and with more seeds than that.
     """
     recipe = load_recipe(path, overrides)
-    last = _last_number(recipe)
-    yield recipe, recipe.seeds
-    seeds = recipe.seeds
+    seeds, last = recipe.seeds, recipe.verdict.max_seeds
+    if recipe.verdict.delta is None:
+        raise UsageError(
+            f"{recipe.source}: --until-decided needs [verdict] delta, the points within which a difference does not "
+            "matter: without it, arms that do not differ are never decided"
+        )
+    if last is None:
+        raise UsageError(
+            "--until-decided: at how many seeds does it end? --set verdict.max_seeds=N"
+        )
+    if not 2 <= len(seeds) <= last:
+        raise UsageError(
+            f"--until-decided: the recipe has {len(seeds)} seed{'s' if len(seeds) > 1 else ''} and at most {last} "
+            "are allowed; the first look needs 2 seeds, and the last one as many as the first"
+        )
+    yield recipe, seeds
     while len(seeds) < last:
         seeds = (*seeds, max(seeds) + 1)
         yield load_recipe(path, [*overrides, f"seeds={list(seeds)}"]), seeds[-1:]
-
-
-def refuse_beside(others: Sequence[str]) -> None:
-    """Raise UsageError for options of `run` that exclude --until-decided."""
-    if others:
-        raise UsageError(
-            f"{OPTION} and {others[0]} do not go together: the runs would not be those that it looks at. "
-            "Several looks need no option: run with --set verdict.max_seeds=N, look (perceptinit compare), "
-            "and add a seed (--set seeds=[...])"
-        )
-
-
-def _last_number(recipe: Recipe) -> int:
-    most, num = recipe.verdict.max_seeds, len(recipe.seeds)
-    if recipe.verdict.delta is None:
-        raise UsageError(
-            f"{recipe.source}: {OPTION} needs [verdict] delta, the points within which a difference does not "
-            "matter: without it, arms that do not differ are never decided"
-        )
-    if most is None:
-        raise UsageError(f"{OPTION}: at how many seeds does it end? --set verdict.max_seeds=N")
-    if num < 2 or most < num:
-        raise UsageError(
-            f"{OPTION}: the recipe has {num} seed{'s' if num > 1 else ''} and at most {most} are allowed; "
-            "the first look needs 2 seeds, and the last one as many as the first"
-        )
-    return most

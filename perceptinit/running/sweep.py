@@ -8,9 +8,8 @@ that a run whose process dies is taken over, from its last checkpoint on.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from perceptinit.compute import distributed
@@ -81,8 +80,10 @@ class Sweep:
 
     def _attempt(self, cell: Cell, evaluators: Sequence[Evaluator], trackers: Trackers) -> bool:
         """Do a run unless somebody else holds it; say whether it needs no more attention."""
-        with _claim_together(cell.folder) as is_ours:
-            if not is_ours:
+        # the first of the processes that work on a run together claims it for all
+        claimed = claim(cell.folder) if distributed.is_first() else nullcontext(False)
+        with claimed as is_mine:
+            if not distributed.decide(lambda: is_mine):
                 return False
             if not distributed.decide(lambda: self._failed_elsewhere(cell)):
                 self._run(cell, evaluators, trackers)
@@ -134,16 +135,6 @@ class Sweep:
         for title, error in others:
             first.add_note(f"{title} failed, too: {type(error).__name__}: {error}")
         raise first
-
-
-@contextmanager
-def _claim_together(folder: Path) -> Iterator[bool]:
-    """Claim a run for all processes that work on it together; gives whether it is theirs."""
-    if not distributed.is_first():
-        yield distributed.decide(lambda: False)
-        return
-    with claim(folder) as is_mine:
-        yield distributed.decide(lambda: is_mine)
 
 
 def _warning(cell: Cell, message: str) -> Event:

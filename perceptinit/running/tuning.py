@@ -66,7 +66,9 @@ class Tune:
         num_first = self._options["jobs"]
         for cells in (self.trials[:num_first], self.trials[num_first:]):
             self._finish(cells)
-            searches = self._searches()
+            runs = [load_run(cell.record_path) for cell in self.trials]
+            arms = [arm.name for arm in self.recipe.arms]
+            searches = read_searches(runs, self._plan.config, arms)
         return searches
 
     def at_best(self, searches: Sequence[Search]) -> list[Cell]:
@@ -130,10 +132,6 @@ class Tune:
         except Exception:
             if not all(is_over(cell.state) for cell in cells):
                 raise
-
-    def _searches(self) -> list[Search]:
-        runs = [load_run(cell.record_path) for cell in self.trials]
-        return read_searches(runs, self._plan.config, [arm.name for arm in self.recipe.arms])
 
 
 def plan_of(recipe: Recipe) -> Tuning:
