@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker, _MemRefType
 
@@ -34,7 +33,7 @@ class Tracer:
             self.model: Any = recipe.backbone.build().build()
         self._mode = FakeTensorMode()
         with self._mode:
-            _give_weights_without_values(self.model)
+            self.model._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
 
     def image(self) -> Traced:
         size = self.model.image_size
@@ -63,15 +62,3 @@ class Tracer:
             self.model.zero_grad(set_to_none=True)
         (peak,) = tracker.get_tracker_snapshot("peak").values()
         return int(peak[_MemRefType.ACT] + peak[_MemRefType.TEMP])
-
-
-def _give_weights_without_values(model: nn.Module) -> None:
-    """Put tensors of the mode around the call in the place of all parameters and buffers."""
-    for module in model.modules():
-        for name, parameter in module._parameters.items():
-            if parameter is not None:
-                empty = torch.empty(parameter.shape, dtype=parameter.dtype)
-                module._parameters[name] = nn.Parameter(empty)
-        for name, buffer in module._buffers.items():
-            if buffer is not None:
-                module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype)

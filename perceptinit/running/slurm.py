@@ -159,12 +159,11 @@ def _submit_runs(
     """Submit one array, note which run is which task, and return its number."""
     config, folder = recipe.slurm, root / FOLDER
     is_shared = config.nodes * config.num_processes > 1
-    rendezvous = RENDEZVOUS.format(nodes=config.nodes)
     script = RUNS.format(
         source=shlex.quote(recipe.source),
         setup=_setup(recipe),
         runs="\n".join(f'  "{cell.arm.name} {cell.seed}"' for cell in cells),
-        rendezvous=rendezvous if is_shared else "",
+        rendezvous=RENDEZVOUS.format(nodes=config.nodes) if is_shared else "",
         fresh=FRESH if fresh else "",
         wait=WAIT_SECONDS,
         command=command,
