@@ -13,9 +13,10 @@ from perceptinit.judgments.sources import as_table
 from perceptinit.pairs.csv_pairs import CsvPairs
 from perceptinit.pairs.indexing import RemoteScan, index_remote, open_shards
 from perceptinit.pairs.paths import expand
-from perceptinit.test_sets.choice import SetChoice, SyntheticSettings
+from perceptinit.test_sets.choice import SetChoice
 from perceptinit.test_sets.labelled_images import LabelledImages
 from perceptinit.test_sets.remote import fetch_remote
+from perceptinit.test_sets.suite import SyntheticSettings
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

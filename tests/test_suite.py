@@ -8,9 +8,15 @@ from helpers.made_sets import labelled_set, multilabel_set, png
 
 from perceptinit.errors import DataError, UsageError
 from perceptinit.evaluators.zero_shot import ZeroShot
-from perceptinit.test_sets.choice import SetChoice, SyntheticSettings
+from perceptinit.test_sets.choice import SetChoice
 from perceptinit.test_sets.readers import imagenet_words, read_zero_shot_set
-from perceptinit.test_sets.suite import find_set, known_sets, suite_names, suite_sets
+from perceptinit.test_sets.suite import (
+    SyntheticSettings,
+    find_set,
+    known_sets,
+    suite_names,
+    suite_sets,
+)
 from perceptinit.types import RunContext
 
 

@@ -67,7 +67,7 @@ def test_other_programs_are_started_in_the_places_that_the_page_names():
 def test_the_network_is_used_where_it_is_asked_for():
     allowed = {
         "files/remote/network.py",  # downloads, and an address in a recipe
-        "test_sets/hub.py",  # the token of `hf auth login`
+        "test_sets/remote.py",  # the token of `hf auth login`
         "initializers/imagenet.py",  # by tag
         "exporting/__init__.py",  # --push
     }

@@ -11,7 +11,8 @@ from perceptinit.judgments.ceilings import two_afc_ceiling
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
 from perceptinit.judgments.scoring import two_afc_accuracy
 from perceptinit.pairs.synthetic import SyntheticPairs
-from perceptinit.test_sets.simulated import zero_shot_set
+from perceptinit.test_sets.simulated import render_set
+from perceptinit.test_sets.suite import SyntheticSettings
 from perceptinit.world.captions import WORDS, caption
 from perceptinit.world.factors import COLOURS, SHAPES, TEXTURES, draw_picture, draw_rgb
 from perceptinit.world.observers import (
@@ -59,7 +60,7 @@ def test_no_picture_is_in_two_splits_in_the_pairs_or_in_the_test_set(judgments):
         pictures(judgments.load("val").stimuli.images),
         pictures(judgments.load("test").stimuli.images),
         pictures(pairs.pair(i).image for i in range(100)),
-        pictures(zero_shot_set(num_images=100).images),
+        pictures(render_set(SyntheticSettings(num_images=100)).images),
     ]
     assert sum(map(len, groups)) == len(set().union(*groups))
     assert sum(map(len, groups)) == 600 + 150 + 600 + 100 + 100
@@ -123,7 +124,7 @@ def test_captions_mention_some_factors_and_rarely_all():
 def test_it_says_that_it_is_a_simulation(judgments):
     assert judgments.card.simulated
     assert "imulated" in judgments.card.title
-    assert zero_shot_set(num_images=2).simulated
+    assert render_set(SyntheticSettings(num_images=2)).simulated
 
 
 def test_every_shade_is_closest_to_the_colour_it_is_named_after():

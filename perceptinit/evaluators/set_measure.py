@@ -12,8 +12,8 @@ from perceptinit.configs import DrawnSide, NonNegativeInt, NumDrawn, PositiveInt
 from perceptinit.evaluators.features import ALONE, Joint
 from perceptinit.protocols import DualEncoder
 from perceptinit.results.measures import OTHER
-from perceptinit.test_sets.choice import SYNTHETIC, Missing, SetChoice, SyntheticSettings
-from perceptinit.test_sets.suite import SetKind, find_set
+from perceptinit.test_sets.choice import Missing, SetChoice
+from perceptinit.test_sets.suite import SYNTHETIC, SetKind, SyntheticSettings, find_set
 from perceptinit.types import DataNeed, RunContext, Score, Split, StagePlan
 
 
@@ -49,9 +49,7 @@ class SetConfig:
         """Return the sets that are meant."""
         return SetChoice(
             datasets=self.datasets,
-            suite="",
             root=self.root,
-            missing="error",
             kinds=self.kinds,
             synthetic=SyntheticSettings(
                 seed=self.synthetic_seed,

@@ -77,7 +77,10 @@ def load_square(
     if fit == "squash":
         pixels = decode(source, key, background)
         return resize_box(pixels, (0, 0, *pixels.shape[:2]), size)
-    original = _as_pil(source, key)
+    if isinstance(source, np.ndarray):
+        original = Image.fromarray(check_pixels(source, key))
+    else:
+        original = decode_pil(read(source, key), key, keep_alpha=False)
     shorter, longer = sorted(original.size)
     check_size(size, size * longer // shorter, key)
     image = TF.resize(original, size, InterpolationMode.BICUBIC)
@@ -147,68 +150,29 @@ def load_batch(
     fit: Fit,
     num_workers: int = 2,
     background: Colour = WHITE,
+    on_error: Callable[[int, DataError], None] | None = None,
+    rows: Sequence[int] | None = None,
 ) -> torch.Tensor:
     """Return images as a batch, uint8 (B, 3, S, S), in the order given; see `load_square`.
 
-    num_workers: threads that decode; 0 decodes in the calling thread. Decoders and resizers release
-    the interpreter, so threads scale like processes without the cost of handing images over.
+    Decoders and resizers release the interpreter, so threads scale like processes without the cost of
+    copying images between them.
 
-    Raises DataError of the first image, in order, that cannot be decoded.
+    Args:
+        sources: The images; may be lazy.
+        keys: Their names in messages; may be lazy.
+        size: Height and width of the squares, pixels.
+        fit: See `load_square`.
+        num_workers: Threads that decode; 0 decodes in the calling thread.
+        background: See `load_square`.
+        on_error: Receives the index of an image that cannot be decoded, which then is black, in any
+            thread; None raises.
+        rows: Indices of the images in the batch; all if None.
+
+    Raises:
+        DataError: For the first image, in order, that cannot be decoded.
     """
-    rows = range(len(sources))
-    return _load_rows(rows, sources, keys, size, fit, num_workers, background=background)
-
-
-def stream_batches(
-    sources: Sequence[ImageSource],
-    keys: Sequence[str],
-    size: int,
-    fit: Fit,
-    batch_size: int,
-    num_workers: int = 2,
-    on_error: Callable[[int, DataError], None] | None = None,
-) -> Iterator[torch.Tensor]:
-    """Yield batches as `load_batch` gives them; the next one is decoded while the last is used.
-
-    sources, keys: may be lazy; an item is asked for once, in a decoding thread.
-    on_error: is told, in any thread, the place of an image that cannot be read or decoded, which then is
-    black; None raises.
-    """
-    rows = [
-        range(start, min(start + batch_size, len(sources)))
-        for start in range(0, len(sources), batch_size)
-    ]
-    load = partial(
-        _load_rows,
-        sources=sources,
-        keys=keys,
-        size=size,
-        fit=fit,
-        num_workers=num_workers,
-        on_error=on_error,
-    )
-    if num_workers == 0 or not rows:
-        yield from map(load, rows)
-        return
-    with ThreadPoolExecutor(1) as ahead:
-        waiting = [ahead.submit(load, r) for r in rows[:1]]
-        for following in [*rows[1:], None]:
-            batch = waiting.pop().result()
-            if following is not None:
-                waiting.append(ahead.submit(load, following))
-            yield batch
-
-
-def _load_rows(
-    rows: Sequence[int],
-    sources: Sequence[ImageSource],
-    keys: Sequence[str],
-    size: int,
-    fit: Fit,
-    num_workers: int,
-    on_error: Callable[[int, DataError], None] | None = None,
-    background: Colour = WHITE,
-) -> torch.Tensor:
+    rows = range(len(sources)) if rows is None else rows
     batch = np.empty((len(rows), 3, size, size), dtype=np.uint8)
 
     def fill(place: int) -> None:
@@ -230,6 +194,41 @@ def _load_rows(
     return torch.from_numpy(batch)
 
 
+def stream_batches(
+    sources: Sequence[ImageSource],
+    keys: Sequence[str],
+    size: int,
+    fit: Fit,
+    batch_size: int,
+    num_workers: int = 2,
+    on_error: Callable[[int, DataError], None] | None = None,
+) -> Iterator[torch.Tensor]:
+    """Yield batches as `load_batch` gives them; the next one is decoded while the last is used.
+
+    sources, keys: may be lazy; an item is asked for once, in a decoding thread.
+    on_error: is told, in any thread, the place of an image that cannot be read or decoded, which then is
+    black; None raises.
+    """
+    rows = [
+        range(start, min(start + batch_size, len(sources)))
+        for start in range(0, len(sources), batch_size)
+    ]
+
+    def load(part: range) -> torch.Tensor:
+        return load_batch(sources, keys, size, fit, num_workers, on_error=on_error, rows=part)
+
+    if num_workers == 0 or not rows:
+        yield from map(load, rows)
+        return
+    with ThreadPoolExecutor(1) as ahead:
+        waiting = [ahead.submit(load, r) for r in rows[:1]]
+        for following in [*rows[1:], None]:
+            batch = waiting.pop().result()
+            if following is not None:
+                waiting.append(ahead.submit(load, following))
+            yield batch
+
+
 def _decode_png(data: bytes) -> np.ndarray | None:
     """Return pixels (H, W, 3), or (H, W, 4) with alpha; None where PIL has to look at the file."""
     if not (data.startswith(_PNG) and data[24:26] in _PLAIN_PNG):
@@ -247,9 +246,3 @@ def _decode_png(data: bytes) -> np.ndarray | None:
     if image.shape[0] <= 2:  # grey, perhaps with alpha
         image = torch.cat([image[:1].expand(3, -1, -1), image[1:]])
     return image.permute(1, 2, 0).numpy()
-
-
-def _as_pil(source: ImageSource, key: str) -> Image.Image:
-    if isinstance(source, np.ndarray):
-        return Image.fromarray(check_pixels(source, key))
-    return decode_pil(read(source, key), key, keep_alpha=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 # H W image
 import io
 import warnings
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +51,10 @@ def decode_pil(data: bytes, key: str, *, keep_alpha: bool) -> Image.Image:
     Raises DataError, naming the image, when it cannot be decoded.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=_formats()) as image:
+        Image.init()
+        # EPS is left out: Pillow hands it to another program (Ghostscript)
+        formats = [name for name in Image.ID if name != "EPS"]
+        with Image.open(io.BytesIO(data), formats=formats) as image:
             check_size(*image.size, key)
             if keep_alpha and image.has_transparency_data:
                 return image.convert("RGBA")
@@ -71,13 +73,6 @@ def check_pixels(pixels: np.ndarray, key: str) -> np.ndarray:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise DataError(f"{key}: pixels must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
     return pixels
-
-
-@cache
-def _formats() -> list[str]:
-    """Return Pillow's formats but for EPS, which it hands to another program (Ghostscript)."""
-    Image.init()
-    return [name for name in Image.ID if name != "EPS"]
 
 
 def check_size(width: int, height: int, key: str) -> None:

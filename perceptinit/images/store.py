@@ -100,9 +100,11 @@ class ImageStore:
             )
         wanted = np.frombuffer(b"".join(stamps), dtype=np.uint8).reshape(len(used), 32)
         rows = self._map(path, len(stimuli))
-        if rows is not None and _has_changed(rows["stamp"][used], wanted):
-            path.unlink()  # runs that have it open keep the pixels they began with
-            rows = None
+        if rows is not None:
+            stored = rows["stamp"][used]  # 0 in absent rows
+            if (stored.any(axis=1) & (stored != wanted).any(axis=1)).any():
+                path.unlink()  # runs that have it open keep the pixels they began with
+                rows = None
         missing = self._find_missing(path, rows, used, wanted)
         if missing.any():
             remove_abandoned(path.parent)
@@ -146,7 +148,6 @@ class ImageStore:
 
     def _fill(self, path: Path, stimuli: Stimuli, missing: np.ndarray, stamps: np.ndarray) -> None:
         """Decode the missing images into the file, which is created if it is absent."""
-        self._check_room(path.parent, len(missing))
         self._announce(path.parent, len(missing))
         if not path.exists():
             with atomic_path(path) as temporary:
@@ -171,17 +172,16 @@ class ImageStore:
                     self._ctx.progress(done, len(missing))
             os.fsync(file.fileno())
 
-    def _check_room(self, folder: Path, num_images: int) -> None:
+    def _announce(self, folder: Path, num_images: int) -> None:
+        """Report what is decoded, and where to; StoreUnusableError if the disk has no room for it."""
         need, free = num_images * self._row.itemsize, shutil.disk_usage(folder).free
         if need + SPARE_BYTES > free:
             raise StoreUnusableError(
                 f"{folder}: {num_images:,} decoded images take {need / 1e9:,.1f} GB and "
                 f"{free / 1e9:,.1f} GB are free"
             )
-
-    def _announce(self, folder: Path, num_images: int) -> None:
         self._ctx.warn(
-            f"{num_images:,} images are decoded once, into {num_images * self._row.itemsize / 2**30:.2g} GiB in "
+            f"{num_images:,} images are decoded once, into {need / 2**30:.2g} GiB in "
             f'{folder}; later runs find them there (perceptinit cache list). image_store = "off" does without'
         )
         self._ctx.event("stage-start", message="decode images", total_steps=num_images)
@@ -235,7 +235,8 @@ def _stamp(source: ImageSource, key: str) -> bytes:
     if not isinstance(source, Path):
         return _hash_content(source)
     try:
-        age = _age_seconds(source)
+        about = source.stat()
+        age = time.time() - max(about.st_mtime, about.st_ctime)
         if 0 <= age < SETTLED_SECONDS:
             time.sleep(SETTLED_SECONDS - age)
         if age < 0:  # by the clock of another machine
@@ -247,11 +248,6 @@ def _stamp(source: ImageSource, key: str) -> bytes:
     return hashlib.sha256(os.fsencode(source.absolute()) + f"\n{times}".encode()).digest()
 
 
-def _age_seconds(path: Path) -> float:
-    about = path.stat()
-    return time.time() - max(about.st_mtime, about.st_ctime)
-
-
 def _hash_content(source: bytes | np.ndarray) -> bytes:
     """Return the SHA-256 of an encoded image, or of pixels with their shape."""
     if isinstance(source, bytes):
@@ -259,11 +255,6 @@ def _hash_content(source: bytes | np.ndarray) -> bytes:
     digest = hashlib.sha256(f"pixels {source.dtype} {source.shape}\n".encode())
     digest.update(np.ascontiguousarray(source).data)
     return digest.digest()
-
-
-def _has_changed(stored: np.ndarray, wanted: np.ndarray) -> bool:
-    """Return whether a row has the pixels of another image; absent rows have the stamp 0."""
-    return bool((stored.any(axis=1) & (stored != wanted).any(axis=1)).any())
 
 
 def _checksum(row: np.ndarray) -> int:

@@ -14,21 +14,20 @@ from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.registry import unknown
 from perceptinit.test_sets.readers import read_retrieval_set, read_zero_shot_set
 from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
-from perceptinit.test_sets.suite import HUB, SYNTHETIC, SetKind, find_set, suite_names, suite_sets
+from perceptinit.test_sets.suite import (
+    HUB,
+    SYNTHETIC,
+    SetKind,
+    SyntheticSettings,
+    find_set,
+    suite_names,
+    suite_sets,
+)
 from perceptinit.types import DataNeed, Split
 
 Missing = Literal["error", "skip"]
 AnySet = ZeroShotSet | RetrievalSet
 _SETS: WeakValueDictionary[tuple[Any, ...], AnySet] = WeakValueDictionary()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyntheticSettings:
-    """The simulated test set: its world, number of images and size that they are rendered at."""
-
-    seed: int = 0
-    num_images: int = 1000
-    image_size: int = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +40,11 @@ class SetChoice:
     """
 
     datasets: tuple[str, ...]
-    suite: str
-    root: str
-    missing: Missing
-    kinds: tuple[SetKind, ...]
-    synthetic: SyntheticSettings
+    suite: str = ""
+    root: str = ""
+    missing: Missing = "error"
+    kinds: tuple[SetKind, ...] = ("classification",)
+    synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
     split: Split = "test"
     held: dict[tuple[str, str], AnySet] = field(default_factory=dict, compare=False, repr=False)
 
@@ -90,13 +89,11 @@ class SetChoice:
         Raises DataError when it cannot be had: AbsentError when there is none at that address.
         """
         address = self._address(dataset)
-        if address.startswith(HUB):
-            from perceptinit.test_sets.hub import fetch_address
-
-            return fetch_address(address, self.is_retrieval)
         if address:
-            from perceptinit.test_sets.remote import fetch_remote
+            from perceptinit.test_sets.remote import fetch_address, fetch_remote
 
+            if address.startswith(HUB):
+                return fetch_address(address, self.is_retrieval)
             return fetch_remote(address, split or self.split)
         root = Path(self.root).expanduser()
         known = find_set(dataset)
@@ -104,12 +101,13 @@ class SetChoice:
         return next((root / n for n in names if (root / n).is_dir()), root / dataset)
 
     def _address(self, dataset: str) -> str:
-        """Return where a set lies that is not on a disk, else nothing."""
-        if "://" in dataset or dataset == SYNTHETIC:
-            return dataset if "://" in dataset else ""
-        return f"{self.root.rstrip('/')}/{dataset}" if "://" in self.root else ""
+        """Return the address of a set, empty if it is on a disk or simulated."""
+        if "://" in dataset:
+            return dataset
+        is_remote = "://" in self.root and dataset != SYNTHETIC
+        return f"{self.root.rstrip('/')}/{dataset}" if is_remote else ""
 
-    def is_absent(self, dataset: str) -> bool:
+    def _is_absent(self, dataset: str) -> bool:
         if dataset == SYNTHETIC or "://" in dataset:
             return False
         try:
@@ -125,34 +123,34 @@ class SetChoice:
 
         Raises DataError naming what is missing or wrong.
         """
-        split = split or self.split
-        found = self._find(dataset, split)
+        split, name, retrieval = split or self.split, self.name(dataset), self.is_retrieval
+        make: Callable[[], AnySet]
+        if dataset == SYNTHETIC:
+            from perceptinit.test_sets.simulated import render_set
+
+            key: tuple[Any, ...] = (self.synthetic, name, split, retrieval)
+            make = partial(render_set, self.synthetic, split, retrieval)
+        else:
+            path, known = self.path(dataset, split), find_set(dataset)
+            if not path.is_dir() and known and known.hub:
+                raise DataError(
+                    f"test set '{dataset}': no folder {path}. "
+                    f"Get it: perceptinit data download {dataset} --out {self.root or '.'}"
+                )
+            read = read_retrieval_set if retrieval else read_zero_shot_set
+            key = (path, name, split, retrieval, _stamp(path, split))
+            # the suites know a set by its plain name
+            make = partial(read, path, self._plain_name(dataset), split)
+        found = _SETS.get(key)
+        if found is None:
+            found = _SETS[key] = replace(make(), name=name)
         self.held[dataset, split] = found
         return found
 
-    def _find(self, dataset: str, split: str) -> AnySet:
-        retrieval, name = self.is_retrieval, self.name(dataset)
-        if dataset == SYNTHETIC:
-            made = self.synthetic
-            key: tuple[Any, ...] = (made, name, split, retrieval)
-            return _shared(key, lambda: replace(_synthetic(made, split, retrieval), name=name))
-        path = self.path(dataset, split)
-        known = find_set(dataset)
-        if not path.is_dir() and known and known.hub:
-            raise DataError(
-                f"test set '{dataset}': no folder {path}. "
-                f"Get it: perceptinit data download {dataset} --out {self.root or '.'}"
-            )
-        plain = self._plain_name(dataset)  # by which a set of the suites is known
-        read = read_retrieval_set if retrieval else read_zero_shot_set
-        key = (path, name, split, retrieval, _stamp(path, split))
-        return _shared(key, lambda: replace(read(path, plain, split), name=name))
-
     def problems(self) -> Iterator[str]:
         """Yield what is missing or wrong in each set, but not what is to be skipped."""
-        for dataset in self.all:
-            if self.missing == "error" or not self.is_absent(dataset):
-                yield from problems_of(self.read, dataset)
+        for dataset in self.present()[0]:
+            yield from problems_of(self.read, dataset)
 
     def needs(self) -> Iterator[DataNeed]:
         """Yield every set that is a folder, with the public copy that can be fetched."""
@@ -161,7 +159,7 @@ class SetChoice:
                 yield self._need(dataset)
 
     def _need(self, dataset: str) -> DataNeed:
-        from perceptinit.test_sets.hub import ask_known, fetch_known
+        from perceptinit.test_sets.remote import ask_known, fetch_known
 
         known = find_set(dataset)
         public = known if known and known.hub and self.split == "test" else None
@@ -177,7 +175,7 @@ class SetChoice:
 
     def present(self) -> tuple[list[str], list[str]]:
         """Return the sets to measure on, and those to skip because they are absent."""
-        absent = [d for d in self.all if self.missing == "skip" and self.is_absent(d)]
+        absent = [d for d in self.all if self.missing == "skip" and self._is_absent(d)]
         return [d for d in self.all if d not in absent], absent
 
 
@@ -195,21 +193,3 @@ def _stamp(path: Path, split: str) -> tuple[Any, ...]:
     files: Sequence[Path] = [*path.iterdir(), *(path / split).glob("*")]
     stats = [(str(file), file.stat()) for file in sorted(files)]
     return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
-
-
-def _shared(key: tuple[Any, ...], make: Callable[[], AnySet]) -> AnySet:
-    """Return the set of a key, made unless an evaluator of this process holds it."""
-    found = _SETS.get(key)
-    if found is None:
-        found = _SETS[key] = make()
-    return found
-
-
-def _synthetic(settings: SyntheticSettings, split: str, retrieval: bool) -> AnySet:
-    from perceptinit.test_sets.simulated import retrieval_set, zero_shot_set
-
-    # the other splits are of the same world: the pictures after those of the test split
-    first = settings.num_images * ("test", "train", "val").index(split)
-    if retrieval:
-        return retrieval_set(settings.seed, settings.num_images, settings.image_size, first=first)
-    return zero_shot_set(settings.seed, settings.num_images, settings.image_size, first)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from perceptinit.errors import AbsentError, DataError
-from perceptinit.test_sets.choice import AnySet, SetChoice, SyntheticSettings
-from perceptinit.test_sets.files import TYPE, read_kind
-from perceptinit.test_sets.suite import HUB, SYNTHETIC, SuiteSet, find_set
-from perceptinit.types import DataNeed
+from perceptinit.test_sets.choice import SetChoice
+from perceptinit.test_sets.readers import TYPE, read_kind
+from perceptinit.test_sets.suite import HUB, SYNTHETIC, SetKind, SuiteSet, find_set
 
 State = Literal["complete", "partial", "wrong", "missing", "built in"]
 
@@ -32,21 +30,10 @@ class SetState:
     note: str = ""
 
 
-def inventory(names: Sequence[str], root: str) -> Iterator[SetState]:
-    """Yield the state of each set; indexes are read, images are not decoded."""
-    for name in names:
-        yield _state(name, root)
-
-
-def open_set(name: str, root: str) -> AnySet:
-    """Return a set, with labels or with captions; DataError naming what is missing or wrong."""
-    return _choose(name, root, is_retrieval(name, root)).read(name)
-
-
-def needs_of_sets(names: Sequence[str], root: str) -> Iterator[DataNeed]:
-    """Yield what is on disk of each set, and how the rest is got."""
-    for name in names:
-        yield from _choose(name, root, is_retrieval(name, root)).needs()
+def choose_set(name: str, root: str) -> SetChoice:
+    """Return the choice of one set, with captions if it has them."""
+    kind: SetKind = "retrieval" if is_retrieval(name, root) else "classification"
+    return SetChoice(datasets=(name,), root=root, kinds=(kind,))
 
 
 def is_retrieval(name: str, root: str) -> bool:
@@ -55,28 +42,18 @@ def is_retrieval(name: str, root: str) -> bool:
     if known is not None or name == SYNTHETIC or name.startswith(HUB):
         return known is not None and known.kind == "retrieval"
     try:
-        path = _choose(name, root, has_captions=False).path(name)
+        path = SetChoice(datasets=(name,), root=root).path(name)
     except DataError:  # raised again where the set is read
         return False
     return (path / TYPE).is_file() and read_kind(path) == "retrieval"
 
 
-def _choose(name: str, root: str, has_captions: bool) -> SetChoice:
-    return SetChoice(
-        datasets=(name,),
-        suite="",
-        root=root,
-        missing="error",
-        kinds=("retrieval" if has_captions else "classification",),
-        synthetic=SyntheticSettings(),
-    )
-
-
-def _state(name: str, root: str) -> SetState:
+def find_state(name: str, root: str) -> SetState:
+    """Return the state of a set; indexes are read, images are not decoded."""
     known = find_set(name)
     if name == SYNTHETIC:
         return SetState(name, known, "built in")
-    choice = _choose(name, root, is_retrieval(name, root))
+    choice = choose_set(name, root)
     try:
         path = choice.path(name)
     except AbsentError as error:

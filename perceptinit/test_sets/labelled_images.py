@@ -61,16 +61,10 @@ class LabelledImages:
         """Yield what is missing or wrong."""
         return problems_of(lambda: self._set)
 
-    @property
-    def _path(self) -> Path:
-        path = self.config.path
-        if is_remote(path):
-            return fetch_remote(path, self.config.split)
-        return Path(path).expanduser()
-
     @cached_property
     def _set(self) -> ZeroShotSet:
-        path, split = self._path, self.config.split
+        place, split = self.config.path, self.config.split
+        path = fetch_remote(place, split) if is_remote(place) else Path(place).expanduser()
         found = read_zero_shot_set(path, split=split if has_shards(path, split) else SPLIT)
         if found.is_multilabel:
             raise DataError(f"{path}: several labels an image; one is needed to train on")

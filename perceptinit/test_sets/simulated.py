@@ -6,55 +6,37 @@ import numpy as np
 
 from perceptinit.seeding import generator
 from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
-from perceptinit.test_sets.suite import SYNTHETIC
+from perceptinit.test_sets.suite import SYNTHETIC, SyntheticSettings
 from perceptinit.world.captions import caption
 from perceptinit.world.factors import CLASSNAMES, draw_picture, label_of
 from perceptinit.world.render import RenderedImages
 
 TEMPLATES = ("the {c}", "one {c}", "a picture of the {c}", "here is one {c}")
+_CAPTIONS_PER_IMAGE = 2
 
 
-def zero_shot_set(
-    seed: int = 0, num_images: int = 1000, image_size: int = 32, first: int = 0
-) -> ZeroShotSet:
-    """Return pictures to be told apart by colour and shape: 64 classes, chance 1/64.
+def render_set(
+    settings: SyntheticSettings, split: str = "test", is_retrieval: bool = False
+) -> ZeroShotSet | RetrievalSet:
+    """Return rendered pictures, with labels of colour and shape (64 classes, chance 1/64) or with captions.
 
-    All factors are drawn as for the pairs, under names of their own: no picture of the pairs or
-    judgments occurs here. Every colour and shape is met in captions; a little over half of the captions name both.
-    first: number of the first picture; those of two sets with disjoint numbers are independent.
+    All factors are drawn as for the pairs, under other names: no picture of the pairs or judgments occurs
+    here. Every colour and shape occurs in captions; a little over half of the captions name both. The
+    pictures of the other splits follow those of the test split, so splits are disjoint.
     """
-    pictures = [draw_picture(seed, "test-set", first + i) for i in range(num_images)]
-    return ZeroShotSet(
-        name=SYNTHETIC,
-        classnames=CLASSNAMES,
-        templates=TEMPLATES,
-        images=RenderedImages(pictures, image_size),
-        labels=np.array([label_of(picture) for picture in pictures], dtype=np.int64),
-        keys=[f"synthetic-test/{first + i:05d}" for i in range(num_images)],
-        simulated=True,
+    first = settings.num_images * ("test", "train", "val").index(split)
+    numbers = range(first, first + settings.num_images)
+    pictures = [draw_picture(settings.seed, "test-set", i) for i in numbers]
+    images = RenderedImages(pictures, settings.image_size)
+    keys = [f"synthetic-test/{i:05d}" for i in numbers]
+    if not is_retrieval:
+        labels = np.array([label_of(picture) for picture in pictures], dtype=np.int64)
+        return ZeroShotSet(SYNTHETIC, CLASSNAMES, TEMPLATES, images, labels, keys, simulated=True)
+    rngs = [generator(settings.seed, "test-set", i, "captions") for i in numbers]
+    captions = tuple(
+        caption(picture, rng)
+        for picture, rng in zip(pictures, rngs, strict=True)
+        for _ in range(_CAPTIONS_PER_IMAGE)
     )
-
-
-def retrieval_set(
-    seed: int = 0,
-    num_images: int = 1000,
-    image_size: int = 32,
-    captions_per_image: int = 2,
-    first: int = 0,
-) -> RetrievalSet:
-    """Return the pictures of `zero_shot_set` with captions as the pairs have them."""
-    numbers = range(first, first + num_images)
-    pictures = [draw_picture(seed, "test-set", i) for i in numbers]
-    rngs = [generator(seed, "test-set", i, "captions") for i in numbers]
-    return RetrievalSet(
-        name=SYNTHETIC,
-        images=RenderedImages(pictures, image_size),
-        keys=[f"synthetic-test/{i:05d}" for i in numbers],
-        captions=tuple(
-            caption(picture, rng)
-            for picture, rng in zip(pictures, rngs, strict=True)
-            for _ in range(captions_per_image)
-        ),
-        owners=np.repeat(np.arange(num_images), captions_per_image),
-        simulated=True,
-    )
+    owners = np.repeat(np.arange(len(pictures)), _CAPTIONS_PER_IMAGE)
+    return RetrievalSet(SYNTHETIC, images, keys, captions, owners, simulated=True)

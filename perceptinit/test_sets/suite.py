@@ -19,6 +19,15 @@ SetKind = Literal["classification", "multilabel", "retrieval"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SyntheticSettings:
+    """The simulated test set: its world, number of images and size that they are rendered at."""
+
+    seed: int = 0
+    num_images: int = 1000
+    image_size: int = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteSet:
     """One test set of the suites, as `suite.toml` states it; None where nobody does.
 

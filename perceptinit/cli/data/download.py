@@ -78,12 +78,13 @@ def _named_needs(
     from perceptinit.judgments.data_sets import published_set
     from perceptinit.judgments.sources import default_folder
     from perceptinit.running.readiness import fetch_published
-    from perceptinit.test_sets.inventory import needs_of_sets
+    from perceptinit.test_sets.inventory import choose_set
     from perceptinit.test_sets.suite import is_test_set, members
     from perceptinit.types import DataNeed
 
     if is_test_set(name):
-        return list(needs_of_sets(members(name), str(out or "data/eval")))
+        root = str(out or "data/eval")
+        return [need for key in members(name) for need in choose_set(key, root).needs()]
     refuse_pairs(name)
     found = published_set(registry, name)
     files, folder = found.choose(parts), out or default_folder(name)

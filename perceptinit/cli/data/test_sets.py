@@ -25,11 +25,11 @@ def print_test_sets(target: str, root: str) -> list[SetState]:
     """
     from rich.markup import escape
 
-    from perceptinit.test_sets.inventory import inventory
+    from perceptinit.test_sets.inventory import find_state
     from perceptinit.test_sets.suite import members
 
     target, root = _locate(target, root)
-    states = list(inventory(members(target), root))
+    states = [find_state(name, root) for name in members(target)]
     console = new_console()
     console.print(_table(states))
     for state in states:
@@ -91,9 +91,9 @@ def _decode_all(name: str, root: str) -> bool:
     from perceptinit.errors import DataError
     from perceptinit.images.background import transparent_share
     from perceptinit.images.decoding import decode_with_alpha
-    from perceptinit.test_sets.inventory import open_set
+    from perceptinit.test_sets.inventory import choose_set
 
-    test_set, bad, see_through = open_set(name, root), 0, 0
+    test_set, bad, see_through = choose_set(name, root).read(name), 0, 0
     for image, key in zip(test_set.images, test_set.keys, strict=True):
         try:
             see_through += transparent_share(decode_with_alpha(image, key)) > 0
