@@ -13,9 +13,8 @@ from PIL import Image
 
 from perceptinit.errors import DataError, PerceptInitError
 from perceptinit.pairs.augment import Augment, random_box
-from perceptinit.pairs.batches import join_ids, stack_ids, trim_ids
+from perceptinit.pairs.batches import Unusable, UnusablePairs, join_ids, stack_ids, trim_ids
 from perceptinit.pairs.loader import PairLoader
-from perceptinit.pairs.unusable import Unusable, UnusablePairs
 from perceptinit.types import Pair, RunContext
 
 AUGMENT = Augment(scale=(0.3, 1.0), flip=True)

@@ -1,20 +1,30 @@
-"""What a batch of pairs is: its images, its token ids, and its fingerprint."""
+"""What a batch of pairs is: its images, its token ids, its fingerprint, and the pairs that could not be used."""
 
 from __future__ import annotations
 
 # b rows of this process, B batch, T tokens, S height and width
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from perceptinit.compute import distributed
-from perceptinit.pairs.unusable import Unusable
+from perceptinit.errors import DataError
 
 # pixel values of a whole batch that are hashed: enough to tell crops apart, cheap at any size
 NUM_HASHED_PIXELS = 65536
+# unusable pairs that are reported one by one; after that they are only counted
+NUM_SAID = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A pair that was met and could not be read or decoded; `reason` names the sample."""
+
+    index: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,3 +92,40 @@ def fingerprint(before: str, batch: PairBatch) -> str:
     own = torch.frombuffer(digests, dtype=torch.uint8)
     whole = distributed.gather_rows(own).numpy().tobytes()
     return hashlib.sha256(before.encode() + whole).hexdigest()
+
+
+class UnusablePairs:
+    """Keeps account of unusable pairs over a run.
+
+    num_pairs: pairs in the source. max_share: share of them that may turn out unusable.
+    warn: tells the user a sentence.
+    indices: the different pairs found so far. num_replaced: draws that another pair replaced.
+    """
+
+    def __init__(self, num_pairs: int, max_share: float, warn: Callable[[str], None]) -> None:
+        self.indices: set[int] = set()
+        self.num_replaced = 0
+        self._num_pairs = num_pairs
+        self._max_share = max_share
+        self._warn = warn
+
+    def note(self, found: Iterable[Unusable]) -> None:
+        """Take account of pairs of one batch, all processes together; DataError when there are too many."""
+        own = [[item.index, item.reason] for item in found] or None
+        for item in (Unusable(*row) for rows in distributed.exchange(own) for row in rows or ()):
+            self.num_replaced += 1
+            if item.index not in self.indices:
+                self.indices.add(item.index)
+                self._report(item.reason)
+
+    def _report(self, reason: str) -> None:
+        """Warn about an unusable pair; DataError when there are too many."""
+        if len(self.indices) <= NUM_SAID:
+            self._warn(f"{reason}; another pair, drawn by the seed, takes its place")
+        if len(self.indices) == NUM_SAID:
+            self._warn("further pairs that cannot be used are only counted (num_replaced)")
+        if len(self.indices) > self._max_share * self._num_pairs:
+            raise DataError(
+                f"{len(self.indices)} of {self._num_pairs} pairs cannot be used, more than "
+                f"max_bad_share = {self._max_share:g} allows; the last: {reason}"
+            )

@@ -68,7 +68,14 @@ class RemoteScan:
             with suppress(DataError):  # not kept by an interrupted call, or damaged
                 found = read_index(_path_of(piece)).get(piece.file.name)
             if found is None:
-                found = _fetch_index(piece, cache)
+                fetched = cache.hold(piece)
+                if fetched is None:
+                    raise DataError(f"{piece.file}: no room for it in {cache.folder}")
+                path, held = fetched
+                try:
+                    found = scan(TarFile(path, said=piece.file), piece.version)
+                finally:
+                    held.release()
                 if piece.version:  # else nobody could tell later whether it is the same
                     write_index(_path_of(piece), [found])
             report()
@@ -80,17 +87,6 @@ class RemoteScan:
     def forget(self) -> None:
         """Remove what was kept."""
         remove_files(map(_path_of, self.pieces))
-
-
-def _fetch_index(piece: Piece, cache: FetchedCache) -> ShardIndex:
-    found = cache.hold(piece)
-    if found is None:
-        raise DataError(f"{piece.file}: no room for it in {cache.folder}")
-    path, held = found
-    try:
-        return scan(TarFile(path, said=piece.file), piece.version)
-    finally:
-        held.release()
 
 
 def _path_of(piece: Piece) -> Path:

@@ -19,10 +19,9 @@ import torch
 
 from perceptinit.errors import DataError, PerceptInitError, RemoteError
 from perceptinit.pairs.augment import Augment
-from perceptinit.pairs.batches import PairBatch, join_ids, stack_ids, trim_ids
+from perceptinit.pairs.batches import PairBatch, Unusable, join_ids, stack_ids, trim_ids
 from perceptinit.pairs.order import EpochOrder, epoch_order, spans
 from perceptinit.pairs.texts import check_length
-from perceptinit.pairs.unusable import Unusable
 from perceptinit.protocols import BlockUse, HasReadAhead, Pairs
 from perceptinit.types import Pair, RunContext
 
@@ -120,12 +119,13 @@ class PairLoader:
         pool = ThreadPoolExecutor(self.num_workers, thread_name_prefix="pairs")
         begun: deque[tuple[torch.Tensor, list[Future[_Chunk]]]] = deque()
         try:
-            for images, jobs in map(self._plan, range(start, stop)):
-                begun.append((images, [pool.submit(job) for job in jobs]))
-                if len(begun) > AHEAD:
-                    yield _join_done(*begun.popleft())
-            while begun:
-                yield _join_done(*begun.popleft())
+            for number in range(start, stop + AHEAD):
+                if number < stop:
+                    images, jobs = self._plan(number)
+                    begun.append((images, [pool.submit(job) for job in jobs]))
+                if number >= start + AHEAD:
+                    images, chunks = begun.popleft()
+                    yield _join(images, [chunk.result() for chunk in chunks])
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -235,10 +235,6 @@ def _first_and_last(
     needed = np.flatnonzero(first_use >= 0)
     needed = needed[np.argsort(first_use[needed])]
     return np.stack([needed, first_use[needed], last_use[needed]], axis=1).tolist()
-
-
-def _join_done(images: torch.Tensor, chunks: Iterable[Future[_Chunk]]) -> PairBatch:
-    return _join(images, [chunk.result() for chunk in chunks])
 
 
 def _join(images: torch.Tensor, chunks: Sequence[_Chunk]) -> PairBatch:

@@ -116,12 +116,9 @@ class _Windows:
         return self._shuffle(number, self._rng)
 
     def _shuffle(self, number: int, rng: np.random.Generator) -> np.ndarray:
-        parts = [
-            np.arange(start, start + size)
-            for block in self._windows[number]
-            for start, size in [(self._starts[block], self._sizes[block])]
-        ]
-        indices = np.concatenate(parts)
+        window = self._windows[number]
+        blocks = zip(self._starts[window], self._sizes[window], strict=True)
+        indices = np.concatenate([np.arange(start, start + size) for start, size in blocks])
         rng.shuffle(indices)
         return indices
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -39,19 +38,16 @@ def captions_in(data: bytes, key: str, member: str, names: str | Sequence[str]) 
         raise DataError(f"{key}: the caption is not UTF-8 ({error})") from error
     if not names:
         return [text]
-    return [
-        _value(text, name, key, member) for name in ([names] if isinstance(names, str) else names)
-    ]
-
-
-def _value(text: str, name: str, key: str, member: str) -> str:
-    try:
-        value: Any = parse_json(text)[name]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{key}: no key '{name}' in its .{member}") from error
-    if not isinstance(value, str):
-        raise DataError(f"{key}: '{name}' is {shown(repr(value))}, not a caption")
-    return value
+    captions = []
+    for name in [names] if isinstance(names, str) else names:
+        try:
+            value = parse_json(text)[name]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{key}: no key '{name}' in its .{member}") from error
+        if not isinstance(value, str):
+            raise DataError(f"{key}: '{name}' is {shown(repr(value))}, not a caption")
+        captions.append(value)
+    return captions
 
 
 def find_empty(pairs: Pairs) -> Iterator[str]:

@@ -15,8 +15,7 @@ from perceptinit.backbones.text import TextTower
 from perceptinit.compute import distributed, optim
 from perceptinit.compute.devices import to_device
 from perceptinit.errors import CheckpointError
-from perceptinit.pairs.batches import PairBatch, fingerprint
-from perceptinit.pairs.unusable import UnusablePairs
+from perceptinit.pairs.batches import PairBatch, UnusablePairs, fingerprint
 from perceptinit.pretrainers import sharding
 from perceptinit.pretrainers.non_finite import NonFiniteSteps
 from perceptinit.pretrainers.objective import Objective
