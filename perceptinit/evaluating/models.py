@@ -73,12 +73,11 @@ def find_models(
 
     Raises UsageError for a source that is none of these.
     """
-    found = [m for source in sources for m in _find(source, registry, backbone, weights)]
-    titles = [model.title for model in found]
-    for title in titles:
-        if titles.count(title) > 1:
-            raise UsageError(f"{title}: named twice")
-    return found
+    found: dict[str, EvalModel] = {}
+    for model in (m for source in sources for m in _find(source, registry, backbone, weights)):
+        if found.setdefault(model.title, model) is not model:
+            raise UsageError(f"{model.title}: named twice")
+    return list(found.values())
 
 
 def _find(

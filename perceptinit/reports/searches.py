@@ -34,9 +34,8 @@ def search_lines(searches: Sequence[Search]) -> list[str]:
 
 def headings(searches: Sequence[Search]) -> list[str]:
     """Return the headings over `rows`."""
-    num = searches[0].config.trials
-    after = ["after 1 trial", *(f"after {k}" for k in range(2, num + 1))]
-    return ["arm", *after, "settings that it takes"]
+    after = [f"after {k}" for k in range(2, searches[0].config.trials + 1)]
+    return ["arm", "after 1 trial", *after, "settings that it takes"]
 
 
 def rows(searches: Sequence[Search]) -> list[list[str]]:

@@ -104,8 +104,8 @@ def _long(comparison: Comparison, score: ScoreComparison) -> Table:
 
 def reading_aids(comparison: Comparison) -> list[str]:
     """Return in what arms differ, what is simulated, and what the numbers are."""
-    simulated = [SIMULATED] if comparison.runs.is_simulated else []
     runs = comparison.runs
+    simulated = [SIMULATED] if runs.is_simulated else []
     return [*runs.differences, *settings_lines(runs), *simulated, READ_ME]
 
 

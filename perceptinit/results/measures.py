@@ -60,7 +60,7 @@ def may_ask_people(measure: str) -> bool:
 def rank(measure: str) -> int:
     """Return the place of a measure when one has to speak for a comparison; lower speaks first."""
     order = measure_names()
-    return order.index(measure) if measure in order else len(order)
+    return [*order, measure].index(measure)
 
 
 def incomplete(extra: Mapping[str, Any]) -> str:

@@ -65,10 +65,6 @@ class Rule:
             return "equivalent"
         return "above" if value.low > 0 else "below" if value.high < 0 else None
 
-    def is_final(self, num: int) -> bool:
-        """Return whether no look is left after `num` seeds."""
-        return self.last is not None and num >= self.last
-
 
 def rule_of(plan: VerdictConfig, num_planned: int) -> Rule:
     """Return the rule of a recipe's `[verdict]` whose first look has `num_planned` seeds."""

@@ -134,7 +134,7 @@ def evidence(difference: Difference, score: ScoreComparison) -> str:
 def _outlook(difference: Difference, score: ScoreComparison) -> str:
     """Return what would decide a difference, or that nothing more is to come."""
     num = difference.value.num
-    if score.rule.is_final(num):
+    if score.rule.last is not None and num >= score.rule.last:
         return (
             f"That is the final answer: {num} seeds are the most that the plan allows, and they leave open "
             f"what lies within the interval."
