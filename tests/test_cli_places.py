@@ -31,7 +31,6 @@ LONG = {"a name of 300": "n" * 300, "a path of 5,000": "p/" * 2500 + "x"}
         ("export", "PLACE", "--to", "timm", "--out", "x"),
         ("export", "x", "--to", "timm", "--out", "PLACE"),
         ("eval", "PLACE", "--sets", "a", "--root", "b"),
-        ("data", "pack", "PLACE", "out"),
         ("data", "check", "PLACE"),
         ("data", "download", "materials", "--out", "PLACE"),
     ],

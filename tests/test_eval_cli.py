@@ -160,8 +160,7 @@ def test_a_model_whose_weights_are_lost_costs_no_other_its_scores(cli, tmp_path,
         recipe,
         "--suite",
         "smoke",
-        "--format",
-        "csv",
+        "--csv",
         "--no-cache",
     )
     assert done.returncode == 1
