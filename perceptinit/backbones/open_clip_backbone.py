@@ -28,7 +28,7 @@ from perceptinit.configs import NonNegativeInt
 from perceptinit.errors import CheckpointError, MissingPackageError, UsageError
 from perceptinit.files.checkpoints import load_weights
 from perceptinit.files.reading import parse_json, read_bytes
-from perceptinit.registry import nearest
+from perceptinit.registry import suggest
 
 
 class OpenClip:
@@ -211,10 +211,8 @@ def read_table(model: str) -> dict[str, Any]:
 def _look_up(name: str) -> dict[str, Any]:
     known = open_clip.list_models()
     if name not in known:
-        guess = nearest(name, known)
-        hint = f" Did you mean '{guess}'?" if guess else ""
         raise UsageError(
-            f"open_clip has no model '{name}'.{hint} All names: open_clip.list_models(); "
+            f"open_clip has no model '{name}'.{suggest(name, known)} All names: open_clip.list_models(); "
             "the name of a file must end in .json"
         )
     return open_clip.get_model_config(name)

@@ -16,7 +16,7 @@ from perceptinit.backbones.fast_modules import use_fast_modules
 from perceptinit.backbones.text import TextTower, clip_tokenizer
 from perceptinit.configs import Layers, NonNegativeInt, PositiveInt, Width
 from perceptinit.errors import UsageError
-from perceptinit.registry import nearest
+from perceptinit.registry import suggest
 
 # what this backbone sets itself, and where else the user finds it
 TAKEN_ARGS = {
@@ -135,8 +135,7 @@ def _image_tower(config: Timm.Config) -> ImageTower:
 def _trunk(config: Timm.Config) -> Any:
     name = config.model
     if not timm.is_model(name):
-        guess = nearest(name, timm.list_models())
-        hint = f" Did you mean '{guess}'?" if guess else ""
+        hint = suggest(name, timm.list_models())
         raise UsageError(f"timm has no model '{name}'.{hint} All names: timm.list_models()")
     args = dict(config.model_args)
     about = timm.get_pretrained_cfg(name)

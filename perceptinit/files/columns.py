@@ -152,21 +152,22 @@ class Columns:
         self.require([name])
         codes, cells = self.codes[name], self.distinct[name]
         values: list[Any] = [None] * len(cells)
-        wrong: dict[str, list[tuple[int, str]]] = {}
+        wrong: dict[str, dict[int, str]] = {}
         for code in np.unique(codes).tolist():
             try:
                 values[code] = _convert_cell(cells[code], convert, fill)
             except ValueError as error:
                 sort = str(error).replace(str(cells[code]), "")
-                wrong.setdefault(sort, []).append((code, str(error)))
-        raise_all(self._wrong_cells(name, cases) for cases in wrong.values())
+                wrong.setdefault(sort, {})[code] = str(error)
+        errors = []
+        for messages in wrong.values():
+            indices = np.flatnonzero(np.isin(codes, list(messages)))
+            message = messages[codes[indices[0]]]
+            errors.append(
+                self.error(indices, f"{name}{message if message[0] == ':' else ' ' + message}")
+            )
+        raise_all(errors)
         return values
-
-    def _wrong_cells(self, name: str, cases: Sequence[tuple[int, str]]) -> DataError:
-        indices = np.flatnonzero(np.isin(self.codes[name], [code for code, _ in cases]))
-        first = self.codes[name][indices[0]]
-        message = next(message for code, message in cases if code == first)
-        return self.error(indices, f"{name}{message if message[0] == ':' else ' ' + message}")
 
 
 def row_error(path: Path, rows: np.ndarray, message: str) -> DataError:

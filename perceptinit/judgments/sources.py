@@ -24,15 +24,8 @@ from perceptinit.types import DataCard, Split, Triplets
 
 KIND = "judgments"
 DEFAULT = "nights"
-Source = (
-    str
-    | Path
-    | tuple[str | Path, Mapping[str, Any]]
-    | Mapping[str, Any]
-    | Judgments
-    | Triplets
-    | None
-)
+Options = Mapping[str, Any]
+Source = str | Path | tuple[str | Path, Options] | Options | Judgments | Triplets | None
 VAL_SHARE = 0.1
 
 

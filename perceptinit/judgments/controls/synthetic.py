@@ -16,6 +16,7 @@ import numpy as np
 
 from perceptinit.configs import DrawnSide, NonNegativeInt, NumDrawn, PositiveInt
 from perceptinit.judgments.forms.conventions import Conventions
+from perceptinit.judgments.forms.drawing import Votes
 from perceptinit.seeding import generator
 from perceptinit.types import DataCard, Split, Stimuli, Triplets
 from perceptinit.world.factors import Picture, Thing, draw_picture, draw_rgb
@@ -101,9 +102,7 @@ class SyntheticJudgments:
             Stimuli(ids, images), anchor, anchor + 1, anchor + 2, p_second, num_votes, group
         )
 
-    def _ask(
-        self, split: Split, rows: Sequence[tuple[Picture, ...]]
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _ask(self, split: Split, rows: Sequence[tuple[Picture, ...]]) -> Votes:
         """Return p_second (N,) and num_votes (N,): each triplet goes to some people of the crowd."""
         c = self.config
         crowd = Observers.draw(c.num_observers, generator(c.seed, "judgments", "observers"))

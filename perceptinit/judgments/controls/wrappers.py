@@ -127,7 +127,7 @@ class PixelTriplets(Wrapper):
         return replace(super().card, by_people=False)
 
     def change(self, triplets: Triplets) -> Triplets:
-        """Return the triplets with one vote for the nearer pixels, 0.5 for a tie; DataError for a broken image."""
+        """Return the triplets with one vote for the nearer pixels; DataError for a broken image."""
         from perceptinit.images.stimuli import StimulusImages
 
         images = StimulusImages(triplets.stimuli, self.config.size)

@@ -55,15 +55,14 @@ class OddOneOut:
         group = np.asarray(group, dtype=np.int64)
         if not len(table) == len(counts) == len(group):
             raise DataError(
-                f"odd-one-out columns differ in length: {len(table)} images, {len(counts)} votes, {len(group)} groups"
+                f"odd-one-out columns differ in length: {len(table)} images, {len(counts)} votes, "
+                f"{len(group)} groups"
             )
-        ordered = np.sort(table, axis=1)
+        is_stimulus = (table >= 0) & (table < len(stimuli))
+        is_repeated = np.diff(np.sort(table, axis=1), axis=1) == 0
         for bad, what in (
-            (((table < 0) | (table >= len(stimuli))).any(axis=1), "an image is no stimulus"),
-            (
-                (ordered[:, 1:] == ordered[:, :-1]).any(axis=1),
-                "the same image stands twice in one judgment",
-            ),
+            (~is_stimulus.all(axis=1), "an image is no stimulus"),
+            (is_repeated.any(axis=1), "the same image stands twice in one judgment"),
             ((counts < 0).any(axis=1), "negative votes"),
             (counts.sum(axis=1) == 0, "no votes"),
         ):

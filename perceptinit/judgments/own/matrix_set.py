@@ -129,8 +129,24 @@ class MatrixSet(ABC):
     @cached_property
     def _stimuli(self) -> Stimuli:
         matrices, names = self._read
-        source, folder = str(self.names_source), self.config.images
-        _check_images(names, matrices.shape[-1], folder, source)
+        source, folder = self.names_source, self.config.images
+        if len(names) != matrices.shape[-1]:
+            raise DataError(
+                f"{source}: {len(names)} names for a matrix of {matrices.shape[-1]} images"
+            )
+        for row, name in enumerate(names, start=1):
+            try:
+                normal_name(name)
+            except ValueError as error:
+                raise DataError(f"{source}: name {row}: {error}") from error
+        if not folder.is_dir():
+            raise DataError(f'images = "{folder}": no such folder')
+        if missing := missing_files(folder, names):
+            row, problem = (
+                list(names).index(missing[0]),
+                describe_missing(folder, missing[0], missing),
+            )
+            raise DataError(f"{source}: name {row + 1}, '{missing[0]}': {problem}")
         return stimuli_in(folder, names, colour_of(self.config.background))
 
     def _members(self, split: MeasuredSplit) -> list[int]:
@@ -151,21 +167,3 @@ class MatrixSet(ABC):
                 f"{remedy}"
             )
         return members
-
-
-def _check_images(names: Sequence[str], count: int, folder: Path, source: str) -> None:
-    """Raise DataError for a number of names that is not the matrix's, and for absent files."""
-    if len(names) != count:
-        raise DataError(f"{source}: {len(names)} names for a matrix of {count} images")
-    for row, name in enumerate(names, start=1):
-        try:
-            normal_name(name)
-        except ValueError as error:
-            raise DataError(f"{source}: name {row}: {error}") from error
-    if not folder.is_dir():
-        raise DataError(f'images = "{folder}": no such folder')
-    missing = missing_files(folder, names)
-    if missing:
-        row, name = list(names).index(missing[0]) + 1, missing[0]
-        problem = describe_missing(folder, name, missing)
-        raise DataError(f"{source}: name {row}, '{name}': {problem}")

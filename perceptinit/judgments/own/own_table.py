@@ -140,15 +140,16 @@ class OwnTable(ABC):
             hint: What else the user may do about a group in two splits, such as ", or ...".
 
         Raises:
-            DataError: For unknown splits, groups in two splits, `split_by` beside a column `split` or `group`,
-                and when there is no column `subject` to split by.
+            DataError: For unknown splits, groups in two splits, `split_by` beside a column `split` or
+                `group`, and when there is no column `subject` to split by.
         """
         unit: Unit = "anchor" if role != "group" else "group"
         by = self.config.split_by
         for name in ("split", "group"):
             if by and name in columns:
                 raise DataError(
-                    f"{columns.path}: column '{name}' and split_by = \"{by}\" both say what is held out; keep one"
+                    f"{columns.path}: column '{name}' and split_by = \"{by}\" both say what is held out; "
+                    "keep one"
                 )
         if "split" in columns:
             return RowSplits(read_splits(columns, group, role, hint), group, unit)
