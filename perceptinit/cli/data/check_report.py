@@ -62,20 +62,11 @@ def _table(report: CheckReport) -> Table:
     table = new_table(("", *splits), right=splits)
     for name, cell in ROWS.items():
         table.add_row(name, *map(cell, report.splits))
-    for name, cells in _baseline_rows(report).items():
-        table.add_row(name, *cells)
+    baselines = {(s, b.name): b.text for s, found in report.baselines.items() for b in found}
+    for name in dict.fromkeys(name for _, name in baselines):
+        table.add_row(name, *(baselines.get((split, name), "-") for split in splits))
     table.add_row("votes for 'second'", *(_bars(s.histogram) for s in report.splits))
     return table
-
-
-def _baseline_rows(report: CheckReport) -> dict[str, list[str]]:
-    """Return, for each trivial model, its 2AFC with 95 % interval in each split."""
-    names = dict.fromkeys(b.name for found in report.baselines.values() for b in found)
-    rows = {}
-    for name in names:
-        by_split = {s: b for s, of in report.baselines.items() for b in of if b.name == name}
-        rows[name] = [by_split[s.split].text if s.split in by_split else "-" for s in report.splits]
-    return rows
 
 
 def _share(value: float | None) -> str:

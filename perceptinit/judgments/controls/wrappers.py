@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Gt, Le
@@ -18,9 +18,6 @@ from perceptinit.judgments.forms.splits import keep_share
 from perceptinit.protocols import Judgments
 from perceptinit.seeding import generator
 from perceptinit.types import DataCard, Split, Triplets
-
-if TYPE_CHECKING:  # imports torch, which a list of data sets does not need
-    from perceptinit.images.stimuli import StimulusImages
 
 CHUNK = 4096  # triplets whose pixels are held at once
 
@@ -129,26 +126,18 @@ class PixelTriplets(Wrapper):
     def change(self, triplets: Triplets) -> Triplets:
         """Return the triplets with one vote for the nearer pixels; DataError for a broken image."""
         from perceptinit.images.stimuli import StimulusImages
+        from perceptinit.judgments.two_afc import embed_judged
 
         images = StimulusImages(triplets.stimuli, self.config.size)
-        starts = range(0, len(triplets), CHUNK)
-        chunks = [np.arange(i, min(i + CHUNK, len(triplets))) for i in starts]
-        leads = np.concatenate([_lead_of_second(triplets.select(rows), images) for rows in chunks])
-        p_second = np.float32(0.5) + np.float32(0.5) * np.sign(leads).astype(np.float32)
-        return replace(
-            triplets, p_second=p_second, num_votes=np.ones(len(triplets), dtype=np.int32)
-        )
-
-
-def _lead_of_second(triplets: Triplets, images: StimulusImages) -> np.ndarray:
-    """Return how much nearer the second candidate's pixels are than the first one's, shape (N,)."""
-    from perceptinit.judgments.scoring import cosine_distances
-    from perceptinit.judgments.two_afc import embed
-
-    used, index = np.unique(triplets.roles, return_inverse=True)
-    anchor, first, second = index.reshape(3, -1)
-    pixels = embed(lambda batch: batch.flatten(1), images, used)
-    return cosine_distances(pixels, anchor, first) - cosine_distances(pixels, anchor, second)
+        leads = []  # how much nearer the pixels of the second candidate are
+        for start in range(0, len(triplets), CHUNK):
+            chunk = triplets.select(np.arange(start, min(start + CHUNK, len(triplets))))
+            pixels = embed_judged(lambda batch: batch.flatten(1), chunk, images)
+            d_first, d_second = pixels.distances(chunk)
+            leads.append(d_first - d_second)
+        p_second = np.float32(0.5) + np.float32(0.5) * np.sign(np.concatenate(leads))
+        num_votes = np.ones(len(triplets), dtype=np.int32)
+        return replace(triplets, p_second=p_second.astype(np.float32), num_votes=num_votes)
 
 
 class Subset(Wrapper):
