@@ -121,5 +121,5 @@ def _find_common_questions(a: Triplets, b: Triplets) -> list[list[str]]:
     for t in (a, b):
         number = np.array([place[name] for name in t.stimuli.ids], np.int64)
         asked.append(_number_questions(t, number, count))
-    common = np.intersect1d(*asked).tolist()
+    common = np.intersect1d(asked[0], asked[1]).tolist()
     return [[names[q // count**2], names[q // count % count], names[q % count]] for q in common]

@@ -41,8 +41,9 @@ class NamedTriplets:
         """Return checked triplets over the images that occur; `stimuli_of` gives them by name."""
         used, index = np.unique(self.roles, return_inverse=True)
         stimuli = stimuli_of([self.images[i] for i in used])
-        columns = *index.reshape(self.roles.shape), self.p_second, self.num_votes, self.group
-        return Triplets.build(stimuli, *columns, self.unit)
+        anchor, first, second = index.reshape(self.roles.shape)
+        votes = self.p_second, self.num_votes, self.group
+        return Triplets.build(stimuli, anchor, first, second, *votes, self.unit)
 
 
 def draw_sides(named: NamedTriplets, seed: int) -> NamedTriplets:
