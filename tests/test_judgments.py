@@ -156,7 +156,7 @@ def test_selected_subjects_keep_the_splits_of_the_whole_table(table, tmp_path):
     ann = Table(Table.Config(path=everyone.config.path, subjects=("ann",)))
     wanted = [row for row in named_rows(everyone.load("train")) if int(row[0][1:-4]) % 2]
     assert named_rows(ann.load("train")) == wanted
-    with pytest.raises(DataError, match="no rows of subject 'anne'; did you mean 'ann'"):
+    with pytest.raises(DataError, match=r"no rows of subject 'anne'\. Did you mean 'ann'"):
         Table(Table.Config(path=everyone.config.path, subjects=("anne",))).load("train")
 
 

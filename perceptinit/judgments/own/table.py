@@ -18,7 +18,7 @@ from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.named_triplets import NamedTriplets, add_up, draw_sides
 from perceptinit.judgments.own.layouts import component_for
 from perceptinit.judgments.own.own_table import OwnTable, Rows
-from perceptinit.registry import nearest, suggest
+from perceptinit.registry import suggest
 from perceptinit.types import Split, Triplets
 
 VOTES = ("anchor", "first", "second", "first_votes", "second_votes")
@@ -82,14 +82,11 @@ class Table(OwnTable):
         images, (votes_second, num_votes) = read_all(
             partial(self.read_images, columns, form[:3]), partial(read_votes, columns, form)
         )
-        group, role, hint = (
-            images.role(0),
-            "anchor",
-            ", or say in a column 'group' what must not cross splits",
-        )
         if "group" in columns:
-            group, role, hint = columns.coded("group"), "group", ""
-        split = self.split_rows(columns, images, group, role, hint)
+            split = self.split_rows(columns, images, columns.coded("group"), "group")
+        else:
+            hint = ", or say in a column 'group' what must not cross splits"
+            split = self.split_rows(columns, images, images.role(0), "anchor", hint)
         votes = votes_second / num_votes, num_votes
         named = NamedTriplets(images.names, images.index, *votes, split.group.codes, split.unit)
         if form == ANSWER:
@@ -108,9 +105,8 @@ class Table(OwnTable):
             return np.ones(len(columns), dtype=bool)
         subjects = columns.coded("subject")
         for subject in sorted(set(wanted).difference(subjects.distinct)):
-            guess = nearest(subject, subjects.distinct)
-            hint = f"; did you mean '{guess}'?" if guess else ""
-            raise DataError(f"{columns.path}: no rows of subject '{subject}'{hint}")
+            hint = suggest(subject, subjects.distinct)
+            raise DataError(f"{columns.path}: no rows of subject '{subject}'.{hint}")
         return np.isin(np.array(subjects.distinct)[subjects.codes], wanted)
 
     @cached_property
