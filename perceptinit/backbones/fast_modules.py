@@ -57,8 +57,9 @@ def _is_plain(attention: nn.MultiheadAttention) -> bool:
 
 def is_recorded() -> bool:
     """Return whether a tracer (torch.jit, torch.compile, torch.export) or FakeTensorMode runs the pass."""
-    fake_mode = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE)
-    return torch.jit.is_tracing() or torch.compiler.is_compiling() or fake_mode is not None
+    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return True  # before the next line, which the compiler cannot trace
+    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
 
 
 def is_eager_on_cpu(tensor: Tensor) -> bool:
