@@ -23,7 +23,8 @@ GOOD = """
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """Put a module and the metadata of a distribution that offers it on the path."""
+    """Put a module and the metadata of a distribution that offers it on the path, and load these plug-ins alone."""
+    names = []
 
     def put(name, source, version="1.2", distribution="", requires="perceptinit>=0.1"):
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(source))
@@ -33,9 +34,10 @@ def install(tmp_path, monkeypatch):
             f"Metadata-Version: 2.1\nName: {distribution or name}\nVersion: {version}\nRequires-Dist: {requires}\n"
         )
         (info / "entry_points.txt").write_text(f"[perceptinit]\n{name} = {name}\n")
+        names.append(name)
+        monkeypatch.setenv("PERCEPTINIT_PLUGINS", ",".join(names))
 
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delenv("PERCEPTINIT_PLUGINS", raising=False)
     return put
 
 
