@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from perceptinit.errors import DataError, RemoteError, writing
 from perceptinit.files.archives import check_room
-from perceptinit.files.atomic import remove_files, write_json
+from perceptinit.files.atomic import final_path, remove_files, temporaries, write_json
 from perceptinit.files.reading import read_json
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.files.remote.network import Answer, Stat, open_answer
@@ -91,13 +91,14 @@ class Part:
         """Give the file its name."""
         with writing(self.path):
             self._place.replace(self.path)
-        remove_files([self._note])
+        self._remove_note()
 
     def discard(self) -> None:
         """Remove what has arrived."""
         self.num_bytes, self.crc32, self._validator, self._noted = 0, 0, "", 0
         self.is_resumed = False
-        remove_files([self._place, self._note])
+        remove_files([self._place])
+        self._remove_note()
 
     def _receive_rest(self) -> None:
         if not self._validator:
@@ -188,6 +189,11 @@ class Part:
         if note["url"] == str(self._file) and is_usable and found == note["crc32"]:
             self.num_bytes, self.crc32 = note["num_bytes"], found
             self._validator = note["validator"]
+
+    def _remove_note(self) -> None:
+        """Remove the note, and what a process that was killed left while it wrote one."""
+        unfinished = (p for p in temporaries(self.path.parent) if final_path(p) == self._note)
+        remove_files([self._note, *unfinished])
 
     def _write_note(self) -> None:
         if self.num_bytes:
