@@ -38,9 +38,7 @@ def _collapse(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 # deviation 1, mean 0
 SHAPES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]] = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
-    "heavy tails (t, 4 degrees of freedom)": lambda rng, shape: (
-        rng.standard_t(4, shape) / np.sqrt(2)
-    ),
+    "heavy tails (t, 4 degrees of freedom)": lambda rng, shape: rng.standard_t(4, shape) / np.sqrt(2),
     "skewed (exponential)": lambda rng, shape: rng.exponential(size=shape) - 1,
     "one seed in 20 six times as far": _collapse,
 }

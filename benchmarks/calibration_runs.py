@@ -62,8 +62,7 @@ def section(kept: Mapping[str, Any]) -> str:
     commits = kept["commits"]
     return PAGE.format(
         num_each=" and ".join(
-            f"{n:,}"
-            for n in dict.fromkeys(total(kinds, "experiments") for kinds in commits.values())
+            f"{n:,}" for n in dict.fromkeys(total(kinds, "experiments") for kinds in commits.values())
         ),
         commands=COMMANDS,
         machine=kept["machine"],
@@ -72,9 +71,7 @@ def section(kept: Mapping[str, Any]) -> str:
         totals=table(TOTALS, total_rows(commits)),
         kinds=table(["kind", "what is known", *commits], kind_rows(commits)),
         found=found_in_words(commits),
-        excess="; ".join(
-            f"{commit}: {excess_in_words(kinds)}" for commit, kinds in commits.items()
-        ),
+        excess="; ".join(f"{commit}: {excess_in_words(kinds)}" for commit, kinds in commits.items()),
         truth=truth_in_words(kept["truth"]),
     )
 
@@ -187,11 +184,7 @@ def truth_in_words(truths: Mapping[str, Any]) -> str:
     """Return the interval of every true difference that is not 0 by construction."""
     parts = []
     for kind, pairs in truths.items():
-        shown = [
-            f"{pair} {low:+.1f} to {high:+.1f}"
-            for pair, (low, high) in pairs.items()
-            if low or high
-        ]
+        shown = [f"{pair} {low:+.1f} to {high:+.1f}" for pair, (low, high) in pairs.items() if low or high]
         parts += [f"{kind}: {', '.join(shown)}"] if shown else []
     return "; ".join(parts)
 

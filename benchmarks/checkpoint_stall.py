@@ -117,9 +117,7 @@ def report(name: str, stalls: list[Stall], first: Stall) -> Stall:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", choices=sorted(made.MODELS), default="vit-b-32")
     parser.add_argument("--rounds", type=int, default=5, help="after the first one")
     parser.add_argument("--folder", type=Path, help="on the disk that is meant; a temporary one")
@@ -144,10 +142,7 @@ def main() -> None:
         checkpoints.close()
     peer = report("torch.save", theirs[1:], theirs[0])
     ours = report("perceptinit", mine[1:], mine[0])
-    print(
-        f"perceptinit / torch.save: wall 1/{peer.wall / ours.wall:.1f}, "
-        f"CPU 1/{peer.cpu / ours.cpu:.1f}"
-    )
+    print(f"perceptinit / torch.save: wall 1/{peer.wall / ours.wall:.1f}, CPU 1/{peer.cpu / ours.cpu:.1f}")
 
 
 if __name__ == "__main__":

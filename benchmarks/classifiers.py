@@ -39,13 +39,9 @@ TEMPLATES = open_clip.OPENAI_IMAGENET_TEMPLATES
 Build = Callable[[], torch.Tensor]
 
 
-def with_open_clip(
-    model: torch.nn.Module, classnames: list[str], dtype: torch.dtype
-) -> torch.Tensor:
+def with_open_clip(model: torch.nn.Module, classnames: list[str], dtype: torch.dtype) -> torch.Tensor:
     """Return open_clip's classifier float32 (C, D)."""
-    autocast = (
-        nullcontext() if dtype == torch.float32 else torch.autocast("cpu", dtype=torch.bfloat16)
-    )
+    autocast = nullcontext() if dtype == torch.float32 else torch.autocast("cpu", dtype=torch.bfloat16)
     tokenizer = open_clip.SimpleTokenizer()
     with autocast:
         columns = open_clip.build_zero_shot_classifier(model, tokenizer, classnames, TEMPLATES)
@@ -62,16 +58,12 @@ def ways(classnames: list[str], folder: Path) -> dict[str, Build]:
         REFERENCE: partial(with_open_clip, peer, classnames, torch.float32),
         "open_clip bf16": partial(with_open_clip, peer, classnames, torch.bfloat16),
         "perceptinit fp32": partial(zero_shot_classifier, ours, classnames, filled),
-        "perceptinit bf16": partial(
-            zero_shot_classifier, ours, classnames, filled, precision="bf16"
-        ),
+        "perceptinit bf16": partial(zero_shot_classifier, ours, classnames, filled, precision="bf16"),
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--classes", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--ways", nargs="+", help=f"some of them, and always {REFERENCE!r}")

@@ -49,9 +49,7 @@ class Crowd:
                     token = browser.cookie.partition("=")[2]
                     self.acknowledged[token, position] = place
 
-    async def _ask(
-        self, browser: Browser, method: str, path: str, body: str = "", kind: str = JSON
-    ) -> bytes:
+    async def _ask(self, browser: Browser, method: str, path: str, body: str = "", kind: str = JSON) -> bytes:
         """Ask until there is a reply, and return it; nothing when all is over before."""
         while not self.is_over:
             try:
@@ -130,9 +128,7 @@ def main() -> None:
         server.terminate()
         server.wait()
         allow_many(study)
-        crowd = asyncio.run(
-            kill_again_and_again(study, free_port(), a.kills, a.people, tuple(a.between))
-        )
+        crowd = asyncio.run(kill_again_and_again(study, free_port(), a.kills, a.people, tuple(a.between)))
         count, lost, changed, doubled = compare(study, crowd.acknowledged)
     print(f"{a.kills} kills in {time.perf_counter() - began:.0f} s, {a.people} people")
     print(

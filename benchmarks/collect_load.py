@@ -39,9 +39,7 @@ class Browser:
     reader: asyncio.StreamReader | None = None
     writer: asyncio.StreamWriter | None = None
 
-    async def ask(
-        self, method: str, path: str, body: str = "", kind: str = JSON
-    ) -> tuple[int, bytes]:
+    async def ask(self, method: str, path: str, body: str = "", kind: str = JSON) -> tuple[int, bytes]:
         """Send a request and return status and content; OSError or EOFError when the server is gone."""
         if self.writer is None or self.reader is None:
             where = urlsplit(self.address)
@@ -128,9 +126,7 @@ async def first_question(address: str) -> None:
     browser.close()
 
 
-async def person(
-    address: str, every: float, until: float, rng: random.Random, waits: list[float]
-) -> None:
+async def person(address: str, every: float, until: float, rng: random.Random, waits: list[float]) -> None:
     """Answer every `every` seconds until the time is over; who has finished makes room for another."""
     await asyncio.sleep(rng.uniform(0, every))
     browser = Browser(address)
@@ -153,18 +149,14 @@ async def person(
 async def load(address: str, people: int, every: float, seconds: float) -> list[float]:
     waits: list[float] = []
     until = time.monotonic() + seconds
-    await asyncio.gather(
-        *(person(address, every, until, random.Random(i), waits) for i in range(people))
-    )
+    await asyncio.gather(*(person(address, every, until, random.Random(i), waits) for i in range(people)))
     return waits
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=200)
-    parser.add_argument(
-        "--every", type=float, default=2.0, help="seconds between a person's answers"
-    )
+    parser.add_argument("--every", type=float, default=2.0, help="seconds between a person's answers")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--images", type=int, default=1000)
     a = parser.parse_args()

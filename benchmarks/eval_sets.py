@@ -160,8 +160,7 @@ def caption_set(folder: Path, *, num_images: int, seed: int = 0, most: int = 7) 
     for i in range(num_images):
         label = int(rng.integers(len(names)))
         texts = [
-            f"{names[label]} near {' and '.join(rng.choice(WORDS, 1 + j % 3))}"
-            for j in range(1 + i % most)
+            f"{names[label]} near {' and '.join(rng.choice(WORDS, 1 + j % 3))}" for j in range(1 + i % most)
         ]
         extension, data = encode(photo(rng, label), "jpg")
         samples.append({extension: data, "txt": "\n".join(texts).encode()})

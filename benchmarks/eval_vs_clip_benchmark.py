@@ -126,12 +126,8 @@ def parity(work: Path, peer_python: Path) -> None:
     root = work / "parity"
     config = made.write_checkpoints(work / "one", 2)
     for count in (2, 4, 5, 6, 37):
-        made.labelled_set(
-            root / f"classes{count}", num_classes=count, num_images=120, num_templates=3
-        )
-    made.labelled_set(
-        root / "odd", num_classes=9, num_images=160, num_templates=2, kinds=ODD_IMAGES
-    )
+        made.labelled_set(root / f"classes{count}", num_classes=count, num_images=120, num_templates=3)
+    made.labelled_set(root / "odd", num_classes=9, num_images=160, num_templates=2, kinds=ODD_IMAGES)
     made.labelled_set(
         root / "absent",
         num_classes=12,
@@ -278,9 +274,7 @@ def retrieval(peer_python: Path, rounds: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--peer-python", type=Path, required=True)
     parser.add_argument("--part", choices=("all", "parity", "sets", "retrieval"), default="all")
     parser.add_argument("--rounds", type=int, default=3)

@@ -31,9 +31,7 @@ from known_kinds import KINDS, Kind, number, recipe
 Command = Callable[[Path, Sequence[str]], str]
 
 
-def experiment(
-    kind: Kind, index: int, world: Path, command: Command, has_delta: bool
-) -> dict[str, Any]:
+def experiment(kind: Kind, index: int, world: Path, command: Command, has_delta: bool) -> dict[str, Any]:
     """Run one experiment from recipe to page, and return its scores (per cent) and sentences.
 
     command: runs a command line of the package in a folder and returns what it prints.
@@ -52,9 +50,7 @@ def experiment(
     return {
         "kind": kind.name,
         "index": index,
-        "values": {
-            arm: [round(100 * v, 4) for v in by_seed.values()] for arm, by_seed in values.items()
-        },
+        "values": {arm: [round(100 * v, 4) for v in by_seed.values()] for arm, by_seed in values.items()},
         "sentences": list(dict.fromkeys([*table["summary"], *page])),
     }
 

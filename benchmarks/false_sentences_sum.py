@@ -29,17 +29,12 @@ def summarise(by_commit: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         + ", ".join(f"{name} {version(name)}" for name in ("torch", "timm")),
         "truth": {
-            name: {
-                " - ".join(pair): [round(end, 2) for end in ends]
-                for pair, ends in truth.between.items()
-            }
+            name: {" - ".join(pair): [round(end, 2) for end in ends] for pair, ends in truth.between.items()}
             for name, truth in truths.items()
         },
         "commits": {
             commit: {
-                kind.name: count(
-                    kind, [r for r in rows if r["kind"] == kind.name], truths[kind.name]
-                )
+                kind.name: count(kind, [r for r in rows if r["kind"] == kind.name], truths[kind.name])
                 for kind in KINDS
                 if kind.name in truths
             }

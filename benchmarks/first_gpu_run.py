@@ -214,9 +214,7 @@ class FirstRun:
             numbers["memory_gb"] = torch.cuda.max_memory_allocated(self.device) / 1e9
         return numbers
 
-    def _steps(
-        self, keys: dict[str, Any], pairs: Any = None, num_workers: int | None = None
-    ) -> Any:
+    def _steps(self, keys: dict[str, Any], pairs: Any = None, num_workers: int | None = None) -> Any:
         s, model = self.size, self._model()
         config = Clip.Config(batch_size=s.batch_size, warmup_steps=1, **{"crop": "center", **keys})
         workers = usable_cores() if num_workers is None else num_workers
@@ -269,9 +267,7 @@ class FirstRun:
         """Train an epoch of triplets and work out 32 epochs of 20,000."""
         model, num = self._model().image, self.size.num_triplets
         judgments = SyntheticJudgments(
-            SyntheticJudgments.Config(
-                num_train=num, num_val=32, num_test=32, image_size=model.image_size
-            )
+            SyntheticJudgments.Config(num_train=num, num_val=32, num_test=32, image_size=model.image_size)
         )
         config = TripletHinge.Config(epochs=1, batch_size=min(128, num // 2), precision="bf16")
         ctx = replace(self._context(num_workers=usable_cores()), stage="init.0")

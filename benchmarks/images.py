@@ -206,9 +206,7 @@ def sharp(photos: Sequence[bytes]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--photos", type=Path, help="folder or tar file of JPEG photographs")
     parser.add_argument("--rounds", type=int, default=7, help="batches of 64 that are counted")
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)  # a side of the comparison
@@ -232,9 +230,7 @@ def main() -> None:
     for name, files in sets.items():
         print(f"{name}, {sum(map(len, files)) / len(files) / 1000:.0f} KB")
         micros = measure(files, asked.rounds)
-        told = [
-            f"{m} {micros[m]:.0f} us ({micros['open_clip'] / micros[m]:.2f} x)" for m in METHODS
-        ]
+        told = [f"{m} {micros[m]:.0f} us ({micros['open_clip'] / micros[m]:.2f} x)" for m in METHODS]
         print(f"  CPU: {', '.join(told)}")
         for mode, difference in differences(files[: 2 * BATCH]).items():
             print(f"  {mode}: {difference}", flush=True)

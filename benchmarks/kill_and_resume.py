@@ -83,8 +83,7 @@ def in_processes(num: int, folder: str, kill_at: int) -> list[int | None]:
         port = free.getsockname()[1]
     context = multiprocessing.get_context("fork")
     processes = [
-        context.Process(target=_ranked, args=(rank, num, port, folder, kill_at))
-        for rank in range(num)
+        context.Process(target=_ranked, args=(rank, num, port, folder, kill_at)) for rank in range(num)
     ]
     for process in processes:
         process.start()

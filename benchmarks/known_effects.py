@@ -72,9 +72,7 @@ def keep(folder: Path) -> None:
 
 def shortened(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return a record with the scores and the numbers of stage 1 that tables use."""
-    stages = [
-        {**row, "changed": [], "metrics": dict(_used(row["metrics"]))} for row in record["init"]
-    ]
+    stages = [{**row, "changed": [], "metrics": dict(_used(row["metrics"]))} for row in record["init"]]
     scores = [row for row in record["scores"] if row["name"].startswith(SCORES)]
     return {**record, "init": stages, "scores": scores}
 
@@ -309,10 +307,7 @@ def _second(name: str, runs: RunSet, score: ScoreComparison) -> dict[str, tuple[
     known = {arm: d.p_value for arm, d in found.items() if d.p_value is not None}
     known.pop(runs.baseline, None)
     corrected = holm(list(known.values()))
-    return {
-        arm: (_difference(found[arm], score), _told(p))
-        for arm, p in zip(known, corrected, strict=True)
-    }
+    return {arm: (_difference(found[arm], score), _told(p)) for arm, p in zip(known, corrected, strict=True)}
 
 
 def _measured_by(comparison: Comparison, measure: str) -> ScoreComparison | None:
@@ -341,9 +336,7 @@ def _agreement(runs: RunSet) -> str:
         for arm in runs.arms
         if arm in curves
     ]
-    return (
-        "\n".join(["| arm | held-out 2AFC by triplets seen |", "|---|---|", *rows]) if rows else ""
-    )
+    return "\n".join(["| arm | held-out 2AFC by triplets seen |", "|---|---|", *rows]) if rows else ""
 
 
 def _measured(metrics: Mapping[str, Any]) -> dict[int, float]:

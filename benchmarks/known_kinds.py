@@ -39,9 +39,7 @@ class Kind:
 
 
 def _stage(judgments: str, epochs: int = 2, lr: float = 1e-2) -> str:
-    training = (
-        f'use = "triplet-hinge", margin = 0.3, epochs = {epochs}, batch_size = 128, lr = {lr}'
-    )
+    training = f'use = "triplet-hinge", margin = 0.3, epochs = {epochs}, batch_size = 128, lr = {lr}'
     return f"{{ {training}, eval_every = 100, judgments = {judgments} }}"
 
 
@@ -150,9 +148,7 @@ def recipe(kind: Kind, index: int, world: Path, has_delta: bool) -> str:
         measure=MEASURES[kind.score],
         world="{world}",
     )
-    text += "".join(
-        f'[[arm]]\nname = "{name}"\ninit = [{stage}]\n' for name, stage in kind.arms.items()
-    )
+    text += "".join(f'[[arm]]\nname = "{name}"\ninit = [{stage}]\n' for name, stage in kind.arms.items())
     if "{coin}" in text:
         text = text.replace("{coin}", known_world.write_coin(world, index).as_posix())
     return text.replace("{world}", world.as_posix())

@@ -38,9 +38,7 @@ def write_world(folder: Path) -> None:
     for hue, name in enumerate(NAMES):
         _write_pictures(folder / "classes" / name, NUM_LABELLED // len(NAMES), rng, hue)
     _write_test_set(folder / "sets/hues", rng)
-    _write_judgments(
-        folder / "people.csv", [row for s in NUM_JUDGED for row in _ask(folder, s, rng)]
-    )
+    _write_judgments(folder / "people.csv", [row for s in NUM_JUDGED for row in _ask(folder, s, rng)])
 
 
 def write_coin(folder: Path, number: int) -> Path:
@@ -73,14 +71,10 @@ def _ask(folder: Path, split: str, rng: np.random.Generator) -> Iterable[Row]:
         yield (*names, NUM_VOTES * (1 - right), NUM_VOTES * right, split)  # type: ignore[misc]
 
 
-def _write_pictures(
-    folder: Path, count: int, rng: np.random.Generator, hue: int | None = None
-) -> np.ndarray:
+def _write_pictures(folder: Path, count: int, rng: np.random.Generator, hue: int | None = None) -> np.ndarray:
     """Write `0000.png` and so on, and return their hues (N,), all equally often unless one is given."""
     folder.mkdir(parents=True)
-    hues = (
-        np.full(count, hue) if hue is not None else rng.permutation(np.arange(count) % len(NAMES))
-    )
+    hues = np.full(count, hue) if hue is not None else rng.permutation(np.arange(count) % len(NAMES))
     for i, one in enumerate(hues.tolist()):
         colour = np.array(colorsys.hsv_to_rgb(one / len(NAMES), 0.6, 0.7))
         colour = colour + rng.normal(0, BRIGHTNESS) + rng.normal(0, HUE, 3)

@@ -120,9 +120,7 @@ def compare(asked: argparse.Namespace, what: str, shards: str) -> None:
     own = [sys.executable, __file__, "--shards", shards, *sys.argv[1:]]
     sides = [
         Trainer("perceptinit", own, "turn is done", 1),
-        Trainer(
-            "open_clip", [asked.peer_python, script, what, shards, *numbers], "turn is done", 1
-        ),
+        Trainer("open_clip", [asked.peer_python, script, what, shards, *numbers], "turn is done", 1),
     ]
     try:
         for index in range(-1, asked.rounds):
@@ -147,9 +145,7 @@ def compare(asked: argparse.Namespace, what: str, shards: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--peer-python", required=True)
     parser.add_argument("--photos", type=Path, help="folder or tar file of JPEG photographs")
     parser.add_argument("--workers", type=int, default=0, help="loader threads or processes")
@@ -162,9 +158,7 @@ def main() -> None:
     if asked.shards:
         run_our_side(asked, what)
         return
-    peer = subprocess.run(
-        [asked.peer_python, "-c", VERSIONS], check=True, capture_output=True, text=True
-    )
+    peer = subprocess.run([asked.peer_python, "-c", VERSIONS], check=True, capture_output=True, text=True)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PERCEPTINIT_CACHE"] = f"{folder}/cache"  # indexes of these shards
         shards = made.write_shards(Path(folder), NUM_PAIRS, NUM_SHARDS, asked.photos)

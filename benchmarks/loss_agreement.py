@@ -125,9 +125,7 @@ def _peer_optimizer(model: torch.nn.Module, config: Clip.Config) -> torch.optim.
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", choices=sorted(made.MODELS), default="small")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--steps", type=int, default=20)
@@ -138,9 +136,7 @@ def main() -> None:
         work = Path(folder)
         num_pairs = asked.batch_size * asked.steps
         pairs = WebdatasetPairs(
-            WebdatasetPairs.Config(
-                shards=made.write_shards(work / "shards", num_pairs, 2, asked.photos)
-            )
+            WebdatasetPairs.Config(shards=made.write_shards(work / "shards", num_pairs, 2, asked.photos))
         )
         model, weights = made.write_model(work / "model", asked.model)
         backbone = OpenClip(OpenClip.Config(model=str(model), pretrained=str(weights)))

@@ -96,9 +96,7 @@ def serve(folder: Path, latency: float) -> None:
 
         do_HEAD = do_GET  # noqa: N815
 
-        def _answer(
-            self, status: int, data: bytes | memoryview, headers: dict | None = None
-        ) -> None:
+        def _answer(self, status: int, data: bytes | memoryview, headers: dict | None = None) -> None:
             self.send_response(status)
             for name, value in ({"Content-Length": str(len(data))} | (headers or {})).items():
                 self.send_header(name, value)
@@ -163,9 +161,7 @@ def fetch(o: argparse.Namespace, url: str, folder: Path) -> None:
     """Fetch all shards by as many threads as a loader's, into a cache that holds a tenth of them."""
     sizes = {path.name: path.stat().st_size for path in make_shards(o, folder / "set")}
     cache = FetchedCache(sum(sizes.values()) // 10)
-    pieces = [
-        Piece.whole(RemoteFile(f"{url}/set/{name}"), size, "1") for name, size in sizes.items()
-    ]
+    pieces = [Piece.whole(RemoteFile(f"{url}/set/{name}"), size, "1") for name, size in sizes.items()]
 
     def hold(piece: Piece) -> None:
         while (found := cache.hold(piece)) is None:  # other threads hold what is there
@@ -225,15 +221,11 @@ def first_step(o: argparse.Namespace, url: str, folder: Path) -> None:
         write_shard(many / "any.tar", 10_000, 16, 0)
     one = scan(TarFile(many / "any.tar"), "1")
     if not (many / INDEX).exists():
-        write_index(
-            many / INDEX, (replace(one, name=f"{number:05d}.tar") for number in range(1500))
-        )
+        write_index(many / INDEX, (replace(one, name=f"{number:05d}.tar") for number in range(1500)))
     memory, own = memory_mb(), memory_mb("RssAnon")
     start, cpu = time.perf_counter(), time.process_time()
     pairs = WebdatasetPairs(
-        WebdatasetPairs.Config(
-            shards=f"{url}/many/{{00000..01499}}.tar", cache_gb=50 * one.num_bytes / 1e9
-        )
+        WebdatasetPairs.Config(shards=f"{url}/many/{{00000..01499}}.tar", cache_gb=50 * one.num_bytes / 1e9)
     )
     known = pairs.num_pairs
     indexed = time.perf_counter() - start
@@ -250,9 +242,7 @@ def first_step(o: argparse.Namespace, url: str, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--folder", type=Path, default=Path(tempfile.gettempdir()) / "remote_loader"
-    )
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "remote_loader")
     parser.add_argument("--shards", type=int, default=40)
     parser.add_argument("--samples", type=int, default=250, help="in a shard")
     parser.add_argument("--epochs", type=int, default=3)
@@ -275,9 +265,7 @@ def main() -> None:
     ]
     with (
         tempfile.TemporaryDirectory() as cache,
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as server,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server,
     ):
         os.environ["PERCEPTINIT_CACHE"] = cache
         assert server.stdout

@@ -69,9 +69,7 @@ def main() -> None:
     os.environ.update(
         credentials, AWS_DEFAULT_REGION="us-east-1", AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}"
     )
-    server = subprocess.Popen(
-        [o.server, "-H", "127.0.0.1", "-p", str(port)], stderr=subprocess.DEVNULL
-    )
+    server = subprocess.Popen([o.server, "-H", "127.0.0.1", "-p", str(port)], stderr=subprocess.DEVNULL)
     try:
         with tempfile.TemporaryDirectory() as folder:
             os.environ["PERCEPTINIT_CACHE"] = str(Path(folder) / "cache")

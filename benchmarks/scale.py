@@ -187,9 +187,7 @@ def section(rows: Sequence[dict[str, Any]]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     )
     where = f"{processor_name()}, {os.cpu_count()} cores that other jobs shared (load {os.getloadavg()[0]:.1f}), {time.strftime('%Y-%m-%d')}."
-    return "\n".join(
-        [f"`python benchmarks/scale.py --write`, {where}", "", head, *map(line_of, rows)]
-    )
+    return "\n".join([f"`python benchmarks/scale.py --write`, {where}", "", head, *map(line_of, rows)])
 
 
 def renewed(page: str, rows: Sequence[dict[str, Any]]) -> str:
@@ -236,9 +234,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--sizes", type=lambda text: int(float(text)), nargs="+", default=SIZES)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "scale")
     parser.add_argument("--write", action="store_true", help="table and picture of docs/scaling.md")

@@ -145,9 +145,7 @@ def watched_run(steps: int, folder: Path) -> list[Sample]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--steps", type=int, default=20_000, help="a multiple of 100, from 4,000 on"
-    )
+    parser.add_argument("--steps", type=int, default=20_000, help="a multiple of 100, from 4,000 on")
     steps = parser.parse_args().steps
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

@@ -85,9 +85,7 @@ def stored_epochs(stimuli: Stimuli, epochs: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--images", type=int, default=96)
     parser.add_argument("--epochs", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
@@ -110,9 +108,7 @@ def main() -> None:
     before, fill, read = map(statistics.median, (decoding, filling, reading))
     ratios = [a / (b + c) for a, b, c in zip(decoding, filling, reading, strict=True)]
     print(f"decoded every epoch  {before:8.1f} CPU ms an image")
-    print(
-        f"image store          {fill + read:8.1f} CPU ms an image ({fill:.1f} filled, {read:.1f} read)"
-    )
+    print(f"image store          {fill + read:8.1f} CPU ms an image ({fill:.1f} filled, {read:.1f} read)")
     print(f"ratio {statistics.median(ratios):.1f} x ({min(ratios):.1f} to {max(ratios):.1f})")
 
 

@@ -245,9 +245,7 @@ def plot(results: dict[str, dict[str, list[dict[str, float]]]], path: Path) -> N
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=[*GROWTH, "peak"], default=[*GROWTH, "peak"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--plot", type=Path, help="file to draw into, such as step_cost.svg")

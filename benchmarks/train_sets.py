@@ -67,9 +67,7 @@ def photographs(path: Path) -> Iterator[bytes]:
         yield from (file.read_bytes() for file in sorted(path.glob("*.jpg")))
         return
     with tarfile.open(path) as tar:
-        members = sorted(
-            (m for m in tar if m.name.endswith((".jpg", ".jpeg"))), key=lambda m: m.name
-        )
+        members = sorted((m for m in tar if m.name.endswith((".jpg", ".jpeg"))), key=lambda m: m.name)
         for member in members:
             file = tar.extractfile(member)
             assert file is not None  # its name ends like a file's

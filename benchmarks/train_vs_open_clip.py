@@ -209,18 +209,13 @@ def report(asked: argparse.Namespace, trainers: Sequence[Trainer]) -> None:
 def versions(python: str) -> str:
     """Return what an environment has of the packages that matter."""
     names = ("torch", "torchvision", "open_clip_torch", "webdataset", "pillow")
-    code = (
-        "from importlib.metadata import version\n"
-        f"for name in {names}:\n    print(name, version(name))"
-    )
+    code = f"from importlib.metadata import version\nfor name in {names}:\n    print(name, version(name))"
     lines = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout
     return ", ".join(lines.splitlines())
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--peer-python", type=Path, required=True)
     parser.add_argument("--model", choices=sorted(made.MODELS), default="small")
     parser.add_argument("--precision", choices=sorted(PEER_PRECISIONS), default="fp32")

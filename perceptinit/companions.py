@@ -26,9 +26,7 @@ class Companion:
     def install(self) -> str:
         """Return how to install the package."""
         wheel = self.distribution.replace("-", "_")
-        return (
-            f"pip install ./plugins/{self.distribution} (in a checkout) or its wheel, {wheel}-*.whl"
-        )
+        return f"pip install ./plugins/{self.distribution} (in a checkout) or its wheel, {wheel}-*.whl"
 
 
 COMPANIONS = (

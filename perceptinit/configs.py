@@ -49,9 +49,7 @@ _EXPECTED = {
 }
 
 
-def read_config(
-    cls: type[C], table: Mapping[str, Any], where: str
-) -> tuple[C | None, list[Problem]]:
+def read_config(cls: type[C], table: Mapping[str, Any], where: str) -> tuple[C | None, list[Problem]]:
     """Return the config of class `cls` that `table` describes, and what is wrong with the table.
 
     Types are strict: "3" and true are not integers; unknown keys are problems. The config is None
@@ -109,9 +107,7 @@ def _join(where: str, path: Iterable[str | int]) -> str:
 def _problem(error: Mapping[str, Any], known: list[str], where: str) -> Problem:
     # pydantic's path also names union members and validators, which are no TOML keys
     path = [p for p in error["loc"] if isinstance(p, int) or re.fullmatch(r"[A-Za-z_]\w*", p)]
-    path = [
-        p for i, p in enumerate(path) if i == 0 or isinstance(p, int) or p not in _UNION_MEMBERS
-    ]
+    path = [p for i, p in enumerate(path) if i == 0 or isinstance(p, int) or p not in _UNION_MEMBERS]
     place = _join(where, path)
     if error["type"] == "unexpected_keyword_argument":
         key = str(error["loc"][-1])
@@ -128,9 +124,7 @@ def _describe(error: Mapping[str, Any]) -> str:
     if kind == "value_error":
         return str(error["ctx"]["error"])
     message = error["msg"].removeprefix("Input ")
-    wanted = (
-        f"expected {_EXPECTED[kind]}" if kind in _EXPECTED else message[:1].lower() + message[1:]
-    )
+    wanted = f"expected {_EXPECTED[kind]}" if kind in _EXPECTED else message[:1].lower() + message[1:]
     # a value from JSON may be nested too deeply for repr
     return f"{wanted}, got {_JSON_TYPES.get(type(value)) or shown(repr(value))}"
 

@@ -20,9 +20,7 @@ class Bars:
         shown: Whether anything is shown; by default if standard error is a terminal.
     """
 
-    def __init__(
-        self, *, counts_bytes: bool = False, stays: bool = False, shown: bool | None = None
-    ) -> None:
+    def __init__(self, *, counts_bytes: bool = False, stays: bool = False, shown: bool | None = None) -> None:
         from rich.console import Console
         from rich.progress import Progress
 
@@ -56,9 +54,7 @@ class Bars:
             self._tasks[name] = self._progress.add_task(name, total=total, note=note)
         self._done[name] = done
         is_visible = self._stays or total is None or done < total
-        self._progress.update(
-            self._tasks[name], completed=done, total=total, note=note, visible=is_visible
-        )
+        self._progress.update(self._tasks[name], completed=done, total=total, note=note, visible=is_visible)
 
     def advance(self, name: str, total: int | None, by: int = 1) -> None:
         """Move a bar by `by` of `total`."""

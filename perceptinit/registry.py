@@ -123,9 +123,7 @@ class Registry:
             missing = missing_companion(kind, name, self.left_out)
             if missing:
                 raise MissingPackageError(missing)
-            raise UsageError(
-                unknown(f"no {kind} called", name, [e.name for e in self.of_kind(kind)])
-            )
+            raise UsageError(unknown(f"no {kind} called", name, [e.name for e in self.of_kind(kind)]))
         if len(found) > 1:
             raise UsageError(self.collision(found))
         return found[0]

@@ -88,8 +88,7 @@ def _card(card: DataCard) -> Iterable[str]:
 def navigation() -> list[dict[str, Any]]:
     """Return the component pages as they stand in the navigation, kind by kind."""
     return [
-        {kind.capitalize(): [{e.name: page_name(e)} for e in entries() if e.kind == kind]}
-        for kind in KINDS
+        {kind.capitalize(): [{e.name: page_name(e)} for e in entries() if e.kind == kind]} for kind in KINDS
     ]
 
 

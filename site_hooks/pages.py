@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-os.environ["PERCEPTINIT_PLUGINS"] = (
-    ""  # the site describes perceptinit, not what is installed beside it
-)
+os.environ["PERCEPTINIT_PLUGINS"] = ""  # the site describes perceptinit, not what is installed beside it
 
 from api_pages import api_page, plugin_page, protocols_page, testing_page
 from command_pages import cli_page, hookspecs_page

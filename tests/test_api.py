@@ -113,9 +113,7 @@ def test_held_out_2afc_rises_and_only_vision_weights_change(name):
 
 
 def apply_quickly(model, **arguments):
-    return apply_perceptual_init(
-        model, judgments=TINY, epochs=1, batch_size=8, progress=False, **arguments
-    )
+    return apply_perceptual_init(model, judgments=TINY, epochs=1, batch_size=8, progress=False, **arguments)
 
 
 def test_a_frozen_parameter_stays_and_gradients_are_kept():
@@ -188,9 +186,7 @@ def triplets(num_groups, rows_each=6):
 
 def test_judgments_may_be_triplets_of_which_a_tenth_is_held_out():
     model, _ = timm_vit()
-    report = apply_perceptual_init(
-        model, judgments=triplets(20), epochs=1, batch_size=16, progress=False
-    )
+    report = apply_perceptual_init(model, judgments=triplets(20), epochs=1, batch_size=16, progress=False)
     assert report.metrics["triplets"] == 18 * 6
 
 
@@ -206,9 +202,7 @@ def test_judgments_may_be_the_path_of_a_table(tmp_path):
     rows = ["anchor,first,second,first_votes,second_votes"]
     rng = np.random.default_rng(0)
     for i in range(60):
-        Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(
-            tmp_path / f"{i}.png"
-        )
+        Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(tmp_path / f"{i}.png")
     rows += [f"{i}.png,{i + 1}.png,{i + 2}.png,{i % 5},{3}" for i in range(0, 57, 3)]
     (tmp_path / "mine.csv").write_text("\n".join(rows))
     model, _ = timm_vit()
@@ -346,17 +340,11 @@ def test_a_warning_points_to_the_line_that_called():
 
 def test_an_unknown_module_needs_encode_and_its_image_size():
     model, _ = hand_written_cnn()
-    with pytest.raises(
-        UsageError, match=r"Sequential is no model of timm, open_clip, .*pass encode="
-    ):
+    with pytest.raises(UsageError, match=r"Sequential is no model of timm, open_clip, .*pass encode="):
         apply_quickly(model)
-    with pytest.raises(
-        UsageError, match="Sequential does not state its image_size: pass image_size="
-    ):
+    with pytest.raises(UsageError, match="Sequential does not state its image_size: pass image_size="):
         apply_quickly(model, encode=model)
-    with pytest.raises(
-        UsageError, match=r"encode must give embeddings \(B, D\), got \(1, 32, 8, 8\)"
-    ):
+    with pytest.raises(UsageError, match=r"encode must give embeddings \(B, D\), got \(1, 32, 8, 8\)"):
         apply_quickly(model, encode=model[:4], image_size=32)
 
 
@@ -422,9 +410,7 @@ def test_processes_of_a_ddp_model_end_with_equal_weights_and_train_on(tmp_path):
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     command = [sys.executable, "-c", TWO_PROCESSES]
     processes = [
-        subprocess.Popen(
-            [*command, str(rank), str(tmp_path / "store")], env=env, stdout=-1, text=True
-        )
+        subprocess.Popen([*command, str(rank), str(tmp_path / "store")], env=env, stdout=-1, text=True)
         for rank in (0, 1)
     ]
     first, second = (p.communicate(timeout=200)[0] for p in processes)

@@ -79,9 +79,7 @@ def test_a_recipe_may_state_what_timm_says_otherwise():
     mean, std = (0.25, 0.5, 0.75), (0.5, 0.25, 0.125)
     tower = tiny(mean=mean, std=std, text_quick_gelu=True)
     assert (tower.image.mean.tolist(), tower.image.std.tolist()) == (list(mean), list(std))
-    (text,) = {
-        type(block.mlp.gelu).__name__ for block in tower.text.transformer.transformer.resblocks
-    }
+    (text,) = {type(block.mlp.gelu).__name__ for block in tower.text.transformer.transformer.resblocks}
     (default,) = {type(b.mlp.gelu).__name__ for b in tiny().text.transformer.transformer.resblocks}
     assert (text, default) == ("QuickGELU", "GELU")
 
@@ -136,9 +134,7 @@ def test_the_normalisation_is_saved_with_the_weights():
 
 
 def test_images_of_another_size_are_refused():
-    with pytest.raises(
-        ValueError, match=r"shape \(1, 3, 16, 16\); the tower takes \(B, 3, 32, 32\)"
-    ):
+    with pytest.raises(ValueError, match=r"shape \(1, 3, 16, 16\); the tower takes \(B, 3, 32, 32\)"):
         tiny().encode_image(torch.zeros(1, 3, 16, 16))
 
 
@@ -192,8 +188,7 @@ def test_texts_in_rows_have_embeddings_and_gradients_of_padded_texts(backbone, p
     assert shapes == [(4, 9), (6, 77)]
     torch.testing.assert_close(embeddings, padded, rtol=0, atol=1e-12)
     gradients = [
-        torch.autograd.grad(e.square().sum(), parameters, allow_unused=True)
-        for e in (embeddings, padded)
+        torch.autograd.grad(e.square().sum(), parameters, allow_unused=True) for e in (embeddings, padded)
     ]
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
@@ -378,8 +373,7 @@ def test_arguments_that_timm_refuses_are_told_before_the_start():
     backbone = Timm(Timm.Config(model="vit_tiny_patch16_224", model_args={"num_heads": 5}))
     [problem] = backbone.preflight()
     assert problem == (
-        "timm cannot build 'vit_tiny_patch16_224' with {'num_heads': 5}: "
-        "dim should be divisible by num_heads"
+        "timm cannot build 'vit_tiny_patch16_224' with {'num_heads': 5}: dim should be divisible by num_heads"
     )
 
 
@@ -409,9 +403,7 @@ def test_an_unknown_open_clip_model_is_told_with_the_nearest_name():
 
 def test_a_coca_model_is_refused():
     [problem] = OpenClip(OpenClip.Config(model="coca_ViT-B-32")).preflight()
-    assert problem == (
-        "open_clip model 'coca_ViT-B-32' has a generative tower (CoCa): choose another"
-    )
+    assert problem == ("open_clip model 'coca_ViT-B-32' has a generative tower (CoCa): choose another")
 
 
 def test_weights_trained_with_another_activation_are_refused():
@@ -437,9 +429,7 @@ def test_a_json_file_that_is_no_model_is_told(tmp_path):
     path = tmp_path / "mine.json"
     path.write_text('{"embed_dim": 24}')
     [problem] = OpenClip(OpenClip.Config(model=str(path))).preflight()
-    assert problem == (
-        f"{path}: not the configuration of an open_clip model, it lacks vision_cfg, text_cfg"
-    )
+    assert problem == (f"{path}: not the configuration of an open_clip model, it lacks vision_cfg, text_cfg")
 
 
 def test_a_timm_tower_inside_an_open_clip_model_takes_the_image_size_of_the_recipe():

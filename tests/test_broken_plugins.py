@@ -84,9 +84,7 @@ def test_components_are_counted_for_the_module_that_offers_them(cli_process, tmp
     other.mkdir()
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: acme_more\nVersion: 1.0\n")
     (other / "entry_points.txt").write_text("[perceptinit]\nacme = second\n")
-    shown = cli_process(
-        "plugins", PYTHONPATH=f"{tmp_path}:{ROOT}", PERCEPTINIT_PLUGINS="acme"
-    ).stdout
+    shown = cli_process("plugins", PYTHONPATH=f"{tmp_path}:{ROOT}", PERCEPTINIT_PLUGINS="acme").stdout
     counts = {line.split()[3]: line.split()[4] for line in shown.splitlines() if "acme" in line}
     assert counts == {"first": "1", "second": "2"}
     assert "perceptinit.initializers" in shown  # on one line of 80 columns

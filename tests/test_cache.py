@@ -160,8 +160,7 @@ def test_a_second_process_waits_for_the_first_and_loads_its_work(cache):
     )
     folders = [str(__file__).rpartition("/")[0], str(__file__).rpartition("/tests/")[0]]
     processes = [
-        subprocess.Popen([sys.executable, "-c", code, *folders], stdout=-1, text=True)
-        for _ in range(2)
+        subprocess.Popen([sys.executable, "-c", code, *folders], stdout=-1, text=True) for _ in range(2)
     ]
     answers = sorted(p.communicate(timeout=200)[0].strip() for p in processes)
     assert answers == ["0", "1.0"]

@@ -34,9 +34,7 @@ def test_looking_without_widening_is_wrong_more_often():
     # that the simulation can tell: the same looks with the level of a single one
     naive = sum(
         any(calibration.experiment(values[:n], Rule(), 0.0)[0] == "above" for n in range(3, 9))
-        for values in calibration.SHAPES["normal"](
-            calibration.generator(0, "naive"), (500, 8)
-        ).tolist()
+        for values in calibration.SHAPES["normal"](calibration.generator(0, "naive"), (500, 8)).tolist()
     )
     assert naive / 500 > 0.04
 

@@ -36,9 +36,7 @@ LONG = {"a name of 300": "n" * 300, "a path of 5,000": "p/" * 2500 + "x"}
     ],
     ids=" ".join,
 )
-def test_a_place_that_no_file_can_have_is_told(
-    verbs, tmp_path, monkeypatch, recipes_folder, words, place
-):
+def test_a_place_that_no_file_can_have_is_told(verbs, tmp_path, monkeypatch, recipes_folder, words, place):
     monkeypatch.chdir(tmp_path)
     given = {"PLACE": place, "RECIPE": str(recipes_folder / "quickstart.toml")}
     with pytest.raises(UsageError, match="File name too long") as error:

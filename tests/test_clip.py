@@ -132,9 +132,7 @@ def test_another_crop_is_another_fingerprint():
 
 @pytest.mark.parametrize("num_done", [1, 3, 4])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_run_that_was_interrupted_ends_with_the_weights_of_one_that_was_not(
-    tmp_path, num_done, precision
-):
+def test_a_run_that_was_interrupted_ends_with_the_weights_of_one_that_was_not(tmp_path, num_done, precision):
     config = replace(CONFIG, precision=precision, clip_norm=1.0)
     dropout = {"proj_drop_rate": 0.2, "pos_drop_rate": 0.2}
     pairs = Colours(broken=[5])
@@ -184,9 +182,7 @@ def test_gradients_are_scaled_down_to_clip_norm():
     assert weights_sha256(tower) != weights_sha256(free)
 
 
-@pytest.mark.parametrize(
-    ("start", "most", "end"), [(9.0, 100, 100.0), (9.0, 50, 50.0), (-3.0, 100, 1.0)]
-)
+@pytest.mark.parametrize(("start", "most", "end"), [(9.0, 100, 100.0), (9.0, 50, 50.0), (-3.0, 100, 1.0)])
 def test_the_temperature_stays_between_its_bounds(start, most, end):
     tower = model()
     with torch.no_grad():
@@ -270,9 +266,7 @@ def test_a_bad_image_is_told_counted_and_replaced():
 def test_an_image_of_too_many_pixels_is_named_and_replaced():
     bomb = header_of("JPEG", 30000, 30000)
     events = []
-    clip = Clip(
-        replace(CONFIG, max_bad_share=0.1, epochs=1, decode="fast"), Colours([5], data=bomb)
-    )
+    clip = Clip(replace(CONFIG, max_bad_share=0.1, epochs=1, decode="fast"), Colours([5], data=bomb))
     *_, last = clip.steps(model(), context(send=events.append))
     [message] = [event.message for event in events if event.kind == "warning"]
     assert message.startswith("colour/5: ")
@@ -281,9 +275,7 @@ def test_an_image_of_too_many_pixels_is_named_and_replaced():
 
 
 def test_more_bad_images_than_allowed_stop_the_run():
-    with pytest.raises(
-        DataError, match=r"1 of 48 pairs cannot be used, more than max_bad_share = 0\.01"
-    ):
+    with pytest.raises(DataError, match=r"1 of 48 pairs cannot be used, more than max_bad_share = 0\.01"):
         train(model(), pairs=Colours(broken=[5]))
 
 
@@ -307,14 +299,10 @@ def test_captions_that_are_all_empty_are_told_before_the_start(captions):
 
 def test_a_caption_as_long_as_a_book_is_told_counted_and_replaced():
     events = []
-    clip = Clip(
-        replace(CONFIG, max_bad_share=0.1, epochs=1), Captioned([*["red"] * 47, "a" * 5_000_000])
-    )
+    clip = Clip(replace(CONFIG, max_bad_share=0.1, epochs=1), Captioned([*["red"] * 47, "a" * 5_000_000]))
     *_, last = clip.steps(model(), context(send=events.append))
     [message] = [event.message for event in events if event.kind == "warning"]
-    assert message.startswith(
-        "colour/47: a caption of 5,000,000 characters; at most 20,000 are read"
-    )
+    assert message.startswith("colour/47: a caption of 5,000,000 characters; at most 20,000 are read")
     assert last.metrics["num_replaced"] == 1
 
 

@@ -51,9 +51,7 @@ def without(records, *cells):
 
 def test_paired_t_test_of_three_differences():
     # t = 0.03 / (0.01 / sqrt 3) = 5.19615 with 2 degrees of freedom, p = 1 - t / sqrt(t^2 + 2)
-    assert paired_p_value([0.03, 0.04, 0.02]) == pytest.approx(
-        1 - 5.19615 / math.sqrt(29), abs=1e-5
-    )
+    assert paired_p_value([0.03, 0.04, 0.02]) == pytest.approx(1 - 5.19615 / math.sqrt(29), abs=1e-5)
     assert paired_p_value([0.03]) is None
     assert paired_p_value([0.03, 0.03]) is None
 
@@ -108,8 +106,7 @@ def test_the_summary_reads_both_contrasts(tmp_path):
     sentences = headline(compared(tmp_path, three_by_three()))
     assert sentences == [
         "Zero-shot top-1 accuracy on x, after 100 image-text pairs seen.",
-        "Is it worth it? pi is better than random by 3.0 points "
-        "(95 % interval +0.5 to +5.5, 3 seeds).",
+        "Is it worth it? pi is better than random by 3.0 points (95 % interval +0.5 to +5.5, 3 seeds).",
         "Is it the human structure? pi is better than shuffled by 5.0 points "
         "(95 % interval +5.0 to +5.0, 3 seeds).",
         "pi is worth it, and it is the human structure that helps.",
@@ -129,8 +126,7 @@ def test_an_interval_with_zero_shows_no_difference_and_tells_what_it_could_have_
 def test_one_seed_is_no_evidence(tmp_path):
     (top1,) = compared(tmp_path, [record("random", 0, 0.5), record("pi", 0, 0.6)]).scores
     assert verdict(top1, PI).sentence == (
-        "pi is 10.0 points above random in the one seed that both have: "
-        "how sure that is cannot be said."
+        "pi is 10.0 points above random in the one seed that both have: how sure that is cannot be said."
     )
 
 
@@ -306,9 +302,7 @@ def test_csv_and_json_carry_unrounded_numbers(verb, tmp_path):
 def test_markdown_and_latex_tables(verb, tmp_path):
     folder = write(tmp_path, three_by_three())
     markdown = verb(folder, "--markdown")
-    assert "| top1/x | pi | 55.0 ± 1.0 | +3.0 [+0.5, +5.5] | +5.0 [+5.0, +5.0] | 3 of 3 |" in (
-        markdown
-    )
+    assert "| top1/x | pi | 55.0 ± 1.0 | +3.0 [+0.5, +5.5] | +5.0 [+5.0, +5.0] | 3 of 3 |" in (markdown)
     latex = verb(folder, "--latex")
     assert r"top1/x & $52.0 \pm 1.2$ & $55.0 \pm 1.0$ & $50.0 \pm 1.0$ \\" in latex
     assert r"\quad vs random &  & $+3.0 [+0.5, +5.5]$ & $-2.0" in latex
@@ -379,9 +373,7 @@ def test_shuffled_answers_of_a_program_are_no_control_of_the_human_structure(tmp
         for stage in arm["resolved"]["init"]:
             inner = {"use": "pixel-triplets", "judgments": {"use": "nights"}}
             is_shuffled = stage["judgments"]["use"] == "shuffled-votes"
-            stage["judgments"] = (
-                {"use": "shuffled-votes", "judgments": inner} if is_shuffled else inner
-            )
+            stage["judgments"] = {"use": "shuffled-votes", "judgments": inner} if is_shuffled else inner
 
     def as_told(arm):
         arm["by_people"] = False

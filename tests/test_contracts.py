@@ -35,9 +35,7 @@ def test_the_methods_of_its_kind_are_there(entry):
             continue
         assert callable(getattr(cls, name, None)), f"{entry.title} lacks {name}()"
         wanted = list(inspect.signature(method).parameters)
-        assert list(inspect.signature(getattr(cls, name)).parameters) == wanted, (
-            f"{entry.title}.{name}"
-        )
+        assert list(inspect.signature(getattr(cls, name)).parameters) == wanted, f"{entry.title}.{name}"
 
 
 @every_component
@@ -54,9 +52,7 @@ def test_it_is_documented_key_by_key(entry):
     assert len(description.doc) > 40, "the class needs a docstring"
     undocumented = [f.name for f in description.fields if len(f.doc) < 10]
     assert undocumented == []
-    assert [f.name for f in description.fields] == [
-        f.name for f in dataclasses.fields(entry.load().Config)
-    ]
+    assert [f.name for f in description.fields] == [f.name for f in dataclasses.fields(entry.load().Config)]
 
 
 @every_component

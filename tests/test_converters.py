@@ -29,9 +29,7 @@ from perceptinit.types import Stimuli
 
 
 def stimuli(count):
-    return Stimuli(
-        tuple(f"{i}.png" for i in range(count)), [Path(f"{i}.png") for i in range(count)]
-    )
+    return Stimuli(tuple(f"{i}.png" for i in range(count)), [Path(f"{i}.png") for i in range(count)])
 
 
 def rows(triplets):
@@ -209,17 +207,13 @@ def test_a_rating_where_lower_is_better_turns_the_winner():
 
 
 def test_400_elo_points_are_odds_of_ten_to_one():
-    assert elo_share(np.array([0.0, 400.0, -400.0])).tolist() == pytest.approx(
-        [1 / 2, 10 / 11, 1 / 11]
-    )
+    assert elo_share(np.array([0.0, 400.0, -400.0])).tolist() == pytest.approx([1 / 2, 10 / 11, 1 / 11])
     triplets = triplets_from_ratings(rated([1400.0, 1000.0]), "elo", RATING)
     assert rows(triplets) == {(0, 1, 2): (pytest.approx(10 * 10 / 11, abs=1e-3), 10)}
 
 
 def test_ratings_that_are_all_too_near_are_refused():
-    with pytest.raises(
-        DataError, match=r"no two candidates of one anchor differ by min_gap = 0\.5"
-    ):
+    with pytest.raises(DataError, match=r"no two candidates of one anchor differ by min_gap = 0\.5"):
         triplets_from_ratings(rated([5.0, 4.9]), "gap", RATING)
 
 
@@ -239,9 +233,7 @@ def test_a_vector_is_the_upper_triangle_row_by_row():
 
 def drawn(dissimilarities, members, **options):
     size = dissimilarities.values.shape[1]
-    draw = TripletDraw(
-        **{"per_anchor": 1000, "min_gap": 0.0, "seed": 0, "source": "test", **options}
-    )
+    draw = TripletDraw(**{"per_anchor": 1000, "min_gap": 0.0, "seed": 0, "source": "test", **options})
     return triplets_from_dissimilarities(dissimilarities, stimuli(size), members, draw)
 
 
@@ -249,9 +241,7 @@ def test_a_matrix_says_which_of_two_is_nearer_for_every_anchor():
     d = Dissimilarities.build(square(np.array([1.0, 2.0, 3.0]), "test"), "dissimilarity", "test")
     # 0-1 is 1, 0-2 is 2, 1-2 is 3
     assert rows(drawn(d, [0, 1, 2])) == {(0, 1, 2): (1, 1), (1, 0, 2): (1, 1), (2, 0, 1): (1, 1)}
-    turned_matrix = Dissimilarities.build(
-        square(np.array([1.0, 2.0, 3.0]), "test"), "similarity", "test"
-    )
+    turned_matrix = Dissimilarities.build(square(np.array([1.0, 2.0, 3.0]), "test"), "similarity", "test")
     assert set(rows(drawn(turned_matrix, [0, 1, 2]))) == {(0, 2, 1), (1, 2, 0), (2, 1, 0)}
 
 

@@ -132,9 +132,7 @@ def test_repeated_questions_and_a_constant_answer_column_are_warned_of():
 
 def test_judgments_that_are_all_ties_are_warned_of():
     report = check_judgments(Given(**{**GOOD, "train": [(0, 1, 2, 0.5, 0)]}))
-    assert messages(report, "warning") == [
-        "train: all 1 judgments are ties; nobody preferred an image"
-    ]
+    assert messages(report, "warning") == ["train: all 1 judgments are ties; nobody preferred an image"]
 
 
 def test_an_unreadable_image_is_named(tmp_path):
@@ -143,9 +141,7 @@ def test_an_unreadable_image_is_named(tmp_path):
     (tmp_path / "03.png").write_bytes(b"no image")
     report = check_judgments(table(tmp_path))
     assert len(messages(report, "error")) == 1
-    assert (
-        "1 of 12 images cannot be read: 03.png: cannot be decoded" in messages(report, "error")[0]
-    )
+    assert "1 of 12 images cannot be read: 03.png: cannot be decoded" in messages(report, "error")[0]
     assert check_judgments(table(tmp_path), decode=False).ok
 
 
@@ -177,9 +173,7 @@ def test_a_file_that_is_not_the_published_one_is_told(tmp_path):
     write_table(tmp_path, [row(i, i + 1, i + 2, 3, 1) for i in range(10)])
 
     class Published(Given):
-        card = DataCard(
-            title="p", source_url="", licence="", citation="", sha256={"lab.csv": "0" * 64}
-        )
+        card = DataCard(title="p", source_url="", licence="", citation="", sha256={"lab.csv": "0" * 64})
 
         class config:  # noqa: N801
             root = tmp_path
@@ -191,10 +185,7 @@ def test_a_file_that_is_not_the_published_one_is_told(tmp_path):
 def test_the_sheet_shows_each_example_with_its_three_images(tmp_path):
     stimuli = Stimuli(
         ("white.png", "red.png", "blue.png"),
-        [
-            np.full((20, 10, 3), colour, np.uint8)
-            for colour in ((255,) * 3, (255, 0, 0), (0, 0, 255))
-        ],
+        [np.full((20, 10, 3), colour, np.uint8) for colour in ((255,) * 3, (255, 0, 0), (0, 0, 255))],
     )
     triplets = Triplets.build(stimuli, [0], [1], [2], [1.0], 3)
     write_sheet(triplets, tmp_path / "sheet.png", 12)
@@ -255,9 +246,7 @@ def test_an_odd_trial_that_is_left_over_by_a_person_who_was_deleted_is_no_imbala
     report = collected(
         tmp_path, [*rows, ("1 2", 1, ""), *[("1 2", 1, ""), ("2 1", 2, ""), ("1 2", 2, "")]], people
     )
-    assert any(
-        "for each of 2 people and within 2 overall" in note for note in messages(report, "note")
-    )
+    assert any("for each of 2 people and within 2 overall" in note for note in messages(report, "note"))
 
 
 def test_a_person_who_always_takes_one_side_is_warned_of(tmp_path):
@@ -280,17 +269,11 @@ def test_rows_that_are_marked_as_excluded_do_not_count_and_may_be_incomplete(tmp
     write_images(tmp_path, 5)
     text = "anchor,first,second,p_second,num_votes,excluded\n"
     text += (
-        "00.png,01.png,02.png,1,1,\n" * 3
-        + "00.png,00.png,02.png,,,catch\n"
-        + "03.png,01.png,02.png,0,1,no\n"
+        "00.png,01.png,02.png,1,1,\n" * 3 + "00.png,00.png,02.png,,,catch\n" + "03.png,01.png,02.png,0,1,no\n"
     )
     (tmp_path / "lab.csv").write_text(text)
-    table = Table(
-        Table.Config(path=tmp_path / "lab.csv", images=tmp_path, val_share=0.0, test_share=0.0)
-    )
+    table = Table(Table.Config(path=tmp_path / "lab.csv", images=tmp_path, val_share=0.0, test_share=0.0))
     assert (len(table.load("train")), table.load("train").num_votes.sum()) == (2, 4)
     (tmp_path / "lab.csv").write_text(text.replace(",no\n", ",x\n").replace(",1,1,\n", ",1,1,x\n"))
     report = check_judgments(Table(Table.Config(path=tmp_path / "lab.csv", images=tmp_path)))
-    assert any(
-        "every row is marked in the column 'excluded'" in e for e in messages(report, "error")
-    )
+    assert any("every row is marked in the column 'excluded'" in e for e in messages(report, "error"))

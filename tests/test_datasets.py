@@ -91,9 +91,7 @@ def make_rdm(root):
     np.save(root / "lab.npy", np.linalg.norm(points[:, None] - points[None], axis=2))
     (root / "names.txt").write_text("\n".join(names(30)))
     return RdmSet(
-        RdmSet.Config(
-            path=root / "lab.npy", kind="dissimilarity", images=root, names=root / "names.txt"
-        )
+        RdmSet.Config(path=root / "lab.npy", kind="dissimilarity", images=root, names=root / "names.txt")
     )
 
 
@@ -110,9 +108,7 @@ def make_cifar10h(root):
     return Cifar10H(Cifar10H.Config(root=root))
 
 
-MAKERS = {
-    name.removeprefix("make_"): make for name, make in globals().items() if name.startswith("make_")
-}
+MAKERS = {name.removeprefix("make_"): make for name, make in globals().items() if name.startswith("make_")}
 WINNER_HAS_A_PLACE = ["odd_one_out", "multi_select", "ratings", "cifar10h"]
 
 
@@ -172,9 +168,7 @@ def test_the_draws_are_the_same_again(judgments):
 # wrappers read other judgments, controls ask no people
 NO_SOURCE = {"shuffled-votes", "subset", "class-triplets", "pixel-triplets"}
 ENTRIES = [
-    entry
-    for entry in build_plugin_manager().registry.of_kind("judgments")
-    if entry.name not in NO_SOURCE
+    entry for entry in build_plugin_manager().registry.of_kind("judgments") if entry.name not in NO_SOURCE
 ]
 
 
@@ -234,12 +228,8 @@ def test_by_image_no_image_is_in_two_splits(tmp_path):
     write_images(tmp_path, *names(30))
     rng = np.random.default_rng(0)
     rows = [" ".join(rng.choice(names(30), 3, replace=False)) for _ in range(300)]
-    write_csv(
-        tmp_path / "lab.csv", "image_1 image_2 image_3 odd", *(f"{r} {r.split()[0]}" for r in rows)
-    )
-    config = OddOneOutTable.Config(
-        path=tmp_path / "lab.csv", split_by="image", val_share=0.3, test_share=0.3
-    )
+    write_csv(tmp_path / "lab.csv", "image_1 image_2 image_3 odd", *(f"{r} {r.split()[0]}" for r in rows))
+    config = OddOneOutTable.Config(path=tmp_path / "lab.csv", split_by="image", val_share=0.3, test_share=0.3)
     used = [
         set(OddOneOutTable(config).load_odd_one_out(split).images.ravel())
         for split in ("train", "val", "test")
@@ -390,14 +380,10 @@ def test_a_pattern_makes_files_of_numbers_in_choices(tmp_path):
     (SameDifferent, {}, "first second p_same",
      ["q.png a.png 0.1", "q.png b.png 0.2", "q.png c.png 1"], 1),
 ])  # fmt: skip
-def test_excluded_rows_do_not_count_and_may_be_wrong(
-    tmp_path, cls, own, header, rows, num_judgments
-):
+def test_excluded_rows_do_not_count_and_may_be_wrong(tmp_path, cls, own, header, rows, num_judgments):
     write_images(tmp_path, "q.png", "a.png", "b.png", "c.png")
     wrong = rows[0].replace("a.png", "gone.png")
-    marked = [
-        f"{row} {mark}" for row, mark in zip([*rows, wrong], ["no", "0", "catch", "x"], strict=True)
-    ]
+    marked = [f"{row} {mark}" for row, mark in zip([*rows, wrong], ["no", "0", "catch", "x"], strict=True)]
     write_csv(tmp_path / "lab.csv", f"{header} excluded", *marked)
     table = cls(cls.Config(path=tmp_path / "lab.csv", val_share=0.0, test_share=0.0, **own))
     assert len(table.load("train")) == num_judgments
@@ -444,9 +430,7 @@ def rdm(tmp_path, path, **config):
     write_images(tmp_path, *names(4))
     shares = {"val_share": 0.0, "test_share": 0.0, "min_gap": 0.0}
     return RdmSet(
-        RdmSet.Config(
-            path=tmp_path / path, images=tmp_path, **{"kind": "dissimilarity", **shares, **config}
-        )
+        RdmSet.Config(path=tmp_path / path, images=tmp_path, **{"kind": "dissimilarity", **shares, **config})
     )
 
 
@@ -503,9 +487,7 @@ def test_what_is_wrong_with_a_matrix_file_is_told(tmp_path, files, config, sente
 def test_a_matrix_whose_images_are_not_there_is_told_with_the_name_meant(tmp_path):
     np.save(tmp_path / "lab.npy", VECTOR)
     (tmp_path / "names.txt").write_text("000.png\n001.png\n002.png\n003.jpg\n")
-    with pytest.raises(
-        DataError, match=r"name 4, '003.jpg': no such image in .*Did you mean '003.png'"
-    ):
+    with pytest.raises(DataError, match=r"name 4, '003.jpg': no such image in .*Did you mean '003.png'"):
         rdm(tmp_path, "lab.npy", names=tmp_path / "names.txt").load("train")
 
 
@@ -536,9 +518,7 @@ def test_cifar10h_gives_the_published_counts_and_human_accuracy():
     triplets = cifar.load("test")
     same = labels[triplets.anchor] == labels[triplets.second]
     other = labels[triplets.anchor] == labels[triplets.first]
-    by_class = np.where(
-        same == other, 0.5, np.where(same, triplets.p_second, 1 - triplets.p_second)
-    )
+    by_class = np.where(same == other, 0.5, np.where(same, triplets.p_second, 1 - triplets.p_second))
     # who only knows the official labels falls short of people by what they disagree on
     assert by_class.mean() == pytest.approx(0.961, abs=0.003)
     # shares of labels, not answers to these questions
@@ -580,9 +560,7 @@ def test_unfiltered_nights_trains_on_more_but_never_on_held_out_references(tmp_p
         assert not np.intersect1d(held_out.group, train.group).size
 
 
-@pytest.mark.parametrize(
-    "table", [Table, OddOneOutTable, Ratings, MultiSelect, SameDifferent, RdmSet]
-)
+@pytest.mark.parametrize("table", [Table, OddOneOutTable, Ratings, MultiSelect, SameDifferent, RdmSet])
 def test_shares_of_more_than_everything_are_told_by_every_table_of_ones_own(table, tmp_path):
     required = {
         "path": str(tmp_path / "lab.csv"),

@@ -108,9 +108,7 @@ def test_a_small_difference_is_called_equivalent_with_its_probabilities(tmp_path
     comparison = with_plan(tmp_path, "delta = 2.0", (0.501, 0.520, 0.541))
     (answer,) = summary(comparison).answers
     assert answer.outcome == "equivalent"
-    assert answer.sentence.startswith(
-        "pi is equivalent to random within 2.0 points: +0.1 points (95 %"
-    )
+    assert answer.sentence.startswith("pi is equivalent to random within 2.0 points: +0.1 points (95 %")
     assert "better by more than 2.0 points <0.01, within >0.99, worse <0.01" in answer.sentence
     assert "it is equivalent to random within 2.0 points" in summary(comparison).readings[0]
     assert "differences within 2.0 points (delta) do not matter" in headline(comparison)[0]
@@ -141,9 +139,8 @@ def test_looks_widen_the_interval(tmp_path):
 
 def test_a_delta_that_was_changed_after_the_first_run_is_told(tmp_path):
     comparison = with_plan(tmp_path, "delta = 1.0", (0.53, 0.56, 0.56), ("verdict.delta=3.0",))
-    assert (
-        "Not as planned: [verdict] delta was 1.0 when the first run began, and is 3.0 now."
-        in headline(comparison)
+    assert "Not as planned: [verdict] delta was 1.0 when the first run began, and is 3.0 now." in headline(
+        comparison
     )
 
 

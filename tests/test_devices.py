@@ -99,9 +99,7 @@ def test_with_tf32_the_loss_and_its_gradient_stay_fp32(monkeypatch):
     seen = []
     monkeypatch.setattr(pair_loss, "PLAIN_ROWS", 0)
     real = pair_loss.ChunkedLoss.apply
-    monkeypatch.setattr(
-        pair_loss.ChunkedLoss, "apply", lambda *a: (seen.append(flags()), real(*a))[1]
-    )
+    monkeypatch.setattr(pair_loss.ChunkedLoss, "apply", lambda *a: (seen.append(flags()), real(*a))[1])
     images, texts = torch.randn(2, 4, 3)
     with matmul_precision("tf32"):
         pair_loss.contrastive_loss(images, texts, torch.tensor(1.0))

@@ -283,9 +283,7 @@ def test_a_server_that_dribbles_is_a_failed_attempt(server, tmp_path, monkeypatc
     monkeypatch.setattr("perceptinit.files.remote.network.SLOWEST_BYTES_PER_SECOND", 1 << 40)
     monkeypatch.setattr("perceptinit.files.remote.store.ATTEMPTS", 1)
     clock = iter(range(10**6))
-    monkeypatch.setattr(
-        "perceptinit.files.remote.network.time.monotonic", lambda: float(next(clock))
-    )
+    monkeypatch.setattr("perceptinit.files.remote.network.time.monotonic", lambda: float(next(clock)))
     with pytest.raises(DataError, match="bytes arrived in 1 s"):
         get(server, tmp_path)
 
@@ -297,9 +295,7 @@ def test_a_disk_that_is_nearly_full_is_not_filled(server, tmp_path, monkeypatch)
     assert len(server.requests) == 1
 
 
-def test_an_archive_that_unpacks_to_many_times_its_stated_size_is_refused(
-    server, tmp_path, monkeypatch
-):
+def test_an_archive_that_unpacks_to_many_times_its_stated_size_is_refused(server, tmp_path, monkeypatch):
     monkeypatch.setattr("perceptinit.files.downloads.SMALL_BYTES", 0)
     server.files["/good.bin"] = zipped({"zeros": bytes(10_000_000)})
     with pytest.raises(DataError, match="unpacks to more than 2,000 bytes"):
@@ -443,9 +439,7 @@ def test_one_member_is_read_out_of_a_large_archive(server, tmp_path):
     import random
 
     noise = random.Random(0).randbytes(6_000_000)
-    server.files["/good.bin"] = zipped(
-        {"set/noise.bin": noise, "set/data.csv": "id,split\n1,train\n"}
-    )
+    server.files["/good.bin"] = zipped({"set/noise.bin": noise, "set/data.csv": "id,split\n1,train\n"})
     get(server, tmp_path, member="data.csv")
     assert (tmp_path / "file.bin").read_text() == "id,split\n1,train\n"
     asked = [r.removeprefix("bytes=").split("-") for _, r in server.requests]

@@ -61,9 +61,7 @@ def test_fsdp_cuts_the_state_and_sends_weights(tmp_path):
     assert run.state_bytes(0) == 16 / 4 * run.num_parameters + whole_copy
     largest = max(run.cost.num_image_parameters, run.cost.num_text_parameters)
     assert run.state_bytes(2) == run.state_bytes(0) + 4 * largest  # gradients, until the last part
-    assert run.traffic()["all-gather of weights"] == pytest.approx(
-        2 * 3 / 4 * 4 * run.num_parameters
-    )
+    assert run.traffic()["all-gather of weights"] == pytest.approx(2 * 3 / 4 * 4 * run.num_parameters)
 
 
 def test_the_largest_micro_batch_is_the_last_that_fits(tmp_path):

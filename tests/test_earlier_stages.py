@@ -87,13 +87,13 @@ def test_without_its_weights_a_run_gives_no_stage(tiny, tmp_path):
 def test_other_weights_in_its_file_stop_the_run(tiny, tmp_path):
     file = tmp_path / "tiny/pi/seed0/weights/init.safetensors"
     save_file({name: tensor + 1 for name, tensor in load_file(file).items()}, file)
-    with pytest.raises(
-        CheckpointError, match=r"not the weights of .*record.json. Do that run again"
-    ):
+    with pytest.raises(CheckpointError, match=r"not the weights of .*record.json. Do that run again"):
         run_longer(tmp_path)
 
 
 def test_an_experiment_that_is_not_there_is_told(tmp_path):
     record = run(tmp_path, FROM_TINY, name="longer")
-    message = f"[checkpoint] stages_from: no experiment in {tmp_path / 'tiny'}, so none of its stages is taken"
+    message = (
+        f"[checkpoint] stages_from: no experiment in {tmp_path / 'tiny'}, so none of its stages is taken"
+    )
     assert message in [warning["message"] for warning in record["warnings"]]

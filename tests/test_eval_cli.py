@@ -89,9 +89,7 @@ def test_weights_that_the_run_did_not_record_are_not_measured(cli, tmp_path, rec
     save_file(weights, file)  # whole, but of another training
     done = cli("eval", "runs/tiny")
     assert done.returncode == 1
-    assert (
-        f"{file.relative_to(tmp_path)}: the weights are not those that were written" in done.stderr
-    )
+    assert f"{file.relative_to(tmp_path)}: the weights are not those that were written" in done.stderr
     assert "top1" not in done.stdout
 
 
@@ -262,9 +260,7 @@ def test_data_check_decodes_every_image_of_a_set(cli, tmp_path):
 @pytest.mark.parametrize(
     ("verb", "said"), [("check", "2 images decoded"), ("list", "1 of 1 sets are complete")]
 )
-def test_a_folder_that_is_named_is_looked_at_where_it_is_and_not_below_root(
-    cli, tmp_path, verb, said
-):
+def test_a_folder_that_is_named_is_looked_at_where_it_is_and_not_below_root(cli, tmp_path, verb, said):
     labelled_set(tmp_path / "sets" / "pictures", [0, 1], 2)
     labelled_set(tmp_path / "pictures", [0, 1, 0], 2, images=[png(0), png(1), b"no image"])
     done = cli("data", verb, "./sets/pictures")

@@ -119,9 +119,7 @@ def runs(tmp_path_factory):
 def inputs_and_outputs(run):
     """Return what other libraries get, and what our model makes of it; 3 images, no 2 as in tracing."""
     model = open_run(run).model
-    images = torch.rand(
-        3, 3, model.image_size, model.image_size, generator=torch.Generator().manual_seed(0)
-    )
+    images = torch.rand(3, 3, model.image_size, model.image_size, generator=torch.Generator().manual_seed(0))
     tokens = torch.zeros(2, model.context_length, dtype=torch.int64)
     ids = model.tokenize(TEXTS)
     tokens[:, : ids.shape[1]] = ids
@@ -191,9 +189,8 @@ def test_the_card_names_scores_data_licence_and_recipe(runs, tmp_path):
 def test_a_model_that_a_library_has_no_place_for_is_told(runs, tmp_path):
     with pytest.raises(UsageError) as error:
         exporting.export(runs["open-clip"], "timm", tmp_path / "out")
-    assert (
-        "exported, arm pi, seed 0: cannot be exported to timm: its image tower is open_clip's"
-        in str(error.value)
+    assert "exported, arm pi, seed 0: cannot be exported to timm: its image tower is open_clip's" in str(
+        error.value
     )
     assert list(tmp_path.iterdir()) == []
 

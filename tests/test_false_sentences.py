@@ -77,10 +77,7 @@ def test_a_sentence_is_held_against_what_is_true(sentence, known, excess):
 
 def test_arms_that_start_alike_may_be_called_so():
     known = truth(NOTHING, alike=frozenset({("pi", "random")}))
-    assert (
-        marked("pi and random start alike, and yet a difference is shown, as noise does.", known)
-        == ""
-    )
+    assert marked("pi and random start alike, and yet a difference is shown, as noise does.", known) == ""
 
 
 def test_the_questions_of_a_page_are_read_with_their_answers():

@@ -115,9 +115,7 @@ def test_fewer_pairs_than_a_batch_are_told_before_the_start(tmp_path):
 def test_a_shard_that_is_cut_while_the_run_reads_it_stops_the_run_and_is_named(tmp_path):
     write_shards(tmp_path / "shards")
     shards = str(tmp_path / "shards/{00000..00002}.tar")
-    clip = Clip(
-        replace(CONFIG, num_workers=0), WebdatasetPairs(WebdatasetPairs.Config(shards=shards))
-    )
+    clip = Clip(replace(CONFIG, num_workers=0), WebdatasetPairs(WebdatasetPairs.Config(shards=shards)))
     steps = clip.steps(model(), context())
     next(steps)
     path = tmp_path / "shards/00001.tar"
@@ -205,9 +203,7 @@ def test_a_step_that_is_not_finite_changes_neither_weights_nor_optimiser(fused, 
     for _ in range(8):
         next(steps)
         rows = clip.state_dict()["optimizer"]["state"].values()
-        states.append(
-            copy.deepcopy((tower.state_dict(), [v for row in rows for v in row.values()]))
-        )
+        states.append(copy.deepcopy((tower.state_dict(), [v for row in rows for v in row.values()])))
     before, skipped, after = states[-3:]
     torch.testing.assert_close(skipped, before, rtol=0, atol=0)
     with pytest.raises(AssertionError):
@@ -230,9 +226,7 @@ class HostReads(TorchDispatchMode):
         return operation(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, {"micro_batch": 8, "ema_decay": 0.9, "patch_dropout": 0.5}]
-)
+@pytest.mark.parametrize("settings", [{}, {"micro_batch": 8, "ema_decay": 0.9, "patch_dropout": 0.5}])
 def test_no_step_asks_for_a_number_while_the_device_works(settings):
     config = replace(CONFIG, precision="bf16", clip_norm=1.0, **settings)
     steps = Clip(config, Colours()).steps(model(), context())
@@ -303,9 +297,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on_when_there
         )
         checkpoints = sorted((disk / "runs/tiny/pi/seed0/checkpoints").iterdir())
         assert checkpoints
-        assert (
-            {"init"} <= {load_state(path)["done"][-1] for path in checkpoints} <= {"init", "init.0"}
-        )
+        assert {"init"} <= {load_state(path)["done"][-1] for path in checkpoints} <= {"init", "init.0"}
         subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
         record = run_recipe_here(disk / "runs", *EVERY_2_STEPS)
         assert record["status"] == "finished"

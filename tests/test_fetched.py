@@ -102,9 +102,7 @@ def test_a_flipped_bit_is_found_by_another_process_and_the_piece_is_fetched_agai
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[3]", b'{"a.tar": 1}'])
-def test_a_damaged_seal_means_that_the_piece_is_fetched_again(
-    bucket, tmp_path, damage, another_process
-):
+def test_a_damaged_seal_means_that_the_piece_is_fetched_again(bucket, tmp_path, damage, another_process):
     (a,) = pieces_of(bucket, "a")
     path, held = FetchedCache(150, tmp_path / "shards").hold(a)
     held.release()
@@ -140,9 +138,7 @@ def hold_one(piece, folder):
 def test_a_piece_is_resumed_after_a_kill_and_not_sent_twice(bucket, file, tmp_path):
     bucket.bytes_per_second = 400_000
     piece = Piece.whole(file, len(DATA))
-    process = multiprocessing.get_context("fork").Process(
-        target=hold_one, args=(piece, tmp_path / "shards")
-    )
+    process = multiprocessing.get_context("fork").Process(target=hold_one, args=(piece, tmp_path / "shards"))
     process.start()
     part = tmp_path / "shards" / piece.key / ".a.tar.part"
     while not part.exists() or part.stat().st_size < 40_000:
@@ -273,9 +269,7 @@ def authorizations(bucket, monkeypatch):
     return seen
 
 
-def test_the_password_of_an_address_and_the_netrc_file_are_used(
-    file, authorizations, tmp_path, monkeypatch
-):
+def test_the_password_of_an_address_and_the_netrc_file_are_used(file, authorizations, tmp_path, monkeypatch):
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password word\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     read(file, 0, 10)

@@ -112,9 +112,7 @@ def test_compiled_blocks_have_no_graph_break_and_texts_stay_packed(monkeypatch):
     assert [b._compiled_call_impl for b in blocks] == [None] * len(blocks)
 
 
-@pytest.mark.parametrize(
-    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
-)
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
 def test_fsdp_over_eight_processes_holds_an_eighth_and_travels_in_its_precision(precision, dtype):
     whole = model()
     with fake_group(8):
@@ -197,9 +195,7 @@ def share_of_decoding():
     with distributed.process_group():
         evaluator = ZeroShot(ZeroShot.Config(datasets=("synthetic",), synthetic_num_images=64))
         images = evaluator.choice.read("synthetic")
-        encoding = Encoding(
-            batch_size=16, rank=distributed.rank(), num_ranks=distributed.world_size()
-        )
+        encoding = Encoding(batch_size=16, rank=distributed.rank(), num_ranks=distributed.world_size())
         subjects = Subjects.of([tiny_model().eval()])
         first, second = (all_features(subjects, images, encoding)[0] for _ in range(2))
         assert np.array_equal(first, second)
@@ -218,9 +214,7 @@ def zero_shot_in_a_run(batch_size=16):
                 return encode(inputs)
 
             setattr(tower, f"encode_{name}", counting)
-        config = ZeroShot.Config(
-            datasets=("synthetic",), synthetic_num_images=64, batch_size=batch_size
-        )
+        config = ZeroShot.Config(datasets=("synthetic",), synthetic_num_images=64, batch_size=batch_size)
         scores = [score.value for score in run._scores(ZeroShot(config), tower, context())]
         return rows["image"], rows["text"], scores
 

@@ -223,9 +223,7 @@ ROW_BYTES = SQUARE_BYTES + 4 + 32  # pixels, checksum, stamp
         (flip(-33), 1),  # of a checksum
     ],
 )
-def test_damage_is_reported_and_the_images_are_decoded_again(
-    root, stimuli, decoded, harm, num_lost
-):
+def test_damage_is_reported_and_the_images_are_decoded_again(root, stimuli, decoded, harm, num_lost):
     expected = opened(root, stimuli)[EVERYTHING]
     (path,) = files(root)
     harm(path)
@@ -297,9 +295,7 @@ def full_disk(monkeypatch):
     )
 
 
-def test_a_disk_without_room_is_told_before_anything_is_decoded(
-    root, stimuli, decoded, monkeypatch
-):
+def test_a_disk_without_room_is_told_before_anything_is_decoded(root, stimuli, decoded, monkeypatch):
     full_disk(monkeypatch)
     with pytest.raises(StoreUnusableError, match=r"10 decoded images take 0\.0 GB and 0\.3 GB are"):
         opened(root, stimuli)
@@ -431,9 +427,7 @@ def test_without_room_the_default_goes_on_in_memory_and_a_named_folder_is_an_err
     report, events = train(stimuli)
     assert "0.3 GB are free: decoded images stay in memory (cache_gib = 4)" in events[0].message
     assert report.sha256_after == train(stimuli, image_store="off")[0].sha256_after
-    with pytest.raises(
-        DataError, match=r'image_store: .* GB are free. Choose another folder, or "off"'
-    ):
+    with pytest.raises(DataError, match=r'image_store: .* GB are free. Choose another folder, or "off"'):
         train(stimuli, image_store=str(root))
 
 

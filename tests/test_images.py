@@ -114,9 +114,7 @@ FILES = {
     "png-transparent-colour": lambda: encoded(rgb(), "PNG", transparency=(1, 2, 3)),
     "png-palette": lambda: encoded(rgb().convert("P"), "PNG", transparency=3),
     "png-1-bit": lambda: encoded(rgb().convert("1"), "PNG"),
-    "png-16-bit": lambda: encoded(
-        Image.fromarray(smooth_pixels()[..., 0].astype(np.uint16) * 3), "PNG"
-    ),
+    "png-16-bit": lambda: encoded(Image.fromarray(smooth_pixels()[..., 0].astype(np.uint16) * 3), "PNG"),
     "webp": lambda: encoded(rgb(), "WEBP"),
     "gif": lambda: encoded(rgb(), "GIF"),
     "bmp": lambda: encoded(rgb(), "BMP"),
@@ -180,9 +178,7 @@ def test_transparent_parts_are_white_unless_a_colour_is_stated():
 
 
 def test_what_is_opaque_is_not_touched_by_a_background():
-    assert np.array_equal(
-        decode(encoded(rgb().convert("RGBA"), "PNG"), "a", (0, 0, 0)), smooth_pixels()
-    )
+    assert np.array_equal(decode(encoded(rgb().convert("RGBA"), "PNG"), "a", (0, 0, 0)), smooth_pixels())
 
 
 @pytest.mark.parametrize("kind", TRANSPARENT)
@@ -253,9 +249,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_pixels_of_another_type_are_refused():
-    with pytest.raises(
-        DataError, match=r"a: pixels must be uint8 \(H, W, 3\), got float64 \(4, 4, 3\)"
-    ):
+    with pytest.raises(DataError, match=r"a: pixels must be uint8 \(H, W, 3\), got float64 \(4, 4, 3\)"):
         decode(np.zeros((4, 4, 3)), "a")
 
 
@@ -276,9 +270,7 @@ def test_a_box_is_cropped_before_it_is_resized():
     ("height", "width", "is_along_columns_first"),
     [(90, 40, True), (33, 32, True), (65, 48, True), (64, 48, False), (40, 90, False), (30, 20, False)],
 )  # fmt: skip
-def test_a_tall_box_is_resized_along_its_columns_first_as_in_pillow_13(
-    height, width, is_along_columns_first
-):
+def test_a_tall_box_is_resized_along_its_columns_first_as_in_pillow_13(height, width, is_along_columns_first):
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     image, bicubic = Image.fromarray(pixels), Image.Resampling.BICUBIC
     between = (width, 32) if is_along_columns_first else (32, height)

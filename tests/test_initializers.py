@@ -32,9 +32,7 @@ def test_hinge_is_zero_when_the_closer_image_wins_by_the_margin():
 
 
 def test_hinge_is_what_the_chosen_image_lacks_to_win_by_the_margin():
-    losses = hinge(
-        torch.tensor([0.30, 0.30]), torch.tensor([0.32, 0.32]), torch.tensor([1.0, 0.0]), 0.05
-    )
+    losses = hinge(torch.tensor([0.30, 0.30]), torch.tensor([0.32, 0.32]), torch.tensor([1.0, 0.0]), 0.05)
     assert losses.tolist() == pytest.approx([0.07, 0.03])
 
 
@@ -148,9 +146,7 @@ def test_checkpoint_names_what_does_not_fit_and_changes_nothing(saved):
 def test_checkpoint_names_other_shapes(tmp_path):
     weights = TinyTower().state_dict() | {"projection.bias": torch.zeros(5)}
     save_file(weights, tmp_path / "other.safetensors")
-    with pytest.raises(
-        CheckpointError, match=r"of another shape \(projection\.bias \(5,\) for \(8,\)\)"
-    ):
+    with pytest.raises(CheckpointError, match=r"of another shape \(projection\.bias \(5,\) for \(8,\)\)"):
         load_checkpoint(tmp_path / "other.safetensors")
 
 
@@ -245,9 +241,7 @@ def test_imagenet_refuses_another_architecture(tmp_path):
 
 
 def test_imagenet_needs_a_trunk_of_timm(tmp_path):
-    with pytest.raises(
-        InitializerError, match=r"needs a timm trunk, this one is torch\.nn.*'checkpoint'"
-    ):
+    with pytest.raises(InitializerError, match=r"needs a timm trunk, this one is torch\.nn.*'checkpoint'"):
         load_imagenet(tmp_path / "vit.safetensors", TinyTower())
 
 
@@ -273,16 +267,12 @@ def test_imagenet_without_a_network_asks_for_a_file(monkeypatch):
         raise OSError("offline")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
-    with pytest.raises(
-        CheckpointError, match=r"cannot be fetched \(offline\).*give its path as 'file'"
-    ):
+    with pytest.raises(CheckpointError, match=r"cannot be fetched \(offline\).*give its path as 'file'"):
         ImageNet(ImageNet.Config(tag="augreg_in21k")).initialize(tower(vit()), RunContext())
 
 
 def test_imagenet_names_the_tags_there_are():
-    with pytest.raises(
-        CheckpointError, match=r"no weights 'vit_tiny.*\.nope'\. Tags.*augreg_in21k_ft_in1k"
-    ):
+    with pytest.raises(CheckpointError, match=r"no weights 'vit_tiny.*\.nope'\. Tags.*augreg_in21k_ft_in1k"):
         ImageNet(ImageNet.Config(tag="nope")).initialize(tower(vit()), RunContext())
 
 
@@ -436,9 +426,7 @@ def test_weighting_changes_what_is_learned():
     judgments = Colours()
     judgments.triplets.p_second[:48] = np.where(judgments.triplets.p_second[:48] > 0.5, 0.6, 0.4)
     hashes = {
-        hinge_initializer(judgments, weighting=weighting)
-        .initialize(TinyTower(), Heard().ctx)
-        .sha256_after
+        hinge_initializer(judgments, weighting=weighting).initialize(TinyTower(), Heard().ctx).sha256_after
         for weighting in ("judgments", "agreement")
     }
     assert len(hashes) == 2
@@ -460,9 +448,7 @@ def test_bf16_is_the_arithmetic_of_the_tower_and_learns():
 
 def test_frozen_model_is_refused_before_training():
     model = TinyTower().requires_grad_(False)
-    with pytest.raises(
-        InitializerError, match=r"changed 0 of 4 parameters; is the model frozen, or"
-    ):
+    with pytest.raises(InitializerError, match=r"changed 0 of 4 parameters; is the model frozen, or"):
         hinge_initializer().initialize(model, Heard().ctx)
     assert model.batch_sizes == []
 
@@ -489,17 +475,13 @@ def test_modes_flags_and_gradients_are_left_as_they_were():
 
 
 def test_qkv_trains_the_attention_projections_alone():
-    report = hinge_initializer(train="qkv").initialize(
-        small_tower := tower(vit(size=SIZE * 4)), Heard().ctx
-    )
+    report = hinge_initializer(train="qkv").initialize(small_tower := tower(vit(size=SIZE * 4)), Heard().ctx)
     assert report.changed == ("trunk.blocks.0.attn.qkv.weight", "trunk.blocks.0.attn.qkv.bias")
     assert all(p.requires_grad for p in small_tower.parameters())
 
 
 def test_qkv_needs_attention():
-    with pytest.raises(
-        InitializerError, match=r"no attention projection in TinyTower.*use train = 'all'"
-    ):
+    with pytest.raises(InitializerError, match=r"no attention projection in TinyTower.*use train = 'all'"):
         hinge_initializer(train="qkv").initialize(TinyTower(), Heard().ctx)
 
 
@@ -561,9 +543,7 @@ def test_images_drawn_together_are_told(common, is_told):
 
 def test_votes_that_nobody_could_predict_are_told():
     judgments, heard = Colours(num_triplets=400), Heard()
-    judgments.triplets.p_second[:] = np.random.default_rng(1).permutation(
-        judgments.triplets.p_second
-    )
+    judgments.triplets.p_second[:] = np.random.default_rng(1).permutation(judgments.triplets.p_second)
     hinge_initializer(judgments, epochs=1, lr=1e-5).initialize(TinyTower(), heard.ctx)
     assert "of chance (0.5): the tower learned nothing that people share" in heard.warnings[-1]
 
@@ -571,13 +551,8 @@ def test_votes_that_nobody_could_predict_are_told():
 def test_images_that_do_not_fit_in_memory_are_told_and_used_all_the_same():
     heard = Heard()
     report = hinge_initializer(cache_gib=0.0).initialize(TinyTower(), heard.ctx)
-    assert (
-        "24 images of 4 pixels need 1.1e-06 GiB, more than is left of cache_gib = 0"
-        in heard.warnings[0]
-    )
-    assert (
-        report.sha256_after == hinge_initializer().initialize(TinyTower(), Heard().ctx).sha256_after
-    )
+    assert "24 images of 4 pixels need 1.1e-06 GiB, more than is left of cache_gib = 0" in heard.warnings[0]
+    assert report.sha256_after == hinge_initializer().initialize(TinyTower(), Heard().ctx).sha256_after
 
 
 def test_image_that_cannot_be_decoded_is_named():

@@ -37,9 +37,7 @@ def test_damage_after_the_header_is_left_to_pil():
     assert jpeg.decode(data[: len(data) // 2]) is None
 
 
-@pytest.mark.parametrize(
-    ("factor", "shape"), [(1, (61, 91)), (2, (31, 46)), (4, (16, 23)), (8, (8, 12))]
-)
+@pytest.mark.parametrize(("factor", "shape"), [(1, (61, 91)), (2, (31, 46)), (4, (16, 23)), (8, (8, 12))])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_a_fraction_of_the_size_is_rounded_up(factor, shape, mode):
     pixels = jpeg.decode(encoded(61, 91, mode=mode), factor)

@@ -79,9 +79,7 @@ def test_a_table_of_votes_says_the_share_for_second(table):
 
 
 def test_a_table_may_state_shares(table):
-    judgments = table(
-        "anchor first second p_second num_votes", "a.png b.png c.png 0.2 5", **ALL_TRAIN
-    )
+    judgments = table("anchor first second p_second num_votes", "a.png b.png c.png 0.2 5", **ALL_TRAIN)
     assert only_train(judgments) == [("a.png", "b.png", "c.png", 0.2, 5)]
 
 
@@ -101,9 +99,7 @@ def test_plain_answers_are_added_up_and_their_sides_do_not_give_them_away(table)
 
 def test_rows_of_one_question_are_added_up_whichever_side_the_candidates_stand_on(table):
     judgments = table(VOTES, "a.png b.png c.png 1 0", "a.png c.png b.png 3 1", **ALL_TRAIN)
-    assert only_train(judgments) == [
-        ("a.png", "b.png", "c.png", 0.6, 5)
-    ]  # 1 + 1 for b, 0 + 3 for c
+    assert only_train(judgments) == [("a.png", "b.png", "c.png", 0.6, 5)]  # 1 + 1 for b, 0 + 3 for c
 
 
 def test_rows_stay_apart_when_asked_for(table):
@@ -117,9 +113,7 @@ def test_rows_stay_apart_when_asked_for(table):
 
 def test_images_may_lie_in_another_folder_under_any_spelling_of_their_path(table, tmp_path):
     write_images(tmp_path / "photos", "x/1.png", "x/2.png", "3.png")
-    judgments = table(
-        VOTES, "x/1.png ./x//2.png 3.png 1 1", images=tmp_path / "photos", **ALL_TRAIN
-    )
+    judgments = table(VOTES, "x/1.png ./x//2.png 3.png 1 1", images=tmp_path / "photos", **ALL_TRAIN)
     triplets = judgments.load("train")
     assert triplets.stimuli.ids == ("3.png", "x/1.png", "x/2.png")
     assert triplets.stimuli.images[1] == tmp_path / "photos/x/1.png"
@@ -128,20 +122,14 @@ def test_images_may_lie_in_another_folder_under_any_spelling_of_their_path(table
 def test_the_split_column_is_followed(table):
     judgments = table(f"{VOTES} split", "a.png b.png c.png 1 0 test", "b.png c.png d.png 0 1 train")
     assert named_rows(judgments.load("test")) == [("a.png", "b.png", "c.png", 0.0, 1)]
-    with pytest.raises(
-        DataError, match=r"no judgments in split 'val' \(there are 1 train, 0 val, 1 test\)"
-    ):
+    with pytest.raises(DataError, match=r"no judgments in split 'val' \(there are 1 train, 0 val, 1 test\)"):
         judgments.load("val")
 
 
 def test_without_a_split_column_groups_are_dealt_whole_and_the_same_every_time(table):
-    rows = [
-        f"{a}.png {b}.png {c}.png 1 2 g{i % 20}" for i in range(60) for a, b, c in ["abc", "bcd"]
-    ]
+    rows = [f"{a}.png {b}.png {c}.png 1 2 g{i % 20}" for i in range(60) for a, b, c in ["abc", "bcd"]]
     judgments = table(f"{VOTES} group", *rows, aggregate=False, val_share=0.1, test_share=0.2)
-    groups = {
-        split: set(judgments.load(split).group.tolist()) for split in ("train", "val", "test")
-    }
+    groups = {split: set(judgments.load(split).group.tolist()) for split in ("train", "val", "test")}
     assert {split: len(g) for split, g in groups.items()} == {"train": 14, "val": 2, "test": 4}
     assert len(set.union(*groups.values())) == 20  # no group is in two splits
     again = Table(judgments.config)
@@ -175,9 +163,7 @@ def test_parquet_says_the_same_as_csv(table, tmp_path):
     parquet.write_table(pyarrow.table(columns), tmp_path / "lab.parquet")
     config = Table.Config(path=tmp_path / "lab.parquet", **ALL_TRAIN)
     assert only_train(Table(config)) == only_train(in_csv)
-    parquet.write_table(
-        pyarrow.table(columns | {"first_votes": [1, None]}), tmp_path / "lab.parquet"
-    )
+    parquet.write_table(pyarrow.table(columns | {"first_votes": [1, None]}), tmp_path / "lab.parquet")
     with pytest.raises(DataError, match=r"lab.parquet, row 3: first_votes is empty"):
         Table(config).load("train")
 
@@ -516,12 +502,8 @@ def test_materials_say_everything_that_is_missing(tmp_path):
     assert sentences[0].startswith(
         f'root = "{tmp_path}": 0 .jpg images in {IMAGES}, expected 100. Get them: '
     )
-    assert sentences[1].startswith(
-        f'root = "{tmp_path}": no answers_processed_train.json there. Get it: '
-    )
-    assert sentences[2].startswith(
-        f'root = "{tmp_path}": no answers_processed_test.json there. Get it: '
-    )
+    assert sentences[1].startswith(f'root = "{tmp_path}": no answers_processed_train.json there. Get it: ')
+    assert sentences[2].startswith(f'root = "{tmp_path}": no answers_processed_test.json there. Get it: ')
 
 
 @pytest.mark.parametrize(
@@ -543,9 +525,7 @@ def test_wrong_material_answers_are_told(materials, answers, agreement, message)
 MATERIALS_ROOT = os.environ.get("PERCEPTINIT_MATERIALS", "")
 
 
-@pytest.mark.skipif(
-    not MATERIALS_ROOT, reason="PERCEPTINIT_MATERIALS does not name the data's folder"
-)
+@pytest.mark.skipif(not MATERIALS_ROOT, reason="PERCEPTINIT_MATERIALS does not name the data's folder")
 def test_the_real_materials_give_the_reference_numbers():
     judgments = Materials(Materials.Config(root=Path(MATERIALS_ROOT)))
     assert list(judgments.preflight()) == []
@@ -556,13 +536,10 @@ def test_the_real_materials_give_the_reference_numbers():
     assert two_afc_ceiling(test) == pytest.approx((0.746, 0.838), abs=5e-4)
     pixels = measure(lambda x: x.flatten(1).float(), test, StimulusImages(test.stimuli, 32))
     assert pixels.accuracy == pytest.approx(0.651, abs=5e-4)
-    colours = [
-        Image.open(p).convert("RGB").resize((1, 1), Image.BICUBIC) for p in test.stimuli.images
-    ]
+    colours = [Image.open(p).convert("RGB").resize((1, 1), Image.BICUBIC) for p in test.stimuli.images]
     colours = np.array([c.getpixel((0, 0)) for c in colours], dtype=np.float64)
     to_first, to_second = (
-        np.linalg.norm(colours[test.anchor] - colours[side], axis=1)
-        for side in (test.first, test.second)
+        np.linalg.norm(colours[test.anchor] - colours[side], axis=1) for side in (test.first, test.second)
     )
     accuracy = two_afc_accuracy(to_first, to_second, test.p_second, test.num_votes)
     assert accuracy == pytest.approx(0.605, abs=5e-4)
@@ -619,9 +596,7 @@ def test_shuffled_votes_depend_on_their_seed_only(inner):
 def test_subsets_are_nested_and_keep_groups_whole(inner):
     true = inner.load("train")
     whole = set(named_rows(true))
-    loaded = [
-        Subset(Subset.Config(fraction=f), inner).load("train") for f in (0.001, 0.25, 0.5, 1.0)
-    ]
+    loaded = [Subset(Subset.Config(fraction=f), inner).load("train") for f in (0.001, 0.25, 0.5, 1.0)]
     rows = [set(named_rows(triplets)) for triplets in loaded]
     assert [len(r) for r in rows] == [2, 28, 54, 108]  # 1, 14, 27 and 54 queries of 2 judgments
     assert rows[0] < rows[1] < rows[2] < rows[3] == whole
@@ -644,9 +619,7 @@ def test_wrappers_go_by_the_inner_name_and_say_on_the_card_what_they_did(inner, 
     shuffled = ShuffledVotes(ShuffledVotes.Config(), inner)
     subset = Subset(Subset.Config(fraction=0.1), shuffled)
     assert shuffled.name == subset.name == "materials"
-    assert subset.card.title.endswith(
-        "; training votes shuffled (control); 0.1 of the training groups"
-    )
+    assert subset.card.title.endswith("; training votes shuffled (control); 0.1 of the training groups")
     assert subset.card.citation == inner.card.citation
     absent = Materials(Materials.Config(root=tmp_path / "no"))
     assert list(Subset(subset.config, absent).preflight()) == list(absent.preflight()) != []

@@ -17,8 +17,6 @@ def test_a_page_has_what_the_command_makes_of_the_records(page):
 
 def test_every_experiment_with_records_is_on_a_page():
     marks = {
-        name
-        for page in known_effects.pages()
-        for _, name, _ in known_effects.MARK.findall(page.read_text())
+        name for page in known_effects.pages() for _, name, _ in known_effects.MARK.findall(page.read_text())
     }
     assert {"structure", "few-pairs", "levers", "margin", "pairs", "aa-few-pairs"} <= marks

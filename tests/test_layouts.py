@@ -65,13 +65,13 @@ def test_participant_data_of_next(folder):
 
 def test_responses_of_salmon_with_file_names_and_by_number(folder):
     # Salmon 1.0, /responses: columns as its own tests list them
-    named = "head,left,right,winner,loser,head_filename,left_filename,right_filename,winner_filename,puid,score\n"
+    named = (
+        "head,left,right,winner,loser,head_filename,left_filename,right_filename,winner_filename,puid,score\n"
+    )
     rows = "0,1,2,1,2,000.jpg,001.jpg,002.jpg,001.jpg,x,-9999\n3,4,5,5,4,003.jpg,004.jpg,005.jpg,005.jpg,y,-9999\n"
     (folder / "responses.csv").write_text(named + rows)
     assert answers(folder / "responses.csv") == EXPECTED
-    (folder / "numbers.csv").write_text(
-        "head,left,right,winner,loser,puid\n0,1,2,1,2,x\n3,4,5,5,4,y\n"
-    )
+    (folder / "numbers.csv").write_text("head,left,right,winner,loser,puid\n0,1,2,1,2,x\n3,4,5,5,4,y\n")
     assert answers(folder / "numbers.csv", image="{:03d}.jpg") == EXPECTED
     records = [
         {"head": 0, "left": 1, "right": 2, "winner": 1},
@@ -84,7 +84,9 @@ def test_responses_of_salmon_with_file_names_and_by_number(folder):
 @pytest.mark.parametrize("labels", [("002", "003"), ("id2", "id3")])
 def test_annotations_of_the_triplet_choice_task_of_meadows(folder, labels):
     # docs.meadows-research.com: annotations; other tasks of an experiment are in the same file
-    header = "task,participation,stim1_id,stim2_id,stim3_id,stim1_name,stim2_name,stim3_name,start,resp,label\n"
+    header = (
+        "task,participation,stim1_id,stim2_id,stim3_id,stim1_name,stim2_name,stim3_name,start,resp,label\n"
+    )
     (folder / "annotations.csv").write_text(
         header
         + f"odd,neat-ox,id0,id1,id2,000,001,002,2020-09-14T18:18:43.196Z,2020-09-14T18:19:00.993Z,{labels[0]}\n"
@@ -108,9 +110,7 @@ TRIALS = [
     {"rt": None, "trial_type": "preload", "success": True, "trial_index": 0},
     trial(stimulus="<p>...</p>", anchor="000.jpg", first="001.jpg", second="002.jpg", response=0),
     trial(stimulus="<p>...</p>", anchor="003.jpg", first="004.jpg", second="005.jpg", response=1),
-    trial(
-        stimulus="<p>...</p>", anchor="001.jpg", first="004.jpg", second="005.jpg", response=None
-    ),
+    trial(stimulus="<p>...</p>", anchor="001.jpg", first="004.jpg", second="005.jpg", response=None),
 ]
 
 
@@ -182,9 +182,7 @@ def test_a_spreadsheet_that_unpacks_to_too_much_is_refused_before_it_is_unpacked
     # the size of a member, as the directory of the archive has it
     struct.pack_into("<I", data, data.find(b"PK\1\2") + 24, 600 << 20)
     path.write_bytes(data)
-    with pytest.raises(
-        DataError, match=r"bomb\.xlsx: unpacks to more than 512 MB\. Save the table"
-    ):
+    with pytest.raises(DataError, match=r"bomb\.xlsx: unpacks to more than 512 MB\. Save the table"):
         read_table(path)
 
 
@@ -214,9 +212,7 @@ def test_numbers_become_files_by_a_pattern(folder):
     (folder / "lab.csv").write_text("anchor,positive,negative\n0,1,2\n3,5,4\n")
     assert answers(folder / "lab.csv", image="{:03d}.jpg") == EXPECTED
     (folder / "lab.csv").write_text("anchor,positive,negative\n000,001,002\nx,005,004\n")
-    with pytest.raises(
-        DataError, match=r"row 3: anchor: image = '{:03d}.jpg' cannot be filled with 'x'"
-    ):
+    with pytest.raises(DataError, match=r"row 3: anchor: image = '{:03d}.jpg' cannot be filled with 'x'"):
         answers(folder / "lab.csv", image="{:03d}.jpg")
 
 
@@ -247,9 +243,7 @@ def test_all_wrong_rows_are_told_a_line_for_each_sort(folder):
     rows = [f"00{i % 5}.jpg,00{(i + 1) % 5}.jpg,gone.jpg,x,1" for i in range(15)] + [
         "000.jpg,000.jpg,001.jpg,-1,2"
     ]
-    (folder / "lab.csv").write_text(
-        "anchor,first,second,first_votes,second_votes\n" + "\n".join(rows)
-    )
+    (folder / "lab.csv").write_text("anchor,first,second,first_votes,second_votes\n" + "\n".join(rows))
     with pytest.raises(DataError) as caught:
         answers(folder / "lab.csv")
     lines = str(caught.value).splitlines()
@@ -262,8 +256,6 @@ def test_all_wrong_rows_are_told_a_line_for_each_sort(folder):
 
 
 def test_a_table_of_another_kind_says_which_component_reads_it(folder):
-    (folder / "lab.csv").write_text(
-        "image_1,image_2,image_3,odd\n000.jpg,001.jpg,002.jpg,000.jpg\n"
-    )
+    (folder / "lab.csv").write_text("image_1,image_2,image_3,odd\n000.jpg,001.jpg,002.jpg,000.jpg\n")
     with pytest.raises(DataError, match=r"These are columns of 'odd-one-out': use that"):
         answers(folder / "lab.csv")

@@ -28,9 +28,7 @@ HEAVY = ("torch", "numpy", "open_clip", "timm", "webdataset", "scipy", "pyarrow"
 def test_looking_around_imports_nothing_heavy(cli_process, arguments):
     done = cli_process(*arguments, PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0, done.stderr
-    imported = {
-        line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()
-    }
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert imported & {"typer"}, "the import profile is empty"
     assert sorted(imported & set(HEAVY)) == []
 

@@ -89,9 +89,7 @@ def test_through_goes_around_what_the_part_is():
 
 
 def test_the_first_wrapper_is_the_innermost_and_may_have_keys():
-    tables = resolved(
-        '[pretrain.pairs]\nuse = "csv"\nthrough = ["a", { use = "b", share = 0.5 }, "c"]'
-    )
+    tables = resolved('[pretrain.pairs]\nuse = "csv"\nthrough = ["a", { use = "b", share = 0.5 }, "c"]')
     inner = {"use": "a", "pairs": {"use": "csv"}}
     middle = {"use": "b", "share": 0.5, "pairs": inner}
     assert tables["pretrain"]["pairs"] == {"use": "c", "pairs": middle}
@@ -148,8 +146,7 @@ def test_one_of_several_shared_stages_goes_by_its_number():
     recipe = read_recipe(two + '[[arm]]\nname = "second"\ninit = [{ like = "init.1" }]')
     assert [spec.name for spec in recipe.arm("second").init] == ["mimetic"]
     assert problems(two + SHUFFLED) == [
-        "arm.shuffled.init.like: no shared stage called 'init'. Did you mean 'init.1'? "
-        "Known: init.0, init.1"
+        "arm.shuffled.init.like: no shared stage called 'init'. Did you mean 'init.1'? Known: init.0, init.1"
     ]
 
 
@@ -278,9 +275,9 @@ def test_a_backbone_or_an_evaluator_is_like_nothing(old, new, where):
 def test_a_table_may_be_like_one_that_is_like_another():
     few = '[data.few]\nlike = "data.people"\nnum_train = 8\n[data.fewer]\nlike = "data.few"\nnum_val = 5\n'
     text = changed("[backbone]", f"{few}[backbone]", BASE)
-    (table,) = resolved(
-        changed('judgments.like = "data.people"', 'judgments.like = "data.fewer"', text)
-    )["init"]
+    (table,) = resolved(changed('judgments.like = "data.people"', 'judgments.like = "data.fewer"', text))[
+        "init"
+    ]
     assert table["judgments"] == {"use": "synthetic", "num_train": 8, "num_val": 5}
 
 
@@ -402,9 +399,7 @@ def test_a_recipe_that_is_like_another_says_only_what_differs(folder):
 
 def test_a_recipe_may_be_like_one_that_is_like_another(folder):
     (folder / "deep").mkdir()
-    (folder / "deep/grandchild.toml").write_text(
-        'like = "../child.toml"\nname = "g"\nbaseline = "pi"'
-    )
+    (folder / "deep/grandchild.toml").write_text('like = "../child.toml"\nname = "g"\nbaseline = "pi"')
     recipe = load_recipe(folder / "deep/grandchild.toml")
     assert (recipe.seeds, recipe.backbone.config.image_size) == ((4, 5), 64)
     assert [Path(path).name for path, _ in recipe.sources] == ["grandchild.toml", "child.toml", "small.toml"]  # fmt: skip

@@ -134,10 +134,7 @@ class Jpegs:
 
     def pair(self, index):
         y, x = np.mgrid[:120, :160]
-        shades = [
-            127 + 100 * np.sin((x * a + y * b + 9 * index) / 30)
-            for a, b in ((1, 0), (0, 1), (1, 1))
-        ]
+        shades = [127 + 100 * np.sin((x * a + y * b + 9 * index) / 30) for a, b in ((1, 0), (0, 1), (1, 1))]
         file = io.BytesIO()
         Image.fromarray(np.stack(shades, axis=2).astype(np.uint8)).save(file, "jpeg", quality=90)
         return Pair(f"{index:03d}", file.getvalue(), "text")
@@ -160,8 +157,7 @@ def test_fewer_pairs_than_a_batch_are_an_error_and_not_an_endless_loop():
     with pytest.raises(DataError) as error:
         loader(Photos(num_pairs=7))
     assert str(error.value) == (
-        "batch_size = 8, but there are only 7 pairs: not one whole batch. "
-        "Lower batch_size or give more pairs"
+        "batch_size = 8, but there are only 7 pairs: not one whole batch. Lower batch_size or give more pairs"
     )
 
 
@@ -318,9 +314,7 @@ class Listening(Photos):
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_pairs_that_lie_afar_are_told_which_blocks_are_needed_between_which_draws(
-    monkeypatch, num_workers
-):
+def test_pairs_that_lie_afar_are_told_which_blocks_are_needed_between_which_draws(monkeypatch, num_workers):
     monkeypatch.setattr("perceptinit.pairs.loader._LOOKED_AT", 7)
     photos = Listening(num_pairs=44, block_sizes=[10, 4, 20, 10])
     batches = loader(photos, shuffle_blocks=2, num_workers=num_workers).batches(3, 8)

@@ -166,9 +166,7 @@ def test_a_damaged_index_is_told_and_made_again(tmp_path, cache, monkeypatch, da
     index_shards([path])
 
 
-def test_an_index_that_another_process_removes_meanwhile_is_not_called_damaged(
-    tmp_path, monkeypatch
-):
+def test_an_index_that_another_process_removes_meanwhile_is_not_called_damaged(tmp_path, monkeypatch):
     path = write_tar(tmp_path / "0.tar", "a jpg txt")
     index_shards([path])
 
@@ -277,9 +275,7 @@ def test_two_million_pairs_take_little_memory(tmp_path):
         tracemalloc.stop()
 
 
-def test_an_index_of_release_0_1_is_scanned_again_in_the_cache_and_read_beside_remote_shards(
-    tmp_path, cache
-):
+def test_an_index_of_release_0_1_is_scanned_again_in_the_cache_and_read_beside_remote_shards(tmp_path, cache):
     path = write_tar(tmp_path / "0.tar", "a jpg txt", "b jpg txt")
     (shard,) = index_shards([path])
     (file,) = cache.glob("*.index")

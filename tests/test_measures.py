@@ -215,9 +215,7 @@ def test_rsa_asks_for_no_images_to_train_on(tmp_path, split, shares):
         ("test", {"test_share": 0.1}, "Raise test_share"),
     ],
 )
-def test_too_few_images_of_a_split_are_told_with_the_share_that_helps(
-    tmp_path, split, shares, advice
-):
+def test_too_few_images_of_a_split_are_told_with_the_share_that_helps(tmp_path, split, shares, advice):
     with pytest.raises(DataError, match=f"1 of 12 images are in split '{split}'.*{advice}"):
         matrix_of_twelve(tmp_path, **shares).load(split)
 

@@ -113,9 +113,7 @@ def test_mimetic_heads_are_the_best_approximation_of_their_rank_with_noise_of_th
     initialize(Mimetic, model, qk_noise=0.0)
     qk, _ = products(find_attention(model, "mimetic")[0])
     for product in qk:  # 8 of the 32 directions of an identity
-        assert torch.linalg.svdvals(product)[:9].tolist() == pytest.approx(
-            8 * [0.7] + [0], abs=1e-5
-        )
+        assert torch.linalg.svdvals(product)[:9].tolist() == pytest.approx(8 * [0.7] + [0], abs=1e-5)
     initialize(Mimetic, model)
     first, second = products(find_attention(model, "mimetic")[0])[0][:2]
     assert not torch.allclose(first, second, atol=0.1)
@@ -206,9 +204,7 @@ def test_impulse_heads_attend_to_one_neighbour_by_position():
             q, k = points @ layer.head(layer.query, h).T, points @ layer.head(layer.key, h).T
             attention = (q @ k.T / layer.head_dim**0.5).softmax(-1)
             shares = [
-                (attention.double() * shift_matrix(4, o))
-                .sum(1)[shift_matrix(4, o).sum(1) > 0]
-                .mean()
+                (attention.double() * shift_matrix(4, o)).sum(1)[shift_matrix(4, o).sum(1) > 0].mean()
                 for o in offsets
             ]
             assert max(shares) == pytest.approx(0.6, abs=1e-3)
@@ -226,9 +222,7 @@ def test_impulse_says_when_positions_are_all_alike():
     model = tower()
     positions = find_positions(model, "impulse")
     positions.patches.copy_(torch.randn(1, 32).expand(16, 32))
-    with pytest.raises(
-        InitializerError, match=r"attention on the neighbour stays below share = 0\.5"
-    ):
+    with pytest.raises(InitializerError, match=r"attention on the neighbour stays below share = 0\.5"):
         Logits(positions, head_dim=16, share=0.5).factors((0, 1))
 
 
@@ -283,9 +277,7 @@ def test_weight_selection_fills_the_trunk_with_the_first_layers_of_the_teacher(t
     own = model.trunk.state_dict()
     for name in ("blocks.1.attn.qkv.weight", "blocks.0.mlp.fc1.weight", "patch_embed.proj.weight"):
         large = teacher[name]
-        rows, columns = (
-            torch.arange(0, n, k) for n, k in zip(large.shape[:2], (2, 2), strict=True)
-        )
+        rows, columns = (torch.arange(0, n, k) for n, k in zip(large.shape[:2], (2, 2), strict=True))
         if name.startswith("patch"):
             columns = torch.arange(3)  # red, green, blue
         assert torch.equal(own[name], large[rows][:, columns]), name
@@ -312,13 +304,9 @@ def test_weight_selection_refuses_a_smaller_and_a_shallower_teacher(tmp_path):
 def test_weight_selection_knows_the_teacher_before_the_start(tmp_path):
     config = WeightSelection.Config(teacher="vit_smal_patch16_224", file=tmp_path / "absent")
     first, second = WeightSelection(config).preflight()
-    assert (
-        first == "timm has no model 'vit_smal_patch16_224'. Did you mean 'vit_small_patch16_224'?"
-    )
+    assert first == "timm has no model 'vit_smal_patch16_224'. Did you mean 'vit_small_patch16_224'?"
     assert "absent: no such file" in second
-    assert "needs either 'file'" in str(
-        read_config(WeightSelection.Config, {"teacher": "x"}, "init")[1][0]
-    )
+    assert "needs either 'file'" in str(read_config(WeightSelection.Config, {"teacher": "x"}, "init")[1][0])
 
 
 # --- interpolate
@@ -359,9 +347,7 @@ def test_lsuv_gives_every_layer_outputs_of_unit_spread():
     report = Lsuv(Lsuv.Config(), given).initialize(model, context())
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
-            module.register_forward_hook(
-                lambda m, i, o, name=name: spreads.__setitem__(name, o.std().item())
-            )
+            module.register_forward_hook(lambda m, i, o, name=name: spreads.__setitem__(name, o.std().item()))
     images = torch.from_numpy(np.stack(given.load("train").stimuli.images)).permute(0, 3, 1, 2)
     with torch.no_grad():
         model.eval().encode_image(images)

@@ -204,9 +204,7 @@ def test_the_loss_of_two_images_is_that_worked_out_by_hand():
 
 @pytest.mark.parametrize(("mixup", "cutmix"), [(0.8, 0.0), (0.0, 1.0)])
 def test_neighbours_are_mixed_and_so_are_their_targets(mixup, cutmix):
-    images = (
-        torch.tensor([0, 255, 51, 102], dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 3, 16, 16)
-    )
+    images = torch.tensor([0, 255, 51, 102], dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 3, 16, 16)
     labels = torch.tensor([0, 1, 2, 2])
     found, targets = mix_neighbours(
         Mixup(mixup, cutmix, label_smoothing=0.0, num_classes=3), images, labels, 7
@@ -294,9 +292,7 @@ def test_what_cannot_be_trained_is_told_before(monkeypatch):
         return list(Supervised(replace(CONFIG, **options), pairs).preflight())
 
     assert problems(LabelledColours()) == []
-    assert problems(Colours()) == [
-        "pretrainer 'supervised' needs labels, which Colours does not give"
-    ]
+    assert problems(Colours()) == ["pretrainer 'supervised' needs labels, which Colours does not give"]
     alone = LabelledColours()
     alone.read_classes = lambda: Classes(("red",), np.zeros(48, dtype=np.int64))
     assert problems(alone) == ["there is one class only, 'red': nothing to tell apart"]
@@ -435,10 +431,7 @@ def test_a_set_in_the_layout_of_test_sets_gives_its_training_split(tmp_path):
 
 def test_folders_that_cannot_be_trained_on_are_told(tmp_path):
     [problem] = folders(tmp_path / "pets", dog=2, cat=0).preflight()
-    assert (
-        problem
-        == f"{tmp_path / 'pets'}: class 'cat' (1 such) has no images; remove it, or add some"
-    )
+    assert problem == f"{tmp_path / 'pets'}: class 'cat' (1 such) has no images; remove it, or add some"
     [problem] = labelled_images(tmp_path / "none").preflight()
     assert "no folder" in problem
     (tmp_path / "empty").mkdir()
@@ -575,17 +568,13 @@ def test_eval_gives_a_finished_run_the_scores_that_it_had(finished):
 def test_eval_leaves_out_what_a_model_has_no_part_for(finished):
     folder, _ = finished
     told = []
-    request = Request(
-        models=(str(folder / "labels" / "random"),), sets=("synthetic",), device="cpu"
-    )
+    request = Request(models=(str(folder / "labels" / "random"),), sets=("synthetic",), device="cpu")
     outcome = evaluate(request, read_recipe(RECIPE).plugins.registry, told.append)
     assert told == ["random/seed0: no text tower, so no zero-shot"]
     assert outcome.results[0].scores == []
 
 
-def test_a_run_that_is_interrupted_between_steps_ends_with_the_same_record(
-    finished, tmp_path, monkeypatch
-):
+def test_a_run_that_is_interrupted_between_steps_ends_with_the_same_record(finished, tmp_path, monkeypatch):
     _, records = finished
     step = Training.step
 
@@ -629,14 +618,10 @@ def test_an_export_without_a_text_tower_is_the_image_tower_or_refused(finished, 
 
 def test_what_needs_a_text_tower_or_a_classifier_is_refused_before_anything_starts():
     words = RECIPE.replace('"classification"', '"zero-shot"')
-    with pytest.raises(
-        RecipeError, match=r"eval\[0\]\.use: evaluator 'zero-shot' needs a text tower"
-    ):
+    with pytest.raises(RecipeError, match=r"eval\[0\]\.use: evaluator 'zero-shot' needs a text tower"):
         read_recipe(words)
     pairs = RECIPE.replace('"supervised"', '"clip"').replace("mixup = 0.8\n", "")
-    with pytest.raises(
-        RecipeError, match="needs a trained classifier, and pretrainer 'clip' has none"
-    ):
+    with pytest.raises(RecipeError, match="needs a trained classifier, and pretrainer 'clip' has none"):
         read_recipe(pairs)
 
 
@@ -649,9 +634,7 @@ def test_classes_that_were_not_trained_are_told():
 
 def test_classes_of_other_names_are_told_before_anything_starts(tmp_path):
     labelled_set(tmp_path / "pets", [2, 0, 1], 3)
-    recipe = read_recipe(
-        RECIPE.replace('datasets = ["synthetic"]', f'datasets = ["{tmp_path}/pets"]', 1)
-    )
+    recipe = read_recipe(RECIPE.replace('datasets = ["synthetic"]', f'datasets = ["{tmp_path}/pets"]', 1))
     [problem] = find_obstacles(recipe)
     assert str(problem) == (
         "[eval[0]]: test set 'pets': class 'class 0' (3 such) is none of the 64 that are trained, such as 'red circle'. "

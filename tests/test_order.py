@@ -94,9 +94,7 @@ def test_a_shuffle_of_few_blocks_is_a_shuffle_of_everything():
     ("shuffle_blocks", "num_pairs", "most_bytes"),
     [(8, 4_000_000, 3_000_000), (0, 4_000_000, 17_000_000), (8, 400_000_000, 12_000_000)],
 )
-def test_an_order_takes_a_window_of_memory_or_four_bytes_a_pair(
-    shuffle_blocks, num_pairs, most_bytes
-):
+def test_an_order_takes_a_window_of_memory_or_four_bytes_a_pair(shuffle_blocks, num_pairs, most_bytes):
     sizes = [10_000] * (num_pairs // 10_000)
     tracemalloc.start()
     try:

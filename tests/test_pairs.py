@@ -88,16 +88,12 @@ def test_it_groups_members_as_webdataset_does(tmp_path):
         (sample["__key__"], sample["txt"])
         for sample in wds.WebDataset(str(path), shardshuffle=False, empty_check=False)
     ]
-    ours = [
-        (key.removeprefix("0.tar/"), text.encode()) for key, _, text in everything(webdataset(path))
-    ]
+    ours = [(key.removeprefix("0.tar/"), text.encode()) for key, _, text in everything(webdataset(path))]
     assert ours == theirs
     assert [image for _, image, _ in everything(webdataset(path))] == [b"one", b"two", b"three"]
 
 
-@pytest.mark.parametrize(
-    "tar_format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
-)
+@pytest.mark.parametrize("tar_format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_long_names_are_read_in_every_tar_format(tmp_path, tar_format):
     stem = "folder/" + "n" * 60 + "/" + "m" * 90
     path = write_tar(tmp_path / "0.tar", pair_members("a", stem, "é"), tar_format)
@@ -176,10 +172,7 @@ def test_a_compressed_shard_says_what_to_do(tmp_path):
     with tarfile.open(path, "w:gz"):
         pass
     (problem,) = webdataset(path).preflight()
-    assert (
-        problem
-        == f"{path}: a compressed tar cannot be read at random places; decompress it with gunzip"
-    )
+    assert problem == f"{path}: a compressed tar cannot be read at random places; decompress it with gunzip"
 
 
 def test_a_member_that_stands_twice_is_refused(tmp_path):
@@ -191,9 +184,7 @@ def test_a_member_that_stands_twice_is_refused(tmp_path):
 def test_missing_shards_are_counted_and_the_first_is_named(tmp_path):
     write_tar(tmp_path / "00.tar", pair_members("a"))
     (problem,) = webdataset(tmp_path / "{00..04}.tar").preflight()
-    assert problem == (
-        f"4 of 5 files are missing; the first is {tmp_path / '01.tar'}: no such file"
-    )
+    assert problem == (f"4 of 5 files are missing; the first is {tmp_path / '01.tar'}: no such file")
 
 
 def test_a_glob_that_matches_nothing_is_an_error(tmp_path):
@@ -213,9 +204,7 @@ def test_addresses_that_can_only_be_streamed_are_refused_with_advice(address):
 
 
 def test_addresses_beside_local_files_are_refused(tmp_path):
-    pairs = WebdatasetPairs(
-        WebdatasetPairs.Config(shards=("s3://b/0.tar", str(tmp_path / "1.tar")))
-    )
+    pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=("s3://b/0.tar", str(tmp_path / "1.tar"))))
     (problem,) = pairs.preflight()
     assert problem == "s3://b/0.tar: name either addresses or local files, not both"
 
@@ -239,9 +228,7 @@ def test_samples_without_a_caption_are_counted_and_too_many_are_an_error(tmp_pat
     pairs = webdataset(path, max_incomplete_share=0.25)
     assert list(pairs.preflight()) == []
     assert pairs.num_pairs == 3
-    assert pairs.summary() == (
-        "3 pairs in 1 shards; 1 samples without an image or caption left out"
-    )
+    assert pairs.summary() == ("3 pairs in 1 shards; 1 samples without an image or caption left out")
 
 
 def lying(path, start, value):
@@ -282,9 +269,7 @@ def with_pax(path, record):
     return path
 
 
-@pytest.mark.parametrize(
-    "record", [b"size=x", b"size=-1", b"size=1_0", b"size=", b"size=" + b"9" * 5000]
-)
+@pytest.mark.parametrize("record", [b"size=x", b"size=-1", b"size=1_0", b"size=", b"size=" + b"9" * 5000])
 def test_a_pax_size_that_is_no_number_is_refused_with_the_byte(tmp_path, record):
     (problem,) = webdataset(with_pax(tmp_path / "0.tar", record)).preflight()
     assert problem == (
@@ -334,9 +319,7 @@ def test_a_glob_over_very_many_folders_is_given_up(tmp_path, monkeypatch):
     assert "looks through more than 20 folders; name them more closely" in problem
 
 
-@pytest.mark.parametrize(
-    "pattern", ["**/*.tar", "a/**/*.tar", "*/**/*.tar", "**/b/**/*.tar", "**/[[]q]/*"]
-)
+@pytest.mark.parametrize("pattern", ["**/*.tar", "a/**/*.tar", "*/**/*.tar", "**/b/**/*.tar", "**/[[]q]/*"])
 def test_two_stars_stand_for_any_folders(tmp_path, monkeypatch, pattern):
     names = ["y.tar", "a/x.tar", "a/b/c.tar", ".h/z.tar", "a/.h.tar", "a/[q]/k.tar", "b/c/d/e.tar"]
     for name in names:
@@ -360,9 +343,7 @@ def test_a_count_beside_the_shards_is_checked(tmp_path):
     path = write_tar(tmp_path / "0.tar", pair_members("a", "b"))
     (tmp_path / "sizes.json").write_text('{"0.tar": 3}')
     (problem,) = webdataset(path).preflight()
-    assert problem == (
-        f"{path}: 2 samples, but sizes.json beside it says 3; copy or pack the shard again"
-    )
+    assert problem == (f"{path}: 2 samples, but sizes.json beside it says 3; copy or pack the shard again")
 
 
 # parquet
@@ -401,9 +382,7 @@ def test_parquet_texts_may_be_token_ids(tmp_path):
 
 
 def test_parquet_images_may_be_structs_with_bytes(tmp_path):
-    path = write_parquet(
-        tmp_path / "0.parquet", image=[{"bytes": b"0", "path": "0.jpg"}], text=["a"]
-    )
+    path = write_parquet(tmp_path / "0.parquet", image=[{"bytes": b"0", "path": "0.jpg"}], text=["a"])
     assert parquet(path, image_column="image", text_column="text").pair(0).image == b"0"
 
 
@@ -440,9 +419,7 @@ def test_parquet_rows_are_read_by_several_threads_at_once(tmp_path):
     from concurrent.futures import ThreadPoolExecutor
 
     texts = [str(i) for i in range(200)]
-    path = write_parquet(
-        tmp_path / "0.parquet", 10, images=[t.encode() for t in texts], texts=texts
-    )
+    path = write_parquet(tmp_path / "0.parquet", 10, images=[t.encode() for t in texts], texts=texts)
     pairs = parquet(path, cached_row_groups=2)
     order = np.random.default_rng(0).permutation(200).tolist()
     with ThreadPoolExecutor(4) as pool:

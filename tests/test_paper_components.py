@@ -138,9 +138,7 @@ def compare_scores(component, folder):
 
 VERBS_ALONE = {c.distribution for c in COMPANIONS if not c.components}
 PLUGINS = [
-    folder
-    for folder in sorted((ROOT / "plugins").glob("perceptinit-*"))
-    if folder.name not in VERBS_ALONE
+    folder for folder in sorted((ROOT / "plugins").glob("perceptinit-*")) if folder.name not in VERBS_ALONE
 ]
 
 

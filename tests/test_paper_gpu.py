@@ -163,9 +163,7 @@ def test_a_planted_wait_is_found(path, what, why, monkeypatch):
     plant(monkeypatch, what)
     with paper_gpu() as gpu:
         path(gpu)
-        assert why in {
-            w.why for w in gpu.steady_waits() if w.place.endswith("encoders.py:normalize")
-        }
+        assert why in {w.why for w in gpu.steady_waits() if w.place.endswith("encoders.py:normalize")}
 
 
 @on_each_path

@@ -22,9 +22,7 @@ ROOT = Path(__file__).parent.parent
 
 def ended_within(seconds, launch, *args):
     """Run `launch(*args)` in a process that is to be killed; tell whether all that it started has ended in time."""
-    reading, writing = (
-        os.pipe()
-    )  # its end is closed when the last process that inherited it has ended
+    reading, writing = os.pipe()  # its end is closed when the last process that inherited it has ended
     launcher = fork.Process(target=launch, args=args)
     launcher.start()
     os.close(writing)

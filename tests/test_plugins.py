@@ -95,9 +95,7 @@ def test_a_function_without_the_mark_is_told_and_not_called(install):
     install("acme_plain", GOOD.format(name="acme/x").replace("@hookimpl", ""))
     plugins = build_plugin_manager()
     (failure,) = plugins.failures
-    assert failure.reason.startswith(
-        "perceptinit_initializers offers nothing: write @hookimpl over it"
-    )
+    assert failure.reason.startswith("perceptinit_initializers offers nothing: write @hookimpl over it")
     assert [e for e in plugins.registry.entries if e.plugin == "acme_plain"] == []
 
 
@@ -174,9 +172,7 @@ def test_an_unknown_name_is_answered_with_the_nearest():
 
 
 def test_a_missing_package_names_what_to_install():
-    component = Component(
-        name="acme/x", target="no_such_package.module:X", summary="", extra="acme[brain]"
-    )
+    component = Component(name="acme/x", target="no_such_package.module:X", summary="", extra="acme[brain]")
     entry = Entry(kind="judgments", component=component, plugin="acme")
     with pytest.raises(MissingPackageError) as error:
         entry.load()

@@ -165,9 +165,7 @@ def test_the_average_is_that_of_the_formula_and_is_what_the_stage_leaves():
     assert not torch.equal(tower.image.projection.weight, last)
 
 
-@pytest.mark.parametrize(
-    "options", [{"ema_decay": 0.9}, {"precision": "fp16"}, {"layer_decay": 0.5}]
-)
+@pytest.mark.parametrize("options", [{"ema_decay": 0.9}, {"precision": "fp16"}, {"layer_decay": 0.5}])
 def test_a_run_with_these_keys_continues_exactly(tmp_path, options):
     config = replace(CONFIG, **options)
     whole = model()
@@ -192,9 +190,7 @@ def test_layer_decay_lowers_the_rate_towards_the_input():
     assert by_name["trunk.norm.weight"] == by_name["projection.weight"] == 1.0
 
     training, _ = prepared(replace(CONFIG, layer_decay=0.5), tower)
-    rate_of = {
-        id(p): group["lr"] for group in training._optimizer.param_groups for p in group["params"]
-    }
+    rate_of = {id(p): group["lr"] for group in training._optimizer.param_groups for p in group["params"]}
     optim.set_lr(training._optimizer, training._rate(2))  # the end of the warm-up
     groups = training._optimizer.param_groups
     rate_of = {id(p): group["lr"] for group in groups for p in group["params"]}

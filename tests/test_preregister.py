@@ -268,10 +268,7 @@ pairs = { use = "synthetic", num_pairs = 20 }
     lab.path.write_text(THREE + told)
     lab.plan()
     text = (lab.root / "plan.md").read_text()
-    assert (
-        "* every arm alike: 2 trials in each of 3 studies, by 2afc of two-afc on validation data"
-        in text
-    )
+    assert "* every arm alike: 2 trials in each of 3 studies, by 2afc of two-afc on validation data" in text
     assert "* pretrain.lr from 0.0001 to 0.01 (log)" in text
     with pytest.raises(UsageError, match="says otherwise: tune"):
         lab.plan("tune.trials=3")
@@ -362,9 +359,7 @@ def test_the_page_shows_the_plan(lab):
     assert '<p class="no">' not in html
     lab.run("verdict.delta=3")
     changed = render(compare(load_runs([lab.root])), with_examples=False)
-    assert (
-        f'<p class="no">Not as planned {lab.name}: [verdict] delta was 2.0 in the plan' in changed
-    )
+    assert f'<p class="no">Not as planned {lab.name}: [verdict] delta was 2.0 in the plan' in changed
     (lab.root / "plan.json").unlink()
     assert "Plan of" not in render(compare(load_runs([lab.root])), with_examples=False)
 

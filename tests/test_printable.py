@@ -63,9 +63,7 @@ def test_verbs_show_brackets_as_they_stand(cli, tmp_path, verb):
 
 
 def test_the_card_of_an_export_shows_html_instead_of_having_it():
-    assert _text("<script>alert(1)</script> & more") == (
-        "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more"
-    )
+    assert _text("<script>alert(1)</script> & more") == ("&lt;script&gt;alert(1)&lt;/script&gt; &amp; more")
     block = _fence("toml", 'text = """\n```\n<img src=x>\n````\n"""')
     assert block.startswith("`````toml\n")
     assert block.endswith("\n`````")

@@ -33,9 +33,7 @@ def test_a_key_names_a_field_of_a_struct(tmp_path, do_compression):
     savemat(tmp_path / "lab.mat", content, do_compression=do_compression)
     assert same(read_matrices(tmp_path / "lab.mat", "data.rdm")[0], BOTH[:1])
     assert same(read_matrices(tmp_path / "lab.mat", "data.inner.rdm")[0], BOTH[1:])
-    with pytest.raises(
-        DataError, match=r"'data' is a struct; set key to one of its fields: data\.age"
-    ):
+    with pytest.raises(DataError, match=r"'data' is a struct; set key to one of its fields: data\.age"):
         read_matrices(tmp_path / "lab.mat", "data")
     with pytest.raises(DataError, match=r"no field of data called 'rdn'"):
         read_matrices(tmp_path / "lab.mat", "data.rdn")

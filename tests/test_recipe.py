@@ -133,9 +133,7 @@ def test_an_arm_can_change_nothing_else():
     ],
 )
 def test_a_wrong_recipe_is_told_what_and_where(old, new, sentence):
-    assert any(p.startswith(sentence) for p in problems(replaced(old, new))), problems(
-        replaced(old, new)
-    )
+    assert any(p.startswith(sentence) for p in problems(replaced(old, new))), problems(replaced(old, new))
 
 
 def test_all_problems_come_at_once_under_the_files_name():
@@ -222,15 +220,11 @@ def test_overrides_reach_tables_lists_and_arms():
 
 
 def test_overrides_are_strict_and_recorded():
-    assert problems(SMALL, ["pretrain.epohcs=1"]) == [
-        "pretrain.epohcs: unknown key; did you mean 'epochs'?"
-    ]
+    assert problems(SMALL, ["pretrain.epohcs=1"]) == ["pretrain.epohcs: unknown key; did you mean 'epochs'?"]
     assert problems(SMALL, ["pretain.epochs=1"]) == [
         "--set pretain.epochs=1: the recipe has no table 'pretain'"
     ]
-    assert problems(SMALL, ["nonsense"]) == [
-        "--set nonsense: expected path=value, such as pretrain.epochs=1"
-    ]
+    assert problems(SMALL, ["nonsense"]) == ["--set nonsense: expected path=value, such as pretrain.epochs=1"]
     assert read_recipe(SMALL, overrides=["pretrain.epochs=1"]).overrides == ("pretrain.epochs=1",)
 
 
@@ -248,9 +242,7 @@ def test_validate_fails_with_exit_code_2_and_no_traceback(cli, tmp_path):
 
 def test_smoke_replaces_weights_that_a_shrunken_model_cannot_take():
     table = 'use = "checkpoint"\nfile = "no/such.safetensors"\n[[arm]]'
-    recipe = read_recipe(
-        SMALL.replace("[[arm]]", '[[arm]]\nname = "loaded"\n[[arm.init]]\n' + table, 1)
-    )
+    recipe = read_recipe(SMALL.replace("[[arm]]", '[[arm]]\nname = "loaded"\n[[arm.init]]\n' + table, 1))
     assert recipe.arm("loaded").init[0].name == "checkpoint"
     assert recipe.smoke().arm("loaded").init[0].name == "random"
 

@@ -104,9 +104,7 @@ def row(text, name):
 def test_sizes_and_licences_come_first_and_nothing_else_on_a_dry_run(cli, hub, tmp_path):
     done = cli("data", "download", "--recipe", "r.toml", "--dry-run", HF_ENDPOINT=hub)
     assert done.returncode == 0, done.stderr
-    assert (
-        row(done.stdout, "mnist") == "test set mnist sets/mnist 2.50 GB cc-by-sa-3.0 to be fetched"
-    )
+    assert row(done.stdout, "mnist") == "test set mnist sets/mnist 2.50 GB cc-by-sa-3.0 to be fetched"
     assert "judgments lab/opinions data/opinions 1.78 GB not stated yours to get" in row(
         done.stdout, "lab/opinions"
     )
@@ -119,10 +117,7 @@ def test_what_can_be_fetched_is_and_of_the_rest_it_is_said_how(cli, hub, tmp_pat
     assert done.returncode == 0, done.stderr
     assert "mnist: fetched into sets/mnist" in done.stdout
     assert (tmp_path / "sets/mnist/test/0.tar").is_file()
-    assert (
-        "judgments lab/opinions, into data/opinions: by hand: https://lab.example/opinions"
-        in done.stdout
-    )
+    assert "judgments lab/opinions, into data/opinions: by hand: https://lab.example/opinions" in done.stdout
     assert "img2dataset --url_list cc3m.tsv" in done.stdout
     again = cli("data", "download", "--recipe", "r.toml", HF_ENDPOINT="http://127.0.0.1:9")
     assert row(again.stdout, "mnist").endswith("there")
@@ -131,14 +126,9 @@ def test_what_can_be_fetched_is_and_of_the_rest_it_is_said_how(cli, hub, tmp_pat
 
 def test_a_hub_that_cannot_be_reached_is_told_once(cli):
     settings = ("--set", 'eval.0.datasets=["mnist", "cifar10"]', "--dry-run")
-    done = cli(
-        "data", "download", "--recipe", "r.toml", *settings, HF_ENDPOINT="http://127.0.0.1:9"
-    )
+    done = cli("data", "download", "--recipe", "r.toml", *settings, HF_ENDPOINT="http://127.0.0.1:9")
     assert done.stderr.count("does not say how large") == 1
-    assert (
-        row(done.stdout, "cifar10")
-        == "test set cifar10 sets/cifar10 not stated not stated to be fetched"
-    )
+    assert row(done.stdout, "cifar10") == "test set cifar10 sets/cifar10 not stated not stated to be fetched"
 
 
 def test_a_set_that_fails_does_not_stop_the_others(cli, hub, tmp_path):
@@ -162,9 +152,7 @@ def test_a_name_or_a_recipe_is_asked_for(cli):
 def test_pairs_in_a_bucket_are_told_without_credentials(cli):
     address = "https://me:secret@127.0.0.1:9/cc3m/{0..9}.tar"
     settings = ("--set", f'pretrain.pairs.shards="{address}"', "--dry-run")
-    done = cli(
-        "data", "download", "--recipe", "r.toml", *settings, HF_ENDPOINT="http://127.0.0.1:9"
-    )
+    done = cli("data", "download", "--recipe", "r.toml", *settings, HF_ENDPOINT="http://127.0.0.1:9")
     assert "https://...@127.0.0.1:9/cc3m" in row(done.stdout, "cc3m")
     assert "secret" not in done.stdout + done.stderr
 
@@ -230,9 +218,7 @@ def test_every_source_says_what_a_user_has_to_know():
     assert source_of("data/cc3m_and_more/*.tar") is None
 
 
-def test_the_list_of_yfcc15m_has_the_photographs_that_are_wanted(
-    tmp_path, monkeypatch, recipes_folder
-):
+def test_the_list_of_yfcc15m_has_the_photographs_that_are_wanted(tmp_path, monkeypatch, recipes_folder):
     def line(number, title, description):
         columns = [
             str(number),

@@ -123,9 +123,7 @@ def test_what_is_set_for_stage_one_reaches_pi_and_its_control_alike(recipes_fold
 def as_runs(recipe):
     """Return a run of each arm, as a record tells of it."""
     runs = [
-        LoadedRun(
-            arm.name, 0, Path(), "finished", {"arm": new_record(recipe, arm, 0, "cpu")["arm"]}
-        )
+        LoadedRun(arm.name, 0, Path(), "finished", {"arm": new_record(recipe, arm, 0, "cpu")["arm"]})
         for arm in recipe.arms
     ]
     arms = tuple(arm.name for arm in recipe.arms)

@@ -84,9 +84,7 @@ def test_remote_shards_give_the_batches_of_local_ones_and_are_fetched_once_an_ep
     assert sum(bucket.sent.values()) <= 1.05 * 2 * needed
 
 
-def test_a_run_that_goes_on_in_mid_epoch_gets_its_batches_and_fetches_only_what_they_need(
-    bucket, shards
-):
+def test_a_run_that_goes_on_in_mid_epoch_gets_its_batches_and_fetches_only_what_they_need(bucket, shards):
     whole = hashes(loader(local(shards)).batches(0, num_batches()))
     pairs = webdataset(upload(bucket, shards), cache_gb=room_for(shards, 3))
     assert pairs.num_pairs == NUM_SHARDS * PER_SHARD
@@ -241,9 +239,7 @@ def test_what_does_not_pass_stops_the_run_which_then_goes_on_as_if_nothing_had_b
     bucket.faults.clear()
     again = webdataset(upload_address(bucket), cache_gb=room_for(shards, 3))
     after = [hashes([b])[0] for b in loader(again).batches(len(before), num_batches())]
-    assert before + after == [
-        hashes([b])[0] for b in loader(local(shards)).batches(0, num_batches())
-    ]
+    assert before + after == [hashes([b])[0] for b in loader(local(shards)).batches(0, num_batches())]
 
 
 def upload_address(bucket):
@@ -261,9 +257,7 @@ def test_without_a_network_in_mid_epoch_the_run_stops_and_names_the_shard(shards
     with ObjectStore() as bucket:
         again = webdataset(upload(bucket, shards), cache_gb=room_for(shards, 3))
         after = [hashes([b])[0] for b in loader(again).batches(4, num_batches())]
-    assert before + after == [
-        hashes([b])[0] for b in loader(local(shards)).batches(0, num_batches())
-    ]
+    assert before + after == [hashes([b])[0] for b in loader(local(shards)).batches(0, num_batches())]
 
 
 def test_weights_after_a_lost_server_and_a_resume_are_those_of_local_shards(bucket, shards):
@@ -296,17 +290,13 @@ def test_a_shard_that_changes_between_index_and_fetch_stops_the_run(bucket, shar
     data = changed.read_bytes()
     bucket.put("/set/5.tar", data.ljust((shards / "5.tar").stat().st_size, b"\0"))
     pairs = webdataset(address)
-    with pytest.raises(
-        PerceptInitError, match=r"5\.tar: is not what its index says; make that anew"
-    ):
+    with pytest.raises(PerceptInitError, match=r"5\.tar: is not what its index says; make that anew"):
         list(loader(pairs).batches(0, num_batches()))
     with pytest.raises(DataError, match=r"5\.tar: is not what its index says"):
         pairs.pair(5 * PER_SHARD + 3)
 
 
-def test_a_shard_that_is_replaced_by_one_of_the_same_layout_is_told_by_its_etag(
-    bucket, shards, tmp_path
-):
+def test_a_shard_that_is_replaced_by_one_of_the_same_layout_is_told_by_its_etag(bucket, shards, tmp_path):
     address = upload(bucket, shards)
     paths = sorted(shards.glob("*.tar"))
     write_index(tmp_path / INDEX, [scanned(path, "v1") for path in paths])
@@ -322,9 +312,7 @@ def test_a_shard_that_is_replaced_between_two_epochs_stops_the_run_also_where_th
     bucket, shards
 ):
     address = upload(bucket, shards)
-    batches = loader(webdataset(address, cache_gb=room_for(shards, 3))).batches(
-        0, 2 * num_batches()
-    )
+    batches = loader(webdataset(address, cache_gb=room_for(shards, 3))).batches(0, 2 * num_batches())
     for _ in range(num_batches() - 4):
         next(batches)
     for name in list(bucket.files):
@@ -342,9 +330,7 @@ def test_a_disk_without_room_stops_the_run_with_a_sentence(bucket, shards, monke
         list(loader(pairs).batches(0, num_batches()))
 
 
-def test_a_cache_that_holds_no_shard_or_less_than_a_shuffle_reads_is_told_before_the_run(
-    bucket, shards
-):
+def test_a_cache_that_holds_no_shard_or_less_than_a_shuffle_reads_is_told_before_the_run(bucket, shards):
     (problem,) = webdataset(upload(bucket, shards), cache_gb=1e-6).preflight()
     assert problem.startswith("cache_gb: the cache in ")
     assert "may take 1e-06 GB, and the largest piece of the data has" in problem
@@ -491,9 +477,7 @@ def test_a_web_server_takes_no_index(bucket, shards):
         index_verb([upload(bucket, shards)], None, yes=True)
 
 
-def test_the_index_of_local_shards_stands_beside_them_and_is_uploaded_with_them(
-    bucket, tmp_path, capsys
-):
+def test_the_index_of_local_shards_stands_beside_them_and_is_uploaded_with_them(bucket, tmp_path, capsys):
     for number in range(NUM_SHARDS):
         write_shard(tmp_path / f"{number}.tar", number)
     index_verb([str(tmp_path)], None, yes=False)
@@ -501,9 +485,7 @@ def test_the_index_of_local_shards_stands_beside_them_and_is_uploaded_with_them(
     assert everything(webdataset(upload(bucket, tmp_path))) == everything(local(tmp_path))
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"\xff" * 40, b"\x02\0\0\0\0\0\0\0{}", b"\x02\0\0\0\0\0\0\0[]"]
-)
+@pytest.mark.parametrize("data", [b"", b"\xff" * 40, b"\x02\0\0\0\0\0\0\0{}", b"\x02\0\0\0\0\0\0\0[]"])
 def test_an_index_that_is_none_is_refused(bucket, shards, data):
     address = upload(bucket, shards)
     bucket.put(f"/set/{INDEX}", data)

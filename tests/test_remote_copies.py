@@ -154,9 +154,7 @@ def captions(memory, at):
 
 
 @pytest.mark.parametrize("root", ["", "memory://bucket/set", "here"])
-def test_a_csv_table_at_an_address_with_images_beside_it_elsewhere_or_on_this_disk(
-    memory, tmp_path, root
-):
+def test_a_csv_table_at_an_address_with_images_beside_it_elsewhere_or_on_this_disk(memory, tmp_path, root):
     captions(memory, "/bucket/set" if not root else "/bucket/tables")
     if root == "here":
         root = str(copies.local_folder("memory://bucket/set"))
@@ -189,9 +187,7 @@ def judgments_csv(rows):
     return "\n".join(["anchor,first,second,first_votes,second_votes", *rows]).encode()
 
 
-def test_data_check_says_of_judgments_at_an_address_what_it_says_of_local_ones(
-    cli, bucket, tmp_path
-):
+def test_data_check_says_of_judgments_at_an_address_what_it_says_of_local_ones(cli, bucket, tmp_path):
     (tmp_path / "photos").mkdir()
     for number in range(12):
         (tmp_path / f"photos/{number}.png").write_bytes(png(number))
@@ -214,9 +210,7 @@ def test_a_file_at_an_address_is_read_by_the_component_that_its_columns_mean(buc
 
 
 @pytest.mark.parametrize("kind", ["labels", "captions"])
-def test_data_check_says_of_a_set_at_an_address_what_it_says_of_a_local_one(
-    cli, bucket, tmp_path, kind
-):
+def test_data_check_says_of_a_set_at_an_address_what_it_says_of_a_local_one(cli, bucket, tmp_path, kind):
     if kind == "labels":
         labelled_set(tmp_path / "pets", [0, 1, 1, 0], 2)
     else:

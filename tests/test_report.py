@@ -248,9 +248,7 @@ def test_the_stage_one_curves_come_from_init_metrics_and_events(tmp_path):
 
 def test_the_page_opens_in_a_browser_without_errors_or_requests(chromium, tiny_page, tmp_path):  # noqa: F811
     broken = tmp_path / "broken.html"
-    broken.write_text(
-        '<img src="http://example.invalid/x.png"><script>console.error("no")</script>'
-    )
+    broken.write_text('<img src="http://example.invalid/x.png"><script>console.error("no")</script>')
     seen = visit(chromium, broken, tmp_path)  # that the test can fail
     assert seen.console
     assert seen.requests == ["http://example.invalid/x.png"]
@@ -290,9 +288,7 @@ def test_figures_derived_from_what_is_not_decided_are_left_out_with_the_reason(t
 
 def drawn(folder, values):
     """Return the curve of one arm with these values at 100 samples, one a seed."""
-    records = [
-        record("random", seed, [score(0.1, 0), score(v, 100)]) for seed, v in enumerate(values)
-    ]
+    records = [record("random", seed, [score(0.1, 0), score(v, 100)]) for seed, v in enumerate(values)]
     comparison = compare(load_runs([write(folder, records)]))
     return curve_figure(comparison, comparison.primary).svg
 

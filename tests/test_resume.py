@@ -32,9 +32,7 @@ def uninterrupted(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_two_processes_killed_again_and_again_end_as_if_nothing_had_happened(
-    uninterrupted, tmp_path
-):
+def test_two_processes_killed_again_and_again_end_as_if_nothing_had_happened(uninterrupted, tmp_path):
     for step in (1, 4, 8):  # before any checkpoint of a step, between two, right before one
         codes = ended(start(run_with_signal, tmp_path, signal.SIGKILL, step))
         assert codes == [-signal.SIGKILL] * 2
@@ -42,9 +40,7 @@ def test_two_processes_killed_again_and_again_end_as_if_nothing_had_happened(
     ours, theirs = record_of(tmp_path), record_of(uninterrupted)
     assert ours["hashes"] == theirs["hashes"]
     assert [s["value"] for s in ours["scores"]] == [s["value"] for s in theirs["scores"]]
-    first, second, third = [
-        w["message"] for w in ours["warnings"] if w["message"].startswith("continued")
-    ]
+    first, second, third = [w["message"] for w in ours["warnings"] if w["message"].startswith("continued")]
     assert first == "continued after 0 samples"
     # a thread writes: the kill may come before the newest checkpoint has its name, never in between
     assert second in {f"continued after {n} samples" for n in (0, 16, 32, 48, 64)}
@@ -73,10 +69,7 @@ def test_a_signal_saves_the_step_and_ends_with_exit_code_75(tmp_path, number):
     record = record_of(tmp_path)
     name = signal.Signals(number).name
     assert record["status"] == "interrupted"
-    assert (
-        record["error"]
-        == f"Stopped: stopped by {name} after step 5, saved; the same command continues"
-    )
+    assert record["error"] == f"Stopped: stopped by {name} after step 5, saved; the same command continues"
     run(tmp_path)
     assert record_of(tmp_path)["hashes"] == record_of(alone)["hashes"]
     assert "continued after 80 samples" in json.dumps(record_of(tmp_path)["warnings"])
@@ -208,9 +201,7 @@ def test_files_of_others_among_the_checkpoints_stay_and_disturb_nothing(tmp_path
     folder = tmp_path / "tiny/pi/seed0/checkpoints"
     run(tmp_path / "alone")
     (folder / ".backup").mkdir(parents=True)
-    theirs = [
-        folder / name for name in ("notes.txt", ".nfs00000001", "checkpoint-best.safetensors")
-    ]
+    theirs = [folder / name for name in ("notes.txt", ".nfs00000001", "checkpoint-best.safetensors")]
     for file in theirs:
         file.write_text("mine")
     for _ in range(2):  # and again, when there is nothing left to do

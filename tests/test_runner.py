@@ -183,9 +183,7 @@ def test_a_device_that_is_not_there_is_refused(recipe, tmp_path):
         run_recipe(recipe(), out=tmp_path, device="cuda:99")
 
 
-def test_after_ctrl_c_the_command_says_that_it_continues_and_status_says_what_happened(
-    cli, tmp_path
-):
+def test_after_ctrl_c_the_command_says_that_it_continues_and_status_says_what_happened(cli, tmp_path):
     (tmp_path / "tiny.toml").write_text(RECIPE)
     stopping = textwrap.dedent(LOCAL).replace("stop_at = None", "stop_at = 48")
     (tmp_path / "local.py").write_text(stopping)

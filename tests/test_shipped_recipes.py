@@ -43,9 +43,7 @@ def test_the_wheel_has_the_recipes_where_they_are_looked_for(tmp_path, monkeypat
     installed = tmp_path / place
     shutil.copytree(ROOT / "recipes", installed)
     assert shipped.shipped()["quickstart"] == installed / "quickstart.toml"
-    assert load_recipe("compute_matched").sources[1][0] == str(
-        installed / "controls_materials.toml"
-    )
+    assert load_recipe("compute_matched").sources[1][0] == str(installed / "controls_materials.toml")
 
 
 def test_recipes_are_listed_among_the_rest(cli):
@@ -57,9 +55,7 @@ def test_recipes_are_listed_among_the_rest(cli):
 def test_an_unknown_name_is_answered_with_those_that_there_are(cli):
     done = cli("run", "quickstrat")
     assert done.returncode == 2
-    sentence = (
-        "quickstrat: no such recipe. Did you mean 'quickstart', which comes with perceptinit?"
-    )
+    sentence = "quickstrat: no such recipe. Did you mean 'quickstart', which comes with perceptinit?"
     assert sentence in done.stderr
     done = cli("validate", "recipes/quickstart.toml")  # as in a checkout
     assert "Did you mean 'quickstart', which comes with perceptinit?" in done.stderr

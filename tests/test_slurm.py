@@ -129,9 +129,7 @@ def test_a_task_is_the_plain_command_for_its_arm_and_seed(fake, out):
     submit(*planned(out, overrides=["pretrain.lr=0.25"]), out=out, device="cpu", num_workers=3)
     shown = task(fake, 11, 3)
     command = f"{sys.executable} -m perceptinit run tiny.toml --out {out} --device cpu"
-    assert shown.stdout.endswith(
-        f" {command} --set pretrain.lr=0.25 --workers 3 --arm pi --seed 1\n"
-    )
+    assert shown.stdout.endswith(f" {command} --set pretrain.lr=0.25 --workers 3 --arm pi --seed 1\n")
     assert shown.returncode == 0
 
 
@@ -328,10 +326,7 @@ def test_status_shows_jobs_before_any_began_and_where_there_is_no_slurm(fake, ou
     sent(out)
     monkeypatch.setenv("PATH", "/nowhere")
     lines = shown(out / "tiny")
-    assert (
-        "pi 1 not started job 11_3 (no `squeue` here: this machine is none of a Slurm cluster)"
-        in lines
-    )
+    assert "pi 1 not started job 11_3 (no `squeue` here: this machine is none of a Slurm cluster)" in lines
     assert lines[-1] == "4 runs: 4 not started"
 
 

@@ -40,9 +40,7 @@ def write(folder, header, rows):
 def triples(count=400, width=3, seed=0):
     """Return rows of different images, drawn at random."""
     rng = np.random.default_rng(seed)
-    return [
-        [f"{i:02d}.png" for i in rng.choice(NUM_IMAGES, width, replace=False)] for _ in range(count)
-    ]
+    return [[f"{i:02d}.png" for i in rng.choice(NUM_IMAGES, width, replace=False)] for _ in range(count)]
 
 
 def table(folder, split_by=None, rows=None, **config):
@@ -74,9 +72,7 @@ def test_by_image_no_picture_is_in_two_splits_and_what_straddles_is_counted(fold
 
 def test_by_anchor_no_anchor_is_in_two_splits_and_other_pictures_are(folder):
     judgments = table(folder, "anchor")
-    anchors = [
-        {t.stimuli.ids[i] for i in t.anchor} for t in (judgments.load(split) for split in SPLITS)
-    ]
+    anchors = [{t.stimuli.ids[i] for i in t.anchor} for t in (judgments.load(split) for split in SPLITS)]
     assert are_apart(anchors)
     assert not are_apart(images_of(judgments))
     assert not (judgments.splits == "").any()
@@ -113,9 +109,7 @@ def test_without_the_key_splits_are_those_by_anchor(folder):
 @pytest.mark.parametrize("column", ["split", "group"])
 def test_a_column_and_the_key_may_not_both_say_what_is_held_out(folder, column):
     write(folder, f"anchor positive negative {column}", [[*row, "train"] for row in triples(9)])
-    with pytest.raises(
-        DataError, match=f"column '{column}' and split_by = \"image\" both say what"
-    ):
+    with pytest.raises(DataError, match=f"column '{column}' and split_by = \"image\" both say what"):
         Table(Table.Config(path=folder / "lab.csv", split_by="image")).load("train")
 
 
@@ -170,9 +164,7 @@ def test_the_check_says_that_pictures_are_seen_in_training_and_what_holding_them
         'predicted. For a score about unseen pictures, split_by = "image" leaves '
         f"{left} of {len(by_image)} judgments (few: raise test_share)"
     )
-    assert not any(
-        "seen in training" in f.message for f in check_judgments(table(folder, "image")).findings
-    )
+    assert not any("seen in training" in f.message for f in check_judgments(table(folder, "image")).findings)
 
 
 class Colours:
@@ -237,9 +229,7 @@ def test_errors_resample_the_people_where_people_are_held_out():
     anchors, images = np.arange(4), np.arange(12).reshape(3, 4)
     by_person = held_out_stderr(values, "group", anchors, people, images)
     assert by_person == clustered_stderr(values, people)
-    assert held_out_stderr(values, "anchor", anchors, people, images) == clustered_stderr(
-        values, anchors
-    )
+    assert held_out_stderr(values, "anchor", anchors, people, images) == clustered_stderr(values, anchors)
 
 
 def test_each_person_has_the_answers_of_the_split_over_its_pictures(folder):
@@ -251,6 +241,4 @@ def test_each_person_has_the_answers_of_the_split_over_its_pictures(folder):
     alone = Table(Table.Config(path=folder / "lab.csv", subjects=("person 3",), **SHARES))
     own, expected = people["person 3"], alone.load("test")
     assert np.array_equal(own.p_second, expected.p_second)
-    assert [own.stimuli.ids[i] for i in own.anchor] == [
-        expected.stimuli.ids[i] for i in expected.anchor
-    ]
+    assert [own.stimuli.ids[i] for i in own.anchor] == [expected.stimuli.ids[i] for i in expected.anchor]

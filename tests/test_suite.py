@@ -66,9 +66,7 @@ def test_an_unknown_suite_is_told_with_a_guess():
         suite_sets("paper28")
 
 
-@pytest.mark.parametrize(
-    "folder", ["wds_vtab-dtd_test", "wds_vtab-dtd", "vtab-dtd", "dtd", "vtab/dtd"]
-)
+@pytest.mark.parametrize("folder", ["wds_vtab-dtd_test", "wds_vtab-dtd", "vtab-dtd", "dtd", "vtab/dtd"])
 def test_a_set_is_found_under_the_names_of_both_suites(tmp_path, folder):
     assert folder == "dtd" or find_set(folder).key == "vtab/dtd"
     (tmp_path / folder).mkdir(parents=True)

@@ -144,9 +144,7 @@ def test_jobs_finish_what_can_be_finished_and_tell_what_failed(folder):
         "pi",
         "random",
     ]
-    counts = {
-        p.parent.parent.name: p.read_text().count("run-start") for p in folder.rglob("events.jsonl")
-    }
+    counts = {p.parent.parent.name: p.read_text().count("run-start") for p in folder.rglob("events.jsonl")}
     assert counts == {"again": 1, "bad": 1, "pi": 1, "random": 1}  # the failed one, too
 
 
@@ -165,9 +163,7 @@ def test_ctrl_c_is_what_status_says_of_runs_in_jobs_that_it_ended(folder):
 
 
 def test_a_failure_does_not_stop_the_other_runs_of_one_process(folder):
-    recipe = read_recipe(
-        RECIPE, overrides=["pretrain.lr=1e30", "pretrain.clip_norm=1e30"], folder=folder
-    )
+    recipe = read_recipe(RECIPE, overrides=["pretrain.lr=1e30", "pretrain.clip_norm=1e30"], folder=folder)
     with pytest.raises(Exception, match=r"the loss is (nan|inf)") as error:
         run_recipe(recipe, arms=["random", "pi"], seeds=[0], out=folder / "runs", device="cpu")
     assert error.value.__notes__[0].startswith("pi, seed 0 failed, too: TrainingError")
@@ -216,10 +212,7 @@ def test_status_tells_every_state(cli, tmp_path):
     assert "random 0 finished 60 s; 100 samples; top1/x 50.0" in lines
     assert "pi 0 failed after 100 samples; TrainingError: the loss is nan" in lines
     assert "random 1 not started" in lines
-    assert any(
-        line.startswith("shuffled 0 stopped after 100 samples; its process is gone")
-        for line in lines
-    )
+    assert any(line.startswith("shuffled 0 stopped after 100 samples; its process is gone") for line in lines)
     assert "9 runs: 1 finished, 1 stopped, 1 failed, 6 not started" in lines
 
 
@@ -280,9 +273,7 @@ def test_the_live_view_shows_runs_bars_and_time_left():
     assert "0 of 3 runs done" in shown
 
 
-def test_missing_runs_are_looked_for_once_for_a_plan_however_many_runs_it_has(
-    tmp_path, monkeypatch
-):
+def test_missing_runs_are_looked_for_once_for_a_plan_however_many_runs_it_has(tmp_path, monkeypatch):
     looked = []
     look = runs._missing
     monkeypatch.setattr(runs, "_missing", lambda *given: looked.append(1) or look(*given))

@@ -49,9 +49,7 @@ def test_arms_are_taken_in_the_order_named_and_before_those_of_the_recipe(folder
 
 @pytest.mark.parametrize("arm", ["random", "pi", "half"])
 def test_a_taken_arm_keeps_its_stages_where_the_recipe_has_others(folder, arm):
-    text = (
-        f'like = "tiny.toml"\nname = "other"\narms = ["{arm}"]\n{OTHER_STAGE}[[arm]]\nname = "own"'
-    )
+    text = f'like = "tiny.toml"\nname = "other"\narms = ["{arm}"]\n{OTHER_STAGE}[[arm]]\nname = "own"'
     (folder / "other.toml").write_text(text)
     recipe = load_recipe("other.toml")
     assert stages(recipe, arm) == stages(load_recipe("tiny.toml"), arm)
@@ -99,9 +97,7 @@ def test_a_run_that_the_recipe_has_already_stays_its_own(folder):
     own = folder / "runs/child/random/seed0"
     own.mkdir(parents=True)
     (own / "record.json").write_text("{}")
-    assert folders(load_recipe("child.toml"), arms=["random"], seeds=[0]) == [
-        "runs/child/random/seed0"
-    ]
+    assert folders(load_recipe("child.toml"), arms=["random"], seeds=[0]) == ["runs/child/random/seed0"]
 
 
 def test_an_arm_that_is_taken_twice_is_that_of_the_first_recipe(folder):

@@ -63,9 +63,7 @@ def contract_of(kind, component, options=None):
 
 
 def checks_of(contract):
-    return [
-        f for name, f in inspect.getmembers(contract, inspect.ismethod) if name.startswith("test_")
-    ]
+    return [f for name, f in inspect.getmembers(contract, inspect.ismethod) if name.startswith("test_")]
 
 
 def run_check(check, tmp_path):
@@ -112,9 +110,7 @@ def test_a_config_that_can_change_is_told(tmp_path):
             pass
 
     said = complaints("initializer", Loose, tmp_path)
-    assert said == [
-        "initializer Loose: write @dataclass(frozen=True, slots=True, kw_only=True) over Config"
-    ]
+    assert said == ["initializer Loose: write @dataclass(frozen=True, slots=True, kw_only=True) over Config"]
 
 
 def test_an_undocumented_key_is_told(tmp_path):
@@ -137,10 +133,7 @@ def test_a_method_with_other_arguments_is_told(tmp_path):
             return None
 
     said = complaints("initializer", Other, tmp_path)
-    assert (
-        "initializer Other: initialize(self, model, seed) must be initialize(self, model, ctx)"
-        in said
-    )
+    assert "initializer Other: initialize(self, model, seed) must be initialize(self, model, ctx)" in said
 
 
 def test_an_initializer_that_draws_globally_is_told_of_both(tmp_path):
@@ -241,9 +234,7 @@ def test_steps_that_count_from_zero_are_told(tmp_path):
 
         def steps(self, model, ctx):
             for i in range(4):
-                yield StepResult(
-                    step=i, samples_seen=i, epoch=1, end_of_epoch=i == 3, metrics={"loss": 0.0}
-                )
+                yield StepResult(step=i, samples_seen=i, epoch=1, end_of_epoch=i == 3, metrics={"loss": 0.0})
 
         def state_dict(self):
             return {}
@@ -283,8 +274,7 @@ def test_judgments_without_a_split_are_told(tmp_path):
 
     text = "\n".join(complaints("judgments", OnlyTrain, tmp_path))
     assert (
-        "load('val') raised DataError: no rows. Give rows of that split in options(), or set `splits`"
-        in text
+        "load('val') raised DataError: no rows. Give rows of that split in options(), or set `splits`" in text
     )
 
 

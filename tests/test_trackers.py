@@ -70,9 +70,7 @@ def test_scalars_of_scores_have_their_standard_error_and_samples_as_axis():
 def test_scalars_of_stages_without_pairs_have_an_axis_of_their_own():
     found = scalars(Event(kind="step", stage="init.0", step=7, metrics={"loss": 2.0}))
     assert (found.axis, found.at, found.values) == ("init.0/step", 7, {"init.0/loss": 2.0})
-    found = scalars(
-        Event(kind="step", stage="pretrain", step=7, samples_seen=70, metrics={"lr": 1})
-    )
+    found = scalars(Event(kind="step", stage="pretrain", step=7, samples_seen=70, metrics={"lr": 1}))
     assert (found.axis, found.at, found.values) == ("samples_seen", 70, {"pretrain/lr": 1.0})
     assert scalars(Event(kind="warning", message="x")) is None
 

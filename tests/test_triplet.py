@@ -258,9 +258,7 @@ def test_the_last_blocks_train_alone_with_what_follows_them():
 
 
 def test_more_last_blocks_than_there_are_is_told():
-    message = (
-        r"last_blocks = 3: Tower has 2 blocks \(numbered parts, such as blocks\.0, blocks\.1\)"
-    )
+    message = r"last_blocks = 3: Tower has 2 blocks \(numbered parts, such as blocks\.0, blocks\.1\)"
     with pytest.raises(InitializerError, match=message):
         train("hinge", last_blocks=3)
 

@@ -143,9 +143,7 @@ def verb(cli):
 
 def at_best(place, out="runs"):
     """Return the learning rate that each arm was given for its final seeds."""
-    records = [
-        json.loads(p.read_text()) for p in (place / out / "planted-best").rglob("record.json")
-    ]
+    records = [json.loads(p.read_text()) for p in (place / out / "planted-best").rglob("record.json")]
     assert len(records) == 4
     assert all(r["status"] == "finished" for r in records)
     return {(r["arm"]["name"], r["arm"]["resolved"]["pretrain"]["lr"]) for r in records}
@@ -160,9 +158,7 @@ def test_each_arm_finds_its_planted_learning_rate_and_two_tables_say_it_apart(pl
     assert abs(math.log10(rates["pi"] / 1e-1)) < 0.67
 
     shared, best = shown.split("Each arm at its best settings: what is said here")
-    assert (
-        "pi is worse than random by 40.0 points" in shared
-    )  # lr 1e-3, where random is at its best
+    assert "pi is worse than random by 40.0 points" in shared  # lr 1e-3, where random is at its best
     assert "Each at its best settings: is it better than random?" in best
     assert "this compares procedures, tuning included, and not starts alone" in best
     assert f"pi at its best: pretrain.lr {rates['pi']}" in best
@@ -194,9 +190,7 @@ def test_a_kill_in_the_middle_changes_nothing(place, verb):
     env = {**os.environ, "PYTHONPATH": str(ROOT), "KILL_AT": "pi 1001"}
     killed = subprocess.run(command, cwd=place, env=env, capture_output=True, timeout=120)
     assert killed.returncode == -signal.SIGKILL
-    assert (
-        len(list((place / "runs/planted-trials").rglob("record.json"))) == 4
-    )  # the fourth at its start
+    assert len(list((place / "runs/planted-trials").rglob("record.json"))) == 4  # the fourth at its start
     verb("tune", *few)
     verb("tune", *few, "--out", "undisturbed")
     assert at_best(place) == at_best(place, "undisturbed")
@@ -206,9 +200,7 @@ def test_workers_are_told_the_recipe_of_each_trial(place):
     cells = Tune(place / "planted.toml", (), Path("runs"), fresh=False, jobs=1).trials
     told = _cells(json.loads(json.dumps(_job(Sweep(cells, "cpu"), num_workers=1))))
     assert [(c.title, c.folder) for c in told] == [(c.title, c.folder) for c in cells]
-    assert [c.recipe.fingerprint(c.arm) for c in told] == [
-        c.recipe.fingerprint(c.arm) for c in cells
-    ]
+    assert [c.recipe.fingerprint(c.arm) for c in told] == [c.recipe.fingerprint(c.arm) for c in cells]
     assert len({c.recipe.fingerprint(c.arm) for c in told}) == 24
 
 
@@ -269,9 +261,7 @@ def test_a_lost_trial_is_the_worst_and_no_point_of_the_picture():
 def test_an_arm_is_said_to_take_the_keys_that_it_has(tmp_path):
     def run(arm, stages):
         one = record(arm, 1000, [score(0.5, name="top1/val")])
-        one["recipe"]["text"] += (
-            '[tune]\nmeasure = "top1"\ntrials = 1\nstudies = 1\nrole = "trial"\n'
-        )
+        one["recipe"]["text"] += '[tune]\nmeasure = "top1"\ntrials = 1\nstudies = 1\nrole = "trial"\n'
         one["recipe"]["text"] += "[tune.space]\ninit.lr = {}\npretrain.lr = {}\n"
         one["recipe"]["overrides"] = ["pretrain.lr=0.25", "init.lr=0.5"]
         one["arm"]["resolved"] |= {"init": stages, "pretrain": {"use": "clip", "lr": 0.25}}

@@ -120,9 +120,7 @@ def test_settings_are_not_chosen_on_the_data_that_decide(evaluator, sentence):
 
 
 def test_an_arm_without_a_key_has_the_dimension_unused():
-    more = (
-        f'{SPACE}\n"init.lr" = {{ low = 1e-5, high = 1e-2 }}\ninit.epochs = {{ low = 1, high = 4 }}'
-    )
+    more = f'{SPACE}\n"init.lr" = {{ low = 1e-5, high = 1e-2 }}\ninit.epochs = {{ low = 1, high = 4 }}'
     keys = keys_by_arm(read_recipe(RECIPE.replace(SPACE, more)))
     assert keys == {"random": ["pretrain.lr"], "pi": ["pretrain.lr", "init.lr", "init.epochs"]}
 

@@ -187,9 +187,7 @@ def test_another_split_is_part_of_the_name():
 
 def test_a_collapsed_model_scores_chance_and_raises_the_alarm():
     triplets = colour_triplets([1.0, 1.0, 1.0])
-    (score, spread), (warning,) = evaluate(
-        lambda x: torch.ones(len(x), 8), FixedJudgments(triplets)
-    )
+    (score, spread), (warning,) = evaluate(lambda x: torch.ones(len(x), 8), FixedJudgments(triplets))
     assert score.value == 0.5
     assert spread.value == pytest.approx(0)
     assert "2afc/fixed: the image embeddings have collapsed" in warning

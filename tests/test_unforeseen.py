@@ -112,15 +112,11 @@ def test_a_disk_that_is_full_at_any_place_is_no_defect(capsys, monkeypatch, numb
     monkeypatch.setattr(cli_module, "create_app", fail)
     code, _, text = invoke(capsys, monkeypatch, "list")
     assert code == 1
-    assert text.startswith(
-        f"error: sheet.png: cannot be written ({os.strerror(number)}). Make room"
-    )
+    assert text.startswith(f"error: sheet.png: cannot be written ({os.strerror(number)}). Make room")
 
 
 def test_a_full_device_for_the_output_is_told():
-    code = (
-        "import sys; sys.argv = ['perceptinit', 'list']; from perceptinit.cli import main; main()"
-    )
+    code = "import sys; sys.argv = ['perceptinit', 'list']; from perceptinit.cli import main; main()"
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-c", code],

@@ -27,9 +27,7 @@ def seeds_of(tmp_path, arm="random"):
 
 def test_seeds_are_added_until_the_plan_allows_no_more(verb, tmp_path):
     delta = "verdict.delta=0.001"
-    shown = verb(
-        "run", "looks.toml", "--until-decided", "--set", "verdict.max_seeds=3", "--set", delta
-    )
+    shown = verb("run", "looks.toml", "--until-decided", "--set", "verdict.max_seeds=3", "--set", delta)
     assert "Undecided: seed 2 is added to the 2 there are." in shown
     assert "That is the final answer: 3 seeds are the most that the plan allows" in shown
     assert seeds_of(tmp_path) == seeds_of(tmp_path, "redrawn") == ["seed0", "seed1", "seed2"]
@@ -105,9 +103,7 @@ def test_validate_warns_of_a_plan_that_cannot_answer(verb, settings, sentence):
         (["--until-decided", "--set", "verdict.delta=1"], "at how many seeds does it end?"),
     ],
 )
-def test_a_plan_that_cannot_be_meant_is_refused_and_nothing_written(
-    verb, tmp_path, options, sentence
-):
+def test_a_plan_that_cannot_be_meant_is_refused_and_nothing_written(verb, tmp_path, options, sentence):
     assert sentence in verb("preregister", "looks.toml", *options, code=2)
     assert not (tmp_path / "runs").exists()
 
@@ -136,6 +132,4 @@ def test_from_the_plan_to_the_answer_by_commands(verb, tmp_path):
     ],
 )
 def test_a_plan_that_cannot_answer_is_written_with_a_warning(verb, settings, sentence):
-    assert sentence in verb(
-        "preregister", "looks.toml", *(o for s in settings for o in ("--set", s))
-    )
+    assert sentence in verb("preregister", "looks.toml", *(o for s in settings for o in ("--set", s)))

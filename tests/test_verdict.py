@@ -110,16 +110,12 @@ def test_pictures_that_training_saw_are_told_beside_the_score(tmp_path, share, w
     comparison = three_arms(tmp_path, JUDGMENTS, name="2afc/nights", extra=extra)
     phrase = f"{words} of its pictures seen in training"
     assert f"pi was trained on this task, {phrase}: the score" in " ".join(headline(comparison))
-    assert f"trained on by pi and shuffled, {phrase}" in markdown_table(
-        comparison, comparison.scores
-    )
+    assert f"trained on by pi and shuffled, {phrase}" in markdown_table(comparison, comparison.scores)
 
 
 def test_other_peoples_judgments_can_say_that_it_is_worth_it(tmp_path):
     comparison = three_arms(tmp_path, JUDGMENTS, name="2afc/bapps")
-    assert summary(comparison).readings == (
-        "pi is worth it, and it is the human structure that helps.",
-    )
+    assert summary(comparison).readings == ("pi is worth it, and it is the human structure that helps.",)
 
 
 def test_a_test_set_of_the_same_name_as_the_judgments_is_no_trained_task(tmp_path):
@@ -128,9 +124,7 @@ def test_a_test_set_of_the_same_name_as_the_judgments_is_no_trained_task(tmp_pat
 
 
 def test_the_records_names_of_judgments_count_before_the_tables(tmp_path):
-    records = [
-        record(a, s, [score(0.5, name="2afc/mine")]) for a in ("random", "pi") for s in (0, 1)
-    ]
+    records = [record(a, s, [score(0.5, name="2afc/mine")]) for a in ("random", "pi") for s in (0, 1)]
     for one in records:
         one["arm"]["taught_by"] = ["mine"] if one["arm"]["name"] == "pi" else []
     (found,) = compare(load_runs([write(tmp_path, records)])).scores
@@ -150,9 +144,7 @@ def test_without_pretraining_nothing_is_worth_anything_to_it(tmp_path):
     comparison = three_arms(tmp_path, JUDGMENTS, samples_seen=0)
     found = summary(comparison)
     assert [v.question for v in found.answers] == [AGAINST.format("random"), STRUCTURE]
-    assert found.readings == (
-        "Nothing was pretrained: what pi is worth to pretraining cannot be said.",
-    )
+    assert found.readings == ("Nothing was pretrained: what pi is worth to pretraining cannot be said.",)
 
 
 @pytest.mark.parametrize(
@@ -245,6 +237,5 @@ def test_equal_scores_in_one_seed_are_no_answer(tmp_path):
     assert summary(comparison).readings == ("Whether mimetic is worth it is undecided.",)
     (answer,) = summary(comparison).answers
     assert answer.sentence == (
-        "mimetic scores exactly as random in the one seed that both have: "
-        "how sure that is cannot be said."
+        "mimetic scores exactly as random in the one seed that both have: how sure that is cannot be said."
     )

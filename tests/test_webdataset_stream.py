@@ -55,9 +55,7 @@ def test_what_is_beyond_the_number_is_left_out_and_less_stops_the_run(folder):
     assert few.num_pairs == 5 * NUM_SHARDS
     assert few.pair(6).key == "1.tar/1_1"
     (problem,) = stream(folder, samples_per_shard=13).preflight()
-    assert problem.endswith(
-        "0.tar: 12 samples with an image and a .txt, fewer than samples_per_shard = 13"
-    )
+    assert problem.endswith("0.tar: 12 samples with an image and a .txt, fewer than samples_per_shard = 13")
 
 
 @pytest.mark.parametrize("command", ["false", "head -c 5000", "no-such-command"])
@@ -74,9 +72,7 @@ def test_credentials_of_a_command_are_not_shown(folder):
 
 def test_its_weaker_promises_are_told_before_the_run_and_in_it(folder):
     assert list(stream(folder).warnings()) == [PROMISES]
-    clip = Clip(
-        Clip.Config(epochs=1, batch_size=8, warmup_steps=0, shuffle_blocks=1), stream(folder)
-    )
+    clip = Clip(Clip.Config(epochs=1, batch_size=8, warmup_steps=0, shuffle_blocks=1), stream(folder))
     events = []
     next(clip.steps(model(), context(send=events.append)))
     assert [event.message for event in events if event.kind == "warning"] == [PROMISES]

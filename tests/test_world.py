@@ -152,17 +152,13 @@ def test_captions_say_nothing_untrue_about_the_thing():
 
 def test_a_candidate_in_the_scene_of_the_anchor_has_noise_of_its_own(judgments):
     pictures = judgments.load("train").stimuli.images.pictures
-    shared = [
-        (a, b) for a, b in zip(pictures[::3], pictures[1::3], strict=True) if a.scene == b.scene
-    ]
+    shared = [(a, b) for a, b in zip(pictures[::3], pictures[1::3], strict=True) if a.scene == b.scene]
     assert 50 < len(shared) < 110  # 80 of 200 expected, standard deviation 7
     assert all(a.noise_seed != b.noise_seed for a, b in shared)
 
 
 def test_vote_bounds_that_cannot_be_met_are_refused_with_the_three_numbers():
-    _, problems = read_config(
-        SyntheticJudgments.Config, {"min_votes": 9, "max_votes": 50}, "init.judgments"
-    )
+    _, problems = read_config(SyntheticJudgments.Config, {"min_votes": 9, "max_votes": 50}, "init.judgments")
     assert [str(p) for p in problems] == [
         "init.judgments: needs min_votes <= max_votes <= num_observers, got 9, 50 and 40"
     ]

@@ -72,9 +72,7 @@ def outcome(folder, values, text=RECIPE + EXPECT, changed=None, **score_keys):
     ],
     ids=["valid", "valid by one seed", "below", "above", "seeds too far apart", "at the edge"],
 )
-def test_the_baseline_is_judged_by_its_interval_and_the_tolerance(
-    tmp_path, values, expected, words
-):
+def test_the_baseline_is_judged_by_its_interval_and_the_tolerance(tmp_path, values, expected, words):
     found, sentence = outcome(tmp_path, values)
     assert found == expected
     assert sentence.startswith(SENTENCE.format(f"{100 * sum(values) / len(values):.1f}", words))
@@ -204,9 +202,7 @@ def test_a_share_and_a_set_that_nothing_measures_are_doubted():
 
 def test_no_result_depends_on_what_is_expected():
     with_it, without = read_recipe(RECIPE + EXPECT), read_recipe(RECIPE)
-    assert [with_it.fingerprint(a) for a in with_it.arms] == [
-        without.fingerprint(a) for a in without.arms
-    ]
+    assert [with_it.fingerprint(a) for a in with_it.arms] == [without.fingerprint(a) for a in without.arms]
 
 
 SHIPPED = sorted((folder_of_shipped() / "yardsticks").glob("*.toml"))
@@ -240,9 +236,7 @@ def test_a_yardstick_states_its_setting_cost_and_value(path, monkeypatch, tmp_pa
         patches = next(p for p in recipe.backbone.build().build().image.parameters() if p.ndim == 4)
     assert tuple(patches.shape) == (width, 3, patch, patch)
     assert recipe.arm("random").init == ()
-    assert all(
-        "no " in problem.message for problem in find_obstacles(recipe)
-    )  # data are absent, no more
+    assert all("no " in problem.message for problem in find_obstacles(recipe))  # data are absent, no more
 
 
 def test_the_yardstick_with_the_most_keys_of_its_own_runs_shrunk(tmp_path):

@@ -43,9 +43,7 @@ def test_each_prompt_is_encoded_once_and_short_ones_first():
 
 
 def test_a_template_with_other_braces_is_an_error():
-    with pytest.raises(
-        DataError, match=r"template '\{c\} of \{place\}': only \{c\} may stand in braces"
-    ):
+    with pytest.raises(DataError, match=r"template '\{c\} of \{place\}': only \{c\} may stand in braces"):
         zero_shot_classifier(FakeEncoder({}), ["cat"], ["{c} of {place}"])
 
 
@@ -59,9 +57,7 @@ def test_classifier_and_pixels_are_those_of_open_clip():
     with named_torch_seed(0, "backbone"), torch.no_grad():
         model = OpenClip(OpenClip.Config().smoke()).build().eval()
         rng = np.random.default_rng(0)
-        images = [
-            Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)) for _ in range(40)
-        ]
+        images = [Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)) for _ in range(40)]
         names, templates = ["cat", "polar bear", "ant"], ["a photo of a {}.", "{}"]
 
         class Reference:
@@ -250,9 +246,7 @@ def test_empty_lines_at_the_end_are_no_class_and_no_prompt(packed_set):
 def test_an_empty_line_between_class_names_is_an_error(packed_set):
     path = packed_set / "classnames.txt"
     path.write_text("cat\n\ndog\n")
-    assert complaint(packed_set) == (
-        f"{path}: line 2 is empty, so the labels after it are in doubt"
-    )
+    assert complaint(packed_set) == (f"{path}: line 2 is empty, so the labels after it are in doubt")
 
 
 def test_a_label_without_a_class_name_names_the_sample(packed_set):
@@ -274,9 +268,7 @@ def test_missing_files_are_named(packed_set):
     shard.unlink()
     assert complaint(packed_set) == f"{shard}: no such file, but nshards.txt says 2 shards"
     counter.unlink()
-    assert complaint(packed_set) == (
-        f"{counter}: no such file; it says how many shards the test set has"
-    )
+    assert complaint(packed_set) == (f"{counter}: no such file; it says how many shards the test set has")
 
 
 def test_a_shard_beyond_the_count_is_not_left_out_silently(packed_set):
@@ -289,9 +281,7 @@ def test_a_shard_beyond_the_count_is_not_left_out_silently(packed_set):
 def test_a_truncated_shard_is_refused(packed_set):
     path = packed_set / "test" / "0.tar"
     path.write_bytes(path.read_bytes()[:2048])
-    assert complaint(packed_set).startswith(
-        f"{path}: byte 2048: the file ends here, it is truncated"
-    )
+    assert complaint(packed_set).startswith(f"{path}: byte 2048: the file ends here, it is truncated")
 
 
 @pytest.mark.parametrize(
@@ -325,8 +315,7 @@ def test_class_folders_one_level_too_deep_are_refused(tmp_path):
     class_folders(tmp_path / "pets" / "train")
     path = tmp_path / "pets"
     assert complaint(path) == (
-        f"{path / 'train' / 'cat' / '0.png'}: not in a class folder of {path}; "
-        "name the folder of the classes"
+        f"{path / 'train' / 'cat' / '0.png'}: not in a class folder of {path}; name the folder of the classes"
     )
 
 
@@ -385,7 +374,4 @@ def test_a_split_that_class_folders_cannot_have_is_refused(tmp_path):
     class_folders(tmp_path / "pets")
     evaluator = ZeroShot(ZeroShot.Config(datasets=("pets",), root=str(tmp_path), split="train"))
     (problem,) = evaluator.preflight()
-    assert (
-        "no folder 'train' in the clip-benchmark layout, and class folders have one split"
-        in problem
-    )
+    assert "no folder 'train' in the clip-benchmark layout, and class folders have one split" in problem

@@ -68,9 +68,7 @@ class ImageTower(nn.Module):
         """
         if images.ndim != 4 or images.shape[1:] != (3, self.image_size, self.image_size):
             size = self.image_size
-            raise ValueError(
-                f"images of shape {tuple(images.shape)}; the tower takes (B, 3, {size}, {size})"
-            )
+            raise ValueError(f"images of shape {tuple(images.shape)}; the tower takes (B, 3, {size}, {size})")
         return self(images)
 
     def normalize(self, images: torch.Tensor) -> torch.Tensor:
@@ -110,9 +108,7 @@ class DualTower(ImageModel):
     logit_scale: start of the natural logarithm of the inverse temperature.
     """
 
-    def __init__(
-        self, image: ImageTower, text: TextTower, logit_scale: float = LOGIT_SCALE_START
-    ) -> None:
+    def __init__(self, image: ImageTower, text: TextTower, logit_scale: float = LOGIT_SCALE_START) -> None:
         super().__init__(image)
         self.text = text
         self.logit_scale = nn.Parameter(torch.tensor(logit_scale, dtype=torch.float32))

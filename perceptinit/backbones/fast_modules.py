@@ -107,9 +107,7 @@ class SelfAttention(nn.MultiheadAttention):
     def __init__(self, like: nn.MultiheadAttention) -> None:
         """like: the attention, without dropout and with the batch first, whose parameters it takes."""
         has_bias = like.in_proj_bias is not None
-        super().__init__(
-            like.embed_dim, like.num_heads, bias=has_bias, batch_first=True, device="meta"
-        )
+        super().__init__(like.embed_dim, like.num_heads, bias=has_bias, batch_first=True, device="meta")
         self.in_proj_weight, self.in_proj_bias = like.in_proj_weight, like.in_proj_bias
         self.out_proj = like.out_proj
         self.train(like.training)

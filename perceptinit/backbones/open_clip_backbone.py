@@ -145,9 +145,7 @@ def _table(config: OpenClip.Config) -> dict[str, Any]:
 def _draw_as_clip(tower: Any, name: str) -> None:
     """Draw blocks and positions of a vision transformer as CLIP draws its text tower (Radford 2021)."""
     if not isinstance(tower, VisionTransformer):
-        raise UsageError(
-            f"clip_init: the image tower of '{name}' is no vision transformer of open_clip"
-        )
+        raise UsageError(f"clip_init: the image tower of '{name}' is no vision transformer of open_clip")
     width, blocks = tower.transformer.width, tower.transformer.resblocks
     tower.positional_embedding.normal_(std=0.01)
     for block in blocks:
@@ -173,9 +171,7 @@ def _load(model: nn.Module, config: OpenClip.Config) -> Mapping[str, Any]:
         # converts the layouts that open_clip knows, and resizes position embeddings
         open_clip.load_checkpoint(model, path, strict=True)
     except (RuntimeError, KeyError, AttributeError) as error:
-        raise CheckpointError(
-            f"{path} does not fit open_clip model '{config.model}': {error}"
-        ) from error
+        raise CheckpointError(f"{path} does not fit open_clip model '{config.model}': {error}") from error
     return about
 
 
@@ -241,9 +237,7 @@ def square_side(size: Any, model: str) -> int:
     """Return the side of an `image_size` that is a number or two equal ones; else UsageError."""
     sides = {size} if isinstance(size, int) else set(size)
     if len(sides) != 1:
-        raise UsageError(
-            f"open_clip model '{model}' takes images of {size} pixels; here they are square"
-        )
+        raise UsageError(f"open_clip model '{model}' takes images of {size} pixels; here they are square")
     return sides.pop()
 
 

@@ -83,9 +83,7 @@ class TextTower(nn.Module):
         """Return ids int64 (B, T) laid out in rows where that saves work; ValueError as from `forward`."""
         missing = self.context_length - tokens.shape[1]
         if missing < 0:
-            raise ValueError(
-                f"{tokens.shape[1]} tokens; the text tower takes {self.context_length}"
-            )
+            raise ValueError(f"{tokens.shape[1]} tokens; the text tower takes {self.context_length}")
         if missing and not self.can_be_trimmed:
             tokens = F.pad(tokens, (0, missing), value=_pad_id(self.transformer))
         # recorded for other texts, or only for its shapes: lengths mean nothing
@@ -207,9 +205,7 @@ class ClipTokenizer(open_clip.SimpleTokenizer):
             text = self.clean_fn(text)
         return list(chain.from_iterable(map(self._word_ids, self.pat.findall(text))))
 
-    def __call__(
-        self, texts: str | Sequence[str], context_length: int | None = None
-    ) -> torch.Tensor:
+    def __call__(self, texts: str | Sequence[str], context_length: int | None = None) -> torch.Tensor:
         """Return ids int64 (B, T) that end with zeros, T = context_length, 77 by default.
 
         A text that is too long keeps its end token.
@@ -280,9 +276,7 @@ def _round_up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
-def _scatter_rows(
-    values: np.ndarray, place: np.ndarray, shape: tuple[int, int], padding: int
-) -> np.ndarray:
+def _scatter_rows(values: np.ndarray, place: np.ndarray, shape: tuple[int, int], padding: int) -> np.ndarray:
     """Return int64 rows of `shape` with the values at their places."""
     rows = np.full(shape, padding, dtype=np.int64)
     rows.reshape(-1)[place] = values

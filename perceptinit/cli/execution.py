@@ -61,9 +61,7 @@ class Execution:
         cells: list[Cell] = []
         for recipe, seeds in rounds:
             if cells:
-                typer.echo(
-                    f"Undecided: seed {seeds[0]} is added to the {len(recipe.seeds) - 1} there are."
-                )
+                typer.echo(f"Undecided: seed {seeds[0]} is added to the {len(recipe.seeds) - 1} there are.")
             cells += plan_cells(recipe, self.arms, seeds, self.out)
             failure = self._attempt(recipe, seeds)
             if not is_first_process:

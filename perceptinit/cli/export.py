@@ -11,9 +11,7 @@ import typer
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run: OUT/<recipe>/<arm>/seed<k>.")],
     to: Annotated[str, typer.Option(help="timm, open-clip, huggingface or onnx.")],
-    out: Annotated[
-        Path | None, typer.Option(help="New folder; RUN/export/<target> unless given.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="New folder; RUN/export/<target> unless given.")] = None,
     push: Annotated[
         str | None,
         typer.Option(metavar="OWNER/NAME", help="Also upload it to the Hugging Face hub."),

@@ -12,14 +12,10 @@ app = typer.Typer(help="Write a package or a recipe to start from.", no_args_is_
 
 @app.command()
 def plugin(
-    name: Annotated[
-        str, typer.Argument(help="Package, such as acme-texture: offers acme/texture.")
-    ],
+    name: Annotated[str, typer.Argument(help="Package, such as acme-texture: offers acme/texture.")],
     kind: Annotated[
         str,
-        typer.Option(
-            help="initializer, backbone, pretrainer, judgments, pairs, evaluator or tracker."
-        ),
+        typer.Option(help="initializer, backbone, pretrainer, judgments, pairs, evaluator or tracker."),
     ],
 ) -> None:
     """Write a plug-in here that installs, works and passes the contract test of its kind.

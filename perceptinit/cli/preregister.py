@@ -17,15 +17,11 @@ def preregister(
     out: RunsFolder = Path("runs"),
     until_decided: Annotated[
         bool,
-        typer.Option(
-            "--until-decided", help="Plan for `run --until-decided`: see verdict.max_seeds."
-        ),
+        typer.Option("--until-decided", help="Plan for `run --until-decided`: see verdict.max_seeds."),
     ] = False,
     pilot: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="Runs that estimate how much seeds differ; by default those of the recipe so far."
-        ),
+        typer.Option(help="Runs that estimate how much seeds differ; by default those of the recipe so far."),
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Write a new plan where there is another one.")
@@ -46,9 +42,7 @@ def preregister(
     from perceptinit.running.runner import plan_looks
 
     overrides = set_ or ()
-    loaded = (
-        next(plan_looks(recipe, overrides))[0] if until_decided else load_recipe(recipe, overrides)
-    )
+    loaded = next(plan_looks(recipe, overrides))[0] if until_decided else load_recipe(recipe, overrides)
     print_warnings((*loaded.warnings, *doubts(loaded)))
     plan = make_plan(loaded, out, pilot or ())
     told = keep_plan(plan, out / loaded.name, replaces=replace)

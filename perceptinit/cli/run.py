@@ -84,9 +84,7 @@ def run(
             )
     if on and (nproc > 1 or jobs > 1):
         raise UsageError("--on slurm: [slurm] nodes and gpus say how many processes share a run")
-    execution = Execution(
-        arms=arm or (), out=out, device=device, fresh=fresh, jobs=jobs, num_workers=workers
-    )
+    execution = Execution(arms=arm or (), out=out, device=device, fresh=fresh, jobs=jobs, num_workers=workers)
     try:
         if is_launcher(nproc):
             return run_in_processes(nproc, drop_nproc(sys.argv[1:]))

@@ -37,9 +37,7 @@ def show(
     console.print(f'use = "{escape(entry.name)}"')
     for field in description.fields:
         value = "required" if field.default is None else field.default
-        console.print(
-            f"[bold]{escape(field.name)}[/bold] = {escape(value)}  [dim]{escape(field.type)}[/dim]"
-        )
+        console.print(f"[bold]{escape(field.name)}[/bold] = {escape(value)}  [dim]{escape(field.type)}[/dim]")
         if field.doc:
             console.print(f"    {escape(field.doc)}")
     for base in description.unseen:

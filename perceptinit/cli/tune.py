@@ -18,9 +18,7 @@ BEST = "Each arm at its best settings: what is said here is said of procedures, 
 
 def tune(
     recipe: Annotated[Path, typer.Argument(help="Recipe file (TOML) with a table [tune].")],
-    out: Annotated[Path, typer.Option(help="Folder for OUT/<recipe>-trials/ and so on.")] = Path(
-        "runs"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder for OUT/<recipe>-trials/ and so on.")] = Path("runs"),
     set_: Overrides = None,
     device: Device = "auto",
     fresh: Fresh = False,
@@ -41,9 +39,7 @@ def tune(
     from perceptinit.running.tuning import Tune, tuning_lines
 
     if "RANK" in os.environ:
-        raise UsageError(
-            "tune: not by torchrun; --jobs N does N runs at a time, each on a GPU of its own"
-        )
+        raise UsageError("tune: not by torchrun; --jobs N does N runs at a time, each on a GPU of its own")
     options = {"device": device, "fresh": fresh, "jobs": jobs, "num_workers": workers}
     try:
         tuning = Tune(recipe, set_ or (), out, **options)

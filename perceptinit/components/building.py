@@ -102,9 +102,7 @@ def _here(config: Any) -> Any:
     return replace(config, **{name: local_copy(address) for name, address in addresses.items()})
 
 
-def read_spec(
-    registry: Registry, kind: str, table: Any, where: str
-) -> tuple[Spec | None, list[Problem]]:
+def read_spec(registry: Registry, kind: str, table: Any, where: str) -> tuple[Spec | None, list[Problem]]:
     """Return the spec that `table` describes and every problem in it; the spec is None if there are any."""
     if not isinstance(table, Mapping):
         return None, [Problem(where, f"expected a table, got {table!r}")]
@@ -139,9 +137,7 @@ def parts_of(cls: type) -> dict[str, bool]:
     """Return the part kinds that the class takes, and whether each is required."""
     parameters = inspect.signature(cls).parameters
     return {
-        kind: parameters[kind].default is inspect.Parameter.empty
-        for kind in PART_KINDS
-        if kind in parameters
+        kind: parameters[kind].default is inspect.Parameter.empty for kind in PART_KINDS if kind in parameters
     }
 
 

@@ -188,9 +188,7 @@ def _check_version(distribution: importlib.metadata.Distribution) -> None:
 
     for text in distribution.requires or ():
         requirement = Requirement(text)
-        if requirement.name == CORE and not requirement.specifier.contains(
-            __version__, prereleases=True
-        ):
+        if requirement.name == CORE and not requirement.specifier.contains(__version__, prereleases=True):
             raise UsageError(
                 f"{distribution.name} {distribution.version} requires perceptinit {requirement.specifier}, but "
                 f"this is perceptinit {__version__}. Install matching versions of both"

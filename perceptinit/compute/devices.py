@@ -26,9 +26,7 @@ def choose_device(device: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     reason = _reason_against(device)
     if reason:
-        raise UsageError(
-            f"device '{device}' cannot be used: {reason}. 'auto' takes a GPU where there is one"
-        )
+        raise UsageError(f"device '{device}' cannot be used: {reason}. 'auto' takes a GPU where there is one")
     return device
 
 
@@ -99,9 +97,7 @@ class Arriving:
         """values: (N,), computed by work that the device has been given."""
         is_on_gpu = values.is_cuda
         self._values = values.detach().to("cpu", non_blocking=is_on_gpu)
-        self._arrival = (
-            torch.cuda.current_stream(values.device).record_event() if is_on_gpu else None
-        )
+        self._arrival = torch.cuda.current_stream(values.device).record_event() if is_on_gpu else None
 
     def numbers(self) -> list[float]:
         """Wait for the numbers, not for what the device was given after them, and return them."""

@@ -43,8 +43,7 @@ def lost_contact(error: RuntimeError) -> OtherProcessError | None:
     # without torch's place in its sources and its advice
     reason = re.sub(r"^\[[^]]*\]\s*", "", text.partition(" This is typically")[0].splitlines()[0])
     return OtherProcessError(
-        "another process of this run has ended or does not answer; its own message tells why "
-        f"({reason})"
+        f"another process of this run has ended or does not answer; its own message tells why ({reason})"
     )
 
 
@@ -68,9 +67,7 @@ def local_device(device: str) -> str:
         )
     local, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if local >= there:
-        raise UsageError(
-            f"process {local} on this machine has no GPU: there are {there}. Lower --nproc"
-        )
+        raise UsageError(f"process {local} on this machine has no GPU: there are {there}. Lower --nproc")
     return f"cuda:{local}"
 
 
@@ -174,10 +171,7 @@ def exchange(value: Any) -> list[Any]:
         return [None] * world_size()
     padded = torch.frombuffer(bytearray(data.ljust(width, b" ")), dtype=torch.uint8)
     rows = gather_rows(padded[None]).numpy()
-    return [
-        json.loads(row.tobytes()[:size]) if size else None
-        for row, size in zip(rows, sizes, strict=True)
-    ]
+    return [json.loads(row.tobytes()[:size]) if size else None for row, size in zip(rows, sizes, strict=True)]
 
 
 def decide(choose: Callable[[], T]) -> T:

@@ -100,9 +100,7 @@ def _takes(spec: Spec, model: EvalModel, session: Session) -> bool:
 
 
 @torch.no_grad()
-def _evaluate(
-    chosen: Sequence[tuple[Measured, Any]], evaluator: Any, stage: str, session: Session
-) -> None:
+def _evaluate(chosen: Sequence[tuple[Measured, Any]], evaluator: Any, stage: str, session: Session) -> None:
     if isinstance(evaluator, HasEvaluateMany):
         _evaluate_many(chosen, evaluator, stage, session)
         return

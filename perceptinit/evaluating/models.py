@@ -80,9 +80,7 @@ def find_models(
     return list(found.values())
 
 
-def _find(
-    source: str, registry: Registry, backbone: Spec | None, weights: str
-) -> Iterator[EvalModel]:
+def _find(source: str, registry: Registry, backbone: Spec | None, weights: str) -> Iterator[EvalModel]:
     kind, _, rest = source.partition(":")
     if kind in BACKBONES and rest:
         yield _find_named(kind, rest, registry)

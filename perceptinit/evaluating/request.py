@@ -108,9 +108,7 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
     return Outcome(results, problems, environment(device), session.rank == 0)
 
 
-def _chooser(
-    asked: Sequence[Spec], models: Sequence[EvalModel]
-) -> Callable[[EvalModel], Sequence[Spec]]:
+def _chooser(asked: Sequence[Spec], models: Sequence[EvalModel]) -> Callable[[EvalModel], Sequence[Spec]]:
     """Return which evaluators a model gets: those asked for, else those of its run's recipe."""
 
     def specs_of(model: EvalModel) -> Sequence[Spec]:

@@ -48,9 +48,7 @@ def table_rows(results: Sequence[Measured]) -> list[Row]:
     return rows
 
 
-def _measure_rows(
-    measure: str, sets: Sequence[str], by_name: Sequence[Mapping[str, Score]]
-) -> Iterator[Row]:
+def _measure_rows(measure: str, sets: Sequence[str], by_name: Sequence[Mapping[str, Score]]) -> Iterator[Row]:
     found: list[tuple[str, Row]] = []
     for data_set in sets:
         scores = tuple(s.get(f"{measure}/{data_set}") for s in by_name)
@@ -171,9 +169,7 @@ def flat_rows(results: Sequence[Measured]) -> Iterator[dict[str, Any]]:
             }
 
 
-def json_text(
-    results: Sequence[Measured], problems: Sequence[str], environment: Mapping[str, Any]
-) -> str:
+def json_text(results: Sequence[Measured], problems: Sequence[str], environment: Mapping[str, Any]) -> str:
     """Return strict JSON: scores with all that belongs in a record, means, what was left out, versions."""
     extras = (plain(score.extra) for result in results for score in result.scores)
     rows = [{**row, "extra": extra} for row, extra in zip(flat_rows(results), extras, strict=True)]

@@ -49,9 +49,7 @@ class CkaToInit(JudgedMeasure):
         order = generator(0, "cka-to-init", "images", self.judgments.name).permutation(used)
         used = np.sort(order[: self.config.max_images])
         if len(used) < 4:
-            raise DataError(
-                f"cka-to-init: {len(used)} images in '{self.judgments.name}', 4 are needed"
-            )
+            raise DataError(f"cka-to-init: {len(used)} images in '{self.judgments.name}', 4 are needed")
         return triplets.stimuli, used
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
@@ -87,9 +85,7 @@ class CkaToInit(JudgedMeasure):
         """Return the inner products of the first embeddings, kept while the run's file is the same."""
         path = (ctx.folder or Path()) / "weights" / "init.safetensors"
         if ctx.folder is None or not path.is_file():
-            raise UsageError(
-                f"cka-to-init: no first weights ({path}); it measures the runs of recipes only"
-            )
+            raise UsageError(f"cka-to-init: no first weights ({path}); it measures the runs of recipes only")
         stamp = path.stat().st_mtime_ns
         if self._first is None or self._first[:2] != (path, stamp):
             tower: Any = deepcopy(model.image)

@@ -156,8 +156,7 @@ def embed_images(
         yield rows, batch
     if is_kept:
         _FEATURES[images] = {
-            (key, encoding.precision): torch.cat(own)
-            for key, own in zip(subjects.keys, parts, strict=True)
+            (key, encoding.precision): torch.cat(own) for key, own in zip(subjects.keys, parts, strict=True)
         }
 
 

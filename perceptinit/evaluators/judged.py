@@ -100,9 +100,7 @@ class JudgedMeasure(ABC):
     ) -> StimulusImages:
         """Return the squares of the split's stimuli, the same object while the size is the same."""
         if self._images is None or self._images.size != size:
-            self._images = StimulusImages(
-                stimuli, size, num_workers=num_workers, cache_bytes=cache_mib << 20
-            )
+            self._images = StimulusImages(stimuli, size, num_workers=num_workers, cache_bytes=cache_mib << 20)
         return self._images
 
     def embed(

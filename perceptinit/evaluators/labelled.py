@@ -75,9 +75,7 @@ class LabelledMeasure(SetMeasure):
     def facts(self, labelled: ZeroShotSet) -> dict[str, Any]:
         return {"precision": self.config.precision, "simulated": labelled.simulated}
 
-    def accuracy(
-        self, measure: str, labelled: ZeroShotSet, correct: np.ndarray, **own: Any
-    ) -> Score:
+    def accuracy(self, measure: str, labelled: ZeroShotSet, correct: np.ndarray, **own: Any) -> Score:
         """Return a share of right answers with its binomial error; chance is guessing evenly."""
         name, chance = f"{measure}/{labelled.name}", 1 / len(labelled.classnames)
         return share_score(name, correct, chance, {**self.facts(labelled), **own})
@@ -132,9 +130,7 @@ class LinearProbe(LabelledMeasure):
         try:
             import sklearn  # noqa: F401
         except ImportError:
-            yield (
-                "evaluator 'linear-probe' needs scikit-learn. Get it: pip install 'perceptinit[probe]'"
-            )
+            yield ("evaluator 'linear-probe' needs scikit-learn. Get it: pip install 'perceptinit[probe]'")
         yield from super().preflight()
 
     def scores(self, sets: Sequence[ZeroShotSet], features: Features) -> list[Score]:

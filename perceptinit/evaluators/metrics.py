@@ -28,9 +28,7 @@ def share_score(name: str, correct: np.ndarray, chance: float, extra: Mapping[st
     """Return the share of examples that are correct, bool (N,), with its binomial error."""
     share, num = float(correct.mean()), len(correct)
     stderr = binomial_stderr(share, num)
-    return Score(
-        name=name, value=share, num_examples=num, stderr=stderr, chance=chance, extra=extra
-    )
+    return Score(name=name, value=share, num_examples=num, stderr=stderr, chance=chance, extra=extra)
 
 
 def mean_per_class_recall(

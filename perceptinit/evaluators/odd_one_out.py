@@ -77,6 +77,4 @@ class OddOneOutScore(JudgedMeasure):
         used, places = np.unique(judgments.images, return_inverse=True)
         places = places.reshape(judgments.images.shape)
         z = self.embed(model.encode_image, model.image_size, ctx, judgments.stimuli, used)
-        return -np.stack(
-            [cosine_distances(z, places[:, a], places[:, b]) for a, b in PAIRS], axis=1
-        )
+        return -np.stack([cosine_distances(z, places[:, a], places[:, b]) for a, b in PAIRS], axis=1)

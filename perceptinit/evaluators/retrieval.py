@@ -112,9 +112,7 @@ def recall_scores(
         by_caption, by_image = found_images[:, column], found_texts[:, column]
         if k in shown:
             # the captions of an image are dependent, images are not
-            images = share_score(
-                f"image_recall_{k}/{test_set.name}", by_caption, min(1.0, k / num), facts
-            )
+            images = share_score(f"image_recall_{k}/{test_set.name}", by_caption, min(1.0, k / num), facts)
             stderr = clustered_stderr(by_caption.astype(float), test_set.owners)
             chance = chance_of_any(num_captions, total, min(k, total))
             texts = share_score(f"text_recall_{k}/{test_set.name}", by_image, chance, facts)

@@ -103,9 +103,7 @@ def rsa(distances: np.ndarray, subjects: np.ndarray, correlation: Correlation) -
     return float(np.mean(correlations(distances, subjects, correlation)))
 
 
-def correlations(
-    distances: np.ndarray, subjects: np.ndarray, correlation: Correlation
-) -> list[float]:
+def correlations(distances: np.ndarray, subjects: np.ndarray, correlation: Correlation) -> list[float]:
     """Return the correlation of a dissimilarity matrix's pairs with those of each subject, (S,).
 
     distances: (K, K); subjects: (S, K, K), NaN where a subject gave no answer. Pairs without an

@@ -84,9 +84,7 @@ class SuiteConfig(SetConfig):
 
     def smoke(self) -> Any:
         """Return a copy that measures on 64 simulated images."""
-        return replace(
-            self, datasets=(SYNTHETIC,), suite="", synthetic_num_images=64, batch_size=64
-        )
+        return replace(self, datasets=(SYNTHETIC,), suite="", synthetic_num_images=64, batch_size=64)
 
 
 class SetMeasure(ABC):

@@ -79,9 +79,7 @@ class TwoAFC(JudgedMeasure):
                 **self.held_out(self.data.unit, self.data.used_names),
             },
         )
-        yield Score(
-            name=f"embedding_spread/{name}", value=result.spread, num_examples=result.num_images
-        )
+        yield Score(name=f"embedding_spread/{name}", value=result.spread, num_examples=result.num_images)
 
     def read(self) -> Triplets:
         """Return the triplets of the split."""

@@ -38,9 +38,7 @@ def export(run: Path, target: str, folder: Path) -> Path:
     from perceptinit.exporting.source import open_run
 
     if target == "torchscript":
-        raise UsageError(
-            "TorchScript export was removed in 0.2. Use --to onnx, which takes any model"
-        )
+        raise UsageError("TorchScript export was removed in 0.2. Use --to onnx, which takes any model")
     if target not in TARGETS:
         raise UsageError(unknown("no export target called", target, TARGETS))
     if folder.exists() and any(folder.iterdir()):

@@ -102,9 +102,7 @@ def _data_lines(run: TrainedRun) -> list[str]:
                 continue
             card: DataCard = spec.build().card
             simulated = " Simulated, no human data." if card.simulated else ""
-            lines.append(
-                f"* `{name}`: {card.title}. Licence: {card.licence}. {card.citation}.{simulated}"
-            )
+            lines.append(f"* `{name}`: {card.title}. Licence: {card.licence}. {card.citation}.{simulated}")
     return list(dict.fromkeys(lines))
 
 

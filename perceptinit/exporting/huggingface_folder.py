@@ -172,7 +172,5 @@ def _write_timm(run: TrainedRun, folder: Path) -> str:
     weights = {f"timm_model.{k}": v for k, v in timm_trunk(run).state_dict().items()}
     load_strict(model, weights, run.title)
     model.save_pretrained(folder)
-    TimmWrapperImageProcessor(about["pretrained_cfg"], about["architecture"]).save_pretrained(
-        folder
-    )
+    TimmWrapperImageProcessor(about["pretrained_cfg"], about["architecture"]).save_pretrained(folder)
     return TIMM_USAGE

@@ -26,9 +26,7 @@ def write(run: TrainedRun, folder: Path) -> str:
     """
     trunk = timm_trunk(run)
     if trunk is None:
-        raise run.cannot(
-            "timm", f"its image tower is open_clip's {type(run.model.image.trunk).__name__}"
-        )
+        raise run.cannot("timm", f"its image tower is open_clip's {type(run.model.image.trunk).__name__}")
     write_json(folder / "config.json", config(run, trunk))
     save_weights(folder / "model.safetensors", trunk.state_dict(), {"format": "pt"})
     return USAGE

@@ -92,9 +92,7 @@ def _is_quick(activation: nn.Module) -> bool:
 def _open_clip_names(vit: Any, projection: nn.Linear) -> dict[str, Tensor]:
     own = {k: v.detach() for k, v in vit.state_dict().items()}
     positions = own["pos_embed"][0].clone()
-    if (
-        "patch_embed.proj.bias" in own
-    ):  # open_clip's patches have no bias: each gets it by its place
+    if "patch_embed.proj.bias" in own:  # open_clip's patches have no bias: each gets it by its place
         positions[1:] += own["patch_embed.proj.bias"]
     named = {
         "class_embedding": own["cls_token"][0, 0],
@@ -103,11 +101,7 @@ def _open_clip_names(vit: Any, projection: nn.Linear) -> dict[str, Tensor]:
         "proj": projection.weight.detach().T.contiguous(),
     }
     for theirs, ours in {"norm_pre": "ln_pre", "norm": "ln_post"}.items():
-        named |= {
-            f"{ours}.{p}": own[f"{theirs}.{p}"]
-            for p in ("weight", "bias")
-            if f"{theirs}.{p}" in own
-        }
+        named |= {f"{ours}.{p}": own[f"{theirs}.{p}"] for p in ("weight", "bias") if f"{theirs}.{p}" in own}
     for i in range(len(vit.blocks)):
         named |= _block(own, f"blocks.{i}", f"transformer.resblocks.{i}")
     return named

@@ -18,9 +18,7 @@ CHUNK_BYTES = 1 << 20
 SPARE_BYTES = 256 << 20
 
 
-def unpack(
-    archive: Path, folder: Path, *, root: str = "", max_bytes: int | None = None
-) -> list[str]:
+def unpack(archive: Path, folder: Path, *, root: str = "", max_bytes: int | None = None) -> list[str]:
     """Unpack the files of a .zip, .tar or .tar.gz into a folder; return their paths in it, sorted.
 
     All is unpacked beside its place first, so a damaged archive leaves the folder unchanged. Links and devices are
@@ -69,9 +67,7 @@ def _unpack_into(staging: Path, archive: Path, max_bytes: int | None) -> None:
                 while chunk := content.read(CHUNK_BYTES):
                     num_bytes += len(chunk)
                     if max_bytes is not None and num_bytes > max_bytes:
-                        raise DataError(
-                            f"{archive}: unpacks to more than {max_bytes:,} bytes; not unpacked"
-                        )
+                        raise DataError(f"{archive}: unpacks to more than {max_bytes:,} bytes; not unpacked")
                     check_room(staging, len(chunk))
                     with writing(staging):
                         file.write(chunk)
@@ -146,9 +142,7 @@ def _merge(archive: Path, tree: Path, folder: Path) -> list[str]:
     """
     paths = sorted(path.relative_to(tree) for path in tree.rglob("*") if path.is_file())
     for path in paths:
-        in_the_way = [
-            p for p in path.parents if (folder / p).exists() and not (folder / p).is_dir()
-        ]
+        in_the_way = [p for p in path.parents if (folder / p).exists() and not (folder / p).is_dir()]
         if in_the_way or (folder / path).is_dir():
             place = folder / (in_the_way[0] if in_the_way else path)
             raise _refused(archive, path.as_posix(), f"has no place: {place} is in the way")

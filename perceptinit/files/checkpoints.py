@@ -102,9 +102,7 @@ def load_strict(module: nn.Module, weights: Mapping[str, torch.Tensor], source: 
     }
     complaints = [_count(what, names) for what, names in groups.items() if names]
     if complaints:
-        raise CheckpointError(
-            f"{source} does not fit {type(module).__name__}: {'; '.join(complaints)}"
-        )
+        raise CheckpointError(f"{source} does not fit {type(module).__name__}: {'; '.join(complaints)}")
     module.load_state_dict(dict(weights))
 
 

@@ -114,9 +114,7 @@ class Columns:
                 known = shown(", ".join(self.codes), 1000)
                 raise DataError(f"{self.path}: no column '{name}'.{hint} Columns: {known}")
 
-    def coded(
-        self, name: str, convert: Callable[[str], str] = str, fill: str | None = None
-    ) -> Coded:
+    def coded(self, name: str, convert: Callable[[str], str] = str, fill: str | None = None) -> Coded:
         """Return a column as text, each text changed by `convert`.
 
         fill: what stands for an empty cell; None: an empty cell is a mistake.
@@ -163,9 +161,7 @@ class Columns:
         for messages in wrong.values():
             indices = np.flatnonzero(np.isin(codes, list(messages)))
             message = messages[codes[indices[0]]]
-            errors.append(
-                self.error(indices, f"{name}{message if message[0] == ':' else ' ' + message}")
-            )
+            errors.append(self.error(indices, f"{name}{message if message[0] == ':' else ' ' + message}"))
         raise_all(errors)
         return values
 

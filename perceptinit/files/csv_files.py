@@ -167,6 +167,4 @@ def check_columns(path: object, there: Sequence[str], wanted: Sequence[str]) -> 
     for name in wanted:
         if list(there).count(name) != 1:
             how = "more than one" if name in there else "no"
-            raise DataError(
-                f"{path}: {how} column '{name}'. Columns there are: {', '.join(there) or 'none'}"
-            )
+            raise DataError(f"{path}: {how} column '{name}'. Columns there are: {', '.join(there) or 'none'}")

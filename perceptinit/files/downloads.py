@@ -141,9 +141,7 @@ def check_sums(folder: Path, card: DataCard) -> None:
     for name, recorded in sorted(card.sha256.items()):
         path = folder / name
         if not path.is_file():
-            raise DataError(
-                f"{path}: not there after the download; the archive at the source has changed"
-            )
+            raise DataError(f"{path}: not there after the download; the archive at the source has changed")
         if file_sha256(path) != recorded:
             path.unlink()
             raise DataError(

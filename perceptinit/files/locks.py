@@ -22,9 +22,7 @@ def file_lock(path: Path, timeout: float = -1) -> Iterator[bool]:
 
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(
-        path, fallback_to_soft=False
-    )  # a soft one would outlive a process that is killed
+    lock = FileLock(path, fallback_to_soft=False)  # a soft one would outlive a process that is killed
     try:
         lock.acquire(timeout=timeout)
     except Timeout:

@@ -62,9 +62,7 @@ def decode_with_alpha(source: ImageSource, key: str) -> np.ndarray:
     return pixels_of(data, key) if pixels is None else pixels
 
 
-def load_square(
-    source: ImageSource, key: str, size: int, fit: Fit, background: Colour = WHITE
-) -> np.ndarray:
+def load_square(source: ImageSource, key: str, size: int, fit: Fit, background: Colour = WHITE) -> np.ndarray:
     """Return an image as a square, uint8 (3, S, S); the array may be a strided view.
 
     fit "squash": the whole image on `background`, its proportions given up (as DreamSim loads NIGHTS).
@@ -105,9 +103,7 @@ def resize_box(
         view = view.copy()
     image = torch.from_numpy(view)[None].permute(0, 3, 1, 2)  # channels_last has a faster kernel
     resize = partial(F.interpolate, mode=interpolation, antialias=True, align_corners=False)
-    if (
-        0 < height - size > 2 * (width - size)
-    ):  # Pillow's rule: columns first, as fewer pixels are left
+    if 0 < height - size > 2 * (width - size):  # Pillow's rule: columns first, as fewer pixels are left
         image = resize(image, (size, width))
     return resize(image, (size, size))[0].numpy()
 
@@ -210,8 +206,7 @@ def stream_batches(
     black; None raises.
     """
     rows = [
-        range(start, min(start + batch_size, len(sources)))
-        for start in range(0, len(sources), batch_size)
+        range(start, min(start + batch_size, len(sources))) for start in range(0, len(sources), batch_size)
     ]
 
     def load(part: range) -> torch.Tensor:

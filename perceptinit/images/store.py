@@ -95,9 +95,7 @@ class ImageStore:
 
     def _open(self, path: Path, stimuli: Stimuli, used: np.ndarray) -> StoredImages:
         with ThreadPoolExecutor(self._num_threads) as pool:
-            stamps = list(
-                pool.map(lambda i: _stamp(stimuli.images[i], stimuli.ids[i]), used.tolist())
-            )
+            stamps = list(pool.map(lambda i: _stamp(stimuli.images[i], stimuli.ids[i]), used.tolist()))
         wanted = np.frombuffer(b"".join(stamps), dtype=np.uint8).reshape(len(used), 32)
         rows = self._map(path, len(stimuli))
         if rows is not None:

@@ -52,9 +52,7 @@ def find_attention(model: nn.Module, initializer: str) -> list[Attention]:
 
     Raises InitializerError when there are none, or one that changes the width of tokens.
     """
-    layers = [
-        layer for name, module in model.named_modules() for layer in _find_layer(name, module)
-    ]
+    layers = [layer for name, module in model.named_modules() for layer in _find_layer(name, module)]
     if not layers:
         raise InitializerError(
             f"initializer '{initializer}' sets attention, and {type(model).__name__} has no layer of a known "

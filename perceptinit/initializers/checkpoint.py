@@ -66,9 +66,7 @@ def check_file(file: Path, sha256: str | None) -> None:
         return
     found = file_sha256(file)
     if found != sha256.lower():
-        raise CheckpointError(
-            f"{file}: sha256 is {found}, expected {sha256}; is it another version?"
-        )
+        raise CheckpointError(f"{file}: sha256 is {found}, expected {sha256}; is it another version?")
 
 
 def rename(

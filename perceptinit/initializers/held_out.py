@@ -106,9 +106,7 @@ class EarlyStopping:
             return False
         if result.accuracy > self._accuracy:
             self.epoch, self._accuracy, self._num_since = epoch, result.accuracy, 0
-            self._weights = {
-                k: v.detach().cpu().clone() for k, v in self._model.state_dict().items()
-            }
+            self._weights = {k: v.detach().cpu().clone() for k, v in self._model.state_dict().items()}
         else:
             self._num_since += 1
         return self._num_since >= self._patience

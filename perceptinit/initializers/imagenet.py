@@ -78,9 +78,7 @@ def check_source(file: Path | None, tag: str | None) -> None:
         raise ValueError("needs either 'file' (safetensors) or 'tag' (which of timm's weights)")
 
 
-def read_weights(
-    file: Path | None, tag: str | None, architecture: str, like: nn.Module
-) -> TimmWeights:
+def read_weights(file: Path | None, tag: str | None, architecture: str, like: nn.Module) -> TimmWeights:
     """Return weights of an architecture, from a file or downloaded, as the module `like` needs them."""
     path, about = (file, None) if file else download(architecture, str(tag))
     return TimmWeights(f"{path} ({architecture})", about, *fit(load_weights(path), like))

@@ -66,9 +66,7 @@ class Mimetic:
         set_value_and_out(layer, c.vo_noise, c.vo_identity, generator)
 
 
-def set_value_and_out(
-    layer: Attention, noise: float, identity: float, generator: torch.Generator
-) -> None:
+def set_value_and_out(layer: Attention, noise: float, identity: float, generator: torch.Generator) -> None:
     """Set Wv and Wproj so that Wv Wproj = noise Z - identity I, as far as their rank allows."""
     target = near_identity(layer.query.shape[1], noise, -identity, generator)
     left, right = factors(target, len(layer.value))

@@ -30,9 +30,7 @@ class NormMatched:
         with reporting("norm-matched", model) as report:
             model.reset_parameters(ctx.seed_for("norm-matched"))
             fresh = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
-            model.load_state_dict(
-                {name: match_norm(own, fresh[name]) for name, own in report.before.items()}
-            )
+            model.load_state_dict({name: match_norm(own, fresh[name]) for name, own in report.before.items()})
         return report.result
 
 

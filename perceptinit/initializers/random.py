@@ -24,8 +24,6 @@ class Random:
         self.config = config
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
-        with reporting(
-            "random", model, hint="does its 'reset_parameters' draw them anew?"
-        ) as report:
+        with reporting("random", model, hint="does its 'reset_parameters' draw them anew?") as report:
             model.reset_parameters(ctx.seed_for("random"))
         return report.result

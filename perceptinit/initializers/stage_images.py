@@ -57,9 +57,7 @@ def open_images(
             return _open_store(sets, size, image_store, ctx, resume)
         except StoreUnusableError as error:
             if image_store != "auto":
-                raise StoreUnusableError(
-                    f'image_store: {error}. Choose another folder, or "off"'
-                ) from error
+                raise StoreUnusableError(f'image_store: {error}. Choose another folder, or "off"') from error
             ctx.warn(
                 f"{error}: decoded images stay in memory (cache_gib = {cache_gib:g}). image_store names another folder"
             )
@@ -88,9 +86,7 @@ def _open_store(
     return [*opened]
 
 
-def _in_memory(
-    sets: Sequence[Stimuli], size: int, cache_gib: float, ctx: RunContext
-) -> list[ImageArray]:
+def _in_memory(sets: Sequence[Stimuli], size: int, cache_gib: float, ctx: RunContext) -> list[ImageArray]:
     """Return the images of each set; equal stimuli share theirs, the first set has first claim on memory.
 
     What does not fit into `cache_gib` is decoded at every use, with a warning.
@@ -106,9 +102,7 @@ def _in_memory(
                 f"{len(stimuli):,} images of {size} pixels need {need / GIB:.2g} GiB, more than is left of "
                 f"cache_gib = {cache_gib:g}: they are decoded again at every use"
             )
-        opened[id(stimuli)] = StimulusImages(
-            stimuli, size, num_workers=ctx.num_workers, cache_bytes=room
-        )
+        opened[id(stimuli)] = StimulusImages(stimuli, size, num_workers=ctx.num_workers, cache_bytes=room)
         room -= need if need <= room else 0
     return [opened[id(stimuli)] for stimuli in sets]
 
@@ -142,9 +136,7 @@ def resident(images: ImageArray, used: np.ndarray, size: int, device: str) -> Im
     return ResidentImages(images, distinct, size, device)
 
 
-def ahead(
-    items: Iterable[T], make: Callable[[T], Callable[[], Tensor]]
-) -> Iterator[tuple[T, Tensor]]:
+def ahead(items: Iterable[T], make: Callable[[T], Callable[[], Tensor]]) -> Iterator[tuple[T, Tensor]]:
     """Yield each item with its tensor, which a thread makes while the item before is used.
 
     make: called here for each item; gives what the thread calls.

@@ -74,13 +74,9 @@ class TrainingConfig:
                 "with a slash, such as './images'"
             )
         if self.patience and not self.eval_every:
-            raise ValueError(
-                "patience counts measurements, and eval_every = 0 makes none: set it to 1"
-            )
+            raise ValueError("patience counts measurements, and eval_every = 0 makes none: set it to 1")
         if self.patience and self.eval_split == "train":
-            raise ValueError(
-                'patience needs judgments that are not trained on: set eval_split to "val"'
-            )
+            raise ValueError('patience needs judgments that are not trained on: set eval_split to "val"')
         low, high = self.crop_scale
         if not 0 < low <= high:
             raise ValueError(f"crop_scale = [{low}, {high}]: expected shares, the smaller first")
@@ -95,6 +91,4 @@ class TrainingConfig:
 
     def smoke(self) -> Self:
         """Return a copy of two epochs in small batches."""
-        return replace(
-            self, epochs=2, batch_size=16, warmup_steps=None, precision="fp32", eval_every=1
-        )
+        return replace(self, epochs=2, batch_size=16, warmup_steps=None, precision="fp32", eval_every=1)

@@ -160,9 +160,7 @@ class Triplet:
                 ctx.offer(step, lambda: {name: part.state() for name, part in stage.items()})
 
             report.metrics.update(self._train(training, watch, curve, stopping, after_step))
-            report.metrics.update(
-                triplets=len(objective.columns), ties_dropped=objective.num_ties_dropped
-            )
+            report.metrics.update(triplets=len(objective.columns), ties_dropped=objective.num_ties_dropped)
             report.metrics.update(weight_changes(report.before, model.state_dict()))
         return report.result
 

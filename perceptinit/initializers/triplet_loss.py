@@ -27,9 +27,7 @@ def hinge(
     return F.relu(margin - lead_of_chosen(d_first, d_second, p_second))
 
 
-def lead_of_chosen(
-    d_first: Tensor | float, d_second: Tensor | float, p_second: Tensor | float
-) -> Tensor:
+def lead_of_chosen(d_first: Tensor | float, d_second: Tensor | float, p_second: Tensor | float) -> Tensor:
     """Return how much nearer the image that most people chose is, shape (B,); 0 for a tie."""
     side = torch.sign(torch.as_tensor(p_second) - 0.5)
     return side * (torch.as_tensor(d_first) - torch.as_tensor(d_second))

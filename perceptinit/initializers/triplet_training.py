@@ -249,9 +249,7 @@ def num_distinct(columns: np.ndarray, batch_size: int) -> int:
     """
     whole = len(columns) // batch_size * batch_size
     batches = np.sort(columns[:whole].reshape(-1, batch_size * columns.shape[1]), axis=1)
-    return (
-        int((np.diff(batches, axis=1) > 0).sum()) + len(batches) + len(np.unique(columns[whole:]))
-    )
+    return int((np.diff(batches, axis=1) > 0).sum()) + len(batches) + len(np.unique(columns[whole:]))
 
 
 def augment_alike(
@@ -271,7 +269,5 @@ def augment_alike(
     if box.device.type == "cpu":
         return F.interpolate(box, (size, size), mode="bicubic", antialias=True, align_corners=False)
     # GPUs resize floats only; up to a level from the CPU's pixels
-    resized = F.interpolate(
-        box.float(), (size, size), mode="bicubic", antialias=True, align_corners=False
-    )
+    resized = F.interpolate(box.float(), (size, size), mode="bicubic", antialias=True, align_corners=False)
     return resized.round_().clamp_(0, 255).to(torch.uint8)

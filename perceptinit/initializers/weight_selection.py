@@ -91,9 +91,7 @@ class WeightSelection:
             ) from error
 
 
-def select(
-    teacher: Mapping[str, Tensor], student: Mapping[str, Tensor], source: str
-) -> dict[str, Tensor]:
+def select(teacher: Mapping[str, Tensor], student: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
     """Return tensors of the student's names and shapes, picked from the teacher's.
 
     Raises CheckpointError naming the first tensor that the teacher lacks or has in a smaller size.
@@ -105,9 +103,7 @@ def select(
                 f"{source} has no tensor {name}: it must be of the same family, and as deep"
             )
         large = teacher[name]
-        if large.ndim != own.ndim or any(
-            t < s for t, s in zip(large.shape, own.shape, strict=True)
-        ):
+        if large.ndim != own.ndim or any(t < s for t, s in zip(large.shape, own.shape, strict=True)):
             raise CheckpointError(
                 f"{source}: {name} is {tuple(large.shape)}, the tower's is {tuple(own.shape)}; "
                 "the teacher must be at least as large in every dimension"

@@ -47,9 +47,7 @@ def _read_orders(columns: Columns) -> list[tuple[int, ...]]:
     for index, cell in enumerate(columns.texts(ORDER)):
         order = tuple(int(word) for word in cell.split() if word.isdigit())
         if sorted(order) != list(range(1, len(order) + 1)):
-            raise columns.error(
-                index, f"{ORDER} '{cell}' does not name each candidate once, such as 2 1"
-            )
+            raise columns.error(index, f"{ORDER} '{cell}' does not name each candidate once, such as 2 1")
         orders.append(order)
     if len({len(order) for order in orders}) > 1:
         raise DataError(f"{columns.path}: {ORDER} is longer in some rows than in others")
@@ -98,7 +96,5 @@ def _read_place(columns: Columns, index: int, num_places: int) -> int | None:
     if not text:
         return None
     if not text.isdigit() or int(text) > num_places:
-        raise columns.error(
-            index, f"{PLACE} '{text}' is no place from 1 to {num_places}, nor 0 for not sure"
-        )
+        raise columns.error(index, f"{PLACE} '{text}' is no place from 1 to {num_places}, nor 0 for not sure")
     return int(text)

@@ -88,16 +88,12 @@ def odd_one_out_baselines(judgments: OddOneOut, num_workers: int = 2) -> tuple[B
     for name, points in descriptions(judgments.stimuli, used, num_workers).items():
         pairs = [distances(points, places[:, a], places[:, b]) for a, b in PAIRS]
         values = odd_one_out_agreement(-np.stack(pairs, axis=1), judgments.votes)
-        stderr = held_out_stderr(
-            values, judgments.unit, None, judgments.group, judgments.images.T, weights
-        )
+        stderr = held_out_stderr(values, judgments.unit, None, judgments.group, judgments.images.T, weights)
         found.append(Baseline(name, float(np.average(values, weights=weights)), stderr))
     return tuple(found)
 
 
-def descriptions(
-    stimuli: Stimuli, used: np.ndarray, num_workers: int = 2
-) -> Mapping[str, np.ndarray]:
+def descriptions(stimuli: Stimuli, used: np.ndarray, num_workers: int = 2) -> Mapping[str, np.ndarray]:
     """Return what each baseline knows of the images at `used`: points float32 (U, D) by its name.
 
     Pixels are the colours of the image squashed to 32 x 32 (and its 2 x 2 means, 16 x 16), compared by

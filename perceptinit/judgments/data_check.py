@@ -209,9 +209,7 @@ def _check_images(report: CheckReport, num_workers: int, progress: Progress | No
     if not problems:  # trivial models are scored where scores are taken
         held_out = [split for split in report.triplets if split != "train"]
         for split in held_out or report.triplets:
-            report.baselines[split] = two_afc_baselines(
-                report.triplets[split], "votes", num_workers
-            )
+            report.baselines[split] = two_afc_baselines(report.triplets[split], "votes", num_workers)
 
 
 def _look_at_images(
@@ -240,9 +238,7 @@ def _look_at_images(
     return found
 
 
-def describe_other_forms(
-    judgments: Any, scored: Collection[Split], num_workers: int
-) -> Iterator[str]:
+def describe_other_forms(judgments: Any, scored: Collection[Split], num_workers: int) -> Iterator[str]:
     """Yield what the data set has besides anchored triplets, split by split.
 
     scored: splits on which trivial models are scored as well; their images can be read.
@@ -258,9 +254,7 @@ def describe_other_forms(
             continue  # wrappers and sets that have this form in some splits, or around others, only
 
 
-def _describe_odd_one_out(
-    judgments: HasOddOneOut, split: Split, is_scored: bool, num_workers: int
-) -> str:
+def _describe_odd_one_out(judgments: HasOddOneOut, split: Split, is_scored: bool, num_workers: int) -> str:
     whole = judgments.load_odd_one_out(split)
     known = ceiling(whole.votes)
     people = f"human ceiling {known[0]:.3f} to {known[1]:.3f}, " if known else ""

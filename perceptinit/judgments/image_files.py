@@ -129,9 +129,7 @@ def file_name(name: str, pattern: str | None) -> str:
     except (ValueError, IndexError, KeyError, AttributeError) as error:
         raise ValueError(f"image = '{pattern}' cannot be filled with '{name}' ({error})") from None
     if "{" not in pattern:
-        raise ValueError(
-            f"image = '{pattern}' has no place for the name; say '{{}}.jpg' or '{{:03d}}.jpg'"
-        )
+        raise ValueError(f"image = '{pattern}' has no place for the name; say '{{}}.jpg' or '{{:03d}}.jpg'")
     return normal_name(filled)
 
 
@@ -184,7 +182,5 @@ def read_labelled_parquet(
         table = parquet.read_table(path, columns=[image_column, label_column])
         images, labels = (table.column(name).to_pylist() for name in (image_column, label_column))
     except (pyarrow.ArrowException, OSError, KeyError) as error:
-        raise DataError(
-            f"{path}: no readable columns {image_column} and {label_column} ({error})"
-        ) from error
+        raise DataError(f"{path}: no readable columns {image_column} and {label_column} ({error})") from error
     return images, labels

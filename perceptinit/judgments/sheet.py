@@ -36,9 +36,7 @@ def write_sheet(triplets: Triplets, path: Path, count: int, seed: int = 0) -> No
         sheet.save(temporary, format="PNG")
 
 
-def _draw_triplet(
-    sheet: Image.Image, triplets: Triplets, row: int, corner: tuple[int, int]
-) -> None:
+def _draw_triplet(sheet: Image.Image, triplets: Triplets, row: int, corner: tuple[int, int]) -> None:
     p, votes = float(triplets.p_second[row]), int(triplets.num_votes[row])
     roles = (
         ("anchor", triplets.anchor[row], None),

@@ -67,9 +67,7 @@ def _explain_folder(source: Source, spec: Spec) -> str:
     return f". {what} at {root_variable(spec.name)}, else in data/{spec.name}: set the variable{example}"
 
 
-def build_judgments(
-    table: Mapping[str, Any], registry: Registry, problems: Sequence[Problem] = ()
-) -> Any:
+def build_judgments(table: Mapping[str, Any], registry: Registry, problems: Sequence[Problem] = ()) -> Any:
     """Return the component of a recipe table, ready or not; RecipeError for its problems, and those given."""
     spec, more = read_spec(registry, KIND, table, KIND)
     if spec is None or problems:

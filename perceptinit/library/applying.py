@@ -75,9 +75,7 @@ class Job:
         return [self.judgments.table, judgments_sha256(self.judgments.component)]
 
 
-def read_job(
-    registry: Registry, name: str, options: Mapping[str, Any], judgments: Source, seed: int
-) -> Job:
+def read_job(registry: Registry, name: str, options: Mapping[str, Any], judgments: Source, seed: int) -> Job:
     """Return the job that a user describes.
 
     Raises UsageError for an unknown name and wrong options, DataError when data are absent or do
@@ -149,9 +147,7 @@ def _initialize_cached(tower: ImageTower, job: Job, cache: Cache, ctx: RunContex
                 load_strict(tower, load_weights(entry.weights_path), str(entry.weights_path))
                 stored = entry.manifest["report"]  # its seconds are those that the work once took
                 metrics = {**stored["metrics"], "from_cache": 1.0}
-                return InitReport(
-                    **{**stored, "changed": tuple(stored["changed"]), "metrics": metrics}
-                )
+                return InitReport(**{**stored, "changed": tuple(stored["changed"]), "metrics": metrics})
             except (DataError, CheckpointError) as error:
                 ctx.warn(f"cache: {error}. The entry is damaged: it is done again")
                 cache.remove(key)

@@ -43,9 +43,7 @@ def check_arguments(
     for name in ("mean", "std"):
         value = given[name]
         if value is not None and not (hasattr(value, "__len__") and len(value) == 3):
-            raise UsageError(
-                f"{name}: expected three numbers, such as (0.5, 0.5, 0.5), got {value!r:.60}"
-            )
+            raise UsageError(f"{name}: expected three numbers, such as (0.5, 0.5, 0.5), got {value!r:.60}")
     if not isinstance(seed, Integral) or seed < 0:
         raise UsageError(f"seed: expected a whole number, at least 0, got {seed!r:.60}")
 
@@ -61,9 +59,7 @@ def _check_model(model: Any) -> None:
     if callable(model):
         name = getattr(model, "__name__", "Model")
         sort = "class" if isinstance(model, type) else "function"
-        raise UsageError(
-            f"model: expected a model, got the {sort} that makes one: pass {name}(...)"
-        )
+        raise UsageError(f"model: expected a model, got the {sort} that makes one: pass {name}(...)")
     if isinstance(model, tuple):
         raise UsageError(
             "model: expected a model, got a tuple, such as open_clip.create_model_and_transforms gives: "

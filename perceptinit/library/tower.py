@@ -42,9 +42,7 @@ class ModelTower(ImageTower):
     def __init__(self, surface: Surface) -> None:
         for name in ("image_size", "mean", "std"):
             if getattr(surface, name) is None:
-                raise UsageError(
-                    f"{type(surface.vision).__name__} does not state its {name}: pass {name}="
-                )
+                raise UsageError(f"{type(surface.vision).__name__} does not state its {name}: pass {name}=")
         super().__init__(
             surface.vision,
             nn.Identity(),
@@ -100,13 +98,9 @@ def device_of(module: nn.Module) -> torch.device:
     """
     devices = sorted({str(tensor.device) for tensor in _tensors(module)})
     if devices == ["meta"]:
-        raise UsageError(
-            "the model has no weights yet (torch's meta device): materialise them first"
-        )
+        raise UsageError("the model has no weights yet (torch's meta device): materialise them first")
     if len(devices) != 1:
-        raise UsageError(
-            f"the model's weights are on {', '.join(devices)}: put them on one device first"
-        )
+        raise UsageError(f"the model's weights are on {', '.join(devices)}: put them on one device first")
     return torch.device(devices[0])
 
 

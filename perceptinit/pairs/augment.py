@@ -65,9 +65,7 @@ class Augment:
             side = min(height, width)
             return (height - side) // 2, (width - side) // 2, side, side
 
-        square = load_box(
-            source, key, size, box, self.decoding, self.background, self.interpolation
-        )
+        square = load_box(source, key, size, box, self.decoding, self.background, self.interpolation)
         if self.crop == "padded":
             pad = round(size * PADDED_SHARE)
             top, left = rng.integers(2 * pad + 1), rng.integers(2 * pad + 1)

@@ -54,9 +54,7 @@ def read_classes(
     return Classes(tuple(known), numbers)
 
 
-def _pair_names(
-    numbers: np.ndarray, names: Sequence[object], where: Callable[[int], str]
-) -> tuple[str, ...]:
+def _pair_names(numbers: np.ndarray, names: Sequence[object], where: Callable[[int], str]) -> tuple[str, ...]:
     """Return class names by label, as the records pair them."""
     found: dict[int, str] = {}
     for i, (number, name) in enumerate(zip(numbers.tolist(), names, strict=True)):
@@ -66,7 +64,5 @@ def _pair_names(
             )
     absent = sorted(set(range(max(found) + 1)) - found.keys()) if found else []
     if absent:
-        raise DataError(
-            f"no record has label {absent[0]}, so its class has no name; give all with --classes"
-        )
+        raise DataError(f"no record has label {absent[0]}, so its class has no name; give all with --classes")
     return tuple(found[i] for i in range(len(found)))

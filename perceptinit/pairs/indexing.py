@@ -143,7 +143,5 @@ def index_remote(planned: RemoteScan, out: Path | None, report: Callable[[], Non
 def _only(folders: Iterable[P]) -> P:
     first, *others = sorted(folders, key=str)
     if others:
-        raise UsageError(
-            f"{first} and {others[0]}: an index is of one folder; index each by itself"
-        )
+        raise UsageError(f"{first} and {others[0]}: an index is of one folder; index each by itself")
     return first

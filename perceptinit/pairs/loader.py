@@ -87,9 +87,7 @@ class PairLoader:
     def __post_init__(self) -> None:
         self._share, rest = divmod(self.batch_size, self.world_size)
         if rest:
-            raise ValueError(
-                f"a batch of {self.batch_size} cannot be shared by {self.world_size} processes"
-            )
+            raise ValueError(f"a batch of {self.batch_size} cannot be shared by {self.world_size} processes")
         num_pairs = self.pairs.num_pairs and (self.samples_per_epoch or self.pairs.num_pairs)
         self.num_batches, self.num_left_over = divmod(num_pairs, self.batch_size)
         if not self.num_batches:
@@ -177,9 +175,7 @@ class PairLoader:
             tokens = stack_ids(rows)
         return _Chunk(tokens, [pair.key for pair in pairs], unusable)
 
-    def _usable_pair(
-        self, views: np.ndarray, epoch: int, index: int, unusable: list[Unusable]
-    ) -> Pair:
+    def _usable_pair(self, views: np.ndarray, epoch: int, index: int, unusable: list[Unusable]) -> Pair:
         for candidate in self._candidates(epoch, index):
             try:
                 return self._load(views, epoch, candidate)
@@ -219,9 +215,7 @@ class PairLoader:
             raise PerceptInitError(f"{name}: {type(error).__name__}: {error}") from error
 
 
-def _first_and_last(
-    order: EpochOrder, start: int, stop: int, block_stops: np.ndarray
-) -> list[list[int]]:
+def _first_and_last(order: EpochOrder, start: int, stop: int, block_stops: np.ndarray) -> list[list[int]]:
     """Return the blocks that the places of an order need, with the first and last place, in the order of the first."""
     first_use, last_use = np.full((2, len(block_stops)), -1, dtype=np.int64)
     # in parts: as a whole, this would take as much memory as the order

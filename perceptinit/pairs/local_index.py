@@ -139,9 +139,7 @@ class _KeptIndex:
         """Remove files whose shards are all gone or changed, and what killed processes left."""
         remove_abandoned(tar_index_folder())
         opened = self._open().items()
-        remove_files(
-            file for file, shards in opened if not any(map(self._is_current, shards.values()))
-        )
+        remove_files(file for file, shards in opened if not any(map(self._is_current, shards.values())))
 
     def _is_current(self, shard: ShardIndex) -> bool:
         return _stamp(self._folder / shard.name) == (shard.num_bytes, shard.version)

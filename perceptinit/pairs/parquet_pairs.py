@@ -84,9 +84,7 @@ class ParquetPairs:
         ) as error:  # text that is not UTF-8, dates Python does not have
             raise DataError(f"{key}: cannot be read ({error})") from error
         if not isinstance(image, bytes):
-            raise DataError(
-                f"{key}: '{self.config.image_column}' is {_describe(image)}, not image bytes"
-            )
+            raise DataError(f"{key}: '{self.config.image_column}' is {_describe(image)}, not image bytes")
         text = texts[0] if texts else ""
         if isinstance(text, np.ndarray) and text.dtype.kind in "iu":
             return Pair(key, image, text.astype(np.int64))

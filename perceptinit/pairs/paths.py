@@ -18,13 +18,9 @@ from perceptinit.files.remote.addresses import Place, RemoteFile, is_remote, rem
 from perceptinit.files.remote.store import match_files
 
 MAX_FILES = 1_000_000  # DataComp-1B, one of the largest sets, has 140,000 shards
-MAX_FOLDERS = (
-    5_000  # that one `**` looks through: a command asks several times, and has to answer in seconds
-)
+MAX_FOLDERS = 5_000  # that one `**` looks through: a command asks several times, and has to answer in seconds
 _INNERMOST = re.compile(r"\{([^{}]*)\}")
-_RANGE = re.compile(
-    r"(-?\d+(?=\.\.-?\d)|[A-Za-z](?=\.\.[A-Za-z]))\.\.(-?\d+|[A-Za-z])(?:\.\.-?(\d+))?", re.A
-)
+_RANGE = re.compile(r"(-?\d+(?=\.\.-?\d)|[A-Za-z](?=\.\.[A-Za-z]))\.\.(-?\d+|[A-Za-z])(?:\.\.-?(\d+))?", re.A)
 
 
 def expand(patterns: str | Sequence[str]) -> list[Path] | list[RemoteFile]:
@@ -138,6 +134,4 @@ def require_files(paths: Iterable[Place]) -> None:
     if absent and len(local) == 1:
         raise absent[0]
     if absent:
-        raise DataError(
-            f"{len(absent)} of {len(local)} files are missing; the first is {absent[0]}"
-        )
+        raise DataError(f"{len(absent)} of {len(local)} files are missing; the first is {absent[0]}")

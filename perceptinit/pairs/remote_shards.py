@@ -183,9 +183,7 @@ class RemoteShards:
                 return read_index(copies / name, allow_unsealed=True)
             except AbsentError:
                 continue
-        raise DataError(
-            f"{folder}: no index ({INDEX} or {WIDS_INDEX}) beside the shards; {_ADVICE}"
-        )
+        raise DataError(f"{folder}: no index ({INDEX} or {WIDS_INDEX}) beside the shards; {_ADVICE}")
 
 
 def _piece(file: RemoteFile, known: ShardIndex) -> Piece:
@@ -196,6 +194,4 @@ def _piece(file: RemoteFile, known: ShardIndex) -> Piece:
 
 
 def _changed(file: RemoteFile) -> RemoteError:
-    return RemoteError(
-        f"{file}: is not what its index says; make that anew: perceptinit data index"
-    )
+    return RemoteError(f"{file}: is not what its index says; make that anew: perceptinit data index")

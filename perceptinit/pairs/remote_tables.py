@@ -39,9 +39,7 @@ class Footer:
     others: Mapping[str, Piece] = field(default_factory=dict)
 
 
-def read_footers(
-    files: Sequence[RemoteFile], columns: Sequence[str], others: Sequence[str]
-) -> list[Footer]:
+def read_footers(files: Sequence[RemoteFile], columns: Sequence[str], others: Sequence[str]) -> list[Footer]:
     """Return the footers, two requests each; DataError for what is no Parquet file."""
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         return list(pool.map(lambda file: _read_footer(file, columns, others), files))

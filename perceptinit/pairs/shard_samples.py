@@ -95,9 +95,7 @@ class ShardSamples:
         return self.shards[number].at(index - int(self.stops[number - 1] if number else 0))
 
 
-def select_local(
-    paths: Sequence[Path], indexes: Sequence[ShardIndex], members: Members
-) -> ShardSamples:
+def select_local(paths: Sequence[Path], indexes: Sequence[ShardIndex], members: Members) -> ShardSamples:
     """Return the samples of local shards with a member of each of two lists of extensions, the first found."""
     found = zip(paths, indexes, strict=True)
     return ShardSamples([LocalShard(path, index, members) for path, index in found])

@@ -29,8 +29,7 @@ def find_miscounts(counts: Mapping[Path, int]) -> Iterator[str]:
         said = sizes[path.parent].get(path.name)
         if said is not None and said != number:
             yield (
-                f"{path}: {number} samples, but {SIZES} beside it says {said}; "
-                "copy or pack the shard again"
+                f"{path}: {number} samples, but {SIZES} beside it says {said}; copy or pack the shard again"
             )
 
 

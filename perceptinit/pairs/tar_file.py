@@ -131,9 +131,7 @@ class TarFile:
             num_bytes = _parse_number(header[124:136])
         except ValueError:
             expected, num_bytes = -1, 0
-        summed = b"".join(
-            (header[:148], b" " * 8, header[156:])
-        )  # the sum's own field counts as spaces
+        summed = b"".join((header[:148], b" " * 8, header[156:]))  # the sum's own field counts as spaces
         # the lower half of Adler-32 is 1 + the sum of the bytes, in a tenth of the time of `sum`
         if (1 + expected) % _ADLER_MODULUS != zlib.adler32(summed) & 0xFFFF:
             raise self.error(position, "no tar header where one must be, the file is damaged")

@@ -174,7 +174,9 @@ class WebdatasetPairs:
     def _find_incomplete(self, samples: ShardSamples, extensions: set[str]) -> Iterator[str]:
         """Yield a sentence if no sample, or too few, have an image and a text. extensions: those there are."""
         num_samples = len(samples) + samples.num_incomplete
-        wanted = f"an image (.{', .'.join(self.config.image_members)}) and a text (.{self.config.text_member})"
+        wanted = (
+            f"an image (.{', .'.join(self.config.image_members)}) and a text (.{self.config.text_member})"
+        )
         if not len(samples):
             yield (
                 f"{self._paths[0]}{' and the rest' if len(self._paths) > 1 else ''}: none of {num_samples} samples "

@@ -142,9 +142,7 @@ class Pretraining(ABC):
         except DataError:
             published = getattr(self.pairs, "published_num_pairs", None)
             if published is None:
-                raise DataError(
-                    "the pairs are not here, and how many there will be is not known"
-                ) from None
+                raise DataError("the pairs are not here, and how many there will be is not known") from None
             in_epoch = (self.config.samples_per_epoch or published) // self.config.batch_size
             steps = self.config.steps or self.config.epochs * in_epoch
             note = f"{published:,} pairs as published, while they are not here"

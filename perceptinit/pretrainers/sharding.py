@@ -64,9 +64,7 @@ def cut_like(tensor: Tensor, pattern: Tensor) -> Tensor:
     """Return a whole tensor cut as `pattern` is."""
     if not isinstance(pattern, DTensor):
         return tensor
-    return distribute_tensor(
-        tensor.to(pattern.device), pattern.device_mesh, list(pattern.placements)
-    )
+    return distribute_tensor(tensor.to(pattern.device), pattern.device_mesh, list(pattern.placements))
 
 
 def gather_optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:

@@ -107,9 +107,7 @@ class Supervised(Pretraining):
             if decays and not (is_right and list(epochs) == sorted(set(epochs))):
                 raise ValueError(f'schedule = "{self.schedule}" needs decay_epochs, {decays}')
             if self.decay_rate is not None and self.schedule not in ("step", "multistep", "poly"):
-                raise ValueError(
-                    f"decay_rate = {self.decay_rate:g} is for step, multistep and poly"
-                )
+                raise ValueError(f"decay_rate = {self.decay_rate:g} is for step, multistep and poly")
 
         @property
         def is_mixed(self) -> bool:
@@ -221,9 +219,7 @@ class Classification(Objective):
         return self._loss_of(model.head(rows["image"]), rows["targets"])
 
 
-def mix_neighbours(
-    mixup: Mixup, images: Tensor, labels: Tensor, seed: int
-) -> tuple[Tensor, Tensor]:
+def mix_neighbours(mixup: Mixup, images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """Return images float32 (b, 3, S, S) in [0, 1] and shares of classes (b, C); b is even.
 
     Each image is mixed with its neighbour, 0 with 1, 2 with 3, ...: timm mixes the first with the last, but

@@ -83,9 +83,7 @@ class Training:
         self._scaler = torch.amp.GradScaler(device, enabled=config.precision == "fp16")
         self._unusable = UnusablePairs(num_pairs, config.max_bad_share, ctx.warn)
         self._not_finite = NonFiniteSteps(config.on_non_finite, ctx)
-        self._average = (
-            WeightAverage(self._parameters, config.ema_decay) if config.ema_decay else None
-        )
+        self._average = WeightAverage(self._parameters, config.ema_decay) if config.ema_decay else None
 
     def step(self, batch: PairBatch) -> dict[str, Any]:
         """Do one optimiser step and return its metrics.
@@ -131,9 +129,7 @@ class Training:
         on_device = replace(batch, images=to_device(batch.images, device), tokens=tokens)
         rows = self.objective.rows(on_device, self._ctx.seed_for("objective", step))
         around = {name: self._around(name, step, len(rows[name])) for name in self._towers}
-        features = {
-            name: tower.features(rows[name], around[name]) for name, tower in self._towers.items()
-        }
+        features = {name: tower.features(rows[name], around[name]) for name, tower in self._towers.items()}
         loss = self.objective(self._model, {**rows, **features})
         with optim.matmul_precision("fp32"):  # the towers' own backward passes come after
             self._scaler.scale(loss).backward()

@@ -74,7 +74,9 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
     yield f"{len(recipe.arms)} arms x {len(recipe.seeds)} seeds = {runs} runs; baseline '{recipe.baseline}'"
     cost = _cost(recipe)
     num_parameters = cost.num_image_parameters + cost.num_text_parameters
-    texts = f"text tower {cost.num_text_parameters / 1e6:.1f} M, {cost.text_flops / 1e9:.2f} GFLOP (full context)"
+    texts = (
+        f"text tower {cost.num_text_parameters / 1e6:.1f} M, {cost.text_flops / 1e9:.2f} GFLOP (full context)"
+    )
     yield (
         f"{recipe.backbone.name}: image tower {cost.num_image_parameters / 1e6:.1f} M parameters, "
         f"{cost.image_flops / 1e9:.2f} GFLOP; {texts if cost.num_text_parameters else 'no text tower'}"

@@ -73,9 +73,7 @@ def read_recipe(
     # the settings have defaults, so --set may name any key of theirs
     stated = locate({**{slot: {} for slot in SETTINGS}, **found.tables})
     problems = apply_overrides(stated, overrides)
-    problems += [
-        Problem(f"--set {key}", MERGED_BEFORE) for key in ("like", "arms") if key in stated
-    ]
+    problems += [Problem(f"--set {key}", MERGED_BEFORE) for key in ("like", "arms") if key in stated]
     resolved, wrong = resolve(stated)
     where = dict(places(resolved))
     tables, unset = expand_variables(resolved)
@@ -249,9 +247,7 @@ class _Reader:
         if "tune" not in self.tables:
             return None
         table, pretrain = self.tables["tune"], values["pretrain"]
-        evaluator = (
-            self._read_spec("evaluator", "tune.eval", table["eval"]) if "eval" in table else None
-        )
+        evaluator = self._read_spec("evaluator", "tune.eval", table["eval"]) if "eval" in table else None
         found, problems = read_tuning(table, evaluator, pretrain, values["shared"].init)
         self.problems += problems
         if found:
@@ -274,11 +270,7 @@ class _Reader:
         for key in table:
             if key not in ARM_KEYS:
                 self._report(f"{where}.{key}", OTHER_KEY)
-        own = {
-            slot: self._read_own(slot, table[slot], where, shared)
-            for slot in ARM_SLOTS
-            if slot in table
-        }
+        own = {slot: self._read_own(slot, table[slot], where, shared) for slot in ARM_SLOTS if slot in table}
         name = self._check_name(table.get("name"), f"{where}.name")
         return replace(shared, name=name, summary=str(table.get("summary", "")), **own)
 

@@ -49,9 +49,7 @@ class VerdictConfig:
 
     def __post_init__(self) -> None:
         if self.delta is not None and self.delta >= 100:
-            raise ValueError(
-                f"delta = {self.delta:g}: points are hundredths of a score, so below 100"
-            )
+            raise ValueError(f"delta = {self.delta:g}: points are hundredths of a score, so below 100")
         if self.published_effect is not None and not self.source:
             raise ValueError("published_effect needs its source: where was it published?")
 

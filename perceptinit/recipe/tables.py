@@ -26,9 +26,7 @@ class Table(dict[str, Any]):
         written: Paths of the keys that come from other tables.
     """
 
-    def __init__(
-        self, items: Mapping[str, Any], at: str, written: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, items: Mapping[str, Any], at: str, written: Mapping[str, str] | None = None) -> None:
         super().__init__(items)
         self.at, self.written = at, dict(written or {})
 
@@ -46,9 +44,7 @@ def locate(value: Any, at: str = "") -> Any:
     """Return a deep copy of a value in which each table is a `Table`; located tables keep their place."""
     if isinstance(value, Mapping):
         table = value.without() if isinstance(value, Table) else Table(value, at)
-        return Table(
-            {k: locate(v, table.path(k)) for k, v in table.items()}, table.at, table.written
-        )
+        return Table({k: locate(v, table.path(k)) for k, v in table.items()}, table.at, table.written)
     if isinstance(value, list):
         return [locate(item, path) for path, item in list_items(at, value)]
     return value

@@ -91,9 +91,7 @@ class RecipeText:
         further = self.base.find_origins(theirs)
         before, now = settings_by_arm(theirs), settings_by_arm(tables)
         return {
-            arm: further.get(arm, origin)
-            for arm in self.taken
-            if arm in now and now[arm] == before.get(arm)
+            arm: further.get(arm, origin) for arm in self.taken if arm in now and now[arm] == before.get(arm)
         }
 
 
@@ -112,17 +110,13 @@ def _find_files(text: str, source: str, folder: Path) -> Iterator[tuple[str, str
     while "like" in (tables := parse_toml(text, source)):
         problems = []
         if "name" not in tables:
-            problems += [
-                Problem("name", "required: a recipe that is like another has its own name")
-            ]
+            problems += [Problem("name", "required: a recipe that is like another has its own name")]
         name = tables["like"]
         try:
             path = find(name, folder)
             text = read_text(path)
             if path.resolve() in seen:
-                problems += [
-                    Problem("like", f"{name} is like this recipe in turn: remove one 'like'")
-                ]
+                problems += [Problem("like", f"{name} is like this recipe in turn: remove one 'like'")]
         except TypeError:
             problems += [Problem("like", f"expected the path of a recipe, got {name!r}")]
         except UsageError as error:
@@ -164,9 +158,7 @@ def _take_arms(base: Table, own: Table) -> tuple[list[Table], list[Problem]]:
     arms = {arm["name"]: arm for arm in _list_arms(base) if isinstance(arm.get("name"), str)}
     names, where = own["arms"], own.path("arms")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        return [], [
-            Problem(where, f"expected an array of arms of {own.get('like')}, got {names!r}")
-        ]
+        return [], [Problem(where, f"expected an array of arms of {own.get('like')}, got {names!r}")]
     problems = [
         Problem(where, unknown(f"{own.get('like')} has no arm called", name, arms))
         for name in names
@@ -238,9 +230,7 @@ class _Resolver:
                 owner[slot] = [self._take(t, self.shared, "shared stage") for t in owner[slot]]
         return owner
 
-    def _take(
-        self, table: Any, known: Mapping[str, Any], what: str, chain: tuple[str, ...] = ()
-    ) -> Any:
+    def _take(self, table: Any, known: Mapping[str, Any], what: str, chain: tuple[str, ...] = ()) -> Any:
         """Return the table that this one is like, with this one merged in."""
         if not isinstance(table, Table) or "like" not in table:
             return table

@@ -16,9 +16,7 @@ from perceptinit.registry import unknown
 from perceptinit.seeding import generator
 
 NO_EVAL = "required: a table [tune.eval] with the evaluator that settings are chosen by, on validation data"
-NO_SPACE = (
-    'required: what is tuned, such as "pretrain.lr" = { low = 1e-4, high = 1e-2, scale = "log" }'
-)
+NO_SPACE = 'required: what is tuned, such as "pretrain.lr" = { low = 1e-4, high = 1e-2, scale = "log" }'
 NOT_A_STAGE = (
     "only keys of pretraining (pretrain.KEY) and of shared stages (init.KEY, init.0.KEY) are tuned; the network, "
     "the data and what is measured are what arms share"
@@ -26,9 +24,7 @@ NOT_A_STAGE = (
 NO_NUMBER = "only numbers are tuned"
 # what decides which pairs are seen, in which order and how many together
 _DATA = ("batch_size", "micro_batch", "shuffle_blocks", "samples_per_epoch", "num_workers")
-_OF_DATA = (
-    "data order, seeds and batch size are not tuned: arms would not be trained on the same batches"
-)
+_OF_DATA = "data order, seeds and batch size are not tuned: arms would not be trained on the same batches"
 _OF_BUDGET = "the length of pretraining is not tuned: arms are compared at equal samples seen"
 _DIGITS = 6  # of a value that is tried
 
@@ -173,9 +169,7 @@ def _is_whole(spec: Spec, key: str) -> bool | None:
     return False if float in kinds else True if int in kinds else None
 
 
-def _inadmissible(
-    spec: Spec, key: str, limits: Range, is_whole: bool, where: str
-) -> Iterator[Problem]:
+def _inadmissible(spec: Spec, key: str, limits: Range, is_whole: bool, where: str) -> Iterator[Problem]:
     """Yield why an end of the range is no value that the key may have."""
     for name in ("low", "high"):
         value = getattr(limits, name)
@@ -189,9 +183,7 @@ def _inadmissible(
         )
 
 
-def seed_problems(
-    tuning: Tuning, seeds: Sequence[int], verdict: VerdictConfig
-) -> Iterator[Problem]:
+def seed_problems(tuning: Tuning, seeds: Sequence[int], verdict: VerdictConfig) -> Iterator[Problem]:
     """Yield that a trial has a seed of the final runs, or one that `run --until-decided` may add."""
     trials, next_seed = tuning.seeds, max(seeds) + 1
     added = range(next_seed, next_seed + max(0, (verdict.max_seeds or 0) - len(seeds)))

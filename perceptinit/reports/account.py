@@ -184,9 +184,7 @@ def find_experiments(runs: RunSet) -> list[dict[str, Any]]:
         options += ["--smoke"] if recipe["smoke"] else []
         run = shlex.join(["perceptinit", "run", file, *options])
         packages = dict(record["environment"]["packages"])
-        packages |= {
-            p["distribution"]: p["version"] for p in record["plugins"] if p["distribution"]
-        }
+        packages |= {p["distribution"]: p["version"] for p in record["plugins"] if p["distribution"]}
         pinned = " ".join(f"{name}=={version}" for name, version in sorted(packages.items()))
         shown = {"file": file, "command": f"pip install {pinned}\n{run}"}
         found.setdefault(key, {**shown, "text": recipe["text"], "overrides": recipe["overrides"]})

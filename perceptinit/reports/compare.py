@@ -91,9 +91,7 @@ def _chosen_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
     problems = [_report_unfinished(run, False) for run in runs.unfinished]
     if len({run.samples_seen for run in runs.finished}) > 1:
         if budget == "equal":
-            common = set.intersection(
-                *({r["samples_seen"] for r in x.scores} for x in runs.finished)
-            )
+            common = set.intersection(*({r["samples_seen"] for r in x.scores} for x in runs.finished))
             at = f"--at {max(common)}" if common else "--at N"
             raise UsageError(
                 f"the runs ended at different samples seen, so their ends are not comparable. {_budgets(runs)}. "

@@ -168,9 +168,7 @@ class Comparison:
         for pattern in patterns:
             if not any(fnmatchcase(score.name, pattern) for score in everything):
                 raise UsageError(unknown("no score fits", pattern, [s.name for s in everything]))
-        return [
-            s for s in everything if not patterns or any(fnmatchcase(s.name, p) for p in patterns)
-        ]
+        return [s for s in everything if not patterns or any(fnmatchcase(s.name, p) for p in patterns)]
 
 
 def score_arm(runs: RunSet, arm: str, values: Mapping[tuple[str, int], float]) -> ArmScore:
@@ -181,9 +179,7 @@ def score_arm(runs: RunSet, arm: str, values: Mapping[tuple[str, int], float]) -
     return ArmScore(arm=arm, by_seed=by_seed, value=value, missing=missing)
 
 
-def pair_arms(
-    arms: Sequence[ArmScore], contrasts: Iterable[Contrast], rule: Rule
-) -> tuple[Difference, ...]:
+def pair_arms(arms: Sequence[ArmScore], contrasts: Iterable[Contrast], rule: Rule) -> tuple[Difference, ...]:
     """Return each contrast whose arms have a seed in common, with the interval that the rule asks for."""
     by_name = {arm.arm: arm.by_seed for arm in arms}
     pairs = ((c, by_name[c.arm], by_name[c.reference]) for c in contrasts)
@@ -194,9 +190,7 @@ def pair_arms(
     )
 
 
-def _difference(
-    contrast: Contrast, arm: Values, reference: Values, confidence: float
-) -> Difference:
+def _difference(contrast: Contrast, arm: Values, reference: Values, confidence: float) -> Difference:
     by_seed = statistics.differences(arm, reference)
     values = list(by_seed.values())
     value = estimate(values, confidence)

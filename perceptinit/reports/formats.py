@@ -107,9 +107,7 @@ def _list_scores(scores: Sequence[ScoreComparison]) -> dict[str, Any]:
         "trained_on": {s.name: sorted(s.taught) for s in scores if s.taught},
         "values": {s.name: {a.arm: dict(a.by_seed) for a in s.arms} for s in scores},
         "baselines": {
-            s.name: {b.name: pick(b, "value", "stderr") for b in s.baselines}
-            for s in scores
-            if s.baselines
+            s.name: {b.name: pick(b, "value", "stderr") for b in s.baselines} for s in scores if s.baselines
         },
     }
 

@@ -93,9 +93,7 @@ def with_q_values(scores: Sequence[ScoreComparison]) -> list[ScoreComparison]:
     return [replace(s, differences=found) for s, found in zip(scores, corrected, strict=True)]
 
 
-def over_sets(
-    scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]
-) -> list[SetsComparison]:
+def over_sets(scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]) -> list[SetsComparison]:
     """Return each contrast over all data sets of each measure that has at least two of them."""
     rows = []
     for of_measure in _group_by_measure(scores):

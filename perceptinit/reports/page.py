@@ -205,7 +205,6 @@ def _breakdown(
         headings += ("the other people",)
         values = {name: [*means, others[name]] for name, means in values.items()}
     rows = [
-        (name, *("" if v is None else number(v, score.is_share) for v in values[name]))
-        for name in shared
+        (name, *("" if v is None else number(v, score.is_share) for v in values[name])) for name in shared
     ]
     return Breakdown(f"Each {unit} in {score.name}", headings, tuple(rows))

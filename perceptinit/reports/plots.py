@@ -112,9 +112,7 @@ def difference_figure(comparison: Comparison, contrasts: Sequence[Contrast]) -> 
         return figures.finish(ax, title, _difference_alt(scores, contrasts), SEEDS_AND_MEANS)
 
 
-def _dots(
-    ax: Any, scores: Sequence[ScoreComparison], contrast: Contrast, shift: float, index: int
-) -> None:
+def _dots(ax: Any, scores: Sequence[ScoreComparison], contrast: Contrast, shift: float, index: int) -> None:
     style = arm_style(index)
     for row, score in enumerate(scores):
         found = score.difference(contrast)

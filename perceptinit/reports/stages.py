@@ -206,8 +206,6 @@ def _figure(
         ax.set_xticks(range(len(blocks)), blocks, rotation=45, ha="right")
         ax.set_ylabel(label)
         ax.set_ylim(bottom=0)
-        values = {
-            arm: ", ".join(f"{b} {v:.2f}" for b, v in of.items()) for arm, of in changes.items()
-        }
+        values = {arm: ", ".join(f"{b} {v:.2f}" for b, v in of.items()) for arm, of in changes.items()}
         alt = "; ".join(f"{arm}: {text}" for arm, text in values.items())
         return finish(ax, title, f"{title}. {alt}.", note)

@@ -41,11 +41,7 @@ def rich_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> Gro
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for score in scores:
         parts.append(_FirstThatFits((_wide(comparison, score, widths), _long(comparison, score))))
-        parts += [
-            Text(f"{columns.BESIDE}: {line}")
-            for line in [columns.baselines_in_words(score)]
-            if line
-        ]
+        parts += [Text(f"{columns.BESIDE}: {line}") for line in [columns.baselines_in_words(score)] if line]
     parts += [Text(line) for line in [*headline(comparison), *sets_lines(comparison)]]
     parts += [Text(problem, style="yellow") for problem in comparison.problems]
     parts += [Text(line, style="dim") for line in reading_aids(comparison)]

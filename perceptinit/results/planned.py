@@ -131,9 +131,7 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
     }
 
 
-def _find_changes(
-    plan: Mapping[str, Any], began: VerdictConfig, now: VerdictConfig
-) -> Iterator[str]:
+def _find_changes(plan: Mapping[str, Any], began: VerdictConfig, now: VerdictConfig) -> Iterator[str]:
     """Yield what of `[verdict]` is not as it was planned: in the plan, or without one when the first run began."""
     for key in PLANNED:
         old = plan["verdict"][key] if plan else getattr(began, key)

@@ -76,9 +76,7 @@ def holder(folder: Path) -> dict[str, Any]:
         return {}
 
 
-State = Literal[
-    "finished", "running", "interrupted", "failed", "stopped", "not started", "unreadable"
-]
+State = Literal["finished", "running", "interrupted", "failed", "stopped", "not started", "unreadable"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,9 +124,7 @@ class Search:
         return sorted(best, key=lambda trial: -trial.rank)[len(best) // 2]
 
 
-def read_searches(
-    runs: Iterable[LoadedRun], config: TuneConfig, arms: Sequence[str]
-) -> list[Search]:
+def read_searches(runs: Iterable[LoadedRun], config: TuneConfig, arms: Sequence[str]) -> list[Search]:
     """Return the trials of each arm, for arms of which all are over.
 
     Raises UsageError when a finished trial has no score of the measure.

@@ -154,9 +154,7 @@ class DryRun:
     def figures(self) -> Iterator[Figure]:
         """Yield the lines of the table."""
         yield Figure("pairs of a step on each GPU", "computed", f"{self.rows:,}")
-        yield Figure(
-            "weights, gradients, AdamW", "computed", _gb(self.state_bytes(self.micro_batch))
-        )
+        yield Figure("weights, gradients, AdamW", "computed", _gb(self.state_bytes(self.micro_batch)))
         yield Figure("images and features of the batch", "computed", _gb(self.batch_bytes))
         yield Figure("loss", "computed", _gb(self.loss_bytes))
         yield Figure("activations", "traced", _gb(self.activation_bytes(self.micro_batch)))
@@ -187,9 +185,7 @@ class DryRun:
         total = self.total_bytes(self.micro_batch)
         if total > self.memory_gb * GB:
             most = self.largest_micro_batch()
-            advice = (
-                f"micro_batch = {most} or less would" if most else "grad_checkpointing may help"
-            )
+            advice = f"micro_batch = {most} or less would" if most else "grad_checkpointing may help"
             yield (
                 f"{self.gpus}: {_gb(total)} do not fit into {self.memory_gb:g} GB ({advice}, "
                 "as traced without grad_checkpointing)"

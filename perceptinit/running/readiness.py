@@ -50,11 +50,7 @@ def _misfits(recipe: Recipe) -> list[Problem]:
     if not fitted or recipe.pretrain is None:
         return []
     pretrainer = recipe.pretrain.build()
-    return [
-        Problem(f"[{spec.where}]", text)
-        for spec, built in fitted
-        for text in built.misfits(pretrainer)
-    ]
+    return [Problem(f"[{spec.where}]", text) for spec, built in fitted for text in built.misfits(pretrainer)]
 
 
 def find_warnings(recipe: Recipe) -> list[Problem]:
@@ -129,9 +125,7 @@ def fetch_published(
     return fetched
 
 
-def summarize_obstacles(
-    recipe: Recipe, obstacles: Sequence[Problem], command: str
-) -> Iterator[str]:
+def summarize_obstacles(recipe: Recipe, obstacles: Sequence[Problem], command: str) -> Iterator[str]:
     """Yield what stands in the way: one line for all data where more than a few sets are absent.
 
     command: gets the data.

@@ -88,9 +88,7 @@ def plan_looks(path: Path, overrides: Sequence[str]) -> Iterator[tuple[Recipe, S
             "matter: without it, arms that do not differ are never decided"
         )
     if last is None:
-        raise UsageError(
-            "--until-decided: at how many seeds does it end? --set verdict.max_seeds=N"
-        )
+        raise UsageError("--until-decided: at how many seeds does it end? --set verdict.max_seeds=N")
     if not 2 <= len(seeds) <= last:
         raise UsageError(
             f"--until-decided: the recipe has {len(seeds)} seed{'s' if len(seeds) > 1 else ''} and at most {last} "

@@ -153,9 +153,7 @@ def max_tasks(config: str) -> int:
     return min(found)
 
 
-def _submit_runs(
-    recipe: Recipe, root: Path, cells: Sequence[Cell], command: str, fresh: bool
-) -> str:
+def _submit_runs(recipe: Recipe, root: Path, cells: Sequence[Cell], command: str, fresh: bool) -> str:
     """Submit one array, note which run is which task, and return its number."""
     config, folder = recipe.slurm, root / FOLDER
     is_shared = config.nodes * config.num_processes > 1

@@ -30,8 +30,7 @@ class Trackers:
         self._run_index = 0
         self._said: set[str] = set()
         self._active = [
-            console if name == "console" and console is not None else make()
-            for name, make in _makers(recipe)
+            console if name == "console" and console is not None else make() for name, make in _makers(recipe)
         ]
         for tracker in self._active:
             if isinstance(tracker, HasExpect):

@@ -147,9 +147,7 @@ def find_same_data(recipe: Recipe) -> list[Problem]:
         return []
     evaluator = recipe.tune.evaluator.build()
     own = _data_sets(evaluator, recipe.tune.evaluator.table())
-    decide = [
-        name for slot in recipe.evals for name in _data_sets(slot.spec.build(), slot.spec.table())
-    ]
+    decide = [name for slot in recipe.evals for name in _data_sets(slot.spec.build(), slot.spec.table())]
     messages = [SAME_DATA.format(name) for name in sorted(own & {*decide})]
     if isinstance(evaluator, JudgedMeasure) and evaluator.config.split == "train":
         messages.append(TRAINED_ON)

@@ -47,8 +47,7 @@ def run_in_workers(sweep: Sweep, jobs: int, num_workers: int | None = None) -> l
     share = max(1, usable_cores() // jobs) if num_workers is None else num_workers
     job = json.dumps(_job(sweep, share))
     workers = [
-        _Worker(job, _environment(i, jobs, sweep.device), console)
-        for i in range(min(jobs, len(sweep.cells)))
+        _Worker(job, _environment(i, jobs, sweep.device), console) for i in range(min(jobs, len(sweep.cells)))
     ]
     try:
         with StopSignals().listening():
@@ -83,8 +82,7 @@ def _job(sweep: Sweep, num_workers: int) -> dict[str, Any]:
             for recipe in recipes
         ],
         "runs": [
-            [numbers[id(cell.recipe)], cell.arm.name, cell.seed, str(cell.folder)]
-            for cell in sweep.cells
+            [numbers[id(cell.recipe)], cell.arm.name, cell.seed, str(cell.folder)] for cell in sweep.cells
         ],
         "device": sweep.device,
         "fresh": sweep.fresh,
@@ -188,8 +186,7 @@ def _records(sweep: Sweep) -> list[dict[str, Any]]:
             complaints.append(f"{cell.title}: {reason}")
     if complaints:
         raise RunsFailedError(
-            f"{len(complaints)} of {len(sweep.cells)} runs did not finish:\n  "
-            + "\n  ".join(complaints)
+            f"{len(complaints)} of {len(sweep.cells)} runs did not finish:\n  " + "\n  ".join(complaints)
         )
     return records
 

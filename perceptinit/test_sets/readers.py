@@ -21,9 +21,7 @@ from perceptinit.types import IMAGE_SUFFIXES
 
 CLASSNAMES = "classnames.txt"
 TEMPLATES = "zeroshot_classification_templates.txt"
-CLASS_PROMPTS = (
-    "class_prompts.json"  # {"class name": ["prompt", ...]}, as clip-benchmark's CuPL file
-)
+CLASS_PROMPTS = "class_prompts.json"  # {"class name": ["prompt", ...]}, as clip-benchmark's CuPL file
 TYPE = "dataset_type.txt"
 COUNTER = "nshards.txt"
 IMAGE_MEMBERS = ("webp", "png", "jpg", "jpeg")  # in clip-benchmark's order
@@ -110,9 +108,7 @@ def _read_class_folders(path: Path, name: str) -> ZeroShotSet:
         )
     for image in images:
         if image.parent.parent != path:
-            raise DataError(
-                f"{image}: not in a class folder of {path}; name the folder of the classes"
-            )
+            raise DataError(f"{image}: not in a class folder of {path}; name the folder of the classes")
     label = {folder: i for i, folder in enumerate(folders)}
     classnames, templates = tuple(folder.name for folder in folders), DEFAULT_TEMPLATES
     if len(folders) == _NUM_IMAGENET and all(map(_WORDNET_ID.fullmatch, classnames)):
@@ -176,9 +172,7 @@ def _many_labels(samples: ShardSamples, keys: Lazy[str]) -> np.ndarray:
     return np.stack(rows)
 
 
-def _words(
-    path: Path, name: str
-) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, tuple[str, ...]]]:
+def _words(path: Path, name: str) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, tuple[str, ...]]]:
     """Return class names, templates and class prompts of a set of shards."""
     known = find_set(name)
     prompts = read_class_prompts(path / CLASS_PROMPTS)

@@ -160,9 +160,7 @@ def ask_known(known: SuiteSet) -> tuple[int | None, str]:
         raise DataError(f"{address}: does not say how large {known.key} is ({reason})") from error
 
 
-def fetch_known(
-    known: SuiteSet, root: Path, num_workers: int = 4, progress: Progress | None = None
-) -> Path:
+def fetch_known(known: SuiteSet, root: Path, num_workers: int = 4, progress: Progress | None = None) -> Path:
     """Fetch a set of the suites into `root/<key with - for />`; return its folder.
 
     Raises DataError when no repository holds it, or a file cannot be fetched.
@@ -174,7 +172,5 @@ def fetch_known(
             f"perceptinit data pack SOURCE {folder} --test-set"
         )
     is_retrieval = known.kind == "retrieval"
-    fetch_set(
-        known.hub, folder, is_retrieval=is_retrieval, num_workers=num_workers, progress=progress
-    )
+    fetch_set(known.hub, folder, is_retrieval=is_retrieval, num_workers=num_workers, progress=progress)
     return folder

@@ -77,9 +77,7 @@ class ZeroShotSet:
         if not len(self.labels):
             raise DataError(f"test set '{self.name}': no images")
         if len(self.images) != len(self.labels) or len(self.keys) != len(self.labels):
-            raise DataError(
-                f"test set '{self.name}': {len(self.images)} images, {len(self.labels)} labels"
-            )
+            raise DataError(f"test set '{self.name}': {len(self.images)} images, {len(self.labels)} labels")
         self._check_labels()
         self._check_prompts()
 
@@ -113,9 +111,7 @@ class ZeroShotSet:
             if lacking:
                 raise DataError(f"test set '{self.name}': no prompts for class '{lacking[0]}'")
         elif not self.templates or any("{c}" not in t for t in self.templates):
-            raise DataError(
-                f"test set '{self.name}': every template needs {{c}} for the class name"
-            )
+            raise DataError(f"test set '{self.name}': every template needs {{c}} for the class name")
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

@@ -113,9 +113,7 @@ class Contract:
         self.must(isinstance(value, kind), sentence)
 
     @contextmanager
-    def must_not_raise(
-        self, errors: type[Exception], what: str, advice: str = ""
-    ) -> Iterator[None]:
+    def must_not_raise(self, errors: type[Exception], what: str, advice: str = "") -> Iterator[None]:
         """Fail with the message of an error of the block."""
         __tracebackhide__ = True
         try:

@@ -197,7 +197,6 @@ class InitializerContract(Contract):
             f"a tower in eval mode came back in training mode; {advice}",
         )
         self.must(
-            not first.requires_grad
-            and all(p.requires_grad for p in tower.parameters() if p is not first),
+            not first.requires_grad and all(p.requires_grad for p in tower.parameters() if p is not first),
             f"requires_grad of a parameter came back changed; {advice}",
         )

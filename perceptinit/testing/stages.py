@@ -62,9 +62,7 @@ class PretrainerContract(Contract):
         )
         return made
 
-    def _run(
-        self, tmp_path: Path, model: Any, pretrainer: Any, num_steps: int | None = None
-    ) -> Any:
+    def _run(self, tmp_path: Path, model: Any, pretrainer: Any, num_steps: int | None = None) -> Any:
         steps = pretrainer.steps(model, self.context(tmp_path))
         results = list(islice(steps, num_steps))
         close = getattr(steps, "close", None)
@@ -96,12 +94,8 @@ class PretrainerContract(Contract):
         )
         bad = [r.step for r in results if not math.isfinite(float(r.metrics.get("loss", math.nan)))]
         self.must(not bad, f"metrics['loss'] is missing or not finite at steps {bad[:3]}")
-        still = [
-            k for k, v in model.image.named_parameters() if torch.equal(before[f"image.{k}"], v)
-        ]
-        self.must(
-            len(still) < len(list(model.image.parameters())), "no weight of the image tower moved"
-        )
+        still = [k for k, v in model.image.named_parameters() if torch.equal(before[f"image.{k}"], v)]
+        self.must(len(still) < len(list(model.image.parameters())), "no weight of the image tower moved")
 
     def test_an_interrupted_run_ends_with_the_same_weights(self, tmp_path: Path) -> None:
         undisturbed, first = self.build(tmp_path), self.build(tmp_path)
@@ -207,9 +201,7 @@ class EvaluatorContract(Contract):
             together = evaluator.evaluate_many(models, ctx)
             alone = [list(self.build(tmp_path).evaluate(model, ctx)) for model in models]
         values = [[[(s.name, s.value) for s in scores] for scores in r] for r in (together, alone)]
-        self.must(
-            values[0] == values[1], f"evaluate_many() gives {values[0]}, evaluate() {values[1]}"
-        )
+        self.must(values[0] == values[1], f"evaluate_many() gives {values[0]}, evaluate() {values[1]}")
 
     def test_the_chosen_test_sets_can_be_read(self, tmp_path: Path) -> None:
         evaluator = self.build(tmp_path)

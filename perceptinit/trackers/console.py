@@ -96,9 +96,7 @@ class Console:
         run.last_line = event.time
         left = run.seconds_left(event.time)
         more = f"  {readable_seconds(left)} left" if left is not None else ""
-        self._line(
-            event, f"{event.stage} step {event.step}/{event.total_steps} {run.numbers}{more}"
-        )
+        self._line(event, f"{event.stage} step {event.step}/{event.total_steps} {run.numbers}{more}")
 
 
 def _score(score: Score) -> str:

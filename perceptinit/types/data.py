@@ -122,9 +122,7 @@ class Triplets:
 
     def check(self) -> None:
         """Raise DataError naming the first row that is not a judgment."""
-        lengths = {
-            len(getattr(self, n)) for n in ("first", "second", "p_second", "num_votes", "group")
-        }
+        lengths = {len(getattr(self, n)) for n in ("first", "second", "p_second", "num_votes", "group")}
         if lengths != {len(self)}:
             raise DataError(f"triplet columns differ in length: {sorted(lengths | {len(self)})}")
         for name in ("anchor", "first", "second"):
@@ -135,9 +133,7 @@ class Triplets:
             )
         _raise_first(~((self.p_second >= 0) & (self.p_second <= 1)), "p_second is not in [0, 1]")
         _raise_first(self.num_votes < 1, "num_votes is below 1")
-        same = (
-            (self.anchor == self.first) | (self.anchor == self.second) | (self.first == self.second)
-        )
+        same = (self.anchor == self.first) | (self.anchor == self.second) | (self.first == self.second)
         _raise_first(same, "the same image stands twice in one triplet")
 
     @property

@@ -52,9 +52,7 @@ def caption(picture: Picture, rng: np.random.Generator) -> str:
     brightness = sum(max(rgb) for rgb in scene.backdrop) / 2
     tail = {
         "place": _describe_place(scene),
-        "backdrop": _third(
-            brightness, BACKGROUND, "on a dark background", "", "on a light background"
-        ),
+        "backdrop": _third(brightness, BACKGROUND, "on a dark background", "", "on a light background"),
         "lighting": _third(scene.exposure, EXPOSURE, "in dim light", "", "in bright light"),
     }
     ends = [text for factor, text in tail.items() if text and factor in mentions]

@@ -128,9 +128,7 @@ def draw_scene(rng: np.random.Generator) -> Scene:
 
 
 def _backdrop_rgb(hue: float, saturation: float, value: float) -> RGB:
-    return colorsys.hsv_to_rgb(
-        hue, _between(BACKGROUND_SATURATION, saturation), _between(BACKGROUND, value)
-    )
+    return colorsys.hsv_to_rgb(hue, _between(BACKGROUND_SATURATION, saturation), _between(BACKGROUND, value))
 
 
 def _between(bounds: Range, share: float) -> float:

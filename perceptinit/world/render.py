@@ -62,9 +62,7 @@ def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
     return centres[None, :], centres[:, None]
 
 
-def _paint_thing(
-    image: np.ndarray, picture: Picture, x: np.ndarray, y: np.ndarray, pixel: float
-) -> None:
+def _paint_thing(image: np.ndarray, picture: Picture, x: np.ndarray, y: np.ndarray, pixel: float) -> None:
     """Blend the thing over the image, in place."""
     thing, scene = picture.thing, picture.scene
     c = np.float32(cos(radians(scene.tilt)) / scene.radius)

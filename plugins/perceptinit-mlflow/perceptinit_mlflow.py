@@ -85,9 +85,7 @@ class MLflow:
 
     def _experiment(self):
         found = self._client.get_experiment_by_name(self.config.experiment)
-        return (
-            found.experiment_id if found else self._client.create_experiment(self.config.experiment)
-        )
+        return found.experiment_id if found else self._client.create_experiment(self.config.experiment)
 
     def log(self, event):
         if self._client is None:
@@ -107,8 +105,7 @@ class MLflow:
         if found is not None:
             milliseconds = int(1000 * event.time)
             metrics = [
-                Metric(_allowed(name), value, milliseconds, found.at)
-                for name, value in found.values.items()
+                Metric(_allowed(name), value, milliseconds, found.at) for name, value in found.values.items()
             ]
             self._client.log_batch(self._run_id, metrics=metrics)
 

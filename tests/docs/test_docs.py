@@ -177,9 +177,7 @@ def test_breaking_it_as_the_documentation_says_gives_the_answer_that_stands_ther
         code.replace("torch.randn(parameter.shape, generator=draw)", "torch.randn(parameter.shape)")
     )
     answers = contract_answers(documented_plugin, tmp_path)
-    (quoted,) = re.findall(
-        r"```text\n(initializer Texture: .*?)\n```", DOCS["write-a-plugin.md"], re.DOTALL
-    )
+    (quoted,) = re.findall(r"```text\n(initializer Texture: .*?)\n```", DOCS["write-a-plugin.md"], re.DOTALL)
     assert " ".join(quoted.split()) in answers
 
 

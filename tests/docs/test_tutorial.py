@@ -44,9 +44,7 @@ def test_its_own_tests_pass(package):
     # a process of its own, as its author has: nothing of ours is imported before
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(package)])}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
-    done = subprocess.run(
-        command, cwd=package, env=env, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=package, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 

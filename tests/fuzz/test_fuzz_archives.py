@@ -29,9 +29,7 @@ def place(tmp_path_factory):
 def archives(draw):
     """Draw an archive, and its files where it is whole and has nothing odd in it."""
     names = st.sampled_from(NAMES if draw(st.booleans()) else NAMES + ODD_NAMES)
-    members = [
-        (n, draw(st.binary(max_size=300))) for n in draw(st.lists(names, max_size=4, unique=True))
-    ]
+    members = [(n, draw(st.binary(max_size=300))) for n in draw(st.lists(names, max_size=4, unique=True))]
     is_odd = draw(st.integers(0, 3)) == 0
     data = draw(_zipped(members, is_odd) if draw(st.booleans()) else _tarred(members, is_odd))
     hurt = draw(damaged(data))

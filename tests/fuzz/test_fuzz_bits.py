@@ -186,9 +186,7 @@ def flip(path, rng):
 def test_a_flipped_bit_never_gives_other_weights(tmp_path, monkeypatch, place):
     rng = random.Random(f"{place} {harness.EXAMPLES}")
     write_data(tmp_path)
-    monkeypatch.setattr(
-        local_index, "_KEPT_FROM_BYTES", 1
-    )  # keep the index of small shards as well
+    monkeypatch.setattr(local_index, "_KEPT_FROM_BYTES", 1)  # keep the index of small shards as well
     if place == "remote":
         assert run_command(("data", "index", f"shards/{SHARDS}"), tmp_path).returncode == 0
     with ObjectStore() as bucket:

@@ -46,9 +46,7 @@ class Server:
                 try:
                     while not connection.recv(65536).endswith(b"\r\n\r\n"):
                         pass
-                    connection.sendall(
-                        self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-                    )
+                    connection.sendall(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
                 except OSError:  # the client hung up, which it may
                     continue
 
@@ -99,14 +97,10 @@ def answers(draw):
         body = draw(st.sampled_from((b"x" * 3000, body * 3, b"3\r\nabc\r\n0\r\n\r\n", b"zz\r\n")))
     headers = {}
     if draw(st.integers(0, 3)):
-        headers["Content-Length"] = draw(
-            st.sampled_from((str(len(body)), str(len(body)), *NUMBERS))
-        )
+        headers["Content-Length"] = draw(st.sampled_from((str(len(body)), str(len(body)), *NUMBERS)))
     if status.startswith("206") or draw(st.integers(0, 9)) == 0:
         total = draw(st.sampled_from(("3000", "3000", "*", *NUMBERS)))
-        headers["Content-Range"] = (
-            f"bytes {draw(st.sampled_from((start, 0, 1000, 'x')))}-2999/{total}"
-        )
+        headers["Content-Range"] = f"bytes {draw(st.sampled_from((start, 0, 1000, 'x')))}-2999/{total}"
     if draw(st.booleans()):
         headers["ETag"] = draw(st.sampled_from(('"v1"', *TAGS)))
     if draw(st.integers(0, 9)) == 0:
@@ -138,13 +132,9 @@ def answers(draw):
     st.lists(answers(), min_size=1, max_size=4),
     st.sampled_from((None, *NOTES)),
     st.sampled_from((None, None, *RECORDS)),
-    st.sampled_from(
-        ({"sha256": SHA256}, {"num_bytes": 3000}, {}, {"sha256": SHA256, "num_bytes": 3000})
-    ),
+    st.sampled_from(({"sha256": SHA256}, {"num_bytes": 3000}, {}, {"sha256": SHA256, "num_bytes": 3000})),
 )
-def test_a_download_gives_the_right_file_or_none(
-    place, server, given_answers, note, record, published
-):
+def test_a_download_gives_the_right_file_or_none(place, server, given_answers, note, record, published):
     server.answers = list(given_answers)
     shutil.rmtree(place)
     place.mkdir()

@@ -57,9 +57,7 @@ def matrices(draw):
         values[0, : draw(st.integers(1, NUM_IMAGES))] = cell
         return np.minimum(values[0], values[0].T)
     if form == "typed":
-        return values[0].astype(
-            draw(st.sampled_from(("f4", "i8", "u1", "c8", "?", "S3", "f2", "M8[s]")))
-        )
+        return values[0].astype(draw(st.sampled_from(("f4", "i8", "u1", "c8", "?", "S3", "f2", "M8[s]"))))
     return values[0]
 
 
@@ -73,9 +71,7 @@ def npy_files(draw):
     elif form == "header":
         shape, kind = draw(st.sampled_from(SHAPES)), draw(st.sampled_from(TYPES))
         order = draw(st.sampled_from(("False", "True", "2", "{}")))
-        header = (
-            f"{{'descr': '{kind}', 'fortran_order': {order}, 'shape': ({shape},), }}\n".encode()
-        )
+        header = f"{{'descr': '{kind}', 'fortran_order': {order}, 'shape': ({shape},), }}\n".encode()
         version = draw(st.sampled_from((b"\1\0", b"\2\0", b"\3\0", b"\xff\0")))
         size = len(header).to_bytes(2 if version == b"\1\0" else 4, "little")
         file.write(b"\x93NUMPY" + version + size + header + array.tobytes())
@@ -108,9 +104,7 @@ def mat_files(draw):
     file = io.BytesIO()
     form = draw(st.sampled_from(("5", "5", "4")))
     try:
-        scipy.io.savemat(
-            file, content, format=form, do_compression=draw(st.booleans()) and form == "5"
-        )
+        scipy.io.savemat(file, content, format=form, do_compression=draw(st.booleans()) and form == "5")
     except (TypeError, ValueError, AttributeError):  # not every content has a place in every format
         scipy.io.savemat(file, {"rdm": np.eye(12)})
     return ".mat", draw(damaged(file.getvalue()))

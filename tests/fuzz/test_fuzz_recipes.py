@@ -130,9 +130,7 @@ def recipes(draw):
     for _ in range(draw(st.integers(0, 4))):
         at = draw(st.integers(0, len(lines) - 1))
         edit = draw(
-            st.sampled_from(
-                ("value", "value", "value", "value", "remove", "line", "twice", "shards")
-            )
+            st.sampled_from(("value", "value", "value", "value", "remove", "line", "twice", "shards"))
         )
         key, equals, _ = lines[at].partition(" = ")
         if edit == "value" and equals:

@@ -88,14 +88,10 @@ def other_files(draw):
     for _ in range(draw(st.integers(0, 2))):
         event[draw(st.sampled_from(sorted(event)))] = draw(st.sampled_from(ODD))
     claim = draw(
-        st.sampled_from(
-            ("[]", "{}", "3", DEEP, '{"pid": "x", "host": 3}', '{"pid": 1, "host": "h"}')
-        )
+        st.sampled_from(("[]", "{}", "3", DEEP, '{"pid": "x", "host": 3}', '{"pid": 1, "host": "h"}'))
     )
     return draw(
-        st.sampled_from(
-            ({}, {"events.jsonl": json.dumps(event) + "\n[]\n3\n{", ".claim.json": claim})
-        )
+        st.sampled_from(({}, {"events.jsonl": json.dumps(event) + "\n[]\n3\n{", ".claim.json": claim}))
     )
 
 
@@ -106,9 +102,7 @@ def other_files(draw):
     st.sampled_from(("file", "file", "file", "folder")),
     st.sampled_from(("status", "compare")),
 )
-def test_an_odd_record_is_told_and_the_whole_runs_are_taken(
-    place, verbs, record, others, kind, verb
-):
+def test_an_odd_record_is_told_and_the_whole_runs_are_taken(place, verbs, record, others, kind, verb):
     shutil.rmtree(place / "made", ignore_errors=True)
     root = write(place, three_by_three()[:-1])
     folder = root / "shuffled/seed2"

@@ -37,9 +37,7 @@ def shards(draw):
         (f"{stem}.{ending}", draw(st.binary(max_size=700)))
         for stem in draw(st.lists(st.sampled_from(stems), min_size=1, max_size=4, unique=True))
         for ending in (
-            ("jpg", "txt")
-            if kind == "plain"
-            else draw(st.lists(st.sampled_from(ENDINGS), max_size=3))
+            ("jpg", "txt") if kind == "plain" else draw(st.lists(st.sampled_from(ENDINGS), max_size=3))
         )
     ]
     file = io.BytesIO()
@@ -88,9 +86,7 @@ def _lie(data, field, value):
 
 def read_shard(path, options):
     """Return the complaints about a shard, or its pairs."""
-    pairs = build(
-        "pairs", {"use": "webdataset", "shards": str(path), "max_incomplete_share": 1, **options}
-    )
+    pairs = build("pairs", {"use": "webdataset", "shards": str(path), "max_incomplete_share": 1, **options})
     complaints = list(pairs.preflight())
     return complaints or [pairs.pair(i) for i in range(pairs.num_pairs)]
 

@@ -62,9 +62,7 @@ def grids(draw):
     """Draw a use of a table, its header and its rows."""
     use = draw(st.sampled_from(sorted(COLUMNS)))
     header = list(COLUMNS[use])
-    header += draw(
-        st.lists(st.sampled_from(("split", "group", "subject", "note", "spilt")), max_size=2)
-    )
+    header += draw(st.lists(st.sampled_from(("split", "group", "subject", "note", "spilt")), max_size=2))
     if draw(st.integers(0, 5)) == 0:
         header[draw(st.integers(0, len(header) - 1))] = draw(st.sampled_from(TEXTS))
     odd = draw(st.sampled_from((0, 0, 1, 3)))
@@ -72,9 +70,7 @@ def grids(draw):
     rows = [[_cell(draw, name) for name in header] for _ in range(num_rows)]
     for _ in range(odd * bool(num_rows)):
         row = rows[draw(st.integers(0, num_rows - 1))]
-        row[draw(st.integers(0, len(row) - 1))] = draw(
-            st.sampled_from(TEXTS) | st.text(max_size=20)
-        )
+        row[draw(st.integers(0, len(row) - 1))] = draw(st.sampled_from(TEXTS) | st.text(max_size=20))
     return use.strip(), header, rows
 
 
@@ -103,9 +99,7 @@ def csv_tables(draw):
 def parquet_tables(draw):
     use, header, rows = draw(grids())
     columns = {}
-    for name, cells in zip(
-        header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True
-    ):
+    for name, cells in zip(header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True):
         columns[name.encode("utf-8", "replace").decode()] = _typed(draw, cells)
     file = io.BytesIO()
     pq.write_table(

@@ -50,9 +50,7 @@ def weights_files(draw):
     if form == "header":
         size = struct.unpack("<Q", data[:8])[0]
         header = json.loads(data[8 : 8 + size])
-        header[draw(st.sampled_from(("t0", "t9", "__metadata__", "")))] = draw(
-            st.sampled_from(ODD_TENSORS)
-        )
+        header[draw(st.sampled_from(("t0", "t9", "__metadata__", "")))] = draw(st.sampled_from(ODD_TENSORS))
         text = json.dumps(header).encode()
         stated = draw(st.sampled_from((len(text), 0, 2**63, 10**8, len(text) - 1)))
         data = struct.pack("<Q", stated) + text + data[8 + size :]

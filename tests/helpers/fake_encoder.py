@@ -12,9 +12,7 @@ class FakeEncoder:
     image_size = 2
 
     def __init__(self, table):
-        self.table = {
-            text: torch.tensor(vector, dtype=torch.float) for text, vector in table.items()
-        }
+        self.table = {text: torch.tensor(vector, dtype=torch.float) for text, vector in table.items()}
         self.encoded = []
 
     def tokenize(self, texts):

@@ -20,9 +20,7 @@ JUDGMENTS = {"use": "nights", "root": "nights"}
 INIT = {
     "random": [],
     "pi": [{"use": "triplet-hinge", "judgments": JUDGMENTS}],
-    "shuffled": [
-        {"use": "triplet-hinge", "judgments": {"use": "shuffled-votes", "judgments": JUDGMENTS}}
-    ],
+    "shuffled": [{"use": "triplet-hinge", "judgments": {"use": "shuffled-votes", "judgments": JUDGMENTS}}],
 }
 
 

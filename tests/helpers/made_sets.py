@@ -30,8 +30,7 @@ def labelled_set(folder, labels, num_classes, *, images=None, splits=("test",)):
     """Write a set with a `.cls` per sample; by default all images of a class are equal."""
     images = images or [png(label) for label in labels]
     samples = [
-        {"png": image, "cls": str(label).encode()}
-        for image, label in zip(images, labels, strict=True)
+        {"png": image, "cls": str(label).encode()} for image, label in zip(images, labels, strict=True)
     ]
     for split in splits:
         write_tar(folder / split / "0.tar", samples)
@@ -54,8 +53,6 @@ def multilabel_set(folder, rows):
 
 def caption_set(folder, captions):
     """Write a set with the captions of each image in a `.txt`."""
-    samples = [
-        {"png": png(i), "txt": "\n".join(texts).encode()} for i, texts in enumerate(captions)
-    ]
+    samples = [{"png": png(i), "txt": "\n".join(texts).encode()} for i, texts in enumerate(captions)]
     write_tar(folder / "test" / "0.tar", samples)
     (folder / "dataset_type.txt").write_text("retrieval\n")

@@ -160,17 +160,13 @@ class PaperGpu(TorchFunctionMode):
     def _moved(self, func, args, kwargs):
         """Return the tensor where `to`, `cpu` or `cuda` puts it; None when they name no device."""
         source, rest = args[0], args[1:]
-        target = {T.cpu: "cpu", T.cuda: CUDA}.get(
-            func, kwargs.get("device", rest[0] if rest else None)
-        )
+        target = {T.cpu: "cpu", T.cuda: CUDA}.get(func, kwargs.get("device", rest[0] if rest else None))
         if isinstance(target, T):
             kwargs = {"dtype": target.dtype, **kwargs}
             target = CUDA if self.is_on_gpu(target) else "cpu"
         if not isinstance(target, str | torch.device):
             return None
-        dtype = kwargs.get("dtype") or next(
-            (a for a in rest[1:] if isinstance(a, torch.dtype)), source.dtype
-        )
+        dtype = kwargs.get("dtype") or next((a for a in rest[1:] if isinstance(a, torch.dtype)), source.dtype)
         to_gpu = _is_cuda(target)
         if to_gpu == self.is_on_gpu(source):
             out = source.to(dtype)
@@ -227,9 +223,7 @@ def _is_cuda(device: object) -> bool:
 def paper_gpu() -> Iterator[PaperGpu]:
     """Give the process a GPU on paper for the block, cuda:0."""
     event = SimpleNamespace(synchronize=lambda: None)
-    stream = SimpleNamespace(
-        record_event=lambda: event, synchronize=lambda: None, is_capturing=lambda: False
-    )
+    stream = SimpleNamespace(record_event=lambda: event, synchronize=lambda: None, is_capturing=lambda: False)
     autocast = torch.autocast
     cuda = {
         "is_available": lambda: True,
@@ -265,13 +259,9 @@ def paper_gpu() -> Iterator[PaperGpu]:
     group = torch.nn.utils.clip_grad._group_tensors_by_device_and_dtype  # type: ignore[attr-defined]
 
     def grouped(lists):
-        return {
-            (rows[0][0].device, kind): (rows, i) for (_, kind), (rows, i) in group(lists).items()
-        }
+        return {(rows[0][0].device, kind): (rows, i) for (_, kind), (rows, i) in group(lists).items()}
 
-    by_device = mock.patch.object(
-        torch.nn.utils.clip_grad, "_group_tensors_by_device_and_dtype", grouped
-    )
+    by_device = mock.patch.object(torch.nn.utils.clip_grad, "_group_tensors_by_device_and_dtype", grouped)
     with (
         by_device,
         mock.patch("torch.autocast", on_cpu),

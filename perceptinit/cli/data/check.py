@@ -20,18 +20,14 @@ def check(
             help="Name of judgments, or a file of a table or matrix; a test set, its folder, or a suite. Or an address."
         ),
     ],
-    images: Annotated[
-        Path | None, typer.Option(help="Folder of the images, for a file of your own.")
-    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images, for a file of your own.")] = None,
     use: Annotated[
         str | None,
         typer.Option(help="Judgments that read the file. [default: table; rdm for a matrix]"),
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="A key of its recipe table; may be repeated."
-        ),
+        typer.Option("--set", metavar="KEY=VALUE", help="A key of its recipe table; may be repeated."),
     ] = None,
     sheet: Annotated[
         Path | None, typer.Option(help="Write example triplets with their votes to this .png.")
@@ -39,9 +35,7 @@ def check(
     root: SetsRoot = "data/eval",
     quick: Annotated[
         bool,
-        typer.Option(
-            "--quick", help="Decode no image: see that it is there, and score no baselines."
-        ),
+        typer.Option("--quick", help="Decode no image: see that it is there, and score no baselines."),
     ] = False,
 ) -> None:
     """Check judgments: counts, files, duplicates, leaks between splits, votes, human ceiling.

@@ -45,9 +45,7 @@ def print_report(judgments: Judgments, report: CheckReport, sheet: Path | None) 
         console.print(_table(report))
     for finding in report.findings:
         colour = COLOURS[finding.severity]
-        console.print(
-            f"[{colour}]{finding.severity}[/{colour}] {escape(finding.message)}", soft_wrap=True
-        )
+        console.print(f"[{colour}]{finding.severity}[/{colour}] {escape(finding.message)}", soft_wrap=True)
     if sheet is not None and report.triplets:
         split = next(iter(report.triplets))
         write_sheet(report.triplets[split], sheet, NUM_EXAMPLES)

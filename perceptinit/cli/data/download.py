@@ -30,9 +30,7 @@ def download(
     set_: Overrides = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder to write. [default: $<NAME>_ROOT, else data/<name>; test sets: data/eval]"
-        ),
+        typer.Option(help="Folder to write. [default: $<NAME>_ROOT, else data/<name>; test sets: data/eval]"),
     ] = None,
     part: Annotated[list[str] | None, typer.Option(help="Only this part; may be repeated.")] = None,
     dry_run: Annotated[
@@ -71,9 +69,7 @@ def download(
         typer.echo("Next: " + ("; ".join(map(str, left)) if left else f"perceptinit run {recipe}"))
 
 
-def _named_needs(
-    registry: Registry, name: str, out: Path | None, parts: Sequence[str]
-) -> list[DataNeed]:
+def _named_needs(registry: Registry, name: str, out: Path | None, parts: Sequence[str]) -> list[DataNeed]:
     """Return what a name stands for: the sets of a suite, a test set, or published judgments."""
     from perceptinit.judgments.data_sets import published_set
     from perceptinit.judgments.sources import default_folder

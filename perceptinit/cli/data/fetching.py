@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 NUM_WORKERS = 4  # files fetched at a time
 
 
-def fetch_needs(
-    needs: Sequence[DataNeed], *, dry_run: bool = False, must_fetch: bool = False
-) -> bool:
+def fetch_needs(needs: Sequence[DataNeed], *, dry_run: bool = False, must_fetch: bool = False) -> bool:
     """Print what is needed, fetch what is absent and public, and print how to get the rest.
 
     Returns:

@@ -12,12 +12,8 @@ from perceptinit.progress import Bars
 
 
 def index(
-    shards: Annotated[
-        list[str], typer.Argument(help="Paths or addresses: a folder, braces, a glob.")
-    ],
-    out: Annotated[
-        Path | None, typer.Option(help="File to write (default: beside the shards).")
-    ] = None,
+    shards: Annotated[list[str], typer.Argument(help="Paths or addresses: a folder, braces, a glob.")],
+    out: Annotated[Path | None, typer.Option(help="File to write (default: beside the shards).")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Read remote shards without asking.")] = False,
 ) -> None:
     """Note what lies where in tar shards, so that remote ones can be read at random places.

@@ -50,6 +50,4 @@ def card(name: str) -> str:
 def refuse_pairs(name: str) -> None:
     """Raise UsageError for an image-text source, which no single server holds, with the way to get it."""
     if is_pairs(name):
-        raise UsageError(
-            f"{name}: its images are on many servers; img2dataset fetches them:\n{card(name)}"
-        )
+        raise UsageError(f"{name}: its images are on many servers; img2dataset fetches them:\n{card(name)}")

@@ -34,14 +34,10 @@ def print_test_sets(target: str, root: str) -> list[SetState]:
     console.print(_table(states))
     for state in states:
         if state.note:
-            console.print(
-                f"{escape(without_credentials(state.name))}: {escape(state.note)}", soft_wrap=True
-            )
+            console.print(f"{escape(without_credentials(state.name))}: {escape(state.note)}", soft_wrap=True)
     present = [s for s in states if s.state in ("complete", "built in")]
     size = sum(s.num_bytes for s in states)
-    console.print(
-        f"{len(present)} of {len(states)} sets are complete; {size / 1e9:,.2f} GB on disk"
-    )
+    console.print(f"{len(present)} of {len(states)} sets are complete; {size / 1e9:,.2f} GB on disk")
     return states
 
 

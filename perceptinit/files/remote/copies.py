@@ -70,8 +70,7 @@ def local_files(folder: RemoteFile, files: Mapping[str, Stat]) -> Path:
     """
     name = folder.name or "files"
     pieces = {
-        f"{name}/{path}": Piece.whole(folder / path, s.num_bytes, s.version)
-        for path, s in files.items()
+        f"{name}/{path}": Piece.whole(folder / path, s.num_bytes, s.version) for path, s in files.items()
     }
     held = FetchedCache(sys.maxsize, cache_folder() / "copies").hold_files(pieces)
     if held is None:

@@ -112,9 +112,7 @@ class FetchedCache:
         """Return a folder with several files by their paths in it, as `hold` does for one."""
         name = _name_of(pieces)
         if any(".." in Path(path).parts for path in pieces):
-            raise DataError(
-                f"{next(iter(pieces.values())).file}: a name that leads out of its folder"
-            )
+            raise DataError(f"{next(iter(pieces.values())).file}: a name that leads out of its folder")
         lock = _PieceLock(self.folder / "locks" / f"{name}.lock")
         try:
             if self._share_whole(lock, name, pieces):
@@ -134,9 +132,7 @@ class FetchedCache:
                     os.utime(self.folder / name)
                 return True
             lock.release()
-            if (
-                not lock.own()
-            ):  # another process begins to fetch it, or uses it although it is damaged
+            if not lock.own():  # another process begins to fetch it, or uses it although it is damaged
                 time.sleep(_WAIT_SECONDS)
             elif not self._is_whole(name, pieces):
                 if not self._make_room(name):
@@ -158,9 +154,7 @@ class FetchedCache:
             sums = read_json(seal, dict[str, int], "checksums of a piece")
         except DataError:
             sums = {}
-        damaged = [
-            folder / path for path, p in pieces.items() if sums.get(path) != _sum(folder, path, p)
-        ]
+        damaged = [folder / path for path, p in pieces.items() if sums.get(path) != _sum(folder, path, p)]
         if damaged:
             logging.getLogger(__name__).warning("%s: damaged; fetched again", damaged[0])
             remove_files([seal, *damaged])

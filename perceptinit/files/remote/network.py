@@ -171,18 +171,18 @@ def _authorization(file: RemoteFile) -> str:
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if not user:
         with suppress(OSError, netrc.NetrcParseError):
-            user, _, password = netrc.netrc(os.environ.get("NETRC")).authenticators(
-                parts.hostname or ""
-            ) or ("", "", "")
+            user, _, password = netrc.netrc(os.environ.get("NETRC")).authenticators(parts.hostname or "") or (
+                "",
+                "",
+                "",
+            )
     if not user:
         return ""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 @contextmanager
-def _open_bucket(
-    file: RemoteFile, start: int, stop: int | None, validator: str
-) -> Iterator[Answer]:
+def _open_bucket(file: RemoteFile, start: int, stop: int | None, validator: str) -> Iterator[Answer]:
     fs, path = _filesystem(file)
     now = _bucket_stat(file, fs, path)
     start = start if validator in ("", now.version) else 0

@@ -103,9 +103,7 @@ class RemoteReader(io.RawIOBase):
 def check_version(file: RemoteFile, answer: Answer, wanted: Stat | None) -> None:
     """Raise RemoteError unless an answer has the wanted size and version, as far as both are known."""
     there = answer.num_bytes
-    if wanted and (
-        there not in (None, wanted.num_bytes) or wanted.version not in ("", answer.version)
-    ):
+    if wanted and (there not in (None, wanted.num_bytes) or wanted.version not in ("", answer.version)):
         raise RemoteError(
             f"{file}: has changed since it was looked at ({wanted.num_bytes:,} bytes then, {there or 0:,} now). "
             "If an index is beside it, make that again: perceptinit data index"
@@ -214,11 +212,7 @@ def _raise_if_final(file: RemoteFile, error: Exception, reason: str) -> None:
     status = _status(error)
     if status in (404, 410) or isinstance(error, FileNotFoundError):
         raise AbsentError(f"{file}: no such file") from error
-    if (
-        status in (401, 403)
-        or isinstance(error, PermissionError)
-        or "Credential" in type(error).__name__
-    ):
+    if status in (401, 403) or isinstance(error, PermissionError) or "Credential" in type(error).__name__:
         raise RemoteError(
             f"{file}: access denied ({reason}). Are the credentials there, and have they expired? s3://, gs:// and "
             "hf:// take them from the environment or a login, https:// from ~/.netrc"

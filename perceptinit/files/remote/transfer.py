@@ -116,9 +116,7 @@ class Part:
 
     def _receive(self, target: IO[bytes], start: int, stop: int) -> None:
         """Write the bytes of one answer."""
-        with open_answer(
-            self._file, start, None if stop == END else stop, self._validator
-        ) as answer:
+        with open_answer(self._file, start, None if stop == END else stop, self._validator) as answer:
             self._check_answer(answer)
             if answer.start != start and self._ranges[0][0] == 0 and len(self._ranges) == 1:
                 start = self._start_again(target)  # no ranges there, or another version by now
@@ -166,9 +164,7 @@ class Part:
     def _check_size(self, num_bytes: int) -> None:
         if num_bytes > self._most_bytes:
             self.discard()
-            raise RemoteError(
-                f"{self._file}: {num_bytes:,} bytes, {self._most_bytes:,} are published"
-            )
+            raise RemoteError(f"{self._file}: {num_bytes:,} bytes, {self._most_bytes:,} are published")
 
     def _check_end(self, position: int, end: int | None) -> None:
         if end is not None and position < end:

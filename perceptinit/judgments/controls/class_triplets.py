@@ -126,8 +126,6 @@ def _read_folder(root: Path) -> tuple[list[str], list[ImageSource], list[str]]:
         raise DataError(f'root = "{root}": no such folder, and no .parquet file')
     files = sorted(p for p in root.glob("*/*") if p.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
-        raise DataError(
-            f'root = "{root}": no images in subfolders; it needs one subfolder per class'
-        )
+        raise DataError(f'root = "{root}": no images in subfolders; it needs one subfolder per class')
     ids = [path.relative_to(root).as_posix() for path in files]
     return ids, list(files), [path.parent.name for path in files]

@@ -106,9 +106,7 @@ class SyntheticJudgments:
         """Return p_second (N,) and num_votes (N,): each triplet goes to some people of the crowd."""
         c = self.config
         crowd = Observers.draw(c.num_observers, generator(c.seed, "judgments", "observers"))
-        anchors, firsts, seconds = (
-            [picture.thing for picture in role] for role in zip(*rows, strict=True)
-        )
+        anchors, firsts, seconds = ([picture.thing for picture in role] for role in zip(*rows, strict=True))
         to_first, to_second = differences(anchors, firsts), differences(anchors, seconds)
         # A generator for each triplet: its votes do not depend on the size of the split.
         rngs = [generator(c.seed, "judgments", split, i, "votes") for i in range(len(rows))]

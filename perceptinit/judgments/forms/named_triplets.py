@@ -58,9 +58,7 @@ def draw_sides(named: NamedTriplets, seed: int) -> NamedTriplets:
     rows[question] = np.arange(len(named))
     drawn = _draws(seed, named.images, np.stack([anchor, low, high])[:, rows].tobytes())
     is_swapped = np.where(drawn[question] % 2, high, low) != first
-    roles = np.stack(
-        [anchor, np.where(is_swapped, second, first), np.where(is_swapped, first, second)]
-    )
+    roles = np.stack([anchor, np.where(is_swapped, second, first), np.where(is_swapped, first, second)])
     p_second = np.where(is_swapped, 1 - named.p_second, named.p_second)
     return replace(named, roles=roles, p_second=p_second)
 

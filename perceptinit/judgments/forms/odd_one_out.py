@@ -76,9 +76,7 @@ class OddOneOut:
 
     def select(self, mask: np.ndarray) -> OddOneOut:
         """Return the rows of a boolean mask or an index array, over the same stimuli."""
-        return replace(
-            self, images=self.images[mask], votes=self.votes[mask], group=self.group[mask]
-        )
+        return replace(self, images=self.images[mask], votes=self.votes[mask], group=self.group[mask])
 
     def triplets(self, rng: np.random.Generator) -> Triplets:
         """Return anchored triplets: two for a judgment with one answer, up to three with more votes.

@@ -54,9 +54,7 @@ class Dissimilarities:
         """
         mean = self.mean()
         if not np.nanstd(mean) > CANCELLED:
-            raise DataError(
-                f"{source}: the matrices cancel each other out; there is no order to learn"
-            )
+            raise DataError(f"{source}: the matrices cancel each other out; there is no order to learn")
         return mean
 
     def mean(self) -> np.ndarray:
@@ -92,9 +90,7 @@ class Dissimilarities:
             found.append(alone.select(rows))
         return found
 
-    def noise_ceiling(
-        self, draw: Callable[[Dissimilarities], Triplets]
-    ) -> tuple[float, float] | None:
+    def noise_ceiling(self, draw: Callable[[Dissimilarities], Triplets]) -> tuple[float, float] | None:
         """Return how well the group predicts a subject's choices: (without that subject, with it).
 
         draw: chooses the triplets from what a group says. Without a subject, the others choose them: a
@@ -171,9 +167,7 @@ def square(vectors: np.ndarray, source: str) -> np.ndarray:
         return np.apply_along_axis(squareform, -1, np.asarray(vectors, dtype=np.float64))
     except ValueError as error:
         length = np.shape(vectors)[-1]
-        raise DataError(
-            f"{source}: {length} cells are no upper triangle of a square matrix"
-        ) from error
+        raise DataError(f"{source}: {length} cells are no upper triangle of a square matrix") from error
 
 
 def _agreement_with(own: np.ndarray, group: Dissimilarities, triplets: Triplets) -> float:

@@ -79,9 +79,7 @@ class SplitConfig:
         colour_of(self.background)
 
 
-def keep_share(
-    groups: Sequence[str | int], fraction: float, seed: int, *names: str | int
-) -> np.ndarray:
+def keep_share(groups: Sequence[str | int], fraction: float, seed: int, *names: str | int) -> np.ndarray:
     """Return a mask over N rows that keeps `fraction` of the groups, rounded up.
 
     Nested: what a smaller fraction keeps, a larger one keeps too. Never empty for fraction > 0.

@@ -131,9 +131,7 @@ class MatrixSet(ABC):
         matrices, names = self._read
         source, folder = self.names_source, self.config.images
         if len(names) != matrices.shape[-1]:
-            raise DataError(
-                f"{source}: {len(names)} names for a matrix of {matrices.shape[-1]} images"
-            )
+            raise DataError(f"{source}: {len(names)} names for a matrix of {matrices.shape[-1]} images")
         for row, name in enumerate(names, start=1):
             try:
                 normal_name(name)

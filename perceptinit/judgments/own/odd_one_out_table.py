@@ -94,9 +94,7 @@ def _read_votes(columns: Columns, rows: ImageRows, pattern: str | None) -> np.nd
     """Return how many people found each image odd, int64 (N, 3); DataError names wrong rows."""
     has_votes = set(VOTES) <= columns.names
     if has_votes and ODD in columns:
-        raise DataError(
-            f"{columns.path}: says the votes twice (odd, and votes_1 to votes_3); keep one"
-        )
+        raise DataError(f"{columns.path}: says the votes twice (odd, and votes_1 to votes_3); keep one")
     if not has_votes:
         columns.require([ODD])
         return _read_odd(columns, rows, pattern)

@@ -101,9 +101,7 @@ class OwnTable(ABC):
         rows = np.flatnonzero(self.splits == split)
         if not rows.size:
             counts = ", ".join(f"{(self.splits == s).sum()} {s}" for s in SPLITS)
-            raise EmptySplitError(
-                f"{self.config.path}: no judgments in split '{split}' (there are {counts})"
-            )
+            raise EmptySplitError(f"{self.config.path}: no judgments in split '{split}' (there are {counts})")
         return self.rows.judgments.select(rows)
 
     @property
@@ -198,9 +196,7 @@ class DrawnFromTable(DerivedAnswers, OwnTable):
 
 def own_card(title: str, path: Path) -> DataCard:
     """Return the card of a user's file, of which nothing else is known."""
-    return DataCard(
-        title=title, source_url=path.as_posix(), licence="not stated", citation="not stated"
-    )
+    return DataCard(title=title, source_url=path.as_posix(), licence="not stated", citation="not stated")
 
 
 @lru_cache(maxsize=4)

@@ -125,18 +125,12 @@ def _fields(content: Mapping[str, list[MatValue]], struct: str) -> list[str]:
     return sorted(name for parent, _, name in names if parent == struct)
 
 
-def _matrices_of(
-    path: Path, key: str, value: MatValue, content: Mapping[str, list[MatValue]]
-) -> np.ndarray:
+def _matrices_of(path: Path, key: str, value: MatValue, content: Mapping[str, list[MatValue]]) -> np.ndarray:
     if value.kind == "a struct":
         fields = ", ".join(f"{key}.{name}" for name in _fields(content, key))
-        raise DataError(
-            f"{path}: '{shown(key)}' is a struct; set key to one of its fields: {fields}"
-        )
+        raise DataError(f"{path}: '{shown(key)}' is a struct; set key to one of its fields: {fields}")
     if value.kind:
-        raise DataError(
-            f"{path}: '{shown(key)}' is {value.kind}, not a full matrix of real numbers"
-        )
+        raise DataError(f"{path}: '{shown(key)}' is {value.kind}, not a full matrix of real numbers")
     return _as_matrices(value.array, str(path))
 
 

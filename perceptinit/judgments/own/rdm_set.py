@@ -87,16 +87,12 @@ class RdmSet(MatrixSet):
         matrices, own_names = self.read_file()
         names = read_names(c.names) if c.names else own_names
         if names is None:
-            raise DataError(
-                f"{c.path}: says no image names; give a text file of names, one a line, as names"
-            )
+            raise DataError(f"{c.path}: says no image names; give a text file of names, one a line, as names")
         try:
             files = [file_name(name, c.image) for name in names]
         except ValueError as error:
             raise DataError(f"{self.names_source}: {error}") from error
         strange = sorted(set(c.subjects) - set(range(len(matrices))))
         if strange:
-            raise DataError(
-                f"{c.path}: no subject {strange[0]}; there are {len(matrices)}, counted from 0"
-            )
+            raise DataError(f"{c.path}: no subject {strange[0]}; there are {len(matrices)}, counted from 0")
         return matrices[list(c.subjects)] if c.subjects else matrices, files

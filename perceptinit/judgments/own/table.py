@@ -152,9 +152,7 @@ def find_form(columns: Columns) -> tuple[str, ...]:
             continue
         meant = difflib.get_close_matches(name, OPTIONAL, n=1, cutoff=0.8)
         if meant and meant[0] not in columns:
-            raise DataError(
-                f"{columns.path}: column '{name}': did you mean '{meant[0]}'? Rename it"
-            )
+            raise DataError(f"{columns.path}: column '{name}': did you mean '{meant[0]}'? Rename it")
     return complete[0]
 
 
@@ -165,9 +163,7 @@ def _explain_missing(columns: Columns) -> str:
     forms = "; or ".join(", ".join(form) for form in FORMS)
     fitting = component_for(columns)
     other = f". These are columns of '{fitting}': use that" if fitting != "table" else ""
-    return (
-        f"no column '{missing}'.{hint} Columns: {', '.join(columns.names)}. Needed: {forms}{other}"
-    )
+    return f"no column '{missing}'.{hint} Columns: {', '.join(columns.names)}. Needed: {forms}{other}"
 
 
 def read_votes(columns: Columns, form: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -60,9 +60,7 @@ class Cifar10H(DerivedAnswers):
     )
     downloads: ClassVar[tuple[Download, ...]] = (
         Download(
-            urls=(
-                "https://raw.githubusercontent.com/jcpeterson/cifar-10h/master/data/cifar10h-counts.npy",
-            ),
+            urls=("https://raw.githubusercontent.com/jcpeterson/cifar-10h/master/data/cifar10h-counts.npy",),
             path="cifar10h-counts.npy",
         ),
         Download(
@@ -114,9 +112,7 @@ class Cifar10H(DerivedAnswers):
         if not members:
             raise DataError(f"root = \"{c.root}\": no photographs in split '{split}'")
         draw = TripletDraw(self.name, c.per_anchor, c.min_gap, c.seed)
-        return triplets_from_label_counts(
-            self._counts, self._stimuli, members, c.min_disagreement, draw
-        )
+        return triplets_from_label_counts(self._counts, self._stimuli, members, c.min_disagreement, draw)
 
     @cached_property
     def _counts(self) -> np.ndarray:
@@ -167,9 +163,7 @@ class Cifar10H(DerivedAnswers):
 def _read_binary(path: Path) -> tuple[list[ImageSource], np.ndarray]:
     data = np.fromfile(path, dtype=np.uint8)
     if not len(data) or len(data) % RECORD_BYTES:
-        raise DataError(
-            f"{path}: {len(data):,} bytes are no whole number of records of {RECORD_BYTES:,}"
-        )
+        raise DataError(f"{path}: {len(data):,} bytes are no whole number of records of {RECORD_BYTES:,}")
     records = data.reshape(-1, RECORD_BYTES)
     pixels = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return list(np.ascontiguousarray(pixels)), _check_labels(path, records[:, 0].astype(np.int64))

@@ -70,9 +70,7 @@ class Materials:
     )
     downloads: ClassVar[tuple[Download, ...]] = (
         Download(
-            urls=(
-                f"https://github.com/mlagunas/material-appearance-similarity/archive/{COMMIT}.zip",
-            ),
+            urls=(f"https://github.com/mlagunas/material-appearance-similarity/archive/{COMMIT}.zip",),
             path="material-appearance-similarity.zip",
             unpack=True,
             root=f"material-appearance-similarity-{COMMIT}/data",
@@ -167,9 +165,7 @@ class Materials:
         num_votes = votes.sum(axis=1)
         p_second = np.where(is_swapped, votes[:, 0], votes[:, 1]) / num_votes
         query = np.sort(answers, axis=1) @ np.array([NUM_IMAGES**2, NUM_IMAGES, 1])
-        return Triplets.build(
-            self._stimuli, answers[:, 0], first, second, p_second, num_votes, query
-        )
+        return Triplets.build(self._stimuli, answers[:, 0], first, second, p_second, num_votes, query)
 
 
 def _table(content: Any, key: str, width: int) -> np.ndarray:

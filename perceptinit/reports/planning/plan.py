@@ -138,9 +138,7 @@ def departures_before(recipe: Recipe, out: Path) -> Iterator[str]:
         )
 
 
-def _find_changes(
-    old: Mapping[str, Any], new: Mapping[str, Any], keys: Sequence[str] = STATED
-) -> list[str]:
+def _find_changes(old: Mapping[str, Any], new: Mapping[str, Any], keys: Sequence[str] = STATED) -> list[str]:
     return [key for key in keys if old.get(key) != new.get(key)]
 
 

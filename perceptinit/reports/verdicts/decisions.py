@@ -92,9 +92,7 @@ def level_of_looks(first: int, last: int, confidence: float = CONFIDENCE) -> flo
     return 1 - float(np.quantile(smallest, 1 - confidence))
 
 
-def simulate_looks(
-    name: str, first: int, last: int
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def simulate_looks(name: str, first: int, last: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield n with means and standard errors of n standard normal values, shape (NUM_PATHS,), n = first..last.
 
     Each n adds one value to every path. The draws are fixed by `name`.

@@ -18,8 +18,12 @@ from perceptinit.reports.verdicts.yardsticks import yardsticks
 from perceptinit.results.measures import measure_title
 
 NOTHING = "No run has finished with a score that could be compared."
-SIMULATED_PEOPLE = "The people are simulated: this says how the machinery works, and nothing about human perception."
-SIMULATED_DATA = "Pictures or captions are simulated: this says how the machinery works, and nothing about photographs."
+SIMULATED_PEOPLE = (
+    "The people are simulated: this says how the machinery works, and nothing about human perception."
+)
+SIMULATED_DATA = (
+    "Pictures or captions are simulated: this says how the machinery works, and nothing about photographs."
+)
 UNEQUAL = "The arms are not equally trained: this compares procedures as they ended, and not starts alone."
 UNTRAINED_READING = "Nothing was pretrained: what {arm} is worth to pretraining cannot be said."
 ALPHA = 0.05
@@ -53,9 +57,7 @@ def summary(comparison: Comparison) -> Summary | None:
     return Summary(tuple(text for text in found if text), measured, answers, notes)
 
 
-def _notes(
-    comparison: Comparison, score: ScoreComparison, answers: Sequence[Verdict]
-) -> Iterator[str]:
+def _notes(comparison: Comparison, score: ScoreComparison, answers: Sequence[Verdict]) -> Iterator[str]:
     runs = comparison.runs
     if len(set(score.samples_seen.values())) > 1:
         yield UNEQUAL

@@ -10,9 +10,7 @@ from perceptinit.reports.contrasts import AGAINST, TAUGHT, WORTH, Contrast, Ques
 from perceptinit.reports.numbers import interval, magnitude, signed
 from perceptinit.reports.verdicts.decisions import MOST_MORE_SEEDS, probabilities, seeds_to_decide
 
-Outcome = Literal[
-    "better", "worse", "equivalent", "undecided", "equal", "one seed", "missing", "barred"
-]
+Outcome = Literal["better", "worse", "equivalent", "undecided", "equal", "one seed", "missing", "barred"]
 SIDES = ("better", "worse")
 DECIDED = (*SIDES, "equivalent", "equal")
 

@@ -89,7 +89,9 @@ def _yardstick(comparison: Comparison, expected: ExpectConfig) -> Yardstick:
             outcome, found = _judge(value, score, expected)
     measured = f" {number(value.mean, score.is_share)}" if score and value else ""
     published = expected.value if score is None or score.is_share else expected.value / PER_CENT
-    sentence = f"{expected.score}: {who}{measured} against {published:g} published ({expected.source}): {found}."
+    sentence = (
+        f"{expected.score}: {who}{measured} against {published:g} published ({expected.source}): {found}."
+    )
     return Yardstick(expected, outcome, sentence)
 
 
@@ -101,9 +103,7 @@ def _score(comparison: Comparison, expected: ExpectConfig) -> ScoreComparison | 
     return next(means, None)
 
 
-def _differs(
-    comparison: Comparison, expected: ExpectConfig, score: ScoreComparison | None
-) -> Iterator[str]:
+def _differs(comparison: Comparison, expected: ExpectConfig, score: ScoreComparison | None) -> Iterator[str]:
     """Yield in what the arm's runs are not those that were published."""
     runs = comparison.runs
     if any(run.record["recipe"]["smoke"] for run in runs.arm_runs(expected.arm) if run.record):

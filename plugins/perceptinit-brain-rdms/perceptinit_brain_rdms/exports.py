@@ -35,18 +35,14 @@ def read_rsatoolbox(path: Path, key: str | None) -> Matrices:
     return rdms.get_matrices(), _described(path, descriptors, key)
 
 
-def _described(
-    path: Path, descriptors: Mapping[str, np.ndarray], key: str | None
-) -> list[str] | None:
+def _described(path: Path, descriptors: Mapping[str, np.ndarray], key: str | None) -> list[str] | None:
     """Return the images' names from the descriptor `key`, or from the only one that is text."""
     texts = {n: v for n, v in descriptors.items() if v.dtype.kind in "SUO"}
     if key is None and len(texts) <= 1:
         chosen = next(iter(texts.values()), None)
         return None if chosen is None else _as_texts(chosen)
     if key is None or key not in descriptors:
-        raise DataError(
-            f"{path}: {unknown('no descriptor called', key or '', sorted(descriptors))}. Set key"
-        )
+        raise DataError(f"{path}: {unknown('no descriptor called', key or '', sorted(descriptors))}. Set key")
     return _as_texts(descriptors[key])
 
 
@@ -60,9 +56,7 @@ def read_meadows_json(path: Path) -> Matrices:
     tasks = tree.get("tasks")
     arranged = [t for t in tasks if _is_arranged(t)] if isinstance(tasks, list) else []
     if not arranged:
-        raise DataError(
-            f"{path}: no task of type 'multiarrange' with 'stimuli' and 'rdm' in 'tasks'"
-        )
+        raise DataError(f"{path}: no task of type 'multiarrange' with 'stimuli' and 'rdm' in 'tasks'")
     try:
         names = [[str(s["name"]) for s in task["stimuli"]] for task in arranged]
         vectors = [np.array(task["rdm"], dtype=np.float64) for task in arranged]

@@ -82,7 +82,5 @@ class Regions(BrainSet):
             raise DataError(f"{path}: not a readable .npy file of numbers ({error})") from error
         expected = num_images * (num_images - 1) // 2
         if vector.shape != (expected,):
-            raise DataError(
-                f"{path}: shape {vector.shape}, but {num_images} images have {expected:,} pairs"
-            )
+            raise DataError(f"{path}: shape {vector.shape}, but {num_images} images have {expected:,} pairs")
         return square(vector, str(path))

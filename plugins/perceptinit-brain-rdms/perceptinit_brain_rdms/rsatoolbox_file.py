@@ -51,9 +51,7 @@ class RsatoolboxFile(BrainSet):
         matrices = rdms.get_matrices()
         rows = {(s, r): i for i, (s, r) in enumerate(zip(subject_of, region_of, strict=True))}
         if len(rows) < len(region_of):
-            raise DataError(
-                f"{path}: a subject has two matrices of one region; average sessions first"
-            )
+            raise DataError(f"{path}: a subject has two matrices of one region; average sessions first")
         for key in ((s, r) for s in subjects for r in regions):
             if key not in rows:
                 raise DataError(f"{path}: subject '{key[0]}' has no matrix of region '{key[1]}'")
@@ -64,9 +62,7 @@ class RsatoolboxFile(BrainSet):
 def load_rdms(path: Path) -> RDMs:
     """Return the RDMs of a file; DataError for a pickle, and for what rsatoolbox cannot read."""
     if path.suffix not in ENDINGS:
-        raise DataError(
-            f'{path}: pickles are not read; save it with file_type="hdf5" and the ending .hdf5'
-        )
+        raise DataError(f'{path}: pickles are not read; save it with file_type="hdf5" and the ending .hdf5')
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     try:

@@ -118,7 +118,5 @@ def test_names_of_a_file_become_pictures_by_a_pattern(tmp_path):
 
 def test_a_matlab_file_of_another_program_is_refused(tmp_path):
     savemat(tmp_path / "lab.mat", {"rdm": matrix(0)})
-    with pytest.raises(
-        DataError, match=r'not a file of Meadows; other \.mat files need use = "rdm"'
-    ):
+    with pytest.raises(DataError, match=r'not a file of Meadows; other \.mat files need use = "rdm"'):
         read_matrices(tmp_path / "lab.mat", None)

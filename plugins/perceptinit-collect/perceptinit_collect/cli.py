@@ -26,16 +26,12 @@ def collect(
     not_sure: Annotated[
         bool, typer.Option("--not-sure", help='For a new study: offer "not sure", kept as a tie.')
     ] = False,
-    seed: Annotated[
-        int, typer.Option(min=0, help="For a new study: names the draw of questions.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="For a new study: names the draw of questions.")] = 0,
     out: Annotated[Path, typer.Option(help="For a new study: its folder.")] = Path("study"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
-    status: Annotated[
-        bool, typer.Option("--status", help="Show how far the study is, and end.")
-    ] = False,
+    status: Annotated[bool, typer.Option("--status", help="Show how far the study is, and end.")] = False,
     export: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Write the judgments and a recipe, and end.")
     ] = None,
@@ -43,9 +39,7 @@ def collect(
         int | None,
         typer.Option(min=1, help="Let this many simulated people walk the page, and end."),
     ] = None,
-    close: Annotated[
-        bool, typer.Option("--close", help="Take nobody in any more, for good.")
-    ] = False,
+    close: Annotated[bool, typer.Option("--close", help="Take nobody in any more, for good.")] = False,
     forget: Annotated[
         str | None, typer.Option(metavar="ID", help="Delete a person, by code or platform id.")
     ] = None,
@@ -114,9 +108,7 @@ def _export(folder: Path, table: Path | None) -> bool:
 
     for path in export(folder, table):
         typer.echo(f"wrote {path}")
-    typer.echo(
-        f"next: {check_command(folder, table)}\n      perceptinit run {table.with_suffix('.toml')}"
-    )
+    typer.echo(f"next: {check_command(folder, table)}\n      perceptinit run {table.with_suffix('.toml')}")
     return True
 
 
@@ -142,13 +134,9 @@ def _serve(folder: Path, host: str, port: int, open_page: bool) -> None:
         address = address_of(listener)
         typer.echo(f"people:  {address}")
         typer.echo(f"owner:   {address}owner#{study.token}")
-        typer.echo(
-            f"answers: {folder / 'answers.sqlite'}   design {study.design.name}   (stop with Ctrl-C)"
-        )
+        typer.echo(f"answers: {folder / 'answers.sqlite'}   design {study.design.name}   (stop with Ctrl-C)")
         if study.has_example_consent:
-            _tell(
-                "attention: texts/consent.md is still the example text; people should read your own"
-            )
+            _tell("attention: texts/consent.md is still the example text; people should read your own")
         if is_on_a_network(listener):
             _tell(
                 "attention: others on the network can reach the page, unencrypted; docs/collect.md says how to put it "

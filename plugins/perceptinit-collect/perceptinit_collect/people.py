@@ -97,9 +97,7 @@ def parameters_of(origin: Origin) -> dict[str, str]:
     return {n: origin.platform_id for n, p in PLATFORMS.items() if p == origin.platform}
 
 
-def begin(
-    connection: sqlite3.Connection, design: Design, origin: Origin, keep_platform_id: bool
-) -> str:
+def begin(connection: sqlite3.Connection, design: Design, origin: Origin, keep_platform_id: bool) -> str:
     """Add a person and return the session's token; one who is known by the platform's id goes on instead.
 
     The token stands in the person's cookie only; the database keeps its hash. A new token ends the
@@ -205,15 +203,11 @@ def forget(connection: sqlite3.Connection, code: str) -> int:
 
     The freed pages are overwritten (`secure_delete`).
     """
-    row = connection.execute(
-        "SELECT id FROM people WHERE id = ? OR platform_id = ?", (code, code)
-    ).fetchone()
+    row = connection.execute("SELECT id FROM people WHERE id = ? OR platform_id = ?", (code, code)).fetchone()
     if row is None:
         hashes = [_hash_of(connection, platform, code) for platform in PLATFORMS.values()]
         marks = ", ".join("?" * len(hashes))
-        row = connection.execute(
-            f"SELECT id FROM people WHERE platform_hash IN ({marks})", hashes
-        ).fetchone()
+        row = connection.execute(f"SELECT id FROM people WHERE platform_hash IN ({marks})", hashes).fetchone()
     if row is None:
         return -1
     count = next_position(connection, row[0])

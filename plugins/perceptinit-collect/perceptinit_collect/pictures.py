@@ -86,9 +86,7 @@ def read_pictures(folder: Path) -> list[Picture]:
     names = _image_names(folder)
     pictures = [Picture(n, hashlib.sha256((folder / n).read_bytes()).hexdigest()) for n in names]
     if len(pictures) < 3:
-        raise DataError(
-            f"{folder}: {len(pictures)} images there; a question needs three different ones"
-        )
+        raise DataError(f"{folder}: {len(pictures)} images there; a question needs three different ones")
     _refuse_duplicates(folder, pictures)
     return pictures
 
@@ -175,10 +173,6 @@ def _refuse_duplicates(source: Path, pictures: Sequence[Picture]) -> None:
             "keep one of each"
         )
     names = [picture.name for picture in pictures]
-    twice = (
-        sorted({name for name in names if names.count(name) > 1})
-        if len(set(names)) < len(names)
-        else []
-    )
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
         raise DataError(f"{source}: two images would both become {twice[0]}; rename one")

@@ -74,9 +74,7 @@ def make_server(study: Study, begins_per_minute: int | None = None) -> uvicorn.S
     return uvicorn.Server(config)
 
 
-def serve(
-    folder: Path, listener: socket.socket, tell: Tell, ready: Callable[[Study], None]
-) -> None:
+def serve(folder: Path, listener: socket.socket, tell: Tell, ready: Callable[[Study], None]) -> None:
     """Serve until interrupted; `ready` is called when people can come."""
     with opened(folder, tell) as study, listener:
         server = make_server(study)

@@ -108,9 +108,7 @@ class Server:
     async def begin(self, request: Request) -> Response:
         """Take a person in who agreed."""
         self._refuse_other_sites(request)
-        fields = dict(
-            parse_qsl((await read_body(request)).decode("utf-8", "replace"), max_num_fields=8)
-        )
+        fields = dict(parse_qsl((await read_body(request)).decode("utf-8", "replace"), max_num_fields=8))
         if fields.get("agree") != "yes":
             raise HTTPException(400, "consent is needed to take part")
         if not self._begins.allows(address(request)):
@@ -150,9 +148,7 @@ class Server:
         position = people.next_position(self.study.store.reader, person.id)
         s = design.settings
         first = s.practice
-        breaks = (
-            range(first + s.break_every, len(person.trials), s.break_every) if s.break_every else ()
-        )
+        breaks = range(first + s.break_every, len(person.trials), s.break_every) if s.break_every else ()
         return JSONResponse(
             {
                 "next": position,
@@ -230,9 +226,7 @@ class Server:
 
     def _not_stored(self, request: Request, error: Exception) -> Response:
         print(f"error: {error}", flush=True)
-        return JSONResponse(
-            {"error": "could not be stored; trying again helps once there is room"}, 503
-        )
+        return JSONResponse({"error": "could not be stored; trying again helps once there is room"}, 503)
 
     def _page(
         self, name: str, *, person: Person | None = None, status_code: int = 200, **values: Any

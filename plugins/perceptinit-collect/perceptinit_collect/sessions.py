@@ -67,15 +67,9 @@ def draw_session(design: Design, slot: int) -> list[Trial]:
 
 def _with_places(keyed: Sequence[tuple[float, Trial, int | None]], start: int) -> list[Trial]:
     """Return the trials with `of` as a place in the whole session instead of among the questions."""
-    at = {
-        key: start + place
-        for place, (key, trial, _) in enumerate(keyed)
-        if trial.kind == "question"
-    }
+    at = {key: start + place for place, (key, trial, _) in enumerate(keyed) if trial.kind == "question"}
     return [
-        trial
-        if original is None
-        else Trial(trial.kind, trial.images, trial.order, None, at[original])
+        trial if original is None else Trial(trial.kind, trial.images, trial.order, None, at[original])
         for _, trial, original in keyed
     ]
 
@@ -135,22 +129,16 @@ def latin_orders(num_places: int, count: int, slot: int, rng: np.random.Generato
     return orders + [tuple(row) for row in rows.tolist()]
 
 
-def _originals(
-    num_questions: int, repeats: int, num_places: int, rng: np.random.Generator
-) -> list[int]:
+def _originals(num_questions: int, repeats: int, num_places: int, rng: np.random.Generator) -> list[int]:
     """Return which questions come again: whole blocks of the first part, so that repeats are balanced too."""
     num_blocks = int(num_questions * FIRST_PART) // num_places
     blocks = rng.choice(max(num_blocks, 1), repeats // num_places, replace=False)
     return [int(block) * num_places + i for block in blocks for i in range(num_places)]
 
 
-def _obvious(
-    kind: Kind, count: int, task: Task, num_images: int, rng: np.random.Generator
-) -> list[Trial]:
+def _obvious(kind: Kind, count: int, task: Task, num_images: int, rng: np.random.Generator) -> list[Trial]:
     orders = latin_orders(task.num_candidates, count, 0, rng)
-    return [
-        Trial(kind, task.obvious(num_images, rng), order, task.obvious_answer) for order in orders
-    ]
+    return [Trial(kind, task.obvious(num_images, rng), order, task.obvious_answer) for order in orders]
 
 
 def num_trials(settings: DesignSettings) -> int:

@@ -149,9 +149,7 @@ _PARTS: dict[str, type[Any]] = {
 def parse_settings(tables: Mapping[str, Any], source: str) -> Settings:
     """Return checked settings; RecipeError with every problem at once."""
     problems = [
-        Problem(name, f"unknown table; known: {', '.join(_PARTS)}")
-        for name in tables
-        if name not in _PARTS
+        Problem(name, f"unknown table; known: {', '.join(_PARTS)}") for name in tables if name not in _PARTS
     ]
     parts: dict[str, Any] = {}
     for name, cls in _PARTS.items():

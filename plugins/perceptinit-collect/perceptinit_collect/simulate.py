@@ -47,9 +47,7 @@ def simulate(folder: Path, count: int, seed: int = 0) -> Path:
 
     What was simulated before is thrown away; answers of people are not touched.
     """
-    current_design(
-        folder, lambda message: None
-    )  # locked first, so that both have the same versions
+    current_design(folder, lambda message: None)  # locked first, so that both have the same versions
     copy = _copied(folder)
     settings = read_settings(copy)
     with (
@@ -94,9 +92,7 @@ class Judge:
         looks: what the person sees of each image, the anchor first if there is one.
         """
         if self.is_careless:
-            return int(self._rng.integers(self.task.num_candidates)), float(
-                self._rng.uniform(0.1, 0.3)
-            )
+            return int(self._rng.integers(self.task.num_candidates)), float(self._rng.uniform(0.1, 0.3))
         p = self._probabilities(looks)
         seconds = float(np.exp(self._rng.normal(0.3, 0.4)))
         low, high = np.sort(p)[-2:]
@@ -106,9 +102,7 @@ class Judge:
 
     def _probabilities(self, looks: list[np.ndarray]) -> np.ndarray:
         question = tuple(range(len(looks)))
-        closest = [
-            self.task.triplets(question, place)[0][:2] for place in range(self.task.num_candidates)
-        ]
+        closest = [self.task.triplets(question, place)[0][:2] for place in range(self.task.num_candidates)]
         difference = np.array([np.abs(looks[a] - looks[b]).mean() for a, b in closest])
         evidence = -difference / (WAVER * max(difference.mean(), 1e-9))
         weights = np.exp(evidence - evidence.max())

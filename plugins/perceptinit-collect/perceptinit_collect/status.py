@@ -58,9 +58,7 @@ def status(folder: Path) -> dict[str, Any]:
     }
 
 
-def _summary(
-    folder: Path, records: Sequence[Record], used: Sequence[Record]
-) -> Iterator[tuple[str, str]]:
+def _summary(folder: Path, records: Sequence[Record], used: Sequence[Record]) -> Iterator[tuple[str, str]]:
     is_closed = bool(read_rows(folder, "SELECT 1 FROM facts WHERE name = 'closed'"))
     yield "study", "closed: nobody new is taken in" if is_closed else "open"
     if is_example(read_texts(folder)):
@@ -86,10 +84,7 @@ def _answers(records: Sequence[Record], used: Sequence[Record]) -> Iterator[tupl
     )
     newest = max((record.design for record in records), key=lambda design: design.version)
     seen = {
-        trial.images
-        for record in used
-        for _, trial, _ in record.given("question")
-        if record.design is newest
+        trial.images for record in used for _, trial, _ in record.given("question") if record.design is newest
     }
     yield (
         f"questions of design {newest.version} answered",

@@ -73,9 +73,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             connection.executescript(SCHEMA)
         return connection
     except (sqlite3.Error, OSError) as error:
-        raise StoreError(
-            f"{path}: {error}. Is the folder there, and may it be written to?"
-        ) from error
+        raise StoreError(f"{path}: {error}. Is the folder there, and may it be written to?") from error
 
 
 class Store:

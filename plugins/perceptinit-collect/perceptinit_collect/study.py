@@ -76,9 +76,7 @@ def create(images: Path, out: Path, design: dict[str, Any], tell: Tell) -> None:
     if out.is_file():
         raise DataError(f"{out}: is a file; a study needs a folder")
     if (out / IMAGES).exists():
-        raise UsageError(
-            f"{out}: has a folder '{IMAGES}' already, but is no study; name another folder"
-        )
+        raise UsageError(f"{out}: has a folder '{IMAGES}' already, but is no study; name another folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=out, prefix=".images-") as temporary:
@@ -182,9 +180,7 @@ class Study:
     def design_of(self, version: int) -> Design:
         """Return a locked version, read once."""
         if version not in self._designs:
-            (row,) = self.store.reader.execute(
-                "SELECT sha256 FROM designs WHERE version = ?", (version,)
-            )
+            (row,) = self.store.reader.execute("SELECT sha256 FROM designs WHERE version = ?", (version,))
             self._designs[version] = read_design(self.folder, version, row[0])
         return self._designs[version]
 
@@ -209,9 +205,7 @@ def opened(folder: Path, tell: Tell = lambda message: None) -> Iterator[Study]:
     try:
         lock_file.acquire(timeout=0)
     except Timeout as error:
-        raise UsageError(
-            f"{folder}: another process serves this study already; stop it first"
-        ) from error
+        raise UsageError(f"{folder}: another process serves this study already; stop it first") from error
     try:
         study = Study(folder, tell)
         try:
@@ -243,9 +237,7 @@ def close(folder: Path) -> None:
     """Take nobody in any more; who has begun may finish."""
     write_once(
         folder,
-        lambda c: c.execute(
-            "INSERT OR IGNORE INTO facts VALUES ('closed', ?)", (str(time.time()),)
-        ),
+        lambda c: c.execute("INSERT OR IGNORE INTO facts VALUES ('closed', ?)", (str(time.time()),)),
     )
 
 

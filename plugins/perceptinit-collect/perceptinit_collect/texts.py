@@ -55,9 +55,7 @@ def read_texts(folder: Path) -> dict[str, str]:
             raise DataError(f"{path}: {error.strerror}; every text of a study is needed") from error
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: not UTF-8 text ({error.reason}). Save it as UTF-8") from error
-    missing = sorted(
-        labels_of(default_text("labels", "")).keys() - labels_of(texts["labels"]).keys()
-    )
+    missing = sorted(labels_of(default_text("labels", "")).keys() - labels_of(texts["labels"]).keys())
     if missing:
         raise DataError(f"{folder / FOLDER / 'labels.md'}: no line '- {missing[0]}: ...'")
     return texts

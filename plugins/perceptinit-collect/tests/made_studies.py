@@ -22,15 +22,11 @@ def write_pictures(folder, count=8):
         y, x = np.mgrid[0:30, 0:40]
         ground, disc = rng.integers(0, 255, (2, 3))
         inside = ((x - 20) ** 2 + (y - 15) ** 2 < 100)[..., None]
-        Image.fromarray(np.where(inside, disc, ground).astype(np.uint8)).save(
-            folder / f"{i:02d}.png"
-        )
+        Image.fromarray(np.where(inside, disc, ground).astype(np.uint8)).save(folder / f"{i:02d}.png")
     return folder
 
 
-def make_study(
-    tmp_path, task="2afc", questions=20, per_person=10, not_sure=False, images=8, changes=()
-):
+def make_study(tmp_path, task="2afc", questions=20, per_person=10, not_sure=False, images=8, changes=()):
     """Make a study in `tmp_path / "study"`; changes: (old, new) texts in its study.toml."""
     pictures = write_pictures(tmp_path / "photographs", images)
     design = default_design(task, questions, per_person, not_sure, 0)

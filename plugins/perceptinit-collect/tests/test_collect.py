@@ -61,9 +61,7 @@ def test_twenty_people_walk_the_page_and_data_check_proves_the_balance(tmp_path)
     notes = sentences(report, "note")
     assert report.ok
     assert sentences(report, "warning") == []
-    assert any(
-        "equally often, within 0 for each of 20 people and within 0 overall" in n for n in notes
-    )
+    assert any("equally often, within 0 for each of 20 people and within 0 overall" in n for n in notes)
     assert any(n.startswith("answered: ") for n in notes)
     rows = rows_of(tmp_path / "judgments.csv")
     assert Counter(row["kind"] for row in rows) == {
@@ -88,10 +86,7 @@ def test_not_sure_is_a_tie_in_the_table_that_the_component_reads(tmp_path, task,
     judgments = table_of(folder, tmp_path, component)
     for split in SPLITS:
         assert (judgments.load(split).p_second == 0.5).all()
-    assert (
-        dict(status(folder)["summary"])["answers to questions"]
-        == "10, of them 10 used, 10 not sure"
-    )
+    assert dict(status(folder)["summary"])["answers to questions"] == "10, of them 10 used, 10 not sure"
 
 
 def test_what_was_assigned_and_what_was_answered_stand_in_the_table(tmp_path):
@@ -170,9 +165,7 @@ def test_reliability_is_what_one_works_out_by_hand():
 def test_agreement_is_with_the_others_whatever_order_they_were_asked_in():
     mine = made_record("a", question(0), question(0, (3, 1, 2)), question(1, (4, 1, 2)))
     others = [
-        made_record(
-            "b", question(1, (0, 2, 1)), question(1, (3, 1, 2)), question(0, (4, 1, 2))
-        ),  # 1; 2; 1
+        made_record("b", question(1, (0, 2, 1)), question(1, (3, 1, 2)), question(0, (4, 1, 2))),  # 1; 2; 1
         made_record("c", question(0), question(1, (3, 1, 2)), question(1, (4, 1, 2))),  # 1; 2; 2
     ]
     votes = votes_of([mine, *others])
@@ -190,9 +183,7 @@ def test_a_limit_that_cannot_be_measured_leaves_nobody_out():
 
 def test_everybody_is_judged_by_the_rule_of_their_own_design():
     strict, lax = made_design(min_median_seconds=2.0), made_design(min_median_seconds=0.5)
-    judged = judge(
-        [made_record("a", question(0), design=strict), made_record("b", question(0), design=lax)]
-    )
+    judged = judge([made_record("a", question(0), design=strict), made_record("b", question(0), design=lax)])
     assert [bool(why) for _, why in judged.values()] == [True, False]
 
 
@@ -305,9 +296,7 @@ def test_what_cannot_be_asked_for_is_told_in_a_sentence(tmp_path, collect):
         assert isinstance(error, PerceptInitError), error
         return str(error)
 
-    assert "photographs: is no study (no study.toml there). A new one needs --task" in said(
-        "photographs"
-    )
+    assert "photographs: is no study (no study.toml there). A new one needs --task" in said("photographs")
     assert "empty: no images there" in said("empty", *COLLECT[1:])
     assert "nowhere: no such folder of images" in said("nowhere", *COLLECT[1:])
     assert "no task '2af'. Did you mean '2afc'?" in said(*COLLECT[:2], "2af", *COLLECT[3:])
@@ -317,14 +306,10 @@ def test_what_cannot_be_asked_for_is_told_in_a_sentence(tmp_path, collect):
     assert "end its name in .csv" in said("study", "--export", "judgments.parquet")
     assert "nobody with the code or platform id 'xyz'" in said("study", "--forget", "xyz")
     assert "is a study; change study/study.toml" in said("study", "--questions", "12")
-    assert "is a study with other settings (questions, per_person)" in said(
-        *COLLECT[:4], "13", *COLLECT[5:]
-    )
+    assert "is a study with other settings (questions, per_person)" in said(*COLLECT[:4], "13", *COLLECT[5:])
     settings = tmp_path / "study/study.toml"
     settings.write_text(settings.read_text().replace("per_person = 12", "per_persn = 12"))
-    assert "design.per_persn: unknown key; did you mean 'per_person'?" in said(
-        "study", "--simulate", "1"
-    )
+    assert "design.per_persn: unknown key; did you mean 'per_person'?" in said("study", "--simulate", "1")
 
 
 def test_a_port_that_is_taken_is_told(tmp_path, cli):
@@ -337,9 +322,7 @@ def test_a_port_that_is_taken_is_told(tmp_path, cli):
     assert "cannot listen there (Address already in use)" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("host", "is_open"), [("127.0.0.1", False), ("::1", False), ("0.0.0.0", True)]
-)
+@pytest.mark.parametrize(("host", "is_open"), [("127.0.0.1", False), ("::1", False), ("0.0.0.0", True)])
 def test_a_page_that_others_can_reach_is_told_of_by_a_name_that_leads_to_it(host, is_open):
     try:
         listener = listen(host, 0)

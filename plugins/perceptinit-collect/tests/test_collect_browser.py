@@ -75,9 +75,7 @@ def test_from_consent_to_debriefing_by_keys_alone(browser, tmp_path):
             page.wait_for_selector(
                 "#stage[data-presented], main:not([hidden]) .next, #go-on:not([hidden]), .code"
             )
-            shown = page.eval_on_selector_all(
-                "main:not([hidden])", "all => all.map(m => m.id).join()"
-            )
+            shown = page.eval_on_selector_all("main:not([hidden])", "all => all.map(m => m.id).join()")
             seen += [shown] if shown not in seen else []
             if page.is_visible("#stage[data-presented]"):
                 walk.press(next(keys))
@@ -96,12 +94,8 @@ def test_from_consent_to_debriefing_by_keys_alone(browser, tmp_path):
 
 
 @pytest.mark.parametrize("task", ["2afc", "odd-one-out"])
-@pytest.mark.parametrize(
-    "size", [DESKTOP, PHONE, LYING_PHONE], ids=["desktop", "phone", "lying-phone"]
-)
-def test_all_pictures_are_whole_in_view_of_one_size_and_appear_together(
-    browser, tmp_path, task, size
-):
+@pytest.mark.parametrize("size", [DESKTOP, PHONE, LYING_PHONE], ids=["desktop", "phone", "lying-phone"])
+def test_all_pictures_are_whole_in_view_of_one_size_and_appear_together(browser, tmp_path, task, size):
     with open_study(make_study(tmp_path, task=task)) as site, Walk(browser, site, size) as walk:
         walk.agree()
         walk.go_on()
@@ -142,9 +136,7 @@ def test_the_picture_under_the_pointer_is_the_one_that_is_stored(browser, tmp_pa
         clicked = []
         for place in [0, 1, 2, 2, 1, 0]:
             walk.go_on()
-            clicked.append(
-                walk.page.get_attribute(f".place >> nth={place} >> img", "src").rpartition("/")[2]
-            )
+            clicked.append(walk.page.get_attribute(f".place >> nth={place} >> img", "src").rpartition("/")[2])
             with walk.page.expect_response("**/answer"):
                 walk.page.click(f".place >> nth={place}")
             trials = read_trials(site.rows("SELECT trials FROM people")[0][0])
@@ -163,9 +155,7 @@ def test_practice_tells_right_from_wrong(browser, tmp_path):
             right = trials[position].order.index(trials[position].correct)
             walk.press(str(1 + (right if is_right else 1 - right)))
             walk.page.wait_for_selector("#go-on:not([hidden])")
-            assert walk.page.inner_text("#feedback").startswith(
-                "Right" if is_right else "Not quite"
-            )
+            assert walk.page.inner_text("#feedback").startswith("Right" if is_right else "Not quite")
 
 
 def test_after_a_reload_or_a_closed_laptop_the_page_goes_on_where_it_was(browser, tmp_path):
@@ -285,9 +275,7 @@ def test_twenty_people_in_the_browser_make_a_table_and_a_recipe_that_hold(
                 assert walk.logged == []
     monkeypatch.chdir(tmp_path)
     export(folder, Path("judgments.csv"))
-    report = check_judgments(
-        Table(Table.Config(path=Path("judgments.csv"), images=folder / "images"))
-    )
+    report = check_judgments(Table(Table.Config(path=Path("judgments.csv"), images=folder / "images")))
     assert report.ok
     assert any("for each of 20 people and within 0 overall" in f.message for f in report.findings)
     valid = cli("validate", "judgments.toml")

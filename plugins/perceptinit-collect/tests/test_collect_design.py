@@ -38,9 +38,7 @@ def spread(counts):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("task", TASKS)
-def test_every_candidate_stands_at_every_place_equally_often_for_each_person_and_overall(
-    task, shape
-):
+def test_every_candidate_stands_at_every_place_equally_often_for_each_person_and_overall(task, shape):
     design, overall = shaped(task, shape), Counter()
     n = TASKS[task].num_candidates
     for slot in range(7):
@@ -54,9 +52,7 @@ def test_every_candidate_stands_at_every_place_equally_often_for_each_person_and
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("task", TASKS)
-def test_every_question_is_asked_once_before_any_is_asked_again_and_nobody_is_asked_twice(
-    task, shape
-):
+def test_every_question_is_asked_once_before_any_is_asked_again_and_nobody_is_asked_twice(task, shape):
     design, asked = shaped(task, shape), Counter()
     shared = set(design.questions[: design.settings.shared])
     for slot in range(9):
@@ -110,11 +106,7 @@ def test_all_questions_there_are_can_be_drawn_and_each_once(task):
     total = TASKS[task].count(6)
     drawn = TASKS[task].draw(6, total, np.random.default_rng(0))
     n = TASKS[task].num_candidates
-    assert (
-        len({(*q[:-n], *sorted(q[-n:])) for q in drawn})
-        == total
-        == {"2afc": 60, "odd-one-out": 20}[task]
-    )
+    assert len({(*q[:-n], *sorted(q[-n:])) for q in drawn}) == total == {"2afc": 60, "odd-one-out": 20}[task]
 
 
 def test_every_image_is_the_anchor_equally_often():

@@ -39,9 +39,7 @@ def raw(site, method, path, body=b"", headers=()):
 
 
 def owner(site, path, token=None):
-    return raw(
-        site, "GET", path, headers=[("authorization", f"Bearer {token or site.study.token}")]
-    )
+    return raw(site, "GET", path, headers=[("authorization", f"Bearer {token or site.study.token}")])
 
 
 @pytest.mark.parametrize(
@@ -156,9 +154,7 @@ def test_not_sure_is_an_answer_only_where_it_is_offered(site, tmp_path):
 
 def test_practice_is_answered_with_feedback_and_nothing_else_is(site):
     somebody = site.begun()
-    trials = people.read_trials(
-        site.rows("SELECT trials FROM people ORDER BY slot DESC LIMIT 1")[0][0]
-    )
+    trials = people.read_trials(site.rows("SELECT trials FROM people ORDER BY slot DESC LIMIT 1")[0][0])
     for position, trial in enumerate(trials):
         right = None if trial.correct is None else trial.order.index(trial.correct)
         status, reply = somebody.answer(position, 0 if right is None else right)
@@ -265,9 +261,7 @@ def test_a_platforms_id_is_not_stored_unless_the_study_asks(tmp_path):
     with open_study(folder) as site:
         assert b"The id\nitself is not stored" in site.visitor().get("/")
         site.begun(PROLIFIC_PID="private77")
-    assert not any(
-        b"private77" in path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    )
+    assert not any(b"private77" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
 def test_the_way_back_to_the_platform_carries_the_id_where_it_is_asked_for(tmp_path):

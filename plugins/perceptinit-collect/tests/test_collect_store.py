@@ -47,8 +47,7 @@ def noted(store):
 def test_every_commit_is_synced_to_disk_before_it_is_acknowledged(store):
     def pragmas(connection):
         return [
-            connection.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("synchronous", "journal_mode")
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode")
         ]
 
     assert store.submit(pragmas).result() == [2, "wal"]  # 2 is FULL
@@ -104,9 +103,7 @@ def fill_disk(connection):
 def test_a_full_disk_is_told_and_what_was_acknowledged_stays(store):
     store.submit(note("before")).result()
     store.submit(fill_disk).result()
-    with pytest.raises(
-        StoreError, match="database or disk is full; nothing of this answer was kept"
-    ):
+    with pytest.raises(StoreError, match="database or disk is full; nothing of this answer was kept"):
         store.submit(note("x" * 100_000)).result()
     store.submit(lambda c: c.execute("PRAGMA max_page_count = 1000000")).result()
     store.submit(note("x" * 100_000)).result()
@@ -227,9 +224,7 @@ def test_a_page_of_somebody_who_was_forgotten_has_ended(tmp_path):
 def test_what_was_forgotten_is_not_left_in_the_file(tmp_path):
     from perceptinit_collect.study import forget
 
-    folder = make_study(
-        tmp_path, changes=[("keep_platform_ids = false", "keep_platform_ids = true")]
-    )
+    folder = make_study(tmp_path, changes=[("keep_platform_ids = false", "keep_platform_ids = true")])
     with open_study(folder) as site:
         site.begun(PROLIFIC_PID="verypersonal").answer(0)
         assert any(b"verypersonal" in path.read_bytes() for path in folder.glob("answers.sqlite*"))
@@ -277,9 +272,7 @@ def test_after_kill_9_every_acknowledged_answer_is_there_once(tmp_path):
         server.kill()
         server.wait()
     with sqlite3.connect(folder / "answers.sqlite") as connection:
-        stored = [
-            row[0] for row in connection.execute("SELECT position FROM answers ORDER BY position")
-        ]
+        stored = [row[0] for row in connection.execute("SELECT position FROM answers ORDER BY position")]
     assert len(acknowledged) >= 10
     assert stored[: len(acknowledged)] == acknowledged
     assert stored == list(range(len(stored)))

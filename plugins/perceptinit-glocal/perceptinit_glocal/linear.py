@@ -129,9 +129,7 @@ class Linear:
         pull = c.identity_pull * (matrix - scale).square().mean() * len(matrix)
         if not c.local_share:
             return people + pull
-        return (
-            (1 - c.local_share) * people + c.local_share * _local(matrix, a, c.temperature) + pull
-        )
+        return (1 - c.local_share) * people + c.local_share * _local(matrix, a, c.temperature) + pull
 
 
 def _cosine(matrix: Tensor, a: Tensor, b: Tensor) -> Tensor:

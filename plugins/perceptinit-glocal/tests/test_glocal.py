@@ -19,16 +19,12 @@ class TestLinear(InitializerContract):
 
 def test_a_map_is_found_when_people_look_at_one_dimension_only():
     rng = np.random.default_rng(0)
-    z = torch.nn.functional.normalize(
-        torch.from_numpy(rng.standard_normal((300, 4))).float(), dim=-1
-    )
+    z = torch.nn.functional.normalize(torch.from_numpy(rng.standard_normal((300, 4))).float(), dim=-1)
     places = torch.from_numpy(np.stack([rng.permutation(300) for _ in range(3)]))
     first = (z[places[0], 0] - z[places[1], 0]).abs()
     second = (z[places[0], 0] - z[places[2], 0]).abs()
     p_second = (second < first).float()
-    linear = Linear(
-        Linear.Config(epochs=60, lr=0.02, identity_pull=0.0, local_share=0.0), tiny_judgments()
-    )
+    linear = Linear(Linear.Config(epochs=60, lr=0.02, identity_pull=0.0, local_share=0.0), tiny_judgments())
 
     def agreement(matrix):
         a, f, s = (torch.nn.functional.normalize(z[p] @ matrix.T, dim=-1) for p in places)
@@ -41,9 +37,7 @@ def test_a_map_is_found_when_people_look_at_one_dimension_only():
 def test_only_the_projection_changes():
     tower = tiny_model().image
     judgments = tiny_judgments()
-    report = Linear(Linear.Config(epochs=1), judgments).initialize(
-        tower, RunContext(stage="init.0")
-    )
+    report = Linear(Linear.Config(epochs=1), judgments).initialize(tower, RunContext(stage="init.0"))
     assert report.changed == ("projection.weight",)
 
 

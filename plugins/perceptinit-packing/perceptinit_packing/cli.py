@@ -49,14 +49,10 @@ def pack(
             "Pair shards: captions of classes."
         ),
     ] = None,
-    resize: Annotated[
-        int, typer.Option(min=0, help="Largest shorter side, pixels; 0: keep all bytes.")
-    ] = 0,
+    resize: Annotated[int, typer.Option(min=0, help="Largest shorter side, pixels; 0: keep all bytes.")] = 0,
     max_bad_share: Annotated[
         float | None,
-        typer.Option(
-            min=0, max=1, help="Share that may be unreadable (default: 0.01; test set: 0)."
-        ),
+        typer.Option(min=0, max=1, help="Share that may be unreadable (default: 0.01; test set: 0)."),
     ] = None,
 ) -> None:
     """Pack images with captions or labels into webdataset shards or a zero-shot test set.
@@ -105,7 +101,5 @@ def pack(
     records = open_source(source, columns, names, num_readers=settings.num_workers)
     total = sum(len(shard.rows) for shard in shards_of(records, settings))
     with Bars() as bars:
-        packed = pack_source(
-            records, out, settings, lambda count: bars.advance("packing", total, count)
-        )
+        packed = pack_source(records, out, settings, lambda count: bars.advance("packing", total, count))
     print_packed(packed, out, settings)

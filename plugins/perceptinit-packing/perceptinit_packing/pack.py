@@ -61,9 +61,7 @@ class Packed:
     unusable: tuple[str, ...]
 
 
-def pack(
-    source: Source, out: Path, settings: PackSettings, advance: Callable[[int], None]
-) -> Packed:
+def pack(source: Source, out: Path, settings: PackSettings, advance: Callable[[int], None]) -> Packed:
     """Write `source` into the folder `out` and return what was made.
 
     Shards that an earlier, interrupted call with the same source and settings finished are kept, those of parts as
@@ -155,9 +153,7 @@ def _write_all(
         try:
             for task in as_completed(tasks):
                 task.result()
-        except (
-            BaseException
-        ):  # also when the user interrupts: let the threads end between two records
+        except BaseException:  # also when the user interrupts: let the threads end between two records
             tally.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -218,9 +214,7 @@ def _header(source: Source, settings: PackSettings) -> dict[str, Any]:
     }
 
 
-def _describe(
-    source: Source, out: Path, settings: PackSettings, written: Sequence[Written]
-) -> None:
+def _describe(source: Source, out: Path, settings: PackSettings, written: Sequence[Written]) -> None:
     """Write the index and, for a test set, the files of the clip-benchmark layout."""
     remove_files(out.glob("unreadable.*-of-*.txt"))  # of parts that failed at first
     _write_text(out / UNREADABLE, _sentences(written))

@@ -36,13 +36,9 @@ def print_packed(packed: Packed, out: Path, settings: PackSettings) -> None:
     what = "test images" if settings.test_set else "samples"
     kept = f", {packed.kept} of them finished before" if packed.kept else ""
     size = packed.num_bytes / 1e6
-    typer.echo(
-        f"{out}: {packed.num_samples:,} {what} in {packed.num_shards} shards{kept} ({size:,.1f} MB)"
-    )
+    typer.echo(f"{out}: {packed.num_samples:,} {what} in {packed.num_shards} shards{kept} ({size:,.1f} MB)")
     if settings.part:
-        typer.echo(
-            "The index is written by the same command without --part, once all parts are done."
-        )
+        typer.echo("The index is written by the same command without --part, once all parts are done.")
     if packed.unusable:
         where = "will be" if settings.part else "are"
         typer.echo(

@@ -89,9 +89,7 @@ def write_shard(
     return Written(shard.name, num_samples, path.stat().st_size, tuple(unusable))
 
 
-def _sample(
-    source: Source, shard: Shard, row: int, settings: ImageSettings
-) -> dict[str, str | bytes]:
+def _sample(source: Source, shard: Shard, row: int, settings: ImageSettings) -> dict[str, str | bytes]:
     """Return the key and the members of a sample: image, caption, label."""
     record = source.record(row)
     extension, data = prepare_image(record, settings)

@@ -64,9 +64,7 @@ class Columns:
         return [n for n in (self.image, self.text, self.label, self.class_name) if n is not None]
 
 
-def open_source(
-    path: Path, columns: Columns, classnames: Sequence[str] = (), num_readers: int = 1
-) -> Source:
+def open_source(path: Path, columns: Columns, classnames: Sequence[str] = (), num_readers: int = 1) -> Source:
     """Return the records of a folder of images, or of a .csv, .tsv or .parquet file or folder.
 
     classnames: names by label, where the source does not say them.
@@ -123,9 +121,7 @@ class TableSource:
             where, image = f"{where} ({image})", self._root / image if image else None
         text = values.get(self._columns.text) if self._columns.text else None
         if text is not None and not isinstance(text, str):
-            raise DataError(
-                f"{where}: '{self._columns.text}' is {type(text).__name__}, not a caption"
-            )
+            raise DataError(f"{where}: '{self._columns.text}' is {type(text).__name__}, not a caption")
         return Record(where, image if isinstance(image, (bytes, Path)) else None, text)
 
 

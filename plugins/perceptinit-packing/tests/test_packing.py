@@ -66,9 +66,7 @@ def members(path):
 
 
 def files(folder):
-    return {
-        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
-    }
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def pairs_of(folder):
@@ -122,9 +120,7 @@ def test_class_folders_become_captions_by_templates_and_keep_their_labels(tmp_pa
     run(class_folders(tmp_path / "in"), tmp_path / "out", templates=templates)
     texts = ["a photo of a cat.", "one cat", "a photo of a dog."]
     assert [text for _, text in pairs_of(tmp_path / "out")] == texts
-    labels = [
-        data for name, data in members(tmp_path / "out" / "000000.tar") if name.endswith("cls")
-    ]
+    labels = [data for name, data in members(tmp_path / "out" / "000000.tar") if name.endswith("cls")]
     assert labels == [b"0", b"0", b"1"]
     assert (tmp_path / "out" / "classnames.txt").read_text() == "cat\ndog\n"
 
@@ -362,9 +358,7 @@ def test_labels_that_do_not_fit_name_the_row(tmp_path, columns, wrong, sentence)
 
 def test_labels_without_names_say_how_to_give_them(tmp_path):
     source = write_parquet(tmp_path / "t.parquet", image=[encoded()], label=[0])
-    with pytest.raises(
-        DataError, match="labels have no class names: name their column with --class-"
-    ):
+    with pytest.raises(DataError, match="labels have no class names: name their column with --class-"):
         open_source(source, Columns(label="label"))
 
 
@@ -372,9 +366,7 @@ def test_an_image_outside_of_the_class_folders_is_named(tmp_path):
     write(class_folders(tmp_path / "in") / "loose.png", encoded())
     with pytest.raises(DataError) as caught:
         open_source(tmp_path / "in", Columns())
-    assert (
-        str(caught.value) == "loose.png: neither in a class folder nor beside a caption (loose.txt)"
-    )
+    assert str(caught.value) == "loose.png: neither in a class folder nor beside a caption (loose.txt)"
 
 
 @pytest.mark.parametrize(
@@ -389,9 +381,7 @@ def test_an_image_outside_of_the_class_folders_is_named(tmp_path):
         ("t.parquet", {}, "nothing to pack beside images: name --text-column or --label-column"),
     ],
 )
-def test_sources_and_settings_that_do_not_go_together_write_nothing(
-    tmp_path, source, settings, sentence
-):
+def test_sources_and_settings_that_do_not_go_together_write_nothing(tmp_path, source, settings, sentence):
     captions_folder(tmp_path / "captions", 2)
     class_folders(tmp_path / "classes")
     write_parquet(tmp_path / "t.parquet", image=[encoded()])

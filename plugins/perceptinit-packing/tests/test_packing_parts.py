@@ -40,9 +40,7 @@ SOURCES = {
 
 @pytest.mark.parametrize("what", SOURCES)
 @pytest.mark.parametrize("num_parts", [1, 2, 7])
-def test_all_parts_in_any_order_and_a_last_call_write_what_one_packing_writes(
-    tmp_path, what, num_parts
-):
+def test_all_parts_in_any_order_and_a_last_call_write_what_one_packing_writes(tmp_path, what, num_parts):
     make, columns, settings = SOURCES[what]
     source = make(tmp_path / ("in.parquet" if what == "table" else "in"))
     run(source, tmp_path / "one", columns, shard_size=1, **settings)
@@ -186,9 +184,7 @@ def content(folder):
 
 @pytest.mark.parametrize("is_test_set", [False, True])
 @pytest.mark.parametrize("parts", [(None,), (Part(2, 2), Part(1, 2), None)])
-def test_a_packing_killed_at_any_file_operation_ends_as_one_left_alone(
-    tmp_path, is_test_set, parts
-):
+def test_a_packing_killed_at_any_file_operation_ends_as_one_left_alone(tmp_path, is_test_set, parts):
     source = class_folders(tmp_path / "source")
     settings = {"shard_size": 1, "templates": ("a {c}",), "test_set": is_test_set}
 

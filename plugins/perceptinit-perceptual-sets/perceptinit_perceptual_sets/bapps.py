@@ -115,9 +115,7 @@ class Bapps:
         names = self._names(part)
         if split != "test":
             c = self.config
-            splits = assign_splits(
-                names, c.seed, "judgments", "bapps", "split", val_share=c.val_share
-            )
+            splits = assign_splits(names, c.seed, "judgments", "bapps", "split", val_share=c.val_share)
             names = [name for name, s in zip(names, splits, strict=True) if s == split]
         if not names:
             raise DataError(
@@ -134,9 +132,7 @@ class Bapps:
     def load_same_pairs(self, split: Split) -> SamePairs:
         """Return the same-or-different judgments, all of split `test`; DataError for absent files."""
         if split != "test":
-            raise DataError(
-                f"bapps: same-or-different judgments are in split 'test' only, not '{split}'"
-            )
+            raise DataError(f"bapps: same-or-different judgments are in split 'test' only, not '{split}'")
         folder = self.config.root / "jnd" / "val"
         names = _matched(folder, self._kinds(folder), ("p0", "p1"), "same")
         stimuli = _stimuli(self.config.root, "jnd/val", names, ("p0", "p1"))
@@ -150,11 +146,7 @@ class Bapps:
         return _matched(folder, self._kinds(folder), ("ref", "p0", "p1"), "judge")
 
     def _kinds(self, folder: Path) -> list[str]:
-        there = (
-            sorted(path.name for path in folder.iterdir() if path.is_dir())
-            if folder.is_dir()
-            else []
-        )
+        there = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
         kinds = [kind for kind in there if not self.config.kinds or kind in self.config.kinds]
         if not kinds:
             wanted = ", ".join(self.config.kinds) or "any kind"
@@ -171,11 +163,7 @@ def _matched(folder: Path, kinds: Sequence[str], images: Sequence[str], answers:
     for kind in kinds:
         endings = {**dict.fromkeys(images, ".png"), answers: ".npy"}
         stems = {
-            part: {
-                n.removesuffix(ending)
-                for n in file_names(folder / kind / part)
-                if n.endswith(ending)
-            }
+            part: {n.removesuffix(ending) for n in file_names(folder / kind / part) if n.endswith(ending)}
             for part, ending in endings.items()
         }
         union = sorted(set().union(*stems.values()))

@@ -84,9 +84,7 @@ class ImageQualitySet(DerivedAnswers):
         rated = rated.select(splits == split)
         c = self.config
         if not len(rated.reference):
-            raise DataError(
-                f"root = \"{c.root}\": {self.name} has no references in split '{split}'"
-            )
+            raise DataError(f"root = \"{c.root}\": {self.name} has no references in split '{split}'")
         draw = TripletDraw(self.name, c.pairs_per_reference, c.min_gap, c.seed)
         return triplets_from_ratings(rated, self.rule, draw)
 
@@ -126,9 +124,7 @@ class ImageQualitySet(DerivedAnswers):
                     path = Path(folder) / name
                     other = files.setdefault(name.lower(), path)
                     if other != path:
-                        raise DataError(
-                            f"{path}: an image of this name is also at {other}; keep one"
-                        )
+                        raise DataError(f"{path}: an image of this name is also at {other}; keep one")
         return files
 
     def _label_file(self, name: str) -> Path:
@@ -176,9 +172,7 @@ class Tid2013(ImageQualitySet):
         for place, line in numbered_lines(path):
             cells = line.split()
             if len(cells) != 2 or cells[1].count("_") != 2:
-                raise DataError(
-                    f"{place}: expected a score and a name such as I01_01_1.bmp, got {line!r}"
-                )
+                raise DataError(f"{place}: expected a score and a name such as I01_01_1.bmp, got {line!r}")
             reference = f"{cells[1][:3]}{Path(cells[1]).suffix}"
             ratings.append(Rating(reference, cells[1], finite_number(cells[0], place), place))
         return check_rated_once(path, ratings)

@@ -35,9 +35,7 @@ class Jnd(JudgedMeasure):
         images = self.images(pairs.stimuli, model.image_size, ctx.num_workers)
         used, places = np.unique(np.stack([pairs.first, pairs.second]), return_inverse=True)
         first, second = places.reshape(2, -1)
-        z = embed(
-            model.encode_image, images, used, device=ctx.device, batch_size=self.config.batch_size
-        )
+        z = embed(model.encode_image, images, used, device=ctx.device, batch_size=self.config.batch_size)
         yield Score(
             name=f"jnd_ap/{self.set_name}",
             value=same_average_precision(cosine_distances(z, first, second), pairs.p_same),

@@ -126,9 +126,7 @@ class Things:
         votes = np.zeros((len(rows), 3), dtype=np.int32)
         votes[np.arange(len(rows)), odd[rows]] = 1
         by_object = self.config.split_by == "object"
-        return OddOneOut.build(
-            self._stimuli, images[rows], votes, unit="image" if by_object else "anchor"
-        )
+        return OddOneOut.build(self._stimuli, images[rows], votes, unit="image" if by_object else "anchor")
 
     def _image(self, name: str) -> str:
         return self.config.image.format(id=name)
@@ -147,17 +145,13 @@ class Things:
         read = [read_triples(p, c.index_base, c.odd_column, len(self._stimuli)) for p in files]
         images = np.concatenate([part[0] for part in read])
         is_test = np.arange(len(images)) >= (len(read[0][0]) if c.test else len(images))
-        splits = (
-            self._by_object(images) if c.split_by == "object" else self._by_file(images, is_test)
-        )
+        splits = self._by_object(images) if c.split_by == "object" else self._by_file(images, is_test)
         return images, np.concatenate([part[1] for part in read]), splits
 
     def _by_object(self, images: np.ndarray) -> np.ndarray:
         c = self.config
         shares = {"val_share": c.val_share, "test_share": c.test_share}
-        of_object = assign_splits(
-            self._stimuli.ids, c.seed, "judgments", "things", "split", **shares
-        )
+        of_object = assign_splits(self._stimuli.ids, c.seed, "judgments", "things", "split", **shares)
         a, b, odd = of_object[images].T
         return np.where((a == b) & (b == odd), a, "")
 
@@ -169,9 +163,7 @@ class Things:
         place = generator(c.seed, "judgments", "things", "split").permutation(len(codes))[question]
         num_test = 0 if c.test else round(c.test_share * len(codes))
         num_val = round(c.val_share * len(codes))
-        splits = np.where(
-            place < num_test, "test", np.where(place < num_test + num_val, "val", "train")
-        )
+        splits = np.where(place < num_test, "test", np.where(place < num_test + num_val, "val", "train"))
         # the same three objects in both published files: left out of training
         is_seen = np.isin(question, question[is_test])
         return np.where(is_test, "test", np.where(is_seen, "", splits))
@@ -193,9 +185,7 @@ class Things:
         path = self.config.embedding
         assert path is not None
         try:
-            vectors = (
-                np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path)
-            )
+            vectors = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path)
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: not a readable table of numbers ({error})") from error
         if vectors.ndim != 2 or len(vectors) != len(self._stimuli):

@@ -56,9 +56,7 @@ def read_objects(path: Path) -> list[str]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, delimiter="\t")
         if "uniqueID" not in (reader.fieldnames or ()):
-            raise DataError(
-                f"{path}: no column 'uniqueID'. Columns: {', '.join(reader.fieldnames or ())}"
-            )
+            raise DataError(f"{path}: no column 'uniqueID'. Columns: {', '.join(reader.fieldnames or ())}")
         names = [row["uniqueID"] for row in reader]
     if len(set(names)) != len(names):
         raise DataError(f"{path}: an object is named twice in column uniqueID")
@@ -112,9 +110,7 @@ def _integers(
             # the published text files write whole numbers as 1.0000e+00
             values = [float(cells[column]) for column in columns]
         except ValueError:
-            raise DataError(
-                f"{path}, row {number}: not all of {line.strip()!r} are numbers"
-            ) from None
+            raise DataError(f"{path}, row {number}: not all of {line.strip()!r} are numbers") from None
         if not all(value.is_integer() for value in values):
             raise DataError(f"{path}, row {number}: not all of {line.strip()!r} are whole numbers")
         yield [int(value) for value in values]

@@ -201,9 +201,7 @@ def test_things_reads_the_long_form_that_counts_from_one(tmp_path):
         "subject\timage1\timage2\timage3\tchoice\n7\t1\t2\t3\t2\n7\t40\t2\t5\t1\n"
     )
     shares = {"val_share": 0.0, "test_share": 0.0, "test": None}
-    things = make_things(
-        tmp_path, train=tmp_path / "long.tsv", index_base=1, odd_column="choice", **shares
-    )
+    things = make_things(tmp_path, train=tmp_path / "long.tsv", index_base=1, odd_column="choice", **shares)
     judgments = things.load_odd_one_out("train")
     assert judgments.images.tolist() == [[0, 1, 2], [39, 1, 4]]
     assert judgments.votes.argmax(axis=1).tolist() == [1, 0]
@@ -230,9 +228,7 @@ def test_things_with_the_wrong_odd_column_is_told_by_an_embedding(tmp_path):
     right = make_things(tmp_path, odd_column="last", **settings)
     assert list(right.preflight()) == []
     wrong = make_things(tmp_path, odd_column="first", **settings)
-    with pytest.raises(
-        DataError, match=r'odd_column = "first", but .* predicts another column best'
-    ):
+    with pytest.raises(DataError, match=r'odd_column = "first", but .* predicts another column best'):
         wrong.load("train")
 
 
@@ -245,9 +241,7 @@ def test_the_odd_column_can_be_found_out_with_an_embedding():
     odd = np.array([2, 1, 0])[similar]
     for column in range(3):
         others = np.array([[i for i in range(3) if i != k] for k in odd])
-        order = (
-            np.insert(others, column, odd, axis=1) if column < 2 else np.column_stack([others, odd])
-        )
+        order = np.insert(others, column, odd, axis=1) if column < 2 else np.column_stack([others, odd])
         arranged = np.take_along_axis(images, order, axis=1)
         best, scores = likeliest_odd_column(arranged, embedding)
         assert best == column
@@ -297,9 +291,7 @@ def test_an_image_quality_set_tells_the_line_and_the_missing_image(tmp_path):
     (tmp_path / "distorted_images/i03_01_2.bmp").unlink()
     assert "1 of 60 images are missing: i03_01_2.bmp" in next(iter(tid.preflight()))
     (tmp_path / "mos_with_names.txt").write_text("5.1 I01_01_1.bmp\nfive I01_01_2.bmp\n")
-    with pytest.raises(
-        DataError, match=r"mos_with_names.txt, line 2: expected a number, got 'five'"
-    ):
+    with pytest.raises(DataError, match=r"mos_with_names.txt, line 2: expected a number, got 'five'"):
         Tid2013(Tid2013.Config(root=tmp_path)).load("train")
 
 
@@ -317,9 +309,7 @@ def test_a_collapsed_model_scores_the_base_rate_of_same_answers():
 
 
 def test_a_collapsed_model_scores_chance(tmp_path):
-    (score,) = Jnd(Jnd.Config(), make_bapps(tmp_path)).evaluate(
-        Collapsed(), RunContext(num_workers=0)
-    )
+    (score,) = Jnd(Jnd.Config(), make_bapps(tmp_path)).evaluate(Collapsed(), RunContext(num_workers=0))
     assert score.name == "jnd_ap/bapps"
     assert score.value == pytest.approx(score.chance)
     assert 0 < score.chance < 1

@@ -48,9 +48,7 @@ def test_the_projection_starts_alike_in_all_arms_and_otherwise_with_another_seed
     def first(seed):
         torch.manual_seed(torch.seed())
         pretrainer = SimCLR(SimCLR.Config(**OPTIONS), tiny_pairs())
-        steps = pretrainer.steps(
-            pretrainer.model(tiny_model(), 0), RunContext(seed=seed, stage="x")
-        )
+        steps = pretrainer.steps(pretrainer.model(tiny_model(), 0), RunContext(seed=seed, stage="x"))
         next(steps)
         steps.close()
         return pretrainer.state_dict()["loss"]["projection.layers.0.weight"]

@@ -46,9 +46,7 @@ def test_scalars_settings_and_pictures_are_in_the_offline_file(tmp_path):
     Image.fromarray(np.zeros((4, 6, 3), dtype=np.uint8)).save(picture)
     score = Score(name="top1/set", value=0.5, num_examples=4)
     events = [
-        Event(
-            kind="step", arm="pi", stage="pretrain", step=1, samples_seen=10, metrics={"loss": 3.0}
-        ),
+        Event(kind="step", arm="pi", stage="pretrain", step=1, samples_seen=10, metrics={"loss": 3.0}),
         Event(kind="scores", samples_seen=10, scores=(score,)),
         Event(kind="run-end", message="finished"),
     ]
