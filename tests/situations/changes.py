@@ -1,0 +1,107 @@
+"""What happens to records in a situation: another machine, an edit, a plan that is gone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+Change = Callable[[dict[str, Any]], None]
+SIMULATED = '{ use = "synthetic" }'
+
+
+def _of(arm: str, change: Change, seed: int | None = None) -> Change:
+    """Return a change of the records of one arm (empty: of all), of one seed where that is given."""
+
+    def changed(record: dict[str, Any]) -> None:
+        if arm in ("", record["arm"]["name"]) and seed in (None, record["seed"]):
+            change(record)
+
+    return changed
+
+
+def by_package(arm: str, **versions: str) -> Change:
+    """Return a change of package versions."""
+    return _of(arm, lambda record: record["environment"]["packages"].update(versions))
+
+
+def on_device(arm: str, device: str, seed: int | None = None) -> Change:
+    """Return a change of the device."""
+    return _of(arm, lambda record: record["environment"].update(device=device), seed)
+
+
+def other_processor(arm: str) -> Change:
+    """Return a change of the processor."""
+    return _of(arm, lambda record: record["environment"].update(processor="another CPU"))
+
+
+def other_batches(arm: str) -> Change:
+    """Return a change of the order of the pairs."""
+    return _of(arm, lambda record: record["hashes"].update(pretrain_data="other"))
+
+
+def fewer_samples(arm: str) -> Change:
+    """Return a change to half of the samples seen."""
+
+    def halve(record: dict[str, Any]) -> None:
+        for row in record["scores"]:
+            row["samples_seen"] //= 2
+
+    return _of(arm, halve)
+
+
+def collapsed(arm: str) -> Change:
+    """Return a change to an arm whose embeddings collapsed in stage 1."""
+    metrics = {"spread_before": 0.66, "spread": 0.004, "two_afc_before": 0.55, "two_afc": 0.5}
+    row = {"stage": "triplet-hinge", "name": "triplet-hinge", "metrics": metrics}
+    return _of(arm, lambda record: record["init"].append(dict(row)))
+
+
+def simulated_judgments() -> Mapping[str, str]:
+    """Return the stages of arms whose judgments simulated observers gave."""
+    shuffled = '{ use = "shuffled-votes", judgments = ' + SIMULATED + " }"
+    return {
+        "people": f'[{{ use = "triplet-hinge", judgments = {SIMULATED} }}]',
+        "shuffled": f'[{{ use = "triplet-hinge", judgments = {shuffled} }}]',
+    }
+
+
+def tuned(arm: str, lr: float = 1e-3, trials: int = 5) -> Change:
+    """Return a change to an arm at the best settings that its trials found, for recipes with `[tune]`."""
+
+    def at_best(record: dict[str, Any]) -> None:
+        recipe = record["recipe"]
+        recipe["overrides"] = ['tune.role="best"', f"pretrain.lr={lr}"]
+        recipe["text"] = recipe["text"].replace("trials = 5", f"trials = {trials}")
+        record["arm"]["resolved"]["pretrain"]["lr"] = lr
+
+    return _of(arm, at_best)
+
+
+def in_turn(*changes: Change) -> Change:
+    """Return all changes as one."""
+
+    def change_all(record: dict[str, Any]) -> None:
+        for change in changes:
+            change(record)
+
+    return change_all
+
+
+def lost_plan(folder: Path) -> None:
+    """Remove the plan, of which the records still hold the hash."""
+    for path in folder.glob("plan.*"):
+        path.unlink()
+
+
+def by_hand_edited(run: str) -> Callable[[Path], None]:
+    """Return an edit of a digit of a score in the file of a record."""
+
+    def edit(folder: Path) -> None:
+        path = folder / run / "record.json"
+        record = json.loads(path.read_text())
+        record["scores"][0]["value"] += 0.02
+        path.write_text(json.dumps(record, indent=2) + "\n")
+
+    return edit
