@@ -268,7 +268,7 @@ def test_a_path_into_nested_wrappers_is_unknown_where_they_are_in_through():
     ],
 )
 def test_a_backbone_or_an_evaluator_is_like_nothing(old, new, where):
-    sentence = f"{where}: only stages of init and posthoc, and parts, are like others: give a 'use'"
+    sentence = f"{where}: only stages of init and posthoc, and parts, have 'like': give a 'use'"
     assert sentence in problems(changed(old, new, BASE))
 
 
@@ -463,7 +463,7 @@ def test_a_recipe_like_another_is_told_what_is_wrong_and_in_which_file(folder, c
 
 def test_set_cannot_name_the_other_recipe():
     assert problems(SMALL, "like=other.toml") == [
-        "--set like: another recipe is merged before: name it in the file"
+        "--set like: another recipe is merged before overrides: name it in the file"
     ]
 
 

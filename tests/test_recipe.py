@@ -112,7 +112,7 @@ def test_an_arm_can_change_nothing_else():
         ),
         ("epochs = 2", f"epochs = 0x{'f' * 4000}", "init.epochs: an integer beyond 64 bit"),
         ("epochs = 2", f"x = {'[' * 2000}", "not valid TOML: brackets are nested too deeply"),
-        ("epochs = 2", f"x = {'[' * 90}{']' * 90}", "init.x: more than 50 tables and arrays"),
+        ("epochs = 2", f"x = {'[' * 90}{']' * 90}", "init.x: more than 50 nested tables and arrays"),
         ('name = "small"', f'name = "{"n" * 300}"', "name: expected a name of letters"),
         (
             '[backbone]\nuse = "timm"',
@@ -167,7 +167,7 @@ def test_an_override_that_nests_without_end_is_taken_as_text():
 
 
 def test_what_is_too_large_or_has_no_possible_name_is_no_recipe(tmp_path):
-    with pytest.raises(UsageError, match="/dev/zero: larger than 16 MB, no recipe"):
+    with pytest.raises(UsageError, match="/dev/zero: larger than 16 MB, so it is not a recipe"):
         load_recipe("/dev/zero")
     for name in ("n" * 300, "p/" * 2500 + "x", "a\0b"):
         with pytest.raises(UsageError, match="cannot be read as a recipe") as error:

@@ -271,7 +271,7 @@ def test_a_partition_is_needed_that_the_cluster_has(fake, out, slurm, sentence):
         ('time = "0:04:59"', "asked to save 180 s before its time is over; give it 5 minutes or more"),
         ("gpus = -1", "slurm.gpus: "),
         ("nodes = 0", "slurm.nodes: "),
-        ('options = ["long"]', 'options: "long" is no option of sbatch'),
+        ('options = ["long"]', 'options: "long" is not an option of sbatch'),
         ('partitoin = "x"', "slurm.partitoin: unknown key; did you mean 'partition'"),
     ],
     ids=lambda value: value.split(" ")[0],

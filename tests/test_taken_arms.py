@@ -192,5 +192,5 @@ def test_arms_that_cannot_be_taken_are_reported(folder, old, new, sentence):
 
 
 def test_set_cannot_take_arms(folder):
-    with pytest.raises(RecipeError, match="--set arms: another recipe is merged before"):
+    with pytest.raises(RecipeError, match="--set arms: another recipe is merged before overrides"):
         load_recipe("child.toml", ['arms=["pi"]'])

@@ -17,7 +17,7 @@ from perceptinit.reports.compare import compare
 from perceptinit.reports.report import render
 from perceptinit.reports.searches import rows, search_figure
 from perceptinit.results.runs import load_experiments, load_runs
-from perceptinit.results.tuned import Search, Trial, read_searches, trial_runs
+from perceptinit.results.tuned import Search, Trial, find_trials, read_searches
 from perceptinit.running.sweep import Sweep
 from perceptinit.running.tuning import Tune
 from perceptinit.running.workers import _cells, _job
@@ -269,5 +269,5 @@ def test_an_arm_is_said_to_take_the_keys_that_it_has(tmp_path):
 
     root = write(tmp_path, [run("random", []), run("pi", [{"use": "triplet-hinge", "lr": 0.5}])])
     config = TuneConfig(measure="top1", trials=1, studies=1)
-    found = read_searches(list(trial_runs(root)), config, ["random", "pi"])
+    found = read_searches(list(find_trials(root)), config, ["random", "pi"])
     assert [row[-1] for row in rows(found)] == ["pretrain.lr 0.25", "pretrain.lr 0.25, init.lr 0.5"]

@@ -1,4 +1,4 @@
-"""In what an arm differs from the shared stages: in words for people, and as the TOML that says so."""
+"""The differences between an arm's stages and the shared ones, in words and as TOML."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 from perceptinit.components.building import Spec
 from perceptinit.configs import plain_value
 
-Differences = dict[str, Any]  # TOML path in the stage -> the arm's value, None where it has none
+Differences = dict[str, Any]  # TOML path in the stage -> the arm's value, or None
 
 
 def differences(base: Spec, own: Spec) -> Differences:
-    """Return what a component says otherwise than another one of the same `use`, parts included."""
+    """Return the settings, parts included, that differ between two components of the same `use`."""
     found = {
         field.name: plain_value(getattr(own.config, field.name))
         for field in fields(own.config)
         if getattr(own.config, field.name) != getattr(base.config, field.name)
     }
     for kind in {**base.parts, **own.parts}:
-        found |= _part(kind, base.parts.get(kind), own.parts.get(kind))
+        found |= _compare_parts(kind, base.parts.get(kind), own.parts.get(kind))
     return found
 
 
-def _part(kind: str, base: Spec | None, own: Spec | None) -> Differences:
+def _compare_parts(kind: str, base: Spec | None, own: Spec | None) -> Differences:
     if base is None or own is None:
         return {kind: own and shorten(own)} if base is not own else {}
     (base, through), (own, own_through) = _unwrap(kind, base), _unwrap(kind, own)
@@ -36,7 +36,7 @@ def _part(kind: str, base: Spec | None, own: Spec | None) -> Differences:
 
 
 def _unwrap(kind: str, spec: Spec) -> tuple[Spec, list[str | dict[str, Any]]]:
-    """Return the innermost part and what it goes through, the innermost wrapper first."""
+    """Return the innermost part and its wrappers, the innermost first."""
     wrappers: list[str | dict[str, Any]] = []
     while kind in spec.parts:
         table = shorten(spec, without=kind)
@@ -46,7 +46,7 @@ def _unwrap(kind: str, spec: Spec) -> tuple[Spec, list[str | dict[str, Any]]]:
 
 
 def shorten(spec: Spec, without: str = "") -> dict[str, Any]:
-    """Return the shortest table of a component: what is at its default is left out."""
+    """Return the shortest table of a component, without defaults."""
     table: dict[str, Any] = {"use": spec.name}
     for field in fields(spec.config):
         default = field.default if field.default_factory is MISSING else field.default_factory()
@@ -56,14 +56,13 @@ def shorten(spec: Spec, without: str = "") -> dict[str, Any]:
 
 
 def find_closest(stage: Spec, shared: Mapping[str, Spec]) -> tuple[str, Differences] | None:
-    """Return the shared stage of the same `use` that differs least, with the differences."""
-    same = {name: base for name, base in shared.items() if base.name == stage.name}
-    found = [(name, differences(base, stage)) for name, base in same.items()]
+    """Return the shared stage of the same `use` with the fewest differences, and these."""
+    found = [(name, differences(base, stage)) for name, base in shared.items() if base.name == stage.name]
     return min(found, key=lambda item: len(item[1]), default=None)
 
 
 def stages_in_words(stages: Iterable[Spec], shared: Mapping[str, Spec]) -> str:
-    """Return an arm's stages as `init, but epochs 190, judgments through shuffled-votes`."""
+    """Return an arm's stages in words: `init, but epochs 190, judgments through shuffled-votes`."""
     words = []
     for stage in stages:
         name, changes = find_closest(stage, shared) or (_table_in_words(shorten(stage)), {})
@@ -95,6 +94,7 @@ def write_like(name: str, changes: Differences) -> str:
 
 
 def write_toml(value: Any) -> str:
+    """Return a value as inline TOML."""
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{key} = {write_toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What a recipe would do and roughly cost, computed without data and without allocating weights."""
+"""The plan of a recipe and a rough cost of it, computed without data and without allocating weights."""
 
 from __future__ import annotations
 
@@ -26,42 +26,44 @@ RATES = {"2 CPU cores at 80 GFLOP/s each": 160e9, "one H100 at 400 TFLOP/s": 400
 
 @dataclass(frozen=True, slots=True)
 class ModelCost:
-    """Size of a model and floating-point operations of one forward pass per image and per text."""
+    """Parameters of each tower, and FLOPs of one forward pass per image and per text."""
 
     num_image_parameters: int
     num_text_parameters: int
     image_flops: float
     text_flops: float
 
+    @property
+    def num_parameters(self) -> int:
+        return self.num_image_parameters + self.num_text_parameters
+
 
 def model_cost(recipe: Recipe) -> ModelCost:
-    """Count parameters and FLOPs of a recipe's model on torch's meta device: no memory, no arithmetic.
+    """Count parameters and FLOPs of a recipe's model on torch's meta device, without memory or arithmetic.
 
-    Those of a text tower that its pretraining leaves out are 0.
+    They are 0 for a text tower that the pretraining leaves out.
+
+    Raises:
+        RecipeError: If the model cannot be built.
     """
-    with torch.device("meta"):
-        model = recipe.backbone.build().build()
-    model.to("meta").eval()
-    images = torch.empty(1, 3, model.image_size, model.image_size, device="meta")
-    tokens = torch.zeros(1, model.context_length, dtype=torch.long, device="meta")
-    of_images = _tower_cost(model.image, model.encode_image, images)
-    of_texts = 0, 0.0
-    if "text" in parts_left_by(recipe.pretrain):
-        of_texts = _tower_cost(model.text, model.encode_text, tokens)
+    try:
+        with torch.device("meta"):
+            model = recipe.backbone.build().build()
+        model.to("meta").eval()
+        images = torch.empty(1, 3, model.image_size, model.image_size, device="meta")
+        tokens = torch.zeros(1, model.context_length, dtype=torch.long, device="meta")
+        of_images = _tower_cost(model.image, model.encode_image, images)
+        of_texts = 0, 0.0
+        if "text" in parts_left_by(recipe.pretrain):
+            of_texts = _tower_cost(model.text, model.encode_text, tokens)
+    except Exception as error:  # whatever the library of the backbone raises
+        message = f"the model cannot be built: {str(error) or type(error).__name__}"
+        raise RecipeError([Problem(recipe.backbone.where, message)], recipe.source) from error
     return ModelCost(of_images[0], of_texts[0], of_images[1], of_texts[1])
 
 
-def _cost(recipe: Recipe) -> ModelCost:
-    """Return the cost of a recipe's model; RecipeError when it cannot be built, whatever its library raises."""
-    try:
-        return model_cost(recipe)
-    except Exception as error:
-        message = f"the model cannot be built: {str(error) or type(error).__name__}"
-        raise RecipeError([Problem(recipe.backbone.where, message)], recipe.source) from error
-
-
 def _tower_cost(tower: Any, encode: Any, inputs: torch.Tensor) -> tuple[int, float]:
-    """Return the parameters of a tower and the FLOPs of encoding the inputs."""
+    """Return the number of parameters of a tower and the FLOPs of encoding the inputs."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         encode(inputs)
     return sum(p.numel() for p in tower.parameters()), float(counter.get_total_flops())
@@ -72,8 +74,7 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
     runs = len(recipe.arms) * len(recipe.seeds)
     yield f"{recipe.name}: {recipe.summary}".rstrip(": ")
     yield f"{len(recipe.arms)} arms x {len(recipe.seeds)} seeds = {runs} runs; baseline '{recipe.baseline}'"
-    cost = _cost(recipe)
-    num_parameters = cost.num_image_parameters + cost.num_text_parameters
+    cost = model_cost(recipe)
     texts = (
         f"text tower {cost.num_text_parameters / 1e6:.1f} M, {cost.text_flops / 1e9:.2f} GFLOP (full context)"
     )
@@ -81,19 +82,24 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
         f"{recipe.backbone.name}: image tower {cost.num_image_parameters / 1e6:.1f} M parameters, "
         f"{cost.image_flops / 1e9:.2f} GFLOP; {texts if cost.num_text_parameters else 'no text tower'}"
     )
-    yield f"memory for weights, gradients and AdamW: {num_parameters * BYTES_PER_PARAMETER / 2**30:.2f} GiB, plus activations"
-    total = 0.0
-    is_complete = True
+    memory = cost.num_parameters * BYTES_PER_PARAMETER / 2**30
+    yield f"memory for weights, gradients and AdamW: {memory:.2f} GiB, plus activations"
+    total, is_complete = 0.0, True
     for arm in recipe.arms:
-        flops, lines, complete = _arm(recipe, arm, cost)
-        total += flops * len(recipe.seeds)
-        is_complete &= complete
         yield f"arm {arm.name}{': ' + arm.summary if arm.summary else ''}"
         yield f"  {recipe.difference(arm)}"
-        yield from lines
+        stages = _list_stages(recipe, arm)
+        for name, spec in stages:
+            plan = stage_plan(spec)
+            flops = (plan.num_images or 0) * cost.image_flops + plan.num_texts * cost.text_flops
+            total += TRAINING_FACTOR * flops * len(recipe.seeds)
+            is_complete &= plan.steps is not None
+            yield f"  {name} {spec.name}: {_describe_stage(plan)}"
+        if not stages:
+            yield "  nothing before evaluation"
     for slot in recipe.evals:
         every = slot.every if isinstance(slot.every, str) else f"{slot.every} steps"
-        yield f"eval {slot.spec.name} every {every}{_measurement(stage_plan(slot.spec), cost)}"
+        yield f"eval {slot.spec.name} every {every}{_describe_measurement(stage_plan(slot.spec), cost)}"
     per_pair = TRAINING_FACTOR * (cost.image_flops + cost.text_flops) / 1e9
     unit = "a pair at full context" if cost.num_text_parameters else "an image"
     yield f"a training step costs {per_pair:.3g} GFLOP {unit}"
@@ -105,24 +111,16 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
         yield f"  {_hours(total / rate)} on {name}"
 
 
-def _arm(recipe: Recipe, arm: Arm, cost: ModelCost) -> tuple[float, list[str], bool]:
-    stages = [
+def _list_stages(recipe: Recipe, arm: Arm) -> list[tuple[str, Spec]]:
+    return [
         *((f"init.{i}", spec) for i, spec in enumerate(arm.init)),
         *([("pretrain", recipe.pretrain)] if recipe.pretrain else []),
         *((f"posthoc.{i}", spec) for i, spec in enumerate(arm.posthoc)),
     ]
-    total, lines, complete = 0.0, [], True
-    for name, spec in stages:
-        plan = stage_plan(spec)
-        images = plan.num_images or 0
-        total += TRAINING_FACTOR * (images * cost.image_flops + plan.num_texts * cost.text_flops)
-        complete &= plan.steps is not None
-        lines.append(f"  {name} {spec.name}: {_stage(plan)}")
-    return total, lines or ["  nothing before evaluation"], complete
 
 
 def stage_plan(spec: Spec) -> StagePlan:
-    """Return what a stage will do; unknown where its data is absent or it does not say."""
+    """Return the plan of a stage; it is unknown if data is absent, and has 0 steps if the component has none."""
     try:
         component = spec.build()
         return component.plan() if isinstance(component, HasPlan) else StagePlan(steps=0)
@@ -130,17 +128,16 @@ def stage_plan(spec: Spec) -> StagePlan:
         return StagePlan(note=f"unknown until this is solved: {error}")
 
 
-def _stage(plan: StagePlan) -> str:
+def _describe_stage(plan: StagePlan) -> str:
     if plan.steps is None:
         return plan.note or "steps unknown until the data is there"
-    parts = [f"{plan.steps:,} steps"] if plan.steps else ["no training"]
-    if plan.num_images:
-        parts.append(f"{plan.num_images:,} images")
-    return ", ".join([*parts, *([plan.note] if plan.note else [])])
+    steps = f"{plan.steps:,} steps" if plan.steps else "no training"
+    images = f"{plan.num_images:,} images" if plan.num_images else ""
+    return ", ".join(filter(None, [steps, images, plan.note]))
 
 
-def _measurement(plan: StagePlan, cost: ModelCost) -> str:
-    """Return what one measurement takes, empty where the evaluator does not say."""
+def _describe_measurement(plan: StagePlan, cost: ModelCost) -> str:
+    """Return the cost of one measurement; empty if the evaluator has no plan."""
     if not plan.num_images:
         return ""
     petaflops = plan.num_images * cost.image_flops / 1e15

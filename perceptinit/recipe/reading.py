@@ -6,26 +6,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from perceptinit.components.building import (
-    PART_TITLES,
-    Spec,
-    needed_by,
-    parts_left_by,
-    read_spec,
-)
+from perceptinit.components.building import PART_TITLES, Spec, needed_by, parts_left_by, read_spec
 from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.configs import read_config
 from perceptinit.errors import Problem, RecipeError, shown
 from perceptinit.recipe.differences import find_closest, write_like
 from perceptinit.recipe.recipe import Arm, EvalSlot, Recipe, RecipeTable, stages_by_name
-from perceptinit.recipe.settings import (
-    CheckpointConfig,
-    ExpectConfig,
-    SlurmConfig,
-    VerdictConfig,
-)
+from perceptinit.recipe.settings import CheckpointConfig, ExpectConfig, SlurmConfig, VerdictConfig
 from perceptinit.recipe.shipped import find, read_text
 from perceptinit.recipe.tables import (
     ARM_SLOTS,
@@ -45,21 +34,26 @@ ARM_KEYS = ("name", "summary", *ARM_SLOTS)
 LIST_SLOTS = {"init": "initializer", "posthoc": "initializer", "track": "tracker"}
 ARRAYS = (*LIST_SLOTS, "eval", "expect", "arm")
 SETTINGS = {"checkpoint": CheckpointConfig, "slurm": SlurmConfig, "verdict": VerdictConfig}
-MERGED_BEFORE = "another recipe is merged before: name it in the file"
+MERGED_BEFORE = "another recipe is merged before overrides: name it in the file"
 OTHER_KEY = "an arm may replace init and posthoc only, so that arms share everything else"
 REPEATED = (
-    "repeats the shared stage, so that what is set there (--set {name}.KEY=VALUE) does not reach this "
-    "arm. Write instead: {line}"
+    "repeats the shared stage, so overrides of that stage (--set {name}.KEY=VALUE) do not reach this arm. "
+    "Write instead: {line}"
 )
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # a folder is named so
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # also the name of a folder
+T = TypeVar("T")
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read and check a recipe file, or the one of that name that comes with perceptinit.
+    """Return the checked recipe of a file, or the bundled recipe of that name.
 
-    overrides: `path=value` strings, as of `--set`.
+    Args:
+        path: Path of the file, or name of a bundled recipe.
+        overrides: `path=value` strings, as in `--set`.
 
-    Raises RecipeError with every problem in it, UsageError when there is no such file.
+    Raises:
+        RecipeError: With every problem in the recipe.
+        UsageError: If the file does not exist.
     """
     path = find(path)
     return read_recipe(read_text(path), source=str(path), overrides=overrides, folder=path.parent)
@@ -68,16 +62,26 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 def read_recipe(
     text: str, *, source: str = "recipe", overrides: Sequence[str] = (), folder: Path = Path()
 ) -> Recipe:
-    """Check a recipe's text; `folder` is where `like` and local `plugins` are looked for."""
+    """Return the checked recipe of a text.
+
+    Args:
+        text: The TOML text.
+        source: Its path, for messages and records.
+        overrides: `path=value` strings, as in `--set`.
+        folder: Where `like` and local `plugins` are found.
+
+    Raises:
+        RecipeError: With every problem in the recipe.
+    """
     found = read_recipe_text(text, source, folder)
-    # the settings have defaults, so --set may name any key of theirs
+    # the settings have defaults, so --set may name any of their keys
     stated = locate({**{slot: {} for slot in SETTINGS}, **found.tables})
     problems = apply_overrides(stated, overrides)
     problems += [Problem(f"--set {key}", MERGED_BEFORE) for key in ("like", "arms") if key in stated]
     resolved, wrong = resolve(stated)
     where = dict(places(resolved))
     tables, unset = expand_variables(resolved)
-    problems += [*wrong, *_as_written(unset, where)]
+    problems += [*wrong, *_move_to_text(unset, where)]
     if problems:
         raise RecipeError(dict.fromkeys(problems), source)
     _, wrong = read_config(RecipeTable, tables, "")
@@ -93,7 +97,7 @@ def read_recipe(
     reader = _Reader(sound, plugins, where, problems)
     values = reader.read()
     if problems:
-        raise RecipeError(_as_written(problems, where), source)
+        raise RecipeError(_move_to_text(problems, where), source)
     return Recipe(
         **values,
         warnings=tuple(reader.warnings),
@@ -108,19 +112,19 @@ def read_recipe(
 
 
 def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
-    """Return a recipe with more overrides after its own; RecipeError as of `read_recipe`."""
+    """Return a recipe with more overrides after its own; raises as `read_recipe` does."""
     every = [*recipe.overrides, *overrides]
     again = read_recipe(recipe.text, source=recipe.source, overrides=every, folder=recipe.folder)
     return replace(again, sources=recipe.sources)
 
 
-def _as_written(problems: Iterable[Problem], where: Mapping[str, str]) -> list[Problem]:
-    """Return the problems at the places where the user wrote what is wrong, each once."""
-    return list(dict.fromkeys(Problem(find_written(p.where, where), p.message) for p in problems))
+def _move_to_text(problems: Iterable[Problem], where: Mapping[str, str]) -> list[Problem]:
+    """Return the problems, each once, at the places where the user wrote the keys."""
+    return list(dict.fromkeys(replace(p, where=find_written(p.where, where)) for p in problems))
 
 
-def _spec_as_written(spec: Spec, where: Mapping[str, str]) -> Spec:
-    parts = {kind: _spec_as_written(part, where) for kind, part in spec.parts.items()}
+def _move_spec_to_text(spec: Spec, where: Mapping[str, str]) -> Spec:
+    parts = {kind: _move_spec_to_text(part, where) for kind, part in spec.parts.items()}
     return replace(spec, where=find_written(spec.where, where), parts=parts)
 
 
@@ -128,11 +132,7 @@ class _Reader:
     """Reads the tables of a recipe whose keys have the right types, and adds to the problems."""
 
     def __init__(
-        self,
-        tables: dict[str, Any],
-        plugins: Plugins,
-        places: Mapping[str, str],
-        problems: list[Problem],
+        self, tables: dict[str, Any], plugins: Plugins, places: Mapping[str, str], problems: list[Problem]
     ) -> None:
         self.tables, self.registry, self.places = tables, plugins.registry, places
         self.problems, self.warnings = problems, list[Problem]()
@@ -142,22 +142,23 @@ class _Reader:
         own = {slot: self._read_slot(slot, self.tables.get(slot, []), slot) for slot in ARM_SLOTS}
         shared = Arm("", own["init"], own["posthoc"])
         arms = self._read_arms(shared)
+        names = [arm.name for arm in arms]
         pretrain, evals = self._read_one("pretrainer", "pretrain"), self._read_evals()
         self._check_needs(pretrain, [slot.spec for slot in evals])
         values = {
             "name": self._check_name(self.tables.get("name"), "name"),
             "summary": self.tables.get("summary", ""),
             "seeds": self._check_seeds(tuple(self.tables.get("seeds", [0]))),
-            "baseline": self._check_baseline([arm.name for arm in arms]),
+            "baseline": self._check_baseline(names),
             "backbone": self._read_one("backbone", "backbone"),
             "pretrain": pretrain,
             "evals": evals,
             "tracks": self._read_slot("track", self.tables.get("track", []), "track"),
             **{
-                slot: self._read_setting(cls, slot, self.tables.get(slot, {})) or cls()
+                slot: self._keep(read_config(cls, self.tables.get(slot, {}), slot)) or cls()
                 for slot, cls in SETTINGS.items()
             },
-            "expected": self._read_expected([arm.name for arm in arms]),
+            "expected": self._read_expected(names),
             "arms": arms,
             "shared": shared,
         }
@@ -165,6 +166,12 @@ class _Reader:
 
     def _report(self, where: str, message: str) -> None:
         self.problems.append(Problem(where, message))
+
+    def _keep(self, result: tuple[T | None, Iterable[Problem]]) -> T | None:
+        """Return what was read, None if it is wrong; keep the problems."""
+        value, problems = result
+        self.problems += problems
+        return value
 
     def _check_name(self, value: Any, where: str) -> str:
         if where not in self.wrong and not (isinstance(value, str) and _NAME.fullmatch(value)):
@@ -174,8 +181,7 @@ class _Reader:
 
     def _check_seeds(self, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if not seeds or len(set(seeds)) != len(seeds):
-            wrong = f"expected an array of different integers >= 0, got {list(seeds)!r}"
-            self._report("seeds", wrong)
+            self._report("seeds", f"expected an array of different integers >= 0, got {list(seeds)!r}")
         return seeds or (0,)
 
     def _check_baseline(self, arms: Sequence[str]) -> str:
@@ -189,12 +195,12 @@ class _Reader:
 
     def _read_spec(self, kind: str, where: str, table: Any) -> Spec | None:
         if isinstance(table, Mapping) and "like" in table:
-            rule = "only stages of init and posthoc, and parts, are like others: give a 'use'"
-            self._report(f"{where}.like", rule)
+            self._report(
+                f"{where}.like", "only stages of init and posthoc, and parts, have 'like': give a 'use'"
+            )
             return None
-        spec, problems = read_spec(self.registry, kind, table, where)
-        self.problems += problems
-        return _spec_as_written(spec, self.places) if spec else None
+        spec = self._keep(read_spec(self.registry, kind, table, where))
+        return _move_spec_to_text(spec, self.places) if spec else None
 
     def _read_slot(self, slot: str, tables: Any, where: str) -> tuple[Spec, ...]:
         if not isinstance(tables, list):
@@ -210,13 +216,12 @@ class _Reader:
             own = {key: value for key, value in table.items() if key != "every"}
             spec, every = self._read_spec("evaluator", where, own), table.get("every", "epoch")
             if every not in ("epoch", "end") and not (type(every) is int and every > 0):
-                wrong = f'expected "epoch", "end" or a number of steps, got {every!r}'
-                self._report(f"{where}.every", wrong)
+                self._report(f"{where}.every", f'expected "epoch", "end" or a number of steps, got {every!r}')
             slots += [EvalSlot(spec, every)] if spec else []
         return tuple(slots)
 
     def _check_needs(self, pretrain: Spec | None, evals: Iterable[Spec]) -> None:
-        """Report evaluators that need a part of the model that the pretraining leaves out, or does not make."""
+        """Report evaluators that need a part that the model does not have after pretraining."""
         parts = parts_left_by(pretrain)
         for spec in evals:
             needed = needed_by(spec)
@@ -228,16 +233,10 @@ class _Reader:
                     "work: knn, linear-probe, representation, two-afc, rsa",
                 )
 
-    def _read_setting(self, cls: type[Any], where: str, table: dict[str, Any]) -> Any:
-        """Return the config of a table without `use`, None when it is wrong."""
-        config, problems = read_config(cls, table, where)
-        self.problems += problems
-        return config
-
     def _read_expected(self, arms: Sequence[str]) -> tuple[ExpectConfig, ...]:
         found: list[ExpectConfig] = []
         for where, table in list_items("expect", self.tables.get("expect", [])):
-            config = self._read_setting(ExpectConfig, where, table)
+            config = self._keep(read_config(ExpectConfig, table, where))
             if config and config.arm not in arms:
                 self._report(f"{where}.arm", unknown("no arm called", config.arm, arms))
             found += [config] if config else []
@@ -248,12 +247,11 @@ class _Reader:
             return None
         table, pretrain = self.tables["tune"], values["pretrain"]
         evaluator = self._read_spec("evaluator", "tune.eval", table["eval"]) if "eval" in table else None
-        found, problems = read_tuning(table, evaluator, pretrain, values["shared"].init)
-        self.problems += problems
+        found = self._keep(read_tuning(table, evaluator, pretrain, values["shared"].init))
         if found:
             self._check_needs(pretrain, [found.evaluator])
-        if found and found.config.role is None:  # a trial has its own seed
-            self.problems += seed_problems(found, values["seeds"], values["verdict"])
+            if found.config.role is None:  # a trial has its own seed
+                self.problems += seed_problems(found, values["seeds"], values["verdict"])
         return found
 
     def _read_arms(self, shared: Arm) -> tuple[Arm, ...]:
@@ -275,10 +273,10 @@ class _Reader:
         return replace(shared, name=name, summary=str(table.get("summary", "")), **own)
 
     def _read_own(self, slot: str, tables: Any, arm: str, shared: Arm) -> tuple[Spec, ...]:
-        """Return an arm's own stages; warn of those that repeat a shared one without `like`."""
+        """Return an arm's own stages; warn of stages that repeat a shared one without `like`."""
         specs = self._read_slot(slot, tables, f"{arm}.{slot}")
         if not isinstance(tables, list) or len(specs) < len(tables):
-            return specs  # their problems are reported
+            return specs  # the problems of the others are reported
         for path, spec in list_items(f"{arm}.{slot}", specs):
             found = find_closest(spec, stages_by_name(shared))
             if found and self.places.get(f"{path}.use", "").endswith(f"{path}.use"):

@@ -6,9 +6,8 @@
     [backbone]  [[init]]  [pretrain]  [[posthoc]]  [[eval]]  [verdict]  [[expect]]  [tune]  [[track]]  [checkpoint]  [slurm]
     [[arm]]
 
-The recipe knows the slots; the keys inside a slot belong to the component that `use` names. A run
-is one arm with one seed. Everything outside `init` and `posthoc` is shared by the arms because an
-arm cannot say anything else; within them, a stage that is `like` a shared one says what differs.
+A recipe defines the slots; the keys inside a slot belong to the component that `use` names. A run is one arm
+with one seed. Arms share everything outside `init` and `posthoc`.
 """
 
 from __future__ import annotations
@@ -26,12 +25,7 @@ from perceptinit.components.plugin_manager import Plugins
 from perceptinit.configs import NonNegativeInt
 from perceptinit.errors import Problem, UsageError, stripped
 from perceptinit.recipe.differences import stages_in_words
-from perceptinit.recipe.settings import (
-    CheckpointConfig,
-    ExpectConfig,
-    SlurmConfig,
-    VerdictConfig,
-)
+from perceptinit.recipe.settings import CheckpointConfig, ExpectConfig, SlurmConfig, VerdictConfig
 from perceptinit.recipe.tables import stage_names
 from perceptinit.recipe.text import Origin
 from perceptinit.recipe.tuning import Tuning
@@ -43,7 +37,7 @@ Tables = tuple[dict[str, Any], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeTable:
-    """The keys of a resolved recipe; what is in a table is read by the component or setting that it belongs to."""
+    """The keys of a resolved recipe. Components and settings check the content of their tables."""
 
     schema: Literal[1]
     name: str
@@ -67,16 +61,16 @@ class RecipeTable:
 
 @dataclass(frozen=True, slots=True)
 class EvalSlot:
-    """An evaluator and when it runs: at every epoch, every so many steps, or at the end.
+    """An evaluator and when it runs: at every epoch, every N steps, or at the end.
 
-    All but `"end"` also run before pretraining, at 0 samples seen.
+    Evaluators also run before pretraining, except with `"end"`.
     """
 
     spec: Spec
     every: Every
 
     def is_due(self, step: int, end_of_epoch: bool) -> bool:
-        """Return whether the evaluator runs after a step of pretraining that is not the last one."""
+        """Return whether the evaluator runs after a step of pretraining other than the last."""
         if self.every == "epoch":
             return end_of_epoch
         return isinstance(self.every, int) and step % self.every == 0
@@ -84,7 +78,7 @@ class EvalSlot:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One way to start (and finish): all that may differ between the runs that are compared."""
+    """The stages before and after pretraining, which may differ between compared runs."""
 
     name: str
     init: tuple[Spec, ...]
@@ -92,22 +86,24 @@ class Arm:
     summary: str = ""
 
     def smoke(self, registry: Registry) -> Arm:
-        """Return the arm with its stages shrunk, see `Spec.smoke`."""
-        return replace(
-            self,
-            init=tuple(spec.smoke(registry) for spec in self.init),
-            posthoc=tuple(spec.smoke(registry) for spec in self.posthoc),
-        )
+        """Return the arm with shrunken stages, see `Spec.smoke`."""
+        init, posthoc = (tuple(s.smoke(registry) for s in stages) for stages in (self.init, self.posthoc))
+        return replace(self, init=init, posthoc=posthoc)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A checked recipe; `overrides` are the `--set`s.
+    """A checked recipe.
 
-    text: of the file as it was read, or merged when the recipe is like another; sources: path and text
-    of both files then. folder: where local `plugins` are looked for. shared: the stages of arms that
-    name none. warnings: what may not be meant. origins: experiments whose runs arms share that are taken from
-    another recipe and unchanged, by arm.
+    Attributes:
+        shared: Stages of arms that have none themselves.
+        warnings: Settings that are valid but probably not intended.
+        text: Text of the file, or of the merged tables if the recipe is like another.
+        source: Path of the file.
+        sources: Path and text of each merged file, empty without `like`.
+        overrides: `path=value` strings of `--set`.
+        folder: Where local `plugins` are found.
+        origins: For each unchanged arm of another recipe, the experiment that it shares runs with.
     """
 
     name: str
@@ -136,22 +132,22 @@ class Recipe:
     origins: Mapping[str, Origin] = field(default_factory=dict)
 
     def specs(self) -> list[Spec]:
-        """Return all top-level specs, each once."""
+        """Return all top-level specs."""
         shared = [self.backbone, *([self.pretrain] if self.pretrain else [])]
         per_arm = [spec for arm in self.arms for spec in (*arm.init, *arm.posthoc)]
         return [*shared, *per_arm, *(e.spec for e in self.evals), *self.tracks]
 
     def arm(self, name: str) -> Arm:
-        """Return an arm by name; UsageError with suggestions when there is none."""
+        """Return an arm by name; UsageError with suggestions if it does not exist."""
         arms = {arm.name: arm for arm in self.arms}
         if name not in arms:
             raise UsageError(unknown(f"{self.source}: no arm called", name, arms))
         return arms[name]
 
     def resolved(self, arm: Arm) -> dict[str, Any]:
-        """Return all that determines the results of one arm, defaults filled in (trackers are left out).
+        """Return all settings, defaults included, that determine the results of one arm.
 
-        Addresses are without credentials: they are written down, and a renewed signature makes no other run.
+        Credentials are removed from addresses, so a renewed signature does not change the fingerprint.
         """
         return stripped(
             {
@@ -170,14 +166,14 @@ class Recipe:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def difference(self, arm: Arm) -> str:
-        """Return in what the arm differs: `shuffled = init, but judgments through shuffled-votes`."""
+        """Return the stages of an arm in words: `shuffled = init, but judgments through shuffled-votes`."""
         shared = stages_by_name(self.shared)
         before = stages_in_words(arm.init, shared) or "fresh weights"
         after = stages_in_words(arm.posthoc, shared)
         return f"{arm.name} = {before}{f'; after pretraining {after}' if after else ''}"
 
     def smoke(self) -> Recipe:
-        """Return the recipe shrunk to seconds on a CPU, on simulated data, with its first seed."""
+        """Return the recipe with its first seed, shrunk to seconds on a CPU, on simulated data."""
         registry = self.plugins.registry
         return replace(
             self,
@@ -194,7 +190,7 @@ class Recipe:
 
 
 def stages_by_name(shared: Arm) -> dict[str, Spec]:
-    """Return the shared stages by the name that `like` has for them: `init`, or `init.0` of several."""
+    """Return the shared stages by name, as in `like`: `init`, or `init.0` of several."""
     return {
         name: spec
         for slot, stages in (("init", shared.init), ("posthoc", shared.posthoc))
@@ -203,7 +199,7 @@ def stages_by_name(shared: Arm) -> dict[str, Spec]:
 
 
 def fingerprint_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """Return a unified diff of two resolved arms, for the message that refuses to mix them."""
+    """Return a unified diff of the settings of two runs."""
     before, after = (json.dumps(v, indent=1, sort_keys=True).splitlines() for v in (old, new))
     names = {"fromfile": "the finished run", "tofile": "this recipe"}
     return "\n".join(difflib.unified_diff(before, after, lineterm="", n=1, **names))

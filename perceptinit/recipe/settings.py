@@ -1,6 +1,6 @@
-"""The settings of a recipe that no component owns: `[verdict]`, `[[expect]]`, `[tune]`, `[checkpoint]` and `[slurm]`.
+"""Settings of a recipe outside components: `[verdict]`, `[[expect]]`, `[tune]`, `[checkpoint]` and `[slurm]`.
 
-No result of `run` depends on them.
+The results of `run` do not depend on them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat,
 ALL_SETS = "all"
 Scale = Literal["linear", "log"]
 Role = Literal["trial", "best"]
-Few = Annotated[int, Gt(0), Le(1000)]  # more is a slip, that would be tried for years
-# before its time is over, a run is asked to save
-WARN_SECONDS = 180
+Few = Annotated[int, Gt(0), Le(1000)]  # larger values are mistakes
+WARN_SECONDS = 180  # from Slurm's signal to the end of a job
 LEAST_MINUTES = 5
 # sbatch(1): minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes, days-hours:minutes:seconds
 _TIME = re.compile(
@@ -29,23 +28,24 @@ _WEIGHT = {"m": 1, "hm": 1, "dm": 1, "h": 60, "dh": 60, "d": 1440}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictConfig:
+    """The keys of `[verdict]`."""
+
     delta: PositiveFloat | None = None
-    """Points within which a difference does not matter (hundredths of measures that are no shares). Without it,
-    arms cannot be called equivalent."""
+    """Largest difference that does not matter, in points (hundredths of a score). Equivalence requires it."""
     max_seeds: PositiveInt | None = None
-    """Most seeds that `run --until-decided` may go up to. Intervals then hold however often one looks on the way."""
+    """Largest number of seeds of `run --until-decided`. Intervals account for all looks up to it."""
     primary: str = ""
-    """Score that speaks for the comparison: a name such as "top1/imagenet1k", or a measure such as "top1", averaged over
-    its sets. Without it, the first of zero-shot, retrieval and perceptual measures that the runs have."""
+    """Score that decides the comparison: a name such as "top1/imagenet1k", or a measure such as "top1", averaged
+    over its sets. Default: the first of zero-shot, retrieval and perceptual measures that the runs have."""
     hypothesis: str = ""
-    """What is expected, in a sentence, for `preregister`; without it, one that the arms say."""
+    """Expected result, in a sentence, for `preregister`. Default: a sentence made from the arms."""
     noise: PositiveFloat | None = None
-    """Standard deviation over seeds of the difference of two equal arms, points, as an A/A run tells it;
-    `validate` reckons with it."""
+    """Standard deviation over seeds of the difference between two equal arms, in points, from an A/A run.
+    `validate` uses it for its estimates."""
     published_effect: PositiveFloat | None = None
-    """Smallest published effect that the experiment is about, points; `validate` warns of a delta above half of it."""
+    """Smallest published effect of interest, in points. `validate` warns of a delta above half of it."""
     source: str = ""
-    """Where `published_effect` was published."""
+    """Publication of `published_effect`."""
 
     def __post_init__(self) -> None:
         if self.delta is not None and self.delta >= 100:
@@ -59,21 +59,21 @@ class ExpectConfig:
     """The keys of `[[expect]]`."""
 
     arm: str
-    """Arm that was trained as the published model was."""
+    """Arm with the training of the published model."""
     measure: str
     """Measure of the score, such as top1."""
     data_set: str
-    """Data set of the score, as scores call it; "all": the mean over every set of the measure."""
+    """Data set of the score, as in its name; "all": the mean over every set of the measure."""
     value: float
-    """What was published, in per cent (hundredths of measures that are no shares)."""
+    """Published value, in per cent (hundredths of a score)."""
     tolerance: PositiveFloat
-    """Points that the arm's mean may be away from it: what runs of the published setting differ by."""
+    """Largest distance of the arm's mean from `value`, in points: the spread of runs of the published setting."""
     source: str
-    """Where it was published."""
+    """Publication of the value."""
     num_sets: PositiveInt | None = None
-    """Sets that a published mean is over; a mean over another number is not compared with it."""
+    """Number of sets of a published mean. Means over another number are not compared with it."""
     samples_seen: PositiveInt | None = None
-    """Pairs that the published model had seen; runs that end more than 1 % away are not compared with it."""
+    """Pairs that the published model was trained on. Runs that end more than 1 % away are not compared with it."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.value <= 100:
@@ -87,35 +87,37 @@ class ExpectConfig:
 
     @property
     def score(self) -> str:
-        """What is expected to have the value: `top1/imagenet1k`, `main/mean of 32 sets`."""
+        """Name of the expected score: `top1/imagenet1k`, `main/mean of 32 sets`."""
         sets = f"mean of {self.num_sets} sets"
         return f"{self.measure}/{sets if self.data_set == ALL_SETS else self.data_set}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneConfig:
+    """The keys of `[tune]`."""
+
     measure: str
-    """Measure of `[tune.eval]` that settings are chosen by, such as "top1"; its mean where there are several sets."""
+    """Measure of `[tune.eval]` that chooses settings, such as "top1"; averaged over several sets."""
     trials: Few = 5
-    """Settings that a study tries, of which it takes the best (AlgoPerf: 5)."""
+    """Settings that each study tries (AlgoPerf: 5)."""
     studies: Few = 3
-    """Searches that know nothing of each other; an arm gets what its median study found (AlgoPerf: 3)."""
+    """Independent searches. An arm gets the best settings of its median study (AlgoPerf: 3)."""
     seed: NonNegativeInt = 1000
-    """Seed of the points that are tried, and of the first trial; each trial after it has the next seed."""
+    """Seed of the tried settings and of the first trial. Each further trial has the next seed."""
     role: Role | None = None
-    """Set by `perceptinit tune` in the runs that it makes: "trial", or "best" for an arm at its best settings."""
+    """Set by `perceptinit tune` in its runs: "trial", or "best" for an arm at its best settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
-    """What a key of `[tune.space]` may be, both ends included."""
+    """Range of a key of `[tune.space]`, both ends included."""
 
     low: float
     """Smallest value."""
     high: float
     """Largest value."""
     scale: Scale = "linear"
-    """Values are tried evenly on this scale: "linear", or "log" where factors matter, as for learning rates."""
+    """Values are spread evenly on this scale. Use "log" where factors matter, as for learning rates."""
 
     def __post_init__(self) -> None:
         if self.low >= self.high:
@@ -126,49 +128,51 @@ class Range:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointConfig:
+    """The keys of `[checkpoint]`."""
+
     every_steps: NonNegativeInt = 0
-    """Steps of stage 1 or pretraining between two checkpoints; 0: not by steps. Each epoch of pretraining and
-    each stage's end has one anyway."""
+    """Steps of stage 1 or pretraining between two checkpoints; 0: not by steps. The end of each epoch and stage
+    always has a checkpoint."""
     every_minutes: NonNegativeFloat = 15.0
-    """Minutes between two checkpoints, which is the most that a power cut costs; 0: not by time."""
+    """Minutes between two checkpoints, the most work that a power cut can cost; 0: not by time."""
     keep: PositiveInt = 2
-    """Newest checkpoints that are kept; older ones go once a newer one is complete on disk."""
+    """Number of checkpoints to keep. Older ones are removed when a newer one is complete on disk."""
     stages_from: tuple[str, ...] = ()
-    """Experiments in the same output folder, by name: stages of `init` that a run has in common with a finished
-    run of the same seed there are taken from it. Weights are the same as if they were done again."""
+    """Names of experiments in the same output folder. Stages of `init` that a finished run of the same seed also
+    has are copied from it; the weights are identical."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlurmConfig:
+    """The keys of `[slurm]`."""
+
     partition: str | None = None
-    """Part of the cluster that the runs go to, as `sinfo` lists them."""
+    """Partition of the cluster, as listed by `sinfo`."""
     time: str | None = None
-    """Most time of a job, as `sbatch --time` takes it: "8:00:00", "2-12". A run that needs more is asked to save
-    three minutes before, and goes back into the queue. Without it, the partition's default."""
+    """Time limit of a job, as in `sbatch --time`: "8:00:00", "2-12". A run that needs more saves three minutes
+    before the limit and returns to the queue. Default: that of the partition."""
     gpus: NonNegativeInt = 1
-    """GPUs of each node, with a process of the run for each; 0: one process of each node, on CPUs."""
+    """GPUs per node, with one process each; 0: one process per node, on CPUs."""
     nodes: PositiveInt = 1
     """Nodes that share each run."""
     setup: tuple[str, ...] = ()
-    """Lines of bash before the run, such as "module load cuda"; one that fails ends the job."""
+    """Lines of bash before the run, such as "module load cuda". A line that fails ends the job."""
     options: tuple[str, ...] = ()
-    """More options of `sbatch`, such as "--account=vision" or "--cpus-per-task=12"."""
+    """Further options of `sbatch`, such as "--account=vision" or "--cpus-per-task=12"."""
 
     def __post_init__(self) -> None:
         if self.time is not None and _minutes(self.time) < LEAST_MINUTES:
             raise ValueError(
-                f'time = "{self.time}": a run is asked to save {WARN_SECONDS} s before its time is over; give it '
+                f'time = "{self.time}": a run saves {WARN_SECONDS} s before its limit. Give it '
                 f"{LEAST_MINUTES} minutes or more"
             )
         strange = [option for option in self.options if not option.startswith("-")]
         if strange:
-            raise ValueError(
-                f'options: "{strange[0]}" is no option of sbatch; write "--name=value" in one string'
-            )
+            raise ValueError(f'options: "{strange[0]}" is not an option of sbatch. Write "--name=value"')
 
     @property
     def num_processes(self) -> int:
-        """Processes of each node."""
+        """Number of processes per node."""
         return max(self.gpus, 1)
 
 

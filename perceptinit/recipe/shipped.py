@@ -1,4 +1,4 @@
-"""Where recipes are: files, and those that come with perceptinit, by name (`quickstart` for `recipes/quickstart.toml`)."""
+"""Find recipes: files, and bundled recipes by name (`quickstart` for `recipes/quickstart.toml`)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def folder_of_shipped() -> Path:
-    """Return the folder of the recipes: in the package when it was installed, beside it in a checkout."""
+    """Return the folder of the bundled recipes: in the installed package, or next to it in a checkout."""
     installed = PACKAGE / "recipes"
     return installed if installed.is_dir() else PACKAGE.parent / "recipes"
 
 
 def shipped() -> dict[str, Path]:
-    """Return the files by name, also those in folders of their own such as `yardsticks/`."""
+    """Return the bundled recipes by name, including those in subfolders such as `yardsticks/`."""
     return {path.stem: path for path in sorted(folder_of_shipped().rglob("*.toml"))}
 
 
 def summaries() -> dict[str, str]:
-    """Return what each recipe asks, by name."""
+    """Return the question of each bundled recipe, by name."""
     return {
         name: tomllib.loads(path.read_text(encoding="utf-8")).get("summary", "")
         for name, path in shipped().items()
@@ -32,11 +32,7 @@ def summaries() -> dict[str, str]:
 
 
 def find(recipe: str | Path, folder: Path = Path()) -> Path:
-    """Return where a recipe is: `folder / recipe`, or the one that comes with perceptinit.
-
-    A file in `folder` wins. Names of shipped recipes may end in `.toml`; paths with a folder are
-    never theirs.
-    """
+    """Return the path of a recipe: `folder / recipe`, or else the bundled recipe of that name, with or without `.toml`."""
     path = folder / recipe
     ours = shipped().get(str(recipe).removesuffix(".toml"))
     if ours is None or (path.exists() and not path.is_dir()):
@@ -45,9 +41,10 @@ def find(recipe: str | Path, folder: Path = Path()) -> Path:
 
 
 def copy(name: str, into: Path) -> Path:
-    """Write a shipped recipe to `into / NAME.toml`, to be changed.
+    """Write a bundled recipe to `into / NAME.toml` and return that path.
 
-    Raises UsageError for an unknown name, and when the file exists.
+    Raises:
+        UsageError: If the name is unknown, or the file exists or cannot be written.
     """
     found = shipped()
     if name not in found:
@@ -64,20 +61,18 @@ def copy(name: str, into: Path) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """Return a recipe's text; UsageError when there is no such file, or one too large for a recipe."""
+    """Return a recipe's text; UsageError if the file is absent, larger than 16 MB or not UTF-8."""
     try:
         with path.open("rb") as file:  # may be a pipe: <(...)
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            raise UsageError(f"{path}: larger than {MAX_BYTES >> 20} MB, no recipe")
+            raise UsageError(f"{path}: larger than {MAX_BYTES >> 20} MB, so it is not a recipe")
         return data.decode("utf-8")
     except FileNotFoundError:
         places = (path.parent, path.parent / "recipes")
-        found = [str(p) for place in places for p in sorted(place.glob("*.toml"))]
-        near = [name for name in found if Path(name).name != "pyproject.toml"]
-        hint = f" Recipes there: {', '.join(near)}" if near else ""
-        guess = nearest(path.stem, shipped())
-        if guess:
+        found = [p for place in places for p in sorted(place.glob("*.toml")) if p.name != "pyproject.toml"]
+        hint = f" Recipes there: {', '.join(map(str, found))}" if found else ""
+        if guess := nearest(path.stem, shipped()):
             hint = f" Did you mean '{guess}', which comes with perceptinit?"
         raise UsageError(f"{path}: no such recipe.{hint}") from None
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or NUL in the path

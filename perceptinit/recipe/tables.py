@@ -43,7 +43,7 @@ class Table(dict[str, Any]):
 def locate(value: Any, at: str = "") -> Any:
     """Return a deep copy of a value in which each table is a `Table`; located tables keep their place."""
     if isinstance(value, Mapping):
-        table = value.without() if isinstance(value, Table) else Table(value, at)
+        table = value if isinstance(value, Table) else Table(value, at)
         return Table({k: locate(v, table.path(k)) for k, v in table.items()}, table.at, table.written)
     if isinstance(value, list):
         return [locate(item, path) for path, item in list_items(at, value)]
@@ -62,7 +62,7 @@ def list_items(where: str, items: Sequence[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def places(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the path of everything in resolved tables, and where the user wrote it."""
+    """Yield the path of each table and key in resolved tables, and where the user wrote it."""
     if isinstance(value, Table):
         for key, item in value.items():
             path = f"{where}.{key}" if where else key
@@ -76,7 +76,7 @@ def places(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
 
 
 def find_written(where: str, places: Mapping[str, str]) -> str:
-    """Return where the user wrote what resolved tables, described by `places`, have at `where`."""
+    """Return where the user wrote the key at `where` of resolved tables, which `places` describes."""
     known = [p for p in places if where == p or where.startswith((f"{p}.", f"{p}["))]
     longest = max(known, key=len, default="")
     return places.get(longest, "") + where[len(longest) :]
@@ -114,8 +114,8 @@ def remove_key(base: Table, path: str, written_at: str) -> Table | None:
 def parse_toml(text: str, source: str) -> dict[str, Any]:
     """Return the tables of a recipe's text.
 
-    Raises RecipeError with line and column when it is not TOML, and with every value that no key can
-    have: see `find_odd_values`.
+    Raises:
+        RecipeError: If the text is not TOML (with line and column), or has values of `find_odd_values`.
     """
     try:
         tables = _loads(text)
@@ -128,7 +128,7 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
 
 
 def _loads(text: str) -> dict[str, Any]:
-    """Return the tables of a TOML text; ValueError when it is not TOML."""
+    """Return the tables of a TOML text; ValueError for other texts."""
     try:
         return tomllib.loads(text)
     except RecursionError as error:
@@ -140,9 +140,9 @@ def _loads(text: str) -> dict[str, Any]:
 
 
 def find_odd_values(value: Any, where: str = "", depth: int = 0) -> list[Problem]:
-    """Return what no key of a recipe can hold: NaN, infinity, integers beyond 64 bit, deep nesting."""
+    """Return the values that no key of a recipe accepts: NaN, infinity, integers beyond 64 bit, deep nesting."""
     if depth > MAX_DEPTH:
-        return [Problem(where[:MAX_PATH], f"more than {MAX_DEPTH} tables and arrays in each other")]
+        return [Problem(where[:MAX_PATH], f"more than {MAX_DEPTH} nested tables and arrays")]
     if isinstance(value, Mapping):
         items = [(f"{where}.{key}" if where else key, item) for key, item in value.items()]
     elif isinstance(value, list):
@@ -159,9 +159,8 @@ def find_odd_values(value: Any, where: str = "", depth: int = 0) -> list[Problem
 def apply_overrides(tables: dict[str, Any], overrides: Sequence[str]) -> list[Problem]:
     """Set `path=value` in place: `pretrain.epochs=1`, `init.lr=1e-4`, `arm.pi.init.epochs=8`.
 
-    The value is read as TOML, and as a string when it is not TOML. A list is entered by index
-    (`init.0.lr`), an arm by its name, and a list of one item also without an index. An arm that
-    shares the stages gets its own, `like` them.
+    A value that is not TOML is a string. A path enters a list by index (`init.0.lr`), an arm by its name, and a
+    list of one item also without an index. An arm that shares stages gets its own, which are `like` the shared ones.
     """
     return [p for text in overrides for p in _override(tables, text)]
 
@@ -196,24 +195,22 @@ def _write_inherited(tables: dict[str, Any], target: Any, key: str, inherits: bo
     if not isinstance(target, dict):
         return
     shared, arms = tables.get(key), tables.get("arm")
-    is_arm = isinstance(arms, list) and any(target is arm for arm in arms)
-    if key == "through" and isinstance(target.get(key), list):
-        target[key] = [{"use": w} if isinstance(w, str) else w for w in target[key]]
-    elif key in target:
-        return
-    elif key in ARM_SLOTS and isinstance(shared, list) and is_arm:
+    if key in target:
+        if key == "through" and isinstance(target[key], list):
+            target[key] = [{"use": w} if isinstance(w, str) else w for w in target[key]]
+    elif key in ARM_SLOTS and isinstance(shared, list) and isinstance(arms, list) and target in arms:
         target[key] = [{"like": name} for name in stage_names(key, len(shared))]
     elif inherits:
         target[key] = {}
 
 
 def stage_names(slot: str, num_stages: int) -> list[str]:
-    """Return the names that `like` has for the shared stages of a slot: `init`, or `init.0` of several."""
+    """Return the names by which `like` refers to the shared stages of a slot: `init`, or `init.0` of several."""
     return [slot] if num_stages == 1 else [f"{slot}.{i}" for i in range(num_stages)]
 
 
 def _enter_single(target: Any, key: str) -> Any:
-    """Step into the only item of a list unless `key` picks one."""
+    """Return the only item of a list unless `key` selects one."""
     if isinstance(target, list) and len(target) == 1 and _enter(target, key) is None:
         return target[0]
     return target
@@ -228,7 +225,7 @@ def _enter(target: Any, key: str) -> Any:
 
 
 def expand_variables(value: Any) -> tuple[Any, list[Problem]]:
-    """Replace `${NAME}` and `${NAME:-default}` in every string by the environment's values."""
+    """Return a value with `${NAME}` and `${NAME:-default}` replaced from the environment, and unset variables."""
     problems: list[Problem] = []
 
     def expand(value: Any, where: str) -> Any:

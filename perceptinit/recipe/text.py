@@ -1,16 +1,16 @@
-"""From a recipe's text to tables that name components: what `like`, `arms` and `through` stand for.
+"""From a recipe's text to tables that name components: `like`, `arms` and `through` are resolved.
 
 * `like = "FILE"` at the top: that recipe, with the tables of this one merged in; it may be like another itself
-* `arms = ["random"]` beside it: these arms of that recipe, before the `[[arm]]` tables of this one
+* `arms = ["random"]` with it: these arms of that recipe, before the `[[arm]]` tables of this one
 * `like = "init"` in a stage: that shared stage, with the other keys of this table merged in
-* `like = "data.people"` in a part (judgments, pairs): the table [data.people], merged likewise
-* `without = ["temperature"]` beside a `like`: without these keys of the other table
-* `through = ["subset"]` in a part: wrappers around it; the first named is the innermost
+* `like = "data.people"` in a part (judgments, pairs): the table [data.people], merged in the same way
+* `without = ["temperature"]` with a `like`: without these keys of the other table
+* `through = ["subset"]` in a part: wrappers around it, the innermost first
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -36,7 +36,7 @@ SHARED_SLOTS = ("backbone", "pretrain", "eval")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """An experiment whose runs an arm of another recipe shares: its name, the path of its recipe, its seeds."""
+    """An experiment whose runs an arm of another recipe shares: its name, recipe file and seeds."""
 
     name: str
     path: str
@@ -62,25 +62,24 @@ class RecipeText:
     @property
     def text(self) -> str:
         """The text of the file, or TOML of the merged tables, which needs no other file."""
-        (source, text), *others = self.files
-        if not others:
-            return text
+        if not self.base:
+            return self.files[0][1]
         import tomli_w
 
-        names = f"{Path(source).name}, merged into {Path(others[0][0]).name}"
-        return f"# {names}\n{tomli_w.dumps(self.tables)}"
+        child, parent = (Path(path).name for path, _ in self.files[:2])
+        return f"# {child}, merged into {parent}\n{tomli_w.dumps(self.tables)}"
 
     @property
     def sources(self) -> tuple[tuple[str, str], ...]:
-        """The files, empty for a recipe that is like no other."""
+        """The files; empty for a recipe without `like`."""
         return tuple(self.files) if self.base else ()
 
     def find_origins(self, tables: Mapping[str, Any]) -> dict[str, Origin]:
-        """Return the experiment that each taken arm shares runs with, for arms that it holds unchanged.
+        """Return the experiment that each taken and unchanged arm shares runs with.
 
         Args:
-            tables: Those of this recipe, after overrides. An arm is unchanged while they have the backbone,
-                pretraining, evaluation and stages of the recipe that it is taken from.
+            tables: Tables of this recipe after overrides. An arm is unchanged if its backbone, pretraining,
+                evaluation and stages equal those of the recipe that it is taken from.
         """
         if self.base is None or not self.taken or tables.get("name") != self.tables.get("name"):
             return {}
@@ -96,40 +95,35 @@ class RecipeText:
 
 
 def read_recipe_text(text: str, source: str, folder: Path) -> RecipeText:
-    """Return a recipe's text with the recipes that it is like, looked for in `folder`, then among the bundled ones.
+    """Return a recipe's text merged into the recipes that it is like, from `folder` or bundled.
 
-    Raises RecipeError when a file is not TOML, is like a recipe that is not there, or like itself.
+    Raises:
+        RecipeError: If a file is not TOML, or its `like` names an absent recipe or leads back to it.
     """
-    return merge_files(list(_find_files(text, source, folder)))
-
-
-def _find_files(text: str, source: str, folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield path and text of a recipe, and of each that it is like in turn."""
-    yield source, text
-    seen: set[Path] = set()
+    files, seen = [(source, text)], set[Path]()
     while "like" in (tables := parse_toml(text, source)):
-        problems = []
-        if "name" not in tables:
-            problems += [Problem("name", "required: a recipe that is like another has its own name")]
-        name = tables["like"]
+        name, problems = tables["like"], []
+        if not isinstance(name, str):
+            raise RecipeError([Problem("like", f"expected the path of a recipe, got {name!r}")], source)
+        path = find(name, folder)
         try:
-            path = find(name, folder)
             text = read_text(path)
-            if path.resolve() in seen:
-                problems += [Problem("like", f"{name} is like this recipe in turn: remove one 'like'")]
-        except TypeError:
-            problems += [Problem("like", f"expected the path of a recipe, got {name!r}")]
         except UsageError as error:
             problems += [Problem("like", str(error))]
+        if path.resolve() in seen:
+            problems += [Problem("like", f"{name} is like this recipe in turn: remove one 'like'")]
+        if "name" not in tables:
+            problems += [Problem("name", "required: a recipe that is like another has its own name")]
         if problems:
-            raise RecipeError(reversed(problems), source)
+            raise RecipeError(problems, source)
         seen.add(path.resolve())
         source, folder = str(path), path.parent
-        yield source, text
+        files.append((source, text))
+    return merge_files(files)
 
 
 def merge_files(files: Files, at: str = "") -> RecipeText:
-    """Return the first of some files merged into those that it is like; `at` is where messages place its keys."""
+    """Return the first file merged into the others, which it is like in turn; `at` starts the paths of its keys."""
     (source, text), *others = files
     own: Table = locate(parse_toml(text, source), at)
     if not others:
@@ -145,35 +139,34 @@ def merge_files(files: Files, at: str = "") -> RecipeText:
         whole["plugins"] = [str(PurePath(name).parent / str(path)) for path in plugins]
     if "arms" not in own:
         return RecipeText(whole, files, base)
-    taken, problems = _take_arms(base.tables, own)
-    if problems:
-        raise RecipeError(problems, source)
-    added = own.get("arm", [])
+    taken, added = _take_arms(base.tables, own, source), own.get("arm", [])
     whole["arm"] = [*taken, *added] if isinstance(added, list) else added
     return RecipeText(whole, files, base, tuple(own["arms"]))
 
 
-def _take_arms(base: Table, own: Table) -> tuple[list[Table], list[Problem]]:
+def _take_arms(base: Table, own: Table, source: str) -> list[Table]:
     """Return the arms of `base` that `own` names, with the shared stages of `base` where `own` has others."""
     arms = {arm["name"]: arm for arm in _list_arms(base) if isinstance(arm.get("name"), str)}
-    names, where = own["arms"], own.path("arms")
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        return [], [Problem(where, f"expected an array of arms of {own.get('like')}, got {names!r}")]
-    problems = [
-        Problem(where, unknown(f"{own.get('like')} has no arm called", name, arms))
-        for name in names
-        if name not in arms
-    ]
+    names, where, like = own["arms"], own.path("arms"), own.get("like")
+    if not _is_list_of_texts(names):
+        raise RecipeError([Problem(where, f"expected an array of arms of {like}, got {names!r}")], source)
     resolver = _Resolver(base)
     taken = [arms[name] for name in names if name in arms]
     if any(slot in own for slot in ARM_SLOTS):
         stages = {slot: base.get(slot, []) for slot in ARM_SLOTS}
         taken = [resolver.take_stages(Table({**stages, **arm}, arm.at)) for arm in taken]
-    return taken, [*problems, *resolver.problems]
+    missing = [Problem(where, unknown(f"{like} has no arm called", n, arms)) for n in names if n not in arms]
+    if problems := [*missing, *resolver.problems]:
+        raise RecipeError(problems, source)
+    return taken
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _list_arms(tables: Mapping[str, Any]) -> list[Table]:
-    """Return the tables of the arms; a recipe without any has one called default."""
+    """Return the tables of the arms: one arm called default for a recipe without arms."""
     arms = tables.get("arm", locate([{"name": "default"}]))
     return [arm for arm in arms if isinstance(arm, Table)] if isinstance(arms, list) else []
 
@@ -181,7 +174,7 @@ def _list_arms(tables: Mapping[str, Any]) -> list[Table]:
 def settings_by_arm(
     tables: Mapping[str, Any], slots: Sequence[str] = SHARED_SLOTS
 ) -> dict[str, dict[str, Any]]:
-    """Return the resolved tables that each arm runs with: the shared `slots`, and its stages."""
+    """Return the resolved tables of each arm: the shared `slots`, and its stages."""
     resolved, _ = resolve(tables)
     shared = {slot: resolved.get(slot) for slot in slots}
     shared |= {slot: resolved.get(slot, []) for slot in ARM_SLOTS}
@@ -192,7 +185,7 @@ def settings_by_arm(
 
 
 def resolve(tables: Mapping[str, Any]) -> tuple[Table, list[Problem]]:
-    """Return the tables without `like`, `through` and `data`, and what is wrong with these."""
+    """Return the tables without `like`, `through` and `data`, and the problems in these."""
     resolver = _Resolver(tables)
     return resolver.resolve(), resolver.problems
 
@@ -205,7 +198,8 @@ class _Resolver:
         data = self.tables.pop("data", {})
         if not isinstance(data, dict):
             self.problems.append(Problem("data", f"expected tables, [data.NAME], got {data!r}"))
-        self.data = {f"data.{k}": t for k, t in data.items()} if isinstance(data, dict) else {}
+            data = {}
+        self.data = {f"data.{name}": table for name, table in data.items()}
         self.shared = {
             name: stage
             for slot in ARM_SLOTS
@@ -224,21 +218,21 @@ class _Resolver:
         return self._resolve_parts(self.tables)
 
     def take_stages(self, owner: Table) -> Table:
-        """Replace the stages of an arm, or those that arms share, which are like another; return the table."""
+        """Resolve `like` in the stages of an arm, or in those that arms share; return the table."""
         for slot in ARM_SLOTS:
             if isinstance(owner.get(slot), list):
                 owner[slot] = [self._take(t, self.shared, "shared stage") for t in owner[slot]]
         return owner
 
     def _take(self, table: Any, known: Mapping[str, Any], what: str, chain: tuple[str, ...] = ()) -> Any:
-        """Return the table that this one is like, with this one merged in."""
+        """Return a table merged into the one that it is like."""
         if not isinstance(table, Table) or "like" not in table:
             return table
-        name, own = str(table["like"]), table.without("like")
-        name = name if name in known else name.removesuffix(".0")
+        stated, own = str(table["like"]), table.without("like")
+        name = stated if stated in known else stated.removesuffix(".0")
         base = known.get(name)
         if not isinstance(base, Table):
-            self._report(table, "like", unknown(f"no {what} called", str(table["like"]), known))
+            self._report(table, "like", unknown(f"no {what} called", stated, known))
         elif "use" in own:
             self._report(table, "use", f"the table is like {name}: give 'use' or 'like', not both")
         elif name in chain:
@@ -250,20 +244,21 @@ class _Resolver:
         return own
 
     def _leave_out(self, base: Table, own: Table, name: str) -> Table:
-        """Return the table that another is like, without the keys that the other names in `without`."""
+        """Return the table called `name`, less the keys that `own` names in `without`."""
         paths = own.get("without", [])
-        if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        if not _is_list_of_texts(paths):
             self._report(own, "without", f"expected an array of keys of {name}, got {paths!r}")
             return base
         for path in paths:
             less = remove_key(base, path, own.path("without"))
             if less is None:
                 self._report(own, "without", unknown(f"{name} states no", path, base))
-            base = base if less is None else less
+            else:
+                base = less
         return base
 
     def _resolve_parts(self, value: Any) -> Any:
-        """Return the value with the `like` of each part replaced and its `through` nested."""
+        """Return the value with the `like` of each part resolved and its `through` nested."""
         if not isinstance(value, Table):
             return [self._resolve_parts(v) for v in value] if isinstance(value, list) else value
         result = value.without()

@@ -1,28 +1,28 @@
-"""What `[tune]` says, checked: the keys that are tuned, and the points of the space that are tried."""
+"""A checked `[tune]`: the tuned keys, and the points of their space that trials try."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from perceptinit.components.building import Spec
 from perceptinit.configs import read_config, to_table
-from perceptinit.errors import Problem, RecipeError
+from perceptinit.errors import Problem
 from perceptinit.recipe.settings import Range, TuneConfig, VerdictConfig
 from perceptinit.registry import unknown
 from perceptinit.seeding import generator
 
-NO_EVAL = "required: a table [tune.eval] with the evaluator that settings are chosen by, on validation data"
+NO_EVAL = "required: a table [tune.eval] with the evaluator that chooses settings, on validation data"
 NO_SPACE = 'required: what is tuned, such as "pretrain.lr" = { low = 1e-4, high = 1e-2, scale = "log" }'
 NOT_A_STAGE = (
-    "only keys of pretraining (pretrain.KEY) and of shared stages (init.KEY, init.0.KEY) are tuned; the network, "
-    "the data and what is measured are what arms share"
+    "only keys of pretraining (pretrain.KEY) and of shared stages (init.KEY, init.0.KEY) are tuned. Arms share "
+    "the network, the data and the evaluation"
 )
 NO_NUMBER = "only numbers are tuned"
-# what decides which pairs are seen, in which order and how many together
+# keys that decide which pairs a step sees
 _DATA = ("batch_size", "micro_batch", "shuffle_blocks", "samples_per_epoch", "num_workers")
 _OF_DATA = "data order, seeds and batch size are not tuned: arms would not be trained on the same batches"
 _OF_BUDGET = "the length of pretraining is not tuned: arms are compared at equal samples seen"
@@ -31,7 +31,13 @@ _DIGITS = 6  # of a value that is tried
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """A key that is tuned; path: as `--set` names it."""
+    """A tuned key.
+
+    Attributes:
+        path: Name of the key, as in `--set`.
+        range: Limits of its values.
+        is_whole: Whether it accepts integers only.
+    """
 
     path: str
     range: Range
@@ -40,7 +46,7 @@ class Dimension:
     def value(self, share: float) -> float:
         """Return the value at a share in [0, 1) of the way from low to high, on the key's scale."""
         low, high = self.range.low, self.range.high
-        end = high + 1 if self.is_whole else high  # each whole number has a stretch of its own
+        end = high + 1 if self.is_whole else high  # equal intervals for all integers
         if self.range.scale == "log":
             value = math.exp((1 - share) * math.log(low) + share * math.log(end))
         else:
@@ -52,7 +58,7 @@ class Dimension:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """A checked `[tune]`. A trial is a point of the space; number k * studies + s is trial k of study s."""
+    """A checked `[tune]`. A trial is a point of the space; its number is k * studies + s for trial k of study s."""
 
     config: TuneConfig
     evaluator: Spec
@@ -60,19 +66,19 @@ class Tuning:
 
     @property
     def num_trials(self) -> int:
-        """Return the trials of an arm, over all studies."""
+        """Number of trials of an arm, over all studies."""
         return self.config.trials * self.config.studies
 
     @property
     def seeds(self) -> range:
-        """Return the seed of each trial."""
+        """Seed of each trial."""
         return range(self.config.seed, self.config.seed + self.num_trials)
 
     def points(self) -> list[dict[str, float]]:
         """Return the settings of each trial by path, the same for all arms.
 
-        Each study has a Halton sequence of its own, scrambled under a named seed, so that its trials cover the
-        space evenly and studies are independent (Owen 2017; quasi-random search: Bousquet et al. 2017).
+        Each study has a Halton sequence that is scrambled with its seed. Its trials cover the space evenly, and
+        studies are independent. Source: Owen 2017; quasi-random search: Bousquet et al. 2017.
         """
         from scipy.stats import qmc
 
@@ -88,72 +94,73 @@ class Tuning:
         ]
 
 
+def read_tune_table(table: Mapping[str, Any]) -> tuple[TuneConfig | None, dict[str, Any], list[Problem]]:
+    """Return the config of `[tune]`, the ranges of its space by path, and the problems in both."""
+    own = {key: value for key, value in table.items() if key not in ("eval", "space")}
+    config, problems = read_config(TuneConfig, own, "tune")
+    space = table.get("space")
+    ranges = dict(flatten(space)) if isinstance(space, Mapping) else {}
+    return config, ranges, problems if ranges else [*problems, Problem("tune.space", NO_SPACE)]
+
+
 def read_tuning(
     table: Mapping[str, Any], evaluator: Spec | None, pretrain: Spec | None, init: Sequence[Spec]
 ) -> tuple[Tuning | None, list[Problem]]:
-    """Return what `[tune]` states, and the problems in it; the tuning is None if there are any.
+    """Return the checked `[tune]` and the problems in it; the tuning is None if there are any.
 
     Args:
         table: `[tune]`.
-        evaluator: Evaluator of `[tune.eval]`, None where it is missing or wrong.
+        evaluator: Evaluator of `[tune.eval]`, None if it is missing or wrong.
         pretrain: Pretraining of the recipe.
         init: Shared stages of the recipe.
     """
-    own = {key: value for key, value in table.items() if key not in ("eval", "space")}
-    config, problems = read_config(TuneConfig, own, "tune")
+    config, ranges, problems = read_tune_table(table)
     if "eval" not in table:
         problems.append(Problem("tune.eval", NO_EVAL))
-    space = table.get("space")
-    found = dict(flat(space)) if isinstance(space, Mapping) else {}
-    if not found:
-        problems.append(Problem("tune.space", NO_SPACE))
     stages = {f"init.{i}": spec for i, spec in enumerate(init)}
     stages |= {"init": init[0]} if len(init) == 1 else {}
     stages |= {"pretrain": pretrain} if pretrain else {}
     dimensions = []
-    for path, value in found.items():
-        try:
-            dimensions.append(_read_dimension(path, value, stages))
-        except RecipeError as error:
-            problems += error.problems
+    for path, value in ranges.items():
+        dimension, wrong = _read_dimension(path, value, stages)
+        problems += wrong
+        dimensions += [dimension] if dimension else []
     if config is None or evaluator is None or problems:
         return None, problems
     return Tuning(config, evaluator, tuple(dimensions)), []
 
 
-def _read_dimension(path: str, value: Any, stages: Mapping[str, Spec]) -> Dimension:
-    """Return the key of `[tune.space]` at a path; RecipeError if the key or its range is wrong."""
+def _read_dimension(
+    path: str, value: Any, stages: Mapping[str, Spec]
+) -> tuple[Dimension | None, list[Problem]]:
+    """Return the key of `[tune.space]` at a path, None with the problems in it or in its range."""
     where = f"tune.space.{path}"
     stage, _, key = path.rpartition(".")
     spec = stages.get(stage)
     if spec is None:
-        raise RecipeError([Problem(where, NOT_A_STAGE)])
-    refusal, is_whole = _refusal(spec, stage, key), _is_whole(spec, key)
+        return None, [Problem(where, NOT_A_STAGE)]
+    refusal, is_whole = _refuse(spec, stage, key), _is_whole(spec, key)
     if refusal or is_whole is None:
-        raise RecipeError([Problem(where, refusal or NO_NUMBER)])
+        return None, [Problem(where, refusal or NO_NUMBER)]
     if not isinstance(value, Mapping):
-        wrong = f"expected {{ low = ..., high = ... }}, got {value!r}"
-        raise RecipeError([Problem(where, wrong)])
+        return None, [Problem(where, f"expected {{ low = ..., high = ... }}, got {value!r}")]
     limits, problems = read_config(Range, value, where)
-    if limits is not None:
-        problems = list(_inadmissible(spec, key, limits, is_whole, where))
-    if limits is None or problems:
-        raise RecipeError(problems)
-    return Dimension(path, limits, is_whole)
+    if limits is None or (problems := list(_check_ends(spec, key, limits, is_whole, where))):
+        return None, problems
+    return Dimension(path, limits, is_whole), []
 
 
-def flat(table: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield path and value of each key, written as `"init.lr" = {...}` or as `init.lr = {...}`."""
+def flatten(table: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield path and value of each key in nested tables; a range, with `low` or `high`, is a value."""
     for key, value in table.items():
-        path = f"{start}{key}"
-        if isinstance(value, Mapping) and not value.keys() & {"low", "high"}:
-            yield from flat(value, f"{path}.") if value else [(path, value)]
+        if isinstance(value, Mapping) and value and not value.keys() & {"low", "high"}:
+            yield from flatten(value, f"{start}{key}.")
         else:
-            yield path, value
+            yield f"{start}{key}", value
 
 
-def _refusal(spec: Spec, stage: str, key: str) -> str:
-    """Return why a key is not tuned, empty when it may be."""
+def _refuse(spec: Spec, stage: str, key: str) -> str:
+    """Return why a key cannot be tuned; empty if it can."""
     known = [field.name for field in fields(spec.config)]
     if key in _DATA or "seed" in key:
         return _OF_DATA
@@ -163,28 +170,26 @@ def _refusal(spec: Spec, stage: str, key: str) -> str:
 
 
 def _is_whole(spec: Spec, key: str) -> bool | None:
-    """Say whether a key takes whole numbers only; None when it takes no numbers."""
+    """Return whether a key accepts integers only, None if it accepts no numbers."""
     hint = get_type_hints(type(spec.config)).get(key)
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     return False if float in kinds else True if int in kinds else None
 
 
-def _inadmissible(spec: Spec, key: str, limits: Range, is_whole: bool, where: str) -> Iterator[Problem]:
-    """Yield why an end of the range is no value that the key may have."""
+def _check_ends(spec: Spec, key: str, limits: Range, is_whole: bool, where: str) -> Iterator[Problem]:
+    """Yield why the key does not accept an end of the range."""
     for name in ("low", "high"):
         value = getattr(limits, name)
         if is_whole and value != int(value):
             yield Problem(f"{where}.{name}", f"{key} takes whole numbers, got {value:g}")
-            continue
-        table = to_table(spec.config) | {key: int(value) if is_whole else value}
-        yield from (
-            Problem(f"{where}.{name}", problem.message)
-            for problem in read_config(type(spec.config), table, where)[1]
-        )
+        else:
+            table = to_table(spec.config) | {key: int(value) if is_whole else value}
+            _, problems = read_config(type(spec.config), table, where)
+            yield from (replace(problem, where=f"{where}.{name}") for problem in problems)
 
 
 def seed_problems(tuning: Tuning, seeds: Sequence[int], verdict: VerdictConfig) -> Iterator[Problem]:
-    """Yield that a trial has a seed of the final runs, or one that `run --until-decided` may add."""
+    """Yield a problem if a trial has a seed of the final runs, or one that `run --until-decided` may add."""
     trials, next_seed = tuning.seeds, max(seeds) + 1
     added = range(next_seed, next_seed + max(0, (verdict.max_seeds or 0) - len(seeds)))
     both = range(max(trials.start, added.start), min(trials.stop, added.stop))
@@ -192,5 +197,6 @@ def seed_problems(tuning: Tuning, seeds: Sequence[int], verdict: VerdictConfig) 
     if taken:
         yield Problem(
             "tune.seed",
-            f"trials have the seeds {trials[0]} to {trials[-1]}, and {min(taken)} is one of the final runs': choose another",
+            f"trials have the seeds {trials[0]} to {trials[-1]}, and {min(taken)} is one of the final runs'. "
+            "Choose another seed",
         )

@@ -13,7 +13,7 @@ from perceptinit.reports.figures import Figure, arm_colour, drawing, finish, plo
 from perceptinit.reports.numbers import number
 from perceptinit.reports.verdicts.headline import headline
 from perceptinit.results.runs import BEST, TRIALS, load_runs
-from perceptinit.results.tuned import Search, find_tuning, read_searches, trial_runs
+from perceptinit.results.tuned import Search, find_trials, find_tuning, read_searches
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -121,7 +121,7 @@ def _section(comparison: Comparison) -> dict[str, Any] | None:
         return None
     (root,) = roots
     base = root.with_name(root.name.removesuffix(BEST)) if is_tuned(runs) else root
-    trials = list(trial_runs(base.with_name(base.name + TRIALS)))
+    trials = list(find_trials(base.with_name(base.name + TRIALS)))
     configs = [config for run in trials if (config := find_tuning(run.record).config)]
     largest = max(configs, key=lambda c: c.trials * c.studies, default=None)
     searches = read_searches(trials, largest, runs.arms) if largest else []

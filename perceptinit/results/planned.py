@@ -1,4 +1,4 @@
-"""What the recipes of runs asked for: arms, seeds and `[verdict]`, from their text in records or from a file."""
+"""The arms, seeds and `[verdict]` that recipes of runs ask for, from their text in records or from a file."""
 
 from __future__ import annotations
 
@@ -10,22 +10,34 @@ from typing import Any
 
 from perceptinit.configs import read_config
 from perceptinit.errors import DataError, RecipeError
-from perceptinit.recipe.published_setting import Changes, changes
 from perceptinit.recipe.settings import ExpectConfig, VerdictConfig
 from perceptinit.recipe.shipped import find, read_text
-from perceptinit.recipe.tables import apply_overrides, parse_toml
-from perceptinit.recipe.text import Origin, RecipeText, merge_files, read_recipe_text
+from perceptinit.recipe.tables import ARM_SLOTS, apply_overrides, parse_toml, stage_names
+from perceptinit.recipe.text import Origin, RecipeText, merge_files, read_recipe_text, settings_by_arm
+from perceptinit.recipe.tuning import flatten
 from perceptinit.results.preregistration import read_plan
 
 PLANNED = ("delta", "max_seeds", "primary")  # keys of [verdict] that an answer depends on
+# keys for the place of data, for unreadable data, and for computing the same numbers in another way
+NEUTRAL = {
+    "root", "shards", "path", "images", "image_members", "text_member", "text_key", "max_bad_share",
+    "max_incomplete_share", "on_non_finite", "num_workers", "micro_batch", "compile", "grad_checkpointing",
+    "sharding", "fused", "cache_gib", "image_store",
+}  # fmt: skip
+
+Changes = Mapping[str, tuple[str, ...]]  # sentences of each arm
+Sources = tuple[tuple[str, str], ...]  # path and text of a recipe, and of each that it is like in turn
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a recipe's text asks for, and the folder of its runs; started: empty for a recipe that is named itself.
+    """A recipe as its text states it.
 
-    changes: in what the arms leave the setting that `expected` was published for. origins: experiments whose runs
-    some arms share.
+    Attributes:
+        root: Folder of its runs.
+        started: When the run started whose record has the text; empty for the text of a file.
+        changes: Differences of each arm from the setting that `expected` was published for.
+        origins: Experiments whose runs some arms share.
     """
 
     arms: tuple[str, ...]
@@ -44,7 +56,7 @@ class Planned:
     def of_record(cls, record: Mapping[str, Any], root: Path) -> Planned:
         recipe = record["recipe"]
         sources = tuple((each["path"], each["text"]) for each in recipe.get("sources", ()))
-        found = _read_recipe(recipe["text"], recipe["source"], tuple(recipe["overrides"]), sources)
+        found = read_planned(recipe["text"], recipe["source"], tuple(recipe["overrides"]), sources)
         if recipe["smoke"]:
             found = replace(found, seeds=found.seeds[:1], origins={})
         stated = {key: recipe[key] for key in ("name", "summary", "baseline")}
@@ -52,26 +64,61 @@ class Planned:
 
     @classmethod
     def of_file(cls, path: Path, root: Path) -> Planned:
-        text = _read_text(path)
+        text = read_recipe_file(path)
         found = _read_tables(text.tables, str(path))
-        origins = text.find_origins(text.tables)
-        return replace(found, name=root.name, root=root, origins=origins)
-
-
-Sources = tuple[tuple[str, str], ...]  # path and text of each file that a recipe is like
+        return replace(found, name=root.name, root=root, origins=text.find_origins(text.tables))
 
 
 @cache  # the runs of a recipe have one text
-def _read_recipe(text: str, source: str, overrides: tuple[str, ...], sources: Sources) -> Planned:
+def read_planned(text: str, source: str, overrides: tuple[str, ...], sources: Sources) -> Planned:
+    """Return a recipe as its text states it.
+
+    Args:
+        text: The recipe, merged if it is like another one.
+        source: Path of its file.
+        overrides: `path=value` strings.
+        sources: The files that `text` was merged from. The first with `[[expect]]` states the published setting.
+    """
     tables = {"verdict": {}, **parse_toml(text, source)}
     apply_overrides(tables, overrides)
-    left = changes(text, source, overrides, sources)
-    origins = merge_files(sources).find_origins(tables) if sources else {}
-    return replace(_read_tables(tables, source), changes=left, origins=origins)
+    files = sources or ((source, text),)
+    stating = [i for i, (path, own) in enumerate(files) if "expect" in parse_toml(own, path)]
+    changes = _compare_settings(merge_files(files[stating[0] :]).tables, tables) if stating else {}
+    origins = merge_files(files).find_origins(tables)
+    return replace(_read_tables(tables, source), changes=changes, origins=origins)
+
+
+def _compare_settings(stated: Mapping[str, Any], used: Mapping[str, Any]) -> Changes:
+    """Return the differences of each arm's backbone, stages and pretraining between tables of two recipes."""
+    before, after = _flatten_settings(stated), _flatten_settings(used)
+    return {
+        arm: tuple(
+            f"{path} = {now.get(path, 'its default')} instead of {old.get(path, 'its default')}"
+            for path in {**old, **now}
+            if old.get(path) != now.get(path)
+        )
+        for arm, now in after.items()
+        for old in [before.get(arm, {})]
+    }
+
+
+def _flatten_settings(tables: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the settings of each arm by path, without those that have no effect on results."""
+    found = {}
+    for arm, settings in settings_by_arm(tables, ("backbone", "pretrain")).items():
+        for slot in ARM_SLOTS:
+            stages = settings.pop(slot)
+            settings |= zip(stage_names(slot, len(stages)), stages, strict=True)
+        found[arm] = {
+            path: value
+            for path, value in flatten(settings)
+            if value not in (None, [], {}) and NEUTRAL.isdisjoint(path.split("."))
+        }
+    return found
 
 
 def _read_tables(tables: Mapping[str, Any], source: str) -> Planned:
-    """Return what the tables of a recipe say; RecipeError for what is wrong in `[verdict]` or `[[expect]]`."""
+    """Return a recipe as its tables state it; RecipeError for problems in `[verdict]` or `[[expect]]`."""
     arms = [str(arm.get("name")) for arm in tables.get("arm") or [{"name": "default"}]]
     verdict, problems = read_config(VerdictConfig, tables.get("verdict", {}), "verdict")
     read = [read_config(ExpectConfig, table, "expect") for table in tables.get("expect", ())]
@@ -88,21 +135,17 @@ def _read_tables(tables: Mapping[str, Any], source: str) -> Planned:
     )
 
 
-def read_tables(path: Path) -> Mapping[str, Any]:
-    """Return the tables of a recipe file, or of the shipped recipe of that name, with what it is like."""
-    return _read_text(path).tables
-
-
-def _read_text(path: Path) -> RecipeText:
+def read_recipe_file(path: Path) -> RecipeText:
+    """Return the text of a recipe file, or of the bundled recipe of that name."""
     path = find(path)
     return read_recipe_text(read_text(path), str(path), path.parent)
 
 
 def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
-    """Return the `[verdict]` and `[[expect]]` that hold: of the recipe file where one is named, else of the
-    newest run; with what any run changed of the published setting.
+    """Return `[verdict]`, `[[expect]]` and what depends on them, as fields of `RunSet`.
 
-    Looks that any run was made for stay made, so that the largest `max_seeds` counts.
+    They are those of a recipe file if there is one, else those of the newest run. The largest `max_seeds` of all
+    runs counts, because looks that were made stay made.
     """
     if not newest:
         return {}
@@ -132,7 +175,7 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
 
 
 def _find_changes(plan: Mapping[str, Any], began: VerdictConfig, now: VerdictConfig) -> Iterator[str]:
-    """Yield what of `[verdict]` is not as it was planned: in the plan, or without one when the first run began."""
+    """Yield the changes of `[verdict]` since the plan, or since the first run where there is no plan."""
     for key in PLANNED:
         old = plan["verdict"][key] if plan else getattr(began, key)
         new = getattr(now, key)

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.errors import UsageError
-from perceptinit.recipe.published_setting import Changes
 from perceptinit.recipe.settings import ExpectConfig, VerdictConfig
 from perceptinit.recipe.text import Origin
-from perceptinit.results.planned import Planned, read_tables, verdict_of
+from perceptinit.results.planned import Changes, Planned, read_recipe_file, verdict_of
 from perceptinit.results.queue import find_submitted
 from perceptinit.results.record import RECORD
 from perceptinit.results.states import State, run_folder, run_state
@@ -175,7 +174,7 @@ def load_experiments(paths: Sequence[Path], out: Path = Path("runs")) -> list[Ru
 
 
 def _recipe_folder(path: Path, out: Path) -> Path:
-    return out / str(read_tables(path).get("name", path.stem))
+    return out / str(read_recipe_file(path).tables.get("name", path.stem))
 
 
 def _folders(root: Path, may_be_absent: bool = False) -> list[Path]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from perceptinit.errors import Problem
-from perceptinit.recipe.published_setting import changes
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.settings import ALL_SETS, ExpectConfig
 from perceptinit.registry import unknown
@@ -20,6 +19,7 @@ from perceptinit.reports.comparison import ALL, Comparison, ScoreComparison
 from perceptinit.reports.numbers import magnitude, number
 from perceptinit.reports.statistics import Estimate
 from perceptinit.results.measures import may_ask_people
+from perceptinit.results.planned import read_planned
 from perceptinit.test_sets.choice import HasChoice
 
 Outcome = Literal["valid", "below", "above", "unclear", "another setting", "not measured"]
@@ -46,7 +46,7 @@ def yardsticks(comparison: Comparison) -> list[Yardstick]:
 
 def expectations(recipe: Recipe) -> Iterator[str]:
     """Yield what the arms should score and who says so, before anything runs."""
-    left = changes(recipe.text, recipe.source, recipe.overrides, recipe.sources)
+    left = read_planned(recipe.text, recipe.source, recipe.overrides, recipe.sources).changes
     for e in recipe.expected:
         yield f"expected: {e.arm} {e.value:g} ± {e.tolerance:g} in {e.score} ({e.source})"
         differs = left.get(e.arm, ())
