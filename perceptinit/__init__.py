@@ -1,4 +1,4 @@
-"""perceptinit: does starting a network from human perception make it better?"""
+"""perceptinit: test whether a network that starts from human perception is better."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # `import perceptinit` and the command line stay light: the library half is imported when used
-    if name in {"apply_perceptual_init", "build", "list_components", "run_recipe"}:
+    if name in __all__:  # imported when used, so that `import perceptinit` and the command line start fast
         from perceptinit import api
 
         return getattr(api, name)

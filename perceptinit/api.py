@@ -1,4 +1,4 @@
-"""The library half: what the command line does, for other people's programs."""
+"""The Python API: the functions of the command line, for use in other programs."""
 
 from __future__ import annotations
 
@@ -22,15 +22,24 @@ RGB = tuple[float, float, float]
 
 
 def list_components(kind: str | None = None) -> list[Entry]:
-    """Return the components that are installed, of one kind or of all, without importing them."""
+    """Return the installed components, without importing them.
+
+    Args:
+        kind: Such as "initializer"; by default all kinds.
+    """
     registry = build_plugin_manager().registry
     return registry.of_kind(kind) if kind else list(registry.entries)
 
 
 def build(kind: str, table: dict[str, Any]) -> Any:
-    """Make a component from a recipe table: `build("judgments", {"use": "synthetic", "seed": 1})`.
+    """Build a component from a recipe table: `build("judgments", {"use": "synthetic", "seed": 1})`.
 
-    Raises RecipeError with every problem of the table.
+    Args:
+        kind: Kind of the component, such as "judgments".
+        table: `use` (the name), the keys of its Config, and the tables of nested components.
+
+    Raises:
+        RecipeError: If the table is invalid; lists all problems.
     """
     spec, problems = read_spec(build_plugin_manager().registry, kind, table, kind)
     if spec is None:
@@ -50,9 +59,24 @@ def run_recipe(
     fresh: bool = False,
     jobs: int = 1,
 ) -> list[dict[str, Any]]:
-    """Run a recipe file as `perceptinit run` does and return the records of its runs.
+    """Run a recipe like `perceptinit run`, and return the records of its runs.
 
-    Raises RecipeError with every problem, before anything starts.
+    Args:
+        recipe: Recipe file, or the name of a bundled recipe.
+        arms: Only these arms; by default all.
+        seeds: Only these seeds; by default those of the recipe.
+        out: Runs are written to OUT/<recipe>/<arm>/seed<k>/.
+        overrides: Keys to override, such as "pretrain.epochs=1".
+        device: A torch device, or "auto".
+        smoke: Run a small version on simulated data, in seconds.
+        fresh: Repeat finished and interrupted runs from the start.
+        jobs: Number of parallel runs, each in its own process.
+
+    Returns:
+        The records, as in record.json, in the order of the runs.
+
+    Raises:
+        RecipeError: If the recipe is invalid; lists all problems before anything starts.
     """
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.running import runner
@@ -80,29 +104,41 @@ def apply_perceptual_init(
     num_workers: int = 2,
     **options: Any,
 ) -> InitReport:
-    """Start the vision part of `model` from human similarity judgments, in place.
+    """Initialize the vision tower of `model` from human similarity judgments, in place.
 
-    model: of timm, open_clip, torchvision or Hugging Face transformers; or any module with
-        `encode`, which maps images (B, 3, S, S) to embeddings (B, D). May be wrapped in
-        DistributedDataParallel: then call it in every process, and all end with equal weights.
-    initializer: a name, as `perceptinit list initializer` gives it; `options` are its recipe keys,
-        such as `epochs=4` (`perceptinit show initializer NAME`).
-    judgments: a name; the path of a table or a matrix; either with
-        options, as `(name, {...})`; a dict or what `build` makes of it; or Triplets. Without it NIGHTS. A
-        published set is looked for at `<NAME>_ROOT`, then in `data/<name>`, unless a `root` is given.
-    image_size, mean, std: take the place of what the model states. Required for other modules:
-        image_size; their images are in [0, 1] unless mean and std are given.
-    device: where to work, by default where the model is. Arithmetic is float32 whatever the
-        model's dtype or an autocast around the call.
-    cache: keep the result, and load it when the same weights, judgments, settings and seed come
-        again (`perceptinit cache`).
-    num_workers: threads that decode images.
+    Only weights and buffers of the vision tower change. Modes, device, dtype, requires_grad, gradients and
+    hooks are unchanged. After an error, the weights are unchanged, too. All arithmetic is float32, whatever
+    the dtype of the model or an autocast context.
 
-    Only weights and buffers of the vision part change; modes, device, dtype, requires_grad,
-    gradients and hooks are as before. When it raises, the weights are as before, too.
+    Args:
+        model: A model of timm, open_clip, torchvision or Hugging Face transformers, or any module with
+            `encode`. With DistributedDataParallel, call the function in every process; all processes end
+            with equal weights.
+        initializer: Name of an initializer (`perceptinit list initializer`).
+        judgments: Name of a data set, path of a table or a matrix, a pair of either and its options
+            `(name, {...})`, a dict as for `build`, a component, or Triplets. By default NIGHTS. A published
+            set is read from `root`, else from the folder in `<NAME>_ROOT`, else from `data/<name>`.
+        encode: Maps images (B, 3, S, S) to embeddings (B, D). Required for models of other libraries.
+        image_size: Height and width S of the input, pixels; by default that of the model. Required with
+            `encode`.
+        mean: Mean of red, green and blue for pixels in [0, 1]; by default that of the model. With `encode`
+            the default is images in [0, 1].
+        std: Standard deviation of red, green and blue, like `mean`.
+        device: A torch device for the computation; by default the device of the model.
+        seed: Seed of all draws.
+        cache: Load the result of an earlier call with the same weights, judgments, settings and seed, and
+            save new results (`perceptinit cache`).
+        progress: Show progress bars.
+        num_workers: Number of threads that decode images.
+        **options: Keys of the initializer, such as `epochs=4` (`perceptinit show initializer NAME`).
 
-    Raises UsageError for what cannot be done as asked, DataError when judgments are absent or
-    wrong, InitializerError when no weight would change.
+    Returns:
+        Names of the changed tensors, hashes of the weights, and numbers such as `2afc_val_after`.
+
+    Raises:
+        UsageError: If arguments are invalid or do not fit the model.
+        DataError: If judgments are missing or invalid.
+        InitializerError: If no weight changes.
     """
     from perceptinit.files.cache import Cache, cache_folder
     from perceptinit.library.adapters import adapt, broadcast, model_names, unwrap

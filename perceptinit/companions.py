@@ -1,26 +1,26 @@
-"""The companion packages: what each one adds to perceptinit, so that errors can name it.
+"""Companion packages: distributions in `plugins/` of the repository, and the names that each one offers.
 
-A companion is a distribution in `plugins/` of the repository. It may offer the components listed here
-without a vendor prefix. A new companion needs one entry in `COMPANIONS`.
+A companion may offer the components listed here without a vendor prefix, and errors about a missing one name
+its package. A new companion needs one entry in `COMPANIONS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Companion:
-    """A companion package. components: kind -> names; verbs: of the command line."""
+    """A companion package.
+
+    Args:
+        distribution: Name of the distribution.
+        offers: Names of its components by kind; kind "verb" has the verbs of the command line.
+    """
 
     distribution: str
-    components: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    verbs: tuple[str, ...] = ()
-
-    def offers(self, kind: str, name: str) -> bool:
-        """Return whether a component belongs to the package; kind "verb": whether a verb does."""
-        return name in (self.verbs if kind == "verb" else self.components.get(kind, ()))
+    offers: Mapping[str, tuple[str, ...]]
 
     @property
     def install(self) -> str:
@@ -32,37 +32,34 @@ class Companion:
 COMPANIONS = (
     Companion(
         distribution="perceptinit-perceptual-sets",
-        components={
-            "judgments": ("bapps", "kadid10k", "pipal", "things", "tid2013"),
-            "evaluator": ("jnd",),
-        },
+        offers={"judgments": ("bapps", "kadid10k", "pipal", "things", "tid2013"), "evaluator": ("jnd",)},
     ),
     Companion(
         distribution="perceptinit-brain-rdms",
-        components={
-            "judgments": ("brain-rdms/rdm", "brain-rdms/regions", "brain-rdms/rsatoolbox"),
-        },
+        offers={"judgments": ("brain-rdms/rdm", "brain-rdms/regions", "brain-rdms/rsatoolbox")},
     ),
-    Companion(distribution="perceptinit-collect", verbs=("collect",)),
-    Companion(distribution="perceptinit-packing", verbs=("data pack",)),
+    Companion(distribution="perceptinit-collect", offers={"verb": ("collect",)}),
+    Companion(distribution="perceptinit-packing", offers={"verb": ("data pack",)}),
 )
 
 
 def companion_of(kind: str, name: str) -> Companion | None:
-    """Return the companion that offers a component or a verb, None where there is none."""
-    return next((c for c in COMPANIONS if c.offers(kind, name)), None)
+    """Return the companion that offers a component or a verb, or None."""
+    return next((c for c in COMPANIONS if name in c.offers.get(kind, ())), None)
 
 
 def missing_companion(kind: str, name: str, left_out: Mapping[str, str]) -> str | None:
-    """Return the error for what a companion offers that is not loaded, None for other names.
+    """Return the error about a component or verb of a companion that is not loaded, None for other names.
 
-    left_out: distribution -> why its plug-in was not loaded.
+    Args:
+        kind: Kind of the component, or "verb".
+        name: Name of the component or verb.
+        left_out: Why a plug-in was not loaded, by distribution.
     """
     companion = companion_of(kind, name)
     if companion is None:
         return None
     start = f"the {kind} '{name}' is part of the companion package {companion.distribution}"
-    reason = left_out.get(companion.distribution)
-    if reason:
+    if reason := left_out.get(companion.distribution):
         return f"{start}, which was not loaded: {reason}"
     return f"{start}, which is not installed. Install it: {companion.install}"

@@ -1,6 +1,6 @@
-"""Check values from files: a TOML table against a component's `Config` dataclass, JSON against a type.
+"""Validate values from files: a TOML table with a component's `Config` dataclass, JSON with a type.
 
-Authors write a frozen dataclass; only this file imports pydantic. Field types may carry bounds:
+A Config is a frozen dataclass; only this file imports pydantic. Types of fields can have bounds:
 
     from perceptinit.configs import PositiveInt, Share
 """
@@ -25,10 +25,10 @@ NonNegativeInt = Annotated[int, Ge(0)]
 PositiveFloat = Annotated[float, Gt(0)]
 NonNegativeFloat = Annotated[float, Ge(0)]
 Share = Annotated[float, Ge(0), Le(1)]
-# what is larger is a slip that would be built for hours, or fill the memory
+# larger values are typing errors that would take hours to build, or fill the memory
 Layers = Annotated[int, Gt(0), Le(1000)]
 Width = Annotated[int, Gt(0), Le(1_000_000)]
-# of pictures that are drawn: how many, and their height and width in pixels
+# number of rendered images, and their height and width in pixels
 NumDrawn = Annotated[int, Gt(0), Le(1_000_000)]
 DrawnSide = Annotated[int, Gt(0), Le(4096)]
 
@@ -50,10 +50,17 @@ _EXPECTED = {
 
 
 def read_config(cls: type[C], table: Mapping[str, Any], where: str) -> tuple[C | None, list[Problem]]:
-    """Return the config of class `cls` that `table` describes, and what is wrong with the table.
+    """Validate a table and return the config that it describes.
 
-    Types are strict: "3" and true are not integers; unknown keys are problems. The config is None
-    when there is a problem. `where` is the table's TOML path.
+    Types are strict: "3" and true are not integers. Unknown keys are problems.
+
+    Args:
+        cls: The Config dataclass.
+        table: Keys and values.
+        where: TOML path of the table, for messages.
+
+    Returns:
+        The config, or None if there are problems, and the problems.
     """
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -70,16 +77,16 @@ def read_config(cls: type[C], table: Mapping[str, Any], where: str) -> tuple[C |
 
 
 def find_misfit(value: object, kind: Any, where: str = "") -> str:
-    """Return the first way in which a value from JSON does not have a type; empty if it has it.
+    """Return the first difference between a value from JSON and a type, or an empty text.
 
     Args:
-        value: What `json.loads` returned.
-        kind: Any annotation: `list[str]`, or a `typing_extensions.TypedDict` with the keys that readers
-            rely on. Other keys are allowed. Types are strict: true is not a number, but 3 is a float.
-        where: Path of `value`, the beginning of paths in the result.
+        value: Result of `json.loads`.
+        kind: Any annotation, such as `list[str]` or a `typing_extensions.TypedDict` of the required keys.
+            Other keys are allowed. Types are strict: true is not a number, but 3 is a float.
+        where: Path of `value`, for messages.
 
     Returns:
-        Where and what, such as "scores[0].name: required, but not given".
+        Path and difference, such as "scores[0].name: required, but not given".
     """
     from pydantic import ValidationError
 
@@ -105,7 +112,7 @@ def _join(where: str, path: Iterable[str | int]) -> str:
 
 
 def _problem(error: Mapping[str, Any], known: list[str], where: str) -> Problem:
-    # pydantic's path also names union members and validators, which are no TOML keys
+    # pydantic's path also contains union members and validators
     path = [p for p in error["loc"] if isinstance(p, int) or re.fullmatch(r"[A-Za-z_]\w*", p)]
     path = [p for i, p in enumerate(path) if i == 0 or isinstance(p, int) or p not in _UNION_MEMBERS]
     place = _join(where, path)
@@ -134,13 +141,12 @@ _UNION_MEMBERS = {"str", "int", "float", "bool", "path", "none", "list", "tuple"
 
 
 def to_table(config: Any) -> dict[str, Any]:
-    """Return a config as plain values, as they would stand in TOML (None values left out)."""
-    table = dataclasses.asdict(config)
-    return {key: plain_value(value) for key, value in table.items() if value is not None}
+    """Return a config as TOML values, without keys that are None."""
+    return plain_value(dataclasses.asdict(config))
 
 
 def plain_value(value: Any) -> Any:
-    """Return a config's value as TOML has it: tuples as lists, paths as strings; None stays None."""
+    """Return a value in TOML types: tuples as lists, paths as strings. None is unchanged."""
     if isinstance(value, dict):
         return {str(k): plain_value(v) for k, v in value.items() if v is not None}
     if isinstance(value, (list, tuple)):
@@ -151,6 +157,7 @@ def plain_value(value: Any) -> Any:
 
 
 def address_of(value: Any) -> str:
-    """Return the address that stands in a config's path (which makes one slash of two), nothing for another path."""
+    """Return the address in a config's path, or an empty text for a local path."""
+    # a path has one slash where an address has two
     found = _ADDRESS.match(str(value)) if isinstance(value, PurePath) else None
     return f"{found[1]}://{found[2]}" if found else ""

@@ -1,4 +1,4 @@
-"""What users see when something is wrong: each error says what, where and what next."""
+"""Errors for users: each message says what is wrong, where, and what to do next."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from perceptinit._version import __version__
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LONGEST = 300  # characters of an error's own message
-# control characters but for line ends and tabs, and those that turn the direction of writing
+# control characters except line ends and tabs, and characters that change the text direction
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
-# paths make one slash of two
+# a path has one slash where an address has two
 _USER = re.compile(r"(?<=\w:/)(/?)[^/\s?#@\"'<>]+@")
 _PARAMETER = re.compile(
     r"([?&][\w.%-]*(?:sig|token|key|secret|cred|passw|pwd|auth|policy|session|x-amz-|x-goog-)[\w.%-]*=)"
     r"[^&#\s\"'<>]+",
     re.IGNORECASE,
 )
-# Hugging Face's tokens, AWS's key names, what follows `Bearer`, keys and tokens that are spelt out
+# tokens of Hugging Face, names of AWS keys, bearer tokens; below: named keys and tokens
 _TOKEN = re.compile(r"\bhf_\w{16,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|(?<=\bBearer )[\w.~+/=-]{8,}")
 _SPELT = re.compile(
     r"((?:aws_)?(?:secret_access_key|session_token|access_token|api_key|password)[\"']?\s*[=:]\s*[\"']?)"
@@ -38,14 +38,14 @@ _SPELT = re.compile(
 
 
 def without_credentials(text: str) -> str:
-    """Return a text whose addresses have lost passwords, signatures and tokens: for whatever is kept or shown."""
+    """Return a text without passwords, signatures and tokens in addresses."""
     if ":/" in text:
         text = _PARAMETER.sub(r"\1...", _USER.sub(r"\1...@", text))
     return _SPELT.sub(r"\1...", _TOKEN.sub("...", text))
 
 
 def stripped(value: Any) -> Any:
-    """Return a value of tables, lists and texts `without_credentials`."""
+    """Return a value with all its texts passed through `without_credentials`."""
     if isinstance(value, str):
         return without_credentials(value)
     if isinstance(value, dict):
@@ -54,12 +54,12 @@ def stripped(value: Any) -> Any:
 
 
 def printable(text: str) -> str:
-    """Return a text whose control characters are spelt out, so that a name in a file cannot command a terminal."""
+    """Return a text with control characters escaped, so that file names cannot control the terminal."""
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class PerceptInitError(Exception):
-    """Base of every error raised on purpose. The CLI prints it without a traceback."""
+    """Base class of expected errors. The CLI prints them without a traceback."""
 
     exit_code = 1
 
@@ -68,7 +68,7 @@ class PerceptInitError(Exception):
 
 
 class DataError(PerceptInitError):
-    """A file, row, image or shard that cannot be used."""
+    """A file, row, image or shard is missing or invalid."""
 
 
 class RemoteError(DataError):
@@ -76,39 +76,44 @@ class RemoteError(DataError):
 
 
 class AbsentError(RemoteError):
-    """There is no such file at an address."""
+    """An address has no such file."""
 
 
 class EmptySplitError(DataError):
-    """A split without judgments: wrong for who needs it, right for a set that is for measuring only."""
+    """A split has no judgments, which is valid for a set that is only used for evaluation."""
 
 
 class CheckpointError(PerceptInitError):
-    """Weights that do not fit the model they are meant for."""
+    """Weights do not fit the model."""
 
 
 class InitializerError(PerceptInitError):
-    """An initializer that could not do its work, such as one that changed nothing."""
+    """An initializer failed, for example because it changed no weight."""
 
 
 class TrainingError(PerceptInitError):
-    """Training that must stop, such as a loss that is not finite."""
+    """Training must stop, for example because the loss is not finite."""
 
 
 class WriteError(PerceptInitError, OSError):
-    """A file that cannot be written: no room, no permission, a disk that went away. `reason` says which."""
+    """A file cannot be written.
+
+    Args:
+        path: The file.
+        reason: Message of the operating system, such as "No space left on device".
+    """
 
     def __init__(self, path: Path | str, reason: str) -> None:
         self.reason = reason
         super().__init__(
-            f"{path}: cannot be written ({reason}). Make room or choose another place, and give the same "
+            f"{path}: cannot be written ({reason}). Free some space or choose another place, then run the same "
             "command again"
         )
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raise what the operating system says about the block as a WriteError of `path`."""
+    """Raise an OSError of the block as a WriteError about `path`."""
     try:
         yield
     except WriteError:
@@ -118,17 +123,17 @@ def writing(path: Path) -> Iterator[None]:
 
 
 class UsageError(PerceptInitError):
-    """A request that cannot be met as it stands: the caller changes it and asks again."""
+    """A request is invalid. The caller must change it."""
 
     exit_code = 2
 
 
 class MissingPackageError(UsageError):
-    """A component or a verb whose package is not installed."""
+    """The package of a component or a verb is not installed."""
 
 
 def shown(value: object, limit: int = 200) -> str:
-    """Return a value for a message, its middle left out where it is longer than `limit` characters."""
+    """Return a value as text. Texts of more than `limit` characters lose their middle."""
     text = str(value)
     if len(text) <= limit:
         return text
@@ -138,7 +143,12 @@ def shown(value: object, limit: int = 200) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in a recipe: `where` is a TOML path such as `init.judgments.root`."""
+    """One problem in a recipe.
+
+    Args:
+        where: TOML path, such as `init.judgments.root`.
+        message: What is wrong.
+    """
 
     where: str
     message: str
@@ -149,19 +159,22 @@ class Problem:
 
 
 class RecipeError(UsageError):
-    """Everything wrong in a recipe, reported at once."""
+    """A recipe is invalid. All problems are reported at once.
+
+    Args:
+        problems: The problems.
+        source: Path of the recipe.
+    """
 
     def __init__(self, problems: Iterable[Problem], source: str = "") -> None:
         self.problems = tuple(problems)
         self.source = source
-        super().__init__(self._text())
-
-    def _text(self) -> str:
-        at = f" in {self.source}" if self.source else ""
-        if len(self.problems) == 1:
-            return f"{self.source}: {self.problems[0]}" if self.source else str(self.problems[0])
-        lines = "\n".join(f"  {problem}" for problem in self.problems)
-        return f"{len(self.problems)} problems{at}:\n{lines}"
+        text = "\n".join(f"  {problem}" for problem in self.problems)
+        if len(self.problems) > 1:
+            place = f" in {source}" if source else ""
+            super().__init__(f"{len(self.problems)} problems{place}:\n{text}")
+        else:
+            super().__init__(f"{source}: {text.strip()}" if source else text.strip())
 
 
 def problems_of(check: Callable[..., object], *args: Any) -> Iterator[str]:
@@ -173,17 +186,17 @@ def problems_of(check: Callable[..., object], *args: Any) -> Iterator[str]:
 
 
 def describe_error(error: BaseException) -> str:
-    """Return what the user reads of any error, and of what else went wrong beside it.
+    """Return the message for the user, with the notes of the error.
 
-    The traceback of an error that was not raised on purpose is written to a file, which the sentence names.
+    The traceback of an unexpected error is written to a file, and the message names the file.
     """
     if isinstance(error, PerceptInitError):
         return "\n".join([str(error), *getattr(error, "__notes__", [])])
     if isinstance(error, OSError) and error.errno in _FULL:
         return str(WriteError(error.filename or "standard output or a file", str(error.strerror)))
     return (
-        f"unforeseen {summarize_error(error)}. {_write_log(error)} Please report it: open an issue of the project "
-        "with that text in it"
+        f"unforeseen {summarize_error(error)}. {_write_log(error)} Please report it: open an issue with the "
+        "traceback"
     )
 
 
@@ -195,7 +208,7 @@ def summarize_error(error: BaseException) -> str:
 
 
 def _write_log(error: BaseException) -> str:
-    """Write how the error came about; return the sentence that says where, or all of it."""
+    """Write the traceback to a file; return a sentence with its path, or the traceback."""
     text = without_credentials(
         f"perceptinit {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
         f"command: {sys.argv}\n\n{''.join(traceback.format_exception(error))}"
@@ -205,6 +218,6 @@ def _write_log(error: BaseException) -> str:
             "w", encoding="utf-8", prefix="perceptinit-", suffix=".log", delete=False
         ) as file:
             file.write(text)
-    except OSError:  # no room there either
+    except OSError:  # no space there either
         return f"Its traceback:\n{text}\n"
     return f"The traceback is in {file.name}."

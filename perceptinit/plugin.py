@@ -1,10 +1,10 @@
-"""Everything that a plug-in imports from perceptinit; its tests also import `perceptinit.testing`.
+"""The API for plug-ins. Their tests also import `perceptinit.testing`.
 
     from perceptinit.plugin import Component, Pair, PositiveInt, RunContext, hookimpl
 
-These names and their arguments are stable from 0.2 on: a removal is announced in the changelog and
-warns for at least one minor version. Other modules may change at any time. A name is imported from its
-module when it is first used, so the module that lists components can import from here at no cost.
+These names and their arguments are stable from 0.2. The changelog announces a removal, which warns for at
+least one minor version. Other modules can change at any time. A name is imported from its module when it is
+first used, so the module that lists components can import from here at no cost.
 
 A new name is added to `_NAMES` and, for type checkers, to `plugin.pyi`.
 """

@@ -1,52 +1,59 @@
 """The names of `perceptinit.plugin` for type checkers and editors; see plugin.py."""
 
-from perceptinit.backbones.encoders import DualTower as DualTower
-from perceptinit.backbones.encoders import ImageTower as ImageTower
-from perceptinit.backbones.text import TextTower as TextTower
-from perceptinit.backbones.text import clip_tokenizer as clip_tokenizer
-from perceptinit.compute.optim import Precision as Precision
-from perceptinit.compute.optim import adamw as adamw
-from perceptinit.compute.optim import autocast as autocast
-from perceptinit.compute.optim import set_lr as set_lr
-from perceptinit.compute.optim import warmup_cosine as warmup_cosine
-from perceptinit.configs import NonNegativeFloat as NonNegativeFloat
-from perceptinit.configs import NonNegativeInt as NonNegativeInt
-from perceptinit.configs import PositiveFloat as PositiveFloat
-from perceptinit.configs import PositiveInt as PositiveInt
-from perceptinit.configs import Share as Share
-from perceptinit.configs import find_misfit as find_misfit
-from perceptinit.configs import read_config as read_config
-from perceptinit.errors import CheckpointError as CheckpointError
-from perceptinit.errors import DataError as DataError
-from perceptinit.errors import EmptySplitError as EmptySplitError
-from perceptinit.errors import InitializerError as InitializerError
-from perceptinit.errors import MissingPackageError as MissingPackageError
-from perceptinit.errors import PerceptInitError as PerceptInitError
-from perceptinit.errors import Problem as Problem
-from perceptinit.errors import RecipeError as RecipeError
-from perceptinit.errors import TrainingError as TrainingError
-from perceptinit.errors import UsageError as UsageError
-from perceptinit.errors import shown as shown
-from perceptinit.errors import writing as writing
-from perceptinit.evaluators.features import HasEvaluateMany as HasEvaluateMany
-from perceptinit.evaluators.features import Joint as Joint
+from perceptinit.backbones.encoders import DualTower as DualTower, ImageTower as ImageTower
+from perceptinit.backbones.text import TextTower as TextTower, clip_tokenizer as clip_tokenizer
+from perceptinit.compute.optim import (
+    Precision as Precision,
+    adamw as adamw,
+    autocast as autocast,
+    set_lr as set_lr,
+    warmup_cosine as warmup_cosine,
+)
+from perceptinit.configs import (
+    NonNegativeFloat as NonNegativeFloat,
+    NonNegativeInt as NonNegativeInt,
+    PositiveFloat as PositiveFloat,
+    PositiveInt as PositiveInt,
+    Share as Share,
+    find_misfit as find_misfit,
+    read_config as read_config,
+)
+from perceptinit.errors import (
+    CheckpointError as CheckpointError,
+    DataError as DataError,
+    EmptySplitError as EmptySplitError,
+    InitializerError as InitializerError,
+    MissingPackageError as MissingPackageError,
+    PerceptInitError as PerceptInitError,
+    Problem as Problem,
+    RecipeError as RecipeError,
+    TrainingError as TrainingError,
+    UsageError as UsageError,
+    shown as shown,
+    writing as writing,
+)
+from perceptinit.evaluators.features import HasEvaluateMany as HasEvaluateMany, Joint as Joint
 from perceptinit.evaluators.judged import JudgedMeasure as JudgedMeasure
-from perceptinit.evaluators.set_measure import SetConfig as SetConfig
-from perceptinit.evaluators.set_measure import SetMeasure as SetMeasure
-from perceptinit.evaluators.set_measure import SuiteConfig as SuiteConfig
-from perceptinit.files.atomic import atomic_path as atomic_path
-from perceptinit.files.atomic import final_path as final_path
-from perceptinit.files.atomic import remove_files as remove_files
-from perceptinit.files.atomic import temporaries as temporaries
-from perceptinit.files.atomic import write_json as write_json
-from perceptinit.files.downloads import Download as Download
-from perceptinit.files.downloads import HasDownloads as HasDownloads
-from perceptinit.files.mat_files import MatValue as MatValue
-from perceptinit.files.mat_files import read_mat as read_mat
-from perceptinit.files.reading import parse_rows as parse_rows
-from perceptinit.files.reading import read_bytes as read_bytes
-from perceptinit.files.reading import read_json as read_json
-from perceptinit.files.reading import require_file as require_file
+from perceptinit.evaluators.set_measure import (
+    SetConfig as SetConfig,
+    SetMeasure as SetMeasure,
+    SuiteConfig as SuiteConfig,
+)
+from perceptinit.files.atomic import (
+    atomic_path as atomic_path,
+    final_path as final_path,
+    remove_files as remove_files,
+    temporaries as temporaries,
+    write_json as write_json,
+)
+from perceptinit.files.downloads import Download as Download, HasDownloads as HasDownloads
+from perceptinit.files.mat_files import MatValue as MatValue, read_mat as read_mat
+from perceptinit.files.reading import (
+    parse_rows as parse_rows,
+    read_bytes as read_bytes,
+    read_json as read_json,
+    require_file as require_file,
+)
 from perceptinit.files.tables import read_table as read_table
 from perceptinit.hookspecs import hookimpl as hookimpl
 from perceptinit.images.background import transparent_share as transparent_share
@@ -57,45 +64,51 @@ from perceptinit.initializers.trainable import only_training as only_training
 from perceptinit.judgments.ceilings import DerivedAnswers as DerivedAnswers
 from perceptinit.judgments.controls.wrappers import Wrapper as Wrapper
 from perceptinit.judgments.data_check import check_judgments as check_judgments
-from perceptinit.judgments.forms.conventions import Conventions as Conventions
-from perceptinit.judgments.forms.conventions import HasConventions as HasConventions
+from perceptinit.judgments.forms.conventions import (
+    Conventions as Conventions,
+    HasConventions as HasConventions,
+)
 from perceptinit.judgments.forms.drawing import TripletDraw as TripletDraw
-from perceptinit.judgments.forms.odd_one_out import HasOddOneOut as HasOddOneOut
-from perceptinit.judgments.forms.odd_one_out import OddOneOut as OddOneOut
-from perceptinit.judgments.forms.odd_one_out import odd_one_out_agreement as odd_one_out_agreement
-from perceptinit.judgments.forms.odd_one_out import triple_codes as triple_codes
-from perceptinit.judgments.forms.ratings import RatedImages as RatedImages
-from perceptinit.judgments.forms.ratings import VoteRule as VoteRule
-from perceptinit.judgments.forms.ratings import triplets_from_ratings as triplets_from_ratings
-from perceptinit.judgments.forms.rdm import Dissimilarities as Dissimilarities
-from perceptinit.judgments.forms.rdm import HasDissimilarities as HasDissimilarities
-from perceptinit.judgments.forms.rdm import square as square
-from perceptinit.judgments.forms.same_pairs import HasSamePairs as HasSamePairs
-from perceptinit.judgments.forms.same_pairs import SamePairs as SamePairs
+from perceptinit.judgments.forms.odd_one_out import (
+    HasOddOneOut as HasOddOneOut,
+    OddOneOut as OddOneOut,
+    odd_one_out_agreement as odd_one_out_agreement,
+    triple_codes as triple_codes,
+)
+from perceptinit.judgments.forms.ratings import (
+    RatedImages as RatedImages,
+    VoteRule as VoteRule,
+    triplets_from_ratings as triplets_from_ratings,
+)
+from perceptinit.judgments.forms.rdm import (
+    Dissimilarities as Dissimilarities,
+    HasDissimilarities as HasDissimilarities,
+    square as square,
+)
+from perceptinit.judgments.forms.same_pairs import HasSamePairs as HasSamePairs, SamePairs as SamePairs
 from perceptinit.judgments.forms.splits import assign_splits as assign_splits
-from perceptinit.judgments.image_files import file_name as file_name
-from perceptinit.judgments.image_files import file_names as file_names
-from perceptinit.judgments.image_files import list_some as list_some
-from perceptinit.judgments.image_files import missing_files as missing_files
+from perceptinit.judgments.image_files import (
+    file_name as file_name,
+    file_names as file_names,
+    list_some as list_some,
+    missing_files as missing_files,
+)
 from perceptinit.judgments.own.matrix_set import MatrixSet as MatrixSet
 from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable as OddOneOutTable
 from perceptinit.judgments.own.own_table import OwnTable as OwnTable
 from perceptinit.judgments.own.rdm_files import read_names as read_names
 from perceptinit.judgments.own.rdm_set import RdmSet as RdmSet
 from perceptinit.judgments.own.table import Table as Table
-from perceptinit.judgments.scoring import cosine_distances as cosine_distances
-from perceptinit.judgments.scoring import two_afc_accuracy as two_afc_accuracy
-from perceptinit.judgments.two_afc import embed as embed
-from perceptinit.judgments.two_afc import measure as measure
+from perceptinit.judgments.scoring import (
+    cosine_distances as cosine_distances,
+    two_afc_accuracy as two_afc_accuracy,
+)
+from perceptinit.judgments.two_afc import embed as embed, measure as measure
 from perceptinit.pairs.augment import Augment as Augment
 from perceptinit.pairs.classes import read_classes as read_classes
-from perceptinit.pairs.loader import PairBatch as PairBatch
-from perceptinit.pairs.loader import PairLoader as PairLoader
-from perceptinit.pairs.sizes import JOURNAL as JOURNAL
-from perceptinit.pairs.sizes import SIZES as SIZES
-from perceptinit.pairs.sizes import journals as journals
-from perceptinit.pairs.tables import CsvTable as CsvTable
-from perceptinit.pairs.tables import ParquetTable as ParquetTable
+from perceptinit.pairs.loader import PairBatch as PairBatch, PairLoader as PairLoader
+from perceptinit.pairs.sizes import JOURNAL as JOURNAL, SIZES as SIZES, journals as journals
+from perceptinit.pairs.tables import CsvTable as CsvTable, ParquetTable as ParquetTable
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs as WebdatasetPairs
 from perceptinit.pretrainers.clip import Clip as Clip
 from perceptinit.pretrainers.objective import Objective as Objective
@@ -103,60 +116,61 @@ from perceptinit.pretrainers.pair_loss import PairLoss as PairLoss
 from perceptinit.pretrainers.pretraining import Pretraining as Pretraining
 from perceptinit.pretrainers.training_config import TrainingConfig as TrainingConfig
 from perceptinit.progress import Bars as Bars
-from perceptinit.protocols import Backbone as Backbone
-from perceptinit.protocols import DualEncoder as DualEncoder
-from perceptinit.protocols import Evaluator as Evaluator
-from perceptinit.protocols import HasClasses as HasClasses
-from perceptinit.protocols import HasDataSha256 as HasDataSha256
-from perceptinit.protocols import HasDescribe as HasDescribe
-from perceptinit.protocols import HasEvaluated as HasEvaluated
-from perceptinit.protocols import HasExpect as HasExpect
-from perceptinit.protocols import HasLogImage as HasLogImage
-from perceptinit.protocols import HasMaxShuffleBlocks as HasMaxShuffleBlocks
-from perceptinit.protocols import HasMisfits as HasMisfits
-from perceptinit.protocols import HasModel as HasModel
-from perceptinit.protocols import HasNeededPart as HasNeededPart
-from perceptinit.protocols import HasNeeds as HasNeeds
-from perceptinit.protocols import HasNoiseCeiling as HasNoiseCeiling
-from perceptinit.protocols import HasPeople as HasPeople
-from perceptinit.protocols import HasPlan as HasPlan
-from perceptinit.protocols import HasPreflight as HasPreflight
-from perceptinit.protocols import HasPublishedNumPairs as HasPublishedNumPairs
-from perceptinit.protocols import HasSay as HasSay
-from perceptinit.protocols import HasSmoke as HasSmoke
-from perceptinit.protocols import HasStandIn as HasStandIn
-from perceptinit.protocols import HasWarnings as HasWarnings
-from perceptinit.protocols import ImageEncoder as ImageEncoder
-from perceptinit.protocols import Initializer as Initializer
-from perceptinit.protocols import Judgments as Judgments
-from perceptinit.protocols import Pairs as Pairs
-from perceptinit.protocols import Pretrainer as Pretrainer
-from perceptinit.protocols import Tracker as Tracker
-from perceptinit.registry import Component as Component
-from perceptinit.registry import nearest as nearest
-from perceptinit.registry import unknown as unknown
+from perceptinit.protocols import (
+    Backbone as Backbone,
+    DualEncoder as DualEncoder,
+    Evaluator as Evaluator,
+    HasClasses as HasClasses,
+    HasDataSha256 as HasDataSha256,
+    HasDescribe as HasDescribe,
+    HasEvaluated as HasEvaluated,
+    HasExpect as HasExpect,
+    HasLogImage as HasLogImage,
+    HasMaxShuffleBlocks as HasMaxShuffleBlocks,
+    HasMisfits as HasMisfits,
+    HasModel as HasModel,
+    HasNeededPart as HasNeededPart,
+    HasNeeds as HasNeeds,
+    HasNoiseCeiling as HasNoiseCeiling,
+    HasPeople as HasPeople,
+    HasPlan as HasPlan,
+    HasPreflight as HasPreflight,
+    HasPublishedNumPairs as HasPublishedNumPairs,
+    HasSay as HasSay,
+    HasSmoke as HasSmoke,
+    HasStandIn as HasStandIn,
+    HasWarnings as HasWarnings,
+    ImageEncoder as ImageEncoder,
+    Initializer as Initializer,
+    Judgments as Judgments,
+    Pairs as Pairs,
+    Pretrainer as Pretrainer,
+    Tracker as Tracker,
+)
+from perceptinit.registry import Component as Component, nearest as nearest, unknown as unknown
 from perceptinit.reports.account import ENERGY_FILE as ENERGY_FILE
-from perceptinit.seeding import derive_seed as derive_seed
-from perceptinit.seeding import generator as generator
-from perceptinit.seeding import named_torch_seed as named_torch_seed
-from perceptinit.seeding import torch_generator as torch_generator
-from perceptinit.test_sets.choice import HasChoice as HasChoice
-from perceptinit.test_sets.choice import SetChoice as SetChoice
-from perceptinit.trackers.scalars import Scalars as Scalars
-from perceptinit.trackers.scalars import flat as flat
-from perceptinit.trackers.scalars import scalars as scalars
-from perceptinit.types import IMAGE_SUFFIXES as IMAGE_SUFFIXES
-from perceptinit.types import Classes as Classes
-from perceptinit.types import DataCard as DataCard
-from perceptinit.types import DataNeed as DataNeed
-from perceptinit.types import Event as Event
-from perceptinit.types import ImageSource as ImageSource
-from perceptinit.types import InitReport as InitReport
-from perceptinit.types import Pair as Pair
-from perceptinit.types import RunContext as RunContext
-from perceptinit.types import Score as Score
-from perceptinit.types import Split as Split
-from perceptinit.types import StagePlan as StagePlan
-from perceptinit.types import StepResult as StepResult
-from perceptinit.types import Stimuli as Stimuli
-from perceptinit.types import Triplets as Triplets
+from perceptinit.seeding import (
+    derive_seed as derive_seed,
+    generator as generator,
+    named_torch_seed as named_torch_seed,
+    torch_generator as torch_generator,
+)
+from perceptinit.test_sets.choice import HasChoice as HasChoice, SetChoice as SetChoice
+from perceptinit.trackers.scalars import Scalars as Scalars, flat as flat, scalars as scalars
+from perceptinit.types import (
+    IMAGE_SUFFIXES as IMAGE_SUFFIXES,
+    Classes as Classes,
+    DataCard as DataCard,
+    DataNeed as DataNeed,
+    Event as Event,
+    ImageSource as ImageSource,
+    InitReport as InitReport,
+    Pair as Pair,
+    RunContext as RunContext,
+    Score as Score,
+    Split as Split,
+    StagePlan as StagePlan,
+    StepResult as StepResult,
+    Stimuli as Stimuli,
+    Triplets as Triplets,
+)

@@ -1,4 +1,4 @@
-"""Progress bars on standard error, with counts and the time left: one look for every verb, the library and runs."""
+"""Progress bars on standard error, for all commands, runs and the library."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rich.progress import Progress, ProgressColumn, TaskID
 
 
 class Bars:
-    """Bars by name, shown while the block runs. A full bar disappears unless `stays`.
+    """Named progress bars, as a context manager. A full bar disappears unless `stays`.
 
     Args:
         counts_bytes: Show sizes and speed instead of counts.
-        stays: Leave the bars on the screen at the end.
-        shown: Whether anything is shown; by default if standard error is a terminal.
+        stays: Keep the bars on the screen at the end.
+        shown: Whether to show bars; by default if standard error is a terminal.
     """
 
     def __init__(self, *, counts_bytes: bool = False, stays: bool = False, shown: bool | None = None) -> None:
@@ -37,19 +35,14 @@ class Bars:
         self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._progress.stop()
 
     def __rich__(self) -> Progress:
         return self._progress
 
     def update(self, name: str, done: int, total: int | None = None, note: str = "") -> None:
-        """Move a bar to `done` of `total`; it appears with its first call."""
+        """Set a bar to `done` of `total`. The first call for a name adds the bar."""
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=total, note=note)
         self._done[name] = done
@@ -57,7 +50,7 @@ class Bars:
         self._progress.update(self._tasks[name], completed=done, total=total, note=note, visible=is_visible)
 
     def advance(self, name: str, total: int | None, by: int = 1) -> None:
-        """Move a bar by `by` of `total`."""
+        """Advance a bar by `by` of `total`."""
         self.update(name, self._done.get(name, 0) + by, total)
 
     def retain(self, names: Collection[str]) -> None:

@@ -1,7 +1,7 @@
-"""Who offers which component: the one table that the CLI, recipes and the library look names up in.
+"""The registry of components, in which the CLI, recipes and the library look up names.
 
-A `Component` is what a plug-in returns from a hook: a name and where to import the class from.
-An `Entry` adds who offered it. Nothing is imported until `Entry.load` is called.
+A plug-in returns a `Component` from a hook: a name and the import path of a class. An `Entry` adds the
+plug-in. Nothing is imported until `Entry.load` is called.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from perceptinit.companions import missing_companion
 from perceptinit.errors import MissingPackageError, PerceptInitError, UsageError
 
-# kind -> folder, which is also the hook's name without its prefix
+# kind -> folder, which is also the name of the hook without its prefix
 KINDS = {
     "initializer": "initializers",
     "backbone": "backbones",
@@ -27,18 +27,19 @@ KINDS = {
 
 
 def hook_name(kind: str) -> str:
-    """Return the hook that lists components of `kind`."""
+    """Return the name of the hook that lists components of `kind`."""
     return f"perceptinit_{KINDS[kind]}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Component:
-    """What a plug-in offers: a name, where its class is, and one line about it.
+    """A component that a plug-in offers.
 
-    name: how recipes call it; outside the core `vendor/name`.
-    target: `"package.module:Class"`, imported only when used, or the class itself.
-    summary: one line for `perceptinit list`.
-    extra: what to `pip install` when importing the target fails for want of a package.
+    Args:
+        name: Name in recipes; `vendor/name` outside the core.
+        target: `"package.module:Class"`, which is imported when it is used, or the class.
+        summary: One line for `perceptinit list`.
+        extra: Argument of `pip install` if importing the target fails because a package is missing.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Component:
 
     @property
     def location(self) -> tuple[str, str]:
-        """Return (module, class name), without importing anything."""
+        """Return module and class name, without an import."""
         if isinstance(self.target, str):
             module, _, name = self.target.partition(":")
             return module, name
@@ -57,7 +58,7 @@ class Component:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A component together with its kind and the plug-in that offers it."""
+    """A component with its kind and the plug-in that offers it."""
 
     kind: str
     component: Component
@@ -71,14 +72,15 @@ class Entry:
 
     @property
     def title(self) -> str:
-        """Return the component as messages name it: `initializer 'triplet-hinge'`."""
+        """Return kind and name for messages: `initializer 'triplet-hinge'`."""
         return f"{self.kind} '{self.name}'"
 
     def load(self) -> type:
         """Import and return the class.
 
-        Raises MissingPackageError when an optional package is absent, and PerceptInitError when
-        the target does not exist.
+        Raises:
+            MissingPackageError: If an optional package is missing.
+            PerceptInitError: If the target does not exist.
         """
         if not isinstance(self.component.target, str):
             return self.component.target
@@ -89,7 +91,7 @@ class Entry:
             if self.component.extra:
                 raise MissingPackageError(
                     f"{self.title} needs the package '{error.name}'. "
-                    f"Get it: pip install {self.component.extra!r}"
+                    f"Install it: pip install {self.component.extra!r}"
                 ) from error
             raise PerceptInitError(f"{self.title} of plug-in '{self.plugin}': {error}") from error
         except AttributeError as error:
@@ -100,9 +102,11 @@ class Entry:
 
 @dataclass
 class Registry:
-    """All entries, by kind and name. A name offered twice is refused when it is used.
+    """All entries. A name that two plug-ins offer is an error when it is used.
 
-    left_out: distribution -> why its plug-in was not loaded.
+    Args:
+        entries: Components of all plug-ins.
+        left_out: Why a plug-in was not loaded, by distribution.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -113,23 +117,24 @@ class Registry:
         return sorted((e for e in self.entries if e.kind == kind), key=lambda e: e.name)
 
     def get(self, kind: str, name: str) -> Entry:
-        """Return the entry called `name`.
+        """Return the entry with a name.
 
-        Raises UsageError when no plug-in offers it (with suggestions) or when two do, and
-        MissingPackageError when a companion that is not installed offers it.
+        Raises:
+            UsageError: If no plug-in or more than one plug-in offers the name.
+            MissingPackageError: If a companion that is not installed offers it.
         """
-        found = [e for e in self.of_kind(kind) if e.name == name]
+        known = self.of_kind(kind)
+        found = [e for e in known if e.name == name]
         if not found:
-            missing = missing_companion(kind, name, self.left_out)
-            if missing:
+            if missing := missing_companion(kind, name, self.left_out):
                 raise MissingPackageError(missing)
-            raise UsageError(unknown(f"no {kind} called", name, [e.name for e in self.of_kind(kind)]))
+            raise UsageError(unknown(f"no {kind} called", name, [e.name for e in known]))
         if len(found) > 1:
             raise UsageError(self.collision(found))
         return found[0]
 
     def collisions(self) -> list[str]:
-        """Return one sentence for each name that two plug-ins offer."""
+        """Return one message for each name that two plug-ins offer."""
         groups: dict[tuple[str, str], list[Entry]] = {}
         for entry in self.entries:
             groups.setdefault((entry.kind, entry.name), []).append(entry)
@@ -137,6 +142,7 @@ class Registry:
 
     @staticmethod
     def collision(group: list[Entry]) -> str:
+        """Return the message about entries with one name."""
         first, second = group[:2]
         return (
             f"{first.title} is offered by both '{first.plugin}' and '{second.plugin}'; "
@@ -145,18 +151,18 @@ class Registry:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that `word` was probably meant to be."""
+    """Return the known word that is most similar to `word`, or None."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return the end of a message that names the known word probably meant, or an empty text."""
+    """Return " Did you mean '...'?" with the most similar known word, or an empty text."""
     guess = nearest(word, known)
     return f" Did you mean '{guess}'?" if guess else ""
 
 
 def unknown(what: str, word: str, known: Iterable[str]) -> str:
-    """Return the sentence for a name that does not exist: `no backbone called 'tim'. Did you mean ...`."""
+    """Return the message about an unknown name: `no backbone called 'tim'. Did you mean ...`."""
     known = list(known)
     return f"{what} '{word}'.{suggest(word, known)} Known: {', '.join(known) or 'none'}"

@@ -1,10 +1,9 @@
-"""Every random draw comes from a seed with a name, so that arms share all but what differs on purpose.
+"""Named random draws, so that arms share every draw except those that differ by design.
 
     rng = generator(seed, "pretrain", "order", epoch)
 
-The same seed and names give the same draws on every machine and in every process, and two
-different names give unrelated draws. Nothing here touches the global random state except
-`named_torch_seed`, which restores it.
+Equal seeds and names give equal draws on every machine and in every process; different names give
+independent draws. Only `named_torch_seed` changes the global random state, and it restores it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
-    """Return a 63-bit seed that depends on `seed` and on every name, in order."""
+    """Return a 63-bit seed that depends on `seed` and on all names, in order."""
     text = _named(str(int(seed)), *names)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
@@ -64,10 +63,10 @@ def torch_generator(seed: int, *names: str | int, device: str = "cpu") -> torch.
 
 @contextmanager
 def named_torch_seed(seed: int, *names: str | int) -> Iterator[None]:
-    """Seed torch's global generators for the block (library code draws weights from them), then restore them."""
+    """Seed torch's global generators, from which libraries draw weights, for the block; then restore them."""
     import torch
 
-    # of the GPU that the process works on: others have contexts only if someone opens them
+    # only the process's own GPU: a generator of another one would open a context there
     is_on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
     devices = [torch.cuda.current_device()] if is_on_gpu else []
     with torch.random.fork_rng(devices=devices):

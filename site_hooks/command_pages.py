@@ -5,8 +5,6 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from docstrings import as_markdown
-
 
 def cli_page() -> str:
     """Return every verb with its arguments, options and example, as `--help` tells them."""
@@ -40,15 +38,9 @@ def _parameter_row(parameter: Any) -> str:
 
 
 def hookspecs_page() -> str:
-    """Return every hook's specification."""
+    """Return the page of the hooks, which mkdocstrings fills from the source."""
     from perceptinit import hookspecs
 
-    lines = ["# Hook specifications", "", _text(hookspecs), ""]
-    for name, function in vars(hookspecs).items():
-        if name.startswith("perceptinit_"):
-            lines += [f"## `{name}{inspect.signature(function)}`", "", _text(function), ""]
-    return "\n".join(lines)
-
-
-def _text(member: Any) -> str:
-    return as_markdown(inspect.getdoc(member) or "")
+    names = [name for name in vars(hookspecs) if name.startswith("perceptinit_")]
+    lines = ["# Hook specifications", "", inspect.getdoc(hookspecs) or "", ""]
+    return "\n".join(lines + [f"::: perceptinit.hookspecs.{name}\n" for name in names])

@@ -502,7 +502,7 @@ def test_the_command_shows_the_licence_fetches_and_says_what_is_next(server, tmp
     done = cli_process("data", "download", "lab/set", "--out", "here", **env)
     assert done.returncode == 0, done.stderr
     assert "CC0" in done.stdout
-    assert "lab/set: fetched into here" in done.stdout
+    assert "lab/set: downloaded to here" in done.stdout
     assert (tmp_path / "here/file.bin").read_bytes() == CONTENT
     server.files["/good.bin"] = b"other"
     done = cli_process("data", "download", "lab/set", "--out", "there", **env)

@@ -253,7 +253,7 @@ def test_data_check_decodes_every_image_of_a_set(cli, tmp_path):
     done = cli("data", "check", "pictures", "--root", ".")
     assert done.returncode == 1
     assert "error pictures/test/0.tar/s0000001: cannot be decoded as an image" in done.stdout
-    assert "1 images decoded, 1 cannot be" in done.stdout
+    assert "1 images decoded, 1 failed" in done.stdout
     assert cli("data", "check", "pictures", "--root", ".", "--quick").returncode == 0
 
 

@@ -14,8 +14,7 @@ from torch import nn
 
 from perceptinit.configs import read_config
 from perceptinit.errors import DataError
-from perceptinit.images import decoding as images_module
-from perceptinit.images import store as store_module
+from perceptinit.images import decoding as images_module, store as store_module
 from perceptinit.images.stimuli import StimulusImages
 from perceptinit.images.store import ImageStore, StoreUnusableError, folder_name
 from perceptinit.initializers import stage_images

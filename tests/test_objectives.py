@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from helpers.clip import Colours, context
-from helpers.clip import model as both_towers
+from helpers.clip import Colours, context, model as both_towers
 from helpers.made_sets import labelled_set, png
 from helpers.processes import together
 from timm.data import Mixup

@@ -177,7 +177,7 @@ def test_a_missing_package_names_what_to_install():
     with pytest.raises(MissingPackageError) as error:
         entry.load()
     assert str(error.value) == (
-        "judgments 'acme/x' needs the package 'no_such_package'. Get it: pip install 'acme[brain]'"
+        "judgments 'acme/x' needs the package 'no_such_package'. Install it: pip install 'acme[brain]'"
     )
 
 

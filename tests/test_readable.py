@@ -12,8 +12,7 @@ from perceptinit.evaluating.table import flat_rows, rich_table, table_rows
 from perceptinit.evaluators.labelled import KNN
 from perceptinit.evaluators.retrieval import Retrieval
 from perceptinit.evaluators.zero_shot import ZeroShot
-from perceptinit.reports.columns import flat_rows as comparison_rows
-from perceptinit.reports.columns import page_note
+from perceptinit.reports.columns import flat_rows as comparison_rows, page_note
 from perceptinit.reports.compare import compare
 from perceptinit.reports.formats import markdown_table
 from perceptinit.reports.tables import rich_table as arms_table

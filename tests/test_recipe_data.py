@@ -104,23 +104,23 @@ def row(text, name):
 def test_sizes_and_licences_come_first_and_nothing_else_on_a_dry_run(cli, hub, tmp_path):
     done = cli("data", "download", "--recipe", "r.toml", "--dry-run", HF_ENDPOINT=hub)
     assert done.returncode == 0, done.stderr
-    assert row(done.stdout, "mnist") == "test set mnist sets/mnist 2.50 GB cc-by-sa-3.0 to be fetched"
-    assert "judgments lab/opinions data/opinions 1.78 GB not stated yours to get" in row(
+    assert row(done.stdout, "mnist") == "test set mnist sets/mnist 2.50 GB cc-by-sa-3.0 to download"
+    assert "judgments lab/opinions data/opinions 1.78 GB not stated by hand" in row(
         done.stdout, "lab/opinions"
     )
-    assert "3 of 3 are absent: 4.28 GB in 2, and 1 whose size is not stated." in done.stdout
+    assert "3 of 3 are missing: 4.28 GB in 2, and 1 of unknown size." in done.stdout
     assert not (tmp_path / "sets").exists()
 
 
 def test_what_can_be_fetched_is_and_of_the_rest_it_is_said_how(cli, hub, tmp_path):
     done = cli("data", "download", "--recipe", "r.toml", HF_ENDPOINT=hub)
     assert done.returncode == 0, done.stderr
-    assert "mnist: fetched into sets/mnist" in done.stdout
+    assert "mnist: downloaded to sets/mnist" in done.stdout
     assert (tmp_path / "sets/mnist/test/0.tar").is_file()
     assert "judgments lab/opinions, into data/opinions: by hand: https://lab.example/opinions" in done.stdout
     assert "img2dataset --url_list cc3m.tsv" in done.stdout
     again = cli("data", "download", "--recipe", "r.toml", HF_ENDPOINT="http://127.0.0.1:9")
-    assert row(again.stdout, "mnist").endswith("there")
+    assert row(again.stdout, "mnist").endswith("present")
     assert again.stderr == ""  # the hub is not asked about what is there
 
 
@@ -128,7 +128,7 @@ def test_a_hub_that_cannot_be_reached_is_told_once(cli):
     settings = ("--set", 'eval.0.datasets=["mnist", "cifar10"]', "--dry-run")
     done = cli("data", "download", "--recipe", "r.toml", *settings, HF_ENDPOINT="http://127.0.0.1:9")
     assert done.stderr.count("does not say how large") == 1
-    assert row(done.stdout, "cifar10") == "test set cifar10 sets/cifar10 not stated not stated to be fetched"
+    assert row(done.stdout, "cifar10") == "test set cifar10 sets/cifar10 not stated not stated to download"
 
 
 def test_a_set_that_fails_does_not_stop_the_others(cli, hub, tmp_path):
@@ -145,7 +145,7 @@ def test_a_name_or_a_recipe_is_asked_for(cli):
         done = cli("data", "download", *words)
         assert (done.returncode, done.stderr) == (
             2,
-            "error: name a data set, or a recipe with --recipe\n",
+            "error: give a data set, or a recipe with --recipe\n",
         )
 
 

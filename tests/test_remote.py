@@ -416,11 +416,11 @@ def test_the_index_of_remote_shards_is_made_once_its_cost_is_told(bucket, shards
     del bucket.files[f"/set/{INDEX}"]
     size = sum(path.stat().st_size for path in shards.glob("*.tar"))
     cost = f"8 shards, {size / 1e9:,.3g} GB, will be read once in about 16 requests"
-    with pytest.raises(UsageError, match=f"{cost}: say --yes to have that done"):
+    with pytest.raises(UsageError, match=f"{cost}. Confirm with --yes"):
         index_verb([address], out, yes=False)
     assert sum(bucket.sent.values()) == 0
     index_verb([address], out, yes=True)
-    assert capsys.readouterr().out == f"{cost}\n{cost}\n{out}: the index of 8 shards\n"
+    assert capsys.readouterr().out == f"{cost}\n{cost}\n{out}: index of 8 shards\n"
     assert everything(webdataset(address, index=str(out))) == everything(local(shards))
 
 
@@ -440,7 +440,7 @@ def test_an_interrupted_index_of_remote_shards_goes_on_and_reads_no_shard_twice(
     bucket.sent.clear()
     capsys.readouterr()
     index_verb([address], tmp_path / "made.index", yes=True)
-    assert re.match(r"[1-4] shards, .* requests; [4-7] were read before\n", capsys.readouterr().out)
+    assert re.match(r"[1-4] shards, .* requests; [4-7] are indexed already\n", capsys.readouterr().out)
     assert "/set/6.tar" in bucket.sent
     assert "/set/0.tar" not in bucket.sent
     assert (tmp_path / "made.index").read_bytes() == (tmp_path / "whole.index").read_bytes()
@@ -481,7 +481,7 @@ def test_the_index_of_local_shards_stands_beside_them_and_is_uploaded_with_them(
     for number in range(NUM_SHARDS):
         write_shard(tmp_path / f"{number}.tar", number)
     index_verb([str(tmp_path)], None, yes=False)
-    assert capsys.readouterr().out == f"{tmp_path / INDEX}: the index of 8 shards\n"
+    assert capsys.readouterr().out == f"{tmp_path / INDEX}: index of 8 shards\n"
     assert everything(webdataset(upload(bucket, tmp_path))) == everything(local(tmp_path))
 
 

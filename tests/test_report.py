@@ -12,8 +12,7 @@ import pytest
 import torch
 from helpers.browser import chromium, visit  # noqa: F401  (a fixture)
 from helpers.made_runs import record, score, three_by_three, write
-from helpers.tiny_recipes import LOCAL
-from helpers.tiny_recipes import RECIPE as TINY
+from helpers.tiny_recipes import LOCAL, RECIPE as TINY
 
 from perceptinit.errors import MissingPackageError
 from perceptinit.recipe.reading import read_recipe

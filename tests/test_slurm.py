@@ -334,7 +334,7 @@ def test_status_shows_jobs_before_any_began_and_where_there_is_no_slurm(fake, ou
 def test_who_shares_a_run_is_said_in_the_recipe(other, tmp_path):
     plugins = build_plugin_manager()
     words = ["run", str(tmp_path / "tiny.toml"), "--on", "slurm", *other]
-    with pytest.raises(UsageError, match=r"\[slurm\] nodes and gpus say how many processes"):
+    with pytest.raises(UsageError, match=r"set \[slurm\] nodes and gpus"):
         create_app(plugins)(words, obj=plugins, standalone_mode=False)
 
 

@@ -157,7 +157,7 @@ def test_each_arm_finds_its_planted_learning_rate_and_two_tables_say_it_apart(pl
     assert abs(math.log10(rates["random"] / 1e-3)) < 0.67
     assert abs(math.log10(rates["pi"] / 1e-1)) < 0.67
 
-    shared, best = shown.split("Each arm at its best settings: what is said here")
+    shared, best = shown.split("Each arm at its best settings: differences come")
     assert "pi is worse than random by 40.0 points" in shared  # lr 1e-3, where random is at its best
     assert "Each at its best settings: is it better than random?" in best
     assert "this compares procedures, tuning included, and not starts alone" in best

@@ -28,7 +28,7 @@ def seeds_of(tmp_path, arm="random"):
 def test_seeds_are_added_until_the_plan_allows_no_more(verb, tmp_path):
     delta = "verdict.delta=0.001"
     shown = verb("run", "looks.toml", "--until-decided", "--set", "verdict.max_seeds=3", "--set", delta)
-    assert "Undecided: seed 2 is added to the 2 there are." in shown
+    assert "Undecided: seed 2 is added to the first 2 seeds." in shown
     assert "That is the final answer: 3 seeds are the most that the plan allows" in shown
     assert seeds_of(tmp_path) == seeds_of(tmp_path, "redrawn") == ["seed0", "seed1", "seed2"]
     record = json.loads((tmp_path / "runs/looks/random/seed2/record.json").read_text())
@@ -55,8 +55,8 @@ def test_a_decided_verdict_adds_no_seed(verb, tmp_path):
     [
         (["--until-decided", "--set", "verdict.max_seeds=4"], "--until-decided needs [verdict] delta"),
         (["--until-decided", "--set", "verdict.delta=1"], "at how many seeds does it end?"),
-        (["--until-decided", "--smoke"], "--until-decided and --smoke do not go together"),
-        (["--until-decided", "--seed", 0], "--until-decided and --seed do not go together"),
+        (["--until-decided", "--smoke"], "--until-decided excludes --smoke"),
+        (["--until-decided", "--seed", 0], "--until-decided excludes --seed"),
         (["--until-decided", "--set", "verdict.max_seeds=2", "--set", "verdict.delta=1", "--set", "seeds=[0]"],
          "the first look needs 2 seeds"),
     ],

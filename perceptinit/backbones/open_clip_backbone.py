@@ -186,7 +186,7 @@ def _tokenizer(text: Mapping[str, Any], name: str) -> Tokenizer:
     except ImportError as error:
         raise MissingPackageError(
             f"the tokenizer of open_clip model '{name}' needs the package '{error.name}'. "
-            f"Get it: pip install {error.name}"
+            f"Install it: pip install {error.name}"
         ) from error
 
 

@@ -1,8 +1,9 @@
-"""The command line: one file per verb, made into an app here. Nothing heavy is imported at start."""
+"""The command line: one file for each command. Heavy packages are imported inside the commands."""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Annotated
 
 import typer
@@ -13,37 +14,22 @@ from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.errors import PerceptInitError, UsageError, describe_error
 
 EPILOG = "Start with: perceptinit run quickstart"
+# function `run` of perceptinit.cli.run; an underscore at the end is not part of the command's name
+COMMANDS = "run tune validate preregister init export eval_ compare report status list_ show plugins"
 
 
 def create_app(plugins: Plugins) -> typer.Typer:
-    """Return the app with the core's verbs and those that plug-ins add.
+    """Return the app with the commands of the core and of plug-ins.
 
-    A plug-in whose verbs clash with others, or that raises, is reported and left out.
+    A plug-in that raises, or whose command exists already, is left out and reported.
     """
-    from perceptinit.cli import (
-        cache,
-        compare,
-        data,
-        eval_,
-        export,
-        init,
-        list_,
-        new,
-        preregister,
-        report,
-        run,
-        show,
-        status,
-        tune,
-        validate,
-    )
-    from perceptinit.cli import plugins as plugins_
+    from perceptinit.cli import cache, data, new
 
     app = typer.Typer(
         cls=Group,
         help=(
-            "Perceptual initialization: start a vision tower from human similarity judgments, "
-            "pretrain it, and measure whether it helped."
+            "Perceptual initialization: initialize a vision tower from human similarity judgments, "
+            "pretrain it, and test whether it helps."
         ),
         epilog=EPILOG,
         no_args_is_help=True,
@@ -52,25 +38,11 @@ def create_app(plugins: Plugins) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for verb in (
-        run.run,
-        tune.tune,
-        validate.validate,
-        preregister.preregister,
-        init.init,
-        export.export,
-        eval_.eval_,
-        compare.compare,
-        report.report,
-        status.status,
-        list_.list_,
-        show.show,
-        plugins_.plugins,
-    ):
-        app.command(verb.__name__.rstrip("_"))(verb)
+    for name in COMMANDS.split():
+        app.command(name.rstrip("_"))(getattr(import_module(f"perceptinit.cli.{name}"), name))
     for name, group in {"data": data.create_group(), "cache": cache.app, "new": new.app}.items():
         app.add_typer(group, name=name)
-    _add_plugin_verbs(app, plugins)
+    _add_plugin_commands(app, plugins)
     return app
 
 
@@ -89,22 +61,22 @@ def _root(
             "--version",
             help="Print the version and exit.",
             callback=_print_version,
-            is_eager=True,  # before the missing verb is complained about
+            is_eager=True,  # before the error about a missing command
         ),
     ] = False,
 ) -> None:
     pass
 
 
-def _add_plugin_verbs(app: typer.Typer, plugins: Plugins) -> None:
+def _add_plugin_commands(app: typer.Typer, plugins: Plugins) -> None:
     for name, plugin in plugins.manager.list_name_plugin():
         commands, groups = list(app.registered_commands), list(app.registered_groups)
         try:
             plugins.call("perceptinit_commands", plugin, app=app)
-            verbs = _verbs(app)
-            twice = [verb for verb in verbs if verbs.count(verb) > 1]
-            if twice:
-                raise UsageError(f"the verb '{twice[0]}' exists already")
+            names = _command_names(app)
+            for added in names:
+                if names.count(added) > 1:
+                    raise UsageError(f"the verb '{added}' exists already")
         except Exception as error:  # a plug-in may raise anything
             app.registered_commands, app.registered_groups = commands, groups
             module = getattr(plugin, "__name__", "")
@@ -112,13 +84,13 @@ def _add_plugin_verbs(app: typer.Typer, plugins: Plugins) -> None:
             plugins.fail(name, distribution, error)
 
 
-def _verbs(app: typer.Typer) -> list[str]:
+def _command_names(app: typer.Typer) -> list[str]:
     commands = [c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands]
     return [*commands, *(g.name or "" for g in app.registered_groups if isinstance(g.name, str))]
 
 
 def main() -> None:
-    """Run the command line; every error ends it in a sentence, see `describe_error`."""
+    """Run the command line. Each error becomes a message and an exit code; see `describe_error`."""
     accept_any_encoding()
     try:
         plugins = build_plugin_manager()

@@ -1,4 +1,4 @@
-"""`perceptinit cache`: towers, decoded images, tar indexes and remote files that were kept."""
+"""`perceptinit cache`: initialized towers, decoded images, indexes of shards and remote files."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import typer
 from perceptinit.cli.terminal import new_console, new_table
 
 app = typer.Typer(
-    help="Kept towers, decoded images, tar indexes and remote files: list, clear, path.",
+    help="Manage cached towers, decoded images, indexes of shards and remote files.",
     no_args_is_help=True,
 )
 
 
 @app.command("list")
 def list_() -> None:
-    """List what is kept: towers with initializer, judgments, model, seed, 2AFC and size, then the rest.
+    """List cached towers with initializer, judgments, model, seed, 2AFC and size, then other files.
 
     Example: perceptinit cache list
     """
@@ -47,7 +47,7 @@ def _judgments_name(part: object) -> str:
 
 @app.command()
 def clear() -> None:
-    """Delete every entry, all decoded images, tar indexes and remote files.
+    """Delete all cached towers, decoded images, indexes and remote files.
 
     Example: perceptinit cache clear
     """
@@ -63,7 +63,7 @@ def clear() -> None:
 
 @app.command()
 def path() -> None:
-    """Print the folder; PERCEPTINIT_CACHE chooses another one."""
+    """Print the cache folder. Set PERCEPTINIT_CACHE to change it."""
     from perceptinit.files.cache import cache_folder
 
     typer.echo(cache_folder())

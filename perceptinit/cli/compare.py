@@ -1,4 +1,4 @@
-"""`perceptinit compare`: arms against each other, with statistics and everything that is missing."""
+"""`perceptinit compare`: a table of arms with statistics and missing runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def compare(
     baseline: Baseline = None,
     score: Annotated[
         list[str] | None,
-        typer.Option(help="Only these scores, as patterns such as 'top1/*'; may be repeated."),
+        typer.Option(help="Only scores that match, such as 'top1/*'; may be repeated."),
     ] = None,
     out: RunsFolder = Path("runs"),
     csv: Csv = False,
@@ -39,10 +39,10 @@ def compare(
     latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table (booktabs).")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
-    """Compare arms at equal samples seen: means, paired differences with 95 % intervals, verdict.
+    """Compare arms at equal samples seen: means, paired differences with 95 % intervals, and a verdict.
 
-    Interrupted, failed and missing runs are named and in no mean. Exit code 1 when nothing could be
-    compared, 2 when the runs are not comparable.
+    Interrupted, failed and missing runs are listed and excluded from means. Exit code 1: nothing to compare;
+    2: the runs are not comparable.
 
     Example: perceptinit compare runs/quickstart --markdown
     """
@@ -69,7 +69,7 @@ def compare(
 
 
 def budget(at: int | None, unequal: bool) -> Budget:
-    """Return which ends the options mean; UsageError when they contradict each other."""
+    """Return the budget that the options choose; UsageError if they conflict."""
     if at is not None and unequal:
         raise UsageError("--at and --unequal: choose one")
     return at if at is not None else "unequal" if unequal else "equal"

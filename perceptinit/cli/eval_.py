@@ -1,4 +1,4 @@
-"""`perceptinit eval`: measure models that exist, several at once."""
+"""`perceptinit eval`: evaluate existing models, several at a time."""
 
 from __future__ import annotations
 
@@ -17,17 +17,15 @@ def eval_(
         list[str],
         typer.Argument(
             help="Folders of runs; .safetensors files or folders of them; open-clip:MODEL[:TAG or FILE]; "
-            "timm:MODEL[:TAG or FILE] (image-only measures)."
+            "timm:MODEL[:TAG or FILE] (image measures only)."
         ),
     ],
-    recipe: Annotated[
-        Path | None, typer.Option(help="Recipe whose `eval` tables say what to measure.")
-    ] = None,
+    recipe: Annotated[Path | None, typer.Option(help="Recipe whose `eval` tables are used.")] = None,
     suite: Annotated[
-        str, typer.Option(help="Test sets of a suite: paper29, paper29-script, datacomp32, smoke.")
+        str, typer.Option(help="Suite of test sets: paper29, paper29-script, datacomp32 or smoke.")
     ] = "",
     sets: Annotated[
-        list[str] | None, typer.Option(help="A test set, with labels or captions; may be repeated.")
+        list[str] | None, typer.Option(help="Test set with labels or captions; may be repeated.")
     ] = None,
     root: Annotated[str, typer.Option(help="Folder of the test sets.")] = "",
     set_: Annotated[
@@ -35,34 +33,30 @@ def eval_(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="For --suite and --sets: a key of zero-shot and retrieval, such as precision=bf16, "
+            help="With --suite or --sets: a key of zero-shot and retrieval, such as precision=bf16, "
             "batch_size=64 or missing=skip; may be repeated.",
         ),
     ] = None,
     judgments: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[=ROOT]", help="Human judgments, for 2AFC; may be repeated."),
+        typer.Option(metavar="NAME[=ROOT]", help="Human judgments for 2AFC; may be repeated."),
     ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="Architecture of checkpoints: RECIPE or open-clip:MODEL.")
     ] = None,
-    weights: Annotated[
-        str, typer.Option(help="Which weights of runs: final, init, pretrain or all.")
-    ] = "final",
+    weights: Annotated[str, typer.Option(help="Weights of runs: final, init, pretrain or all.")] = "final",
     workers: Workers = None,
-    at_once: Annotated[int, typer.Option(min=1, help="Models in memory at a time.")] = 8,
+    at_once: Annotated[int, typer.Option(min=1, help="Number of models in memory.")] = 8,
     device: Device = "auto",
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Do not keep zero-shot classifiers between calls.")
-    ] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not cache zero-shot classifiers.")] = False,
     csv: Csv = False,
     json: Json = False,
 ) -> None:
-    """Measure models: zero-shot, retrieval, human judgments, representation; a table with families.
+    """Evaluate models: zero-shot, retrieval, human judgments and representation.
 
-    Runs are measured as their own recipe says unless --recipe, --suite, --sets or --judgments is
-    given. Each set is decoded once for all models. Under torchrun the images are shared out.
-    Exit code 1 when a set or a model got no score.
+    By default, runs are evaluated with their own recipe; --recipe, --suite, --sets and --judgments replace it.
+    Each set is decoded once for all models. With torchrun, the processes share the images.
+    Exit code 1: a set or a model has no score.
 
     Example: perceptinit eval runs/quickstart --weights all
 

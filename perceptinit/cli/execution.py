@@ -1,9 +1,10 @@
-"""What `perceptinit run` and `tune` do with cells: run or submit them, then show their table."""
+"""Execution of cells for `perceptinit run` and `tune`: run or submit them, then print their table."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +19,27 @@ if TYPE_CHECKING:
     from perceptinit.running.cells import Cell
 
 
+def is_first_process() -> bool:
+    """Return whether the process is the first of those that share a run."""
+    return not int(os.environ.get("RANK", "0"))
+
+
+@contextmanager
+def exit_on_interrupt() -> Iterator[None]:
+    """Exit with a message and a code of its own if the user presses Ctrl-C."""
+    from perceptinit.running.interruption import INTERRUPT_EXIT_CODE, INTERRUPTED
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if is_first_process():
+            typer.echo(INTERRUPTED, err=True)
+        raise typer.Exit(INTERRUPT_EXIT_CODE) from None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """How the runs of a recipe are executed; fields as of `run_recipe`."""
+    """Settings of the runs of a recipe; see `run_recipe`."""
 
     arms: Sequence[str]
     out: Path
@@ -30,52 +49,46 @@ class Execution:
     num_workers: int | None
 
     def submit(self, recipe: Recipe, seeds: Sequence[int]) -> None:
-        """Submit the missing runs to Slurm; show the table if none is missing."""
+        """Submit the missing runs to Slurm; print the table if none is missing."""
         from perceptinit.running.cells import plan_cells
         from perceptinit.running.slurm import submit
 
         cells = plan_cells(recipe, self.arms, seeds, self.out)
         done = submit(
-            recipe,
-            cells,
-            out=self.out,
-            device=self.device,
-            fresh=self.fresh,
-            num_workers=self.num_workers,
+            recipe, cells, out=self.out, device=self.device, fresh=self.fresh, num_workers=self.num_workers
         )
         if done.num_finished == len(cells):
             print_table(compare_cells(cells), self.out / recipe.name)
         else:
-            typer.echo(f"{done}\nWhere they are: perceptinit status {self.out / recipe.name}")
+            typer.echo(f"{done}\nProgress: perceptinit status {self.out / recipe.name}")
 
     def run(self, rounds: Iterable[tuple[Recipe, Sequence[int]]]) -> None:
-        """Run one round after the other until the verdict is decided, then show the table.
+        """Run all rounds, at most until the verdict is decided, then print the table.
 
         Raises:
-            Exception: The error of a run that failed, after the table of the others.
+            Exception: The error of a failed run, after the table of the others.
         """
         from perceptinit.reports.verdicts.headline import find_undecided
         from perceptinit.running.cells import plan_cells
 
-        is_first_process = not int(os.environ.get("RANK", "0"))
         cells: list[Cell] = []
         for recipe, seeds in rounds:
             if cells:
-                typer.echo(f"Undecided: seed {seeds[0]} is added to the {len(recipe.seeds) - 1} there are.")
+                typer.echo(f"Undecided: seed {seeds[0]} is added to the first {len(recipe.seeds) - 1} seeds.")
             cells += plan_cells(recipe, self.arms, seeds, self.out)
             failure = self._attempt(recipe, seeds)
-            if not is_first_process:
+            if not is_first_process():
                 break
             comparison = compare_cells(cells)
             if failure is not None or not find_undecided(comparison):
                 break
-        if is_first_process:
+        if is_first_process():
             print_table(comparison, self.out / recipe.name)
         if failure is not None:
             raise failure
 
     def _attempt(self, recipe: Recipe, seeds: Sequence[int]) -> Exception | None:
-        """Run the recipe; return the first failure, so that it is reported after the table."""
+        """Run the recipe; return the first error, which is raised after the table."""
         from perceptinit.errors import UsageError
         from perceptinit.running.runner import run_recipe
 
@@ -96,7 +109,7 @@ def read_rounds(
     until_decided: bool,
     out: Path,
 ) -> Iterator[tuple[Recipe, Sequence[int]]]:
-    """Yield a recipe and the seeds to run, once or, until the verdict is decided, for every look."""
+    """Yield a recipe and the seeds to run: once, or for each look until the verdict is decided."""
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.reports.planning.plan import departures_before
     from perceptinit.running.runner import plan_looks
@@ -114,7 +127,7 @@ def read_rounds(
 
 
 def compare_cells(cells: Sequence[Cell]) -> Comparison:
-    """Return the comparison of the cells' arms."""
+    """Return the comparison of the arms of cells."""
     from perceptinit.reports.compare import compare
     from perceptinit.results.runs import load_runs
 

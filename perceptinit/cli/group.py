@@ -1,4 +1,4 @@
-"""What all verbs have in common: their help is shown as it is written, and wrong places and full outputs end one in a sentence."""
+"""The class of command groups: literal brackets in help texts, and messages for file errors."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from typer.core import TyperGroup
 from perceptinit.companions import missing_companion
 from perceptinit.errors import MissingPackageError, PerceptInitError, UsageError, shown
 
-# too long a name, links in a circle, a file where a folder belongs and the other way round
+# too long a name, circular links, a file instead of a folder or the reverse
 _WRONG_PLACE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 _NO_OUTPUT = (errno.ENOSPC, errno.EIO)
 
 
 class Group(TyperGroup):
-    """The verbs; they may leave these errors of the operating system to be told here.
+    """A group of commands.
 
-    Brackets in their help are brackets, such as those of `[tune]`, and no markup.
+    Brackets in help texts, such as `[tune]`, are not markup. Errors of the operating system about wrong paths
+    and a full disk become messages.
     """
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a verb, None when there is none of that name.
+        """Return a command, or None if it does not exist.
 
-        Raises MissingPackageError for a verb of a companion that is not installed.
+        Raises:
+            MissingPackageError: If the command belongs to a companion that is not installed.
         """
         command = super().get_command(ctx, cmd_name)
         if command is not None:
@@ -34,24 +36,23 @@ class Group(TyperGroup):
             return command
         registry = getattr(ctx.obj, "registry", None)
         verb = f"{ctx.info_name} {cmd_name}" if ctx.parent else cmd_name
-        missing = missing_companion("verb", verb, registry.left_out if registry else {})
-        if missing:
+        if missing := missing_companion("verb", verb, registry.left_out if registry else {}):
             raise MissingPackageError(missing)
         return None
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Run the verb that was asked for."""
+        """Run a command."""
         try:
             try:
                 return super().main(*args, **options)
             finally:
-                sys.stdout.flush()  # here, and not when Python ends, where nobody could tell
+                sys.stdout.flush()  # here, because Python ignores errors at exit
         except OSError as error:
-            raise _told(error) from error
+            raise _translate(error) from error
 
 
 def _spell_brackets(command: Any) -> None:
-    """Have rich show the brackets in the help of a command, and of those in it; done once."""
+    """Escape the brackets in the help of a command and its subcommands, once."""
     if getattr(command, "has_spelt_brackets", False):
         return
     command.has_spelt_brackets = True
@@ -65,7 +66,7 @@ def _spell_brackets(command: Any) -> None:
         _spell_brackets(inner)
 
 
-def _told(error: OSError) -> Exception:
+def _translate(error: OSError) -> Exception:
     if isinstance(error, PerceptInitError):
         return error
     if error.errno in _WRONG_PLACE and error.filename is not None:
@@ -77,7 +78,7 @@ def _told(error: OSError) -> Exception:
 
 
 def _drop_output() -> None:
-    """Send what is still buffered to nowhere, or Python would try again at its end and complain."""
+    """Redirect buffered output to the null device, or Python would write it again at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -1,4 +1,4 @@
-"""`perceptinit init`: one initializer on one backbone, into a file."""
+"""`perceptinit init`: initialize a backbone and save its weights."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from perceptinit.cli.options import Device
 def init(
     ctx: typer.Context,
     output: Annotated[Path, typer.Option("--output", "-o", help="Safetensors file to write.")],
-    backbone: Annotated[str, typer.Option(help="Backbone: perceptinit list backbone.")] = "timm",
-    initializer: Annotated[str, typer.Option(help="Initializer.")] = "triplet-hinge",
+    backbone: Annotated[str, typer.Option(help="Backbone (perceptinit list backbone).")] = "timm",
+    initializer: Annotated[
+        str, typer.Option(help="Initializer (perceptinit list initializer).")
+    ] = "triplet-hinge",
     judgments: Annotated[
-        str | None, typer.Option(help="Name, or a table (.csv, .parquet). NIGHTS unless given.")
+        str | None, typer.Option(help="Name, or a table (.csv, .parquet). [default: nights]")
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -26,13 +28,13 @@ def init(
             help="A key of backbone, init or judgments, such as init.epochs=8.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the first weights and of training.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random weights and of training.")] = 0,
     device: Device = "auto",
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not use the cache.")] = False,
 ) -> None:
-    """Initialise the image tower of a backbone and write its weights, without a recipe.
+    """Initialize the image tower of a backbone and save its weights, without a recipe.
 
-    The file fits initializer `checkpoint`, and is what a recipe with the same seed starts from.
+    Initializer `checkpoint` loads the file. The weights equal those of a recipe with the same seed.
 
     Example: perceptinit init --backbone timm --set backbone.model=vit_small_patch16_224 -o vit_s.safetensors
     """
@@ -53,7 +55,7 @@ def init(
     if "from_cache" in report.metrics:
         typer.echo("The weights came from the cache.")
     for name, value in report.metrics.items():
-        if "/" in name:  # numbers of single blocks, for records
+        if "/" in name:  # numbers of single blocks
             continue
         typer.echo(f"{name:28} {value:.4g}")
     typer.echo(f"{output}: {len(report.changed)} tensors changed, sha256 {report.sha256_after}")

@@ -1,4 +1,4 @@
-"""`perceptinit list`: what there is to choose from."""
+"""`perceptinit list`: available components and recipes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ RECIPE = "recipe"
 def list_(
     ctx: typer.Context,
     kind: Annotated[
-        str | None, typer.Argument(help="Only this kind, such as initializer, or recipe.")
+        str | None, typer.Argument(help="Kind of component, such as initializer, or recipe.")
     ] = None,
 ) -> None:
-    """List available components by kind, and the bundled recipes.
+    """List components by kind, and the bundled recipes.
 
     Example: perceptinit list judgments
     """
@@ -34,7 +34,10 @@ def list_(
         raise UsageError(unknown("no kind called", kind, [*KINDS, RECIPE]))
     table = new_table(("kind", "name", "from", "summary"))
     for wanted in [kind] if kind else [*KINDS, RECIPE]:
-        for i, row in enumerate(_rows(plugins, wanted)):
+        rows = [(e.name, e.plugin, e.component.summary) for e in plugins.registry.of_kind(wanted)]
+        if wanted == RECIPE:
+            rows = [(name, CORE, summary) for name, summary in summaries().items()]
+        for i, row in enumerate(rows):
             table.add_row(wanted if i == 0 else "", *row)
     new_console().print(table)
     for line in _absent_companions(plugins, kind):
@@ -45,18 +48,10 @@ def list_(
 
 
 def _absent_companions(plugins: Plugins, kind: str | None) -> Iterator[str]:
-    """Yield one line for each companion that is not installed and offers something of the kind."""
+    """Yield one line for each companion that is not installed and offers the kind."""
     present = {info.distribution for info in plugins.loaded}
     for companion in COMPANIONS:
-        offers = {**companion.components, **({"verb": companion.verbs} if companion.verbs else {})}
-        offers = {k: names for k, names in offers.items() if kind in (None, k)}
+        offers = {k: names for k, names in companion.offers.items() if kind in (None, k)}
         if offers and companion.distribution not in present:
             listing = "; ".join(f"{k} {', '.join(names)}" for k, names in offers.items())
             yield f"not installed: {companion.distribution} ({listing})"
-
-
-def _rows(plugins: Plugins, kind: str) -> list[tuple[str, str, str]]:
-    """Return name, origin and summary of each component of a kind."""
-    if kind == RECIPE:
-        return [(name, CORE, summary) for name, summary in summaries().items()]
-    return [(e.name, e.plugin, e.component.summary) for e in plugins.registry.of_kind(kind)]

@@ -1,4 +1,4 @@
-"""`perceptinit new`: a package, or a recipe, to start from."""
+"""`perceptinit new`: a plug-in package or a recipe to edit."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Write a package or a recipe to start from.", no_args_is_help=True)
+app = typer.Typer(help="Create a plug-in package or a recipe to edit.", no_args_is_help=True)
 
 
 @app.command()
 def plugin(
-    name: Annotated[str, typer.Argument(help="Package, such as acme-texture: offers acme/texture.")],
+    name: Annotated[str, typer.Argument(help="Package name: acme-texture offers acme/texture.")],
     kind: Annotated[
         str,
         typer.Option(help="initializer, backbone, pretrainer, judgments, pairs, evaluator or tracker."),
     ],
 ) -> None:
-    """Write a plug-in here that installs, works and passes the contract test of its kind.
+    """Create a plug-in package that works and passes the contract test of its kind.
 
     Example: perceptinit new plugin acme-texture --kind initializer
     """
@@ -32,9 +32,9 @@ def plugin(
 
 @app.command()
 def recipe(
-    name: Annotated[str, typer.Argument(help="Recipe, as perceptinit list recipe gives it.")],
+    name: Annotated[str, typer.Argument(help="Recipe (perceptinit list recipe).")],
 ) -> None:
-    """Write an editable copy of a bundled recipe here.
+    """Copy a bundled recipe to the current folder.
 
     Example: perceptinit new recipe pi_clip_yfcc
     """

@@ -1,4 +1,4 @@
-"""`perceptinit plugins`: what loaded, how many seconds its import took, and what did not."""
+"""`perceptinit plugins`: plug-ins that loaded, and those that did not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from perceptinit.cli.terminal import new_console, new_table
 
 
 def plugins(ctx: typer.Context) -> None:
-    """List the plug-ins with version, number of components and import time, and those that failed."""
+    """List plug-ins with version, number of components and import time, and failures."""
     from rich.markup import escape
 
     found = ctx.obj

@@ -1,4 +1,4 @@
-"""`perceptinit preregister`: what is expected and by which rule it is judged, written before the runs."""
+"""`perceptinit preregister`: the plan of an experiment, written before its runs."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ def preregister(
     out: RunsFolder = Path("runs"),
     until_decided: Annotated[
         bool,
-        typer.Option("--until-decided", help="Plan for `run --until-decided`: see verdict.max_seeds."),
+        typer.Option("--until-decided", help="Plan for `run --until-decided` (verdict.max_seeds)."),
     ] = False,
     pilot: Annotated[
         list[Path] | None,
-        typer.Option(help="Runs that estimate how much seeds differ; by default those of the recipe so far."),
+        typer.Option(
+            help="Runs that estimate the variance between seeds. [default: existing runs of the recipe]"
+        ),
     ] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Write a new plan where there is another one.")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an existing plan.")] = False,
 ) -> None:
-    """Write the plan of an experiment before its runs: OUT/<recipe>/plan.json, and plan.md to read.
+    """Write the plan of an experiment before its runs: OUT/<recipe>/plan.json and plan.md.
 
-    It holds what is expected, contrasts, delta, seeds or stopping rule, the score that speaks, the settings
-    of the arms, the runs that are there already, and a hash of it all. `compare` and `report` then say
-    "as planned", or name each departure.
+    The plan contains the expectation, contrasts, delta, seeds or stopping rule, the primary score, settings
+    of the arms, existing runs, and a hash. `compare` and `report` then print "as planned" or list each
+    departure.
 
     Example: perceptinit preregister quickstart
     """
@@ -45,6 +45,6 @@ def preregister(
     loaded = next(plan_looks(recipe, overrides))[0] if until_decided else load_recipe(recipe, overrides)
     print_warnings((*loaded.warnings, *doubts(loaded)))
     plan = make_plan(loaded, out, pilot or ())
-    told = keep_plan(plan, out / loaded.name, replaces=replace)
+    message = keep_plan(plan, out / loaded.name, replaces=replace)
     typer.echo(plan_text(plan))
-    typer.echo(told)
+    typer.echo(message)

@@ -1,4 +1,4 @@
-"""`perceptinit report`: a comparison as one HTML file."""
+"""`perceptinit report`: a comparison as an HTML page."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from perceptinit.cli.options import At, Baseline, Runs, Unequal
 
 def report(
     runs: Runs,
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
     at: At = None,
     unequal: Unequal = False,
     baseline: Baseline = None,
     examples: Annotated[
         bool,
-        typer.Option(help="Load models and data to show judgments, images and weights."),
+        typer.Option(help="Show judgments, images and weights, which loads models and data."),
     ] = True,
 ) -> None:
-    """Write a page with verdict, tables, curves, examples, cost and all that is needed to rerun.
+    """Write a page with verdict, tables, curves, examples, cost and the settings to repeat the runs.
 
-    One file, no network, light and dark, printable. Needs the extra: pip install 'perceptinit[report]'.
+    A single file that works offline. Requires: pip install 'perceptinit[report]'.
 
     Example: perceptinit report runs/quickstart --out quickstart.html
     """

@@ -1,4 +1,4 @@
-"""`perceptinit show`: one component in full."""
+"""`perceptinit show`: the documentation of a component."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from perceptinit.registry import KINDS, unknown
 def show(
     ctx: typer.Context,
     kind: Annotated[str, typer.Argument(help="Kind, such as initializer.")],
-    name: Annotated[str, typer.Argument(help="Name, as perceptinit list gives it.")],
+    name: Annotated[str, typer.Argument(help="Name (perceptinit list).")],
 ) -> None:
-    """Show what a component does, its recipe keys with their defaults, and who offers it.
+    """Show the documentation of a component, its recipe keys with defaults, and its plug-in.
 
     Example: perceptinit show initializer triplet-hinge
     """
@@ -41,6 +41,6 @@ def show(
         if field.doc:
             console.print(f"    {escape(field.doc)}")
     for base in description.unseen:
-        console.print(f"and the keys of {escape(base)}, whose source is not found")
+        console.print(f"and the keys of {escape(base)}, whose source was not found")
     for part in description.parts:
         console.print(f"\\[.{part}] a nested table with 'use': perceptinit list {part}")

@@ -1,4 +1,4 @@
-"""`perceptinit status`: which runs are finished, running, failed or missing."""
+"""`perceptinit status`: the states of runs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from perceptinit.cli.terminal import new_console
 
 
 def status(runs: Runs) -> None:
-    """Show every run of a folder: finished, running and how far, interrupted, failed and why.
+    """Show the state of each run: finished, running (with progress), interrupted, failed (with the error).
 
-    Works while runs go on, also those of other machines that share the folder.
+    Includes active runs of other machines that share the folder.
 
     Example: perceptinit status runs/quickstart
     """

@@ -1,4 +1,4 @@
-"""What all verbs print with: one kind of table, one console, and any encoding of the terminal."""
+"""Output of all commands: tables, the console and the encoding of the terminal."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _NEAREST = {"±": "+-", "×": "x", "–": "-", "—": "-", "→": "->", "…": "
 
 
 def new_console(*, markup: bool = True) -> Console:
-    """Return a console on standard output that colours only what it is asked to."""
+    """Return a console on standard output without automatic highlighting."""
     from rich.console import Console
 
     return Console(highlight=False, markup=markup)
 
 
 def new_table(headings: Collection[str], *, right: Collection[str] = ()) -> Table:
-    """Return an empty table whose cells fold. `right`: the headings of columns aligned to the right."""
+    """Return an empty table with folding cells. The columns in `right` are right-aligned."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=any(headings))
@@ -42,7 +42,7 @@ def print_warnings(warnings: Iterable[object]) -> None:
 
 
 def accept_any_encoding() -> None:
-    """Have standard output and error write what their encoding lacks in the nearest ASCII, instead of failing."""
+    """Make standard output and error replace characters outside their encoding with similar ASCII."""
     codecs.register_error("perceptinit", _nearest)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -1,4 +1,4 @@
-"""`perceptinit tune`: equal trials for every arm, then two tables: shared settings, and each arm at its best."""
+"""`perceptinit tune`: equal trials for all arms, then tables at shared and at the best settings."""
 
 from __future__ import annotations
 
@@ -12,36 +12,38 @@ from perceptinit.cli.options import Device, Fresh, Jobs, Overrides, Workers
 from perceptinit.cli.terminal import new_console, print_warnings
 from perceptinit.errors import UsageError
 
-SHARED = "All arms at shared settings: what is said here is said of how they start."
-BEST = "Each arm at its best settings: what is said here is said of procedures, tuning included."
+SHARED = "All arms at shared settings: differences come from the initialization."
+BEST = "Each arm at its best settings: differences come from whole procedures, including tuning."
 
 
 def tune(
     recipe: Annotated[Path, typer.Argument(help="Recipe file (TOML) with a table [tune].")],
-    out: Annotated[Path, typer.Option(help="Folder for OUT/<recipe>-trials/ and so on.")] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="Folder of runs: OUT/<recipe>-trials/ and others.")] = Path(
+        "runs"
+    ),
     set_: Overrides = None,
     device: Device = "auto",
     fresh: Fresh = False,
     jobs: Jobs = 1,
     workers: Workers = None,
 ) -> None:
-    """Tune every arm with as many trials as the others, then compare all at shared settings and each at its best.
+    """Tune every arm with the same number of trials, then compare them at shared and at their best settings.
 
-    Trials try the same settings in all arms and are scored on the validation data of [tune.eval], never on what
-    [[eval]] measures. The same command continues after any stop; several machines may share the folder.
-    Exit codes as of `perceptinit run`.
+    All arms try the same settings. Trials are scored on the validation data of [tune.eval], not on [[eval]].
+    Rerun the command to resume; several machines can share the folder. Exit codes as for `perceptinit run`.
 
     Example: perceptinit tune my_recipe.toml --jobs 4
     """
-    from perceptinit.cli.execution import compare_cells, print_table
+    from perceptinit.cli.execution import compare_cells, exit_on_interrupt, print_table
     from perceptinit.reports.searches import search_table
-    from perceptinit.running.interruption import INTERRUPT_EXIT_CODE, INTERRUPTED
     from perceptinit.running.tuning import Tune, tuning_lines
 
     if "RANK" in os.environ:
-        raise UsageError("tune: not by torchrun; --jobs N does N runs at a time, each on a GPU of its own")
+        raise UsageError(
+            "tune does not support torchrun. Use --jobs N: N runs at a time, each on its own GPU"
+        )
     options = {"device": device, "fresh": fresh, "jobs": jobs, "num_workers": workers}
-    try:
+    with exit_on_interrupt():
         tuning = Tune(recipe, set_ or (), out, **options)
         print_warnings(tuning.recipe.warnings)
         for line in tuning_lines(tuning.recipe):
@@ -50,9 +52,6 @@ def tune(
         at_best, at_shared = tuning.at_best(searches), tuning.at_shared()
         tuning.run(at_shared)
         tuning.run(at_best)
-    except KeyboardInterrupt:
-        typer.echo(INTERRUPTED, err=True)
-        raise typer.Exit(INTERRUPT_EXIT_CODE) from None
     console = new_console(markup=False)
     console.print()
     console.print(search_table(searches))

@@ -1,4 +1,4 @@
-"""`perceptinit validate`: every problem at once, then what a run would do and cost."""
+"""`perceptinit validate`: all problems of a recipe, then its work and cost."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ def validate(
     set_: Overrides = None,
     ready: Annotated[
         bool,
-        typer.Option("--ready", help="Also fail (exit code 2) when data or files are missing."),
+        typer.Option("--ready", help="Fail (exit code 2) if data or files are missing."),
     ] = False,
     device: Annotated[
-        str, typer.Option(help='"cuda": also what pretraining needs on GPUs, without one.')
+        str, typer.Option(help='"cuda": predict memory and time of pretraining on GPUs. Needs no GPU.')
     ] = "",
     world: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="GPUs that share a step, for --device; may be repeated."),
+        typer.Option(min=1, help="With --device: number of GPUs; may be repeated."),
     ] = None,
     memory: Annotated[
-        float, typer.Option(min=1, help="Memory of a GPU for --device, in GB (1e9 bytes).")
+        float, typer.Option(min=1, help="With --device: memory of each GPU, in GB (1e9 bytes).")
     ] = 80.0,
 ) -> None:
     """Check a recipe without running it: all problems, then arms, steps, files, memory and cost.
 
-    Exit code 2 when the recipe is wrong. Missing data is reported; with --ready it is an error.
-    With --device cuda, memory, arithmetic, traffic and hours of pretraining are added, and a batch that GPUs
-    cannot share or a model that cannot fit is an error.
+    Exit code 2: the recipe is invalid. Missing data is reported; with --ready it is an error.
+    --device cuda adds memory, arithmetic, traffic and hours of pretraining. A batch that the GPUs cannot share
+    and a model that does not fit are errors.
 
     Example: perceptinit validate pi_clip_yfcc
 
@@ -57,7 +57,7 @@ def validate(
     from perceptinit.running.tuning import find_same_data, tuning_lines
 
     if device not in ("", "cuda") or (world and not device):
-        raise UsageError("--world requires --device cuda, the only other device to plan for")
+        raise UsageError("--world requires --device cuda, and --device accepts only cuda")
     loaded = load_recipe(recipe, set_ or ())
     if wrong := find_same_data(loaded):
         raise RecipeError(wrong, loaded.source)
@@ -88,7 +88,7 @@ def _download_command(recipe: Path, overrides: Sequence[str]) -> str:
 
 
 def _on_gpus(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> Iterator[str]:
-    """Yield the table of a dry run and what does not fit."""
+    """Yield the table of the predictions, and warnings."""
     from perceptinit.running.dry_run import dry_runs, table
 
     runs = dry_runs(recipe, worlds, memory_gb)

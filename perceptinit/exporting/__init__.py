@@ -47,7 +47,7 @@ def export(run: Path, target: str, folder: Path) -> Path:
     package = PACKAGES.get(target)
     if package and find_spec(package) is None:
         raise MissingPackageError(
-            f"export to {target} needs the package '{package}'. Get it: pip install 'perceptinit[{target}]'"
+            f"export to {target} needs the package '{package}'. Install it: pip install 'perceptinit[{target}]'"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:

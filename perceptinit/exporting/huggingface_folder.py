@@ -8,8 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from perceptinit.exporting.source import TrainedRun
-from perceptinit.exporting.timm_folder import config as timm_config
-from perceptinit.exporting.timm_folder import timm_trunk
+from perceptinit.exporting.timm_folder import config as timm_config, timm_trunk
 from perceptinit.exporting.vit import as_open_clip, has_quick_gelu
 from perceptinit.files.atomic import write_json
 from perceptinit.files.checkpoints import load_strict

@@ -7,8 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from open_clip.transformer import LayerNorm, QuickGELU
-from open_clip.transformer import VisionTransformer as OpenClipViT
+from open_clip.transformer import LayerNorm, QuickGELU, VisionTransformer as OpenClipViT
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 

@@ -21,8 +21,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 from torchvision.io import decode_png
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms import functional as TF
+from torchvision.transforms import InterpolationMode, functional as TF
 
 from perceptinit.errors import DataError
 from perceptinit.images import jpeg

@@ -1,4 +1,4 @@
-"""What a component may give: the core asks for it with isinstance and does without it."""
+"""Optional members of a component. The core tests for each with isinstance."""
 
 from __future__ import annotations
 
@@ -10,233 +10,213 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
     from perceptinit.protocols.required import DualEncoder, Pretrainer
-    from perceptinit.types import (
-        Classes,
-        DataNeed,
-        RunContext,
-        Split,
-        StagePlan,
-        Triplets,
-    )
+    from perceptinit.types import Classes, DataNeed, RunContext, Split, StagePlan, Triplets
 
 
 @runtime_checkable
 class HasPreflight(Protocol):
-    """A component that can say before a run that it would fail."""
+    """A component that detects problems before a run starts."""
 
     def preflight(self) -> Iterable[str]:
-        """Return sentences on what would make it fail later, such as a missing folder; none when it is ready.
+        """Return one sentence for each problem, such as a missing folder; empty when it is ready.
 
-        Called before anything starts. What its parts lack, they say themselves.
+        Called before anything starts. Nested components report their own problems.
         """
-        ...
 
 
 @runtime_checkable
 class HasWarnings(Protocol):
-    """A component that can say before a run what works, but is hardly meant."""
+    """A component that warns about valid but unusual settings before a run starts."""
 
     def warnings(self) -> Iterable[str]:
-        """Return sentences, such as on a batch larger than the data; none where all seems meant."""
-        ...
+        """Return one sentence for each warning, such as a batch larger than the data."""
 
 
 @runtime_checkable
 class HasPlan(Protocol):
-    """A component that knows beforehand how much it will do."""
+    """A component that can predict its amount of work."""
 
     def plan(self) -> StagePlan:
-        """Return what it will do, for `perceptinit validate` and for progress bars."""
-        ...
+        """Return the number of steps and images, for `perceptinit validate` and progress bars."""
 
 
 @runtime_checkable
 class HasSmoke(Protocol):
-    """A `Config` that can be shrunk for `--smoke`."""
+    """A `Config` with a small version for `--smoke`."""
 
     def smoke(self) -> Self:
-        """Return a copy that runs in seconds on a CPU, without files of the user's."""
-        ...
+        """Return a copy that runs in seconds on a CPU and reads no user files."""
 
 
 @runtime_checkable
 class HasStandIn(Protocol):
-    """A class that cannot be shrunk, as its work needs files of its own."""
+    """A class that needs its own files, so another component replaces it in `--smoke`."""
 
     smoke_stand_in: str
-    """Name of the component of its kind, with defaults for all keys, that takes its place in `--smoke`."""
+    """Name of the replacement: a component of the same kind with a default for every key."""
 
 
 @runtime_checkable
 class HasEvaluated(Protocol):
-    """A pretrainer whose weights in training are not those to be measured, such as one that averages."""
+    """A pretrainer that evaluates other weights than it trains, such as averaged ones."""
 
     def evaluated(self) -> AbstractContextManager[None]:
-        """Put the weights to be measured into the model, for the block; afterwards all is as before.
+        """Swap the weights for evaluation into the model for the block, then restore the model.
 
-        Entered between two steps. All processes of a run ask.
+        Entered between two steps, by all processes of a run.
         """
-        ...
 
 
 @runtime_checkable
 class HasModel(Protocol):
-    """A pretrainer whose model is another than the backbone's pair of towers, such as one without text."""
+    """A pretrainer that does not train the backbone's two towers, such as one without text."""
 
     parts: tuple[str, ...]
-    """What the model has: "image", and of "text" and "head" (a classifier of images) those it has."""
+    """Parts of the model: "image", and "text" and "head" (an image classifier) if it has them."""
 
     def model(self, model: DualEncoder, seed: int) -> Any:
-        """Return what a run trains, measures and saves, made of a backbone's model; asked before any stage.
+        """Return the model that a run trains, evaluates and saves. Called before any stage.
 
-        seed: of the run, for weights of its own.
+        Args:
+            model: The backbone's model.
+            seed: Seed of the run, for new weights.
         """
-        ...
 
 
 @runtime_checkable
 class HasNeededPart(Protocol):
-    """An evaluator that needs more of a model than its image tower."""
+    """An evaluator that needs more than the image tower."""
 
     needed_part: str
-    """"text" or "head" (a classifier of images)."""
+    """"text" or "head" (an image classifier)."""
 
 
 @runtime_checkable
 class HasMisfits(Protocol):
-    """An evaluator whose data have to fit what is trained on."""
+    """An evaluator whose data must match the training data."""
 
     def misfits(self, pretrainer: Pretrainer) -> Iterable[str]:
-        """Return sentences on what does not fit; asked before anything starts, once all data are there."""
-        ...
+        """Return one sentence for each mismatch. Called before a run starts, once all data are present."""
 
 
 @runtime_checkable
 class HasDataSha256(Protocol):
-    """A pretrainer that accounts for its batches, so that records show that arms saw the same."""
+    """A pretrainer that hashes its batches, so that records show whether arms saw the same data."""
 
     @property
     def data_sha256(self) -> str:
-        """Fingerprint of all batches so far, equal for equal batches in equal order."""
-        ...
+        """Hash of all batches so far; equal for equal batches in equal order."""
 
 
 @runtime_checkable
 class HasMaxShuffleBlocks(Protocol):
-    """Pairs that read whole blocks and hold some of them in memory."""
+    """Pairs that are read in whole blocks, several of which are in memory."""
 
     @property
     def max_shuffle_blocks(self) -> int:
-        """Blocks that may be shuffled into each other before nearly each pair reads a whole block."""
-        ...
+        """Number of blocks that can be shuffled together before almost every pair reads a whole block."""
 
 
-# a block, and the draws between which it is needed, counted over the whole run: first and last
+# a block, and the first and last draw that need it, counted over the whole run
 BlockUse = tuple[int, int, int]
-# called with the number of draws that are done, and of those that are done or waited for
+# called with the number of finished draws, and of draws that are finished or requested
 Reached = Callable[[int, int], None]
 
 
 @runtime_checkable
 class HasReadAhead(Protocol):
-    """Pairs that lie afar, so that their blocks are better fetched before they are needed."""
+    """Remote pairs, whose blocks are fetched before they are needed."""
 
     def read_ahead(self, uses: Iterable[BlockUse]) -> AbstractContextManager[Reached]:
-        """Fetch blocks during the block in the order of `uses`, which is that of their first draws.
+        """Fetch blocks in the background while the context is open.
 
-        Gives a function that is to be told, batch by batch, how far the draws are.
+        Args:
+            uses: Blocks in the order of their first draw.
+
+        Returns:
+            A context manager. It yields a function to call with the progress of the draws after each batch.
         """
-        ...
 
 
 @runtime_checkable
 class HasPublishedNumPairs(Protocol):
-    """Pairs whose number is known from their source, also while they are absent."""
+    """Pairs whose source states their number, so that it is known without the data."""
 
     @property
     def published_num_pairs(self) -> int | None:
-        """The number that the source states, None where it is not known; for estimates of cost only."""
-        ...
+        """Number of pairs, or None if unknown. Only for estimates of cost."""
 
 
 @runtime_checkable
 class HasClasses(Protocol):
-    """Pairs whose images have a class each."""
+    """Pairs whose images have class labels."""
 
     def read_classes(self) -> Classes:
         """Return the class names and the label of each pair.
 
-        Raises DataError when the pairs have none, or a label is out of range.
+        Raises:
+            DataError: If the pairs have no labels, or a label is out of range.
         """
-        ...
 
 
 @runtime_checkable
 class HasNeeds(Protocol):
-    """A component that can say which data it needs, so that they are got before a run."""
+    """A component that lists its data, so that they can be downloaded before a run."""
 
     def needs(self) -> Iterable[DataNeed]:
-        """Return the data that it reads, those that are there included."""
-        ...
+        """Return all data that the component reads, present or not."""
 
 
 @runtime_checkable
 class HasNoiseCeiling(Protocol):
-    """Judgments of several subjects, who can be compared with each other."""
+    """Judgments of several people, whose agreement limits the score of a model."""
 
     def noise_ceiling(self, split: Split) -> tuple[float, float] | None:
-        """Return the lower and upper noise ceiling of 2AFC on a split, in [0, 1].
+        """Return the lower and upper noise ceiling of 2AFC in [0, 1], or None.
 
-        None for one subject, or where nobody's own choices are known.
+        None means one person, or unknown individual choices.
         """
-        ...
 
 
 @runtime_checkable
 class HasPeople(Protocol):
-    """Judgments that know who answered what."""
+    """Judgments with the identity of the person who gave each answer."""
 
     @property
     def people(self) -> Sequence[str]:
-        """Names of all people, in the order of their matrices where there are any."""
-        ...
+        """Names of all people, in the order of their matrices if there are any."""
 
     def load_people(self, split: Split) -> Mapping[str, Triplets]:
-        """Return each person's own judgments of a split by name, over the stimuli of `load`."""
-        ...
+        """Return the judgments of each person by name, over the stimuli of `load`."""
 
 
 @runtime_checkable
 class HasExpect(Protocol):
-    """A tracker that tells how far a sweep is."""
+    """A tracker that reports the progress of a sweep."""
 
     def expect(self, runs: Sequence[tuple[str, int]]) -> None:
-        """Take note of arm and seed of every run of the sweep, before the first starts."""
-        ...
+        """Receive arm and seed of every run of the sweep, before the first one starts."""
 
 
 @runtime_checkable
 class HasDescribe(Protocol):
-    """A tracker that keeps what a run was made from."""
+    """A tracker that records the recipe of a run."""
 
     def describe(self, ctx: RunContext, text: str, settings: Mapping[str, Any]) -> None:
-        """Take the recipe's text and the run's resolved settings; called before `start`."""
-        ...
+        """Receive the recipe's text and the resolved settings of a run; called before `start`."""
 
 
 @runtime_checkable
 class HasLogImage(Protocol):
-    """A tracker that takes pictures."""
+    """A tracker that accepts images."""
 
     def log_image(self, name: str, path: Path, samples_seen: int) -> None:
-        """Take a picture (PNG) of the run that ended last."""
-        ...
+        """Log a PNG image of the last finished run."""
 
 
 @runtime_checkable
 class HasSay(Protocol):
-    """A console that other output must not tear apart."""
+    """A tracker that prints to the console, so that other lines must pass through it."""
 
     def say(self, text: str) -> None:
-        """Print a line, such as a warning of a library in a worker process."""
-        ...
+        """Print a line, such as a library's warning in a worker process."""

@@ -1,4 +1,4 @@
-"""What each kind of component must give."""
+"""Required members of each kind of component."""
 
 from __future__ import annotations
 
@@ -25,26 +25,28 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class ImageEncoder(Protocol):
-    """An image tower that knows its own input size and normalisation (also an nn.Module)."""
+    """An image tower with its input size and normalization (also an nn.Module)."""
 
     image_size: int
     embed_dim: int
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
-        """Return embeddings (B, D), not normalised.
+        """Return image embeddings, not normalized.
 
-        images: (B, 3, H, W) with H = W = image_size; uint8 in 0..255 or float in [0, 1].
+        Args:
+            images: Shape (B, 3, H, W) with H = W = image_size; uint8 in [0, 255] or float in [0, 1].
+
+        Returns:
+            Embeddings, shape (B, D) with D = embed_dim.
         """
-        ...
 
     def reset_parameters(self, seed: int) -> None:
-        """Draw all weights of the tower anew, as a fresh model of this architecture has them."""
-        ...
+        """Draw all weights again, from the distributions of a new model of this architecture."""
 
 
 @runtime_checkable
 class DualEncoder(Protocol):
-    """An image tower and a text tower that share an embedding space (also an nn.Module)."""
+    """An image tower and a text tower with a shared embedding space (also an nn.Module)."""
 
     image: nn.Module
     text: nn.Module
@@ -54,22 +56,23 @@ class DualEncoder(Protocol):
     context_length: int
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
-        """Return image embeddings (B, D), not normalised; see ImageEncoder."""
-        ...
+        """Return image embeddings (B, D), not normalized; see `ImageEncoder`."""
 
     def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return text embeddings (B, D), not normalised.
+        """Return text embeddings, not normalized.
 
-        tokens: int64 (B, T) with T up to the context length; shorter is faster and gives the same
-        embeddings as the padded form.
+        Args:
+            tokens: Token ids, int64 (B, T) with T up to context_length. Less padding is faster and gives
+                the same embeddings.
+
+        Returns:
+            Embeddings, shape (B, D) with D = embed_dim.
         """
-        ...
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return token ids int64 (B, T), padded with 0 to the longest text, end token kept."""
-        ...
+        """Return token ids, int64 (B, T), padded with 0 to the longest text. The end token is kept."""
 
-    # what a run asks of it as an nn.Module
+    # members of nn.Module that a run uses
     training: bool
 
     def to(self, device: str, /) -> Self: ...
@@ -84,43 +87,42 @@ class DualEncoder(Protocol):
 
 
 class Initializer(Protocol):
-    """A way to set the weights of an image tower."""
+    """A method that sets the weights of an image tower."""
 
     def initialize(self, model: nn.Module, ctx: RunContext) -> InitReport:
-        """Set weights of the image tower `model` (an ImageEncoder) in place; other towers are out of reach.
+        """Set the weights of an image tower in place.
 
-        One that takes long may offer its state after each step (`RunContext.offer`) and continue from it
-        (`RunContext.resumed`): then a run that was interrupted in it ends with the same weights.
+        A long initializer can offer its state after each step (`RunContext.offer`) and resume from it
+        (`RunContext.resumed`). An interrupted run then ends with the same weights.
+
+        Args:
+            model: The image tower, an `ImageEncoder`.
+            ctx: Seed, device and folder of the run.
         """
-        ...
 
 
 class Backbone(Protocol):
-    """A network."""
+    """A network architecture."""
 
     def build(self) -> DualEncoder:
-        """Return a model whose weights follow torch's global generator (the runner seeds it)."""
-        ...
+        """Return a new model. Its weights are drawn from torch's global generator, which the run seeds."""
 
 
 class Pretrainer(Protocol):
-    """A way to train a dual encoder on image-text pairs."""
+    """A method that trains a dual encoder on image-text pairs."""
 
     def steps(self, model: DualEncoder, ctx: RunContext) -> Iterator[StepResult]:
-        """Train, one optimiser step per item, from the loaded state on."""
-        ...
+        """Train `model` in place from the loaded state, and yield after each optimizer step."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that is needed to continue after the last step given: tensors and plain values."""
-        ...
+        """Return the state after the last yielded step, as tensors and plain values."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state`; called before `steps`."""
-        ...
+        """Load a state of `state_dict`; called before `steps`."""
 
 
 class Judgments(Protocol):
-    """Human similarity judgments; `name` stands in the names of scores: `2afc/<name>`."""
+    """Human similarity judgments. Scores are named `2afc/<name>`."""
 
     @property
     def name(self) -> str: ...
@@ -131,45 +133,44 @@ class Judgments(Protocol):
     def load(self, split: Split) -> Triplets:
         """Return the judgments of a split.
 
-        Raises DataError when the split is empty or a file is wrong.
+        Raises:
+            DataError: If the split is empty or a file is invalid.
         """
-        ...
 
 
 class Pairs(Protocol):
-    """Images with captions, by index."""
+    """Images with captions, by index.
+
+    `block_sizes` sums to `num_pairs`. It gives the lengths of index ranges that are stored together, such
+    as shards, so that a shuffle can read them in order.
+    """
 
     num_pairs: int
     block_sizes: Sequence[int]
 
     def pair(self, index: int) -> Pair:
-        """Return pair `index` in [0, num_pairs), not decoded. Called from several threads.
+        """Return a pair, not decoded. Called from several threads.
 
-        `block_sizes` (sums to num_pairs) says which runs of indices lie together on disk, such as
-        the shards, so that a shuffle can read them in order.
+        Args:
+            index: In [0, num_pairs).
         """
-        ...
 
 
 class Evaluator(Protocol):
     """A measurement of a model."""
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
-        """Measure a model in eval mode, without gradients."""
-        ...
+        """Return the scores of a model, which is in eval mode; gradients are off."""
 
 
 class Tracker(Protocol):
-    """A place to send the numbers of runs."""
+    """A destination for the numbers of runs."""
 
     def start(self, ctx: RunContext) -> None:
-        """Get ready for the events of a run; `ctx.folder` is where its files belong."""
-        ...
+        """Prepare for the events of a run. Files are written to `ctx.folder`."""
 
     def log(self, event: Event) -> None:
-        """Take note of an event; never raises for a kind of event it does not know."""
-        ...
+        """Log an event. Events of an unknown kind are ignored."""
 
     def close(self) -> None:
-        """Flush and release; called once, after the last run, also after a failure."""
-        ...
+        """Flush and release resources. Called once after the last run, also after a failure."""

@@ -1,4 +1,4 @@
-"""Judgments, image-text pairs and what they are made of."""
+"""Judgments, image-text pairs and their parts."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 
 from perceptinit.errors import DataError
 
-# An image before it is decoded: a file, the bytes of a file, or pixels (H, W, 3) uint8.
+# an encoded image: a file, the bytes of a file, or pixels uint8 (H, W, 3)
 ImageSource = Path | bytes | np.ndarray
-# what files of images end with, in lower case
+# suffixes of image files, in lower case
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"))
 Split = Literal["train", "val", "test"]
-# for measures that train nothing
+# for measures without training
 MeasuredSplit = Split | Literal["all"]
-# what is held out as a whole, and so what intervals resample: anchors, groups, or single images in any role
+# the unit that is held out and that intervals resample: anchors, groups, or single images in any role
 Unit = Literal["anchor", "group", "image"]
-# red, green and blue, 0 to 255 each
+# red, green and blue, in [0, 255]
 Colour = tuple[int, int, int]
 WHITE: Colour = (255, 255, 255)
 
@@ -30,10 +30,11 @@ WHITE: Colour = (255, 255, 255)
 class Stimuli:
     """The images that people judged.
 
-    ids: M names that are unique, in the order that index arrays refer to.
-    images: M image sources; may be lazy (any sequence), so that images can be made on the fly.
-    concepts: M object or category names, or empty when there are none.
-    background: what is put behind the transparent parts of images.
+    Args:
+        ids: M unique names; arrays of indices refer to this order.
+        images: M image sources. Any sequence, so that images can be rendered on access.
+        concepts: M object or category names, or empty.
+        background: Color behind transparent pixels.
     """
 
     ids: tuple[str, ...]
@@ -55,15 +56,18 @@ class Stimuli:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Triplets:
-    """Similarity judgments: which of two images looks more like the anchor?
+    """Similarity judgments: which of two images is more similar to the anchor?
 
-    stimuli: the M images.
-    anchor, first, second: int64 (N,), indices into stimuli.
-    p_second: float32 (N,) in [0, 1], share of people who found `second` closer to the anchor.
-    num_votes: int32 (N,), how many people judged; at least 1.
-    group: int64 (N,), what must not cross splits, such as the anchor image; a number means the same in
-    each split of a data set.
-    unit: what was held out as a whole; judgments that share one are dependent.
+    Args:
+        stimuli: The M images.
+        anchor: Indices into `stimuli`, int64 (N,).
+        first: Indices of the first candidates, int64 (N,).
+        second: Indices of the second candidates, int64 (N,).
+        p_second: Share of people who chose `second`, float32 (N,) in [0, 1].
+        num_votes: Number of people who judged, int32 (N,), at least 1.
+        group: Identifier of the group, int64 (N,), such as the anchor image. A group is in one split only,
+            and its identifier is the same in all splits of a data set.
+        unit: The unit that was held out. Judgments of the same unit are dependent.
     """
 
     stimuli: Stimuli
@@ -87,7 +91,11 @@ class Triplets:
         group: Sequence[int] | np.ndarray | None = None,
         unit: Unit = "anchor",
     ) -> Triplets:
-        """Return checked triplets in the canonical dtypes; the group is the anchor unless given."""
+        """Return validated triplets in the dtypes of the class. The default group is the anchor.
+
+        Raises:
+            DataError: See `check`.
+        """
         anchor = np.asarray(anchor, dtype=np.int64)
         votes = np.broadcast_to(np.asarray(num_votes, dtype=np.int32), anchor.shape)
         triplets = cls(
@@ -107,12 +115,12 @@ class Triplets:
         return len(self.anchor)
 
     def select(self, mask: np.ndarray) -> Triplets:
-        """Return the rows of a boolean mask or an index array, over the same stimuli."""
+        """Return the rows of a boolean mask or an array of indices, over the same stimuli."""
         rows = ("anchor", "first", "second", "p_second", "num_votes", "group")
         return replace(self, **{name: getattr(self, name)[mask] for name in rows})
 
     def over(self, stimuli: Stimuli) -> Triplets:
-        """Return the same judgments with indices into other stimuli, which hold all of their images by id."""
+        """Return the same judgments with indices into other stimuli, which contain all images by id."""
         place = {name: i for i, name in enumerate(stimuli.ids)}
         moved = np.array([place.get(name, -1) for name in self.stimuli.ids], dtype=np.int64)
         roles = {n: moved[getattr(self, n)] for n in ("anchor", "first", "second")}
@@ -121,7 +129,11 @@ class Triplets:
         return triplets
 
     def check(self) -> None:
-        """Raise DataError naming the first row that is not a judgment."""
+        """Validate all rows.
+
+        Raises:
+            DataError: If columns differ in length or a row is invalid; names the first such row.
+        """
         lengths = {len(getattr(self, n)) for n in ("first", "second", "p_second", "num_votes", "group")}
         if lengths != {len(self)}:
             raise DataError(f"triplet columns differ in length: {sorted(lengths | {len(self)})}")
@@ -134,7 +146,7 @@ class Triplets:
         _raise_first(~((self.p_second >= 0) & (self.p_second <= 1)), "p_second is not in [0, 1]")
         _raise_first(self.num_votes < 1, "num_votes is below 1")
         same = (self.anchor == self.first) | (self.anchor == self.second) | (self.first == self.second)
-        _raise_first(same, "the same image stands twice in one triplet")
+        _raise_first(same, "an image occurs twice in the triplet")
 
     @property
     def roles(self) -> np.ndarray:
@@ -154,17 +166,22 @@ def _raise_first(bad: np.ndarray, what: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataCard:
-    """What a data set is: shown by `perceptinit show judgments NAME` and put into reports.
+    """Facts about a data set, for `perceptinit data list NAME` and reports. None means unknown.
 
-    num_judgments: judgments of the whole published set, None when unknown; num_train: triplets of its
-    training split, None when unknown.
-    ceiling: published human ceiling in the set's own measure, None when unknown.
-    sha256: file name -> checksum, for the files that the source or we publish sums of; downloads are
-    checked against them.
-    size_bytes: of the unpacked data, None when unknown.
-    checked: what the loader was checked against, such as a published score.
-    by_people: False where a program gives the answers, as from pixels or class labels; simulated
-    observers stand for people.
+    Args:
+        title: Name of the data set.
+        source_url: Address of the source.
+        licence: Licence of the data, "not stated" if the source does not say.
+        citation: Authors, year, title and journal.
+        num_judgments: Number of judgments in the published set.
+        ceiling: Published human ceiling, in the set's own measure.
+        sha256: Checksums by file name. Downloads are compared with them.
+        size_bytes: Size of the unpacked data.
+        checked: How the loader was validated, such as a published score.
+        simulated: Whether the data are simulated.
+        by_people: False if a program gives the answers, such as from pixels or class labels. Simulated
+            observers count as people.
+        num_train: Number of triplets in the training split.
     """
 
     title: str
@@ -183,14 +200,19 @@ class DataCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataNeed:
-    """Data that a component cannot do without: what they are, whether they are there, and how they are got.
+    """Data that a component requires, whether they are present, and how to get them.
 
-    kind, name: such as "test set" and `vtab/dtd`. place: folder, or address without credentials, where they
-    are looked for.
-    problems: sentences of `preflight` that are told because they are absent; empty when they are there.
-    num_bytes: None when unknown; licence: empty likewise. ask: asks the source for both, over the network.
-    fetch: gets them, called with a number of files at a time and a function that is told of progress; what is
-    there is kept. None where that is left to the user, and `how` says how.
+    Args:
+        kind: Such as "test set".
+        name: Such as `vtab/dtd`.
+        place: Folder, or address without credentials, that is searched.
+        problems: Sentences of `preflight` about missing data; empty if the data are present.
+        num_bytes: Size, or None if unknown.
+        licence: Licence, or empty if unknown.
+        ask: Returns size and licence from the source, over the network.
+        fetch: Downloads the data. It takes the number of parallel files and a function that receives
+            progress, and keeps existing files. None if the user must get the data.
+        how: How the user gets the data, if `fetch` is None.
     """
 
     kind: str
@@ -208,9 +230,11 @@ class DataNeed:
 class Pair:
     """One image with its caption.
 
-    key: names the sample in messages, such as `00012.tar/000123`.
-    text: the caption, or its token ids int64 (T,) when the source stores those.
-    others: further captions of the image; each time it is seen, one of all is drawn.
+    Args:
+        key: Name of the sample in messages, such as `00012.tar/000123`.
+        image: The image, not decoded.
+        text: The caption, or its token ids int64 (T,) if the source contains those.
+        others: Further captions of the image. One caption is drawn at random each time.
     """
 
     key: str
@@ -223,7 +247,9 @@ class Pair:
 class Classes:
     """The classes of N images.
 
-    names: of the C classes. labels: int64 (N,) in [0, C).
+    Args:
+        names: Names of the C classes.
+        labels: Class of each image, int64 (N,) in [0, C).
     """
 
     names: tuple[str, ...]

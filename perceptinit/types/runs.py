@@ -1,4 +1,4 @@
-"""What components may know about a run, and what they say of it."""
+"""The context that a run gives to components, and the results that they return."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ from perceptinit.seeding import derive_seed, generator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagePlan:
-    """What a stage will do, known before it starts; None where it depends on absent data.
+    """The planned work of a stage. None means that it depends on missing data.
 
-    num_images, num_texts: how many go through the towers, forward and backward, in the stage.
+    Args:
+        steps: Number of steps.
+        num_images: Number of images in all forward and backward passes.
+        num_texts: Number of texts in all forward and backward passes.
+        note: A remark for `perceptinit validate`.
     """
 
     steps: int | None = None
@@ -29,11 +33,15 @@ class StagePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitReport:
-    """What an initializer did.
+    """The result of an initializer.
 
-    changed: names of the parameters and buffers whose values differ afterwards.
-    sha256_before, sha256_after: hashes of the image tower's weights (`checkpoints.weights_sha256`).
-    metrics: numbers by name, such as `2afc_val_before`.
+    Args:
+        name: Name of the initializer.
+        changed: Names of the parameters and buffers that changed.
+        sha256_before: Hash of the image tower's weights before.
+        sha256_after: Hash of the weights after.
+        metrics: Numbers by name, such as `2afc_val_before`.
+        seconds: Duration.
     """
 
     name: str
@@ -46,15 +54,18 @@ class InitReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One measured number with what is needed to read it.
+    """One measured number and its context.
 
-    name: `measure/set`, such as `top1/cifar10`.
-    num_examples: how many images, judgments or captions the value is a mean over.
-    stderr: standard error over those examples, None when it cannot be had.
-    chance: the value of guessing.
-    ceiling, lower_ceiling: how well people predict one of them, from the votes of all and of the others;
-    None where it is unknown.
-    extra: what belongs in the record and not in a table, such as per-class accuracies.
+    Args:
+        name: `measure/set`, such as `top1/cifar10`.
+        value: The score.
+        higher_is_better: Whether larger values are better.
+        num_examples: Number of images, judgments or captions in the mean.
+        stderr: Standard error over the examples, or None if not available.
+        chance: Value of random guesses, or None.
+        ceiling: How well the votes of all people predict one person, or None if unknown.
+        lower_ceiling: The same, from the votes of the other people.
+        extra: Details for the record that no table shows, such as accuracies by class.
     """
 
     name: str
@@ -70,11 +81,14 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """One optimiser step of a pretrainer.
+    """One optimizer step of a pretrainer.
 
-    step: steps done, from 1. samples_seen: pairs used so far, whatever the number of processes.
-    epoch: epochs done or begun, from 1; end_of_epoch: this step completed one.
-    metrics: scalars by name; 0-d tensors are allowed and are fetched only when logged.
+    Args:
+        step: Number of finished steps, from 1.
+        samples_seen: Number of pairs used so far by all processes.
+        epoch: Current epoch, from 1.
+        end_of_epoch: Whether this step is the last one of the epoch.
+        metrics: Scalars by name. 0-d tensors are copied to the host only when they are logged.
     """
 
     step: int
@@ -89,10 +103,20 @@ EventKind = Literal["run-start", "stage-start", "step", "scores", "stage-end", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened in a run; trackers receive these in order.
+    """An event of a run. Trackers receive events in order.
 
-    step, total_steps: of the stage. samples_seen: pairs the pretrainer has used.
-    time: seconds since the epoch.
+    Args:
+        kind: Kind of the event.
+        arm: Arm of the run.
+        seed: Seed of the run.
+        stage: Stage, such as `pretrain`.
+        step: Step of the stage.
+        total_steps: Number of steps of the stage.
+        samples_seen: Number of pairs that the pretrainer has used.
+        metrics: Numbers by name.
+        scores: Scores of an evaluation.
+        message: Text for the user.
+        time: Seconds since 1970-01-01 UTC.
     """
 
     kind: EventKind
@@ -109,7 +133,7 @@ class Event:
 
 
 def ignore_event(event: Event) -> None:
-    """Do nothing with an event (the default of `RunContext.send`)."""
+    """Ignore an event (the default of `RunContext.send`)."""
 
 
 State = Mapping[str, Any]
@@ -121,17 +145,21 @@ def keep_nothing(step: int, state: Callable[[], State]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """What a component may know about the run it works for.
+    """The context of a run, for its components.
 
-    seed: the run's seed; draw with `rng` or `seed_for`, never from a global generator.
-    stage: `init.0`, `pretrain`, `posthoc.0`, `eval.0`; part of the name of every draw.
-    device: a torch device string.
-    folder: where the stage may leave files of its own, None when nothing is to be written.
-    samples_seen: pairs that pretraining had used when an evaluator is called.
-    resumed: the state that this stage offered before it was interrupted, None at its start.
-    offer: `offer(step, state)` after a step lets the run keep what `state()` gives (tensors and plain
-    values; the model's weights are kept besides) when a checkpoint is due, and stop if it was asked
-    to. Who offers continues from `resumed` as if nothing had happened; all processes have to ask.
+    Args:
+        seed: Seed of the run. Draw with `rng` or `seed_for`, never from a global generator.
+        arm: Arm of the run.
+        stage: `init.0`, `pretrain`, `posthoc.0` or `eval.0`; part of the name of every draw.
+        device: A torch device.
+        folder: Folder for files of the stage, or None if it must not write files.
+        samples_seen: Number of pretraining pairs used before an evaluation.
+        num_workers: Number of threads that decode images.
+        send: Receives the events of the stage.
+        resumed: The state that the stage offered before an interruption, or None at its start.
+        offer: Call `offer(step, state)` after each step, in all processes. If a checkpoint is due, the run
+            saves `state()` (tensors and plain values) with the weights of the model; if a stop was
+            requested, it stops. A stage that offers states must resume from `resumed` exactly.
     """
 
     seed: int = 0
@@ -146,22 +174,22 @@ class RunContext:
     offer: Callable[[int, Callable[[], State]], None] = keep_nothing
 
     def rng(self, *names: str | int) -> np.random.Generator:
-        """Return a generator for the named draws of this stage."""
+        """Return a generator for the named draws of the stage."""
         return generator(self.seed, self.stage, *names)
 
     def seed_for(self, *names: str | int) -> int:
-        """Return an integer seed for the named draws of this stage."""
+        """Return an integer seed for the named draws of the stage."""
         return derive_seed(self.seed, self.stage, *names)
 
     def event(self, kind: EventKind, **values: Any) -> None:
-        """Send an event of this arm, seed and stage to the trackers, with control characters escaped."""
+        """Send an event to the trackers. Control characters of the message are escaped."""
         values["message"] = printable(values.get("message", ""))
         self.send(Event(kind=kind, arm=self.arm, seed=self.seed, stage=self.stage, **values))
 
     def warn(self, message: str) -> None:
-        """Tell the user something that does not stop the run; it is also kept in the record."""
+        """Show a warning to the user and save it in the record."""
         self.event("warning", message=message)
 
     def progress(self, step: int, total_steps: int, **metrics: float) -> None:
-        """Report progress of the stage."""
+        """Report the progress of the stage."""
         self.event("step", step=step, total_steps=total_steps, metrics=metrics)

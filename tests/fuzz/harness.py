@@ -13,8 +13,7 @@ import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 
 from perceptinit.errors import PerceptInitError
 

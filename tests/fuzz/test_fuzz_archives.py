@@ -7,8 +7,7 @@ import zipfile
 
 import pytest
 from harness import damaged, defect, fuzz, listing, outcome
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from perceptinit.files.archives import unpack
 

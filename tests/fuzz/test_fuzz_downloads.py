@@ -9,8 +9,7 @@ import threading
 
 import pytest
 from harness import fuzz, outcome
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from perceptinit.files.downloads import Download, fetch_all
 from perceptinit.files.remote import store

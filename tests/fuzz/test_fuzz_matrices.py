@@ -7,8 +7,7 @@ import pytest
 import scipy.io
 import scipy.sparse
 from harness import damaged, fuzz, outcome
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image
 
 from perceptinit import build

@@ -7,8 +7,7 @@ import zlib
 import numpy as np
 import pytest
 from harness import damaged, fuzz, outcome
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image
 
 from perceptinit.images.decoding import decode, load_box, load_square

@@ -5,8 +5,7 @@ from contextlib import redirect_stdout
 
 import pytest
 from harness import damaged, fuzz, outcome
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from perceptinit.cli import create_app
 from perceptinit.components.plugin_manager import build_plugin_manager

@@ -5,8 +5,7 @@ import tarfile
 
 import pytest
 from harness import damaged, fuzz, outcome
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from perceptinit import build
 

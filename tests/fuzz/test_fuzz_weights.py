@@ -7,8 +7,7 @@ import struct
 import pytest
 import torch
 from harness import damaged, fuzz, outcome
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from safetensors.torch import save
 
 from perceptinit.files.checkpoints import load_state, load_weights, save_state

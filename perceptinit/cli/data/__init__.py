@@ -1,4 +1,4 @@
-"""`perceptinit data`: get, check and index data sets; one file per verb."""
+"""`perceptinit data`: download, check and index data sets; one file for each command."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from perceptinit.cli.group import Group
 
 
 def create_group() -> typer.Typer:
-    """Return the verbs of the core, to which companions add theirs."""
-    group = typer.Typer(cls=Group, help="Get, check and prepare data sets.", no_args_is_help=True)
+    """Return the group with the commands of the core. Companions add to it."""
+    group = typer.Typer(cls=Group, help="Download, check and prepare data sets.", no_args_is_help=True)
     group.command("list")(list_.list_)
     group.command("download")(download.download)
     group.command("check")(check.check)

@@ -1,4 +1,4 @@
-"""`perceptinit data check`: look at human judgments, or test sets, before they are used."""
+"""`perceptinit data check`: validate human judgments or test sets before they are used."""
 
 from __future__ import annotations
 
@@ -17,32 +17,33 @@ def check(
     target: Annotated[
         str,
         typer.Argument(
-            help="Name of judgments, or a file of a table or matrix; a test set, its folder, or a suite. Or an address."
+            help="Judgments (name, or file of a table or matrix), or a test set, its folder, or a suite. Files and "
+            "folders can be addresses."
         ),
     ],
-    images: Annotated[Path | None, typer.Option(help="Folder of the images, for a file of your own.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images of a file.")] = None,
     use: Annotated[
         str | None,
-        typer.Option(help="Judgments that read the file. [default: table; rdm for a matrix]"),
+        typer.Option(help="Component that reads the file. [default: table; rdm for a matrix]"),
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A key of its recipe table; may be repeated."),
+        typer.Option("--set", metavar="KEY=VALUE", help="A key of the judgments; may be repeated."),
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option(help="Write example triplets with their votes to this .png.")
+        Path | None, typer.Option(help="Write example triplets with votes to this .png file.")
     ] = None,
     root: SetsRoot = "data/eval",
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Decode no image: see that it is there, and score no baselines."),
+        typer.Option("--quick", help="Only check that images exist: no decoding, no baselines."),
     ] = False,
 ) -> None:
-    """Check judgments: counts, files, duplicates, leaks between splits, votes, human ceiling.
+    """Check judgments: counts, files, duplicates, leaks between splits, votes and human ceiling.
 
-    Of a test set or a suite of them: which are complete, of the published size, and decodable.
+    For test sets: whether they are complete, have the published size and can be decoded.
 
-    Exit code 1 when there is an error: something that spoils training or scores.
+    Exit code 1: there is an error, which makes training or scores invalid.
 
     Example: perceptinit data check judgments.csv --images photographs --sheet examples.png
 

@@ -1,4 +1,4 @@
-"""What `perceptinit data check` prints of judgments: conventions, a column for each split, findings, a sheet."""
+"""Output of `perceptinit data check` for judgments: conventions, a table of splits, and findings."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def _share(value: float | None) -> str:
 
 
 def _bars(histogram: tuple[int, ...]) -> str:
-    """Return a histogram as one character per bin, 0 % on the left and 100 % on the right."""
+    """Return a histogram with one character for each bin, from 0 % to 100 %."""
     heights = " ▁▂▃▄▅▆▇█"
     top = max(histogram) or 1
-    # a bin with anything in it shows at least the lowest bar
+    # rounds up: a bin that is not empty shows at least the lowest bar
     return "|" + "".join(heights[-(-8 * n // top)] for n in histogram) + "|"

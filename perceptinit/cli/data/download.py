@@ -1,4 +1,4 @@
-"""`perceptinit data download`: fetch a data set, or all data of a recipe."""
+"""`perceptinit data download`: download a data set, or all data of a recipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perceptinit.cli.data.pairs import refuse_pairs
 from perceptinit.cli.options import Overrides
 from perceptinit.errors import UsageError
 
@@ -22,28 +21,23 @@ def download(
     ctx: typer.Context,
     name: Annotated[
         str | None,
-        typer.Argument(help="Data set: perceptinit data list; or a test set or suite."),
+        typer.Argument(help="Data set (perceptinit data list), test set or suite."),
     ] = None,
-    recipe: Annotated[
-        Path | None, typer.Option(help="Recipe file, or the name of a recipe: all that it needs.")
-    ] = None,
+    recipe: Annotated[Path | None, typer.Option(help="Recipe: download all data that it needs.")] = None,
     set_: Overrides = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to write. [default: $<NAME>_ROOT, else data/<name>; test sets: data/eval]"),
+        typer.Option(help="Folder. [default: $<NAME>_ROOT, else data/<name>; test sets: data/eval]"),
     ] = None,
     part: Annotated[list[str] | None, typer.Option(help="Only this part; may be repeated.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show sizes and licences; fetch nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show sizes and licences only.")] = False,
 ) -> None:
-    """Fetch a data set: several files at a time, resumed after interruptions, checked, unpacked.
+    """Download a data set: parallel, resumable, verified and unpacked.
 
-    Sizes and licences are shown first. The same command resumes where it stopped, and keeps finished files.
-    Checksums are compared where the source states them or perceptinit recorded them; archives are checked
-    as they are unpacked. downloads.json lists the fetched files with their checksums. By fetching you accept
-    the licence that is shown.
-    With --recipe: judgments and test sets that the recipe reads, and how to get the rest.
+    Prints sizes and licences first; by downloading, you accept the licence. Rerun the command to resume.
+    Files are compared with the checksums of the source or of perceptinit, and archives are tested while they
+    are unpacked. downloads.json lists the files with checksums.
+    --recipe downloads the judgments and test sets of a recipe, and prints how to get the other data.
 
     Example: perceptinit data download nights --part table
 
@@ -52,7 +46,7 @@ def download(
     from perceptinit.cli.data.fetching import fetch_needs
 
     if (name is None) == (recipe is None):
-        raise UsageError("name a data set, or a recipe with --recipe")
+        raise UsageError("give a data set, or a recipe with --recipe")
     if name is not None:
         found = _named_needs(ctx.obj.registry, name, out, part or ())
         fetch_needs(found, dry_run=dry_run, must_fetch=True)
@@ -70,7 +64,8 @@ def download(
 
 
 def _named_needs(registry: Registry, name: str, out: Path | None, parts: Sequence[str]) -> list[DataNeed]:
-    """Return what a name stands for: the sets of a suite, a test set, or published judgments."""
+    """Return the data of a suite, a test set, or published judgments."""
+    from perceptinit.cli.data.pairs import refuse_pairs
     from perceptinit.judgments.data_sets import published_set
     from perceptinit.judgments.sources import default_folder
     from perceptinit.running.readiness import fetch_published

@@ -1,4 +1,4 @@
-"""Data that are needed: a table with sizes and licences, then fetching what is absent."""
+"""Download of required data: a table with sizes and licences, then the missing files."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from perceptinit.cli.data import pairs
 from perceptinit.cli.terminal import new_console, new_table, print_warnings
 from perceptinit.errors import DataError, UsageError
+from perceptinit.progress import Bars
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from perceptinit.types import DataNeed
 
-NUM_WORKERS = 4  # files fetched at a time
+NUM_WORKERS = 4  # parallel downloads
 
 
 def fetch_needs(needs: Sequence[DataNeed], *, dry_run: bool = False, must_fetch: bool = False) -> bool:
-    """Print what is needed, fetch what is absent and public, and print how to get the rest.
+    """Print a table of data, download what is missing, and print how to get data without a public copy.
 
     Returns:
-        Whether nothing is left to be got by hand.
+        Whether all missing data have a public copy.
 
     Raises:
-        DataError: At the end, with every set that failed; with `must_fetch` also those that have no public copy.
+        DataError: At the end; lists the failed sets, and with `must_fetch` those without a public copy.
     """
+    from perceptinit.cli.data.pairs import card, published_pairs
+
     found = list(_with_sizes(needs))
     console = new_console()
     console.print(_table(found))
@@ -36,7 +38,8 @@ def fetch_needs(needs: Sequence[DataNeed], *, dry_run: bool = False, must_fetch:
     failures = [] if dry_run else _fetch(found)
     by_hand = [need for need in found if need.problems and not need.fetch]
     for need in by_hand:
-        text = f"{need.kind} {need.name}, into {need.place}: {_how(need)}"
+        how = card(need.name) if need.kind == "pairs" and need.name in published_pairs() else need.how
+        text = f"{need.kind} {need.name}, into {need.place}: {how}"
         if must_fetch and not dry_run:
             failures.append(f"{text} (no public copy is known)")
         else:
@@ -47,7 +50,7 @@ def fetch_needs(needs: Sequence[DataNeed], *, dry_run: bool = False, must_fetch:
 
 
 def _with_sizes(needs: Sequence[DataNeed]) -> Iterator[DataNeed]:
-    """Yield the needs, with size and licence of absent ones as long as their source answers."""
+    """Yield the needs, with size and licence of missing data, until a source does not respond."""
     can_ask = True
     for need in needs:
         if can_ask and need.problems and need.ask:
@@ -55,22 +58,20 @@ def _with_sizes(needs: Sequence[DataNeed]) -> Iterator[DataNeed]:
                 num_bytes, licence = need.ask()
                 need = replace(need, num_bytes=num_bytes, licence=licence)
             except DataError as error:
-                print_warnings([f"{error}; no more are asked for"])
+                print_warnings([f"{error}; other sizes are not requested"])
                 can_ask = False
         yield need
 
 
 def _fetch(found: Sequence[DataNeed]) -> list[str]:
-    """Fetch what is absent, one set after the other; return what failed."""
-    from perceptinit.progress import Bars
-
+    """Download missing data; return the errors."""
     failures = []
     with Bars(counts_bytes=True) as bars:
         for need in found:
             if need.problems and need.fetch:
                 try:
                     need.fetch(NUM_WORKERS, bars.update)
-                    typer.echo(f"{need.name}: fetched into {need.place}")
+                    typer.echo(f"{need.name}: downloaded to {need.place}")
                 except (DataError, UsageError) as error:
                     failures.append(f"{need.name}: {error}")
     return failures
@@ -83,25 +84,18 @@ def _table(found: Sequence[DataNeed]) -> Table:
     for need in found:
         size = f"{need.num_bytes / 1e9:,.2f} GB" if need.num_bytes else "not stated"
         licence = need.licence or "not stated"
-        row = (need.kind, need.name, need.place, size, licence, _state(need))
+        state = "present" if not need.problems else "to download" if need.fetch else "by hand"
+        row = (need.kind, need.name, need.place, size, licence, state)
         table.add_row(*map(escape, row))
     return table
 
 
-def _state(need: DataNeed) -> str:
-    return "there" if not need.problems else "to be fetched" if need.fetch else "yours to get"
-
-
 def _total(found: Sequence[DataNeed]) -> str:
-    absent = [need for need in found if need.problems]
-    known = [need.num_bytes for need in absent if need.num_bytes]
-    num_unknown = len(absent) - len(known)
-    unknown = f", and {num_unknown} whose size is not stated" if num_unknown else ""
+    missing = [need for need in found if need.problems]
+    known = [need.num_bytes for need in missing if need.num_bytes]
+    num_unknown = len(missing) - len(known)
+    unknown = f", and {num_unknown} of unknown size" if num_unknown else ""
     return (
-        f"{len(absent)} of {len(found)} are absent: {sum(known) / 1e9:,.2f} GB in {len(known)}{unknown}. "
-        "By fetching you accept the licences."
+        f"{len(missing)} of {len(found)} are missing: {sum(known) / 1e9:,.2f} GB in {len(known)}{unknown}. "
+        "By downloading, you accept the licences."
     )
-
-
-def _how(need: DataNeed) -> str:
-    return pairs.card(need.name) if need.kind == "pairs" and pairs.is_pairs(need.name) else need.how

@@ -1,4 +1,4 @@
-"""`perceptinit data index`: what lies where in tar shards, in one file beside them."""
+"""`perceptinit data index`: the positions of samples in tar shards, in one index file."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from perceptinit.progress import Bars
 
 
 def index(
-    shards: Annotated[list[str], typer.Argument(help="Paths or addresses: a folder, braces, a glob.")],
-    out: Annotated[Path | None, typer.Option(help="File to write (default: beside the shards).")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Read remote shards without asking.")] = False,
+    shards: Annotated[list[str], typer.Argument(help="Paths or addresses: folders, braces or globs.")],
+    out: Annotated[Path | None, typer.Option(help="Index file. [default: next to the shards]")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Read remote shards without confirmation.")] = False,
 ) -> None:
-    """Note what lies where in tar shards, so that remote ones can be read at random places.
+    """Index the samples of tar shards, for random access to remote shards.
 
-    Of local shards only the headers are read. Remote ones (s3://, gs://, hf://datasets/, https://) are read
-    once, as a whole. The number of bytes and requests is printed first, and an interrupted call resumes.
-    Where nothing may be written beside them, give --out, and name that file in the recipe (index = FILE).
+    Local shards: only headers are read. Remote shards (s3://, gs://, hf://datasets/, https://) are read once
+    in full; the number of bytes and requests is printed first, and an interrupted call resumes.
+    If the folder of the shards is read-only, use --out and name the file in the recipe (index = FILE).
 
     Example: perceptinit data index s3://bucket/cc3m
 
@@ -31,17 +31,17 @@ def index(
 
     planned = open_shards(shards)
     if isinstance(planned, list):
-        typer.echo(f"{index_local(planned, out)}: the index of {len(planned):,} shards")
+        typer.echo(f"{index_local(planned, out)}: index of {len(planned):,} shards")
         return
     num_read = len(planned.pieces) - len(planned.unread)
     cost = (
         f"{len(planned.unread):,} shards, {planned.num_bytes / 1e9:,.3g} GB, will be read once in about "
         f"{planned.num_requests:,} requests"
     )
-    cost += f"; {num_read:,} were read before" if num_read else ""
+    cost += f"; {num_read:,} are indexed already" if num_read else ""
     typer.echo(cost)
-    if not yes and not (sys.stdin.isatty() and typer.confirm("Go on?")):
-        raise UsageError(f"{cost}: say --yes to have that done")
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Continue?")):
+        raise UsageError(f"{cost}. Confirm with --yes")
     with Bars() as bars:
         place = index_remote(planned, out, lambda: bars.advance("shards", len(planned.pieces)))
-    typer.echo(f"{place}: the index of {len(planned.pieces):,} shards")
+    typer.echo(f"{place}: index of {len(planned.pieces):,} shards")

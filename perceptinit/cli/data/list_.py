@@ -1,4 +1,4 @@
-"""`perceptinit data list`: published data sets with their cards, and what is on disk of test sets."""
+"""`perceptinit data list`: published data sets, and the test sets on disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perceptinit.cli.data import pairs, test_sets
+from perceptinit.cli.data import test_sets
 from perceptinit.cli.options import SetsRoot
 from perceptinit.cli.terminal import new_console, new_table
 
@@ -21,21 +21,22 @@ def list_(
     ctx: typer.Context,
     name: Annotated[
         str | None,
-        typer.Argument(help="Only this set, with its whole card; or a suite of test sets."),
+        typer.Argument(help="Show all facts about this data set, or the state of a test set or suite."),
     ] = None,
     root: SetsRoot = "data/eval",
 ) -> None:
-    """List published data sets: judgments, image-text pairs, size, human ceiling, licence, and how to get them.
+    """List published data sets: judgments and image-text pairs, with size, human ceiling and licence.
 
     Example: perceptinit data list nights
 
     Example: perceptinit data list paper29 --root data/eval
     """
+    from perceptinit.cli.data import pairs
     from perceptinit.test_sets.suite import is_test_set
 
     if name is not None and is_test_set(name):
         test_sets.print_test_sets(name, root)
-    elif name is not None and pairs.is_pairs(name):
+    elif name is not None and name in pairs.published_pairs():
         typer.echo(pairs.card(name))
     else:
         from perceptinit.judgments.data_sets import published_set, published_sets

@@ -1,4 +1,4 @@
-"""Image-text sources in `perceptinit data list` and `download`: what they are, and how to get them."""
+"""Image-text sources in `perceptinit data list` and `download`: their facts, and how to get them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,15 @@ from typing import TYPE_CHECKING
 
 from perceptinit.cli.terminal import new_table
 from perceptinit.errors import UsageError
+from perceptinit.pairs.published import published_pairs
+from perceptinit.recipe.shipped import folder_of_shipped
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def is_pairs(name: str) -> bool:
-    """Return whether a name is that of a known image-text source."""
-    from perceptinit.pairs.published import published_pairs
-
-    return name in published_pairs()
-
-
 def sources() -> Table:
-    """Return all image-text sources."""
-    from perceptinit.pairs.published import published_pairs
-
+    """Return the table of all known image-text sources."""
     table = new_table(("image-text pairs", "pairs", "size", "licence"))
     for name, source in published_pairs().items():
         size = f"{source.size_bytes / 1e9:,.0f} GB" if source.size_bytes else ""
@@ -30,24 +23,16 @@ def sources() -> Table:
 
 
 def card(name: str) -> str:
-    """Return all that is known of a source, and the commands that get it."""
-    from perceptinit.pairs.published import published_pairs
-    from perceptinit.recipe.shipped import folder_of_shipped
-
+    """Return the facts about a source, and the commands that download it."""
     source = published_pairs()[name]
     size = f"{source.size_bytes / 1e9:,.0f} GB" if source.size_bytes else "size not stated"
-    return "\n".join(
-        [
-            source.title,
-            f"{source.num_pairs:,} pairs; {size}",
-            f"Licence: {source.licence}",
-            f"Cite: {source.citation}",
-            source.how(folder_of_shipped()),
-        ]
+    return (
+        f"{source.title}\n{source.num_pairs:,} pairs; {size}\nLicence: {source.licence}\n"
+        f"Cite: {source.citation}\n{source.how(folder_of_shipped())}"
     )
 
 
 def refuse_pairs(name: str) -> None:
-    """Raise UsageError for an image-text source, which no single server holds, with the way to get it."""
-    if is_pairs(name):
-        raise UsageError(f"{name}: its images are on many servers; img2dataset fetches them:\n{card(name)}")
+    """Raise UsageError for an image-text source, which only img2dataset can download."""
+    if name in published_pairs():
+        raise UsageError(f"{name}: its images are on many servers; img2dataset downloads them:\n{card(name)}")

@@ -1,4 +1,4 @@
-"""Test sets in `perceptinit data list` and `check`: what is on disk, and whether it can be decoded."""
+"""Test sets in `perceptinit data list` and `check`: files on disk, and whether images can be decoded."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ COLOURS = {"complete": "green", "built in": "green", "partial": "yellow", "wrong
 
 
 def print_test_sets(target: str, root: str) -> list[SetState]:
-    """Print the sets of a suite (or one set) with what is on disk under `root`; return their states.
-
-    A folder in the layout of test sets is read where it is, whatever `root`.
-    """
+    """Print the state of a test set, its folder, or the sets of a suite below `root`; return the states."""
     from rich.markup import escape
 
     from perceptinit.test_sets.inventory import find_state
@@ -42,7 +39,7 @@ def print_test_sets(target: str, root: str) -> list[SetState]:
 
 
 def check_test_sets(target: str, root: str, *, decode: bool) -> bool:
-    """Print the sets' states and, with `decode`, the images that cannot be decoded; return whether all is well."""
+    """Print states and, with `decode`, images that cannot be decoded; return whether all sets are valid."""
     states = print_test_sets(target, root)
     is_good = not any(s.state in ("missing", "wrong", "partial") for s in states)
     for state in states:
@@ -52,7 +49,7 @@ def check_test_sets(target: str, root: str, *, decode: bool) -> bool:
 
 
 def _locate(target: str, root: str) -> tuple[str, str]:
-    """Return the name of a target, and the folder that it is in."""
+    """Return the name of a target, and its parent folder."""
     from perceptinit.test_sets.suite import is_set_folder
 
     place = Path(target).resolve()
@@ -83,24 +80,23 @@ def _number(value: int | None) -> str:
 
 
 def _decode_all(name: str, root: str) -> bool:
-    """Decode every image of a set; print those that cannot be, and return whether all can."""
+    """Decode every image of a set; print the errors, and return whether there are none."""
     from perceptinit.errors import DataError
     from perceptinit.images.background import transparent_share
     from perceptinit.images.decoding import decode_with_alpha
     from perceptinit.test_sets.inventory import choose_set
 
-    test_set, bad, see_through = choose_set(name, root).read(name), 0, 0
+    test_set, bad, num_transparent = choose_set(name, root).read(name), 0, 0
     for image, key in zip(test_set.images, test_set.keys, strict=True):
         try:
-            see_through += transparent_share(decode_with_alpha(image, key)) > 0
+            num_transparent += transparent_share(decode_with_alpha(image, key)) > 0
         except DataError as error:
             bad += 1
             typer.echo(f"error {error}")
     shown = without_credentials(name)
-    typer.echo(f"{shown}: {len(test_set.images) - bad:,} images decoded, {bad:,} cannot be")
-    if see_through:
+    typer.echo(f"{shown}: {len(test_set.images) - bad:,} images decoded, {bad:,} failed")
+    if num_transparent:
         typer.echo(
-            f"{shown}: {see_through:,} images have transparent parts; alpha is dropped, as the suites "
-            "that scores are compared with do"
+            f"{shown}: {num_transparent:,} images have transparent parts; alpha is dropped, as in published suites"
         )
     return bad == 0

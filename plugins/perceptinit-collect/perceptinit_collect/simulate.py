@@ -26,8 +26,7 @@ from PIL import Image
 from perceptinit.plugin import PerceptInitError, generator
 from perceptinit_collect.pictures import FOLDER as IMAGES
 from perceptinit_collect.serve import served
-from perceptinit_collect.settings import FILE as SETTINGS_FILE
-from perceptinit_collect.settings import read_settings
+from perceptinit_collect.settings import FILE as SETTINGS_FILE, read_settings
 from perceptinit_collect.study import TOKEN_FILE, current_design
 from perceptinit_collect.tasks import TASKS, Task
 from perceptinit_collect.texts import FOLDER as TEXTS

@@ -9,8 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotYetError
+from concurrent.futures import Future, TimeoutError as NotYetError
 
 import pytest
 from made_studies import Visitor, make_study, open_study

@@ -71,8 +71,7 @@ def pack(
     Example: perceptinit data pack photos test --test-set --template "a photo of a {c}."
     """
     from perceptinit.plugin import Bars
-    from perceptinit_packing.pack import PackSettings, shards_of
-    from perceptinit_packing.pack import pack as pack_source
+    from perceptinit_packing.pack import PackSettings, pack as pack_source, shards_of
     from perceptinit_packing.packed import print_packed, read_lines, read_templates
     from perceptinit_packing.parts import Part
     from perceptinit_packing.shards import ImageSettings
