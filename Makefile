@@ -15,7 +15,7 @@ quickstart: $(INSTALLED)
 test: $(INSTALLED)
 	$(PYTEST)
 
-# processes that train together, wait for each other and are killed: minutes of them, so apart from `make test`
+# processes that train together, wait for each other and are killed, and figures of pages: minutes, so apart from `make test`
 slow: $(INSTALLED)
 	$(PYTEST) -m slow tests
 

@@ -22,6 +22,17 @@ def cli(tmp_path):
     return lambda *arguments, **changes: run_command(arguments, tmp_path, **changes)
 
 
+@pytest.fixture(scope="module")
+def verbs():
+    """Run the command line's functions in this process, with nothing caught: errors arrive as exceptions."""
+    from perceptinit.cli import create_app
+    from perceptinit.components.plugin_manager import build_plugin_manager
+
+    plugins = build_plugin_manager()
+    app = create_app(plugins)
+    return lambda *words: app(list(map(str, words)), obj=plugins, standalone_mode=False)
+
+
 @pytest.fixture
 def cli_process(tmp_path):
     """Run `perceptinit` in a new process, for tests of processes: locks, signals, streams, imports, packages."""
@@ -53,6 +64,12 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "BACKOFF_SECONDS", 0.01)
     copies.local_copy.cache_clear()
     fetch_remote.cache_clear()
+
+
+@pytest.fixture
+def cache_folder(tmp_path, monkeypatch):
+    """Keep what is cached in the test's folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -4,17 +4,7 @@ import sys
 
 import pytest
 
-from perceptinit.cli import create_app
-from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import PerceptInitError, UsageError
-
-
-@pytest.fixture(scope="module")
-def verbs():
-    plugins = build_plugin_manager()
-    app = create_app(plugins)
-    return lambda *words: app([str(w) for w in words], obj=plugins, standalone_mode=False)
-
 
 LONG = {"a name of 300": "n" * 300, "a path of 5,000": "p/" * 2500 + "x"}
 

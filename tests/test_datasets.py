@@ -1,12 +1,12 @@
 """Data sets as components: published layouts made small, users' tables, and what is wrong told by row."""
 
-import csv
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.judgment_files import write_csv, write_images
 from PIL import Image
 
 from perceptinit.components.plugin_manager import build_plugin_manager
@@ -26,18 +26,6 @@ from perceptinit.judgments.own.table import Table
 from perceptinit.judgments.published.cifar10h import CLASSES, Cifar10H
 from perceptinit.judgments.published.nights import Nights
 from perceptinit.types import RunContext
-
-
-def write_images(folder, *names):
-    for i, name in enumerate(names):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (4, 4), (i * 37 % 256, i * 91 % 256, 128)).save(folder / name)
-
-
-def write_csv(path, header, *rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([header.split(), *(str(row).split() for row in rows)])
 
 
 def names(count):

@@ -214,6 +214,7 @@ def unusable_in_one_process():
             return str(error)
 
 
+@pytest.mark.slow
 def test_unusable_pairs_are_counted_over_all_processes():
     messages = together(unusable_in_one_process)
     assert messages[0] == messages[1]
@@ -231,6 +232,7 @@ def not_finite_in_two_processes():
             return str(error)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_names_the_samples_of_all_processes():
     messages = together(not_finite_in_two_processes)
     assert messages[0] == messages[1]
@@ -253,6 +255,7 @@ def test_evaluation_shares_the_images_and_gives_every_process_all_embeddings():
         np.testing.assert_allclose(shared, whole, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_by_two_processes_has_the_scores_of_one_and_writes_once(tmp_path):
     alone = run_recipe_here(tmp_path / "one")
     first, second = together(run_recipe_here, tmp_path / "two")

@@ -53,6 +53,7 @@ def test_a_longer_pretraining_takes_stage_one_and_ends_as_if_it_had_done_it(tiny
     assert "init.0" not in taken["wall_seconds"]  # this run has not spent them
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_stage_together(tiny, tmp_path):
     records = together(run_longer, tmp_path)
     assert {r["init"][0]["taken_from"] for r in records} == {"tiny/pi/seed0"}

@@ -31,10 +31,7 @@ from perceptinit.pretrainers.clip import Clip
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.runner import run_recipe
 
-
-@pytest.fixture(autouse=True)
-def cache_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def write_shards(folder, num=3, samples=16, texts=True):

@@ -42,6 +42,7 @@ def without_gradient(lock):
         return [name for name, p in named if p.requires_grad and p.grad is None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lock", ["none", "image"])
 def test_under_ddp_every_trained_parameter_gets_a_gradient(lock):
     assert together(without_gradient, lock) == [[], []]
@@ -219,6 +220,7 @@ def zero_shot_in_a_run(batch_size=16):
         return rows["image"], rows["text"], scores
 
 
+@pytest.mark.slow
 def test_a_process_for_which_no_batch_of_evaluation_is_left_goes_on_with_the_others():
     (_, _, alone) = zero_shot_in_a_run(batch_size=64)
     (first, _, ours), (second, _, theirs) = together(zero_shot_in_a_run, 64)

@@ -314,6 +314,7 @@ def count_decodes(root, folder):
     return images.num_decoded
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_decodes_and_the_other_waits(root, stimuli):
     counts = processes.together(count_decodes, root, stimuli.images[0].parent)
     assert sorted(counts) == [0, NUM_IMAGES]

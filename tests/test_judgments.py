@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.judgment_files import write_csv, write_images
 from PIL import Image
 
 from perceptinit.configs import read_config
@@ -22,18 +23,6 @@ from perceptinit.judgments.published.materials import IMAGES, Materials
 from perceptinit.judgments.published.nights import Nights
 from perceptinit.judgments.scoring import two_afc_accuracy
 from perceptinit.judgments.two_afc import measure
-
-
-def write_csv(path, header, *rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([header.split(), *(row.split() for row in rows)])
-
-
-def write_images(folder, *names):
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (4, 4)).save(folder / name)
 
 
 def named_rows(triplets):

@@ -276,6 +276,7 @@ def trained_together(micro_batch=0, sharding="none"):
         return {k: v.numpy() for k, v in model.state_dict().items()}, pretrainer.data_sha256
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does():
     whole, samples = trained_together()
     outcomes = [trained_together(3), *together(trained_together)]

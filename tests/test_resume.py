@@ -97,6 +97,7 @@ def test_two_processes_killed_in_stage_one_end_as_if_nothing_had_happened(uninte
     assert "continued after step 2 of init.0" in json.dumps(record_of(tmp_path)["warnings"])
 
 
+@pytest.mark.slow
 def test_a_signal_in_stage_one_saves_the_step_in_all_processes(uninterrupted, tmp_path):
     arguments = (tmp_path, signal.SIGUSR1, 3, (1,), "init")
     assert ended(start(run_with_signal, *arguments)) == [75, 75]

@@ -110,6 +110,7 @@ def events(folder):
     return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_two_processes_share_six_runs_and_one_that_is_killed_loses_none(folder):
     killed = start(folder, KILL_AT="96")
     assert killed.stdout.readline().startswith("began")  # it holds a run before the other comes

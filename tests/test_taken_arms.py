@@ -163,6 +163,7 @@ def test_a_run_of_other_settings_where_a_shared_one_should_be_is_refused(folder)
         run_recipe(load_recipe("child.toml"), arms=["random"], fresh=True, device="cpu")
 
 
+@pytest.mark.slow
 def test_workers_make_shared_runs_where_they_belong(folder):
     overrides = ["pretrain.epochs=1", "seeds=[0]"]
     text = (folder / "tiny.toml").read_text().replace("epochs = 2\nbatch_size = 16", "epochs = 1\nbatch_size = 16")  # fmt: skip

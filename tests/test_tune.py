@@ -183,6 +183,7 @@ def test_each_arm_finds_its_planted_learning_rate_and_two_tables_say_it_apart(pl
     assert "Each arm at its best settings" in page
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_changes_nothing(place, verb):
     """A process is really killed, so this takes some seconds."""
     few = ["planted.toml", "--set", "tune.studies=1", "--set", "tune.trials=3"]

@@ -5,7 +5,6 @@ import shutil
 import tarfile
 import zipfile
 
-import pytest
 from harness import damaged, defect, fuzz, listing, outcome
 from hypothesis import given, strategies as st
 
@@ -17,11 +16,6 @@ ODD_NAMES = (
     "a\0b", "con", "~/x", "./a.txt", "b//c.txt", "\x1b[31m", " ", "a.txt ", "b/",
 )  # fmt: skip
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("archives")
 
 
 @st.composite

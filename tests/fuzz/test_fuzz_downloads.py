@@ -64,11 +64,6 @@ def server():
     made.close()
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("downloads")
-
-
 @st.composite
 def answers(draw):
     """Draw what a server sends to one request: mostly nearly right."""

@@ -125,7 +125,7 @@ def csv_files(draw):
     return ".csv", draw(damaged(text.encode("utf-8", "surrogatepass")))
 
 
-@fuzz(60)
+@fuzz(20)
 @given(
     st.one_of(npy_files(), mat_files(), csv_files()),
     st.sampled_from(("rdm", None, "rdm.a", "rdm.a.a")),

@@ -5,7 +5,6 @@ import struct
 import zlib
 
 import numpy as np
-import pytest
 from harness import damaged, fuzz, outcome
 from hypothesis import given, strategies as st
 from PIL import Image
@@ -18,11 +17,6 @@ FORMATS = {
     "TGA": ("RGB",), "ICO": ("RGBA",),
 }  # fmt: skip
 SIDES = (0, 1, 7, 40, 5_000, 14_000, 30_000, 65_500, 2**31 - 1)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("pictures")
 
 
 @st.composite

@@ -3,12 +3,8 @@
 import io
 from contextlib import redirect_stdout
 
-import pytest
 from harness import damaged, fuzz, outcome
 from hypothesis import given, strategies as st
-
-from perceptinit.cli import create_app
-from perceptinit.components.plugin_manager import build_plugin_manager
 
 RECIPE = """schema = 1
 name = "small"
@@ -108,18 +104,6 @@ LINES = (
     "epochs = 3", "sedes = [0]", "x = 1", "[a]", "[[init]]", "[[arm]]", "[init]", "[pretrain.pairs]", "[eval]", "[arm.init]",
     "use = \"random\"", "use = 3", "[[posthoc]]", "[\"a.b\"]", "name = \"random\"", "[arm.pretrain]", "\\",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("recipes")
-
-
-@pytest.fixture(scope="module")
-def verbs():
-    plugins = build_plugin_manager()
-    app = create_app(plugins)
-    return lambda *words: app(list(map(str, words)), obj=plugins, standalone_mode=False)
 
 
 @st.composite

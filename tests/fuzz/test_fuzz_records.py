@@ -11,8 +11,6 @@ from harness import damaged, fuzz, outcome
 from helpers.made_runs import three_by_three, write
 from hypothesis import given, strategies as st
 
-from perceptinit.cli import create_app
-from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.reports.planning.plan import make_plan
 
@@ -21,18 +19,6 @@ ODD = (
     "n" * 300, [[]], [{}], "\x1b[31m", "\x00",
 )  # fmt: skip
 DEEP = "[" * 20_000
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("records")
-
-
-@pytest.fixture(scope="module")
-def verbs():
-    plugins = build_plugin_manager()
-    app = create_app(plugins)
-    return lambda *words: app(list(map(str, words)), obj=plugins, standalone_mode=False)
 
 
 @st.composite

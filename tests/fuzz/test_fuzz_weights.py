@@ -4,7 +4,6 @@ import io
 import json
 import struct
 
-import pytest
 import torch
 from harness import damaged, fuzz, outcome
 from hypothesis import given, strategies as st
@@ -20,11 +19,6 @@ ODD_TENSORS = (
     {"dtype": "F32", "shape": [2**62, 2**62], "data_offsets": [0, 8]},
     {"dtype": "F32", "shape": [2], "data_offsets": [0, 2**63]},
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("weights")
 
 
 states = st.recursive(
