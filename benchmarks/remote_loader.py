@@ -35,6 +35,7 @@ from PIL import Image
 
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.files.remote.fetched import FetchedCache, Piece
+from perceptinit.files.remote.network import Stat
 from perceptinit.files.remote.read_ahead import NUM_FETCHERS
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.batches import stack_ids
@@ -161,7 +162,7 @@ def fetch(o: argparse.Namespace, url: str, folder: Path) -> None:
     """Fetch all shards by as many threads as a loader's, into a cache that holds a tenth of them."""
     sizes = {path.name: path.stat().st_size for path in make_shards(o, folder / "set")}
     cache = FetchedCache(sum(sizes.values()) // 10)
-    pieces = [Piece.whole(RemoteFile(f"{url}/set/{name}"), size, "1") for name, size in sizes.items()]
+    pieces = [Piece.whole(RemoteFile(f"{url}/set/{name}"), Stat(size, "1")) for name, size in sizes.items()]
 
     def hold(piece: Piece) -> None:
         while (found := cache.hold(piece)) is None:  # other threads hold what is there
@@ -172,7 +173,7 @@ def fetch(o: argparse.Namespace, url: str, folder: Path) -> None:
     before = os.times()
     with ThreadPoolExecutor(NUM_FETCHERS) as pool:
         list(pool.map(hold, pieces[1:]))
-    after, gb = os.times(), sum(piece.num_bytes for piece in pieces[1:]) / 1e9
+    after, gb = os.times(), sum(piece.room for piece in pieces[1:]) / 1e9
     user, system = after.user - before.user, after.system - before.system
     print(f"fetching: {(user + system) / gb:.2f} CPU s a GB ({user / gb:.2f} of them user)")
 

@@ -74,7 +74,8 @@ _NAMES = {
     "images.decoding": "decode_with_alpha",
     "pairs.classes": "read_classes",
     "pairs.sizes": "JOURNAL SIZES journals",
-    "pairs.tables": "CsvTable ParquetTable",
+    "pairs.csv_pairs": "CsvTable",
+    "pairs.parquet_table": "ParquetTable",
     "pairs.webdataset_pairs": "WebdatasetPairs",
     # judgments
     "judgments.own.own_table": "OwnTable",

@@ -106,9 +106,10 @@ from perceptinit.judgments.scoring import (
 from perceptinit.judgments.two_afc import embed as embed, measure as measure
 from perceptinit.pairs.augment import Augment as Augment
 from perceptinit.pairs.classes import read_classes as read_classes
+from perceptinit.pairs.csv_pairs import CsvTable as CsvTable
 from perceptinit.pairs.loader import PairBatch as PairBatch, PairLoader as PairLoader
+from perceptinit.pairs.parquet_table import ParquetTable as ParquetTable
 from perceptinit.pairs.sizes import JOURNAL as JOURNAL, SIZES as SIZES, journals as journals
-from perceptinit.pairs.tables import CsvTable as CsvTable, ParquetTable as ParquetTable
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs as WebdatasetPairs
 from perceptinit.pretrainers.clip import Clip as Clip
 from perceptinit.pretrainers.objective import Objective as Objective

@@ -240,7 +240,7 @@ def test_one_file_that_fails_does_not_stop_the_others(server, tmp_path):
 
 def test_a_server_that_always_resumes_at_another_place_is_given_up(server, tmp_path):
     server.behaviour["/good.bin"] = {"drop_first": 10**9, "resumes_at": 7}
-    with pytest.raises(DataError, match="the server resumed at another place than asked"):
+    with pytest.raises(DataError, match="the server resumed at another byte than requested"):
         get(server, tmp_path)
     assert len(server.requests) < 20
     assert left_over(tmp_path) == []
@@ -445,7 +445,7 @@ def test_one_member_is_read_out_of_a_large_archive(server, tmp_path):
     asked = [r.removeprefix("bytes=").split("-") for _, r in server.requests]
     assert sum(int(last) - int(first) + 1 for first, last in asked) < 3_000_000
     server.behaviour["/good.bin"] = {"no_ranges": True}
-    with pytest.raises(DataError, match="the server sends whole files, not the part"):
+    with pytest.raises(DataError, match="the server sends whole files, not the requested range"):
         get(server, tmp_path / "b", member="data.csv")
     assert left_over(tmp_path / "b") == []
 

@@ -33,7 +33,7 @@ def file(bucket, monkeypatch):
 def pieces_of(bucket, names):
     for name in names:
         bucket.put(f"/{name}.tar", name.encode() * 100)
-    return [Piece.whole(RemoteFile(f"{bucket.url}/{name}.tar"), 100, "") for name in names]
+    return [Piece.whole(RemoteFile(f"{bucket.url}/{name}.tar"), network.Stat(100, "")) for name in names]
 
 
 def names_in(cache):
@@ -137,7 +137,7 @@ def hold_one(piece, folder):
 
 def test_a_piece_is_resumed_after_a_kill_and_not_sent_twice(bucket, file, tmp_path):
     bucket.bytes_per_second = 400_000
-    piece = Piece.whole(file, len(DATA))
+    piece = Piece.whole(file, network.Stat(len(DATA), ""))
     process = multiprocessing.get_context("fork").Process(target=hold_one, args=(piece, tmp_path / "shards"))
     process.start()
     part = tmp_path / "shards" / piece.key / ".a.tar.part"
@@ -231,7 +231,7 @@ def test_a_server_without_ranges_is_good_for_whole_files_only(bucket, file, tmp_
     bucket.faults.append(Fault(keep=0.5, times=1))
     assert part_of(file, tmp_path).fetch().read_bytes() == DATA
     for start, stop in ((0, 10), (10, len(DATA))):
-        with pytest.raises(RemoteError, match="the server sends whole files, not the part"):
+        with pytest.raises(RemoteError, match="the server sends whole files, not the requested range"):
             read(file, start, stop)
 
 

@@ -18,13 +18,12 @@ from perceptinit.pairs import local_index
 from perceptinit.pairs.local_index import index_shards
 from perceptinit.pairs.shard_index import (
     INDEX,
-    CompleteSamples,
     ShardIndex,
     read_index,
     scan,
     write_index,
 )
-from perceptinit.pairs.shard_samples import select_local
+from perceptinit.pairs.shard_samples import CompleteSamples, select_local
 from perceptinit.pairs.tar_file import TarFile
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 
@@ -159,7 +158,7 @@ def test_a_damaged_index_is_told_and_made_again(tmp_path, cache, monkeypatch, da
     pairs = webdataset(path)
     assert list(pairs.preflight()) == []
     assert list(pairs.warnings()) == [
-        f"{tmp_path}: the index of its shards in {cache} was damaged or of another version; they were scanned again"
+        f"{tmp_path}: the index of its shards in {cache} was damaged or of another version. The shards were scanned again"
     ]
     assert index.read_bytes() == whole
     refuse_to_scan(monkeypatch)
@@ -248,7 +247,9 @@ def test_a_sample_by_the_index_is_that_of_a_scan(tmp_path, seed):
     incomplete = [s for s in samples if "txt" not in s or not {"jpg", "png"} & set(s.split())]
     assert read.num_incomplete == len(incomplete)
     assert read.first_incomplete == (f"0.tar/{incomplete[0].split()[0]}" if incomplete else "")
-    assert shard.used_extensions == {e for s in ("x jpg txt", *samples) for e in s.split()[1:]}
+    assert CompleteSamples(shard, MEMBERS).extensions == {
+        e for s in ("x jpg txt", *samples) for e in s.split()[1:]
+    }
 
 
 def test_two_million_pairs_take_little_memory(tmp_path):

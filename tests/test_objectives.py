@@ -379,7 +379,7 @@ def test_parquet_takes_classes_by_name_by_number_or_both(tmp_path):
             {"label_column": "label", "classes": ("a", "b")},
             "a.parquet row 2: label 2, but there are 2 class names",
         ),
-        ({"label_column": "label"}, "nothing says what the classes are called"),
+        ({"label_column": "label"}, "contains numbers without names"),
         ({}, "Give label_column or class_column"),
         ({"class_column": "kind"}, "no column 'kind'. Columns there are: images, label"),
     ],

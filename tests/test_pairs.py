@@ -152,7 +152,7 @@ def test_a_damaged_header_is_refused_with_its_place(tmp_path):
     data = bytearray(path.read_bytes())
     data[1024 + 3] ^= 0xFF  # in the name of a.txt, whose header is the third block
     path.write_bytes(bytes(data))
-    with pytest.raises(DataError, match=r"0\.tar: byte 1024: no tar header where one must be"):
+    with pytest.raises(DataError, match=r"0\.tar: byte 1024: no tar header, the file is damaged"):
         scan(TarFile(path))
 
 
@@ -169,7 +169,7 @@ def test_a_compressed_shard_says_what_to_do(tmp_path):
     with tarfile.open(path, "w:gz"):
         pass
     (problem,) = webdataset(path).preflight()
-    assert problem == f"{path}: a compressed tar cannot be read at random places; decompress it with gunzip"
+    assert problem == f"{path}: a compressed tar has no random access. Decompress it with gunzip"
 
 
 def test_a_member_that_stands_twice_is_refused(tmp_path):
@@ -195,8 +195,8 @@ def test_a_glob_that_matches_nothing_is_an_error(tmp_path):
 def test_addresses_that_can_only_be_streamed_are_refused_with_advice(address):
     (problem,) = webdataset(address).preflight()
     assert problem == (
-        f"{address}: cannot be read at random places; s3:// gs:// hf:// https:// http:// can. What can only be "
-        "streamed: pairs 'webdataset-stream', or download it and name the local copy"
+        f"{address}: no random access; s3:// gs:// hf:// https:// http:// have it. "
+        "Use pairs 'webdataset-stream' for streams, or name a local copy"
     )
 
 
@@ -211,7 +211,7 @@ def test_shards_without_captions_say_which_members_there_are(tmp_path):
     (problem,) = webdataset(path).preflight()
     assert problem == (
         f"{path}: none of 1 samples has an image (.jpg, .jpeg, .png, .webp) and a text (.txt); "
-        "members there are: cls, jpg"
+        "their members are: cls, jpg"
     )
 
 
@@ -225,7 +225,7 @@ def test_samples_without_a_caption_are_counted_and_too_many_are_an_error(tmp_pat
     pairs = webdataset(path, max_incomplete_share=0.25)
     assert list(pairs.preflight()) == []
     assert pairs.num_pairs == 3
-    assert pairs.summary() == ("3 pairs in 1 shards; 1 samples without an image or caption left out")
+    assert pairs.summary() == ("3 pairs in 1 shards; 1 samples without an image or caption are skipped")
 
 
 def lying(path, start, value):
@@ -270,7 +270,7 @@ def with_pax(path, record):
 def test_a_pax_size_that_is_no_number_is_refused_with_the_byte(tmp_path, record):
     (problem,) = webdataset(with_pax(tmp_path / "0.tar", record)).preflight()
     assert problem == (
-        f"{tmp_path / '0.tar'}: byte 512: a pax size that is no number, the file is damaged. Copy or pack it again"
+        f"{tmp_path / '0.tar'}: byte 512: a pax size that is not a number, the file is damaged. Copy or pack it again"
     )
     assert webdataset(with_pax(tmp_path / "1.tar", b"size=7")).pair(0).image == b"image a"
 

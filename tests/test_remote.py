@@ -290,9 +290,9 @@ def test_a_shard_that_changes_between_index_and_fetch_stops_the_run(bucket, shar
     data = changed.read_bytes()
     bucket.put("/set/5.tar", data.ljust((shards / "5.tar").stat().st_size, b"\0"))
     pairs = webdataset(address)
-    with pytest.raises(PerceptInitError, match=r"5\.tar: is not what its index says; make that anew"):
+    with pytest.raises(PerceptInitError, match=r"5\.tar: differs from its index. Create the index again"):
         list(loader(pairs).batches(0, num_batches()))
-    with pytest.raises(DataError, match=r"5\.tar: is not what its index says"):
+    with pytest.raises(DataError, match=r"5\.tar: differs from its index"):
         pairs.pair(5 * PER_SHARD + 3)
 
 
@@ -368,7 +368,7 @@ def test_an_index_of_wids_that_counts_otherwise_stops_the_run(bucket, shards):
     bucket.put("/wids.json", wids_of(shards).replace(b"12}", b"13}", 1))
     pairs = webdataset(address, index=bucket.url + "/wids.json")
     with pytest.raises(
-        PerceptInitError, match=r"0\.tar: 12 samples .* but its index says 13; make one: perc"
+        PerceptInitError, match=r"0\.tar: 12 samples .* but its index says 13; create one with: perc"
     ):
         list(loader(pairs).batches(0, num_batches()))
 
@@ -378,8 +378,8 @@ def test_without_an_index_nothing_is_scanned_and_the_command_is_named(bucket, sh
     del bucket.files[f"/set/{INDEX}"]
     (problem,) = webdataset(address).preflight()
     assert problem == (
-        f"{bucket.url}/set: no index (shards.index or shardindex.json) beside the shards; make one: perceptinit data "
-        "index SHARDS, which says first what that costs"
+        f"{bucket.url}/set: no index (shards.index or shardindex.json) next to the shards; create one with: perceptinit "
+        "data index SHARDS, which first reports the cost"
     )
     assert sum(bucket.sent.values()) == 0
 
@@ -399,7 +399,7 @@ def test_a_signed_address_is_asked_with_its_signature_and_nothing_on_the_disk_ha
 
 def test_shards_without_captions_say_which_members_there_are(bucket, shards):
     (problem,) = webdataset(upload(bucket, shards), text_member="json").preflight()
-    assert problem.endswith("and a text (.json); members there are: png, txt")
+    assert problem.endswith("and a text (.json); their members are: png, txt")
 
 
 def test_an_index_file_gives_what_a_scan_gives(shards):
@@ -473,7 +473,7 @@ def fails_at(place):
 
 
 def test_a_web_server_takes_no_index(bucket, shards):
-    with pytest.raises(UsageError, match="a web server takes no files: say --out FILE"):
+    with pytest.raises(UsageError, match=r"a web server does not accept files\. Write to --out FILE"):
         index_verb([upload(bucket, shards)], None, yes=True)
 
 
@@ -490,7 +490,7 @@ def test_an_index_that_is_none_is_refused(bucket, shards, data):
     address = upload(bucket, shards)
     bucket.put(f"/set/{INDEX}", data)
     (problem,) = webdataset(address).preflight()
-    assert f"{INDEX}: not an index of shards; make it anew: perceptinit data index" in problem
+    assert f"{INDEX}: not an index of shards. Create it again: perceptinit data index" in problem
 
 
 def everything(pairs):

@@ -248,7 +248,7 @@ def test_a_glob_and_an_index_work_in_a_bucket(memory, tmp_path):
         "memory://bucket/set/a.tar",
         "memory://bucket/set/b.tar",
     ]
-    with pytest.raises(DataError, match=r"\*\.zip: none of 3 files there matches"):
+    with pytest.raises(DataError, match=r"\*\.zip: none of 3 files matches"):
         expand("memory://bucket/set/*.zip")
     planned = open_shards(["memory://bucket/set"])
     assert isinstance(planned, RemoteScan)

@@ -1,41 +1,74 @@
-"""A CSV file of image paths and captions (`csv`)."""
+"""CSV files of image paths and captions (`csv`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
 from perceptinit.errors import DataError, problems_of
+from perceptinit.files.csv_files import read_csv
 from perceptinit.files.reading import require_file
 from perceptinit.files.remote.addresses import is_remote, remote_file
 from perceptinit.files.remote.copies import local_file, local_folder
-from perceptinit.pairs.tables import CsvTable
 from perceptinit.types import Pair
 
 _NUM_SAID = 5
 
 
-class CsvPairs:
-    """Image-text pairs listed in a CSV file with a header; images are files of their own.
+class CsvTable:
+    """Columns of a CSV file in memory, all as text.
 
-    One file per image is slow to read from network and spinning disks: `perceptinit data pack`
-    makes shards of it. At addresses, the table and the whole folder of its images are copied first.
+    Args:
+        path: The file.
+        columns: The columns of a row.
+        separator: One character.
+
+    Raises:
+        DataError: If the file is not a table, lacks a column, or has a row of another length.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str], separator: str = ",") -> None:
+        self.path, self.columns = path, tuple(columns)
+        table, self._rows = read_csv(path, separator, self.columns)
+        self._table = table.combine_chunks()
+        self.num_rows = len(self._rows)
+        self.block_sizes = [self.num_rows]
+
+    def row(self, index: int) -> tuple[str, ...]:
+        """Return the texts of a row."""
+        return tuple(self._table.column(name)[index].as_py() for name in self.columns)
+
+    def column(self, name: str) -> list[str]:
+        """Return the texts of a column."""
+        return self._table.column(name).to_pylist()
+
+    def where(self, index: int) -> str:
+        """Return the name of a row for messages, numbered as in a spreadsheet: the header is row 1."""
+        return f"{self.path.name} row {self._rows[index]}"
+
+
+class CsvPairs:
+    """Image-text pairs listed in a CSV file with a header. Each image is a file.
+
+    Single files are slow to read from network and spinning disks; `perceptinit data pack` writes them to shards. A
+    remote table and the folder of its images are copied first.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         file: str
-        """The CSV file, UTF-8, with a header; here or at an address."""
+        """The CSV file, UTF-8, with a header; a path or an address."""
         root: str = ""
-        """Folder that image paths are relative to, here, in a bucket or on a hub; empty: the folder of the CSV file."""
+        """Folder that image paths are relative to: a path, or an address of a bucket or hub. Empty: the folder of the
+        CSV file."""
         image_column: str = "image"
         """Column of image paths."""
         text_column: str = "caption"
         """Column of captions."""
         separator: str = ","
-        """The character between columns; a tab (`"\\t"`) as open_clip's CSV files have it."""
+        """The character between columns; a tab (`"\\t"`) in open_clip's CSV files."""
 
         def __post_init__(self) -> None:
             if len(self.separator) != 1:
@@ -46,7 +79,7 @@ class CsvPairs:
 
     @cached_property
     def root(self) -> Path:
-        """Return the folder of the images, or its copy; DataError when it cannot be had, as from a web server."""
+        """Return the folder of the images, or its copy; DataError if it cannot be copied, as from a web server."""
         config = self.config
         if not config.root and not is_remote(config.file):
             return self._path.parent
@@ -58,13 +91,13 @@ class CsvPairs:
 
     @property
     def block_sizes(self) -> list[int]:
-        """Return one block: files of their own may be read in any order."""
+        """Return one block: single files can be read in any order."""
         return self._table.block_sizes
 
     def pair(self, index: int) -> Pair:
-        """Return pair `index`; its key is the file and its row, the header being row 1.
+        """Return pair `index`; its key is the file and the row, where the header is row 1.
 
-        Raises DataError when the image path is empty.
+        Raises DataError if the image path is empty.
         """
         image, text = self._table.row(index)
         key = self._table.where(index)
@@ -73,14 +106,14 @@ class CsvPairs:
         return Pair(f"{key} ({image})", self.root / image, text)
 
     def preflight(self) -> Iterator[str]:
-        """Yield what is wrong with the table, and images of it that do not exist."""
-        # the folder first: one on the web is refused, and then no table is fetched
+        """Yield problems of the table, and images that do not exist."""
+        # the folder first: a folder on the web is refused before the table is fetched
         unreadable = list(problems_of(lambda: (self.root, self.num_pairs)))
         if unreadable or not self.num_pairs:
             yield from unreadable or [f"{self._path}: no rows below the header"]
             return
         images = self._table.column(self.config.image_column)
-        names = cache(_names_in)  # a listing per folder, not a look-up per image
+        names = cache(_names_in)  # one listing per folder, not one look-up per image
         paths = [self.root / image for image in images]
         absent = [i for i, p in enumerate(paths) if not images[i] or p.name not in names(p.parent)]
         for i in absent[:_NUM_SAID]:

@@ -1,4 +1,4 @@
-"""Make the index that stands beside shards, here or at an address; what that costs is known before."""
+"""Create the index of local or remote shards. The cost is known in advance."""
 
 from __future__ import annotations
 
@@ -30,42 +30,34 @@ _NUM_ASKERS = 16
 
 @dataclass(frozen=True, slots=True)
 class RemoteScan:
-    """Remote shards to be read once, as they are now; what an interrupted call has read is kept until the index is written."""
+    """Remote shards to read once. The result of an interrupted call is kept until the index is written."""
 
     pieces: tuple[Piece, ...]
 
-    @classmethod
-    def of(cls, files: Sequence[RemoteFile]) -> RemoteScan:
-        """Ask for the size of each; RemoteError when one cannot be had."""
-        with ThreadPoolExecutor(_NUM_ASKERS) as pool:
-            stats = pool.map(stat, files)
-        found = zip(files, stats, strict=True)
-        return cls(tuple(Piece.whole(file, now.num_bytes, now.version) for file, now in found))
-
     @property
     def unread(self) -> list[Piece]:
-        """Return those that no interrupted call has read."""
+        """Return the shards that no interrupted call has read."""
         return [piece for piece in self.pieces if not _path_of(piece).is_file()]
 
     @property
     def num_bytes(self) -> int:
-        return sum(piece.num_bytes for piece in self.unread)
+        return sum(piece.room for piece in self.unread)
 
     @property
     def num_requests(self) -> int:
-        """Return how many requests the reading takes: one per part, and a look whether the shard has changed."""
-        return sum(-(-piece.num_bytes // PART_BYTES) + 1 for piece in self.unread)
+        """Return the number of requests: one per part, and one that detects changes of the shard."""
+        return sum(-(-piece.room // PART_BYTES) + 1 for piece in self.unread)
 
     def indexes(self, report: Callable[[], None]) -> list[ShardIndex]:
-        """Fetch each shard and return its index, which is kept until `forget`; `report` is called after each.
+        """Fetch each shard and return its index; `report` is called after each.
 
-        Raises DataError for one that is damaged, cannot be had or has no room.
+        Raises DataError for a shard that is damaged or cannot be fetched.
         """
         cache = FetchedCache()
 
         def index(piece: Piece) -> ShardIndex:
             found = None
-            with suppress(DataError):  # not kept by an interrupted call, or damaged
+            with suppress(DataError):  # not read by an interrupted call, or damaged
                 found = read_index(_path_of(piece)).get(piece.file.name)
             if found is None:
                 fetched = cache.hold(piece)
@@ -73,10 +65,10 @@ class RemoteScan:
                     raise DataError(f"{piece.file}: no room for it in {cache.folder}")
                 path, held = fetched
                 try:
-                    found = scan(TarFile(path, said=piece.file), piece.version)
+                    found = scan(TarFile(path, piece.file), piece.stat.version)
                 finally:
                     held.release()
-                if piece.version:  # else nobody could tell later whether it is the same
+                if piece.stat.version:  # else a later call could not detect a change
                     write_index(_path_of(piece), [found])
             report()
             return found
@@ -84,49 +76,48 @@ class RemoteScan:
         with ThreadPoolExecutor(_NUM_FETCHERS) as pool:
             return list(pool.map(index, self.pieces))
 
-    def forget(self) -> None:
-        """Remove what was kept."""
-        remove_files(map(_path_of, self.pieces))
-
 
 def _path_of(piece: Piece) -> Path:
     return tar_index_folder() / f"{piece.key}.index"
 
 
 def open_shards(named: Sequence[str]) -> list[Path] | RemoteScan:
-    """Return the shards that folders, braces or globs name: local ones that are there, or what remote ones cost.
+    """Return the shards that folders, braces or globs name: paths of local ones, or the plan of a remote scan.
 
-    Raises DataError when one is not there, RemoteError when it cannot be had.
+    Raises DataError for an absent local shard, RemoteError if the size of a remote one is unavailable.
     """
     files = expand([n if ".tar" in n or "*" in n else f"{n.rstrip('/')}/*.tar" for n in named])
-    paths = [file for file in files if isinstance(file, Path)]
-    require_files(paths)
-    return paths or RemoteScan.of([file for file in files if isinstance(file, RemoteFile)])
+    if paths := [file for file in files if isinstance(file, Path)]:
+        require_files(paths)
+        return paths
+    remote = [file for file in files if isinstance(file, RemoteFile)]
+    with ThreadPoolExecutor(_NUM_ASKERS) as pool:
+        return RemoteScan(tuple(pool.map(lambda file: Piece.whole(file, stat(file)), remote)))
 
 
 def index_local(paths: Sequence[Path], out: Path | None) -> Path:
-    """Write the index of shards on a disk to `out`, by default beside them; return where it is.
+    """Write the index of local shards to `out`, by default next to them; return its path.
 
     Raises DataError for a damaged shard, UsageError for shards of several folders.
     """
     folder = _only({path.parent for path in paths})
     place = out or folder / INDEX
-    # a modification time means nothing to who reads them elsewhere
+    # copies elsewhere have other modification times
     write_index(place, (replace(shard, version="") for shard in index_whole_shards(paths)))
     return place
 
 
 def index_remote(planned: RemoteScan, out: Path | None, report: Callable[[], None]) -> Place:
-    """Read remote shards once and write their index to `out`, by default beside them; return where it is.
+    """Read remote shards once and write their index to `out`, by default next to them; return its place.
 
-    Raises DataError as `RemoteScan.indexes`, UsageError for shards of several folders, RemoteError where nothing
-    may be written.
+    Raises DataError as `RemoteScan.indexes`, UsageError for shards of several folders, RemoteError without permission
+    to write.
     """
     place = _only({piece.file.folder for piece in planned.pieces}) / INDEX
-    if out is None and place.scheme in ("http", "https"):
+    if out is None and place.is_web:
         raise UsageError(
-            f"{place}: a web server takes no files: say --out FILE, upload it beside the shards, or name it in the "
-            "recipe: index = FILE"
+            f"{place}: a web server does not accept files. Write to --out FILE, then upload it next to the shards or "
+            "set index = FILE in the recipe"
         )
     indexes = planned.indexes(report)
     if out is not None:
@@ -136,12 +127,12 @@ def index_remote(planned: RemoteScan, out: Path | None, report: Callable[[], Non
             local = Path(folder) / INDEX
             write_index(local, indexes)
             write(place, local.read_bytes())
-    planned.forget()
+    remove_files(map(_path_of, planned.pieces))
     return out or place
 
 
 def _only(folders: Iterable[P]) -> P:
     first, *others = sorted(folders, key=str)
     if others:
-        raise UsageError(f"{first} and {others[0]}: an index is of one folder; index each by itself")
+        raise UsageError(f"{first} and {others[0]}: an index covers one folder. Index each folder separately")
     return first

@@ -1,7 +1,7 @@
-"""The index of shards on a disk: made once, kept in the user's cache folder, mapped by all processes of the machine.
+"""The index of local shards: created once in the user's cache folder, mapped by all processes of the machine.
 
-The shards of a folder have one index, in files of up to 512 shards: making it takes the memory of one file, and an
-interruption loses one file at most. A shard whose size or modification time changed is scanned again.
+The index of a folder consists of files of up to 512 shards, which bounds the memory of a scan and the loss at an
+interruption. A shard is scanned again when its size or modification time changes.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from perceptinit.pairs.tar_file import TarFile, open_tar
 
 SUFFIX = ".index"
 _SHARDS_IN_FILE = 512
-_KEPT_FROM_BYTES = 4 << 20  # of tars: fewer are scanned as fast as an index is opened
+_KEPT_FROM_BYTES = 4 << 20  # of tars: a scan of fewer is as fast as opening an index
 _NUM_THREADS = 8  # slow disks are read in parallel
 
 Stamp = tuple[int, str]  # number of bytes and modification time of a file
 Indexed = dict[Path, ShardIndex | DataError]
-# the folders whose index this process found damaged: the preflight finds them, and the run reports them
+# a warning for each folder whose index this process found damaged
 _damaged: dict[Path, str] = {}
 
 
 def index_shards(paths: Sequence[Path]) -> list[ShardIndex | DataError]:
-    """Return the index of each shard, or what is wrong with it: truncated, damaged, or a member named twice."""
-    open_tar.cache_clear()  # the index is of the files that have these paths now
+    """Return the index of each shard, or the error that makes it unusable."""
+    open_tar.cache_clear()  # the files at these paths may have changed
     folders: dict[Path, list[Path]] = {}
     for path in paths:
         folders.setdefault(path.parent, []).append(path)
@@ -45,20 +45,17 @@ def index_shards(paths: Sequence[Path]) -> list[ShardIndex | DataError]:
 
 
 def index_whole_shards(paths: Sequence[Path]) -> list[ShardIndex]:
-    """Return the index of each shard; DataError for the first one that is damaged."""
-    shards = []
-    for result in index_shards(paths):
+    """Return the index of each shard; DataError for the first damaged one."""
+    results = index_shards(paths)
+    for result in results:
         if isinstance(result, DataError):
             raise result
-        shards.append(result)
-    return shards
+    return [result for result in results if isinstance(result, ShardIndex)]
 
 
 def report_damage(paths: Iterable[Path]) -> Iterator[str]:
     """Yield a sentence for each folder of shards whose index this process found damaged and rebuilt."""
-    for folder in dict.fromkeys(path.parent for path in paths):
-        if folder in _damaged:
-            yield _damaged[folder]
+    yield from (_damaged[f] for f in dict.fromkeys(path.parent for path in paths) if f in _damaged)
 
 
 def _index_folder(folder: Path, paths: Sequence[Path]) -> Indexed:
@@ -69,7 +66,7 @@ def _index_folder(folder: Path, paths: Sequence[Path]) -> Indexed:
     if sum(stamps[path][0] for path in absent) < _KEPT_FROM_BYTES:
         return found | _scan_all(absent, stamps)
     with kept.locked():
-        found |= kept.find(stamps)  # another process may have made it meanwhile
+        found |= kept.find(stamps)  # another process may have created it
         absent = [path for path in paths if path not in found]
         for at in range(0, len(absent), _SHARDS_IN_FILE):
             scanned = _scan_all(absent[at : at + _SHARDS_IN_FILE], stamps)
@@ -92,20 +89,20 @@ def _scan_all(paths: Sequence[Path], stamps: Mapping[Path, Stamp]) -> Indexed:
 def _stamp(path: Path) -> Stamp:
     try:
         stat = path.stat()
-    except OSError:  # reported when it is scanned
+    except OSError:  # the scan reports it
         return 0, ""
     return stat.st_size, str(stat.st_mtime_ns)
 
 
 class _KeptIndex:
-    """The files in the cache folder with the index of the shards of one folder."""
+    """The files in the cache folder that index the shards of one folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]
 
     def find(self, stamps: Mapping[Path, Stamp]) -> dict[Path, ShardIndex]:
-        """Return the shards that are unchanged since they were indexed."""
+        """Return the shards that have not changed since they were indexed."""
         paths = {path.name: path for path in stamps}
         return {
             paths[name]: shard
@@ -116,27 +113,27 @@ class _KeptIndex:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from doing the same work; where nothing can be kept, all do it."""
+        """Prevent other processes from doing the same work; without a writable cache folder all do it."""
         with ExitStack() as stack:
             with suppress(WriteError):
                 stack.enter_context(file_lock(tar_index_folder() / f"{self._name}.lock"))
             yield
 
     def keep(self, scanned: Indexed) -> dict[Path, ShardIndex]:
-        """Write the shards that are whole to one file, and return them memory-mapped; nothing if it cannot be written."""
+        """Write the intact shards to one file and return them memory-mapped; nothing if it cannot be written."""
         whole = {path: shard for path, shard in scanned.items() if isinstance(shard, ShardIndex)}
         stamps = [(s.name, s.num_bytes, s.version) for s in whole.values()]
         made_of = hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:16]
         file = tar_index_folder() / f"{self._name}-{made_of}{SUFFIX}"
         try:
             write_index(file, whole.values())
-        except WriteError:  # the next start scans again, nothing else is lost
+        except WriteError:  # the next start scans again
             return {}
         shards = read_index(file)
         return {path: shards[path.name] for path in whole}
 
     def sweep(self) -> None:
-        """Remove files whose shards are all gone or changed, and what killed processes left."""
+        """Remove files whose shards have all changed or disappeared, and temporaries of killed processes."""
         remove_abandoned(tar_index_folder())
         opened = self._open().items()
         remove_files(file for file, shards in opened if not any(map(self._is_current, shards.values())))
@@ -154,10 +151,10 @@ class _KeptIndex:
         try:
             return read_index(file)
         except DataError:
-            if file.exists():  # else another process has swept it
+            if file.exists():  # else another process has removed it
                 _damaged[self._folder] = (
-                    f"{self._folder}: the index of its shards in {file.parent} was damaged or of another version; "
-                    "they were scanned again"
+                    f"{self._folder}: the index of its shards in {file.parent} was damaged or of another version. "
+                    "The shards were scanned again"
                 )
                 remove_files([file])
             return None

@@ -12,18 +12,18 @@ import numpy as np
 from perceptinit.configs import PositiveFloat, PositiveInt
 from perceptinit.errors import DataError, problems_of
 from perceptinit.pairs.classes import read_classes
+from perceptinit.pairs.parquet_table import ParquetTable
 from perceptinit.pairs.paths import expand, require_files
-from perceptinit.pairs.tables import ParquetTable
 from perceptinit.protocols import BlockUse, Reached
 from perceptinit.types import Classes, Pair
 
 
 class ParquetPairs:
-    """Image-text pairs in Parquet files, here or at addresses, as the YFCC15M release of the paper: `images`, `texts`.
+    """Image-text pairs in local or remote Parquet files, such as the YFCC15M release of the paper.
 
-    A pair is read with its whole row group, so `block_sizes` are the row groups, and a shuffle must
-    stay within `cached_row_groups` of them at a time (`shuffle_blocks` of the `clip` pretrainer). For long runs, and for a
-    shuffle over everything, `perceptinit data pack` makes shards that are read pair by pair.
+    A pair is read with its row group. The row groups are the `block_sizes`, and a shuffle should use at most
+    `cached_row_groups` of them at a time (`shuffle_blocks` of the `clip` pretrainer). For long runs or a uniform
+    shuffle, `perceptinit data pack` writes shards, which are read pair by pair.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,18 +34,19 @@ class ParquetPairs:
         image_column: str = "images"
         """Column of encoded images: bytes, or a struct with a field `bytes` (Hugging Face)."""
         text_column: str = "texts"
-        """Column of captions, or of lists of token ids; ids must be those of the backbone's tokenizer. Empty: no
-        texts, which only pretraining on labels, or on images alone, can do without."""
+        """Column of captions, or of lists of token ids of the backbone's tokenizer. Empty: no texts, for pretraining
+        on labels or on images only."""
         label_column: str | None = None
-        """Column of the numbers of classes, from 0 on; their names stand in `class_column` or `classes`."""
+        """Column of class numbers, from 0; `class_column` or `classes` gives their names."""
         class_column: str | None = None
-        """Column of class names; alone, it gives the numbers, in the order of `classes` or of the alphabet."""
+        """Column of class names. Without `label_column` it defines the numbers, in the order of `classes` or
+        alphabetically."""
         classes: tuple[str, ...] | None = None
         """Class names in the order of their numbers."""
         cached_row_groups: PositiveInt = 8
-        """Row groups held in memory, not compressed; no fewer than a shuffle draws from at a time."""
+        """Row groups in memory, uncompressed; at least as many as a shuffle uses at a time."""
         cache_gb: PositiveFloat | None = None
-        """Of addresses: most disk that row groups take on this machine, in 10^9 bytes; by default half of what is free."""
+        """Of addresses: upper bound on the local disk cache, in 10^9 bytes; by default half of the free space."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -61,19 +62,19 @@ class ParquetPairs:
 
     @property
     def max_shuffle_blocks(self) -> int:
-        """Return how many blocks may be shuffled into each other before each pair costs a row group."""
+        """Return how many row groups may be shuffled together."""
         reader, most = self._table.reader, self.config.cached_row_groups
         return min(most, reader.max_shuffle_blocks) if reader else most
 
     def read_ahead(self, uses: Iterable[BlockUse]) -> AbstractContextManager[Reached]:
-        """Fetch row groups during the block in the order of need; local ones are there already."""
+        """Fetch remote row groups during the block, ahead of use."""
         reader = self._table.reader
         return reader.read_ahead(uses) if reader else nullcontext(lambda *_: None)
 
     def pair(self, index: int) -> Pair:
         """Return pair `index`; its key is the file and the row in it, counted from 0.
 
-        Raises DataError when the image or the text is absent or of another type.
+        Raises DataError if the image or the text is absent or of another type.
         """
         key = self._table.where(index)
         try:
@@ -81,7 +82,7 @@ class ParquetPairs:
         except (
             ValueError,
             OverflowError,
-        ) as error:  # text that is not UTF-8, dates Python does not have
+        ) as error:  # text that is not UTF-8, dates outside of Python's range
             raise DataError(f"{key}: cannot be read ({error})") from error
         if not isinstance(image, bytes):
             raise DataError(f"{key}: '{self.config.image_column}' is {_describe(image)}, not image bytes")
@@ -95,15 +96,15 @@ class ParquetPairs:
         return Pair(key, image, text)
 
     def read_classes(self) -> Classes:
-        """Return class names and labels, read from their columns alone.
+        """Return class names and labels; only their columns are read.
 
-        Raises DataError when no column of them is named, and for the first row that does not fit.
+        Raises DataError if the configuration names no such column, and for the first invalid row.
         """
         config, table = self.config, self._table
         if config.label_column and not (config.class_column or config.classes):
             raise DataError(
-                f"{config.files}: label_column = '{config.label_column}' has numbers, and nothing says what the "
-                "classes are called: give class_column, or classes = [...] in their order"
+                f"{config.files}: label_column = '{config.label_column}' contains numbers without names. "
+                "Set class_column, or classes = [...] in their order"
             )
         found = read_classes(
             table.column(config.label_column) if config.label_column else None,
@@ -112,13 +113,11 @@ class ParquetPairs:
             table.where,
         )
         if found is None:
-            raise DataError(
-                f"{config.files}: which column has the class of an image? Give label_column or class_column"
-            )
+            raise DataError(f"{config.files}: no column of classes. Set label_column or class_column")
         return found
 
     def preflight(self) -> Iterator[str]:
-        """Yield what is missing, unreadable or empty, and a column that is not there."""
+        """Yield missing, unreadable or empty files, and missing columns."""
         unreadable = list(problems_of(lambda: self.num_pairs))
         if unreadable or not self.num_pairs:
             yield from unreadable or [f"{self.config.files}: no rows"]

@@ -1,7 +1,7 @@
-"""Tar shards at addresses: their index, and their samples out of the shared cache or, one by one, by range requests.
+"""Remote tar shards: their index, and their samples from the shared cache or through range requests.
 
-Shards that the loader will need are fetched whole, ahead and once (`files.remote`). A pair that was not planned, such as
-a replacement for an unreadable one, costs a request for its own bytes.
+The loader's plan is fetched shard by shard, ahead of use and once (`files.remote`). A pair outside of the plan, such
+as a replacement for an unreadable one, costs a request for its own bytes.
 """
 
 from __future__ import annotations
@@ -20,55 +20,38 @@ from perceptinit.files.remote.fetched import Piece
 from perceptinit.files.remote.network import Stat
 from perceptinit.files.remote.read_ahead import PieceReader
 from perceptinit.files.remote.store import read, stat
-from perceptinit.pairs.shard_index import (
-    INDEX,
-    WIDS_INDEX,
-    CompleteSamples,
-    Members,
-    ShardIndex,
-    read_index,
-    scan,
-)
-from perceptinit.pairs.shard_samples import ShardSamples
+from perceptinit.pairs.shard_index import INDEX, WIDS_INDEX, Members, ShardIndex, read_index, scan
+from perceptinit.pairs.shard_samples import CompleteSamples, Shard
 from perceptinit.pairs.tar_file import TarFile, TarPart
 
 _NUM_THREADS = 16
-_ADVICE = "make one: perceptinit data index SHARDS, which says first what that costs"
+_ADVICE = "create one with: perceptinit data index SHARDS, which first reports the cost"
 
 Opened = tuple[TarFile, np.ndarray]
 
 
-class RemoteShard:
-    """A shard of a `RemoteShards`. samples: by the index; None where it says only how many there are, num_samples."""
+class RemoteShard(Shard):
+    """A shard of a `RemoteShards`. is_indexed: whether its index contains the places of samples, not only a count."""
 
     def __init__(self, shards: RemoteShards, piece: Piece, index: ShardIndex) -> None:
-        self.piece, self._shards, self.extensions = piece, shards, index.used_extensions
-        self.samples = CompleteSamples(index, shards.members) if index.columns else None
-        self.num_samples = self.samples.num_samples if self.samples else index.num_samples
-        self.num_incomplete = self.samples.num_incomplete if self.samples else 0
+        super().__init__(index, shards.members)
+        self.piece, self.is_indexed, self._shards = piece, bool(index.columns), shards
 
     def at(self, number: int) -> tuple[TarFile, list[int]]:
-        """Return the open tar, or the part that the sample lies in, and the row of a sample."""
+        """Return the open tar, or the part with the sample, and the row of the sample."""
         opened = self._shards.reader.get(self.piece)
-        if opened is None and self.samples is None:
+        if opened is None and not self.is_indexed:
             opened = self._shards.fetch_whole(self.piece)
         if opened is not None:
             return opened[0], opened[1][number].tolist()
-        assert self.samples is not None
-        row = self.samples.row(number)
+        row = self.row(number)
         return self._part(row), row
 
-    def name_first_incomplete(self) -> str:
-        assert self.samples is not None
-        return self.key(self.samples.first_incomplete)
-
     def key(self, start: int) -> str:
-        """Return the name of the sample that begins at a byte."""
-        end = min(start + (1 << 16), self.piece.num_bytes)
-        return self._read(start, end).sample_key(start)
+        return self._read(start, min(start + (1 << 16), self.piece.stat.num_bytes)).sample_key(start)
 
     def _part(self, row: Sequence[int]) -> TarPart:
-        """Return a sample's bytes, whose headers say that it is the one that the index means."""
+        """Return a sample's bytes; RemoteError if their headers contradict the index."""
         start, image, image_bytes, second, second_bytes = row
         part = self._read(start, max(image + image_bytes, second + second_bytes))
         wanted = {(image, image_bytes), (second, second_bytes)}
@@ -78,13 +61,12 @@ class RemoteShard:
                 if not wanted:
                     return part
         except DataError:
-            pass  # no header where the index says that one is
+            pass  # no header at this place
         raise _changed(self.piece.file)
 
     def _read(self, start: int, stop: int) -> TarPart:
-        piece = self.piece
-        data = read(piece.file, start, stop, Stat(piece.num_bytes, piece.version))
-        return TarPart(piece.file, data, start, piece.num_bytes)
+        file, now = self.piece.file, self.piece.stat
+        return TarPart(file, read(file, start, stop, now), start, now.num_bytes)
 
 
 class RemoteShards:
@@ -93,16 +75,12 @@ class RemoteShards:
     Args:
         files: The shards.
         members: Extensions of images, and of second members.
-        index: Path or address of the index; empty: it is beside the shards.
+        index: Path or address of the index; empty: next to the shards.
         cache_gb: See `PieceReader`.
     """
 
     def __init__(
-        self,
-        files: Sequence[RemoteFile],
-        members: Members,
-        index: str,
-        cache_gb: float | None,
+        self, files: Sequence[RemoteFile], members: Members, index: str, cache_gb: float | None
     ) -> None:
         self.members = members
         self._files, self._index, self._cache_gb = files, index, cache_gb
@@ -110,21 +88,21 @@ class RemoteShards:
     @cached_property
     def reader(self) -> PieceReader[Opened]:
         pieces = [shard.piece for shard in self.shards]
-        needs_spare = any(shard.samples is None for shard in self.shards)  # else one sample is read
+        needs_spare = not all(shard.is_indexed for shard in self.shards)  # else one sample is read
         return PieceReader(pieces, self._open, self._cache_gb, needs_spare)
 
     @cached_property
     def shards(self) -> list[RemoteShard]:
-        """Return the shards; DataError for one that no index names, RemoteError if an index does not arrive."""
+        """Return the shards; DataError for one without an entry in the index, RemoteError if a read fails."""
         indexes: dict[RemoteFile, dict[str, ShardIndex]] = {}
         found = []
         for file in self._files:
             if file.folder not in indexes:
                 indexes[file.folder] = self._read_index(file.folder)
             if file.name not in indexes[file.folder]:
-                raise DataError(f"{file}: the index beside it does not name it; {_ADVICE}")
+                raise DataError(f"{file}: not listed in the index next to it; {_ADVICE}")
             found.append(indexes[file.folder][file.name])
-        with ThreadPoolExecutor(_NUM_THREADS) as pool:  # sizes that wids did not note
+        with ThreadPoolExecutor(_NUM_THREADS) as pool:  # for sizes that wids does not record
             pieces = pool.map(_piece, self._files, found)
             return [RemoteShard(self, *shard) for shard in zip(pieces, found, strict=True)]
 
@@ -132,23 +110,13 @@ class RemoteShards:
     def _by_piece(self) -> dict[Piece, RemoteShard]:
         return {shard.piece: shard for shard in self.shards}
 
-    @cached_property
-    def samples(self) -> ShardSamples:
-        """Return all samples; what lies where in a shard is looked up when it is its turn."""
-        return ShardSamples(self.shards)
-
-    @property
-    def extensions(self) -> set[str]:
-        """Return what members end with, as far as indexes tell."""
-        return {extension for shard in self.shards for extension in shard.extensions}
-
     def fetch_whole(self, piece: Piece) -> Opened:
         """Return a shard that was not planned."""
         found = self.reader.cache.hold(piece)
         if found is None:
             raise RemoteError(
-                f"{piece.file}: no room for it in the cache, and the index beside it does not say where its samples "
-                f"lie; {_ADVICE}, or raise cache_gb"
+                f"{piece.file}: too large for the cache, and its index does not contain the places of samples; "
+                f"{_ADVICE}, or raise cache_gb"
             )
         path, held = found
         try:
@@ -157,17 +125,16 @@ class RemoteShards:
             held.release()
 
     def _open(self, piece: Piece, path: Path) -> Opened:
-        """Open a shard that has arrived; RemoteError when it is not what the index says."""
-        tar = TarFile(path, said=piece.file)
+        """Open a fetched shard; RemoteError if it contradicts the index."""
+        tar = TarFile(path, piece.file)
         shard = self._by_piece[piece]
         try:
             rows = CompleteSamples(scan(tar), self.members).rows()
-        except DataError as error:  # the object at the server is damaged
+        except DataError as error:  # the file at the server is damaged
             raise RemoteError(str(error)) from error
-        if shard.samples is not None:
-            if not np.array_equal(rows, shard.samples.rows()):
-                raise _changed(piece.file)
-        elif len(rows) != shard.num_samples:
+        if shard.is_indexed and not np.array_equal(rows, shard.rows()):
+            raise _changed(piece.file)
+        if len(rows) != shard.num_samples:
             raise RemoteError(
                 f"{piece.file}: {len(rows)} samples with an image and a text, but its index says {shard.num_samples}; "
                 f"{_ADVICE}"
@@ -183,15 +150,13 @@ class RemoteShards:
                 return read_index(copies / name, allow_unsealed=True)
             except AbsentError:
                 continue
-        raise DataError(f"{folder}: no index ({INDEX} or {WIDS_INDEX}) beside the shards; {_ADVICE}")
+        raise DataError(f"{folder}: no index ({INDEX} or {WIDS_INDEX}) next to the shards; {_ADVICE}")
 
 
 def _piece(file: RemoteFile, known: ShardIndex) -> Piece:
-    if known.num_bytes < 0:
-        now = stat(file)
-        return Piece.whole(file, now.num_bytes, now.version)
-    return Piece.whole(file, known.num_bytes, known.version)
+    now = stat(file) if known.num_bytes < 0 else Stat(known.num_bytes, known.version)
+    return Piece.whole(file, now)
 
 
 def _changed(file: RemoteFile) -> RemoteError:
-    return RemoteError(f"{file}: is not what its index says; make that anew: perceptinit data index")
+    return RemoteError(f"{file}: differs from its index. Create the index again: perceptinit data index")

@@ -1,19 +1,18 @@
-"""Where the samples of a shard are, and the one file format that keeps it for many shards.
+"""The index of tar shards: the places of their samples, in one file format.
 
-The file is a sealed safetensors file (`files.sealed`) of plain columns. It is memory-mapped, so all processes of a
-machine share it, and its checksum is compared when it is opened. It stands beside remote shards as `shards.index`, and in
-the user's cache folder for local ones (`local_index`). Webdataset's `shardindex.json` (wids) has only the number of
-samples of each shard: their places are found when a shard is fetched.
+The file is a sealed safetensors file (`files.sealed`) of plain columns. All processes of a machine map it, and its
+checksum is verified on opening. Remote shards have it next to them as `shards.index`, local ones in the user's cache
+folder (`local_index`). Webdataset's `shardindex.json` (wids) contains only the number of samples of each shard. Their
+places are then found when a shard is fetched.
 """
 
 from __future__ import annotations
 
-# S samples, K members, of one shard; N samples that have an image and a second member
+# S samples, K members, of one shard
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,8 @@ from perceptinit.pairs.tar_file import BLOCK_BYTES, TarFile, split_name
 INDEX = "shards.index"
 WIDS_INDEX = "shardindex.json"
 _VERSION = 3
-_UNSEALED_VERSION = 2  # of release 0.1, without a checksum; still read beside remote shards
-_WHAT = "an index of shards; make it anew: perceptinit data index"
+_UNSEALED_VERSION = 2  # of release 0.1, without a checksum; still read next to remote shards
+_WHAT = "an index of shards. Create it again: perceptinit data index"
 _OF_SAMPLES, _OF_MEMBERS = ("starts", "firsts"), ("codes", "offsets", "sizes")
 _COLUMNS = (*_OF_SAMPLES, *_OF_MEMBERS)
 # extensions of images, and of second members; the first of each that a sample has is used
@@ -63,14 +62,14 @@ class _Wids(TypedDict):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShardIndex:
-    """Where the samples of one shard are.
+    """The places of the samples of one shard.
 
-    name: of the file. num_bytes: of the shard, -1 if unknown. version: changes with its content, empty if unknown.
-    extensions: lower case, without the dot; a code is an index into it.
-    kinds: how many samples have which members: a number, then their codes.
-    columns: unsigned integers, empty where only the number of samples is known. `starts` (S,): first header of each
-        sample, in blocks of 512 bytes; `firsts` (S,): its first member; `codes` (K,); `offsets` (K,): content, in blocks;
-        `sizes` (K,): bytes.
+    name: Of the file. num_bytes: Of the shard, -1 if unknown. version: Changes with its content, empty if unknown.
+    extensions: Lower case, without the dot; a code is an index into it.
+    kinds: For each combination of members: the number of samples that have it, then the codes.
+    columns: Unsigned integers; empty if only the number of samples is known. `starts` (S,): first header of each
+        sample, in blocks of 512 bytes. `firsts` (S,): its first member. `codes` (K,). `offsets` (K,): content, in
+        blocks. `sizes` (K,): bytes.
     """
 
     name: str
@@ -80,11 +79,6 @@ class ShardIndex:
     extensions: tuple[str, ...] = ()
     kinds: Sequence[Sequence[int]] = ()
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-    @property
-    def used_extensions(self) -> set[str]:
-        """Return the extensions of its members."""
-        return {self.extensions[code] for _, *codes in self.kinds for code in codes}
 
     def sample(self, number: int) -> tuple[int, dict[int, tuple[int, int]]]:
         """Return the first byte of a sample, and offset and number of bytes of its members by code."""
@@ -96,76 +90,14 @@ class ShardIndex:
         return start, dict(zip(codes, places, strict=True))
 
 
-class CompleteSamples:
-    """The N samples of a shard that have an image and a second member, such as a caption.
-
-    They are counted by `kinds` and looked up one at a time. Of incomplete samples the numbers are held, 8 bytes each,
-    from the first look-up on.
-    """
-
-    def __init__(self, index: ShardIndex, members: Members) -> None:
-        self._index = index
-        known = index.extensions
-        self._wanted = [[known.index(e) for e in group if e in known] for group in members]
-        self.num_incomplete = sum(
-            number
-            for number, *codes in index.kinds
-            if not all(any(code in codes for code in group) for group in self._wanted)
-        )
-        self.num_samples = index.num_samples - self.num_incomplete
-
-    def row(self, number: int) -> list[int]:
-        """Return the first byte of complete sample `number`, then offset and size of the image and of the second member."""
-        if self.num_incomplete:
-            number += int(np.searchsorted(self._gaps, number, side="right"))
-        start, places = self._index.sample(number)
-        chosen = [next(places[code] for code in group if code in places) for group in self._wanted]
-        return [start, *chosen[0], *chosen[1]]
-
-    def rows(self) -> np.ndarray:
-        """Return `row` of all complete samples, int64 (N, 5)."""
-        columns = {name: column.astype(np.int64) for name, column in self._index.columns.items()}
-        members = self._members
-        complete = (members >= 0).all(axis=0)
-        parts = [columns["starts"][complete] * BLOCK_BYTES]
-        for chosen in members[:, complete]:
-            parts += [columns["offsets"][chosen] * BLOCK_BYTES, columns["sizes"][chosen]]
-        return np.stack(parts, axis=1)
-
-    @property
-    def first_incomplete(self) -> int:
-        """Return the first byte of the first incomplete sample."""
-        return int(self._index.columns["starts"][~self._is_complete][0]) * BLOCK_BYTES
-
-    @cached_property
-    def _gaps(self) -> np.ndarray:
-        """Return for each incomplete sample the number of the complete one after it."""
-        incomplete = np.flatnonzero(~self._is_complete)
-        return incomplete - np.arange(len(incomplete))
-
-    @property
-    def _is_complete(self) -> np.ndarray:
-        return np.asarray((self._members >= 0).all(axis=0))
-
-    @property
-    def _members(self) -> np.ndarray:
-        """Return the members that are used of each sample, -1 for none, int64 (2, S)."""
-        codes = self._index.columns["codes"]
-        firsts = self._index.columns["firsts"].astype(np.int64)
-        sample_of = np.searchsorted(firsts, np.arange(len(codes)), side="right") - 1
-        found = np.full((2, len(firsts)), -1, dtype=np.int64)
-        for chosen, group in zip(found, self._wanted, strict=True):
-            for code in reversed(group):
-                members = np.flatnonzero(codes == code)
-                chosen[sample_of[members]] = members
-        return found
-
-
 def scan(tar: TarFile, version: str = "") -> ShardIndex:
-    """Return the index of an open tar; DataError if it is truncated or damaged, or a sample has a member twice.
+    """Return the index of an open tar.
 
-    As in webdataset, `a/7.jpg` and `a/7.txt` are the sample `a/7`: the stem ends at the first dot of the file name, and the
-    members of a sample follow one another.
+    As in webdataset, consecutive members `a/7.jpg` and `a/7.txt` are the sample `a/7`. The stem ends at the first dot
+    of the file name.
+
+    Raises:
+        DataError: If the tar is truncated or damaged, or a sample has a member twice.
     """
     starts, firsts, members, offsets, sizes = (array(code) for code in "qqiqq")
     extensions: dict[str, int] = {}
@@ -182,8 +114,8 @@ def scan(tar: TarFile, version: str = "") -> ShardIndex:
             starts.append(member.start // BLOCK_BYTES)
             firsts.append(len(members))
         elif code in codes:
-            where = f"sample '{stem}' has two members .{named[1]} (byte {member.start})"
-            raise DataError(f"{tar.path}: {where}")
+            what = f"sample '{stem}' has two members .{named[1]} (byte {member.start})"
+            raise DataError(f"{tar.path}: {what}")
         codes.append(code)
         members.append(code)
         offsets.append(member.offset // BLOCK_BYTES)
@@ -219,10 +151,10 @@ def write_index(path: Path, shards: Iterable[ShardIndex]) -> None:
 
 
 def read_index(path: Path, allow_unsealed: bool = False) -> dict[str, ShardIndex]:
-    """Return the shards of an index by name, their columns memory-mapped.
+    """Return the shards of an index by name, with memory-mapped columns.
 
     Args:
-        path: An index of `write_index`, or wids' `shardindex.json`.
+        path: A file of `write_index`, or wids' `shardindex.json`.
         allow_unsealed: Also accept an index of release 0.1, which has no checksum.
 
     Raises:
@@ -251,7 +183,7 @@ def read_index(path: Path, allow_unsealed: bool = False) -> dict[str, ShardIndex
 
 
 def _find_contradiction(about: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> str:
-    """Return which numbers of an index do not fit together, empty if all do."""
+    """Return which numbers of an index are inconsistent; empty if none are."""
     shards = about["shards"]
     codes = range(len(about["extensions"]))
     if not all(kind and set(kind[1:]) <= set(codes) for shard in shards for kind in shard["kinds"]):
@@ -263,12 +195,12 @@ def _find_contradiction(about: Mapping[str, Any], columns: Mapping[str, np.ndarr
     if {name: (length,) for name, length in lengths.items()} != {
         name: column.shape for name, column in columns.items() if column.dtype.kind == "u"
     }:
-        return "its columns do not have the lengths it says"
+        return "its columns have other lengths than stated"
     return ""
 
 
 def _split(about: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> Iterable[ShardIndex]:
-    """Yield the shards of an index, each with its part of the columns."""
+    """Yield the shards of an index with their parts of the columns."""
     extensions, sample, member = tuple(about["extensions"]), 0, 0
     for row in about["shards"]:
         parts = dict.fromkeys(_OF_SAMPLES, slice(sample, sample + row["num_samples"]))
@@ -280,5 +212,5 @@ def _split(about: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> Itera
 
 
 def _narrow(column: np.ndarray) -> np.ndarray:
-    """Return unsigned integers in the smallest type that holds them."""
+    """Return unsigned integers in the smallest type that fits."""
     return column.astype(np.min_scalar_type(int(column.max(initial=0))))

@@ -2,59 +2,118 @@
 
 from __future__ import annotations
 
+# S samples of one shard, of which N are complete
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from perceptinit.pairs.shard_index import CompleteSamples, Members, ShardIndex
-from perceptinit.pairs.tar_file import TarFile, open_tar
+from perceptinit.pairs.shard_index import Members, ShardIndex
+from perceptinit.pairs.tar_file import BLOCK_BYTES, TarFile, open_tar
 
 
-class Shard(Protocol):
-    """A tar whose samples have known places, or are found when it is opened."""
+class CompleteSamples:
+    """The N samples of a shard that have an image and a second member.
+
+    Without the columns of the index only their number is known.
+    """
+
+    def __init__(self, index: ShardIndex, members: Members) -> None:
+        self._index = index
+        known = index.extensions
+        self._wanted = [[known.index(e) for e in group if e in known] for group in members]
+        self.num_incomplete = sum(
+            number
+            for number, *codes in index.kinds
+            if not all(any(code in codes for code in group) for group in self._wanted)
+        )
+        self.num_samples = index.num_samples - self.num_incomplete
 
     @property
-    def num_samples(self) -> int:
-        """Samples that have both members."""
-        ...
+    def extensions(self) -> set[str]:
+        """Return the extensions of all members."""
+        return {self._index.extensions[code] for _, *codes in self._index.kinds for code in codes}
+
+    def row(self, number: int) -> list[int]:
+        """Return the first byte of a sample, then offset and size of the image and of the second member."""
+        if self.num_incomplete:
+            number += int(np.searchsorted(self._gaps, number, side="right"))
+        start, places = self._index.sample(number)
+        chosen = [next(places[code] for code in group if code in places) for group in self._wanted]
+        return [start, *chosen[0], *chosen[1]]
+
+    def rows(self) -> np.ndarray:
+        """Return `row` of all samples, int64 (N, 5)."""
+        columns = {name: column.astype(np.int64) for name, column in self._index.columns.items()}
+        members = self._members
+        complete = (members >= 0).all(axis=0)
+        parts = [columns["starts"][complete] * BLOCK_BYTES]
+        for chosen in members[:, complete]:
+            parts += [columns["offsets"][chosen] * BLOCK_BYTES, columns["sizes"][chosen]]
+        return np.stack(parts, axis=1)
 
     @property
-    def num_incomplete(self) -> int:
-        """Samples that lack one."""
-        ...
+    def first_incomplete(self) -> int:
+        """Return the first byte of the first incomplete sample."""
+        return int(self._index.columns["starts"][self._incomplete[0]]) * BLOCK_BYTES
 
+    @cached_property
+    def _gaps(self) -> np.ndarray:
+        """Return for each incomplete sample the number of the complete one after it."""
+        incomplete = self._incomplete
+        return incomplete - np.arange(len(incomplete))
+
+    @property
+    def _incomplete(self) -> np.ndarray:
+        return np.flatnonzero((self._members < 0).any(axis=0))
+
+    @property
+    def _members(self) -> np.ndarray:
+        """Return the member of each sample that is used, -1 for none, int64 (2, S)."""
+        codes = self._index.columns["codes"]
+        firsts = self._index.columns["firsts"].astype(np.int64)
+        sample_of = np.searchsorted(firsts, np.arange(len(codes)), side="right") - 1
+        found = np.full((2, len(firsts)), -1, dtype=np.int64)
+        for chosen, group in zip(found, self._wanted, strict=True):
+            for code in reversed(group):
+                members = np.flatnonzero(codes == code)
+                chosen[sample_of[members]] = members
+        return found
+
+
+class Shard(CompleteSamples, ABC):
+    """A tar shard whose samples can be read."""
+
+    @abstractmethod
     def at(self, number: int) -> tuple[TarFile, list[int]]:
-        """Return the open tar and `CompleteSamples.row` of a sample."""
-        ...
+        """Return the open tar and the `row` of a sample; DataError if it cannot be opened."""
 
-    def name_first_incomplete(self) -> str:
-        """Return the name of the first sample that lacks a member."""
-        ...
+    @abstractmethod
+    def key(self, start: int) -> str:
+        """Return the name of the sample at a byte."""
 
 
-class LocalShard(CompleteSamples):
-    """The complete samples of a tar on a disk."""
+class LocalShard(Shard):
+    """A shard on the local disk."""
 
     def __init__(self, path: Path, index: ShardIndex, members: Members) -> None:
         super().__init__(index, members)
         self._path = path
 
     def at(self, number: int) -> tuple[TarFile, list[int]]:
-        """Return the open tar and the row of a sample; DataError if it cannot be opened."""
         return open_tar(self._path), self.row(number)
 
-    def name_first_incomplete(self) -> str:
-        return open_tar(self._path).sample_key(self.first_incomplete)
+    def key(self, start: int) -> str:
+        return open_tar(self._path).sample_key(start)
 
 
 class ShardSamples:
-    """Samples in the order of the shards; their content is read when it is used.
+    """Samples in the order of the shards; their content is read on access.
 
-    stops: int64, index after the last sample of each shard. num_incomplete: samples that lack one of the two members.
+    stops: int64, index after the last sample of each shard. num_incomplete: samples without an image or second member.
     """
 
     def __init__(self, shards: Sequence[Shard]) -> None:
@@ -62,10 +121,15 @@ class ShardSamples:
         self.stops = np.cumsum([shard.num_samples for shard in shards])
         self.num_incomplete = sum(shard.num_incomplete for shard in shards)
 
-    @cached_property
+    @property
     def first_incomplete(self) -> str:
-        """The name of the first sample that lacks a member; empty without one."""
-        return next((s.name_first_incomplete() for s in self.shards if s.num_incomplete), "")
+        """Return the name of the first incomplete sample; empty without one."""
+        return next((s.key(s.first_incomplete) for s in self.shards if s.num_incomplete), "")
+
+    @property
+    def extensions(self) -> set[str]:
+        """Return the extensions of all members."""
+        return set[str]().union(*(shard.extensions for shard in self.shards))
 
     def __len__(self) -> int:
         return int(self.stops[-1])
@@ -86,7 +150,7 @@ class ShardSamples:
         return tar.read(*row[3:5])
 
     def sample(self, index: int) -> tuple[str, bytes, bytes]:
-        """Return `key`, `image` and `second` of a sample, faster than one by one."""
+        """Return `key`, `image` and `second` of a sample, faster than separate calls."""
         tar, (start, *spans) = self._at(index)
         return tar.sample_key(start), tar.read(*spans[:2]), tar.read(*spans[2:])
 
@@ -96,6 +160,6 @@ class ShardSamples:
 
 
 def select_local(paths: Sequence[Path], indexes: Sequence[ShardIndex], members: Members) -> ShardSamples:
-    """Return the samples of local shards with a member of each of two lists of extensions, the first found."""
+    """Return the samples of local shards with a member of each of two lists of extensions, the first that exists."""
     found = zip(paths, indexes, strict=True)
     return ShardSamples([LocalShard(path, index, members) for path, index in found])

@@ -1,8 +1,8 @@
-"""Headers of a tar file: its members, where their content is, and the sample that each belongs to.
+"""Headers of a tar file: its members, the places of their content, and their samples.
 
-Reads the formats of tar, Python's tarfile and webdataset: ustar, GNU long names, pax. Python's tarfile needs four to
-five times the CPU time and ignores data after a damaged header. Here a truncated or damaged file is an error that
-names the byte, never a shorter list.
+Supports ustar, GNU long names and pax, as written by tar, Python's tarfile and webdataset. A truncated or damaged file
+is an error that names the byte. Python's tarfile takes four to five times the CPU time and ignores data after a damaged
+header.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from perceptinit.files.reading import open_regular
 from perceptinit.files.remote.addresses import Place, RemoteFile
 
 BLOCK_BYTES = 512
-_REGULAR = b"0\x007"  # type flags of regular files; \0 is that of old tars
+_REGULAR = b"0\x007"  # type flags of regular files; \0 in old tars
 _GNU_LONG_NAME, _PAX, _SPARSE = ord("L"), ord("x"), ord("S")
 _ADLER_MODULUS = 65521
 _MAX_DIGITS = 19  # of a number below 2^63
-_MAX_EXTENDED_BYTES = 1 << 17  # of a header with a long name or pax records: usually some hundred
+_MAX_EXTENDED_BYTES = 1 << 17  # of a header with a long name or pax records: usually a few hundred
 _STEM = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")  # webdataset's rule
 _META = re.compile(r"__[^/]*__($|/)")  # members that describe the shard, which webdataset skips
 
@@ -33,7 +33,7 @@ _META = re.compile(r"__[^/]*__($|/)")  # members that describe the shard, which 
 class Member(NamedTuple):
     """A regular file in a tar.
 
-    start: first byte of its header, or of the long-name headers before it. offset, num_bytes: its content.
+    start: First byte of its header, or of the long-name headers before it. offset, num_bytes: Its content.
     """
 
     name: str
@@ -43,13 +43,13 @@ class Member(NamedTuple):
 
 
 class TarFile:
-    """An open tar, readable at any byte from several threads. The last reference closes it.
+    """An open tar, readable at any byte from several threads. Deleting the last reference closes it.
 
-    path: its name in messages and keys, `said` where the file is a copy.
+    path: Its name in messages and keys: `source` if the file is a copy.
     """
 
-    def __init__(self, path: Path, said: Place | None = None) -> None:
-        self.path: Place = said or path
+    def __init__(self, path: Path, source: Place | None = None) -> None:
+        self.path: Place = source or path
         try:
             with open_regular(path) as file:
                 self._descriptor = os.dup(file.fileno())
@@ -59,7 +59,7 @@ class TarFile:
         self.num_bytes = os.fstat(self._descriptor).st_size
 
     def read(self, offset: int, num_bytes: int) -> bytes:
-        """Return `num_bytes` bytes from `offset` on; DataError if the file ends before."""
+        """Return `num_bytes` bytes from `offset`; DataError if the file is too short."""
         data = self._pread(num_bytes, offset)
         while 0 < len(data) < num_bytes:  # one call returns at most 2 GiB
             more = self._pread(num_bytes - len(data), offset + len(data))
@@ -77,12 +77,10 @@ class TarFile:
         """Yield the regular files from the header at `start` to the end-of-archive block.
 
         Raises:
-            DataError: For a damaged header, truncated content or a missing end block, and for data after it.
+            DataError: For a damaged header, truncated content, a missing end block, or data after it.
         """
         if self._pread(2, 0) == b"\x1f\x8b":
-            raise DataError(
-                f"{self.path}: a compressed tar cannot be read at random places; decompress it with gunzip"
-            )
+            raise DataError(f"{self.path}: a compressed tar has no random access. Decompress it with gunzip")
         position, long_name, long_size = start, "", -1
         while True:
             header = self.read(position, BLOCK_BYTES)
@@ -112,7 +110,7 @@ class TarFile:
                 start = position
 
     def sample_key(self, start: int) -> str:
-        """Return the key of the sample whose first header is at `start`: `00012.tar/000123`."""
+        """Return the key of the sample with its first header at `start`: `00012.tar/000123`."""
         header = self.read(start, BLOCK_BYTES)
         self._content_bytes(header, start)
         is_plain = header[156] in _REGULAR
@@ -125,37 +123,37 @@ class TarFile:
         return DataError(f"{self.path}: byte {position}: {what}. Copy or pack it again")
 
     def _content_bytes(self, header: bytes, position: int) -> int:
-        """Return the size in a header, from 0 on; DataError unless its checksum is right."""
+        """Return the size in a header, at least 0; DataError if its checksum is wrong."""
         try:
             expected = _parse_number(header[148:156])
             num_bytes = _parse_number(header[124:136])
         except ValueError:
             expected, num_bytes = -1, 0
-        summed = b"".join((header[:148], b" " * 8, header[156:]))  # the sum's own field counts as spaces
-        # the lower half of Adler-32 is 1 + the sum of the bytes, in a tenth of the time of `sum`
+        summed = b"".join((header[:148], b" " * 8, header[156:]))  # the checksum field counts as spaces
+        # the lower half of Adler-32 is 1 + the sum of the bytes, and takes a tenth of the time of `sum`
         if (1 + expected) % _ADLER_MODULUS != zlib.adler32(summed) & 0xFFFF:
-            raise self.error(position, "no tar header where one must be, the file is damaged")
+            raise self.error(position, "no tar header, the file is damaged")
         return num_bytes
 
     def _parse_pax(self, offset: int, num_bytes: int, name: str) -> tuple[str, int]:
-        """Return the name and size (-1: not given) that a pax header gives to the next member."""
+        """Return the name and size (-1: absent) of the next member from its pax header."""
         size, rest = -1, self._read_extended(offset, num_bytes)
         while rest.strip(b"\0"):
             length, _, _ = rest.partition(b" ")
             is_number = length.isdigit() and len(length) <= _MAX_DIGITS
             if not is_number or not 0 < int(length) <= len(rest):
-                raise self.error(offset, "a pax header that cannot be read, the file is damaged")
+                raise self.error(offset, "an unreadable pax header, the file is damaged")
             record, rest = rest[len(length) + 1 : int(length) - 1], rest[int(length) :]
             keyword, _, value = record.partition(b"=")
             name = _decode(value) if keyword == b"path" else name
             if keyword == b"size":
                 if not value.isdigit() or len(value) > _MAX_DIGITS:
-                    raise self.error(offset, "a pax size that is no number, the file is damaged")
+                    raise self.error(offset, "a pax size that is not a number, the file is damaged")
                 size = int(value)
         return name, size
 
     def _read_extended(self, offset: int, num_bytes: int) -> bytes:
-        """Return the content of a header about the next member; DataError if it is too long or truncated."""
+        """Return the content of a long-name or pax header; DataError if it is too long or truncated."""
         self._check_fits(offset, num_bytes)
         if num_bytes > _MAX_EXTENDED_BYTES:
             raise self.error(offset, f"a header of {num_bytes:,} bytes, the file is damaged")
@@ -167,10 +165,10 @@ class TarFile:
 
 
 class TarPart(TarFile):
-    """A part of a tar in memory, from the byte `first` on. num_bytes: of the whole tar."""
+    """A part of a tar in memory, from the byte `first`. num_bytes: Of the whole tar."""
 
-    def __init__(self, said: RemoteFile, data: bytes, first: int, num_bytes: int) -> None:
-        self.path, self.num_bytes = said, num_bytes
+    def __init__(self, path: RemoteFile, data: bytes, first: int, num_bytes: int) -> None:
+        self.path, self.num_bytes = path, num_bytes
         self._data, self._first = data, first
 
     def _pread(self, num_bytes: int, offset: int) -> bytes:
@@ -178,14 +176,14 @@ class TarPart(TarFile):
         return self._data[start : start + num_bytes] if start >= 0 else b""
 
 
-@lru_cache(maxsize=128)  # open files; a file in use stays open when it leaves the cache
+@lru_cache(maxsize=128)  # a file in use stays open after eviction
 def open_tar(path: Path) -> TarFile:
-    """Return a tar on a disk, opened once for all threads."""
+    """Return a local tar, opened once for all threads."""
     return TarFile(path)
 
 
 def split_name(member: str) -> tuple[str, str] | None:
-    """Return the sample that a member belongs to and its extension in lower case, None if it belongs to no sample."""
+    """Return the sample and the lower-case extension of a member; None for members outside of samples."""
     match = _STEM.match(member)
     if match is None or _META.match(member):
         return None
@@ -193,7 +191,7 @@ def split_name(member: str) -> tuple[str, str] | None:
 
 
 def _parse_number(field: bytes) -> int:
-    """Return a number in octal digits, or in base 256 after a byte of 0x80; ValueError for anything else."""
+    """Return a number in octal digits, or in base 256 after 0x80; ValueError for anything else."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.strip(b" \0") or b"0"

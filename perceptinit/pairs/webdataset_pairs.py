@@ -1,4 +1,4 @@
-"""Tar shards of images with captions (`webdataset`), here or at an address, read at random places through an index."""
+"""Local or remote tar shards of images with captions (`webdataset`), with random access through an index."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from perceptinit.configs import PositiveFloat, Share
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, problems_of
 from perceptinit.files.remote.addresses import Place, RemoteFile
 from perceptinit.pairs.local_index import index_shards, report_damage
 from perceptinit.pairs.paths import expand, require_files
@@ -28,13 +28,13 @@ _NUM_SAID = 5
 
 
 class WebdatasetPairs:
-    """Image-text pairs in plain tar shards, as YFCC15M, CC3M/12M and DataComp come.
+    """Image-text pairs in plain tar shards, the format of YFCC15M, CC3M/12M and DataComp.
 
-    On a local disk each shard is scanned once (about 10 microseconds a sample); an index in the user's cache folder, which
-    all processes of the machine map, has what lies where, so any pair can be read at once and a run can go on at any
-    step. The order is that of `shards` and, in a shard, of its members. Shards in a bucket, on a hub or a web server give the same
-    batches: an index beside them says what lies where (`perceptinit data index`), and they are fetched in the order
-    of need into a cache that the processes of a machine share.
+    Pairs are in the order of `shards` and, within a shard, of its members. Any pair can be read at once, so a run
+    resumes at any step. Local shards are scanned once, at about 10 microseconds per sample; all processes of the
+    machine share the index in the user's cache folder. Shards in a bucket, on a hub or on a web server give the same
+    batches. They need an index next to them (`perceptinit data index`) and are fetched ahead of use into a cache that
+    the processes of the machine share.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,18 +43,18 @@ class WebdatasetPairs:
         """Files: a path or an address (s3://, gs://, hf://datasets/, https://), a brace pattern
         (`{00000..01499}.tar`), a glob (`*.tar`), or a list of these."""
         image_members: tuple[str, ...] = ("jpg", "jpeg", "png", "webp")
-        """Extensions of images; of several in a sample, the first named here is used."""
+        """Extensions of images, in the order of preference."""
         text_member: str = "txt"
         """Extension of the caption, such as txt or json."""
         text_key: str | tuple[str, ...] = ""
         """Key of the caption in a JSON text member, such as caption; empty: the member is the caption. Of several
-        keys, such as title and description, one is drawn each time the image is seen (SLIP)."""
+        keys, such as title and description, one is drawn each time the image is used (SLIP)."""
         max_incomplete_share: Share = 0.01
-        """Largest share of samples without an image or caption; they are left out and counted."""
+        """Largest share of samples without an image or caption, which are skipped and counted."""
         index: str | None = None
-        """Of addresses: path or address of their index, ours or of wids; by default it stands beside them."""
+        """Of addresses: path or address of their index, ours or of wids; by default next to the shards."""
         cache_gb: PositiveFloat | None = None
-        """Of addresses: most disk that shards take on this machine, in 10^9 bytes; by default half of what is free."""
+        """Of addresses: upper bound on the local disk cache, in 10^9 bytes; by default half of the free space."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -70,41 +70,37 @@ class WebdatasetPairs:
 
     @property
     def max_shuffle_blocks(self) -> int:
-        """Return how many shards may be shuffled into each other: as many as the cache holds, but one that is next."""
+        """Return how many shards may be shuffled together: all local ones, or those that fit into the cache."""
         remote = self._remote
         return remote.reader.max_shuffle_blocks if remote else len(self.block_sizes)
 
     def read_ahead(self, uses: Iterable[BlockUse]) -> AbstractContextManager[Reached]:
-        """Fetch shards during the block in the order of need; local ones are there already."""
+        """Fetch remote shards during the block, ahead of use."""
         remote = self._remote
         return remote.reader.read_ahead(uses) if remote else nullcontext(lambda *_: None)
 
     @property
     def published_num_pairs(self) -> int | None:
-        """The number of a source that is known by the name of its folder, such as `yfcc15m`."""
+        """Return the published number of pairs if the folder has the name of a known source, such as `yfcc15m`."""
         source = source_of(self.config.shards)
         return source.num_pairs if source else None
 
     def needs(self) -> Iterator[DataNeed]:
-        """Yield the shards, with what is known of a source of their folder's name."""
-        problem = ""
-        try:
-            require_files(self._paths)
-        except DataError as error:
-            problem = str(error)
-        yield need_of(self.config.shards, problem)
+        """Yield the shards as needed data, described if the folder has the name of a known source."""
+        problems = problems_of(lambda: require_files(self._paths))
+        yield need_of(self.config.shards, next(problems, ""))
 
     def pair(self, index: int) -> Pair:
         """Return pair `index`; its key is `shard.tar/stem`.
 
-        Raises DataError when the caption cannot be read.
+        Raises DataError if the caption cannot be read.
         """
         key, image, caption = self._samples.sample(index)
         first, *others = captions_in(caption, key, self.config.text_member, self.config.text_key)
         return Pair(key, image, first, tuple(others))
 
     def preflight(self) -> Iterator[str]:
-        """Yield what is missing, truncated, miscounted or empty among the shards."""
+        """Yield problems of the shards: missing, truncated, miscounted or without complete samples."""
         try:
             yield from self._select()[1]
             if self._remote:
@@ -113,15 +109,15 @@ class WebdatasetPairs:
             yield str(error)
 
     def warnings(self) -> Iterator[str]:
-        """Yield that the index of local shards was found damaged, where it was."""
-        with suppress(DataError):  # what is not there the preflight tells
+        """Yield a sentence for each damaged index of local shards."""
+        with suppress(DataError):  # the preflight reports missing files
             yield from report_damage(self._local_paths)
 
     def summary(self) -> str:
-        """Return one sentence on how much there is."""
+        """Return the numbers of pairs and shards in one sentence."""
         samples = self._samples
-        left_out = samples.num_incomplete
-        extra = f"; {left_out:,} samples without an image or caption left out" if left_out else ""
+        skipped = samples.num_incomplete
+        extra = f"; {skipped:,} samples without an image or caption are skipped" if skipped else ""
         return f"{len(samples):,} pairs in {len(samples.shards):,} shards{extra}"
 
     @cached_property
@@ -144,10 +140,10 @@ class WebdatasetPairs:
         return samples
 
     def _select(self) -> tuple[ShardSamples | None, list[str]]:
-        """Return the samples, None where shards cannot be read, and a sentence for each problem."""
+        """Return the samples, None for unreadable shards, and a sentence for each problem."""
         if self._remote:
-            samples = self._remote.samples
-            return samples, [*self._find_incomplete(samples, self._remote.extensions)]
+            samples = ShardSamples(self._remote.shards)
+            return samples, [*self._find_incomplete(samples)]
         paths = self._local_paths
         require_files(paths)
         results = index_shards(paths)
@@ -155,13 +151,12 @@ class WebdatasetPairs:
         if len(shards) < len(paths):
             damaged = [str(result) for result in results if isinstance(result, DataError)]
             if len(damaged) > _NUM_SAID:
-                more = f"{len(damaged)} of {len(paths)} shards are damaged; the first {_NUM_SAID} are named"
+                more = f"{len(damaged)} of {len(paths)} shards are damaged; the first {_NUM_SAID} are listed"
                 damaged = [*damaged[:_NUM_SAID], more]
             return None, damaged
         counts = {path: shard.num_samples for path, shard in zip(paths, shards, strict=True)}
         samples = select_local(paths, shards, self._members)
-        extensions = {extension for shard in shards for extension in shard.used_extensions}
-        return samples, [*find_miscounts(counts), *self._find_incomplete(samples, extensions)]
+        return samples, [*find_miscounts(counts), *self._find_incomplete(samples)]
 
     @property
     def _local_paths(self) -> list[Path]:
@@ -171,8 +166,8 @@ class WebdatasetPairs:
     def _members(self) -> Members:
         return self.config.image_members, [self.config.text_member]
 
-    def _find_incomplete(self, samples: ShardSamples, extensions: set[str]) -> Iterator[str]:
-        """Yield a sentence if no sample, or too few, have an image and a text. extensions: those there are."""
+    def _find_incomplete(self, samples: ShardSamples) -> Iterator[str]:
+        """Yield a sentence if too few samples have an image and a text."""
         num_samples = len(samples) + samples.num_incomplete
         wanted = (
             f"an image (.{', .'.join(self.config.image_members)}) and a text (.{self.config.text_member})"
@@ -180,7 +175,7 @@ class WebdatasetPairs:
         if not len(samples):
             yield (
                 f"{self._paths[0]}{' and the rest' if len(self._paths) > 1 else ''}: none of {num_samples} samples "
-                f"has {wanted}; members there are: {', '.join(sorted(extensions)) or 'none'}"
+                f"has {wanted}; their members are: {', '.join(sorted(samples.extensions)) or 'none'}"
             )
         elif samples.num_incomplete > self.config.max_incomplete_share * num_samples:
             yield (

@@ -1,1 +1,1 @@
-"""Files in buckets, on hubs and on web servers: asked for through fsspec, kept in a cache that knows the future."""
+"""Files in buckets, on hubs and on web servers: one client, and a cache on the local disk."""

@@ -1,4 +1,4 @@
-"""Addresses of files that are not on a disk of this machine: s3://, gs://, hf://datasets/, https://."""
+"""Addresses of remote files: s3://, gs://, hf://datasets/, https://."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from urllib.parse import unquote
 
 from perceptinit.errors import DataError, shown, without_credentials
 
-# scheme -> the package that speaks it; the standard library speaks HTTP
+# scheme -> the package that reads it; the standard library reads HTTP
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "hf": "huggingface_hub", "https": "", "http": ""}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(?:://|::)")
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file at an address. Its text has no credentials; `url` may have them.
+    """A file at an address. `str` leaves credentials out; `url` may contain them.
 
     Args:
         url: The address.
-        token: A bearer token for the server of a web address, and for no server that it redirects to.
+        token: A bearer token for the server of a web address. It is not sent to servers that it redirects to.
     """
 
     url: str
@@ -64,17 +64,17 @@ Place = Path | RemoteFile
 
 
 def is_remote(text: str) -> bool:
-    """Return whether a text is an address instead of a path; so are `pipe:` and other schemes."""
+    """Return whether a text is an address, of any scheme or `pipe:`, and not a path."""
     return bool(_SCHEME.match(text)) or text.startswith("pipe:")
 
 
 def remote_file(text: str) -> RemoteFile:
-    """Return the file at an address; DataError for a scheme that cannot be read at random places."""
+    """Return the file at an address; DataError for a scheme without random access."""
     file = RemoteFile(text)
     if file.scheme not in PACKAGES or "::" in text:
         raise DataError(
-            f"{shown(file)}: cannot be read at random places; {' '.join(f'{s}://' for s in PACKAGES)} can. "
-            "What can only be streamed: pairs 'webdataset-stream', or download it and name the local copy"
+            f"{shown(file)}: no random access; {' '.join(f'{s}://' for s in PACKAGES)} have it. "
+            "Use pairs 'webdataset-stream' for streams, or name a local copy"
         )
     if file.scheme == "hf" and not re.match(r"hf://datasets/[^/]+/[^/]+", text):
         raise DataError(f"{shown(file)}: expected hf://datasets/USER/REPO/PATH")

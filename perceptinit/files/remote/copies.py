@@ -14,12 +14,12 @@ from perceptinit.files.remote.fetched import FetchedCache, Held, Piece
 from perceptinit.files.remote.network import Stat
 from perceptinit.files.remote.store import list_files, stat
 
-# a copy stays in the cache as long as a process that asked for it
+# copies stay in the cache until the process ends
 _HELD: dict[Path, Held] = {}
 
 
 def local_file(path: str) -> Path:
-    """Return a path with `~` expanded, and of an address a copy of the file; RemoteError if it cannot be fetched."""
+    """Return a path with `~` expanded, or a copy of the file at an address; RemoteError if it cannot be fetched."""
     if not is_remote(path):
         return Path(path).expanduser()
     file = remote_file(path)
@@ -28,7 +28,7 @@ def local_file(path: str) -> Path:
 
 @cache
 def local_copy(address: str) -> Path:
-    """Return a copy of the file at an address, or of the folder there; asked once in a process.
+    """Return a copy of the file or folder at an address, fetched once in a process.
 
     Raises:
         RemoteError: As `local_file` and `local_folder` do.
@@ -42,10 +42,10 @@ def local_copy(address: str) -> Path:
 
 
 def local_folder(path: str) -> Path:
-    """Return a path with `~` expanded, and of an address a copy of all files in the folder.
+    """Return a path with `~` expanded, or a copy of all files in the folder at an address.
 
     Raises:
-        AbsentError: If nothing is there.
+        AbsentError: If the folder is absent or empty.
         DataError: If the folder cannot be listed, as on the web, or a file cannot be fetched.
     """
     if not is_remote(path):
@@ -57,21 +57,19 @@ def local_folder(path: str) -> Path:
         )
     found = list_files(folder, recursive=True)
     if not found:
-        raise AbsentError(f"{folder}: no such folder, or nothing in it")
+        raise AbsentError(f"{folder}: no such folder, or it is empty")
     base = str(folder) + "/"
     return local_files(folder, {str(file).removeprefix(base): s for file, s in found.items()})
 
 
 def local_files(folder: RemoteFile, files: Mapping[str, Stat]) -> Path:
-    """Return a folder with copies of files of a remote one, by their paths in it; other versions are other folders.
+    """Return a folder with copies of files of a remote one, by their paths in it. Each version has its own folder.
 
     Raises:
         RemoteError: If a file cannot be fetched, or changes in the meantime.
     """
     name = folder.name or "files"
-    pieces = {
-        f"{name}/{path}": Piece.whole(folder / path, s.num_bytes, s.version) for path, s in files.items()
-    }
+    pieces = {f"{name}/{path}": Piece.whole(folder / path, s) for path, s in files.items()}
     held = FetchedCache(sys.maxsize, cache_folder() / "copies").hold_files(pieces)
     if held is None:
         raise RemoteError(

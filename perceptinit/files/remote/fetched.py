@@ -1,8 +1,8 @@
-"""The cache of fetched data: pieces of remote files on a disk of this machine, shared by all its processes.
+"""The cache of fetched data: pieces of remote files on the local disk, shared by all processes.
 
-A piece is a folder `KEY-BYTES/`. The folder reserves the room before the bytes arrive, and the file `seal.json` in it,
-written last, has the checksums of the others. A process that uses a piece holds a shared lock on it. When room is
-needed, the pieces go that were used longest ago and that no process holds.
+A piece is a folder `KEY-BYTES/`, which reserves the space before the bytes arrive. Its file `seal.json`, written last,
+contains the checksums of the others. A process that uses a piece holds a shared lock on it. Eviction is least recently
+used, among the pieces that no process holds.
 """
 
 from __future__ import annotations
@@ -31,36 +31,34 @@ from perceptinit.files.remote.transfer import Part, Ranges, checksum, size_of
 
 SEAL = "seal.json"
 NUM_THREADS = 8  # that fetch the files of one piece
-# how often, and after how many seconds, a damaged piece is asked for that other processes hold
+# attempts, and seconds between them, to repair a damaged piece that other processes hold
 _TRIES, _WAIT_SECONDS = 20, 0.05
-# inode and time of the seals whose checksums this process has compared
+# inode and time of the seals that this process has verified
 _COMPARED: dict[Path, tuple[int, int]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Ranges of a remote file that are needed together; on the disk they are at their places in the file.
+    """Ranges of a remote file that are needed together. On the disk they keep their offsets.
 
     Args:
         file: The file.
-        num_bytes: Size of the whole file, when it was looked at.
-        version: Its version then, see `Stat`; empty if unknown.
-        ranges: First places and those after the last, ascending.
+        stat: Its size and version when the piece was planned.
+        ranges: First and last offset, exclusive, ascending.
     """
 
     file: RemoteFile
-    num_bytes: int
-    version: str
+    stat: Stat
     ranges: Ranges
 
     @classmethod
-    def whole(cls, file: RemoteFile, num_bytes: int, version: str = "") -> Piece:
-        """Return a file as one piece."""
-        return cls(file, num_bytes, version, ((0, num_bytes),))
+    def whole(cls, file: RemoteFile, stat: Stat) -> Piece:
+        """Return a whole file as one piece."""
+        return cls(file, stat, ((0, stat.num_bytes),))
 
     @property
     def room(self) -> int:
-        """Return the bytes that the piece takes; between its ranges the file has holes."""
+        """Return the bytes that the piece takes on the disk."""
         return size_of(self.ranges)
 
     @property
@@ -70,21 +68,40 @@ class Piece:
 
 
 class Held:
-    """A piece in the cache that stays there until it is released."""
+    """A piece in the cache with its lock, which several processes share or one owns.
 
-    def __init__(self, folder: Path, lock: _PieceLock) -> None:
-        self.folder, self._lock = folder, lock
+    The system drops the lock when the object is deleted or the process ends.
+    """
+
+    def __init__(self, cache: Path, name: str) -> None:
+        self.folder = cache / name
+        path = cache / "locks" / f"{name}.lock"
+        with writing(path):
+            self._lock = path.open("ab")
+
+    def share(self) -> None:
+        """Wait until no process owns the lock, and share it."""
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    def own(self) -> bool:
+        """Own the lock unless a process shares or owns it; return whether it is owned."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def release(self) -> None:
-        self._lock.release()
+        """Release the lock, so that the piece can be removed."""
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
 
 
 class FetchedCache:
     """The cache in a folder, as one process uses it.
 
     Args:
-        max_bytes: Most that pieces take together at any time; None for half of what is free or in use by it already.
-        folder: `shards` in the user's cache folder, unless given.
+        max_bytes: Upper bound on the size of all pieces. None: half of the space that is free or used by the cache.
+        folder: `shards` in the user's cache folder by default.
     """
 
     def __init__(self, max_bytes: int | None = None, folder: Path | None = None) -> None:
@@ -93,173 +110,151 @@ class FetchedCache:
             (self.folder / "locks").mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.folder).free
         self.max_bytes = (free + self._used()) // 2 if max_bytes is None else max_bytes
-        # of files whose version nobody has noted, the version that was fetched first
+        # of files of unknown version, the version that was fetched first
         self._versions: dict[RemoteFile, str] = {}
 
     def hold(self, piece: Piece) -> tuple[Path, Held] | None:
-        """Return the file of a piece, fetched unless it is there; None while there is no room for it.
+        """Return the file of a piece, fetched if absent or damaged; None if the cache has no space for it.
 
-        Two processes that want the same piece fetch it once. A damaged piece is fetched again.
+        Processes that need the same piece fetch it once.
 
         Raises:
-            RemoteError: If it does not arrive or has changed at its source.
-            WriteError: If the disk cannot take it.
+            RemoteError: If the transfer fails or the file has changed at its source.
+            WriteError: If the disk is full.
         """
         held = self.hold_files({piece.file.name: piece})
         return None if held is None else (held.folder / piece.file.name, held)
 
     def hold_files(self, pieces: Mapping[str, Piece]) -> Held | None:
-        """Return a folder with several files by their paths in it, as `hold` does for one."""
-        name = _name_of(pieces)
+        """Return a folder with several files by their paths in it, as `hold` does for one file."""
         if any(".." in Path(path).parts for path in pieces):
             raise DataError(f"{next(iter(pieces.values())).file}: a name that leads out of its folder")
-        lock = _PieceLock(self.folder / "locks" / f"{name}.lock")
+        held = Held(self.folder, _name_of(pieces))
         try:
-            if self._share_whole(lock, name, pieces):
-                return Held(self.folder / name, lock)
-        except BaseException:  # whoever keeps the error would keep the lock
-            lock.release()
+            if self._share_whole(held, pieces):
+                return held
+        except BaseException:  # the traceback would keep the lock
+            held.release()
             raise
-        lock.release()
+        held.release()
         return None
 
-    def _share_whole(self, lock: _PieceLock, name: str, pieces: Mapping[str, Piece]) -> bool:
-        """Share the lock of a piece that is whole, fetched unless it is; return whether that was possible."""
+    def _share_whole(self, held: Held, pieces: Mapping[str, Piece]) -> bool:
+        """Share the lock of a complete piece, fetched if necessary; return whether that was possible."""
         for _ in range(_TRIES):
-            lock.share()  # waits for a process that fetches it
-            if self._is_whole(name, pieces):
+            held.share()  # waits for a process that fetches it
+            if _is_whole(held.folder, pieces):
                 with suppress(OSError):
-                    os.utime(self.folder / name)
+                    os.utime(held.folder)
                 return True
-            lock.release()
-            if not lock.own():  # another process begins to fetch it, or uses it although it is damaged
+            held.release()
+            if not held.own():  # another process starts to fetch it, or uses it although it is damaged
                 time.sleep(_WAIT_SECONDS)
-            elif not self._is_whole(name, pieces):
-                if not self._make_room(name):
+            elif not _is_whole(held.folder, pieces):
+                if not self._make_room(held.folder):
                     return False
-                self._receive(name, pieces)
+                self._receive(held.folder, pieces)
         return False
 
-    def _is_whole(self, name: str, pieces: Mapping[str, Piece]) -> bool:
-        """Return whether all files are there, and as they were fetched when this process first uses them.
-
-        Removes files that are not.
-        """
-        folder, seal = self.folder / name, self.folder / name / SEAL
-        if not seal.is_file():
-            return False
-        if _COMPARED.get(seal) == _identify(seal):
-            return True
-        try:
-            sums = read_json(seal, dict[str, int], "checksums of a piece")
-        except DataError:
-            sums = {}
-        damaged = [folder / path for path, p in pieces.items() if sums.get(path) != _sum(folder, path, p)]
-        if damaged:
-            logging.getLogger(__name__).warning("%s: damaged; fetched again", damaged[0])
-            remove_files([seal, *damaged])
-            return False
-        _COMPARED[seal] = _identify(seal)
-        return True
-
-    def _receive(self, name: str, pieces: Mapping[str, Piece]) -> None:
-        """Fetch the files that are absent, and write the seal."""
+    def _receive(self, folder: Path, pieces: Mapping[str, Piece]) -> None:
+        """Fetch the absent files and write the seal."""
         with ThreadPoolExecutor(min(NUM_THREADS, len(pieces))) as pool:
-            sums = list(pool.map(lambda path: self._fetch(name, path, pieces[path]), pieces))
-        seal = self.folder / name / SEAL
+            sums = list(pool.map(lambda path: self._fetch(folder / path, pieces[path]), pieces))
+        seal = folder / SEAL
         write_json(seal, dict(zip(pieces, sums, strict=True)))
         _COMPARED[seal] = _identify(seal)
 
-    def _fetch(self, name: str, path: str, piece: Piece) -> int:
-        """Fetch one file unless it is there, and return its checksum."""
-        place = self.folder / name / path
-        if place.is_file():
-            return checksum(place, piece.ranges)
-        version = piece.version or self._versions.get(piece.file, "")
-        part = Part(place, piece.file, piece.ranges, wanted=Stat(piece.num_bytes, version))
+    def _fetch(self, path: Path, piece: Piece) -> int:
+        """Fetch one file unless it exists, and return its checksum."""
+        if path.is_file():
+            return checksum(path, piece.ranges)
+        version = piece.stat.version or self._versions.get(piece.file, "")
+        part = Part(path, piece.file, piece.ranges, wanted=Stat(piece.stat.num_bytes, version))
         part.fetch()
         part.finish()
         self._versions.setdefault(piece.file, part.version)
         return part.crc32
 
-    def _make_room(self, name: str) -> bool:
-        """Reserve room for a piece, of others that nobody holds; False if those leave too little."""
+    def _make_room(self, folder: Path) -> bool:
+        """Reserve space for a piece, removing pieces that no process holds; False if that is not enough."""
         with file_lock(self.folder / "locks" / "room.lock"):
-            place, room = self.folder / name, _room_of(name)
-            if place.is_dir():  # reserved by an interrupted call, whose parts are resumed
+            if folder.is_dir():  # reserved by an interrupted call, which is resumed
                 return True
-            used, free = self._used(), shutil.disk_usage(self.folder).free - SPARE_BYTES
+            room, used = _room_of(folder), self._used()
+            free = shutil.disk_usage(self.folder).free - SPARE_BYTES
             if room > used + free and room <= self.max_bytes:
+                needed, left = f"{room / 1e6:,.1f} MB are needed", f"{max(0, free) / 1e6:,.1f} MB are free"
                 raise WriteError(
-                    self.folder, f"{room / 1e6:,.1f} MB are needed, and {max(0, free) / 1e6:,.1f} MB are free beside "
-                    f"{SPARE_BYTES >> 20} MB that are spared",
-                )  # fmt: skip
-            too_much = used + room - min(self.max_bytes, used + free)
-            if too_much > 0 and not self._remove(too_much):
+                    self.folder, f"{needed}, and {left} beyond a reserve of {SPARE_BYTES >> 20} MB"
+                )
+            excess = used + room - min(self.max_bytes, used + free)
+            if excess > 0 and not self._remove(excess):
                 return False
-            with writing(place):
-                place.mkdir()
+            with writing(folder):
+                folder.mkdir()
             return True
 
     def _remove(self, num_bytes: int) -> bool:
-        """Remove the pieces used longest ago that nobody holds, of so many bytes; none if they are too few."""
-        owned: dict[Path, _PieceLock] = {}
+        """Remove `num_bytes` of the least recently used pieces that no process holds; none if that is too few."""
+        owned: list[Held] = []
+        room = 0
         try:
             for folder in sorted(self._folders(), key=_modified):
-                if sum(_room_of(f.name) for f in owned) >= num_bytes:
+                if room >= num_bytes:
                     break
-                lock = _PieceLock(self.folder / "locks" / f"{folder.name}.lock")
-                if lock.own():
-                    owned[folder] = lock
-            if sum(_room_of(folder.name) for folder in owned) < num_bytes:
+                held = Held(self.folder, folder.name)
+                if held.own():
+                    owned.append(held)
+                    room += _room_of(folder)
+            if room < num_bytes:
                 return False
-            for folder in owned:
-                remove_files([folder / SEAL])
-                shutil.rmtree(folder, ignore_errors=True)
+            for held in owned:
+                remove_files([held.folder / SEAL])
+                shutil.rmtree(held.folder, ignore_errors=True)
             return True
         finally:
-            for lock in owned.values():
-                lock.release()
+            for held in owned:
+                held.release()
 
     def _used(self) -> int:
-        return sum(_room_of(folder.name) for folder in self._folders())
+        return sum(map(_room_of, self._folders()))
 
     def _folders(self) -> list[Path]:
-        return [folder for folder in self.folder.glob("*-*") if _room_of(folder.name)]
+        return [folder for folder in self.folder.glob("*-*") if _room_of(folder)]
 
 
-class _PieceLock:
-    """A lock that several processes may share, or one may own; the system drops it when its holder ends."""
+def _is_whole(folder: Path, pieces: Mapping[str, Piece]) -> bool:
+    """Return whether all files are there; damaged files are removed.
 
-    def __init__(self, path: Path) -> None:
-        with writing(path):
-            self._file = path.open("ab")
-
-    def share(self) -> None:
-        """Wait until no one owns it, and share it."""
-        fcntl.flock(self._file, fcntl.LOCK_SH)
-
-    def own(self) -> bool:
-        """Own the lock if nobody shares or owns it; return whether it is owned."""
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
+    Each process verifies the checksums when it first uses the piece.
+    """
+    seal = folder / SEAL
+    if not seal.is_file():
+        return False
+    if _COMPARED.get(seal) == _identify(seal):
         return True
-
-    def release(self) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_UN)
+    try:
+        sums = read_json(seal, dict[str, int], "checksums of a piece")
+    except DataError:
+        sums = {}
+    damaged = [folder / path for path, p in pieces.items() if sums.get(path) != _sum(folder / path, p)]
+    if damaged:
+        logging.getLogger(__name__).warning("%s: damaged; fetched again", damaged[0])
+        remove_files([seal, *damaged])
+        return False
+    _COMPARED[seal] = _identify(seal)
+    return True
 
 
 def _name_of(pieces: Mapping[str, Piece]) -> str:
-    parts = [(path, str(p.file), p.num_bytes, p.version, p.ranges) for path, p in pieces.items()]
+    parts = [(path, str(p.file), p.stat.num_bytes, p.stat.version, p.ranges) for path, p in pieces.items()]
     room = sum(piece.room for piece in pieces.values())
     return f"{hashlib.sha256(repr(sorted(parts)).encode()).hexdigest()[:32]}-{room}"
 
 
-def _sum(folder: Path, path: str, piece: Piece) -> int:
+def _sum(path: Path, piece: Piece) -> int:
     try:
-        return checksum(folder / path, piece.ranges)
+        return checksum(path, piece.ranges)
     except (DataError, OSError):
         return -1
 
@@ -269,8 +264,8 @@ def _identify(seal: Path) -> tuple[int, int]:
     return about.st_ino, about.st_mtime_ns
 
 
-def _room_of(name: str) -> int:
-    room = name.rpartition("-")[2]
+def _room_of(folder: Path) -> int:
+    room = folder.name.rpartition("-")[2]
     return int(room) if room.isdigit() else 0
 
 

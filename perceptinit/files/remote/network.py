@@ -1,7 +1,6 @@
-"""The one module that talks to servers: HTTP by the standard library, buckets and hubs through fsspec.
+"""The only module that opens connections: HTTP through the standard library, buckets and hubs through fsspec.
 
-Each function makes one attempt and raises what its library raises; `store` calls them again and turns their errors
-into sentences.
+Each function makes one attempt and raises the errors of its library. `store` retries and translates them.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _NO_HEAD = (400, 403, 405, 501)
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """What a server states about a file; `version` changes with its content (an ETag or the like), empty if unknown."""
+    """Size and version of a remote file. The version changes with the content (such as an ETag); empty if unknown."""
 
     num_bytes: int
     version: str
@@ -43,15 +42,15 @@ class Stat:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Bytes of a file that a server is sending.
+    """A server's response to a request for bytes.
 
     Args:
-        start: Place of the first byte in the file: the one that was asked for, or 0 where the server sends the whole.
-        is_part: Whether the server sends what was asked for, and not the whole file.
-        num_bytes: Size of the whole file, None where the server does not state it.
-        has_end: Whether an answer that is cut off differs from a whole one.
+        start: Offset of the first byte in the file: the requested one, or 0 if the server sends the whole file.
+        is_part: Whether the server sends the requested range, not the whole file.
+        num_bytes: Size of the whole file, None if the server does not state it.
+        has_end: Whether a truncated response can be distinguished from a complete one.
         version: See `Stat`.
-        validator: What a later request can name to get the rest of the same version only; empty if there is none.
+        validator: Identifies this version in a later request for the rest; empty if the server gives none.
         chunks: The bytes.
     """
 
@@ -67,11 +66,10 @@ class Answer:
 def open_answer(
     file: RemoteFile, start: int, stop: int | None, validator: str = ""
 ) -> AbstractContextManager[Answer]:
-    """Ask a server once for the bytes from `start` to before `stop`, or to the end; for its headers only if stop = 0.
+    """Request the bytes from `start` up to `stop`, or to the end, once; stop = 0 requests the headers only.
 
-    validator: See `Answer`. If the file is another version now, the answer starts at 0.
-
-    Raises what the network library raises; `retry` turns it into RemoteError.
+    With the `validator` of an earlier answer, the answer starts at 0 if the version differs. `retry` translates the
+    errors of the network library.
     """
     return (_open_web if file.is_web else _open_bucket)(file, start, stop, validator)
 
@@ -83,19 +81,19 @@ def _open_web(file: RemoteFile, start: int, stop: int | None, validator: str) ->
         headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
     if start and validator:
         headers["If-Range"] = validator
-    is_look = stop == 0
-    method = "HEAD" if is_look else "GET"
+    is_head = stop == 0
+    method = "HEAD" if is_head else "GET"
     request = urllib.request.Request(_without_user(file.url), headers=headers, method=method)
-    if authorization := _authorization(file):  # not sent on to where the server redirects
+    if authorization := _authorization(file):  # redirects do not receive it
         request.add_unredirected_header("Authorization", authorization)
     try:
         response = _opener.open(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code not in (_NO_HEAD if is_look else (416,)):
+        if error.code not in (_NO_HEAD if is_head else (416,)):
             raise
-        # HEAD is refused; or the file is not longer than `start`: whole already, or of another version
-        with _open_web(file, 0, 1 if is_look else None, "") as answer:
+        # HEAD is refused, or the file ends before `start`: complete already, or of another version
+        with _open_web(file, 0, 1 if is_head else None, "") as answer:
             yield answer
         return
     with closing(response):
@@ -110,12 +108,12 @@ def _answer(response: Any, start: int) -> Answer:
     length = str(headers.get("Content-Length", ""))
     is_part = response.status == 206
     if is_part and (not place or int(place[1]) != start):
-        raise OSError("the server resumed at another place than asked")
+        raise OSError("the server resumed at another byte than requested")
     total = place[2] if is_part and place else length
     is_known = bool(re.fullmatch(r"[0-9]{1,18}", total))
     is_chunked = "chunked" in str(headers.get("Transfer-Encoding", "")).lower()
     tag, date = headers.get("ETag") or "", headers.get("Last-Modified") or ""
-    # a weak tag does not promise equal bytes, and If-Range may not carry one
+    # a weak tag does not guarantee equal bytes, and If-Range does not accept one
     validator = tag if tag and not tag.startswith("W/") else date
     return Answer(
         start if is_part else 0,
@@ -129,7 +127,7 @@ def _answer(response: Any, start: int) -> Answer:
 
 
 def _chunks(response: Any) -> Iterator[bytes]:
-    """Yield an answer as it arrives; OSError when it arrives so slowly that it would never end."""
+    """Yield a response as it arrives; OSError if it is slower than SLOWEST_BYTES_PER_SECOND."""
     begin, num_bytes = time.monotonic(), 0
     while chunk := response.read1(_CHUNK_BYTES):
         num_bytes += len(chunk)
@@ -142,7 +140,7 @@ def _chunks(response: Any) -> Iterator[bytes]:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections without reading their pages, which urllib does to the end and into memory."""
+    """Follows redirects without reading their bodies, which urllib loads into memory."""
 
     def http_error_302(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
@@ -157,25 +155,22 @@ _opener = urllib.request.build_opener(_Redirects)
 
 
 def _without_user(url: str) -> str:
-    """Return an address without user and password, and with the characters quoted that HTTP does not take."""
+    """Return an address without user and password, with characters quoted that HTTP does not allow."""
     parts = urlsplit(url)
     host, path = parts.netloc.rpartition("@")[2], quote(parts.path, safe="/%:@!$&'()*+,;=~")
     return urlunsplit((parts.scheme, host, path, parts.query, ""))
 
 
 def _authorization(file: RemoteFile) -> str:
-    """Return the header of a token, of the user in an address, or of one in ~/.netrc; empty without them."""
+    """Return the header of a token, of the user in the address, or of ~/.netrc; empty without any."""
     parts = urlsplit(file.url)
     if file.token:
         return f"Bearer {file.token}"
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if not user:
         with suppress(OSError, netrc.NetrcParseError):
-            user, _, password = netrc.netrc(os.environ.get("NETRC")).authenticators(parts.hostname or "") or (
-                "",
-                "",
-                "",
-            )
+            found = netrc.netrc(os.environ.get("NETRC")).authenticators(parts.hostname or "")
+            user, _, password = found or ("", "", "")
     if not user:
         return ""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
@@ -192,7 +187,7 @@ def _open_bucket(file: RemoteFile, start: int, stop: int | None, validator: str)
         for first in range(start, end, PART_BYTES):
             yield fs.cat_file(path, start=first, end=min(first + PART_BYTES, end), **_timeout(fs))
         if _bucket_stat(file, fs, path) != now:
-            raise RemoteError(f"{file}: has changed while it was fetched")
+            raise RemoteError(f"{file}: changed during the transfer")
 
     yield Answer(start, True, now.num_bytes, True, now.version, now.version, chunks())
 
@@ -226,7 +221,7 @@ def _filesystem(file: RemoteFile) -> tuple[Any, str]:
 
 
 def _timeout(fs: Any) -> dict[str, float]:
-    """Return the time-out of a request; filesystems that are not asynchronous have their own."""
+    """Return the timeout of a request; synchronous filesystems have their own."""
     return {"timeout": TIMEOUT_SECONDS} if getattr(fs, "async_impl", False) else {}
 
 
@@ -239,7 +234,7 @@ def _stat(file: RemoteFile, info: dict[str, Any]) -> Stat:
     if info.get("type") == "directory":
         raise AbsentError(f"{file}: a folder, not a file")
     if info.get("size") is None:
-        raise RemoteError(f"{file}: the server does not state the size of the file")
+        raise RemoteError(f"{file}: the server does not report the file size")
     names = ("ETag", "etag", "generation", "blob_id", "Last-Modified", "LastModified", "mtime")
     version = next((str(info[name]) for name in names if info.get(name)), "")
     return Stat(int(info["size"]), version.strip('"'))

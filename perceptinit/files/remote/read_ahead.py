@@ -1,17 +1,16 @@
-"""Fetch pieces before they are needed: the order of a run is known beforehand."""
+"""Fetch pieces before they are needed: the order of a run is known in advance."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from perceptinit.errors import RemoteError
 from perceptinit.files.remote.fetched import FetchedCache, Held, Piece
@@ -19,13 +18,12 @@ from perceptinit.protocols import BlockUse, Reached
 
 H = TypeVar("H")
 NUM_FETCHERS = 4
-# batches after the current one that a loader makes at the same time
+# batches after the current one that a loader prepares at the same time
 _BATCHES_BEGUN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class _Use:
-    """Draws, counted over the whole run, between which a piece is needed: `first` up to `last`."""
+class _Use(NamedTuple):
+    """The first and last draw, counted over the whole run, that need a piece."""
 
     piece: Piece
     first: int
@@ -35,14 +33,14 @@ class _Use:
 class ReadAhead(Generic[H]):
     """Pieces opened before they are needed, for all threads of one loader.
 
-    Pieces are held in the cache until their last use. Those that are fetched ahead take at most half of it, so that
-    other processes find room.
+    Pieces are held in the cache until their last use. Prefetched pieces take at most half of the cache, which leaves
+    room for other processes.
 
     Args:
         cache: Where pieces are.
         max_bytes: Most that they may take together.
-        uses: What will be needed, in the order of `first`.
-        open_: Called with a piece and its file, in the thread that fetched it; its result is handed out.
+        uses: The future uses, in the order of `first`.
+        open_: Called with a piece and its file, in the thread that fetched it; `get` returns its result.
     """
 
     def __init__(
@@ -57,45 +55,41 @@ class ReadAhead(Generic[H]):
         self._planned: dict[_Use, Future[tuple[H, Held] | None]] = {}
         self._by_piece: dict[Piece, Future[tuple[H, Held] | None]] = {}
         self._queue: SimpleQueue[_Use | None] = SimpleQueue()
-
-    @contextmanager
-    def running(self) -> Iterator[Reached]:
-        """Fetch in threads during the block; gives `reached`."""
         for number in range(NUM_FETCHERS):
             Thread(target=self._work, name=f"read-ahead-{number}", daemon=True).start()
-        try:
-            yield self.reached
-        finally:
-            planned, self._planned = self._planned, {}
-            for future in planned.values():
-                _release(future)
-                with suppress(InvalidStateError):
-                    future.set_exception(RemoteError("nothing is fetched after a loader has ended"))
-            for _ in range(NUM_FETCHERS):
-                self._queue.put(None)
+
+    def close(self) -> None:
+        """Release all pieces and stop the threads."""
+        planned, self._planned = self._planned, {}
+        for future in planned.values():
+            _release(future)
+            with suppress(InvalidStateError):
+                future.set_exception(RemoteError("the loader has ended"))
+        for _ in range(NUM_FETCHERS):
+            self._queue.put(None)
 
     def reached(self, done: int, needed: int) -> None:
-        """Release what only draws before `done` needed, and fetch ahead; those before `needed` are waited for now."""
+        """Release pieces that only draws before `done` use, and plan the next ones; `needed` is the end of the batch."""
         for use in [use for use in self._planned if use.last < done]:
             _release(self._planned.pop(use))
         for use, future in list(self._planned.items()):
             if future.done() and (future.exception() or not future.result()):
-                self._plan(use)  # what failed, or had no room, may succeed now
+                self._plan(use)  # an attempt that failed or found no room may succeed now
         self._extend(done, begun=needed + _BATCHES_BEGUN * (needed - done))
         # of several uses of a piece the first one counts
         self._by_piece = {use.piece: self._planned[use] for use in reversed(self._planned)}
 
     def get(self, piece: Piece) -> H | None:
-        """Return what a piece was opened as, waited for; None if it is not planned, or there is no room for it.
+        """Wait for a piece and return its opened form; None if it is not planned or the cache has no room for it.
 
-        Raises what fetching or opening it raised.
+        Raises the error of fetching or opening it.
         """
         future = self._by_piece.get(piece)
         opened = future.result() if future else None
         return opened[0] if opened else None
 
     def _extend(self, done: int, begun: int) -> None:
-        """Plan what is used before `begun`, and then as much as may be fetched ahead."""
+        """Plan the uses before `begun`, and then as many as may be prefetched."""
         room = sum(use.piece.room for use in self._planned)
         ahead = sum(use.piece.room for use in self._planned if use.first >= begun)
         while (use := self._next) is not None:
@@ -116,7 +110,7 @@ class ReadAhead(Generic[H]):
         while (use := self._queue.get()) is not None:
             if (future := self._planned.get(use)) is not None:
                 self._fetch(use.piece, future)
-            del future  # else this thread would hold the piece
+            del future  # it would keep the piece held
 
     def _fetch(self, piece: Piece, future: Future[tuple[H, Held] | None]) -> None:
         try:
@@ -139,9 +133,9 @@ class PieceReader(Generic[H]):
 
     Args:
         pieces: The pieces.
-        open_: Called with a piece and its file; its result is what `get` returns.
-        cache_gb: Most that the cache may take, in 10^9 bytes; None: half of what is free.
-        needs_spare: Whether the cache keeps room for one piece that was not planned.
+        open_: Called with a piece and its file; `get` returns its result.
+        cache_gb: Upper bound on the size of the cache in 10^9 bytes; None: half of the free space.
+        needs_spare: Whether the cache reserves room for one piece that was not planned.
     """
 
     def __init__(
@@ -160,19 +154,19 @@ class PieceReader(Generic[H]):
         return FetchedCache(None if self._cache_gb is None else int(self._cache_gb * 1e9))
 
     @cached_property
-    def num_held(self) -> int:
-        """Return how many pieces the cache holds at a time, whichever they are."""
+    def _num_held(self) -> int:
+        """Return how many of the largest pieces fit into the cache."""
         rooms = accumulate(sorted((piece.room for piece in self.pieces), reverse=True))
         return sum(room <= self.cache.max_bytes for room in rooms)
 
     @property
     def max_shuffle_blocks(self) -> int:
-        """Return how many may be shuffled into each other: those that are held, except one that comes next."""
-        return max(1, self.num_held - 1) if self.num_held < len(self.pieces) else self.num_held
+        """Return how many pieces may be shuffled together: those that fit, except one that is prefetched."""
+        return max(1, self._num_held - 1) if self._num_held < len(self.pieces) else self._num_held
 
     def problems(self) -> Iterator[str]:
-        """Yield a sentence when the cache does not hold the largest piece."""
-        if not self.num_held:
+        """Yield a sentence if the largest piece does not fit into the cache."""
+        if not self._num_held:
             yield (
                 f"cache_gb: the cache in {self.cache.folder} may take {self.cache.max_bytes / 1e9:g} GB, and the "
                 f"largest piece of the data has {self._largest / 1e9:g} GB"
@@ -180,19 +174,18 @@ class PieceReader(Generic[H]):
 
     @contextmanager
     def read_ahead(self, uses: Iterable[BlockUse]) -> Iterator[Reached]:
-        """Fetch pieces during the block, as `HasReadAhead` says."""
+        """Fetch pieces during the block; see `HasReadAhead`."""
         planned = (_Use(self.pieces[number], first, last) for number, first, last in uses)
-        spare = self._largest if self._needs_spare and self.num_held > 1 else 0
-        ahead = ReadAhead(self.cache, self.cache.max_bytes - spare, planned, self._open)
-        with ahead.running() as reached:
-            self._ahead = ahead
-            try:
-                yield reached
-            finally:
-                self._ahead = None
+        spare = self._largest if self._needs_spare and self._num_held > 1 else 0
+        ahead = self._ahead = ReadAhead(self.cache, self.cache.max_bytes - spare, planned, self._open)
+        try:
+            yield ahead.reached
+        finally:
+            self._ahead = None
+            ahead.close()
 
     def get(self, piece: Piece) -> H | None:
-        """Return a piece that was planned, waited for; None for another, and where there is no room for it."""
+        """Wait for a planned piece and return its opened form; None without a plan or room for it."""
         return self._ahead.get(piece) if self._ahead else None
 
     @property

@@ -1,6 +1,6 @@
-"""Ask a bucket, a hub or a web server again where waiting helps, and raise a sentence where it does not.
+"""Read remote files with retries; errors name the file and say what to do.
 
-Bytes are the same whenever they arrive, so a request gives them or raises RemoteError; nothing takes their place.
+A read returns the requested bytes or raises RemoteError. There is no substitute, so batches stay reproducible.
 """
 
 from __future__ import annotations
@@ -13,49 +13,43 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urljoin
 
-from perceptinit.errors import (
-    AbsentError,
-    DataError,
-    PerceptInitError,
-    RemoteError,
-    without_credentials,
-)
+from perceptinit.errors import AbsentError, DataError, PerceptInitError, RemoteError, without_credentials
 from perceptinit.files.remote import network
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.files.remote.network import Answer, Stat, open_answer
 
 T = TypeVar("T")
 
-# attempts without progress, and attempts in all, before a server is given up
+# limits on attempts without progress, and on all attempts
 ATTEMPTS, ATTEMPTS_IN_ALL = 6, 200
-# waits between attempts without progress: this times 1, 2, 4, ...
+# delays between attempts without progress: this times 1, 2, 4, ...
 BACKOFF_SECONDS = 1.0
 _MOST_PAGE_BYTES = 64 << 20
-_MISTAKES = (TypeError, AttributeError, NameError, ImportError)  # of the program, not of a server
+_MISTAKES = (TypeError, AttributeError, NameError, ImportError)  # bugs, not failures of a server
 
 
 def stat(file: RemoteFile) -> Stat:
-    """Return the size and version of a file as they are now.
+    """Return the current size and version of a file.
 
     Raises:
         AbsentError: If there is no such file.
-        RemoteError: If the server does not answer, or does not state the size.
+        RemoteError: If the server does not respond or does not report the size.
     """
 
     def look() -> Stat:
         with open_answer(file, 0, 0) as answer:
             if answer.num_bytes is None:
-                raise RemoteError(f"{file}: the server does not state the size of the file")
+                raise RemoteError(f"{file}: the server does not report the file size")
             return Stat(answer.num_bytes, answer.version)
 
     return retry(file, look)
 
 
 def read(file: RemoteFile, start: int, stop: int, wanted: Stat | None = None) -> bytes:
-    """Return the bytes from `start` to before `stop`.
+    """Return the bytes from `start` up to `stop`.
 
     Raises:
-        RemoteError: If not all of them arrive, or the file is not the `wanted` one; see `check_version`.
+        RemoteError: If the read fails, or the file is not the `wanted` one; see `check_version`.
     """
 
     def get() -> bytes:
@@ -73,7 +67,7 @@ def read(file: RemoteFile, start: int, stop: int, wanted: Stat | None = None) ->
 
 
 class RemoteReader(io.RawIOBase):
-    """A remote file as a seekable binary file; RemoteError when more than `most_bytes` of it are read."""
+    """A remote file as a seekable binary file; RemoteError if reads exceed `most_bytes` together."""
 
     def __init__(self, file: RemoteFile, most_bytes: int) -> None:
         self._file, self._now, self._position, self._left = file, stat(file), 0, most_bytes
@@ -94,14 +88,14 @@ class RemoteReader(io.RawIOBase):
         size = max(0, min(len(buffer), self._now.num_bytes - self._position))
         self._left -= size
         if self._left < 0:
-            raise RemoteError(f"{self._file}: too many bytes of it are needed")
+            raise RemoteError(f"{self._file}: needs too many bytes")
         buffer[:size] = read(self._file, self._position, self._position + size, self._now)
         self._position += size
         return size
 
 
 def check_version(file: RemoteFile, answer: Answer, wanted: Stat | None) -> None:
-    """Raise RemoteError unless an answer has the wanted size and version, as far as both are known."""
+    """Raise RemoteError if an answer has another size or version than the wanted one, where both are known."""
     there = answer.num_bytes
     if wanted and (there not in (None, wanted.num_bytes) or wanted.version not in ("", answer.version)):
         raise RemoteError(
@@ -111,14 +105,14 @@ def check_version(file: RemoteFile, answer: Answer, wanted: Stat | None) -> None
 
 
 def check_part(file: RemoteFile, answer: Answer, start: int, stop: int) -> None:
-    """Raise RemoteError unless an answer is the bytes from `start` to before `stop`."""
+    """Raise RemoteError unless an answer contains the bytes from `start` up to `stop`."""
     is_whole = answer.num_bytes in (None, stop) and start == 0
     if answer.start != start or not (answer.is_part or is_whole):
-        raise RemoteError(f"{file}: the server sends whole files, not the part that was asked for")
+        raise RemoteError(f"{file}: the server sends whole files, not the requested range")
 
 
 def read_page(file: RemoteFile, attempts: int = ATTEMPTS) -> bytes:
-    """Return a whole small answer, such as a page or JSON, of whatever length."""
+    """Return a small file, such as a web page or JSON; RemoteError above 64 MB."""
 
     def get() -> bytes:
         data = bytearray()
@@ -133,23 +127,19 @@ def read_page(file: RemoteFile, attempts: int = ATTEMPTS) -> bytes:
 
 
 def write(file: RemoteFile, data: bytes) -> None:
-    """Store a file; RemoteError where nothing may be written."""
-    if file.is_web:
-        raise RemoteError(f"{file}: files cannot be written to a web server")
-
+    """Store a file in a bucket or on a hub; RemoteError without permission."""
     retry(file, lambda: network.put(file, data))
 
 
 def list_files(folder: RemoteFile, recursive: bool = False) -> dict[RemoteFile, Stat]:
     """Return the files in a folder of a bucket or a hub, sorted."""
-
     return retry(folder, lambda: network.list_bucket(folder, recursive))
 
 
 def match_files(pattern: RemoteFile) -> list[RemoteFile]:
-    """Return the files that match a glob in the last part of an address, sorted; DataError if there are none.
+    """Return the files that match a glob in the last part of an address, sorted; DataError without a match.
 
-    A web server's files are those that the page of the folder links to.
+    On a web server these are the links on the page of the folder.
     """
     folder = pattern.folder
     if any(mark in folder.url.partition("://")[2] for mark in "*["):
@@ -157,7 +147,7 @@ def match_files(pattern: RemoteFile) -> list[RemoteFile]:
     there = list(_list_links(folder) if folder.is_web else list_files(folder))
     found = [file for file in there if fnmatch.fnmatchcase(file.name, pattern.name)]
     if not found:
-        raise DataError(f"{pattern}: none of {len(there)} files there matches")
+        raise DataError(f"{pattern}: none of {len(there)} files matches")
     return found
 
 
@@ -175,17 +165,17 @@ def retry(
     progress: Callable[[], int] = int,
     attempts: int | None = None,
 ) -> T:
-    """Return what `ask` returns, called again after a while where waiting may help.
+    """Return the result of `ask`, which is repeated with growing delays after temporary failures.
 
     Args:
-        file: What is asked for, for messages.
+        file: The requested file, for messages.
         ask: The request.
-        progress: Bytes that have arrived. An attempt that brought more than all before it does not count as failed.
-        attempts: How many in a row may fail; ATTEMPTS if None.
+        progress: Bytes received so far. An attempt that increases them does not count as failed.
+        attempts: Number of consecutive failures before giving up; ATTEMPTS if None.
 
     Raises:
         AbsentError: If there is no such file.
-        RemoteError: If the server refuses, or all attempts failed.
+        RemoteError: If the server refuses, or all attempts fail.
     """
     limit = ATTEMPTS if attempts is None else attempts
     number, failures, most = 0, 0, progress()
@@ -208,13 +198,13 @@ def retry(
 
 
 def _raise_if_final(file: RemoteFile, error: Exception, reason: str) -> None:
-    """Raise where waiting does not help: no such file, no permission, an answer of the 400s."""
+    """Raise if a retry cannot help: no such file, no permission, or another status of 400 to 499."""
     status = _status(error)
     if status in (404, 410) or isinstance(error, FileNotFoundError):
         raise AbsentError(f"{file}: no such file") from error
     if status in (401, 403) or isinstance(error, PermissionError) or "Credential" in type(error).__name__:
         raise RemoteError(
-            f"{file}: access denied ({reason}). Are the credentials there, and have they expired? s3://, gs:// and "
+            f"{file}: access denied ({reason}). Are the credentials set, and have they expired? s3://, gs:// and "
             "hf:// take them from the environment or a login, https:// from ~/.netrc"
         ) from error
     if status and 400 <= status < 500 and status not in (408, 416, 425, 429):
@@ -222,8 +212,8 @@ def _raise_if_final(file: RemoteFile, error: Exception, reason: str) -> None:
 
 
 def _status(error: BaseException | None) -> int | None:
-    """Return the HTTP status of an error, or of what it came from."""
-    # a body that was cut has none, whatever aiohttp says
+    """Return the HTTP status of an error or of its cause."""
+    # aiohttp reports one for a truncated body, too
     while error is not None and "Payload" not in type(error).__name__:
         places = (error, getattr(error, "response", None))
         names = ("status", "status_code") if hasattr(error, "status") else ("status_code", "code")
@@ -236,7 +226,7 @@ def _status(error: BaseException | None) -> int | None:
 
 
 def _reason(error: Exception) -> str:
-    """Return one line about an error, without the address, which may hold a signature."""
+    """Return one line about an error, without the address, which may contain a signature."""
     status, cause = _status(error), getattr(error, "reason", None)
     if any(isinstance(e, TimeoutError) or "Timeout" in type(e).__name__ for e in (error, cause)):
         words = f"no answer within {network.TIMEOUT_SECONDS:g} s"

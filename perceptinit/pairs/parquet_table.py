@@ -1,0 +1,218 @@
+"""Parquet files as rows of chosen columns, read at random places from several threads.
+
+The index of a remote file is its footer. Of a row group only the chosen columns are fetched.
+"""
+
+from __future__ import annotations
+
+# N rows
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from perceptinit.errors import DataError, writing
+from perceptinit.files.csv_files import check_columns
+from perceptinit.files.reading import require_file
+from perceptinit.files.remote.addresses import Place, RemoteFile
+from perceptinit.files.remote.fetched import Piece
+from perceptinit.files.remote.network import Stat
+from perceptinit.files.remote.read_ahead import PieceReader
+from perceptinit.files.remote.store import read, stat
+from perceptinit.pairs.held import HeldBlocks
+
+# pyarrow raises these for damaged files, text that is not UTF-8, and sizes beyond memory
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
+
+_NUM_THREADS = 16  # that read footers or columns, one file each
+_TAIL_BYTES = 64 << 10  # contains the footer of most files
+_END_BYTES = 8  # length of the footer, and PAR1
+_LARGEST_FOOTER = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A Parquet file: its columns and the number of rows of each row group.
+
+    For a remote file, `pieces` contains the footer and the wanted columns of each row group, and `others` the footer
+    and one column of all row groups, by the column's name.
+    """
+
+    place: Place
+    names: tuple[str, ...]
+    row_groups: tuple[int, ...]
+    pieces: tuple[Piece, ...] = ()
+    others: Mapping[str, Piece] = field(default_factory=dict)
+
+
+class ParquetTable:
+    """Columns of Parquet files, concatenated.
+
+    A row is read with its row group, which stays in memory until `cached_row_groups` others have been read.
+
+    Args:
+        paths: The files, all local or all remote.
+        columns: The columns of a row.
+        cached_row_groups: Number of row groups in memory.
+        cache_gb: Of remote files, see `PieceReader`.
+        others: Further columns, which `column` reads and `row` does not.
+
+    Raises:
+        DataError: If a file is not a Parquet file or lacks a column.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Place],
+        columns: Sequence[str],
+        cached_row_groups: int = 4,
+        cache_gb: float | None = None,
+        others: Sequence[str] = (),
+    ) -> None:
+        self.columns = tuple(columns)
+        with ThreadPoolExecutor(_NUM_THREADS) as pool:
+            self._files = list(pool.map(lambda path: _read_footer(path, self.columns, others), paths))
+        for file in self._files:
+            check_columns(file.place, file.names, (*self.columns, *others))
+        pieces = [piece for file in self._files for piece in file.pieces]
+        self.reader = PieceReader(pieces, _open_piece, cache_gb) if pieces else None  # None: local files
+        self._groups = [(f, g) for f in self._files for g in range(len(f.row_groups))]
+        self.block_sizes = [num_rows for file in self._files for num_rows in file.row_groups]
+        self._stops = np.cumsum(self.block_sizes, dtype=np.int64)
+        self._file_stops = np.cumsum([sum(f.row_groups) for f in self._files], dtype=np.int64)
+        self.num_rows = sum(self.block_sizes)
+        self._row_groups = HeldBlocks(self._read_row_group, cached_row_groups)
+
+    def row(self, index: int) -> tuple[Any, ...]:
+        """Return the values of a row: Python values, and arrays for lists of numbers."""
+        block = int(np.searchsorted(self._stops, index, side="right"))
+        place = index - int(self._stops[block]) + self.block_sizes[block]
+        return tuple(_value(column[place]) for column in self._row_groups[block])
+
+    def column(self, name: str) -> list[Any]:
+        """Return the values of a column, of remote files one of `others`. Reads all files, so use it for small values.
+
+        Raises DataError if the column cannot be read, RemoteError if it cannot be fetched.
+        """
+        with ThreadPoolExecutor(_NUM_THREADS) as pool:
+            columns = pool.map(lambda file: _read_column(file, name), self._files)
+            return [value for column in columns for value in column]
+
+    def where(self, index: int) -> str:
+        """Return the name of a row for messages: the file and its row, counted from 0."""
+        number = int(np.searchsorted(self._file_stops, index, side="right"))
+        file = self._files[number]
+        row = index - int(self._file_stops[number]) + sum(file.row_groups)
+        return f"{file.place.name} row {row}"
+
+    def _read_row_group(self, block: int) -> list[pa.ChunkedArray]:
+        file, group = self._groups[block]
+        try:
+            with self._open(block, file.place) as opened:
+                table = opened.read_row_group(group, columns=list(self.columns), use_threads=False)
+        except _UNREADABLE as error:
+            raise DataError(f"{file.place}: row group {group} cannot be read ({error})") from error
+        return [table.column(name) for name in self.columns]
+
+    def _open(self, block: int, place: Place) -> AbstractContextManager[pq.ParquetFile]:
+        """Return the file of a row group, or a copy that contains only this row group."""
+        if self.reader is None:
+            return pq.ParquetFile(place, memory_map=True)
+        piece = self.reader.pieces[block]
+        ahead = self.reader.get(piece)
+        return _fetch_now(piece) if ahead is None else nullcontext(ahead)
+
+
+def _open_piece(piece: Piece, path: Path) -> pq.ParquetFile:
+    return pq.ParquetFile(path, memory_map=True)
+
+
+def _fetch_now(piece: Piece) -> pq.ParquetFile:
+    """Return a piece that was not planned, in a temporary file with holes."""
+    folder = Path(tempfile.gettempdir())
+    with writing(folder):
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the returned file)
+    for start, stop in piece.ranges:
+        data = read(piece.file, start, stop, piece.stat)
+        with writing(folder):
+            copy.seek(start)
+            copy.write(data)
+    return pq.ParquetFile(copy)
+
+
+def _read_footer(place: Place, columns: Sequence[str], others: Sequence[str]) -> _File:
+    try:
+        if isinstance(place, Path):
+            require_file(place)
+            return _File(place, *_sizes(pq.read_metadata(place)))
+        now = stat(place)
+        tail = _read_tail(place, now)
+        metadata = pq.read_metadata(pa.BufferReader(tail))
+        groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
+        footer = (now.num_bytes - len(tail), now.num_bytes)
+
+        def piece(ranges: Iterable[tuple[int, int]]) -> Piece:
+            return Piece(place, now, (*ranges, footer))
+
+        pieces = tuple(piece(_ranges(group, columns)) for group in groups)
+        whole = {name: piece(r for group in groups for r in _ranges(group, [name])) for name in others}
+        return _File(place, *_sizes(metadata), pieces, whole)
+    except _UNREADABLE as error:
+        raise DataError(f"{place}: not a readable Parquet file ({error})") from error
+
+
+def _sizes(metadata: pq.FileMetaData) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the names of the columns and the number of rows of each row group."""
+    num_rows = tuple(metadata.row_group(g).num_rows for g in range(metadata.num_row_groups))
+    return tuple(metadata.schema.to_arrow_schema().names), num_rows
+
+
+def _read_tail(file: RemoteFile, now: Stat) -> bytes:
+    """Return the footer of a remote file and the bytes after it."""
+    size = now.num_bytes
+    tail = read(file, max(0, size - _TAIL_BYTES), size, now)
+    length = int.from_bytes(tail[-_END_BYTES:-4], "little") + _END_BYTES
+    if tail[-4:] != b"PAR1" or length > min(size, _LARGEST_FOOTER):
+        raise DataError(f"{file}: not a readable Parquet file (no footer at its end)")
+    return tail[-length:] if length <= len(tail) else read(file, size - length, size, now)
+
+
+def _ranges(group: pq.RowGroupMetaData, columns: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the places of the chunks of columns; adjacent ones are merged."""
+    chunks = [group.column(i) for i in range(group.num_columns)]
+    spans = sorted(
+        (start, start + chunk.total_compressed_size)
+        for chunk in chunks
+        if chunk.path_in_schema.partition(".")[0] in columns
+        for start in [min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)))]
+    )
+    merged: list[tuple[int, int]] = []
+    for start, stop in spans:
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((start, stop))
+    return merged
+
+
+def _read_column(file: _File, name: str) -> list[Any]:
+    try:
+        with _fetch_now(file.others[name]) if file.others else pq.ParquetFile(file.place) as opened:
+            return opened.read(columns=[name]).column(name).to_pylist()
+    except _UNREADABLE as error:
+        raise DataError(f"{file.place}: column '{name}' cannot be read ({error})") from error
+
+
+def _value(cell: pa.Scalar) -> Any:
+    """Return a cell as Python value: a list of numbers as array, {bytes, path} as its bytes."""
+    if isinstance(cell, (pa.ListScalar, pa.LargeListScalar)) and cell.is_valid:
+        return cell.values.to_numpy(zero_copy_only=False)
+    value = cell.as_py()
+    return value.get("bytes") if isinstance(value, dict) else value
