@@ -218,7 +218,7 @@ def unusable_in_one_process():
 def test_unusable_pairs_are_counted_over_all_processes():
     messages = together(unusable_in_one_process)
     assert messages[0] == messages[1]
-    assert messages[0].startswith("1 of 48 pairs cannot be used, more than max_bad_share = 0.01")
+    assert messages[0].startswith("1 of 48 pairs are unusable, more than max_bad_share = 0.01")
 
 
 def not_finite_in_two_processes():

@@ -378,7 +378,7 @@ def test_a_build_is_announced_with_its_size_and_shown_as_a_stage(root, stimuli):
     _, events = train(stimuli, image_store=str(root))
     first = warnings_of(events)[0]
     assert first.startswith("10 images are decoded once, into 7.8e-07 GiB in ")
-    assert 'image_store = "off" does without' in first
+    assert 'image_store = "off" disables the store' in first
     kinds = [(e.message, e.total_steps) for e in events if e.kind == "stage-start"]
     assert kinds == [("decode images", 10), ("triplet-hinge", 10)]
     _, events = train(stimuli, image_store=str(root))

@@ -69,7 +69,7 @@ def test_a_header_that_asks_for_too_many_pixels_is_refused_on_all_paths(bomb, wa
 def test_a_thin_image_that_would_be_resized_to_gigabytes_is_refused(little_memory):
     data = encoded(Image.new("L", (1, 60000)), "PNG")
     assert decode(data, "thin").shape == (60000, 1, 3)
-    with pytest.raises(DataError, match=r"^thin: an image of 224 x 13,440,000 pixels, more than"):
+    with pytest.raises(DataError, match=r"^thin: 224 x 13,440,000 pixels, more than"):
         load_square(data, "thin", 224, "center-crop")
 
 
@@ -201,7 +201,9 @@ def test_a_background_is_a_css_colour(text, colour):
 
 @pytest.mark.parametrize("text", ["transparent", "#80808080", "whit", ""])
 def test_a_background_that_is_no_opaque_colour_is_refused(text):
-    with pytest.raises(ValueError, match=f"background = '{text}': no opaque colour; say 'gray'"):
+    with pytest.raises(
+        ValueError, match=rf"background = '{text}': not an opaque colour\. Use a name such as 'gray'"
+    ):
         colour_of(text)
 
 

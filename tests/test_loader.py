@@ -157,7 +157,7 @@ def test_fewer_pairs_than_a_batch_are_an_error_and_not_an_endless_loop():
     with pytest.raises(DataError) as error:
         loader(Photos(num_pairs=7))
     assert str(error.value) == (
-        "batch_size = 8, but there are only 7 pairs: not one whole batch. Lower batch_size or give more pairs"
+        "batch_size = 8, but there are only 7 pairs: not one complete batch. Lower batch_size or add pairs"
     )
 
 
@@ -172,7 +172,7 @@ def test_a_pair_that_cannot_be_decoded_is_replaced_and_told():
 
 
 def test_a_source_without_usable_pairs_is_given_up():
-    with pytest.raises(DataError, match="16 pairs in a row, drawn at random to replace another"):
+    with pytest.raises(DataError, match="16 replacements in a row, drawn at random, are unusable"):
         list(loader(Photos(broken=range(40)), num_workers=2).batches(0, 5))
 
 
@@ -199,8 +199,8 @@ def test_bad_pairs_are_said_once_and_counted_each_time():
     assert account.num_replaced == 3
     assert account.indices == {3, 4}
     assert said == [
-        "a: bad; another pair, drawn by the seed, takes its place",
-        "b: bad; another pair, drawn by the seed, takes its place",
+        "a: bad; replaced by another pair, drawn from the seed",
+        "b: bad; replaced by another pair, drawn from the seed",
     ]
 
 
@@ -210,7 +210,7 @@ def test_more_bad_pairs_than_allowed_stop_the_run():
     with pytest.raises(DataError) as error:
         account.note([Unusable(4, "b: bad")])
     assert str(error.value) == (
-        "2 of 100 pairs cannot be used, more than max_bad_share = 0.01 allows; the last: b: bad"
+        "2 of 100 pairs are unusable, more than max_bad_share = 0.01 allows; the last: b: bad"
     )
 
 

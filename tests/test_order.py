@@ -68,7 +68,7 @@ def test_every_pair_has_one_place(monkeypatch, one_generator, shuffle_blocks):
 
 
 def test_too_many_pairs_for_one_window_are_refused():
-    sentence = r"200,000,000 pairs cannot be shuffled .* only 134,217,728\. Set shuffle_blocks to"
+    sentence = r"200,000,000 pairs exceed the limit of 134,217,728 for .*\. Set shuffle_blocks to"
     with pytest.raises(UsageError, match=sentence):
         drawn(200_000_000, [10_000] * 20_000, 0)
 

@@ -313,7 +313,7 @@ def test_a_glob_over_very_many_folders_is_given_up(tmp_path, monkeypatch):
     for number in range(30):
         (tmp_path / f"a/{number}").mkdir(parents=True)
     (problem,) = webdataset(tmp_path / "**/x.tar").preflight()
-    assert "looks through more than 20 folders; name them more closely" in problem
+    assert "searches more than 20 folders. Use a narrower pattern" in problem
 
 
 @pytest.mark.parametrize("pattern", ["**/*.tar", "a/**/*.tar", "*/**/*.tar", "**/b/**/*.tar", "**/[[]q]/*"])
@@ -340,7 +340,7 @@ def test_a_count_beside_the_shards_is_checked(tmp_path):
     path = write_tar(tmp_path / "0.tar", pair_members("a", "b"))
     (tmp_path / "sizes.json").write_text('{"0.tar": 3}')
     (problem,) = webdataset(path).preflight()
-    assert problem == (f"{path}: 2 samples, but sizes.json beside it says 3; copy or pack the shard again")
+    assert problem == (f"{path}: 2 samples, but sizes.json states 3. Copy or pack the shard again")
 
 
 # parquet

@@ -183,7 +183,7 @@ def test_an_empty_split_is_told(tmp_path):
 def test_a_count_that_differs_from_the_index_is_told(tmp_path):
     labelled_set(tmp_path / "pets", [0, 1], 2)
     (tmp_path / "pets" / "test" / "sizes.json").write_text('{"0.tar": 3}')
-    with pytest.raises(DataError, match=r"0.tar: 2 samples, but sizes.json beside it says 3"):
+    with pytest.raises(DataError, match=r"0.tar: 2 samples, but sizes.json states 3"):
         read_zero_shot_set(tmp_path / "pets")
 
 

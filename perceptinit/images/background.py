@@ -1,4 +1,4 @@
-"""What lies behind the transparent parts of an image: a colour, put there before anything else is done."""
+"""The background of transparent images."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from perceptinit.types import WHITE, Colour
 
 
 def colour_of(text: str | None) -> Colour:
-    """Return the colour that a recipe names: a CSS name or `#rrggbb`; None is white.
-
-    Raises ValueError, with the forms there are, for anything else.
-    """
+    """Return the colour of a CSS name or `#rrggbb`; None is white. ValueError for anything else."""
     from PIL import ImageColor
 
     if text is None:
@@ -22,14 +19,16 @@ def colour_of(text: str | None) -> Colour:
     except ValueError:
         alpha = 0
     if alpha != 255:
-        raise ValueError(f"background = '{text}': no opaque colour; say 'gray' or '#8090a0'")
+        raise ValueError(
+            f"background = '{text}': not an opaque colour. Use a name such as 'gray' or '#8090a0'"
+        )
     return red, green, blue
 
 
 def flatten(pixels: np.ndarray, background: Colour) -> np.ndarray:
-    """Return an image on a ground, uint8 (H, W, 3), of uint8 (H, W, 3) or (H, W, 4) with alpha last.
+    """Return an image on a background, uint8 (H, W, 3), from uint8 (H, W, 3) or (H, W, 4) with alpha last.
 
-    As browsers do it, in the values of the file: alpha x colour + (1 - alpha) x ground, rounded.
+    Blends as browsers do, without a colour transform: alpha * colour + (1 - alpha) * background, rounded.
     """
     if pixels.shape[2] == 3:
         return pixels
@@ -39,5 +38,5 @@ def flatten(pixels: np.ndarray, background: Colour) -> np.ndarray:
 
 
 def transparent_share(pixels: np.ndarray) -> float:
-    """Return the share of pixels (H, W, 3 or 4) through which the ground is seen, at least in part."""
+    """Return the share of pixels, shape (H, W, 3 or 4), that are not opaque."""
     return float((pixels[..., 3] < 255).mean()) if pixels.shape[2] == 4 else 0.0

@@ -1,11 +1,9 @@
-"""From encoded images to uint8 squares: decoding, resizing and batches, fast and with PIL's pixels.
+"""Decode and resize images to uint8 squares and batches, fast and with PIL's pixels.
 
-JPEG is decoded by libjpeg-turbo, 8-bit PNG by torchvision, and both are resized by torch (bicubic,
-antialiased): two to four times as fast as PIL, with its pixels (see `resize_box`). Everything else
-(CMYK, palette, 16 bit, WebP, ...) goes through PIL's `convert("RGB")`, file by file (16-bit grey is
-clipped at 255, not scaled: so does PIL, and so do the suites we compare with). EXIF orientation is
-ignored, as in open_clip and clip-benchmark, which train and evaluate on the stored pixels. Transparent
-parts show a stated ground, except in the squares of test sets, where alpha is dropped as in those suites.
+libjpeg-turbo decodes JPEG, torchvision 8-bit PNG, and torch resizes both (bicubic, antialiased), two to four times as
+fast as PIL and with its pixels (see `resize_box`). PIL decodes all other files (CMYK, palette, 16 bit, WebP, ...) with
+`convert("RGB")`, which clips 16-bit grey at 255. EXIF orientation is ignored, as in open_clip and clip-benchmark.
+Transparent parts show a background, except in the squares of test sets, where alpha is dropped as in those suites.
 """
 
 from __future__ import annotations
@@ -35,25 +33,29 @@ Decode = Literal["quality", "fast"]
 Interpolation = Literal["bicubic", "bilinear"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-# bit depth and colour type in a PNG header: 8-bit grey, RGB, RGBA; the rest differs from PIL's colours
+# bit depth and colour type in a PNG header: 8-bit grey, RGB, RGBA; others differ from PIL's colours
 _PLAIN_PNG = (b"\x08\x00", b"\x08\x02", b"\x08\x06")
 
 
 def decode(source: ImageSource, key: str, background: Colour = WHITE) -> np.ndarray:
-    """Return the RGB pixels of an image, uint8 (H, W, 3); pixels pass through.
+    """Return the RGB pixels of an image, uint8 (H, W, 3).
 
-    key: names the image in messages, such as `00012.tar/000123`. background: what is behind its
-    transparent parts. Pixels may differ from PIL's by 1 when the two libraries bring different JPEG
-    decoders; `load_square(..., "center-crop")` is exact.
+    Pixels may differ from PIL's by 1 if the two libraries include different JPEG decoders. `load_square(...,
+    "center-crop")` is exact.
 
-    Raises DataError, naming the image, when it cannot be read or decoded, or has too many pixels by its
-    header (`jpeg.MAX_PIXELS`): nothing is decoded then.
+    Args:
+        source: A path, the encoded bytes, or pixels, which are returned unchanged.
+        key: Name of the image in messages, such as `00012.tar/000123`.
+        background: Colour behind transparent parts.
+
+    Raises:
+        DataError: If the image cannot be read or decoded, or its header states more than `jpeg.MAX_PIXELS` pixels.
     """
     return flatten(decode_with_alpha(source, key), background)
 
 
 def decode_with_alpha(source: ImageSource, key: str) -> np.ndarray:
-    """Return pixels as `pixels_of` does, with its errors, PNGs faster."""
+    """Return pixels and errors as `pixels_of` does, with a faster decoder of PNGs."""
     if isinstance(source, np.ndarray):
         return pixels_of(source, key)
     data = read(source, key)
@@ -64,12 +66,17 @@ def decode_with_alpha(source: ImageSource, key: str) -> np.ndarray:
 def load_square(source: ImageSource, key: str, size: int, fit: Fit, background: Colour = WHITE) -> np.ndarray:
     """Return an image as a square, uint8 (3, S, S); the array may be a strided view.
 
-    fit "squash": the whole image on `background`, its proportions given up (as DreamSim loads NIGHTS).
-    fit "center-crop": the shorter side resized to `size`, then the middle, with PIL throughout and
-    alpha dropped: the pixels of open_clip's evaluation transform, so that scores can be compared
-    with others'.
+    Args:
+        source: The image.
+        key: Name of the image in messages.
+        size: Height and width of the square, pixels.
+        fit: "squash" resizes the whole image without preserving its proportions, as DreamSim loads NIGHTS.
+            "center-crop" resizes the shorter side to `size` and crops the middle with PIL, without alpha. These are
+            the pixels of open_clip's evaluation transform, so scores are comparable.
+        background: Colour behind transparent parts, for "squash".
 
-    Raises DataError as `decode` does, and for one so long that the resized image would be too large.
+    Raises:
+        DataError: As `decode`, and if the resized image would be too large.
     """
     if fit == "squash":
         pixels = decode(source, key, background)
@@ -89,20 +96,24 @@ def resize_box(
 ) -> np.ndarray:
     """Return a box of an image resized to a square, uint8 (3, S, S), with antialiasing.
 
-    pixels: uint8 (H, W, 3). box: (top, left, height, width) in pixels, inside the image.
-    The array may be a strided view; copy it into a batch. Equal to the crop and resize of Pillow 13
-    within 2 grey levels; before 13 it took tall boxes along the rows first, too, and single pixels
-    beside strong edges differ by up to 9 (0.3 on average).
+    The array may be a strided view. It equals the crop and resize of Pillow 13 within 2 grey levels. Earlier versions
+    of Pillow resize tall boxes in another order: single pixels at strong edges differ by up to 9 (0.3 on average).
+
+    Args:
+        pixels: uint8 (H, W, 3).
+        box: (top, left, height, width) in pixels, inside the image.
+        size: Height and width of the square, pixels.
+        interpolation: Kernel of the resize.
     """
     top, left, height, width = box
     view = pixels[top : top + height, left : left + width]
     if view.shape[:2] == (size, size):
         return view.transpose(2, 0, 1)
-    if not view.flags.writeable:  # torch shares memory only with arrays that can be written to
+    if not view.flags.writeable:  # torch shares memory only with writable arrays
         view = view.copy()
-    image = torch.from_numpy(view)[None].permute(0, 3, 1, 2)  # channels_last has a faster kernel
+    image = torch.from_numpy(view)[None].permute(0, 3, 1, 2)  # the kernel for channels_last is faster
     resize = partial(F.interpolate, mode=interpolation, antialias=True, align_corners=False)
-    if 0 < height - size > 2 * (width - size):  # Pillow's rule: columns first, as fewer pixels are left
+    if 0 < height - size > 2 * (width - size):  # Pillow's rule: columns first, which leaves fewer pixels
         image = resize(image, (size, width))
     return resize(image, (size, size))[0].numpy()
 
@@ -118,13 +129,18 @@ def load_box(
 ) -> np.ndarray:
     """Return a box of an image as a square, uint8 (3, S, S); the array may be a strided view.
 
-    background: see `decode`.
-    draw_box: gives (top, left, height, width) for a height and a width; asked once.
-    decoding "quality": `decode`, then `resize_box`. "fast": where the box is large (see
-    `jpeg.factor_for`) a JPEG is decoded at a fraction of its size, and the box shrinks to whole
-    pixels of that. All else, damaged files included, goes the way of "quality".
+    Args:
+        source: The image.
+        key: Name of the image in messages.
+        size: Height and width of the square, pixels.
+        draw_box: Returns (top, left, height, width) for a height and a width; called once.
+        decoding: "quality" is `decode`, then `resize_box`. "fast" decodes a JPEG with a large box at reduced size (see
+            `jpeg.factor_for`), and the box shrinks to complete pixels.
+        background: Colour behind transparent parts.
+        interpolation: Kernel of the resize.
 
-    Raises DataError as `decode` does.
+    Raises:
+        DataError: As `decode`.
     """
     data = source if isinstance(source, np.ndarray) else read(source, key)
     box = None
@@ -148,10 +164,9 @@ def load_batch(
     on_error: Callable[[int, DataError], None] | None = None,
     rows: Sequence[int] | None = None,
 ) -> torch.Tensor:
-    """Return images as a batch, uint8 (B, 3, S, S), in the order given; see `load_square`.
+    """Return images as a batch, uint8 (B, 3, S, S), in order.
 
-    Decoders and resizers release the interpreter, so threads scale like processes without the cost of
-    copying images between them.
+    Decoding and resizing release the GIL, so threads scale like processes.
 
     Args:
         sources: The images; may be lazy.
@@ -160,8 +175,8 @@ def load_batch(
         fit: See `load_square`.
         num_workers: Threads that decode; 0 decodes in the calling thread.
         background: See `load_square`.
-        on_error: Receives the index of an image that cannot be decoded, which then is black, in any
-            thread; None raises.
+        on_error: Called in any thread with the index of an image that cannot be decoded, which is black in the batch.
+            None raises the error.
         rows: Indices of the images in the batch; all if None.
 
     Raises:
@@ -198,15 +213,12 @@ def stream_batches(
     num_workers: int = 2,
     on_error: Callable[[int, DataError], None] | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Yield batches as `load_batch` gives them; the next one is decoded while the last is used.
+    """Yield the batches of `load_batch`; a thread decodes the next one ahead of use.
 
-    sources, keys: may be lazy; an item is asked for once, in a decoding thread.
-    on_error: is told, in any thread, the place of an image that cannot be read or decoded, which then is
-    black; None raises.
+    Each item of `sources` and `keys`, which may be lazy, is accessed once.
     """
-    rows = [
-        range(start, min(start + batch_size, len(sources))) for start in range(0, len(sources), batch_size)
-    ]
+    indices = range(len(sources))
+    rows = [indices[start : start + batch_size] for start in indices[::batch_size]]
 
     def load(part: range) -> torch.Tensor:
         return load_batch(sources, keys, size, fit, num_workers, on_error=on_error, rows=part)
@@ -215,19 +227,19 @@ def stream_batches(
         yield from map(load, rows)
         return
     with ThreadPoolExecutor(1) as ahead:
-        waiting = [ahead.submit(load, r) for r in rows[:1]]
-        for following in [*rows[1:], None]:
-            batch = waiting.pop().result()
-            if following is not None:
-                waiting.append(ahead.submit(load, following))
+        waiting = ahead.submit(load, rows[0])
+        for following in rows[1:]:
+            batch = waiting.result()
+            waiting = ahead.submit(load, following)
             yield batch
+        yield waiting.result()
 
 
 def _decode_png(data: bytes) -> np.ndarray | None:
-    """Return pixels (H, W, 3), or (H, W, 4) with alpha; None where PIL has to look at the file."""
+    """Return pixels (H, W, 3), or (H, W, 4) with alpha; None for files that PIL decodes."""
     if not (data.startswith(_PNG) and data[24:26] in _PLAIN_PNG):
         return None
-    # a transparent colour, of which torchvision knows nothing
+    # torchvision does not support a transparent colour
     if data.find(b"tRNS", 0, data.find(b"IDAT")) > 0:
         return None
     width, height = (int.from_bytes(data[place : place + 4]) for place in (16, 20))
@@ -235,7 +247,7 @@ def _decode_png(data: bytes) -> np.ndarray | None:
         return None
     try:
         image = decode_png(torch.frombuffer(bytearray(data), dtype=torch.uint8))
-    except RuntimeError:  # damaged, or torchvision was built without this format: PIL decides
+    except RuntimeError:  # damaged, or torchvision was built without this format
         return None
     if image.shape[0] <= 2:  # grey, perhaps with alpha
         image = torch.cat([image[:1].expand(3, -1, -1), image[1:]])

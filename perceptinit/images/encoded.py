@@ -1,4 +1,4 @@
-"""Encoded images and their pixels, by libjpeg-turbo and PIL alone: what a look at data needs, without torch."""
+"""Decoding with libjpeg-turbo and PIL, without torch."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from perceptinit.images import jpeg
 from perceptinit.images.jpeg import MAX_PIXELS
 from perceptinit.types import ImageSource
 
-# of files that are odd, but decoded; those that are not are told by a DataError
+# files that PIL decodes with a warning are valid here
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\b")
 
 
 def pixels_of(source: ImageSource, key: str) -> np.ndarray:
     """Return the pixels of an image, uint8 (H, W, 3), or (H, W, 4) with alpha where it has any.
 
-    key: names the image in messages, such as `00012.tar/000123`.
+    Args:
+        source: A path, the encoded bytes, or pixels, which are returned unchanged.
+        key: Name of the image in messages, such as `00012.tar/000123`.
 
-    Raises DataError, naming the image, when it cannot be read or decoded, or has too many pixels by its
-    header (`jpeg.MAX_PIXELS`): nothing is decoded then.
+    Raises:
+        DataError: If the image cannot be read or decoded, or its header states more than `jpeg.MAX_PIXELS` pixels.
     """
     if isinstance(source, np.ndarray):
         return check_pixels(source, key)
@@ -36,7 +38,7 @@ def pixels_of(source: ImageSource, key: str) -> np.ndarray:
 
 
 def read(source: Path | bytes, key: str) -> bytes:
-    """Return the bytes of an encoded image; DataError, naming it, when it cannot be read."""
+    """Return the bytes of an encoded image; DataError naming it if it cannot be read."""
     if isinstance(source, bytes):
         return source
     try:
@@ -46,13 +48,13 @@ def read(source: Path | bytes, key: str) -> bytes:
 
 
 def decode_pil(data: bytes, key: str, *, keep_alpha: bool) -> Image.Image:
-    """Return an image in mode RGB, or RGBA where it has transparency that is to be kept.
+    """Return an image in mode RGB, or RGBA if it has transparency and `keep_alpha` is set.
 
-    Raises DataError, naming the image, when it cannot be decoded.
+    Raises DataError naming the image if it cannot be decoded.
     """
     try:
         Image.init()
-        # EPS is left out: Pillow hands it to another program (Ghostscript)
+        # without EPS, for which Pillow starts Ghostscript
         formats = [name for name in Image.ID if name != "EPS"]
         with Image.open(io.BytesIO(data), formats=formats) as image:
             check_size(*image.size, key)
@@ -69,15 +71,13 @@ def decode_pil(data: bytes, key: str, *, keep_alpha: bool) -> Image.Image:
 
 
 def check_pixels(pixels: np.ndarray, key: str) -> np.ndarray:
-    """Return the pixels; DataError, naming the image, unless they are uint8 (H, W, 3)."""
+    """Return the pixels; DataError naming the image unless they are uint8 (H, W, 3)."""
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise DataError(f"{key}: pixels must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
     return pixels
 
 
 def check_size(width: int, height: int, key: str) -> None:
-    """Raise DataError, naming the image, for more pixels than are allowed."""
+    """Raise DataError naming the image for more than MAX_PIXELS pixels."""
     if width * height > MAX_PIXELS:
-        raise DataError(
-            f"{key}: an image of {width:,} x {height:,} pixels, more than the {MAX_PIXELS:,} that are allowed"
-        )
+        raise DataError(f"{key}: {width:,} x {height:,} pixels, more than the limit of {MAX_PIXELS:,}")

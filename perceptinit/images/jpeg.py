@@ -1,8 +1,8 @@
-"""JPEG through libjpeg-turbo: the pixels of PIL, whole or at a half, a quarter or an eighth of the size.
+"""JPEG decoding with libjpeg-turbo: PIL's pixels, at full, half, quarter or eighth size.
 
-An image at 1 / f comes from f times fewer DCT coefficients a row and column, which saves most of the
-work after entropy decoding. What libjpeg-turbo does not take (CMYK, rare subsampling, damage) is
-left to PIL: the functions return None.
+An image at 1 / f uses f times fewer DCT coefficients per row and column, which saves most of the work after entropy
+decoding. For files that libjpeg-turbo does not support (CMYK, rare subsampling, damage) the functions return None, and
+PIL decodes them.
 """
 
 from __future__ import annotations
@@ -13,22 +13,18 @@ import simplejpeg
 
 Box = tuple[int, int, int, int]
 
-# pixels that an image may have, of any format: Pillow's limit, beyond which its open() raises. A header
-# of some hundred bytes can ask for 12 GB
+# Pillow's limit on the pixels of an image, here for all formats. A header of a few hundred bytes can
+# ask for 12 GB
 MAX_PIXELS = 178_956_970
 
-# the others are slower and differ more: libjpeg-turbo has no vector code for them
+# libjpeg-turbo has no vector code for other factors: they are slower and less exact
 _FACTORS = (8, 4, 2)
-# pixels of a box, a side, for each of its square: with 1, photographs sharp to the pixel would come out
-# with 34 dB PSNR instead of 41
+# pixels along a side of the box per pixel of the square: 1 gives sharp photographs 34 dB PSNR instead of 41
 _SPARE = 1.5
 
 
 def shape(data: bytes) -> tuple[int, int] | None:
-    """Return height and width as the header says, or None where PIL has to look at the file.
-
-    So it has where there are more than MAX_PIXELS: it refuses them.
-    """
+    """Return height and width from the header, or None for files that PIL decodes or refuses."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
@@ -38,7 +34,7 @@ def shape(data: bytes) -> tuple[int, int] | None:
 
 
 def decode(data: bytes, factor: int = 1) -> np.ndarray | None:
-    """Return RGB pixels, uint8 (ceil(H / f), ceil(W / f), 3), or None where PIL has to look at the file."""
+    """Return RGB pixels, uint8 (ceil(H / f), ceil(W / f), 3), or None for files that PIL decodes."""
     whole = shape(data)
     if whole is None:
         return None
@@ -50,19 +46,19 @@ def decode(data: bytes, factor: int = 1) -> np.ndarray | None:
 
 
 def factor_for(box: Box, size: int) -> int:
-    """Return by how much an image may be reduced before a box of it is resized to a square of `size`.
+    """Return the factor by which an image may be reduced before a box of it is resized to a square of `size`.
 
-    Each side of the box keeps at least 1.5 pixels for each one of the square. PSNR to squares from whole
-    images, for photographs sharp to the pixel: 41 dB at 1.5, 45 at 2, 50 at 3 (`benchmarks/images.py`).
+    Each side of the box keeps at least 1.5 pixels per pixel of the square. PSNR to squares from full-size images, for
+    sharp photographs: 41 dB at 1.5, 45 at 2, 50 at 3 (`benchmarks/images.py`).
     """
     side = min(box[2:])
     return next((f for f in _FACTORS if side >= _SPARE * f * size), 1)
 
 
 def reduce_box(box: Box, factor: int) -> Box:
-    """Return a box (top, left, height, width) in an image at 1 / f: the whole pixels inside it.
+    """Return a box (top, left, height, width) at 1 / f: the pixels that are completely inside.
 
-    At most f - 1 pixels of the original are lost at a side.
+    Each side loses at most f - 1 pixels of the original.
     """
     top, left, height, width = box
     first = -(-top // factor), -(-left // factor)

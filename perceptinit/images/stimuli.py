@@ -1,4 +1,4 @@
-"""Pixels of the images that people judged, decoded when they are first asked for."""
+"""Pixels of judged images, decoded on first use."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from perceptinit.types import Stimuli
 
 
 class StimulusImages:
-    """Squares of stimuli: `images[indices]` is uint8 (B, 3, S, S), the whole image squashed.
+    """Squares of stimuli: `images[indices]` is uint8 (B, 3, S, S), the whole image resized to a square.
 
-    Squashing shows a model all that people saw, as DreamSim loads NIGHTS; transparent parts show
-    the stimuli's background. What was decoded is kept
-    when the pixels of all stimuli fit into `cache_bytes`, so that measuring again costs no decoding.
+    The model sees everything that people saw, as in DreamSim on NIGHTS. Transparent parts show the stimuli's background.
+
+    Args:
+        stimuli: The images.
+        size: Height and width of the squares, pixels.
+        num_workers: Threads that decode.
+        cache_bytes: Decoded images stay in memory if all stimuli fit into this.
     """
 
     def __init__(
@@ -28,7 +32,7 @@ class StimulusImages:
         self._is_decoded = np.zeros(len(stimuli), dtype=bool)
 
     def __getitem__(self, indices: np.ndarray) -> torch.Tensor:
-        """Return the squares at `indices`; DataError names an image that cannot be decoded."""
+        """Return the squares at `indices`; DataError naming an image that cannot be decoded."""
         if self._pixels is None:
             return self._load(indices)
         missing = np.unique(indices[~self._is_decoded[indices]])
@@ -40,5 +44,4 @@ class StimulusImages:
     def _load(self, indices: np.ndarray) -> torch.Tensor:
         sources = [self.stimuli.images[i] for i in indices]
         keys = [self.stimuli.ids[i] for i in indices]
-        ground = self.stimuli.background
-        return load_batch(sources, keys, self.size, "squash", self.num_workers, ground)
+        return load_batch(sources, keys, self.size, "squash", self.num_workers, self.stimuli.background)

@@ -1,9 +1,8 @@
-"""The store of decoded images: each image of a set is decoded once for all runs, into one memory-mapped file.
+"""The store of decoded images: all runs share one memory-mapped file for each set of stimuli and size.
 
-A file belongs to a set of stimuli and a size, in a folder for all programs that decode alike. It has a row for each stimulus:
-pixels, a checksum, and a stamp of the image they come from. Rows are filled when they are first used, by one process at a
-time. A row counts only while its checksum and stamp are right, so an interrupted process loses one image, and a damaged
-row is decoded again. The stamp of a file changes with its size and times.
+The file has a row for each stimulus: pixels, a checksum, and a stamp of the image. The stamp of a file depends on its
+size and times. One process at a time fills rows, when they are first used. A row with a wrong checksum is decoded again,
+so an interruption loses one image. Programs that decode differently have different folders.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ import torch
 from PIL import Image
 
 from perceptinit.errors import DataError
+from perceptinit.files.archives import SPARE_BYTES
 from perceptinit.files.atomic import atomic_path, remove_abandoned
 from perceptinit.files.cache import key_of
 from perceptinit.files.locks import file_lock
@@ -34,24 +34,22 @@ from perceptinit.images.decoding import load_square
 from perceptinit.types import WHITE, Colour, ImageSource, RunContext, Stimuli
 
 SUFFIX = ".npy"
-FORMAT = 2  # of the files; a new one gets new folders
+FORMAT = 2  # of the files; another format has other folders
 PACKAGES = ("pillow", "simplejpeg", "torch", "torchvision")
-# left free on the disk beyond what is written
-SPARE_BYTES = 256 << 20
 REPORT_EVERY_IMAGES = 64
-# A file that changed less than this before it was looked at may change again within one tick of the
-# file system's clock, which its times would not show (2 s: FAT, the coarsest).
+# A second change of a file within one tick of the file system's clock does not alter its times
+# (2 s: FAT, the coarsest).
 SETTLED_SECONDS = 2.0
 
 
 class StoreUnusableError(DataError):
-    """The folder of the store cannot be used: no room, no permission."""
+    """The folder of the store is full or not accessible."""
 
 
 class StoredImages:
-    """`images[indices]` is uint8 (B, 3, S, S), copied out of the memory-mapped file.
+    """Squares in the store: `images[indices]` is a copy, uint8 (B, 3, S, S).
 
-    num_decoded: images that were not in the store before.
+    num_decoded: Number of images that were decoded on opening.
     """
 
     def __init__(self, rows: np.ndarray, used: np.ndarray, num_decoded: int) -> None:
@@ -60,11 +58,11 @@ class StoredImages:
         self._is_used[used] = True
 
     def __getitem__(self, indices: np.ndarray) -> torch.Tensor:
-        """Return the squares at `indices`; IndexError for one that the store was not opened for."""
+        """Return the squares at `indices`; IndexError for a stimulus that was not requested on opening."""
         for index in indices[~self._is_used[indices]]:
             raise IndexError(f"stimulus {index} is not among those the store was opened for")
         batch = np.empty((len(indices), *self._pixels.shape[1:]), dtype=np.uint8)
-        # one copy a row is five times as fast as fancy indexing, which goes byte by byte
+        # a copy per row is five times as fast as fancy indexing, which copies byte by byte
         for row, index in enumerate(indices.tolist()):
             batch[row] = self._pixels[index]
         return torch.from_numpy(batch)
@@ -79,11 +77,11 @@ class ImageStore:
         self._row = np.dtype(fields)
 
     def open(self, stimuli: Stimuli, used: np.ndarray) -> StoredImages:
-        """Return the squares of the stimuli at `used`; those that are absent or damaged are decoded now.
+        """Return the squares of the stimuli at `used`; absent and damaged ones are decoded.
 
         Raises:
             DataError: If an image cannot be decoded.
-            StoreUnusableError: If the folder cannot be read or has no room.
+            StoreUnusableError: If the folder is full or not accessible.
         """
         used = np.unique(used)
         folder = self._root / folder_name(self._size, stimuli.background)
@@ -98,61 +96,52 @@ class ImageStore:
             stamps = list(pool.map(lambda i: _stamp(stimuli.images[i], stimuli.ids[i]), used.tolist()))
         wanted = np.frombuffer(b"".join(stamps), dtype=np.uint8).reshape(len(used), 32)
         rows = self._map(path, len(stimuli))
-        if rows is not None:
-            stored = rows["stamp"][used]  # 0 in absent rows
-            if (stored.any(axis=1) & (stored != wanted).any(axis=1)).any():
-                path.unlink()  # runs that have it open keep the pixels they began with
-                rows = None
+        stored = rows["stamp"][used]  # 0 in absent rows
+        if (stored.any(axis=1) & (stored != wanted).any(axis=1)).any():
+            path.unlink()  # runs that have it open keep the pixels they started with
+            rows = self._map(path, len(stimuli))
         missing = self._find_missing(path, rows, used, wanted)
         if missing.any():
             remove_abandoned(path.parent)
             self._fill(path, stimuli, used[missing], wanted[missing])
             rows = self._map(path, len(stimuli))
-        assert rows is not None or not len(used)
-        rows = np.empty(len(stimuli), self._row) if rows is None else rows
         return StoredImages(rows, used, int(missing.sum()))
 
-    def _map(self, path: Path, num_stimuli: int) -> np.ndarray | None:
-        """Return the rows of a file, None if there is no such file or it is not one of the store."""
-        if not path.exists():
-            return None
-        try:
-            rows = np.lib.format.open_memmap(path, mode="r")
-            if rows.dtype == self._row and rows.shape == (num_stimuli,):
-                return np.asarray(rows)
-        except OSError:
-            raise
-        except Exception:
-            pass
-        self._ctx.warn(f"{path}: damaged; its images are decoded again")
-        path.unlink()
-        return None
+    def _map(self, path: Path, num_stimuli: int) -> np.ndarray:
+        """Return the rows of a file, zeros if it is absent or damaged."""
+        if path.exists():
+            try:
+                rows = np.lib.format.open_memmap(path, mode="r")
+                if rows.dtype == self._row and rows.shape == (num_stimuli,):
+                    return np.asarray(rows)
+            except OSError:
+                raise
+            except Exception:
+                pass
+            self._ctx.warn(f"{path}: damaged; its images are decoded again")
+            path.unlink()
+        return np.broadcast_to(np.zeros((), self._row), (num_stimuli,))
 
-    def _find_missing(
-        self, path: Path, rows: np.ndarray | None, used: np.ndarray, wanted: np.ndarray
-    ) -> np.ndarray:
+    def _find_missing(self, path: Path, rows: np.ndarray, used: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         """Return which of the used rows are absent or damaged, bool (U,)."""
-        if rows is None:
-            return np.ones(len(used), dtype=bool)
-        stored = rows
-        is_there = (stored["stamp"][used] == wanted).all(axis=1)
+        is_there = (rows["stamp"][used] == wanted).all(axis=1)
+        is_whole = is_there.copy()
         with ThreadPoolExecutor(self._num_threads) as pool:
-            checks = pool.map(lambda i: _checksum(stored[i]) == stored["crc"][i], used[is_there])
-            is_whole = is_there.copy()
+            checks = pool.map(lambda i: _checksum(rows[i]) == rows["crc"][i], used[is_there])
             is_whole[is_there] = list(checks)
         if num_damaged := int(is_there.sum() - is_whole.sum()):
             self._ctx.warn(f"{path}: damaged; {num_damaged:,} of its images are decoded again")
         return ~is_whole
 
     def _fill(self, path: Path, stimuli: Stimuli, missing: np.ndarray, stamps: np.ndarray) -> None:
-        """Decode the missing images into the file, which is created if it is absent."""
+        """Decode the missing images into the file."""
         self._announce(path.parent, len(missing))
         if not path.exists():
             with atomic_path(path) as temporary:
                 np.lib.format.open_memmap(temporary, "w+", self._row, (len(stimuli),)).flush()
         start = path.stat().st_size - len(stimuli) * self._row.itemsize
         lock = Lock()
-        # not through the mapped pages: a full disk would kill the process
+        # a write to mapped pages would kill the process on a full disk
         with path.open("r+b", buffering=0) as file, ThreadPoolExecutor(self._num_threads) as pool:
 
             def fill_one(index: int, stamp: np.ndarray) -> None:
@@ -171,7 +160,7 @@ class ImageStore:
             os.fsync(file.fileno())
 
     def _announce(self, folder: Path, num_images: int) -> None:
-        """Report what is decoded, and where to; StoreUnusableError if the disk has no room for it."""
+        """Report the decoding; StoreUnusableError if the disk is too small."""
         need, free = num_images * self._row.itemsize, shutil.disk_usage(folder).free
         if need + SPARE_BYTES > free:
             raise StoreUnusableError(
@@ -179,18 +168,18 @@ class ImageStore:
                 f"{free / 1e9:,.1f} GB are free"
             )
         self._ctx.warn(
-            f"{num_images:,} images are decoded once, into {need / 2**30:.2g} GiB in "
-            f'{folder}; later runs find them there (perceptinit cache list). image_store = "off" does without'
+            f"{num_images:,} images are decoded once, into {need / 2**30:.2g} GiB in {folder}, which later runs "
+            'reuse (perceptinit cache list). image_store = "off" disables the store'
         )
         self._ctx.event("stage-start", message="decode images", total_steps=num_images)
 
 
 @lru_cache
 def folder_name(size: int, background: Colour = WHITE) -> str:
-    """Return the name of the folder for all programs that make the same pixels: `224px-squash-1f0c...`.
+    """Return the name of the folder for all programs that produce the same pixels: `224px-squash-1f0c...`.
 
-    Beside the versions of the libraries it depends on a trial: the pixels of a JPEG and of PNGs, which also
-    distinguish processors whose instructions round differently, and changes of our own code.
+    It depends on the versions of libraries and on the pixels of trial pictures, which also differ between processors
+    that round differently and between versions of our code.
     """
     parts = {
         "format": FORMAT,
@@ -203,7 +192,7 @@ def folder_name(size: int, background: Colour = WHITE) -> str:
 
 
 def _trial(size: int, background: Colour = WHITE) -> str:
-    """Return the SHA-256 of the squares of noisy pictures: large, small, tall, and transparent in parts."""
+    """Return the SHA-256 of the squares of noise pictures: large, small, tall and partly transparent."""
     digest = hashlib.sha256()
     large, small = size + size // 2 + 5, size // 2 + 5
     trials = (
@@ -222,14 +211,14 @@ def _trial(size: int, background: Colour = WHITE) -> str:
 
 
 def _name(stimuli: Stimuli) -> str:
-    """Return the file name of a set: its ids, and where its first image is."""
+    """Return the file name of a set, from its ids and the place of its first image."""
     first = stimuli.images[0] if len(stimuli) else b""
     place = os.fsencode(first.absolute()) if isinstance(first, Path) else _hash_content(first)
     return key_of({"ids": stimuli.ids, "place": place.hex()})[:32]
 
 
 def _stamp(source: ImageSource, key: str) -> bytes:
-    """Return 32 bytes that change with an image; DataError, naming the image, if there is no such file."""
+    """Return 32 bytes that change with an image; DataError naming the image if it cannot be read."""
     if not isinstance(source, Path):
         return _hash_content(source)
     try:

@@ -1,4 +1,4 @@
-"""Image-text sources: where pretraining gets its pairs."""
+"""Image-text sources for pretraining."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def perceptinit_pairs() -> list[Component]:
         Component(
             name="webdataset",
             target="perceptinit.pairs.webdataset_pairs:WebdatasetPairs",
-            summary="tar shards of images and captions, as YFCC15M, CC3M/12M and DataComp come",
+            summary="tar shards of images and captions, the format of YFCC15M, CC3M/12M and DataComp",
         ),
         Component(
             name="webdataset-stream",
             target="perceptinit.pairs.webdataset_stream:WebdatasetStreamPairs",
-            summary="tar shards that can only be streamed (`pipe:`), with weaker promises",
+            summary="tar shards that can only be streamed (`pipe:`), with weaker guarantees",
         ),
         Component(
             name="parquet",

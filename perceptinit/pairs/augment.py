@@ -1,4 +1,4 @@
-"""Random crops, flips and colours, drawn from a generator of the sample's own."""
+"""Random crops, flips and colour changes, drawn from the generator of each sample."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from perceptinit.images.jpeg import Box
 from perceptinit.types import WHITE, Colour, ImageSource
 
 Crop = Literal["random", "center", "padded"]
-# of the side of a padded square, what is put around it: 4 of 32 pixels, as CIFAR recipes do
+# padding as a share of the side: 4 of 32 pixels, as in CIFAR recipes
 PADDED_SHARE = 1 / 8
-# tries of a random crop before the middle of the image is taken, as in torchvision
+# attempts at a random crop before the centre crop, as in torchvision
 CROP_TRIES = 10
 # a brightness, contrast or saturation of 1 and a hue of 0 leave an image as it is
 JITTER_CHANCE = 0.8
@@ -26,17 +26,21 @@ JITTER_CHANCE = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augment:
-    """How an image becomes a square for training; the same generator gives the same pixels.
+    """Augmentation of an image to a square for training. The same generator gives the same pixels.
 
-    crop: "random" takes a box of a random share and proportion, "center" the largest middle square, "padded" that
-    square with an eighth of its side in black around it, cut to its size at a random place.
-    scale: smallest and largest share of the image's area in a random box.
-    ratio: smallest and largest width / height of a random box.
-    flip: mirror half of the images.
-    jitter: strengths of brightness, contrast, saturation and hue, applied to 80 % of the images in
-    random order; grey_share and blur_share: images that lose their colour or sharpness.
-    decoding: "fast" reads large JPEGs at a fraction of their size, see `images.load_box`.
-    background: what is behind the transparent parts of an image. interpolation: how it is resized.
+    Args:
+        crop: "random" crops a box of random area and aspect ratio, "center" the largest central square. "padded" adds
+            an eighth of the side in black around that square and crops it at a random place.
+        scale: Smallest and largest share of the image's area in a random box.
+        ratio: Smallest and largest width / height of a random box.
+        flip: Mirror half of the images.
+        jitter: Strengths of brightness, contrast, saturation and hue, applied to 80 % of the images in random order.
+        grey_share: Share of images converted to grey.
+        blur_share: Share of blurred images.
+        decoding: "fast" decodes large JPEGs at reduced size, see `images.decoding.load_box`.
+        background: Colour behind transparent parts.
+        interpolation: Kernel of the resize.
+
     Source: torchvision's RandomResizedCrop and ColorJitter; MoCo v2 for 80 % and the blur.
     """
 
@@ -56,7 +60,8 @@ class Augment:
     ) -> np.ndarray:
         """Return the square of an image, uint8 (3, S, S); may be a strided view.
 
-        Raises DataError, naming the image by its key, when it cannot be read or decoded.
+        Raises:
+            DataError: If the image cannot be read or decoded; names it by its key.
         """
 
         def box(height: int, width: int) -> Box:
@@ -85,7 +90,7 @@ class Augment:
             image = TF.rgb_to_grayscale(image, num_output_channels=3)
         if self.blur_share and rng.random() < self.blur_share:
             sigma = rng.uniform(0.1, 2.0)
-            # 3 sigma on each side, and never wider than the image
+            # 3 sigma on each side, at most the width of the image
             radius = min(math.ceil(3 * sigma), image.shape[-1] - 1)
             image = TF.gaussian_blur(image, [2 * radius + 1, 2 * radius + 1], [sigma, sigma])
         return image.numpy()
@@ -98,10 +103,10 @@ def random_box(
     ratio: tuple[float, float],
     rng: np.random.Generator,
 ) -> Box:
-    """Return (top, left, height, width) of a box with a random share of the area and proportion.
+    """Return (top, left, height, width) of a box with random area and aspect ratio.
 
-    The share is uniform in `scale`, the logarithm of width / height is uniform. When no box that is
-    drawn fits, the largest middle box with a proportion in `ratio` is returned.
+    The share of the area is uniform in `scale`, and width / height is log-uniform in `ratio`. After CROP_TRIES boxes
+    that do not fit, the box is the largest central one with an aspect ratio in `ratio`.
     """
     logs = math.log(ratio[0]), math.log(ratio[1])
     for _ in range(CROP_TRIES):
@@ -117,7 +122,7 @@ def random_box(
 
 
 def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """Return what `rng.uniform` does, in a quarter of its time; most boxes take several tries."""
+    """Return `rng.uniform(low, high)` in a quarter of its time."""
     return low + (high - low) * rng.random()
 
 

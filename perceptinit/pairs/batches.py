@@ -1,4 +1,4 @@
-"""What a batch of pairs is: its images, its token ids, its fingerprint, and the pairs that could not be used."""
+"""Batches of pairs: images, token ids, fingerprints and unusable pairs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import torch
 from perceptinit.compute import distributed
 from perceptinit.errors import DataError
 
-# pixel values of a whole batch that are hashed: enough to tell crops apart, cheap at any size
+# hashed pixel values of a batch: enough to distinguish crops, at low cost for any size
 NUM_HASHED_PIXELS = 65536
-# unusable pairs that are reported one by one; after that they are only counted
+# unusable pairs with a warning each; later ones are only counted
 NUM_SAID = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """A pair that was met and could not be read or decoded; `reason` names the sample."""
+    """A pair that could not be read or decoded; `reason` names the sample."""
 
     index: int
     reason: str
@@ -31,10 +31,11 @@ class Unusable:
 class PairBatch:
     """Images with their texts.
 
-    images: uint8 (B, 3, S, S), in torch's channels_last memory format, as decoders write pixels; several
-    rows for each sample where a loader makes several views.
-    tokens: int64 (B, T), T of the longest text of the batch.
-    keys: names of the samples. unusable: pairs that others replaced, in order.
+    Args:
+        images: uint8 (B, 3, S, S) in the channels_last memory format; consecutive rows are the views of a sample.
+        tokens: int64 (B, T), where T is the length of the longest text.
+        keys: Names of the samples.
+        unusable: Pairs that were replaced, in order.
     """
 
     images: torch.Tensor
@@ -44,10 +45,10 @@ class PairBatch:
 
 
 def trim_ids(ids: np.ndarray, context_length: int) -> np.ndarray:
-    """Return the ids of one text without padding, int64 (T,), end token kept.
+    """Return the ids of one text without padding, int64 (T,), with its end token.
 
-    Padding is a run of zeros at the end, or a run of repeated end tokens, as the CLIP tokenizer of
-    `transformers` pads. A text longer than context_length is cut, its last id becomes the end token.
+    Padding is a run of zeros or of repeated end tokens, as in the CLIP tokenizer of `transformers`. A text longer than
+    `context_length` is truncated and keeps its last id.
     """
     ids = np.trim_zeros(np.asarray(ids, dtype=np.int64), "b")
     while len(ids) > 1 and ids[-1] == ids[-2]:
@@ -58,7 +59,7 @@ def trim_ids(ids: np.ndarray, context_length: int) -> np.ndarray:
 
 
 def stack_ids(rows: Sequence[np.ndarray]) -> torch.Tensor:
-    """Return rows of ids as int64 (B, T), padded with 0 to the longest; at least one column."""
+    """Return rows of ids as int64 (B, T), padded with 0 to the longest, with at least one column."""
     stacked = torch.zeros(len(rows), max(1, *map(len, rows)), dtype=torch.int64)
     for row, ids in zip(stacked, rows, strict=True):
         row[: len(ids)] = torch.from_numpy(ids)
@@ -66,15 +67,15 @@ def stack_ids(rows: Sequence[np.ndarray]) -> torch.Tensor:
 
 
 def join_ids(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return parts (b, t) of a batch as one, int64 (B, T), padded with 0 to the longest."""
+    """Return parts (b, t) of a batch concatenated, int64 (B, T), padded with 0 to the longest."""
     width = max(part.shape[1] for part in parts)
     return torch.cat([torch.nn.functional.pad(part, (0, width - part.shape[1])) for part in parts])
 
 
 def fingerprint(before: str, batch: PairBatch) -> str:
-    """Return the SHA-256 of the batches so far, from the one before and this batch.
+    """Return the SHA-256 of all batches so far, from the hash before this batch.
 
-    Covers keys, token ids and every n-th pixel value of each sample, in order.
+    It covers keys, token ids and every n-th pixel value of each sample, in order.
     """
     num_rows = len(batch.keys) * distributed.world_size()
     shape = batch.images.shape[1:]
@@ -84,7 +85,7 @@ def fingerprint(before: str, batch: PairBatch) -> str:
     tokens = batch.tokens.numpy()
     digests = bytearray()
     for key, ids, values in zip(batch.keys, tokens, pixels, strict=True):
-        used = ids[: int(ids.nonzero()[0].max(initial=-1)) + 1]  # padding depends on the others
+        used = ids[: int(ids.nonzero()[0].max(initial=-1)) + 1]  # padding depends on the other samples
         digest = hashlib.sha256(key.encode() + b"\x1f")
         digest.update(used.tobytes())
         digest.update(values.tobytes())
@@ -95,11 +96,16 @@ def fingerprint(before: str, batch: PairBatch) -> str:
 
 
 class UnusablePairs:
-    """Keeps account of unusable pairs over a run.
+    """The unusable pairs of a run.
 
-    num_pairs: pairs in the source. max_share: share of them that may turn out unusable.
-    warn: tells the user a sentence.
-    indices: the different pairs found so far. num_replaced: draws that another pair replaced.
+    Attributes:
+        indices: The distinct pairs so far.
+        num_replaced: Number of replaced draws.
+
+    Args:
+        num_pairs: Number of pairs in the source.
+        max_share: Largest share of them that may be unusable.
+        warn: Prints a sentence.
     """
 
     def __init__(self, num_pairs: int, max_share: float, warn: Callable[[str], None]) -> None:
@@ -110,7 +116,7 @@ class UnusablePairs:
         self._warn = warn
 
     def note(self, found: Iterable[Unusable]) -> None:
-        """Take account of pairs of one batch, all processes together; DataError when there are too many."""
+        """Add the pairs of one batch, of all processes together; DataError if there are too many."""
         own = [[item.index, item.reason] for item in found] or None
         for item in (Unusable(*row) for rows in distributed.exchange(own) for row in rows or ()):
             self.num_replaced += 1
@@ -119,13 +125,13 @@ class UnusablePairs:
                 self._report(item.reason)
 
     def _report(self, reason: str) -> None:
-        """Warn about an unusable pair; DataError when there are too many."""
+        """Warn about an unusable pair; DataError if there are too many."""
         if len(self.indices) <= NUM_SAID:
-            self._warn(f"{reason}; another pair, drawn by the seed, takes its place")
+            self._warn(f"{reason}; replaced by another pair, drawn from the seed")
         if len(self.indices) == NUM_SAID:
-            self._warn("further pairs that cannot be used are only counted (num_replaced)")
+            self._warn("further unusable pairs are only counted (num_replaced)")
         if len(self.indices) > self._max_share * self._num_pairs:
             raise DataError(
-                f"{len(self.indices)} of {self._num_pairs} pairs cannot be used, more than "
+                f"{len(self.indices)} of {self._num_pairs} pairs are unusable, more than "
                 f"max_bad_share = {self._max_share:g} allows; the last: {reason}"
             )

@@ -17,24 +17,27 @@ def read_classes(
     known: Sequence[str],
     where: Callable[[int], str],
 ) -> Classes | None:
-    """Return the classes of N records, None when they have none.
+    """Return the classes of N records, None without labels and names.
 
-    labels: an integer (or its text) per record. names: a class name per record.
-    known: class names by label; empty: taken from `names`, where labels say the order, else sorted.
-    where: names record i in messages.
+    Args:
+        labels: An integer, or its text, per record.
+        names: A class name per record.
+        known: Class names by label; empty: taken from `names`, in the order of the labels or else alphabetically.
+        where: Returns the name of record i for messages.
 
-    Raises DataError naming the first record that does not fit, and a label without a name.
+    Raises:
+        DataError: For the first invalid record, and for a label without a name.
     """
     if names is None and labels is None:
         return None
     if labels is None:
         assert names is not None
-        order = list(known) or sorted({str(name) for name in names if name})
-        label_of = {name: label for label, name in enumerate(order)}
+        order = tuple(known) or tuple(sorted({str(name) for name in names if name}))
+        label_of: dict[object, int] = {name: label for label, name in enumerate(order)}
         for i, name in enumerate(names):
             if name not in label_of:
                 raise DataError(f"{where(i)}: {name!r} is not one of the {len(order)} class names")
-        return Classes(tuple(order), np.array([label_of[str(name)] for name in names], np.int64))
+        return Classes(order, np.array([label_of[name] for name in names], np.int64))
     for i, label in enumerate(labels):
         if not (isinstance(label, (int, np.integer, str)) and str(label).strip().isdecimal()):
             raise DataError(f"{where(i)}: label {label!r} is not a number from 0 on")
@@ -55,12 +58,12 @@ def read_classes(
 
 
 def _pair_names(numbers: np.ndarray, names: Sequence[object], where: Callable[[int], str]) -> tuple[str, ...]:
-    """Return class names by label, as the records pair them."""
+    """Return the class names in the order of the labels."""
     found: dict[int, str] = {}
     for i, (number, name) in enumerate(zip(numbers.tolist(), names, strict=True)):
         if not name or found.setdefault(number, str(name)) != name:
             raise DataError(
-                f"{where(i)}: label {number} is called {name!r}, before it was {found.get(number)!r}"
+                f"{where(i)}: label {number} has the name {name!r} here and {found.get(number)!r} before"
             )
     absent = sorted(set(range(max(found) + 1)) - found.keys()) if found else []
     if absent:

@@ -1,4 +1,4 @@
-"""Blocks of pairs in memory, read once by whichever thread needs them first."""
+"""Blocks of pairs in memory, shared by threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class HeldBlocks(Generic[T]):
-    """The last used of the blocks that `read(number)` returns, at most `capacity`."""
+    """A least recently used cache of at most `capacity` blocks, which `read(number)` returns."""
 
     def __init__(self, read: Callable[[int], T], capacity: int) -> None:
         self._read, self._capacity = read, capacity
@@ -20,14 +20,14 @@ class HeldBlocks(Generic[T]):
         self._lock = Lock()
 
     def __getitem__(self, number: int) -> T:
-        """Return a block; a read that fails raises in all threads that wait, and is tried again afterwards."""
+        """Return a block, read once. A failed read raises in all waiting threads, and the next access repeats it."""
         with self._lock:
             waiting = self._held.get(number)
             future = self._held.setdefault(number, waiting or Future())
             self._held.move_to_end(number)
             while len(self._held) > self._capacity:
                 self._held.popitem(last=False)
-        if waiting is not None:  # another thread reads it, or has done so
+        if waiting is not None:  # another thread reads it, or has read it
             return waiting.result()
         try:
             future.set_result(self._read(number))

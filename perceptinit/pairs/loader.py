@@ -1,7 +1,7 @@
-"""Batches of images and token ids: the same ones for a seed, however many threads make them.
+"""Batches of images and token ids, independent of the number of threads.
 
-Batch k of a run is a function of the seed, its epoch and its place in the epoch alone. So two arms
-see the same batches, any number of threads gives the same pixels, and a run can go on at any step.
+Batch k of a run depends only on the seed, its epoch and its place in the epoch. Two arms therefore see the same batches,
+and a run resumes at any step.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from perceptinit.pairs.texts import check_length
 from perceptinit.protocols import BlockUse, HasReadAhead, Pairs
 from perceptinit.types import Pair, RunContext
 
-# samples that a thread makes at a time: many enough to be worth handing over, few enough to share
+# samples per job of a thread
 CHUNK = 16
-# batches that are made ahead of the one in use
+# batches that are prepared in advance
 AHEAD = 2
-# draws that are looked through at a time for the blocks that they need
+# draws per search for the blocks that they need
 _LOOKED_AT = 1 << 20
-# draws of a replacement before the source is given up
+# draws of a replacement before the run fails
 REPLACEMENT_TRIES = 16
 
 
@@ -44,29 +44,28 @@ class _Chunk:
 
 @dataclass(eq=False)
 class PairLoader:
-    """Reads, decodes, augments and tokenizes pairs, in threads, ahead of their use.
+    """Read, decode, augment and tokenize pairs in threads, ahead of use.
 
-    Each epoch draws a new order and leaves out what does not fill its last batch (`num_left_over`).
-    A pair that cannot be read or decoded is replaced by one drawn from a generator named after it,
-    and reported in `PairBatch.unusable`. Dropping it instead would change the number of negatives of
-    that step. A bad file is bad in every arm, so the arms stay equal.
+    Each epoch has a new order and skips the remainder that does not fill a batch (`num_left_over`). A pair that cannot
+    be read or decoded is reported in `PairBatch.unusable` and replaced by one drawn from a generator named after it,
+    because each step needs the same number of negatives. All arms replace the same pairs.
 
     Args:
         pairs: The source.
-        batch_size: Pairs of a step over all processes.
+        batch_size: Pairs per step over all processes.
         image_size: Height and width of the images, pixels.
         tokenize: Returns ids (B, T) of texts.
-        context_length: Most ids of a text that the source gives as ids.
-        ctx: Names the draws and the device.
-        augment: Makes a view of an image.
-        num_workers: Threads; 0 works in the caller's.
+        context_length: Largest number of ids, for sources that provide ids.
+        ctx: Provides the generators and the device.
+        augment: Returns a view of an image.
+        num_workers: Number of threads; 0 uses the calling thread.
         shuffle_blocks, samples_per_epoch: See `order.epoch_order`.
-        rank, world_size: This process and their number. Each takes an equal part of a batch; the parts in the order
-            of ranks are the batch of a single process.
-        num_views: Different crops of each image, which follow one another in a batch.
+        rank, world_size: This process and the number of processes. Each loads an equal part of a batch; the parts,
+            in the order of ranks, are the batch of a single process.
+        num_views: Crops of each image, consecutive in a batch.
 
     Raises:
-        DataError: If there is not one whole batch.
+        DataError: If there is not one complete batch.
     """
 
     pairs: Pairs
@@ -98,8 +97,8 @@ class PairLoader:
         """Yield batches `start` to `stop` - 1 of the run, counted from 0 over all epochs.
 
         Raises:
-            PerceptInitError: If making a pair fails in another way than by an unreadable pair; names the pair.
-            DataError: If 16 replacements in a row are unreadable too.
+            PerceptInitError: If loading a pair fails for another reason than unreadable data; names the pair.
+            DataError: If 16 replacements in a row are unreadable.
         """
         pairs, uses = self.pairs, self._block_uses(start, stop)
         ahead = pairs.read_ahead(uses) if isinstance(pairs, HasReadAhead) else nullcontext()
@@ -128,7 +127,7 @@ class PairLoader:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _block_uses(self, start: int, stop: int) -> Iterator[BlockUse]:
-        """Yield which blocks the batches `start` to `stop` - 1 need, in order; draws count from 0 over all epochs."""
+        """Yield the blocks that batches `start` to `stop` - 1 need, in order; draws count from 0 over all epochs."""
         stops = np.cumsum(np.asarray(self.pairs.block_sizes, dtype=np.int64))
         for epoch in range(start // self.num_batches, -(-stop // self.num_batches)):
             before = epoch * self.num_batches * self.batch_size
@@ -140,7 +139,7 @@ class PairLoader:
                     yield block, before + uses[0], before + uses[1]
 
     def _plan(self, number: int) -> tuple[torch.Tensor, list[Callable[[], _Chunk]]]:
-        """Return the images of a batch, not yet filled, and the jobs that fill them."""
+        """Return the uninitialized images of a batch and the jobs that fill them."""
         epoch, place = divmod(number, self.num_batches)
         first = place * self.batch_size + self.rank * self._share
         indices = self._order(epoch)[first : first + self._share].tolist()
@@ -148,7 +147,7 @@ class PairLoader:
             (self._share * self.num_views, 3, self.image_size, self.image_size),
             dtype=torch.uint8,
             memory_format=torch.channels_last,
-            pin_memory=self.ctx.device.startswith("cuda"),  # the copy to the GPU then takes no time
+            pin_memory=self.ctx.device.startswith("cuda"),  # makes the copy to the GPU asynchronous
         )
         views = images.numpy().reshape(self._share, self.num_views, *images.shape[1:])
         return images, [
@@ -184,13 +183,13 @@ class PairLoader:
             except DataError as error:
                 unusable.append(Unusable(candidate, str(error)))
         raise DataError(
-            f"{REPLACEMENT_TRIES} pairs in a row, drawn at random to replace another, cannot be used; "
+            f"{REPLACEMENT_TRIES} replacements in a row, drawn at random, are unusable; "
             f"the last: {unusable[-1].reason}"
         )
 
     def _candidates(self, epoch: int, index: int) -> Iterator[int]:
         yield index
-        rng = self.ctx.rng("replacement", epoch, index)  # slow to make, and seldom needed
+        rng = self.ctx.rng("replacement", epoch, index)  # created on demand, because it is slow
         for _ in range(REPLACEMENT_TRIES):
             yield int(rng.integers(self.pairs.num_pairs))
 
@@ -210,20 +209,20 @@ class PairLoader:
             return replace(pair, text=texts[drawn])
         except PerceptInitError:
             raise
-        except Exception as error:  # from any thread, so the message has to name the sample
+        except Exception as error:  # the traceback of a thread does not name the sample
             name = f"pair {index} ({key})" if key else f"pair {index}"
             raise PerceptInitError(f"{name}: {type(error).__name__}: {error}") from error
 
 
 def _first_and_last(order: EpochOrder, start: int, stop: int, block_stops: np.ndarray) -> list[list[int]]:
-    """Return the blocks that the places of an order need, with the first and last place, in the order of the first."""
+    """Return the blocks that places of an order need, with the first and last place, in the order of the first."""
     first_use, last_use = np.full((2, len(block_stops)), -1, dtype=np.int64)
-    # in parts: as a whole, this would take as much memory as the order
+    # in parts, to save memory
     for at in range(start, stop, _LOOKED_AT):
         drawn = order[at : min(at + _LOOKED_AT, stop)]
         blocks = np.searchsorted(block_stops, drawn, side="right")
         places = np.arange(at, at + len(drawn))
-        last_use[blocks] = places  # of several that are written, the last one stays
+        last_use[blocks] = places  # of repeated indices, the last value is kept
         new = np.flatnonzero(first_use[blocks] < 0)[::-1]
         first_use[blocks[new]] = places[new]
     needed = np.flatnonzero(first_use >= 0)
@@ -238,8 +237,8 @@ def _join(images: torch.Tensor, chunks: Sequence[_Chunk]) -> PairBatch:
 
 
 def too_few_pairs(num_pairs: int, batch_size: int) -> str:
-    """Return the sentence for a source that does not fill one batch."""
+    """Return the message for a source that does not fill one batch."""
     return (
-        f"batch_size = {batch_size}, but there are only {num_pairs} pairs: not one whole batch. "
-        "Lower batch_size or give more pairs"
+        f"batch_size = {batch_size}, but there are only {num_pairs} pairs: not one complete batch. "
+        "Lower batch_size or add pairs"
     )

@@ -1,4 +1,4 @@
-"""The order of pairs in an epoch, a function of its generator; drawn window by window, without an array of all pairs."""
+"""The order of pairs in an epoch, a function of its generator, drawn window by window."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import numpy as np
 
 from perceptinit.errors import UsageError
 
-# Places up to which an order has one generator, passed on from window to window. In a longer order each window is drawn by
-# itself, since it would take seconds to get to the middle; one window of so many places would take gigabytes.
+# Largest order whose windows share one generator. In longer orders each window has its own, because reaching the middle
+# would take seconds. A single window of this size would take gigabytes.
 ONE_GENERATOR = 1 << 27
-# draws with replacement that are made at a time
+# draws with replacement per call of the generator
 _CHUNK = 1 << 20
 
 
 class EpochOrder(Protocol):
-    """Which pair stands at each of the N places of an epoch."""
+    """The pairs at the N places of an epoch."""
 
     stops: np.ndarray
-    """int64, ascending to N: the place after each window. No block of pairs is used in two windows."""
+    """int64, ascending to N: the place after each window. Windows do not share blocks."""
 
     def __getitem__(self, places: slice) -> np.ndarray:
-        """Return the indices of the pairs at places, integers."""
+        """Return the indices of the pairs at places, an integer array."""
         ...
 
 
@@ -37,17 +37,20 @@ def epoch_order(
     rng: np.random.Generator,
     num_drawn: int = 0,
 ) -> EpochOrder:
-    """Return a random order of all pairs, N = num_pairs, or N = num_drawn of them with replacement.
+    """Return a random order of all pairs, or of `num_drawn` pairs with replacement.
 
-    block_sizes: runs of indices that lie together on disk, such as shards; sum to num_pairs.
-    shuffle_blocks: pairs are shuffled within windows of this many blocks, after the blocks
-    themselves, so that reading touches few blocks at a time. 0, or no fewer than there are blocks:
-    one window, that is a uniform shuffle of everything.
+    Memory is one window, or 4 bytes per place for a single window; draws with replacement double it.
 
-    Memory: a window, in windows; else 4 bytes a place. Draws with replacement take as much again.
+    Args:
+        num_pairs: Number of pairs.
+        block_sizes: Lengths of runs of indices that are stored together, such as shards; sum to `num_pairs`.
+        shuffle_blocks: Blocks are shuffled, then pairs within windows of this many blocks, so that few blocks are read
+            at a time. 0, or at least the number of blocks: one window, a uniform shuffle.
+        rng: The generator.
+        num_drawn: Number of draws with replacement; 0 uses each pair once.
 
     Raises:
-        UsageError: If more than ONE_GENERATOR places are one window.
+        UsageError: If one window has more than ONE_GENERATOR places.
     """
     sizes = np.asarray(block_sizes, dtype=np.int64)
     if num_drawn:
@@ -60,15 +63,15 @@ def epoch_order(
 
 
 def too_many_at_once(num_pairs: int) -> str:
-    """Return the sentence for more than ONE_GENERATOR pairs in one window."""
+    """Return the message for more than ONE_GENERATOR pairs in one window."""
     return (
-        f"{num_pairs:,} pairs cannot be shuffled all at once, only {ONE_GENERATOR:,}. "
-        "Set shuffle_blocks to a number of blocks that are shuffled at a time, such as 64"
+        f"{num_pairs:,} pairs exceed the limit of {ONE_GENERATOR:,} for a uniform shuffle. "
+        "Set shuffle_blocks to the number of blocks to shuffle at a time, such as 64"
     )
 
 
 class _Whole:
-    """All in one window, held."""
+    """One window, in memory."""
 
     def __init__(self, num_pairs: int, rng: np.random.Generator) -> None:
         self.stops = np.array([num_pairs])
@@ -80,10 +83,10 @@ class _Whole:
 
 
 class _Windows:
-    """Window after window, each drawn when it is asked for.
+    """Windows, each drawn on access.
 
-    Up to ONE_GENERATOR places, a window's draws begin where those of the one before it end: the states at the
-    borders are kept, and those before the first that is asked for are gone through, at 11 ns a place.
+    Up to ONE_GENERATOR places, the generator's state is passed from window to window. The states at the borders are
+    kept; skipping to a later window takes 11 ns per place.
     """
 
     def __init__(self, sizes: np.ndarray, shuffle_blocks: int, rng: np.random.Generator) -> None:
@@ -94,7 +97,7 @@ class _Windows:
         self._rng, self._states = rng, [rng.bit_generator.state]
         is_long = self.stops[-1] > ONE_GENERATOR
         self._key = int(rng.integers(1 << 63)) if is_long else None
-        self._window = lru_cache(maxsize=2)(self._draw)  # batches lie across a border
+        self._window = lru_cache(maxsize=2)(self._draw)  # a batch can span two windows
 
     def __getitem__(self, places: slice) -> np.ndarray:
         start, stop, _ = places.indices(int(self.stops[-1]))
@@ -124,7 +127,7 @@ class _Windows:
 
 
 class _Drawn:
-    """Pairs drawn with replacement: the draws in ascending order, and an order of these."""
+    """Pairs drawn with replacement: the sorted draws, and an order of them."""
 
     def __init__(
         self,
@@ -135,7 +138,7 @@ class _Drawn:
         num_drawn: int,
     ) -> None:
         self._drawn = np.empty(num_drawn, dtype=_smallest_type(num_pairs))
-        for at in range(0, num_drawn, _CHUNK):  # as a whole, this would take three times the memory
+        for at in range(0, num_drawn, _CHUNK):  # one call would take three times the memory
             part = self._drawn[at : at + _CHUNK]
             part[:] = rng.integers(num_pairs, size=len(part))
         self._drawn.sort()
@@ -149,7 +152,7 @@ class _Drawn:
 
 
 def spans(stops: np.ndarray, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Yield the part of each window that lies between two places, windows with nothing left out."""
+    """Yield the part of each window between two places, without empty parts."""
     borders = [start, *stops[(start < stops) & (stops < stop)].tolist(), stop]
     yield from pairwise(borders)
 

@@ -1,4 +1,4 @@
-"""Files that a recipe names: one path or address, a brace pattern, a glob, or a list of these."""
+"""Expand the files of a recipe: a path or address, a brace pattern, a glob, or a list of these."""
 
 from __future__ import annotations
 
@@ -12,32 +12,34 @@ from pathlib import Path
 
 from braceexpand import braceexpand
 
-from perceptinit.errors import DataError, shown
+from perceptinit.errors import DataError, problems_of, shown
 from perceptinit.files.reading import require_file
 from perceptinit.files.remote.addresses import Place, RemoteFile, is_remote, remote_file
 from perceptinit.files.remote.store import match_files
 
 MAX_FILES = 1_000_000  # DataComp-1B, one of the largest sets, has 140,000 shards
-MAX_FOLDERS = 5_000  # that one `**` looks through: a command asks several times, and has to answer in seconds
+MAX_FOLDERS = 5_000  # for one `**`: a command expands it several times
 _INNERMOST = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(-?\d+(?=\.\.-?\d)|[A-Za-z](?=\.\.[A-Za-z]))\.\.(-?\d+|[A-Za-z])(?:\.\.-?(\d+))?", re.A)
 
 
 def expand(patterns: str | Sequence[str]) -> list[Path] | list[RemoteFile]:
-    """Return the files that `patterns` name, in order; a glob gives those that exist, sorted.
+    """Return the files of `patterns`, in order.
 
-    `data/{00000..01499}.tar` names 1500 files whether they exist or not, `data/*.tar` those there are. Of an
-    address the last part may be a glob, where the server lists its folders.
+    `data/{00000..01499}.tar` gives 1500 files whether they exist or not, `data/*.tar` the existing ones, sorted. The
+    last part of an address may be a glob if the server lists its folders.
 
-    Raises DataError for a pattern that names nothing, names more than MAX_FILES files or looks through more
-    than MAX_FOLDERS folders, and for addresses beside paths; RemoteError where a folder cannot be listed.
+    Raises:
+        DataError: For a pattern without files, more than MAX_FILES files or MAX_FOLDERS folders, or a mixture of paths
+            and addresses.
+        RemoteError: If a folder cannot be listed.
     """
     given = [patterns] if isinstance(patterns, str) else list(patterns)
     if any(map(is_remote, given)):
         if not all(map(is_remote, given)):
             raise DataError(f"{shown(given[0])}: name either addresses or local files, not both")
         for pattern in given:
-            remote_file(pattern)  # refused before it is expanded
+            remote_file(pattern)  # refuses unknown schemes before the expansion
         files = [remote_file(name) for pattern in given for name in expand_braces(pattern)]
         return [each for f in files for each in (match_files(f) if "*" in f.name else [f])]
     paths = [path for pattern in given for path in _paths(pattern)]
@@ -52,22 +54,22 @@ def _paths(pattern: str) -> list[Path]:
         return [Path(each) for name in names for each in _glob(str(Path(name).expanduser()))]
     except (OSError, RuntimeError, ValueError) as error:  # too long; no such user for ~; NUL
         reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{shown(pattern)}: no file has such a name ({reason})") from error
+        raise DataError(f"{shown(pattern)}: not a valid file name ({reason})") from error
 
 
 def expand_braces(pattern: str) -> list[str]:
-    """Return what the braces of a pattern stand for; DataError for more than MAX_FILES, or braces that cannot be read."""
+    """Return the expansion of the braces in a pattern; DataError for invalid braces or more than MAX_FILES names."""
     try:
         if count_names(pattern) > MAX_FILES:
             raise DataError(f"{shown(pattern)}: names more than {MAX_FILES:,} files")
         return list(braceexpand(pattern, escape=False))
     except (ValueError, RecursionError) as error:
         reason = shown(error) or "nested too deeply"
-        raise DataError(f"{shown(pattern)}: braces that cannot be read ({reason})") from error
+        raise DataError(f"{shown(pattern)}: invalid braces ({reason})") from error
 
 
 def count_names(pattern: str) -> int:
-    """Return how many names the braces of a pattern make, without making them."""
+    """Return the number of names in the expansion of a pattern, without expanding it."""
     sizes: list[int] = []
 
     def fold(group: re.Match[str]) -> str:
@@ -84,7 +86,7 @@ def count_names(pattern: str) -> int:
 
 
 def _range_length(text: str) -> int:
-    """Return the length of a range such as 0..9, 0..9..2 or a..c; 0 when the text is none."""
+    """Return the length of a range such as 0..9, 0..9..2 or a..c; 0 for other texts."""
     found = _RANGE.fullmatch(text)
     if not found:
         return 0
@@ -102,7 +104,7 @@ def _glob(name: str) -> list[str]:
 
 
 def _matches(name: str, folders: Iterator[int]) -> Iterator[str]:
-    """Yield what a glob matches; `**` stands for any folders, those whose names begin with a dot left out."""
+    """Yield the matches of a glob; `**` matches any folders without a leading dot."""
     parts = Path(name).parts
     if "**" not in parts:
         yield from glob.iglob(name)  # noqa: PTH207 (Path.glob takes no absolute pattern)
@@ -113,25 +115,16 @@ def _matches(name: str, folders: Iterator[int]) -> Iterator[str]:
         for folder, inner, _ in os.walk(top):
             if next(folders) > MAX_FOLDERS:
                 raise DataError(
-                    f"{shown(name)}: looks through more than {MAX_FOLDERS:,} folders; name them more closely"
+                    f"{shown(name)}: searches more than {MAX_FOLDERS:,} folders. Use a narrower pattern"
                 )
             inner[:] = [each for each in inner if not each.startswith(".")]
             yield from _matches(str(Path(glob.escape(folder)) / rest), folders)
 
 
 def require_files(paths: Iterable[Place]) -> None:
-    """Raise DataError unless all local files exist and are regular files.
-
-    Remote files are not checked here: reading their index or content reports what is missing.
-    """
-    absent: list[DataError] = []
+    """Raise DataError unless all local files exist and are regular files; remote ones are not checked."""
     local = [path for path in paths if isinstance(path, Path)]
-    for path in local:
-        try:
-            require_file(path)
-        except DataError as error:
-            absent.append(error)
-    if absent and len(local) == 1:
-        raise absent[0]
+    absent = [problem for path in local for problem in problems_of(require_file, path)]
     if absent:
-        raise DataError(f"{len(absent)} of {len(local)} files are missing; the first is {absent[0]}")
+        more = f"{len(absent)} of {len(local)} files are missing; the first is " if len(local) > 1 else ""
+        raise DataError(more + absent[0])

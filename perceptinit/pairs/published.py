@@ -1,4 +1,4 @@
-"""Well-known image-text sources: how many pairs they have, under which licence, and how they are got."""
+"""Well-known image-text sources: sizes, licences and how to download them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from perceptinit.types import DataNeed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedPairs:
-    """A source as `published.toml` states it.
+    """A source in `published.toml`.
 
-    name: also of the folder that holds it. size_bytes: of its shards, None where nobody says. commands: from
-    nothing to shards; `{recipes}` stands for the folder of the recipes that come along.
+    name: Also of its folder. size_bytes: Of its shards, None if unknown. commands: They download the source and write
+    shards; `{recipes}` is the folder of the bundled recipes.
     """
 
     name: str
@@ -32,9 +32,9 @@ class PublishedPairs:
     size_bytes: int | None = None
 
     def how(self, recipes: Path) -> str:
-        """Return how it is got, as lines; recipes: the folder of those that come along."""
-        commands = [command.replace("{recipes}", str(recipes)) for command in self.commands]
-        return "\n".join([f"{self.note} Source: {self.source_url}", *commands])
+        """Return the instructions for downloading, as lines; recipes: the folder of the bundled recipes."""
+        lines = [f"{self.note} Source: {self.source_url}", *self.commands]
+        return "\n".join(lines).replace("{recipes}", str(recipes))
 
 
 @cache
@@ -48,14 +48,14 @@ def published_pairs() -> Mapping[str, PublishedPairs]:
 
 
 def source_of(patterns: str | Sequence[str]) -> PublishedPairs | None:
-    """Return the source that one of the files' folders is named after, None for any other."""
+    """Return the source with the name of one of the files' folders, None without one."""
     given = [patterns] if isinstance(patterns, str) else patterns
     folders = {part.lower() for pattern in given for part in Path(pattern).parent.parts}
     return next((pairs for name, pairs in published_pairs().items() if name in folders), None)
 
 
 def need_of(patterns: str | Sequence[str], problem: str) -> DataNeed:
-    """Return what is needed of pairs in these files; problem: why they cannot be read, empty when they can."""
+    """Return the need for pairs in these files; problem: why they cannot be read, empty if they can."""
     source = source_of(patterns)
     first = without_credentials(patterns if isinstance(patterns, str) else patterns[0])
     return DataNeed(

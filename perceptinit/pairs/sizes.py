@@ -1,4 +1,4 @@
-"""How many samples the shards of a folder have, as the file beside them says."""
+"""The recorded number of samples in each shard of a folder."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from perceptinit.files.reading import read_json
 
-SIZES = "sizes.json"  # {"000000.tar": 10000, ...}: written by `data pack`, looked for by open_clip
-JOURNAL = ".packing.jsonl"  # stands beside shards as long as `data pack` is not done
-_JOURNALS = ".packing*.jsonl"  # that, and those of parts
+SIZES = "sizes.json"  # {"000000.tar": 10000, ...}: written by `data pack`, read by open_clip
+JOURNAL = ".packing.jsonl"  # next to the shards until `data pack` is complete
+_JOURNALS = ".packing*.jsonl"  # with those of parts
 
 
 def find_miscounts(counts: Mapping[Path, int]) -> Iterator[str]:
-    """Yield a sentence for each folder whose packing is not finished, and for each shard with a wrong number of samples.
+    """Yield a sentence for each incompletely packed folder and for each shard with a wrong number of samples.
 
-    counts: samples found in each shard. A folder without a file of counts is accepted.
+    counts: Samples found in each shard. Folders without recorded numbers are accepted.
     """
     sizes = {}
     for folder in sorted({path.parent for path in counts}):
@@ -26,13 +26,11 @@ def find_miscounts(counts: Mapping[Path, int]) -> Iterator[str]:
                 f"{folder}: its packing is not finished; run the same `perceptinit data pack` again, without --part"
             )
     for path, number in counts.items():
-        said = sizes[path.parent].get(path.name)
-        if said is not None and said != number:
-            yield (
-                f"{path}: {number} samples, but {SIZES} beside it says {said}; copy or pack the shard again"
-            )
+        recorded = sizes[path.parent].get(path.name, number)
+        if recorded != number:
+            yield f"{path}: {number} samples, but {SIZES} states {recorded}. Copy or pack the shard again"
 
 
 def journals(folder: Path) -> list[Path]:
-    """Return the journals of the packing that goes on in a folder: of the whole, and of parts."""
+    """Return the journals of unfinished packing in a folder, of the whole and of parts."""
     return sorted(path for path in folder.glob(_JOURNALS) if path.is_file())

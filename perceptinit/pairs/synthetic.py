@@ -15,16 +15,16 @@ from perceptinit.world.render import render
 
 
 class SyntheticPairs:
-    """Image-text pairs made on the fly; pair i is the same whatever else was drawn.
+    """Image-text pairs rendered on the fly; pair i depends only on `seed` and i.
 
-    Another mathematics library may round a few pixels in a million to the next of the 256 levels.
-    No picture is shared with the judgments or the test set of the same seed.
+    Other mathematics libraries may round a few pixels in a million to the next of the 256 levels. The judgments and the
+    test set of the same seed use other pictures.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         seed: NonNegativeInt = 0
-        """Names the pictures and captions. Not the run's seed: all runs share one data set."""
+        """Seed of the pictures and captions, independent of the run's seed: all runs share one data set."""
         num_pairs: PositiveInt = 3000
         """Pairs in an epoch."""
         image_size: DrawnSide = 32
@@ -37,7 +37,7 @@ class SyntheticPairs:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.num_pairs = config.num_pairs
-        self.block_sizes = [config.num_pairs]  # nothing lies on disk, so any order is as fast
+        self.block_sizes = [config.num_pairs]  # nothing is read, so any order is equally fast
 
     def pair(self, index: int) -> Pair:
         """Return pair `index`, rendered; takes a fraction of a millisecond at 32 pixels."""

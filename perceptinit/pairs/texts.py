@@ -1,4 +1,4 @@
-"""Captions that cannot be meant: all of them empty, or one as long as a book."""
+"""Extract captions, and detect empty or oversized ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from perceptinit.protocols import HasMaxShuffleBlocks, Pairs
 from perceptinit.types import Pair
 
 NUM_LOOKED_AT = 64
-# a text tower reads 77 tokens; the time to find them grows with the square of the longest word
+# a text tower reads 77 tokens; the time of tokenization grows with the square of the longest word
 MAX_CHARACTERS = 20_000
 
 
@@ -21,16 +21,21 @@ def check_length(pair: Pair) -> None:
     lengths = [len(text) for text in (pair.text, *pair.others) if isinstance(text, str)]
     if max(lengths, default=0) > MAX_CHARACTERS:
         raise DataError(
-            f"{pair.key}: a caption of {max(lengths):,} characters; at most {MAX_CHARACTERS:,} are read"
+            f"{pair.key}: a caption of {max(lengths):,} characters; the limit is {MAX_CHARACTERS:,}"
         )
 
 
 def captions_in(data: bytes, key: str, member: str, names: str | Sequence[str]) -> list[str]:
-    """Return the captions in a text member of the sample `key`: all of it, or the values of keys in its JSON.
+    """Return the captions in a text member of a sample.
 
-    member: the extension, for messages. names: a key, several, or nothing.
+    Args:
+        data: The member.
+        key: Name of the sample, for messages.
+        member: Extension of the member, for messages.
+        names: JSON keys of captions; empty: the member is the caption.
 
-    Raises DataError when it is not UTF-8, or a key is not there or no text.
+    Raises:
+        DataError: If the member is not UTF-8, or a key is missing or its value is not text.
     """
     try:
         text = data.decode("utf-8")
@@ -51,11 +56,10 @@ def captions_in(data: bytes, key: str, member: str, names: str | Sequence[str]) 
 
 
 def find_empty(pairs: Pairs) -> Iterator[str]:
-    """Yield a sentence when every caption is empty, of up to NUM_LOOKED_AT spread over all pairs
-    that are held at a time."""
+    """Yield a sentence if NUM_LOOKED_AT captions, spread over the blocks in memory, are all empty."""
     keys = []
     last = pairs.num_pairs - 1
-    if isinstance(pairs, HasMaxShuffleBlocks):  # each of the others would cost a block
+    if isinstance(pairs, HasMaxShuffleBlocks):  # others would each read a block
         last = sum(pairs.block_sizes[: pairs.max_shuffle_blocks]) - 1
     for index in np.unique(np.linspace(0, last, NUM_LOOKED_AT, dtype=np.int64)):
         try:
@@ -63,10 +67,10 @@ def find_empty(pairs: Pairs) -> Iterator[str]:
         except RemoteError as error:
             yield str(error)
             return
-        except DataError:  # replaced and counted while training
+        except DataError:  # replaced and counted during training
             continue
         if len(pair.text.strip() if isinstance(pair.text, str) else pair.text):
             return
         keys.append(pair.key)
     if keys:
-        yield f"all of {len(keys)} captions looked at are empty, such as that of {keys[0]}"
+        yield f"all {len(keys)} sampled captions are empty, such as that of {keys[0]}"
