@@ -309,8 +309,7 @@ def test_a_caption_as_long_as_a_book_is_told_counted_and_replaced():
 def test_fewer_pairs_than_a_batch_are_told_before_the_start():
     clip = Clip(replace(CONFIG, batch_size=64), Colours())
     sentence = (
-        "batch_size = 64, but there are only 48 pairs: not one complete batch. "
-        "Lower batch_size or add pairs"
+        "batch_size = 64, but there are only 48 pairs: not one complete batch. Lower batch_size or add pairs"
     )
     assert list(clip.preflight()) == [sentence]
     with pytest.raises(TrainingError, match="not one complete batch"):
