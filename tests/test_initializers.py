@@ -76,7 +76,7 @@ def test_report_names_what_changed():
 
 def test_no_change_is_an_error():
     message = (
-        r"initializer 'mine' changed 0 of 4 parameters; is the model frozen, "
+        r"initializer 'mine' changed 0 of 4 parameters\. Is the model frozen, "
         r"or does 'encode' not use it\?"
     )
     with pytest.raises(InitializerError, match=message), reporting("mine", TinyTower()):
@@ -448,7 +448,7 @@ def test_bf16_is_the_arithmetic_of_the_tower_and_learns():
 
 def test_frozen_model_is_refused_before_training():
     model = TinyTower().requires_grad_(False)
-    with pytest.raises(InitializerError, match=r"changed 0 of 4 parameters; is the model frozen, or"):
+    with pytest.raises(InitializerError, match=r"changed 0 of 4 parameters\. Is the model frozen, or"):
         hinge_initializer().initialize(model, Heard().ctx)
     assert model.batch_sizes == []
 
@@ -489,7 +489,7 @@ def test_warm_up_longer_than_the_run_is_known_before_the_start():
     initializer = hinge_initializer(epochs=2, warmup_steps=6)
     message = (
         "initializer 'triplet-hinge': a warm-up of 6 steps does not end within the run of 6 steps "
-        "(2 epochs of 96 judgments); lower warmup_steps or batch_size"
+        "(2 epochs of 96 judgments). Lower warmup_steps or batch_size"
     )
     assert list(initializer.preflight()) == [message]
     with pytest.raises(InitializerError, match="a warm-up of 6 steps"):
@@ -499,7 +499,7 @@ def test_warm_up_longer_than_the_run_is_known_before_the_start():
 
 def test_run_of_one_step_is_known_before_the_start():
     [message] = hinge_initializer(epochs=1, batch_size=96).preflight()
-    assert "a run of one step is its own last step, where lr is min_lr = 0" in message
+    assert "the run has one step, whose learning rate is min_lr = 0. Lower batch_size" in message
 
 
 def test_loss_that_is_not_finite_stops_with_step_and_lr():
@@ -519,7 +519,7 @@ def test_collapse_is_told():
 
     heard = Heard()
     hinge_initializer(lr=1e-6).initialize(Collapsed(), heard.ctx)
-    assert "the tower has collapsed: two images lie" in heard.warnings[0]
+    assert "the tower has collapsed: the mean cosine distance" in heard.warnings[0]
 
 
 @pytest.mark.parametrize(("common", "is_told"), [(3.0, True), (0.0, False)])
@@ -537,7 +537,7 @@ def test_images_drawn_together_are_told(common, is_told):
 
     heard = Heard()
     hinge_initializer(lr=1e-6).initialize(Shrinking(), heard.ctx)
-    told = [w for w in heard.warnings if "drew all images together: two images lie" in w]
+    told = [w for w in heard.warnings if "drew all images together: the mean cosine distance" in w]
     assert bool(told) == is_told
 
 
@@ -545,7 +545,7 @@ def test_votes_that_nobody_could_predict_are_told():
     judgments, heard = Colours(num_triplets=400), Heard()
     judgments.triplets.p_second[:] = np.random.default_rng(1).permutation(judgments.triplets.p_second)
     hinge_initializer(judgments, epochs=1, lr=1e-5).initialize(TinyTower(), heard.ctx)
-    assert "of chance (0.5): the tower learned nothing that people share" in heard.warnings[-1]
+    assert "of chance (0.5): the tower learned nothing that generalizes" in heard.warnings[-1]
 
 
 def test_images_that_do_not_fit_in_memory_are_told_and_used_all_the_same():

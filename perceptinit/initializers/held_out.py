@@ -1,26 +1,41 @@
-"""Held-out judgments of stage 1: agreement and spread of the tower, and when to stop."""
+"""Held-out judgments of stage 1: 2AFC and embedding spread over epochs, and early stopping."""
 
 from __future__ import annotations
 
+# N held-out judgments
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from perceptinit.compute.split_encoding import split
+from perceptinit.initializers.report import copy_weights
+from perceptinit.initializers.triplet_training import EpochResult
 from perceptinit.judgments.ceilings import Bounds
-from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult, measure
+from perceptinit.judgments.scoring import agreement, held_out_stderr
+from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult, embed_judged, score
 from perceptinit.types import RunContext, Triplets
 
-# share of the spread before stage 1 below which the user is told that it shrank
+# share of the spread before stage 1 below which a warning is given
 SHRUNK = 0.1
 
 
 class HeldOut:
-    """Measures 2AFC and embedding spread of `model`, and says when the outcome looks wrong.
+    """Measures the tower on held-out judgments, and keeps the learning curve.
 
-    split: what metrics and messages call the triplets. ceiling: of people on them, None where unknown.
+    Args:
+        model: Image tower.
+        triplets: Held-out judgments.
+        images: Pixels of their stimuli.
+        split: Name of the split in metrics and messages.
+        ceiling: Lower and upper noise ceiling of 2AFC on the split, None where unknown.
+        ctx: Receives progress and warnings.
+
+    Attributes:
+        results: Result by number of epochs done; 0 is before training.
+        epochs: Loss and margin violations by epoch.
     """
 
     def __init__(
@@ -32,87 +47,119 @@ class HeldOut:
         ceiling: Bounds | None,
         ctx: RunContext,
     ) -> None:
-        self.split, self.ceiling = split, ceiling
-        self._model, self._triplets, self._images, self._ctx = model, triplets, images, ctx
+        self.results: dict[int, TwoAFCResult] = {}
+        self.epochs: dict[int, EpochResult] = {}
+        self._agreement: dict[int, Tensor] = {}  # share of agreeing votes of each judgment (N,)
+        self._model, self._triplets, self._images = model, triplets, images
+        self._split, self._ceiling, self._ctx = split, ceiling, ctx
 
-    def measure(self, step: int, total_steps: int) -> TwoAFCResult:
-        """Return the result in eval mode, without gradients, and report it as progress at `step`."""
+    def measure(self, epoch: int, step: int, total_steps: int) -> TwoAFCResult:
+        """Measure the weights after an epoch, in eval mode, and report the result as progress at `step`."""
         self._model.eval()
         encode, device = split(self._model.encode_image), self._ctx.device
-        result = measure(encode, self._triplets, self._images, device=device)
-        scores = {f"2afc_{self.split}": result.accuracy, "spread": result.spread}
+        embedded = embed_judged(encode, self._triplets, self._images, device=device)
+        distances = embedded.distances(self._triplets)
+        self._agreement[epoch] = torch.from_numpy(agreement(*distances, self._triplets.p_second))
+        result = self.results[epoch] = score(embedded, self._triplets)
+        scores = {f"2afc_{self._split}": result.accuracy, "spread": result.spread}
         self._ctx.progress(step, total_steps, **scores)
         return result
 
-    def warn_about(self, before: TwoAFCResult, after: TwoAFCResult) -> None:
-        """Tell the user of a collapse, of images drawn together, and of agreement that could be chance."""
-        apart = f"two images lie {after.spread:.2g} apart on average (cosine distance 0..2"
+    def warn(self, kept: int) -> None:
+        """Warn of a collapsed or shrunken embedding, and of a 2AFC that does not differ from chance."""
+        before, after = self.results[0], self.results[kept]
+        distance = f"the mean cosine distance of two images is {after.spread:.2g} (range 0 to 2)"
         if after.is_collapsed:
-            self._ctx.warn(
-                f"the tower has collapsed: {apart}), so it hardly tells them from each other. Try a lower lr"
-            )
+            self._ctx.warn(f"the tower has collapsed: {distance}. Try a lower lr")
         elif after.spread < SHRUNK * before.spread:
             self._ctx.warn(
-                f"stage 1 drew all images together: {apart}; {before.spread:.2g} before). A margin far "
-                "below that rewards it, and so do votes that contradict each other; it went with a loss of "
-                "accuracy after pretraining where that was measured: see the losses in docs/controls.md"
+                f"stage 1 drew all images together: {distance}; it was {before.spread:.2g} before. A small "
+                "margin or contradictory votes reward that, and it can cost accuracy after pretraining: see "
+                "the losses in docs/controls.md"
             )
         noise = 2 * (after.stderr or 0.0)
         if after.accuracy <= 0.5 + noise:
             self._ctx.warn(
-                f"2AFC on the {self.split} judgments is {after.accuracy:.3f}, within two standard errors of "
-                "chance (0.5): the tower learned nothing that people share. Are the votes right?"
+                f"2AFC on the {self._split} judgments is {after.accuracy:.3f}, within two standard errors of "
+                "chance (0.5): the tower learned nothing that generalizes to them. Check the votes"
             )
 
-    def metrics(self, curve: dict[int, TwoAFCResult], kept: int) -> dict[str, float]:
-        """Return results under the names of the report.
-
-        curve: epochs done -> result; 0 is from before training. kept: the epoch whose weights stay.
-        """
-        before, after, split = curve[0], curve[kept], self.split
-        named = {
-            f"2afc_{split}_before": before.accuracy,
-            f"2afc_{split}_after": after.accuracy,
+    def metrics(self, kept: int) -> dict[str, float]:
+        """Return the metrics of the report, with those of the kept epoch as `after`."""
+        before, after, name = self.results[0], self.results[kept], f"2afc_{self._split}"
+        metrics = {
+            f"{name}_before": before.accuracy,
+            f"{name}_after": after.accuracy,
             "spread_before": before.spread,
             "spread_after": after.spread,
         }
-        if self.ceiling is not None:
-            lower, upper = self.ceiling
-            named |= {f"2afc_{split}_ceiling_lower": lower, f"2afc_{split}_ceiling": upper}
+        if self._ceiling is not None:
+            metrics[f"{name}_ceiling_lower"], metrics[f"{name}_ceiling"] = self._ceiling
         if after.stderr is not None:
-            named[f"2afc_{split}_stderr"] = after.stderr
-        return named | {
-            f"2afc_{split}_epoch_{epoch:02d}": result.accuracy
-            for epoch, result in curve.items()
-            if epoch not in (0, kept)
+            metrics[f"{name}_stderr"] = after.stderr
+        gain_stderr = self._gain_stderr(kept)
+        if gain_stderr is not None:
+            metrics[f"{name}_gain_stderr"] = gain_stderr
+        metrics[f"{name}_judgments"] = after.num_judgments
+        between = [epoch for epoch in self.results if epoch not in (0, kept)]
+        metrics |= {f"{name}_epoch_{epoch:02d}": self.results[epoch].accuracy for epoch in between}
+        metrics |= {f"train_loss_epoch_{epoch:02d}": self.epochs[epoch].loss for epoch in between}
+        metrics["train_loss"] = self.epochs[kept].loss
+        metrics["margin_violations"] = self.epochs[kept].margin_violations
+        return metrics
+
+    def _gain_stderr(self, kept: int) -> float | None:
+        """Return the standard error of 2AFC after minus before, paired by judgment."""
+        if not {0, kept} <= self._agreement.keys():  # a state of perceptinit 0.1 has none
+            return None
+        t, gains = self._triplets, (self._agreement[kept] - self._agreement[0]).numpy()
+        return held_out_stderr(gains, t.unit, t.anchor, t.group, t.roles, t.num_votes)
+
+    def state(self) -> dict[str, Any]:
+        """Return tensors and plain values that `resume` continues from."""
+        return {
+            "agreement": {epoch: asdict(result) for epoch, result in self.results.items()},
+            "epochs": {epoch: asdict(result) for epoch, result in self.epochs.items()},
+            "values": dict(self._agreement),
         }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state` returned."""
+        self.results.update({e: TwoAFCResult(**r) for e, r in state["agreement"].items()})
+        self.epochs.update({e: EpochResult(**r) for e, r in state["epochs"].items()})
+        self._agreement.update(state.get("values", {}))
 
 
 class EarlyStopping:
-    """Keeps the weights of the best measurement; without `patience` it never stops and keeps nothing.
+    """Keeps the weights with the highest 2AFC.
 
-    patience: measurements in a row without a higher 2AFC that are enough. epoch: of the best one so far,
-    0 before the first.
+    Args:
+        model: Image tower.
+        patience: Number of consecutive measurements without a higher 2AFC after which training stops. None
+            never stops and keeps no weights.
+
+    Attributes:
+        epoch: Epoch of the best measurement, 0 before the first.
     """
 
     def __init__(self, model: nn.Module, patience: int | None) -> None:
         self._model, self._patience = model, patience
         self.epoch, self._accuracy, self._num_since = 0, float("-inf"), 0
-        self._weights: dict[str, torch.Tensor] = {}
+        self._weights: dict[str, Tensor] = {}
 
-    def is_enough(self, epoch: int, result: TwoAFCResult) -> bool:
-        """Take note of a measurement of the weights as they are, and say whether training should stop."""
+    def should_stop(self, epoch: int, result: TwoAFCResult) -> bool:
+        """Record a measurement of the current weights and return whether training should stop."""
         if self._patience is None:
             return False
         if result.accuracy > self._accuracy:
             self.epoch, self._accuracy, self._num_since = epoch, result.accuracy, 0
-            self._weights = {k: v.detach().cpu().clone() for k, v in self._model.state_dict().items()}
+            self._weights = copy_weights(self._model)
         else:
             self._num_since += 1
         return self._num_since >= self._patience
 
     def restore(self) -> None:
-        """Put the best weights back into the model."""
+        """Load the best weights into the model."""
         if self._weights:
             self._model.load_state_dict(self._weights)
 
@@ -126,7 +173,7 @@ class EarlyStopping:
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Take the place of the one that gave `state`."""
+        """Continue from what `state` returned."""
         if state["epoch"]:
             self.epoch, self._accuracy = state["epoch"], state["accuracy"]
             self._num_since, self._weights = state["num_since"], dict(state["weights"])

@@ -1,8 +1,8 @@
-"""What stage 1 minimises: one loss per judgment, from the embeddings of a batch's distinct images."""
+"""Objectives of stage 1: a loss for each judgment, from the embeddings of a batch's distinct images."""
 
 from __future__ import annotations
 
-# N judgments, B of a batch, U distinct images of a batch, D embedding
+# N judgments, B batch, U distinct images of a batch, D embedding
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -36,7 +36,7 @@ DEFAULT_TEMPERATURE = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """A loss with its numbers; see the keys of initializer `triplet`."""
+    """A loss and its settings; see the keys of initializer `triplet`."""
 
     name: LossName
     margin: float
@@ -45,12 +45,19 @@ class Loss:
 
     @property
     def uses_ties(self) -> bool:
-        """Tell whether a judgment without a majority teaches something."""
+        """Whether judgments without a majority are trained on."""
         return self.name in ("logistic", "odd-one-out")
 
 
 class Objective(Protocol):
-    """Judgments as three columns of stimuli, (N, 3), with their weights (N,) of mean 1."""
+    """Judgments with their loss.
+
+    Attributes:
+        num_ties_dropped: Judgments without a majority that are left out.
+        stimuli: The judged images.
+        columns: Indices into the stimuli, int64 (N, 3).
+        weights: Weights of the judgments, shape (N,), mean 1.
+    """
 
     num_ties_dropped: int
     stimuli: Stimuli
@@ -58,35 +65,38 @@ class Objective(Protocol):
     weights: Tensor
 
     def losses(self, embeddings: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return loss and margin violation (0 or 1) of each judgment, (B,) each.
+        """Return the loss of each judgment, and whether it violates the margin (0 or 1), shape (B,) each.
 
-        embeddings: (U, D); places: int64 (3, B), rows of embeddings for the three columns;
-        rows: which judgments.
+        Args:
+            embeddings: Shape (U, D).
+            places: Rows of `embeddings` for the three columns, int64 (3, B).
+            rows: Indices of the judgments, int64 (B,).
         """
         ...
 
 
 class TripletObjective:
-    """Anchored judgments. The chosen image violates the margin when it does not win by `margin`."""
+    """Judgments with an anchor. A judgment violates the margin if the chosen image does not lead by it.
+
+    Raises:
+        InitializerError: If all judgments are ties, and the loss or the weighting ignores ties.
+    """
 
     def __init__(self, triplets: Triplets, loss: Loss, weighting: Weighting) -> None:
-        """Raises InitializerError when every judgment is a tie and the loss cannot use ties."""
         is_tie = triplets.p_second == 0.5
+        if is_tie.all() and (not loss.uses_ties or weighting == "agreement"):
+            raise InitializerError(
+                f"all {len(triplets)} training judgments are ties (p_second = 0.5), from which nothing is learned"
+            )
         self.num_ties_dropped = 0 if loss.uses_ties else int(is_tie.sum())
-        if not loss.uses_ties or weighting == "agreement":
-            if is_tie.all():
-                raise InitializerError(
-                    f"all {len(triplets)} training judgments are ties (p_second = 0.5); "
-                    "nobody preferred an image"
-                )
-            triplets = triplets if loss.uses_ties else triplets.select(~is_tie)
+        triplets = triplets if loss.uses_ties else triplets.select(~is_tie)
         self.stimuli, self._loss = triplets.stimuli, loss
         self.columns = np.stack([triplets.anchor, triplets.first, triplets.second], axis=1)
         self._p_second = torch.from_numpy(triplets.p_second)
         self.weights = _weights(weighting, self._p_second, triplets.num_votes)
 
     def losses(self, embeddings: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return loss and margin violation of each judgment, (B,) each; a tie violates nothing."""
+        """Return loss and margin violation of each judgment, shape (B,) each; see `Objective`."""
         c = self._loss
         p_second = to_device(self._p_second[rows], embeddings.device)
         anchor, first, second = places
@@ -105,8 +115,10 @@ class TripletObjective:
 
 
 class OddOneOutObjective:
-    """Judgments without an anchor. The margin is violated when the pair that most people saw as
-    belonging together is not nearer than both other pairs by `margin`.
+    """Odd-one-out judgments, which have no anchor.
+
+    A judgment violates the margin if the pair that most people left together is not nearer than both other
+    pairs by the margin.
     """
 
     num_ties_dropped = 0
@@ -119,7 +131,7 @@ class OddOneOutObjective:
         self.weights = _weights(weighting, self._pair_shares[:, 0], num_votes)
 
     def losses(self, embeddings: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return loss and margin violation of each judgment, (B,) each."""
+        """Return loss and margin violation of each judgment, shape (B,) each; see `Objective`."""
         c = self._loss
         shares = to_device(self._pair_shares[rows], embeddings.device)
         distances = pair_distances(embeddings, places, c.distance)

@@ -1,4 +1,4 @@
-"""What an initializer changed, taken by comparing the weights before and after.
+"""Reports of what an initializer changed, from the weights before and after.
 
 with reporting("my-init", model) as report:
     ...                                  # change the model in place
@@ -21,51 +21,53 @@ from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.initializers.trainable import block_of
 from perceptinit.types import InitReport
 
-FROZEN_OR_UNUSED = "is the model frozen, or does 'encode' not use it?"
+FROZEN_OR_UNUSED = "Is the model frozen, or does 'encode' not use it?"
 
 
 class Reporter:
-    """Watches a model: `metrics` is filled in the block, `result` is there after it.
+    """Compares the weights of a model before and after an initializer; made by `reporting`.
 
-    before: all weights and buffers by name, as they were, on the CPU.
+    Attributes:
+        metrics: Numbers by name, filled by the caller.
+        before: Weights and buffers by name, from before the block, on the CPU.
+        result: The report, set at the end of the block.
     """
+
+    result: InitReport
 
     def __init__(self, name: str, model: nn.Module) -> None:
         self.name = name
         self.metrics: dict[str, float] = {}
+        self.before = copy_weights(model)
         self._model = model
-        self.before = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
         self._start = time.perf_counter()
-        self._result: InitReport | None = None
-
-    @property
-    def result(self) -> InitReport:
-        if self._result is None:
-            raise RuntimeError("the report is complete only after the `with` block")
-        return self._result
 
     def state(self) -> dict[str, Any]:
-        """Return what `resume` needs in another process."""
+        """Return what `resume` needs in another process: tensors and plain values."""
         return {"before": self.before, "seconds": time.perf_counter() - self._start}
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Go on with a report that was begun on the untouched weights."""
+        """Continue a report that another process started on the untouched weights."""
         self.before = dict(state["before"])
         self._start = time.perf_counter() - state["seconds"]
 
     def finish(self, hint: str) -> None:
-        """Complete the report; InitializerError when nothing changed or a weight is not finite."""
-        after = {k: v.detach().cpu() for k, v in self._model.state_dict().items()}
+        """Set `result`.
+
+        Raises:
+            InitializerError: If no parameter changed, or a value is not finite.
+        """
+        after = copy_weights(self._model)
         broken = [k for k, v in after.items() if v.is_floating_point() and not v.isfinite().all()]
         if broken:
             raise InitializerError(
                 f"initializer '{self.name}' left {len(broken)} tensors that are not finite, first {broken[0]}"
             )
         changed = tuple(k for k, v in after.items() if not torch.equal(v, self.before[k]))
-        # buffers alone, such as running means, are no initialization
+        # changed buffers alone, such as running means, do not count
         if not any(name in changed for name, _ in self._model.named_parameters()):
-            raise nothing_changed(self.name, self._model, hint)
-        self._result = InitReport(
+            raise no_change_error(self.name, self._model, hint)
+        self.result = InitReport(
             name=self.name,
             changed=changed,
             sha256_before=weights_sha256(self.before),
@@ -77,31 +79,49 @@ class Reporter:
 
 @contextmanager
 def reporting(name: str, model: nn.Module, hint: str = FROZEN_OR_UNUSED) -> Iterator[Reporter]:
-    """Watch what the block does to the weights of `model`.
+    """Report what the block changes in the weights of `model`.
 
-    hint: the question to ask when nothing changed.
+    Args:
+        name: Name of the initializer, for the report and for errors.
+        model: Image tower that the block changes in place.
+        hint: Question that ends the error message when nothing changed.
 
-    Raises InitializerError after the block when no parameter differs from before, or when a value
-    is not finite.
+    Yields:
+        The reporter. Fill its `metrics` in the block, and read its `result` after it.
+
+    Raises:
+        InitializerError: At the end of the block, if no parameter changed or a value is not finite.
     """
     reporter = Reporter(name, model)
     yield reporter
     reporter.finish(hint)
 
 
-def nothing_changed(name: str, model: nn.Module, hint: str = FROZEN_OR_UNUSED) -> InitializerError:
+def copy_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Return copies of all parameters and buffers by name, on the CPU."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
+
+
+def no_change_error(name: str, model: nn.Module, hint: str = FROZEN_OR_UNUSED) -> InitializerError:
     """Return the error of an initializer without effect."""
     count = sum(1 for _ in model.parameters())
-    return InitializerError(f"initializer '{name}' changed 0 of {count} parameters; {hint}")
+    return InitializerError(f"initializer '{name}' changed 0 of {count} parameters. {hint}")
 
 
 def weight_changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return three numbers for each block with matrices that changed, as `number/block`.
+    """Return how far each block moved, as `weight_change/BLOCK`, `norm_ratio/BLOCK`, `spectrum_change/BLOCK`.
 
-    weight_change: norm of the difference over the norm before. norm_ratio: norm after over before.
-    spectrum_change: norm of the difference of the singular values, largest first, over the norm
-    before; at most weight_change, and 0 when the weights were only rotated. Norms are Frobenius
-    norms over the weight matrices and kernels of a block. Computed on the device of `before`.
+    Norms are Frobenius norms over the matrices and kernels of a block; other blocks are left out.
+    `weight_change` is the norm of the difference over the norm before. `norm_ratio` is the norm after over
+    the norm before. `spectrum_change` is the norm of the difference of singular values, in descending order,
+    over the norm before: at most `weight_change`, and 0 for a rotation.
+
+    Args:
+        before: Weights by name; the computation runs on their device.
+        after: Weights by the same names.
+
+    Returns:
+        Numbers from 0 on, by name.
     """
     after = {name: after[name].detach().to(weight.device) for name, weight in before.items()}
     blocks: dict[str, list[str]] = {}
@@ -112,28 +132,26 @@ def weight_changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) ->
             blocks.setdefault(block, []).append(name)
     numbers: dict[str, float] = {}
     for block, names in blocks.items():
-        old, new = ([weights[n].double() for n in names] for weights in (before, after))
-        norm = _norm(old)
-        if not norm:
-            continue
-        differences = [b - a for a, b in zip(old, new, strict=True)]
-        spectra = [spectrum(b) - spectrum(a) for a, b in zip(old, new, strict=True)]
-        numbers[f"weight_change/{block}"] = _norm(differences) / norm
-        numbers[f"norm_ratio/{block}"] = _norm(new) / norm
-        numbers[f"spectrum_change/{block}"] = _norm(spectra) / norm
+        pairs = [(before[name].double(), after[name].double()) for name in names]
+        norm = _norm([old for old, _ in pairs])
+        if norm:
+            spectra = [singular_values(new) - singular_values(old) for old, new in pairs]
+            numbers[f"weight_change/{block}"] = _norm([new - old for old, new in pairs]) / norm
+            numbers[f"norm_ratio/{block}"] = _norm([new for _, new in pairs]) / norm
+            numbers[f"spectrum_change/{block}"] = _norm(spectra) / norm
     return numbers
 
 
-def spectrum(weight: Tensor) -> Tensor:
-    """Return the singular values of a weight as a matrix, kernels flattened, largest first."""
+def singular_values(weight: Tensor) -> Tensor:
+    """Return the singular values of a weight `as_matrix`, in descending order."""
     return torch.linalg.svdvals(as_matrix(weight))
 
 
 def as_matrix(weight: Tensor) -> Tensor:
-    """Return a weight of two or more dimensions as (m, n): leading dimensions of 1 dropped, the rest flat.
+    """Return a weight of two or more dimensions as a matrix.
 
-    A kernel (out, in, h, w) becomes (out, in * h * w), position embeddings (1, tokens, width)
-    become (tokens, width).
+    A kernel (out, in, h, w) becomes (out, in * h * w). Position embeddings (1, tokens, width) become
+    (tokens, width).
     """
     while weight.ndim > 2 and weight.shape[0] == 1:
         weight = weight[0]

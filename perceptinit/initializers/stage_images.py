@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-# M stimuli, U distinct images, B of a batch, S height and width
-import os
+# M stimuli, U distinct images, B batch, S image size
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ from perceptinit.judgments.two_afc import ImageArray
 from perceptinit.types import RunContext, Stimuli
 
 GIB = 2**30
-# Less is decoded anew by every run: some 1,800 images of 224 pixels, which takes seconds
+# Smaller sets are decoded by every run: about 1,800 images of 224 pixels, which takes seconds
 STORED_FROM_BYTES = 256 << 20
 
 # of a GPU's free memory; the rest is for weights, moments and activations
@@ -42,43 +42,45 @@ def open_images(
     ctx: RunContext,
     resume: Callable[[], None],
 ) -> list[ImageArray]:
-    """Return the images of each set, for the two keys of `TrainingConfig`; pixels are the same either way.
+    """Return the decoded images of each set, from the store on disk or in memory; the pixels are equal.
 
-    resume: called when decoding into the store, which is shown as a stage of its own, is over.
+    Args:
+        sets: Stimuli, and int64 indices of those that are used.
+        size: Height and width of the decoded images, in pixels.
+        image_store: Key `image_store` of `TrainingConfig`.
+        cache_gib: Key `cache_gib` of `TrainingConfig`.
+        ctx: Receives warnings and the progress of decoding.
+        resume: Called after decoding into the store, which reports progress as a separate stage.
 
-    Raises DataError for an image that cannot be decoded, and for a folder that was named in
-    `image_store` and cannot be used; without the default folder it goes on in memory, with a warning.
+    Raises:
+        DataError: If an image cannot be decoded, or the folder `image_store` cannot be used. If the default
+            folder cannot be used, the images are kept in memory with a warning.
     """
     num_bytes = sum(len(np.unique(used)) for _, used in sets) * 3 * size * size
     is_large = num_bytes >= STORED_FROM_BYTES
     is_wanted = is_large if image_store == "auto" else image_store != "off"
-    if is_wanted and all(is_encoded(stimuli) for stimuli, _ in sets):
+    if is_wanted and all(_is_encoded(stimuli) for stimuli, _ in sets):
         try:
             return _open_store(sets, size, image_store, ctx, resume)
         except StoreUnusableError as error:
             if image_store != "auto":
                 raise StoreUnusableError(f'image_store: {error}. Choose another folder, or "off"') from error
             ctx.warn(
-                f"{error}: decoded images stay in memory (cache_gib = {cache_gib:g}). image_store names another folder"
+                f"{error}: decoded images stay in memory (cache_gib = {cache_gib:g}). "
+                "Set image_store to another folder"
             )
-    return _in_memory([stimuli for stimuli, _ in sets], size, cache_gib, ctx)
+    return _open_in_memory([stimuli for stimuli, _ in sets], size, cache_gib, ctx)
 
 
-def is_path(image_store: str) -> bool:
-    """Tell whether a value of the key is a path, not a misspelt word."""
-    return "/" in image_store or os.sep in image_store
-
-
-def is_encoded(stimuli: Stimuli) -> bool:
-    """Tell whether images have to be decoded; pixels in memory, or made when asked for, have not."""
+def _is_encoded(stimuli: Stimuli) -> bool:
     return len(stimuli) > 0 and not isinstance(stimuli.images[0], np.ndarray)
 
 
 def _open_store(
-    sets: Sequence[UsedImages], size: int, place: str, ctx: RunContext, resume: Callable[[], None]
+    sets: Sequence[UsedImages], size: int, folder: str, ctx: RunContext, resume: Callable[[], None]
 ) -> list[ImageArray]:
-    root = cache_folder() / "images" if place == "auto" else Path(place).expanduser()
-    # the threads that this process may use: decoding has them for itself
+    root = cache_folder() / "images" if folder == "auto" else Path(folder).expanduser()
+    # nothing else runs while images are decoded, so all threads of the process are free
     store = ImageStore(root, size, ctx, max(1, ctx.num_workers, torch.get_num_threads()))
     opened = [store.open(stimuli, used) for stimuli, used in sets]
     if any(images.num_decoded for images in opened):
@@ -86,11 +88,10 @@ def _open_store(
     return [*opened]
 
 
-def _in_memory(sets: Sequence[Stimuli], size: int, cache_gib: float, ctx: RunContext) -> list[ImageArray]:
-    """Return the images of each set; equal stimuli share theirs, the first set has first claim on memory.
-
-    What does not fit into `cache_gib` is decoded at every use, with a warning.
-    """
+def _open_in_memory(
+    sets: Sequence[Stimuli], size: int, cache_gib: float, ctx: RunContext
+) -> list[ImageArray]:
+    """Return the images of each set; the first set is the first to use the memory budget."""
     room = int(cache_gib * GIB)
     opened: dict[int, ImageArray] = {}
     for stimuli in sets:
@@ -108,10 +109,16 @@ def _in_memory(sets: Sequence[Stimuli], size: int, cache_gib: float, ctx: RunCon
 
 
 class ResidentImages:
-    """Images that stay on a GPU; indexed like the array they come from."""
+    """Images in the memory of a GPU, indexed like the array they are copied from.
+
+    Args:
+        images: Pixels of the stimuli.
+        used: Indices of the images to copy, int64 (U,), each once.
+        size: Height and width, in pixels.
+        device: torch device string.
+    """
 
     def __init__(self, images: ImageArray, used: np.ndarray, size: int, device: str) -> None:
-        """used: int64 (U,), indices of the images that will be asked for, each once."""
         self._row = np.zeros(int(used.max()) + 1, dtype=np.int64)
         self._row[used] = np.arange(len(used))
         self._pixels = torch.empty((len(used), 3, size, size), dtype=torch.uint8, device=device)
@@ -120,13 +127,13 @@ class ResidentImages:
             self._pixels[start : start + len(part)] = to_device(part, device)
 
     def __getitem__(self, indices: np.ndarray) -> Tensor:
-        """Return uint8 (B, 3, S, S) on the GPU; the host does not wait."""
+        """Return uint8 (B, 3, S, S) on the GPU, without waiting for it."""
         rows = torch.from_numpy(self._row[indices])
         return self._pixels.index_select(0, to_device(rows, self._pixels.device))
 
 
-def resident(images: ImageArray, used: np.ndarray, size: int, device: str) -> ImageArray:
-    """Return the images on the GPU where a quarter of its free memory holds them, else as they are."""
+def move_to_gpu(images: ImageArray, used: np.ndarray, size: int, device: str) -> ImageArray:
+    """Return the used images in GPU memory if a quarter of the free memory holds them, else unchanged."""
     if torch.device(device).type != "cuda":
         return images
     distinct = np.unique(used)
@@ -136,17 +143,16 @@ def resident(images: ImageArray, used: np.ndarray, size: int, device: str) -> Im
     return ResidentImages(images, distinct, size, device)
 
 
-def ahead(items: Iterable[T], make: Callable[[T], Callable[[], Tensor]]) -> Iterator[tuple[T, Tensor]]:
-    """Yield each item with its tensor, which a thread makes while the item before is used.
+def prefetch(items: Iterable[T], make: Callable[[T], Callable[[], Tensor]]) -> Iterator[tuple[T, Tensor]]:
+    """Yield each item with its tensor, computed in a thread while the previous item is used.
 
-    make: called here for each item; gives what the thread calls.
+    Args:
+        items: What to load.
+        make: Returns the function that loads an item; `make` itself runs in the calling thread.
     """
-    before: tuple[T, object] | None = None
     with ThreadPoolExecutor(1, thread_name_prefix="images") as pool:
-        for item in items:
-            future = pool.submit(make(item))
-            if before is not None:
-                yield before[0], before[1].result()  # type: ignore[attr-defined]
-            before = item, future
-        if before is not None:
-            yield before[0], before[1].result()  # type: ignore[attr-defined]
+        submitted = ((item, pool.submit(make(item))) for item in items)
+        # the following item is submitted before the current one is yielded
+        for current, _ in pairwise(chain(submitted, [None])):
+            assert current is not None
+            yield current[0], current[1].result()

@@ -1,10 +1,10 @@
-"""Which parameters a training stage changes, and leaving a model as it was found."""
+"""Which parameters a training stage updates."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Literal
 
 from torch import nn
@@ -13,12 +13,12 @@ from perceptinit.errors import InitializerError
 
 Trainable = Literal["all", "qkv"]
 
-# names of the projections to queries, keys and values: timm, torch (open_clip), transformers
+# query, key and value projections of timm, torch (open_clip) and transformers
 QKV_NAMES = frozenset(
     ("qkv", "q_proj", "k_proj", "v_proj", "q_bias", "k_bias", "v_bias", "query", "key", "value")
 ) | {"in_proj_weight", "in_proj_bias", "q_proj_weight", "k_proj_weight", "v_proj_weight"}
 
-# those of them that hold queries, keys and values in one tensor, in this order
+# the names that hold queries, keys and values in one tensor, in this order
 FUSED_NAMES = frozenset({"qkv", "in_proj_weight", "in_proj_bias"})
 
 
@@ -28,11 +28,15 @@ def num_fused_parts(name: str) -> int:
 
 
 def trainable_names(model: nn.Module, train: Trainable, last_blocks: int = 0) -> list[str]:
-    """Return the parameters that `train` stands for, less those that the caller has frozen.
+    """Return the names of the parameters to train, without those that the caller froze.
 
-    last_blocks: of these many last blocks only, and of what the model defines after them; 0 is all.
+    Args:
+        model: Image tower.
+        train: "all" parameters, or "qkv" projections only.
+        last_blocks: Number of last blocks to train, with what the model defines after them; 0 for all.
 
-    Raises InitializerError when the model has no attention to train, or fewer blocks.
+    Raises:
+        InitializerError: If the model has no attention projection, or fewer blocks.
     """
     names = [name for name, _ in model.named_parameters()]
     if last_blocks:
@@ -49,7 +53,7 @@ def trainable_names(model: nn.Module, train: Trainable, last_blocks: int = 0) ->
 
 
 def block_of(name: str) -> str | None:
-    """Return the numbered part of the model that a parameter is in, such as `trunk.blocks.3`, if any."""
+    """Return the numbered block of a parameter, such as `trunk.blocks.3`, or None."""
     parts = name.split(".")
     numbered = (i for i, part in enumerate(parts) if re.fullmatch(r"(.*_)?\d+", part))
     first = next(numbered, None)
@@ -57,12 +61,12 @@ def block_of(name: str) -> str | None:
 
 
 def _start_of_last(count: int, names: list[str], model: str) -> int:
-    """Return the place in `names` where the last `count` blocks start."""
+    """Return the index in `names` at which the last `count` blocks start."""
     starts: dict[str, int] = {}
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         block = block_of(name)
         if block is not None:
-            starts.setdefault(block, place)
+            starts.setdefault(block, index)
     if count > len(starts):
         raise InitializerError(
             f"last_blocks = {count}: {model} has {len(starts)} blocks (numbered parts, such as "
@@ -73,21 +77,20 @@ def _start_of_last(count: int, names: list[str], model: str) -> int:
 
 @contextmanager
 def only_training(model: nn.Module, names: list[str]) -> Iterator[None]:
-    """Let gradients flow to the named parameters alone, for the block.
+    """Require gradients of the named parameters alone, for the duration of the block.
 
-    Afterwards requires_grad, gradients and each submodule's mode are as before.
+    On exit the `requires_grad` flags, gradients and training modes are restored.
+
+    Args:
+        model: Module to change in place.
+        names: Names of `model.named_parameters()`.
     """
-    flags = [(p, p.requires_grad, p.grad) for p in model.parameters()]
-    modes = [(module, module.training) for module in model.modules()]
-    chosen = set(names)
-    try:
+    with ExitStack() as stack:
+        for module in model.modules():
+            stack.callback(setattr, module, "training", module.training)
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name in chosen)
+            stack.callback(setattr, parameter, "grad", parameter.grad)
+            stack.callback(parameter.requires_grad_, parameter.requires_grad)
+            parameter.requires_grad_(name in names)
             parameter.grad = None
         yield
-    finally:
-        for parameter, flag, gradient in flags:
-            parameter.requires_grad_(flag)
-            parameter.grad = gradient
-        for module, mode in modes:
-            module.training = mode

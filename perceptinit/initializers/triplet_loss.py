@@ -1,4 +1,4 @@
-"""Losses on similarity judgments, from distances between embeddings: the arithmetic of stage 1."""
+"""Losses on similarity judgments and the distances they are computed from."""
 
 from __future__ import annotations
 
@@ -15,20 +15,28 @@ Distance = Literal["cosine", "euclidean"]
 def hinge(
     d_first: Tensor | float, d_second: Tensor | float, p_second: Tensor | float, margin: float
 ) -> Tensor:
-    """Return the loss of each judgment: how far the image that people chose is from winning by `margin`.
+    """Return the hinge loss of each judgment: `margin` minus the lead of the chosen image, at least 0.
 
-    d_first, d_second: distances to the anchor, shape (B,).
-    p_second: share of people who chose the second image, shape (B,), in [0, 1]; only its side of
-    one half counts. Exchanging first and second (and p_second for 1 - p_second) changes nothing.
-    A tie has no side: its loss is the constant `margin` without a gradient, so drop ties before.
+    Swapping first and second, and `p_second` for `1 - p_second`, does not change the loss. The loss of a tie
+    is the constant `margin`, without a gradient; drop ties before.
 
-    Source: DreamSim (Fu et al. 2023), training loss; there p = 0.5 was rounded to "first".
+    Args:
+        d_first: Distances of the first image to the anchor, shape (B,).
+        d_second: Distances of the second image, shape (B,).
+        p_second: Share of people who chose the second image, shape (B,), in [0, 1]; only its side of one
+            half matters.
+        margin: Lead at which the loss is 0, in the unit of the distances.
+
+    Returns:
+        Losses, shape (B,).
+
+    Source: DreamSim (Fu et al. 2023), training loss, which rounds p = 0.5 to "first".
     """
     return F.relu(margin - lead_of_chosen(d_first, d_second, p_second))
 
 
 def lead_of_chosen(d_first: Tensor | float, d_second: Tensor | float, p_second: Tensor | float) -> Tensor:
-    """Return how much nearer the image that most people chose is, shape (B,); 0 for a tie."""
+    """Return by how much the image that most people chose is nearer, shape (B,); 0 for a tie."""
     side = torch.sign(torch.as_tensor(p_second) - 0.5)
     return side * (torch.as_tensor(d_first) - torch.as_tensor(d_second))
 
@@ -36,12 +44,21 @@ def lead_of_chosen(d_first: Tensor | float, d_second: Tensor | float, p_second: 
 def logistic(
     d_first: Tensor | float, d_second: Tensor | float, p_second: Tensor | float, temperature: float
 ) -> Tensor:
-    """Return the cross entropy between the votes and the model's choice, shape (B,), in nats.
+    """Return the cross-entropy between the votes and the choice of the model, in nats.
 
-    The model chooses the second image with probability sigmoid((d_first - d_second) / temperature).
-    Ties teach too: that the two images are equally near.
+    The model chooses the second image with probability sigmoid((d_first - d_second) / temperature). A tie
+    trains both images to be equally near.
 
-    Source: the choice rule of Bradley and Terry 1952, here with soft votes.
+    Args:
+        d_first: Distances of the first image to the anchor, shape (B,).
+        d_second: Distances of the second image, shape (B,).
+        p_second: Share of people who chose the second image, shape (B,), in [0, 1].
+        temperature: Divisor of distances, above 0.
+
+    Returns:
+        Losses, shape (B,).
+
+    Source: Bradley and Terry 1952 (the choice rule), with soft votes.
     """
     logits = (torch.as_tensor(d_first) - torch.as_tensor(d_second)) / temperature
     logits, target = torch.broadcast_tensors(logits, torch.as_tensor(p_second))
@@ -49,23 +66,34 @@ def logistic(
 
 
 def odd_one_out(distances: Tensor, pair_shares: Tensor, temperature: float) -> Tensor:
-    """Return the cross entropy between three-way choices and a softmax over pairs, (B,), in nats.
+    """Return the cross-entropy between three-way choices and a softmax over pairs, in nats.
 
-    distances: (B, 3), of the pairs 0-1, 0-2 and 1-2. pair_shares: (B, 3), share of people for whom
-    the pair belongs together, that is, who found the third image odd.
+    Args:
+        distances: Distances of the pairs 0-1, 0-2 and 1-2, shape (B, 3).
+        pair_shares: Share of people who found the third image odd, by pair, shape (B, 3), rows sum to 1.
+        temperature: Divisor of distances, above 0.
 
-    Source: the choice model of THINGS (Hebart et al. 2020), with negative distances as similarities.
+    Returns:
+        Losses, shape (B,).
+
+    Source: THINGS (Hebart et al. 2020), with negative distances as similarities.
     """
     return -(pair_shares * F.log_softmax(-distances / temperature, dim=-1)).sum(-1)
 
 
 def info_nce(distances: Tensor, chosen: Tensor, is_rival: Tensor, temperature: float) -> Tensor:
-    """Return the cross entropy of finding the chosen image among its rivals, shape (B,), in nats.
+    """Return the cross-entropy of identifying the chosen image among its rivals, in nats.
 
-    distances: (B, U), from each anchor to all images of the batch. chosen: int64 (B,), columns.
-    is_rival: bool (B, U), which images it is compared with; see `rivals`.
+    Args:
+        distances: Distances from each anchor to all images of the batch, shape (B, U).
+        chosen: Columns of the chosen images, int64 (B,).
+        is_rival: Images that the chosen one is compared with, bool (B, U); see `rivals`.
+        temperature: Divisor of distances, above 0.
 
-    Source: CPC (van den Oord et al. 2018); the temperature as in SimCLR (Chen et al. 2020).
+    Returns:
+        Losses, shape (B,).
+
+    Source: CPC (van den Oord et al. 2018), with the temperature of SimCLR (Chen et al. 2020).
     """
     is_in = is_rival.scatter(1, chosen[:, None], True)
     logits = (-distances / temperature).masked_fill(~is_in, -torch.inf)
@@ -73,10 +101,19 @@ def info_nce(distances: Tensor, chosen: Tensor, is_rival: Tensor, temperature: f
 
 
 def rivals(anchor: Tensor, chosen: Tensor, rejected: Tensor, num_images: int) -> Tensor:
-    """Return which of U images of a batch are negatives of each judgment, bool (B, U).
+    """Return which images of a batch are negatives of each judgment.
 
-    anchor, chosen, rejected: int64 (B,). All images are, but for the anchor itself and those that
-    some judgment of the batch chose for the same anchor; the judgment's own rejected image always is.
+    All images are, except the anchor and those that a judgment of the batch chose for the same anchor. The
+    rejected image of a judgment always is.
+
+    Args:
+        anchor: Anchors, int64 (B,), indices in [0, U).
+        chosen: Chosen images, int64 (B,).
+        rejected: Rejected images, int64 (B,).
+        num_images: Number of images U.
+
+    Returns:
+        bool (B, U).
     """
     is_liked = torch.zeros(num_images, num_images, dtype=torch.bool, device=anchor.device)
     is_liked[anchor, chosen] = True
@@ -89,10 +126,17 @@ def rivals(anchor: Tensor, chosen: Tensor, rejected: Tensor, num_images: int) ->
 def triplet_distances(
     embeddings: Tensor, anchor: Tensor, first: Tensor, second: Tensor, distance: Distance = "cosine"
 ) -> tuple[Tensor, Tensor]:
-    """Return the distances from anchor to first and to second, float32 (B,).
+    """Return the distances from anchor to first and from anchor to second.
 
-    embeddings: (U, D), any float type. anchor, first, second: int64 (B,), rows of embeddings.
-    Cosine distances are in [0, 2]; Euclidean ones are those of the embeddings as they are.
+    Args:
+        embeddings: Shape (U, D), any float type.
+        anchor: Rows of `embeddings`, int64 (B,).
+        first: Rows of `embeddings`, int64 (B,).
+        second: Rows of `embeddings`, int64 (B,).
+        distance: "cosine", in [0, 2], or "euclidean" of the embeddings without normalization.
+
+    Returns:
+        Two tensors float32 (B,).
     """
     points = _points(embeddings, distance)
     a, f, s = (F.embedding(rows, points) for rows in (anchor, first, second))
@@ -102,7 +146,10 @@ def triplet_distances(
 def pair_distances(embeddings: Tensor, images: Tensor, distance: Distance = "cosine") -> Tensor:
     """Return the distances of the pairs 0-1, 0-2 and 1-2 of three images, float32 (B, 3).
 
-    embeddings: (U, D). images: int64 (3, B), rows of embeddings.
+    Args:
+        embeddings: Shape (U, D), any float type.
+        images: Rows of `embeddings`, int64 (3, B).
+        distance: See `triplet_distances`.
     """
     points = _points(embeddings, distance)
     a, b, c = (F.embedding(rows, points) for rows in images)
@@ -110,7 +157,7 @@ def pair_distances(embeddings: Tensor, images: Tensor, distance: Distance = "cos
 
 
 def distances_to_all(embeddings: Tensor, anchor: Tensor, distance: Distance = "cosine") -> Tensor:
-    """Return the distances from each anchor to every image, float32 (B, U); anchor: int64 (B,)."""
+    """Return the distances from each anchor, int64 (B,), to all images, float32 (B, U)."""
     points = _points(embeddings, distance)
     if distance == "cosine":
         table = 1 - points @ points.T
@@ -121,16 +168,14 @@ def distances_to_all(embeddings: Tensor, anchor: Tensor, distance: Distance = "c
 
 
 def _points(embeddings: Tensor, distance: Distance) -> Tensor:
-    # Rows are picked by F.embedding: unlike that of points[rows], its backward pass adds up in a
-    # fixed order whatever the number of threads, so a seed gives the same weights again.
+    # Callers select rows with F.embedding: its backward pass, unlike that of points[rows], adds in a
+    # fixed order for any number of threads, so a seed reproduces the weights.
     points = embeddings.float()
     return F.normalize(points, dim=-1) if distance == "cosine" else points
 
 
 def _between(a: Tensor, b: Tensor, distance: Distance) -> Tensor:
-    if distance == "cosine":
-        return 1 - (a * b).sum(-1)
-    return _root((a - b).square().sum(-1))
+    return 1 - (a * b).sum(-1) if distance == "cosine" else _root((a - b).square().sum(-1))
 
 
 def _root(squares: Tensor) -> Tensor:
@@ -139,18 +184,19 @@ def _root(squares: Tensor) -> Tensor:
 
 
 def agreement_weights(p_second: Tensor) -> Tensor:
-    """Return how decided people were, |2p - 1|, scaled to a mean of 1; shape (B,).
+    """Return how decided people were, |2p - 1|, scaled to a mean of 1, shape (B,).
 
-    Raises ValueError when every judgment is a tie.
+    Raises:
+        ValueError: If every judgment is a tie.
     """
     weights = (2 * p_second - 1).abs()
     mean = weights.mean()
     if not mean > 0:
-        raise ValueError("every judgment is a tie: there is nothing to weight")
+        raise ValueError("every judgment is a tie: all weights would be 0")
     return weights / mean
 
 
 def vote_weights(num_votes: Tensor) -> Tensor:
-    """Return the number of votes, scaled to a mean of 1, so that every vote counts once; shape (B,)."""
+    """Return the numbers of votes, scaled to a mean of 1, shape (B,)."""
     votes = num_votes.float()
     return votes / votes.mean()

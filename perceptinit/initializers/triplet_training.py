@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-# N judgments, B of a batch, U distinct images of a batch, S height and width
+# N judgments, B batch, U distinct images of a batch, S image size
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,22 +18,25 @@ from perceptinit.compute.devices import to_device
 from perceptinit.compute.optim import adamw, autocast, matmul_precision, set_lr, warmup_cosine
 from perceptinit.errors import CheckpointError, TrainingError
 from perceptinit.initializers.objectives import Objective
-from perceptinit.initializers.report import nothing_changed
-from perceptinit.initializers.stage_images import ResidentImages, ahead
+from perceptinit.initializers.report import no_change_error
+from perceptinit.initializers.stage_images import ResidentImages, prefetch
 from perceptinit.initializers.training_config import TrainingConfig
-from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult
+from perceptinit.judgments.two_afc import ImageArray
 from perceptinit.pairs.augment import random_box
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import RunContext
 
 REPORT_EVERY_STEPS = 10
-PROPORTIONS = (3 / 4, 4 / 3)  # of a box, width / height, as in torchvision's RandomResizedCrop
+ASPECT_RATIOS = (3 / 4, 4 / 3)  # width / height of a crop, as in torchvision's RandomResizedCrop
 
 
 @dataclass(frozen=True, slots=True)
 class EpochResult:
-    """loss: mean over the epoch's judgments, while the weights moved.
-    margin_violations: share of judgments whose chosen image did not win by the margin.
+    """Means over the judgments of an epoch, each computed at its own step.
+
+    Attributes:
+        loss: Unit of the loss.
+        margin_violations: Share of judgments whose chosen image is not nearer by the margin.
     """
 
     loss: float
@@ -42,39 +45,31 @@ class EpochResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Batch:
-    """rows: judgments of this process, of num_rows. distinct: their images (U,). places: int64 (3, B)."""
+    """What this process does in a step."""
 
     step: int
-    rows: np.ndarray
-    num_rows: int
-    distinct: np.ndarray
-    places: np.ndarray
-
-
-@dataclass(slots=True)
-class Curve:
-    """What was measured so far, by epochs done: agreement with held-out judgments, and the training's own."""
-
-    agreement: dict[int, TwoAFCResult] = field(default_factory=dict)
-    epochs: dict[int, EpochResult] = field(default_factory=dict)
-
-    def state(self) -> dict[str, Any]:
-        """Return plain values that `resume` continues from."""
-        return {
-            "agreement": {epoch: asdict(result) for epoch, result in self.agreement.items()},
-            "epochs": {epoch: asdict(result) for epoch, result in self.epochs.items()},
-        }
-
-    def resume(self, state: Mapping[str, Any]) -> None:
-        """Take the place of the curve that gave `state`."""
-        self.agreement.update({e: TwoAFCResult(**r) for e, r in state["agreement"].items()})
-        self.epochs.update({e: EpochResult(**r) for e, r in state["epochs"].items()})
+    rows: np.ndarray  # judgments of this process, int64 (B,)
+    num_rows: int  # judgments of all processes
+    distinct: np.ndarray  # images of the rows, int64 (U,)
+    places: np.ndarray  # index into `distinct` of the three images of each row, int64 (3, B)
 
 
 class TripletTraining:
-    """Trains the parameters of `model` that require gradients; `step` counts optimiser steps.
+    """Trains the parameters of a tower that require gradients.
 
-    Several processes take an even share of each batch and add up their gradients.
+    Each of several processes takes an even share of every batch; gradients are summed.
+
+    Args:
+        name: Name of the initializer, for messages.
+        model: Image tower.
+        objective: Judgments and their loss.
+        images: Pixels of the judged stimuli.
+        config: Keys of stage 1.
+        ctx: The run: its device, seed and progress.
+
+    Attributes:
+        step: Optimiser steps done.
+        total_steps: Optimiser steps of the whole stage.
     """
 
     def __init__(
@@ -86,7 +81,6 @@ class TripletTraining:
         config: TrainingConfig,
         ctx: RunContext,
     ) -> None:
-        """name: of the initializer, for messages. images: of the judged stimuli, at the model's size."""
         self._name, self._model, self._objective, self._images = name, model, objective, images
         self._config, self._ctx = config, ctx
         self._optimizer = adamw(
@@ -104,21 +98,27 @@ class TripletTraining:
         self._numbers: list[list[float]] = []  # loss and violations of the epoch's steps so far
 
     def lr(self, step: int) -> float:
-        """Return the learning rate of a step, from 1."""
+        """Return the learning rate of a step, counted from 1."""
         c, total = self._config, self.total_steps
         return warmup_cosine(step, total, c.num_warmup_steps(total), c.lr, c.min_lr)
 
     @property
     def epoch(self) -> int:
-        """Return the epoch to go on with: that of the last step done, which may have been its last."""
+        """Return the epoch of the last step done, 1 before the first."""
         return max(1, math.ceil(self.step / self.steps_per_epoch))
 
     def train_epoch(self, epoch: int, after_step: Callable[[int], None]) -> EpochResult:
-        """Visit every judgment once, in an order of this epoch's own; those before `step` were visited.
+        """Train on every judgment once, in the order of this epoch; a resumed epoch continues after `step`.
 
-        after_step: called with the number of each step when it is done.
+        Args:
+            epoch: Number of the epoch, from 1.
+            after_step: Called with the number of each completed step.
 
-        Raises TrainingError naming the first step whose loss is not finite.
+        Returns:
+            Loss and margin violations of the epoch.
+
+        Raises:
+            TrainingError: If a loss is not finite; names the first such step.
         """
         self._model.train()
         order = self._ctx.rng("order", epoch).permutation(len(self._objective.columns))
@@ -137,7 +137,7 @@ class TripletTraining:
         return EpochResult(float(loss), float(violations))
 
     def state(self) -> dict[str, Any]:
-        """Return tensors and plain values that `resume` continues from; tensors are not copied."""
+        """Return tensors, which are not copied, and plain values that `resume` continues from."""
         self._fetch()
         return {
             "step": self.step,
@@ -147,25 +147,29 @@ class TripletTraining:
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Continue after the last step of `state`; CheckpointError when its schedule was another."""
+        """Continue after the last step of `state`.
+
+        Raises:
+            CheckpointError: If the stage of `state` has another number of steps.
+        """
         if state["total_steps"] != self.total_steps:
             raise CheckpointError(
                 f"the saved state belongs to a stage of {state['total_steps']} steps, this one has "
-                f"{self.total_steps}: have the judgments changed? Start afresh with --fresh"
+                f"{self.total_steps}: have the judgments changed? Start over with --fresh"
             )
         self.step, self._numbers = state["step"], list(state["numbers"])
         self._optimizer.load_state_dict(state["optimizer"])
 
     def _load_batches(self, batches: Sequence[np.ndarray]) -> Iterator[tuple[_Batch, Tensor]]:
         """Yield this process's share of each batch with its images, on the device or in pinned memory."""
-        found = (self._batch(rows, step) for step, rows in enumerate(batches, self.step + 1))
+        shares = (self._share_of(rows, step) for step, rows in enumerate(batches, self.step + 1))
         is_on_host = not isinstance(self._images, ResidentImages)
         if is_on_host and torch.device(self._ctx.device).type == "cuda":
-            yield from ahead(found, self._load_pinned)
+            yield from prefetch(shares, self._load_pinned)
         else:
-            yield from ((batch, self._load(batch)) for batch in found)
+            yield from ((batch, self._load(batch)) for batch in shares)
 
-    def _batch(self, rows: np.ndarray, step: int) -> _Batch:
+    def _share_of(self, rows: np.ndarray, step: int) -> _Batch:
         own = distributed.share_of(rows)
         columns = self._objective.columns[own].T
         distinct, places = np.unique(columns, return_inverse=True)
@@ -191,17 +195,17 @@ class TripletTraining:
         draws = (self._ctx.stage, "dropout", self.step, distributed.rank())
         precision = matmul_precision(self._config.precision)  # of the backward pass, too
         with named_torch_seed(self._ctx.seed, *draws), precision:
-            # a process without rows adds nothing to loss and violations
-            nothing = torch.zeros(2, device=self._ctx.device)
-            numbers = self._learn(batch, images) if len(batch.rows) else nothing
+            numbers = torch.zeros(2, device=self._ctx.device)  # of a process without rows
+            if len(batch.rows):
+                numbers = self._add_gradients(batch, images)
         distributed.sum_gradients(self._parameters)
         if self._config.clip_norm:
             nn.utils.clip_grad_norm_(self._model.parameters(), self._config.clip_norm)
         self._optimizer.step()
         self._pending.append(distributed.sum_over_ranks(numbers))
 
-    def _learn(self, batch: _Batch, images: Tensor) -> Tensor:
-        """Add the gradients of this process's rows; return what they add to loss and violations, (2,)."""
+    def _add_gradients(self, batch: _Batch, images: Tensor) -> Tensor:
+        """Add the gradients of this process's rows; return their part of loss and violations, (2,)."""
         share = len(batch.rows) / batch.num_rows
         losses, violations = self._losses(batch, images)
         weights = to_device(self._objective.weights[batch.rows], self._ctx.device)
@@ -210,18 +214,18 @@ class TripletTraining:
         return torch.stack([loss, violations.mean() * share]).detach()
 
     def _losses(self, batch: _Batch, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return loss and margin violation (B,); each distinct image goes through the tower once."""
+        """Return loss and margin violation (B,); each distinct image is encoded once."""
         images = to_device(images, self._ctx.device)
         with autocast(self._ctx.device, self._config.precision):
             embeddings = self._model.encode_image(images)
         if not embeddings.requires_grad:
-            raise nothing_changed(self._name, self._model)
+            raise no_change_error(self._name, self._model)
         places = to_device(torch.from_numpy(batch.places), self._ctx.device)
         with matmul_precision("fp32"):
             return self._objective.losses(embeddings, places, batch.rows)
 
     def _fetch(self) -> None:
-        """Take note of loss and violations of the steps since the last call, and report progress."""
+        """Fetch loss and violations of the steps since the last call, and report progress."""
         if not self._pending:
             return
         numbers = torch.stack(self._pending).tolist()  # the only place that waits for the device
@@ -231,7 +235,7 @@ class TripletTraining:
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"initializer '{self._name}': the loss is {loss} at step {step} of {self.total_steps} "
-                    f'(lr {self.lr(step):.3g}). Try a lower lr, a longer warm-up or precision = "fp32"'
+                    f'(lr {self.lr(step):.3g}). Lower lr, lengthen the warm-up or set precision = "fp32"'
                 )
         self._ctx.progress(self.step, self.total_steps, loss=numbers[-1][0], lr=self.lr(self.step))
         self._numbers += numbers
@@ -243,9 +247,11 @@ def batches_of(order: np.ndarray, batch_size: int) -> list[np.ndarray]:
 
 
 def num_distinct(columns: np.ndarray, batch_size: int) -> int:
-    """Return how many images go through the tower in an epoch: the distinct ones of each batch.
+    """Return how many images an epoch encodes: the distinct ones of each batch.
 
-    columns: int64 (N, 3), the images of the judgments in the order of the epoch.
+    Args:
+        columns: Images of the judgments in the order of the epoch, int64 (N, 3).
+        batch_size: Judgments in a batch.
     """
     whole = len(columns) // batch_size * batch_size
     batches = np.sort(columns[:whole].reshape(-1, batch_size * columns.shape[1]), axis=1)
@@ -255,19 +261,26 @@ def num_distinct(columns: np.ndarray, batch_size: int) -> int:
 def augment_alike(
     images: Tensor, crop_scale: tuple[float, float], flip: bool, rng: np.random.Generator
 ) -> Tensor:
-    """Return the images, uint8 (U, 3, S, S), all with the same crop and all mirrored or none.
+    """Return the images with one crop and one mirroring for all of them.
 
-    crop_scale: smallest and largest share of the area that a crop keeps; (1, 1) crops nothing.
+    Args:
+        images: uint8 (U, 3, S, S).
+        crop_scale: Smallest and largest share of the area that the crop keeps; (1, 1) disables cropping.
+        flip: Mirror all images with probability 0.5.
+        rng: Source of the draws.
+
+    Returns:
+        uint8 (U, 3, S, S).
     """
     size = images.shape[-1]
     if flip and rng.random() < 0.5:
         images = images.flip(-1)
     if crop_scale == (1.0, 1.0):
         return images
-    top, left, height, width = random_box(size, size, crop_scale, PROPORTIONS, rng)
+    top, left, height, width = random_box(size, size, crop_scale, ASPECT_RATIOS, rng)
     box = images[:, :, top : top + height, left : left + width]
     if box.device.type == "cpu":
         return F.interpolate(box, (size, size), mode="bicubic", antialias=True, align_corners=False)
-    # GPUs resize floats only; up to a level from the CPU's pixels
+    # GPUs resize floats only; a pixel differs from the CPU's by up to one level
     resized = F.interpolate(box.float(), (size, size), mode="bicubic", antialias=True, align_corners=False)
     return resized.round_().clamp_(0, 255).to(torch.uint8)
