@@ -163,7 +163,7 @@ def test_checkpoint_refuses_two_weights_of_one_name(saved):
 
 
 def test_checkpoint_that_changes_nothing_is_an_error(saved):
-    with pytest.raises(InitializerError, match="it already holds the weights of the file"):
+    with pytest.raises(InitializerError, match="already holds the weights of the file"):
         load_checkpoint(saved, TinyTower(seed=7), key_map={"image.": ""}, ignore=("text.",))
 
 
@@ -241,7 +241,7 @@ def test_imagenet_refuses_another_architecture(tmp_path):
 
 
 def test_imagenet_needs_a_trunk_of_timm(tmp_path):
-    with pytest.raises(InitializerError, match=r"needs a timm trunk, this one is torch\.nn.*'checkpoint'"):
+    with pytest.raises(InitializerError, match=r"needs a timm trunk, got torch\.nn.*'checkpoint'"):
         load_imagenet(tmp_path / "vit.safetensors", TinyTower())
 
 

@@ -165,7 +165,7 @@ def test_mimetic_can_leave_positions_alone_and_repeats_under_a_seed():
 
 
 def test_mimetic_needs_attention():
-    message = "initializer 'mimetic' sets attention, and Linear has no layer of a known layout"
+    message = "initializer 'mimetic': Linear has no attention layer of a known layout"
     with pytest.raises(InitializerError, match=message):
         initialize(Mimetic, nn.Linear(2, 2))
 

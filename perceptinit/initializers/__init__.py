@@ -1,4 +1,4 @@
-"""Initializers: ways to set the weights of an image tower before (or after) pretraining."""
+"""Built-in initializers, which set the weights of an image tower before or after pretraining."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="random",
             target="perceptinit.initializers.random:Random",
-            summary="fresh weights under the run's seed",
+            summary="fresh weights under the seed of the run",
         ),
         Component(
             name="imagenet",
@@ -27,27 +27,27 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="triplet-hinge",
             target="perceptinit.initializers.triplet:TripletHinge",
-            summary="perceptual initialization: hinge loss on human similarity judgments",
+            summary="perceptual initialization (PI): hinge loss on human similarity judgments (Hu et al. 2025)",
         ),
         Component(
             name="triplet",
             target="perceptinit.initializers.triplet:Triplet",
-            summary="human similarity judgments by another loss: logistic, odd-one-out, info-nce, hinge",
+            summary="stage 1 with a choice of loss: logistic, odd-one-out, info-nce, hinge",
         ),
         Component(
             name="mimetic",
             target="perceptinit.initializers.mimetic:Mimetic",
-            summary="attention near the identity, as in trained networks; no data (Trockman and Kolter 2023)",
+            summary="attention close to the identity, as in trained networks; no data (Trockman and Kolter 2023)",
         ),
         Component(
             name="mimetic-mlp",
             target="perceptinit.initializers.mimetic_mlp:MimeticMLP",
-            summary="a mean that is not 0 in the first layer of each MLP; no data (Trockman and Kolter 2026)",
+            summary="a non-zero mean in the first layer of each MLP; no data (Trockman and Kolter 2026)",
         ),
         Component(
             name="impulse",
             target="perceptinit.initializers.impulse:Impulse",
-            summary="attention heads that look at one neighbour, as convolutions; no data (Zheng 2025)",
+            summary="attention heads that attend to one neighbour, as convolutions; no data (Zheng et al. 2025)",
         ),
         Component(
             name="weight-selection",
@@ -57,21 +57,21 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="interpolate",
             target="perceptinit.initializers.interpolate:Interpolate",
-            summary="part of the way from the weights that are there to a file's, or to fresh ones",
+            summary="interpolation between the current weights and those of a file, or fresh ones",
         ),
         Component(
             name="norm-matched",
             target="perceptinit.initializers.norm_matched:NormMatched",
-            summary="the directions of the weights that are there, with the norms of fresh ones",
+            summary="control after a stage 1: the directions of its weights with the norms of fresh ones",
         ),
         Component(
             name="lsuv",
             target="perceptinit.initializers.lsuv:Lsuv",
-            summary="orthonormal weights, scaled on images to outputs of unit variance (LSUV)",
+            summary="orthonormal weights, scaled on images to outputs of unit variance (Mishkin and Matas 2016)",
         ),
         Component(
             name="statistics-matched",
             target="perceptinit.initializers.statistics_matched:StatisticsMatched",
-            summary="control: each tensor redrawn with its own spectrum or values, after a stage 1",
+            summary="control after a stage 1: each tensor redrawn with its spectrum, values or moments",
         ),
     ]

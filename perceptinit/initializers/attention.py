@@ -1,10 +1,9 @@
-"""Self-attention layers and position embeddings of a model of any library, as matrices to write into."""
+"""Self-attention layers and position embeddings of a model, as tensors to write into."""
 
 from __future__ import annotations
 
+# N patches on a square grid, D width of a token, d of a head, A = heads * d
 import math
-
-# N patches on a square grid, D width of a token, A = heads * d: width of queries, keys and values together
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,11 +20,15 @@ MOST_PREFIX_TOKENS = 8  # a class token, a distillation token, registers
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Views of one layer's weights: changing them in place changes the model.
+    """The matrices of an attention layer, as views: an in-place change changes the model.
 
-    name: of the layer in the model, which names its draws.
-    query, key, value: (A, D), what tokens (D,) are multiplied with; rows of a head lie together.
-    out: (D, A), the projection after attention.
+    Attributes:
+        name: Name of the layer in the model.
+        num_heads: Number of heads.
+        query: Query projection, (A, D), with the rows of a head next to each other.
+        key: Key projection, (A, D).
+        value: Value projection, (A, D).
+        out: Projection after attention, (D, A).
     """
 
     name: str
@@ -37,6 +40,7 @@ class Attention:
 
     @property
     def head_dim(self) -> int:
+        """Width d of a head."""
         return len(self.query) // self.num_heads
 
     def head(self, matrix: Tensor, index: int) -> Tensor:
@@ -45,18 +49,23 @@ class Attention:
 
 
 def find_attention(model: nn.Module, initializer: str) -> list[Attention]:
-    """Return the layers in the order of the model.
+    """Return the attention layers of a model, in its order.
 
-    Known are timm's (`qkv`, or `q_proj`...), torch.nn.MultiheadAttention (open_clip, torchvision) and
-    the CLIP towers of transformers.
+    Supports timm (`qkv` or `q_proj`), torch.nn.MultiheadAttention (open_clip, torchvision) and the CLIP towers of
+    transformers.
 
-    Raises InitializerError when there are none, or one that changes the width of tokens.
+    Args:
+        model: Image tower.
+        initializer: Name of the caller, for errors.
+
+    Raises:
+        InitializerError: If there are no such layers, or one of them changes the width of tokens.
     """
     layers = [layer for name, module in model.named_modules() for layer in _find_layer(name, module)]
     if not layers:
         raise InitializerError(
-            f"initializer '{initializer}' sets attention, and {type(model).__name__} has no layer of a known "
-            "layout (timm, torch.nn.MultiheadAttention, transformers' CLIP). Use it with a vision transformer"
+            f"initializer '{initializer}': {type(model).__name__} has no attention layer of a known layout "
+            "(timm, torch.nn.MultiheadAttention, transformers' CLIP). Use it with a vision transformer"
         )
     for layer in layers:
         if layer.out.shape != layer.query.T.shape:
@@ -90,16 +99,22 @@ def _linear(module: Any, *names: str) -> Tensor | None:
 
 @dataclass(frozen=True, slots=True)
 class Positions:
-    """patches: (N, D), a view that changes the model; side: patches in a row, N = side * side."""
+    """Position embeddings of the patches.
+
+    Attributes:
+        patches: (N, D), a view: an in-place change changes the model.
+        side: Patches in a row; N = side * side.
+    """
 
     patches: Tensor
     side: int
 
 
 def find_positions(model: nn.Module, initializer: str) -> Positions:
-    """Return the position embeddings of the patches; those of a class token are left out.
+    """Return the position embeddings of the patches, without those of class tokens.
 
-    Raises InitializerError when there are none, or not of a square grid.
+    Raises:
+        InitializerError: If there are none, or they do not form a square grid.
     """
     parameters = dict(model.named_parameters())
     found = [n for n in parameters if any(f".{n}".endswith(f".{end}") for end in POSITION_NAMES)]
@@ -110,31 +125,34 @@ def find_positions(model: nn.Module, initializer: str) -> Positions:
         )
     table = parameters[found[0]].data
     table = table.reshape(-1, table.shape[-1])
-    # timm and transformers say how many patches there are; else all but a class token
+    # timm and transformers state the number of patches; otherwise all but a class token
     stated = (getattr(module, "num_patches", None) for module in model.modules())
     count = next((n for n in stated if isinstance(n, int)), math.isqrt(len(table)) ** 2)
     side = math.isqrt(count)
     if side * side != count or not count <= len(table) <= count + MOST_PREFIX_TOKENS:
         raise InitializerError(
-            f"initializer '{initializer}': {found[0]} has {len(table)} positions, which is no square grid "
-            "of patches"
+            f"initializer '{initializer}': the {len(table)} positions of {found[0]} are not a square grid of "
+            "patches"
         )
     return Positions(table[len(table) - count :], side)
 
 
 def sinusoidal(side: int, width: int, initializer: str) -> Tensor:
-    """Return sines and cosines of column and row, float32 (side * side, width), in [-1, 1].
+    """Return sinusoidal position embeddings of a grid, float32 (side * side, width), in [-1, 1].
 
-    Source: Vaswani et al. 2017, in two dimensions: half of the width for each, 10,000 ** -(i / (width / 4)).
+    Half of the width encodes columns and half rows, with frequencies 10,000 ** -(i / (width / 4)).
 
-    Raises InitializerError when 4 does not divide the width.
+    Raises:
+        InitializerError: If the width is not divisible by 4.
+
+    Source: Vaswani et al. 2017, in two dimensions.
     """
     if width % 4:
         raise InitializerError(
-            f"initializer '{initializer}': sinusoidal positions need a width that 4 divides, not {width}; "
-            'use positions = "keep"'
+            f"initializer '{initializer}': sinusoidal positions need a width divisible by 4, got {width}. "
+            'Use positions = "keep"'
         )
     frequencies = 10_000.0 ** -(torch.arange(width // 4) / (width // 4))
     row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    angles = [place.flatten()[:, None] * frequencies for place in (column, row)]
+    angles = [index.flatten()[:, None] * frequencies for index in (column, row)]
     return torch.cat([f(angle) for angle in angles for f in (torch.sin, torch.cos)], dim=1)

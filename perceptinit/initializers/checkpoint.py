@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from perceptinit.errors import CheckpointError, problems_of
 from perceptinit.files.checkpoints import load_strict, load_weights
@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 
 class Checkpoint:
-    """Loads the image tower from a safetensors file whose names and shapes all match.
+    """Loads the image tower from a safetensors file; all names and shapes must match.
 
-    A run leaves such files: `weights/init.safetensors` fits as it is; for the image tower inside
+    A run writes such files. `weights/init.safetensors` fits without a key map. For the image tower in
     `weights/final.safetensors` set key_map = { "image." = "" } and ignore = ["text.", "logit_scale"], or
     ["head.", "names"] after pretraining on labels.
     """
@@ -33,58 +33,62 @@ class Checkpoint:
         file: Path
         """Safetensors file; pickled checkpoints are not loaded."""
         key_map: dict[str, str] = field(default_factory=dict)
-        """Start of a name in the file -> what stands there in the image tower; the longest match counts."""
+        """Prefix of a name in the file -> prefix in the image tower; the longest match applies."""
         ignore: tuple[str, ...] = ()
-        """Starts of names in the file that are left out, such as those of a text tower."""
+        """Prefixes of names in the file to leave out, such as those of a text tower."""
         sha256: str | None = None
-        """Checksum that the file must have, 64 hexadecimal digits; None checks nothing."""
+        """Expected checksum of the file, 64 hexadecimal digits; None skips the check."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield what is wrong with the file, before anything starts."""
+        """Yield problems of the file and the key map."""
         return problems_of(self._read)
 
-    def _read(self) -> dict:
+    def _read(self) -> dict[str, Tensor]:
         c = self.config
-        check_file(c.file, c.sha256)
+        if not c.file.is_file():
+            raise CheckpointError(f"{c.file}: no such file")
+        found = file_sha256(c.file) if c.sha256 else ""
+        if c.sha256 and found != c.sha256.lower():
+            raise CheckpointError(f"{c.file}: sha256 is {found}, expected {c.sha256}; is it another version?")
         return rename(load_weights(c.file), c.key_map, c.ignore, str(c.file))
 
     def initialize(self, model: nn.Module, ctx: RunContext) -> InitReport:
-        weights, hint = self._read(), "it already holds the weights of the file"
-        with reporting("checkpoint", model, hint=hint) as report:
+        """Load the weights in place.
+
+        Raises:
+            CheckpointError: If the file is missing or damaged, or does not fit the tower.
+        """
+        weights = self._read()
+        with reporting("checkpoint", model, hint="The model already holds the weights of the file") as report:
             load_strict(model, weights, str(self.config.file))
         return report.result
-
-
-def check_file(file: Path, sha256: str | None) -> None:
-    """Raise CheckpointError when the file is missing or its checksum is another one."""
-    if not file.is_file():
-        raise CheckpointError(f"{file}: no such file")
-    if sha256 is None:
-        return
-    found = file_sha256(file)
-    if found != sha256.lower():
-        raise CheckpointError(f"{file}: sha256 is {found}, expected {sha256}; is it another version?")
 
 
 def rename(
     weights: Mapping[str, T], key_map: Mapping[str, str], ignore: tuple[str, ...], source: str
 ) -> dict[str, T]:
-    """Return the weights under the names that the map gives them, without the ignored ones.
+    """Return weights under new names.
 
-    Raises CheckpointError when a start of a name occurs in no name, or two weights get one name.
+    Args:
+        weights: Values by name.
+        key_map: Prefix -> new prefix; the longest match applies.
+        ignore: Prefixes of names to leave out.
+        source: Name of the file, for messages.
+
+    Raises:
+        CheckpointError: If a prefix occurs in no name, or two weights get the same name.
     """
     renamed: dict[str, T] = {}
     used = set()
     for name in sorted(weights):
-        start = max((s for s in (*key_map, *ignore) if name.startswith(s)), key=len, default=None)
-        if start is not None:
-            used.add(start)
-        if start in ignore:
+        prefix = max((s for s in (*key_map, *ignore) if name.startswith(s)), key=len, default=None)
+        used.add(prefix)
+        if prefix in ignore:
             continue
-        new = name if start is None else key_map[start] + name.removeprefix(start)
+        new = name if prefix is None else key_map[prefix] + name.removeprefix(prefix)
         if new in renamed:
             raise CheckpointError(
                 f"{source}: the key map gives the name '{new}' to two weights, one is {name}"

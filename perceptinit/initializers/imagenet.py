@@ -1,4 +1,4 @@
-"""ImageNet weights (`imagenet`)."""
+"""Pretrained weights of timm (`imagenet`)."""
 
 from __future__ import annotations
 
@@ -20,21 +20,24 @@ WEIGHTS_FILE = "model.safetensors"  # as timm calls it in its repositories
 
 
 class ImageNet:
-    """Loads timm's pretrained weights of the same architecture into the trunk; a projection stays as it is.
+    """Loads timm's pretrained weights of the same architecture into the trunk; a projection does not change.
 
-    The classifier of the file is left out. Where image or patch size differ, timm's own functions
-    resample position and patch embeddings. Both are told as a warning and so stand in the record.
+    The classifier of the file is left out. If image or patch size differ, timm resamples position and patch
+    embeddings. A warning, which the record keeps, reports both.
+
+    Source: timm. Licence and data of each tag are on its model card.
     """
 
+    name = "imagenet"
     smoke_stand_in = "random"  # weights of a full-size model do not fit a shrunken one
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         file: Path | None = None
-        """Safetensors file in timm's layout, instead of a download; the tower keeps its mean and std."""
+        """Safetensors file in timm's layout, instead of a download; mean and std of the tower do not change."""
         tag: str | None = None
-        """Which of timm's weights to download, such as "augreg_in1k"; required without a file, because
-        timm's default for an architecture may have been trained on captioned images."""
+        """Tag of timm's weights to download, such as "augreg_in1k". Required without a file, because timm's
+        default weights of an architecture may be trained on captioned images."""
 
         def __post_init__(self) -> None:
             check_source(self.file, self.tag)
@@ -43,27 +46,31 @@ class ImageNet:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield what is wrong with a local file."""
+        """Yield problems of a local file."""
         file = self.config.file
         return problems_of(load_weights, file) if file else iter(())
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
-        """Load the weights; with a tag also the mean and std of the images they were trained on.
+        """Load the weights in place, with a tag also mean and std of their training images.
 
-        Raises InitializerError when the trunk is none of timm's, CheckpointError when there are no
-        such weights or a name or shape differs.
+        Raises:
+            InitializerError: If the trunk is not a timm model.
+            CheckpointError: If there are no such weights, or a name or shape differs.
         """
-        architecture = timm_architecture(model.trunk, "imagenet")
+        architecture = timm_architecture(model.trunk, self.name)
         found = read_weights(self.config.file, self.config.tag, architecture, model.trunk)
-        return load_trunk("imagenet", model, found, found.weights, ctx)
+        return load_trunk(self.name, model, found, found.weights, ctx)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TimmWeights:
-    """Weights as a timm model needs them.
+    """Weights that fit a timm model.
 
-    source: their file and architecture. about: timm's facts on them, None for a local file. notes:
-    sentences on what differs from the file.
+    Attributes:
+        source: File and architecture.
+        about: timm's `PretrainedCfg`, None for a local file.
+        weights: Tensors by name.
+        notes: Differences from the file, for a warning.
     """
 
     source: str
@@ -75,11 +82,11 @@ class TimmWeights:
 def check_source(file: Path | None, tag: str | None) -> None:
     """Raise ValueError unless exactly one of both is given."""
     if (file is None) == (tag is None):
-        raise ValueError("needs either 'file' (safetensors) or 'tag' (which of timm's weights)")
+        raise ValueError("needs either 'file' (safetensors) or 'tag' (of timm's weights)")
 
 
 def read_weights(file: Path | None, tag: str | None, architecture: str, like: nn.Module) -> TimmWeights:
-    """Return weights of an architecture, from a file or downloaded, as the module `like` needs them."""
+    """Return weights of a timm architecture, from a file or a download, that fit the module `like`."""
     path, about = (file, None) if file else download(architecture, str(tag))
     return TimmWeights(f"{path} ({architecture})", about, *fit(load_weights(path), like))
 
@@ -87,8 +94,19 @@ def read_weights(file: Path | None, tag: str | None, architecture: str, like: nn
 def load_trunk(
     name: str, model: Any, found: TimmWeights, weights: Mapping[str, Tensor], ctx: RunContext
 ) -> InitReport:
-    """Load the weights into the trunk, set mean and std where timm states them, and warn of `notes`."""
-    with reporting(name, model, hint="it already holds these weights") as report:
+    """Load weights into the trunk, set mean and std if timm states them, and warn of `found.notes`.
+
+    Args:
+        name: Name of the initializer.
+        model: Image tower with a timm trunk.
+        found: Where the weights are from.
+        weights: Tensors with the names and shapes of the trunk.
+        ctx: Receives the warning.
+
+    Raises:
+        CheckpointError: If a name or shape differs.
+    """
+    with reporting(name, model, hint="The model already holds these weights") as report:
         load_strict(model.trunk, weights, found.source)
         if found.about is not None:
             model.mean.copy_(torch.tensor(found.about.mean))
@@ -101,12 +119,13 @@ def load_trunk(
 def timm_architecture(trunk: nn.Module, initializer: str) -> str:
     """Return timm's name of the architecture.
 
-    Raises InitializerError when the trunk is none of timm's.
+    Raises:
+        InitializerError: If the trunk is not a timm model.
     """
     architecture = _timm_facts(trunk).get("architecture")
     if not architecture:
         raise InitializerError(
-            f"initializer '{initializer}' needs a timm trunk, this one is {type(trunk).__module__}."
+            f"initializer '{initializer}' needs a timm trunk, got {type(trunk).__module__}."
             f"{type(trunk).__name__}. Use backbone 'timm', or initializer 'checkpoint' with a key_map"
         )
     return architecture
@@ -117,9 +136,10 @@ def _timm_facts(trunk: nn.Module) -> Mapping[str, Any]:
 
 
 def download(architecture: str, tag: str) -> tuple[Path, Any]:
-    """Return timm's weights file, from the local cache or the network, and timm's facts about it.
+    """Return a weights file of timm, from the local cache or the network, and its `PretrainedCfg`.
 
-    Raises CheckpointError that names the known tags, or says what to do without a network.
+    Raises:
+        CheckpointError: If the tag is unknown, or the file cannot be downloaded.
     """
     from huggingface_hub import hf_hub_download
     from timm.models import get_pretrained_cfg, list_pretrained
@@ -135,17 +155,16 @@ def download(architecture: str, tag: str) -> tuple[Path, Any]:
         file = hf_hub_download(repository, WEIGHTS_FILE, revision=revision or None)
     except Exception as error:  # the client has dozens of errors for a missing or unreachable file
         raise CheckpointError(
-            f"{WEIGHTS_FILE} of {cfg.hf_hub_id} cannot be fetched ({error}). Without a network, fetch it "
+            f"{WEIGHTS_FILE} of {cfg.hf_hub_id} cannot be fetched ({error}). Without a network, download it "
             "elsewhere and give its path as 'file'"
         ) from error
     return Path(file), cfg
 
 
 def fit(weights: Mapping[str, Tensor], trunk: nn.Module) -> tuple[dict[str, Tensor], list[str]]:
-    """Return the weights as the trunk needs them, and sentences on what differs from the file.
+    """Return weights that fit the trunk, and notes on the differences from the file.
 
-    The classifier is the trunk's own, if it has one; timm's filter of the architecture renames
-    and resamples.
+    timm's filter for the architecture renames and resamples. The trunk keeps its classifier, if it has one.
     """
     adapt = getattr(sys.modules[type(trunk).__module__], "checkpoint_filter_fn", None)
     adapted = adapt(dict(weights), trunk) if adapt else dict(weights)

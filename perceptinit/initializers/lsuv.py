@@ -1,8 +1,7 @@
-"""Scales taken from images (`lsuv`): every layer's output has unit variance to begin with."""
+"""Layer scales measured on images (`lsuv`)."""
 
 from __future__ import annotations
 
-# B images, S height and width
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,36 +26,40 @@ Layer = nn.Linear | nn.Conv2d
 
 
 class Lsuv:
-    """Scales each linear layer and convolution so that its outputs on a batch of images have a set spread.
+    """Scales each linear layer and convolution to outputs of a given standard deviation on a batch of images.
 
-    Layers are scaled one after the other as the batch passes them, so each sees inputs that are
-    already right. The images are those of the training judgments; votes are not used, which makes
-    it a control too: same pictures, no people. Matrices that a model applies without a layer of its
-    own (torch.nn.MultiheadAttention) stay as they are.
+    Layers are scaled in the order in which the batch reaches them, so each one sees scaled inputs. The images
+    are those of the training judgments, without their votes: a control that uses the images and no people.
+    Matrices outside of a layer, as in torch.nn.MultiheadAttention, are not scaled.
 
-    Source: LSUV (Mishkin and Matas 2016); in one pass, because without a bias a layer is linear.
+    Source: LSUV (Mishkin and Matas 2016), in one pass, because a layer without bias is linear. Published
+    effect: in very deep networks, test accuracy equal to or better than with standard initializations.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         std: PositiveFloat = 1.0
-        """Standard deviation that each layer's outputs get. Source: LSUV."""
+        """Standard deviation of each layer's outputs. Source: LSUV."""
         orthogonal: bool = True
-        """First set weights to random orthonormal ones and biases to 0, as LSUV; false keeps the weights
-        that are there, and scales weights and biases."""
+        """Start from random orthonormal weights and zero biases, as LSUV; false scales the current weights and
+        biases."""
         num_images: PositiveInt = 256
-        """Images of the batch, at most."""
+        """Largest number of images in the batch."""
 
     def __init__(self, config: Config, judgments: Judgments) -> None:
         self.config, self.judgments = config, judgments
 
     def preflight(self) -> Iterator[str]:
-        """Yield why the training judgments, whose images are used, cannot be loaded."""
+        """Yield problems of the training judgments."""
         if not preflight(self.judgments):
             yield from problems_of(self.judgments.load, "train")
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
-        """Scale the layers in place; InitializerError when a layer's outputs are constant."""
+        """Scale the layers in place.
+
+        Raises:
+            InitializerError: If the outputs of a layer are constant.
+        """
         triplets = self.judgments.load("train")
         used = np.unique([triplets.anchor, triplets.first, triplets.second])
         chosen = np.sort(ctx.rng("images").permutation(used)[: self.config.num_images])
@@ -66,14 +69,14 @@ class Lsuv:
             layers = {n: m for n, m in model.named_modules() if isinstance(m, Layer)}
             if self.config.orthogonal:
                 for name, layer in layers.items():
-                    set_orthonormal(layer, torch_generator(ctx.seed, ctx.stage, "lsuv", name))
+                    _set_orthonormal(layer, torch_generator(ctx.seed, ctx.stage, "lsuv", name))
             model.eval()
             num_scaled = self._scale(model, layers, images)
             report.metrics.update(layers=len(layers), layers_scaled=num_scaled, images=len(images))
         return report.result
 
     def _scale(self, model: Any, layers: dict[str, Layer], images: Tensor) -> int:
-        """Let the images pass once, scaling each layer as they reach it; return how many were."""
+        """Encode the images once and scale each layer as they reach it; return the number of layers."""
         scaled: set[str] = set()
         with ExitStack() as hooks:
             for name, layer in layers.items():
@@ -85,13 +88,13 @@ class Lsuv:
     def _scale_layer(
         self, name: str, scaled: set[str], layer: Layer, inputs: tuple[Tensor, ...], output: Tensor
     ) -> Tensor:
-        if name in scaled:  # a layer that is used twice keeps the scale of its first use
+        if name in scaled:  # a layer used twice keeps the scale of its first use
             return output
         spread = float(output.std())
         if not spread > 0:
             raise InitializerError(
                 f"initializer 'lsuv': the outputs of {name} are the same for all "
-                f"{len(inputs[0])} inputs; is its weight 0?"
+                f"{len(inputs[0])} inputs. Is its weight 0?"
             )
         factor = self.config.std / spread
         scaled.add(name)
@@ -101,8 +104,7 @@ class Lsuv:
         return output * factor
 
 
-def set_orthonormal(layer: Layer, generator: torch.Generator) -> None:
-    """Set the weight, as a matrix (out, in), to random orthonormal rows or columns, and the bias to 0."""
+def _set_orthonormal(layer: Layer, generator: torch.Generator) -> None:
     weight = torch.empty(layer.weight.shape)
     nn.init.orthogonal_(weight, generator=generator)
     layer.weight.copy_(weight)

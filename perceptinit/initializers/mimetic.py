@@ -1,4 +1,4 @@
-"""Attention that starts as trained networks have it (`mimetic`), without data."""
+"""Attention matrices similar to those of trained networks, without data (`mimetic`)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from perceptinit.types import InitReport, RunContext
 
 
 class Mimetic:
-    """Sets the products of attention's matrices near the identity, as they are in pretrained ViTs.
+    """Sets the products of attention matrices close to the identity, as in pretrained vision transformers.
 
-    For tokens x, queries x Wq and keys x Wk: Wq Wk' is a Z + b I in every head, as far as the rank of
-    a head allows; Wv Wproj is a Z - b I; Z has independent normal entries of variance 1 / width. The
-    factors are those of the singular value decomposition, its singular values shared out by their
-    roots. Other weights stay as they are. Needs no data: a control for what structure alone gives.
+    For tokens x, queries x Wq and keys x Wk, each head gets the best approximation of Wq Wk' = a Z + b I at its
+    rank, and each layer that of Wv Wproj = a Z - b I. Z is a matrix (D, D) of independent normal entries with
+    variance 1 / D. Both factors come from a singular value decomposition, with the square roots of the singular
+    values in each. Other weights do not change. It needs no data: a control for the effect of structure.
 
-    Source: Trockman and Kolter 2023, Mimetic Initialization of Self-Attention Layers.
+    Source: Trockman and Kolter 2023, Mimetic Initialization of Self-Attention Layers. Published effect: more
+    than 5 points on CIFAR-10 and 4 on ImageNet. Here: 5.2 points [3.6, 6.8] on CIFAR-10 after one epoch
+    (docs/results/structure.md).
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +40,18 @@ class Mimetic:
         vo_identity: NonNegativeFloat = 0.4
         """b of Wv Wproj = a Z - b I."""
         positions: Literal["sinusoidal", "keep"] = "sinusoidal"
-        """Position embeddings of the patches: sines and cosines, as in the paper, or as they are."""
+        """Position embeddings of the patches: "sinusoidal", as in the paper, or "keep"."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     @torch.no_grad()
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
-        """Set attention and positions in place; InitializerError for a model without attention."""
+        """Set attention matrices and position embeddings in place.
+
+        Raises:
+            InitializerError: If the model has no attention layers of a known layout, or no position embeddings.
+        """
         layers = find_attention(model, "mimetic")
         with reporting("mimetic", model) as report:
             for layer in layers:
@@ -59,7 +65,7 @@ class Mimetic:
     def _set(self, layer: Attention, generator: torch.Generator) -> None:
         c, width = self.config, layer.query.shape[1]
         for head in range(layer.num_heads):
-            target = near_identity(width, c.qk_noise, c.qk_identity, generator)
+            target = _near_identity(width, c.qk_noise, c.qk_identity, generator)
             left, right = factors(target, layer.head_dim)
             layer.head(layer.query, head).copy_(left.T)
             layer.head(layer.key, head).copy_(right)
@@ -67,21 +73,21 @@ class Mimetic:
 
 
 def set_value_and_out(layer: Attention, noise: float, identity: float, generator: torch.Generator) -> None:
-    """Set Wv and Wproj so that Wv Wproj = noise Z - identity I, as far as their rank allows."""
-    target = near_identity(layer.query.shape[1], noise, -identity, generator)
+    """Set Wv and Wproj so that Wv Wproj approximates noise * Z - identity * I."""
+    target = _near_identity(layer.query.shape[1], noise, -identity, generator)
     left, right = factors(target, len(layer.value))
     layer.value.copy_(left.T)
     layer.out.copy_(right.T)
 
 
-def near_identity(width: int, noise: float, identity: float, generator: torch.Generator) -> Tensor:
-    """Return noise Z + identity I, float32 (D, D); entries of Z are normal with variance 1 / D."""
+def _near_identity(width: int, noise: float, identity: float, generator: torch.Generator) -> Tensor:
+    """Return noise * Z + identity * I, float32 (D, D); entries of Z are normal with variance 1 / D."""
     z = torch.randn(width, width, generator=generator) / width**0.5
     return noise * z + identity * torch.eye(width)
 
 
 def factors(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Return (D, r) and (r, D) whose product is the best approximation of the matrix at that rank."""
+    """Return factors (D, r) and (r, D) of the best approximation of a matrix (D, D) at a rank r."""
     u, s, vh = torch.linalg.svd(matrix)
     root = s[:rank].sqrt()
     return u[:, :rank] * root, root[:, None] * vh[:rank]

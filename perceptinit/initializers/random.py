@@ -10,10 +10,10 @@ from perceptinit.types import InitReport, RunContext
 
 
 class Random:
-    """Draws all weights of the image tower anew under the run's own seed, as the architecture draws them.
+    """Redraws all weights of the image tower under the seed of the run, as the architecture draws them.
 
-    An arm without any initializer has random weights too, the same ones in every arm; this one has
-    others: use it to undo an earlier stage, or to see what a second draw alone is worth.
+    Use it to undo an earlier stage, or to measure the effect of a second draw. An arm without an initializer
+    has random weights as well; those are the same in every arm.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,7 @@ class Random:
         self.config = config
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
-        with reporting("random", model, hint="does its 'reset_parameters' draw them anew?") as report:
+        """Redraw the weights of the tower in place."""
+        with reporting("random", model, hint="Does its 'reset_parameters' redraw them?") as report:
             model.reset_parameters(ctx.seed_for("random"))
         return report.result

@@ -1,4 +1,4 @@
-"""The control that asks whether stage 1 is more than good scales (`statistics-matched`)."""
+"""A control for the scales of the weights after stage 1 (`statistics-matched`)."""
 
 from __future__ import annotations
 
@@ -10,32 +10,35 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from perceptinit.initializers.report import as_matrix, reporting
+from perceptinit.initializers.report import as_matrix, reporting, singular_values
 from perceptinit.initializers.trainable import num_fused_parts
 from perceptinit.seeding import torch_generator
 from perceptinit.types import InitReport, RunContext
 
 
 class StatisticsMatched:
-    """Keeps each tensor's statistics and draws everything else anew: put it after a stage 1 in `[[init]]`.
+    """Redraws each parameter with the statistics that it has now; follows a stage 1 in `[[init]]`.
 
-    The tower then has the scales that stage 1 arrived at, and none of its structure. If it does as
-    well as stage 1, what people said did not matter. Fused projections to queries, keys and values
-    count as three tensors. Buffers stay.
+    The tower keeps the scales that stage 1 found and loses the structure. If it performs as well as stage 1,
+    the content of the judgments did not matter. Query, key and value projections that share a tensor are
+    redrawn separately. Buffers stay.
+
+    Source: this project. No effect is published.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         keep: Literal["spectrum", "values", "moments"] = "spectrum"
-        """Of matrices and kernels: the singular values, with random directions; the values, dealt at
-        random; or mean and standard deviation, of a normal. Vectors keep values or moments."""
+        """What matrices and kernels keep: "spectrum", singular values with random singular vectors; "values",
+        the values in random order; "moments", mean and standard deviation of a normal distribution. Vectors
+        keep values or moments."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     @torch.no_grad()
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
-        """Redraw all parameters in place, each by its own name and the run's seed."""
+        """Redraw all parameters in place; each draw depends on the seed and the parameter's name alone."""
         redraw = REDRAWS[self.config.keep]
         with reporting("statistics-matched", model) as report:
             for name, parameter in model.named_parameters():
@@ -45,14 +48,13 @@ class StatisticsMatched:
         return report.result
 
 
-def same_values(weight: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the weight's values in random places."""
+def _keep_values(weight: Tensor, generator: torch.Generator) -> Tensor:
     order = torch.randperm(weight.numel(), generator=generator)
     return weight.flatten()[order].reshape(weight.shape)
 
 
-def same_moments(weight: Tensor, generator: torch.Generator) -> Tensor:
-    """Return normal values that have exactly the weight's mean and standard deviation."""
+def _keep_moments(weight: Tensor, generator: torch.Generator) -> Tensor:
+    """Return normal values with exactly the mean and standard deviation of the weight."""
     if weight.numel() < 2:
         return weight.clone()
     drawn = torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
@@ -60,28 +62,25 @@ def same_moments(weight: Tensor, generator: torch.Generator) -> Tensor:
     return weight.mean() + weight.std(correction=0) * drawn
 
 
-def same_spectrum(weight: Tensor, generator: torch.Generator) -> Tensor:
-    """Return a matrix or kernel with the weight's singular values and random singular vectors.
-
-    Its Frobenius norm is the same; a vector's values are dealt at random instead.
-    """
+def _keep_spectrum(weight: Tensor, generator: torch.Generator) -> Tensor:
+    """Return random singular vectors with the singular values of the weight; vectors are shuffled."""
     if weight.ndim < 2:
-        return same_values(weight, generator)
-    values = torch.linalg.svdvals(as_matrix(weight))
+        return _keep_values(weight, generator)
+    values = singular_values(weight)
     rows, columns = as_matrix(weight).shape
-    left = _random_directions(rows, len(values), generator)
-    right = _random_directions(columns, len(values), generator)
+    left = _draw_orthonormal(rows, len(values), generator)
+    right = _draw_orthonormal(columns, len(values), generator)
     return ((left * values) @ right.T).reshape(weight.shape).to(weight.dtype)
 
 
-def _random_directions(length: int, count: int, generator: torch.Generator) -> Tensor:
-    """Return `count` orthonormal columns of that length, uniform over all such sets, (length, count)."""
+def _draw_orthonormal(length: int, count: int, generator: torch.Generator) -> Tensor:
+    """Return uniformly distributed orthonormal columns, (length, count)."""
     q, r = torch.linalg.qr(torch.randn(length, count, generator=generator))
-    return q * torch.sign(r.diagonal())  # without it, QR's own signs would not be uniform
+    return q * torch.sign(r.diagonal())  # the signs of QR alone are not uniform
 
 
 REDRAWS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
-    "spectrum": same_spectrum,
-    "values": same_values,
-    "moments": same_moments,
+    "spectrum": _keep_spectrum,
+    "values": _keep_values,
+    "moments": _keep_moments,
 }

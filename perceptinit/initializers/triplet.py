@@ -111,7 +111,9 @@ class Triplet:
         except DataError:
             count = self.judgments.card.num_train
             if count is None:
-                raise DataError("the judgments are absent, and their source does not state how many") from None
+                raise DataError(
+                    "the judgments are absent, and their source does not state how many"
+                ) from None
             return StagePlan(
                 steps=self.config.num_steps(count),
                 num_images=3 * self.config.epochs * count,

@@ -1,8 +1,7 @@
-"""Weights picked from a larger pretrained model of the same family (`weight-selection`)."""
+"""Weights selected from a larger pretrained model of the same family (`weight-selection`)."""
 
 from __future__ import annotations
 
-# S sizes of the tower's tensor, T of the teacher's
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,15 +26,15 @@ from perceptinit.types import InitReport, RunContext
 
 
 class WeightSelection:
-    """Fills the trunk with evenly spaced elements of a larger timm model's tensors; needs no training.
+    """Fills the trunk with evenly spaced elements of the tensors of a larger timm model, without training.
 
-    Layers are the teacher's first ones; along every dimension of a tensor the elements taken are
-    evenly spaced. Where image or patch size differ, timm first resamples the teacher's position and
-    patch embeddings. The projection stays as it is.
+    The layers are the first ones of the teacher. Elements are evenly spaced along every dimension of a tensor. If
+    image or patch size differ, timm resamples the teacher's position and patch embeddings first. The projection
+    does not change.
 
-    Source: Xu et al. 2024, Initializing Models with Larger Ones (uniform selection, first layers).
-    Here queries, keys and values that share a tensor are picked from apart, which is the same where
-    sizes divide and otherwise keeps them from mixing.
+    Source: Xu et al. 2024, Initializing Models with Larger Ones (uniform selection, first layers). Published
+    effect: ViT-T from 72.4 to 81.4 on CIFAR-100, and from 73.9 to 75.6 on ImageNet-1k. Queries, keys and values
+    that share a tensor are selected separately here, which differs only if sizes do not divide.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +42,11 @@ class WeightSelection:
         teacher: str
         """Name in timm of the larger model, such as "vit_small_patch16_224"."""
         tag: str | None = None
-        """Which of timm's weights of the teacher to download, such as "augreg_in1k"."""
+        """Tag of timm's weights of the teacher to download, such as "augreg_in1k"."""
         file: Path | None = None
         """Safetensors file of the teacher in timm's layout, instead of a download."""
         teacher_args: dict[str, Any] = field(default_factory=dict)
-        """Arguments that the teacher of a file was made with, if not timm's own, such as depth."""
+        """Arguments of `timm.create_model` for the teacher of a file, such as depth."""
 
         def __post_init__(self) -> None:
             check_source(self.file, self.tag)
@@ -56,7 +55,7 @@ class WeightSelection:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield that timm does not know the teacher, or what is wrong with a local file."""
+        """Yield a problem for an unknown teacher, and those of a local file."""
         name = self.config.teacher
         if not timm.is_model(name):
             guess = nearest(name, timm.list_models())
@@ -65,10 +64,11 @@ class WeightSelection:
             yield from problems_of(load_weights, self.config.file)
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
-        """Load the selected weights; with a tag also mean and std of the images of the teacher.
+        """Load the selected weights in place, with a tag also mean and std of the teacher's images.
 
-        Raises InitializerError when the trunk is none of timm's, CheckpointError when the teacher
-        lacks a tensor, is smaller, or is of another family.
+        Raises:
+            InitializerError: If the trunk is not a timm model.
+            CheckpointError: If the teacher is smaller, or of another family.
         """
         c, trunk = self.config, model.trunk
         timm_architecture(trunk, "weight-selection")
@@ -77,7 +77,7 @@ class WeightSelection:
         return load_trunk("weight-selection", model, teacher, selected, ctx)
 
     def _teacher_like(self, trunk: Any) -> nn.Module:
-        """Return the teacher, with weights that do not matter, for the trunk's image and patch size."""
+        """Return the teacher with any weights, for the image and patch size of the trunk."""
         args = dict(self.config.teacher_args)
         embed: Any = getattr(trunk, "patch_embed", None)
         if getattr(trunk, "pos_embed", None) is not None and hasattr(embed, "patch_size"):
@@ -92,43 +92,50 @@ class WeightSelection:
 
 
 def select(teacher: Mapping[str, Tensor], student: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    """Return tensors of the student's names and shapes, picked from the teacher's.
+    """Return tensors with the names and shapes of the student, selected from the teacher's.
 
-    Raises CheckpointError naming the first tensor that the teacher lacks or has in a smaller size.
+    Args:
+        teacher: Tensors by name.
+        student: Tensors by name; their values are not used.
+        source: Name of the teacher, for messages.
+
+    Raises:
+        CheckpointError: If the teacher lacks a tensor, or has a smaller one.
     """
     selected = {}
     for name, own in student.items():
         if name not in teacher:
             raise CheckpointError(
-                f"{source} has no tensor {name}: it must be of the same family, and as deep"
+                f"{source} has no tensor {name}. Choose one of the same family that is at least as deep"
             )
         large = teacher[name]
         if large.ndim != own.ndim or any(t < s for t, s in zip(large.shape, own.shape, strict=True)):
             raise CheckpointError(
-                f"{source}: {name} is {tuple(large.shape)}, the tower's is {tuple(own.shape)}; "
-                "the teacher must be at least as large in every dimension"
+                f"{source}: {name} is {tuple(large.shape)}, that of the tower is {tuple(own.shape)}. "
+                "The teacher must be at least as large in every dimension"
             )
-        num_parts = num_fused_parts(name)
-        shape = (len(own) // num_parts, *own.shape[1:]) if own.ndim else ()
-        parts = large.chunk(num_parts) if own.ndim else (large,)
-        picked = [select_evenly(part, shape) for part in parts]
-        selected[name] = torch.cat(picked) if own.ndim else picked[0]
+        if own.ndim:
+            parts = large.chunk(num_fused_parts(name))
+            shape = (len(own) // len(parts), *own.shape[1:])
+            selected[name] = torch.cat([_select_evenly(part, shape) for part in parts])
+        else:
+            selected[name] = large
     return selected
 
 
-def select_evenly(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return the elements at `even_indices` along every dimension, a tensor of that shape."""
+def _select_evenly(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return the elements at `even_indices` along every dimension, as a tensor of the given shape."""
     for dimension, size in enumerate(shape):
         indices = even_indices(weight.shape[dimension], size)
         weight = weight.index_select(dimension, indices)
-    return weight.clone()
+    return weight
 
 
 def even_indices(large: int, small: int) -> Tensor:
-    """Return `small` indices into `large`, int64: every k-th if k = large / small is whole, else rounded.
+    """Return `small` evenly spaced indices into `large` elements, int64.
 
-    The rounded ones are spread from the first to the last. (The published code counts to `large`,
-    which is one past the last.)
+    Every k-th index if k = large / small is an integer; otherwise rounded, from the first to the last index. (The
+    published code counts to `large`, one past the last.)
     """
     if large % small == 0:
         return torch.arange(small) * (large // small)
