@@ -13,7 +13,7 @@ from perceptinit.configs import read_config
 from perceptinit.errors import CheckpointError, InitializerError
 from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.initializers.attention import find_attention, find_positions, sinusoidal
-from perceptinit.initializers.impulse import Impulse, Logits, shift_matrix
+from perceptinit.initializers.impulse import Impulse, shift_matrix, solve_neighbour
 from perceptinit.initializers.interpolate import Interpolate
 from perceptinit.initializers.lsuv import Lsuv
 from perceptinit.initializers.mimetic import Mimetic, factors
@@ -195,7 +195,7 @@ def test_shift_matrix_points_to_the_neighbour():
 def test_impulse_heads_attend_to_one_neighbour_by_position():
     model = tower(width=64)
     initialize(Impulse, model, share=0.6)
-    positions = find_positions(model, "impulse").patches
+    positions = find_positions(model, "impulse")
     points = F.layer_norm(positions, positions.shape[1:])
     offsets = [(r, c) for r in (-1, 0, 1) for c in (-1, 0, 1)]
     seen = set()
@@ -215,7 +215,7 @@ def test_impulse_heads_attend_to_one_neighbour_by_position():
 def test_impulse_scales_positions_to_be_seen_beside_the_patches():
     model = tower()
     initialize(Impulse, model)
-    assert find_positions(model, "impulse").patches.std() == pytest.approx(0.36, rel=1e-4)
+    assert find_positions(model, "impulse").std() == pytest.approx(0.36, rel=1e-4)
 
 
 def test_impulse_says_when_positions_are_all_alike():
@@ -223,7 +223,7 @@ def test_impulse_says_when_positions_are_all_alike():
     positions = find_positions(model, "impulse")
     positions.patches.copy_(torch.randn(1, 32).expand(16, 32))
     with pytest.raises(InitializerError, match=r"attention on the neighbour stays below share = 0\.5"):
-        Logits(positions, head_dim=16, share=0.5).factors((0, 1))
+        solve_neighbour(positions, head_dim=16, share=0.5, offset=(0, 1))
 
 
 # --- weight selection (Xu et al. 2024)

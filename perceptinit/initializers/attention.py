@@ -97,21 +97,8 @@ def _linear(module: Any, *names: str) -> Tensor | None:
     return next((part.weight.data for part in parts if isinstance(part, nn.Linear)), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Positions:
-    """Position embeddings of the patches.
-
-    Attributes:
-        patches: (N, D), a view: an in-place change changes the model.
-        side: Patches in a row; N = side * side.
-    """
-
-    patches: Tensor
-    side: int
-
-
-def find_positions(model: nn.Module, initializer: str) -> Positions:
-    """Return the position embeddings of the patches, without those of class tokens.
+def find_positions(model: nn.Module, initializer: str) -> Tensor:
+    """Return the position embeddings of the patches (N, D), as a view: an in-place change changes the model.
 
     Raises:
         InitializerError: If there are none, or they do not form a square grid.
@@ -128,17 +115,16 @@ def find_positions(model: nn.Module, initializer: str) -> Positions:
     # timm and transformers state the number of patches; otherwise all but a class token
     stated = (getattr(module, "num_patches", None) for module in model.modules())
     count = next((n for n in stated if isinstance(n, int)), math.isqrt(len(table)) ** 2)
-    side = math.isqrt(count)
-    if side * side != count or not count <= len(table) <= count + MOST_PREFIX_TOKENS:
+    if math.isqrt(count) ** 2 != count or not count <= len(table) <= count + MOST_PREFIX_TOKENS:
         raise InitializerError(
             f"initializer '{initializer}': the {len(table)} positions of {found[0]} are not a square grid of "
             "patches"
         )
-    return Positions(table[len(table) - count :], side)
+    return table[len(table) - count :]
 
 
 def sinusoidal(side: int, width: int, initializer: str) -> Tensor:
-    """Return sinusoidal position embeddings of a grid, float32 (side * side, width), in [-1, 1].
+    """Return sinusoidal position embeddings of a square grid, float32 (side * side, width), in [-1, 1].
 
     Half of the width encodes columns and half rows, with frequencies 10,000 ** -(i / (width / 4)).
 

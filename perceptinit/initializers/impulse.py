@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 # N patches on a square grid, D width of a token, d of a head
+import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any
 
 import torch
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 from perceptinit.configs import NonNegativeFloat, PositiveFloat
 from perceptinit.errors import InitializerError
-from perceptinit.initializers.attention import Positions, find_attention, find_positions
+from perceptinit.initializers.attention import find_attention, find_positions
 from perceptinit.initializers.mimetic import factors, set_value_and_out
 from perceptinit.initializers.report import reporting
 from perceptinit.seeding import torch_generator
@@ -62,44 +63,43 @@ class Impulse:
         """
         layers, positions = find_attention(model, "impulse"), find_positions(model, "impulse")
         with reporting("impulse", model) as report:
-            positions.patches.mul_(self.config.position_std / positions.patches.std())
-            logits = Logits(positions, layers[0].head_dim, self.config.share)
+            positions.mul_(self.config.position_std / positions.std())
+            solve = cache(partial(solve_neighbour, positions, layers[0].head_dim, self.config.share))
             for layer in layers:
                 generator = torch_generator(ctx.seed, ctx.stage, "impulse", layer.name)
                 order = torch.randperm(len(OFFSETS), generator=generator).tolist()
                 for head in range(layer.num_heads):
-                    query, key = logits.factors(OFFSETS[order[head % len(OFFSETS)]])
+                    query, key = solve(OFFSETS[order[head % len(OFFSETS)]])
                     layer.head(layer.query, head).copy_(query.T)
                     layer.head(layer.key, head).copy_(key.T)
                 set_value_and_out(layer, self.config.vo_noise, self.config.vo_identity, generator)
         return report.result
 
 
-class Logits:
-    """Computes the query and key matrices of an offset, once for all layers.
+def solve_neighbour(
+    positions: Tensor, head_dim: int, share: float, offset: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Return the query and key matrices Wq and Wk that attend to a neighbour, float32 (D, d) each.
 
     Args:
-        positions: Position embeddings of the patches.
+        positions: Position embeddings of the patches, (N, D).
         head_dim: Width d of a head.
-        share: Mean attention on the neighbour.
+        share: Mean attention on the neighbour, in (0, 1).
+        offset: Rows and columns from a patch to its neighbour.
+
+    Raises:
+        InitializerError: If no scale of the logits reaches the share.
     """
-
-    def __init__(self, positions: Positions, head_dim: int, share: float) -> None:
-        self._side, self._head_dim, self._share = positions.side, head_dim, share
-        patches = positions.patches.detach().cpu().double()
-        self._points = F.layer_norm(patches, patches.shape[1:])
-        self._inverse = torch.linalg.pinv(self._points)
-        self.factors = cache(self._solve)
-
-    def _solve(self, offset: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Return Wq and Wk, float32 (D, d) each."""
-        target = shift_matrix(self._side, offset)
-        left, right = factors(self._inverse @ target @ self._inverse.T, self._head_dim)
-        missing = self._head_dim - left.shape[1]  # a head wider than a token is padded with 0
-        left, right = F.pad(left, (0, missing)), F.pad(right, (0, 0, 0, missing))
-        logits = self._points @ left @ right @ self._points.T / self._head_dim**0.5
-        root = _scale_for_share(logits, target, self._share) ** 0.5
-        return (root * left).float(), (root * right.T).float()
+    patches = positions.detach().cpu().double()
+    points = F.layer_norm(patches, patches.shape[1:])
+    inverse = torch.linalg.pinv(points)
+    target = shift_matrix(math.isqrt(len(points)), offset)
+    left, right = factors(inverse @ target @ inverse.T, head_dim)
+    missing = head_dim - left.shape[1]  # a head wider than a token is padded with 0
+    left, right = F.pad(left, (0, missing)), F.pad(right, (0, 0, 0, missing))
+    logits = points @ left @ right @ points.T / head_dim**0.5
+    root = _scale_for_share(logits, target, share) ** 0.5
+    return (root * left).float(), (root * right.T).float()
 
 
 def shift_matrix(side: int, offset: tuple[int, int]) -> Tensor:

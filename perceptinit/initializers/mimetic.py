@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-# D width of a token, d of a head, A = heads * d
+# D width of a token, r rank
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -58,8 +59,8 @@ class Mimetic:
                 self._set(layer, torch_generator(ctx.seed, ctx.stage, "mimetic", layer.name))
             if self.config.positions == "sinusoidal":
                 positions = find_positions(model, "mimetic")
-                width = positions.patches.shape[1]
-                positions.patches.copy_(sinusoidal(positions.side, width, "mimetic"))
+                num_patches, width = positions.shape
+                positions.copy_(sinusoidal(math.isqrt(num_patches), width, "mimetic"))
         return report.result
 
     def _set(self, layer: Attention, generator: torch.Generator) -> None:

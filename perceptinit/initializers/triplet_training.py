@@ -241,9 +241,9 @@ class TripletTraining:
         self._numbers += numbers
 
 
-def batches_of(order: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Return the rows of each batch; the last one may be smaller."""
-    return np.split(order, range(batch_size, len(order), batch_size))
+def batches_of(rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Return the rows of each batch; the last batch may be smaller."""
+    return np.split(rows, range(batch_size, len(rows), batch_size))
 
 
 def num_distinct(columns: np.ndarray, batch_size: int) -> int:
@@ -253,9 +253,7 @@ def num_distinct(columns: np.ndarray, batch_size: int) -> int:
         columns: Images of the judgments in the order of the epoch, int64 (N, 3).
         batch_size: Judgments in a batch.
     """
-    whole = len(columns) // batch_size * batch_size
-    batches = np.sort(columns[:whole].reshape(-1, batch_size * columns.shape[1]), axis=1)
-    return int((np.diff(batches, axis=1) > 0).sum()) + len(batches) + len(np.unique(columns[whole:]))
+    return sum(len(np.unique(batch)) for batch in batches_of(columns, batch_size))
 
 
 def augment_alike(
