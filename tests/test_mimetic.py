@@ -221,7 +221,7 @@ def test_impulse_scales_positions_to_be_seen_beside_the_patches():
 def test_impulse_says_when_positions_are_all_alike():
     model = tower()
     positions = find_positions(model, "impulse")
-    positions.patches.copy_(torch.randn(1, 32).expand(16, 32))
+    positions.copy_(torch.randn(1, 32).expand(16, 32))
     with pytest.raises(InitializerError, match=r"attention on the neighbour stays below share = 0\.5"):
         solve_neighbour(positions, head_dim=16, share=0.5, offset=(0, 1))
 
