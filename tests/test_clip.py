@@ -160,7 +160,7 @@ def test_a_state_of_another_schedule_is_refused():
         train(model(), replace(CONFIG, epochs=4), state=clip.state_dict())
     assert str(error.value) == (
         "the saved state belongs to a run of 9 steps, this one has 12: have the pairs changed? "
-        "Start afresh with --fresh"
+        "Start over with --fresh"
     )
 
 
@@ -320,7 +320,7 @@ def test_a_warm_up_longer_than_the_run_is_told_before_the_start():
     clip = Clip(replace(CONFIG, warmup_steps=9), Colours())
     assert list(clip.preflight()) == [
         "warmup_steps = 9 in a run of 9 steps (3 epochs of 3 batches): the learning rate would "
-        "never come down. Lower warmup_steps"
+        "never decay. Lower warmup_steps"
     ]
 
 
@@ -347,15 +347,15 @@ def test_the_built_ins_train_together():
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [
-        ("crop_scale", [0.9, 0.2], "crop_scale = [0.9, 0.2] must rise, above 0, up to 1"),
-        ("min_lr", 1.0, "min_lr = 1 is above lr = 0.0005"),
-        ("betas", [0.9, 1.0], "betas = [0.9, 1.0] must be in [0, 1)"),
+        ("crop_scale", [0.9, 0.2], ": crop_scale = [0.9, 0.2] must rise, above 0, up to 1"),
+        ("min_lr", 1.0, ": min_lr = 1 is above lr = 0.0005"),
+        ("betas", [0.9, 1.0], ".betas[1]: should be less than 1, got 1.0"),
     ],
 )
 def test_values_that_cannot_be_are_told(key, value, sentence):
     with pytest.raises(RecipeError) as error:
         build("pretrainer", {"use": "clip", key: value, "pairs": {"use": "synthetic"}})
-    assert str(error.value) == f"pretrainer: {sentence}"
+    assert str(error.value) == f"pretrainer{sentence}"
 
 
 def test_a_shuffle_over_more_blocks_than_the_pairs_hold_is_told_before_the_start():

@@ -295,7 +295,7 @@ def test_what_cannot_be_trained_is_told_before(monkeypatch):
     assert problems(Colours()) == ["pretrainer 'supervised' needs labels, which Colours does not give"]
     alone = LabelledColours()
     alone.read_classes = lambda: Classes(("red",), np.zeros(48, dtype=np.int64))
-    assert problems(alone) == ["there is one class only, 'red': nothing to tell apart"]
+    assert problems(alone) == ["the pairs have one class only, 'red': a classifier needs two"]
     monkeypatch.setattr(distributed, "world_size", lambda: 16)
     assert "mix two images: 1 in a step of a process are not even" in problems(LabelledColours())[0]
 

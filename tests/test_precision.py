@@ -135,7 +135,7 @@ def test_a_tower_without_patches_is_told():
     for config, sentence in (
         (
             replace(CONFIG, patch_dropout=0.5),
-            "patch_dropout: the image tower is no vision transformer",
+            "patch_dropout: the image tower is not a vision transformer",
         ),
         (replace(CONFIG, micro_batch=4), "micro_batch: the model has batch norm"),
     ):
@@ -237,8 +237,8 @@ def test_a_locked_tower_is_in_eval_mode():
             {"precision": "fp16", "sharding": "fsdp"},
             'precision = "fp16" scales the loss, which fsdp',
         ),
-        ({"ema_decay": 1.0}, "ema_decay = 1 would leave nothing; it is below 1"),
-        ({"layer_decay": 0.0}, "layer_decay = 0 would train nothing before the last block"),
+        ({"ema_decay": 1.0}, "pretrainer.ema_decay: should be less than 1, got 1.0"),
+        ({"layer_decay": 0.0}, "pretrainer.layer_decay: should be greater than 0, got 0.0"),
     ],
 )
 def test_keys_that_do_not_go_together_are_told(table, sentence):

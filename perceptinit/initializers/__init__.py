@@ -27,7 +27,7 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="triplet-hinge",
             target="perceptinit.initializers.triplet:TripletHinge",
-            summary="perceptual initialization (PI): hinge loss on human similarity judgments (Hu et al. 2025)",
+            summary="perceptual initialization: hinge loss on human similarity judgments (Hu et al. 2025)",
         ),
         Component(
             name="triplet",
@@ -37,7 +37,7 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="mimetic",
             target="perceptinit.initializers.mimetic:Mimetic",
-            summary="attention close to the identity, as in trained networks; no data (Trockman and Kolter 2023)",
+            summary="attention close to the identity, as if trained; no data (Trockman and Kolter 2023)",
         ),
         Component(
             name="mimetic-mlp",
@@ -47,7 +47,7 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="impulse",
             target="perceptinit.initializers.impulse:Impulse",
-            summary="attention heads that attend to one neighbour, as convolutions; no data (Zheng et al. 2025)",
+            summary="heads that attend to one neighbour, as convolutions; no data (Zheng et al. 2025)",
         ),
         Component(
             name="weight-selection",
@@ -67,7 +67,7 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="lsuv",
             target="perceptinit.initializers.lsuv:Lsuv",
-            summary="orthonormal weights, scaled on images to outputs of unit variance (Mishkin and Matas 2016)",
+            summary="orthonormal weights, scaled on images to unit variance (Mishkin and Matas 2016)",
         ),
         Component(
             name="statistics-matched",

@@ -51,8 +51,8 @@ class Attention:
 def find_attention(model: nn.Module, initializer: str) -> list[Attention]:
     """Return the attention layers of a model, in its order.
 
-    Supports timm (`qkv` or `q_proj`), torch.nn.MultiheadAttention (open_clip, torchvision) and the CLIP towers of
-    transformers.
+    Supports timm (`qkv` or `q_proj`), torch.nn.MultiheadAttention (open_clip, torchvision) and the CLIP
+    towers of transformers.
 
     Args:
         model: Image tower.

@@ -34,7 +34,8 @@ class ImageNet:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         file: Path | None = None
-        """Safetensors file in timm's layout, instead of a download; mean and std of the tower do not change."""
+        """Safetensors file in timm's layout, instead of a download; mean and std of the tower do not
+        change."""
         tag: str | None = None
         """Tag of timm's weights to download, such as "augreg_in1k". Required without a file, because timm's
         default weights of an architecture may be trained on captioned images."""

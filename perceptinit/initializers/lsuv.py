@@ -41,8 +41,8 @@ class Lsuv:
         std: PositiveFloat = 1.0
         """Standard deviation of each layer's outputs. Source: LSUV."""
         orthogonal: bool = True
-        """Start from random orthonormal weights and zero biases, as LSUV; false scales the current weights and
-        biases."""
+        """Start from random orthonormal weights and zero biases, as LSUV; false scales the current weights
+        and biases."""
         num_images: PositiveInt = 256
         """Largest number of images in the batch."""
 

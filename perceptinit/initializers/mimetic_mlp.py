@@ -20,12 +20,12 @@ FIRST_LAYERS = ("mlp.fc1", "mlp.c_fc", "mlp.0")
 class MimeticMLP:
     """Adds a constant to the weights of the first layer of every MLP, which have a mean in trained networks.
 
-    Use it after `mimetic` in `[[init]]`. Layer norm removes the mean of its input, so the outputs of a network
-    with layer norm do not change at first; the mean affects training.
+    Use it after `mimetic` in `[[init]]`. Layer norm removes the mean of its input, so the outputs of a
+    network with layer norm do not change at first; the mean affects training.
 
-    Source: Trockman and Kolter 2026, Mimetic Initialization of MLPs (arXiv 2602.07156). The paper reports a gain
-    smaller than that of `mimetic`, in addition to it. The size of its mean could not be read; the default is
-    ours. No effect was found at three sizes and lengths here (docs/results/mimetic-mlp.md).
+    Source: Trockman and Kolter 2026, Mimetic Initialization of MLPs (arXiv 2602.07156). The paper reports a
+    gain smaller than that of `mimetic`, in addition to it. The size of its mean could not be read; the
+    default is ours. No effect was found at three sizes and lengths here (docs/results/mimetic-mlp.md).
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

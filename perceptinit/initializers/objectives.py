@@ -86,7 +86,8 @@ class TripletObjective:
         is_tie = triplets.p_second == 0.5
         if is_tie.all() and (not loss.uses_ties or weighting == "agreement"):
             raise InitializerError(
-                f"all {len(triplets)} training judgments are ties (p_second = 0.5), from which nothing is learned"
+                f"all {len(triplets)} training judgments are ties (p_second = 0.5). Use judgments with "
+                "a majority"
             )
         self.num_ties_dropped = 0 if loss.uses_ties else int(is_tie.sum())
         triplets = triplets if loss.uses_ties else triplets.select(~is_tie)

@@ -63,12 +63,14 @@ class TrainingConfig:
     """Epochs between two measurements; 0 measures before and after only."""
     patience: PositiveInt | None = None
     """Stop after this number of consecutive measurements without a higher 2AFC on `eval_split`, and keep the
-    best weights; None trains all epochs and keeps the last weights. The learning-rate schedule is unchanged."""
+    best weights; None trains all epochs and keeps the last weights. The learning-rate schedule is
+    unchanged."""
     image_store: str = "auto"
     """Folder of decoded images on disk, which all arms, seeds and runs share: "auto" is the user's cache
     folder, used from 256 MiB of pixels; "off" disables it; otherwise the path of a folder."""
     cache_gib: NonNegativeFloat = 4.0
-    """Memory for decoded images that are not in the store, in GiB; images beyond it are decoded at each use."""
+    """Memory for decoded images that are not in the store, in GiB; images beyond it are decoded at each
+    use."""
 
     def __post_init__(self) -> None:
         is_path = "/" in self.image_store or os.sep in self.image_store  # else a misspelt word

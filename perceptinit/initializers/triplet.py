@@ -220,16 +220,16 @@ class Triplet:
 class TripletHinge(Triplet):
     """Perceptual initialization: trains the tower with a hinge loss on human similarity judgments.
 
-    The image that people chose must be nearer to the anchor than the other one by a margin, in cosine distance
-    of embeddings (B, D). Ties are dropped from training and included in the held-out 2AFC. This is `triplet`
-    with loss "hinge".
+    The image that people chose must be nearer to the anchor than the other one by a margin, in cosine
+    distance of embeddings (B, D). Ties are dropped from training and included in the held-out 2AFC. This is
+    `triplet` with loss "hinge".
 
     The report has 2AFC and embedding spread before and after, their curve over epochs, and the change of each
     block.
 
-    Source: Hu et al. 2025 (PI, arXiv 2505.14204), with the loss of DreamSim (Fu et al. 2023). Published effect,
-    as its authors quote it: zero-shot accuracy of CLIP rises on 23 of 29 sets, by 3.3 points on average over
-    all, with one run of each arm.
+    Source: Hu et al. 2025 (PI, arXiv 2505.14204), with the loss of DreamSim (Fu et al. 2023). Published
+    effect, as its authors quote it: zero-shot accuracy of CLIP rises on 23 of 29 sets, by 3.3 points on
+    average over all, with one run of each arm.
     """
 
     name = "triplet-hinge"

@@ -28,13 +28,13 @@ from perceptinit.types import InitReport, RunContext
 class WeightSelection:
     """Fills the trunk with evenly spaced elements of the tensors of a larger timm model, without training.
 
-    The layers are the first ones of the teacher. Elements are evenly spaced along every dimension of a tensor. If
-    image or patch size differ, timm resamples the teacher's position and patch embeddings first. The projection
-    does not change.
+    The layers are the first ones of the teacher. Elements are evenly spaced along every dimension of a
+    tensor. If image or patch size differ, timm resamples the teacher's position and patch embeddings first.
+    The projection does not change.
 
     Source: Xu et al. 2024, Initializing Models with Larger Ones (uniform selection, first layers). Published
-    effect: ViT-T from 72.4 to 81.4 on CIFAR-100, and from 73.9 to 75.6 on ImageNet-1k. Queries, keys and values
-    that share a tensor are selected separately here, which differs only if sizes do not divide.
+    effect: ViT-T from 72.4 to 81.4 on CIFAR-100, and from 73.9 to 75.6 on ImageNet-1k. Queries, keys and
+    values that share a tensor are selected separately here, which differs only if sizes do not divide.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +134,8 @@ def _select_evenly(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
 def even_indices(large: int, small: int) -> Tensor:
     """Return `small` evenly spaced indices into `large` elements, int64.
 
-    Every k-th index if k = large / small is an integer; otherwise rounded, from the first to the last index. (The
-    published code counts to `large`, one past the last.)
+    Every k-th index if k = large / small is an integer; otherwise rounded, from the first to the last index.
+    (The published code counts to `large`, one past the last.)
     """
     if large % small == 0:
         return torch.arange(small) * (large // small)

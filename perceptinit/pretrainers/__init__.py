@@ -1,4 +1,4 @@
-"""Built-in pretrainers. A new one: add its file here, one line below, its test and its card."""
+"""Built-in pretrainers."""
 
 from __future__ import annotations
 

@@ -17,28 +17,32 @@ from perceptinit.pretrainers.training_config import TrainingConfig
 
 
 class Clip(Pretraining):
-    """Trains both towers and the temperature with CLIP's symmetric softmax loss.
+    """Trains both towers and the temperature with CLIP's symmetric softmax loss on image-text pairs.
 
-    AdamW with a linear warm-up and a cosine that ends at the last step; both count optimiser steps.
-    Batches, crops and dropout depend on the run's seed and the step alone, so arms see the same
-    batches and an interrupted run goes on exactly. `data_sha256` is a fingerprint of the batches so
-    far: keys, token ids, and a sample of the pixels.
+    The optimiser is AdamW with a linear warm-up and a cosine decay to the last step. Batches, crops and
+    dropout depend on the seed of the run and the step alone: arms see the same batches, and an interrupted
+    run resumes exactly. `data_sha256` is a fingerprint of keys, token ids and a sample of the pixels of all
+    batches.
 
-    A child with another loss gives `make_loss`, and `begin` where the model is to start otherwise.
+    A subclass with another loss overrides `make_loss`, and `begin` for another starting temperature.
+
+    Source: Radford et al. 2021, Learning Transferable Visual Models From Natural Language Supervision.
+    Published effect: 32.8 % zero-shot accuracy on ImageNet for ViT-B/32 on YFCC-15M after 32 epochs (Li et
+    al. 2022, DeCLIP).
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(TrainingConfig):
         lock: Lock = "none"
-        """What is not trained: "image" (LiT) or "text", a tower; "patches", the layer that embeds an
-        image's patches (MoCo v3, DeCLIP); or "none"."""
+        """Parameters to freeze: "image" (LiT) or "text", a tower; "patches", the patch embedding (MoCo v3,
+        DeCLIP); or "none"."""
         max_logit_scale: PositiveFloat = 100.0
         """Largest inverse temperature (CLIP: 100)."""
         min_logit_scale: PositiveFloat | None = None
-        """Smallest inverse temperature; 1 unless given (DeCLIP: e^3)."""
+        """Smallest inverse temperature; None for 1 (DeCLIP: e^3)."""
 
         def __post_init__(self) -> None:
-            TrainingConfig.__post_init__(self)  # slots: super() would not find its class
+            TrainingConfig.__post_init__(self)  # with slots, super() does not find the class
             least = 1.0 if self.min_logit_scale is None else self.min_logit_scale
             if self.max_logit_scale < least:
                 raise ValueError(f"max_logit_scale = {self.max_logit_scale:g} is below {least:g}")
@@ -46,24 +50,24 @@ class Clip(Pretraining):
     config: Config
 
     def make_loss(self) -> PairLoss:
-        """Return the loss of a batch of pairs, on any device."""
+        """Return the loss of a batch of pairs, on any device; a subclass may override it."""
         return SoftmaxLoss()
 
     def make_objective(self, model: Any) -> PairLoss:
-        """Return the loss, which keeps the temperature in its bounds."""
+        """Return the loss with the bounds of the temperature."""
         loss = self.make_loss()
         loss.max_logit_scale = self.config.max_logit_scale
         loss.min_logit_scale = self.config.min_logit_scale or 1.0
         return loss
 
     def preflight(self) -> Iterator[str]:
-        """Yield why it could not train: no captions, or what any pretraining lacks."""
+        """Yield problems: missing captions, and those of every pretrainer."""
         try:
             yield from find_empty(self.pairs)
         except DataError:
-            return  # what the pairs lack, their own preflight tells
+            return  # the preflight of the pairs reports it
         yield from super().preflight()
 
     def change(self, stack: ExitStack, model: Any) -> None:
-        """Freeze a tower for the stage, where that is wanted."""
-        stack.enter_context(lock_parameters(model, self.config.lock))
+        """Freeze the parameters of `lock` for the stage."""
+        lock_parameters(stack, model, self.config.lock)

@@ -1,4 +1,4 @@
-"""What a pretrainer trains for: what goes through which tower, and the loss of what comes out."""
+"""Objectives of pretraining: the inputs of each tower, and the loss of their features."""
 
 from __future__ import annotations
 
@@ -16,25 +16,32 @@ from perceptinit.pairs.batches import PairBatch
 
 
 class Objective(nn.Module, ABC):
-    """A child gives `loss`, and `rows` where more than the images of a batch is needed.
+    """Base class of objectives. A subclass defines `loss`, and `rows` if it needs more than the images.
 
-    Parameters of its own are trained with the model's, and all of its state is kept in the run's. They have
-    no weight decay where they are scalars or vectors; scalars are logged under their names.
+    Its parameters are trained with those of the model, without weight decay for scalars and vectors, and
+    scalars are logged. Checkpoints of the run contain its state.
     """
 
     def rows(self, batch: PairBatch, seed: int) -> dict[str, Tensor]:
-        """Return what a step needs, by name: the input of each tower, and what the loss alone asks for.
+        """Return the inputs of a step by name: that of each tower, and further arguments of `loss`.
 
-        All have rows for each of this process's samples, in the order of the batch.
-        seed: for draws of the step; the same in all processes.
+        Args:
+            batch: Samples of this process, on the device.
+            seed: For draws of the step; the same in all processes.
+
+        Returns:
+            Tensors with the rows of the samples, in the order of the batch. The default is the images.
         """
         return {"image": batch.images}
 
     def forward(self, model: Any, rows: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of the whole batch, 0-d, the same in every process.
 
-        rows: as `rows` gave them, but features (b, D) of any precision in the place of towers' inputs.
-        Gradients of features are those of the whole batch's loss, those of parameters are whole.
+        Gradients with respect to features and parameters are those of the loss of the whole batch.
+
+        Args:
+            model: Model in training.
+            rows: What `rows` returned, with features (b, D) of any precision instead of the inputs of towers.
         """
         device = next(iter(rows.values())).device.type
         with torch.autocast(device, enabled=False), matmul_precision("fp32"):
@@ -42,17 +49,19 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, model: Any, **rows: Tensor) -> Tensor:
-        """Return the loss, 0-d, of the rows (B, ...) of all processes; features are float32 (or float64).
+        """Return the loss, 0-d.
 
-        Parameters of the model that no tower has, such as a classifier, may be used here.
+        Args:
+            model: Model in training; parameters outside of its towers, such as a classifier, may be used.
+            **rows: Rows (B, ...) of all processes by name; features (B, D) are float32 or float64.
         """
 
     @torch.no_grad()
     def after_step(self, model: Any) -> None:
-        """Set right what an optimiser step may have brought out of its bounds."""
+        """Restore bounds that an optimiser step may have violated."""
 
     def metrics(self, model: Any) -> dict[str, Tensor]:
-        """Return scalars to be logged beside the loss, 0-d: by default the objective's own parameters."""
+        """Return further scalars to log, 0-d; the default is the scalar parameters of the objective."""
         return {n: p.detach().clone() for n, p in self.named_parameters() if not p.ndim}
 
 
@@ -63,7 +72,8 @@ def _gather(part: Tensor) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """Rows of all processes; each has the whole loss, so its own part of the gradient is its rows'."""
+    """Gathers rows of all processes; the gradient of a process is that of its rows, as each has the whole
+    loss."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
-"""What a training stage changes about a model for its duration: frozen towers, recomputation, patches."""
+"""Changes to a model for the duration of a training stage; an `ExitStack` undoes them."""
 
 from __future__ import annotations
 
-# B batch of all processes, b rows at hand, L patches, D width
+# B batch of all processes, b rows of this process, L patches, D width
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack
 from typing import Any, Literal
 
 import torch
@@ -20,35 +20,32 @@ from perceptinit.types import RunContext
 
 Lock = Literal["none", "image", "text", "patches"]
 
-# what timm and open_clip call the module that may drop patches
+# names in timm and open_clip of the module that can drop patches
 PATCH_MODULES = ("patch_drop", "patch_dropout")
 
 
 def check_batch_norm(model: nn.Module, micro_batch: int, ctx: RunContext) -> None:
-    """Say that batch norm sees less than the whole batch, and refuse it where it would see that twice."""
+    """Refuse batch norm with micro-batches, and warn of it with several processes."""
     if not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
         return
     if micro_batch:
         raise TrainingError(
-            "micro_batch: the model has batch norm, whose statistics would be those of a "
-            "micro-batch; leave the key at 0, or use grad_checkpointing"
+            "micro_batch: the model has batch norm, whose statistics would be those of a micro-batch. "
+            "Set micro_batch to 0, or use grad_checkpointing"
         )
     if distributed.world_size() > 1:
-        ctx.warn("batch norm takes its statistics from the pairs of each process, not of the batch")
+        ctx.warn("batch norm computes its statistics over the pairs of each process, not over the batch")
 
 
-@contextmanager
-def lock_parameters(model: Any, lock: Lock) -> Iterator[None]:
-    """Freeze a tower (LiT, Zhai et al. 2022) or its patch embedding for the block."""
-    parameters = list(_find_locked(model, lock))
-    flags = [p.requires_grad for p in parameters]
-    try:
-        for parameter in parameters:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter, flag in zip(parameters, flags, strict=True):
-            parameter.requires_grad_(flag)
+def lock_parameters(stack: ExitStack, model: Any, lock: Lock) -> None:
+    """Freeze a tower (LiT, Zhai et al. 2022) or its patch embedding.
+
+    Raises:
+        TrainingError: If no layer of the image tower embeds patches.
+    """
+    for parameter in _find_locked(model, lock):
+        stack.callback(parameter.requires_grad_, parameter.requires_grad)
+        parameter.requires_grad_(False)
 
 
 def _find_locked(model: Any, lock: Lock) -> Iterator[nn.Parameter]:
@@ -56,59 +53,53 @@ def _find_locked(model: Any, lock: Lock) -> Iterator[nn.Parameter]:
         patches = [module for module in model.image.modules() if isinstance(module, PatchConv)]
         if not patches:
             raise TrainingError(
-                'lock = "patches": no layer of the image tower embeds patches; leave the key at "none"'
+                'lock = "patches": no layer of the image tower embeds patches. Set lock to "none"'
             )
         yield from (p for module in patches for p in module.parameters())
     elif lock != "none":
         yield from getattr(model, lock).parameters()
 
 
-@contextmanager
-def compile_blocks(towers: Iterable[nn.Module], backend: str) -> Iterator[None]:
-    """Have torch.compile make kernels of each transformer block of the towers, for the block; "" leaves them.
+def compile_blocks(stack: ExitStack, towers: Iterable[nn.Module], backend: str) -> None:
+    """Compile each transformer block with torch.compile.
 
-    What is around them stays as it is: texts are packed, and DDP and FSDP exchange gradients block by block.
+    The rest of a tower stays eager: texts are packed, and DDP and FSDP exchange gradients block by block.
     """
-    blocks: list[Any] = [block for tower in towers if backend for block in blocks_of(tower)]
-    try:
-        for block in blocks:
-            block.compile(backend=backend)
-        yield
-    finally:
-        for block in blocks:
-            block._compiled_call_impl = None
+    blocks: list[Any] = [block for tower in towers for block in blocks_of(tower)]
+    for block in blocks:
+        stack.callback(setattr, block, "_compiled_call_impl", None)
+        block.compile(backend=backend)
 
 
-@contextmanager
-def grad_checkpointing(towers: Mapping[str, nn.Module], wanted: bool) -> Iterator[None]:
-    """Have each transformer block computed again in the backward pass, for the block.
+def enable_grad_checkpointing(stack: ExitStack, towers: Mapping[str, nn.Module]) -> None:
+    """Recompute each transformer block in the backward pass.
 
-    Raises TrainingError when a tower offers no `set_grad_checkpointing`.
+    Raises:
+        TrainingError: If a tower has no `set_grad_checkpointing`.
     """
-    switches = [_checkpointing_switch(*item) for item in towers.items()] if wanted else []
-    try:
-        for switch in switches:
-            switch(True)
-        yield
-    finally:
-        for switch in switches:
-            switch(False)
-
-
-def _checkpointing_switch(name: str, tower: nn.Module) -> Any:
-    for module in tower.modules():
-        if hasattr(module, "set_grad_checkpointing"):
-            return module.set_grad_checkpointing
-    raise TrainingError(
-        f"grad_checkpointing: no module of the {name} tower can do it; leave the key at false"
-    )
+    for name, tower in towers.items():
+        switch: Any = next(
+            (m.set_grad_checkpointing for m in tower.modules() if hasattr(m, "set_grad_checkpointing")), None
+        )
+        if switch is None:
+            raise TrainingError(
+                f"grad_checkpointing: no module of the {name} tower supports it. "
+                "Set grad_checkpointing to false"
+            )
+        stack.callback(switch, False)
+        switch(True)
 
 
 class PatchDropout(nn.Module):
-    """Drops a share of the patches of each image, chosen by the image's place in the batch.
+    """Drops a share of the patches of each image in training.
 
-    The choice depends on the seed, the step and that place alone, so it is the same in the second
+    The draw depends on the seed, the step and the row of the image in the batch. It is the same in the second
     pass over a micro-batch, and for any number of micro-batches and processes.
+
+    Args:
+        share: Share of the patches to drop, in [0, 1).
+        num_prefix_tokens: Leading tokens to keep, such as a class token.
+
     Source: Li et al. 2023 (FLIP).
     """
 
@@ -120,12 +111,12 @@ class PatchDropout(nn.Module):
         self._drawn: tuple[Any, Tensor] | None = None
 
     def at(self, seed: int, stage: str, step: int, first_row: int, batch_size: int) -> None:
-        """Say which rows of the batch (B = batch_size) come next: those from `first_row` on."""
+        """Set the seed, the step and the first row of the next input in the batch of all processes."""
         self._names = (seed, stage, "patches", step)
         self._first_row, self._batch_size = first_row, batch_size
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return tokens (b, prefix + kept, D) of (b, prefix + L, D) in training, else all of them."""
+        """Return the kept tokens (b, prefix + kept, D) of (b, prefix + L, D); all tokens in eval mode."""
         if not self.training:
             return tokens
         prefix, patches = tokens.tensor_split([self.num_prefix_tokens], dim=1)
@@ -139,31 +130,24 @@ class PatchDropout(nn.Module):
         return torch.cat([prefix, patches.gather(1, index)], dim=1)
 
 
-@contextmanager
-def patch_dropout(model: Any, share: float) -> Iterator[list[PatchDropout]]:
-    """Put PatchDropout into the image tower for the block; gives the modules, none for a share of 0.
+def insert_patch_dropout(stack: ExitStack, model: Any, share: float) -> list[PatchDropout]:
+    """Insert PatchDropout into the image tower and return its modules.
 
-    Raises TrainingError when the tower has no place for it.
+    Raises:
+        TrainingError: If no module of the tower can drop patches.
     """
-    places = [
-        (module, name)
-        for module in (model.image.modules() if share else ())
-        for name in PATCH_MODULES
-        if isinstance(getattr(module, name, None), nn.Module)
-    ]
-    if share and not places:
+    dropouts = []
+    for module in model.image.modules():
+        for name in PATCH_MODULES:
+            old = getattr(module, name, None)
+            if isinstance(old, nn.Module):
+                stack.callback(setattr, module, name, old)
+                # open_clip lacks the attribute and has one class token
+                dropouts.append(PatchDropout(share, getattr(module, "num_prefix_tokens", 1)))
+                setattr(module, name, dropouts[-1])
+    if not dropouts:
         raise TrainingError(
-            "patch_dropout: the image tower is no vision transformer of timm or open_clip that can "
-            "drop patches; leave the key at 0"
+            "patch_dropout: the image tower is not a vision transformer of timm or open_clip that can drop "
+            "patches. Set patch_dropout to 0"
         )
-    before = [getattr(module, name) for module, name in places]
-    # without the attribute, open_clip: one class token
-    prefixes = [getattr(module, "num_prefix_tokens", 1) for module, _ in places]
-    dropouts = [PatchDropout(share, num_prefix_tokens) for num_prefix_tokens in prefixes]
-    try:
-        for (module, name), dropout in zip(places, dropouts, strict=True):
-            setattr(module, name, dropout)
-        yield dropouts
-    finally:
-        for (module, name), old in zip(places, before, strict=True):
-            setattr(module, name, old)
+    return dropouts

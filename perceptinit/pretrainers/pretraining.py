@@ -1,4 +1,4 @@
-"""What all pretrainers share: the loop, its plan, its loader, and the model prepared for the stage."""
+"""The base class of pretrainers: loop, plan, loader, and preparation of the model."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from perceptinit.pretrainers.objective import Objective
 from perceptinit.pretrainers.preparation import (
     check_batch_norm,
     compile_blocks,
-    grad_checkpointing,
-    patch_dropout,
+    enable_grad_checkpointing,
+    insert_patch_dropout,
 )
 from perceptinit.pretrainers.sharding import TOWERS, copy_sharded, copy_whole
 from perceptinit.pretrainers.training import Training
@@ -33,16 +33,20 @@ from perceptinit.types import RunContext, StagePlan, StepResult
 
 
 class Pretraining(ABC):
-    """Trains a model for an objective; a child gives `make_objective`.
+    """Base class of pretrainers. A subclass defines `make_objective`.
 
-    AdamW with a linear warm-up and a cosine that ends at the last step; both count optimiser steps.
-    Batches, crops and dropout depend on the run's seed and the step alone, so arms see the same
-    batches and an interrupted run goes on exactly. `data_sha256` is a fingerprint of the batches so
-    far: keys, token ids, and a sample of the pixels.
+    The optimiser is AdamW with a linear warm-up and a cosine decay to the last step. Batches, crops and
+    dropout depend on the seed of the run and the step alone: arms see the same batches, and an interrupted
+    run resumes exactly.
 
-    parts: of the model that is trained, evaluated and saved: "image", and of "text" and "head" (a classifier)
-    those it has; another than both towers is made in `model`.
-    num_views: crops of each image in a batch, one after another: rows v * i to v * i + v - 1 are of sample i.
+    Args:
+        config: Keys of pretraining.
+        pairs: Images with captions or labels.
+
+    Attributes:
+        parts: Parts of the model that are trained, evaluated and saved: "image", and "text" or "head" (a
+            classifier of images). A model other than both towers is built in `model`.
+        num_views: Crops of each image in a batch; rows v * i to v * i + v - 1 are those of sample i.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("image", "text")
@@ -58,38 +62,39 @@ class Pretraining(ABC):
 
     @abstractmethod
     def make_objective(self, model: Any) -> Objective:
-        """Return what is trained for, on any device; called once, before the first step or a loaded one.
+        """Return the objective, on any device; called once, before the first step or a loaded state.
 
-        Weights of its own follow torch's global generator, which is seeded: they are the same in all arms.
+        Its weights are drawn from torch's global generator, which is seeded equally in all arms.
         """
 
     def model(self, model: DualEncoder, seed: int) -> Any:
-        """Return the model of a run, with the `parts`, made of a backbone's; seed: for weights of its own."""
+        """Return the model of a run, with the `parts`.
+
+        Args:
+            model: Model of the backbone.
+            seed: Seed for weights that the backbone does not have.
+        """
         return model if "text" in self.parts else ImageModel(model.image)
 
-    def begin(self, model: Any) -> None:  # noqa: B027 (for children)
-        """Set what the first step starts from, such as the temperature; not called when a run continues."""
+    def begin(self, model: Any) -> None:  # noqa: B027 (for subclasses)
+        """Set starting values, such as the temperature, before the first step; not called on resume."""
 
-    def change(self, stack: ExitStack, model: Any) -> None:  # noqa: B027 (for children)
-        """Change the model for the stage, such as what of it is trained; `stack` undoes it afterwards."""
+    def change(self, stack: ExitStack, model: Any) -> None:  # noqa: B027 (for subclasses)
+        """Change the model for the stage, such as freeze parameters; callbacks on `stack` undo it."""
 
     def samples(self) -> Pairs:
-        """Return the pairs that batches are made of, such as with labels in the place of texts."""
+        """Return the pairs that batches are made of; a subclass may replace texts by labels."""
         return self.pairs
 
     def rate(self, step: int) -> float:
-        """Return the learning rate of optimiser step 1, 2, ...: a linear warm-up, then a cosine."""
+        """Return the learning rate of optimiser step 1, 2, ...; a linear warm-up and a cosine."""
         c, total = self.config, self.total_steps
         return warmup_cosine(step, total, c.warmup_steps, c.lr, c.min_lr, c.warmup_lr)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in the pairs of an epoch."""
-        return self._epoch_pairs // self.config.batch_size
-
-    @property
-    def _epoch_pairs(self) -> int:
-        return self.config.samples_per_epoch or self.pairs.num_pairs
+        """Whole batches in an epoch."""
+        return (self.config.samples_per_epoch or self.pairs.num_pairs) // self.config.batch_size
 
     @property
     def total_steps(self) -> int:
@@ -98,16 +103,16 @@ class Pretraining(ABC):
 
     @property
     def data_sha256(self) -> str:
-        """Fingerprint of all batches so far, equal for equal batches in equal order."""
+        """Fingerprint of all batches so far: keys, token ids and a sample of the pixels."""
         return self._training.data_sha256 if self._training else ""
 
     def preflight(self) -> Iterator[str]:
-        """Yield why it could not train, such as too few pairs, or a warm-up that does not end."""
+        """Yield problems, such as too few pairs, or a warm-up that does not end."""
         config = self.config
         try:
             num_pairs = self.pairs.num_pairs
         except DataError:
-            return  # what the pairs lack, their own preflight tells
+            return  # the preflight of the pairs reports it
         num_processes = distributed.world_size()
         if config.batch_size % num_processes:
             yield (
@@ -116,12 +121,12 @@ class Pretraining(ABC):
             )
         num_blocks = len(self.pairs.block_sizes)
         at_a_time = min(config.shuffle_blocks or num_blocks, num_blocks)
-        # sources that are read pair by pair have no limit
+        # sources read pair by pair have no limit
         most = getattr(self.pairs, "max_shuffle_blocks", at_a_time)
         if at_a_time > most:
             yield (
                 f"shuffle_blocks = {config.shuffle_blocks} draws from {at_a_time} blocks at a time, but the "
-                f"pairs hold {most} in memory, so that nearly each pair would read a whole block. Set "
+                f"pairs hold {most} in memory, so nearly each pair would read a whole block. Set "
                 f"shuffle_blocks = {most}, or let the pairs hold more"
             )
         if at_a_time == num_blocks and (config.samples_per_epoch or num_pairs) > ONE_GENERATOR:
@@ -132,42 +137,54 @@ class Pretraining(ABC):
             yield (
                 f"warmup_steps = {config.warmup_steps} in a run of {self.total_steps} steps "
                 f"({self.total_steps / self.steps_per_epoch:g} epochs of {self.steps_per_epoch} batches): "
-                "the learning rate would never come down. Lower warmup_steps"
+                "the learning rate would never decay. Lower warmup_steps"
             )
 
     def plan(self) -> StagePlan:
-        """Return steps and samples; the note tells how many pairs each epoch leaves out."""
-        try:
-            num_pairs = self._epoch_pairs
-        except DataError:
-            published = getattr(self.pairs, "published_num_pairs", None)
-            if published is None:
-                raise DataError("the pairs are not here, and how many there will be is not known") from None
-            in_epoch = (self.config.samples_per_epoch or published) // self.config.batch_size
-            steps = self.config.steps or self.config.epochs * in_epoch
-            note = f"{published:,} pairs as published, while they are not here"
-            return self._stage_plan(steps, note)
-        left_over = num_pairs - self.steps_per_epoch * self.config.batch_size
-        note = f"each epoch leaves out {left_over:,} of {num_pairs:,} pairs" if left_over else ""
-        return self._stage_plan(self.total_steps, note)
+        """Return steps and samples, with a note on the pairs that each epoch leaves out.
 
-    def _stage_plan(self, steps: int, note: str) -> StagePlan:
-        used = steps * self.config.batch_size
-        num_texts = used if "text" in self.parts else 0
-        num_images = used * self.num_views
-        return StagePlan(steps=steps, num_images=num_images, num_texts=num_texts, note=note)
+        Raises:
+            DataError: If the pairs are absent and their number is not published.
+        """
+        c = self.config
+        try:
+            num_pairs, note = self.pairs.num_pairs, ""
+        except DataError:
+            published: int | None = getattr(self.pairs, "published_num_pairs", None)
+            if published is None:
+                raise DataError("the pairs are absent, and their number is not published") from None
+            num_pairs, note = published, f"{published:,} pairs as published; they are absent"
+        epoch_pairs = c.samples_per_epoch or num_pairs
+        left_over = epoch_pairs % c.batch_size
+        if left_over and not note:
+            note = f"each epoch leaves out {left_over:,} of {epoch_pairs:,} pairs"
+        num_steps = c.steps or c.epochs * (epoch_pairs // c.batch_size)
+        num_samples = num_steps * c.batch_size
+        return StagePlan(
+            steps=num_steps,
+            num_images=num_samples * self.num_views,
+            num_texts=num_samples if "text" in self.parts else 0,
+            note=note,
+        )
 
     def steps(self, model: Any, ctx: RunContext) -> Iterator[StepResult]:
         """Train, one optimiser step per item, from the loaded state on.
 
-        Metrics: loss, lr, grad_norm (over all parameters, before clipping), what the objective adds, and
-        num_replaced once a pair could not be used.
+        Args:
+            model: Model to train in place.
+            ctx: The run.
 
-        Raises TrainingError when the loss is not finite, DataError when too many pairs are unusable.
+        Yields:
+            Results with metrics loss, lr, grad_norm (over all parameters, before clipping), those of the
+            objective, and num_replaced and num_skipped where they are not 0.
+
+        Raises:
+            TrainingError: If the run cannot start, or a loss is not finite.
+            DataError: If too many pairs are unusable.
         """
         for problem in self.preflight():
             raise TrainingError(problem)
-        if isinstance(self.pairs, HasWarnings):  # so that they stand in the record
+        if isinstance(self.pairs, HasWarnings):  # the record keeps them
             for warning in self.pairs.warnings():
                 ctx.warn(warning)
         with ExitStack() as stack:
@@ -180,7 +197,7 @@ class Pretraining(ABC):
             self._make_whole()
 
     def _prepare(self, stack: ExitStack, model: Any, ctx: RunContext) -> Training:
-        """Return the training of this model, or of a sharded copy; `stack` undoes what was changed."""
+        """Return the training of this model, or of a sharded copy; `stack` undoes all changes."""
         config = self.config
         check_batch_norm(model, config.micro_batch, ctx)
         if self._loaded is None:
@@ -192,9 +209,12 @@ class Pretraining(ABC):
         if config.sharding == "fsdp" and distributed.world_size() > 1:
             self._trained = copy_sharded(model, config.precision, names)
         towers = {name: getattr(self._trained, name) for name in names}
-        stack.enter_context(compile_blocks(towers.values(), config.compile))
-        stack.enter_context(grad_checkpointing(towers, config.grad_checkpointing))
-        dropouts = stack.enter_context(patch_dropout(self._trained, config.patch_dropout))
+        if config.compile:
+            compile_blocks(stack, towers.values(), config.compile)
+        if config.grad_checkpointing:
+            enable_grad_checkpointing(stack, towers)
+        share = config.patch_dropout
+        dropouts = insert_patch_dropout(stack, self._trained, share) if share else []
         with named_torch_seed(ctx.seed, ctx.stage, "objective"):
             objective = self.make_objective(model)
         training = Training(
@@ -214,7 +234,7 @@ class Pretraining(ABC):
 
     @contextmanager
     def evaluated(self) -> Iterator[None]:
-        """Give the model, for the block, the weights that are to be measured; all processes have to ask."""
+        """Load the weights to evaluate into the model, for the block; all processes must call it."""
         if self._training is None:
             yield
             return
@@ -227,17 +247,17 @@ class Pretraining(ABC):
             copy_whole(self._trained, self._whole)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that is needed to continue after the last step; tensors are not copied.
+        """Return the state after the last step; tensors are not copied, and all processes must call it.
 
-        The model holds the weights of that step afterwards. All processes have to ask.
+        The model then holds the weights of that step.
         """
         if self._training is None:
-            raise RuntimeError("no step has been done: there is no state yet")
+            raise RuntimeError("there is no state before the first step")
         self._make_whole()
         return self._training.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state`; called before `steps`, which takes the model's weights as they are."""
+        """Continue from `state`; called before `steps`, which does not load the weights of the model."""
         self._loaded = state
 
     def _loader(self, model: Any, ctx: RunContext) -> PairLoader:
@@ -280,5 +300,5 @@ class Pretraining(ABC):
 
 
 def _no_ids(texts: Sequence[str]) -> torch.Tensor:
-    """Return padding alone (B, 1): the texts are not looked at."""
+    """Return padding (B, 1) for models without a text tower."""
     return torch.zeros(len(texts), 1, dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""Parameters, gradients and optimiser state in pieces, one for each process (FSDP2), and their average."""
+"""Parameters, gradients and optimiser state sharded over processes (FSDP2), and the average of weights."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from perceptinit.compute.optim import BLOCK_LISTS, Precision
 
-# what of a model has a pass of its own; the rest, such as a temperature or a classifier, belongs to the loss
+# parts of a model with a separate forward pass; the loss uses the rest, such as a temperature or a classifier
 TOWERS = ("image", "text")
 
 
 def copy_sharded(model: Any, precision: Precision = "fp32", towers: Sequence[str] = TOWERS) -> Any:
-    """Return a copy of a model whose towers are sharded over the processes, block by block.
+    """Return a copy of a model with towers sharded over the processes, block by block.
 
-    The copy is trained, while the model itself stays whole for evaluation, saving and what comes
-    after the stage: 4 bytes a parameter in each process, of the 16 that plain training takes. With
-    "bf16" weights travel and compute in bfloat16, gradients are added up in float32.
+    The copy is trained; the model stays whole for evaluation, saving and later stages. It takes 4 bytes a
+    parameter in each process, of the 16 that training without sharding takes.
+
+    Args:
+        model: Model of a run.
+        precision: With "bf16", weights are sent and used in bfloat16, and gradients are summed in float32.
+        towers: Names of the towers to shard.
     """
     trained = copy.deepcopy(model)
     policy = MixedPrecisionPolicy()
@@ -36,7 +40,7 @@ def copy_sharded(model: Any, precision: Precision = "fp32", towers: Sequence[str
 
 
 def blocks_of(tower: nn.Module) -> list[nn.Module]:
-    """Return the transformer blocks or stages of a tower; none where they have other names."""
+    """Return the transformer blocks or stages of a tower; empty if they have unknown names."""
     return [
         block
         for name, module in tower.named_modules()
@@ -48,7 +52,7 @@ def blocks_of(tower: nn.Module) -> list[nn.Module]:
 
 @torch.no_grad()
 def copy_whole(trained: nn.Module, model: nn.Module) -> None:
-    """Copy the sharded weights into the whole model, in every process."""
+    """Copy sharded weights into the whole model, in every process."""
     for source, target in zip(trained.parameters(), model.parameters(), strict=True):
         target.copy_(gather_whole(source))
     for buffer, own in zip(trained.buffers(), model.buffers(), strict=True):
@@ -56,29 +60,29 @@ def copy_whole(trained: nn.Module, model: nn.Module) -> None:
 
 
 def gather_whole(value: Any) -> Any:
-    """Return a tensor with all its pieces, and other values unchanged; every process calls it."""
+    """Return a sharded tensor as a whole one, and other values unchanged; all processes must call it."""
     return value.full_tensor() if isinstance(value, DTensor) else value
 
 
-def cut_like(tensor: Tensor, pattern: Tensor) -> Tensor:
-    """Return a whole tensor cut as `pattern` is."""
+def shard_like(tensor: Tensor, pattern: Tensor) -> Tensor:
+    """Return a whole tensor sharded like `pattern`."""
     if not isinstance(pattern, DTensor):
         return tensor
     return distribute_tensor(tensor.to(pattern.device), pattern.device_mesh, list(pattern.placements))
 
 
 def gather_optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Return the optimiser's state_dict with whole tensors."""
+    """Return the state_dict of an optimiser with whole tensors; all processes must call it."""
     state = optimizer.state_dict()
     rows = {i: {k: gather_whole(v) for k, v in row.items()} for i, row in state["state"].items()}
     return {**state, "state": rows}
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Load what `gather_optimizer_state` gave, cut as the parameters are."""
+    """Load what `gather_optimizer_state` returned, sharded like the parameters."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     rows = {
-        i: {k: cut_like(v, parameters[i]) if k != "step" else v for k, v in row.items()}
+        i: {k: shard_like(v, parameters[i]) if k != "step" else v for k, v in row.items()}
         for i, row in state["state"].items()
     }
     optimizer.load_state_dict({**state, "state": rows})
@@ -86,25 +90,39 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Mapping[str, A
 
 @torch.no_grad()
 def clip_gradients(parameters: Iterable[nn.Parameter], clip_norm: float) -> Tensor:
-    """Return the norm over all gradients, 0-d, after scaling them down to clip_norm unless it is 0."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    cut = [g for g in gradients if isinstance(g, DTensor)]
-    rest = [g for g in gradients if not isinstance(g, DTensor)]
-    norms = [gather_whole(torch.nn.utils.get_total_norm(part)) for part in (cut, rest) if part]
+    """Scale gradients down to a norm, in place, and return the norm before, 0-d.
+
+    Args:
+        parameters: Parameters whose gradients to clip; those without a gradient are ignored.
+        clip_norm: Largest norm over all gradients; 0 disables clipping.
+    """
+    parts = _split_by_kind([p.grad for p in parameters if p.grad is not None])
+    norms = [gather_whole(torch.nn.utils.get_total_norm(part)) for part in parts]
     norm = torch.stack(norms).norm()
     if clip_norm:
         factor = (clip_norm / (norm + 1e-6)).clamp(max=1.0)
-        for part in (list[Tensor](cut), rest):  # a kernel takes one sort of tensor
-            if part:
-                torch._foreach_mul_(part, factor)
+        for part in parts:
+            torch._foreach_mul_(part, factor)
     return norm
 
 
-class WeightAverage:
-    """Keeps `average = decay * average + (1 - decay) * weights` after each step, from the first weights on.
+def _split_by_kind(tensors: Sequence[Tensor]) -> list[list[Tensor]]:
+    """Return sharded and other tensors apart, as kernels over many tensors take one kind."""
+    parts = [[t for t in tensors if isinstance(t, DTensor) == is_sharded] for is_sharded in (True, False)]
+    return [part for part in parts if part]
 
-    Costs 4 bytes a parameter. Source: Polyak and Juditsky 1992; with decay as in Tarvainen and
-    Valpola 2017.
+
+class WeightAverage:
+    """Keeps an exponential moving average of weights: decay * average + (1 - decay) * weights after each
+    step.
+
+    It starts at the first weights and takes 4 bytes a parameter.
+
+    Args:
+        parameters: Parameters to average.
+        decay: In (0, 1).
+
+    Source: Polyak and Juditsky 1992; with a decay, Tarvainen and Valpola 2017.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], decay: float) -> None:
@@ -114,17 +132,14 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the weights of this step into the average."""
-        pairs = list(zip(self._average, self._parameters, strict=True))
-        for is_cut in (True, False):  # a kernel takes one sort of tensor
-            part = [pair for pair in pairs if isinstance(pair[0], DTensor) == is_cut]
-            if part:
-                averages, weights = ([pair[i] for pair in part] for i in (0, 1))
-                torch._foreach_lerp_(averages, weights, self._weight)
+        """Add the weights of this step to the average."""
+        kinds = _split_by_kind(self._average), _split_by_kind(self._parameters)
+        for averages, weights in zip(*kinds, strict=True):
+            torch._foreach_lerp_(averages, weights, self._weight)
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Exchange average and weights; a second time, all is as before."""
+        """Exchange average and weights; a second call restores them."""
         for average, parameter in zip(self._average, self._parameters, strict=True):
             kept = parameter.clone()
             parameter.copy_(average)
@@ -137,4 +152,4 @@ class WeightAverage:
     def load(self, state: Sequence[Any]) -> None:
         """Continue from `state`."""
         for average, saved in zip(self._average, state, strict=True):
-            average.copy_(cut_like(saved, average))
+            average.copy_(shard_like(saved, average))

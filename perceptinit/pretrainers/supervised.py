@@ -1,4 +1,4 @@
-"""Pretraining on labels (`supervised`): a classifier on the image tower."""
+"""Classification of labelled images (`supervised`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from perceptinit.errors import DataError, problems_of
 from perceptinit.pairs.batches import PairBatch
 from perceptinit.pretrainers.objective import Objective
 from perceptinit.pretrainers.pretraining import Pretraining
-from perceptinit.pretrainers.training_config import TrainingConfig
+from perceptinit.pretrainers.training_config import ShareBelowOne, TrainingConfig
 from perceptinit.protocols import DualEncoder, HasClasses, Pairs
 from perceptinit.types import Classes, Pair
 
@@ -32,9 +32,11 @@ ScheduleName = Literal["tanh", "poly", "step", "multistep"]
 
 
 class LabelledPairs:
-    """The same pairs, whose texts are one id each: the label and 1, since 0 is padding.
+    """Pairs with label + 1 as their only token id, because id 0 is padding.
 
-    labels: int64 (num_pairs,), from 0 on.
+    Args:
+        pairs: Images of the pairs.
+        labels: Label of each pair, int64 (num_pairs,), from 0.
     """
 
     def __init__(self, pairs: Pairs, labels: np.ndarray) -> None:
@@ -43,17 +45,19 @@ class LabelledPairs:
         self.block_sizes: Sequence[int] = pairs.block_sizes
 
     def pair(self, index: int) -> Pair:
-        """Return pair `index` with its label's id."""
+        """Return pair `index` with the id of its label."""
         pair = self._pairs.pair(index)
         return Pair(pair.key, pair.image, self._ids[index : index + 1])
 
 
 class Supervised(Pretraining):
-    """Trains the image tower and a linear classifier on its embeddings to name the class of an image.
+    """Trains the image tower and a linear classifier on its embeddings to predict the class of an image.
 
-    There is no text tower: it is neither trained nor saved, and what needs it cannot be measured. The
-    classes are those of the pairs, whose texts are not looked at. Losses and the mixing of images are timm's.
-    Evaluator `classification` measures the classifier, whose first weights depend on the seed alone.
+    There is no text tower: none is trained or saved, and evaluators that need one are refused. The classes
+    are those of the pairs; their texts are ignored. Losses, mixup and cutmix are those of timm. Evaluator
+    `classification` measures the classifier, whose starting weights depend on the seed alone.
+
+    Source: timm; DeiT (Touvron et al. 2021) for most defaults.
     """
 
     parts = ("image", "head")
@@ -61,44 +65,40 @@ class Supervised(Pretraining):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(TrainingConfig):
         lr: PositiveFloat = 1e-3
-        """Largest learning rate, reached at the end of the warm-up (DeiT: 5e-4 for 512 images in a step)."""
+        """Peak learning rate, at the end of the warm-up (DeiT: 5e-4 for 512 images per step)."""
         warmup_steps: NonNegativeInt = 0
-        """Steps in which the rate rises linearly; fewer than the run has."""
-        betas: tuple[float, float] = (0.9, 0.999)
-        """AdamW's decay of the two moments (timm)."""
+        """Steps of linear warm-up, fewer than the run has."""
+        betas: tuple[ShareBelowOne, ShareBelowOne] = (0.9, 0.999)
+        """Decay rates of AdamW's two moments (timm)."""
         eps: PositiveFloat = 1e-8
         """AdamW's epsilon (timm)."""
         weight_decay: NonNegativeFloat = 0.05
-        """AdamW's decay of matrices and kernels (DeiT: 0.05)."""
+        """AdamW's weight decay of matrices and kernels (DeiT: 0.05)."""
         crop_scale: tuple[float, float] = (0.08, 1.0)
-        """Share of the area that a random box covers, smallest and largest (timm: 0.08 to 1)."""
+        """Smallest and largest share of the area of a random box (timm: 0.08 to 1)."""
         flip: bool = True
         """Mirror half of the images (timm does)."""
         schedule: ScheduleName | None = None
-        """timm's "tanh", "poly", "step" or "multistep" after the warm-up; a cosine unless given."""
+        """Schedule of timm after the warm-up: "tanh", "poly", "step" or "multistep"; None for a cosine."""
         decay_epochs: tuple[PositiveInt, ...] | None = None
-        """Epochs after which the rate falls: of "step" the one interval, of "multistep" all that rise."""
+        """Epochs after which the rate falls: for "step" the interval, for "multistep" a rising list."""
         decay_rate: PositiveFloat | None = None
-        """Factor on the rate then, 0.1 unless given; of "poly" the power, 1 unless given."""
+        """Factor on the rate at these epochs, None for 0.1; for "poly" the power, None for 1."""
         loss: LossName = "cross-entropy"
-        """timm's "cross-entropy", or "bce": each class is a yes-no question (Wightman et al. 2021)."""
-        smoothing: Share = 0.1
+        """Loss of timm: "cross-entropy", or "bce", binary cross-entropy of each class (Wightman et al.
+        2021)."""
+        smoothing: ShareBelowOne = 0.1
         """Share of the target that is spread over all classes (timm: 0.1)."""
         mixup: NonNegativeFloat = 0.0
-        """Alpha of the share that one image of two has in both; 0: none (Zhang et al. 2018; DeiT: 0.8)."""
+        """Alpha of mixup's mixing ratio; 0 disables mixup (Zhang et al. 2018; DeiT: 0.8)."""
         cutmix: NonNegativeFloat = 0.0
-        """Alpha of the area that a box of the other image has; 0: none (Yun et al. 2019; DeiT: 1). With mixup
-        besides, each step draws one of both."""
+        """Alpha of the area of cutmix's box; 0 disables cutmix (Yun et al. 2019; DeiT: 1). With mixup, each
+        step uses one of them at random."""
         mixup_prob: Share = 1.0
         """Share of the steps whose images are mixed (timm: 1)."""
 
         def __post_init__(self) -> None:
             TrainingConfig.__post_init__(self)
-            if self.smoothing == 1:
-                raise ValueError("smoothing = 1 would leave nothing of the labels; it is below 1")
-            self._check_schedule()
-
-        def _check_schedule(self) -> None:
             decays = {"step": "one epoch", "multistep": "epochs that rise"}.get(self.schedule or "")
             epochs = self.decay_epochs or ()
             if not decays and epochs:
@@ -111,13 +111,14 @@ class Supervised(Pretraining):
 
         @property
         def is_mixed(self) -> bool:
+            """Whether images are mixed with each other."""
             return self.mixup > 0 or self.cutmix > 0
 
     config: Config
 
     @cached_property
     def classes(self) -> Classes:
-        """Class names and labels of the pairs; DataError when they have none."""
+        """Class names and labels of the pairs; raises DataError if they have none."""
         if not isinstance(self.pairs, HasClasses):
             raise DataError(
                 f"pretrainer 'supervised' needs labels, which {type(self.pairs).__name__} does not give"
@@ -126,11 +127,11 @@ class Supervised(Pretraining):
 
     @property
     def classnames(self) -> tuple[str, ...]:
-        """Names of the classes that are trained; DataError when the pairs have none."""
+        """Names of the classes; raises DataError if the pairs have none."""
         return self.classes.names
 
     def make_objective(self, model: Any) -> Classification:
-        """Return the loss of the classifier, and how images are mixed."""
+        """Return the loss of the classifier, with mixup and cutmix."""
         c, mixup = self.config, None
         if c.is_mixed:
             targets: Any = {"label_smoothing": c.smoothing, "num_classes": len(self.classnames)}
@@ -142,29 +143,29 @@ class Supervised(Pretraining):
         return ImageClassifier(model.image, self.classnames, seed)
 
     def rate(self, step: int) -> float:
-        """Return the learning rate of optimiser step 1, 2, ...: a linear warm-up, then the schedule."""
+        """Return the learning rate of optimiser step 1, 2, ...; a linear warm-up and the schedule."""
         if self._schedule is None or step <= self.config.warmup_steps:
             return super().rate(step)
         return self._schedule(step)
 
     @cached_property
     def _schedule(self) -> Callable[[int], float] | None:
-        """The rate of optimiser step 1, 2, ... as timm's training has it when it counts updates."""
+        """timm's learning rate of optimiser step 1, 2, ..., None for a cosine."""
         c, total = self.config, self.total_steps
         if c.schedule is None:
             return None
         falls = [epoch * self.steps_per_epoch for epoch in c.decay_epochs or ()]
-        optimizer = torch.optim.SGD([torch.zeros(())], lr=c.lr)  # holds the rate for timm
+        optimizer = torch.optim.SGD([torch.zeros(())], lr=c.lr)  # timm sets its rate
         scheduler, _ = create_scheduler_v2(
             optimizer,
             sched=c.schedule,
             num_epochs=total,
             decay_epochs=falls[0] if falls else total,
-            decay_milestones=[fall + 1 for fall in falls],  # timm's fall one update before them
+            decay_milestones=[fall + 1 for fall in falls],  # timm falls one update earlier
             decay_rate=c.decay_rate or (1.0 if c.schedule == "poly" else 0.1),
             min_lr=c.min_lr,
             step_on_epochs=False,
-            updates_per_epoch=1,  # an epoch of timm's is a step: the run may end within one of ours
+            updates_per_epoch=1,  # an epoch for timm is a step here, as a run may end within an epoch
         )
 
         def rate(step: int) -> float:
@@ -174,32 +175,37 @@ class Supervised(Pretraining):
         return rate
 
     def samples(self) -> LabelledPairs:
-        """Return the pairs with labels in the place of texts."""
+        """Return the pairs with labels instead of texts."""
         return LabelledPairs(self.pairs, self.classes.labels)
 
     def preflight(self) -> Iterator[str]:
-        """Yield why it could not train: no labels, one class, or what any pretraining lacks."""
+        """Yield problems: missing labels, a single class, and those of every pretrainer."""
         yield from super().preflight()
         share = self.config.batch_size / distributed.world_size()
         if self.config.is_mixed and share % 2:
-            yield f"mixup and cutmix mix two images: {share:g} in a step of a process are not even"
+            yield (
+                f"mixup and cutmix mix two images: {share:g} in a step of a process are not even. "
+                "Change batch_size or the number of processes"
+            )
         unlabelled = list(problems_of(lambda: self.classnames))
         yield from unlabelled
         if not unlabelled and len(self.classnames) < 2:
-            yield f"there is one class only, '{self.classnames[0]}': nothing to tell apart"
+            yield f"the pairs have one class only, '{self.classnames[0]}': a classifier needs two"
 
 
 def make_loss(name: LossName, smoothing: float, is_mixed: bool) -> nn.Module:
-    """Return timm's loss; that of mixed images takes targets (B, C), which are smoothed already."""
+    """Return the loss of timm; for mixed images its targets are smoothed shares of classes (B, C)."""
     if name == "bce":
         return BinaryCrossEntropy(smoothing)
     return SoftTargetCrossEntropy() if is_mixed else LabelSmoothingCrossEntropy(smoothing)
 
 
 class Classification(Objective):
-    """Loss of the model's head on the embeddings; a batch's ids are labels and 1 (see LabelledPairs).
+    """Loss of the classifier on embeddings.
 
-    mixup: timm's, None for images as they are.
+    Args:
+        loss: Maps logits (B, C) and targets to the mean loss.
+        mixup: Mixes images and labels; None to leave them unchanged.
     """
 
     def __init__(self, loss: nn.Module, mixup: Mixup | None) -> None:
@@ -208,7 +214,7 @@ class Classification(Objective):
         self._mixup = mixup
 
     def rows(self, batch: PairBatch, seed: int) -> dict[str, Tensor]:
-        """Return the images and their targets: labels int64 (b,), or shares of classes (b, C) if mixed."""
+        """Return images and targets: labels int64 (b,), or shares of classes (b, C) of mixed images."""
         images, labels = batch.images, batch.tokens[:, 0] - 1
         if self._mixup is not None:
             images, labels = mix_neighbours(self._mixup, images, labels, seed)
@@ -220,10 +226,19 @@ class Classification(Objective):
 
 
 def mix_neighbours(mixup: Mixup, images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Return images float32 (b, 3, S, S) in [0, 1] and shares of classes (b, C); b is even.
+    """Mix each image with its neighbour: 0 with 1, 2 with 3, ...
 
-    Each image is mixed with its neighbour, 0 with 1, 2 with 3, ...: timm mixes the first with the last, but
-    those may lie in two processes. The order of a batch is random, so it is as good.
+    timm mixes the first image with the last, which may be in different processes. The order of a batch is
+    random, so both are equivalent.
+
+    Args:
+        mixup: Mixes images and labels.
+        images: uint8 (b, 3, S, S), with b even.
+        labels: int64 (b,).
+        seed: Seed of the draws.
+
+    Returns:
+        Images float32 (b, 3, S, S) in [0, 1], and shares of classes (b, C).
     """
     pairs = torch.arange(len(images), device=images.device).view(-1, 2)
     order = torch.cat([pairs[:, 0], pairs[:, 1].flip(0)])
@@ -236,7 +251,7 @@ def mix_neighbours(mixup: Mixup, images: Tensor, labels: Tensor, seed: int) -> t
 
 @contextmanager
 def _numpy_seed(seed: int) -> Iterator[None]:
-    """Seed numpy's global generator, which timm draws from, for the block, then restore it."""
+    """Seed numpy's global generator, from which timm draws, for the block."""
     state = np.random.get_state()
     np.random.seed(seed % 2**32)
     try:

@@ -1,4 +1,4 @@
-"""A tower in training: whole or in micro-batches, alone, replicated (DDP) or sharded (FSDP2)."""
+"""Forward and backward pass of a tower: in micro-batches, replicated (DDP) or sharded (FSDP2)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from perceptinit.compute import distributed
 
-# gives the context in which a micro-batch, named by its first row, is computed: precision, draws
+# returns the context of a micro-batch, given by its first row: precision and draws
 Around = Callable[[int], AbstractContextManager[Any]]
 
 
 class _Encode(nn.Module):
-    """Makes a module of `encode`, for DDP to find the tower's parameters and call it."""
+    """Wraps `encode` in a module, as DDP needs one with the parameters of the tower."""
 
     def __init__(self, tower: nn.Module, encode: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -31,11 +31,17 @@ class _Encode(nn.Module):
 
 
 class Tower:
-    """Gives features of inputs, and takes their gradients into the parameters.
+    """Computes features, and the gradients of the parameters from those of the features.
 
-    `gradients` of the features are those of the whole batch's loss; parameters end with the sum of
-    what all processes contribute. With micro-batches, the first pass keeps no graph and the second
-    computes each micro-batch again, so memory is that of one micro-batch of one tower.
+    With micro-batches, the first pass keeps no graph and the second pass recomputes each micro-batch, so
+    memory is that of one micro-batch of one tower.
+
+    Args:
+        tower: Module that owns the parameters.
+        encode: Maps inputs (b, ...) to features (b, D).
+        micro_batch: Rows at a time; 0 for all.
+        backend: Backend of torch.compile for `encode`; empty for none.
+        is_sharded: Whether the tower is sharded with FSDP2.
     """
 
     def __init__(
@@ -47,7 +53,6 @@ class Tower:
         backend: str = "",
         is_sharded: bool = False,
     ) -> None:
-        """tower: owns the parameters. micro_batch: rows at a time, 0 for all. backend: of torch.compile."""
         self.is_trained = any(p.requires_grad for p in tower.parameters())
         self.is_compiled = bool(backend)
         self._tower, self._micro_batch, self._is_sharded = tower, micro_batch, is_sharded
@@ -59,7 +64,7 @@ class Tower:
         self._inputs = torch.empty(0)
 
     def features(self, inputs: Tensor, around: Around) -> Tensor:
-        """Return features (b, D) as a leaf whose gradient `backward` takes."""
+        """Return the features (b, D) as a leaf; its gradient is the argument of `backward`."""
         self._tower.train(self.is_trained)
         self._inputs = inputs
         rows = self._micro_batches()
@@ -72,8 +77,13 @@ class Tower:
         return self._features.detach().requires_grad_(self.is_trained)
 
     def backward(self, gradients: Tensor, around: Around) -> None:
-        """Add the gradients of the parameters, given those of the features (b, D)."""
-        gradients = gradients * distributed.world_size()  # DDP and FSDP take the mean
+        """Add the gradients of the parameters, summed over processes.
+
+        Args:
+            gradients: Gradients of the loss of the whole batch with respect to the features, (b, D).
+            around: Context of a micro-batch, the same as for `features`.
+        """
+        gradients = gradients * distributed.world_size()  # DDP and FSDP average
         rows = self._micro_batches()
         for part in rows:
             with self._exchanging(part is rows[-1]):
@@ -91,7 +101,7 @@ class Tower:
         return [slice(i, min(i + size, num_rows)) for i in range(0, num_rows, size)]
 
     def _exchanging(self, wanted: bool) -> AbstractContextManager[Any]:
-        """Return the context that keeps gradients here, for all micro-batches but the last."""
+        """Return the context of a micro-batch; only the last one exchanges gradients."""
         tower: Any = self._tower
         if self._is_sharded:
             tower.set_requires_gradient_sync(wanted)
@@ -101,11 +111,11 @@ class Tower:
 
 
 def _replicate(tower: nn.Module, encode: Callable[[Tensor], Tensor]) -> DistributedDataParallel:
-    # newer releases of torch have another name for it, which older ones do not take
+    # newer releases of torch rename the argument; older ones do not accept the new name
     warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
     has_batch_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in tower.modules())
-    # without find_unused_parameters, DDP sorts gradients into other buckets after the first step, so that a
-    # run that continues would add them up in another order than one that did not stop
+    # without find_unused_parameters, DDP changes its buckets after the first step, and a resumed run would
+    # sum gradients in another order
     return DistributedDataParallel(
         _Encode(tower, encode), find_unused_parameters=True, broadcast_buffers=has_batch_norm
     )

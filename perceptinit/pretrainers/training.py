@@ -1,10 +1,10 @@
-"""A training in progress: one optimiser step after the other, and the state between them."""
+"""Training steps of a model and an objective, and the state between steps."""
 
 from __future__ import annotations
 
 # b rows of this process
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -28,9 +28,22 @@ from perceptinit.types import RunContext
 
 
 class Training:
-    """Model, objective, optimiser, loss scaling and accounts of a run of `total_steps` steps.
+    """Trains a model for an objective.
 
-    objective: on the device. num_steps: steps done. data_sha256: fingerprint of the batches of these steps.
+    Args:
+        config: Keys of pretraining.
+        model: Model prepared for the stage, sharded if `config.sharding` says so.
+        ctx: The run: its device, seed, folder and warnings.
+        objective: Objective; it is moved to the device.
+        towers: Names of the parts of the model with inputs in `objective.rows`.
+        num_pairs: Pairs of the data set, for the share of unusable ones.
+        total_steps: Optimiser steps of the whole run.
+        rate: Returns the learning rate of step 1, 2, ...
+        dropouts: Patch dropout modules of the image tower.
+
+    Attributes:
+        num_steps: Steps done.
+        data_sha256: Fingerprint of the batches of these steps.
     """
 
     def __init__(
@@ -45,11 +58,6 @@ class Training:
         rate: Callable[[int], float],
         dropouts: Sequence[PatchDropout] = (),
     ) -> None:
-        """model: prepared for the stage, sharded where that is wanted.
-
-        towers: what of it the objective goes through. rate: learning rate of step 1, 2, ... dropouts: in its
-        image tower.
-        """
         self.num_steps = 0
         self.data_sha256 = ""
         self._config, self._model, self._ctx = config, model, ctx
@@ -61,7 +69,7 @@ class Training:
                 getattr(model, name),
                 getattr(model, f"encode_{name}"),
                 micro_batch=config.micro_batch,
-                # whole where there are no blocks, which `compile_blocks` takes
+                # `compile_blocks` compiles towers with blocks
                 backend="" if blocks_of(getattr(model, name)) else config.compile,
                 is_sharded=config.sharding == "fsdp",
             )
@@ -86,10 +94,13 @@ class Training:
         self._average = WeightAverage(self._parameters, config.ema_decay) if config.ema_decay else None
 
     def step(self, batch: PairBatch) -> dict[str, Any]:
-        """Do one optimiser step and return its metrics.
+        """Do one optimiser step and return its metrics, scalars or 0-d tensors by name.
 
-        When the loss or a gradient is not finite, the weights stay as they are. Unless such steps are to be
-        skipped, TrainingError is raised for it before the next step changes them (or by `finish`).
+        A loss or gradient that is not finite leaves the weights unchanged.
+
+        Raises:
+            TrainingError: If the step before was not finite, unless such steps are skipped; `finish` and
+                `state_dict` raise it for the last step.
         """
         step = self.num_steps + 1
         self._unusable.note(batch.unusable)
@@ -107,20 +118,20 @@ class Training:
         self._update(is_finite)
         self.num_steps = step
         self.data_sha256 = fingerprint(self.data_sha256, batch)
-        counts = {
-            "num_replaced": self._unusable.num_replaced,
-            "num_skipped": self._not_finite.num_skipped,
-        }
-        return {
+        metrics: dict[str, Any] = {
             "loss": loss,
             "lr": lr,
             "grad_norm": grad_norm,
             **self.objective.metrics(self._model),
-            **{name: count for name, count in counts.items() if count},
         }
+        if self._unusable.num_replaced:
+            metrics["num_replaced"] = self._unusable.num_replaced
+        if self._not_finite.num_skipped:
+            metrics["num_skipped"] = self._not_finite.num_skipped
+        return metrics
 
     def _gradients(self, batch: PairBatch, step: int) -> Tensor:
-        """Put the gradients of the whole batch's loss into the parameters; return the loss, 0-d."""
+        """Compute the gradients of the parameters, and return the loss of the whole batch, 0-d."""
         device = self._ctx.device
         tokens, tower = batch.tokens, self._towers.get("text")
         packs = tower and not tower.is_compiled and isinstance(self._model.text, TextTower)
@@ -131,7 +142,7 @@ class Training:
         around = {name: self._around(name, step, len(rows[name])) for name in self._towers}
         features = {name: tower.features(rows[name], around[name]) for name, tower in self._towers.items()}
         loss = self.objective(self._model, {**rows, **features})
-        with optim.matmul_precision("fp32"):  # the towers' own backward passes come after
+        with optim.matmul_precision("fp32"):  # the backward passes of the towers follow
             self._scaler.scale(loss).backward()
         for name, tower in self._towers.items():
             gradients = features[name].grad
@@ -140,10 +151,7 @@ class Training:
         return loss.detach()
 
     def _around(self, tower: str, step: int, num_rows: int) -> Around:
-        """Return what a micro-batch is computed in: its precision, and draws of its own name.
-
-        So both passes over it draw the same, and a run that was interrupted draws as one that was not.
-        """
+        """Return the context of a micro-batch: its precision, and random numbers that both passes repeat."""
         seed, stage, rank = self._ctx.seed, self._ctx.stage, distributed.rank()
 
         @contextmanager
@@ -151,20 +159,19 @@ class Training:
             first_row = rank * num_rows + start
             for dropout in self._dropouts:
                 dropout.at(seed, stage, step, first_row, num_rows * distributed.world_size())
-            with ExitStack() as stack:
-                stack.enter_context(named_torch_seed(seed, stage, "step", step, tower, first_row))
-                stack.enter_context(optim.autocast(self._ctx.device, self._config.precision))
+            draws = named_torch_seed(seed, stage, "step", step, tower, first_row)
+            with draws, optim.autocast(self._ctx.device, self._config.precision):
                 yield
 
         return around
 
     def _update(self, is_finite: Tensor) -> None:
-        """Apply the gradients if they are finite."""
+        """Update the weights if the gradients are finite, without waiting for a GPU."""
         if self._scaler.is_enabled():
             self._scaler.step(self._optimizer)
             self._scaler.update()
         elif self._config.fused:
-            # the kernel looks at it and leaves the weights alone; the host need not wait
+            # the kernel checks it, so the host does not wait
             self._optimizer.found_inf = (~is_finite).float()  # type: ignore[attr-defined]
             self._optimizer.step()
         elif is_finite:
@@ -175,9 +182,10 @@ class Training:
             self._average.update()
 
     def finish(self) -> None:
-        """End with the use_average weights in the model, where an average is kept.
+        """End the training, with the averaged weights in the model if an average is kept.
 
-        Raises TrainingError when the last step was not finite and such steps are not to be skipped.
+        Raises:
+            TrainingError: If the last step was not finite, unless such steps are skipped.
         """
         self._not_finite.settle()
         if self._average is not None:
@@ -185,20 +193,20 @@ class Training:
 
     @contextmanager
     def use_average(self) -> Iterator[None]:
-        """Put the use_average weights into the model for the block, where an average is kept."""
-        if self._average is None:
-            yield
-            return
-        self._average.swap()
+        """Use the averaged weights in the model for the block, if an average is kept."""
+        if self._average is not None:
+            self._average.swap()
         try:
             yield
         finally:
-            self._average.swap()
+            if self._average is not None:
+                self._average.swap()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return tensors and plain values that `load_state_dict` continues from; all processes have to ask.
+        """Return tensors and plain values that `load_state_dict` continues from; all processes must call it.
 
-        Raises TrainingError as `finish` does.
+        Raises:
+            TrainingError: As `finish` does.
         """
         self._not_finite.settle()
         return {
@@ -216,11 +224,15 @@ class Training:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state of the same run; CheckpointError when its schedule was another."""
+        """Continue from a state of the same run.
+
+        Raises:
+            CheckpointError: If the state is of a run with another number of steps.
+        """
         if state["total_steps"] != self._total_steps:
             raise CheckpointError(
                 f"the saved state belongs to a run of {state['total_steps']} steps, this one has "
-                f"{self._total_steps}: have the pairs changed? Start afresh with --fresh"
+                f"{self._total_steps}: have the pairs changed? Start over with --fresh"
             )
         self.num_steps = state["num_steps"]
         self.data_sha256 = state["data_sha256"]
