@@ -230,7 +230,7 @@ def test_published_judgments_are_looked_for_where_every_command_looks(monkeypatc
         apply_perceptual_init(timm_vit()[0], judgments="materials")
     text = str(error.value)
     assert 'root = "elsewhere"' in text
-    assert text.endswith("Looked for at MATERIALS_ROOT, else in data/materials: set the variable")
+    assert text.endswith("Set the variable MATERIALS_ROOT to their folder (default: data/materials)")
     with pytest.raises(DataError) as error:
         apply_perceptual_init(timm_vit()[0], judgments=("materials", {"root": "here"}))
     assert 'root = "here"' in str(error.value)

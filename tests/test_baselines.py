@@ -14,7 +14,7 @@ from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.judgments.baselines import (
     Baseline,
     as_extra,
-    descriptions,
+    describe_images,
     distances,
     from_extra,
     odd_one_out_baselines,
@@ -64,10 +64,10 @@ def test_every_judgment_counts_once_when_asked_for():
 
 
 def test_the_random_network_is_the_same_everywhere():
-    points = descriptions(STIMULI, np.arange(3))["random network"]
+    points = describe_images(STIMULI, np.arange(3))["random network"]
     assert points.shape == (3, 128)
     assert np.linalg.norm(points, axis=1) == pytest.approx(1)
-    again = descriptions(STIMULI, np.array([2, 0]))["random network"]
+    again = describe_images(STIMULI, np.array([2, 0]))["random network"]
     assert np.allclose(again, points[[2, 0]], atol=1e-5)
 
 

@@ -99,9 +99,9 @@ def test_a_collapsed_model_scores_one_third_on_odd_one_out():
         (
             [[0, 1, 1]],
             [[0, 0, 1]],
-            "odd-one-out judgment 0: the same image stands twice in one judgment",
+            "odd-one-out judgment 0: an image occurs twice in one judgment",
         ),
-        ([[0, 1, 3]], [[0, 0, 1]], "odd-one-out judgment 0: an image is no stimulus"),
+        ([[0, 1, 3]], [[0, 0, 1]], "odd-one-out judgment 0: an image is not a stimulus"),
         ([[0, 1, 2]], [[0, 0, 0]], "odd-one-out judgment 0: no votes"),
     ],
 )
@@ -227,7 +227,7 @@ def test_a_vector_is_the_upper_triangle_row_by_row():
         [2, 4, 0, 6],
         [3, 5, 6, 0],
     ]
-    with pytest.raises(DataError, match="test: 5 cells are no upper triangle"):
+    with pytest.raises(DataError, match="test: 5 cells are not an upper triangle"):
         square(np.zeros(5), "test")
 
 

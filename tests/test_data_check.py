@@ -118,7 +118,7 @@ def test_groups_and_questions_in_two_splits_are_leaks():
         "leak: 1 groups are in both 'train' and 'test'",
         "leak: 1 questions are in both 'train' and 'test', such as a / b / c",
     ]
-    assert "1 of 2 anchors of 'test' are anchors in 'train'" in messages(report, "warning")[0]
+    assert "1 of 2 anchors of 'test' are also anchors in 'train'" in messages(report, "warning")[0]
 
 
 def test_repeated_questions_and_a_constant_answer_column_are_warned_of():
@@ -126,13 +126,13 @@ def test_repeated_questions_and_a_constant_answer_column_are_warned_of():
     report = check_judgments(Given(**{**GOOD, "train": rows}))
     assert report.ok
     constant, repeated = messages(report, "warning")
-    assert constant.startswith("train: 'first' wins all 25 judgments that are no ties")
-    assert repeated.startswith("train: 24 of 25 rows ask a question that is there already")
+    assert constant.startswith("train: 'first' wins all 25 decided judgments")
+    assert repeated.startswith("train: 24 of 25 rows repeat a question")
 
 
 def test_judgments_that_are_all_ties_are_warned_of():
     report = check_judgments(Given(**{**GOOD, "train": [(0, 1, 2, 0.5, 0)]}))
-    assert messages(report, "warning") == ["train: all 1 judgments are ties; nobody preferred an image"]
+    assert messages(report, "warning") == ["train: all 1 judgments are ties"]
 
 
 def test_an_unreadable_image_is_named(tmp_path):
@@ -161,7 +161,7 @@ def test_transparent_pictures_are_told_with_what_is_put_behind_them(tmp_path):
         pixels[:, :2, 3] = 0
         Image.fromarray(pixels).save(tmp_path / name)
     write_table(tmp_path, [row(i, i + 1, i + 2, 3, 1) for i in range(10)])
-    told = "2 of 12 images have transparent parts, 25.0% of their pixels on average; behind them is put"
+    told = "2 of 12 images have transparent parts, 25.0% of their pixels on average, drawn on"
     report = check_judgments(table(tmp_path))
     assert f"{told} #ffffff (key background)" in messages(report, "note")
     report = check_judgments(table(tmp_path, background="#8090a0"))
@@ -254,7 +254,7 @@ def test_a_person_who_always_takes_one_side_is_warned_of(tmp_path):
     assert not [w for w in messages(report, "warning") if w.startswith("assigned")]
     (warning,) = (w for w in messages(report, "warning") if w.startswith("answered"))
     assert "100.0% / 0.0% from the left" in warning
-    assert "people favour a place" in warning
+    assert "people prefer a place" in warning
 
 
 def test_an_order_that_is_none_is_named_by_its_row(tmp_path):

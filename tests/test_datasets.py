@@ -462,7 +462,7 @@ def test_all_layouts_of_a_matrix_give_the_same_triplets(tmp_path):
             {},
             r"lab.csv, row 3: called 'c', but column 2 is called 'b'",
         ),
-        ({"lab.csv": "0,1\n1,0"}, {}, "says no image names"),
+        ({"lab.csv": "0,1\n1,0"}, {}, "contains no image names"),
     ],
 )
 def test_what_is_wrong_with_a_matrix_file_is_told(tmp_path, files, config, sentence):
@@ -559,6 +559,6 @@ def test_shares_of_more_than_everything_are_told_by_every_table_of_ones_own(tabl
     }
     _, problems = read_config(table.Config, {**required, "test_share": 1.0}, "t")
     assert [str(problem) for problem in problems] == [
-        "t: val_share + test_share is {total}, more than all there is. To use all of it for measuring only, "
-        "give test_share = 1.0 and val_share = 0.0".format(total="1.1")
+        "t: val_share + test_share is {total}, which exceeds 1. To only measure on the judgments, "
+        "set test_share = 1.0 and val_share = 0.0".format(total="1.1")
     ]

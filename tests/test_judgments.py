@@ -231,7 +231,7 @@ GOOD = "a.png b.png c.png 1 3"
             ["a.png b.png"],
             "no column 'negative'. Columns: anchor, positive. Needed:",
         ),
-        (f"{VOTES} p_second num_votes", [f"{GOOD} 0.5 4"], "says the votes more than once"),
+        (f"{VOTES} p_second num_votes", [f"{GOOD} 0.5 4"], "votes are in several forms"),
         (f"{VOTES} splits", [f"{GOOD} train"], "column 'splits': did you mean 'split'? Rename it"),
         (f"{VOTES} split split", [f"{GOOD} train test"], "two columns are called 'split'"),
         (
@@ -243,7 +243,7 @@ GOOD = "a.png b.png c.png 1 3"
             f"{VOTES} split",
             [f"{GOOD} train", f"{GOOD} test"],
             "row 3: anchor 'a.png' is in split 'test' here and in 'train' in row 2: scores would leak. "
-            "Move one, or say in a column 'group' what must not cross splits",
+            "Move one, or add a column 'group' of what must not cross splits",
         ),
         (
             f"{VOTES} split group",
@@ -295,7 +295,7 @@ def test_files_that_are_no_tables_are_told(table, tmp_path):
 def test_shares_of_more_than_everything_are_refused():
     table = {"path": "lab.csv", "val_share": 0.5, "test_share": 0.6}
     _, problems = read_config(Table.Config, table, "judgments")
-    assert "val_share + test_share is 1.1, more than all there is" in str(problems[0])
+    assert "val_share + test_share is 1.1, which exceeds 1" in str(problems[0])
 
 
 def test_a_table_may_be_for_measuring_only(table):
@@ -369,7 +369,7 @@ def test_nights_reads_counts_and_shares_and_drops_triplets_with_few_votes(nights
         "1 0 6 val True",
     )
     (sentence,) = judgments.preflight()
-    assert "no 'test' rows with 6 votes or more; splits with such rows: train, val" in sentence
+    assert "no rows with 6 votes or more in split 'test'; splits with such rows: train, val" in sentence
     assert named_rows(judgments.load("train")) == [
         ("ref/000/000.png", "distort/000/000_0.png", "distort/000/000_1.png", 0.75, 8),
         ("ref/000/001.png", "distort/000/001_0.png", "distort/000/001_1.png", 0.75, 8),
@@ -407,7 +407,7 @@ def test_nights_test_subsets_are_those_of_imagenet_or_not(nights):
 
 def test_nights_says_where_to_get_it(tmp_path):
     (sentence,) = Nights(Nights.Config(root=tmp_path)).preflight()
-    assert sentence.startswith(f'root = "{tmp_path}": no data.csv there. Get it: ')
+    assert sentence.startswith(f'root = "{tmp_path}": data.csv not found. Get it: ')
 
 
 def test_nights_counts_and_names_missing_images(nights, tmp_path):
@@ -432,7 +432,7 @@ def test_nights_counts_and_names_missing_images(nights, tmp_path):
         (
             ["1 5 6 val True"],
             NIGHTS,
-            "no 'train' rows with 6 votes or more; splits with such rows: val",
+            "no rows with 6 votes or more in split 'train'; splits with such rows: val",
         ),
     ],
 )
@@ -491,17 +491,17 @@ def test_materials_say_everything_that_is_missing(tmp_path):
     assert sentences[0].startswith(
         f'root = "{tmp_path}": 0 .jpg images in {IMAGES}, expected 100. Get them: '
     )
-    assert sentences[1].startswith(f'root = "{tmp_path}": no answers_processed_train.json there. Get it: ')
-    assert sentences[2].startswith(f'root = "{tmp_path}": no answers_processed_test.json there. Get it: ')
+    assert sentences[1].startswith(f'root = "{tmp_path}": answers_processed_train.json not found. Get it: ')
+    assert sentences[2].startswith(f'root = "{tmp_path}": answers_processed_test.json not found. Get it: ')
 
 
 @pytest.mark.parametrize(
     ("answers", "agreement", "message"),
     [
-        ([[0, 1, 2], [0, 1, 100]], [[1, 0], [1, 0]], "answer 1 (from 0): no index of an image"),
+        ([[0, 1, 2], [0, 1, 100]], [[1, 0], [1, 0]], "answer 1 (from 0): not the index of an image"),
         ([[0, 1, 2]], [[-1, 2]], "answer 0 (from 0): negative votes"),
         ([[0, 1, 2]], [[0, 0]], "answer 0 (from 0): no votes"),
-        ([[0, 1, 2]], [], "not the published answers ('agreement' is no (N, 2) table of integers)"),
+        ([[0, 1, 2]], [], "not the published answers ('agreement' is not an (N, 2) table of integers)"),
         ([[0, 1, 2]] * 2, [[1, 0]], "2 answers, but 1 rows of agreement"),
     ],
 )

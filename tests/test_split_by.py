@@ -160,8 +160,8 @@ def test_the_check_says_that_pictures_are_seen_in_training_and_what_holding_them
     [told] = [note for note in notes if "seen in training" in note]
     left = ", ".join(f"{(by_image == s).sum()} {s}" for s in SPLITS)
     assert told == (
-        "20 of 20 pictures of 'test' are seen in training: scores say how well votes about these pictures are "
-        'predicted. For a score about unseen pictures, split_by = "image" leaves '
+        "20 of 20 images of 'test' are seen in training: scores measure how well votes about these images are "
+        'predicted. For a score on unseen images, split_by = "image" leaves '
         f"{left} of {len(by_image)} judgments (few: raise test_share)"
     )
     assert not any("seen in training" in f.message for f in check_judgments(table(folder, "image")).findings)

@@ -1,16 +1,19 @@
-"""The columns that `perceptinit collect` adds to a table: which rows count, and what stood where on the page.
+"""Checks of the columns that `perceptinit collect` adds to a table.
 
-* `excluded`: why a row is no judgment (practice, a catch trial, a person left out by the rule); empty when it is one.
+* `excluded`: why a row is not used (practice, a catch trial, an excluded person); empty for judgments.
 * `assigned_order`: the candidate at each place of the page, from the left: `2 1` is second left, first right.
-* `answered_place`: the place that was chosen, counted from 1; 0 is "not sure"; empty when never answered.
+* `answered_place`: the place that was chosen, from 1; 0 is "not sure", empty is not answered.
 """
 
 from __future__ import annotations
 
-# N rows
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+# N rows, P places of a page
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.files.columns import Columns
@@ -18,16 +21,16 @@ from perceptinit.files.tables import read_table
 from perceptinit.judgments.own.own_table import EXCLUDED
 
 ORDER, PLACE, SUBJECT = "assigned_order", "answered_place", "subject"
-# a share of answers at a place this many standard errors from equal is no chance
+# standard errors from an equal share beyond which a place is preferred
 MAX_Z = 4.0
-# share of the trials by which the places of a candidate may differ over people who are balanced each
+# largest imbalance over all people who are balanced themselves, as a share of the trials
 MAX_LEFT_OVER = 0.01
 
 
 def check_balance(path: Path) -> Iterator[tuple[bool, str]]:
-    """Yield what the table says of sides and orders as assigned and as answered: (is fine, sentence).
+    """Yield whether sides and orders are balanced, as assigned and as answered: (is fine, sentence).
 
-    Nothing for a table that does not say what stood where. Raises DataError for a cell that is no order.
+    Yields nothing for a table without these columns. Raises DataError for an invalid order or place.
     """
     columns = read_table(path)
     if not {ORDER, PLACE, SUBJECT} <= columns.names:
@@ -37,64 +40,51 @@ def check_balance(path: Path) -> Iterator[tuple[bool, str]]:
         used = reasons.pop("", 0)
         listed = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
         yield True, f"{used:,} of {len(columns):,} rows are judgments; left out: {listed or 'none'}"
-    orders = _read_orders(columns)
-    yield _check_assigned(columns, orders)
-    yield _check_answered(columns, len(orders[0]))
-
-
-def _read_orders(columns: Columns) -> list[tuple[int, ...]]:
-    orders = []
-    for index, cell in enumerate(columns.texts(ORDER)):
-        order = tuple(int(word) for word in cell.split() if word.isdigit())
-        if sorted(order) != list(range(1, len(order) + 1)):
-            raise columns.error(index, f"{ORDER} '{cell}' does not name each candidate once, such as 2 1")
-        orders.append(order)
-    if len({len(order) for order in orders}) > 1:
+    coded = columns.coded(ORDER, _check_order)
+    if len({len(text.split()) for text in coded.distinct}) > 1:
         raise DataError(f"{columns.path}: {ORDER} is longer in some rows than in others")
-    return orders
+    orders = np.array([text.split() for text in coded.distinct]).astype(int)[coded.codes]
+    yield _check_assigned(columns, orders)
+    yield _check_answered(columns, orders.shape[1])
 
 
-def _check_assigned(columns: Columns, orders: Sequence[tuple[int, ...]]) -> tuple[bool, str]:
-    num_places = len(orders[0])
-    of_person: dict[str, Counter[tuple[int, int]]] = defaultdict(Counter)
-    for person, order in zip(columns.texts(SUBJECT), orders, strict=True):
-        of_person[person].update((place, candidate) for place, candidate in enumerate(order))
-    overall = sum(of_person.values(), Counter[tuple[int, int]]())
-    worst = max(_find_spread(counts, num_places) for counts in of_person.values())
-    total = _find_spread(overall, num_places)
+def _check_order(text: str) -> str:
+    words = text.split()
+    if set(words) != {str(number) for number in range(1, len(words) + 1)}:
+        raise ValueError(f"'{text}' does not name each candidate once, such as 2 1")
+    return text
+
+
+def _check_assigned(columns: Columns, orders: np.ndarray) -> tuple[bool, str]:
+    """Compare how often each candidate, (N, P) from 1, was at each place."""
+    people, num_places = columns.coded(SUBJECT), orders.shape[1]
+    counts = np.zeros((len(people.distinct), num_places, num_places), dtype=np.int64)
+    np.add.at(counts, (people.codes[:, None], np.arange(num_places), orders - 1), 1)
+    worst, total = np.ptp(counts, axis=(1, 2)).max(), np.ptp(counts.sum(axis=0))
     # people who were deleted later, and a second version of a design, leave odd trials over
-    return worst <= 1 and total <= max(1, MAX_LEFT_OVER * len(orders)), (
-        f"assigned: every candidate stood at every place equally often, within {worst} for each of "
-        f"{len(of_person):,} people and within {total} overall ({len(orders):,} trials)"
+    return bool(worst <= 1 and total <= max(1, MAX_LEFT_OVER * len(orders))), (
+        f"assigned: every candidate was at every place equally often, within {worst} for each of "
+        f"{len(counts):,} people and within {total} overall ({len(orders):,} trials)"
     )
 
 
-def _find_spread(counts: Mapping[tuple[int, int], int], num_places: int) -> int:
-    """Return the largest difference between two counts of (place, candidate), those that are 0 included."""
-    filled = [counts.get((p, c), 0) for p in range(num_places) for c in range(1, num_places + 1)]
-    return max(filled) - min(filled)
-
-
 def _check_answered(columns: Columns, num_places: int) -> tuple[bool, str]:
-    chosen = Counter(_read_place(columns, i, num_places) for i in range(len(columns)))
-    not_sure = chosen.pop(0, 0)
-    chosen.pop(None, 0)
-    total, fair = sum(chosen.values()), 1 / num_places
+    """Compare how often each place was chosen."""
+    chosen = Counter(columns.coded(PLACE, partial(_check_place, num_places), fill="").texts())
+    counts = [chosen[str(place)] for place in range(1, num_places + 1)]
+    total, fair = sum(counts), 1 / num_places
     if not total:
         return True, "answered: nothing yet"
-    shares = [chosen[place] / total for place in range(1, num_places + 1)]
+    shares = [count / total for count in counts]
     error = (fair * (1 - fair) / total) ** 0.5
     is_fair = all(abs(share - fair) <= MAX_Z * error for share in shares)
     listed = " / ".join(f"{share:.1%}" for share in shares)
-    more = "" if is_fair else "; people favour a place, whatever stands there"
-    return is_fair, f"answered: {listed} from the left, {not_sure:,} not sure{more}"
+    more = "" if is_fair else "; people prefer a place, whichever candidate is there"
+    return is_fair, f"answered: {listed} from the left, {chosen['0']:,} not sure{more}"
 
 
-def _read_place(columns: Columns, index: int, num_places: int) -> int | None:
-    cell = columns.cell(PLACE, index)
-    text = "" if cell is None else str(cell).strip()
-    if not text:
-        return None
-    if not text.isdigit() or int(text) > num_places:
-        raise columns.error(index, f"{PLACE} '{text}' is no place from 1 to {num_places}, nor 0 for not sure")
-    return int(text)
+def _check_place(num_places: int, text: str) -> str:
+    place = text.strip()
+    if place and (not place.isdigit() or int(place) > num_places):
+        raise ValueError(f"'{place}' is not a place from 1 to {num_places}, or 0 for not sure")
+    return place

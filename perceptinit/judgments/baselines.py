@@ -1,4 +1,4 @@
-"""What hardly looks at the pictures: how often do pixels, the mean colour or random weights side with people?"""
+"""Trivial models: how often do pixels, the mean colour or random weights agree with people?"""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Z_95 = 1.96
 # (features, side of the kernels, stride) of each layer of the random network
 LAYERS = ((32, 5, 2), (64, 3, 2), (128, 3, 1))
 BATCH_SIZE = 256
-# images up to which all pairs are compared at once: 128 MiB in float64
+# most images for which all pairs are compared at once: 128 MiB in float64
 MAX_SQUARE = 4096
 CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The score of a trivial model on the judgments of a score; stderr as there, None when it cannot be had."""
+    """The score of a trivial model on the judgments of a score, with its standard error, if known."""
 
     name: str
     value: float
@@ -52,12 +52,12 @@ class Baseline:
 
 
 def as_extra(baselines: Sequence[Baseline]) -> dict[str, Any]:
-    """Return baselines as they stand in the `extra` of a Score."""
+    """Return baselines in the form of `Score.extra`."""
     return {"baselines": {b.name: {"value": b.value, "stderr": b.stderr} for b in baselines}}
 
 
 def from_extra(extra: Mapping[str, Any]) -> tuple[Baseline, ...]:
-    """Return the baselines that a score was measured beside."""
+    """Return the baselines in the `extra` of a score."""
     stated = extra.get("baselines") or {}
     return tuple(Baseline(name, b["value"], b["stderr"]) for name, b in stated.items())
 
@@ -66,47 +66,52 @@ def two_afc_baselines(
     triplets: Triplets, weighting: Weighting = "votes", num_workers: int = 2
 ) -> tuple[Baseline, ...]:
     """Return the 2AFC of each baseline on triplets; DataError for an image that cannot be decoded."""
-    roles = triplets.roles
-    used, places = np.unique(roles, return_inverse=True)
-    anchor, first, second = places.reshape(roles.shape)
-    weights = triplets.num_votes if weighting == "votes" else np.ones(len(triplets))
+    t = triplets
+    used, places = np.unique(t.roles, return_inverse=True)
+    anchor, first, second = places.reshape(t.roles.shape)
+    weights = t.num_votes if weighting == "votes" else np.ones(len(t))
     found = []
-    for name, points in descriptions(triplets.stimuli, used, num_workers).items():
-        d_first, d_second = distances(points, anchor, first), distances(points, anchor, second)
-        values = agreement(d_first, d_second, triplets.p_second)
-        stderr = held_out_stderr(values, triplets.unit, anchor, triplets.group, roles, weights)
+    for name, points in describe_images(t.stimuli, used, num_workers).items():
+        values = agreement(distances(points, anchor, first), distances(points, anchor, second), t.p_second)
+        stderr = held_out_stderr(values, t.unit, anchor, t.group, t.roles, weights)
         found.append(Baseline(name, float(np.average(values, weights=weights)), stderr))
     return tuple(found)
 
 
 def odd_one_out_baselines(judgments: OddOneOut, num_workers: int = 2) -> tuple[Baseline, ...]:
     """Return the odd-one-out score of each baseline; DataError for an image that cannot be decoded."""
-    used, places = np.unique(judgments.images, return_inverse=True)
-    places = places.reshape(judgments.images.shape)
+    images = judgments.images.T
+    used, places = np.unique(images, return_inverse=True)
+    places = places.reshape(images.shape)
     weights = judgments.votes.sum(axis=1)
     found = []
-    for name, points in descriptions(judgments.stimuli, used, num_workers).items():
-        pairs = [distances(points, places[:, a], places[:, b]) for a, b in PAIRS]
+    for name, points in describe_images(judgments.stimuli, used, num_workers).items():
+        pairs = [distances(points, places[a], places[b]) for a, b in PAIRS]
         values = odd_one_out_agreement(-np.stack(pairs, axis=1), judgments.votes)
-        stderr = held_out_stderr(values, judgments.unit, None, judgments.group, judgments.images.T, weights)
+        stderr = held_out_stderr(values, judgments.unit, None, judgments.group, images, weights)
         found.append(Baseline(name, float(np.average(values, weights=weights)), stderr))
     return tuple(found)
 
 
-def descriptions(stimuli: Stimuli, used: np.ndarray, num_workers: int = 2) -> Mapping[str, np.ndarray]:
-    """Return what each baseline knows of the images at `used`: points float32 (U, D) by its name.
+def describe_images(stimuli: Stimuli, used: np.ndarray, num_workers: int = 2) -> Mapping[str, np.ndarray]:
+    """Return the features of images by baseline, float32 (U, D).
 
-    Pixels are the colours of the image squashed to 32 x 32 (and its 2 x 2 means, 16 x 16), compared by
-    cosine as embeddings are; mean colours, in 0..1, by Euclidean distance. The random network has three
-    layers of convolutions with fixed weights (He et al. 2015) and the means of its last features.
+    Pixels are the colours of the image squashed to 32 x 32 (and its 2 x 2 means, 16 x 16), scaled to unit length
+    for cosine distances; mean colours are in [0, 1]. The random network has three convolutions with fixed weights
+    (He et al. 2015); its features are the means of the last layer, at unit length.
+
+    Args:
+        stimuli: All images.
+        used: Indices of the U images, int64 (U,).
+        num_workers: Threads that decode images.
     """
 
-    def square(index: int) -> np.ndarray:
+    def decode(index: int) -> np.ndarray:
         seen = flatten(pixels_of(stimuli.images[index], stimuli.ids[index]), stimuli.background)
         return np.asarray(Image.fromarray(seen).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
 
     with ThreadPoolExecutor(max(1, num_workers)) as pool:
-        pixels = np.stack(list(pool.map(square, used.tolist()))).astype(np.float32)
+        pixels = np.stack(list(pool.map(decode, used.tolist()))).astype(np.float32)
     batches = [pixels[i : i + BATCH_SIZE] for i in range(0, len(pixels), BATCH_SIZE)]
     return {
         "pixels 32 x 32": _unit(pixels),
@@ -122,7 +127,7 @@ def _unit(values: np.ndarray) -> np.ndarray:
 
 
 def _random_network(pixels: np.ndarray) -> np.ndarray:
-    """Return features float32 (B, 128) of pixels (B, 32, 32, 3) in 0..255."""
+    """Return features float32 (B, 128) of pixels (B, 32, 32, 3) in [0, 255]."""
     rng = generator(0, "baselines", "random network")
     x = pixels / np.float32(127.5) - 1
     for num_features, side, stride in LAYERS:

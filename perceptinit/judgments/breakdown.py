@@ -1,4 +1,4 @@
-"""Where a model sides with people: anchor by anchor, and person by person."""
+"""Agreement of a model with people, for each anchor and each person."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from perceptinit.judgments.scoring import agreement, clustered_stderr
 from perceptinit.protocols import HasPeople, Judgments
 from perceptinit.types import Split, Triplets
 
-# anchors or people that a record lists; more are no list that anybody reads
+# most anchors or people that a record lists
 MAX_ROWS = 1000
 
 Distances = Callable[[Triplets], tuple[np.ndarray, np.ndarray]]
@@ -22,10 +22,15 @@ Distances = Callable[[Triplets], tuple[np.ndarray, np.ndarray]]
 def by_anchor(
     values: np.ndarray, triplets: Triplets, weights: np.ndarray | None
 ) -> dict[str, dict[str, Any]]:
-    """Return the mean of `values` of each anchor's judgments: image name -> value, num_judgments.
+    """Return the mean agreement and the number of judgments of each anchor by image name.
 
-    values: agreement of each judgment, (N,). weights: (N,), or None for equal ones. Empty for more
-    than `MAX_ROWS` anchors.
+    Args:
+        values: Agreement of each judgment, (N,).
+        triplets: The N judgments.
+        weights: Weight of each judgment, (N,); equal if None.
+
+    Returns:
+        `value` and `num_judgments` by image name; empty for more than `MAX_ROWS` anchors.
     """
     anchors, place = np.unique(triplets.anchor, return_inverse=True)
     if len(anchors) > MAX_ROWS:
@@ -42,10 +47,12 @@ def by_anchor(
 def by_person(
     distances: Distances, people: Mapping[str, Triplets], others: Mapping[str, float | None]
 ) -> dict[str, dict[str, Any]]:
-    """Return how often a model makes each person's choices: name -> value, stderr, num_judgments, others.
+    """Return the agreement of a model with each person by name: value, stderr, num_judgments, others.
 
-    distances: gives the distances of both candidates to the anchor, (N,) each. others: see
-    `predict_by_others`; None where it is unknown.
+    Args:
+        distances: Returns the distances of both candidates to the anchor, (N,) each.
+        people: Each person's judgments by name.
+        others: The result of `predict_by_others`.
     """
     rows = {}
     for name, own in people.items():
@@ -60,10 +67,7 @@ def by_person(
 
 
 def people_of_split(judgments: Judgments, split: Split) -> Mapping[str, Triplets]:
-    """Return each person's judgments of a split; empty where they are not known, or more than `MAX_ROWS`.
-
-    Those inside wrappers are asked, which change `train` only.
-    """
+    """Return each person's judgments of a split; empty if they are unknown, or more than `MAX_ROWS` people."""
     judgments = source_of(judgments, split)
     if not isinstance(judgments, HasPeople) or len(judgments.people) > MAX_ROWS:
         return {}
@@ -71,31 +75,26 @@ def people_of_split(judgments: Judgments, split: Split) -> Mapping[str, Triplets
 
 
 def predict_by_others(people: Mapping[str, Triplets]) -> dict[str, float | None]:
-    """Return how often the majority of the others makes each person's choices, in [0, 1].
+    """Return how often the majority of the others predicts each person's choices, in [0, 1].
 
-    A tie of the others counts half. None for a person whose questions nobody else answered. Not for
-    triplets that were chosen by what people answered: the person's own answers helped to choose.
+    A tie of the others counts half. None for a person whose questions no one else answered. Biased for
+    triplets that were selected by the answers of people, which include the person's own answers.
     """
-    asked = []  # anchor, lower and higher candidate (N, 3); votes for the higher one (N,); all votes (N,)
-    for own in people.values():
-        low, high = np.minimum(own.first, own.second), np.maximum(own.first, own.second)
-        num = own.num_votes.astype(np.float64)
-        share = np.where(own.second == high, own.p_second, 1 - own.p_second)
-        asked.append((np.stack([own.anchor, low, high], axis=1), share * num, num))
-    if not asked:
+    if not people:
         return {}
-    _, place = np.unique(np.concatenate([q for q, _, _ in asked]), axis=0, return_inverse=True)
-    places = np.split(place.ravel(), np.cumsum([len(q) for q, _, _ in asked])[:-1])
-    for_higher, total = np.zeros(place.max() + 1), np.zeros(place.max() + 1)
-    for where, (_, votes, num) in zip(places, asked, strict=True):
-        np.add.at(for_higher, where, votes)
-        np.add.at(total, where, num)
-    found: dict[str, float | None] = {}
-    for name, where, (_, votes, num) in zip(people, places, asked, strict=True):
-        own_high, own_total = (np.bincount(where, v, len(total)) for v in (votes, num))
-        left = (total - own_total)[where]
-        side = np.sign(2 * (for_higher - own_high)[where] - left)
-        share = np.where(side > 0, votes, np.where(side < 0, num - votes, num / 2))
-        known = left > 0
-        found[name] = float(share[known].sum() / num[known].sum()) if known.any() else None
-    return found
+    owner = np.repeat(np.arange(len(people)), [len(own) for own in people.values()])
+    anchor, first, second = np.concatenate([own.roles for own in people.values()], axis=1)
+    num = np.concatenate([own.num_votes for own in people.values()]).astype(np.float64)
+    p_second = np.concatenate([own.p_second for own in people.values()])
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    for_high = np.where(second == high, p_second, 1 - p_second) * num
+    question = np.unique([anchor, low, high], axis=1, return_inverse=True)[1].ravel()
+    own = np.unique(question * len(people) + owner, return_inverse=True)[1]
+    left, left_for_high = (
+        np.bincount(question, votes)[question] - np.bincount(own, votes)[own] for votes in (num, for_high)
+    )
+    side = np.sign(2 * left_for_high - left)
+    predicted = np.where(side > 0, for_high, np.where(side < 0, num - for_high, num / 2))
+    totals = np.bincount(owner, num * (left > 0), len(people)).tolist()
+    sums = np.bincount(owner, predicted * (left > 0), len(people)).tolist()
+    return {name: s / t if t else None for name, s, t in zip(people, sums, totals, strict=True)}

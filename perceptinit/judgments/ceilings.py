@@ -1,4 +1,4 @@
-"""How well people predict each other: the range in which a model that knew what they share would score."""
+"""Human ceilings: how well people predict each other, the range of scores of a perfect model."""
 
 from __future__ import annotations
 
@@ -12,29 +12,32 @@ from perceptinit.types import Split, Triplets
 
 Bounds = tuple[float, float]
 
-# Votes that a ceiling takes, on questions that two people or more answered: the standard error of a
-# share is then 0.05 at most.
+# Votes that a ceiling requires, on questions that two people or more answered: the standard error of a
+# share is then at most 0.05.
 MIN_VOTES = 100
 
 
 def ceiling(counts: np.ndarray, weighting: Weighting = "votes") -> Bounds | None:
-    """Return how well people predict one person's answer: from the others' votes, and from all votes.
+    """Return how well people predict one person's answer: from the votes of the others, and from all votes.
 
-    counts: votes for each possible answer, (N, A). Predicted is the answer of the majority; answers
-    that tie share the prediction. A person's own vote counts for the upper bound, which therefore lies
-    too high where few were asked, and not for the lower one.
-    weighting: whether every vote or every judgment counts once.
+    The prediction is the majority's answer; tied answers share it. The upper bound includes the person's own
+    vote and is therefore too high where few people were asked. Questions with one answer are left out.
 
-    Questions that one person answered say nothing about this and are left out; None when the others
-    have fewer than `MIN_VOTES` votes.
-    Source: the noise ceiling of Nili et al. (2014), with the share of votes in place of correlation.
+    Args:
+        counts: Votes for each possible answer, (N, A).
+        weighting: Whether every vote or every judgment counts once.
+
+    Returns:
+        Lower and upper bound in [0, 1]; None for fewer than `MIN_VOTES` votes.
+
+    Source: the noise ceiling of Nili et al. (2014), with the share of votes instead of correlation.
     """
     votes = np.asarray(counts, dtype=np.float64)
     votes = votes[votes.sum(axis=1) >= 2]
     if votes.sum() < MIN_VOTES:
         return None
     num = votes.sum(axis=1)
-    without = np.zeros(len(votes))  # votes that the others would predict; a tie predicts a share
+    without = np.zeros(len(votes))  # votes that the others predict; a tie predicts a share
     for answer in range(votes.shape[1]):
         others = votes.copy()
         others[:, answer] -= 1
@@ -53,35 +56,32 @@ def two_afc_ceiling(triplets: Triplets, weighting: Weighting = "votes") -> Bound
 
 
 def pair_agreement(triplets: Triplets) -> float | None:
-    """Return the chance that two different people who judged the same question agree, in [0, 1].
+    """Return the probability that two people who judged the same question agree, in [0, 1].
 
-    Questions weigh by their votes; those with one vote say nothing. None when the others have fewer
-    than `MIN_VOTES` votes.
+    Questions are weighted by their votes. None for fewer than `MIN_VOTES` votes on questions with two or more.
     """
-    n = triplets.num_votes.astype(np.float64)
-    k = np.rint(triplets.p_second * n)
-    many = n > 1
-    if n[many].sum() < MIN_VOTES:
+    many = triplets.select(triplets.num_votes > 1)
+    n = many.num_votes.astype(np.float64)
+    if n.sum() < MIN_VOTES:
         return None
-    n, k = n[many], k[many]
+    k = np.rint(many.p_second * n)
     agree = (k * (k - 1) + (n - k) * (n - k - 1)) / (n * (n - 1))
     return float(np.average(agree, weights=n))
 
 
 class DerivedAnswers:
-    """Judgments whose answers are computed, from ratings or labels: nobody's own choice is known."""
+    """Judgments whose answers are computed from ratings or labels, so single choices are unknown."""
 
     def noise_ceiling(self, split: Split) -> None:
-        """Return no ceiling: computed answers agree better than people do."""
+        """Return None: computed answers agree more than people do."""
 
 
 def ceiling_of_split(
     judgments: Judgments, split: Split, triplets: Triplets, weighting: Weighting = "votes"
 ) -> Bounds | None:
-    """Return the ceiling of 2AFC on a split of judgments, `triplets`.
+    """Return the ceiling of 2AFC on `triplets`, a split of judgments.
 
-    Judgments that know their people say it themselves: where triplets were chosen by what people
-    answered, votes alone would flatter. Wrappers change `train` only, so the others' is the inner one's.
+    Judgments with a `noise_ceiling` compute it: votes are biased where they also selected the triplets.
     """
     judgments = source_of(judgments, split)
     if isinstance(judgments, HasNoiseCeiling):

@@ -1,4 +1,4 @@
-"""Look at human judgments before training on them: counts, files, duplicates, leaks, votes, ceilings."""
+"""Check human judgments before training on them: counts, files, duplicates, leaks, votes, ceilings."""
 
 from __future__ import annotations
 
@@ -33,13 +33,9 @@ from perceptinit.judgments.image_files import list_some
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.types import DataCard, Split, Triplets
 
-# an answer that is on one side for all of fewer judgments than this may be chance
+# fewest decided judgments of which a constant answer is not chance
 MIN_CONSTANT = 20
 HISTOGRAM_BINS = 10
-NO_CEILING = (
-    "{split}: no human ceiling is known: it takes "
-    f"{MIN_VOTES} votes on questions that two people or more answered themselves"
-)
 
 Severity = Literal["error", "warning", "note"]
 Progress = Callable[[int, int], None]
@@ -47,7 +43,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that a user should know: errors spoil training or scores, warnings may."""
+    """A result of the check: errors spoil training or scores, warnings may."""
 
     severity: Severity
     message: str
@@ -55,13 +51,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitSummary:
-    """What one split holds.
+    """The contents of one split.
 
-    ceiling: how well people predict one person's choices, from the others' and from all, in [0, 1].
-    pair_agreement: chance that two different people agree. Both are None where they have no basis:
-    fewer than `ceilings.MIN_VOTES` votes on questions that two people or more answered.
-    histogram: judgments by share of votes for the favourite of the row's two sides, from p_second = 0
-    to 1 in equal bins. p_second_wins: share of decided judgments that `second` wins.
+    Args:
+        ceiling: How well people predict one person's choices, from the others and from all, in [0, 1]. None for
+            fewer than `ceilings.MIN_VOTES` votes on questions that two people or more answered.
+        pair_agreement: Probability that two people agree; None as `ceiling`.
+        histogram: Number of judgments by `p_second`, in equal bins from 0 to 1.
+        p_second_wins: Share of decided judgments that `second` wins; None if all are ties.
     """
 
     split: Split
@@ -79,10 +76,11 @@ class SplitSummary:
 
 @dataclass
 class CheckReport:
-    """Everything that was found; `ok` when there is no error.
+    """All findings, and the judgments of each split.
 
-    baselines: 2AFC of trivial models by held-out split (`train` where there is no other); empty when images
-    were not decoded.
+    Args:
+        baselines: 2AFC of trivial models by held-out split (`train` if there is no other); empty if images
+            were not decoded.
     """
 
     name: str
@@ -102,9 +100,13 @@ class CheckReport:
 def check_judgments(
     judgments: Any, *, decode: bool = True, num_workers: int = 2, progress: Progress | None = None
 ) -> CheckReport:
-    """Return what there is to know about a `judgments` component.
+    """Return counts, findings and baselines of a `judgments` component.
 
-    decode: read every image once, to find those that cannot be.
+    Args:
+        judgments: The component.
+        decode: Read every image once, to find those that cannot be decoded and to score trivial models.
+        num_workers: Threads that read images.
+        progress: Called with the number of images read and the total.
     """
     report = CheckReport(judgments.name)
     report.add("error", preflight(judgments))
@@ -113,19 +115,21 @@ def check_judgments(
             report.triplets[split] = judgments.load(split)
         except DataError as error:
             if not any(str(error) in f.message or f.message in str(error) for f in report.findings):
-                # a set may have no val or test, or be for measuring only
+                # a set may have no val or test, or no training split
                 missing: Severity = "warning" if isinstance(error, EmptySplitError) else "error"
                 report.add(missing if split == "train" else "note", [str(error)])
     for split, triplets in report.triplets.items():
-        report.splits.append(summarize(judgments, split, triplets))
+        summary = summarize(judgments, split, triplets)
+        report.splits.append(summary)
         report.add("warning", find_constant_answers(split, triplets))
         report.add("warning", leaks.find_repeated_questions(split, triplets))
-        if report.splits[-1].ceiling is None:
-            report.add("note", [NO_CEILING.format(split=split)])
-    # whoever uses a published split can only know of its leaks
+        if summary.ceiling is None:
+            unknown = f"{split}: no human ceiling is known: it requires {MIN_VOTES} votes on questions that two people"
+            report.add("note", [f"{unknown} or more answered themselves"])
+    # users cannot change the splits of a published set
     is_published = isinstance(getattr(type(judgments), "card", None), DataCard)
-    split_by = getattr(getattr(judgments, "config", None), "split_by", None)
-    found = leaks.find_leaks(report.triplets, split_by)
+    config = getattr(judgments, "config", None)
+    found = leaks.find_leaks(report.triplets, getattr(config, "split_by", None))
     report.add("warning" if is_published else "error", found)
     report.add("warning", leaks.find_shared_anchors(report.triplets))
     report.add("note", leaks.find_shared_images(report.triplets))
@@ -137,7 +141,8 @@ def check_judgments(
                 report.add("note" if is_fine else "warning", [sentence])
         except DataError as error:
             report.add("error", [str(error)])
-    report.add("error", find_wrong_checksums(judgments))
+    if root := getattr(config, "root", None):
+        report.add("error", find_wrong_checksums(judgments.card, Path(root)))
     if decode:
         _check_images(report, num_workers, progress)
     report.add("note", describe_other_forms(judgments, report.baselines, num_workers))
@@ -147,7 +152,7 @@ def check_judgments(
 def summarize(judgments: Any, split: Split, triplets: Triplets) -> SplitSummary:
     """Return the counts and ceilings of a split."""
     p = triplets.p_second.astype(np.float64)
-    decided = p != 0.5
+    decided = p[p != 0.5]
     histogram, _ = np.histogram(p, bins=HISTOGRAM_BINS, range=(0, 1))
     return SplitSummary(
         split=split,
@@ -156,66 +161,59 @@ def summarize(judgments: Any, split: Split, triplets: Triplets) -> SplitSummary:
         num_images=len(triplets.used_names),
         num_anchors=len(np.unique(triplets.anchor)),
         num_groups=len(np.unique(triplets.group)),
-        num_ties=int((~decided).sum()),
+        num_ties=len(p) - len(decided),
         ceiling=ceiling_of_split(judgments, split, triplets),
         pair_agreement=pair_agreement(triplets),
         histogram=tuple(histogram.tolist()),
-        p_second_wins=float((p[decided] > 0.5).mean()) if decided.any() else None,
+        p_second_wins=float((decided > 0.5).mean()) if len(decided) else None,
     )
 
 
 def find_constant_answers(split: str, triplets: Triplets) -> Iterator[str]:
-    """Yield whether one side always wins: then the column gives the answer away, or was misread."""
-    decided = triplets.p_second[triplets.p_second != 0.5]
-    if len(decided) < MIN_CONSTANT:
-        if not len(decided):
-            yield f"{split}: all {len(triplets):,} judgments are ties; nobody preferred an image"
-        return
-    for side, wins in (("second", decided > 0.5), ("first", decided < 0.5)):
-        if wins.all():
-            yield (
-                f"{split}: '{side}' wins all {len(decided):,} judgments that are no ties. If the file lists the "
-                "winner in a fixed column, use columns anchor, positive, negative: sides are drawn then"
-            )
+    """Yield a message if all judgments are ties, or one side wins all: the column may reveal the answer."""
+    wins = triplets.p_second[triplets.p_second != 0.5] > 0.5
+    if not len(wins):
+        yield f"{split}: all {len(triplets):,} judgments are ties"
+    elif len(wins) >= MIN_CONSTANT and (wins == wins[0]).all():
+        yield (
+            f"{split}: '{'second' if wins[0] else 'first'}' wins all {len(wins):,} decided judgments. If the file lists "
+            "the winner in a fixed column, use columns anchor, positive, negative, so that sides are drawn"
+        )
 
 
-def find_wrong_checksums(judgments: Any) -> Iterator[str]:
-    """Yield the files whose checksum is not the recorded one."""
-    root = getattr(getattr(judgments, "config", None), "root", None)
-    if root is None:
-        return
-    for name, recorded in sorted(judgments.card.sha256.items()):
-        path = Path(root) / name
-        if path.is_file() and file_sha256(path) != recorded:
-            yield f"{path}: not the published file (sha256 {file_sha256(path)[:12]}..., recorded {recorded[:12]}...)"
+def find_wrong_checksums(card: DataCard, root: Path) -> Iterator[str]:
+    """Yield the files in a folder whose checksum differs from that of the card."""
+    for name, recorded in sorted(card.sha256.items()):
+        path = root / name
+        if path.is_file() and (found := file_sha256(path)) != recorded:
+            yield f"{path}: not the published file (sha256 {found[:12]}..., recorded {recorded[:12]}...)"
 
 
 def _check_images(report: CheckReport, num_workers: int, progress: Progress | None) -> None:
     """Add images that cannot be decoded, transparent parts, and the scores of trivial models."""
-    found = _look_at_images(report.triplets, num_workers, progress)
+    found = _decode_all(report.triplets, num_workers, progress)
     problems = [seen for seen in found if isinstance(seen, str)]
+    shares = [seen for seen in found if isinstance(seen, float) and seen]
+    if shares:
+        ground = bytes(next(iter(report.triplets.values())).stimuli.background).hex()
+        transparent = (
+            f"{len(shares):,} of {len(found) - len(problems):,} images have transparent parts, "
+            f"{np.mean(shares):.1%} of their pixels on average, drawn on #{ground} (key background)"
+        )
+        report.add("note", [transparent])
     if problems:
         some = list_some(problems)
         report.add("error", [f"{len(problems):,} of {len(found):,} images cannot be read: {some}"])
-    shares = [seen for seen in found if isinstance(seen, float) and seen]
-    if shares:
-        ground = next(iter(report.triplets.values())).stimuli.background
-        transparent = (
-            f"{len(shares):,} of {len(found) - len(problems):,} images have transparent parts, "
-            f"{np.mean(shares):.1%} of their pixels on average; behind them is put "
-            f"#{bytes(ground).hex()} (key background)"
-        )
-        report.add("note", [transparent])
-    if not problems:  # trivial models are scored where scores are taken
-        held_out = [split for split in report.triplets if split != "train"]
-        for split in held_out or report.triplets:
-            report.baselines[split] = two_afc_baselines(report.triplets[split], "votes", num_workers)
+        return
+    held_out = [split for split in report.triplets if split != "train"]
+    for split in held_out or report.triplets:
+        report.baselines[split] = two_afc_baselines(report.triplets[split], "votes", num_workers)
 
 
-def _look_at_images(
+def _decode_all(
     triplets: Mapping[Split, Triplets], num_workers: int, progress: Progress | None
 ) -> list[float | str]:
-    """Return the transparent share of each image, or why it cannot be decoded."""
+    """Return the transparent share of each image, or the error of its decoding."""
     sources = {
         name: image
         for t in triplets.values()
@@ -223,7 +221,7 @@ def _look_at_images(
     }
     used = sorted({name for t in triplets.values() for name in t.used_names})
 
-    def look(key: str) -> float | str:
+    def decode(key: str) -> float | str:
         try:
             return transparent_share(pixels_of(sources[key], key))
         except DataError as error:
@@ -231,33 +229,26 @@ def _look_at_images(
 
     found: list[float | str] = []
     with ThreadPoolExecutor(max(1, num_workers)) as pool:
-        for done, seen in enumerate(pool.map(look, used), start=1):
+        for result in pool.map(decode, used):
+            found.append(result)
             if progress:
-                progress(done, len(used))
-            found.append(seen)
+                progress(len(found), len(used))
     return found
 
 
 def describe_other_forms(judgments: Any, scored: Collection[Split], num_workers: int) -> Iterator[str]:
-    """Yield what the data set has besides anchored triplets, split by split.
-
-    scored: splits on which trivial models are scored as well; their images can be read.
-    """
+    """Yield the judgments of each split that are not anchored triplets; those in `scored` with baselines."""
     for split in SPLITS:
         try:
             if isinstance(judgments, HasOddOneOut):
-                yield _describe_odd_one_out(judgments, split, split in scored, num_workers)
+                whole = judgments.load_odd_one_out(split)
+                bounds = ceiling(whole.votes)
+                people = f"human ceiling {bounds[0]:.3f} to {bounds[1]:.3f}, " if bounds else ""
+                baselines = odd_one_out_baselines(whole, num_workers) if split in scored else ()
+                trivial = "".join(f"{baseline.name} {baseline.text}, " for baseline in baselines)
+                yield f"{split}: {len(whole):,} odd-one-out questions, {people}{trivial}chance 0.333"
             if isinstance(judgments, HasSamePairs):
                 pairs = judgments.load_same_pairs(split)
                 yield f'{split}: {len(pairs):,} same-or-different pairs, {pairs.base_rate:.1%} of answers "same"'
         except (DataError, UsageError):
-            continue  # wrappers and sets that have this form in some splits, or around others, only
-
-
-def _describe_odd_one_out(judgments: HasOddOneOut, split: Split, is_scored: bool, num_workers: int) -> str:
-    whole = judgments.load_odd_one_out(split)
-    known = ceiling(whole.votes)
-    people = f"human ceiling {known[0]:.3f} to {known[1]:.3f}, " if known else ""
-    baselines = odd_one_out_baselines(whole, num_workers) if is_scored else ()
-    trivial = "".join(f"{baseline.name} {baseline.text}, " for baseline in baselines)
-    return f"{split}: {len(whole):,} odd-one-out questions, {people}{trivial}chance 0.333"
+            continue  # wrappers, and sets with this form in some splits only

@@ -1,14 +1,15 @@
-"""Published data sets among the judgments: those with a card of their own and, perhaps, files to fetch."""
+"""Published data sets of judgments, with their cards and downloads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from perceptinit.errors import MissingPackageError, UsageError
 from perceptinit.files.downloads import Download, HasDownloads, default_files
 from perceptinit.judgments.forms.conventions import list_conventions
-from perceptinit.registry import Entry, Registry, suggest
+from perceptinit.registry import Entry, Registry, unknown
 from perceptinit.types import DataCard
 
 KIND = "judgments"
@@ -16,7 +17,7 @@ KIND = "judgments"
 
 @dataclass(frozen=True, slots=True)
 class PublishedSet:
-    """A data set that was published: its name, card and the files that can be fetched."""
+    """A published data set."""
 
     name: str
     card: DataCard
@@ -25,57 +26,47 @@ class PublishedSet:
 
     @property
     def parts(self) -> list[str]:
-        """Return the names of the parts that can be fetched, in the order of the files."""
+        """Return the names of the parts that can be downloaded, in the order of the files."""
         return list(dict.fromkeys(part for d in self.downloads for part in d.parts))
 
     def choose(self, parts: Sequence[str]) -> list[Download]:
-        """Return the files of the parts; of "data" when none is named, or of all if there is no "data".
+        """Return the files of the parts; by default those of "data", or all if there is no such part.
 
-        Raises UsageError for an unknown part, and when nothing can be fetched.
+        Raises:
+            UsageError: If a part is unknown, or the set has no downloads.
         """
         if not self.downloads:
             raise UsageError(
-                f"judgments '{self.name}' have no files that may be fetched without asking. Source: "
-                f"{self.card.source_url}"
+                f"judgments '{self.name}' have no files for direct download. Source: {self.card.source_url}"
             )
         for part in parts:
             if part not in self.parts:
-                raise UsageError(
-                    f"judgments '{self.name}' have no part '{part}'.{suggest(part, self.parts)} "
-                    f"Parts: {', '.join(self.parts)}"
-                )
+                raise UsageError(unknown(f"judgments '{self.name}' have no part", part, self.parts))
         if not parts:
             return default_files(self.downloads)
         return [d for d in self.downloads if set(parts).intersection(d.parts)]
 
 
 def published_sets(registry: Registry) -> list[PublishedSet]:
-    """Return the published sets, sorted by name; those of plug-ins whose packages are absent are left out."""
+    """Return the published sets, sorted by name, without those of plug-ins whose packages are missing."""
     found = []
     for entry in registry.of_kind(KIND):
-        try:
-            published = _find_published(entry)
-        except MissingPackageError:
-            continue
-        if published:
-            found.append(published)
-    return found
+        with suppress(MissingPackageError):
+            found.append(_find_published(entry))
+    return [published for published in found if published]
 
 
 def published_set(registry: Registry, name: str) -> PublishedSet:
-    """Return a published set by name; UsageError when there is none, with those there are."""
+    """Return a published set by name; UsageError if the judgments are not a published set."""
     published = _find_published(registry.get(KIND, name))
     if published is None:
         known = ", ".join(found.name for found in published_sets(registry))
-        raise UsageError(f"judgments '{name}' are no published data set. Known: {known}")
+        raise UsageError(f"judgments '{name}' are not a published data set. Known: {known}")
     return published
 
 
 def _find_published(entry: Entry) -> PublishedSet | None:
-    """Return the set if its class, without any files, has a card and counts judgments or has downloads.
-
-    Tables of one's own have a card once they are given a file; controls ask no people.
-    """
+    """Return the set if its class has a card, and downloads or a number of judgments (controls have neither)."""
     cls = entry.load()
     card = getattr(cls, "card", None)
     downloads = tuple(cls.downloads) if isinstance(cls, HasDownloads) else ()

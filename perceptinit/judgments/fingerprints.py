@@ -1,4 +1,4 @@
-"""Fingerprints of human judgments: equal ones mean that an initializer would see equal data."""
+"""Fingerprints of human judgments: equal fingerprints mean equal data for an initializer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = ("anchor", "first", "second", "p_second", "num_votes", "group")
 
 
 def judgments_sha256(judgments: Any) -> str:
-    """Return the SHA-256 of all splits of a judgments component; absent splits are left out."""
+    """Return the SHA-256 of all splits of a judgments component, without missing splits."""
     digest = hashlib.sha256()
     for split in ("train", "val", "test"):
         try:
@@ -27,7 +27,7 @@ def judgments_sha256(judgments: Any) -> str:
 
 
 def triplets_sha256(triplets: Triplets) -> str:
-    """Return the SHA-256 of the columns, and of the images that they refer to."""
+    """Return the SHA-256 of the columns and of the images that they refer to."""
     digest = hashlib.sha256(f"on {triplets.stimuli.background}\n".encode())
     for name in COLUMNS:
         digest.update(np.ascontiguousarray(getattr(triplets, name)).tobytes())
@@ -38,7 +38,7 @@ def triplets_sha256(triplets: Triplets) -> str:
 
 
 def _image(source: ImageSource) -> bytes:
-    """Return bytes that change with the image; of a file its size and time, since reading all takes hours."""
+    """Return bytes that change with the image; size and time for a file, since reading all files takes hours."""
     if isinstance(source, Path):
         about = source.stat()
         return f"{about.st_size} {about.st_mtime_ns}\n".encode()

@@ -1,11 +1,11 @@
-"""The images that tables name: their files, and which of them are missing, with a listing per folder."""
+"""The images that tables name: their files, and which of them are missing."""
 
 from __future__ import annotations
 
 # N rows, R roles, M images
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -23,7 +23,7 @@ from perceptinit.types import WHITE, Colour, ImageSource, Stimuli
 class ImageRows:
     """The images of N rows, in R roles.
 
-    names: M image names, sorted. index: int64 (R, N), which of them; -1 for an empty cell.
+    names: M image names, sorted. index: indices into `names`, int64 (R, N); -1 for an empty cell.
     """
 
     names: tuple[str, ...]
@@ -42,72 +42,71 @@ def read_images(
     *,
     may_be_empty: bool = False,
 ) -> ImageRows:
-    """Return the images of the columns in `roles`; `pattern` makes files of names, see `file_name`.
+    """Return the images of a table.
 
-    Raises DataError, naming the rows, for empty cells unless they are allowed, paths that leave the folder,
-    images that occur twice in a row and files that are missing.
+    Args:
+        columns: The table.
+        roles: Its columns of images.
+        folder: The folder of the images.
+        pattern: See `file_name`.
+        may_be_empty: Allow empty cells.
+
+    Raises:
+        DataError: For empty cells, paths outside the folder, images that occur twice in a row and missing
+            files. Names the rows.
     """
     if not folder.is_dir():
         raise DataError(f'images = "{folder}": no such folder')
-    convert = partial(_file_of_cell, pattern)
+
+    def convert(text: str) -> str:
+        try:
+            return file_name(text, pattern)
+        except ValueError as error:
+            raise ValueError(f": {error}") from error
+
     fill = "" if may_be_empty else None
-    coded = read_all(*(partial(columns.coded, role, convert, fill) for role in roles))
-    images = index_images(coded)
-    raise_all([*_find_repeated(columns, images), *_find_missing(columns, images, roles, folder)])
+    images = index_images(read_all(*(partial(columns.coded, role, convert, fill) for role in roles)))
+    errors = []
+    order = np.sort(images.index, axis=0)
+    is_same = (order[1:] == order[:-1]) & (order[1:] >= 0)
+    rows = np.flatnonzero(is_same.any(axis=0))
+    if rows.size:
+        name = images.names[order[1:, rows[0]][is_same[:, rows[0]]][0]]
+        errors.append(columns.error(rows, f"the image '{name}' occurs twice in one row"))
+    if missing := missing_files(folder, images.names):
+        is_missing = np.isin(images.index, [images.names.index(name) for name in missing])
+        rows = np.flatnonzero(is_missing.any(axis=0))
+        role = int(np.argmax(is_missing[:, rows[0]]))
+        name = images.names[images.index[role, rows[0]]]
+        errors.append(
+            columns.error(rows, f"{roles[role]} '{name}': {describe_missing(folder, name, missing)}")
+        )
+    raise_all(errors)
     return images
 
 
 def index_images(roles: Sequence[Coded]) -> ImageRows:
-    """Return the images of some columns of file names, each a role."""
+    """Return the images of columns of file names, one column per role."""
     names = sorted({name for role in roles for name in role.distinct if name})
     place = {"": -1, **{name: i for i, name in enumerate(names)}}
     numbers = [np.array([place[n] for n in r.distinct], np.int64)[r.codes] for r in roles]
     return ImageRows(tuple(names), np.stack(numbers))
 
 
-def _file_of_cell(pattern: str | None, text: str) -> str:
-    try:
-        return file_name(text, pattern)
-    except ValueError as error:
-        raise ValueError(f": {error}") from error
-
-
-def _find_repeated(columns: Columns, images: ImageRows) -> Iterator[DataError]:
-    order = np.sort(images.index, axis=0)
-    is_same = (order[1:] == order[:-1]) & (order[1:] >= 0)
-    rows = np.flatnonzero(is_same.any(axis=0))
-    if rows.size:
-        name = images.names[order[1:, rows[0]][is_same[:, rows[0]]][0]]
-        yield columns.error(rows, f"the image '{name}' occurs twice in one row")
-
-
-def _find_missing(
-    columns: Columns, images: ImageRows, roles: Sequence[str], folder: Path
-) -> Iterator[DataError]:
-    missing = missing_files(folder, images.names)
-    if not missing:
-        return
-    is_missing = np.isin(images.index, [images.names.index(name) for name in missing])
-    rows = np.flatnonzero(is_missing.any(axis=0))
-    role = int(np.argmax(is_missing[:, rows[0]]))
-    name = images.names[images.index[role, rows[0]]]
-    yield columns.error(rows, f"{roles[role]} '{name}': {describe_missing(folder, name, missing)}")
-
-
 def describe_missing(folder: Path, name: str, missing: Sequence[str]) -> str:
-    """Return the error for an image that is one of `missing`, with the file that was probably meant."""
+    """Return the error for a missing image, one of `missing`, with the file that was probably meant."""
     path = PurePosixPath(name)
     near = nearest(path.name, file_names(folder / path.parent))
     hint = f" Did you mean '{(path.parent / near).as_posix()}'?" if near else ""
-    some = list_some(missing)
-    total = f" ({len(missing):,} images are missing: {some})" if len(missing) > 1 else ""
+    total = f" ({len(missing):,} images are missing: {list_some(missing)})" if len(missing) > 1 else ""
     return f"no such image in {folder}.{hint}{total}"
 
 
 def normal_name(text: str) -> str:
-    """Return an image path with `.` and doubled slashes gone, so that one file has one name.
+    """Return an image path without `.` and doubled slashes, the only name of its file.
 
-    Raises ValueError when it is empty, absolute or leads out of the folder by `..`.
+    Raises:
+        ValueError: If the path is empty, absolute or contains `..`.
     """
     path = PurePosixPath(text)
     if not path.name:
@@ -118,9 +117,14 @@ def normal_name(text: str) -> str:
 
 
 def file_name(name: str, pattern: str | None) -> str:
-    """Return the file of what a table names: `pattern` filled with it, a whole number where `d` asks for one.
+    """Return the file of an image.
 
-    Raises ValueError for a pattern that is none, and a name that it cannot be filled with.
+    Args:
+        name: What a table or matrix calls the image.
+        pattern: A format for `name`, a whole number for formats such as "{:03d}.jpg"; None: `name` is the file.
+
+    Raises:
+        ValueError: If the pattern is invalid, or `name` does not fit it.
     """
     if pattern is None:
         return normal_name(name)
@@ -129,12 +133,12 @@ def file_name(name: str, pattern: str | None) -> str:
     except (ValueError, IndexError, KeyError, AttributeError) as error:
         raise ValueError(f"image = '{pattern}' cannot be filled with '{name}' ({error})") from None
     if "{" not in pattern:
-        raise ValueError(f"image = '{pattern}' has no place for the name; say '{{}}.jpg' or '{{:03d}}.jpg'")
+        raise ValueError(f"image = '{pattern}' has no place for the name; use '{{}}.jpg' or '{{:03d}}.jpg'")
     return normal_name(filled)
 
 
 def missing_files(folder: Path, names: Iterable[str]) -> list[str]:
-    """Return the names that are no files in `folder`, sorted; each subfolder is listed once."""
+    """Return the names that are not files in `folder`, sorted; each subfolder is listed once."""
     by_parent: dict[str, set[str]] = {}
     for name in names:
         path = PurePosixPath(name)
@@ -147,26 +151,27 @@ def missing_files(folder: Path, names: Iterable[str]) -> list[str]:
 
 
 def file_names(folder: Path) -> list[str]:
-    """Return the files in a folder, sorted; none when there is no such folder.
+    """Return the files in a folder, sorted; empty if there is no such folder.
 
-    Raises DataError when it may not be read.
+    Raises:
+        DataError: If permissions do not allow reading the folder.
     """
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if entry.is_file())
     except PermissionError as error:
         raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
-    except (OSError, ValueError):  # not there; or no folder can have such a name
+    except (OSError, ValueError):  # missing, or not a valid name
         return []
 
 
 def stimuli_in(folder: Path, names: Sequence[str], background: Colour = WHITE) -> Stimuli:
-    """Return the image files of these names in a folder."""
+    """Return the image files with these names in a folder."""
     return Stimuli(tuple(names), [folder / name for name in names], background=background)
 
 
 def list_some(names: Sequence[str], limit: int = 3) -> str:
-    """Return the first few names as a sentence's part: `a.png, b.png and 4 more`."""
+    """Return the first few names as part of a sentence: `a.png, b.png and 4 more`."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
 

@@ -10,50 +10,52 @@ from itertools import combinations
 import numpy as np
 
 from perceptinit.errors import DataError
+from perceptinit.judgments.forms.named_triplets import number_questions
 from perceptinit.judgments.forms.splits import SPLITS
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.types import Split, Triplets
 
-# judgments that a test split should have: of fewer, 2AFC has a standard error above 5 points
+# smallest useful test split: with fewer judgments, 2AFC has a standard error above 5 points
 MIN_TEST = 100
 
 
 def find_repeated_questions(split: str, triplets: Triplets) -> Iterator[str]:
-    """Yield how many rows ask what an earlier row of the split asks."""
+    """Yield how many rows repeat the question of an earlier row of the split."""
     if triplets.unit == "group" and not (triplets.num_votes > 1).any():
-        return  # a row is what one person said: others may be asked the same
-    count = len(triplets.stimuli)
-    rows = len(triplets) - len(np.unique(_number_questions(triplets, np.arange(count), count)))
+        return  # a row is the answer of one person; several people may answer a question
+    *_, questions = number_questions(triplets.roles, len(triplets.stimuli))
+    rows = len(triplets) - len(np.unique(questions))
     if rows:
         yield (
-            f"{split}: {rows:,} of {len(triplets):,} rows ask a question that is there already "
-            "(same anchor, same two candidates); adding their votes up gives a truer ceiling"
+            f"{split}: {rows:,} of {len(triplets):,} rows repeat a question "
+            "(same anchor, same two candidates); adding up their votes gives a more accurate ceiling"
         )
 
 
 def find_leaks(triplets: dict[Split, Triplets], split_by: str | None = None) -> Iterator[str]:
-    """Yield the groups and the questions that two splits share: scores on them are flattered.
+    """Yield the groups and questions that two splits share, which inflate scores.
 
-    split_by: what the splits were drawn by, if a recipe states it; people may be asked the same.
+    Args:
+        triplets: The judgments of each split.
+        split_by: What the splits were drawn by, if known. Splits by "person" may share questions.
     """
     for a, b in combinations(triplets, 2):
         shared = np.intersect1d(triplets[a].group, triplets[b].group)
         if len(shared):
             yield f"leak: {len(shared):,} groups are in both '{a}' and '{b}'"
         common = [] if split_by == "person" else _find_common_questions(triplets[a], triplets[b])
-        if len(common):
+        if common:
             first = " / ".join(common[0])
             yield f"leak: {len(common):,} questions are in both '{a}' and '{b}', such as {first}"
 
 
 def find_shared_anchors(triplets: dict[Split, Triplets]) -> Iterator[str]:
-    """Yield how many anchors two splits share: allowed where the source splits by judgment."""
+    """Yield how many anchors two splits share, which is allowed where the source splits by judgment."""
     anchors = {s: {t.stimuli.ids[i] for i in np.unique(t.anchor)} for s, t in triplets.items()}
     for a, b in combinations(anchors, 2):
-        common = anchors[a] & anchors[b]
-        if common:
+        if common := anchors[a] & anchors[b]:
             yield (
-                f"{len(common):,} of {len(anchors[b]):,} anchors of '{b}' are anchors in '{a}' as well: scores are "
+                f"{len(common):,} of {len(anchors[b]):,} anchors of '{b}' are also anchors in '{a}': scores are "
                 "about these images, not about unseen ones"
             )
 
@@ -62,8 +64,7 @@ def find_shared_images(triplets: dict[Split, Triplets]) -> Iterator[str]:
     """Yield how many images two splits share in any role."""
     used = {s: set(t.used_names) for s, t in triplets.items()}
     for a, b in combinations(triplets, 2):
-        common = used[a] & used[b]
-        if common:
+        if common := used[a] & used[b]:
             yield f"{len(common):,} of {len(used[b]):,} images of '{b}' occur in '{a}' in some role"
 
 
@@ -78,24 +79,23 @@ def find_left_out(judgments: OwnTable) -> Iterator[str]:
 
 
 def recommend_split(judgments: OwnTable, triplets: dict[Split, Triplets]) -> Iterator[str]:
-    """Yield what holding pictures out would take, where held-out judgments are about pictures seen in training."""
-    held_out = [s for s in ("test", "val") if s in triplets]
-    if judgments.config.split_by is not None or not held_out or "train" not in triplets:
+    """Yield the size of splits by image, if held-out judgments are about images seen in training."""
+    held_out = next((s for s in ("test", "val") if s in triplets), None)
+    if judgments.config.split_by is not None or held_out is None or "train" not in triplets:
         return
     seen = set(triplets["train"].used_names)
-    names = triplets[held_out[0]].used_names
+    names = triplets[held_out].used_names
     num_seen = sum(name in seen for name in names)
     if not num_seen:
         return
     about = (
-        f"{num_seen:,} of {len(names):,} pictures of '{held_out[0]}' are seen in training: scores say how well "
-        "votes about these pictures are predicted. For a score about unseen pictures"
+        f"{num_seen:,} of {len(names):,} images of '{held_out}' are seen in training: scores measure how well "
+        "votes about these images are predicted. For a score on unseen images"
     )
-    config = replace(judgments.config, split_by="image")
     try:
-        splits = type(judgments)(config).splits
-    except DataError:  # a column says what is held out
-        yield f"{about}, say so in the column 'split' or leave it out and set split_by = \"image\""
+        splits = type(judgments)(replace(judgments.config, split_by="image")).splits
+    except DataError:  # a column assigns the splits
+        yield f"{about}, state so in the column 'split', or remove it and set split_by = \"image\""
         return
     counts = {s: int((splits == s).sum()) for s in SPLITS}
     listed = ", ".join(f"{count:,} {s}" for s, count in counts.items())
@@ -103,23 +103,13 @@ def recommend_split(judgments: OwnTable, triplets: dict[Split, Triplets]) -> Ite
     yield f'{about}, split_by = "image" leaves {listed} of {len(splits):,} judgments{few}'
 
 
-def _number_questions(triplets: Triplets, number: np.ndarray, count: int) -> np.ndarray:
-    """Return one number for each question, (N,), whatever the order of its candidates.
-
-    number: (M,), what stimuli are called, below `count`.
-    """
-    anchor, first, second = number[triplets.roles]
-    return (anchor * count + np.minimum(first, second)) * count + np.maximum(first, second)
-
-
 def _find_common_questions(a: Triplets, b: Triplets) -> list[list[str]]:
-    """Return the questions that both ask, by name, in alphabetical order."""
+    """Return the questions in both, by name, in alphabetical order."""
     names = sorted({*a.stimuli.ids, *b.stimuli.ids})
-    place = {name: i for i, name in enumerate(names)}
-    count = len(names)
+    place, count = {name: i for i, name in enumerate(names)}, len(names)
     asked = []
     for t in (a, b):
         number = np.array([place[name] for name in t.stimuli.ids], np.int64)
-        asked.append(_number_questions(t, number, count))
+        asked.append(number_questions(number[t.roles], count)[-1])
     common = np.intersect1d(asked[0], asked[1]).tolist()
     return [[names[q // count**2], names[q // count % count], names[q % count]] for q in common]

@@ -1,4 +1,4 @@
-"""Judgments as users name them: by name, file, table, component or Triplets; one meaning everywhere."""
+"""Judgments as users specify them: by name, file, recipe table, component or Triplets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from perceptinit.components.building import Spec, preflight, read_spec
 from perceptinit.configs import address_of
@@ -31,16 +33,18 @@ VAL_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class OpenJudgments:
-    """Judgments that are ready to be loaded. table: as it would stand in a recipe, None where there is none."""
+    """Judgments that are ready to load, and their recipe table, if any."""
 
     component: Any
     table: dict[str, Any] | None
 
 
 def open_judgments(source: Source, registry: Registry) -> OpenJudgments:
-    """Return the judgments that `source` names; None looks for NIGHTS.
+    """Return the judgments of a source; see `as_table`, or a component or Triplets.
 
-    Raises UsageError for an unknown name or wrong options, DataError when data are absent.
+    Raises:
+        UsageError: If a name is unknown or options are invalid.
+        DataError: If data are missing.
     """
     if isinstance(source, Triplets):
         return OpenJudgments(GivenTriplets(source), None)
@@ -50,25 +54,29 @@ def open_judgments(source: Source, registry: Registry) -> OpenJudgments:
     if spec is None:
         raise RecipeError(problems)
     component = spec.build()
-    lacking = preflight(component)
-    if lacking:
+    if lacking := preflight(component):
         raise DataError(f"judgments: {'; '.join(lacking)}{_explain_folder(source, spec)}")
     return OpenJudgments(component, spec.table())
 
 
 def _explain_folder(source: Source, spec: Spec) -> str:
-    """Return where published judgments were looked for, when the caller did not say where."""
+    """Return where the data were searched, if the caller did not name a folder."""
     options = source[1] if isinstance(source, tuple) else source
     is_given = isinstance(options, Mapping) and "root" in options
     if is_given or getattr(spec.config, "root", None) != default_folder(spec.name):
         return ""
-    what = "NIGHTS was looked for" if source is None else "Looked for"
     example = '; or try judgments="synthetic"' if source is None else ""
-    return f". {what} at {root_variable(spec.name)}, else in data/{spec.name}: set the variable{example}"
+    return (
+        f". Set the variable {root_variable(spec.name)} to their folder (default: data/{spec.name}){example}"
+    )
 
 
 def build_judgments(table: Mapping[str, Any], registry: Registry, problems: Sequence[Problem] = ()) -> Any:
-    """Return the component of a recipe table, ready or not; RecipeError for its problems, and those given."""
+    """Return the component of a recipe table, without checks of its data.
+
+    Raises:
+        RecipeError: If the table has problems, or any are given.
+    """
     spec, more = read_spec(registry, KIND, table, KIND)
     if spec is None or problems:
         raise RecipeError([*problems, *more])
@@ -82,13 +90,16 @@ def is_judgments_file(target: str) -> bool:
 
 
 def as_table(source: Source, registry: Registry, use: str | None = None) -> dict[str, Any]:
-    """Return the recipe table of a name or a file, the same wherever judgments are asked for.
+    """Return the recipe table of judgments.
 
-    source: a name; a path, or a text with the suffix of a table or matrix; either of them with options; a
-        recipe table; or None for NIGHTS. Where keys have a `root` that is not given, it is the default folder.
-    use: the component that reads the file; by its columns, or `rdm` for a matrix, unless given.
+    Args:
+        source: A name; a path, or a text with the suffix of a table or matrix; either with options; a recipe
+            table; or None for NIGHTS. A missing `root` is set to the default folder.
+        registry: The components.
+        use: The component that reads a file. Default: by its suffix and columns.
 
-    Raises UsageError for anything else.
+    Raises:
+        UsageError: If `source` is something else, or `use` is given with a name.
     """
     if isinstance(source, Mapping):
         return _add_root(dict(source), registry)
@@ -101,17 +112,17 @@ def as_table(source: Source, registry: Registry, use: str | None = None) -> dict
         raise UsageError(_explain_type(source))
     name = source or DEFAULT
     if use:
-        raise UsageError(f"use = '{use}' goes with a file, and '{name}' is a name")
+        raise UsageError(f"use = '{use}' requires a file, but '{name}' is a name")
     return _add_root({"use": name}, registry)
 
 
 def _choose_reader(path: Path) -> str:
-    """Return the component that reads a file, by its ending and its columns."""
+    """Return the component that reads a file, by its suffix and columns."""
     if path.suffix in MATRIX_SUFFIXES:
         return EXPORT if path.suffix in EXPORT_SUFFIXES else "rdm"
     try:
         return component_for(read_table(path))
-    except DataError:  # whoever reads it says what is wrong with it
+    except DataError:  # raised again by the component
         return "table"
 
 
@@ -121,25 +132,24 @@ def _add_root(table: dict[str, Any], registry: Registry) -> dict[str, Any]:
         return table
     try:
         config = registry.get(KIND, name).load().Config  # type: ignore[attr-defined]
-    except PerceptInitError:  # whoever reads the table says what is wrong with the name
+    except PerceptInitError:  # raised again where the table is read
         return table
     has_root = "root" in config.__dataclass_fields__
     return {**table, "root": str(default_folder(name))} if has_root else table
 
 
 def _explain_type(source: object) -> str:
-    """Return what to pass instead of an object that judgments cannot be."""
+    """Return the error for an object of the wrong type."""
     got = type(source).__name__
     if hasattr(source, "to_csv"):
         return (
-            f"judgments: expected a file, got a {got}: save it, and pass "
+            f"judgments: expected a file, got a {got}. Save it, and pass "
             '("table", {"path": "judgments.csv", "images": "photographs"})'
         )
     if hasattr(source, "__array__"):
         return (
-            "judgments: an array does not say which images its numbers mean: pass "
-            "Triplets.build(Stimuli(ids, images), anchor, first, second, p_second), "
-            "both of perceptinit.types"
+            "judgments: an array does not name its images. Pass Triplets.build(Stimuli(ids, images), anchor, first, "
+            "second, p_second), both of perceptinit.types"
         )
     return (
         "judgments: expected a name, the path of a table, (name, options), a dict with 'use' or "
@@ -148,15 +158,12 @@ def _explain_type(source: object) -> str:
 
 
 def root_variable(name: str) -> str:
-    """Return the environment variable that says where a published set is: `<NAME>_ROOT`."""
+    """Return the environment variable of a published set's folder: `<NAME>_ROOT`."""
     return f"{name.upper().replace('-', '_').replace('/', '_')}_ROOT"
 
 
 def default_folder(name: str) -> Path:
-    """Return where a set is looked for and fetched to: `$<NAME>_ROOT` if set, else `data/<name>`.
-
-    The recipes that come with perceptinit use the same.
-    """
+    """Return the default folder of a published set, also in the bundled recipes: `$<NAME>_ROOT`, else `data/<name>`."""
     return Path(os.environ.get(root_variable(name), f"data/{name}"))
 
 
@@ -172,10 +179,10 @@ class GivenTriplets:
         self._splits = assign_splits(groups, 0, "judgments", "given", "split", val_share=VAL_SHARE)
 
     def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split; DataError when there are none."""
+        """Return the triplets of a split; DataError if there are none."""
         chosen = self.triplets.select(self._splits == split)
         if not len(chosen):
-            num_groups = len(set(self.triplets.group.tolist()))
+            num_groups = len(np.unique(self.triplets.group))
             raise DataError(
                 f"judgments: no triplets in split '{split}' ({len(self.triplets)} triplets of {num_groups} "
                 f"groups; a share of {VAL_SHARE:g} of the groups is held out as 'val')"

@@ -1,7 +1,6 @@
-"""Two-alternative forced choice (2AFC): how often does a model side with people?
+"""Two-alternative forced choice (2AFC): how often does a model agree with people?
 
-`measure` embeds the images of judgments and scores them; the `two-afc` evaluator and the initializers
-that report 2AFC call it, so their numbers mean the same. The arithmetic is in `scoring`.
+The `two-afc` evaluator and the initializers that report 2AFC share this code. The arithmetic is in `scoring`.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from perceptinit.judgments.scoring import (
 )
 from perceptinit.types import Triplets
 
-# Mean pairwise cosine distance (about 2.6 degrees) below which images hardly differ for a model.
+# Mean pairwise cosine distance (about 2.6 degrees) below which embeddings count as collapsed.
 # Networks with random weights have 0.04 to 0.6 on photographs: 7 timm models, from ResNet to ViT.
 COLLAPSED_SPREAD = 1e-3
 
 
 class ImageArray(Protocol):
-    """Pixels by stimulus: a uint8 tensor (M, 3, S, S), or an object that loads them when indexed."""
+    """Pixels of M stimuli: a uint8 tensor (M, 3, S, S), or an object that loads them when indexed."""
 
     def __getitem__(self, indices: np.ndarray) -> torch.Tensor:
         """Return uint8 (B, 3, S, S) for B indices into the stimuli."""
@@ -40,13 +39,16 @@ class ImageArray(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TwoAFCResult:
-    """How a model does on judgments, and how far apart it puts the images.
+    """The score of a model on judgments, and how far apart its embeddings are.
 
-    accuracy: share of human votes that agree with the model, in [0, 1]; chance is 0.5.
-    stderr: its standard error, over what was held out (see `held_out_stderr`); None when that is one.
-    spread: mean cosine distance between two different images, in [0, 2].
-    num_judgments, num_ties: judgments, and those with two equal distances.
-    num_anchors, num_images: different anchors, and different images in any role.
+    Args:
+        accuracy: Share of human votes that agree with the model, in [0, 1]; chance is 0.5.
+        stderr: Standard error of the accuracy, see `held_out_stderr`; None for a single unit.
+        spread: Mean cosine distance between two different images, in [0, 2].
+        num_judgments: Number of judgments.
+        num_ties: Judgments with two equal distances.
+        num_anchors: Different anchors.
+        num_images: Different images in any role.
     """
 
     accuracy: float
@@ -59,7 +61,7 @@ class TwoAFCResult:
 
     @property
     def is_collapsed(self) -> bool:
-        """Tell whether the embeddings of all images are nearly the same."""
+        """Whether the embeddings of all images are nearly the same."""
         return self.spread < COLLAPSED_SPREAD
 
 
@@ -72,13 +74,18 @@ def measure(
     batch_size: int = 256,
     weighting: Weighting = "votes",
 ) -> TwoAFCResult:
-    """Return how a model does on judgments, by cosine distance; each image is embedded once.
+    """Return the score of a model on judgments, by cosine distance; each image is embedded once.
 
-    encode: maps uint8 (B, 3, S, S) on `device` to embeddings (B, D); call it in eval mode.
-    images: pixels of `triplets.stimuli`, in their order.
-    weighting: whether every vote or every judgment counts once; see `two_afc_accuracy`.
+    Args:
+        encode: Maps uint8 (B, 3, S, S) on `device` to embeddings (B, D); must be in eval mode.
+        triplets: The judgments.
+        images: Pixels of `triplets.stimuli`, in their order.
+        device: Device of the batches.
+        batch_size: Images per batch.
+        weighting: Whether every vote or every judgment counts once; see `two_afc_accuracy`.
 
-    Raises TrainingError when embeddings are not finite.
+    Raises:
+        TrainingError: If embeddings are not finite.
     """
     embedded = embed_judged(encode, triplets, images, device=device, batch_size=batch_size)
     return score(embedded, triplets, weighting)
@@ -86,9 +93,9 @@ def measure(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
-    """Images where a model puts them.
+    """Embeddings of the images of judgments.
 
-    used: int64 (M,), sorted indices into the stimuli. z: unit-length embeddings of them, float64 (M, D).
+    used: indices into the stimuli, sorted, int64 (M,). z: unit-length embeddings, float64 (M, D).
     """
 
     used: np.ndarray
@@ -96,8 +103,7 @@ class Embedded:
 
     def distances(self, triplets: Triplets) -> tuple[np.ndarray, np.ndarray]:
         """Return the cosine distances of both candidates to the anchor, (N,) each."""
-        roles = (triplets.anchor, triplets.first, triplets.second)
-        anchor, first, second = (np.searchsorted(self.used, role) for role in roles)
+        anchor, first, second = np.searchsorted(self.used, triplets.roles)
         return cosine_distances(self.z, anchor, first), cosine_distances(self.z, anchor, second)
 
 
@@ -115,19 +121,17 @@ def embed_judged(
 
 
 def score(embedded: Embedded, triplets: Triplets, weighting: Weighting = "votes") -> TwoAFCResult:
-    """Return how a model does on judgments whose images it has embedded; see `measure`."""
-    d_first, d_second = embedded.distances(triplets)
-    weights = triplets.num_votes if weighting == "votes" else None
-    values = agreement(d_first, d_second, triplets.p_second)
+    """Return the score on judgments whose images are embedded; see `measure`."""
+    t, (d_first, d_second) = triplets, embedded.distances(triplets)
+    weights = t.num_votes if weighting == "votes" else None
+    values = agreement(d_first, d_second, t.p_second)
     return TwoAFCResult(
-        accuracy=two_afc_accuracy(d_first, d_second, triplets.p_second, weights),
-        stderr=held_out_stderr(
-            values, triplets.unit, triplets.anchor, triplets.group, triplets.roles, weights
-        ),
+        accuracy=two_afc_accuracy(d_first, d_second, t.p_second, weights),
+        stderr=held_out_stderr(values, t.unit, t.anchor, t.group, t.roles, weights),
         spread=embedding_spread(embedded.z),
-        num_judgments=len(triplets),
+        num_judgments=len(t),
         num_ties=int((d_first == d_second).sum()),
-        num_anchors=len(np.unique(triplets.anchor)),
+        num_anchors=len(np.unique(t.anchor)),
         num_images=len(embedded.used),
     )
 
@@ -141,9 +145,17 @@ def embed(
     device: str | torch.device = "cpu",
     batch_size: int = 256,
 ) -> np.ndarray:
-    """Return unit-length embeddings float64 (M, D) of the images at `indices`; zeros stay zeros.
+    """Return unit-length embeddings of images, float64 (M, D); zero vectors stay zero.
 
-    Raises TrainingError when an embedding is not finite.
+    Args:
+        encode: See `measure`.
+        images: Pixels of all stimuli.
+        indices: The M images to embed.
+        device: Device of the batches.
+        batch_size: Images per batch.
+
+    Raises:
+        TrainingError: If an embedding is not finite.
     """
     starts = range(0, len(indices), batch_size)
     batches = [encode(images[indices[i : i + batch_size]].to(device)).float().cpu() for i in starts]

@@ -1,9 +1,9 @@
-"""The control that asks whether class labels would do: the candidate of the anchor's class wins."""
+"""A control for class structure: the candidate of the anchor's class wins."""
 
 from __future__ import annotations
 
 # N triplets, M images
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,9 +26,9 @@ class ClassTriplets(DerivedAnswers):
     """Triplets from labelled images: one candidate is of the anchor's class, the other of another class.
 
     `root` is a folder with a subfolder per class, or a Parquet file with columns of image bytes and
-    labels. Triplets look like judgments with one vote, without people: is it human structure that
-    helps, or would labels do as well? On images of the classes that are scored afterwards this is
-    supervised training, so read it as that. Images, not triplets, are dealt to splits.
+    labels. Triplets have the form of judgments with one vote, without people: does human structure help, or
+    do labels help as much? On images of the classes that are scored afterwards this is supervised
+    training. Splits are by image.
     """
 
     name = "class-triplets"
@@ -51,19 +51,19 @@ class ClassTriplets(DerivedAnswers):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(SplitConfig):
         root: Path
-        """Folder with a subfolder of images per class, or a .parquet file."""
+        """Folder with one subfolder of images per class, or a .parquet file."""
         image_column: str = "image"
         """Column of encoded images in a Parquet file."""
         label_column: str = "label"
         """Column of class labels in a Parquet file."""
         num_triplets: PositiveInt = 20_000
-        """Triplets of the training split; `val` and `test` have theirs in proportion to their images."""
+        """Triplets of the training split; those of `val` and `test` are in proportion to their images."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield what is missing or wrong: the folder or file, classes with too few images."""
+        """Yield a missing folder or file, or classes with too few images."""
         return problems_of(self.load, "train")
 
     def load(self, split: Split) -> Triplets:
@@ -76,7 +76,7 @@ class ClassTriplets(DerivedAnswers):
         rows = draw_class_triplets(labels, members, round(share * c.num_triplets), rng)
         if not len(rows):
             raise DataError(
-                f"root = \"{c.root}\": {len(members)} images in split '{split}' give no triplet; it takes "
+                f"root = \"{c.root}\": {len(members)} images in split '{split}' give no triplet, which needs "
                 "two images of one class and one of another"
             )
         is_second = rng.random(len(rows)) < 0.5
@@ -87,13 +87,22 @@ class ClassTriplets(DerivedAnswers):
 
     @cached_property
     def _labelled(self) -> tuple[Stimuli, np.ndarray]:
-        """Return the images and their classes, int64 (M,), numbered in alphabetical order."""
+        """The images and their classes, int64 (M,), numbered in alphabetical order."""
         c = self.config
+        images: Sequence[ImageSource]
         if c.root.suffix == ".parquet":
             images, classes = read_labelled_parquet(c.root, c.image_column, c.label_column)
             ids, names = [f"row-{i:07d}" for i in range(len(images))], [str(n) for n in classes]
         else:
-            ids, images, names = _read_folder(c.root)
+            if not c.root.is_dir():
+                raise DataError(f'root = "{c.root}": no such folder, and no .parquet file')
+            images = files = sorted(p for p in c.root.glob("*/*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            if not files:
+                raise DataError(
+                    f'root = "{c.root}": no images in subfolders; it needs one subfolder per class'
+                )
+            ids = [path.relative_to(c.root).as_posix() for path in files]
+            names = [path.parent.name for path in files]
         _, labels = np.unique(names, return_inverse=True)
         return Stimuli(tuple(ids), images, tuple(names), colour_of(c.background)), labels
 
@@ -103,8 +112,13 @@ def draw_class_triplets(
 ) -> np.ndarray:
     """Return up to `count` different triplets, int64 (N, 3): anchor, one of its class, one of another.
 
-    labels: (M,) of all images; members: indices of those that may occur. Anchors are drawn evenly
-    over the images that have another of their class.
+    Anchors are drawn uniformly from the images with another image of their class.
+
+    Args:
+        labels: Classes of all images, int64 (M,).
+        members: Indices of the images that may occur.
+        count: Maximum number of triplets.
+        rng: Generator of the draw.
     """
     sizes = np.bincount(labels[members], minlength=labels.max() + 1)
     anchors = members[sizes[labels[members]] > 1]
@@ -119,13 +133,3 @@ def draw_class_triplets(
         rows.add((anchor, int(partner), int(rng.choice(others[labels[anchor]]))))
     table = np.array(sorted(rows), dtype=np.int64).reshape(-1, 3)
     return table[rng.permutation(len(table))]
-
-
-def _read_folder(root: Path) -> tuple[list[str], list[ImageSource], list[str]]:
-    if not root.is_dir():
-        raise DataError(f'root = "{root}": no such folder, and no .parquet file')
-    files = sorted(p for p in root.glob("*/*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    if not files:
-        raise DataError(f'root = "{root}": no images in subfolders; it needs one subfolder per class')
-    ids = [path.relative_to(root).as_posix() for path in files]
-    return ids, list(files), [path.parent.name for path in files]

@@ -1,13 +1,12 @@
-"""Simulated 2AFC judgments of rendered pictures (`synthetic`): a simulation, no human data.
+"""Simulated 2AFC judgments of rendered pictures (`synthetic`), without human data.
 
-What it shares with `pairs` `synthetic` and the test set of the same seed is the vocabulary of
-factors and the renderer. Pictures are drawn under names of their own, so no picture of one split
-occurs in another, in the pairs or in the test set, and judgments carry no words.
+The renderer and the vocabulary of factors are those of the pairs `synthetic` and of the test set. Pictures are drawn
+under different names, so no picture of one split occurs in another, in the pairs or in the test set.
 """
 
 from __future__ import annotations
 
-# N triplets, each with three pictures of its own
+# N triplets with three pictures each
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -23,26 +22,26 @@ from perceptinit.world.factors import Picture, Thing, draw_picture, draw_rgb
 from perceptinit.world.observers import Observers, differences
 from perceptinit.world.render import RenderedImages
 
-# Chance that a candidate takes a factor over from the anchor. Both candidates follow one rule, so
-# triplets range from easy to near ties, and a shared scene misleads whoever compares pixels.
+# Probability that a candidate copies a factor of the anchor. Both candidates follow one rule, so
+# triplets range from easy to near ties, and a shared scene misleads comparisons of pixels.
 P_SAME = 0.4
 
 ROLES = ("anchor", "first", "second")
 
 
 class SyntheticJudgments:
-    """Which of two rendered things looks more like a third, by the votes of simulated observers."""
+    """Votes of simulated observers on which of two rendered things looks more like a third."""
 
     name = "synthetic"
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         seed: NonNegativeInt = 0
-        """Names the pictures and the crowd. Not the run's seed: all runs share one data set."""
+        """Seed of the pictures and the crowd. Independent of the run's seed: all runs share one data set."""
         image_size: DrawnSide = 32
         """Height and width of the pictures, pixels."""
         num_train: NumDrawn = 2000
-        """Triplets of the training split; a triplet has three pictures of its own."""
+        """Triplets of the training split, with three pictures each."""
         num_val: NumDrawn = 500
         """Triplets of the validation split."""
         num_test: NumDrawn = 1000
@@ -50,9 +49,9 @@ class SyntheticJudgments:
         num_observers: PositiveInt = 40
         """Size of the crowd, the same people in all splits."""
         min_votes: PositiveInt = 5
-        """Fewest people asked about a triplet."""
+        """Minimum number of people asked about a triplet."""
         max_votes: PositiveInt = 9
-        """Most people asked about a triplet."""
+        """Maximum number of people asked about a triplet."""
 
         def __post_init__(self) -> None:
             if not self.min_votes <= self.max_votes <= self.num_observers:
@@ -87,28 +86,31 @@ class SyntheticJudgments:
         )
 
     def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split; its pictures are rendered when they are read."""
+        """Return the triplets of a split; pictures are rendered when they are read."""
         c = self.config
-        count = {"train": c.num_train, "val": c.num_val, "test": c.num_test}[split]
+        # groups of the splits are numbered one after the other, since splits share no anchors
+        first_group, count = {
+            "train": (0, c.num_train),
+            "val": (c.num_train, c.num_val),
+            "test": (c.num_train + c.num_val, c.num_test),
+        }[split]
         rows = [draw_triplet(c.seed, split, i) for i in range(count)]
         p_second, num_votes = self._ask(split, rows)
         ids = tuple(f"{split}-{i:05d}-{role}" for i in range(count) for role in ROLES)
         images = RenderedImages([picture for row in rows for picture in row], c.image_size)
         anchor = np.arange(count) * len(ROLES)
-        # every split has numbers of its own: its anchors occur in no other
-        first_group = {"train": 0, "val": c.num_train, "test": c.num_train + c.num_val}[split]
         group = first_group + np.arange(count)
         return Triplets.build(
             Stimuli(ids, images), anchor, anchor + 1, anchor + 2, p_second, num_votes, group
         )
 
     def _ask(self, split: Split, rows: Sequence[tuple[Picture, ...]]) -> Votes:
-        """Return p_second (N,) and num_votes (N,): each triplet goes to some people of the crowd."""
+        """Return p_second (N,) and num_votes (N,) of each triplet by some people of the crowd."""
         c = self.config
         crowd = Observers.draw(c.num_observers, generator(c.seed, "judgments", "observers"))
         anchors, firsts, seconds = ([picture.thing for picture in role] for role in zip(*rows, strict=True))
         to_first, to_second = differences(anchors, firsts), differences(anchors, seconds)
-        # A generator for each triplet: its votes do not depend on the size of the split.
+        # one generator per triplet, so that its votes do not depend on the size of the split
         rngs = [generator(c.seed, "judgments", split, i, "votes") for i in range(len(rows))]
         bounds = c.min_votes, c.max_votes
         num_votes = np.array([rng.integers(*bounds, endpoint=True) for rng in rngs])
@@ -124,7 +126,7 @@ def draw_triplet(seed: int, split: str, index: int) -> tuple[Picture, Picture, P
 
 
 def _relate(candidate: Picture, anchor: Picture, rng: np.random.Generator) -> Picture:
-    """Return the candidate with some factors of the anchor; a colour is taken over by name, not by shade."""
+    """Return the candidate with some factors of the anchor; a colour is copied by name, not by shade."""
     own, other = candidate.thing, anchor.thing
     shape, colour, texture, scene = rng.random(4) < P_SAME
     thing = Thing(

@@ -1,4 +1,4 @@
-"""Judgments around others that change their training split: votes at random, votes by pixels, a share of them."""
+"""Wrappers that change the training split of other judgments: shuffled votes, answers by pixels, a subset."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from perceptinit.protocols import Judgments
 from perceptinit.seeding import generator
 from perceptinit.types import DataCard, Split, Triplets
 
-CHUNK = 4096  # triplets whose pixels are held at once
+CHUNK = 4096  # triplets whose pixels are in memory at once
 
 
 class Wrapper(ABC):
-    """Gives `val` and `test` of the inner judgments as they are; a child gives `about` and `change`."""
+    """Base of wrappers; a subclass defines `about` and `change`. `val` and `test` are unchanged."""
 
     def __init__(self, config: Any, judgments: Judgments) -> None:
         self.config, self.judgments = config, judgments
@@ -31,11 +31,11 @@ class Wrapper(ABC):
     @property
     @abstractmethod
     def about(self) -> str:
-        """What is done to the training split, for the card's title."""
+        """The change of the training split, for the card's title."""
 
     @abstractmethod
     def change(self, triplets: Triplets) -> Triplets:
-        """Return the training triplets as they are to be."""
+        """Return the changed training triplets."""
 
     @property
     def name(self) -> str:
@@ -47,17 +47,17 @@ class Wrapper(ABC):
         return replace(card, title=f"{card.title}; {self.about}")
 
     def preflight(self) -> Iterable[str]:
-        """Return what would make the inner judgments fail."""
+        """Return the problems of the inner judgments."""
         return preflight(self.judgments)
 
     def load(self, split: Split) -> Triplets:
-        """Return the inner split, changed if it is `train`; raises as the inner judgments do."""
+        """Return the inner split, changed if it is `train`; raises as the inner judgments."""
         triplets = self.judgments.load(split)
         return self.change(triplets) if split == "train" else triplets
 
 
 def source_of(judgments: Judgments, split: Split) -> Judgments:
-    """Return the judgments that a split is taken from: inside wrappers, but for `train`, which they change."""
+    """Return the judgments that a split is from: the innermost, except for `train`, which wrappers change."""
     while isinstance(judgments, Wrapper) and split != "train":
         judgments = judgments.judgments
     return judgments
@@ -66,25 +66,24 @@ def source_of(judgments: Judgments, split: Split) -> Judgments:
 class ShuffledVotes(Wrapper):
     """Other judgments whose training votes are permuted among the training triplets.
 
-    Images, triplets, how many people judged and how far they agreed stay as they were, as a set; who
-    agreed about what is gone: each triplet gets `p_second` and `num_votes` of another one. Sides are
-    drawn anew first. Without that, a table whose winners all stand in one column would still say
-    the truth after any permutation. So the votes carry no information on similarity.
+    Images, triplets and the distribution of votes are unchanged, but each triplet gets `p_second` and
+    `num_votes` of another one, so votes carry no information on similarity. Sides are drawn first: in a table with
+    all winners in one column, a permutation alone would keep every answer.
 
-    `val` and `test` are left true: 2AFC on them should be that of a model that learnt nothing from
-    people. Training on noise is not neutral, it can do harm; read `shuffled` beside `random`.
+    `val` and `test` are unchanged: 2AFC on them should be that of a model that learned nothing from
+    people. Training on noise can reduce scores, so compare `shuffled` with `random`.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         seed: NonNegativeInt = 0
-        """Names the permutation. Not the run's seed: all runs share one permutation."""
+        """Seed of the permutation. Independent of the run's seed: all runs share it."""
 
     config: Config
     about = "training votes shuffled (control)"
 
     def change(self, triplets: Triplets) -> Triplets:
-        """Return the triplets with their votes dealt at random."""
+        """Return the triplets with shuffled votes."""
         rng = generator(self.config.seed, "judgments", "shuffled-votes")
         is_turned = rng.random(len(triplets)) < 0.5
         p_second = np.where(is_turned, 1 - triplets.p_second, triplets.p_second)
@@ -92,7 +91,7 @@ class ShuffledVotes(Wrapper):
         return replace(triplets, p_second=p_second[order], num_votes=triplets.num_votes[order])
 
     def load_odd_one_out(self, split: Split) -> OddOneOut:
-        """Return the inner odd-one-out judgments, votes shuffled if the split is `train`."""
+        """Return the inner odd-one-out judgments, with shuffled votes if the split is `train`."""
         judgments = load_odd_one_out(self.judgments, split)
         if split != "train":
             return judgments
@@ -102,19 +101,19 @@ class ShuffledVotes(Wrapper):
 
 
 class PixelTriplets(Wrapper):
-    """Other judgments whose training answers are those of pixels: the candidate with the nearer pixels wins.
+    """Other judgments whose training answers are computed: the candidate with the nearer pixels wins.
 
-    Images, triplets and their number stay as they were; who answers is not a person but the cosine
-    distance of the colours of all pixels, of the images squashed to a small square. So the triplets
-    teach a similarity of the same form that knows nothing of people. Each has one vote.
+    Images and triplets are unchanged. The answers come from the cosine distance of the colours of all pixels, of
+    images squashed to a small square. So the triplets teach a similarity of the same form without
+    people. Each has one vote.
 
-    `val` and `test` are left true. Every training image is read when `train` is loaded.
+    `val` and `test` are unchanged. Loading `train` reads every training image.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         size: PositiveInt = 32
-        """Height and width that images are compared at, pixels."""
+        """Height and width of the compared images, pixels."""
 
     config: Config
     about = "training answers by pixels (control)"
@@ -132,29 +131,26 @@ class PixelTriplets(Wrapper):
         leads = []  # how much nearer the pixels of the second candidate are
         for start in range(0, len(triplets), CHUNK):
             chunk = triplets.select(np.arange(start, min(start + CHUNK, len(triplets))))
-            pixels = embed_judged(lambda batch: batch.flatten(1), chunk, images)
-            d_first, d_second = pixels.distances(chunk)
+            d_first, d_second = embed_judged(lambda batch: batch.flatten(1), chunk, images).distances(chunk)
             leads.append(d_first - d_second)
-        p_second = np.float32(0.5) + np.float32(0.5) * np.sign(np.concatenate(leads))
-        num_votes = np.ones(len(triplets), dtype=np.int32)
-        return replace(triplets, p_second=p_second.astype(np.float32), num_votes=num_votes)
+        p_second = (0.5 + 0.5 * np.sign(np.concatenate(leads))).astype(np.float32)
+        return replace(triplets, p_second=p_second, num_votes=np.ones(len(triplets), dtype=np.int32))
 
 
 class Subset(Wrapper):
-    """Other judgments with part of their training split; `val` and `test` stay whole.
+    """Other judgments with part of their training split; `val` and `test` are unchanged.
 
-    Shares are nested: with one seed, the 10 % are among the 50 %. The count is rounded up, so that
-    a subset is never empty.
+    Subsets are nested: with one seed, 10 % are contained in 50 %. Counts are rounded up, so a subset is never empty.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         fraction: Annotated[float, Gt(0), Le(1)]
-        """Share that is kept, above 0 and up to 1."""
+        """Share of the training split, above 0 and up to 1."""
         by: Literal["group", "row"] = "group"
-        """What is drawn: groups (all judgments of an anchor or query stay together) or single judgments."""
+        """Unit of the draw: groups (all judgments of an anchor or query) or single judgments."""
         seed: NonNegativeInt = 0
-        """Names the draw. Not the run's seed: all runs share one subset."""
+        """Seed of the draw. Independent of the run's seed: all runs share one subset."""
 
     config: Config
 
@@ -163,15 +159,15 @@ class Subset(Wrapper):
         return f"{self.config.fraction:.3g} of the training {self.config.by}s"
 
     def change(self, triplets: Triplets) -> Triplets:
-        """Return the part that is kept."""
-        return triplets.select(self._is_kept(triplets.group))
+        """Return the subset."""
+        return triplets.select(self._draw(triplets.group))
 
     def load_odd_one_out(self, split: Split) -> OddOneOut:
-        """Return the inner odd-one-out judgments, reduced if the split is `train`."""
+        """Return the inner odd-one-out judgments, or their subset if the split is `train`."""
         judgments = load_odd_one_out(self.judgments, split)
-        return judgments.select(self._is_kept(judgments.group)) if split == "train" else judgments
+        return judgments.select(self._draw(judgments.group)) if split == "train" else judgments
 
-    def _is_kept(self, group: np.ndarray) -> np.ndarray:
+    def _draw(self, group: np.ndarray) -> np.ndarray:
         c = self.config
         keys = group.tolist() if c.by == "group" else range(len(group))
         return keep_share(keys, c.fraction, c.seed, "judgments", "subset", c.by)

@@ -1,4 +1,4 @@
-"""What a source's numbers mean. Published readers of one file disagree, so every adapter says it."""
+"""The meaning of a source's numbers, stated by every adapter because published readers of one file disagree."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ NOT_APPLICABLE = "-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conventions:
-    """How an adapter reads its source; `perceptinit data check` prints it, docs/data-sets.md lists it.
+    """How an adapter reads its source; printed by `perceptinit data check`, listed in docs/data-sets.md.
 
-    index_base: what the first image is called where images go by number: "0", "1", or "by name".
-    odd_one: which column holds the odd image, for odd-one-out data.
-    sides: which candidate becomes `first`, and whether that is drawn.
-    direction: what a larger number says, for ratings and matrices.
-    ties: what happens to judgments without a winner.
-    winner_first: whether the file lists the winner first, so that column order gives it away.
+    Args:
+        index_base: Number of the first image, "0" or "1", or "by name".
+        odd_one: The column of the odd image, for odd-one-out data.
+        sides: Which candidate becomes `first`, and whether sides are drawn.
+        direction: The meaning of a larger number, for ratings and matrices.
+        ties: What happens to judgments without a winner.
+        winner_first: Whether the file lists the winner first, so that the order of columns reveals it.
     """
 
     index_base: str = "by name"
@@ -30,12 +31,12 @@ class Conventions:
 
 @runtime_checkable
 class HasConventions(Protocol):
-    """Judgments, as a class too, that say how they read their source."""
+    """Judgments, or a class of judgments, that state how they read their source."""
 
     conventions: Conventions
 
 
 def list_conventions(judgments: Any) -> dict[str, str]:
-    """Return the conventions of judgments, or of their class, that apply to the source, by name."""
+    """Return the applicable conventions of judgments, or of their class, by name."""
     values = asdict(judgments.conventions) if isinstance(judgments, HasConventions) else {}
     return {name: value for name, value in values.items() if value != NOT_APPLICABLE}

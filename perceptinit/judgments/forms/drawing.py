@@ -1,4 +1,4 @@
-"""Draw triplets from similarities that are known for every pair: ratings, matrices, label counts."""
+"""Draw triplets from similarities of all pairs: ratings, matrices, label counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from perceptinit.errors import DataError
 from perceptinit.seeding import generator
 from perceptinit.types import Stimuli, Triplets, Unit
 
-# Pairs looked at for one that is wanted, where there are too many to look at all.
+# pairs examined per pair drawn, where there are too many to examine all
 OVERSAMPLE = 50
 
 Votes = tuple[np.ndarray, np.ndarray]  # p_second and num_votes, (N,) each
@@ -22,8 +22,11 @@ Votes = tuple[np.ndarray, np.ndarray]  # p_second and num_votes, (N,) each
 class TripletDraw:
     """Which triplets are drawn.
 
-    source: names the draw, together with `seed`, and the judgments in messages. per_anchor: most triplets of one
-    anchor. min_gap: smallest difference of the distances of two candidates.
+    Args:
+        source: Names the draw, together with `seed`, and the judgments in messages.
+        per_anchor: Maximum number of triplets per anchor.
+        min_gap: Smallest difference of the distances of two candidates.
+        seed: Seed of the draw.
     """
 
     source: str
@@ -37,8 +40,13 @@ def draw_pairs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return up to `count` different pairs of candidates whose distances differ by `min_gap` or more.
 
-    distances: (M,) to the anchor, any unit; NaN marks a candidate that cannot be used.
-    A pair is drawn once at most, its sides by chance. Equal distances are no pair, whatever the gap.
+    A pair is drawn at most once, with random sides. Equal distances never make a pair.
+
+    Args:
+        distances: Distances to the anchor, (M,), any unit; NaN for candidates that cannot be used.
+        count: Maximum number of pairs.
+        min_gap: Smallest difference of the distances, in their unit.
+        rng: Generator of pairs and sides.
     """
     usable = np.flatnonzero(~np.isnan(distances))
     total = len(usable) * (len(usable) - 1) // 2
@@ -50,7 +58,7 @@ def draw_pairs(
     b -= b * (b - 1) // 2 > codes  # the root may round up
     a = codes - b * (b - 1) // 2
     gap = np.abs(distances[usable[a]] - distances[usable[b]])
-    # the tolerances: 0.3 - 0.1 is a little less than 0.2 in floating point, and sums differ in the last digit
+    # tolerances: 0.3 - 0.1 < 0.2 in floating point, and sums differ in the last digit
     noise = 1e-9 * np.abs(distances[usable]).max()
     wide = np.flatnonzero((gap >= min_gap * (1 - 1e-9)) & (gap > noise))[:count]
     is_swapped = rng.random(len(wide)) < 0.5
@@ -69,21 +77,21 @@ def draw_triplets(
 ) -> Triplets:
     """Return triplets drawn for each anchor, without replacement.
 
-    What is drawn for an anchor depends on the draw's source and seed and on its stimulus id only.
+    The draw of an anchor depends only on the source and seed of `draw` and the anchor's stimulus id.
 
     Args:
         stimuli: All M images.
         anchors: Indices into stimuli.
-        distances_of: Anchor -> distances of all images, (M,); NaN for one that is not a candidate. The anchor
+        distances_of: Anchor -> distances of all images, (M,); NaN for an image that is not a candidate. The anchor
             is never a candidate.
         votes_of: Anchor, first, second -> (p_second, num_votes).
-        draw: How many, and which.
+        draw: How many triplets, and which.
         members: The only images that may be candidates, so that splits share no image; all if None.
 
     Raises:
-        DataError: If no pair is far enough apart.
+        DataError: If no two candidates differ enough.
     """
-    rows = []
+    rows = [[np.empty(0, dtype=np.int64)] * 5]
     is_member = np.isin(np.arange(len(stimuli)), members) if members is not None else True
     for anchor in anchors:
         rng = generator(draw.seed, "judgments", draw.source, "pairs", stimuli.ids[anchor])
@@ -91,14 +99,13 @@ def draw_triplets(
         distances[anchor] = np.nan
         first, second = draw_pairs(distances, draw.per_anchor, draw.min_gap, rng)
         p_second, num_votes = votes_of(anchor, first, second)
-        is_voted = num_votes > 0  # subjects may each have one of the two cells
+        is_voted = num_votes > 0  # no subject may have both cells
         columns = (np.full(len(first), anchor), first, second, p_second, num_votes)
         rows.append([column[is_voted] for column in columns])
-    drawn = [np.concatenate(column) for column in zip(*rows, strict=True)] if rows else []
-    if not drawn or not len(drawn[0]):
+    drawn, first, second, p_second, votes = (np.concatenate(column) for column in zip(*rows, strict=True))
+    if not len(drawn):
         raise DataError(
             f"judgments {draw.source}: no two candidates of one anchor differ by min_gap = {draw.min_gap:g}; lower it"
         )
-    of_anchor, first, second, p_second, votes = drawn
     unit: Unit = "anchor" if members is None else "image"
-    return Triplets.build(stimuli, of_anchor, first, second, p_second, votes, unit=unit)
+    return Triplets.build(stimuli, drawn, first, second, p_second, votes, unit=unit)

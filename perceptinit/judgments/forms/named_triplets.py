@@ -1,4 +1,4 @@
-"""Judgments whose images go by name: draw which candidate comes first, add up the votes of one question."""
+"""Judgments of named images: drawing of sides, aggregation of the votes of one question."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from perceptinit.types import Stimuli, Triplets, Unit
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NamedTriplets:
-    """N judgments about M names.
+    """N judgments about M named images.
 
-    images: M names, sorted. roles: int64 (3, N), anchor, first and second among them.
-    p_second, num_votes: as in `Triplets`. group: int64 (N,), what must not cross splits; a number means
-    the same in all splits. unit: see `Triplets`.
+    Args:
+        images: M names, sorted.
+        roles: Anchor, first and second as indices into `images`, int64 (3, N).
+        p_second: As in `Triplets`.
+        num_votes: As in `Triplets`.
+        group: What must not cross splits, int64 (N,); a number has the same meaning in all splits.
+        unit: As in `Triplets`.
     """
 
     images: tuple[str, ...]
@@ -33,12 +37,12 @@ class NamedTriplets:
         return len(self.group)
 
     def select(self, rows: np.ndarray) -> NamedTriplets:
-        """Return the rows at an index array or in a mask."""
+        """Return the rows of an index array or a mask."""
         columns = {name: getattr(self, name)[rows] for name in ("p_second", "num_votes", "group")}
         return replace(self, roles=self.roles[:, rows], **columns)
 
     def triplets(self, stimuli_of: Callable[[Sequence[str]], Stimuli]) -> Triplets:
-        """Return checked triplets over the images that occur; `stimuli_of` gives them by name."""
+        """Return checked triplets over the images that occur; `stimuli_of` returns images by name."""
         used, index = np.unique(self.roles, return_inverse=True)
         stimuli = stimuli_of([self.images[i] for i in used])
         anchor, first, second = index.reshape(self.roles.shape)
@@ -47,16 +51,16 @@ class NamedTriplets:
 
 
 def draw_sides(named: NamedTriplets, seed: int) -> NamedTriplets:
-    """Return the same judgments with candidates swapped by chance, alike for rows of one question.
+    """Return the same judgments with candidates swapped at random, equally for rows of one question.
 
-    A draw depends on the seed and the three names only, not on the rows around it.
+    A draw depends on the seed and the three names only, not on other rows.
     """
     anchor, first, second = named.roles
-    low, high, codes = _number_questions(named)
+    low, high, codes = number_questions(named.roles, len(named.images))
     questions, question = np.unique(codes, return_inverse=True)
     rows = np.empty(len(questions), dtype=np.int64)
     rows[question] = np.arange(len(named))
-    drawn = _draws(seed, named.images, np.stack([anchor, low, high])[:, rows].tobytes())
+    drawn = _draw(seed, named.images, np.stack([anchor, low, high])[:, rows].tobytes())
     is_swapped = np.where(drawn[question] % 2, high, low) != first
     roles = np.stack([anchor, np.where(is_swapped, second, first), np.where(is_swapped, first, second)])
     p_second = np.where(is_swapped, 1 - named.p_second, named.p_second)
@@ -64,11 +68,8 @@ def draw_sides(named: NamedTriplets, seed: int) -> NamedTriplets:
 
 
 @lru_cache(maxsize=4)
-def _draws(seed: int, names: tuple[str, ...], questions: bytes) -> np.ndarray:
-    """Return the seed of each question, int64 (Q,); kept, since a recipe mentions a table several times.
-
-    questions: int64 (3, Q), anchor and candidates among `names`.
-    """
+def _draw(seed: int, names: tuple[str, ...], questions: bytes) -> np.ndarray:
+    """Return the seed of each question, int64 (Q,), of bytes of int64 (3, Q); cached across uses of a table."""
     asked = np.frombuffer(questions, dtype=np.int64).reshape(3, -1).tolist()
     keys = ((names[a], names[b], names[c]) for a, b, c in zip(*asked, strict=True))
     return np.array(derive_seeds(seed, "judgments", "table", "sides", keys=keys), dtype=np.int64)
@@ -80,41 +81,30 @@ def add_up(named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.
     A question is an anchor with two candidates in either order, in one group and split. Its sides
     are those of its first row.
     """
-    _, first, _ = named.roles
+    first = named.roles[1]
     _, split = np.unique(splits, return_inverse=True)
-    _, _, codes = _number_questions(named)
-    question, first_rows = first_appearances(codes, named.group, split)
+    *_, codes = number_questions(named.roles, len(named.images))
+    _, place = np.unique(codes, return_inverse=True)
+    place = (place * (named.group.max() + 1) + named.group) * (split.max() + 1) + split
+    _, first_rows, place = np.unique(place, return_index=True, return_inverse=True)
+    question = np.argsort(np.argsort(first_rows))[place]
+    first_rows = np.sort(first_rows)
     is_turned = first != first[first_rows][question]
     p_second = np.where(is_turned, 1 - named.p_second, named.p_second)
     num_votes = np.bincount(question, named.num_votes)
-    # clipped, since shares that are added up may exceed 1 by rounding
+    # clipped, since sums of shares may exceed 1 by rounding
     share = np.clip(np.bincount(question, p_second * named.num_votes) / num_votes, 0, 1)
     kept = replace(named.select(first_rows), p_second=share, num_votes=num_votes.astype(np.int64))
     return kept, splits[first_rows]
 
 
-def first_appearances(*keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return which distinct row of `keys` each row is, in order of appearance, and where each is first.
+def number_questions(roles: np.ndarray, num_images: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the lower candidate, the higher one, and the number of each question, int64 (N,) each.
 
-    keys: columns of whole numbers from 0 on, (N,) each. Returns int64 (N,) and (Q,).
+    Args:
+        roles: Anchor, first and second, int64 (3, N) below `num_images`.
+        num_images: Number of images. Numbers of questions are below 2^63 for up to two million images.
     """
-    code = keys[0]
-    for key in keys[1:]:
-        if int(code.max()) * (int(key.max()) + 1) >= 2**62:
-            code = np.unique(code, return_inverse=True)[1]
-        code = code * (key.max() + 1) + key
-    _, first, place = np.unique(code, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[place], np.sort(first)
-
-
-def _number_questions(named: NamedTriplets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the lower candidate, the higher one, and one number for each question, int64 (N,) each.
-
-    Numbers are below 2^63 for up to two million images. Names are sorted, so is the order of candidates.
-    """
-    anchor, first, second = named.roles
+    anchor, first, second = roles
     low, high = np.minimum(first, second), np.maximum(first, second)
-    count = len(named.images)
-    return low, high, (anchor * count + low) * count + high
+    return low, high, (anchor * num_images + low) * num_images + high

@@ -1,7 +1,7 @@
-"""Odd-one-out judgments: which of three images is the odd one? No image is the anchor.
+"""Odd-one-out judgments: which of three images is the odd one?
 
-`OddOneOut` keeps such a judgment whole, for the three-way softmax and the `odd-one-out` evaluator.
-`OddOneOut.triplets` turns it into anchored triplets, for everything else.
+The three-way softmax and the `odd-one-out` evaluator use `OddOneOut`; `OddOneOut.triplets` returns anchored
+triplets for everything else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from perceptinit.errors import DataError, UsageError
 from perceptinit.types import Split, Stimuli, Triplets, Unit
 
 CHANCE = 1 / 3
-# the odd image of each pair of columns: if 0 and 1 belong together, 2 is odd
+# the odd column for each similar pair: 2 for columns 0 and 1
 PAIRS = ((0, 1), (0, 2), (1, 2))
 ODD_OF_PAIR = (2, 1, 0)
 
@@ -26,11 +26,12 @@ ODD_OF_PAIR = (2, 1, 0)
 class OddOneOut:
     """Judgments of three images each; the order of the three has no meaning.
 
-    stimuli: the M images.
-    images: int64 (N, 3), indices into stimuli.
-    votes: int32 (N, 3), how many people found each of the three to be the odd one; a row has votes.
-    group: int64 (N,), what must not cross splits, such as the set of three images.
-    unit: what was held out as a whole, as in `Triplets`.
+    Args:
+        stimuli: The M images.
+        images: Indices into stimuli, int64 (N, 3).
+        votes: Number of people who chose each image as odd, int32 (N, 3); at least one vote per row.
+        group: What must not cross splits, such as the set of three images, int64 (N,).
+        unit: What was held out as a whole, as in `Triplets`.
     """
 
     stimuli: Stimuli
@@ -48,27 +49,28 @@ class OddOneOut:
         group: Sequence[int] | np.ndarray | None = None,
         unit: Unit = "anchor",
     ) -> OddOneOut:
-        """Return checked judgments in the canonical dtypes; the group is the set of three unless given."""
+        """Return checked judgments in the canonical dtypes; `group` defaults to the set of three images.
+
+        Raises:
+            DataError: If columns differ in length or a row is not a judgment.
+        """
         table = np.asarray(images, dtype=np.int64).reshape(-1, 3)
-        group = triple_codes(table, len(stimuli)) if group is None else group
+        group = triple_codes(table, len(stimuli)) if group is None else np.asarray(group, dtype=np.int64)
         counts = np.asarray(votes, dtype=np.int32).reshape(-1, 3)
-        group = np.asarray(group, dtype=np.int64)
         if not len(table) == len(counts) == len(group):
             raise DataError(
-                f"odd-one-out columns differ in length: {len(table)} images, {len(counts)} votes, "
-                f"{len(group)} groups"
+                f"odd-one-out columns differ in length: {len(table)} images, {len(counts)} votes, {len(group)} groups"
             )
-        is_stimulus = (table >= 0) & (table < len(stimuli))
-        is_repeated = np.diff(np.sort(table, axis=1), axis=1) == 0
         for bad, what in (
-            (~is_stimulus.all(axis=1), "an image is no stimulus"),
-            (is_repeated.any(axis=1), "the same image stands twice in one judgment"),
+            (((table < 0) | (table >= len(stimuli))).any(axis=1), "an image is not a stimulus"),
+            ((np.diff(np.sort(table, axis=1)) == 0).any(axis=1), "an image occurs twice in one judgment"),
             ((counts < 0).any(axis=1), "negative votes"),
             (counts.sum(axis=1) == 0, "no votes"),
         ):
             if bad.any():
-                row, total = int(np.argmax(bad)), int(bad.sum())
-                raise DataError(f"odd-one-out judgment {row}: {what} ({total} such rows)")
+                raise DataError(
+                    f"odd-one-out judgment {int(np.argmax(bad))}: {what} ({int(bad.sum())} such rows)"
+                )
         return cls(stimuli, table, counts, group, unit)
 
     def __len__(self) -> int:
@@ -81,25 +83,24 @@ class OddOneOut:
     def triplets(self, rng: np.random.Generator) -> Triplets:
         """Return anchored triplets: two for a judgment with one answer, up to three with more votes.
 
-        With `a` as the anchor, who found `c` odd put `b` closer, who found `b` odd put `c` closer, and
-        who found `a` odd said nothing. Sides are drawn with `rng`, so that a file that lists the odd
-        one last gives nothing away. The group is kept.
+        With `a` as the anchor, people who chose `c` as odd put `b` closer, people who chose `b` put `c` closer,
+        and people who chose `a` have no vote. Sides are drawn with `rng`, so the order of a file reveals
+        nothing. The group is kept.
         """
-        parts = [self._anchored(anchor, rng) for anchor in range(3)]
+        parts = [self._anchor(anchor, rng) for anchor in range(3)]
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
         order = np.argsort(columns[-1], kind="stable")
         anchor, first, second, p_second, num_votes, row = (column[order] for column in columns)
-        return Triplets.build(
-            self.stimuli, anchor, first, second, p_second, num_votes, self.group[row], self.unit
-        )
+        group = self.group[row]
+        return Triplets.build(self.stimuli, anchor, first, second, p_second, num_votes, group, self.unit)
 
-    def _anchored(self, anchor: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """Return anchor, first, second, p_second, num_votes and row of the judgments that say something."""
+    def _anchor(self, anchor: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """Return anchor, first, second, p_second, num_votes and row of the judgments with votes for an anchor."""
         b, c = (column for column in range(3) if column != anchor)
         rows = np.flatnonzero(self.votes[:, b] + self.votes[:, c] > 0)
         is_swapped = rng.random(len(rows)) < 0.5
         first, second = np.where(is_swapped, c, b), np.where(is_swapped, b, c)
-        for_second = self.votes[rows, first]  # found `first` odd
+        for_second = self.votes[rows, first]  # `first` is odd
         num_votes = for_second + self.votes[rows, second]
         names = self.images[rows, anchor], self.images[rows, first], self.images[rows, second]
         return *names, for_second / num_votes, num_votes, rows
@@ -107,7 +108,7 @@ class OddOneOut:
 
 @runtime_checkable
 class HasOddOneOut(Protocol):
-    """Judgments that were made without an anchor, and can be had that way."""
+    """Judgments that were made without an anchor."""
 
     def load_odd_one_out(self, split: Split) -> OddOneOut:
         """Return the odd-one-out judgments of a split; DataError when a file is wrong."""
@@ -115,20 +116,17 @@ class HasOddOneOut(Protocol):
 
 
 def load_odd_one_out(judgments: Any, split: Split) -> OddOneOut:
-    """Return odd-one-out judgments of a `judgments` component.
-
-    Raises UsageError when the component has anchored judgments only.
-    """
+    """Return the odd-one-out judgments of a component; UsageError if it has anchored judgments only."""
     if not isinstance(judgments, HasOddOneOut):
         raise UsageError(
-            f"judgments '{judgments.name}' are anchored (one image is the reference): they have no "
-            "odd-one-out form. Use a data set of odd-one-out choices, such as 'things' or 'odd-one-out'"
+            f"judgments '{judgments.name}' are anchored and have no odd-one-out form. Use odd-one-out choices, such "
+            "as 'things' or 'odd-one-out'"
         )
     return judgments.load_odd_one_out(split)
 
 
 def triple_codes(images: np.ndarray, num_stimuli: int) -> np.ndarray:
-    """Return one int64 code per set of three images, shape (N,), whatever their order."""
+    """Return one code per set of three images in any order, int64 (N,)."""
     low, middle, high = np.sort(images, axis=1).T
     return (low * num_stimuli + middle) * num_stimuli + high
 
@@ -136,12 +134,17 @@ def triple_codes(images: np.ndarray, num_stimuli: int) -> np.ndarray:
 def odd_one_out_agreement(similarities: np.ndarray, votes: np.ndarray) -> np.ndarray:
     """Return the share of each judgment's votes that agree with the model, shape (N,).
 
-    similarities: (N, 3), of the pairs 0-1, 0-2 and 1-2; the model's odd one is outside the most
-    similar pair. votes: (N, 3), how many people found each image odd.
-    Pairs that tie share the judgment, so constant embeddings score 1/3 instead of 1.
+    The model's odd image is the one outside the most similar pair. Tied pairs share the judgment, so constant
+    embeddings score 1/3.
 
-    Raises ValueError when a similarity is not finite.
-    Source: the odd-one-out task of THINGS (Hebart et al. 2020); ties are ours.
+    Args:
+        similarities: Similarities of the pairs 0-1, 0-2 and 1-2, (N, 3).
+        votes: Number of people who chose each image as odd, (N, 3).
+
+    Raises:
+        ValueError: If a similarity is not finite.
+
+    Source: the odd-one-out task of THINGS (Hebart et al. 2020); the rule for ties is ours.
     """
     s = np.asarray(similarities, dtype=np.float64)
     if not np.isfinite(s).all():

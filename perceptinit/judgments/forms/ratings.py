@@ -1,4 +1,4 @@
-"""From ratings of images against a reference to triplets: which of two is closer to the reference?"""
+"""Triplets from ratings of images against a reference: which of two is closer to the reference?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from perceptinit.judgments.forms.drawing import TripletDraw, Votes, draw_triplets
 from perceptinit.types import Stimuli, Triplets
 
-# how a pair of ratings becomes votes
+# how votes follow from two ratings
 VoteRule = Literal["gap", "elo"]
 
 # Elo points for odds of 10 to 1
@@ -20,12 +20,14 @@ ELO_SCALE = 400.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RatedImages:
-    """K ratings, already turned so that more means closer to the reference.
+    """K ratings of images.
 
-    stimuli: references and rated images.
-    reference, image: int64 (K,), indices into stimuli.
-    closeness: float64 (K,), any unit.
-    num_votes: int32 (K,), people behind each rating; 1 when unknown.
+    Args:
+        stimuli: References and rated images.
+        reference: Indices into stimuli, int64 (K,).
+        image: Indices into stimuli, int64 (K,).
+        closeness: Rating, higher if closer to the reference, float64 (K,), any unit.
+        num_votes: People behind each rating, int32 (K,); 1 if unknown.
     """
 
     stimuli: Stimuli
@@ -43,11 +45,14 @@ class RatedImages:
 def triplets_from_ratings(rated: RatedImages, rule: VoteRule, draw: TripletDraw) -> Triplets:
     """Return triplets with a reference as the anchor and two of its rated images as candidates.
 
-    rule "gap": the better-rated image gets all votes; pairs nearer than the draw's `min_gap`, in units of the
-    rating, are not used. rule "elo": the share of votes is that of the Elo model,
-    1 / (1 + 10^((a - b) / 400)); `min_gap` holds as well. Equal ratings are never a pair.
+    Args:
+        rated: The ratings.
+        rule: "gap": the better-rated image gets all votes. "elo": shares of votes follow the Elo model,
+            1 / (1 + 10^((a - b) / 400)).
+        draw: How many triplets, and which; `min_gap` is in units of the rating. Equal ratings never make a pair.
 
-    Raises DataError when no pair is far enough apart.
+    Raises:
+        DataError: If no two ratings differ enough.
     """
     closeness = np.full(len(rated.stimuli), np.nan)
     num_votes = np.ones(len(rated.stimuli), dtype=np.int64)
@@ -67,7 +72,7 @@ def triplets_from_ratings(rated: RatedImages, rule: VoteRule, draw: TripletDraw)
 
 
 def elo_share(lead: np.ndarray) -> np.ndarray:
-    """Return the share of people expected to prefer an image that leads by `lead` Elo points.
+    """Return the expected share of people who prefer an image that leads by `lead` Elo points.
 
     Source: the Elo model that PIPAL was rated with (Gu et al. 2020).
     """

@@ -1,9 +1,10 @@
-"""From dissimilarity matrices to triplets: which of two images is nearer to a third, and for how many subjects?"""
+"""Triplets from dissimilarity matrices: which of two images is nearer to a third, and for how many subjects?"""
 
 from __future__ import annotations
 
 # S subjects, M images, N triplets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
@@ -16,25 +17,31 @@ from perceptinit.types import MeasuredSplit, Stimuli, Triplets
 
 MatrixKind = Literal["similarity", "dissimilarity"]
 
-# deviation of a mean of scaled matrices (1 where all agree) that is rounding only
+# deviation of a mean of scaled matrices (1 if all agree) below which it is rounding only
 CANCELLED = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dissimilarities:
-    """Dissimilarities of M images for S subjects (one matrix of a group is one subject).
+    """Dissimilarities of M images for S subjects; the matrix of a group is one subject.
 
-    values: float64 (S, M, M), symmetric, any unit; NaN where a subject gave none, and on the diagonal.
+    Args:
+        values: float64 (S, M, M), symmetric, any unit; NaN for missing cells and on the diagonal.
     """
 
     values: np.ndarray
 
     @classmethod
     def build(cls, matrices: np.ndarray, kind: MatrixKind, source: str) -> Dissimilarities:
-        """Return checked matrices: (M, M) or (S, M, M); similarities are turned.
+        """Return checked dissimilarities.
 
-        Raises DataError, naming the cell, for a matrix that is not symmetric or has an infinite cell,
-        and for one without two different values.
+        Args:
+            matrices: (M, M) or (S, M, M).
+            kind: The meaning of larger cells; the sign of similarities is changed.
+            source: The name of the matrices in messages.
+
+        Raises:
+            DataError: If a matrix is not symmetric, has an infinite cell, or has fewer than two different values.
         """
         values = np.array(matrices, dtype=np.float64)
         values = values[None] if values.ndim == 2 else values
@@ -48,9 +55,10 @@ class Dissimilarities:
     def group_mean(self, source: str) -> np.ndarray:
         """Return the mean over subjects, (M, M), of matrices scaled to a mean of 0 and a deviation of 1.
 
-        Scaled, since subjects and regions use different spans; the order within each is kept.
+        The scale removes different ranges of subjects and regions; the order within each is kept.
 
-        Raises DataError when the matrices cancel each other out.
+        Raises:
+            DataError: If the matrices cancel each other out.
         """
         mean = self.mean()
         if not np.nanstd(mean) > CANCELLED:
@@ -58,10 +66,10 @@ class Dissimilarities:
         return mean
 
     def mean(self) -> np.ndarray:
-        """Return what `group_mean` does, also where the matrices cancel each other out."""
-        flat = self.values.reshape(len(self.values), -1)
-        mean, deviation = np.nanmean(flat, axis=1), np.nanstd(flat, axis=1)
-        scaled = (self.values - mean[:, None, None]) / deviation[:, None, None]
+        """Return the mean as `group_mean`, without its check."""
+        axes = (1, 2)
+        scaled = self.values - np.nanmean(self.values, axis=axes, keepdims=True)
+        scaled /= np.nanstd(self.values, axis=axes, keepdims=True)
         total, count = np.nansum(scaled, axis=0), (~np.isnan(scaled)).sum(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(count > 0, total / count, np.nan)
@@ -71,7 +79,7 @@ class Dissimilarities:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the share of subjects for whom `second` is nearer, and how many have both cells, (N,).
 
-        Equal cells count half for each side. Pairs that no subject has get a share of NaN.
+        Equal cells count half for each side. The share is NaN if no subject has both cells.
         """
         lead = self.values[:, anchor, first] - self.values[:, anchor, second]  # NaN without a cell
         num_votes = (~np.isnan(lead)).sum(axis=0)
@@ -80,51 +88,50 @@ class Dissimilarities:
 
     def of_each(self, triplets: Triplets) -> list[Triplets]:
         """Return the choices of each subject on triplets, without those where a cell is missing."""
-        a, f, s = triplets.anchor, triplets.first, triplets.second
         found = []
         for own in self.values:
-            share, is_known = Dissimilarities(own[None]).votes(a, f, s)
-            rows = is_known > 0
-            p_second = np.where(rows, share, 0.0).astype(np.float32)
+            share, is_known = Dissimilarities(own[None]).votes(*triplets.roles)
+            p_second = np.where(is_known, share, 0.0).astype(np.float32)
             alone = replace(triplets, p_second=p_second, num_votes=is_known.astype(np.int32))
-            found.append(alone.select(rows))
+            found.append(alone.select(is_known > 0))
         return found
 
     def noise_ceiling(self, draw: Callable[[Dissimilarities], Triplets]) -> tuple[float, float] | None:
         """Return how well the group predicts a subject's choices: (without that subject, with it).
 
-        draw: chooses the triplets from what a group says. Without a subject, the others choose them: a
-        subject's own answers would leave the triplets on which that subject sides with the group.
-        A model that knew what people share would score between the two, on single subjects' choices.
-        None for fewer than two subjects, and where the others of none have triplets.
-        Source: the noise ceiling of Nili et al. (2014), with 2AFC in place of correlation.
+        Args:
+            draw: Selects triplets by a group's dissimilarities. For the lower bound the other subjects select
+                them: a subject's own answers would favour triplets on which the subject agrees with the group.
+
+        Returns:
+            Bounds of the score of a perfect model on single subjects' choices. None for fewer than two subjects,
+            or if the other subjects never have triplets.
+
+        Source: the noise ceiling of Nili et al. (2014), with 2AFC instead of correlation.
         """
         if len(self.values) < 2:
             return None
-        triplets = draw(self)
-        upper = [_agreement_with(own, self, triplets) for own in self.values]
-        lower = []
+        triplets, lower = draw(self), []
         for subject, own in enumerate(self.values):
             others = Dissimilarities(np.delete(self.values, subject, axis=0))
-            try:
-                lower.append(_agreement_with(own, others, draw(others)))
-            except DataError:  # the others tell no images apart
-                lower.append(float("nan"))
+            with suppress(DataError):  # the others do not distinguish images
+                lower.append(_agree(own, others, draw(others)))
         if np.isnan(lower).all():
             return None
-        highest = float(np.nanmean(upper))
-        # the others' triplets are others: with few, they may be easier ones
+        highest = float(np.nanmean([_agree(own, self, triplets) for own in self.values]))
+        # different triplets may be easier ones
         return min(float(np.nanmean(lower)), highest), highest
 
 
 @runtime_checkable
 class HasDissimilarities(Protocol):
-    """Judgments that come as dissimilarity matrices, and can be had that way."""
+    """Judgments with dissimilarity matrices."""
 
     def load_dissimilarities(self, split: MeasuredSplit) -> tuple[Stimuli, np.ndarray, np.ndarray]:
         """Return the stimuli, the images of a split or "all", int64 (K,), and their dissimilarities (S, K, K).
 
-        Raises DataError when a file is wrong.
+        Raises:
+            DataError: If a file is wrong.
         """
         ...
 
@@ -135,31 +142,30 @@ def triplets_from_dissimilarities(
     members: Sequence[int],
     draw: TripletDraw,
 ) -> Triplets:
-    """Return triplets of the images at `members`; no other image occurs, so splits share none.
+    """Return triplets of images from their dissimilarities. A vote is a subject; a group matrix has one.
 
-    The draw's `min_gap` is that of two group dissimilarities, in standard deviations of all of them. A vote is
-    a subject; a group matrix has one.
+    Args:
+        dissimilarities: Of all M images.
+        stimuli: The M images.
+        members: Indices of the only images that occur, so that splits share none.
+        draw: How many triplets, and which; `min_gap` is the difference of two group dissimilarities, in standard
+            deviations of all of them.
 
-    Raises DataError when no two candidates are far enough apart.
+    Raises:
+        DataError: If no two candidates differ enough.
     """
     group = dissimilarities.group_mean(draw.source)
-    deviation = float(np.nanstd(group))
-    return draw_triplets(
-        stimuli,
-        members,
-        lambda anchor: group[anchor] / deviation,
-        dissimilarities.votes,
-        draw,
-        members,
-    )
+    scaled = group / float(np.nanstd(group))
+    return draw_triplets(stimuli, members, scaled.__getitem__, dissimilarities.votes, draw, members)
 
 
 def square(vectors: np.ndarray, source: str) -> np.ndarray:
-    """Return matrices (..., M, M) of vectors (..., M (M - 1) / 2): the upper triangle, row by row.
+    """Return symmetric matrices (..., M, M) of upper triangles, (..., M (M - 1) / 2), row by row.
 
-    The order of numpy's `triu_indices(M, 1)`, scipy's `squareform`, rsatoolbox and R's `dist`.
+    The order is that of numpy's `triu_indices(M, 1)`, scipy's `squareform`, rsatoolbox and R's `dist`.
 
-    Raises DataError when the length is that of no triangle.
+    Raises:
+        DataError: If the length is not that of a triangle.
     """
     from scipy.spatial.distance import squareform
 
@@ -167,38 +173,34 @@ def square(vectors: np.ndarray, source: str) -> np.ndarray:
         return np.apply_along_axis(squareform, -1, np.asarray(vectors, dtype=np.float64))
     except ValueError as error:
         length = np.shape(vectors)[-1]
-        raise DataError(f"{source}: {length} cells are no upper triangle of a square matrix") from error
+        raise DataError(f"{source}: {length} cells are not an upper triangle of a square matrix") from error
 
 
-def _agreement_with(own: np.ndarray, group: Dissimilarities, triplets: Triplets) -> float:
-    """Return how often a group's mean makes the choices of one subject; NaN without any."""
+def _agree(own: np.ndarray, group: Dissimilarities, triplets: Triplets) -> float:
+    """Return how often a group's mean predicts the choices of one subject; NaN without choices."""
     mean = group.mean()
-    a, f, s = triplets.anchor, triplets.first, triplets.second
+    a, f, s = triplets.roles
     cells = np.stack([own[a, f], own[a, s], mean[a, f], mean[a, s]])
     own_first, own_second, first, second = cells[:, ~np.isnan(cells).any(axis=0)]
     if not len(first):
         return float("nan")
-    choice = (1 + np.sign(own_first - own_second)) / 2
-    return float(agreement(first, second, choice).mean())
+    return float(agreement(first, second, (1 + np.sign(own_first - own_second)) / 2).mean())
 
 
 def _check_matrix(matrix: np.ndarray, source: str) -> None:
-    infinite = np.argwhere(np.isinf(matrix))
-    if len(infinite):
-        raise DataError(f"{source}: the cell of images {_cell(infinite[0])} is infinite")
-    scale = np.nanmax(np.abs(matrix)) if not np.isnan(matrix).all() else 0.0
+    infinite = np.argwhere(np.isinf(matrix)).tolist()
+    if infinite:
+        i, j = infinite[0]
+        raise DataError(f"{source}: the cell of images {i} and {j} (from 0) is infinite")
+    known = matrix[~np.isnan(matrix)]
+    scale = np.abs(known).max(initial=0.0)
     is_equal = np.isclose(matrix, matrix.T, rtol=0, atol=1e-6 * scale, equal_nan=True)
-    different = np.argwhere(~is_equal)
-    if len(different):
+    different = np.argwhere(~is_equal).tolist()
+    if different:
         i, j = different[0]
         raise DataError(
-            f"{source}: not symmetric: images {_cell((i, j))} have {matrix[i, j]:g} one way and "
-            f"{matrix[j, i]:g} the other. Average the two directions first, if that is what you mean"
+            f"{source}: not symmetric: images {i} and {j} (from 0) have {matrix[i, j]:g} one way and "
+            f"{matrix[j, i]:g} the other. Average the two directions first, if that is intended"
         )
-    known = matrix[~np.isnan(matrix)]
     if not len(known) or known.min() == known.max():
         raise DataError(f"{source}: all known cells are equal; there is no order to learn")
-
-
-def _cell(cell: Sequence[int] | np.ndarray) -> str:
-    return f"{int(cell[0])} and {int(cell[1])} (from 0)"

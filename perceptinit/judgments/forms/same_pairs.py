@@ -1,4 +1,4 @@
-"""Same-or-different judgments of two images (just noticeable differences), and how a distance does on them."""
+"""Same-or-different judgments of two images (just noticeable differences)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from perceptinit.types import Split, Stimuli, Triplets
 class SamePairs:
     """Pairs of images that people called the same or different.
 
-    stimuli: the M images.
-    first, second: int64 (N,), indices into stimuli; their order has no meaning.
-    p_same: float32 (N,) in [0, 1], share of people who said "same".
-    num_votes: int32 (N,), how many people judged; at least 1.
+    Args:
+        stimuli: The M images.
+        first: Indices into stimuli, int64 (N,).
+        second: Indices into stimuli, int64 (N,); the order of a pair has no meaning.
+        p_same: Share of people who said "same", float32 (N,) in [0, 1].
+        num_votes: Number of people, int32 (N,), at least 1.
     """
 
     stimuli: Stimuli
@@ -39,7 +41,7 @@ class SamePairs:
         p_same: Sequence[float] | np.ndarray,
         num_votes: Sequence[int] | np.ndarray | int = 1,
     ) -> SamePairs:
-        """Return checked pairs in the canonical dtypes; DataError names the first row that is none."""
+        """Return checked pairs in the canonical dtypes; DataError names the first wrong row."""
         first = np.asarray(first, dtype=np.int64)
         pairs = cls(
             stimuli,
@@ -61,22 +63,23 @@ class SamePairs:
         return len(self.first)
 
     def select(self, rows: np.ndarray) -> SamePairs:
-        """Return the pairs of a mask or an index array, over the same stimuli."""
+        """Return the rows of a mask or an index array, over the same stimuli."""
         columns = ("first", "second", "p_same", "num_votes")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
     @property
     def base_rate(self) -> float:
-        """Return the share of all judgments that say "same": what a constant distance scores."""
+        """Return the share of answers "same", the score of a constant distance."""
         return float(self.p_same.mean())
 
     def triplets(self, draw: TripletDraw) -> Triplets:
         """Return triplets of images that were compared with one third image.
 
-        The candidate that more people called the same as the anchor is closer: it gets all votes.
-        Pairs whose shares differ by less than the draw's `min_gap` are not used.
+        The candidate that more people called the same as the anchor gets all votes. Candidates whose shares
+        differ by less than the draw's `min_gap` make no triplet.
 
-        Raises DataError when no image was compared with two others.
+        Raises:
+            DataError: If no image was compared with two others.
         """
         anchors, counts = np.unique(self.first, return_counts=True)
         anchors = anchors[counts > 1]
@@ -87,17 +90,15 @@ class SamePairs:
             )
 
         def votes_of(anchor: int, first: np.ndarray, second: np.ndarray) -> Votes:
-            p_same, num_votes = self._row(anchor, self.p_same), self._row(anchor, self.num_votes)
-            is_second = p_same[second] > p_same[first]
+            p_same, num_votes = self._column(anchor, self.p_same), self._column(anchor, self.num_votes)
             counts = np.minimum(num_votes[first], num_votes[second])
-            return is_second.astype(np.float64), counts.astype(np.int64)
+            return (p_same[second] > p_same[first]).astype(np.float64), counts.astype(np.int64)
 
-        def distances_of(anchor: int) -> np.ndarray:
-            return -self._row(anchor, self.p_same)
+        return draw_triplets(
+            self.stimuli, anchors.tolist(), lambda anchor: -self._column(anchor, self.p_same), votes_of, draw
+        )
 
-        return draw_triplets(self.stimuli, anchors.tolist(), distances_of, votes_of, draw)
-
-    def _row(self, anchor: int, column: np.ndarray) -> np.ndarray:
+    def _column(self, anchor: int, column: np.ndarray) -> np.ndarray:
         """Return a column by the image that the anchor was compared with, (M,); NaN elsewhere."""
         row = np.full(len(self.stimuli), np.nan)
         is_anchor = self.first == anchor
@@ -110,5 +111,5 @@ class HasSamePairs(Protocol):
     """Judgments that include same-or-different answers."""
 
     def load_same_pairs(self, split: Split) -> SamePairs:
-        """Return the pairs of a split; DataError when a file is wrong or the split has none."""
+        """Return the pairs of a split; DataError if a file is wrong or the split is empty."""
         ...

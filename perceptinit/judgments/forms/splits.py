@@ -1,6 +1,6 @@
-"""Assign judgments to splits: by a column of their table, or by hashing the names of what is held out.
+"""Assign judgments to splits: by a column of their table, or by hashing the names of groups.
 
-A group's split depends on the seed and its own name, not on the order of rows: it is the same on every machine.
+A group's split depends on the seed and the names of all groups, not on the order of rows or the machine.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SplitBy = Literal["image", "anchor", "person", "row"]
 
 
 def hash_order(keys: Sequence[str | int], seed: int, *names: str | int) -> list[str | int]:
-    """Return the different keys in an order that looks random and depends on `seed` and `names` only."""
+    """Return the different keys in a pseudo-random order that depends only on `seed` and `names`."""
     return sorted(set(keys), key=lambda key: (derive_seed(seed, *names, key), key))
 
 
@@ -36,9 +36,14 @@ def assign_splits(
     val_share: float,
     test_share: float = 0.0,
 ) -> np.ndarray:
-    """Return "train", "val" or "test" for each of N rows; rows of one group stay together.
+    """Return "train", "val" or "test" for each row, (N,).
 
-    The shares are shares of groups, rounded, but at least one group where a share is above 0.
+    Args:
+        groups: The group of each of N rows; a group is in one split.
+        seed: Seed of the draw.
+        *names: Further names of the draw.
+        val_share: Share of the groups in `val`, rounded, but at least one group if above 0.
+        test_share: Share of the groups in `test`, likewise.
     """
     order = hash_order(groups, seed, *names)
     num_test, num_val = (
@@ -51,30 +56,30 @@ def assign_splits(
 
 
 def split_names(names: Sequence[str], config: Any, source: str) -> np.ndarray:
-    """Return the split of each name, as the keys `val_share`, `test_share` and `seed` of a config say."""
+    """Return the split of each name by the fields `val_share`, `test_share` and `seed` of a config."""
     shares = {"val_share": config.val_share, "test_share": config.test_share}
     return assign_splits(names, config.seed, "judgments", source, "split", **shares)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitConfig:
-    """The keys of judgments whose splits and triplets are drawn."""
+    """Keys of judgments whose splits and triplets are drawn."""
 
     val_share: Share = 0.1
-    """Share of what is assigned to splits, such as images, that becomes `val`; not used with a column `split`."""
+    """Share of the groups (such as images) in `val`; not used with a column `split`."""
     test_share: Share = 0.1
-    """Share of what is assigned to splits that becomes `test`; not used with a column `split`."""
+    """Share of the groups in `test`; not used with a column `split`."""
     seed: NonNegativeInt = 0
-    """Names the draws, of splits, sides and triplets. Not the run's seed: all runs share them."""
+    """Seed of splits, sides and triplets. Independent of the run's seed: all runs share them."""
     background: str | None = None
-    """Colour behind the transparent parts of images, a CSS name or `#rrggbb`; white unless given."""
+    """Colour behind transparent parts of images, a CSS name or `#rrggbb`. Default: white."""
 
     def __post_init__(self) -> None:
         total = self.val_share + self.test_share
-        if total > 1 + 1e-9:  # 0.7 + 0.3 may be a little more than 1 in floating point
+        if total > 1 + 1e-9:  # rounding: 0.7 + 0.3 may exceed 1
             raise ValueError(
-                f"val_share + test_share is {total:g}, more than all there is. To use all of it for measuring "
-                "only, give test_share = 1.0 and val_share = 0.0"
+                f"val_share + test_share is {total:g}, which exceeds 1. To only measure on the judgments, set "
+                "test_share = 1.0 and val_share = 0.0"
             )
         colour_of(self.background)
 
@@ -82,11 +87,10 @@ class SplitConfig:
 def keep_share(groups: Sequence[str | int], fraction: float, seed: int, *names: str | int) -> np.ndarray:
     """Return a mask over N rows that keeps `fraction` of the groups, rounded up.
 
-    Nested: what a smaller fraction keeps, a larger one keeps too. Never empty for fraction > 0.
+    Groups that a smaller fraction keeps are also kept by a larger one. Never empty for fraction > 0.
     """
     order = hash_order(groups, seed, *names)
-    # 0.07 * 100 is a little more than 7 in floating point
-    kept = set(order[: math.ceil(fraction * len(order) - 1e-9)])
+    kept = set(order[: math.ceil(fraction * len(order) - 1e-9)])  # rounding: 0.07 * 100 > 7
     return np.array([group in kept for group in groups], dtype=bool)
 
 
@@ -94,8 +98,10 @@ def keep_share(groups: Sequence[str | int], fraction: float, seed: int, *names: 
 class RowSplits:
     """The splits of N rows.
 
-    splits: (N,) "train", "val" or "test", and "" for rows that are in none because their images are
-    in several. group, unit: what was held out, as in `Triplets`.
+    Args:
+        splits: "train", "val" or "test", (N,); "" for rows whose images are in several splits.
+        group: What was held out, as in `Triplets`.
+        unit: As in `Triplets`.
     """
 
     splits: np.ndarray
@@ -113,15 +119,22 @@ def name_sets(index: np.ndarray, names: Sequence[str]) -> Coded:
 
 
 def find_first_rows(codes: np.ndarray) -> np.ndarray:
-    """Return the first row that has the same code, for each row, int64 (N,)."""
+    """Return the first row with the same code for each row, int64 (N,)."""
     _, first_rows, place = np.unique(codes, return_index=True, return_inverse=True)
     return first_rows[place.reshape(-1)]
 
 
 def read_splits(columns: Columns, groups: Coded, role: str, hint: str) -> np.ndarray:
-    """Return the cells of the column `split`, (N,); DataError for unknown splits and a group in two of them.
+    """Return the cells of the column `split`, (N,).
 
-    role: what messages call the group. hint: what else the user may do about a group in two splits.
+    Args:
+        columns: The table.
+        groups: The group of each row.
+        role: The name of the group in messages.
+        hint: Further advice for a group in two splits.
+
+    Raises:
+        DataError: For unknown splits and a group in two splits.
     """
     splits = columns.coded("split", _check_split)
     before = find_first_rows(groups.codes)

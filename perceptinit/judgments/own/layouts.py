@@ -1,4 +1,4 @@
-"""Answers as other programs export them, recognized by their columns, which are renamed to those of our tables.
+"""Tables that other programs export, recognized by their columns, which are renamed to the names of our tables.
 
 | program | columns | source |
 |---|---|---|
@@ -8,8 +8,8 @@
 | Meadows | `stim1_name`, `stim2_name`, `stim3_name`, `label`, `participation` | docs.meadows-research.com, downloads, annotations of the triplet choice task |
 | jsPsych | `trial_type`, `response` (the button, from 0), and, stated as `data` of the trial, `anchor`, `first`, `second`, or `image_1` to `image_3` | docs.jspsych.org, data, button responses |
 
-Rows of other trials and tasks, and those that were not answered, are left out. An image that is named by a URL is the
-file at its end.
+Rows of other trials and tasks, and rows without an answer, are left out. The name of an image with a URL is the
+last part of the URL's path.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ SUBJECTS = ("subject", "subject_id", "participant", "participant_id", "PROLIFIC_
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a program calls the columns: `columns` in the order of `roles`.
+    """The columns of a program, in the order of `roles`.
 
-    subject: columns that may say who answered. ids: other names of the three images, which answers may use.
+    subject: columns that may say who answered. ids: alternative names of the three images, which answers may use.
     """
 
     program: str
@@ -53,10 +53,7 @@ LAYOUTS = (
         ("participant_uid",),
     ),
     Layout(
-        "Salmon",
-        ("head_filename", "left_filename", "right_filename", "winner_filename"),
-        TRIPLET,
-        ("puid",),
+        "Salmon", ("head_filename", "left_filename", "right_filename", "winner_filename"), TRIPLET, ("puid",)
     ),
     Layout("Salmon", ("head", "left", "right", "winner"), TRIPLET, ("puid",)),
     Layout(
@@ -71,18 +68,19 @@ LAYOUTS = (
 )
 
 
-def layout_of(columns: Columns) -> Layout | None:
+def find_layout(columns: Columns) -> Layout | None:
     """Return the layout of a program that the columns have, if any."""
     found = (layout for layout in LAYOUTS if set(layout.columns) <= columns.names)
     return next(found, None)
 
 
 def rename_columns(columns: Columns) -> Columns:
-    """Return a table with the names of our columns if it is one of another program.
+    """Return the table of another program with the names of our columns; other tables unchanged.
 
-    Raises DataError for two images whose URLs end in one file.
+    Raises:
+        DataError: If the URLs of two images end in one file name.
     """
-    layout = layout_of(columns)
+    layout = find_layout(columns)
     if layout is None:
         return columns
     source = dict(zip(layout.roles, layout.columns, strict=False))
@@ -105,7 +103,7 @@ def rename_columns(columns: Columns) -> Columns:
 
 
 def _find_chosen(answer: str, candidates: list[str], ids: Sequence[str], layout: Layout) -> str:
-    """Return the image that an answer means; an answer that means none is returned unchanged."""
+    """Return the image that an answer refers to, or the answer if there is none."""
     if layout.program == "jsPsych":  # the number of the button, from 0
         number = answer.removesuffix(".0")
         is_button = number.isdigit() and int(number) < len(candidates)
@@ -114,12 +112,15 @@ def _find_chosen(answer: str, candidates: list[str], ids: Sequence[str], layout:
 
 
 def _files_of_urls(columns: Columns, names: Sequence[str]) -> dict[str, str]:
-    """Return the file at the end of each URL in these columns."""
+    """Return the file name at the end of each URL in these columns."""
     cells = {cell for name in names for cell in columns.distinct[name] if isinstance(cell, str)}
-    urls = sorted(cell for cell in cells if cell.startswith(("http://", "https://")))
-    files = {url: _file_of(url) for url in urls}
+    files: dict[str, str] = {}
     url_of: dict[str, str] = {}
-    for url, file in files.items():
+    for url in sorted(cell for cell in cells if cell.startswith(("http://", "https://"))):
+        try:
+            files[url] = file = unquote(urlsplit(url).path).rpartition("/")[2]
+        except ValueError:  # invalid brackets: not a URL
+            continue
         if url_of.setdefault(file, url) != url:
             raise DataError(
                 f"{columns.path}: '{url_of[file]}' and '{url}' end in one file, '{file}'; name the images apart"
@@ -127,16 +128,9 @@ def _files_of_urls(columns: Columns, names: Sequence[str]) -> dict[str, str]:
     return files
 
 
-def _file_of(url: str) -> str:
-    try:
-        return unquote(urlsplit(url).path).rpartition("/")[2]
-    except ValueError:  # brackets that hold no address
-        return url
-
-
 def component_for(columns: Columns) -> str:
-    """Return the component that reads these columns; `table` where nothing else fits."""
-    layout = layout_of(columns)
+    """Return the component that reads these columns; `table` if no other does."""
+    layout = find_layout(columns)
     names = layout.roles if layout else columns.names
     for component, needed in (
         ("odd-one-out", {"image_1", "image_2", "image_3"}),

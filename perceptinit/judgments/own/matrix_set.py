@@ -1,4 +1,4 @@
-"""What judgments that come as dissimilarity matrices have in common: triplets, splits by image, ceilings."""
+"""The base of judgments from dissimilarity matrices: triplets, splits by image, ceilings."""
 
 from __future__ import annotations
 
@@ -16,25 +16,16 @@ from perceptinit.configs import NonNegativeFloat, PositiveInt, Share
 from perceptinit.errors import DataError, EmptySplitError, problems_of
 from perceptinit.images.background import colour_of
 from perceptinit.judgments.forms.drawing import TripletDraw
-from perceptinit.judgments.forms.rdm import (
-    Dissimilarities,
-    MatrixKind,
-    triplets_from_dissimilarities,
-)
+from perceptinit.judgments.forms.rdm import Dissimilarities, MatrixKind, triplets_from_dissimilarities
 from perceptinit.judgments.forms.splits import SplitConfig, split_names
-from perceptinit.judgments.image_files import (
-    describe_missing,
-    missing_files,
-    normal_name,
-    stimuli_in,
-)
+from perceptinit.judgments.image_files import describe_missing, missing_files, normal_name, stimuli_in
 from perceptinit.types import DataCard, MeasuredSplit, Split, Stimuli, Triplets
 
 
 class MatrixSet(ABC):
-    """Matrices of M images, one a subject, made into triplets; a child gives `matrices`, `source` and `card`.
+    """Matrices of M images, one per subject, made into triplets; a subclass defines `matrices`, `source`, `card`.
 
-    Images, not rows, are dealt to splits, and all three images of a triplet are of its split.
+    Splits are by image: all three images of a triplet are in its split.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +33,13 @@ class MatrixSet(ABC):
         images: Path
         """Folder of the images."""
         per_anchor: PositiveInt = 100
-        """Most triplets of one anchor."""
+        """Maximum number of triplets per anchor."""
         min_gap: NonNegativeFloat = 0.5
-        """Smallest difference of the two candidates' dissimilarities, in standard deviations of all."""
+        """Smallest difference of the candidates' dissimilarities, in standard deviations of all cells."""
         split_by: Literal["image"] | None = None
-        """What is in one split only: images, as always with matrices."""
+        """What occurs in one split only: images, the only choice for matrices."""
         test_share: Share = 0.2
-        """Share of the images that become `test`."""
+        """Share of the images in `test`."""
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -61,7 +52,7 @@ class MatrixSet(ABC):
     @property
     @abstractmethod
     def card(self) -> DataCard:
-        """What the judgments are."""
+        """The data card."""
 
     @abstractmethod
     def matrices(self) -> tuple[np.ndarray, Sequence[str]]:
@@ -69,7 +60,7 @@ class MatrixSet(ABC):
 
     @property
     def kind(self) -> MatrixKind:
-        """What a larger cell says: more alike ("similarity") or less ("dissimilarity")."""
+        """Whether a larger cell means more alike ("similarity") or less ("dissimilarity")."""
         return "dissimilarity"
 
     @property
@@ -82,13 +73,13 @@ class MatrixSet(ABC):
         return self.source.stem
 
     def preflight(self) -> Iterator[str]:
-        """Yield the first thing that is wrong with the matrices, the names or the images."""
-        # users of a split check whether it has triplets
+        """Yield the first problem of the matrices, the names or the images."""
+        # consumers of a split check that it has triplets
         return problems_of(lambda: (self._stimuli, self._dissimilarities))
 
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split's images; DataError for a wrong file or too few images."""
-        members = self._members(split)  # wrong names are told before wrong cells
+        members = self._members(split)  # first, so that wrong names are reported before wrong cells
         return self._draw(self._dissimilarities, members)
 
     def _draw(self, dissimilarities: Dissimilarities, members: Sequence[int]) -> Triplets:
@@ -107,7 +98,7 @@ class MatrixSet(ABC):
         return self._dissimilarities.noise_ceiling(lambda group: self._draw(group, members))
 
     def load_people(self, split: Split) -> dict[str, Triplets]:
-        """Return the choices of each subject on the triplets of a split; of a single matrix, none."""
+        """Return the choices of each subject on the triplets of a split; empty for a single matrix."""
         own = self._dissimilarities.of_each(self.load(split))
         if len(own) < 2:
             return {}
@@ -140,28 +131,21 @@ class MatrixSet(ABC):
         if not folder.is_dir():
             raise DataError(f'images = "{folder}": no such folder')
         if missing := missing_files(folder, names):
-            row, problem = (
-                list(names).index(missing[0]),
-                describe_missing(folder, missing[0], missing),
-            )
+            row, problem = list(names).index(missing[0]), describe_missing(folder, missing[0], missing)
             raise DataError(f"{source}: name {row + 1}, '{missing[0]}': {problem}")
         return stimuli_in(folder, names, colour_of(self.config.background))
 
     def _members(self, split: MeasuredSplit) -> list[int]:
-        """Return the images of a split; DataError for fewer than the three that a triplet takes.
-
-        Raises EmptySplitError for a split without images.
-        """
-        if split == "all":
-            return list(range(len(self._stimuli)))
+        """Return the images of a split; DataError for fewer than three, EmptySplitError for none."""
         ids = self._stimuli.ids
-        splits = split_names(ids, self.config, "rdm")
-        members = np.flatnonzero(splits == split).tolist()
+        if split == "all":
+            return list(range(len(ids)))
+        members = np.flatnonzero(split_names(ids, self.config, "rdm") == split).tolist()
         if len(members) < 3:
             remedy = "Lower val_share or test_share" if split == "train" else f"Raise {split}_share"
             error = DataError if members else EmptySplitError
             raise error(
-                f"{self.name}: {len(members)} of {len(ids)} images are in split '{split}'; a triplet takes three. "
+                f"{self.name}: {len(members)} of {len(ids)} images are in split '{split}'; a triplet needs three. "
                 f"{remedy}"
             )
         return members

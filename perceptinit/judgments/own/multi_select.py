@@ -22,24 +22,22 @@ T = TypeVar("T")
 
 
 def answers_of(chosen: Sequence[T], others: Sequence[T], is_ranked: bool) -> list[tuple[T, T]]:
-    """Return the answers (closer, farther) that one row gives.
+    """Return the answers (closer, farther) of one row.
 
-    Every chosen image is closer to the query than every image left; if ranked, also than those
-    chosen after it. So 2 of 8 in order give 7 + 6 = 13 answers, without order 2 x 6 = 12.
-    Source: as cblearn's `triplets_from_multiselect`.
+    Every chosen image is closer to the query than every image that was not chosen; if ranked, also than
+    those chosen after it. So 2 of 8 in order give 7 + 6 = 13 answers, without order 2 x 6 = 12.
+    Source: cblearn's `triplets_from_multiselect`.
     """
     answers = [(c, other) for c in chosen for other in others]
-    if is_ranked:
-        answers += [(c, later) for i, c in enumerate(chosen) for later in chosen[i + 1 :]]
-    return answers
+    return answers + list(itertools.combinations(chosen, 2)) if is_ranked else answers
 
 
 class MultiSelect(OwnTable):
     """A table with a query and n images of which people chose m, made into triplets.
 
     Columns `anchor` (the query), `chosen_1`, `chosen_2`, ... and `other_1`, `other_2`, ...; cells
-    may be empty where rows differ in length. `split` and `excluded` (rows where it is filled are left out) are optional. Splits are by query. The same
-    question in several rows is added up.
+    may be empty where rows differ in length. Optional columns: `split` and `excluded` (rows with a filled cell are
+    left out). Splits are by query. Rows that ask the same question are aggregated.
     """
 
     conventions: ClassVar[Conventions] = Conventions(
@@ -55,7 +53,7 @@ class MultiSelect(OwnTable):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(OwnTable.Config):
         is_ranked: bool
-        """Whether `chosen_1` was chosen before `chosen_2`, as the most similar. No default: sources differ."""
+        """Whether `chosen_1` is more similar than `chosen_2`, and so on. No default, since sources differ."""
 
     config: Config
 
@@ -68,15 +66,13 @@ class MultiSelect(OwnTable):
             partial(self.read_images, columns, ["anchor", *chosen, *others], may_be_empty=True),
             *(partial(_require_filled, columns, names) for names in (["anchor"], chosen, others)),
         )
-        parts = np.split(images.index, [1, 1 + len(chosen)])
-        anchors, chosen_of, others_of = (part.T.tolist() for part in parts)
-        answers = [
-            answers_of(_drop_empty(a), _drop_empty(b), c.is_ranked)
-            for a, b in zip(chosen_of, others_of, strict=True)
-        ]
+        answers = []
+        for row in images.index.T.tolist():
+            near, far = row[1 : 1 + len(chosen)], row[1 + len(chosen) :]
+            answers.append(answers_of([i for i in near if i >= 0], [i for i in far if i >= 0], c.is_ranked))
         row_of = np.repeat(np.arange(len(columns)), [len(pairs) for pairs in answers])
         pairs = np.array(list(itertools.chain(*answers)))
-        roles = np.stack([np.ravel(anchors)[row_of], *pairs.T])
+        roles = np.stack([images.index[0, row_of], *pairs.T])
         # unless images are held out, answers of one row stay together
         held_out = ImageRows(images.names, roles if c.split_by == "image" else roles[:1])
         split = self.split_rows(columns.select(row_of), held_out, held_out.role(0), "anchor")
@@ -93,11 +89,7 @@ def _list_numbered(columns: Columns, stem: str) -> list[str]:
 
 def _require_filled(columns: Columns, names: Sequence[str]) -> None:
     """Raise DataError for the rows in which all of these columns are empty."""
-    cells = zip(*(columns.coded(name, fill="").texts() for name in names), strict=True)
-    empty = [index for index, row in enumerate(cells) if not any(row)]
-    if empty:
-        raise columns.error(np.array(empty), f"{names[0]} is empty")
-
-
-def _drop_empty(images: Sequence[int]) -> list[int]:
-    return [image for image in images if image >= 0]
+    is_filled = [[bool(text) for text in columns.coded(name, fill="").texts()] for name in names]
+    empty = np.flatnonzero(~np.any(is_filled, axis=0))
+    if empty.size:
+        raise columns.error(empty, f"{names[0]} is empty")

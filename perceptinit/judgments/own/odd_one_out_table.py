@@ -1,10 +1,10 @@
-"""Your own odd-one-out judgments (`odd-one-out`): a table of three images and which one is odd."""
+"""Your own odd-one-out judgments (`odd-one-out`): a table of three images and the odd one."""
 
 from __future__ import annotations
 
 # N rows, three images each
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -25,14 +25,14 @@ ODD = "odd"
 
 
 class OddOneOutTable(OwnTable):
-    """Odd-one-out judgments from a CSV or Parquet file, in one of two forms:
+    """Odd-one-out judgments from a table in one of two forms:
 
     * `image_1`, `image_2`, `image_3`, `odd`: `odd` repeats the name of the odd image;
-    * `image_1`, `image_2`, `image_3`, `votes_1`, `votes_2`, `votes_3`: people who found each odd.
+    * `image_1`, `image_2`, `image_3`, `votes_1`, `votes_2`, `votes_3`: number of people who chose each as odd.
 
-    `split` and `excluded` (rows where it is filled are left out) are optional. Rows about the same three images are added up. Loaded as triplets, a judgment
-    gives one for each image of the pair that belongs together; the `odd-one-out` evaluator and the
-    three-way loss take it whole.
+    Optional columns: `split` and `excluded` (rows with a filled cell are left out). Rows about the same three
+    images are aggregated. As triplets, a judgment becomes one for each image of the pair that belongs together.
+    The `odd-one-out` evaluator and the three-way loss use the judgment itself.
     """
 
     conventions: ClassVar[Conventions] = Conventions(
@@ -48,8 +48,8 @@ class OddOneOutTable(OwnTable):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(OwnTable.Config):
         split_by: Literal["image", "person", "row"] | None = None
-        """What is in one split only: an "image" (judgments whose images are in several splits are left out), a
-        "person" (column `subject`), or a "row", that is a set of three images, which None is too."""
+        """What occurs in one split only: an "image" (judgments whose images are in several splits are left out), a
+        "person" (column `subject`), or a "row", a set of three images. Default: as "row"."""
 
     config: Config
 
@@ -59,7 +59,7 @@ class OddOneOutTable(OwnTable):
         return self.load_odd_one_out(split).triplets(rng)
 
     def load_odd_one_out(self, split: Split) -> OddOneOut:
-        """Return the judgments of a split whole; raises as `load` does."""
+        """Return the odd-one-out judgments of a split; raises as `load` does."""
         return self.select(split)
 
     def read(self, columns: Columns) -> Rows:
@@ -72,32 +72,30 @@ class OddOneOutTable(OwnTable):
         by_person = split.unit == "group"
         group = split.group.codes if by_person else np.zeros(len(columns), dtype=np.int64)
         images, votes, first_rows = _add_up(rows.index.T, votes, group)
-        stimuli, groups = self.stimuli(rows.names), group[first_rows] if by_person else None
-        judgments = OddOneOut.build(stimuli, images, votes, groups, split.unit)
+        groups = group[first_rows] if by_person else None
+        judgments = OddOneOut.build(self.stimuli(rows.names), images, votes, groups, split.unit)
         return Rows(judgments, split.splits[first_rows])
 
 
 def _add_up(
     images: np.ndarray, votes: np.ndarray, group: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return a row per set of three images in a group, its votes (Q, 3), and the row where it first stands."""
+    """Return each set of three images in a group (Q, 3), its votes (Q, 3), and its first row (Q,)."""
     order = np.argsort(images, axis=1)
     keys = np.column_stack([np.take_along_axis(images, order, axis=1), group])
-    votes = np.take_along_axis(votes, order, axis=1)
     sets, first_rows, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     total = np.zeros((len(sets), 3), dtype=np.int64)
-    np.add.at(total, place.reshape(-1), votes)
+    np.add.at(total, place.reshape(-1), np.take_along_axis(votes, order, axis=1))
     return sets[:, :3], total, first_rows
 
 
 def _read_votes(columns: Columns, rows: ImageRows, pattern: str | None) -> np.ndarray:
-    """Return how many people found each image odd, int64 (N, 3); DataError names wrong rows."""
-    has_votes = set(VOTES) <= columns.names
-    if has_votes and ODD in columns:
-        raise DataError(f"{columns.path}: says the votes twice (odd, and votes_1 to votes_3); keep one")
-    if not has_votes:
+    """Return the number of people who chose each image as odd, int64 (N, 3); DataError names wrong rows."""
+    if not set(VOTES) <= columns.names:
         columns.require([ODD])
         return _read_odd(columns, rows, pattern)
+    if ODD in columns:
+        raise DataError(f"{columns.path}: votes are in two forms (odd, and votes_1 to votes_3); keep one")
     votes = np.stack([columns.counts(name) for name in VOTES], axis=1)
     unvoted = np.flatnonzero(votes.sum(axis=1) == 0)
     if unvoted.size:
@@ -106,21 +104,16 @@ def _read_votes(columns: Columns, rows: ImageRows, pattern: str | None) -> np.nd
 
 
 def _read_odd(columns: Columns, rows: ImageRows, pattern: str | None) -> np.ndarray:
-    odd = columns.coded(ODD, partial(_file_or_text, pattern))
-    place = {name: i for i, name in enumerate(rows.names)}
-    number = np.array([place.get(name, -1) for name in odd.distinct])[odd.codes]
-    votes = (rows.index == number).T.astype(np.int64)
+    def convert(text: str) -> str:
+        with suppress(ValueError):  # a cell that cannot be a file name is none of the three images
+            return file_name(text, pattern)
+        return text
+
+    odd = np.array(columns.coded(ODD, convert).texts(), dtype=object)
+    votes = (np.array(rows.names, dtype=object)[rows.index] == odd).T.astype(np.int64)
     strange = np.flatnonzero(votes.sum(axis=1) == 0)
     if strange.size:
         row = ", ".join(rows.names[i] for i in rows.index[:, strange[0]])
         cell = columns.cell(ODD, strange[0])
         raise columns.error(strange, f"odd '{cell}' is none of the three images ({row})")
     return votes
-
-
-def _file_or_text(pattern: str | None, text: str) -> str:
-    """Return the name as image columns have it; what can be no name is none of the three images."""
-    try:
-        return file_name(text, pattern)
-    except ValueError:
-        return text

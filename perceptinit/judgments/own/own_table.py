@@ -1,4 +1,4 @@
-"""What judgments in a table of the user have in common: keys, card, splits, and the rows that count."""
+"""The base of judgments in a table of the user: keys, card, splits, and the rows that count."""
 
 from __future__ import annotations
 
@@ -31,39 +31,38 @@ from perceptinit.judgments.image_files import ImageRows, file_name, read_images,
 from perceptinit.judgments.own.layouts import rename_columns
 from perceptinit.types import DataCard, Split, Stimuli, Triplets, Unit
 
-# a column that says why a row does not count, such as a catch trial; empty when it does
+# the column that marks rows to leave out, such as catch trials, and its values for rows that count
 EXCLUDED = "excluded"
 NOT_EXCLUDED = ("", "0", "false", "no", "none")
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The judgments of a table, which can be selected by row, and the split of each, (N,)."""
+    """Judgments that can be selected by row, and the split of each, (N,); "" for those in no split."""
 
     judgments: Any
     splits: np.ndarray
 
 
 class OwnTable(ABC):
-    """A table of the user; a child gives `what`, `draw_name` and `read`.
+    """Base of judgments in a table; a subclass defines `what`, `draw_name` and `read`.
 
-    `load` is for judgments that are `NamedTriplets`; a child with others overrides it.
-    Rows with a filled cell in the column `excluded` are left out, and columns of other programs are renamed
-    (see `layouts`).
+    `load` expects `NamedTriplets`; a subclass with other judgments overrides it. Rows with a filled cell in
+    the column `excluded` are left out. Columns of other programs are renamed, see `layouts`.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(SplitConfig):
         path: Path
-        """The table: CSV, or by its suffix Parquet, JSON or .xlsx."""
+        """The table: .parquet, .json, .xlsx, or CSV for any other suffix."""
         images: Path | None = None
-        """Folder that image paths are relative to; the table's own folder when not given."""
+        """Folder that image paths are relative to. Default: the folder of the table."""
         image: str | None = None
-        """File of what the table names: "{}.jpg", or "{:03d}.jpg" for whole numbers; None: the name itself."""
+        """File name pattern: "{}.jpg", or "{:03d}.jpg" for whole numbers. Default: cells are file names."""
         split_by: SplitBy | None = None
-        """What is in one split only: an "image" in any role (judgments whose images are in several splits are
-        left out), an "anchor", a "person" (column `subject`) or a "row", that is a question. None: the
-        column `group`, else the anchor. Not beside a column `split`."""
+        """What occurs in one split only: an "image" in any role (judgments whose images are in several splits
+        are left out), an "anchor", a "person" (column `subject`) or a "row", a question. Default: the column
+        `group`, else the anchor. Not allowed with a column `split`."""
 
         def __post_init__(self) -> None:
             SplitConfig.__post_init__(self)  # a class with slots has no super() here
@@ -71,16 +70,16 @@ class OwnTable(ABC):
 
     config: Any
     what: ClassVar[str]
-    """What the file holds, for the card's title."""
+    """What the file holds, for the title of the card."""
     draw_name: ClassVar[str]
-    """Names the draw of splits."""
+    """Names the random draw of splits."""
 
     def __init__(self, config: Any) -> None:
         self.config = config
 
     @abstractmethod
     def read(self, columns: Columns) -> Rows:
-        """Return the judgments of a table and their splits; DataError names wrong rows and images."""
+        """Return the judgments of a table and their splits; DataError for wrong rows and images."""
 
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""
@@ -88,19 +87,20 @@ class OwnTable(ABC):
 
     @cached_property
     def rows(self) -> Any:
-        """All judgments; a recipe that names a table in five places has it read once."""
+        """All judgments; recipes that name a table several times read it once."""
         return _read_rows(type(self), self.config, read_table(self.config.path))
 
     @property
     def splits(self) -> np.ndarray:
-        """The split of each judgment, (N,); "" for those left out because their images are in several."""
+        """The split of each judgment, (N,); "" for those left out because their images are in several splits."""
         return self.rows.splits
 
     def select(self, split: Split) -> Any:
-        """Return the judgments of a split; EmptySplitError when it has none."""
-        rows = np.flatnonzero(self.splits == split)
+        """Return the judgments of a split; EmptySplitError if there are none."""
+        splits = self.splits
+        rows = np.flatnonzero(splits == split)
         if not rows.size:
-            counts = ", ".join(f"{(self.splits == s).sum()} {s}" for s in SPLITS)
+            counts = ", ".join(f"{(splits == s).sum()} {s}" for s in SPLITS)
             raise EmptySplitError(f"{self.config.path}: no judgments in split '{split}' (there are {counts})")
         return self.rows.judgments.select(rows)
 
@@ -118,36 +118,35 @@ class OwnTable(ABC):
         return self.config.images or self.config.path.parent
 
     def stimuli(self, names: Sequence[str]) -> Stimuli:
-        """Return the images of these names, on the background that the recipe states."""
+        """Return the images with these names, on the background that the recipe states."""
         return stimuli_in(self.folder, names, colour_of(self.config.background))
 
     def read_images(self, columns: Columns, roles: Sequence[str], **options: Any) -> ImageRows:
-        """Return the images in some columns of the table; see `image_files.read_images`."""
+        """Return the images in the columns `roles`; see `image_files.read_images`."""
         return read_images(columns, roles, self.folder, self.config.image, **options)
 
     def split_rows(
         self, columns: Columns, images: ImageRows, group: Coded, role: str, hint: str = ""
     ) -> RowSplits:
-        """Return the splits of a table's rows: those of its column `split`, or else drawn by seed.
+        """Return the splits of a table's rows, from its column `split` or drawn by seed.
 
         Args:
             columns: The table.
             images: The images of its rows.
-            group: What must not be in two splits unless `split_by` says so.
-            role: What messages call the group.
-            hint: What else the user may do about a group in two splits, such as ", or ...".
+            group: What occurs in one split only, unless `split_by` states something else.
+            role: The name of the group in messages.
+            hint: Further advice for a group in two splits, such as ", or ...".
 
         Raises:
-            DataError: For unknown splits, groups in two splits, `split_by` beside a column `split` or
-                `group`, and when there is no column `subject` to split by.
+            DataError: For unknown splits, a group in two splits, `split_by` together with a column `split` or
+                `group`, and a missing column `subject`.
         """
         unit: Unit = "anchor" if role != "group" else "group"
         by = self.config.split_by
         for name in ("split", "group"):
             if by and name in columns:
                 raise DataError(
-                    f"{columns.path}: column '{name}' and split_by = \"{by}\" both say what is held out; "
-                    "keep one"
+                    f"{columns.path}: column '{name}' and split_by = \"{by}\" both say what is held out; keep one"
                 )
         if "split" in columns:
             return RowSplits(read_splits(columns, group, role, hint), group, unit)
@@ -159,18 +158,18 @@ class OwnTable(ABC):
             group = images.role(0)
         elif by == "person":
             group, unit = columns.coded("subject"), "group"
-        elif by == "row":  # the anchor and its candidates, in one order whatever the sides
+        elif by == "row":  # the anchor and its candidates in either order
             anchor, *candidates = images.index
             group = name_sets(np.stack([anchor, *np.sort(candidates, axis=0)]), images.names)
         splits = split_names(group.distinct, self.config, self.draw_name)[group.codes]
         return RowSplits(splits, group, unit)
 
     def preflight(self) -> Iterator[str]:
-        """Yield the first thing that is wrong with the file or its images."""
-        return problems_of(self.read_first_split)
+        """Yield the first problem of the file or its images."""
+        return problems_of(self._load_first_split)
 
-    def read_first_split(self) -> object:
-        """Read the first split that is not empty: a file may be for measuring only."""
+    def _load_first_split(self) -> Triplets:
+        """Load the first split that has judgments, since a file may have no training split."""
         for split in SPLITS[:-1]:
             with suppress(EmptySplitError):
                 return self.load(split)
@@ -178,11 +177,11 @@ class OwnTable(ABC):
 
 
 class DrawnFromTable(DerivedAnswers, OwnTable):
-    """A table of scores, from which triplets are drawn; a child gives `draw`."""
+    """Base of tables of scores, from which triplets are drawn; a subclass defines `draw`."""
 
     @abstractmethod
     def draw(self, judgments: Any) -> Triplets:
-        """Return triplets drawn from the judgments of a split; DataError when there are none to draw."""
+        """Return triplets drawn from the judgments of a split; DataError if no pair qualifies."""
 
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""
@@ -195,20 +194,16 @@ class DrawnFromTable(DerivedAnswers, OwnTable):
 
 
 def own_card(title: str, path: Path) -> DataCard:
-    """Return the card of a user's file, of which nothing else is known."""
+    """Return the card of a user's file."""
     return DataCard(title=title, source_url=path.as_posix(), licence="not stated", citation="not stated")
 
 
 @lru_cache(maxsize=4)
 def _read_rows(cls: type[OwnTable], config: Any, columns: Columns) -> Rows:
-    return cls(config).read(_leave_out_excluded(rename_columns(columns)))
-
-
-def _leave_out_excluded(columns: Columns) -> Columns:
-    if EXCLUDED not in columns:
-        return columns
-    cells = ("" if cell is None else str(cell).strip().lower() for cell in columns.cells(EXCLUDED))
-    mask = np.array([cell in NOT_EXCLUDED for cell in cells], dtype=bool)
-    if not mask.any():
-        raise DataError(f"{columns.path}: every row is marked in the column '{EXCLUDED}'")
-    return columns.select(mask)
+    columns = rename_columns(columns)
+    if EXCLUDED in columns:
+        cells = ("" if cell is None else str(cell).strip().lower() for cell in columns.cells(EXCLUDED))
+        columns = columns.select(np.array([cell in NOT_EXCLUDED for cell in cells], dtype=bool))
+        if not len(columns):
+            raise DataError(f"{columns.path}: every row is marked in the column '{EXCLUDED}'")
+    return cls(config).read(columns)

@@ -14,7 +14,6 @@ from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.drawing import TripletDraw
 from perceptinit.judgments.forms.ratings import RatedImages, VoteRule, triplets_from_ratings
 from perceptinit.judgments.forms.splits import find_first_rows
-from perceptinit.judgments.image_files import ImageRows
 from perceptinit.judgments.own.own_table import DrawnFromTable, OwnTable, Rows
 from perceptinit.types import Triplets
 
@@ -22,9 +21,9 @@ from perceptinit.types import Triplets
 class Ratings(DrawnFromTable):
     """Ratings or mean opinion scores of images, each against a reference, made into triplets.
 
-    A CSV or Parquet table with columns `reference`, `image` and `rating`; `num_ratings` (people
-    behind a mean), `split` and `excluded` (rows where it is filled are left out) are optional. Two images of one reference make a triplet when their
-    ratings differ enough. Splits are by reference: no reference is in two of them.
+    A table with columns `reference`, `image` and `rating`. Optional columns: `num_ratings` (people behind a
+    mean), `split` and `excluded` (rows with a filled cell are left out). Two images of one reference make a
+    triplet if their ratings differ enough. Splits are by reference.
     """
 
     conventions: ClassVar[Conventions] = Conventions(
@@ -40,13 +39,13 @@ class Ratings(DrawnFromTable):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(OwnTable.Config):
         higher_is_better: bool
-        """Whether a higher rating means more like the reference. No default: sources disagree."""
+        """Whether a higher rating means more like the reference. No default, since sources disagree."""
         votes: VoteRule = "gap"
         """"gap": the better-rated image gets all votes. "elo": ratings are Elo points, which give shares."""
         min_gap: NonNegativeFloat = 0.0
         """Smallest difference of two ratings that makes a triplet, in units of the rating."""
         pairs_per_reference: PositiveInt = 500
-        """Most triplets of one reference, drawn without replacement."""
+        """Maximum number of triplets per reference, drawn without replacement."""
 
     config: Config
 
@@ -54,13 +53,19 @@ class Ratings(DrawnFromTable):
         """Return all ratings and their splits."""
         columns.require(["reference", "image", "rating"])
         images = self.read_images(columns, ("reference", "image"))
-        _check_rated_once(columns, images)
+        reference, image = images.index
+        before = find_first_rows(image)
+        again = np.flatnonzero(before != np.arange(len(before)))
+        if again.size:
+            raise columns.error(
+                again,
+                f"image '{images.names[image[again[0]]]}' was rated in row {columns.rows[before[again[0]]]} already; "
+                "give one row an image, the mean over people, with their number in num_ratings",
+            )
         sign = 1 if self.config.higher_is_better else -1
         closeness = sign * columns.numbers("rating", low=-np.inf)
-        num_votes = np.ones(len(columns), dtype=np.int64)
-        if "num_ratings" in columns:
-            num_votes = columns.counts("num_ratings", low=1)
-        reference, image = images.index
+        has_counts = "num_ratings" in columns
+        num_votes = columns.counts("num_ratings", low=1) if has_counts else np.ones(len(columns), np.int64)
         rated = RatedImages(self.stimuli(images.names), reference, image, closeness, num_votes)
         return Rows(rated, self.split_rows(columns, images, images.role(0), "reference").splits)
 
@@ -69,15 +74,3 @@ class Ratings(DrawnFromTable):
         c = self.config
         draw = TripletDraw(self.name, c.pairs_per_reference, c.min_gap, c.seed)
         return triplets_from_ratings(judgments, c.votes, draw)
-
-
-def _check_rated_once(columns: Columns, images: ImageRows) -> None:
-    before = find_first_rows(images.index[1])
-    rows = np.flatnonzero(before != np.arange(len(before)))
-    if rows.size:
-        raise columns.error(
-            rows,
-            f"image '{images.names[images.index[1, rows[0]]]}' was rated in row "
-            f"{columns.rows[before[rows[0]]]} already; give one row an image, the mean over people, with "
-            "their number in num_ratings",
-        )

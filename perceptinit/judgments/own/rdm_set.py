@@ -25,9 +25,9 @@ class RdmSet(MatrixSet):
     """A matrix of similarities or dissimilarities of M images, made into triplets.
 
     `.npy` and `.mat` files hold (M, M), (subjects, M, M), or upper triangles row by row; `.csv` is
-    one square table, with names in the first row or column or without. With several subjects a vote
-    is a subject. Images, not rows, are dealt to splits, and all three images of a triplet are of its
-    split. Triplets are drawn without replacement, only where the group tells the candidates apart.
+    one square table, with or without names in the first row or column. With several subjects each subject
+    has one vote. Splits are by image: all three images of a triplet are in its split. Triplets are drawn without
+    replacement from candidates whose mean dissimilarities differ by `min_gap`.
     """
 
     conventions: ClassVar[Conventions] = Conventions(
@@ -43,15 +43,15 @@ class RdmSet(MatrixSet):
         path: Path
         """The matrix: .npy, .mat or .csv."""
         kind: MatrixKind
-        """What a larger cell says: more alike ("similarity") or less ("dissimilarity"). No default."""
+        """Whether a larger cell means more alike ("similarity") or less ("dissimilarity"). No default."""
         names: Path | None = None
-        """Text file of image names, one a line in the order of the matrix; not needed when a .csv has them."""
+        """Text file of image names, one per line in the order of the matrix; not needed if a .csv has them."""
         key: str | None = None
-        """Variable of a .mat file that holds several, or field of a struct ("data.rdm")."""
+        """Variable of a .mat file with several, or field of a struct ("data.rdm")."""
         image: str | None = None
-        """File of a name: "{}.jpg", or "{:03d}.jpg" for whole numbers; None: the name itself."""
+        """File name pattern: "{}.jpg", or "{:03d}.jpg" for whole numbers. Default: names are file names."""
         subjects: tuple[NonNegativeInt, ...] = ()
-        """Use these subjects only, counted from 0; all when empty."""
+        """Use only these subjects, counted from 0. Default: all."""
 
     config: Config
 
@@ -78,7 +78,7 @@ class RdmSet(MatrixSet):
         return [f"subject {number}" for number in subjects] if subjects else super().people
 
     def read_file(self) -> tuple[np.ndarray, Sequence[str] | None]:
-        """Return all matrices (S, M, M) of the file, and the image names that it gives, if any."""
+        """Return all matrices (S, M, M) of the file, and the image names that it contains, if any."""
         return read_matrices(self.config.path, self.config.key)
 
     def matrices(self) -> tuple[np.ndarray, Sequence[str]]:
@@ -87,7 +87,9 @@ class RdmSet(MatrixSet):
         matrices, own_names = self.read_file()
         names = read_names(c.names) if c.names else own_names
         if names is None:
-            raise DataError(f"{c.path}: says no image names; give a text file of names, one a line, as names")
+            raise DataError(
+                f"{c.path}: contains no image names; set names to a text file with one name per line"
+            )
         try:
             files = [file_name(name, c.image) for name in names]
         except ValueError as error:

@@ -1,12 +1,14 @@
-"""Your own same-or-different answers (`same-different`): a table of two images and the share that said "same"."""
+"""Your own same-or-different answers (`same-different`): two images and the share of people who said "same"."""
 
 from __future__ import annotations
 
 # N pairs
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from perceptinit.configs import PositiveInt, Share
+from perceptinit.errors import problems_of
 from perceptinit.files.columns import Columns
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.drawing import TripletDraw
@@ -18,10 +20,9 @@ from perceptinit.types import Split, Triplets
 class SameDifferent(DrawnFromTable):
     """A table of pairs of images with the share of people who called the two the same.
 
-    The names of the columns are keys, so that published files can be read as they are, such as the
-    JND votes of NIGHTS. Where one image (`first`) stands in several pairs, they make triplets: what
-    more people called the same as the anchor is closer. Rows where `excluded` is filled are left out. The evaluator `jnd` scores the pairs. Splits
-    are by `first`.
+    Column names are keys of the recipe, so published files such as the JND votes of NIGHTS need no conversion.
+    Pairs with the same `first` image make triplets: the candidate with the larger share is closer. Splits
+    are by `first`. Rows with a filled cell in `excluded` are left out. The evaluator `jnd` scores the pairs.
     """
 
     conventions: ClassVar[Conventions] = Conventions(
@@ -39,21 +40,21 @@ class SameDifferent(DrawnFromTable):
         first: str = "first"
         """Column of the image that becomes the anchor, such as the undistorted one."""
         second: str = "second"
-        """Column of the image that it was compared with."""
+        """Column of the image that it is compared with."""
         p_same: str = "p_same"
         """Column of the share of people who said "same", in [0, 1]."""
         num_votes: str | None = None
-        """Column of the number of people; one each when not given."""
+        """Column of the number of people. Default: one per pair."""
         pairs_per_anchor: PositiveInt = 100
-        """Most triplets of one anchor."""
+        """Maximum number of triplets per anchor."""
         min_gap: Share = 0.0
         """Smallest difference of two shares that makes a triplet."""
 
     config: Config
 
-    def read_first_split(self) -> object:
-        """Read the pairs."""
-        return self.load_same_pairs("train")  # triplets need pairs that share an image
+    def preflight(self) -> Iterator[str]:
+        """Yield the first problem of the file or its images; pairs need not make triplets."""
+        return problems_of(lambda: self.rows)
 
     def read(self, columns: Columns) -> Rows:
         """Return all pairs and their splits."""

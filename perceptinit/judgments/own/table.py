@@ -31,7 +31,7 @@ OPTIONAL = ("split", "group", "subject", "excluded")
 
 @dataclass(frozen=True, slots=True)
 class TableRows(Rows):
-    """The judgments of a table, and the answers that they add up to, with their splits and columns."""
+    """The judgments of a table, the answers that they aggregate with their splits, and the columns of the answers."""
 
     answers: NamedTriplets
     answer_splits: np.ndarray
@@ -41,22 +41,22 @@ class TableRows(Rows):
 class Table(OwnTable):
     """Judgments from a file with columns in one of four forms:
 
-    * `anchor`, `first`, `second`, `first_votes`, `second_votes`: people who chose each candidate;
+    * `anchor`, `first`, `second`, `first_votes`, `second_votes`: number of people who chose each candidate;
     * `anchor`, `first`, `second`, `p_second`, `num_votes`: the share who chose `second`;
-    * `anchor`, `first`, `second`, `choice`: one answer a row, `choice` repeats the image that was chosen
+    * `anchor`, `first`, `second`, `choice`: one answer a row, `choice` repeats the chosen image
       or says `first` or `second`;
-    * `anchor`, `positive`, `negative`: one answer a row, `positive` is the one closer to the anchor.
-      The column gives the answer away, so sides are drawn at random, by `seed`.
+    * `anchor`, `positive`, `negative`: one answer a row, `positive` is closer to the anchor.
+      The column reveals the answer, so sides are drawn at random, by `seed`.
 
-    Optional columns: `split` (train, val, test), `group` (what must not cross splits, such as a
-    scene; the anchor when absent), `subject` (who answered), `excluded` (rows where it is filled are left
-    out). Other columns are not read. Images are paths relative to `images`. Row numbers in messages count the header as row 1.
+    Optional columns: `split` (train, val, test), `group` (such as a scene; occurs in one split only, the anchor
+    by default), `subject` (who answered), `excluded` (rows with a filled cell are left out). Other columns are
+    ignored. Images are paths relative to `images`. Row numbers in messages count the header as row 1.
 
-    Without `split`, what `split_by` names is dealt to splits by hashing its name: by default the group,
-    or the anchor, and then a candidate of one split may occur in another.
+    Without `split`, groups (or what `split_by` names) are assigned to splits by hashing their names. By
+    default the group is the anchor, so a candidate of one split may occur in another.
 
     Rows that ask the same question (same anchor, candidates in either order, same group and split)
-    are added up into one judgment, so that the human ceiling is that of a crowd.
+    are aggregated into one judgment, so the human ceiling is that of a crowd.
     """
 
     conventions: ClassVar[Conventions] = Conventions(
@@ -68,16 +68,16 @@ class Table(OwnTable):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(OwnTable.Config):
         subjects: tuple[str, ...] = ()
-        """Use the answers of these people only (column `subject`); of all when empty."""
+        """Use only the answers of these people (column `subject`). Default: all people."""
         aggregate: bool = True
-        """Add up rows that ask the same question. When false, every row stays a judgment of its own."""
+        """Aggregate rows that ask the same question. If false, every row is a judgment."""
 
     config: Config
     what = "Judgments"
     draw_name = "table"
 
     def read(self, columns: Columns) -> TableRows:
-        """Return the rows that are used, and the judgments that they add up to."""
+        """Return the rows that are used, and the judgments that they aggregate to."""
         form = find_form(columns)
         images, (votes_second, num_votes) = read_all(
             partial(self.read_images, columns, form[:3]), partial(read_votes, columns, form)
@@ -85,43 +85,43 @@ class Table(OwnTable):
         if "group" in columns:
             split = self.split_rows(columns, images, columns.coded("group"), "group")
         else:
-            hint = ", or say in a column 'group' what must not cross splits"
+            hint = ", or add a column 'group' of what must not cross splits"
             split = self.split_rows(columns, images, images.role(0), "anchor", hint)
         votes = votes_second / num_votes, num_votes
         named = NamedTriplets(images.names, images.index, *votes, split.group.codes, split.unit)
         if form == ANSWER:
             named = draw_sides(named, self.config.seed)
-        # after rows are split, so that splits are the same whoever is selected
-        rows = self._rows_of_subjects(columns)
+        # selected after rows are split, so that splits do not depend on the selection
+        rows = self._find_rows_of_subjects(columns)
         answers, splits = named.select(rows), split.splits[rows]
-        return TableRows(*self._add_up(answers, splits), answers, splits, columns.select(rows))
+        return TableRows(*self._aggregate(answers, splits), answers, splits, columns.select(rows))
 
-    def _add_up(self, named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.ndarray]:
+    def _aggregate(self, named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.ndarray]:
         return add_up(named, splits) if self.config.aggregate else (named, splits)
 
-    def _rows_of_subjects(self, columns: Columns) -> np.ndarray:
+    def _find_rows_of_subjects(self, columns: Columns) -> np.ndarray:
         wanted = self.config.subjects
         if not wanted:
             return np.ones(len(columns), dtype=bool)
         subjects = columns.coded("subject")
-        for subject in sorted(set(wanted).difference(subjects.distinct)):
-            hint = suggest(subject, subjects.distinct)
-            raise DataError(f"{columns.path}: no rows of subject '{subject}'.{hint}")
+        for subject in wanted:
+            if subject not in subjects.distinct:
+                hint = suggest(subject, subjects.distinct)
+                raise DataError(f"{columns.path}: no rows of subject '{subject}'.{hint}")
         return np.isin(np.array(subjects.distinct)[subjects.codes], wanted)
 
     @cached_property
     def _subjects(self) -> Coded | None:
-        """Who gave each answer, where the table says it."""
         columns = self.rows.columns
         return columns.coded("subject") if "subject" in columns else None
 
     @property
     def people(self) -> Sequence[str]:
-        """Names in the column `subject`, those of the key `subjects` where it is given; none without the column."""
+        """Names of the people whose answers are used; empty without a column `subject`."""
         return list(self._subjects.distinct) if self._subjects else []
 
     def load_people(self, split: Split) -> dict[str, Triplets]:
-        """Return the answers of each person in a split; of one person alone, none."""
+        """Return the answers of each person in a split; empty for fewer than two people."""
         named, splits, subjects = self.rows.answers, self.rows.answer_splits, self._subjects
         if subjects is None or len(subjects.distinct) < 2:
             return {}
@@ -130,26 +130,24 @@ class Table(OwnTable):
         rows = rows[np.argsort(subjects.codes[rows], kind="stable")]
         codes, first = np.unique(subjects.codes[rows], return_index=True)
         for code, own in zip(codes.tolist(), np.split(rows, first[1:]), strict=True):
-            answers, _ = self._add_up(named.select(own), splits[own])
+            answers, _ = self._aggregate(named.select(own), splits[own])
             found[subjects.distinct[code]] = answers.triplets(self.stimuli).over(stimuli)
         return found
 
 
 def find_form(columns: Columns) -> tuple[str, ...]:
-    """Return the form that the columns have; other columns are allowed and not read.
+    """Return the form that the columns have; further columns are ignored.
 
-    Raises DataError when none or several are complete, and when a column looks like a misspelt
-    optional one, which would be left out silently.
+    Raises:
+        DataError: If no form is complete or several are, or a column looks like a misspelt optional one.
     """
     complete = [form for form in FORMS if set(form) <= columns.names]
     if len(complete) > 1:
         forms = " and ".join(", ".join(form) for form in complete)
-        raise DataError(f"{columns.path}: says the votes more than once ({forms}); keep one form")
+        raise DataError(f"{columns.path}: votes are in several forms ({forms}); keep one form")
     if not complete:
         raise DataError(f"{columns.path}: {_explain_missing(columns)}")
-    for name in columns.names:
-        if name in OPTIONAL or name in complete[0]:
-            continue
+    for name in sorted(columns.names - {*OPTIONAL, *complete[0]}):
         meant = difflib.get_close_matches(name, OPTIONAL, n=1, cutoff=0.8)
         if meant and meant[0] not in columns:
             raise DataError(f"{columns.path}: column '{name}': did you mean '{meant[0]}'? Rename it")
@@ -159,7 +157,7 @@ def find_form(columns: Columns) -> tuple[str, ...]:
 def _explain_missing(columns: Columns) -> str:
     form = min(FORMS, key=lambda form: len(set(form) - columns.names))
     missing = next(name for name in form if name not in columns)
-    hint = suggest(missing, set(columns.names) - set(form))
+    hint = suggest(missing, columns.names - set(form))
     forms = "; or ".join(", ".join(form) for form in FORMS)
     fitting = component_for(columns)
     other = f". These are columns of '{fitting}': use that" if fitting != "table" else ""
@@ -167,10 +165,11 @@ def _explain_missing(columns: Columns) -> str:
 
 
 def read_votes(columns: Columns, form: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Return votes for `second`, float64 (N,), and votes in all, int64 (N,).
+    """Return votes for `second`, float64 (N,), and votes in total, int64 (N,).
 
-    Raises DataError, naming the row, for votes that are negative, not whole or all zero, for a share
-    outside [0, 1], and for votes or a choice of something that is none of the two candidates.
+    Raises:
+        DataError: For votes that are negative, not whole or all zero, a share outside [0, 1], and votes or a
+            choice for neither candidate. Names the rows.
     """
     _refuse_third_option(columns, form)
     if form == CHOICE:
@@ -189,24 +188,21 @@ def read_votes(columns: Columns, form: tuple[str, ...]) -> tuple[np.ndarray, np.
 
 def _read_choices(columns: Columns) -> np.ndarray:
     """Return 1 where `second` was chosen and 0 where `first` was, float64 (N,)."""
-    coded = (columns.coded(name) for name in ("first", "second", "choice"))
-    first, second, choice = (np.array(c.distinct, dtype=object)[c.codes] for c in coded)
-    is_first = (choice == first) | (choice == "first")
+    first, second, choice = (np.array(columns.texts(name), object) for name in CHOICE[1:])
     is_second = (choice == second) | (choice == "second")
-    strange = np.flatnonzero(~(is_first | is_second))
+    strange = np.flatnonzero(~(is_second | (choice == first) | (choice == "first")))
     if strange.size:
-        a, b, c = (columns.cell(name, strange[0]) for name in ("first", "second", "choice"))
+        a, b, c = (columns.cell(name, strange[0]) for name in CHOICE[1:])
         raise columns.error(
-            strange,
-            f"choice '{c}' is neither first '{a}' nor second '{b}': a judgment has two candidates",
+            strange, f"choice '{c}' is neither first '{a}' nor second '{b}': a judgment has two candidates"
         )
     return is_second.astype(np.float64)
 
 
 def _refuse_third_option(columns: Columns, form: tuple[str, ...]) -> None:
-    """Raise DataError for rows with votes in a column that is none of the two candidates'."""
-    for name in columns.names:
-        if name in form or not re.fullmatch(r".+_votes|votes_.+", name) or name == "num_votes":
+    """Raise DataError for votes in a column of neither candidate."""
+    for name in sorted(columns.names - {*form, "num_votes"}):
+        if not re.fullmatch(r".+_votes|votes_.+", name):
             continue
         is_zero = [str(cell or "0").strip() in ("0", "0.0") for cell in columns.distinct[name]]
         rows = np.flatnonzero(~np.array(is_zero)[columns.codes[name]])
@@ -214,5 +210,5 @@ def _refuse_third_option(columns: Columns, form: tuple[str, ...]) -> None:
             raise columns.error(
                 rows,
                 f"{columns.cell(name, rows[0])} votes in column '{name}': a judgment has two candidates, first and "
-                "second. Leave out the people who chose neither, or count half of them for each",
+                "second. Leave out people who chose neither, or count half of them for each",
             )

@@ -1,4 +1,4 @@
-"""CIFAR-10H (`cifar10h`): labels of about 51 people for each test photograph of CIFAR-10."""
+"""CIFAR-10H (`cifar10h`): about 51 human labels for each test photograph of CIFAR-10."""
 
 from __future__ import annotations
 
@@ -23,20 +23,19 @@ from perceptinit.types import DataCard, ImageSource, Split, Stimuli, Triplets
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 RECORD_BYTES = 1 + 3 * 32 * 32
-# people's majority is the official label for 0.992 of the photographs; in a wrong order, for 0.1
+# the majority gives the official label to 0.992 of the photographs; in a wrong order, to 0.1
 MIN_AGREEMENT = 0.9
 
 
 class Cifar10H(DerivedAnswers):
-    """Triplets of CIFAR-10 test photographs from the labels that people gave them.
+    """Triplets of CIFAR-10 test photographs from human labels.
 
-    The folder holds the counts, int64 (10000, 10) in the order of the test set, and the photographs:
+    The folder contains the counts, int64 (10000, 10) in the order of the test set, and the photographs:
     `test_batch.bin` of the binary version, or a Parquet file with columns `image` and `label` in the
-    original order. A photograph is as close to the anchor as it is likely that two people give the
-    two one label. Photographs, not rows, are dealt to splits.
+    original order. The closeness of a photograph to the anchor is the probability that two people give both the
+    same label. Splits are by photograph.
 
-    These photographs are the test set of CIFAR-10: do not score zero-shot on CIFAR-10 after training
-    on them.
+    These photographs are the test set of CIFAR-10: do not score zero-shot on CIFAR-10 after training on them.
     """
 
     name = "cifar10h"
@@ -82,105 +81,88 @@ class Cifar10H(DerivedAnswers):
         counts: str = "cifar10h-counts.npy"
         """File of the counts, relative to root."""
         images: str = "cifar-10-batches-bin/test_batch.bin"
-        """File of the photographs, relative to root: .bin or .parquet."""
+        """File of the photographs, relative to root, .bin or .parquet."""
         per_anchor: PositiveInt = 10
-        """Most triplets of one anchor."""
+        """Maximum number of triplets per anchor."""
         min_gap: Share = 0.2
-        """Smallest difference of the candidates' chances to get the anchor's label."""
+        """Smallest difference of the closeness of two candidates, a probability."""
         min_disagreement: Share = 0.0
-        """Use anchors on which this share of people, or more, depart from the majority; 0 uses all."""
+        """Smallest share of people who disagree with the majority on an anchor; 0 uses all anchors."""
         val_share: Share = 0.1
-        """Share of the photographs that become `val`."""
+        """Share of the photographs in `val`."""
         test_share: Share = 0.2
-        """Share of the photographs that become `test`."""
+        """Share of the photographs in `test`."""
         seed: NonNegativeInt = 0
-        """Names the draws of splits and triplets. Not the run's seed: all runs share them."""
+        """Seed of splits and triplets. Independent of the run's seed: all runs share them."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield what is missing or wrong: counts, photographs, their order."""
-        return problems_of(self._check_order)
+        """Yield the first problem of the counts, the photographs or their order."""
+        return problems_of(lambda: self._data)
 
     def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split; DataError for absent or wrong files, or an empty split."""
-        self._check_order()
-        c = self.config
-        splits = split_names(self._stimuli.ids, c, self.name)
-        members = np.flatnonzero(splits == split).tolist()
+        """Return the triplets of a split; DataError for missing or wrong files, or an empty split."""
+        c, (counts, stimuli) = self.config, self._data
+        members = np.flatnonzero(split_names(stimuli.ids, c, self.name) == split).tolist()
         if not members:
             raise DataError(f"root = \"{c.root}\": no photographs in split '{split}'")
         draw = TripletDraw(self.name, c.per_anchor, c.min_gap, c.seed)
-        return triplets_from_label_counts(self._counts, self._stimuli, members, c.min_disagreement, draw)
+        return triplets_from_label_counts(counts, stimuli, members, c.min_disagreement, draw)
 
     @cached_property
-    def _counts(self) -> np.ndarray:
-        path = self.config.root / self.config.counts
-        self._require(path)
+    def _data(self) -> tuple[np.ndarray, Stimuli]:
+        """The counts (M, C) and the photographs."""
+        root = self.config.root
+        counts_path, images_path = root / self.config.counts, root / self.config.images
+        for path in (counts_path, images_path):
+            if not path.is_file():
+                raise DataError(
+                    f'root = "{root}": {path.name} not found. Get it: perceptinit data download cifar10h --out {root}'
+                )
         try:
-            return np.load(path, allow_pickle=False)
+            counts = np.load(counts_path, allow_pickle=False)
         except ValueError as error:
-            raise DataError(f"{path}: not a readable .npy file of numbers ({error})") from error
-
-    @cached_property
-    def _photographs(self) -> tuple[list[ImageSource], np.ndarray]:
-        """Return images and official labels (M,)."""
-        path = self.config.root / self.config.images
-        self._require(path)
-        if path.suffix != ".parquet":
-            return _read_binary(path)
-        images, labels = read_labelled_parquet(path, "image", "label")
-        return images, _check_labels(path, np.array(labels, dtype=np.int64))
-
-    @cached_property
-    def _stimuli(self) -> Stimuli:
-        images, labels = self._photographs
-        ids = tuple(f"test-{i:05d}" for i in range(len(images)))
-        return Stimuli(ids, images, tuple(CLASSES[label] for label in labels))
-
-    def _check_order(self) -> None:
-        counts, (images, labels) = self._counts, self._photographs
+            raise DataError(f"{counts_path}: not a readable .npy file of numbers ({error})") from error
+        images, labels = _read_photographs(images_path)
         if counts.shape != (len(images), len(CLASSES)):
-            raise DataError(
-                f'root = "{self.config.root}": counts of shape {counts.shape} for {len(images)} photographs'
-            )
+            raise DataError(f'root = "{root}": counts of shape {counts.shape} for {len(images)} photographs')
         agreement = float((counts.argmax(axis=1) == labels).mean())
         if agreement < MIN_AGREEMENT:
             raise DataError(
-                f'root = "{self.config.root}": people\'s majority is the official label for {agreement:.1%} of '
-                "the photographs: counts and photographs are in different orders"
+                f'root = "{root}": the majority gives the official label to {agreement:.1%} of the photographs: '
+                "counts and photographs are in different orders"
             )
+        ids = tuple(f"test-{i:05d}" for i in range(len(images)))
+        return counts, Stimuli(ids, images, tuple(CLASSES[label] for label in labels))
 
-    def _require(self, path: Path) -> None:
-        if not path.is_file():
+
+def _read_photographs(path: Path) -> tuple[list[ImageSource], np.ndarray]:
+    """Return the images and their official labels, (M,)."""
+    if path.suffix == ".parquet":
+        images, column = read_labelled_parquet(path, "image", "label")
+        labels = np.array(column, dtype=np.int64)
+    else:
+        data = np.fromfile(path, dtype=np.uint8)
+        if not len(data) or len(data) % RECORD_BYTES:
             raise DataError(
-                f'root = "{self.config.root}": no {path.name} there. Get it: '
-                f"perceptinit data download cifar10h --out {self.config.root}"
+                f"{path}: {len(data):,} bytes are not a whole number of records of {RECORD_BYTES:,}"
             )
-
-
-def _read_binary(path: Path) -> tuple[list[ImageSource], np.ndarray]:
-    data = np.fromfile(path, dtype=np.uint8)
-    if not len(data) or len(data) % RECORD_BYTES:
-        raise DataError(f"{path}: {len(data):,} bytes are no whole number of records of {RECORD_BYTES:,}")
-    records = data.reshape(-1, RECORD_BYTES)
-    pixels = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return list(np.ascontiguousarray(pixels)), _check_labels(path, records[:, 0].astype(np.int64))
-
-
-def _check_labels(path: Path, labels: np.ndarray) -> np.ndarray:
+        records = data.reshape(-1, RECORD_BYTES)
+        pixels = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        images, labels = list(np.ascontiguousarray(pixels)), records[:, 0].astype(np.int64)
     bad = np.flatnonzero((labels < 0) | (labels >= len(CLASSES)))
     if bad.size:
         raise DataError(f"{path}: record {bad[0]} (from 0) has label {labels[bad[0]]}")
-    return labels
+    return images, labels
 
 
 def label_shares(counts: np.ndarray, source: str) -> np.ndarray:
     """Return the share of people who gave each label, float64 (M, C); rows sum to 1.
 
-    counts: whole numbers (M, C). Raises DataError, naming the row, for negative counts and a row
-    without labels.
+    Raises:
+        DataError: If `counts` are not whole numbers (M, C), or a row has a negative count or no labels.
     """
     counts = np.asarray(counts)
     if counts.ndim != 2 or counts.dtype.kind not in "iu":
@@ -197,7 +179,7 @@ def label_shares(counts: np.ndarray, source: str) -> np.ndarray:
 
 
 def same_label_share(shares: np.ndarray, image: int) -> np.ndarray:
-    """Return the chance that two people, one looking at `image`, give one label, float64 (M,)."""
+    """Return the probability that two people give `image` and each image the same label, float64 (M,)."""
     return shares @ shares[image]
 
 
@@ -208,17 +190,23 @@ def triplets_from_label_counts(
     min_disagreement: float,
     draw: TripletDraw,
 ) -> Triplets:
-    """Return triplets of the images at `members`; no other image occurs, so splits share none.
+    """Return triplets of images from the labels that people gave them.
 
-    An image is as close to the anchor as it is likely that two people give the two one label. The
-    share of votes is that of Luce's choice rule, s_second / (s_first + s_second). Candidates whose
-    closeness differs by less than the draw's `min_gap`, in [0, 1], are no pair. Anchors on whose label fewer
-    than `min_disagreement` of the people depart from the majority are left out.
+    Closeness is the probability that two people give both images the same label. The share of votes follows
+    Luce's choice rule, s_second / (s_first + s_second).
 
-    Raises DataError when nothing is left.
+    Args:
+        counts: People who gave each label, whole numbers (M, C).
+        stimuli: The M images.
+        members: Indices of the only images that occur, so that splits share none.
+        min_disagreement: Smallest share of people who disagree with the majority on an anchor.
+        draw: How many triplets, and which; `min_gap` is a difference of closeness, in [0, 1].
+
+    Raises:
+        DataError: If no triplet is left.
     """
     shares, totals = label_shares(counts, draw.source), np.asarray(counts).sum(axis=1)
-    # the tolerance: 1 - 0.8 is a little less than 0.2 in floating point
+    # rounding: 1 - 0.8 < 0.2
     anchors = [i for i in members if 1 - shares[i].max() >= min_disagreement - 1e-9]
 
     def votes_of(anchor: int, first: np.ndarray, second: np.ndarray) -> Votes:
@@ -226,10 +214,5 @@ def triplets_from_label_counts(
         return s_second / (s_first + s_second), np.minimum(totals[first], totals[second])
 
     return draw_triplets(
-        stimuli,
-        anchors,
-        lambda anchor: -same_label_share(shares, anchor),
-        votes_of,
-        draw,
-        members,
+        stimuli, anchors, lambda anchor: -same_label_share(shares, anchor), votes_of, draw, members
     )

@@ -30,14 +30,13 @@ SOURCE = "perceptinit data download materials"
 class Materials:
     """25,801 triplets with 104,692 votes about renderings of one object in 100 measured materials.
 
-    The folder holds `answers_processed_train.json`, `answers_processed_test.json` and the images in
-    `havran1_ennis_298x298_LDR/`; an image's index is its place in the alphabetical order of names.
+    The folder contains `answers_processed_train.json`, `answers_processed_test.json` and the images in
+    `havran1_ennis_298x298_LDR/`. The index of an image is its place in the alphabetical order of names.
 
-    Splits: `test` is the published one. `val` is a share of the published training queries, where a
-    query is the set of three images, whichever is the reference: no query of `train` is in `val`.
-    All 100 images occur in every split, because the published split is by judgment. Scores on `val`
-    and `test` say how well votes are predicted for these materials, not for unseen ones. 261 of the
-    test triples also occur in the published training file, with another of the three as reference.
+    Splits: `test` is the published one. `val` is a share of the published training queries; a query is a set of
+    three images, any of them the reference. All 100 images occur in every split, since the published split is by
+    judgment, so scores are about these materials, not unseen ones. 261 of the test triples also occur in the
+    published training file, with another reference.
 
     Sides: the files list the majority's choice first; here sides are drawn at random, by `side_seed`.
 
@@ -80,102 +79,84 @@ class Materials:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         root: Path
-        """The folder that holds the two answer files and the folder of images."""
+        """The folder of the two answer files and the folder of images."""
         val_share: Share = 0.1
-        """Share of the published training queries that become `val`; below 1."""
+        """Share of the published training queries in `val`, below 1."""
         split_seed: NonNegativeInt = 0
-        """Names the draw of `val`. Not the run's seed: all runs share the split."""
+        """Seed of `val`. Independent of the run's seed: all runs share the split."""
         side_seed: NonNegativeInt = 0
-        """Names the draw of which candidate is `first`."""
+        """Seed of which candidate is `first`."""
 
         def __post_init__(self) -> None:
             if self.val_share >= 1:
-                raise ValueError("val_share = 1 leaves nothing to train on; give less than 1")
+                raise ValueError("val_share = 1 leaves no training data; use less than 1")
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield what is missing or wrong: answer files, images."""
-        yield from problems_of(self._image_names)
-        for part in ("train", "test"):
-            yield from problems_of(self._read, part)
+        """Yield the problems of the answer files and the images."""
+        checks = (lambda: self._stimuli, lambda: self._read("train"), lambda: self._read("test"))
+        return iter(dict.fromkeys(problem for check in checks for problem in problems_of(check)))
 
     def load(self, split: Split) -> Triplets:
-        """Return the judgments of a split; DataError when a file is absent or wrong, or the split is empty."""
-        part = "test" if split == "test" else "train"
-        triplets = self._draw_sides(*self._read(part), part)
+        """Return the judgments of a split; DataError for a missing or wrong file, or an empty split."""
+        c = self.config
+        triplets = self._read("test" if split == "test" else "train")
         if split == "test":
             return triplets
-        splits = assign_splits(
-            triplets.group.tolist(),
-            self.config.split_seed,
-            "judgments",
-            "materials",
-            val_share=self.config.val_share,
-        )
+        groups = triplets.group.tolist()
+        splits = assign_splits(groups, c.split_seed, "judgments", "materials", val_share=c.val_share)
         if not (splits == split).any():
-            raise DataError(
-                f"materials: no judgments in split '{split}' with val_share = {self.config.val_share}"
-            )
+            raise DataError(f"materials: no judgments in split '{split}' with val_share = {c.val_share}")
         return triplets.select(splits == split)
 
     @cached_property
     def _stimuli(self) -> Stimuli:
-        """All images; the splits share this object, so that pixels are decoded once for all."""
-        names, folder = self._image_names(), self.config.root / IMAGES
-        concepts = tuple(Path(name).stem for name in names)
-        return Stimuli(tuple(names), [folder / name for name in names], concepts)
-
-    def _image_names(self) -> list[str]:
+        """All images; shared by the splits, so that pixels are decoded once."""
         folder = self.config.root / IMAGES
         names = [name for name in file_names(folder) if name.endswith(".jpg")]
-        # an index is a place in this list: one file more or less shifts the rest
+        # an index is a place in this list, so a missing or additional file shifts the others
         if len(names) != NUM_IMAGES:
             raise DataError(
                 f'root = "{self.config.root}": {len(names)} .jpg images in {IMAGES}, expected '
                 f"{NUM_IMAGES}. Get them: {SOURCE}"
             )
-        return names
+        concepts = tuple(Path(name).stem for name in names)
+        return Stimuli(tuple(names), [folder / name for name in names], concepts)
 
-    def _read(self, part: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return answers (N, 3) and votes (N, 2) of a published file."""
+    def _read(self, part: str) -> Triplets:
+        """Return the judgments of a published file, with sides drawn."""
         root = self.config.root
         path = root / f"answers_processed_{part}.json"
         if not path.is_file():
-            raise DataError(f'root = "{root}": no {path.name} there. Get it: {SOURCE}')
+            raise DataError(f'root = "{root}": {path.name} not found. Get it: {SOURCE}')
+        content = read_json(path, dict, "the published answers")
         try:
-            content = read_json(path, dict, "the published answers")
-            answers, votes = _table(content, "answers", 3), _table(content, "agreement", 2)
+            answers, votes = _to_table(content, "answers", 3), _to_table(content, "agreement", 2)
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise DataError(f"{path}: not the published answers ({error})") from error
         if len(answers) != len(votes):
             raise DataError(f"{path}: {len(answers)} answers, but {len(votes)} rows of agreement")
-        _check_rows(path, (answers < 0) | (answers >= NUM_IMAGES), "no index of an image")
-        _check_rows(path, votes < 0, "negative votes")
-        _check_rows(path, votes.sum(axis=1, keepdims=True) == 0, "no votes")
-        return answers, votes
-
-    def _draw_sides(self, answers: np.ndarray, votes: np.ndarray, part: str) -> Triplets:
-        """Return triplets whose `first` is the majority's choice as often as not."""
+        num_votes = votes.sum(axis=1)
+        for bad, what in (
+            (((answers < 0) | (answers >= NUM_IMAGES)).any(axis=1), "not the index of an image"),
+            ((votes < 0).any(axis=1), "negative votes"),
+            (num_votes == 0, "no votes"),
+        ):
+            if bad.any():
+                raise DataError(f"{path}: answer {int(np.argmax(bad))} (from 0): {what}")
         rng = generator(self.config.side_seed, "judgments", "materials", part, "sides")
         is_swapped = rng.random(len(answers)) < 0.5
         first = np.where(is_swapped, answers[:, 2], answers[:, 1])
         second = np.where(is_swapped, answers[:, 1], answers[:, 2])
-        num_votes = votes.sum(axis=1)
         p_second = np.where(is_swapped, votes[:, 0], votes[:, 1]) / num_votes
         query = np.sort(answers, axis=1) @ np.array([NUM_IMAGES**2, NUM_IMAGES, 1])
         return Triplets.build(self._stimuli, answers[:, 0], first, second, p_second, num_votes, query)
 
 
-def _table(content: Any, key: str, width: int) -> np.ndarray:
+def _to_table(content: Any, key: str, width: int) -> np.ndarray:
     table = np.array(content[key])
     if table.ndim != 2 or table.shape[1] != width or table.dtype.kind != "i":
-        raise ValueError(f"'{key}' is no (N, {width}) table of integers")
+        raise ValueError(f"'{key}' is not an (N, {width}) table of integers")
     return table
-
-
-def _check_rows(path: Path, bad: np.ndarray, what: str) -> None:
-    rows = np.flatnonzero(bad.any(axis=1))
-    if rows.size:
-        raise DataError(f"{path}: answer {rows[0]} (from 0): {what}")

@@ -17,6 +17,7 @@ from perceptinit.files.downloads import Download
 from perceptinit.files.tables import read_table
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.named_triplets import NamedTriplets
+from perceptinit.judgments.forms.splits import SPLITS
 from perceptinit.judgments.image_files import index_images, list_some, missing_files, stimuli_in
 from perceptinit.types import DataCard, Split, Triplets
 
@@ -26,7 +27,7 @@ IMAGE_COLUMNS = ("ref_path", "left_path", "right_path")
 URL = "https://data.csail.mit.edu/nights"
 NUM_CHUNKS = 100
 KINDS = ("ref", "distort")
-# the unpacked sizes that the source states, shared out evenly
+# the unpacked sizes that the source states, divided evenly
 CHUNK_BYTES = 58_000_000_000 // (len(KINDS) * NUM_CHUNKS)
 UNFILTERED = ("0_24", "25_49", "50_74", "75_99")
 UNFILTERED_BYTES = 289_000_000_000 // (len(KINDS) * len(UNFILTERED))
@@ -35,14 +36,9 @@ UNFILTERED_BYTES = 289_000_000_000 // (len(KINDS) * len(UNFILTERED))
 def nights_downloads() -> tuple[Download, ...]:
     """Return the files of each part: "data" (the 20,019 triplets), "table", "unfiltered" and "jnd".
 
-    The source has `data.csv` only inside its 58 GB archive: that one member is read out of it.
+    `data.csv` is only inside the source's 58 GB archive, of which this member alone is read.
     """
-    table = Download(
-        urls=(f"{URL}/nights.zip",),
-        path="data.csv",
-        member="data.csv",
-        parts=("data", "table"),
-    )
+    table = Download(urls=(f"{URL}/nights.zip",), path="data.csv", member="data.csv", parts=("data", "table"))
     chunks = (
         Download(
             urls=(f"{URL}/nights_chunked/{kind}/{number:03d}.zip",),
@@ -81,9 +77,9 @@ class Nights:
     `second` the right one; `left_vote` and `right_vote` may be counts or shares. The published
     splits are used; triplets of one reference are a group.
 
-    With `unfiltered`, `train` is that of the 100,000 unfiltered triplets (`nights_raw.csv`), fewer
-    votes and less agreement included, without the references that `val` or `test` of `data.csv` has;
-    those two stay as they are. The JND votes (`jnd_votes.csv`) are read by `same-different`.
+    With `unfiltered`, `train` consists of the 100,000 unfiltered triplets (`nights_raw.csv`), which have fewer
+    votes and less agreement, without the references of `val` and `test` in `data.csv`. `val` and `test` are
+    unchanged. `same-different` reads the JND votes (`jnd_votes.csv`).
     """
 
     conventions: ClassVar[Conventions] = Conventions(
@@ -109,13 +105,13 @@ class Nights:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         root: Path
-        """The folder that holds `data.csv`."""
+        """The folder of `data.csv`."""
         min_votes: PositiveInt = 6
-        """Leave out triplets with fewer votes. 6 is the filter of DreamSim and of all published scores."""
+        """Minimum number of votes of a triplet. 6 is the filter of DreamSim and of all published scores."""
         unfiltered: Path | None = None
-        """Folder of the unfiltered set (`nights_raw.csv`, `ref/`, `distort/`); `train` is its rows, by `min_votes` too."""
+        """Folder of the unfiltered set (`nights_raw.csv`, `ref/`, `distort/`) for `train`; `min_votes` applies."""
         test_subset: Literal["all", "imagenet", "no_imagenet"] = "all"
-        """Part of the test split: images of ImageNet classes, the others, or all (as DreamSim reports them)."""
+        """Part of the test split: images of ImageNet classes, other images, or all, as DreamSim reports them."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -126,35 +122,27 @@ class Nights:
         return "nights" if subset == "all" else f"nights-{subset.replace('_', '-')}"
 
     def preflight(self) -> Iterator[str]:
-        """Yield what is missing: the table, or images of the triplets that would be used."""
+        """Yield a missing or wrong table, or missing images of the triplets that are used."""
         root = self.config.root
         if not (root / "data.csv").is_file():
-            yield f'root = "{root}": no data.csv there. Get it: {SOURCE}'
+            yield f'root = "{root}": data.csv not found. Get it: {SOURCE}'
             return
         try:
             names = {name for column in IMAGE_COLUMNS for name in self._columns.texts(column)}
-            for split in ("train", "val", "test"):
-                self._rows(split)
-            if self.config.unfiltered:
-                self._raw_rows()
+            for split in SPLITS:
+                self._select(split)
         except DataError as error:
             yield str(error)
             return
-        missing = missing_files(root, names)
-        if missing:
+        if missing := missing_files(root, names):
             yield (
                 f'root = "{root}": {len(missing):,} of {len(names):,} images are missing: '
                 f"{list_some(missing)}. Unpack all of {SOURCE} there"
             )
 
     def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split that have enough votes.
-
-        Raises DataError when `data.csv` is absent or wrong, or the split is empty.
-        """
-        c = self.config
-        is_raw = split == "train" and c.unfiltered is not None
-        columns = self._raw_rows() if is_raw else self._rows(split)
+        """Return the triplets of a split with enough votes; DataError for a missing or wrong table or an empty split."""
+        columns = self._select(split)
         left, right = columns.numbers("left_vote"), columns.numbers("right_vote")
         unvoted = np.flatnonzero(left + right == 0)
         if unvoted.size:
@@ -162,22 +150,21 @@ class Nights:
         images = index_images([columns.coded(name) for name in IMAGE_COLUMNS])
         votes = right / (left + right), columns.counts("votes")
         known = set(self._columns.texts("ref_path"))
-        if c.unfiltered:
+        if self._raw_columns is not None:
             known.update(self._raw_columns.texts("ref_path"))
         place = {name: i for i, name in enumerate(sorted(known))}
         group = np.array([place[name] for name in columns.texts("ref_path")], dtype=np.int64)
         named = NamedTriplets(images.names, images.index, *votes, group)
-        folder = c.unfiltered if is_raw and c.unfiltered else c.root
-        return named.triplets(partial(stimuli_in, folder))
+        return named.triplets(partial(stimuli_in, columns.path.parent))
 
     @cached_property
     def _columns(self) -> Columns:
         return self._read(self.config.root / "data.csv", "split")
 
     @cached_property
-    def _raw_columns(self) -> Columns:
-        assert self.config.unfiltered is not None
-        return self._read(self.config.unfiltered / "nights_raw.csv")
+    def _raw_columns(self) -> Columns | None:
+        folder = self.config.unfiltered
+        return self._read(folder / "nights_raw.csv") if folder else None
 
     def _read(self, path: Path, *more: str) -> Columns:
         """Return the rows of a table with enough votes."""
@@ -185,29 +172,21 @@ class Nights:
         columns.require([*IMAGE_COLUMNS, "left_vote", "right_vote", "votes", *more])
         return columns.select(columns.counts("votes") >= self.config.min_votes)
 
-    def _raw_rows(self) -> Columns:
-        """Return the unfiltered rows whose reference is held out by no split of `data.csv`."""
-        path = self.config.root / "data.csv"
-        references, splits = (read_table(path).texts(name) for name in ("ref_path", "split"))
-        held_out = {r for r, s in zip(references, splits, strict=True) if s != "train"}
-        raw = self._raw_columns
-        mask = np.array([r not in held_out for r in raw.texts("ref_path")], dtype=bool)
-        if not mask.any():
-            raise DataError(
-                f"{raw.path}: no rows with {self.config.min_votes} votes or more outside "
-                f"val and test of {path}"
-            )
-        return raw.select(mask)
-
-    def _rows(self, split: Split) -> Columns:
-        columns = self._columns
-        mask = np.array([value == split for value in columns.texts("split")], dtype=bool)
-        if split == "test" and self.config.test_subset != "all":
-            mask &= columns.booleans("is_imagenet") == (self.config.test_subset == "imagenet")
-        if not mask.any():
+    def _select(self, split: Split) -> Columns:
+        """Return the rows of a split with enough votes; of the unfiltered set if configured and the split is `train`."""
+        columns, raw = self._columns, self._raw_columns
+        if split == "train" and raw is not None:
+            path = self.config.root / "data.csv"
+            references, splits = (read_table(path).texts(name) for name in ("ref_path", "split"))
+            held_out = {r for r, s in zip(references, splits, strict=True) if s != "train"}
+            mask = np.array([r not in held_out for r in raw.texts("ref_path")], dtype=bool)
+            columns, others = raw, f"outside val and test of {path}"
+        else:
+            mask = np.array([value == split for value in columns.texts("split")], dtype=bool)
+            if split == "test" and self.config.test_subset != "all":
+                mask &= columns.booleans("is_imagenet") == (self.config.test_subset == "imagenet")
             known = ", ".join(sorted(set(columns.texts("split")))) or "none"
-            raise DataError(
-                f"{columns.path}: no '{split}' rows with {self.config.min_votes} votes or more; "
-                f"splits with such rows: {known}"
-            )
+            others = f"in split '{split}'; splits with such rows: {known}"
+        if not mask.any():
+            raise DataError(f"{columns.path}: no rows with {self.config.min_votes} votes or more {others}")
         return columns.select(mask)
