@@ -72,9 +72,8 @@ def test_a_captioned_set_at_an_address_is_that_on_a_disk(bucket, tmp_path):
 def test_a_set_that_is_not_at_an_address_is_told_or_skipped(bucket):
     there = choice("pets", bucket.url)
     assert list(there.problems()) == [
-        f"{bucket.url}/pets: no test set there in clip-benchmark's layout (no test/nshards.txt). Class folders are read "
-        "from disks, buckets and hubs, and a web server does not list them: perceptinit data pack SOURCE OUT --test-set "
-        "makes that layout of them"
+        f"{bucket.url}/pets: no test set in clip-benchmark's layout (no test/nshards.txt). Class folders are read "
+        "from disks, buckets and hubs only: perceptinit data pack SOURCE OUT --test-set converts them to that layout"
     ]
     assert choice("pets", bucket.url, missing="skip").present() == ([], ["pets"])
 
@@ -137,7 +136,7 @@ def test_class_folders_in_a_bucket_are_a_test_set_and_pairs_to_train_on(memory):
 def test_half_a_set_in_a_bucket_is_not_taken_for_class_folders(memory, tmp_path):
     class_folders(memory)
     memory.pipe_file("/bucket/pets/classnames.txt", b"cat\ndog\n")
-    with pytest.raises(DataError, match=r"pets: no test set there in .* \(no train/nshards\.txt\)"):
+    with pytest.raises(DataError, match=r"pets: no test set in .* \(no train/nshards\.txt\)"):
         fetch_remote("memory://bucket/pets", "train")
     assert not (tmp_path / "cache" / "copies").exists()
 
@@ -226,7 +225,7 @@ def test_data_check_says_of_a_set_at_an_address_what_it_says_of_a_local_one(cli,
 def test_data_check_says_that_nothing_is_at_an_address(cli, bucket):
     done = cli("data", "check", f"{bucket.url}/pets")
     assert done.returncode == 1
-    assert "no test set there in clip-benchmark's layout" in " ".join(done.stdout.split())
+    assert "no test set in clip-benchmark's layout" in " ".join(done.stdout.split())
 
 
 def test_a_folder_on_the_web_is_refused():

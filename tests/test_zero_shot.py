@@ -246,7 +246,7 @@ def test_empty_lines_at_the_end_are_no_class_and_no_prompt(packed_set):
 def test_an_empty_line_between_class_names_is_an_error(packed_set):
     path = packed_set / "classnames.txt"
     path.write_text("cat\n\ndog\n")
-    assert complaint(packed_set) == (f"{path}: line 2 is empty, so the labels after it are in doubt")
+    assert complaint(packed_set) == (f"{path}: line 2 is empty, so the labels after it are ambiguous")
 
 
 def test_a_label_without_a_class_name_names_the_sample(packed_set):
@@ -266,15 +266,15 @@ def test_a_number_of_shards_that_is_none_is_an_error(packed_set, number):
 def test_missing_files_are_named(packed_set):
     shard, counter = packed_set / "test" / "1.tar", packed_set / "test" / "nshards.txt"
     shard.unlink()
-    assert complaint(packed_set) == f"{shard}: no such file, but nshards.txt says 2 shards"
+    assert complaint(packed_set) == f"{shard}: no such file, but nshards.txt states 2 shards"
     counter.unlink()
-    assert complaint(packed_set) == (f"{counter}: no such file; it says how many shards the test set has")
+    assert complaint(packed_set) == (f"{counter}: no such file; it states the number of shards of the test set")
 
 
 def test_a_shard_beyond_the_count_is_not_left_out_silently(packed_set):
     (packed_set / "test" / "nshards.txt").write_text("1")
     assert complaint(packed_set) == (
-        f"{packed_set / 'test' / '1.tar'}: one shard more than the 1 that nshards.txt says"
+        f"{packed_set / 'test' / '1.tar'}: one shard more than the 1 that nshards.txt states"
     )
 
 
@@ -347,7 +347,7 @@ def test_sets_may_be_paths_and_are_called_by_their_folder(packed_set):
     ("datasets", "sentence"),
     [
         ((), "datasets: name at least one test set"),
-        (("/a/pets", "/b/pets"), "datasets: two sets would be called 'pets' in the scores"),
+        (("/a/pets", "/b/pets"), "datasets: two sets have the name 'pets' in the scores"),
     ],
 )
 def test_no_sets_and_sets_of_one_name_are_refused(datasets, sentence):

@@ -1,8 +1,8 @@
-"""Which test sets a recipe means: names or a suite, under a root that is a folder or a hub address."""
+"""The test sets of a recipe: names or a suite, under a root that is a folder or an address."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -32,11 +32,16 @@ _SETS: WeakValueDictionary[tuple[Any, ...], AnySet] = WeakValueDictionary()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetChoice:
-    """The sets that an evaluator measures on.
+    """The test sets of an evaluator.
 
-    datasets: folders under `root`, paths, hub addresses, keys of the suites or `synthetic`.
-    suite: a named suite, whose sets of `kinds` come first. missing: what an absent set is. split: what is
-    measured on; other than `test` it is part of the names.
+    Args:
+        datasets: Folders under `root`, paths, addresses, keys of the suites or `synthetic`.
+        suite: A suite, whose sets of `kinds` come first.
+        root: Folder or address of the sets.
+        missing: Whether a missing set is an error or skipped.
+        kinds: The kinds of sets of a suite.
+        synthetic: Settings of the simulated set.
+        split: The split to evaluate; part of the names of scores unless it is `test`.
     """
 
     datasets: tuple[str, ...]
@@ -49,15 +54,15 @@ class SetChoice:
     held: dict[tuple[str, str], AnySet] = field(default_factory=dict, compare=False, repr=False)
 
     def check(self) -> None:
-        """Raise ValueError when there is no set, or two would have one name in the scores."""
+        """Raise ValueError if there is no set, a suite is unknown, or two sets have one name in the scores."""
         if self.suite and self.suite not in suite_names():
             raise ValueError(unknown("suite: no suite called", self.suite, suite_names()))
         names = [self.name(dataset) for dataset in self.all]
         if not names:
             raise ValueError("datasets: name at least one test set")
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
-            raise ValueError(f"datasets: two sets would be called '{twice[0]}' in the scores")
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"datasets: two sets have the name '{name}' in the scores")
 
     @property
     def is_retrieval(self) -> bool:
@@ -69,12 +74,12 @@ class SetChoice:
         return (*(s.key for s in suite), *self.datasets)
 
     def name(self, dataset: str) -> str:
-        """Return how scores call a set: `dtd`, or `dtd-train` where that split is measured on."""
+        """Return the name of a set in scores: `dtd`, or `dtd-train` for that split."""
         plain = self._plain_name(dataset)
         return plain if self.split == "test" else f"{plain}-{self.split}"
 
     def _plain_name(self, dataset: str) -> str:
-        """Return a set's name: as it stands under `root`, or the folder of a path."""
+        """Return a set's name: a key, its place under `root`, or the last part of a path or address."""
         if dataset.startswith(HUB):
             return dataset.partition("/datasets/")[2].split("/")[1]
         if "://" in dataset:
@@ -84,9 +89,11 @@ class SetChoice:
         return dataset if is_key or (self.root and not path.is_absolute()) else path.name
 
     def path(self, dataset: str, split: str = "") -> Path:
-        """Return the folder of a set, which may be absent; of one at an address, a copy that has the split.
+        """Return the folder of a set, which may not exist; for an address, of a local copy with the split.
 
-        Raises DataError when it cannot be had: AbsentError when there is none at that address.
+        Raises:
+            AbsentError: If there is no set at an address.
+            DataError: If a set cannot be fetched.
         """
         address = self._address(dataset)
         if address:
@@ -101,27 +108,19 @@ class SetChoice:
         return next((root / n for n in names if (root / n).is_dir()), root / dataset)
 
     def _address(self, dataset: str) -> str:
-        """Return the address of a set, empty if it is on a disk or simulated."""
+        """Return the address of a set; empty if it is on a disk or simulated."""
         if "://" in dataset:
             return dataset
         is_remote = "://" in self.root and dataset != SYNTHETIC
         return f"{self.root.rstrip('/')}/{dataset}" if is_remote else ""
 
-    def _is_absent(self, dataset: str) -> bool:
-        if dataset == SYNTHETIC or "://" in dataset:
-            return False
-        try:
-            return not self.path(dataset).is_dir()
-        except AbsentError:
-            return True
-
     def read(self, dataset: str, split: str = "") -> AnySet:
-        """Return a split of a set, that which is measured on unless given; the same object while its files are the same.
+        """Return a split of a set, by default the one to evaluate; the same object while its files do not change.
 
-        Evaluators of one process share it, and with it what is kept of its images. It is held as long
-        as one of them lives.
+        The evaluators of a process share the object and its cached images, as long as one of them exists.
 
-        Raises DataError naming what is missing or wrong.
+        Raises:
+            DataError: If a file is missing or wrong.
         """
         split, name, retrieval = split or self.split, self.name(dataset), self.is_retrieval
         make: Callable[[], AnySet]
@@ -137,10 +136,13 @@ class SetChoice:
                     f"test set '{dataset}': no folder {path}. "
                     f"Get it: perceptinit data download {dataset} --out {self.root or '.'}"
                 )
-            read = read_retrieval_set if retrieval else read_zero_shot_set
-            key = (path, name, split, retrieval, _stamp(path, split))
-            # the suites know a set by its plain name
-            make = partial(read, path, self._plain_name(dataset), split)
+            stats = [
+                (str(file), file.stat()) for file in sorted([*path.glob("*"), *(path / split).glob("*")])
+            ]
+            stamps = tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats)
+            key = (path, name, split, retrieval, stamps)
+            reader = read_retrieval_set if retrieval else read_zero_shot_set
+            make = partial(reader, path, self._plain_name(dataset), split)
         found = _SETS.get(key)
         if found is None:
             found = _SETS[key] = replace(make(), name=name)
@@ -148,48 +150,45 @@ class SetChoice:
         return found
 
     def problems(self) -> Iterator[str]:
-        """Yield what is missing or wrong in each set, but not what is to be skipped."""
+        """Yield the problems of each set that is not skipped."""
         for dataset in self.present()[0]:
             yield from problems_of(self.read, dataset)
 
     def needs(self) -> Iterator[DataNeed]:
         """Yield every set that is a folder, with the public copy that can be fetched."""
         for dataset in self.all:
-            if dataset != SYNTHETIC and not self._address(dataset):
-                yield self._need(dataset)
+            if dataset == SYNTHETIC or self._address(dataset):
+                continue
+            from perceptinit.test_sets.remote import ask_known, fetch_known
 
-    def _need(self, dataset: str) -> DataNeed:
-        from perceptinit.test_sets.remote import ask_known, fetch_known
-
-        known = find_set(dataset)
-        public = known if known and known.hub and self.split == "test" else None
-        return DataNeed(
-            kind="test set",
-            name=dataset,
-            place=str(self.path(dataset)),
-            problems=tuple(problems_of(self.read, dataset)),
-            ask=partial(ask_known, public) if public else None,
-            fetch=partial(fetch_known, public, Path(self.root).expanduser()) if public else None,
-            how=f"from its images: perceptinit data pack SOURCE {self.path(dataset)} --test-set",
-        )
+            known = find_set(dataset)
+            public = known if known and known.hub and self.split == "test" else None
+            yield DataNeed(
+                kind="test set",
+                name=dataset,
+                place=str(self.path(dataset)),
+                problems=tuple(problems_of(self.read, dataset)),
+                ask=partial(ask_known, public) if public else None,
+                fetch=partial(fetch_known, public, Path(self.root).expanduser()) if public else None,
+                how=f"from its images: perceptinit data pack SOURCE {self.path(dataset)} --test-set",
+            )
 
     def present(self) -> tuple[list[str], list[str]]:
-        """Return the sets to measure on, and those to skip because they are absent."""
+        """Return the sets to evaluate, and the missing ones to skip."""
         absent = [d for d in self.all if self.missing == "skip" and self._is_absent(d)]
         return [d for d in self.all if d not in absent], absent
+
+    def _is_absent(self, dataset: str) -> bool:
+        if dataset == SYNTHETIC or "://" in dataset:
+            return False
+        try:
+            return not self.path(dataset).is_dir()
+        except AbsentError:
+            return True
 
 
 @runtime_checkable
 class HasChoice(Protocol):
-    """An evaluator on test sets, of which reports show examples."""
+    """An evaluator on test sets, whose examples reports show."""
 
     choice: SetChoice
-
-
-def _stamp(path: Path, split: str) -> tuple[Any, ...]:
-    """Return what changes when a file of the set is replaced or added."""
-    if not path.is_dir():
-        return ()
-    files: Sequence[Path] = [*path.iterdir(), *(path / split).glob("*")]
-    stats = [(str(file), file.stat()) for file in sorted(files)]
-    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)

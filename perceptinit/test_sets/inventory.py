@@ -1,4 +1,4 @@
-"""Which test sets of a suite are on disk, whole and of the published size."""
+"""Which test sets of a suite are on disk, complete and of the published size."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ State = Literal["complete", "partial", "wrong", "missing", "built in"]
 
 @dataclass(frozen=True, slots=True)
 class SetState:
-    """A test set and what is on disk of it.
+    """The state of a test set on disk.
 
-    state: `partial` has another number of images than is published, `wrong` cannot be read (why
-    stands in `note`). num_bytes: on disk.
+    Args:
+        state: `partial`: the number of images differs from the published one; `wrong`: cannot be read, see `note`.
+        num_bytes: Size on disk.
     """
 
     name: str
@@ -31,25 +32,25 @@ class SetState:
 
 
 def choose_set(name: str, root: str) -> SetChoice:
-    """Return the choice of one set, with captions if it has them."""
+    """Return the choice of one set, of the kind `retrieval` if it has captions."""
     kind: SetKind = "retrieval" if is_retrieval(name, root) else "classification"
     return SetChoice(datasets=(name,), root=root, kinds=(kind,))
 
 
 def is_retrieval(name: str, root: str) -> bool:
-    """Return whether a set has captions: as the suites state it, or its `dataset_type.txt`."""
+    """Return whether a set has captions, by the suites or its `dataset_type.txt`."""
     known = find_set(name)
     if known is not None or name == SYNTHETIC or name.startswith(HUB):
         return known is not None and known.kind == "retrieval"
     try:
         path = SetChoice(datasets=(name,), root=root).path(name)
-    except DataError:  # raised again where the set is read
+    except DataError:  # raised again by `read`
         return False
     return (path / TYPE).is_file() and read_kind(path) == "retrieval"
 
 
 def find_state(name: str, root: str) -> SetState:
-    """Return the state of a set; indexes are read, images are not decoded."""
+    """Return the state of a set; reads indexes and decodes no images."""
     known = find_set(name)
     if name == SYNTHETIC:
         return SetState(name, known, "built in")

@@ -1,4 +1,4 @@
-"""Images with a class each, to be pretrained on (`labelled-images`): class folders, or shards of a test set's layout."""
+"""Labelled images for pretraining (`labelled-images`): class folders, or shards in a test set's layout."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from perceptinit.types import Classes, Pair
 class LabelledImages:
     """Labelled images with the names of their classes as texts.
 
-    Two layouts, those of test sets: a folder for each class, named after it, or that of clip-benchmark, as
-    `perceptinit data pack --test-set` writes it. ImageNet's folders (`n01440764`, ...) get the names of its classes.
+    Supports the layouts of test sets: one folder per class, or the layout of clip-benchmark, which `perceptinit data pack
+    --test-set` writes. ImageNet's folders (`n01440764`, ...) get the names of its classes.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         path: str
-        """Folder of the class folders, or of a set in clip-benchmark's layout; here or at an address."""
+        """Folder or address of the class folders, or of a set in clip-benchmark's layout."""
         split: str = "train"
-        """Of a set in clip-benchmark's layout: the folder of the shards to train on."""
+        """Folder of the training shards in clip-benchmark's layout."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -41,7 +41,7 @@ class LabelledImages:
 
     @property
     def block_sizes(self) -> list[int]:
-        """Return one block: images may be read in any order."""
+        """One block, since images may be read in any order."""
         return [self.num_pairs]
 
     def pair(self, index: int) -> Pair:
@@ -53,12 +53,13 @@ class LabelledImages:
     def read_classes(self) -> Classes:
         """Return class names and labels.
 
-        Raises DataError when the folder holds no such set, an image has several labels, or a class no image.
+        Raises:
+            DataError: If there is no such set, an image has several labels, or a class has no images.
         """
         return Classes(self._set.classnames, self._set.labels)
 
     def preflight(self) -> Iterator[str]:
-        """Yield what is missing or wrong."""
+        """Yield the first problem of the set."""
         return problems_of(lambda: self._set)
 
     @cached_property
@@ -67,11 +68,12 @@ class LabelledImages:
         path = fetch_remote(place, split) if is_remote(place) else Path(place).expanduser()
         found = read_zero_shot_set(path, split=split if has_shards(path, split) else SPLIT)
         if found.is_multilabel:
-            raise DataError(f"{path}: several labels an image; one is needed to train on")
+            raise DataError(f"{path}: images have several labels; training requires one")
         counts = np.bincount(found.labels, minlength=len(found.classnames))
-        empty = [name for name, count in zip(found.classnames, counts, strict=True) if not count]
-        if empty:
+        empty = np.flatnonzero(counts == 0)
+        if empty.size:
+            name = found.classnames[empty[0]]
             raise DataError(
-                f"{path}: class '{empty[0]}' ({len(empty)} such) has no images; remove it, or add some"
+                f"{path}: class '{name}' ({empty.size} such) has no images; remove it, or add some"
             )
         return found

@@ -1,4 +1,4 @@
-"""Test sets on disk: the clip-benchmark layout of tar shards, or a folder of class folders."""
+"""Readers of test sets on disk: tar shards in the layout of clip-benchmark, or class folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from perceptinit.pairs.shard_samples import ShardSamples, select_local
 from perceptinit.pairs.sizes import find_miscounts
 from perceptinit.test_sets.sets import Lazy, RetrievalSet, ZeroShotSet
 from perceptinit.test_sets.suite import find_set
-from perceptinit.types import IMAGE_SUFFIXES
+from perceptinit.types import IMAGE_SUFFIXES, ImageSource
 
 CLASSNAMES = "classnames.txt"
 TEMPLATES = "zeroshot_classification_templates.txt"
@@ -26,26 +26,27 @@ TYPE = "dataset_type.txt"
 COUNTER = "nshards.txt"
 IMAGE_MEMBERS = ("webp", "png", "jpg", "jpeg")  # in clip-benchmark's order
 SPLIT = "test"
-DEFAULT_TEMPLATES: tuple[str, ...] = (
-    "a photo of a {c}.",
-)  # of class folders without a file of templates (CLIP)
+DEFAULT_TEMPLATES: tuple[str, ...] = ("a photo of a {c}.",)  # of class folders without templates (CLIP)
 _WORDNET_ID = re.compile(r"n\d{8}")
 _NUM_IMAGENET = 1000
 
 
 def read_zero_shot_set(path: Path, name: str = "", split: str = SPLIT) -> ZeroShotSet:
-    """Return the labelled set in a folder; images are read when they are asked for.
+    """Return the labelled set in a folder; images are read on access.
 
-    name: how scores call it, the folder's name when empty. split: `test`, or `train` of sets that have one.
-    Two layouts: that of clip-benchmark (`classnames.txt`, `zeroshot_classification_templates.txt`,
+    Supports two layouts: that of clip-benchmark (`classnames.txt`, `zeroshot_classification_templates.txt`,
     `test/nshards.txt`, `test/0.tar` with an image and a `.cls`, or `.npy` if multi-label, per sample),
     and class folders, where a folder's name is the class name and a file of templates is optional.
-    `class_prompts.json` takes the place of the templates. Without names, those of ImageNet's 1000
-    classes come from open_clip.
+    `class_prompts.json` replaces the templates. Missing names of ImageNet's 1000 classes are those of open_clip.
+    Empty lines at the end of text files are ignored.
 
-    Empty lines at the end of the text files are left out.
+    Args:
+        path: The folder.
+        name: Name of the set in scores. Default: the folder's name.
+        split: `test`, or another split of a set in the layout of clip-benchmark.
 
-    Raises DataError naming the file or sample that is wrong.
+    Raises:
+        DataError: If a file or sample is wrong.
     """
     name = name or path.name
     _check_folder(path, name)
@@ -59,31 +60,33 @@ def read_zero_shot_set(path: Path, name: str = "", split: str = SPLIT) -> ZeroSh
 
 
 def has_shards(path: Path, split: str) -> bool:
-    """Tell whether a folder has the clip-benchmark layout, and not class folders."""
+    """Return whether a folder has the clip-benchmark layout instead of class folders."""
     return (path / CLASSNAMES).is_file() or (path / split / COUNTER).is_file()
 
 
 def read_retrieval_set(path: Path, name: str = "", split: str = SPLIT) -> RetrievalSet:
     """Return the captioned set in a folder, in clip-benchmark's layout: an image and a `.txt` per sample.
 
-    A line of the `.txt` is a caption, split as clip-benchmark does (`str.splitlines`).
+    A line of the `.txt` is a caption, split as in clip-benchmark (`str.splitlines`).
 
-    Raises DataError naming the file or sample that is wrong.
+    Args:
+        path: The folder.
+        name: Name of the set in scores. Default: the folder's name.
+        split: The split.
+
+    Raises:
+        DataError: If a file or sample is wrong.
     """
     name = name or path.name
     _check_folder(path, name)
     kind = read_kind(path)
     if kind != "retrieval":
         raise DataError(f"{path / TYPE}: a {kind} set has no captions; retrieval needs `retrieval`")
-    samples = read_samples(shard_paths(path / split), "txt")
+    images, keys, samples = _read_samples(path, split, "txt")
     texts = [samples.second(i).decode("utf-8").splitlines() for i in range(len(samples))]
-    return RetrievalSet(
-        name=name,
-        images=Lazy(len(samples), samples.image),
-        keys=_keys(path, split, samples),
-        captions=tuple(caption for captions in texts for caption in captions),
-        owners=np.repeat(np.arange(len(texts)), [len(captions) for captions in texts]),
-    )
+    captions = tuple(caption for captions in texts for caption in captions)
+    owners = np.repeat(np.arange(len(texts)), [len(captions) for captions in texts])
+    return RetrievalSet(name, images, keys, captions, owners)
 
 
 def _check_folder(path: Path, name: str) -> None:
@@ -130,36 +133,21 @@ def _read_shards(path: Path, name: str, split: str) -> ZeroShotSet:
     kind = read_kind(path)
     if kind not in ("classification", "multilabel"):
         raise DataError(f"{path / TYPE}: a {kind} set has no class names to choose from")
-    samples = read_samples(shard_paths(path / split), "npy" if kind == "multilabel" else "cls")
-    keys = _keys(path, split, samples)
-    read = _many_labels if kind == "multilabel" else _labels
-    classnames, templates, prompts = _words(path, name)
-    return ZeroShotSet(
-        name=name,
-        classnames=classnames,
-        templates=templates,
-        images=Lazy(len(samples), samples.image),
-        labels=read(samples, keys),
-        keys=keys,
-        class_prompts=prompts,
-    )
+    images, keys, samples = _read_samples(path, split, "npy" if kind == "multilabel" else "cls")
+    read = _read_many_labels if kind == "multilabel" else _read_labels
+    classnames, templates, prompts = _read_words(path, name)
+    return ZeroShotSet(name, classnames, templates, images, read(samples, keys), keys, class_prompts=prompts)
 
 
-def _keys(path: Path, split: str, samples: ShardSamples) -> Lazy[str]:
-    return Lazy(len(samples), lambda index: f"{path.name}/{split}/{samples.key(index)}")
-
-
-def _labels(samples: ShardSamples, keys: Lazy[str]) -> np.ndarray:
-    labels = np.empty(len(samples), dtype=np.int64)
-    for i in range(len(samples)):
-        text = samples.second(i).strip()
+def _read_labels(samples: ShardSamples, keys: Lazy[str]) -> np.ndarray:
+    texts = [samples.second(i).strip() for i in range(len(samples))]
+    for key, text in zip(keys, texts, strict=True):
         if not text.isdigit():
-            raise DataError(f"{keys[i]}: label {text[:20]!r} is not a number from 0 on")
-        labels[i] = int(text)
-    return labels
+            raise DataError(f"{key}: label {text[:20]!r} is not a number from 0 on")
+    return np.array([int(text) for text in texts], dtype=np.int64)
 
 
-def _many_labels(samples: ShardSamples, keys: Lazy[str]) -> np.ndarray:
+def _read_many_labels(samples: ShardSamples, keys: Lazy[str]) -> np.ndarray:
     rows: list[np.ndarray] = []
     for i in range(len(samples)):
         try:
@@ -172,40 +160,41 @@ def _many_labels(samples: ShardSamples, keys: Lazy[str]) -> np.ndarray:
     return np.stack(rows)
 
 
-def _words(path: Path, name: str) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, tuple[str, ...]]]:
+def _read_words(path: Path, name: str) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, tuple[str, ...]]]:
     """Return class names, templates and class prompts of a set of shards."""
     known = find_set(name)
+    num_classes = known.num_classes if known else None
     prompts = read_class_prompts(path / CLASS_PROMPTS)
-    is_imagenet = bool(known and known.num_classes == _NUM_IMAGENET)
-    if is_imagenet and not (path / CLASSNAMES).is_file():
+    if num_classes == _NUM_IMAGENET and not (path / CLASSNAMES).is_file():
         return *imagenet_words(), prompts
     classnames = read_lines(path / CLASSNAMES, keep_empty=True)
     if "" in classnames:  # clip-benchmark counts an empty line as a class and DataComp does not
         raise DataError(
-            f"{path / CLASSNAMES}: line {classnames.index('') + 1} is empty, so the labels after it are in doubt"
+            f"{path / CLASSNAMES}: line {classnames.index('') + 1} is empty, so the labels after it are ambiguous"
         )
-    if known and known.num_classes not in (None, len(classnames)):
+    if known and num_classes not in (None, len(classnames)):
         raise DataError(
-            f"{path / CLASSNAMES}: {len(classnames)} class names; {known.key} has {known.num_classes} classes"
+            f"{path / CLASSNAMES}: {len(classnames)} class names; {known.key} has {num_classes} classes"
         )
     return classnames, () if prompts else read_lines(path / TEMPLATES), prompts
 
 
 def imagenet_words() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of ImageNet's 1000 classes and CLIP's 80 templates, as open_clip has them."""
+    """Return the names of ImageNet's 1000 classes and CLIP's 80 templates, from open_clip."""
     from open_clip import IMAGENET_CLASSNAMES, OPENAI_IMAGENET_TEMPLATES
 
     return tuple(IMAGENET_CLASSNAMES), tuple(fill("{c}") for fill in OPENAI_IMAGENET_TEMPLATES)
 
 
 def read_kind(path: Path) -> str:
-    """Return what `dataset_type.txt` says, `classification` without it."""
+    """Return the content of `dataset_type.txt`; `classification` without the file."""
     words = read_lines(path / TYPE) if (path / TYPE).is_file() else ("classification",)
     return " ".join(words).lower()
 
 
-def read_samples(paths: list[Path], second: str) -> ShardSamples:
-    """Return the samples of the shards; DataError when one lacks its image or its `second` member."""
+def _read_samples(path: Path, split: str, second: str) -> tuple[Lazy[ImageSource], Lazy[str], ShardSamples]:
+    """Return images, keys and samples of a split; DataError if a sample lacks its image or `second` member."""
+    paths = shard_paths(path / split)
     shards = index_whole_shards(paths)
     counts = {path: shard.num_samples for path, shard in zip(paths, shards, strict=True)}
     for complaint in find_miscounts(counts):
@@ -214,36 +203,36 @@ def read_samples(paths: list[Path], second: str) -> ShardSamples:
     if samples.num_incomplete:
         what = "captions (.txt)" if second == "txt" else f"label (.{second})"
         raise DataError(
-            f"{paths[0].parent}: {samples.first_incomplete} has no image (.webp, .png, .jpg) or no "
+            f"{path / split}: {samples.first_incomplete} has no image (.webp, .png, .jpg) or no "
             f"{what}; {samples.num_incomplete} such samples"
         )
-    return samples
+    keys = Lazy(len(samples), lambda index: f"{path.name}/{split}/{samples.key(index)}")
+    return Lazy(len(samples), samples.image), keys, samples
 
 
 def shard_paths(split: Path) -> list[Path]:
-    """Return the shards of a split; DataError when their number is not the one that is said."""
+    """Return the shards of a split; DataError if their number differs from `nshards.txt`."""
     paths = [split / f"{i}.tar" for i in range(num_shards(split / COUNTER))]
     absent = [path for path in paths if not path.is_file()]
     if absent:
-        raise DataError(f"{absent[0]}: no such file, but {COUNTER} says {len(paths)} shards")
+        raise DataError(f"{absent[0]}: no such file, but {COUNTER} states {len(paths)} shards")
     extra = split / f"{len(paths)}.tar"
     if extra.is_file():
-        raise DataError(f"{extra}: one shard more than the {len(paths)} that {COUNTER} says")
+        raise DataError(f"{extra}: one shard more than the {len(paths)} that {COUNTER} states")
     return paths
 
 
 def num_shards(counter: Path) -> int:
-    """Return the number in `nshards.txt`; DataError when it is absent or no number from 1 on."""
-    if not counter.is_file():
-        raise DataError(f"{counter}: no such file; it says how many shards the test set has")
-    said = " ".join(read_lines(counter))
-    if not re.fullmatch(r"0*[1-9][0-9]{0,5}", said):
-        raise DataError(f"{counter}: {shown(repr(said))} is not a number of shards")
-    return int(said)
+    """Return the number in `nshards.txt`; DataError if the file is missing or not a positive number."""
+    require_file(counter, "; it states the number of shards of the test set")
+    text = " ".join(read_lines(counter))
+    if not re.fullmatch(r"0*[1-9][0-9]{0,5}", text):
+        raise DataError(f"{counter}: {shown(repr(text))} is not a number of shards")
+    return int(text)
 
 
 def read_class_prompts(path: Path) -> dict[str, tuple[str, ...]]:
-    """Return the prompts of each class; empty without the file, DataError when it is something else."""
+    """Return the prompts of each class; empty without the file, DataError for other content."""
     if not path.is_file():
         return {}
     table = read_json(path, dict, "a JSON table of class names and prompts")
@@ -254,7 +243,7 @@ def read_class_prompts(path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def read_lines(path: Path, keep_empty: bool = False) -> tuple[str, ...]:
-    """Return the stripped lines of a text file without empty ones, or without those at its end."""
+    """Return the stripped lines of a text file without empty lines, or only without those at its end."""
     require_file(path)
     try:
         lines = [line.strip() for line in read_bytes(path).decode("utf-8").splitlines()]

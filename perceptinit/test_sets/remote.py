@@ -1,4 +1,4 @@
-"""Test sets on the Hugging Face hub and at other addresses: fetched once, then read as local ones."""
+"""Test sets on the Hugging Face hub and at other addresses, fetched once and then read locally."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -30,62 +31,54 @@ from perceptinit.test_sets.readers import (
 )
 from perceptinit.test_sets.suite import HUB, SuiteSet
 
-_ADVICE = ". Behind terms? Accept the terms there and log in (hf auth login), or set HF_TOKEN"
-
 
 @cache
 def fetch_remote(address: str, split: str) -> Path:
-    """Return a folder with the copy of one split of a set in clip-benchmark's layout, or of all class folders.
+    """Return a local copy of a split of a set in clip-benchmark's layout, or of class folders.
 
-    What is there of the same version is not fetched again.
+    Files of an unchanged version are not fetched again.
 
-    Raises AbsentError when there is no such set, RemoteError when it does not come.
+    Raises:
+        AbsentError: If there is no such set.
+        RemoteError: If a remote read fails.
     """
     folder, counter = remote_file(address.rstrip("/")), f"{split}/{COUNTER}"
     try:
         first = {counter: stat(folder / counter)}
     except AbsentError:
-        return _class_folders(folder, counter)
+        # class names without shards are half a set, not class folders
+        if not folder.is_web and not dict(_stat_existing(folder, [CLASSNAMES])):
+            return local_folder(folder.url)
+        raise AbsentError(
+            f"{folder}: no test set in clip-benchmark's layout (no {counter}). Class folders are read from disks, "
+            "buckets and hubs only: perceptinit data pack SOURCE OUT --test-set converts them to that layout"
+        ) from None
     shards = [f"{split}/{i}.tar" for i in range(num_shards(local_files(folder, first) / counter))]
-    words = [TYPE, CLASSNAMES, TEMPLATES, CLASS_PROMPTS]
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         stats = pool.map(lambda name: stat(folder / name), shards)
         first |= zip(shards, stats, strict=True)
-    return local_files(folder, first | dict(_found(folder, words)))
+    words = [TYPE, CLASSNAMES, TEMPLATES, CLASS_PROMPTS]
+    return local_files(folder, first | dict(_stat_existing(folder, words)))
 
 
-def _class_folders(folder: RemoteFile, counter: str) -> Path:
-    """Return a copy of class folders; AbsentError where they cannot be, or where is half a set of the other layout."""
-    is_half = bool(dict(_found(folder, [CLASSNAMES])))
-    if not is_half and not folder.is_web:
-        return local_folder(folder.url)
-    raise AbsentError(
-        f"{folder}: no test set there in clip-benchmark's layout (no {counter}). Class folders are read from disks, "
-        "buckets and hubs, and a web server does not list them: perceptinit data pack SOURCE OUT --test-set makes "
-        "that layout of them"
-    )
-
-
-def _found(folder: RemoteFile, names: Sequence[str]) -> Iterator[tuple[str, Stat]]:
-    """Yield those of some files that are there: a set has not all of them."""
+def _stat_existing(folder: RemoteFile, names: Sequence[str]) -> Iterator[tuple[str, Stat]]:
     for name in names:
-        try:
+        with suppress(AbsentError):
             yield name, stat(folder / name)
-        except AbsentError:
-            continue
 
 
 def endpoint() -> str:
-    """Return the hub's address; `HF_ENDPOINT` names a mirror, as for the hub's own client."""
+    """Return the hub's address, or the mirror in `HF_ENDPOINT`, as for the hub's own client."""
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
 def fetch_address(address: str, is_retrieval: bool = False) -> Path:
     """Return the folder of a set at `https://huggingface.co/datasets/USER/REPO[/tree/BRANCH]`.
 
-    It is fetched at the first use and then read from `test-sets` in perceptinit's cache folder.
+    The first use fetches the set into `test-sets` in the cache folder of perceptinit.
 
-    Raises DataError for another address, and when a file cannot be fetched.
+    Raises:
+        DataError: If the address has another form, or a file cannot be fetched.
     """
     found = re.fullmatch(re.escape(HUB) + r"([^/]+)/([^/]+)(?:/tree/([^/]+))?/?", address)
     if not found:
@@ -93,7 +86,7 @@ def fetch_address(address: str, is_retrieval: bool = False) -> Path:
     user, name, branch = found[1], found[2], found[3] or "main"
     folder = cache_folder() / "test-sets" / f"{user}--{name}" / branch
     try:
-        shard_paths(folder / SPLIT)  # a file has its name only when it is whole
+        shard_paths(folder / SPLIT)  # incomplete files have other names
     except DataError:
         fetch_set([f"{user}/{name}"], folder, branch=branch, is_retrieval=is_retrieval)
     return folder
@@ -112,24 +105,25 @@ def fetch_set(
 
     Complete files are kept, so the same call resumes after an interruption.
 
-    Raises DataError with every file that failed.
+    Raises:
+        DataError: If files cannot be fetched; names all of them.
     """
 
     def download(path: str) -> Download:
         urls = [f"{endpoint()}/datasets/{r}/resolve/{branch}/{path}" for r in repositories]
         return Download(urls=tuple(urls), path=path, token=token)
 
-    token = _token()
+    token = _find_token()
     words = [] if is_retrieval else [CLASSNAMES, TEMPLATES]
     first = [download(path) for path in (f"{SPLIT}/{COUNTER}", *words)]
     try:
         fetch_all(first, folder, num_workers=num_workers, progress=progress)
     except DataError as error:
-        advice = _ADVICE if "access denied" in str(error) else ""
-        raise DataError(f"{error}{advice}") from error
+        advice = ". Accept the terms of the set on its page and log in (hf auth login), or set HF_TOKEN"
+        raise DataError(f"{error}{advice if 'access denied' in str(error) else ''}") from error
     try:
         fetch_all([download(TYPE)], folder)
-    except DataError as error:  # sets of plain labels do not have this file
+    except DataError as error:  # sets with single labels do not have this file
         if is_retrieval or "no such file" not in str(error):
             raise
     count = num_shards(folder / SPLIT / COUNTER)
@@ -137,40 +131,36 @@ def fetch_set(
     fetch_all(shards, folder, num_workers=num_workers, progress=progress)
 
 
-def _token() -> str:
-    """Return the token that `hf auth login` or HF_TOKEN left, for sets behind terms; empty without one."""
+def _find_token() -> str:
+    """Return the token of `hf auth login` or HF_TOKEN, for sets with terms; empty without one."""
     from huggingface_hub import get_token
 
     return get_token() or ""
 
 
 def ask_known(known: SuiteSet) -> tuple[int | None, str]:
-    """Return the bytes and the licence of a set's test split as the hub states them; None and empty where it does not.
+    """Return the size in bytes and the licence of a set's test split on the hub; None and empty if unknown.
 
-    Raises DataError when the hub cannot be asked.
+    Raises:
+        DataError: If the hub does not answer.
     """
     address = f"{endpoint()}/api/datasets/{known.hub[0]}?blobs=true"
     try:
-        about = parse_json(read_page(RemoteFile(address, _token()), attempts=1))
+        about = parse_json(read_page(RemoteFile(address, _find_token()), attempts=1))
         files = [f for f in about["siblings"] if f["rfilename"].startswith(f"{SPLIT}/")]
         num_bytes = sum(f.get("size") or 0 for f in files)
         return num_bytes or None, str((about.get("cardData") or {}).get("license") or "")
     except (RemoteError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = shown(str(error)) or type(error).__name__
-        raise DataError(f"{address}: does not say how large {known.key} is ({reason})") from error
+        raise DataError(f"{address}: the size of {known.key} is unknown ({reason})") from error
 
 
-def fetch_known(known: SuiteSet, root: Path, num_workers: int = 4, progress: Progress | None = None) -> Path:
-    """Fetch a set of the suites into `root/<key with - for />`; return its folder.
+def fetch_known(known: SuiteSet, root: Path, num_workers: int = 4, progress: Progress | None = None) -> None:
+    """Fetch a set of the suites into `root/<key with - for />`.
 
-    Raises DataError when no repository holds it, or a file cannot be fetched.
+    Raises:
+        DataError: If a file cannot be fetched.
     """
     folder = root / known.key.replace("/", "-")
-    if not known.hub:
-        raise DataError(
-            f"{known.key}: no public copy is known. Make it from the images: "
-            f"perceptinit data pack SOURCE {folder} --test-set"
-        )
     is_retrieval = known.kind == "retrieval"
     fetch_set(known.hub, folder, is_retrieval=is_retrieval, num_workers=num_workers, progress=progress)
-    return folder

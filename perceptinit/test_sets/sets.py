@@ -1,4 +1,4 @@
-"""Labelled and captioned test sets, wherever they come from."""
+"""Labelled and captioned test sets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Lazy(Sequence[T]):
-    """A sequence whose items are read when they are asked for."""
+    """A sequence whose items are read on access."""
 
     def __init__(self, length: int, get: Callable[[int], T]) -> None:
         self._length, self._get = length, get
@@ -31,12 +31,12 @@ class Lazy(Sequence[T]):
 
 
 def choose(items: Sequence[T], places: np.ndarray) -> Lazy[T]:
-    """Return some items of a sequence, by their places in it, int64 (N,)."""
+    """Return the items of a sequence at `places`, int64 (N,)."""
     return Lazy(len(places), lambda index: items[int(places[index])])
 
 
 class ImageSet(Protocol):
-    """Images with names for messages; one object is one set, so caches may go by it."""
+    """Images with names for messages; caches use the object as a key."""
 
     @property
     def name(self) -> str: ...
@@ -50,14 +50,16 @@ class ImageSet(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class ZeroShotSet:
-    """Images with labels, and the words to classify them by.
+    """Images with labels, class names and prompts.
 
-    classnames: C names; a label is an index into them.
-    templates: prompts with `{c}` where the class name goes (clip-benchmark's convention).
-    images, keys: N image sources (may be lazy) and N names for messages.
-    labels: int64 (N,) in [0, C), or bool (N, C) when an image may have several (multi-label).
-    simulated: made by a program, not photographed.
-    class_prompts: prompts of each class by its name, used instead of the templates; may be empty.
+    Args:
+        classnames: C names; a label is an index into them.
+        templates: Prompts with `{c}` for the class name (clip-benchmark's convention).
+        images: N image sources, may be lazy.
+        labels: int64 (N,) in [0, C), or bool (N, C) if images have several labels.
+        keys: N names for messages.
+        simulated: Rendered by a program.
+        class_prompts: Prompts by class name, which replace the templates; may be empty.
     """
 
     name: str
@@ -78,34 +80,17 @@ class ZeroShotSet:
             raise DataError(f"test set '{self.name}': no images")
         if len(self.images) != len(self.labels) or len(self.keys) != len(self.labels):
             raise DataError(f"test set '{self.name}': {len(self.images)} images, {len(self.labels)} labels")
-        self._check_labels()
-        self._check_prompts()
-
-    def only(self, rows: np.ndarray) -> ZeroShotSet:
-        """Return the set of the images that are true in `rows`, bool (N,)."""
-        if rows.all():
-            return self
-        kept = np.flatnonzero(rows)
-        images, keys = choose(self.images, kept), choose(self.keys, kept)
-        return replace(self, images=images, keys=keys, labels=self.labels[rows])
-
-    def _check_labels(self) -> None:
         count = len(self.classnames)
-        if self.is_multilabel:
-            if self.labels.shape[1] != count:
-                raise DataError(
-                    f"test set '{self.name}': labels for {self.labels.shape[1]} classes, "
-                    f"but there are {count} class names"
-                )
-            return
+        if self.is_multilabel and self.labels.shape[1] != count:
+            raise DataError(
+                f"test set '{self.name}': labels for {self.labels.shape[1]} classes, but there are {count} class names"
+            )
         bad = np.flatnonzero((self.labels < 0) | (self.labels >= count))
-        if bad.size:
+        if not self.is_multilabel and bad.size:
             raise DataError(
                 f"test set '{self.name}', sample {self.keys[bad[0]]}: label {self.labels[bad[0]]} "
                 f"but there are {count} class names"
             )
-
-    def _check_prompts(self) -> None:
         if self.class_prompts:
             lacking = [name for name in self.classnames if not self.class_prompts.get(name)]
             if lacking:
@@ -113,13 +98,24 @@ class ZeroShotSet:
         elif not self.templates or any("{c}" not in t for t in self.templates):
             raise DataError(f"test set '{self.name}': every template needs {{c}} for the class name")
 
+    def only(self, rows: np.ndarray) -> ZeroShotSet:
+        """Return the set of the images in the mask `rows`, bool (N,)."""
+        if rows.all():
+            return self
+        kept = np.flatnonzero(rows)
+        images, keys = choose(self.images, kept), choose(self.keys, kept)
+        return replace(self, images=images, keys=keys, labels=self.labels[rows])
+
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class RetrievalSet:
-    """Images with captions, to find one by the other.
+    """Images with captions, for retrieval.
 
-    images, keys: N image sources (may be lazy) and N names for messages.
-    captions: M texts. owners: int64 (M,), the image that each caption describes.
+    Args:
+        images: N image sources, may be lazy.
+        keys: N names for messages.
+        captions: M texts.
+        owners: The image that each caption describes, int64 (M,).
     """
 
     name: str
@@ -140,7 +136,7 @@ class RetrievalSet:
             )
 
     def only(self, rows: np.ndarray) -> RetrievalSet:
-        """Return the set of the images that are true in `rows`, bool (N,), with their captions."""
+        """Return the set of the images in the mask `rows`, bool (N,), with their captions."""
         if rows.all():
             return self
         kept = np.flatnonzero(rows)

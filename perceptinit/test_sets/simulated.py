@@ -1,4 +1,4 @@
-"""Test sets of rendered pictures, with labels or with captions: simulations."""
+"""Simulated test sets: rendered pictures with labels or captions."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def render_set(
 ) -> ZeroShotSet | RetrievalSet:
     """Return rendered pictures, with labels of colour and shape (64 classes, chance 1/64) or with captions.
 
-    All factors are drawn as for the pairs, under other names: no picture of the pairs or judgments occurs
-    here. Every colour and shape occurs in captions; a little over half of the captions name both. The
+    Factors are drawn as for the pairs, under different names, so no picture of the pairs or judgments occurs
+    here. Every colour and shape occurs in captions; slightly more than half of the captions name both. The
     pictures of the other splits follow those of the test split, so splits are disjoint.
     """
     first = settings.num_images * ("test", "train", "val").index(split)

@@ -1,4 +1,4 @@
-"""The zero-shot suites: which test sets there are, their families, main metrics and chance levels."""
+"""The zero-shot suites: their test sets, families, main measures and chance levels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SetKind = Literal["classification", "multilabel", "retrieval"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyntheticSettings:
-    """The simulated test set: its world, number of images and size that they are rendered at."""
+    """Settings of the simulated test set: seed, number of images, height and width in pixels."""
 
     seed: int = 0
     num_images: int = 1000
@@ -29,12 +29,15 @@ class SyntheticSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteSet:
-    """One test set of the suites, as `suite.toml` states it; None where nobody does.
+    """A test set of the suites, from `suite.toml`; unknown numbers are None.
 
-    key: DataComp's name. family: which average it belongs to. main: measure that stands for the set;
-    chance: of that measure. num_images, num_classes, num_captions, num_templates: of the hosted set.
-    hub: repositories that hold it in clip-benchmark's layout.
-    openai_vit_b_32: published scores of OpenAI's ViT-B/32, by measure.
+    Args:
+        key: DataComp's name.
+        family: The average that the set belongs to.
+        main: The main measure.
+        hub: Repositories with the set in clip-benchmark's layout; `num_*` are those of the hosted set.
+        chance: Chance level of the main measure.
+        openai_vit_b_32: Published scores of OpenAI's ViT-B/32, by measure.
     """
 
     key: str
@@ -52,7 +55,7 @@ class SuiteSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return what the set is called: its key, and the names of both public suites."""
+        """The key of the set, and its names in both public suites."""
         flat = self.key.replace("/", "-")
         hosted = [repository.partition("/")[2] for repository in self.hub]
         names = [self.key, flat, f"wds_{flat}_test", f"wds_{flat}", *hosted]
@@ -61,7 +64,7 @@ class SuiteSet:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """Return what the set's folder may be called: also without the group, `dtd` for `vtab/dtd`."""
+        """Possible names of the set's folder: `names`, and without the group, `dtd` for `vtab/dtd`."""
         return (*self.names, self.key.rpartition("/")[2])
 
 
@@ -78,7 +81,7 @@ def suite_names() -> tuple[str, ...]:
 
 @cache
 def known_sets() -> Mapping[str, SuiteSet]:
-    """Return every set that the suites know, by key."""
+    """Return all sets of the suites by key."""
     return {
         key: SuiteSet(key=key, **{**table, "hub": tuple(table["hub"])})
         for key, table in _tables()["sets"].items()
@@ -86,10 +89,7 @@ def known_sets() -> Mapping[str, SuiteSet]:
 
 
 def suite_sets(name: str, kinds: Sequence[SetKind] = ()) -> tuple[SuiteSet, ...]:
-    """Return the sets of a suite, of some kinds or of all.
-
-    Raises UsageError for an unknown suite.
-    """
+    """Return the sets of a suite, of all kinds unless some are given; UsageError for an unknown suite."""
     if name not in _tables()["suites"]:
         raise UsageError(unknown("no suite called", name, suite_names()))
     sets = (known_sets()[key] for key in _tables()["suites"][name]["sets"])
@@ -97,24 +97,24 @@ def suite_sets(name: str, kinds: Sequence[SetKind] = ()) -> tuple[SuiteSet, ...]
 
 
 def find_set(name: str) -> SuiteSet | None:
-    """Return the set that a key or another of its names means, None when the suites do not know it."""
+    """Return the set of the suites with a key or other name, if any."""
     known = known_sets()
     return known.get(name) or next((s for s in known.values() if name in s.names), None)
 
 
 def is_test_set(target: str) -> bool:
-    """Tell whether a name is a suite, a set of one, or a folder in clip-benchmark's layout."""
+    """Return whether a name is a suite, a set of a suite, or a folder in clip-benchmark's layout."""
     is_known = target in suite_names() or (target in known_sets() and target != SYNTHETIC)
     return is_known or is_set_folder(target)
 
 
 def is_set_folder(target: str) -> bool:
-    """Tell whether a name is that of no set or suite, but a folder in clip-benchmark's layout."""
+    """Return whether a name is a folder in clip-benchmark's layout, and not a set or suite."""
     path = Path(target)
     has_layout = (path / "classnames.txt").is_file() or (path / "test" / "nshards.txt").is_file()
     return has_layout and target not in suite_names() and target not in known_sets()
 
 
 def members(target: str) -> tuple[str, ...]:
-    """Return the sets that a name means: those of a suite, or the one."""
+    """Return the sets of a suite, or the one set with this name."""
     return tuple(s.key for s in suite_sets(target)) if target in suite_names() else (target,)
