@@ -299,7 +299,10 @@ def test_a_set_behind_terms_is_asked_for_with_the_token_of_who_logged_in(cli, tm
     refused = cli("data", "download", "mnist", "--out", "sets", HF_ENDPOINT=hub, HF_TOKEN="")
     assert refused.returncode == 1
     assert "HTTP 401" in refused.stderr
-    assert "Accept the terms of the set on its page and log in (hf auth login), or set HF_TOKEN" in refused.stderr
+    assert (
+        "Accept the terms of the set on its page and log in (hf auth login), or set HF_TOKEN"
+        in refused.stderr
+    )
     done = cli("data", "download", "mnist", "--out", "sets", HF_ENDPOINT=hub, HF_TOKEN="secret")
     assert done.returncode == 0, done.stderr
     assert "secret" not in done.stdout + done.stderr

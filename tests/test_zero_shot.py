@@ -268,7 +268,9 @@ def test_missing_files_are_named(packed_set):
     shard.unlink()
     assert complaint(packed_set) == f"{shard}: no such file, but nshards.txt states 2 shards"
     counter.unlink()
-    assert complaint(packed_set) == (f"{counter}: no such file; it states the number of shards of the test set")
+    assert complaint(packed_set) == (
+        f"{counter}: no such file; it states the number of shards of the test set"
+    )
 
 
 def test_a_shard_beyond_the_count_is_not_left_out_silently(packed_set):
