@@ -1,1 +1,1 @@
-"""Plug-ins: found, listed, described, built from a table, and new ones made from templates."""
+"""Plug-ins and their components: discovery, documentation, construction from tables, and templates."""

@@ -1,4 +1,4 @@
-"""From a recipe table to a component: look the name up, read the config, build nested parts first.
+"""Build a component from a recipe table: look up the name, validate the config, build nested parts.
 
 A table such as
 
@@ -7,8 +7,8 @@ A table such as
     [judgments]
     use = "nights"
 
-becomes a `Spec`: entry, checked config, and the specs of its parts. All problems of a table and of
-the tables in it are collected, so that they can be told at once. `Spec.build` makes the object.
+becomes a `Spec`: entry, validated config, and the specs of its parts. All problems of a table and its nested
+tables are reported at once. `Spec.build` creates the object.
 """
 
 from __future__ import annotations
@@ -31,17 +31,23 @@ from perceptinit.protocols import (
 )
 from perceptinit.registry import Entry, Registry
 
-# kinds that may be a part of another component, in a nested table of the kind's name: what stands in
-# for the part in a smoke run
+# kinds of nested components, with the component that replaces each in a smoke run
 STAND_INS = {"judgments": "synthetic", "pairs": "synthetic"}
 PART_KINDS = tuple(STAND_INS)
-# what evaluators may need of a model, in words
+# parts of a model that evaluators can need, in messages
 PART_TITLES = {"text": "text tower", "head": "trained classifier"}
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A component that is ready to be built; `where` is its TOML path."""
+    """A validated table of a component.
+
+    Args:
+        entry: The component.
+        config: Its Config.
+        where: TOML path of the table.
+        parts: Specs of nested components, by kind.
+    """
 
     entry: Entry
     config: Any
@@ -53,23 +59,21 @@ class Spec:
         return self.entry.name
 
     def build(self) -> Any:
-        """Make the component and its parts; files and folders at addresses are fetched first.
+        """Build the component and its parts, and download files and folders at addresses first.
 
-        Raises DataError (RemoteError) when one does not come.
+        Raises:
+            DataError: If a download fails (RemoteError).
         """
         parts = {name: spec.build() for name, spec in self.parts.items()}
         return self.entry.load()(_here(self.config), **parts)
 
     def table(self) -> dict[str, Any]:
-        """Return the resolved table: every key with its value, also those left at their default."""
+        """Return the table with all keys, including defaults."""
         nested = {name: spec.table() for name, spec in self.parts.items()}
         return {"use": self.name, **to_table(self.config), **nested}
 
     def smoke(self, registry: Registry) -> Spec:
-        """Return the shrunken copy: `Config.smoke()` where there is one, simulated data for the parts.
-
-        A class whose work needs files of its own names a stand-in of its kind, `smoke_stand_in`.
-        """
+        """Return a small version: `Config.smoke()` or `smoke_stand_in`, with simulated data for the parts."""
         cls = self.entry.load()
         if isinstance(cls, HasStandIn):
             return self._stand_in(cls.smoke_stand_in, registry)
@@ -78,7 +82,7 @@ class Spec:
         return replace(self, config=config, parts=parts)
 
     def _smoke_part(self, registry: Registry) -> Spec:
-        """Return what takes its place as a part: a wrapper stays, around simulated data."""
+        """Return the replacement as a part: a wrapper of simulated data, or simulated data."""
         if self.parts or isinstance(self.entry.load(), HasStandIn):
             return self.smoke(registry)
         return self._stand_in(STAND_INS[self.entry.kind], registry)
@@ -86,13 +90,11 @@ class Spec:
     def _stand_in(self, name: str, registry: Registry) -> Spec:
         entry = registry.get(self.entry.kind, name)
         config = entry.load().Config()  # type: ignore[attr-defined]
-        if isinstance(config, HasSmoke):
-            config = config.smoke()
-        return Spec(entry, config, self.where)
+        return Spec(entry, config.smoke() if isinstance(config, HasSmoke) else config, self.where)
 
 
 def _here(config: Any) -> Any:
-    """Return a config with local copies in its paths, where they are addresses."""
+    """Return a config in which local copies replace addresses."""
     values = ((field.name, getattr(config, field.name)) for field in fields(config))
     addresses = {name: address for name, value in values if (address := address_of(value))}
     if not addresses:
@@ -103,7 +105,7 @@ def _here(config: Any) -> Any:
 
 
 def read_spec(registry: Registry, kind: str, table: Any, where: str) -> tuple[Spec | None, list[Problem]]:
-    """Return the spec that `table` describes and every problem in it; the spec is None if there are any."""
+    """Return the spec of a table and its problems. The spec is None if there are problems."""
     if not isinstance(table, Mapping):
         return None, [Problem(where, f"expected a table, got {table!r}")]
     if not isinstance(table.get("use"), str):
@@ -126,15 +128,12 @@ def read_spec(registry: Registry, kind: str, table: Any, where: str) -> tuple[Sp
             problems += more
             parts |= {name: part} if part else {}
         elif is_required:
-            message = f"{entry.title} needs a table [{where}.{name}] with 'use'"
-            problems.append(Problem(where, message))
-    if problems or config is None:
-        return None, problems
-    return Spec(entry, config, where, parts), []
+            problems.append(Problem(where, f"{entry.title} needs a table [{where}.{name}] with 'use'"))
+    return (None, problems) if problems else (Spec(entry, config, where, parts), [])
 
 
 def parts_of(cls: type) -> dict[str, bool]:
-    """Return the part kinds that the class takes, and whether each is required."""
+    """Return the kinds of nested components that a class takes, and whether each is required."""
     parameters = inspect.signature(cls).parameters
     return {
         kind: parameters[kind].default is inspect.Parameter.empty for kind in PART_KINDS if kind in parameters
@@ -142,34 +141,34 @@ def parts_of(cls: type) -> dict[str, bool]:
 
 
 def preflight(component: Any) -> list[str]:
-    """Return what would make a built component fail later; empty when it is ready."""
+    """Return the problems that a component finds before a run; empty if it is ready."""
     return list(component.preflight()) if isinstance(component, HasPreflight) else []
 
 
 def warnings_of(component: Any) -> list[str]:
-    """Return what about a built component works, but is hardly meant."""
+    """Return the warnings of a component about its settings."""
     return list(component.warnings()) if isinstance(component, HasWarnings) else []
 
 
 def planned_steps(component: Any) -> int | None:
-    """Return the steps of the stage that a built component says it will do, None where it does not."""
+    """Return the planned number of steps of a component, or None."""
     return component.plan().steps if isinstance(component, HasPlan) else None
 
 
 def needed_by(evaluator: Spec) -> str | None:
-    """Return the part of a model that an evaluator needs besides the image tower, None where there is none."""
+    """Return the part of a model that an evaluator needs besides the image tower, or None."""
     cls = evaluator.entry.load()
     return cls.needed_part if isinstance(cls, HasNeededPart) else None
 
 
 def parts_left_by(pretrainer: Spec | None) -> tuple[str, ...]:
-    """Return the parts that the model of a run has; without a pretrainer, both towers."""
+    """Return the parts of the model of a run; both towers without a pretrainer."""
     cls = pretrainer.entry.load() if pretrainer else None
     return cls.parts if isinstance(cls, HasModel) else ("image", "text")
 
 
 def walk(specs: Iterable[Spec]) -> Iterable[Spec]:
-    """Yield each spec and, after it, its parts."""
+    """Yield each spec, followed by its parts."""
     for spec in specs:
         yield spec
         yield from walk(spec.parts.values())

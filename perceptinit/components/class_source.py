@@ -1,4 +1,4 @@
-"""Classes as their source text says them, bases in other files included; nothing is imported."""
+"""Read classes and their bases from source files, without importing them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
-MOST_REEXPORTS = 20  # files that a name is followed through
+MOST_REEXPORTS = 20  # a name is followed through at most this number of files
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A module that was read and not imported."""
+    """A module that was parsed but not imported."""
 
     module: str
     path: Path
@@ -28,9 +28,12 @@ class SourceFile:
     def find(
         self, name: str, left: int = MOST_REEXPORTS, but: ast.ClassDef | None = None
     ) -> SourceClass | None:
-        """Return the class that a dotted name means in this file, also one that it imports.
+        """Return the class with a dotted name, defined or imported in this file.
 
-        but: a class that is not meant, for `class Table(Table)` inherits from an imported one.
+        Args:
+            name: Such as `Outer.Config`.
+            left: Number of files that the name can still be followed through.
+            but: A class to skip: `class Table(Table)` inherits from an imported class.
         """
         head, _, rest = name.partition(".")
         node = _class_in(_statements(self.tree), head)
@@ -43,7 +46,7 @@ class SourceFile:
         return find_class(f"{target}.{rest}".rstrip("."), left - 1) if target and left else None
 
     def imports(self) -> dict[str, str]:
-        """Return what each imported name stands for, as a dotted path."""
+        """Return the dotted path of each imported name."""
         names = {}
         package = self.module if self.path.stem == "__init__" else self.module.rpartition(".")[0]
         for node in _statements(self.tree):
@@ -59,7 +62,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class SourceClass:
-    """A class in a file; outer: the class that it stands in, whose names its bases may use."""
+    """A class in a file, and the class around it, whose names its bases can use."""
 
     node: ast.ClassDef
     file: SourceFile
@@ -70,13 +73,13 @@ class SourceClass:
         return f"{self.file.path}:{self.node.lineno}"
 
     def lineage(self) -> list[SourceClass]:
-        """Return the class and all that it inherits from, nearest first; bases that are not found are left out."""
+        """Return the class and its bases, nearest first, without those that were not found."""
         found = [self, *(c for base in self._bases().values() if base for c in base.lineage())]
         # a shared base comes after its children
         return list(dict.fromkeys(reversed(found)))[::-1]
 
     def nested(self, name: str) -> SourceClass | None:
-        """Return the class of that name in the body of this one, or of what it inherits from."""
+        """Return the nested class with a name, from this class or a base."""
         for owner in self.lineage():
             for statement in owner.node.body:
                 if isinstance(statement, ast.ClassDef) and statement.name == name:
@@ -86,7 +89,7 @@ class SourceClass:
         return None
 
     def unseen_bases(self) -> list[str]:
-        """Return the bases whose source is not found, such as those of packages that are absent."""
+        """Return the names of bases whose source was not found, such as those of missing packages."""
         bases = [item for c in self.lineage() for item in c._bases().items()]
         return [name for name, base in bases if base is None and not hasattr(builtins, name)]
 
@@ -103,7 +106,7 @@ class SourceClass:
 
 
 def find_class(path: str, left: int = MOST_REEXPORTS) -> SourceClass | None:
-    """Return the class at a dotted path such as `package.module.Outer.Config`, None where there is none."""
+    """Return the class at a dotted path such as `package.module.Outer.Config`, or None."""
     parts = path.split(".")
     for end in range(len(parts) - 1, 0, -1):
         file = open_module(".".join(parts[:end]))
@@ -113,7 +116,7 @@ def find_class(path: str, left: int = MOST_REEXPORTS) -> SourceClass | None:
 
 
 def class_nodes(cls: type) -> Iterator[ast.ClassDef]:
-    """Yield the source of an imported class and of its bases, nearest first, where there is one."""
+    """Yield the source of an imported class and of its bases, nearest first, without builtins."""
     for c in cls.__mro__:
         try:
             node = ast.parse(textwrap.dedent(inspect.getsource(c))).body[0]
@@ -124,7 +127,7 @@ def class_nodes(cls: type) -> Iterator[ast.ClassDef]:
 
 
 def open_module(module: str) -> SourceFile | None:
-    """Return the source of a module, of its stub where there is one; None where there is neither."""
+    """Return the source of a module, or of its stub if it has one; None if it is not found."""
     path = _locate(module)
     if path is None:
         return None
@@ -138,7 +141,7 @@ def _read(module: str, path: Path) -> SourceFile:
 
 
 def _locate(module: str) -> Path | None:
-    """Return a module's file; unlike importlib.util.find_spec without importing the packages above it."""
+    """Return the file of a module. Unlike importlib.util.find_spec, it imports no parent packages."""
     if module in sys.modules:
         origin = getattr(sys.modules[module], "__file__", None)
         return Path(origin) if origin and origin.endswith(".py") else None
@@ -153,8 +156,8 @@ def _locate(module: str) -> Path | None:
 
 
 def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Yield the statements of a module, those under `if` and `try` too."""
-    left: list[ast.stmt] = list(tree.body)
+    """Yield the statements of a module, including those under `if` and `try`."""
+    left = list(tree.body)
     while left:
         statement = left.pop(0)
         yield statement

@@ -1,4 +1,4 @@
-"""What a component is and takes, read from its source text: nothing is imported, so `show` is instant."""
+"""Documentation of a component, from its source. Nothing is imported, so `perceptinit show` is fast."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from perceptinit.components.building import PART_KINDS, parts_of
 from perceptinit.components.class_source import SourceClass, class_nodes, find_class, open_module
@@ -25,9 +26,14 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A component's documentation, keys, parts (nested tables) and where it is written.
+    """Documentation of a component.
 
-    unseen: bases of its Config whose source is not found, so that their keys are not among `fields`.
+    Args:
+        doc: Docstring of the class.
+        fields: Keys of its Config.
+        parts: Kinds of its nested tables.
+        location: File and line.
+        unseen: Bases of its Config whose source was not found; `fields` lacks their keys.
     """
 
     doc: str
@@ -38,9 +44,10 @@ class Description:
 
 
 def describe(entry: Entry) -> Description:
-    """Return what the source of a component says, with what it inherits.
+    """Return the documentation of a component, including inherited keys.
 
-    Raises PerceptInitError when the source or the class in it cannot be found.
+    Raises:
+        PerceptInitError: If the source or the class is not found.
     """
     target = entry.component.target
     if not isinstance(target, str):
@@ -65,12 +72,11 @@ def describe(entry: Entry) -> Description:
 
 
 def _describe_class(entry: Entry, cls: type) -> Description:
-    """Return the description of a class that is imported already."""
+    """Return the documentation of a class that is already imported."""
     try:
         line = inspect.getsourcelines(cls)[1]
     except (OSError, TypeError) as error:
-        problem = f"{entry.title} of plug-in '{entry.plugin}': no source of {cls}"
-        raise PerceptInitError(problem) from error
+        raise PerceptInitError(f"{entry.title} of plug-in '{entry.plugin}': no source of {cls}") from error
     config = getattr(cls, "Config", None)
     return Description(
         doc=inspect.getdoc(cls) or "",
@@ -83,16 +89,15 @@ def _describe_class(entry: Entry, cls: type) -> Description:
 def _init_arguments(cls: SourceClass) -> set[str] | None:
     for child in cls.node.body:
         if isinstance(child, ast.FunctionDef) and child.name == "__init__":
-            arguments = child.args
-            return {a.arg for a in (*arguments.args, *arguments.kwonlyargs)}
+            return {a.arg for a in (*child.args.args, *child.args.kwonlyargs)}
     return None
 
 
 def fields_of(lineage: Iterable[ast.ClassDef]) -> tuple[Field, ...]:
-    """Return the keys of a Config from its lineage, nearest first.
+    """Return the keys of a Config from the sources of the class and its bases, nearest first.
 
-    As in dataclasses those of bases come first, and one that is given anew keeps its place; without
-    a string under it, it also keeps its documentation.
+    The order is that of dataclasses: keys of bases come first, and an overridden key keeps its position. An
+    overridden key without documentation keeps that of the base.
     """
     found: dict[str, Field] = {}
     for node in reversed(list(lineage)):
@@ -103,14 +108,12 @@ def fields_of(lineage: Iterable[ast.ClassDef]) -> tuple[Field, ...]:
 
 
 def _own_fields(cls: ast.ClassDef) -> Iterator[Field]:
-    body = cls.body
-    for node, after in zip(body, [*body[1:], None], strict=True):
+    for node, after in zip_longest(cls.body, cls.body[1:]):
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
             continue
         kind = ast.unparse(node.annotation)
         if kind.removeprefix("typing.").startswith("ClassVar"):
             continue
         is_doc = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-        doc = inspect.cleandoc(str(after.value.value)) if is_doc else ""  # type: ignore[union-attr]
-        default = ast.unparse(node.value) if node.value is not None else None
-        yield Field(node.target.id, kind, default, doc)
+        doc = inspect.cleandoc(str(after.value.value)) if is_doc else ""
+        yield Field(node.target.id, kind, ast.unparse(node.value) if node.value else None, doc)

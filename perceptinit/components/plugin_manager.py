@@ -1,4 +1,4 @@
-"""Find plug-ins, load them one by one, and fill the registry; a broken plug-in only disables itself."""
+"""Find and load plug-ins, and fill the registry. A broken plug-in does not affect others."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from perceptinit.errors import PerceptInitError, UsageError
 from perceptinit.registry import KINDS, Component, Entry, Registry, hook_name, unknown
 
 CORE = "perceptinit"  # also the group of entry points
-PREFIX = "perceptinit_"  # of every hook
+PREFIX = "perceptinit_"  # of all hooks
 
 
 @dataclass(frozen=True, slots=True)
 class PluginInfo:
-    """A plug-in: its name, the distribution it comes from, its import time and what it offers."""
+    """A loaded plug-in."""
 
     name: str
     distribution: str
@@ -42,7 +42,7 @@ class PluginInfo:
 
 @dataclass(frozen=True, slots=True)
 class PluginFailure:
-    """A plug-in, or one component of it, that is left out, and why."""
+    """A plug-in, or one of its components, that was left out, and the reason."""
 
     name: str
     distribution: str
@@ -51,7 +51,7 @@ class PluginFailure:
 
 @dataclass
 class Plugins:
-    """The result of the search: hook callers, the registry, the loaded plug-ins and the failures."""
+    """Hook callers, the registry, loaded plug-ins and failures."""
 
     manager: pluggy.PluginManager
     registry: Registry = field(default_factory=Registry)
@@ -59,7 +59,7 @@ class Plugins:
     failures: list[PluginFailure] = field(default_factory=list)
 
     def load(self, info: PluginInfo, import_module: Callable[[], ModuleType]) -> None:
-        """Import one plug-in and add all components it offers, or one failure."""
+        """Import a plug-in and add its components, or a failure."""
         start = time.perf_counter()
         try:
             module = import_module()
@@ -68,11 +68,10 @@ class Plugins:
             self.fail(info.name, info.distribution, error)
 
     def register(self, module: ModuleType, info: PluginInfo) -> None:
-        """Add an imported plug-in. Raises what is wrong with it, and then adds nothing."""
-        self._check_marks(module)
+        """Add an imported plug-in. If it raises, nothing is added."""
+        self._check_hooks(module)
         self.manager.register(module, name=f"{info.name} ({module.__name__})")
         try:
-            self._check_names(module)
             entries = [entry for kind in KINDS for entry in self._entries(kind, module, info)]
         except Exception:
             self.manager.unregister(module)
@@ -81,9 +80,9 @@ class Plugins:
         self.loaded.append(replace(info, num_components=len(entries)))
 
     def call(self, hook: str, plugin: object, **arguments: object) -> list[Any]:
-        """Return what one plug-in answers to a hook, nothing where it does not implement the hook.
+        """Return the results of a hook for one plug-in; empty if it does not implement the hook.
 
-        Plug-ins are called separately, so that the owner of each answer is known and each can fail alone.
+        Plug-ins are called one at a time, so that the owner of each result is known and each can fail alone.
         """
         if hook not in {caller.name for caller in self.manager.get_hookcallers(plugin) or ()}:
             return []
@@ -92,30 +91,23 @@ class Plugins:
 
     def fail(self, name: str, distribution: str, error: BaseException) -> None:
         """Record why a plug-in is left out."""
-        reason = str(error)
-        if not isinstance(error, PerceptInitError):
-            reason = f"{type(error).__name__}: {error}"
+        is_expected = isinstance(error, PerceptInitError)
+        reason = str(error) if is_expected else f"{type(error).__name__}: {error}"
         self.failures.append(PluginFailure(name, distribution, reason))
         self.registry.left_out[distribution] = reason
 
-    def _check_marks(self, module: ModuleType) -> None:
-        """Raise UsageError for a function with the name of a hook that is not marked as one."""
-        functions = (name for name, value in vars(module).items() if inspect.isfunction(value))
-        for name in functions:
-            if name.startswith(PREFIX) and self.manager.parse_hookimpl_opts(module, name) is None:
+    def _check_hooks(self, module: ModuleType) -> None:
+        """Raise UsageError for a function that is not marked as a hook, or implements an unknown one."""
+        known = [name for name in vars(hookspecs) if name.startswith(PREFIX)]
+        for name, value in vars(module).items():
+            options = self.manager.parse_hookimpl_opts(module, name)
+            hook = options["specname"] or name if options else name
+            if options and hook not in known:
+                raise UsageError(unknown("no hook called", hook, known))
+            if not options and inspect.isfunction(value) and name.startswith(PREFIX):
                 raise UsageError(
                     f"{name} offers nothing: write @hookimpl over it (from perceptinit.plugin import hookimpl)"
                 )
-
-    def _check_names(self, module: ModuleType) -> None:
-        """Raise UsageError for an implementation of a hook that does not exist."""
-        try:
-            self.manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            hooks = self.manager.get_hookcallers(module) or ()
-            strange = next(hook.name for hook in hooks if not hook.has_spec())
-            known = [name for name in vars(hookspecs) if name.startswith(PREFIX)]
-            raise UsageError(unknown("no hook called", strange, known)) from error
 
     def _entries(self, kind: str, module: ModuleType, info: PluginInfo) -> Iterable[Entry]:
         hook = hook_name(kind)
@@ -127,8 +119,7 @@ class Plugins:
             origin = {"distribution": info.distribution, "version": info.version}
             entry = Entry(kind=kind, component=component, plugin=info.name, **origin)
             companion = companion_of(kind, entry.name)
-            owner = companion.distribution if companion else CORE
-            if "/" in entry.name or entry.distribution == owner:
+            if "/" in entry.name or entry.distribution == (companion.distribution if companion else CORE):
                 yield entry
                 continue
             reason = f"{entry.title} needs a vendor prefix, such as '{entry.plugin}/{entry.name}'"
@@ -138,16 +129,16 @@ class Plugins:
 
 
 def build_plugin_manager(local: Sequence[str | Path] = ()) -> Plugins:
-    """Load the built-ins, then installed plug-ins, then one-file local plug-ins.
+    """Load the built-in components, then installed plug-ins, then local plug-in files.
 
-    `PERCEPTINIT_PLUGINS=a,b` loads only the installed plug-ins named (empty: none).
-    `PERCEPTINIT_TRACE=1` prints each hook call and its answer to stderr.
+    `PERCEPTINIT_PLUGINS=a,b` loads only these installed plug-ins (empty: none). `PERCEPTINIT_TRACE=1` prints
+    each hook call and its result to standard error.
 
     Args:
         local: Paths of `.py` files, such as the `plugins` of a recipe.
 
     Raises:
-        UsageError: If a local file does not exist or does not load, because the recipe names it.
+        UsageError: If a local file does not exist or does not load.
     """
     manager = pluggy.PluginManager(CORE)
     manager.add_hookspecs(hookspecs)
@@ -170,20 +161,19 @@ def build_plugin_manager(local: Sequence[str | Path] = ()) -> Plugins:
 
 
 def _load_entry_point(plugins: Plugins, entry_point: importlib.metadata.EntryPoint) -> None:
-    distribution = entry_point.dist.name if entry_point.dist else ""
-    version = entry_point.dist.version if entry_point.dist else ""
+    found = entry_point.dist
+    name, version = (found.name, found.version) if found else ("", "")
 
     def import_module() -> ModuleType:
-        if entry_point.dist:
-            _check_version(entry_point.dist)
+        if found:
+            _check_version(found)
         return entry_point.load()
 
-    info = PluginInfo(entry_point.name, distribution, version, entry_point.value)
-    plugins.load(info, import_module)
+    plugins.load(PluginInfo(entry_point.name, name, version, entry_point.value), import_module)
 
 
 def _check_version(distribution: importlib.metadata.Distribution) -> None:
-    """Raise UsageError for a distribution whose metadata require another version of perceptinit."""
+    """Raise UsageError if a distribution requires another version of perceptinit."""
     from packaging.requirements import Requirement
 
     for text in distribution.requires or ():
@@ -200,11 +190,10 @@ def _load_file(plugins: Plugins, path: Path) -> None:
         raise UsageError(f"plug-in {path}: no such file")
     name = f"perceptinit_local_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    loader = spec.loader if spec else None
-    if spec is None or loader is None:
+    if spec is None or spec.loader is None:
         raise UsageError(f"plug-in {path}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # "module:Class" targets of the file resolve through here
+    loader, module = spec.loader, importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # for targets "module:Class" in the file
 
     def import_module() -> ModuleType:
         loader.exec_module(module)

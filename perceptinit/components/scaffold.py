@@ -1,4 +1,4 @@
-"""A new plug-in package from templates: the work of `perceptinit new plugin`."""
+"""Create a plug-in package from templates, for `perceptinit new plugin`."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from perceptinit.registry import KINDS, hook_name, unknown
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 SUMMARIES = {
-    "initializer": "weights drawn with one spread",
-    "backbone": "three convolutions beside a small text transformer",
-    "pretrainer": "brings an image nearer to its caption than to others, by a margin",
+    "initializer": "normal weights with one standard deviation",
+    "backbone": "three convolutions and a small text transformer",
+    "pretrainer": "hinge loss between the right caption and the others",
     "judgments": "a table of questions and answers",
-    "pairs": "a folder of images with a text file beside each",
-    "evaluator": "how alike the embeddings of random images are",
+    "pairs": "a folder of images, each with a text file",
+    "evaluator": "mean similarity of embeddings of random images",
     "tracker": "scores as lines of a text file",
 }
-NEED_OPTIONS = ("judgments", "pairs", "pretrainer")  # kinds whose contract test has a template
+NEED_OPTIONS = ("judgments", "pairs", "pretrainer")  # kinds with their own template of the contract test
 
 
 def new_plugin(name: str, kind: str, parent: Path) -> Path:
-    """Write a package that installs and passes its contract test into `parent / name`.
+    """Write a package that passes its contract test to `parent / name`, and return the folder.
 
     Args:
-        name: Lower-case words joined by '-'. The first one is the vendor, the rest the component:
+        name: Lower-case words joined by '-'. The first word is the vendor, the rest the component:
             `acme-texture` offers `acme/texture`. A leading `perceptinit-` is ignored.
         kind: The kind of the component, such as "initializer".
-        parent: The folder that the package is written into.
+        parent: Parent folder of the package.
 
     Raises:
         UsageError: If the kind is unknown, the name is not a package name, or the folder exists.
@@ -44,7 +44,7 @@ def new_plugin(name: str, kind: str, parent: Path) -> Path:
         )
     folder = parent / name
     if folder.exists():
-        raise UsageError(f"{folder}: exists already")
+        raise UsageError(f"{folder}: exists already. Remove it or choose another name")
     values = _values(name, kind)
     package = values["package"]
     templates = {
