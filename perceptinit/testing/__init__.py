@@ -1,4 +1,4 @@
-"""Contract tests for plug-in authors: one class per kind, a tiny model and tiny data. Needs pytest.
+"""Contract tests for plug-ins: one class for each kind of component, a tiny model and tiny data.
 
     from perceptinit.testing import InitializerContract
     from my_lab import MyInit
@@ -9,7 +9,7 @@
         def options(self, tmp_path):
             return {"strength": 0.5}
 
-A failure says what to change. The built-ins are held to the same classes.
+Run it with pytest. A failure names the necessary change. Built-in components pass the same tests.
 """
 
 from perceptinit.testing.contract import (

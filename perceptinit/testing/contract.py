@@ -1,4 +1,4 @@
-"""What every component must do, the optional protocols of each kind, and a tiny model and data."""
+"""The contract of all components, the optional protocols of each kind, and a tiny model and data."""
 
 from __future__ import annotations
 
@@ -44,20 +44,14 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
         HasConventions,
         HasDownloads,
     ),
-    "pairs": (
-        *ANY_KIND,
-        p.HasMaxShuffleBlocks,
-        p.HasReadAhead,
-        p.HasPublishedNumPairs,
-        p.HasClasses,
-    ),
+    "pairs": (*ANY_KIND, p.HasMaxShuffleBlocks, p.HasReadAhead, p.HasPublishedNumPairs, p.HasClasses),
     "evaluator": (*ANY_KIND, p.HasNeededPart, p.HasMisfits, HasEvaluateMany, HasChoice),
     "tracker": (*ANY_KIND, p.HasExpect, p.HasDescribe, p.HasLogImage, p.HasSay),
 }
 
 
 def tiny_model(seed: int = 0) -> DualTower:
-    """Return a dual encoder for 32 x 32 pixels: a ViT and a text transformer of one block each."""
+    """Return a dual encoder for images of 32 x 32 pixels: a ViT and a text transformer, one block each."""
     with named_torch_seed(seed, "tiny-model"):
         return Timm(Timm.Config().smoke()).build()
 
@@ -73,7 +67,7 @@ def tiny_judgments() -> SyntheticJudgments:
 
 
 def tiny_pairs() -> SyntheticPairs:
-    """Return rendered pictures with captions, a few dozen."""
+    """Return a few dozen rendered images with captions."""
     return SyntheticPairs(SyntheticPairs.Config().smoke())
 
 
@@ -81,18 +75,18 @@ PARTS = {"judgments": tiny_judgments, "pairs": tiny_pairs}
 
 
 class Contract:
-    """Base of the contracts: set `component`, and override `options` for keys without a default."""
+    """Base class of the contract tests. Subclasses set `component`, and `options` for required keys."""
 
     component: type
     kind: ClassVar[str]
     protocol: ClassVar[type]
 
     def options(self, tmp_path: Path) -> dict[str, Any]:
-        """Return the component's recipe keys; make files that it needs below tmp_path."""
+        """Return recipe keys for the component. Override it, and write required files to `tmp_path`."""
         return {}
 
     def parts(self) -> dict[str, Any]:
-        """Return the judgments or pairs that `__init__` asks for: simulated ones."""
+        """Return simulated judgments and pairs for the parameters of `__init__`."""
         return {name: PARTS[name]() for name in parts_of(self.component)}
 
     @property
@@ -100,13 +94,13 @@ class Contract:
         return f"{self.kind} {self.component.__name__}"
 
     def must(self, holds: object, sentence: str) -> None:
-        """Fail, unless the claim holds, with a sentence that says what is wrong and what to change."""
+        """Fail unless `holds`; the sentence states the error and the necessary change."""
         __tracebackhide__ = True  # pytest: show the line of the contract, not this one
         if not holds:
             raise AssertionError(f"{self.label}: {sentence}")
 
     def must_be(self, value: object, kind: type, what: str, advice: str = "") -> None:
-        """Fail unless a value, which the sentence calls `what`, is of the type."""
+        """Fail unless the value that `what` returned has a type."""
         __tracebackhide__ = True
         where = "perceptinit.plugin." if kind.__module__.startswith("perceptinit.types") else ""
         sentence = f"{what} must return {where}{kind.__name__}, got {value!r:.60}{advice}"
@@ -114,7 +108,7 @@ class Contract:
 
     @contextmanager
     def must_not_raise(self, errors: type[Exception], what: str, advice: str = "") -> Iterator[None]:
-        """Fail with the message of an error of the block."""
+        """Fail if the block raises an error."""
         __tracebackhide__ = True
         try:
             yield
@@ -124,60 +118,44 @@ class Contract:
             ) from error
 
     def config(self, tmp_path: Path) -> Any:
-        """Return the config that `options` describe, read as a recipe is."""
+        """Return the config of `options`, validated like a recipe."""
         kind: Any = self.component.Config  # type: ignore[attr-defined]
         config, problems = read_config(kind, self.options(tmp_path), self.kind)
-        self.must(not problems, f"options() are no valid keys: {'; '.join(map(str, problems))}")
+        self.must(not problems, f"options() are not valid: {'; '.join(map(str, problems))}")
         return config
 
     def build(self, tmp_path: Path, config: Any = None) -> Any:
-        """Return the component as a recipe would build it; a given config spares making its files again."""
+        """Return a new component. With `config`, `options` does not write its files again."""
         return self.component(config or self.config(tmp_path), **self.parts())
 
     def context(self, tmp_path: Path, seed: int = 0) -> RunContext:
-        """Return a run's context on the CPU, with a folder of its own."""
+        """Return the context of a run on the CPU, with a folder in `tmp_path`."""
         folder = tmp_path / "run"
         folder.mkdir(exist_ok=True)
         return RunContext(seed=seed, stage="contract", folder=folder, num_workers=0)
 
     def test_config_is_a_frozen_dataclass_of_keyword_fields(self) -> None:
-        config = getattr(self.component, "Config", None)
-        self.must(
-            dataclasses.is_dataclass(config) and isinstance(config, type),
-            "it needs a nested dataclass Config, also when it takes no keys",
-        )
-        frozen = config.__dataclass_params__.frozen  # type: ignore[union-attr]
-        self.must(
-            frozen and all(field.kw_only for field in dataclasses.fields(config)),  # type: ignore[arg-type]
-            "write @dataclass(frozen=True, slots=True, kw_only=True) over Config",
-        )
+        config: Any = getattr(self.component, "Config", None)
+        self.must(dataclasses.is_dataclass(config), "it needs a nested dataclass Config, even without keys")
+        is_strict = config.__dataclass_params__.frozen and all(f.kw_only for f in dataclasses.fields(config))
+        self.must(is_strict, "write @dataclass(frozen=True, slots=True, kw_only=True) over Config")
 
     def test_every_key_and_the_class_are_documented(self) -> None:
-        self.must(
-            len(inspect.getdoc(self.component) or "") >= 10,
-            "say what it does in a docstring: `perceptinit show` prints it",
-        )
+        doc = inspect.getdoc(self.component) or ""
+        self.must(len(doc) >= 10, "it needs a docstring, which `perceptinit show` prints")
         for field in fields_of(class_nodes(self.component.Config)):  # type: ignore[attr-defined]
-            self.must(
-                len(field.doc) >= 10,
-                f"Config.{field.name} has no string under it that says what it controls and its unit",
-            )
+            self.must(len(field.doc) >= 10, f"Config.{field.name} has no string under it: effect and unit")
 
     def test_methods_take_the_arguments_of_the_protocol(self) -> None:
-        for name, method in inspect.getmembers(self.protocol, inspect.isfunction):
-            if name.startswith("_"):
-                continue
-            self.must(
-                callable(getattr(self.component, name, None)),
-                f"it lacks {name}{inspect.signature(method)}",
-            )
+        for name, method in _methods(self.protocol):
+            self.must(hasattr(self.component, name), f"it lacks {name}{inspect.signature(method)}")
         for protocol in (self.protocol, *OPTIONAL[self.kind]):
             for difference in wrong_arguments(self.component, protocol):
                 self.must(False, difference)
 
     def test_it_can_be_built_and_is_ready(self, tmp_path: Path) -> None:
         lacking = preflight(self.build(tmp_path))
-        self.must(not lacking, f"preflight() says it cannot work here: {'; '.join(lacking)}")
+        self.must(not lacking, f"preflight() reports: {'; '.join(lacking)}")
 
     def test_plan_and_smoke_give_what_they_promise(self, tmp_path: Path) -> None:
         component = self.build(tmp_path)
@@ -185,8 +163,7 @@ class Contract:
             self.must_be(component.plan(), StagePlan, "plan()")
         config = self.config(tmp_path)
         if isinstance(config, p.HasSmoke):
-            kind: Any = self.component.Config  # type: ignore[attr-defined]
-            self.must_be(config.smoke(), kind, "Config.smoke()")
+            self.must_be(config.smoke(), type(config), "Config.smoke()")
 
 
 def name_few(names: Iterable[str]) -> list[str]:
@@ -195,22 +172,26 @@ def name_few(names: Iterable[str]) -> list[str]:
 
 
 def members_of(protocol: type) -> list[str]:
-    """Return the names that a protocol asks for."""
+    """Return the names of the members of a protocol."""
     methods = {name for name in vars(protocol) if not name.startswith("_")}
     return sorted(methods | set(inspect.get_annotations(protocol)))
 
 
 def wrong_arguments(component: type, protocol: type) -> Iterator[str]:
-    """Yield how methods of a class differ from those of a protocol that it has or must have.
+    """Yield differences between the parameters of methods and those of a protocol.
 
-    Further arguments are fine where they have defaults.
+    Methods may have more parameters if these have defaults.
     """
-    for name, method in inspect.getmembers(protocol, inspect.isfunction):
+    for name, method in _methods(protocol):
         own: Any = getattr(component, name, None)
-        if name.startswith("_") or not callable(own):
+        if not callable(own):
             continue
         wanted, found = (list(inspect.signature(f).parameters.values()) for f in (method, own))
         more = found[len(wanted) :]
         names, wanted_names = ([v.name for v in values] for values in (found, wanted))
         if names[: len(wanted)] != wanted_names or any(v.default is v.empty for v in more):
             yield f"{name}({', '.join(names)}) must be {name}({', '.join(wanted_names)})"
+
+
+def _methods(protocol: type) -> list[tuple[str, Any]]:
+    return [m for m in inspect.getmembers(protocol, inspect.isfunction) if not m[0].startswith("_")]

@@ -1,8 +1,9 @@
-"""The contracts of judgments and of pairs."""
+"""Contract tests of judgments and pairs."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,13 +21,13 @@ from perceptinit.protocols import HasClasses, HasMaxShuffleBlocks, HasNoiseCeili
 from perceptinit.testing.contract import Contract
 from perceptinit.types import DataCard, Pair, Split, Triplets
 
-# protocol, its method, what it returns
+# protocol, its method, the type of the result
 FORMS: tuple[tuple[type, str, type], ...] = (
     (HasOddOneOut, "load_odd_one_out", OddOneOut),
     (HasSamePairs, "load_same_pairs", SamePairs),
     (HasDissimilarities, "load_dissimilarities", tuple),
 )
-# protocol, its attribute of the class, what that or each item of it is
+# protocol, its class attribute, the type of the value or of its items
 STATED: tuple[tuple[type, str, type], ...] = (
     (HasConventions, "conventions", Conventions),
     (HasDownloads, "downloads", Download),
@@ -34,9 +35,9 @@ STATED: tuple[tuple[type, str, type], ...] = (
 
 
 class JudgmentsContract(Contract):
-    """Splits load, repeat and share no group; images can be read; the card says what it is.
+    """Contract test of judgments: splits are valid, reproducible and disjoint, and images can be decoded.
 
-    Override `options` with the path of a few rows of your format, with a `train` and a `val` split.
+    Override `options` with the path of a few rows in your format, in the splits `train` and `val`.
     """
 
     kind: ClassVar[str] = "judgments"
@@ -46,19 +47,13 @@ class JudgmentsContract(Contract):
     def test_the_card_is_filled_in(self, tmp_path: Path) -> None:
         judgments = self.build(tmp_path)
         name, card = getattr(judgments, "name", None), getattr(judgments, "card", None)
+        is_name = isinstance(name, str) and name and "/" not in name
+        self.must(is_name, f"`name` must be a string without '/', for scores '2afc/<name>'; got {name!r}")
         self.must(
-            isinstance(name, str) and bool(name) and "/" not in name,
-            f"`name` must be a short string without '/', it stands in '2afc/<name>'; got {name!r}",
-        )
-        self.must(
-            isinstance(card, DataCard),
-            f"`card` must be a perceptinit.plugin.DataCard, got {card!r:.60}",
+            isinstance(card, DataCard), f"`card` must be a perceptinit.plugin.DataCard, got {card!r:.60}"
         )
         for field in ("title", "source_url", "licence", "citation"):
-            self.must(
-                bool(getattr(card, field)),
-                f"card.{field} is empty; say 'not stated' where the source does not say",
-            )
+            self.must(getattr(card, field), f"card.{field} is empty; write 'not stated' if it is unknown")
 
     def _load(self, judgments: Any, split: Split) -> Triplets:
         advice = ". Give rows of that split in options(), or set `splits` of the test class"
@@ -78,14 +73,8 @@ class JudgmentsContract(Contract):
     def test_loading_twice_gives_the_same(self, tmp_path: Path) -> None:
         config = self.config(tmp_path)
         for split in self.splits:
-            first, second = (
-                triplets_sha256(self._load(self.build(tmp_path, config), split)) for _ in range(2)
-            )
-            self.must(
-                first == second,
-                f"load('{split}') differs from call to call: sort listings, and draw from "
-                "perceptinit.plugin.generator with a seed from Config",
-            )
+            hashes = {triplets_sha256(self._load(self.build(tmp_path, config), split)) for _ in range(2)}
+            self.must(len(hashes) == 1, f"two calls of load('{split}') differ: sort listings, and seed draws")
 
     def test_no_group_is_in_two_splits(self, tmp_path: Path) -> None:
         judgments = self.build(tmp_path)
@@ -96,8 +85,8 @@ class JudgmentsContract(Contract):
                 other = seen.setdefault(anchor, split)
                 self.must(
                     other == split,
-                    f"anchor '{anchor}' is in '{other}' and in '{split}', so scores would leak: "
-                    "assign whole groups to splits (perceptinit.plugin.assign_splits)",
+                    f"anchor '{anchor}' is in '{other}' and in '{split}', so scores would leak: assign whole "
+                    "groups to splits (perceptinit.plugin.assign_splits)",
                 )
 
     def test_images_can_be_read(self, tmp_path: Path) -> None:
@@ -111,21 +100,15 @@ class JudgmentsContract(Contract):
         judgments = self.build(tmp_path)
         if isinstance(judgments, HasNoiseCeiling):
             found = judgments.noise_ceiling(self.splits[0])
-            self.must(
-                found is None or 0 <= found[0] <= found[1] <= 1,
-                f"noise_ceiling() must be None or (lower, upper) in [0, 1], got {found!r}",
-            )
+            is_range = found is None or 0 <= found[0] <= found[1] <= 1
+            self.must(is_range, f"noise_ceiling() must be None or (lower, upper) in [0, 1], got {found!r}")
 
     def test_other_forms_are_what_they_are_called(self, tmp_path: Path) -> None:
         judgments, split = self.build(tmp_path), self.splits[0]
         for protocol, name, form in FORMS:
-            if not isinstance(judgments, protocol):
-                continue
-            try:
-                found = getattr(judgments, name)(split)
-            except PerceptInitError:  # a wrapper around judgments without this form
-                continue
-            self.must_be(found, form, f"{name}('{split}')")
+            if isinstance(judgments, protocol):
+                with suppress(PerceptInitError):  # a wrapper of judgments without this form
+                    self.must_be(getattr(judgments, name)(split), form, f"{name}('{split}')")
 
     def test_conventions_and_downloads_are_stated_by_the_class(self) -> None:
         for protocol, name, kind in STATED:
@@ -133,16 +116,14 @@ class JudgmentsContract(Contract):
             if value is None or not isinstance(self.component, protocol):
                 continue
             items = [value] if kind is Conventions else list(value)
-            self.must(
-                all(isinstance(item, kind) for item in items),
-                f"`{name}` must be of {kind.__name__}, got {value!r:.60}",
-            )
+            is_right = all(isinstance(item, kind) for item in items)
+            self.must(is_right, f"`{name}` must be of {kind.__name__}, got {value!r:.60}")
 
 
 class PairsContract(Contract):
-    """Every index gives a pair, the same one each time and from any thread.
+    """Contract test of pairs: each index gives a valid pair, the same from every thread.
 
-    Override `options` with the path of a few samples of your format.
+    Override `options` with the path of a few samples in your format.
     """
 
     kind: ClassVar[str] = "pairs"
@@ -154,8 +135,7 @@ class PairsContract(Contract):
         total = sum(pairs.block_sizes)
         self.must(
             total == pairs.num_pairs,
-            f"block_sizes sum to {total}, num_pairs is {pairs.num_pairs}; "
-            "without shards, block_sizes is [num_pairs]",
+            f"block_sizes sum to {total}, num_pairs is {pairs.num_pairs}; without shards, use [num_pairs]",
         )
 
     def _all(self, pairs: Any) -> list[Pair]:
@@ -166,17 +146,15 @@ class PairsContract(Contract):
 
     def test_images_and_texts_can_be_used(self, tmp_path: Path) -> None:
         for pair in self._all(self.build(tmp_path)):
-            self.must(
-                isinstance(pair.text, (str, np.ndarray)) and len(pair.text) > 0,
-                f"pair '{pair.key}' has no text: leave such samples out of num_pairs",
-            )
+            has_text = isinstance(pair.text, (str, np.ndarray)) and len(pair.text) > 0
+            self.must(has_text, f"pair '{pair.key}' has no text: exclude such samples from num_pairs")
             with self.must_not_raise(DataError, f"image of '{pair.key}'"):
                 decode(pair.image, pair.key)
 
     def test_keys_name_one_pair_each(self, tmp_path: Path) -> None:
         keys = [pair.key for pair in self._all(self.build(tmp_path))]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        self.must(not twice, f"the key '{(twice or [''])[0]}' names several pairs")
+        for key in keys:
+            self.must(keys.count(key) == 1, f"the key '{key}' names several pairs")
 
     def test_an_index_gives_the_same_pair_from_any_thread(self, tmp_path: Path) -> None:
         pairs = self.build(tmp_path)
@@ -184,9 +162,7 @@ class PairsContract(Contract):
         with ThreadPoolExecutor(4) as pool:
             again = [pair.key for pair in pool.map(pairs.pair, range(len(keys)))]
         self.must(
-            keys == again,
-            "pair(index) gave other pairs when several threads asked: keep no state between "
-            "calls, or guard it with a lock",
+            keys == again, "pair(index) returned other pairs to several threads: keep no state, or lock it"
         )
 
     def test_classes_name_every_label(self, tmp_path: Path) -> None:
@@ -198,21 +174,16 @@ class PairsContract(Contract):
             found = pairs.read_classes()
         except DataError:
             return  # not with these options
-        self.must(
-            found.labels.shape == (num_pairs,) and found.labels.dtype == np.int64,
-            f"read_classes().labels must be int64 ({num_pairs},), got "
-            f"{found.labels.dtype} {found.labels.shape}",
-        )
-        self.must(
-            bool((found.labels >= 0).all() and (found.labels < len(found.names)).all()),
-            f"read_classes() has labels beyond its {len(found.names)} names",
-        )
+        shape, dtype = found.labels.shape, found.labels.dtype
+        is_right = shape == (num_pairs,) and dtype == np.int64
+        self.must(is_right, f"read_classes().labels must be int64 ({num_pairs},), got {dtype} {shape}")
+        is_known = (found.labels >= 0) & (found.labels < len(found.names))
+        self.must(is_known.all(), f"read_classes() has labels outside its {len(found.names)} names")
 
     def test_max_shuffle_blocks_is_a_number_of_blocks(self, tmp_path: Path) -> None:
         pairs = self.build(tmp_path)
         if isinstance(pairs, HasMaxShuffleBlocks):
             most = pairs.max_shuffle_blocks
             self.must(
-                isinstance(most, int) and most >= 1,
-                f"max_shuffle_blocks must be an int from 1 on, got {most!r}",
+                isinstance(most, int) and most > 0, f"max_shuffle_blocks must be an int > 0, got {most!r}"
             )

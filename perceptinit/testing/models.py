@@ -1,7 +1,8 @@
-"""The contracts of backbones and of initializers."""
+"""Contract tests of backbones and initializers."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -20,16 +21,16 @@ TEXTS = ["a red cup", "two dogs and a much longer caption"]
 
 
 class BackboneContract(Contract):
-    """Two towers share a space, take images as they come, and follow torch's generator.
+    """Contract test of backbones: two towers with a shared embedding space and seeded weights.
 
-    Choose options for a small model: it is built several times.
+    Override `options` with keys of a small model, which is built several times.
     """
 
     kind: ClassVar[str] = "backbone"
     protocol: ClassVar[type] = Backbone
 
     def model(self, tmp_path: Path, seed: int = 0) -> Any:
-        """Return a model, drawn under a seed."""
+        """Return a new model in eval mode."""
         with named_torch_seed(seed, "backbone"):
             return self.build(tmp_path).build().eval()
 
@@ -40,11 +41,7 @@ class BackboneContract(Contract):
             (ImageEncoder, ".image", getattr(model, "image", None)),
         ):
             missing = [name for name in members_of(protocol) if not hasattr(value, name)]
-            self.must(
-                not missing,
-                f"{what} lacks {', '.join(missing)}; "
-                "perceptinit.plugin.DualTower and ImageTower have them all",
-            )
+            self.must(not missing, f"{what} lacks {', '.join(missing)}: use perceptinit.plugin.DualTower")
 
     def test_embeddings_have_the_length_that_is_stated(self, tmp_path: Path) -> None:
         model = self.model(tmp_path)
@@ -53,9 +50,9 @@ class BackboneContract(Contract):
             image = model.encode_image(torch.zeros(2, 3, size, size, dtype=torch.uint8))
             text = model.encode_text(model.tokenize(TEXTS))
         for what, found in (("encode_image", image), ("encode_text", text)):
+            shape = tuple(found.shape)
             self.must(
-                found.shape == (2, model.embed_dim),
-                f"{what} gave {tuple(found.shape)}, embed_dim says (2, {model.embed_dim})",
+                shape == (2, model.embed_dim), f"{what} returned {shape}, embed_dim is {model.embed_dim}"
             )
 
     def test_uint8_and_float_images_give_equal_embeddings(self, tmp_path: Path) -> None:
@@ -65,19 +62,14 @@ class BackboneContract(Contract):
         with torch.no_grad():
             a, b = model.encode_image(images), model.encode_image(images / 255)
         self.must(
-            torch.allclose(a, b, atol=1e-4),
-            "uint8 images in 0..255 and float ones in [0, 1] give different embeddings: "
-            "normalise both inside the tower, as ImageTower does",
+            torch.allclose(a, b, atol=1e-4), "uint8 images and float images / 255 have different embeddings"
         )
 
     def test_weights_follow_the_seed(self, tmp_path: Path) -> None:
         same, again, other = (weights_sha256(self.model(tmp_path, seed)) for seed in (0, 0, 1))
-        self.must(
-            same == again != other,
-            f"weights must follow torch's global generator, which the runner seeds: "
-            f"two builds with one seed are {'equal' if same == again else 'different'}, with another "
-            f"seed {'equal' if same == other else 'different'}",
-        )
+        advice = "draw all weights from torch's global generator, which the run seeds"
+        self.must(same == again, f"two models with the same seed have different weights: {advice}")
+        self.must(same != other, f"two models with different seeds have the same weights: {advice}")
 
     def test_reset_parameters_draws_the_tower_anew(self, tmp_path: Path) -> None:
         tower = self.model(tmp_path).image
@@ -85,24 +77,22 @@ class BackboneContract(Contract):
         tower.reset_parameters(1)
         first = weights_sha256(tower)
         tower.reset_parameters(1)
-        self.must(
-            first != before and first == weights_sha256(tower),
-            "image.reset_parameters(seed) must draw all weights anew, the same for one seed",
-        )
+        is_drawn = first != before and first == weights_sha256(tower)
+        self.must(is_drawn, "image.reset_parameters(seed) must draw new weights, equal for equal seeds")
 
 
 class _Interrupted(BaseException):
-    """As a kill."""
+    """Stands for a kill of the process."""
 
 
 class InitializerContract(Contract):
-    """Weights change, the report tells the truth, a seed repeats, and nothing else is touched."""
+    """Contract test of initializers: only weights change, the report is right, and draws are seeded."""
 
     kind: ClassVar[str] = "initializer"
     protocol: ClassVar[type] = Initializer
 
     def tower(self) -> Any:
-        """Return the image tower to initialise; override for one that needs another architecture."""
+        """Return the image tower. Override it for an initializer of another architecture."""
         return tiny_model().image
 
     def _initialize(self, tmp_path: Path, seed: int = 0) -> tuple[Any, Any]:
@@ -116,16 +106,10 @@ class InitializerContract(Contract):
         self.must_be(report, InitReport, "initialize()", advice)
         after = tower.state_dict()
         changed = {k for k in before if not torch.equal(before[k], after[k])}
-        self.must(bool(changed), "initialize() changed no weight of the tower in place")
-        self.must(
-            set(report.changed) == changed,
-            f"report.changed is wrong about {name_few(set(report.changed) ^ changed)}; "
-            "perceptinit.plugin.reporting finds out by itself",
-        )
-        self.must(
-            report.sha256_after == weights_sha256(tower),
-            "weights changed after report.sha256_after was taken",
-        )
+        self.must(changed, "initialize() changed no weight of the tower in place")
+        wrong = set(report.changed) ^ changed
+        self.must(not wrong, f"report.changed is wrong for {name_few(wrong)}{advice}")
+        self.must(report.sha256_after == weights_sha256(tower), f"report.sha256_after is wrong{advice}")
 
     def test_weights_are_finite(self, tmp_path: Path) -> None:
         tower, _ = self._initialize(tmp_path)
@@ -134,47 +118,38 @@ class InitializerContract(Contract):
 
     def test_the_same_seed_gives_the_same_weights(self, tmp_path: Path) -> None:
         first, second = (weights_sha256(self._initialize(tmp_path)[0]) for _ in range(2))
-        self.must(
-            first == second,
-            "two calls with one seed give different weights: draw from ctx.rng('name') or "
-            "perceptinit.plugin.torch_generator(ctx.seed, ctx.stage), never from a global generator",
-        )
+        advice = "draw from ctx.rng('name') or perceptinit.plugin.torch_generator(ctx.seed, ctx.stage)"
+        self.must(first == second, f"two calls with the same seed give different weights: {advice}")
 
     def test_the_global_generators_are_left_alone(self, tmp_path: Path) -> None:
         torch.manual_seed(0)
         before = torch.get_rng_state()
         self._initialize(tmp_path)
-        self.must(
-            torch.equal(before, torch.get_rng_state()),
-            "initialize() moved torch's global generator, so what follows differs between "
-            "arms: put library code that draws in `with perceptinit.plugin.named_torch_seed(...)`",
-        )
+        advice = "wrap library code that draws in `with perceptinit.plugin.named_torch_seed(...)`"
+        is_same = torch.equal(before, torch.get_rng_state())
+        self.must(is_same, f"initialize() advanced torch's global generator: {advice}")
 
     def test_what_is_interrupted_ends_with_the_same_weights(self, tmp_path: Path) -> None:
-        """For those that offer their state: stop after the first, a middle and the last offer."""
+        """Stop at the first, a middle and the last state that it offers, if any."""
         offers: list[int] = []
         tower = self.tower()
         context = self.context(tmp_path)
         counting = replace(context, offer=lambda step, state: offers.append(step))
         self.build(tmp_path).initialize(tower, counting)
         for number in sorted({0, len(offers) // 2, len(offers) - 1}) if offers else ():
-            again = self._interrupt_and_continue(tmp_path, number)
-            self.must(
-                weights_sha256(again) == weights_sha256(tower),
-                f"stopped at its offer {number + 1} of {len(offers)} and continued from ctx.resumed, "
-                "it ends with other weights: put all that the rest of the work depends on into the state",
-            )
+            again = self._interrupt_and_resume(tmp_path, number)
+            problem = f"interrupted at offer {number + 1} of {len(offers)}, it ends with other weights"
+            advice = "save everything that later steps depend on in the state, and resume from ctx.resumed"
+            self.must(weights_sha256(again) == weights_sha256(tower), f"{problem}: {advice}")
 
-    def _interrupt_and_continue(self, tmp_path: Path, number: int) -> Any:
-        """Return a tower that was interrupted at this offer, from 0, and continued by another object."""
-        num_seen = 0
+    def _interrupt_and_resume(self, tmp_path: Path, number: int) -> Any:
+        """Return a tower after an interruption at an offer, from 0, that a new object resumed."""
+        count = itertools.count()
 
         def offer(step: int, state: Callable[[], State]) -> None:
-            nonlocal num_seen
-            if num_seen == number:
+            if next(count) == number:
                 save_state(tmp_path / "offered", {"stage": state(), "tower": tower.state_dict()})
                 raise _Interrupted
-            num_seen += 1
 
         tower = self.tower()
         context = self.context(tmp_path)
@@ -188,15 +163,12 @@ class InitializerContract(Contract):
 
     def test_modes_and_gradients_are_left_as_found(self, tmp_path: Path) -> None:
         tower = self.tower().eval()
-        first = next(iter(tower.parameters()))
-        first.requires_grad_(False)
+        next(iter(tower.parameters())).requires_grad_(False)
+        before = [p.requires_grad for p in tower.parameters()]
         self.build(tmp_path).initialize(tower, self.context(tmp_path))
-        advice = "perceptinit.plugin.only_training restores both"
+        advice = "use perceptinit.plugin.only_training"
         self.must(
-            not any(m.training for m in tower.modules()),
-            f"a tower in eval mode came back in training mode; {advice}",
+            not any(m.training for m in tower.modules()), f"a tower in eval mode was set to train: {advice}"
         )
-        self.must(
-            not first.requires_grad and all(p.requires_grad for p in tower.parameters() if p is not first),
-            f"requires_grad of a parameter came back changed; {advice}",
-        )
+        after = [p.requires_grad for p in tower.parameters()]
+        self.must(before == after, f"requires_grad of a parameter changed: {advice}")

@@ -1,10 +1,10 @@
-"""The contracts of pretrainers, evaluators and trackers."""
+"""Contract tests of pretrainers, evaluators and trackers."""
 
 from __future__ import annotations
 
 import copy
 import math
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -41,32 +41,27 @@ EVENTS = (
 
 
 class PretrainerContract(Contract):
-    """Steps count up, weights move, and an interrupted run continues as if it had not been.
+    """Contract test of pretrainers: steps are counted, weights change, and a run resumes exactly.
 
-    Choose options for at least four steps on a few dozen pairs.
+    Override `options` with keys for at least four steps on a few dozen pairs.
     """
 
     kind: ClassVar[str] = "pretrainer"
     protocol: ClassVar[type] = Pretrainer
 
     def _model(self, pretrainer: Any) -> Any:
-        """Return the model of a run: of both tiny towers, or what the pretrainer makes of them."""
+        """Return the tiny model, or the pretrainer's own model."""
         model: Any = tiny_model()
-        if not isinstance(pretrainer, HasModel):
-            return model
-        made = pretrainer.model(model, 0)
-        lacking = [part for part in pretrainer.parts if not hasattr(made, part)]
-        self.must(
-            not lacking,
-            f"`parts` names {lacking[:1]}, but what model() returns has no such attribute",
-        )
-        return made
+        if isinstance(pretrainer, HasModel):
+            model = pretrainer.model(model, 0)
+            for part in pretrainer.parts:
+                self.must(hasattr(model, part), f"`parts` has '{part}', but the result of model() does not")
+        return model
 
     def _run(self, tmp_path: Path, model: Any, pretrainer: Any, num_steps: int | None = None) -> Any:
         steps = pretrainer.steps(model, self.context(tmp_path))
         results = list(islice(steps, num_steps))
-        close = getattr(steps, "close", None)
-        if close:
+        if close := getattr(steps, "close", None):
             close()
         return results
 
@@ -77,25 +72,18 @@ class PretrainerContract(Contract):
         results = self._run(tmp_path, model, pretrainer)
         self.must(
             len(results) >= 4 and all(isinstance(r, StepResult) for r in results),
-            f"steps() must yield four StepResults or more with these options, got {len(results)}",
+            f"steps() must yield at least four StepResults with these options, got {len(results)}",
         )
+        steps, seen = [r.step for r in results], [r.samples_seen for r in results]
         self.must(
-            [r.step for r in results] == list(range(1, len(results) + 1)),
-            f"StepResult.step must count 1, 2, 3, ..., got {[r.step for r in results[:4]]}",
+            steps == [i + 1 for i in range(len(steps))], f"step must count 1, 2, 3, ..., got {steps[:4]}"
         )
-        seen = [r.samples_seen for r in results]
-        self.must(
-            all(a < b for a, b in pairwise(seen)),
-            f"samples_seen must grow with every step, got {seen[:4]}",
-        )
-        self.must(
-            results[-1].end_of_epoch,
-            "the last step must say end_of_epoch=True: that is when weights are kept",
-        )
+        self.must(seen == sorted(set(seen)), f"samples_seen must increase with every step, got {seen[:4]}")
+        self.must(results[-1].end_of_epoch, "the last step needs end_of_epoch=True, which saves the weights")
         bad = [r.step for r in results if not math.isfinite(float(r.metrics.get("loss", math.nan)))]
         self.must(not bad, f"metrics['loss'] is missing or not finite at steps {bad[:3]}")
         still = [k for k, v in model.image.named_parameters() if torch.equal(before[f"image.{k}"], v)]
-        self.must(len(still) < len(list(model.image.parameters())), "no weight of the image tower moved")
+        self.must(len(still) < len(list(model.image.parameters())), "no weight of the image tower changed")
 
     def test_an_interrupted_run_ends_with_the_same_weights(self, tmp_path: Path) -> None:
         undisturbed, first = self.build(tmp_path), self.build(tmp_path)
@@ -110,9 +98,8 @@ class PretrainerContract(Contract):
         differ = [k for k, v in parted.state_dict().items() if not torch.equal(v, ends[k])]
         self.must(
             not differ,
-            f"after state_dict(), a new object, load_state_dict() and the rest of the steps, "
-            f"{len(differ)} tensors differ from a run in one go, such as {name_few(differ)}: keep the "
-            "optimiser and all counters in the state, and draw by step from ctx.rng(...)",
+            f"resumed with load_state_dict() in a new object, it ends with {len(differ)} other tensors, such as "
+            f"{name_few(differ)}: save the optimizer and all counters, and draw by step from ctx.rng(...)",
         )
 
     def test_evaluated_gives_the_model_back_as_it_was(self, tmp_path: Path) -> None:
@@ -125,10 +112,7 @@ class PretrainerContract(Contract):
             with pretrainer.evaluated():
                 pass
             break
-        self.must(
-            weights_sha256(model) == before,
-            "after `with evaluated()` the weights differ from those before it",
-        )
+        self.must(weights_sha256(model) == before, "`with evaluated()` does not restore the weights")
 
     def test_data_sha256_tells_whether_the_batches_were_the_same(self, tmp_path: Path) -> None:
         found = []
@@ -138,21 +122,18 @@ class PretrainerContract(Contract):
             if not isinstance(pretrainer, HasDataSha256):
                 return
             found.append(pretrainer.data_sha256)
-        self.must(
-            bool(found[0]) and found[0] == found[1] != found[2],
-            f"data_sha256 must be equal after the same batches and another one after more of "
-            f"them; got {found}",
-        )
+        is_hash = found[0] and found[0] == found[1] != found[2]
+        self.must(is_hash, f"data_sha256 must be equal for equal batches only, got {found}")
 
 
 class EvaluatorContract(Contract):
-    """Scores have names and finite values, repeat, and leave the model alone."""
+    """Contract test of evaluators: scores are valid and reproducible, and the model is unchanged."""
 
     kind: ClassVar[str] = "evaluator"
     protocol: ClassVar[type] = Evaluator
 
     def _model(self, seed: int = 0) -> Any:
-        """Return a tiny model in eval mode with what the evaluator needs."""
+        """Return a tiny model in eval mode with the part that the evaluator needs."""
         is_classifier = getattr(self.component, "needed_part", "") == "head"
         return (tiny_classifier(seed) if is_classifier else tiny_model(seed)).eval()
 
@@ -162,26 +143,21 @@ class EvaluatorContract(Contract):
 
     def test_it_gives_scores(self, tmp_path: Path) -> None:
         scores = self._scores(tmp_path)
-        self.must(
-            bool(scores) and all(isinstance(s, Score) for s in scores),
-            f"evaluate() must yield perceptinit.plugin.Score objects, got {scores!r:.60}",
-        )
+        is_scores = scores and all(isinstance(s, Score) for s in scores)
+        self.must(is_scores, f"evaluate() must yield perceptinit.plugin.Score objects, got {scores!r:.60}")
         names = [s.name for s in scores]
-        self.must(len(set(names)) == len(names), f"two scores have one name: {names}")
+        self.must(len(set(names)) == len(names), f"two scores have the same name: {names}")
         for score in scores:
+            title = f"score '{score.name}'"
+            self.must("/" in score.name, f"{title} must be called measure/set, such as top1/cifar10")
+            self.must(math.isfinite(score.value), f"{title} is {score.value}")
             self.must(
-                "/" in score.name,
-                f"score '{score.name}' must be called measure/set, such as top1/cifar10",
-            )
-            self.must(math.isfinite(score.value), f"score '{score.name}' is {score.value}")
-            self.must(
-                score.num_examples > 0,
-                f"score '{score.name}' must say in num_examples how many it is a mean over",
+                score.num_examples > 0, f"{title} needs num_examples, the number of examples in its mean"
             )
 
     def test_it_repeats(self, tmp_path: Path) -> None:
         first, second = ([s.value for s in self._scores(tmp_path)] for _ in range(2))
-        self.must(first == second, f"one model got {first} and {second}: draw from ctx.rng(...)")
+        self.must(first == second, f"the same model scored {first} and {second}: draw from ctx.rng(...)")
 
     def test_the_model_is_left_as_it_was(self, tmp_path: Path) -> None:
         model = self._model()
@@ -205,23 +181,18 @@ class EvaluatorContract(Contract):
 
     def test_the_chosen_test_sets_can_be_read(self, tmp_path: Path) -> None:
         evaluator = self.build(tmp_path)
-        if isinstance(evaluator, HasChoice):
-            present, _ = evaluator.choice.present()
-            for name in present:
-                self.must(
-                    len(evaluator.choice.read(name).images) > 0,
-                    f"test set '{name}' of `choice` has no images",
-                )
+        for name in evaluator.choice.present()[0] if isinstance(evaluator, HasChoice) else ():
+            self.must(evaluator.choice.read(name).images, f"test set '{name}' of `choice` has no images")
 
 
 class TrackerContract(Contract):
-    """It takes every event of a run, and two runs one after the other, and kinds that are yet to come."""
+    """Contract test of trackers: they accept all events of several runs, and ignore unknown kinds."""
 
     kind: ClassVar[str] = "tracker"
     protocol: ClassVar[type] = Tracker
 
     def _send(self, tracker: Any, event: Event) -> None:
-        advice = "; a tracker takes every kind and skips what it does not know"
+        advice = "; a tracker ignores events of an unknown kind"
         with self.must_not_raise(Exception, f"log() of an event of kind '{event.kind}'", advice):
             tracker.log(event)
 
