@@ -105,7 +105,7 @@ def test_the_image_tower_of_open_clip_may_be_drawn_as_its_text_tower():
 
 def test_a_tower_that_is_not_clips_is_not_drawn_as_clips():
     timm_tower = {"timm_model_name": "vit_tiny_patch16_224", "timm_pool": "", "timm_proj": "linear"}
-    with pytest.raises(UsageError, match="clip_init: the image tower of 'ViT-B-32' is no vision"):
+    with pytest.raises(UsageError, match="clip_init: the image tower of 'ViT-B-32' is not a vision"):
         OpenClip(OpenClip.Config(clip_init=True, vision_args=timm_tower)).build()
 
 
@@ -386,7 +386,7 @@ def test_arguments_that_timm_refuses_are_told_before_the_start():
         ),
         (
             {"model_args": {"img_size": 64}},
-            "backbone: model_args.img_size is not for here: use image_size",
+            "backbone: model_args.img_size is not supported: use image_size",
         ),
     ],
 )
@@ -403,14 +403,16 @@ def test_an_unknown_open_clip_model_is_told_with_the_nearest_name():
 
 def test_a_coca_model_is_refused():
     [problem] = OpenClip(OpenClip.Config(model="coca_ViT-B-32")).preflight()
-    assert problem == ("open_clip model 'coca_ViT-B-32' has a generative tower (CoCa): choose another")
+    assert problem == (
+        "open_clip model 'coca_ViT-B-32' has a generative tower (CoCa), which is not supported. Choose another"
+    )
 
 
 def test_weights_trained_with_another_activation_are_refused():
     [problem] = OpenClip(OpenClip.Config(model="ViT-B-32", pretrained="openai")).preflight()
     assert problem == (
-        "pretrained = 'openai' was trained with QuickGELU, unlike model 'ViT-B-32': "
-        "choose the model with -quickgelu in its name"
+        "pretrained = 'openai' was trained with QuickGELU, unlike model 'ViT-B-32'. "
+        "Choose the model with -quickgelu in its name"
     )
 
 
@@ -429,7 +431,7 @@ def test_a_json_file_that_is_no_model_is_told(tmp_path):
     path = tmp_path / "mine.json"
     path.write_text('{"embed_dim": 24}')
     [problem] = OpenClip(OpenClip.Config(model=str(path))).preflight()
-    assert problem == (f"{path}: not the configuration of an open_clip model, it lacks vision_cfg, text_cfg")
+    assert problem == (f"{path}: not the configuration of an open_clip model: no vision_cfg, text_cfg")
 
 
 def test_a_timm_tower_inside_an_open_clip_model_takes_the_image_size_of_the_recipe():

@@ -215,7 +215,7 @@ def test_an_unknown_target_or_folder_is_told(runs, tmp_path):
         UsageError, match=r"no export target called 'hugingface'\. Did you mean 'huggingface'"
     ):
         exporting.export(runs["vit"], "hugingface", tmp_path / "out")
-    with pytest.raises(UsageError, match=r"no record\.json there; give the folder of one run"):
+    with pytest.raises(UsageError, match=r"no record\.json\. Give the folder of one run"):
         exporting.export(tmp_path, "timm", tmp_path / "out")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
@@ -238,7 +238,7 @@ def test_push_needs_a_login(tmp_path, monkeypatch):
             raise LocalTokenNotFoundError("no token")
 
     monkeypatch.setattr(huggingface_hub, "HfApi", NotLoggedIn)
-    with pytest.raises(UsageError, match=r"not pushed: log in to the hub first \(hf auth login\)"):
+    with pytest.raises(UsageError, match=r"was not pushed\. Log in first: hf auth login"):
         exporting.push(tmp_path, "lab/model")
 
 

@@ -1,4 +1,4 @@
-"""Built-in backbones. A new one: add its file here, one line below, its test and its card."""
+"""Built-in backbones. A new one needs its file, one entry below, its test and its card."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Modules of timm and open_clip that compute the same faster: patches as a product, attention in one step.
+"""Faster equivalents of modules of timm and open_clip: patch embedding as a matrix product, and attention.
 
-Only this file replaces modules of other libraries, and only it uses private names of torch
-(tests/test_backbones.py checks them). Eager passes on any device take the product, eager passes on a CPU
-the short attention, and recorded passes torch's own kernels.
+Only this file replaces modules of other libraries and uses private names of torch (tests/test_backbones.py
+checks them). Eager passes use the matrix product, and on a CPU the short attention. Traced passes use
+torch's kernels.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# tokens up to which a CPU keeps the probabilities in bfloat16: an eighth more memory for a block, or less
+# maximum number of tokens for which a CPU saves the probabilities: at most an eighth more memory for a block
 SHORT_TOKENS = 128
 
 
 def use_fast_modules(tower: nn.Module) -> None:
-    """Put a PatchConv or a SelfAttention in the place of each child module that has an equivalent.
+    """Replace each suitable child module by a PatchConv or a SelfAttention, in place.
 
-    Parameters keep their objects, names and owners, so state dicts stay as they are.
+    Parameters keep their objects and names, so state dicts do not change.
     """
     for parent in list(tower.modules()):
         for name, child in parent.named_children():
@@ -56,27 +56,29 @@ def _is_plain(attention: nn.MultiheadAttention) -> bool:
 
 
 def is_recorded() -> bool:
-    """Return whether a tracer (torch.jit, torch.compile, torch.export) or FakeTensorMode runs the pass."""
+    """Return whether torch.jit, torch.compile, torch.export or FakeTensorMode traces the pass."""
     if torch.jit.is_tracing() or torch.compiler.is_compiling():
-        return True  # before the next line, which the compiler cannot trace
+        return True  # the compiler cannot trace the next line
     return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
 
 
 def is_eager_on_cpu(tensor: Tensor) -> bool:
-    """Return whether what is done with the tensor is computed now, and on a CPU."""
+    """Return whether operations on the tensor run immediately on a CPU."""
     return tensor.device.type == "cpu" and not is_recorded()
 
 
 class PatchConv(nn.Conv2d):
-    """A convolution over patches that do not overlap, with the parameters and results of nn.Conv2d.
+    """A convolution over patches without overlap, as a matrix product. Equivalent to nn.Conv2d.
 
-    oneDNN is slow at its gradient by the kernel in bfloat16: both passes take 1.6 times as long as the
-    product for 224-pixel images in patches of 32 (AMD EPYC, one thread). cuDNN has no fast kernel for 3
-    channels, and its gradient may differ from one run to the next. Recorded passes take the convolution.
+    In bfloat16, oneDNN's gradient of the kernel is slow: both passes take 1.6 times as long as the product,
+    for images of 224 pixels and patches of 32 (AMD EPYC, one thread). cuDNN has no fast kernel for 3 channels,
+    and its gradient is not deterministic. Traced passes use the convolution.
+
+    Args:
+        like: A convolution over square patches. Its parameters are shared.
     """
 
     def __init__(self, like: nn.Conv2d) -> None:
-        """like: the convolution over square patches whose parameters it takes."""
         side = like.kernel_size[0]
         has_bias = like.bias is not None
         super().__init__(3, like.out_channels, side, stride=side, bias=has_bias, device="meta")
@@ -84,14 +86,14 @@ class PatchConv(nn.Conv2d):
         self.train(like.training)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return (B, D, h, w) of images (B, C, H, W)."""
+        """Return features (B, D, h, w) of images (B, C, H, W)."""
         side = self.kernel_size[0]
         height, width = images.shape[-2:]
         if height % side or width % side or is_recorded():
             return super().forward(images)
         patches = images.unflatten(3, (-1, side)).unflatten(2, (-1, side))  # (B, C, h, P, w, P)
         if images.is_contiguous(memory_format=torch.channels_last):
-            # pixels are copied in the order in which they lie; the few weights follow it
+            # copies pixels in memory order; the kernel is permuted to match
             rows, kernel = patches.permute(0, 2, 4, 3, 5, 1), self.weight.permute(0, 2, 3, 1)
         else:
             rows, kernel = patches.permute(0, 2, 4, 1, 3, 5), self.weight
@@ -99,13 +101,15 @@ class PatchConv(nn.Conv2d):
 
 
 class SelfAttention(nn.MultiheadAttention):
-    """What nn.MultiheadAttention gives for self-attention without weights; the rest is left to it.
+    """Self-attention without returned weights. Other calls use nn.MultiheadAttention.
 
-    It takes queries, keys and values apart in one step, whose gradient needs no three tensors of zeros.
+    Queries, keys and values are split in one step, whose gradient does not allocate three tensors of zeros.
+
+    Args:
+        like: A batch-first attention without dropout. Its parameters are shared.
     """
 
     def __init__(self, like: nn.MultiheadAttention) -> None:
-        """like: the attention, without dropout and with the batch first, whose parameters it takes."""
         has_bias = like.in_proj_bias is not None
         super().__init__(like.embed_dim, like.num_heads, bias=has_bias, batch_first=True, device="meta")
         self.in_proj_weight, self.in_proj_bias = like.in_proj_weight, like.in_proj_bias
@@ -113,7 +117,7 @@ class SelfAttention(nn.MultiheadAttention):
         self.train(like.training)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """Return (B, T, D) and None, of the same tensor three times; see nn.MultiheadAttention."""
+        """Return (B, T, D) and None for three times the same tensor; see nn.MultiheadAttention."""
         mask = kwargs.get("attn_mask")
         is_plain = not args and kwargs.keys() <= {"attn_mask", "need_weights"}
         if not (
@@ -135,9 +139,13 @@ class SelfAttention(nn.MultiheadAttention):
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Return softmax(q k^T / sqrt(d) + mask) v, (B, H, T, d) as each of q, k and v.
+    """Return softmax(q k^T / sqrt(d) + mask) v, shape (B, H, T, d).
 
-    mask: float (T, T), (B, 1, T, T) or (B, H, T, T), or None.
+    Args:
+        q: Queries, (B, H, T, d).
+        k: Keys, (B, H, T, d).
+        v: Values, (B, H, T, d).
+        mask: Float (T, T), (B, 1, T, T) or (B, H, T, T), or None.
     """
     if is_eager_on_cpu(q) and q.dtype == torch.bfloat16 and q.shape[2] <= SHORT_TOKENS:
         return _ShortAttention.apply(q, k, v, mask)
@@ -145,11 +153,10 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class _ShortAttention(torch.autograd.Function):
-    """Attention through its matrix: both passes of PyTorch's fused kernel take three to five times as long.
+    """Attention with a saved matrix of probabilities, three to five times as fast as torch's fused kernel."""
 
-    (bfloat16, 12 heads of 50 tokens and 3 heads of 65 tokens, width 64, AMD EPYC, one thread.)
-    Scores are float32, as in the fused kernel; probabilities and all gradients are bfloat16.
-    """
+    # bfloat16, 12 heads of 50 tokens and 3 heads of 65 tokens, width 64, AMD EPYC, one thread. Scores are
+    # float32, as in the fused kernel; probabilities and all gradients are bfloat16.
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Models with an image tower: alone, which is all that many measures need, or with a classifier."""
+"""Models without a text tower: an image tower, or an image tower with a classifier."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from perceptinit.seeding import named_torch_seed
 
-# as timm starts the classifier of a ViT
+# as in timm's ViT
 HEAD_STD = 0.02
 
 
 class ImageModel(nn.Module):
-    """An image tower as measures of images take it; a dual encoder has a text tower as well.
+    """A model with an image tower, for measures of images.
 
-    image: knows its input size and the length of its embeddings, see ImageTower.
+    Args:
+        image: The image tower, an `ImageTower`.
     """
 
     def __init__(self, image: nn.Module) -> None:
@@ -27,7 +28,7 @@ class ImageModel(nn.Module):
 
     @property
     def image_size(self) -> int:
-        """Height and width of the images it takes, pixels."""
+        """Height and width of the input, pixels."""
         return self.image.image_size
 
     @property
@@ -36,21 +37,22 @@ class ImageModel(nn.Module):
         return self.image.embed_dim
 
     def encode_image(self, images: Tensor) -> Tensor:
-        """Return image embeddings (B, D), not normalised; see ImageTower."""
+        """Return image embeddings (B, D), not normalized; see `ImageTower`."""
         return self.image.encode_image(images)
 
 
 class ImageClassifier(ImageModel):
-    """An image tower with a linear classifier on its embeddings, which knows its classes by name.
+    """An image tower with a linear classifier. The class names are saved with the weights.
 
-    The names are a buffer that is saved with the weights, because a classifier only means something
-    together with them.
+    Args:
+        image: The image tower, an `ImageTower`.
+        classnames: Names of the C classes.
+        seed: Seed of the classifier's weights.
     """
 
     names: Tensor
 
     def __init__(self, image: nn.Module, classnames: Sequence[str], seed: int = 0) -> None:
-        """seed: for the first weights of the classifier."""
         super().__init__(image)
         with named_torch_seed(seed, "head"):
             self.head = nn.Linear(self.embed_dim, len(classnames))
@@ -65,12 +67,12 @@ class ImageClassifier(ImageModel):
         return _as_names(self.names)
 
     def classify(self, images: Tensor) -> Tensor:
-        """Return logits (B, C) of images as `encode_image` takes them."""
+        """Return logits (B, C) of images; see `encode_image`."""
         return self.head(self.encode_image(images))
 
 
 def image_model(image: nn.Module, weights: Mapping[str, Tensor]) -> ImageModel:
-    """Return the model without a text tower that weights are of; they are not loaded."""
+    """Return the model without a text tower that fits weights. They are not loaded."""
     if "head.weight" not in weights:
         return ImageModel(image)
     return ImageClassifier(image, _as_names(weights["names"]))

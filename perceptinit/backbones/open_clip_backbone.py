@@ -1,4 +1,4 @@
-"""Any open_clip model, by the name of its configuration or by a JSON file (`open-clip`)."""
+"""open_clip models, by name or by a JSON configuration (`open-clip`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from perceptinit.backbones.encoders import (
     DualTower,
     ImageTower,
     find_problem,
-    unseen_pixels,
+    find_unseen_pixels,
 )
 from perceptinit.backbones.fast_modules import use_fast_modules
 from perceptinit.backbones.text import TextTower, Tokenizer, clip_tokenizer
@@ -32,38 +32,38 @@ from perceptinit.registry import suggest
 
 
 class OpenClip:
-    """The two towers of an open_clip model with random weights, or with published ones.
+    """The two towers of an open_clip model, with random or published weights.
 
-    Models with a third, generative tower (CoCa) are refused. A bias on the logits, as SigLIP has,
-    is left out: it does not change a softmax loss.
+    Models with a third, generative tower (CoCa) are not supported. The logit bias of SigLIP is left out, because
+    it does not change a softmax loss.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         model: str = "ViT-B-32"
-        """Name of a configuration, as `open_clip.list_models()` gives it, or path of a .json file."""
+        """Name of a configuration (`open_clip.list_models()`), or path of a .json file."""
         pretrained: str = ""
-        """Whole weights: a tag of the model, as `open_clip.list_pretrained()` gives it (downloaded
-        by open_clip), or path of a .safetensors file in open_clip's layout. Empty: random weights."""
+        """Weights of both towers: a tag (`open_clip.list_pretrained()`), which open_clip downloads, or path of a
+        .safetensors file in open_clip's layout. Empty: random weights."""
         image_size: NonNegativeInt = 0
-        """Height and width of the input, pixels; 0 takes the configuration's."""
+        """Height and width of the input, pixels; 0 uses that of the configuration."""
         embed_dim: NonNegativeInt = 0
-        """Length of the embeddings that both towers share; 0 takes the configuration's."""
+        """Length of the embeddings of both towers; 0 uses that of the configuration."""
         vision_args: dict[str, Any] = field(default_factory=dict)
-        """Replace keys of the configuration's vision_cfg, such as width, layers, patch_size."""
+        """Keys that override the vision_cfg, such as width, layers, patch_size."""
         text_args: dict[str, Any] = field(default_factory=dict)
-        """Replace keys of the configuration's text_cfg, such as width, heads, context_length."""
+        """Keys that override the text_cfg, such as width, heads, context_length."""
         clip_init: bool | None = None
-        """Draw the blocks and positions of the image tower as CLIP draws those of the text tower (DeCLIP),
-        where open_clip leaves torch's draws. For open_clip's own vision transformers."""
+        """Initialize the blocks and position embeddings of the image tower like CLIP's text tower (DeCLIP),
+        instead of torch's defaults. Only for open_clip's vision transformers."""
         mean: RGB | None = None
-        """Mean of red, green and blue for pixels in [0, 1]. By default what the tag or the JSON
-        file's preprocess_cfg states, else OpenAI's; needed for other weights from a file."""
+        """Mean of red, green and blue for pixels in [0, 1]. Default: that of the tag or of preprocess_cfg in the
+        JSON file, else OpenAI's. Set it for other weights from a file."""
         std: RGB | None = None
-        """Standard deviation of red, green and blue, as `mean`."""
+        """Standard deviation of red, green and blue, like `mean`."""
 
         def smoke(self) -> OpenClip.Config:
-            """Return a ViT of one block for 32 x 32 pixels with a text tower of one block."""
+            """Return a ViT for images of 32 x 32 pixels and a text tower, one block each."""
             return OpenClip.Config(
                 image_size=32,
                 embed_dim=32,
@@ -75,30 +75,29 @@ class OpenClip:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield what is known to fail: model, arguments, tag or file. No weights are downloaded."""
+        """Yield problems of model, arguments, tag or file. No weights are downloaded."""
         config = self.config
         problems = list(find_problem(partial(_dual_tower, replace(config, pretrained=""))))
-        yield from problems
         if not problems and config.pretrained:
-            problem = find_pretrained_problem(config.model, config.pretrained)
-            if problem:
-                yield problem
+            problems = find_pretrained_problems(config.model, config.pretrained)
+        yield from problems
 
     def warnings(self) -> Iterator[str]:
-        """Yield that a margin of each image is never seen."""
-        return unseen_pixels(partial(_dual_tower, replace(self.config, pretrained="")))
+        """Yield a warning if pixels at the margin are ignored."""
+        return find_unseen_pixels(partial(_dual_tower, replace(self.config, pretrained="")))
 
     def build(self) -> DualTower:
-        """Return a model whose weights follow torch's global generator, or are the published ones.
+        """Return a new model. Its weights are published, or drawn from torch's global generator.
 
-        Raises UsageError when the configuration is unknown or unusable, and CheckpointError when
-        weights do not fit.
+        Raises:
+            UsageError: If the configuration is unknown or unsupported.
+            CheckpointError: If the weights do not fit.
         """
         return _dual_tower(self.config)
 
 
 def _dual_tower(config: OpenClip.Config) -> DualTower:
-    table = _table(config)
+    table = resolve_table(config)
     about = table.pop("preprocess_cfg", {})
     try:
         model = open_clip.CustomTextCLIP(**deepcopy(table))
@@ -107,17 +106,17 @@ def _dual_tower(config: OpenClip.Config) -> DualTower:
     if config.clip_init:
         _draw_as_clip(model.visual, config.model)
     logit_scale = table.get("init_logit_scale", LOGIT_SCALE_START)
-    if config.pretrained and not model.logit_scale.is_meta:  # there, only sizes are asked for
+    if config.pretrained and not model.logit_scale.is_meta:  # the meta device is only for sizes
         about = {**about, **_load(model, config)}
         logit_scale = model.logit_scale.item()
     size = square_side(table["vision_cfg"].get("image_size", 224), config.model)
     trunk: Any = getattr(model.visual, "trunk", None)
-    if hasattr(trunk, "set_input_size"):  # open_clip leaves a timm tower at timm's own size
+    if hasattr(trunk, "set_input_size"):  # open_clip does not resize a timm tower
         trunk.set_input_size(size)
     use_fast_modules(model.visual)
     image = ImageTower(
         model.visual,
-        nn.Identity(),  # the projection is a part of open_clip's tower
+        nn.Identity(),  # open_clip's tower contains the projection
         image_size=size,
         embed_dim=table["embed_dim"],
         mean=config.mean or about.get("mean") or open_clip.OPENAI_DATASET_MEAN,
@@ -128,11 +127,11 @@ def _dual_tower(config: OpenClip.Config) -> DualTower:
     return DualTower(image, TextTower(model.text, tokenizer, model.context_length), logit_scale)
 
 
-def _table(config: OpenClip.Config) -> dict[str, Any]:
-    """Return open_clip's table of the model with what the recipe replaces."""
+def resolve_table(config: OpenClip.Config) -> dict[str, Any]:
+    """Return open_clip's table of the model with the overrides of the recipe."""
     table = read_table(config.model)
-    table.pop("custom_text", None)  # the towers are always apart here
-    # weights come as a whole by `pretrained`, or through an initializer
+    table.pop("custom_text", None)  # CustomTextCLIP does not take it
+    # weights come from `pretrained` or from an initializer
     vision = {**table["vision_cfg"], "timm_model_pretrained": False, **config.vision_args}
     text = {**table["text_cfg"], "hf_model_pretrained": False, **config.text_args}
     if config.image_size:
@@ -143,9 +142,9 @@ def _table(config: OpenClip.Config) -> dict[str, Any]:
 
 @torch.no_grad()
 def _draw_as_clip(tower: Any, name: str) -> None:
-    """Draw blocks and positions of a vision transformer as CLIP draws its text tower (Radford 2021)."""
+    """Initialize blocks and positions of a vision transformer like CLIP's text tower (Radford 2021)."""
     if not isinstance(tower, VisionTransformer):
-        raise UsageError(f"clip_init: the image tower of '{name}' is no vision transformer of open_clip")
+        raise UsageError(f"clip_init: the image tower of '{name}' is not a vision transformer of open_clip")
     width, blocks = tower.transformer.width, tower.transformer.resblocks
     tower.positional_embedding.normal_(std=0.01)
     for block in blocks:
@@ -156,19 +155,18 @@ def _draw_as_clip(tower: Any, name: str) -> None:
 
 
 def _load(model: nn.Module, config: OpenClip.Config) -> Mapping[str, Any]:
-    """Load whole weights, strictly; return what open_clip knows about them, such as mean and std."""
-    problem = find_pretrained_problem(config.model, config.pretrained)
-    if problem:
-        raise UsageError(problem)
+    """Load the weights of both towers strictly; return open_clip's facts about them, such as mean and std."""
+    if problems := find_pretrained_problems(config.model, config.pretrained):
+        raise UsageError(problems[0])
     about: Mapping[str, Any] = {}
     if config.pretrained.endswith(".safetensors"):
         path = config.pretrained
-        load_weights(Path(path))  # says so when the file is damaged
+        load_weights(Path(path))  # raises if the file is damaged
     else:
         about = open_clip.get_pretrained_cfg(config.model, config.pretrained)
         path = open_clip.download_pretrained(about)
     try:
-        # converts the layouts that open_clip knows, and resizes position embeddings
+        # converts other layouts, and resizes position embeddings
         open_clip.load_checkpoint(model, path, strict=True)
     except (RuntimeError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{path} does not fit open_clip model '{config.model}': {error}") from error
@@ -191,16 +189,20 @@ def _tokenizer(text: Mapping[str, Any], name: str) -> Tokenizer:
 
 
 def read_table(model: str) -> dict[str, Any]:
-    """Return the table of a model: `embed_dim`, `vision_cfg`, `text_cfg` and what else it has.
+    """Return the table of a model: `embed_dim`, `vision_cfg`, `text_cfg` and further keys.
 
-    model: a name, or the path of a file that ends in .json. In the layout of the Hugging Face hub
-    (`model_cfg` beside `preprocess_cfg`) the second table comes along under its own key.
+    Args:
+        model: A name, or the path of a .json file. In the layout of the Hugging Face Hub (`model_cfg` and
+            `preprocess_cfg`), the result has the second table as a key.
 
-    Raises UsageError when it is unknown, unreadable, or the model of three towers (CoCa).
+    Raises:
+        UsageError: If the model is unknown, the file is invalid, or the model has three towers (CoCa).
     """
     table = _read_file(Path(model)) if model.endswith(".json") else _look_up(model)
     if "multimodal_cfg" in table:
-        raise UsageError(f"open_clip model '{model}' has a generative tower (CoCa): choose another")
+        raise UsageError(
+            f"open_clip model '{model}' has a generative tower (CoCa), which is not supported. Choose another"
+        )
     return table
 
 
@@ -209,7 +211,7 @@ def _look_up(name: str) -> dict[str, Any]:
     if name not in known:
         raise UsageError(
             f"open_clip has no model '{name}'.{suggest(name, known)} All names: open_clip.list_models(); "
-            "the name of a file must end in .json"
+            "a file must end in .json"
         )
     return open_clip.get_model_config(name)
 
@@ -225,39 +227,40 @@ def _read_file(path: Path) -> dict[str, Any]:
     table = dict(whole.get("model_cfg", whole))
     missing = [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in table]
     if missing:
-        raise UsageError(
-            f"{path}: not the configuration of an open_clip model, it lacks {', '.join(missing)}"
-        )
+        raise UsageError(f"{path}: not the configuration of an open_clip model: no {', '.join(missing)}")
     if "preprocess_cfg" in whole:
         table["preprocess_cfg"] = whole["preprocess_cfg"]
     return table
 
 
 def square_side(size: Any, model: str) -> int:
-    """Return the side of an `image_size` that is a number or two equal ones; else UsageError."""
+    """Return the height of square images; UsageError for other sizes."""
     sides = {size} if isinstance(size, int) else set(size)
     if len(sides) != 1:
-        raise UsageError(f"open_clip model '{model}' takes images of {size} pixels; here they are square")
+        raise UsageError(
+            f"open_clip model '{model}' takes images of {size} pixels; only square images are supported"
+        )
     return sides.pop()
 
 
-def find_pretrained_problem(model: str, pretrained: str) -> str | None:
-    """Return why weights cannot be loaded, None when nothing speaks against it before the download.
+def find_pretrained_problems(model: str, pretrained: str) -> list[str]:
+    """Return problems of weights that are known before a download.
 
-    pretrained: a tag of the model, or the path of a file that ends in .safetensors.
+    Args:
+        model: Name of the model.
+        pretrained: A tag of the model, or the path of a .safetensors file.
     """
     if pretrained.endswith(".safetensors"):
-        return None if Path(pretrained).is_file() else f"pretrained = '{pretrained}': no such file"
+        return [] if Path(pretrained).is_file() else [f"pretrained = '{pretrained}': no such file"]
     tags = open_clip.list_pretrained_tags_by_model(model)
     if pretrained not in tags:
-        return (
-            f"pretrained = '{pretrained}': neither a .safetensors file nor a tag of '{model}'. "
-            f"Tags: {', '.join(tags) or 'none'}"
-        )
+        problem = f"neither a .safetensors file nor a tag of '{model}'. Tags: {', '.join(tags) or 'none'}"
+        return [f"pretrained = '{pretrained}': {problem}"]
     trained = bool(open_clip.get_pretrained_cfg(model, pretrained).get("quick_gelu"))
-    if trained != bool(read_table(model).get("quick_gelu")):
-        return (
-            f"pretrained = '{pretrained}' was trained {'with' if trained else 'without'} QuickGELU, "
-            f"unlike model '{model}': choose the model with{'' if trained else 'out'} -quickgelu in its name"
-        )
-    return None
+    if trained == bool(read_table(model).get("quick_gelu")):
+        return []
+    how = "with" if trained else "without"
+    return [
+        f"pretrained = '{pretrained}' was trained {how} QuickGELU, unlike model '{model}'. Choose the model {how} "
+        "-quickgelu in its name"
+    ]

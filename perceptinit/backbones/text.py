@@ -1,4 +1,4 @@
-"""open_clip's text transformer and tokenizer, for texts that are trimmed and packed into rows."""
+"""open_clip's text transformer and tokenizer, with texts that are trimmed and packed into rows."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from torch import nn
 from perceptinit.backbones.fast_modules import is_recorded, use_fast_modules
 from perceptinit.compute.devices import to_device
 
-# pools whose result is at a fixed token, so that what follows it cannot matter under a causal mask
+# pooling at one token, so that later tokens have no effect under a causal mask
 POSITION_POOLS = ("first", "argmax", "eos")
 
-# rows and tokens of a row are rounded up to these on a GPU, where attention may build a plan for each
-# new shape (cuDNN: 40 to 400 ms), and takes masks of multiples of 8 as they are
+# multiples of rows and of tokens of a row on a GPU, where cuDNN plans each new shape (40 to 400 ms), and masks of
+# multiples of 8 need no padding
 GPU_MULTIPLES = (16, 8)
 
 Tokenizer = Callable[..., torch.Tensor]
-# distinct words whose ids are remembered
+# number of distinct words whose ids are cached
 NUM_WORDS = 2**17
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedTexts:
-    """Ids int64 (B, T), and the rows in which they go through a transformer; None: as they are.
+    """Ids int64 (B, T) and their rows for a transformer; None if the ids are used directly.
 
-    Not a tensor: FSDP moves a module's tensors to its GPU, and lengths are read on the CPU.
+    It is not a tensor, because FSDP moves tensors to the GPU and lengths are read on the CPU.
     """
 
     tokens: torch.Tensor
@@ -45,13 +45,14 @@ class PackedTexts:
 class TextTower(nn.Module):
     """A text transformer with its tokenizer.
 
-    transformer: maps token ids (B, context_length) to embeddings (B, D).
-    tokenizer: called as `tokenizer(texts, context_length=n)`, gives ids int64 (B, n) that end with
-    padding; texts that are too long keep their end token.
+    A causal transformer with pooling at one token gives the same embeddings without padding. Several texts
+    then share a row, separated by a mask, which is much faster. Other transformers receive the full context.
 
-    A causal transformer that reads its result at one token gives the same embeddings without the padding,
-    at a fraction of the cost: texts pass through it behind one another in rows, where a mask keeps them
-    apart. Others are always given their full context.
+    Args:
+        transformer: Maps token ids (B, context_length) to embeddings (B, D).
+        tokenizer: Called as `tokenizer(texts, context_length=n)`. Returns ids int64 (B, n) with padding at the
+            end; truncated texts keep the end token.
+        context_length: Maximum number of tokens in a text.
     """
 
     def __init__(self, transformer: nn.Module, tokenizer: Tokenizer, context_length: int) -> None:
@@ -66,12 +67,14 @@ class TextTower(nn.Module):
             blocks.register_forward_pre_hook(_cut_mask, with_kwargs=True)
 
     def forward(self, tokens: torch.Tensor | PackedTexts) -> torch.Tensor:
-        """Return text embeddings (B, D), not normalised, of ids or of what `pack` makes of them.
+        """Return text embeddings (B, D), not normalized.
 
-        tokens: int64 (B, T) with T up to context_length. They may lie on the CPU when the weights are on a
-        GPU; then the host does not wait for the GPU to learn the lengths of the texts.
+        Args:
+            tokens: Ids int64 (B, T) with T up to context_length, or the result of `pack`. Ids on the CPU are
+                faster if the weights are on a GPU, because reading the lengths does not wait for the GPU.
 
-        Raises ValueError when T is larger.
+        Raises:
+            ValueError: If T is larger than context_length.
         """
         texts = self.pack(tokens) if isinstance(tokens, torch.Tensor) else tokens
         if texts.rows is not None:
@@ -80,13 +83,13 @@ class TextTower(nn.Module):
         return self.transformer(to_device(texts.tokens, self._device) if is_known else texts.tokens)
 
     def pack(self, tokens: torch.Tensor) -> PackedTexts:
-        """Return ids int64 (B, T) laid out in rows where that saves work; ValueError as from `forward`."""
+        """Return ids int64 (B, T) packed into rows if this saves work; ValueError as in `forward`."""
         missing = self.context_length - tokens.shape[1]
         if missing < 0:
             raise ValueError(f"{tokens.shape[1]} tokens; the text tower takes {self.context_length}")
         if missing and not self.can_be_trimmed:
             tokens = F.pad(tokens, (0, missing), value=_pad_id(self.transformer))
-        # recorded for other texts, or only for its shapes: lengths mean nothing
+        # a trace is used for other texts, so it must not depend on these lengths
         if tokens.is_meta or is_recorded() or not self.can_be_trimmed:
             return PackedTexts(tokens)
         tokens = tokens.cpu()
@@ -96,7 +99,7 @@ class TextTower(nn.Module):
         if len(rows.text) < len(tokens):
             return PackedTexts(tokens, rows)
         length = min(rows.text.shape[1], self.context_length)
-        tokens = F.pad(tokens, (0, length - tokens.shape[1]))  # or cuts
+        tokens = F.pad(tokens, (0, length - tokens.shape[1]))  # or truncates
         return PackedTexts(tokens)
 
     @property
@@ -104,10 +107,9 @@ class TextTower(nn.Module):
         return next(self.parameters()).device
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return token ids int64 (B, T), end token kept.
+        """Return token ids, int64 (B, T). The end token is kept.
 
-        T is the length of the longest text, or context_length where trimming would change the
-        embeddings. Padding is 0 (in the second case what the tokenizer gives).
+        T is the length of the longest text, or context_length if trimming would change the embeddings.
         """
         ids = self._tokenizer(list(texts), context_length=self.context_length)
         if not self.can_be_trimmed:
@@ -117,7 +119,7 @@ class TextTower(nn.Module):
 
 
 def can_be_trimmed(transformer: nn.Module) -> bool:
-    """Return whether cutting padding off leaves the embeddings as they are."""
+    """Return whether the embeddings do not depend on padding."""
     return (
         isinstance(transformer, TextTransformer)
         and transformer.attn_mask is not None
@@ -129,12 +131,9 @@ def can_be_trimmed(transformer: nn.Module) -> bool:
 def _forward_rows(
     transformer: Any, tokens: torch.Tensor, rows: TokenRows, device: torch.device
 ) -> torch.Tensor:
-    """Return what `transformer(tokens)` returns, from one pass over rows of several texts.
-
-    tokens: on the CPU. device: of the transformer.
-    """
+    """Return `transformer(tokens)` for tokens on the CPU, computed on rows of several texts."""
     text, position, first = map(torch.from_numpy, (rows.text, rows.position, rows.first))
-    # whatever stands at padding is not read
+    # the values at padding are not used
     ids = tokens[text.clamp(max=len(tokens) - 1), position]
     read = first + _find_read_position(transformer, tokens)
     ids, text, position, read = (to_device(t, device) for t in (ids, text, position, read))
@@ -148,10 +147,7 @@ def _forward_rows(
 
 
 def _rows_mask(text: torch.Tensor, transformer: Any, dtype: torch.dtype) -> torch.Tensor:
-    """Return the mask to be added, by which a token sees those before it in its own text.
-
-    (R * H, L, L) for torch's own attention, which needs a mask for each head, else (R, 1, L, L).
-    """
+    """Return the additive causal mask within each text: (R * H, L, L) for torch's attention, else (R, 1, L, L)."""
     is_seen = (text[:, :, None] == text[:, None, :]).tril()
     mask = torch.zeros(is_seen.shape, dtype=dtype, device=text.device)
     mask.masked_fill_(~is_seen, -torch.inf)
@@ -161,7 +157,7 @@ def _rows_mask(text: torch.Tensor, transformer: Any, dtype: torch.dtype) -> torc
 
 
 def _find_read_position(transformer: Any, tokens: torch.Tensor) -> torch.Tensor:
-    """Return the position (B,) of the token at which each text's embedding is read."""
+    """Return the position (B,) of the token for pooling in each text."""
     if transformer.pool_type == "first":
         return tokens.new_zeros(len(tokens))
     if transformer.pool_type == "eos":
@@ -170,7 +166,7 @@ def _find_read_position(transformer: Any, tokens: torch.Tensor) -> torch.Tensor:
 
 
 def _cut_mask(blocks: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    # open_clip cuts the position embedding to the length of the text, but not the causal mask
+    # open_clip truncates the position embedding to the length of the text, but not the causal mask
     length = args[0].shape[1]
     return args, {**kwargs, "attn_mask": kwargs["attn_mask"][..., :length, :length]}
 
@@ -183,14 +179,14 @@ def _pad_id(transformer: nn.Module) -> int:
 
 @cache
 def clip_tokenizer() -> Tokenizer:
-    """Return CLIP's byte-pair tokenizer (49408 ids), read from open_clip's files once."""
+    """Return CLIP's byte-pair tokenizer (49,408 ids); its files are read once."""
     return ClipTokenizer()
 
 
 class ClipTokenizer(open_clip.SimpleTokenizer):
-    """open_clip's tokenizer of CLIP (49408 ids), remembering words and leaving plain texts uncleaned.
+    """open_clip's CLIP tokenizer (49,408 ids) with a cache of words and without cleaning of plain texts.
 
-    Cleaning (mended encodings, HTML entities) changes no printable ASCII text without "&".
+    Cleaning (encodings, HTML entities) does not change printable ASCII texts without "&".
     """
 
     def __init__(self) -> None:
@@ -206,10 +202,7 @@ class ClipTokenizer(open_clip.SimpleTokenizer):
         return list(chain.from_iterable(map(self._word_ids, self.pat.findall(text))))
 
     def __call__(self, texts: str | Sequence[str], context_length: int | None = None) -> torch.Tensor:
-        """Return ids int64 (B, T) that end with zeros, T = context_length, 77 by default.
-
-        A text that is too long keeps its end token.
-        """
+        """Return ids int64 (B, T) padded with 0, T = context_length (default 77). Truncated texts keep the end token."""
         length = context_length or self.context_length
         rows = [self.encode(text) for text in ([texts] if isinstance(texts, str) else texts)]
         ids = np.zeros((len(rows), length), dtype=np.int64)
@@ -226,11 +219,12 @@ class ClipTokenizer(open_clip.SimpleTokenizer):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenRows:
-    """Where each token of texts (N, T) stands in rows (R, L).
+    """Positions of the tokens of texts (N, T) in rows (R, L).
 
-    text: int64 (R, L), number of the text a place belongs to, N for padding. position: int64 (R, L), the
-    token's position in its text, 0 for padding. first: int64 (N,), place r * L + l of each
-    text's first token.
+    Args:
+        text: Index of the text at each place, int64 (R, L); N for padding.
+        position: Position of the token in its text, int64 (R, L); 0 for padding.
+        first: Place r * L + l of the first token of each text, int64 (N,).
     """
 
     text: np.ndarray
@@ -239,15 +233,17 @@ class TokenRows:
 
 
 def token_rows(lengths: np.ndarray, rows_multiple: int = 1, length_multiple: int = 1) -> TokenRows:
-    """Lay texts into rows as long as the longest of them, none of them split.
+    """Pack texts into rows of the length of the longest text, without splitting texts.
 
-    lengths: int (N,), tokens of each text, at least 1. rows_multiple, length_multiple: R and L are rounded up
-    to multiples of these, so that batches have few different shapes. Each text, the longest first, goes
-    into the row that it fills best ("best fit decreasing"), at most 22 % more rows than the fewest
-    (Johnson et al. 1974).
+    Best-fit decreasing needs at most 22 % more rows than the optimum (Johnson et al. 1974).
+
+    Args:
+        lengths: Number of tokens of each text, int (N,), at least 1.
+        rows_multiple: R is rounded up to a multiple of it, so that batches have few different shapes.
+        length_multiple: L is rounded up to a multiple of it.
     """
     row_length = _round_up(int(lengths.max()), length_multiple)
-    with_space: list[list[int]] = [[] for _ in range(row_length + 1)]  # rows, by their free places
+    with_space: list[list[int]] = [[] for _ in range(row_length + 1)]  # rows by free space
     rows = np.empty(len(lengths), dtype=np.int64)
     starts = np.empty(len(lengths), dtype=np.int64)
     num_rows = 0

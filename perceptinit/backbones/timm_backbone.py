@@ -1,4 +1,4 @@
-"""Any timm vision model as image tower, with CLIP's text tower (`timm`)."""
+"""timm vision models as image tower, with CLIP's text tower (`timm`)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import timm
 from open_clip.transformer import QuickGELU, TextTransformer
 from torch import nn
 
-from perceptinit.backbones.encoders import RGB, DualTower, ImageTower, find_problem, unseen_pixels
+from perceptinit.backbones.encoders import RGB, DualTower, ImageTower, find_problem, find_unseen_pixels
 from perceptinit.backbones.fast_modules import use_fast_modules
 from perceptinit.backbones.text import TextTower, clip_tokenizer
 from perceptinit.configs import Layers, NonNegativeInt, PositiveInt, Width
 from perceptinit.errors import UsageError
 from perceptinit.registry import suggest
 
-# what this backbone sets itself, and where else the user finds it
+# arguments of timm that this backbone sets, with the alternative
 TAKEN_ARGS = {
     "img_size": "use image_size",
     "num_classes": "the tower has no classifier",
@@ -29,36 +29,36 @@ TAKEN_ARGS = {
 
 
 class Timm:
-    """A timm model without its classifier, a bias-free projection, and CLIP's text transformer.
+    """A timm model without its classifier, a linear projection without bias, and CLIP's text transformer.
 
-    The image tower keeps timm's own first weights and pooling, and the mean and std that timm
-    states for the model. The text tower is open_clip's, with CLIP's tokenizer.
+    The image tower has timm's initialization and pooling, and timm's mean and std of the model. The text tower
+    is that of open_clip, with CLIP's tokenizer.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         model: str = "vit_base_patch32_clip_224"
-        """Name in timm, as `timm.list_models()` gives it. No weights are downloaded."""
+        """Name of a timm model (`timm.list_models()`). No weights are downloaded."""
         image_size: NonNegativeInt = 0
-        """Height and width of the input, pixels; 0 takes the model's own."""
+        """Height and width of the input, pixels; 0 uses that of the model."""
         model_args: dict[str, Any] = field(default_factory=dict)
         """Further arguments of the timm model, such as patch_size, embed_dim, depth, num_heads."""
         embed_dim: Width = 512
-        """Length of the embeddings that both towers share."""
+        """Length of the embeddings of both towers."""
         text_width: Width = 512
         """Width of the text transformer (CLIP ViT-B: 512)."""
         text_heads: PositiveInt = 8
-        """Attention heads of the text transformer; divides text_width (CLIP ViT-B: 8)."""
+        """Attention heads of the text transformer, a divisor of text_width (CLIP ViT-B: 8)."""
         text_layers: Layers = 12
         """Blocks of the text transformer (CLIP ViT-B: 12)."""
         context_length: Width = 77
-        """Most tokens of a text, start and end token included (CLIP: 77)."""
+        """Maximum number of tokens of a text, including start and end token (CLIP: 77)."""
         text_quick_gelu: bool | None = None
-        """Activation of the text transformer: x * sigmoid(1.702 x), as in CLIP, instead of GELU."""
+        """Use QuickGELU, x * sigmoid(1.702 x), as in CLIP, instead of GELU in the text transformer."""
         mean: RGB | None = None
-        """Mean of red, green and blue for pixels in [0, 1]; what timm states for the model unless given."""
+        """Mean of red, green and blue for pixels in [0, 1]. Default: timm's value for the model."""
         std: RGB | None = None
-        """Standard deviation of red, green and blue, as `mean`."""
+        """Standard deviation of red, green and blue, like `mean`."""
 
         def __post_init__(self) -> None:
             if self.text_width % self.text_heads:
@@ -70,10 +70,10 @@ class Timm:
                 if isinstance(value, int) and value > most:
                     raise ValueError(f"model_args.{name} = {value} is more than {most:,}")
             for name in sorted(self.model_args.keys() & TAKEN_ARGS.keys()):
-                raise ValueError(f"model_args.{name} is not for here: {TAKEN_ARGS[name]}")
+                raise ValueError(f"model_args.{name} is not supported: {TAKEN_ARGS[name]}")
 
         def smoke(self) -> Timm.Config:
-            """Return a ViT of one block for 32 x 32 pixels with a text tower of one block."""
+            """Return a ViT for images of 32 x 32 pixels and a text tower, one block each."""
             return replace(
                 self,
                 model="vit_tiny_patch16_224",
@@ -89,20 +89,21 @@ class Timm:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield why the model cannot be built or cannot take its input."""
+        """Yield the error of building the model, if any."""
         return find_problem(self.build)
 
     def warnings(self) -> Iterator[str]:
-        """Yield that a margin of each image is never seen."""
-        return unseen_pixels(self.build)
+        """Yield a warning if pixels at the margin are ignored."""
+        return find_unseen_pixels(self.build)
 
     def build(self) -> DualTower:
-        """Return a model whose weights follow torch's global generator.
+        """Return a new model. Its weights are drawn from torch's global generator.
 
-        Raises UsageError when timm has no such model, or refuses its arguments.
+        Raises:
+            UsageError: If timm has no such model, or rejects its arguments.
         """
         config = self.config
-        # first, so that the text tower does not depend on which image model is compared
+        # before the image tower, so that its weights do not depend on the image model
         text = TextTransformer(
             context_length=config.context_length,
             width=config.text_width,
@@ -140,7 +141,7 @@ def _trunk(config: Timm.Config) -> Any:
     args = dict(config.model_args)
     about = timm.get_pretrained_cfg(name)
     if config.image_size and about is not None and about.fixed_input_size:
-        args["img_size"] = config.image_size  # other models take images of any size
+        args["img_size"] = config.image_size  # other models accept any size
     try:
         return timm.create_model(name, pretrained=False, num_classes=0, **args)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:

@@ -115,5 +115,5 @@ def _own_fields(cls: ast.ClassDef) -> Iterator[Field]:
         if kind.removeprefix("typing.").startswith("ClassVar"):
             continue
         is_doc = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-        doc = inspect.cleandoc(str(after.value.value)) if is_doc else ""
+        doc = inspect.cleandoc(str(after.value.value)) if is_doc else ""  # type: ignore[union-attr]
         yield Field(node.target.id, kind, ast.unparse(node.value) if node.value else None, doc)

@@ -1,7 +1,7 @@
-"""From a run to a folder that another library loads with its normal call: one file per target.
+"""Export a run to a folder that another library can load: one file for each target.
 
-A new target: add its file with `write(run, folder) -> str`, which returns the code that loads the
-folder, one line below, its round-trip test and its row in docs/export.md.
+A new target needs a file with `write(run, folder) -> str`, which returns the code that loads the folder, one
+entry below, a round-trip test, and a row in docs/export.md.
 """
 
 from __future__ import annotations
@@ -21,31 +21,36 @@ TARGETS = {
     "huggingface": "perceptinit.exporting.huggingface_folder",
     "onnx": "perceptinit.exporting.onnx_files",
 }
-# target -> package that it needs beyond the core, in an extra of the target's name
+# target -> required package, in the extra with the name of the target
 PACKAGES = {"huggingface": "transformers", "onnx": "onnx"}
 
 
 def export(run: Path, target: str, folder: Path) -> Path:
-    """Write a run's final weights for `target` into a new folder, with a model card.
+    """Write the final weights of a run for `target` to a new folder, with a model card.
 
-    run: a run's folder, `OUT/<recipe>/<arm>/seed<k>`.
+    After an error, no files are left.
 
-    Raises UsageError for an unknown target, a run that is not finished, a folder that exists, or a
-    model that the target cannot express, and MissingPackageError for a package that is not installed.
-    Nothing is left behind then.
+    Args:
+        run: Folder of a run, `OUT/<recipe>/<arm>/seed<k>`.
+        target: A key of `TARGETS`.
+        folder: New folder.
+
+    Raises:
+        UsageError: If the target is unknown, the run is not finished, the folder is not empty, or the target
+            has no such model.
+        MissingPackageError: If a required package is not installed.
     """
     from perceptinit.exporting.card import model_card
     from perceptinit.exporting.source import open_run
 
     if target == "torchscript":
-        raise UsageError("TorchScript export was removed in 0.2. Use --to onnx, which takes any model")
+        raise UsageError("TorchScript export was removed in 0.2. Use --to onnx, which supports all models")
     if target not in TARGETS:
         raise UsageError(unknown("no export target called", target, TARGETS))
     if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder}: exists and is not empty. Choose another place with --out")
+        raise UsageError(f"{folder}: exists and is not empty. Choose another folder with --out")
     source = open_run(run)
-    package = PACKAGES.get(target)
-    if package and find_spec(package) is None:
+    if (package := PACKAGES.get(target)) and find_spec(package) is None:
         raise MissingPackageError(
             f"export to {target} needs the package '{package}'. Install it: pip install 'perceptinit[{target}]'"
         )
@@ -63,9 +68,10 @@ def export(run: Path, target: str, folder: Path) -> Path:
 
 
 def push(folder: Path, repository: str) -> str:
-    """Upload an exported folder to the Hugging Face hub and return its address.
+    """Upload an exported folder to the Hugging Face Hub and return its address.
 
-    Raises UsageError when the user is not logged in there, or the hub refuses.
+    Raises:
+        UsageError: If the user is not logged in, or the upload fails.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
@@ -76,9 +82,7 @@ def push(folder: Path, repository: str) -> str:
         api.create_repo(repository, exist_ok=True)
         api.upload_folder(folder_path=folder, repo_id=repository)
     except LocalTokenNotFoundError as error:
-        raise UsageError(
-            f"{folder} is written, but not pushed: log in to the hub first (hf auth login)"
-        ) from error
+        raise UsageError(f"{folder} was not pushed. Log in first: hf auth login") from error
     except (HfHubHTTPError, OSError) as error:
-        raise UsageError(f"{folder} is written, but not pushed to {repository}: {error}") from error
+        raise UsageError(f"{folder} was not pushed to {repository}: {error}") from error
     return f"https://huggingface.co/{repository}"

@@ -1,4 +1,4 @@
-"""The model card of an exported folder: data, recipe, scores, licences and how to load it."""
+"""The model card of an exported folder: usage, scores, data, licences and recipe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIBRARY = {"timm": "timm", "open-clip": "open_clip", "huggingface": "transformer
 
 
 def model_card(run: TrainedRun, target: str, usage: str) -> str:
-    """Return a card in the hub's form: YAML front matter, then Markdown."""
+    """Return a model card in the format of the Hugging Face Hub: YAML front matter and Markdown."""
     record = run.record
     lines = [
         "---",
@@ -31,7 +31,7 @@ def model_card(run: TrainedRun, target: str, usage: str) -> str:
         f"Made by perceptinit {record['environment']['packages'].get('perceptinit', '')} on "
         f"{record['finished']}. Weights: sha256 {record['hashes']['final']['model']} (names and values).",
         "",
-        "## Load it",
+        "## Usage",
         "",
         f"```python\n{usage}```",
         "",
@@ -48,8 +48,8 @@ def model_card(run: TrainedRun, target: str, usage: str) -> str:
         "",
         "## Licence",
         "",
-        "The weights come from data that have terms of their own, listed above and in the recipe: "
-        "check them before you pass the weights on. perceptinit itself is Apache-2.0.",
+        "The training data, listed above and in the recipe, have their own terms: check them before you "
+        "share the weights. perceptinit itself is Apache-2.0.",
         "",
         "## Recipe",
         "",
@@ -61,12 +61,12 @@ def model_card(run: TrainedRun, target: str, usage: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Return a text as Markdown that shows it: no HTML in it."""
+    """Return a text with HTML escaped."""
     return html.escape(text, quote=False)
 
 
 def _fence(language: str, text: str) -> str:
-    """Return a block of code, with a fence that the text cannot end."""
+    """Return a code block with a fence that is longer than all fences in the text."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
@@ -86,7 +86,7 @@ def _score_lines(rows: list[dict[str, Any]], samples: str) -> list[str]:
         lines.append(
             f"| {_text(name).replace('|', chr(92) + '|')} | {' | '.join(cells)} | {row['num_examples']:,} |"
         )
-    return [f"After {last:,} {samples}:", "", *lines] if final else ["None were taken."]
+    return [f"After {last:,} {samples}:", "", *lines] if final else ["No scores."]
 
 
 def _data_lines(run: TrainedRun) -> list[str]:
@@ -97,7 +97,7 @@ def _data_lines(run: TrainedRun) -> list[str]:
         for judgments in _walk_tables(table["judgments"]):
             name = judgments["use"]
             spec, _ = read_spec(run.plugins.registry, "judgments", judgments, "judgments")
-            if spec is None:  # its plug-in is not here any more: the name is all there is
+            if spec is None:  # its plug-in is no longer installed
                 lines.append(f"* {_text(name)}")
                 continue
             card: DataCard = spec.build().card
@@ -107,7 +107,7 @@ def _data_lines(run: TrainedRun) -> list[str]:
 
 
 def _walk_tables(table: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield a judgments table and those that it wraps."""
+    """Yield a table of judgments and its nested tables."""
     yield table
     if "judgments" in table:
         yield from _walk_tables(table["judgments"])

@@ -1,4 +1,4 @@
-"""Hugging Face transformers: a CLIPModel where the towers are CLIP's, else timm's trunk in its wrapper."""
+"""Hugging Face transformers: a CLIPModel for CLIP's towers, else a TimmWrapperModel of the image tower."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from perceptinit.files.checkpoints import load_strict
 
 BLOCK_NAMES = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", "attn.out_proj": "self_attn.out_proj"}
 BLOCK_NAMES |= {"mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2"}
-# open_clip's names for CLIP's start and end token -> transformers'
+# start and end token in open_clip -> in transformers
 SPECIAL_TOKENS = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
 
 CLIP_USAGE = """\
@@ -36,9 +36,10 @@ features = model(**processor(images, return_tensors="pt")).pooler_output
 
 
 def write(run: TrainedRun, folder: Path) -> str:
-    """Write configuration, weights and preprocessing and return the code that loads them.
+    """Write configuration, weights and preprocessing; return the code that loads them.
 
-    Raises UsageError when transformers has no such model.
+    Raises:
+        UsageError: If transformers has no such model.
     """
     vit: Any = as_open_clip(run.model.image)
     text: Any = run.model.text if run.has_text else None
@@ -132,7 +133,7 @@ def _text_weights(own: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _blocks(own: dict[str, Tensor], start: str) -> dict[str, Tensor]:
-    """Return the blocks of an open_clip transformer under transformers' names, qkv taken apart."""
+    """Return the blocks of an open_clip transformer with the names of transformers, and qkv split."""
     named: dict[str, Tensor] = {}
     for name, tensor in own.items():
         if not name.startswith("transformer.resblocks."):
@@ -150,7 +151,7 @@ def _blocks(own: dict[str, Tensor], start: str) -> dict[str, Tensor]:
 
 
 def _tokenizer(folder: Path, context_length: int) -> Any:
-    """Return CLIP's tokenizer, made from open_clip's table of byte pairs."""
+    """Return CLIP's tokenizer, built from open_clip's byte pairs."""
     from open_clip.tokenizer import SimpleTokenizer
     from transformers import CLIPTokenizer
 

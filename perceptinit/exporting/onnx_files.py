@@ -1,4 +1,4 @@
-"""ONNX: both towers, for onnxruntime and what else reads the format."""
+"""ONNX: both towers, for onnxruntime and other readers of the format."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ INPUTS = {"image": "images", "text": "tokens"}
 
 
 def write(run: TrainedRun, folder: Path) -> str:
-    """Write `image.onnx`, and `text.onnx` of a text tower, and return the code that loads them."""
+    """Write `image.onnx`, and `text.onnx` if there is a text tower; return the code that loads them."""
     was_fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # ONNX has no such operator
+    torch.backends.mha.set_fastpath_enabled(False)  # ONNX does not support its operator
     try:
         for name, (module, example) in _towers(run).items():
             _write_tower(module, example, name, folder / f"{name}.onnx")
@@ -39,7 +39,7 @@ def write(run: TrainedRun, folder: Path) -> str:
 
 def _write_tower(module: nn.Module, example: Tensor, name: str, file: Path) -> None:
     with atomic_path(file) as temporary, warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # about shapes that are fixed on purpose, as the image size
+        warnings.simplefilter("ignore")  # about fixed shapes, such as the image size
         torch.onnx.export(
             module,
             (example,),
@@ -47,12 +47,12 @@ def _write_tower(module: nn.Module, example: Tensor, name: str, file: Path) -> N
             input_names=[INPUTS[name]],
             output_names=["embeddings"],
             dynamic_axes={INPUTS[name]: {0: "batch"}, "embeddings": {0: "batch"}},
-            dynamo=False,  # the other exporter needs a further package
+            dynamo=False,  # the dynamo exporter needs another package
         )
 
 
 def _towers(run: TrainedRun) -> dict[str, tuple[nn.Module, Tensor]]:
-    """Return each tower with an example input: float images in [0, 1], or tokens padded with 0."""
+    """Return each tower with an example: float images in [0, 1], or tokens padded with 0."""
     model, size = run.model, run.model.image_size
     images = torch.linspace(0, 1, 2 * 3 * size * size).reshape(2, 3, size, size)
     towers: dict[str, tuple[nn.Module, Tensor]] = {"image": (model.image, images)}

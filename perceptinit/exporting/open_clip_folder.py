@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from perceptinit.backbones.open_clip_backbone import read_table
+from perceptinit.backbones.open_clip_backbone import OpenClip, resolve_table
 from perceptinit.exporting.source import TrainedRun
 from perceptinit.exporting.timm_folder import timm_trunk
 from perceptinit.exporting.vit import as_open_clip, has_quick_gelu
@@ -26,17 +27,15 @@ image_features, text_features = model.encode_image(images), model.encode_text(to
 def write(run: TrainedRun, folder: Path) -> str:
     """Write `open_clip_config.json` and `open_clip_model.safetensors`; return the code that loads them.
 
-    Raises UsageError when open_clip has no configuration for the image tower, or there is no text tower.
+    Raises:
+        UsageError: If open_clip has no configuration for the image tower, or there is no text tower.
     """
     if not run.has_text:
         raise run.cannot("open-clip", "it has no text tower")
     table, visual = _from_table(run) if run.backbone["use"] == "open-clip" else _from_timm(run)
-    preprocess = {"mean": run.mean, "std": run.std, "interpolation": "bicubic"}
-    preprocess["resize_mode"] = "shortest"
-    write_json(
-        folder / "open_clip_config.json",
-        {"model_cfg": {**table, "custom_text": True}, "preprocess_cfg": preprocess},
-    )
+    preprocess = {"mean": run.mean, "std": run.std, "interpolation": "bicubic", "resize_mode": "shortest"}
+    config = {"model_cfg": {**table, "custom_text": True}, "preprocess_cfg": preprocess}
+    write_json(folder / "open_clip_config.json", config)
     weights = {f"visual.{k}": v for k, v in visual.items()}
     weights |= {f"text.{k}": v for k, v in run.model.text.transformer.state_dict().items()}
     weights["logit_scale"] = run.model.logit_scale.detach()
@@ -45,23 +44,19 @@ def write(run: TrainedRun, folder: Path) -> str:
 
 
 def _from_table(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    backbone = run.backbone
-    table = read_table(backbone["model"])
+    config = OpenClip.Config(**{key: value for key, value in run.backbone.items() if key != "use"})
+    table = resolve_table(replace(config, image_size=run.model.image_size))
     table.pop("preprocess_cfg", None)
-    vision = {**table["vision_cfg"], "timm_model_pretrained": False, **backbone["vision_args"]}
-    text = {**table["text_cfg"], "hf_model_pretrained": False, **backbone["text_args"]}
-    vision["image_size"] = run.model.image_size
-    table |= {"embed_dim": run.model.embed_dim, "vision_cfg": vision, "text_cfg": text}
     return table, dict(run.model.image.trunk.state_dict())
 
 
 def _from_timm(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
     image: Any = run.model.image
     vit: Any = as_open_clip(image)
-    # a configuration has one activation, which timm towers do not read
+    # a configuration has one activation; timm towers ignore it
     quick_gelu = has_quick_gelu(run.model.text.transformer.transformer)
     if not isinstance(vit, str) and has_quick_gelu(vit.transformer) == quick_gelu:
-        vision, visual = vision_config(vit), dict(vit.state_dict())
+        vision, visual = _vision_config(vit), dict(vit.state_dict())
     else:
         why = vit if isinstance(vit, str) else "its towers have different activations"
         vision = _timm_config(run, why)
@@ -76,8 +71,8 @@ def _from_timm(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return table, visual
 
 
-def vision_config(vit: Any) -> dict[str, Any]:
-    """Return open_clip's vision_cfg of its plain ViT."""
+def _vision_config(vit: Any) -> dict[str, Any]:
+    """Return the vision_cfg of open_clip's plain ViT."""
     width, blocks = vit.transformer.width, vit.transformer.resblocks
     return {
         "image_size": vit.image_size[0],
@@ -95,9 +90,8 @@ def _timm_config(run: TrainedRun, why: str) -> dict[str, Any]:
     trunk = timm_trunk(run)
     own = trunk is not None and run.model.image_size == trunk.pretrained_cfg["input_size"][-1]
     if not own or run.backbone.get("model_args"):
-        raise run.cannot(
-            "open-clip", f"{why}, and its configurations take no model_args and no other image size"
-        )
+        why += ", and open_clip's configurations of timm models have no model_args and no other image size"
+        raise run.cannot("open-clip", why)
     return {
         "timm_model_name": run.backbone["model"],
         "timm_model_pretrained": False,

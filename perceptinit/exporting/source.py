@@ -1,4 +1,4 @@
-"""A finished run, opened: its model with the final weights, its backbone's table and its record."""
+"""A finished run: the model with its final weights, the table of its backbone, and its record."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ WEIGHTS = Path("weights") / "final.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class TrainedRun:
-    """model: in eval mode, with the weights at the end of the run. backbone: its recipe table."""
+    """A finished run.
+
+    Args:
+        model: The model in eval mode with the final weights.
+        backbone: The recipe table of the backbone.
+        record: The record of the run.
+        plugins: Plug-ins, including those of the recipe.
+    """
 
     model: DualTower
     backbone: dict[str, Any]
@@ -28,13 +35,13 @@ class TrainedRun:
 
     @property
     def title(self) -> str:
-        """Return recipe, arm and seed, as people refer to a run."""
+        """Return recipe, arm and seed for messages."""
         recipe, arm = self.record["recipe"]["name"], self.record["arm"]["name"]
         return f"{recipe}, arm {arm}, seed {self.record['seed']}"
 
     @property
     def has_text(self) -> bool:
-        """Tell whether there is a text tower, which pretraining on labels or on images alone leaves out."""
+        """Return whether the model has a text tower."""
         return hasattr(self.model, "text")
 
     @property
@@ -46,22 +53,24 @@ class TrainedRun:
         return self.model.image.std.tolist()
 
     def cannot(self, target: str, why: str) -> UsageError:
-        """Return the error of a target that this model has no place in."""
+        """Return the error for a target that does not support the model."""
         return UsageError(
-            f"{self.title}: cannot be exported to {target}: {why}. Use --to onnx, which takes any model"
+            f"{self.title}: cannot be exported to {target}: {why}. Use --to onnx, which supports all models"
         )
 
 
 def open_run(folder: Path) -> TrainedRun:
     """Return the run in `folder`.
 
-    Raises UsageError when the folder holds no finished run, CheckpointError when weights do not fit.
+    Raises:
+        UsageError: If the folder has no finished run.
+        CheckpointError: If the weights do not fit.
     """
     path = folder / RECORD
     if not path.is_file():
         near = sorted(str(p.parent) for p in folder.glob("*/**/record.json"))
-        hint = f" Runs there: {', '.join(near[:6])}" if near else ""
-        raise UsageError(f"{folder}: no record.json there; give the folder of one run.{hint}")
+        hint = f" Runs: {', '.join(near[:6])}" if near else ""
+        raise UsageError(f"{folder}: no record.json. Give the folder of one run.{hint}")
     record = read_record(path)
     if record["status"] != "finished":
         raise UsageError(f"{folder}: the run is {record['status']}, not finished")

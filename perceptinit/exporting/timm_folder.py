@@ -18,11 +18,12 @@ features = model(images)  # pooled features; num_classes=10 adds a new classifie
 
 
 def write(run: TrainedRun, folder: Path) -> str:
-    """Write `config.json` and `model.safetensors` and return the code that loads them.
+    """Write `config.json` and `model.safetensors`; return the code that loads them.
 
-    The projection to the shared embedding has no place in a timm model and is left out.
+    The projection is left out, because timm models do not have one.
 
-    Raises UsageError when the image tower is none of timm's.
+    Raises:
+        UsageError: If the image tower is not a timm model.
     """
     trunk = timm_trunk(run)
     if trunk is None:
@@ -33,13 +34,13 @@ def write(run: TrainedRun, folder: Path) -> str:
 
 
 def timm_trunk(run: TrainedRun) -> Any:
-    """Return the timm model that was trained, None when there is none."""
+    """Return the timm model of the image tower, or None."""
     trunk: Any = run.model.image.trunk
     return trunk if (getattr(trunk, "pretrained_cfg", None) or {}).get("architecture") else None
 
 
 def config(run: TrainedRun, trunk: Any) -> dict[str, Any]:
-    """Return what timm's hub format says about a model."""
+    """Return the configuration of a model in timm's format for the Hugging Face Hub."""
     size = run.model.image_size
     args = dict(run.backbone.get("model_args", {}))
     about = dict(trunk.pretrained_cfg)

@@ -1,4 +1,4 @@
-"""The image tower as open_clip's plain ViT, from an open_clip or a timm tower: the way between libraries."""
+"""Conversion of an image tower of timm or open_clip to open_clip's plain ViT."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ BLOCK_NAMES = {
 
 
 def as_open_clip(tower: ImageTower) -> OpenClipViT | str:
-    """Return the tower, projection included, as open_clip's ViT; or what it has that a plain ViT has not."""
+    """Return tower and projection as open_clip's ViT, or the reason why it is not a plain ViT."""
     trunk: Any = tower.trunk
     if isinstance(trunk, OpenClipViT):
-        return trunk if _is_plain(trunk) else "its ViT pools, scales or attends in ways of its own"
+        return trunk if _is_plain(trunk) else "its ViT has special pooling, scales or attention"
     if isinstance(trunk, VisionTransformer) and isinstance(tower.projection, nn.Linear):
         return _not_plain(trunk) or _convert(tower, trunk, tower.projection)
     return f"its image tower is a {type(trunk).__name__}, not a ViT"
 
 
 def has_quick_gelu(transformer: Any) -> bool:
-    """Return whether the blocks of an open_clip transformer have CLIP's activation."""
+    """Return whether the blocks of an open_clip transformer use QuickGELU."""
     return isinstance(transformer.resblocks[0].mlp.gelu, QuickGELU)
 
 
@@ -67,21 +67,21 @@ def _convert(tower: ImageTower, vit: Any, projection: nn.Linear) -> OpenClipViT:
 
 
 def _not_plain(vit: Any) -> str:
-    """Return what a timm ViT has that open_clip's has not; empty when nothing."""
+    """Return how a timm ViT differs from a plain ViT; empty if it does not."""
     blocks = vit.blocks
+    # difference -> whether the ViT is plain in this respect
     plain = {
-        "a class token that is read": vit.cls_token is not None and vit.global_pool == "token",
-        "no register tokens": vit.num_prefix_tokens == 1 and not vit.no_embed_class,
-        "no second norm or attention pooling": isinstance(vit.fc_norm, nn.Identity)
-        and getattr(vit, "attn_pool", None) is None
-        and isinstance(vit.norm, nn.LayerNorm),
-        "standard blocks": all(type(b) is Block for b in blocks),
-        "no layer scale": all(isinstance(b.ls1, nn.Identity) for b in blocks),
-        "no norm of queries": all(isinstance(b.attn.q_norm, nn.Identity) for b in blocks),
-        "GELU": isinstance(blocks[0].mlp.act, nn.GELU) or _is_quick(blocks[0].mlp.act),
+        "no pooling at a class token": vit.cls_token is not None and vit.global_pool == "token",
+        "register tokens": vit.num_prefix_tokens == 1 and not vit.no_embed_class,
+        "another final norm": isinstance(vit.fc_norm, nn.Identity) and isinstance(vit.norm, nn.LayerNorm),
+        "attention pooling": getattr(vit, "attn_pool", None) is None,
+        "special blocks": all(type(b) is Block for b in blocks),
+        "layer scale": all(isinstance(b.ls1, nn.Identity) for b in blocks),
+        "normalized queries": all(isinstance(b.attn.q_norm, nn.Identity) for b in blocks),
+        "another activation than GELU": isinstance(blocks[0].mlp.act, nn.GELU)
+        or _is_quick(blocks[0].mlp.act),
     }
-    lacking = [what for what, holds in plain.items() if not holds]
-    return f"a plain ViT has {lacking[0]}, this one has not" if lacking else ""
+    return next((f"its ViT has {difference}" for difference, is_plain in plain.items() if not is_plain), "")
 
 
 def _is_quick(activation: nn.Module) -> bool:
@@ -91,7 +91,7 @@ def _is_quick(activation: nn.Module) -> bool:
 def _open_clip_names(vit: Any, projection: nn.Linear) -> dict[str, Tensor]:
     own = {k: v.detach() for k, v in vit.state_dict().items()}
     positions = own["pos_embed"][0].clone()
-    if "patch_embed.proj.bias" in own:  # open_clip's patches have no bias: each gets it by its place
+    if "patch_embed.proj.bias" in own:  # open_clip's patches have no bias, but positions do
         positions[1:] += own["patch_embed.proj.bias"]
     named = {
         "class_embedding": own["cls_token"][0, 0],
@@ -109,7 +109,7 @@ def _open_clip_names(vit: Any, projection: nn.Linear) -> dict[str, Tensor]:
 def _block(own: dict[str, Tensor], theirs: str, ours: str) -> dict[str, Tensor]:
     named = {}
     for old, new in BLOCK_NAMES.items():
-        join = "_" if new == "attn.in_proj" else "."  # torch's attention has in_proj_weight
+        join = "_" if new == "attn.in_proj" else "."  # torch's attention names it in_proj_weight
         weight = own[f"{theirs}.{old}.weight"]
         named[f"{ours}.{new}{join}weight"] = weight
         bias = own.get(f"{theirs}.{old}.bias")
