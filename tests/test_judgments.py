@@ -233,7 +233,7 @@ GOOD = "a.png b.png c.png 1 3"
         ),
         (f"{VOTES} p_second num_votes", [f"{GOOD} 0.5 4"], "votes are in several forms"),
         (f"{VOTES} splits", [f"{GOOD} train"], "column 'splits': did you mean 'split'? Rename it"),
-        (f"{VOTES} split split", [f"{GOOD} train test"], "two columns are called 'split'"),
+        (f"{VOTES} split split", [f"{GOOD} train test"], "two columns have the name 'split'"),
         (
             f"{VOTES} split",
             [f"{GOOD} valid"],

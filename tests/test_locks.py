@@ -34,19 +34,19 @@ def test_a_file_system_without_locks_is_told_and_nobody_waits_for_ever(without_l
         pass
     path = tmp_path / "run/.claim.lock"
     assert str(error.value).startswith(
-        f"{path}: cannot be written (no lock on it: {without_locks}; flock works on NFS 4"
+        f"{path}: cannot be written (locking failed: {without_locks}; flock works on NFS 4"
     )
-    with pytest.raises(WriteError, match="no lock on it"):
+    with pytest.raises(WriteError, match="locking failed"):
         run_recipe_here(tmp_path / "runs")
-    with pytest.raises(WriteError, match="no lock on it"), Cache(tmp_path / "cache").locked("key"):
+    with pytest.raises(WriteError, match="locking failed"), Cache(tmp_path / "cache").locked("key"):
         pass
-    with pytest.raises(WriteError, match="no lock on it"):
+    with pytest.raises(WriteError, match="locking failed"):
         fetch_all([], tmp_path / "data")
 
 
 def test_a_store_without_locks_cannot_be_used(without_locks, tmp_path):
     stimuli = photographs(tmp_path / "photographs")
-    with pytest.raises(StoreUnusableError, match="no lock on it"):
+    with pytest.raises(StoreUnusableError, match="locking failed"):
         ImageStore(tmp_path / "store", 4, RunContext()).open(stimuli, np.arange(len(stimuli)))
 
 

@@ -381,7 +381,7 @@ def test_parquet_takes_classes_by_name_by_number_or_both(tmp_path):
         ),
         ({"label_column": "label"}, "contains numbers without names"),
         ({}, "Give label_column or class_column"),
-        ({"class_column": "kind"}, "no column 'kind'. Columns there are: images, label"),
+        ({"class_column": "kind"}, "no column 'kind'. Columns: images, label"),
     ],
 )
 def test_labels_that_do_not_fit_are_told(tmp_path, options, message):

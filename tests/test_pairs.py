@@ -386,7 +386,7 @@ def test_parquet_images_may_be_structs_with_bytes(tmp_path):
 def test_parquet_without_a_column_lists_the_columns_there_are(tmp_path):
     path = write_parquet(tmp_path / "0.parquet", jpg=[b"0"], caption=["a"])
     (problem,) = parquet(path).preflight()
-    assert problem == f"{path}: no column 'images'. Columns there are: jpg, caption"
+    assert problem == f"{path}: no column 'images'. Columns: jpg, caption"
 
 
 @pytest.mark.parametrize(
@@ -478,7 +478,7 @@ def test_csv_images_that_do_not_exist_are_named_by_row(tmp_path):
 def test_csv_without_a_column_lists_the_columns_there_are(tmp_path):
     path = write_csv(tmp_path / "t.csv", "file;caption\na.jpg;x\n")
     assert list(csv_pairs(path, separator=";").preflight()) == [
-        f"{path}: no column 'image'. Columns there are: file, caption"
+        f"{path}: no column 'image'. Columns: file, caption"
     ]
 
 

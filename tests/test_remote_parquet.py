@@ -176,6 +176,4 @@ def test_what_is_no_parquet_file_or_lacks_a_column_is_told(bucket, folder):
     (problem,) = parquet(bucket.url + "/b.parquet").preflight()
     assert problem == f"{bucket.url}/b.parquet: no such file"
     (problem,) = parquet(upload(bucket, folder), text_column="words").preflight()
-    assert problem == (
-        f"{bucket.url}/set/0.parquet: no column 'words'. Columns there are: images, texts, unwanted"
-    )
+    assert problem == (f"{bucket.url}/set/0.parquet: no column 'words'. Columns: images, texts, unwanted")

@@ -175,7 +175,7 @@ def test_damaged_weights_are_left_out_and_named(tiny, tmp_path):
     data[-1] ^= 1
     file.write_bytes(data)
     words = text_of(render(compare(load_runs([copy]))))
-    assert f"Left out: weights. {file}: the weights are not those that were written" in words
+    assert f"Left out: weights. {file}: the weights differ from their checksum" in words
     assert "Retrieval: what pi finds" not in words
 
 

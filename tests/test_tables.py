@@ -52,7 +52,7 @@ def test_a_cell_may_hold_separators_quotation_marks_and_line_ends(tmp_path):
     [
         ("a,b\n1,2\n\n3\n4,5\n6\n", r"row 4: 1 cells, but the header has 2 \(2 such rows: 4, 6\)"),
         ("a,b\n1,2,3\n", r"row 2: 3 cells, but the header has 2$"),
-        ("a,a\n1,2\n", "two columns are called 'a'"),
+        ("a,a\n1,2\n", "two columns have the name 'a'"),
         ("a,b\n", "a header, but no rows"),
         ("a,b", "a header, but no rows"),
         ("", "no header in the first row"),
@@ -72,7 +72,7 @@ def test_chosen_columns_are_read_as_written(tmp_path):
     table, rows = read_csv(path, "\t", ["caption", "path"])
     assert table.to_pydict() == {"caption": [' a, "b"', "c"], "path": ["a.jpg", "b.jpg"]}
     assert np.array_equal(rows, [2, 3])
-    with pytest.raises(DataError, match=r"no column 'text'. Columns there are: url, path, caption"):
+    with pytest.raises(DataError, match=r"no column 'text'. Columns: url, path, caption"):
         read_csv(path, "\t", ["text"])
 
 

@@ -1,8 +1,7 @@
-"""Unpack archives so that no member can land outside the folder, and a damaged archive leaves nothing."""
+"""Unpack archives without leaving the target folder; a damaged archive changes nothing."""
 
 from __future__ import annotations
 
-import io
 import shutil
 import tarfile
 import tempfile
@@ -14,26 +13,26 @@ from typing import IO
 from perceptinit.errors import DataError, PerceptInitError, shown, writing
 
 CHUNK_BYTES = 1 << 20
-# left free on the disk beyond what a download takes
+# reserve of free disk space
 SPARE_BYTES = 256 << 20
 
 
 def unpack(archive: Path, folder: Path, *, root: str = "", max_bytes: int | None = None) -> list[str]:
     """Unpack the files of a .zip, .tar or .tar.gz into a folder; return their paths in it, sorted.
 
-    All is unpacked beside its place first, so a damaged archive leaves the folder unchanged. Links and devices are
-    refused.
+    Files are unpacked to a temporary folder first, so a damaged archive leaves the target unchanged. Links and devices
+    are refused.
 
     Args:
         archive: The file.
-        folder: Where its files go.
-        root: A folder of the archive, such as "repository-1.0/data". If the archive has it, its content is unpacked
-            without that prefix and the rest is left out.
-        max_bytes: Most that all files together may have; None: as much as the disk has room for.
+        folder: Target folder.
+        root: A folder of the archive, such as "repository-1.0/data". If it exists, only its content is unpacked,
+            without this prefix.
+        max_bytes: Limit on the size of all files together; None: the free space.
 
     Raises:
-        DataError: If the archive is damaged or encrypted, unpacks to more than `max_bytes`, or has a member that
-            would be outside the folder.
+        DataError: If the archive is damaged or encrypted, unpacks to more than `max_bytes`, or has a member outside
+            of the folder.
         NoRoomError: If the disk is nearly full.
         WriteError: If the folder cannot be written.
     """
@@ -45,17 +44,8 @@ def unpack(archive: Path, folder: Path, *, root: str = "", max_bytes: int | None
             tree = staging / root if (staging / root).is_dir() else staging
             paths = _merge(archive, tree, folder)
     if not paths:
-        raise DataError(f"{archive}: no files in it")
+        raise DataError(f"{archive}: an archive without files")
     return paths
-
-
-def unpacked_bytes(archive: bytes) -> int:
-    """Return how many bytes the members of a .zip have together, by its directory: no reader gets more of them.
-
-    Raises BadZipFile when it is none.
-    """
-    with zipfile.ZipFile(io.BytesIO(archive)) as file:
-        return sum(info.file_size for info in file.infolist())
 
 
 def _unpack_into(staging: Path, archive: Path, max_bytes: int | None) -> None:
@@ -73,17 +63,17 @@ def _unpack_into(staging: Path, archive: Path, max_bytes: int | None) -> None:
                         file.write(chunk)
     except PerceptInitError:
         raise
-    except Exception as error:  # the standard library raises a dozen kinds for damaged archives
+    except Exception as error:  # the standard library raises many kinds for damaged archives
         reason = shown(str(error) or type(error).__name__)
         raise DataError(f"{archive}: damaged archive ({reason})") from error
 
 
 class NoRoomError(DataError):
-    """The disk is too full; what is there already is kept."""
+    """The disk is nearly full. Received data is kept."""
 
 
 def check_room(folder: Path, num_bytes: int) -> None:
-    """Raise NoRoomError when writing so much would not leave SPARE_BYTES on the disk."""
+    """Raise NoRoomError if less than SPARE_BYTES would stay free after writing `num_bytes`."""
     if shutil.disk_usage(folder).free < SPARE_BYTES + num_bytes:
         raise NoRoomError(
             f"{folder}: less than {SPARE_BYTES >> 20} MB would be left on the disk. Make room and rerun the command"
@@ -97,7 +87,7 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 raise _refused(archive, info.filename, "is a link")
             if info.flag_bits & 1:
                 raise _refused(archive, info.filename, "is encrypted")
-            if "\0" in info.orig_filename:  # zipfile would cut the name there
+            if "\0" in info.orig_filename:  # zipfile truncates the name
                 raise _refused(archive, info.orig_filename, "has a name with a zero byte")
             if not info.is_dir():
                 with file.open(info) as content:
@@ -115,37 +105,32 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
             yield member.name, data
 
 
-def _inside(archive: Path, member: str) -> PurePosixPath:
-    """Return a member's path, which stays inside the folder; DataError when it would not."""
+def _create(archive: Path, staging: Path, member: str) -> IO[bytes]:
+    """Return a new file for a member; DataError for a name outside of the folder or an invalid one."""
     path = PurePosixPath(member.replace("\\", "/"))
     is_drive = bool(path.parts) and path.parts[0].endswith(":")
     if not path.parts or path.is_absolute() or ".." in path.parts or is_drive or "\0" in member:
         raise _refused(archive, member, "would be outside the folder")
-    return path
-
-
-def _create(archive: Path, staging: Path, member: str) -> IO[bytes]:
-    """Return a new file for a member; DataError where no file can have its name."""
-    path = staging / _inside(archive, member)
+    place = staging / path
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("wb")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place.open("wb")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise _refused(archive, member, f"cannot be written ({reason})") from error
 
 
 def _merge(archive: Path, tree: Path, folder: Path) -> list[str]:
-    """Move all files of a tree into the folder, replacing those of the same name; return their paths.
+    """Move all files of a tree into the folder, replacing existing ones; return their paths.
 
-    Raises DataError, before anything is moved, where a file and a folder have the same name.
+    Raises DataError, before any move, if a file and a folder have the same name.
     """
     paths = sorted(path.relative_to(tree) for path in tree.rglob("*") if path.is_file())
     for path in paths:
         in_the_way = [p for p in path.parents if (folder / p).exists() and not (folder / p).is_dir()]
         if in_the_way or (folder / path).is_dir():
             place = folder / (in_the_way[0] if in_the_way else path)
-            raise _refused(archive, path.as_posix(), f"has no place: {place} is in the way")
+            raise _refused(archive, path.as_posix(), f"conflicts with {place}")
     for path in paths:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).replace(folder / path)

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and what a process that was killed left of them."""
+"""Atomic writes, and the temporaries that killed processes leave."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ ABANDONED_SECONDS = 3600.0
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` and move it there when the block succeeds; else remove it.
+    """Yield a temporary path next to `path`, which is moved there if the block succeeds and removed otherwise.
 
-    Raises WriteError when the disk does not take it.
+    Raises:
+        WriteError: If the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
@@ -33,20 +34,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.touch()
             mode = temporary.stat().st_mode
             yield temporary
-            temporary.chmod(mode)  # safetensors makes files that their owner alone may read
+            temporary.chmod(mode)  # safetensors creates files with access for the owner only
             temporary.replace(path)
     finally:
         remove_files([temporary])
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write strict JSON atomically (a value that is not finite is an error)."""
+    """Write JSON atomically; ValueError for a number that is not finite."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def remove_files(paths: Iterable[Path]) -> list[str]:
-    """Remove files and return a sentence for each that could not be: it stays, and nothing depends on it."""
+    """Remove files and return a sentence for each failure."""
     complaints = []
     for path in paths:
         try:
@@ -57,7 +58,7 @@ def remove_files(paths: Iterable[Path]) -> list[str]:
 
 
 def temporaries(folder: Path) -> list[Path]:
-    """Return what processes that were killed while they wrote into `folder` have left."""
+    """Return the temporaries in a folder, which killed processes left."""
     return sorted(
         path
         for path in folder.glob(".*")
@@ -66,13 +67,13 @@ def temporaries(folder: Path) -> list[Path]:
 
 
 def final_path(temporary: Path) -> Path:
-    """Return the path that a temporary of `atomic_path` would have had in the end."""
+    """Return the final path of a temporary of `atomic_path`."""
     return temporary.with_name(temporary.name[1:].rsplit(".", 2)[0])
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove temporaries an hour old from a folder that several processes write to: nobody will finish them."""
+    """Remove temporaries older than an hour from a folder that several processes write to."""
     for path in temporaries(folder):
-        with suppress(OSError):  # another process swept it, or has given it its name
+        with suppress(OSError):  # another process removed or completed it
             if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
                 path.unlink()

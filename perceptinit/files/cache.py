@@ -1,11 +1,11 @@
-"""A store of initialised towers: the same start, judgments, settings and seed are computed once.
+"""The cache of initialised towers: equal weights, judgments, settings and seeds are computed once.
 
-(The folder also has `images`, the store of decoded images, `tar-indexes`, the index of local shards, `shards` and `copies`,
-what was fetched, and `test-sets` of the hub.)
+Each entry is a folder with `weights.safetensors` and `manifest.json`. Its name is the SHA-256 of everything that
+determines the weights. The manifest is written last and contains the checksum of the weights, so an entry is complete
+or absent. `PERCEPTINIT_CACHE` overrides the folder.
 
-Each entry is a folder named by the SHA-256 of all that determines its weights, with
-`weights.safetensors` and `manifest.json`. A manifest is written last and holds the checksum of the
-weights, so an entry is either whole or absent. `PERCEPTINIT_CACHE` says where the store is.
+The folder also contains `images` (decoded images), `tar-indexes` (the index of local shards), `shards` and `copies`
+(fetched data), and `test-sets` (of the hub).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,11 @@ from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import read_json
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
-CHECKSUM = "manifest_sha256"  # in a manifest, of all else in it
+CHECKSUM = "manifest_sha256"  # in a manifest, of its other entries
 
 
 def cache_folder() -> Path:
-    """Return where entries are: `PERCEPTINIT_CACHE`, or `perceptinit` in the user's cache folder."""
+    """Return the cache folder: `PERCEPTINIT_CACHE`, or `perceptinit` in the user's cache folder."""
     own = os.environ.get("PERCEPTINIT_CACHE")
     if own:
         return Path(own)
@@ -40,18 +40,18 @@ def cache_folder() -> Path:
 
 
 def tar_index_folder() -> Path:
-    """Return where the index of local shards is kept; see `pairs.local_index`."""
+    """Return the folder of the index of local shards; see `pairs.local_index`."""
     return cache_folder() / "tar-indexes"
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
-    """Return the name of the entry of what `parts` describe, 64 hexadecimal digits."""
+    """Return the name of an entry, 64 hexadecimal digits that depend on `parts`."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """One stored tower. `manifest` holds the parts of its key, its report, and checksums of weights and itself."""
+    """A cached tower. `manifest` contains the parts of its key, its report, and checksums of the weights and itself."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -65,26 +65,26 @@ class CacheEntry:
         return self.weights_path.stat().st_size if self.weights_path.is_file() else 0
 
     def check(self) -> None:
-        """Raise DataError when the weights are absent or not those that were stored."""
+        """Raise DataError if the weights are missing or changed."""
         if not self.weights_path.is_file():
             raise DataError(f"{self.folder}: {WEIGHTS} is missing")
         if file_sha256(self.weights_path) != self.manifest["weights_sha256"]:
-            raise DataError(f"{self.weights_path}: the checksum is not that of its manifest")
+            raise DataError(f"{self.weights_path}: the checksum differs from that in its manifest")
 
 
 class Cache:
-    """The entries in a folder; safe with several processes on one file system."""
+    """The entries in a folder, which several processes may use at the same time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def entries(self) -> list[CacheEntry]:
-        """Return all whole entries, sorted by name; a folder without a readable manifest is none."""
+        """Return all entries with a valid manifest, sorted by name."""
         found = (self.find(path.parent.name) for path in sorted(self.folder.glob(f"*/{MANIFEST}")))
         return [entry for entry in found if entry]
 
     def find(self, key: str) -> CacheEntry | None:
-        """Return the entry of a key, its weights unchecked; None without a manifest as it was written."""
+        """Return the entry of a key, with unchecked weights; None without a valid manifest."""
         path = self.folder / key / MANIFEST
         try:
             manifest = read_json(path, dict, "a manifest")
@@ -94,14 +94,12 @@ class Cache:
             return None
         return CacheEntry(path.parent, manifest)
 
-    @contextmanager
-    def locked(self, key: str) -> Iterator[None]:
-        """Keep other processes out of one entry: who wants the same tower waits, and then loads it."""
-        with file_lock(self.folder / f"{key}.lock"):
-            yield
+    def locked(self, key: str) -> AbstractContextManager[bool]:
+        """Lock one entry during a block; other processes wait, and then load it."""
+        return file_lock(self.folder / f"{key}.lock")
 
     def store(self, key: str, manifest: Mapping[str, Any], write: Callable[[Path], None]) -> None:
-        """Keep an entry; `write(path)` writes its weights. Call it inside `locked(key)`."""
+        """Store an entry, whose weights `write(path)` writes. Requires `locked(key)`."""
         folder = self.folder / key
         remove_files(temporaries(folder))
         write(folder / WEIGHTS)
@@ -109,14 +107,11 @@ class Cache:
         write_json(folder / MANIFEST, {**whole, CHECKSUM: _sha256(whole)})
 
     def remove(self, key: str) -> None:
-        """Delete one entry, whole or not."""
+        """Delete one entry."""
         shutil.rmtree(self.folder / key, ignore_errors=True)
 
     def clear(self) -> int:
-        """Delete every entry and return how many there were.
-
-        Lock files stay: a process that waits for one would no longer keep others out.
-        """
+        """Delete all entries and return their number. Lock files stay, because a process may wait for one."""
         entries = self.entries()
         for entry in entries:
             self.remove(entry.folder.name)
@@ -125,7 +120,7 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class KeptFiles:
-    """Files, and folders of files, of one sort beside the towers; they are made or fetched again when absent."""
+    """Files and folders of one kind in the cache folder, which can be computed or fetched again."""
 
     title: str
     paths: Sequence[Path]
@@ -136,13 +131,13 @@ class KeptFiles:
         return sum(file.stat().st_size for file in files if file.is_file())
 
     def clear(self) -> None:
-        """Delete them. Lock files stay, as in `Cache.clear`; runs that have files open keep them."""
+        """Delete the files. Lock files stay, and running processes keep open files."""
         for path in self.paths:
             remove_files([path]) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
 
 
 def kept_files() -> list[KeptFiles]:
-    """Return what is kept beside the towers and holds something."""
+    """Return the other contents of the cache folder, without empty ones."""
     base = cache_folder()
     found = [
         KeptFiles(f"decoded images {folder.name}", [*folder.glob(f"*{suffix}")])

@@ -1,4 +1,4 @@
-"""Weights on disk and their fingerprints: safetensors only, written whole or not at all."""
+"""Save and load weights as safetensors files, with checksums."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from torch import nn
 from perceptinit.errors import CheckpointError, WriteError
 from perceptinit.files.atomic import atomic_path
 
-# where a file's metadata holds the hash of what it has
+# key of the hash in a file's metadata
 CHECKSUM = "sha256"
 
 
 def weights_sha256(weights: nn.Module | Mapping[str, torch.Tensor]) -> str:
-    """Return a hash of names, shapes, dtypes and values; equal weights give equal hashes on any device."""
+    """Return a SHA-256 of names, shapes, dtypes and values, equal on all devices."""
     state = weights.state_dict() if isinstance(weights, nn.Module) else weights
     digest = hashlib.sha256()
     for name in sorted(state):
@@ -36,7 +36,7 @@ def weights_sha256(weights: nn.Module | Mapping[str, torch.Tensor]) -> str:
 def save_weights(
     path: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors as safetensors with their hash, atomically and synced; WriteError if the disk cannot take them."""
+    """Write tensors and their hash to a safetensors file, atomically and synced; WriteError on failure."""
     state = {k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}
     _write(path, state, {**(metadata or {}), CHECKSUM: weights_sha256(state)})
 
@@ -45,26 +45,28 @@ def _write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[st
     with atomic_path(path) as temporary:
         try:
             save_file(dict(tensors), temporary, metadata=dict(metadata))
-        except SafetensorError as error:  # an error of the operating system, too
+        except SafetensorError as error:  # also raised for errors of the operating system
             raise WriteError(path, str(error)) from error
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
 
 
 def load_weights(path: Path, sha256: str | None = None) -> dict[str, torch.Tensor]:
-    """Read a safetensors file.
+    """Return the tensors of a safetensors file.
 
-    sha256: what `weights_sha256` has to give for them, where it is known from elsewhere; a file of
-    `save_weights` is compared with its own hash besides.
+    Args:
+        path: The file.
+        sha256: Expected `weights_sha256`; the hash of `save_weights` in the file is verified in any case.
 
-    Raises CheckpointError when it is missing, damaged, or no safetensors file (pickles are never loaded).
+    Raises:
+        CheckpointError: If the file is missing, damaged, or not a safetensors file. Pickles are never loaded.
     """
     weights, metadata = _read(path)
     known = {sha256, metadata.get(CHECKSUM)} - {None}
     if known and {weights_sha256(weights)} != known:
         raise CheckpointError(
-            f"{path}: the weights are not those that were written: the file was damaged or replaced. "
-            "Bring back a copy, or give the command that made it again"
+            f"{path}: the weights differ from their checksum: the file was damaged or replaced. "
+            "Restore a copy, or rerun the command that created it"
         )
     return weights
 
@@ -77,7 +79,7 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return tensors, file.metadata() or {}
-    except Exception as error:  # a damaged header may be anything to the library
+    except Exception as error:  # the library raises many kinds for a damaged header
         raise CheckpointError(
             f"{path}: not a readable safetensors file ({error}). Pickled checkpoints are not loaded; "
             "convert with safetensors.torch.save_file"
@@ -85,9 +87,10 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
 
 def load_strict(module: nn.Module, weights: Mapping[str, torch.Tensor], source: str) -> None:
-    """Load weights whose names and shapes all match; the module is untouched otherwise.
+    """Load weights if all names and shapes match; otherwise the module stays unchanged.
 
-    Raises CheckpointError that names what is missing, left over and of another shape.
+    Raises:
+        CheckpointError: Names the missing tensors, the unexpected ones, and those of another shape.
     """
     own = module.state_dict()
     shapes = [
@@ -118,24 +121,23 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def split_state(state: Mapping[str, Any]) -> tuple[Any, dict[str, torch.Tensor]]:
-    """Return a state with names in the place of its tensors, and the tensors by name."""
+    """Return a state with names instead of tensors, and the tensors by name."""
     tensors: dict[str, torch.Tensor] = {}
     return _take_tensors(state, tensors), tensors
 
 
 def write_state(path: Path, tree: Any, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write what `split_state` gave, on the CPU, and wait until it is on the disk itself."""
+    """Write the result of `split_state`, with tensors on the CPU, atomically and synced."""
     text = json.dumps(tree)
-    metadata = {"tree": text, CHECKSUM: _state_sha256(text, tensors)}
-    _write(path, tensors, metadata)
+    _write(path, tensors, {"tree": text, CHECKSUM: _state_sha256(text, tensors)})
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote; CheckpointError when any of it is not as it was written."""
+    """Return the state in a file of `save_state`; CheckpointError if it is damaged."""
     tensors, metadata = _read(path)
     text = metadata.get("tree", "")
     if metadata.get(CHECKSUM) != _state_sha256(text, tensors):
-        raise CheckpointError(f"{path}: not the state that a run has written: the file is damaged")
+        raise CheckpointError(f"{path}: the state differs from its checksum: the file is damaged")
     return _put_tensors(json.loads(text), tensors)
 
 

@@ -1,4 +1,4 @@
-"""Hashes of files, to tell whether they are what was published or written."""
+"""Hashes of files."""
 
 from __future__ import annotations
 

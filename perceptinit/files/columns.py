@@ -1,4 +1,4 @@
-"""Columns of a table by name, with errors that name the rows as a spreadsheet shows them."""
+"""Columns of a table by name, with errors that name the rows as in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import numpy as np
 from perceptinit.errors import DataError, shown
 from perceptinit.registry import suggest
 
-# more than there are people; sums over all rows stay exact
+# more than any number of people; sums over all rows stay exact
 MAX_COUNT = 10**12
-# what Python would also read: 1_0, digits of other scripts
+# stricter than `float`, which accepts 1_0 and digits of other scripts
 _NUMBER = re.compile(
     r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|inf(inity)?)\s*", re.A | re.I
 )
-# rows with the same mistake that a message lists
+# rows with the same error in a message
 MAX_LISTED = 10
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class Coded:
 
     @classmethod
     def of(cls, codes: np.ndarray, texts: Sequence[str]) -> Coded:
-        """Return the texts `texts[codes[i]]`, coded anew; `texts` may repeat and may hold unused ones."""
+        """Return the texts `texts[codes[i]]`; `texts` may contain repeated and unused ones."""
         used = np.unique(codes)
         distinct = sorted({texts[code] for code in used})
         place = {text: i for i, text in enumerate(distinct)}
@@ -55,12 +55,13 @@ class Coded:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """The cells of a table by column: text from CSV, typed values (None when empty) from Parquet.
+    """The cells of a table by column: text from CSV, typed values (None for empty cells) from Parquet.
 
-    distinct: D cells of each column, of which no two are the same text or value.
-    codes: int64 (N,) of each column: cell i is `distinct[codes[i]]`. Tables repeat themselves, so what
-    is done with cells is done with the distinct ones.
-    rows: int64 (N,), the row numbers in a spreadsheet, where the header is row 1.
+    Args:
+        path: The file.
+        distinct: The D different cells of each column; conversions apply to these.
+        codes: int64 (N,) for each column: cell i is `distinct[codes[i]]`.
+        rows: int64 (N,), the row numbers in a spreadsheet, where the header is row 1.
     """
 
     path: Path
@@ -70,7 +71,7 @@ class Columns:
 
     @classmethod
     def of(cls, path: Path, cells: Mapping[str, Sequence[Any]], rows: np.ndarray) -> Columns:
-        """Return columns of cells that can be hashed, such as text."""
+        """Return columns of hashable cells."""
         distinct, codes = {}, {}
         for name, column in cells.items():
             place: dict[Any, int] = {}
@@ -86,28 +87,28 @@ class Columns:
 
     @property
     def names(self) -> KeysView[str]:
-        """The names of the columns, in their order."""
+        """Return the names of the columns, in order."""
         return self.codes.keys()
 
     def cells(self, name: str) -> list[Any]:
-        """Return the N cells of a column as the file has them."""
+        """Return the N cells of a column, unconverted."""
         return [self.distinct[name][code] for code in self.codes[name].tolist()]
 
     def select(self, mask: np.ndarray) -> Columns:
-        """Return the rows of a mask; they keep their numbers."""
+        """Return the rows of a mask, with their numbers."""
         codes = {name: column[mask] for name, column in self.codes.items()}
         return replace(self, codes=codes, rows=self.rows[mask])
 
     def cell(self, name: str, index: int) -> Any:
-        """Return one cell as the file has it."""
+        """Return one cell, unconverted."""
         return self.distinct[name][self.codes[name][index]]
 
     def error(self, indices: int | np.ndarray, message: str) -> DataError:
-        """Return the error to raise for the rows at `indices` (from 0); the message is about the first."""
+        """Return the error for the rows at `indices` (from 0); the message describes the first."""
         return row_error(self.path, np.unique(self.rows[np.atleast_1d(indices)]), message)
 
     def require(self, names: Iterable[str]) -> None:
-        """Raise DataError for the first column that is missing, with the one probably meant."""
+        """Raise DataError for the first missing column, with a suggestion."""
         for name in names:
             if name not in self.codes:
                 hint = suggest(name, self.codes)
@@ -115,11 +116,15 @@ class Columns:
                 raise DataError(f"{self.path}: no column '{name}'.{hint} Columns: {known}")
 
     def coded(self, name: str, convert: Callable[[str], str] = str, fill: str | None = None) -> Coded:
-        """Return a column as text, each text changed by `convert`.
+        """Return a column as text, converted by `convert`.
 
-        fill: what stands for an empty cell; None: an empty cell is a mistake.
+        Args:
+            name: The column.
+            convert: Returns the converted text; ValueError for an invalid one.
+            fill: Text for empty cells; None: an empty cell is an error.
 
-        Raises DataError for wrong cells, which are those that `convert` raises ValueError for.
+        Raises:
+            DataError: For invalid cells.
         """
         texts = self._convert(name, lambda cell: convert(str(cell)), fill)
         return Coded.of(self.codes[name], texts)
@@ -129,12 +134,12 @@ class Columns:
         return self.coded(name).texts()
 
     def numbers(self, name: str, low: float = 0.0, high: float = math.inf) -> np.ndarray:
-        """Return a column as float64; DataError for a cell that is no number in [low, high]."""
+        """Return a column as float64; DataError for a cell that is not a number in [low, high]."""
         values = self._convert(name, lambda cell: _number(cell, low, high))
         return np.array(values, dtype=np.float64)[self.codes[name]]
 
     def counts(self, name: str, low: int = 0) -> np.ndarray:
-        """Return a column as int64; DataError for a cell that is no whole number >= low."""
+        """Return a column as int64; DataError for a cell that is not a whole number >= low."""
         values = self._convert(name, lambda cell: _count(cell, low))
         return np.array([value or 0 for value in values], dtype=np.int64)[self.codes[name]]
 
@@ -143,10 +148,7 @@ class Columns:
         return np.array(self._convert(name, _boolean), dtype=bool)[self.codes[name]]
 
     def _convert(self, name: str, convert: Callable[[Any], T], fill: T | None = None) -> list[Any]:
-        """Return what becomes of each distinct cell, None for those that do not occur.
-
-        Raises DataError with a line for each sort of mistake.
-        """
+        """Return the converted distinct cells, None for unused ones; DataError with a line per kind of error."""
         self.require([name])
         codes, cells = self.codes[name], self.distinct[name]
         values: list[Any] = [None] * len(cells)
@@ -155,8 +157,8 @@ class Columns:
             try:
                 values[code] = _convert_cell(cells[code], convert, fill)
             except ValueError as error:
-                sort = str(error).replace(str(cells[code]), "")
-                wrong.setdefault(sort, {})[code] = str(error)
+                kind = str(error).replace(str(cells[code]), "")
+                wrong.setdefault(kind, {})[code] = str(error)
         errors = []
         for messages in wrong.values():
             indices = np.flatnonzero(np.isin(codes, list(messages)))
@@ -167,7 +169,7 @@ class Columns:
 
 
 def row_error(path: Path, rows: np.ndarray, message: str) -> DataError:
-    """Return the error of the rows with these numbers, as a spreadsheet shows them; the message is about the first."""
+    """Return the error for rows with these numbers in a spreadsheet; the message describes the first."""
     more = ", ..." if len(rows) > MAX_LISTED else ""
     listed = ", ".join(map(str, rows[:MAX_LISTED]))
     such = f" ({len(rows):,} such rows: {listed}{more})" if len(rows) > 1 else ""
@@ -175,14 +177,14 @@ def row_error(path: Path, rows: np.ndarray, message: str) -> DataError:
 
 
 def raise_all(errors: Iterable[DataError]) -> None:
-    """Raise one DataError with a line for each of the errors, if there are any."""
+    """Raise one DataError with a line for each error, if there is any."""
     messages = [str(error) for error in errors]
     if messages:
         raise DataError("\n".join(messages))
 
 
 def read_all(*readers: Callable[[], Any]) -> list[Any]:
-    """Return what the readers return; DataError with the mistakes of all of them."""
+    """Return the results of the readers; DataError with the errors of all of them."""
     values, errors = [], []
     for reader in readers:
         try:
@@ -202,12 +204,12 @@ def _convert_cell(cell: Any, convert: Callable[[Any], T], fill: T | None) -> T:
 
 
 def is_number(text: str) -> bool:
-    """Return whether a cell of text is a number, NaN and infinity included."""
+    """Return whether a text is a number, including NaN and infinity."""
     return _NUMBER.fullmatch(text) is not None
 
 
 def plain_number(text: str) -> float:
-    """Return the number in a cell of text; ValueError, saying `is 'x', not a number`, for anything else."""
+    """Return the number in a text; ValueError with the message `is 'x', not a number` for anything else."""
     if not is_number(text):
         raise ValueError(f"is {shown(repr(text))}, not a number")
     return float(text)

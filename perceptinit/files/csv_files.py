@@ -1,4 +1,4 @@
-"""The only CSV reader of the package: tables of judgments, matrices and image-text pairs are read with it."""
+"""The CSV reader for tables of judgments, matrices and image-text pairs."""
 
 from __future__ import annotations
 
@@ -24,19 +24,21 @@ def read_csv(
     columns: Sequence[str] | None = None,
     *,
     has_header: bool = True,
+    content: IO[bytes] | None = None,
 ) -> tuple[Any, np.ndarray]:
-    """Return the cells of a CSV file as text, and the number of each row as a spreadsheet shows it.
+    """Return the cells of a CSV file as text, and the number of each row in a spreadsheet.
 
     Args:
         path: The file, in UTF-8, with or without a byte-order mark.
-        separator: One character. If None, the one of `SEPARATORS` that the first line has most of; spaces
-            after it are then not part of a cell.
+        separator: One character. If None, the most frequent one of `SEPARATORS` in the first line; spaces after it
+            are then not part of a cell.
         columns: The columns to read; all if None.
-        has_header: Whether the first row names the columns. If False, they are called "0", "1", ...
+        has_header: Whether the first row contains the names of the columns. If False, they are "0", "1", ...
+        content: The content, if it is not in the file.
 
     Returns:
-        A pyarrow table of large_string columns, where the cells of blank rows are empty, and the row
-        numbers, int64 (N,); the first row of the file is row 1.
+        A pyarrow table of large_string columns, in which the cells of blank rows are empty, and the row numbers,
+        int64 (N,). The first row of the file is row 1.
 
     Raises:
         DataError: If the file cannot be read, lacks a column, or has a row of another length than the first.
@@ -44,24 +46,18 @@ def read_csv(
     import pyarrow
 
     try:
-        with open_regular(path) as file:
-            return parse_csv(path, file, separator, columns, has_header=has_header)
-    # TypeError: a separator that no reader accepts
+        with content or open_regular(path) as file:
+            return _parse(path, file, separator, columns, has_header)
+    # TypeError: an invalid separator
     except (pyarrow.ArrowException, OSError, ValueError, TypeError, csv.Error) as error:
         if isinstance(error, UnicodeDecodeError) or "invalid UTF8" in str(error):
             raise DataError(f"{path}: not UTF-8 text. Save it as CSV UTF-8") from error
         raise DataError(f"{shown(path)}: not a readable CSV file ({shown(error)})") from error
 
 
-def parse_csv(
-    path: Path,
-    file: IO[bytes],
-    separator: str | None = None,
-    columns: Sequence[str] | None = None,
-    *,
-    has_header: bool = True,
+def _parse(
+    path: Path, file: IO[bytes], separator: str | None, columns: Sequence[str] | None, has_header: bool
 ) -> tuple[Any, np.ndarray]:
-    """Return what `read_csv` does for an open file; also raises what pyarrow and the `csv` module raise."""
     from pyarrow import compute
 
     is_spaced = False
@@ -85,20 +81,12 @@ def parse_csv(
     return table, _number_rows(path, table, wrong, has_header)
 
 
-def _number_rows(path: Path, table: Any, wrong: Sequence[Any], has_header: bool) -> np.ndarray:
-    """Return the numbers of the rows in a table; DataError for those that are not as long as the first."""
-    ragged = [row for row in wrong if row.text.strip()]
-    if ragged:
-        first_row = "the header" if has_header else "the first row"
-        row, numbers = ragged[0], np.array([row.number for row in ragged])
-        message = f"{row.actual_columns} cells, but {first_row} has {row.expected_columns}"
-        raise row_error(path, numbers, message)
-    first = 2 if has_header else 1
-    rows = np.arange(first, first + table.num_rows + len(wrong))
-    rows = rows[~np.isin(rows, [row.number for row in wrong])]  # they are blank
-    if len(rows) and table.column(-1)[-1].as_py().endswith("\n"):
-        raise row_error(path, rows[-1:], "a quotation mark is not closed")
-    return rows
+def _read_first_row(file: IO[bytes], separator: str) -> list[str]:
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    row = next(csv.reader(text, delimiter=separator), [])
+    text.detach()  # keeps the file open
+    file.seek(0)
+    return [name.strip() for name in row]
 
 
 def _read_arrow(
@@ -108,7 +96,7 @@ def _read_arrow(
     columns: Sequence[str] | None,
     num_header_lines: int,
 ) -> tuple[Any, list[Any]]:
-    """Return the rows that have as many cells as there are names, and the other ones as pyarrow's InvalidRow."""
+    """Return the rows with a cell for each name, and the other ones as pyarrow's InvalidRow."""
     import pyarrow
     from pyarrow import csv as arrow_csv
 
@@ -119,10 +107,10 @@ def _read_arrow(
         return "skip"
 
     places = [str(i) for i in range(len(names))]  # names may repeat
-    wanted = [names.index(name) for name in columns or ()] if columns else range(len(names))
+    wanted = [names.index(name) for name in columns] if columns else range(len(names))
     table = arrow_csv.read_csv(
         file,
-        # without threads, rows have numbers
+        # pyarrow numbers rows only without threads
         arrow_csv.ReadOptions(use_threads=False, column_names=places, skip_rows=num_header_lines),
         arrow_csv.ParseOptions(
             delimiter=separator,
@@ -139,8 +127,24 @@ def _read_arrow(
     return table.rename_columns([names[i] for i in wanted]), wrong
 
 
+def _number_rows(path: Path, table: Any, wrong: Sequence[Any], has_header: bool) -> np.ndarray:
+    """Return the numbers of the rows in a table; DataError for rows of another length than the first."""
+    ragged = [row for row in wrong if row.text.strip()]
+    if ragged:
+        first_row = "the header" if has_header else "the first row"
+        row, numbers = ragged[0], np.array([row.number for row in ragged])
+        message = f"{row.actual_columns} cells, but {first_row} has {row.expected_columns}"
+        raise row_error(path, numbers, message)
+    first = 2 if has_header else 1
+    rows = np.arange(first, first + table.num_rows + len(wrong))
+    rows = rows[~np.isin(rows, [row.number for row in wrong])]  # the wrong ones are blank
+    if len(rows) and table.column(-1)[-1].as_py().endswith("\n"):
+        raise row_error(path, rows[-1:], "a quotation mark is not closed")
+    return rows
+
+
 def _tidy(data: bytes, separator: str) -> IO[bytes]:
-    """Return a CSV file that ends with a line and has no spaces between a separator and a quotation mark."""
+    """Return a CSV file with a final newline and without spaces between a separator and a quotation mark."""
     if f'{separator} "'.encode() in data:
         text = io.StringIO(data.decode("utf-8-sig"), newline="")
         data = to_csv(csv.reader(text, delimiter=separator, skipinitialspace=True), separator)
@@ -154,17 +158,9 @@ def to_csv(rows: Iterable[Sequence[str]], separator: str = ",") -> bytes:
     return text.getvalue().encode()
 
 
-def _read_first_row(file: IO[bytes], separator: str) -> list[str]:
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    row = next(csv.reader(text, delimiter=separator), [])
-    text.detach()  # otherwise the file would be closed
-    file.seek(0)
-    return [name.strip() for name in row]
-
-
-def check_columns(path: object, there: Sequence[str], wanted: Sequence[str]) -> None:
+def check_columns(path: object, names: Sequence[str], wanted: Sequence[str]) -> None:
     """Raise DataError for the first wanted column that a file does not have exactly once."""
     for name in wanted:
-        if list(there).count(name) != 1:
-            how = "more than one" if name in there else "no"
-            raise DataError(f"{path}: {how} column '{name}'. Columns there are: {', '.join(there) or 'none'}")
+        if names.count(name) != 1:
+            how = "more than one" if name in names else "no"
+            raise DataError(f"{path}: {how} column '{name}'. Columns: {', '.join(names) or 'none'}")

@@ -1,4 +1,4 @@
-"""Locks between processes, which the operating system drops when their holder dies, however it dies."""
+"""Locks between processes, which the operating system releases when their holder ends."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from perceptinit.errors import WriteError, writing
 
 @contextmanager
 def file_lock(path: Path, timeout: float = -1) -> Iterator[bool]:
-    """Hold the lock that `path` stands for during the block; gives whether it is held.
+    """Hold the lock of `path` during the block; yield whether it is held.
 
-    timeout: seconds to wait for another process that holds it; -1 waits for ever.
+    Args:
+        path: The lock file, created if absent.
+        timeout: Seconds to wait for another holder; -1 waits without limit.
 
-    Raises WriteError where the file system knows no locks, or the file cannot be made: without a lock two
-    processes would do the same work and mix their files.
+    Raises:
+        WriteError: If the file system does not support locks, or the file cannot be created.
     """
     from filelock import FileLock, Timeout
 
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, fallback_to_soft=False)  # a soft one would outlive a process that is killed
+    lock = FileLock(path, fallback_to_soft=False)  # a soft lock would outlive a killed process
     try:
         lock.acquire(timeout=timeout)
     except Timeout:
         yield False
         return
     except OSError as error:
-        reason = f"no lock on it: {error.strerror or error}; flock works on NFS 4, on GPFS, and on Lustre with `-o flock`"
+        reason = f"locking failed: {error.strerror or error}; flock works on NFS 4, on GPFS, and on Lustre with `-o flock`"
         raise WriteError(path, reason) from error
     try:
         yield True

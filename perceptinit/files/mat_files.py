@@ -1,6 +1,6 @@
 """Read MATLAB files of format 4 to 7 (`save -v7`) with scipy, in a process with limits.
 
-scipy's reader ends the whole process at some damaged files, and allocates what a header promises.
+scipy's reader crashes the process at some damaged files, and allocates any size that a header states.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from perceptinit.errors import DataError, shown
 from perceptinit.files.reading import open_regular
 
 MAX_SECONDS = 300
-# the largest matrix that is read, 8 GB, and as much as its copy between byte orders may take
+# a matrix of 8 GB, its copy in another byte order, and the interpreter
 MAX_BYTES = 17 << 30
-# the package's folder comes last, so nothing beside it is imported in place of numpy or scipy
+# the package's folder comes last, so its neighbours do not shadow numpy or scipy
 _CHILD = (
     "import sys; sys.path.append(sys.argv[1]); "
     "from perceptinit.files.mat_files import send; send(*sys.argv[2:])"
@@ -33,8 +33,8 @@ _CHILD = (
 class MatValue:
     """A variable, or a field of a struct.
 
-    kind: "" for full real numbers, "text", or what else it is, such as "a struct".
-    array: numbers as MATLAB shapes them, or the rows of a text; empty for any other kind.
+    kind: "" for full real numbers, "text", or another type, such as "a struct".
+    array: Numbers in MATLAB's shape, or the rows of a text; empty for other types.
     """
 
     kind: str
@@ -42,9 +42,9 @@ class MatValue:
 
 
 def read_mat(path: Path) -> dict[str, list[MatValue]]:
-    """Return the values in a MATLAB file by key; a field of a struct has a key such as "data.rdm".
+    """Return the values in a MATLAB file by key; the key of a field is such as "data.rdm".
 
-    A key has one value, or a field one for each element of its struct.
+    A variable has one value, a field one for each element of its struct.
 
     Raises:
         DataError: If the file is damaged, of format 7.3, or takes more than `MAX_SECONDS` or `MAX_BYTES`.
@@ -80,7 +80,7 @@ def _explain(child: subprocess.CompletedProcess[str]) -> str:
 
 
 def send(path: str, result: str) -> None:
-    """Read a file and write its values as arrays; the body of the process with limits."""
+    """Read a file and write its values as arrays; runs in the process with limits."""
     _limit_memory()
     from scipy.io import loadmat
 
@@ -92,7 +92,7 @@ def send(path: str, result: str) -> None:
         keys = np.array([(key, value.kind) for key, value in found], dtype=str).reshape(-1, 2)
         arrays: dict[str, Any] = {str(i): value.array for i, (_, value) in enumerate(found)}
         np.savez(result, keys=keys, **arrays)
-    except Exception as error:  # of a damaged file scipy raises what its parsers raise
+    except Exception as error:  # scipy does not translate the errors of its parsers
         sys.exit(f"{type(error).__name__}: {error}")
 
 
@@ -107,7 +107,7 @@ def _limit_memory() -> None:
 
 
 def _flatten(key: str, value: Any) -> Iterator[tuple[str, MatValue]]:
-    """Yield a value and, after it, the fields of each of its elements if it is a struct."""
+    """Yield a value and the fields of its elements if it is a struct."""
     kind = _kind_of(value)
     array = np.empty((0, 0)) if kind else value
     if kind == "text":

@@ -1,4 +1,4 @@
-"""Read files that others made: regular files only, never more than a stated size, errors that name them."""
+"""Read untrusted files: regular files only, of limited size, with errors that name them."""
 
 from __future__ import annotations
 
@@ -14,21 +14,17 @@ from perceptinit.configs import find_misfit
 from perceptinit.errors import DataError, shown
 
 T = TypeVar("T")
-# a table of settings or counts; what is larger is none
+# of settings or counts
 MAX_JSON_BYTES = 256 << 20
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a regular file for reading.
-
-    A pipe would be waited for, and a device such as /dev/zero never ends: both raise OSError, as a
-    folder or an absent file does, and so does a name that no file system takes.
-    """
+    """Open a regular file for reading; OSError for absent files, folders, pipes, devices and invalid names."""
     try:
-        # not blocking: opening a pipe that nobody writes to returns at once
+        # non-blocking: a pipe without a writer returns at once
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except ValueError as error:  # NUL in the name
-        raise OSError(errno.EINVAL, "no file has such a name", str(path)) from error
+        raise OSError(errno.EINVAL, "not a valid file name", str(path)) from error
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
@@ -39,13 +35,13 @@ def open_regular(path: Path) -> IO[bytes]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the content of a regular file; raises OSError as `open_regular` does."""
+    """Return the content of a regular file; OSError as in `open_regular`."""
     with open_regular(path) as file:
         return file.read()
 
 
 def require_file(path: Path, hint: str = "") -> None:
-    """Raise DataError unless `path` can be opened as a regular file; `hint` follows "no such file"."""
+    """Raise DataError unless `path` is a readable regular file; `hint` follows "no such file"."""
     try:
         open_regular(path).close()
     except (FileNotFoundError, NotADirectoryError):
@@ -59,12 +55,12 @@ def read_json(path: Path, kind: type[T], what: str, hint: str = "") -> T:
 
     Args:
         path: The file.
-        kind: The type that the value must have, also a `TypedDict`; see `configs.find_misfit`.
-        what: What the file should be, for messages.
-        hint: What the user can do, the end of messages.
+        kind: Required type of the value, such as a `TypedDict`; see `configs.find_misfit`.
+        what: Description of the file, for messages.
+        hint: Advice at the end of messages.
 
     Raises:
-        DataError: If the file cannot be read, is not JSON, or its value is not a `kind`. Names the file and the key.
+        DataError: If the file cannot be read, is not JSON, or its value has another type. Names the file and the key.
     """
     try:
         with open_regular(path) as file:
@@ -83,7 +79,7 @@ def read_json(path: Path, kind: type[T], what: str, hint: str = "") -> T:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return the value of a JSON text; ValueError when it is none, or nests deeper than Python can follow."""
+    """Return the value of a JSON text; ValueError for invalid or too deeply nested text."""
     try:
         return json.loads(text)
     except RecursionError as error:
@@ -91,7 +87,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def parse_rows(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Yield the tables of JSON lines; what is none is left out, such as a line that a kill cut off."""
+    """Yield the objects in JSON lines; other lines, such as a truncated last one, are skipped."""
     for line in lines:
         try:
             row = parse_json(line)

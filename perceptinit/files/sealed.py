@@ -1,8 +1,8 @@
-"""Arrays in a file that detects its own damage: written atomically, checked once, then memory-mapped.
+"""Memory-mapped arrays in a file with a checksum, which is verified on opening.
 
-The format is safetensors. Its metadata holds a checksum and `about`, any JSON value, in one entry, so that equal content
-gives equal bytes. The checksum is of `about` and of the name, type, shape and bytes of every array. A flipped bit therefore gives an error and never other values. CRC-32 takes
-0.25 s a GB and finds accidents; it does not protect against forgery.
+The format is safetensors. One entry of its metadata contains the checksum and `about`, a JSON value, so equal content
+gives equal bytes. The checksum covers `about` and the name, type, shape and bytes of each array. CRC-32 takes 0.25 s per
+GB and detects accidental damage, not forgery.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from perceptinit.errors import DataError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.files.reading import parse_json, require_file
 
-_SEAL = "sealed"  # CRC-32 in decimal digits, a space, and the JSON text of `about`
+_SEAL = "sealed"  # decimal CRC-32, a space, and the JSON text of `about`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sealed:
-    """An open file: the JSON value that describes it, and its arrays as read-only pages of the file."""
+    """An open file: the JSON value that describes it, and its read-only memory-mapped arrays."""
 
     about: Any
     arrays: Mapping[str, np.ndarray]
 
 
 def write_sealed(path: Path, about: Any, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays of numbers with a description and a checksum, atomically and synced to the disk.
+    """Write arrays with a description and a checksum, atomically and synced to the disk.
 
     Args:
         path: The file; its folder is created.
@@ -44,7 +44,7 @@ def write_sealed(path: Path, about: Any, arrays: Mapping[str, np.ndarray]) -> No
         arrays: Integers or floats, by name.
 
     Raises:
-        WriteError: If the disk cannot take the file.
+        WriteError: If the file cannot be written.
     """
     text = json.dumps(about)
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -55,16 +55,16 @@ def write_sealed(path: Path, about: Any, arrays: Mapping[str, np.ndarray]) -> No
 
 
 def open_sealed(path: Path, what: str, allow_unsealed: bool = False) -> Sealed:
-    """Return the content of a file of `write_sealed`, after its checksum has been compared.
+    """Return the content of a file of `write_sealed` after verifying its checksum.
 
     Args:
         path: The file.
-        what: What the file should be and how to make it again; follows "not" in the error.
-        allow_unsealed: Also accept a safetensors file without a checksum, such as one of an earlier release. Its
-            `about` is its metadata.
+        what: Description of the file and how to create it again; follows "not" in the error.
+        allow_unsealed: Also accept a safetensors file without a checksum, of an earlier release. Its `about` is its
+            metadata.
 
     Raises:
-        DataError: If there is no such file, or it is damaged or of another kind.
+        DataError: If the file is missing, damaged or of another kind.
     """
     require_file(path)
     try:
@@ -77,13 +77,13 @@ def open_sealed(path: Path, what: str, allow_unsealed: bool = False) -> Sealed:
         return Sealed(parse_json(text), arrays)
     except DataError:
         raise
-    except Exception as error:  # a damaged header raises many kinds in the library
+    except Exception as error:  # the library raises many kinds for a damaged header
         raise DataError(f"{path}: not {what} ({error})") from error
 
 
 def _map(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
     """Return the metadata of a safetensors file and its arrays, mapped."""
-    with safe_open(path, framework="numpy") as file:  # checks that the arrays fill the file
+    with safe_open(path, framework="numpy") as file:  # verifies that the arrays fill the file
         metadata = file.metadata() or {}
         slices = {name: file.get_slice(name) for name in file.offset_keys()}
     shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
@@ -91,7 +91,7 @@ def _map(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
     sizes = {name: types[name].itemsize * int(np.prod(shapes[name])) for name in slices}
     with path.open("rb") as file:
         pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    if hasattr(mmap, "MADV_WILLNEED"):  # all of it is read for the checksum: in large pieces, then
+    if hasattr(mmap, "MADV_WILLNEED"):  # the checksum reads everything: request large pieces
         pages.madvise(mmap.MADV_WILLNEED)
     mapped = np.frombuffer(pages, np.uint8)
     start, arrays = len(mapped) - sum(sizes.values()), {}
@@ -102,7 +102,7 @@ def _map(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
 
 
 def _dtype(name: str) -> np.dtype[Any]:
-    """Return the type of safetensors' `U8`, `I64` or `F32`."""
+    """Return the type for a name of safetensors, such as `U8`, `I64` or `F32`."""
     return np.dtype(f"<{name[0].lower()}{int(name[1:]) // 8}")
 
 

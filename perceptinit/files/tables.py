@@ -1,10 +1,11 @@
-"""Tables in files: CSV, JSON, .xlsx and Parquet, with errors that name the file and the row."""
+"""Read tables from CSV, JSON, .xlsx and Parquet files, with errors that name the file and the row."""
 
 from __future__ import annotations
 
 # N rows, D distinct cells of a column
 import io
 import json
+import zipfile
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -13,24 +14,23 @@ from typing import Any
 import numpy as np
 
 from perceptinit.errors import DataError, MissingPackageError, shown
-from perceptinit.files.archives import unpacked_bytes
 from perceptinit.files.columns import Columns
-from perceptinit.files.csv_files import parse_csv, read_csv, to_csv
+from perceptinit.files.csv_files import read_csv, to_csv
 from perceptinit.files.reading import parse_json, read_bytes, require_file
 
-# of an .xlsx: a million rows of twenty cells, which is what a sheet has room for, and the text of them
+# of an .xlsx: a million rows, the limit of a sheet, of twenty cells, and their text
 MAX_CELLS = 20 << 20
 MAX_XLSX_BYTES = 512 << 20
 
 
 def read_table(path: Path) -> Columns:
-    """Return the columns of a table; a file that has not changed is read once.
+    """Return the columns of a table. An unchanged file is read once.
 
-    The suffix selects the reader, see `READERS`; a file with any other suffix is read as CSV. Of an .xlsx
-    file the first sheet is read. JSON files hold records, in one list or one per line.
+    The suffix selects the reader in `READERS`, which is CSV for unknown suffixes. Of an .xlsx file the first sheet is
+    read. JSON files contain records, in one list or one per line.
 
     Raises:
-        DataError: If the file is missing, cannot be read as a table or has no rows.
+        DataError: If the file is missing, is not a table or has no rows.
         MissingPackageError: If the optional package for .xlsx files is not installed.
     """
     require_file(path, "" if path.is_absolute() else f" (looked in {Path.cwd()})")
@@ -58,41 +58,42 @@ def _read_xlsx(path: Path) -> Columns:
         import openpyxl
     except ModuleNotFoundError as error:
         raise MissingPackageError(
-            f"{path}: reading .xlsx takes a further package: pip install 'perceptinit[xlsx]', or save it as CSV UTF-8"
+            f"{path}: .xlsx needs an optional package. pip install 'perceptinit[xlsx]', or save the table as CSV UTF-8"
         ) from error
     try:
         data = read_bytes(path)
-        if unpacked_bytes(data) > MAX_XLSX_BYTES:
-            raise _too_large(path, f"unpacks to more than {MAX_XLSX_BYTES >> 20} MB")
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_XLSX_BYTES:
+                raise _too_large(path, f"unpacks to more than {MAX_XLSX_BYTES >> 20} MB")
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
         rows = list(_sheet_rows(path, book.worksheets[0]))
         width = len(rows[0]) if rows else 0
         text = to_csv(row + [""] * (width - len(row)) for row in rows)
-        return _encode(path, *parse_csv(path, io.BytesIO(text), ","))
+        return _encode(path, *read_csv(path, ",", content=io.BytesIO(text)))
     except DataError:
         raise
-    except Exception as error:  # of a damaged archive openpyxl raises what its parsers raise
+    except Exception as error:  # openpyxl does not translate the errors of its parsers
         raise DataError(f"{path}: not a readable .xlsx file ({shown(error)})") from error
 
 
 def _sheet_rows(path: Path, sheet: Any) -> Iterator[list[str]]:
-    """Yield the cells of each row up to the last filled one; DataError beyond MAX_CELLS, empty ones counted."""
-    sheet.reset_dimensions()  # as stated, they may be of a whole sheet
+    """Yield the cells of each row up to the last filled one; DataError above MAX_CELLS, including empty cells."""
+    sheet.reset_dimensions()  # the stated ones may include all empty cells
     num_cells = 0
     for cells in sheet.iter_rows(values_only=True):
         num_cells += len(cells)
         if num_cells > MAX_CELLS:
-            raise _too_large(path, f"has more than {MAX_CELLS:,} cells, empty ones among others")
+            raise _too_large(path, f"has more than {MAX_CELLS:,} cells, including empty ones")
         row = [_cell_text(cell) for cell in cells]
         yield row[: max((i for i, cell in enumerate(row, start=1) if cell), default=0)]
 
 
 def _too_large(path: Path, what: str) -> DataError:
-    return DataError(f"{path}: {what}. Save the table alone as CSV UTF-8")
+    return DataError(f"{path}: {what}. Save only the table, as CSV UTF-8")
 
 
 def _cell_text(cell: Any) -> str:
-    """Return a cell as a spreadsheet shows it; whole numbers have no point."""
+    """Return a cell as displayed in a spreadsheet, whole numbers without a decimal point."""
     if cell is None:
         return ""
     if isinstance(cell, float) and cell.is_integer():
@@ -101,7 +102,7 @@ def _cell_text(cell: Any) -> str:
 
 
 def _read_json(path: Path) -> Columns:
-    """Return the records (objects) of a JSON file by key: in one list, or one or a list of them per line."""
+    """Return the records (objects) of a JSON file, in one list or one per line."""
     try:
         data = read_bytes(path)
         try:
@@ -112,14 +113,14 @@ def _read_json(path: Path) -> Columns:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a readable JSON file ({shown(error)})") from error
     if not records or not all(isinstance(record, dict) for record in records):
-        raise DataError(f'{path}: no list of records, such as [{{"anchor": "a.png", ...}}, ...]')
+        raise DataError(f'{path}: not a list of records, such as [{{"anchor": "a.png", ...}}, ...]')
     names = list(dict.fromkeys(name for record in records for name in record))
     cells = {name: [_json_cell(record.get(name)) for record in records] for name in names}
     return Columns.of(path, cells, np.arange(1, len(records) + 1))
 
 
 def _flatten(value: Any) -> list[Any]:
-    """Return the records of a value: alone, in a list, or in a list of lists."""
+    """Return the records of a value, which is one record, a list, or a list of lists."""
     outer = value if isinstance(value, list) else [value]
     return [r for inner in outer for r in (inner if isinstance(inner, list) else [inner])]
 
@@ -135,17 +136,17 @@ def _read_parquet(path: Path) -> Columns:
     try:
         table = parquet.read_table(path)
         return _encode(path, table, np.arange(2, table.num_rows + 2))
-    # not UTF-8, dates that Python does not have, sizes that no memory holds, ...
+    # text that is not UTF-8, dates outside of Python's range, sizes beyond memory, ...
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         raise DataError(f"{path}: not a readable Parquet file ({shown(error)})") from error
 
 
 def _encode(path: Path, table: Any, rows: np.ndarray) -> Columns:
-    """Return the columns of a pyarrow table without rows of which every cell is empty text."""
+    """Return the columns of a pyarrow table without rows of empty text."""
     header = table.column_names
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
-        raise DataError(f"{path}: two columns are called '{twice[0]}'")
+        raise DataError(f"{path}: two columns have the name '{twice[0]}'")
     distinct, codes = {}, {}
     for name, column in zip(header, table.columns, strict=True):
         distinct[name], codes[name] = _encode_column(column.combine_chunks())
@@ -155,7 +156,7 @@ def _encode(path: Path, table: Any, rows: np.ndarray) -> Columns:
 
 
 def _encode_column(column: Any) -> tuple[list[Any], np.ndarray]:
-    """Return the distinct values of a pyarrow array, None among them where it has nulls, and its codes."""
+    """Return the distinct values of a pyarrow array, with None for nulls, and its codes."""
     import pyarrow
 
     if pyarrow.types.is_nested(column.type):
@@ -170,7 +171,7 @@ def _encode_column(column: Any) -> tuple[list[Any], np.ndarray]:
     return [*values, None], codes
 
 
-# the suffixes of tables; a new one is an entry here
+# readers by suffix
 READERS = {
     ".csv": _read_text,
     ".tsv": _read_text,
