@@ -44,13 +44,13 @@ def without_credentials(text: str) -> str:
     return _SPELT.sub(r"\1...", _TOKEN.sub("...", text))
 
 
-def stripped(value: Any) -> Any:
-    """Return a value with all its texts passed through `without_credentials`."""
+def map_texts(change: Callable[[str], str], value: Any) -> Any:
+    """Return a value from JSON or TOML with `change` applied to every text and key in it."""
     if isinstance(value, str):
-        return without_credentials(value)
+        return change(value)
     if isinstance(value, dict):
-        return {key: stripped(item) for key, item in value.items()}
-    return [stripped(item) for item in value] if isinstance(value, list) else value
+        return {change(key): map_texts(change, item) for key, item in value.items()}
+    return [map_texts(change, item) for item in value] if isinstance(value, list) else value
 
 
 def printable(text: str) -> str:

@@ -94,7 +94,5 @@ def test_other_weights_in_its_file_stop_the_run(tiny, tmp_path):
 
 def test_an_experiment_that_is_not_there_is_told(tmp_path):
     record = run(tmp_path, FROM_TINY, name="longer")
-    message = (
-        f"[checkpoint] stages_from: no experiment in {tmp_path / 'tiny'}, so none of its stages is taken"
-    )
+    message = f"[checkpoint] stages_from: no experiment in {tmp_path / 'tiny'}, so its stages are not copied"
     assert message in [warning["message"] for warning in record["warnings"]]

@@ -211,7 +211,7 @@ def test_files_of_others_among_the_checkpoints_stay_and_disturb_nothing(tmp_path
         assert record["hashes"] == record_of(tmp_path / "alone")["hashes"]
     assert sorted(folder.iterdir()) == sorted([*theirs, folder / ".backup"])
     events = (tmp_path / "tiny/pi/seed0/events.jsonl").read_text()
-    assert f"{folder}: stays there (Directory not empty)" in events
+    assert f"{folder}: cannot be removed (Directory not empty)" in events
 
 
 def test_a_checkpoint_that_cannot_be_removed_is_told_once_and_stays(tmp_path, monkeypatch):
@@ -231,7 +231,7 @@ def test_a_checkpoint_that_cannot_be_removed_is_told_once_and_stays(tmp_path, mo
     checkpoints.clear()
     assert said == [
         f"{stuck}: could not be removed (Operation not permitted)",
-        f"{tmp_path}: stays there (Directory not empty)",
+        f"{tmp_path}: cannot be removed (Directory not empty)",
     ]
 
 

@@ -69,11 +69,7 @@ def adamw(
         groups.setdefault(key, []).append(parameter)
     return torch.optim.AdamW(
         [
-            {
-                "params": groups[key],
-                "weight_decay": 0.0 if key[0] else weight_decay,
-                "lr_scale": key[1],
-            }
+            {"params": groups[key], "weight_decay": 0.0 if key[0] else weight_decay, "lr_scale": key[1]}
             for key in sorted(groups, key=lambda key: (key[0], -key[1], key[2].__name__))
         ],
         lr=lr,

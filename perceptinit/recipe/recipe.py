@@ -23,7 +23,7 @@ from typing import Any, Literal
 from perceptinit.components.building import Spec
 from perceptinit.components.plugin_manager import Plugins
 from perceptinit.configs import NonNegativeInt
-from perceptinit.errors import Problem, UsageError, stripped
+from perceptinit.errors import Problem, UsageError, map_texts, without_credentials
 from perceptinit.recipe.differences import stages_in_words
 from perceptinit.recipe.settings import CheckpointConfig, ExpectConfig, SlurmConfig, VerdictConfig
 from perceptinit.recipe.tables import stage_names
@@ -149,7 +149,8 @@ class Recipe:
 
         Credentials are removed from addresses, so a renewed signature does not change the fingerprint.
         """
-        return stripped(
+        return map_texts(
+            without_credentials,
             {
                 "name": self.name,
                 "backbone": self.backbone.table(),
@@ -157,7 +158,7 @@ class Recipe:
                 "pretrain": self.pretrain.table() if self.pretrain else None,
                 "posthoc": [spec.table() for spec in arm.posthoc],
                 "eval": [{"every": e.every, **e.spec.table()} for e in self.evals],
-            }
+            },
         )
 
     def fingerprint(self, arm: Arm) -> str:

@@ -1,4 +1,4 @@
-"""The plan of an experiment, stated before its runs: `plan.json` beside them, with a hash of all that it says."""
+"""`plan.json`: the plan of an experiment, written before its runs, with a hash of its content."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from perceptinit.errors import DataError, stripped
+from perceptinit.errors import DataError, map_texts, printable, without_credentials
 from perceptinit.files.reading import read_json
 from perceptinit.results.queue import QueuedRun
-from perceptinit.results.record import Environment, Named, Stages, printable_values
+from perceptinit.results.record import Environment, Named, Stages
 
 PLAN = "plan.json"  # in the folder of a recipe's runs
 SCHEMA = 1
@@ -72,7 +72,7 @@ class PlannedTuning(TypedDict):
 
 
 class Plan(TypedDict):
-    """What readers of a plan rely on; plans hold more."""
+    """The keys of a plan that readers rely on; plans have more."""
 
     schema: Literal[1]
     sha256: str
@@ -97,7 +97,7 @@ class Plan(TypedDict):
 def read_plan(folder: Path) -> dict[str, Any]:
     """Return the plan in a recipe's folder, empty if there is none.
 
-    Control characters in it are spelt out, as `seal_plan` does before it hashes.
+    Control characters are escaped, as in `seal_plan`.
 
     Raises:
         DataError: If the file is not a plan. Names the file and the key.
@@ -110,23 +110,23 @@ def read_plan(folder: Path) -> dict[str, Any]:
         json.dumps(plan, allow_nan=False)
     except ValueError:
         raise DataError(f"{path}: not a plan (a number is not finite){HINT}") from None
-    return dict(printable_values(plan))
+    return dict(map_texts(printable, plan))
 
 
 def seal_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a plan as it will be read, without credentials and with its hash."""
-    plain = dict(printable_values(stripped(json.loads(json.dumps(plan, allow_nan=False)))))
+    """Return a plan as `read_plan` returns it, without credentials and with its hash."""
+    plain = json.loads(json.dumps(plan, allow_nan=False))
+    plain = map_texts(printable, map_texts(without_credentials, plain))
     return {**plain, "sha256": plan_sha256(plain)}
 
 
 def plan_sha256(plan: Mapping[str, Any]) -> str:
-    """Return the hash of all that a plan says, whatever hash it states itself."""
+    """Return the hash of a plan, its own `sha256` left out."""
     content = {key: value for key, value in plan.items() if key != "sha256"}
     text = json.dumps(content, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def planned_settings(plan: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all settings of one of the plan's arms, as a record has them in `resolved`."""
-    own = {slot: arm[slot] for slot in ("init", "posthoc")}
-    return {"name": plan["recipe"]["name"], **plan["shared"], **own}
+    """Return the settings of one arm of a plan, as in `resolved` of a record."""
+    return {"name": plan["recipe"]["name"], **plan["shared"], "init": arm["init"], "posthoc": arm["posthoc"]}

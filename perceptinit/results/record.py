@@ -1,4 +1,4 @@
-"""`record.json`: everything one run did and how it can be done again, rewritten whole after each stage."""
+"""`record.json`: everything about one run, rewritten whole after each stage."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import TypedDict
 
-from perceptinit.components.building import Spec, walk
+from perceptinit.components.building import walk
 from perceptinit.components.plugin_manager import CORE
-from perceptinit.errors import printable, stripped
-from perceptinit.files.atomic import write_json
+from perceptinit.errors import map_texts, printable, without_credentials
 from perceptinit.files.reading import read_json
-from perceptinit.types import InitReport, Score
+from perceptinit.types import Score
 
 if TYPE_CHECKING:
     from perceptinit.recipe.recipe import Arm, Recipe
@@ -82,7 +81,7 @@ class ScoreRow(TypedDict):
 
 
 class Record(TypedDict):
-    """What readers of a record rely on; records hold more."""
+    """The keys of a record that readers rely on; records have more."""
 
     schema: Literal[1]
     status: Literal["running", "finished", "interrupted", "failed"]
@@ -109,7 +108,7 @@ def now() -> str:
 
 
 def versions() -> dict[str, Any]:
-    """Return the versions of Python and of the packages that results may depend on."""
+    """Return the versions of Python and of packages that results may depend on."""
     packages = {}
     for name in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):
@@ -118,7 +117,7 @@ def versions() -> dict[str, Any]:
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Return versions and machine facts that results may depend on."""
+    """Return versions and facts of the machine that results may depend on."""
     import torch
 
     has_affinity = hasattr(os, "sched_getaffinity")
@@ -133,7 +132,7 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def new_record(recipe: Recipe, arm: Arm, seed: int, device: str) -> dict[str, Any]:
-    """Return the record of a run that begins."""
+    """Return the record of a run that starts."""
     about = {
         "name": recipe.name,
         "source": recipe.source,
@@ -147,7 +146,7 @@ def new_record(recipe: Recipe, arm: Arm, seed: int, device: str) -> dict[str, An
     return {
         "schema": SCHEMA,
         "status": "running",
-        "recipe": stripped(about),
+        "recipe": map_texts(without_credentials, about),
         "arm": arm_row(recipe, arm),
         "seed": seed,
         "fingerprint": recipe.fingerprint(arm),
@@ -167,68 +166,38 @@ def new_record(recipe: Recipe, arm: Arm, seed: int, device: str) -> dict[str, An
 
 
 def arm_row(recipe: Recipe, arm: Arm) -> dict[str, Any]:
-    """Return what an arm is, as it stands in the record of its runs."""
+    """Return the row of an arm in the records of its runs."""
+    judgments = [spec for spec in walk((*arm.init, *arm.posthoc)) if spec.entry.kind == "judgments"]
     row = {
         "name": arm.name,
         "summary": arm.summary,
         "difference": recipe.difference(arm),
-        "by_people": all(spec.build().card.by_people for spec in _judgments(arm)),
-        "taught_by": sorted(taught_by(arm)),
+        "by_people": all(spec.build().card.by_people for spec in judgments),
+        # without wrappers
+        "taught_by": sorted({spec.build().name for spec in judgments if "judgments" not in spec.parts}),
         "resolved": recipe.resolved(arm),
     }
-    return dict(stripped(row))
-
-
-def taught_by(arm: Arm) -> set[str]:
-    """Return the names of the judgments that the arm learns from, without what they go through."""
-    return {spec.build().name for spec in _judgments(arm) if "judgments" not in spec.parts}
-
-
-def _judgments(arm: Arm) -> list[Spec]:
-    return [spec for spec in walk((*arm.init, *arm.posthoc)) if spec.entry.kind == "judgments"]
-
-
-def weight_hashes(model: Any) -> dict[str, str]:
-    """Return fingerprints of the towers that there are, and of the whole with its temperature or classifier."""
-    from perceptinit.files.checkpoints import weights_sha256
-
-    parts = {"image": model.image, "text": getattr(model, "text", None), "model": model}
-    return {name: weights_sha256(part) for name, part in parts.items() if part is not None}
+    return dict(map_texts(without_credentials, row))
 
 
 def recorded_sha256(record: Mapping[str, Any], file: Path) -> str | None:
-    """Return the hash that a record holds for `file` of the run's weights, None for one it does not know."""
+    """Return the hash in a record of `file` of the run's weights, None if it has none."""
     part = {"init": "image", "pretrain": "model", "final": "model"}.get(file.stem, "")
     hashes = record["hashes"].get(file.stem)
     return str(hashes[part]) if isinstance(hashes, Mapping) and part in hashes else None
 
 
 def processor_name() -> str:
-    """Return the processor's name as the system tells it."""
+    """Return the name of the processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def init_row(report: InitReport, stage: str) -> dict[str, Any]:
-    """Return an init report as it stands in the record."""
-    return {
-        "stage": stage,
-        "name": report.name,
-        "num_changed": len(report.changed),
-        "changed": list(report.changed),
-        "sha256_before": report.sha256_before,
-        "sha256_after": report.sha256_after,
-        "metrics": {k: finite(v) for k, v in report.metrics.items()},
-        "seconds": round(report.seconds, 3),
-    }
-
-
 def score_row(score: Score, stage: str, epoch: int, samples_seen: int) -> dict[str, Any]:
-    """Return a score as it stands in the record, with when it was taken."""
-    row = asdict(score)
-    row.update(value=finite(score.value), extra=plain(score.extra))
+    """Return the row of a score in a record, with the stage and samples at which it was measured."""
+    row = asdict(score) | {"value": finite(score.value), "extra": plain(score.extra)}
     return {"stage": stage, "epoch": epoch, "samples_seen": samples_seen, **row}
 
 
@@ -239,7 +208,7 @@ def finite(value: Any) -> float | None:
 
 
 def plain(value: Any) -> Any:
-    """Return a value with arrays and mappings turned into what JSON has."""
+    """Return a value with arrays, mappings and non-finite numbers converted for JSON."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if hasattr(value, "tolist"):
@@ -252,23 +221,9 @@ def plain(value: Any) -> Any:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Return a record, its control characters spelt out: it may come from somebody else.
+    """Return a record with its control characters escaped: the file may be from elsewhere.
 
     Raises:
         DataError: If the file is not a record. Names the file and the key.
     """
-    return dict(printable_values(read_json(path, Record, "a record")))
-
-
-def printable_values(value: Any) -> Any:
-    """Return a value from JSON with the control characters in all its texts spelt out."""
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, dict):
-        return {printable(name): printable_values(part) for name, part in value.items()}
-    return [printable_values(part) for part in value] if isinstance(value, list) else value
-
-
-def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record atomically."""
-    write_json(path, record)
+    return dict(map_texts(printable, read_json(path, Record, "a record")))

@@ -1,10 +1,10 @@
-"""The checkpoints of a run: when one is written, and files that are whole or not there, the newest few kept."""
+"""The checkpoints of a run: when they are due, and files that are complete or absent."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,18 +22,17 @@ _FILE_NAME = re.compile(r"checkpoint-(\d{6,18})\.safetensors")
 
 
 class Checkpoints:
-    """Files `checkpoint-000012.safetensors` in `folder`, numbered as they were written.
+    """Files `checkpoint-000012.safetensors` in a folder, numbered in the order of writing.
 
-    `save` copies the tensors and returns; a thread writes the file, syncs it to disk, gives it its
-    name and removes older ones. So a crash, a full disk or a kill at any moment leaves the last
-    complete checkpoint in place. Other files in the folder are left alone. Of several processes that work on
-    the run, the first alone touches files.
+    `save` copies the tensors and returns. A thread writes the file, syncs it to disk, renames it and removes older
+    ones, so a crash, a full disk or a kill at any moment leaves the last complete checkpoint. Other files in the
+    folder are kept. Only the first of several processes accesses files.
 
     Args:
         folder: `checkpoints` in the folder of the run.
         config: When a checkpoint is due, and how many are kept.
-        warn: Is called with a sentence about files that cannot be removed or read.
-        signals: Those that the run listens for.
+        warn: Called with a sentence about files that cannot be removed or read.
+        signals: Signals of the run.
     """
 
     def __init__(
@@ -43,54 +42,55 @@ class Checkpoints:
         warn: Callable[[str], None],
         signals: StopSignals | None = None,
     ) -> None:
+        self.folder, self._config, self._warn = folder, config, warn
         self._signals = signals or StopSignals()
-        self._is_first = distributed.is_first()
-        self.folder = folder
-        self._config = config
-        self._warn = warn
-        self._complaints: list[str] = []
         self._reported: set[str] = set()
         self._last_time = time.monotonic()
         self._staged: dict[str, torch.Tensor] = {}
-        self._writing: Future[None] | None = None
+        self._writing: Future[list[str]] | None = None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
 
     def sweep(self, everything: bool) -> None:
-        """Remove what a killed process left: half-written files, and with `everything` the checkpoints."""
-        if not self._is_first:
+        """Remove the partial files of a killed process, and with `everything` the checkpoints."""
+        if not distributed.is_first():
             return
         run = self.folder.parent
-        for complaint in remove_files([*temporaries(run), *temporaries(run / "weights")]):
-            self._warn(complaint)
+        self._report(remove_files([*temporaries(run), *temporaries(run / "weights")]))
         if everything:
             self.clear()
 
     def after_step(self, step: int, save: Callable[[], None], always: bool = False) -> None:
-        """Save when any process wants it, all together; raise Stopped, with all on disk, after a signal to stop."""
-        if self._is_first:
+        """Save in all processes if one requests it or `always`.
+
+        Raises:
+            Stopped: After a signal, once the checkpoint is on disk.
+        """
+        is_due = False
+        if distributed.is_first():
             self.check()
-        wish = "save" if self._is_first and self.is_due(step) else None
-        wishes = distributed.exchange(self._signals.asked or wish)
+            is_due = self.is_due(step)
+        wishes = distributed.exchange(self._signals.asked or ("save" if is_due else None))
         stop = next((wish for wish in wishes if wish not in (None, "save")), None)
         if any(wishes) or always:
             save()
         if stop is not None:
-            if self._is_first:
+            if distributed.is_first():
                 self.wait()
             distributed.exchange(None)  # no process ends before all is on disk
             raise Stopped(f"{stop} after step {step}, saved; {CONTINUES}")
 
     def is_due(self, step: int) -> bool:
-        """Return whether the steps or minutes between two checkpoints are over at `step`."""
+        """Return whether a checkpoint is due at `step`, by steps or by minutes."""
         steps, minutes = self._config.every_steps, self._config.every_minutes
         if steps and step % steps == 0:
             return True
         return bool(minutes) and time.monotonic() - self._last_time >= 60 * minutes
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Begin to write a state: nested dicts, lists, tensors and plain values.
+        """Start to write a state of nested dicts, lists, tensors and plain values.
 
-        Raises CheckpointError when the one before could not be written.
+        Raises:
+            CheckpointError: If the previous checkpoint could not be written.
         """
         self.wait()
         tree, tensors = split_state(state)
@@ -102,22 +102,23 @@ class Checkpoints:
         self._last_time = time.monotonic()
 
     def check(self) -> None:
-        """Raise the CheckpointError of a write that has failed by now; does not wait for one."""
+        """Raise the CheckpointError of a failed write, without waiting for one."""
         if self._writing is not None and self._writing.done():
             self.wait()
 
     def wait(self) -> None:
-        """Wait for a write that has begun; CheckpointError when it fails."""
+        """Wait for the write in progress; CheckpointError if it fails."""
         writing, self._writing = self._writing, None
         if writing is not None:
-            writing.result()
-        self._report_complaints()
+            self._report(writing.result())
 
     def newest(self, fingerprint: str | None = None) -> dict[str, Any] | None:
-        """Return the newest state that can be read, None when there is none.
+        """Return the newest state that can be read, None without checkpoints.
 
-        A damaged file is reported, and the one before it is used. Raises CheckpointError when all are damaged,
-        and for a state of a run with another fingerprint.
+        A damaged file is reported, and the previous one is used.
+
+        Raises:
+            CheckpointError: If all are damaged, or the state is that of a run with another fingerprint.
         """
         paths = self._paths()
         for path in reversed(paths):
@@ -138,28 +139,27 @@ class Checkpoints:
     def clear(self) -> None:
         """Remove all checkpoints of the run; other files stay and are reported."""
         self.wait()
-        self._complaints += remove_files([*self._paths(), *temporaries(self.folder)])
+        self._report(remove_files([*self._paths(), *temporaries(self.folder)]))
         try:
             self.folder.rmdir()
         except FileNotFoundError:
             pass
         except OSError as error:
-            self._complaints.append(f"{self.folder}: stays there ({error.strerror or error})")
-        self._report_complaints()
+            self._report([f"{self.folder}: cannot be removed ({error.strerror or error})"])
 
-    def _report_complaints(self) -> None:
-        for complaint in self._complaints:
+    def _report(self, complaints: Sequence[str]) -> None:
+        """Warn of files, once for each complaint."""
+        for complaint in complaints:
             if complaint not in self._reported:
+                self._reported.add(complaint)
                 self._warn(complaint)
-        self._reported.update(self._complaints)
-        self._complaints = []
 
     def close(self) -> None:
-        """Let a write that has begun come to its end, whether it succeeds or not."""
+        """Wait for the write in progress, whether or not it succeeds."""
         self._pool.shutdown(wait=True)
 
     def _copy_tensors(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Copy tensors into memory that is used again for the next checkpoint."""
+        """Copy tensors into memory that the next checkpoint reuses."""
         for name, tensor in tensors.items():
             staged = self._staged.get(name)
             if staged is None or staged.shape != tensor.shape or staged.dtype != tensor.dtype:
@@ -171,24 +171,25 @@ class Checkpoints:
         for device in {tensor.device for tensor in tensors.values() if tensor.is_cuda}:
             torch.cuda.synchronize(device)
 
-    def _write(self, path: Path, tree: Any) -> None:
+    def _write(self, path: Path, tree: Any) -> list[str]:
+        """Write a checkpoint and return complaints about older files that cannot be removed."""
         try:
             write_state(path, tree, self._staged)
         except Exception as error:  # whatever the file system or safetensors raise
             kept = self._paths()
             reason = error.reason if isinstance(error, WriteError) else error
-            there = f"{kept[-1].name} is intact" if kept else "there is none before it"
+            previous = f"{kept[-1].name} is intact" if kept else "there is no earlier one"
             raise CheckpointError(
-                f"{path}: the checkpoint could not be written ({reason}); {there}. Make room and "
-                "give the same command again"
+                f"{path}: the checkpoint could not be written ({reason}); {previous}. Free disk space and "
+                "rerun the command"
             ) from error
         old = self._paths()[: -self._config.keep]
-        self._complaints += remove_files([*old, *temporaries(self.folder)])
+        return remove_files([*old, *temporaries(self.folder)])
 
     def _paths(self) -> list[Path]:
         """Return the checkpoints, the oldest first."""
-        there = self.folder.glob("checkpoint-*.safetensors")
-        return sorted((path for path in there if _FILE_NAME.fullmatch(path.name)), key=_number)
+        found = self.folder.glob("checkpoint-*.safetensors")
+        return sorted((path for path in found if _FILE_NAME.fullmatch(path.name)), key=_number)
 
 
 def _number(path: Path) -> int:

@@ -130,10 +130,7 @@ class DryRun:
         others = (self.world - 1) / self.world
         c, p = self.config, self.num_parameters
         features = others * 4 * c.batch_size * self.embed_dim
-        named = {
-            "all-gather of texts": features,
-            "reduce-scatter of their gradients": features,
-        }
+        named = {"all-gather of texts": features, "reduce-scatter of their gradients": features}
         if not self.is_sharded:
             return {"all-reduce of gradients": 2 * others * 4 * p, **named}
         micro = c.micro_batch or self.rows

@@ -1,4 +1,4 @@
-"""The record of a run while it is made, and stages that a run takes from another one (`[checkpoint] stages_from`)."""
+"""The record of a run in progress, and stages copied from another run (`[checkpoint] stages_from`)."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from torch import nn
 
 from perceptinit.compute import distributed
 from perceptinit.errors import CheckpointError, WriteError
+from perceptinit.files.atomic import write_json
 from perceptinit.files.checkpoints import load_strict, load_weights, weights_sha256
-from perceptinit.results import record as rec
 from perceptinit.results.preregistration import plan_sha256, read_plan
+from perceptinit.results.record import RECORD, finite, now, read_record, score_row
 from perceptinit.running.interruption import INTERRUPTED, Stopped
 from perceptinit.types import InitReport, Score, State
 
 SAME = ("python", "packages", "platform", "processor", "threads", "device")
+INIT_WEIGHTS = Path("weights") / "init.safetensors"
 
 
 class RunJournal:
-    """Knows how far a run is, and keeps its record; of several processes, the first alone writes it.
+    """The progress of a run and its record, which only the first of several processes writes.
 
     Attributes:
-        record: As `results.record` describes it, empty before `begin`.
-        done: Names of the complete stages, such as `init.0`, `init` (all of them, and measured) and `pretrain`.
+        record: The record, as in `results.record`; empty before `begin`.
+        done: Names of the complete stages, such as `init.0`, `init` (all of them, evaluated) and `pretrain`.
         samples_seen: Samples that pretraining has seen.
         epoch: Complete epochs of pretraining.
     """
@@ -37,21 +39,20 @@ class RunJournal:
         self.samples_seen = 0
         self.epoch = 0
         self._resumed: State | None = None
-        self._path = folder / rec.RECORD
-        self._is_first = distributed.is_first()
+        self._path = folder / RECORD
 
     def begin(self, record: dict[str, Any]) -> None:
-        """Start with a new record, which names the plan that its experiment has now."""
+        """Start with a new record, which gets the hash of the experiment's plan."""
         self.record = record
         if plan := read_plan(self._path.parents[2]):
             self.record["plan"] = plan_sha256(plan)
 
     def state(self, place: str, stage: State | None) -> dict[str, Any]:
-        """Return what a checkpoint holds besides the model.
+        """Return the content of a checkpoint without the model.
 
         Args:
-            place: How far the run is, for people.
-            stage: State of the stage under way, None between two stages.
+            place: Progress of the run, for people.
+            stage: State of the current stage, None between two stages.
         """
         return {
             "fingerprint": self.record["fingerprint"],
@@ -64,29 +65,26 @@ class RunJournal:
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Continue after a checkpoint."""
+        """Restore the state of a checkpoint."""
         self.record = {**state["record"], "status": "running"}
         self.samples_seen, self.epoch = state["samples_seen"], state["epoch"]
         self.done, self._resumed = list(state["done"]), state["stage"]
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing of the run is done, not even part of a stage."""
+        """Return whether no part of the run is done."""
         return not self.done and self._resumed is None
 
     def take_resumed(self) -> State | None:
-        """Return the state of the stage that was interrupted, to the first stage that continues."""
+        """Return the state of the interrupted stage to its first caller, None to others."""
         resumed, self._resumed = self._resumed, None
         return resumed
 
-    def warn(self, stage: str, message: str) -> None:
-        """Note a warning; one that comes before the record begins is not noted."""
-        if self.record:
-            self.record["warnings"].append({"stage": stage, "message": message})
-
     def note_hashes(self, name: str, model: Any) -> None:
-        """Note the hashes of a model's weights."""
-        self.record["hashes"][name] = rec.weight_hashes(model)
+        """Add the hashes of the weights of each tower that the model has, and of the model."""
+        parts = {"image": model.image, "text": getattr(model, "text", None), "model": model}
+        hashes = {part: weights_sha256(weights) for part, weights in parts.items() if weights is not None}
+        self.record["hashes"][name] = hashes
 
     def note_seconds(self, name: str, seconds: float) -> None:
         """Add to the wall time of a part of the run."""
@@ -94,25 +92,35 @@ class RunJournal:
         self.record["wall_seconds"][name] = round(before + seconds, 3)
 
     def note_stage(self, report: InitReport, stage: str) -> None:
-        """Note what an initializer reports, and its wall time."""
-        self.record["init"].append(rec.init_row(report, stage))
-        self.record["wall_seconds"][stage] = round(report.seconds, 3)
+        """Add the report of an initializer, and its wall time."""
+        seconds = round(report.seconds, 3)
+        row = {
+            "stage": stage,
+            "name": report.name,
+            "num_changed": len(report.changed),
+            "changed": list(report.changed),
+            "sha256_before": report.sha256_before,
+            "sha256_after": report.sha256_after,
+            "metrics": {name: finite(value) for name, value in report.metrics.items()},
+            "seconds": seconds,
+        }
+        self.record["init"].append(row)
+        self.record["wall_seconds"][stage] = seconds
 
     def note_scores(self, scores: Sequence[Score], stage: str) -> None:
-        """Note the scores of an evaluator, with when they were measured."""
-        when = stage, self.epoch, self.samples_seen
-        self.record["scores"] += [rec.score_row(score, *when) for score in scores]
+        """Add the scores of an evaluator."""
+        self.record["scores"] += [score_row(each, stage, self.epoch, self.samples_seen) for each in scores]
 
     def end(self, error: BaseException | None = None) -> None:
-        """Note how the run ended and save the record; an error that prevents this is added to `error`."""
+        """Save the record with how the run ended; an error that prevents this is added to `error`."""
         if error is None:
-            self.record.update(status="finished", finished=rec.now())
+            self.record.update(status="finished", finished=now())
             return self.save()
         by_ctrl_c = isinstance(error, KeyboardInterrupt)
         self.record.update(
             status="interrupted" if by_ctrl_c or isinstance(error, Stopped) else "failed",
             error=INTERRUPTED if by_ctrl_c else f"{type(error).__name__}: {error}",
-            finished=rec.now(),
+            finished=now(),
         )
         try:
             self.save()
@@ -122,52 +130,55 @@ class RunJournal:
 
     def save(self) -> None:
         """Write the record."""
-        if self._is_first:
-            rec.write_record(self._path, self.record)
+        if distributed.is_first():
+            write_json(self._path, self.record)
 
 
 def load_earlier(folder: Path, tower: nn.Module) -> list[dict[str, Any]]:
-    """Load the image tower as the stages of a finished run left it, and return their rows of its record.
+    """Load the image tower after the first stages of a finished run, and return their rows of its record.
 
-    Each row names the run that it was `taken_from`.
+    Each row has the run as `taken_from`.
 
     Raises:
         DataError: If the record of the run cannot be read.
-        CheckpointError: If the file of its weights holds others than the record says.
+        CheckpointError: If the weights differ from those in the record.
     """
-    record = rec.read_record(folder / rec.RECORD)
-    file = _weights(folder)
+    record = read_record(folder / RECORD)
+    file = folder / INIT_WEIGHTS
     load_strict(tower, load_weights(file), str(file))
     if weights_sha256(tower) != record["hashes"]["init"]["image"]:
         raise CheckpointError(
-            f"{file}: not the weights of {folder / rec.RECORD}. Do that run again with --fresh, or take "
-            "its experiment out of [checkpoint] stages_from"
+            f"{file}: not the weights of {folder / RECORD}. Do that run again with --fresh, or remove "
+            "its experiment from [checkpoint] stages_from"
         )
     source = {"taken_from": "/".join(folder.parts[-3:])}
     return [row | source for row in record["init"] if row["stage"].startswith("init.")]
 
 
 def find_earlier(roots: Iterable[Path], record: Mapping[str, Any]) -> str | None:
-    """Return the folder, below those of experiments, of the run that has most of the first stages of `record`'s, if any.
+    """Return the folder of the finished run that has most of the first stages of `record`, None if there is none.
 
-    It began with the same weights, and had the same seed, machine, packages, plug-ins and threads, so that its stages would
-    come out the same to the bit if as many processes did them again. DataError for a record there that cannot be read.
+    It started with the same weights, seed, machine, packages, plug-ins and threads. Its stages are therefore
+    identical to the bit, given as many processes.
+
+    Args:
+        roots: Folders of experiments.
+        record: Record of the run that starts.
+
+    Raises:
+        DataError: If a record in the folders cannot be read.
     """
     lengths: dict[str, int] = {}
     for root in roots:
-        for file in sorted(root.glob(f"*/seed{record['seed']}/{rec.RECORD}")):
-            other = rec.read_record(file)
-            if _weights(file.parent).is_file() and _is_beginning(other, record):
+        for file in sorted(root.glob(f"*/seed{record['seed']}/{RECORD}")):
+            other = read_record(file)
+            if (file.parent / INIT_WEIGHTS).is_file() and _is_start(other, record):
                 lengths[str(file.parent)] = len(other["arm"]["resolved"]["init"])
     return max(lengths, key=lambda folder: lengths[folder], default=None)
 
 
-def _weights(folder: Path) -> Path:
-    return folder / "weights" / "init.safetensors"
-
-
-def _is_beginning(other: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
-    """Return whether a finished run's stages are the first of another's, from equal weights, packages and machine."""
+def _is_start(other: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
+    """Return whether a finished run has the first stages of another, from equal weights, packages and machine."""
     theirs, own = other["arm"]["resolved"]["init"], record["arm"]["resolved"]["init"]
     return (
         other["status"] == "finished"

@@ -110,11 +110,7 @@ def _need_published(spec: Spec, component: Any, card: DataCard, folder: Path) ->
 
 
 def fetch_published(
-    files: Sequence[Download],
-    folder: Path,
-    card: DataCard | None,
-    num_workers: int,
-    progress: Progress,
+    files: Sequence[Download], folder: Path, card: DataCard | None, num_workers: int, progress: Progress
 ) -> list[str]:
     """Fetch the files of a published set, compare recorded sums, and return the paths that came now."""
     folder.mkdir(parents=True, exist_ok=True)

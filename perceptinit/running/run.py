@@ -21,7 +21,6 @@ from perceptinit.errors import CheckpointError, writing
 from perceptinit.evaluators.features import HasEvaluateMany, Joint
 from perceptinit.files.checkpoints import load_weights, save_weights
 from perceptinit.protocols import (
-    Backbone,
     DualEncoder,
     Evaluator,
     HasDataSha256,
@@ -44,24 +43,18 @@ LOG_EVERY_STEPS = 10
 
 
 class Run:
-    """Does the stages of one cell, with its record, weights and checkpoints in the cell's folder.
+    """One cell's stages; the cell's folder gets its record, weights and checkpoints.
 
-    Several processes may execute it together; the first of them alone writes and reports.
+    Several processes may execute it together; only the first writes and reports.
     """
 
     def __init__(
-        self,
-        cell: Cell,
-        device: str,
-        evaluators: Sequence[Evaluator],
-        trackers: Trackers,
-        num_workers: int,
+        self, cell: Cell, device: str, evaluators: Sequence[Evaluator], trackers: Trackers, num_workers: int
     ) -> None:
         self.cell, self.recipe, self.arm = cell, cell.recipe, cell.arm
         self.device, self.trackers, self.num_workers = device, trackers, num_workers
         self.evaluators = list(zip(cell.recipe.evals, evaluators, strict=True))
         self.pretrainer: Pretrainer | None = None
-        self._is_first = distributed.is_first()
         self._signals = StopSignals()
         self._journal = RunJournal(cell.folder)
         self._checkpoints = Checkpoints(
@@ -72,9 +65,10 @@ class Run:
         )
 
     def execute(self, fresh: bool = False) -> dict[str, Any]:
-        """Do what is not done yet and return the record; the caller holds the claim on the folder.
+        """Do the stages that are not done and return the record; the caller holds the claim on the folder.
 
-        Raises Stopped, with the state saved, after SIGTERM or SIGUSR1.
+        Raises:
+            Stopped: After SIGTERM or SIGUSR1, with the state saved.
         """
         done = None if fresh else distributed.decide(self._read_finished)
         if done is not None:
@@ -89,7 +83,7 @@ class Run:
                 with self._recording_failure():
                     self._checkpoints.sweep(everything=fresh)
                     self._do_stages()
-                self._checkpoints.sweep(everything=True)  # the run is finished, whatever comes now
+                self._checkpoints.sweep(everything=True)  # the run is finished even if this fails
                 self._context("run").event("run-end", message="finished")
                 distributed.exchange(None)  # no process reads the record before it is written
         finally:
@@ -102,16 +96,16 @@ class Run:
         if not found.is_finished:
             return None
         weights = self.cell.folder / "weights" / "final.safetensors"
-        if weights.exists():
-            try:
+        try:
+            if weights.exists():
                 load_weights(weights)
-            except CheckpointError as error:
-                raise CheckpointError(f"{error}. To run it again: --fresh") from error
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}. To run it again: --fresh") from error
         return dict(found.record)
 
     @contextmanager
     def _recording_failure(self) -> Iterator[None]:
-        """Record how the block fails, and raise what went wrong with another process as such."""
+        """Record the failure of the block; raise OtherProcessError if another process is the cause."""
         try:
             yield
         except BaseException as error:
@@ -119,8 +113,7 @@ class Run:
             reason = lost or error
             if self._journal.record:
                 self._journal.end(reason)
-                status = self._journal.record["status"]
-                message = str(reason) if isinstance(reason, Stopped) else status
+                message = str(reason) if isinstance(reason, Stopped) else self._journal.record["status"]
                 self._context("run").event("run-end", message=message)
             if lost is not None:
                 raise lost from error
@@ -150,13 +143,12 @@ class Run:
         self._journal.end()
 
     def _prepare_model(self) -> Any:
-        """Begin the record and return the model: fresh, or as far as a checkpoint or another run has it."""
+        """Start the record and return the model: new, or with the weights of a checkpoint or another run."""
         self._journal.begin(new_record(self.recipe, self.arm, self.cell.seed, self.device))
         if self.recipe.pretrain is not None:
             self.pretrainer = self.recipe.pretrain.build()
         with named_torch_seed(self.cell.seed, "backbone"):  # the same for all arms of a seed
-            backbone: Backbone = self.recipe.backbone.build()
-            model: Any = backbone.build()
+            model: Any = self.recipe.backbone.build().build()
         if isinstance(self.pretrainer, HasModel):
             model = self.pretrainer.model(model, self.cell.seed)
         self._journal.note_hashes("built", model)
@@ -171,13 +163,12 @@ class Run:
         return model
 
     def _take_stages(self, model: DualEncoder) -> None:
-        """Begin with the weights that another experiment has after the same first stages."""
-        names = self.recipe.checkpoint.stages_from
-        roots = [self.cell.folder.parents[2] / name for name in names]
-        for root in (root for root in roots if not root.is_dir()):
-            self._context("init").warn(
-                f"[checkpoint] stages_from: no experiment in {root}, so none of its stages is taken"
-            )
+        """Start with the weights that another experiment has after the same first stages."""
+        roots = [self.cell.folder.parents[2] / name for name in self.recipe.checkpoint.stages_from]
+        for root in roots:
+            if not root.is_dir():
+                message = f"[checkpoint] stages_from: no experiment in {root}, so its stages are not copied"
+                self._context("init").warn(message)
         folder = distributed.decide(lambda: find_earlier(roots, self._journal.record))
         if folder is not None:
             rows = load_earlier(Path(folder), model.image)
@@ -195,15 +186,15 @@ class Run:
             arm=self.arm.name,
             stage=stage,
             device=self.device,
-            folder=self.cell.folder if self._is_first else None,
+            folder=self.cell.folder if distributed.is_first() else None,
             samples_seen=self._journal.samples_seen,
             num_workers=self.num_workers,
             send=self._send,
         )
 
     def _send(self, event: Event) -> None:
-        if event.kind == "warning":
-            self._journal.warn(event.stage, event.message)
+        if event.kind == "warning" and self._journal.record:
+            self._journal.record["warnings"].append({"stage": event.stage, "message": event.message})
         self.trackers.log(event)
 
     def _initialize(self, model: DualEncoder, specs: Sequence[Spec], slot: str) -> None:
@@ -218,7 +209,7 @@ class Run:
             )
             initializer: Initializer = spec.build()
             ctx.event("stage-start", message=spec.name, total_steps=planned_steps(initializer))
-            with self._signals.noted(at_once=False):  # from its first offer on
+            with self._signals.noted(at_once=False):  # from its first offer
                 report = initializer.initialize(model.image, ctx)
                 self._journal.note_stage(report, stage)
                 ctx.event("stage-end", message=spec.name, metrics=dict(report.metrics))
@@ -260,13 +251,13 @@ class Run:
     def _after_step(
         self, model: DualEncoder, pretrainer: Pretrainer, result: StepResult, total: int | None
     ) -> None:
-        last = result.step == total
+        is_last = result.step == total
         due = [slot for slot in self.recipe.evals if slot.is_due(result.step, result.end_of_epoch)]
-        if due and (not last or self.arm.posthoc):  # the end is evaluated once, after the loop
+        if due and (not is_last or self.arm.posthoc):  # the end is evaluated once, after the loop
             with pretrainer.evaluated() if isinstance(pretrainer, HasEvaluated) else nullcontext():
                 self._evaluate(model, "pretrain", due)
         save = partial(self._save_checkpoint, model, pretrainer.state_dict)
-        self._checkpoints.after_step(result.step, save, always=result.end_of_epoch and not last)
+        self._checkpoints.after_step(result.step, save, always=result.end_of_epoch and not is_last)
 
     def _evaluate(self, model: DualEncoder, stage: str, due: Sequence[EvalSlot]) -> None:
         was_training = model.training
@@ -287,20 +278,20 @@ class Run:
     def _save_checkpoint(
         self, model: DualEncoder, stage: Callable[[], State] | None = None, place: str = ""
     ) -> None:
-        """Save model, record and the state of the stage under way."""
-        # of all processes, for their pieces; and before the model's, which it may have to put together
+        """Save the model, the record and the state of the current stage."""
+        # in all processes, which have parts of it, and before that of the model, which it may have to assemble
         of_stage = stage() if stage is not None else None
-        if self._is_first:
+        if distributed.is_first():
             state = {"model": model.state_dict(), **self._journal.state(place, of_stage)}
             self._checkpoints.save(state)
 
     def _save_weights(self, name: str, module: nn.Module | DualEncoder) -> None:
-        if self._is_first:
+        if distributed.is_first():
             save_weights(self.cell.folder / "weights" / f"{name}.safetensors", module.state_dict())
 
 
 def _scores(evaluator: Evaluator, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
-    """Return the scores; several processes share decoding where the evaluator can, else encoding."""
+    """Return the scores. Several processes share decoding if the evaluator supports it, else encoding."""
     if distributed.world_size() == 1:
         return evaluator.evaluate(model, ctx)
     if isinstance(evaluator, HasEvaluateMany):

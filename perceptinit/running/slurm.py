@@ -203,12 +203,7 @@ def _submit_table(recipe: Recipe, root: Path, jobs: Sequence[str]) -> str:
 
 
 def _sbatch(recipe: Recipe, options: Sequence[str], script: str) -> str:
-    common = [
-        "sbatch",
-        "--parsable",
-        f"--partition={recipe.slurm.partition}",
-        "--ntasks-per-node=1",
-    ]
+    common = ["sbatch", "--parsable", f"--partition={recipe.slurm.partition}", "--ntasks-per-node=1"]
     answer = ask([*common, *options, *recipe.slurm.options], script)
     return answer.strip().partition(";")[0]  # of several clusters, its name follows
 
