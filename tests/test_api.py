@@ -292,7 +292,7 @@ WRONG_FORMS = {
     ),
     "images beside a name": ({"judgments": "nights", "images": "photos"}, "a key of the judgments"),
     "images beside arrays": ({"judgments": ARRAY, "images": ARRAY}, "Stimuli(ids, images), ...)"),
-    "no such device": ({"device": "gpu"}, "'auto' takes a GPU where there is one"),
+    "no such device": ({"device": "gpu"}, "'auto' uses a GPU if there is one"),
     "judgments in second place": ({"initializer": TINY}, "initializer: expected a name"),
     "encode by name": ({"encode": "head"}, "encode: expected a function of images, got 'head'"),
     "two sizes": ({"image_size": (32, 32)}, "a whole number of pixels, got (32, 32)"),

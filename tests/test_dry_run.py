@@ -13,8 +13,7 @@ import scaling
 
 from perceptinit.errors import UsageError
 from perceptinit.recipe.reading import read_recipe
-from perceptinit.running.dry_run import dry_runs, table
-from perceptinit.running.peak_bytes import Tracer
+from perceptinit.running.dry_run import Tracer, dry_runs, table
 
 # without its plug-in of one file
 TINY = RECIPE.replace('plugins = ["local.py"]\n', "").replace('[[track]]\nuse = "local/spy"\n', "")
@@ -27,7 +26,7 @@ def recipe(folder, **overrides):
 
 def test_state_traffic_and_arithmetic_follow_from_the_recipe(tmp_path):
     one, four = dry_runs(recipe(tmp_path, batch_size=32), [1, 4], 80.0)
-    parameters = one.num_parameters
+    parameters = one.cost.num_parameters
     assert one.state_bytes(0) == 16 * parameters
     assert one.traffic() == {}
     assert four.rows == 8
@@ -57,11 +56,11 @@ def test_the_peak_is_that_of_both_passes(tmp_path):
 
 def test_fsdp_cuts_the_state_and_sends_weights(tmp_path):
     (run,) = dry_runs(recipe(tmp_path, batch_size=32, sharding='"fsdp"'), [4], 80.0)
-    whole_copy = 4 * run.num_parameters
-    assert run.state_bytes(0) == 16 / 4 * run.num_parameters + whole_copy
+    whole_copy = 4 * run.cost.num_parameters
+    assert run.state_bytes(0) == 16 / 4 * run.cost.num_parameters + whole_copy
     largest = max(run.cost.num_image_parameters, run.cost.num_text_parameters)
     assert run.state_bytes(2) == run.state_bytes(0) + 4 * largest  # gradients, until the last part
-    assert run.traffic()["all-gather of weights"] == pytest.approx(2 * 3 / 4 * 4 * run.num_parameters)
+    assert run.traffic()["all-gather of weights"] == pytest.approx(2 * 3 / 4 * 4 * run.cost.num_parameters)
 
 
 def test_the_largest_micro_batch_is_the_last_that_fits(tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 from helpers.processes import start
 from helpers.resuming import record_of, run
 
-from perceptinit.compute import distributed, parent
+from perceptinit.compute import distributed
 from perceptinit.pretrainers.training import Training
 
 fork = multiprocessing.get_context("fork")
@@ -61,7 +61,7 @@ def launch_run(folder):
         if self.num_steps + 1 == 3:
             if os.environ["RANK"] == "0":
                 os.kill(os.getppid(), signal.SIGKILL)
-            time.sleep(3 * parent.POLL_SECONDS)
+            time.sleep(3 * distributed.POLL_SECONDS)
         return step(self, batch)
 
     Training.step = step_and_wait
@@ -79,8 +79,8 @@ def test_a_process_that_does_not_hear_the_signal_is_killed():
     def launch():
         def deaf():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            parent.GRACE_SECONDS = 0.1
-            parent.end_with_parent()
+            distributed.GRACE_SECONDS = 0.1
+            distributed.end_with_parent()
             time.sleep(600)
 
         fork.Process(target=deaf).start()
@@ -94,7 +94,7 @@ def test_a_launcher_that_died_before_anybody_looked_is_noticed():
     gone = fork.Process(target=int)
     gone.start()
     gone.join()
-    code = "import time; from perceptinit.compute.parent import end_with_parent; end_with_parent(); time.sleep(600)"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), parent.LAUNCHER: str(gone.pid)}
+    code = "import time; from perceptinit.compute.distributed import end_with_parent; end_with_parent(); time.sleep(600)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), distributed.LAUNCHER: str(gone.pid)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, check=False, timeout=60)
     assert done.returncode == -signal.SIGTERM

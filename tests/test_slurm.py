@@ -11,7 +11,7 @@ from helpers.tiny_recipes import RECIPE
 
 from perceptinit.cli import create_app
 from perceptinit.components.plugin_manager import build_plugin_manager
-from perceptinit.compute.parent import LAUNCHER
+from perceptinit.compute.distributed import LAUNCHER
 from perceptinit.errors import RecipeError, UsageError
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.settings import SlurmConfig

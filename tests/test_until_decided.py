@@ -54,11 +54,11 @@ def test_a_decided_verdict_adds_no_seed(verb, tmp_path):
     ("options", "sentence"),
     [
         (["--until-decided", "--set", "verdict.max_seeds=4"], "--until-decided needs [verdict] delta"),
-        (["--until-decided", "--set", "verdict.delta=1"], "at how many seeds does it end?"),
+        (["--until-decided", "--set", "verdict.delta=1"], "needs [verdict] max_seeds"),
         (["--until-decided", "--smoke"], "--until-decided excludes --smoke"),
         (["--until-decided", "--seed", 0], "--until-decided excludes --seed"),
         (["--until-decided", "--set", "verdict.max_seeds=2", "--set", "verdict.delta=1", "--set", "seeds=[0]"],
-         "the first look needs 2 seeds"),
+         "has 1 seed. Give it 2 to 2 seeds"),
     ],
 )  # fmt: skip
 def test_looks_that_cannot_be_controlled_are_refused(verb, options, sentence):
@@ -100,7 +100,7 @@ def test_validate_warns_of_a_plan_that_cannot_answer(verb, settings, sentence):
     ("options", "sentence"),
     [
         (["--set", "verdict.delta=-1"], "verdict.delta: should be greater than 0"),
-        (["--until-decided", "--set", "verdict.delta=1"], "at how many seeds does it end?"),
+        (["--until-decided", "--set", "verdict.delta=1"], "needs [verdict] max_seeds"),
     ],
 )
 def test_a_plan_that_cannot_be_meant_is_refused_and_nothing_written(verb, tmp_path, options, sentence):

@@ -1,4 +1,4 @@
-"""The device and the memory of a process, and copies between host and GPU without waiting."""
+"""The device and the memory of a process, and asynchronous copies between host and GPU."""
 
 from __future__ import annotations
 
@@ -18,23 +18,21 @@ _NEVER_BYTES = 2**31 - 1
 
 
 def choose_device(device: str) -> str:
-    """Return a torch device string; `auto` takes a GPU when there is one.
+    """Return a torch device string; `auto` is a GPU if there is one, else the CPU.
 
-    Raises UsageError for a device that is not there, or that the project does not compute on (MPS).
+    Raises:
+        UsageError: If the device is absent or not supported (MPS).
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     reason = _reason_against(device)
     if reason:
-        raise UsageError(f"device '{device}' cannot be used: {reason}. 'auto' takes a GPU where there is one")
+        raise UsageError(f"device '{device}' cannot be used: {reason}. 'auto' uses a GPU if there is one")
     return device
 
 
 def _reason_against(device: str) -> str:
-    """Return why a device cannot be used, "" when it can; opens no context on a GPU.
-
-    A context takes some 0.5 GB, and who asks may not be the process that works on the GPU.
-    """
+    """Return why a device cannot be used, "" if it can; does not open a context (0.5 GB) on a GPU."""
     try:
         asked = torch.device(device)
         if asked.type not in ("cuda", "mps"):
@@ -42,7 +40,7 @@ def _reason_against(device: str) -> str:
     except (RuntimeError, AssertionError) as error:
         return str(error).rstrip(".")
     if asked.type == "mps":
-        return "losses and diagnostics sum in float64, which MPS lacks; take 'cpu'"
+        return "losses and diagnostics sum in float64, which MPS lacks. Use 'cpu'"
     if asked.type == "cuda" and not torch.cuda.is_available():
         return "torch finds no NVIDIA GPU here"
     if asked.type == "cuda" and (asked.index or 0) >= torch.cuda.device_count():
@@ -51,10 +49,7 @@ def _reason_against(device: str) -> str:
 
 
 def set_up_process(device: str) -> None:
-    """Make a GPU torch's current one; on a CPU, use all available cores and reuse freed memory.
-
-    OMP_NUM_THREADS in the environment wins.
-    """
+    """Set torch's current GPU; on a CPU, use all available cores (or OMP_NUM_THREADS) and reuse freed memory."""
     asked = torch.device(device)
     if asked.type == "cuda" and asked.index is not None:
         torch.cuda.set_device(asked)
@@ -66,22 +61,22 @@ def set_up_process(device: str) -> None:
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use, at least 1; torchrun's processes here share them."""
+    """Return the number of cores that this process may use, at least 1; processes of torchrun share them."""
     has_affinity = hasattr(os, "sched_getaffinity")
     cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """Return a tensor on a device; work that the device gets later waits for the copy, the host does not."""
-    is_free = torch.device(device).type == "cuda"  # on MPS such copies may arrive too late
-    if is_free and tensor.device.type == "cpu" and not tensor.is_pinned():
-        tensor = tensor.pin_memory()  # other memory is copied while the host waits
-    return tensor.to(device, non_blocking=is_free)
+    """Return a tensor on a device; the host does not wait for the copy, later work of the device does."""
+    is_async = torch.device(device).type == "cuda"  # on MPS such copies may arrive too late
+    if is_async and tensor.device.type == "cpu" and not tensor.is_pinned():
+        tensor = tensor.pin_memory()  # the host waits for copies of other memory
+    return tensor.to(device, non_blocking=is_async)
 
 
 def fetch(metrics: Mapping[str, Tensor | float]) -> dict[str, float]:
-    """Return scalars as plain numbers; those on a GPU are read from it all at once."""
+    """Return scalars as plain numbers; those on a GPU are read in one transfer."""
     on_gpu = {n: v for n, v in metrics.items() if isinstance(v, Tensor) and v.is_cuda}
     values = {name: float(value) for name, value in metrics.items() if name not in on_gpu}
     if on_gpu:
@@ -91,31 +86,31 @@ def fetch(metrics: Mapping[str, Tensor | float]) -> dict[str, float]:
 
 
 class Arriving:
-    """Numbers that a device computes, on their way to the host."""
+    """Numbers that a device computes and copies to the host asynchronously.
+
+    Args:
+        values: Shape (N,), the result of work queued on the device.
+    """
 
     def __init__(self, values: Tensor) -> None:
-        """values: (N,), computed by work that the device has been given."""
         is_on_gpu = values.is_cuda
         self._values = values.detach().to("cpu", non_blocking=is_on_gpu)
         self._arrival = torch.cuda.current_stream(values.device).record_event() if is_on_gpu else None
 
     def numbers(self) -> list[float]:
-        """Wait for the numbers, not for what the device was given after them, and return them."""
+        """Wait for the numbers, but not for later work of the device, and return them."""
         if self._arrival is not None:
             self._arrival.synchronize()
         return self._values.tolist()
 
 
 def keep_freed_memory() -> bool:
-    """Let malloc use freed blocks again, whatever their size; return whether it can be told so (glibc).
+    """Let malloc reuse freed blocks of any size; return whether the C library supports this (glibc).
 
-    By default glibc asks the kernel for every block above 32 MiB and gives it back when it is freed;
-    each page of it is then cleared and mapped anew, in every step. From this call on the process
-    keeps the most memory it ever had.
+    By default glibc returns every block above 32 MiB to the kernel when it is freed, and the kernel clears and maps
+    its pages again in every step. After this call, the process keeps its peak memory.
     """
-    if sys.platform != "linux":
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:
         return False
     return all(mallopt(key, _NEVER_BYTES) for key in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD))

@@ -1,7 +1,7 @@
-"""What the processes of one run tell each other; alone, every function is that of a single process.
+"""Communication of the processes of one run; every function also works in a single process.
 
-Processes are started by torchrun, which sets RANK, WORLD_SIZE and LOCAL_RANK. Tensors on a GPU go
-through NCCL, everything else through gloo. Plain values travel as JSON, never as pickles.
+torchrun starts the processes and sets RANK, WORLD_SIZE and LOCAL_RANK. Tensors on a GPU are sent through NCCL,
+everything else through gloo. Plain values are sent as JSON, never as pickles.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import gc
 import json
 import os
 import re
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,13 +24,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from perceptinit.compute.parent import end_with_parent
 from perceptinit.errors import PerceptInitError, UsageError
 
 T = TypeVar("T")
 
-# after that, processes that wait for one that does not answer give up
-TIMEOUT = timedelta(minutes=30)
+TIMEOUT = timedelta(minutes=30)  # for a process that does not answer
+# process id of a launcher of ours, which may die before its processes watch it
+LAUNCHER = "PERCEPTINIT_LAUNCHER"
+POLL_SECONDS = 0.5
+GRACE_SECONDS = 60.0  # to finish a step and save it
 
 
 class OtherProcessError(PerceptInitError):
@@ -35,45 +40,45 @@ class OtherProcessError(PerceptInitError):
 
 
 def lost_contact(error: RuntimeError) -> OtherProcessError | None:
-    """Return what to tell instead of torch's error when another process has ended; else None."""
+    """Return the error to raise instead of torch's if another process ended, else None."""
     text = str(error)
     is_of_torch = isinstance(error, dist.DistError) or "peer" in text or "gloo" in text.lower()
     if world_size() == 1 or not is_of_torch:
         return None
-    # without torch's place in its sources and its advice
+    # without torch's source line and advice
     reason = re.sub(r"^\[[^]]*\]\s*", "", text.partition(" This is typically")[0].splitlines()[0])
     return OtherProcessError(
-        f"another process of this run has ended or does not answer; its own message tells why ({reason})"
+        f"another process of this run has ended or does not answer; its own message has the reason ({reason})"
     )
 
 
 def is_launched() -> bool:
-    """Tell whether torchrun started this process."""
+    """Return whether torchrun started this process."""
     return {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys()
 
 
 def local_device(device: str) -> str:
     """Return the device of this process: with several GPUs on a machine, each has its own.
 
-    Raises UsageError for a GPU's number where several processes would meet on it, and when there are
-    more processes than GPUs.
+    Raises:
+        UsageError: If several processes would share a GPU.
     """
     if not device.startswith("cuda") or not is_launched():
         return device
     if device != "cuda":
         raise UsageError(
-            f"device '{device}' is one GPU, and each process needs its own: say --device cuda, and "
-            "choose GPUs with CUDA_VISIBLE_DEVICES"
+            f"device '{device}' is one GPU, and each process needs its own. Use --device cuda, and choose GPUs "
+            "with CUDA_VISIBLE_DEVICES"
         )
-    local, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-    if local >= there:
-        raise UsageError(f"process {local} on this machine has no GPU: there are {there}. Lower --nproc")
+    local, num_gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if local >= num_gpus:
+        raise UsageError(f"process {local} on this machine has no GPU: there are {num_gpus}. Lower --nproc")
     return f"cuda:{local}"
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the other processes for the block, when torchrun started this one."""
+    """Join the other processes for the block, if torchrun started this one."""
     if not is_launched() or dist.is_initialized():
         yield
         return
@@ -81,10 +86,27 @@ def process_group() -> Iterator[None]:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=TIMEOUT)
     yield
-    # a model that DDP wrapped must be gone before the group: torch ends the group's threads when the
-    # last holder goes, and a model that goes while Python runs would wait for threads that wait for it
+    # a model wrapped by DDP must be freed before the group: torch ends the group's threads with the last
+    # reference, and a model that is freed by running Python code would wait for threads that wait for it
     gc.collect()
-    dist.destroy_process_group()  # after an error the others may not answer: the exit ends the group
+    dist.destroy_process_group()  # not after an error: the others may not answer, and the exit ends the group
+
+
+def end_with_parent() -> None:
+    """Watch the parent of this process in a thread. When it is gone, stop as by SIGTERM, then kill this process.
+
+    A process that waits inside a library, such as for others that never come, does not react to SIGTERM.
+    """
+    parent = int(os.environ.get(LAUNCHER) or os.getppid())
+    threading.Thread(target=_watch, args=(parent,), daemon=True, name="parent").start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def rank() -> int:
@@ -98,12 +120,12 @@ def world_size() -> int:
 
 
 def is_first() -> bool:
-    """Tell whether this is the process that writes files and shows progress."""
+    """Return whether this process writes files and shows progress."""
     return rank() == 0
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """Return the rows (b, ...) of all processes in the order of ranks, (B, ...); no gradients."""
+    """Return the rows (b, ...) of all processes in the order of ranks, (B, ...), without gradients."""
     if world_size() == 1:
         return rows
     everything = rows.new_empty((world_size(), *rows.shape))
@@ -112,7 +134,7 @@ def gather_rows(rows: Tensor) -> Tensor:
 
 
 def sum_to_owners(rows: Tensor) -> Tensor:
-    """Return this process's part (b, D) of the sum of `rows` (B, D) over the processes."""
+    """Return this process's part (b, D) of the sum of `rows` (B, D) over all processes."""
     if world_size() == 1:
         return rows
     size = len(rows) // world_size()
@@ -125,7 +147,7 @@ def sum_to_owners(rows: Tensor) -> Tensor:
 
 
 def sum_over_ranks(value: Tensor) -> Tensor:
-    """Return the sum over the processes; equal bits everywhere."""
+    """Return the sum over all processes, identical to the bit in each."""
     if world_size() > 1:
         value = value.clone()
         dist.all_reduce(value)
@@ -133,7 +155,7 @@ def sum_over_ranks(value: Tensor) -> Tensor:
 
 
 def max_over_ranks(value: Tensor) -> Tensor:
-    """Return the largest of the processes' values."""
+    """Return the maximum over all processes."""
     if world_size() > 1:
         value = value.clone()
         dist.all_reduce(value, op=dist.ReduceOp.MAX)
@@ -141,12 +163,12 @@ def max_over_ranks(value: Tensor) -> Tensor:
 
 
 def share_of(rows: np.ndarray) -> np.ndarray:
-    """Return every W-th of the rows, from that of this process's rank on; may be none."""
+    """Return every W-th row, starting at this process's rank; may be empty."""
     return rows[rank() :: world_size()]
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Put the sum of all processes' gradients into each parameter; a missing one counts as zero."""
+    """Replace each gradient by its sum over all processes; a missing gradient counts as zero."""
     if world_size() == 1:
         return
     parameters = list(parameters)
@@ -161,7 +183,7 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def exchange(value: Any) -> list[Any]:
-    """Return the plain values of all processes in the order of ranks; cheap when all are None."""
+    """Return the plain values of all processes in the order of ranks; cheap if all are None."""
     if world_size() == 1:
         return [value]
     data = b"" if value is None else json.dumps(value).encode()
@@ -175,20 +197,20 @@ def exchange(value: Any) -> list[Any]:
 
 
 def decide(choose: Callable[[], T]) -> T:
-    """Return what `choose` (a plain value) gives in the first process.
+    """Return the plain value that `choose` returns in the first process.
 
-    Raises the error of `choose` there, and OtherProcessError in the others.
+    Raises:
+        PerceptInitError: In the first process, the error of `choose`.
+        OtherProcessError: In the others, with the message of that error.
     """
-    error: PerceptInitError | None = None
     answer: Any = None
-    if is_first():
-        try:
+    try:
+        if is_first():
             answer = [choose(), None]
-        except PerceptInitError as failure:
-            error, answer = failure, [None, str(failure)]
+    except PerceptInitError as error:
+        exchange([None, str(error)])
+        raise
     value, problem = exchange(answer)[0]
-    if error is not None:
-        raise error
     if problem is not None:
         raise OtherProcessError(f"process 0: {problem}")
     return value
@@ -197,22 +219,19 @@ def decide(choose: Callable[[], T]) -> T:
 def together(items: Iterable[T]) -> Iterator[T]:
     """Yield the items of this process while every process has one.
 
-    When getting an item fails in one process, all stop: that one with its error, the others with
-    an OtherProcessError that tells it, instead of waiting for ever.
+    If one process fails to get an item, all stop instead of waiting forever: that one raises its error, the others
+    an OtherProcessError with its message.
     """
     source = iter(items)
     while True:
-        error: Exception | None = None
         try:
             item = next(source)
-        except Exception as failure:  # raised again once the others know
-            error = failure
-        told = exchange(None if error is None else f"{type(error).__name__}: {error}")
-        if isinstance(error, StopIteration):
-            return
-        if error is not None:
-            raise error
-        for number, text in enumerate(told):
+        except Exception as error:
+            exchange(f"{type(error).__name__}: {error}")
+            if isinstance(error, StopIteration):
+                return
+            raise
+        for number, text in enumerate(exchange(None)):
             if text is not None:
                 raise OtherProcessError(f"process {number}: {text}")
         yield item

@@ -1,4 +1,4 @@
-"""Optimiser, learning-rate schedule and precision: the parts of a training step that every stage shares."""
+"""Optimizer, learning-rate schedule and precision, shared by all training stages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
-# what timm, open_clip and transformers call the list of a tower's blocks
+# names of the list of a tower's blocks in timm, open_clip and transformers
 BLOCK_LISTS = ("blocks", "resblocks", "layers", "layer", "stages")
 _BLOCK = re.compile(rf"(?:^|\.)(?:{'|'.join(BLOCK_LISTS)})\.(\d+)\.")
 
@@ -26,12 +26,13 @@ def warmup_cosine(
     min_lr: float = 0.0,
     warmup_lr: float | None = None,
 ) -> float:
-    """Return the learning rate of optimiser step `step`, counted from 1 to `total_steps`.
+    """Return the learning rate of optimizer step `step`, counted from 1 to `total_steps`.
 
-    Rises linearly to `lr` at step `warmup_steps`, from `warmup_lr` at step 1 where that is given and as if
-    from 0 at step 0 where it is not; then follows half a cosine that reaches `min_lr` at the last step.
+    It rises linearly to `lr` at step `warmup_steps`, from `warmup_lr` at step 1 or, by default, from 0 at step 0.
+    Then it follows half a cosine that reaches `min_lr` at the last step.
 
-    Raises ValueError when the warm-up does not end before the run does.
+    Raises:
+        ValueError: If the warm-up does not end before the run.
     """
     if warmup_steps >= total_steps and total_steps > 0 and warmup_steps > 0:
         raise ValueError(f"warm-up of {warmup_steps} steps in a run of {total_steps} steps")
@@ -56,10 +57,17 @@ def adamw(
 ) -> torch.optim.AdamW:
     """Return an AdamW over the trainable parameters of `modules`.
 
-    Weight decay applies to matrices and kernels only: gains, biases and scalars (fewer than two
-    dimensions) are exempt, as in CLIP (Radford et al. 2021, section 2.5).
-    fused: one kernel for all parameters, several times faster than the loop over them.
-    lr_scales: factors on the learning rate; 1 where none is given.
+    Weight decay applies to matrices and kernels only: gains, biases and scalars (fewer than two dimensions) are
+    exempt, as in CLIP (Radford et al. 2021, section 2.5).
+
+    Args:
+        modules: Modules with the parameters.
+        lr: Learning rate.
+        weight_decay: Weight decay of matrices and kernels.
+        betas: Decay rates of the moments.
+        eps: Term added to the denominator.
+        fused: Use one kernel for all parameters, several times faster than a loop over them.
+        lr_scales: Factors on the learning rate, 1 by default.
     """
     scales = lr_scales or {}
     groups: dict[tuple[bool, float, type], list[nn.Parameter]] = {}
@@ -67,26 +75,22 @@ def adamw(
         # sharded parameters cannot share a group with others
         key = (parameter.ndim < 2, scales.get(parameter, 1.0), type(parameter.data))
         groups.setdefault(key, []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": groups[key], "weight_decay": 0.0 if key[0] else weight_decay, "lr_scale": key[1]}
-            for key in sorted(groups, key=lambda key: (key[0], -key[1], key[2].__name__))
-        ],
-        lr=lr,
-        betas=betas,
-        eps=eps,
-        fused=fused,
-    )
+    described = [
+        {"params": groups[key], "weight_decay": 0.0 if key[0] else weight_decay, "lr_scale": key[1]}
+        for key in sorted(groups, key=lambda key: (key[0], -key[1], key[2].__name__))
+    ]
+    return torch.optim.AdamW(described, lr=lr, betas=betas, eps=eps, fused=fused)
 
 
 def layer_lr_scales(tower: nn.Module, decay: float) -> dict[nn.Parameter, float]:
-    """Return the factor of each parameter for layer-wise decay of the learning rate; empty for 1.
+    """Return the factor of each parameter for layer-wise decay of the learning rate; empty for a decay of 1.
 
-    Block k of n (from 1) has decay^(n + 1 - k), what comes before the blocks decay^(n + 1), and
-    what comes after them, such as the projection, 1. Source: BEiT (Bao et al. 2022). timm's own groups
-    are for timm's models: open_clip's towers have no group_matcher, and timm would guess their layers.
+    Block k of n (from 1) has decay^(n + 1 - k), layers before the blocks decay^(n + 1), and layers after them, such
+    as the projection, 1. timm's parameter groups require a group_matcher, which open_clip's towers lack.
+    Source: BEiT (Bao et al. 2022).
 
-    Raises ValueError when no parameter of the tower lies in a numbered block.
+    Raises:
+        ValueError: If the tower has no numbered blocks.
     """
     if decay == 1:
         return {}
@@ -99,7 +103,7 @@ def layer_lr_scales(tower: nn.Module, decay: float) -> dict[nn.Parameter, float]
     end = max(i for i, match in enumerate(blocks) if match)
     scales = {}
     for i, ((name, parameter), match) in enumerate(zip(named, blocks, strict=True)):
-        # what is listed after the blocks comes after them, and open_clip's projection, listed before
+        # layers listed after the blocks, and open_clip's projection, which is listed before them
         is_head = i > end or name.endswith("proj")
         layer = int(match.group(1)) if match else (num_blocks if is_head else -1)
         scales[parameter] = decay ** (num_blocks - layer)
@@ -107,13 +111,13 @@ def layer_lr_scales(tower: nn.Module, decay: float) -> dict[nn.Parameter, float]
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate of every parameter group, times its own `lr_scale`."""
+    """Set the learning rate of every parameter group, times its `lr_scale`."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
 def autocast(device: str, precision: Precision) -> contextlib.AbstractContextManager[Any]:
-    """Return the context in which a model computes in a precision."""
+    """Return a context in which a model computes in a precision."""
     if precision in ("fp32", "tf32"):
         return matmul_precision(precision)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float16
@@ -122,7 +126,7 @@ def autocast(device: str, precision: Precision) -> contextlib.AbstractContextMan
 
 @contextlib.contextmanager
 def matmul_precision(precision: Precision) -> Iterator[None]:
-    """Let float32 products and convolutions use TF32 (10 bits of mantissa, NVIDIA GPUs) for "tf32" only."""
+    """Use TF32 (10 bits of mantissa, NVIDIA GPUs) in float32 products and convolutions for "tf32" only."""
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     is_tf32 = precision == "tf32"
     torch.set_float32_matmul_precision("high" if is_tf32 else "highest")

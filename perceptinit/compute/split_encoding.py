@@ -1,4 +1,4 @@
-"""Evaluation by several processes: each encodes its share of every batch, and all get all embeddings."""
+"""Evaluation in several processes: each encodes its share of every batch, and all get all embeddings."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from perceptinit.compute import distributed
 
 
 class SplitEncoder:
-    """A dual encoder whose `encode_image` and `encode_text` share the work among the processes.
+    """A dual encoder whose `encode_image` and `encode_text` divide the work among the processes.
 
-    All processes have to call it with the same batches, as they do when they run the same
-    evaluators. Everything else is that of the model.
+    All processes must call it with the same batches. Other attributes are those of the model.
     """
 
     def __init__(self, model: Any) -> None:
@@ -35,15 +34,15 @@ class SplitEncoder:
 
 
 class SplitTexts(SplitEncoder):
-    """A dual encoder that shares texts among the processes; each encodes the images that it decoded."""
+    """A dual encoder that divides texts among the processes; each encodes the images that it decoded."""
 
     def encode_image(self, images: Tensor) -> Tensor:
-        """Return embeddings (B, D) of images that the other processes do not have."""
+        """Return embeddings (B, D) of the images of this process."""
         return self._model.encode_image(images)
 
 
 def split(encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Return `encode` with the rows of each call shared among the processes; no gradients."""
+    """Return `encode` with the rows of each call divided among the processes, without gradients."""
     if distributed.world_size() == 1:
         return encode
 
@@ -51,7 +50,7 @@ def split(encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         num_rows = len(inputs)
         size = -(-num_rows // distributed.world_size())
         rows = torch.arange(size, device=inputs.device) + distributed.rank() * size
-        own = encode(inputs[rows.clamp(max=num_rows - 1)])  # the last ones repeat, to be as many
+        own = encode(inputs[rows.clamp(max=num_rows - 1)])  # the last row repeats, for equal shares
         return distributed.gather_rows(own.detach())[:num_rows]
 
     return encode_share

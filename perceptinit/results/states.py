@@ -1,9 +1,8 @@
-"""Which state a run is in, read from its folder alone, and who works on it.
+"""The state of a run, read from its folder, and the process that works on it.
 
-Many workers may share one output folder. Each claims a run by a lock before it looks at what is done, so
-no run is done twice. The operating system drops the lock when the process dies, and another worker
-continues the run from its last checkpoint. On a network folder this needs a file system with working
-`flock` (NFS 4, Lustre with `flock`, GPFS).
+Several processes may share one output folder. Each claims a run by a lock before it reads its state, so no run is
+done twice. The operating system drops the lock when the process dies, and another process resumes the run from its
+last checkpoint. A network folder needs a file system with working `flock` (NFS 4, Lustre with `flock`, GPFS).
 """
 
 from __future__ import annotations
@@ -37,16 +36,17 @@ class Holder(TypedDict):
 
 @contextmanager
 def claim(folder: Path) -> Iterator[bool]:
-    """Hold the run in `folder` for the block if nobody else does; gives whether it is held.
+    """Hold the run in `folder` for the block unless another process does; yield whether it is held.
 
-    Raises WriteError where that cannot be told, as on a file system without locks.
+    Raises:
+        WriteError: If the file system has no locks, or the folder cannot be written.
     """
     with file_lock(folder / LOCK_FILE, timeout=0) as is_mine:
         if not is_mine:
             yield False
             return
         note = {"host": socket.gethostname(), "pid": os.getpid()}
-        with suppress(OSError):  # for people to read: no run depends on it
+        with suppress(OSError):  # for people: no run depends on it
             (folder / HOLDER_FILE).write_text(json.dumps(note), encoding="utf-8")
         try:
             yield True
@@ -57,7 +57,7 @@ def claim(folder: Path) -> Iterator[bool]:
 def is_claimed(folder: Path) -> bool:
     """Return whether a living process holds the run in `folder`.
 
-    Where the folder cannot be written the lock cannot be tried, and the holder's note is believed.
+    The note of the holder decides if the folder cannot be written, because the lock cannot be tried.
     """
     if not (folder / LOCK_FILE).exists():
         return False
@@ -69,11 +69,17 @@ def is_claimed(folder: Path) -> bool:
 
 
 def holder(folder: Path) -> dict[str, Any]:
-    """Return `host` and `pid` of who holds (or, when killed, held) a run; empty when unknown."""
+    """Return `host` and `pid` of the process that holds (or held, if killed) a run; empty if unknown."""
     try:
         return dict(read_json(folder / HOLDER_FILE, Holder, "a note"))
     except DataError:
         return {}
+
+
+def describe_holder(folder: Path) -> str:
+    """Return the process that holds a run in words: `process 4711 on node3`."""
+    who = holder(folder)
+    return f"process {who['pid']} on {who['host']}" if who else "another process"
 
 
 State = Literal["finished", "running", "interrupted", "failed", "stopped", "not started", "unreadable"]
@@ -81,12 +87,12 @@ State = Literal["finished", "running", "interrupted", "failed", "stopped", "not 
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A run as its folder shows it.
+    """The state of a run.
 
-    state: `stopped` is a run whose process is gone without a word, as after a kill or a power cut;
-    `not started` one that nobody began.
-    record: empty when there is none, or none that can be read.
-    reason: why it is not finished, as far as it is known.
+    Attributes:
+        state: `stopped` if its process ended without a message, as after a kill or a power cut.
+        record: Empty if it is absent or cannot be read.
+        reason: Why the run is not finished, if known.
     """
 
     state: State
@@ -101,7 +107,7 @@ class RunState:
 def run_folder(root: Path, arm: str, seed: int, origins: Mapping[str, Origin]) -> Path:
     """Return the folder of a run of the recipe whose runs are in `root`.
 
-    A run that is shared with the recipe of an arm's origin is in that recipe's folder, unless it is in `root` already.
+    A run shared with the recipe of the arm's origin is in that recipe's folder, unless `root` already has it.
     """
     own, origin = root / arm / f"seed{seed}", origins.get(arm)
     if origin is None or seed not in origin.seeds or (own / RECORD).exists():
@@ -110,12 +116,13 @@ def run_folder(root: Path, arm: str, seed: int, origins: Mapping[str, Origin]) -
 
 
 def run_state(folder: Path) -> RunState:
-    """Return the state of the run in `folder`, whether or not there is such a folder."""
+    """Return the state of the run in `folder`, which may be absent."""
+    if not folder.exists():
+        return RunState("not started")
     if not (folder / RECORD).exists():
-        if folder.exists() and is_claimed(folder):
+        if is_claimed(folder):
             return RunState("running", reason="in its first stage")
-        ended = RunState("stopped", reason="ended before its first record")
-        return ended if folder.exists() else RunState("not started")
+        return RunState("stopped", reason="ended before its first record")
     try:
         record = read_record(folder / RECORD)
     except DataError as error:

@@ -1,4 +1,4 @@
-"""The runs that a recipe asks for: one cell for each arm and seed, its folder, and whether it can begin there."""
+"""The runs of a recipe: one cell for each arm and seed, with its folder, and checks before they start."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from perceptinit.recipe.reading import load_recipe
 from perceptinit.recipe.recipe import Arm, Recipe, fingerprint_difference
 from perceptinit.results.preregistration import read_plan
 from perceptinit.results.record import RECORD
-from perceptinit.results.states import RunState, claim, holder, run_folder, run_state
+from perceptinit.results.states import RunState, claim, describe_holder, run_folder, run_state
 from perceptinit.running.readiness import check_ready
 
 
@@ -21,7 +21,7 @@ from perceptinit.running.readiness import check_ready
 class Cell:
     """One run: an arm of a recipe, a seed, and the folder of its files.
 
-    A shared run is that of another recipe, from which the arm is taken: see `Recipe.origins`.
+    A shared run is a run of the recipe that its arm is taken from, see `Recipe.origins`.
     """
 
     recipe: Recipe
@@ -36,7 +36,7 @@ class Cell:
 
     @property
     def root(self) -> Path:
-        """Return the folder of the whole recipe's runs."""
+        """Folder of the recipe's runs."""
         return self.folder.parent.parent
 
     @property
@@ -45,44 +45,50 @@ class Cell:
 
     @property
     def state(self) -> RunState:
-        """Return the state that the run is in now."""
+        """Current state of the run."""
         return run_state(self.folder)
 
 
 def plan_cells(
     recipe: Recipe, arms: Sequence[str] = (), seeds: Sequence[int] = (), out: Path = Path("runs")
 ) -> list[Cell]:
-    """Return the runs in the order they are done: seed by seed, so that arms can be paired early."""
+    """Return the runs of a recipe, seed by seed, so that arms can be paired early.
+
+    Args:
+        recipe: The recipe.
+        arms: Names of arms; empty: all.
+        seeds: Seeds; empty: those of the recipe.
+        out: Folder above the folder of the recipe's runs.
+
+    Raises:
+        UsageError: If the recipe does not have an arm or a seed.
+    """
     chosen = [recipe.arm(name) for name in arms] or list(recipe.arms)
     strange = sorted(set(seeds) - set(recipe.seeds))
     if strange:
         raise UsageError(f"{recipe.source}: no seed {strange[0]} in seeds = {list(recipe.seeds)}")
-    # origins keep checkpoints and report their runs as this recipe does
+    # their runs have the checkpoints and trackers of this recipe
     settings: Any = {"checkpoint": recipe.checkpoint, "tracks": recipe.tracks}
-    others = {
-        origin.name: replace(load_recipe(origin.path), **settings)
-        for origin in {recipe.origins[arm.name] for arm in chosen if arm.name in recipe.origins}
-    }
-    return [
-        _plan_cell(recipe, arm, seed, out / recipe.name, others)
-        for seed in (seeds or recipe.seeds)
-        for arm in chosen
-    ]
-
-
-def _plan_cell(recipe: Recipe, arm: Arm, seed: int, root: Path, others: dict[str, Recipe]) -> Cell:
-    folder = run_folder(root, arm.name, seed, recipe.origins)
-    if folder.is_relative_to(root):
-        return Cell(recipe, arm, seed, folder)
-    other = others[recipe.origins[arm.name].name]
-    return Cell(other, other.arm(arm.name), seed, folder, is_shared=True)
+    origins = {recipe.origins[arm.name] for arm in chosen if arm.name in recipe.origins}
+    others = {origin.name: replace(load_recipe(origin.path), **settings) for origin in origins}
+    root, cells = out / recipe.name, []
+    for seed in seeds or recipe.seeds:
+        for arm in chosen:
+            folder = run_folder(root, arm.name, seed, recipe.origins)
+            if folder.is_relative_to(root):
+                cells.append(Cell(recipe, arm, seed, folder))
+            else:
+                other = others[recipe.origins[arm.name].name]
+                cells.append(Cell(other, other.arm(arm.name), seed, folder, is_shared=True))
+    return cells
 
 
 def prepare(recipe: Recipe, cells: Sequence[Cell], fresh: bool) -> None:
-    """Check that runs can begin, and forget those of the recipe itself where they are to begin anew.
+    """Check that runs can start; with `fresh`, remove the records of those of the recipe itself.
 
-    Raises RecipeError with everything that is known to fail later, UsageError when the output folder cannot be
-    written, or holds a run of other settings, or one that another process works on.
+    Raises:
+        RecipeError: With every problem that is known to fail later.
+        UsageError: If the output folder cannot be written, or has a run of other settings or of another process.
     """
     from perceptinit.compute import distributed
 
@@ -96,13 +102,13 @@ def _prepare_folders(cells: Sequence[Cell], fresh: bool) -> None:
         read_plan(root)  # a plan that cannot be read is reported before anything runs
     for cell in cells:
         if fresh and not cell.is_shared:
-            _forget(cell)
+            _remove_record(cell)
         else:
             check_same_run(cell)
 
 
 def check_writable(folder: Path) -> None:
-    """Raise UsageError unless files can be made in `folder`; nothing is left behind."""
+    """Raise UsageError unless files can be created in `folder`."""
     nearest = folder
     while not nearest.exists():
         nearest = nearest.parent
@@ -111,15 +117,15 @@ def check_writable(folder: Path) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise UsageError(
-            f"{folder}: cannot be written ({reason}). Choose another place with --out"
+            f"{folder}: cannot be written ({reason}). Choose another folder with --out"
         ) from error
 
 
 def check_same_run(cell: Cell) -> None:
-    """Raise UsageError when the folder holds a run that differs from what the recipe now says."""
+    """Raise UsageError if the folder has a run with other settings than the recipe, DataError if it is damaged."""
     found, recipe = cell.state, cell.recipe
     if found.state == "unreadable":
-        raise DataError(f"{found.reason}. Restore the file, or --fresh to do the run again")
+        raise DataError(f"{found.reason}. Restore the file, or do the run again with --fresh")
     if not found.record or found.record["fingerprint"] == recipe.fingerprint(cell.arm):
         return
     difference = fingerprint_difference(found.record["arm"]["resolved"], recipe.resolved(cell.arm))
@@ -129,15 +135,13 @@ def check_same_run(cell: Cell) -> None:
     )
 
 
-def _forget(cell: Cell) -> None:
-    """Remove the record of an earlier run, so that it starts over; UsageError when a process works on it."""
+def _remove_record(cell: Cell) -> None:
+    """Remove the record of an earlier run; UsageError if another process works on it."""
     if not cell.folder.is_dir():
         return
     with claim(cell.folder) as is_mine:
         if not is_mine:
-            who = holder(cell.folder)
             raise UsageError(
-                f"{cell.folder}: process {who.get('pid', '?')} on {who.get('host', '?')} works on it; "
-                "stop it before --fresh"
+                f"{cell.folder}: {describe_holder(cell.folder)} works on it. Stop it before --fresh"
             )
         cell.record_path.unlink(missing_ok=True)

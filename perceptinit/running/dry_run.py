@@ -1,7 +1,7 @@
-"""What a pretraining would need on GPUs, found on a machine without one: memory, arithmetic, traffic, hours.
+"""The memory, arithmetic, traffic and hours of a pretraining on GPUs, estimated on a machine without one.
 
-Activations are traced with torch's FakeTensorMode and MemTracker, which go through the model's own code, forward
-and backward, without memory or arithmetic; the rest follows from the recipe.
+Activations are traced through the model's code, forward and backward, with torch's FakeTensorMode and MemTracker,
+without memory or arithmetic. The rest follows from the recipe.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed._tools.mem_tracker import MemTracker, _MemRefType
+
 from perceptinit.components.building import Spec, parts_left_by
+from perceptinit.compute.optim import Precision, autocast
 from perceptinit.errors import UsageError
 from perceptinit.recipe.plan import ModelCost, model_cost, stage_plan
 from perceptinit.recipe.recipe import Recipe
-from perceptinit.running.peak_bytes import Traced, Tracer
 
 GB = 1e9
 # dense products of an H100 SXM by precision, FLOP/s (data sheet); fp32 without tensor cores
@@ -25,20 +29,71 @@ SHARE_OF_PEAK = 0.4
 DECODE_SECONDS = 0.84e-3
 # of the 1,600 kernels of a ViT-B/32 step, at 7 us; an estimate
 LAUNCH_SECONDS = 0.01
+# two counts, to separate what grows with rows; large enough that the gradients of weights are not the peak
+TRACED_ROWS = (64, 128)
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A line of the table. how: "traced", "computed" from the recipe, or "measured" on some machine."""
+    """A line of the table; `how` is "traced", "computed" from the recipe, or "measured" on some machine."""
 
     name: str
     how: str
     value: str
 
 
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """Peak memory of a tower's two passes: bytes per row, and fixed bytes (copies of weights)."""
+
+    per_row: float
+    fixed: float
+
+
+class Tracer:
+    """A recipe's model on the CPU, with weights and inputs without values (torch's FakeTensorMode)."""
+
+    def __init__(self, recipe: Recipe, precision: Precision) -> None:
+        self._precision = precision
+        with torch.device("meta"):
+            self.model: Any = recipe.backbone.build().build()
+        self._mode = FakeTensorMode()
+        with self._mode:
+            self.model._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
+
+    def image(self) -> Traced:
+        """Trace the image tower."""
+        size = self.model.image_size
+        return self._trace(self.model.encode_image, (3, size, size), torch.uint8)
+
+    def text(self) -> Traced:
+        """Trace the text tower with full contexts; the memory of shorter texts depends on their lengths."""
+        return self._trace(self.model.encode_text, (self.model.context_length,), torch.int64)
+
+    def _trace(self, encode: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Traced:
+        few, many = TRACED_ROWS
+        first, second = (self._peak_bytes(encode, (n, *shape), dtype) for n in (few, many))
+        per_row = (second - first) / (many - few)
+        return Traced(per_row, max(0.0, first - few * per_row))
+
+    def _peak_bytes(self, encode: Any, shape: tuple[int, ...], dtype: torch.dtype) -> int:
+        """Return the peak memory in bytes, without weights and their gradients."""
+        tracker = MemTracker()
+        tracker.track_external(self.model)
+        with self._mode:
+            inputs = torch.zeros(shape, dtype=dtype)
+            with tracker:
+                with autocast("cpu", self._precision):
+                    features = encode(inputs)
+                features.sum().backward()
+            self.model.zero_grad(set_to_none=True)
+        (peak,) = tracker.get_tracker_snapshot("peak").values()
+        return int(peak[_MemRefType.ACT] + peak[_MemRefType.TEMP])
+
+
 @dataclass(frozen=True)
 class DryRun:
-    """A recipe's pretraining over `world` GPUs with `memory_gb` each."""
+    """A recipe's pretraining on `world` GPUs with `memory_gb` each."""
 
     recipe: Recipe
     world: int
@@ -58,23 +113,25 @@ class DryRun:
         """Pairs of a step on each GPU."""
         return int(self.config.batch_size) // self.world
 
-    def state_bytes(self, micro_batch: int) -> float:
-        """Weights, gradients, AdamW's moments, and the average of weights."""
-        c, p = self.config, self.num_parameters
-        per = 16 + (4 if c.ema_decay else 0)
-        if not self.is_sharded:
-            return p * per
-        # until the last micro-batch, gradients of a tower are whole in each process
-        largest = max(self.cost.num_image_parameters, self.cost.num_text_parameters)
-        return p * (per / self.world + 4) + (4 * largest if micro_batch else 0)
-
     @property
-    def num_parameters(self) -> int:
-        return self.cost.num_image_parameters + self.cost.num_text_parameters
+    def micro_batch(self) -> int:
+        """Rows of a micro-batch as in the recipe; 0 for all rows of a GPU."""
+        micro = int(self.config.micro_batch)
+        return micro if micro < self.rows else 0
 
     @property
     def is_sharded(self) -> bool:
         return self.config.sharding == "fsdp" and self.world > 1
+
+    def state_bytes(self, micro_batch: int) -> float:
+        """Weights, gradients, AdamW's moments, and the average of weights."""
+        num = self.cost.num_parameters
+        per = 16 + (4 if self.config.ema_decay else 0)
+        if not self.is_sharded:
+            return num * per
+        # until the last micro-batch, each process has the whole gradients of a tower
+        largest = max(self.cost.num_image_parameters, self.cost.num_text_parameters)
+        return num * (per / self.world + 4) + (4 * largest if micro_batch else 0)
 
     @property
     def batch_bytes(self) -> float:
@@ -89,23 +146,19 @@ class DryRun:
         return 3 * 4 * min(self.rows * batch, 1 << 26) + 2 * 4 * batch * self.embed_dim
 
     def activation_bytes(self, micro_batch: int) -> float:
-        """What passes hold when `micro_batch` rows go through a tower at a time; 0: all, of both towers at once."""
+        """Peak memory of the passes with `micro_batch` rows of one tower at a time; 0: all rows of both towers."""
         if not micro_batch or micro_batch >= self.rows:
             both = self.image.per_row + self.text.per_row
             return self.rows * both + self.image.fixed + self.text.fixed
         return max(tower.fixed + micro_batch * tower.per_row for tower in (self.image, self.text))
 
     def total_bytes(self, micro_batch: int) -> float:
+        """State, batch, loss and activations."""
         state = self.state_bytes(micro_batch)
         return state + self.batch_bytes + self.loss_bytes + self.activation_bytes(micro_batch)
 
-    @property
-    def least_bytes(self) -> float:
-        """Weights, optimiser and batch alone."""
-        return self.state_bytes(self.micro_batch) + self.batch_bytes
-
     def largest_micro_batch(self) -> int | None:
-        """Return the most rows at a time that fit, b where all do; None where not even one does."""
+        """Return the largest number of rows that fits, b if all do, None if not even one does."""
         if self.total_bytes(0) <= self.memory_gb * GB:
             return self.rows
         fitting = [m for m in range(1, self.rows) if self.total_bytes(m) <= self.memory_gb * GB]
@@ -113,72 +166,66 @@ class DryRun:
 
     @property
     def executed_flops(self) -> float:
-        """With what is computed twice to save memory."""
-        c = self.config
-        num_passes = 3 + bool(c.micro_batch and c.micro_batch < self.rows) + c.grad_checkpointing
+        """FLOPs of a pair, including what is computed twice to save memory."""
+        num_passes = 3 + bool(self.micro_batch) + self.config.grad_checkpointing
         return num_passes * (self.cost.image_flops + self.cost.text_flops)
 
     @property
     def rate(self) -> float:
-        """Pairs a second of all GPUs."""
+        """Pairs per second of all GPUs."""
         return self.world * PEAK[self.config.precision] * SHARE_OF_PEAK / self.executed_flops
 
     def traffic(self) -> dict[str, float]:
-        """Return bytes that each GPU sends in a step, by collective."""
+        """Return the bytes that each GPU sends in a step, by collective."""
         if self.world == 1:
             return {}
         others = (self.world - 1) / self.world
-        c, p = self.config, self.num_parameters
-        features = others * 4 * c.batch_size * self.embed_dim
+        num = self.cost.num_parameters
+        features = others * 4 * self.config.batch_size * self.embed_dim
         named = {"all-gather of texts": features, "reduce-scatter of their gradients": features}
         if not self.is_sharded:
-            return {"all-reduce of gradients": 2 * others * 4 * p, **named}
-        micro = c.micro_batch or self.rows
-        passes = -(-self.rows // micro) * (3 if micro < self.rows else 2)
-        width = 2 if c.precision == "bf16" else 4
+            return {"all-reduce of gradients": 2 * others * 4 * num, **named}
+        micro = self.micro_batch
+        passes = 3 * -(-self.rows // micro) if micro else 2
+        width = 2 if self.config.precision == "bf16" else 4
         return {
-            "all-gather of weights": passes * others * width * p,
-            "reduce-scatter of gradients": others * 4 * p,
+            "all-gather of weights": passes * others * width * num,
+            "reduce-scatter of gradients": others * 4 * num,
             **named,
         }
 
-    @property
-    def micro_batch(self) -> int:
-        """Rows at a time as the recipe has it; 0 for all of a GPU's."""
-        micro = int(self.config.micro_batch)
-        return micro if micro < self.rows else 0
-
-    def figures(self) -> Iterator[Figure]:
-        """Yield the lines of the table."""
-        yield Figure("pairs of a step on each GPU", "computed", f"{self.rows:,}")
-        yield Figure("weights, gradients, AdamW", "computed", _gb(self.state_bytes(self.micro_batch)))
-        yield Figure("images and features of the batch", "computed", _gb(self.batch_bytes))
-        yield Figure("loss", "computed", _gb(self.loss_bytes))
-        yield Figure("activations", "traced", _gb(self.activation_bytes(self.micro_batch)))
-        yield Figure("memory in all", "traced", _gb(self.total_bytes(self.micro_batch)))
-        most = self.largest_micro_batch()
-        found = {None: "none", self.rows: "not needed"}.get(most, f"{most:,}")
-        yield Figure(f"largest micro_batch in {self.memory_gb:g} GB", "traced", found)
+    def figures(self) -> list[Figure]:
+        """Return the lines of the table."""
+        micro, most = self.micro_batch, self.largest_micro_batch()
+        fitting = {None: "none", self.rows: "not needed"}.get(most, f"{most:,}")
         counted = 3 * (self.cost.image_flops + self.cost.text_flops)
-        yield Figure("counted for a pair", "traced", f"{counted / 1e9:.1f} GFLOP")
-        yield Figure("executed for a pair", "traced", f"{self.executed_flops / 1e9:.1f} GFLOP")
-        for name, num_bytes in self.traffic().items():
-            yield Figure(name, "computed", _gb(num_bytes))
-        yield Figure(f"pairs/s at {SHARE_OF_PEAK:.0%} of peak", "computed", f"{self.rate:,.0f}")
         cores = self.rate / self.world * DECODE_SECONDS
-        yield Figure("cores that decode, for each GPU", "measured", f"{cores:.1f}")
-        yield Figure("time for a million pairs", "computed", f"{1e6 / self.rate:,.1f} s")
         num_images = stage_plan(cast(Spec, self.recipe.pretrain)).num_images
         hours = "data absent" if num_images is None else f"{num_images / self.rate / 3600:.3g}"
-        yield Figure("hours in all", "computed", hours)
+        return [
+            Figure("pairs of a step on each GPU", "computed", f"{self.rows:,}"),
+            Figure("weights, gradients, AdamW", "computed", _gb(self.state_bytes(micro))),
+            Figure("images and features of the batch", "computed", _gb(self.batch_bytes)),
+            Figure("loss", "computed", _gb(self.loss_bytes)),
+            Figure("activations", "traced", _gb(self.activation_bytes(micro))),
+            Figure("memory in all", "traced", _gb(self.total_bytes(micro))),
+            Figure(f"largest micro_batch in {self.memory_gb:g} GB", "traced", fitting),
+            Figure("counted for a pair", "traced", f"{counted / 1e9:.1f} GFLOP"),
+            Figure("executed for a pair", "traced", f"{self.executed_flops / 1e9:.1f} GFLOP"),
+            *(Figure(name, "computed", _gb(num_bytes)) for name, num_bytes in self.traffic().items()),
+            Figure(f"pairs/s at {SHARE_OF_PEAK:.0%} of peak", "computed", f"{self.rate:,.0f}"),
+            Figure("cores that decode, for each GPU", "measured", f"{cores:.1f}"),
+            Figure("time for a million pairs", "computed", f"{1e6 / self.rate:,.1f} s"),
+            Figure("hours in all", "computed", hours),
+        ]
 
     @property
     def gpus(self) -> str:
-        """Their number, in words."""
+        """Number of GPUs, in words."""
         return f"{self.world} GPU{'s' if self.world > 1 else ''}"
 
     def warnings(self) -> Iterator[str]:
-        """Yield that activations do not fit, with what would, and that times are too good to be true."""
+        """Yield a sentence if activations do not fit, and one if the estimate of time is too low."""
         total = self.total_bytes(self.micro_batch)
         if total > self.memory_gb * GB:
             most = self.largest_micro_batch()
@@ -190,8 +237,8 @@ class DryRun:
         seconds = self.config.batch_size / self.rate
         if seconds < LAUNCH_SECONDS:
             yield (
-                f"{self.gpus}: a step computes for {seconds * 1e3:.2g} ms, less than launching its kernels takes (some "
-                f"{LAUNCH_SECONDS * 1e3:.0f} ms): it will be slower than said, and need fewer cores"
+                f"{self.gpus}: a step computes for {seconds * 1e3:.2g} ms, less than launching its kernels takes (about "
+                f"{LAUNCH_SECONDS * 1e3:.0f} ms). It will be slower than estimated, and need fewer cores"
             )
 
 
@@ -210,34 +257,32 @@ def table(runs: Sequence[DryRun]) -> list[str]:
 def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[DryRun]:
     """Return the pretraining of a recipe for each number of GPUs.
 
-    Raises UsageError for a recipe without a pretraining that has `clip`'s keys, a number of GPUs that cannot
-    share the batch, and weights, optimiser and batch that exceed the memory by themselves.
+    Raises:
+        UsageError: If the pretraining does not have the keys of `clip` or a text tower, if a number of GPUs cannot
+            share the batch, or if weights, optimizer and batch alone exceed the memory.
     """
     config: Any = recipe.pretrain.config if recipe.pretrain else None
-    if not hasattr(config, "micro_batch"):
+    if not hasattr(config, "micro_batch") or "text" not in parts_left_by(recipe.pretrain):
         raise UsageError(
-            f"{recipe.name}: --device cuda works out a pretraining with the keys of `clip`; this recipe has none"
-        )
-    if "text" not in parts_left_by(recipe.pretrain):
-        raise UsageError(
-            f"{recipe.name}: --device cuda works out the pretraining of two towers; this one has no text tower"
+            f"{recipe.name}: --device cuda estimates the pretraining of an image and a text tower with the keys of "
+            "`clip`, and this recipe has none"
         )
     for world in worlds:
-        if world > config.batch_size or config.batch_size % world:
+        if config.batch_size % world:
             raise UsageError(
-                f"batch_size = {config.batch_size} cannot be shared by {world} GPUs: choose a "
-                "multiple, or another --world"
+                f"batch_size = {config.batch_size} cannot be shared by {world} GPUs. Choose a multiple, or "
+                "another --world"
             )
     tracer = Tracer(recipe, config.precision)
     image, text, cost = tracer.image(), tracer.text(), model_cost(recipe)
     sizes = tracer.model.embed_dim, tracer.model.image_size
     runs = [DryRun(recipe, world, memory_gb, cost, image, text, *sizes) for world in worlds]
     for run in runs:
-        if run.least_bytes > memory_gb * GB:
+        least = run.state_bytes(run.micro_batch) + run.batch_bytes
+        if least > memory_gb * GB:
             raise UsageError(
                 f"{recipe.name} does not fit into {memory_gb:g} GB on {run.gpus}: weights, gradients, AdamW and "
-                f'the batch alone take {_gb(run.least_bytes)}. More GPUs, sharding = "fsdp" or a smaller '
-                "batch_size need less"
+                f'the batch alone take {_gb(least)}. Use more GPUs, sharding = "fsdp" or a smaller batch_size'
             )
     return runs
 

@@ -1,6 +1,6 @@
-"""Being asked to stop: SIGTERM and SIGUSR1, as Slurm, Kubernetes and torchrun send them before they kill.
+"""Signals to stop: SIGTERM and SIGUSR1, which Slurm, Kubernetes and torchrun send before they kill.
 
-A process that has workers sends them SIGUSR2 after Ctrl-C, which does not reach them itself.
+A process sends SIGUSR2 to its workers after Ctrl-C, which does not reach them.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from contextlib import contextmanager
 from types import FrameType
 
 OF_CTRL_C = signal.SIGUSR2
-# what is said of each
+# messages
 SIGNALS = {
     signal.SIGTERM: "stopped by SIGTERM",
     signal.SIGUSR1: "stopped by SIGUSR1",
     OF_CTRL_C: "interrupted by Ctrl-C",
 }
 CONTINUES = "the same command continues"
-# EX_TEMPFAIL of sysexits.h: nothing is wrong, the same command goes on later
+# EX_TEMPFAIL of sysexits.h: not an error, the same command resumes later
 EXIT_CODE = 75
-INTERRUPT_EXIT_CODE = 130  # as shells give it to what SIGINT ended
+INTERRUPT_EXIT_CODE = 130  # of a process that SIGINT ended, as in shells
 INTERRUPTED = f"{SIGNALS[OF_CTRL_C]}; {CONTINUES}"
 
 
 class Stopped(SystemExit):
-    """The run was asked to stop and its state is on disk; the process ends with exit code 75.
+    """A signal stopped the run, and its state is on disk; the process ends with exit code 75.
 
-    Not an Exception, so nothing takes it for the failure of a single run.
+    It is not an Exception, so handlers of a failed run do not catch it.
     """
 
     def __init__(self, message: str) -> None:
@@ -40,9 +40,10 @@ class Stopped(SystemExit):
 
 
 class StopSignals:
-    """Listens for the signals: at once Stopped, or, where work is to be saved first, a note of it.
+    """Handles the signals: raises Stopped immediately, or only notes them in blocks that save first.
 
-    asked: what is said of the signal that came while `noted`, empty before.
+    Attributes:
+        asked: Message of the signal that arrived in a block of `noted`; empty without one.
     """
 
     def __init__(self) -> None:
@@ -51,7 +52,7 @@ class StopSignals:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Handle the signals for the block; in a thread other than the main one they are left alone."""
+        """Handle the signals in the block; has no effect outside the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -64,9 +65,10 @@ class StopSignals:
 
     @contextmanager
     def noted(self, at_once: bool = True) -> Iterator[None]:
-        """Only note signals during the block, which is to act on them; what came too late for it acts after it.
+        """Only note signals in the block, which must act on them; the others raise Stopped after it.
 
-        at_once: false where the block begins to do so with its first call of `note`.
+        Args:
+            at_once: Note signals from the start of the block, not only after its first call of `note`.
         """
         self._is_noted = at_once
         try:
@@ -77,7 +79,7 @@ class StopSignals:
             raise Stopped(f"{self.asked}; {CONTINUES}")
 
     def note(self) -> None:
-        """Only note signals from now on, inside a block of `noted`."""
+        """Only note signals from now on, in a block of `noted`."""
         self._is_noted = True
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

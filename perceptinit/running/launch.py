@@ -7,30 +7,31 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from perceptinit.compute.parent import LAUNCHER
-from perceptinit.errors import PerceptInitError
-from perceptinit.running.interruption import EXIT_CODE
+from perceptinit.running.interruption import CONTINUES, EXIT_CODE
 
-# where torchrun reads its option from: processes of several machines meet there
+# torchrun's option for the meeting point of several machines
 ENDPOINT = "PET_RDZV_ENDPOINT"
 
 
 def is_launcher(num_processes: int) -> bool:
-    """Say whether this process is to start those that do the work: it has several, or its like on other machines."""
+    """Return whether this process must start several processes, here or with other machines."""
     return "RANK" not in os.environ and (num_processes > 1 or ENDPOINT in os.environ)
 
 
 def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
-    """Run `perceptinit ARGUMENTS` in processes that work on each run together.
+    """Run `perceptinit ARGUMENTS` in processes that share each run. If one dies, the others end.
 
-    Raises SystemExit with the exit code of the processes when it is not 0, their own messages have
-    told why, and KeyboardInterrupt after Ctrl-C. A process that dies ends the others.
+    Raises:
+        SystemExit: With the exit code of the processes if it is not 0; they print the reason.
+        KeyboardInterrupt: After Ctrl-C.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
 
-    # torchrun hands SIGTERM on to the processes, but of itself would die of SIGUSR1
+    from perceptinit.compute.distributed import LAUNCHER
+
+    # torchrun forwards SIGTERM to the processes, but dies from SIGUSR1
     signal.signal(signal.SIGUSR1, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     os.environ[LAUNCHER] = str(os.getpid())
     meeting = [] if ENDPOINT in os.environ else ["--standalone"]
@@ -42,8 +43,8 @@ def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
         if failure.exitcode >= 0:
             raise SystemExit(failure.exitcode) from None
         name = signal.Signals(-failure.exitcode).name
-        message = f"process {rank} was ended by {name}, so the others were stopped"
-        print(f"error: {PerceptInitError(message)}; the same command continues", file=sys.stderr)
+        message = f"process {rank} was ended by {name}, so the others were stopped; {CONTINUES}"
+        print(f"error: {message}", file=sys.stderr)
         raise SystemExit(1) from None
     except SignalException as stop:
         if stop.sigval == signal.SIGINT:
@@ -52,7 +53,7 @@ def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
 
 
 def drop_nproc(arguments: Sequence[str]) -> list[str]:
-    """Return command line arguments less `--nproc N` or `--nproc=N`."""
+    """Return command line arguments without `--nproc N` or `--nproc=N`."""
     kept, skip = [], False
     for argument in arguments:
         if not skip and argument != "--nproc" and not argument.startswith("--nproc="):

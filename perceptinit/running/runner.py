@@ -1,10 +1,8 @@
-"""Run a recipe: for each seed and arm, build -> init* -> pretrain -> posthoc*, and evaluate on the way.
+"""Run a recipe: for each seed and arm, build -> init* -> pretrain -> posthoc*, with evaluations.
 
-Precedence is said once, here: the backbone is built under a seed that depends on the run's seed
-alone, so every arm starts from the same weights, text tower included; initializers then change
-the image tower; pretraining draws its order and crops from the same seed in every arm.
-
-Any number of these may work on one output folder: see `sweep`.
+The backbone is built with a seed that depends only on the run's seed, so every arm starts from the same weights,
+text tower included. Initializers then change the image tower. Pretraining draws its order and crops from the same
+seed in every arm. Several processes may share one output folder, see `sweep`.
 """
 
 from __future__ import annotations
@@ -31,25 +29,25 @@ def run_recipe(
     jobs: int = 1,
     num_workers: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Run the chosen arms and seeds (all by default) and return their records.
+    """Run arms and seeds of a recipe and return their records.
 
-    A finished run is kept; an interrupted one continues from its last checkpoint. A run that fails does not stop
+    Finished runs are kept, and interrupted runs resume from their last checkpoint. A run that fails does not stop
     the others. Further calls, on this machine or others, may share the folder.
 
     Args:
         recipe: The recipe.
-        arms: Names of the arms to run, all unless given.
-        seeds: Seeds to run, all of the recipe unless given.
-        out: Files go to `out/<recipe>/<arm>/seed<k>/`.
-        cells: Runs of the recipe or with other settings of it, in place of `arms` and `seeds`.
+        arms: Names of the arms to run; empty: all.
+        seeds: Seeds to run; empty: all of the recipe.
+        out: Files are written to `out/<recipe>/<arm>/seed<k>/`.
+        cells: Runs of the recipe or of variants of it, instead of `arms` and `seeds`.
         device: "auto", "cpu" or "cuda".
-        fresh: Do finished runs again, except those that are shared with another recipe.
-        jobs: Runs at a time, each in its own process.
-        num_workers: Threads of each process that decode images, by default the cores that it may use.
+        fresh: Do finished runs again, except those shared with another recipe.
+        jobs: Number of simultaneous runs, each in its own process.
+        num_workers: Threads of each process that decode images; by default the number of usable cores.
 
     Raises:
-        RecipeError: If something is known to be missing, before anything starts.
-        UsageError: If a folder holds a run of another recipe.
+        RecipeError: If data is absent or another problem is known, before any run starts.
+        UsageError: If a folder has a run of another recipe.
         PerceptInitError: The error of the first run that failed, after all others are done.
     """
     from perceptinit.compute import distributed
@@ -59,7 +57,7 @@ def run_recipe(
     cells = cells or plan_cells(recipe, arms, seeds, out)
     with distributed.process_group():
         if jobs > 1 and distributed.world_size() > 1:
-            raise UsageError("--jobs: several processes already work on each run; take one of both")
+            raise UsageError("--jobs: several processes already share each run. Use --jobs or --nproc")
         prepare(recipe, cells, fresh)
         place = distributed.local_device(choose_device(device))
         sweep = Sweep(cells, place, fresh, num_workers=num_workers)
@@ -72,27 +70,27 @@ def run_recipe(
 
 
 def plan_looks(path: Path, overrides: Sequence[str]) -> Iterator[tuple[Recipe, Sequence[int]]]:
-    """Yield the recipe for every look at its runs, with the seeds that are new; the caller stops when decided.
+    """Yield the recipe and the new seeds of every look at its runs. The caller stops when the verdict is decided.
 
-    The first look has the recipe's own seeds, each one after it one more. Records keep the overrides, so that
-    every table made of them has intervals for `verdict.max_seeds` looks.
+    The first look has the recipe's seeds, and each further one adds a seed. Records keep the overrides, so every
+    table made of them has intervals for `verdict.max_seeds` looks.
 
     Raises:
-        UsageError: Without `verdict.max_seeds` or a delta, and with more seeds than that.
+        UsageError: If `verdict.max_seeds` or `verdict.delta` is missing, or the recipe has 1 or too many seeds.
     """
     recipe = load_recipe(path, overrides)
     seeds, last = recipe.seeds, recipe.verdict.max_seeds
     if recipe.verdict.delta is None:
         raise UsageError(
-            f"{recipe.source}: --until-decided needs [verdict] delta, the points within which a difference does not "
-            "matter: without it, arms that do not differ are never decided"
+            f"{recipe.source}: --until-decided needs [verdict] delta, the largest difference that does not matter. "
+            "Without it, equal arms are never decided"
         )
     if last is None:
-        raise UsageError("--until-decided: at how many seeds does it end? --set verdict.max_seeds=N")
+        raise UsageError("--until-decided needs [verdict] max_seeds: --set verdict.max_seeds=N")
     if not 2 <= len(seeds) <= last:
         raise UsageError(
-            f"--until-decided: the recipe has {len(seeds)} seed{'s' if len(seeds) > 1 else ''} and at most {last} "
-            "are allowed; the first look needs 2 seeds, and the last one as many as the first"
+            f"--until-decided: the recipe has {len(seeds)} seed{'s' if len(seeds) > 1 else ''}. "
+            f"Give it 2 to {last} seeds, the largest number (verdict.max_seeds)"
         )
     yield recipe, seeds
     while len(seeds) < last:

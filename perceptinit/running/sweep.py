@@ -1,8 +1,8 @@
-"""The runs of a recipe as work that several processes share without a scheduler.
+"""The runs of a recipe, shared by several processes without a scheduler.
 
-Each process goes through all runs in the same order and does those that nobody else holds (see
-`claims`). What is finished is kept; when only runs that others hold are left it waits for them, so
-that a run whose process dies is taken over, from its last checkpoint on.
+Each process goes through all runs in the same order and does those that no other process holds (see `claim`).
+Finished runs are kept. When others hold all remaining runs, it waits for them. If one of them dies, this process
+resumes its run from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from perceptinit.compute.devices import usable_cores
 from perceptinit.errors import PerceptInitError
 from perceptinit.protocols import Evaluator, Tracker
 from perceptinit.results.record import read_record
-from perceptinit.results.states import claim, holder
+from perceptinit.results.states import claim, describe_holder
 from perceptinit.running.cells import Cell
 from perceptinit.running.run import Run
 from perceptinit.running.tracking import Trackers
@@ -27,11 +27,14 @@ POLL_SECONDS = 1.0
 
 
 class Sweep:
-    """Runs to be done, and which records of earlier attempts were there when the work began.
+    """Runs to do, and the records of earlier attempts.
 
-    cells: at least one; their recipes may differ in what arms do, and share data, evaluators and trackers.
-    fresh: records were removed beforehand, so a run without one starts over even when it left a
-    checkpoint. num_workers: threads that decode images, by default as many as the process may use cores.
+    Args:
+        cells: At least one. Their recipes share data, evaluators and trackers.
+        device: Device of torch.
+        fresh: Records were removed before. A run without one starts over even if it has a checkpoint.
+        earlier: Modification time of each record when the work started, by folder; read from disk by default.
+        num_workers: Threads that decode images; by default the number of usable cores.
     """
 
     def __init__(
@@ -43,26 +46,21 @@ class Sweep:
         num_workers: int | None = None,
     ) -> None:
         self.num_workers = usable_cores() if num_workers is None else num_workers
-        self.recipe = cells[0].recipe  # whose evaluators and trackers serve all
+        self.recipe = cells[0].recipe  # its evaluators and trackers serve all
         self.cells, self.device, self.fresh = list(cells), device, fresh
-        # of each folder with a record, a number that changes with it
-        self.earlier = (
-            earlier
-            if earlier is not None
-            else {
-                str(cell.folder): cell.record_path.stat().st_mtime_ns
-                for cell in self.cells
-                if cell.record_path.is_file()
-            }
-        )
+        recorded = [cell for cell in cells if cell.record_path.is_file()] if earlier is None else []
+        now = {str(cell.folder): cell.record_path.stat().st_mtime_ns for cell in recorded}
+        self.earlier = now if earlier is None else earlier
         self._errors: dict[str, BaseException] = {}
 
     def work(self, console: Tracker | None = None) -> list[dict[str, Any]]:
-        """Do what nobody else does, until all runs are done, and return their records.
+        """Do the runs that no other process does, until all are done, and return their records.
 
-        console: takes the place of the console tracker.
+        Args:
+            console: Replaces the console tracker.
 
-        Raises the error of the first run that failed here, after the others are done.
+        Raises:
+            BaseException: The error of the first run that failed here, after the others are done.
         """
         evaluators: list[Evaluator] = [slot.spec.build() for slot in self.recipe.evals]
         trackers = Trackers(self.recipe, [(c.arm.name, c.seed) for c in self.cells], console)
@@ -75,12 +73,16 @@ class Sweep:
                 waiting = held
         finally:
             trackers.close()
-        self._raise_first()
+        if self._errors:
+            (_, first), *others = self._errors.items()
+            for title, error in others:
+                first.add_note(f"{title} failed, too: {type(error).__name__}: {error}")
+            raise first
         return [read_record(cell.record_path) for cell in self.cells]
 
     def _attempt(self, cell: Cell, evaluators: Sequence[Evaluator], trackers: Trackers) -> bool:
-        """Do a run unless somebody else holds it; say whether it needs no more attention."""
-        # the first of the processes that work on a run together claims it for all
+        """Do a run unless another process holds it; return whether it is done."""
+        # the first of the processes that share a run claims it for all
         claimed = claim(cell.folder) if distributed.is_first() else nullcontext(False)
         with claimed as is_mine:
             if not distributed.decide(lambda: is_mine):
@@ -90,7 +92,7 @@ class Sweep:
             return True
 
     def _failed_elsewhere(self, cell: Cell) -> bool:
-        """Say whether another process of this sweep tried the run and failed: it would fail again."""
+        """Return whether another process of this sweep failed at the run: it would fail again."""
         if not cell.record_path.is_file():
             return False
         is_new = cell.record_path.stat().st_mtime_ns != self.earlier.get(str(cell.folder))
@@ -103,7 +105,7 @@ class Sweep:
         try:
             run.execute(fresh=starts_over)
         except Exception as error:  # the others are independent of it
-            if distributed.world_size() > 1:  # processes that no longer agree cannot go on together
+            if distributed.world_size() > 1:  # processes that no longer agree cannot continue together
                 raise
             self._errors[cell.title] = error
         else:
@@ -111,30 +113,21 @@ class Sweep:
                 self._log_images(cell, trackers)
 
     def _log_images(self, cell: Cell, trackers: Trackers) -> None:
-        """Hand pictures of a run that just finished to the trackers that take them."""
+        """Send pictures of a run that just finished to the trackers that accept images."""
         from perceptinit.reports.examples import write_sheets
         from perceptinit.results.runs import load_run
 
         run = load_run(cell.record_path)
         try:
             trackers.log_images(write_sheets(run), run.samples_seen)
-        except PerceptInitError as error:  # the run itself is done and well
+        except PerceptInitError as error:  # the run itself is complete
             trackers.log(_warning(cell, f"no pictures for the trackers: {error}"))
 
     def _wait(self, held: Sequence[Cell], trackers: Trackers) -> None:
         for cell in held:
-            who = holder(cell.folder)
-            by = f"process {who['pid']} on {who['host']}" if who else "another process"
-            trackers.say_once(_warning(cell, f"waiting for {cell.title}, which {by} works on"))
+            message = f"waiting for {cell.title}, which {describe_holder(cell.folder)} works on"
+            trackers.log_once(_warning(cell, message))
         time.sleep(POLL_SECONDS)
-
-    def _raise_first(self) -> None:
-        if not self._errors:
-            return
-        (_, first), *others = self._errors.items()
-        for title, error in others:
-            first.add_note(f"{title} failed, too: {type(error).__name__}: {error}")
-        raise first
 
 
 def _warning(cell: Cell, message: str) -> Event:

@@ -1,4 +1,4 @@
-"""The trackers of a recipe, started for each run and fed with its events."""
+"""The trackers of a recipe, which receive the events of its runs."""
 
 from __future__ import annotations
 
@@ -17,27 +17,29 @@ DEFAULT_TRACKERS = ("console", "jsonl")
 
 
 class Trackers:
-    """Sends events to every tracker of the recipe, or of recipes that share them; console and jsonl when it names none.
+    """Sends events to every tracker of a recipe, by default console and jsonl.
 
-    runs: arm and seed of every run of the sweep. console: takes the place of the console tracker, as
-    in a worker process.
+    Args:
+        recipe: The recipe.
+        runs: Arm and seed of every run of the sweep.
+        console: Replaces the console tracker, as in a worker process.
     """
 
     def __init__(
         self, recipe: Recipe, runs: Sequence[tuple[str, int]], console: Tracker | None = None
     ) -> None:
-        self._num_runs = len(runs)
-        self._run_index = 0
-        self._said: set[str] = set()
+        self._num_runs, self._run_index = len(runs), 0
+        self._logged: set[str] = set()
         self._active = [
-            console if name == "console" and console is not None else make() for name, make in _makers(recipe)
+            console if name == "console" and console is not None else make()
+            for name, make in _find_makers(recipe)
         ]
         for tracker in self._active:
             if isinstance(tracker, HasExpect):
                 tracker.expect(runs)
 
     def start(self, ctx: RunContext, recipe: Recipe) -> None:
-        """Start every tracker for a run of a recipe; `ctx.folder` is where its files go."""
+        """Start every tracker for a run of a recipe, with files in `ctx.folder`."""
         self._run_index += 1
         settings = recipe.resolved(recipe.arm(ctx.arm))
         for tracker in self._active:
@@ -48,7 +50,7 @@ class Trackers:
         ctx.event("run-start", message=self._position())
 
     def report_skipped(self, ctx: RunContext) -> None:
-        """Report that a run was finished before."""
+        """Report a run that was finished before."""
         self._run_index += 1
         ctx.event("run-end", message=f"{self._position()}: finished before, kept")
 
@@ -56,23 +58,23 @@ class Trackers:
         return f"run {self._run_index} of {self._num_runs}"
 
     def log(self, event: Event) -> None:
-        """Pass an event on."""
+        """Send an event to every tracker."""
         for tracker in self._active:
             tracker.log(event)
 
-    def say_once(self, event: Event) -> None:
-        """Pass an event on unless one with the same message was."""
-        if event.message not in self._said:
-            self._said.add(event.message)
+    def log_once(self, event: Event) -> None:
+        """Send an event unless one with the same message was sent."""
+        if event.message not in self._logged:
+            self._logged.add(event.message)
             self.log(event)
 
     @property
     def want_images(self) -> bool:
-        """Say whether any tracker takes pictures."""
+        """Whether any tracker accepts images."""
         return any(isinstance(tracker, HasLogImage) for tracker in self._active)
 
     def log_images(self, paths: Sequence[Path], samples_seen: int) -> None:
-        """Hand pictures of the run that ended last to the trackers that take them."""
+        """Send pictures of the last run to the trackers that accept images."""
         for tracker in self._active:
             if isinstance(tracker, HasLogImage):
                 for path in paths:
@@ -85,15 +87,12 @@ class Trackers:
 
 
 def build_console(recipe: Recipe) -> Tracker | None:
-    """Return the console tracker alone, None when the recipe's trackers do not include it."""
-    return next((make() for name, make in _makers(recipe) if name == "console"), None)
+    """Return the console tracker, None if the recipe's trackers do not include it."""
+    return next((make() for name, make in _find_makers(recipe) if name == "console"), None)
 
 
-def _makers(recipe: Recipe) -> list[tuple[str, Callable[[], Tracker]]]:
-    """Return name and maker of each tracker: those of the recipe, or the default ones.
-
-    Of several processes that work on one run, only the first reports events.
-    """
+def _find_makers(recipe: Recipe) -> list[tuple[str, Callable[[], Tracker]]]:
+    """Return the name and constructor of each tracker; none in processes that share a run, except the first."""
     if int(os.environ.get("RANK", "0")):
         return []
     if recipe.tracks:
