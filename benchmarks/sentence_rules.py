@@ -95,7 +95,7 @@ READINGS: tuple[tuple[str, Kind, str, Cause], ...] = (
 # a sentence with none of them says nothing about which arm does better, and why
 JUDGING = re.compile(r"\b(exactly|better|worse|best|worth|helps?|structure|equivalent|undecided|alike)\b")
 NOT_OF_ARMS = re.compile(
-    r"^The arms are not equally trained|^With seeds that vary|\(delta\) do not matter\.$"
+    r"^The arms are not equally trained|^With seeds that vary|^With this variance|\(delta\) do not matter\.$"
 )
 
 

@@ -47,8 +47,8 @@ def test_arms_at_their_best_are_compared_as_procedures(tmp_path):
 @pytest.mark.parametrize(
     ("of_random", "sentence"),
     [
-        ({"more": "trials = 2"}, "pi was given 15 trials of settings and random 6"),
-        ({"role": "", "lr": 2e-3}, "pi was given 15 trials of settings and random 0"),
+        ({"more": "trials = 2"}, "pi had 15 trials of settings and random had 6"),
+        ({"role": "", "lr": 2e-3}, "pi had 15 trials of settings and random had 0"),
         ({"more": "seed = 7"}, "tuned over different settings or by different scores"),
     ],
 )
@@ -61,7 +61,7 @@ def test_nothing_is_better_where_budgets_differ(tmp_path, of_random, sentence):
 
 
 def test_trials_are_not_compared(tmp_path):
-    with pytest.raises(UsageError, match="these are trials of tuning"):
+    with pytest.raises(UsageError, match="these runs are trials of tuning"):
         compared(tmp_path, role="trial")
 
 

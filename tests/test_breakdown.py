@@ -149,10 +149,10 @@ def comparison(tmp_path):
 def test_people_and_anchors_come_lowest_first_with_the_mean_over_seeds(comparison):
     people, anchors = find_breakdowns(comparison)
     assert (people.title, anchors.title) == ("Each person in 2afc/x", "Each anchor in 2afc/x")
-    assert people.headings == ("person", "random", "pi", "the other people")
-    assert people.rows == (("bob", "50.0", "70.0", ""), ("ann", "60.0", "90.0", "90.0"))
-    assert anchors.headings == ("anchor", "random", "pi")
-    assert anchors.rows == (("cup", "50.0", "70.0"), ("bowl", "60.0", "90.0"))
+    assert people.headings == ["person", "random", "pi", "the other people"]
+    assert people.rows == [["bob", "50.0", "70.0", ""], ["ann", "60.0", "90.0", "90.0"]]
+    assert anchors.headings == ["anchor", "random", "pi"]
+    assert anchors.rows == [["cup", "50.0", "70.0"], ["bowl", "60.0", "90.0"]]
 
 
 def test_the_page_shows_people_and_anchors_as_numbers(comparison):

@@ -120,13 +120,13 @@ def test_an_interval_with_zero_shows_no_difference_and_tells_what_it_could_have_
     result = verdict(top1, PI)
     assert result.outcome == "undecided"
     assert result.sentence.startswith("pi against random is undecided: +0.3 points (95 %")
-    assert "would be shown in 8 of 10 such experiments" in result.sentence
+    assert "is detected in 8 of 10 experiments" in result.sentence
 
 
 def test_one_seed_is_no_evidence(tmp_path):
     (top1,) = compared(tmp_path, [record("random", 0, 0.5), record("pi", 0, 0.6)]).scores
     assert verdict(top1, PI).sentence == (
-        "pi is 10.0 points above random in the one seed that both have: how sure that is cannot be said."
+        "pi is 10.0 points above random in the only common seed; one seed has no interval."
     )
 
 
@@ -177,9 +177,9 @@ def test_every_run_that_is_not_in_a_mean_is_named(tmp_path):
     result = compared(tmp_path, records, budget="unequal")
     text = "\n".join(result.problems)
     assert "random, seed 1: failed after 100 samples (TrainingError: the loss is nan)" in text
-    assert "random, seed 2: not started; it is in no mean" in text
-    assert "pi, seed 0: top1/x is not a finite number; it is not in that mean" in text
-    assert "pi, seed 1: top1/x was not measured; it is not in that mean" in text
+    assert "random, seed 2: not started; it is excluded from every mean" in text
+    assert "pi, seed 0: top1/x is not a finite number; it is excluded from that mean" in text
+    assert "pi, seed 1: top1/x was not measured; it is excluded from that mean" in text
     assert result.scores[0].arm("pi").value is None
     assert result.scores[0].arm("pi").missing == (0, 1, 2)
     assert result.scores[0].arm("random").by_seed == {0: 0.50}
@@ -205,7 +205,7 @@ def test_a_running_record_without_a_process_is_called_stopped(tmp_path):
 def test_runs_that_differ_in_pretraining_are_refused_with_the_difference(tmp_path):
     records = [record("random", 0, 0.5), record("pi", 0, 0.6)]
     records[1]["arm"]["resolved"]["pretrain"]["epochs"] = 9
-    with pytest.raises(UsageError, match="differ in more than how they start") as error:
+    with pytest.raises(UsageError, match="differ in more than their initialization") as error:
         compared(tmp_path, records)
     assert '"epochs": 9' in str(error.value)
 
@@ -245,7 +245,7 @@ def test_averages_over_sets_need_every_set(tmp_path):
     lines = list(sets_lines(result))
     told = "pi, top1 over 4 data sets and 2 seeds: interquartile mean 41.5 [41.5, 41.5]"
     assert told in lines
-    assert lines[-1].endswith("No answer rests on them.")
+    assert lines[-1].endswith("no answer uses them.")
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_compare_prints_table_verdict_and_problems(cli, tmp_path):
     assert "52.0 ± 1.2" in done.stdout  # random: s.e. 0.02 / sqrt 3
     assert "+3.5 [-2.9, +9.9]" in done.stdout  # 0.03 and 0.04; t(0.975, 1) = 12.706, s.e. 0.005
     assert "2 of 3" in done.stdout
-    assert "pi, seed 2: not started; it is in no mean" in done.stdout
+    assert "pi, seed 2: not started; it is excluded from every mean" in done.stdout
 
 
 def test_no_column_is_lost_on_a_narrow_terminal(cli, tmp_path):
@@ -313,11 +313,11 @@ def test_compare_says_what_is_wrong_with_a_request(cli, tmp_path):
     for arguments, sentence in (
         (["nowhere"], "nowhere: no such folder of runs"),
         ([folder, "--csv", "--json"], "--csv and --json: choose one format"),
-        ([folder, "--score", "top5/*"], "no score fits 'top5/*'. Did you mean 'top1/x'?"),
+        ([folder, "--score", "top5/*"], "no score matches 'top5/*'. Did you mean 'top1/x'?"),
         ([folder, "--baseline", "rand"], "no arm called 'rand'. Did you mean 'random'?"),
         (
             [folder, "--at", "7"],
-            "no run has scores at 7 samples seen. There are random, seed 0: 100",
+            "no run has scores at 7 samples seen. Available: random, seed 0: 100",
         ),
     ):
         done = cli("compare", *arguments)
@@ -329,7 +329,7 @@ def test_nothing_finished_is_shown_and_exits_with_1(verb, tmp_path):
     folder = write(tmp_path, [record("random", 0, 0.5, status="interrupted")])
     shown = verb(folder, code=1)
     assert "No run has finished with a score that could be compared." in shown
-    assert "random, seed 0: interrupted after 100 samples; it is in no mean" in shown
+    assert "random, seed 0: interrupted after 100 samples; it is excluded from every mean" in shown
 
 
 def test_contrasts_pair_human_votes_with_shuffled_ones(tmp_path):

@@ -117,13 +117,13 @@ def test_a_small_difference_is_called_equivalent_with_its_probabilities(tmp_path
 def test_an_undecided_difference_says_what_would_decide_it(tmp_path):
     (answer,) = summary(with_plan(tmp_path, "delta = 1.0", (0.505, 0.518, 0.546))).answers
     assert answer.outcome == "undecided"
-    assert " more would decide it with 80 % chance." in answer.sentence
+    assert "more seeds would decide it with 80 % chance." in answer.sentence
 
 
 def test_an_undecided_difference_of_the_last_look_is_final(tmp_path):
     plan = "delta = 1.0\nmax_seeds = 3"
     (answer,) = summary(with_plan(tmp_path, plan, (0.48, 0.55, 0.55))).answers
-    assert "That is the final answer: 3 seeds are the most that the plan allows" in answer.sentence
+    assert "This answer is final: the plan allows at most 3 seeds." in answer.sentence
     assert "at every look" in answer.sentence
 
 

@@ -95,7 +95,7 @@ def test_a_plan_says_all_that_is_stated_before_the_runs(lab):
     assert text == plan_text(plan)
     for words in (
         f"SHA-256 {plan['sha256']}", "* Delta: 2 points", "* Primary score: top1/x", "* Seeds: 0, 1, 2",
-        "with a noise of 0.5 points, 3 seeds find a true difference of", "## Runs that were there\n\n* none",
+        "with a noise of 0.5 points, 3 seeds find a true difference of", "## Existing runs\n\n* none",
         "redrawn = random (fingerprint", "--set verdict.noise=0.5", "Measured by: two-afc",
     ):  # fmt: skip
         assert words in text, words
@@ -132,7 +132,7 @@ def test_without_a_plan_nothing_is_said(lab):
         (lambda lab: lab.run("seeds=[0,1,2,3]", seeds=(0, 1, 2, 3)),
          "added: random, redrawn, seed 3."),
         (lambda lab: lab.run("seeds=[0,1]", seeds=(0, 1)),
-         "planned, and not among these runs: random, redrawn, seed 2."),
+         "planned but missing: random, redrawn, seed 2."),
         (lambda lab: lab.run("verdict.delta=3"),
          "[verdict] delta was 2.0 in the plan, and is 3.0 now."),
         (lambda lab: lab.run("verdict.primary=2afc"),
@@ -164,7 +164,7 @@ def test_a_changed_baseline_changes_the_contrasts(lab):
 def test_scores_of_another_moment_than_the_end_are_a_departure(lab):
     lab.plan()
     lab.run()
-    told = f"Not as planned {lab.name}: the runs are compared after 50 pairs, and not at their end."
+    told = f"Not as planned {lab.name}: the runs are compared after 50 pairs instead of at their end."
     assert lab.told(budget=50) == [told]
 
 
@@ -175,7 +175,7 @@ def test_a_stated_primary_score_speaks_and_its_absence_is_told(lab):
     assert lab.told() == [f"As planned {lab.name}."]
     lab.plan("verdict.primary=knn", replaces=True)
     lab.run("verdict.primary=knn")
-    assert "the primary score knn was not measured, and top1/x speaks instead." in lab.told()[1]
+    assert "the primary score knn was not measured, and top1/x replaces it." in lab.told()[1]
 
 
 def test_runs_from_before_the_plan_are_told(lab):
@@ -184,7 +184,7 @@ def test_runs_from_before_the_plan_are_told(lab):
     (row, _) = lab.stated["records"]
     assert (row["arm"], row["seed"], row["status"]) == ("random", 0, "finished")
     lab.run()  # also when they are done again
-    sentence = "2 of 6 runs were there before it: random, redrawn, seed 0."
+    sentence = "2 of 6 runs existed before it: random, redrawn, seed 0."
     assert lab.told() == [f"Not as planned {lab.name}: {sentence}"]
 
 
@@ -192,7 +192,7 @@ def test_a_plan_that_was_changed_after_runs_had_begun_is_told(lab):
     lab.plan(written="2026-01-01T00:00:00+00:00")
     old = lab.stated["sha256"][:12]
     lab.run(seeds=(0,))
-    stays = r"says otherwise: verdict, hypothesis\. It stands"
+    stays = r"differs in verdict, hypothesis\. Write the new plan with --replace"
     with pytest.raises(UsageError, match=stays):
         lab.plan("verdict.delta=3")
     told = lab.plan("verdict.delta=3", replaces=True, written="2999-01-01T00:00:01+00:00")
@@ -200,7 +200,7 @@ def test_a_plan_that_was_changed_after_runs_had_begun_is_told(lab):
     assert json.loads((lab.root / f"plan-{old}.json").read_text())["verdict"]["delta"] == 2.0
     lab.run("verdict.delta=3", seeds=(1, 2), started="2999-01-01T00:00:00+00:00")
     assert [line.partition("): ")[2] for line in lab.told()] == [
-        f"it was changed after runs had begun, when its hash was {old}: random, redrawn, seed 0."
+        f"it was changed after runs had started, when its hash was {old}: random, redrawn, seed 0."
     ]
 
 
@@ -220,7 +220,7 @@ def test_a_plan_that_is_brought_in_afterwards_is_told(lab):
     lab.run()
     lab.plan(written="2026-01-01T00:00:00+00:00", records=[])
     (line,) = lab.told()
-    assert line.endswith("these runs began where it was not: random, redrawn, seeds 0, 1, 2.")
+    assert line.endswith("these runs started without it: random, redrawn, seeds 0, 1, 2.")
 
 
 def test_what_is_no_plan_is_told_and_stops_a_run_before_it_begins(lab):
@@ -247,7 +247,7 @@ def test_a_plan_with_a_number_that_is_not_finite_is_told(lab):
 def test_the_same_plan_stands_as_it_was_written(lab):
     lab.plan(written="2026-01-01T00:00:00+00:00")
     lab.run()
-    assert lab.plan().endswith("says the same, and stands.")
+    assert lab.plan().endswith("is equal and remains.")
     assert lab.stated["written"] == "2026-01-01T00:00:00+00:00"
 
 
@@ -269,16 +269,16 @@ pairs = { use = "synthetic", num_pairs = 20 }
     lab.path.write_text(THREE + told)
     lab.plan()
     text = (lab.root / "plan.md").read_text()
-    assert "* every arm alike: 2 trials in each of 3 studies, by 2afc of two-afc on validation data" in text
+    assert "* all arms equally: 2 trials in each of 3 studies, by 2afc of two-afc on validation data" in text
     assert "* pretrain.lr from 0.0001 to 0.01 (log)" in text
-    with pytest.raises(UsageError, match="says otherwise: tune"):
+    with pytest.raises(UsageError, match="differs in tune"):
         lab.plan("tune.trials=3")
 
 
 def test_a_stopping_rule_allows_the_seeds_that_it_adds(lab):
     rule = ("verdict.max_seeds=4", "verdict.delta=0.1")
     lab.plan(*rule)
-    assert lab.stated["stopping"].startswith("From 3 seeds on, one more after each look until")
+    assert lab.stated["stopping"].startswith("From 3 seeds, one more after each look until")
     lab.run(*rule)
     so_far = f"As planned so far, with 3 of at most 4 seeds and not yet decided {lab.name}."
     assert lab.told() == [so_far]
@@ -315,21 +315,21 @@ def test_pilot_runs_tell_what_the_planned_seeds_would_find(lab, tmp_path):
     recipe = lab.recipe("seeds=[3,4,5,6,7]", "verdict.delta=0.5")
     (line,) = make_plan(recipe, tmp_path / "new", [lab.root])["prospects"]
     assert line.startswith(
-        "redrawn - random in top1/x, where seeds vary as 3 pilot seeds do: 5 seeds call a true difference of 0.5 points "
+        "redrawn - random in top1/x, with the variance of 3 pilot seeds: 5 seeds call a true difference of 0.5 points "
         "better with "
     )
     assert "and one of 1.0 points with" in line
     assert "equal arms equivalent with" in line
     lab.run(seeds=(0, 1, 2), scores=[score(0.5, samples_seen=5)], arms=("redrawn",))
     (line,) = make_plan(recipe, tmp_path / "new", [lab.root])["prospects"]
-    assert line.startswith("not known from the runs there: the runs ended at different samples")
+    assert line.startswith("unknown from the existing runs: the runs ended at different samples")
 
 
 def test_pilot_runs_of_another_recipe_are_read_with_the_baseline_of_the_plan(lab, tmp_path):
     lab.run()
     recipe = lab.recipe("baseline=redrawn", "verdict.delta=0.5")
     (line,) = make_plan(recipe, tmp_path / "new", [lab.root])["prospects"]
-    assert line.startswith("random - redrawn in top1/x, where seeds vary as 3 pilot seeds do")
+    assert line.startswith("random - redrawn in top1/x, with the variance of 3 pilot seeds")
 
 
 def test_runs_of_several_folders_are_told(lab, tmp_path):
@@ -348,7 +348,7 @@ def test_a_recipe_that_departs_from_its_plan_is_told_before_it_runs(lab):
     lab.plan()
     assert list(departures_before(lab.recipe(), lab.out)) == []
     (told,) = departures_before(lab.recipe("seeds=[0,1]", "eval.0.judgments.seed=9"), lab.out)
-    assert told.startswith("not as planned: seeds, arms, shared of this recipe are")
+    assert told.startswith("not as planned: seeds, arms, shared of this recipe differ from")
 
 
 def test_the_page_shows_the_plan(lab):
@@ -357,10 +357,10 @@ def test_the_page_shows_the_plan(lab):
     html = render(compare(load_runs([lab.root])), with_examples=False)
     assert f"As planned {lab.name}." in html
     assert f'<pre class="text"># Plan of looks\n\nWritten {lab.stated["written"]}' in html
-    assert '<p class="no">' not in html
+    assert "Not as planned" not in html
     lab.run("verdict.delta=3")
     changed = render(compare(load_runs([lab.root])), with_examples=False)
-    assert f'<p class="no">Not as planned {lab.name}: [verdict] delta was 2.0 in the plan' in changed
+    assert f'<p class="limit">Not as planned {lab.name}: [verdict] delta was 2.0 in the plan' in changed
     (lab.root / "plan.json").unlink()
     assert "Plan of" not in render(compare(load_runs([lab.root])), with_examples=False)
 

@@ -25,7 +25,9 @@ from perceptinit.reports.stages import (
     group_by_block,
     loss_curves,
     relative_change,
+    weight_figures,
 )
+from perceptinit.reports.verdicts.headline import summary
 from perceptinit.results.runs import load_runs
 from perceptinit.running.runner import run_recipe
 
@@ -105,8 +107,8 @@ def test_runs_that_are_missing_or_broken_stand_in_the_page(tmp_path):
     words = text_of(page(tmp_path, records))
     assert "random, seed 0: failed after 100 samples (TrainingError: the loss is nan)" in words
     assert "shuffled, seed 2: not started" in words
-    assert "pi, seed 0: top1/x is not a finite number; it is not in that mean" in words
-    assert "does not hold: Every run that the recipe asks for has finished." in words
+    assert "pi, seed 0: top1/x is not a finite number; it is excluded from that mean" in words
+    assert "does not hold: Every run of the recipe has finished." in words
 
 
 def test_different_batches_are_not_called_fair(tmp_path):
@@ -147,13 +149,13 @@ def test_the_page_is_one_file_with_words_for_every_picture(tiny_page):
 
 def test_the_page_shows_judgments_images_curves_and_weights(tiny_page):
     words = text_of(tiny_page.read_text())
-    assert "It agrees with people" in words
+    assert "The model agrees with people" in words
     assert "Each anchor in 2afc/synthetic, as numbers" in words
-    assert re.search(r"it agrees with the majority in \d+ of \d+ judgments", words)
-    assert "What each arm calls an image of synthetic" in words
-    assert "Retrieval: what pi finds among 48 images of synthetic" in words
-    assert "What stage 1 changed, block by block" in words
-    assert "Stage 1: agreement with held-out judgments" in words
+    assert re.search(r"The model agrees with the majority in \d+ of \d+ randomly drawn judgments", words)
+    assert "Predicted classes of images of synthetic" in words
+    assert "Retrieval by pi among 48 images of synthetic" in words
+    assert "Change in stage 1, block by block" in words
+    assert "Stage 1: agreement with held-out judgments (val split)" in words
     assert "simulated data" in words
 
 
@@ -164,7 +166,7 @@ def test_what_cannot_be_loaded_is_left_out_with_the_reason(tiny, tmp_path):
     words = text_of(render(compare(load_runs([copy]))))
     assert "Left out: example judgments." in words
     assert "init.safetensors: no such file" in words
-    assert "Retrieval: what pi finds" in words
+    assert "Retrieval by pi" in words
 
 
 def test_damaged_weights_are_left_out_and_named(tiny, tmp_path):
@@ -176,7 +178,7 @@ def test_damaged_weights_are_left_out_and_named(tiny, tmp_path):
     file.write_bytes(data)
     words = text_of(render(compare(load_runs([copy]))))
     assert f"Left out: weights. {file}: the weights differ from their checksum" in words
-    assert "Retrieval: what pi finds" not in words
+    assert "Retrieval by pi" not in words
 
 
 def test_an_absent_package_is_named_with_the_command_that_helps(tmp_path, monkeypatch):
@@ -193,6 +195,126 @@ def test_the_report_verb_writes_the_page(cli, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("page.html: ")
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_file_that_is_not_a_report_is_not_overwritten(cli, tmp_path):
+    write(tmp_path, three_by_three())
+    own = tmp_path / "page.html"
+    own.write_text("<!doctype html><p>my notes</p>")
+    done = cli("report", "made", "--out", "page.html", "--no-examples")
+    assert done.returncode == 2
+    assert (
+        "page.html: not a report of perceptinit, so it is not overwritten. Choose another file" in done.stderr
+    )
+    assert own.read_text() == "<!doctype html><p>my notes</p>"
+
+
+def test_a_report_replaces_an_older_report(cli, tmp_path):
+    write(tmp_path, three_by_three())
+    for _ in range(2):
+        assert cli("report", "made", "--out", "page.html", "--no-examples").returncode == 0
+
+
+def with_spread(records, **after):
+    """Return the records with the spread of image embeddings after stage 1 by arm, from 0.5."""
+    for one in records:
+        if (spread := after.get(one["arm"]["name"])) is not None:
+            metrics = {"spread_before": 0.5, "spread_after": spread}
+            one["init"] = [{"stage": "init.0", "metrics": metrics}]
+    return records
+
+
+def test_a_collapsed_arm_stands_beside_the_headline(tmp_path):
+    html = page(tmp_path, with_spread(three_by_three(), pi=0.2, shuffled=0.02))
+    (limit,) = re.findall(r'<p class="limit">(.*?)</p>', html)
+    assert limit.startswith("Stage 1 collapsed the image embeddings of shuffled: the mean cosine distance")
+    assert "fell from 0.5 to 0.02" in limit
+
+
+def test_pixels_that_do_as_well_stand_beside_the_headline(tmp_path):
+    records = three_by_three()
+    for one in records:
+        low = score(0.6, name="2afc/bapps", chance=0.5)
+        low["extra"] = {"baselines": {"pixels": {"value": 0.61, "stderr": 0.01}}}
+        one["scores"].append(low)
+    words = text_of(page(tmp_path, records))
+    assert (
+        "In 2afc/bapps, pi (60.0) is not above the interval of pixels (61.0 [59.0, 63.0]): a trivial model does as well."
+    ) in words
+
+
+def test_the_most_important_limit_is_in_the_headline_and_others_are_below_it(tmp_path):
+    records = with_spread(three_by_three(), shuffled=0.02)
+    for one in records:
+        one["arm"]["resolved"]["pretrain"]["pairs"] = {"use": "synthetic"}
+    limits = summary(compare(load_runs([write(tmp_path, records)]))).limits
+    assert [limit.split()[0] for limit in limits] == ["Stage", "Pictures"]
+    html = page(tmp_path, records)
+    assert f'<p class="limit">{limits[0]}</p>' in html
+    others = html[html.index("Other limits") :]
+    assert f"<li><p>{limits[1]}</p>" in others
+
+
+def test_no_paragraph_is_longer_than_60_words(tiny_page, tmp_path):
+    records = three_by_three()
+    for one in records:
+        one["recipe"]["text"] += "[verdict]\ndelta = 1.0\nmax_seeds = 5\n"
+    for html in (tiny_page.read_text(), page(tmp_path, records)):
+        for paragraph in re.findall(r"<(?:p|li|td)(?: [^>]*)?>(.*?)</(?:p|li|td)>", html, re.DOTALL):
+            words = text_of(re.sub(r"(?s)<details>.*?</details>|<li>", " ", paragraph)).split()
+            assert len(words) <= 60, paragraph
+
+
+def test_settings_that_differ_from_the_defaults_come_first(tmp_path):
+    records = three_by_three()
+    network = {"use": "timm", "model": "vit_tiny_patch16_224", "embed_dim": 64}
+    for one in records:
+        own = {"model_args": {"embed_dim": 64, "depth": 3}, "text_layers": 12}
+        one["arm"]["resolved"]["backbone"] = network | own
+    html = page(tmp_path, records)
+    (row,) = re.findall(r'<th scope="row">network</th><td>(.*?)</td>', html)
+    shown, _, fold = row.partition("<details>")
+    assert "model_args (embed_dim 64, depth 3)" in shown
+    assert "text_layers" not in shown  # at its default
+    assert "text_layers 12" in fold
+
+
+def test_the_title_of_a_curve_names_its_split(tmp_path):
+    records = [
+        record(
+            "random",
+            0,
+            [
+                score(v, n, name=f"2afc/{d}", chance=0.5)
+                for n, v in ((0, 0.5), (100, 0.6))
+                for d in ("x", "x-val")
+            ],
+        )
+    ]
+    words = text_of(page(tmp_path, records))
+    assert "x (test split)" in words
+    assert "x-val (val split)" in words
+
+
+def test_stage_1_alone_has_no_figure_or_settings_of_pretraining(tiny, tmp_path):
+    copy = tmp_path / "tiny"
+    shutil.copytree(tiny, copy)
+    for file in copy.glob("*/seed*/record.json"):
+        one = json.loads(file.read_text())
+        one["arm"]["resolved"]["pretrain"] = None
+        one["scores"] = [row for row in one["scores"] if row["samples_seen"] == 0]
+        file.write_text(json.dumps(one))
+    titles = [figure.title for figure in weight_figures(load_runs([copy]))]
+    assert titles == ["Change in stage 1, block by block"]
+    assert "seen by each run" not in text_of(render(compare(load_runs([copy])), with_examples=False))
+
+
+def test_the_page_forbids_scripts_and_requests(tmp_path):
+    html = page(tmp_path, three_by_three())
+    policy = (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    assert f'<meta http-equiv="Content-Security-Policy" content="{policy}">' in html
 
 
 def test_colours_are_readable_in_light_and_dark():
@@ -271,7 +393,10 @@ def test_the_page_is_light_dark_and_fits_a_phone(chromium, tiny_page, tmp_path):
     assert light.std() > 20  # something is written on it
     measuring = tmp_path / "measuring.html"
     script = "<script>document.title = document.documentElement.scrollWidth - innerWidth</script>"
-    measuring.write_text(tiny_page.read_text().replace("</body>", script + "</body>"))
+    page = re.sub(
+        r"<meta http-equiv=[^>]*>", "", tiny_page.read_text()
+    )  # the policy of the page forbids scripts
+    measuring.write_text(page.replace("</body>", script + "</body>"))
     seen = visit(chromium, measuring, tmp_path, "--window-size=500,900", "--dump-dom")
     assert re.search(r"<title>(-?\d+)</title>", seen.dom)[1] == "0"
 
@@ -281,8 +406,8 @@ def test_figures_derived_from_what_is_not_decided_are_left_out_with_the_reason(t
     for one in records:
         one["scores"].insert(0, score(0.1, 0))
     words = text_of(page(tmp_path, records))
-    assert "begins to lead for good" not in words
-    assert "Not said of pi - random, shuffled - random, pi - shuffled: from where on" in words
+    assert "leads until the end" not in words
+    assert "so not for pi - random, shuffled - random, pi - shuffled." in words
 
 
 def drawn(folder, values):

@@ -29,7 +29,7 @@ def test_seeds_are_added_until_the_plan_allows_no_more(verb, tmp_path):
     delta = "verdict.delta=0.001"
     shown = verb("run", "looks.toml", "--until-decided", "--set", "verdict.max_seeds=3", "--set", delta)
     assert "Undecided: seed 2 is added to the first 2 seeds." in shown
-    assert "That is the final answer: 3 seeds are the most that the plan allows" in shown
+    assert "This answer is final: the plan allows at most 3 seeds." in shown
     assert seeds_of(tmp_path) == seeds_of(tmp_path, "redrawn") == ["seed0", "seed1", "seed2"]
     record = json.loads((tmp_path / "runs/looks/random/seed2/record.json").read_text())
     assert record["recipe"]["overrides"] == ["verdict.max_seeds=3", delta, "seeds=[0, 1, 2]"]
@@ -80,14 +80,14 @@ def test_validate_says_what_these_seeds_can_decide(verb):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ([], "no [verdict] delta, so that arms can be better, worse or undecided, but not equivalent"),
-        (["seeds=[0]"], "warning: seeds: one seed decides nothing"),
+        ([], "no [verdict] delta, so arms can be better, worse or undecided, but not equivalent"),
+        (["seeds=[0]"], "warning: seeds: one seed cannot decide anything"),
         (["verdict.primary=embedding_spread/synthetic"], "embedding_spread describes a model and does not judge it"),
         (["verdict.primary=2afx/synthetic"], "no measure called '2afx'; did you mean '2afc'?"),
         (["verdict.primary=top1/cifar10"], "no evaluator of the recipe measures on 'cifar10'."),
-        (["verdict.delta=0.005"], "if a share was meant, write 0.5"),
+        (["verdict.delta=0.005"], "for a share, write 0.5"),
         (["verdict.delta=0.5", "verdict.noise=0.5", "seeds=[0, 1, 2]"],
-         "0.5 points are below the A/A noise: with 3 seeds the interval of two equal arms reaches 1.2 points"),
+         "0.5 points are below the A/A noise: with 3 seeds the interval of two equal arms is ±1.2 points"),
         (["verdict.delta=2", "verdict.published_effect=3", "verdict.source='a paper'"],
          "2 points are more than half of the smallest published effect (3, a paper)"),
     ],
@@ -126,9 +126,9 @@ def test_from_the_plan_to_the_answer_by_commands(verb, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ((), "* Delta: not stated, so that no arms can be called equivalent"),
-        (("verdict.delta=0.005",), "if a share was meant, write 0.5"),
-        (("seeds=[0]",), "warning: seeds: one seed decides nothing"),
+        ((), "* Delta: not stated, so arms cannot be called equivalent"),
+        (("verdict.delta=0.005",), "for a share, write 0.5"),
+        (("seeds=[0]",), "warning: seeds: one seed cannot decide anything"),
     ],
 )
 def test_a_plan_that_cannot_answer_is_written_with_a_warning(verb, settings, sentence):

@@ -66,7 +66,7 @@ def test_two_equal_arms_are_asked_for_noise(tmp_path):
     arms = {"random": ([], BASE), "redrawn": ([{"use": "random"}], NEAR)}
     comparison = made(tmp_path, arms)
     assert asked_of(comparison, "redrawn") == [NOISE]
-    assert "no difference is shown: as it should be" in summary(comparison).readings[0]
+    assert "no difference is shown, as expected" in summary(comparison).readings[0]
 
 
 def test_equal_arms_that_differ_are_called_noise_and_not_worth(tmp_path):
@@ -98,7 +98,7 @@ def test_a_task_that_an_arm_was_trained_on_never_says_that_it_is_worth_it(tmp_pa
     found = summary(comparison)
     assert {v.question for v in found.answers} == {TAUGHT}
     assert found.readings == (
-        "pi was trained on this task: the score says what stage 1 taught and pretraining left of it, "
+        "pi was trained on this task: the score shows what remains of stage 1 after pretraining, "
         "not whether the start is worth it.",
     )
     assert "Is it worth it?" not in " ".join(headline(comparison))
@@ -144,7 +144,9 @@ def test_without_pretraining_nothing_is_worth_anything_to_it(tmp_path):
     comparison = three_arms(tmp_path, JUDGMENTS, samples_seen=0)
     found = summary(comparison)
     assert [v.question for v in found.answers] == [AGAINST.format("random"), STRUCTURE]
-    assert found.readings == ("Nothing was pretrained: what pi is worth to pretraining cannot be said.",)
+    assert found.readings == (
+        "Nothing was pretrained, so these runs do not show the value of pi for pretraining.",
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,7 +198,7 @@ def test_real_people_are_not_called_simulated_for_simulated_pictures(tmp_path):
     records = [record(arm, s, 0.5 + s / 100) for arm in ("random", "pi") for s in (0, 1)]
     for one in records:
         one["arm"]["resolved"]["pretrain"]["pairs"] = SYNTHETIC
-    (note,) = summary(compare(load_runs([write(tmp_path, records)]))).notes
+    (note,) = summary(compare(load_runs([write(tmp_path, records)]))).limits
     assert note.startswith("Pictures or captions are simulated")
 
 
@@ -237,5 +239,5 @@ def test_equal_scores_in_one_seed_are_no_answer(tmp_path):
     assert summary(comparison).readings == ("Whether mimetic is worth it is undecided.",)
     (answer,) = summary(comparison).answers
     assert answer.sentence == (
-        "mimetic scores exactly as random in the one seed that both have: how sure that is cannot be said."
+        "mimetic scores exactly as random in the only common seed; one seed has no interval."
     )

@@ -65,10 +65,10 @@ def outcome(folder, values, text=RECIPE + EXPECT, changed=None, **score_keys):
     [
         ((0.325, 0.326, 0.327), "valid", "valid, within 1.0 points (95 % interval"),
         ((0.326,), "valid", "valid, within 1.0 points (1 seed)"),
-        ((0.240, 0.241, 0.242), "below", "below by 8.7 points, 1.0 points are allowed"),
-        ((0.390, 0.391, 0.392), "above", "above by 6.3 points, 1.0 points are allowed"),
-        ((0.286, 0.326, 0.366), "unclear", "unclear, neither within the 1.0 points"),
-        ((0.314, 0.316, 0.318), "unclear", "unclear, neither within the 1.0 points"),
+        ((0.240, 0.241, 0.242), "below", "below by 8.7 points, more than the allowed 1.0 points"),
+        ((0.390, 0.391, 0.392), "above", "above by 6.3 points, more than the allowed 1.0 points"),
+        ((0.286, 0.326, 0.366), "unclear", "unclear, the interval is partly outside the allowed 1.0 points"),
+        ((0.314, 0.316, 0.318), "unclear", "unclear, the interval is partly outside the allowed 1.0 points"),
     ],
     ids=["valid", "valid by one seed", "below", "above", "seeds too far apart", "at the edge"],
 )
@@ -80,7 +80,7 @@ def test_the_baseline_is_judged_by_its_interval_and_the_tolerance(tmp_path, valu
 
 def test_what_follows_a_baseline_below_the_published_one_says_little(tmp_path):
     _, sentence = outcome(tmp_path, (0.240, 0.241, 0.242))
-    assert sentence.endswith("3 seeds); what follows says little about PI.")
+    assert sentence.endswith("3 seeds); these runs are weak evidence about PI.")
 
 
 def test_a_score_that_is_not_there_is_not_measured_yet(tmp_path):
@@ -100,7 +100,7 @@ def test_a_score_that_is_not_there_is_not_measured_yet(tmp_path):
 def test_runs_of_another_setting_are_neither_valid_nor_not(tmp_path, changed, what):
     found, sentence = outcome(tmp_path, (0.328,), changed=changed)
     assert found == "another setting"
-    assert f"another setting ({what}), so neither valid nor not" in sentence
+    assert f"another setting ({what}), not judged" in sentence
 
 
 def test_places_speed_and_other_arms_do_not_change_the_setting(tmp_path):
@@ -195,7 +195,7 @@ def test_a_share_and_a_set_that_nothing_measures_are_doubted():
     assert told("", "") == []
     shares = "value = 0.328\ntolerance = 0.009"
     (share,) = told("value = 32.8\ntolerance = 1.0", shares)
-    assert "0.328 per cent; if a share was meant, write 32.8" in share
+    assert "0.328 is read as per cent; for a share, write 32.8" in share
     (unmeasured,) = told('"x"', '"imagenet1k"')
     assert "no evaluator of the recipe measures on 'imagenet1k'" in unmeasured
 
@@ -245,4 +245,4 @@ def test_the_yardstick_with_the_most_keys_of_its_own_runs_shrunk(tmp_path):
     assert found["status"] == "finished"
     comparison = compare(load_runs([tmp_path / recipe.name]))
     (sentence,) = [yardstick.sentence for yardstick in yardsticks(comparison)]
-    assert "another setting (smoke run), so neither valid nor not" in sentence
+    assert "another setting (smoke run), not judged" in sentence

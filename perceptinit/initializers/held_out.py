@@ -15,11 +15,8 @@ from perceptinit.initializers.report import copy_weights
 from perceptinit.initializers.triplet_training import EpochResult
 from perceptinit.judgments.ceilings import Bounds
 from perceptinit.judgments.scoring import agreement, held_out_stderr
-from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult, embed_judged, score
+from perceptinit.judgments.two_afc import SHRUNK, ImageArray, TwoAFCResult, embed_judged, score
 from perceptinit.types import RunContext, Triplets
-
-# share of the spread before stage 1 below which a warning is given
-SHRUNK = 0.1
 
 
 class HeldOut:

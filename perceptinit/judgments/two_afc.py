@@ -27,6 +27,8 @@ from perceptinit.types import Triplets
 # Mean pairwise cosine distance (about 2.6 degrees) below which embeddings count as collapsed.
 # Networks with random weights have 0.04 to 0.6 on photographs: 7 timm models, from ResNet to ViT.
 COLLAPSED_SPREAD = 1e-3
+# share of the spread before stage 1 below which images were drawn together
+SHRUNK = 0.1
 
 
 class ImageArray(Protocol):

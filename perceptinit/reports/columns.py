@@ -1,6 +1,6 @@
-"""The columns of results: each says where its value comes from, and how tables, files and the page show it.
+"""The columns of results: the source of each value, and its form in tables, files and the page.
 
-A new field of `Score` is one line in `FACTS`, and one in `COLUMNS` if CSV and JSON have it.
+A new field of `Score` is one line in `FACTS`, and one in `COLUMNS` if CSV and JSON contain it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _note_ceiling(score: ScoreComparison) -> str:
     return f"human ceiling {people}" if people else ""
 
 
-# what a score says besides its value: fields of `Score`, with the words of a score's heading for those that have some
+# fields of `Score` besides its value, with the note in a score's heading where there is one
 FACTS: dict[str, Callable[[ScoreComparison], str] | None] = {
     "chance": _note_chance,
     "lower_ceiling": None,
@@ -41,24 +41,16 @@ FACTS: dict[str, Callable[[ScoreComparison], str] | None] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """An arm in a score: a row of CSV and JSON, for each of its differences."""
-
-    score: ScoreComparison
-    arm: ArmScore
-
-
-@dataclass(frozen=True, slots=True)
 class Column:
     """A column of CSV and JSON.
 
-    value: of a `Row`, or of a difference of its arm; unrounded, shares in 0..1. heading, text: of a difference in the
-    page's table of statistics, for those that it shows.
+    value: of a score and an arm, or `of_difference`; unrounded, shares in 0..1.
+    heading, text: of a difference in the page's table of statistics.
     """
 
     key: str
-    value: Callable[[Any], Any]
-    is_of_difference: bool = False
+    value: Callable[[ScoreComparison, ArmScore], Any] | None = None
+    of_difference: Callable[[Difference], Any] | None = None
     heading: str = ""
     text: Callable[[ScoreComparison, Difference], str] | None = None
 
@@ -88,32 +80,32 @@ def _detectable(score: ScoreComparison, difference: Difference) -> str:
 
 
 COLUMNS = (
-    Column("score", lambda row: row.score.name),
-    Column("measure", lambda row: row.score.measure),
-    Column("data_set", lambda row: row.score.data_set),
-    Column("family", lambda row: row.score.family),
-    Column("num_sets", lambda row: row.score.num_sets),
-    Column("samples_seen", lambda row: row.score.samples_seen.get(row.arm.arm)),
-    Column("arm", lambda row: row.arm.arm),
-    Column("num_seeds", lambda row: len(row.arm.by_seed)),
-    Column("missing_seeds", lambda row: list(row.arm.missing)),
-    Column("mean", lambda row: row.arm.value.mean if row.arm.value else None),
-    Column("stderr", lambda row: row.arm.value.stderr if row.arm.value else None),
-    Column("chance", lambda row: row.score.facts["chance"]),
-    Column("lower_ceiling", lambda row: row.score.facts["lower_ceiling"]),
-    Column("ceiling", lambda row: row.score.facts["ceiling"]),
-    Column("reference", lambda d: d.contrast.reference, True),
-    Column("num_paired", lambda d: d.value.num, True),
-    Column("difference", lambda d: d.value.mean, True, "difference", _signed),
-    Column("low", lambda d: d.value.low, True),
-    Column("high", lambda d: d.value.high, True),
-    Column("bootstrap_low", lambda d: d.bootstrap[0], True, "bootstrap 95 %", _bootstrap),
-    Column("bootstrap_high", lambda d: d.bootstrap[1], True),
-    Column("relative", lambda d: d.relative, True, "relative", _relative),
-    Column("p_value", lambda d: d.p_value, True, "p (paired t)", lambda _, d: _p_value(d.p_value)),
-    Column("q_value", lambda d: d.q_value, True, "corrected p", lambda _, d: _p_value(d.q_value)),
-    Column("detectable_difference", lambda d: d.detectable, True, "detectable", _detectable),
-    Column("incomplete", lambda row: row.score.incomplete),
+    Column("score", lambda s, _: s.name),
+    Column("measure", lambda s, _: s.measure),
+    Column("data_set", lambda s, _: s.data_set),
+    Column("family", lambda s, _: s.family),
+    Column("num_sets", lambda s, _: s.num_sets),
+    Column("samples_seen", lambda s, arm: s.samples_seen.get(arm.arm)),
+    Column("arm", lambda _, arm: arm.arm),
+    Column("num_seeds", lambda _, arm: len(arm.by_seed)),
+    Column("missing_seeds", lambda _, arm: list(arm.missing)),
+    Column("mean", lambda _, arm: arm.value.mean if arm.value else None),
+    Column("stderr", lambda _, arm: arm.value.stderr if arm.value else None),
+    Column("chance", lambda s, _: s.facts["chance"]),
+    Column("lower_ceiling", lambda s, _: s.facts["lower_ceiling"]),
+    Column("ceiling", lambda s, _: s.facts["ceiling"]),
+    Column("reference", None, lambda d: d.contrast.reference),
+    Column("num_paired", None, lambda d: d.value.num),
+    Column("difference", None, lambda d: d.value.mean, "difference", _signed),
+    Column("low", None, lambda d: d.value.low),
+    Column("high", None, lambda d: d.value.high),
+    Column("bootstrap_low", None, lambda d: d.bootstrap[0], "bootstrap 95 %", _bootstrap),
+    Column("bootstrap_high", None, lambda d: d.bootstrap[1]),
+    Column("relative", None, lambda d: d.relative, "relative", _relative),
+    Column("p_value", None, lambda d: d.p_value, "p (paired t)", lambda _, d: _p_value(d.p_value)),
+    Column("q_value", None, lambda d: d.q_value, "corrected p", lambda _, d: _p_value(d.q_value)),
+    Column("detectable_difference", None, lambda d: d.detectable, "detectable", _detectable),
+    Column("incomplete", lambda s, _: s.incomplete),
 )
 STATISTICS = tuple(column for column in COLUMNS if column.heading)
 
@@ -122,22 +114,21 @@ def flat_rows(scores: Sequence[ScoreComparison]) -> Iterator[dict[str, Any]]:
     """Yield one flat row per score, arm and contrast, unrounded; shares in 0..1."""
     for score in scores:
         for arm in score.arms:
+            row = {c.key: c.value(score, arm) if c.value else None for c in COLUMNS}
             own = [d for d in score.differences if d.contrast.arm == arm.arm]
-            row = Row(score, arm)
-            if not own:
-                yield {c.key: None if c.is_of_difference else c.value(row) for c in COLUMNS}
-            about = {c.key: c.value(row) for c in COLUMNS if not c.is_of_difference}
             for d in own:
-                yield about | {c.key: c.value(d) for c in COLUMNS if c.is_of_difference}
+                yield row | {c.key: c.of_difference(d) for c in COLUMNS if c.of_difference}
+            if not own:
+                yield row
 
 
 def pick(found: object, *paths: str) -> dict[str, Any]:
-    """Return attributes of an object by the last name of their dotted paths."""
+    """Return attributes of an object under the last name of their dotted paths."""
     return {path.rpartition(".")[2]: attrgetter(path)(found) for path in paths}
 
 
 def csv_text(fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return rows as CSV; arrays joined by spaces."""
+    """Return rows as CSV, with arrays joined by spaces."""
     file = io.StringIO()
     writer = csv.DictWriter(file, fields, lineterminator="\n")
     writer.writeheader()
@@ -148,21 +139,20 @@ def csv_text(fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def find_references(comparison: Comparison) -> list[str]:
-    """Return the arms that others are compared with, the baseline first."""
+    """Return the arms that others are compared with; the baseline is first."""
     return list(dict.fromkeys(c.reference for c in comparison.contrasts))
 
 
 def headings(comparison: Comparison) -> list[str]:
-    """Return the headings over `cells`."""
-    gaps = [f"vs {reference} [95 %]" for reference in find_references(comparison)]
-    return ["mean ± s.e.", *gaps, "seeds"]
+    """Return the headings of `cells`."""
+    return ["mean ± s.e.", *(f"vs {name} [95 %]" for name in find_references(comparison)), "seeds"]
 
 
 def cells(comparison: Comparison, score: ScoreComparison, arm: ArmScore) -> list[str]:
-    """Return an arm's cells in a score: mean with s.e., each difference, number of seeds."""
-    gaps = [difference_cell(score, arm, reference) for reference in find_references(comparison)]
+    """Return an arm's cells in a score: mean with standard error, each difference, number of seeds."""
+    differences = [difference_cell(score, arm, reference) for reference in find_references(comparison)]
     num = len(arm.by_seed)
-    return [mean_cell(score, arm), *gaps, f"{num} of {num + len(arm.missing)}"]
+    return [mean_cell(score, arm), *differences, f"{num} of {num + len(arm.missing)}"]
 
 
 def mean_cell(score: ScoreComparison, arm: ArmScore) -> str:
@@ -176,7 +166,7 @@ def mean_cell(score: ScoreComparison, arm: ArmScore) -> str:
 
 
 def difference_cell(score: ScoreComparison, arm: ArmScore, reference: str) -> str:
-    """Return an arm's difference to a reference with its interval, empty if they are not compared."""
+    """Return an arm's difference from a reference with its interval, empty if they are not compared."""
     for d in score.differences:
         if (d.contrast.arm, d.contrast.reference) == (arm.arm, reference):
             mean = signed(d.value.mean, score.is_share).removesuffix(" points")
@@ -193,7 +183,7 @@ def title(score: ScoreComparison) -> str:
 
 
 def page_note(score: ScoreComparison) -> str:
-    """Return what the page says of a score beside its name."""
+    """Return the page's note beside the name of a score."""
     baselines = baselines_in_words(score)
     notes = [
         measure_title(score.measure),
@@ -202,7 +192,7 @@ def page_note(score: ScoreComparison) -> str:
         score.incomplete,
         f"{BESIDE} {baselines}" if baselines else "",
         "" if score.higher_is_better else "lower is better",
-        "describes, does not judge" if score.is_diagnostic else "",
+        "descriptive only" if score.is_diagnostic else "",
     ]
     return ", ".join(filter(None, notes))
 
@@ -212,13 +202,13 @@ def _fact_notes(score: ScoreComparison) -> list[str]:
 
 
 def trained_on(score: ScoreComparison) -> str:
-    """Return which arms learn from what the score asks for, and which pictures they saw; empty if none does."""
+    """Return the arms that were trained on the task of a score, and the images they saw; empty for none."""
     arms = " and ".join(sorted(score.taught))
     return f"trained on by {arms}{score.seen_in_words}" if arms else ""
 
 
 def baselines_in_words(score: ScoreComparison) -> str:
-    """Return what trivial models score on the same judgments with 95 % intervals, empty without any."""
+    """Return the scores of trivial models on the same judgments with 95 % intervals, empty without any."""
     parts = []
     for baseline in score.baselines:
         edges = [number(v, score.is_share) for v in baseline.interval or ()]

@@ -1,4 +1,4 @@
-"""From runs to a comparison: arms at equal samples seen, paired by seed, with everything left out named."""
+"""Compare arms at equal samples seen, paired by seed, and list excluded results."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ Rows = dict[tuple[str, int], dict[str, dict[str, Any]]]  # (arm, seed) -> score 
 def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None) -> Comparison:
     """Compare the arms of a set of runs.
 
-    budget: "equal" takes every run's end and refuses ends at different samples seen; a number takes
-    the scores at that many samples; "unequal" puts the ends side by side and says so.
+    budget: "equal" uses final scores and refuses runs that ended at different samples seen; a number uses the
+    scores at that many samples; "unequal" compares final scores and reports that budgets differ.
 
     Raises UsageError when budgets differ, when runs differ in more than `init` and `posthoc`, when
-    no run has scores at the number asked for, and for a baseline that does not exist.
+    no run has scores at the requested number, and for an unknown baseline.
     """
     baseline = baseline or runs.baseline
     if baseline != runs.baseline and baseline not in runs.arms:
         raise UsageError(unknown("no arm called", baseline, runs.arms))
     runs = replace(runs, baseline=baseline)
     _refuse_mixed_settings(runs)
-    rows, problems = _chosen_rows(runs, budget)
+    rows, problems = _choose_rows(runs, budget)
     contrasts = tuple(find_contrasts(runs))
     names = list(dict.fromkeys(name for scores in rows.values() for name in scores))
     scores = [_score(runs, rows, name, contrasts) for name in names]
     for score, ((arm, seed), own) in product(scores, rows.items()):
         if seed not in score.arm(arm).by_seed:
             what = "is not a finite number" if score.name in own else "was not measured"
-            problems.append(f"{arm}, seed {seed}: {score.name} {what}; it is not in that mean")
+            problems.append(f"{arm}, seed {seed}: {score.name} {what}; it is excluded from that mean")
     problems += _incomplete_sets(rows)
     return Comparison(
         runs=runs,
@@ -69,49 +69,45 @@ def _refuse_mixed_settings(runs: RunSet) -> None:
         other, expected = first = first or (run, settings)
         if settings != expected:
             raise UsageError(
-                f"{other.folder} and {run.folder} differ in more than how they start, so their "
+                f"{other.folder} and {run.folder} differ in more than their initialization, so their "
                 f"difference has no single cause:\n{fingerprint_difference(expected, settings)}"
             )
 
 
-def _chosen_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
-    """Return the score rows to compare, and sentences on the runs that are not among them."""
+def _choose_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
+    """Return the score rows to compare, and sentences on excluded runs."""
     if isinstance(budget, int):
-        candidates = [run for run in runs.runs if _rows_at(run, budget)]
-        problems = [_report_unfinished(run, run in candidates) for run in runs.unfinished]
-        problems += [
-            f"{run.title}: no scores at {budget:,} samples (it has {_counts(run)})"
-            for run in runs.finished
-            if run not in candidates
-        ]
-        if not candidates:
-            there = "; ".join(f"{run.title}: {_counts(run)}" for run in runs.runs)
-            raise UsageError(f"no run has scores at {budget:,} samples seen. There are {there}")
-        return {(r.arm, r.seed): _rows_at(r, budget) for r in candidates}, problems
-    problems = [_report_unfinished(run, False) for run in runs.unfinished]
+        used = {(run.arm, run.seed): rows for run in runs.runs if (rows := _rows_at(run, budget))}
+        if not used:
+            counts = "; ".join(f"{run.title}: {_counts(run)}" for run in runs.runs)
+            raise UsageError(f"no run has scores at {budget:,} samples seen. Available: {counts}")
+        without = [run for run in runs.finished if (run.arm, run.seed) not in used]
+        late = [f"{r.title}: no scores at {budget:,} samples (it has {_counts(r)})" for r in without]
+        return used, [*_report_unfinished(runs, used), *late]
+    problems = _report_unfinished(runs, {})
     if len({run.samples_seen for run in runs.finished}) > 1:
+        by_arm = {arm: _join({r.samples_seen for r in runs.finished if r.arm == arm}) for arm in runs.arms}
+        seen = "; ".join(f"{arm}: {counts} samples" for arm, counts in by_arm.items() if counts)
         if budget == "equal":
             common = set.intersection(*({r["samples_seen"] for r in x.scores} for x in runs.finished))
             at = f"--at {max(common)}" if common else "--at N"
             raise UsageError(
-                f"the runs ended at different samples seen, so their ends are not comparable. {_budgets(runs)}. "
-                f"Compare at a number that all have ({at}), or the ends as they are (--unequal)"
+                f"the runs ended at different samples seen, so their final scores are not comparable. {seen}. "
+                f"Compare at a number that all runs have ({at}), or compare final scores with --unequal"
             )
-        problems.append(f"Budgets differ, the arms are not equally trained. {_budgets(runs)}")
+        problems.append(f"Budgets differ: the arms are not equally trained. {seen}")
     return {(r.arm, r.seed): _rows_at(r, r.samples_seen) for r in runs.finished}, problems
 
 
-def _report_unfinished(run: LoadedRun, is_used: bool) -> str:
-    reason = f" ({run.reason})" if run.reason else ""
-    reached = f" after {run.samples_seen:,} samples" if run.samples_seen else ""
-    use = "its scores at the number asked for are used" if is_used else "it is in no mean"
-    return f"{run.title}: {run.state}{reached}{reason}; {use}"
-
-
-def _budgets(runs: RunSet) -> str:
-    seen = {a: sorted({r.samples_seen for r in runs.finished if r.arm == a}) for a in runs.arms}
-    by_arm = {arm: " and ".join(f"{n:,}" for n in counts) for arm, counts in seen.items()}
-    return "; ".join(f"{arm}: {counts} samples" for arm, counts in by_arm.items() if counts)
+def _report_unfinished(runs: RunSet, used: Rows) -> list[str]:
+    lines = []
+    for run in runs.unfinished:
+        reason = f" ({run.reason})" if run.reason else ""
+        reached = f" after {run.samples_seen:,} samples" if run.samples_seen else ""
+        is_used = (run.arm, run.seed) in used
+        use = "its scores at the requested number are used" if is_used else "it is excluded from every mean"
+        lines.append(f"{run.title}: {run.state}{reached}{reason}; {use}")
+    return lines
 
 
 def _rows_at(run: LoadedRun, samples_seen: int) -> dict[str, dict[str, Any]]:
@@ -119,8 +115,11 @@ def _rows_at(run: LoadedRun, samples_seen: int) -> dict[str, dict[str, Any]]:
 
 
 def _counts(run: LoadedRun) -> str:
-    counts = sorted({row["samples_seen"] for row in run.scores})
-    return ", ".join(f"{n:,}" for n in counts) or "none"
+    return _join({row["samples_seen"] for row in run.scores}) or "none"
+
+
+def _join(counts: Iterable[int]) -> str:
+    return ", ".join(f"{n:,}" for n in sorted(counts))
 
 
 def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -> ScoreComparison:
@@ -133,7 +132,6 @@ def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -
     # scores add the split to the name of the judgments, as in `nights-val`
     names = {data_set, *(data_set.removesuffix(f"-{split}") for split in SPLITS)}
     asked = runs.arms if may_ask_people(measure) else ()
-    taught = (arm for arm in asked if names & taught_by(runs, arm))
     return ScoreComparison(
         name=name,
         measure=measure,
@@ -145,7 +143,7 @@ def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -
         baselines=from_extra(row["extra"]),
         num_sets=1,
         samples_seen={arm: found[arm, seed]["samples_seen"] for arm, seed in found},
-        taught=frozenset(taught),
+        taught=frozenset(arm for arm in asked if names & taught_by(runs, arm)),
         seen_in_training=row["extra"].get("seen_in_training"),
         arms=arms,
         rule=rule,
@@ -155,7 +153,7 @@ def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -
 
 
 def _incomplete_sets(rows: Rows) -> Iterable[str]:
-    """Yield a sentence for each data set and run with images that could not be read."""
+    """Yield a sentence for each data set and run with unreadable images."""
     found = {
         (split_name(name)[1], cell): row["extra"]
         for cell, scores in rows.items()

@@ -1,10 +1,10 @@
-"""What a comparison is made of: scores of arms, differences between them, and what is left out."""
+"""The parts of a comparison: scores of arms, differences between them, and problems."""
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from perceptinit.errors import UsageError
@@ -23,11 +23,12 @@ ALL = "all"  # family of the average over all data sets of a measure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A contrast in one score, paired by seed; positive means the arm's number is larger.
+    """A contrast in one score, paired by seed; positive means that the arm has the larger value.
 
-    relative: mean difference over the reference's mean, None when that is 0.
-    bootstrap: percentile interval, None for one seed. p_value: paired t test; q_value: corrected over the data sets of the measure.
-    detectable: smallest true difference that these seeds would show with 80 % chance.
+    relative: mean difference divided by the reference's mean, None when that is 0.
+    bootstrap: percentile interval, None for one seed.
+    p_value: paired t test; q_value: corrected over the data sets of the measure.
+    detectable: smallest true difference that these seeds detect with 80 % probability.
     """
 
     contrast: Contrast
@@ -42,7 +43,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmScore:
-    """One arm in one score; `value` is None when no seed has it, `missing` are seeds without it."""
+    """One arm in one score; `value` is None when no seed has one, `missing` lists the seeds without a value."""
 
     arm: str
     by_seed: Mapping[int, float]
@@ -54,14 +55,14 @@ class ArmScore:
 class ScoreComparison:
     """One score, or one average over data sets, for all arms.
 
-    facts: what the records say of it besides its value, by `columns.FACTS`.
-    num_sets: data sets that it is a mean of; 1 for a score as it was measured.
-    samples_seen: pairs each arm had used when the score was taken.
-    taught: arms that learn from judgments of the data set that the score asks for.
-    seen_in_training: share of its pictures in the training split of these judgments, None when not told.
-    rule: when a difference in it is decided, in its unit.
+    facts: fields of the records by `columns.FACTS`.
+    baselines: scores of trivial models on the same judgments.
+    num_sets: number of data sets in the mean; 1 for a measured score.
+    samples_seen: pairs that each arm had seen at the measurement.
+    taught: arms that learn from judgments of the score's data set.
+    seen_in_training: share of its images in the training split of these judgments, None if not recorded.
+    rule: when a difference is decided, in the unit of the score.
     incomplete: a note when images of the set could not be read, else empty.
-    baselines: what trivial models score on the same judgments.
     """
 
     name: str
@@ -87,7 +88,7 @@ class ScoreComparison:
 
     @property
     def seen_in_words(self) -> str:
-        """Return how many of its pictures training had seen, as the end of a phrase; empty if not recorded."""
+        """Return the share of images seen in training as the end of a phrase; empty if not recorded."""
         seen = self.seen_in_training
         if seen is None:
             return ""
@@ -103,7 +104,7 @@ class ScoreComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetsComparison:
-    """A contrast over all data sets of a measure; p-values corrected over contrasts and measures."""
+    """A contrast over all data sets of a measure, with p-values corrected over contrasts and measures."""
 
     measure: str
     contrast: Contrast
@@ -114,7 +115,7 @@ class SetsComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MiddleMean:
-    """An arm's interquartile mean over the data sets of a measure; over the seeds that have all of them."""
+    """An arm's interquartile mean over the data sets of a measure, and over the seeds that have all of them."""
 
     measure: str
     is_share: bool
@@ -126,11 +127,10 @@ class MiddleMean:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Everything that tables, sentences and the page are made from.
+    """The data of tables, sentences and the page.
 
-    scores: as measured; averages: over families and over all data sets of a measure; middle_means: the
-    interquartile means beside them.
-    problems: sentences on what is missing or left out, to be shown with every table.
+    scores: as measured; averages: over families and over all data sets of a measure.
+    problems: sentences on missing and excluded results, shown with every table.
     """
 
     runs: RunSet
@@ -143,36 +143,36 @@ class Comparison:
 
     @property
     def primary(self) -> ScoreComparison | None:
-        """Return the score that speaks for the comparison: the overall average of the first measure.
+        """Return the score of the headline: the overall average of the first measure.
 
-        A score that an arm was trained on speaks only when there is no other, or when the recipe states it.
+        A score that an arm was trained on is primary only when there is no other, or when the recipe states it.
         """
-        everything = [s for s in (*self.scores, *self.averages) if not s.is_diagnostic]
-        candidates = [s for s in everything if self.is_stated_primary(s)] or everything
-        return min(
-            candidates,
-            key=lambda s: (bool(s.taught), rank(s.measure), -s.num_sets, s.name),
-            default=None,
-        )
+        judging = [s for s in (*self.scores, *self.averages) if not s.is_diagnostic]
+        candidates = [s for s in judging if self.is_stated_primary(s)] or judging
+        key = lambda s: (bool(s.taught), rank(s.measure), -s.num_sets, s.name)  # noqa: E731
+        return min(candidates, key=key, default=None)
 
     def is_stated_primary(self, score: ScoreComparison) -> bool:
         """Return whether `[verdict] primary` names a score, or its measure."""
         return self.runs.plan.primary in (score.name, score.measure)
 
     def matching(self, patterns: Sequence[str]) -> list[ScoreComparison]:
-        """Return the scores and averages that a pattern such as `top1/*` fits, all without patterns.
+        """Return the scores and averages that match a pattern such as `top1/*`; all without patterns.
 
-        Raises UsageError for a pattern that fits none.
+        Raises UsageError for a pattern without a match.
         """
         everything = [*self.scores, *self.averages]
+        names = [score.name for score in everything]
         for pattern in patterns:
-            if not any(fnmatchcase(score.name, pattern) for score in everything):
-                raise UsageError(unknown("no score fits", pattern, [s.name for s in everything]))
-        return [s for s in everything if not patterns or any(fnmatchcase(s.name, p) for p in patterns)]
+            if not fnmatch.filter(names, pattern):
+                raise UsageError(unknown("no score matches", pattern, names))
+        return [
+            s for s in everything if not patterns or any(fnmatch.fnmatchcase(s.name, p) for p in patterns)
+        ]
 
 
 def score_arm(runs: RunSet, arm: str, values: Mapping[tuple[str, int], float]) -> ArmScore:
-    """Return an arm in a score. values: (arm, seed) -> value of all arms; seeds without one are missing."""
+    """Return an arm in a score. values: (arm, seed) -> value, of all arms."""
     by_seed = {seed: value for (name, seed), value in values.items() if name == arm}
     missing = tuple(run.seed for run in runs.arm_runs(arm) if run.seed not in by_seed)
     value = estimate(list(by_seed.values())) if by_seed else None
@@ -180,27 +180,25 @@ def score_arm(runs: RunSet, arm: str, values: Mapping[tuple[str, int], float]) -
 
 
 def pair_arms(arms: Sequence[ArmScore], contrasts: Iterable[Contrast], rule: Rule) -> tuple[Difference, ...]:
-    """Return each contrast whose arms have a seed in common, with the interval that the rule asks for."""
+    """Return the difference of each contrast whose arms share a seed, with intervals at the rule's level."""
     by_name = {arm.arm: arm.by_seed for arm in arms}
-    pairs = ((c, by_name[c.arm], by_name[c.reference]) for c in contrasts)
-    return tuple(
-        _difference(contrast, own, other, rule.confidence)
-        for contrast, own, other in pairs
-        if own.keys() & other.keys()
-    )
-
-
-def _difference(contrast: Contrast, arm: Values, reference: Values, confidence: float) -> Difference:
-    by_seed = statistics.differences(arm, reference)
-    values = list(by_seed.values())
-    value = estimate(values, confidence)
-    level = estimate([reference[seed] for seed in by_seed]).mean
-    return Difference(
-        contrast=contrast,
-        by_seed=by_seed,
-        value=value,
-        bootstrap=statistics.bootstrap_interval(values) or (None, None),
-        relative=value.mean / level if level else None,
-        p_value=statistics.paired_p_value(values),
-        detectable=statistics.detectable_difference(values, alpha=1 - confidence),
-    )
+    found = []
+    for contrast in contrasts:
+        reference = by_name[contrast.reference]
+        by_seed = statistics.differences(by_name[contrast.arm], reference)
+        if not by_seed:
+            continue
+        values = list(by_seed.values())
+        value = estimate(values, rule.confidence)
+        level = estimate([reference[seed] for seed in by_seed]).mean
+        difference = Difference(
+            contrast=contrast,
+            by_seed=by_seed,
+            value=value,
+            bootstrap=statistics.bootstrap_interval(values) or (None, None),
+            relative=value.mean / level if level else None,
+            p_value=statistics.paired_p_value(values),
+            detectable=statistics.detectable_difference(values, alpha=1 - rule.confidence),
+        )
+        found.append(difference)
+    return tuple(found)

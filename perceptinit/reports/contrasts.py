@@ -1,14 +1,13 @@
-"""Which arm is compared with which, and what question that answers, by what the arms are.
+"""The contrasts of an experiment and the questions that they answer, by what the arms are.
 
-Two contrasts are read together and never one alone: against the baseline (is it worth it?) and
-against the same triplets with shuffled votes (is it the human structure?). Shuffled votes are not
-neutral, they can cost accuracy, so a lead over them alone says little.
+Two contrasts are read together: against the baseline (is it worth it?) and against the same triplets with
+shuffled votes (is it the human structure?). Shuffled votes can cost accuracy, so a lead over them alone is not
+an answer.
 
-An arm's shuffled control is the arm that equals it once `shuffled-votes` is taken out of all its
-settings. People are asked about only where people gave the answers. Other pairs are compared too,
-under a name that says in what else they differ.
+The shuffled control of an arm is the arm with equal settings apart from `shuffled-votes`. Questions name people
+only where people gave the answers. Other pairs are compared with a question that lists their differences.
 
-A new contrast is a `Question` with its sentences, and the line of `_ask` that says when it is asked.
+A new contrast is a `Question` with its sentences, and the line of `_ask` that returns it.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ from perceptinit.reports.at_best import find_bar, is_tuned
 from perceptinit.results.runs import RunSet
 
 SHUFFLED = "shuffled-votes"
-ANY_OTHER = ""  # key of the sentence for all outcomes that have none of their own
-# of the built-in judgments, for records of before 0.2, which do not tell who answered
+ANY_OTHER = ""  # key of the sentence for all other outcomes
+# built-in judgments of programs, for records from before 0.2, which do not state who answered
 _BY_PROGRAM = ("pixel-triplets", "class-triplets")
 Sentences = Mapping[str, str]  # by the outcome of a verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a contrast asks, with all sentences that depend on it; they are formatted with `arm` and `reference`.
+    """The question of a contrast, with all sentences that depend on it, formatted with `arm` and `reference`.
 
-    text: the question, `{}` for what `format` is given. asks_for_better: a card answers it with yes or no.
-    expected: what a plan expects. structure: what the arm shares with its shuffled control but for the votes.
-    readings: the summary's sentence by outcome. after_better, after_others: how the sentence on the arm's worth
-    goes on when the arm is better than the baseline, and when it is not.
+    text: the question, with `{}` for the values of `format`. asks_for_better: a card answers it with yes or no.
+    expected: the hypothesis of a plan. structure: name of the structure that shuffling removes.
+    readings: the summary's sentence by outcome. after_better, after_others: continuation of the sentence on the
+    arm's worth, for an arm that is better than the baseline and for others.
     """
 
     text: str
@@ -51,7 +50,7 @@ class Question:
         return self.text
 
     def format(self, *values: str) -> Question:
-        """Return the question with its text about these values."""
+        """Return the question with these values in its text."""
         return replace(self, text=self.text.format(*values))
 
 
@@ -96,11 +95,12 @@ NO_PEOPLE = _ask_structure(
     "Is it the structure of these answers, which are not people's?",
     "the structure of these answers, which are not people's,",
 )
+# plans store the texts of questions: another text is a departure from a plan
 OTHERWISE = Question(text="Against shuffled votes, with {} other than here:", asks_for_better=False)
 CONTROL = Question(text="Do votes dealt at random make a difference?", asks_for_better=False)
 _NOISE_SHOWN = (
-    "{arm} and {reference} start alike, and yet a difference is shown, as noise does in one of 20 such "
-    "comparisons: believe no difference of this size elsewhere."
+    "{arm} and {reference} start alike, but a difference is shown, as noise does in one of 20 such comparisons. "
+    "Do not trust differences of this size elsewhere."
 )
 NOISE = Question(
     text="Do equal arms differ (A/A)?",
@@ -109,7 +109,7 @@ NOISE = Question(
     readings={
         "better": _NOISE_SHOWN,
         "worse": _NOISE_SHOWN,
-        ANY_OTHER: "{arm} and {reference} start alike, and no difference is shown: as it should be.{deviation}",
+        ANY_OTHER: "{arm} and {reference} start alike, and no difference is shown, as expected.{deviation}",
     },
 )
 AGAINST = Question(text="Is it better than {}?")
@@ -117,15 +117,15 @@ AT_BEST = Question(text="Each at its best settings: is it better than {}?")
 TAUGHT = Question(
     text="Does it know the task that it was trained on?",
     readings={
-        ANY_OTHER: "{arm} was trained on this task{seen}: the score says what stage 1 taught and pretraining "
-        "left of it, not whether the start is worth it."
+        ANY_OTHER: "{arm} was trained on this task{seen}: the score shows what remains of stage 1 after "
+        "pretraining, not whether the start is worth it."
     },
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """`arm` minus `reference`, and the question it answers; barred: why no side may be taken."""
+    """`arm` minus `reference`, and the question it answers; barred: why neither may be called better."""
 
     arm: str
     reference: str
@@ -149,9 +149,9 @@ def find_contrasts(runs: RunSet) -> list[Contrast]:
 
 
 def _ask(runs: RunSet, arm: str, reference: str) -> Question:
-    """Return what the contrast of two arms asks."""
+    """Return the question of two arms."""
     if _is_beside_shuffled(runs, arm, reference):
-        own, its = (_unshuffled(runs.resolved(name)) for name in (arm, reference))
+        own, its = (_unshuffle(runs.resolved(name)) for name in (arm, reference))
         its["name"] = own.get("name")  # of the recipe
         if others := list(dict.fromkeys(find_differences(own, its))):
             return OTHERWISE.format(" and ".join(others))
@@ -166,20 +166,20 @@ def _ask(runs: RunSet, arm: str, reference: str) -> Question:
 
 
 def _is_beside_shuffled(runs: RunSet, arm: str, control: str) -> bool:
-    """Return whether a control learns from shuffled votes where an arm learns from votes as given."""
+    """Return whether a control learns from shuffled votes in the stages where an arm learns from given ones."""
     slots = _slots_with_judgments(runs, arm)
     is_pair = is_shuffled(runs, control) and not is_shuffled(runs, arm)
     return bool(slots) and is_pair and slots == _slots_with_judgments(runs, control)
 
 
 def _is_fresh(runs: RunSet, arm: str) -> bool:
-    """Return whether the arm's weights are random ones, drawn with the model or anew."""
+    """Return whether the arm has random weights."""
     is_known = bool(runs.resolved(arm))
     return is_known and all(stage.get("use") == "random" for stage in _stages(runs, arm))
 
 
 def taught_by(runs: RunSet, arm: str) -> set[str]:
-    """Return the names of the judgments that the arm learns from, whoever answers and however shuffled."""
+    """Return the names of the judgments that the arm learns from, from any source, shuffled or not."""
     recorded = runs.about(arm).get("taught_by")
     if recorded is not None:
         return set(recorded)
@@ -188,23 +188,23 @@ def taught_by(runs: RunSet, arm: str) -> set[str]:
 
 
 def is_shuffled(runs: RunSet, arm: str) -> bool:
-    """Return whether the arm learns from judgments whose votes were dealt at random."""
+    """Return whether the arm learns from judgments with shuffled votes."""
     return any(table.get("use") == SHUFFLED for table in _judgments(_stages(runs, arm)))
 
 
-def _unshuffled(value: Any) -> Any:
+def _unshuffle(value: Any) -> Any:
     """Return settings without `shuffled-votes`."""
     if isinstance(value, list):
-        return [_unshuffled(item) for item in value]
+        return [_unshuffle(item) for item in value]
     if not isinstance(value, Mapping):
         return value
     if value.get("use") == SHUFFLED:
-        return _unshuffled(value.get("judgments"))
-    return {key: _unshuffled(item) for key, item in value.items()}
+        return _unshuffle(value.get("judgments"))
+    return {key: _unshuffle(item) for key, item in value.items()}
 
 
 def find_differences(arm: Any, control: Any, where: str = "") -> Iterable[str]:
-    """Yield the paths of the settings that differ; a component of another name differs as a whole."""
+    """Yield the paths of settings that differ; components with different names differ as a whole."""
     if isinstance(arm, list) and isinstance(control, list) and len(arm) == len(control):
         for one, other in zip(arm, control, strict=True):
             yield from find_differences(one, other, where)
@@ -219,13 +219,13 @@ def find_differences(arm: Any, control: Any, where: str = "") -> Iterable[str]:
 
 
 def is_by_people(runs: RunSet, arm: str) -> bool:
-    """Return whether people, or simulated ones, gave every answer that the arm learns from."""
+    """Return whether people, real or simulated, gave every answer that the arm learns from."""
     by_program = any(t.get("use") in _BY_PROGRAM for t in _judgments(_stages(runs, arm)))
     return bool(runs.about(arm).get("by_people", not by_program))
 
 
 def is_by_simulated_people(runs: RunSet, arm: str) -> bool:
-    """Return whether simulated observers gave an answer that the arm learns from."""
+    """Return whether simulated observers gave any answer that the arm learns from."""
     return any(t.get("use") == "synthetic" for t in _judgments(_stages(runs, arm)))
 
 

@@ -1,7 +1,6 @@
 """Scores over samples seen: bands over seeds, crossover and speed-up.
 
-Curves are straight between two measurements. What is said of a crossover or a speed-up comes with
-a bootstrap over seeds, which are resampled in pairs; few seeds make it coarse.
+Curves are interpolated linearly between measurements. Intervals are percentile bootstraps over pairs of seeds.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from perceptinit.reports.comparison import ALL, Comparison, ScoreComparison
 from perceptinit.reports.statistics import Estimate, estimate
@@ -27,9 +25,9 @@ Curves = dict[int, Curve]  # seed -> curve
 class SamplesEstimate:
     """A number of samples (or a ratio) with its bootstrap interval over seeds.
 
-    value: of the mean curves; None when it does not happen in the runs.
-    low, high: percentile interval; `inf` where resamples never get there; None for one seed.
-    share: share of the resamples in which it happens at all.
+    value: of the mean curves; None where it is undefined.
+    low, high: percentile interval; `inf` where it is undefined in resamples; None for one seed.
+    share: share of the resamples in which it is defined.
     """
 
     value: float | None
@@ -39,10 +37,7 @@ class SamplesEstimate:
 
 
 def curves_of(runs: RunSet, arm: str, score: str) -> Curves:
-    """Return the curve of each seed of an arm: one value per number of samples seen, finite ones only.
-
-    Runs that did not finish are in: what they measured holds as far as it goes.
-    """
+    """Return the curve of each seed of an arm, finite values only; unfinished runs are included."""
     curves: Curves = {}
     for run in runs.arm_runs(arm):
         rows = [r for r in run.scores if r["name"] == score and r["value"] is not None]
@@ -52,39 +47,39 @@ def curves_of(runs: RunSet, arm: str, score: str) -> Curves:
 
 
 def band(curves: Curves) -> dict[int, Estimate]:
-    """Return mean and interval at each number of samples that every seed was measured at."""
+    """Return mean and interval at each number of samples that all seeds share."""
     return {n: estimate([curve[n] for curve in curves.values()]) for n in common_counts(curves)}
 
 
 def common_counts(*groups: Curves) -> list[int]:
-    """Return the numbers of samples that all seeds of all groups were measured at, in order."""
+    """Return the sorted numbers of samples at which all seeds of all groups have a value."""
     counts = [set(curve) for curves in groups for curve in curves.values()]
     return sorted(set.intersection(*counts)) if counts else []
 
 
 def crossover(arm: Curves, reference: Curves, higher_is_better: bool = True) -> SamplesEstimate:
-    """Return the samples at which the arm begins to lead and from where it stays ahead to the end.
+    """Return the samples from which the arm leads until the end.
 
-    0 or the first measurement when it leads from the start; None when it does not lead at the end.
+    This is the first measurement when it always leads, and None when it does not lead at the end.
     """
     sign = 1 if higher_is_better else -1
 
     def find_lead(arm: Curve, reference: Curve) -> float | None:
-        lead = {n: sign * (arm[n] - reference[n]) for n in sorted(arm)}
-        behind = [(n, value) for n, value in lead.items() if value <= 0]
-        if not behind:
-            return float(min(lead))
-        ahead = next(((n, value) for n, value in lead.items() if n > behind[-1][0]), None)
-        return _between(*behind[-1], *ahead, 0.0) if ahead else None
+        lead = [(n, sign * (arm[n] - reference[n])) for n in sorted(arm)]
+        last_behind = max((i for i, (_, value) in enumerate(lead) if value <= 0), default=-1)
+        if last_behind == -1:
+            return float(lead[0][0])
+        behind, *ahead = lead[last_behind:]
+        return _interpolate(behind, ahead[0], 0.0) if ahead else None
 
     return _over_seeds(arm, reference, find_lead)
 
 
 def speed_up(arm: Curves, reference: Curves, higher_is_better: bool = True) -> SamplesEstimate:
-    """Return how many times as many samples the reference needs for the same score.
+    """Return the ratio of the samples that the reference and the arm need for the same score.
 
-    Both curves are read at the lower of the two last scores: above 1, the arm gets there with
-    fewer samples. None when one of them starts at that score or is there only once.
+    That score is the lower of the two last scores; above 1, the arm needs fewer samples. None when a curve starts
+    at that score.
     """
     sign = 1 if higher_is_better else -1
 
@@ -111,10 +106,12 @@ def _over_seeds(
     value = at(seeds)
     if len(seeds) < 2:
         return SamplesEstimate(value, None, None, None)
-    found = sorted(_resample(seeds, at))
-    share = sum(math.isfinite(v) for v in found) / len(found)
+    drawn = generator(0, "curves").integers(len(seeds), size=(NUM_RESAMPLES, len(seeds)))
+    resampled = [at([seeds[i] for i in row]) for row in drawn.tolist()]
+    found = sorted(math.inf if v is None else v for v in resampled)
+    share = sum(map(math.isfinite, found)) / len(found)
     last = len(found) - 1
-    # percentiles as values that occur: inf cannot be interpolated
+    # percentiles are values of the sample, because inf cannot be interpolated
     low, high = found[math.floor(0.025 * last)], found[math.ceil(0.975 * last)]
     return SamplesEstimate(value, low, high, share)
 
@@ -123,48 +120,31 @@ def _mean(curves: Curves, seeds: Sequence[int], counts: Sequence[int]) -> Curve:
     return {n: math.fsum(curves[s][n] for s in seeds) / len(seeds) for n in counts}
 
 
-def _resample(seeds: Sequence[int], at: Callable[[Sequence[int]], float | None]) -> list[float]:
-    """Return the statistic of each bootstrap resample of seeds; inf where it is None."""
-    import numpy as np
-    from scipy import stats
-
-    def statistic(indices: np.ndarray) -> float:
-        value = at([seeds[int(i)] for i in indices])
-        return math.inf if value is None else value
-
-    with np.errstate(invalid="ignore"):  # differences of inf in an interval that is not used
-        settings: Any = {"vectorized": False, "n_resamples": NUM_RESAMPLES, "method": "percentile"}
-        rng = generator(0, "curves")
-        result = stats.bootstrap((np.arange(len(seeds)),), statistic, rng=rng, **settings)
-    return [float(v) for v in result.bootstrap_distribution]
-
-
 def _find_reach(curve: Curve, target: float) -> float | None:
     """Return the samples at which a curve first reaches `target`, None when it starts there."""
-    counts = sorted(curve)
-    if curve[counts[0]] >= target:
+    points = sorted(curve.items())
+    if points[0][1] >= target:
         return None
-    for left, right in pairwise(counts):
-        if curve[right] >= target:
-            return _between(left, curve[left], right, curve[right], target)
-    return None
+    ends = next((pair for pair in pairwise(points) if pair[1][1] >= target), None)
+    return _interpolate(*ends, target) if ends else None
 
 
-def _between(left: float, low: float, right: float, high: float, target: float) -> float:
-    """Return where the straight line from (left, low) to (right, high) is at `target`."""
-    return left + (right - left) * (target - low) / (high - low)
+def _interpolate(left: tuple[float, float], right: tuple[float, float], target: float) -> float:
+    """Return x where the line through two points (x, y) has y = `target`."""
+    return left[0] + (right[0] - left[0]) * (target - left[1]) / (right[1] - left[1])
 
 
 def all_curves(comparison: Comparison, score: ScoreComparison) -> dict[str, Curves]:
-    """Return the curves of every arm in a score; of an average, where all its data sets were measured."""
-    same = [s for s in comparison.scores if s.measure == score.measure]
-    members = [s.name for s in same if score.family in (s.family, ALL)]
-    names = members if score.num_sets > 1 else [score.name]
+    """Return the curves of every arm in a score; those of an average where all its data sets were measured."""
+    names = [score.name]
+    if score.num_sets > 1:
+        same = (s for s in comparison.scores if s.measure == score.measure)
+        names = [s.name for s in same if score.family in (s.family, ALL)]
     return {arm: _average(comparison.runs, arm, names) for arm in comparison.runs.arms}
 
 
 def _average(runs: RunSet, arm: str, names: Sequence[str]) -> Curves:
-    """Return the mean over scores of each seed's curve; a seed that lacks a score has none."""
+    """Return the mean over scores of each seed's curve, for the seeds that have all of them."""
     of_scores = [curves_of(runs, arm, name) for name in names]
     seeds = set.intersection(*(set(curves) for curves in of_scores))
     return {

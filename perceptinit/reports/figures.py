@@ -1,7 +1,7 @@
-"""Matplotlib figures as inline SVG that takes its colours from the page, so one file is light and dark.
+"""Matplotlib figures as inline SVG with the colours of the page, light or dark.
 
-Figures are drawn with stand-in colours, which become CSS variables (`--arm-1`, `--ink`, ...). Arms
-differ in colour, line style and marker, so none is told by colour alone. Text stays text.
+Placeholder colours are replaced by CSS variables (`--arm-1`, `--ink`, ...). Arms differ in colour, line style and
+marker, so colour is never the only distinction. Text remains text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from perceptinit.errors import MissingPackageError
 
 INK, FAINT, GRID = "#0000a1", "#0000a2", "#0000a3"
-MAX_ARMS = 8  # beyond, colours repeat; styles and markers differ in length and go on differing
+MAX_ARMS = 8  # colours repeat beyond, with other styles and markers
 WIDTH_INCHES = 5.2
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -50,7 +50,7 @@ _RC: dict[Any, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure of the page: `svg` is inline markup, `alt` says in words what it shows."""
+    """A figure of the page: `svg` is inline markup, `alt` describes it in words."""
 
     title: str
     svg: str
@@ -59,19 +59,19 @@ class Figure:
 
 
 def require_matplotlib() -> None:
-    """Raise MissingPackageError, with the command that helps, when the report's packages are absent."""
-    for package in ("matplotlib", "jinja2"):
-        try:
-            __import__(package)
-        except ModuleNotFoundError as error:
-            raise MissingPackageError(
-                f"the report needs the package '{error.name}'. Get it: pip install 'perceptinit[report]'"
-            ) from error
+    """Raise MissingPackageError with the install command when a package of the report is absent."""
+    try:
+        import jinja2  # noqa: F401
+        import matplotlib  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            f"the report needs the package '{error.name}'. Install it with: pip install 'perceptinit[report]'"
+        ) from error
 
 
 @contextmanager
 def drawing(height: float = 3.2) -> Iterator[Any]:
-    """Give axes in the page's style; the figure is `ax.figure`."""
+    """Yield axes in the page's style."""
     import matplotlib
     from matplotlib.figure import Figure as Canvas
 
@@ -81,7 +81,7 @@ def drawing(height: float = 3.2) -> Iterator[Any]:
 
 
 def arm_colour(index: int) -> str:
-    """Return the stand-in colour of arm number `index`; 0 is the baseline."""
+    """Return the placeholder colour of arm number `index`; 0 is the baseline."""
     return f"#a0000{index % MAX_ARMS}"
 
 
@@ -95,27 +95,23 @@ def arm_style(index: int) -> dict[str, Any]:
 
 
 def plot_arms(
-    ax: Any,
-    lines: Mapping[str, Sequence[Mapping[Any, float]]],
-    arms: Sequence[str],
-    **style: Any,
+    ax: Any, lines: Mapping[str, Sequence[Mapping[Any, float]]], arms: Sequence[str], **style: Any
 ) -> None:
-    """Draw an arm's lines (x -> y) in its style, with the arms' names above the axes, where no line is."""
+    """Draw the lines (x -> y) of each arm in its style, with a legend above the axes."""
     for arm, of_arm in lines.items():
         for index, line in enumerate(of_arm):
-            label = arm if index == 0 else None
             own = arm_style(arms.index(arm)) | style
-            ax.plot(list(line), list(line.values()), label=label, **own)
+            ax.plot(list(line), list(line.values()), label=None if index else arm, **own)
     add_legend(ax)
 
 
 def add_legend(ax: Any) -> None:
-    """Put the arms' names above the axes."""
+    """Add a legend above the axes."""
     ax.figure.legend(loc="outside upper left", ncols=4, fontsize=9)
 
 
 def draw_limit(ax: Any, name: str, value: float, side: str) -> None:
-    """Draw a line with its name beside the axes, on the side ("top": below it) where no other name is."""
+    """Draw a line with its name beside the axes; side: the text's vertical alignment ("top" is below the line)."""
     ax.axhline(value, color=FAINT, linewidth=1, linestyle=":")
     place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
     ax.annotate(name, (1, value), (4, 0), va=side, color=FAINT, fontsize=8, **place)
@@ -135,14 +131,14 @@ def finish(ax: Any, title: str, alt: str, caption: str = "") -> Figure:
 
 
 def _inline(svg: str, title: str, alt: str) -> str:
-    """Return an SVG file's root element for use inside HTML: labelled, fluid, with ids of its own."""
+    """Return an SVG file's root element for use in HTML: labelled, fluid, with unique ids."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     prefix = re.sub(r"[^a-z0-9]+", "-", title.lower())
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{prefix}-", svg)
-    for stand_in, variable in _COLOURS.items():
-        svg = svg.replace(stand_in, f"var({variable})")
+    for placeholder, variable in _COLOURS.items():
+        svg = svg.replace(placeholder, f"var({variable})")
     root, rest = svg.split(">", 1)
     root = re.sub(r' (width|height)="[^"]*"', "", root)
     return f'{root} role="img" aria-label="{escape(alt, quote=True)}">{rest}'

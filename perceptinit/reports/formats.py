@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from perceptinit.reports import columns
 from perceptinit.reports.columns import cells, difference_cell, find_references, pick, trained_on
@@ -15,7 +14,7 @@ from perceptinit.reports.verdicts.headline import family_wise, headline, summary
 from perceptinit.reports.verdicts.yardsticks import yardsticks
 from perceptinit.results.preregistration import plan_sha256
 
-# what JSON has of each object, by the last name of the path
+# attributes in JSON, under the last name of the path
 CONTRAST = ("contrast.arm", "contrast.reference")
 MIDDLE_MEAN = (
     *("measure", "arm", "num_sets", "num_seeds"),
@@ -28,31 +27,26 @@ OVER_SETS = (
 
 
 def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
-    """Return the table as GitHub Markdown, with the verdict and what is left out as a list."""
+    """Return the table as GitHub Markdown, with the verdict and problems as a list."""
     titles = columns.headings(comparison)
     rows = [["score", "arm", *titles]]
     rows += [[s.name, arm.arm, *cells(comparison, s, arm)] for s in scores for arm in s.arms]
     lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
     lines.insert(1, f"|---|---|{'---:|' * len(titles)}")
-    beside = [(score.name, columns.baselines_in_words(score)) for score in scores]
     notes = [*headline(comparison), *sets_lines(comparison), *comparison.problems]
-    notes += _trainings(scores)
+    notes += [f"{s.name}: {trained_on(s)}" for s in scores if s.taught]
+    beside = ((score.name, columns.baselines_in_words(score)) for score in scores)
     notes += [f"{columns.BESIDE} in {name}: {line}" for name, line in beside if line]
     notes += reading_aids(comparison)
     return "\n".join([*lines, "", *(f"* {note}" for note in notes)]) + "\n"
 
 
-def _trainings(scores: Sequence[ScoreComparison]) -> Iterator[str]:
-    """Yield a note for each score that an arm was trained on."""
-    yield from (f"{s.name}: {trained_on(s)}" for s in scores if s.taught)
-
-
 def latex_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
-    """Return a `booktabs` table: a score per row, an arm per column, differences under the means."""
+    """Return a `booktabs` table: a score per row, an arm per column, differences below the means."""
     arms = comparison.runs.arms
-    notes = [*headline(comparison), *comparison.problems, *_trainings(scores)]
-    notes += reading_aids(comparison)
-    lines = [f"% {note}" for note in notes]
+    notes = [*headline(comparison), *comparison.problems]
+    notes += [f"{s.name}: {trained_on(s)}" for s in scores if s.taught]
+    lines = [f"% {note}" for note in [*notes, *reading_aids(comparison)]]
     lines += [rf"\begin{{tabular}}{{l{'r' * len(arms)}}}", r"\toprule"]
     lines += [_latex_row(["score", *map(_escape, arms)]), r"\midrule"]
     for score in scores:
@@ -79,13 +73,14 @@ def _latex(cell: str) -> str:
 
 
 def csv_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
-    """Return a row per score, arm and contrast as CSV; missing seeds joined by spaces."""
+    """Return a row per score, arm and contrast as CSV, with missing seeds joined by spaces."""
     return columns.csv_text([column.key for column in columns.COLUMNS], columns.flat_rows(scores))
 
 
 def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
-    """Return everything as strict JSON: sentences, problems, states of runs, rows, values by seed."""
-    runs = comparison.runs
+    """Return the comparison as strict JSON: sentences, problems, states of runs, rows, values by seed."""
+    runs, found = comparison.runs, summary(comparison)
+    plan, said = runs.preregistered, ("outcome", "sentence")
     value = {
         **pick(runs, "name", "baseline"),
         "simulated": runs.is_simulated,
@@ -93,35 +88,20 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
         "problems": list(comparison.problems),
         "differences": runs.differences,
         "runs": [{**pick(r, "arm", "seed", "state"), "folder": str(r.folder)} for r in runs.runs],
-        **_list_scores(scores),
-        **_list_answers(comparison),
-        "interquartile_means": [pick(mean, *MIDDLE_MEAN) for mean in comparison.middle_means],
-        "over_sets": [pick(row, *OVER_SETS) for row in comparison.over_sets],
-    }
-    return json.dumps(value, indent=2, allow_nan=False) + "\n"
-
-
-def _list_scores(scores: Sequence[ScoreComparison]) -> dict[str, Any]:
-    return {
         "scores": list(columns.flat_rows(scores)),
         "trained_on": {s.name: sorted(s.taught) for s in scores if s.taught},
         "values": {s.name: {a.arm: dict(a.by_seed) for a in s.arms} for s in scores},
         "baselines": {
             s.name: {b.name: pick(b, "value", "stderr") for b in s.baselines} for s in scores if s.baselines
         },
-    }
-
-
-def _list_answers(comparison: Comparison) -> dict[str, Any]:
-    plan, found = comparison.runs.preregistered, summary(comparison)
-    stated = pick(comparison.runs.plan, "delta", "max_seeds")
-    said = ("outcome", "sentence")
-    return {
         "family_wise": family_wise(comparison),
-        "plan": {**stated, "sha256": plan_sha256(plan) if plan else None},
+        "plan": {**pick(runs.plan, "delta", "max_seeds"), "sha256": plan_sha256(plan) if plan else None},
         "expected": [{**asdict(y.expected), **pick(y, *said)} for y in yardsticks(comparison)],
         "answers": [
             {**pick(answer, *CONTRAST), "question": str(answer.question), **pick(answer, *said)}
             for answer in (found.answers if found else ())
         ],
+        "interquartile_means": [pick(mean, *MIDDLE_MEAN) for mean in comparison.middle_means],
+        "over_sets": [pick(row, *OVER_SETS) for row in comparison.over_sets],
     }
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"

@@ -1,4 +1,4 @@
-"""Scores, differences and intervals as people read them: shares in per cent and points."""
+"""Format scores, differences and intervals: shares in per cent and points."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from perceptinit.reports.statistics import Estimate
 
 
 def number(value: float, is_share: bool) -> str:
-    """Return a score as people read it: per cent for shares, three decimals for others."""
+    """Return a score as text: per cent for shares, three decimals for others."""
     return f"{100 * value:.1f}" if is_share else f"{value:.3f}"
 
 
@@ -21,7 +21,7 @@ def magnitude(value: float, is_share: bool) -> str:
 
 
 def interval(value: Estimate, is_share: bool, between: str = " to ") -> str:
-    """Return an interval of a difference: `+0.4 to +3.8`; empty for a single value."""
+    """Return the interval of a difference, such as `+0.4 to +3.8`; empty for a single value."""
     if value.low is None or value.high is None:
         return ""
     factor, digits = (100, 1) if is_share else (1, 3)

@@ -1,4 +1,4 @@
-"""Many data sets together: averages, interquartile means, tests over sets, and p-values corrected for their number."""
+"""Statistics over data sets: averages, interquartile means, tests, and corrected p-values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from perceptinit.results.runs import RunSet
 
 
 def _group_by_measure(scores: Sequence[ScoreComparison]) -> Iterator[list[ScoreComparison]]:
-    """Yield the scores of each measure that judges and has at least two data sets."""
+    """Yield the scores of each measure with at least two data sets, descriptive measures excepted."""
     for measure in dict.fromkeys(s.measure for s in scores if not s.is_diagnostic):
         of_measure = [score for score in scores if score.measure == measure]
         if len(of_measure) > 1:
@@ -31,8 +31,7 @@ def averages(
 ) -> Iterator[ScoreComparison]:
     """Yield the mean over each family and over all data sets, of each measure with several sets."""
     for of_measure in _group_by_measure(scores):
-        families = dict.fromkeys(s.family for s in of_measure)
-        for family in families:
+        for family in dict.fromkeys(s.family for s in of_measure):
             group = [s for s in of_measure if s.family == family]
             if 1 < len(group) < len(of_measure):
                 yield _average(runs, family, group, contrasts)
@@ -45,15 +44,14 @@ def _average(
     group: Sequence[ScoreComparison],
     contrasts: Sequence[Contrast],
 ) -> ScoreComparison:
-    """Return the unweighted mean over data sets; a run that lacks one of them has no average."""
+    """Return the unweighted mean over data sets; a run without one of them has no average."""
     values: dict[tuple[str, int], float] = {}
-    for run in runs.runs:
-        own = [score.arm(run.arm).by_seed.get(run.seed) for score in group]
-        known = [value for value in own if value is not None]
-        if len(known) == len(group):
-            values[run.arm, run.seed] = sum(known) / len(known)
-    arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
     num = len(group)
+    for arm in runs.arms:
+        by_set = [score.arm(arm).by_seed for score in group]
+        for seed in set.intersection(*map(set, by_set)):
+            values[arm, seed] = sum(of_set[seed] for of_set in by_set) / num
+    arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
     chances = [s.facts["chance"] for s in group if s.facts["chance"] is not None]
     num_incomplete = sum(bool(score.incomplete) for score in group)
     return replace(
@@ -61,7 +59,7 @@ def _average(
         name=f"{group[0].measure}/mean of {num} {'' if family == ALL else family + ' '}sets",
         data_set=f"mean of {num} sets",
         family=family,
-        facts={  # others, such as the human ceiling, hold for one set only
+        facts={  # other facts, such as the human ceiling, apply to one set only
             **dict.fromkeys(group[0].facts),
             "chance": sum(chances) / num if len(chances) == num else None,
             "num_examples": sum(score.facts["num_examples"] for score in group),
@@ -78,19 +76,20 @@ def _average(
 
 def with_q_values(scores: Sequence[ScoreComparison]) -> list[ScoreComparison]:
     """Return the scores with p-values corrected over the data sets of each measure and contrast."""
-    p_values: dict[tuple[str, Contrast], dict[str, float | None]] = {}
+    p_values: dict[tuple[str, Contrast], list[float | None]] = {}
     for score in scores:
         for d in score.differences:
-            p_values.setdefault((score.measure, d.contrast), {})[score.name] = d.p_value
-    q_values = {
-        key: dict(zip(by_name, correct_for_many([*by_name.values()]), strict=True))
-        for key, by_name in p_values.items()
-    }
-    corrected = (
-        tuple(replace(d, q_value=q_values[s.measure, d.contrast][s.name]) for d in s.differences)
+            p_values.setdefault((score.measure, d.contrast), []).append(d.p_value)
+    q_values = {key: iter(correct_for_many(found)) for key, found in p_values.items()}
+    return [
+        replace(
+            s,
+            differences=tuple(
+                replace(d, q_value=next(q_values[s.measure, d.contrast])) for d in s.differences
+            ),
+        )
         for s in scores
-    )
-    return [replace(s, differences=found) for s, found in zip(scores, corrected, strict=True)]
+    ]
 
 
 def over_sets(scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]) -> list[SetsComparison]:

@@ -1,10 +1,12 @@
-"""What the page shows of answers and results; see `templates/report.html` for where it stands."""
+"""The page's answers and results; `templates/report.html` arranges them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from perceptinit.reports.comparison import ALL, Comparison, Difference, ScoreComparison
@@ -15,11 +17,11 @@ from perceptinit.reports.numbers import magnitude, number
 from perceptinit.reports.plots import curve_figure, difference_figure
 from perceptinit.reports.verdicts import verdict as verdicts
 from perceptinit.reports.verdicts.headline import Summary
-from perceptinit.reports.verdicts.verdict import Verdict, can_be_derived_from
+from perceptinit.reports.verdicts.verdict import MIN_SEEDS_DERIVED, Verdict, can_be_derived_from  # noqa: F401 (the first is shown)
 from perceptinit.results.measures import is_perceptual
 
 MAX_CURVES_PER_MEASURE = 4
-# what a record calls a breakdown, what the page calls one of its rows
+# key of a breakdown in records, name of its rows on the page
 UNITS = {"by_person": "person", "by_anchor": "anchor"}
 ANSWERS = {
     "better": "Better:",
@@ -27,45 +29,58 @@ ANSWERS = {
     "equivalent": "No difference that matters:",
     "undecided": "Undecided:",
     "equal": "Equal in every seed:",
-    "one seed": "Cannot be said from one seed:",
+    "one seed": "Unknown from one seed:",
     "missing": "No seed in common.",
-    "barred": "Cannot be said:",
+    "barred": "Not comparable:",
 }
 YES_OR_NO = {"better": "Yes:", "worse": "No, it is worse:"}
 
 
+def split_paragraphs(text: str, most: int = 60) -> list[str]:
+    """Return a text in paragraphs of at most `most` words, as far as its sentences allow."""
+    paragraphs: list[str] = []
+    for sentence in re.split(r"(?<=[.!?]) (?=[A-Z])", text):
+        if paragraphs and len(f"{paragraphs[-1]} {sentence}".split()) <= most:
+            paragraphs[-1] += f" {sentence}"
+        else:
+            paragraphs.append(sentence)
+    return paragraphs
+
+
 def rule_in_words(score: ScoreComparison) -> str:
-    """Return when a difference counts as decided."""
+    """Return when a difference is decided."""
     rule = score.rule
     text = "An interval on one side of 0 is better or worse"
     if rule.delta is None:
-        text += "; no [verdict] delta was stated, so that nothing can be called equivalent"
+        text += "; without a [verdict] delta, arms cannot be called equivalent"
     else:
-        text += f", one within ±{magnitude(rule.delta, score.is_share)} (delta, stated in the recipe) is equivalent"
+        text += (
+            f", and one within ±{magnitude(rule.delta, score.is_share)} (delta of the recipe) is equivalent"
+        )
     text += "; any other is undecided."
     if rule.last is not None:
         text += (
-            f" Seeds were added after looking, from {rule.first} up to at most {rule.last}: the intervals are wider, "
-            f"{100 * rule.confidence:.1f} % each, so that 95 % hold at every look (repeated confidence intervals)."
+            f" Seeds were added after each look, from {rule.first} to at most {rule.last}. The intervals have a level of "
+            f"{100 * rule.confidence:.1f} %, so that 95 % hold at every look (repeated confidence intervals)."
         )
     return text
 
 
 def answer_in_words(verdict: Verdict) -> str:
-    """Return a yes or a no where the question asks for one side, else the side."""
+    """Return yes or no where the question asks whether the arm is better, else the outcome."""
     words = ANSWERS | YES_OR_NO if verdict.question.asks_for_better else ANSWERS
     return words[verdict.outcome]
 
 
 def evidence_in_words(verdict: Verdict, difference: Difference, score: ScoreComparison) -> str:
-    """Return what stands behind an answer: interval and seeds, or why there is none."""
+    """Return interval and seeds of an answer, or why it has none."""
     if verdict.outcome == "barred":
         return verdict.sentence
     return verdicts.evidence(difference, score) if difference.value.num > 1 else ""
 
 
 def find_scale(summary: Summary, score: ScoreComparison) -> float:
-    """Return how much wider a picture is than its differences, so that all of them fit into it."""
+    """Return the factor at which all differences of the summary fit into a bar."""
     differences = [d for v in summary.answers if (d := score.difference(v.contrast))]
     ends = [x for d in differences for x in (d.value.low, d.value.high, *d.by_seed.values())]
     widest = max((abs(x) for x in ends if x is not None), default=0.0)
@@ -82,73 +97,57 @@ def difference_figures(comparison: Comparison) -> list[Figure]:
 
 
 def curve_figures(comparison: Comparison) -> list[Figure]:
-    """Return all curves: the measure that speaks first, the perceptual ones beside it, then the rest."""
+    """Return all curves: first the primary measure, then perceptual measures, then the others."""
     first = comparison.primary
-    speaks = first.measure if first else None
-    scores = [*_curve_scores(comparison, False), *_curve_scores(comparison, True)]
-    scores.sort(key=lambda s: (s.measure != speaks, not is_perceptual(s.measure)))
+    scores = list(_curve_scores(comparison))
+    scores.sort(key=lambda s: (not first or s.measure != first.measure, not is_perceptual(s.measure)))
     figures = [curve_figure(comparison, score) for score in scores]
     return [figure for figure in figures if figure]
 
 
-def _curve_scores(comparison: Comparison, perceptual: bool) -> Iterator[ScoreComparison]:
-    """Yield the scores to draw as curves: each set of a measure, or their average when they are many."""
-    wanted = [s for s in comparison.scores if is_perceptual(s.measure) == perceptual]
-    for measure in dict.fromkeys(s.measure for s in wanted if perceptual or not s.is_diagnostic):
+def _curve_scores(comparison: Comparison) -> Iterator[ScoreComparison]:
+    """Yield the scores to draw as curves: each set of a measure, or their average for many sets."""
+    wanted = [s for s in comparison.scores if is_perceptual(s.measure) or not s.is_diagnostic]
+    for measure in dict.fromkeys(s.measure for s in wanted):
         of_measure = [s for s in wanted if s.measure == measure]
         if len(of_measure) > MAX_CURVES_PER_MEASURE:
-            averages = (s for s in comparison.averages if s.measure == measure)
-            of_measure = [s for s in averages if s.family == ALL]
+            of_measure = [s for s in comparison.averages if (s.measure, s.family) == (measure, ALL)]
         yield from of_measure
 
 
-def crossing_rows(comparison: Comparison) -> list[tuple[str, str, str]]:
-    """Return, in the score that speaks first, where arms begin to lead and what the lead is worth.
+def find_crossings(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """Return rows of contrast, crossover and speed-up in the primary score, and the contrasts left out.
 
-    Of differences that are decided by enough seeds only; see `crossings_left_out`.
+    Rows are contrasts that are decided with enough seeds.
     """
-    score, rows = comparison.primary, []
+    score, rows, left_out = comparison.primary, [], []
+    if score is None:
+        return [], []
     for c in comparison.contrasts:
-        if score is not None and can_be_derived_from(score, c):
+        if can_be_derived_from(score, c):
             curves = all_curves(comparison, score)
             pair = curves[c.arm], curves[c.reference], score.higher_is_better
-            begins, ratio = crossover(*pair), speed_up(*pair)
-            if begins.share is not None or ratio.value is not None:
-                rows.append((c.title, crossover_text(begins), speed_up_text(ratio)))
-    return rows
+            lead, ratio = crossover(*pair), speed_up(*pair)
+            if lead.share is not None or ratio.value is not None:
+                rows.append((c.title, _crossover_text(lead), _speed_up_text(ratio)))
+        elif score.difference(c):
+            left_out.append(c.title)
+    return rows, left_out
 
 
-def crossings_left_out(comparison: Comparison) -> str:
-    """Return which contrasts have no such figures, and why; empty when all have."""
-    score = comparison.primary
-    titles = [
-        c.title
-        for c in comparison.contrasts
-        if score is not None and score.difference(c) and not can_be_derived_from(score, c)
-    ]
-    if not titles:
-        return ""
-    return (
-        f"Not said of {', '.join(titles)}: from where on an arm leads, and what its lead is worth, is shown "
-        f"of differences that are decided by at least {verdicts.MIN_SEEDS_DERIVED} seeds."
-    )
-
-
-def crossover_text(found: SamplesEstimate) -> str:
-    """Return where an arm begins to lead, with its interval."""
+def _crossover_text(found: SamplesEstimate) -> str:
     text = f"after {found.value:,.0f} pairs" if found.value else "before pretraining"
     if found.value is None:
         text = "it does not lead at the end"
     if found.low is None or found.high is None:
         return text
     if not found.share:
-        return f"{text}, in no resample"
+        return f"{text}, in none of the resamples"
     between = _interval(found.low, found.high, ",.0f")
     return f"{text} [{between}; leads at the end in {100 * found.share:.0f} % of resamples]"
 
 
-def speed_up_text(found: SamplesEstimate) -> str:
-    """Return the ratio of pairs for the same score, with its interval."""
+def _speed_up_text(found: SamplesEstimate) -> str:
     if found.value is None:
         return ""
     text = f"{found.value:.2f} times as many"
@@ -163,48 +162,39 @@ def _interval(low: float, high: float, form: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """A score for each person, or for each anchor, lowest first: a table of text, one column per arm.
+    """A score of each person or anchor, lowest first, with a column per arm.
 
-    A last column has how well the other people predict each person, where it is known.
+    The last column is the prediction of each person by the others, where it is known.
     """
 
     title: str
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    headings: list[str]
+    rows: list[list[str]]
 
 
 def find_breakdowns(comparison: Comparison) -> Iterator[Breakdown]:
-    """Yield every score of the finished runs that their records break down by person or anchor."""
-    for score in comparison.scores:
-        for key, unit in UNITS.items():
-            by_arm: dict[str, list[Mapping[str, Any]]] = {}
-            for run in comparison.runs.finished:
-                for row in run.scores:
-                    is_end = (row["name"], row["samples_seen"]) == (score.name, run.samples_seen)
-                    if is_end and row["extra"].get(key):
-                        by_arm.setdefault(run.arm, []).append(row["extra"][key])
-            if found := _breakdown(score, unit, by_arm):
-                yield found
-
-
-def _breakdown(
-    score: ScoreComparison, unit: str, by_arm: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> Breakdown | None:
-    every = [rows for seeds in by_arm.values() for rows in seeds]
-    shared = [name for name in every[0] if all(name in rows for rows in every)] if every else []
-    if not shared:
-        return None
-    values: dict[str, list[float | None]] = {
-        name: [sum(rows[name]["value"] for rows in seeds) / len(seeds) for seeds in by_arm.values()]
-        for name in shared
-    }
-    shared.sort(key=lambda name: sum(value or 0.0 for value in values[name]))
-    headings = (unit, *by_arm)
-    others = {name: every[0][name].get("others") for name in shared}
-    if any(value is not None for value in others.values()):
-        headings += ("the other people",)
-        values = {name: [*means, others[name]] for name, means in values.items()}
-    rows = [
-        (name, *("" if v is None else number(v, score.is_share) for v in values[name])) for name in shared
-    ]
-    return Breakdown(f"Each {unit} in {score.name}", headings, tuple(rows))
+    """Yield the final scores of the finished runs by person and by anchor, as far as recorded."""
+    for score, (key, unit) in product(comparison.scores, UNITS.items()):
+        by_arm: dict[str, list[dict[str, Any]]] = {}
+        for run in comparison.runs.finished:
+            for row in run.scores:
+                is_end = (row["name"], row["samples_seen"]) == (score.name, run.samples_seen)
+                if is_end and row["extra"].get(key):
+                    by_arm.setdefault(run.arm, []).append(row["extra"][key])
+        every = [rows for seeds in by_arm.values() for rows in seeds]
+        shared = [name for name in every[0] if all(name in rows for rows in every)] if every else []
+        if not shared:
+            continue
+        means = {
+            name: [sum(rows[name]["value"] for rows in seeds) / len(seeds) for seeds in by_arm.values()]
+            for name in shared
+        }
+        headings = [unit, *by_arm]
+        shared.sort(key=lambda name: sum(means[name]))
+        table = [[name, *(number(v, score.is_share) for v in means[name])] for name in shared]
+        others = [every[0][name].get("others") for name in shared]
+        if any(value is not None for value in others):
+            headings.append("the other people")
+            for cells, value in zip(table, others, strict=True):
+                cells.append("" if value is None else number(value, score.is_share))
+        yield Breakdown(f"Each {unit} in {score.name}", headings, table)

@@ -1,11 +1,13 @@
-"""The page's figures of scores: curves over samples seen, and differences set by set."""
+"""Figures of scores: curves over samples seen, and differences set by set."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from perceptinit.reports import figures
+from perceptinit.reports.compare import SPLITS
 from perceptinit.reports.comparison import Comparison, ScoreComparison
 from perceptinit.reports.contrasts import Contrast
 from perceptinit.reports.curves import Curves, all_curves, band
@@ -20,9 +22,9 @@ MIN_SEEDS_BAND = 3  # the t interval of two values is 13 standard errors wide to
 
 
 def curve_figure(comparison: Comparison, score: ScoreComparison) -> Figure | None:
-    """Return a score over samples seen per arm; None when it was measured once.
+    """Return a score over samples seen per arm, None with a single measurement.
 
-    With 95 % bands, or each seed's values as points where two seeds would make a band of any width.
+    Bands are 95 % intervals. Two seeds are drawn as points, because their interval is too wide for a band.
     """
     from matplotlib.ticker import StrMethodFormatter
 
@@ -40,8 +42,15 @@ def curve_figure(comparison: Comparison, score: ScoreComparison) -> Figure | Non
         ax.set_xlabel(f"{comparison.runs.samples} seen")
         ax.set_ylabel(f"{score.measure}, %" if score.is_share else score.measure)
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        title = f"{measure_title(score.measure)}, {score.data_set}"
+        split = "" if score.num_sets > 1 else f" ({_split_of(score)} split)"
+        title = f"{measure_title(score.measure)}, {score.data_set}{split}"
         return figures.finish(ax, title[0].upper() + title[1:], _curve_alt(score, bands))
+
+
+def _split_of(score: ScoreComparison) -> str:
+    """Return the split of a score's data, which is part of its name unless it is `test`."""
+    end = score.data_set.rpartition("-")[2]
+    return end if end in SPLITS else "test"
 
 
 def _spread(
@@ -59,13 +68,13 @@ def _spread(
 
 
 def _inside(edge: float | None, score: ScoreComparison) -> float:
-    """Return an edge of a band as it is drawn: a share has no values below 0 and above 100 %."""
+    """Return an edge of a band as drawn: shares are limited to 0 to 100 %."""
     value = float(edge or 0.0)
     return 100 * min(max(value, 0.0), 1.0) if score.is_share else value
 
 
 def _limits(ax: Any, score: ScoreComparison, factor: int) -> None:
-    """Draw chance and the best trivial baseline as lines, the human ceiling as a band."""
+    """Draw chance and the best trivial baseline as lines, and the human ceiling as a band."""
     chance, ceiling = score.facts["chance"], score.facts["ceiling"]
     if chance is not None:
         draw_limit(ax, "chance", factor * chance, "top")
@@ -89,9 +98,9 @@ def _curve_alt(score: ScoreComparison, bands: Mapping[str, Mapping[int, Estimate
 
 
 def difference_figure(comparison: Comparison, contrasts: Sequence[Contrast]) -> Figure | None:
-    """Return a dot plot of differences per data set with 95 % intervals and each seed; shares only.
+    """Return a dot plot of differences per data set with 95 % intervals and each seed, of shares.
 
-    contrasts: all against one reference.
+    contrasts: with one common reference.
     """
     shares = [s for s in (*comparison.scores, *comparison.averages) if s.is_share]
     scores = [s for s in shares if not s.is_diagnostic and any(map(s.difference, contrasts))]
@@ -108,7 +117,7 @@ def difference_figure(comparison: Comparison, contrasts: Sequence[Contrast]) -> 
         ax.set_ylim(len(scores) - 0.5, -0.5)
         ax.set_xlabel(f"points better than {reference}")
         figures.add_legend(ax)
-        title = f"Difference to {reference}, set by set"
+        title = f"Difference from {reference}, set by set"
         return figures.finish(ax, title, _difference_alt(scores, contrasts), SEEDS_AND_MEANS)
 
 
@@ -131,10 +140,9 @@ def _dots(ax: Any, scores: Sequence[ScoreComparison], contrast: Contrast, shift:
 
 def _difference_alt(scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]) -> str:
     parts = []
-    for score in scores:
-        for contrast in contrasts:
-            if found := score.difference(contrast):
-                mean = signed(found.value.mean, score.is_share)
-                between = interval(found.value, score.is_share) or "one seed"
-                parts.append(f"{contrast.title} in {score.name} {mean} ({between})")
+    for score, contrast in product(scores, contrasts):
+        if found := score.difference(contrast):
+            mean = signed(found.value.mean, score.is_share)
+            between = interval(found.value, score.is_share) or "one seed"
+            parts.append(f"{contrast.title} in {score.name} {mean} ({between})")
     return f"Dot plot of differences with 95 % intervals: {'; '.join(parts)}."

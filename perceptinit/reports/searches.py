@@ -1,4 +1,4 @@
-"""What the trials of each arm found: settings, best scores after k trials as a table and as a picture."""
+"""Report the trials of each arm: tuned settings, and best scores after k trials as a table and a figure."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 NO_VALUE = "lost"
 
 
-def search_lines(searches: Sequence[Search]) -> list[str]:
-    """Return by what, and how often, the arms were tuned."""
+def search_line(searches: Sequence[Search]) -> str:
+    """Return how the arms were tuned; empty without trials."""
     if not searches:
-        return []
+        return ""
     config = searches[0].config
-    return [
+    return (
         f"Tuned by {config.measure} on validation data: {config.studies} studies of {config.trials} trials for each of "
         f"{len(searches)} arms, at the same points. An arm takes the best trial of its median study."
-    ]
+    )
 
 
 def headings(searches: Sequence[Search]) -> list[str]:
-    """Return the headings over `rows`."""
+    """Return the headings of `rows`."""
     after = [f"after {k}" for k in range(2, searches[0].config.trials + 1)]
-    return ["arm", "after 1 trial", *after, "settings that it takes"]
+    return ["arm", "after 1 trial", *after, "chosen settings"]
 
 
 def rows(searches: Sequence[Search]) -> list[list[str]]:
-    """Return for each arm the median over studies of the best score after k trials, and what it takes."""
+    """Return for each arm the best score after k trials, median over studies, and the chosen settings."""
     found = []
     for search in searches:
         best = [search.median(k) for k in range(1, search.config.trials + 1)]
@@ -53,8 +53,7 @@ def search_table(searches: Sequence[Search]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    title = " ".join(search_lines(searches))
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, title=search_line(searches), title_justify="left", pad_edge=False)
     for heading in headings(searches):
         table.add_column(heading, overflow="fold")
     for row in rows(searches):
@@ -63,75 +62,69 @@ def search_table(searches: Sequence[Search]) -> Table:
 
 
 def search_figure(searches: Sequence[Search], arms: Sequence[str]) -> Figure | None:
-    """Return the best score after k trials, median over studies, with the lowest and the highest study as a band.
+    """Return the best score after k trials: median over studies, and a band from the lowest to the highest study.
 
-    arms: in the order of the page's colours. Studies without a score so far have no place in it.
+    arms: in the order of the page's colours. The lines start where all studies have a score.
     """
     lines = {search.arm: line for search in searches if (line := _line(search))}
     if not lines:
         return None
     config, is_share = searches[0].config, searches[0].median().is_share
     with drawing() as ax:
-        middles = {arm: [{k: value for k, value, *_ in line}] for arm, line in lines.items()}
-        plot_arms(ax, middles, arms)
+        medians = {arm: {k: ends[1] for k, ends in line.items()} for arm, line in lines.items()}
+        plot_arms(ax, {arm: [median] for arm, median in medians.items()}, arms)
         for arm, line in lines.items():
-            counts, _, low, high = zip(*line, strict=True)
-            ax.fill_between(counts, low, high, color=arm_colour(arms.index(arm)), alpha=0.15, lw=0)
+            low, _, high = zip(*line.values(), strict=True)
+            ax.fill_between(list(line), low, high, color=arm_colour(arms.index(arm)), alpha=0.15, lw=0)
         ax.set_xlabel("trials of a study")
         ax.set_xticks(range(1, config.trials + 1))
         ax.set_ylabel(f"best {config.measure} on validation data{', %' if is_share else ''}")
-        alt = "; ".join(
-            f"{arm} from {line[0][1]:.3g} after {line[0][0]} to {line[-1][1]:.3g} after {line[-1][0]}"
-            for arm, line in lines.items()
+        ends = (
+            f"{arm} from {median[min(median)]:.3g} after {min(median)} to {median[max(median)]:.3g} after {max(median)}"
+            for arm, median in medians.items()
         )
-        alt = f"Line chart of the best validation score over trials, median of studies: {alt}."
+        alt = f"Line chart of the best validation score over trials, median of studies: {'; '.join(ends)}."
         note = f"Median of {config.studies} studies; bands from the lowest to the highest study."
-        return finish(ax, "Best after k trials", alt, note)
+        return finish(ax, "Best after k trials (validation data)", alt, note)
 
 
-def _line(search: Search) -> list[tuple[int, float, float, float]]:
-    """Return k with median, lowest and highest best score after k trials, from where all studies have one."""
-    found = []
-    for num in range(1, search.config.trials + 1):
-        best = search.best_after(num)
-        values = [(100 if t.is_share else 1) * t.value for t in best if t.value is not None]
-        if len(values) == len(best):
-            middle = values[best.index(search.median(num))]
-            found.append((num, middle, min(values), max(values)))
-    return found
+def _line(search: Search) -> dict[int, tuple[float, float, float]]:
+    """Return k -> lowest, median and highest best score after k trials, where all studies have one."""
+    line = {}
+    for k in range(1, search.config.trials + 1):
+        best, median = search.best_after(k), search.median(k).value
+        values = [t.value for t in best if t.value is not None]
+        if median is not None and len(values) == len(best):
+            factor = 100 if best[0].is_share else 1
+            line[k] = (factor * min(values), factor * median, factor * max(values))
+    return line
 
 
 def tuning_section(comparison: Comparison) -> dict[str, Any] | None:
-    """Return what stands on the page of tuning beside the runs; None where nothing was tuned.
+    """Return the page's section on tuning, None without trials; an unreadable trial gives the reason instead.
 
-    The arms at their best are a table of its own, with its own sentences, on the page of the runs at shared settings.
-    What cannot be read is left out, with the reason.
+    The arms at their best have their own table and sentences, on the page of the runs at shared settings.
     """
-    try:
-        return _section(comparison)
-    except PerceptInitError as error:
-        sentences = [f"Left out: what tuning found. {error}"]
-        return {"sentences": sentences, "figure": None, "headings": [], "rows": [], "best": None}
-
-
-def _section(comparison: Comparison) -> dict[str, Any] | None:
     runs = comparison.runs
     roots = {run.folder.parent.parent for run in runs.runs}
     if len(roots) > 1:
         return None
-    (root,) = roots
-    base = root.with_name(root.name.removesuffix(BEST)) if is_tuned(runs) else root
-    trials = list(find_trials(base.with_name(base.name + TRIALS)))
-    configs = [config for run in trials if (config := find_tuning(run.record).config)]
-    largest = max(configs, key=lambda c: c.trials * c.studies, default=None)
-    searches = read_searches(trials, largest, runs.arms) if largest else []
+    root, has_own = roots.pop(), is_tuned(runs)
+    base = root.with_name(root.name.removesuffix(BEST)) if has_own else root
+    best_root = base.with_name(base.name + BEST)
+    try:
+        trials = list(find_trials(base.with_name(base.name + TRIALS)))
+        configs = [config for run in trials if (config := find_tuning(run.record).config)]
+        largest = max(configs, key=lambda c: c.trials * c.studies, default=None)
+        searches = read_searches(trials, largest, runs.arms) if largest else []
+        best = compare(load_runs([best_root])) if searches and not has_own and best_root.is_dir() else None
+    except PerceptInitError as error:
+        empty: dict[str, Any] = {"figure": None, "headings": [], "rows": [], "best": None}
+        return {"sentence": f"Tuning is left out. {error}", **empty}
     if not searches:
         return None
-    best_root = base.with_name(base.name + BEST)
-    has_best = not is_tuned(runs) and best_root.is_dir()
-    best = compare(load_runs([best_root])) if has_best else None
     return {
-        "sentences": search_lines(searches),
+        "sentence": search_line(searches),
         "figure": search_figure(searches, runs.arms),
         "headings": headings(searches),
         "rows": rows(searches),

@@ -1,9 +1,10 @@
-"""What stage 1 and pretraining did in the runs: held-out 2AFC, training loss, judgments, and change of weights."""
+"""Stage 1 and pretraining in the runs: held-out 2AFC, training loss, judgments, and change of weights."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -16,6 +17,7 @@ from perceptinit.results.record import recorded_sha256
 from perceptinit.results.runs import LoadedRun, RunSet
 
 _MEASURED = re.compile(r"2afc_(?P<split>\w+?)_(?P<when>before|after|epoch_(?P<epoch>\d+))")
+_CEILING = re.compile(r"2afc_\w+_ceiling")
 IMAGE_TOWER = "image."
 _BLOCK = re.compile(r"^(.*?(?:blocks|resblocks|layers|layer|stages)\.?\d+)(?:\.|$)")
 
@@ -23,7 +25,7 @@ Weights = Mapping[str, torch.Tensor]
 
 
 def accuracy_curves(runs: RunSet) -> dict[str, list[Curve]]:
-    """Return held-out 2AFC over the epochs of stage 1 for each arm and finished seed that has it."""
+    """Return held-out 2AFC over the epochs of stage 1 for each arm and seed that recorded it."""
     return _by_arm(runs, _accuracy)
 
 
@@ -33,7 +35,7 @@ def _by_arm(runs: RunSet, read: Callable[[LoadedRun], Curve]) -> dict[str, list[
 
 
 def _accuracy(run: LoadedRun) -> Curve:
-    """Return epoch -> 2AFC of the first stage that reports it; empty when none does."""
+    """Return epoch -> 2AFC of the first stage that reports it, empty without one."""
     stages = run.record.get("init", [])
     tables = run.record["arm"]["resolved"]["init"] if stages else []
     for stage, table in zip(stages, tables, strict=False):
@@ -50,11 +52,21 @@ def _accuracy(run: LoadedRun) -> Curve:
 
 def ceiling(runs: RunSet) -> Bounds | None:
     """Return the human ceiling on the held-out judgments, None when no stage reports it."""
-    for metrics in (stage["metrics"] for record in runs.records for stage in record["init"]):
+    for metrics in _stage_metrics(runs):
         for name, upper in metrics.items():
-            if name.startswith("2afc_") and name.endswith("_ceiling") and upper is not None:
+            if _CEILING.fullmatch(name) and upper is not None:
                 return float(metrics.get(f"{name}_lower", upper)), float(upper)
     return None
+
+
+def _stage_metrics(runs: RunSet) -> Iterable[Mapping[str, Any]]:
+    return (stage["metrics"] for record in runs.records for stage in record["init"])
+
+
+def find_split(runs: RunSet) -> str:
+    """Return the split of the held-out judgments of stage 1, empty when no stage reports 2AFC."""
+    found = (_MEASURED.fullmatch(name) for metrics in _stage_metrics(runs) for name in metrics)
+    return next((match["split"] for match in found if match), "")
 
 
 def loss_curves(runs: RunSet) -> dict[str, list[Curve]]:
@@ -70,24 +82,22 @@ def _loss(run: LoadedRun) -> Curve:
     for event in parse_rows(file.read_text(encoding="utf-8", errors="replace").splitlines()):
         if event.get("kind") == "step" and str(event.get("stage", "")).startswith("init."):
             loss = event.get("metrics", {}).get("loss")
-            if loss is not None:  # a continued run writes steps again: the last line counts
+            if loss is not None:  # a resumed run repeats steps, and the last line counts
                 losses.setdefault(event["stage"], {})[event["step"]] = loss
     curve = losses[min(losses)] if losses else {}
     return dict(sorted(curve.items()))
 
 
 def judgments_in_words(runs: RunSet) -> str:
-    """Return how many judgments stage 1 learns from, empty when no arm does."""
-    metrics = (stage["metrics"] for record in runs.records for stage in record["init"])
-    for numbers in metrics:
-        count, ties = numbers.get("triplets"), int(numbers.get("ties_dropped") or 0)
-        if count:
-            return f"{int(count):,}" + (f" ({ties:,} tied ones left out)" if ties else "")
-    return ""
+    """Return the number of judgments that stage 1 learns from, empty for none."""
+    metrics = next((m for m in _stage_metrics(runs) if m.get("triplets")), {})
+    ties = int(metrics.get("ties_dropped") or 0)
+    left_out = f" (without {ties:,} ties)" if ties else ""
+    return f"{int(metrics['triplets']):,}{left_out}" if metrics else ""
 
 
 def stage_one_figures(runs: RunSet) -> list[Figure]:
-    """Return held-out 2AFC over epochs and the loss over steps, one line per seed; of what the runs recorded."""
+    """Return held-out 2AFC over epochs and the loss over steps, with a line per seed, as far as recorded."""
     accuracies, losses = accuracy_curves(runs), loss_curves(runs)
     figures = [_accuracy_figure(accuracies, runs)] if accuracies else []
     return [*figures, _loss_figure(losses, runs.arms)] if losses else figures
@@ -105,7 +115,7 @@ def _accuracy_figure(curves: Mapping[str, Sequence[Curve]], runs: RunSet) -> Fig
         ax.set_ylabel("agreement with held-out votes, %")
         ends = _list_ends(shares, ".1f", " %")
         alt = f"Line chart of held-out 2AFC over epochs of stage 1 (first seed): {ends}."
-        return finish(ax, "Stage 1: agreement with held-out judgments", alt)
+        return finish(ax, f"Stage 1: agreement with held-out judgments ({find_split(runs)} split)", alt)
 
 
 def _loss_figure(losses: Mapping[str, Sequence[Curve]], arms: Sequence[str]) -> Figure:
@@ -115,7 +125,7 @@ def _loss_figure(losses: Mapping[str, Sequence[Curve]], arms: Sequence[str]) -> 
         ax.set_ylabel("loss of the batch")
         ends = _list_ends(losses, ".3g")
         alt = f"Line chart of the training loss over steps of stage 1 (first seed): {ends}."
-        return finish(ax, "Stage 1: training loss", alt)
+        return finish(ax, "Stage 1: loss (train split)", alt)
 
 
 def _list_ends(curves: Mapping[str, Sequence[Curve]], form: str, unit: str = "") -> str:
@@ -125,10 +135,10 @@ def _list_ends(curves: Mapping[str, Sequence[Curve]], form: str, unit: str = "")
 
 
 def weight_figures(runs: RunSet) -> list[Figure]:
-    """Return what stage 1 and pretraining changed in each block of the image tower, one line per arm.
+    """Return the change of weights in each block of the image tower in stage 1 and in pretraining, a line per arm.
 
-    Of the first seed that all arms finished; empty if no seed has the weights of all finished arms. Stage 1 is
-    compared with the weights of an arm that leaves them as drawn.
+    The figures show the first seed with the weights of all finished arms. Stage 1 is compared with the weights of
+    an arm without initializers. Runs without pretraining have no figure of it.
     """
     for seed in sorted({run.seed for run in runs.finished}):
         found = {run.arm: _load_weights(run) for run in runs.finished if run.seed == seed}
@@ -153,23 +163,23 @@ def _load_weights(run: LoadedRun) -> tuple[Weights, Weights] | None:
 
 def _draw(seed: int, runs: RunSet, weights: Mapping[str, tuple[Weights, Weights]]) -> list[Figure]:
     started = [arm for arm in weights if runs.resolved(arm)["init"]]
-    drawn = next((weights[arm][0] for arm in weights if arm not in started), None)
-    note = f"Seed {seed}; Frobenius norms, all parameters of a block together."
-    changes = {arm: relative_change(first, last) for arm, (first, last) in weights.items()}
-    label = "change / size after stage 1"
-    figures = [_figure("What pretraining changed", label, changes, runs.arms, note)]
-    if drawn is not None and started:
-        changes = {arm: relative_change(drawn, weights[arm][0]) for arm in started}
-        label = "change / size of weights as drawn"
-        figures.insert(0, _figure("What stage 1 changed", label, changes, runs.arms, note))
+    fresh = next((weights[arm][0] for arm in weights if arm not in started), None)
+    figures = []
+    if fresh is not None and started:
+        changes = {arm: relative_change(fresh, weights[arm][0]) for arm in started}
+        figures.append(
+            _figure("Change in stage 1", "change / size of random weights", changes, seed, runs.arms)
+        )
+    if any(run.samples_seen for run in runs.finished):
+        changes = {arm: relative_change(*pair) for arm, pair in weights.items()}
+        figures.append(
+            _figure("Change in pretraining", "change / size after stage 1", changes, seed, runs.arms)
+        )
     return figures
 
 
 def group_by_block(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the names of a tower's weights by block, in their order: `stem`, `block 0`, ..., `head`.
-
-    What is before the first numbered block is the stem, what comes after it the head.
-    """
+    """Return the names of a tower's weights by block, in their order: `stem`, `block 0`, ..., `head`."""
     groups: dict[str, list[str]] = {}
     names = list(names)
     other = "stem" if any(_BLOCK.match(name) for name in names) else "head"
@@ -183,7 +193,7 @@ def group_by_block(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def relative_change(before: Weights, after: Weights) -> dict[str, float]:
-    """Return |after - before| / |before| (Frobenius norm) for each block; 0 where nothing is."""
+    """Return |after - before| / |before| (Frobenius norm) for each block; 0 for blocks of zeros."""
     changes = {}
     for block, names in group_by_block(before).items():
         moved = sum(float((after[n] - before[n]).square().sum()) for n in names)
@@ -193,13 +203,10 @@ def relative_change(before: Weights, after: Weights) -> dict[str, float]:
 
 
 def _figure(
-    title: str,
-    label: str,
-    changes: Mapping[str, Mapping[str, float]],
-    arms: Sequence[str],
-    note: str,
+    title: str, label: str, changes: Mapping[str, Mapping[str, float]], seed: int, arms: Sequence[str]
 ) -> Figure:
     title = f"{title}, block by block"
+    note = f"Seed {seed}; Frobenius norms, all parameters of a block together."
     blocks = list(next(iter(changes.values())))
     with drawing(height=3.4) as ax:
         plot_arms(ax, {a: [dict(enumerate(of.values()))] for a, of in changes.items()}, arms)

@@ -1,7 +1,7 @@
-"""Means, intervals and tests over seeds and over data sets (scipy does the distributions).
+"""Means, intervals and tests over seeds and over data sets.
 
-Seeds are few, so the verdict rests on Student's t interval of the paired differences; the bootstrap
-interval stands beside it and is too narrow below about ten seeds (Efron and Tibshirani 1993, ch. 14).
+The verdict uses Student's t interval of the paired differences. The bootstrap interval, reported beside it, is
+too narrow below about ten seeds (Efron and Tibshirani 1993, ch. 14).
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class SetsTest:
     """An arm against a reference over many data sets, one mean difference per set.
 
     wins, ties, losses: sets by the sign of the difference.
-    p_sign: two-sided binomial test of wins against losses, ties left out.
-    p_wilcoxon: two-sided signed-rank test (Wilcoxon 1945; ties are ranked and then dropped, Pratt 1959).
-    Both are None below 2 sets or when every set is tied.
+    p_sign: two-sided binomial test of wins against losses, without ties.
+    p_wilcoxon: two-sided signed-rank test (Wilcoxon 1945; ties ranked and then dropped, Pratt 1959).
+    Both are None for fewer than 2 sets and when every set is tied.
     """
 
     wins: int
@@ -61,8 +61,7 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     mean = math.fsum(values) / num
     if num == 1:
         return Estimate(mean, None, None, None, 1)
-    variance = math.fsum((v - mean) ** 2 for v in values) / (num - 1)
-    stderr = math.sqrt(variance / num)
+    stderr = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (num - 1) / num)
     half = half_width(confidence, num) * stderr
     return Estimate(mean, stderr, mean - half, mean + half, num)
 
@@ -76,19 +75,15 @@ def half_width(confidence: float, num: int) -> float:
 
 
 def differences(arm: Mapping[int, float], reference: Mapping[int, float]) -> dict[int, float]:
-    """Return arm - reference by seed, for the seeds that both have.
+    """Return arm - reference for each seed that both have.
 
-    Pairing by seed removes what the two runs share: data order, crops and the other towers' weights.
+    Pairing by seed removes the variance that the runs share: data order, crops, weights of the other tower.
     """
     return {seed: arm[seed] - reference[seed] for seed in sorted(arm.keys() & reference.keys())}
 
 
 def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Return the 95 % percentile bootstrap interval of a mean, None for a single value.
-
-    The resamples are drawn under a fixed name, so that the same runs give the same interval.
-    Source: scipy.stats.bootstrap.
-    """
+    """Return the 95 % percentile bootstrap interval of a mean, None for a single value; the draws are fixed."""
     if len(values) < 2:
         return None
     import numpy as np
@@ -100,10 +95,7 @@ def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
 
 
 def paired_p_value(values: Sequence[float]) -> float | None:
-    """Return the two-sided p-value of paired differences (t test), None where it is undefined.
-
-    It is undefined for one difference, and when all are equal.
-    """
+    """Return the two-sided p-value of paired differences (t test), None for one value or equal values."""
     if len(values) < 2 or max(values) == min(values):
         return None
     from scipy import stats
@@ -112,22 +104,18 @@ def paired_p_value(values: Sequence[float]) -> float | None:
 
 
 def detectable_difference(values: Sequence[float], alpha: float = 0.05) -> float | None:
-    """Return the smallest true difference that a paired t test would show with chance `POWER`.
+    """Return the smallest true difference that a paired t test detects with probability `POWER`.
 
-    values: the paired differences at hand; their spread and number are taken as given. None for
-    one value, 0 when all are equal.
+    values: the paired differences, whose number and spread are assumed. Returns None for one value, 0 when all
+    are equal.
     Source: power of the t test by the noncentral t distribution (Cohen 1988, ch. 2).
     """
-    if len(values) < 2:
-        return None
-    result = estimate(values)
-    if not result.stderr:
-        return 0.0
-    return noncentrality(len(values) - 1, alpha) * result.stderr
+    stderr = estimate(values).stderr
+    return noncentrality(len(values) - 1, alpha) * stderr if stderr else stderr
 
 
 def noncentrality(degrees: int, alpha: float = 0.05) -> float:
-    """Return the true difference, in standard errors, that is shown with chance `POWER`."""
+    """Return the true difference, in standard errors, that a t test detects with probability `POWER`."""
     from scipy import optimize, stats
 
     critical = stats.t.ppf(1 - alpha / 2, degrees)
@@ -141,7 +129,7 @@ def noncentrality(degrees: int, alpha: float = 0.05) -> float:
 def compare_over_sets(set_differences: Sequence[float]) -> SetsTest:
     """Return wins, ties and losses over data sets with a sign test and a Wilcoxon test.
 
-    set_differences: arm - reference for each data set, better positive.
+    set_differences: arm - reference for each data set; positive means that the arm is better.
     """
     wins = sum(d > 0 for d in set_differences)
     losses = sum(d < 0 for d in set_differences)
@@ -158,10 +146,8 @@ def compare_over_sets(set_differences: Sequence[float]) -> SetsTest:
 def interquartile_mean(by_set: Sequence[Sequence[float]]) -> Estimate:
     """Return the interquartile mean over data sets and seeds with its 95 % stratified bootstrap interval.
 
-    by_set: for each data set, a score per seed, as many for all sets. A quarter of all scores is left out at
-    each end; seeds are drawn anew within every set, as if they were other runs, so that the interval is too narrow
-    where a run's scores over sets go together. Few sets that everyone solves, or nobody, weigh less
-    than in a mean.
+    by_set: scores of shape (sets, seeds). A quarter of all scores is dropped at each end. Seeds are resampled
+    within each set, so the interval is too narrow where the scores of a run correlate over sets.
     Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice" (rliable).
     """
     import numpy as np
@@ -180,7 +166,7 @@ def interquartile_mean(by_set: Sequence[Sequence[float]]) -> Estimate:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected so that the chance of any false one stays (Holm 1979), however dependent."""
+    """Return p-values that control the family-wise error rate under any dependence (Holm 1979)."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     corrected, largest = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(order):
@@ -190,7 +176,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def correct_for_many(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values corrected for their number (Benjamini and Hochberg 1995); None stays None."""
+    """Return p-values corrected for their number (Benjamini and Hochberg 1995); None remains None."""
     known = [p for p in p_values if p is not None]
     if not known:
         return [None] * len(p_values)

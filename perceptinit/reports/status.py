@@ -1,4 +1,4 @@
-"""What every run of a folder is doing: finished, running and how far, failed and why."""
+"""The state of every run of a folder: finished, running with its progress, or failed with the reason."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class StepEvent(Event):
 
 
 def status_table(runs: RunSet, now: float | None = None) -> Group:
-    """Return one line per run, with a line of totals and, when it can be told, the time left."""
+    """Return a line per run, and a line of totals with the time left where it is known."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -56,14 +56,14 @@ def status_table(runs: RunSet, now: float | None = None) -> Group:
     jobs = {root: in_queue(root) for root in roots}
     for run in runs.runs:
         known = {} if run.state == "finished" else jobs[run.folder.parent.parent]
-        said = [what(run, now), known.get((run.arm, run.seed))]
+        parts = [describe_run(run, now), known.get((run.arm, run.seed))]
         state = Text(run.state, style=STYLES[run.state])
-        table.add_row(run.arm, str(run.seed), state, "; ".join(filter(None, said)))
+        table.add_row(run.arm, str(run.seed), state, "; ".join(filter(None, parts)))
     return Group(table, Text(totals(runs)))
 
 
-def what(run: LoadedRun, now: float | None = None) -> str:
-    """Return what there is to know about a run, in its state; now: seconds since the epoch."""
+def describe_run(run: LoadedRun, now: float | None = None) -> str:
+    """Return a run's progress, result or error; now: seconds since the epoch."""
     now = time.time() if now is None else now
     samples = f"{run.samples_seen:,} samples"
     if run.state == "running":
@@ -90,7 +90,7 @@ def _last_score(run: LoadedRun) -> str:
 
 
 def _progress(folder: Path, now: float) -> str:
-    """Return stage, step, time left in the stage and the last sign of life, from the event file."""
+    """Return stage, step, time left in the stage and age of the last event, from the event file."""
     events = list(_last_events(folder / "events.jsonl"))
     if not events:
         return ""
@@ -106,7 +106,7 @@ def _progress(folder: Path, now: float) -> str:
 
 
 def _last_events(file: Path) -> Iterable[dict[str, Any]]:
-    """Yield the events in the last part of the file; a line that is cut off is left out."""
+    """Yield the events in the last part of the file, without incomplete lines."""
     if not file.is_file():
         return
     with file.open("rb") as stream:
@@ -120,7 +120,7 @@ def _last_events(file: Path) -> Iterable[dict[str, Any]]:
 
 
 def totals(runs: RunSet) -> str:
-    """Return how many runs are in each state, and the time left if they go on as they did."""
+    """Return the number of runs in each state, and the time left at the present speed."""
     counts = {state: sum(r.state == state for r in runs.runs) for state in STYLES}
     states = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
     text = f"{len(runs.runs)} runs: {states}"

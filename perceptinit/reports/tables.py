@@ -1,4 +1,4 @@
-"""A comparison as tables for the terminal, and the notes under every format's table."""
+"""A comparison as tables for the terminal, and the notes below the table of every format."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ READ_ME = (
     "(95 %); shares in per cent and points."
 )
 MIDDLE_HALF = (
-    "Interquartile means are of the middle half of all scores. Their intervals draw seeds anew within each set (rliable), as "
-    "if each set had runs of its own; here a run is measured on all sets, which makes them too narrow. No answer rests on them."
+    "Interquartile means average the middle half of all scores. Their intervals resample seeds within each set "
+    "(rliable). They are too narrow here, because each run is measured on all sets; no answer uses them."
 )
-SIMULATED = "Simulated data: the images and the observers are made by a program."
+SIMULATED = "Simulated data: a program generates the images and the observers."
 
 
 def rich_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> Group:
-    """Return a table per score, as wide as the terminal allows, then the verdict and what is left out."""
+    """Return a table per score in a layout that fits the terminal, followed by the verdict and problems."""
     from rich.console import Group
     from rich.text import Text
 
     parts: list[Any] = [Text(f"{comparison.runs.name}: {comparison.runs.summary}".rstrip(": "))]
     # tables align: columns are as wide as the widest cell of all shares; longer cells fold
-    shares = [score for score in scores if score.is_share]
-    rows = [cells(comparison, score, arm) for score in shares for arm in score.arms]
+    rows = [cells(comparison, score, arm) for score in scores if score.is_share for arm in score.arms]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for score in scores:
         parts.append(_FirstThatFits((_wide(comparison, score, widths), _long(comparison, score))))
-        parts += [Text(f"{columns.BESIDE}: {line}") for line in [columns.baselines_in_words(score)] if line]
+        if baselines := columns.baselines_in_words(score):
+            parts.append(Text(f"{columns.BESIDE}: {baselines}"))
     parts += [Text(line) for line in [*headline(comparison), *sets_lines(comparison)]]
     parts += [Text(problem, style="yellow") for problem in comparison.problems]
     parts += [Text(line, style="dim") for line in reading_aids(comparison)]
@@ -50,17 +50,16 @@ def rich_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> Gro
 
 @dataclass(frozen=True, slots=True)
 class _FirstThatFits:
-    """The first table that needs no more columns than the terminal has, or the last one."""
+    """The first table that fits the terminal, or the last one."""
 
     tables: tuple[Table, ...]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
-        from rich.measure import Measurement
-
         unlimited = options.update(max_width=ANY_WIDTH)
-        needed = (Measurement.get(console, unlimited, table).maximum for table in self.tables)
-        pairs = zip(self.tables, needed, strict=True)
-        yield next((t for t, width in pairs if width <= options.max_width), self.tables[-1])
+        fitting = (
+            t for t in self.tables if console.measure(t, options=unlimited).maximum <= options.max_width
+        )
+        yield next(fitting, self.tables[-1])
 
 
 def _table(comparison: Comparison, score: ScoreComparison) -> Table:
@@ -73,7 +72,7 @@ def _table(comparison: Comparison, score: ScoreComparison) -> Table:
 
 
 def _wide(comparison: Comparison, score: ScoreComparison, widths: Sequence[int]) -> Table:
-    """Return a table with a row per arm and a column per arm that others are compared with."""
+    """Return a table with a row per arm and a column per reference."""
     table = _table(comparison, score)
     for index, heading in enumerate(columns.headings(comparison)):
         least = widths[index] if widths else None
@@ -84,7 +83,7 @@ def _wide(comparison: Comparison, score: ScoreComparison, widths: Sequence[int])
 
 
 def _long(comparison: Comparison, score: ScoreComparison) -> Table:
-    """Return a table with a row per difference, which stays narrow however many arms there are."""
+    """Return a table with a row per difference, narrow for any number of arms."""
     table = _table(comparison, score)
     for heading in ("mean ± s.e.", "seeds", "vs", "[95 %]"):
         table.add_column(heading, justify="left" if heading == "vs" else "right", overflow="fold")
@@ -99,7 +98,7 @@ def _long(comparison: Comparison, score: ScoreComparison) -> Table:
 
 
 def reading_aids(comparison: Comparison) -> list[str]:
-    """Return in what arms differ, what is simulated, and what the numbers are."""
+    """Return the differences between arms, a note on simulated data, and the meaning of the numbers."""
     runs = comparison.runs
     simulated = [SIMULATED] if runs.is_simulated else []
     return [*runs.differences, *settings_lines(runs), *simulated, READ_ME]
@@ -112,16 +111,12 @@ def sets_lines(comparison: Comparison) -> Iterable[str]:
         text = f"{row.contrast.title}, {row.measure} over {test.num_sets} data sets: "
         text += f"{test.wins} wins, {test.ties} ties, {test.losses} losses"
         if row.q_wilcoxon is not None and row.q_sign is not None:
-            tests = f"sign test {row.q_sign:.2g}, signed-rank test {row.q_wilcoxon:.2g}"
-            text += f"; corrected p: {tests}"
+            text += f"; corrected p: sign test {row.q_sign:.2g}, signed-rank test {row.q_wilcoxon:.2g}"
         yield text
     for mean in comparison.middle_means:
         over = f"{mean.num_sets} data sets and {mean.num_seeds} seeds"
-        value, low, high = (
-            None if edge is None else number(edge, mean.is_share)
-            for edge in (mean.value.mean, mean.value.low, mean.value.high)
-        )
-        between = f" [{low}, {high}]" if low and high else ""
-        yield f"{mean.arm}, {mean.measure} over {over}: interquartile mean {value}{between}"
+        ends = [number(v, mean.is_share) for v in (mean.value.low, mean.value.high) if v is not None]
+        value = number(mean.value.mean, mean.is_share) + (f" [{', '.join(ends)}]" if ends else "")
+        yield f"{mean.arm}, {mean.measure} over {over}: interquartile mean {value}"
     if comparison.middle_means:
         yield MIDDLE_HALF

@@ -1,4 +1,4 @@
-"""Make the plan of a recipe, and write it beside its runs: what is expected, of what, by which rule."""
+"""Make the plan of a recipe, and write it beside its runs: hypothesis, comparisons, and decision rule."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from perceptinit.results.runs import LoadedRun, RunSet, load_runs
 from perceptinit.results.states import run_folder
 
 TEXT = "plan.md"
-# what runs can depart from; the rest follows from it, or is of the moment that the plan was written at
+# the parts that runs can depart from
 STATED = ("seeds", "verdict", "baseline", "contrasts", "arms", "shared", "tune")
 EXCLUSIONS = (
-    "Runs that fail, are interrupted or have no finite score are in no mean, and each is named with its reason. "
-    "No finished run is left out."
+    "Runs that fail, are interrupted or have no finite score are excluded from every mean, and each is listed with "
+    "the reason. Finished runs are never excluded."
 )
 BY_RULE = (
-    "the first that the runs have of zero-shot top-1, the other zero-shot and retrieval measures, and agreement with "
-    "people, averaged where there are several sets; none that an arm was trained on while there is another"
+    "the first measured one of zero-shot top-1, the other zero-shot and retrieval measures, and agreement with "
+    "people, averaged over several sets; a score that an arm was trained on only if there is no other"
 )
 
 
 def make_plan(recipe: Recipe, out: Path, pilot: Sequence[Path] = ()) -> dict[str, Any]:
-    """Return the plan of a recipe whose runs go to `out`, with the runs that are there already.
+    """Return the plan of a recipe whose runs go to `out`, with the existing runs.
 
-    pilot: folders of runs that tell how much seeds differ; by default what is there of the recipe's own.
+    pilot: folders of runs to estimate the noise over seeds from; by default the recipe's existing runs.
     """
     root = out / recipe.name
-    planned = compare(_planned_runs(recipe, root))
+    planned = compare(_plan_runs(recipe, root))
     cells = [(arm.name, seed) for arm in recipe.arms for seed in recipe.seeds]
     folders = [root, *(run_folder(root, *cell, recipe.origins) for cell in cells)]
-    begun = [folder for folder in folders if next(folder.rglob(RECORD), None)]
-    there = load_runs(begun) if begun else None
+    started = [folder for folder in folders if next(folder.rglob(RECORD), None)]
+    existing = load_runs(started) if started else None
     named = pick(recipe, "name", "summary", "source")
     plan = {
         "schema": SCHEMA,
@@ -57,8 +57,8 @@ def make_plan(recipe: Recipe, out: Path, pilot: Sequence[Path] = ()) -> dict[str
         "stopping": _stopping(rule_of(recipe.verdict, len(recipe.seeds)), len(recipe.seeds)),
         "measures": recipe.verdict.primary or BY_RULE,
         "exclusions": EXCLUSIONS,
-        "prospects": [*findings(recipe), *_pilot(recipe, pilot, there)],
-        "records": [_record_row(run) for run in (there.runs if there else ()) if run.record],
+        "prospects": [*findings(recipe), *_estimate_power(recipe, load_runs(pilot) if pilot else existing)],
+        "records": [_record_row(run) for run in (existing.runs if existing else ()) if run.record],
         "versions": versions(),
         **_state_design(recipe, planned),
     }
@@ -66,7 +66,7 @@ def make_plan(recipe: Recipe, out: Path, pilot: Sequence[Path] = ()) -> dict[str
 
 
 def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
-    """Return what runs can depart from: STATED, of those that the recipe has."""
+    """Return the parts of the plan that runs can depart from (`STATED`)."""
     arms: list[dict[str, Any]] = []
     shared: dict[str, Any] = {}
     tune: dict[str, Any] = {}
@@ -95,11 +95,11 @@ def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
 
 
 def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) -> str:
-    """Write a plan into the folder of a recipe's runs and return what happened, in a sentence.
+    """Write a plan into the folder of a recipe's runs and return a sentence on the result.
 
-    A plan that says the same stands as it was written. Another one is kept under its hash.
+    An equal plan remains unchanged. A replaced plan is kept under its hash.
 
-    Raises UsageError where there is another one, unless the new one `replaces` it.
+    Raises UsageError for another existing plan, unless the new one `replaces` it.
     """
     path = root / PLAN
     old = read_plan(root)
@@ -107,11 +107,11 @@ def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) ->
     if old:
         changed = _find_changes(old, plan, (*STATED, "hypothesis"))
         if not changed:
-            return f"{path}: the {plan_name(old)} says the same, and stands."
+            return f"{path}: the {plan_name(old)} is equal and remains."
         if not replaces:
             raise UsageError(
-                f"{path}: there is a {plan_name(old)}, which says otherwise: {', '.join(changed)}. It stands. "
-                "--replace writes the new one and keeps it; runs that have begun will be told from those after it"
+                f"{path}: the {plan_name(old)} differs in {', '.join(changed)}. Write the new plan with --replace, which "
+                "keeps the old one and reports the runs that started under it"
             )
         aside = root / f"plan-{plan_sha256(old)[:12]}.json"
         write_json(aside, old)
@@ -123,17 +123,17 @@ def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) ->
 
 
 def departures_before(recipe: Recipe, out: Path) -> Iterator[str]:
-    """Yield in what a recipe departs from the plan of its runs, before they begin; nothing without a plan."""
+    """Yield how a recipe departs from the plan of its runs, before they start; nothing without a plan."""
     root = out / recipe.name
     plan = read_plan(root)
     if not plan:
         return
-    stated = seal_plan(_state_design(recipe, compare(_planned_runs(recipe, root))))
+    stated = seal_plan(_state_design(recipe, compare(_plan_runs(recipe, root))))
     changed = _find_changes(plan, stated)
     if changed:
         yield (
-            f"not as planned: {', '.join(changed)} of this recipe are others than in the {plan_name(plan)} "
-            f"({root / PLAN}), and the table will say so. If that is meant, and nothing has run: "
+            f"not as planned: {', '.join(changed)} of this recipe differ from the {plan_name(plan)} "
+            f"({root / PLAN}), and the table will report it. Before any run, replace the plan with: "
             "perceptinit preregister --replace"
         )
 
@@ -143,19 +143,19 @@ def _find_changes(old: Mapping[str, Any], new: Mapping[str, Any], keys: Sequence
 
 
 def hypothesis(planned: Comparison) -> str:
-    """Return what the arms of a plan say is expected, in a sentence."""
+    """Return the expected outcome of a plan's contrasts in a sentence."""
     arms = headline_arms(planned)
     compared = [c for c in planned.contrasts if c.arm in arms]
     if not compared:
-        return "One arm, and nothing to compare it with."
+        return "One arm without a comparison."
     parts = (c.question.expected.format(arm=c.arm, reference=c.reference) for c in compared)
     delta = planned.runs.plan.delta
     matter = f"; differences within {points(delta)} do not matter" if delta else ""
     return f"{', and '.join(parts)}{matter}."
 
 
-def _planned_runs(recipe: Recipe, root: Path) -> RunSet:
-    """Return the recipe's runs as if none had begun, each with what its record will say of its arm."""
+def _plan_runs(recipe: Recipe, root: Path) -> RunSet:
+    """Return the recipe's runs before any of them starts, with the arm rows of their records."""
     runs = [
         LoadedRun(arm.name, seed, root / arm.name / f"seed{seed}", "not started", {"arm": row})
         for arm in recipe.arms
@@ -174,25 +174,24 @@ def _record_row(run: LoadedRun) -> dict[str, Any]:
 
 def _stopping(rule: Rule, num: int) -> str:
     if rule.last is None:
-        return f"{num} seed{'s' if num > 1 else ''}, looked at once, when all runs have finished."
+        return f"{num} seed{'s' if num > 1 else ''}, with one look when all runs have finished."
     return (
-        f"From {rule.first} seeds on, one more after each look until every answer of the headline is decided, at most "
-        f"{rule.last} seeds; each interval is one of {100 * rule.confidence:.1f} %, so that all of them hold with 95 %."
+        f"From {rule.first} seeds, one more after each look until every answer of the headline is decided, up to "
+        f"{rule.last} seeds; each interval has a level of {100 * rule.confidence:.1f} %, so that all hold with 95 %."
     )
 
 
-def _pilot(recipe: Recipe, pilot: Sequence[Path], there: RunSet | None) -> Iterator[str]:
-    """Yield what the planned seeds find if they vary as pilot runs do; without such runs, nothing."""
-    runs = load_runs(pilot) if pilot else there
+def _estimate_power(recipe: Recipe, runs: RunSet | None) -> Iterator[str]:
+    """Yield the power of the planned seeds with the variance of pilot runs; nothing without such runs."""
     num = num_looked_at(recipe)
     if runs is None or num < 2:
         return
     runs = replace(runs, plan=replace(recipe.verdict, max_seeds=None))
-    is_there = any(run.arm == recipe.baseline for run in runs.finished)
+    has_baseline = any(run.arm == recipe.baseline for run in runs.finished)
     try:
-        comparison = compare(runs, baseline=recipe.baseline if is_there else None)
+        comparison = compare(runs, baseline=recipe.baseline if has_baseline else None)
     except UsageError as error:
-        # runs that differ, or ended at different counts: the plan holds without them
-        yield f"not known from the runs there: {error}"
+        # runs that differ, or ended at different counts: the plan is valid without them
+        yield f"unknown from the existing runs: {error}"
         return
     yield from pilot_lines(comparison, rule_of(recipe.verdict, len(recipe.seeds)), num)

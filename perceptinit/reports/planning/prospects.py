@@ -1,6 +1,6 @@
-"""What a recipe's `[verdict]` can come to with its seeds, and what makes it misleading, before anything runs.
+"""The power of a recipe's `[verdict]` with its seeds, and probable mistakes in it, before anything runs.
 
-The chances are simulated; the noise of seeds is stated in the recipe, or is that of pilot runs.
+Probabilities are simulated. The noise over seeds comes from the recipe or from pilot runs.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 # P simulated experiments
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from perceptinit.errors import Problem
 from perceptinit.recipe.recipe import Recipe
@@ -25,16 +24,16 @@ from perceptinit.seeding import generator
 if TYPE_CHECKING:
     import numpy as np
 
-SMALL_DELTA = 0.05  # points; below, a share was probably meant
+SMALL_DELTA = 0.05  # points; a smaller value is probably a share
 MOST_SEEDS = 200
 
 
 def prospects(recipe: Recipe) -> Iterator[str]:
-    """Yield what can be decided: the delta, and with a known noise what these seeds would find."""
+    """Yield the delta and, with a known noise, the power of these seeds."""
     plan, num = recipe.verdict, num_looked_at(recipe)
     if plan.delta is None:
         yield (
-            "verdict: no [verdict] delta, so that arms can be better, worse or undecided, but not equivalent; "
+            "verdict: no [verdict] delta, so arms can be better, worse or undecided, but not equivalent; "
             "state the points within which a difference does not matter"
         )
         return
@@ -44,7 +43,7 @@ def prospects(recipe: Recipe) -> Iterator[str]:
 
 
 def findings(recipe: Recipe) -> Iterator[str]:
-    """Yield what the recipe's seeds would find with the delta and the noise that it states; else nothing."""
+    """Yield the power of the recipe's seeds, if it states a delta and a noise."""
     plan, num = recipe.verdict, num_looked_at(recipe)
     if plan.delta is not None and plan.noise is not None and num > 1:
         rule = rule_of(plan, len(recipe.seeds))
@@ -57,29 +56,29 @@ def findings(recipe: Recipe) -> Iterator[str]:
 
 
 def doubts(recipe: Recipe) -> Iterator[Problem]:
-    """Yield what in the plan makes a verdict impossible or misleading."""
+    """Yield settings of the plan that make a verdict impossible or misleading."""
     plan, num = recipe.verdict, num_looked_at(recipe)
     yield from find_odd_expectations(recipe)
-    yield from _odd_primary(recipe)
+    yield from _find_odd_primary(recipe)
     if num == 1 and len(recipe.arms) > 1:
-        yield Problem("seeds", "one seed decides nothing: 2 are the least, and 5 are better")
+        yield Problem("seeds", "one seed cannot decide anything; use at least 2, better 5")
     if plan.delta is None:
         return
     if plan.delta < SMALL_DELTA:
-        message = f"{plan.delta:g} points are {plan.delta / POINTS:g} of a score between 0 and 1; if a share was meant, write {POINTS * plan.delta:g}"
-        yield Problem("verdict.delta", message)
+        share = f"{plan.delta:g} points are {plan.delta / POINTS:g} of a score between 0 and 1"
+        yield Problem("verdict.delta", f"{share}; for a share, write {POINTS * plan.delta:g}")
     if plan.published_effect is not None and plan.delta > plan.published_effect / 2:
-        yield Problem(
-            "verdict.delta",
-            f"{plan.delta:g} points are more than half of the smallest published effect "
-            f"({plan.published_effect:g}, {plan.source}): an effect of that kind could be called equivalent to none",
+        effect = f"half of the smallest published effect ({plan.published_effect:g}, {plan.source})"
+        message = (
+            f"{plan.delta:g} points are more than {effect}: such an effect could be called equivalent to none"
         )
+        yield Problem("verdict.delta", message)
     if plan.noise is not None and num > 1:
-        yield from _noise_doubts(recipe, plan.noise)
+        yield from _find_noise_above(plan.delta, plan.noise, rule_of(plan, len(recipe.seeds)), num)
 
 
-def _odd_primary(recipe: Recipe) -> Iterator[Problem]:
-    """Yield that the primary score judges nothing, or will hardly be measured."""
+def _find_odd_primary(recipe: Recipe) -> Iterator[Problem]:
+    """Yield whether the primary score is descriptive, unknown, or not measured."""
     measure, data_set = split_name(recipe.verdict.primary)
     guess = nearest(measure, measure_names())
     message = ""
@@ -93,24 +92,21 @@ def _odd_primary(recipe: Recipe) -> Iterator[Problem]:
         yield Problem("verdict.primary", message)
 
 
-def _noise_doubts(recipe: Recipe, noise: float) -> Iterator[Problem]:
-    """Yield that delta is below the A/A noise, with the seeds that would do."""
-    num, rule = num_looked_at(recipe), rule_of(recipe.verdict, len(recipe.seeds))
-    delta = recipe.verdict.delta or 0.0
-    half = _half_width(rule, num, noise)
-    if half > delta:
-        numbers = range(num + 1, MOST_SEEDS + 1)
-        enough = next((n for n in numbers if _half_width(rule, n, noise) <= delta), None)
-        more = f"{enough or 'no number of'} seeds{'' if enough else ' in reach'} would do"
-        yield Problem(
-            "verdict.delta",
-            f"{delta:g} points are below the A/A noise: with {num} seeds the interval of two equal arms reaches "
-            f"{half:.2g} points to each side, so that they are hardly ever called equivalent; {more}",
-        )
+def _find_noise_above(delta: float, noise: float, rule: Rule, num: int) -> Iterator[Problem]:
+    """Yield whether the interval of equal arms exceeds delta, with the seeds that would suffice."""
 
+    def half(num: int) -> float:
+        return half_width(rule.confidence, num) * noise / math.sqrt(num)
 
-def _half_width(rule: Rule, num: int, deviation: float) -> float:
-    return half_width(rule.confidence, num) * deviation / math.sqrt(num)
+    if half(num) <= delta:
+        return
+    enough = next((n for n in range(num + 1, MOST_SEEDS + 1) if half(n) <= delta), None)
+    more = f"{enough} seeds would suffice" if enough else f"even {MOST_SEEDS} seeds would not suffice"
+    yield Problem(
+        "verdict.delta",
+        f"{delta:g} points are below the A/A noise: with {num} seeds the interval of two equal arms is "
+        f"±{half(num):.2g} points, so they are hardly ever called equivalent; {more}",
+    )
 
 
 def num_looked_at(recipe: Recipe) -> int:
@@ -118,19 +114,18 @@ def num_looked_at(recipe: Recipe) -> int:
     return max(len(recipe.seeds), recipe.verdict.max_seeds or 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Chances:
-    """How probably an arm is called better, and equivalent, by the last look."""
+class Chances(NamedTuple):
+    """Probabilities that an arm is called better, and equivalent, by the last look."""
 
     better: float
     equivalent: float
 
 
 def chances(rule: Rule, num: int, effect: float, deviation: float | np.ndarray) -> Chances:
-    """Return what `num` seeds come to where the true difference is `effect`, at the looks of the rule.
+    """Return the probabilities of the outcomes of `num` seeds for the true difference `effect`.
 
-    deviation: of the difference over seeds, in the unit of the rule's delta; shape (P,) where it is itself uncertain,
-    with P = NUM_PATHS. Simulated with normal seeds, always the same ones: right to 0.3 points.
+    deviation: of the difference over seeds, in the unit of the rule's delta; shape (P,) with P = NUM_PATHS where it
+    is uncertain. Simulated with fixed normal draws, accurate to 0.3 points.
     """
     import numpy as np
     from scipy import stats
@@ -147,9 +142,9 @@ def chances(rule: Rule, num: int, effect: float, deviation: float | np.ndarray) 
 
 
 def deviation_of(pilot: Difference) -> np.ndarray:
-    """Return standard deviations over seeds that pilot seeds leave possible, shape (P,).
+    """Return draws of the standard deviation over seeds given two or more pilot seeds, shape (P,).
 
-    The posterior for normal seeds and a flat prior on the logarithm; needs two seeds.
+    The posterior for normal seeds with a flat prior on its logarithm.
     """
     import numpy as np
 
@@ -159,21 +154,21 @@ def deviation_of(pilot: Difference) -> np.ndarray:
 
 
 def pilot_lines(pilot: Comparison, rule: Rule, num: int) -> Iterator[str]:
-    """Yield for each contrast what `num` seeds that vary as those of the pilot runs would find."""
+    """Yield for each contrast the power of `num` seeds with the variance of the pilot runs."""
     score = pilot.primary
     found = [d for d in score.differences if d.value.num > 1] if score else []
     if score is None or not found:
-        yield "not known from the runs there: no two arms have two seeds in common"
+        yield "unknown from the existing runs: no two arms have two seeds in common"
         return
     for d in found:
         between = deviation_of(d)
-        # without a delta: as large a difference as the pilot's seeds vary by
+        # without a delta, the difference is one standard deviation of the pilot seeds
         unit = rule.delta or float(d.value.stderr or 0) * d.value.num**0.5
-        name = "" if rule.delta else ", as much as its seeds vary"
+        name = "" if rule.delta else " (one standard deviation)"
         once, twice, none = (chances(rule, num, k * unit, between) for k in (1, 2, 0))
         equal = f"; equal arms equivalent with {100 * none.equivalent:.0f} %" if rule.delta else ""
         yield (
-            f"{d.contrast.title} in {score.name}, where seeds vary as {d.value.num} pilot seeds do: {num} seeds call a "
-            f"true difference of {magnitude(unit, score.is_share)}{name} better with {100 * once.better:.0f} % chance, and one of "
-            f"{magnitude(2 * unit, score.is_share)} with {100 * twice.better:.0f} %{equal}."
+            f"{d.contrast.title} in {score.name}, with the variance of {d.value.num} pilot seeds: {num} seeds call a true "
+            f"difference of {magnitude(unit, score.is_share)}{name} better with {100 * once.better:.0f} % chance, and "
+            f"one of {magnitude(2 * unit, score.is_share)} with {100 * twice.better:.0f} %{equal}."
         )

@@ -1,4 +1,4 @@
-"""A plan in words: as Markdown that is plain on a terminal, too, and in what a comparison departs from it."""
+"""A plan as Markdown, and the departures of a comparison from it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from perceptinit.results.preregistration import plan_sha256, planned_settings
 from perceptinit.results.runs import RunSet
 
 SHORT = 12  # digits of a hash that are shown
+DEPARTED = "Not as planned"
 Cells = Iterable[tuple[str, int]]  # arm, seed
-NOT_KNOWN = "not known: [verdict] states no noise with its delta, and no pilot runs (--pilot) tell how much seeds differ"
+NOT_KNOWN = "unknown: [verdict] states no noise with its delta, and there are no pilot runs (--pilot)"
 
 
 def plan_text(plan: Mapping[str, Any]) -> str:
-    """Return all that a plan says but for the arms' settings, which are in the file."""
+    """Return a plan as Markdown, without the arms' settings."""
     return "\n".join(_lines(plan)) + "\n"
 
 
@@ -33,36 +34,36 @@ def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
     delta = verdict["delta"]
     facts = {
         "Expected": plan["hypothesis"],
-        "Delta": "not stated, so that no arms can be called equivalent" if delta is None else points(delta),
+        "Delta": "not stated, so arms cannot be called equivalent" if delta is None else points(delta),
         "Measured by": ", ".join(str(table.get("use")) for table in plan["shared"]["eval"]),
         "Primary score": plan["measures"],
         "Seeds": ", ".join(map(str, plan["seeds"])),
         "Stopping": plan["stopping"],
-        "Left out": plan["exclusions"],
+        "Excluded": plan["exclusions"],
     }  # fmt: skip
     yield from _list("", [f"{name}: {text}" for name, text in facts.items()])
     compared = (f"{c['arm']} - {c['reference']}: {c['question']}" for c in plan["contrasts"])
-    yield from _list("What is compared", compared)
+    yield from _list("Comparisons", compared)
     role = {plan["baseline"]: ", baseline"}
     arms = (
         f"{arm['difference']} (fingerprint {arm['fingerprint']}{role.get(arm['name'], '')})"
         for arm in plan["arms"]
     )
     yield from _list("Arms", arms)
-    yield from _list("Tuning", _tuning(plan["tune"]) if "tune" in plan else [])
+    yield from _list("Tuning", _describe_tuning(plan["tune"]) if "tune" in plan else [])
     yield from _list("Set on the command line", [f"--set {s}" for s in recipe["overrides"]])
-    yield from _list("What these seeds can find", plan["prospects"] or [NOT_KNOWN])
-    there = [
-        f"{row['arm']}, seed {row['seed']}: {row['status']}, begun {row['started']}, "
+    yield from _list("Power of these seeds", plan["prospects"] or [NOT_KNOWN])
+    existing = [
+        f"{row['arm']}, seed {row['seed']}: {row['status']}, started {row['started']}, "
         f"SHA-256 {row['sha256'][:SHORT]}"
         for row in plan["records"]
     ]
-    yield from _list("Runs that were there", there or ["none"])
+    yield from _list("Existing runs", existing or ["none"])
 
 
-def _tuning(tune: Mapping[str, Any]) -> Iterator[str]:
+def _describe_tuning(tune: Mapping[str, Any]) -> Iterator[str]:
     yield (
-        f"every arm alike: {tune['trials']} trials in each of {tune['studies']} studies, by {tune['measure']} of "
+        f"all arms equally: {tune['trials']} trials in each of {tune['studies']} studies, by {tune['measure']} of "
         f"{tune['eval']['use']} on validation data"
     )
     for key, r in tune["space"].items():
@@ -82,21 +83,21 @@ def _list(title: str, found: Iterable[str]) -> Iterator[str]:
 
 
 def plan_name(plan: Mapping[str, Any]) -> str:
-    """Return what sentences call a plan: its date and the first digits of its hash."""
+    """Return the name of a plan in sentences: its date and the first digits of its hash."""
     return f"plan of {plan['written'][:10]}, {plan_sha256(plan)[:SHORT]}"
 
 
 def as_planned(comparison: Comparison, answers: Sequence[Verdict]) -> Iterator[str]:
-    """Yield that all is as planned, or each departure; nothing without a plan that was changed.
+    """Yield each departure from the plan, or that there is none; nothing without a plan.
 
-    answers: those of the headline, which a stopping rule may still leave open.
+    answers: of the headline, which a stopping rule may leave open.
     """
     runs, plan = comparison.runs, comparison.runs.preregistered
     if not plan:
-        yield from (f"Not as planned: {text}" for text in runs.departures)
+        yield from (f"{DEPARTED}: {text}" for text in runs.departures)
         return
     found = [*runs.departures, *_find_departures(comparison, plan)]
-    yield from (f"Not as planned ({plan_name(plan)}): {text}" for text in found)
+    yield from (f"{DEPARTED} ({plan_name(plan)}): {text}" for text in found)
     if found:
         return
     max_seeds, seeds = plan["verdict"]["max_seeds"], {run.seed for run in runs.runs}
@@ -112,57 +113,57 @@ def _find_departures(comparison: Comparison, plan: Mapping[str, Any]) -> Iterato
     runs = comparison.runs
     if plan["sha256"] != plan_sha256(plan):
         yield f"the plan was edited after it was written, when its hash was {plan['sha256'][:SHORT]}."
-    for find in (_find_other_plans, _find_other_runs, _find_other_settings):
-        yield from find(runs, plan)
+    yield from _find_other_plans(runs, plan)
+    yield from _find_other_runs(runs, plan)
+    yield from _find_other_settings(runs, plan)
     yield from _find_other_contrasts(comparison, plan)
     yield from _find_other_score(comparison)
 
 
 def _find_other_plans(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
-    """Yield which runs there were before the plan, and which began under another one, or without any."""
-    there = {(row["arm"], row["seed"]) for row in plan["records"]}
-    began, known, sha256 = {}, {}, plan_sha256(plan)
+    """Yield which runs existed before the plan, and which started under another one, or without any."""
+    existing = {(row["arm"], row["seed"]) for row in plan["records"]}
+    started, known, sha256 = {}, {}, plan_sha256(plan)
     for run in (run for run in runs.runs if run.record):
-        cell, started = (run.arm, run.seed), run.record["started"]
-        # a run that knows the plan's hash began after it, whatever the clocks of two machines say
+        cell = (run.arm, run.seed)
+        started[cell] = run.record["started"]
+        # a run that records the plan's hash started after it, even if the clocks of two machines differ
         known[cell] = str(run.record.get("plan", ""))
         if runs.is_shared(run):  # its record names the plan of the other recipe
-            known[cell] = sha256 if started >= plan["written"] else ""
-        began[cell] = started
-    changed = [cell for cell in began if known[cell] not in ("", sha256)]
-    without = [cell for cell in began if not known[cell] and cell not in there]
-    before = [cell for cell in without if began[cell] < plan["written"]]
-    early = [*(there & began.keys() - set(changed)), *before]
+            known[cell] = sha256 if started[cell] >= plan["written"] else ""
+    changed = [cell for cell in started if known[cell] not in ("", sha256)]
+    without = [cell for cell in started if not known[cell] and cell not in existing]
+    before = [cell for cell in without if started[cell] < plan["written"]]
+    early = [*(existing & started.keys() - set(changed)), *before]
     if early:
-        yield f"{len(early)} of {len(began)} runs were there before it: {_list_cells(early)}."
+        yield f"{len(early)} of {len(started)} runs existed before it: {_list_cells(early)}."
     if changed:
         old = " and ".join(sorted({known[cell][:SHORT] for cell in changed}))
-        yield f"it was changed after runs had begun, when its hash was {old}: {_list_cells(changed)}."
+        yield f"it was changed after runs had started, when its hash was {old}: {_list_cells(changed)}."
     if others := set(without) - set(before):
-        yield f"these runs began where it was not: {_list_cells(others)}."
+        yield f"these runs started without it: {_list_cells(others)}."
 
 
 def _find_other_runs(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
-    """Yield which runs were added and which are planned and not among those compared."""
+    """Yield which runs were added, and which planned runs are missing."""
     own = [run for run in runs.runs if not runs.is_shared(run)]
     if len(roots := {str(run.folder.resolve().parent.parent) for run in own}) > 1:
         yield f"runs of several folders are compared: {', '.join(sorted(roots))}."
     arms, seeds = {arm["name"] for arm in plan["arms"]}, set(plan["seeds"])
-    planned = set(product(arms, seeds))
-    there = {(run.arm, run.seed) for run in runs.runs}
+    present = {(run.arm, run.seed) for run in runs.runs}
     # seeds that the stopping rule may add
     first, num_more = max(seeds, default=-1) + 1, (plan["verdict"]["max_seeds"] or 0) - len(seeds)
     allowed = set(product(arms, seeds.union(range(first, first + num_more))))
-    if added := there - allowed:
+    if added := present - allowed:
         yield f"added: {_list_cells(added)}."
-    if dropped := planned - there:
-        yield f"planned, and not among these runs: {_list_cells(dropped)}."
+    if dropped := set(product(arms, seeds)) - present:
+        yield f"planned but missing: {_list_cells(dropped)}."
     if runs.baseline != plan["baseline"]:
         yield f"the baseline was {plan['baseline']}, and is {runs.baseline} here."
 
 
 def _find_other_settings(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
-    """Yield which settings of which arms are others than planned."""
+    """Yield which settings of which arms differ from the plan."""
     planned = {arm["name"]: arm for arm in plan["arms"]}
     changed: dict[tuple[str, ...], dict[str, None]] = {}
     for run in runs.runs:
@@ -177,7 +178,7 @@ def _find_other_settings(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]
 
 
 def _find_other_contrasts(comparison: Comparison, plan: Mapping[str, Any]) -> Iterator[str]:
-    """Yield which contrasts of planned arms are others, or ask another question."""
+    """Yield which contrasts of planned arms were added, dropped, or ask another question."""
     arms = {arm["name"] for arm in plan["arms"]} & set(comparison.runs.arms)
     planned = {(c["arm"], c["reference"]): c["question"] for c in plan["contrasts"]}
     found = {(c.arm, c.reference): str(c.question) for c in comparison.contrasts}
@@ -193,20 +194,20 @@ def _find_other_contrasts(comparison: Comparison, plan: Mapping[str, Any]) -> It
 
 
 def _find_other_score(comparison: Comparison) -> Iterator[str]:
-    """Yield that another score speaks than the stated one, and that it is not that of the runs' ends."""
+    """Yield whether the primary score is not the stated one, or is not measured at the end of the runs."""
     score, stated = comparison.primary, comparison.runs.plan.primary
     if score is None:
         return
     if stated and not comparison.is_stated_primary(score):
-        yield f"the primary score {stated} was not measured, and {score.name} speaks instead."
+        yield f"the primary score {stated} was not measured, and {score.name} replaces it."
     ends = {(run.arm, run.samples_seen) for run in comparison.runs.finished}
     if not ends >= score.samples_seen.items():
         seen = " and ".join(f"{n:,}" for n in sorted(set(score.samples_seen.values())))
-        yield f"the runs are compared after {seen} pairs, and not at their end."
+        yield f"the runs are compared after {seen} pairs instead of at their end."
 
 
 def _list_cells(cells: Cells) -> str:
-    """Return runs in few words: `pi, seeds 0 and 1; random, seed 0`."""
+    """Return runs as text, such as `pi, seeds 0, 1; random, seed 0`."""
     by_seeds: dict[tuple[int, ...], list[str]] = {}
     for arm, found in groupby(sorted(set(cells)), key=itemgetter(0)):
         by_seeds.setdefault(tuple(seed for _, seed in found), []).append(arm)

@@ -1,13 +1,13 @@
-"""When a difference counts as decided, how often that is wrong, and how many seeds more would decide it.
+"""When a difference is decided, the error rates, and the number of seeds that would decide it.
 
-One interval decides: wholly within ±delta the arms are equivalent; else, wholly on one side of 0, one is
-better; else nothing is decided. At 95 % either mistake is made in at most 2.5 % of experiments: calling an
-arm better that is not, and calling arms equivalent that differ by delta or more (two one-sided tests,
-Schuirmann 1987; region of practical equivalence, Kruschke 2018).
+One interval decides. Within ±delta, the arms are equivalent; else, on one side of 0, one arm is better; else the
+difference is undecided. At 95 %, each error occurs in at most 2.5 % of experiments: an arm called better that
+is not, and arms called equivalent that differ by delta or more (two one-sided tests, Schuirmann 1987; region of
+practical equivalence, Kruschke 2018).
 
-Who adds seeds until a difference is decided looks more than once, and would be wrong more often. The intervals
-are then widened alike at every look, so that in 95 % of experiments *all* of them hold the true difference
-(repeated confidence intervals, Jennison and Turnbull 1989, with Pocock's 1977 constant level), whenever one stops.
+Adding seeds until a difference is decided means several looks and more errors. The intervals are then widened by
+one constant at all looks, so that *all* of them contain the true difference in 95 % of experiments (repeated
+confidence intervals, Jennison and Turnbull 1989, with the constant level of Pocock 1977).
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ Decision = Literal["above", "below", "equivalent"]
 class Rule:
     """When a difference is decided.
 
-    delta: differences up to it do not matter, in the score's own unit; None when not stated.
-    first, last: numbers of seeds of the first and the last look; last is None for a single look.
+    delta: largest difference that does not matter, in the unit of the score; None when not stated.
+    first, last: numbers of seeds at the first and the last look; last is None for a single look.
     """
 
     delta: float | None = None
@@ -54,11 +54,11 @@ class Rule:
 
     @property
     def confidence(self) -> float:
-        """Return the level of every single interval."""
+        """Return the level of each interval."""
         return CONFIDENCE if self.last is None else level_of_looks(max(self.first, 2), self.last)
 
     def decide(self, value: Estimate) -> Decision | None:
-        """Return what an interval says; None when it decides nothing, or is looked at before its time."""
+        """Return the decision of an interval; None when it is undecided, or before the first look."""
         if value.low is None or value.high is None or (self.last and value.num < self.first):
             return None
         if self.delta is not None and -self.delta <= value.low and value.high <= self.delta:
@@ -75,10 +75,9 @@ def rule_of(plan: VerdictConfig, num_planned: int) -> Rule:
 
 @cache
 def level_of_looks(first: int, last: int, confidence: float = CONFIDENCE) -> float:
-    """Return the level of each interval such that all of them, at first..last values, hold with `confidence`.
+    """Return the level at which Student's intervals of the first n values, n = first..last, hold together.
 
-    Student's intervals of the mean of the first n values, n = first..last. Simulated with 100,000 paths,
-    always the same ones: the level is right to 0.1 points.
+    confidence: of all of them. Simulated with 100,000 fixed paths, accurate to 0.1 points.
     Source: Pocock 1977; Jennison and Turnbull 1989.
     """
     if first == last:
@@ -95,7 +94,7 @@ def level_of_looks(first: int, last: int, confidence: float = CONFIDENCE) -> flo
 def simulate_looks(name: str, first: int, last: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield n with means and standard errors of n standard normal values, shape (NUM_PATHS,), n = first..last.
 
-    Each n adds one value to every path. The draws are fixed by `name`.
+    Each n adds one value to every path. `name` fixes the draws.
     """
     import numpy as np
 
@@ -110,9 +109,9 @@ def simulate_looks(name: str, first: int, last: int) -> Iterator[tuple[int, np.n
 
 
 def probabilities(value: Estimate, delta: float) -> tuple[float, float, float] | None:
-    """Return how probable a difference below -delta, within ±delta and above delta is; None for one seed.
+    """Return the probabilities of a difference below -delta, within ±delta and above delta; None for one seed.
 
-    The posterior of a mean of normal values with a flat prior on it and on the logarithm of their deviation:
+    The posterior of a normal mean with a flat prior on it and on the logarithm of the standard deviation is
     Student's t around the mean (Benavoli et al. 2017, section 4.1, with independent seeds).
     """
     if value.stderr is None:
@@ -129,19 +128,19 @@ def probabilities(value: Estimate, delta: float) -> tuple[float, float, float] |
 
 @cache
 def seeds_to_decide(values: tuple[float, ...], rule: Rule) -> int | None:
-    """Return how many seeds more decide a difference with 80 % chance; None when the most that may be do not.
+    """Return how many more seeds decide a difference with 80 % probability; None if the maximum does not.
 
-    Simulated: a mean and a deviation from the posterior of `probabilities`, new seeds from them, and the rule
-    on all seeds together. Of repeated looks, any may decide.
+    Simulated with means and deviations from the posterior of `probabilities`, new seeds from them, and the rule
+    on all seeds together. Any of several looks may decide.
     """
     most = rule.last - len(values) if rule.last is not None else MOST_MORE_SEEDS
     if most < 1 or len(values) < 2:
         return None
-    shares = _decide(*_futures(values, most), rule).mean(axis=0)
+    shares = _decide(*_simulate_futures(values, most), rule).mean(axis=0)
     return next((k for k, share in enumerate(shares, start=1) if share >= CHANCE), None)
 
 
-def _futures(values: tuple[float, ...], most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _simulate_futures(values: tuple[float, ...], most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return numbers of seeds, shape (K,), with means and standard errors after each, shape (S, K)."""
     import numpy as np
 
@@ -151,7 +150,7 @@ def _futures(values: tuple[float, ...], most: int) -> tuple[np.ndarray, np.ndarr
     mean = known.mean() + deviation / math.sqrt(num) * rng.standard_normal(NUM_FUTURES)
     new = mean[:, None] + deviation[:, None] * rng.standard_normal((NUM_FUTURES, most))
     numbers = num + np.arange(1, most + 1)
-    # around the known mean, so that little is lost in the difference of squares
+    # centred, so that the difference of squares remains accurate
     new = new - known.mean()
     squares = (new**2).cumsum(axis=1) + ((known - known.mean()) ** 2).sum()
     means = new.cumsum(axis=1) / numbers

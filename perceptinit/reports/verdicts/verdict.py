@@ -1,4 +1,4 @@
-"""What came out of one contrast in one score: by how much, how sure, and what cannot be said."""
+"""The verdict on one contrast in one score: effect, uncertainty, and what would decide it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Outcome = Literal["better", "worse", "equivalent", "undecided", "equal", "one se
 SIDES = ("better", "worse")
 DECIDED = (*SIDES, "equivalent", "equal")
 
-# below, figures that are derived from a difference say more than the seeds do
+# below this number of seeds, derived figures such as ratios are too uncertain
 MIN_SEEDS_DERIVED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer to a contrast's question in one score; `sentence` has the effect and its interval."""
+    """The answer to a contrast's question in one score; `sentence` contains the effect and its interval."""
 
     contrast: Contrast
     question: Question
@@ -38,27 +38,22 @@ def verdicts(comparison: Comparison, score: ScoreComparison) -> list[Verdict]:
 
 
 def verdict(score: ScoreComparison, contrast: Contrast) -> Verdict:
-    """Return the verdict on a contrast, by the score's rule.
-
-    A side is taken only when the interval excludes 0, and arms are equivalent only when it lies within delta.
-    """
+    """Return the verdict on a contrast, by the score's rule."""
     question = question_in(score, contrast)
     difference = score.difference(contrast)
     if contrast.barred:
         return Verdict(contrast, question, "barred", contrast.barred)
     if difference is None:
-        arms = f"{contrast.arm} and {contrast.reference}"
-        nothing = f"{arms} have no seed in common: nothing to say."
-        return Verdict(contrast, question, "missing", nothing)
+        sentence = f"{contrast.arm} and {contrast.reference} have no seed in common."
+        return Verdict(contrast, question, "missing", sentence)
     outcome = _outcome(difference, score)
     return Verdict(contrast, question, outcome, _sentence(outcome, difference, score))
 
 
 def question_in(score: ScoreComparison, contrast: Contrast) -> Question:
-    """Return what a contrast asks in a score.
+    """Return the question of a contrast in a score.
 
-    A task that the arm was trained on, and one without pretraining before it, cannot say what a start
-    is worth.
+    Scores of trained tasks, and scores without pretraining, do not show whether a start is worth it.
     """
     if contrast.arm in score.taught:
         return TAUGHT
@@ -72,7 +67,7 @@ def is_pretrained(score: ScoreComparison) -> bool:
 
 
 def can_be_derived_from(score: ScoreComparison, contrast: Contrast) -> bool:
-    """Return whether a difference is decided, by seeds enough for figures derived from it, such as ratios."""
+    """Return whether a difference is decided with enough seeds for figures derived from it, such as ratios."""
     difference = score.difference(contrast)
     if difference is None or contrast.barred or difference.value.num < MIN_SEEDS_DERIVED:
         return False
@@ -92,32 +87,32 @@ def _outcome(difference: Difference, score: ScoreComparison) -> Outcome:
 
 def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) -> str:
     arm, reference = difference.contrast.arm, difference.contrast.reference
-    size = magnitude(difference.value.mean, score.is_share)
-    effect = f"{signed(difference.value.mean, score.is_share)} ({evidence(difference, score)})"
+    mean, num = difference.value.mean, difference.value.num
+    size, found = magnitude(mean, score.is_share), evidence(difference, score)
     if outcome == "equal":
-        return f"{arm} equals {reference} exactly in every seed ({_seeds_in_words(difference.value.num)})."
+        return f"{arm} equals {reference} exactly in every seed ({_count_seeds(num)})."
     if outcome == "one seed":
-        side = "above" if difference.value.mean > 0 else "below"
-        where = f"is {size} {side}" if difference.value.mean else "scores exactly as"
-        one = "in the one seed that both have: how sure that is cannot be said."
-        return f"{arm} {where} {reference} {one}"
+        where = f"is {size} {'above' if mean > 0 else 'below'}" if mean else "scores exactly as"
+        return f"{arm} {where} {reference} in the only common seed; one seed has no interval."
     if outcome == "equivalent":
         within = magnitude(score.rule.delta or 0.0, score.is_share)
-        return f"{arm} is equivalent to {reference} within {within}: {effect}."
+        return (
+            f"{arm} is equivalent to {reference} within {within}: {signed(mean, score.is_share)} ({found})."
+        )
     if outcome == "undecided":
+        effect = f"{signed(mean, score.is_share)} ({found})"
         return f"{arm} against {reference} is undecided: {effect}. {_outlook(difference, score)}"
     relative = ""
-    if difference.relative and difference.value.num >= MIN_SEEDS_DERIVED:
+    if difference.relative and num >= MIN_SEEDS_DERIVED:
         relative = f"{abs(100 * difference.relative):.1f} % of {reference}'s score; "
-    found = evidence(difference, score)
     return f"{arm} is {outcome} than {reference} by {size} ({relative}{found})."
 
 
 def evidence(difference: Difference, score: ScoreComparison) -> str:
-    """Return interval and seeds of a difference and, where delta is stated, how probable each answer is."""
+    """Return interval and seeds of a difference and, where delta is stated, the probability of each answer."""
     looks = " at every look" if score.rule.is_repeated else ""
     between = interval(difference.value, score.is_share)
-    text = f"95 % interval{looks} {between}, {_seeds_in_words(difference.value.num)}"
+    text = f"95 % interval{looks} {between}, {_count_seeds(difference.value.num)}"
     found = score.rule.delta and probabilities(difference.value, score.rule.delta)
     if not found:
         return text
@@ -130,32 +125,24 @@ def evidence(difference: Difference, score: ScoreComparison) -> str:
 
 
 def _outlook(difference: Difference, score: ScoreComparison) -> str:
-    """Return what would decide a difference, or that nothing more is to come."""
-    num = difference.value.num
-    if score.rule.last is not None and num >= score.rule.last:
+    """Return what would decide a difference, or that the answer is final."""
+    num, rule = difference.value.num, score.rule
+    if rule.last is not None and num >= rule.last:
+        return f"This answer is final: the plan allows at most {num} seeds."
+    if rule.delta is None:
+        detectable = difference.detectable or 0.0
+        if score.is_share and detectable > 1:
+            return "With this variance, these seeds are too few to detect any difference reliably."
         return (
-            f"That is the final answer: {num} seeds are the most that the plan allows, and they leave open "
-            f"what lies within the interval."
+            f"With this variance over seeds, a true difference of {magnitude(detectable, score.is_share)} is detected "
+            "in 8 of 10 experiments. The recipe states no [verdict] delta, so arms cannot be called equivalent."
         )
-    if score.rule.delta is None:
-        return _power(difference.detectable or 0.0, score.is_share)
-    more = seeds_to_decide(tuple(difference.by_seed.values()), score.rule)
+    more = seeds_to_decide(tuple(difference.by_seed.values()), rule)
     if more is None:
-        most = (score.rule.last or num + MOST_MORE_SEEDS) - num
-        return f"Not even {_seeds_in_words(most)} more would decide it with 80 % chance."
-    return f"{_seeds_in_words(more).capitalize()} more would decide it with 80 % chance."
+        most = (rule.last or num + MOST_MORE_SEEDS) - num
+        return f"Even {_count_seeds(most, ' more')} would not decide it with 80 % chance."
+    return f"{_count_seeds(more, ' more')} would decide it with 80 % chance."
 
 
-def _power(detectable: float, is_share: bool) -> str:
-    """Return what seeds that vary as these do could have shown (with 80 % chance)."""
-    if is_share and detectable > 1:
-        return "Seeds that vary as these do are too few to show any difference reliably."
-    return (
-        f"With seeds that vary as these do, a true difference of {magnitude(detectable, is_share)} "
-        "would be shown in 8 of 10 such experiments. The recipe states no [verdict] delta, so that the arms "
-        "cannot be called equivalent."
-    )
-
-
-def _seeds_in_words(num: int) -> str:
-    return f"{num} seed{'s' if num > 1 else ''}"
+def _count_seeds(num: int, more: str = "") -> str:
+    return f"{num}{more} seed{'s' if num > 1 else ''}"

@@ -1,8 +1,8 @@
-"""Published scores that a recipe expects: does the baseline reach them, so that a verdict says something?
+"""Compare arms with the published scores that a recipe expects.
 
-An arm is valid when its mean is within the tolerance and its interval over seeds is no wider than the
-tolerance to each side; below or above when the whole interval is outside. One seed has no interval: its value
-decides. Runs of another setting are neither; what differs is said.
+An arm is valid when its mean is within the tolerance and its interval over seeds is at most as wide as the
+tolerance on each side. It is below or above when the whole interval is outside. One seed has no interval, so its
+value decides. Runs in another setting are not judged, and their differences are listed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_NAMED = 4
 
 @dataclass(frozen=True, slots=True)
 class Yardstick:
-    """What came out of one expected score."""
+    """The result for one expected score."""
 
     expected: ExpectConfig
     outcome: Outcome
@@ -45,7 +45,7 @@ def yardsticks(comparison: Comparison) -> list[Yardstick]:
 
 
 def expectations(recipe: Recipe) -> Iterator[str]:
-    """Yield what the arms should score and who says so, before anything runs."""
+    """Yield the expected scores and their sources, before anything runs."""
     left = read_planned(recipe.text, recipe.source, recipe.overrides, recipe.sources).changes
     for e in recipe.expected:
         yield f"expected: {e.arm} {e.value:g} ± {e.tolerance:g} in {e.score} ({e.source})"
@@ -55,47 +55,43 @@ def expectations(recipe: Recipe) -> Iterator[str]:
 
 
 def find_odd_expectations(recipe: Recipe) -> Iterator[Problem]:
-    """Yield what among the expected scores is hardly meant: shares for per cent, sets that nothing measures."""
+    """Yield probable mistakes in expected scores: shares instead of per cent, unmeasured sets."""
     for expected in recipe.expected:
-        value, data_set = expected.value, expected.data_set
+        value = expected.value
         if 0 < value < 1 and expected.tolerance < 1 / PER_CENT:
-            message = f"{value:g} per cent; if a share was meant, write {PER_CENT * value:g}"
+            message = f"{value:g} is read as per cent; for a share, write {PER_CENT * value:g}"
             yield Problem("expect.value", message)
         is_test_set = expected.num_sets is None and not may_ask_people(expected.measure)
-        if is_test_set and (message := find_unmeasured(recipe, data_set)):
+        if is_test_set and (message := find_unmeasured(recipe, expected.data_set)):
             yield Problem("expect.data_set", message)
 
 
 def find_unmeasured(recipe: Recipe, data_set: str) -> str:
-    """Return that no evaluator of a recipe measures on a data set; empty where one does."""
-    evaluators = [slot.spec.build() for slot in recipe.evals]
+    """Return an error message if no evaluator of a recipe measures on a data set, else an empty string."""
+    evaluators = (slot.spec.build() for slot in recipe.evals)
     choices = [e.choice for e in evaluators if isinstance(e, HasChoice)]
     names = [choice.name(each) for choice in choices for each in choice.all]
-    if data_set in names:
-        return ""
-    return unknown("no evaluator of the recipe measures on", data_set, names)
+    return "" if data_set in names else unknown("no evaluator of the recipe measures on", data_set, names)
 
 
 def _yardstick(comparison: Comparison, expected: ExpectConfig) -> Yardstick:
-    runs, score = comparison.runs, _score(comparison, expected)
+    runs, score = comparison.runs, _find_score(comparison, expected)
     who = "baseline" if expected.arm == runs.baseline else expected.arm
     value = score.arm(expected.arm).value if score and expected.arm in runs.arms else None
-    differs = list(_differs(comparison, expected, score))
+    differs = list(_find_differences(comparison, expected, score))
     outcome: Outcome = "another setting"
-    found = f"another setting ({_list_differences(differs)}), so neither valid nor not"
+    found = f"another setting ({_list_differences(differs)}), not judged"
     if not differs:
         outcome, found = "not measured", "not measured yet"
         if score and value:
             outcome, found = _judge(value, score, expected)
     measured = f" {number(value.mean, score.is_share)}" if score and value else ""
     published = expected.value if score is None or score.is_share else expected.value / PER_CENT
-    sentence = (
-        f"{expected.score}: {who}{measured} against {published:g} published ({expected.source}): {found}."
-    )
-    return Yardstick(expected, outcome, sentence)
+    against = f"{who}{measured} against {published:g} published ({expected.source})"
+    return Yardstick(expected, outcome, f"{expected.score}: {against}: {found}.")
 
 
-def _score(comparison: Comparison, expected: ExpectConfig) -> ScoreComparison | None:
+def _find_score(comparison: Comparison, expected: ExpectConfig) -> ScoreComparison | None:
     if expected.data_set != ALL_SETS:
         return next((s for s in comparison.scores if s.name == expected.score), None)
     wanted = (expected.measure, ALL, expected.num_sets)
@@ -103,8 +99,10 @@ def _score(comparison: Comparison, expected: ExpectConfig) -> ScoreComparison | 
     return next(means, None)
 
 
-def _differs(comparison: Comparison, expected: ExpectConfig, score: ScoreComparison | None) -> Iterator[str]:
-    """Yield in what the arm's runs are not those that were published."""
+def _find_differences(
+    comparison: Comparison, expected: ExpectConfig, score: ScoreComparison | None
+) -> Iterator[str]:
+    """Yield the differences between the arm's runs and the published setting."""
     runs = comparison.runs
     if any(run.record["recipe"]["smoke"] for run in runs.arm_runs(expected.arm) if run.record):
         yield "smoke run"
@@ -130,13 +128,12 @@ def _judge(value: Estimate, score: ScoreComparison, expected: ExpectConfig) -> t
     if abs(value.mean - published) <= tolerance and (high - low) / 2 <= tolerance:
         return "valid", f"valid, within {allowed} ({seeds})"
     gap = magnitude(value.mean - published, score.is_share)
-    text = f"by {gap}, {allowed} are allowed ({seeds});"
+    text = f"by {gap}, more than the allowed {allowed} ({seeds});"
     if high < published - tolerance:
-        return "below", f"below {text} what follows says little about PI"
+        return "below", f"below {text} these runs are weak evidence about PI"
     if low > published + tolerance:
-        return "above", f"above {text} something here may differ from the published setting"
-    outside = f"neither within the {allowed} that are allowed nor wholly outside"
-    return "unclear", f"unclear, {outside} ({seeds})"
+        return "above", f"above {text} the setting may differ from the published one"
+    return "unclear", f"unclear, the interval is partly outside the allowed {allowed} ({seeds})"
 
 
 def _list_differences(differs: list[str] | tuple[str, ...]) -> str:
