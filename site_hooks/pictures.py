@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from perceptinit.trackers.live import render
+from perceptinit.trackers.console import render
 from perceptinit.trackers.progress import Progress
 from perceptinit.types import Event
 

@@ -251,7 +251,7 @@ def test_a_matrix_from_python_asks_for_the_keys_of_a_matrix():
         ({"judgments": TINY, "epochs": "3"}, RecipeError, "triplet-hinge.epochs: expected an integer, got '3'"),
         ({"judgments": TINY, "marign": 1}, RecipeError, "did you mean 'margin'?"),
         ({"initializer": "triplet-hnge"}, UsageError, "Did you mean 'triplet-hinge'?"),
-        ({"initializer": "random"}, InitializerError, "cannot be drawn anew in place"),
+        ({"initializer": "random"}, InitializerError, "cannot redraw its weights in place"),
         ({"initializer": "random", "judgments": TINY}, UsageError, "takes no judgments"),
         ({"judgments": TINY, "image_size": 48}, UsageError, "Is image_size right?"),
     ],
@@ -319,9 +319,9 @@ def test_a_gpu_that_is_not_there_is_told():
     ("model", "sentence"),
     [
         ("vit_tiny_patch16_224", "pass timm.create_model('vit_tiny_patch16_224')"),
-        (nn.Linear, "the class that makes one: pass Linear(...)"),
-        (timm.create_model, "the function that makes one: pass create_model(...)"),
-        ((None, None, None), "got a tuple, such as open_clip.create_model_and_transforms gives"),
+        (nn.Linear, "the class that builds one: pass Linear(...)"),
+        (timm.create_model, "the function that builds one: pass create_model(...)"),
+        ((None, None, None), "got a tuple, as open_clip.create_model_and_transforms returns it"),
         ({}, "expected a torch.nn.Module, got dict"),
     ],
 )
@@ -340,11 +340,11 @@ def test_a_warning_points_to_the_line_that_called():
 
 def test_an_unknown_module_needs_encode_and_its_image_size():
     model, _ = hand_written_cnn()
-    with pytest.raises(UsageError, match=r"Sequential is no model of timm, open_clip, .*pass encode="):
+    with pytest.raises(UsageError, match=r"Sequential is not a model of timm, open_clip, .*pass encode="):
         apply_quickly(model)
     with pytest.raises(UsageError, match="Sequential does not state its image_size: pass image_size="):
         apply_quickly(model, encode=model)
-    with pytest.raises(UsageError, match=r"encode must give embeddings \(B, D\), got \(1, 32, 8, 8\)"):
+    with pytest.raises(UsageError, match=r"encode must return embeddings \(B, D\), got \(1, 32, 8, 8\)"):
         apply_quickly(model, encode=model[:4], image_size=32)
 
 

@@ -78,7 +78,7 @@ def test_a_damaged_entry_is_told_and_done_again(harm, cache):
     first, _ = apply()
     (entry,) = cache.entries()
     harm(entry.weights_path)
-    with pytest.warns(UserWarning, match="The entry is damaged: it is done again"):
+    with pytest.warns(UserWarning, match="The entry is damaged and is recomputed"):
         second, report = apply()
     assert "from_cache" not in report.metrics
     assert torch.equal(first.cls_token, second.cls_token)
@@ -111,7 +111,7 @@ def test_a_disk_without_room_for_an_entry_costs_the_entry_and_not_the_tower(cach
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.replace", full)
-    with pytest.warns(UserWarning, match=r"No space left.*; the tower is not kept"):
+    with pytest.warns(UserWarning, match=r"No space left.*The result is not cached"):
         second, _ = apply()
     assert torch.equal(first.cls_token, second.cls_token)
     assert cache.entries() == []

@@ -255,7 +255,7 @@ def test_the_live_view_shows_runs_bars_and_time_left():
     from rich.console import Console
 
     from perceptinit.progress import Bars
-    from perceptinit.trackers.live import render
+    from perceptinit.trackers.console import render
 
     progress = Progress([("random", 0), ("pi", 0), ("pi", 1)])
     for kind, seed, more in (

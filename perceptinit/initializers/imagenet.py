@@ -123,17 +123,13 @@ def timm_architecture(trunk: nn.Module, initializer: str) -> str:
     Raises:
         InitializerError: If the trunk is not a timm model.
     """
-    architecture = _timm_facts(trunk).get("architecture")
+    architecture = (getattr(trunk, "pretrained_cfg", None) or {}).get("architecture")
     if not architecture:
         raise InitializerError(
             f"initializer '{initializer}' needs a timm trunk, got {type(trunk).__module__}."
             f"{type(trunk).__name__}. Use backbone 'timm', or initializer 'checkpoint' with a key_map"
         )
     return architecture
-
-
-def _timm_facts(trunk: nn.Module) -> Mapping[str, Any]:
-    return getattr(trunk, "pretrained_cfg", None) or {}
 
 
 def download(architecture: str, tag: str) -> tuple[Path, Any]:
@@ -169,19 +165,15 @@ def fit(weights: Mapping[str, Tensor], trunk: nn.Module) -> tuple[dict[str, Tens
     """
     adapt = getattr(sys.modules[type(trunk).__module__], "checkpoint_filter_fn", None)
     adapted = adapt(dict(weights), trunk) if adapt else dict(weights)
-    left_out = sorted(name for name in adapted if _is_classifier(name, trunk))
+    classifier = (getattr(trunk, "pretrained_cfg", None) or {}).get("classifier") or ()
+    heads = tuple(f"{n}." for n in ((classifier,) if isinstance(classifier, str) else classifier))
+    left_out = sorted(name for name in adapted if name.startswith(heads))
     resampled = sorted(
         f"{name} {tuple(weights[name].shape)} to {tuple(adapted[name].shape)}"
         for name in adapted.keys() & weights.keys()
         if adapted[name].shape != weights[name].shape
     )
-    own = {k: v for k, v in trunk.state_dict().items() if _is_classifier(k, trunk)}
+    own = {k: v for k, v in trunk.state_dict().items() if k.startswith(heads)}
     fitted = {k: v for k, v in adapted.items() if k not in left_out} | own
     notes = [f"left out its classifier ({', '.join(left_out)})"] if left_out else []
     return fitted, notes + ([f"resampled {', '.join(resampled)}"] if resampled else [])
-
-
-def _is_classifier(name: str, trunk: nn.Module) -> bool:
-    classifier = _timm_facts(trunk).get("classifier") or ()
-    heads = (classifier,) if isinstance(classifier, str) else classifier
-    return any(name.startswith(f"{head}.") for head in heads)

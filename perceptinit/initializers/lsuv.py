@@ -69,7 +69,11 @@ class Lsuv:
             layers = {n: m for n, m in model.named_modules() if isinstance(m, Layer)}
             if self.config.orthogonal:
                 for name, layer in layers.items():
-                    _set_orthonormal(layer, torch_generator(ctx.seed, ctx.stage, "lsuv", name))
+                    weight = torch.empty(layer.weight.shape)
+                    generator = torch_generator(ctx.seed, ctx.stage, "lsuv", name)
+                    layer.weight.copy_(nn.init.orthogonal_(weight, generator=generator))
+                    if layer.bias is not None:
+                        layer.bias.zero_()
             model.eval()
             num_scaled = self._scale(model, layers, images)
             report.metrics.update(layers=len(layers), layers_scaled=num_scaled, images=len(images))
@@ -102,11 +106,3 @@ class Lsuv:
         if layer.bias is not None:
             layer.bias.mul_(factor)
         return output * factor
-
-
-def _set_orthonormal(layer: Layer, generator: torch.Generator) -> None:
-    weight = torch.empty(layer.weight.shape)
-    nn.init.orthogonal_(weight, generator=generator)
-    layer.weight.copy_(weight)
-    if layer.bias is not None:
-        layer.bias.zero_()

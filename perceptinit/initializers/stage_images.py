@@ -59,7 +59,9 @@ def open_images(
     num_bytes = sum(len(np.unique(used)) for _, used in sets) * 3 * size * size
     is_large = num_bytes >= STORED_FROM_BYTES
     is_wanted = is_large if image_store == "auto" else image_store != "off"
-    if is_wanted and all(_is_encoded(stimuli) for stimuli, _ in sets):
+    # pixels in memory, and rendered images, need no decoding
+    is_encoded = all(len(s) > 0 and not isinstance(s.images[0], np.ndarray) for s, _ in sets)
+    if is_wanted and is_encoded:
         try:
             return _open_store(sets, size, image_store, ctx, resume)
         except StoreUnusableError as error:
@@ -70,10 +72,6 @@ def open_images(
                 "Set image_store to another folder"
             )
     return _open_in_memory([stimuli for stimuli, _ in sets], size, cache_gib, ctx)
-
-
-def _is_encoded(stimuli: Stimuli) -> bool:
-    return len(stimuli) > 0 and not isinstance(stimuli.images[0], np.ndarray)
 
 
 def _open_store(

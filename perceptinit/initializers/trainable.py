@@ -54,10 +54,8 @@ def trainable_names(model: nn.Module, train: Trainable, last_blocks: int = 0) ->
 
 def block_of(name: str) -> str | None:
     """Return the numbered block of a parameter, such as `trunk.blocks.3`, or None."""
-    parts = name.split(".")
-    numbered = (i for i, part in enumerate(parts) if re.fullmatch(r"(.*_)?\d+", part))
-    first = next(numbered, None)
-    return None if first is None else ".".join(parts[: first + 1])
+    match = re.match(r"([^.]+\.)*?([^.]*_)?\d+(?=\.|$)", name)
+    return match and match[0]
 
 
 def _start_of_last(count: int, names: list[str], model: str) -> int:

@@ -94,8 +94,8 @@ class Triplet:
         count, batch_size = len(self._load_objective().columns), self.config.batch_size
         if batch_size > count:
             yield (
-                f"batch_size = {batch_size} is more than the {count} judgments, so every epoch is one step. "
-                "Lower batch_size"
+                f"batch_size = {batch_size}, but there are only {count} judgments: every epoch is one step on "
+                "all of them. Lower batch_size"
             )
 
     def plan(self) -> StagePlan:

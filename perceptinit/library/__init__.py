@@ -1,1 +1,1 @@
-"""One model, no recipe: `apply_perceptual_init` and `perceptinit init`."""
+"""Initialization of one model without a recipe: `apply_perceptual_init` and `perceptinit init`."""

@@ -1,6 +1,6 @@
-"""The image tower of another library's model: what it is for each library, and how it is wrapped.
+"""Image towers from the models of other libraries.
 
-A new library: add its function, one line in `DESCRIBE`, its test and its line in docs/library.md.
+A new library needs a function, a line in `DESCRIBE`, a test, and a line in docs/library.md.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
 IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
 HALF: RGB = (0.5, 0.5, 0.5)
 
-# Mean and std stand in the image processor, not in the model: those of the first published weights
-# of each architecture. Source: their preprocessor_config.json.
+# The image processor has mean and std, not the model: these are those of the first published weights of
+# each architecture. Source: their preprocessor_config.json.
 STATISTICS: dict[str, tuple[RGB, RGB]] = {
     "clip": (CLIP_MEAN, CLIP_STD),
     "siglip": (HALF, HALF),
@@ -45,9 +45,9 @@ WRAPPERS = {
 
 
 def describe_timm(model: Any) -> Surface:
-    """Return the whole model as vision part; its classifier is not used and stays as it is."""
+    """Return the whole model; its classifier is not used and does not change."""
     about = model.pretrained_cfg
-    embedding = getattr(model, "patch_embed", None)  # knows the img_size it was built with
+    embedding = getattr(model, "patch_embed", None)  # has the img_size that the model was built with
     size = getattr(embedding, "img_size", None) or about["input_size"]
 
     def encode(images: Any) -> Any:
@@ -57,16 +57,17 @@ def describe_timm(model: Any) -> Surface:
 
 
 def describe_open_clip(model: Any) -> Surface:
-    """Return `model.visual` as vision part.
+    """Return `model.visual`.
 
-    Mean and std are those of the weights' own preprocessing; a model that was built without states
-    none, and takes OpenAI's, as open_clip's transforms do.
+    Mean and std are those of the preprocessing of the weights. A model without weights gets OpenAI's, as in
+    open_clip's transforms.
 
-    Raises UsageError for a module of open_clip that is no whole model.
+    Raises:
+        UsageError: If the module is only a part of an open_clip model.
     """
     if not hasattr(model, "visual") or not hasattr(model, "encode_image"):
         raise UsageError(
-            f"open_clip's {type(model).__name__} is a part of a model: pass the model, or encode="
+            f"open_clip's {type(model).__name__} is a part of a model: pass the whole model, or encode="
         )
     visual = model.visual
     about = getattr(visual, "preprocess_cfg", None) or {}
@@ -77,10 +78,10 @@ def describe_open_clip(model: Any) -> Surface:
 
 
 def describe_torchvision(model: Any) -> Surface:
-    """Return the whole model as vision part; its classifier is computed, but not used.
+    """Return the whole model; its classifier is computed, but not used.
 
-    ViT states its size; the others take any and get 224, on which torchvision trains. Mean and std
-    are those of all of torchvision's classification weights.
+    A ViT states its image size. Other models accept any size and get 224, the size of torchvision's training.
+    Mean and std are those of all classification weights of torchvision.
     """
     classifier = _last_linear(model)
 
@@ -110,11 +111,10 @@ def _last_linear(model: nn.Module) -> nn.Module:
 
 
 def describe_transformers(model: Any) -> Surface:
-    """Return the vision part: of a dual encoder its image tower and projection, else the model
-    without its classifier.
+    """Return the image tower and projection of a dual encoder, or another model without its classifier.
 
-    Embeddings are `pooler_output`, after the projection where there is one, and the first token
-    where the model does not pool.
+    Embeddings are `pooler_output`, projected if there is a projection, or the first token of a model that
+    does not pool.
     """
     config = getattr(model.config, "vision_config", model.config)
     family = config.model_type.removesuffix("_vision_model")
@@ -145,7 +145,7 @@ def _square_side(size: object) -> int | None:
     return int(sides[0]) if sides[0] == sides[-1] and isinstance(sides[0], int) else None
 
 
-# top-level package of the model's class -> what reads the model
+# top-level package of a model's class -> function that describes the model
 DESCRIBE: dict[str, Callable[[Any], Surface]] = {
     "timm": describe_timm,
     "open_clip": describe_open_clip,
@@ -162,21 +162,28 @@ def adapt(
     mean: RGB | None = None,
     std: RGB | None = None,
 ) -> ModelTower:
-    """Return the image tower of a model; its modules are the model's own, nothing is copied.
+    """Return the image tower of a model; it shares the modules of the model.
 
-    encode: maps images (B, 3, S, S), normalised with mean and std, to embeddings (B, D). Required
-    for models of no known library, whose images are in [0, 1] unless mean and std are given.
-    image_size, mean, std: take the place of what the model states.
+    Args:
+        model: Model of a library in `DESCRIBE`, or any module with `encode`.
+        encode: Maps images (B, 3, S, S), normalized with mean and std, to embeddings (B, D). Required for
+            other modules.
+        image_size: Side S in pixels, instead of that of the model.
+        mean: Channel means for pixels in [0, 1], instead of those of the model. Other modules get images in
+            [0, 1] by default.
+        std: Channel standard deviations, instead of those of the model.
 
-    Raises UsageError when something is not stated, or the model is of no known library.
+    Raises:
+        UsageError: If a required value is missing.
     """
     model = unwrap(model)
-    library = library_of(model)
+    packages = (cls.__module__.partition(".")[0] for cls in type(model).__mro__)
+    library = next((package for package in packages if package in DESCRIBE), None)
     if library:
         surface = DESCRIBE[library](model)
     elif encode is None:
         raise UsageError(
-            f"{type(model).__name__} is no model of {', '.join(DESCRIBE)}: pass encode=, a function from "
+            f"{type(model).__name__} is not a model of {', '.join(DESCRIBE)}: pass encode=, a function from "
             "images (B, 3, S, S) to embeddings (B, D), and image_size=S"
         )
     else:
@@ -186,31 +193,25 @@ def adapt(
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """Return the model inside DistributedDataParallel, DataParallel and torch.compile's wrapper.
+    """Return the model inside of DistributedDataParallel, DataParallel and torch.compile's wrapper.
 
-    Raises UsageError for a model whose weights are spread over processes (FSDP).
+    Raises:
+        UsageError: If the weights are sharded over processes (FSDP).
     """
     while type(model).__name__ in WRAPPERS:
         model = getattr(model, WRAPPERS[type(model).__name__])
-    sharded = any(type(p).__name__ in ("DTensor", "FlatParameter") for p in model.parameters())
-    if sharded:
+    if any(type(p).__name__ in ("DTensor", "FlatParameter") for p in model.parameters()):
         raise UsageError(
-            f"the weights of {type(model).__name__} are sharded (FSDP): initialise the model before it "
-            "is wrapped"
+            f"the weights of {type(model).__name__} are sharded (FSDP): initialize the model before you "
+            "wrap it"
         )
     return model
 
 
-def library_of(model: nn.Module) -> str | None:
-    """Return which known library a model's class, or a class it is derived from, belongs to."""
-    packages = (cls.__module__.partition(".")[0] for cls in type(model).__mro__)
-    return next((package for package in packages if package in DESCRIBE), None)
-
-
 def broadcast(model: Any, tower: ModelTower) -> None:
-    """Give every process of a DistributedDataParallel model the weights of the first one.
+    """Send the weights of the first process of a DistributedDataParallel model to all others.
 
-    They were computed alike, but a GPU may add up in another order. Other models are left alone.
+    All processes compute the same, but a GPU may sum in another order. Other models do not change.
     """
     if type(model).__name__ != "DistributedDataParallel":
         return
@@ -220,7 +221,7 @@ def broadcast(model: Any, tower: ModelTower) -> None:
 
 
 def model_names(report: InitReport, model: nn.Module, tower: ModelTower) -> InitReport:
-    """Return the report with the changed tensors under the names that they have in the model."""
+    """Return the report with the names of the changed tensors in the model instead of the tower."""
     named = (*model.named_parameters(), *model.named_buffers())
     names = {id(tensor): name for name, tensor in named}
     own = dict((*tower.named_parameters(), *tower.named_buffers()))

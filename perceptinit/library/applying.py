@@ -1,4 +1,4 @@
-"""One initializer on one image tower, without a recipe: `apply_perceptual_init` and `perceptinit init`."""
+"""Application of one initializer to one image tower, without a recipe."""
 
 from __future__ import annotations
 
@@ -30,12 +30,19 @@ from perceptinit.registry import Entry, Registry
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import Event, InitReport, RunContext
 
-STAGE = "init.0"  # as the first [[init]] of a recipe, so that both draw alike
+STAGE = "init.0"  # that of the first [[init]] of a recipe, for equal random numbers
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be done to a tower; equal jobs on equal towers give equal weights."""
+    """An initializer with its settings; equal jobs on equal towers give equal weights.
+
+    Attributes:
+        entry: Initializer.
+        config: Its checked Config.
+        judgments: Its judgments, None if it uses none.
+        seed: Seed of all draws.
+    """
 
     entry: Entry
     config: Any
@@ -48,14 +55,9 @@ class Job:
         return self.entry.load()(self.config, **parts)
 
     def key_parts(self, tower: ImageTower) -> dict[str, Any]:
-        """Return all that the resulting weights depend on, as plain values; 'start' is the tower's
-        weights before."""
+        """Return everything that the resulting weights depend on, as plain values."""
         values = {field.name: getattr(self.config, field.name) for field in fields(self.config)}
-        files = {
-            name: file_sha256(value)
-            for name, value in values.items()
-            if isinstance(value, Path) and value.is_file()
-        }
+        files = {n: file_sha256(v) for n, v in values.items() if isinstance(v, Path) and v.is_file()}
         return {
             "perceptinit": __version__,
             "initializer": {"use": self.entry.name, **to_table(self.config)},
@@ -71,15 +73,23 @@ class Job:
         if self.judgments is None:
             return None
         if self.judgments.table is not None and self.judgments.component.card.simulated:
-            return self.judgments.table  # they follow from it, and to render them all takes long
+            return self.judgments.table  # it determines them, and rendering them is slow
         return [self.judgments.table, judgments_sha256(self.judgments.component)]
 
 
 def read_job(registry: Registry, name: str, options: Mapping[str, Any], judgments: Source, seed: int) -> Job:
-    """Return the job that a user describes.
+    """Return a checked job.
 
-    Raises UsageError for an unknown name and wrong options, DataError when data are absent or do
-    not suit the initializer.
+    Args:
+        registry: Installed components.
+        name: Name of the initializer.
+        options: Keys of its Config.
+        judgments: As in `apply_perceptual_init`.
+        seed: Seed of all draws.
+
+    Raises:
+        UsageError: If the name is unknown, or options or judgments do not fit the initializer.
+        DataError: If data are absent, or the initializer cannot use them.
     """
     entry = registry.get("initializer", name)
     cls = entry.load()
@@ -88,9 +98,9 @@ def read_job(registry: Registry, name: str, options: Mapping[str, Any], judgment
     if problems or config is None:
         raise RecipeError(problems)
     if "pairs" in wanted:
-        raise UsageError(f"{entry.title} needs image-text pairs: use it in a recipe")
+        raise UsageError(f"{entry.title} needs image-text pairs. Use it in a recipe")
     if "judgments" not in wanted and judgments is not None:
-        raise UsageError(f"{entry.title} takes no judgments")
+        raise UsageError(f"{entry.title} takes no judgments. Leave them out")
     opened = open_judgments(judgments, registry) if "judgments" in wanted else None
     job = Job(entry, config, opened, seed)
     lacking = preflight(job.build())
@@ -108,16 +118,25 @@ def initialize_tower(
     progress: bool = True,
     num_workers: int = 2,
 ) -> InitReport:
-    """Do the job on a tower in place, or load its result from the cache; see apply_perceptual_init.
+    """Initialize a tower in place, or load the result from the cache.
 
-    device: where to work, by default where the tower is; it is brought back afterwards.
+    Args:
+        tower: Image tower.
+        job: Initializer and settings.
+        device: Device of the computation, by default that of the tower; the tower is moved back.
+        cache: Cache of results, None for none.
+        progress: Whether to show progress bars.
+        num_workers: Threads that decode images.
+
+    Returns:
+        The report of the initializer; `metrics["from_cache"]` is 1.0 for a cached result.
     """
-    place = torch.device(choose_device(device)) if device else device_of(tower)
-    with in_float32(tower, place), Bars(stays=True, shown=progress) as bars:
+    target = torch.device(choose_device(device)) if device else device_of(tower)
+    with in_float32(tower, target), Bars(stays=True, shown=progress) as bars:
         ctx = RunContext(
             seed=job.seed,
             stage=STAGE,
-            device=str(place),
+            device=str(target),
             send=lambda event: _show(event, bars, job.entry.name),
             num_workers=num_workers,
         )
@@ -127,7 +146,7 @@ def initialize_tower(
 
 
 def _show(event: Event, bars: Bars, title: str) -> None:
-    """Show the steps of a stage; its warnings are Python's, whether bars are shown or not."""
+    """Show the progress of a stage, and issue its warnings as Python warnings."""
     if event.kind == "warning":
         warnings.warn(event.message, UserWarning, stacklevel=callers_level())
     if event.kind == "step":
@@ -145,18 +164,18 @@ def _initialize_cached(tower: ImageTower, job: Job, cache: Cache, ctx: RunContex
             try:
                 entry.check()
                 load_strict(tower, load_weights(entry.weights_path), str(entry.weights_path))
-                stored = entry.manifest["report"]  # its seconds are those that the work once took
+                stored = entry.manifest["report"]  # with the seconds of the original computation
                 metrics = {**stored["metrics"], "from_cache": 1.0}
                 return InitReport(**{**stored, "changed": tuple(stored["changed"]), "metrics": metrics})
             except (DataError, CheckpointError) as error:
-                ctx.warn(f"cache: {error}. The entry is damaged: it is done again")
+                ctx.warn(f"cache: {error}. The entry is damaged and is recomputed")
                 cache.remove(key)
         report = job.build().initialize(tower, ctx)
         manifest = {"parts": parts, "report": asdict(report)}
         try:
             cache.store(key, manifest, lambda path: save_weights(path, tower.state_dict()))
-        except WriteError as error:  # the tower is done, all the same
-            ctx.warn(f"cache: {error}; the tower is not kept")
+        except WriteError as error:  # the tower is initialized nevertheless
+            ctx.warn(f"cache: {error}. The result is not cached")
     return report
 
 
@@ -172,11 +191,22 @@ def initialize_backbone(
     use_cache: bool,
     output: Path,
 ) -> InitReport:
-    """Build a backbone under the seed, initialise its image tower, and write the tower to `output`.
+    """Build a backbone, initialize its image tower, and write the tower to a file.
 
-    tables: `backbone`, `init` and `judgments`, which overrides of those paths change.
+    Args:
+        registry: Installed components.
+        tables: Recipe tables "backbone", "init" and "judgments"; the overrides change them.
+        initializer: Name of the initializer.
+        judgments: Name or path of judgments.
+        overrides: Assignments such as "init.epochs=4".
+        seed: Seed of the backbone and of the initializer.
+        device: Device of the computation.
+        use_cache: Whether to use the cache of results.
+        output: Safetensors file to write.
 
-    Raises RecipeError with every problem of the tables, DataError when judgments are absent.
+    Raises:
+        RecipeError: If the tables have problems; it lists all of them.
+        DataError: If judgments are absent.
     """
     problems = apply_overrides(tables, overrides)
     unknown = sorted(tables.keys() - {"backbone", "init", "judgments"})

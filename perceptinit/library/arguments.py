@@ -1,4 +1,4 @@
-"""What is wrong with the arguments of `apply_perceptual_init`, told before any work is done."""
+"""Checks of the arguments of `apply_perceptual_init`."""
 
 from __future__ import annotations
 
@@ -24,9 +24,15 @@ def check_arguments(
     seed: Any,
     given: Mapping[str, Any],
 ) -> None:
-    """Raise UsageError, with the right form, for the first argument of another type than documented.
+    """Raise UsageError for the first argument that does not have its documented type.
 
-    given: `encode`, `image_size`, `mean` and `std`.
+    Args:
+        model: Argument of `apply_perceptual_init`.
+        initializer: Argument of `apply_perceptual_init`.
+        judgments: Argument of `apply_perceptual_init`.
+        options: Keys of the initializer.
+        seed: Argument of `apply_perceptual_init`.
+        given: Arguments `encode`, `image_size`, `mean` and `std`.
     """
     encode, image_size = given["encode"], given["image_size"]
     _check_model(model)
@@ -53,36 +59,32 @@ def _check_model(model: Any) -> None:
         return
     if isinstance(model, str):
         raise UsageError(
-            f"model: expected a model, got its name: pass timm.create_model({model!r}), or what your "
-            "library makes of the name"
+            f"model: expected a model, got its name: pass timm.create_model({model!r}), or the model that "
+            "your library builds from the name"
         )
     if callable(model):
         name = getattr(model, "__name__", "Model")
-        sort = "class" if isinstance(model, type) else "function"
-        raise UsageError(f"model: expected a model, got the {sort} that makes one: pass {name}(...)")
+        kind = "class" if isinstance(model, type) else "function"
+        raise UsageError(f"model: expected a model, got the {kind} that builds one: pass {name}(...)")
     if isinstance(model, tuple):
         raise UsageError(
-            "model: expected a model, got a tuple, such as open_clip.create_model_and_transforms gives: "
+            "model: expected a model, got a tuple, as open_clip.create_model_and_transforms returns it: "
             "pass its first item"
         )
     raise UsageError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
 
 
 def _where_images_go(judgments: Any, images: Any) -> str:
-    start = "images: no argument of its own, but a key of the judgments: "
-    is_table = str(judgments).endswith(TABLE_SUFFIXES)
-    if is_table and isinstance(images, (str, Path)):
-        table = {"path": str(judgments), "images": str(images)}
-        return f'{start}judgments=("table", {table})'
-    return (
-        f'{start}judgments=("table", {{"path": "judgments.csv", "images": "photographs"}}), or of '
-        "Triplets.build(Stimuli(ids, images), ...) for arrays"
-    )
+    table = {"path": "judgments.csv", "images": "photographs"}
+    arrays = ", or an argument of Triplets.build(Stimuli(ids, images), ...) for arrays"
+    if str(judgments).endswith(TABLE_SUFFIXES) and isinstance(images, (str, Path)):
+        table, arrays = {"path": str(judgments), "images": str(images)}, ""
+    return f'images: a key of the judgments, not an argument: pass judgments=("table", {table}){arrays}'
 
 
 def callers_level() -> int:
-    """Return the `stacklevel` at which a warning of the caller of this function points to the line that
-    called into the package."""
+    """Return the `stacklevel` with which a warning of the calling function names the line outside the
+    package."""
     frame, level, found = sys._getframe(1), 1, 1
     while frame is not None:
         if frame.f_code.co_filename.startswith(PACKAGE):

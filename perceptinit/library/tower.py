@@ -1,4 +1,4 @@
-"""Another library's model as the image tower that initializers see, and as it was found afterwards."""
+"""A model of another library as an image tower, and its restoration afterwards."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ Encode = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """The vision part of a model and how images go in.
+    """The vision part of a model and its input.
 
-    vision: module whose weights an initializer may change.
-    encode: maps normalised images (B, 3, S, S) to embeddings (B, D) by way of `vision`.
-    image_size: S, pixels, None when the model does not state it.
-    mean, std: of the three channels, for pixels in [0, 1]; None when the model does not state them.
+    Attributes:
+        vision: Module whose weights an initializer may change.
+        encode: Maps normalized images (B, 3, S, S) to embeddings (B, D) with `vision`.
+        image_size: Side S in pixels; None if the model does not state it.
+        mean: Channel means for pixels in [0, 1]; None if the model does not state them.
+        std: Channel standard deviations; None if the model does not state them.
     """
 
     vision: nn.Module
@@ -34,9 +36,15 @@ class Surface:
 
 
 class ModelTower(ImageTower):
-    """An image tower around a model's own modules; embeddings are what `surface.encode` gives.
+    """An image tower with the modules of another library's model.
 
-    `trunk` is the vision part, and its parameters are the tower's only ones.
+    Its trunk is the vision part, and its parameters are those of the trunk.
+
+    Args:
+        surface: Vision part, and input.
+
+    Raises:
+        UsageError: If the model does not state its image size, mean or std, or does not return (B, D).
     """
 
     def __init__(self, surface: Surface) -> None:
@@ -52,74 +60,70 @@ class ModelTower(ImageTower):
             std=surface.std or (),
             fresh=self._cannot_be_fresh,
         )
-        self._surface = surface  # its encode alone may be a module, which would become a part
+        self._surface = surface  # `encode` may be a module, and as an attribute would become a submodule
         device = device_of(surface.vision)
         self.mean, self.std = self.mean.to(device), self.std.to(device)
         self.embed_dim = self._measure_embed_dim()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return embeddings (B, D), not normalised."""
+        """Return embeddings (B, D), not normalized."""
         return self._surface.encode(self.normalize(images))
 
     def _cannot_be_fresh(self) -> ImageTower:
-        # how a library draws a model's first weights is not in the model
+        # a model does not contain how its library draws weights
         raise InitializerError(
-            f"{type(self.trunk).__name__} cannot be drawn anew in place: construct it again (after "
-            "torch.manual_seed), or use a recipe with a backbone"
+            f"{type(self.trunk).__name__} cannot redraw its weights in place. Construct it again after "
+            "torch.manual_seed, or use a recipe with a backbone"
         )
 
     def _measure_embed_dim(self) -> int:
-        """Return D of one grey image; UsageError when the model does not give (B, D)."""
-        modes = {module: module.training for module in self.modules()}
+        """Return D, from the embedding of a grey image."""
         dtype = next(self.trunk.parameters()).dtype
         grey = self.mean.new_zeros(1, 3, self.image_size, self.image_size).to(dtype)
-        self.eval()
         try:
-            with torch.no_grad():
+            with _restoring_modes(self), torch.no_grad():
+                self.eval()
                 embeddings = self._surface.encode(grey)
-        except Exception as error:  # whatever the model raises, the user is to read it
+        except Exception as error:  # models raise all kinds of errors
             raise UsageError(
                 f"{type(self.trunk).__name__} cannot encode an image (1, 3, {self.image_size}, "
                 f"{self.image_size}): {error}. Is image_size right?"
             ) from error
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
         if not isinstance(embeddings, torch.Tensor) or embeddings.ndim != 2:
             got = tuple(embeddings.shape) if isinstance(embeddings, torch.Tensor) else embeddings
-            raise UsageError(f"encode must give embeddings (B, D), got {got!r:.80}")
+            raise UsageError(f"encode must return embeddings (B, D), got {got!r:.80}")
         return embeddings.shape[1]
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Return where a module's weights are.
+    """Return the device of a module's weights.
 
-    Raises UsageError when they are on several devices, or are not there yet (meta).
+    Raises:
+        UsageError: If they are on several devices, or on torch's meta device.
     """
     devices = sorted({str(tensor.device) for tensor in _tensors(module)})
     if devices == ["meta"]:
-        raise UsageError("the model has no weights yet (torch's meta device): materialise them first")
+        raise UsageError("the model has no weights yet (torch's meta device): materialize them first")
     if len(devices) != 1:
-        raise UsageError(f"the model's weights are on {', '.join(devices)}: put them on one device first")
+        raise UsageError(f"the model's weights are on {', '.join(devices)}: move them to one device first")
     return torch.device(devices[0])
 
 
 @contextmanager
 def in_float32(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Give the block a module in float32 on `device`, outside of autocast and with gradients enabled.
+    """Move a module to float32 and a device for the block, without autocast and with gradients enabled.
 
-    Afterwards device, dtype, requires_grad, gradients and modes of every tensor and module are as
-    before. When the block raises, so are the weights.
+    On exit, device, dtype, `requires_grad` and gradients of all tensors and the modes of all modules are
+    restored. If the block raises, the weights are restored too.
     """
     tensors = _tensors(module)
     found = [(t, t.device, t.dtype, t.requires_grad, t.grad) for t in tensors]
     copies = [t.detach().to("cpu", copy=True) for t in tensors]
-    modes = {m: m.training for m in module.modules()}
     try:
         for t in tensors:
             t.grad = None
             t.data = t.data.to(device, torch.float32 if t.is_floating_point() else t.dtype)
-        with torch.enable_grad(), torch.autocast(device.type, enabled=False):
+        with _restoring_modes(module), torch.enable_grad(), torch.autocast(device.type, enabled=False):
             yield
     except BaseException:
         for t, copy in zip(tensors, copies, strict=True):
@@ -131,6 +135,14 @@ def in_float32(module: nn.Module, device: torch.device) -> Iterator[None]:
             if t.requires_grad != requires_grad:
                 t.requires_grad_(requires_grad)
             t.grad = grad
+
+
+@contextmanager
+def _restoring_modes(module: nn.Module) -> Iterator[None]:
+    modes = {m: m.training for m in module.modules()}
+    try:
+        yield
+    finally:
         for m, mode in modes.items():
             m.training = mode
 

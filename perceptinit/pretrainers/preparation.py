@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # B batch of all processes, b rows of this process, L patches, D width
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any, Literal
 
@@ -43,21 +43,18 @@ def lock_parameters(stack: ExitStack, model: Any, lock: Lock) -> None:
     Raises:
         TrainingError: If no layer of the image tower embeds patches.
     """
-    for parameter in _find_locked(model, lock):
-        stack.callback(parameter.requires_grad_, parameter.requires_grad)
-        parameter.requires_grad_(False)
-
-
-def _find_locked(model: Any, lock: Lock) -> Iterator[nn.Parameter]:
+    locked: list[nn.Module] = []
     if lock == "patches":
-        patches = [module for module in model.image.modules() if isinstance(module, PatchConv)]
-        if not patches:
+        locked = [module for module in model.image.modules() if isinstance(module, PatchConv)]
+        if not locked:
             raise TrainingError(
                 'lock = "patches": no layer of the image tower embeds patches. Set lock to "none"'
             )
-        yield from (p for module in patches for p in module.parameters())
     elif lock != "none":
-        yield from getattr(model, lock).parameters()
+        locked = [getattr(model, lock)]
+    for parameter in (p for module in locked for p in module.parameters()):
+        stack.callback(parameter.requires_grad_, parameter.requires_grad)
+        parameter.requires_grad_(False)
 
 
 def compile_blocks(stack: ExitStack, towers: Iterable[nn.Module], backend: str) -> None:

@@ -192,7 +192,15 @@ class Pretraining(ABC):
             loader = self._loader(model, ctx)
             batches = loader.batches(training.num_steps, self.total_steps)
             for batch in distributed.together(stack.enter_context(closing(batches))):
-                yield self._result(training.step(batch), training.num_steps)
+                metrics = training.step(batch)
+                step = training.num_steps
+                yield StepResult(
+                    step=step,
+                    samples_seen=step * self.config.batch_size,
+                    epoch=-(-step // self.steps_per_epoch),
+                    end_of_epoch=step % self.steps_per_epoch == 0,
+                    metrics=metrics,
+                )
             training.finish()
             self._make_whole()
 
@@ -287,15 +295,6 @@ class Pretraining(ABC):
             rank=distributed.rank(),
             world_size=distributed.world_size(),
             num_views=self.num_views,
-        )
-
-    def _result(self, metrics: Mapping[str, Any], step: int) -> StepResult:
-        return StepResult(
-            step=step,
-            samples_seen=step * self.config.batch_size,
-            epoch=-(-step // self.steps_per_epoch),
-            end_of_epoch=step % self.steps_per_epoch == 0,
-            metrics=metrics,
         )
 
 

@@ -1,4 +1,4 @@
-"""Trackers: where the numbers of a run go."""
+"""Built-in trackers, which receive the events of runs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def perceptinit_trackers() -> list[Component]:
         Component(
             name="console",
             target="perceptinit.trackers.console:Console",
-            summary="a live table of arms x seeds with bars and time left; plain lines when not a terminal",
+            summary="a live table of arms x seeds with bars and time left; plain lines without a terminal",
         ),
         Component(
             name="jsonl",
             target="perceptinit.trackers.jsonl:Jsonl",
-            summary="every event as one JSON line in the run's folder",
+            summary="every event as a JSON line in the folder of the run",
         ),
     ]

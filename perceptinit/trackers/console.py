@@ -1,4 +1,4 @@
-"""What a person sees while a recipe runs."""
+"""Progress of a recipe on the terminal (`console`)."""
 
 from __future__ import annotations
 
@@ -6,49 +6,61 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import RLock
 
-from rich.console import Console as RichConsole
+from rich.console import Console as RichConsole, Group, RenderableType
 from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
 from perceptinit.progress import Bars
 from perceptinit.results.measures import readable_seconds
-from perceptinit.trackers.live import render
 from perceptinit.trackers.progress import Progress, RunProgress
 from perceptinit.types import Event, RunContext, Score
 
+# sign and colour of each state; the signs differ without colours, too
+SIGNS = {
+    "waiting": ("·", "dim"),
+    "running": ("▶", "cyan"),
+    "finished": ("✓", "green"),
+    "kept": ("✓", "green"),
+    "interrupted": ("‖", "yellow"),
+    "failed": ("✗", "red"),
+}
+
 
 class Console:
-    """A live table of arms x seeds with progress bars on a terminal, plain lines elsewhere (files, CI).
+    """Shows a live table of arms x seeds with progress bars on a terminal, or prints plain lines elsewhere.
 
-    Goes to standard error, so that standard output carries the result table alone. Runs may go on
-    at the same time: then every line names its run.
+    Everything goes to standard error; standard output has the result table alone. If several runs are in
+    progress, each line names its run.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         every_seconds: float = 10.0
-        """Seconds between two plain lines of one stage; bars are always current."""
+        """Seconds between two plain lines of a stage; bars are always current."""
 
     def __init__(self, config: Config) -> None:
         self._every_seconds = config.every_seconds
         self._console = RichConsole(stderr=True, highlight=False, markup=False)
         self._progress = Progress([])
         self._bars = Bars()
-        self._live: Live | None = None  # the table at the bottom of a terminal
+        self._live: Live | None = None  # the table on a terminal
         self._lock = RLock()  # events of worker processes arrive in several threads
 
     def expect(self, runs: Sequence[tuple[str, int]]) -> None:
-        """Take note of all runs of the sweep, to tell how far it is."""
+        """Set the runs of the sweep, as (arm, seed), for the time left."""
         self._progress = Progress(runs)
 
     def start(self, ctx: RunContext) -> None:
-        """Nothing to prepare: the run-start event carries all that is shown."""
+        """Do nothing; the console shows a run from its first event."""
 
     def say(self, text: str, style: str | None = None) -> None:
-        """Print a line, above the live table where there is one."""
+        """Print a line, above the live table if there is one."""
         with self._lock:
             self._console.print(text, style=style, markup=False, soft_wrap=True)
 
     def log(self, event: Event) -> None:
+        """Show an event."""
         with self._lock:
             run = self._progress.follow(event)
             self._show(event, run)
@@ -59,6 +71,7 @@ class Console:
                 self._live.update(render(self._progress, self._bars))
 
     def close(self) -> None:
+        """Remove the live table."""
         with self._lock:
             if self._live is not None:
                 self._live.stop()
@@ -86,7 +99,7 @@ class Console:
             self.say(f"  {event.arm}, seed {event.seed}: {event.message}")
 
     def _line(self, event: Event, text: str, style: str | None = None) -> None:
-        """Print a line of a run; it names the run when others go on at the same time."""
+        """Print a line of a run, with its name if several runs are in progress."""
         crowded = len(self._progress.running) > 1
         self.say(f"{event.arm}, seed {event.seed}: {text}" if crowded else f"  {text}", style)
 
@@ -102,3 +115,33 @@ class Console:
 def _score(score: Score) -> str:
     text = f"{score.name} {score.value:.3f}"
     return f"{text} ± {score.stderr:.3f}" if score.stderr is not None else text
+
+
+def render(progress: Progress, bars: Bars) -> RenderableType:
+    """Return the live view of a sweep: a table of arms x seeds, a bar for each running run, and the time
+    left."""
+    shown = {}
+    for arm, seed in progress.running:
+        run = progress.runs[arm, seed]
+        if run.stage:
+            shown[f"{arm}, seed {seed}  {run.stage}"] = run
+    bars.retain(shown)
+    for name, run in shown.items():
+        bars.update(name, run.step, run.total_steps, run.numbers)
+    done = sum(run.state in ("finished", "kept") for run in progress.runs.values())
+    left = progress.seconds_left()
+    more = "" if left is None else f", about {readable_seconds(left)} left"
+    summary = Text(f"{done} of {len(progress.runs)} runs done{more}", style="dim")
+    return Group(_grid(progress), bars, summary)
+
+
+def _grid(progress: Progress) -> Table:
+    seeds = sorted({seed for _, seed in progress.runs})
+    table = Table(box=None, pad_edge=False)
+    table.add_column("arm")
+    for seed in seeds:
+        table.add_column(f"seed {seed}", justify="center")
+    for arm in dict.fromkeys(arm for arm, _ in progress.runs):
+        states = [progress.runs.get((arm, seed)) for seed in seeds]
+        table.add_row(arm, *(Text(*SIGNS[s.state]) if s else Text("") for s in states))
+    return table

@@ -1,4 +1,4 @@
-"""Every event of a run as one JSON line."""
+"""Events of a run as JSON lines (`jsonl`)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from perceptinit.types import Event, RunContext
 
 
 class Jsonl:
-    """Appends events to `<run folder>/<file>`, one strict JSON object a line, flushed each time.
+    """Appends each event to a file in the folder of the run, as a strict JSON object on one line.
 
-    A continued run appends to the same file; lines of work that was lost stay in it, so readers
-    take the last line of a step.
+    A resumed run appends to the same file and may repeat steps; the last line of a step is valid.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         file: str = "events.jsonl"
-        """Name of the file in the run's folder."""
+        """Name of the file in the folder of the run."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -31,6 +30,7 @@ class Jsonl:
         self._path = Path()
 
     def start(self, ctx: RunContext) -> None:
+        """Open the file of a run; no file is written without a folder."""
         self.close()
         if ctx.folder is not None:
             self._path = ctx.folder / self._config.file
@@ -38,6 +38,11 @@ class Jsonl:
                 self._file = self._path.open("a", encoding="utf-8")
 
     def log(self, event: Event) -> None:
+        """Append an event and flush the file.
+
+        Raises:
+            WriteError: If the file cannot be written.
+        """
         if self._file is None:
             return
         row = {k: v for k, v in asdict(event).items() if v not in (None, "", (), {})}
@@ -46,7 +51,8 @@ class Jsonl:
             self._file.flush()
 
     def close(self) -> None:
+        """Close the file."""
         file, self._file = self._file, None
         if file is not None:
-            with suppress(OSError):  # told by `log`; Python tries again what did not fit
+            with suppress(OSError):  # `log` raised it; closing retries the write
                 file.close()

@@ -1,4 +1,4 @@
-"""How far the runs of a sweep are, as their events tell."""
+"""Progress of the runs of a sweep, from their events."""
 
 from __future__ import annotations
 
@@ -13,9 +13,19 @@ State = Literal["waiting", "running", "finished", "kept", "interrupted", "failed
 
 @dataclass(slots=True)
 class RunProgress:
-    """One run: its state, and the stage it is in.
+    """Progress of one run.
 
-    step, total_steps: of the stage; the total is None when unknown. numbers: loss and such, as text.
+    Attributes:
+        state: State of the run.
+        begin: Start of the run, in seconds since the epoch, as all times here.
+        end: End of the run.
+        stage: Current stage, empty between stages.
+        stage_begin: Start of the stage.
+        step: Steps done in the stage.
+        total_steps: Steps of the stage, None if unknown.
+        numbers: Loss, learning rate and speed, as text.
+        last_line: Time of the last printed line.
+        first_step: Time and samples of the first step of the stage.
     """
 
     state: State = "waiting"
@@ -30,20 +40,20 @@ class RunProgress:
     first_step: tuple[float, int] | None = None
 
     def seconds_left(self, now: float) -> float | None:
-        """Return the seconds left in the stage, None when that is unknown."""
+        """Return the seconds left in the stage, None if unknown."""
         if not self.step or not self.total_steps:
             return None
         return (now - self.stage_begin) / self.step * (self.total_steps - self.step)
 
     def enter(self, event: Event) -> None:
-        """Begin a stage."""
+        """Start a stage."""
         self.stage = f"{event.stage} {event.message}"
         self.stage_begin = self.last_line = event.time
         self.step, self.total_steps = 0, event.total_steps
         self.numbers, self.first_step = "", None
 
     def advance(self, event: Event) -> None:
-        """Take a step of the stage."""
+        """Add a step of the stage."""
         self.step, self.total_steps = event.step or 0, event.total_steps
         if self.first_step is None:
             self.first_step = (event.time, event.samples_seen or 0)
@@ -55,14 +65,22 @@ class RunProgress:
 
 
 class Progress:
-    """All runs of a sweep, by arm and seed."""
+    """Progress of all runs of a sweep.
+
+    Args:
+        runs: Arm and seed of each run.
+
+    Attributes:
+        runs: Progress by arm and seed.
+        now: Time of the last event, in seconds since the epoch.
+    """
 
     def __init__(self, runs: Sequence[tuple[str, int]]) -> None:
         self.runs = {run: RunProgress() for run in runs}
         self.now = 0.0
 
     def follow(self, event: Event) -> RunProgress:
-        """Take note of an event and return the run it belongs to."""
+        """Update the run of an event and return it."""
         run = self.runs.setdefault((event.arm, event.seed), RunProgress())
         self.now = max(self.now, event.time)
         if event.kind == "run-start":
@@ -82,17 +100,18 @@ class Progress:
 
     @property
     def running(self) -> list[tuple[str, int]]:
+        """Arm and seed of the runs in progress."""
         return [cell for cell, run in self.runs.items() if run.state == "running"]
 
     def position(self) -> str:
-        """Return which run the latest one is: `run 3 of 9`."""
-        begun = sum(run.state != "waiting" for run in self.runs.values())
-        return f"run {begun} of {len(self.runs)}"
+        """Return the number of started runs, such as "run 3 of 9"."""
+        started = sum(run.state != "waiting" for run in self.runs.values())
+        return f"run {started} of {len(self.runs)}"
 
     def seconds_left(self) -> float | None:
-        """Return the seconds until all runs are done, None before the first one is.
+        """Return the estimated seconds until all runs finish, None before the first one did.
 
-        Runs count as long as those that were finished here; as many go on at a time as do now.
+        The estimate assumes the mean duration of the finished runs, and the present number of parallel runs.
         """
         done = [run.end - run.begin for run in self.runs.values() if run.state == "finished"]
         if not done:

@@ -1,4 +1,4 @@
-"""Events as named numbers over an axis, as most places to send numbers want them."""
+"""Events as named numbers over an axis, the form that experiment trackers expect."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ STEPS = "step"
 
 @dataclass(frozen=True, slots=True)
 class Scalars:
-    """Numbers of one moment: `values` by name, at `at` of the axis.
+    """Numbers at one position of an axis.
 
-    axis: `samples_seen` for pretraining and scores, `<stage>/step` for stages that use no pairs.
+    Attributes:
+        axis: "samples_seen" for pretraining and scores, "STAGE/step" for stages without pairs.
+        at: Position on the axis.
+        values: Finite numbers by name.
     """
 
     axis: str
@@ -26,10 +29,10 @@ class Scalars:
 
 
 def scalars(event: Event) -> Scalars | None:
-    """Return the numbers of an event, None when it has none; NaN and infinity are left out.
+    """Return the numbers of an event, without NaN and infinity; None if there are none.
 
-    Names: `<stage>/<metric>` of steps, `<stage>/end/<metric>` of the end of a stage, and a score's own
-    name, with `<name>/stderr` beside it.
+    Names are "STAGE/METRIC" for steps, "STAGE/end/METRIC" for the end of a stage, and the name of a score,
+    with "NAME/stderr" for its standard error.
     """
     if event.kind == "scores":
         values = {score.name: score.value for score in event.scores}
@@ -52,7 +55,7 @@ def _finite(axis: str, at: int, values: Mapping[str, float]) -> Scalars | None:
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings as one level: `init.0.judgments.use` -> value."""
+    """Return nested settings on one level, with names such as "init.0.judgments.use"."""
     result: dict[str, Any] = {}
     for key, value in settings.items():
         name = f"{prefix}{key}"

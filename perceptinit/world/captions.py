@@ -1,4 +1,4 @@
-"""Captions that mention some of a picture's factors in varied words, as people would."""
+"""Captions of simulated pictures, which mention some of their factors in varied words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from perceptinit.world.factors import BACKGROUND, EXPOSURE, OFFSET, RADIUS, Picture, Range, Scene
 
-# Chance that a caption mentions a factor; what is not mentioned cannot be learned from it.
+# Probability that a caption mentions a factor.
 P_MENTION = {
     "colour": 0.75,
     "shape": 0.75,
@@ -38,7 +38,7 @@ DETERMINERS = ("a", "a", "the", "one")
 
 
 def caption(picture: Picture, rng: np.random.Generator) -> str:
-    """Return a caption of 2 to about 16 words; colour and shape stand in most but not all."""
+    """Return a caption of 2 to about 16 words; colour and shape are each in three of four captions."""
     draws = rng.random(len(P_MENTION)).tolist()
     mentions = {f for (f, p), u in zip(P_MENTION.items(), draws, strict=True) if u < p}
     thing, scene = picture.thing, picture.scene
@@ -71,6 +71,6 @@ def _describe_place(scene: Scene) -> str:
 
 
 def _third(value: float, bounds: Range, low: str, middle: str, high: str) -> str:
-    """Return the text for the third of the range that a value is in."""
+    """Return the text for the third of the range that contains the value."""
     share = (value - bounds[0]) / (bounds[1] - bounds[0])
     return low if share < 1 / 3 else middle if share < 2 / 3 else high

@@ -1,8 +1,7 @@
-"""The named factors a simulated picture is made of, and how they are drawn.
+"""Factors of simulated pictures, and their distributions.
 
-A picture shows one *thing* (shape, texture, colour) in a *scene* (size, place, background,
-lighting). Observers judge things; captions may speak of both. Every picture comes from
-`(seed, names)` alone: picture 7 of a set is the same whatever else was drawn.
+A picture shows one thing (shape, texture, colour) in a scene (size, place, background, lighting). Observers
+judge things; captions may mention both. A picture depends on its seed and names alone, not on other draws.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ Range = tuple[float, float]
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring", "heart", "crescent")
 TEXTURES = ("plain", "striped", "dotted", "checked")
 
-# Name -> (hue in degrees, saturation, value): the middle of what goes by that name.
+# Name -> (hue in degrees, saturation, value) of the central shade
 COLOURS = {
     "red": (0, 0.85, 0.85),
     "orange": (29, 0.92, 0.97),
@@ -31,24 +30,24 @@ COLOURS = {
     "pink": (338, 0.42, 0.97),
     "brown": (25, 0.65, 0.44),
 }
-# what a picture shows, to be told apart: 64 classes
+# 64 classes for classification
 CLASSNAMES = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
-COLOUR_JITTER = (6.0, 0.07, 0.08)  # half-widths of hue, saturation, value; keeps names unambiguous
+COLOUR_JITTER = (6.0, 0.07, 0.08)  # half-widths of hue, saturation, value; colour names stay unambiguous
 
-RADIUS: Range = (0.55, 0.78)  # half the height of a thing over half the height of the picture
-OFFSET = 0.15  # largest distance of a thing from the middle along x or y; half the picture is 1
-TILT = 10.0  # largest rotation either way, degrees; keeps a square from becoming a diamond
+RADIUS: Range = (0.55, 0.78)  # height of a thing over the height of the picture
+OFFSET = 0.15  # largest distance of a thing from the centre along x or y; half the picture is 1
+TILT = 10.0  # largest rotation in either direction, degrees; a square stays distinct from a diamond
 BACKGROUND: Range = (0.6, 1.0)  # value (brightness) of the backdrop
 BACKGROUND_SATURATION: Range = (0.0, 0.25)
 EXPOSURE: Range = (0.65, 1.2)  # overall brightness of the light
-SHADE = 0.3  # largest fall-off of the light from the middle to one side
+SHADE = 0.3  # largest change of brightness from the centre to one side
 WARMTH = 0.12  # largest shift of the light, red up and blue down by this share, or the reverse
 NOISE: Range = (0.0, 0.07)  # standard deviation of the pixel noise; 1 is white
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """What people look at. `colour` is the name of `rgb` (each in [0, 1], before lighting)."""
+    """The object of a picture; `colour` is the name of `rgb`, in [0, 1] before lighting."""
 
     shape: str
     texture: str
@@ -58,10 +57,18 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What people look past. Lengths count half the picture as 1, x to the right, y down.
+    """The surroundings of a thing. Half the picture has length 1, with x to the right and y down.
 
-    backdrop: two colours, blended along `backdrop_angle` (degrees).
-    shade: change of brightness per unit of x and of y.
+    Attributes:
+        radius: Size of the thing, in `RADIUS`.
+        place: Position of the thing, x and y.
+        tilt: Rotation of the thing, in degrees.
+        backdrop: Two colours, blended along `backdrop_angle`.
+        backdrop_angle: In degrees.
+        exposure: Factor on the brightness.
+        shade: Change of brightness per unit of x and of y.
+        warmth: Share by which red is raised and blue is lowered.
+        noise: Standard deviation of the pixel noise; white is 1.
     """
 
     radius: float
@@ -77,7 +84,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """All that decides the pixels; `noise_seed` picks the noise of this one picture."""
+    """The factors of a picture, which determine its pixels."""
 
     thing: Thing
     scene: Scene
@@ -85,19 +92,19 @@ class Picture:
 
 
 def label_of(picture: Picture) -> int:
-    """Return the place of a picture's colour and shape in CLASSNAMES."""
+    """Return the index of the colour and shape of a picture in CLASSNAMES."""
     return CLASSNAMES.index(f"{picture.thing.colour} {picture.thing.shape}")
 
 
 def draw_picture(seed: int, *names: str | int) -> Picture:
-    """Return the picture called `names` in the world of `seed`, all factors independent."""
+    """Return the picture with the given seed and names; all factors are independent."""
     noise_seed = derive_seed(seed, "world", *names)
     rng = np.random.default_rng(noise_seed)
     return Picture(draw_thing(rng), draw_scene(rng), noise_seed)
 
 
 def draw_thing(rng: np.random.Generator) -> Thing:
-    """Return a thing of any shape, texture and colour, all equally likely."""
+    """Return a thing with uniformly drawn shape, texture and colour."""
     shape = SHAPES[rng.integers(len(SHAPES))]
     texture = TEXTURES[rng.integers(len(TEXTURES))]
     colour = tuple(COLOURS)[rng.integers(len(COLOURS))]
@@ -105,14 +112,14 @@ def draw_thing(rng: np.random.Generator) -> Thing:
 
 
 def draw_rgb(colour: str, rng: np.random.Generator) -> RGB:
-    """Return a shade that goes by the name `colour`."""
+    """Return a random shade of a named colour, each channel in [0, 1]."""
     offsets = rng.uniform(-1, 1, 3) * COLOUR_JITTER
     hue, saturation, value = (m + o for m, o in zip(COLOURS[colour], offsets, strict=True))
     return colorsys.hsv_to_rgb(hue / 360 % 1, min(saturation, 1.0), min(value, 1.0))
 
 
 def draw_scene(rng: np.random.Generator) -> Scene:
-    """Return a scene; every factor is uniform in its range."""
+    """Return a scene with factors drawn uniformly from their ranges."""
     u = rng.random(16).tolist()
     return Scene(
         radius=_between(RADIUS, u[0]),

@@ -1,4 +1,4 @@
-"""Pixels of simulated pictures: uint8 (H, W, 3), made when asked for."""
+"""Rendering of simulated pictures."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 from perceptinit.world.factors import Picture
 from perceptinit.world.shapes import OUTLINES, texture_mask
 
-TEXTURE_DEPTH = 0.45  # how much darker the dark parts of a texture are
+TEXTURE_DEPTH = 0.45  # share by which the dark parts of a texture are darker
 
 
 class RenderedImages(Sequence[np.ndarray]):
-    """Pictures as a sequence of images; nothing is rendered before it is indexed."""
+    """A sequence of images uint8 (size, size, 3), each rendered when it is indexed."""
 
     def __init__(self, pictures: Sequence[Picture], size: int) -> None:
         self.pictures = pictures
@@ -26,20 +26,19 @@ class RenderedImages(Sequence[np.ndarray]):
         return len(self.pictures)
 
     def __getitem__(self, index):
-        """Return image `index`, or the sequence of a slice."""
+        """Return an image, or the sequence of a slice."""
         if isinstance(index, slice):
             return RenderedImages(self.pictures[index], self.size)
         return render(self.pictures[index], self.size)
 
 
 def render(picture: Picture, size: int) -> np.ndarray:
-    """Return the image, uint8 (size, size, 3); the same factors give the same scene at any size.
+    """Return the image of a picture, uint8 (size, size, 3); the scene is the same at any size.
 
-    Edges are blended over one pixel. Light multiplies the sRGB values and noise is added last.
+    Edges are antialiased over one pixel. Light multiplies sRGB values, and noise is added last.
     """
     scene = picture.scene
     x, y = _grid(size)
-    # the backdrop: its first colour on one side, its second on the other
     angle = radians(scene.backdrop_angle)
     half = np.float32(0.5)
     blend = (x * np.float32(cos(angle)) + y * np.float32(sin(angle))) * half + half
@@ -50,7 +49,7 @@ def render(picture: Picture, size: int) -> np.ndarray:
     light = np.float32(scene.exposure) * (1 + x * np.float32(across) + y * np.float32(down))
     tint = np.array([1 + scene.warmth, 1, 1 - scene.warmth], dtype=np.float32)
     image *= light[..., None] * tint
-    rng = np.random.default_rng(picture.noise_seed ^ 1)  # not the stream the factors came from
+    rng = np.random.default_rng(picture.noise_seed ^ 1)  # another stream than that of the factors
     image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(scene.noise)
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
@@ -63,7 +62,7 @@ def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _paint_thing(image: np.ndarray, picture: Picture, x: np.ndarray, y: np.ndarray, pixel: float) -> None:
-    """Blend the thing over the image, in place."""
+    """Paint the thing on the image, in place."""
     thing, scene = picture.thing, picture.scene
     c = np.float32(cos(radians(scene.tilt)) / scene.radius)
     s = np.float32(sin(radians(scene.tilt)) / scene.radius)

@@ -1,6 +1,6 @@
-"""Outlines and textures as functions of position, so that pictures can be rendered at any size.
+"""Outlines and textures as functions of position, independent of image size.
 
-u, v: float32 arrays of any equal shape, v pointing up; an outline fits the circle of radius 1.2.
+Positions u and v are float32 arrays of equal shape, with v upwards. Outlines are within radius 1.2.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def _radius(u: Array, v: Array) -> Array:
 
 
 def _star(u: Array, v: Array) -> Array:
-    # A pentagram is what lies inside at least four of five lines: the second largest distance.
+    # a point is in a pentagram if it is inside at least four of five lines: the second largest distance
     largest = np.full_like(u, -np.inf)
     second = largest
     for k in range(5):
@@ -36,14 +36,14 @@ def _cross(u: Array, v: Array) -> Array:
 
 
 def _heart(u: Array, v: Array) -> Array:
-    # A square on its corner with half a disc on each upper side.
+    # a square on its corner with half a disc on each upper side
     x, y = abs(u), v + 0.1
     square = (x + abs(y) - 0.85) * 0.7071
     lobe = _radius(x - 0.425, y - 0.425) - 0.601
     return np.minimum(square, lobe)
 
 
-# Name -> distance to the outline in units of u and v (negative inside); exact at the edge or nearly.
+# Name -> distance to the outline in units of u and v, negative inside, about exact near the edge
 OUTLINES: dict[str, Callable[[Array, Array], Array]] = {
     "circle": lambda u, v: _radius(u, v) - 0.85,
     "square": lambda u, v: np.maximum(abs(u), abs(v)) - 0.76,
@@ -59,9 +59,13 @@ PERIOD = 0.72  # of stripes, dots and checks, in units of u and v
 
 
 def texture_mask(texture: str, u: Array, v: Array, pixel: float) -> Array | None:
-    """Return how dark the texture is at each position, in [0, 1]; None for `plain`.
+    """Return the darkness of a texture at each position, in [0, 1]; None for "plain".
 
-    pixel: the width of a pixel in units of u and v; edges are blended over one pixel.
+    Args:
+        texture: Name in `TEXTURES`.
+        u: Horizontal positions.
+        v: Vertical positions.
+        pixel: Width of a pixel in units of u and v, over which edges are antialiased.
     """
     if texture == "striped":
         return _bands(u + v, 2**0.5 * pixel, 2**0.5 * PERIOD)
@@ -75,7 +79,7 @@ def texture_mask(texture: str, u: Array, v: Array, pixel: float) -> Array | None
 
 
 def _bands(x: Array, pixel: float, period: float) -> Array:
-    """Return bands that are 1 for half of each period."""
+    """Return antialiased bands that are 1 for half of each period."""
     phase = x / period
     to_edge = abs(phase - np.floor(phase) - 0.5) - 0.25
     return np.clip(to_edge * (period / pixel) + 0.5, 0, 1)
