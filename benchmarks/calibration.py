@@ -159,44 +159,46 @@ def promise_rows(num: int) -> Iterator[tuple[str, ...]]:
 PAGE = """\
 # Calibration
 
-How often the [verdict](compare.md#the-verdict) is wrong, on simulated differences whose truth is known, and below on
-[real runs](#real-runs). Made by
+How often the [verdict](compare.md#the-verdict) is wrong, on simulated differences whose truth is known and on [real runs](#real-runs).
+A script writes this page:
 
-    python benchmarks/calibration.py --out docs/calibration.md --experiments {num}
+```console
+python benchmarks/calibration.py --out docs/calibration.md --experiments {num}
+```
 
-{num:,} experiments per rate, always the same ones. Unit: the standard deviation of the difference over seeds; delta is {delta:g}.
-Rates are in per cent with their 95 % interval (Clopper and Pearson). The code is that which makes the tables.
+{num:,} experiments per rate, with fixed seeds. Unit: the standard deviation of the difference over seeds; delta is {delta:g}.
+Rates are in per cent with their 95 % interval (Clopper and Pearson).
 
 ## False answers
 
-Nominal: 2.5 % better and 2.5 % worse when nothing differs, 2.5 % equivalent when the true difference is delta, 95 % coverage (of the
-last interval, over the true differences 0, delta and 2 delta). With a delta, and with `--until-decided`, these are upper bounds: lower
-rates of false answers and more coverage are right. "Seeds used": on average when the truth is 0, delta, 2 delta.
+Nominal: 2.5 % better and 2.5 % worse without a true difference, 2.5 % equivalent for a true difference of delta, 95 % coverage (of the
+last interval, over the true differences 0, delta and 2 delta). With a delta, and with `--until-decided`, these rates are upper bounds.
+"Seeds used" is the mean for a true difference of 0, delta and 2 delta.
 
 {errors}
 
-**Reading.** With normal differences and no delta the rates are nominal, at one look and at many; with a delta some of the false sides
-become "equivalent". Heavy tails and runs that nearly fail make the verdict more cautious. Skewed differences break it: with an
-exponential, an extreme case, one answer in ten is false. The level rests on differences that lie far above their mean about as often as
-far below it, so look at the dots of the single seeds. Looking until it is decided costs no error, and for real effects few seeds.
+**Reading.** With normal differences and no delta the rates are nominal, at one look and at many. With a delta, some false answers
+become "equivalent". Heavy tails and symmetric outliers make the verdict more cautious. Skewed differences invalidate it: with an
+exponential, one answer in ten is false, and rare failures of one arm are worse than that. The verdict assumes that differences are far
+above and far below their mean equally often, so look at the single seeds. Repeated looks do not add errors.
 
 ## What validate predicts
 
-The true difference that is found with 80 % chance, and how often equal arms are called equivalent:
+The true difference that is detected with 80 % power, and how often equal arms are called equivalent:
 
 {power}
 
 ## Power
 
-Share of experiments, per cent, in which an arm that is better by the effect is called better (normal noise). A difference within delta is
-called equivalent instead when the interval is narrow enough.
+Share of experiments, per cent, in which an arm that is better by the effect is called better (normal noise). A difference within delta
+can be called equivalent instead.
 
 {curve}
 
-## What undecided promises
+## Predicted numbers of further seeds
 
-"N seeds more would decide it with 80 % chance": how often that many seeds do, after first seeds that left it undecided, for true
-differences spread evenly from -3 to 3.
+"N seeds more would decide it with 80 % chance": how often N seeds decide, after undecided first seeds, for true differences spread
+evenly from -3 to 3.
 
 {promise}
 

@@ -20,38 +20,40 @@ TOTAL = "all"
 PAGE = """\
 ## Real runs
 
-Tiny models that are trained, measured and told of by commands (`perceptinit run`, `compare`, `report`): a ViT of one block, pictures of
-8 x 8 pixels, up to 12 steps of stage 1 and 4 of CLIP (12 where zero-shot accuracy is measured), 3 seeds (effects: 5), delta {delta:g} points.
-{num_each} experiments, with the package of each commit. Made by
+Tiny models, trained and compared by commands (`perceptinit run`, `compare`, `report`): a ViT of one block, images of 8 x 8 pixels, up to
+12 steps of stage 1 and 4 of CLIP (12 for zero-shot accuracy), 3 seeds (effects: 5), delta {delta:g} points. {num_each} experiments, with
+the package at each commit:
 
+```console
 {commands}
+```
 
 on {machine}.
 
 ### Real A/A comparisons
 
-Arms that differ by nothing but the draw of their first weights, 3 seeds each, with the code that makes the tables. Mean, deviation and
-skewness are those of the differences of single seeds. Better and worse: without a delta, nominal 2.5 % each. Equivalent: with a delta of one
-deviation, as above; false: of the same differences moved by it, nominal 2.5 % at most.
+Arms that differ only in the draw of their first weights, 3 seeds each. Mean, deviation and skewness are those of the differences of
+single seeds. Better and worse: without a delta, nominal 2.5 % each. Equivalent: with a delta of one deviation; false: of the same
+differences shifted by it, nominal at most 2.5 %.
 
 {equal_arms}
 
-### Sentences that say more than is true
+### Overstated sentences
 
-Every sentence about arms in a table's headline or a page's summary (once, where it stands in both) is marked by rules that read its words
-(`benchmarks/sentence_rules.py`). Too much is "better", "worse" or "equivalent" where that is not so, "worth it" of a task that was trained
-on, and a cause that is not the cause. What is true is known by construction, or from the seeds of all experiments of a kind. Experiments
-are independent; sentences of one experiment are not. Aim: at most 5 % false at the upper end, and at least 80 % of the large effect found.
+Rules (`benchmarks/sentence_rules.py`) mark every sentence about arms in a table's headline or a report's summary. A sentence is false if
+it says "better", "worse" or "equivalent" wrongly, says "worth it" of a task that was trained on, or names a wrong cause. The truth is
+known by construction, or from the seeds of all experiments of a kind. Experiments are independent; sentences of one experiment are not.
+Target: an upper limit of 5 % false, and at least 80 % of the large effect found.
 
 {totals}
 
-Experiments with at least one sentence that says too much:
+Experiments with at least one false sentence:
 
 {kinds}
 
 {found}
 
-Too much was, in sentences: {excess}.
+False statements by kind: {excess}.
 
 True differences, points (99 % intervals over the seeds of all experiments of a kind): {truth}.
 """
@@ -77,9 +79,9 @@ def section(kept: Mapping[str, Any]) -> str:
 
 
 COMMANDS = """\
-    git worktree add ../old 58d8151
-    python benchmarks/false_sentences.py run --checkout . --checkout ../old --work /tmp/false-sentences
-    python benchmarks/false_sentences.py sum --work /tmp/false-sentences --out benchmarks/results/false_sentences.json"""
+git worktree add ../old 58d8151
+python benchmarks/false_sentences.py run --checkout . --checkout ../old --work /tmp/false-sentences
+python benchmarks/false_sentences.py sum --work /tmp/false-sentences --out benchmarks/results/false_sentences.json"""
 EQUAL = ("arms", "score", "comparisons", "mean ± s.e., points", "deviation", "skewness", "false better", "false worse",
          "coverage", "called equivalent", "false equivalent")  # fmt: skip
 TOTALS = ("commit", "experiments", "with a false sentence", "sentences", "false sentences")
@@ -164,7 +166,7 @@ def found_in_words(commits: Mapping[str, Any]) -> str:
         small, large = kinds["small effect"], kinds["large effect"]
         parts.append(
             f"{commit} calls the small effect better in {share(small['called_better'], small['experiments'])} %, the large one in "
-            f"{share(large['called_better'], large['experiments'])} %, and puts the large one down to what people said in "
+            f"{share(large['called_better'], large['experiments'])} %, and attributes the large one to what people said in "
             f"{share(large['called_structure'], large['experiments'])} %."
         )
     return "Real effects found: " + " ".join(parts)

@@ -1,4 +1,4 @@
-"""What the paper's pretraining needs on 1, 8 and 64 GPUs: writes the figures of docs/scaling.md anew.
+"""What the paper's pretraining needs on 1, 8 and 64 GPUs: writes the figures of docs/scaling.md.
 
     python benchmarks/scaling.py            between the marks on the page; the same machine or another, the same figures
 
@@ -48,7 +48,7 @@ def section() -> str:
     command = " ".join(["perceptinit validate pi_clip_yfcc --device cuda", *_options(WORLDS)])
     warnings = [f"warning: {warning}" for run in runs for warning in run.warnings()]
     blocks = [
-        "\n".join(["```", command, "```"]),
+        "\n".join(["```console", command, "```"]),
         "\n".join(table(runs)),
         "\n".join(["```", *warnings, "```"]) if warnings else "",
         _origins(),
@@ -69,26 +69,25 @@ def _options(worlds: tuple[int, ...]) -> list[str]:
 def _origins() -> str:
     peak = {name: f"{rate / 1e12:.0f}" for name, rate in PEAK.items()}
     return _wrapped(
-        "\"Traced\" is what torch's FakeTensorMode and MemTracker find by going through the model's own code, forward and "
-        "backward, without memory or arithmetic: the most that is held at a time, at full contexts, attention fused. CUDA's context and "
-        f'what its allocator cannot use come on top; texts behind one another in rows take less. "Computed" follows from the recipe: products at '
-        f"{SHARE_OF_PEAK:.0%} of what the data sheet of an H100 SXM says ({peak['bf16']} TFLOP/s dense bf16, {peak['tf32']} tf32, "
-        f"{peak['fp32']} fp32), 4 bytes for each weight, gradient and moment, 2 (W - 1) / W of them for an all-reduce. "
-        f'"Measured" rests on a measurement: {DECODE_SECONDS * 1e3:.2f} ms for a JPEG of 59 KB on one core. '
-        f"`--memory` is that of a GPU. A batch that GPUs cannot share, and weights, optimiser and batch that do not fit by "
-        "themselves, are refused; activations that do not fit are told, with the largest `micro_batch` that does."
+        "\"Traced\" values come from torch's FakeTensorMode and MemTracker, which run the forward and backward pass without memory or "
+        "arithmetic: the peak memory at full context lengths with fused attention, without CUDA's context and fragmentation. "
+        f'"Computed" values follow from the recipe: {SHARE_OF_PEAK:.0%} of the data-sheet rate of an H100 SXM ({peak["bf16"]} TFLOP/s '
+        f"dense bf16, {peak['tf32']} tf32, {peak['fp32']} fp32), 4 bytes for each weight, gradient and moment, 2 (W - 1) / W of them for an "
+        f'all-reduce. "Measured" values use {DECODE_SECONDS * 1e3:.2f} ms for a JPEG of 59 KB on one core. `--memory` sets the memory of a '
+        "GPU. A batch that the GPUs cannot share, or state that does not fit, is an error; activations that do not fit are a warning with "
+        "the largest `micro_batch` that does."
     )
 
 
 def _what_follows(last: DryRun, micro: DryRun, large: DryRun) -> str:
     figures = {figure.name: figure.value for figure in micro.figures()}
     return _wrapped(
-        f"One GPU needs `micro_batch`, so a second forward pass: with {MICRO_BATCH:,}, {figures['memory in all']} and "
-        f"{figures['hours in all']} hours. At {NODE_RATE / GB:.0f} GB/s between machines, the gradients of {last.world} GPUs take "
-        f"{_exchange_ms(last):.0f} ms; a step of {last.config.batch_size:,} pairs computes for {_step_ms(last):.0f} ms, one of "
-        f"{LARGE_BATCH:,} (`--set pretrain.batch_size={LARGE_BATCH}`) for {_step_ms(large):.0f} ms. Where a GPU has fewer cores beside it, "
-        f"pack smaller images: with a shorter side of 256 pixels (`perceptinit data pack --resize 256`) {SMALL_DECODE_SECONDS * 1e3:.2f} of "
-        f"{DECODE_SECONDS * 1e3:.2f} ms are left, measured on the photographs of `benchmarks/`."
+        f"One GPU needs `micro_batch`, and with it a second forward pass: {figures['memory in all']} and {figures['hours in all']} hours "
+        f"with {MICRO_BATCH:,}. At {NODE_RATE / GB:.0f} GB/s between machines, the gradients of {last.world} GPUs take "
+        f"{_exchange_ms(last):.0f} ms, while a step of {last.config.batch_size:,} pairs computes for {_step_ms(last):.0f} ms and one of "
+        f"{LARGE_BATCH:,} (`--set pretrain.batch_size={LARGE_BATCH}`) for {_step_ms(large):.0f} ms. If there are fewer cores per GPU, pack "
+        f"smaller images: a shorter side of 256 pixels (`perceptinit data pack --resize 256`) reduces decoding from "
+        f"{DECODE_SECONDS * 1e3:.2f} to {SMALL_DECODE_SECONDS * 1e3:.2f} ms."
     )
 
 
@@ -101,9 +100,8 @@ def _cost(run: DryRun) -> str:
     num_runs = len(recipe.arms) * len(recipe.seeds)
     return _wrapped(
         f"The whole recipe is {num_runs} runs ({len(recipe.arms)} arms x {len(recipe.seeds)} seeds) of {gpu_hours:.1f} GPU-hours, "
-        f"{num_runs * gpu_hours:.0f} in all: at a price of p for the hour of an H100, {num_runs * gpu_hours:.0f} p where "
-        f"{SHARE_OF_PEAK:.0%} of peak is reached, {2 * num_runs * gpu_hours:.0f} p where half of that is. It is pretraining alone: stage 1, "
-        "evaluation and storage come on top, and are not computed here."
+        f"{num_runs * gpu_hours:.0f} in all at {SHARE_OF_PEAK:.0%} of peak and {2 * num_runs * gpu_hours:.0f} at half of that, for "
+        "pretraining alone. Stage 1, evaluation and storage are not included."
     )
 
 
@@ -120,7 +118,7 @@ def _wrapped(text: str) -> str:
 
 
 def renewed(page: str) -> str:
-    """Return the page with the section written anew; ValueError where a mark is missing."""
+    """Return the page with a new section; ValueError where a mark is missing."""
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n\n{section()}\n\n{END}{after}"
