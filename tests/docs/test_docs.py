@@ -11,7 +11,6 @@ import pytest
 
 from perceptinit import hookspecs
 from perceptinit.cli import create_app
-from perceptinit.companions import companion_of
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.recipe.reading import ROOT_KEYS, read_recipe
 from perceptinit.registry import KINDS, hook_name
@@ -108,28 +107,6 @@ def test_python_on_the_pages_for_library_users_runs(page, tmp_path, monkeypatch)
         code = parameter.values[1].replace('judgments="synthetic"', few)
         exec(compile(code, page, "exec"), namespace)
     assert namespace["report"].changed
-
-
-def commands(text):
-    return [line for line in text.splitlines() if line.startswith("perceptinit ")]
-
-
-@pytest.mark.parametrize(("page", "text"), blocks("console"))
-def test_commands_in_the_documentation_exist_with_their_options(page, text):
-    import shlex
-
-    import typer.main
-
-    for line in commands(text):
-        command = typer.main.get_command(create_app(PLUGINS))
-        words = shlex.split(line)[1:]
-        if companion_of("verb", words[0]):  # its own tests check these commands
-            continue
-        while hasattr(command, "commands"):
-            command = command.commands[words.pop(0)]
-        known = {name for parameter in command.params for name in parameter.opts}
-        options = {word.partition("=")[0] for word in words if word.startswith("-")}
-        assert options <= known, line
 
 
 @pytest.fixture
