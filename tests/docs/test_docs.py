@@ -14,6 +14,7 @@ from perceptinit.cli import create_app
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.recipe.reading import ROOT_KEYS, read_recipe
 from perceptinit.registry import KINDS, hook_name
+from perceptinit.testing import InitializerContract
 
 ROOT = Path(__file__).parents[2]
 DOCS = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
@@ -124,10 +125,15 @@ def documented_plugin(tmp_path, monkeypatch):
 
 
 def contract_answers(folder, tmp_path):
-    from perceptinit.testing import InitializerContract
+    texture = importlib.import_module("acme_texture.texture").Texture
+    return complaints(InitializerContract, texture, tmp_path)
 
-    texture = importlib.import_module("acme_texture.texture")
-    contract = type("TestTexture", (InitializerContract,), {"component": texture.Texture})()
+
+def complaints(kind, component, tmp_path, **options):
+    members = {"component": component}
+    if options:
+        members["options"] = lambda self, folder: options
+    contract = type("TestIt", (kind,), members)()
     found = []
     for name, check in inspect.getmembers(contract, inspect.ismethod):
         if not name.startswith("test_"):
@@ -143,6 +149,18 @@ def test_the_plugin_of_the_documentation_keeps_its_contract(documented_plugin, t
     component = importlib.import_module("acme_texture").perceptinit_initializers()[0]
     assert component.name == "acme/texture"
     assert contract_answers(documented_plugin, tmp_path) == []
+
+
+def test_the_other_classes_of_the_page_are_defined_and_keep_their_contracts(documented_plugin, tmp_path):
+    from perceptinit.testing import PretrainerContract
+
+    names = {"Texture": importlib.import_module("acme_texture.texture").Texture}
+    for parameter in blocks("python", "write-a-plugin.md")[2:]:
+        exec(compile(parameter.values[1], "write-a-plugin.md", "exec"), names)
+    assert issubclass(names["TestTexture"], InitializerContract)
+    short = {"batch_size": 16, "epochs": 2, "warmup_steps": 1}
+    for name in ("Distance", "TwoCrops"):
+        assert complaints(PretrainerContract, names[name], tmp_path, **short) == []
 
 
 def test_breaking_it_as_the_documentation_says_gives_the_answer_that_stands_there(
