@@ -69,7 +69,7 @@ def _options(worlds: tuple[int, ...]) -> list[str]:
 def _origins() -> str:
     peak = {name: f"{rate / 1e12:.0f}" for name, rate in PEAK.items()}
     return _wrapped(
-        "\"Traced\" values come from torch's FakeTensorMode and MemTracker, which run the forward and backward pass without memory or "
+        '"Traced" values come from torch\'s FakeTensorMode and MemTracker, which run the forward and backward pass without memory or '
         "arithmetic: the peak memory at full context lengths with fused attention, without CUDA's context and fragmentation. "
         f'"Computed" values follow from the recipe: {SHARE_OF_PEAK:.0%} of the data-sheet rate of an H100 SXM ({peak["bf16"]} TFLOP/s '
         f"dense bf16, {peak['tf32']} tf32, {peak['fp32']} fp32), 4 bytes for each weight, gradient and moment, 2 (W - 1) / W of them for an "
