@@ -14,6 +14,7 @@ from perceptinit.cli.options import (
     Json,
     Runs,
     RunsFolder,
+    Texts,
     Unequal,
     choose_format,
 )
@@ -29,10 +30,7 @@ def compare(
     at: At = None,
     unequal: Unequal = False,
     baseline: Baseline = None,
-    score: Annotated[
-        list[str] | None,
-        typer.Option(help="Only scores that match, such as 'top1/*'; may be repeated."),
-    ] = None,
+    score: Annotated[Texts, typer.Option(help="Only scores such as 'top1/*'; may be repeated.")] = None,
     out: RunsFolder = Path("runs"),
     csv: Csv = False,
     json: Json = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from perceptinit.cli.options import Csv, Device, Json, Workers, choose_format
+from perceptinit.cli.options import Csv, Device, Json, Texts, Workers, choose_format
 from perceptinit.cli.terminal import print_warnings
 
 
@@ -21,15 +21,11 @@ def eval_(
         ),
     ],
     recipe: Annotated[Path | None, typer.Option(help="Recipe whose `eval` tables are used.")] = None,
-    suite: Annotated[
-        str, typer.Option(help="Suite of test sets: paper29, paper29-script, datacomp32 or smoke.")
-    ] = "",
-    sets: Annotated[
-        list[str] | None, typer.Option(help="Test set with labels or captions; may be repeated.")
-    ] = None,
+    suite: Annotated[str, typer.Option(help="Test sets: paper29, paper29-script, datacomp32 or smoke.")] = "",
+    sets: Annotated[Texts, typer.Option(help="Test set with labels or captions; may be repeated.")] = None,
     root: Annotated[str, typer.Option(help="Folder of the test sets.")] = "",
     set_: Annotated[
-        list[str] | None,
+        Texts,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
@@ -38,11 +34,10 @@ def eval_(
         ),
     ] = None,
     judgments: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME[=ROOT]", help="Human judgments for 2AFC; may be repeated."),
+        Texts, typer.Option(metavar="NAME[=ROOT]", help="Human judgments for 2AFC; may be repeated.")
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="Architecture of checkpoints: RECIPE or open-clip:MODEL.")
+        str | None, typer.Option(help="Model of checkpoints: RECIPE or open-clip:MODEL.")
     ] = None,
     weights: Annotated[str, typer.Option(help="Weights of runs: final, init, pretrain or all.")] = "final",
     workers: Workers = None,

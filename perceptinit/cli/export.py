@@ -13,8 +13,7 @@ def export(
     to: Annotated[str, typer.Option(help="timm, open-clip, huggingface or onnx.")],
     out: Annotated[Path | None, typer.Option(help="New folder. [default: RUN/export/<target>]")] = None,
     push: Annotated[
-        str | None,
-        typer.Option(metavar="OWNER/NAME", help="Also upload the folder to the Hugging Face Hub."),
+        str | None, typer.Option(metavar="OWNER/NAME", help="Also upload the folder to the Hugging Face Hub.")
     ] = None,
 ) -> None:
     """Write a folder that another library can load, with a model card.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
+from inspect import cleandoc
 from typing import Any
 
 from typer.core import TyperGroup
@@ -15,6 +17,7 @@ from perceptinit.errors import MissingPackageError, PerceptInitError, UsageError
 # too long a name, circular links, a file instead of a folder or the reverse
 _WRONG_PLACE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 _NO_OUTPUT = (errno.ENOSPC, errno.EIO)
+_LINE_END = re.compile(r"(?<!\n)\n(?!\n)")  # inside a paragraph
 
 
 class Group(TyperGroup):
@@ -32,7 +35,7 @@ class Group(TyperGroup):
         """
         command = super().get_command(ctx, cmd_name)
         if command is not None:
-            _spell_brackets(command)
+            _prepare_help(command)
             return command
         registry = getattr(ctx.obj, "registry", None)
         verb = f"{ctx.info_name} {cmd_name}" if ctx.parent else cmd_name
@@ -51,19 +54,18 @@ class Group(TyperGroup):
             raise _translate(error) from error
 
 
-def _spell_brackets(command: Any) -> None:
-    """Escape the brackets in the help of a command and its subcommands, once."""
-    if getattr(command, "has_spelt_brackets", False):
-        return
-    command.has_spelt_brackets = True
-    for part in (command, *command.params):
-        text = getattr(part, "help", None) or ""
-        if "[" in text:
-            from rich.markup import escape
+def _prepare_help(command: Any) -> None:
+    """Escape brackets and join the lines of each paragraph in the help of a command, once."""
+    from rich.markup import escape
 
-            part.help = escape(text)
+    if getattr(command, "has_prepared_help", False):
+        return
+    command.has_prepared_help = True
+    for part in (command, *command.params):
+        if text := getattr(part, "help", None):
+            part.help = escape(_LINE_END.sub(" ", cleandoc(text)))
     for inner in getattr(command, "commands", {}).values():
-        _spell_brackets(inner)
+        _prepare_help(inner)
 
 
 def _translate(error: OSError) -> Exception:

@@ -19,9 +19,7 @@ RECIPE = "recipe"
 
 def list_(
     ctx: typer.Context,
-    kind: Annotated[
-        str | None, typer.Argument(help="Kind of component, such as initializer, or recipe.")
-    ] = None,
+    kind: Annotated[str | None, typer.Argument(help="Kind, such as initializer, or recipe.")] = None,
 ) -> None:
     """List components by kind, and the bundled recipes.
 

@@ -7,16 +7,15 @@ from typing import Annotated
 
 import typer
 
+from perceptinit.registry import KINDS
+
 app = typer.Typer(help="Create a plug-in package or a recipe to edit.", no_args_is_help=True)
 
 
 @app.command()
 def plugin(
     name: Annotated[str, typer.Argument(help="Package name: acme-texture offers acme/texture.")],
-    kind: Annotated[
-        str,
-        typer.Option(help="initializer, backbone, pretrainer, judgments, pairs, evaluator or tracker."),
-    ],
+    kind: Annotated[str, typer.Option(help=f"{', '.join(KINDS)}.")],
 ) -> None:
     """Create a plug-in package that works and passes the contract test of its kind.
 

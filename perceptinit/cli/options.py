@@ -7,22 +7,22 @@ import typer
 
 from perceptinit.errors import UsageError
 
+Texts = list[str] | None  # an option that may be repeated
+
 RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (TOML), or the name of a bundled recipe.")]
-Runs = Annotated[
-    list[Path],
-    typer.Argument(help="Folders of runs, or a recipe (TOML) with runs in runs/."),
-]
+Runs = Annotated[list[Path], typer.Argument(help="Folders of runs, or a recipe (TOML) with runs in runs/.")]
 RunsFolder = Annotated[Path, typer.Option("--out", help="Folder of runs: OUT/<recipe>/<arm>/seed<k>/.")]
 Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Override a key, such as pretrain.epochs=1."),
+    Texts, typer.Option("--set", metavar="PATH=VALUE", help="Override a key, such as pretrain.epochs=1.")
 ]
 Device = Annotated[str, typer.Option(help="A torch device, or auto.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Repeat finished and interrupted runs from the start.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Number of parallel runs, each in its own process.")]
+UntilDecided = Annotated[
+    bool, typer.Option("--until-decided", help="Add seeds until a verdict, up to verdict.max_seeds.")
+]
 Workers = Annotated[
-    int | None,
-    typer.Option(min=0, help="Threads of each process that decode images. [default: its cores]"),
+    int | None, typer.Option(min=0, help="Decoding threads of each process. [default: its cores]")
 ]
 At = Annotated[int | None, typer.Option(help="Compare at this number of samples seen, not at the end.")]
 Unequal = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from perceptinit.cli.options import Overrides, RecipeFile, RunsFolder
+from perceptinit.cli.options import Overrides, RecipeFile, RunsFolder, UntilDecided
 from perceptinit.cli.terminal import print_warnings
 
 
@@ -15,15 +15,10 @@ def preregister(
     recipe: RecipeFile,
     set_: Overrides = None,
     out: RunsFolder = Path("runs"),
-    until_decided: Annotated[
-        bool,
-        typer.Option("--until-decided", help="Plan for `run --until-decided` (verdict.max_seeds)."),
-    ] = False,
+    until_decided: UntilDecided = False,
     pilot: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="Runs that estimate the variance between seeds. [default: existing runs of the recipe]"
-        ),
+        typer.Option(help="Runs that estimate the variance between seeds. [default: those of the recipe]"),
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an existing plan.")] = False,
 ) -> None:

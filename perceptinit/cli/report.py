@@ -16,10 +16,7 @@ def report(
     at: At = None,
     unequal: Unequal = False,
     baseline: Baseline = None,
-    examples: Annotated[
-        bool,
-        typer.Option(help="Show judgments, images and weights, which loads models and data."),
-    ] = True,
+    examples: Annotated[bool, typer.Option(help="Show judgments, images and weights.")] = True,
 ) -> None:
     """Write a page with verdict, tables, curves, examples, cost and the settings to repeat the runs.
 

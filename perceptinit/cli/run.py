@@ -16,6 +16,8 @@ from perceptinit.cli.options import (
     Overrides,
     RecipeFile,
     RunsFolder,
+    Texts,
+    UntilDecided,
     Workers,
 )
 
@@ -28,36 +30,28 @@ class Cluster(StrEnum):
 
 def run(
     recipe: RecipeFile,
-    arm: Annotated[list[str] | None, typer.Option(help="Only this arm; may be repeated.")] = None,
+    arm: Annotated[Texts, typer.Option(help="Only this arm; may be repeated.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Only this seed; may be repeated.")] = None,
     out: RunsFolder = Path("runs"),
     set_: Overrides = None,
     device: Device = "auto",
-    smoke: Annotated[
-        bool,
-        typer.Option("--smoke", help="Run a small version on simulated data, in seconds."),
-    ] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Run a tiny version on simulated data.")] = False,
     fresh: Fresh = False,
     jobs: Jobs = 1,
     nproc: Annotated[int, typer.Option(min=1, help="Number of local processes (GPUs) for each run.")] = 1,
     workers: Workers = None,
     on: Annotated[
-        Cluster | None,
-        typer.Option(help="Submit missing runs to Slurm with the settings in [slurm]."),
+        Cluster | None, typer.Option(help="Submit missing runs with the settings in [slurm].")
     ] = None,
-    until_decided: Annotated[
-        bool,
-        typer.Option(
-            "--until-decided",
-            help="Add seeds until the verdict is decided, up to verdict.max_seeds.",
-        ),
-    ] = False,
+    until_decided: UntilDecided = False,
 ) -> None:
     """Run a recipe, every arm with every seed, and print a table of scores.
 
     Rerun the command to resume: finished runs are kept and interrupted runs continue. Several machines that
     share a folder can run it at the same time; each run is executed once.
+
     --until-decided requires [verdict] delta and max_seeds. Its intervals are corrected for repeated looks.
+
     Exit codes: 0 done, 1 a run failed, 2 the recipe or the request is invalid, 75 stopped by SIGTERM or
     SIGUSR1 after saving all work, 130 interrupted by Ctrl-C.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from perceptinit.cli.options import Device, Fresh, Jobs, Overrides, Workers
+from perceptinit.cli.options import Device, Fresh, Jobs, Overrides, RunsFolder, Workers
 from perceptinit.cli.terminal import new_console, print_warnings
 from perceptinit.errors import UsageError
 
@@ -18,9 +18,7 @@ BEST = "Each arm at its best settings: differences come from whole procedures, i
 
 def tune(
     recipe: Annotated[Path, typer.Argument(help="Recipe file (TOML) with a table [tune].")],
-    out: Annotated[Path, typer.Option(help="Folder of runs: OUT/<recipe>-trials/ and others.")] = Path(
-        "runs"
-    ),
+    out: RunsFolder = Path("runs"),
     set_: Overrides = None,
     device: Device = "auto",
     fresh: Fresh = False,
@@ -30,7 +28,9 @@ def tune(
     """Tune every arm with the same number of trials, then compare them at shared and at their best settings.
 
     All arms try the same settings. Trials are scored on the validation data of [tune.eval], not on [[eval]].
-    Rerun the command to resume; several machines can share the folder. Exit codes as for `perceptinit run`.
+    Rerun the command to resume; several machines can share the folder.
+
+    Exit codes as for `perceptinit run`.
 
     Example: perceptinit tune my_recipe.toml --jobs 4
     """

@@ -19,24 +19,15 @@ if TYPE_CHECKING:
 def validate(
     recipe: RecipeFile,
     set_: Overrides = None,
-    ready: Annotated[
-        bool,
-        typer.Option("--ready", help="Fail (exit code 2) if data or files are missing."),
-    ] = False,
-    device: Annotated[
-        str, typer.Option(help='"cuda": predict memory and time of pretraining on GPUs. Needs no GPU.')
-    ] = "",
-    world: Annotated[
-        list[int] | None,
-        typer.Option(min=1, help="With --device: number of GPUs; may be repeated."),
-    ] = None,
-    memory: Annotated[
-        float, typer.Option(min=1, help="With --device: memory of each GPU, in GB (1e9 bytes).")
-    ] = 80.0,
+    ready: Annotated[bool, typer.Option("--ready", help="Fail if data or files are missing.")] = False,
+    device: Annotated[str, typer.Option(help='"cuda": predict memory and time on GPUs. Needs no GPU.')] = "",
+    world: Annotated[list[int] | None, typer.Option(min=1, help="Number of GPUs; may be repeated.")] = None,
+    memory: Annotated[float, typer.Option(min=1, help="Memory of each GPU, in GB (1e9 bytes).")] = 80.0,
 ) -> None:
     """Check a recipe without running it: all problems, then arms, steps, files, memory and cost.
 
     Exit code 2: the recipe is invalid. Missing data is reported; with --ready it is an error.
+
     --device cuda adds memory, arithmetic, traffic and hours of pretraining. A batch that the GPUs cannot share
     and a model that does not fit are errors.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from perceptinit.cli.data import test_sets
-from perceptinit.cli.options import SetsRoot
+from perceptinit.cli.options import SetsRoot, Texts
 from perceptinit.progress import Bars
 
 
@@ -17,27 +17,19 @@ def check(
     target: Annotated[
         str,
         typer.Argument(
-            help="Judgments (name, or file of a table or matrix), or a test set, its folder, or a suite. Files and "
-            "folders can be addresses."
+            help="Judgments (name, table or matrix), test set (name or folder) or suite. Or an address."
         ),
     ],
     images: Annotated[Path | None, typer.Option(help="Folder of the images of a file.")] = None,
     use: Annotated[
-        str | None,
-        typer.Option(help="Component that reads the file. [default: table; rdm for a matrix]"),
+        str | None, typer.Option(help="Reader of the file. [default: table; rdm for a matrix]")
     ] = None,
     set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A key of the judgments; may be repeated."),
+        Texts, typer.Option("--set", metavar="KEY=VALUE", help="A key of the judgments; may be repeated.")
     ] = None,
-    sheet: Annotated[
-        Path | None, typer.Option(help="Write example triplets with votes to this .png file.")
-    ] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Write example triplets to this .png file.")] = None,
     root: SetsRoot = "data/eval",
-    quick: Annotated[
-        bool,
-        typer.Option("--quick", help="Only check that images exist: no decoding, no baselines."),
-    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Do not decode images or score baselines.")] = False,
 ) -> None:
     """Check judgments: counts, files, duplicates, leaks between splits, votes and human ceiling.
 

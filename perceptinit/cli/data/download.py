@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perceptinit.cli.options import Overrides
+from perceptinit.cli.options import Overrides, Texts
 from perceptinit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 def download(
     ctx: typer.Context,
     name: Annotated[
-        str | None,
-        typer.Argument(help="Data set (perceptinit data list), test set or suite."),
+        str | None, typer.Argument(help="Data set (perceptinit data list), test set or suite.")
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="Recipe: download all data that it needs.")] = None,
     set_: Overrides = None,
@@ -29,7 +28,7 @@ def download(
         Path | None,
         typer.Option(help="Folder. [default: $<NAME>_ROOT, else data/<name>; test sets: data/eval]"),
     ] = None,
-    part: Annotated[list[str] | None, typer.Option(help="Only this part; may be repeated.")] = None,
+    part: Annotated[Texts, typer.Option(help="Only this part; may be repeated.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show sizes and licences only.")] = False,
 ) -> None:
     """Download a data set: parallel, resumable, verified and unpacked.
@@ -37,6 +36,7 @@ def download(
     Prints sizes and licences first; by downloading, you accept the licence. Rerun the command to resume.
     Files are compared with the checksums of the source or of perceptinit, and archives are tested while they
     are unpacked. downloads.json lists the files with checksums.
+
     --recipe downloads the judgments and test sets of a recipe, and prints how to get the other data.
 
     Example: perceptinit data download nights --part table

@@ -20,6 +20,7 @@ def index(
 
     Local shards: only headers are read. Remote shards (s3://, gs://, hf://datasets/, https://) are read once
     in full; the number of bytes and requests is printed first, and an interrupted call resumes.
+
     If the folder of the shards is read-only, use --out and name the file in the recipe (index = FILE).
 
     Example: perceptinit data index s3://bucket/cc3m

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 def list_(
     ctx: typer.Context,
     name: Annotated[
-        str | None,
-        typer.Argument(help="Show all facts about this data set, or the state of a test set or suite."),
+        str | None, typer.Argument(help="Details of a data set, or of test sets on disk.")
     ] = None,
     root: SetsRoot = "data/eval",
 ) -> None:
