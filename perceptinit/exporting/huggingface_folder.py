@@ -13,8 +13,29 @@ from perceptinit.exporting.vit import as_open_clip, has_quick_gelu
 from perceptinit.files.atomic import write_json
 from perceptinit.files.checkpoints import load_strict
 
-BLOCK_NAMES = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", "attn.out_proj": "self_attn.out_proj"}
-BLOCK_NAMES |= {"mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2"}
+# open_clip's names -> names in transformers
+VISION_NAMES = {
+    "class_embedding": "embeddings.class_embedding",
+    "conv1.weight": "embeddings.patch_embedding.weight",
+    "positional_embedding": "embeddings.position_embedding.weight",
+    "ln_pre.weight": "pre_layrnorm.weight",
+    "ln_pre.bias": "pre_layrnorm.bias",
+    "ln_post.weight": "post_layernorm.weight",
+    "ln_post.bias": "post_layernorm.bias",
+}
+TEXT_NAMES = {
+    "token_embedding.weight": "embeddings.token_embedding.weight",
+    "positional_embedding": "embeddings.position_embedding.weight",
+    "ln_final.weight": "final_layer_norm.weight",
+    "ln_final.bias": "final_layer_norm.bias",
+}
+BLOCK_NAMES = {
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+    "attn.out_proj": "self_attn.out_proj",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+}
 # start and end token in open_clip -> in transformers
 SPECIAL_TOKENS = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
 
@@ -57,10 +78,13 @@ def _write_clip(run: TrainedRun, vit: Any, folder: Path) -> str:
 
     text: Any = run.model.text.transformer
     model = CLIPModel(_clip_config(run, vit))
+    vision_state, text_state = vit.state_dict(), text.state_dict()
     weights = {
         "logit_scale": run.model.logit_scale.detach(),
-        **_vision_weights(vit.state_dict()),
-        **_text_weights({k: v.detach() for k, v in text.state_dict().items()}),
+        "visual_projection.weight": vision_state["proj"].T,
+        "text_projection.weight": text_state["text_projection"].T,
+        **_rename(vision_state, VISION_NAMES, "vision_model"),
+        **_rename(text_state, TEXT_NAMES, "text_model"),
     }
     buffers = {k: v for k, v in model.state_dict().items() if k.endswith("position_ids")}
     load_strict(model, weights | buffers, run.title)
@@ -108,41 +132,17 @@ def _transformer_config(transformer: Any, norm: Any) -> dict[str, Any]:
     }
 
 
-def _vision_weights(own: dict[str, Tensor]) -> dict[str, Tensor]:
-    start = "vision_model"
-    named = {
-        f"{start}.embeddings.class_embedding": own["class_embedding"],
-        f"{start}.embeddings.patch_embedding.weight": own["conv1.weight"],
-        f"{start}.embeddings.position_embedding.weight": own["positional_embedding"],
-        "visual_projection.weight": own["proj"].T,
-    }
-    for ours, theirs in {"ln_pre": "pre_layrnorm", "ln_post": "post_layernorm"}.items():
-        named |= {f"{start}.{theirs}.{p}": own[f"{ours}.{p}"] for p in ("weight", "bias")}
-    return named | _blocks(own, start)
-
-
-def _text_weights(own: dict[str, Tensor]) -> dict[str, Tensor]:
-    start = "text_model"
-    named = {
-        f"{start}.embeddings.token_embedding.weight": own["token_embedding.weight"],
-        f"{start}.embeddings.position_embedding.weight": own["positional_embedding"],
-        "text_projection.weight": own["text_projection"].T,
-    }
-    named |= {f"{start}.final_layer_norm.{p}": own[f"ln_final.{p}"] for p in ("weight", "bias")}
-    return named | _blocks(own, start)
-
-
-def _blocks(own: dict[str, Tensor], start: str) -> dict[str, Tensor]:
-    """Return the blocks of an open_clip transformer with the names of transformers, and qkv split."""
-    named: dict[str, Tensor] = {}
+def _rename(own: dict[str, Tensor], names: dict[str, str], start: str) -> dict[str, Tensor]:
+    """Return the weights of an open_clip tower with the names of transformers, and qkv split."""
+    named = {f"{start}.{theirs}": own[ours] for ours, theirs in names.items()}
     for name, tensor in own.items():
         if not name.startswith("transformer.resblocks."):
             continue
         index, _, rest = name.removeprefix("transformer.resblocks.").partition(".")
         layer = f"{start}.encoder.layers.{index}"
         if rest.startswith("attn.in_proj_"):
-            parts = zip("qkv", tensor.chunk(3), strict=True)
             kind = rest.removeprefix("attn.in_proj_")
+            parts = zip("qkv", tensor.chunk(3), strict=True)
             named |= {f"{layer}.self_attn.{q}_proj.{kind}": part for q, part in parts}
         else:
             module, _, kind = rest.rpartition(".")

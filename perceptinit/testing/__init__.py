@@ -13,16 +13,26 @@ Run it with pytest. A failure names the necessary change. Built-in components pa
 """
 
 from perceptinit.testing.contract import (
-    OPTIONAL,
-    Contract,
-    tiny_classifier,
-    tiny_judgments,
-    tiny_model,
-    tiny_pairs,
+    OPTIONAL as OPTIONAL,
+    Contract as Contract,
+    tiny_classifier as tiny_classifier,
+    tiny_judgments as tiny_judgments,
+    tiny_model as tiny_model,
+    tiny_pairs as tiny_pairs,
 )
-from perceptinit.testing.data import JudgmentsContract, PairsContract
-from perceptinit.testing.models import BackboneContract, InitializerContract
-from perceptinit.testing.stages import EvaluatorContract, PretrainerContract, TrackerContract
+from perceptinit.testing.data import (
+    JudgmentsContract as JudgmentsContract,
+    PairsContract as PairsContract,
+)
+from perceptinit.testing.models import (
+    BackboneContract as BackboneContract,
+    InitializerContract as InitializerContract,
+)
+from perceptinit.testing.stages import (
+    EvaluatorContract as EvaluatorContract,
+    PretrainerContract as PretrainerContract,
+    TrackerContract as TrackerContract,
+)
 
 CONTRACTS = {
     "initializer": InitializerContract,
@@ -33,20 +43,3 @@ CONTRACTS = {
     "evaluator": EvaluatorContract,
     "tracker": TrackerContract,
 }
-
-__all__ = [
-    "CONTRACTS",
-    "OPTIONAL",
-    "BackboneContract",
-    "Contract",
-    "EvaluatorContract",
-    "InitializerContract",
-    "JudgmentsContract",
-    "PairsContract",
-    "PretrainerContract",
-    "TrackerContract",
-    "tiny_classifier",
-    "tiny_judgments",
-    "tiny_model",
-    "tiny_pairs",
-]
