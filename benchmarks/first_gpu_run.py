@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from throughput import Noise, flops_of_pair
 
 from perceptinit.backbones.timm_backbone import Timm
-from perceptinit.components.building import parts_of
+from perceptinit.components.building import find_parts
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.compute.devices import choose_device, set_up_process, usable_cores
 from perceptinit.errors import PerceptInitError
@@ -180,7 +180,7 @@ class FirstRun:
             except (TypeError, ValueError):
                 found[entry.name] = "needs a file"
                 continue
-            parts = {"judgments": judgments} if "judgments" in parts_of(cls) else {}
+            parts = {"judgments": judgments} if "judgments" in find_parts(cls) else {}
             ctx = replace(self._context(), stage="init.0")
             report = cls(config, **parts).initialize(self._model(small=True).image, ctx)
             found[entry.name] = f"changed {len(report.changed)} tensors"

@@ -1,4 +1,4 @@
-"""The Python reference: which names stand on which page. mkdocstrings fills them from the source."""
+"""Reference pages of the Python API: names for mkdocstrings, which reads the source."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ HOOKIMPL = (
 
 
 def api_page() -> str:
-    """Return the page of what users import: the public functions, what they give, and the errors."""
+    """Return the page of the public functions, types and errors."""
     import perceptinit
     from perceptinit import errors
 
-    lines = ["# Python API", "", "What to import from `perceptinit`, and what comes back.", ""]
+    lines = ["# Python API", "", "Public functions of `perceptinit`, their types and errors.", ""]
     lines += ["## perceptinit", "", *_named(perceptinit, perceptinit.__all__)]
     lines += ["## perceptinit.types", "", *_module("perceptinit.types")]
     lines += ["## perceptinit.errors", "", *_named(errors, own_classes(errors))]
@@ -27,16 +27,16 @@ def api_page() -> str:
 
 
 def plugin_page() -> str:
-    """Return the page of what plug-ins import; what stands on another page is named only."""
+    """Return the page of `perceptinit.plugin`. Names on other pages are only listed."""
     import perceptinit
     from perceptinit import plugin
 
     names = dir(plugin)
-    lines = ["# What plug-ins import", "", inspect.getdoc(plugin) or "", ""]
+    lines = ["# Plug-in API", "", inspect.getdoc(plugin) or "", ""]
     lines += ["The names: " + ", ".join(f"`{name}`" for name in names) + ".", ""]
     lines += [
-        "Of types, errors and the protocols of the kinds tell the [Python API](api.md) and [protocols](protocols.md); "
-        "the others follow.",
+        "Types and errors are in the [Python API](api.md), required and optional members of components in "
+        "[protocols](protocols.md). The other names follow.",
         "",
     ]
     elsewhere = {f"perceptinit.{name}" for name in ("types", "errors", "protocols")}
@@ -50,7 +50,7 @@ def plugin_page() -> str:
 
 
 def protocols_page() -> str:
-    """Return the page of what components give: the protocols of each kind."""
+    """Return the page of the protocols of each kind."""
     lines = ["# Protocols", "", *_module("perceptinit.protocols")]
     return "\n".join(lines)
 
@@ -77,7 +77,7 @@ def _module(name: str) -> Iterable[str]:
 
 
 def _named(module: ModuleType, names: Iterable[str]) -> Iterable[str]:
-    """Yield a heading per name, with what mkdocstrings tells of it where it was defined."""
+    """Yield the directive of mkdocstrings for each name."""
     for name in names:
         member = getattr(module, name)
         if name == "hookimpl":
@@ -87,5 +87,5 @@ def _named(module: ModuleType, names: Iterable[str]) -> Iterable[str]:
 
 
 def is_documented(member: Any) -> bool:
-    """Say whether a name stands for a class or a function, of which there is something to tell."""
+    """Return whether a member is a class or a function."""
     return inspect.isclass(member) or inspect.isfunction(member)

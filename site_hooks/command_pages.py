@@ -1,4 +1,4 @@
-"""The command line and the hooks, verb by verb and hook by hook, as the code tells them."""
+"""Reference pages of the command line and of the hooks, generated from the code."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 
 def cli_page() -> str:
-    """Return every verb with its arguments, options and example, as `--help` tells them."""
+    """Return the page of all commands with arguments, options and examples."""
     import typer.main
 
     from perceptinit.cli import create_app
     from perceptinit.components.plugin_manager import build_plugin_manager
 
     root = typer.main.get_command(create_app(build_plugin_manager()))
-    lines = ["# Command line, verb by verb", ""]
+    lines = ["# Command line reference", ""]
     for name, command in sorted(verbs(root, "perceptinit")):
         lines += [f"## `{name}`", "", inspect.cleandoc(command.help or ""), ""]
         lines += ["| | |", "|---|---|", *map(_parameter_row, command.params), ""]
@@ -22,7 +22,7 @@ def cli_page() -> str:
 
 
 def verbs(group: Any, path: str) -> list[tuple[str, Any]]:
-    """Return (command line, command) of all verbs below a group."""
+    """Return command line and command of all commands in a group."""
     found = []
     for name, command in group.commands.items():
         below = f"{path} {name}"

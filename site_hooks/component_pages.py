@@ -1,4 +1,4 @@
-"""A page per component, made from its source as `perceptinit show` reads it."""
+"""A page for each component, generated from its source like `perceptinit show`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.registry import KINDS, Entry
 from perceptinit.types import DataCard
 
-# where each kind stands in a recipe
+# the table of each kind in a recipe
 SLOTS = {
     "initializer": "[[init]]",
     "backbone": "[backbone]",
@@ -24,13 +24,13 @@ SLOTS = {
 
 
 def entries() -> list[Entry]:
-    """Return the built-ins, kind by kind."""
+    """Return the built-in components, sorted by kind."""
     found = build_plugin_manager().registry.entries
     return [entry for kind in KINDS for entry in found if entry.kind == kind]
 
 
 def page_name(entry: Entry) -> str:
-    """Return where a component's page is, below docs/."""
+    """Return the path of a component's page in docs/."""
     return f"reference/components/{entry.kind}/{entry.name}.md"
 
 
@@ -40,7 +40,7 @@ def component_pages() -> dict[str, str]:
 
 
 def component_page(entry: Entry) -> str:
-    """Return what a component does, how it stands in a recipe, and a table of its keys."""
+    """Return the documentation of a component, an example, and a table of its keys."""
     found = describe(entry)
     lines = [f"# `{entry.name}`", "", f"{entry.kind.capitalize()}: {entry.component.summary}.", ""]
     lines += [found.doc, "", "```toml", *_example(entry, found), "```", ""]
@@ -86,14 +86,14 @@ def _card(card: DataCard) -> Iterable[str]:
 
 
 def navigation() -> list[dict[str, Any]]:
-    """Return the component pages as they stand in the navigation, kind by kind."""
+    """Return the navigation of the component pages, sorted by kind."""
     return [
         {kind.capitalize(): [{e.name: page_name(e)} for e in entries() if e.kind == kind]} for kind in KINDS
     ]
 
 
 def with_component_links(markdown: str) -> str:
-    """Return docs/components.md with each name in a first column led to the component's page."""
+    """Return docs/components.md with links from the first columns to the pages of components."""
     kinds = {folder: kind for kind, folder in KINDS.items()}
     known = {(e.kind, e.name): page_name(e) for e in entries()}
     kind, lines = "", []

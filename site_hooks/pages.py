@@ -1,11 +1,11 @@
-"""Pages that are made from the code when the site is built; mkdocs calls the functions named `on_...`."""
+"""Hooks of mkdocs, which generate reference pages from the code."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
-os.environ["PERCEPTINIT_PLUGINS"] = ""  # the site describes perceptinit, not what is installed beside it
+os.environ["PERCEPTINIT_PLUGINS"] = ""  # the site describes only perceptinit
 
 from api_pages import api_page, plugin_page, protocols_page, testing_page
 from command_pages import cli_page, hookspecs_page
@@ -14,7 +14,7 @@ from links import ROOT, file_page, linked_files, shown, with_links
 
 
 def on_config(config: Any) -> Any:
-    """Put the pages of the components into the navigation."""
+    """Add the pages of the components to the navigation."""
     sections = {title: pages for item in config.nav for title, pages in item.items()}
     sections["Components"].extend(navigation())
     return config
@@ -45,7 +45,7 @@ def generated_pages() -> dict[str, str]:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Lead links that leave docs/ to the page that shows the file, and components to their pages."""
+    """Link files outside docs/ and components to their generated pages."""
     if page.file.src_uri == "components.md":
         markdown = with_component_links(markdown)
     return with_links(markdown, page.file.src_uri)

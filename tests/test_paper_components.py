@@ -15,7 +15,7 @@ from helpers.paper_gpu import paper_gpu
 from safetensors.torch import save_file
 
 from perceptinit.companions import COMPANIONS
-from perceptinit.components.building import parts_of
+from perceptinit.components.building import find_parts
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.configs import read_config
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
@@ -91,7 +91,7 @@ def build(cls, options):
     config, problems = read_config(cls.Config, options, "component")
     assert not problems
     parts = {"judgments": AllForms, "pairs": tiny_pairs}
-    return cls(config, **{name: parts[name]() for name in parts_of(cls)})
+    return cls(config, **{name: parts[name]() for name in find_parts(cls)})
 
 
 def context(folder=None, device="cuda"):

@@ -26,7 +26,7 @@ def is_first_process() -> bool:
 
 @contextmanager
 def exit_on_interrupt() -> Iterator[None]:
-    """Exit with a message and a code of its own if the user presses Ctrl-C."""
+    """Turn Ctrl-C in the block into a message and exit code 130."""
     from perceptinit.running.interruption import INTERRUPT_EXIT_CODE, INTERRUPTED
 
     try:

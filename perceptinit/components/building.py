@@ -116,7 +116,7 @@ def read_spec(registry: Registry, kind: str, table: Any, where: str) -> tuple[Sp
         cls = entry.load()
     except PerceptInitError as error:
         return None, [Problem(f"{where}.use", str(error))]
-    wanted = parts_of(cls)
+    wanted = find_parts(cls)
     own = {k: v for k, v in table.items() if k not in ("use", *PART_KINDS)}
     config, problems = read_config(cls.Config, own, where)  # type: ignore[attr-defined]
     strange = [kind for kind in PART_KINDS if kind in table and kind not in wanted]
@@ -132,7 +132,7 @@ def read_spec(registry: Registry, kind: str, table: Any, where: str) -> tuple[Sp
     return (None, problems) if problems else (Spec(entry, config, where, parts), [])
 
 
-def parts_of(cls: type) -> dict[str, bool]:
+def find_parts(cls: type) -> dict[str, bool]:
     """Return the kinds of nested components that a class takes, and whether each is required."""
     parameters = inspect.signature(cls).parameters
     return {
@@ -145,23 +145,23 @@ def preflight(component: Any) -> list[str]:
     return list(component.preflight()) if isinstance(component, HasPreflight) else []
 
 
-def warnings_of(component: Any) -> list[str]:
+def find_component_warnings(component: Any) -> list[str]:
     """Return the warnings of a component about its settings."""
     return list(component.warnings()) if isinstance(component, HasWarnings) else []
 
 
-def planned_steps(component: Any) -> int | None:
+def count_planned_steps(component: Any) -> int | None:
     """Return the planned number of steps of a component, or None."""
     return component.plan().steps if isinstance(component, HasPlan) else None
 
 
-def needed_by(evaluator: Spec) -> str | None:
+def find_needed_part(evaluator: Spec) -> str | None:
     """Return the part of a model that an evaluator needs besides the image tower, or None."""
     cls = evaluator.entry.load()
     return cls.needed_part if isinstance(cls, HasNeededPart) else None
 
 
-def parts_left_by(pretrainer: Spec | None) -> tuple[str, ...]:
+def find_model_parts(pretrainer: Spec | None) -> tuple[str, ...]:
     """Return the parts of the model of a run; both towers without a pretrainer."""
     cls = pretrainer.entry.load() if pretrainer else None
     return cls.parts if isinstance(cls, HasModel) else ("image", "text")

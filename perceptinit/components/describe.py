@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from perceptinit.components.building import PART_KINDS, parts_of
+from perceptinit.components.building import PART_KINDS, find_parts
 from perceptinit.components.class_source import SourceClass, class_nodes, find_class, open_module
 from perceptinit.errors import PerceptInitError
 from perceptinit.registry import Entry
@@ -81,7 +81,7 @@ def _describe_class(entry: Entry, cls: type) -> Description:
     return Description(
         doc=inspect.getdoc(cls) or "",
         fields=fields_of(class_nodes(config)) if config else (),
-        parts=tuple(parts_of(cls)),
+        parts=tuple(find_parts(cls)),
         location=f"{inspect.getsourcefile(cls)}:{line}",
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from perceptinit.components.building import PART_TITLES, Spec, needed_by
+from perceptinit.components.building import PART_TITLES, Spec, find_needed_part
 from perceptinit.compute.split_encoding import SplitEncoder
 from perceptinit.errors import PerceptInitError, TrainingError
 from perceptinit.evaluating.models import EvalModel
@@ -92,7 +92,7 @@ def _measure_some(
 
 
 def _takes(spec: Spec, model: EvalModel, session: Session) -> bool:
-    needed = needed_by(spec)
+    needed = find_needed_part(spec)
     if needed is None or needed in model.parts:
         return spec.name != "keep-weights"
     session.tell(f"{model.title}: no {PART_TITLES[needed]}, so no {spec.name}")

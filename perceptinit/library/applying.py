@@ -13,7 +13,7 @@ import torch
 
 from perceptinit._version import __version__
 from perceptinit.backbones.encoders import ImageTower
-from perceptinit.components.building import parts_of, preflight, read_spec
+from perceptinit.components.building import find_parts, preflight, read_spec
 from perceptinit.compute.devices import choose_device, set_up_process
 from perceptinit.configs import read_config, to_table
 from perceptinit.errors import CheckpointError, DataError, RecipeError, UsageError, WriteError
@@ -93,7 +93,7 @@ def read_job(registry: Registry, name: str, options: Mapping[str, Any], judgment
     """
     entry = registry.get("initializer", name)
     cls = entry.load()
-    wanted = parts_of(cls)
+    wanted = find_parts(cls)
     config, problems = read_config(cls.Config, options, name)  # type: ignore[attr-defined]
     if problems or config is None:
         raise RecipeError(problems)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from perceptinit.components.building import Spec, parts_left_by
+from perceptinit.components.building import Spec, find_model_parts
 from perceptinit.errors import Problem, RecipeError
 from perceptinit.protocols import HasPlan
 from perceptinit.recipe.recipe import Arm, Recipe
@@ -54,7 +54,7 @@ def model_cost(recipe: Recipe) -> ModelCost:
         tokens = torch.zeros(1, model.context_length, dtype=torch.long, device="meta")
         of_images = _tower_cost(model.image, model.encode_image, images)
         of_texts = 0, 0.0
-        if "text" in parts_left_by(recipe.pretrain):
+        if "text" in find_model_parts(recipe.pretrain):
             of_texts = _tower_cost(model.text, model.encode_text, tokens)
     except Exception as error:  # whatever the library of the backbone raises
         message = f"the model cannot be built: {str(error) or type(error).__name__}"

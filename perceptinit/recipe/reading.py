@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from perceptinit.components.building import PART_TITLES, Spec, needed_by, parts_left_by, read_spec
+from perceptinit.components.building import PART_TITLES, Spec, find_model_parts, find_needed_part, read_spec
 from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.configs import read_config
 from perceptinit.errors import Problem, RecipeError, shown
@@ -222,9 +222,9 @@ class _Reader:
 
     def _check_needs(self, pretrain: Spec | None, evals: Iterable[Spec]) -> None:
         """Report evaluators that need a part that the model does not have after pretraining."""
-        parts = parts_left_by(pretrain)
+        parts = find_model_parts(pretrain)
         for spec in evals:
-            needed = needed_by(spec)
+            needed = find_needed_part(spec)
             if needed is not None and needed not in parts:
                 why = f"{pretrain.entry.title} has none" if pretrain else "nothing is pretrained"
                 self._report(

@@ -15,7 +15,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker, _MemRefType
 
-from perceptinit.components.building import Spec, parts_left_by
+from perceptinit.components.building import Spec, find_model_parts
 from perceptinit.compute.optim import Precision, autocast
 from perceptinit.errors import UsageError
 from perceptinit.recipe.plan import ModelCost, model_cost, stage_plan
@@ -262,7 +262,7 @@ def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[Dr
             share the batch, or if weights, optimizer and batch alone exceed the memory.
     """
     config: Any = recipe.pretrain.config if recipe.pretrain else None
-    if not hasattr(config, "micro_batch") or "text" not in parts_left_by(recipe.pretrain):
+    if not hasattr(config, "micro_batch") or "text" not in find_model_parts(recipe.pretrain):
         raise UsageError(
             f"{recipe.name}: --device cuda estimates the pretraining of an image and a text tower with the keys of "
             "`clip`, and this recipe has none"

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from perceptinit.components.building import Spec, preflight, walk, warnings_of
+from perceptinit.components.building import Spec, find_component_warnings, preflight, walk
 from perceptinit.configs import address_of
 from perceptinit.errors import Problem, RecipeError
 from perceptinit.files.downloads import (
@@ -55,7 +55,7 @@ def _misfits(recipe: Recipe) -> list[Problem]:
 
 def find_warnings(recipe: Recipe) -> list[Problem]:
     """Return what would run, but is hardly meant, such as a batch larger than the data, each once."""
-    return _ask(recipe.specs(), warnings_of)
+    return _ask(recipe.specs(), find_component_warnings)
 
 
 def _ask(specs: Iterable[Spec], ask: Callable[[Any], list[str]]) -> list[Problem]:

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from perceptinit.components.building import Spec, planned_steps
+from perceptinit.components.building import Spec, count_planned_steps
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import fetch
 from perceptinit.compute.split_encoding import SplitEncoder, SplitTexts
@@ -208,7 +208,7 @@ class Run:
                 offer=partial(self._offer, model, stage),
             )
             initializer: Initializer = spec.build()
-            ctx.event("stage-start", message=spec.name, total_steps=planned_steps(initializer))
+            ctx.event("stage-start", message=spec.name, total_steps=count_planned_steps(initializer))
             with self._signals.noted(at_once=False):  # from its first offer
                 report = initializer.initialize(model.image, ctx)
                 self._journal.note_stage(report, stage)
@@ -232,7 +232,7 @@ class Run:
         if resumed is not None:
             pretrainer.load_state_dict(resumed)
         ctx = self._context("pretrain")
-        total = planned_steps(pretrainer)
+        total = count_planned_steps(pretrainer)
         ctx.event("stage-start", message=self.recipe.pretrain.name, total_steps=total)
         start = time.perf_counter()
         with self._signals.noted():

@@ -13,7 +13,7 @@ from perceptinit import protocols as p
 from perceptinit.backbones.encoders import DualTower
 from perceptinit.backbones.image_models import ImageClassifier
 from perceptinit.backbones.timm_backbone import Timm
-from perceptinit.components.building import parts_of, preflight
+from perceptinit.components.building import find_parts, preflight
 from perceptinit.components.class_source import class_nodes
 from perceptinit.components.describe import fields_of
 from perceptinit.configs import read_config
@@ -87,7 +87,7 @@ class Contract:
 
     def parts(self) -> dict[str, Any]:
         """Return simulated judgments and pairs for the parameters of `__init__`."""
-        return {name: PARTS[name]() for name in parts_of(self.component)}
+        return {name: PARTS[name]() for name in find_parts(self.component)}
 
     @property
     def label(self) -> str:

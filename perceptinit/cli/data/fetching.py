@@ -21,7 +21,7 @@ NUM_WORKERS = 4  # parallel downloads
 
 
 def fetch_needs(needs: Sequence[DataNeed], *, dry_run: bool = False, must_fetch: bool = False) -> bool:
-    """Print a table of data, download what is missing, and print how to get data without a public copy.
+    """Print a table of data, download missing data, and print how to get data without a public copy.
 
     Returns:
         Whether all missing data have a public copy.
