@@ -1,4 +1,4 @@
-"""Collect judgments: a page that asks people, and the answers as a table with a recipe. Imports no torch."""
+"""Collect similarity judgments with a web page. Imports no torch."""
 
 from __future__ import annotations
 

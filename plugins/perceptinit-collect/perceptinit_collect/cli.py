@@ -12,70 +12,78 @@ from perceptinit.plugin import UsageError
 if TYPE_CHECKING:
     from perceptinit_collect.study import Study
 
+DRAFT = "draft"
+
 
 def collect(
-    folder: Annotated[Path, typer.Argument(help="A folder of images, or a study made before.")],
-    task: Annotated[str | None, typer.Option(help="For a new study: 2afc or odd-one-out.")] = None,
+    folder: Annotated[Path, typer.Argument(help="A folder of images, or a study.")],
+    task: Annotated[str | None, typer.Option(help="New study: 2afc or odd-one-out.")] = None,
     questions: Annotated[
-        int | None, typer.Option(min=1, help="For a new study: different questions in all.")
+        int | None, typer.Option(min=1, help="New study: number of different questions.")
     ] = None,
     per_person: Annotated[
         int | None,
-        typer.Option(min=1, help="For a new study: questions for a person. [default: 100]"),
+        typer.Option(
+            min=1,
+            help="New study: questions per person, without practice, repeats and checks. [default: 100]",
+        ),
     ] = None,
     not_sure: Annotated[
-        bool, typer.Option("--not-sure", help='For a new study: offer "not sure", kept as a tie.')
+        bool, typer.Option("--not-sure", help='New study: offer "not sure", stored as a tie.')
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="For a new study: names the draw of questions.")] = 0,
-    out: Annotated[Path, typer.Option(help="For a new study: its folder.")] = Path("study"),
+    seed: Annotated[int, typer.Option(min=0, help="New study: seed of the questions.")] = 0,
+    out: Annotated[Path, typer.Option(help="New study: its folder.")] = Path("study"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 selects a free one.")] = 8000,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
-    status: Annotated[bool, typer.Option("--status", help="Show how far the study is, and end.")] = False,
+    draft: Annotated[
+        bool, typer.Option("--draft", help="Try the page; answers are stored in STUDY/draft.")
+    ] = False,
+    status: Annotated[bool, typer.Option("--status", help="Print the study's numbers and exit.")] = False,
     export: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Write the judgments and a recipe, and end.")
+        Path | None, typer.Option(metavar="CSV", help="Write the judgments and a recipe, and exit.")
     ] = None,
     simulate: Annotated[
         int | None,
-        typer.Option(min=1, help="Let this many simulated people walk the page, and end."),
+        typer.Option(min=1, help="Simulate this number of people in STUDY/simulated, and exit."),
     ] = None,
-    close: Annotated[bool, typer.Option("--close", help="Take nobody in any more, for good.")] = False,
+    close: Annotated[bool, typer.Option("--close", help="Accept no new participants, permanently.")] = False,
     forget: Annotated[
         str | None, typer.Option(metavar="ID", help="Delete a person, by code or platform id.")
     ] = None,
 ) -> None:
-    """Ask people which images look alike, on a page of your own, and keep their answers safe.
+    """Ask people which images look alike, on a web page that you serve.
 
-    Texts are in STUDY/texts, everything else in STUDY/study.toml.
+    Edit the texts in STUDY/texts and the settings in STUDY/study.toml.
 
     Example: perceptinit collect photographs/ --task 2afc --questions 2000 --out study/
 
     Example: perceptinit collect study/ --export judgments.csv
     """
-    from perceptinit_collect.study import is_study, made_of
+    from perceptinit_collect.study import copy_study, is_study, make_or_find
 
     if not is_study(folder):
-        folder = made_of(folder, out, task, questions, per_person, not_sure, seed, _tell)
+        folder = make_or_find(folder, out, task, questions, per_person, not_sure, seed, _report)
     elif task is not None or questions is not None or per_person is not None or not_sure or seed:
         raise UsageError(
-            f"{folder}: is a study; change {folder}/study.toml, which makes a new version of its design"
+            f"{folder}: is a study. Change {folder}/study.toml, which makes a new version of its design"
         )
-    wants_end = [_forget(folder, forget), _close(folder, close), _simulate(folder, simulate)]
-    wants_end += [_export(folder, export), _show_status(folder, status)]
-    if not any(wants_end):
-        _serve(folder, host, port, open_)
+    is_done = [_forget(folder, forget), _close(folder, close), _simulate(folder, simulate)]
+    is_done += [_export(folder, export), _show_status(folder, status)]
+    if not any(is_done):
+        _serve(copy_study(folder, DRAFT) if draft else folder, host, port, open_, draft)
 
 
-def _tell(message: str) -> None:
+def _report(message: str) -> None:
     typer.echo(message, err=True)
 
 
-def _forget(folder: Path, code: str | None) -> bool:
+def _forget(folder: Path, name: str | None) -> bool:
     from perceptinit_collect.study import forget
 
-    if code is not None:
-        typer.echo(f"deleted a person with {forget(folder, code)} answers")
-    return code is not None
+    if name is not None:
+        typer.echo(f"deleted one person and {forget(folder, name)} answers")
+    return name is not None
 
 
 def _close(folder: Path, wanted: bool) -> bool:
@@ -83,7 +91,7 @@ def _close(folder: Path, wanted: bool) -> bool:
 
     if wanted:
         close(folder)
-        typer.echo("closed: nobody new is taken in; who has begun may finish")
+        typer.echo("closed: no new participants; participants who started can finish")
     return wanted
 
 
@@ -94,7 +102,7 @@ def _simulate(folder: Path, count: int | None) -> bool:
 
     made = simulate(folder, count)
     typer.echo(
-        f"{count} simulated people walked the page, from consent to debriefing. Their answers are a study of their own:\n"
+        f"{count} simulated people took part, from consent to debriefing. Their answers are in a separate study:\n"
         f"  perceptinit collect {made} --status\n"
         f"  perceptinit collect {made} --export simulated.csv"
     )
@@ -123,8 +131,9 @@ def _show_status(folder: Path, wanted: bool) -> bool:
     return True
 
 
-def _serve(folder: Path, host: str, port: int, open_page: bool) -> None:
+def _serve(folder: Path, host: str, port: int, open_page: bool, is_draft: bool) -> None:
     from perceptinit_collect.serve import address_of, is_on_a_network, listen, serve
+    from perceptinit_collect.status import describe_trials
 
     listener = listen(host, port)
 
@@ -134,18 +143,18 @@ def _serve(folder: Path, host: str, port: int, open_page: bool) -> None:
         address = address_of(listener)
         typer.echo(f"people:  {address}")
         typer.echo(f"owner:   {address}owner#{study.token}")
+        typer.echo(f"trials:  {describe_trials(study.design.settings)} per person")
         typer.echo(f"answers: {folder / 'answers.sqlite'}   design {study.design.name}   (stop with Ctrl-C)")
-        if study.has_example_consent:
-            _tell("attention: texts/consent.md is still the example text; people should read your own")
+        if is_draft:
+            _report("draft: the answers are deleted at the next --draft, and are not part of the study")
         if is_on_a_network(listener):
-            _tell(
-                "attention: others on the network can reach the page, unencrypted; docs/collect.md says how to put it "
-                "behind a proxy with TLS"
+            _report(
+                "warning: the network can reach the page without encryption. docs/collect.md describes a proxy with TLS"
             )
         if open_page:
             webbrowser.open(address)
 
     try:
-        serve(folder, listener, _tell, ready)
+        serve(folder, listener, _report, ready, is_draft)
     except KeyboardInterrupt:
-        _tell(f"stopped; go on with: perceptinit collect {folder}")
+        _report(f"stopped. To resume: perceptinit collect {folder.parent if is_draft else folder}")

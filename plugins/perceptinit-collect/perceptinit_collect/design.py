@@ -1,7 +1,7 @@
-"""The locked design: everything that decides what people see, in one file with a hash, never changed.
+"""The locked design: one file with a hash that contains everything people see, and is never changed.
 
-A study folder holds `design-1.json`, `design-2.json`, ...: a change of the settings, the exclusion rule, the
-texts or the images makes a new version. Who began with a version goes on with it.
+A study folder contains `design-1.json`, `design-2.json`, ... A change of the settings, the exclusion rule, the
+texts or the images makes a new version. Participants keep the version that they started with.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ FORMAT = 1
 class Design:
     """A version of a study's design.
 
-    questions: by the numbers of `pictures`; the first `settings.shared` are everybody's.
-    texts: Markdown by name, as people read it.
+    questions: indices into `pictures`; every person gets the first `settings.shared`.
+    texts: Markdown by name.
     """
 
     version: int
@@ -43,7 +43,7 @@ class Design:
 
     @cached_property
     def text(self) -> str:
-        """Return the file's content; the version is no part of it, so that equal designs are equal."""
+        """The file's content, without the version, so that equal designs have equal hashes."""
         content = {
             "format": FORMAT,
             "settings": plain(self.settings),
@@ -60,19 +60,19 @@ class Design:
 
     @property
     def name(self) -> str:
-        """Return version and hash, as the export states them."""
+        """Version and hash, as in the export."""
         return f"{self.version}-{self.sha256[:12]}"
 
 
 def draw_design(
     version: int, settings: Settings, pictures: tuple[Picture, ...], texts: Mapping[str, str]
 ) -> Design:
-    """Return a design with its questions drawn by the seed; DataError when there are too few images for them."""
+    """Return a design with questions drawn by the seed; DataError when there are too few images."""
     s, task = settings.design, TASKS[settings.design.task]
     if s.questions > task.count(len(pictures)):
         raise DataError(
             f"questions = {s.questions:,}: {len(pictures)} images give {task.count(len(pictures)):,} different "
-            f"questions of the task {task.name}; ask fewer or add images"
+            f"questions of the task {task.name}. Ask fewer, or add images"
         )
     rng = generator(s.seed, "collect", "questions")
     questions = tuple(task.draw(len(pictures), s.questions, rng))
@@ -84,7 +84,7 @@ def path_of(folder: Path, version: int) -> Path:
 
 
 def lock(design: Design, folder: Path) -> None:
-    """Write a new version, for reading only."""
+    """Write a new version as a read-only file."""
     path = path_of(folder, design.version)
     with atomic_path(path) as temporary:
         temporary.write_text(design.text, encoding="utf-8")
@@ -92,13 +92,13 @@ def lock(design: Design, folder: Path) -> None:
 
 
 def versions(folder: Path) -> list[int]:
-    """Return the versions in a study folder, the newest last."""
+    """Return the versions in a study folder, newest last."""
     names = (path.stem.removeprefix("design-") for path in folder.glob("design-*.json"))
     return sorted(int(name) for name in names if name.isdigit())
 
 
 def read_design(folder: Path, version: int, sha256: str | None = None) -> Design:
-    """Return a locked version; DataError when it is damaged or no longer has the hash that was locked."""
+    """Return a locked version; DataError when it is damaged or its hash is not the locked one."""
     path = path_of(folder, version)
     try:
         text = path.read_text(encoding="utf-8")
@@ -109,8 +109,8 @@ def read_design(folder: Path, version: int, sha256: str | None = None) -> Design
     is_changed = hashlib.sha256(text.encode()).hexdigest() != (sha256 or design.sha256)
     if is_changed or design.sha256 != (sha256 or design.sha256):
         raise DataError(
-            f"{path}: changed after it was locked; answers were given to another design. Put the file back, and "
-            "change study.toml or the texts instead: that makes a new version"
+            f"{path}: changed after it was locked. Restore the file, and change study.toml or the texts instead, "
+            "which makes a new version"
         )
     return design
 

@@ -1,8 +1,8 @@
-"""A small embedding of the images from the answers alone: how well does it foretell answers that it has not seen?
+"""A small embedding of the images, fitted to the answers, and its accuracy on held-out answers.
 
-Stochastic triplet embedding: the chance of "j is closer to i than k" is that of a softmax over negative
-squared distances. Source: van der Maaten & Weinberger (2012), Stochastic triplet embedding, with an L2
-penalty. scipy does the fit: no torch on the machine that serves the page.
+Stochastic triplet embedding: the probability of "j is closer to i than k" is a softmax over negative squared
+distances. Source: van der Maaten & Weinberger (2012), Stochastic triplet embedding, with an L2 penalty. Fitted with
+scipy, so that the server needs no torch.
 """
 
 from __future__ import annotations
@@ -23,27 +23,33 @@ Z_95 = 1.96
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Share of held-out answers foretold, the half-width of its 95 % interval, and on how many questions."""
+    """Accuracy on held-out answers, the half-width of its 95 % interval, and the number of questions."""
 
     accuracy: float
     half_width: float
     num_questions: int
 
     def answers_until(self, half_width: float, num_answers: int) -> int:
-        """Return how many answers more than `num_answers`, those so far, make the interval this narrow.
+        """Return how many answers beyond `num_answers` give an interval of this half-width.
 
-        The interval shrinks with the root of the number; people and questions stay as they are.
+        Assumes that the width falls with the root of the number of answers.
         """
         needed = num_answers * (self.half_width / half_width) ** 2
         return max(0, int(np.ceil(needed)) - num_answers)
 
 
 def held_out_2afc(triplets: np.ndarray, questions: np.ndarray, num_images: int) -> HeldOut | None:
-    """Return how well embeddings foretell answers to questions that they were not fitted to.
+    """Return the accuracy of embeddings on questions that they were not fitted to, by cross-validation.
 
-    triplets: int (T, 3), anchor, closer and farther image. questions: int (T,), what stays together: every
-    question is held out once, in one of NUM_FOLDS folds. None with fewer than NUM_FOLDS questions. The
-    interval takes answers to one question as dependent.
+    The interval treats answers to one question as dependent.
+
+    Args:
+        triplets: Anchor, closer and farther image of each answer, int (T, 3).
+        questions: The question of each triplet, int (T,). A question is in one of NUM_FOLDS folds.
+        num_images: Number of images M.
+
+    Returns:
+        None with fewer than NUM_FOLDS questions.
     """
     ids, question = np.unique(questions, return_inverse=True)
     if len(ids) < NUM_FOLDS:
@@ -52,7 +58,7 @@ def held_out_2afc(triplets: np.ndarray, questions: np.ndarray, num_images: int) 
     is_right = np.zeros(len(triplets))
     for held_out in range(NUM_FOLDS):
         points = fit(triplets[fold != held_out], num_images)
-        is_right[fold == held_out] = _foretold(points, triplets[fold == held_out])
+        is_right[fold == held_out] = _score(points, triplets[fold == held_out])
     accuracy = float(is_right.mean())
     by_question = np.bincount(question, is_right - accuracy)
     half_width = float(Z_95 * np.sqrt((by_question**2).sum()) / len(triplets))
@@ -60,7 +66,7 @@ def held_out_2afc(triplets: np.ndarray, questions: np.ndarray, num_images: int) 
 
 
 def fit(triplets: np.ndarray, num_images: int, num_dimensions: int = NUM_DIMENSIONS) -> np.ndarray:
-    """Return points, float64 (M, D), that make the triplets likely."""
+    """Return points that make the triplets likely, float64 (M, D)."""
     from scipy.optimize import minimize
 
     start = generator(0, "collect", "embedding").standard_normal((num_images, num_dimensions)) * 0.1
@@ -86,8 +92,8 @@ def _loss(flat: np.ndarray, triplets: np.ndarray, num_images: int) -> tuple[floa
     return float(loss), gradient.ravel()
 
 
-def _foretold(points: np.ndarray, triplets: np.ndarray) -> np.ndarray:
-    """Return 1 where the embedding agrees with an answer, 0.5 where it cannot tell, else 0, (T,)."""
+def _score(points: np.ndarray, triplets: np.ndarray) -> np.ndarray:
+    """Return 1 where the embedding agrees with an answer, 0.5 at equal distances, else 0, (T,)."""
     anchor, closer, farther = triplets.T
     near = ((points[anchor] - points[closer]) ** 2).sum(axis=1)
     far = ((points[anchor] - points[farther]) ** 2).sum(axis=1)

@@ -1,8 +1,8 @@
-"""From answers to files: the table that a `judgments` component reads, a table of people, and a recipe that runs.
+"""Export answers: the table that a `judgments` component reads, a table of people, and a recipe.
 
-A row of the table is a trial that was assigned to a person, answered or not. What must not train a model
-(practice, catch trials, repeats, answers that were never given, people left out by the rule) stays in the
-file, with the reason in the column `excluded`.
+A row of the table is a trial assigned to a person, answered or not. Rows that must not train a model stay in the
+file, with the reason in the column `excluded`: practice, attention checks, repeats, unanswered trials, and people
+that the rule excludes.
 """
 
 from __future__ import annotations
@@ -22,63 +22,67 @@ from perceptinit_collect.pictures import FOLDER as IMAGES
 from perceptinit_collect.records import Given, Record, read_records
 from perceptinit_collect.reliability import Reliability, judge
 from perceptinit_collect.sessions import Trial
+from perceptinit_collect.study import write_private
 
 ABOUT_TRIAL = (
     "subject", "excluded", "kind", "position", "assigned_order", "answered_place", "seconds", "input",
     "is_interrupted", "received", "design",
 )  # fmt: skip
 ABOUT_PERSON = (
-    "subject", "excluded", "platform", "platform_id", "answers", "is_finished", "catch", "repeats",
-    "agreement", "median_seconds", "answered", "design",
+    "subject", "excluded", "platform", "platform_id", "answers", "is_finished", "catch", "instructed", "checks",
+    "repeats", "agreement", "median_seconds", "answered", "design",
 )  # fmt: skip
 
 
 def export(folder: Path, table: Path) -> list[Path]:
-    """Write the table, and beside it `.people.csv` and the recipe `.toml`; return the paths.
+    """Write the table, `.people.csv` and the recipe `.toml`, and return their paths.
 
-    Raises UsageError when nobody has begun, and DataError when two designs have different tasks.
+    Only the owner can read `.people.csv`, which may contain ids of platforms.
+
+    Raises:
+        UsageError: If the table does not end in .csv, or no one has started.
+        DataError: If two designs have different tasks.
     """
     if table.suffix != ".csv":
-        raise UsageError(f"--export {table}: the table is CSV; end its name in .csv")
-    records = _records(folder)
+        raise UsageError(f"--export {table}: the table is CSV. Choose a name that ends in .csv")
+    records = _read(folder)
     people, recipe = table.with_suffix(".people.csv"), table.with_suffix(".toml")
-    texts = {
+    for path, text in {
         table: table_text(records),
-        people: people_text(records),
         recipe: recipe_text(folder, records[-1].design, table),
-    }
-    for path, text in texts.items():
+    }.items():
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
-    return list(texts)
+    write_private(people, people_text(records))
+    return [table, people, recipe]
 
 
 def export_text(folder: Path) -> str:
-    """Return the table as text; raises as `export` does."""
-    return table_text(_records(folder))
+    """Return the table as CSV; raises as `export` does."""
+    return table_text(_read(folder))
 
 
 def check_command(folder: Path, table: Path) -> str:
     """Return the command that checks an exported table."""
-    component = _records(folder)[-1].design.task.component
+    component = _read(folder)[-1].design.task.component
     use = "" if component == "table" else f" --use {component}"
     return f"perceptinit data check {table}{use} --images {folder / IMAGES}"
 
 
-def _records(folder: Path) -> list[Record]:
+def _read(folder: Path) -> list[Record]:
     records = read_records(folder)
     if not records:
-        raise UsageError(f"{folder}: nobody has begun yet, so there is nothing to export")
+        raise UsageError(f"{folder}: no one has started, so there is nothing to export")
     tasks = sorted({record.design.settings.task for record in records})
     if len(tasks) > 1:
         raise DataError(
-            f"{folder}: answers to different tasks ({', '.join(tasks)}) do not fit into one table; make a study of each"
+            f"{folder}: answers to different tasks ({', '.join(tasks)}) do not fit into one table. Make one study per task"
         )
     return records
 
 
 def table_text(records: Sequence[Record]) -> str:
-    """Return the table as CSV, a row per assigned trial."""
+    """Return the table as CSV, one row per assigned trial."""
     task = records[0].design.task
     header = (*task.image_columns, *task.answer_columns, *ABOUT_TRIAL)
     judged = judge(records)
@@ -108,7 +112,7 @@ def _answer_cells(record: Record, given: Given | None) -> Sequence[str]:
 
 
 def _given_cells(trial: Trial, given: Given | None) -> Sequence[object]:
-    """Return place, seconds, input, interruption and time of an answer; place 0 is "not sure"."""
+    """Return place (0 is "not sure"), seconds, input, interruption and time of an answer."""
     if given is None:
         return [""] * 5
     place = 0 if given.answer is None else trial.order.index(given.answer) + 1
@@ -117,7 +121,7 @@ def _given_cells(trial: Trial, given: Given | None) -> Sequence[object]:
 
 
 def _excluded(trial: Trial, given: Given | None, why: str) -> str:
-    """Return why a row is no judgment to train on; "" if it is one."""
+    """Return why a row is not a judgment, "" if it is one."""
     if trial.kind != "question":
         return trial.kind
     if given is None:
@@ -126,13 +130,16 @@ def _excluded(trial: Trial, given: Given | None, why: str) -> str:
 
 
 def people_text(records: Sequence[Record]) -> str:
-    """Return a row per person as CSV: measures of reliability, and why the rule leaves a person out."""
+    """Return one row per person as CSV: measures of reliability, and why the rule excludes the person."""
     judged = judge(records)
     return _csv(ABOUT_PERSON, (_person_row(record, *judged[record.person]) for record in records))
 
 
 def _person_row(record: Record, found: Reliability, why: str) -> Sequence[object]:
-    measures = (found.catch, found.repeats, found.agreement, found.median_seconds, found.answered)
+    measures = (
+        found.catch, found.instructed, found.checks, found.repeats, found.agreement, found.median_seconds,
+        found.answered,
+    )  # fmt: skip
     return (
         record.person, why, record.platform, record.platform_id or "", len(record.answers),
         str(record.is_finished).lower(), *("" if m is None else f"{m:.3f}" for m in measures), record.design.name,
@@ -148,11 +155,12 @@ def _csv(header: Sequence[str], rows: Iterator[Sequence[object]]) -> str:
 
 
 def recipe_text(folder: Path, design: Design, table: Path) -> str:
-    """Return a recipe that trains on the table: stage 1 alone, three arms, for the folder it is exported from."""
+    """Return a recipe that trains on the table: stage 1 with three arms."""
     template = resources.files("perceptinit_collect").joinpath("exported.toml").read_text("utf-8")
     values = {
         "NAME": re.sub(r"[^A-Za-z0-9._-]|^[^A-Za-z0-9]", "-", table.stem).lstrip("-._") or "collected",
-        "RECIPE": table.with_suffix(".toml").as_posix(), "TABLE": _quoted(table), "IMAGES": _quoted(Path(os.path.normpath(folder / IMAGES))),
+        "RECIPE": table.with_suffix(".toml").as_posix(), "TABLE": _quote(table),
+        "IMAGES": _quote(Path(os.path.normpath(folder / IMAGES))),
         "COMPONENT": design.task.component, "INITIALIZER": design.task.initializer,
         "EVALUATOR": design.task.evaluator, "DESIGN": design.name,
     }  # fmt: skip
@@ -161,6 +169,6 @@ def recipe_text(folder: Path, design: Design, table: Path) -> str:
     return template
 
 
-def _quoted(path: Path) -> str:
-    """Return a path as a TOML string's content."""
+def _quote(path: Path) -> str:
+    """Return a path as the content of a TOML string."""
     return path.as_posix().replace("\\", "\\\\").replace('"', '\\"')

@@ -1,9 +1,10 @@
-"""Limits of size and rate, and the headers that every reply carries."""
+"""Limits of size, rate and requests at once, and the headers of every reply."""
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -14,6 +15,7 @@ from perceptinit.plugin import PerceptInitError
 
 MAX_BODY_BYTES = 4096
 MAX_ADDRESS_BYTES = 2048
+MAX_REQUESTS_PER_PEER = 100  # at once; a browser sends about six
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; img-src 'self'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -29,11 +31,11 @@ HEADERS = {
 
 
 class TooLargeError(PerceptInitError):
-    """A request with more bytes than any of the page's own has."""
+    """A request body larger than any that the page sends."""
 
 
 async def read_body(request: Request) -> bytes:
-    """Return a request's body; TooLargeError as soon as it is more than MAX_BODY_BYTES."""
+    """Return a request's body; TooLargeError once it exceeds MAX_BODY_BYTES."""
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -42,13 +44,55 @@ async def read_body(request: Request) -> bytes:
     return body
 
 
-def address(request: Request) -> str:
-    """Return where a request comes from, to limit its rate; never stored."""
-    return request.client.host if request.client else "unknown"
+def peer_of(client: tuple[str, int] | None) -> str:
+    """Return the key of a client for limits: its IPv4 address or its IPv6 /64 network. It is never stored.
+
+    client: host and port, from the headers of a trusted proxy where there is one.
+    """
+    host = client[0] if client else "unknown"
+    try:
+        number = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(number, IPv6Address):
+        return str(number.ipv4_mapped or IPv6Network((int(number), 64), strict=False))
+    return host
+
+
+def is_local(peer: str) -> bool:
+    """Return whether a peer is this machine, such as a proxy that reports no other address."""
+    return peer == "unknown" or peer.startswith("127.") or peer == "::/64"
+
+
+class PeerLimit:
+    """Middleware that replies 429 while a peer has too many requests in progress.
+
+    Requests from this machine are not limited.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._in_progress: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        peer = peer_of(scope.get("client"))
+        if scope["type"] != "http" or is_local(peer):
+            await self.app(scope, receive, send)
+            return
+        if self._in_progress[peer] >= MAX_REQUESTS_PER_PEER:
+            await PlainTextResponse("too many requests at once", 429)(scope, receive, send)
+            return
+        self._in_progress[peer] += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._in_progress[peer] -= 1
+            if not self._in_progress[peer]:
+                del self._in_progress[peer]
 
 
 class SafeHeaders:
-    """Middleware: the headers on every reply, nothing kept by caches unless a route says so, no endless addresses."""
+    """Middleware that adds `HEADERS`, forbids caching unless a route allows it, and refuses long addresses."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -72,15 +116,15 @@ class SafeHeaders:
 
 
 def _is_odd(scope: Scope) -> bool:
-    """Tell whether an address is longer than any of the page's, or has a zero byte, on which file systems stumble."""
+    """Return whether an address is too long or contains a zero byte, which file systems refuse."""
     length = len(scope.get("raw_path", b"")) + len(scope["query_string"])
     return length > MAX_ADDRESS_BYTES or "\0" in scope["path"]
 
 
 class RateLimit:
-    """A bucket per key that holds `burst` requests and is filled by `per_second`.
+    """Token buckets: each key has `burst` requests, refilled at `per_second`.
 
-    Keys that are full again are forgotten first, then the oldest: memory stays bounded.
+    At most MAX_KEYS keys are kept; the oldest are dropped first.
     """
 
     MAX_KEYS = 10_000
@@ -90,7 +134,7 @@ class RateLimit:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def allows(self, key: str) -> bool:
-        """Count a request and tell whether it is within the limit."""
+        """Count a request and return whether it is within the limit."""
         now = time.monotonic()
         left, before = self._buckets.pop(key, (float(self.burst), now))
         left = min(self.burst, left + (now - before) * self.per_second)

@@ -1,4 +1,4 @@
-"""The owner's page: numbers while the study runs, and the table, for who has the token."""
+"""The owner's page: the study's numbers and its table, for holders of the token."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from perceptinit.plugin import PerceptInitError
-from perceptinit_collect.limits import RateLimit, address
+from perceptinit_collect.limits import RateLimit, peer_of
 
 
 def templates() -> Environment:
-    """Return the pages' templates; every value in them is escaped."""
+    """Return the templates of the pages; values are escaped."""
     return Environment(
         loader=PackageLoader("perceptinit_collect"), autoescape=True, undefined=StrictUndefined
     )
 
 
 class Owner:
-    """The owner's routes. The page itself is empty: it asks with the token, which stands behind the `#` of its address
-    and so in no log.
+    """The owner's routes. The page is empty and fetches its content with the token.
 
-    status, export: give the numbers as JSON and the table as CSV; slow, each called in a thread.
+    The token is in the fragment (`#`) of the page's address, which browsers do not send and servers do not log.
+
+    status, export: return the numbers as JSON and the table as CSV; slow, so each runs in a thread.
     """
 
     def __init__(self, token: str, status: Callable[[], str], export: Callable[[], str]) -> None:
@@ -65,6 +66,6 @@ class Owner:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme == "Bearer" and secrets.compare_digest(token.encode(), self._token.encode()):
             return
-        if not self._wrong_tokens.allows(address(request)):
+        if not self._wrong_tokens.allows(peer_of(request.client)):
             raise HTTPException(429, "too many wrong tokens; wait a minute")
         raise HTTPException(401, "the owner's token is needed", {"www-authenticate": "Bearer"})

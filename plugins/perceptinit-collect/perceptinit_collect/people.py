@@ -1,4 +1,4 @@
-"""People of a study: anonymous codes, sessions that go on after a pause, answers in order, and being forgotten."""
+"""People of a study: anonymous codes, sessions that resume after a pause, answers in order, and deletion."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from typing import Any
 from perceptinit.plugin import PerceptInitError
 from perceptinit_collect.design import Design
 from perceptinit_collect.sessions import Trial, draw_session
+from perceptinit_collect.settings import PLATFORMS
 
-# the parameter by which each platform hands over a person's id
-PLATFORMS = {"PROLIFIC_PID": "prolific", "workerId": "mturk", "survey_code": "sona"}
 MTURK_PREVIEW = ("assignmentId", "ASSIGNMENT_ID_NOT_AVAILABLE")
 PLATFORM_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
-# no vowels and no look-alikes: a code that can be read out and spells nothing
+TICKET = re.compile(r"[A-Za-z0-9_-]{20,64}")
+# no vowels and no look-alikes: a code is easy to read out and spells no word
 _CODE_LETTERS = "bcdfghjkmnpqrstvwxz23456789"
-MAX_SECONDS = 24 * 60 * 60.0  # a trial that was open for longer is no reaction time
+MAX_SECONDS = 24 * 60 * 60.0  # longer than any reaction time
 INPUTS = ("key", "mouse", "touch", "pen", "assistive")
 
 
 class RefusedError(PerceptInitError):
     """An answer that is not stored.
 
-    status: of HTTP. next_position: where the person is, None when the session is gone.
+    status: HTTP status. next_position: the next unanswered trial, None when the session has ended.
     """
 
     def __init__(self, message: str, status: int, next_position: int | None = None) -> None:
@@ -39,12 +39,16 @@ class RefusedError(PerceptInitError):
 
 
 class ClosedError(PerceptInitError):
-    """Nobody new is taken in any more."""
+    """The study accepts no new participants."""
+
+
+class NoWayBackError(PerceptInitError):
+    """A participant of Prolific in a study without a completion link, who could not be paid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a person comes from: a platform's name and its id of the person, both "" without a platform."""
+    """The platform that sent a person and its id of the person, both "" without a platform."""
 
     platform: str = ""
     platform_id: str = ""
@@ -52,7 +56,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person's session as it was drawn when they began."""
+    """A person and the trials drawn for them."""
 
     id: str
     design: int
@@ -62,10 +66,10 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the page says of a trial.
+    """An answer as the page sends it.
 
-    place: where on the page, counted from 0; None for "not sure". seconds: from presentation, by the
-    browser's own steady clock. is_interrupted: the page was out of sight in between.
+    place: the chosen place on the page, from 0; None for "not sure". seconds: since the presentation, by
+    the browser's monotonic clock. is_interrupted: the page was hidden in between.
     """
 
     position: int
@@ -77,14 +81,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of an answer. is_correct: of practice trials only."""
+    """The result of storing an answer. is_correct: for practice trials only."""
 
     next_position: int
     is_correct: bool | None
 
 
 def read_origin(parameters: Mapping[str, str]) -> Origin:
-    """Return where the address says that a person comes from; ids of a strange form count as none."""
+    """Return the platform and id in an address; ids with unexpected characters are ignored."""
     for name, platform in PLATFORMS.items():
         value = parameters.get(name, "")
         if PLATFORM_ID.fullmatch(value):
@@ -93,18 +97,40 @@ def read_origin(parameters: Mapping[str, str]) -> Origin:
 
 
 def parameters_of(origin: Origin) -> dict[str, str]:
-    """Return the parameters that `read_origin` reads this from."""
+    """Return the address parameters of an origin, the inverse of `read_origin`."""
     return {n: origin.platform_id for n, p in PLATFORMS.items() if p == origin.platform}
 
 
-def begin(connection: sqlite3.Connection, design: Design, origin: Origin, keep_platform_id: bool) -> str:
-    """Add a person and return the session's token; one who is known by the platform's id goes on instead.
+def begin(
+    connection: sqlite3.Connection,
+    design: Design,
+    origin: Origin,
+    *,
+    keep_platform_id: bool,
+    ticket: str = "",
+    has_way_back: bool = True,
+) -> str:
+    """Add a person, or find one that the platform's id or the ticket identifies, and return the session's token.
 
-    The token stands in the person's cookie only; the database keeps its hash. A new token ends the
-    session in the browser that had the old one. Raises ClosedError when nobody is taken in any more.
+    Only the person's cookie contains the token; the database stores its hash. A new token ends the session
+    in the browser that had the old one.
+
+    Args:
+        connection: The database, inside a transaction.
+        design: The design that a new person gets.
+        origin: The platform and its id of the person.
+        keep_platform_id: Store the id itself, not only its hash.
+        ticket: The one-time value of the consent form: a form sent twice gives one person.
+        has_way_back: Whether participants of Prolific can be paid.
+
+    Raises:
+        ClosedError: If the study is closed and the person is new.
+        NoWayBackError: If `has_way_back` is false and the person comes from Prolific and is new.
     """
-    token = secrets.token_urlsafe(24)
-    hashed = _platform_hash(connection, origin)
+    token = _new_token(connection, ticket, origin)
+    if find(connection, token) is not None:
+        return token
+    hashed = _hash_of(connection, origin.platform, origin.platform_id) if origin.platform_id else None
     if hashed is not None:
         changed = connection.execute(
             "UPDATE people SET token_sha256 = ? WHERE platform_hash = ?", (sha256(token), hashed)
@@ -113,6 +139,11 @@ def begin(connection: sqlite3.Connection, design: Design, origin: Origin, keep_p
             return token
     if connection.execute("SELECT 1 FROM facts WHERE name = 'closed'").fetchone():
         raise ClosedError("the study is closed")
+    if origin.platform == "prolific" and not has_way_back:
+        raise NoWayBackError(
+            "This study cannot accept participants from Prolific yet: its completion link is missing. "
+            "Please tell the researcher."
+        )
     (slot,) = connection.execute(
         "SELECT 1 + COALESCE(MAX(slot), -1) FROM people WHERE design = ?", (design.version,)
     ).fetchone()
@@ -125,32 +156,37 @@ def begin(connection: sqlite3.Connection, design: Design, origin: Origin, keep_p
     return token
 
 
+def cookie_name(connection: sqlite3.Connection) -> str:
+    """Return the name of the session's cookie. It differs between studies, since browsers ignore ports."""
+    return f"session-{_keyed_hash(connection, 'cookie')[:8]}"
+
+
 def find(connection: sqlite3.Connection, token: str) -> str | None:
-    """Return the code of the person with this session, or None when there is none (any more)."""
+    """Return the code of the person with this session token, None when no session has it."""
     query = "SELECT id FROM people WHERE token_sha256 = ?"
     row = connection.execute(query, (sha256(token),)).fetchone()
     return None if row is None else str(row[0])
 
 
 def read_person(connection: sqlite3.Connection, code: str) -> Person:
-    """Return a person who is there by code."""
+    """Return the person with a code, who must exist."""
     query = "SELECT id, design, trials, platform_id FROM people WHERE id = ?"
     row = connection.execute(query, (code,)).fetchone()
     return Person(row[0], row[1], read_trials(row[2]), row[3])
 
 
 def next_position(connection: sqlite3.Connection, person: str) -> int:
-    """Return the first trial without an answer; the number of trials when there is none."""
+    """Return the position of the first unanswered trial; the number of trials when all are answered."""
     row = connection.execute("SELECT COUNT(*) FROM answers WHERE person = ?", (person,)).fetchone()
     return int(row[0])
 
 
 def read_answer(body: bytes, person: Person, design: Design) -> Answer:
-    """Return the answer in a request's body; RefusedError for anything that the page would not send."""
+    """Return the answer in a request's body; RefusedError for anything that the page does not send."""
     try:
         answer = Answer(**json.loads(body))
     except (ValueError, TypeError, RecursionError) as error:
-        raise RefusedError("no answer", 400) from error
+        raise RefusedError("not an answer", 400) from error
     places = range(design.task.num_candidates)
     is_place = type(answer.place) is int and answer.place in places
     is_fine = (
@@ -163,15 +199,15 @@ def read_answer(body: bytes, person: Person, design: Design) -> Answer:
         and type(answer.is_interrupted) is bool
     )
     if not is_fine:
-        raise RefusedError("no answer to this question", 400)
+        raise RefusedError("not an answer to this question", 400)
     return answer
 
 
 def store_answer(connection: sqlite3.Connection, person: Person, answer: Answer) -> Stored:
-    """Store an answer and return where the person is now.
+    """Store an answer and return the next position. An answer sent twice is stored once and accepted twice.
 
-    The same answer sent twice is stored once and accepted twice. Raises RefusedError for an answer that is
-    not the next, for a second opinion, and when the person is no longer there.
+    Raises:
+        RefusedError: If the answer is not the next one, differs from a stored one, or the person was deleted.
     """
     if not connection.execute("SELECT 1 FROM people WHERE id = ?", (person.id,)).fetchone():
         raise RefusedError("this session has ended", 410)
@@ -198,20 +234,29 @@ def store_answer(connection: sqlite3.Connection, person: Person, answer: Answer)
     return Stored(max(due, answer.position + 1), is_correct)
 
 
-def forget(connection: sqlite3.Connection, code: str) -> int:
-    """Delete a person with all answers and return how many answers there were; -1 when there is no such person.
+def match_people(connection: sqlite3.Connection, name: str) -> dict[str, str]:
+    """Return the people that a name matches, by code, each with a name that matches no one else.
 
-    The freed pages are overwritten (`secure_delete`).
+    name: a code, a platform's id, or one of them with its kind: `code:CODE`, `prolific:ID`, `sona:ID`.
     """
-    row = connection.execute("SELECT id FROM people WHERE id = ? OR platform_id = ?", (code, code)).fetchone()
-    if row is None:
-        hashes = [_hash_of(connection, platform, code) for platform in PLATFORMS.values()]
-        marks = ", ".join("?" * len(hashes))
-        row = connection.execute(f"SELECT id FROM people WHERE platform_hash IN ({marks})", hashes).fetchone()
-    if row is None:
-        return -1
-    count = next_position(connection, row[0])
-    connection.execute("DELETE FROM people WHERE id = ?", row)
+    kind, separator, value = name.partition(":")
+    found = {}
+    for known in [kind] if separator else ["code", *PLATFORMS.values()]:
+        value = value if separator else name
+        column = "id" if known == "code" else "platform_hash"
+        key = value if known == "code" else _hash_of(connection, known, value)
+        for (code,) in connection.execute(f"SELECT id FROM people WHERE {column} = ?", (key,)):
+            found[code] = f"{known}:{value}"
+    return found
+
+
+def delete(connection: sqlite3.Connection, code: str) -> int:
+    """Delete a person with all answers and return the number of answers.
+
+    SQLite overwrites the freed pages (`secure_delete`).
+    """
+    count = next_position(connection, code)
+    connection.execute("DELETE FROM people WHERE id = ?", (code,))
     return count
 
 
@@ -233,12 +278,18 @@ def _new_code() -> str:
     return "".join(secrets.choice(_CODE_LETTERS) for _ in range(10))
 
 
-def _platform_hash(connection: sqlite3.Connection, origin: Origin) -> str | None:
-    return _hash_of(connection, origin.platform, origin.platform_id) if origin.platform_id else None
+def _new_token(connection: sqlite3.Connection, ticket: str, origin: Origin) -> str:
+    """Return the token of a consent form, the same however often the form is sent."""
+    ticket = ticket if TICKET.fullmatch(ticket) else secrets.token_urlsafe(24)
+    return _keyed_hash(connection, f"ticket:{ticket}:{origin.platform}:{origin.platform_id}")
 
 
 def _hash_of(connection: sqlite3.Connection, platform: str, platform_id: str) -> str:
-    """Return a hash with a key of the study's: without the database it cannot be tried out."""
+    return _keyed_hash(connection, f"{platform}:{platform_id}")
+
+
+def _keyed_hash(connection: sqlite3.Connection, text: str) -> str:
+    """Return a hash with the study's secret key; without the database, guesses cannot be tested."""
     connection.execute("INSERT OR IGNORE INTO facts VALUES ('key', ?)", (secrets.token_hex(32),))
     (key,) = connection.execute("SELECT value FROM facts WHERE name = 'key'").fetchone()
-    return hmac.new(bytes.fromhex(key), f"{platform}:{platform_id}".encode(), "sha256").hexdigest()
+    return hmac.new(bytes.fromhex(key), text.encode(), "sha256").hexdigest()

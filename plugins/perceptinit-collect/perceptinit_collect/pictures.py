@@ -1,8 +1,7 @@
-"""The images of a study: copied into its folder once, so that what people saw stays what a model will read.
+"""The images of a study, copied into its folder once, so that people and models see the same pixels.
 
-An image is copied byte by byte unless a browser could not show it as a model reads it: very large ones
-are made smaller, formats that browsers do not know become PNG, and photographs that are stored turned
-(EXIF) are turned for good.
+An image is copied byte by byte if browsers show it as models read it. Otherwise it is changed once: large
+images are reduced, formats unknown to browsers become PNG, and EXIF rotations are applied to the pixels.
 """
 
 from __future__ import annotations
@@ -24,38 +23,41 @@ from perceptinit.plugin import DataError, atomic_path, list_some
 FOLDER = "images"
 SHOWN_BY_BROWSERS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif"}
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
-MAX_SIDE = 1600  # pixels: the height of a large screen; larger files only take longer to arrive
+MAX_SIDE = 1600  # pixels, the height of a large screen
 JPEG_QUALITY = 95
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
+"""Receives a message for the study's owner."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image of the study: its path in the images folder, and a hash of its bytes."""
+    """An image of the study. name: its path in the images folder."""
 
     name: str
     sha256: str
 
     @property
     def key(self) -> str:
-        """Return what the page calls the image: its name could give the answer away."""
+        """The image's name on the page; a file name could reveal the answer."""
         return self.sha256[:20]
 
 
-def copy_pictures(source: Path, target: Path, tell: Tell = lambda message: None) -> list[Picture]:
-    """Copy the images below `source` into `target` and return them, sorted by name; `tell` hears what changed.
+def copy_pictures(source: Path, target: Path, report: Report = lambda message: None) -> list[Picture]:
+    """Copy the images below `source` into `target` and return them, sorted by name.
 
-    Raises DataError when there are fewer than three, when one cannot be read, and when two are the same.
+    report: receives the changes to images.
+
+    Raises:
+        DataError: If there are fewer than three images, one cannot be read, or two are identical.
     """
     if not source.is_dir():
-        raise DataError(f"{source}: no such folder of images")
+        raise DataError(f"{source}: not a folder")
     names = _image_names(source)
     if len(names) < 3:
-        count = {0: "no images", 1: "one image"}.get(len(names), f"{len(names)} images")
         raise DataError(
-            f"{source}: {count} there ({', '.join(SUFFIXES)}); a question needs three different ones"
+            f"{source}: {len(names)} images found ({', '.join(SUFFIXES)}). A question needs three different ones"
         )
 
     def copy(name: str) -> tuple[Picture, str] | str:
@@ -70,14 +72,14 @@ def copy_pictures(source: Path, target: Path, tell: Tell = lambda message: None)
     if problems:
         raise DataError(
             f"{source}: {len(problems)} of {len(names)} images cannot be shown: {list_some(problems)}. "
-            "Mend or remove them"
+            "Repair or remove them"
         )
     found = [result for result in results if not isinstance(result, str)]
     pictures = [picture for picture, _ in found]
     _refuse_duplicates(source, pictures)
     for change in sorted({change for _, change in found} - {""}):
         changed = [picture.name for picture, what in found if what == change]
-        tell(f"{len(changed)} images {change}: {list_some(changed)}")
+        report(f"{len(changed)} images {change}: {list_some(changed)}")
     return pictures
 
 
@@ -86,7 +88,7 @@ def read_pictures(folder: Path) -> list[Picture]:
     names = _image_names(folder)
     pictures = [Picture(n, hashlib.sha256((folder / n).read_bytes()).hexdigest()) for n in names]
     if len(pictures) < 3:
-        raise DataError(f"{folder}: {len(pictures)} images there; a question needs three different ones")
+        raise DataError(f"{folder}: {len(pictures)} images found. A question needs three different ones")
     _refuse_duplicates(folder, pictures)
     return pictures
 
@@ -100,7 +102,7 @@ def _image_names(folder: Path) -> list[str]:
 
 
 def _copy(source: Path, target: Path, name: str) -> tuple[Picture, str]:
-    """Copy an image and return it with what was changed ("" for nothing)."""
+    """Copy an image and return it with a description of the change, "" without one."""
     try:
         data = (source / name).read_bytes()
     except OSError as error:
@@ -115,7 +117,7 @@ def _copy(source: Path, target: Path, name: str) -> tuple[Picture, str]:
 
 
 def _as_browsers_show(data: bytes, name: str) -> tuple[bytes, str, str]:
-    """Return the bytes to show, their suffix and what was changed; DataError when they cannot be decoded."""
+    """Return the bytes to show, their suffix and the change; DataError for an image that cannot be decoded."""
     suffix = PurePosixPath(name).suffix.lower()
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -125,21 +127,21 @@ def _as_browsers_show(data: bytes, name: str) -> tuple[bytes, str, str]:
             if form in SHOWN_BY_BROWSERS and not is_turned and not is_large:
                 _check_whole(image)
                 return data, suffix, ""
-            return *_redrawn(image, form), _change(is_large, is_turned, form)
+            return *_redraw(image, form), _describe(is_large, is_turned, form)
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, struct.error, ...
-        why = str(error) if data else "it has no bytes"
+        why = str(error) if data else "empty file"
         if "cannot identify image file" in why:
-            why = "no known image format"
+            why = "unknown image format"
         raise DataError(f"{name} ({why})") from error
 
 
 def _check_whole(image: Image.Image) -> None:
-    """Raise when the image is damaged: an eighth of the size is enough to see it, and much faster."""
-    image.draft(None, (image.width // 8, image.height // 8))  # of a JPEG
+    """Raise when the image is damaged; decoding at an eighth of the size finds it, and is much faster."""
+    image.draft(None, (image.width // 8, image.height // 8))  # JPEG only
     image.load()
 
 
-def _redrawn(image: Image.Image, form: str) -> tuple[bytes, str]:
+def _redraw(image: Image.Image, form: str) -> tuple[bytes, str]:
     form = form if form in ("JPEG", "PNG") else "PNG"
     upright = ImageOps.exif_transpose(image)
     upright.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
@@ -151,14 +153,14 @@ def _redrawn(image: Image.Image, form: str) -> tuple[bytes, str]:
     return buffer.getvalue(), SHOWN_BY_BROWSERS[form]
 
 
-def _change(is_large: bool, is_turned: bool, form: str) -> str:
+def _describe(is_large: bool, is_turned: bool, form: str) -> str:
     changes = []
     if is_large:
-        changes.append(f"made smaller (longer side {MAX_SIDE} pixels)")
+        changes.append(f"reduced (longer side {MAX_SIDE} pixels)")
     if is_turned:
-        changes.append("turned upright for good (they were stored turned)")
+        changes.append("turned upright (EXIF rotation applied)")
     if form not in SHOWN_BY_BROWSERS:
-        changes.append("written as PNG (browsers do not show their format)")
+        changes.append("converted to PNG (browsers do not show the original format)")
     return " and ".join(changes)
 
 
@@ -169,10 +171,9 @@ def _refuse_duplicates(source: Path, pictures: Sequence[Picture]) -> None:
     same = [" = ".join(names) for names in by_bytes.values() if len(names) > 1]
     if same:
         raise DataError(
-            f"{source}: the same image under several names: {list_some(same)}. A question about them has no answer; "
-            "keep one of each"
+            f"{source}: identical images: {list_some(same)}. A question about them has no answer; keep one of each"
         )
     names = [picture.name for picture in pictures]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
-        raise DataError(f"{source}: two images would both become {twice[0]}; rename one")
+        raise DataError(f"{source}: two images would become {twice[0]}. Rename one")

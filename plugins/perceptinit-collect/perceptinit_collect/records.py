@@ -1,4 +1,4 @@
-"""What a study's database holds, read for export and status."""
+"""Read a study's database for export and status."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from perceptinit_collect.store import read_rows
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A stored answer: the candidate, None for "not sure", and how it came about; times in seconds."""
+    """A stored answer. answer: the candidate, None for "not sure". received: Unix time in seconds."""
 
     answer: int | None
     seconds: float
@@ -26,7 +26,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Record:
-    """A person with all trials and the answers to the first of them, by position."""
+    """A person with all trials, and the answers by position."""
 
     person: str
     design: Design
@@ -40,18 +40,18 @@ class Record:
         return len(self.answers) == len(self.trials)
 
     def given(self, kind: str) -> Iterator[tuple[int, Trial, Given]]:
-        """Yield position, trial and answer of the answered trials of a kind."""
+        """Yield position, trial and answer of each answered trial of a kind."""
         for position, trial in enumerate(self.trials):
             if trial.kind == kind and position in self.answers:
                 yield position, trial, self.answers[position]
 
     def names(self, trial: Trial) -> tuple[str, ...]:
-        """Return a trial's images by name, which stay the same over versions of the design."""
+        """Return the names of a trial's images, which are the same in all versions of the design."""
         return tuple(self.design.pictures[image].name for image in trial.images)
 
 
 def read_records(folder: Path) -> list[Record]:
-    """Return all people of a study in the order in which they began; DataError for a damaged design."""
+    """Return the people of a study in the order of their start; DataError for a damaged design."""
     locked = {row["version"]: row["sha256"] for row in read_rows(folder, "SELECT * FROM designs")}
     designs = {version: read_design(folder, version, sha256) for version, sha256 in locked.items()}
     people = read_rows(folder, "SELECT * FROM people ORDER BY design, slot")

@@ -1,4 +1,4 @@
-"""How far a person's answers can be relied on, and whom the rule leaves out."""
+"""Measures of a person's reliability, and the exclusion rule."""
 
 from __future__ import annotations
 
@@ -11,53 +11,67 @@ from perceptinit_collect.records import Record
 from perceptinit_collect.settings import Exclusion
 
 Asked = tuple[str, ...]
-"""A question by its images' names, whatever their order: the anchor, if any, then the candidates sorted."""
+"""The names of a question's images: the anchor, if any, then the sorted candidates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reliability:
-    """Measures of a person; shares in [0, 1], None where there is nothing to measure yet.
+    """Measures of a person: shares in [0, 1], None without answers to measure.
 
-    catch: catch trials answered rightly. repeats: repeats answered as before; "not sure" once counts half.
-    agreement: answers that agree with most of the others who were asked the same (the person left out;
-    "not sure" and ties among the others are not counted). answered: questions answered.
+    Attributes:
+        catch: Correct catch trials.
+        instructed: Correct instructed trials.
+        checks: Correct attention checks of both kinds.
+        repeats: Repeats with the same answer; one "not sure" of two counts half.
+        agreement: Answers that agree with the majority of other people on the same question. "Not sure" and
+            ties of the others do not count.
+        median_seconds: Median reaction time of questions.
+        answered: Answered questions.
     """
 
     catch: float | None
+    instructed: float | None
+    checks: float | None
     repeats: float | None
     agreement: float | None
     median_seconds: float | None
     answered: float
 
 
-def asked(record: Record, images: Sequence[str]) -> Asked:
-    """Return the question that a trial asks."""
+def question_of(record: Record, images: Sequence[str]) -> Asked:
+    """Return the question of a trial, whatever the order of its candidates."""
     candidates = record.design.task.num_candidates
     return *images[:-candidates], *sorted(images[-candidates:])
 
 
-def chosen(record: Record, images: Sequence[str], answer: int) -> str:
-    """Return the name of the image that was answered."""
+def image_of(record: Record, images: Sequence[str], answer: int) -> str:
+    """Return the name of the chosen image."""
     return images[-record.design.task.num_candidates :][answer]
 
 
 def votes_of(records: Iterable[Record]) -> dict[Asked, Counter[str]]:
-    """Return who was chosen how often in each question, first answers only, "not sure" left out."""
+    """Return the votes for each image of each question, without repeats and "not sure"."""
     votes: dict[Asked, Counter[str]] = defaultdict(Counter)
     for record in records:
         for _, trial, given in record.given("question"):
             if given.answer is not None:
                 images = record.names(trial)
-                votes[asked(record, images)][chosen(record, images, given.answer)] += 1
+                votes[question_of(record, images)][image_of(record, images, given.answer)] += 1
     return votes
 
 
 def measure(record: Record, votes: Mapping[Asked, Counter[str]]) -> Reliability:
-    """Return a person's measures; `votes` are those of everybody, the person included."""
+    """Return a person's measures; `votes` include the person's votes."""
     seconds = [given.seconds for _, _, given in record.given("question")]
     asked_in_all = sum(trial.kind == "question" for trial in record.trials)
+    checks = {
+        kind: [given.answer == trial.correct for _, trial, given in record.given(kind)]
+        for kind in ("catch", "instructed")
+    }
     return Reliability(
-        catch=_mean(given.answer == trial.correct for _, trial, given in record.given("catch")),
+        catch=_mean(checks["catch"]),
+        instructed=_mean(checks["instructed"]),
+        checks=_mean(checks["catch"] + checks["instructed"]),
         repeats=_mean(_repeats(record)),
         agreement=_mean(_agreements(record, votes)),
         median_seconds=median(seconds) if seconds else None,
@@ -78,8 +92,8 @@ def _agreements(record: Record, votes: Mapping[Asked, Counter[str]]) -> Iterable
         if given.answer is None:
             continue
         images = record.names(trial)
-        mine = chosen(record, images, given.answer)
-        others = votes[asked(record, images)] - Counter([mine])
+        mine = image_of(record, images, given.answer)
+        others = votes[question_of(record, images)] - Counter([mine])
         top = others.most_common(2)
         if top and (len(top) == 1 or top[0][1] > top[1][1]):
             yield top[0][0] == mine
@@ -91,9 +105,10 @@ def _mean(values: Iterable[float]) -> float | None:
 
 
 def why_excluded(found: Reliability, rule: Exclusion) -> str:
-    """Return by which limit of the rule a person is left out, as a phrase; "" for nobody's business."""
+    """Return the limits of the rule that a person violates, "" for none."""
     limits = (
-        ("catch trials right", found.catch, rule.min_catch),
+        ("attention checks correct", found.checks, rule.min_checks),
+        ("catch trials correct", found.catch, rule.min_catch),
         ("repeats answered alike", found.repeats, rule.min_repeats),
         ("agreement with others", found.agreement, rule.min_agreement),
         ("median seconds", found.median_seconds, rule.min_median_seconds),
@@ -108,13 +123,7 @@ def why_excluded(found: Reliability, rule: Exclusion) -> str:
 
 
 def judge(records: Sequence[Record]) -> dict[str, tuple[Reliability, str]]:
-    """Return each person's measures and why the rule of their design leaves them out ("" if it does not)."""
+    """Return each person's measures, and the violated limits of the rule of their design ("" for none)."""
     votes = votes_of(records)
     found = {record.person: measure(record, votes) for record in records}
-    return {
-        record.person: (
-            found[record.person],
-            why_excluded(found[record.person], record.design.exclusion),
-        )
-        for record in records
-    }
+    return {r.person: (found[r.person], why_excluded(found[r.person], r.design.exclusion)) for r in records}

@@ -13,21 +13,22 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from perceptinit.plugin import UsageError
-from perceptinit_collect.aside import aside
+from perceptinit_collect.aside import run_aside
+from perceptinit_collect.connections import Connection
 from perceptinit_collect.owner import Owner
-from perceptinit_collect.pictures import Tell
+from perceptinit_collect.pictures import Report
 from perceptinit_collect.server import Server
-from perceptinit_collect.study import Study, opened
+from perceptinit_collect.study import Study, open_study
 
-MAX_CONNECTIONS = 900  # below the 1,024 open files that most systems allow a process
-BACKLOG = 512
+BACKLOG = 128
 EVERYBODY = ("0.0.0.0", "::")
+PROXIES = ["127.0.0.1", "::1"]  # whose X-Forwarded-For and X-Forwarded-Proto are trusted
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; UsageError when the address is taken or not this machine's."""
+    """Return a listening socket; UsageError when the address is taken or belongs to another machine."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio switches Nagle's delay off only for sockets that say TCP: 40 ms a reply
+    # asyncio disables Nagle's delay, 40 ms a reply, only for sockets with an explicit TCP protocol
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -36,31 +37,31 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"{host}:{port}: cannot listen there ({reason}); choose another --port or --host"
+            f"{host}:{port}: cannot listen ({reason}). Choose another --port or --host"
         ) from error
     listener.listen(BACKLOG)
     return listener
 
 
 def address_of(listener: socket.socket) -> str:
-    """Return the address of the first page; by the machine's name when it listens to everybody."""
+    """Return the address of the first page, with the machine's name when it listens on all interfaces."""
     host, port = listener.getsockname()[:2]
     host = socket.gethostname() if host in EVERYBODY else host
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def is_on_a_network(listener: socket.socket) -> bool:
-    """Tell whether other machines can reach the page."""
+    """Return whether other machines can reach the page."""
     host = listener.getsockname()[0]
     return host in EVERYBODY or not ip_address(host).is_loopback
 
 
 def make_app(study: Study, begins_per_minute: int | None = None) -> ASGIApp:
-    """Return the application; the owner's numbers are worked out in other processes, away from people who wait."""
+    """Return the application. Other processes compute the owner's numbers, so that answers do not wait."""
     owner = Owner(
         study.token,
-        status=lambda: aside("status", study.folder),
-        export=lambda: aside("export", study.folder),
+        status=lambda: run_aside("status", study.folder),
+        export=lambda: run_aside("export", study.folder),
     )
     return Server(study, owner, begins_per_minute or study.settings.people.begins_per_minute).app()
 
@@ -68,33 +69,33 @@ def make_app(study: Study, begins_per_minute: int | None = None) -> ASGIApp:
 def make_server(study: Study, begins_per_minute: int | None = None) -> uvicorn.Server:
     """Return the server, to be run on a socket."""
     config = uvicorn.Config(
-        make_app(study, begins_per_minute), log_level="warning", access_log=False, server_header=False,
-        limit_concurrency=MAX_CONNECTIONS, timeout_keep_alive=65, timeout_graceful_shutdown=5,
+        make_app(study, begins_per_minute), http=Connection, ws="none", log_level="warning", access_log=False,
+        server_header=False, backlog=BACKLOG, timeout_keep_alive=65, timeout_graceful_shutdown=5,
+        forwarded_allow_ips=PROXIES,
     )  # fmt: skip
     return uvicorn.Server(config)
 
 
-def serve(folder: Path, listener: socket.socket, tell: Tell, ready: Callable[[Study], None]) -> None:
-    """Serve until interrupted; `ready` is called when people can come."""
-    with opened(folder, tell) as study, listener:
+def serve(
+    folder: Path,
+    listener: socket.socket,
+    report: Report,
+    ready: Callable[[Study], None],
+    is_draft: bool = False,
+) -> None:
+    """Serve until interrupted; `ready` is called once the page can be reached."""
+    with open_study(folder, report, is_draft) as study, listener:
         server = make_server(study)
         ready(study)
         server.run(sockets=[listener])
 
 
 @contextmanager
-def served(folder: Path, begins_per_minute: int | None = None) -> Iterator[str]:
-    """Serve a study in a thread for the block, on a free port of this machine; gives the address.
+def serve_in_thread(study: Study, begins_per_minute: int | None = None) -> Iterator[str]:
+    """Serve an open study on a free port of this machine for the block; yields the address.
 
-    begins_per_minute: in place of the study's limit, for many people from this one machine.
+    begins_per_minute: replaces the study's limit, for many simulated people on one machine.
     """
-    with opened(folder) as study, running(study, begins_per_minute) as address:
-        yield address
-
-
-@contextmanager
-def running(study: Study, begins_per_minute: int | None = None) -> Iterator[str]:
-    """Serve an open study as `served` does."""
     with listen("127.0.0.1", 0) as listener:
         server = make_server(study, begins_per_minute)
         thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -1,12 +1,12 @@
-"""The page's addresses: consent, trials, images, answers, and the owner's view.
+"""The page's addresses: consent, trials, images, answers, and the owner's page.
 
 | address | who | does |
 |---|---|---|
-| `GET /` | anyone | consent, or on to the trials |
+| `GET /` | anyone | consent, or a redirect to the trials |
 | `POST /begin` | anyone, limited | a session's cookie |
 | `GET /trials`, `/state`, `/image/KEY` | a session | the trials |
-| `POST /answer` | a session | stores an answer; the reply comes after it is on disk |
-| `GET /done` | a session | debriefing and the way back |
+| `POST /answer` | a session | stores an answer on disk, then replies |
+| `GET /done` | a session | debriefing and the link back to the platform |
 | `GET /owner` | anyone | an empty page that asks for the token |
 | `GET /owner/status`, `/owner/export` | the owner's token | numbers, and the table |
 """
@@ -15,16 +15,17 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 from collections.abc import Callable
 from functools import lru_cache
 from mimetypes import guess_type
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import (
     HTMLResponse,
     JSONResponse,
@@ -38,23 +39,23 @@ from starlette.types import ASGIApp
 
 from perceptinit_collect import people
 from perceptinit_collect.design import Design
-from perceptinit_collect.limits import RateLimit, SafeHeaders, TooLargeError, address, read_body
+from perceptinit_collect.limits import PeerLimit, RateLimit, SafeHeaders, TooLargeError, peer_of, read_body
 from perceptinit_collect.owner import Owner, templates
 from perceptinit_collect.people import Person
 from perceptinit_collect.sessions import Trial
 from perceptinit_collect.store import StoreError
 from perceptinit_collect.study import Study
-from perceptinit_collect.texts import direction, html_of, labels_of
+from perceptinit_collect.texts import direction, fill_in, html_of, labels_of
 
-COOKIE = "session"
+OLD_COOKIE = "session"  # of sessions that began with version 0.2.0 or earlier
 COOKIE_SECONDS = 60 * 60 * 24 * 30
-# of one person; four trials ahead are fetched at once
+# for one person; the page fetches four trials ahead
 REQUESTS_PER_SECOND, REQUESTS_AT_ONCE = 20, 200
 IMAGE_KEY = re.compile(r"[0-9a-f]{20}")
 
 
 class Server:
-    """The pages that people see, and the study's owner's."""
+    """The pages of participants and of the study's owner."""
 
     def __init__(self, study: Study, owner: Owner, begins_per_minute: int) -> None:
         self.study, self._owner = study, owner
@@ -62,7 +63,7 @@ class Server:
         self._requests = RateLimit(REQUESTS_PER_SECOND, REQUESTS_AT_ONCE)
         self._session = lru_cache(maxsize=4096)(self._read_session)
         self._templates = templates()
-        # images are only ever added, so that the newest design knows those of all versions
+        # images are only ever added, so the newest design contains those of all versions
         self._pictures = {picture.key: picture for picture in study.design.pictures}
 
     def app(self) -> ASGIApp:
@@ -82,13 +83,15 @@ class Server:
             exception_handlers={
                 HTTPException: _plain_error,
                 TooLargeError: lambda request, error: PlainTextResponse(str(error), 413),
+                ClientDisconnect: lambda request, error: PlainTextResponse("the connection was lost", 408),
+                people.NoWayBackError: self._no_way_back,
                 StoreError: self._not_stored,
             },
         )
-        return SafeHeaders(app)  # outside of all, so that an error's page has the headers too
+        return SafeHeaders(PeerLimit(app))  # outermost, so that error pages have the headers too
 
     async def consent(self, request: Request) -> Response:
-        """Show the consent, or send on who has a session."""
+        """Show the consent, or redirect a person with a session to the trials."""
         parameters = dict(request.query_params)
         origin = people.read_origin(parameters)
         person = self._person(request)
@@ -100,33 +103,40 @@ class Server:
         is_id_stored = self.study.settings.people.stores_platform_ids
         return self._page(
             "consent.html",
-            parameters=people.parameters_of(origin),
+            parameters={**people.parameters_of(origin), "ticket": secrets.token_urlsafe(24)},
             is_preview=parameters.get(name) == value,
             stored=["stored", "stored_id" if is_id_stored else "stored_hash"],
         )
 
     async def begin(self, request: Request) -> Response:
-        """Take a person in who agreed."""
+        """Start the session of a person who agreed; the same form sent twice starts one session."""
         self._refuse_other_sites(request)
         fields = dict(parse_qsl((await read_body(request)).decode("utf-8", "replace"), max_num_fields=8))
         if fields.get("agree") != "yes":
             raise HTTPException(400, "consent is needed to take part")
-        if not self._begins.allows(address(request)):
-            return self._page("text.html", text="busy", status_code=429)
         origin = people.read_origin(fields)
-        design, keep = self.study.design, self.study.settings.people.stores_platform_ids
+        if not origin.platform_id and self._person(request) is not None:
+            return RedirectResponse("/trials", 303)
+        if not self._begins.allows(peer_of(request.client)):
+            return self._page("text.html", text="busy", status_code=429)
+        study = self.study
         try:
-            token = await self._write(lambda c: people.begin(c, design, origin, keep))
+            token = await self._write(
+                lambda c: people.begin(
+                    c, study.design, origin, keep_platform_id=study.settings.people.stores_platform_ids,
+                    ticket=fields.get("ticket", ""), has_way_back=study.has_way_back,
+                )
+            )  # fmt: skip
         except people.ClosedError:
             return self._page("text.html", text="closed", status_code=403)
         response = RedirectResponse("/trials", 303)
         response.set_cookie(
-            COOKIE, token, max_age=COOKIE_SECONDS, httponly=True, samesite="lax", secure=request.url.scheme == "https"
+            study.cookie, token, max_age=COOKIE_SECONDS, httponly=True, samesite="lax", secure=request.scope["scheme"] == "https"
         )  # fmt: skip
         return response
 
     async def trials(self, request: Request) -> Response:
-        """Show the page on which the trials run; it asks for `/state` itself."""
+        """Show the page of the trials, which fetches `/state`."""
         person = self._person(request)
         if person is None:
             return RedirectResponse("/", 303)
@@ -142,7 +152,7 @@ class Server:
         )
 
     async def state(self, request: Request) -> Response:
-        """Give the trials that are left, as image keys by place; nothing says which trials are special."""
+        """Return the unanswered trials as image keys by place; catch trials and repeats are not marked."""
         person = self._require_person(request)
         design = self.study.design_of(person.design)
         position = people.next_position(self.study.store.reader, person.id)
@@ -168,12 +178,12 @@ class Server:
             raise HTTPException(404, "no such image")
         path = self.study.picture_path(picture)
         forever = {"cache-control": "private, max-age=31536000, immutable"}
-        # read at once: images are small, and sending a file piece by piece takes four threads' time
+        # read whole: images are small, and streaming a file occupies four threads
         data = await run_in_threadpool(path.read_bytes)
         return Response(data, media_type=guess_type(path.name)[0], headers=forever)
 
     async def answer(self, request: Request) -> Response:
-        """Store an answer; what the page is told is on disk."""
+        """Store an answer and reply once it is on disk."""
         self._refuse_other_sites(request)
         person = self._require_person(request)
         design = self.study.design_of(person.design)
@@ -186,7 +196,7 @@ class Server:
         return JSONResponse({"next": stored.next_position, "correct": stored.is_correct})
 
     async def done(self, request: Request) -> Response:
-        """Thank a person who answered everything, and show the way back to the platform."""
+        """Thank a person who answered everything, and show the link back to the platform."""
         person = self._person(request)
         if person is None:
             return RedirectResponse("/", 303)
@@ -206,8 +216,9 @@ class Server:
         return people.read_person(self.study.store.reader, code)
 
     def _person(self, request: Request) -> Person | None:
-        """Return who has the request's session; asked of the database each time, since people may be forgotten."""
-        code = people.find(self.study.store.reader, request.cookies.get(COOKIE, ""))
+        """Return the person of the request's session; read each time, since people may be deleted."""
+        token = request.cookies.get(self.study.cookie) or request.cookies.get(OLD_COOKIE, "")
+        code = people.find(self.study.store.reader, token)
         return None if code is None else self._session(code)
 
     def _require_person(self, request: Request) -> Person:
@@ -219,26 +230,35 @@ class Server:
         return person
 
     def _refuse_other_sites(self, request: Request) -> None:
-        """Refuse what a page of another site sends."""
+        """Refuse a request that a page of another site sends."""
         origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
             raise HTTPException(403, "sent by another site")
 
     def _not_stored(self, request: Request, error: Exception) -> Response:
         print(f"error: {error}", flush=True)
-        return JSONResponse({"error": "could not be stored; trying again helps once there is room"}, 503)
+        if request.scope["path"] == "/begin":
+            return self._page("text.html", text="busy", status_code=503)
+        return JSONResponse({"error": "could not be stored; try again once the disk has room"}, 503)
+
+    def _no_way_back(self, request: Request, error: Exception) -> Response:
+        print(
+            "error: a participant of Prolific was refused. Set [people] completion_url in study.toml",
+            flush=True,
+        )
+        return PlainTextResponse(str(error), 503)
 
     def _page(
         self, name: str, *, person: Person | None = None, status_code: int = 200, **values: Any
     ) -> HTMLResponse:
-        """Return a page in the texts of the person's design, or of the newest."""
+        """Return a page with the texts of the person's design, or of the newest without a person."""
         design = self.study.design if person is None else self.study.design_of(person.design)
         language = design.settings.language
         page = self._templates.get_template(name).render(
             language=language,
             direction=direction(language),
             labels=labels_of(design.texts["labels"]),
-            texts={key: html_of(text) for key, text in design.texts.items()},
+            texts={key: html_of(fill_in(text, design.settings)) for key, text in design.texts.items()},
             person=person,
             **values,
         )
@@ -251,6 +271,7 @@ def _shown(design: Design, trial: Trial) -> dict[str, Any]:
     return {
         "anchor": keys[0] if len(keys) > len(candidates) else None,
         "places": [candidates[candidate] for candidate in trial.order],
+        "instruction": trial.order.index(trial.correct) + 1 if trial.kind == "instructed" else None,
     }
 
 

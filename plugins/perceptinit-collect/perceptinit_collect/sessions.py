@@ -1,8 +1,8 @@
-"""The trials of one person, drawn by the study's seed and the person's place: balanced within one.
+"""The trials of one person, drawn from the study's seed and the person's slot.
 
-Sides and orders are dealt in blocks: every run of C trials has each candidate at each place once (a Latin
-square, rows shuffled). What is left over at the end of a person's questions goes on where the last
-person's ended, so that the sum over people is balanced within one as well.
+Sides and orders are assigned in blocks: each run of C trials has each candidate at each place once (a Latin
+square with shuffled rows). An incomplete last block continues that of the previous person. Counts therefore
+differ by at most one, for each person and over all people.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from perceptinit_collect.tasks import TASKS, Question, Task
 if TYPE_CHECKING:
     from perceptinit_collect.design import Design
 
-Kind = Literal["practice", "question", "repeat", "catch"]
+Kind = Literal["practice", "question", "repeat", "catch", "instructed"]
 Order = tuple[int, ...]
-# a repeat comes at least a fifth of the questions after its original
+# at least a fifth of the questions lies between an original and its repeat
 FIRST_PART = LAST_PART = 0.4
 
 
@@ -31,9 +31,8 @@ FIRST_PART = LAST_PART = 0.4
 class Trial:
     """One presentation.
 
-    order: the candidate at each place, from the left (or from the top).
-    correct: the right answer of practice and catch trials.
-    of: for a repeat, where among the person's trials its original stands.
+    order: the candidate at each place, from the left (on phones from the top). correct: the correct answer
+    of practice trials and attention checks. of: for a repeat, the position of its original.
     """
 
     kind: Kind
@@ -44,7 +43,7 @@ class Trial:
 
 
 def draw_session(design: Design, slot: int) -> list[Trial]:
-    """Return the trials of the person who has this place in the study, counted from 0."""
+    """Return the trials of person number `slot`, from 0."""
     s, task = design.settings, TASKS[design.settings.task]
     rng = generator(s.seed, "collect", "session", slot)
     questions = _questions(design, slot, rng)
@@ -60,13 +59,16 @@ def draw_session(design: Design, slot: int) -> list[Trial]:
     for i, trial in enumerate(_obvious("catch", s.catch, task, len(design.pictures), rng)):
         at = len(questions) * (i + 0.1 + 0.9 * rng.random()) / s.catch
         keyed.append((at, trial, None))
-    keyed.sort(key=lambda item: item[0])
     practice = _obvious("practice", s.practice, task, len(design.pictures), rng)
-    return practice + _with_places(keyed, len(practice))
+    for i, trial in enumerate(_instructed(design, rng)):  # last: designs without them draw the same as before
+        at = len(questions) * (i + 0.1 + 0.9 * rng.random()) / s.instructed
+        keyed.append((at, trial, None))
+    keyed.sort(key=lambda item: item[0])
+    return practice + _set_originals(keyed, len(practice))
 
 
-def _with_places(keyed: Sequence[tuple[float, Trial, int | None]], start: int) -> list[Trial]:
-    """Return the trials with `of` as a place in the whole session instead of among the questions."""
+def _set_originals(keyed: Sequence[tuple[float, Trial, int | None]], start: int) -> list[Trial]:
+    """Return the trials with `of` as a position in the session instead of among the questions."""
     at = {key: start + place for place, (key, trial, _) in enumerate(keyed) if trial.kind == "question"}
     return [
         trial if original is None else Trial(trial.kind, trial.images, trial.order, None, at[original])
@@ -75,48 +77,45 @@ def _with_places(keyed: Sequence[tuple[float, Trial, int | None]], start: int) -
 
 
 def _questions(design: Design, slot: int, rng: np.random.Generator) -> list[Question]:
-    """Return the shared questions and the next ones of the pool, in an order of the person's own."""
+    """Return the shared questions and the next ones of the pool, shuffled."""
     s = design.settings
     shared, pool = design.questions[: s.shared], design.questions[s.shared :]
     own = s.per_person - s.shared
-    chosen = [*shared, *(pool[i] for i in _dealt(len(pool), own, slot, s.seed))]
+    chosen = [*shared, *(pool[i] for i in _assign(len(pool), own, slot, s.seed))]
     return [chosen[i] for i in rng.permutation(len(chosen))]
 
 
-def _dealt(pool: int, own: int, slot: int, seed: int) -> list[int]:
-    """Return which `own` of `pool` questions a person gets, all different.
-
-    The pool is dealt in passes: every question once before any comes a second time. A person between two
-    passes takes from the new one what is not among the last of the old one.
-    """
+def _assign(pool: int, own: int, slot: int, seed: int) -> list[int]:
+    """Return which `own` of `pool` questions a person gets, all different, in passes over the pool."""
     if not own:
         return []
     number, start = divmod(slot * own, pool)
-    order = _shuffled(pool, seed, 0)
+    order = _shuffle(pool, seed, 0)
     for this in range(1, number + 1):
-        order = _next_pass(order, _shuffled(pool, seed, this), own, this * pool % own)
+        order = _next_pass(order, _shuffle(pool, seed, this), own, this * pool % own)
     if start + own <= pool:
         return order[start : start + own]
     taken = pool - start
-    after = _next_pass(order, _shuffled(pool, seed, number + 1), own, taken)
+    after = _next_pass(order, _shuffle(pool, seed, number + 1), own, taken)
     return order[start:] + after[: own - taken]
 
 
 def _next_pass(order: list[int], shuffled: list[int], own: int, taken: int) -> list[int]:
+    """Return the next pass, whose first questions differ from those that the same person already has."""
     before = set(order[len(order) - taken :])
     head = [q for q in shuffled if q not in before][: own - taken]
     in_head = set(head)
     return head + [q for q in shuffled if q not in in_head]
 
 
-def _shuffled(pool: int, seed: int, number: int) -> list[int]:
+def _shuffle(pool: int, seed: int, number: int) -> list[int]:
     return generator(seed, "collect", "pass", number).permutation(pool).tolist()
 
 
 def latin_orders(num_places: int, count: int, slot: int, rng: np.random.Generator) -> list[Order]:
-    """Return an order of the candidates for each of `count` trials; see the file's first lines.
+    """Return an order of the candidates for each of `count` trials, in blocks of a Latin square.
 
-    slot: decides the orders that are left over when count is no multiple of num_places.
+    slot: selects the orders of an incomplete last block.
     """
     square = np.array([np.roll(np.arange(num_places), -i) for i in range(num_places)])
     orders: list[Order] = []
@@ -130,7 +129,7 @@ def latin_orders(num_places: int, count: int, slot: int, rng: np.random.Generato
 
 
 def _originals(num_questions: int, repeats: int, num_places: int, rng: np.random.Generator) -> list[int]:
-    """Return which questions come again: whole blocks of the first part, so that repeats are balanced too."""
+    """Return which questions are repeated: whole blocks of the first part, so that repeats are balanced too."""
     num_blocks = int(num_questions * FIRST_PART) // num_places
     blocks = rng.choice(max(num_blocks, 1), repeats // num_places, replace=False)
     return [int(block) * num_places + i for block in blocks for i in range(num_places)]
@@ -141,6 +140,16 @@ def _obvious(kind: Kind, count: int, task: Task, num_images: int, rng: np.random
     return [Trial(kind, task.obvious(num_images, rng), order, task.obvious_answer) for order in orders]
 
 
+def _instructed(design: Design, rng: np.random.Generator) -> list[Trial]:
+    """Return trials that ask for the place of candidate 0, about questions of the design."""
+    orders = latin_orders(design.task.num_candidates, design.settings.instructed, 0, rng)
+    chosen = rng.integers(len(design.questions), size=len(orders)).tolist()
+    return [
+        Trial("instructed", design.questions[q], order, 0) for q, order in zip(chosen, orders, strict=True)
+    ]
+
+
 def num_trials(settings: DesignSettings) -> int:
-    """Return how many trials a person has, practice included."""
-    return settings.practice + settings.per_person + settings.repeats + settings.catch
+    """Return the number of trials that a person answers, practice included."""
+    s = settings
+    return s.practice + s.per_person + s.repeats + s.catch + s.instructed

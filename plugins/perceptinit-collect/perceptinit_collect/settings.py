@@ -1,4 +1,4 @@
-"""The file `study.toml`: what a study asks, and the rule by which people are left out, written before the start."""
+"""The file `study.toml`: questions, exclusion rule, platform and cost of a study."""
 
 from __future__ import annotations
 
@@ -20,99 +20,112 @@ from perceptinit.plugin import (
 from perceptinit_collect.tasks import TASKS
 
 FILE = "study.toml"
+# with the default rule, at most 2 of these 14 may be wrong: random clicks pass in 1 of 154 sessions
+NUM_CATCH, NUM_INSTRUCTED = 8, 6
+# the parameter in which each platform passes a person's id
+PLATFORMS = {"PROLIFIC_PID": "prolific", "workerId": "mturk", "survey_code": "sona"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesignSettings:
-    """What is asked and how; part of the locked design."""
+    """Questions and trials; part of the locked design."""
 
     task: str
     questions: PositiveInt
-    """Different questions in all."""
+    """Number of different questions."""
     per_person: PositiveInt
-    """Questions that a person answers, practice, repeats and catch trials not counted."""
+    """Questions that a person answers, without practice, repeats and attention checks."""
     shared: NonNegativeInt = 0
-    """How many of these everybody answers: they show how far people agree."""
+    """How many of these every person answers, to measure agreement."""
     practice: NonNegativeInt = 6
-    """Trials with an obvious answer and feedback, before the first question."""
+    """Trials with an obvious answer and with feedback, before the first question."""
     repeats: NonNegativeInt = 6
-    """Questions of the first part that come again in the last part, in the opposite order."""
+    """Questions of the first part that return in the last part, in the opposite order."""
     catch: NonNegativeInt = 6
-    """Trials with an obvious answer among the questions."""
+    """Attention checks by image: trials with an obvious answer among the questions."""
+    instructed: NonNegativeInt = 0
+    """Attention checks by text: trials that ask for a certain picture, among the questions."""
     break_every: NonNegativeInt = 40
-    """A break is offered after this many trials; 0 offers none."""
+    """Trials between two breaks; 0 offers none."""
     not_sure: bool = False
-    """Offer "not sure", which counts as a tie."""
+    """Offer "not sure", stored as a tie."""
     language: str = "en"
-    """Language of the texts (BCP 47); it decides whether the page runs from right to left."""
+    """Language of the texts, a BCP 47 tag; it sets the direction of writing."""
     seed: NonNegativeInt = 0
-    """Names the draw of questions, sides and orders."""
+    """Seed of questions, sides and orders."""
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             guess = nearest(self.task, TASKS)
             meant = f" Did you mean '{guess}'?" if guess else ""
-            raise ValueError(f"no task '{self.task}'.{meant} There are: {', '.join(TASKS)}")
+            raise ValueError(f"no task '{self.task}'.{meant} Tasks: {', '.join(TASKS)}")
         for problem in self._unbalanced():
             raise ValueError(problem)
 
     def _unbalanced(self) -> list[str]:
-        """Return what keeps sides or orders from being balanced, as sentences."""
+        """Return the settings that prevent balanced sides or orders, as sentences."""
         c, found = TASKS[self.task].num_candidates, []
         if self.questions < c:
             found.append(f"questions = {self.questions}: too few to balance sides; at least {c}")
         if not c <= self.per_person <= self.questions:
             found.append(
                 f"per_person = {self.per_person}: must be from {c} (to balance sides) to questions = "
-                f"{self.questions}, so that nobody is asked twice by chance"
+                f"{self.questions}"
             )
         if self.shared > self.per_person:
             found.append(
                 f"shared = {self.shared}: more than a person answers (per_person = {self.per_person})"
             )
-        for name in ("practice", "repeats", "catch"):
+        for name in ("practice", "repeats", "catch", "instructed"):
             if getattr(self, name) % c:
                 found.append(
-                    f"{name} = {getattr(self, name)}: must be a multiple of {c}, so that each side is right "
+                    f"{name} = {getattr(self, name)}: must be a multiple of {c}, so that each side is correct "
                     "equally often"
                 )
         most = most_repeats(self.per_person, c)
         if self.repeats > most:
             found.append(
-                f"repeats = {self.repeats}: {self.per_person} questions leave room for {most} (they are drawn from "
-                "the first 40 % and come again in the last 40 %)"
+                f"repeats = {self.repeats}: {self.per_person} questions allow {most} (drawn from the first 40 %, "
+                "repeated in the last 40 %)"
             )
         return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exclusion:
-    """Who is left out by the export; part of the locked design. A limit that is absent is not applied."""
+    """Limits below which the export excludes a person; part of the locked design. Absent limits are not applied."""
 
+    min_checks: Share | None = None
+    """Share of correct attention checks, catch and instructed trials together."""
     min_catch: Share | None = None
-    """Share of catch trials answered rightly."""
+    """Share of correct catch trials."""
     min_repeats: Share | None = None
-    """Share of repeats answered as before; "not sure" once counts half."""
+    """Share of repeats with the same answer; one "not sure" of two counts half."""
     min_agreement: Share | None = None
-    """Share of answers that agree with most of the others who were asked the same."""
+    """Share of answers that agree with the majority of other people."""
     min_median_seconds: NonNegativeFloat | None = None
     """Median time from the presentation to the answer."""
     min_answered: Share | None = None
-    """Share of the questions that were answered before the person left."""
+    """Share of the questions that the person answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeopleSettings:
-    """Where people come from and what they get back; may change while a study runs."""
+    """Where people come from and return to; may change while a study runs."""
 
+    platform: str = ""
+    """Recruiting platform: prolific, mturk, sona, or "" for none."""
     completion_url: str = ""
     """Link at the end, https. `{platform_id}` becomes the platform's id of the person, which is stored then."""
     keep_platform_ids: bool = False
-    """Store the ids that platforms give people. When false, only a keyed hash is kept, to know them again."""
+    """Store the platforms' ids. When false, only a keyed hash is stored, which recognizes a returning person."""
     begins_per_minute: PositiveInt = 60
-    """People who may begin within a minute from one address; answers have a limit of their own."""
+    """New people per minute from one address; answers have a separate limit."""
 
     def __post_init__(self) -> None:
+        if self.platform and self.platform not in PLATFORMS.values():
+            known = ", ".join(PLATFORMS.values())
+            raise ValueError(f"platform '{self.platform}' is unknown. Platforms: {known}, or \"\" for none")
         if self.completion_url and not self.completion_url.startswith("https://"):
             raise ValueError(f"completion_url '{self.completion_url}' must begin with https://")
 
@@ -123,7 +136,7 @@ class PeopleSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a person who finishes costs; may change while a study runs."""
+    """The cost of a person who finishes; may change while a study runs."""
 
     per_person: NonNegativeFloat = 0.0
     fee: Share = 0.0
@@ -147,7 +160,7 @@ _PARTS: dict[str, type[Any]] = {
 
 
 def parse_settings(tables: Mapping[str, Any], source: str) -> Settings:
-    """Return checked settings; RecipeError with every problem at once."""
+    """Return checked settings; RecipeError lists all problems."""
     problems = [
         Problem(name, f"unknown table; known: {', '.join(_PARTS)}") for name in tables if name not in _PARTS
     ]
@@ -161,7 +174,7 @@ def parse_settings(tables: Mapping[str, Any], source: str) -> Settings:
 
 
 def read_settings(folder: Path) -> Settings:
-    """Return the settings of a study; RecipeError names what is wrong in `study.toml`."""
+    """Return the settings of a study; RecipeError lists the problems in `study.toml`."""
     import tomllib
 
     path = folder / FILE
@@ -175,28 +188,30 @@ def read_settings(folder: Path) -> Settings:
 def default_design(
     task: str, questions: int, per_person: int | None, not_sure: bool, seed: int
 ) -> dict[str, Any]:
-    """Return the table `[design]` for a new study: repeats, catch trials and shared questions as there is room."""
+    """Return the table `[design]` for a new study."""
     per_person = min(100, questions) if per_person is None else per_person
     c = TASKS[task].num_candidates if task in TASKS else 2
-    repeats = min(6, most_repeats(per_person, c))
-    catch = min(6, per_person // 4) // c * c
     return {
         "task": task,
         "questions": questions,
         "per_person": per_person,
         "shared": per_person // 10 if questions > per_person else 0,
-        "repeats": repeats,
-        "catch": catch,
+        "repeats": min(6, most_repeats(per_person, c)),
+        "catch": NUM_CATCH // c * c,
+        "instructed": NUM_INSTRUCTED // c * c,
         "not_sure": not_sure,
         "seed": seed,
     }
 
 
 def most_repeats(per_person: int, num_candidates: int) -> int:
-    """Return how many questions can come again: whole blocks of the first 40 %."""
+    """Return how many questions can be repeated: whole blocks of the first 40 %."""
     return int(per_person * 0.4) // num_candidates * num_candidates
 
 
 def plain(part: Any) -> dict[str, Any]:
-    """Return a part of the settings as values for JSON; limits that are absent are left out."""
-    return {key: value for key, value in asdict(part).items() if value is not None}
+    """Return a part of the settings for JSON, without absent limits and without settings newer than format 1."""
+    values = {key: value for key, value in asdict(part).items() if value is not None}
+    if values.get("instructed") == 0:  # designs that were locked before this setting keep their hash
+        del values["instructed"]
+    return values

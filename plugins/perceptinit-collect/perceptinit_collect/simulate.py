@@ -1,7 +1,7 @@
-"""Simulated people: they walk the whole page over HTTP, as a browser would, before people are paid to.
+"""Simulated people, who use the whole page over HTTP as a browser does.
 
-They judge by colour and coarse layout, waver near a tie, and one in ten answers at random and fast, so that
-there is somebody for the rule to leave out. Their answers go into a study folder of their own.
+They judge by colour and coarse layout with noise near a tie. One in ten answers at random and fast, for the
+exclusion rule to find. Their answers are stored in a separate study.
 """
 
 from __future__ import annotations
@@ -10,90 +10,64 @@ from __future__ import annotations
 import io
 import json
 import re
-import shutil
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 from PIL import Image
 
 from perceptinit.plugin import PerceptInitError, generator
-from perceptinit_collect.pictures import FOLDER as IMAGES
-from perceptinit_collect.serve import served
-from perceptinit_collect.settings import FILE as SETTINGS_FILE, read_settings
-from perceptinit_collect.study import TOKEN_FILE, current_design
-from perceptinit_collect.tasks import TASKS, Task
-from perceptinit_collect.texts import FOLDER as TEXTS
+from perceptinit_collect.serve import serve_in_thread
+from perceptinit_collect.study import copy_study, open_study
+from perceptinit_collect.tasks import Task
 
 FOLDER = "simulated"
 AT_ONCE = 16
-CARELESS = 0.1  # share of people who answer at random
+CARELESS = 0.1  # share of people with random answers
 SIDE = 8  # pixels of the tiny copy that a simulated person compares
 WAVER = 0.15  # scale of the softmax over differences, whose mean is about 1
 NOT_SURE = 0.1  # "not sure" when the two best answers are this close in probability
 
-Answer = Callable[[dict[str, Any]], tuple[int | None, float]]
-
 
 def simulate(folder: Path, count: int, seed: int = 0) -> Path:
-    """Let simulated people answer a study and return the folder, itself a study, that holds their answers.
-
-    What was simulated before is thrown away; answers of people are not touched.
-    """
-    current_design(folder, lambda message: None)  # locked first, so that both have the same versions
-    copy = _copied(folder)
-    settings = read_settings(copy)
+    """Simulate `count` people and return the study that contains their answers; it replaces an earlier one."""
+    copy = copy_study(folder, FOLDER)
     with (
-        served(copy, begins_per_minute=60 * count + 60) as address,
+        open_study(copy, is_draft=True) as study,
+        serve_in_thread(study, begins_per_minute=60 * count + 60) as address,
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
-        walks = [
-            pool.submit(
-                walk,
-                address,
-                Judge(TASKS[settings.design.task], settings.design.not_sure, seed, number),
-            )
-            for number in range(count)
-        ]
-        for walked in walks:
+        s = study.design.settings
+        judges = (Judge(study.design.task, s.not_sure, seed, number) for number in range(count))
+        for walked in [pool.submit(walk, address, judge) for judge in judges]:
             walked.result()
     return copy
 
 
-def _copied(folder: Path) -> Path:
-    copy = folder / FOLDER
-    shutil.rmtree(copy, ignore_errors=True)
-    copy.mkdir()
-    (copy / IMAGES).symlink_to(Path("..") / IMAGES)
-    shutil.copytree(folder / TEXTS, copy / TEXTS)
-    for path in (folder / SETTINGS_FILE, folder / TOKEN_FILE, *folder.glob("design-*.json")):
-        shutil.copy(path, copy / path.name)
-    return copy
-
-
 class Judge:
-    """How one simulated person answers; `number` is theirs, and everything follows from it and the seed."""
+    """One simulated person; seed and number determine all answers."""
 
     def __init__(self, task: Task, not_sure: bool, seed: int, number: int) -> None:
         self.task, self.not_sure = task, not_sure
         self._rng = generator(seed, "collect", "simulated", number)
         self.is_careless = number % round(1 / CARELESS) == round(1 / CARELESS) - 1
 
-    def answer(self, looks: list[np.ndarray]) -> tuple[int | None, float]:
-        """Return the place chosen (None: not sure) and the seconds it took.
+    def answer(self, looks: list[np.ndarray], instruction: int | None = None) -> tuple[int | None, float]:
+        """Return the chosen place (None for "not sure") and the reaction time in seconds.
 
-        looks: what the person sees of each image, the anchor first if there is one.
+        looks: each image as the person sees it, float64 (D,) in [0, 1], the anchor first if there is one.
+        instruction: the place that the page asks for, from 1, None without a request.
         """
         if self.is_careless:
             return int(self._rng.integers(self.task.num_candidates)), float(self._rng.uniform(0.1, 0.3))
-        p = self._probabilities(looks)
         seconds = float(np.exp(self._rng.normal(0.3, 0.4)))
+        if instruction is not None:
+            return instruction - 1, seconds
+        p = self._probabilities(looks)
         low, high = np.sort(p)[-2:]
         if self.not_sure and high - low < NOT_SURE:
             return None, seconds
@@ -109,7 +83,7 @@ class Judge:
 
 
 class Browser:
-    """A session with the page, over one connection that is made again when it breaks."""
+    """A session over one connection, which is reopened when it breaks."""
 
     def __init__(self, address: str) -> None:
         self._host = urlsplit(address).netloc
@@ -120,7 +94,7 @@ class Browser:
         return HTTPConnection(self._host, timeout=60)
 
     def ask(self, method: str, path: str, body: str = "", kind: str = "") -> tuple[int, bytes, str]:
-        """Return status, content and the address that a reply sends on to."""
+        """Return the status, the content and the address of a redirect."""
         headers = {"cookie": self._cookie, "content-type": kind or "text/plain"}
         self._connection.request(method, path, body or None, headers)
         reply = self._connection.getresponse()
@@ -133,56 +107,44 @@ class Browser:
         if cookie:
             self._cookie = cookie.partition(";")[0]
 
-    def get(self, path: str) -> bytes:
-        """Return a page or file; waits when the server says that it is asked too often."""
+    def fetch(self, path: str, body: str = "", kind: str = "", method: str = "GET") -> bytes:
+        """Return the content of a reply; repeats a request that the server refuses as too frequent."""
         while True:
-            status, content, _ = self.ask("GET", path)
-            if status != 429:
-                return _expected(status, content, path)
+            status, content, _ = self.ask(method, path, body, kind)
+            if status >= 400 and status != 429:
+                raise PerceptInitError(f"{path}: the page replied {status}: {content.decode()[:200]}")
+            if status < 400:
+                return content
             time.sleep(0.1)
-
-    def send(self, path: str, body: str, kind: str) -> bytes:
-        """Post something and return the reply, waiting as `get` does."""
-        while True:
-            status, content, _ = self.ask("POST", path, body, kind)
-            if status != 429:
-                return _expected(status, content, path)
-            time.sleep(0.1)
-
-
-def _expected(status: int, content: bytes, path: str) -> bytes:
-    if status >= 400:
-        raise PerceptInitError(f"{path}: the page answered {status}: {content.decode()[:200]}")
-    return content
 
 
 def walk(address: str, judge: Judge) -> str:
-    """Go from consent to debriefing and return the code that the last page shows."""
+    """Take part from consent to debriefing and return the code on the last page."""
     browser = Browser(address)
     looks: dict[str, np.ndarray] = {}
-    browser.get("/")
-    browser.send("/begin", urlencode({"agree": "yes"}), "application/x-www-form-urlencoded")
-    browser.get("/trials")
-    state = json.loads(browser.get("/state"))
+    browser.fetch("/")
+    consent = urlencode({"agree": "yes", "age": "yes"})
+    browser.fetch("/begin", consent, "application/x-www-form-urlencoded", "POST")
+    browser.fetch("/trials")
+    state = json.loads(browser.fetch("/state"))
     for position, shown in enumerate(state["trials"], start=state["next"]):
         keys = [key for key in (shown["anchor"], *shown["places"]) if key]
         for key in keys:
             if key not in looks:
-                looks[key] = _look(browser.get(f"/image/{key}"))
-        place, seconds = judge.answer([looks[key] for key in keys])
+                looks[key] = _look(browser.fetch(f"/image/{key}"))
+        place, seconds = judge.answer([looks[key] for key in keys], shown["instruction"])
         answer = {
             "position": position, "place": place, "seconds": seconds, "input": "key", "is_interrupted": False,
         }  # fmt: skip
-        browser.send("/answer", json.dumps(answer), "application/json")
-    page = browser.get("/done").decode()
-    found = re.search(r'class="code"[^>]*>(\w+)<', page)
+        browser.fetch("/answer", json.dumps(answer), "application/json", "POST")
+    found = re.search(r'class="code"[^>]*>(\w+)<', browser.fetch("/done").decode())
     if found is None:
         raise PerceptInitError("/done: shows no code, although every trial has an answer")
     return found.group(1)
 
 
 def _look(data: bytes) -> np.ndarray:
-    """Return what a simulated person sees of an image: float64 (D,), in [0, 1]."""
+    """Return an image as a simulated person sees it: float64 (D,), in [0, 1]."""
     with Image.open(io.BytesIO(data)) as image:
         tiny = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
     return np.asarray(tiny, dtype=np.float64).ravel() / 255

@@ -1,4 +1,4 @@
-"""What an owner wants to know while a study runs: who answered how much and how well, and what is still needed."""
+"""The numbers of a running study: people, reliability, agreement, cost and the answers still needed."""
 
 from __future__ import annotations
 
@@ -12,33 +12,25 @@ import numpy as np
 
 from perceptinit_collect.embedding import HeldOut, held_out_2afc
 from perceptinit_collect.records import Record, read_records
-from perceptinit_collect.reliability import Reliability, asked, judge, votes_of
-from perceptinit_collect.settings import Cost, read_settings
+from perceptinit_collect.reliability import Reliability, judge, question_of, votes_of
+from perceptinit_collect.sessions import num_trials
+from perceptinit_collect.settings import Cost, DesignSettings, read_settings
 from perceptinit_collect.store import read_rows
-from perceptinit_collect.texts import is_example, read_texts
+from perceptinit_collect.study import find_missing
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-AIM = 0.01  # half-width of the interval that the study is to reach: one point
-COLUMNS = (
-    "person",
-    "answers",
-    "of",
-    "catch",
-    "repeats",
-    "agreement",
-    "median s",
-    "left out by the rule",
-)
+AIM = 0.01  # half-width of the interval to reach: one point
+COLUMNS = ("person", "answers", "of", "catch", "instructed", "repeats", "agreement", "median s", "excluded")
 
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """How far people agree about questions that several answered.
+    """Agreement on questions with several answers.
 
-    majority: share of votes that siding with the majority wins, flattered by few votes. pair: chance
-    that two people agree, in [0, 1].
+    majority: share of votes for the majority, biased upwards with few votes. pair: probability that two people
+    agree, in [0, 1].
     """
 
     majority: float
@@ -47,7 +39,7 @@ class Ceiling:
 
 
 def status(folder: Path) -> dict[str, Any]:
-    """Return a study's numbers for JSON: `summary` rows of name and value, `people` rows under `columns`."""
+    """Return a study's numbers for JSON: `summary`, rows of name and value, and `people`, rows of `columns`."""
     records = read_records(folder)
     judged = judge(records)
     used = [record for record in records if not judged[record.person][1]]
@@ -60,36 +52,42 @@ def status(folder: Path) -> dict[str, Any]:
 
 def _summary(folder: Path, records: Sequence[Record], used: Sequence[Record]) -> Iterator[tuple[str, str]]:
     is_closed = bool(read_rows(folder, "SELECT 1 FROM facts WHERE name = 'closed'"))
-    yield "study", "closed: nobody new is taken in" if is_closed else "open"
-    if is_example(read_texts(folder)):
-        yield "attention", "texts/consent.md is still the example text"
+    yield "study", "closed: no new participants" if is_closed else "open"
+    missing = find_missing(folder)
+    if missing:
+        yield "to fill in", "; ".join(missing)
+    settings = read_settings(folder)
+    yield "trials per person", describe_trials(settings.design)
     finished = sum(record.is_finished for record in records)
-    yield "people", f"{len(records):,} began, {finished:,} finished"
+    yield "people", f"{len(records):,} started, {finished:,} finished"
     if not records:
         return
-    yield "left out by the rule", f"{len(records) - len(used):,}"
+    yield "excluded by the rule", f"{len(records) - len(used):,}"
     yield from _answers(records, used)
     yield from _agreement(used)
-    yield from _foretold(used)
-    yield from _cost(read_settings(folder).cost, finished)
+    yield from _prediction(used)
+    yield from _cost(settings.cost, finished)
+
+
+def describe_trials(s: DesignSettings) -> str:
+    """Return the number of trials that a person answers, with its parts."""
+    parts = (
+        ("practice", s.practice), ("questions", s.per_person), ("repeats", s.repeats), ("catch", s.catch),
+        ("instructed", s.instructed),
+    )  # fmt: skip
+    return f"{num_trials(s)} ({', '.join(f'{count} {name}' for name, count in parts if count)})"
 
 
 def _answers(records: Sequence[Record], used: Sequence[Record]) -> Iterator[tuple[str, str]]:
     all_given = sum(len(list(record.given("question"))) for record in records)
     given = [answer for record in used for _, _, answer in record.given("question")]
     not_sure = sum(answer.answer is None for answer in given)
-    yield (
-        "answers to questions",
-        f"{all_given:,}, of them {len(given):,} used, {not_sure:,} not sure",
-    )
+    yield "answers to questions", f"{all_given:,}, of them {len(given):,} used, {not_sure:,} not sure"
     newest = max((record.design for record in records), key=lambda design: design.version)
     seen = {
         trial.images for record in used for _, trial, _ in record.given("question") if record.design is newest
     }
-    yield (
-        f"questions of design {newest.version} answered",
-        f"{len(seen):,} of {len(newest.questions):,}",
-    )
+    yield f"questions of design {newest.version} answered", f"{len(seen):,} of {len(newest.questions):,}"
     places = Counter(
         trial.order.index(answer.answer)
         for record in used
@@ -110,11 +108,11 @@ def _agreement(used: Sequence[Record]) -> Iterator[tuple[str, str]]:
         "two people agree",
         f"{found.pair:.1%} (on {found.num_questions:,} questions with two answers or more)",
     )
-    yield "ceiling (majority)", f"{found.majority:.1%} (flattered by few votes)"
+    yield "ceiling (majority)", f"{found.majority:.1%} (biased upwards with few votes)"
 
 
 def ceiling(records: Sequence[Record]) -> Ceiling | None:
-    """Return how far people agree, weighed by votes; None while nobody shares a question."""
+    """Return the agreement of people, weighted by votes; None when no question has two answers."""
     counts = [votes for votes in votes_of(records).values() if votes.total() > 1]
     if not counts:
         return None
@@ -123,7 +121,7 @@ def ceiling(records: Sequence[Record]) -> Ceiling | None:
     return Ceiling(sum(max(votes.values()) for votes in counts) / total, pair / total, len(counts))
 
 
-def _foretold(used: Sequence[Record]) -> Iterator[tuple[str, str]]:
+def _prediction(used: Sequence[Record]) -> Iterator[tuple[str, str]]:
     found = held_out(used)
     if found is None:
         yield "held-out 2AFC", "unknown: too few answers yet"
@@ -134,11 +132,11 @@ def _foretold(used: Sequence[Record]) -> Iterator[tuple[str, str]]:
         "held-out 2AFC of a small embedding",
         f"{found.accuracy:.1%} +- {100 * found.half_width:.1f} points (95 %; chance 50 %)",
     )
-    yield "answers more until +- 1 point", f"about {more:,}" if more else "none: it is that narrow"
+    yield "more answers until +- 1 point", f"about {more:,}" if more else "none"
 
 
 def held_out(records: Sequence[Record]) -> HeldOut | None:
-    """Return how well an embedding of the images foretells the answers of these people."""
+    """Return how well an embedding of the images predicts held-out answers of these people."""
     images: dict[str, int] = {}
     questions: dict[tuple[str, ...], int] = {}
     triplets, of = [], []
@@ -148,7 +146,7 @@ def held_out(records: Sequence[Record]) -> HeldOut | None:
                 continue
             names = record.names(trial)
             numbers = tuple(images.setdefault(name, len(images)) for name in names)
-            question = questions.setdefault(asked(record, names), len(questions))
+            question = questions.setdefault(question_of(record, names), len(questions))
             for triplet in record.design.task.triplets(numbers, given.answer):
                 triplets.append(triplet)
                 of.append(question)
@@ -164,7 +162,7 @@ def _cost(cost: Cost, finished: int) -> Iterator[tuple[str, str]]:
 
 
 def _person(record: Record, found: Reliability, why: str) -> list[str]:
-    shares = (found.catch, found.repeats, found.agreement)
+    shares = (found.catch, found.instructed, found.repeats, found.agreement)
     seconds = found.median_seconds
     return [
         record.person,
@@ -177,7 +175,7 @@ def _person(record: Record, found: Reliability, why: str) -> list[str]:
 
 
 def show(found: dict[str, Any], console: Console) -> None:
-    """Print what `status` gave: the summary, then a row per person."""
+    """Print the result of `status`: the summary, then one row per person."""
     from rich.table import Table
 
     summary = Table(box=None, show_header=False, pad_edge=False)

@@ -1,7 +1,7 @@
-"""Answers on disk: SQLite with a write-ahead log, every reply after the commit is synced.
+"""Answers on disk: SQLite with a write-ahead log. A reply is sent after its commit is synced.
 
-One thread writes. What arrives while it waits for the disk goes into the next commit together, so that
-a slow disk makes commits larger and not the queue longer.
+One thread writes. Writes that arrive during a sync share the next commit, so a slow disk makes commits
+larger instead of the queue longer.
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ Write = Callable[[sqlite3.Connection], Any]
 
 
 class StoreError(DataError):
-    """The answers could not be written: a full disk, a folder that may not be written to."""
+    """Answers could not be written, for instance on a full disk."""
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """Open the database with every commit synced to disk; StoreError when that cannot be done."""
+    """Open the database with synced commits; StoreError when it cannot be opened."""
     try:
         mode = "ro" if read_only else "rwc"
         if not read_only and not path.exists():
-            path.touch(mode=0o600)  # for the owner alone; SQLite gives its log the same rights
+            path.touch(mode=0o600)  # SQLite gives its log the same permissions
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=10, check_same_thread=False
         )  # fmt: skip
-        # macOS needs F_FULLFSYNC for the disk's own cache; elsewhere these two do nothing
+        # macOS needs F_FULLFSYNC for the disk's cache; elsewhere the two have no effect
         for pragma in ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON"):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -73,11 +73,11 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             connection.executescript(SCHEMA)
         return connection
     except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"{path}: {error}. Is the folder there, and may it be written to?") from error
+        raise StoreError(f"{path}: {error}. Check that the folder exists and is writable") from error
 
 
 class Store:
-    """The database of a study that is written to. Close it, or use it as a context."""
+    """The database of a study, with its writer thread. Close it, or use it as a context."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
@@ -94,17 +94,17 @@ class Store:
         self.close()
 
     def submit(self, write: Write) -> Future[Any]:
-        """Give the future of a write: it is done when the write is on disk.
+        """Return the future of a write, which is done once the write is on disk.
 
-        What `write` raises is raised by the future, and nothing of that write is kept. StoreError when
-        the disk refuses.
+        The future raises the exceptions of `write`, whose changes are then undone, and StoreError when the
+        disk refuses.
         """
         future: Future[Any] = Future()
         self._queue.put((write, future))
         return future
 
     def close(self) -> None:
-        """Write what is waiting, and close."""
+        """Finish the pending writes and close."""
         self._queue.put(None)
         self._thread.join()
         for connection in (self.writer, self.reader):
@@ -118,7 +118,7 @@ class Store:
                     waiting.append(self._queue.get_nowait())
                 except queue.Empty:
                     break
-            # who hung up before the write began is left out; from here on nobody can
+            # writes whose client is gone are dropped; after this line a write cannot be cancelled
             writes = [item for item in waiting if item and item[1].set_running_or_notify_cancel()]
             if writes:
                 self._commit(writes)
@@ -126,7 +126,7 @@ class Store:
                 return
 
     def _commit(self, writes: list[tuple[Write, Future[Any]]]) -> None:
-        """Write in one transaction, sync, and only then say so."""
+        """Write in one transaction, sync, and then resolve the futures."""
         results: list[tuple[Any, BaseException | None]]
         try:
             self.writer.execute("BEGIN IMMEDIATE")
@@ -135,7 +135,7 @@ class Store:
         except sqlite3.Error as error:
             if self.writer.in_transaction:
                 self.writer.execute("ROLLBACK")
-            failed = StoreError(f"{self.path}: {error}; nothing of this answer was kept")
+            failed = StoreError(f"{self.path}: {error}; the answer was not stored")
             results = [(None, failed)] * len(writes)
         for (_, future), (value, problem) in zip(writes, results, strict=True):
             if problem is None:
@@ -144,11 +144,11 @@ class Store:
                 future.set_exception(problem)
 
     def _attempt(self, write: Write) -> tuple[Any, BaseException | None]:
-        """Return what a write gives or raises; what it raises undoes this write alone."""
+        """Return the value or the exception of a write; an exception undoes this write only."""
         self.writer.execute("SAVEPOINT one")
         try:
             value, problem = write(self.writer), None
-        except sqlite3.OperationalError:  # the disk: it concerns all of this commit
+        except sqlite3.OperationalError:  # of the disk, so it concerns the whole commit
             raise
         except Exception as error:
             value, problem = None, error
@@ -158,7 +158,7 @@ class Store:
 
 
 def read_rows(folder: Path, query: str, *values: Any) -> list[sqlite3.Row]:
-    """Return the rows of a query on a study's database, also while a server writes to it."""
+    """Return the rows of a query, [] without a database; a server may write at the same time."""
     path = folder / FILE
     if not path.is_file():
         return []

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,27 +19,25 @@ from filelock import FileLock, Timeout
 from perceptinit.plugin import DataError, UsageError, atomic_path, list_some
 from perceptinit_collect import people
 from perceptinit_collect.design import Design, draw_design, lock, read_design, versions
-from perceptinit_collect.pictures import FOLDER as IMAGES, Picture, Tell, copy_pictures, read_pictures
-from perceptinit_collect.settings import (
-    FILE as SETTINGS_FILE,
-    Settings,
-    default_design,
-    parse_settings,
-    read_settings,
-)
+from perceptinit_collect.pictures import FOLDER as IMAGES
+from perceptinit_collect.pictures import Picture, Report, copy_pictures, read_pictures
+from perceptinit_collect.settings import FILE as SETTINGS_FILE
+from perceptinit_collect.settings import Settings, default_design, parse_settings, read_settings
 from perceptinit_collect.store import Store, connect, read_rows
 from perceptinit_collect.tasks import TASKS
-from perceptinit_collect.texts import is_example, is_language_tag, read_texts, write_missing
+from perceptinit_collect.texts import FOLDER as TEXTS
+from perceptinit_collect.texts import find_blanks, is_language_tag, read_texts, write_missing
 
 TOKEN_FILE = "owner-token"
+OPTIONS = ("task", "questions", "per_person", "not_sure", "seed")  # of the command line
 
 
 def is_study(folder: Path) -> bool:
-    """Tell whether a folder is a study's (and not one of images)."""
+    """Return whether a folder is a study, not a folder of images."""
     return (folder / SETTINGS_FILE).is_file()
 
 
-def made_of(
+def make_or_find(
     images: Path,
     out: Path,
     task: str | None,
@@ -46,54 +45,83 @@ def made_of(
     per_person: int | None,
     not_sure: bool,
     seed: int,
-    tell: Tell,
+    report: Report,
 ) -> Path:
-    """Return the study in `out`, made of a folder of images now or, by the same request, before.
+    """Return the study in `out`, made from a folder of images now or earlier by the same options.
 
-    Raises UsageError when what is needed is not given, and when the study there asks something else.
+    Raises:
+        UsageError: If `task` or `questions` is missing, or the study in `out` has other settings.
     """
     if task is None or questions is None:
         raise UsageError(
-            f"{images}: is no study (no {SETTINGS_FILE} there). A new one needs --task ({' or '.join(TASKS)}) and "
+            f"{images}: not a study ({SETTINGS_FILE} not found). To make one, add --task ({' or '.join(TASKS)}) and "
             "--questions, the number of different questions"
         )
     design = default_design(task, questions, per_person, not_sure, seed)
     if not is_study(out):
-        create(images, out, design, tell)
+        create(images, out, design, report)
         return out
     made = read_settings(out).design
-    differs = [name for name, value in design.items() if getattr(made, name) != value]
+    differs = [name for name in OPTIONS if getattr(made, name) != design[name]]
     if differs:
         raise UsageError(
             f"{out}: is a study with other settings ({', '.join(differs)}). Change {out}/{SETTINGS_FILE}, which makes a "
-            "new version of its design, or name another --out"
+            "new version of its design, or choose another --out"
         )
     return out
 
 
-def create(images: Path, out: Path, design: dict[str, Any], tell: Tell) -> None:
-    """Make a study's folder from a folder of images; `tell` hears what was done to the images.
+def create(images: Path, out: Path, design: dict[str, Any], report: Report) -> None:
+    """Make a study from a folder of images. After an error, `out` contains no study.
 
-    Raises RecipeError or DataError, and leaves no study behind, when the settings or the images will not do.
+    Raises:
+        RecipeError: If a setting is invalid.
+        DataError: If the images cannot be used.
     """
     settings = parse_settings({"design": design}, "the new study")
     if out.is_file():
         raise DataError(f"{out}: is a file; a study needs a folder")
     if (out / IMAGES).exists():
-        raise UsageError(f"{out}: has a folder '{IMAGES}' already, but is no study; name another folder")
+        raise UsageError(f"{out}: contains a folder '{IMAGES}' but is not a study. Choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=out, prefix=".images-") as temporary:
             copied = Path(temporary) / IMAGES
-            pictures = copy_pictures(images, copied, tell)
+            pictures = copy_pictures(images, copied, report)
             draw_design(1, settings, tuple(pictures), {})
             copied.rename(out / IMAGES)
         write_missing(out, settings.design.task)
-        _write_token(out)
+        if not (out / TOKEN_FILE).exists():
+            write_private(out / TOKEN_FILE, secrets.token_urlsafe(24) + "\n")
         with atomic_path(out / SETTINGS_FILE) as temporary:
             temporary.write_text(_settings_text(settings), encoding="utf-8")
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror})") from error
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file atomically that its owner alone can read at any time; DataError when the disk refuses."""
+    try:
+        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as private:
+            temporary = Path(private) / path.name
+            temporary.touch(mode=0o600)
+            temporary.write_text(text, encoding="utf-8", newline="")
+            temporary.replace(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def copy_study(folder: Path, name: str) -> Path:
+    """Return a copy of a study without its answers, `folder / name`, which replaces an earlier copy."""
+    read_settings(folder)  # errors name the file of the study itself
+    copy = folder / name
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
+    (copy / IMAGES).symlink_to(Path("..") / IMAGES)
+    shutil.copytree(folder / TEXTS, copy / TEXTS)
+    for path in (folder / SETTINGS_FILE, folder / TOKEN_FILE, *folder.glob("design-*.json")):
+        shutil.copy(path, copy / path.name)
+    return copy
 
 
 def _settings_text(settings: Settings) -> str:
@@ -102,26 +130,19 @@ def _settings_text(settings: Settings) -> str:
         for name, value in dataclasses.asdict(settings.design).items()
     }
     template = resources.files("perceptinit_collect").joinpath("new_study.toml").read_text("utf-8")
-    return template.format(**values, min_catch="" if settings.design.catch else "# ")
+    return template.format(**values)
 
 
-def _write_token(folder: Path) -> None:
-    path = folder / TOKEN_FILE
-    if not path.exists():
-        with atomic_path(path) as temporary:
-            temporary.write_text(secrets.token_urlsafe(24) + "\n", encoding="utf-8")
-        path.chmod(0o600)
+def current_design(folder: Path, report: Report) -> Design:
+    """Return the design of new participants: the last version, or a new one when something changed.
 
-
-def current_design(folder: Path, tell: Tell) -> Design:
-    """Return the design that new people get: the last version, or a new one when something was changed.
-
-    Raises DataError for what cannot be asked, and when a locked version was tampered with.
+    Raises:
+        DataError: If the design cannot be asked, or a locked version was edited.
     """
     settings = read_settings(folder)
     if not is_language_tag(settings.design.language):
         raise DataError(
-            f"{folder / SETTINGS_FILE}: language '{settings.design.language}' is no language tag, such as en or pt-BR"
+            f"{folder / SETTINGS_FILE}: language '{settings.design.language}' is not a language tag such as en or pt-BR"
         )
     write_missing(folder, settings.design.task)
     found = versions(folder)
@@ -139,9 +160,9 @@ def current_design(folder: Path, tell: Tell) -> Design:
         _refuse_changed_pictures(folder, last, drawn)
     lock(drawn, folder)
     if last is not None:
-        tell(
-            f"design {drawn.version} is locked, since something in {', '.join(_changes(last, drawn))} changed; who "
-            f"began with design {last.version} goes on with it"
+        report(
+            f"design {drawn.version} is locked, because {', '.join(_changes(last, drawn))} changed. Participants who "
+            f"started with design {last.version} keep it"
         )
     return drawn
 
@@ -150,8 +171,8 @@ def _refuse_changed_pictures(folder: Path, old: Design, new: Design) -> None:
     gone = sorted(picture.name for picture in {*old.pictures} - {*new.pictures})
     if gone:
         raise DataError(
-            f"{folder / IMAGES}: {list_some(gone)}: changed or gone since design {old.version} was locked, and people saw it. "
-            "Put it back; images may only be added, under new names"
+            f"{folder / IMAGES}: {list_some(gone)}: changed or removed since design {old.version} was locked. "
+            "Restore them; images can only be added, under new names"
         )
 
 
@@ -163,16 +184,17 @@ def _changes(old: Design, new: Design) -> list[str]:
         "texts": "texts/",
     }
     changed = [label for name, label in names.items() if getattr(old, name) != getattr(new, name)]
-    return changed or ["the way that perceptinit draws questions"]
+    return changed or ["the drawing of questions in perceptinit"]
 
 
 class Study:
-    """An open study, the only one that writes answers: a second server on its folder is refused."""
+    """An open study with its database. `open_study` ensures that one process at a time has it."""
 
-    def __init__(self, folder: Path, tell: Tell = lambda message: None) -> None:
+    def __init__(self, folder: Path, report: Report, is_draft: bool) -> None:
         self.folder = folder
         self.settings = read_settings(folder)
-        self.design = current_design(folder, tell)
+        self.has_way_back = is_draft or bool(self.settings.people.completion_url)
+        self.design = current_design(folder, report)
         self.token = (folder / TOKEN_FILE).read_text(encoding="utf-8").strip()
         self.store = Store(folder)
         self._designs = {self.design.version: self.design}
@@ -180,6 +202,7 @@ class Study:
         self.store.submit(
             lambda c: c.execute("INSERT OR IGNORE INTO designs VALUES (?, ?)", (version, sha256))
         ).result()
+        self.cookie: str = self.store.submit(people.cookie_name).result()
 
     def design_of(self, version: int) -> Design:
         """Return a locked version, read once."""
@@ -193,25 +216,35 @@ class Study:
         query = "SELECT 1 FROM facts WHERE name = 'closed'"
         return self.store.reader.execute(query).fetchone() is not None
 
-    @property
-    def has_example_consent(self) -> bool:
-        return is_example(self.design.texts)
-
     def picture_path(self, picture: Picture) -> Path:
         return self.folder / IMAGES / picture.name
 
 
 @contextmanager
-def opened(folder: Path, tell: Tell = lambda message: None) -> Iterator[Study]:
-    """Open a study for the block; UsageError when another process has it open."""
-    _refuse_unwritable(folder)
+def open_study(
+    folder: Path, report: Report = lambda message: None, is_draft: bool = False
+) -> Iterator[Study]:
+    """Open a study for the block.
+
+    is_draft: open it even with blanks in its texts.
+
+    Raises:
+        DataError: If the folder is not writable, its file system has no locks, or the study is incomplete.
+        UsageError: If another process serves the study.
+    """
+    if not os.access(folder, os.W_OK):
+        raise DataError(f"{folder}: not writable, so answers cannot be stored")
+    if not is_draft:
+        _refuse_incomplete(folder)
     lock_file = FileLock(folder / ".server.lock")
     try:
         lock_file.acquire(timeout=0)
     except Timeout as error:
-        raise UsageError(f"{folder}: another process serves this study already; stop it first") from error
+        raise UsageError(f"{folder}: another process serves this study. Stop it first") from error
+    except (OSError, NotImplementedError) as error:  # ENOLCK or ENOSYS of a network file system
+        raise DataError(f"{folder}: cannot be locked ({error}). Move the study to a local disk") from error
     try:
-        study = Study(folder, tell)
+        study = Study(folder, report, is_draft)
         try:
             yield study
         finally:
@@ -220,15 +253,27 @@ def opened(folder: Path, tell: Tell = lambda message: None) -> Iterator[Study]:
         lock_file.release()
 
 
-def _refuse_unwritable(folder: Path) -> None:
-    if not os.access(folder, os.W_OK):
-        raise DataError(f"{folder}: may not be written to, so that no answer could be kept")
+def find_missing(folder: Path) -> list[str]:
+    """Return the blanks of a study that must be filled before people can take part."""
+    people_settings = read_settings(folder).people
+    missing = find_blanks(read_texts(folder))
+    if people_settings.platform == "prolific" and not people_settings.completion_url:
+        missing.append(f"completion_url in {SETTINGS_FILE}, which Prolific needs")
+    return missing
+
+
+def _refuse_incomplete(folder: Path) -> None:
+    write_missing(folder, read_settings(folder).design.task)
+    missing = find_missing(folder)
+    if missing:
+        raise DataError(
+            f"{folder}: the study is not complete. Fill in {'; '.join(missing)}. To try the page before that, add "
+            "--draft or --simulate 20"
+        )
 
 
 def write_once(folder: Path, write: Callable[[Any], Any]) -> Any:
-    """Write to a study's database from a process of its own, also while a server has it open."""
-    from contextlib import closing
-
+    """Write to a study's database from this process, also while a server has it open."""
     with closing(connect(folder / "answers.sqlite")) as connection:
         connection.execute("BEGIN IMMEDIATE")
         value = write(connection)
@@ -238,16 +283,29 @@ def write_once(folder: Path, write: Callable[[Any], Any]) -> Any:
 
 
 def close(folder: Path) -> None:
-    """Take nobody in any more; who has begun may finish."""
+    """Accept no new participants; participants who started can finish."""
     write_once(
         folder,
         lambda c: c.execute("INSERT OR IGNORE INTO facts VALUES ('closed', ?)", (str(time.time()),)),
     )
 
 
-def forget(folder: Path, code: str) -> int:
-    """Delete a person by code or platform id and return the number of answers deleted; UsageError when unknown."""
-    count = write_once(folder, lambda c: people.forget(c, code))
-    if count < 0:
-        raise UsageError(f"{folder}: nobody with the code or platform id '{code}'")
-    return int(count)
+def forget(folder: Path, name: str) -> int:
+    """Delete a person by code or platform id and return the number of answers; see `people.match_people`.
+
+    Raises:
+        UsageError: If the name matches no person, or more than one.
+    """
+
+    def delete(connection: Any) -> int:
+        found = people.match_people(connection, name)
+        if not found:
+            raise UsageError(f"{folder}: no person has the code or platform id '{name}'")
+        if len(found) > 1:
+            raise UsageError(
+                f"{folder}: '{name}' matches {len(found)} people, so no one was deleted. Use one of: "
+                f"{', '.join(f'--forget {exact}' for exact in sorted(found.values()))}"
+            )
+        return people.delete(connection, *found)
+
+    return int(write_once(folder, delete))

@@ -1,4 +1,4 @@
-"""What people read: Markdown files in the study's folder `texts`, in any language."""
+"""The texts that people read: Markdown files in the study's folder `texts`, in any language."""
 
 from __future__ import annotations
 
@@ -9,34 +9,30 @@ from importlib import resources
 from pathlib import Path
 
 from perceptinit.plugin import DataError, atomic_path
+from perceptinit_collect.sessions import num_trials
+from perceptinit_collect.settings import DesignSettings
 
 FOLDER = "texts"
-COMMON = (
-    "begin",
-    "break",
-    "closed",
-    "consent",
-    "debrief",
-    "labels",
-    "stored",
-    "stored_hash",
-    "stored_id",
-)
+COMMON = ("begin", "break", "closed", "consent", "debrief", "labels", "stored", "stored_hash", "stored_id")
 BY_TASK = ("instructions", "question")
+OPTIONAL_LABELS = {"age": "", "instructed": "Attention check: please choose picture {number}."}
+"""Labels that studies of version 0.2.0 and earlier do not have, with their values there."""
+BLANK = re.compile(r"\[FILL IN ([^:\]]+)[^\]]*\]")
+OLD_EXAMPLE = "*(This is example text."
 _LABEL = re.compile(r"^[-*]\s+(\w+):\s+(.+)$", re.MULTILINE)
-# ISO 639 codes of languages whose usual script runs from right to left
+# ISO 639 codes of languages that are usually written from right to left
 _RIGHT_TO_LEFT = {"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "sd", "syr", "ug", "ur", "yi"}
 _TAGS = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 
 
 def default_text(name: str, task: str) -> str:
-    """Return a text that comes with perceptinit."""
+    """Return a bundled text."""
     file = f"{name}_{task}.md" if name in BY_TASK else f"{name}.md"
     return resources.files("perceptinit_collect").joinpath("texts", file).read_text("utf-8")
 
 
 def write_missing(folder: Path, task: str) -> None:
-    """Put the texts that a study has not yet into its folder."""
+    """Copy the bundled texts that a study lacks into its folder."""
     for name in (*COMMON, *BY_TASK):
         path = folder / FOLDER / f"{name}.md"
         if not path.exists():
@@ -45,47 +41,59 @@ def write_missing(folder: Path, task: str) -> None:
 
 
 def read_texts(folder: Path) -> dict[str, str]:
-    """Return the study's texts by name; DataError names one that is missing, no UTF-8, or lacks a label."""
+    """Return the study's texts by name; DataError names a text that is missing, not UTF-8, or lacks a label."""
     texts = {}
     for name in (*COMMON, *BY_TASK):
         path = folder / FOLDER / f"{name}.md"
         try:
             texts[name] = path.read_text(encoding="utf-8-sig")
         except OSError as error:
-            raise DataError(f"{path}: {error.strerror}; every text of a study is needed") from error
+            raise DataError(f"{path}: {error.strerror}. A study needs all its texts") from error
         except UnicodeDecodeError as error:
-            raise DataError(f"{path}: not UTF-8 text ({error.reason}). Save it as UTF-8") from error
+            raise DataError(f"{path}: not UTF-8 ({error.reason}). Save it as UTF-8") from error
     missing = sorted(labels_of(default_text("labels", "")).keys() - labels_of(texts["labels"]).keys())
     if missing:
-        raise DataError(f"{folder / FOLDER / 'labels.md'}: no line '- {missing[0]}: ...'")
+        raise DataError(f"{folder / FOLDER / 'labels.md'}: the line '- {missing[0]}: ...' is missing")
     return texts
 
 
-def is_example(texts: Mapping[str, str]) -> bool:
-    """Tell whether the consent is still the text that comes with perceptinit."""
-    return texts["consent"].strip() == default_text("consent", "").strip()
+def find_blanks(texts: Mapping[str, str]) -> list[str]:
+    """Return the texts with blanks `[FILL IN name: hint]`, each as `texts/FILE.md (name, name)`."""
+    found = [
+        f"{FOLDER}/{name}.md ({', '.join(blanks)})"
+        for name, text in texts.items()
+        if (blanks := BLANK.findall(text))
+    ]
+    if OLD_EXAMPLE in texts["consent"]:
+        found.append(f"{FOLDER}/consent.md (the example text)")
+    return found
 
 
 def labels_of(text: str) -> dict[str, str]:
     """Return the words of `labels.md` by name."""
-    return dict(_LABEL.findall(text))
+    return {**OPTIONAL_LABELS, **dict(_LABEL.findall(text))}
 
 
-@lru_cache(maxsize=256)  # a page takes ten texts, and they do not change
+def fill_in(text: str, settings: DesignSettings) -> str:
+    """Return a text with `{trials}` and `{practice}` replaced by the numbers of a person's trials."""
+    return text.replace("{trials}", str(num_trials(settings))).replace("{practice}", str(settings.practice))
+
+
+@lru_cache(maxsize=256)  # a page uses ten texts, which do not change
 def html_of(markdown: str) -> str:
-    """Return Markdown as HTML; markup in it is shown as text, and links lead to http, https and mail only."""
+    """Return Markdown as HTML. HTML in it is shown as text; links lead to http, https and mail only."""
     from markdown_it import MarkdownIt
 
     return MarkdownIt("commonmark", {"html": False}).render(markdown)
 
 
 def direction(language: str) -> str:
-    """Return "rtl" for languages that run from right to left, else "ltr"; a script such as `az-Arab` counts."""
+    """Return "rtl" for languages written from right to left, else "ltr"; scripts such as `az-Arab` count."""
     base, *rest = language.split("-")
     is_rtl = base.lower() in _RIGHT_TO_LEFT or "arab" in [part.lower() for part in rest]
     return "rtl" if is_rtl and "latn" not in [part.lower() for part in rest] else "ltr"
 
 
 def is_language_tag(language: str) -> bool:
-    """Tell whether this may stand in the page's `lang`."""
+    """Return whether `language` has the form of a BCP 47 tag."""
     return bool(_TAGS.fullmatch(language))

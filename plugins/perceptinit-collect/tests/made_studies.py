@@ -5,10 +5,12 @@ import re
 from urllib.parse import urlencode
 
 import numpy as np
-from perceptinit_collect.serve import running
+from perceptinit_collect.serve import serve_in_thread
 from perceptinit_collect.settings import FILE, default_design
 from perceptinit_collect.simulate import Browser
-from perceptinit_collect.study import create, opened
+from perceptinit_collect.study import create
+from perceptinit_collect.study import open_study as open_folder
+from perceptinit_collect.texts import BLANK
 from PIL import Image
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
@@ -26,11 +28,18 @@ def write_pictures(folder, count=8):
     return folder
 
 
+def fill_blanks(folder):
+    """Fill every blank in the texts of a study with the word "done"."""
+    for path in (folder / "texts").glob("*.md"):
+        path.write_text(BLANK.sub("done", path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 def make_study(tmp_path, task="2afc", questions=20, per_person=10, not_sure=False, images=8, changes=()):
     """Make a study in `tmp_path / "study"`; changes: (old, new) texts in its study.toml."""
     pictures = write_pictures(tmp_path / "photographs", images)
     design = default_design(task, questions, per_person, not_sure, 0)
     create(pictures, tmp_path / "study", design, lambda message: None)
+    fill_blanks(tmp_path / "study")
     path = tmp_path / "study" / FILE
     for old, new in changes:
         text = path.read_text()
@@ -40,7 +49,10 @@ def make_study(tmp_path, task="2afc", questions=20, per_person=10, not_sure=Fals
 
 
 class Visitor(Browser):
-    """Somebody at the page; `ask` gives status, content and where the reply sends on to."""
+    """A person at the page; `ask` returns status, content and the address of a redirect."""
+
+    def get(self, path):
+        return self.fetch(path)
 
     def begin(self, **parameters):
         return self.ask("POST", "/begin", urlencode({"agree": "yes", **parameters}), FORM)
@@ -70,7 +82,7 @@ class Visitor(Browser):
 
 
 class Open:
-    """A study that is served: `visitor()` gives somebody new, `rows(query)` what is on disk."""
+    """A study that is served: `visitor()` is a new person, `rows(query)` reads the database."""
 
     def __init__(self, study, address):
         self.study, self.address = study, address
@@ -91,11 +103,11 @@ class open_study:  # noqa: N801  (used as `with open_study(folder) as site`)
     """Serve a study for the block."""
 
     def __init__(self, folder, begins_per_minute=None):
-        self._opened, self._begins = opened(folder), begins_per_minute
+        self._opened, self._begins = open_folder(folder), begins_per_minute
 
     def __enter__(self):
         study = self._opened.__enter__()
-        self._running = running(study, self._begins)
+        self._running = serve_in_thread(study, self._begins)
         return Open(study, self._running.__enter__())
 
     def __exit__(self, *error):

@@ -68,7 +68,8 @@ def test_twenty_people_walk_the_page_and_data_check_proves_the_balance(tmp_path)
         "practice": 120,
         "question": 400,
         "repeat": 120,
-        "catch": 80,
+        "catch": 160,
+        "instructed": 120,
     }
     left_out = {row["subject"] for row in rows if row["excluded"].startswith("person: ")}
     assert len(left_out) == 2  # one in ten answers at random
@@ -77,7 +78,7 @@ def test_twenty_people_walk_the_page_and_data_check_proves_the_balance(tmp_path)
 
 @pytest.mark.parametrize(("task", "component"), [("2afc", Table), ("odd-one-out", OddOneOutTable)])
 def test_not_sure_is_a_tie_in_the_table_that_the_component_reads(tmp_path, task, component):
-    changes = [("min_median_seconds = 0.3", ""), ("min_catch = 0.67", "")]
+    changes = [("min_median_seconds = 0.3", ""), ("min_checks = 0.8", "")]
     folder = make_study(tmp_path, task=task, questions=20, not_sure=True, changes=changes)
     with open_study(folder) as site:
         somebody = site.begun()
@@ -119,8 +120,8 @@ def test_the_rule_is_applied_by_the_export_and_says_why(tmp_path):
     table_of(folder, tmp_path)
     people = rows_of(tmp_path / "judgments.people.csv")
     assert [person["excluded"] for person in people] == [
-        "catch trials right 0.50 < 0.67",
-        "catch trials right 0.50 < 0.67; median seconds 0.10 < 0.3",
+        "attention checks correct 0.50 < 0.8",
+        "attention checks correct 0.50 < 0.8; median seconds 0.10 < 0.3",
     ]
     questions = [row for row in rows_of(tmp_path / "judgments.csv") if row["kind"] == "question"]
     assert {row["excluded"] for row in questions} == {f"person: {p['excluded']}" for p in people}
@@ -266,9 +267,9 @@ def test_from_images_to_stage_one_by_the_documented_commands(tmp_path, collect, 
     write_pictures(tmp_path / "photographs", 12)
     study = ("--task", "2afc", "--questions", 60, "--per-person", 20, "--out", "study")
     made = collect("photographs", *study, "--simulate", 20)
-    assert "20 simulated people walked the page" in made.stdout
+    assert "20 simulated people took part" in made.stdout
     shown = collect("study/simulated", "--status").stdout
-    assert "20 began, 20 finished" in shown
+    assert "20 started, 20 finished" in shown
     assert "held-out 2AFC of a small embedding" in shown
     assert collect("study/simulated", "--export", "judgments.csv").exit_code == 0
     checked = cli("data", "check", "judgments.csv", "--images", "study/simulated/images")
@@ -296,16 +297,16 @@ def test_what_cannot_be_asked_for_is_told_in_a_sentence(tmp_path, collect):
         assert isinstance(error, PerceptInitError), error
         return str(error)
 
-    assert "photographs: is no study (no study.toml there). A new one needs --task" in said("photographs")
-    assert "empty: no images there" in said("empty", *COLLECT[1:])
-    assert "nowhere: no such folder of images" in said("nowhere", *COLLECT[1:])
+    assert "photographs: not a study (study.toml not found). To make one, add --task" in said("photographs")
+    assert "empty: 0 images found" in said("empty", *COLLECT[1:])
+    assert "nowhere: not a folder" in said("nowhere", *COLLECT[1:])
     assert "no task '2af'. Did you mean '2afc'?" in said(*COLLECT[:2], "2af", *COLLECT[3:])
     assert "5 images give 30 different questions" in said(*COLLECT[:4], "31", *COLLECT[5:])
     assert collect(*COLLECT, "--status").exit_code == 0
-    assert "nobody has begun yet" in said("study", "--export", "judgments.csv")
-    assert "end its name in .csv" in said("study", "--export", "judgments.parquet")
-    assert "nobody with the code or platform id 'xyz'" in said("study", "--forget", "xyz")
-    assert "is a study; change study/study.toml" in said("study", "--questions", "12")
+    assert "no one has started" in said("study", "--export", "judgments.csv")
+    assert "Choose a name that ends in .csv" in said("study", "--export", "judgments.parquet")
+    assert "no person has the code or platform id 'xyz'" in said("study", "--forget", "xyz")
+    assert "is a study. Change study/study.toml" in said("study", "--questions", "12")
     assert "is a study with other settings (questions, per_person)" in said(*COLLECT[:4], "13", *COLLECT[5:])
     settings = tmp_path / "study/study.toml"
     settings.write_text(settings.read_text().replace("per_person = 12", "per_persn = 12"))
@@ -319,7 +320,7 @@ def test_a_port_that_is_taken_is_told(tmp_path, cli):
         taken.listen()
         done = cli("collect", "study", "--port", taken.getsockname()[1])
     assert done.returncode == 2
-    assert "cannot listen there (Address already in use)" in done.stderr
+    assert "cannot listen (Address already in use)" in done.stderr
 
 
 @pytest.mark.parametrize(("host", "is_open"), [("127.0.0.1", False), ("::1", False), ("0.0.0.0", True)])

@@ -34,15 +34,16 @@ class Walk:
 
     def agree(self, query=""):
         self.page.goto(self.site.address + query)
+        self.page.check("input[name=age]")
         self.page.click("form button")
         self.page.wait_for_selector("#instructions:not([hidden]), #stage[data-presented]")
 
     def go_on(self):
         """Press the button of a text, if one is shown, and wait for the next trial; False at the end."""
-        ready = "#stage[data-presented], main:not([hidden]) .next, #go-on:not([hidden]), .code"
+        ready = "#stage[data-presented], main:not([hidden]) .next, #go-on:not([hidden]), #done"
         while True:
             self.page.wait_for_selector(ready)
-            if self.page.is_visible(".code"):
+            if self.page.is_visible("#done"):
                 return False
             if self.page.is_visible("#stage[data-presented]"):
                 return True
@@ -70,20 +71,22 @@ def test_from_consent_to_debriefing_by_keys_alone(browser, tmp_path):
         page, seen, keys = walk.page, [], itertools.cycle(["1", "ArrowRight", "0"])
         page.goto(site.address)
         page.keyboard.press("Tab")
+        page.keyboard.press("Space")
+        page.keyboard.press("Tab")
         page.keyboard.press("Enter")
-        while not page.is_visible(".code"):
+        while not page.is_visible("#done"):
             page.wait_for_selector(
-                "#stage[data-presented], main:not([hidden]) .next, #go-on:not([hidden]), .code"
+                "#stage[data-presented], main:not([hidden]) .next, #go-on:not([hidden]), #done"
             )
             shown = page.eval_on_selector_all("main:not([hidden])", "all => all.map(m => m.id).join()")
             seen += [shown] if shown not in seen else []
             if page.is_visible("#stage[data-presented]"):
                 walk.press(next(keys))
-            elif not page.is_visible(".code"):
+            elif not page.is_visible("#done"):
                 page.keyboard.press("Enter")  # the button has the focus
         (person, trials) = site.rows("SELECT id, trials FROM people")[0]
         answers = site.rows("SELECT answer, seconds, input, is_interrupted FROM answers")
-        assert page.inner_text(".code") == person
+        assert page.inner_text("#done .code") == person
     assert set(seen) >= {"instructions", "trial", "begin", "break"}
     assert len(answers) == trials.count('"kind"')
     assert {row[2] for row in answers} == {"key"}
@@ -155,7 +158,7 @@ def test_practice_tells_right_from_wrong(browser, tmp_path):
             right = trials[position].order.index(trials[position].correct)
             walk.press(str(1 + (right if is_right else 1 - right)))
             walk.page.wait_for_selector("#go-on:not([hidden])")
-            assert walk.page.inner_text("#feedback").startswith("Right" if is_right else "Not quite")
+            assert walk.page.inner_text("#feedback").startswith("Correct" if is_right else "Not quite")
 
 
 def test_after_a_reload_or_a_closed_laptop_the_page_goes_on_where_it_was(browser, tmp_path):
@@ -250,7 +253,7 @@ def test_the_owner_reads_numbers_and_takes_the_table(browser, tmp_path):
         page.fill("#token", site.study.token)
         page.click("#ask button")
         page.wait_for_selector("#numbers:not([hidden])")
-        assert "1 began, 1 finished" in page.inner_text("#summary")
+        assert "1 started, 1 finished" in page.inner_text("#summary")
         with page.expect_download() as download:
             page.click("#export")
         table = download.value.path().read_text()

@@ -1,17 +1,22 @@
 """`perceptinit collect`: what is asked. Questions by seed, sides and orders in balance, versions that stay."""
 
+import dataclasses
+import hashlib
 import itertools
 import json
+import re
 from collections import Counter
 
 import numpy as np
 import pytest
-from made_studies import make_study, write_pictures
+from made_studies import fill_blanks, make_study, write_pictures
 from perceptinit_collect.design import draw_design, read_design, versions
 from perceptinit_collect.pictures import MAX_SIDE, Picture, copy_pictures
 from perceptinit_collect.sessions import draw_session, num_trials
 from perceptinit_collect.settings import default_design, parse_settings
-from perceptinit_collect.study import create, current_design, opened
+from perceptinit_collect.simulate import simulate
+from perceptinit_collect.study import copy_study, create, current_design
+from perceptinit_collect.study import open_study as open_folder
 from perceptinit_collect.tasks import TASKS
 from perceptinit_collect.tasks.task import combination
 from PIL import Image
@@ -80,15 +85,15 @@ def test_repeats_come_in_the_opposite_order_long_after_their_originals(task):
 @pytest.mark.parametrize("task", TASKS)
 def test_catch_and_practice_trials_have_one_answer_that_is_at_each_place_equally_often(task):
     design = design_of(task, per_person=40)
-    trials = draw_session(design, 0)
-    for kind in ("catch", "practice"):
+    trials, n = draw_session(design, 0), TASKS[task].num_candidates
+    for kind, count in (("catch", 8 // n * n), ("practice", 6), ("instructed", 6)):
         obvious = [trial for trial in trials if trial.kind == kind]
         places = Counter(trial.order.index(trial.correct) for trial in obvious)
-        assert len(obvious) == 6
-        assert len(places) == TASKS[task].num_candidates
+        assert len(obvious) == count
+        assert len(places) == n
         assert spread(places) == 0
         for trial in obvious:
-            assert len(set(trial.images)) == 2
+            assert len(set(trial.images)) == (3 if kind == "instructed" else 2)
     assert [trial.kind for trial in trials[:6]] == ["practice"] * 6
     assert len(trials) == num_trials(design.settings)
 
@@ -138,9 +143,9 @@ def test_the_seed_decides_questions_and_sessions():
         ),
         (
             {"catch": 5},
-            "catch = 5: must be a multiple of 2, so that each side is right equally often",
+            "catch = 5: must be a multiple of 2, so that each side is correct equally often",
         ),
-        ({"repeats": 10}, "repeats = 10: 20 questions leave room for 8"),
+        ({"repeats": 10}, "repeats = 10: 20 questions allow 8"),
         ({"shared": 21}, "shared = 21: more than a person answers (per_person = 20)"),
         ({"questons": 4}, "design.questons: unknown key; did you mean 'questions'?"),
     ],
@@ -181,9 +186,9 @@ def test_huge_turned_and_unusual_images_are_changed_once_and_told(tmp_path):
     turned.save(folder / "turned.jpg", exif=exif)
     Image.new("RGB", (10, 10), "green").save(folder / "scan.tif")
     pictures, said = told(folder, tmp_path / "out")
-    assert "1 images made smaller (longer side 1600 pixels): huge.jpg" in said
-    assert any("turned upright for good" in line and "turned.jpg" in line for line in said)
-    assert any("written as PNG" in line and "scan.png" in line for line in said)
+    assert "1 images reduced (longer side 1600 pixels): huge.jpg" in said
+    assert any("turned upright" in line and "turned.jpg" in line for line in said)
+    assert any("converted to PNG" in line and "scan.png" in line for line in said)
     sizes = {p.name: Image.open(tmp_path / "out" / p.name).size for p in pictures}
     assert (sizes["huge.jpg"], sizes["turned.jpg"]) == ((MAX_SIDE, 20), (20, 40))
     assert "scan.png" in sizes
@@ -191,7 +196,7 @@ def test_huge_turned_and_unusual_images_are_changed_once_and_told(tmp_path):
 
 @pytest.mark.parametrize(
     ("count", "sentence"),
-    [(0, "no images there"), (1, "one image there"), (2, "2 images there")],
+    [(0, "0 images found"), (1, "1 images found"), (2, "2 images found")],
 )
 def test_too_few_images_are_refused(tmp_path, count, sentence):
     folder = write_pictures(tmp_path / "in", count)
@@ -205,12 +210,12 @@ def test_unreadable_and_doubled_images_are_named(tmp_path):
     (folder / "short.png").write_bytes((folder / "00.png").read_bytes()[:60])
     with pytest.raises(
         DataError,
-        match=r"2 of 6 images cannot be shown: broken.jpg \(no known image format\), short",
+        match=r"2 of 6 images cannot be shown: broken.jpg \(unknown image format\), short",
     ):
         told(folder, tmp_path / "out")
     (folder / "broken.jpg").unlink()
     (folder / "short.png").write_bytes((folder / "00.png").read_bytes())
-    with pytest.raises(DataError, match=r"the same image under several names: 00.png = short.png"):
+    with pytest.raises(DataError, match=r"identical images: 00.png = short.png"):
         told(folder, tmp_path / "out")
 
 
@@ -223,18 +228,18 @@ def test_a_study_that_cannot_be_made_leaves_nothing_behind(tmp_path):
 
 def test_a_change_makes_a_new_version_and_the_old_one_stays(tmp_path):
     folder, said = make_study(tmp_path), []
-    with opened(folder) as study:
+    with open_folder(folder) as study:
         assert study.design.version == 1
     assert current_design(folder, said.append).version == 1
     (folder / "texts/consent.md").write_text("# Consent\n\nPlease agree.")
     assert current_design(folder, said.append).version == 2
     settings = (folder / "study.toml").read_text()
-    (folder / "study.toml").write_text(settings.replace("min_catch = 0.67", "min_catch = 0.5"))
+    (folder / "study.toml").write_text(settings.replace("min_checks = 0.8", "min_checks = 0.5"))
     assert current_design(folder, said.append).version == 3
     assert versions(folder) == [1, 2, 3]
     assert "Please agree" not in read_design(folder, 1).texts["consent"]
-    assert "something in texts/ changed" in said[0]
-    assert "something in [exclusion] changed" in said[1]
+    assert "because texts/ changed" in said[0]
+    assert "because [exclusion] changed" in said[1]
 
 
 def test_what_may_change_while_a_study_runs_makes_no_new_version(tmp_path):
@@ -247,14 +252,14 @@ def test_what_may_change_while_a_study_runs_makes_no_new_version(tmp_path):
 
 def test_a_locked_design_that_was_edited_is_refused(tmp_path):
     folder = make_study(tmp_path)
-    with opened(folder):
+    with open_folder(folder):
         pass
     path = folder / "design-1.json"
     content = json.loads(path.read_text())
-    content["exclusion"]["min_catch"] = 0.1
+    content["exclusion"]["min_checks"] = 0.1
     path.chmod(0o644)
     path.write_text(json.dumps(content, sort_keys=True, indent=1) + "\n")
-    with pytest.raises(DataError, match="changed after it was locked"), opened(folder):
+    with pytest.raises(DataError, match="changed after it was locked"), open_folder(folder):
         pass
 
 
@@ -262,7 +267,7 @@ def test_an_image_that_people_saw_may_not_change(tmp_path):
     folder = make_study(tmp_path)
     current_design(folder, print)
     Image.new("RGB", (5, 5), "red").save(folder / "images/00.png")
-    with pytest.raises(DataError, match=r"00.png: changed or gone since design 1 was locked"):
+    with pytest.raises(DataError, match=r"00.png: changed or removed since design 1 was locked"):
         current_design(folder, print)
 
 
@@ -277,8 +282,82 @@ def test_a_text_that_is_missing_or_lacks_a_label_is_named(tmp_path):
     folder = make_study(tmp_path)
     labels = folder / "texts/labels.md"
     labels.write_text(labels.read_text().replace("- agree:", "- agre:"))
-    with pytest.raises(DataError, match=r"labels.md: no line '- agree: ...'"):
+    with pytest.raises(DataError, match=r"labels.md: the line '- agree: ...' is missing"):
         current_design(folder, print)
     labels.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match=r"labels.md: not UTF-8 text"):
+    with pytest.raises(DataError, match=r"labels.md: not UTF-8"):
         current_design(folder, print)
+
+
+BLANKS = ("researchers", "length", "pay", "age check", "decline", "withdraw", "contact")
+
+
+def new_study(tmp_path):
+    create(
+        write_pictures(tmp_path / "in"), tmp_path / "study", default_design("2afc", 20, 10, False, 0), print
+    )
+    return tmp_path / "study"
+
+
+def test_a_study_opens_once_every_blank_of_its_texts_is_filled(tmp_path):
+    folder = new_study(tmp_path)
+    consent = folder / "texts/consent.md"
+    for blank in BLANKS:
+        with (
+            pytest.raises(DataError, match=rf"the study is not complete.*{blank}.*--draft"),
+            open_folder(folder),
+        ):
+            pass
+        consent.write_text(re.sub(rf"\[FILL IN {blank}[^]]*\]", "filled", consent.read_text()))
+    with pytest.raises(DataError, match=r"Fill in texts/labels.md \(age check\)\."), open_folder(folder):
+        pass
+    assert versions(folder) == []  # a design with blanks is never locked
+    fill_blanks(folder)
+    with open_folder(folder) as study:
+        assert study.design.version == 1
+
+
+def test_the_example_text_of_earlier_versions_keeps_a_study_from_opening(tmp_path):
+    folder = make_study(tmp_path)
+    (folder / "texts/consent.md").write_text(
+        "# Consent\n\n*(This is example text. Put your study's own here.)*"
+    )
+    with pytest.raises(DataError, match="the example text"), open_folder(folder):
+        pass
+
+
+def test_a_draft_and_simulated_people_need_no_filled_blanks_and_lock_nothing(tmp_path):
+    folder = new_study(tmp_path)
+    simulate(folder, 1)
+    with open_folder(copy_study(folder, "draft"), is_draft=True):
+        pass
+    assert versions(folder) == []
+
+
+def test_a_study_for_prolific_needs_a_completion_link(tmp_path):
+    folder = make_study(tmp_path, changes=[('platform = ""', 'platform = "prolific"')])
+    with (
+        pytest.raises(DataError, match=r"completion_url in study.toml, which Prolific needs"),
+        open_folder(folder),
+    ):
+        pass
+    settings = (folder / "study.toml").read_text()
+    (folder / "study.toml").write_text(
+        settings.replace('completion_url = ""', 'completion_url = "https://a.example"')
+    )
+    with open_folder(folder) as study:
+        assert study.design.version == 1
+
+
+def test_an_unknown_platform_is_named(tmp_path):
+    folder = make_study(tmp_path, changes=[('platform = ""', 'platform = "prolifik"')])
+    with pytest.raises(RecipeError, match=r"platform 'prolifik' is unknown. Platforms: prolific, mturk, sona"):
+        current_design(folder, print)
+
+
+def test_a_design_without_instructed_trials_has_the_hash_and_the_trials_of_version_0_2_0():
+    design = design_of(catch=6, instructed=0)
+    assert "instructed" not in design.text
+    assert design.sha256[:12] == "375a4b48c915"
+    trials = json.dumps([dataclasses.asdict(trial) for trial in draw_session(design, 3)])
+    assert hashlib.sha256(trials.encode()).hexdigest()[:12] == "8654eefce220"

@@ -3,11 +3,12 @@
 import csv
 import json
 import random
+import re
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
-from made_studies import FORM, JSON, make_study, open_study, write_pictures
+from made_studies import FORM, JSON, fill_blanks, make_study, open_study, write_pictures
 from perceptinit_collect import people, server
 from perceptinit_collect.limits import MAX_BODY_BYTES, RateLimit
 from perceptinit_collect.settings import default_design
@@ -21,7 +22,8 @@ ADDRESSES = [
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    with open_study(make_study(tmp_path_factory.mktemp("site"), not_sure=True), 100_000) as made:
+    url = [('completion_url = ""', 'completion_url = "https://app.prolific.example/complete?cc=C1"')]
+    with open_study(make_study(tmp_path_factory.mktemp("site"), not_sure=True, changes=url), 100_000) as made:
         yield made
 
 
@@ -61,7 +63,7 @@ def test_no_cookie_is_set_but_the_sessions(site):
         assert "set-cookie" not in raw(site, method, path)[0].headers
     reply, _ = raw(site, "POST", "/begin", b"agree=yes", [("content-type", FORM)])
     cookie = reply.headers["set-cookie"]
-    assert cookie.startswith("session=")
+    assert cookie.startswith("session-")
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie
 
@@ -105,7 +107,7 @@ def test_agreeing_is_needed_to_begin(site):
 def test_the_trials_say_nothing_about_which_are_special_and_name_no_file(site):
     state = site.begun().state()
     assert set(state) == {"next", "total", "practice", "breaks", "trials"}
-    assert {tuple(trial) for trial in state["trials"]} == {("anchor", "places")}
+    assert {tuple(trial) for trial in state["trials"]} == {("anchor", "places", "instruction")}
     assert ".png" not in json.dumps(state)
 
 
@@ -168,7 +170,10 @@ def test_a_request_that_is_too_large_is_refused(site, path):
     assert reply.status == 413
 
 
-@pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", "http://127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "origin",
+    ["https://elsewhere.example", "null", "http://127.0.0.1:1", "http://[::1", "http://[x]y", "://", "\x80"],
+)
 @pytest.mark.parametrize("path", ["/begin", "/answer"])
 def test_what_another_site_sends_is_refused(site, path, origin):
     cookie = site.begun()._cookie
@@ -180,6 +185,131 @@ def test_what_the_page_itself_sends_is_accepted(site):
     origin = site.address.rstrip("/")
     headers = [("origin", origin), ("content-type", FORM)]
     assert raw(site, "POST", "/begin", b"agree=yes", headers)[0].status == 303
+
+
+@pytest.mark.parametrize("host", ["[::1", "a:b:c", "[x]y", ""])
+def test_a_malformed_host_is_no_error_of_the_server(site, host):
+    connection = HTTPConnection(urlsplit(site.address).netloc, timeout=10)
+    connection.putrequest("POST", "/begin", skip_host=True)
+    for name, value in (("host", host), ("content-type", FORM), ("content-length", "9")):
+        connection.putheader(name, value)
+    connection.endheaders(b"agree=yes")
+    assert connection.getresponse().status in (303, 400)
+
+
+def consent_form(visitor, query=""):
+    """Return the fields of the form on the consent page."""
+    page = visitor.get("/" + query).decode()
+    return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page))
+
+
+@pytest.mark.parametrize("query", ["", "?workerId=W77"])
+def test_a_double_click_on_the_consent_button_makes_one_person(tmp_path, query):
+    with open_study(make_study(tmp_path)) as site:
+        visitor, twin = site.visitor(), site.visitor()
+        fields = consent_form(visitor, query)
+        assert visitor.begin(**fields)[0] == twin.begin(**fields)[0] == 303  # the first reply is not awaited
+        assert visitor._cookie == twin._cookie
+        assert site.rows("SELECT COUNT(*) FROM people") == [(1,)]
+        assert visitor.answer(0)[0] == twin.answer(1)[0] == 200
+
+
+def test_a_second_consent_page_in_the_same_browser_makes_one_person(tmp_path):
+    with open_study(make_study(tmp_path)) as site:
+        visitor = site.visitor()
+        first, second = consent_form(visitor), consent_form(visitor)
+        assert first["ticket"] != second["ticket"]
+        visitor.begin(**first)
+        assert visitor.begin(**second)[2] == "/trials"
+        assert site.rows("SELECT COUNT(*) FROM people") == [(1,)]
+
+
+def test_two_people_with_their_own_forms_are_two_people(tmp_path):
+    with open_study(make_study(tmp_path)) as site:
+        for visitor in (site.visitor(), site.visitor()):
+            visitor.begin(**consent_form(visitor))
+        assert site.rows("SELECT COUNT(*) FROM people") == [(2,)]
+
+
+def test_two_studies_on_one_host_keep_their_sessions_apart(tmp_path):
+    """Browsers send a cookie to every port of a host, and a new one of the same name replaces it."""
+    jar = {}
+
+    def visit(site, call):
+        visitor = site.visitor()
+        visitor._cookie = "; ".join(f"{name}={value}" for name, value in jar.items())
+        before, reply = visitor._cookie, call(visitor)
+        if visitor._cookie != before:
+            name, _, value = visitor._cookie.partition("=")
+            jar[name] = value
+        return reply
+
+    folders = make_study(tmp_path / "a"), make_study(tmp_path / "b")
+    with open_study(folders[0]) as first, open_study(folders[1]) as second:
+        for site in (first, second):
+            visit(site, lambda visitor: visitor.begin())
+        assert len(jar) == 2
+        for site in (first, second):
+            assert visit(site, lambda visitor: visitor.answer(0))[0] == 200
+
+
+def test_a_session_of_an_earlier_version_continues(tmp_path):
+    with open_study(make_study(tmp_path)) as site:
+        visitor = site.begun()
+        visitor._cookie = "session=" + visitor._cookie.partition("=")[2]
+        assert visitor.answer(0)[0] == 200
+
+
+def test_a_full_disk_shows_a_page_to_people_who_begin(tmp_path):
+    with open_study(make_study(tmp_path)) as site:
+        site.study.store.writer.execute("PRAGMA query_only = ON")
+        reply, content = raw(site, "POST", "/begin", b"agree=yes", [("content-type", FORM)])
+        assert reply.status == 503
+        assert reply.headers["content-type"].startswith("text/html")
+        assert b"Please try again in a minute" in content
+        site.study.store.writer.execute("PRAGMA query_only = OFF")
+        assert site.visitor().begin()[0] == 303
+
+
+def test_the_code_is_on_every_page_of_a_session(tmp_path):
+    with open_study(make_study(tmp_path)) as site:
+        visitor = site.begun()
+        (code,) = site.rows("SELECT id FROM people")[0]
+        page = visitor.get("/trials").decode()
+        for section in ("instructions", "begin", "break", "ended", "trial"):
+            content = re.search(rf'<main[^>]* id="{section}".*?</main>', page, re.DOTALL)[0]
+            assert f'dir="ltr">{code}<' in content or f">{code}</span>" in content, section
+
+
+def test_the_trials_that_are_announced_are_those_that_are_asked(tmp_path):
+    folder = make_study(tmp_path)
+    with open_study(folder) as site:
+        announced = re.search(r"You will see (\d+) sets", site.visitor().get("/").decode())[1]
+        visitor = site.begun()
+        total = visitor.state()["total"]
+        for position in range(int(announced)):
+            assert visitor.answer(position)[0] == 200
+        assert visitor.ask("GET", "/trials")[2] == "/done"
+        assert int(announced) == total
+        page = visitor.ask("GET", "/static/trials.js")[1].decode()
+    assert "state.total - state.practice" not in page  # the progress bar counts practice too
+
+
+def test_a_participant_of_prolific_is_refused_while_the_completion_link_is_missing(tmp_path):
+    with open_study(make_study(tmp_path)) as site:
+        status, content, _ = site.visitor().begin(PROLIFIC_PID="abc")
+        assert (status, b"its completion link is missing" in content) == (503, True)
+        assert site.rows("SELECT * FROM people") == []
+
+
+def test_an_instructed_trial_names_the_place_of_its_correct_answer(site):
+    visitor = site.begun()
+    trials = people.read_trials(site.rows("SELECT trials FROM people ORDER BY slot DESC LIMIT 1")[0][0])
+    for trial, shown in zip(trials, visitor.state()["trials"], strict=True):
+        if trial.kind == "instructed":
+            assert trial.order[shown["instruction"] - 1] == trial.correct
+        else:
+            assert shown["instruction"] is None
 
 
 def test_nobody_can_begin_without_end(tmp_path):
@@ -232,6 +362,7 @@ def test_file_names_with_markup_and_spaces_are_shown_and_exported(tmp_path):
     name = 'a "<b>&, ü.png'
     (folder / "00.png").rename(folder / name)
     create(folder, tmp_path / "study", default_design("2afc", 12, 12, False, 0), print)
+    fill_blanks(tmp_path / "study")
     with open_study(tmp_path / "study") as site:
         site.begun().finish()
         _, table = owner(site, "/owner/export")
@@ -240,9 +371,9 @@ def test_file_names_with_markup_and_spaces_are_shown_and_exported(tmp_path):
 
 
 def test_a_person_from_a_platform_goes_on_where_they_stopped_from_any_browser(site):
-    first = site.begun(PROLIFIC_PID="5f0c1d2e")
+    first = site.begun(workerId="5f0c1d2e")
     first.answer(0)
-    second = site.begun(PROLIFIC_PID="5f0c1d2e")
+    second = site.begun(workerId="5f0c1d2e")
     assert second.state()["next"] == 1
     assert first.answer(1)[0] == 410  # it goes on in the other window
     assert second.answer(1)[0] == 200
@@ -259,8 +390,8 @@ def test_the_address_of_a_platform_reaches_the_form_and_back(site):
 def test_a_platforms_id_is_not_stored_unless_the_study_asks(tmp_path):
     folder = make_study(tmp_path)
     with open_study(folder) as site:
-        assert b"The id\nitself is not stored" in site.visitor().get("/")
-        site.begun(PROLIFIC_PID="private77")
+        assert b"The id itself is not stored" in site.visitor().get("/")
+        site.begun(workerId="private77")
     assert not any(b"private77" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
@@ -268,7 +399,7 @@ def test_the_way_back_to_the_platform_carries_the_id_where_it_is_asked_for(tmp_p
     url = "https://lab.sona-systems.example/credit?id=7&survey_code={platform_id}"
     folder = make_study(tmp_path, changes=[('completion_url = ""', f'completion_url = "{url}"')])
     with open_study(folder) as site:
-        assert b"your id there, which is needed to pay" in site.visitor().get("/")
+        assert b"your id on the platform, which is needed to pay" in site.visitor().get("/")
         somebody = site.begun(survey_code="4711")
         assert b"sona-systems" not in somebody.get("/trials")
         somebody.finish()
@@ -296,17 +427,17 @@ def test_the_page_goes_on_after_a_reload_and_ends_with_the_code(site):
 def test_a_closed_study_takes_nobody_in_but_lets_people_finish(tmp_path):
     folder = make_study(tmp_path)
     with open_study(folder) as site:
-        somebody = site.begun(PROLIFIC_PID="early")
+        somebody = site.begun(workerId="early")
         somebody.answer(0)
         close(folder)
         status, page, _ = site.visitor().ask("GET", "/")
         assert (status, b"This study is closed" in page) == (403, True)
         assert site.visitor().begin()[0] == 403
-        assert site.visitor().begin(PROLIFIC_PID="late")[0] == 403
+        assert site.visitor().begin(workerId="late")[0] == 403
         assert somebody.answer(1)[0] == 200
         again = site.visitor()
-        assert again.ask("GET", "/?PROLIFIC_PID=early")[0] == 200
-        assert again.begin(PROLIFIC_PID="early")[0] == 303
+        assert again.ask("GET", "/?workerId=early")[0] == 200
+        assert again.begin(workerId="early")[0] == 303
         assert again.state()["next"] == 2
 
 
@@ -332,9 +463,11 @@ def test_the_owner_sees_how_far_the_study_is(tmp_path):
         found = json.loads(content)
         summary = dict(found["summary"])
         assert reply.status == 200
-        assert summary["people"] == "2 began, 1 finished"
+        assert summary["people"] == "2 started, 1 finished"
         assert summary["cost so far"] == "2.50 EUR (1 people, fee included)"
-        assert summary["attention"] == "texts/consent.md is still the example text"
+        assert summary["trials per person"] == (
+            "34 (6 practice, 10 questions, 4 repeats, 8 catch, 6 instructed)"
+        )
         assert [row[1] for row in found["people"]] == [found["people"][0][2], "1"]
 
 

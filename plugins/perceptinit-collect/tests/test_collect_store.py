@@ -1,5 +1,6 @@
 """`perceptinit collect`: no answer that was acknowledged is ever lost or doubled."""
 
+import errno
 import itertools
 import json
 import os
@@ -12,10 +13,12 @@ import time
 from concurrent.futures import Future, TimeoutError as NotYetError
 
 import pytest
+from filelock import FileLock
 from made_studies import Visitor, make_study, open_study
 from perceptinit_collect import people
+from perceptinit_collect.export import export
 from perceptinit_collect.store import Store, StoreError, connect
-from perceptinit_collect.study import opened
+from perceptinit_collect.study import open_study as open_folder
 
 from perceptinit.plugin import DataError, UsageError
 
@@ -102,7 +105,7 @@ def fill_disk(connection):
 def test_a_full_disk_is_told_and_what_was_acknowledged_stays(store):
     store.submit(note("before")).result()
     store.submit(fill_disk).result()
-    with pytest.raises(StoreError, match="database or disk is full; nothing of this answer was kept"):
+    with pytest.raises(StoreError, match="database or disk is full; the answer was not stored"):
         store.submit(note("x" * 100_000)).result()
     store.submit(lambda c: c.execute("PRAGMA max_page_count = 1000000")).result()
     store.submit(note("x" * 100_000)).result()
@@ -125,24 +128,24 @@ def test_a_folder_that_may_not_be_written_to_is_told_before_people_come(tmp_path
     folder = make_study(tmp_path)
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
     with (
-        pytest.raises(DataError, match="may not be written to, so that no answer could be kept"),
-        opened(folder),
+        pytest.raises(DataError, match="not writable, so answers cannot be stored"),
+        open_folder(folder),
     ):
         pass
 
 
 def test_a_database_that_cannot_be_opened_is_told(tmp_path):
     (tmp_path / "answers.sqlite").mkdir()
-    with pytest.raises(StoreError, match="Is the folder there, and may it be written to"):
+    with pytest.raises(StoreError, match="Check that the folder exists and is writable"):
         Store(tmp_path)
 
 
 def test_a_second_server_on_a_study_is_refused(tmp_path):
     folder = make_study(tmp_path)
     with (
-        opened(folder),
-        pytest.raises(UsageError, match="another process serves this study already"),
-        opened(folder),
+        open_folder(folder),
+        pytest.raises(UsageError, match="another process serves this study"),
+        open_folder(folder),
     ):
         pass
 
@@ -225,13 +228,75 @@ def test_what_was_forgotten_is_not_left_in_the_file(tmp_path):
 
     folder = make_study(tmp_path, changes=[("keep_platform_ids = false", "keep_platform_ids = true")])
     with open_study(folder) as site:
-        site.begun(PROLIFIC_PID="verypersonal").answer(0)
+        site.begun(survey_code="verypersonal").answer(0)
         assert any(b"verypersonal" in path.read_bytes() for path in folder.glob("answers.sqlite*"))
         assert forget(folder, "verypersonal") == 1  # while people answer
         files = [path.read_bytes() for path in folder.glob("answers.sqlite*")]
         assert not any(b"verypersonal" in content for content in files)
-    with pytest.raises(UsageError, match="nobody with the code or platform id 'verypersonal'"):
+    with pytest.raises(UsageError, match="no person has the code or platform id 'verypersonal'"):
         forget(folder, "verypersonal")
+
+
+def platform_ids(site, **ids):
+    for name, value in ids.items():
+        site.begun(**{name: value}).answer(0)
+
+
+def test_an_id_of_two_platforms_deletes_no_one_until_the_platform_is_named(tmp_path):
+    from perceptinit_collect.study import forget
+
+    folder = make_study(tmp_path)
+    with open_study(folder) as site:
+        platform_ids(site, workerId="4711", survey_code="4711")
+        with pytest.raises(
+            UsageError, match=r"matches 2 people, so no one was deleted.*mturk:4711.*sona:4711"
+        ):
+            forget(folder, "4711")
+        assert len(site.rows("SELECT * FROM people")) == 2
+        assert forget(folder, "sona:4711") == 1
+        assert site.rows("SELECT platform FROM people") == [("mturk",)]
+
+
+def test_a_code_that_is_another_persons_platform_id_deletes_the_person_that_is_named(tmp_path):
+    from perceptinit_collect.study import forget
+
+    folder = make_study(tmp_path, changes=[("keep_platform_ids = false", "keep_platform_ids = true")])
+    with open_study(folder) as site:
+        site.begun().answer(0)
+        (code,) = site.rows("SELECT id FROM people")[0]
+        platform_ids(site, workerId=code)
+        with pytest.raises(UsageError, match="matches 2 people"):
+            forget(folder, code)
+        assert forget(folder, f"mturk:{code}") == 1
+        assert site.rows("SELECT id FROM people") == [(code,)]
+        assert forget(folder, f"code:{code}") == 1
+
+
+def test_the_exported_people_are_for_the_owners_eyes(tmp_path):
+    folder = make_study(tmp_path, changes=[("keep_platform_ids = false", "keep_platform_ids = true")])
+    with open_study(folder) as site:
+        platform_ids(site, workerId="W1")
+    for table in (tmp_path / "judgments.csv", tmp_path / "judgments.csv"):  # new, and over an old one
+        written = {path.name: path.stat().st_mode & 0o077 for path in export(folder, table)}
+        assert written["judgments.people.csv"] == 0
+        assert "W1" in (tmp_path / "judgments.people.csv").read_text()
+        (tmp_path / "judgments.people.csv").chmod(0o644)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock")]
+)
+def test_a_file_system_without_locks_is_refused_with_a_sentence(tmp_path, monkeypatch, error):
+    def acquire(*args, **options):
+        raise error
+
+    folder = make_study(tmp_path)
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    with (
+        pytest.raises(DataError, match=r"cannot be locked \(.*\). Move the study to a local disk"),
+        open_folder(folder),
+    ):
+        pass
 
 
 SERVER = """

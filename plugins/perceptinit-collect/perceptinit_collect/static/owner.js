@@ -1,5 +1,5 @@
 "use strict";
-// The owner's page. The token stands behind the # of the address, which browsers send to nobody.
+// The owner's page. The token is in the fragment (#) of the address, which browsers do not send.
 
 const byId = (id) => document.getElementById(id);
 const REFRESH_SECONDS = 30;

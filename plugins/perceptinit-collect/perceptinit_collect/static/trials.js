@@ -1,22 +1,22 @@
 "use strict";
-// The trials: images are fetched ahead and appear together, the time runs from the frame that shows them, and a
-// trial is over when the server has said that the answer is on disk.
+// The trials: images are fetched ahead and appear together, the clock starts at the frame that shows them, and a
+// trial ends once the server has stored the answer on disk.
 
 const AHEAD = 4; // trials whose images are fetched before they are needed
-const PATIENCE_SECONDS = 20; // a server that says nothing for so long is asked again
+const PATIENCE_SECONDS = 20; // without a reply, the request is sent again
 const RETRY_SECONDS = [0.5, 1, 2, 4, 8];
 const byId = (id) => document.getElementById(id);
 const stage = byId("stage");
 const places = [...document.querySelectorAll(".place")];
 const notSure = byId("not-sure");
 const sections = ["instructions", "begin", "break", "ended", "trial"].map(byId);
-let state = null; // what /state said
+let state = null; // the reply of /state
 let trial = null; // {position, shownAt, isOpen, wasHidden}
 
 const sleep = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 const frame = () => new Promise(requestAnimationFrame);
 
-/** Ask the server until it replies; a lost connection or a full disk costs time, never an answer. */
+/** Send a request until the server replies; a lost connection or a full disk delays answers and loses none. */
 async function ask(path, body) {
   for (let attempt = 0; ; attempt++) {
     try {
@@ -28,7 +28,7 @@ async function ask(path, body) {
         byId("offline").hidden = true;
         return reply;
       }
-    } catch { /* no connection: as with a server that cannot store */ }
+    } catch { /* no connection: try again, as for a server that cannot store */ }
     byId("offline").hidden = attempt === 0;
     await sleep(RETRY_SECONDS[Math.min(attempt, RETRY_SECONDS.length - 1)]);
   }
@@ -97,6 +97,7 @@ async function present(position) {
   }
   if (notSure) notSure.disabled = false;
   byId("feedback").textContent = "";
+  instruct(shown.instruction);
   progress(position);
   await frame();
   stage.classList.remove("blank");
@@ -104,11 +105,19 @@ async function present(position) {
   stage.dataset.presented = position;
 }
 
+/** Show the text of an instructed trial in place of the question, over dimmed images; number: of a place, or null. */
+function instruct(number) {
+  const text = byId("instruction");
+  text.textContent = number === null ? "" : text.dataset.text.replace("{number}", number);
+  text.hidden = number === null;
+  byId("question").hidden = number !== null;
+  stage.classList.toggle("dimmed", number !== null);
+}
+
 function progress(position) {
-  const done = Math.max(0, position - state.practice), total = state.total - state.practice;
   const bar = document.querySelector("#progress progress"), text = document.querySelector("#progress span");
-  bar.value = done / total;
-  text.textContent = text.dataset.text.replace("{done}", done).replace("{total}", total);
+  bar.value = position / state.total;
+  text.textContent = text.dataset.text.replace("{done}", position).replace("{total}", state.total);
 }
 
 /** Take an answer: a place from the left (or top), or null for "not sure". */
@@ -124,7 +133,7 @@ async function answer(place, event, input) {
     position, place, seconds: Math.max(0, event.timeStamp - shownAt) / 1000, input, is_interrupted: wasHidden,
   });
   if (reply.status === 410) return show("ended");
-  if (!reply.ok) return start(); // answered in another window, or out of order: the server knows where we are
+  if (!reply.ok) return start(); // answered in another window, or out of order: the server knows the position
   const said = await reply.json();
   if (said.correct !== null) await feedback(said.correct);
   await goOn(said.next);
@@ -158,9 +167,9 @@ async function start() {
   await present(state.next);
 }
 
-let pointer = "mouse"; // not every browser says with a click what made it
+let pointer = "mouse"; // some browsers do not report the pointer of a click
 document.addEventListener("pointerdown", (event) => { pointer = event.pointerType || "mouse"; }, true);
-// a click without a pointer comes from the keyboard, on a button that has the focus, or from assistive technology
+// a click without a pointer comes from the keyboard, on a focused button, or from assistive technology
 const madeBy = (event) => (event.detail === 0 ? "assistive" : pointer);
 places.forEach((place, i) => place.addEventListener("click", (event) => answer(i, event, madeBy(event))));
 if (notSure) notSure.addEventListener("click", (event) => answer(null, event, madeBy(event)));

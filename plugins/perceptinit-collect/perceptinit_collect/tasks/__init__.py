@@ -1,4 +1,4 @@
-"""What people are asked: one file per task, found by name."""
+"""The tasks by name, one file each."""
 
 from perceptinit_collect.tasks.odd_one_out import OddOneOut
 from perceptinit_collect.tasks.task import Question, Task

@@ -11,7 +11,7 @@ from perceptinit_collect.tasks.task import Question, Task, combination
 
 
 class OddOneOut(Task):
-    """Three images, each a candidate. Votes are whole numbers there: "not sure" is one vote for each of the three."""
+    """Three candidates without an anchor. Votes are integers: "not sure" is one vote for each candidate."""
 
     name = "odd-one-out"
     component = "odd-one-out"

@@ -1,0 +1,83 @@
+"""Connections that wait for a request for a limited time and give way when there are too many."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from perceptinit_collect.limits import is_local, peer_of
+
+REQUEST_SECONDS = 15.0  # for the headers and the body of a request
+WRITE_SECONDS = 120.0  # without any progress of a reply: a slow phone needs this time for a large image
+MAX_CONNECTIONS = 800  # with the backlog below the 1,024 open files that most systems allow a process
+MAX_CONNECTIONS_PER_PEER = 200  # a class of thirty behind one router, without a proxy
+
+
+class Connection(H11Protocol):
+    """An HTTP connection with time-outs for headers, body and reply.
+
+    When MAX_CONNECTIONS are open, a new connection replaces the one that has waited longest for a request.
+    Connections that never sent a request are replaced first, and those that wait for a reply never.
+    """
+
+    _request_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
+    _heard = 0.0
+
+    @property
+    def peer(self) -> str:
+        """The other end, without regard to headers of a proxy."""
+        return peer_of(self.client)
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request arrived whole and its reply is not finished."""
+        is_replied = self.cycle is None or self.cycle.response_complete
+        return not is_replied and self.conn.their_state is not h11.SEND_BODY
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._heard = self.loop.time()
+        self._request_timer = self.loop.call_later(REQUEST_SECONDS, self.abort)
+        others = cast(set[Connection], self.connections)
+        if not is_local(self.peer) and sum(c.peer == self.peer for c in others) > MAX_CONNECTIONS_PER_PEER:
+            self.abort()
+        elif len(others) > MAX_CONNECTIONS:
+            waiting = (c for c in others if not c.is_answering)
+            min(waiting, key=lambda c: (c.cycle is not None, c._heard)).abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self.loop.time()
+        if self._request_timer is None:
+            self._request_timer = self.loop.call_later(REQUEST_SECONDS, self.abort)
+        super().data_received(data)
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            self._stop_request_timer()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(WRITE_SECONDS, self.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_request_timer()
+        super().connection_lost(exc)
+        self.resume_writing()
+
+    def abort(self) -> None:
+        """Close at once, and make room for another connection."""
+        self.connections.discard(self)
+        self.transport.abort()
+
+    def _stop_request_timer(self) -> None:
+        if self._request_timer is not None:
+            self._request_timer.cancel()
+            self._request_timer = None

@@ -1,0 +1,162 @@
+"""`perceptinit collect`: connections that stay silent or slow keep no one from answering."""
+
+import socket
+import time
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import pytest
+from made_studies import make_study, open_study
+from perceptinit_collect import connections, limits
+from perceptinit_collect.limits import is_local, peer_of
+
+HEAD = b"POST /begin HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\n"
+
+
+@pytest.fixture
+def site(tmp_path):
+    with open_study(make_study(tmp_path)) as made:
+        yield made
+
+
+def open_socket(site):
+    where = urlsplit(site.address)
+    return socket.create_connection((where.hostname, where.port), timeout=10)
+
+
+def is_closed(client):
+    """Wait for the end of a connection; a reply that comes first is read."""
+    try:
+        while client.recv(4096):
+            pass
+    except ConnectionResetError:
+        pass
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET / HTT", HEAD, HEAD + b"content-length: 9\r\n\r\nagree"],
+    ids=["silent", "first line", "headers", "body"],
+)  # fmt: skip
+def test_a_request_that_does_not_arrive_whole_is_closed(site, monkeypatch, sent):
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.3)
+    with open_socket(site) as client:
+        client.sendall(sent)
+        assert is_closed(client)
+
+
+def trickle(client, seconds):
+    """Send a byte now and then; OSError once the connection is closed."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        client.sendall(b"x")
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("sent", [b"", HEAD + b"content-length: 90\r\n\r\n"], ids=["headers", "body"])
+def test_a_trickle_of_bytes_wins_no_time(site, monkeypatch, sent):
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
+    with open_socket(site) as client:
+        client.sendall(sent)
+        with pytest.raises(OSError, match=r"reset|[Bb]roken"):
+            trickle(client, seconds=4)  # the body would be complete after 4.5 s
+
+
+def test_a_session_may_pause_longer_than_a_request_may_take(site, monkeypatch):
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.2)
+    visitor = site.begun()
+    connection = visitor._connection.sock
+    time.sleep(0.5)
+    assert visitor.answer(0)[0] == 200
+    assert visitor._connection.sock is connection
+
+
+def test_a_reply_that_is_not_read_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(connections, "WRITE_SECONDS", 0.3)
+    folder = make_study(tmp_path)
+    with open_study(folder) as site:
+        visitor = site.begun()
+        key = visitor.state()["trials"][0]["anchor"]
+        picture = next(p for p in site.study.design.pictures if p.key == key)
+        (folder / "images" / picture.name).write_bytes(b"x" * 50_000_000)
+        with open_socket(site) as client:
+            head = f"GET /image/{key} HTTP/1.1\r\nhost: x\r\ncookie: {visitor._cookie}\r\n\r\n"
+            client.sendall(head.encode())
+            time.sleep(1)
+            assert is_closed(client)
+        assert visitor.answer(0)[0] == 200
+
+
+def test_silent_connections_give_way_to_people(site, monkeypatch):
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 20)
+    visitor = site.begun()
+    kept = visitor._connection.sock
+    with ExitStack() as stack:
+        silent = [stack.enter_context(open_socket(site)) for _ in range(60)]
+        assert visitor.answer(0)[0] == 200
+        assert visitor._connection.sock is kept  # a person's connection outlives those that never asked
+        newcomer = site.begun()
+        assert newcomer.answer(0)[0] == 200
+        assert is_closed(silent[0])
+
+
+def test_a_peer_has_a_limited_number_of_connections(site, monkeypatch):
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS_PER_PEER", 3)
+    monkeypatch.setattr(connections, "is_local", lambda peer: False)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(open_socket(site)) for _ in range(4)]
+        assert is_closed(clients[3])
+        clients[0].sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert clients[0].recv(100).startswith(b"HTTP/1.1 200")
+
+
+def begin_of(peer):
+    """Return the head of a request whose body does not come, as a proxy passes it on."""
+    return HEAD + f"x-forwarded-for: {peer}\r\ncontent-length: 9\r\n\r\n".encode()
+
+
+def test_a_peer_behind_a_proxy_has_a_limited_number_of_requests(site, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_REQUESTS_PER_PEER", 2)
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(open_socket(site)).sendall(begin_of("203.0.113.5"))
+        time.sleep(0.3)
+        replies = {}
+        for peer in ("203.0.113.5", "203.0.113.6"):
+            client = stack.enter_context(open_socket(site))
+            client.sendall(begin_of(peer) + b"agree=yes")
+            replies[peer] = client.recv(100).split()[1]
+    assert replies == {"203.0.113.5": b"429", "203.0.113.6": b"303"}
+
+
+def test_starts_are_limited_by_the_address_that_the_proxy_reports(tmp_path):
+    with open_study(make_study(tmp_path), begins_per_minute=1) as site:
+        replies = []
+        for peer in ("203.0.113.5", "203.0.113.6", "203.0.113.5"):
+            with open_socket(site) as client:
+                client.sendall(begin_of(peer) + b"agree=yes")
+                replies.append(client.recv(100).split()[1])
+    assert replies == [b"303", b"303", b"429"]
+
+
+@pytest.mark.parametrize(
+    ("host", "peer"),
+    [
+        ("203.0.113.5", "203.0.113.5"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:203.0.113.5", "203.0.113.5"),
+        ("not an address", "not an address"),
+    ],
+)
+def test_a_peer_is_an_address_or_a_network_of_one_subscriber(host, peer):
+    assert peer_of((host, 1)) == peer
+
+
+def test_this_machine_is_not_limited_by_connections():
+    assert [is_local(peer_of((host, 1))) for host in ("127.0.0.1", "::1", "203.0.113.5")] == [
+        True,
+        True,
+        False,
+    ]

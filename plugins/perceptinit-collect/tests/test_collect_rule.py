@@ -1,0 +1,86 @@
+"""The default exclusion rule, tried on simulated people: honest ones, random clickers and straight-liners."""
+
+import sqlite3
+
+import numpy as np
+import pytest
+from made_studies import make_study
+from perceptinit_collect import people
+from perceptinit_collect.people import Answer, Origin
+from perceptinit_collect.records import read_records
+from perceptinit_collect.reliability import judge
+from perceptinit_collect.simulate import Judge, _look
+from perceptinit_collect.study import open_study as open_folder
+
+COUNT = 50
+
+
+class RandomClicker:
+    def __init__(self, number, num_places):
+        self._rng, self._places = np.random.default_rng(number), num_places
+
+    def answer(self, looks, instruction):
+        return int(self._rng.integers(self._places)), float(self._rng.uniform(0.5, 2))
+
+
+class StraightLiner:
+    """Always chooses the same place."""
+
+    def __init__(self, number, num_places):
+        self._place = number % num_places
+
+    def answer(self, looks, instruction):
+        return self._place, 1.0
+
+
+def take_part(connection, study, looks, judged, worker):
+    """Answer every open trial and return the number of answers; a person who finished has none."""
+    origin = Origin("prolific", worker)
+    token = people.begin(connection, study.design, origin, keep_platform_id=False)
+    person = people.read_person(connection, people.find(connection, token))
+    start = people.next_position(connection, person.id)
+    for position, trial in enumerate(person.trials[start:], start):
+        candidates = trial.images[-study.design.task.num_candidates :]
+        shown = [*trial.images[: -len(candidates)], *(candidates[c] for c in trial.order)]
+        instruction = trial.order.index(trial.correct) + 1 if trial.kind == "instructed" else None
+        place, seconds = judged.answer([looks[image] for image in shown], instruction)
+        people.store_answer(connection, person, Answer(position, place, seconds, "key", False))
+    return len(person.trials) - start
+
+
+def count_people(folder, seed):
+    """Return how many of each kind of person the default rule counts, and how many people there are."""
+    with open_folder(folder) as study:
+        task, names = study.design.task, {}
+        looks = [_look(study.picture_path(picture).read_bytes()) for picture in study.design.pictures]
+        connection = sqlite3.connect(folder / "answers.sqlite", isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        crowd = {
+            "honest": lambda n: Judge(
+                task, False, seed, 10 * n
+            ),  # every tenth, from the ninth on, is careless
+            "random": lambda n: RandomClicker((seed, n), task.num_candidates),
+            "straight": lambda n: StraightLiner(n, task.num_candidates),
+        }
+        for kind, make in crowd.items():
+            for n in range(COUNT):
+                take_part(connection, study, looks, make(n), f"{kind}{n}")
+                (code,) = connection.execute("SELECT id FROM people ORDER BY slot DESC LIMIT 1").fetchone()
+                names[code] = kind
+        second = [take_part(connection, study, looks, crowd["random"](n), f"honest{n}") for n in range(COUNT)]
+        connection.execute("COMMIT")
+        connection.close()
+        judged = judge(read_records(folder))
+    counted = [names.get(code, "second session") for code, (_, why) in judged.items() if not why]
+    result = {kind: counted.count(kind) for kind in (*crowd, "second session")}
+    return result, len(judged), sum(second)
+
+
+@pytest.mark.parametrize("task", ["2afc", "odd-one-out"])
+def test_the_default_rule_counts_honest_people_and_at_most_2_of_150_others(tmp_path, task):
+    folder = make_study(tmp_path, task=task, questions=60, per_person=20, images=12)
+    counted, num_people, num_second_answers = count_people(folder, seed=0)
+    print(f"\n{task}, of 50 each: {counted}")  # pytest -s
+    assert counted["honest"] >= COUNT - 1
+    assert counted["random"] + counted["straight"] + counted["second session"] <= 2
+    assert (num_people, num_second_answers) == (3 * COUNT, 0)  # a second session continues the first
