@@ -102,7 +102,7 @@ def _simulate(folder: Path, count: int | None) -> bool:
 
     made = simulate(folder, count)
     typer.echo(
-        f"{count} simulated people took part, from consent to debriefing. Their answers are in a separate study:\n"
+        f"{count} simulated people took part. Their answers are in a separate study:\n"
         f"  perceptinit collect {made} --status\n"
         f"  perceptinit collect {made} --export simulated.csv"
     )
@@ -149,7 +149,7 @@ def _serve(folder: Path, host: str, port: int, open_page: bool, is_draft: bool) 
             _report("draft: the answers are deleted at the next --draft, and are not part of the study")
         if is_on_a_network(listener):
             _report(
-                "warning: the network can reach the page without encryption. docs/collect.md describes a proxy with TLS"
+                "warning: the network can reach the page without encryption. docs/collect.md describes a proxy"
             )
         if open_page:
             webbrowser.open(address)

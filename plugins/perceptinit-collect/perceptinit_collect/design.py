@@ -1,7 +1,7 @@
 """The locked design: one file with a hash that contains everything people see, and is never changed.
 
-A study folder contains `design-1.json`, `design-2.json`, ... A change of the settings, the exclusion rule, the
-texts or the images makes a new version. Participants keep the version that they started with.
+A study folder contains `design-1.json`, `design-2.json`, ... A change of the settings, the exclusion rule,
+the texts or the images makes a new version. Participants keep the version that they started with.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def draw_design(
     s, task = settings.design, TASKS[settings.design.task]
     if s.questions > task.count(len(pictures)):
         raise DataError(
-            f"questions = {s.questions:,}: {len(pictures)} images give {task.count(len(pictures)):,} different "
-            f"questions of the task {task.name}. Ask fewer, or add images"
+            f"questions = {s.questions:,}: {len(pictures)} images give {task.count(len(pictures)):,} "
+            f"different questions of the task {task.name}. Ask fewer, or add images"
         )
     rng = generator(s.seed, "collect", "questions")
     questions = tuple(task.draw(len(pictures), s.questions, rng))
@@ -109,8 +109,8 @@ def read_design(folder: Path, version: int, sha256: str | None = None) -> Design
     is_changed = hashlib.sha256(text.encode()).hexdigest() != (sha256 or design.sha256)
     if is_changed or design.sha256 != (sha256 or design.sha256):
         raise DataError(
-            f"{path}: changed after it was locked. Restore the file, and change study.toml or the texts instead, "
-            "which makes a new version"
+            f"{path}: changed after it was locked. Restore the file, and change study.toml or the texts "
+            "instead, which makes a new version"
         )
     return design
 

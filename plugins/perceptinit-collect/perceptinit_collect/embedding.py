@@ -1,8 +1,8 @@
 """A small embedding of the images, fitted to the answers, and its accuracy on held-out answers.
 
 Stochastic triplet embedding: the probability of "j is closer to i than k" is a softmax over negative squared
-distances. Source: van der Maaten & Weinberger (2012), Stochastic triplet embedding, with an L2 penalty. Fitted with
-scipy, so that the server needs no torch.
+distances. Source: van der Maaten & Weinberger (2012), Stochastic triplet embedding, with an L2 penalty. scipy
+fits it, so that the server needs no torch.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Export answers: the table that a `judgments` component reads, a table of people, and a recipe.
 
-A row of the table is a trial assigned to a person, answered or not. Rows that must not train a model stay in the
-file, with the reason in the column `excluded`: practice, attention checks, repeats, unanswered trials, and people
-that the rule excludes.
+A row of the table is a trial assigned to a person, answered or not. Rows that must not train a model stay in
+the file, with the reason in the column `excluded`: practice, attention checks, repeats, unanswered trials,
+and people that the rule excludes.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ ABOUT_TRIAL = (
     "is_interrupted", "received", "design",
 )  # fmt: skip
 ABOUT_PERSON = (
-    "subject", "excluded", "platform", "platform_id", "answers", "is_finished", "catch", "instructed", "checks",
-    "repeats", "agreement", "median_seconds", "answered", "design",
+    "subject", "excluded", "platform", "platform_id", "answers", "is_finished", "catch", "instructed",
+    "checks", "repeats", "agreement", "median_seconds", "answered", "design",
 )  # fmt: skip
 
 
@@ -76,7 +76,8 @@ def _read(folder: Path) -> list[Record]:
     tasks = sorted({record.design.settings.task for record in records})
     if len(tasks) > 1:
         raise DataError(
-            f"{folder}: answers to different tasks ({', '.join(tasks)}) do not fit into one table. Make one study per task"
+            f"{folder}: answers to different tasks ({', '.join(tasks)}) do not fit into one table. "
+            "Make one study per task"
         )
     return records
 
@@ -142,7 +143,8 @@ def _person_row(record: Record, found: Reliability, why: str) -> Sequence[object
     )  # fmt: skip
     return (
         record.person, why, record.platform, record.platform_id or "", len(record.answers),
-        str(record.is_finished).lower(), *("" if m is None else f"{m:.3f}" for m in measures), record.design.name,
+        str(record.is_finished).lower(), *("" if m is None else f"{m:.3f}" for m in measures),
+        record.design.name,
     )  # fmt: skip
 
 

@@ -92,7 +92,7 @@ class PeerLimit:
 
 
 class SafeHeaders:
-    """Middleware that adds `HEADERS`, forbids caching unless a route allows it, and refuses long addresses."""
+    """Middleware that adds `HEADERS`, disables caching by default, and refuses long addresses."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -27,7 +27,7 @@ def templates() -> Environment:
 class Owner:
     """The owner's routes. The page is empty and fetches its content with the token.
 
-    The token is in the fragment (`#`) of the page's address, which browsers do not send and servers do not log.
+    The token is in the fragment (`#`) of the page's address, which browsers do not send.
 
     status, export: return the numbers as JSON and the table as CSV; slow, so each runs in a thread.
     """

@@ -110,7 +110,7 @@ def begin(
     ticket: str = "",
     has_way_back: bool = True,
 ) -> str:
-    """Add a person, or find one that the platform's id or the ticket identifies, and return the session's token.
+    """Add a person, or find the one with this platform id or ticket, and return the session's token.
 
     Only the person's cookie contains the token; the database stores its hash. A new token ends the session
     in the browser that had the old one.
@@ -151,7 +151,10 @@ def begin(
     kept = origin.platform_id if keep_platform_id and origin.platform_id else None
     connection.execute(
         "INSERT INTO people VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (_new_code(), design.version, slot, sha256(token), origin.platform, hashed, kept, trials, time.time()),
+        (
+            _new_code(), design.version, slot, sha256(token), origin.platform, hashed, kept, trials,
+            time.time(),
+        ),
     )  # fmt: skip
     return token
 

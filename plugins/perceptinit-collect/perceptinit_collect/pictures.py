@@ -57,7 +57,8 @@ def copy_pictures(source: Path, target: Path, report: Report = lambda message: N
     names = _image_names(source)
     if len(names) < 3:
         raise DataError(
-            f"{source}: {len(names)} images found ({', '.join(SUFFIXES)}). A question needs three different ones"
+            f"{source}: {len(names)} images found ({', '.join(SUFFIXES)}). "
+            "A question needs three different ones"
         )
 
     def copy(name: str) -> tuple[Picture, str] | str:
@@ -117,7 +118,7 @@ def _copy(source: Path, target: Path, name: str) -> tuple[Picture, str]:
 
 
 def _as_browsers_show(data: bytes, name: str) -> tuple[bytes, str, str]:
-    """Return the bytes to show, their suffix and the change; DataError for an image that cannot be decoded."""
+    """Return the bytes to show, their suffix and the change; DataError for a damaged image."""
     suffix = PurePosixPath(name).suffix.lower()
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -171,7 +172,8 @@ def _refuse_duplicates(source: Path, pictures: Sequence[Picture]) -> None:
     same = [" = ".join(names) for names in by_bytes.values() if len(names) > 1]
     if same:
         raise DataError(
-            f"{source}: identical images: {list_some(same)}. A question about them has no answer; keep one of each"
+            f"{source}: identical images: {list_some(same)}. "
+            "A question about them has no answer; keep one of each"
         )
     names = [picture.name for picture in pictures]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []

@@ -131,8 +131,13 @@ class Server:
             return self._page("text.html", text="closed", status_code=403)
         response = RedirectResponse("/trials", 303)
         response.set_cookie(
-            study.cookie, token, max_age=COOKIE_SECONDS, httponly=True, samesite="lax", secure=request.scope["scheme"] == "https"
-        )  # fmt: skip
+            study.cookie,
+            token,
+            max_age=COOKIE_SECONDS,
+            httponly=True,
+            samesite="lax",
+            secure=request.scope["scheme"] == "https",
+        )
         return response
 
     async def trials(self, request: Request) -> Response:

@@ -79,21 +79,21 @@ class DesignSettings:
         for name in ("practice", "repeats", "catch", "instructed"):
             if getattr(self, name) % c:
                 found.append(
-                    f"{name} = {getattr(self, name)}: must be a multiple of {c}, so that each side is correct "
-                    "equally often"
+                    f"{name} = {getattr(self, name)}: must be a multiple of {c}, so that each side is "
+                    "correct equally often"
                 )
         most = most_repeats(self.per_person, c)
         if self.repeats > most:
             found.append(
-                f"repeats = {self.repeats}: {self.per_person} questions allow {most} (drawn from the first 40 %, "
-                "repeated in the last 40 %)"
+                f"repeats = {self.repeats}: {self.per_person} questions allow {most} (drawn from the first "
+                "40 %, repeated in the last 40 %)"
             )
         return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exclusion:
-    """Limits below which the export excludes a person; part of the locked design. Absent limits are not applied."""
+    """Limits below which the export excludes a person; part of the locked design. Each can be absent."""
 
     min_checks: Share | None = None
     """Share of correct attention checks, catch and instructed trials together."""
@@ -116,9 +116,9 @@ class PeopleSettings:
     platform: str = ""
     """Recruiting platform: prolific, mturk, sona, or "" for none."""
     completion_url: str = ""
-    """Link at the end, https. `{platform_id}` becomes the platform's id of the person, which is stored then."""
+    """Link at the end, https. `{platform_id}` becomes the person's id, which is then stored."""
     keep_platform_ids: bool = False
-    """Store the platforms' ids. When false, only a keyed hash is stored, which recognizes a returning person."""
+    """Store the platforms' ids. When false, only a keyed hash is stored, to recognize a returning person."""
     begins_per_minute: PositiveInt = 60
     """New people per minute from one address; answers have a separate limit."""
 
@@ -210,7 +210,7 @@ def most_repeats(per_person: int, num_candidates: int) -> int:
 
 
 def plain(part: Any) -> dict[str, Any]:
-    """Return a part of the settings for JSON, without absent limits and without settings newer than format 1."""
+    """Return a part of the settings for JSON, without absent limits."""
     values = {key: value for key, value in asdict(part).items() if value is not None}
     if values.get("instructed") == 0:  # designs that were locked before this setting keep their hash
         del values["instructed"]

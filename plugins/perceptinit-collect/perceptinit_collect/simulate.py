@@ -34,7 +34,7 @@ NOT_SURE = 0.1  # "not sure" when the two best answers are this close in probabi
 
 
 def simulate(folder: Path, count: int, seed: int = 0) -> Path:
-    """Simulate `count` people and return the study that contains their answers; it replaces an earlier one."""
+    """Simulate `count` people and return the study with their answers, which replaces an earlier one."""
     copy = copy_study(folder, FOLDER)
     with (
         open_study(copy, is_draft=True) as study,

@@ -29,8 +29,8 @@ COLUMNS = ("person", "answers", "of", "catch", "instructed", "repeats", "agreeme
 class Ceiling:
     """Agreement on questions with several answers.
 
-    majority: share of votes for the majority, biased upwards with few votes. pair: probability that two people
-    agree, in [0, 1].
+    majority: share of votes for the majority, biased upwards with few votes. pair: probability that two
+    people agree, in [0, 1].
     """
 
     majority: float
@@ -39,7 +39,7 @@ class Ceiling:
 
 
 def status(folder: Path) -> dict[str, Any]:
-    """Return a study's numbers for JSON: `summary`, rows of name and value, and `people`, rows of `columns`."""
+    """Return a study's numbers for JSON: `summary`, with rows of name and value, `columns` and `people`."""
     records = read_records(folder)
     judged = judge(records)
     used = [record for record in records if not judged[record.person][1]]

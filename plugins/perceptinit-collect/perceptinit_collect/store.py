@@ -61,8 +61,12 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         if not read_only and not path.exists():
             path.touch(mode=0o600)  # SQLite gives its log the same permissions
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=10, check_same_thread=False
-        )  # fmt: skip
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            timeout=10,
+            check_same_thread=False,
+        )
         # macOS needs F_FULLFSYNC for the disk's cache; elsewhere the two have no effect
         for pragma in ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON"):
             connection.execute(f"PRAGMA {pragma}")

@@ -54,8 +54,8 @@ def make_or_find(
     """
     if task is None or questions is None:
         raise UsageError(
-            f"{images}: not a study ({SETTINGS_FILE} not found). To make one, add --task ({' or '.join(TASKS)}) and "
-            "--questions, the number of different questions"
+            f"{images}: not a study ({SETTINGS_FILE} not found). To make one, add --task "
+            f"({' or '.join(TASKS)}) and --questions, the number of different questions"
         )
     design = default_design(task, questions, per_person, not_sure, seed)
     if not is_study(out):
@@ -65,8 +65,8 @@ def make_or_find(
     differs = [name for name in OPTIONS if getattr(made, name) != design[name]]
     if differs:
         raise UsageError(
-            f"{out}: is a study with other settings ({', '.join(differs)}). Change {out}/{SETTINGS_FILE}, which makes a "
-            "new version of its design, or choose another --out"
+            f"{out}: is a study with other settings ({', '.join(differs)}). Change {out}/{SETTINGS_FILE}, "
+            "which makes a new version of its design, or choose another --out"
         )
     return out
 
@@ -142,7 +142,8 @@ def current_design(folder: Path, report: Report) -> Design:
     settings = read_settings(folder)
     if not is_language_tag(settings.design.language):
         raise DataError(
-            f"{folder / SETTINGS_FILE}: language '{settings.design.language}' is not a language tag such as en or pt-BR"
+            f"{folder / SETTINGS_FILE}: language '{settings.design.language}' is not a language tag. "
+            "Use a tag such as en or pt-BR"
         )
     write_missing(folder, settings.design.task)
     found = versions(folder)
@@ -161,8 +162,8 @@ def current_design(folder: Path, report: Report) -> Design:
     lock(drawn, folder)
     if last is not None:
         report(
-            f"design {drawn.version} is locked, because {', '.join(_changes(last, drawn))} changed. Participants who "
-            f"started with design {last.version} keep it"
+            f"design {drawn.version} is locked, because {', '.join(_changes(last, drawn))} changed. "
+            f"Participants who started with design {last.version} keep it"
         )
     return drawn
 
@@ -171,8 +172,8 @@ def _refuse_changed_pictures(folder: Path, old: Design, new: Design) -> None:
     gone = sorted(picture.name for picture in {*old.pictures} - {*new.pictures})
     if gone:
         raise DataError(
-            f"{folder / IMAGES}: {list_some(gone)}: changed or removed since design {old.version} was locked. "
-            "Restore them; images can only be added, under new names"
+            f"{folder / IMAGES}: {list_some(gone)}: changed or removed since design {old.version} was "
+            "locked. Restore them; images can only be added, under new names"
         )
 
 
@@ -267,8 +268,8 @@ def _refuse_incomplete(folder: Path) -> None:
     missing = find_missing(folder)
     if missing:
         raise DataError(
-            f"{folder}: the study is not complete. Fill in {'; '.join(missing)}. To try the page before that, add "
-            "--draft or --simulate 20"
+            f"{folder}: the study is not complete. Fill in {'; '.join(missing)}. "
+            "To try the page before that, add --draft or --simulate 20"
         )
 
 

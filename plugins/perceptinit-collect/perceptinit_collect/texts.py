@@ -41,7 +41,7 @@ def write_missing(folder: Path, task: str) -> None:
 
 
 def read_texts(folder: Path) -> dict[str, str]:
-    """Return the study's texts by name; DataError names a text that is missing, not UTF-8, or lacks a label."""
+    """Return the study's texts by name; DataError for a text that is missing, not UTF-8, or lacks a label."""
     texts = {}
     for name in (*COMMON, *BY_TASK):
         path = folder / FOLDER / f"{name}.md"

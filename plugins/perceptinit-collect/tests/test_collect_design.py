@@ -351,7 +351,9 @@ def test_a_study_for_prolific_needs_a_completion_link(tmp_path):
 
 def test_an_unknown_platform_is_named(tmp_path):
     folder = make_study(tmp_path, changes=[('platform = ""', 'platform = "prolifik"')])
-    with pytest.raises(RecipeError, match=r"platform 'prolifik' is unknown. Platforms: prolific, mturk, sona"):
+    with pytest.raises(
+        RecipeError, match=r"platform 'prolifik' is unknown. Platforms: prolific, mturk, sona"
+    ):
         current_design(folder, print)
 
 

@@ -18,7 +18,8 @@ Question = tuple[int, ...]
 class Task(ABC):
     """A task. An answer is the index of a candidate, or None for "not sure".
 
-    The last `num_candidates` images of a question are the candidates. The image before them, if any, is the anchor.
+    The last `num_candidates` images of a question are the candidates. The image before them, if any, is the
+    anchor.
     """
 
     name: ClassVar[str]
