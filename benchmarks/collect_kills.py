@@ -1,9 +1,9 @@
-"""Kill the server of `perceptinit collect` with -9 under load, again and again, and count what is lost.
+"""Kill the server of `perceptinit collect` with -9 under load, repeatedly, and count lost answers.
 
     python benchmarks/collect_kills.py --kills 100 --people 50
 
 People answer as fast as the server replies and send an answer again until it is acknowledged, as the page does.
-Afterwards every acknowledged answer has to be in the database, once, as it was given.
+Afterwards the database must contain every acknowledged answer once, unchanged.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from collect_load import FORM, JSON, Browser, allow_many, answer_of, start, write_photographs
+from collect_load import FORM, JSON, Browser, answer_of, make_study, start, write_photographs
 
 Acknowledged = dict[tuple[str, int], int]
 """The place that was acknowledged, by the session's token and the trial's position."""
 
 
 class Crowd:
-    """People who answer until told to stop."""
+    """People who answer until `is_over`."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -41,7 +41,7 @@ class Crowd:
         while not self.is_over:
             browser.cookie = ""
             while not browser.cookie and not self.is_over:
-                await self._ask(browser, "POST", "/begin", "agree=yes", FORM)
+                await self._ask(browser, "POST", "/begin", "agree=yes&age=yes", FORM)
             state = await self._ask(browser, "GET", "/state")
             for position in range(len(json.loads(state)["trials"]) if state else 0):
                 place = rng.randrange(2)
@@ -50,7 +50,7 @@ class Crowd:
                     self.acknowledged[token, position] = place
 
     async def _ask(self, browser: Browser, method: str, path: str, body: str = "", kind: str = JSON) -> bytes:
-        """Ask until there is a reply, and return it; nothing when all is over before."""
+        """Send a request until a reply arrives and return it, or b"" once the crowd is over."""
         while not self.is_over:
             try:
                 status, content = await browser.ask(method, path, body, kind)
@@ -122,12 +122,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         study = Path(temporary) / "study"
         write_photographs(Path(temporary) / "photographs", 30)
-        server, _ = start(
-            Path(temporary) / "photographs", "--task", "2afc", "--questions", 2000, "--out", study, "--port", 0
-        )  # fmt: skip
-        server.terminate()
-        server.wait()
-        allow_many(study)
+        make_study(Path(temporary) / "photographs", study)
         crowd = asyncio.run(kill_again_and_again(study, free_port(), a.kills, a.people, tuple(a.between)))
         count, lost, changed, doubled = compare(study, crowd.acknowledged)
     print(f"{a.kills} kills in {time.perf_counter() - began:.0f} s, {a.people} people")

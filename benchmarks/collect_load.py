@@ -1,10 +1,13 @@
 """How long people wait for `perceptinit collect`: many at once, each answer synced to disk before the reply.
 
     python benchmarks/collect_load.py --people 200 --every 2 --seconds 60 --images 1000
+    python benchmarks/collect_load.py --people 50 --seconds 300 --images 50 --silent 1000
 
-First the time from the command to the first question (a new study of that many photographs, made here). Then
-the load: everybody fetches the images of a trial as the page does, thinks, and answers. Server and load share
-the machine's cores. Printed: percentiles of the time from sending an answer to having the reply.
+First the time from the command to the first question of a new study. Then the load: each person fetches the images
+of a trial as the page does, pauses, and answers; every tenth answer uses a new connection. With --silent, this number
+of connections that send nothing is open throughout, each reopened a second after the server closes it. Server and
+load share the machine's cores, and the server may open 1,024 files. Printed: percentiles of the time from an answer to
+its reply. Any reply other than success, and any connection closed under a person, ends the benchmark with an error.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ import asyncio
 import json
 import os
 import random
+import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -71,7 +76,7 @@ class Browser:
     async def begin(self) -> dict[str, Any]:
         """Consent and return the trials."""
         await self.ask("GET", "/")
-        status, _ = await self.ask("POST", "/begin", "agree=yes", FORM)
+        status, _ = await self.ask("POST", "/begin", "agree=yes&age=yes", FORM)
         assert status == 303, f"/begin answered {status}"
         await self.ask("GET", "/trials")
         return json.loads((await self.ask("GET", "/state"))[1])
@@ -112,8 +117,24 @@ def start(*arguments: object) -> tuple[subprocess.Popen[str], str]:
     raise SystemExit("the server ended: " + " ".join(command))
 
 
-def allow_many(study: Path) -> None:
-    """Let everybody begin at once: all come from this one address."""
+def make_study(photographs: Path, study: Path) -> None:
+    """Make a study with filled blanks, in which any number of people can start from one address."""
+    command = [
+        sys.executable,
+        "-m",
+        "perceptinit",
+        "collect",
+        photographs,
+        "--task",
+        "2afc",
+        "--questions",
+        "2000",
+    ]
+    subprocess.run(
+        [*map(str, command), "--out", str(study), "--status"], check=True, stdout=subprocess.DEVNULL
+    )
+    for text_file in (study / "texts").glob("*.md"):
+        text_file.write_text(re.sub(r"\[FILL IN [^]]*\]", "filled", text_file.read_text()))
     settings = study / "study.toml"
     text = settings.read_text()
     settings.write_text(text.replace("begins_per_minute = 60", "begins_per_minute = 1000000"))
@@ -135,6 +156,8 @@ async def person(address: str, every: float, until: float, rng: random.Random, w
         state = await browser.begin()
         for position, trial in enumerate(state["trials"]):
             due = time.monotonic() + every * rng.uniform(0.9, 1.1)
+            if position % 10 == 0:
+                browser.close()
             await browser.look(trial)
             await asyncio.sleep(max(0, due - time.monotonic()))
             if time.monotonic() > until:
@@ -146,10 +169,29 @@ async def person(address: str, every: float, until: float, rng: random.Random, w
     browser.close()
 
 
-async def load(address: str, people: int, every: float, seconds: float) -> list[float]:
+async def stay_silent(address: str, until: float, opened: list[float]) -> None:
+    """Keep a connection open without sending anything."""
+    where = urlsplit(address)
+    while time.monotonic() < until:
+        try:
+            reader, writer = await asyncio.open_connection(where.hostname, where.port)
+            opened.append(time.monotonic())
+            await asyncio.wait_for(reader.read(), until - time.monotonic())
+            writer.close()
+        except (OSError, TimeoutError):
+            pass
+        await asyncio.sleep(1)
+
+
+async def load(address: str, people: int, every: float, seconds: float, silent: int) -> list[float]:
     waits: list[float] = []
+    opened: list[float] = []
     until = time.monotonic() + seconds
+    silent_tasks = [asyncio.create_task(stay_silent(address, until, opened)) for _ in range(silent)]
     await asyncio.gather(*(person(address, every, until, random.Random(i), waits) for i in range(people)))
+    await asyncio.gather(*silent_tasks)
+    if silent:
+        print(f"{silent:,} silent connections at once, opened {len(opened):,} times in {seconds:g} s")
     return waits
 
 
@@ -159,24 +201,29 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=2.0, help="seconds between a person's answers")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--silent", type=int, default=0, help="connections that send nothing")
     a = parser.parse_args()
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, most_files))  # the server inherits this limit
     with tempfile.TemporaryDirectory() as temporary:
         study = Path(temporary) / "study"
         write_photographs(Path(temporary) / "photographs", a.images)
         began = time.perf_counter()
         server, address = start(
-            Path(temporary) / "photographs", "--task", "2afc", "--questions", 2000, "--out", study, "--port", 0
+            Path(temporary) / "photographs", "--task", "2afc", "--questions", 2000, "--out", Path(temporary) / "new",
+            "--port", 0, "--draft",
         )  # fmt: skip
         asyncio.run(first_question(address))
         first = time.perf_counter() - began
         print(f"from the command to the first question, {a.images} images: {first:.2f} s")
         server.terminate()
         server.wait()
-        allow_many(study)
+        make_study(Path(temporary) / "photographs", study)
         server, address = start(study, "--port", 0)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(most_files, 4096), most_files))
         busy = os.getloadavg()[0]
         try:
-            waits = np.array(asyncio.run(load(address, a.people, a.every, a.seconds))) * 1000
+            waits = np.array(asyncio.run(load(address, a.people, a.every, a.seconds, a.silent))) * 1000
         finally:
             server.terminate()
             _, _, usage = os.wait4(server.pid, 0)

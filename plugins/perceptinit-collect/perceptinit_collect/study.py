@@ -19,14 +19,17 @@ from filelock import FileLock, Timeout
 from perceptinit.plugin import DataError, UsageError, atomic_path, list_some
 from perceptinit_collect import people
 from perceptinit_collect.design import Design, draw_design, lock, read_design, versions
-from perceptinit_collect.pictures import FOLDER as IMAGES
-from perceptinit_collect.pictures import Picture, Report, copy_pictures, read_pictures
-from perceptinit_collect.settings import FILE as SETTINGS_FILE
-from perceptinit_collect.settings import Settings, default_design, parse_settings, read_settings
+from perceptinit_collect.pictures import FOLDER as IMAGES, Picture, Report, copy_pictures, read_pictures
+from perceptinit_collect.settings import (
+    FILE as SETTINGS_FILE,
+    Settings,
+    default_design,
+    parse_settings,
+    read_settings,
+)
 from perceptinit_collect.store import Store, connect, read_rows
 from perceptinit_collect.tasks import TASKS
-from perceptinit_collect.texts import FOLDER as TEXTS
-from perceptinit_collect.texts import find_blanks, is_language_tag, read_texts, write_missing
+from perceptinit_collect.texts import FOLDER as TEXTS, find_blanks, is_language_tag, read_texts, write_missing
 
 TOKEN_FILE = "owner-token"
 OPTIONS = ("task", "questions", "per_person", "not_sure", "seed")  # of the command line

@@ -15,8 +15,7 @@ from perceptinit_collect.pictures import MAX_SIDE, Picture, copy_pictures
 from perceptinit_collect.sessions import draw_session, num_trials
 from perceptinit_collect.settings import default_design, parse_settings
 from perceptinit_collect.simulate import simulate
-from perceptinit_collect.study import copy_study, create, current_design
-from perceptinit_collect.study import open_study as open_folder
+from perceptinit_collect.study import copy_study, create, current_design, open_study as open_folder
 from perceptinit_collect.tasks import TASKS
 from perceptinit_collect.tasks.task import combination
 from PIL import Image
