@@ -213,7 +213,7 @@ def test_runs_that_differ_in_pretraining_are_refused_with_the_difference(tmp_pat
 def test_the_same_run_in_two_folders_is_refused(tmp_path):
     first = write(tmp_path / "a", [record("pi", 0, 0.5)])
     second = write(tmp_path / "b", [record("pi", 0, 0.6)])
-    with pytest.raises(UsageError, match="pi, seed 0 stands in two folders"):
+    with pytest.raises(UsageError, match="pi, seed 0 is in two folders"):
         load_runs([first, second])
 
 

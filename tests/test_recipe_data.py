@@ -14,7 +14,7 @@ from helpers.made_sets import labelled_set
 from perceptinit.files.downloads import Download
 from perceptinit.pairs.published import published_pairs, source_of
 from perceptinit.recipe.reading import load_recipe
-from perceptinit.running.readiness import fetch_published, needs
+from perceptinit.running.readiness import fetch_published, find_needs
 from perceptinit.types import DataCard
 
 # published judgments that no command fetches
@@ -171,12 +171,12 @@ def test_published_judgments_are_fetched_with_their_sums(tmp_path):
 
 
 def test_each_need_is_told_once_with_what_its_card_says(cli):
-    pi_clip = {need.name: need for need in needs(load_recipe("pi_clip_yfcc"))}
+    pi_clip = {need.name: need for need in find_needs(load_recipe("pi_clip_yfcc"))}
     assert len(pi_clip) == 33  # 31 test sets; NIGHTS of stage 1, after it, and of the measurement
     assert pi_clip["nights"].licence == "not stated for the data (code: MIT)"
     assert pi_clip["nights"].num_bytes > 50e9
     assert pi_clip["yfcc15m"].fetch is None
-    assert needs(load_recipe("quickstart")) == []
+    assert find_needs(load_recipe("quickstart")) == []
 
 
 def test_validate_says_one_line_of_many_absent_sets(cli):
@@ -184,7 +184,7 @@ def test_validate_says_one_line_of_many_absent_sets(cli):
     done = cli("validate", "r.toml", "--set", f"eval.0.datasets={sets}")
     _, told = done.stdout.split("Before it can run:\n")
     (line,) = told.splitlines()
-    assert "data that are absent: pairs cc3m, 3 test sets, judgments lab/opinions (1.8 GB)." in line
+    assert "absent data: pairs cc3m, 3 test sets, judgments lab/opinions (1.8 GB)." in line
     assert "perceptinit data download --recipe r.toml --set" in line
     few = cli("validate", "r.toml").stdout.split("Before it can run:\n")[1].splitlines()
     assert [text.split("]: ")[0] for text in few[:3]] == [
@@ -192,7 +192,7 @@ def test_validate_says_one_line_of_many_absent_sets(cli):
         "  [eval[0]",
         "  [eval[1].judgments",
     ]
-    assert few[3].endswith("and says how the rest is got")
+    assert few[3].endswith("and to download it: perceptinit data download --recipe r.toml")
     ready = cli("validate", "r.toml", "--ready", "--set", f"eval.0.datasets={sets}")
     assert "test set 'stl10': no folder sets/stl10" in ready.stderr
 

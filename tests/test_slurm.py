@@ -186,7 +186,7 @@ def test_nothing_is_submitted_twice(fake, out):
     (fake / "queue").write_text("".join(f"11_{i}|PENDING|(None)\n" for i in range(4)))
     done = sent(out)
     assert (done.jobs, done.num_queued, done.table_job) == ((), 4, "")
-    assert str(done).startswith("Nothing to submit: 0 finished, 4 in the queue")
+    assert str(done).startswith("Nothing to submit: 0 finished, 4 already in the queue or running")
     assert len(list(fake.glob("job*"))) == 2
 
 
@@ -197,7 +197,7 @@ def test_arrays_are_no_longer_than_the_cluster_allows(fake, out, monkeypatch):
     assert runs_of(fake, 12) == ["pi 1"]
     assert "--dependency=afterany:11:12" in options(fake, 13)
     assert max_tasks("MaxArraySize = 1001\nSchedulerParameters = bf,max_array_tasks=200") == 200
-    with pytest.raises(UsageError, match="no job arrays here"):
+    with pytest.raises(UsageError, match="this cluster has no job arrays"):
         max_tasks("MaxArraySize = 0")
 
 
@@ -230,7 +230,7 @@ def test_a_run_that_is_done_afresh_starts_over_once_not_at_every_requeue(fake, o
     assert task(fake, 11, 0).stdout.endswith("--seed 0 --fresh\n")
     assert task(fake, 11, 0, SLURM_RESTART_COUNT="1").stdout.endswith("--seed 0\n")
     (fake / "queue").write_text("11_0|RUNNING|n1\n")
-    with pytest.raises(UsageError, match="in the queue; scancel them before --fresh"):
+    with pytest.raises(UsageError, match=r"in the queue\. Cancel them with scancel before --fresh"):
         sent(out, fresh=True)
 
 
@@ -252,8 +252,8 @@ def test_the_job_at_the_end_writes_the_table(fake, out):
 @pytest.mark.parametrize(
     ("slurm", "sentence"),
     [
-        ("", "tiny.toml: \\[slurm\\] partition: which one\\? There are: short, long"),
-        ('[slurm]\npartition = "gpu"\n', "the cluster has no 'gpu'. There are: short, long"),
+        ("", "tiny.toml: \\[slurm\\] partition: required. Choose one of short, long"),
+        ('[slurm]\npartition = "gpu"\n', "the cluster has no 'gpu'. Choose one of short, long"),
     ],
     ids=["none", "unknown"],
 )
@@ -268,7 +268,7 @@ def test_a_partition_is_needed_that_the_cluster_has(fake, out, slurm, sentence):
     ("line", "sentence"),
     [
         ('time = "soon"', 'time = "soon": expected minutes, "hours:minutes:seconds" or "days-hours"'),
-        ('time = "0:04:59"', "asked to save 180 s before its time is over; give it 5 minutes or more"),
+        ('time = "0:04:59"', "a run saves 180 s before its limit. Give it 5 minutes or more"),
         ("gpus = -1", "slurm.gpus: "),
         ("nodes = 0", "slurm.nodes: "),
         ('options = ["long"]', 'options: "long" is not an option of sbatch'),
@@ -296,7 +296,7 @@ def test_without_slurm_nothing_begins(cli, tmp_path, out):
     (tmp_path / "tiny.toml").write_text(RECIPE.partition("[[track]]")[0] + SLURM)
     done = cli("run", "tiny.toml", "--on", "slurm", PATH="/nowhere")
     assert done.returncode == 2
-    assert done.stderr == "error: no `scontrol` here: this machine is none of a Slurm cluster\n"
+    assert done.stderr == "error: `scontrol` not found: this machine is not part of a Slurm cluster\n"
     assert not (tmp_path / "runs").exists()
 
 
@@ -326,7 +326,7 @@ def test_status_shows_jobs_before_any_began_and_where_there_is_no_slurm(fake, ou
     sent(out)
     monkeypatch.setenv("PATH", "/nowhere")
     lines = shown(out / "tiny")
-    assert "pi 1 not started job 11_3 (no `squeue` here: this machine is none of a Slurm cluster)" in lines
+    assert "pi 1 not started job 11_3 (`squeue` not found: this machine is not part of a Slurm cluster)" in lines
     assert lines[-1] == "4 runs: 4 not started"
 
 

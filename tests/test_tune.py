@@ -223,13 +223,13 @@ def test_another_space_is_not_mixed_with_trials_that_there_are(place, verb):
 def test_a_recipe_without_tune_says_what_to_write(place, verb):
     recipe, _, rest = RECIPE.partition("[tune]")
     (place / "planted.toml").write_text(recipe + rest[rest.index("[[arm]]") :])
-    assert "no [tune], which says what is tuned" in verb("tune", "planted.toml", code=2)
+    assert "[tune] is missing. Add it" in verb("tune", "planted.toml", code=2)
 
 
 def test_validate_says_how_many_runs_tuning_takes(place, verb):
     shown = verb("validate", "planted.toml")
     assert "tune: 4 trials x 3 studies x 2 arms = 24 runs with the seeds 1000 to 1011" in shown
-    assert "then 4 runs with each arm at its best: 7 times the cost" in shown
+    assert "then 4 runs with each arm at its best. In all, 7 times the cost" in shown
 
 
 def search(*values):

@@ -8,7 +8,7 @@ from perceptinit.errors import RecipeError
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.settings import Range
 from perceptinit.recipe.tuning import Dimension
-from perceptinit.running.readiness import needs
+from perceptinit.running.readiness import find_needs
 from perceptinit.running.tuning import find_same_data, keys_by_arm
 
 RECIPE = """
@@ -108,7 +108,7 @@ def test_no_result_depends_on_tune():
         ('use = "zero-shot"\ndatasets = ["synthetic"]\n', "measures on synthetic, as [[eval]] does"),
         ('use = "retrieval"\ndatasets = ["synthetic"]\n', "measures on synthetic, as [[eval]] does"),
         ('use = "two-afc"\njudgments = { use = "synthetic" }\n', "measures on synthetic, as [[eval]] does"),
-        ('use = "two-afc"\nsplit = "train"\njudgments = { use = "synthetic" }\n', "that stage 1 learns from"),
+        ('use = "two-afc"\nsplit = "train"\njudgments = { use = "synthetic" }\n', "that stage 1 is trained on"),
         ('use = "two-afc"\nsplit = "val"\njudgments = { use = "synthetic" }\n', ""),
         (EVAL, ""),
     ],
@@ -121,7 +121,8 @@ def test_settings_are_not_chosen_on_the_data_that_decide(evaluator, sentence):
 
 def test_an_arm_without_a_key_has_the_dimension_unused():
     more = f'{SPACE}\n"init.lr" = {{ low = 1e-5, high = 1e-2 }}\ninit.epochs = {{ low = 1, high = 4 }}'
-    keys = keys_by_arm(read_recipe(RECIPE.replace(SPACE, more)))
+    recipe = read_recipe(RECIPE.replace(SPACE, more))
+    keys = keys_by_arm(recipe, recipe.tune)
     assert keys == {"random": ["pretrain.lr"], "pi": ["pretrain.lr", "init.lr", "init.epochs"]}
 
 
@@ -158,4 +159,4 @@ def test_points_repeat_and_each_study_covers_the_range():
 def test_validation_data_are_among_what_a_recipe_needs(tmp_path):
     pets = f'use = "zero-shot"\nroot = "{tmp_path}"\ndatasets = ["pets"]\n'
     recipe = read_recipe(RECIPE.replace(EVAL, pets))
-    assert [need.name for need in needs(recipe)] == ["pets"]
+    assert [need.name for need in find_needs(recipe)] == ["pets"]

@@ -1,4 +1,4 @@
-"""The recipe of a record, and a model with the weights of a file, built without drawing random ones first."""
+"""The recipe of a record, and models with the weights of a file, built without random initialization."""
 
 from __future__ import annotations
 
@@ -17,30 +17,34 @@ from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.seeding import named_torch_seed
 
-# not the tensors' own methods: code that draws until the values suit would never end
+# not the methods of tensors: code that draws until values are accepted would never end
 _DRAWS = (init.normal_, init.uniform_, init.kaiming_normal_, init.kaiming_uniform_)
 
 
 def read_recorded_recipe(record: Mapping[str, Any]) -> Recipe:
-    """Return the recipe that a record holds.
+    """Return the recipe of a record.
 
     Raises:
-        RecipeError: If it cannot be read here, for example because a variable is not set.
+        RecipeError: If it is not valid here, for example because a variable is not set.
     """
     about = record["recipe"]
-    source, overrides = about["source"], about["overrides"]
+    source = about["source"]
     folder = Path(source).parent
-    recipe = read_recipe(about["text"], source=source, overrides=overrides, folder=folder)
+    recipe = read_recipe(about["text"], source=source, overrides=about["overrides"], folder=folder)
     return recipe.smoke() if about["smoke"] else recipe
 
 
 def load_model(backbone: Spec, file: Path, seed: int = 0, sha256: str | None = None) -> Any:
-    """Return a model with the weights of a file, in eval mode: a dual encoder, or one without a text tower.
+    """Return a model with the weights of a file, in eval mode: a dual encoder, or a model without a text tower.
 
-    Where the file holds an image tower alone, the text tower is that of a run with this seed.
-    sha256: what the file's weights have to hash to (see `record.recorded_sha256`).
+    Args:
+        backbone: Backbone of the run.
+        file: Weights of the model, or of its image tower.
+        seed: Seed of the run, which determines the text tower if the file has only the image tower.
+        sha256: Expected hash of the weights (see `record.recorded_sha256`); None: any.
 
-    Raises CheckpointError when there is no such file, when it holds other weights, or does not fit.
+    Raises:
+        CheckpointError: If the file is absent, has other weights, or does not fit the model.
     """
     weights = load_weights(file, sha256)
     is_image_tower = holds_image_tower(weights)
@@ -53,22 +57,22 @@ def load_model(backbone: Spec, file: Path, seed: int = 0, sha256: str | None = N
 
 
 def holds_image_tower(names: Iterable[str]) -> bool:
-    """Tell from the names of its weights whether a file holds an image tower alone."""
+    """Return whether a file has only an image tower, given the names of its weights."""
     return any(name.startswith("trunk.") for name in names)
 
 
 def parts_of(names: Iterable[str]) -> set[str]:
-    """Return what the model of a file has, from the names of its weights: "image", "text", "head"."""
+    """Return the parts of the model of a file, given the names of its weights: "image", "text", "head"."""
     names = list(names)
     tops = {name.partition(".")[0] for name in names} & {"image", "text", "head"}
     return tops | {"image", "text"} if holds_image_tower(names) else tops
 
 
 class Undrawn(TorchFunctionMode):
-    """Leaves weights as the memory was, for the block; what is loaded has to cover every one of them.
+    """Leaves weights uninitialized in the block; the loaded weights must cover all of them.
 
-    Draws that go another way than through these functions of `torch.nn.init` are made. ViT-B/32 with its text
-    tower is built in 0.13 s instead of 0.7 s, with timm's tower in 0.45 instead of 0.9 s.
+    It skips the common functions of `torch.nn.init`; other draws are made. ViT-B/32 with its text tower is built in
+    0.13 s instead of 0.7 s, with timm's tower in 0.45 s instead of 0.9 s.
     """
 
     def __torch_function__(

@@ -1,4 +1,4 @@
-"""How results are said: names, families and units of measures and data sets, which speaks first, durations."""
+"""How results are presented: names, families, units and order of measures and data sets, and durations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def family_of(data_set: str) -> str:
-    """Return the family of a data set, as the suites state it; `other` for sets of one's own."""
+    """Return the family of a data set in the suites, `other` for a user's sets."""
     from perceptinit.test_sets.suite import find_set
 
     known = find_set(data_set)
@@ -32,51 +32,51 @@ def family_of(data_set: str) -> str:
 
 
 def measure_names() -> list[str]:
-    """Return the measures that judge, the one that speaks first first; plug-ins may have others."""
+    """Return the built-in measures in the order in which they decide comparisons."""
     return list(_names()["titles"])
 
 
 def measure_title(measure: str) -> str:
-    """Return what a measure is called in a sentence."""
+    """Return the name of a measure in a sentence."""
     return str(_names()["titles"].get(measure, measure.replace("_", " ")))
 
 
 def is_diagnostic(measure: str) -> bool:
-    """Return whether a measure describes a model without saying that it is better."""
+    """Return whether a measure describes models without ranking them."""
     return measure in _names()["kinds"]["diagnostics"]
 
 
 def is_perceptual(measure: str) -> bool:
-    """Return whether a measure asks how much of people's similarity a model has."""
+    """Return whether a measure compares a model with human similarity."""
     return measure in _names()["kinds"]["perceptual"]
 
 
 def may_ask_people(measure: str) -> bool:
-    """Return whether a measure asks judgments, as the built-in ones of people do and others may."""
+    """Return whether a measure may use judgments: perceptual measures, and those of plug-ins."""
     known = {*_names()["titles"], *_names()["kinds"]["diagnostics"]}
     return is_perceptual(measure) or measure not in known
 
 
 def rank(measure: str) -> int:
-    """Return the place of a measure when one has to speak for a comparison; lower speaks first."""
+    """Return the place of a measure in the order in which measures decide a comparison."""
     order = measure_names()
     return [*order, measure].index(measure)
 
 
 def incomplete(extra: Mapping[str, Any]) -> str:
-    """Return the note on a score from a set of which images could not be read; empty for a whole one."""
+    """Return the note on a score of a set with unreadable images; empty for a complete set."""
     if not isinstance(extra, Mapping) or not {"num_images", "unreadable"} <= extra.keys():
         return ""
     return f"incomplete: {extra['num_images']:,} of {extra['num_images_of_set']:,} images"
 
 
 def is_share(measure: str, chance: float | None) -> bool:
-    """Return whether a value is a share of examples, which is read in per cent and points."""
+    """Return whether a value is a share of examples, which is reported in per cent and points."""
     return chance is not None and measure.partition("_")[0] not in _names()["kinds"]["not_shares"]
 
 
 def readable_seconds(seconds: float) -> str:
-    """Return a duration as people say it: `42 s`, `7 min`, `3.5 h`."""
+    """Return a duration for people: `42 s`, `7 min`, `3.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

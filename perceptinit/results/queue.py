@@ -1,4 +1,4 @@
-"""Runs in the queue of a cluster: which jobs were submitted for them, and what Slurm says of these now."""
+"""Runs in the queue of a cluster: the jobs submitted for them, and their state in Slurm."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from perceptinit.errors import UsageError
 from perceptinit.files.atomic import write_json
 from perceptinit.files.reading import read_json
 
-# no arm is called so: names begin with a letter or a digit
-FOLDER = ".slurm"
+FOLDER = ".slurm"  # cannot be the name of an arm
 JOBS = "jobs.json"
 ANSWER_SECONDS = 60
 
@@ -32,17 +31,14 @@ class Job(TypedDict):
 
 
 def ask(command: Sequence[str], text: str = "") -> str:
-    """Return what a program of Slurm prints; UsageError with its own words when it refuses.
-
-    text: its standard input.
-    """
+    """Return the output of a program of Slurm, with `text` as its standard input; UsageError if it fails."""
     name = command[0]
     try:
         done = subprocess.run(
             command, input=text, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS
         )
     except FileNotFoundError:
-        raise UsageError(f"no `{name}` here: this machine is none of a Slurm cluster") from None
+        raise UsageError(f"`{name}` not found: this machine is not part of a Slurm cluster") from None
     except subprocess.TimeoutExpired:
         raise UsageError(f"{name} does not answer: is Slurm's controller up? (sinfo)") from None
     if done.returncode:
@@ -51,15 +47,16 @@ def ask(command: Sequence[str], text: str = "") -> str:
 
 
 def note_job(root: Path, job: str, runs: Runs) -> None:
-    """Keep beside the runs in `root` which of them the array `job` does, in the order of its tasks."""
+    """Write to the folder of the runs which of them the array `job` does, in the order of its tasks."""
     known = [*_read_jobs(root), {"id": job, "runs": [{"arm": a, "seed": s} for a, s in runs]}]
     write_json(root / FOLDER / JOBS, known)
 
 
 def find_submitted(root: Path) -> dict[tuple[str, int], Task]:
-    """Return the newest task that was submitted for each run (arm and seed) in `root`.
+    """Return the newest submitted task of each run (arm and seed) in `root`.
 
-    Raises DataError for notes that cannot be read.
+    Raises:
+        DataError: If the file of jobs is damaged.
     """
     return {
         (run["arm"], run["seed"]): f"{job['id']}_{i}"
@@ -76,9 +73,10 @@ def _read_jobs(root: Path) -> list[Job]:
 
 
 def queue(root: Path) -> dict[Task, str]:
-    """Return the tasks of the runs in `root` that Slurm has not done with: `pending (Priority)`, `running on n7`.
+    """Return the unfinished tasks of the runs in `root`: `pending (Priority)`, `running on n7`.
 
-    Raises UsageError when Slurm cannot be asked.
+    Raises:
+        UsageError: If Slurm does not answer.
     """
     command = ["squeue", "--noheader", "--array", f"--name={root.name}", "--format=%F_%K|%T|%R"]
     rows = [line.strip().split("|", 2) for line in ask(command).splitlines() if "|" in line]
@@ -90,7 +88,7 @@ def queue(root: Path) -> dict[Task, str]:
 
 
 def in_queue(root: Path) -> dict[tuple[str, int], str]:
-    """Return for each run in `root` that has a job what there is to say of the job; asks Slurm only then."""
+    """Return the state of the job of each submitted run in `root`; calls Slurm only if there are any."""
     tasks = find_submitted(root)
     try:
         now = queue(root) if tasks else {}

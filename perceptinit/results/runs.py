@@ -1,4 +1,4 @@
-"""The runs of one or more output folders, with their state: also those that failed or never began."""
+"""The runs of one or more output folders with their state, including runs that failed or did not start."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LoadedRun:
 
     @property
     def scores(self) -> list[dict[str, Any]]:
-        """Return the score rows that show the arm: after its post-hoc stages where it has any."""
+        """Rows of scores, only those after post-hoc stages if the arm has any."""
         rows = self.record.get("scores", [])
         if self.record and self.record["arm"]["resolved"].get("posthoc"):
             return [row for row in rows if row.get("stage") == "posthoc"]
@@ -43,7 +43,7 @@ class LoadedRun:
 
     @property
     def samples_seen(self) -> int:
-        """Return the samples at the last score, 0 without scores."""
+        """Samples at the last score, 0 without scores."""
         return max((row["samples_seen"] for row in self.scores), default=0)
 
     @property
@@ -53,11 +53,18 @@ class LoadedRun:
 
 @dataclass(frozen=True, slots=True)
 class RunSet:
-    """Runs that belong together; `arms` in the recipe's order, the baseline among them.
+    """Runs that are compared.
 
-    plan: the recipe's `[verdict]`; num_planned: seeds that it was first planned with. departures: sentences
-    on what of it is not as it was planned. preregistered: the plan beside the runs, empty without one. expected: published
-    scores, and in what the arms leave the setting that they are of. origins: experiments whose runs some arms share.
+    Attributes:
+        baseline: One of the arms.
+        arms: Names of the arms in the recipe's order.
+        plan: The recipe's `[verdict]`.
+        num_planned: Number of seeds at the start.
+        departures: Sentences on changes of `[verdict]` since the plan.
+        expected: Published scores.
+        changes: Differences of each arm from the setting of `expected`.
+        preregistered: The plan in the folder of the runs, empty without one.
+        origins: Experiments whose runs some arms share.
     """
 
     name: str
@@ -83,22 +90,22 @@ class RunSet:
 
     @property
     def records(self) -> list[Record]:
-        """Return the records there are, finished or not."""
+        """Records of all runs that have one, finished or not."""
         return [run.record for run in self.runs if run.record]
 
     @property
     def is_simulated(self) -> bool:
-        """Return whether any part of a run is made by a program: images, captions or observers."""
-        tables = (t for record in self.records for t in _tables(record["arm"]["resolved"]))
+        """Whether images, captions or observers of a run are simulated."""
+        tables = (t for record in self.records for t in _walk_tables(record["arm"]["resolved"]))
         return any(table.get("use") == "synthetic" for table in tables)
 
     @property
     def samples(self) -> str:
-        """Return what samples seen are, in words."""
+        """The kind of samples: `images` or `image-text pairs`."""
         return samples_in_words(self.records)
 
     def is_shared(self, run: LoadedRun) -> bool:
-        """Return whether a run is that of another recipe, from which its arm is taken."""
+        """Return whether a run is a run of the recipe that its arm is taken from."""
         origin = self.origins.get(run.arm)
         return origin is not None and run.folder.parent.parent.name == origin.name
 
@@ -106,68 +113,71 @@ class RunSet:
         return [run for run in self.runs if run.arm == arm]
 
     def about(self, arm: str) -> dict[str, Any]:
-        """Return what the arm's records say of it, empty when no run of it left one."""
+        """Return the arm's row in its records, empty without records."""
         return next((r.record["arm"] for r in self.arm_runs(arm) if r.record), {})
 
     def resolved(self, arm: str) -> dict[str, Any]:
-        """Return the arm's settings, empty when no run of it left a record."""
+        """Return the arm's settings, empty without records."""
         return dict(self.about(arm).get("resolved", {}))
 
     @property
     def differences(self) -> list[str]:
-        """Return in what each arm differs: `shuffled = init, but judgments through shuffled-votes`.
-
-        Records of before 0.2 do not tell.
-        """
+        """Stages of each arm in words (`shuffled = init, but judgments through shuffled-votes`), from 0.2."""
         return [text for arm in self.arms if (text := self.about(arm).get("difference"))]
 
 
-def _tables(value: Any) -> Iterable[Mapping[str, Any]]:
+def _walk_tables(value: Any) -> Iterable[Mapping[str, Any]]:
     if isinstance(value, Mapping):
         yield value
         value = list(value.values())
     if isinstance(value, list):
         for item in value:
-            yield from _tables(item)
+            yield from _walk_tables(item)
 
 
 def load_runs(paths: Sequence[Path], out: Path = Path("runs")) -> RunSet:
-    """Return the runs under `paths`: run folders, folders above them, record files, or a recipe.
+    """Return the runs under `paths`.
 
-    A recipe file stands for `out/<its name>`. Raises UsageError when there are no runs at all, and
-    when one arm and seed stands in two folders.
+    Args:
+        paths: Run folders, folders above them, record files, or recipes.
+        out: Folder above the folders of the recipes' runs.
+
+    Raises:
+        UsageError: If there are no runs, or two folders have the same arm and seed.
     """
     roots = [_recipe_folder(path, out) if path.suffix == ".toml" else path for path in paths]
     recipes = {root: path for path, root in zip(paths, roots, strict=True) if path != root}
     found = {
         folder.resolve(): load_run(folder / RECORD)
         for root in roots
-        for folder in _folders(root, root in recipes)
+        for folder in _find_folders(root, root in recipes)
     }
     recorded = [run for run in found.values() if run.record]
     planned = [Planned.of_record(run.record, run.folder.parent.parent) for run in recorded]
     planned += [Planned.of_file(path, root) for root, path in recipes.items()]
-    asked = {(p.root, p.arms, p.seeds): p for p in planned}  # most runs are of one plan
-    for run in (run for each in asked.values() for run in _missing(each, roots)):
-        found.setdefault(run.folder.resolve(), run)
+    distinct = {(p.root, p.arms, p.seeds): p for p in planned}  # most runs have the same plan
+    for plan in distinct.values():
+        for run in _find_missing(plan, roots):
+            found.setdefault(run.folder.resolve(), run)
     if not found:
         raise UsageError(f"{', '.join(map(str, roots))}: no runs there (no record.json)")
-    return _as_set(list(found.values()), planned)
+    return _build_set(list(found.values()), planned)
 
 
 def load_experiments(paths: Sequence[Path], out: Path = Path("runs")) -> list[RunSet]:
-    """Return the runs under `paths`, those of each recipe's folder by themselves, and what `tune` left beside it.
+    """Return the runs under `paths` by experiment, with the trials and tuned runs of each.
 
-    Raises UsageError when there are none.
+    Raises:
+        UsageError: If there are no runs.
     """
     roots: dict[Path, None] = {}
     for path in paths:
         is_recipe = path.suffix == ".toml"
-        found = [path] if is_recipe else [folder.parent.parent for folder in _folders(path)]
+        found = [path] if is_recipe else [folder.parent.parent for folder in _find_folders(path)]
         for root in dict.fromkeys(found):
             folder = _recipe_folder(root, out) if is_recipe else root
-            beside = [folder.with_name(folder.name + end) for end in (TRIALS, BEST)]
-            roots.update(dict.fromkeys([root, *(place for place in beside if place.is_dir())]))
+            tuned = [folder.with_name(folder.name + end) for end in (TRIALS, BEST)]
+            roots.update(dict.fromkeys([root, *(place for place in tuned if place.is_dir())]))
     if not roots:
         raise UsageError(f"{', '.join(map(str, paths))}: no runs there (no record.json)")
     return [load_runs([root], out) for root in roots]
@@ -177,24 +187,24 @@ def _recipe_folder(path: Path, out: Path) -> Path:
     return out / str(read_recipe_file(path).tables.get("name", path.stem))
 
 
-def _folders(root: Path, may_be_absent: bool = False) -> list[Path]:
-    """Return the folders of runs under `root`, begun or with a record; where there are none, of those in a queue."""
+def _find_folders(root: Path, may_be_absent: bool = False) -> list[Path]:
+    """Return the folders of runs under `root` or, if there are none, those of runs in a queue."""
     if root.is_file():
         if root.name != RECORD:
-            raise UsageError(f"{root}: a file that is no {RECORD} of a run, nor a recipe (.toml)")
+            raise UsageError(f"{root}: neither the {RECORD} of a run nor a recipe (.toml)")
         return [root.parent]
     if root.is_dir():
         recorded = [file.parent for file in sorted(root.rglob(RECORD))]
         folders = sorted({root, *root.rglob("seed*")} - {*recorded})
-        begun = recorded + [f for f in folders if _SEED_FOLDER.fullmatch(f.name)]
-        return begun or [root / arm / f"seed{seed}" for arm, seed in find_submitted(root)]
+        started = recorded + [f for f in folders if _SEED_FOLDER.fullmatch(f.name)]
+        return started or [root / arm / f"seed{seed}" for arm, seed in find_submitted(root)]
     if may_be_absent:
         return []
     raise UsageError(f"{root}: no such folder of runs")
 
 
 def load_run(file: Path) -> LoadedRun:
-    """Return the run of a record file, whether or not it can be read."""
+    """Return the run of a record file, which may be absent or damaged."""
     folder = file.parent
     found = run_state(folder)
     number = folder.name.removeprefix("seed")
@@ -204,24 +214,24 @@ def load_run(file: Path) -> LoadedRun:
     return LoadedRun(arm, seed, folder, found.state, dict(found.record), found.reason)
 
 
-def _missing(planned: Planned, roots: Sequence[Path]) -> Iterable[LoadedRun]:
-    """Yield the planned runs of the folders in `roots` that left no record there: shared ones, and missing ones."""
-    asked = [root.resolve() for root in roots]
+def _find_missing(planned: Planned, roots: Sequence[Path]) -> Iterable[LoadedRun]:
+    """Yield the planned runs without a record in the folders in `roots`: shared and missing ones."""
+    resolved = [root.resolve() for root in roots]
     for seed in planned.seeds:
         for arm in planned.arms:
             own = planned.root / arm / f"seed{seed}"
             place = own.resolve()
-            if not (own / RECORD).exists() and any(place.is_relative_to(root) for root in asked):
+            if not (own / RECORD).exists() and any(place.is_relative_to(root) for root in resolved):
                 yield load_run(run_folder(planned.root, arm, seed, planned.origins) / RECORD)
 
 
-def _as_set(runs: list[LoadedRun], planned: Sequence[Planned]) -> RunSet:
+def _build_set(runs: list[LoadedRun], planned: Sequence[Planned]) -> RunSet:
     seen: dict[tuple[str, int], LoadedRun] = {}
     for run in runs:
         other = seen.setdefault((run.arm, run.seed), run)
         if other is not run:
             raise UsageError(
-                f"{run.title} stands in two folders: {other.folder} and {run.folder}. "
+                f"{run.title} is in two folders: {other.folder} and {run.folder}. "
                 "Name the folders of one experiment only"
             )
     origins = {origin.name for p in planned for origin in p.origins.values()}
@@ -238,7 +248,7 @@ def _as_set(runs: list[LoadedRun], planned: Sequence[Planned]) -> RunSet:
 
 
 def samples_in_words(records: Iterable[Record]) -> str:
-    """Return what runs were pretrained on: images where their models have no text tower, else image-text pairs."""
+    """Return the kind of samples of runs: `images` for models without a text tower, else `image-text pairs`."""
     built = [record["hashes"].get("built") for record in records]
     is_alone = bool(built) and all(hashes and "text" not in hashes for hashes in built)
     return "images" if is_alone else "image-text pairs"

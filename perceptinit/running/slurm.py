@@ -1,8 +1,7 @@
-"""The runs that a recipe lacks, as tasks of a Slurm job array: each the plain command for one arm and seed.
+"""The missing runs of a recipe as a Slurm job array. Each task is the plain command for one arm and seed.
 
-A task that Slurm warns of its end, or takes the nodes from, saves and ends with exit code 75; its script then puts it,
-and no other task of the array, back into the queue, from where it goes on. One more job makes the table when all
-have ended.
+A task that reaches its time limit or is preempted saves and ends with exit code 75. Its script then puts that task
+back into the queue, where it resumes. One more job writes the table when all tasks have ended.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ from perceptinit.running.interruption import EXIT_CODE
 
 TABLE = "table.txt"
 TABLE_MINUTES = 30
-# seconds that the processes of other nodes have once one has ended
-WAIT_SECONDS = 60
+WAIT_SECONDS = 60  # for the processes of other nodes after one has ended
 PERCEPTINIT = (sys.executable, "-m", "perceptinit")
 
 RUNS = """\
@@ -39,10 +37,10 @@ runs=(
 read -r arm seed <<< "${{runs[$SLURM_ARRAY_TASK_ID]}}"
 {rendezvous}fresh=()
 {fresh}[ -n "$SLURM_CPUS_PER_TASK" ] && export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
-trap : TERM  # it reaches the run as well, which saves
+trap : TERM  # the run receives it as well, and saves
 srun --wait={wait} {command} --arm "$arm" --seed "$seed" "${{fresh[@]}}"
 code=$?
-# all is saved, and nobody ended the job, which would be completing: this task, not the array, goes on later
+# all is saved, and the job was not cancelled (it would be completing): requeue this task, not the array
 if [ "$code" = {unfinished} ] && scontrol show job "$SLURM_JOB_ID" | grep -q JobState=RUNNING; then
   scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
 fi
@@ -65,9 +63,9 @@ export COLUMNS=160
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What was submitted: arrays and the runs in them, and the job that makes the table.
+    """The submitted arrays, the number of their runs, and the job that writes the table.
 
-    num_queued: runs that were in the queue already, or going on.
+    `num_queued` counts runs that were already in the queue or running.
     """
 
     jobs: tuple[str, ...]
@@ -78,13 +76,12 @@ class Submission:
     table: Path
 
     def __str__(self) -> str:
-        left = f"{self.num_finished} finished, {self.num_queued} in the queue or going on already"
+        others = f"{self.num_finished} finished, {self.num_queued} already in the queue or running"
         if not self.jobs:
-            return f"Nothing to submit: {left}."
-        return (
-            f"Submitted {self.num_runs} run{'s' * (self.num_runs > 1)} ({left}): job{'s' * (len(self.jobs) > 1)} {', '.join(self.jobs)}.\n"
-            f"When all have ended, job {self.table_job} writes {self.table}."
-        )
+            return f"Nothing to submit: {others}."
+        runs = f"{self.num_runs} run{'s' * (self.num_runs > 1)} ({others})"
+        jobs = f"job{'s' * (len(self.jobs) > 1)} {', '.join(self.jobs)}"
+        return f"Submitted {runs}: {jobs}.\nAfter all of them, job {self.table_job} writes {self.table}."
 
 
 def submit(
@@ -96,10 +93,19 @@ def submit(
     fresh: bool = False,
     num_workers: int | None = None,
 ) -> Submission:
-    """Submit the runs that are neither finished, nor queued, nor going on; `fresh`: all of them.
+    """Submit the runs that are not finished, queued or running.
 
-    cells: at least one, of the recipe. Raises RecipeError, UsageError and DataError as `run_recipe` does, and
-    UsageError when Slurm is not there or refuses: the same command submits the rest later.
+    Args:
+        recipe: The recipe.
+        cells: Its runs, at least one.
+        out: Folder above the folder of the recipe's runs.
+        device: Device of each run.
+        fresh: Submit all runs, to start over.
+        num_workers: Threads of each process that decode images.
+
+    Raises:
+        RecipeError, DataError: As `run_recipe`.
+        UsageError: As `run_recipe`, and if Slurm is absent or refuses. The same command submits the rest later.
     """
     root = out / recipe.name
     _check_partition(recipe)
@@ -107,12 +113,11 @@ def submit(
     check_writable(root)
     with file_lock(root / FOLDER / "lock", timeout=0) as is_mine:
         if not is_mine:
-            raise UsageError(f"{root}: another `run --on slurm` submits its runs now; wait for it")
-        waiting = queue(root)
-        tasks = find_submitted(root)
+            raise UsageError(f"{root}: another `run --on slurm` submits its runs now. Wait until it ends")
+        waiting, tasks = queue(root), find_submitted(root)
         queued = {run for run, task in tasks.items() if task in waiting}
         if fresh and queued & {(cell.arm.name, cell.seed) for cell in cells}:
-            raise UsageError(f"{root}: runs of it are in the queue; scancel them before --fresh")
+            raise UsageError(f"{root}: its runs are in the queue. Cancel them with scancel before --fresh")
         prepare(recipe, cells, fresh)
         states = [cell.state.state for cell in cells]
         missing = [
@@ -137,24 +142,24 @@ def _check_partition(recipe: Recipe) -> None:
     there = re.findall(r"^PartitionName=(\S+)", found, re.MULTILINE)
     wanted = recipe.slurm.partition
     if wanted not in there:
-        problem = "which one?" if wanted is None else f"the cluster has no '{wanted}'."
+        problem = "required" if wanted is None else f"the cluster has no '{wanted}'"
         raise UsageError(
-            f"{recipe.source}: [slurm] partition: {problem} There are: {', '.join(there)}. "
-            "Write it there, or --set slurm.partition=NAME"
+            f"{recipe.source}: [slurm] partition: {problem}. Choose one of {', '.join(there)}, "
+            "in the recipe or with --set slurm.partition=NAME"
         )
 
 
 def max_tasks(config: str) -> int:
-    """Return how many tasks an array may have, from what `scontrol show config` prints."""
+    """Return the largest number of tasks of an array, from the output of `scontrol show config`."""
     limits = re.findall(r"^MaxArraySize\s*=\s*(\d+)|\bmax_array_tasks=(\d+)", config, re.MULTILINE)
-    found = [int(size or tasks) for size, tasks in limits]
-    if not found or not min(found):
-        raise UsageError("scontrol show config: no MaxArraySize above 0, so no job arrays here")
-    return min(found)
+    most = min((int(size or tasks) for size, tasks in limits), default=0)
+    if not most:
+        raise UsageError("scontrol show config: no MaxArraySize above 0, so this cluster has no job arrays")
+    return most
 
 
 def _submit_runs(recipe: Recipe, root: Path, cells: Sequence[Cell], command: str, fresh: bool) -> str:
-    """Submit one array, note which run is which task, and return its number."""
+    """Submit one array, record its runs, and return its number."""
     config, folder = recipe.slurm, root / FOLDER
     is_shared = config.nodes * config.num_processes > 1
     script = RUNS.format(
@@ -205,7 +210,7 @@ def _submit_table(recipe: Recipe, root: Path, jobs: Sequence[str]) -> str:
 def _sbatch(recipe: Recipe, options: Sequence[str], script: str) -> str:
     common = ["sbatch", "--parsable", f"--partition={recipe.slurm.partition}", "--ntasks-per-node=1"]
     answer = ask([*common, *options, *recipe.slurm.options], script)
-    return answer.strip().partition(";")[0]  # of several clusters, its name follows
+    return answer.strip().partition(";")[0]  # the name of the cluster follows if there are several
 
 
 def _log(folder: Path, name: str) -> str:

@@ -1,13 +1,13 @@
-"""`perceptinit tune`: equally many trials for every arm, then each arm at its best settings with the final seeds.
+"""`perceptinit tune`: the same number of trials for every arm, then each arm at its best settings with the final seeds.
 
-A trial is an ordinary run of the recipe, with settings, evaluator and seed as overrides: its record says how to do it
-again, and whatever continues or shares runs does so with trials. What an arm takes depends on their records alone.
+A trial is an ordinary run of the recipe, with settings, evaluator and seed as overrides, so it is recorded, resumed
+and shared like any run. The chosen settings depend only on the records of trials.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,41 +24,52 @@ from perceptinit.running.cells import Cell, check_same_run, plan_cells
 from perceptinit.running.readiness import check_ready
 from perceptinit.running.runner import run_recipe
 
-NO_TUNE = (
-    "no [tune], which says what is tuned and on which validation data (docs/tuning.md); `perceptinit run` does the "
-    "recipe as it stands"
-)
+NO_TUNE = "[tune] is missing. Add it (docs/tuning.md), or use `perceptinit run` for the recipe without tuning"
 SAME_DATA = (
-    "measures on {}, as [[eval]] does: settings that are chosen on test data flatter every arm. Take validation data, "
-    'such as another split (split = "val") or a set with a name of its own'
+    "measures on {}, as [[eval]] does: settings chosen on test data favour every arm. Use validation data, "
+    'such as another split (split = "val") or another set'
 )
-TRAINED_ON = 'measures on the judgments that stage 1 learns from: take another split, such as "val"'
+TRAINED_ON = 'measures on the judgments that stage 1 is trained on. Use another split, such as "val"'
 
 
 class Tune:
-    """The tuning of a recipe, in the folders beside its runs; options: as `run_recipe` takes them.
+    """The tuning of a recipe, in folders next to its runs.
 
-    Raises UsageError for a recipe that says nothing of tuning, and RecipeError where settings would be chosen on
-    the data that decide, or the recipe is wrong at any of the points.
+    Args:
+        path: Recipe file.
+        overrides: `path=value` strings.
+        out: Folder above the folders of runs.
+        options: Options of `run_recipe`.
+
+    Raises:
+        UsageError: If the recipe has no `[tune]`.
+        RecipeError: If settings would be chosen on test data, or the recipe is wrong at one of the points.
     """
 
     def __init__(self, path: Path, overrides: Sequence[str], out: Path, **options: Any) -> None:
         self.recipe = load_recipe(path, overrides)
-        self._out, self._options = out, options
-        self._plan = plan_of(self.recipe)
-        problems = find_same_data(self.recipe)
-        if problems:
+        if self.recipe.tune is None:
+            raise UsageError(f"{self.recipe.source}: {NO_TUNE}")
+        self._out, self._options, self._plan = out, options, self.recipe.tune
+        if problems := find_same_data(self.recipe):
             raise RecipeError(problems, self.recipe.source)
         self._of_best = (f"name={json.dumps(self.recipe.name + BEST)}", 'tune.role="best"')
-        self.trials = self._trial_cells()
+        own = (
+            f"name={json.dumps(self.recipe.name + TRIALS)}",
+            'tune.role="trial"',
+            f"seeds={list(self._plan.seeds)}",
+            f"eval={write_toml([{**shorten(self._plan.evaluator), 'every': 'end'}])}",
+        )
+        trials = zip(self._plan.seeds, self._plan.points(), strict=True)
+        self.trials = [cell for seed, point in trials for cell in self._plan_cells(own, point, seeds=[seed])]
 
     def search(self) -> list[Search]:
         """Do all trials and return them by arm.
 
-        The first ones show whether there is a score to choose by. A trial whose training is lost, as by a loss that
-        is not finite, is over as well; any other failure is raised after the others are done.
+        The first trials show whether the measure exists. A trial whose training diverged is over, too; any other
+        failure is raised after the others are done.
         """
-        check_ready(self.recipe)  # of what comes after the trials
+        check_ready(self.recipe)  # for the runs after the trials
         if not self._options["fresh"]:
             for cell in (*self.trials, *self.at_shared()):
                 check_same_run(cell)
@@ -73,54 +84,43 @@ class Tune:
 
     def at_best(self, searches: Sequence[Search]) -> list[Cell]:
         """Return the runs with the final seeds, each arm at the best settings of its median study."""
-        cells = [cell for search in searches for cell in self._best_cells(search)]
+        cells: list[Cell] = []
+        for search in searches:
+            trial = search.median()
+            if trial.value is None:
+                raise UsageError(
+                    f"arm {search.arm}: in most studies no trial ended with a score (see `perceptinit status "
+                    f"{self.trials[0].root}`). Tune it over other ranges, with another --out"
+                )
+            cells += self._plan_cells(self._of_best, trial.settings, arms=[search.arm])
         return sorted(cells, key=lambda cell: self.recipe.seeds.index(cell.seed))
 
     def run(self, cells: Sequence[Cell]) -> None:
-        """Do runs of one experiment with the options that were given."""
+        """Do runs of one experiment."""
         by_name = {cell.recipe.name: cell.recipe for cell in reversed(cells)}
         recipe = by_name.get(self.recipe.name, cells[0].recipe)
         run_recipe(recipe, cells=cells, **self._options)
 
     def at_shared(self) -> list[Cell]:
-        """Return the runs of the recipe as it stands."""
+        """Return the runs of the recipe without tuning."""
         return plan_cells(self.recipe, out=self._out)
 
-    def _trial_cells(self) -> list[Cell]:
-        own = [
-            f"name={json.dumps(self.recipe.name + TRIALS)}",
-            'tune.role="trial"',
-            f"seeds={list(self._plan.seeds)}",
-            f"eval={write_toml([{**shorten(self._plan.evaluator), 'every': 'end'}])}",
-        ]
-        trials = zip(self._plan.seeds, self._plan.points(), strict=True)
-        return [
-            cell
-            for seed, point in trials
-            for cell in plan_cells(
-                override_recipe(self.recipe, [*own, *_settings(point)]), seeds=[seed], out=self._out
-            )
-        ]
-
-    def _best_cells(self, search: Search) -> list[Cell]:
-        trial = search.median()
-        if trial.value is None:
-            raise UsageError(
-                f"arm {search.arm}: in most studies no trial ended with a score, and `perceptinit status "
-                f"{self.trials[0].root}` says why; tune it over other ranges, with another --out"
-            )
-        best = override_recipe(self.recipe, [*self._of_best, *_settings(trial.settings)])
-        return plan_cells(best, arms=[search.arm], out=self._out)
+    def _plan_cells(
+        self, overrides: Iterable[str], settings: Mapping[str, float | str], **chosen: Any
+    ) -> list[Cell]:
+        """Return runs of the recipe with overrides and tuned settings."""
+        recipe = override_recipe(self.recipe, [*overrides, *_write_settings(settings)])
+        return plan_cells(recipe, out=self._out, **chosen)
 
     def _refuse_other_tuning(self) -> None:
-        """Raise UsageError when an arm there is at its best of another search: its run would be kept as it is."""
-        for cell in plan_cells(override_recipe(self.recipe, self._of_best), out=self._out):
+        """Raise UsageError if the folder has arms at their best of another search, which would be kept."""
+        for cell in self._plan_cells(self._of_best, {}):
             recipe, record = cell.recipe, cell.state.record
             now = parse_tuning(recipe.text, recipe.source, recipe.overrides)
             if record and find_tuning(record).how != now.how:
                 raise UsageError(
                     f"{cell.root} holds arms at their best of another search (other trials, seeds, space or measure). "
-                    "Remove that folder, which keeps the trials, or choose another --out"
+                    "Remove that folder (the trials are elsewhere), or choose another --out"
                 )
 
     def _finish(self, cells: Sequence[Cell]) -> None:
@@ -134,28 +134,21 @@ class Tune:
                 raise
 
 
-def plan_of(recipe: Recipe) -> Tuning:
-    """Return what the recipe says of tuning; UsageError when it says nothing."""
-    if recipe.tune is None:
-        raise UsageError(f"{recipe.source}: {NO_TUNE}")
-    return recipe.tune
-
-
 def find_same_data(recipe: Recipe) -> list[Problem]:
-    """Return why settings would be chosen on data that are no validation data; empty without `[tune]`."""
+    """Return why the data of `[tune.eval]` are not validation data; empty if they are, or without `[tune]`."""
     if recipe.tune is None:
         return []
     evaluator = recipe.tune.evaluator.build()
-    own = _data_sets(evaluator, recipe.tune.evaluator.table())
-    decide = [name for slot in recipe.evals for name in _data_sets(slot.spec.build(), slot.spec.table())]
+    own = _name_sets(evaluator, recipe.tune.evaluator.table())
+    decide = [name for slot in recipe.evals for name in _name_sets(slot.spec.build(), slot.spec.table())]
     messages = [SAME_DATA.format(name) for name in sorted(own & {*decide})]
     if isinstance(evaluator, JudgedMeasure) and evaluator.config.split == "train":
         messages.append(TRAINED_ON)
     return [Problem("tune.eval", message) for message in messages]
 
 
-def _data_sets(evaluator: Any, table: Mapping[str, Any]) -> set[str]:
-    """Return the data sets of an evaluator as scores call them; of one that does not tell, what it is."""
+def _name_sets(evaluator: Any, table: Mapping[str, Any]) -> set[str]:
+    """Return the data sets of an evaluator as in names of scores, or its table if it does not state them."""
     if isinstance(evaluator, JudgedMeasure):
         return {evaluator.set_name}
     if isinstance(evaluator, SetMeasure):
@@ -163,12 +156,12 @@ def _data_sets(evaluator: Any, table: Mapping[str, Any]) -> set[str]:
     return {write_toml(table)}
 
 
-def keys_by_arm(recipe: Recipe) -> dict[str, list[str]]:
-    """Return the tuned keys that each arm has: `init.lr` means nothing to an arm without a stage 1."""
+def keys_by_arm(recipe: Recipe, tuning: Tuning) -> dict[str, list[str]]:
+    """Return the tuned keys that each arm has: `init.lr` has no effect on an arm without a stage 1."""
     found: dict[str, list[str]] = {arm.name: [] for arm in recipe.arms}
-    for dimension in plan_of(recipe).space:
+    for dimension in tuning.space:
         ends = [
-            override_recipe(recipe, _settings({dimension.path: dimension.value(share)}))
+            override_recipe(recipe, _write_settings({dimension.path: dimension.value(share)}))
             for share in (0.0, 1.0)
         ]
         for arm in found:
@@ -178,7 +171,7 @@ def keys_by_arm(recipe: Recipe) -> dict[str, list[str]]:
 
 
 def tuning_lines(recipe: Recipe) -> Iterator[str]:
-    """Yield what `tune` would do: how many runs, chosen by what, and which arm lacks which key; nothing without `[tune]`."""
+    """Yield the plan of `tune`: number of runs, measure, and arms that lack a key; empty without `[tune]`."""
     if recipe.tune is None:
         return
     plan, config = recipe.tune, recipe.tune.config
@@ -186,13 +179,13 @@ def tuning_lines(recipe: Recipe) -> Iterator[str]:
     yield (
         f"tune: {config.trials} trials x {config.studies} studies x {len(recipe.arms)} arms = {num} runs with the seeds "
         f"{plan.seeds[0]} to {plan.seeds[-1]}, chosen by {config.measure} of {plan.evaluator.name}; then {num_final} runs "
-        f"with each arm at its best: {(num + num_final) / num_final:.3g} times the cost of the recipe beside it"
+        f"with each arm at its best. In all, {(num + num_final) / num_final:.3g} times the cost of the recipe"
     )
-    for arm, keys in keys_by_arm(recipe).items():
+    for arm, keys in keys_by_arm(recipe, plan).items():
         lacking = [d.path for d in plan.space if d.path not in keys]
         if lacking:
             yield f"  {arm} has no {' and no '.join(lacking)}, and as many trials as the others"
 
 
-def _settings(point: Mapping[str, float | str]) -> list[str]:
+def _write_settings(point: Mapping[str, float | str]) -> list[str]:
     return [f"{path}={value}" for path, value in point.items()]

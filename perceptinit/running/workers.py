@@ -1,8 +1,8 @@
 """Several runs at a time on one machine: worker processes, and their events back to one console.
 
-The parent starts `python -m perceptinit.running.workers` a bounded number of times. Each worker is told
-the recipe on standard input, claims runs like any other process that shares the folder, and
-writes its events as JSON lines to standard output; the parent shows them.
+The parent starts `python -m perceptinit.running.workers` several times. Each worker reads the recipes from standard
+input, claims runs like any other process that shares the folder, and writes its events as JSON lines to standard
+output; the parent shows them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 from perceptinit.compute.devices import usable_cores
 from perceptinit.errors import PerceptInitError, describe_error
 from perceptinit.protocols import HasExpect, HasSay, Tracker
-from perceptinit.running.interruption import OF_CTRL_C, StopSignals
+from perceptinit.running.interruption import INTERRUPT_EXIT_CODE, OF_CTRL_C, StopSignals
 from perceptinit.running.tracking import build_console
 from perceptinit.types import Event, RunContext, Score
 
@@ -37,9 +37,13 @@ class RunsFailedError(PerceptInitError):
 def run_in_workers(sweep: Sweep, jobs: int, num_workers: int | None = None) -> list[dict[str, Any]]:
     """Do the runs of a sweep in at most `jobs` processes and return their records.
 
-    num_workers: threads of each that decode images, by default its share of the cores.
+    Args:
+        sweep: The runs.
+        jobs: Number of processes.
+        num_workers: Threads of each process that decode images; by default its share of the cores.
 
-    Raises RunsFailedError, after all workers ended, when a run did not finish.
+    Raises:
+        RunsFailedError: If a run did not finish, after all workers ended.
     """
     console = build_console(sweep.recipe)
     if isinstance(console, HasExpect):
@@ -55,18 +59,19 @@ def run_in_workers(sweep: Sweep, jobs: int, num_workers: int | None = None) -> l
                 worker.wait()
     except BaseException as error:  # Ctrl-C or a signal: every worker saves its state and ends
         for worker in workers:
-            worker.stop(OF_CTRL_C if isinstance(error, KeyboardInterrupt) else signal.SIGTERM)
+            number = OF_CTRL_C if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
+            worker.process.send_signal(number)  # has no effect on a process that ended
         for worker in workers:
             worker.wait()
         raise
     finally:
         if console is not None:
             console.close()
-    return _records(sweep)
+    return _read_records(sweep)
 
 
 def _job(sweep: Sweep, num_workers: int) -> dict[str, Any]:
-    """Return what each worker reads: the text of every recipe, and its runs with their folders."""
+    """Return the input of each worker: the text of every recipe, and the runs with their folders."""
     recipes = list({id(cell.recipe): cell.recipe for cell in sweep.cells}.values())
     numbers = {id(recipe): i for i, recipe in enumerate(recipes)}
     return {
@@ -98,10 +103,14 @@ def _cells(job: Mapping[str, Any]) -> list[Cell]:
 
     recipes = []
     for stated in job["recipes"]:
-        sources, is_smoke = tuple(map(tuple, stated.pop("sources"))), stated.pop("smoke")
-        recipe = read_recipe(**{**stated, "folder": Path(stated["folder"])})
-        recipe = replace(recipe, sources=sources)
-        recipes.append(recipe.smoke() if is_smoke else recipe)
+        recipe = read_recipe(
+            stated["text"],
+            source=stated["source"],
+            overrides=stated["overrides"],
+            folder=Path(stated["folder"]),
+        )
+        recipe = replace(recipe, sources=tuple(map(tuple, stated["sources"])))
+        recipes.append(recipe.smoke() if stated["smoke"] else recipe)
     return [
         Cell(recipes[number], recipes[number].arm(arm), seed, Path(folder))
         for number, arm, seed, folder in job["runs"]
@@ -109,9 +118,8 @@ def _cells(job: Mapping[str, Any]) -> list[Cell]:
 
 
 def _environment(index: int, jobs: int, device: str) -> dict[str, str]:
-    """Return a worker's environment: its share of the cores, and a GPU of its own where there are several."""
-    package_folder = str(Path(__file__).parents[2])
-    paths = [package_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
+    """Return a worker's environment: its share of the cores, and its GPU if there are several."""
+    paths = filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONIOENCODING": "utf-8"}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // jobs)))
     if device == "cuda":
@@ -124,10 +132,10 @@ def _environment(index: int, jobs: int, device: str) -> dict[str, str]:
 
 
 class _Worker:
-    """A worker process; two threads pass on what it writes."""
+    """A worker process, and two threads that forward its output."""
 
     def __init__(self, job: str, environment: Mapping[str, str], console: Tracker | None) -> None:
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "perceptinit.running.workers"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -135,27 +143,22 @@ class _Worker:
             encoding="utf-8",
             errors="replace",
             env=dict(environment),
-            start_new_session=True,  # Ctrl-C reaches it through `stop` alone
+            start_new_session=True,  # the parent forwards Ctrl-C as a signal
         )
-        streams = (self._process.stdout, self._process.stderr)
         self._threads = [
-            threading.Thread(target=show, args=(stream, console))
-            for show, stream in zip((_show_events, _show_lines), streams, strict=True)
+            threading.Thread(target=_show_events, args=(self.process.stdout, console)),
+            threading.Thread(target=_show_lines, args=(self.process.stderr, console)),
         ]
         for thread in self._threads:
             thread.start()
-        assert self._process.stdin is not None
-        self._process.stdin.write(job)
-        self._process.stdin.close()
+        assert self.process.stdin is not None
+        self.process.stdin.write(job)
+        self.process.stdin.close()
 
     def wait(self) -> None:
-        self._process.wait()
+        self.process.wait()
         for thread in self._threads:
             thread.join()
-
-    def stop(self, number: signal.Signals) -> None:
-        """Ask the worker by a signal to save its state and end."""
-        self._process.send_signal(number)  # none to one that has ended
 
 
 def _show_events(lines: IO[str], console: Tracker | None) -> None:
@@ -167,7 +170,7 @@ def _show_events(lines: IO[str], console: Tracker | None) -> None:
 
 
 def _show_lines(lines: IO[str], console: Tracker | None) -> None:
-    """Pass on what a worker writes to standard error, such as a library's warnings."""
+    """Forward the standard error of a worker, such as a library's warnings."""
     for line in lines:
         if isinstance(console, HasSay):
             console.say(line.rstrip("\n"))
@@ -175,30 +178,28 @@ def _show_lines(lines: IO[str], console: Tracker | None) -> None:
             sys.stderr.write(line)
 
 
-def _records(sweep: Sweep) -> list[dict[str, Any]]:
-    records, complaints = [], []
-    for cell in sweep.cells:
-        found = cell.state
-        if found.is_finished:
-            records.append(dict(found.record))
-        else:
-            reason = found.record.get("error") or "its process ended without a record of why"
-            complaints.append(f"{cell.title}: {reason}")
+def _read_records(sweep: Sweep) -> list[dict[str, Any]]:
+    states = [(cell, cell.state) for cell in sweep.cells]
+    complaints = [
+        f"{cell.title}: {found.record.get('error') or 'its process ended without an error message'}"
+        for cell, found in states
+        if not found.is_finished
+    ]
     if complaints:
         raise RunsFailedError(
             f"{len(complaints)} of {len(sweep.cells)} runs did not finish:\n  " + "\n  ".join(complaints)
         )
-    return records
+    return [dict(found.record) for _, found in states]
 
 
 class _Relay:
-    """Takes the place of the console in a worker: events go to the parent, one JSON line each."""
+    """Replaces the console in a worker: events go to the parent, one JSON line each."""
 
     def __init__(self, out: IO[str]) -> None:
         self._out = out
 
     def start(self, ctx: RunContext) -> None:
-        """Nothing to prepare: the run-start event carries all that is shown."""
+        """Do nothing: the run-start event has all that the console shows."""
 
     def log(self, event: Event) -> None:
         row = asdict(event)
@@ -206,31 +207,31 @@ class _Relay:
             score["extra"] = {}  # arrays, which no console shows
         try:
             print(json.dumps(row), file=self._out, flush=True)
-        except BrokenPipeError:  # the parent is gone: stop as if it had been interrupted
+        except BrokenPipeError:  # the parent is gone: stop as after an interrupt
             raise KeyboardInterrupt from None
 
     def close(self) -> None:
-        """Nothing to release: standard output is flushed at every event."""
+        """Do nothing: standard output is flushed at every event."""
 
 
 def main() -> None:
-    """Work on the job that standard input describes; exit code 1 when a run failed here."""
+    """Do the job described on standard input; exit with code 1 if a run failed here."""
     from perceptinit.compute.devices import set_up_process
     from perceptinit.running.sweep import Sweep
 
     job = json.loads(sys.stdin.read())
     relay = _Relay(sys.stdout)
-    sys.stdout = sys.stderr  # what components print must not end up among the events
+    sys.stdout = sys.stderr  # keeps the output of components out of the events
     cells = _cells(job)
     set_up_process(job["device"])
     try:
         sweep = Sweep(cells, job["device"], job["fresh"], job["earlier"], job["num_workers"])
         sweep.work(console=relay)
     except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:  # in the run's record, from where the parent tells it
+        sys.exit(INTERRUPT_EXIT_CODE)
+    except Exception as error:  # the parent reads it from the run's record
         if not isinstance(error, PerceptInitError):
-            print(describe_error(error), file=sys.stderr)  # as well, for its traceback
+            print(describe_error(error), file=sys.stderr)  # with its traceback
         sys.exit(1)
 
 

@@ -55,9 +55,9 @@ def download(
         return
     assert recipe is not None
     from perceptinit.recipe.reading import load_recipe
-    from perceptinit.running.readiness import find_obstacles, needs
+    from perceptinit.running.readiness import find_needs, find_obstacles
 
-    is_all_there = fetch_needs(needs(load_recipe(recipe, set_ or ())), dry_run=dry_run)
+    is_all_there = fetch_needs(find_needs(load_recipe(recipe, set_ or ())), dry_run=dry_run)
     if is_all_there and not dry_run:
         left = find_obstacles(load_recipe(recipe, set_ or ()))
         typer.echo("Next: " + ("; ".join(map(str, left)) if left else f"perceptinit run {recipe}"))
