@@ -326,7 +326,9 @@ def test_status_shows_jobs_before_any_began_and_where_there_is_no_slurm(fake, ou
     sent(out)
     monkeypatch.setenv("PATH", "/nowhere")
     lines = shown(out / "tiny")
-    assert "pi 1 not started job 11_3 (`squeue` not found: this machine is not part of a Slurm cluster)" in lines
+    assert (
+        "pi 1 not started job 11_3 (`squeue` not found: this machine is not part of a Slurm cluster)" in lines
+    )
     assert lines[-1] == "4 runs: 4 not started"
 
 
