@@ -93,11 +93,10 @@ from perceptinit.judgments.image_files import (
     list_some as list_some,
     missing_files as missing_files,
 )
-from perceptinit.judgments.own.matrix_set import MatrixSet as MatrixSet
+from perceptinit.judgments.own.matrix_set import MatrixSet as MatrixSet, RdmSet as RdmSet
 from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable as OddOneOutTable
 from perceptinit.judgments.own.own_table import OwnTable as OwnTable
 from perceptinit.judgments.own.rdm_files import read_names as read_names
-from perceptinit.judgments.own.rdm_set import RdmSet as RdmSet
 from perceptinit.judgments.own.table import Table as Table
 from perceptinit.judgments.scoring import (
     cosine_distances as cosine_distances,

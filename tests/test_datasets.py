@@ -17,10 +17,10 @@ from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.judgments.ceilings import ceiling_of_split
 from perceptinit.judgments.data_sets import published_sets
 from perceptinit.judgments.forms.conventions import Conventions
+from perceptinit.judgments.own.matrix_set import RdmSet
 from perceptinit.judgments.own.multi_select import MultiSelect
 from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable
 from perceptinit.judgments.own.rating_table import Ratings
-from perceptinit.judgments.own.rdm_set import RdmSet
 from perceptinit.judgments.own.same_different import SameDifferent
 from perceptinit.judgments.own.table import Table
 from perceptinit.judgments.published.cifar10h import CLASSES, Cifar10H
@@ -462,7 +462,7 @@ def test_all_layouts_of_a_matrix_give_the_same_triplets(tmp_path):
             {},
             r"lab.csv, row 3: called 'c', but column 2 is called 'b'",
         ),
-        ({"lab.csv": "0,1\n1,0"}, {}, "contains no image names"),
+        ({"lab.csv": "0,1\n1,0"}, {}, "no image names; set names"),
     ],
 )
 def test_what_is_wrong_with_a_matrix_file_is_told(tmp_path, files, config, sentence):

@@ -14,7 +14,7 @@ from perceptinit.evaluators.labelled import KNN, LinearProbe, Representation
 from perceptinit.evaluators.rsa import RSA
 from perceptinit.files.checkpoints import save_weights
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
-from perceptinit.judgments.own.rdm_set import RdmSet
+from perceptinit.judgments.own.matrix_set import RdmSet
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import RunContext, Stimuli
 

@@ -246,7 +246,7 @@ def test_empty_lines_at_the_end_are_no_class_and_no_prompt(packed_set):
 def test_an_empty_line_between_class_names_is_an_error(packed_set):
     path = packed_set / "classnames.txt"
     path.write_text("cat\n\ndog\n")
-    assert complaint(packed_set) == (f"{path}: line 2 is empty, so the labels after it are ambiguous")
+    assert complaint(packed_set) == (f"{path}: line 2 is empty, so later labels are ambiguous")
 
 
 def test_a_label_without_a_class_name_names_the_sample(packed_set):

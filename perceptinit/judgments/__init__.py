@@ -34,7 +34,7 @@ _JUDGMENTS = {
         "own.same_different:SameDifferent",
         "your own same-or-different answers (just noticeable differences)",
     ),
-    "rdm": ("own.rdm_set:RdmSet", "your own matrix of similarities or dissimilarities (.npy, .mat, .csv)"),
+    "rdm": ("own.matrix_set:RdmSet", "your own matrix of similarities or dissimilarities (.npy, .mat, .csv)"),
     "cifar10h": (
         "published.cifar10h:Cifar10H",
         "CIFAR-10H: 511,000 human labels of CIFAR-10 test photographs (Peterson et al. 2019)",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # N judgments
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +19,7 @@ from perceptinit.images.encoded import pixels_of
 from perceptinit.judgments import leaks
 from perceptinit.judgments.balance import check_balance
 from perceptinit.judgments.baselines import Baseline, odd_one_out_baselines, two_afc_baselines
-from perceptinit.judgments.ceilings import (
-    MIN_VOTES,
-    Bounds,
-    ceiling,
-    ceiling_of_split,
-    pair_agreement,
-)
+from perceptinit.judgments.ceilings import MIN_VOTES, Bounds, ceiling, ceiling_of_split, pair_agreement
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
 from perceptinit.judgments.forms.same_pairs import HasSamePairs
 from perceptinit.judgments.forms.splits import SPLITS
@@ -191,14 +185,32 @@ def find_wrong_checksums(card: DataCard, root: Path) -> Iterator[str]:
 
 def _check_images(report: CheckReport, num_workers: int, progress: Progress | None) -> None:
     """Add images that cannot be decoded, transparent parts, and the scores of trivial models."""
-    found = _decode_all(report.triplets, num_workers, progress)
-    problems = [seen for seen in found if isinstance(seen, str)]
-    shares = [seen for seen in found if isinstance(seen, float) and seen]
+    sources = {
+        name: (image, t.stimuli.background)
+        for t in report.triplets.values()
+        for name, image in zip(t.stimuli.ids, t.stimuli.images, strict=True)
+    }
+    used = sorted({name for t in report.triplets.values() for name in t.used_names})
+
+    def find_transparent_share(key: str) -> float | str:
+        try:
+            return transparent_share(pixels_of(sources[key][0], key))
+        except DataError as error:
+            return str(error)
+
+    found: list[float | str] = []
+    with ThreadPoolExecutor(max(1, num_workers)) as pool:
+        for result in pool.map(find_transparent_share, used):
+            found.append(result)
+            if progress:
+                progress(len(found), len(used))
+    problems = [result for result in found if isinstance(result, str)]
+    shares = [result for result in found if isinstance(result, float) and result]
     if shares:
-        ground = bytes(next(iter(report.triplets.values())).stimuli.background).hex()
         transparent = (
             f"{len(shares):,} of {len(found) - len(problems):,} images have transparent parts, "
-            f"{np.mean(shares):.1%} of their pixels on average, drawn on #{ground} (key background)"
+            f"{np.mean(shares):.1%} of their pixels on average, drawn on #{bytes(sources[used[0]][1]).hex()} "
+            "(key background)"
         )
         report.add("note", [transparent])
     if problems:
@@ -208,32 +220,6 @@ def _check_images(report: CheckReport, num_workers: int, progress: Progress | No
     held_out = [split for split in report.triplets if split != "train"]
     for split in held_out or report.triplets:
         report.baselines[split] = two_afc_baselines(report.triplets[split], "votes", num_workers)
-
-
-def _decode_all(
-    triplets: Mapping[Split, Triplets], num_workers: int, progress: Progress | None
-) -> list[float | str]:
-    """Return the transparent share of each image, or the error of its decoding."""
-    sources = {
-        name: image
-        for t in triplets.values()
-        for name, image in zip(t.stimuli.ids, t.stimuli.images, strict=True)
-    }
-    used = sorted({name for t in triplets.values() for name in t.used_names})
-
-    def decode(key: str) -> float | str:
-        try:
-            return transparent_share(pixels_of(sources[key], key))
-        except DataError as error:
-            return str(error)
-
-    found: list[float | str] = []
-    with ThreadPoolExecutor(max(1, num_workers)) as pool:
-        for result in pool.map(decode, used):
-            found.append(result)
-            if progress:
-                progress(len(found), len(used))
-    return found
 
 
 def describe_other_forms(judgments: Any, scored: Collection[Split], num_workers: int) -> Iterator[str]:

@@ -36,9 +36,7 @@ class PublishedSet:
             UsageError: If a part is unknown, or the set has no downloads.
         """
         if not self.downloads:
-            raise UsageError(
-                f"judgments '{self.name}' have no files for direct download. Source: {self.card.source_url}"
-            )
+            raise UsageError(f"judgments '{self.name}' have no downloads. Source: {self.card.source_url}")
         for part in parts:
             if part not in self.parts:
                 raise UsageError(unknown(f"judgments '{self.name}' have no part", part, self.parts))

@@ -45,10 +45,7 @@ def agreement(d_first: np.ndarray, d_second: np.ndarray, p_second: np.ndarray) -
 
 
 def two_afc_accuracy(
-    d_first: np.ndarray,
-    d_second: np.ndarray,
-    p_second: np.ndarray,
-    num_votes: np.ndarray | None = None,
+    d_first: np.ndarray, d_second: np.ndarray, p_second: np.ndarray, num_votes: np.ndarray | None = None
 ) -> float:
     """Return the share of human votes that agree with the model's choice, in [0, 1].
 

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
+import numpy as np
+
 from perceptinit.errors import AbsentError, DataError, problems_of
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.registry import unknown
+from perceptinit.seeding import generator
 from perceptinit.test_sets.readers import read_retrieval_set, read_zero_shot_set
-from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
+from perceptinit.test_sets.sets import ImageSet, RetrievalSet, ZeroShotSet
 from perceptinit.test_sets.suite import (
     HUB,
     SYNTHETIC,
@@ -24,10 +27,14 @@ from perceptinit.test_sets.suite import (
     suite_sets,
 )
 from perceptinit.types import DataNeed, Split
+from perceptinit.world.captions import caption
+from perceptinit.world.factors import CLASSNAMES, draw_picture, label_of
+from perceptinit.world.render import RenderedImages
 
+SYNTHETIC_TEMPLATES = ("the {c}", "one {c}", "a picture of the {c}", "here is one {c}")
+SYNTHETIC_CAPTIONS = 2  # per image
 Missing = Literal["error", "skip"]
-AnySet = ZeroShotSet | RetrievalSet
-_SETS: WeakValueDictionary[tuple[Any, ...], AnySet] = WeakValueDictionary()
+_SETS: WeakValueDictionary[tuple[Any, ...], ImageSet] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +58,7 @@ class SetChoice:
     kinds: tuple[SetKind, ...] = ("classification",)
     synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
     split: Split = "test"
-    held: dict[tuple[str, str], AnySet] = field(default_factory=dict, compare=False, repr=False)
+    held: dict[tuple[str, str], ImageSet] = field(default_factory=dict, compare=False, repr=False)
 
     def check(self) -> None:
         """Raise ValueError if there is no set, a suite is unknown, or two sets have one name in the scores."""
@@ -114,7 +121,7 @@ class SetChoice:
         is_remote = "://" in self.root and dataset != SYNTHETIC
         return f"{self.root.rstrip('/')}/{dataset}" if is_remote else ""
 
-    def read(self, dataset: str, split: str = "") -> AnySet:
+    def read(self, dataset: str, split: str = "") -> ImageSet:
         """Return a split of a set, by default the one to evaluate; the same object while its files do not change.
 
         The evaluators of a process share the object and its cached images, as long as one of them exists.
@@ -123,10 +130,8 @@ class SetChoice:
             DataError: If a file is missing or wrong.
         """
         split, name, retrieval = split or self.split, self.name(dataset), self.is_retrieval
-        make: Callable[[], AnySet]
+        make: Callable[[], ImageSet]
         if dataset == SYNTHETIC:
-            from perceptinit.test_sets.simulated import render_set
-
             key: tuple[Any, ...] = (self.synthetic, name, split, retrieval)
             make = partial(render_set, self.synthetic, split, retrieval)
         else:
@@ -192,3 +197,30 @@ class HasChoice(Protocol):
     """An evaluator on test sets, whose examples reports show."""
 
     choice: SetChoice
+
+
+def render_set(
+    settings: SyntheticSettings, split: str = "test", is_retrieval: bool = False
+) -> ZeroShotSet | RetrievalSet:
+    """Return rendered pictures, with labels of colour and shape (64 classes, chance 1/64) or with captions.
+
+    Factors are drawn as for the pairs, under different names, so no picture of the pairs or judgments occurs
+    here. Every colour and shape occurs in captions; slightly more than half of the captions name both. The
+    pictures of the other splits follow those of the test split, so splits are disjoint.
+    """
+    first = settings.num_images * ("test", "train", "val").index(split)
+    numbers = range(first, first + settings.num_images)
+    pictures = [draw_picture(settings.seed, "test-set", i) for i in numbers]
+    images = RenderedImages(pictures, settings.image_size)
+    keys = [f"synthetic-test/{i:05d}" for i in numbers]
+    if not is_retrieval:
+        labels = np.array([label_of(picture) for picture in pictures], dtype=np.int64)
+        return ZeroShotSet(SYNTHETIC, CLASSNAMES, SYNTHETIC_TEMPLATES, images, labels, keys, simulated=True)
+    rngs = [generator(settings.seed, "test-set", i, "captions") for i in numbers]
+    captions = tuple(
+        caption(picture, rng)
+        for picture, rng in zip(pictures, rngs, strict=True)
+        for _ in range(SYNTHETIC_CAPTIONS)
+    )
+    owners = np.repeat(np.arange(len(pictures)), SYNTHETIC_CAPTIONS)
+    return RetrievalSet(SYNTHETIC, images, keys, captions, owners, simulated=True)

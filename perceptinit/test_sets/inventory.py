@@ -51,24 +51,21 @@ def is_retrieval(name: str, root: str) -> bool:
 
 def find_state(name: str, root: str) -> SetState:
     """Return the state of a set; reads indexes and decodes no images."""
-    known = find_set(name)
+    known, size = find_set(name), 0
     if name == SYNTHETIC:
         return SetState(name, known, "built in")
     choice = choose_set(name, root)
     try:
         path = choice.path(name)
-    except AbsentError as error:
-        return SetState(name, known, "missing", note=str(error))
-    if not path.is_dir():
-        return SetState(name, known, "missing")
-    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    try:
+        if not path.is_dir():
+            return SetState(name, known, "missing")
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         found = choice.read(name)
     except DataError as error:
-        return SetState(name, known, "wrong", num_bytes=size, note=str(error))
+        state: State = "missing" if isinstance(error, AbsentError) else "wrong"
+        return SetState(name, known, state, num_bytes=size, note=str(error))
     count, classes = len(found.images), len(getattr(found, "classnames", ()))
     published = known.num_images if known else None
-    if published not in (None, count):
-        note = f"{count:,} images, {published:,} are published"
-        return SetState(name, known, "partial", count, classes, size, note)
-    return SetState(name, known, "complete", count, classes, size)
+    is_whole = published in (None, count)
+    note = "" if is_whole else f"{count:,} images, {published:,} are published"
+    return SetState(name, known, "complete" if is_whole else "partial", count, classes, size, note)

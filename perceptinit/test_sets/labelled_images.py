@@ -73,7 +73,5 @@ class LabelledImages:
         empty = np.flatnonzero(counts == 0)
         if empty.size:
             name = found.classnames[empty[0]]
-            raise DataError(
-                f"{path}: class '{name}' ({empty.size} such) has no images; remove it, or add some"
-            )
+            raise DataError(f"{path}: class '{name}' ({empty.size} such) has no images; remove or fill it")
         return found

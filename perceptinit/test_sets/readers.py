@@ -167,15 +167,12 @@ def _read_words(path: Path, name: str) -> tuple[tuple[str, ...], tuple[str, ...]
     prompts = read_class_prompts(path / CLASS_PROMPTS)
     if num_classes == _NUM_IMAGENET and not (path / CLASSNAMES).is_file():
         return *imagenet_words(), prompts
-    classnames = read_lines(path / CLASSNAMES, keep_empty=True)
+    file = path / CLASSNAMES
+    classnames = read_lines(file, keep_empty=True)
     if "" in classnames:  # clip-benchmark counts an empty line as a class and DataComp does not
-        raise DataError(
-            f"{path / CLASSNAMES}: line {classnames.index('') + 1} is empty, so the labels after it are ambiguous"
-        )
+        raise DataError(f"{file}: line {classnames.index('') + 1} is empty, so later labels are ambiguous")
     if known and num_classes not in (None, len(classnames)):
-        raise DataError(
-            f"{path / CLASSNAMES}: {len(classnames)} class names; {known.key} has {num_classes} classes"
-        )
+        raise DataError(f"{file}: {len(classnames)} class names; {known.key} has {num_classes} classes")
     return classnames, () if prompts else read_lines(path / TEMPLATES), prompts
 
 

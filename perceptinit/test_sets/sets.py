@@ -5,7 +5,7 @@ from __future__ import annotations
 # N images, C classes, M captions
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -33,19 +33,6 @@ class Lazy(Sequence[T]):
 def choose(items: Sequence[T], places: np.ndarray) -> Lazy[T]:
     """Return the items of a sequence at `places`, int64 (N,)."""
     return Lazy(len(places), lambda index: items[int(places[index])])
-
-
-class ImageSet(Protocol):
-    """Images with names for messages; caches use the object as a key."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def images(self) -> Sequence[ImageSource]: ...
-
-    @property
-    def keys(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -76,27 +63,23 @@ class ZeroShotSet:
         return self.labels.ndim == 2
 
     def __post_init__(self) -> None:
+        where, count = f"test set '{self.name}'", len(self.classnames)
         if not len(self.labels):
-            raise DataError(f"test set '{self.name}': no images")
+            raise DataError(f"{where}: no images")
         if len(self.images) != len(self.labels) or len(self.keys) != len(self.labels):
-            raise DataError(f"test set '{self.name}': {len(self.images)} images, {len(self.labels)} labels")
-        count = len(self.classnames)
-        if self.is_multilabel and self.labels.shape[1] != count:
-            raise DataError(
-                f"test set '{self.name}': labels for {self.labels.shape[1]} classes, but there are {count} class names"
-            )
+            raise DataError(f"{where}: {len(self.images)} images, {len(self.labels)} labels")
+        if self.is_multilabel and (width := self.labels.shape[1]) != count:
+            raise DataError(f"{where}: labels for {width} classes, but there are {count} class names")
         bad = np.flatnonzero((self.labels < 0) | (self.labels >= count))
         if not self.is_multilabel and bad.size:
-            raise DataError(
-                f"test set '{self.name}', sample {self.keys[bad[0]]}: label {self.labels[bad[0]]} "
-                f"but there are {count} class names"
-            )
+            label = f"sample {self.keys[bad[0]]}: label {self.labels[bad[0]]}"
+            raise DataError(f"{where}, {label} but there are {count} class names")
         if self.class_prompts:
             lacking = [name for name in self.classnames if not self.class_prompts.get(name)]
             if lacking:
-                raise DataError(f"test set '{self.name}': no prompts for class '{lacking[0]}'")
+                raise DataError(f"{where}: no prompts for class '{lacking[0]}'")
         elif not self.templates or any("{c}" not in t for t in self.templates):
-            raise DataError(f"test set '{self.name}': every template needs {{c}} for the class name")
+            raise DataError(f"{where}: every template needs {{c}} for the class name")
 
     def only(self, rows: np.ndarray) -> ZeroShotSet:
         """Return the set of the images in the mask `rows`, bool (N,)."""
@@ -130,10 +113,8 @@ class RetrievalSet:
             raise DataError(f"test set '{self.name}': no images or no captions")
         without = np.setdiff1d(np.arange(len(self.images)), self.owners)
         if without.size:
-            raise DataError(
-                f"test set '{self.name}', sample {self.keys[without[0]]}: no caption "
-                f"({without.size} such images)"
-            )
+            sample = f"test set '{self.name}', sample {self.keys[without[0]]}"
+            raise DataError(f"{sample}: no caption ({without.size} such images)")
 
     def only(self, rows: np.ndarray) -> RetrievalSet:
         """Return the set of the images in the mask `rows`, bool (N,), with their captions."""
@@ -148,3 +129,7 @@ class RetrievalSet:
             captions=tuple(self.captions[i] for i in captions),
             owners=(np.cumsum(rows) - 1)[self.owners[captions]],
         )
+
+
+# one object is one set, so caches use it as a key
+ImageSet = ZeroShotSet | RetrievalSet

@@ -98,9 +98,7 @@ class ClassTriplets(DerivedAnswers):
                 raise DataError(f'root = "{c.root}": no such folder, and no .parquet file')
             images = files = sorted(p for p in c.root.glob("*/*") if p.suffix.lower() in IMAGE_SUFFIXES)
             if not files:
-                raise DataError(
-                    f'root = "{c.root}": no images in subfolders; it needs one subfolder per class'
-                )
+                raise DataError(f'root = "{c.root}": no subfolders of images, one per class')
             ids = [path.relative_to(c.root).as_posix() for path in files]
             names = [path.parent.name for path in files]
         _, labels = np.unique(names, return_inverse=True)

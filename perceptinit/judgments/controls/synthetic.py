@@ -16,6 +16,7 @@ import numpy as np
 from perceptinit.configs import DrawnSide, NonNegativeInt, NumDrawn, PositiveInt
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.drawing import Votes
+from perceptinit.judgments.forms.splits import SPLITS
 from perceptinit.seeding import generator
 from perceptinit.types import DataCard, Split, Stimuli, Triplets
 from perceptinit.world.factors import Picture, Thing, draw_picture, draw_rgb
@@ -67,11 +68,7 @@ class SyntheticJudgments:
     def __init__(self, config: Config) -> None:
         self.config = config
 
-    conventions: ClassVar[Conventions] = Conventions(
-        sides="drawn",
-        ties="kept, as votes",
-        winner_first="no",
-    )
+    conventions: ClassVar[Conventions] = Conventions(sides="drawn", ties="kept, as votes", winner_first="no")
 
     @property
     def card(self) -> DataCard:
@@ -88,12 +85,9 @@ class SyntheticJudgments:
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split; pictures are rendered when they are read."""
         c = self.config
-        # groups of the splits are numbered one after the other, since splits share no anchors
-        first_group, count = {
-            "train": (0, c.num_train),
-            "val": (c.num_train, c.num_val),
-            "test": (c.num_train + c.num_val, c.num_test),
-        }[split]
+        counts = {"train": c.num_train, "val": c.num_val, "test": c.num_test}
+        # splits share no anchors, so their groups have different numbers
+        count, first_group = counts[split], sum(list(counts.values())[: SPLITS.index(split)])
         rows = [draw_triplet(c.seed, split, i) for i in range(count)]
         p_second, num_votes = self._ask(split, rows)
         ids = tuple(f"{split}-{i:05d}-{role}" for i in range(count) for role in ROLES)

@@ -118,10 +118,7 @@ class HasOddOneOut(Protocol):
 def load_odd_one_out(judgments: Any, split: Split) -> OddOneOut:
     """Return the odd-one-out judgments of a component; UsageError if it has anchored judgments only."""
     if not isinstance(judgments, HasOddOneOut):
-        raise UsageError(
-            f"judgments '{judgments.name}' are anchored and have no odd-one-out form. Use odd-one-out choices, such "
-            "as 'things' or 'odd-one-out'"
-        )
+        raise UsageError(f"judgments '{judgments.name}' are anchored. Use 'things' or 'odd-one-out' here")
     return judgments.load_odd_one_out(split)
 
 

@@ -137,10 +137,7 @@ class HasDissimilarities(Protocol):
 
 
 def triplets_from_dissimilarities(
-    dissimilarities: Dissimilarities,
-    stimuli: Stimuli,
-    members: Sequence[int],
-    draw: TripletDraw,
+    dissimilarities: Dissimilarities, stimuli: Stimuli, members: Sequence[int], draw: TripletDraw
 ) -> Triplets:
     """Return triplets of images from their dissimilarities. A vote is a subject; a group matrix has one.
 

@@ -30,11 +30,7 @@ def hash_order(keys: Sequence[str | int], seed: int, *names: str | int) -> list[
 
 
 def assign_splits(
-    groups: Sequence[str | int],
-    seed: int,
-    *names: str | int,
-    val_share: float,
-    test_share: float = 0.0,
+    groups: Sequence[str | int], seed: int, *names: str | int, val_share: float, test_share: float = 0.0
 ) -> np.ndarray:
     """Return "train", "val" or "test" for each row, (N,).
 

@@ -146,9 +146,7 @@ def _read_photographs(path: Path) -> tuple[list[ImageSource], np.ndarray]:
     else:
         data = np.fromfile(path, dtype=np.uint8)
         if not len(data) or len(data) % RECORD_BYTES:
-            raise DataError(
-                f"{path}: {len(data):,} bytes are not a whole number of records of {RECORD_BYTES:,}"
-            )
+            raise DataError(f"{path}: {len(data):,} bytes, not a multiple of {RECORD_BYTES:,}")
         records = data.reshape(-1, RECORD_BYTES)
         pixels = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         images, labels = list(np.ascontiguousarray(pixels)), records[:, 0].astype(np.int64)
@@ -166,13 +164,8 @@ def label_shares(counts: np.ndarray, source: str) -> np.ndarray:
     """
     counts = np.asarray(counts)
     if counts.ndim != 2 or counts.dtype.kind not in "iu":
-        raise DataError(
-            f"{source}: expected whole numbers (images, classes), got {counts.dtype} {counts.shape}"
-        )
-    for bad, what in (
-        ((counts < 0).any(axis=1), "negative counts"),
-        (counts.sum(axis=1) == 0, "no labels"),
-    ):
+        raise DataError(f"{source}: expected integers (images, classes), got {counts.dtype} {counts.shape}")
+    for bad, what in (((counts < 0).any(axis=1), "negative counts"), (counts.sum(axis=1) == 0, "no labels")):
         if bad.any():
             raise DataError(f"{source}: row {int(np.argmax(bad))} (from 0): {what}")
     return counts / counts.sum(axis=1, keepdims=True)
@@ -184,11 +177,7 @@ def same_label_share(shares: np.ndarray, image: int) -> np.ndarray:
 
 
 def triplets_from_label_counts(
-    counts: np.ndarray,
-    stimuli: Stimuli,
-    members: Sequence[int],
-    min_disagreement: float,
-    draw: TripletDraw,
+    counts: np.ndarray, stimuli: Stimuli, members: Sequence[int], min_disagreement: float, draw: TripletDraw
 ) -> Triplets:
     """Return triplets of images from the labels that people gave them.
 
