@@ -1,4 +1,4 @@
-"""What the two components share: matrices per subject, averaged over regions."""
+"""The base of judgments from brain regions: one matrix per subject, averaged over regions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from perceptinit.plugin import (
 
 
 class BrainSet(MatrixSet):
-    """Base of the components; a child gives `matrices` and `source`."""
+    """Base of the components; a subclass defines `matrices` and `source`."""
 
     conventions: ClassVar[Conventions] = Conventions(
         index_base="by name, in the order of the file",
@@ -34,13 +34,13 @@ class BrainSet(MatrixSet):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(MatrixSet.Config):
         regions: tuple[str, ...] = ()
-        """Regions to use, scaled and averaged; all when empty."""
+        """Regions, scaled and averaged. Default: all."""
         subjects: tuple[str, ...] = ()
-        """Subjects to use, as text; all when empty."""
+        """Subjects. Default: all."""
         image: str = "{name}"
-        """File of an image relative to `images`; {name} is its name in the source, as in "{name}.jpg"."""
+        """File of an image relative to `images`, such as "{name}.jpg"; {name} is its name in the source."""
         per_anchor: PositiveInt = 50
-        """Most triplets of one anchor. Source: the published NOD triplets have 50."""
+        """Maximum number of triplets per anchor. Source: the published NOD triplets have 50."""
 
     @property
     def name(self) -> str:
@@ -68,8 +68,8 @@ def mean_of_regions(matrices: Sequence[np.ndarray], source: str) -> np.ndarray:
     return Dissimilarities.build(np.stack(matrices), "dissimilarity", source).group_mean(source)
 
 
-def chosen(wanted: Sequence[str], known: Sequence[str], what: str, source: str) -> list[str]:
-    """Return the wanted names, or all known ones when none is wanted; DataError for one that is not there."""
+def choose(wanted: Sequence[str], known: Sequence[str], what: str, source: str) -> list[str]:
+    """Return the wanted names without repetitions, by default all; DataError for an unknown name."""
     for name in wanted:
         if name not in known:
             raise DataError(f"{source}: {unknown(f'no {what} called', name, sorted(set(known)))}")

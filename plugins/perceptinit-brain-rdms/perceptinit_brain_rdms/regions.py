@@ -1,4 +1,4 @@
-"""Vectors per region and subject (`brain-rdms/regions`), as made from the Natural Object Dataset (NOD)."""
+"""Vectors per region and subject (`brain-rdms/regions`), in the layout of the Natural Object Dataset (NOD)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from perceptinit.plugin import DataError, read_names, square
-from perceptinit_brain_rdms.brain_set import BrainSet, chosen, mean_of_regions
+from perceptinit_brain_rdms.brain_set import BrainSet, choose, mean_of_regions
 
 ENDING = "_roi_rdm_vector.npy"
 GROUPS = {
@@ -23,18 +23,18 @@ class Regions(BrainSet):
     """Dissimilarities of brain responses: `sub-XX/<region>_roi_rdm_vector.npy`, an upper triangle row by row.
 
     `filenames.txt`, in each subject's folder or in `root`, names the images in the order of the
-    vectors; it must be the same for all subjects used. Regions may be named one by one or as the
-    groups early (V1 V2 V3), mid (V4 V8 LO1 LO2 LO3) and late (PIT VVC FFC VMV1 VMV2 VMV3).
+    vectors and must be the same for all subjects. Regions are names or the groups early (V1 V2 V3),
+    mid (V4 V8 LO1 LO2 LO3) and late (PIT VVC FFC VMV1 VMV2 VMV3).
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(BrainSet.Config):
         root: Path
-        """The folder of the subjects' folders."""
+        """The folder with one folder per subject."""
         regions: tuple[str, ...]
-        """Regions or groups of regions; a subject's matrices are scaled and averaged."""
+        """Regions or groups of regions, scaled and averaged within each subject."""
         subjects: tuple[str, ...] = ()
-        """Folders of the subjects, such as "sub-01"; all that are there when empty."""
+        """Folders of the subjects, such as "sub-01". Default: all."""
 
     config: Config
 
@@ -50,13 +50,13 @@ class Regions(BrainSet):
         there = sorted(path.name for path in root.iterdir() if any(path.glob(f"*{ENDING}")))
         if not there:
             raise DataError(f'root = "{root}": no subject\'s folder with files <region>{ENDING}')
-        subjects = chosen(self.config.subjects, there, "subject", str(root))
+        subjects = choose(self.config.subjects, there, "subject", str(root))
         names = [self._names(subject) for subject in subjects]
         for subject, own in zip(subjects, names, strict=True):
             if own != names[0]:
                 raise DataError(
-                    f"{root / subject}: filenames.txt differs from that of {subjects[0]}; all subjects must have "
-                    "seen the same images in one order"
+                    f"{root / subject}: filenames.txt differs from that of {subjects[0]}; all subjects need the same "
+                    "images in one order"
                 )
         matrices = [self._subject(subject, len(names[0])) for subject in subjects]
         return np.stack(matrices), self.files(names[0])
@@ -69,11 +69,9 @@ class Regions(BrainSet):
         folder = self.source / subject
         there = sorted(path.name.removesuffix(ENDING) for path in folder.glob(f"*{ENDING}"))
         wanted = [region for name in self.config.regions for region in GROUPS.get(name, (name,))]
-        regions = chosen(wanted, there, "region", str(folder))
-        return mean_of_regions(
-            [self._matrix(folder / f"{region}{ENDING}", num_images) for region in regions],
-            str(folder),
-        )
+        regions = choose(wanted, there, "region", str(folder))
+        matrices = [self._matrix(folder / f"{region}{ENDING}", num_images) for region in regions]
+        return mean_of_regions(matrices, str(folder))
 
     def _matrix(self, path: Path, num_images: int) -> np.ndarray:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 # K matrices in the file, S subjects, M images
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from rsatoolbox.rdm import RDMs, load_rdm
 
 from perceptinit.plugin import DataError, unknown
-from perceptinit_brain_rdms.brain_set import BrainSet, chosen, mean_of_regions
+from perceptinit_brain_rdms.brain_set import BrainSet, choose, mean_of_regions
 
 ENDINGS = (".hdf5", ".h5")
 
@@ -18,8 +19,8 @@ ENDINGS = (".hdf5", ".h5")
 class RsatoolboxFile(BrainSet):
     """Dissimilarities from an RDMs object of rsatoolbox, saved as HDF5.
 
-    Descriptors of the matrices say region and subject, a descriptor of the patterns names the images.
-    A subject's chosen regions are scaled and averaged; a subject is a vote.
+    Descriptors of the matrices name region and subject, a descriptor of the patterns names the images.
+    A subject's regions are scaled and averaged; a subject has one vote.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class RsatoolboxFile(BrainSet):
         path: Path
         """The file, .hdf5 or .h5."""
         image_descriptor: str = "image"
-        """Descriptor of the patterns that names the image of each."""
+        """Descriptor of the patterns that names the images."""
         region_descriptor: str = "roi"
         """Descriptor of the matrices that names the region."""
         subject_descriptor: str = "subject"
@@ -46,8 +47,8 @@ class RsatoolboxFile(BrainSet):
         region_of = _descriptor(rdms.rdm_descriptors, c.region_descriptor, path)
         subject_of = _descriptor(rdms.rdm_descriptors, c.subject_descriptor, path)
         names = _descriptor(rdms.pattern_descriptors, c.image_descriptor, path)
-        regions = chosen(c.regions, region_of, "region", path)
-        subjects = chosen(c.subjects, subject_of, "subject", path)
+        regions = choose(c.regions, region_of, "region", path)
+        subjects = choose(c.subjects, subject_of, "subject", path)
         matrices = rdms.get_matrices()
         rows = {(s, r): i for i, (s, r) in enumerate(zip(subject_of, region_of, strict=True))}
         if len(rows) < len(region_of):
@@ -60,9 +61,11 @@ class RsatoolboxFile(BrainSet):
 
 
 def load_rdms(path: Path) -> RDMs:
-    """Return the RDMs of a file; DataError for a pickle, and for what rsatoolbox cannot read."""
+    """Return the RDMs of a file; DataError for a pickle, or a file that rsatoolbox cannot read."""
     if path.suffix not in ENDINGS:
-        raise DataError(f'{path}: pickles are not read; save it with file_type="hdf5" and the ending .hdf5')
+        raise DataError(
+            f'{path}: pickles are not supported; save the file with file_type="hdf5" and the ending .hdf5'
+        )
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     try:
@@ -72,7 +75,12 @@ def load_rdms(path: Path) -> RDMs:
 
 
 def _descriptor(descriptors: dict, name: str, source: str) -> list[str]:
-    """Return a descriptor as text; DataError, with those there are, when it is absent."""
+    """Return a descriptor as text; DataError if it does not exist."""
     if name not in descriptors:
         raise DataError(f"{source}: {unknown('no descriptor called', name, sorted(descriptors))}")
-    return [v.decode() if isinstance(v, bytes) else str(v) for v in descriptors[name]]
+    return as_texts(descriptors[name])
+
+
+def as_texts(values: Iterable[str | bytes]) -> list[str]:
+    """Return the values of a descriptor as text."""
+    return [v.decode() if isinstance(v, bytes) else str(v) for v in values]

@@ -1,4 +1,4 @@
-"""Published sets of human judgments for perceptinit, and the measure of just noticeable differences."""
+"""Published sets of human judgments for perceptinit, and an evaluator of just noticeable differences."""
 
 from __future__ import annotations
 

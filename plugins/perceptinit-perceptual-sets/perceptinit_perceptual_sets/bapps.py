@@ -28,7 +28,7 @@ from perceptinit.plugin import (
 )
 
 Distortions = Literal["traditional", "cnn", "mix", "superres", "deblur", "color", "frameinterp"]
-# people asked about a judgment; the files hold shares only. Source: the data set's README
+# people asked about a judgment, since files contain only shares. Source: the data set's README
 VOTES = {"train": 2, "val": 5, "jnd": 3}
 URL = "https://perceptual-similarity.s3.us-west-2.amazonaws.com/dataset"
 
@@ -37,11 +37,11 @@ class Bapps:
     """151,300 training and 36,300 validation judgments of patches with many kinds of distortion.
 
     The folder is the published one: `2afc/{train,val}/<kind>/{ref,p0,p1,judge}` and
-    `jnd/val/<kind>/{p0,p1,same}`. Files are matched by name, not by their place in a listing, and a
-    name that is missing in one folder is an error. A judge file holds the share that preferred p1.
+    `jnd/val/<kind>/{p0,p1,same}`. Files are matched by name; a name that is missing in one folder is an
+    error. A judge file contains the share that preferred p1.
 
     Splits: `test` is the published validation set; `val` is a share of the published training set. The
-    evaluator `jnd` takes the same-or-different part, all of which is `test`.
+    same-or-different part, for the evaluator `jnd`, is all in `test`.
     """
 
     name = "bapps"
@@ -61,48 +61,38 @@ class Bapps:
         size_bytes=6_600_000_000,
         checked="generated files in the published layout; counts are those of the source",
     )
-    downloads: ClassVar[tuple[Download, ...]] = (
+    downloads: ClassVar[tuple[Download, ...]] = tuple(
         Download(
-            urls=(f"{URL}/twoafc_val.tar.gz",),
-            path="twoafc_val.tar.gz",
+            urls=(f"{URL}/{name}.tar.gz",),
+            path=f"{name}.tar.gz",
             unpack=True,
-            into="2afc",
-            unpacked_bytes=1_100_000_000,
-            parts=("data", "val"),
-        ),
-        Download(
-            urls=(f"{URL}/jnd.tar.gz",),
-            path="jnd.tar.gz",
-            unpack=True,
-            unpacked_bytes=200_000_000,
-            parts=("data", "jnd"),
-        ),
-        Download(
-            urls=(f"{URL}/twoafc_train.tar.gz",),
-            path="twoafc_train.tar.gz",
-            unpack=True,
-            into="2afc",
-            unpacked_bytes=5_300_000_000,
-            parts=("data", "train"),
-        ),
+            into=into,
+            unpacked_bytes=num_bytes,
+            parts=("data", part),
+        )
+        for name, into, num_bytes, part in (
+            ("twoafc_val", "2afc", 1_100_000_000, "val"),
+            ("jnd", ".", 200_000_000, "jnd"),
+            ("twoafc_train", "2afc", 5_300_000_000, "train"),
+        )
     )
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         root: Path
-        """The folder that holds `2afc/` and `jnd/`."""
+        """The folder of `2afc/` and `jnd/`."""
         kinds: tuple[Distortions, ...] = ()
-        """Kinds of distortion; all that are there when empty."""
+        """Kinds of distortion. Default: all in the folder."""
         val_share: Share = 0.05
-        """Share of the published training judgments that become `val`."""
+        """Share of the published training judgments in `val`."""
         seed: NonNegativeInt = 0
-        """Names the draw of `val`. Not the run's seed: all runs share it."""
+        """Seed of `val`. Independent of the run's seed: all runs share it."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield what is missing: folders, or files of some judgments."""
+        """Yield missing folders, or files of some judgments."""
         for part in ("train", "val"):
             try:
                 self._names(part)
@@ -110,7 +100,7 @@ class Bapps:
                 yield str(error)
 
     def load(self, split: Split) -> Triplets:
-        """Return the 2AFC judgments of a split; DataError for absent or wrong files, or an empty split."""
+        """Return the 2AFC judgments of a split; DataError for missing or wrong files, or an empty split."""
         part = "val" if split == "test" else "train"
         names = self._names(part)
         if split != "test":
@@ -121,68 +111,58 @@ class Bapps:
             raise DataError(
                 f"bapps: no judgments in split '{split}' with val_share = {self.config.val_share}"
             )
-        folder = self.config.root / "2afc" / part
-        stimuli = _stimuli(self.config.root, f"2afc/{part}", names, ("ref", "p0", "p1"))
+        stimuli = _find_stimuli(self.config.root, f"2afc/{part}", names, ("ref", "p0", "p1"))
         anchor = np.arange(len(names)) * 3
-        p_second = _shares(folder, names, "judge")
-        # a hash, so that a group's number means the same in each split
+        p_second = _read_shares(self.config.root / "2afc" / part, names, "judge")
+        # hashes, so that a number has the same meaning in each split
         group = [derive_seed(0, "bapps", part, name) for name in names]
         return Triplets.build(stimuli, anchor, anchor + 1, anchor + 2, p_second, VOTES[part], group)
 
     def load_same_pairs(self, split: Split) -> SamePairs:
-        """Return the same-or-different judgments, all of split `test`; DataError for absent files."""
+        """Return the same-or-different judgments, all in split `test`; DataError for missing files."""
         if split != "test":
             raise DataError(f"bapps: same-or-different judgments are in split 'test' only, not '{split}'")
         folder = self.config.root / "jnd" / "val"
-        names = _matched(folder, self._kinds(folder), ("p0", "p1"), "same")
-        stimuli = _stimuli(self.config.root, "jnd/val", names, ("p0", "p1"))
+        names = self._match(folder, ("p0", "p1"), "same")
+        stimuli = _find_stimuli(self.config.root, "jnd/val", names, ("p0", "p1"))
         first = np.arange(len(names)) * 2
-        p_same = _shares(folder, names, "same")
-        return SamePairs.build(stimuli, first, first + 1, p_same, VOTES["jnd"])
+        return SamePairs.build(stimuli, first, first + 1, _read_shares(folder, names, "same"), VOTES["jnd"])
 
     def _names(self, part: str) -> list[str]:
         """Return `<kind>/<stem>` of each 2AFC judgment of a published part."""
-        folder = self.config.root / "2afc" / part
-        return _matched(folder, self._kinds(folder), ("ref", "p0", "p1"), "judge")
+        return self._match(self.config.root / "2afc" / part, ("ref", "p0", "p1"), "judge")
 
-    def _kinds(self, folder: Path) -> list[str]:
-        there = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-        kinds = [kind for kind in there if not self.config.kinds or kind in self.config.kinds]
-        if not kinds:
-            wanted = ", ".join(self.config.kinds) or "any kind"
-            raise DataError(
-                f"{folder}: no judgments of {wanted} there. Get them: "
-                f"perceptinit data download bapps --out {self.config.root}"
-            )
-        return kinds
-
-
-def _matched(folder: Path, kinds: Sequence[str], images: Sequence[str], answers: str) -> list[str]:
-    """Return `<kind>/<stem>` of what all folders have; DataError when one lacks a name that another has."""
-    names = []
-    for kind in kinds:
+    def _match(self, folder: Path, images: Sequence[str], answers: str) -> list[str]:
+        """Return `<kind>/<stem>` of all judgments; DataError if a folder lacks a name that another has."""
+        c, names = self.config, []
         endings = {**dict.fromkeys(images, ".png"), answers: ".npy"}
-        stems = {
-            part: {n.removesuffix(ending) for n in file_names(folder / kind / part) if n.endswith(ending)}
-            for part, ending in endings.items()
-        }
-        union = sorted(set().union(*stems.values()))
-        for part, found in stems.items():
-            missing = [f"{stem}{endings[part]}" for stem in union if stem not in found]
-            if missing:
-                raise DataError(
-                    f"{folder / kind / part}: {len(missing):,} of {len(union):,} files are missing: "
-                    f"{list_some(missing)}"
-                )
-        names += [f"{kind}/{stem}" for stem in union]
-    return names
+        kinds = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        for kind in kinds:
+            if c.kinds and kind not in c.kinds:
+                continue
+            stems = {
+                part: {n.removesuffix(ending) for n in file_names(folder / kind / part) if n.endswith(ending)}
+                for part, ending in endings.items()
+            }
+            union = sorted(set().union(*stems.values()))
+            for part, found in stems.items():
+                missing = [f"{stem}{endings[part]}" for stem in union if stem not in found]
+                if missing:
+                    raise DataError(
+                        f"{folder / kind / part}: {len(missing):,} of {len(union):,} files are missing: "
+                        f"{list_some(missing)}"
+                    )
+            names += [f"{kind}/{stem}" for stem in union]
+        if not names:
+            wanted = ", ".join(c.kinds) or "any kind"
+            raise DataError(
+                f"{folder}: no judgments of {wanted}. Get them: perceptinit data download bapps --out {c.root}"
+            )
+        return names
 
 
-def _stimuli(root: Path, part: str, names: Sequence[str], roles: Sequence[str]) -> Stimuli:
-    """Return the images of each judgment in turn, so that judgment i has those from i * len(roles).
-
-    part: folder of the kinds, relative to root; ids are paths, since parts use the same file names.
-    """
+def _find_stimuli(root: Path, part: str, names: Sequence[str], roles: Sequence[str]) -> Stimuli:
+    """Return the images of all judgments, len(roles) for each; ids are paths, since parts share file names."""
     ids = []
     for name in names:
         kind, _, stem = name.partition("/")
@@ -190,8 +170,8 @@ def _stimuli(root: Path, part: str, names: Sequence[str], roles: Sequence[str]) 
     return Stimuli(tuple(ids), [root / path for path in ids])
 
 
-def _shares(folder: Path, names: Sequence[str], part: str) -> np.ndarray:
-    """Return the share that each answer file holds, float64 (N,); DataError names a wrong file."""
+def _read_shares(folder: Path, names: Sequence[str], part: str) -> np.ndarray:
+    """Return the share in each answer file, float64 (N,); DataError for a wrong file."""
     shares = np.empty(len(names))
     for row, name in enumerate(names):
         kind, _, stem = name.partition("/")

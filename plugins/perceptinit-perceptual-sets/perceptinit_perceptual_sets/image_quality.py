@@ -1,9 +1,11 @@
-"""Image-quality data sets: one reader of ratings, and what each published set says differently."""
+"""Image-quality data sets: ratings of distorted images against their references."""
 
 from __future__ import annotations
 
 # K rated images
+import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,57 +34,61 @@ from perceptinit.plugin import (
     read_table,
     triplets_from_ratings,
 )
-from perceptinit_perceptual_sets.label_files import (
-    Rating,
-    check_rated_once,
-    finite_number,
-    numbered_lines,
-    one_file,
-)
 
 IMAGE_ENDINGS = (".bmp", ".png", ".jpg", ".jpeg")
 
 
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """One line of a label file; `place` names the file and line in messages."""
+
+    reference: str
+    image: str
+    value: float
+    place: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairOptions:
-    """Keys that the image-quality sets share; which ratings differ enough is a matter of each."""
+    """Keys that the image-quality sets share."""
 
     root: Path
-    """Folder with the label file or files and the images, in any subfolders."""
+    """Folder of the label file or files and the images, in any subfolders."""
     pairs_per_reference: PositiveInt = 500
-    """Most triplets of one reference, drawn without replacement."""
+    """Maximum number of triplets per reference, drawn without replacement."""
     val_share: Share = 0.1
-    """Share of the references that become `val`."""
+    """Share of the references in `val`."""
     test_share: Share = 0.2
-    """Share of the references that become `test`."""
+    """Share of the references in `test`."""
     seed: NonNegativeInt = 0
-    """Names the draws of splits and pairs. Not the run's seed: all runs share them."""
+    """Seed of splits and pairs. Independent of the run's seed: all runs share them."""
 
 
-class ImageQualitySet(DerivedAnswers):
-    """Base of the sets: reads labels, finds images by name whatever the case, and draws triplets."""
+class ImageQualitySet(DerivedAnswers, ABC):
+    """Base of the sets; a subclass defines `read_labels`. Images are found by name, ignoring case."""
 
     name: ClassVar[str]
     card: ClassVar[DataCard]
     rule: ClassVar[VoteRule]
-    config: Any
 
-    def read_labels(self) -> list[Rating]:
-        """Return all ratings, a higher value meaning closer to the reference."""
-        raise NotImplementedError
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @abstractmethod
+    def read_labels(self) -> Iterator[Rating]:
+        """Yield all ratings, higher if closer to the reference; DataError for a wrong line."""
 
     def preflight(self) -> Iterator[str]:
-        """Yield what is missing or wrong: labels, images."""
+        """Yield the first problem of the labels or images."""
         try:
             self.load("train")
         except DataError as error:
             yield str(error)
 
     def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split; DataError for absent or wrong files, or an empty split."""
-        rated, splits = self._rated
+        """Return the triplets of a split; DataError for missing or wrong files, or an empty split."""
+        c, (rated, splits) = self.config, self._rated
         rated = rated.select(splits == split)
-        c = self.config
         if not len(rated.reference):
             raise DataError(f"root = \"{c.root}\": {self.name} has no references in split '{split}'")
         draw = TripletDraw(self.name, c.pairs_per_reference, c.min_gap, c.seed)
@@ -90,9 +96,13 @@ class ImageQualitySet(DerivedAnswers):
 
     @cached_property
     def _rated(self) -> tuple[RatedImages, np.ndarray]:
-        c = self.config
-        ratings = self.read_labels()
-        files = self._files
+        """The ratings and their splits, (K,)."""
+        c, ratings, files = self.config, list(self.read_labels()), self._files
+        place_of: dict[str, str] = {}
+        for rating in ratings:
+            before = place_of.setdefault(rating.image.lower(), rating.place)
+            if before != rating.place:
+                raise DataError(f"{rating.place}: {rating.image} was rated before, at {before}")
         names = sorted({name.lower() for r in ratings for name in (r.reference, r.image)})
         missing = [name for name in names if name not in files]
         if missing:
@@ -100,22 +110,21 @@ class ImageQualitySet(DerivedAnswers):
                 f'root = "{c.root}": {len(missing):,} of {len(names):,} images are missing: '
                 f"{list_some(missing)}. Source: {self.card.source_url}"
             )
-        place = {name: i for i, name in enumerate(names)}
+        index = {name: i for i, name in enumerate(names)}
         reference = [r.reference.lower() for r in ratings]
         rated = RatedImages(
             Stimuli(tuple(names), [files[name] for name in names]),
-            np.array([place[name] for name in reference]),
-            np.array([place[r.image.lower()] for r in ratings]),
+            np.array([index[name] for name in reference], dtype=np.int64),
+            np.array([index[r.image.lower()] for r in ratings], dtype=np.int64),
             np.array([r.value for r in ratings]),
             np.ones(len(ratings), dtype=np.int64),
         )
         shares = {"val_share": c.val_share, "test_share": c.test_share}
-        splits = assign_splits(reference, c.seed, "judgments", self.name, "split", **shares)
-        return rated, splits
+        return rated, assign_splits(reference, c.seed, "judgments", self.name, "split", **shares)
 
     @cached_property
     def _files(self) -> dict[str, Path]:
-        """All images under the root by name in lower case: releases differ in case and in folders."""
+        """All images under the root by name in lower case, since releases differ in case and folders."""
         files: dict[str, Path] = {}
         for folder, subfolders, names in os.walk(self.config.root):
             subfolders[:] = sorted(f for f in subfolders if f != "__MACOSX")
@@ -124,18 +133,45 @@ class ImageQualitySet(DerivedAnswers):
                     path = Path(folder) / name
                     other = files.setdefault(name.lower(), path)
                     if other != path:
-                        raise DataError(f"{path}: an image of this name is also at {other}; keep one")
+                        raise DataError(f"{path}: an image with this name is also at {other}; keep one")
         return files
 
-    def _label_file(self, name: str) -> Path:
-        return one_file(self.config.root, name, self.card.source_url)
+    def _find_label_file(self, name: str) -> Path:
+        """Return the only file with this name under the root."""
+        root = self.config.root
+        found = sorted(root.rglob(name)) if root.is_dir() else []
+        if len(found) != 1:
+            what = "no" if not found else f"{len(found)} files called"
+            raise DataError(f'root = "{root}": {what} {name}. Source: {self.card.source_url}')
+        return found[0]
+
+
+def number_lines(path: Path) -> list[tuple[str, str]]:
+    """Return the lines that are not blank, each after its place for messages; DataError if there are none."""
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    numbered = enumerate(text.splitlines(), start=1)
+    lines = [(f"{path}, line {n}", line.strip()) for n, line in numbered if line.strip()]
+    if not lines:
+        raise DataError(f"{path}: no ratings")
+    return lines
+
+
+def finite_number(text: str, place: str) -> float:
+    """Return the number in a text; DataError for anything else."""
+    try:
+        value = float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(f"{place}: expected a number, got {text!r}")
+    return value
 
 
 class Tid2013(ImageQualitySet):
     """TID2013: 25 references x 24 distortions x 5 levels, mean opinion scores of 0 to 9.
 
-    The folder holds `mos_with_names.txt` (`5.51429 I01_01_1.bmp`; the first three characters name the
-    reference) and the images. Splits are by reference, drawn here: the source has none.
+    The folder contains `mos_with_names.txt` (`5.51429 I01_01_1.bmp`; the first three characters name the
+    reference) and the images. Splits are by reference, drawn here, since the source has none.
     """
 
     name = "tid2013"
@@ -160,29 +196,23 @@ class Tid2013(ImageQualitySet):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(PairOptions):
         min_gap: NonNegativeFloat = 0.5
-        """Smallest difference of two scores that makes a triplet; the published deviation is near 0.13."""
+        """Smallest difference of two scores that makes a triplet; the published deviation is about 0.13."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    def read_labels(self) -> list[Rating]:
-        """Return the ratings of `mos_with_names.txt`; DataError names a wrong line."""
-        path = self._label_file("mos_with_names.txt")
-        ratings = []
-        for place, line in numbered_lines(path):
+    def read_labels(self) -> Iterator[Rating]:
+        """Yield the ratings of `mos_with_names.txt`; DataError for a wrong line."""
+        for place, line in number_lines(self._find_label_file("mos_with_names.txt")):
             cells = line.split()
             if len(cells) != 2 or cells[1].count("_") != 2:
                 raise DataError(f"{place}: expected a score and a name such as I01_01_1.bmp, got {line!r}")
             reference = f"{cells[1][:3]}{Path(cells[1]).suffix}"
-            ratings.append(Rating(reference, cells[1], finite_number(cells[0], place), place))
-        return check_rated_once(path, ratings)
+            yield Rating(reference, cells[1], finite_number(cells[0], place), place)
 
 
 class Kadid10k(ImageQualitySet):
     """KADID-10k: 81 references x 25 distortions x 5 levels, degradation scores of 1 to 5.
 
-    The folder holds `dmos.csv` (`dist_img,ref_img,dmos,var`) and the images. The file says "dmos", yet
-    a higher score is a better image. Splits are by reference, drawn here.
+    The folder contains `dmos.csv` (`dist_img,ref_img,dmos,var`) and the images. Despite the name "dmos", a
+    higher score is a better image. Splits are by reference, drawn here.
     """
 
     name = "kadid10k"
@@ -208,30 +238,22 @@ class Kadid10k(ImageQualitySet):
         min_gap: NonNegativeFloat = 0.5
         """Smallest difference of two scores that makes a triplet."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    def read_labels(self) -> list[Rating]:
-        """Return the ratings of `dmos.csv`; DataError names a wrong row."""
-        path = self._label_file("dmos.csv")
+    def read_labels(self) -> Iterator[Rating]:
+        """Yield the ratings of `dmos.csv`; DataError for a wrong row."""
+        path = self._find_label_file("dmos.csv")
         columns = read_table(path)
         columns.require(["dist_img", "ref_img", "dmos"])
-        cells = zip(
-            columns.texts("ref_img"),
-            columns.texts("dist_img"),
-            columns.numbers("dmos").tolist(),
-            [f"{path}, row {row}" for row in columns.rows],
-            strict=True,
-        )
-        return check_rated_once(path, [Rating(*row) for row in cells])
+        names = columns.texts("ref_img"), columns.texts("dist_img")
+        places = (f"{path}, row {row}" for row in columns.rows)
+        yield from map(Rating, *names, columns.numbers("dmos").tolist(), places)
 
 
 class Pipal(ImageQualitySet):
     """PIPAL: 200 references, 23,200 distorted and restored images, rated in Elo points.
 
-    The folder holds the label files of the training part (`A0001.txt` to `A0200.txt`, lines such as
-    `A0001_00_00.bmp,1520.0648`) and the images. Two images of one reference get the share of votes
-    that the Elo model expects, 1 / (1 + 10^((a - b) / 400)). Splits are by reference, drawn here.
+    The folder contains the label files of the training part (`A0001.txt` to `A0200.txt`, lines such as
+    `A0001_00_00.bmp,1520.0648`) and the images. The share of votes of two images of one reference follows the
+    Elo model, 1 / (1 + 10^((a - b) / 400)). Splits are by reference, drawn here.
     """
 
     name = "pipal"
@@ -257,23 +279,16 @@ class Pipal(ImageQualitySet):
         min_gap: NonNegativeFloat = 0.0
         """Smallest difference of two images that makes a triplet, Elo points."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    def read_labels(self) -> list[Rating]:
-        """Return the ratings of all label files; DataError names a wrong line."""
+    def read_labels(self) -> Iterator[Rating]:
+        """Yield the ratings of all label files; DataError for a wrong line."""
         root = self.config.root
-        paths = sorted(path for path in root.rglob("A[0-9][0-9][0-9][0-9].txt"))
+        paths = sorted(root.rglob("A[0-9][0-9][0-9][0-9].txt"))
         if not paths:
-            raise DataError(
-                f'root = "{root}": no label files A0001.txt ... there. Source: {self.card.source_url}'
-            )
-        ratings = []
+            raise DataError(f'root = "{root}": no label files A0001.txt, ... Source: {self.card.source_url}')
         for path in paths:
-            for place, line in numbered_lines(path):
+            for place, line in number_lines(path):
                 name, _, value = line.partition(",")
                 reference = name.partition("_")[0]
                 if reference != path.stem:
                     raise DataError(f"{place}: expected an image of {path.stem}, got {line!r}")
-                ratings.append(Rating(f"{reference}.bmp", name, finite_number(value, place), place))
-        return check_rated_once(paths[0].parent, ratings)
+                yield Rating(f"{reference}.bmp", name, finite_number(value, place), place)

@@ -1,4 +1,4 @@
-"""Just noticeable differences (`jnd`): are pairs that people call the same also near for the model?"""
+"""Just noticeable differences (`jnd`): are pairs that people call the same near for the model?"""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from perceptinit.plugin import (
 
 
 class Jnd(JudgedMeasure):
-    """Calls near pairs of images the same, by cosine distance, and compares with people.
+    """Average precision of calling near pairs of images the same, by cosine distance.
 
-    Gives `jnd_ap/<set>`, the average precision of Zhang et al. (2018). Chance is the share of all
-    answers that say "same", which constant embeddings score. A split other than `test` is part of the
+    Reports `jnd_ap/<set>`, the measure of Zhang et al. (2018). Chance is the share of all
+    answers that say "same", the score of constant embeddings. A split other than `test` is part of the
     name. Judgments: `bapps`, `same-different`.
     """
 
@@ -47,8 +47,7 @@ class Jnd(JudgedMeasure):
     def _pairs(self) -> SamePairs:
         if not isinstance(self.judgments, HasSamePairs):
             raise UsageError(
-                f"judgments '{self.judgments.name}' have no same-or-different answers; such sets are 'bapps' and "
-                "'same-different'"
+                f"judgments '{self.judgments.name}' have no same-or-different answers. Use 'bapps' or 'same-different'"
             )
         return self.judgments.load_same_pairs(self.config.split)
 
@@ -60,18 +59,23 @@ class Jnd(JudgedMeasure):
 def same_average_precision(distances: np.ndarray, p_same: np.ndarray) -> float:
     """Return the average precision of calling near pairs "same", in [0, 1].
 
-    distances: (N,), any unit. p_same: (N,), share of people who said "same".
-    Pairs are taken from near to far; precision is interpolated, the best at this recall or a higher
-    one. Pairs at one distance are taken at once, so constant embeddings score the base rate.
+    Precision is interpolated: the best at this or a higher recall. Tied pairs count at once, so constant
+    embeddings score the base rate.
 
-    Raises ValueError when nobody ever said "same", or a distance is not finite.
-    Source: the JND score of Zhang et al. (2018), with the average precision of VOC; ties are ours.
+    Args:
+        distances: Distances of the pairs, (N,), any unit.
+        p_same: Share of people who said "same", (N,).
+
+    Raises:
+        ValueError: If no answer is "same", or a distance is not finite.
+
+    Source: the JND score of Zhang et al. (2018), with the average precision of VOC; the rule for ties is ours.
     """
     d, p = np.asarray(distances, np.float64), np.asarray(p_same, np.float64)
     if not np.isfinite(d).all():
         raise ValueError("a distance is not finite")
     if not p.sum() > 0:
-        raise ValueError('nobody said "same": there is nothing to find')
+        raise ValueError('no answer is "same"')
     levels, place = np.unique(d, return_inverse=True)
     same = np.cumsum(np.bincount(place, p, minlength=len(levels)))
     taken = np.cumsum(np.bincount(place, minlength=len(levels)))

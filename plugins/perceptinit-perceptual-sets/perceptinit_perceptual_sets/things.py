@@ -33,15 +33,15 @@ from perceptinit_perceptual_sets.things_files import PLACES, OddColumn, read_obj
 
 
 class Things:
-    """Which of three objects is the odd one? Choices of 12,340 people about pictures of 1,854 objects.
+    """Odd-one-out choices of 12,340 people about pictures of 1,854 objects.
 
-    Published readers disagree on where the odd one stands and whether counting starts at 0 or 1, so
-    both are said in the recipe. `embedding` checks what was said: with the vectors of a published
-    model of these choices, the right column is the one that it predicts best (0.64 of choices, chance
-    0.33). Loaded as triplets, a choice gives two; `odd-one-out` evaluates it whole.
+    Published readers disagree on the column of the odd object and on the number of the first object, so the recipe
+    states both. `embedding` checks them: the vectors of a published model of these choices predict the right
+    column best (0.64 of choices, chance 0.33). As triplets, a choice becomes two; the `odd-one-out` evaluator uses
+    the choice itself.
 
-    Splits: the published files for train and test, `val` drawn from train, so that all objects occur
-    in all splits; or by object, from all files, where choices across splits are left out.
+    Splits: the published files for train and test, with `val` drawn from train, so all objects occur
+    in all splits; or by object, from all files, without choices that cross splits.
     """
 
     name = "things"
@@ -72,33 +72,33 @@ class Things:
         train: Path
         """File of choices: three columns (.npy or text), or with a header and a column `choice`."""
         concepts: Path
-        """`things_concepts.tsv` or `item_names.tsv`: row i names object i in column uniqueID."""
+        """`things_concepts.tsv` or `item_names.tsv`; row i names object i in column uniqueID."""
         images: Path
         """Folder of the pictures."""
         index_base: Literal[0, 1]
         """Number of the first object. No default: 0 in SPoSE and VICE files, 1 in the long form."""
         odd_column: OddColumn
-        """Where the odd one stands: "first", "second" or "last" column, or in column "choice". No default."""
+        """Column of the odd object: "first", "second", "last", or stated in column "choice". No default."""
         test: Path | None = None
-        """File of the test choices, in the same form; without it a share of `train`."""
+        """File of the test choices, in the same form. Default: a share of `train`."""
         image: str = "{id}.jpg"
-        """Picture of an object, relative to `images`; {id} is its uniqueID, as in "{id}/{id}_01b.jpg"."""
+        """Picture of an object, relative to `images`, such as "{id}/{id}_01b.jpg"; {id} is its uniqueID."""
         embedding: Path | None = None
         """.npy or text file (objects, dimensions) of a published model, to check `odd_column` with."""
         split_by: Literal["file", "object"] = "file"
-        """Splits by file, or by object: no object is in two splits."""
+        """Splits by file, or by object, so that no object is in two splits."""
         val_share: Share = 0.05
-        """Share of the training questions, or of the objects, that becomes `val`."""
+        """Share of the training questions, or of the objects, in `val`."""
         test_share: Share = 0.1
-        """Share of the questions or objects that becomes `test`; without effect when `test` is given."""
+        """Share of the questions or objects in `test`; ignored if `test` is given."""
         seed: NonNegativeInt = 0
-        """Names the draws of splits and sides. Not the run's seed: all runs share them."""
+        """Seed of splits and sides. Independent of the run's seed: all runs share them."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield what is missing or wrong: files, pictures, the column of the odd one."""
+        """Yield the problems of files and pictures, and a wrong column of the odd object."""
         try:
             stimuli = self._stimuli
             missing = missing_files(self.config.images, [self._image(name) for name in stimuli.ids])
@@ -117,7 +117,7 @@ class Things:
         return self.load_odd_one_out(split).triplets(rng)
 
     def load_odd_one_out(self, split: Split) -> OddOneOut:
-        """Return the choices of a split whole; raises as `load` does."""
+        """Return the odd-one-out choices of a split; raises as `load`."""
         self._check_odd_column()
         images, odd, splits = self._choices
         rows = np.flatnonzero(splits == split)
@@ -139,41 +139,41 @@ class Things:
 
     @cached_property
     def _choices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return objects (N, 3), odd column (N,) and split (N,) of all files."""
+        """Objects (N, 3), odd column (N,) and split (N,) of all files."""
         c = self.config
         files = [path for path in (c.train, c.test) if path]
         read = [read_triples(p, c.index_base, c.odd_column, len(self._stimuli)) for p in files]
         images = np.concatenate([part[0] for part in read])
         is_test = np.arange(len(images)) >= (len(read[0][0]) if c.test else len(images))
-        splits = self._by_object(images) if c.split_by == "object" else self._by_file(images, is_test)
+        splits = self._split_objects(images) if c.split_by == "object" else self._split_files(images, is_test)
         return images, np.concatenate([part[1] for part in read]), splits
 
-    def _by_object(self, images: np.ndarray) -> np.ndarray:
+    def _split_objects(self, images: np.ndarray) -> np.ndarray:
         c = self.config
         shares = {"val_share": c.val_share, "test_share": c.test_share}
         of_object = assign_splits(self._stimuli.ids, c.seed, "judgments", "things", "split", **shares)
         a, b, odd = of_object[images].T
         return np.where((a == b) & (b == odd), a, "")
 
-    def _by_file(self, images: np.ndarray, is_test: np.ndarray) -> np.ndarray:
-        """Return splits by question: the same three objects are in one split of a file."""
+    def _split_files(self, images: np.ndarray, is_test: np.ndarray) -> np.ndarray:
+        """Return splits by question, a set of three objects."""
         c = self.config
         codes, question = np.unique(triple_codes(images, len(self._stimuli)), return_inverse=True)
-        # millions of questions: drawn at once, where `assign_splits` hashes one by one
+        # one draw for millions of questions, where `assign_splits` would hash each
         place = generator(c.seed, "judgments", "things", "split").permutation(len(codes))[question]
         num_test = 0 if c.test else round(c.test_share * len(codes))
         num_val = round(c.val_share * len(codes))
         splits = np.where(place < num_test, "test", np.where(place < num_test + num_val, "val", "train"))
-        # the same three objects in both published files: left out of training
+        # questions of both published files are left out of training
         is_seen = np.isin(question, question[is_test])
         return np.where(is_test, "test", np.where(is_seen, "", splits))
 
     def _check_odd_column(self) -> None:
-        """Raise DataError when the embedding predicts another column better than the one stated."""
+        """Raise DataError if the embedding predicts another column better than the stated one."""
         c = self.config
         if c.embedding is None or c.odd_column == "choice":
             return
-        best, scores = likeliest_odd_column(self._choices[0][:100_000], self._read_embedding())
+        best, scores = find_odd_column(self._choices[0][:100_000], self._read_embedding())
         if best != PLACES[c.odd_column]:
             columns = ", ".join(f"{n} {s:.3f}" for n, s in zip(PLACES, scores, strict=True))
             raise DataError(
@@ -195,11 +195,13 @@ class Things:
         return vectors
 
 
-def likeliest_odd_column(images: np.ndarray, embedding: np.ndarray) -> tuple[int, list[float]]:
-    """Return which column of a file holds the odd one, and the agreement under each hypothesis.
+def find_odd_column(images: np.ndarray, embedding: np.ndarray) -> tuple[int, list[float]]:
+    """Return the most likely column of the odd object, and the agreement of each column.
 
-    images: (N, 3) indices; embedding: (M, D), such as a published model of the same judgments, whose
-    dot products are similarities. Sources disagree on the column: this is how to find out.
+    Args:
+        images: Indices of objects, (N, 3).
+        embedding: Vectors of the objects, (M, D), such as a published model of the same judgments, whose dot
+            products are similarities.
     """
     a, b, c = (embedding[column] for column in images.T)
     similarities = np.stack([(x * y).sum(axis=1) for x, y in ((a, b), (a, c), (b, c))], axis=1)

@@ -1,4 +1,4 @@
-"""Read the two published forms of THINGS odd-one-out choices, and the list of its objects."""
+"""Readers of the two published forms of THINGS choices, and of the list of objects."""
 
 from __future__ import annotations
 
@@ -24,17 +24,22 @@ def read_triples(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return object indices from 0, int64 (N, 3), and the column of the odd one, int64 (N,).
 
-    odd_column "first", "second" or "last": a table (N, 3) without a header (.npy, or text separated
-    by blanks, tabs or commas). "choice": a table with a header and the columns image1, image2, image3
-    and choice, where choice is 1, 2 or 3 or repeats the number of the odd object.
+    Args:
+        path: The file.
+        index_base: Number of the first object in the file.
+        odd_column: "first", "second" or "last": a table (N, 3) without a header (.npy, or text separated by
+            blanks, tabs or commas). "choice": a table with a header and the columns image1, image2, image3 and
+            choice, where choice is 1, 2 or 3 or repeats the number of the odd object.
+        num_objects: Number of objects.
 
-    Raises DataError, naming the row, for an index outside the objects or a choice of none of the three.
+    Raises:
+        DataError: For an index of no object, or a choice of none of the three. Names the row.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     if odd_column == "choice":
         table = _read_long(path)
-        images, odd = table[:, :3], _odd_of_choice(path, table)
+        images, odd = table[:, :3], _find_odd(path, table)
     else:
         images = _read_plain(path)
         odd = np.full(len(images), PLACES[odd_column])
@@ -50,7 +55,7 @@ def read_triples(
 
 
 def read_objects(path: Path) -> list[str]:
-    """Return the object names (column uniqueID) in order; DataError when the file is wrong."""
+    """Return the object names (column uniqueID) in order; DataError for a wrong file."""
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -74,36 +79,36 @@ def _read_plain(path: Path) -> np.ndarray:
         if not (table == np.floor(table)).all():
             raise DataError(f"{path}: not all cells are whole numbers")
         return table.astype(np.int64)
-    return _rows(path, skip=0, columns=(0, 1, 2), width=3)
+    return _read_rows(path, skip=0, columns=(0, 1, 2), width=3)
 
 
 def _read_long(path: Path) -> np.ndarray:
     with path.open(encoding="utf-8-sig") as file:
-        header = _cells(file.readline())
+        header = _split_cells(file.readline())
     missing = [name for name in LONG_FORM if name not in header]
     if missing:
         raise DataError(f"{path}: no column '{missing[0]}'. Columns: {', '.join(header)}")
     columns = tuple(header.index(name) for name in LONG_FORM)
-    return _rows(path, skip=1, columns=columns, width=len(header))
+    return _read_rows(path, skip=1, columns=columns, width=len(header))
 
 
-def _rows(path: Path, skip: int, columns: tuple[int, ...], width: int) -> np.ndarray:
-    """Return the columns as int64; read in pieces, since the published file has 4.7 million rows."""
+def _read_rows(path: Path, skip: int, columns: tuple[int, ...], width: int) -> np.ndarray:
+    """Return the columns as int64, read in blocks, since the published file has 4.7 million rows."""
     pieces = []
     with path.open(encoding="utf-8-sig") as file:
         lines = ((n, line) for n, line in enumerate(file, start=1) if n > skip and line.strip())
         while piece := list(islice(lines, ROWS_AT_ONCE)):
-            pieces.append(np.array(list(_integers(path, piece, columns, width)), dtype=np.int64))
+            pieces.append(np.array(list(_parse_integers(path, piece, columns, width)), dtype=np.int64))
     if not pieces:
         raise DataError(f"{path}: no judgments")
     return np.concatenate(pieces)
 
 
-def _integers(
+def _parse_integers(
     path: Path, lines: list[tuple[int, str]], columns: tuple[int, ...], width: int
 ) -> Iterator[list[int]]:
     for number, line in lines:
-        cells = _cells(line)
+        cells = _split_cells(line)
         if len(cells) != width:
             raise DataError(f"{path}, row {number}: {len(cells)} cells, expected {width}")
         try:
@@ -116,15 +121,15 @@ def _integers(
         yield [int(value) for value in values]
 
 
-def _cells(line: str) -> list[str]:
+def _split_cells(line: str) -> list[str]:
     line = line.rstrip("\r\n")
     if "\t" in line:
         return line.split("\t")
     return [cell.strip() for cell in line.split(",")] if "," in line else line.split()
 
 
-def _odd_of_choice(path: Path, table: np.ndarray) -> np.ndarray:
-    """Return the odd column (N,): `choice` is a place if all of them are 1, 2 or 3, else an object."""
+def _find_odd(path: Path, table: np.ndarray) -> np.ndarray:
+    """Return the odd column (N,); `choice` is a column if all values are 1, 2 or 3, else an object."""
     images, choice = table[:, :3], table[:, 3]
     if ((choice >= 1) & (choice <= 3)).all():
         return choice - 1

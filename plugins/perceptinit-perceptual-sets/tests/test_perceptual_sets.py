@@ -9,7 +9,7 @@ from perceptinit_perceptual_sets import perceptinit_evaluators, perceptinit_judg
 from perceptinit_perceptual_sets.bapps import Bapps
 from perceptinit_perceptual_sets.image_quality import Kadid10k, Pipal, Tid2013
 from perceptinit_perceptual_sets.jnd import Jnd, same_average_precision
-from perceptinit_perceptual_sets.things import Things, likeliest_odd_column
+from perceptinit_perceptual_sets.things import Things, find_odd_column
 from PIL import Image
 
 from perceptinit.plugin import Conventions, DataError, RunContext, UsageError, generator
@@ -243,7 +243,7 @@ def test_the_odd_column_can_be_found_out_with_an_embedding():
         others = np.array([[i for i in range(3) if i != k] for k in odd])
         order = np.insert(others, column, odd, axis=1) if column < 2 else np.column_stack([others, odd])
         arranged = np.take_along_axis(images, order, axis=1)
-        best, scores = likeliest_odd_column(arranged, embedding)
+        best, scores = find_odd_column(arranged, embedding)
         assert best == column
         assert scores[column] == 1.0
 
