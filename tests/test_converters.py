@@ -381,7 +381,7 @@ def test_anchors_that_people_agree_on_can_be_left_out():
 
 def test_label_counts_that_cannot_be_right_are_told_by_row():
     draw = TripletDraw("lab.npy", per_anchor=9, min_gap=0.1, seed=0)
-    with pytest.raises(DataError, match=r"lab.npy: row 1 \(from 0\): no labels"):
+    with pytest.raises(DataError, match=r"lab.npy: zero-based row 1: no labels"):
         triplets_from_label_counts(np.array([[1, 0], [0, 0]]), stimuli(2), [0, 1], 0.0, draw)
 
 

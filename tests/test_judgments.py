@@ -498,9 +498,9 @@ def test_materials_say_everything_that_is_missing(tmp_path):
 @pytest.mark.parametrize(
     ("answers", "agreement", "message"),
     [
-        ([[0, 1, 2], [0, 1, 100]], [[1, 0], [1, 0]], "answer 1 (from 0): not the index of an image"),
-        ([[0, 1, 2]], [[-1, 2]], "answer 0 (from 0): negative votes"),
-        ([[0, 1, 2]], [[0, 0]], "answer 0 (from 0): no votes"),
+        ([[0, 1, 2], [0, 1, 100]], [[1, 0], [1, 0]], "zero-based answer 1: not the index of an image"),
+        ([[0, 1, 2]], [[-1, 2]], "zero-based answer 0: negative votes"),
+        ([[0, 1, 2]], [[0, 0]], "zero-based answer 0: no votes"),
         ([[0, 1, 2]], [], "not the published answers ('agreement' is not an (N, 2) table of integers)"),
         ([[0, 1, 2]] * 2, [[1, 0]], "2 answers, but 1 rows of agreement"),
     ],

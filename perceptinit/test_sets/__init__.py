@@ -1,1 +1,1 @@
-"""Evaluation sets: which there are, where they lie, how they are read."""
+"""Evaluation sets: suites, locations and readers."""

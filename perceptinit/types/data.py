@@ -139,14 +139,14 @@ class Triplets:
             raise DataError(f"triplet columns differ in length: {sorted(lengths | {len(self)})}")
         for name in ("anchor", "first", "second"):
             column = getattr(self, name)
-            _raise_first(
+            raise_first(
                 (column < 0) | (column >= len(self.stimuli)),
                 f"{name} is not one of the {len(self.stimuli)} stimuli",
             )
-        _raise_first(~((self.p_second >= 0) & (self.p_second <= 1)), "p_second is not in [0, 1]")
-        _raise_first(self.num_votes < 1, "num_votes is below 1")
+        raise_first(~((self.p_second >= 0) & (self.p_second <= 1)), "p_second is not in [0, 1]")
+        raise_first(self.num_votes < 1, "num_votes is below 1")
         same = (self.anchor == self.first) | (self.anchor == self.second) | (self.first == self.second)
-        _raise_first(same, "an image occurs twice in the triplet")
+        raise_first(same, "an image occurs twice in the triplet")
 
     @property
     def roles(self) -> np.ndarray:
@@ -159,9 +159,10 @@ class Triplets:
         return [self.stimuli.ids[i] for i in np.unique(self.roles)]
 
 
-def _raise_first(bad: np.ndarray, what: str) -> None:
+def raise_first(bad: np.ndarray | np.bool_, what: str, row: str = "triplet") -> None:
+    """Raise DataError for the first row in a mask, if there is one; `row` names a row."""
     if bad.any():
-        raise DataError(f"triplet {int(np.argmax(bad))}: {what} ({int(bad.sum())} such rows)")
+        raise DataError(f"{row} {int(np.argmax(bad))}: {what} ({int(bad.sum())} such rows)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

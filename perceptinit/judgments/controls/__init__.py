@@ -1,1 +1,1 @@
-"""Judgments without people, or with less of what people said."""
+"""Controls: judgments without people, or with less information from people."""

@@ -1,1 +1,1 @@
-"""The forms that judgments take, and how they become triplets."""
+"""Forms of judgments, and their conversion to triplets."""

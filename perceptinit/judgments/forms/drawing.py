@@ -20,7 +20,7 @@ Votes = tuple[np.ndarray, np.ndarray]  # p_second and num_votes, (N,) each
 
 @dataclass(frozen=True, slots=True)
 class TripletDraw:
-    """Which triplets are drawn.
+    """Settings of a draw of triplets.
 
     Args:
         source: Names the draw, together with `seed`, and the judgments in messages.

@@ -15,6 +15,7 @@ import numpy as np
 
 from perceptinit.errors import DataError, UsageError
 from perceptinit.types import Split, Stimuli, Triplets, Unit
+from perceptinit.types.data import raise_first
 
 CHANCE = 1 / 3
 # the odd column for each similar pair: 2 for columns 0 and 1
@@ -61,16 +62,12 @@ class OddOneOut:
             raise DataError(
                 f"odd-one-out columns differ in length: {len(table)} images, {len(counts)} votes, {len(group)} groups"
             )
-        for bad, what in (
-            (((table < 0) | (table >= len(stimuli))).any(axis=1), "an image is not a stimulus"),
-            ((np.diff(np.sort(table, axis=1)) == 0).any(axis=1), "an image occurs twice in one judgment"),
-            ((counts < 0).any(axis=1), "negative votes"),
-            (counts.sum(axis=1) == 0, "no votes"),
-        ):
-            if bad.any():
-                raise DataError(
-                    f"odd-one-out judgment {int(np.argmax(bad))}: {what} ({int(bad.sum())} such rows)"
-                )
+        row = "odd-one-out judgment"
+        raise_first(((table < 0) | (table >= len(stimuli))).any(axis=1), "an image is not a stimulus", row)
+        is_repeated = (np.diff(np.sort(table, axis=1)) == 0).any(axis=1)
+        raise_first(is_repeated, "an image occurs twice in one judgment", row)
+        raise_first((counts < 0).any(axis=1), "negative votes", row)
+        raise_first(counts.sum(axis=1) == 0, "no votes", row)
         return cls(stimuli, table, counts, group, unit)
 
     def __len__(self) -> int:
@@ -111,7 +108,7 @@ class HasOddOneOut(Protocol):
     """Judgments that were made without an anchor."""
 
     def load_odd_one_out(self, split: Split) -> OddOneOut:
-        """Return the odd-one-out judgments of a split; DataError when a file is wrong."""
+        """Return the odd-one-out judgments of a split; DataError if a file is wrong."""
         ...
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from perceptinit.errors import DataError
 from perceptinit.judgments.forms.drawing import TripletDraw, Votes, draw_triplets
 from perceptinit.types import Split, Stimuli, Triplets
+from perceptinit.types.data import raise_first
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,13 +51,9 @@ class SamePairs:
             np.asarray(p_same, dtype=np.float32),
             np.broadcast_to(np.asarray(num_votes, dtype=np.int32), first.shape).copy(),
         )
-        for bad, what in (
-            (pairs.first == pairs.second, "an image is paired with itself"),
-            (~((pairs.p_same >= 0) & (pairs.p_same <= 1)), "p_same is not in [0, 1]"),
-            (pairs.num_votes < 1, "num_votes is below 1"),
-        ):
-            if bad.any():
-                raise DataError(f"pair {int(np.argmax(bad))}: {what} ({int(bad.sum())} such rows)")
+        raise_first(pairs.first == pairs.second, "an image is paired with itself", "pair")
+        raise_first(~((pairs.p_same >= 0) & (pairs.p_same <= 1)), "p_same is not in [0, 1]", "pair")
+        raise_first(pairs.num_votes < 1, "num_votes is below 1", "pair")
         return pairs
 
     def __len__(self) -> int:

@@ -20,6 +20,7 @@ from perceptinit.judgments.forms.drawing import TripletDraw, Votes, draw_triplet
 from perceptinit.judgments.forms.splits import split_names
 from perceptinit.judgments.image_files import read_labelled_parquet
 from perceptinit.types import DataCard, ImageSource, Split, Stimuli, Triplets
+from perceptinit.types.data import raise_first
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 RECORD_BYTES = 1 + 3 * 32 * 32
@@ -150,9 +151,7 @@ def _read_photographs(path: Path) -> tuple[list[ImageSource], np.ndarray]:
         records = data.reshape(-1, RECORD_BYTES)
         pixels = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         images, labels = list(np.ascontiguousarray(pixels)), records[:, 0].astype(np.int64)
-    bad = np.flatnonzero((labels < 0) | (labels >= len(CLASSES)))
-    if bad.size:
-        raise DataError(f"{path}: record {bad[0]} (from 0) has label {labels[bad[0]]}")
+    raise_first((labels < 0) | (labels >= len(CLASSES)), "label out of range", f"{path}: zero-based record")
     return images, labels
 
 
@@ -165,9 +164,8 @@ def label_shares(counts: np.ndarray, source: str) -> np.ndarray:
     counts = np.asarray(counts)
     if counts.ndim != 2 or counts.dtype.kind not in "iu":
         raise DataError(f"{source}: expected integers (images, classes), got {counts.dtype} {counts.shape}")
-    for bad, what in (((counts < 0).any(axis=1), "negative counts"), (counts.sum(axis=1) == 0, "no labels")):
-        if bad.any():
-            raise DataError(f"{source}: row {int(np.argmax(bad))} (from 0): {what}")
+    raise_first((counts < 0).any(axis=1), "negative counts", f"{source}: zero-based row")
+    raise_first(counts.sum(axis=1) == 0, "no labels", f"{source}: zero-based row")
     return counts / counts.sum(axis=1, keepdims=True)
 
 

@@ -20,6 +20,7 @@ from perceptinit.judgments.forms.splits import assign_splits
 from perceptinit.judgments.image_files import file_names
 from perceptinit.seeding import generator
 from perceptinit.types import DataCard, Split, Stimuli, Triplets
+from perceptinit.types.data import raise_first
 
 IMAGES = "havran1_ennis_298x298_LDR"
 NUM_IMAGES = 100
@@ -139,13 +140,10 @@ class Materials:
         if len(answers) != len(votes):
             raise DataError(f"{path}: {len(answers)} answers, but {len(votes)} rows of agreement")
         num_votes = votes.sum(axis=1)
-        for bad, what in (
-            (((answers < 0) | (answers >= NUM_IMAGES)).any(axis=1), "not the index of an image"),
-            ((votes < 0).any(axis=1), "negative votes"),
-            (num_votes == 0, "no votes"),
-        ):
-            if bad.any():
-                raise DataError(f"{path}: answer {int(np.argmax(bad))} (from 0): {what}")
+        row = f"{path}: zero-based answer"
+        raise_first(((answers < 0) | (answers >= NUM_IMAGES)).any(axis=1), "not the index of an image", row)
+        raise_first((votes < 0).any(axis=1), "negative votes", row)
+        raise_first(num_votes == 0, "no votes", row)
         rng = generator(self.config.side_seed, "judgments", "materials", part, "sides")
         is_swapped = rng.random(len(answers)) < 0.5
         first = np.where(is_swapped, answers[:, 2], answers[:, 1])
