@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,30 +21,24 @@ if TYPE_CHECKING:
 
 def derive_seed(seed: int, *names: str | int) -> int:
     """Return a 63-bit seed that depends on `seed` and on all names, in order."""
-    text = _named(str(int(seed)), *names)
+    text = _join(str(int(seed)), *names)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def derive_seeds(seed: int, *names: str | int, keys: Iterable[tuple[str, ...]]) -> list[int]:
     """Return `derive_seed(seed, *names, *key)` for each key, in a fifth of the time."""
-    start = hashlib.sha256(_named(str(int(seed)), *names).encode())
-    parts = _Parts()
+    start = hashlib.sha256(_join(str(int(seed)), *names).encode())
+    encode = cache(lambda name: _join("", name).encode())
 
-    def derived(key: tuple[str, ...]) -> int:
+    def derive(key: tuple[str, ...]) -> int:
         digest = start.copy()
-        digest.update(b"".join([parts[name] for name in key]))
+        digest.update(b"".join(map(encode, key)))
         return int.from_bytes(digest.digest()[:8], "big") >> 1
 
-    return [derived(key) for key in keys]
+    return [derive(key) for key in keys]
 
 
-class _Parts(dict[str, bytes]):
-    def __missing__(self, name: str) -> bytes:
-        self[name] = _named("", name).encode()
-        return self[name]
-
-
-def _named(start: str, *names: str | int) -> str:
+def _join(start: str, *names: str | int) -> str:
     return "\x1f".join([start, *(f"{type(name).__name__}:{name}" for name in names)])
 
 

@@ -21,7 +21,7 @@ from perceptinit.files.checksums import file_sha256
 from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import read_json
 from perceptinit.files.remote.addresses import RemoteFile
-from perceptinit.files.remote.store import RemoteReader
+from perceptinit.files.remote.store import RemoteReader, stat
 from perceptinit.files.remote.transfer import END, Part, part_bytes
 from perceptinit.types import DataCard
 
@@ -214,7 +214,7 @@ def _fetch_whole(download: Download, file: RemoteFile, path: Path, report: Progr
 def _fetch_member(download: Download, file: RemoteFile, path: Path, report: Progress) -> str:
     """Fetch one member of a remote .zip, in whatever folder of it; its CRC is compared."""
     most = _MOST_MEMBER_BYTES if download.num_bytes is None else download.num_bytes
-    member, remote = download.member, RemoteReader(file, 2 * _MOST_MEMBER_BYTES)
+    member, remote = download.member, RemoteReader(file, stat(file), 2 * _MOST_MEMBER_BYTES)
     try:
         with zipfile.ZipFile(io.BufferedReader(remote, _BLOCK_BYTES)) as archive:
             found = [n for n in archive.namelist() if n == member or n.endswith(f"/{member}")]

@@ -6,11 +6,10 @@ The index of a remote file is its footer. Of a row group only the chosen columns
 from __future__ import annotations
 
 # N rows
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from perceptinit.errors import DataError, writing
+from perceptinit.errors import DataError
 from perceptinit.files.csv_files import check_columns
 from perceptinit.files.reading import require_file
 from perceptinit.files.remote.addresses import Place, RemoteFile
 from perceptinit.files.remote.fetched import Piece
 from perceptinit.files.remote.network import Stat
 from perceptinit.files.remote.read_ahead import PieceReader
-from perceptinit.files.remote.store import read, stat
+from perceptinit.files.remote.store import RemoteReader, read, stat
 from perceptinit.pairs.held import HeldBlocks
 
 # pyarrow raises these for damaged files, text that is not UTF-8, and sizes beyond memory
@@ -41,15 +40,14 @@ _LARGEST_FOOTER = 1 << 30
 class _File:
     """A Parquet file: its columns and the number of rows of each row group.
 
-    For a remote file, `pieces` contains the footer and the wanted columns of each row group, and `others` the footer
-    and one column of all row groups, by the column's name.
+    For a remote file, `footer` is its footer, and `pieces` are the footer with the wanted columns of each row group.
     """
 
     place: Place
     names: tuple[str, ...]
     row_groups: tuple[int, ...]
+    footer: Piece | None = None
     pieces: tuple[Piece, ...] = ()
-    others: Mapping[str, Piece] = field(default_factory=dict)
 
 
 class ParquetTable:
@@ -62,7 +60,7 @@ class ParquetTable:
         columns: The columns of a row.
         cached_row_groups: Number of row groups in memory.
         cache_gb: Of remote files, see `PieceReader`.
-        others: Further columns, which `column` reads and `row` does not.
+        others: Further columns that must exist, for `column`.
 
     Raises:
         DataError: If a file is not a Parquet file or lacks a column.
@@ -78,7 +76,7 @@ class ParquetTable:
     ) -> None:
         self.columns = tuple(columns)
         with ThreadPoolExecutor(_NUM_THREADS) as pool:
-            self._files = list(pool.map(lambda path: _read_footer(path, self.columns, others), paths))
+            self._files = list(pool.map(lambda path: _read_footer(path, self.columns), paths))
         for file in self._files:
             check_columns(file.place, file.names, (*self.columns, *others))
         pieces = [piece for file in self._files for piece in file.pieces]
@@ -97,7 +95,7 @@ class ParquetTable:
         return tuple(_value(column[place]) for column in self._row_groups[block])
 
     def column(self, name: str) -> list[Any]:
-        """Return the values of a column, of remote files one of `others`. Reads all files, so use it for small values.
+        """Return the values of a column. Reads all files, so use it for small values.
 
         Raises DataError if the column cannot be read, RemoteError if it cannot be fetched.
         """
@@ -127,27 +125,21 @@ class ParquetTable:
             return pq.ParquetFile(place, memory_map=True)
         piece = self.reader.pieces[block]
         ahead = self.reader.get(piece)
-        return _fetch_now(piece) if ahead is None else nullcontext(ahead)
+        return _open_now(piece) if ahead is None else nullcontext(ahead)
 
 
 def _open_piece(piece: Piece, path: Path) -> pq.ParquetFile:
     return pq.ParquetFile(path, memory_map=True)
 
 
-def _fetch_now(piece: Piece) -> pq.ParquetFile:
-    """Return a piece that was not planned, in a temporary file with holes."""
-    folder = Path(tempfile.gettempdir())
-    with writing(folder):
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the returned file)
-    for start, stop in piece.ranges:
-        data = read(piece.file, start, stop, piece.stat)
-        with writing(folder):
-            copy.seek(start)
-            copy.write(data)
-    return pq.ParquetFile(copy)
+def _open_now(footer: Piece) -> pq.ParquetFile:
+    """Return a remote file that was not planned; its columns are fetched on access."""
+    file, now = footer.file, footer.stat
+    metadata = pq.read_metadata(pa.BufferReader(read(file, *footer.ranges[-1], now)))
+    return pq.ParquetFile(RemoteReader(file, now), metadata=metadata, pre_buffer=True)
 
 
-def _read_footer(place: Place, columns: Sequence[str], others: Sequence[str]) -> _File:
+def _read_footer(place: Place, columns: Sequence[str]) -> _File:
     try:
         if isinstance(place, Path):
             require_file(place)
@@ -156,14 +148,9 @@ def _read_footer(place: Place, columns: Sequence[str], others: Sequence[str]) ->
         tail = _read_tail(place, now)
         metadata = pq.read_metadata(pa.BufferReader(tail))
         groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
-        footer = (now.num_bytes - len(tail), now.num_bytes)
-
-        def piece(ranges: Iterable[tuple[int, int]]) -> Piece:
-            return Piece(place, now, (*ranges, footer))
-
-        pieces = tuple(piece(_ranges(group, columns)) for group in groups)
-        whole = {name: piece(r for group in groups for r in _ranges(group, [name])) for name in others}
-        return _File(place, *_sizes(metadata), pieces, whole)
+        footer = Piece(place, now, ((now.num_bytes - len(tail), now.num_bytes),))
+        pieces = [Piece(place, now, (*_ranges(group, columns), *footer.ranges)) for group in groups]
+        return _File(place, *_sizes(metadata), footer, tuple(pieces))
     except _UNREADABLE as error:
         raise DataError(f"{place}: not a readable Parquet file ({error})") from error
 
@@ -204,7 +191,7 @@ def _ranges(group: pq.RowGroupMetaData, columns: Sequence[str]) -> list[tuple[in
 
 def _read_column(file: _File, name: str) -> list[Any]:
     try:
-        with _fetch_now(file.others[name]) if file.others else pq.ParquetFile(file.place) as opened:
+        with _open_now(file.footer) if file.footer else pq.ParquetFile(file.place) as opened:
             return opened.read(columns=[name]).column(name).to_pylist()
     except _UNREADABLE as error:
         raise DataError(f"{file.place}: column '{name}' cannot be read ({error})") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fnmatch
 import io
 import re
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -69,8 +70,8 @@ def read(file: RemoteFile, start: int, stop: int, wanted: Stat | None = None) ->
 class RemoteReader(io.RawIOBase):
     """A remote file as a seekable binary file; RemoteError if reads exceed `most_bytes` together."""
 
-    def __init__(self, file: RemoteFile, most_bytes: int) -> None:
-        self._file, self._now, self._position, self._left = file, stat(file), 0, most_bytes
+    def __init__(self, file: RemoteFile, now: Stat, most_bytes: int = sys.maxsize) -> None:
+        self._file, self._now, self._position, self._left = file, now, 0, most_bytes
 
     def readable(self) -> bool:
         return True
