@@ -302,9 +302,9 @@ def test_a_shard_that_is_replaced_by_one_of_the_same_layout_is_told_by_its_etag(
     write_index(tmp_path / INDEX, [scanned(path, "v1") for path in paths])
     bucket.put(f"/set/{INDEX}", (tmp_path / INDEX).read_bytes())
     bucket.put("/set/5.tar", bucket.files["/set/5.tar"].replace(b"picture", b"PICTURE"))
-    with pytest.raises(PerceptInitError, match=r"5\.tar: has changed since it was looked at"):
+    with pytest.raises(PerceptInitError, match=r"5\.tar: has changed \("):
         list(loader(webdataset(address)).batches(0, num_batches()))
-    with pytest.raises(DataError, match=r"5\.tar: has changed since it was looked at"):
+    with pytest.raises(DataError, match=r"5\.tar: has changed \("):
         webdataset(address).pair(5 * PER_SHARD)
 
 
@@ -317,7 +317,7 @@ def test_a_shard_that_is_replaced_between_two_epochs_stops_the_run_also_where_th
         next(batches)
     for name in list(bucket.files):
         bucket.put(name, bucket.files[name].replace(b"picture", b"PICTURE"))
-    with pytest.raises(PerceptInitError, match=r"\.tar: has changed since it was looked at"):
+    with pytest.raises(PerceptInitError, match=r"\.tar: has changed \("):
         list(batches)
 
 

@@ -132,7 +132,7 @@ def test_a_file_of_labels_that_changes_stops_the_run(bucket, tmp_path):
     assert list(pairs.preflight()) == []
     for name in list(bucket.files):
         bucket.put(name, bucket.files[name])
-    with pytest.raises(DataError, match=r"0\.parquet: has changed since it was looked at"):
+    with pytest.raises(DataError, match=r"0\.parquet: has changed \("):
         pairs.read_classes()
 
 
@@ -163,9 +163,9 @@ def test_a_file_that_changes_in_mid_run_stops_it(bucket, folder):
     assert pairs.num_pairs
     for name in list(bucket.files):
         bucket.put(name, bucket.files[name])  # the same bytes under another ETag
-    with pytest.raises(PerceptInitError, match=r"\.parquet: has changed since it was looked at"):
+    with pytest.raises(PerceptInitError, match=r"\.parquet: has changed \("):
         list(loader(pairs).batches(0, 9))
-    with pytest.raises(DataError, match=r"0\.parquet: has changed since it was looked at"):
+    with pytest.raises(DataError, match=r"0\.parquet: has changed \("):
         pairs.pair(0)
 
 

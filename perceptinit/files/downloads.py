@@ -1,4 +1,4 @@
-"""Fetch the files of a data set into a folder: several at once, checked, unpacked, and noted in `downloads.json`."""
+"""Download, verify and unpack the files of a data set; `downloads.json` records them."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from perceptinit.types import DataCard
 # name, bytes so far, bytes in all or None
 Progress = Callable[[str, int, int | None], None]
 
-# an archive may unpack to this many times its published unpacked size, or else its own size
+# limit on the unpacked size, in multiples of the published unpacked size or else of the archive's size
 UNPACKED_TIMES, ARCHIVE_TIMES = 2, 20
-SMALL_BYTES = 64 << 20  # and to this in any case: text packs well
+SMALL_BYTES = 64 << 20  # always accepted, because text compresses well
 RECORD = "downloads.json"
-# files of an archive, spread over it, that must be there for it to count as unpacked
+# unpacked files that are recorded, to detect whether an archive is still unpacked
 SAMPLE_FILES = 100
 LOCK = ".downloads.lock"
-# of one member of a remote archive, and of a request for it: the directory of a large archive has a few MB
+# of one member of a remote archive, and of one request: the directory of a large archive takes a few MB
 _MOST_MEMBER_BYTES, _BLOCK_BYTES = 1 << 30, 1 << 20
 
 
@@ -44,17 +44,17 @@ class Download:
     """One file of a data set.
 
     Args:
-        urls: Where the file is, the first choice first.
-        path: Where it goes, relative to the data set's folder.
-        sha256: Its checksum as the source or we recorded it, None where it is not known.
-        num_bytes: Its published size, None where it is not known.
-        member: The URLs are of a .zip of which this one member is wanted; only that is fetched.
-        unpack: The file is a .zip, .tar or .tar.gz to be unpacked into `into`.
+        urls: Addresses of the file, in the order of preference.
+        path: Destination, relative to the data set's folder.
+        sha256: Published or recorded checksum, None if unknown.
+        num_bytes: Published size, None if unknown.
+        member: The URLs are of a .zip; only this member is fetched.
+        unpack: Whether to unpack the file, a .zip, .tar or .tar.gz, into `into`.
         into: A folder, relative to the data set's folder.
         root: See `archives.unpack`.
-        unpacked_bytes: Room that the content takes, None where it is not known.
-        parts: Names of the parts of the data set that the file belongs to; each can be fetched alone.
-        token: Sent to the hosts of the URLs and to no host that they redirect to; empty for public files.
+        unpacked_bytes: Size of the content, None if unknown.
+        parts: Parts of the data set that contain the file; each can be fetched separately.
+        token: Sent to the hosts of the URLs, but not to redirects; empty for public files.
     """
 
     urls: tuple[str, ...]
@@ -72,13 +72,13 @@ class Download:
 
 @runtime_checkable
 class HasDownloads(Protocol):
-    """Judgments, as a class, whose files may be fetched without asking: `perceptinit data download`."""
+    """A class of judgments with public files: `perceptinit data download`."""
 
     downloads: Sequence[Download]
 
 
 class _Line(TypedDict):
-    """What the record has of a file. some_files: of an archive, a sample of what was unpacked."""
+    """An entry of the record. some_files: A sample of the unpacked files."""
 
     sha256: str
     num_bytes: int
@@ -94,13 +94,19 @@ def fetch_all(
     num_workers: int = 4,
     progress: Progress | None = None,
 ) -> list[str]:
-    """Fetch and unpack files into a folder, several at once; return the paths that were fetched now.
+    """Fetch and unpack files into a folder; return the paths of the fetched ones.
 
-    What `downloads.json` in the folder lists as done, and is there with its size, is kept. Files
-    that fail do not stop the others.
+    Existing files that `downloads.json` lists with their size are skipped. A failure does not stop other files.
 
-    Raises UsageError when the disk is too small or another process fetches into the folder, DataError
-    with every file that failed.
+    Args:
+        downloads: The files.
+        folder: Destination.
+        num_workers: Number of simultaneous transfers.
+        progress: Called with the name, the received bytes and the size of a file.
+
+    Raises:
+        UsageError: If the disk is too small or another process fetches into the folder.
+        DataError: With all files that failed.
     """
     with file_lock(folder / LOCK, timeout=0) as is_mine:
         if not is_mine:
@@ -132,16 +138,16 @@ def _fetch_missing(
 
 
 def default_files(downloads: Sequence[Download]) -> list[Download]:
-    """Return the files of the part "data", or all where there is no such part."""
+    """Return the files of the part "data", or all without such a part."""
     return [d for d in downloads if "data" in d.parts] or list(downloads)
 
 
 def check_sums(folder: Path, card: DataCard) -> None:
-    """Raise DataError for a file of the card that is absent or not the recorded one."""
+    """Raise DataError for a missing or changed file of the card."""
     for name, recorded in sorted(card.sha256.items()):
         path = folder / name
         if not path.is_file():
-            raise DataError(f"{path}: not there after the download; the archive at the source has changed")
+            raise DataError(f"{path}: missing after the download; the archive at the source has changed")
         if file_sha256(path) != recorded:
             path.unlink()
             raise DataError(
@@ -150,7 +156,7 @@ def check_sums(folder: Path, card: DataCard) -> None:
 
 
 def check_space(downloads: Sequence[Download], folder: Path) -> None:
-    """Raise UsageError when the known sizes do not fit on the disk; parts that are there count."""
+    """Raise UsageError if the known sizes, less received bytes, exceed the free space."""
     need = 0
     for download in downloads:
         need += max(0, (download.num_bytes or 0) - part_bytes(folder / download.path))
@@ -164,7 +170,7 @@ def check_space(downloads: Sequence[Download], folder: Path) -> None:
 
 
 def _fetch_one(download: Download, folder: Path, report: Progress) -> _Line:
-    """Fetch and unpack one file; return its line of the record."""
+    """Fetch and unpack one file; return its entry of the record."""
     path = folder / download.path
     digest = _fetch(download, path, report)
     line = _Line(sha256=digest, num_bytes=path.stat().st_size, url=download.urls[0])
@@ -176,7 +182,7 @@ def _fetch_one(download: Download, folder: Path, report: Progress) -> _Line:
 
 
 def _fetch(download: Download, path: Path, report: Progress) -> str:
-    """Fetch one file from the first mirror that gives it whole, and return its sha256."""
+    """Fetch one file from the first working mirror, and return its sha256."""
     reasons = []
     for url in download.urls:
         file = RemoteFile(url, download.token)
@@ -206,25 +212,25 @@ def _fetch_whole(download: Download, file: RemoteFile, path: Path, report: Progr
             part.finish()
             return digest
         part.discard()
-        if not is_resumed:  # what was put together may be wrong where a whole answer is right
+        if not is_resumed:  # a fresh transfer is already correct or wrong
             break
     raise RemoteError(f"{file}: {problem}")
 
 
 def _fetch_member(download: Download, file: RemoteFile, path: Path, report: Progress) -> str:
-    """Fetch one member of a remote .zip, in whatever folder of it; its CRC is compared."""
+    """Fetch one member, in any folder, of a remote .zip; zipfile verifies its CRC."""
     most = _MOST_MEMBER_BYTES if download.num_bytes is None else download.num_bytes
     member, remote = download.member, RemoteReader(file, stat(file), 2 * _MOST_MEMBER_BYTES)
     try:
         with zipfile.ZipFile(io.BufferedReader(remote, _BLOCK_BYTES)) as archive:
             found = [n for n in archive.namelist() if n == member or n.endswith(f"/{member}")]
             if len(found) != 1:
-                raise RemoteError(f"{file}: {len(found)} members are called {member}")
+                raise RemoteError(f"{file}: {len(found)} members with the name {member}")
             with archive.open(found[0]) as content:
                 data = content.read(most + 1)
     except RemoteError:
         raise
-    except Exception as error:  # zipfile raises a dozen kinds for damaged archives
+    except Exception as error:  # zipfile raises many kinds for damaged archives
         raise RemoteError(f"{file}: '{member}' cannot be read ({error})") from error
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
@@ -236,7 +242,7 @@ def _fetch_member(download: Download, file: RemoteFile, path: Path, report: Prog
 
 def _find_problem(download: Download, size: int, digest: str) -> str:
     if download.num_bytes not in (None, size):
-        return f"{size:,} bytes arrived, {download.num_bytes:,} are published"
+        return f"{size:,} bytes received, {download.num_bytes:,} are published"
     if download.sha256 not in (None, digest):
         return f"wrong content: sha256 {digest[:12]}..., published {str(download.sha256)[:12]}..."
     return ""
@@ -244,16 +250,14 @@ def _find_problem(download: Download, size: int, digest: str) -> str:
 
 def _unpack(download: Download, archive: Path, into: Path) -> list[str]:
     """Unpack an archive, remove it and return the paths in `into`."""
-    if download.unpacked_bytes is not None:
-        most = UNPACKED_TIMES * download.unpacked_bytes
-    else:
-        most = ARCHIVE_TIMES * archive.stat().st_size
+    known = download.unpacked_bytes
+    most = ARCHIVE_TIMES * archive.stat().st_size if known is None else UNPACKED_TIMES * known
     try:
         paths = unpack(archive, into, root=download.root, max_bytes=max(most, SMALL_BYTES))
     except NoRoomError:
         raise
     except DataError:
-        remove_files([archive])  # damaged: the next call fetches it again
+        remove_files([archive])  # the next call fetches it again
         raise
     archive.unlink()
     return paths
@@ -270,7 +274,7 @@ def _is_done(download: Download, folder: Path, record: dict[str, _Line]) -> bool
 
 
 def _read_record(folder: Path) -> dict[str, _Line]:
-    """Return the lines of the record by path; DataError when it is something else."""
+    """Return the entries of the record by path; DataError if it is invalid."""
     path = folder / RECORD
     if not path.exists():
         return {}

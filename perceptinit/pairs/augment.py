@@ -20,7 +20,7 @@ Crop = Literal["random", "center", "padded"]
 PADDED_SHARE = 1 / 8
 # attempts at a random crop before the centre crop, as in torchvision
 CROP_TRIES = 10
-# a brightness, contrast or saturation of 1 and a hue of 0 leave an image as it is
+# a brightness, contrast or saturation of 1 and a hue of 0 leave an image unchanged
 JITTER_CHANCE = 0.8
 
 

@@ -44,7 +44,7 @@ class ParquetPairs:
         classes: tuple[str, ...] | None = None
         """Class names in the order of their numbers."""
         cached_row_groups: PositiveInt = 8
-        """Row groups in memory, uncompressed; at least as many as a shuffle uses at a time."""
+        """Uncompressed row groups in memory; a shuffle uses this number at most."""
         cache_gb: PositiveFloat | None = None
         """Of addresses: upper bound on the local disk cache, in 10^9 bytes; by default half of the free space."""
 

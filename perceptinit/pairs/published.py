@@ -65,5 +65,5 @@ def need_of(patterns: str | Sequence[str], problem: str) -> DataNeed:
         problems=(problem,) if problem else (),
         num_bytes=source.size_bytes if source else None,
         licence=source.licence if source else "",
-        how=f"perceptinit data list {source.name}" if source else "pairs of your own",
+        how=f"perceptinit data list {source.name}" if source else "your own pairs",
     )

@@ -19,7 +19,7 @@ from perceptinit.protocols import BlockUse, Reached
 H = TypeVar("H")
 NUM_FETCHERS = 4
 # batches after the current one that a loader prepares at the same time
-_BATCHES_BEGUN = 3
+_BATCHES_STARTED = 3
 
 
 class _Use(NamedTuple):
@@ -75,7 +75,7 @@ class ReadAhead(Generic[H]):
         for use, future in list(self._planned.items()):
             if future.done() and (future.exception() or not future.result()):
                 self._plan(use)  # an attempt that failed or found no room may succeed now
-        self._extend(done, begun=needed + _BATCHES_BEGUN * (needed - done))
+        self._extend(done, needed + _BATCHES_STARTED * (needed - done))
         # of several uses of a piece the first one counts
         self._by_piece = {use.piece: self._planned[use] for use in reversed(self._planned)}
 
@@ -88,19 +88,19 @@ class ReadAhead(Generic[H]):
         opened = future.result() if future else None
         return opened[0] if opened else None
 
-    def _extend(self, done: int, begun: int) -> None:
-        """Plan the uses before `begun`, and then as many as may be prefetched."""
+    def _extend(self, done: int, started: int) -> None:
+        """Plan the uses before `started`, and then those that may be prefetched."""
         room = sum(use.piece.room for use in self._planned)
-        ahead = sum(use.piece.room for use in self._planned if use.first >= begun)
+        ahead = sum(use.piece.room for use in self._planned if use.first >= started)
         while (use := self._next) is not None:
             size = use.piece.room
-            is_too_far = use.first >= begun and ahead and ahead + size > self._max_bytes // 2
+            is_too_far = use.first >= started and ahead and ahead + size > self._max_bytes // 2
             if is_too_far or room + size > self._max_bytes:
                 return
             self._next = next(self._uses, None)
             if use.last >= done:
                 self._plan(use)
-                room, ahead = room + size, ahead + size * (use.first >= begun)
+                room, ahead = room + size, ahead + size * (use.first >= started)
 
     def _plan(self, use: _Use) -> None:
         self._planned[use] = Future()

@@ -100,8 +100,8 @@ def check_version(file: RemoteFile, answer: Answer, wanted: Stat | None) -> None
     there = answer.num_bytes
     if wanted and (there not in (None, wanted.num_bytes) or wanted.version not in ("", answer.version)):
         raise RemoteError(
-            f"{file}: has changed since it was looked at ({wanted.num_bytes:,} bytes then, {there or 0:,} now). "
-            "If an index is beside it, make that again: perceptinit data index"
+            f"{file}: has changed ({wanted.num_bytes:,} bytes before, {there or 0:,} now). "
+            "If it has an index, create the index again: perceptinit data index"
         )
 
 
