@@ -76,7 +76,7 @@ def check_room(folder: Path, num_bytes: int) -> None:
     """Raise NoRoomError if less than SPARE_BYTES would stay free after writing `num_bytes`."""
     if shutil.disk_usage(folder).free < SPARE_BYTES + num_bytes:
         raise NoRoomError(
-            f"{folder}: less than {SPARE_BYTES >> 20} MB would be left on the disk. Make room and rerun the command"
+            f"{folder}: less than {SPARE_BYTES >> 20} MB would be left on the disk. Free some space and rerun the command"
         )
 
 

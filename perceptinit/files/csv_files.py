@@ -113,10 +113,7 @@ def _read_arrow(
         # pyarrow numbers rows only without threads
         arrow_csv.ReadOptions(use_threads=False, column_names=places, skip_rows=num_header_lines),
         arrow_csv.ParseOptions(
-            delimiter=separator,
-            newlines_in_values=True,
-            ignore_empty_lines=False,
-            invalid_row_handler=skip,
+            delimiter=separator, newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=skip
         ),
         arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(places, pyarrow.large_string()),

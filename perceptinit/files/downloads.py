@@ -88,11 +88,7 @@ class _Line(TypedDict):
 
 
 def fetch_all(
-    downloads: Sequence[Download],
-    folder: Path,
-    *,
-    num_workers: int = 4,
-    progress: Progress | None = None,
+    downloads: Sequence[Download], folder: Path, *, num_workers: int = 4, progress: Progress | None = None
 ) -> list[str]:
     """Fetch and unpack files into a folder; return the paths of the fetched ones.
 

@@ -97,11 +97,7 @@ class Augment:
 
 
 def random_box(
-    height: int,
-    width: int,
-    scale: tuple[float, float],
-    ratio: tuple[float, float],
-    rng: np.random.Generator,
+    height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float], rng: np.random.Generator
 ) -> Box:
     """Return (top, left, height, width) of a box with random area and aspect ratio.
 

@@ -60,14 +60,8 @@ class RemoteScan:
             with suppress(DataError):  # not read by an interrupted call, or damaged
                 found = read_index(_path_of(piece)).get(piece.file.name)
             if found is None:
-                fetched = cache.hold(piece)
-                if fetched is None:
-                    raise DataError(f"{piece.file}: no room for it in {cache.folder}")
-                path, held = fetched
-                try:
+                with cache.holding(piece) as path:
                     found = scan(TarFile(path, piece.file), piece.stat.version)
-                finally:
-                    held.release()
                 if piece.stat.version:  # else a later call could not detect a change
                     write_index(_path_of(piece), [found])
             report()

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from perceptinit.errors import DataError, WriteError
@@ -65,7 +65,9 @@ def _index_folder(folder: Path, paths: Sequence[Path]) -> Indexed:
     absent = [path for path in paths if path not in found]
     if sum(stamps[path][0] for path in absent) < _KEPT_FROM_BYTES:
         return found | _scan_all(absent, stamps)
-    with kept.locked():
+    with ExitStack() as stack:
+        with suppress(WriteError):  # without a writable cache folder all processes do the work
+            stack.enter_context(file_lock(tar_index_folder() / f"{kept.name}.lock"))
         found |= kept.find(stamps)  # another process may have created it
         absent = [path for path in paths if path not in found]
         for at in range(0, len(absent), _SHARDS_IN_FILE):
@@ -99,7 +101,7 @@ class _KeptIndex:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]
+        self.name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]
 
     def find(self, stamps: Mapping[Path, Stamp]) -> dict[Path, ShardIndex]:
         """Return the shards that have not changed since they were indexed."""
@@ -111,20 +113,12 @@ class _KeptIndex:
             if name in paths and stamps[paths[name]] == (shard.num_bytes, shard.version)
         }
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Prevent other processes from doing the same work; without a writable cache folder all do it."""
-        with ExitStack() as stack:
-            with suppress(WriteError):
-                stack.enter_context(file_lock(tar_index_folder() / f"{self._name}.lock"))
-            yield
-
     def keep(self, scanned: Indexed) -> dict[Path, ShardIndex]:
         """Write the intact shards to one file and return them memory-mapped; nothing if it cannot be written."""
         whole = {path: shard for path, shard in scanned.items() if isinstance(shard, ShardIndex)}
         stamps = [(s.name, s.num_bytes, s.version) for s in whole.values()]
         made_of = hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:16]
-        file = tar_index_folder() / f"{self._name}-{made_of}{SUFFIX}"
+        file = tar_index_folder() / f"{self.name}-{made_of}{SUFFIX}"
         try:
             write_index(file, whole.values())
         except WriteError:  # the next start scans again
@@ -135,14 +129,13 @@ class _KeptIndex:
     def sweep(self) -> None:
         """Remove files whose shards have all changed or disappeared, and temporaries of killed processes."""
         remove_abandoned(tar_index_folder())
-        opened = self._open().items()
-        remove_files(file for file, shards in opened if not any(map(self._is_current, shards.values())))
-
-    def _is_current(self, shard: ShardIndex) -> bool:
-        return _stamp(self._folder / shard.name) == (shard.num_bytes, shard.version)
+        for file, shards in self._open().items():
+            stamps = ((s.num_bytes, s.version) == _stamp(self._folder / s.name) for s in shards.values())
+            if not any(stamps):
+                remove_files([file])
 
     def _open(self) -> dict[Path, dict[str, ShardIndex]]:
-        files = sorted(tar_index_folder().glob(f"{self._name}-*{SUFFIX}"))
+        files = sorted(tar_index_folder().glob(f"{self.name}-*{SUFFIX}"))
         with ThreadPoolExecutor(_NUM_THREADS) as pool:
             read = zip(files, pool.map(self._read, files), strict=True)
             return {file: shards for file, shards in read if shards is not None}

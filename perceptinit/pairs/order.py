@@ -130,12 +130,7 @@ class _Drawn:
     """Pairs drawn with replacement: the sorted draws, and an order of them."""
 
     def __init__(
-        self,
-        num_pairs: int,
-        sizes: np.ndarray,
-        shuffle_blocks: int,
-        rng: np.random.Generator,
-        num_drawn: int,
+        self, num_pairs: int, sizes: np.ndarray, shuffle_blocks: int, rng: np.random.Generator, num_drawn: int
     ) -> None:
         self._drawn = np.empty(num_drawn, dtype=_smallest_type(num_pairs))
         for at in range(0, num_drawn, _CHUNK):  # one call would take three times the memory

@@ -112,17 +112,9 @@ class RemoteShards:
 
     def fetch_whole(self, piece: Piece) -> Opened:
         """Return a shard that was not planned."""
-        found = self.reader.cache.hold(piece)
-        if found is None:
-            raise RemoteError(
-                f"{piece.file}: too large for the cache, and its index does not contain the places of samples; "
-                f"{_ADVICE}, or raise cache_gb"
-            )
-        path, held = found
-        try:
+        advice = f", and its index does not contain the places of samples; {_ADVICE}, or raise cache_gb"
+        with self.reader.cache.holding(piece, advice) as path:
             return self._open(piece, path)
-        finally:
-            held.release()
 
     def _open(self, piece: Piece, path: Path) -> Opened:
         """Open a fetched shard; RemoteError if it contradicts the index."""

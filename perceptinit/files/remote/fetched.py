@@ -13,13 +13,13 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from perceptinit.errors import DataError, WriteError, writing
+from perceptinit.errors import DataError, RemoteError, WriteError, writing
 from perceptinit.files.archives import SPARE_BYTES
 from perceptinit.files.atomic import remove_files, write_json
 from perceptinit.files.cache import cache_folder
@@ -124,6 +124,17 @@ class FetchedCache:
         """
         held = self.hold_files({piece.file.name: piece})
         return None if held is None else (held.folder / piece.file.name, held)
+
+    @contextmanager
+    def holding(self, piece: Piece, advice: str = "") -> Iterator[Path]:
+        """Hold a piece during the block; RemoteError as in `hold`, or without space for it."""
+        found = self.hold(piece)
+        if found is None:
+            raise RemoteError(f"{piece.file}: no room for it in {self.folder}{advice}")
+        try:
+            yield found[0]
+        finally:
+            found[1].release()
 
     def hold_files(self, pieces: Mapping[str, Piece]) -> Held | None:
         """Return a folder with several files by their paths in it, as `hold` does for one file."""

@@ -44,11 +44,7 @@ class ReadAhead(Generic[H]):
     """
 
     def __init__(
-        self,
-        cache: FetchedCache,
-        max_bytes: int,
-        uses: Iterable[_Use],
-        open_: Callable[[Piece, Path], H],
+        self, cache: FetchedCache, max_bytes: int, uses: Iterable[_Use], open_: Callable[[Piece, Path], H]
     ) -> None:
         self._cache, self._max_bytes, self._uses, self._open = cache, max_bytes, iter(uses), open_
         self._next = next(self._uses, None)

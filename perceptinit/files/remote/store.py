@@ -161,10 +161,7 @@ def _list_links(folder: RemoteFile) -> list[RemoteFile]:
 
 
 def retry(
-    file: RemoteFile,
-    ask: Callable[[], T],
-    progress: Callable[[], int] = int,
-    attempts: int | None = None,
+    file: RemoteFile, ask: Callable[[], T], progress: Callable[[], int] = int, attempts: int | None = None
 ) -> T:
     """Return the result of `ask`, which is repeated with growing delays after temporary failures.
 
