@@ -112,7 +112,7 @@ def test_a_disk_that_is_full_at_any_place_is_no_defect(capsys, monkeypatch, numb
     monkeypatch.setattr(cli_module, "create_app", fail)
     code, _, text = invoke(capsys, monkeypatch, "list")
     assert code == 1
-    assert text.startswith(f"error: sheet.png: cannot be written ({os.strerror(number)}). Make room")
+    assert text.startswith(f"error: sheet.png: cannot be written ({os.strerror(number)}). Free some space")
 
 
 def test_a_full_device_for_the_output_is_told():
