@@ -62,9 +62,8 @@ class Bars:
 def _columns(counts_bytes: bool) -> list[ProgressColumn]:
     from rich import progress
 
-    counts: list[ProgressColumn] = [progress.MofNCompleteColumn()]
-    if counts_bytes:
-        counts = [progress.DownloadColumn(), progress.TransferSpeedColumn()]
+    sizes = (progress.DownloadColumn(), progress.TransferSpeedColumn())
+    counts = sizes if counts_bytes else (progress.MofNCompleteColumn(),)
     return [
         progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(bar_width=24),

@@ -198,22 +198,20 @@ def read_table(model: str) -> dict[str, Any]:
     Raises:
         UsageError: If the model is unknown, the file is invalid, or the model has three towers (CoCa).
     """
-    table = _read_file(Path(model)) if model.endswith(".json") else _look_up(model)
+    if model.endswith(".json"):
+        table = _read_file(Path(model))
+    elif model in (known := open_clip.list_models()):
+        table = open_clip.get_model_config(model)
+    else:
+        raise UsageError(
+            f"open_clip has no model '{model}'.{suggest(model, known)} All names: open_clip.list_models(); "
+            "a file must end in .json"
+        )
     if "multimodal_cfg" in table:
         raise UsageError(
             f"open_clip model '{model}' has a generative tower (CoCa), which is not supported. Choose another"
         )
     return table
-
-
-def _look_up(name: str) -> dict[str, Any]:
-    known = open_clip.list_models()
-    if name not in known:
-        raise UsageError(
-            f"open_clip has no model '{name}'.{suggest(name, known)} All names: open_clip.list_models(); "
-            "a file must end in .json"
-        )
-    return open_clip.get_model_config(name)
 
 
 def _read_file(path: Path) -> dict[str, Any]:

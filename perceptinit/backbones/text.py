@@ -88,7 +88,7 @@ class TextTower(nn.Module):
         if missing < 0:
             raise ValueError(f"{tokens.shape[1]} tokens; the text tower takes {self.context_length}")
         if missing and not self.can_be_trimmed:
-            tokens = F.pad(tokens, (0, missing), value=_pad_id(self.transformer))
+            tokens = F.pad(tokens, (0, missing), value=self._pad_id)
         # a trace is used for other texts, so it must not depend on these lengths
         if tokens.is_meta or is_recorded() or not self.can_be_trimmed:
             return PackedTexts(tokens)
@@ -105,6 +105,11 @@ class TextTower(nn.Module):
     @property
     def _device(self) -> torch.device:
         return next(self.parameters()).device
+
+    @property
+    def _pad_id(self) -> int:
+        own: Any = self.transformer
+        return own.pad_id if isinstance(own, TextTransformer) else own.config.pad_token_id
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
         """Return token ids, int64 (B, T). The end token is kept.
@@ -169,12 +174,6 @@ def _cut_mask(blocks: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     # open_clip truncates the position embedding to the length of the text, but not the causal mask
     length = args[0].shape[1]
     return args, {**kwargs, "attn_mask": kwargs["attn_mask"][..., :length, :length]}
-
-
-def _pad_id(transformer: nn.Module) -> int:
-    if isinstance(transformer, TextTransformer):
-        return transformer.pad_id
-    return transformer.config.pad_token_id  # type: ignore[union-attr, return-value]
 
 
 @cache

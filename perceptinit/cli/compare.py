@@ -55,13 +55,7 @@ def compare(
     if form == "table":
         new_console(markup=False).print(rich_table(comparison, scores))
     else:
-        render = {
-            "csv": formats.csv_table,
-            "json": formats.json_table,
-            "latex": formats.latex_table,
-            "markdown": formats.markdown_table,
-        }[form]
-        typer.echo(render(comparison, scores), nl=False)
+        typer.echo(getattr(formats, f"{form}_table")(comparison, scores), nl=False)
     if not comparison.scores:
         raise typer.Exit(1)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from perceptinit.cli.terminal import new_console, print_warnings
+from perceptinit.errors import UsageError
 
 if TYPE_CHECKING:
     from perceptinit.recipe.recipe import Recipe
@@ -70,35 +71,29 @@ class Execution:
         """
         from perceptinit.reports.verdicts.headline import find_undecided
         from perceptinit.running.cells import plan_cells
+        from perceptinit.running.runner import run_recipe
 
         cells: list[Cell] = []
+        failure: Exception | None = None
         for recipe, seeds in rounds:
             if cells:
                 typer.echo(f"Undecided: seed {seeds[0]} is added to the first {len(recipe.seeds) - 1} seeds.")
             cells += plan_cells(recipe, self.arms, seeds, self.out)
-            failure = self._attempt(recipe, seeds)
+            try:
+                run_recipe(recipe, seeds=seeds, **asdict(self))
+            except UsageError:
+                raise
+            except Exception as error:  # raised after the table
+                failure = error
             if not is_first_process():
                 break
             comparison = compare_cells(cells)
-            if failure is not None or not find_undecided(comparison):
+            if failure or not find_undecided(comparison):
                 break
         if is_first_process():
             print_table(comparison, self.out / recipe.name)
-        if failure is not None:
+        if failure:
             raise failure
-
-    def _attempt(self, recipe: Recipe, seeds: Sequence[int]) -> Exception | None:
-        """Run the recipe; return the first error, which is raised after the table."""
-        from perceptinit.errors import UsageError
-        from perceptinit.running.runner import run_recipe
-
-        try:
-            run_recipe(recipe, seeds=seeds, **asdict(self))
-        except UsageError:
-            raise
-        except Exception as error:
-            return error
-        return None
 
 
 def read_rounds(

@@ -74,13 +74,9 @@ def _translate(error: OSError) -> Exception:
     if error.errno in _WRONG_PLACE and error.filename is not None:
         return UsageError(f"{shown(error.filename)}: {error.strerror}")
     if error.errno in _NO_OUTPUT and error.filename is None:
-        _drop_output()
+        # Python writes buffered output again at exit
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
         return PerceptInitError(f"the output cannot be written ({error.strerror})")
     return error
-
-
-def _drop_output() -> None:
-    """Redirect buffered output to the null device, or Python would write it again at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)

@@ -51,7 +51,6 @@ def init(
     if "from_cache" in report.metrics:
         typer.echo("The weights came from the cache.")
     for name, value in report.metrics.items():
-        if "/" in name:  # numbers of single blocks
-            continue
-        typer.echo(f"{name:28} {value:.4g}")
+        if "/" not in name:  # a slash marks numbers of single blocks
+            typer.echo(f"{name:28} {value:.4g}")
     typer.echo(f"{output}: {len(report.changed)} tensors changed, sha256 {report.sha256_after}")

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from perceptinit.cli.options import Overrides, RecipeFile
 from perceptinit.cli.terminal import new_console, print_warnings
-
-if TYPE_CHECKING:
-    from perceptinit.recipe.recipe import Recipe
 
 
 def validate(
@@ -40,6 +35,7 @@ def validate(
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.reports.planning.prospects import doubts, prospects
     from perceptinit.reports.verdicts.yardsticks import expectations
+    from perceptinit.running.dry_run import dry_runs, table
     from perceptinit.running.readiness import (
         find_obstacles,
         find_warnings,
@@ -55,7 +51,8 @@ def validate(
     print_warnings((*loaded.warnings, *doubts(loaded)))
     lines = [*plan_lines(loaded), *expectations(loaded), *prospects(loaded), *tuning_lines(loaded)]
     if device:
-        lines += _on_gpus(loaded, world or [1], memory)
+        runs = dry_runs(loaded, world or [1], memory)
+        lines += [*table(runs), *(f"warning: {text}" for run in runs for text in run.warnings())]
     console = new_console(markup=False)
     for line in lines:
         console.print(line, soft_wrap=True)
@@ -69,20 +66,7 @@ def validate(
     if ready:
         raise RecipeError(obstacles, loaded.source)
     console.print("The recipe is valid. Before it can run:")
-    for line in summarize_obstacles(loaded, obstacles, _download_command(recipe, set_ or ())):
+    settings = [part for text in set_ or () for part in ("--set", text)]
+    command = shlex.join(["perceptinit", "data", "download", "--recipe", str(recipe), *settings])
+    for line in summarize_obstacles(loaded, obstacles, command):
         console.print(f"  {line}", soft_wrap=True)
-
-
-def _download_command(recipe: Path, overrides: Sequence[str]) -> str:
-    settings = [part for text in overrides for part in ("--set", text)]
-    return shlex.join(["perceptinit", "data", "download", "--recipe", str(recipe), *settings])
-
-
-def _on_gpus(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> Iterator[str]:
-    """Yield the table of the predictions, and warnings."""
-    from perceptinit.running.dry_run import dry_runs, table
-
-    runs = dry_runs(recipe, worlds, memory_gb)
-    yield from table(runs)
-    for run in runs:
-        yield from (f"warning: {warning}" for warning in run.warnings())

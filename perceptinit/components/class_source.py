@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
@@ -36,10 +36,10 @@ class SourceFile:
             but: A class to skip: `class Table(Table)` inherits from an imported class.
         """
         head, _, rest = name.partition(".")
-        node = _class_in(_statements(self.tree), head)
+        node = _class_in(_statements(self.tree.body), head)
         if node is not None and node is not but:
             found: SourceClass | None = SourceClass(node, self)
-            for part in rest.split(".") if rest else ():
+            for part in filter(None, rest.split(".")):
                 found = found.nested(part) if found else None
             return found
         target = self.imports().get(head)
@@ -49,7 +49,7 @@ class SourceFile:
         """Return the dotted path of each imported name."""
         names = {}
         package = self.module if self.path.stem == "__init__" else self.module.rpartition(".")[0]
-        for node in _statements(self.tree):
+        for node in _statements(self.tree.body):
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     top = alias.name.partition(".")[0]
@@ -97,7 +97,7 @@ class SourceClass:
         found: dict[str, SourceClass | None] = {}
         for base in self.node.bases:
             name = ast.unparse(base.value if isinstance(base, ast.Subscript) else base)
-            beside = _class_in(iter(self.outer.body), name) if self.outer else None
+            beside = _class_in(self.outer.body, name) if self.outer else None
             if beside is not None and beside is not self.node:
                 found[name] = SourceClass(beside, self.file, self.outer)
             else:
@@ -155,15 +155,13 @@ def _locate(module: str) -> Path | None:
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
-def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
+def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     """Yield the statements of a module, including those under `if` and `try`."""
-    left = list(tree.body)
-    while left:
-        statement = left.pop(0)
+    for statement in body:
         yield statement
         if isinstance(statement, (ast.If, ast.Try)):
-            left = [*statement.body, *statement.orelse, *left]
+            yield from _statements([*statement.body, *statement.orelse])
 
 
-def _class_in(statements: Iterator[ast.stmt], name: str) -> ast.ClassDef | None:
+def _class_in(statements: Iterable[ast.stmt], name: str) -> ast.ClassDef | None:
     return next((n for n in statements if isinstance(n, ast.ClassDef) and n.name == name), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from perceptinit.components.building import read_spec
@@ -91,10 +91,10 @@ def _score_lines(rows: list[dict[str, Any]], samples: str) -> list[str]:
 
 def _data_lines(run: TrainedRun) -> list[str]:
     resolved = run.record["arm"]["resolved"]
-    tables = [t for stage in ("init", "posthoc") for t in resolved[stage] if "judgments" in t]
     lines = []
-    for table in tables:
-        for judgments in _walk_tables(table["judgments"]):
+    for table in (*resolved["init"], *resolved["posthoc"]):
+        judgments = table
+        while judgments := judgments.get("judgments"):  # and those that it wraps
             name = judgments["use"]
             spec, _ = read_spec(run.plugins.registry, "judgments", judgments, "judgments")
             if spec is None:  # its plug-in is no longer installed
@@ -104,10 +104,3 @@ def _data_lines(run: TrainedRun) -> list[str]:
             simulated = " Simulated, no human data." if card.simulated else ""
             lines.append(f"* `{name}`: {card.title}. Licence: {card.licence}. {card.citation}.{simulated}")
     return list(dict.fromkeys(lines))
-
-
-def _walk_tables(table: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield a table of judgments and its nested tables."""
-    yield table
-    if "judgments" in table:
-        yield from _walk_tables(table["judgments"])

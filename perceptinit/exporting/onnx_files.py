@@ -22,16 +22,20 @@ TEXT_USAGE = """\
 text_tower = onnxruntime.InferenceSession("FOLDER/text.onnx")  # int64 (B, T), the whole context
 (text_features,) = text_tower.run(None, {"tokens": tokens})
 """
-INPUTS = {"image": "images", "text": "tokens"}
 
 
 def write(run: TrainedRun, folder: Path) -> str:
     """Write `image.onnx`, and `text.onnx` if there is a text tower; return the code that loads them."""
+    model, size = run.model, run.model.image_size
     was_fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # ONNX does not support its operator
     try:
-        for name, (module, example) in _towers(run).items():
-            _write_tower(module, example, name, folder / f"{name}.onnx")
+        images = torch.linspace(0, 1, 2 * 3 * size * size).reshape(2, 3, size, size)
+        _write_tower(model.image, images, "images", folder / "image.onnx")
+        if run.has_text:
+            length = model.context_length
+            tokens = nn.functional.pad(model.tokenize(["a photo", "two"]), (0, length))[:, :length]
+            _write_tower(model.text, tokens, "tokens", folder / "text.onnx")
     finally:
         torch.backends.mha.set_fastpath_enabled(was_fast)
     return USAGE + (TEXT_USAGE if run.has_text else "")
@@ -44,20 +48,8 @@ def _write_tower(module: nn.Module, example: Tensor, name: str, file: Path) -> N
             module,
             (example,),
             str(temporary),
-            input_names=[INPUTS[name]],
+            input_names=[name],
             output_names=["embeddings"],
-            dynamic_axes={INPUTS[name]: {0: "batch"}, "embeddings": {0: "batch"}},
+            dynamic_axes={name: {0: "batch"}, "embeddings": {0: "batch"}},
             dynamo=False,  # the dynamo exporter needs another package
         )
-
-
-def _towers(run: TrainedRun) -> dict[str, tuple[nn.Module, Tensor]]:
-    """Return each tower with an example: float images in [0, 1], or tokens padded with 0."""
-    model, size = run.model, run.model.image_size
-    images = torch.linspace(0, 1, 2 * 3 * size * size).reshape(2, 3, size, size)
-    towers: dict[str, tuple[nn.Module, Tensor]] = {"image": (model.image, images)}
-    if run.has_text:
-        length = model.context_length
-        tokens = nn.functional.pad(model.tokenize(["a photo", "two"]), (0, length))[:, :length]
-        towers["text"] = model.text, tokens
-    return towers
