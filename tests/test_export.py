@@ -201,7 +201,7 @@ def test_a_damaged_run_is_not_exported(runs, tmp_path):
     record = json.loads((copy / "record.json").read_text())
     record["hashes"]["final"]["model"] = "0" * 64
     (copy / "record.json").write_text(json.dumps(record))
-    with pytest.raises(CheckpointError, match=r"final\.safetensors: the weights are not those"):
+    with pytest.raises(CheckpointError, match=r"final\.safetensors: the weights differ from their checksum"):
         open_run(copy)
 
 
