@@ -139,7 +139,7 @@ def test_a_corrupt_image_costs_its_set_and_no_other(cli, tmp_path, recipe):
         "--sets", "good", "--sets", "bad", "--sets", "short",
     )  # fmt: skip
     assert done.returncode == 1
-    assert "the first: bad/test/0.tar/s0000001: cannot be decoded as an image" in done.stderr
+    assert "First error: bad/test/0.tar/s0000001: cannot be decoded as an image" in done.stderr
     assert "label 1 but there are 1 class names" in done.stderr
     assert {r["data_set"] for r in csv.DictReader(io.StringIO(done.stdout))} == {"good"}
 
@@ -197,7 +197,7 @@ def test_a_timm_model_gets_image_measures_only(cli, tmp_path):
     [
         (["nowhere"], "nowhere: no such file or folder, and not open-clip:MODEL or timm:MODEL"),
         (["open-clip:ViT-B-33"], "open_clip has no model 'ViT-B-33'"),
-        (["timm:test_vit"], "measured how? Give --suite or --sets with --root"),
+        (["timm:test_vit"], "no evaluator. Give --suite or --sets with --root"),
         (["a", "--csv", "--json"], "--csv and --json: choose one format"),
         (["a", "--weights", "last"], "--weights: no weights 'last'"),
     ],

@@ -65,7 +65,7 @@ def test_a_linear_probe_without_its_package_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     config = LinearProbe.Config(datasets=("synthetic",))
     assert next(iter(LinearProbe(config).preflight())) == (
-        "evaluator 'linear-probe' needs scikit-learn. Get it: pip install 'perceptinit[probe]'"
+        "evaluator 'linear-probe' needs scikit-learn. Install it with: pip install 'perceptinit[probe]'"
     )
 
 
@@ -95,7 +95,7 @@ def test_cka_is_1_at_the_start_and_lower_for_other_weights(tmp_path):
 
 def test_cka_without_a_run_is_refused():
     judgments = SyntheticJudgments(SyntheticJudgments.Config().smoke())
-    with pytest.raises(UsageError, match="it measures the runs of recipes only"):
+    with pytest.raises(UsageError, match="this evaluator measures runs of recipes only"):
         list(CkaToInit(CkaToInit.Config(), judgments).evaluate(smoke_model(), RunContext()))
 
 
@@ -155,7 +155,7 @@ def test_rsa_with_two_subjects_has_a_noise_ceiling():
 def test_rsa_of_triplets_is_refused():
     evaluator = RSA(RSA.Config(), SyntheticJudgments(SyntheticJudgments.Config().smoke()))
     assert list(evaluator.preflight()) == [
-        "rsa: judgments 'synthetic' are no dissimilarity matrices; use 'rdm'"
+        "rsa: judgments 'synthetic' are not dissimilarity matrices; use 'rdm'"
     ]
 
 

@@ -7,13 +7,13 @@ import torch
 from perceptinit.evaluators.metrics import (
     alignment,
     average_precision,
-    binomial_stderr,
     chance_of_any,
     effective_rank,
     hits_at_k,
     jackknife,
     knn_predictions,
     mean_per_class_recall,
+    share_score,
     unbiased_cka,
     uniformity,
 )
@@ -21,7 +21,8 @@ from perceptinit.evaluators.rsa import kendall, noise_ceiling, rsa, spearman
 
 
 def test_the_error_of_a_share_is_binomial():
-    assert binomial_stderr(0.2, 100) == pytest.approx(0.04)  # sqrt(0.2 * 0.8 / 100)
+    correct = np.arange(100) < 20
+    assert share_score("top1/x", correct, 0.1, {}).stderr == pytest.approx(0.04)  # sqrt(0.2 * 0.8 / 100)
 
 
 def test_mean_per_class_recall_leaves_classes_without_images_out():

@@ -39,7 +39,7 @@ def model():
 
 
 def evaluate(evaluator, read, warnings):
-    evaluator._read = read
+    evaluator.read = read
     ctx = RunContext(send=lambda event: warnings.append(event.message))
     return {s.name.partition("/")[0]: s for s in evaluator.evaluate(model(), ctx)}
 
@@ -61,7 +61,7 @@ def test_a_score_over_all_but_one_image_says_which_is_missing(cache_mib):
     assert found["top1"].extra["unreadable"] == ["image 1301"]
     assert found["mean_per_class_recall"].extra["unreadable"] == ["image 1301"]
     assert warnings == [
-        "test set 'set' is incomplete: 1 of 2,000 images cannot be read and are in no score: image 1301"
+        "test set 'set' is incomplete: 1 of 2,000 images cannot be read and are excluded: image 1301"
     ]
 
 
@@ -87,7 +87,7 @@ def test_a_set_of_which_nothing_can_be_read_is_given_up_early():
 
     images = Counted([b""] * 2000)
     evaluator = ZeroShot(ZeroShot.Config(datasets=("set",), batch_size=10))
-    with pytest.raises(DataError, match="so it has no score"):
+    with pytest.raises(DataError, match="so the set has no score"):
         evaluate(evaluator, lambda name: make_set(images, LABELS), [])
     assert images.num_read < 50
 
@@ -116,7 +116,7 @@ def test_captions_of_an_unreadable_image_are_left_out_with_it():
         "set", images, [f"image {i}" for i in range(num)], captions, np.repeat(np.arange(num), 2)
     )
     evaluator = Retrieval(Retrieval.Config(datasets=("set",)))
-    found = evaluate(evaluator, lambda name: test_set, [])
+    found = evaluate(evaluator, lambda name, split: test_set, [])
     assert found["image_recall_1"].num_examples == 1998
     assert found["text_recall_1"].num_examples == 999
     assert found["image_recall_1"].extra["num_images"] == 999

@@ -20,7 +20,7 @@ from perceptinit.types import RunContext
 
 def evaluate(test_set, model, **options):
     evaluator = ZeroShot(ZeroShot.Config(datasets=(test_set.name,), **options))
-    evaluator._read = lambda name: test_set
+    evaluator.read = lambda name: test_set
     return {score.name: score for score in evaluator.evaluate(model, RunContext())}
 
 
@@ -43,7 +43,7 @@ def test_each_prompt_is_encoded_once_and_short_ones_first():
 
 
 def test_a_template_with_other_braces_is_an_error():
-    with pytest.raises(DataError, match=r"template '\{c\} of \{place\}': only \{c\} may stand in braces"):
+    with pytest.raises(DataError, match=r"template '\{c\} of \{place\}': the only allowed field is \{c\}"):
         zero_shot_classifier(FakeEncoder({}), ["cat"], ["{c} of {place}"])
 
 
@@ -128,7 +128,7 @@ def test_an_image_that_cannot_be_decoded_is_named_and_nothing_is_scored():
     test_set = make_set([image_of(1, 2), b"no image"], [0, 1])
     with pytest.raises(
         DataError,
-        match=r"1 of 2 images .* no score; the first: image 1: cannot be decoded as an image",
+        match=r"1 of 2 images .* no score. First error: image 1: cannot be decoded as an image",
     ):
         evaluate(test_set, FakeEncoder({"right": (1, 0), "up": (0, 1)}))
 
@@ -146,7 +146,7 @@ def test_images_are_decoded_once_if_they_fit_into_memory(cache_mib, num_read):
     images = CountedImages([image_of(9, 1), image_of(1, 9), image_of(1, 9)])
     test_set = make_set(images, [0, 1, 0])
     evaluator = ZeroShot(ZeroShot.Config(datasets=("set",), cache_mib=cache_mib, batch_size=2))
-    evaluator._read = lambda name: test_set
+    evaluator.read = lambda name: test_set
     model = FakeEncoder({"right": (1, 0), "up": (0, 1)})
     first, second = (list(evaluator.evaluate(model, RunContext())) for _ in range(2))
     assert images.num_read == num_read

@@ -1,1 +1,1 @@
-"""Measure models that exist: the weights of runs, checkpoints, open_clip and timm models."""
+"""Measure existing models: the weights of runs, checkpoints, open_clip and timm models."""

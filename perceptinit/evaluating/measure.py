@@ -1,8 +1,8 @@
-"""Run evaluators over models: those that can take several models at once, the others one by one."""
+"""Run evaluators over models, over several models at once where the evaluator supports it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ class Measured:
 class Session:
     """How models are measured.
 
-    at_once: models that are in memory at a time; each set is decoded once for all of them.
-    tell: is given a sentence on what was left out or looks wrong.
+    at_once: models in memory at a time; each set is decoded once for all of them.
+    tell: receives sentences on errors and skipped measures.
     """
 
     device: str = "cpu"
@@ -58,10 +58,10 @@ class Session:
 def measure(
     models: Sequence[EvalModel], specs_of: Callable[[EvalModel], Sequence[Spec]], session: Session
 ) -> list[Measured]:
-    """Return the scores of each model, in their order.
+    """Return the scores of each model, in order.
 
-    specs_of: the evaluators of a model. Models with the same ones are measured together.
-    What is wrong with one set or one model is told, and the others go on.
+    specs_of: returns the evaluators of a model. Models with the same evaluators are measured together. An error in
+    one set or model is reported, and the others are measured.
     """
     results = [Measured(model) for model in models]
     groups: dict[tuple[int, ...], list[Measured]] = {}
@@ -72,26 +72,23 @@ def measure(
         specs = specs_of(group[0].model)
         evaluators = [(i, spec, spec.build()) for i, spec in enumerate(specs)]
         for start in range(0, len(group), session.at_once):
-            _measure_some(group[start : start + session.at_once], evaluators, session)
+            built = list(_build(group[start : start + session.at_once], session))
+            for index, spec, evaluator in evaluators:
+                chosen = [pair for pair in built if _can_measure(spec, pair[0].model, session)]
+                if chosen:
+                    _evaluate(chosen, evaluator, f"eval.{index}", session)
     return results
 
 
-def _measure_some(
-    group: Sequence[Measured], evaluators: Sequence[tuple[int, Spec, Any]], session: Session
-) -> None:
-    built = []
+def _build(group: Sequence[Measured], session: Session) -> Iterator[tuple[Measured, Any]]:
     for result in group:
         try:
-            built.append((result, result.model.build().to(session.device)))
+            yield result, result.model.build().to(session.device)
         except PerceptInitError as error:
             session.tell(f"{result.model.title}: {error}; no score")
-    for index, spec, evaluator in evaluators:
-        chosen = [pair for pair in built if _takes(spec, pair[0].model, session)]
-        if chosen:
-            _evaluate(chosen, evaluator, f"eval.{index}", session)
 
 
-def _takes(spec: Spec, model: EvalModel, session: Session) -> bool:
+def _can_measure(spec: Spec, model: EvalModel, session: Session) -> bool:
     needed = find_needed_part(spec)
     if needed is None or needed in model.parts:
         return spec.name != "keep-weights"
@@ -125,7 +122,7 @@ def _evaluate_many(
     )
     try:
         rows = evaluator.evaluate_many([model for _, model in chosen], ctx, joint)
-    except TrainingError as error:  # one model is broken: find out which
+    except TrainingError as error:  # find the broken model
         if len(chosen) == 1:
             session.tell(f"{chosen[0][0].model.title}: {error}; no score")
             return

@@ -1,4 +1,4 @@
-"""What `perceptinit eval` measures: models by name, checkpoints, and the weights that runs left behind."""
+"""The models of `perceptinit eval`: open_clip and timm models, checkpoints, and weights of runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SNAPSHOTS = "samples-"
 class RunWeights:
     """One file of weights of a run.
 
-    samples_seen: pairs that pretraining had used by then. sha256: of the weights, where the run recorded it.
+    samples_seen: pairs seen in pretraining before. sha256: of the weights, where recorded.
     """
 
     file: Path
@@ -50,10 +50,9 @@ class RunWeights:
 
 @dataclass(frozen=True, slots=True)
 class EvalModel:
-    """A model to be measured; `build` gives it in eval mode, on the CPU.
+    """A model to measure; `build` returns it in eval mode, on the CPU.
 
-    parts: what the model has, of "image", "text" and "head" (a classifier).
-    run: where it comes from, when that is a run of a recipe.
+    parts: of "image", "text" and "head" (a classifier). run: its source, if it is a run of a recipe.
     """
 
     title: str
@@ -65,18 +64,18 @@ class EvalModel:
 def find_models(
     sources: Sequence[str], registry: Registry, backbone: Spec | None, weights: str
 ) -> list[EvalModel]:
-    """Return the models that the sources name, with titles that differ.
+    """Return the models of the sources, with unique titles.
 
     sources: folders of runs; checkpoints (.safetensors) or folders of them, of `backbone`;
     `open-clip:MODEL[:TAG or FILE]`; `timm:MODEL[:TAG or FILE]`.
-    weights: which of a run: `final`, `init`, `pretrain` or `all`.
+    weights: of a run: `final`, `init`, `pretrain` or `all`.
 
-    Raises UsageError for a source that is none of these.
+    Raises UsageError for other sources.
     """
     found: dict[str, EvalModel] = {}
     for model in (m for source in sources for m in _find(source, registry, backbone, weights)):
         if found.setdefault(model.title, model) is not model:
-            raise UsageError(f"{model.title}: named twice")
+            raise UsageError(f"{model.title}: given twice")
     return list(found.values())
 
 
@@ -98,7 +97,7 @@ def _find(source: str, registry: Registry, backbone: Spec | None, weights: str) 
         raise UsageError(f"{path}: neither runs (record.json) nor checkpoints (*{SUFFIX})")
     if backbone is None:
         raise UsageError(
-            f"{files[0]}: which architecture? Give --backbone RECIPE or --backbone open-clip:MODEL"
+            f"{files[0]}: unknown architecture. Give it with --backbone RECIPE or --backbone open-clip:MODEL"
         )
     for file in files:
         title = file.stem if path.is_dir() else str(file)
@@ -120,7 +119,7 @@ def _find_named(kind: str, rest: str, registry: Registry) -> EvalModel:
 
 
 def read_backbone(table: dict[str, Any], registry: Registry) -> Spec:
-    """Return the backbone that a table describes; RecipeError with what is wrong in it."""
+    """Return the backbone that a table describes; RecipeError for an invalid table."""
     spec, problems = read_spec(registry, "backbone", table, "backbone")
     if spec is None:
         raise RecipeError(problems)
@@ -128,7 +127,7 @@ def read_backbone(table: dict[str, Any], registry: Registry) -> Spec:
 
 
 def find_backbone(text: str, registry: Registry) -> Spec:
-    """Return the backbone that `--backbone` names: a recipe file, or `open-clip:MODEL`, `timm:MODEL`."""
+    """Return the backbone of `--backbone`: of a recipe file, `open-clip:MODEL` or `timm:MODEL`."""
     kind, _, model = text.partition(":")
     if kind in BACKBONES and model:
         return read_backbone({"use": kind, "model": model}, registry)
@@ -164,7 +163,7 @@ def _names(file: Path) -> list[str]:
 
 
 def _build_timm(model: str, weights: str) -> Any:
-    """Return a timm trunk with its pooled features as embeddings; `weights`: a tag, a file, or none."""
+    """Return a timm trunk with pooled features as embeddings; `weights` is a tag, a file or empty."""
     import timm
     from torch import nn
 
@@ -195,12 +194,12 @@ def _build_timm(model: str, weights: str) -> Any:
 
 
 def find_run_weights(path: Path, which: str) -> Iterator[RunWeights]:
-    """Yield the weights of the runs under a folder, run by run in the order of their paths.
+    """Yield the weights of the runs under a folder, in the order of their paths.
 
-    which: `final`; `init` (the image tower before pretraining; the text tower is built again);
-    `pretrain` (before a post-hoc stage); `all` with what evaluator `keep-weights` kept.
+    which: `final`; `init` (the image tower before pretraining, with a rebuilt text tower); `pretrain` (before a
+    post-hoc stage); `all`, with those of evaluator `keep-weights`.
 
-    Raises UsageError when there are none of that kind.
+    Raises UsageError when no run has such weights.
     """
     recipes: dict[Any, Recipe] = {}  # runs of one recipe are measured together
     count = 0
@@ -215,7 +214,7 @@ def find_run_weights(path: Path, which: str) -> Iterator[RunWeights]:
             sha256 = recorded_sha256(record, weights)
             yield RunWeights(weights, file.parent, *cell, recipe, sha256)
     if not count:
-        raise UsageError(f"{path}: no weights '{which}' in its runs; are they finished?")
+        raise UsageError(f"{path}: no run has weights '{which}'. Check that the runs are finished")
 
 
 def _files(folder: Path, which: str) -> list[Path]:

@@ -1,4 +1,4 @@
-"""A request to `perceptinit eval`: which models, measured with what; and its outcome."""
+"""A request to `perceptinit eval`, its evaluators, and its outcome."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WEIGHTS = ("final", "init", "pretrain", "all")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What the command line asks for; see `perceptinit eval --help`."""
+    """The options of the command line; see `perceptinit eval --help`."""
 
     models: tuple[str, ...]
     recipe: Path | None = None
@@ -45,7 +45,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Scores of all models, and what was left out or looks wrong."""
+    """Scores of all models, and errors and skipped measures."""
 
     results: list[Measured]
     problems: list[str]
@@ -70,9 +70,9 @@ class Outcome:
 
 
 def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) -> Outcome:
-    """Measure what is asked for. `tell` is given each problem as it is met.
+    """Measure the requested models; `tell` receives each problem when it occurs.
 
-    Raises UsageError for what cannot be done as asked, before any model is built.
+    Raises UsageError for an invalid request, before any model is built.
     """
     from perceptinit.compute.devices import choose_device, set_up_process, usable_cores
     from perceptinit.results.record import environment
@@ -109,7 +109,7 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
 
 
 def _chooser(asked: Sequence[Spec], models: Sequence[EvalModel]) -> Callable[[EvalModel], Sequence[Spec]]:
-    """Return which evaluators a model gets: those asked for, else those of its run's recipe."""
+    """Return a function from a model to its evaluators: the requested ones, else those of its run's recipe."""
 
     def specs_of(model: EvalModel) -> Sequence[Spec]:
         return asked or ([slot.spec for slot in model.run.recipe.evals] if model.run else [])
@@ -117,13 +117,13 @@ def _chooser(asked: Sequence[Spec], models: Sequence[EvalModel]) -> Callable[[Ev
     without = [model.title for model in models if model.run is None]
     if not asked and without:
         raise UsageError(
-            f"{without[0]}: measured how? Give --suite or --sets with --root, --judgments, or --recipe"
+            f"{without[0]}: no evaluator. Give --suite or --sets with --root, --judgments, or --recipe"
         )
     return specs_of
 
 
 def _asked_specs(request: Request, registry: Registry) -> list[Spec]:
-    """Return the evaluators that the command line names; RecipeError with all that is wrong in them."""
+    """Return the evaluators of the command line; RecipeError with all problems."""
     specs: list[Spec] = []
     problems: list[Problem] = []
     if request.recipe:
@@ -134,7 +134,7 @@ def _asked_specs(request: Request, registry: Registry) -> list[Spec]:
         spec, wrong = read_spec(registry, "evaluator", table, str(table["use"]))
         problems += wrong
         specs += [spec] if spec else []
-    # what is wrong with one set is told when it is met, and the others are measured
+    # errors in a set are reported during the measurement, and the other sets are measured
     for spec in specs:
         if spec.name not in ("zero-shot", "retrieval"):
             built = [*(part.build() for part in spec.parts.values()), spec.build()]
@@ -146,7 +146,7 @@ def _asked_specs(request: Request, registry: Registry) -> list[Spec]:
 
 
 def _set_tables(request: Request) -> Iterator[dict[str, Any]]:
-    """Yield the tables of the evaluators that the sets need: labels, captions or both."""
+    """Yield the tables of the evaluators for labels and for captions."""
     names = [*(s.key for s in suite_sets(request.suite))] if request.suite else []
     names += [name for name in request.sets if name not in names]
     captioned = [name for name in names if is_retrieval(name, request.root)]

@@ -1,4 +1,4 @@
-"""What `perceptinit eval` prints: scores by family with their means, as a table, CSV or JSON."""
+"""The output of `perceptinit eval`: scores by family with their means, as a table, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line: a score of each model, or their mean over sets (then `num_sets` says how many)."""
+    """One line: a score of each model, or their mean over `num_sets` sets."""
 
     measure: str
     label: str
@@ -37,7 +37,7 @@ class Row:
 
 
 def table_rows(results: Sequence[Measured]) -> list[Row]:
-    """Return the lines of the table: measure by measure, family by family, means of several sets below."""
+    """Return the lines of the table by measure and family, followed by the means of several sets."""
     by_name = [{score.name: score for score in result.scores} for result in results]
     names = list(dict.fromkeys(name for scores in by_name for name in scores))
     measures = sorted({split_name(name)[0] for name in names}, key=lambda m: (rank(m), m))
@@ -66,7 +66,7 @@ def _measure_rows(measure: str, sets: Sequence[str], by_name: Sequence[Mapping[s
 
 
 def _mean(measure: str, label: str, rows: Sequence[Row]) -> Row:
-    """Return the plain mean over sets; None for a model that lacks one of them."""
+    """Return the unweighted mean over sets, None for a model without one of them."""
     columns = zip(*(row.scores for row in rows), strict=True)
     text = f"{label} ({len(rows)})"
     return Row(measure, text, tuple(_mean_score(c) for c in columns), len(rows), is_total=True)
@@ -90,7 +90,7 @@ def _mean_score(scores: Sequence[Score | None]) -> Score | None:
 
 
 def rich_table(results: Sequence[Measured]) -> Table:
-    """Return the table for a terminal: values in per cent, with their standard error."""
+    """Return the table for the terminal: values in per cent, with standard errors."""
     from rich import box
     from rich.table import Table
 
@@ -115,7 +115,7 @@ def rich_table(results: Sequence[Measured]) -> Table:
 
 
 def _beside(results: Sequence[Measured]) -> Iterator[str]:
-    """Yield what people and trivial models reach on the judgments of each score that has them."""
+    """Yield the human ceiling and the scores of trivial models for each score on judgments."""
     scores = {score.name: score for result in results for score in result.scores}
     for name, score in scores.items():
         parts = []
@@ -135,7 +135,7 @@ def _cell(measure: str, score: Score | None) -> str:
 
 
 def _value(score: Score, value: float, stderr: float | None = None, measure: str = "") -> str:
-    """Return a value in the score's unit: shares in per cent. measure: where the score has no name, as means do."""
+    """Return a value in the unit of the score, shares in per cent; `measure` is for means, which have no name."""
     share = is_share(measure or split_name(score.name)[0], score.chance)
     factor, digits = (100, 2) if share else (1, 4)
     error = "" if stderr is None else f" ± {factor * stderr:.{digits}f}"
@@ -170,7 +170,7 @@ def flat_rows(results: Sequence[Measured]) -> Iterator[dict[str, Any]]:
 
 
 def json_text(results: Sequence[Measured], problems: Sequence[str], environment: Mapping[str, Any]) -> str:
-    """Return strict JSON: scores with all that belongs in a record, means, what was left out, versions."""
+    """Return strict JSON: scores with the extra facts of records, means, problems, versions."""
     extras = (plain(score.extra) for result in results for score in result.scores)
     rows = [{**row, "extra": extra} for row, extra in zip(flat_rows(results), extras, strict=True)]
     titles = [result.model.title for result in results]

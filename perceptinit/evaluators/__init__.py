@@ -1,4 +1,4 @@
-"""Measurements that come with perceptinit."""
+"""Built-in evaluators, which measure models of runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def perceptinit_evaluators() -> Iterable[Component]:
         Component(
             name="classification",
             target="perceptinit.evaluators.classification:ClassificationAccuracy",
-            summary="top-1 accuracy of the classifier that was trained by pretrainer supervised",
+            summary="top-1 accuracy of the classifier that pretrainer supervised trained",
         ),
         Component(
             name="retrieval",
@@ -44,7 +44,7 @@ def perceptinit_evaluators() -> Iterable[Component]:
         Component(
             name="cka-to-init",
             target="perceptinit.evaluators.cka_to_init:CkaToInit",
-            summary="how much of the first representation is left (linear CKA)",
+            summary="similarity to the representation before pretraining (linear CKA)",
         ),
         Component(
             name="knn",
@@ -65,6 +65,6 @@ def perceptinit_evaluators() -> Iterable[Component]:
         Component(
             name="keep-weights",
             target="perceptinit.evaluators.keep_weights:KeepWeights",
-            summary="no measure: keeps the weights, so that `perceptinit eval` can measure them later",
+            summary="keeps the weights for a later `perceptinit eval`; measures nothing",
         ),
     ]

@@ -1,4 +1,4 @@
-"""How much of the first representation is left (`cka-to-init`): washout over pretraining."""
+"""Similarity to the representation before pretraining (`cka-to-init`)."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ from perceptinit.types import RunContext, Score, Stimuli
 
 
 class CkaToInit(JudgedMeasure):
-    """Is the image tower's view of the judged images still that of the start of pretraining?
+    """Linear CKA between the embeddings of judged images now and before pretraining.
 
-    Gives `cka/<set>`, the linear CKA (unbiased; Kornblith et al. 2019) between the embeddings now and
-    those of `weights/init.safetensors` in the run's folder, which a run writes after its `[[init]]`:
-    1 at 0 samples seen, 0 when nothing is left. Its standard error comes from leaving out groups of
-    images. Beside `two-afc` and `rsa` it shows over samples seen how much of stage 1 survives.
+    Gives `cka/<set>` (unbiased): 1 at 0 samples seen, 0 for unrelated representations. The reference is
+    `weights/init.safetensors` in the run's folder, which a run writes after its `[[init]]`. The standard error is
+    a jackknife over groups of images. With `two-afc` and `rsa`, it shows how much of stage 1 remains.
+
+    Source: Kornblith et al. 2019.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(JudgedMeasure.EncodingConfig):
         max_images: PositiveInt = 1000
-        """Images that are used, drawn at random from larger sets, the same for every model; at least 4."""
+        """Number of images, at least 4; a random subset of larger sets, equal for all models."""
 
     config: Config
 
@@ -43,20 +44,21 @@ class CkaToInit(JudgedMeasure):
         self._first: tuple[Path, int, np.ndarray] | None = None
 
     def read(self) -> tuple[Stimuli, np.ndarray]:
-        """Return the stimuli and which of them are used; DataError for fewer than 4."""
+        """Return the stimuli and the indices of the images to use; DataError for fewer than 4."""
         triplets = self.judgments.load(self.config.split)
         used = np.unique([triplets.anchor, triplets.first, triplets.second])
         order = generator(0, "cka-to-init", "images", self.judgments.name).permutation(used)
         used = np.sort(order[: self.config.max_images])
         if len(used) < 4:
-            raise DataError(f"cka-to-init: {len(used)} images in '{self.judgments.name}', 4 are needed")
+            raise DataError(f"cka-to-init: needs 4 images, '{self.judgments.name}' has {len(used)}")
         return triplets.stimuli, used
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield the score.
 
-        Raises UsageError without a run's first weights, DataError for images that cannot be read and
-        for fewer than 4 of them.
+        Raises:
+            UsageError: If the run's first weights are missing.
+            DataError: If images cannot be read, or are fewer than 4.
         """
         stimuli, used = self.data
         now = self._gram(model, ctx, stimuli, used)
@@ -82,10 +84,10 @@ class CkaToInit(JudgedMeasure):
     def _first_gram(
         self, model: DualEncoder, ctx: RunContext, stimuli: Stimuli, used: np.ndarray
     ) -> np.ndarray:
-        """Return the inner products of the first embeddings, kept while the run's file is the same."""
+        """Return the inner products of the first embeddings, cached until the run's file changes."""
         path = (ctx.folder or Path()) / "weights" / "init.safetensors"
         if ctx.folder is None or not path.is_file():
-            raise UsageError(f"cka-to-init: no first weights ({path}); it measures the runs of recipes only")
+            raise UsageError(f"cka-to-init: {path} not found; this evaluator measures runs of recipes only")
         stamp = path.stat().st_mtime_ns
         if self._first is None or self._first[:2] != (path, stamp):
             tower: Any = deepcopy(model.image)

@@ -1,4 +1,4 @@
-"""How often the classifier that was pretrained names the right class (`classification`)."""
+"""Accuracy of the classifier of supervised pretraining (`classification`)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import torch
 
 from perceptinit.errors import DataError
 from perceptinit.evaluators.features import ALONE, Joint
-from perceptinit.evaluators.labelled import Features, LabelledMeasure
-from perceptinit.evaluators.set_measure import SetConfig
+from perceptinit.evaluators.labelled import LabelledMeasure
+from perceptinit.evaluators.set_measure import Features, SetConfig
 from perceptinit.protocols import DualEncoder, Pretrainer
 from perceptinit.test_sets.sets import ZeroShotSet
 from perceptinit.types import RunContext, Score
 
 
 class ClassificationAccuracy(LabelledMeasure):
-    """Does the trained classifier, as pretrainer `supervised` leaves it, name the class of an image?
+    """Accuracy of the classifier that pretrainer `supervised` trains.
 
-    Gives `accuracy/<set>`, top-1 over the images of the test split. Classes go by their names: all
-    of the set have to be among those that were trained, whose number gives chance.
+    Gives `accuracy/<set>`, the top-1 accuracy on the test split. Classes are matched by name: every class of the set
+    must be a trained class. Chance is one over the trained classes.
     """
 
     needed_part = "head"
@@ -35,10 +35,10 @@ class ClassificationAccuracy(LabelledMeasure):
     def evaluate_many(
         self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
     ) -> list[list[Score]]:
+        """Return the scores of each model, one by one, because their classes may differ."""
         results = []
-        for model in models:  # whose classes may differ
+        for model in models:
             logits: Any = _Logits(model)
-            self._trained = logits.classnames
             results += super().evaluate_many([logits], ctx, joint)
         return results
 
@@ -46,38 +46,39 @@ class ClassificationAccuracy(LabelledMeasure):
         """Yield which sets have classes that are not trained."""
         names: Sequence[str] = getattr(pretrainer, "classnames", ())
         for dataset in self.choice.all if names else ():
-            problem = _strange(self._read(dataset, "test"), names)
-            if problem:
+            if problem := _find_untrained(self.read(dataset, "test"), names):
                 yield problem
 
-    def scores(self, sets: Sequence[ZeroShotSet], features: Features) -> list[Score]:
+    def scores(
+        self, model: Any, sets: Sequence[ZeroShotSet], features: Features, ctx: RunContext
+    ) -> list[Score]:
+        """Return the accuracy; DataError for classes that are not trained."""
         [labelled] = sets
-        problem = _strange(labelled, self._trained)
-        if problem:
+        if problem := _find_untrained(labelled, model.classnames):
             raise DataError(problem)
-        place = {name: i for i, name in enumerate(self._trained)}
+        place = {name: i for i, name in enumerate(model.classnames)}
         truth = np.array([place[name] for name in labelled.classnames])[labelled.labels]
         correct = features[0].argmax(axis=1) == truth
         score = self.accuracy("accuracy", labelled, correct, num_classes=len(place))
         return [replace(score, chance=1 / len(place))]
 
 
-def _strange(labelled: ZeroShotSet, trained: Sequence[str]) -> str:
-    """Return a sentence on classes of a set that are not trained; empty when all are."""
-    strange = [name for name in labelled.classnames if name not in set(trained)]
-    if not strange:
+def _find_untrained(labelled: ZeroShotSet, trained: Sequence[str]) -> str:
+    """Return an error message for classes of a set that are not trained, empty when all are."""
+    untrained = [name for name in labelled.classnames if name not in trained]
+    if not untrained:
         return ""
     return (
-        f"test set '{labelled.name}': class '{strange[0]}' ({len(strange)} such) is none of the "
-        f"{len(trained)} that are trained, such as '{trained[0]}'. Give both the same names"
+        f"test set '{labelled.name}': class '{untrained[0]}' ({len(untrained)} in total) is not one of the "
+        f"{len(trained)} trained classes, such as '{trained[0]}'. Use equal class names"
     )
 
 
 class _Logits:
-    """A model whose embeddings are the logits of its classifier: their lengths do not change the largest."""
+    """A model whose embeddings are the logits of its classifier; normalization does not change the largest."""
 
     def __init__(self, model: Any) -> None:
-        self.image = model  # all of it decides what comes out
+        self.image = model  # the whole model determines the logits
         self.image_size = model.image_size
         self.classnames: tuple[str, ...] = model.classnames
         self.embed_dim = len(self.classnames)

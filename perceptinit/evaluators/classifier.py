@@ -1,4 +1,4 @@
-"""Text embeddings of many prompts, and classifiers made of them: the mean over the prompts of a class."""
+"""Text embeddings of prompts, and zero-shot classifiers: the mean over the prompts of a class."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from perceptinit.protocols import DualEncoder
 from perceptinit.test_sets.sets import ZeroShotSet
 
 Prompts = Sequence[Sequence[str]]  # of each class
-# texts that are tokenised at a time: bounds memory, and keeps batches of equal length large
+# texts to tokenize at a time: bounds memory, and keeps batches of equal length large
 CHUNK = 16_384
 
 
@@ -33,7 +33,7 @@ class TextEmbeddings:
     rows: dict[str, int]
 
     def of(self, texts: Iterable[str]) -> torch.Tensor:
-        """Return the vectors of texts, in their order, (B, D)."""
+        """Return the vectors of texts, (B, D)."""
         return self.vectors[[self.rows[text] for text in texts]]
 
 
@@ -45,11 +45,10 @@ def embed_texts(
     precision: Precision = "fp32",
     batch_size: int = 256,
 ) -> TextEmbeddings:
-    """Return the unit embeddings of texts.
+    """Return the unit embeddings of texts; each different text is encoded once.
 
-    A text that occurs twice is encoded once. Texts go through in the order of their number of tokens,
-    cut to the longest of their batch: exact (see DualEncoder.encode_text), and 8 times fewer token
-    positions for the prompts of the suites.
+    Texts are sorted by length and cut to the longest of their batch. This is exact (see
+    DualEncoder.encode_text), with 8 times fewer token positions for the prompts of the suites.
 
     Raises TrainingError for embeddings that are not finite.
     """
@@ -77,11 +76,11 @@ def _embed_chunk(
 
 
 def set_prompts(test_set: ZeroShotSet) -> Prompts:
-    """Return the prompts of each class of a set: its own, or the templates filled with its name."""
+    """Return the prompts of each class of a set: its own, or the templates filled with the class name."""
     own = test_set.class_prompts
     if own:
         return [own[name] for name in test_set.classnames]
-    return [[fill_template(t, name) for t in test_set.templates] for name in test_set.classnames]
+    return fill_templates(test_set.templates, test_set.classnames)
 
 
 def zero_shot_classifier(
@@ -94,45 +93,45 @@ def zero_shot_classifier(
 ) -> torch.Tensor:
     """Return a unit vector for each class, float32 (C, D), on `device`; see `class_vectors`.
 
-    Raises DataError for a template that is no format string, TrainingError for embeddings that are
-    not finite.
+    Raises DataError for an invalid template, TrainingError for embeddings that are not finite.
     """
-    prompts = [[fill_template(t, name) for t in templates] for name in classnames]
+    prompts = fill_templates(templates, classnames)
     texts = (prompt for row in prompts for prompt in row)
     return class_vectors(embed_texts(model, texts, device, precision, batch_size), prompts)
 
 
 def class_vectors(embeddings: TextEmbeddings, prompts: Prompts) -> torch.Tensor:
-    """Return a unit vector for each class: the normalised mean of its prompts' unit embeddings, (C, D).
+    """Return a unit vector for each class, (C, D): the normalized mean of its prompts' unit embeddings.
 
     Source: CLIP_benchmark, zeroshot_classification.zero_shot_classifier.
     """
     return F.normalize(torch.stack([embeddings.of(row).mean(0) for row in prompts]), dim=-1)
 
 
-def fill_template(template: str, name: str) -> str:
-    """Return the prompt of a class; DataError when the template has more than {c} in braces."""
-    try:
-        return template.format(c=name)
-    except (KeyError, IndexError, ValueError) as error:
-        raise DataError(f"template {template!r}: only {{c}} may stand in braces") from error
+def fill_templates(templates: Sequence[str], classnames: Sequence[str]) -> Prompts:
+    """Return the prompts of each class; DataError for a template with another field than {c}."""
+    for template in templates:
+        try:
+            template.format(c="x")
+        except (KeyError, IndexError, ValueError) as error:
+            raise DataError(f"template {template!r}: the only allowed field is {{c}}") from error
+    return [[template.format(c=name) for template in templates] for name in classnames]
 
 
 class Classifiers:
-    """Classifiers of many sets for a model; each prompt is encoded once for all of them.
+    """Zero-shot classifiers of several sets; each prompt is encoded once for all of them.
 
-    folder: where classifiers are kept between processes, None for nowhere. They are found by a hash
-    of text weights, tokens, prompts and precision, so a changed file of names is another classifier.
+    folder: cache on disk, None for none. The key is a hash of text weights, tokens, prompts and precision.
     """
 
     def __init__(self, precision: Precision, batch_size: int, folder: Path | None = None) -> None:
         self.precision, self.batch_size, self.folder = precision, batch_size, folder
-        self._made: dict[str, torch.Tensor] = {}  # arms may share their text tower
+        self._made: dict[str, torch.Tensor] = {}  # arms can share a text tower
 
     def make(
         self, model: DualEncoder, prompts: Mapping[str, Prompts], device: str
     ) -> dict[str, torch.Tensor]:
-        """Return the classifier float32 (C, D) of each set, by its name, on `device`."""
+        """Return the classifier float32 (C, D) of each set by name, on `device`."""
         keys = {name: self._key(model, rows) for name, rows in prompts.items()}
         found = {name: self._find(key) for name, key in keys.items()}
         absent = [name for name, vectors in found.items() if vectors is None]
@@ -152,33 +151,24 @@ class Classifiers:
         digest = hashlib.sha256(f"{weights} {self.precision}\n".encode())
         for row in prompts:
             digest.update("\x1f".join(row).encode() + b"\n")
-        # a sample of the prompts shows a changed tokenizer; all of them would cost seconds
+        # a sample of the prompts detects a changed tokenizer; all prompts would take seconds
         shown = [text for row in prompts[:64] for text in row[:4]]
         digest.update(model.tokenize(shown).numpy().tobytes())
         return digest.hexdigest()
 
     def _find(self, key: str | None) -> torch.Tensor | None:
-        if key is None or key in self._made:
-            return self._made.get(key or "")
-        path = self._path(key)
-        if path is None or not path.is_file():
+        if key is None:
             return None
-        try:
-            self._made[key] = load_weights(path)["classifier"]
-        except (CheckpointError, KeyError):  # damaged: made again and written over
-            return None
-        return self._made[key]
+        if key not in self._made and self.folder and (path := self.folder / f"{key}.safetensors").is_file():
+            with suppress(CheckpointError, KeyError):  # a damaged file is made again and overwritten
+                self._made[key] = load_weights(path)["classifier"]
+        return self._made.get(key)
 
     def _keep(self, key: str | None, vectors: torch.Tensor) -> None:
         if key is None:
             return
         self._made[key] = vectors
-        path = self._path(key)
-        if path is None:
-            return
-        remove_abandoned(path.parent)
-        with suppress(WriteError):  # no room: it is made again by the next process
-            save_weights(path, {"classifier": vectors})
-
-    def _path(self, key: str) -> Path | None:
-        return self.folder / f"{key}.safetensors" if self.folder else None
+        if self.folder:
+            remove_abandoned(self.folder)
+            with suppress(WriteError):  # on a full disk, the next process makes it again
+                save_weights(self.folder / f"{key}.safetensors", {"classifier": vectors})

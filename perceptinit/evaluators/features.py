@@ -1,4 +1,4 @@
-"""Image embeddings of a set for one or several models: each image is decoded once for all of them."""
+"""Image embeddings of a set for several models, with one decoding pass for all of them."""
 
 from __future__ import annotations
 
@@ -26,19 +26,22 @@ from perceptinit.protocols import DualEncoder
 from perceptinit.test_sets.sets import ImageSet, choose
 from perceptinit.types import RunContext, Score
 
-# what is kept of a set goes when the set does: evaluators of one process share set objects
+# caches for the lifetime of a set: evaluators of one process share set objects
 _PIXELS: WeakKeyDictionary[Any, dict[tuple[int, str, int, int], torch.Tensor]] = WeakKeyDictionary()
 _FEATURES: WeakKeyDictionary[Any, dict[tuple[str | None, str], torch.Tensor]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joint:
-    """How several models are measured together, as `perceptinit eval` does.
+    """How `perceptinit eval` measures several models together.
 
-    on_error: told a set's name and what is wrong with it, and the set is left out; None raises.
-    classifier_folder: where zero-shot classifiers are kept between processes; None for nowhere (the
-    weights of a run change with every epoch and would fill the disk).
-    rank, num_ranks: of this process, where several share the images of a set.
+    Args:
+        on_error: Receives the name and the error of each set that cannot be read, which is then skipped;
+            None raises.
+        classifier_folder: Cache of zero-shot classifiers on disk; None for none, because weights change with
+            every epoch of a run.
+        rank: Of this process, where several share the images of a set.
+        num_ranks: Number of these processes.
     """
 
     on_error: Callable[[str, PerceptInitError], None] | None = None
@@ -48,7 +51,7 @@ class Joint:
 
     @contextmanager
     def guard(self, name: str) -> Iterator[None]:
-        """Pass what is wrong with a set's files on to `on_error`, if there is one."""
+        """Pass an error in a set's files to `on_error`, if there is one."""
         try:
             yield
         except DataError as error:
@@ -62,22 +65,26 @@ ALONE = Joint()
 
 @runtime_checkable
 class HasEvaluateMany(Protocol):
-    """An evaluator that measures several models at once, so that it reads and decodes its data once."""
+    """An evaluator that measures several models with one pass over its data."""
 
     def evaluate_many(
         self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
     ) -> list[list[Score]]:
-        """Return the scores of each model, as `evaluate` gives them; TrainingError when one is broken."""
+        """Return the scores of each model, as `evaluate` does.
+
+        Raises:
+            TrainingError: If a model has embeddings that are not finite.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoding:
-    """How images go through models.
+    """How images are decoded and encoded.
 
-    device: a torch device string. num_workers: threads that decode. cache_bytes: for decoded
-    pixels, and as much again for embeddings, of all sets together; what does not fit is made again.
-    rank, num_ranks: of this process; it takes every num_ranks-th batch (see `merge`).
+    device: a torch device string. num_workers: decoding threads. cache_bytes: limit of the cache of decoded
+    pixels, and of that of embeddings, over all sets. rank, num_ranks: of this process, which encodes every
+    num_ranks-th batch (see `merge`).
     """
 
     device: str = "cpu"
@@ -91,7 +98,7 @@ class Encoding:
 
     @classmethod
     def of(cls, config: Any, ctx: RunContext, joint: Joint) -> Encoding:
-        """Return what an evaluator's keys `precision`, `batch_size` and `cache_mib` ask for in a run."""
+        """Return the encoding of an evaluator's keys `precision`, `batch_size` and `cache_mib` in a run."""
         return cls(
             device=ctx.device,
             precision=config.precision,
@@ -103,7 +110,7 @@ class Encoding:
         )
 
     def merge(self, array: np.ndarray) -> np.ndarray:
-        """Return an array whose rows are filled in by the processes that own them, 0 elsewhere."""
+        """Return the sum over processes of an array that is 0 outside the rows of each process."""
         if self.num_ranks == 1:
             return array
         tensor = torch.from_numpy(array).to(self.device)
@@ -113,7 +120,7 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subjects:
-    """Models that are measured together, and what tells their image towers apart (None: nothing)."""
+    """Models that are measured together, and hashes of their image towers (None: unknown)."""
 
     models: tuple[DualEncoder, ...]
     keys: tuple[str | None, ...]
@@ -129,19 +136,17 @@ def embed_images(
 ) -> Iterator[tuple[slice, list[torch.Tensor]]]:
     """Yield rows of the set and each model's unit embeddings of them, float32 (B, D) on the device.
 
-    One decoding pass serves all models with one image size. Embeddings are kept while they fit, for
-    another evaluator that asks for the same set and weights.
+    One decoding pass serves all models with one image size. Embeddings that fit are cached for evaluators of the
+    same set and weights. Rows of unreadable images are meaningless: see `readable.readable_rows`.
 
-    Rows of images that cannot be read are meaningless: see `readable.readable_rows`.
-
-    Raises DataError when too many of them cannot be read, TrainingError for embeddings that are not finite.
+    Raises DataError for too many unreadable images, TrainingError for embeddings that are not finite.
     """
     kept = [_FEATURES.get(images, {}).get((key, encoding.precision)) for key in subjects.keys]
     if subjects.models and all(features is not None for features in kept):
         for rows in _rows(images, encoding):
             yield rows, [f[rows].to(encoding.device) for f in kept if f is not None]
         return
-    _FEATURES.pop(images, None)  # of other weights, which do not come back
+    _FEATURES.pop(images, None)  # of other weights, which are not used again
     room = encoding.cache_bytes - _total_bytes(_FEATURES)
     is_kept = None not in subjects.keys and encoding.num_ranks == 1
     parts: list[list[torch.Tensor]] = [[] for _ in subjects.keys]
@@ -192,7 +197,7 @@ def _encode(
 
 
 def _pixels(images: ImageSet, size: int, encoding: Encoding) -> Iterator[torch.Tensor]:
-    """Yield uint8 (B, 3, S, S) of the rows of this process, from memory when they were read before."""
+    """Yield uint8 (B, 3, S, S) of the rows of this process, from memory after the first pass."""
     mine = _rows(images, encoding)
     key = size, encoding.fit, encoding.rank, encoding.num_ranks
     sizes = [rows.stop - rows.start for rows in mine]
@@ -232,24 +237,17 @@ def _total_bytes(kept: WeakKeyDictionary[Any, dict[Any, torch.Tensor]]) -> int:
 
 
 def unit(embeddings: torch.Tensor, what: str) -> torch.Tensor:
-    """Return float32 embeddings of length 1; TrainingError when one is not finite.
-
-    what: the tower they come from, for the message.
-    """
+    """Return float32 embeddings of length 1; TrainingError with the name `what` of the tower for non-finite ones."""
     embeddings = embeddings.float()
     if not torch.isfinite(embeddings).all():
         raise TrainingError(
-            f"the {what} embeddings are not finite; the weights are lost. Lower the learning rate or "
-            "clip gradients"
+            f"the {what} embeddings are not finite, so the weights are lost. Lower the learning rate or clip gradients"
         )
     return F.normalize(embeddings, dim=-1)
 
 
 def weights_key(model: Any, tower: str) -> str | None:
-    """Return a hash of a tower's weights and structure, None when the model has no such torch module.
-
-    Equal weights with another activation differ.
-    """
+    """Return a hash of a tower's weights and structure (activations), None without such a torch module."""
     module = getattr(model, tower, None)
     if not isinstance(module, nn.Module):
         return None

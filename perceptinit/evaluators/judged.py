@@ -1,4 +1,4 @@
-"""What measures on human judgments have in common: a split of them, and embeddings of its images."""
+"""The common part of measures on human judgments: a split, and embeddings of its images."""
 
 from __future__ import annotations
 
@@ -27,35 +27,39 @@ CACHE_MIB = 1024
 
 
 def ceiling_fields(ceiling: Bounds | None) -> dict[str, Any]:
-    """Return a ceiling as the fields of a Score; none when it is unknown."""
+    """Return a ceiling as fields of a Score, empty when it is unknown."""
     return dict(zip(("lower_ceiling", "ceiling"), ceiling or (), strict=False))
 
 
 class JudgedMeasure(ABC):
-    """Measures image embeddings against judgments; a child gives `read` and `evaluate`."""
+    """Measures image embeddings on judgments; subclasses define `read` and `evaluate`."""
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         split: Split = "test"
         """Split of the judgments to measure on."""
         batch_size: PositiveInt = 256
-        """Images that go through the model at once."""
+        """Images in one batch of the model."""
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class EncodingConfig(Config):
         precision: Precision = "fp32"
-        """Arithmetic of the image tower; fp32 is the reference."""
+        """Precision of the image tower; fp32 is the reference."""
         cache_mib: NonNegativeInt = CACHE_MIB
-        """Decoded images are kept between measurements when they fit into this much memory, MiB."""
+        """Limit of memory for decoded images between measurements, MiB."""
 
     def __init__(self, config: Any, judgments: Judgments) -> None:
         self.config, self.judgments = config, judgments
         self._images: StimulusImages | None = None
-        self._training: frozenset[str] | None = None  # images of the training split, once asked for
+        self._training: frozenset[str] | None = None  # images of the training split, when first needed
 
     @abstractmethod
     def read(self) -> object:
-        """Return the split in the form that is measured; raises PerceptInitError when it cannot be had."""
+        """Return the split in the measured form.
+
+        Raises:
+            PerceptInitError: If it cannot be read.
+        """
 
     @abstractmethod
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
@@ -63,25 +67,30 @@ class JudgedMeasure(ABC):
 
     @cached_property
     def data(self) -> Any:
-        """What `read` returned."""
+        """The result of `read`."""
         return self.read()
 
     def preflight(self) -> Iterator[str]:
-        """Yield why the split cannot be loaded, unless the judgments themselves say what is wrong."""
+        """Yield why the split cannot be loaded, unless the judgments report a problem themselves."""
         if not preflight(self.judgments):
             yield from problems_of(lambda: self.data)
 
     @property
     def set_name(self) -> str:
-        """The set as scores name it; a split other than `test` is part of it."""
+        """Name of the set in scores, with the split unless it is `test`."""
         split = self.config.split
         return self.judgments.name if split == "test" else f"{self.judgments.name}-{split}"
 
     def held_out(self, unit: Unit, names: Sequence[str]) -> dict[str, Any]:
-        """Return what a score speaks about, for its `extra`.
+        """Return facts on the split for the `extra` of a score.
 
-        held_out: what no other split shares as a whole. seen_in_training: share of the split's images
-        `names` that occur in the training split of the same judgments, None when that cannot be had.
+        Args:
+            unit: Unit of the split: judgments, people, groups or images that no other split contains.
+            names: Images of the split.
+
+        Returns:
+            `held_out`, the unit, and `seen_in_training`, the share of the images that occur in the training split
+            of the same judgments, None if it cannot be loaded.
         """
         return {"held_out": unit, "seen_in_training": self._share_seen(names)}
 
@@ -98,7 +107,7 @@ class JudgedMeasure(ABC):
     def images(
         self, stimuli: Stimuli, size: int, num_workers: int, cache_mib: int = CACHE_MIB
     ) -> StimulusImages:
-        """Return the squares of the split's stimuli, the same object while the size is the same."""
+        """Return the square images of the split's stimuli, cached for one size."""
         if self._images is None or self._images.size != size:
             self._images = StimulusImages(stimuli, size, num_workers=num_workers, cache_bytes=cache_mib << 20)
         return self._images
@@ -106,7 +115,7 @@ class JudgedMeasure(ABC):
     def embed(
         self, encode_image: Encode, size: int, ctx: RunContext, stimuli: Stimuli, used: np.ndarray
     ) -> np.ndarray:
-        """Return unit embeddings of the used stimuli, float32 (len(used), D), in the config's precision."""
+        """Return unit embeddings of the used stimuli, float32 (len(used), D), in the configured precision."""
         cache_mib = getattr(self.config, "cache_mib", CACHE_MIB)
         images = self.images(stimuli, size, ctx.num_workers, cache_mib)
         if isinstance(self.config, JudgedMeasure.EncodingConfig):
@@ -115,7 +124,7 @@ class JudgedMeasure(ABC):
         return embed(encode_image, images, used, device=ctx.device, batch_size=batch_size)
 
     def encoder(self, encode_image: Encode, device: str) -> Encode:
-        """Return `encode_image` in the precision of an EncodingConfig; images (B, 3, S, S) in."""
+        """Return `encode_image` in the precision of an EncodingConfig; its input has shape (B, 3, S, S)."""
 
         def encode(images: torch.Tensor) -> torch.Tensor:
             with autocast(device, self.config.precision):

@@ -1,4 +1,4 @@
-"""Keep the weights at each evaluation (`keep-weights`), so that they can be measured later."""
+"""Keep the weights at each evaluation for later measurements (`keep-weights`)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from perceptinit.types import RunContext, Score
 
 
 class KeepWeights:
-    """Writes both towers to `weights/samples-<samples seen>.safetensors` in the run's folder; no scores.
+    """Writes both towers to `weights/samples-<samples seen>.safetensors` in the run's folder.
 
-    `perceptinit eval RUN --weights all` measures them, with the numbers that the run would have had.
+    `perceptinit eval RUN --weights all` measures them and gives the scores of an evaluation during the run.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +24,8 @@ class KeepWeights:
         self.config = config
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
-        """Write the weights and return no scores; without a run's folder nothing is written."""
-        if ctx.folder is None:
-            return ()
-        state = model.state_dict()
-        save_weights(ctx.folder / "weights" / f"samples-{ctx.samples_seen:012d}.safetensors", state)
+        """Write the weights, if the run has a folder, and return no scores."""
+        if ctx.folder is not None:
+            path = ctx.folder / "weights" / f"samples-{ctx.samples_seen:012d}.safetensors"
+            save_weights(path, model.state_dict())
         return ()

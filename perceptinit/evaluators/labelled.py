@@ -1,19 +1,18 @@
-"""Measures of image embeddings on labelled sets (`knn`, `linear-probe`, `representation`): no text needed."""
+"""Measures of image embeddings on labelled sets (`knn`, `linear-probe`, `representation`), without text."""
 
 from __future__ import annotations
 
 # N images, M reference images, D embedding, C classes
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import product
 from typing import Any
 
 import numpy as np
-import torch
 
 from perceptinit.configs import PositiveFloat, PositiveInt
 from perceptinit.errors import DataError, problems_of
-from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, all_features
 from perceptinit.evaluators.metrics import (
     alignment,
     effective_rank,
@@ -22,70 +21,46 @@ from perceptinit.evaluators.metrics import (
     share_score,
     uniformity,
 )
-from perceptinit.evaluators.readable import mark_incomplete, readable_rows
-from perceptinit.evaluators.set_measure import SetConfig, SetMeasure
-from perceptinit.protocols import DualEncoder
+from perceptinit.evaluators.set_measure import EmbeddedSetMeasure, Features, SetConfig
 from perceptinit.seeding import generator
 from perceptinit.test_sets.sets import ZeroShotSet
 from perceptinit.types import RunContext, Score
 
-Features = Sequence[np.ndarray]  # of each model
 
-
-class LabelledMeasure(SetMeasure):
+class LabelledMeasure(EmbeddedSetMeasure):
     """Embeds the images of labelled sets, once for all models, and scores the embeddings."""
 
-    splits: Sequence[str] = ("test",)
-
     def preflight(self) -> Iterator[str]:
-        """Yield what is missing or wrong in each split of each set."""
-        for dataset in self.choice.all:
-            for split in self.splits:
-                yield from problems_of(self._read, dataset, split)
+        """Yield missing and invalid files in each split of each set."""
+        for dataset, split in product(self.choice.all, self.splits):
+            yield from problems_of(self.read, dataset, split)
 
-    @torch.no_grad()
-    def evaluate_many(
-        self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
-    ) -> list[list[Score]]:
-        encoding = Encoding.of(self.config, ctx, joint)
-        subjects = Subjects.of(models)
-        results: list[list[Score]] = [[] for _ in models]
-        for dataset in self.choice.all:
-            with joint.guard(dataset):
-                sets = [self._read(dataset, split) for split in self.splits]
-                features = [all_features(subjects, s, encoding) for s in sets]
-                rows = [readable_rows(s, encoding.merge, ctx.warn) for s in sets]
-                kept = [s.only(r) for s, r in zip(sets, rows, strict=True)]
-                for result, own in zip(results, zip(*features, strict=True), strict=True):
-                    found = self.scores(kept, [f[r] for f, r in zip(own, rows, strict=True)])
-                    result += mark_incomplete(found, sets, rows)
-        return results
-
-    def _read(self, dataset: str, split: str) -> ZeroShotSet:
+    def read(self, dataset: str, split: str) -> ZeroShotSet:
+        """Return a split of a set; DataError for images with several labels."""
         labelled = self.choice.read(dataset, split)
         assert isinstance(labelled, ZeroShotSet)
         if labelled.is_multilabel:
-            raise DataError(f"test set '{dataset}': several labels an image; one is needed here")
+            raise DataError(
+                f"test set '{dataset}': images have several labels; this measure needs one label each"
+            )
         return labelled
-
-    @abstractmethod
-    def scores(self, sets: Sequence[ZeroShotSet], features: Features) -> list[Score]:
-        """Return the scores of a model from its unit embeddings (N, D) of each split."""
 
     def facts(self, labelled: ZeroShotSet) -> dict[str, Any]:
         return {"precision": self.config.precision, "simulated": labelled.simulated}
 
     def accuracy(self, measure: str, labelled: ZeroShotSet, correct: np.ndarray, **own: Any) -> Score:
-        """Return a share of right answers with its binomial error; chance is guessing evenly."""
+        """Return a share of correct answers with its binomial error; chance is one over the classes."""
         name, chance = f"{measure}/{labelled.name}", 1 / len(labelled.classnames)
         return share_score(name, correct, chance, {**self.facts(labelled), **own})
 
 
 class KNN(LabelledMeasure):
-    """Do images of one class lie together? Classifies the test split by its nearest training images.
+    """Accuracy of a k-nearest-neighbour classifier on the image embeddings.
 
-    Gives `knn/<set>`, top-1 accuracy of a vote of the k nearest by cosine, weighted by
-    exp(cosine / temperature) (Wu et al. 2018). The set needs a training split: `train/` beside `test/`.
+    Gives `knn/<set>`, the top-1 accuracy on the test split of a vote of the k nearest training images by cosine,
+    weighted by exp(cosine / temperature). The set needs a training split: `train/` beside `test/`.
+
+    Source: Wu et al. 2018.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +68,14 @@ class KNN(LabelledMeasure):
         k: PositiveInt = 20
         """Neighbours that vote (DINO: 20)."""
         temperature: PositiveFloat = 0.07
-        """Divides the cosines in the weights of the votes (Wu et al. 2018: 0.07)."""
+        """Divisor of the cosines in the weights of the votes (Wu et al. 2018: 0.07)."""
 
     splits = ("train", "test")
 
-    def scores(self, sets: Sequence[ZeroShotSet], features: Features) -> list[Score]:
+    def scores(
+        self, model: Any, sets: Sequence[ZeroShotSet], features: Features, ctx: RunContext
+    ) -> list[Score]:
+        """Return the accuracy."""
         train, test = sets
         k = min(self.config.k, len(train.labels))
         predictions = knn_predictions(
@@ -108,32 +86,34 @@ class KNN(LabelledMeasure):
 
 
 class LinearProbe(LabelledMeasure):
-    """How well does a linear classifier, trained on the frozen embeddings, do?
+    """Accuracy of a linear classifier on the frozen image embeddings.
 
-    Gives `linear_probe/<set>`, top-1 accuracy on the test split of scikit-learn's logistic regression
-    (L-BFGS), as CLIP's probe (Radford et al. 2021, A.3): embeddings of unit length, strength of the
-    L2 penalty chosen on a tenth of the training split, then trained on all of it. The set needs a
-    training split: `train/` beside `test/`.
+    Gives `linear_probe/<set>`, the top-1 accuracy on the test split of scikit-learn's logistic regression (L-BFGS)
+    on embeddings of unit length. The L2 penalty is chosen on a tenth of the training split; the final fit uses all
+    of it. The set needs a training split: `train/` beside `test/`.
+
+    Source: CLIP's probe (Radford et al. 2021, A.3).
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(SetConfig):
         strengths: tuple[PositiveFloat, ...] = (0.1, 1.0, 10.0, 100.0, 1000.0)
-        """Inverse penalties (scikit-learn's C) to choose from; one value: no choice, no held-out part."""
+        """Inverse penalties (scikit-learn's C) to choose from; a single value needs no held-out part."""
         max_iterations: PositiveInt = 1000
-        """Most L-BFGS iterations of a fit (CLIP: 1000)."""
+        """Maximum of L-BFGS iterations of a fit (CLIP: 1000)."""
 
     splits = ("train", "test")
 
     def preflight(self) -> Iterator[str]:
-        """Yield whether scikit-learn is missing, and what is wrong in each split of each set."""
-        try:
-            import sklearn  # noqa: F401
-        except ImportError:
-            yield ("evaluator 'linear-probe' needs scikit-learn. Get it: pip install 'perceptinit[probe]'")
+        """Yield whether scikit-learn is missing, and missing and invalid files in each split of each set."""
+        if find_spec("sklearn") is None:
+            yield "evaluator 'linear-probe' needs scikit-learn. Install it with: pip install 'perceptinit[probe]'"
         yield from super().preflight()
 
-    def scores(self, sets: Sequence[ZeroShotSet], features: Features) -> list[Score]:
+    def scores(
+        self, model: Any, sets: Sequence[ZeroShotSet], features: Features, ctx: RunContext
+    ) -> list[Score]:
+        """Return the accuracy."""
         train, test = sets
         strength = self._choose(train, features[0])
         fitted = self._fit(features[0], train.labels, strength)
@@ -142,7 +122,7 @@ class LinearProbe(LabelledMeasure):
         return [self.accuracy("linear_probe", test, correct, **about)]
 
     def _choose(self, train: ZeroShotSet, features: np.ndarray) -> float:
-        """Return the strength that does best on a held-out tenth, which depends on the set only."""
+        """Return the best strength on a held-out tenth, which depends on the set only."""
         strengths = self.config.strengths
         if len(strengths) == 1:
             return float(strengths[0])
@@ -159,26 +139,28 @@ class LinearProbe(LabelledMeasure):
         from sklearn.linear_model import LogisticRegression
 
         if len(np.unique(labels)) < 2:
-            raise DataError("linear-probe: the training split has one class only")
+            raise DataError("linear-probe: the training split has only one class")
         model = LogisticRegression(C=strength, max_iter=self.config.max_iterations)
         return model.fit(features, labels)
 
 
 class Representation(LabelledMeasure):
-    """How are the embeddings spread? Three numbers that describe and do not rank.
+    """Descriptive statistics of the image embeddings.
 
-    Gives `effective_rank/<set>`, how many directions are used (RankMe, Garrido et al. 2023);
-    `alignment/<set>`, the mean squared distance of two images of one class, and `uniformity/<set>`,
-    how evenly the sphere is covered (Wang and Isola 2020; both are better when lower). Standard
-    errors by leaving out groups of images.
+    Gives `effective_rank/<set>` (RankMe, Garrido et al. 2023), `alignment/<set>`, the mean squared distance of two
+    images of one class, and `uniformity/<set>`, the evenness on the sphere (Wang and Isola 2020; lower is better for
+    both). Standard errors are jackknives over groups of images.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(SetConfig):
         max_images: PositiveInt = 2000
-        """Images that are used, drawn at random from larger sets, the same for every model."""
+        """Number of images; a random subset of larger sets, equal for all models."""
 
-    def scores(self, sets: Sequence[ZeroShotSet], features: Features) -> list[Score]:
+    def scores(
+        self, model: Any, sets: Sequence[ZeroShotSet], features: Features, ctx: RunContext
+    ) -> list[Score]:
+        """Return the three statistics."""
         labelled = sets[0]
         count = len(labelled.labels)
         order = generator(0, "representation", "images", labelled.name).permutation(count)

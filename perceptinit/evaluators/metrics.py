@@ -1,4 +1,4 @@
-"""The arithmetic of scores on predictions, and on embeddings: neighbours, rank, alignment, CKA."""
+"""Metrics of predictions and of embeddings: recall, neighbours, rank, alignment, CKA."""
 
 from __future__ import annotations
 
@@ -12,32 +12,27 @@ import torch
 from perceptinit.seeding import generator
 from perceptinit.types import Score
 
-# groups of the delete-a-group jackknife; the error of the error is about 1 / sqrt(2 G)
+# groups of the delete-a-group jackknife; the relative error of its result is about 1 / sqrt(2 G)
 NUM_GROUPS = 20
-# similarities that exist at a time, float32: 64 MB for retrieval, 32 MB for neighbours
+# similarities in memory at a time, float32: 64 MB for retrieval, 32 MB for neighbours
 RECALL_ELEMENTS = 16 << 20
 NEIGHBOUR_ELEMENTS = 8 << 20
 
 
-def binomial_stderr(share: float, num: int) -> float:
-    """Return the standard error of a share of `num` independent examples."""
-    return float(np.sqrt(share * (1 - share) / num))
-
-
 def share_score(name: str, correct: np.ndarray, chance: float, extra: Mapping[str, Any]) -> Score:
-    """Return the share of examples that are correct, bool (N,), with its binomial error."""
+    """Return the share of correct examples, from a bool array (N,), with its binomial standard error."""
     share, num = float(correct.mean()), len(correct)
-    stderr = binomial_stderr(share, num)
+    stderr = float(np.sqrt(share * (1 - share) / num))
     return Score(name=name, value=share, num_examples=num, stderr=stderr, chance=chance, extra=extra)
 
 
 def mean_per_class_recall(
     labels: np.ndarray, correct: np.ndarray, num_classes: int
 ) -> tuple[float, float, np.ndarray]:
-    """Return the mean over classes of the share that is right, its standard error, and each share.
+    """Return the mean over classes of the recall, its standard error, and the recall of each class (C,).
 
-    labels: int64 (N,) in [0, C); correct: bool (N,). Classes without examples are left out of the
-    mean (and NaN in the third value), as in scikit-learn's balanced_accuracy_score.
+    labels: int64 (N,) in [0, C); correct: bool (N,). Classes without examples are excluded from the mean and NaN
+    in the third value, as in scikit-learn's balanced_accuracy_score.
     """
     counts = np.bincount(labels, minlength=num_classes)
     hits = np.bincount(labels, weights=correct, minlength=num_classes)
@@ -49,10 +44,10 @@ def mean_per_class_recall(
 
 
 def average_precision(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the average precision of each class, (C,): the mean precision at each of its positives.
+    """Return the average precision of each class, (C,): the mean precision at its positives.
 
-    scores: (N, C); targets: bool (N, C). A class without positives has 0, as in clip-benchmark; equal
-    scores keep the order of the set.
+    scores: (N, C); targets: bool (N, C). A class without positives has 0, as in clip-benchmark; ties keep the
+    order of the set.
     """
     ranks = np.arange(1, len(scores) + 1)[:, None]
     order = np.argsort(-scores, axis=0, kind="stable")
@@ -62,9 +57,9 @@ def average_precision(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def chance_of_any(num_own: np.ndarray, total: int, k: int) -> float:
-    """Return the mean probability that k of `total` items, drawn at random, hold one of an owner's.
+    """Return the mean probability that k random items of `total` contain an item of an owner.
 
-    num_own: int (N,), how many items each owner has: captions of an image.
+    num_own: int (N,), number of items of each owner, such as captions of an image.
     """
     miss = np.ones(len(num_own))
     for i in range(k):
@@ -78,13 +73,11 @@ def jackknife(
     rng: np.random.Generator,
     num_groups: int = NUM_GROUPS,
 ) -> float | None:
-    """Return the standard error of a statistic of `num` examples that is no mean.
+    """Return the standard error of a statistic of `num` examples, None for fewer than two examples.
 
-    statistic: maps a boolean mask (N,) of the examples to use to its value. Each of G random groups
-    is left out once. Not a bootstrap: that draws examples twice, and the distance of an image to
-    itself distorts statistics of pairs (RSA, CKA, uniformity).
-
-    Returns None for fewer than two examples.
+    statistic: maps a boolean mask (N,) of examples to a value. Each of G random groups is left out once. A
+    bootstrap repeats examples, and the distance of an image to itself distorts statistics of pairs (RSA, CKA,
+    uniformity).
     Source: Shao and Wu (1989), delete-a-group jackknife.
     """
     groups = min(num_groups, num)
@@ -100,10 +93,7 @@ def jackknife(
 def measure_images(
     statistic: Callable[[np.ndarray], float], num: int, name: str
 ) -> tuple[float, float | None]:
-    """Return a statistic of all images of a set and its jackknife error.
-
-    The groups that are left out depend on `name` alone, that of the set or of the score.
-    """
+    """Return a statistic of all images of a set and its jackknife error; `name` fixes the groups."""
     stderr = jackknife(statistic, num, generator(0, "evaluators", "jackknife", name))
     return statistic(np.ones(num, dtype=bool)), stderr
 
@@ -115,11 +105,10 @@ def hits_at_k(
     gallery_owners: np.ndarray,
     ks: Sequence[int],
 ) -> np.ndarray:
-    """Return whether one of a query's own items is among its k nearest, bool (queries, len(ks)).
+    """Return whether any own item of a query is among its k nearest, bool (queries, len(ks)).
 
-    queries, gallery: unit vectors (., D). *_owners: int64, the image that each belongs to.
-    An image with several captions counts once: 1 when any of them is found, as papers on CLIP do,
-    not the share of them that is. A k above the size of the gallery finds everything.
+    queries, gallery: unit vectors (., D). *_owners: int64, image of each vector. As in papers on CLIP, any
+    caption of an image counts as a hit. All items are found for a k above the size of the gallery.
     """
     largest = min(max(ks), len(gallery))
     owners = torch.from_numpy(gallery_owners).to(gallery.device)
@@ -143,16 +132,16 @@ def knn_predictions(
 ) -> np.ndarray:
     """Return the class of each image by its k nearest reference images, int64 (N,).
 
-    reference, features: unit vectors (M, D), (N, D); labels: int64 (M,). A neighbour's vote weighs
-    exp(cosine / temperature); of classes with equal votes the first wins.
-    Source: Wu et al. (2018), weighted kNN; temperature 0.07 as there.
+    reference, features: unit vectors (M, D), (N, D); labels: int64 (M,). A neighbour's vote has the weight
+    exp(cosine / temperature); ties go to the first class.
+    Source: Wu et al. (2018), weighted kNN, with temperature 0.07.
     """
     predictions = []
     chunk = max(1, NEIGHBOUR_ELEMENTS // len(reference))
     for start in range(0, len(features), chunk):
         similarity = torch.from_numpy(features[start : start + chunk] @ reference.T)
         best, nearest = (a.numpy() for a in similarity.topk(k, dim=1))
-        # relative to the nearest, so that a small temperature does not overflow
+        # relative to the nearest, so that small temperatures do not overflow
         weight = np.exp((best - best[:, :1]) / temperature)
         votes = np.zeros((len(nearest), num_classes))
         np.add.at(votes, (np.arange(len(nearest))[:, None], labels[nearest]), weight)
@@ -161,9 +150,9 @@ def knn_predictions(
 
 
 def effective_rank(features: np.ndarray) -> float:
-    """Return how many directions embeddings (N, D) use: exp of the entropy of their singular values.
+    """Return the effective rank of embeddings (N, D): exp of the entropy of their singular values.
 
-    Between 1, when all lie on one line, and min(N, D). Not centred.
+    Between 1 (all on one line) and min(N, D); not centred.
     Source: Roy and Vetterli (2007); RankMe (Garrido et al. 2023).
     """
     x = features.astype(np.float64)
@@ -175,10 +164,9 @@ def effective_rank(features: np.ndarray) -> float:
 
 
 def alignment(features: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean squared distance of two unit vectors (N, D) of one class; lower is tighter.
+    """Return the mean squared distance over pairs of unit vectors (N, D) of one class; NaN without pairs.
 
-    Every pair of images of a class counts once; NaN when no class has two images.
-    Source: Wang and Isola (2020), with images of one class as the positive pairs.
+    Source: Wang and Isola (2020), with images of one class as positive pairs.
     """
     total, pairs = 0.0, 0.0
     for label in np.unique(labels):
@@ -191,7 +179,7 @@ def alignment(features: np.ndarray, labels: np.ndarray) -> float:
 
 
 def uniformity(gram: np.ndarray) -> float:
-    """Return log of the mean of exp(-2 distance^2) over pairs; lower is more even, 0 is collapsed.
+    """Return the log of the mean of exp(-2 distance^2) over pairs; lower is more uniform, 0 is collapsed.
 
     gram: cosines of unit vectors (N, N). Source: Wang and Isola (2020), t = 2.
     """
@@ -200,14 +188,14 @@ def uniformity(gram: np.ndarray) -> float:
 
 
 def unbiased_cka(gram_x: np.ndarray, gram_y: np.ndarray) -> float:
-    """Return how similar two representations of N images are, up to rotation and scale; 1 is equal.
+    """Return the unbiased linear CKA of two representations of N images, NaN when one is constant.
 
-    gram_x, gram_y: inner products (N, N), N of 4 or more. Near 0 for unrelated representations,
-    whatever their width (the biased form is not). NaN when one is constant.
+    1 for representations that are equal up to rotation and scale, about 0 for unrelated ones of any width.
+    gram_x, gram_y: inner products (N, N), N at least 4.
     Source: Kornblith et al. (2019); unbiased HSIC of Song et al. (2012), as in Nguyen et al. (2021).
     """
     cross, own_x, own_y = _hsic(gram_x, gram_y), _hsic(gram_x, gram_x), _hsic(gram_y, gram_y)
-    # what rounding leaves of a constant representation
+    # constant up to rounding
     if own_x <= 1e-9 * np.square(gram_x).mean() or own_y <= 1e-9 * np.square(gram_y).mean():
         return float("nan")
     return float(cross / np.sqrt(own_x * own_y))

@@ -1,4 +1,4 @@
-"""Odd-one-out (`odd-one-out`): does the model leave out the image that people left out?"""
+"""Agreement with people on the odd one of three images (`odd-one-out`)."""
 
 from __future__ import annotations
 
@@ -25,27 +25,29 @@ from perceptinit.types import RunContext, Score
 
 
 class OddOneOutScore(JudgedMeasure):
-    """Which of three images is the odd one, by cosine distance of the image embeddings?
+    """Share of human votes for the odd one of three images that agree with the model.
 
-    Gives `odd_one_out/<set>`, the share of human votes that agree with the model: the odd image is
-    the one outside the nearest pair; pairs that tie share the votes. Chance is 1/3, the ceiling is how
-    well people predict a person's choice: `lower_ceiling` from the others' votes, `ceiling` from all;
-    none where hardly a question was answered twice. A split other than `test` is part of the name.
-    Judgments: `things`, `odd-one-out`.
-
-    Beside it stands what pixels, the mean colour and a random network score on the same judgments.
+    Gives `odd_one_out/<set>`; a split other than `test` is part of the name. The odd image of the model is the one
+    outside the pair with the smallest cosine distance; ties share the votes. Chance is 1/3. The ceiling is the
+    agreement of people with each other: `lower_ceiling` with the votes of the others, `ceiling` with all votes;
+    none where few questions have two answers. The record also contains the scores of pixels, the mean colour and a
+    random network. Judgments: `things`, `odd-one-out`.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(JudgedMeasure.Config):
         cache_mib: NonNegativeInt = CACHE_MIB
-        """Decoded images are kept between measurements when they fit into this much memory, MiB."""
+        """Limit of memory for decoded images between measurements, MiB."""
 
     config: Config
     _baselines: tuple[Baseline, ...] | None = None
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
-        """Yield the score; DataError for images that cannot be read."""
+        """Yield the score.
+
+        Raises:
+            DataError: If images cannot be read.
+        """
         judgments: OddOneOut = self.data
         values = odd_one_out_agreement(self._similarities(model, ctx), judgments.votes)
         weights = judgments.votes.sum(axis=1)
@@ -61,10 +63,7 @@ class OddOneOutScore(JudgedMeasure):
             ),
             chance=CHANCE,
             **ceiling_fields(ceiling(judgments.votes)),
-            extra={
-                **as_extra(self._baselines),
-                **self.held_out(judgments.unit, names),
-            },
+            extra={**as_extra(self._baselines), **self.held_out(judgments.unit, names)},
         )
 
     def read(self) -> OddOneOut:
@@ -72,7 +71,7 @@ class OddOneOutScore(JudgedMeasure):
         return load_odd_one_out(self.judgments, self.config.split)
 
     def _similarities(self, model: DualEncoder, ctx: RunContext) -> np.ndarray:
-        """Return minus the cosine distance of the pairs 0-1, 0-2 and 1-2, (N, 3)."""
+        """Return the negative cosine distance of the pairs 0-1, 0-2 and 1-2, (N, 3)."""
         judgments = self.data
         used, places = np.unique(judgments.images, return_inverse=True)
         places = places.reshape(judgments.images.shape)

@@ -1,4 +1,4 @@
-"""Test sets of which images cannot be read: up to a thousandth is left out, and told beside each score."""
+"""Unreadable images of test sets: up to a thousandth is excluded, and listed beside each score."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from perceptinit.types import Score
 MAX_UNREADABLE_SHARE = 0.001
 NUM_NAMED = 20
 
-# what is wrong with images of a set, by their rows; it goes when the set does
+# errors of images by row, for the lifetime of the set
 _UNREADABLE: WeakKeyDictionary[Any, dict[int, str]] = WeakKeyDictionary()
 
 
 def note_unreadable(images: ImageSet, row: int, error: DataError, is_alone: bool) -> None:
-    """Take note of an image that cannot be read; what stands in its place is in no score.
+    """Record an unreadable image, whose placeholder is excluded from all scores.
 
-    is_alone: no other process reads images of the set; then too many are told at once.
+    is_alone: no other process reads images of the set, so too many errors can be raised at once.
     """
     found = _UNREADABLE.setdefault(images, {})
     found[row] = str(error)
@@ -35,11 +35,11 @@ def note_unreadable(images: ImageSet, row: int, error: DataError, is_alone: bool
 def readable_rows(
     images: ImageSet, merge: Callable[[np.ndarray], np.ndarray], warn: Callable[[str], None]
 ) -> np.ndarray:
-    """Return which images of a set could be read, bool (N,), after a pass over it.
+    """Return which images of a set were readable, bool (N,), after a pass over it.
 
-    merge: adds up an array (N,) over the processes that share the set.
+    merge: sums an array (N,) over the processes that share the set.
 
-    Raises DataError when more than a thousandth could not: then the set has no score.
+    Raises DataError when more than a thousandth was unreadable.
     """
     unreadable = np.zeros(len(images.images), np.float32)
     unreadable[list(_UNREADABLE.get(images, {}))] = 1
@@ -48,7 +48,7 @@ def readable_rows(
         _check(images, rows.size)
         warn(
             f"test set '{images.name}' is incomplete: {rows.size:,} of {len(unreadable):,} images "
-            f"cannot be read and are in no score: {', '.join(_names(images, rows))}"
+            f"cannot be read and are excluded: {', '.join(_names(images, rows))}"
         )
     readable = np.ones(len(unreadable), dtype=bool)
     readable[rows] = False
@@ -58,8 +58,8 @@ def readable_rows(
 def mark_incomplete(
     scores: Sequence[Score], sets: Sequence[ImageSet], readable: Sequence[np.ndarray]
 ) -> list[Score]:
-    """Return scores that list unreadable images in `extra`; the last set is that of the score."""
-    pairs = list(zip(sets, readable, strict=True))
+    """Return scores with unreadable images listed in `extra`; the last set is that of the score."""
+    pairs = zip(sets, readable, strict=True)
     names = [name for s, rows in pairs for name in _names(s, np.flatnonzero(~rows))]
     if not names:
         return list(scores)
@@ -75,10 +75,10 @@ def _check(images: ImageSet, num_unreadable: int) -> None:
     num = len(images.images)
     if num_unreadable > MAX_UNREADABLE_SHARE * num:
         reasons = _UNREADABLE.get(images, {})
-        first = f"; the first: {reasons[min(reasons)]}" if reasons else ""
+        first = f". First error: {reasons[min(reasons)]}" if reasons else ""
         raise DataError(
             f"test set '{images.name}': {num_unreadable:,} of {num:,} images cannot be read, more than a "
-            f"thousandth, so it has no score{first}"
+            f"thousandth, so the set has no score{first}"
         )
 
 

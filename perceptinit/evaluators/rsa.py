@@ -1,4 +1,4 @@
-"""Representational similarity (`rsa`): does the model order pairs of images as people do?"""
+"""Representational similarity analysis with human dissimilarities (`rsa`)."""
 
 from __future__ import annotations
 
@@ -22,26 +22,31 @@ Distance = Literal["cosine", "pearson"]
 
 
 class RSA(JudgedMeasure):
-    """How well do the model's distances of all pairs of images agree with people's, in rank?
+    """Rank correlation of the model's dissimilarities of image pairs with human dissimilarities.
 
-    Gives `rsa_spearman/<set>` and `rsa_kendall/<set>` (tau-b): the mean over subjects of the
-    correlation between the model's dissimilarities and the subject's. The ceiling is the mean
-    correlation of a subject with the mean of all subjects, the lower ceiling that with the mean of the
-    others (Nili et al. 2014); a single matrix has none. The record holds both for each subject.
-    Standard errors by leaving out groups of images. Judgments: `rdm` and others that are matrices.
+    Gives `rsa_spearman/<set>` and `rsa_kendall/<set>` (tau-b), means over subjects. The ceiling is the mean
+    correlation of a subject with the mean of all subjects, the lower ceiling with the mean of the others; a single
+    matrix has none. The record contains value and lower ceiling of each subject. Standard errors are jackknives over
+    groups of images. Judgments: `rdm` and other matrices.
+
+    Source: Nili et al. 2014.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(JudgedMeasure.EncodingConfig):
         split: MeasuredSplit = "test"  # type: ignore[assignment]  # wider than that of other measures
-        """Images to measure on: those of a split, or "all" where no arm was trained on these judgments."""
+        """Split of the images, or "all" where no arm was trained on these judgments."""
         distance: Distance = "cosine"
         """The model's dissimilarity: 1 - cosine, or 1 - Pearson correlation, of two embeddings."""
 
     config: Config
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
-        """Yield both correlations; DataError for matrices or images that cannot be read."""
+        """Yield both correlations.
+
+        Raises:
+            DataError: If matrices or images cannot be read.
+        """
         stimuli, used, subjects = self.data
         z = self.embed(model.encode_image, model.image_size, ctx, stimuli, used)
         distances = model_dissimilarities(z, self.config.distance)
@@ -49,10 +54,10 @@ class RSA(JudgedMeasure):
             yield self._score(f"{measure}/{self.set_name}", distances, subjects, correlation)
 
     def read(self) -> tuple[Stimuli, np.ndarray, np.ndarray]:
-        """Return stimuli, images and dissimilarities of the split; UsageError where there are none."""
+        """Return stimuli, images and dissimilarities of the split; UsageError for judgments without matrices."""
         if not isinstance(self.judgments, HasDissimilarities):
             raise UsageError(
-                f"rsa: judgments '{self.judgments.name}' are no dissimilarity matrices; use 'rdm'"
+                f"rsa: judgments '{self.judgments.name}' are not dissimilarity matrices; use 'rdm'"
             )
         return self.judgments.load_dissimilarities(self.config.split)
 
@@ -70,7 +75,7 @@ class RSA(JudgedMeasure):
         if isinstance(self.judgments, HasPeople):
             people = self.judgments.people
         values = correlations(distances, subjects, correlation)
-        # each subject's value, and how well the others predict it; none for a single subject
+        # value and lower ceiling of each subject; none for a single subject
         by_person = zip(map(str, people), values, ceilings, strict=True) if ceilings else ()
         return Score(
             name=name,
@@ -106,25 +111,21 @@ def rsa(distances: np.ndarray, subjects: np.ndarray, correlation: Correlation) -
 def correlations(distances: np.ndarray, subjects: np.ndarray, correlation: Correlation) -> list[float]:
     """Return the correlation of a dissimilarity matrix's pairs with those of each subject, (S,).
 
-    distances: (K, K); subjects: (S, K, K), NaN where a subject gave no answer. Pairs without an
-    answer are left out for that subject.
+    distances: (K, K); subjects: (S, K, K), NaN for pairs without an answer, which are excluded for that subject.
     """
     pairs = np.triu_indices(len(distances), 1)
     return [_correlate_known(correlation, distances[pairs], own[pairs]) for own in subjects]
 
 
 def noise_ceiling(subjects: np.ndarray, correlation: Correlation) -> Bounds | None:
-    """Return how well the mean of people predicts one of them: (without that one, with that one).
-
-    None for fewer than two subjects; the mean of `noise_ceilings`.
-    """
+    """Return the mean of `noise_ceilings` over subjects, None for fewer than two."""
     return _means(noise_ceilings(subjects, correlation))
 
 
 def noise_ceilings(subjects: np.ndarray, correlation: Correlation) -> Sequence[Bounds]:
-    """Return how well the mean of people predicts each of them: without that one, and with that one.
+    """Return the correlations of each subject with the mean of the others, and with the mean of all.
 
-    Subjects are ranked first, so that their mean fits rank correlations. Empty for fewer than two.
+    Subjects are ranked first, so that their mean fits rank correlations. Empty for fewer than two subjects.
     Source: Nili et al. (2014), noise ceiling of RSA.
     """
     if len(subjects) < 2:
@@ -158,7 +159,7 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def kendall(a: np.ndarray, b: np.ndarray) -> float:
-    """Return Kendall's tau-b of two vectors; ties lower neither it nor its largest value."""
+    """Return Kendall's tau-b of two vectors, which corrects for ties."""
     from scipy.stats import kendalltau
 
     return float(kendalltau(a, b).statistic)

@@ -1,46 +1,52 @@
-"""What measures on test sets have in common: which sets, how they are encoded, several models at once."""
+"""The common part of measures on test sets: choice of sets, encoding, several models at once."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
 
 from perceptinit.compute.optim import Precision
 from perceptinit.configs import DrawnSide, NonNegativeInt, NumDrawn, PositiveInt
-from perceptinit.evaluators.features import ALONE, Joint
+from perceptinit.evaluators.features import ALONE, Encoding, Joint, Subjects, all_features
+from perceptinit.evaluators.readable import mark_incomplete, readable_rows
 from perceptinit.protocols import DualEncoder
 from perceptinit.results.measures import OTHER
 from perceptinit.test_sets.choice import Missing, SetChoice
 from perceptinit.test_sets.suite import SYNTHETIC, SetKind, SyntheticSettings, find_set
 from perceptinit.types import DataNeed, RunContext, Score, Split, StagePlan
 
+Features = Sequence[np.ndarray]  # of each split
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetConfig:
-    """Keys of every measure on test sets; kinds: the sets that it can use."""
+    """Keys of every measure on test sets; `kinds` are the kinds of sets that it can use."""
 
     kinds: ClassVar[tuple[SetKind, ...]] = ("classification",)
 
     datasets: tuple[str, ...]
-    """Test sets: folders under `root`, in the clip-benchmark layout or with a folder per class;
-    keys of the suites, which are found under the folder names of DataComp and clip-benchmark; hub
-    addresses; `synthetic` is the built-in simulated set."""
+    """Test sets: folders under `root`, in the clip-benchmark layout or with a folder per class; keys of the
+    suites, under the folder names of DataComp and clip-benchmark; hub addresses; `synthetic`, the built-in
+    simulated set."""
     root: str = ""
-    """Folder of the test sets; empty: `datasets` are paths."""
+    """Folder of the test sets; empty if `datasets` are paths."""
     batch_size: PositiveInt = 256
-    """Images, and texts, that go through the model at once."""
+    """Images or texts in one batch of the model."""
     precision: Precision = "fp32"
-    """Arithmetic of the towers; fp32 is the reference (bf16 moved scores by up to 3.1 points)."""
+    """Precision of the towers; fp32 is the reference (bf16 changed scores by up to 3.1 points)."""
     cache_mib: NonNegativeInt = 2048
-    """Decoded images are kept between measurements while all sets together fit into this, MiB."""
+    """Limit of memory for decoded images between measurements, over all sets, MiB."""
     synthetic_seed: NonNegativeInt = 0
-    """World that `synthetic` comes from; the seed of the pairs, or a score of words says nothing."""
+    """World of `synthetic`; must equal the seed of the pairs for scores that use words."""
     synthetic_num_images: NumDrawn = 1000
-    """Images of `synthetic`, or of each of its splits."""
+    """Images of `synthetic`, in each of its splits."""
     synthetic_image_size: DrawnSide = 32
-    """Height and width that `synthetic` is rendered at, pixels."""
+    """Height and width of the images of `synthetic`, pixels."""
 
     def __post_init__(self) -> None:
         self.choice().check()
@@ -65,17 +71,16 @@ class SetConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteConfig(SetConfig):
-    """Keys of measures that suites are made of."""
+    """Keys of measures that suites contain."""
 
     datasets: tuple[str, ...] = ()
     suite: str = ""
-    """A named suite, whose sets of this kind come before `datasets`: "paper29", "paper29-script",
-    "datacomp32" or "smoke"."""
+    """Suite whose sets of this kind precede `datasets`: "paper29", "paper29-script", "datacomp32" or "smoke"."""
     missing: Missing = "error"
-    """What an absent set is: an error before anything starts, or left out with a warning ("skip")."""
+    """Handling of absent sets: "error" before anything starts, or "skip" with a warning."""
     split: Split | None = None
-    """Split of the sets to measure on; "test" unless given. Another one is part of the names, as in
-    `top1/cifar10-train`: for tuning on data that decide nothing."""
+    """Split to measure on; None for "test". Another split is part of the names, as in `top1/cifar10-train`, and
+    serves tuning."""
 
     def choice(self) -> SetChoice:
         """Return the sets that are meant."""
@@ -88,35 +93,36 @@ class SuiteConfig(SetConfig):
 
 
 class SetMeasure(ABC):
-    """Measures models on test sets; a child gives `evaluate_many`."""
+    """Measures models on test sets; subclasses define `evaluate_many`."""
 
     def __init__(self, config: Any) -> None:
         self.config = config
         self.choice: SetChoice = config.choice()
 
     def preflight(self) -> Iterator[str]:
-        """Yield what is missing or wrong in each set; images are decoded only when they are used."""
+        """Yield missing and invalid files of each set; images are decoded only when they are used."""
         return self.choice.problems()
 
     def needs(self) -> Iterator[DataNeed]:
-        """Yield the sets that are folders of the user's."""
+        """Yield the sets in folders of the user."""
         return self.choice.needs()
 
     def plan(self) -> StagePlan:
-        """Return how many images go through the model, as the suites state them, absent sets included."""
+        """Return the number of images by the sizes of the suites, absent sets included."""
         known = [find_set(name) for name in self.choice.all]
         counts = [found.num_images for found in known if found and found.num_images]
-        unknown = len(known) - len(counts)
-        note = f"{len(known)} test set{'s' if len(known) > 1 else ''}" + (
-            f", {unknown} of unknown size" if unknown else ""
-        )
+        note = f"{len(known)} test set{'s' if len(known) > 1 else ''}"
+        if unknown := len(known) - len(counts):
+            note += f", {unknown} of unknown size"
         return StagePlan(steps=0, num_images=sum(counts), note=note)
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
         """Return the scores of all sets.
 
-        Raises DataError when more than a thousandth of the images cannot be decoded (a set that lacks
-        fewer is marked, see `readable`), and TrainingError for embeddings that are not finite.
+        Raises:
+            DataError: If more than a thousandth of the images of a set cannot be decoded. Scores of sets with fewer
+                such images are marked.
+            TrainingError: If embeddings are not finite.
         """
         return self.evaluate_many([model], ctx)[0]
 
@@ -124,23 +130,59 @@ class SetMeasure(ABC):
     def evaluate_many(
         self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
     ) -> list[list[Score]]:
-        """Return the scores of each model; the images of a set are decoded once for all of them."""
+        """Return the scores of each model, with one decoding pass over the images of a set."""
 
     def present(self, ctx: RunContext, name: str) -> list[str]:
-        """Return the sets to measure on; those that are skipped are told in the name of the evaluator."""
+        """Return the sets to measure on, with a warning about skipped sets by the evaluator `name`."""
         present, absent = self.choice.present()
         if absent:
             ctx.warn(f"{name}: {len(absent)} sets are absent and skipped: {', '.join(absent)}")
         return present
 
 
+class EmbeddedSetMeasure(SetMeasure):
+    """Embeds the images of sets, once for all models; subclasses define `read` and `scores`."""
+
+    name: ClassVar[str] = ""
+    splits: Sequence[Split | Literal[""]] = ("test",)  # "": that of the choice
+
+    @torch.no_grad()
+    def evaluate_many(
+        self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
+    ) -> list[list[Score]]:
+        """Return the scores of each model, with one decoding pass over the images of a set."""
+        encoding = Encoding.of(self.config, ctx, joint)
+        subjects = Subjects.of(models)
+        results: list[list[Score]] = [[] for _ in models]
+        for dataset in self.present(ctx, self.name):
+            with joint.guard(dataset):
+                sets = [self.read(dataset, split) for split in self.splits]
+                features = [all_features(subjects, s, encoding) for s in sets]
+                rows = [readable_rows(s, encoding.merge, ctx.warn) for s in sets]
+                kept = [s.only(r) for s, r in zip(sets, rows, strict=True)]
+                for model, result, *own in zip(models, results, *features, strict=True):
+                    known = [f[r] for f, r in zip(own, rows, strict=True)]
+                    result += mark_incomplete(self.scores(model, kept, known, ctx), sets, rows)
+        return results
+
+    @abstractmethod
+    def read(self, dataset: str, split: str) -> Any:
+        """Return a split of a set."""
+
+    @abstractmethod
+    def scores(
+        self, model: DualEncoder, sets: Sequence[Any], features: Features, ctx: RunContext
+    ) -> list[Score]:
+        """Return the scores of a model from its unit embeddings (N, D) of each split."""
+
+
 def main_score(name: str, result: list[Score]) -> list[Score]:
-    """Return `main/<set>`, the measure that stands for a set of the suites; empty for other sets."""
+    """Return `main/<set>`, the main measure of a set of the suites; empty for other sets."""
     known = find_set(name)
     if known is None or known.family == OTHER:  # simulated sets are in no average
         return []
     own = next((s for s in result if s.name == f"{known.main}/{name}"), None)
-    if own is None:  # a set of this name, but of another kind than the suite's
+    if own is None:  # a set with this name and another kind
         return []
     chance = own.chance if known.chance is None else known.chance
     return [replace(own, name=f"main/{name}", chance=chance, extra={"measure": known.main})]

@@ -1,4 +1,4 @@
-"""Agreement with human similarity judgments (2AFC), with the human ceiling and a collapse alarm."""
+"""Agreement with human similarity judgments (`two-afc`), with the human ceiling and a warning of collapse."""
 
 from __future__ import annotations
 
@@ -24,24 +24,21 @@ from perceptinit.types import RunContext, Score, Triplets
 
 
 class TwoAFC(JudgedMeasure):
-    """Which of two images is closer to an anchor, by cosine distance of the image embeddings?
+    """Share of human votes for the closer of two images to an anchor that agree with the model.
 
-    Gives `2afc/<set>`, the share of human votes that agree with the model: a tie earns half, chance
-    is 0.5, the ceiling is how well people predict a person's choice: `lower_ceiling` from the others'
-    votes, `ceiling` from all; none where hardly a question was answered twice. Its standard error
-    treats the judgments of one anchor as dependent, or of what else was held out: people, groups,
-    pictures in any role. And `embedding_spread/<set>`, the mean cosine
-    distance of two different images, with a warning when it shows a collapse. A split other than
-    `test` is part of the names: `2afc/nights-val`.
-
-    Beside it stands what pixels, the mean colour and a random network score on the same judgments; the
-    record also holds the agreement by anchor, and by person where the judgments know theirs.
+    Gives `2afc/<set>` and `embedding_spread/<set>`; a split other than `test` is part of the names, as in
+    `2afc/nights-val`. The choice of the model is the smaller cosine distance; a tie earns half. Chance is 0.5. The
+    ceiling is the agreement of people with each other: `lower_ceiling` with the votes of the others, `ceiling` with
+    all votes; none where few questions have two answers. The standard error is clustered by the unit of the split:
+    anchors, people, groups, or images in any role. The spread is the mean cosine distance of different images, with
+    a warning of collapse. The record also contains the scores of pixels, the mean colour and a random network, and
+    the agreement by anchor and by person.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(JudgedMeasure.EncodingConfig):
         weighting: Weighting = "votes"
-        """What counts once: every vote, or every triplet as in DreamSim's scores of NIGHTS ("judgments")."""
+        """Unit of the mean: every vote, or every triplet as in DreamSim's scores of NIGHTS ("judgments")."""
 
     config: Config
     _baselines: tuple[Baseline, ...] | None = None
@@ -49,8 +46,9 @@ class TwoAFC(JudgedMeasure):
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield the 2AFC score and the spread.
 
-        Raises DataError for judgments or images that cannot be read, TrainingError for embeddings
-        that are not finite.
+        Raises:
+            DataError: If judgments or images cannot be read.
+            TrainingError: If embeddings are not finite.
         """
         embedded = self._embed(model, ctx)
         result = score(embedded, self.data, self.config.weighting)
@@ -59,9 +57,9 @@ class TwoAFC(JudgedMeasure):
             self._baselines = two_afc_baselines(self.data, weighting, num_workers=ctx.num_workers)
         if result.is_collapsed:
             ctx.warn(
-                f"2afc/{name}: the image embeddings have collapsed: different images are "
-                f"{result.spread:.2g} apart on average (cosine distance, alarm below "
-                f"{COLLAPSED_SPREAD:g}); {result.num_ties:,} of {result.num_judgments:,} judgments are ties"
+                f"2afc/{name}: the image embeddings have collapsed: the mean cosine distance of different images is "
+                f"{result.spread:.2g} (warning below {COLLAPSED_SPREAD:g}), and {result.num_ties:,} of "
+                f"{result.num_judgments:,} judgments are ties"
             )
         yield Score(
             name=f"2afc/{name}",
@@ -91,7 +89,7 @@ class TwoAFC(JudgedMeasure):
         return ceiling_of_split(self.judgments, c.split, self.data, c.weighting)
 
     def _breakdown(self, embedded: Embedded) -> dict[str, Any]:
-        """Return agreement by anchor, and by person where the judgments know theirs."""
+        """Return agreement by anchor, and by person where the judgments name people."""
         triplets = self.data
         values = agreement(*embedded.distances(triplets), triplets.p_second)
         weights = triplets.num_votes if self.config.weighting == "votes" else None
@@ -103,7 +101,7 @@ class TwoAFC(JudgedMeasure):
 
     @cached_property
     def _people(self) -> tuple[Mapping[str, Triplets], Mapping[str, float | None]]:
-        """Return each person's judgments, and how well the others predict each person."""
+        """Return each person's judgments, and the agreement of each person with the others."""
         people = people_of_split(self.judgments, self.config.split)
         source = source_of(self.judgments, self.config.split)
         chosen_by_people = isinstance(source, HasNoiseCeiling)

@@ -1,4 +1,4 @@
-"""Zero-shot classification (`zero-shot`): images against class names, without training on the set."""
+"""Zero-shot classification of images by class names (`zero-shot`)."""
 
 from __future__ import annotations
 
@@ -29,14 +29,13 @@ from perceptinit.types import RunContext, Score
 
 
 class ZeroShot(SetMeasure):
-    """Does the class name whose text embedding is closest to the image embedding fit the image?
+    """Accuracy of the class whose text embedding is closest to the image embedding.
 
-    Gives for each set `top1/<set>`, `top5/<set>` (from 6 classes on; below it says nothing) and
-    `mean_per_class_recall/<set>` (over the classes that have images); for multi-label sets
-    `mean_average_precision/<set>`; for sets of the suites also `main/<set>`, the set's own metric.
-    Chance is that of guessing evenly among the class names, the standard error that of independent
-    images. The recall of each class stands in the record. Images are resized and cropped as
-    open_clip's evaluation does, so that in fp32 the numbers are those of clip-benchmark with `--no_amp`.
+    Gives for each set `top1/<set>`, `top5/<set>` (for more than 5 classes) and `mean_per_class_recall/<set>` (over
+    classes with images); for multi-label sets `mean_average_precision/<set>`; for sets of the suites also
+    `main/<set>`, the metric of the set. Chance is one over the classes, and the standard error is that of independent
+    images. The record contains the recall of each class. Images are resized and cropped as in open_clip's evaluation;
+    in fp32 the scores equal those of clip-benchmark with `--no_amp`.
     """
 
     needed_part = "text"
@@ -53,7 +52,7 @@ class ZeroShot(SetMeasure):
         sets = {}
         for name in self.present(ctx, "zero-shot"):
             with joint.guard(name):
-                sets[name] = self._read(name)
+                sets[name] = self.read(name)
         prompts = {name: set_prompts(test_set) for name, test_set in sets.items()}
         make = Classifiers(encoding.precision, encoding.batch_size, joint.classifier_folder).make
         classifiers = [make(model, prompts, ctx.device) for model in models]
@@ -69,10 +68,13 @@ class ZeroShot(SetMeasure):
                     result += mark_incomplete(found, [test_set], [rows])
         return results
 
-    def _read(self, dataset: str) -> ZeroShotSet:
+    def read(self, dataset: str) -> ZeroShotSet:
+        """Return a set; DataError for a set without labels."""
         test_set = self.choice.read(dataset)
         if not isinstance(test_set, ZeroShotSet):
-            raise DataError(f"test set '{dataset}': captions, no labels; use evaluator 'retrieval'")
+            raise DataError(
+                f"test set '{dataset}': has captions instead of labels; use evaluator 'retrieval'"
+            )
         return test_set
 
     def _rank(
@@ -82,15 +84,11 @@ class ZeroShot(SetMeasure):
         classifiers: Sequence[torch.Tensor],
         encoding: Encoding,
     ) -> list[np.ndarray]:
-        """Return for each model the nearest classes int64 (N, up to 5), or all similarities (N, C).
-
-        Ranked batch by batch: only multi-label sets, whose metric sorts by class, keep all of them.
-        """
+        """Return for each model the nearest classes int64 (N, up to 5), or all similarities (N, C)."""
         num_classes = len(test_set.classnames)
-        keep_all = test_set.is_multilabel
+        keep_all = test_set.is_multilabel  # its metric sorts by class
         shape = len(test_set.labels), num_classes if keep_all else min(5, num_classes)
-        kind = np.float32 if keep_all else np.int64
-        arrays = [np.zeros(shape, dtype=kind) for _ in classifiers]
+        arrays = [np.zeros(shape, np.float32 if keep_all else np.int64) for _ in classifiers]
         for rows, batch in embed_images(subjects, test_set, encoding):
             for array, features, classifier in zip(arrays, batch, classifiers, strict=True):
                 similarity = features @ classifier.T
@@ -102,28 +100,25 @@ class ZeroShot(SetMeasure):
 def scores(test_set: ZeroShotSet, ranked: np.ndarray, precision: Precision) -> list[Score]:
     """Return the scores of a set.
 
-    ranked: int64 (N, up to 5), the nearest classes of each image, nearest first; for a multi-label
-    set the similarities float (N, C).
+    ranked: int64 (N, up to 5), the nearest classes of each image, nearest first; for a multi-label set, similarities
+    float (N, C).
     """
-    facts = _facts(test_set, precision)
+    facts: dict[str, Any] = {
+        "num_classes": len(test_set.classnames),
+        "num_templates": len(test_set.templates),
+        "precision": precision,
+        "simulated": test_set.simulated,
+    }
+    if test_set.class_prompts:
+        facts["class_prompts"] = True
+    known = find_set(test_set.name)
+    if known and known.num_images:
+        facts["published_num_images"] = known.num_images
     if test_set.is_multilabel:
         result = [_mean_average_precision(test_set, ranked, facts)]
     else:
         result = _top_scores(test_set, ranked, facts)
     return [*result, *main_score(test_set.name, result)]
-
-
-def _facts(test_set: ZeroShotSet, precision: Precision) -> dict[str, Any]:
-    known = find_set(test_set.name)
-    published = known.num_images if known else None
-    return {
-        "num_classes": len(test_set.classnames),
-        "num_templates": len(test_set.templates),
-        "precision": precision,
-        "simulated": test_set.simulated,
-        **({"class_prompts": True} if test_set.class_prompts else {}),
-        **({"published_num_images": published} if published else {}),
-    }
 
 
 def _top_scores(test_set: ZeroShotSet, ranked: np.ndarray, facts: Mapping[str, Any]) -> list[Score]:
@@ -153,7 +148,7 @@ def _mean_recall(test_set: ZeroShotSet, correct: np.ndarray, facts: Mapping[str,
 def _mean_average_precision(
     test_set: ZeroShotSet, similarities: np.ndarray, facts: Mapping[str, Any]
 ) -> Score:
-    """Return the mean over classes of the average precision; chance is the mean share of positives."""
+    """Return the mean average precision over classes; chance is the mean share of positives."""
 
     def mean_over_classes(rows: np.ndarray) -> float:
         return float(average_precision(similarities[rows], test_set.labels[rows]).mean())
