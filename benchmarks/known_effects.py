@@ -105,13 +105,13 @@ def section(name: str) -> str:
     comparison, score = _compared(name)
     figure = curve_figure(comparison, score)
     parts = [
+        f"![{figure.alt}](../images/{name}.svg)" if figure else "",
         _command(comparison.runs),
         markdown_table(comparison, [score]).strip(),
         "" if name in SECOND else _contrasts(name, score),  # told beside what stage 1 did
         _along(comparison, score),
         _stage_one(name, comparison, score),
         _agreement(comparison.runs),
-        f"![{figure.alt}](../images/{name}.svg)" if figure else "",
     ]
     return "\n" + "\n\n".join(part for part in parts if part) + "\n"
 

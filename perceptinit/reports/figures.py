@@ -106,8 +106,10 @@ def plot_arms(
 
 
 def add_legend(ax: Any) -> None:
-    """Add a legend above the axes."""
-    ax.figure.legend(loc="outside upper left", ncols=4, fontsize=9)
+    """Add a legend above the axes, with as many columns as its longest name allows."""
+    longest = max(map(len, ax.get_legend_handles_labels()[1]), default=0)
+    columns = int(72 * WIDTH_INCHES / (5 * longest + 45))
+    ax.figure.legend(loc="outside upper left", ncols=min(4, max(1, columns)), fontsize=9)
 
 
 def draw_limit(ax: Any, name: str, value: float, side: str) -> None:

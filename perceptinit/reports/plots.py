@@ -41,6 +41,7 @@ def curve_figure(comparison: Comparison, score: ScoreComparison) -> Figure | Non
         _limits(ax, score, factor)
         ax.set_xlabel(f"{comparison.runs.samples} seen")
         ax.set_ylabel(f"{score.measure}, %" if score.is_share else score.measure)
+        ax.locator_params(axis="x", nbins=6)
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         split = "" if score.num_sets > 1 else f" ({_split_of(score)} split)"
         title = f"{measure_title(score.measure)}, {score.data_set}{split}"
