@@ -1,7 +1,7 @@
 """Pack images with captions or labels into webdataset shards and test sets.
 
-`sources` reads folders and tables, `shards` writes one tar, `journal` records which shards are finished, and `pack`
-writes all of them in parallel and resumes after an interruption.
+`sources` reads folders and tables, `shards` writes one tar, and `journal` records the finished shards. `pack`
+writes all shards in parallel and resumes after an interruption.
 """
 
 from __future__ import annotations

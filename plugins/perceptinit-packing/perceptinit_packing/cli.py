@@ -16,53 +16,56 @@ def _column(text: str) -> Any:
 
 
 def pack(
-    source: Annotated[Path, typer.Argument(help="Folder of images, .csv, .tsv or .parquet file.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write: new, or of the same packing.")],
+    source: Annotated[Path, typer.Argument(help="Folder of images, or a .csv, .tsv or .parquet file.")],
+    out: Annotated[Path, typer.Argument(help="Output folder: new, or of the same packing.")],
     test_set: Annotated[
-        bool, typer.Option("--test-set", help="A zero-shot test set in clip-benchmark's layout.")
+        bool, typer.Option("--test-set", help="Write a zero-shot test set in clip-benchmark's layout.")
     ] = False,
-    shard_size: Annotated[int, typer.Option(min=1, help="Records in a shard.")] = 10_000,
+    shard_size: Annotated[int, typer.Option(min=1, help="Records per shard.")] = 10_000,
     workers: Annotated[
-        int, typer.Option(min=0, help="Shards written at a time; 0: one a core, 8 at most.")
+        int, typer.Option(min=0, help="Shards written in parallel; 0: one per core, at most 8.")
     ] = 0,
     part: Annotated[
         str | None,
         typer.Option(
             metavar="I/N",
-            help="Pack the I-th of N parts only; without it, once all are done: what is missing, and the index.",
+            help="Pack part I of N. Finally, run once without --part to write missing shards and the index.",
         ),
     ] = None,
     image_column: Annotated[str, _column("Image bytes or paths.")] = "image",
     text_column: Annotated[
-        str | None, _column("Captions (default: caption, unless labels are named).")
+        str | None, _column("Captions (default: caption, unless there are labels).")
     ] = None,
-    label_column: Annotated[str | None, _column("Labels: numbers from 0.")] = None,
+    label_column: Annotated[str | None, _column("Labels: integers from 0.")] = None,
     class_column: Annotated[str | None, _column("Class names.")] = None,
-    root: Annotated[Path | None, _column("Folder of image paths (default: the table's).")] = None,
+    root: Annotated[Path | None, _column("Folder of image paths (default: the table's folder).")] = None,
     classes: Annotated[
-        Path | None, typer.Option(help="File of class names: line k names label k, from 0.")
+        Path | None, typer.Option(help="File of class names: line k is the name of label k, from 0.")
     ] = None,
     template: Annotated[
         list[str] | None,
         typer.Option(
-            help='A prompt, "a photo of a {c}.", or a file of them, one a line; may be repeated. '
-            "Pair shards: captions of classes."
+            help='A prompt, "a photo of a {c}.", or a file with one per line; repeatable. '
+            "In pair shards, prompts are captions of classes."
         ),
     ] = None,
-    resize: Annotated[int, typer.Option(min=0, help="Largest shorter side, pixels; 0: keep all bytes.")] = 0,
+    resize: Annotated[
+        int, typer.Option(min=0, help="Maximum of the shorter side in pixels; 0 keeps the bytes.")
+    ] = 0,
     max_bad_share: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Share that may be unreadable (default: 0.01; test set: 0)."),
+        typer.Option(min=0, max=1, help="Maximum share of unreadable records (default: 0.01; test set: 0)."),
     ] = None,
 ) -> None:
     """Pack images with captions or labels into webdataset shards or a zero-shot test set.
 
-    SOURCE is a CSV or Parquet table, a folder with a caption (7.txt) beside each image (7.jpg), or a
-    folder of class folders. Each image is decoded once to see that it can be; its bytes are kept.
-    What cannot be read is listed in unreadable.txt. After an interruption, the same command resumes.
+    SOURCE is a CSV or Parquet table, a folder with a caption (7.txt) for each image (7.jpg), or a folder of
+    class folders. Each image is decoded once to verify it, and its bytes are kept. Unreadable records are
+    listed in unreadable.txt. After an interruption, rerun the command to resume.
 
-    Several machines may share the work, in one folder: each packs parts (--part 3/64), at the same time or not. The
-    same command without --part then packs what is missing and writes the index; the files are those of one machine.
+    Several machines can share the work in one folder: each packs parts (--part 3/64), in any order. The same
+    command without --part then packs missing shards and writes the index. The files are the same as those of
+    one machine.
 
     Example: perceptinit data pack pairs.parquet shards --text-column caption
 
@@ -78,7 +81,7 @@ def pack(
     from perceptinit_packing.sources import Columns, open_source
 
     if test_set and text_column is not None:
-        raise UsageError("--text-column: a test set has labels, no captions")
+        raise UsageError("--text-column: a test set has labels, not captions")
     labelled = test_set or label_column is not None or class_column is not None
     columns = Columns(
         image=image_column,

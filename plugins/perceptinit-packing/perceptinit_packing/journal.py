@@ -1,4 +1,4 @@
-"""The finished shards of a packing: noted while it runs, so that the same command can resume."""
+"""Journal of the finished shards of a packing, from which the same command resumes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from perceptinit.plugin import (
 from perceptinit_packing.parts import Part
 from perceptinit_packing.shards import Written
 
-INDEX = "index.json"  # the content of the journal, once all is done
+INDEX = "index.json"  # replaces the journal of a finished packing
 TEST_SPLIT = "test"  # folder of a test set's shards: clip-benchmark reads the split of this name
 
 
@@ -45,14 +45,19 @@ class _Index(TypedDict):
 
 
 class Journal:
-    """The finished shards of the packing that `header` describes, in a folder of its own.
+    """The finished shards of a packing, read from all journals and the index in its folder.
 
-    A line of JSON for the header, then one for each finished shard. Each part of a packing has its own journal, and
-    all of them count. Half-written files of `names` are removed, so only one process may work on a shard at a time.
+    A journal has one line of JSON for the header and one for each finished shard. Each part of a packing has
+    its own journal. Temporary files of `names` are removed, so only one process may work on a shard.
 
-    names: shards that are wanted. part: the one that is packed, None for the whole.
+    Args:
+        folder: The folder of the packing.
+        header: The settings that determine the bytes of the shards.
+        names: The shards to write.
+        part: The part to pack, None for the whole.
 
-    Raises UsageError when the folder holds another packing or other files.
+    Raises:
+        UsageError: If the folder contains another packing or other files.
     """
 
     def __init__(
@@ -64,11 +69,11 @@ class Journal:
     ) -> None:
         self._folder, self._header, self._lock = folder, dict(header), Lock()
         self._path = folder / (part.name(JOURNAL) if part else JOURNAL)
-        # before journals are read: another part may begin now, and writes its journal before its shards
+        # listed before journals are read: a part that starts now writes its journal before its shards
         present = [path for path in _list(folder) if not path.name.startswith(".")]
         kept = [rows for rows in _read(folder) if rows]
         if present and not kept:
-            raise UsageError(f"{folder} is not empty and holds no packing. Choose another folder")
+            raise UsageError(f"{folder} is not empty and does not contain a packing. Choose another folder")
         for other, *_ in kept:
             self._check_header(other)
         written = (_parse_row(folder, row) for _, *rows in kept for row in rows)
@@ -82,19 +87,19 @@ class Journal:
         remove_files(path for path in left if part is None or final_path(path) in own)
 
     def start(self) -> None:
-        """Write what is known; `add` appends to it."""
+        """Write the header and the finished shards; `add` appends to the file."""
         rows = [self._header, *map(asdict, self.finished.values())]
         with atomic_path(self._path) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def add(self, written: Written) -> None:
-        """Note a finished shard; callable from several threads."""
+        """Record a finished shard; thread-safe."""
         with self._lock, writing(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(written)) + "\n")
             self.finished[written.name] = written
 
     def close(self) -> None:
-        """Remove all journals: the index has taken their place."""
+        """Remove all journals, which the index replaces."""
         for path in journals(self._folder):
             path.unlink()
 
@@ -103,7 +108,7 @@ class Journal:
             changed = [key for key, value in self._header.items() if other.get(key) != value]
             how = [f"{key} was {other.get(key)!r}, now {self._header[key]!r}" for key in changed]
             raise UsageError(
-                f"{self._folder} holds another packing ({'; '.join(how) or 'of another version'}). "
+                f"{self._folder} contains another packing ({'; '.join(how) or 'another version'}). "
                 "Choose another folder or remove this one"
             )
 
@@ -115,7 +120,7 @@ def _list(folder: Path) -> list[Path]:
 def _read(folder: Path) -> Iterator[list[dict[str, Any]]]:
     """Yield the header and the finished shards of each journal, and of the index."""
     for path in journals(folder):
-        # a line that a crash cut off is of a shard that will be written again
+        # an incomplete line after a crash is ignored, and its shard is written again
         yield list(parse_rows(path.read_text(encoding="utf-8", errors="replace").splitlines()))
     if (folder / INDEX).is_file():
         index = read_json(folder / INDEX, _Index, "the index of a packing; remove it to pack again")
@@ -125,8 +130,7 @@ def _read(folder: Path) -> Iterator[list[dict[str, Any]]]:
 def _parse_row(folder: Path, row: Mapping[str, Any]) -> Written:
     if problem := find_misfit(row, _Row):
         raise DataError(
-            f"{folder}: its {JOURNAL} or {INDEX} is not that of a packing ({problem}). "
-            "Remove it to pack again"
+            f"{folder}: {JOURNAL} or {INDEX} is not that of a packing ({problem}). Remove it to pack again"
         )
     return Written(**{**row, "unusable": tuple(row["unusable"])})
 

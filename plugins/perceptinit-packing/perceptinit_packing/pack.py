@@ -1,4 +1,4 @@
-"""A whole packing: all shards in parallel, then the files that say what is in them."""
+"""Write all shards of a packing in parallel, then the index and the files of a test set."""
 
 from __future__ import annotations
 
@@ -27,12 +27,17 @@ UNREADABLE = "unreadable.txt"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackSettings:
-    """test_set: write the clip-benchmark layout instead of pair shards.
+    """Settings of a packing.
 
-    templates: of a test set, its prompts; else captions of records that have a class and no text.
-    limit: pack the first records only, 0 is all. shard_size: records per shard.
-    max_bad_share: largest share of records that may be unusable; a part may use up that of the whole.
-    part: pack these shards alone, and no file that says what is in all; None: all shards, and those files.
+    Attributes:
+        test_set: Write the clip-benchmark layout instead of pair shards.
+        templates: Prompts of a test set; otherwise captions of records with a class and without text.
+        limit: Number of records to pack, from the first; 0 packs all.
+        shard_size: Records per shard.
+        image: How images are stored.
+        max_bad_share: Maximum share of unreadable records, relative to the whole packing also for a part.
+        num_workers: Shards written in parallel.
+        part: The part to pack, without the index; None packs all shards and writes the index.
     """
 
     test_set: bool = False
@@ -46,13 +51,13 @@ class PackSettings:
 
     @property
     def unreadable(self) -> str:
-        """Return the name of the list of records that cannot be used."""
+        """The name of the list of unreadable records."""
         return self.part.name(UNREADABLE) if self.part else UNREADABLE
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What a packing made. kept: shards that an earlier call had finished."""
+    """The result of a packing. kept: shards that an earlier call had finished."""
 
     num_samples: int
     num_bytes: int
@@ -62,15 +67,20 @@ class Packed:
 
 
 def pack(source: Source, out: Path, settings: PackSettings, advance: Callable[[int], None]) -> Packed:
-    """Write `source` into the folder `out` and return what was made.
+    """Pack `source` into the folder `out`.
 
-    Shards that an earlier, interrupted call with the same source and settings finished are kept, those of parts as
-    well; each is written whole or not at all. Records that cannot be read are listed in unreadable.txt.
+    Shards are written atomically. Finished shards of an interrupted call or of parts are kept. Unreadable
+    records are listed in unreadable.txt.
 
-    advance: told the number of records done since the last call, from several threads.
+    Args:
+        source: The records.
+        out: Folder of the packing.
+        settings: Settings of the packing.
+        advance: Receives the number of records done since its last call; called from several threads.
 
-    Raises DataError when more than `max_bad_share` of the records are unusable, and UsageError when
-    source and settings do not go together or `out` holds something else.
+    Raises:
+        DataError: If more than `max_bad_share` of the records are unreadable.
+        UsageError: If source and settings do not match, or `out` contains other files.
     """
     _check(source, settings)
     shards = shards_of(source, settings)
@@ -102,12 +112,12 @@ def pack(source: Source, out: Path, settings: PackSettings, advance: Callable[[i
 
 
 class _StoppedError(Exception):
-    """Another shard has failed."""
+    """Another shard failed."""
 
 
 @dataclass(eq=False)
 class _Tally:
-    """Counts records over all threads and stops them when too many are unusable."""
+    """Counts records over all threads and stops them when too many are unreadable."""
 
     settings: PackSettings
     num_records: int
@@ -117,7 +127,7 @@ class _Tally:
     _lock: Lock = field(default_factory=Lock)
 
     def note(self, complaint: str | None) -> None:
-        """Count a record; raises to end the shard that it belongs to."""
+        """Count a record; raises to stop its shard."""
         if self.stop.is_set():
             raise _StoppedError
         self.advance(1)
@@ -127,7 +137,7 @@ class _Tally:
                 self.check()
 
     def check(self) -> None:
-        """Raise DataError when there are more unusable records than allowed."""
+        """Raise DataError when there are more unreadable records than allowed."""
         share, found = self.settings.max_bad_share, len(self.unusable)
         if found > share * self.num_records:
             more = f", the last of {found} found" if found > 1 else ""
@@ -153,7 +163,7 @@ def _write_all(
         try:
             for task in as_completed(tasks):
                 task.result()
-        except BaseException:  # also when the user interrupts: let the threads end between two records
+        except BaseException:  # also on an interruption: threads stop between two records
             tally.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -165,16 +175,16 @@ def _check(source: Source, settings: PackSettings) -> None:
         raise UsageError(f"template {bad[0]!r} has no {{c}} for the class name")
     if settings.test_set and source.classes is None:
         raise UsageError(
-            "a test set needs labels: class folders, or --label-column and --class-column of a table"
+            "a test set needs labels: use class folders, or --label-column and --class-column of a table"
         )
     if settings.test_set and not settings.templates:
-        raise UsageError('a test set needs prompts: --template "a photo of a {c}."')
+        raise UsageError('a test set needs prompts: add --template "a photo of a {c}."')
     if not settings.test_set and not source.has_texts and source.classes is None:
-        raise UsageError("nothing to pack beside images: name --text-column or --label-column")
+        raise UsageError("the source has neither captions nor labels: add --text-column or --label-column")
 
 
 def shards_of(source: Source, settings: PackSettings) -> Sequence[Shard]:
-    """Return the shards to be packed, all or a part; DataError when there are no records."""
+    """Return the shards to write, all or of a part; DataError when there are no records."""
     num_records = _num_records(source, settings)
     starts = range(0, num_records, settings.shard_size)
     if not starts:
@@ -198,7 +208,7 @@ def _num_records(source: Source, settings: PackSettings) -> int:
 
 
 def _header(source: Source, settings: PackSettings) -> dict[str, Any]:
-    """Return what decides the bytes of the shards, as JSON values."""
+    """Return the settings that determine the bytes of the shards, as JSON values."""
     image = settings.image
     return {
         "version": 1,
@@ -216,7 +226,7 @@ def _header(source: Source, settings: PackSettings) -> dict[str, Any]:
 
 def _describe(source: Source, out: Path, settings: PackSettings, written: Sequence[Written]) -> None:
     """Write the index and, for a test set, the files of the clip-benchmark layout."""
-    remove_files(out.glob("unreadable.*-of-*.txt"))  # of parts that failed at first
+    remove_files(out.glob("unreadable.*-of-*.txt"))  # of parts that failed once
     _write_text(out / UNREADABLE, _sentences(written))
     if source.classes is not None:
         _write_text(out / "classnames.txt", source.classes.names)
@@ -238,7 +248,7 @@ def _sentences(written: Sequence[Written]) -> tuple[str, ...]:
 
 
 def _write_text(path: Path, lines: Sequence[str]) -> None:
-    """Write lines, whole or not at all; no lines, no file."""
+    """Write lines atomically; without lines, remove the file."""
     if not lines:
         path.unlink(missing_ok=True)
         return

@@ -1,4 +1,4 @@
-"""One shard: records into a tar whose bytes depend on the records alone."""
+"""Write one shard: a tar whose bytes depend only on its records."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from perceptinit.plugin import (
 )
 from perceptinit_packing.sources import Record, Source
 
-# formats that readers of webdataset shards know, with the extension that says so
+# formats and extensions that readers of webdataset shards support
 _EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSettings:
-    """resize: shorter side in pixels, larger images are made smaller and JPEG; 0 keeps the bytes.
+    """How images are stored.
 
-    quality: of those JPEG, 1 to 100.
+    resize: maximum of the shorter side in pixels; larger images are resized to JPEG; 0 keeps the bytes.
+    quality: quality of these JPEG files, 1 to 100.
     """
 
     resize: int = 0
@@ -36,10 +37,10 @@ class ImageSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """A shard that is to be written.
+    """A shard to write.
 
-    rows: its records. key: name of the sample of a record. templates: captions of records that
-    have a class and no text.
+    rows: indices of its records. key: returns the sample name of a record. templates: captions of records
+    with a class and without text.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A finished shard. unusable: a sentence for each record that is not in it."""
+    """A finished shard. unusable: a sentence for each record that was left out."""
 
     name: str
     num_samples: int
@@ -65,15 +66,15 @@ def write_shard(
     settings: ImageSettings,
     note: Callable[[str | None], None],
 ) -> Written:
-    """Write a shard, whole or not at all.
+    """Write a shard atomically.
 
-    note: called after each record with what is wrong with it, or None; may raise to stop.
+    note: called after each record with its problem or None; can raise to stop.
     """
     from webdataset import TarWriter
 
     unusable: list[str] = []
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        # a fixed time: equal records give equal bytes
+        # with a fixed time, equal records give equal bytes
         with TarWriter(file, encoder=False, mtime=0) as tar:
             for row in shard.rows:
                 complaint = None
@@ -108,13 +109,14 @@ def _sample(source: Source, shard: Shard, row: int, settings: ImageSettings) -> 
 
 
 def prepare_image(record: Record, settings: ImageSettings) -> tuple[str, bytes]:
-    """Return the extension and bytes of an image that is known to decode.
+    """Return the extension and bytes of an image, after decoding it once.
 
-    The bytes are those of the source, unless the image is to be smaller or has a format that few
-    readers know: such an image becomes a PNG with the same pixels. A smaller image is a JPEG, or a PNG
-    when it has transparent parts, whose ground is for the training to choose.
+    The bytes are those of the source, with two exceptions. A resized image is a JPEG, or a PNG if it is
+    partly transparent, since training chooses the background. A format that few readers support becomes a
+    PNG with the same pixels.
 
-    Raises DataError when there is no image or it cannot be decoded.
+    Raises:
+        DataError: If there is no image or it cannot be decoded.
     """
     if record.image is None:
         raise DataError(f"{record.where}: no image")

@@ -1,4 +1,4 @@
-"""What can be packed: a folder, CSV or Parquet of images with captions or labels, as records."""
+"""Read the records of a packing: images with captions or labels, from folders, CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from perceptinit.plugin import (
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """where: names it in messages. image: a file, its bytes, or None. text: a caption or None."""
+    """One image. where: its name in messages. image: a path or bytes."""
 
     where: str
     image: Path | bytes | None
@@ -31,10 +31,13 @@ class Record:
 
 
 class Source(Protocol):
-    """N records in a fixed order; `record` is called from several threads.
+    """Records in a fixed order; `record` is called from several threads.
 
-    classes: names and labels, None when there are none. has_texts: records are meant to have one.
-    fingerprint: differs when the records may differ.
+    Attributes:
+        num_records: Number of records.
+        classes: Names and labels, None without labels.
+        has_texts: Whether records should have captions.
+        fingerprint: Changes when the records may have changed.
     """
 
     num_records: int
@@ -47,9 +50,9 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """How a table's columns are called; None: the table has none of the kind.
+    """The names of a table's columns; None for columns that it does not have.
 
-    root: folder of image paths, the table's own when None. separator: of CSV.
+    root: folder of image paths, None for the table's folder. separator: of CSV.
     """
 
     image: str = "image"
@@ -60,17 +63,22 @@ class Columns:
     separator: str = ","
 
     def names(self) -> list[str]:
-        """Return the columns there must be."""
+        """Return the required columns."""
         return [n for n in (self.image, self.text, self.label, self.class_name) if n is not None]
 
 
 def open_source(path: Path, columns: Columns, classnames: Sequence[str] = (), num_readers: int = 1) -> Source:
-    """Return the records of a folder of images, or of a .csv, .tsv or .parquet file or folder.
+    """Return the records of a folder of images or of .parquet files, or of a .csv, .tsv or .parquet file.
 
-    classnames: names by label, where the source does not say them.
-    num_readers: threads that will read, each in a part of its own.
+    Args:
+        path: The folder or file.
+        columns: The columns of a table.
+        classnames: Names by label, if the source has none.
+        num_readers: Number of threads that read, each a different part.
 
-    Raises DataError when nothing is there, a column is absent or labels do not fit.
+    Raises:
+        DataError: If the path or a column does not exist, or labels do not match the names.
+        UsageError: If the file has another suffix.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
@@ -113,7 +121,7 @@ class TableSource:
         self.fingerprint = _fingerprint(paths, paths[0].parent, repr(columns))
 
     def record(self, index: int) -> Record:
-        """Return a row as record; a Parquet row is read with its row group."""
+        """Return the record of a row; a Parquet row is read with its row group."""
         values = dict(zip(self._columns.names(), self._table.row(index), strict=True))
         image = values[self._columns.image]
         where = self._table.where(index)
@@ -128,8 +136,8 @@ class TableSource:
 class FolderSource:
     """Images of a folder and its subfolders, in the order of their paths.
 
-    With a `.txt` beside any image, these are captions. Otherwise the first folder of the path is
-    the class, and classes are numbered in alphabetical order.
+    If any image has a `.txt` file of the same name, these files are captions. Otherwise the first folder of a
+    path is the class, and classes are numbered in alphabetical order.
     """
 
     def __init__(self, path: Path, classnames: Sequence[str]) -> None:
@@ -145,7 +153,7 @@ class FolderSource:
         self.fingerprint = _fingerprint(files, path)
 
     def record(self, index: int) -> Record:
-        """Return an image with the text beside it; the text is None when there is none."""
+        """Return an image with its caption, None without one."""
         image = self._images[index]
         text = _read_caption(image.with_suffix(".txt")) if self.has_texts else None
         return Record(self._where(index), image, text)
@@ -155,7 +163,8 @@ class FolderSource:
         for i, part in enumerate(parts):
             if len(part) < 2:
                 raise DataError(
-                    f"{self._where(i)}: neither in a class folder nor beside a caption ({Path(part[0]).stem}.txt)"
+                    f"{self._where(i)}: not in a class folder and without a caption "
+                    f"({Path(part[0]).stem}.txt). Add one of them"
                 )
         return read_classes(None, [part[0] for part in parts], classnames, self._where)
 
@@ -173,7 +182,7 @@ def _read_caption(path: Path) -> str | None:
 
 
 def _fingerprint(paths: Sequence[Path], root: Path, how: str = "") -> str:
-    """Return a hash of how files are read, and of their names, sizes and times of modification."""
+    """Return a hash of `how` and of the names, sizes and modification times of files."""
     digest = hashlib.sha256(how.encode())
     for path in paths:
         stat = path.stat()

@@ -275,7 +275,7 @@ def test_a_folder_with_another_packing_is_left_alone(tmp_path):
     with pytest.raises(UsageError) as caught:
         run(source, tmp_path / "out", shard_size=3)
     assert str(caught.value) == (
-        f"{tmp_path / 'out'} holds another packing (shard_size was 2, now 3). "
+        f"{tmp_path / 'out'} contains another packing (shard_size was 2, now 3). "
         "Choose another folder or remove this one"
     )
     assert files(tmp_path / "out") == before
@@ -283,7 +283,7 @@ def test_a_folder_with_another_packing_is_left_alone(tmp_path):
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
     write(tmp_path / "out" / "thesis.tex", "mine")
-    with pytest.raises(UsageError, match="out is not empty and holds no packing"):
+    with pytest.raises(UsageError, match="out is not empty and does not contain a packing"):
         run(captions_folder(tmp_path / "in"), tmp_path / "out")
     assert list(files(tmp_path / "out")) == ["thesis.tex"]
 
@@ -366,7 +366,9 @@ def test_an_image_outside_of_the_class_folders_is_named(tmp_path):
     write(class_folders(tmp_path / "in") / "loose.png", encoded())
     with pytest.raises(DataError) as caught:
         open_source(tmp_path / "in", Columns())
-    assert str(caught.value) == "loose.png: neither in a class folder nor beside a caption (loose.txt)"
+    assert str(caught.value) == (
+        "loose.png: not in a class folder and without a caption (loose.txt). Add one of them"
+    )
 
 
 @pytest.mark.parametrize(
@@ -375,10 +377,10 @@ def test_an_image_outside_of_the_class_folders_is_named(tmp_path):
         (
             "captions",
             {"test_set": True},
-            "a test set needs labels: class folders, or --label-column",
+            "a test set needs labels: use class folders, or --label-column",
         ),
-        ("classes", {"test_set": True}, 'a test set needs prompts: --template "a photo of a {c}."'),
-        ("t.parquet", {}, "nothing to pack beside images: name --text-column or --label-column"),
+        ("classes", {"test_set": True}, 'a test set needs prompts: add --template "a photo of a {c}."'),
+        ("t.parquet", {}, "the source has neither captions nor labels: add --text-column or --label-column"),
     ],
 )
 def test_sources_and_settings_that_do_not_go_together_write_nothing(tmp_path, source, settings, sentence):
@@ -414,7 +416,7 @@ def test_the_command_packs_and_says_what_it_made(cli, tmp_path):
     done = cli("data", "pack", source, "out", "--max-bad-share", "0.5", "--shard-size", "3")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "out: 4 samples in 2 shards (0.0 MB)\n"
-    assert "warning: 1 records could not be read and are left out" in done.stderr
+    assert "warning: 1 unreadable records are left out" in done.stderr
     assert "The first: 1.png: cannot be decoded as an image" in done.stderr
 
 

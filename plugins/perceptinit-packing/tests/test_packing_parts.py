@@ -122,7 +122,7 @@ def test_a_part_of_other_options_is_refused_and_changes_nothing(tmp_path):
         with pytest.raises(UsageError) as caught:
             run(source, tmp_path / "out", shard_size=3, **settings)
         assert str(caught.value) == (
-            f"{tmp_path / 'out'} holds another packing (shard_size was 2, now 3). "
+            f"{tmp_path / 'out'} contains another packing (shard_size was 2, now 3). "
             "Choose another folder or remove this one"
         )
     assert files(tmp_path / "out") == before
@@ -161,7 +161,7 @@ def test_what_is_no_part_is_refused(text):
     with pytest.raises(UsageError) as caught:
         Part.parse(text)
     assert str(caught.value) == (
-        f"--part {text}: expected a part, counted from 1, and how many there are, as 3/64"
+        f"--part {text}: expected a part, from 1, and the number of parts, such as 3/64"
     )
 
 
@@ -173,7 +173,7 @@ def test_the_command_packs_a_part_and_says_what_is_left_to_do(cli, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
         "out: 2 samples in 1 shards (0.0 MB)\n"
-        "The index is written by the same command without --part, once all parts are done.\n"
+        "Once all parts are done, run the same command without --part to write the index.\n"
     )
     assert "left out; they will be listed in out/unreadable.txt" in done.stderr
 
