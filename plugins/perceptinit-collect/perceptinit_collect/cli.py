@@ -60,7 +60,7 @@ def collect(
 
     Example: perceptinit collect study/ --export judgments.csv
     """
-    from perceptinit_collect.study import copy_study, is_study, make_or_find
+    from perceptinit_collect.new_study import copy_study, is_study, make_or_find
 
     if not is_study(folder):
         folder = make_or_find(folder, out, task, questions, per_person, not_sure, seed, _report)
@@ -149,7 +149,7 @@ def _serve(folder: Path, host: str, port: int, open_page: bool, is_draft: bool) 
             _report("draft: the answers are deleted at the next --draft, and are not part of the study")
         if is_on_a_network(listener):
             _report(
-                "warning: the network can reach the page without encryption. docs/collect.md describes a proxy"
+                "warning: the page is on the network without encryption. docs/collect.md describes a proxy"
             )
         if open_page:
             webbrowser.open(address)

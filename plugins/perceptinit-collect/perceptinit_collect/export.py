@@ -18,11 +18,11 @@ from pathlib import Path
 
 from perceptinit.plugin import DataError, UsageError, atomic_path
 from perceptinit_collect.design import Design
+from perceptinit_collect.new_study import write_private
 from perceptinit_collect.pictures import FOLDER as IMAGES
 from perceptinit_collect.records import Given, Record, read_records
 from perceptinit_collect.reliability import Reliability, judge
 from perceptinit_collect.sessions import Trial
-from perceptinit_collect.study import write_private
 
 ABOUT_TRIAL = (
     "subject", "excluded", "kind", "position", "assigned_order", "answered_place", "seconds", "input",

@@ -111,7 +111,7 @@ class Server:
     async def begin(self, request: Request) -> Response:
         """Start the session of a person who agreed; the same form sent twice starts one session."""
         self._refuse_other_sites(request)
-        fields = dict(parse_qsl((await read_body(request)).decode("utf-8", "replace"), max_num_fields=8))
+        fields = dict(parse_qsl((await read_body(request)).decode("utf-8", "replace")))
         if fields.get("agree") != "yes":
             raise HTTPException(400, "consent is needed to take part")
         origin = people.read_origin(fields)

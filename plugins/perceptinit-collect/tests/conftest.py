@@ -42,7 +42,7 @@ def collect(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def chromium():
-    """Give the path of Chromium; skips where there is none."""
+    """Return the path of Chromium; skips without one."""
     path = next((p for p in map(shutil.which, NAMES) if p), None)
     if path is None:
         pytest.skip("no chromium here; on Debian: apt-get install chromium")
@@ -51,7 +51,7 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def browser(chromium):
-    """Give Chromium to be driven: pages are opened, keys pressed, screens made small. Skips as `chromium` does."""
+    """Start Chromium, controlled by playwright. Skips as `chromium` does."""
     driver = pytest.importorskip("playwright.sync_api", reason="extra 'test' is not installed")
     with driver.sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

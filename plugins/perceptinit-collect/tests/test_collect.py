@@ -1,4 +1,4 @@
-"""`perceptinit collect` as a command: from a folder of images to a table that trains, with whom the rule leaves out."""
+"""`perceptinit collect` as a command: from a folder of images to a table that trains, and the exclusion rule."""
 
 import csv
 import re
@@ -90,7 +90,7 @@ def test_not_sure_is_a_tie_in_the_table_that_the_component_reads(tmp_path, task,
     assert dict(status(folder)["summary"])["answers to questions"] == "10, of them 10 used, 10 not sure"
 
 
-def test_what_was_assigned_and_what_was_answered_stand_in_the_table(tmp_path):
+def test_the_table_contains_assignments_and_answers(tmp_path):
     folder = make_study(tmp_path)
     with open_study(folder) as site:
         somebody = site.begun()
@@ -110,7 +110,7 @@ def test_what_was_assigned_and_what_was_answered_stand_in_the_table(tmp_path):
     assert {row["design"] for row in rows} == {record.design.name}
 
 
-def test_the_rule_is_applied_by_the_export_and_says_why(tmp_path):
+def test_the_export_applies_the_rule_and_gives_reasons(tmp_path):
     folder = make_study(tmp_path)
     with open_study(folder) as site:
         site.begun().finish()
@@ -145,7 +145,7 @@ def question(answer, images=(0, 1, 2)):
     return "question", images, answer, {}
 
 
-def test_reliability_is_what_one_works_out_by_hand():
+def test_reliability_equals_values_computed_by_hand():
     record = made_record(
         "a",
         question(0), question(1, (3, 1, 2)), question(0, (4, 1, 2)), question(None, (5, 1, 2)),
@@ -174,7 +174,7 @@ def test_agreement_is_with_the_others_whatever_order_they_were_asked_in():
     assert measure(mine, votes).agreement == 1 / 2
 
 
-def test_a_limit_that_cannot_be_measured_leaves_nobody_out():
+def test_a_limit_without_data_excludes_no_one():
     found = measure(made_record("a", question(0)), votes_of([]))
     assert why_excluded(found, Exclusion(min_catch=1.0, min_agreement=1.0)) == ""
     assert why_excluded(found, Exclusion(min_median_seconds=1.5)) == "median seconds 1.00 < 1.5"
@@ -182,7 +182,7 @@ def test_a_limit_that_cannot_be_measured_leaves_nobody_out():
     assert why_excluded(half, Exclusion(min_answered=0.6)) == "questions answered 0.50 < 0.6"
 
 
-def test_everybody_is_judged_by_the_rule_of_their_own_design():
+def test_each_person_is_judged_by_the_rule_of_their_design():
     strict, lax = made_design(min_median_seconds=2.0), made_design(min_median_seconds=0.5)
     judged = judge([made_record("a", question(0), design=strict), made_record("b", question(0), design=lax)])
     assert [bool(why) for _, why in judged.values()] == [True, False]
@@ -209,7 +209,7 @@ def points_and_answers(count, noise):
     return triplets
 
 
-def test_the_small_embedding_foretells_what_has_a_structure_and_nothing_else():
+def test_the_small_embedding_predicts_structured_answers_only():
     seen = held_out_2afc(points_and_answers(400, noise=0.0), np.arange(400), 12)
     blind = held_out_2afc(points_and_answers(400, noise=1.0), np.arange(400), 12)
     assert seen.accuracy > 0.9
@@ -288,7 +288,7 @@ def test_from_images_to_stage_one_by_the_documented_commands(tmp_path, collect, 
 COLLECT = ("photographs", "--task", "2afc", "--questions", "12", "--out", "study")
 
 
-def test_what_cannot_be_asked_for_is_told_in_a_sentence(tmp_path, collect):
+def test_invalid_requests_raise_errors_with_a_sentence(tmp_path, collect):
     write_pictures(tmp_path / "photographs", 5)
     (tmp_path / "empty").mkdir()
 
@@ -313,7 +313,7 @@ def test_what_cannot_be_asked_for_is_told_in_a_sentence(tmp_path, collect):
     assert "design.per_persn: unknown key; did you mean 'per_person'?" in said("study", "--simulate", "1")
 
 
-def test_a_port_that_is_taken_is_told(tmp_path, cli):
+def test_a_port_in_use_is_reported(tmp_path, cli):
     make_study(tmp_path)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

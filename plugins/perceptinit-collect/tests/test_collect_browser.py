@@ -96,6 +96,38 @@ def test_from_consent_to_debriefing_by_keys_alone(browser, tmp_path):
     assert all(address.startswith(site.address) for address in walk.asked)
 
 
+def test_a_double_click_on_the_consent_button_begins_one_session(browser, tmp_path):
+    with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
+        walk.page.goto(site.address)
+        walk.page.check("input[name=age]")
+        walk.page.dblclick("form button")
+        walk.go_on()
+        walk.press("1")
+        assert site.rows("SELECT COUNT(*) FROM people") == [(1,)]
+
+
+def test_the_age_check_is_needed_to_agree(browser, tmp_path):
+    with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
+        walk.page.goto(site.address)
+        walk.page.click("form button")
+        assert walk.page.url == site.address
+        assert site.rows("SELECT * FROM people") == []
+
+
+def test_an_instructed_trial_says_which_picture_to_choose(browser, tmp_path):
+    with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
+        walk.agree()
+        trials = read_trials(site.rows("SELECT trials FROM people")[0][0])
+        at = next(i for i, trial in enumerate(trials) if trial.kind == "instructed")
+        walk.to_trial(at)
+        place = trials[at].order.index(trials[at].correct) + 1
+        assert walk.page.inner_text("#instruction") == f"Attention check: please choose picture {place}."
+        assert not walk.page.is_visible("#question")
+        walk.press(str(place))
+        walk.go_on()
+        assert walk.page.is_visible("#question") != (trials[at + 1].kind == "instructed")
+
+
 @pytest.mark.parametrize("task", ["2afc", "odd-one-out"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE, LYING_PHONE], ids=["desktop", "phone", "lying-phone"])
 def test_all_pictures_are_whole_in_view_of_one_size_and_appear_together(browser, tmp_path, task, size):
@@ -190,7 +222,7 @@ def test_an_answer_given_in_another_window_is_not_given_again(browser, tmp_path)
         assert len(site.rows("SELECT * FROM answers")) == 9
 
 
-def test_a_lost_connection_is_told_and_costs_no_answer(browser, tmp_path):
+def test_a_lost_connection_is_shown_and_loses_no_answer(browser, tmp_path):
     with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
         walk.agree()
         walk.to_trial(8)

@@ -1,4 +1,4 @@
-"""`perceptinit collect`: what is asked. Questions by seed, sides and orders in balance, versions that stay."""
+"""`perceptinit collect`: questions by seed, balanced sides and orders, locked versions, blanks."""
 
 import dataclasses
 import hashlib
@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from made_studies import fill_blanks, make_study, write_pictures
 from perceptinit_collect.design import draw_design, read_design, versions
+from perceptinit_collect.new_study import copy_study, create
 from perceptinit_collect.pictures import MAX_SIDE, Picture, copy_pictures
 from perceptinit_collect.sessions import draw_session, num_trials
 from perceptinit_collect.settings import default_design, parse_settings
 from perceptinit_collect.simulate import simulate
-from perceptinit_collect.study import copy_study, create, current_design, open_study as open_folder
+from perceptinit_collect.study import current_design, open_study as open_folder
 from perceptinit_collect.tasks import TASKS
 from perceptinit_collect.tasks.task import combination
 from PIL import Image
@@ -42,7 +43,7 @@ def spread(counts):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("task", TASKS)
-def test_every_candidate_stands_at_every_place_equally_often_for_each_person_and_overall(task, shape):
+def test_every_candidate_is_at_every_place_equally_often_for_each_person_and_overall(task, shape):
     design, overall = shaped(task, shape), Counter()
     n = TASKS[task].num_candidates
     for slot in range(7):
@@ -56,7 +57,7 @@ def test_every_candidate_stands_at_every_place_equally_often_for_each_person_and
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("task", TASKS)
-def test_every_question_is_asked_once_before_any_is_asked_again_and_nobody_is_asked_twice(task, shape):
+def test_every_question_is_asked_once_before_any_is_repeated_and_no_person_gets_it_twice(task, shape):
     design, asked = shaped(task, shape), Counter()
     shared = set(design.questions[: design.settings.shared])
     for slot in range(9):
@@ -155,7 +156,7 @@ def test_settings_that_cannot_be_balanced_are_refused_in_a_sentence(change, sent
     assert sentence in str(error.value)
 
 
-def test_too_few_images_for_the_questions_are_told_with_what_they_give():
+def test_too_few_images_for_the_questions_are_refused():
     with pytest.raises(
         DataError, match="questions = 40: 5 images give 30 different questions of the task 2afc"
     ):
@@ -176,7 +177,7 @@ def test_images_are_copied_byte_by_byte(tmp_path):
     assert said == []
 
 
-def test_huge_turned_and_unusual_images_are_changed_once_and_told(tmp_path):
+def test_huge_rotated_and_unusual_images_are_changed_once_and_reported(tmp_path):
     folder = write_pictures(tmp_path / "in", 3)
     Image.new("RGB", (2 * MAX_SIDE, 40), "red").save(folder / "huge.jpg")
     turned = Image.new("RGB", (40, 20), "blue")

@@ -11,8 +11,9 @@ import pytest
 from made_studies import FORM, JSON, fill_blanks, make_study, open_study, write_pictures
 from perceptinit_collect import people, server
 from perceptinit_collect.limits import MAX_BODY_BYTES, RateLimit
+from perceptinit_collect.new_study import create
 from perceptinit_collect.settings import default_design
-from perceptinit_collect.study import close, create, forget
+from perceptinit_collect.study import close, forget
 
 ADDRESSES = [
     ("GET", "/"), ("POST", "/begin"), ("GET", "/trials"), ("GET", "/state"), ("GET", "/image/0"), ("POST", "/answer"),
@@ -142,7 +143,7 @@ def test_no_address_leads_out_of_the_folder(site, path):
     ],
     ids=str,
 )  # fmt: skip
-def test_what_the_page_would_not_send_is_no_answer(site, wrong):
+def test_a_request_that_the_page_does_not_send_is_not_an_answer(site, wrong):
     somebody = site.begun()
     assert somebody.answer(**{"position": 0, **wrong})[0] == 400
     assert somebody.state()["next"] == 0
@@ -185,6 +186,10 @@ def test_what_the_page_itself_sends_is_accepted(site):
     origin = site.address.rstrip("/")
     headers = [("origin", origin), ("content-type", FORM)]
     assert raw(site, "POST", "/begin", b"agree=yes", headers)[0].status == 303
+
+
+def test_a_form_with_many_fields_is_no_error_of_the_server(site):
+    assert raw(site, "POST", "/begin", b"agree=yes&" * 20, [("content-type", FORM)])[0].status == 303
 
 
 @pytest.mark.parametrize("host", ["[::1", "a:b:c", "[x]y", ""])
@@ -312,12 +317,12 @@ def test_an_instructed_trial_names_the_place_of_its_correct_answer(site):
             assert shown["instruction"] is None
 
 
-def test_nobody_can_begin_without_end(tmp_path):
+def test_starts_from_one_address_are_limited(tmp_path):
     with open_study(make_study(tmp_path), begins_per_minute=3) as site:
         assert [site.visitor().begin()[0] for _ in range(4)] == [303, 303, 303, 429]
 
 
-def test_nobody_can_ask_like_a_machine_gun(tmp_path, monkeypatch):
+def test_requests_of_one_person_are_limited(tmp_path, monkeypatch):
     monkeypatch.setattr(server, "REQUESTS_PER_SECOND", 0)  # so that a slow machine refills nothing
     with open_study(make_study(tmp_path)) as site:
         somebody = site.begun()
@@ -424,7 +429,7 @@ def test_the_page_goes_on_after_a_reload_and_ends_with_the_code(site):
     assert forget(site.study.folder, code) == total
 
 
-def test_a_closed_study_takes_nobody_in_but_lets_people_finish(tmp_path):
+def test_a_closed_study_accepts_no_new_people_and_lets_others_finish(tmp_path):
     folder = make_study(tmp_path)
     with open_study(folder) as site:
         somebody = site.begun(workerId="early")
@@ -472,7 +477,7 @@ def test_the_owner_sees_how_far_the_study_is(tmp_path):
 
 
 def test_random_requests_break_nothing_and_get_nothing(site):
-    """Methods, addresses, headers and bodies at random: never a 5xx, never a file, never somebody's answer."""
+    """Random methods, addresses, headers and bodies: never a 5xx, a file or an answer of someone else."""
     rng = random.Random(0)
     somebody = site.begun()
     before = site.rows("SELECT COUNT(*) FROM answers")

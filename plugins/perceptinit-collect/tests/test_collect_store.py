@@ -18,7 +18,7 @@ from made_studies import Visitor, make_study, open_study
 from perceptinit_collect import people
 from perceptinit_collect.export import export
 from perceptinit_collect.store import Store, StoreError, connect
-from perceptinit_collect.study import open_study as open_folder
+from perceptinit_collect.study import forget, open_study as open_folder
 
 from perceptinit.plugin import DataError, UsageError
 
@@ -86,7 +86,7 @@ def test_what_waits_for_the_disk_is_written_together_and_a_refused_write_undoes_
     assert noted(store) == ["a", "b"]
 
 
-def test_who_hangs_up_before_the_write_stops_nobody_else(store):
+def test_a_cancelled_write_does_not_stop_others(store):
     gate = threading.Event()
     store.submit(lambda connection: gate.wait(10))
     gone: Future = store.submit(note("gone"))
@@ -102,7 +102,7 @@ def fill_disk(connection):
     connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
-def test_a_full_disk_is_told_and_what_was_acknowledged_stays(store):
+def test_a_full_disk_is_reported_and_acknowledged_answers_stay(store):
     store.submit(note("before")).result()
     store.submit(fill_disk).result()
     with pytest.raises(StoreError, match="database or disk is full; the answer was not stored"):
@@ -112,7 +112,7 @@ def test_a_full_disk_is_told_and_what_was_acknowledged_stays(store):
     assert len(noted(store)) == 2
 
 
-def test_the_page_is_told_to_try_again_while_the_disk_is_full(tmp_path):
+def test_the_page_tries_again_while_the_disk_is_full(tmp_path):
     with open_study(make_study(tmp_path)) as site:
         somebody = site.begun()
         assert somebody.answer(0)[0] == 200
@@ -124,7 +124,7 @@ def test_the_page_is_told_to_try_again_while_the_disk_is_full(tmp_path):
         assert len(site.rows("SELECT * FROM answers")) == 2
 
 
-def test_a_folder_that_may_not_be_written_to_is_told_before_people_come(tmp_path, monkeypatch):
+def test_a_read_only_folder_is_refused_at_the_start(tmp_path, monkeypatch):
     folder = make_study(tmp_path)
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
     with (
@@ -134,7 +134,7 @@ def test_a_folder_that_may_not_be_written_to_is_told_before_people_come(tmp_path
         pass
 
 
-def test_a_database_that_cannot_be_opened_is_told(tmp_path):
+def test_a_database_that_cannot_be_opened_is_reported(tmp_path):
     (tmp_path / "answers.sqlite").mkdir()
     with pytest.raises(StoreError, match="Check that the folder exists and is writable"):
         Store(tmp_path)
@@ -210,9 +210,7 @@ def test_a_page_of_yesterday_goes_on_with_yesterdays_design(tmp_path):
         assert site.rows("SELECT design FROM people ORDER BY design") == [(1,), (2,)]
 
 
-def test_a_page_of_somebody_who_was_forgotten_has_ended(tmp_path):
-    from perceptinit_collect.study import forget
-
+def test_the_session_of_a_deleted_person_has_ended(tmp_path):
     folder = make_study(tmp_path)
     with open_study(folder) as site:
         somebody = site.begun()
@@ -223,9 +221,7 @@ def test_a_page_of_somebody_who_was_forgotten_has_ended(tmp_path):
         assert site.rows("SELECT * FROM answers") == []
 
 
-def test_what_was_forgotten_is_not_left_in_the_file(tmp_path):
-    from perceptinit_collect.study import forget
-
+def test_deleted_data_is_overwritten_in_the_file(tmp_path):
     folder = make_study(tmp_path, changes=[("keep_platform_ids = false", "keep_platform_ids = true")])
     with open_study(folder) as site:
         site.begun(survey_code="verypersonal").answer(0)
@@ -243,8 +239,6 @@ def platform_ids(site, **ids):
 
 
 def test_an_id_of_two_platforms_deletes_no_one_until_the_platform_is_named(tmp_path):
-    from perceptinit_collect.study import forget
-
     folder = make_study(tmp_path)
     with open_study(folder) as site:
         platform_ids(site, workerId="4711", survey_code="4711")
@@ -258,8 +252,6 @@ def test_an_id_of_two_platforms_deletes_no_one_until_the_platform_is_named(tmp_p
 
 
 def test_a_code_that_is_another_persons_platform_id_deletes_the_person_that_is_named(tmp_path):
-    from perceptinit_collect.study import forget
-
     folder = make_study(tmp_path, changes=[("keep_platform_ids = false", "keep_platform_ids = true")])
     with open_study(folder) as site:
         site.begun().answer(0)

@@ -1,4 +1,4 @@
-"""Shared by the tests: `perceptinit` in a new process, and the helpers of the checkout that this package lies in."""
+"""Shared by the tests: `perceptinit` in a new process, and the helpers of the checkout."""
 
 import os
 import subprocess

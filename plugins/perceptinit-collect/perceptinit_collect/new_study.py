@@ -1,0 +1,131 @@
+"""Make a study's folder from a folder of images, or from another study."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import shutil
+from importlib import resources
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from perceptinit.plugin import DataError, UsageError, atomic_path
+from perceptinit_collect.design import draw_design
+from perceptinit_collect.pictures import FOLDER as IMAGES, Report, copy_pictures
+from perceptinit_collect.settings import (
+    FILE as SETTINGS_FILE,
+    Settings,
+    default_design,
+    parse_settings,
+    read_settings,
+)
+from perceptinit_collect.tasks import TASKS
+from perceptinit_collect.texts import FOLDER as TEXTS, write_missing
+
+TOKEN_FILE = "owner-token"
+OPTIONS = ("task", "questions", "per_person", "not_sure", "seed")  # of the command line
+
+
+def is_study(folder: Path) -> bool:
+    """Return whether a folder is a study, not a folder of images."""
+    return (folder / SETTINGS_FILE).is_file()
+
+
+def make_or_find(
+    images: Path,
+    out: Path,
+    task: str | None,
+    questions: int | None,
+    per_person: int | None,
+    not_sure: bool,
+    seed: int,
+    report: Report,
+) -> Path:
+    """Return the study in `out`, made from a folder of images now or earlier by the same options.
+
+    Raises:
+        UsageError: If `task` or `questions` is missing, or the study in `out` has other settings.
+    """
+    if task is None or questions is None:
+        raise UsageError(
+            f"{images}: not a study ({SETTINGS_FILE} not found). To make one, add --task "
+            f"({' or '.join(TASKS)}) and --questions, the number of different questions"
+        )
+    design = default_design(task, questions, per_person, not_sure, seed)
+    if not is_study(out):
+        create(images, out, design, report)
+        return out
+    made = read_settings(out).design
+    differs = [name for name in OPTIONS if getattr(made, name) != design[name]]
+    if differs:
+        raise UsageError(
+            f"{out}: is a study with other settings ({', '.join(differs)}). Change {out}/{SETTINGS_FILE}, "
+            "which makes a new version of its design, or choose another --out"
+        )
+    return out
+
+
+def create(images: Path, out: Path, design: dict[str, Any], report: Report) -> None:
+    """Make a study from a folder of images. After an error, `out` contains no study.
+
+    Raises:
+        RecipeError: If a setting is invalid.
+        DataError: If the images cannot be used.
+    """
+    settings = parse_settings({"design": design}, "the new study")
+    if out.is_file():
+        raise DataError(f"{out}: is a file; a study needs a folder")
+    if (out / IMAGES).exists():
+        raise UsageError(f"{out}: contains a folder '{IMAGES}' but is not a study. Choose another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=out, prefix=".images-") as temporary:
+            copied = Path(temporary) / IMAGES
+            pictures = copy_pictures(images, copied, report)
+            draw_design(1, settings, tuple(pictures), {})
+            copied.rename(out / IMAGES)
+        write_missing(out, settings.design.task)
+        if not (out / TOKEN_FILE).exists():
+            write_private(out / TOKEN_FILE, secrets.token_urlsafe(24) + "\n")
+        with atomic_path(out / SETTINGS_FILE) as temporary:
+            temporary.write_text(_settings_text(settings), encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error.strerror})") from error
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file atomically that its owner alone can read at any time; DataError when the disk refuses."""
+    try:
+        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as private:
+            temporary = Path(private) / path.name
+            temporary.touch(mode=0o600)
+            temporary.write_text(text, encoding="utf-8", newline="")
+            temporary.replace(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def copy_study(folder: Path, name: str) -> Path:
+    """Return a copy of a study without its answers, `folder / name`, which replaces an earlier copy."""
+    read_settings(folder)  # errors name the file of the study itself
+    copy = folder / name
+    shutil.rmtree(copy, ignore_errors=True)
+    try:
+        copy.mkdir()
+        (copy / IMAGES).symlink_to(Path("..") / IMAGES)
+        shutil.copytree(folder / TEXTS, copy / TEXTS)
+        for path in (folder / SETTINGS_FILE, folder / TOKEN_FILE, *folder.glob("design-*.json")):
+            shutil.copy(path, copy / path.name)
+    except OSError as error:
+        raise DataError(f"{copy}: cannot be written ({error.strerror or error})") from error
+    return copy
+
+
+def _settings_text(settings: Settings) -> str:
+    values = {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in dataclasses.asdict(settings.design).items()
+    }
+    template = resources.files("perceptinit_collect").joinpath("new_study.toml").read_text("utf-8")
+    return template.format(**values)
