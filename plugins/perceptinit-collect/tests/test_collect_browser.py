@@ -123,6 +123,8 @@ def test_an_instructed_trial_says_which_picture_to_choose(browser, tmp_path):
         place = trials[at].order.index(trials[at].correct) + 1
         assert walk.page.inner_text("#instruction") == f"Attention check: please choose picture {place}."
         assert not walk.page.is_visible("#question")
+        numbers = "all => all.map(p => getComputedStyle(p, '::after').content)"
+        assert walk.page.eval_on_selector_all(".place", numbers) == ['"1"', '"2"']
         walk.press(str(place))
         walk.go_on()
         assert walk.page.is_visible("#question") != (trials[at + 1].kind == "instructed")

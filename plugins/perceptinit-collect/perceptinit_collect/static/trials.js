@@ -105,7 +105,7 @@ async function present(position) {
   stage.dataset.presented = position;
 }
 
-/** Show the text of an instructed trial in place of the question, over dimmed images; number: of a place, or null. */
+/** Show the text of an instructed trial instead of the question, and numbers on dimmed images; null shows neither. */
 function instruct(number) {
   const text = byId("instruction");
   text.textContent = number === null ? "" : text.dataset.text.replace("{number}", number);
