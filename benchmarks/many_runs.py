@@ -68,7 +68,7 @@ def make(cells: list[Cell], out: Path) -> None:
 def _copy(record: dict[str, Any], row: dict[str, Any], cell: Cell, i: int) -> dict[str, Any]:
     names = [f"top1/set{k}" for k in range(NUM_SCORES)]
     scores = [row | {"name": n, "value": 0.5 + (i * 7 + k) % 100 / 1000} for k, n in enumerate(names)]  # fmt: skip
-    arm = record["arm"] | {"name": cell.arm.name, "resolved": cell.recipe.resolved(cell.arm)}
+    arm = record["arm"] | {"name": cell.arm.name, "resolved": cell.recipe.resolve(cell.arm)}
     fingerprint = cell.recipe.fingerprint(cell.arm)
     return record | {"arm": arm, "seed": cell.seed, "scores": scores, "fingerprint": fingerprint}
 

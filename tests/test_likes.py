@@ -59,7 +59,7 @@ def problems(text, *overrides):
 
 
 def stage(recipe, arm, slot="init"):
-    (table,) = recipe.resolved(recipe.arm(arm))[slot]
+    (table,) = recipe.resolve(recipe.arm(arm))[slot]
     return table
 
 
@@ -268,7 +268,7 @@ def test_a_path_into_nested_wrappers_is_unknown_where_they_are_in_through():
     ],
 )
 def test_a_backbone_or_an_evaluator_is_like_nothing(old, new, where):
-    sentence = f"{where}: only stages of init and posthoc, and parts, have 'like': give a 'use'"
+    sentence = f"{where}: only stages of init and posthoc, and parts, have 'like': add 'use'"
     assert sentence in problems(changed(old, new, BASE))
 
 

@@ -60,8 +60,8 @@ def test_an_arm_replaces_init_and_shares_the_rest():
     assert random.init == ()
     assert [spec.name for spec in pi.init] == ["triplet-hinge"]
     assert pi.init[0].parts["judgments"].name == "synthetic"
-    shared = {k: v for k, v in recipe.resolved(random).items() if k != "init"}
-    assert shared == {k: v for k, v in recipe.resolved(pi).items() if k != "init"}
+    shared = {k: v for k, v in recipe.resolve(random).items() if k != "init"}
+    assert shared == {k: v for k, v in recipe.resolve(pi).items() if k != "init"}
     assert recipe.fingerprint(random) != recipe.fingerprint(pi)
     assert recipe.baseline == "random"
     assert recipe.evals[0].every == 5

@@ -167,7 +167,7 @@ def test_missing_data_is_told_before_anything_starts(tmp_path):
 def test_an_unwritable_output_folder_is_told_before_anything_starts(recipe, tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("")  # a file where a folder should be: unwritable for root too
-    with pytest.raises(UsageError, match=r"cannot be written .* Choose another folder with --out"):
+    with pytest.raises(UsageError, match=r"cannot be written .* Choose another --out"):
         run(recipe(), blocker / "runs")
 
 

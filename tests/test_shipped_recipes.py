@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 def test_every_recipe_that_comes_along_is_listed_and_found_by_name(recipes_folder):
     files = {path.stem: path for path in sorted(recipes_folder.rglob("*.toml"))}
-    assert shipped.shipped() == files
+    assert shipped.list_shipped() == files
     assert load_recipe("quickstart").name == load_recipe("quickstart.toml").name == "quickstart"
     assert all(shipped.summaries().values())
 
@@ -42,7 +42,7 @@ def test_the_wheel_has_the_recipes_where_they_are_looked_for(tmp_path, monkeypat
     monkeypatch.setattr(shipped, "PACKAGE", tmp_path / "perceptinit")
     installed = tmp_path / place
     shutil.copytree(ROOT / "recipes", installed)
-    assert shipped.shipped()["quickstart"] == installed / "quickstart.toml"
+    assert shipped.list_shipped()["quickstart"] == installed / "quickstart.toml"
     assert load_recipe("compute_matched").sources[1][0] == str(installed / "controls_materials.toml")
 
 

@@ -37,7 +37,7 @@ def folders(recipe, **options):
 
 
 def stages(recipe, arm):
-    resolved = recipe.resolved(recipe.arm(arm))
+    resolved = recipe.resolve(recipe.arm(arm))
     return {key: value for key, value in resolved.items() if key != "name"}
 
 

@@ -207,7 +207,7 @@ def test_workers_are_told_the_recipe_of_each_trial(place):
 
 def test_a_measure_that_is_not_there_is_told_before_all_trials_are_done(place, verb):
     told = verb("tune", "planted.toml", "--set", "tune.measure=top2", code=2)
-    assert "measure = 'top2': [tune.eval] gives no such score; it gives top1" in told
+    assert "[tune.eval] has no score of the [tune] measure 'top2'. Did you mean 'top1'? Known: top1" in told
     assert len(list(place.rglob("record.json"))) == 1
 
 

@@ -61,7 +61,7 @@ def run(
     """
     from perceptinit.cli.execution import Execution, exit_on_interrupt, read_rounds
     from perceptinit.errors import UsageError
-    from perceptinit.running.launch import drop_nproc, is_launcher, run_in_processes
+    from perceptinit.running.launch import is_launcher, run_in_processes
 
     if until_decided:
         others = {"--seed": seed, "--smoke": smoke, "--nproc": nproc > 1, "--on": on}
@@ -75,7 +75,7 @@ def run(
     execution = Execution(arms=arm or (), out=out, device=device, fresh=fresh, jobs=jobs, num_workers=workers)
     with exit_on_interrupt():
         if is_launcher(nproc):
-            return run_in_processes(nproc, drop_nproc(sys.argv[1:]))
+            return run_in_processes(nproc, sys.argv[1:])
         rounds = read_rounds(recipe, set_ or (), seed or (), smoke, until_decided, out)
         if on:
             return execution.submit(*next(rounds))

@@ -48,7 +48,7 @@ def lost_contact(error: RuntimeError) -> OtherProcessError | None:
     # without torch's source line and advice
     reason = re.sub(r"^\[[^]]*\]\s*", "", text.partition(" This is typically")[0].splitlines()[0])
     return OtherProcessError(
-        f"another process of this run has ended or does not answer; its own message has the reason ({reason})"
+        f"another process of this run has ended or does not answer: see its message ({reason})"
     )
 
 

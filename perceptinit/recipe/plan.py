@@ -75,12 +75,12 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
     yield f"{recipe.name}: {recipe.summary}".rstrip(": ")
     yield f"{len(recipe.arms)} arms x {len(recipe.seeds)} seeds = {runs} runs; baseline '{recipe.baseline}'"
     cost = model_cost(recipe)
-    texts = (
-        f"text tower {cost.num_text_parameters / 1e6:.1f} M, {cost.text_flops / 1e9:.2f} GFLOP (full context)"
-    )
+    millions, texts = cost.num_text_parameters / 1e6, "no text tower"
+    if millions:
+        texts = f"text tower {millions:.1f} M, {cost.text_flops / 1e9:.2f} GFLOP (full context)"
     yield (
         f"{recipe.backbone.name}: image tower {cost.num_image_parameters / 1e6:.1f} M parameters, "
-        f"{cost.image_flops / 1e9:.2f} GFLOP; {texts if cost.num_text_parameters else 'no text tower'}"
+        f"{cost.image_flops / 1e9:.2f} GFLOP; {texts}"
     )
     memory = cost.num_parameters * BYTES_PER_PARAMETER / 2**30
     yield f"memory for weights, gradients and AdamW: {memory:.2f} GiB, plus activations"

@@ -25,7 +25,7 @@ from perceptinit.recipe.tables import (
     locate,
     places,
 )
-from perceptinit.recipe.text import read_recipe_text, resolve
+from perceptinit.recipe.text import Files, read_recipe_text, resolve
 from perceptinit.recipe.tuning import Tuning, read_tuning, seed_problems
 from perceptinit.registry import unknown
 
@@ -60,7 +60,12 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def read_recipe(
-    text: str, *, source: str = "recipe", overrides: Sequence[str] = (), folder: Path = Path()
+    text: str,
+    *,
+    source: str = "recipe",
+    overrides: Sequence[str] = (),
+    folder: Path = Path(),
+    sources: Files = (),
 ) -> Recipe:
     """Return the checked recipe of a text.
 
@@ -69,6 +74,7 @@ def read_recipe(
         source: Its path, for messages and records.
         overrides: `path=value` strings, as in `--set`.
         folder: Where `like` and local `plugins` are found.
+        sources: Path and text of each file that the text was merged from before.
 
     Raises:
         RecipeError: With every problem in the recipe.
@@ -104,7 +110,7 @@ def read_recipe(
         plugins=plugins,
         text=found.text,
         source=source,
-        sources=found.sources,
+        sources=found.sources or tuple((path, own) for path, own in sources),
         overrides=tuple(overrides),
         folder=folder,
         origins=found.find_origins(stated),
@@ -113,9 +119,13 @@ def read_recipe(
 
 def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     """Return a recipe with more overrides after its own; raises as `read_recipe` does."""
-    every = [*recipe.overrides, *overrides]
-    again = read_recipe(recipe.text, source=recipe.source, overrides=every, folder=recipe.folder)
-    return replace(again, sources=recipe.sources)
+    return read_recipe(
+        recipe.text,
+        source=recipe.source,
+        overrides=[*recipe.overrides, *overrides],
+        folder=recipe.folder,
+        sources=recipe.sources,
+    )
 
 
 def _move_to_text(problems: Iterable[Problem], where: Mapping[str, str]) -> list[Problem]:
@@ -168,7 +178,7 @@ class _Reader:
         self.problems.append(Problem(where, message))
 
     def _keep(self, result: tuple[T | None, Iterable[Problem]]) -> T | None:
-        """Return what was read, None if it is wrong; keep the problems."""
+        """Return the value of a result, and add its problems."""
         value, problems = result
         self.problems += problems
         return value
@@ -196,7 +206,7 @@ class _Reader:
     def _read_spec(self, kind: str, where: str, table: Any) -> Spec | None:
         if isinstance(table, Mapping) and "like" in table:
             self._report(
-                f"{where}.like", "only stages of init and posthoc, and parts, have 'like': give a 'use'"
+                f"{where}.like", "only stages of init and posthoc, and parts, have 'like': add 'use'"
             )
             return None
         spec = self._keep(read_spec(self.registry, kind, table, where))

@@ -144,7 +144,7 @@ class Recipe:
             raise UsageError(unknown(f"{self.source}: no arm called", name, arms))
         return arms[name]
 
-    def resolved(self, arm: Arm) -> dict[str, Any]:
+    def resolve(self, arm: Arm) -> dict[str, Any]:
         """Return all settings, defaults included, that determine the results of one arm.
 
         Credentials are removed from addresses, so a renewed signature does not change the fingerprint.
@@ -162,8 +162,8 @@ class Recipe:
         )
 
     def fingerprint(self, arm: Arm) -> str:
-        """Return a hash of `resolved(arm)`: runs with equal fingerprints and seeds are the same run."""
-        text = json.dumps(self.resolved(arm), sort_keys=True)
+        """Return a hash of `resolve(arm)`: runs with equal fingerprints and seeds are the same run."""
+        text = json.dumps(self.resolve(arm), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def difference(self, arm: Arm) -> str:

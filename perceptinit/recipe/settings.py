@@ -163,8 +163,7 @@ class SlurmConfig:
     def __post_init__(self) -> None:
         if self.time is not None and _minutes(self.time) < LEAST_MINUTES:
             raise ValueError(
-                f'time = "{self.time}": a run saves {WARN_SECONDS} s before its limit. Give it '
-                f"{LEAST_MINUTES} minutes or more"
+                f'time = "{self.time}": at least {LEAST_MINUTES} minutes, as a run saves {WARN_SECONDS} s before'
             )
         strange = [option for option in self.options if not option.startswith("-")]
         if strange:
@@ -179,7 +178,5 @@ class SlurmConfig:
 def _minutes(time: str) -> int:
     found = _TIME.fullmatch(time)
     if not found:
-        raise ValueError(
-            f'time = "{time}": expected minutes, "hours:minutes:seconds" or "days-hours", such as "8:00:00"'
-        )
+        raise ValueError(f'time = "{time}": expected minutes, "hours:minutes:seconds" or "days-hours"')
     return sum(int(found[name] or 0) * weight for name, weight in _WEIGHT.items())

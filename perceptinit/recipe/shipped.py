@@ -18,7 +18,7 @@ def folder_of_shipped() -> Path:
     return installed if installed.is_dir() else PACKAGE.parent / "recipes"
 
 
-def shipped() -> dict[str, Path]:
+def list_shipped() -> dict[str, Path]:
     """Return the bundled recipes by name, including those in subfolders such as `yardsticks/`."""
     return {path.stem: path for path in sorted(folder_of_shipped().rglob("*.toml"))}
 
@@ -27,14 +27,14 @@ def summaries() -> dict[str, str]:
     """Return the question of each bundled recipe, by name."""
     return {
         name: tomllib.loads(path.read_text(encoding="utf-8")).get("summary", "")
-        for name, path in shipped().items()
+        for name, path in list_shipped().items()
     }
 
 
 def find(recipe: str | Path, folder: Path = Path()) -> Path:
     """Return the path of a recipe: `folder / recipe`, or else the bundled recipe of that name, with or without `.toml`."""
     path = folder / recipe
-    ours = shipped().get(str(recipe).removesuffix(".toml"))
+    ours = list_shipped().get(str(recipe).removesuffix(".toml"))
     if ours is None or (path.exists() and not path.is_dir()):
         return path
     return ours
@@ -46,7 +46,7 @@ def copy(name: str, into: Path) -> Path:
     Raises:
         UsageError: If the name is unknown, or the file exists or cannot be written.
     """
-    found = shipped()
+    found = list_shipped()
     if name not in found:
         raise UsageError(unknown("no recipe that comes with perceptinit is called", name, found))
     target = into / f"{name}.toml"
@@ -72,7 +72,7 @@ def read_text(path: Path) -> str:
         places = (path.parent, path.parent / "recipes")
         found = [p for place in places for p in sorted(place.glob("*.toml")) if p.name != "pyproject.toml"]
         hint = f" Recipes there: {', '.join(map(str, found))}" if found else ""
-        if guess := nearest(path.stem, shipped()):
+        if guess := nearest(path.stem, list_shipped()):
             hint = f" Did you mean '{guess}', which comes with perceptinit?"
         raise UsageError(f"{path}: no such recipe.{hint}") from None
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or NUL in the path

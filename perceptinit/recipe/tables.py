@@ -191,7 +191,7 @@ def _override(tables: dict[str, Any], text: str) -> list[Problem]:
 
 
 def _write_inherited(tables: dict[str, Any], target: Any, key: str, inherits: bool) -> None:
-    """Write the table that a path enters next where the file leaves it to `like`."""
+    """Write the table that a path enters next if it is inherited through `like`."""
     if not isinstance(target, dict):
         return
     shared, arms = tables.get(key), tables.get("arm")

@@ -175,7 +175,7 @@ def arm_row(recipe: Recipe, arm: Arm) -> dict[str, Any]:
         "by_people": all(spec.build().card.by_people for spec in judgments),
         # without wrappers
         "taught_by": sorted({spec.build().name for spec in judgments if "judgments" not in spec.parts}),
-        "resolved": recipe.resolved(arm),
+        "resolved": recipe.resolve(arm),
     }
     return dict(map_texts(without_credentials, row))
 

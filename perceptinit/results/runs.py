@@ -230,10 +230,8 @@ def _build_set(runs: list[LoadedRun], planned: Sequence[Planned]) -> RunSet:
     for run in runs:
         other = seen.setdefault((run.arm, run.seed), run)
         if other is not run:
-            raise UsageError(
-                f"{run.title} is in two folders: {other.folder} and {run.folder}. "
-                "Name the folders of one experiment only"
-            )
+            places = f"{other.folder} and {run.folder}"
+            raise UsageError(f"{run.title} is in two folders: {places}. Give the folders of one experiment")
     origins = {origin.name for p in planned for origin in p.origins.values()}
     newest = sorted(planned, key=lambda p: (p.root.name not in origins, p.started), reverse=True)
     arms = list(dict.fromkeys(arm for p in newest for arm in p.arms))

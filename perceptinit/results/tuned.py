@@ -13,6 +13,7 @@ from perceptinit.errors import RecipeError, TrainingError, UsageError
 from perceptinit.recipe.settings import TuneConfig
 from perceptinit.recipe.tables import apply_overrides, parse_toml
 from perceptinit.recipe.tuning import flatten, read_tune_table
+from perceptinit.registry import unknown
 from perceptinit.results.measures import is_share, split_name
 from perceptinit.results.record import RECORD
 from perceptinit.results.runs import LoadedRun, load_run
@@ -147,10 +148,8 @@ def _read_trial(run: LoadedRun, config: TuneConfig) -> Trial:
     rows = [row for row in run.scores if row["samples_seen"] == run.samples_seen]
     own = [row for row in rows if split_name(row["name"])[0] == config.measure]
     if not own:
-        names = ", ".join(dict.fromkeys(split_name(row["name"])[0] for row in rows))
-        raise UsageError(
-            f"[tune] measure = '{config.measure}': [tune.eval] gives no such score; it gives {names or 'none'}"
-        )
+        names = dict.fromkeys(split_name(row["name"])[0] for row in rows)
+        raise UsageError(unknown("[tune.eval] has no score of the [tune] measure", config.measure, names))
     if any(row["value"] is None for row in own):
         return trial
     value = sum(row["value"] for row in own) / len(own)

@@ -116,9 +116,7 @@ def check_writable(folder: Path) -> None:
         tempfile.TemporaryFile(dir=nearest).close()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UsageError(
-            f"{folder}: cannot be written ({reason}). Choose another folder with --out"
-        ) from error
+        raise UsageError(f"{folder}: cannot be written ({reason}). Choose another --out") from error
 
 
 def check_same_run(cell: Cell) -> None:
@@ -128,11 +126,10 @@ def check_same_run(cell: Cell) -> None:
         raise DataError(f"{found.reason}. Restore the file, or do the run again with --fresh")
     if not found.record or found.record["fingerprint"] == recipe.fingerprint(cell.arm):
         return
-    difference = fingerprint_difference(found.record["arm"]["resolved"], recipe.resolved(cell.arm))
+    difference = fingerprint_difference(found.record["arm"]["resolved"], recipe.resolve(cell.arm))
     fresh = f"`perceptinit run {recipe.source} --fresh`" if cell.is_shared else "--fresh"
-    raise UsageError(
-        f"{cell.folder} holds a run of another recipe. Choose another --out, or {fresh} to replace it:\n{difference}"
-    )
+    advice = f"Choose another --out, or {fresh} to replace it"
+    raise UsageError(f"{cell.folder} holds a run of another recipe. {advice}:\n{difference}")
 
 
 def _remove_record(cell: Cell) -> None:
@@ -141,7 +138,5 @@ def _remove_record(cell: Cell) -> None:
         return
     with claim(cell.folder) as is_mine:
         if not is_mine:
-            raise UsageError(
-                f"{cell.folder}: {describe_holder(cell.folder)} works on it. Stop it before --fresh"
-            )
+            raise UsageError(f"{cell.folder}: {describe_holder(cell.folder)} works on it. Stop it first")
         cell.record_path.unlink(missing_ok=True)

@@ -128,12 +128,10 @@ class Checkpoints:
                 self._warn(f"{error}; the checkpoint before it is used")
                 continue
             if fingerprint is not None and state["fingerprint"] != fingerprint:
-                raise CheckpointError(f"{self.folder} belongs to another recipe; use --fresh")
+                raise CheckpointError(f"{self.folder} belongs to another recipe. Use --fresh")
             return state
         if paths:
-            raise CheckpointError(
-                f"{self.folder}: none of {len(paths)} checkpoints can be read; --fresh starts over"
-            )
+            raise CheckpointError(f"{self.folder}: all {len(paths)} checkpoints are damaged. Use --fresh")
         return None
 
     def clear(self) -> None:
@@ -179,10 +177,8 @@ class Checkpoints:
             kept = self._paths()
             reason = error.reason if isinstance(error, WriteError) else error
             previous = f"{kept[-1].name} is intact" if kept else "there is no earlier one"
-            raise CheckpointError(
-                f"{path}: the checkpoint could not be written ({reason}); {previous}. Free disk space and "
-                "rerun the command"
-            ) from error
+            message = f"{path}: the checkpoint could not be written ({reason}); {previous}"
+            raise CheckpointError(f"{message}. Free disk space and rerun the command") from error
         old = self._paths()[: -self._config.keep]
         return remove_files([*old, *temporaries(self.folder)])
 

@@ -269,10 +269,8 @@ def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[Dr
         )
     for world in worlds:
         if config.batch_size % world:
-            raise UsageError(
-                f"batch_size = {config.batch_size} cannot be shared by {world} GPUs. Choose a multiple, or "
-                "another --world"
-            )
+            reason = f"batch_size = {config.batch_size} cannot be shared by {world} GPUs"
+            raise UsageError(f"{reason}. Choose a multiple, or another --world")
     tracer = Tracer(recipe, config.precision)
     image, text, cost = tracer.image(), tracer.text(), model_cost(recipe)
     sizes = tracer.model.embed_dim, tracer.model.image_size

@@ -43,15 +43,15 @@ class StopSignals:
     """Handles the signals: raises Stopped immediately, or only notes them in blocks that save first.
 
     Attributes:
-        asked: Message of the signal that arrived in a block of `noted`; empty without one.
+        asked: Message of the signal that arrived in a block of `defer`; empty without one.
     """
 
     def __init__(self) -> None:
         self.asked = ""
-        self._is_noted = False
+        self._is_deferred = False
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
+    def listen(self) -> Iterator[None]:
         """Handle the signals in the block; has no effect outside the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -64,26 +64,26 @@ class StopSignals:
                 signal.signal(number, handler)
 
     @contextmanager
-    def noted(self, at_once: bool = True) -> Iterator[None]:
+    def defer(self, at_once: bool = True) -> Iterator[None]:
         """Only note signals in the block, which must act on them; the others raise Stopped after it.
 
         Args:
-            at_once: Note signals from the start of the block, not only after its first call of `note`.
+            at_once: Note signals from the start of the block, not only after its first call of `defer_now`.
         """
-        self._is_noted = at_once
+        self._is_deferred = at_once
         try:
             yield
         finally:
-            self._is_noted = False
+            self._is_deferred = False
         if self.asked:
             raise Stopped(f"{self.asked}; {CONTINUES}")
 
-    def note(self) -> None:
-        """Only note signals from now on, in a block of `noted`."""
-        self._is_noted = True
+    def defer_now(self) -> None:
+        """Only note signals from now on, in a block of `defer`."""
+        self._is_deferred = True
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         asked = SIGNALS[signal.Signals(number)]
-        if not self._is_noted:
+        if not self._is_deferred:
             raise Stopped(f"{asked}; {CONTINUES}")
         self.asked = asked

@@ -135,9 +135,7 @@ class RunJournal:
 
 
 def load_earlier(folder: Path, tower: nn.Module) -> list[dict[str, Any]]:
-    """Load the image tower after the first stages of a finished run, and return their rows of its record.
-
-    Each row has the run as `taken_from`.
+    """Load the image tower of a finished run after `init`, and return the rows of its stages, with `taken_from`.
 
     Raises:
         DataError: If the record of the run cannot be read.
@@ -156,10 +154,10 @@ def load_earlier(folder: Path, tower: nn.Module) -> list[dict[str, Any]]:
 
 
 def find_earlier(roots: Iterable[Path], record: Mapping[str, Any]) -> str | None:
-    """Return the folder of the finished run that has most of the first stages of `record`, None if there is none.
+    """Return the folder of the finished run that shares most first stages with `record`, None if there is none.
 
-    It started with the same weights, seed, machine, packages, plug-ins and threads. Its stages are therefore
-    identical to the bit, given as many processes.
+    It has the same first weights, seed, machine, packages, plug-ins and threads, so its stages are identical to the
+    bit if the number of processes is the same.
 
     Args:
         roots: Folders of experiments.

@@ -21,6 +21,8 @@ def is_launcher(num_processes: int) -> bool:
 def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
     """Run `perceptinit ARGUMENTS` in processes that share each run. If one dies, the others end.
 
+    They ignore `--nproc`, as `is_launcher` is false in them.
+
     Raises:
         SystemExit: With the exit code of the processes if it is not 0; they print the reason.
         KeyboardInterrupt: After Ctrl-C.
@@ -35,7 +37,8 @@ def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
     signal.signal(signal.SIGUSR1, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     os.environ[LAUNCHER] = str(os.getpid())
     meeting = [] if ENDPOINT in os.environ else ["--standalone"]
-    options = [*meeting, f"--nproc-per-node={num_processes}", "--module", "perceptinit"]
+    # options after -- are those of perceptinit
+    options = [*meeting, f"--nproc-per-node={num_processes}", "--module", "--", "perceptinit"]
     try:
         run(parse_args([*options, *arguments]))
     except ChildFailedError as error:
@@ -50,13 +53,3 @@ def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
         if stop.sigval == signal.SIGINT:
             raise KeyboardInterrupt from None
         raise SystemExit(EXIT_CODE) from None
-
-
-def drop_nproc(arguments: Sequence[str]) -> list[str]:
-    """Return command line arguments without `--nproc N` or `--nproc=N`."""
-    kept, skip = [], False
-    for argument in arguments:
-        if not skip and argument != "--nproc" and not argument.startswith("--nproc="):
-            kept.append(argument)
-        skip = argument == "--nproc"
-    return kept

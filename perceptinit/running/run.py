@@ -43,7 +43,7 @@ LOG_EVERY_STEPS = 10
 
 
 class Run:
-    """One cell's stages; the cell's folder gets its record, weights and checkpoints.
+    """Executes the stages of one cell and writes its record, weights and checkpoints.
 
     Several processes may execute it together; only the first writes and reports.
     """
@@ -79,7 +79,7 @@ class Run:
             self.cell.folder.mkdir(parents=True, exist_ok=True)
         self.trackers.start(self._context("run"), self.recipe)
         try:
-            with self._signals.listening():
+            with self._signals.listen():
                 with self._recording_failure():
                     self._checkpoints.sweep(everything=fresh)
                     self._do_stages()
@@ -209,7 +209,7 @@ class Run:
             )
             initializer: Initializer = spec.build()
             ctx.event("stage-start", message=spec.name, total_steps=count_planned_steps(initializer))
-            with self._signals.noted(at_once=False):  # from its first offer
+            with self._signals.defer(at_once=False):  # from its first offer
                 report = initializer.initialize(model.image, ctx)
                 self._journal.note_stage(report, stage)
                 ctx.event("stage-end", message=spec.name, metrics=dict(report.metrics))
@@ -220,7 +220,7 @@ class Run:
         self._journal.save()
 
     def _offer(self, model: DualEncoder, stage: str, step: int, state: Callable[[], State]) -> None:
-        self._signals.note()
+        self._signals.defer_now()
         save = partial(self._save_checkpoint, model, state, f"step {step} of {stage}")
         self._checkpoints.after_step(step, save)
 
@@ -235,7 +235,7 @@ class Run:
         total = count_planned_steps(pretrainer)
         ctx.event("stage-start", message=self.recipe.pretrain.name, total_steps=total)
         start = time.perf_counter()
-        with self._signals.noted():
+        with self._signals.defer():
             for result in pretrainer.steps(model, ctx):
                 journal.samples_seen, journal.epoch = result.samples_seen, result.epoch
                 if result.step % LOG_EVERY_STEPS == 0 or result.end_of_epoch:

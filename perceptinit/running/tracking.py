@@ -41,7 +41,7 @@ class Trackers:
     def start(self, ctx: RunContext, recipe: Recipe) -> None:
         """Start every tracker for a run of a recipe, with files in `ctx.folder`."""
         self._run_index += 1
-        settings = recipe.resolved(recipe.arm(ctx.arm))
+        settings = recipe.resolve(recipe.arm(ctx.arm))
         for tracker in self._active:
             if isinstance(tracker, HasDescribe):
                 tracker.describe(ctx, without_credentials(recipe.text), settings)

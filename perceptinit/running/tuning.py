@@ -96,7 +96,7 @@ class Tune:
         return sorted(cells, key=lambda cell: self.recipe.seeds.index(cell.seed))
 
     def run(self, cells: Sequence[Cell]) -> None:
-        """Do runs of one experiment."""
+        """Run the cells of one experiment."""
         by_name = {cell.recipe.name: cell.recipe for cell in reversed(cells)}
         recipe = by_name.get(self.recipe.name, cells[0].recipe)
         run_recipe(recipe, cells=cells, **self._options)
@@ -113,7 +113,7 @@ class Tune:
         return plan_cells(recipe, out=self._out, **chosen)
 
     def _refuse_other_tuning(self) -> None:
-        """Raise UsageError if the folder has arms at their best of another search, which would be kept."""
+        """Raise UsageError if the folder has tuned runs of another search, which would be kept."""
         for cell in self._plan_cells(self._of_best, {}):
             recipe, record = cell.recipe, cell.state.record
             now = parse_tuning(recipe.text, recipe.source, recipe.overrides)

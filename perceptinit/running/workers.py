@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from perceptinit.running.cells import Cell
     from perceptinit.running.sweep import Sweep
 
-
-class RunsFailedError(PerceptInitError):
-    """Some runs of a sweep did not finish; the message names each with its reason."""
+STATED = ("text", "source", "overrides", "sources", "is_smoke")  # attributes of a recipe that workers read
 
 
 def run_in_workers(sweep: Sweep, jobs: int, num_workers: int | None = None) -> list[dict[str, Any]]:
@@ -43,7 +41,7 @@ def run_in_workers(sweep: Sweep, jobs: int, num_workers: int | None = None) -> l
         num_workers: Threads of each process that decode images; by default its share of the cores.
 
     Raises:
-        RunsFailedError: If a run did not finish, after all workers ended.
+        PerceptInitError: If runs did not finish, after all workers ended; names each with its reason.
     """
     console = build_console(sweep.recipe)
     if isinstance(console, HasExpect):
@@ -54,7 +52,7 @@ def run_in_workers(sweep: Sweep, jobs: int, num_workers: int | None = None) -> l
         _Worker(job, _environment(i, jobs, sweep.device), console) for i in range(min(jobs, len(sweep.cells)))
     ]
     try:
-        with StopSignals().listening():
+        with StopSignals().listen():
             for worker in workers:
                 worker.wait()
     except BaseException as error:  # Ctrl-C or a signal: every worker saves its state and ends
@@ -76,14 +74,7 @@ def _job(sweep: Sweep, num_workers: int) -> dict[str, Any]:
     numbers = {id(recipe): i for i, recipe in enumerate(recipes)}
     return {
         "recipes": [
-            {
-                "text": recipe.text,
-                "source": recipe.source,
-                "overrides": recipe.overrides,
-                "folder": str(recipe.folder),
-                "sources": recipe.sources,
-                "smoke": recipe.is_smoke,
-            }
+            {name: getattr(recipe, name) for name in STATED} | {"folder": str(recipe.folder)}
             for recipe in recipes
         ],
         "runs": [
@@ -103,14 +94,9 @@ def _cells(job: Mapping[str, Any]) -> list[Cell]:
 
     recipes = []
     for stated in job["recipes"]:
-        recipe = read_recipe(
-            stated["text"],
-            source=stated["source"],
-            overrides=stated["overrides"],
-            folder=Path(stated["folder"]),
-        )
-        recipe = replace(recipe, sources=tuple(map(tuple, stated["sources"])))
-        recipes.append(recipe.smoke() if stated["smoke"] else recipe)
+        is_smoke, folder = stated.pop("is_smoke"), Path(stated.pop("folder"))
+        recipe = read_recipe(**stated, folder=folder)
+        recipes.append(recipe.smoke() if is_smoke else recipe)
     return [
         Cell(recipes[number], recipes[number].arm(arm), seed, Path(folder))
         for number, arm, seed, folder in job["runs"]
@@ -186,7 +172,7 @@ def _read_records(sweep: Sweep) -> list[dict[str, Any]]:
         if not found.is_finished
     ]
     if complaints:
-        raise RunsFailedError(
+        raise PerceptInitError(
             f"{len(complaints)} of {len(sweep.cells)} runs did not finish:\n  " + "\n  ".join(complaints)
         )
     return [dict(found.record) for _, found in states]
