@@ -67,6 +67,14 @@ def test_a_public_name_is_what_it_says_and_documented(name):
         assert value.__doc__, f"{name} has no docstring"
 
 
+@pytest.mark.parametrize("name", ["apply_perceptual_init", "build", "list_components", "run_recipe"])
+def test_the_library_documents_each_argument_in_google_style(name):
+    function = getattr(perceptinit, name)
+    arguments = inspect.getdoc(function).partition("\nArgs:\n")[2].partition("\n\n")[0]
+    documented = re.findall(r"^    \*{0,2}(\w+): ", arguments, re.MULTILINE)
+    assert documented == list(inspect.signature(function).parameters)
+
+
 def test_the_list_holds_nothing_twice_and_no_other_name():
     file = open_module("perceptinit.plugin")
     imports = [
