@@ -13,16 +13,13 @@ from perceptinit.cli.options import Device, Texts
 def init(
     ctx: typer.Context,
     output: Annotated[Path, typer.Option("--output", "-o", help="Safetensors file to write.")],
-    backbone: Annotated[str, typer.Option(help="perceptinit list backbone.")] = "timm",
-    initializer: Annotated[str, typer.Option(help="perceptinit list initializer.")] = "triplet-hinge",
+    backbone: Annotated[str, typer.Option(help="See perceptinit list backbone.")] = "timm",
+    initializer: Annotated[str, typer.Option(help="See perceptinit list initializer.")] = "triplet-hinge",
     judgments: Annotated[
         str | None, typer.Option(help="Name or table (.csv, .parquet). [default: nights]")
     ] = None,
     set_: Annotated[
-        Texts,
-        typer.Option(
-            "--set", metavar="PATH=VALUE", help="Key of backbone, init or judgments: init.epochs=8."
-        ),
+        Texts, typer.Option("--set", metavar="PATH=VALUE", help="Override a key, such as init.epochs=8.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random weights and of training.")] = 0,
     device: Device = "auto",

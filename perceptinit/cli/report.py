@@ -16,7 +16,7 @@ def report(
     at: At = None,
     unequal: Unequal = False,
     baseline: Baseline = None,
-    examples: Annotated[bool, typer.Option(help="Show judgments, images and weights.")] = True,
+    examples: Annotated[bool, typer.Option(help="Show examples of judgments, images and weights.")] = True,
 ) -> None:
     """Write a page with verdict, tables, curves, examples, cost and the settings to repeat the runs.
 

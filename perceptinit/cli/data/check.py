@@ -14,12 +14,7 @@ from perceptinit.progress import Bars
 
 def check(
     ctx: typer.Context,
-    target: Annotated[
-        str,
-        typer.Argument(
-            help="Judgments (name, table or matrix), test set (name or folder) or suite. Or an address."
-        ),
-    ],
+    target: Annotated[str, typer.Argument(help="Judgments, test set or suite: a name, path or address.")],
     images: Annotated[Path | None, typer.Option(help="Folder of the images of a file.")] = None,
     use: Annotated[
         str | None, typer.Option(help="Reader of the file. [default: table; rdm for a matrix]")
