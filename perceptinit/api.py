@@ -133,7 +133,8 @@ def apply_perceptual_init(
         **options: Keys of the initializer, such as `epochs=4` (`perceptinit show initializer NAME`).
 
     Returns:
-        Names of the changed tensors, hashes of the weights, and numbers such as `2afc_val_after`.
+        Names of the changed tensors, hashes of the weights, and numbers such as `2afc_val_after`; prints as one
+        line.
 
     Raises:
         UsageError: If arguments are invalid or do not fit the model.
@@ -144,19 +145,23 @@ def apply_perceptual_init(
     from perceptinit.library.adapters import adapt, broadcast, model_names, unwrap
     from perceptinit.library.applying import initialize_tower, read_job
     from perceptinit.library.arguments import check_arguments
+    from perceptinit.progress import Bars
 
     given: dict[str, Any] = {"encode": encode, "image_size": image_size, "mean": mean, "std": std}
     check_arguments(model, initializer, judgments, options, seed, given)
     registry = build_plugin_manager().registry
-    job = read_job(registry, initializer, options, judgments, seed)
-    tower = adapt(model, **given)
-    report = initialize_tower(
-        tower,
-        job,
-        device=device,
-        cache=Cache(cache_folder()) if cache else None,
-        progress=progress,
-        num_workers=num_workers,
-    )
+    with Bars(stays=True, shown=progress) as bars:
+        bars.update("loading data", 0)
+        job = read_job(registry, initializer, options, judgments, seed)
+        tower = adapt(model, **given)
+        bars.retain([])
+        report = initialize_tower(
+            tower,
+            job,
+            bars,
+            device=device,
+            cache=Cache(cache_folder()) if cache else None,
+            num_workers=num_workers,
+        )
     broadcast(model, tower)
     return model_names(report, unwrap(model), tower)

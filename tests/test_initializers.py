@@ -17,12 +17,13 @@ from perceptinit.configs import read_config
 from perceptinit.errors import CheckpointError, DataError, InitializerError, TrainingError
 from perceptinit.files.checkpoints import load_state, save_state, weights_sha256
 from perceptinit.initializers.checkpoint import Checkpoint
+from perceptinit.initializers.held_out import gain_stderr
 from perceptinit.initializers.imagenet import ImageNet
 from perceptinit.initializers.random import Random
 from perceptinit.initializers.report import reporting
 from perceptinit.initializers.triplet import TripletHinge
 from perceptinit.initializers.triplet_loss import agreement_weights, hinge, triplet_distances
-from perceptinit.types import RunContext
+from perceptinit.types import InitReport, RunContext
 
 # --- arithmetic
 
@@ -99,6 +100,35 @@ def test_weights_that_are_not_finite_are_an_error():
         reporting("mine", model),
     ):
         model.projection.bias.data.fill_(torch.nan)
+
+
+def report_of(**metrics):
+    metrics = {f"2afc_{name}": value for name, value in metrics.items()}
+    return InitReport(
+        name="mine", changed=("a", "b"), sha256_before="", sha256_after="", metrics=metrics, seconds=1.0
+    )
+
+
+def test_a_report_prints_the_gain_with_its_interval_on_one_line():
+    report = report_of(val_before=0.5, val_after=0.6, val_gain_stderr=0.05, val_judgments=1200)
+    assert str(report) == (
+        "mine: 2AFC on 1,200 val judgments (chance 0.5) 0.500 -> 0.600, gain +0.100, "
+        "95 % interval [+0.002, +0.198]; 2 tensors changed"
+    )
+
+
+def test_a_report_prints_what_an_initializer_measured():
+    assert str(report_of()) == "mine: 2 tensors changed"
+    assert str(report_of(val_before=0.5, val_after=0.4)) == (
+        "mine: 2AFC on val judgments (chance 0.5) 0.500 -> 0.400, gain -0.100; 2 tensors changed"
+    )
+
+
+def test_the_error_of_the_gain_is_that_of_the_judgments_that_changed():
+    triplets = replace(Colours().triplets.select(np.arange(4)), anchor=np.arange(4), group=np.arange(4))
+    before, after = torch.tensor([1.0, 0, 0, 0]), torch.tensor([1.0, 0, 1, 1])
+    # gains 0, 0, 1, 1: their standard deviation (N - 1) over the root of N
+    assert gain_stderr(before, after, triplets) == pytest.approx((1 / 3) ** 0.5 / 2)
 
 
 # --- random

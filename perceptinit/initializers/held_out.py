@@ -94,9 +94,9 @@ class HeldOut:
             metrics[f"{name}_ceiling_lower"], metrics[f"{name}_ceiling"] = self._ceiling
         if after.stderr is not None:
             metrics[f"{name}_stderr"] = after.stderr
-        gain_stderr = self._gain_stderr(kept)
-        if gain_stderr is not None:
-            metrics[f"{name}_gain_stderr"] = gain_stderr
+        if {0, kept} <= self._agreement.keys():  # a state of perceptinit 0.1 has none
+            stderr = gain_stderr(self._agreement[0], self._agreement[kept], self._triplets)
+            metrics |= {f"{name}_gain_stderr": stderr} if stderr is not None else {}
         metrics[f"{name}_judgments"] = after.num_judgments
         between = [epoch for epoch in self.results if epoch not in (0, kept)]
         metrics |= {f"{name}_epoch_{epoch:02d}": self.results[epoch].accuracy for epoch in between}
@@ -104,13 +104,6 @@ class HeldOut:
         metrics["train_loss"] = self.epochs[kept].loss
         metrics["margin_violations"] = self.epochs[kept].margin_violations
         return metrics
-
-    def _gain_stderr(self, kept: int) -> float | None:
-        """Return the standard error of 2AFC after minus before, paired by judgment."""
-        if not {0, kept} <= self._agreement.keys():  # a state of perceptinit 0.1 has none
-            return None
-        t, gains = self._triplets, (self._agreement[kept] - self._agreement[0]).numpy()
-        return held_out_stderr(gains, t.unit, t.anchor, t.group, t.roles, t.num_votes)
 
     def state(self) -> dict[str, Any]:
         """Return tensors and plain values that `resume` continues from."""
@@ -125,6 +118,18 @@ class HeldOut:
         self.results.update({e: TwoAFCResult(**r) for e, r in state["agreement"].items()})
         self.epochs.update({e: EpochResult(**r) for e, r in state["epochs"].items()})
         self._agreement.update(state.get("values", {}))
+
+
+def gain_stderr(before: Tensor, after: Tensor, triplets: Triplets) -> float | None:
+    """Return the standard error of 2AFC after minus before, paired by judgment; None for a single unit.
+
+    Args:
+        before: Share of agreeing votes of each judgment, shape (N,), in [0, 1].
+        after: The same for other weights.
+        triplets: The judgments.
+    """
+    t, gains = triplets, (after - before).numpy()
+    return held_out_stderr(gains, t.unit, t.anchor, t.group, t.roles, t.num_votes)
 
 
 class EarlyStopping:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 from perceptinit.components.building import preflight
@@ -84,14 +85,14 @@ class Triplet:
 
     def _load(self) -> tuple[Objective, Triplets]:
         """Return the objective and the held-out triplets, checked."""
-        objective = self._load_objective()
+        objective = self._objective
         held_out = self.judgments.load(self.config.eval_split)
         self._check_schedule(len(objective.columns))
         return objective, held_out
 
     def warnings(self) -> Iterator[str]:
         """Yield a warning if one batch holds all judgments."""
-        count, batch_size = len(self._load_objective().columns), self.config.batch_size
+        count, batch_size = len(self._objective.columns), self.config.batch_size
         if batch_size > count:
             yield (
                 f"batch_size = {batch_size}, but there are only {count} judgments: every epoch is one step on "
@@ -107,7 +108,7 @@ class Triplet:
             DataError: If the judgments are absent and their number is not published.
         """
         try:
-            objective = self._load_objective()
+            objective = self._objective
         except DataError:
             count = self.judgments.card.num_train
             if count is None:
@@ -189,8 +190,9 @@ class Triplet:
         temperature = c.temperature or DEFAULT_TEMPERATURE
         return Loss(name=c.loss, margin=c.margin, temperature=temperature, distance=c.distance)
 
-    def _load_objective(self) -> Objective:
-        """Return the training judgments with their loss."""
+    @cached_property
+    def _objective(self) -> Objective:
+        """The training judgments with their loss; drawing or reading them can take seconds."""
         loss, weighting = self._loss(), self.config.weighting
         try:
             if loss.name == "odd-one-out":

@@ -112,10 +112,10 @@ def read_job(registry: Registry, name: str, options: Mapping[str, Any], judgment
 def initialize_tower(
     tower: ImageTower,
     job: Job,
+    bars: Bars,
     *,
     device: str | None = None,
     cache: Cache | None = None,
-    progress: bool = True,
     num_workers: int = 2,
 ) -> InitReport:
     """Initialize a tower in place, or load the result from the cache.
@@ -123,16 +123,16 @@ def initialize_tower(
     Args:
         tower: Image tower.
         job: Initializer and settings.
+        bars: Show the progress.
         device: Device of the computation, by default that of the tower; the tower is moved back.
         cache: Cache of results, None for none.
-        progress: Whether to show progress bars.
         num_workers: Threads that decode images.
 
     Returns:
         The report of the initializer; `metrics["from_cache"]` is 1.0 for a cached result.
     """
     target = torch.device(choose_device(device)) if device else device_of(tower)
-    with in_float32(tower, target), Bars(stays=True, shown=progress) as bars:
+    with in_float32(tower, target):
         ctx = RunContext(
             seed=job.seed,
             stage=STAGE,
@@ -229,7 +229,8 @@ def initialize_backbone(
     with named_torch_seed(seed, "backbone"):
         tower = backbone.build().image
     cache = Cache(cache_folder()) if use_cache else None
-    report = initialize_tower(tower.to(device), job, cache=cache)
+    with Bars(stays=True, shown=True) as bars:
+        report = initialize_tower(tower.to(device), job, bars, cache=cache)
     about = {
         "backbone": spec.table(),
         "initializer": {"use": initializer, **to_table(job.config)},

@@ -51,6 +51,23 @@ class InitReport:
     metrics: Mapping[str, float]
     seconds: float
 
+    def __str__(self) -> str:
+        """Return one line: 2AFC before and after with its gain, where measured, and the number of changes."""
+        measured = [name for name in self.metrics if name.startswith("2afc_") and name.endswith("_before")]
+        texts = [self._describe_gain(name.removesuffix("_before")) for name in measured]
+        return f"{self.name}: {'; '.join([*texts, f'{len(self.changed)} tensors changed'])}"
+
+    def _describe_gain(self, name: str) -> str:
+        metrics, split = self.metrics, name.removeprefix("2afc_")
+        before, after = metrics[f"{name}_before"], metrics[f"{name}_after"]
+        gain, stderr = after - before, metrics.get(f"{name}_gain_stderr")
+        count = metrics.get(f"{name}_judgments")
+        judgments = f"{split} judgments" if count is None else f"{count:,.0f} {split} judgments"
+        text = f"2AFC on {judgments} (chance 0.5) {before:.3f} -> {after:.3f}, gain {gain:+.3f}"
+        if stderr is None:
+            return text
+        return f"{text}, 95 % interval [{gain - 1.96 * stderr:+.3f}, {gain + 1.96 * stderr:+.3f}]"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from perceptinit import hookspecs
 from perceptinit.cli import create_app
@@ -99,15 +100,25 @@ def test_python_in_the_documentation_is_python(page, text):
     compile(text, page, "exec")
 
 
-@pytest.mark.parametrize("page", ["README.md", "library.md"])
-def test_python_on_the_pages_for_library_users_runs(page, tmp_path, monkeypatch):
+def test_python_on_the_page_for_library_users_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path))
     few = 'judgments=("synthetic", {"num_train": 16, "num_val": 8}), batch_size=8'  # a second, no minutes
     namespace = {}
-    for parameter in blocks("python", page):
+    for parameter in blocks("python", "library.md"):
         code = parameter.values[1].replace('judgments="synthetic"', few)
-        exec(compile(code, page, "exec"), namespace)
+        exec(compile(code, "library.md", "exec"), namespace)
     assert namespace["report"].changed
+
+
+def test_the_example_of_the_readme_prints_a_gain_whose_interval_excludes_0(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path))
+    torch.manual_seed(0)
+    (example,) = blocks("python", "README.md")
+    exec(compile(example.values[1], "README.md", "exec"), {})
+    (line,) = capsys.readouterr().out.splitlines()
+    shown = re.search(r"chance 0\.5\) 0\.\d+ -> 0\.\d+, gain \+.*interval \[(.*), (.*)\]; \d+ tensors", line)
+    assert shown, line
+    assert 0 < float(shown[1]) < float(shown[2])
 
 
 @pytest.fixture
