@@ -100,7 +100,7 @@ def test_a_module_in_the_working_folder_is_not_imported(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("child", "message"),
     [
-        ("import time; time.sleep(60)", "reading takes more than 0.5 s. Save the matrix alone"),
+        ("import time; time.sleep(60)", "reading takes more than 0.5 s. Save only the matrix"),
         ("import os; os.abort()", r"not a readable \.mat file \(the reader ended with -6\)"),
     ],
 )

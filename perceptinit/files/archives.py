@@ -121,10 +121,7 @@ def _create(archive: Path, staging: Path, member: str) -> IO[bytes]:
 
 
 def _merge(archive: Path, tree: Path, folder: Path) -> list[str]:
-    """Move all files of a tree into the folder, replacing existing ones; return their paths.
-
-    Raises DataError, before any move, if a file and a folder have the same name.
-    """
+    """Move all files of a tree into the folder and return their paths; DataError before any move on a conflict."""
     paths = sorted(path.relative_to(tree) for path in tree.rglob("*") if path.is_file())
     for path in paths:
         in_the_way = [p for p in path.parents if (folder / p).exists() and not (folder / p).is_dir()]

@@ -58,7 +58,7 @@ def remove_files(paths: Iterable[Path]) -> list[str]:
 
 
 def temporaries(folder: Path) -> list[Path]:
-    """Return the temporaries in a folder, which killed processes left."""
+    """Return the temporary files that killed processes left in a folder."""
     return sorted(
         path
         for path in folder.glob(".*")

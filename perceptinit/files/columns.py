@@ -154,10 +154,14 @@ class Columns:
         values: list[Any] = [None] * len(cells)
         wrong: dict[str, dict[int, str]] = {}
         for code in np.unique(codes).tolist():
+            cell = cells[code]
+            is_empty = cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
             try:
-                values[code] = _convert_cell(cells[code], convert, fill)
+                if is_empty and fill is None:
+                    raise ValueError("is empty")
+                values[code] = fill if is_empty else convert(cell)
             except ValueError as error:
-                kind = str(error).replace(str(cells[code]), "")
+                kind = str(error).replace(str(cell), "")
                 wrong.setdefault(kind, {})[code] = str(error)
         errors = []
         for messages in wrong.values():
@@ -193,14 +197,6 @@ def read_all(*readers: Callable[[], Any]) -> list[Any]:
             errors.append(error)
     raise_all(errors)
     return values
-
-
-def _convert_cell(cell: Any, convert: Callable[[Any], T], fill: T | None) -> T:
-    if cell is not None and cell != "" and not (isinstance(cell, float) and math.isnan(cell)):
-        return convert(cell)
-    if fill is None:
-        raise ValueError("is empty")
-    return fill
 
 
 def is_number(text: str) -> bool:

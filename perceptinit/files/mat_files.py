@@ -42,7 +42,7 @@ class MatValue:
 
 
 def read_mat(path: Path) -> dict[str, list[MatValue]]:
-    """Return the values in a MATLAB file by key; the key of a field is such as "data.rdm".
+    """Return the values in a MATLAB file by key, such as "data.rdm" for a field of a struct.
 
     A variable has one value, a field one for each element of its struct.
 
@@ -60,7 +60,7 @@ def read_mat(path: Path) -> dict[str, list[MatValue]]:
             )
         except subprocess.TimeoutExpired:
             raise DataError(
-                f"{path}: reading takes more than {MAX_SECONDS} s. Save the matrix alone"
+                f"{path}: reading takes more than {MAX_SECONDS} s. Save only the matrix"
             ) from None
         if child.returncode:
             raise DataError(f"{path}: {_explain(child)}")

@@ -21,7 +21,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\b")
 
 
 def pixels_of(source: ImageSource, key: str) -> np.ndarray:
-    """Return the pixels of an image, uint8 (H, W, 3), or (H, W, 4) with alpha where it has any.
+    """Return the pixels of an image, uint8 (H, W, 3), or (H, W, 4) if it has alpha.
 
     Args:
         source: A path, the encoded bytes, or pixels, which are returned unchanged.

@@ -97,7 +97,8 @@ class CsvPairs:
     def pair(self, index: int) -> Pair:
         """Return pair `index`; its key is the file and the row, where the header is row 1.
 
-        Raises DataError if the image path is empty.
+        Raises:
+            DataError: If the image path is empty.
         """
         image, text = self._table.row(index)
         key = self._table.where(index)

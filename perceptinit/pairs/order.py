@@ -83,11 +83,7 @@ class _Whole:
 
 
 class _Windows:
-    """Windows, each drawn on access.
-
-    Up to ONE_GENERATOR places, the generator's state is passed from window to window. The states at the borders are
-    kept; skipping to a later window takes 11 ns per place.
-    """
+    """Windows, each drawn on access; skipping to a later one takes 11 ns per place up to ONE_GENERATOR places."""
 
     def __init__(self, sizes: np.ndarray, shuffle_blocks: int, rng: np.random.Generator) -> None:
         blocks = rng.permutation(len(sizes))

@@ -74,7 +74,8 @@ class ParquetPairs:
     def pair(self, index: int) -> Pair:
         """Return pair `index`; its key is the file and the row in it, counted from 0.
 
-        Raises DataError if the image or the text is absent or of another type.
+        Raises:
+            DataError: If the image or the text is absent or of another type.
         """
         key = self._table.where(index)
         try:
@@ -98,7 +99,8 @@ class ParquetPairs:
     def read_classes(self) -> Classes:
         """Return class names and labels; only their columns are read.
 
-        Raises DataError if the configuration names no such column, and for the first invalid row.
+        Raises:
+            DataError: If the configuration does not name such a column, and for the first invalid row.
         """
         config, table = self.config, self._table
         if config.label_column and not (config.class_column or config.classes):

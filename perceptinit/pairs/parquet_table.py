@@ -38,10 +38,7 @@ _LARGEST_FOOTER = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A Parquet file: its columns and the number of rows of each row group.
-
-    For a remote file, `footer` is its footer, and `pieces` are the footer with the wanted columns of each row group.
-    """
+    """A Parquet file; of a remote one, `pieces` are the wanted columns of each row group with the footer."""
 
     place: Place
     names: tuple[str, ...]
@@ -97,7 +94,8 @@ class ParquetTable:
     def column(self, name: str) -> list[Any]:
         """Return the values of a column. Reads all files, so use it for small values.
 
-        Raises DataError if the column cannot be read, RemoteError if it cannot be fetched.
+        Raises:
+            DataError: If the column cannot be read; RemoteError if it cannot be fetched.
         """
         with ThreadPoolExecutor(_NUM_THREADS) as pool:
             columns = pool.map(lambda file: _read_column(file, name), self._files)

@@ -161,12 +161,12 @@ def read_index(path: Path, allow_unsealed: bool = False) -> dict[str, ShardIndex
         DataError: If the file is neither, or damaged.
     """
     if path.suffix == ".json":
-        shards = []
+        shards = {}
         for row in read_json(path, _Wids, "a wids index of shards")["shardlist"]:
             name, size = row["url"].partition("?")[0].rpartition("/")[2], row.get("filesize")
             num_bytes = size if isinstance(size, int) else -1
-            shards.append(ShardIndex(name, num_bytes, "", row["nsamples"]))
-        return {shard.name: shard for shard in shards}
+            shards[name] = ShardIndex(name, num_bytes, "", row["nsamples"])
+        return shards
     sealed = open_sealed(path, _WHAT, allow_unsealed)
     try:
         about, version = sealed.about, _VERSION

@@ -93,7 +93,8 @@ class WebdatasetPairs:
     def pair(self, index: int) -> Pair:
         """Return pair `index`; its key is `shard.tar/stem`.
 
-        Raises DataError if the caption cannot be read.
+        Raises:
+            DataError: If the shard or the caption cannot be read.
         """
         key, image, caption = self._samples.sample(index)
         first, *others = captions_in(caption, key, self.config.text_member, self.config.text_key)

@@ -70,7 +70,7 @@ class Piece:
 class Held:
     """A piece in the cache with its lock, which several processes share or one owns.
 
-    The system drops the lock when the object is deleted or the process ends.
+    Deleting the object or ending the process releases the lock.
     """
 
     def __init__(self, cache: Path, name: str) -> None:
@@ -235,10 +235,7 @@ class FetchedCache:
 
 
 def _is_whole(folder: Path, pieces: Mapping[str, Piece]) -> bool:
-    """Return whether all files are there; damaged files are removed.
-
-    Each process verifies the checksums when it first uses the piece.
-    """
+    """Return whether all files exist, with checksums verified on first use; damaged files are removed."""
     seal = folder / SEAL
     if not seal.is_file():
         return False
