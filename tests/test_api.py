@@ -230,7 +230,7 @@ def test_published_judgments_are_looked_for_where_every_command_looks(monkeypatc
         apply_perceptual_init(timm_vit()[0], judgments="materials")
     text = str(error.value)
     assert 'root = "elsewhere"' in text
-    assert text.endswith("Set the variable MATERIALS_ROOT to their folder (default: data/materials)")
+    assert text.endswith("Set MATERIALS_ROOT to their folder (default: data/materials)")
     with pytest.raises(DataError) as error:
         apply_perceptual_init(timm_vit()[0], judgments=("materials", {"root": "here"}))
     assert 'root = "here"' in str(error.value)
@@ -284,7 +284,7 @@ class Frame:
 ARRAY = np.zeros((4, 3), dtype=int)
 WRONG_FORMS = {
     "an array": ({"judgments": ARRAY}, "Triplets.build(Stimuli(ids, images), anchor,"),
-    "a data frame": ({"judgments": Frame()}, 'got a Frame: save it, and pass ("table", {"path"'),
+    "a data frame": ({"judgments": Frame()}, 'got a Frame. Save it, and pass ("table", {"path"'),
     "a dict without use": ({"judgments": {"seed": 1}}, "judgments.use: required: which judgments?"),
     "images beside a path": (
         {"judgments": "mine.csv", "images": "photos"},

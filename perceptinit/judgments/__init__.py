@@ -1,4 +1,4 @@
-"""Judgments that are bundled with perceptinit: published data sets, your own tables and matrices, controls."""
+"""Bundled judgments: published data sets, your own tables and matrices, controls."""
 
 from __future__ import annotations
 

@@ -96,9 +96,9 @@ def odd_one_out_baselines(judgments: OddOneOut, num_workers: int = 2) -> tuple[B
 def describe_images(stimuli: Stimuli, used: np.ndarray, num_workers: int = 2) -> Mapping[str, np.ndarray]:
     """Return the features of images by baseline, float32 (U, D).
 
-    Pixels are the colours of the image squashed to 32 x 32 (and its 2 x 2 means, 16 x 16), scaled to unit length
-    for cosine distances; mean colours are in [0, 1]. The random network has three convolutions with fixed weights
-    (He et al. 2015); its features are the means of the last layer, at unit length.
+    Pixels are the colours of the image squashed to 32 x 32 (and its 2 x 2 means, 16 x 16), scaled to unit
+    length for cosine distances; mean colours are in [0, 1]. The random network has three convolutions with
+    fixed weights (He et al. 2015); its features are the means of the last layer, at unit length.
 
     Args:
         stimuli: All images.

@@ -17,11 +17,10 @@ from perceptinit.types import Split, Triplets
 MAX_ROWS = 1000
 
 Distances = Callable[[Triplets], tuple[np.ndarray, np.ndarray]]
+Breakdown = dict[str, dict[str, Any]]
 
 
-def by_anchor(
-    values: np.ndarray, triplets: Triplets, weights: np.ndarray | None
-) -> dict[str, dict[str, Any]]:
+def by_anchor(values: np.ndarray, triplets: Triplets, weights: np.ndarray | None) -> Breakdown:
     """Return the mean agreement and the number of judgments of each anchor by image name.
 
     Args:
@@ -46,7 +45,7 @@ def by_anchor(
 
 def by_person(
     distances: Distances, people: Mapping[str, Triplets], others: Mapping[str, float | None]
-) -> dict[str, dict[str, Any]]:
+) -> Breakdown:
     """Return the agreement of a model with each person by name: value, stderr, num_judgments, others.
 
     Args:
@@ -67,7 +66,7 @@ def by_person(
 
 
 def people_of_split(judgments: Judgments, split: Split) -> Mapping[str, Triplets]:
-    """Return each person's judgments of a split; empty if they are unknown, or more than `MAX_ROWS` people."""
+    """Return each person's judgments of a split; empty if unknown, or for more than `MAX_ROWS` people."""
     judgments = source_of(judgments, split)
     if not isinstance(judgments, HasPeople) or len(judgments.people) > MAX_ROWS:
         return {}

@@ -58,7 +58,7 @@ def two_afc_ceiling(triplets: Triplets, weighting: Weighting = "votes") -> Bound
 def pair_agreement(triplets: Triplets) -> float | None:
     """Return the probability that two people who judged the same question agree, in [0, 1].
 
-    Questions are weighted by their votes. None for fewer than `MIN_VOTES` votes on questions with two or more.
+    Questions are weighted by their votes. None for fewer than `MIN_VOTES` votes, see `ceiling`.
     """
     many = triplets.select(triplets.num_votes > 1)
     n = many.num_votes.astype(np.float64)

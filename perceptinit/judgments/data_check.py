@@ -48,8 +48,8 @@ class SplitSummary:
     """The contents of one split.
 
     Args:
-        ceiling: How well people predict one person's choices, from the others and from all, in [0, 1]. None for
-            fewer than `ceilings.MIN_VOTES` votes on questions that two people or more answered.
+        ceiling: How well people predict one person's choices, from the others and from all, in [0, 1]. None
+            for fewer than `ceilings.MIN_VOTES` votes on questions that two people or more answered.
         pair_agreement: Probability that two people agree; None as `ceiling`.
         histogram: Number of judgments by `p_second`, in equal bins from 0 to 1.
         p_second_wins: Share of decided judgments that `second` wins; None if all are ties.
@@ -118,8 +118,8 @@ def check_judgments(
         report.add("warning", find_constant_answers(split, triplets))
         report.add("warning", leaks.find_repeated_questions(split, triplets))
         if summary.ceiling is None:
-            unknown = f"{split}: no human ceiling is known: it requires {MIN_VOTES} votes on questions that two people"
-            report.add("note", [f"{unknown} or more answered themselves"])
+            needed = f"{MIN_VOTES} votes on questions that two people or more answered"
+            report.add("note", [f"{split}: no human ceiling is known: it requires {needed}"])
     # users cannot change the splits of a published set
     is_published = isinstance(getattr(type(judgments), "card", None), DataCard)
     config = getattr(judgments, "config", None)
@@ -169,9 +169,10 @@ def find_constant_answers(split: str, triplets: Triplets) -> Iterator[str]:
     if not len(wins):
         yield f"{split}: all {len(triplets):,} judgments are ties"
     elif len(wins) >= MIN_CONSTANT and (wins == wins[0]).all():
+        side = "second" if wins[0] else "first"
         yield (
-            f"{split}: '{'second' if wins[0] else 'first'}' wins all {len(wins):,} decided judgments. If the file lists "
-            "the winner in a fixed column, use columns anchor, positive, negative, so that sides are drawn"
+            f"{split}: '{side}' wins all {len(wins):,} decided judgments. If a column lists the winner, use "
+            "columns anchor, positive, negative, so that sides are drawn"
         )
 
 
@@ -235,6 +236,6 @@ def describe_other_forms(judgments: Any, scored: Collection[Split], num_workers:
                 yield f"{split}: {len(whole):,} odd-one-out questions, {people}{trivial}chance 0.333"
             if isinstance(judgments, HasSamePairs):
                 pairs = judgments.load_same_pairs(split)
-                yield f'{split}: {len(pairs):,} same-or-different pairs, {pairs.base_rate:.1%} of answers "same"'
+                yield f'{split}: {len(pairs):,} same-or-different pairs, {pairs.base_rate:.1%} "same"'
         except (DataError, UsageError):
             continue  # wrappers, and sets with this form in some splits only

@@ -64,7 +64,7 @@ def published_set(registry: Registry, name: str) -> PublishedSet:
 
 
 def _find_published(entry: Entry) -> PublishedSet | None:
-    """Return the set if its class has a card, and downloads or a number of judgments (controls have neither)."""
+    """Return the set if its class has a card, and downloads or a number of judgments."""
     cls = entry.load()
     card = getattr(cls, "card", None)
     downloads = tuple(cls.downloads) if isinstance(cls, HasDownloads) else ()

@@ -38,7 +38,7 @@ def triplets_sha256(triplets: Triplets) -> str:
 
 
 def _image(source: ImageSource) -> bytes:
-    """Return bytes that change with the image; size and time for a file, since reading all files takes hours."""
+    """Return bytes that change with the image; size and time for a file, which is faster than its content."""
     if isinstance(source, Path):
         about = source.stat()
         return f"{about.st_size} {about.st_mtime_ns}\n".encode()

@@ -68,19 +68,17 @@ def read_images(
     images = index_images(read_all(*(partial(columns.coded, role, convert, fill) for role in roles)))
     errors = []
     order = np.sort(images.index, axis=0)
-    is_same = (order[1:] == order[:-1]) & (order[1:] >= 0)
-    rows = np.flatnonzero(is_same.any(axis=0))
-    if rows.size:
-        name = images.names[order[1:, rows[0]][is_same[:, rows[0]]][0]]
-        errors.append(columns.error(rows, f"the image '{name}' occurs twice in one row"))
+    repeated = np.argwhere(((order[1:] == order[:-1]) & (order[1:] >= 0)).T)
+    if len(repeated):
+        row, place = repeated[0]
+        name = images.names[order[place, row]]
+        errors.append(columns.error(repeated[:, 0], f"the image '{name}' occurs twice in one row"))
     if missing := missing_files(folder, images.names):
-        is_missing = np.isin(images.index, [images.names.index(name) for name in missing])
-        rows = np.flatnonzero(is_missing.any(axis=0))
-        role = int(np.argmax(is_missing[:, rows[0]]))
-        name = images.names[images.index[role, rows[0]]]
-        errors.append(
-            columns.error(rows, f"{roles[role]} '{name}': {describe_missing(folder, name, missing)}")
-        )
+        cells = np.argwhere(np.isin(images.index, [images.names.index(name) for name in missing]).T)
+        row, role = cells[0]
+        name = images.names[images.index[role, row]]
+        problem = describe_missing(folder, name, missing)
+        errors.append(columns.error(cells[:, 0], f"{roles[role]} '{name}': {problem}"))
     raise_all(errors)
     return images
 
@@ -121,7 +119,7 @@ def file_name(name: str, pattern: str | None) -> str:
 
     Args:
         name: What a table or matrix calls the image.
-        pattern: A format for `name`, a whole number for formats such as "{:03d}.jpg"; None: `name` is the file.
+        pattern: A format such as "{}.jpg", or "{:03d}.jpg" for whole numbers; None: `name` is the file.
 
     Raises:
         ValueError: If the pattern is invalid, or `name` does not fit it.

@@ -55,8 +55,8 @@ def find_shared_anchors(triplets: dict[Split, Triplets]) -> Iterator[str]:
     for a, b in combinations(anchors, 2):
         if common := anchors[a] & anchors[b]:
             yield (
-                f"{len(common):,} of {len(anchors[b]):,} anchors of '{b}' are also anchors in '{a}': scores are "
-                "about these images, not about unseen ones"
+                f"{len(common):,} of {len(anchors[b]):,} anchors of '{b}' are also anchors in '{a}': "
+                "scores are about these images, not about unseen ones"
             )
 
 
@@ -89,8 +89,8 @@ def recommend_split(judgments: OwnTable, triplets: dict[Split, Triplets]) -> Ite
     if not num_seen:
         return
     about = (
-        f"{num_seen:,} of {len(names):,} images of '{held_out}' are seen in training: scores measure how well "
-        "votes about these images are predicted. For a score on unseen images"
+        f"{num_seen:,} of {len(names):,} images of '{held_out}' are seen in training: scores measure "
+        "how well votes about these images are predicted. For a score on unseen images"
     )
     try:
         splits = type(judgments)(replace(judgments.config, split_by="image")).splits

@@ -27,7 +27,7 @@ def agreement(d_first: np.ndarray, d_second: np.ndarray, p_second: np.ndarray) -
         p_second: Share of people who chose the second candidate, shape (N,), in [0, 1].
 
     Raises:
-        ValueError: If there are no judgments, shapes differ, a distance is not finite or `p_second` leaves [0, 1].
+        ValueError: If shapes differ or are empty, a distance is not finite or `p_second` leaves [0, 1].
 
     Source: DreamSim (Fu et al. 2023), evaluation.
     """

@@ -19,13 +19,13 @@ WINNER = (0, 130, 60)
 INK = (30, 30, 30)
 
 
-def write_sheet(triplets: Triplets, path: Path, count: int, seed: int = 0) -> None:
-    """Write `count` triplets, drawn by seed, as anchor | first | second with votes; a frame marks the winner.
+def write_sheet(triplets: Triplets, path: Path, count: int) -> None:
+    """Write `count` random triplets as anchor | first | second with votes; a frame marks the winner.
 
     Raises:
         DataError: If an image cannot be decoded.
     """
-    rng = generator(seed, "judgments", "sheet")
+    rng = generator(0, "judgments", "sheet")
     rows = np.sort(rng.choice(len(triplets), size=min(count, len(triplets)), replace=False))
     cell = (3 * SIDE + 4 * GAP, SIDE + CAPTION + GAP)
     lines = -(-len(rows) // COLUMNS)

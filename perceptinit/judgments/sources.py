@@ -66,9 +66,7 @@ def _explain_folder(source: Source, spec: Spec) -> str:
     if is_given or getattr(spec.config, "root", None) != default_folder(spec.name):
         return ""
     example = '; or try judgments="synthetic"' if source is None else ""
-    return (
-        f". Set the variable {root_variable(spec.name)} to their folder (default: data/{spec.name}){example}"
-    )
+    return f". Set {root_variable(spec.name)} to their folder (default: data/{spec.name}){example}"
 
 
 def build_judgments(table: Mapping[str, Any], registry: Registry, problems: Sequence[Problem] = ()) -> Any:
@@ -148,8 +146,8 @@ def _explain_type(source: object) -> str:
         )
     if hasattr(source, "__array__"):
         return (
-            "judgments: an array does not name its images. Pass Triplets.build(Stimuli(ids, images), anchor, first, "
-            "second, p_second), both of perceptinit.types"
+            "judgments: an array does not name its images. Pass Triplets.build(Stimuli(ids, images), anchor, "
+            "first, second, p_second), both of perceptinit.types"
         )
     return (
         "judgments: expected a name, the path of a table, (name, options), a dict with 'use' or "
@@ -163,7 +161,7 @@ def root_variable(name: str) -> str:
 
 
 def default_folder(name: str) -> Path:
-    """Return the default folder of a published set, also in the bundled recipes: `$<NAME>_ROOT`, else `data/<name>`."""
+    """Return the default folder of a published set: `$<NAME>_ROOT`, else `data/<name>`."""
     return Path(os.environ.get(root_variable(name), f"data/{name}"))
 
 

@@ -61,7 +61,7 @@ class SetChoice:
     held: dict[tuple[str, str], ImageSet] = field(default_factory=dict, compare=False, repr=False)
 
     def check(self) -> None:
-        """Raise ValueError if there is no set, a suite is unknown, or two sets have one name in the scores."""
+        """Raise ValueError for no sets, an unknown suite, or two sets with one name in the scores."""
         if self.suite and self.suite not in suite_names():
             raise ValueError(unknown("suite: no suite called", self.suite, suite_names()))
         names = [self.name(dataset) for dataset in self.all]
@@ -122,9 +122,10 @@ class SetChoice:
         return f"{self.root.rstrip('/')}/{dataset}" if is_remote else ""
 
     def read(self, dataset: str, split: str = "") -> ImageSet:
-        """Return a split of a set, by default the one to evaluate; the same object while its files do not change.
+        """Return a split of a set, by default the one to evaluate.
 
-        The evaluators of a process share the object and its cached images, as long as one of them exists.
+        The evaluators of a process share the object and its cached images while one of them exists and the
+        files do not change.
 
         Raises:
             DataError: If a file is missing or wrong.
@@ -141,10 +142,9 @@ class SetChoice:
                     f"test set '{dataset}': no folder {path}. "
                     f"Get it: perceptinit data download {dataset} --out {self.root or '.'}"
                 )
-            stats = [
-                (str(file), file.stat()) for file in sorted([*path.glob("*"), *(path / split).glob("*")])
-            ]
-            stamps = tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats)
+            files = sorted([*path.glob("*"), *(path / split).glob("*")])
+            stats = [file.stat() for file in files]
+            stamps = tuple((str(f), s.st_size, s.st_mtime_ns) for f, s in zip(files, stats, strict=True))
             key = (path, name, split, retrieval, stamps)
             reader = read_retrieval_set if retrieval else read_zero_shot_set
             make = partial(reader, path, self._plain_name(dataset), split)

@@ -18,7 +18,8 @@ class SetState:
     """The state of a test set on disk.
 
     Args:
-        state: `partial`: the number of images differs from the published one; `wrong`: cannot be read, see `note`.
+        state: `partial`: the number of images differs from the published one; `wrong`: cannot be read, see
+            `note`.
         num_bytes: Size on disk.
     """
 

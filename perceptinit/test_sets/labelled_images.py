@@ -21,8 +21,8 @@ from perceptinit.types import Classes, Pair
 class LabelledImages:
     """Labelled images with the names of their classes as texts.
 
-    Supports the layouts of test sets: one folder per class, or the layout of clip-benchmark, which `perceptinit data pack
-    --test-set` writes. ImageNet's folders (`n01440764`, ...) get the names of its classes.
+    The layout is one folder per class, or that of clip-benchmark, which `perceptinit data pack --test-set`
+    writes. ImageNet's folders (`n01440764`, ...) get the names of its classes.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from perceptinit.test_sets.sets import Lazy, RetrievalSet, ZeroShotSet
 from perceptinit.test_sets.suite import find_set
 from perceptinit.types import IMAGE_SUFFIXES, ImageSource
 
+Texts = tuple[str, ...]
 CLASSNAMES = "classnames.txt"
 TEMPLATES = "zeroshot_classification_templates.txt"
 CLASS_PROMPTS = "class_prompts.json"  # {"class name": ["prompt", ...]}, as clip-benchmark's CuPL file
@@ -26,7 +27,7 @@ TYPE = "dataset_type.txt"
 COUNTER = "nshards.txt"
 IMAGE_MEMBERS = ("webp", "png", "jpg", "jpeg")  # in clip-benchmark's order
 SPLIT = "test"
-DEFAULT_TEMPLATES: tuple[str, ...] = ("a photo of a {c}.",)  # of class folders without templates (CLIP)
+DEFAULT_TEMPLATES: Texts = ("a photo of a {c}.",)  # of class folders without templates (CLIP)
 _WORDNET_ID = re.compile(r"n\d{8}")
 _NUM_IMAGENET = 1000
 
@@ -37,8 +38,8 @@ def read_zero_shot_set(path: Path, name: str = "", split: str = SPLIT) -> ZeroSh
     Supports two layouts: that of clip-benchmark (`classnames.txt`, `zeroshot_classification_templates.txt`,
     `test/nshards.txt`, `test/0.tar` with an image and a `.cls`, or `.npy` if multi-label, per sample),
     and class folders, where a folder's name is the class name and a file of templates is optional.
-    `class_prompts.json` replaces the templates. Missing names of ImageNet's 1000 classes are those of open_clip.
-    Empty lines at the end of text files are ignored.
+    `class_prompts.json` replaces the templates. Missing names of ImageNet's 1000 classes are those of
+    open_clip. Empty lines at the end of text files are ignored.
 
     Args:
         path: The folder.
@@ -53,9 +54,8 @@ def read_zero_shot_set(path: Path, name: str = "", split: str = SPLIT) -> ZeroSh
     if has_shards(path, split):
         return _read_shards(path, name, split)
     if split != SPLIT:
-        raise DataError(
-            f"test set '{name}': {path} has no folder '{split}' in the clip-benchmark layout, and class folders have one split"
-        )
+        found = f"{path} has no folder '{split}' in the clip-benchmark layout"
+        raise DataError(f"test set '{name}': {found}, and class folders have one split")
     return _read_class_folders(path, name)
 
 
@@ -160,7 +160,7 @@ def _read_many_labels(samples: ShardSamples, keys: Lazy[str]) -> np.ndarray:
     return np.stack(rows)
 
 
-def _read_words(path: Path, name: str) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, tuple[str, ...]]]:
+def _read_words(path: Path, name: str) -> tuple[Texts, Texts, dict[str, Texts]]:
     """Return class names, templates and class prompts of a set of shards."""
     known = find_set(name)
     num_classes = known.num_classes if known else None
@@ -176,7 +176,7 @@ def _read_words(path: Path, name: str) -> tuple[tuple[str, ...], tuple[str, ...]
     return classnames, () if prompts else read_lines(path / TEMPLATES), prompts
 
 
-def imagenet_words() -> tuple[tuple[str, ...], tuple[str, ...]]:
+def imagenet_words() -> tuple[Texts, Texts]:
     """Return the names of ImageNet's 1000 classes and CLIP's 80 templates, from open_clip."""
     from open_clip import IMAGENET_CLASSNAMES, OPENAI_IMAGENET_TEMPLATES
 
@@ -190,7 +190,7 @@ def read_kind(path: Path) -> str:
 
 
 def _read_samples(path: Path, split: str, second: str) -> tuple[Lazy[ImageSource], Lazy[str], ShardSamples]:
-    """Return images, keys and samples of a split; DataError if a sample lacks its image or `second` member."""
+    """Return images, keys and samples of a split; DataError if a sample lacks its image or `second`."""
     paths = shard_paths(path / split)
     shards = index_whole_shards(paths)
     counts = {path: shard.num_samples for path, shard in zip(paths, shards, strict=True)}
@@ -228,7 +228,7 @@ def num_shards(counter: Path) -> int:
     return int(text)
 
 
-def read_class_prompts(path: Path) -> dict[str, tuple[str, ...]]:
+def read_class_prompts(path: Path) -> dict[str, Texts]:
     """Return the prompts of each class; empty without the file, DataError for other content."""
     if not path.is_file():
         return {}
@@ -239,7 +239,7 @@ def read_class_prompts(path: Path) -> dict[str, tuple[str, ...]]:
     return {name: tuple(texts) for name, texts in table.items()}
 
 
-def read_lines(path: Path, keep_empty: bool = False) -> tuple[str, ...]:
+def read_lines(path: Path, keep_empty: bool = False) -> Texts:
     """Return the stripped lines of a text file without empty lines, or only without those at its end."""
     require_file(path)
     try:

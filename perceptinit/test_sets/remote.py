@@ -50,8 +50,8 @@ def fetch_remote(address: str, split: str) -> Path:
         if not folder.is_web and not dict(_stat_existing(folder, [CLASSNAMES])):
             return local_folder(folder.url)
         raise AbsentError(
-            f"{folder}: no test set in clip-benchmark's layout (no {counter}). Class folders are read from disks, "
-            "buckets and hubs only: perceptinit data pack SOURCE OUT --test-set converts them to that layout"
+            f"{folder}: no test set in clip-benchmark's layout (no {counter}). Class folders are read from "
+            "disks, buckets and hubs only: perceptinit data pack SOURCE OUT --test-set converts them"
         ) from None
     shards = [f"{split}/{i}.tar" for i in range(num_shards(local_files(folder, first) / counter))]
     with ThreadPoolExecutor(NUM_THREADS) as pool:

@@ -1,7 +1,7 @@
 """Simulated 2AFC judgments of rendered pictures (`synthetic`), without human data.
 
-The renderer and the vocabulary of factors are those of the pairs `synthetic` and of the test set. Pictures are drawn
-under different names, so no picture of one split occurs in another, in the pairs or in the test set.
+The renderer and the vocabulary of factors are those of the pairs `synthetic` and of the test set. Pictures
+are drawn under different names, so no picture occurs in two splits, in the pairs or in the test set.
 """
 
 from __future__ import annotations
@@ -94,9 +94,8 @@ class SyntheticJudgments:
         images = RenderedImages([picture for row in rows for picture in row], c.image_size)
         anchor = np.arange(count) * len(ROLES)
         group = first_group + np.arange(count)
-        return Triplets.build(
-            Stimuli(ids, images), anchor, anchor + 1, anchor + 2, p_second, num_votes, group
-        )
+        stimuli = Stimuli(ids, images)
+        return Triplets.build(stimuli, anchor, anchor + 1, anchor + 2, p_second, num_votes, group)
 
     def _ask(self, split: Split, rows: Sequence[tuple[Picture, ...]]) -> Votes:
         """Return p_second (N,) and num_votes (N,) of each triplet by some people of the crowd."""

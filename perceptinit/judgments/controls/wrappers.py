@@ -67,8 +67,8 @@ class ShuffledVotes(Wrapper):
     """Other judgments whose training votes are permuted among the training triplets.
 
     Images, triplets and the distribution of votes are unchanged, but each triplet gets `p_second` and
-    `num_votes` of another one, so votes carry no information on similarity. Sides are drawn first: in a table with
-    all winners in one column, a permutation alone would keep every answer.
+    `num_votes` of another one, so votes carry no information on similarity. Sides are drawn first: in a table
+    with all winners in one column, a permutation alone would keep every answer.
 
     `val` and `test` are unchanged: 2AFC on them should be that of a model that learned nothing from
     people. Training on noise can reduce scores, so compare `shuffled` with `random`.
@@ -103,8 +103,8 @@ class ShuffledVotes(Wrapper):
 class PixelTriplets(Wrapper):
     """Other judgments whose training answers are computed: the candidate with the nearer pixels wins.
 
-    Images and triplets are unchanged. The answers come from the cosine distance of the colours of all pixels, of
-    images squashed to a small square. So the triplets teach a similarity of the same form without
+    Images and triplets are unchanged. The answers come from the cosine distance of the colours of all pixels,
+    of images squashed to a small square. So the triplets teach a similarity of the same form without
     people. Each has one vote.
 
     `val` and `test` are unchanged. Loading `train` reads every training image.
@@ -140,7 +140,7 @@ class PixelTriplets(Wrapper):
 class Subset(Wrapper):
     """Other judgments with part of their training split; `val` and `test` are unchanged.
 
-    Subsets are nested: with one seed, 10 % are contained in 50 %. Counts are rounded up, so a subset is never empty.
+    Subsets are nested: with one seed, 10 % are contained in 50 %. Counts are rounded up.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The meaning of a source's numbers, stated by every adapter because published readers of one file disagree."""
+"""The meaning of a source's numbers, which published readers of one file interpret differently."""
 
 from __future__ import annotations
 

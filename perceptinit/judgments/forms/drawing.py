@@ -82,10 +82,10 @@ def draw_triplets(
     Args:
         stimuli: All M images.
         anchors: Indices into stimuli.
-        distances_of: Anchor -> distances of all images, (M,); NaN for an image that is not a candidate. The anchor
-            is never a candidate.
+        distances_of: Anchor -> distances of all images, (M,); NaN for an image that is not a candidate. The
+            anchor is never a candidate.
         votes_of: Anchor, first, second -> (p_second, num_votes).
-        draw: How many triplets, and which.
+        draw: Settings of the draw.
         members: The only images that may be candidates, so that splits share no image; all if None.
 
     Raises:
@@ -104,8 +104,9 @@ def draw_triplets(
         rows.append([column[is_voted] for column in columns])
     drawn, first, second, p_second, votes = (np.concatenate(column) for column in zip(*rows, strict=True))
     if not len(drawn):
+        where = f"judgments {draw.source}"
         raise DataError(
-            f"judgments {draw.source}: no two candidates of one anchor differ by min_gap = {draw.min_gap:g}; lower it"
+            f"{where}: no two candidates of one anchor differ by min_gap = {draw.min_gap:g}; lower it"
         )
     unit: Unit = "anchor" if members is None else "image"
     return Triplets.build(stimuli, drawn, first, second, p_second, votes, unit=unit)

@@ -69,7 +69,7 @@ def draw_sides(named: NamedTriplets, seed: int) -> NamedTriplets:
 
 @lru_cache(maxsize=4)
 def _draw(seed: int, names: tuple[str, ...], questions: bytes) -> np.ndarray:
-    """Return the seed of each question, int64 (Q,), of bytes of int64 (3, Q); cached across uses of a table."""
+    """Return the seed of each question, int64 (Q,); `questions` are the bytes of int64 (3, Q)."""
     asked = np.frombuffer(questions, dtype=np.int64).reshape(3, -1).tolist()
     keys = ((names[a], names[b], names[c]) for a, b, c in zip(*asked, strict=True))
     return np.array(derive_seeds(seed, "judgments", "table", "sides", keys=keys), dtype=np.int64)

@@ -59,9 +59,8 @@ class OddOneOut:
         group = triple_codes(table, len(stimuli)) if group is None else np.asarray(group, dtype=np.int64)
         counts = np.asarray(votes, dtype=np.int32).reshape(-1, 3)
         if not len(table) == len(counts) == len(group):
-            raise DataError(
-                f"odd-one-out columns differ in length: {len(table)} images, {len(counts)} votes, {len(group)} groups"
-            )
+            lengths = f"{len(table)} images, {len(counts)} votes, {len(group)} groups"
+            raise DataError(f"odd-one-out columns differ in length: {lengths}")
         row = "odd-one-out judgment"
         raise_first(((table < 0) | (table >= len(stimuli))).any(axis=1), "an image is not a stimulus", row)
         is_repeated = (np.diff(np.sort(table, axis=1)) == 0).any(axis=1)
@@ -80,9 +79,9 @@ class OddOneOut:
     def triplets(self, rng: np.random.Generator) -> Triplets:
         """Return anchored triplets: two for a judgment with one answer, up to three with more votes.
 
-        With `a` as the anchor, people who chose `c` as odd put `b` closer, people who chose `b` put `c` closer,
-        and people who chose `a` have no vote. Sides are drawn with `rng`, so the order of a file reveals
-        nothing. The group is kept.
+        With `a` as the anchor, people who chose `c` as odd put `b` closer, people who chose `b` put `c`
+        closer, and people who chose `a` have no vote. Sides are drawn with `rng`, so the order of a file
+        reveals nothing. The group is kept.
         """
         parts = [self._anchor(anchor, rng) for anchor in range(3)]
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
@@ -92,7 +91,7 @@ class OddOneOut:
         return Triplets.build(self.stimuli, anchor, first, second, p_second, num_votes, group, self.unit)
 
     def _anchor(self, anchor: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """Return anchor, first, second, p_second, num_votes and row of the judgments with votes for an anchor."""
+        """Return anchor, first, second, p_second, num_votes and row of judgments with votes for an anchor."""
         b, c = (column for column in range(3) if column != anchor)
         rows = np.flatnonzero(self.votes[:, b] + self.votes[:, c] > 0)
         is_swapped = rng.random(len(rows)) < 0.5

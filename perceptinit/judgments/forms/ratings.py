@@ -49,7 +49,7 @@ def triplets_from_ratings(rated: RatedImages, rule: VoteRule, draw: TripletDraw)
         rated: The ratings.
         rule: "gap": the better-rated image gets all votes. "elo": shares of votes follow the Elo model,
             1 / (1 + 10^((a - b) / 400)).
-        draw: How many triplets, and which; `min_gap` is in units of the rating. Equal ratings never make a pair.
+        draw: Settings of the draw; `min_gap` is in units of the rating. Equal ratings never make a pair.
 
     Raises:
         DataError: If no two ratings differ enough.

@@ -1,4 +1,4 @@
-"""Triplets from dissimilarity matrices: which of two images is nearer to a third, and for how many subjects?"""
+"""Triplets from dissimilarity matrices: which of two images is nearer to a third?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from perceptinit.errors import DataError
-from perceptinit.judgments.forms.drawing import TripletDraw, draw_triplets
+from perceptinit.judgments.forms.drawing import TripletDraw, Votes, draw_triplets
 from perceptinit.judgments.scoring import agreement
 from perceptinit.types import MeasuredSplit, Stimuli, Triplets
 
@@ -41,7 +41,7 @@ class Dissimilarities:
             source: The name of the matrices in messages.
 
         Raises:
-            DataError: If a matrix is not symmetric, has an infinite cell, or has fewer than two different values.
+            DataError: If a matrix is not symmetric, has an infinite cell, or only one value.
         """
         values = np.array(matrices, dtype=np.float64)
         values = values[None] if values.ndim == 2 else values
@@ -74,9 +74,7 @@ class Dissimilarities:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(count > 0, total / count, np.nan)
 
-    def votes(
-        self, anchor: np.ndarray | int, first: np.ndarray, second: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def votes(self, anchor: np.ndarray | int, first: np.ndarray, second: np.ndarray) -> Votes:
         """Return the share of subjects for whom `second` is nearer, and how many have both cells, (N,).
 
         Equal cells count half for each side. The share is NaN if no subject has both cells.
@@ -101,11 +99,11 @@ class Dissimilarities:
 
         Args:
             draw: Selects triplets by a group's dissimilarities. For the lower bound the other subjects select
-                them: a subject's own answers would favour triplets on which the subject agrees with the group.
+                them, since a subject's own answers favour triplets on which the subject and the group agree.
 
         Returns:
-            Bounds of the score of a perfect model on single subjects' choices. None for fewer than two subjects,
-            or if the other subjects never have triplets.
+            Bounds of the score of a perfect model on single subjects' choices. None for fewer than two
+            subjects, or if the other subjects never have triplets.
 
         Source: the noise ceiling of Nili et al. (2014), with 2AFC instead of correlation.
         """
@@ -128,7 +126,7 @@ class HasDissimilarities(Protocol):
     """Judgments with dissimilarity matrices."""
 
     def load_dissimilarities(self, split: MeasuredSplit) -> tuple[Stimuli, np.ndarray, np.ndarray]:
-        """Return the stimuli, the images of a split or "all", int64 (K,), and their dissimilarities (S, K, K).
+        """Return the stimuli, the images of a split, int64 (K,), and their dissimilarities (S, K, K).
 
         Raises:
             DataError: If a file is wrong.
@@ -145,8 +143,7 @@ def triplets_from_dissimilarities(
         dissimilarities: Of all M images.
         stimuli: The M images.
         members: Indices of the only images that occur, so that splits share none.
-        draw: How many triplets, and which; `min_gap` is the difference of two group dissimilarities, in standard
-            deviations of all of them.
+        draw: Settings of the draw; `min_gap` is in standard deviations of the group dissimilarities.
 
     Raises:
         DataError: If no two candidates differ enough.

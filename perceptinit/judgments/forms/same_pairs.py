@@ -82,8 +82,8 @@ class SamePairs:
         anchors = anchors[counts > 1]
         if not len(anchors):
             raise DataError(
-                f"{draw.source}: no image is the first of two pairs, so same-or-different answers make no triplets. "
-                "Score them with the evaluator 'jnd'"
+                f"{draw.source}: no image is the first of two pairs, so there are no triplets. Score "
+                "same-or-different answers with the evaluator 'jnd'"
             )
 
         def votes_of(anchor: int, first: np.ndarray, second: np.ndarray) -> Votes:
@@ -91,9 +91,10 @@ class SamePairs:
             counts = np.minimum(num_votes[first], num_votes[second])
             return (p_same[second] > p_same[first]).astype(np.float64), counts.astype(np.int64)
 
-        return draw_triplets(
-            self.stimuli, anchors.tolist(), lambda anchor: -self._column(anchor, self.p_same), votes_of, draw
-        )
+        def distances_of(anchor: int) -> np.ndarray:
+            return -self._column(anchor, self.p_same)
+
+        return draw_triplets(self.stimuli, anchors.tolist(), distances_of, votes_of, draw)
 
     def _column(self, anchor: int, column: np.ndarray) -> np.ndarray:
         """Return a column by the image that the anchor was compared with, (M,); NaN elsewhere."""

@@ -74,8 +74,7 @@ class SplitConfig:
         total = self.val_share + self.test_share
         if total > 1 + 1e-9:  # rounding: 0.7 + 0.3 may exceed 1
             raise ValueError(
-                f"val_share + test_share is {total:g}, which exceeds 1. To only measure on the judgments, set "
-                "test_share = 1.0 and val_share = 0.0"
+                f"val_share + test_share is {total:g}, above 1. To measure, set test_share = 1, val_share = 0"
             )
         colour_of(self.background)
 

@@ -1,15 +1,17 @@
-"""Tables that other programs export, recognized by their columns, which are renamed to the names of our tables.
+"""Tables that other programs export, recognized by their columns, which are renamed.
 
-| program | columns | source |
-|---|---|---|
-| NEXT | `Participant ID`, `Center`, `Left`, `Right`, `Answer` | NEXT-psych, participant data of PoolBasedTripletMDS |
-| NEXT | `participant_uid`, `target_center`, `target_left`, `target_right`, `target_winner` | the same, as its later versions format it |
-| Salmon | `head_filename`, `left_filename`, `right_filename`, `winner_filename`, `puid` | Salmon 1.0, `/responses`; without file names `head`, `left`, `right`, `winner`, numbers from 0 |
-| Meadows | `stim1_name`, `stim2_name`, `stim3_name`, `label`, `participation` | docs.meadows-research.com, downloads, annotations of the triplet choice task |
-| jsPsych | `trial_type`, `response` (the button, from 0), and, stated as `data` of the trial, `anchor`, `first`, `second`, or `image_1` to `image_3` | docs.jspsych.org, data, button responses |
+* NEXT: `Participant ID`, `Center`, `Left`, `Right`, `Answer`; in later versions `participant_uid`,
+  `target_center`, `target_left`, `target_right`, `target_winner`. Source: NEXT-psych, participant data of
+  PoolBasedTripletMDS.
+* Salmon: `head_filename`, `left_filename`, `right_filename`, `winner_filename`, `puid`; without file names
+  `head`, `left`, `right`, `winner`, numbers from 0. Source: Salmon 1.0, `/responses`.
+* Meadows: `stim1_name`, `stim2_name`, `stim3_name`, `label`, `participation`. Source:
+  docs.meadows-research.com, downloads, annotations of the triplet choice task.
+* jsPsych: `trial_type`, `response` (the button, from 0), and, as `data` of the trial, `anchor`, `first`,
+  `second`, or `image_1` to `image_3`. Source: docs.jspsych.org, data, button responses.
 
-Rows of other trials and tasks, and rows without an answer, are left out. The name of an image with a URL is the
-last part of the URL's path.
+Rows of other trials and tasks, and rows without an answer, are left out. The name of an image with a URL is
+the last part of the URL's path.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ SUBJECTS = ("subject", "subject_id", "participant", "participant_id", "PROLIFIC_
 class Layout:
     """The columns of a program, in the order of `roles`.
 
-    subject: columns that may say who answered. ids: alternative names of the three images, which answers may use.
+    subject: columns that may name the participant. ids: columns of other names of the images, for answers.
     """
 
     program: str
@@ -122,9 +124,8 @@ def _files_of_urls(columns: Columns, names: Sequence[str]) -> dict[str, str]:
         except ValueError:  # invalid brackets: not a URL
             continue
         if url_of.setdefault(file, url) != url:
-            raise DataError(
-                f"{columns.path}: '{url_of[file]}' and '{url}' end in one file, '{file}'; name the images apart"
-            )
+            both = f"'{url_of[file]}' and '{url}'"
+            raise DataError(f"{columns.path}: {both} end in one file, '{file}'; name the images apart")
     return files
 
 

@@ -32,7 +32,7 @@ from perceptinit.types import DataCard, MeasuredSplit, Split, Stimuli, Triplets
 
 
 class MatrixSet(ABC):
-    """Matrices of M images, one per subject, made into triplets; a subclass defines `matrices`, `source`, `card`.
+    """Matrices of M images, one per subject; a subclass defines `matrices`, `source` and `card`.
 
     Splits are by image: all three images of a triplet are in its split.
     """
@@ -46,7 +46,7 @@ class MatrixSet(ABC):
         min_gap: NonNegativeFloat = 0.5
         """Smallest difference of the candidates' dissimilarities, in standard deviations of all cells."""
         split_by: Literal["image"] | None = None
-        """What occurs in one split only: images, the only choice for matrices."""
+        """Unit of splits: images, the only choice for matrices."""
         test_share: Share = 0.2
         """Share of the images in `test`."""
 
@@ -65,7 +65,7 @@ class MatrixSet(ABC):
 
     @abstractmethod
     def matrices(self) -> tuple[np.ndarray, Sequence[str]]:
-        """Return the matrices (S, M, M) and the M images, relative to `images`; DataError for a wrong file."""
+        """Return the matrices (S, M, M) and the files of the M images; DataError for a wrong file."""
 
     @property
     def kind(self) -> MatrixKind:
@@ -151,9 +151,9 @@ class MatrixSet(ABC):
             return list(range(len(ids)))
         members = np.flatnonzero(split_names(ids, self.config, "rdm") == split).tolist()
         if len(members) < 3:
-            found = f"{self.name}: {len(members)} of {len(ids)} images are in split '{split}'; a triplet needs three"
+            found = f"{len(members)} of {len(ids)} images are in split '{split}'; a triplet needs three"
             remedy = "Lower val_share or test_share" if split == "train" else f"Raise {split}_share"
-            raise (DataError if members else EmptySplitError)(f"{found}. {remedy}")
+            raise (DataError if members else EmptySplitError)(f"{self.name}: {found}. {remedy}")
         return members
 
 
@@ -162,8 +162,8 @@ class RdmSet(MatrixSet):
 
     `.npy` and `.mat` files hold (M, M), (subjects, M, M), or upper triangles row by row; `.csv` is
     one square table, with or without names in the first row or column. With several subjects each subject
-    has one vote. Splits are by image: all three images of a triplet are in its split. Triplets are drawn without
-    replacement from candidates whose mean dissimilarities differ by `min_gap`.
+    has one vote. Splits are by image: all three images of a triplet are in its split. Triplets are drawn
+    without replacement from candidates whose mean dissimilarities differ by `min_gap`.
     """
 
     conventions: ClassVar[Conventions] = Conventions(
@@ -181,7 +181,7 @@ class RdmSet(MatrixSet):
         kind: MatrixKind
         """Whether a larger cell means more alike ("similarity") or less ("dissimilarity"). No default."""
         names: Path | None = None
-        """Text file of image names, one per line in the order of the matrix; not needed if a .csv has them."""
+        """Text file of image names, one per line; not needed if a .csv contains them."""
         key: str | None = None
         """Variable of a .mat file with several, or field of a struct ("data.rdm")."""
         image: str | None = None

@@ -36,8 +36,8 @@ class MultiSelect(OwnTable):
     """A table with a query and n images of which people chose m, made into triplets.
 
     Columns `anchor` (the query), `chosen_1`, `chosen_2`, ... and `other_1`, `other_2`, ...; cells
-    may be empty where rows differ in length. Optional columns: `split` and `excluded` (rows with a filled cell are
-    left out). Splits are by query. Rows that ask the same question are aggregated.
+    may be empty where rows differ in length. Optional columns: `split` and `excluded` (rows with a filled
+    cell are left out). Splits are by query. Rows that ask the same question are aggregated.
     """
 
     conventions: ClassVar[Conventions] = Conventions(

@@ -28,11 +28,11 @@ class OddOneOutTable(OwnTable):
     """Odd-one-out judgments from a table in one of two forms:
 
     * `image_1`, `image_2`, `image_3`, `odd`: `odd` repeats the name of the odd image;
-    * `image_1`, `image_2`, `image_3`, `votes_1`, `votes_2`, `votes_3`: number of people who chose each as odd.
+    * `image_1`, `image_2`, `image_3`, `votes_1`, `votes_2`, `votes_3`: people who chose each as odd.
 
     Optional columns: `split` and `excluded` (rows with a filled cell are left out). Rows about the same three
-    images are aggregated. As triplets, a judgment becomes one for each image of the pair that belongs together.
-    The `odd-one-out` evaluator and the three-way loss use the judgment itself.
+    images are aggregated. As triplets, a judgment becomes one for each image of the pair that belongs
+    together. The `odd-one-out` evaluator and the three-way loss use the judgment itself.
     """
 
     conventions: ClassVar[Conventions] = Conventions(
@@ -48,8 +48,7 @@ class OddOneOutTable(OwnTable):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(OwnTable.Config):
         split_by: Literal["image", "person", "row"] | None = None
-        """What occurs in one split only: an "image" (judgments whose images are in several splits are left out), a
-        "person" (column `subject`), or a "row", a set of three images. Default: as "row"."""
+        """Unit of splits: "image" (leaves out judgments across splits), "person" or "row". Default: "row"."""
 
     config: Config
 

@@ -60,9 +60,8 @@ class OwnTable(ABC):
         image: str | None = None
         """File name pattern: "{}.jpg", or "{:03d}.jpg" for whole numbers. Default: cells are file names."""
         split_by: SplitBy | None = None
-        """What occurs in one split only: an "image" in any role (judgments whose images are in several splits
-        are left out), an "anchor", a "person" (column `subject`) or a "row", a question. Default: the column
-        `group`, else the anchor. Not allowed with a column `split`."""
+        """Unit of splits: "image" (leaves out judgments across splits), "anchor", "person" (column `subject`)
+        or "row" (a question). Default: column `group`, else the anchor. Excludes a column `split`."""
 
         def __post_init__(self) -> None:
             SplitConfig.__post_init__(self)  # a class with slots has no super() here
@@ -92,7 +91,7 @@ class OwnTable(ABC):
 
     @property
     def splits(self) -> np.ndarray:
-        """The split of each judgment, (N,); "" for those left out because their images are in several splits."""
+        """The split of each judgment, (N,); "" for judgments whose images are in several splits."""
         return self.rows.splits
 
     def select(self, split: Split) -> Any:
@@ -145,9 +144,8 @@ class OwnTable(ABC):
         by = self.config.split_by
         for name in ("split", "group"):
             if by and name in columns:
-                raise DataError(
-                    f"{columns.path}: column '{name}' and split_by = \"{by}\" both say what is held out; keep one"
-                )
+                both = f"column '{name}' and split_by = \"{by}\""
+                raise DataError(f"{columns.path}: {both} both say what is held out; keep one")
         if "split" in columns:
             return RowSplits(read_splits(columns, group, role, hint), group, unit)
         if by == "image":

@@ -57,11 +57,9 @@ class Ratings(DrawnFromTable):
         before = find_first_rows(image)
         again = np.flatnonzero(before != np.arange(len(before)))
         if again.size:
-            raise columns.error(
-                again,
-                f"image '{images.names[image[again[0]]]}' was rated in row {columns.rows[before[again[0]]]} already; "
-                "give one row an image, the mean over people, with their number in num_ratings",
-            )
+            name, row = images.names[image[again[0]]], columns.rows[before[again[0]]]
+            advice = "give one row an image, the mean over people, with their number in num_ratings"
+            raise columns.error(again, f"image '{name}' was rated in row {row} already; {advice}")
         sign = 1 if self.config.higher_is_better else -1
         closeness = sign * columns.numbers("rating", low=-np.inf)
         has_counts = "num_ratings" in columns

@@ -34,7 +34,7 @@ def read_matrices(path: Path, key: str | None) -> Matrices:
 
     Args:
         path: The file.
-        key: The variable of a .mat file, or a field of a struct (`data.rdm`); not needed for a single variable.
+        key: The variable of a .mat file with several, or a field of a struct (`data.rdm`).
 
     Raises:
         DataError: If the file is missing or holds no such matrix.
@@ -53,8 +53,8 @@ def _refuse_export(path: Path) -> UsageError:
     companion = companion_of("judgments", EXPORT)
     assert companion is not None
     return UsageError(
-        f'{path}: use = "{EXPORT}" reads the files of rsatoolbox and Meadows. It is part of the companion package '
-        f"{companion.distribution}: {companion.install}"
+        f'{path}: use = "{EXPORT}" reads the files of rsatoolbox and Meadows. It is part of the companion '
+        f"package {companion.distribution}: {companion.install}"
     )
 
 
@@ -86,16 +86,15 @@ def _as_matrices(array: np.ndarray, source: str) -> np.ndarray:
     array = np.squeeze(array) if array.ndim == 2 and 1 in array.shape else array
     is_square = array.ndim in (2, 3) and array.shape[-2] == array.shape[-1]
     if not is_square and array.ndim not in (1, 2):
-        raise DataError(
-            f"{source}: shape {array.shape} is neither (images, images), (subjects, images, images) nor upper triangles"
-        )
+        expected = "(images, images), (subjects, images, images) or upper triangles"
+        raise DataError(f"{source}: shape {array.shape}, expected {expected}")
     matrices = array.astype(np.float64) if is_square else square(array, source)
     return matrices.reshape(-1, *matrices.shape[-2:])
 
 
 def _read_npy(path: Path, key: str | None) -> Matrices:
     try:
-        # memory-mapped, so that a header that states a larger size than the file is refused without allocation
+        # memory-mapped: a header that states a larger size than the file is refused without allocation
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # numpy's parsers of headers raise many types
         raise DataError(f"{path}: not a readable .npy file of numbers ({shown(error)})") from error
@@ -144,10 +143,8 @@ def _read_csv(path: Path, key: str | None) -> Matrices:
         row_names = {n: row.pop(0) for n, row in rows.items()}
         for place, (n, name) in enumerate(row_names.items(), start=1):
             if names is not None and name != names[place]:
-                raise DataError(
-                    f"{path}, row {n}: called '{shown(name)}', but column {place} is called '{shown(names[place])}'; "
-                    "rows and columns must be in one order"
-                )
+                both = f"called '{shown(name)}', but column {place} is called '{shown(names[place])}'"
+                raise DataError(f"{path}, row {n}: {both}; rows and columns must be in one order")
         names = list(row_names.values())
     matrix = np.empty((len(rows), len(rows)))
     for place, (n, row) in enumerate(rows.items()):

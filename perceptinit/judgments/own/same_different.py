@@ -1,4 +1,4 @@
-"""Your own same-or-different answers (`same-different`): two images and the share of people who said "same"."""
+"""Your own same-or-different answers (`same-different`): two images and the share of "same"."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from perceptinit.types import Split, Triplets
 class SameDifferent(DrawnFromTable):
     """A table of pairs of images with the share of people who called the two the same.
 
-    Column names are keys of the recipe, so published files such as the JND votes of NIGHTS need no conversion.
-    Pairs with the same `first` image make triplets: the candidate with the larger share is closer. Splits
-    are by `first`. Rows with a filled cell in `excluded` are left out. The evaluator `jnd` scores the pairs.
+    Column names are keys of the recipe, so published files such as the JND votes of NIGHTS need no
+    conversion. Pairs with the same `first` image make triplets: the candidate with the larger share is
+    closer. Splits are by `first`. Rows with a filled cell in `excluded` are left out. The evaluator `jnd`
+    scores the pairs.
     """
 
     conventions: ClassVar[Conventions] = Conventions(

@@ -31,7 +31,7 @@ OPTIONAL = ("split", "group", "subject", "excluded")
 
 @dataclass(frozen=True, slots=True)
 class TableRows(Rows):
-    """The judgments of a table, the answers that they aggregate with their splits, and the columns of the answers."""
+    """The judgments of a table, and the answers that they aggregate with their splits and columns."""
 
     answers: NamedTriplets
     answer_splits: np.ndarray
@@ -48,9 +48,10 @@ class Table(OwnTable):
     * `anchor`, `positive`, `negative`: one answer a row, `positive` is closer to the anchor.
       The column reveals the answer, so sides are drawn at random, by `seed`.
 
-    Optional columns: `split` (train, val, test), `group` (such as a scene; occurs in one split only, the anchor
-    by default), `subject` (who answered), `excluded` (rows with a filled cell are left out). Other columns are
-    ignored. Images are paths relative to `images`. Row numbers in messages count the header as row 1.
+    Optional columns: `split` (train, val, test), `group` (such as a scene; occurs in one split only, the
+    anchor by default), `subject` (who answered), `excluded` (rows with a filled cell are left out). Other
+    columns are ignored. Images are paths relative to `images`. Row numbers in messages count the header as
+    row 1.
 
     Without `split`, groups (or what `split_by` names) are assigned to splits by hashing their names. By
     default the group is the anchor, so a candidate of one split may occur in another.
@@ -126,12 +127,11 @@ class Table(OwnTable):
         if subjects is None or len(subjects.distinct) < 2:
             return {}
         stimuli, found = self.load(split).stimuli, {}
-        rows = np.flatnonzero(splits == split)
-        rows = rows[np.argsort(subjects.codes[rows], kind="stable")]
-        codes, first = np.unique(subjects.codes[rows], return_index=True)
-        for code, own in zip(codes.tolist(), np.split(rows, first[1:]), strict=True):
-            answers, _ = self._aggregate(named.select(own), splits[own])
-            found[subjects.distinct[code]] = answers.triplets(self.stimuli).over(stimuli)
+        for code, person in enumerate(subjects.distinct):
+            own = np.flatnonzero((splits == split) & (subjects.codes == code))
+            if own.size:
+                answers, _ = self._aggregate(named.select(own), splits[own])
+                found[person] = answers.triplets(self.stimuli).over(stimuli)
         return found
 
 
@@ -209,6 +209,6 @@ def _refuse_third_option(columns: Columns, form: tuple[str, ...]) -> None:
         if rows.size:
             raise columns.error(
                 rows,
-                f"{columns.cell(name, rows[0])} votes in column '{name}': a judgment has two candidates, first and "
-                "second. Leave out people who chose neither, or count half of them for each",
+                f"{columns.cell(name, rows[0])} votes in column '{name}': a judgment has two candidates, "
+                "first and second. Leave out people who chose neither, or count half of them for each",
             )

@@ -33,8 +33,8 @@ class Cifar10H(DerivedAnswers):
 
     The folder contains the counts, int64 (10000, 10) in the order of the test set, and the photographs:
     `test_batch.bin` of the binary version, or a Parquet file with columns `image` and `label` in the
-    original order. The closeness of a photograph to the anchor is the probability that two people give both the
-    same label. Splits are by photograph.
+    original order. The closeness of a photograph to the anchor is the probability that two people give both
+    the same label. Splits are by photograph.
 
     These photographs are the test set of CIFAR-10: do not score zero-shot on CIFAR-10 after training on them.
     """
@@ -119,9 +119,8 @@ class Cifar10H(DerivedAnswers):
         counts_path, images_path = root / self.config.counts, root / self.config.images
         for path in (counts_path, images_path):
             if not path.is_file():
-                raise DataError(
-                    f'root = "{root}": {path.name} not found. Get it: perceptinit data download cifar10h --out {root}'
-                )
+                get = f"perceptinit data download cifar10h --out {root}"
+                raise DataError(f'root = "{root}": {path.name} not found. Get it: {get}')
         try:
             counts = np.load(counts_path, allow_pickle=False)
         except ValueError as error:
@@ -132,8 +131,8 @@ class Cifar10H(DerivedAnswers):
         agreement = float((counts.argmax(axis=1) == labels).mean())
         if agreement < MIN_AGREEMENT:
             raise DataError(
-                f'root = "{root}": the majority gives the official label to {agreement:.1%} of the photographs: '
-                "counts and photographs are in different orders"
+                f'root = "{root}": the majority gives the official label to {agreement:.1%} of the '
+                "photographs: counts and photographs are in different orders"
             )
         ids = tuple(f"test-{i:05d}" for i in range(len(images)))
         return counts, Stimuli(ids, images, tuple(CLASSES[label] for label in labels))
@@ -187,7 +186,7 @@ def triplets_from_label_counts(
         stimuli: The M images.
         members: Indices of the only images that occur, so that splits share none.
         min_disagreement: Smallest share of people who disagree with the majority on an anchor.
-        draw: How many triplets, and which; `min_gap` is a difference of closeness, in [0, 1].
+        draw: Settings of the draw; `min_gap` is a difference of closeness, in [0, 1].
 
     Raises:
         DataError: If no triplet is left.

@@ -26,6 +26,10 @@ IMAGES = "havran1_ennis_298x298_LDR"
 NUM_IMAGES = 100
 COMMIT = "373804054a59f7015534050030cb2d3f680ffa7b"
 SOURCE = "perceptinit data download materials"
+SHA256 = {
+    "test": "8705e1d38f9762da6a66ab4b26fb691aacdea706692ebfe2ef206262de979def",
+    "train": "eafd46b57a8220d7b650961dd119faabf30424620828eb37a7d00b0390085214",
+}
 
 
 class Materials:
@@ -34,10 +38,10 @@ class Materials:
     The folder contains `answers_processed_train.json`, `answers_processed_test.json` and the images in
     `havran1_ennis_298x298_LDR/`. The index of an image is its place in the alphabetical order of names.
 
-    Splits: `test` is the published one. `val` is a share of the published training queries; a query is a set of
-    three images, any of them the reference. All 100 images occur in every split, since the published split is by
-    judgment, so scores are about these materials, not unseen ones. 261 of the test triples also occur in the
-    published training file, with another reference.
+    `test` is the published split. `val` is a share of the published training queries; a query is a set of
+    three images, any of them the reference. All 100 images occur in every split, since the published split is
+    by judgment, so scores are about these materials, not unseen ones. 261 of the test triples also occur in
+    the published training file, with another reference.
 
     Sides: the files list the majority's choice first; here sides are drawn at random, by `side_seed`.
 
@@ -61,10 +65,7 @@ class Materials:
         "for Material Appearance. ACM Transactions on Graphics 38 (4), SIGGRAPH",
         num_judgments=25_801,
         ceiling=0.838,
-        sha256={
-            "answers_processed_test.json": "8705e1d38f9762da6a66ab4b26fb691aacdea706692ebfe2ef206262de979def",
-            "answers_processed_train.json": "eafd46b57a8220d7b650961dd119faabf30424620828eb37a7d00b0390085214",
-        },
+        sha256={f"answers_processed_{part}.json": sha256 for part, sha256 in SHA256.items()},
         size_bytes=11_000_000,
         checked="the published files: 2AFC of 32x32 pixels, by cosine, 0.651 on test; ceiling 0.838",
     )
@@ -115,14 +116,12 @@ class Materials:
     @cached_property
     def _stimuli(self) -> Stimuli:
         """All images; shared by the splits, so that pixels are decoded once."""
-        folder = self.config.root / IMAGES
+        root, folder = self.config.root, self.config.root / IMAGES
         names = [name for name in file_names(folder) if name.endswith(".jpg")]
         # an index is a place in this list, so a missing or additional file shifts the others
         if len(names) != NUM_IMAGES:
-            raise DataError(
-                f'root = "{self.config.root}": {len(names)} .jpg images in {IMAGES}, expected '
-                f"{NUM_IMAGES}. Get them: {SOURCE}"
-            )
+            found = f"{len(names)} .jpg images in {IMAGES}, expected {NUM_IMAGES}"
+            raise DataError(f'root = "{root}": {found}. Get them: {SOURCE}')
         concepts = tuple(Path(name).stem for name in names)
         return Stimuli(tuple(names), [folder / name for name in names], concepts)
 

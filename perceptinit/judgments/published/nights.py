@@ -77,9 +77,9 @@ class Nights:
     `second` the right one; `left_vote` and `right_vote` may be counts or shares. The published
     splits are used; triplets of one reference are a group.
 
-    With `unfiltered`, `train` consists of the 100,000 unfiltered triplets (`nights_raw.csv`), which have fewer
-    votes and less agreement, without the references of `val` and `test` in `data.csv`. `val` and `test` are
-    unchanged. `same-different` reads the JND votes (`jnd_votes.csv`).
+    With `unfiltered`, `train` consists of the 100,000 unfiltered triplets (`nights_raw.csv`), which have
+    fewer votes and less agreement, without the references of `val` and `test` in `data.csv`. `val` and `test`
+    are unchanged. `same-different` reads the JND votes (`jnd_votes.csv`).
     """
 
     conventions: ClassVar[Conventions] = Conventions(
@@ -109,9 +109,9 @@ class Nights:
         min_votes: PositiveInt = 6
         """Minimum number of votes of a triplet. 6 is the filter of DreamSim and of all published scores."""
         unfiltered: Path | None = None
-        """Folder of the unfiltered set (`nights_raw.csv`, `ref/`, `distort/`) for `train`; `min_votes` applies."""
+        """Folder of the unfiltered set (`nights_raw.csv`, `ref/`, `distort/`), used for `train`."""
         test_subset: Literal["all", "imagenet", "no_imagenet"] = "all"
-        """Part of the test split: images of ImageNet classes, other images, or all, as DreamSim reports them."""
+        """Part of the test split: ImageNet classes, other images, or all, as DreamSim reports them."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -141,7 +141,7 @@ class Nights:
             )
 
     def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split with enough votes; DataError for a missing or wrong table or an empty split."""
+        """Return the triplets of a split with enough votes; DataError for a wrong table or an empty split."""
         columns = self._select(split)
         left, right = columns.numbers("left_vote"), columns.numbers("right_vote")
         unvoted = np.flatnonzero(left + right == 0)
@@ -173,7 +173,7 @@ class Nights:
         return columns.select(columns.counts("votes") >= self.config.min_votes)
 
     def _select(self, split: Split) -> Columns:
-        """Return the rows of a split with enough votes; of the unfiltered set if configured and the split is `train`."""
+        """Return the rows of a split with enough votes; `train` may be of the unfiltered set."""
         columns, raw = self._columns, self._raw_columns
         if split == "train" and raw is not None:
             path = self.config.root / "data.csv"

@@ -1,4 +1,4 @@
-"""Brain dissimilarity matrices as judgments: files of rsatoolbox and Meadows, vectors per region and subject."""
+"""Brain dissimilarity matrices as judgments: files of rsatoolbox and Meadows, vectors per region."""
 
 from __future__ import annotations
 

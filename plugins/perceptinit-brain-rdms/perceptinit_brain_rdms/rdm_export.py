@@ -1,8 +1,9 @@
 """Exported matrices (`brain-rdms/rdm`): files of rsatoolbox and Meadows, with the names of their images.
 
-* rsatoolbox, `RDMs.save(..., file_type="hdf5")`: each matrix is a subject, a pattern descriptor names the images.
-* Meadows, downloads of multiple arrangement tasks, as in rsatoolbox's `io/meadows.py`. JSON (tree): `tasks`, each with `stimuli` and
-  `rdm`. MATLAB: `stimuli` and `rdmutv`, or one of each per participant, `stimuli_NAME` and `rdmutv_NAME`.
+* rsatoolbox, `RDMs.save(..., file_type="hdf5")`: each matrix is a subject, a descriptor names the images.
+* Meadows, downloads of multiple arrangement tasks, as in rsatoolbox's `io/meadows.py`. JSON (tree): `tasks`,
+  each with `stimuli` and `rdm`. MATLAB: `stimuli` and `rdmutv`, or one of each per participant,
+  `stimuli_NAME` and `rdmutv_NAME`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class RdmExport(RdmSet):
     """Matrices of rsatoolbox (.hdf5, .h5) or of Meadows' multiple arrangement (.json, .mat).
 
     The files name their images. The keys are those of the judgments `rdm`. Each matrix, task or
-    participant is a subject and has one vote. The matrices of Meadows are sorted into the order of the first one.
+    participant is a subject and has one vote. The matrices of Meadows are sorted into the order of the first
+    one.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,7 @@ def read_rsatoolbox(path: Path, key: str | None) -> Matrices:
 
 
 def read_meadows_json(path: Path) -> Matrices:
-    """Return one matrix per arrangement task, (S, M, M), and the names of the stimuli; DataError for another file."""
+    """Return one matrix per arrangement task, (S, M, M), and the stimuli; DataError for another file."""
     tasks = read_json(path, dict, "a tree of Meadows").get("tasks")
     arranged = [t for t in tasks if _is_arranged(t)] if isinstance(tasks, list) else []
     if not arranged:

@@ -1,4 +1,4 @@
-"""Vectors per region and subject (`brain-rdms/regions`), in the layout of the Natural Object Dataset (NOD)."""
+"""Vectors per region and subject (`brain-rdms/regions`), as in the Natural Object Dataset (NOD)."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class Regions(BrainSet):
         for subject, own in zip(subjects, names, strict=True):
             if own != names[0]:
                 raise DataError(
-                    f"{root / subject}: filenames.txt differs from that of {subjects[0]}; all subjects need the same "
-                    "images in one order"
+                    f"{root / subject}: filenames.txt differs from that of {subjects[0]}; all subjects need "
+                    "the same images in one order"
                 )
         matrices = [self._subject(subject, len(names[0])) for subject in subjects]
         return np.stack(matrices), self.files(names[0])

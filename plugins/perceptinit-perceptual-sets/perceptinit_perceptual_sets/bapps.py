@@ -155,14 +155,13 @@ class Bapps:
             names += [f"{kind}/{stem}" for stem in union]
         if not names:
             wanted = ", ".join(c.kinds) or "any kind"
-            raise DataError(
-                f"{folder}: no judgments of {wanted}. Get them: perceptinit data download bapps --out {c.root}"
-            )
+            get = f"perceptinit data download bapps --out {c.root}"
+            raise DataError(f"{folder}: no judgments of {wanted}. Get them: {get}")
         return names
 
 
 def _find_stimuli(root: Path, part: str, names: Sequence[str], roles: Sequence[str]) -> Stimuli:
-    """Return the images of all judgments, len(roles) for each; ids are paths, since parts share file names."""
+    """Return the images of all judgments, len(roles) for each, with paths as ids."""
     ids = []
     for name in names:
         kind, _, stem = name.partition("/")

@@ -46,8 +46,9 @@ class Jnd(JudgedMeasure):
     @cached_property
     def _pairs(self) -> SamePairs:
         if not isinstance(self.judgments, HasSamePairs):
+            name = self.judgments.name
             raise UsageError(
-                f"judgments '{self.judgments.name}' have no same-or-different answers. Use 'bapps' or 'same-different'"
+                f"judgments '{name}' have no same-or-different answers. Use 'bapps' or 'same-different'"
             )
         return self.judgments.load_same_pairs(self.config.split)
 
@@ -69,7 +70,7 @@ def same_average_precision(distances: np.ndarray, p_same: np.ndarray) -> float:
     Raises:
         ValueError: If no answer is "same", or a distance is not finite.
 
-    Source: the JND score of Zhang et al. (2018), with the average precision of VOC; the rule for ties is ours.
+    Source: the JND score of Zhang et al. (2018), with the average precision of VOC; ties are ours.
     """
     d, p = np.asarray(distances, np.float64), np.asarray(p_same, np.float64)
     if not np.isfinite(d).all():

@@ -35,10 +35,10 @@ from perceptinit_perceptual_sets.things_files import PLACES, OddColumn, read_obj
 class Things:
     """Odd-one-out choices of 12,340 people about pictures of 1,854 objects.
 
-    Published readers disagree on the column of the odd object and on the number of the first object, so the recipe
-    states both. `embedding` checks them: the vectors of a published model of these choices predict the right
-    column best (0.64 of choices, chance 0.33). As triplets, a choice becomes two; the `odd-one-out` evaluator uses
-    the choice itself.
+    Published readers disagree on the column of the odd object and on the number of the first object, so the
+    recipe states both. `embedding` checks them: the vectors of a published model of these choices predict the
+    right column best (0.64 of choices, chance 0.33). As triplets, a choice becomes two; the `odd-one-out`
+    evaluator uses the choice itself.
 
     Splits: the published files for train and test, with `val` drawn from train, so all objects occur
     in all splits; or by object, from all files, without choices that cross splits.

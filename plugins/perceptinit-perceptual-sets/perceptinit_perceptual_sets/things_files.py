@@ -28,8 +28,8 @@ def read_triples(
         path: The file.
         index_base: Number of the first object in the file.
         odd_column: "first", "second" or "last": a table (N, 3) without a header (.npy, or text separated by
-            blanks, tabs or commas). "choice": a table with a header and the columns image1, image2, image3 and
-            choice, where choice is 1, 2 or 3 or repeats the number of the odd object.
+            blanks, tabs or commas). "choice": a table with a header and the columns image1, image2, image3
+            and choice, where choice is 1, 2 or 3 or repeats the number of the odd object.
         num_objects: Number of objects.
 
     Raises:
@@ -138,6 +138,6 @@ def _find_odd(path: Path, table: np.ndarray) -> np.ndarray:
     if unknown.any():
         row = int(np.argmax(unknown))
         raise DataError(
-            f"{path}, judgment {row} (from 0): choice {choice[row]} is none of the objects {images[row].tolist()}"
+            f"{path}, judgment {row} (from 0): choice {choice[row]} is none of {images[row].tolist()}"
         )
     return is_odd.argmax(axis=1)
