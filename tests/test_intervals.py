@@ -1,0 +1,89 @@
+"""Intervals over seeds and pictures, and tests by signs, against numbers worked out by hand."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from perceptinit.reports.intervals import jackknife_variance, max_t_p, sign_flip_p, two_way_estimate
+
+
+def each(num):
+    return np.arange(num)[:, None]
+
+
+def test_jackknife_of_separate_pictures_is_the_variance_of_their_mean():
+    values = np.array([0.2, 0.5, 0.1, 0.9])
+    assert jackknife_variance(values, each(4)) == pytest.approx(values.var(ddof=1) / 4)
+
+
+def test_jackknife_leaves_out_every_item_that_shows_a_picture():
+    values = np.array([1.0, 0.0, 0.5])
+    pictures = np.array([[0, 1], [1, 2], [2, 2]])
+    # without picture 0: items 1, 2; without 1: item 2; without 2: item 0
+    means = np.array([0.25, 0.5, 1.0])
+    assert jackknife_variance(values, pictures) == pytest.approx(2 / 3 * ((means - means.mean()) ** 2).sum())
+
+
+def test_two_way_variance_is_that_of_seeds_and_items_less_what_both_contain():
+    rng = np.random.default_rng(0)
+    differences = rng.normal(0, 1, (4, 1)) + rng.normal(0, 2, (1, 30)) + rng.normal(0, 1, (4, 30))
+    found = two_way_estimate(differences, each(30))
+    seeds, items = differences.mean(1), differences.mean(0)
+    rest = differences - seeds[:, None] - items + differences.mean()
+    squares = 30 * seeds.var(ddof=1), 4 * items.var(ddof=1), (rest**2).sum() / (3 * 29)
+    variance = max(squares[0] + squares[1] - squares[2], *squares[:2]) / (4 * 30)
+    assert found.mean == pytest.approx(differences.mean())
+    assert found.stderr == pytest.approx(variance**0.5)
+
+
+def test_pictures_that_all_agree_add_nothing():
+    differences = np.array([[0.1], [0.2], [0.3]]) * np.ones((3, 50))
+    found = two_way_estimate(differences, each(50))
+    reach = stats.t.ppf(0.975, 2) * 0.1 / 3**0.5
+    assert (found.low, found.high) == pytest.approx((0.2 - reach, 0.2 + reach))
+
+
+@pytest.mark.parametrize("shape", [(1, 30), (5, 1)])
+def test_one_seed_or_one_picture_gives_no_interval(shape):
+    found = two_way_estimate(np.ones(shape), each(shape[1]))
+    assert (found.mean, found.low, found.high) == (1.0, None, None)
+
+
+def test_the_interval_holds_for_new_pictures_where_seeds_alone_do_not():
+    rng = np.random.default_rng(1)
+    held = {"both": 0, "seeds": 0}
+    for _ in range(200):  # truth: 0; pictures differ by 1, seeds by 0.1
+        differences = rng.normal(0, 0.1, (10, 1)) + rng.normal(0, 1, (1, 50)) + rng.normal(0, 0.2, (10, 50))
+        both = two_way_estimate(differences, each(50))
+        seeds = stats.ttest_1samp(differences.mean(1), 0).confidence_interval()
+        held["both"] += both.low <= 0 <= both.high
+        held["seeds"] += seeds.low <= 0 <= seeds.high
+    assert held["both"] >= 186
+    assert held["seeds"] <= 140
+
+
+def test_signs_of_six_equal_seeds_have_the_least_p():
+    assert sign_flip_p([0.1] * 6) == pytest.approx(2 / 2**6)
+
+
+def test_sign_flip_p_counts_patterns_as_far_from_zero():
+    values = [0.5, 0.4, -0.1, 0.3, 0.2, 0.6]
+    means = [np.dot(s, values) for s in itertools.product((1, -1), repeat=6)]
+    expected = np.mean(np.abs(means) >= abs(sum(values)) - 1e-9)
+    assert sign_flip_p(values) == pytest.approx(expected)
+
+
+def test_largest_t_corrects_for_the_number_of_contrasts():
+    rng = np.random.default_rng(2)
+    differences = rng.normal(0, 1, (10, 8))
+    alone, corrected = [sign_flip_p(row) for row in differences], max_t_p(differences)
+    assert all(p >= q for p, q in zip(corrected, alone, strict=True))
+    assert max_t_p(differences[:1]) == [pytest.approx(alone[0])]
+
+
+def test_many_seeds_draw_their_patterns_and_always_the_same_ones():
+    values = list(np.random.default_rng(3).normal(0.3, 1, 20))
+    assert sign_flip_p(values) == sign_flip_p(values)
+    assert sign_flip_p(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue, abs=0.05)
