@@ -165,6 +165,7 @@ from perceptinit.types import (
     Event as Event,
     ImageSource as ImageSource,
     InitReport as InitReport,
+    Items as Items,
     Pair as Pair,
     RunContext as RunContext,
     Score as Score,

@@ -6,24 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from perceptinit.reports.intervals import jackknife_variance, max_t_p, sign_flip_p, two_way_estimate
+from perceptinit.reports.intervals import estimate_two_way, find_components, max_t_p, mean_of, sign_flip_p
 
 
 def each(num):
     return np.arange(num)[:, None]
 
 
-def test_jackknife_of_separate_pictures_is_the_variance_of_their_mean():
-    values = np.array([0.2, 0.5, 0.1, 0.9])
-    assert jackknife_variance(values, each(4)) == pytest.approx(values.var(ddof=1) / 4)
-
-
-def test_jackknife_leaves_out_every_item_that_shows_a_picture():
-    values = np.array([1.0, 0.0, 0.5])
-    pictures = np.array([[0, 1], [1, 2], [2, 2]])
-    # without picture 0: items 1, 2; without 1: item 2; without 2: item 0
-    means = np.array([0.25, 0.5, 1.0])
-    assert jackknife_variance(values, pictures) == pytest.approx(2 / 3 * ((means - means.mean()) ** 2).sum())
+def two_way_estimate(differences, pictures, weights=None):
+    return estimate_two_way(find_components(differences, pictures, weights))
 
 
 def test_two_way_variance_is_that_of_seeds_and_items_less_what_both_contain():
@@ -45,10 +36,35 @@ def test_pictures_that_all_agree_add_nothing():
     assert (found.low, found.high) == pytest.approx((0.2 - reach, 0.2 + reach))
 
 
-@pytest.mark.parametrize("shape", [(1, 30), (5, 1)])
-def test_one_seed_or_one_picture_gives_no_interval(shape):
-    found = two_way_estimate(np.ones(shape), each(shape[1]))
-    assert (found.mean, found.low, found.high) == (1.0, None, None)
+def test_one_seed_or_one_picture_gives_no_interval():
+    assert find_components(np.ones((1, 30)), each(30)) is None
+    assert find_components(np.ones((5, 4)), np.zeros((4, 1), int)) is None
+
+
+def test_items_of_one_picture_vary_together():
+    """100 pictures shown 30 times have the interval of their 100 means."""
+    rng = np.random.default_rng(5)
+    by_picture = rng.normal(0, 1, (5, 100))
+    repeated = two_way_estimate(np.repeat(by_picture, 30, axis=1), np.repeat(np.arange(100), 30)[:, None])
+    assert repeated.stderr == pytest.approx(two_way_estimate(by_picture, each(100)).stderr)
+
+
+def test_weights_count_items_as_often():
+    rng = np.random.default_rng(6)
+    differences, weights = rng.normal(0, 1, (4, 12)), rng.integers(1, 4, 12)
+    pictures = np.arange(12)[:, None]
+    repeated = np.repeat(np.arange(12), weights)
+    weighted = find_components(differences, pictures, weights)
+    assert weighted.mean == pytest.approx(find_components(differences[:, repeated], pictures[repeated]).mean)
+
+
+def test_the_mean_of_two_equal_sets_has_half_the_variance_of_their_pictures():
+    rng = np.random.default_rng(7)
+    parts = find_components(rng.normal(0, 1, (4, 50)), each(50))
+    both = mean_of([parts, parts], [0.1, 0.2, 0.3, 0.4])
+    assert both.pictures == pytest.approx(parts.pictures / 2)
+    assert both.seeds == pytest.approx(np.var([0.1, 0.2, 0.3, 0.4], ddof=1) / 4)
+    assert both.num_pictures == 100
 
 
 def test_the_interval_holds_for_new_pictures_where_seeds_alone_do_not():

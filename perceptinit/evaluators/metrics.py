@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from perceptinit.seeding import generator
-from perceptinit.types import Score
+from perceptinit.types import Items, Score
 
 # groups of the delete-a-group jackknife; the relative error of its result is about 1 / sqrt(2 G)
 NUM_GROUPS = 20
@@ -23,7 +23,10 @@ def share_score(name: str, correct: np.ndarray, chance: float, extra: Mapping[st
     """Return the share of correct examples, from a bool array (N,), with its binomial standard error."""
     share, num = float(correct.mean()), len(correct)
     stderr = float(np.sqrt(share * (1 - share) / num))
-    return Score(name=name, value=share, num_examples=num, stderr=stderr, chance=chance, extra=extra)
+    items = Items(correct, np.arange(num)[:, None])
+    return Score(
+        name=name, value=share, num_examples=num, stderr=stderr, chance=chance, extra=extra, items=items
+    )
 
 
 def mean_per_class_recall(

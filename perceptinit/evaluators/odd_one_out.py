@@ -21,7 +21,7 @@ from perceptinit.judgments.forms.odd_one_out import (
 )
 from perceptinit.judgments.scoring import cosine_distances, held_out_stderr
 from perceptinit.protocols import DualEncoder
-from perceptinit.types import RunContext, Score
+from perceptinit.types import Items, RunContext, Score
 
 
 class OddOneOutScore(JudgedMeasure):
@@ -64,6 +64,7 @@ class OddOneOutScore(JudgedMeasure):
             chance=CHANCE,
             **ceiling_fields(ceiling(judgments.votes)),
             extra={**as_extra(self._baselines), **self.held_out(judgments.unit, names)},
+            items=Items(values, judgments.images, weights),
         )
 
     def read(self) -> OddOneOut:

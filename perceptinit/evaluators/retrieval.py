@@ -18,7 +18,7 @@ from perceptinit.evaluators.set_measure import EmbeddedSetMeasure, Features, Sui
 from perceptinit.judgments.scoring import clustered_stderr
 from perceptinit.protocols import DualEncoder
 from perceptinit.test_sets.sets import RetrievalSet
-from perceptinit.types import RunContext, Score
+from perceptinit.types import Items, RunContext, Score
 
 
 class Retrieval(EmbeddedSetMeasure):
@@ -86,7 +86,8 @@ class Retrieval(EmbeddedSetMeasure):
                 # the captions of an image are dependent, images are not
                 stderr = clustered_stderr(hits.astype(float), owners)
                 chance = chance_of_any(num_captions, total, min(k, total))
-                result.append(replace(found, stderr=stderr))
+                items = Items(hits, owners[:, None])
+                result.append(replace(found, stderr=stderr, items=items))
                 result.append(
                     share_score(f"text_recall_{k}/{test_set.name}", by_image[:, column], chance, facts)
                 )

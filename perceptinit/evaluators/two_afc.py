@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from perceptinit.evaluators.judged import JudgedMeasure, ceiling_fields
 from perceptinit.judgments.baselines import Baseline, as_extra, two_afc_baselines
 from perceptinit.judgments.breakdown import (
@@ -20,7 +22,7 @@ from perceptinit.judgments.controls.wrappers import source_of
 from perceptinit.judgments.scoring import Weighting, agreement
 from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, Embedded, embed_judged, score
 from perceptinit.protocols import DualEncoder, HasNoiseCeiling
-from perceptinit.types import RunContext, Score, Triplets
+from perceptinit.types import Items, RunContext, Score, Triplets
 
 
 class TwoAFC(JudgedMeasure):
@@ -50,8 +52,9 @@ class TwoAFC(JudgedMeasure):
             DataError: If judgments or images cannot be read.
             TrainingError: If embeddings are not finite.
         """
-        embedded = self._embed(model, ctx)
-        result = score(embedded, self.data, self.config.weighting)
+        embedded, triplets = self._embed(model, ctx), self.data
+        result = score(embedded, triplets, self.config.weighting)
+        values = agreement(*embedded.distances(triplets), triplets.p_second)
         name, weighting = self.set_name, self.config.weighting
         if self._baselines is None:  # they do not depend on the model
             self._baselines = two_afc_baselines(self.data, weighting, num_workers=ctx.num_workers)
@@ -73,9 +76,10 @@ class TwoAFC(JudgedMeasure):
                 "num_ties": result.num_ties,
                 "num_anchors": result.num_anchors,
                 **as_extra(self._baselines),
-                **self._breakdown(embedded),
+                **self._breakdown(embedded, values),
                 **self.held_out(self.data.unit, self.data.used_names),
             },
+            items=Items(values, triplets.roles.T, self._weights),
         )
         yield Score(name=f"embedding_spread/{name}", value=result.spread, num_examples=result.num_images)
 
@@ -88,14 +92,15 @@ class TwoAFC(JudgedMeasure):
         c = self.config
         return ceiling_of_split(self.judgments, c.split, self.data, c.weighting)
 
-    def _breakdown(self, embedded: Embedded) -> dict[str, Any]:
+    @property
+    def _weights(self) -> np.ndarray | None:
+        return self.data.num_votes if self.config.weighting == "votes" else None
+
+    def _breakdown(self, embedded: Embedded, values: np.ndarray) -> dict[str, Any]:
         """Return agreement by anchor, and by person where the judgments name people."""
-        triplets = self.data
-        values = agreement(*embedded.distances(triplets), triplets.p_second)
-        weights = triplets.num_votes if self.config.weighting == "votes" else None
         people, others = self._people
         return {
-            "by_anchor": by_anchor(values, triplets, weights),
+            "by_anchor": by_anchor(values, self.data, self._weights),
             "by_person": by_person(embedded.distances, people, others),
         }
 

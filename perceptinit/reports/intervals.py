@@ -7,8 +7,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from perceptinit.judgments.scoring import jackknife_stderr
 from perceptinit.reports.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -19,67 +21,100 @@ MIN_SEEDS_SIGN_FLIP = 6
 MOST_PATTERNS = 1 << 12
 
 
-def two_way_estimate(differences: np.ndarray, pictures: np.ndarray, confidence: float = 0.95) -> Estimate:
-    """Return the mean difference with an interval for other seeds and other pictures.
+@dataclass(frozen=True, slots=True)
+class Components:
+    """Parts of the variance of a mean difference over seeds and pictures.
 
-    The variance is that over seeds plus that over pictures minus their interaction, which both contain,
-    and at least the larger of the two. Pictures vary by a jackknife that leaves out one picture with all
-    items that show it, so that a picture may have several roles. Degrees of freedom are Satterthwaite's,
-    at least those of the seeds.
+    Attributes:
+        mean: The difference.
+        seeds: Variance over seeds, with the interaction.
+        pictures: Variance over pictures, with the interaction.
+        both: The interaction.
+        num_seeds, num_pictures: Number of each.
+    """
+
+    mean: float
+    seeds: float
+    pictures: float
+    both: float
+    num_seeds: int
+    num_pictures: int
+
+
+def find_components(
+    differences: np.ndarray, pictures: np.ndarray, weights: np.ndarray | None = None
+) -> Components | None:
+    """Return the parts of the variance; None below two seeds, or if one picture is in all items.
+
+    Pictures vary by a jackknife that leaves out one picture with all items that show it, so that a picture may have
+    several roles.
 
     Args:
         differences: Arm minus reference, shape (S, N), in the score's unit.
         pictures: Pictures of each item, shape (N, R), int; R = 1 for classification.
-        confidence: In (0, 1).
+        weights: Weight of each item, shape (N,); equal if None.
+    """
+    import numpy as np
 
-    Returns:
-        Mean, standard error and interval; without an interval below two seeds or two pictures.
+    num_seeds = len(differences)
+    if num_seeds < 2:
+        return None
+    by_seed = np.average(differences, axis=1, weights=weights)
+    by_item, mean = differences.mean(axis=0), float(by_seed.mean())
+    centred = differences - by_seed[:, None] - by_item + mean
+    errors = [jackknife_stderr(row, pictures.T, weights) for row in (by_item, *centred)]
+    if None in errors:
+        return None
+    over_pictures, *rest = (float(error or 0.0) ** 2 for error in errors)
+    return Components(
+        mean,
+        float(by_seed.var(ddof=1)) / num_seeds,
+        over_pictures,
+        sum(rest) / num_seeds / (num_seeds - 1),
+        num_seeds,
+        len(np.unique(pictures)),
+    )
+
+
+def mean_of(parts: Sequence[Components], by_seed: Sequence[float]) -> Components:
+    """Return the components of a mean over data sets, whose pictures are different ones.
+
+    Args:
+        parts: Of each set.
+        by_seed: The mean difference over sets of each seed: sets share their seeds.
+    """
+    import numpy as np
+
+    num, values = len(parts), np.asarray(by_seed)
+    return Components(
+        float(values.mean()),
+        float(values.var(ddof=1)) / len(values),
+        sum(part.pictures for part in parts) / num**2,
+        sum(part.both for part in parts) / num**2,
+        len(values),
+        sum(part.num_pictures for part in parts),
+    )
+
+
+def estimate_two_way(parts: Components, confidence: float = 0.95) -> Estimate:
+    """Return the mean difference with an interval for other seeds and other pictures.
+
+    The variance is that over seeds plus that over pictures minus their interaction, which both contain, and at
+    least the larger of the two. Degrees of freedom are Satterthwaite's, at least those of the seeds.
 
     Source: Owen 2007, "The pigeonhole bootstrap" (variance of crossed random effects); Satterthwaite 1946.
     """
-    import numpy as np
     from scipy import stats
 
-    num_seeds, num_pictures = len(differences), len(np.unique(pictures))
-    mean = float(differences.mean())
-    if num_seeds < 2 or num_pictures < 2:
-        return Estimate(mean, None, None, None, num_seeds)
-    by_seed = differences.mean(axis=1)
-    seeds = float(by_seed.var(ddof=1)) / num_seeds
-    items = jackknife_variance(differences.mean(axis=0), pictures)
-    centred = differences - by_seed[:, None] - differences.mean(axis=0) + mean
-    both = sum(jackknife_variance(row, pictures) for row in centred) / num_seeds / (num_seeds - 1)
-    variance = max(seeds + items - both, seeds, items)
+    variance = max(parts.seeds + parts.pictures - parts.both, parts.seeds, parts.pictures)
     if not variance:
-        return Estimate(mean, 0.0, mean, mean, num_seeds)
-    parts = ((seeds, num_seeds - 1), (items, num_pictures - 1), (both, (num_seeds - 1) * (num_pictures - 1)))
-    degrees = max(variance**2 / sum(part**2 / df for part, df in parts), num_seeds - 1)
+        return Estimate(parts.mean, 0.0, parts.mean, parts.mean, parts.num_seeds)
+    seeds, pictures = parts.num_seeds - 1, parts.num_pictures - 1
+    squares = parts.seeds**2 / seeds + parts.pictures**2 / pictures + parts.both**2 / (seeds * pictures)
+    degrees = max(variance**2 / squares, seeds)
     stderr = math.sqrt(variance)
     reach = float(stats.t.ppf(0.5 + confidence / 2, degrees)) * stderr
-    return Estimate(mean, stderr, mean - reach, mean + reach, num_seeds)
-
-
-def jackknife_variance(values: np.ndarray, pictures: np.ndarray) -> float:
-    """Return the variance of a mean over other pictures, by leaving out one picture at a time.
-
-    Args:
-        values: One for each item, shape (N,).
-        pictures: Pictures of each item, shape (N, R), int.
-    """
-    import numpy as np
-
-    names, places = np.unique(pictures, return_inverse=True)
-    places = places.reshape(len(values), -1)
-    sums, counts = np.zeros(len(names)), np.zeros(len(names))
-    for role in range(places.shape[1]):
-        # a picture that has two roles in an item is left out with it once
-        is_new = ~(places[:, :role] == places[:, role : role + 1]).any(axis=1)
-        np.add.at(sums, places[is_new, role], values[is_new])
-        np.add.at(counts, places[is_new, role], 1)
-    left = len(values) - counts
-    means = (values.sum() - sums)[left > 0] / left[left > 0]
-    num = len(means)
-    return float((num - 1) / num * ((means - means.mean()) ** 2).sum()) if num > 1 else 0.0
+    return Estimate(parts.mean, stderr, parts.mean - reach, parts.mean + reach, parts.num_seeds)
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:

@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -197,7 +197,8 @@ def processor_name() -> str:
 
 def score_row(score: Score, stage: str, epoch: int, samples_seen: int) -> dict[str, Any]:
     """Return the row of a score in a record, with the stage and samples at which it was measured."""
-    row = asdict(score) | {"value": finite(score.value), "extra": plain(score.extra)}
+    row = asdict(replace(score, items=None)) | {"value": finite(score.value), "extra": plain(score.extra)}
+    del row["items"]  # in a file of their own
     return {"stage": stage, "epoch": epoch, "samples_seen": samples_seen, **row}
 
 

@@ -14,10 +14,11 @@ from perceptinit.compute import distributed
 from perceptinit.errors import CheckpointError, WriteError
 from perceptinit.files.atomic import write_json
 from perceptinit.files.checkpoints import load_strict, load_weights, weights_sha256
+from perceptinit.results.items import write_items
 from perceptinit.results.preregistration import plan_sha256, read_plan
 from perceptinit.results.record import RECORD, finite, now, read_record, score_row
 from perceptinit.running.interruption import INTERRUPTED, Stopped
-from perceptinit.types import InitReport, Score, State
+from perceptinit.types import InitReport, Items, Score, State
 
 SAME = ("python", "packages", "platform", "processor", "threads", "device")
 INIT_WEIGHTS = Path("weights") / "init.safetensors"
@@ -39,6 +40,7 @@ class RunJournal:
         self.samples_seen = 0
         self.epoch = 0
         self._resumed: State | None = None
+        self._items: dict[str, Items] = {}
         self._path = folder / RECORD
 
     def begin(self, record: dict[str, Any]) -> None:
@@ -108,12 +110,15 @@ class RunJournal:
         self.record["wall_seconds"][stage] = seconds
 
     def note_scores(self, scores: Sequence[Score], stage: str) -> None:
-        """Add the scores of an evaluator."""
+        """Add the scores of an evaluator; the items of the last evaluation are written at the end."""
         self.record["scores"] += [score_row(each, stage, self.epoch, self.samples_seen) for each in scores]
+        self._items |= {each.name: each.items for each in scores if each.items is not None}
 
     def end(self, error: BaseException | None = None) -> None:
         """Save the record with how the run ended; an error that prevents this is added to `error`."""
         if error is None:
+            if distributed.is_first() and self._items:
+                write_items(self._path.parent, self._items)
             self.record.update(status="finished", finished=now())
             return self.save()
         by_ctrl_c = isinstance(error, KeyboardInterrupt)

@@ -18,6 +18,7 @@ from perceptinit.types.data import (
 from perceptinit.types.runs import (
     Event as Event,
     InitReport as InitReport,
+    Items as Items,
     RunContext as RunContext,
     Score as Score,
     StagePlan as StagePlan,

@@ -69,6 +69,21 @@ class InitReport:
         return f"{text}, 95 % interval [{gain - 1.96 * stderr:+.3f}, {gain + 1.96 * stderr:+.3f}]"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Items:
+    """What a score is a mean of.
+
+    Args:
+        values: One for each item (an image or a judgment), shape (N,); their weighted mean is the score.
+        pictures: The pictures of each item as integers, shape (N, R); R = 1 for images of a test set.
+        weights: Weight of each item, shape (N,), or None for equal weights.
+    """
+
+    values: np.ndarray
+    pictures: np.ndarray
+    weights: np.ndarray | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """One measured number and its context.
@@ -83,6 +98,7 @@ class Score:
         ceiling: How well the votes of all people predict one person, or None if unknown.
         lower_ceiling: The same, from the votes of the other people.
         extra: Details for the record that no table shows, such as accuracies by class.
+        items: The values that the score is a mean of, for intervals over pictures; None if it is no such mean.
     """
 
     name: str
@@ -94,6 +110,7 @@ class Score:
     ceiling: float | None = None
     lower_ceiling: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    items: Items | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,68 @@
+"""What each final score is a mean of: one value for each item, and which pictures the items show.
+
+`items.safetensors` of a run contains the values; bits where every value is 0 or 1. The pictures and weights are the
+same for all runs, so they are stored once, in the folder `items` of the experiment, under their hash.
+"""
+
+from __future__ import annotations
+
+# N items, R pictures in an item
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from perceptinit.files.sealed import open_sealed, write_sealed
+from perceptinit.types import Items
+
+ITEMS = "items.safetensors"  # in the folder of a run
+SETS = "items"  # in the folder of an experiment
+WHAT = "values of items that a run wrote. Evaluate the run again"
+
+
+def write_items(folder: Path, items: Mapping[str, Items]) -> None:
+    """Write the items of the final scores of a run, and their pictures if no other run has written them.
+
+    Args:
+        folder: Folder of the run, `<recipe>/<arm>/seed<k>`.
+        items: Name of the score to its items.
+    """
+    about, arrays = {}, {}
+    for name, each in items.items():
+        values = np.asarray(each.values)
+        is_binary = bool(np.isin(values, (0, 1)).all())
+        key = _write_set(folder.parents[1] / SETS, each)
+        about[name] = {"set": key, "num": len(values), "bits": is_binary}
+        arrays[name] = np.packbits(values.astype(bool)) if is_binary else values.astype(np.float32)
+    write_sealed(folder / ITEMS, about, arrays)
+
+
+def read_items(folder: Path) -> dict[str, Items]:
+    """Return the items of the final scores of a run by name; empty for a run that has none.
+
+    Raises:
+        DataError: If a file is damaged, or the pictures of a set are missing.
+    """
+    if not (folder / ITEMS).exists():
+        return {}
+    found = open_sealed(folder / ITEMS, WHAT)
+    items = {}
+    for name, row in found.about.items():
+        stored = found.arrays[name]
+        values = np.unpackbits(stored, count=row["num"]) if row["bits"] else stored
+        arrays = open_sealed(folder.parents[1] / SETS / f"{row['set']}.safetensors", WHAT).arrays
+        items[name] = Items(values.astype(np.float64), arrays["pictures"], arrays.get("weights"))
+    return items
+
+
+def _write_set(folder: Path, items: Items) -> str:
+    """Write the pictures and weights of items, and return their hash."""
+    arrays = {"pictures": items.pictures.astype(np.int64)}
+    if items.weights is not None:
+        arrays["weights"] = items.weights.astype(np.float64)
+    digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()[:16]
+    path = folder / f"{digest}.safetensors"
+    if not path.exists():
+        write_sealed(path, {}, arrays)
+    return digest

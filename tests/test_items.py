@@ -1,0 +1,58 @@
+"""Values of single items beside a record: written once, read back, refused when damaged."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers.runs_here import run_recipe_here
+
+from perceptinit.errors import DataError
+from perceptinit.results.items import ITEMS, SETS, read_items, write_items
+from perceptinit.types import Items
+
+
+def folder_of(root, seed=0):
+    return root / "made" / "pi" / f"seed{seed}"
+
+
+def test_bits_and_values_come_back_and_the_pictures_are_stored_once(tmp_path):
+    pictures = np.array([[0, 1, 2], [1, 2, 3], [0, 2, 3]])
+    items = {
+        "top1/x": Items(np.array([True, False, True]), np.arange(3)[:, None]),
+        "2afc/y": Items(np.array([0.25, 1.0, 0.5]), pictures, np.array([4, 2, 6])),
+    }
+    for seed in range(2):
+        write_items(folder_of(tmp_path, seed), items)
+    assert len(list((tmp_path / "made" / SETS).iterdir())) == 2
+    found = read_items(folder_of(tmp_path))
+    assert found["top1/x"].values.tolist() == [1, 0, 1]
+    assert found["top1/x"].weights is None
+    assert found["2afc/y"].values.tolist() == [0.25, 1.0, 0.5]
+    assert (found["2afc/y"].pictures == pictures).all()
+    assert found["2afc/y"].weights.tolist() == [4, 2, 6]
+
+
+def test_five_thousand_bits_take_less_than_a_kilobyte(tmp_path):
+    write_items(folder_of(tmp_path), {"top1/x": Items(np.ones(5000), np.arange(5000)[:, None])})
+    assert (folder_of(tmp_path) / ITEMS).stat().st_size < 1000
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    write_items(folder_of(tmp_path), {"top1/x": Items(np.ones(80), np.arange(80)[:, None])})
+    file = folder_of(tmp_path) / ITEMS
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(DataError, match="damaged"):
+        read_items(folder_of(tmp_path))
+
+
+def test_a_run_writes_the_items_of_its_final_scores(tmp_path):
+    run_recipe_here(tmp_path)
+    folder = tmp_path / "tiny/pi/seed0"
+    record = json.loads((folder / "record.json").read_text())
+    found = read_items(folder)["2afc/synthetic"]
+    [score] = [row for row in record["scores"][-2:] if row["name"] == "2afc/synthetic"]
+    assert np.average(found.values, weights=found.weights) == pytest.approx(score["value"], abs=1e-6)
+    assert found.pictures.shape == (score["num_examples"], 3)
+    assert "items" not in score
