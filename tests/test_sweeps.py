@@ -16,7 +16,7 @@ from helpers.tiny_recipes import RECIPE as TINY
 
 from perceptinit.errors import UsageError
 from perceptinit.recipe.reading import read_recipe
-from perceptinit.reports.status import totals, what
+from perceptinit.reports.status import describe_run, totals
 from perceptinit.results import runs
 from perceptinit.results.runs import load_runs
 from perceptinit.results.states import claim, holder, is_claimed
@@ -159,8 +159,8 @@ def test_ctrl_c_is_what_status_says_of_runs_in_jobs_that_it_ended(folder):
     assert messages.splitlines()[-1] == "interrupted by Ctrl-C; the same command continues"
     run = load_runs([folder / "runs/tiny"]).arm_runs("random")[0]
     assert run.state == "interrupted"
-    assert "interrupted by Ctrl-C" in what(run, time.time())
-    assert "SIG" not in what(run, time.time())
+    assert "interrupted by Ctrl-C" in describe_run(run, time.time())
+    assert "SIG" not in describe_run(run, time.time())
 
 
 def test_a_failure_does_not_stop_the_other_runs_of_one_process(folder):
@@ -228,7 +228,7 @@ def test_status_of_a_running_run_tells_step_and_time_left(tmp_path):
     with claim(folder / "pi/seed0"):
         runs = load_runs([folder])
         run = next(r for r in runs.runs if r.state == "running")
-        shown = what(run, now=1025.0)
+        shown = describe_run(run, now=1025.0)
     # 2 s a step, 30 steps left
     assert shown.startswith("pretrain step 10 of 40, 60 s left in the stage, last event 5 s ago")
     assert f"process {os.getpid()} on" in shown
@@ -276,8 +276,8 @@ def test_the_live_view_shows_runs_bars_and_time_left():
 
 def test_missing_runs_are_looked_for_once_for_a_plan_however_many_runs_it_has(tmp_path, monkeypatch):
     looked = []
-    look = runs._missing
-    monkeypatch.setattr(runs, "_missing", lambda *given: looked.append(1) or look(*given))
+    look = runs._find_missing
+    monkeypatch.setattr(runs, "_find_missing", lambda *given: looked.append(1) or look(*given))
     made = load_runs([write(tmp_path, [record("pi", seed, 0.5) for seed in range(3)])])
     assert [r.state for r in made.runs].count("not started") == 6
     assert len(looked) == 1

@@ -17,7 +17,6 @@ JOBS = "jobs.json"
 ANSWER_SECONDS = 60
 
 Task = str  # of a job array: "17_4"
-Runs = Sequence[tuple[str, int]]
 
 
 class QueuedRun(TypedDict):
@@ -46,7 +45,7 @@ def ask(command: Sequence[str], text: str = "") -> str:
     return done.stdout
 
 
-def note_job(root: Path, job: str, runs: Runs) -> None:
+def note_job(root: Path, job: str, runs: Sequence[tuple[str, int]]) -> None:
     """Write to the folder of the runs which of them the array `job` does, in the order of its tasks."""
     known = [*_read_jobs(root), {"id": job, "runs": [{"arm": a, "seed": s} for a, s in runs]}]
     write_json(root / FOLDER / JOBS, known)
