@@ -202,5 +202,4 @@ def stages_by_name(shared: Arm) -> dict[str, Spec]:
 def fingerprint_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     """Return a unified diff of the settings of two runs."""
     before, after = (json.dumps(v, indent=1, sort_keys=True).splitlines() for v in (old, new))
-    names = {"fromfile": "the finished run", "tofile": "this recipe"}
-    return "\n".join(difflib.unified_diff(before, after, lineterm="", n=1, **names))
+    return "\n".join(difflib.unified_diff(before, after, "the finished run", "this recipe", lineterm="", n=1))

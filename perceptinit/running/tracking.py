@@ -45,7 +45,6 @@ class Trackers:
         for tracker in self._active:
             if isinstance(tracker, HasDescribe):
                 tracker.describe(ctx, without_credentials(recipe.text), settings)
-        for tracker in self._active:
             tracker.start(ctx)
         ctx.event("run-start", message=self._position())
 
