@@ -133,8 +133,8 @@ def apply_perceptual_init(
         **options: Keys of the initializer, such as `epochs=4` (`perceptinit show initializer NAME`).
 
     Returns:
-        Names of the changed tensors, hashes of the weights, and numbers such as `2afc_val_after`; prints as one
-        line.
+        Names of the changed tensors, hashes of the weights, and numbers such as `2afc_val_after`. It
+        prints as one line.
 
     Raises:
         UsageError: If arguments are invalid or do not fit the model.

@@ -19,6 +19,21 @@ from perceptinit.types import InitReport, RunContext
 WEIGHTS_FILE = "model.safetensors"  # as timm calls it in its repositories
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimmSource:
+    """Where the weights of a timm model are from: a file or a download."""
+
+    file: Path | None = None
+    """Safetensors file in timm's layout, instead of a download; mean and std of the tower do not change."""
+    tag: str | None = None
+    """Tag of timm's weights to download, such as "augreg_in1k". Required without a file, because timm's
+    default weights of an architecture may be trained on captioned images."""
+
+    def __post_init__(self) -> None:
+        if (self.file is None) == (self.tag is None):
+            raise ValueError("needs either 'file' (safetensors) or 'tag' (of timm's weights)")
+
+
 class ImageNet:
     """Loads timm's pretrained weights of the same architecture into the trunk; a projection does not change.
 
@@ -32,16 +47,8 @@ class ImageNet:
     smoke_stand_in = "random"  # weights of a full-size model do not fit a shrunken one
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
-        file: Path | None = None
-        """Safetensors file in timm's layout, instead of a download; mean and std of the tower do not
-        change."""
-        tag: str | None = None
-        """Tag of timm's weights to download, such as "augreg_in1k". Required without a file, because timm's
-        default weights of an architecture may be trained on captioned images."""
-
-        def __post_init__(self) -> None:
-            check_source(self.file, self.tag)
+    class Config(TimmSource):
+        pass
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -59,7 +66,7 @@ class ImageNet:
             CheckpointError: If there are no such weights, or a name or shape differs.
         """
         architecture = timm_architecture(model.trunk, self.name)
-        found = read_weights(self.config.file, self.config.tag, architecture, model.trunk)
+        found = read_weights(self.config, architecture, model.trunk)
         return load_trunk(self.name, model, found, found.weights, ctx)
 
 
@@ -80,15 +87,9 @@ class TimmWeights:
     notes: list[str]
 
 
-def check_source(file: Path | None, tag: str | None) -> None:
-    """Raise ValueError unless exactly one of both is given."""
-    if (file is None) == (tag is None):
-        raise ValueError("needs either 'file' (safetensors) or 'tag' (of timm's weights)")
-
-
-def read_weights(file: Path | None, tag: str | None, architecture: str, like: nn.Module) -> TimmWeights:
-    """Return weights of a timm architecture, from a file or a download, that fit the module `like`."""
-    path, about = (file, None) if file else download(architecture, str(tag))
+def read_weights(source: TimmSource, architecture: str, like: nn.Module) -> TimmWeights:
+    """Return weights of a timm architecture that fit the module `like`."""
+    path, about = (source.file, None) if source.file else download(architecture, str(source.tag))
     return TimmWeights(f"{path} ({architecture})", about, *fit(load_weights(path), like))
 
 

@@ -29,10 +29,10 @@ class Impulse:
     """Sets each attention head to attend from every patch to one neighbour, as a 3 x 3 convolution does.
 
     The heads of a layer get the nine offsets of a 3 x 3 window, the patch itself included, in random order.
-    For layer-normed position embeddings P (N, D), the logits P Wq Wk' P' are the best approximation at the
-    rank of a head of the matrix (N, N) that shifts the grid by the offset. They are scaled until a given
-    share of attention is on the neighbour. P are the random position embeddings of the tower, scaled up to
-    compete with patch content. Values and their projection are set as in `mimetic`.
+    P (N, D) are the layer-normed position embeddings of the tower, random and scaled up to compete with patch
+    content. The logits P Wq Wk' P' approximate the matrix (N, N) that shifts the grid by the offset, at the
+    rank of a head. They are scaled until a given share of attention is on the neighbour. Values and their
+    projection are set as in `mimetic`.
 
     Source: Zheng et al. 2025, Structured Initialization for Vision Transformers (arXiv 2505.19985), which
     scales queries and keys by a constant; here the scale follows from the share. Here: 7.7 points [7.0, 8.4]
@@ -58,9 +58,8 @@ class Impulse:
         """Set attention matrices and position embeddings in place.
 
         Raises:
-            InitializerError: If the model has no attention or learned position embeddings, or the share
-                cannot be reached: the heads are too narrow for the grid, or the position embeddings too
-                similar.
+            InitializerError: If the model has no attention or learned position embeddings, or no scale of
+                the logits reaches the share.
         """
         layers, positions = find_attention(model, "impulse"), find_positions(model, "impulse")
         with reporting("impulse", model) as report:

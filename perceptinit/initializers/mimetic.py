@@ -20,10 +20,10 @@ from perceptinit.types import InitReport, RunContext
 class Mimetic:
     """Sets the products of attention matrices close to the identity, as in pretrained vision transformers.
 
-    For tokens x, queries x Wq and keys x Wk, each head gets the best approximation of Wq Wk' = a Z + b I at
-    its rank, and each layer that of Wv Wproj = a Z - b I. Z is a matrix (D, D) of independent normal entries
-    with variance 1 / D. Both factors come from a singular value decomposition, with the square roots of the
-    singular values in each. Other weights do not change. It needs no data: a control for the effect of
+    For tokens x, queries are x Wq and keys x Wk. Each head gets the best approximation of Wq Wk' = a Z + b I
+    at its rank, and each layer that of Wv Wproj = a Z - b I. Z has shape (D, D) and independent normal
+    entries with variance 1 / D. The factors come from a singular value decomposition, each with the square
+    roots of the singular values. Other weights do not change. It needs no data: a control for the effect of
     structure.
 
     Source: Trockman and Kolter 2023, Mimetic Initialization of Self-Attention Layers. Published effect: more

@@ -66,8 +66,8 @@ class TrainingConfig:
     best weights; None trains all epochs and keeps the last weights. The learning-rate schedule is
     unchanged."""
     image_store: str = "auto"
-    """Folder of decoded images on disk, which all arms, seeds and runs share: "auto" is the user's cache
-    folder, used from 256 MiB of pixels; "off" disables it; otherwise the path of a folder."""
+    """Folder of decoded images, which all arms, seeds and runs share. "auto" is the user's cache folder, used
+    from 256 MiB of pixels. "off" disables it. Other values are paths."""
     cache_gib: NonNegativeFloat = 4.0
     """Memory for decoded images that are not in the store, in GiB; images beyond it are decoded at each
     use."""

@@ -95,8 +95,8 @@ class Triplet:
         count, batch_size = len(self._objective.columns), self.config.batch_size
         if batch_size > count:
             yield (
-                f"batch_size = {batch_size}, but there are only {count} judgments: every epoch is one step on "
-                "all of them. Lower batch_size"
+                f"batch_size = {batch_size}, but there are only {count} judgments: every epoch is one step "
+                "on all of them. Lower batch_size"
             )
 
     def plan(self) -> StagePlan:
@@ -230,8 +230,8 @@ class TripletHinge(Triplet):
     block.
 
     Source: Hu et al. 2025 (PI, arXiv 2505.14204), with the loss of DreamSim (Fu et al. 2023). Published
-    effect, as its authors quote it: zero-shot accuracy of CLIP rises on 23 of 29 sets, by 3.3 points on
-    average over all, with one run of each arm.
+    effect, as its authors quote it: zero-shot accuracy of CLIP rises on 23 of 29 sets, and by 3.3 points on
+    average. Each arm is one run.
     """
 
     name = "triplet-hinge"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from perceptinit.errors import CheckpointError, UsageError, problems_of
 from perceptinit.files.checkpoints import load_weights
 from perceptinit.initializers.imagenet import (
-    check_source,
+    TimmSource,
     load_trunk,
     read_weights,
     timm_architecture,
@@ -38,18 +37,11 @@ class WeightSelection:
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config:
+    class Config(TimmSource):
         teacher: str
-        """Name in timm of the larger model, such as "vit_small_patch16_224"."""
-        tag: str | None = None
-        """Tag of timm's weights of the teacher to download, such as "augreg_in1k"."""
-        file: Path | None = None
-        """Safetensors file of the teacher in timm's layout, instead of a download."""
+        """Name in timm of the larger model, such as "vit_small_patch16_224"; `file` or `tag` is that of its weights."""
         teacher_args: dict[str, Any] = field(default_factory=dict)
         """Arguments of `timm.create_model` for the teacher of a file, such as depth."""
-
-        def __post_init__(self) -> None:
-            check_source(self.file, self.tag)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -72,7 +64,7 @@ class WeightSelection:
         """
         c, trunk = self.config, model.trunk
         timm_architecture(trunk, "weight-selection")
-        teacher = read_weights(c.file, c.tag, c.teacher, self._teacher_like(trunk))
+        teacher = read_weights(c, c.teacher, self._teacher_like(trunk))
         selected = select(teacher.weights, trunk.state_dict(), f"teacher '{c.teacher}'")
         return load_trunk("weight-selection", model, teacher, selected, ctx)
 
@@ -134,8 +126,8 @@ def _select_evenly(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
 def even_indices(large: int, small: int) -> Tensor:
     """Return `small` evenly spaced indices into `large` elements, int64.
 
-    Every k-th index if k = large / small is an integer; otherwise rounded, from the first to the last index.
-    (The published code counts to `large`, one past the last.)
+    If k = large / small is an integer, they are every k-th index. Otherwise they are rounded and include the
+    first and the last index; the published code counts to `large`, one past the last.
     """
     if large % small == 0:
         return torch.arange(small) * (large // small)

@@ -52,7 +52,7 @@ class Objective(nn.Module, ABC):
         """Return the loss, 0-d.
 
         Args:
-            model: Model in training; parameters outside of its towers, such as a classifier, may be used.
+            model: Model in training; the loss may use parameters outside of its towers, such as a classifier.
             **rows: Rows (B, ...) of all processes by name; features (B, D) are float32 or float64.
         """
 
@@ -72,8 +72,7 @@ def _gather(part: Tensor) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """Gathers rows of all processes; the gradient of a process is that of its rows, as each has the whole
-    loss."""
+    """Gathers rows of all processes, and returns the gradient of the rows of this process."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:

@@ -73,8 +73,8 @@ class TrainingConfig:
     """"none" replicates the model in each process (DDP); "fsdp" shards weights, gradients and AdamW's moments
     (FSDP2), for models that do not fit otherwise."""
     crop: Crop = "random"
-    """"random" boxes; the "center" square; or "padded": that square with a black border of an eighth of its
-    side, cropped to its size at a random position (4 of 32 pixels, as CIFAR recipes do)."""
+    """"random" boxes, the "center" square, or "padded". The last adds a black border of an eighth of the side
+    to that square and crops it at a random position (4 of 32 pixels, as CIFAR recipes do)."""
     crop_scale: tuple[float, float] = (0.9, 1.0)
     """Smallest and largest share of the area of a random box (open_clip: 0.9 to 1; PI paper: 0.2 to 1)."""
     crop_ratio: tuple[float, float] = (0.75, 1.3333)

@@ -1,9 +1,9 @@
 """Simulated observers who judge which of two things is more similar to a third.
 
-The dissimilarity of two things is a weighted sum of their differences in colour (CIEDE2000 of the surface
-colours, without lighting), shape (from the overlap of outlines) and texture. Size, place, backdrop, light and
-noise are ignored. Observers differ in their weights, decide with noise near a tie, and sometimes answer at
-random.
+The dissimilarity of two things is a weighted sum of their differences in colour, shape and texture. Colour is
+CIEDE2000 of the surface colours without lighting, and shape the overlap of outlines. Size, place, backdrop,
+light and noise are ignored. Observers differ in their weights, decide with noise near a tie, and sometimes
+answer at random.
 """
 
 from __future__ import annotations
