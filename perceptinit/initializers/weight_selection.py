@@ -39,7 +39,7 @@ class WeightSelection:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(TimmSource):
         teacher: str
-        """Name in timm of the larger model, such as "vit_small_patch16_224"; `file` or `tag` is that of its weights."""
+        """timm's name of the larger model, such as "vit_small_patch16_224", of `file` or `tag`."""
         teacher_args: dict[str, Any] = field(default_factory=dict)
         """Arguments of `timm.create_model` for the teacher of a file, such as depth."""
 

@@ -24,15 +24,9 @@ def check_arguments(
     seed: Any,
     given: Mapping[str, Any],
 ) -> None:
-    """Raise UsageError for the first argument that does not have its documented type.
+    """Raise UsageError for the first argument of `apply_perceptual_init` of an undocumented type.
 
-    Args:
-        model: Argument of `apply_perceptual_init`.
-        initializer: Argument of `apply_perceptual_init`.
-        judgments: Argument of `apply_perceptual_init`.
-        options: Keys of the initializer.
-        seed: Argument of `apply_perceptual_init`.
-        given: Arguments `encode`, `image_size`, `mean` and `std`.
+    `given` holds its arguments `encode`, `image_size`, `mean` and `std`.
     """
     encode, image_size = given["encode"], given["image_size"]
     _check_model(model)
