@@ -1,4 +1,4 @@
-"""Judgments that a run's model agrees with or not, with pictures: for the page, and as a sheet for trackers."""
+"""Example judgments of a run's model with images, for the page and as a sheet for trackers."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ AGREES, DISAGREES = (0, 121, 92), (194, 72, 15)
 
 @dataclass(frozen=True, slots=True)
 class RunModel:
-    """A run with its recipe; models are made when asked for, on the CPU, in eval mode."""
+    """A run with its recipe; models are loaded on demand, on the CPU, in eval mode."""
 
     run: LoadedRun
     recipe: Recipe
 
     def load(self, moment: str) -> Any:
-        """Return the dual encoder at the end of the run ("final"), or as `[[init]]` left its image tower ("init").
+        """Return the dual encoder at the end of the run ("final"), or with its image tower after stage 1 ("init").
 
-        Raises CheckpointError when its weights are gone.
+        Raises CheckpointError for missing or damaged weights.
         """
         path = self.run.folder / "weights" / f"{moment}.safetensors"
         sha256 = recorded_sha256(self.run.record, path)
         return load_model(self.recipe.backbone, path, self.run.seed, sha256)
 
     def judgments(self) -> Spec | None:
-        """Return the judgments that the arm learns from, else those it is measured on."""
+        """Return the judgments that the arm learns from, else the first that it is measured on."""
         arm = self.recipe.arm(self.run.arm)
         specs = [*arm.init, *arm.posthoc, *(slot.spec for slot in self.recipe.evals)]
         return next((s.parts["judgments"] for s in specs if "judgments" in s.parts), None)
@@ -69,7 +69,7 @@ class RunModel:
 
 @dataclass(frozen=True, slots=True)
 class TripletExample:
-    """A judgment: three pictures (data URIs), people's votes, cosine distances, who agrees."""
+    """A judgment: three images (data URIs), votes of people, and cosine distances of the model."""
 
     anchor: str
     first: str
@@ -99,10 +99,9 @@ class TripletExamples:
 
 
 def triplet_examples(model: RunModel) -> TripletExamples | None:
-    """Return held-out judgments that the image tower gets right and wrong after stage 1.
+    """Return held-out judgments on which the image tower agrees and disagrees with people after stage 1.
 
-    A sample of `NUM_SAMPLED`; the widest margins are shown, decisive votes first. None without
-    judgments.
+    From a sample of `NUM_SAMPLED`, ordered by margin and by agreement of the votes. None without judgments.
     """
     spec = model.judgments()
     if spec is None:
@@ -125,7 +124,7 @@ def triplet_examples(model: RunModel) -> TripletExamples | None:
 
 
 def draw_sample(count: int, name: str) -> np.ndarray:
-    """Return sorted rows, the same for every arm and every report of these data."""
+    """Return sorted random rows, equal for all arms and reports of these data."""
     return np.sort(generator(0, "report", name).permutation(count)[:NUM_SAMPLED])
 
 
@@ -142,7 +141,7 @@ def _triplet(triplets: Triplets, row: int, d_first: float, d_second: float) -> T
 
 
 def thumbnail(source: ImageSource, key: str, background: Colour = WHITE) -> str:
-    """Return an image as a data URI: a JPEG of at most `THUMBNAIL_SIZE`, a PNG when it is tiny."""
+    """Return an image as a data URI: a JPEG of `THUMBNAIL_SIZE` pixels, a PNG for tiny images."""
     from PIL import Image
 
     pixels = decode(source, key, background)
@@ -156,10 +155,7 @@ def thumbnail(source: ImageSource, key: str, background: Colour = WHITE) -> str:
 
 
 def write_sheets(run: LoadedRun) -> list[Path]:
-    """Write the run's example judgments to `<run folder>/images/` and return the files.
-
-    Empty without judgments. Raises as `triplet_examples` does.
-    """
+    """Write the run's example judgments to `<run folder>/images/` and return the files, none without judgments."""
     found = triplet_examples(RunModel(run, read_recorded_recipe(run.record)))
     if found is None:
         return []
@@ -170,9 +166,9 @@ def write_sheets(run: LoadedRun) -> list[Path]:
 
 
 def draw_sheet(examples: Sequence[TripletExample]) -> Image.Image:
-    """Return a row per judgment: first, reference, second, with votes; a frame marks the model's choice.
+    """Return a row per judgment: first, reference, second, with votes, and a frame around the model's choice.
 
-    The frame is green where most people agree, else orange; the text below says the same in words.
+    The frame is green where the majority agrees, else orange; the text below repeats it.
     """
     from PIL import Image, ImageDraw
 

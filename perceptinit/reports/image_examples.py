@@ -1,10 +1,9 @@
-"""Test images with the names that arms give them, and the images that an arm finds for a query."""
+"""Examples on test images: classes that arms predict, and images that an arm retrieves for a query."""
 
 from __future__ import annotations
 
 # N images, C classes, D embedding
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,29 +15,12 @@ from perceptinit.reports.examples import NUM_SHOWN, RunModel, draw_sample, thumb
 from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
 
 
-@dataclass(frozen=True, slots=True)
-class NamedImage:
-    """A test image with its class and what each arm calls it."""
-
-    image: str
-    truth: str
-    names: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class FoundImages:
-    """A query in words and the images an arm puts first, with whether each is meant by it."""
-
-    query: str
-    images: tuple[tuple[str, bool], ...]
-
-
 @torch.no_grad()
-def named_images(arms: Sequence[RunModel]) -> tuple[str, tuple[NamedImage, ...]] | None:
-    """Return a test set's name and images with what each arm calls them.
+def named_images(arms: Sequence[RunModel]) -> tuple[str, list[dict[str, Any]]] | None:
+    """Return the name of a test set, and images with their class (`truth`) and the prediction of each arm (`names`).
 
-    None without such a set, and for models without a text tower or a classifier of its classes.
-    For two arms up to two images of each case: both right, one right, the other, both wrong.
+    Up to two images for each combination of right and wrong arms. None without such a set, and for models without a
+    text tower or a classifier of its classes.
     """
     test_set = next((s for s in arms[0].test_sets() if _has_one_label(s)), None)
     if test_set is None:
@@ -54,14 +36,15 @@ def named_images(arms: Sequence[RunModel]) -> tuple[str, tuple[NamedImage, ...]]
     for row, case in enumerate(zip(*(guess == truth for guess in guesses), strict=True)):
         by_case.setdefault(case, []).append(row)
     shown = [row for case in sorted(by_case, reverse=True) for row in by_case[case][:2]]
-    return test_set.name, tuple(
-        NamedImage(
-            _show(test_set, rows[i]),
-            test_set.classnames[truth[i]],
-            {m.run.arm: test_set.classnames[g[i]] for m, g in zip(arms, guesses, strict=True)},
-        )
+    named = [
+        {
+            "image": _show(test_set, rows[i]),
+            "truth": test_set.classnames[truth[i]],
+            "names": {m.run.arm: test_set.classnames[g[i]] for m, g in zip(arms, guesses, strict=True)},
+        }
         for i in shown
-    )
+    ]
+    return test_set.name, named
 
 
 def _has_one_label(test_set: Any) -> bool:
@@ -69,7 +52,7 @@ def _has_one_label(test_set: Any) -> bool:
 
 
 def _classify(encoder: Any, test_set: ZeroShotSet, rows: np.ndarray) -> np.ndarray | None:
-    """Return the class of each row, shape (N,); None for a model that cannot name the classes."""
+    """Return the predicted class of each row, shape (N,); None for a model that cannot predict the classes."""
     if hasattr(encoder, "head"):
         if not set(test_set.classnames) <= set(encoder.classnames):
             return None
@@ -99,10 +82,11 @@ def _load_rows(encoder: Any, test_set: Any, rows: np.ndarray) -> torch.Tensor:
 
 
 @torch.no_grad()
-def found_images(model: RunModel) -> tuple[str, int, tuple[FoundImages, ...]] | None:
-    """Return a test set's name, how many images were searched, and what three queries find.
+def found_images(model: RunModel) -> tuple[str, int, list[dict[str, Any]]] | None:
+    """Return the name of a test set, the number of searched images, and three queries with the images found.
 
-    Queries are captions of a captioned set, else prompts with class names. None without a set or a text tower.
+    Queries are captions of a captioned set, else prompts with class names. `images` are the best five with whether
+    each is relevant. None without a set or a text tower.
     """
     sets = list(model.test_sets())
     test_set = next((s for s in sets if isinstance(s, RetrievalSet)), None)
@@ -111,14 +95,14 @@ def found_images(model: RunModel) -> tuple[str, int, tuple[FoundImages, ...]] | 
     if test_set is None or not hasattr(encoder, "text"):
         return None
     rows = draw_sample(len(test_set.images), test_set.name)
-    queries, meant = _queries(test_set, rows)
+    queries, relevant = _find_queries(test_set, rows)
     texts = encoder.encode_text(encoder.tokenize(queries)).float()
     texts = torch.nn.functional.normalize(texts, dim=1)
     best = (texts @ _embed_rows(encoder, test_set, rows).T).topk(min(5, len(rows)), dim=1).indices
-    found = tuple(
-        FoundImages(query, tuple((_show(test_set, rows[i]), bool(is_meant[i])) for i in hits))
-        for query, is_meant, hits in zip(queries, meant, best.tolist(), strict=True)
-    )
+    found = [
+        {"query": query, "images": [(_show(test_set, rows[i]), bool(own[i])) for i in hits]}
+        for query, own, hits in zip(queries, relevant, best.tolist(), strict=True)
+    ]
     return test_set.name, len(rows), found
 
 
@@ -126,8 +110,8 @@ def _show(test_set: Any, row: int) -> str:
     return thumbnail(test_set.images[row], test_set.keys[row])
 
 
-def _queries(test_set: Any, rows: np.ndarray) -> tuple[list[str], list[np.ndarray]]:
-    """Return three queries and, for each, which of the sampled images it means, bool (N,)."""
+def _find_queries(test_set: Any, rows: np.ndarray) -> tuple[list[str], list[np.ndarray]]:
+    """Return three queries and which of the sampled images are relevant to each, bool (N,)."""
     if isinstance(test_set, RetrievalSet):
         chosen = [int(np.flatnonzero(test_set.owners == row)[0]) for row in rows[:NUM_SHOWN]]
         captions = [test_set.captions[i] for i in chosen]

@@ -98,34 +98,29 @@ def judgments_in_words(runs: RunSet) -> str:
 
 def stage_one_figures(runs: RunSet) -> list[Figure]:
     """Return held-out 2AFC over epochs and the loss over steps, with a line per seed, as far as recorded."""
-    accuracies, losses = accuracy_curves(runs), loss_curves(runs)
-    figures = [_accuracy_figure(accuracies, runs)] if accuracies else []
-    return [*figures, _loss_figure(losses, runs.arms)] if losses else figures
-
-
-def _accuracy_figure(curves: Mapping[str, Sequence[Curve]], runs: RunSet) -> Figure:
-    people = ceiling(runs)
-    with drawing() as ax:
-        shares = {a: [{n: 100 * v for n, v in c.items()} for c in of] for a, of in curves.items()}
-        plot_arms(ax, shares, runs.arms, alpha=0.85)
-        draw_limit(ax, "chance", 50, "top")
-        if people is not None:
-            draw_people(ax, 100 * people[0], 100 * people[1])
-        ax.set_xlabel("epochs of stage 1")
-        ax.set_ylabel("agreement with held-out votes, %")
-        ends = _list_ends(shares, ".1f", " %")
-        alt = f"Line chart of held-out 2AFC over epochs of stage 1 (first seed): {ends}."
-        return finish(ax, f"Stage 1: agreement with held-out judgments ({find_split(runs)} split)", alt)
-
-
-def _loss_figure(losses: Mapping[str, Sequence[Curve]], arms: Sequence[str]) -> Figure:
-    with drawing() as ax:
-        plot_arms(ax, losses, arms, alpha=0.85, marker="", linewidth=1.2)
-        ax.set_xlabel("optimiser steps of stage 1")
-        ax.set_ylabel("loss of the batch")
-        ends = _list_ends(losses, ".3g")
-        alt = f"Line chart of the training loss over steps of stage 1 (first seed): {ends}."
-        return finish(ax, "Stage 1: loss (train split)", alt)
+    figures = []
+    if accuracies := accuracy_curves(runs):
+        shares = {a: [{n: 100 * v for n, v in c.items()} for c in of] for a, of in accuracies.items()}
+        title = f"Stage 1: agreement with held-out judgments ({find_split(runs)} split)"
+        with drawing() as ax:
+            plot_arms(ax, shares, runs.arms, alpha=0.85)
+            draw_limit(ax, "chance", 50, "top")
+            if people := ceiling(runs):
+                draw_people(ax, 100 * people[0], 100 * people[1])
+            ax.set_xlabel("epochs of stage 1")
+            ax.set_ylabel("agreement with held-out votes, %")
+            ends = _list_ends(shares, ".1f", " %")
+            alt = f"Line chart of held-out 2AFC over epochs of stage 1 (first seed): {ends}."
+            figures.append(finish(ax, title, alt))
+    if losses := loss_curves(runs):
+        with drawing() as ax:
+            plot_arms(ax, losses, runs.arms, alpha=0.85, marker="", linewidth=1.2)
+            ax.set_xlabel("optimizer steps of stage 1")
+            ax.set_ylabel("loss of the batch")
+            ends = _list_ends(losses, ".3g")
+            alt = f"Line chart of the training loss over steps of stage 1 (first seed): {ends}."
+            figures.append(finish(ax, "Stage 1: loss (train split)", alt))
+    return figures
 
 
 def _list_ends(curves: Mapping[str, Sequence[Curve]], form: str, unit: str = "") -> str:

@@ -1,6 +1,6 @@
 """Means, intervals and tests over seeds and over data sets.
 
-The verdict uses Student's t interval of the paired differences. The bootstrap interval, reported beside it, is
+The verdict uses Student's t interval of the paired differences. The bootstrap interval, reported with it, is
 too narrow below about ten seeds (Efron and Tibshirani 1993, ch. 14).
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from perceptinit.seeding import generator
 
@@ -119,11 +119,8 @@ def noncentrality(degrees: int, alpha: float = 0.05) -> float:
     from scipy import optimize, stats
 
     critical = stats.t.ppf(1 - alpha / 2, degrees)
-
-    def missing(shift: float) -> float:
-        return float(stats.nct.sf(critical, degrees, shift)) - POWER
-
-    return float(optimize.brentq(missing, 0.0, critical + 40.0))
+    power = partial(stats.nct.sf, critical, degrees)
+    return float(optimize.brentq(lambda shift: power(shift) - POWER, 0.0, critical + 40.0))
 
 
 def compare_over_sets(set_differences: Sequence[float]) -> SetsTest:

@@ -1,1 +1,1 @@
-"""Plans before the runs: made, written, read as text, and held against what was done."""
+"""Plans before runs: hypotheses, power, text, and departures from a plan."""

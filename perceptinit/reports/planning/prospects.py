@@ -136,8 +136,9 @@ def chances(rule: Rule, num: int, effect: float, deviation: float | np.ndarray) 
         mean = effect + deviation * means
         half = stats.t.ppf(0.5 + rule.confidence / 2, n - 1) * deviation * errors
         is_open = ~(better | equivalent)
-        equivalent |= is_open & (np.abs(mean) + half <= (rule.delta or 0.0))
-        better |= is_open & ~equivalent & (mean > half)
+        found = rule.classify(mean - half, mean + half)
+        equivalent |= is_open & found["equivalent"]
+        better |= is_open & ~equivalent & found["above"]
     return Chances(float(better.mean()), float(equivalent.mean()))
 
 

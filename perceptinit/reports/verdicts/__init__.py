@@ -1,1 +1,1 @@
-"""What a comparison comes to: decisions, answers, the headline, and what seeds can find."""
+"""Decisions on contrasts, their sentences and limits, and published yardsticks."""

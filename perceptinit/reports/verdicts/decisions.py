@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from perceptinit.seeding import generator
 
@@ -33,7 +33,7 @@ MOST_MORE_SEEDS = 20
 NUM_PATHS = 100_000
 NUM_FUTURES = 4_000
 
-Decision = Literal["above", "below", "equivalent"]
+Decision = Literal["equivalent", "above", "below"]  # the first that holds is made
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,17 @@ class Rule:
         """Return the decision of an interval; None when it is undecided, or before the first look."""
         if value.low is None or value.high is None or (self.last and value.num < self.first):
             return None
-        if self.delta is not None and -self.delta <= value.low and value.high <= self.delta:
-            return "equivalent"
-        return "above" if value.low > 0 else "below" if value.high < 0 else None
+        held = self.classify(value.low, value.high)
+        return next((decision for decision in get_args(Decision) if held[decision]), None)
+
+    def classify(self, low: Any, high: Any) -> dict[Decision, Any]:
+        """Return whether each decision holds for intervals; "equivalent" is first. low, high: floats or arrays."""
+        delta = -math.inf if self.delta is None else self.delta
+        return {
+            "equivalent": (low >= -delta) & (high <= delta),
+            "above": low > 0,
+            "below": high < 0,
+        }
 
 
 def rule_of(plan: VerdictConfig, num_planned: int) -> Rule:
@@ -164,8 +172,5 @@ def _decide(numbers: np.ndarray, means: np.ndarray, errors: np.ndarray, rule: Ru
     from scipy import stats
 
     half = stats.t.ppf(0.5 + rule.confidence / 2, numbers - 1) * errors
-    low, high = means - half, means + half
-    decided = (low > 0) | (high < 0)
-    if rule.delta is not None:
-        decided |= (low >= -rule.delta) & (high <= rule.delta)
+    decided = np.logical_or.reduce([*rule.classify(means - half, means + half).values()])
     return np.logical_or.accumulate(decided, axis=1) if rule.is_repeated else decided

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from perceptinit.reports import contrasts
@@ -43,8 +44,9 @@ def summary(comparison: Comparison) -> Summary | None:
     if score is None:
         return None
     arms = headline_arms(comparison)
-    readings = filter(None, (reading(comparison, score, arm) for arm in arms))
-    answers = tuple(v for arm in arms for v in verdicts(comparison, score) if v.contrast.arm == arm)
+    found = {arm: [v for v in verdicts(comparison, score) if v.contrast.arm == arm] for arm in arms}
+    readings = filter(None, (reading(comparison, score, arm, own) for arm, own in found.items()))
+    answers = tuple(v for own in found.values() for v in own)
     measured = _describe_measurement(score, comparison.runs.samples)
     limits = find_limits(comparison, score, arms, answers)
     notes = (text for text in as_planned(comparison, answers) if not text.startswith(DEPARTED))
@@ -84,9 +86,8 @@ def headline_arms(comparison: Comparison) -> list[str]:
     )
 
 
-def reading(comparison: Comparison, score: ScoreComparison, arm: str) -> str:
+def reading(comparison: Comparison, score: ScoreComparison, arm: str, own: Sequence[Verdict]) -> str:
     """Return how the contrasts of an arm read together; empty when none asks whether it is worth it."""
-    own = [v for v in verdicts(comparison, score) if v.contrast.arm == arm]
     by_question = {v.contrast.question: v for v in own}
     if noise := by_question.get(NOISE):
         text = _choose(NOISE.readings, noise)

@@ -49,7 +49,8 @@ def _find_collapsed(runs: RunSet) -> Iterator[str]:
     shrunk: dict[str, list[tuple[float, float]]] = {}
     ended: dict[str, None] = {}
     for run in runs.finished:
-        for metrics in (stage["metrics"] for stage in run.record["init"]):
+        # a later stage may restore the distances
+        for metrics in (stage["metrics"] for stage in run.record["init"][-1:]):
             before, after = metrics.get("spread_before"), metrics.get("spread_after")
             if before and after is not None and after < max(SHRUNK * before, COLLAPSED_SPREAD):
                 shrunk.setdefault(run.arm, []).append((after, before))
@@ -60,8 +61,8 @@ def _find_collapsed(runs: RunSet) -> Iterator[str]:
     if shrunk:
         after, before = min(pair for pairs in shrunk.values() for pair in pairs)
         yield (
-            f"Stage 1 collapsed the image embeddings of {', '.join(shrunk)}: the mean cosine distance of different "
-            f"images fell from {before:.2g} to {after:.2g}. Differences from a collapsed arm include this damage."
+            f"Stage 1 collapsed the image embeddings of {', '.join(shrunk)}: the mean cosine distance of different images "
+            f"fell from {before:.2g} to {after:.2g} in the lowest run. Differences from these arms may reflect the collapse."
         )
     if ended:
         yield (
