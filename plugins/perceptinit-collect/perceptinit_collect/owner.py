@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from perceptinit.plugin import PerceptInitError
+from perceptinit_collect.aside import run_aside
 from perceptinit_collect.limits import RateLimit, peer_of
 
 
@@ -28,12 +29,11 @@ class Owner:
     """The owner's routes. The page is empty and fetches its content with the token.
 
     The token is in the fragment (`#`) of the page's address, which browsers do not send.
-
-    status, export: return the numbers as JSON and the table as CSV; slow, so each runs in a thread.
+    Other processes compute the numbers and the table, so that participants do not wait.
     """
 
-    def __init__(self, token: str, status: Callable[[], str], export: Callable[[], str]) -> None:
-        self._token, self._status, self._export = token, status, export
+    def __init__(self, folder: Path, token: str) -> None:
+        self._folder, self._token = folder, token
         self._wrong_tokens = RateLimit(per_second=0.2, burst=10)
         self._one_at_a_time = asyncio.Lock()
 
@@ -49,16 +49,16 @@ class Owner:
 
     async def status(self, request: Request) -> Response:
         self._require_token(request)
-        return await self._reply(self._status, "application/json")
+        return await self._reply("status", "application/json")
 
     async def export(self, request: Request) -> Response:
         self._require_token(request)
-        return await self._reply(self._export, "text/csv")
+        return await self._reply("export", "text/csv")
 
-    async def _reply(self, work: Callable[[], str], kind: str) -> Response:
+    async def _reply(self, what: str, kind: str) -> Response:
         try:
             async with self._one_at_a_time:
-                return Response(await run_in_threadpool(work), media_type=kind)
+                return Response(await run_in_threadpool(run_aside, what, self._folder), media_type=kind)
         except PerceptInitError as error:
             return PlainTextResponse(str(error), 409)
 

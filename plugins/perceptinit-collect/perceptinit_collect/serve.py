@@ -10,12 +10,9 @@ from pathlib import Path
 from threading import Thread
 
 import uvicorn
-from starlette.types import ASGIApp
 
 from perceptinit.plugin import UsageError
-from perceptinit_collect.aside import run_aside
 from perceptinit_collect.connections import Connection
-from perceptinit_collect.owner import Owner
 from perceptinit_collect.pictures import Report
 from perceptinit_collect.server import Server
 from perceptinit_collect.study import Study, open_study
@@ -56,20 +53,11 @@ def is_on_a_network(listener: socket.socket) -> bool:
     return host in EVERYBODY or not ip_address(host).is_loopback
 
 
-def make_app(study: Study, begins_per_minute: int | None = None) -> ASGIApp:
-    """Return the application. Other processes compute the owner's numbers, so that answers do not wait."""
-    owner = Owner(
-        study.token,
-        status=lambda: run_aside("status", study.folder),
-        export=lambda: run_aside("export", study.folder),
-    )
-    return Server(study, owner, begins_per_minute or study.settings.people.begins_per_minute).app()
-
-
 def make_server(study: Study, begins_per_minute: int | None = None) -> uvicorn.Server:
     """Return the server, to be run on a socket."""
+    app = Server(study, begins_per_minute or study.settings.people.begins_per_minute).app()
     config = uvicorn.Config(
-        make_app(study, begins_per_minute), http=Connection, ws="none", log_level="warning", access_log=False,
+        app, http=Connection, ws="none", log_level="warning", access_log=False,
         server_header=False, backlog=BACKLOG, timeout_keep_alive=65, timeout_graceful_shutdown=5,
         forwarded_allow_ips=PROXIES,
     )  # fmt: skip

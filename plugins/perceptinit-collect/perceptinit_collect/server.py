@@ -17,7 +17,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from mimetypes import guess_type
 from typing import Any
 from urllib.parse import parse_qsl
@@ -57,11 +57,11 @@ IMAGE_KEY = re.compile(r"[0-9a-f]{20}")
 class Server:
     """The pages of participants and of the study's owner."""
 
-    def __init__(self, study: Study, owner: Owner, begins_per_minute: int) -> None:
-        self.study, self._owner = study, owner
+    def __init__(self, study: Study, begins_per_minute: int) -> None:
+        self.study, self._owner = study, Owner(study.folder, study.token)
         self._begins = RateLimit(begins_per_minute / 60, begins_per_minute)
         self._requests = RateLimit(REQUESTS_PER_SECOND, REQUESTS_AT_ONCE)
-        self._session = lru_cache(maxsize=4096)(self._read_session)
+        self._session = lru_cache(maxsize=4096)(partial(people.read_person, study.store.reader))
         self._templates = templates()
         # images are only ever added, so the newest design contains those of all versions
         self._pictures = {picture.key: picture for picture in study.design.pictures}
@@ -216,9 +216,6 @@ class Server:
 
     async def _write(self, write: Callable[[Any], Any]) -> Any:
         return await asyncio.wrap_future(self.study.store.submit(write))
-
-    def _read_session(self, code: str) -> Person:
-        return people.read_person(self.study.store.reader, code)
 
     def _person(self, request: Request) -> Person | None:
         """Return the person of the request's session; read each time, since people may be deleted."""

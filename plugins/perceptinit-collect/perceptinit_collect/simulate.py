@@ -28,7 +28,7 @@ from perceptinit_collect.tasks import Task
 
 FOLDER = "simulated"
 AT_ONCE = 16
-CARELESS = 0.1  # share of people with random answers
+CARELESS = 10  # one in this number of people answers at random
 SIDE = 8  # pixels of the tiny copy that a simulated person compares
 WAVER = 0.15  # scale of the softmax over differences, whose mean is about 1
 NOT_SURE = 0.1  # "not sure" when the two best answers are this close in probability
@@ -55,7 +55,7 @@ class Judge:
     def __init__(self, task: Task, not_sure: bool, seed: int, number: int) -> None:
         self.task, self.not_sure = task, not_sure
         self._rng = generator(seed, "collect", "simulated", number)
-        self.is_careless = number % round(1 / CARELESS) == round(1 / CARELESS) - 1
+        self.is_careless = number % CARELESS == CARELESS - 1
 
     def answer(self, looks: list[np.ndarray], instruction: int | None = None) -> tuple[int | None, float]:
         """Return the chosen place (None for "not sure") and the reaction time in seconds.
