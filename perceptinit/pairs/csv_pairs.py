@@ -61,8 +61,7 @@ class CsvPairs:
         file: str
         """The CSV file, UTF-8, with a header; a path or an address."""
         root: str = ""
-        """Folder that image paths are relative to: a path, or an address of a bucket or hub. Empty: the folder of the
-        CSV file."""
+        """Folder of the images, local, in a bucket or on a hub; empty: the folder of the CSV file."""
         image_column: str = "image"
         """Column of image paths."""
         text_column: str = "caption"

@@ -34,13 +34,11 @@ class ParquetPairs:
         image_column: str = "images"
         """Column of encoded images: bytes, or a struct with a field `bytes` (Hugging Face)."""
         text_column: str = "texts"
-        """Column of captions, or of lists of token ids of the backbone's tokenizer. Empty: no texts, for pretraining
-        on labels or on images only."""
+        """Column of captions, or of lists of token ids of the backbone's tokenizer; empty: no texts."""
         label_column: str | None = None
         """Column of class numbers, from 0; `class_column` or `classes` gives their names."""
         class_column: str | None = None
-        """Column of class names. Without `label_column` it defines the numbers, in the order of `classes` or
-        alphabetically."""
+        """Column of class names. Alone, it defines the numbers: in the order of `classes`, else alphabetical."""
         classes: tuple[str, ...] | None = None
         """Class names in the order of their numbers."""
         cached_row_groups: PositiveInt = 8

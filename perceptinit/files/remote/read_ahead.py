@@ -37,8 +37,8 @@ class ReadAhead(Generic[H]):
     room for other processes.
 
     Args:
-        cache: Where pieces are.
-        max_bytes: Most that they may take together.
+        cache: The cache of pieces.
+        max_bytes: Upper bound on their size together.
         uses: The future uses, in the order of `first`.
         open_: Called with a piece and its file, in the thread that fetched it; `get` returns its result.
     """
