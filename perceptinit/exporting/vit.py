@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # W width of the tokens, D embedding
 from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
@@ -14,12 +15,12 @@ from torch import Tensor, nn
 from perceptinit.backbones.encoders import ImageTower
 
 BLOCK_NAMES = {
-    "norm1": "ln_1",
-    "attn.qkv": "attn.in_proj",
-    "attn.proj": "attn.out_proj",
-    "norm2": "ln_2",
-    "mlp.fc1": "mlp.c_fc",
-    "mlp.fc2": "mlp.c_proj",
+    "norm1": "ln_1.",
+    "attn.qkv": "attn.in_proj_",  # torch's attention has in_proj_weight
+    "attn.proj": "attn.out_proj.",
+    "norm2": "ln_2.",
+    "mlp.fc1": "mlp.c_fc.",
+    "mlp.fc2": "mlp.c_proj.",
 }
 
 
@@ -101,17 +102,9 @@ def _open_clip_names(vit: Any, projection: nn.Linear) -> dict[str, Tensor]:
     }
     for theirs, ours in {"norm_pre": "ln_pre", "norm": "ln_post"}.items():
         named |= {f"{ours}.{p}": own[f"{theirs}.{p}"] for p in ("weight", "bias") if f"{theirs}.{p}" in own}
-    for i in range(len(vit.blocks)):
-        named |= _block(own, f"blocks.{i}", f"transformer.resblocks.{i}")
-    return named
-
-
-def _block(own: dict[str, Tensor], theirs: str, ours: str) -> dict[str, Tensor]:
-    named = {}
-    for old, new in BLOCK_NAMES.items():
-        join = "_" if new == "attn.in_proj" else "."  # torch's attention names it in_proj_weight
-        weight = own[f"{theirs}.{old}.weight"]
-        named[f"{ours}.{new}{join}weight"] = weight
-        bias = own.get(f"{theirs}.{old}.bias")
-        named[f"{ours}.{new}{join}bias"] = torch.zeros(len(weight)) if bias is None else bias
+    for i, (theirs, ours) in product(range(len(vit.blocks)), BLOCK_NAMES.items()):
+        weight = own[f"blocks.{i}.{theirs}.weight"]
+        bias = own.get(f"blocks.{i}.{theirs}.bias", torch.zeros(len(weight)))
+        named |= {f"transformer.resblocks.{i}.{ours}weight": weight}
+        named |= {f"transformer.resblocks.{i}.{ours}bias": bias}
     return named

@@ -104,15 +104,14 @@ class PretrainerContract(Contract):
 
     def test_evaluated_gives_the_model_back_as_it_was(self, tmp_path: Path) -> None:
         pretrainer = self.build(tmp_path)
-        model = self._model(pretrainer)
-        for _ in pretrainer.steps(model, self.context(tmp_path)):
-            if not isinstance(pretrainer, HasEvaluated):
-                return
+        if isinstance(pretrainer, HasEvaluated):
+            model = self._model(pretrainer)
+            steps = iter(pretrainer.steps(model, self.context(tmp_path)))
+            next(steps)
             before = weights_sha256(model)
             with pretrainer.evaluated():
                 pass
-            break
-        self.must(weights_sha256(model) == before, "`with evaluated()` does not restore the weights")
+            self.must(weights_sha256(model) == before, "`with evaluated()` does not restore the weights")
 
     def test_data_sha256_tells_whether_the_batches_were_the_same(self, tmp_path: Path) -> None:
         found = []
