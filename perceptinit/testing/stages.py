@@ -104,9 +104,9 @@ class PretrainerContract(Contract):
 
     def test_evaluated_gives_the_model_back_as_it_was(self, tmp_path: Path) -> None:
         pretrainer = self.build(tmp_path)
+        model = self._model(pretrainer)
+        steps = iter(pretrainer.steps(model, self.context(tmp_path)))
         if isinstance(pretrainer, HasEvaluated):
-            model = self._model(pretrainer)
-            steps = iter(pretrainer.steps(model, self.context(tmp_path)))
             next(steps)
             before = weights_sha256(model)
             with pretrainer.evaluated():
