@@ -69,12 +69,11 @@ def read_names(path: Path) -> list[str]:
         lines = read_bytes(path).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a UTF-8 text file of names ({error})") from error
-    names = [line.strip() for line in lines if line.strip()]
-    first: dict[str, int] = {}
-    for line, name in enumerate(names, start=1):
-        if first.setdefault(name, line) != line:
+    line_of: dict[str, int] = {}
+    for line, text in enumerate(lines, start=1):
+        if (name := text.strip()) and line_of.setdefault(name, line) != line:
             raise DataError(f"{path}, line {line}: image '{shown(name)}' is named twice")
-    return names
+    return list(line_of)
 
 
 def _as_matrices(array: np.ndarray, source: str) -> np.ndarray:
