@@ -124,7 +124,7 @@ def test_finished_runs_are_used_without_a_rerun_and_found_by_every_report(folder
         assert (runs.name, runs.arms) == ("child", ("random", "pi", "short"))
         assert [run.seed for run in runs.finished] == [0, 0, 0]
         [sentence] = as_planned(compare(runs), ())
-        assert sentence.endswith(": 1 of 3 runs were there before it: random, seed 0.")
+        assert sentence.endswith(": 1 of 3 runs existed before it: random, seed 0.")
     (status,) = load_experiments([folder / "child.toml"], folder / "runs")
     assert {run.title for run in status.unfinished} == {
         "random, seed 1", "pi, seed 1", "short, seed 1",
