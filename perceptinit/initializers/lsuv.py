@@ -61,11 +61,17 @@ class Lsuv:
             InitializerError: If the outputs of a layer are constant.
         """
         triplets = self.judgments.load("train")
-        used = np.unique([triplets.anchor, triplets.first, triplets.second])
+        used = np.unique(triplets.roles)
         chosen = np.sort(ctx.rng("images").permutation(used)[: self.config.num_images])
         squares = StimulusImages(triplets.stimuli, model.image_size, num_workers=ctx.num_workers)
         images = squares[chosen].to(ctx.device)
-        with reporting("lsuv", model) as report, only_training(model, []), torch.no_grad():
+        scaled: set[str] = set()
+        with (
+            reporting("lsuv", model) as report,
+            only_training(model, []),
+            torch.no_grad(),
+            ExitStack() as hooks,
+        ):
             layers = {n: m for n, m in model.named_modules() if isinstance(m, Layer)}
             if self.config.orthogonal:
                 for name, layer in layers.items():
@@ -75,19 +81,12 @@ class Lsuv:
                     if layer.bias is not None:
                         layer.bias.zero_()
             model.eval()
-            num_scaled = self._scale(model, layers, images)
-            report.metrics.update(layers=len(layers), layers_scaled=num_scaled, images=len(images))
-        return report.result
-
-    def _scale(self, model: Any, layers: dict[str, Layer], images: Tensor) -> int:
-        """Encode the images once and scale each layer as they reach it; return the number of layers."""
-        scaled: set[str] = set()
-        with ExitStack() as hooks:
             for name, layer in layers.items():
                 hook = partial(self._scale_layer, name, scaled)
                 hooks.callback(layer.register_forward_hook(hook).remove)
             model.encode_image(images)
-        return len(scaled)
+            report.metrics.update(layers=len(layers), layers_scaled=len(scaled), images=len(images))
+        return report.result
 
     def _scale_layer(
         self, name: str, scaled: set[str], layer: Layer, inputs: tuple[Tensor, ...], output: Tensor
