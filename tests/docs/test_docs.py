@@ -225,3 +225,19 @@ def test_the_glossary_is_in_alphabetical_order():
     assert words == sorted(words, key=str.lower)
     for word in ("arm", "slot", "stage", "tower", "2AFC", "ceiling", "spread", "post-hoc"):
         assert word in words
+
+
+MESSAGES = [
+    *re.findall(r"^\*\*`([^`]+)`", DOCS["faq.md"], re.MULTILINE),
+    *re.findall(r"^\| [^|]+ \| `(judgments\.csv[^`]+)`", DOCS["your-data.md"], re.MULTILINE),
+]
+
+
+@pytest.mark.parametrize("message", [m for m in MESSAGES if "DDP" not in m])  # that one is torch's
+def test_a_quoted_message_is_one_of_the_package(message):
+    """Three words in a row without names and numbers, as in the source, where messages have placeholders."""
+    source = " ".join(path.read_text() for path in sorted((ROOT / "perceptinit").rglob("*.py")))
+    source = " ".join(re.sub(r'"\s+f?"', "", source).split())
+    words = message.split()
+    runs = [" ".join(words[i : i + 3]) for i in range(len(words) - 2)]
+    assert any(run in source for run in runs if re.fullmatch(r"[a-zA-Z :_.,]+", run)), message
