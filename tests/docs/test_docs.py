@@ -233,11 +233,15 @@ MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize("message", [m for m in MESSAGES if "DDP" not in m])  # that one is torch's
+# the first is torch's, and the words of the second are in several places
+ELSEWHERE = ("find_unused_parameters", "init.epochs: expected an integer")
+
+
+@pytest.mark.parametrize("message", [m for m in MESSAGES if not m.startswith(ELSEWHERE)])
 def test_a_quoted_message_is_one_of_the_package(message):
     """Three words in a row without names and numbers, as in the source, where messages have placeholders."""
     source = " ".join(path.read_text() for path in sorted((ROOT / "perceptinit").rglob("*.py")))
     source = " ".join(re.sub(r'"\s+f?"', "", source).split())
     words = message.split()
     runs = [" ".join(words[i : i + 3]) for i in range(len(words) - 2)]
-    assert any(run in source for run in runs if re.fullmatch(r"[a-zA-Z :_.,]+", run)), message
+    assert any(run in source for run in runs if re.fullmatch(r"[a-zA-Z0 :_.,]+", run)), message
