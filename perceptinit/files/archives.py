@@ -20,19 +20,19 @@ SPARE_BYTES = 256 << 20
 def unpack(archive: Path, folder: Path, *, root: str = "", max_bytes: int | None = None) -> list[str]:
     """Unpack the files of a .zip, .tar or .tar.gz into a folder; return their paths in it, sorted.
 
-    Files are unpacked to a temporary folder first, so a damaged archive leaves the target unchanged. Links and devices
-    are refused.
+    Files are unpacked to a temporary folder first, so a damaged archive leaves the target unchanged. Links
+    and devices are refused.
 
     Args:
         archive: The file.
         folder: Target folder.
-        root: A folder of the archive, such as "repository-1.0/data". If it exists, only its content is unpacked,
-            without this prefix.
+        root: A folder of the archive, such as "repository-1.0/data". If it exists, only its content is
+            unpacked, without this prefix.
         max_bytes: Limit on the size of all files together; None: the free space.
 
     Raises:
-        DataError: If the archive is damaged or encrypted, unpacks to more than `max_bytes`, or has a member outside
-            of the folder.
+        DataError: If the archive is damaged or encrypted, unpacks to more than `max_bytes`, or has a member
+            outside of the folder.
         NoRoomError: If the disk is nearly full.
         WriteError: If the folder cannot be written.
     """
@@ -76,7 +76,7 @@ def check_room(folder: Path, num_bytes: int) -> None:
     """Raise NoRoomError if less than SPARE_BYTES would stay free after writing `num_bytes`."""
     if shutil.disk_usage(folder).free < SPARE_BYTES + num_bytes:
         raise NoRoomError(
-            f"{folder}: less than {SPARE_BYTES >> 20} MB would be left on the disk. Free some space and rerun the command"
+            f"{folder}: less than {SPARE_BYTES >> 20} MB would be left on the disk. Free some space and rerun"
         )
 
 
@@ -121,7 +121,7 @@ def _create(archive: Path, staging: Path, member: str) -> IO[bytes]:
 
 
 def _merge(archive: Path, tree: Path, folder: Path) -> list[str]:
-    """Move all files of a tree into the folder and return their paths; DataError before any move on a conflict."""
+    """Move all files of a tree into the folder and return their paths; DataError for a conflict."""
     paths = sorted(path.relative_to(tree) for path in tree.rglob("*") if path.is_file())
     for path in paths:
         in_the_way = [p for p in path.parents if (folder / p).exists() and not (folder / p).is_dir()]

@@ -22,7 +22,8 @@ ABANDONED_SECONDS = 3600.0
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path next to `path`, which is moved there if the block succeeds and removed otherwise.
+    """Yield a temporary path next to `path`, which is moved there if the block succeeds and removed
+    otherwise.
 
     Raises:
         WriteError: If the file cannot be written.

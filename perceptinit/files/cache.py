@@ -1,11 +1,11 @@
 """The cache of initialised towers: equal weights, judgments, settings and seeds are computed once.
 
-Each entry is a folder with `weights.safetensors` and `manifest.json`. Its name is the SHA-256 of everything that
-determines the weights. The manifest is written last and contains the checksum of the weights, so an entry is complete
-or absent. `PERCEPTINIT_CACHE` overrides the folder.
+Each entry is a folder with `weights.safetensors` and `manifest.json`. Its name is the SHA-256 of everything
+that determines the weights. The manifest is written last and contains the checksum of the weights, so an
+entry is complete or absent. `PERCEPTINIT_CACHE` overrides the folder.
 
-The folder also contains `images` (decoded images), `tar-indexes` (the index of local shards), `shards` and `copies`
-(fetched data), and `test-sets` (of the hub).
+The folder also contains `images` (decoded images), `tar-indexes` (the index of local shards), `shards` and
+`copies` (fetched data), and `test-sets` (of the hub).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def key_of(parts: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """A cached tower. `manifest` contains the parts of its key, its report, and checksums of the weights and itself."""
+    """A cached tower. `manifest` contains the parts of its key, its report and checksums."""
 
     folder: Path
     manifest: dict[str, Any]

@@ -148,7 +148,7 @@ class Columns:
         return np.array(self._convert(name, _boolean), dtype=bool)[self.codes[name]]
 
     def _convert(self, name: str, convert: Callable[[Any], T], fill: T | None = None) -> list[Any]:
-        """Return the converted distinct cells, None for unused ones; DataError with a line per kind of error."""
+        """Return the converted distinct cells, None for unused ones; DataError lists all kinds of errors."""
         self.require([name])
         codes, cells = self.codes[name], self.distinct[name]
         values: list[Any] = [None] * len(cells)

@@ -30,15 +30,15 @@ def read_csv(
 
     Args:
         path: The file, in UTF-8, with or without a byte-order mark.
-        separator: One character. If None, the most frequent one of `SEPARATORS` in the first line; spaces after it
-            are then not part of a cell.
+        separator: One character. If None, the most frequent one of `SEPARATORS` in the first line; spaces
+            after it are then not part of a cell.
         columns: The columns to read; all if None.
         has_header: Whether the first row contains the names of the columns. If False, they are "0", "1", ...
         content: The content, if it is not in the file.
 
     Returns:
-        A pyarrow table of large_string columns, in which the cells of blank rows are empty, and the row numbers,
-        int64 (N,). The first row of the file is row 1.
+        A pyarrow table of large_string columns, in which the cells of blank rows are empty, and the row
+        numbers, int64 (N,). The first row of the file is row 1.
 
     Raises:
         DataError: If the file cannot be read, lacks a column, or has a row of another length than the first.

@@ -92,7 +92,8 @@ def fetch_all(
 ) -> list[str]:
     """Fetch and unpack files into a folder; return the paths of the fetched ones.
 
-    Existing files that `downloads.json` lists with their size are skipped. A failure does not stop other files.
+    Existing files that `downloads.json` lists with their size are skipped. A failure does not stop other
+    files.
 
     Args:
         downloads: The files.
@@ -147,7 +148,7 @@ def check_sums(folder: Path, card: DataCard) -> None:
         if file_sha256(path) != recorded:
             path.unlink()
             raise DataError(
-                f"{path}: not the published file (sha256 differs from the recorded {recorded[:12]}...); removed"
+                f"{path}: removed, because it is not the published file (recorded sha256 {recorded[:12]}...)"
             )
 
 

@@ -31,8 +31,8 @@ def file_lock(path: Path, timeout: float = -1) -> Iterator[bool]:
         yield False
         return
     except OSError as error:
-        reason = f"locking failed: {error.strerror or error}; flock works on NFS 4, on GPFS, and on Lustre with `-o flock`"
-        raise WriteError(path, reason) from error
+        where = "flock works on NFS 4, on GPFS, and on Lustre with `-o flock`"
+        raise WriteError(path, f"locking failed: {error.strerror or error}; {where}") from error
     try:
         yield True
     finally:

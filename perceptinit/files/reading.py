@@ -19,7 +19,7 @@ MAX_JSON_BYTES = 256 << 20
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a regular file for reading; OSError for absent files, folders, pipes, devices and invalid names."""
+    """Open a regular file for reading; OSError for anything else, such as folders, pipes and devices."""
     try:
         # non-blocking: a pipe without a writer returns at once
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
@@ -60,7 +60,8 @@ def read_json(path: Path, kind: type[T], what: str, hint: str = "") -> T:
         hint: Advice at the end of messages.
 
     Raises:
-        DataError: If the file cannot be read, is not JSON, or its value has another type. Names the file and the key.
+        DataError: If the file cannot be read, is not JSON, or its value has another type. Names the file and
+            the key.
     """
     try:
         with open_regular(path) as file:

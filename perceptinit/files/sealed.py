@@ -1,8 +1,8 @@
 """Memory-mapped arrays in a file with a checksum, which is verified on opening.
 
-The format is safetensors. One entry of its metadata contains the checksum and `about`, a JSON value, so equal content
-gives equal bytes. The checksum covers `about` and the name, type, shape and bytes of each array. CRC-32 takes 0.25 s per
-GB and detects accidental damage, not forgery.
+The format is safetensors. One entry of its metadata contains the checksum and `about`, a JSON value, so equal
+content gives equal bytes. The checksum covers `about` and the name, type, shape and bytes of each array.
+CRC-32 takes 0.25 s per GB and detects accidental damage, not forgery.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def open_sealed(path: Path, what: str, allow_unsealed: bool = False) -> Sealed:
     Args:
         path: The file.
         what: Description of the file and how to create it again; follows "not" in the error.
-        allow_unsealed: Also accept a safetensors file without a checksum, of an earlier release. Its `about` is its
-            metadata.
+        allow_unsealed: Also accept a safetensors file without a checksum, of an earlier release. Its `about`
+            is its metadata.
 
     Raises:
         DataError: If the file is missing, damaged or of another kind.

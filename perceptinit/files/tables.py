@@ -26,8 +26,8 @@ MAX_XLSX_BYTES = 512 << 20
 def read_table(path: Path) -> Columns:
     """Return the columns of a table. An unchanged file is read once.
 
-    The suffix selects the reader in `READERS`, which is CSV for unknown suffixes. Of an .xlsx file the first sheet is
-    read. JSON files contain records, in one list or one per line.
+    The suffix selects the reader in `READERS`, which is CSV for unknown suffixes. Of an .xlsx file the first
+    sheet is read. JSON files contain records, in one list or one per line.
 
     Raises:
         DataError: If the file is missing, is not a table or has no rows.
@@ -58,7 +58,7 @@ def _read_xlsx(path: Path) -> Columns:
         import openpyxl
     except ModuleNotFoundError as error:
         raise MissingPackageError(
-            f"{path}: .xlsx needs an optional package. pip install 'perceptinit[xlsx]', or save the table as CSV UTF-8"
+            f"{path}: .xlsx needs a package: pip install 'perceptinit[xlsx]', or save it as CSV UTF-8"
         ) from error
     try:
         data = read_bytes(path)
@@ -77,7 +77,7 @@ def _read_xlsx(path: Path) -> Columns:
 
 
 def _sheet_rows(path: Path, sheet: Any) -> Iterator[list[str]]:
-    """Yield the cells of each row up to the last filled one; DataError above MAX_CELLS, including empty cells."""
+    """Yield the cells of each row up to the last filled one; DataError above MAX_CELLS cells."""
     sheet.reset_dimensions()  # the stated ones may include all empty cells
     num_cells = 0
     for cells in sheet.iter_rows(values_only=True):

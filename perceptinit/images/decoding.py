@@ -1,9 +1,10 @@
 """Decode and resize images to uint8 squares and batches, fast and with PIL's pixels.
 
-libjpeg-turbo decodes JPEG, torchvision 8-bit PNG, and torch resizes both (bicubic, antialiased), two to four times as
-fast as PIL and with its pixels (see `resize_box`). PIL decodes all other files (CMYK, palette, 16 bit, WebP, ...) with
-`convert("RGB")`, which clips 16-bit grey at 255. EXIF orientation is ignored, as in open_clip and clip-benchmark.
-Transparent parts show a background, except in the squares of test sets, where alpha is dropped as in those suites.
+libjpeg-turbo decodes JPEG, torchvision 8-bit PNG, and torch resizes both (bicubic, antialiased), two to four
+times as fast as PIL and with its pixels (see `resize_box`). PIL decodes all other files (CMYK, palette, 16
+bit, WebP, ...) with `convert("RGB")`, which clips 16-bit grey at 255. EXIF orientation is ignored, as in
+open_clip and clip-benchmark. Transparent parts show a background, except in the squares of test sets, where
+alpha is dropped as in those suites.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def decode(source: ImageSource, key: str, background: Colour = WHITE) -> np.ndar
         background: Colour behind transparent parts.
 
     Raises:
-        DataError: If the image cannot be read or decoded, or its header states more than `jpeg.MAX_PIXELS` pixels.
+        DataError: If the image cannot be read or decoded, or its header states more than `jpeg.MAX_PIXELS`
+            pixels.
     """
     return flatten(decode_with_alpha(source, key), background)
 
@@ -71,8 +73,8 @@ def load_square(source: ImageSource, key: str, size: int, fit: Fit, background: 
         key: Name of the image in messages.
         size: Height and width of the square, pixels.
         fit: "squash" resizes the whole image without preserving its proportions, as DreamSim loads NIGHTS.
-            "center-crop" resizes the shorter side to `size` and crops the middle with PIL, without alpha. These are
-            the pixels of open_clip's evaluation transform, so scores are comparable.
+            "center-crop" resizes the shorter side to `size` and crops the middle with PIL, without alpha.
+            These are the pixels of open_clip's evaluation transform, so scores are comparable.
         background: Colour behind transparent parts, for "squash".
 
     Raises:
@@ -96,8 +98,9 @@ def resize_box(
 ) -> np.ndarray:
     """Return a box of an image resized to a square, uint8 (3, S, S), with antialiasing.
 
-    The array may be a strided view. It equals the crop and resize of Pillow 13 within 2 grey levels. Earlier versions
-    of Pillow resize tall boxes in another order: single pixels at strong edges differ by up to 9 (0.3 on average).
+    The array may be a strided view. It equals the crop and resize of Pillow 13 within 2 grey levels. Earlier
+    versions of Pillow resize tall boxes in another order: single pixels at strong edges differ by up to 9
+    (0.3 on average).
 
     Args:
         pixels: uint8 (H, W, 3).
@@ -134,8 +137,8 @@ def load_box(
         key: Name of the image in messages.
         size: Height and width of the square, pixels.
         draw_box: Returns (top, left, height, width) for a height and a width; called once.
-        decoding: "quality" is `decode`, then `resize_box`. "fast" decodes a JPEG with a large box at reduced size (see
-            `jpeg.factor_for`), and the box shrinks to complete pixels.
+        decoding: "quality" is `decode`, then `resize_box`. "fast" decodes a JPEG with a large box at reduced
+            size (see `jpeg.factor_for`), and the box shrinks to complete pixels.
         background: Colour behind transparent parts.
         interpolation: Kernel of the resize.
 
@@ -175,8 +178,8 @@ def load_batch(
         fit: See `load_square`.
         num_workers: Threads that decode; 0 decodes in the calling thread.
         background: See `load_square`.
-        on_error: Called in any thread with the index of an image that cannot be decoded, which is black in the batch.
-            None raises the error.
+        on_error: Called in any thread with the index of an image that cannot be decoded, which is black in
+            the batch. None raises the error.
         rows: Indices of the images in the batch; all if None.
 
     Raises:

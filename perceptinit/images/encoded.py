@@ -28,7 +28,8 @@ def pixels_of(source: ImageSource, key: str) -> np.ndarray:
         key: Name of the image in messages, such as `00012.tar/000123`.
 
     Raises:
-        DataError: If the image cannot be read or decoded, or its header states more than `jpeg.MAX_PIXELS` pixels.
+        DataError: If the image cannot be read or decoded, or its header states more than `jpeg.MAX_PIXELS`
+            pixels.
     """
     if isinstance(source, np.ndarray):
         return check_pixels(source, key)

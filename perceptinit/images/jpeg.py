@@ -1,8 +1,8 @@
 """JPEG decoding with libjpeg-turbo: PIL's pixels, at full, half, quarter or eighth size.
 
-An image at 1 / f uses f times fewer DCT coefficients per row and column, which saves most of the work after entropy
-decoding. For files that libjpeg-turbo does not support (CMYK, rare subsampling, damage) the functions return None, and
-PIL decodes them.
+An image at 1 / f uses f times fewer DCT coefficients per row and column, which saves most of the work after
+entropy decoding. For files that libjpeg-turbo does not support (CMYK, rare subsampling, damage) the functions
+return None, and PIL decodes them.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def decode(data: bytes, factor: int = 1) -> np.ndarray | None:
 def factor_for(box: Box, size: int) -> int:
     """Return the factor by which an image may be reduced before a box of it is resized to a square of `size`.
 
-    Each side of the box keeps at least 1.5 pixels per pixel of the square. PSNR to squares from full-size images, for
-    sharp photographs: 41 dB at 1.5, 45 at 2, 50 at 3 (`benchmarks/images.py`).
+    Each side of the box keeps at least 1.5 pixels per pixel of the square. PSNR to squares from full-size
+    images, for sharp photographs: 41 dB at 1.5, 45 at 2, 50 at 3 (`benchmarks/images.py`).
     """
     side = min(box[2:])
     return next((f for f in _FACTORS if side >= _SPARE * f * size), 1)

@@ -13,7 +13,8 @@ from perceptinit.types import Stimuli
 class StimulusImages:
     """Squares of stimuli: `images[indices]` is uint8 (B, 3, S, S), the whole image resized to a square.
 
-    The model sees everything that people saw, as in DreamSim on NIGHTS. Transparent parts show the stimuli's background.
+    The model sees everything that people saw, as in DreamSim on NIGHTS. Transparent parts show the stimuli's
+    background.
 
     Args:
         stimuli: The images.

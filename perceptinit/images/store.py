@@ -1,8 +1,9 @@
 """The store of decoded images: all runs share one memory-mapped file for each set of stimuli and size.
 
-The file has a row for each stimulus: pixels, a checksum, and a stamp of the image. The stamp of a file depends on its
-size and times. One process at a time fills rows, when they are first used. A row with a wrong checksum is decoded again,
-so an interruption loses one image. Programs that decode differently have different folders.
+The file has a row for each stimulus: pixels, a checksum, and a stamp of the image. The stamp of a file
+depends on its size and times. One process at a time fills rows, when they are first used. A row with a wrong
+checksum is decoded again, so an interruption loses one image. Programs that decode differently have different
+folders.
 """
 
 from __future__ import annotations
@@ -168,8 +169,8 @@ class ImageStore:
                 f"{free / 1e9:,.1f} GB are free"
             )
         self._ctx.warn(
-            f"{num_images:,} images are decoded once, into {need / 2**30:.2g} GiB in {folder}, which later runs "
-            'reuse (perceptinit cache list). image_store = "off" disables the store'
+            f"{num_images:,} images are decoded once, into {need / 2**30:.2g} GiB in {folder}, which later "
+            'runs reuse (perceptinit cache list). image_store = "off" disables the store'
         )
         self._ctx.event("stage-start", message="decode images", total_steps=num_images)
 
@@ -178,8 +179,8 @@ class ImageStore:
 def folder_name(size: int, background: Colour = WHITE) -> str:
     """Return the name of the folder for all programs that produce the same pixels: `224px-squash-1f0c...`.
 
-    It depends on the versions of libraries and on the pixels of trial pictures, which also differ between processors
-    that round differently and between versions of our code.
+    It depends on the versions of libraries and on the pixels of trial pictures, which also differ between
+    processors that round differently and between versions of our code.
     """
     parts = {
         "format": FORMAT,

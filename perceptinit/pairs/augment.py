@@ -29,12 +29,13 @@ class Augment:
     """Augmentation of an image to a square for training. The same generator gives the same pixels.
 
     Args:
-        crop: "random" crops a box of random area and aspect ratio, "center" the largest central square. "padded" adds
-            an eighth of the side in black around that square and crops it at a random place.
+        crop: "random" crops a box of random area and aspect ratio, "center" the largest central square.
+            "padded" adds an eighth of the side in black around that square and crops it at a random place.
         scale: Smallest and largest share of the image's area in a random box.
         ratio: Smallest and largest width / height of a random box.
         flip: Mirror half of the images.
-        jitter: Strengths of brightness, contrast, saturation and hue, applied to 80 % of the images in random order.
+        jitter: Strengths of brightness, contrast, saturation and hue, applied to 80 % of the images in random
+            order.
         grey_share: Share of images converted to grey.
         blur_share: Share of blurred images.
         decoding: "fast" decodes large JPEGs at reduced size, see `images.decoding.load_box`.
@@ -101,8 +102,8 @@ def random_box(
 ) -> Box:
     """Return (top, left, height, width) of a box with random area and aspect ratio.
 
-    The share of the area is uniform in `scale`, and width / height is log-uniform in `ratio`. After CROP_TRIES boxes
-    that do not fit, the box is the largest central one with an aspect ratio in `ratio`.
+    The share of the area is uniform in `scale`, and width / height is log-uniform in `ratio`. After
+    CROP_TRIES boxes that do not fit, the box is the largest central one with an aspect ratio in `ratio`.
     """
     logs = math.log(ratio[0]), math.log(ratio[1])
     for _ in range(CROP_TRIES):

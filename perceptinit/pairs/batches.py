@@ -32,7 +32,8 @@ class PairBatch:
     """Images with their texts.
 
     Args:
-        images: uint8 (B, 3, S, S) in the channels_last memory format; consecutive rows are the views of a sample.
+        images: uint8 (B, 3, S, S) in the channels_last memory format; consecutive rows are the views of a
+            sample.
         tokens: int64 (B, T), where T is the length of the longest text.
         keys: Names of the samples.
         unusable: Pairs that were replaced, in order.
@@ -47,8 +48,8 @@ class PairBatch:
 def trim_ids(ids: np.ndarray, context_length: int) -> np.ndarray:
     """Return the ids of one text without padding, int64 (T,), with its end token.
 
-    Padding is a run of zeros or of repeated end tokens, as in the CLIP tokenizer of `transformers`. A text longer than
-    `context_length` is truncated and keeps its last id.
+    Padding is a run of zeros or of repeated end tokens, as in the CLIP tokenizer of `transformers`. A text
+    longer than `context_length` is truncated and keeps its last id.
     """
     ids = np.trim_zeros(np.asarray(ids, dtype=np.int64), "b")
     while len(ids) > 1 and ids[-1] == ids[-2]:

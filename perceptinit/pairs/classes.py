@@ -22,7 +22,8 @@ def read_classes(
     Args:
         labels: An integer, or its text, per record.
         names: A class name per record.
-        known: Class names by label; empty: taken from `names`, in the order of the labels or else alphabetically.
+        known: Class names by label; empty: taken from `names`, in the order of the labels or else
+            alphabetically.
         where: Returns the name of record i for messages.
 
     Raises:

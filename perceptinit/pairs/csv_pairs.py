@@ -52,8 +52,8 @@ class CsvTable:
 class CsvPairs:
     """Image-text pairs listed in a CSV file with a header. Each image is a file.
 
-    Single files are slow to read from network and spinning disks; `perceptinit data pack` writes them to shards. A
-    remote table and the folder of its images are copied first.
+    Single files are slow to read from network and spinning disks; `perceptinit data pack` writes them to
+    shards. A remote table and the folder of its images are copied first.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class CsvPairs:
 
     @cached_property
     def root(self) -> Path:
-        """Return the folder of the images, or its copy; DataError if it cannot be copied, as from a web server."""
+        """Return the folder of the images, or its copy; DataError if it cannot be copied."""
         config = self.config
         if not config.root and not is_remote(config.file):
             return self._path.parent

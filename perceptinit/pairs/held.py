@@ -20,7 +20,7 @@ class HeldBlocks(Generic[T]):
         self._lock = Lock()
 
     def __getitem__(self, number: int) -> T:
-        """Return a block, read once. A failed read raises in all waiting threads, and the next access repeats it."""
+        """Return a block, read once. A failed read raises in all waiting threads and is not kept."""
         with self._lock:
             waiting = self._held.get(number)
             future = self._held.setdefault(number, waiting or Future())

@@ -76,7 +76,8 @@ def _path_of(piece: Piece) -> Path:
 
 
 def open_shards(named: Sequence[str]) -> list[Path] | RemoteScan:
-    """Return the shards that folders, braces or globs name: paths of local ones, or the plan of a remote scan.
+    """Return the shards that folders, braces or globs name: paths of local ones, or the plan of a remote
+    scan.
 
     Raises DataError for an absent local shard, RemoteError if the size of a remote one is unavailable.
     """
@@ -104,14 +105,14 @@ def index_local(paths: Sequence[Path], out: Path | None) -> Path:
 def index_remote(planned: RemoteScan, out: Path | None, report: Callable[[], None]) -> Place:
     """Read remote shards once and write their index to `out`, by default next to them; return its place.
 
-    Raises DataError as `RemoteScan.indexes`, UsageError for shards of several folders, RemoteError without permission
-    to write.
+    Raises DataError as `RemoteScan.indexes`, UsageError for shards of several folders, RemoteError without
+    permission to write.
     """
     place = _only({piece.file.folder for piece in planned.pieces}) / INDEX
     if out is None and place.is_web:
         raise UsageError(
-            f"{place}: a web server does not accept files. Write to --out FILE, then upload it next to the shards or "
-            "set index = FILE in the recipe"
+            f"{place}: a web server does not accept files. Write to --out FILE, then upload it next to the "
+            "shards or set index = FILE in the recipe"
         )
     indexes = planned.indexes(report)
     if out is not None:

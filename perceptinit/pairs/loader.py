@@ -1,7 +1,7 @@
 """Batches of images and token ids, independent of the number of threads.
 
-Batch k of a run depends only on the seed, its epoch and its place in the epoch. Two arms therefore see the same batches,
-and a run resumes at any step.
+Batch k of a run depends only on the seed, its epoch and its place in the epoch. Two arms therefore see the
+same batches, and a run resumes at any step.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ class _Chunk:
 class PairLoader:
     """Read, decode, augment and tokenize pairs in threads, ahead of use.
 
-    Each epoch has a new order and skips the remainder that does not fill a batch (`num_left_over`). A pair that cannot
-    be read or decoded is reported in `PairBatch.unusable` and replaced by one drawn from a generator named after it,
-    because each step needs the same number of negatives. All arms replace the same pairs.
+    Each epoch has a new order and skips the remainder that does not fill a batch (`num_left_over`). A pair
+    that cannot be read or decoded is reported in `PairBatch.unusable` and replaced by one drawn from a
+    generator named after it, because each step needs the same number of negatives. All arms replace the same
+    pairs.
 
     Args:
         pairs: The source.
@@ -60,8 +61,8 @@ class PairLoader:
         augment: Returns a view of an image.
         num_workers: Number of threads; 0 uses the calling thread.
         shuffle_blocks, samples_per_epoch: See `order.epoch_order`.
-        rank, world_size: This process and the number of processes. Each loads an equal part of a batch; the parts,
-            in the order of ranks, are the batch of a single process.
+        rank, world_size: This process and the number of processes. Each loads an equal part of a batch; the
+            parts, in the order of ranks, are the batch of a single process.
         num_views: Crops of each image, consecutive in a batch.
 
     Raises:
@@ -127,7 +128,7 @@ class PairLoader:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _block_uses(self, start: int, stop: int) -> Iterator[BlockUse]:
-        """Yield the blocks that batches `start` to `stop` - 1 need, in order; draws count from 0 over all epochs."""
+        """Yield the blocks that batches `start` to `stop` - 1 need, in order."""
         stops = np.cumsum(np.asarray(self.pairs.block_sizes, dtype=np.int64))
         for epoch in range(start // self.num_batches, -(-stop // self.num_batches)):
             before = epoch * self.num_batches * self.batch_size
@@ -215,7 +216,7 @@ class PairLoader:
 
 
 def _first_and_last(order: EpochOrder, start: int, stop: int, block_stops: np.ndarray) -> list[list[int]]:
-    """Return the blocks that places of an order need, with the first and last place, in the order of the first."""
+    """Return the blocks that places of an order need, with the first and last place, by first place."""
     first_use, last_use = np.full((2, len(block_stops)), -1, dtype=np.int64)
     # in parts, to save memory
     for at in range(start, stop, _LOOKED_AT):

@@ -1,7 +1,7 @@
 """The index of local shards: created once in the user's cache folder, mapped by all processes of the machine.
 
-The index of a folder consists of files of up to 512 shards, which bounds the memory of a scan and the loss at an
-interruption. A shard is scanned again when its size or modification time changes.
+The index of a folder consists of files of up to 512 shards, which bounds the memory of a scan and the loss at
+an interruption. A shard is scanned again when its size or modification time changes.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class _KeptIndex:
         }
 
     def keep(self, scanned: Indexed) -> dict[Path, ShardIndex]:
-        """Write the intact shards to one file and return them memory-mapped; nothing if it cannot be written."""
+        """Write the intact shards to one file and return them memory-mapped; nothing on failure."""
         whole = {path: shard for path, shard in scanned.items() if isinstance(shard, ShardIndex)}
         stamps = [(s.name, s.num_bytes, s.version) for s in whole.values()]
         made_of = hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:16]
@@ -146,8 +146,8 @@ class _KeptIndex:
         except DataError:
             if file.exists():  # else another process has removed it
                 _damaged[self._folder] = (
-                    f"{self._folder}: the index of its shards in {file.parent} was damaged or of another version. "
-                    "The shards were scanned again"
+                    f"{self._folder}: the index of its shards in {file.parent} was damaged or of another "
+                    "version. The shards were scanned again"
                 )
                 remove_files([file])
             return None

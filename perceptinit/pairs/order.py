@@ -12,8 +12,8 @@ import numpy as np
 
 from perceptinit.errors import UsageError
 
-# Largest order whose windows share one generator. In longer orders each window has its own, because reaching the middle
-# would take seconds. A single window of this size would take gigabytes.
+# Largest order whose windows share one generator. In longer orders each window has its own, because
+# reaching the middle would take seconds. A single window of this size would take gigabytes.
 ONE_GENERATOR = 1 << 27
 # draws with replacement per call of the generator
 _CHUNK = 1 << 20
@@ -44,8 +44,8 @@ def epoch_order(
     Args:
         num_pairs: Number of pairs.
         block_sizes: Lengths of runs of indices that are stored together, such as shards; sum to `num_pairs`.
-        shuffle_blocks: Blocks are shuffled, then pairs within windows of this many blocks, so that few blocks are read
-            at a time. 0, or at least the number of blocks: one window, a uniform shuffle.
+        shuffle_blocks: Blocks are shuffled, then pairs within windows of this many blocks, so that few blocks
+            are read at a time. 0, or at least the number of blocks: one window, a uniform shuffle.
         rng: The generator.
         num_drawn: Number of draws with replacement; 0 uses each pair once.
 
@@ -83,7 +83,7 @@ class _Whole:
 
 
 class _Windows:
-    """Windows, each drawn on access; skipping to a later one takes 11 ns per place up to ONE_GENERATOR places."""
+    """Windows, each drawn on access; up to ONE_GENERATOR places, skipping takes 11 ns per place."""
 
     def __init__(self, sizes: np.ndarray, shuffle_blocks: int, rng: np.random.Generator) -> None:
         blocks = rng.permutation(len(sizes))

@@ -22,8 +22,8 @@ class ParquetPairs:
     """Image-text pairs in local or remote Parquet files, such as the YFCC15M release of the paper.
 
     A pair is read with its row group. The row groups are the `block_sizes`, and a shuffle should use at most
-    `cached_row_groups` of them at a time (`shuffle_blocks` of the `clip` pretrainer). For long runs or a uniform
-    shuffle, `perceptinit data pack` writes shards, which are read pair by pair.
+    `cached_row_groups` of them at a time (`shuffle_blocks` of the `clip` pretrainer). For long runs or a
+    uniform shuffle, `perceptinit data pack` writes shards, which are read pair by pair.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +38,13 @@ class ParquetPairs:
         label_column: str | None = None
         """Column of class numbers, from 0; `class_column` or `classes` gives their names."""
         class_column: str | None = None
-        """Column of class names. Alone, it defines the numbers: in the order of `classes`, else alphabetical."""
+        """Column of class names. Alone, it defines the numbers, in the order of `classes` or sorted."""
         classes: tuple[str, ...] | None = None
         """Class names in the order of their numbers."""
         cached_row_groups: PositiveInt = 8
         """Uncompressed row groups in memory; a shuffle uses this number at most."""
         cache_gb: PositiveFloat | None = None
-        """Of addresses: upper bound on the local disk cache, in 10^9 bytes; by default half of the free space."""
+        """Of addresses: limit of the local disk cache in 10^9 bytes; by default half of the free space."""
 
     def __init__(self, config: Config) -> None:
         self.config = config

@@ -26,12 +26,12 @@ _RANGE = re.compile(r"(-?\d+(?=\.\.-?\d)|[A-Za-z](?=\.\.[A-Za-z]))\.\.(-?\d+|[A-
 def expand(patterns: str | Sequence[str]) -> list[Path] | list[RemoteFile]:
     """Return the files of `patterns`, in order.
 
-    `data/{00000..01499}.tar` gives 1500 files whether they exist or not, `data/*.tar` the existing ones, sorted. The
-    last part of an address may be a glob if the server lists its folders.
+    `data/{00000..01499}.tar` gives 1500 files whether they exist or not, `data/*.tar` the existing ones,
+    sorted. The last part of an address may be a glob if the server lists its folders.
 
     Raises:
-        DataError: For a pattern without files, more than MAX_FILES files or MAX_FOLDERS folders, or a mixture of paths
-            and addresses.
+        DataError: For a pattern without files, more than MAX_FILES files or MAX_FOLDERS folders, or a mixture
+            of paths and addresses.
         RemoteError: If a folder cannot be listed.
     """
     given = [patterns] if isinstance(patterns, str) else list(patterns)
@@ -58,7 +58,7 @@ def _paths(pattern: str) -> list[Path]:
 
 
 def expand_braces(pattern: str) -> list[str]:
-    """Return the expansion of the braces in a pattern; DataError for invalid braces or more than MAX_FILES names."""
+    """Return the names in a brace pattern; DataError for invalid braces or more than MAX_FILES names."""
     try:
         if count_names(pattern) > MAX_FILES:
             raise DataError(f"{shown(pattern)}: names more than {MAX_FILES:,} files")

@@ -17,8 +17,8 @@ from perceptinit.types import DataNeed
 class PublishedPairs:
     """A source in `published.toml`.
 
-    name: Also of its folder. size_bytes: Of its shards, None if unknown. commands: They download the source and write
-    shards; `{recipes}` is the folder of the bundled recipes.
+    name: Also of its folder. size_bytes: Of its shards, None if unknown. commands: They download the source
+    and write shards; `{recipes}` is the folder of the bundled recipes.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Remote tar shards: their index, and their samples from the shared cache or through range requests.
 
-The loader's plan is fetched shard by shard, ahead of use and once (`files.remote`). A pair outside of the plan, such
-as a replacement for an unreadable one, costs a request for its own bytes.
+The loader's plan is fetched shard by shard, ahead of use and once (`files.remote`). A pair outside of the
+plan, such as a replacement for an unreadable one, costs a request for its own bytes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Opened = tuple[TarFile, np.ndarray]
 
 
 class RemoteShard(Shard):
-    """A shard of a `RemoteShards`. is_indexed: whether its index contains the places of samples, not only a count."""
+    """A shard of a `RemoteShards`. is_indexed: Whether its index contains the places of samples."""
 
     def __init__(self, shards: RemoteShards, piece: Piece, index: ShardIndex) -> None:
         super().__init__(index, shards.members)
@@ -128,8 +128,8 @@ class RemoteShards:
             raise _changed(piece.file)
         if len(rows) != shard.num_samples:
             raise RemoteError(
-                f"{piece.file}: {len(rows)} samples with an image and a text, but its index says {shard.num_samples}; "
-                f"{_ADVICE}"
+                f"{piece.file}: {len(rows)} samples with an image and a text, but its index says "
+                f"{shard.num_samples}; {_ADVICE}"
             )
         return tar, rows
 

@@ -1,9 +1,9 @@
 """The index of tar shards: the places of their samples, in one file format.
 
-The file is a sealed safetensors file (`files.sealed`) of plain columns. All processes of a machine map it, and its
-checksum is verified on opening. Remote shards have it next to them as `shards.index`, local ones in the user's cache
-folder (`local_index`). Webdataset's `shardindex.json` (wids) contains only the number of samples of each shard. Their
-places are then found when a shard is fetched.
+The file is a sealed safetensors file (`files.sealed`) of plain columns. All processes of a machine map it,
+and its checksum is verified on opening. Remote shards have it next to them as `shards.index`, local ones in
+the user's cache folder (`local_index`). Webdataset's `shardindex.json` (wids) contains only the number of
+samples of each shard. Their places are then found when a shard is fetched.
 """
 
 from __future__ import annotations
@@ -64,12 +64,13 @@ class _Wids(TypedDict):
 class ShardIndex:
     """The places of the samples of one shard.
 
-    name: Of the file. num_bytes: Of the shard, -1 if unknown. version: Changes with its content, empty if unknown.
+    name: Of the file. num_bytes: Of the shard, -1 if unknown. version: Changes with its content, empty if
+    unknown.
     extensions: Lower case, without the dot; a code is an index into it.
     kinds: For each combination of members: the number of samples that have it, then the codes.
-    columns: Unsigned integers; empty if only the number of samples is known. `starts` (S,): first header of each
-        sample, in blocks of 512 bytes. `firsts` (S,): its first member. `codes` (K,). `offsets` (K,): content, in
-        blocks. `sizes` (K,): bytes.
+    columns: Unsigned integers; empty if only the number of samples is known. `starts` (S,): first header of
+        each sample, in blocks of 512 bytes. `firsts` (S,): its first member. `codes` (K,). `offsets` (K,):
+        content, in blocks. `sizes` (K,): bytes.
     """
 
     name: str
@@ -93,8 +94,8 @@ class ShardIndex:
 def scan(tar: TarFile, version: str = "") -> ShardIndex:
     """Return the index of an open tar.
 
-    As in webdataset, consecutive members `a/7.jpg` and `a/7.txt` are the sample `a/7`. The stem ends at the first dot
-    of the file name.
+    As in webdataset, consecutive members `a/7.jpg` and `a/7.txt` are the sample `a/7`. The stem ends at the
+    first dot of the file name.
 
     Raises:
         DataError: If the tar is truncated or damaged, or a sample has a member twice.

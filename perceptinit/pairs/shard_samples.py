@@ -113,7 +113,8 @@ class LocalShard(Shard):
 class ShardSamples:
     """Samples in the order of the shards; their content is read on access.
 
-    stops: int64, index after the last sample of each shard. num_incomplete: samples without an image or second member.
+    stops: int64, index after the last sample of each shard. num_incomplete: samples without an image or
+    second member.
     """
 
     def __init__(self, shards: Sequence[Shard]) -> None:
@@ -160,6 +161,6 @@ class ShardSamples:
 
 
 def select_local(paths: Sequence[Path], indexes: Sequence[ShardIndex], members: Members) -> ShardSamples:
-    """Return the samples of local shards with a member of each of two lists of extensions, the first that exists."""
+    """Return the samples of local shards; of each list of extensions the first existing one is used."""
     found = zip(paths, indexes, strict=True)
     return ShardSamples([LocalShard(path, index, members) for path, index in found])

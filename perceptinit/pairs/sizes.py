@@ -23,7 +23,8 @@ def find_miscounts(counts: Mapping[Path, int]) -> Iterator[str]:
         sizes[folder] = read_json(place, dict[str, int], what) if place.exists() else {}
         if journals(folder):
             yield (
-                f"{folder}: its packing is not finished; run the same `perceptinit data pack` again, without --part"
+                f"{folder}: its packing is not finished; run the same `perceptinit data pack` again, "
+                "without --part"
             )
     for path, number in counts.items():
         recorded = sizes[path.parent].get(path.name, number)

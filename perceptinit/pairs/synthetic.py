@@ -17,8 +17,8 @@ from perceptinit.world.render import render
 class SyntheticPairs:
     """Image-text pairs rendered on the fly; pair i depends only on `seed` and i.
 
-    Other mathematics libraries may round a few pixels in a million to the next of the 256 levels. The judgments and the
-    test set of the same seed use other pictures.
+    Other mathematics libraries may round a few pixels in a million to the next of the 256 levels. The
+    judgments and the test set of the same seed use other pictures.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
 """Headers of a tar file: its members, the places of their content, and their samples.
 
-Supports ustar, GNU long names and pax, as written by tar, Python's tarfile and webdataset. A truncated or damaged file
-is an error that names the byte. Python's tarfile takes four to five times the CPU time and ignores data after a damaged
-header.
+Supports ustar, GNU long names and pax, as written by tar, Python's tarfile and webdataset. A truncated or
+damaged file is an error that names the byte. Python's tarfile takes four to five times the CPU time and
+ignores data after a damaged header.
 """
 
 from __future__ import annotations

@@ -30,11 +30,11 @@ _NUM_SAID = 5
 class WebdatasetPairs:
     """Image-text pairs in plain tar shards, the format of YFCC15M, CC3M/12M and DataComp.
 
-    Pairs are in the order of `shards` and, within a shard, of its members. Any pair can be read at once, so a run
-    resumes at any step. Local shards are scanned once, at about 10 microseconds per sample; all processes of the
-    machine share the index in the user's cache folder. Shards in a bucket, on a hub or on a web server give the same
-    batches. They need an index next to them (`perceptinit data index`) and are fetched ahead of use into a cache that
-    the processes of the machine share.
+    Pairs are in the order of `shards` and, within a shard, of its members. Any pair can be read at once, so a
+    run resumes at any step. Local shards are scanned once, at about 10 microseconds per sample; all processes
+    of the machine share the index in the user's cache folder. Shards in a bucket, on a hub or on a web server
+    give the same batches. They need an index next to them (`perceptinit data index`) and are fetched ahead of
+    use into a cache that the processes of the machine share.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +47,14 @@ class WebdatasetPairs:
         text_member: str = "txt"
         """Extension of the caption, such as txt or json."""
         text_key: str | tuple[str, ...] = ""
-        """Key of the caption in a JSON text member, such as caption; empty: the member is the caption. Of several
-        keys, such as title and description, one is drawn each time the image is used (SLIP)."""
+        """Key of the caption in a JSON text member, such as caption; empty: the member is the caption. Of
+        several keys, such as title and description, one is drawn each time the image is used (SLIP)."""
         max_incomplete_share: Share = 0.01
         """Largest share of samples without an image or caption, which are skipped and counted."""
         index: str | None = None
         """Of addresses: path or address of their index, ours or of wids; by default next to the shards."""
         cache_gb: PositiveFloat | None = None
-        """Of addresses: upper bound on the local disk cache, in 10^9 bytes; by default half of the free space."""
+        """Of addresses: limit of the local disk cache in 10^9 bytes; by default half of the free space."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -70,7 +70,7 @@ class WebdatasetPairs:
 
     @property
     def max_shuffle_blocks(self) -> int:
-        """Return how many shards may be shuffled together: all local ones, or those that fit into the cache."""
+        """Return how many shards may be shuffled together: all local ones, or as the cache permits."""
         remote = self._remote
         return remote.reader.max_shuffle_blocks if remote else len(self.block_sizes)
 
@@ -81,7 +81,7 @@ class WebdatasetPairs:
 
     @property
     def published_num_pairs(self) -> int | None:
-        """Return the published number of pairs if the folder has the name of a known source, such as `yfcc15m`."""
+        """Return the published number of pairs if the folder has the name of a known source."""
         source = source_of(self.config.shards)
         return source.num_pairs if source else None
 
@@ -175,8 +175,8 @@ class WebdatasetPairs:
         )
         if not len(samples):
             yield (
-                f"{self._paths[0]}{' and the rest' if len(self._paths) > 1 else ''}: none of {num_samples} samples "
-                f"has {wanted}; their members are: {', '.join(sorted(samples.extensions)) or 'none'}"
+                f"{self._paths[0]}{' and the rest' if len(self._paths) > 1 else ''}: none of {num_samples} "
+                f"samples has {wanted}; their members are: {', '.join(sorted(samples.extensions)) or 'none'}"
             )
         elif samples.num_incomplete > self.config.max_incomplete_share * num_samples:
             yield (

@@ -14,20 +14,22 @@ from perceptinit.pairs.texts import captions_in
 from perceptinit.types import Pair
 
 PROMISES = (
-    "shards are streamed in the order of their members; changes of a shard are not detected, and a resumed run "
-    "streams its current shard again from the start"
+    "shards are streamed in the order of their members; changes of a shard are not detected, and a resumed "
+    "run streams its current shard again from the start"
 )
 Sample = tuple[str, bytes, bytes]  # key, image and caption
 
 
 class WebdatasetStreamPairs:
-    """Image-text pairs from a command or a protocol of the `webdataset` package, such as `pipe:aws s3 cp ... -`.
+    """Image-text pairs from a command or a protocol of the `webdataset` package, such as `pipe:aws s3 cp ...
+    -`.
 
-    The component `webdataset`, for local disks, buckets, hubs and web servers, guarantees more. Here the order within a
-    shard is that of the stream, changes of a shard are not detected, and a resumed run streams its shard again from the
-    start. Whole shards are held in memory and streamed again after eviction. The first `samples_per_shard` samples with
-    image and caption of each shard are used; a shard with fewer, or a failed command, stops the run. The shell executes
-    the commands of a recipe, so run only recipes that you trust.
+    The component `webdataset`, for local disks, buckets, hubs and web servers, guarantees more. Here the
+    order within a shard is that of the stream, changes of a shard are not detected, and a resumed run streams
+    its shard again from the start. Whole shards are held in memory and streamed again after eviction. The
+    first `samples_per_shard` samples with image and caption of each shard are used; a shard with fewer, or a
+    failed command, stops the run. The shell executes the commands of a recipe, so run only recipes that you
+    trust.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,7 @@ class WebdatasetStreamPairs:
         text_member: str = "txt"
         """Extension of the caption, such as txt or json."""
         text_key: str | tuple[str, ...] = ""
-        """Key of the caption in a JSON text member; empty: the member is the caption. One of several keys is drawn."""
+        """Key of the caption in a JSON text member; empty: the whole member. One of several keys is drawn."""
         cached_shards: PositiveInt = 2
         """Shards in memory; half of them may be shuffled together while the others are streamed."""
 

@@ -19,7 +19,7 @@ _HELD: dict[Path, Held] = {}
 
 
 def local_file(path: str) -> Path:
-    """Return a path with `~` expanded, or a copy of the file at an address; RemoteError if it cannot be fetched."""
+    """Return a path with `~` expanded, or a copy of the file at an address; RemoteError if that fails."""
     if not is_remote(path):
         return Path(path).expanduser()
     file = remote_file(path)
@@ -63,7 +63,8 @@ def local_folder(path: str) -> Path:
 
 
 def local_files(folder: RemoteFile, files: Mapping[str, Stat]) -> Path:
-    """Return a folder with copies of files of a remote one, by their paths in it. Each version has its own folder.
+    """Return a folder with copies of files of a remote one, by their paths in it. Each version has its own
+    folder.
 
     Raises:
         RemoteError: If a file cannot be fetched, or changes in the meantime.
@@ -73,7 +74,7 @@ def local_files(folder: RemoteFile, files: Mapping[str, Stat]) -> Path:
     held = FetchedCache(sys.maxsize, cache_folder() / "copies").hold_files(pieces)
     if held is None:
         raise RemoteError(
-            f"{folder}: no room for a copy in {cache_folder() / 'copies'}, or the copy there is damaged and in use"
+            f"{folder}: no room for a copy in {cache_folder() / 'copies'}, or a damaged copy is in use"
         )
     _HELD[held.folder] = held
     return held.folder / name

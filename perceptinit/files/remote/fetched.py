@@ -1,8 +1,8 @@
 """The cache of fetched data: pieces of remote files on the local disk, shared by all processes.
 
-A piece is a folder `KEY-BYTES/`, which reserves the space before the bytes arrive. Its file `seal.json`, written last,
-contains the checksums of the others. A process that uses a piece holds a shared lock on it. Eviction is least recently
-used, among the pieces that no process holds.
+A piece is a folder `KEY-BYTES/`, which reserves the space before the bytes arrive. Its file `seal.json`,
+written last, contains the checksums of the others. A process that uses a piece holds a shared lock on it.
+Eviction is least recently used, among the pieces that no process holds.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ class FetchedCache:
     """The cache in a folder, as one process uses it.
 
     Args:
-        max_bytes: Upper bound on the size of all pieces. None: half of the space that is free or used by the cache.
+        max_bytes: Upper bound on the size of all pieces. None: half of the space that is free or used by the
+            cache.
         folder: `shards` in the user's cache folder by default.
     """
 
@@ -206,7 +207,7 @@ class FetchedCache:
             return True
 
     def _remove(self, num_bytes: int) -> bool:
-        """Remove `num_bytes` of the least recently used pieces that no process holds; none if that is too few."""
+        """Remove `num_bytes` of the least recently used pieces that no process holds, or none."""
         owned: list[Held] = []
         room = 0
         try:

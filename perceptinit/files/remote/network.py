@@ -34,7 +34,7 @@ _NO_HEAD = (400, 403, 405, 501)
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """Size and version of a remote file. The version changes with the content (such as an ETag); empty if unknown."""
+    """Size and version of a remote file. The version, such as an ETag, is empty if unknown."""
 
     num_bytes: int
     version: str
@@ -45,7 +45,8 @@ class Answer:
     """A server's response to a request for bytes.
 
     Args:
-        start: Offset of the first byte in the file: the requested one, or 0 if the server sends the whole file.
+        start: Offset of the first byte in the file: the requested one, or 0 if the server sends the whole
+            file.
         is_part: Whether the server sends the requested range, not the whole file.
         num_bytes: Size of the whole file, None if the server does not state it.
         has_end: Whether a truncated response can be distinguished from a complete one.
@@ -68,8 +69,8 @@ def open_answer(
 ) -> AbstractContextManager[Answer]:
     """Request the bytes from `start` up to `stop`, or to the end, once; stop = 0 requests the headers only.
 
-    With the `validator` of an earlier answer, the answer starts at 0 if the version differs. `retry` translates the
-    errors of the network library.
+    With the `validator` of an earlier answer, the answer starts at 0 if the version differs. `retry`
+    translates the errors of the network library.
     """
     return (_open_web if file.is_web else _open_bucket)(file, start, stop, validator)
 

@@ -33,8 +33,8 @@ class _Use(NamedTuple):
 class ReadAhead(Generic[H]):
     """Pieces opened before they are needed, for all threads of one loader.
 
-    Pieces are held in the cache until their last use. Prefetched pieces take at most half of the cache, which leaves
-    room for other processes.
+    Pieces are held in the cache until their last use. Prefetched pieces take at most half of the cache, which
+    leaves room for other processes.
 
     Args:
         cache: The cache of pieces.
@@ -65,7 +65,7 @@ class ReadAhead(Generic[H]):
             self._queue.put(None)
 
     def reached(self, done: int, needed: int) -> None:
-        """Release pieces that only draws before `done` use, and plan the next ones; `needed` is the end of the batch."""
+        """Release pieces that draws from `done` do not use, and plan those before `needed` and later ones."""
         for use in [use for use in self._planned if use.last < done]:
             _release(self._planned.pop(use))
         for use, future in list(self._planned.items()):
@@ -76,7 +76,8 @@ class ReadAhead(Generic[H]):
         self._by_piece = {use.piece: self._planned[use] for use in reversed(self._planned)}
 
     def get(self, piece: Piece) -> H | None:
-        """Wait for a piece and return its opened form; None if it is not planned or the cache has no room for it.
+        """Wait for a piece and return its opened form; None if it is not planned or the cache has no room for
+        it.
 
         Raises the error of fetching or opening it.
         """
@@ -164,8 +165,8 @@ class PieceReader(Generic[H]):
         """Yield a sentence if the largest piece does not fit into the cache."""
         if not self._num_held:
             yield (
-                f"cache_gb: the cache in {self.cache.folder} may take {self.cache.max_bytes / 1e9:g} GB, and the "
-                f"largest piece of the data has {self._largest / 1e9:g} GB"
+                f"cache_gb: the cache in {self.cache.folder} may take {self.cache.max_bytes / 1e9:g} GB, "
+                f"and the largest piece of the data has {self._largest / 1e9:g} GB"
             )
 
     @contextmanager

@@ -1,6 +1,7 @@
 """Read remote files with retries; errors name the file and say what to do.
 
-A read returns the requested bytes or raises RemoteError. There is no substitute, so batches stay reproducible.
+A read returns the requested bytes or raises RemoteError. There is no substitute, so batches stay
+reproducible.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class RemoteReader(io.RawIOBase):
 
 
 def check_version(file: RemoteFile, answer: Answer, wanted: Stat | None) -> None:
-    """Raise RemoteError if an answer has another size or version than the wanted one, where both are known."""
+    """Raise RemoteError if an answer has another size or version than the wanted one."""
     there = answer.num_bytes
     if wanted and (there not in (None, wanted.num_bytes) or wanted.version not in ("", answer.version)):
         raise RemoteError(
@@ -202,8 +203,8 @@ def _raise_if_final(file: RemoteFile, error: Exception, reason: str) -> None:
         raise AbsentError(f"{file}: no such file") from error
     if status in (401, 403) or isinstance(error, PermissionError) or "Credential" in type(error).__name__:
         raise RemoteError(
-            f"{file}: access denied ({reason}). Are the credentials set, and have they expired? s3://, gs:// and "
-            "hf:// take them from the environment or a login, https:// from ~/.netrc"
+            f"{file}: access denied ({reason}). Are the credentials set, and have they expired? s3://, gs:// "
+            "and hf:// take them from the environment or a login, https:// from ~/.netrc"
         ) from error
     if status and 400 <= status < 500 and status not in (408, 416, 425, 429):
         raise RemoteError(f"{file}: {reason}") from error
