@@ -176,14 +176,15 @@ def _person(record: Record, found: Reliability, why: str) -> list[str]:
 
 def show(found: dict[str, Any], console: Console) -> None:
     """Print the result of `status`: the summary, then one row per person."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     summary = Table(box=None, show_header=False, pad_edge=False)
     for row in found["summary"]:
         summary.add_row(*row)
     console.print(summary)
     if found["people"]:
-        people = Table(*found["columns"], box=None, pad_edge=False)
+        person, *others = found["columns"]  # --forget needs the whole code
+        people = Table(Column(person, min_width=10, no_wrap=True), *others, box=None, pad_edge=False)
         for row in found["people"]:
             people.add_row(*row)
         console.print()

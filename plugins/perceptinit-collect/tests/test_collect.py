@@ -1,6 +1,7 @@
 """`perceptinit collect` as a command: from a folder of images to a table that trains, and the exclusion rule."""
 
 import csv
+import io
 import re
 import socket
 from collections import Counter
@@ -22,7 +23,8 @@ from perceptinit_collect.serve import address_of, is_on_a_network, listen
 from perceptinit_collect.sessions import Trial
 from perceptinit_collect.settings import Exclusion, default_design, parse_settings
 from perceptinit_collect.simulate import simulate
-from perceptinit_collect.status import ceiling, status
+from perceptinit_collect.status import ceiling, show, status
+from rich.console import Console
 
 from perceptinit.plugin import (
     OddOneOutTable,
@@ -283,6 +285,14 @@ def test_from_images_to_stage_one_by_the_documented_commands(tmp_path, collect, 
     run = cli("run", "judgments.toml", "--arm", "pi", *(f"--set={key}" for key in smaller))
     assert run.returncode == 0, run.stdout
     assert "2afc/judgments" in run.stdout
+
+
+def test_the_status_shows_whole_codes_on_a_narrow_terminal(tmp_path):
+    folder = simulate(make_study(tmp_path), 2)
+    console = Console(width=80, file=io.StringIO())
+    show(status(folder), console)
+    for record in read_records(folder):
+        assert record.person in console.file.getvalue()
 
 
 COLLECT = ("photographs", "--task", "2afc", "--questions", "12", "--out", "study")

@@ -300,7 +300,7 @@ def test_twenty_people_in_the_browser_make_a_table_and_a_recipe_that_hold(
     browser, tmp_path, monkeypatch, cli
 ):
     """Slow: twenty people, each with a browser of their own, from consent to debriefing."""
-    changes = [("practice = 6", "practice = 2"), ("min_median_seconds = 0.3", "")]
+    changes = [("practice = 6", "practice = 2"), ("min_median_seconds = 0.3", ""), ("min_checks = 0.8", "")]
     folder = make_study(tmp_path, questions=40, per_person=4, images=10, changes=changes)
     with open_study(folder) as site:
         for number in range(20):
