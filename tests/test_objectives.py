@@ -380,7 +380,7 @@ def test_parquet_takes_classes_by_name_by_number_or_both(tmp_path):
             "a.parquet row 2: label 2, but there are 2 class names",
         ),
         ({"label_column": "label"}, "contains numbers without names"),
-        ({}, "Give label_column or class_column"),
+        ({}, "no column of classes. Set label_column or class_column"),
         ({"class_column": "kind"}, "no column 'kind'. Columns: images, label"),
     ],
 )
@@ -431,7 +431,7 @@ def test_a_set_in_the_layout_of_test_sets_gives_its_training_split(tmp_path):
 
 def test_folders_that_cannot_be_trained_on_are_told(tmp_path):
     [problem] = folders(tmp_path / "pets", dog=2, cat=0).preflight()
-    assert problem == f"{tmp_path / 'pets'}: class 'cat' (1 such) has no images; remove it, or add some"
+    assert problem == f"{tmp_path / 'pets'}: class 'cat' (1 such) has no images; remove or fill it"
     [problem] = labelled_images(tmp_path / "none").preflight()
     assert "no folder" in problem
     (tmp_path / "empty").mkdir()
