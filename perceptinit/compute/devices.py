@@ -49,7 +49,7 @@ def _reason_against(device: str) -> str:
 
 
 def set_up_process(device: str) -> None:
-    """Set torch's current GPU; on a CPU, use all available cores (or OMP_NUM_THREADS) and reuse freed memory."""
+    """Set torch's GPU; on a CPU, use all available cores (or OMP_NUM_THREADS) and reuse freed memory."""
     asked = torch.device(device)
     if asked.type == "cuda" and asked.index is not None:
         torch.cuda.set_device(asked)
@@ -107,8 +107,8 @@ class Arriving:
 def keep_freed_memory() -> bool:
     """Let malloc reuse freed blocks of any size; return whether the C library supports this (glibc).
 
-    By default glibc returns every block above 32 MiB to the kernel when it is freed, and the kernel clears and maps
-    its pages again in every step. After this call, the process keeps its peak memory.
+    By default glibc returns every block above 32 MiB to the kernel when it is freed, and the kernel clears
+    and maps its pages again in every step. After this call, the process keeps its peak memory.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:

@@ -1,7 +1,7 @@
 """Communication of the processes of one run; every function also works in a single process.
 
-torchrun starts the processes and sets RANK, WORLD_SIZE and LOCAL_RANK. Tensors on a GPU are sent through NCCL,
-everything else through gloo. Plain values are sent as JSON, never as pickles.
+torchrun starts the processes and sets RANK, WORLD_SIZE and LOCAL_RANK. Tensors on a GPU are sent through
+NCCL, everything else through gloo. Plain values are sent as JSON, never as pickles.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def local_device(device: str) -> str:
         return device
     if device != "cuda":
         raise UsageError(
-            f"device '{device}' is one GPU, and each process needs its own. Use --device cuda, and choose GPUs "
-            "with CUDA_VISIBLE_DEVICES"
+            f"device '{device}' is one GPU, and each process needs its own. Use --device cuda, and choose "
+            "GPUs with CUDA_VISIBLE_DEVICES"
         )
     local, num_gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if local >= num_gpus:
@@ -93,7 +93,7 @@ def process_group() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Watch the parent of this process in a thread. When it is gone, stop as by SIGTERM, then kill this process.
+    """Watch the parent of this process. When it is gone, stop as by SIGTERM, then kill this process.
 
     A process that waits inside a library, such as for others that never come, does not react to SIGTERM.
     """
@@ -219,8 +219,8 @@ def decide(choose: Callable[[], T]) -> T:
 def together(items: Iterable[T]) -> Iterator[T]:
     """Yield the items of this process while every process has one.
 
-    If one process fails to get an item, all stop instead of waiting forever: that one raises its error, the others
-    an OtherProcessError with its message.
+    If one process fails to get an item, all stop instead of waiting forever: that one raises its error, the
+    others an OtherProcessError with its message.
     """
     source = iter(items)
     while True:

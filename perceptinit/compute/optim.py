@@ -28,8 +28,8 @@ def warmup_cosine(
 ) -> float:
     """Return the learning rate of optimizer step `step`, counted from 1 to `total_steps`.
 
-    It rises linearly to `lr` at step `warmup_steps`, from `warmup_lr` at step 1 or, by default, from 0 at step 0.
-    Then it follows half a cosine that reaches `min_lr` at the last step.
+    It rises linearly to `lr` at step `warmup_steps`, from `warmup_lr` at step 1 or, by default, from 0 at
+    step 0. Then it follows half a cosine that reaches `min_lr` at the last step.
 
     Raises:
         ValueError: If the warm-up does not end before the run.
@@ -57,8 +57,8 @@ def adamw(
 ) -> torch.optim.AdamW:
     """Return an AdamW over the trainable parameters of `modules`.
 
-    Weight decay applies to matrices and kernels only: gains, biases and scalars (fewer than two dimensions) are
-    exempt, as in CLIP (Radford et al. 2021, section 2.5).
+    Weight decay applies to matrices and kernels only: gains, biases and scalars (fewer than two dimensions)
+    are exempt, as in CLIP (Radford et al. 2021, section 2.5).
 
     Args:
         modules: Modules with the parameters.
@@ -85,8 +85,9 @@ def adamw(
 def layer_lr_scales(tower: nn.Module, decay: float) -> dict[nn.Parameter, float]:
     """Return the factor of each parameter for layer-wise decay of the learning rate; empty for a decay of 1.
 
-    Block k of n (from 1) has decay^(n + 1 - k), layers before the blocks decay^(n + 1), and layers after them, such
-    as the projection, 1. timm's parameter groups require a group_matcher, which open_clip's towers lack.
+    Block k of n (from 1) has decay^(n + 1 - k), layers before the blocks decay^(n + 1), and layers after
+    them, such as the projection, 1. timm's parameter groups require a group_matcher, which open_clip's towers
+    lack.
     Source: BEiT (Bao et al. 2022).
 
     Raises:

@@ -120,7 +120,7 @@ def _list_stages(recipe: Recipe, arm: Arm) -> list[tuple[str, Spec]]:
 
 
 def stage_plan(spec: Spec) -> StagePlan:
-    """Return the plan of a stage; it is unknown if data is absent, and has 0 steps if the component has none."""
+    """Return the plan of a stage: unknown if data is absent, 0 steps if the component has none."""
     try:
         component = spec.build()
         return component.plan() if isinstance(component, HasPlan) else StagePlan(steps=0)

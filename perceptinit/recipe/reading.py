@@ -239,8 +239,8 @@ class _Reader:
                 why = f"{pretrain.entry.title} has none" if pretrain else "nothing is pretrained"
                 self._report(
                     f"{spec.where}.use",
-                    f"{spec.entry.title} needs a {PART_TITLES[needed]}, and {why}. Evaluators of the image tower "
-                    "work: knn, linear-probe, representation, two-afc, rsa",
+                    f"{spec.entry.title} needs a {PART_TITLES[needed]}, and {why}. Evaluators of the "
+                    "image tower work: knn, linear-probe, representation, two-afc, rsa",
                 )
 
     def _read_expected(self, arms: Sequence[str]) -> tuple[ExpectConfig, ...]:

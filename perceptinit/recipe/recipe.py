@@ -3,7 +3,8 @@
     schema = 1
     name = "pi-clip-yfcc"
     seeds = [0, 1, 2]
-    [backbone]  [[init]]  [pretrain]  [[posthoc]]  [[eval]]  [verdict]  [[expect]]  [tune]  [[track]]  [checkpoint]  [slurm]
+    [backbone]  [[init]]  [pretrain]  [[posthoc]]  [[eval]]
+    [verdict]  [[expect]]  [tune]  [[track]]  [checkpoint]  [slurm]
     [[arm]]
 
 A recipe defines the slots; the keys inside a slot belong to the component that `use` names. A run is one arm

@@ -19,7 +19,7 @@ Role = Literal["trial", "best"]
 Few = Annotated[int, Gt(0), Le(1000)]  # larger values are mistakes
 WARN_SECONDS = 180  # from Slurm's signal to the end of a job
 LEAST_MINUTES = 5
-# sbatch(1): minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes, days-hours:minutes:seconds
+# sbatch(1): minutes, minutes:seconds, hours:minutes:seconds, days-hours and days-hours:minutes[:seconds]
 _TIME = re.compile(
     r"(?P<m>\d+)(:\d+)?|(?P<h>\d+):(?P<hm>\d+):\d+|(?P<d>\d+)-(?P<dh>\d+)(:(?P<dm>\d+)(:\d+)?)?"
 )
@@ -35,8 +35,8 @@ class VerdictConfig:
     max_seeds: PositiveInt | None = None
     """Largest number of seeds of `run --until-decided`. Intervals account for all looks up to it."""
     primary: str = ""
-    """Score that decides the comparison: a name such as "top1/imagenet1k", or a measure such as "top1", averaged
-    over its sets. Default: the first of zero-shot, retrieval and perceptual measures that the runs have."""
+    """Score that decides the comparison: a name such as "top1/imagenet1k", or a measure such as "top1",
+    averaged over its sets. Default: the first zero-shot, retrieval or perceptual measure of the runs."""
     hypothesis: str = ""
     """Expected result, in a sentence, for `preregister`. Default: a sentence made from the arms."""
     noise: PositiveFloat | None = None
@@ -67,13 +67,13 @@ class ExpectConfig:
     value: float
     """Published value, in per cent (hundredths of a score)."""
     tolerance: PositiveFloat
-    """Largest distance of the arm's mean from `value`, in points: the spread of runs of the published setting."""
+    """Largest distance of the arm's mean from `value`, in points: the spread of published runs."""
     source: str
     """Publication of the value."""
     num_sets: PositiveInt | None = None
     """Number of sets of a published mean. Means over another number are not compared with it."""
     samples_seen: PositiveInt | None = None
-    """Pairs that the published model was trained on. Runs that end more than 1 % away are not compared with it."""
+    """Pairs that the published model was trained on. Runs more than 1 % away are not compared."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.value <= 100:
@@ -131,15 +131,15 @@ class CheckpointConfig:
     """The keys of `[checkpoint]`."""
 
     every_steps: NonNegativeInt = 0
-    """Steps of stage 1 or pretraining between two checkpoints; 0: not by steps. The end of each epoch and stage
-    always has a checkpoint."""
+    """Steps of stage 1 or pretraining between two checkpoints; 0: not by steps. The end of each epoch and
+    stage always has a checkpoint."""
     every_minutes: NonNegativeFloat = 15.0
     """Minutes between two checkpoints, the most work that a power cut can cost; 0: not by time."""
     keep: PositiveInt = 2
     """Number of checkpoints to keep. Older ones are removed when a newer one is complete on disk."""
     stages_from: tuple[str, ...] = ()
-    """Names of experiments in the same output folder. Stages of `init` that a finished run of the same seed also
-    has are copied from it; the weights are identical."""
+    """Names of experiments in the same output folder. Stages of `init` that a finished run of the same seed
+    also has are copied from it; the weights are identical."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +149,8 @@ class SlurmConfig:
     partition: str | None = None
     """Partition of the cluster, as listed by `sinfo`."""
     time: str | None = None
-    """Time limit of a job, as in `sbatch --time`: "8:00:00", "2-12". A run that needs more saves three minutes
-    before the limit and returns to the queue. Default: that of the partition."""
+    """Time limit of a job, as in `sbatch --time`: "8:00:00", "2-12". A run that needs more saves three
+    minutes before the limit and returns to the queue. Default: that of the partition."""
     gpus: NonNegativeInt = 1
     """GPUs per node, with one process each; 0: one process per node, on CPUs."""
     nodes: PositiveInt = 1
@@ -163,7 +163,7 @@ class SlurmConfig:
     def __post_init__(self) -> None:
         if self.time is not None and _minutes(self.time) < LEAST_MINUTES:
             raise ValueError(
-                f'time = "{self.time}": at least {LEAST_MINUTES} minutes, as a run saves {WARN_SECONDS} s before'
+                f'time = "{self.time}": give {LEAST_MINUTES} minutes or more, to save {WARN_SECONDS} s before'
             )
         strange = [option for option in self.options if not option.startswith("-")]
         if strange:

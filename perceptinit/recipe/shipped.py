@@ -32,7 +32,7 @@ def summaries() -> dict[str, str]:
 
 
 def find(recipe: str | Path, folder: Path = Path()) -> Path:
-    """Return the path of a recipe: `folder / recipe`, or else the bundled recipe of that name, with or without `.toml`."""
+    """Return the path of a recipe: `folder / recipe`, or the bundled recipe of that name or file name."""
     path = folder / recipe
     ours = list_shipped().get(str(recipe).removesuffix(".toml"))
     if ours is None or (path.exists() and not path.is_dir()):

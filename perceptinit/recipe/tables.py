@@ -140,7 +140,7 @@ def _loads(text: str) -> dict[str, Any]:
 
 
 def find_odd_values(value: Any, where: str = "", depth: int = 0) -> list[Problem]:
-    """Return the values that no key of a recipe accepts: NaN, infinity, integers beyond 64 bit, deep nesting."""
+    """Return the values that no key accepts: NaN, infinity, integers beyond 64 bit, deep nesting."""
     if depth > MAX_DEPTH:
         return [Problem(where[:MAX_PATH], f"more than {MAX_DEPTH} nested tables and arrays")]
     if isinstance(value, Mapping):
@@ -159,8 +159,9 @@ def find_odd_values(value: Any, where: str = "", depth: int = 0) -> list[Problem
 def apply_overrides(tables: dict[str, Any], overrides: Sequence[str]) -> list[Problem]:
     """Set `path=value` in place: `pretrain.epochs=1`, `init.lr=1e-4`, `arm.pi.init.epochs=8`.
 
-    A value that is not TOML is a string. A path enters a list by index (`init.0.lr`), an arm by its name, and a
-    list of one item also without an index. An arm that shares stages gets its own, which are `like` the shared ones.
+    A value that is not TOML is a string. A path enters a list by index (`init.0.lr`), an arm by its name, and
+    a list of one item also without an index. An arm that shares stages gets its own, which are `like` the
+    shared ones.
     """
     return [p for text in overrides for p in _override(tables, text)]
 
@@ -205,7 +206,7 @@ def _write_inherited(tables: dict[str, Any], target: Any, key: str, inherits: bo
 
 
 def stage_names(slot: str, num_stages: int) -> list[str]:
-    """Return the names by which `like` refers to the shared stages of a slot: `init`, or `init.0` of several."""
+    """Return the names of a slot's shared stages in `like`: `init`, or `init.0` of several."""
     return [slot] if num_stages == 1 else [f"{slot}.{i}" for i in range(num_stages)]
 
 
@@ -225,7 +226,7 @@ def _enter(target: Any, key: str) -> Any:
 
 
 def expand_variables(value: Any) -> tuple[Any, list[Problem]]:
-    """Return a value with `${NAME}` and `${NAME:-default}` replaced from the environment, and unset variables."""
+    """Return a value with `${NAME}` and `${NAME:-default}` replaced, and unset variables."""
     problems: list[Problem] = []
 
     def expand(value: Any, where: str) -> Any:

@@ -1,6 +1,7 @@
 """From a recipe's text to tables that name components: `like`, `arms` and `through` are resolved.
 
-* `like = "FILE"` at the top: that recipe, with the tables of this one merged in; it may be like another itself
+* `like = "FILE"` at the top: that recipe, with the tables of this one merged in; it may be like another
+  itself
 * `arms = ["random"]` with it: these arms of that recipe, before the `[[arm]]` tables of this one
 * `like = "init"` in a stage: that shared stage, with the other keys of this table merged in
 * `like = "data.people"` in a part (judgments, pairs): the table [data.people], merged in the same way
@@ -123,7 +124,7 @@ def read_recipe_text(text: str, source: str, folder: Path) -> RecipeText:
 
 
 def merge_files(files: Files, at: str = "") -> RecipeText:
-    """Return the first file merged into the others, which it is like in turn; `at` starts the paths of its keys."""
+    """Return the first file merged into those that it is like in turn; `at` starts the paths of its keys."""
     (source, text), *others = files
     own: Table = locate(parse_toml(text, source), at)
     if not others:

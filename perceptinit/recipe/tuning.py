@@ -18,8 +18,8 @@ from perceptinit.seeding import generator
 NO_EVAL = "required: a table [tune.eval] with the evaluator that chooses settings, on validation data"
 NO_SPACE = 'required: what is tuned, such as "pretrain.lr" = { low = 1e-4, high = 1e-2, scale = "log" }'
 NOT_A_STAGE = (
-    "only keys of pretraining (pretrain.KEY) and of shared stages (init.KEY, init.0.KEY) are tuned. Arms share "
-    "the network, the data and the evaluation"
+    "only keys of pretraining (pretrain.KEY) and of shared stages (init.KEY, init.0.KEY) are tuned. Arms "
+    "share the network, the data and the evaluation"
 )
 NO_NUMBER = "only numbers are tuned"
 # keys that decide which pairs a step sees
@@ -58,7 +58,7 @@ class Dimension:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """A checked `[tune]`. A trial is a point of the space; its number is k * studies + s for trial k of study s."""
+    """A checked `[tune]`. A trial is a point of the space; trial k of study s is number k * studies + s."""
 
     config: TuneConfig
     evaluator: Spec
@@ -77,8 +77,8 @@ class Tuning:
     def points(self) -> list[dict[str, float]]:
         """Return the settings of each trial by path, the same for all arms.
 
-        Each study has a Halton sequence that is scrambled with its seed. Its trials cover the space evenly, and
-        studies are independent. Source: Owen 2017; quasi-random search: Bousquet et al. 2017.
+        Each study has a Halton sequence that is scrambled with its seed. Its trials cover the space evenly,
+        and studies are independent. Source: Owen 2017; quasi-random search: Bousquet et al. 2017.
         """
         from scipy.stats import qmc
 

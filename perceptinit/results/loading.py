@@ -35,7 +35,7 @@ def read_recorded_recipe(record: Mapping[str, Any]) -> Recipe:
 
 
 def load_model(backbone: Spec, file: Path, seed: int = 0, sha256: str | None = None) -> Any:
-    """Return a model with the weights of a file, in eval mode: a dual encoder, or a model without a text tower.
+    """Return a model with the weights of a file, in eval mode, with or without a text tower.
 
     Args:
         backbone: Backbone of the run.
@@ -71,8 +71,8 @@ def parts_of(names: Iterable[str]) -> set[str]:
 class Undrawn(TorchFunctionMode):
     """Leaves weights uninitialized in the block; the loaded weights must cover all of them.
 
-    It skips the common functions of `torch.nn.init`; other draws are made. ViT-B/32 with its text tower is built in
-    0.13 s instead of 0.7 s, with timm's tower in 0.45 s instead of 0.9 s.
+    It skips the common functions of `torch.nn.init`; other draws are made. ViT-B/32 with its text tower is
+    built in 0.13 s instead of 0.7 s, with timm's tower in 0.45 s instead of 0.9 s.
     """
 
     def __torch_function__(

@@ -77,7 +77,8 @@ def read_planned(text: str, source: str, overrides: tuple[str, ...], sources: So
         text: The recipe, merged if it is like another one.
         source: Path of its file.
         overrides: `path=value` strings.
-        sources: The files that `text` was merged from. The first with `[[expect]]` states the published setting.
+        sources: The files that `text` was merged from. The first with `[[expect]]` states the published
+            setting.
     """
     tables = {"verdict": {}, **parse_toml(text, source)}
     apply_overrides(tables, overrides)
@@ -144,8 +145,8 @@ def read_recipe_file(path: Path) -> RecipeText:
 def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
     """Return `[verdict]`, `[[expect]]` and what depends on them, as fields of `RunSet`.
 
-    They are those of a recipe file if there is one, else those of the newest run. The largest `max_seeds` of all
-    runs counts, because looks that were made stay made.
+    They are those of a recipe file if there is one, else those of the newest run. The largest `max_seeds` of
+    all runs counts, because looks that were made stay made.
     """
     if not newest:
         return {}

@@ -246,7 +246,7 @@ def _build_set(runs: list[LoadedRun], planned: Sequence[Planned]) -> RunSet:
 
 
 def samples_in_words(records: Iterable[Record]) -> str:
-    """Return the kind of samples of runs: `images` for models without a text tower, else `image-text pairs`."""
+    """Return `images` for runs of models without a text tower, else `image-text pairs`."""
     built = [record["hashes"].get("built") for record in records]
     is_alone = bool(built) and all(hashes and "text" not in hashes for hashes in built)
     return "images" if is_alone else "image-text pairs"

@@ -1,8 +1,9 @@
 """The state of a run, read from its folder, and the process that works on it.
 
-Several processes may share one output folder. Each claims a run by a lock before it reads its state, so no run is
-done twice. The operating system drops the lock when the process dies, and another process resumes the run from its
-last checkpoint. A network folder needs a file system with working `flock` (NFS 4, Lustre with `flock`, GPFS).
+Several processes may share one output folder. Each claims a run by a lock before it reads its state, so no
+run is done twice. The operating system drops the lock when the process dies, and another process resumes the
+run from its last checkpoint. A network folder needs a file system with working `flock` (NFS 4, Lustre with
+`flock`, GPFS).
 """
 
 from __future__ import annotations

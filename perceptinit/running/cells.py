@@ -88,7 +88,8 @@ def prepare(recipe: Recipe, cells: Sequence[Cell], fresh: bool) -> None:
 
     Raises:
         RecipeError: With every problem that is known to fail later.
-        UsageError: If the output folder cannot be written, or has a run of other settings or of another process.
+        UsageError: If the output folder cannot be written, or has a run of other settings or of another
+            process.
     """
     from perceptinit.compute import distributed
 
@@ -120,7 +121,7 @@ def check_writable(folder: Path) -> None:
 
 
 def check_same_run(cell: Cell) -> None:
-    """Raise UsageError if the folder has a run with other settings than the recipe, DataError if it is damaged."""
+    """Raise UsageError if the folder has a run of other settings, DataError if its record is damaged."""
     found, recipe = cell.state, cell.recipe
     if found.state == "unreadable":
         raise DataError(f"{found.reason}. Restore the file, or do the run again with --fresh")

@@ -1,12 +1,12 @@
 """The memory, arithmetic, traffic and hours of a pretraining on GPUs, estimated on a machine without one.
 
-Activations are traced through the model's code, forward and backward, with torch's FakeTensorMode and MemTracker,
-without memory or arithmetic. The rest follows from the recipe.
+Activations are traced through the model's code, forward and backward, with torch's FakeTensorMode and
+MemTracker, without memory or arithmetic. The rest follows from the recipe.
 """
 
 from __future__ import annotations
 
-# P parameters, B batch, W processes, b = B / W rows of a process, m rows of a micro-batch, D embedding, S image size
+# B batch, W processes, b = B / W rows of a process, m rows of a micro-batch, D embedding, S image size
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -135,7 +135,7 @@ class DryRun:
 
     @property
     def batch_bytes(self) -> float:
-        """Images of this step in uint8 and of the next one, which is copied meanwhile; features and their gradients."""
+        """Images in uint8 of this step and of the next, which is copied; features and their gradients."""
         pixels = 3 * self.image_size**2
         return self.rows * (2 * pixels + 4 * 4 * self.embed_dim)
 
@@ -146,7 +146,7 @@ class DryRun:
         return 3 * 4 * min(self.rows * batch, 1 << 26) + 2 * 4 * batch * self.embed_dim
 
     def activation_bytes(self, micro_batch: int) -> float:
-        """Peak memory of the passes with `micro_batch` rows of one tower at a time; 0: all rows of both towers."""
+        """Peak memory of the passes with `micro_batch` rows of one tower; 0: all rows of both."""
         if not micro_batch or micro_batch >= self.rows:
             both = self.image.per_row + self.text.per_row
             return self.rows * both + self.image.fixed + self.text.fixed
@@ -237,8 +237,8 @@ class DryRun:
         seconds = self.config.batch_size / self.rate
         if seconds < LAUNCH_SECONDS:
             yield (
-                f"{self.gpus}: a step computes for {seconds * 1e3:.2g} ms, less than launching its kernels takes (about "
-                f"{LAUNCH_SECONDS * 1e3:.0f} ms). It will be slower than estimated, and need fewer cores"
+                f"{self.gpus}: a step computes for {seconds * 1e3:.2g} ms, less than launching its kernels "
+                f"takes (about {LAUNCH_SECONDS * 1e3:.0f} ms). It will be slower and need fewer cores"
             )
 
 
@@ -258,14 +258,14 @@ def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[Dr
     """Return the pretraining of a recipe for each number of GPUs.
 
     Raises:
-        UsageError: If the pretraining does not have the keys of `clip` or a text tower, if a number of GPUs cannot
-            share the batch, or if weights, optimizer and batch alone exceed the memory.
+        UsageError: If the pretraining does not have the keys of `clip` or a text tower, if a number of GPUs
+            cannot share the batch, or if weights, optimizer and batch alone exceed the memory.
     """
     config: Any = recipe.pretrain.config if recipe.pretrain else None
     if not hasattr(config, "micro_batch") or "text" not in find_model_parts(recipe.pretrain):
         raise UsageError(
-            f"{recipe.name}: --device cuda estimates the pretraining of an image and a text tower with the keys of "
-            "`clip`, and this recipe has none"
+            f"{recipe.name}: --device cuda estimates the pretraining of an image and a text tower with the "
+            "keys of `clip`, and this recipe has none"
         )
     for world in worlds:
         if config.batch_size % world:
@@ -279,8 +279,8 @@ def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[Dr
         least = run.state_bytes(run.micro_batch) + run.batch_bytes
         if least > memory_gb * GB:
             raise UsageError(
-                f"{recipe.name} does not fit into {memory_gb:g} GB on {run.gpus}: weights, gradients, AdamW and "
-                f'the batch alone take {_gb(least)}. Use more GPUs, sharding = "fsdp" or a smaller batch_size'
+                f"{recipe.name} does not fit into {memory_gb:g} GB on {run.gpus}: weights, gradients, AdamW "
+                f'and the batch alone take {_gb(least)}. Use more GPUs, sharding = "fsdp" or smaller batches'
             )
     return runs
 

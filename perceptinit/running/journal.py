@@ -140,7 +140,7 @@ class RunJournal:
 
 
 def load_earlier(folder: Path, tower: nn.Module) -> list[dict[str, Any]]:
-    """Load the image tower of a finished run after `init`, and return the rows of its stages, with `taken_from`.
+    """Load the image tower of a finished run after `init`, and return the rows of its stages.
 
     Raises:
         DataError: If the record of the run cannot be read.
@@ -159,10 +159,10 @@ def load_earlier(folder: Path, tower: nn.Module) -> list[dict[str, Any]]:
 
 
 def find_earlier(roots: Iterable[Path], record: Mapping[str, Any]) -> str | None:
-    """Return the folder of the finished run that shares most first stages with `record`, None if there is none.
+    """Return the folder of the finished run that shares most first stages with `record`, or None.
 
-    It has the same first weights, seed, machine, packages, plug-ins and threads, so its stages are identical to the
-    bit if the number of processes is the same.
+    It has the same first weights, seed, machine, packages, plug-ins and threads, so its stages are identical
+    to the bit if the number of processes is the same.
 
     Args:
         roots: Folders of experiments.
@@ -181,7 +181,7 @@ def find_earlier(roots: Iterable[Path], record: Mapping[str, Any]) -> str | None
 
 
 def _is_start(other: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
-    """Return whether a finished run has the first stages of another, from equal weights, packages and machine."""
+    """Return whether a finished run has the first stages of another, on equal terms."""
     theirs, own = other["arm"]["resolved"]["init"], record["arm"]["resolved"]["init"]
     return (
         other["status"] == "finished"

@@ -53,7 +53,7 @@ def find_obstacles(recipe: Recipe, others: Iterable[Spec] = ()) -> list[Problem]
 
 
 def find_warnings(recipe: Recipe) -> list[Problem]:
-    """Return settings that are valid but probably not intended, such as a batch larger than the data, each once."""
+    """Return settings that are probably not intended, such as a batch larger than the data, each once."""
     return _collect(recipe.specs(), find_component_warnings)
 
 
@@ -84,7 +84,7 @@ def find_needs(recipe: Recipe) -> list[DataNeed]:
 
 
 def _needs_of(spec: Spec, component: Any) -> Iterable[DataNeed]:
-    """Return the data that a component needs: what it states, or published judgments with a card and a folder."""
+    """Return the data that a component states, or published judgments with a card and a folder."""
     card, folder = getattr(component, "card", None), getattr(spec.config, "root", None)
     if isinstance(component, HasNeeds):
         return component.needs()

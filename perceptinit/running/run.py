@@ -279,7 +279,7 @@ class Run:
         self, model: DualEncoder, stage: Callable[[], State] | None = None, place: str = ""
     ) -> None:
         """Save the model, the record and the state of the current stage."""
-        # in all processes, which have parts of it, and before that of the model, which it may have to assemble
+        # in all processes, which have parts of it, and before the model's state, which it may assemble
         of_stage = stage() if stage is not None else None
         if distributed.is_first():
             state = {"model": model.state_dict(), **self._journal.state(place, of_stage)}

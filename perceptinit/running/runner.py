@@ -1,8 +1,8 @@
 """Run a recipe: for each seed and arm, build -> init* -> pretrain -> posthoc*, with evaluations.
 
-The backbone is built with a seed that depends only on the run's seed, so every arm starts from the same weights,
-text tower included. Initializers then change the image tower. Pretraining draws its order and crops from the same
-seed in every arm. Several processes may share one output folder, see `sweep`.
+The backbone is built with a seed that depends only on the run's seed, so every arm starts from the same
+weights, text tower included. Initializers then change the image tower. Pretraining draws its order and crops
+from the same seed in every arm. Several processes may share one output folder, see `sweep`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def run_recipe(
 ) -> list[dict[str, Any]]:
     """Run arms and seeds of a recipe and return their records.
 
-    Finished runs are kept, and interrupted runs resume from their last checkpoint. A run that fails does not stop
-    the others. Further calls, on this machine or others, may share the folder.
+    Finished runs are kept, and interrupted runs resume from their last checkpoint. A run that fails does not
+    stop the others. Further calls, on this machine or others, may share the folder.
 
     Args:
         recipe: The recipe.
@@ -70,20 +70,21 @@ def run_recipe(
 
 
 def plan_looks(path: Path, overrides: Sequence[str]) -> Iterator[tuple[Recipe, Sequence[int]]]:
-    """Yield the recipe and the new seeds of every look at its runs. The caller stops when the verdict is decided.
+    """Yield the recipe and the new seeds of every look at its runs, until the caller stops.
 
-    The first look has the recipe's seeds, and each further one adds a seed. Records keep the overrides, so every
-    table made of them has intervals for `verdict.max_seeds` looks.
+    The first look has the recipe's seeds, and each further one adds a seed. Records keep the overrides, so
+    every table made of them has intervals for `verdict.max_seeds` looks.
 
     Raises:
-        UsageError: If `verdict.max_seeds` or `verdict.delta` is missing, or the recipe has 1 or too many seeds.
+        UsageError: If `verdict.max_seeds` or `verdict.delta` is missing, or the recipe has 1 or too many
+            seeds.
     """
     recipe = load_recipe(path, overrides)
     seeds, last = recipe.seeds, recipe.verdict.max_seeds
     if recipe.verdict.delta is None:
         raise UsageError(
-            f"{recipe.source}: --until-decided needs [verdict] delta, the largest difference that does not matter. "
-            "Without it, equal arms are never decided"
+            f"{recipe.source}: --until-decided needs [verdict] delta, the largest difference that does not "
+            "matter. Without it, equal arms are never decided"
         )
     if last is None:
         raise UsageError("--until-decided needs [verdict] max_seeds: --set verdict.max_seeds=N")

@@ -1,7 +1,7 @@
 """The missing runs of a recipe as a Slurm job array. Each task is the plain command for one arm and seed.
 
-A task that reaches its time limit or is preempted saves and ends with exit code 75. Its script then puts that task
-back into the queue, where it resumes. One more job writes the table when all tasks have ended.
+A task that reaches its time limit or is preempted saves and ends with exit code 75. Its script then puts that
+task back into the queue, where it resumes. One more job writes the table when all tasks have ended.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ def submit(
 
     Raises:
         RecipeError, DataError: As `run_recipe`.
-        UsageError: As `run_recipe`, and if Slurm is absent or refuses. The same command submits the rest later.
+        UsageError: As `run_recipe`, and if Slurm is absent or refuses. The same command submits the rest
+            later.
     """
     root = out / recipe.name
     _check_partition(recipe)

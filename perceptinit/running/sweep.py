@@ -1,8 +1,8 @@
 """The runs of a recipe, shared by several processes without a scheduler.
 
 Each process goes through all runs in the same order and does those that no other process holds (see `claim`).
-Finished runs are kept. When others hold all remaining runs, it waits for them. If one of them dies, this process
-resumes its run from the last checkpoint.
+Finished runs are kept. When others hold all remaining runs, it waits for them. If one of them dies, this
+process resumes its run from the last checkpoint.
 """
 
 from __future__ import annotations

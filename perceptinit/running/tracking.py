@@ -91,7 +91,7 @@ def build_console(recipe: Recipe) -> Tracker | None:
 
 
 def _find_makers(recipe: Recipe) -> list[tuple[str, Callable[[], Tracker]]]:
-    """Return the name and constructor of each tracker; none in processes that share a run, except the first."""
+    """Return the name and constructor of each tracker, only in the first process of a run."""
     if int(os.environ.get("RANK", "0")):
         return []
     if recipe.tracks:

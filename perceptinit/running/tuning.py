@@ -1,7 +1,7 @@
-"""`perceptinit tune`: the same number of trials for every arm, then each arm at its best settings with the final seeds.
+"""`perceptinit tune`: the same number of trials for every arm, then each arm at its best settings.
 
-A trial is an ordinary run of the recipe, with settings, evaluator and seed as overrides, so it is recorded, resumed
-and shared like any run. The chosen settings depend only on the records of trials.
+A trial is an ordinary run of the recipe, with settings, evaluator and seed as overrides, so it is recorded,
+resumed and shared like any run. The chosen settings depend only on the records of trials.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class Tune:
     def search(self) -> list[Search]:
         """Do all trials and return them by arm.
 
-        The first trials show whether the measure exists. A trial whose training diverged is over, too; any other
-        failure is raised after the others are done.
+        The first trials show whether the measure exists. A trial whose training diverged is over, too; any
+        other failure is raised after the others are done.
         """
         check_ready(self.recipe)  # for the runs after the trials
         if not self._options["fresh"]:
@@ -119,8 +119,8 @@ class Tune:
             now = parse_tuning(recipe.text, recipe.source, recipe.overrides)
             if record and find_tuning(record).how != now.how:
                 raise UsageError(
-                    f"{cell.root} holds arms at their best of another search (other trials, seeds, space or measure). "
-                    "Remove that folder (the trials are elsewhere), or choose another --out"
+                    f"{cell.root} holds arms at their best of another search (trials, seeds, space or "
+                    "measure). Remove that folder (the trials are elsewhere), or choose another --out"
                 )
 
     def _finish(self, cells: Sequence[Cell]) -> None:
@@ -135,7 +135,7 @@ class Tune:
 
 
 def find_same_data(recipe: Recipe) -> list[Problem]:
-    """Return why the data of `[tune.eval]` are not validation data; empty if they are, or without `[tune]`."""
+    """Return why the data of `[tune.eval]` are not validation data; empty if they are."""
     if recipe.tune is None:
         return []
     evaluator = recipe.tune.evaluator.build()
@@ -177,9 +177,10 @@ def tuning_lines(recipe: Recipe) -> Iterator[str]:
     plan, config = recipe.tune, recipe.tune.config
     num, num_final = plan.num_trials * len(recipe.arms), len(recipe.seeds) * len(recipe.arms)
     yield (
-        f"tune: {config.trials} trials x {config.studies} studies x {len(recipe.arms)} arms = {num} runs with the seeds "
-        f"{plan.seeds[0]} to {plan.seeds[-1]}, chosen by {config.measure} of {plan.evaluator.name}; then {num_final} runs "
-        f"with each arm at its best. In all, {(num + num_final) / num_final:.3g} times the cost of the recipe"
+        f"tune: {config.trials} trials x {config.studies} studies x {len(recipe.arms)} arms = {num} runs "
+        f"with the seeds {plan.seeds[0]} to {plan.seeds[-1]}, chosen by {config.measure} of {plan.evaluator.name}; "
+        f"then {num_final} runs with each arm at its best. In all, "
+        f"{(num + num_final) / num_final:.3g} times the cost of the recipe"
     )
     for arm, keys in keys_by_arm(recipe, plan).items():
         lacking = [d.path for d in plan.space if d.path not in keys]

@@ -1,8 +1,8 @@
 """Several runs at a time on one machine: worker processes, and their events back to one console.
 
-The parent starts `python -m perceptinit.running.workers` several times. Each worker reads the recipes from standard
-input, claims runs like any other process that shares the folder, and writes its events as JSON lines to standard
-output; the parent shows them.
+The parent starts `python -m perceptinit.running.workers` several times. Each worker reads the recipes from
+standard input, claims runs like any other process that shares the folder, and writes its events as JSON lines
+to standard output; the parent shows them.
 """
 
 from __future__ import annotations
