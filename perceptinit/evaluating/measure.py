@@ -60,8 +60,8 @@ def measure(
 ) -> list[Measured]:
     """Return the scores of each model, in order.
 
-    specs_of: returns the evaluators of a model. Models with the same evaluators are measured together. An error in
-    one set or model is reported, and the others are measured.
+    specs_of: returns the evaluators of a model. Models with the same evaluators are measured together. An
+    error in one set or model is reported, and the others are measured.
     """
     results = [Measured(model) for model in models]
     groups: dict[tuple[int, ...], list[Measured]] = {}

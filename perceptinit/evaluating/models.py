@@ -196,8 +196,8 @@ def _build_timm(model: str, weights: str) -> Any:
 def find_run_weights(path: Path, which: str) -> Iterator[RunWeights]:
     """Yield the weights of the runs under a folder, in the order of their paths.
 
-    which: `final`; `init` (the image tower before pretraining, with a rebuilt text tower); `pretrain` (before a
-    post-hoc stage); `all`, with those of evaluator `keep-weights`.
+    which: `final`; `init` (the image tower before pretraining, with a rebuilt text tower); `pretrain` (before
+    a post-hoc stage); `all`, with those of evaluator `keep-weights`.
 
     Raises UsageError when no run has such weights.
     """

@@ -109,7 +109,7 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
 
 
 def _chooser(asked: Sequence[Spec], models: Sequence[EvalModel]) -> Callable[[EvalModel], Sequence[Spec]]:
-    """Return a function from a model to its evaluators: the requested ones, else those of its run's recipe."""
+    """Return a function from a model to its evaluators: the requested ones, else those of its recipe."""
 
     def specs_of(model: EvalModel) -> Sequence[Spec]:
         return asked or ([slot.spec for slot in model.run.recipe.evals] if model.run else [])

@@ -135,7 +135,7 @@ def _cell(measure: str, score: Score | None) -> str:
 
 
 def _value(score: Score, value: float, stderr: float | None = None, measure: str = "") -> str:
-    """Return a value in the unit of the score, shares in per cent; `measure` is for means, which have no name."""
+    """Return a value in the unit of the score, shares in per cent; `measure` is for means."""
     share = is_share(measure or split_name(score.name)[0], score.chance)
     factor, digits = (100, 2) if share else (1, 4)
     error = "" if stderr is None else f" ± {factor * stderr:.{digits}f}"

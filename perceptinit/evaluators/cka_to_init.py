@@ -26,8 +26,9 @@ class CkaToInit(JudgedMeasure):
     """Linear CKA between the embeddings of judged images now and before pretraining.
 
     Gives `cka/<set>` (unbiased): 1 at 0 samples seen, 0 for unrelated representations. The reference is
-    `weights/init.safetensors` in the run's folder, which a run writes after its `[[init]]`. The standard error is
-    a jackknife over groups of images. With `two-afc` and `rsa`, it shows how much of stage 1 remains.
+    `weights/init.safetensors` in the run's folder, which a run writes after its `[[init]]`. The standard
+    error is a jackknife over groups of images. With `two-afc` and `rsa`, it shows how much of stage 1
+    remains.
 
     Source: Kornblith et al. 2019.
     """

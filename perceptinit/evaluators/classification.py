@@ -22,8 +22,8 @@ from perceptinit.types import RunContext, Score
 class ClassificationAccuracy(LabelledMeasure):
     """Accuracy of the classifier that pretrainer `supervised` trains.
 
-    Gives `accuracy/<set>`, the top-1 accuracy on the test split. Classes are matched by name: every class of the set
-    must be a trained class. Chance is one over the trained classes.
+    Gives `accuracy/<set>`, the top-1 accuracy on the test split. Classes are matched by name: every class of
+    the set must be a trained class. Chance is one over the trained classes.
     """
 
     needed_part = "head"
@@ -75,7 +75,7 @@ def _find_untrained(labelled: ZeroShotSet, trained: Sequence[str]) -> str:
 
 
 class _Logits:
-    """A model whose embeddings are the logits of its classifier; normalization does not change the largest."""
+    """A model with the logits of its classifier as embeddings; normalization keeps the largest."""
 
     def __init__(self, model: Any) -> None:
         self.image = model  # the whole model determines the logits

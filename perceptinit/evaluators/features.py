@@ -136,8 +136,8 @@ def embed_images(
 ) -> Iterator[tuple[slice, list[torch.Tensor]]]:
     """Yield rows of the set and each model's unit embeddings of them, float32 (B, D) on the device.
 
-    One decoding pass serves all models with one image size. Embeddings that fit are cached for evaluators of the
-    same set and weights. Rows of unreadable images are meaningless: see `readable.readable_rows`.
+    One decoding pass serves all models with one image size. Embeddings that fit are cached for evaluators of
+    the same set and weights. Rows of unreadable images are meaningless: see `readable.readable_rows`.
 
     Raises DataError for too many unreadable images, TrainingError for embeddings that are not finite.
     """
@@ -237,11 +237,12 @@ def _total_bytes(kept: WeakKeyDictionary[Any, dict[Any, torch.Tensor]]) -> int:
 
 
 def unit(embeddings: torch.Tensor, what: str) -> torch.Tensor:
-    """Return float32 embeddings of length 1; TrainingError with the name `what` of the tower for non-finite ones."""
+    """Return float32 embeddings of length 1; TrainingError for non-finite ones of the tower `what`."""
     embeddings = embeddings.float()
     if not torch.isfinite(embeddings).all():
         raise TrainingError(
-            f"the {what} embeddings are not finite, so the weights are lost. Lower the learning rate or clip gradients"
+            f"the {what} embeddings are not finite, so the weights are lost. Lower the learning rate or clip "
+            "gradients"
         )
     return F.normalize(embeddings, dim=-1)
 

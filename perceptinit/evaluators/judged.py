@@ -89,8 +89,8 @@ class JudgedMeasure(ABC):
             names: Images of the split.
 
         Returns:
-            `held_out`, the unit, and `seen_in_training`, the share of the images that occur in the training split
-            of the same judgments, None if it cannot be loaded.
+            `held_out`, the unit, and `seen_in_training`, the share of the images that occur in the training
+            split of the same judgments, None if it cannot be loaded.
         """
         return {"held_out": unit, "seen_in_training": self._share_seen(names)}
 

@@ -57,8 +57,8 @@ class LabelledMeasure(EmbeddedSetMeasure):
 class KNN(LabelledMeasure):
     """Accuracy of a k-nearest-neighbour classifier on the image embeddings.
 
-    Gives `knn/<set>`, the top-1 accuracy on the test split of a vote of the k nearest training images by cosine,
-    weighted by exp(cosine / temperature). The set needs a training split: `train/` beside `test/`.
+    Gives `knn/<set>`, the top-1 accuracy on the test split of a vote of the k nearest training images by
+    cosine, weighted by exp(cosine / temperature). The set needs a training split: `train/` beside `test/`.
 
     Source: Wu et al. 2018.
     """
@@ -88,9 +88,9 @@ class KNN(LabelledMeasure):
 class LinearProbe(LabelledMeasure):
     """Accuracy of a linear classifier on the frozen image embeddings.
 
-    Gives `linear_probe/<set>`, the top-1 accuracy on the test split of scikit-learn's logistic regression (L-BFGS)
-    on embeddings of unit length. The L2 penalty is chosen on a tenth of the training split; the final fit uses all
-    of it. The set needs a training split: `train/` beside `test/`.
+    Gives `linear_probe/<set>`, the top-1 accuracy on the test split of scikit-learn's logistic regression
+    (L-BFGS) on embeddings of unit length. The L2 penalty is chosen on a tenth of the training split; the
+    final fit uses all of it. The set needs a training split: `train/` beside `test/`.
 
     Source: CLIP's probe (Radford et al. 2021, A.3).
     """
@@ -107,7 +107,8 @@ class LinearProbe(LabelledMeasure):
     def preflight(self) -> Iterator[str]:
         """Yield whether scikit-learn is missing, and missing and invalid files in each split of each set."""
         if find_spec("sklearn") is None:
-            yield "evaluator 'linear-probe' needs scikit-learn. Install it with: pip install 'perceptinit[probe]'"
+            package = "scikit-learn. Install it with: pip install 'perceptinit[probe]'"
+            yield f"evaluator 'linear-probe' needs {package}"
         yield from super().preflight()
 
     def scores(
@@ -147,9 +148,9 @@ class LinearProbe(LabelledMeasure):
 class Representation(LabelledMeasure):
     """Descriptive statistics of the image embeddings.
 
-    Gives `effective_rank/<set>` (RankMe, Garrido et al. 2023), `alignment/<set>`, the mean squared distance of two
-    images of one class, and `uniformity/<set>`, the evenness on the sphere (Wang and Isola 2020; lower is better for
-    both). Standard errors are jackknives over groups of images.
+    Gives `effective_rank/<set>` (RankMe, Garrido et al. 2023), `alignment/<set>`, the mean squared distance
+    of two images of one class, and `uniformity/<set>`, the evenness on the sphere (Wang and Isola 2020; lower
+    is better for both). Standard errors are jackknives over groups of images.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,8 +34,8 @@ def mean_per_class_recall(
 ) -> tuple[float, float, np.ndarray]:
     """Return the mean over classes of the recall, its standard error, and the recall of each class (C,).
 
-    labels: int64 (N,) in [0, C); correct: bool (N,). Classes without examples are excluded from the mean and NaN
-    in the third value, as in scikit-learn's balanced_accuracy_score.
+    labels: int64 (N,) in [0, C); correct: bool (N,). Classes without examples are excluded from the mean and
+    NaN in the third value, as in scikit-learn's balanced_accuracy_score.
     """
     counts = np.bincount(labels, minlength=num_classes)
     hits = np.bincount(labels, weights=correct, minlength=num_classes)

@@ -27,11 +27,11 @@ from perceptinit.types import Items, RunContext, Score
 class OddOneOutScore(JudgedMeasure):
     """Share of human votes for the odd one of three images that agree with the model.
 
-    Gives `odd_one_out/<set>`; a split other than `test` is part of the name. The odd image of the model is the one
-    outside the pair with the smallest cosine distance; ties share the votes. Chance is 1/3. The ceiling is the
-    agreement of people with each other: `lower_ceiling` with the votes of the others, `ceiling` with all votes;
-    none where few questions have two answers. The record also contains the scores of pixels, the mean colour and a
-    random network. Judgments: `things`, `odd-one-out`.
+    Gives `odd_one_out/<set>`; a split other than `test` is part of the name. The odd image of the model is
+    the one outside the pair with the smallest cosine distance; ties share the votes. Chance is 1/3. The
+    ceiling is the agreement of people with each other: `lower_ceiling` with the votes of the others,
+    `ceiling` with all votes; none where few questions have two answers. The record also contains the scores
+    of pixels, the mean colour and a random network. Judgments: `things`, `odd-one-out`.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

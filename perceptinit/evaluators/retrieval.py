@@ -24,10 +24,10 @@ from perceptinit.types import Items, RunContext, Score
 class Retrieval(EmbeddedSetMeasure):
     """Recall of images by caption and of captions by image.
 
-    Gives `image_recall_K/<set>`, the share of captions whose image is among the K nearest (with a standard error
-    clustered by image), `text_recall_K/<set>`, the share of images with any own caption among the K nearest,
-    `mean_recall_1/<set>`, the mean of both, and for sets of the suites `main/<set>`. In fp32 the scores equal those
-    of clip-benchmark with `--no_amp`.
+    Gives `image_recall_K/<set>`, the share of captions whose image is among the K nearest (with a standard
+    error clustered by image), `text_recall_K/<set>`, the share of images with any own caption among the K
+    nearest, `mean_recall_1/<set>`, the mean of both, and for sets of the suites `main/<set>`. In fp32 the
+    scores equal those of clip-benchmark with `--no_amp`.
     """
 
     needed_part = "text"

@@ -25,9 +25,9 @@ class RSA(JudgedMeasure):
     """Rank correlation of the model's dissimilarities of image pairs with human dissimilarities.
 
     Gives `rsa_spearman/<set>` and `rsa_kendall/<set>` (tau-b), means over subjects. The ceiling is the mean
-    correlation of a subject with the mean of all subjects, the lower ceiling with the mean of the others; a single
-    matrix has none. The record contains value and lower ceiling of each subject. Standard errors are jackknives over
-    groups of images. Judgments: `rdm` and other matrices.
+    correlation of a subject with the mean of all subjects, the lower ceiling with the mean of the others; a
+    single matrix has none. The record contains value and lower ceiling of each subject. Standard errors are
+    jackknives over groups of images. Judgments: `rdm` and other matrices.
 
     Source: Nili et al. 2014.
     """
@@ -54,7 +54,7 @@ class RSA(JudgedMeasure):
             yield self._score(f"{measure}/{self.set_name}", distances, subjects, correlation)
 
     def read(self) -> tuple[Stimuli, np.ndarray, np.ndarray]:
-        """Return stimuli, images and dissimilarities of the split; UsageError for judgments without matrices."""
+        """Return stimuli, images and dissimilarities of the split; UsageError without matrices."""
         if not isinstance(self.judgments, HasDissimilarities):
             raise UsageError(
                 f"rsa: judgments '{self.judgments.name}' are not dissimilarity matrices; use 'rdm'"
@@ -111,7 +111,8 @@ def rsa(distances: np.ndarray, subjects: np.ndarray, correlation: Correlation) -
 def correlations(distances: np.ndarray, subjects: np.ndarray, correlation: Correlation) -> list[float]:
     """Return the correlation of a dissimilarity matrix's pairs with those of each subject, (S,).
 
-    distances: (K, K); subjects: (S, K, K), NaN for pairs without an answer, which are excluded for that subject.
+    distances: (K, K); subjects: (S, K, K), NaN for pairs without an answer, which are excluded for that
+    subject.
     """
     pairs = np.triu_indices(len(distances), 1)
     return [_correlate_known(correlation, distances[pairs], own[pairs]) for own in subjects]

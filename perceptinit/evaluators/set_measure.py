@@ -75,12 +75,13 @@ class SuiteConfig(SetConfig):
 
     datasets: tuple[str, ...] = ()
     suite: str = ""
-    """Suite whose sets of this kind precede `datasets`: "paper29", "paper29-script", "datacomp32" or "smoke"."""
+    """Suite whose sets of this kind precede `datasets`: "paper29", "paper29-script", "datacomp32"
+    or "smoke"."""
     missing: Missing = "error"
     """Handling of absent sets: "error" before anything starts, or "skip" with a warning."""
     split: Split | None = None
-    """Split to measure on; None for "test". Another split is part of the names, as in `top1/cifar10-train`, and
-    serves tuning."""
+    """Split to measure on; None for "test". Another split is part of the names, as in
+    `top1/cifar10-train`, and serves tuning."""
 
     def choice(self) -> SetChoice:
         """Return the sets that are meant."""
@@ -120,8 +121,8 @@ class SetMeasure(ABC):
         """Return the scores of all sets.
 
         Raises:
-            DataError: If more than a thousandth of the images of a set cannot be decoded. Scores of sets with fewer
-                such images are marked.
+            DataError: If more than a thousandth of the images of a set cannot be decoded. Scores of sets with
+                fewer such images are marked.
             TrainingError: If embeddings are not finite.
         """
         return self.evaluate_many([model], ctx)[0]

@@ -29,12 +29,12 @@ class TwoAFC(JudgedMeasure):
     """Share of human votes for the closer of two images to an anchor that agree with the model.
 
     Gives `2afc/<set>` and `embedding_spread/<set>`; a split other than `test` is part of the names, as in
-    `2afc/nights-val`. The choice of the model is the smaller cosine distance; a tie earns half. Chance is 0.5. The
-    ceiling is the agreement of people with each other: `lower_ceiling` with the votes of the others, `ceiling` with
-    all votes; none where few questions have two answers. The standard error is clustered by the unit of the split:
-    anchors, people, groups, or images in any role. The spread is the mean cosine distance of different images, with
-    a warning of collapse. The record also contains the scores of pixels, the mean colour and a random network, and
-    the agreement by anchor and by person.
+    `2afc/nights-val`. The choice of the model is the smaller cosine distance; a tie earns half. Chance is
+    0.5. The ceiling is the agreement of people with each other: `lower_ceiling` with the votes of the
+    others, `ceiling` with all votes; none where few questions have two answers. The standard error is
+    clustered by the unit of the split: anchors, people, groups, or images in any role. The spread is the mean
+    cosine distance of different images, with a warning of collapse. The record also contains the scores of
+    pixels, the mean colour and a random network, and the agreement by anchor and by person.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +60,9 @@ class TwoAFC(JudgedMeasure):
             self._baselines = two_afc_baselines(self.data, weighting, num_workers=ctx.num_workers)
         if result.is_collapsed:
             ctx.warn(
-                f"2afc/{name}: the image embeddings have collapsed: the mean cosine distance of different images is "
-                f"{result.spread:.2g} (warning below {COLLAPSED_SPREAD:g}), and {result.num_ties:,} of "
-                f"{result.num_judgments:,} judgments are ties"
+                f"2afc/{name}: the image embeddings have collapsed: the mean cosine distance of different "
+                f"images is {result.spread:.2g} (warning below {COLLAPSED_SPREAD:g}), and "
+                f"{result.num_ties:,} of {result.num_judgments:,} judgments are ties"
             )
         yield Score(
             name=f"2afc/{name}",

@@ -31,11 +31,11 @@ from perceptinit.types import RunContext, Score
 class ZeroShot(SetMeasure):
     """Accuracy of the class whose text embedding is closest to the image embedding.
 
-    Gives for each set `top1/<set>`, `top5/<set>` (for more than 5 classes) and `mean_per_class_recall/<set>` (over
-    classes with images); for multi-label sets `mean_average_precision/<set>`; for sets of the suites also
-    `main/<set>`, the metric of the set. Chance is one over the classes, and the standard error is that of independent
-    images. The record contains the recall of each class. Images are resized and cropped as in open_clip's evaluation;
-    in fp32 the scores equal those of clip-benchmark with `--no_amp`.
+    Gives for each set `top1/<set>`, `top5/<set>` (for more than 5 classes) and `mean_per_class_recall/<set>`
+    (over classes with images); for multi-label sets `mean_average_precision/<set>`; for sets of the suites
+    also `main/<set>`, the metric of the set. Chance is one over the classes, and the standard error is that
+    of independent images. The record contains the recall of each class. Images are resized and cropped as in
+    open_clip's evaluation; in fp32 the scores equal those of clip-benchmark with `--no_amp`.
     """
 
     needed_part = "text"
@@ -100,8 +100,8 @@ class ZeroShot(SetMeasure):
 def scores(test_set: ZeroShotSet, ranked: np.ndarray, precision: Precision) -> list[Score]:
     """Return the scores of a set.
 
-    ranked: int64 (N, up to 5), the nearest classes of each image, nearest first; for a multi-label set, similarities
-    float (N, C).
+    ranked: int64 (N, up to 5), the nearest classes of each image, nearest first; for a multi-label set,
+    similarities float (N, C).
     """
     facts: dict[str, Any] = {
         "num_classes": len(test_set.classnames),

@@ -113,14 +113,15 @@ def compared_sentence(runs: RunSet) -> str:
     seeds = len({run.seed for run in runs.runs})
     tuned = f"settings that were tuned for each: {', '.join(tuned_keys(runs))}"
     return (
-        f"The same network was trained {len(runs.arms)} ways, {seeds} times each (seeds): {others or 'no other arm'} "
-        f"against the baseline {runs.baseline}. The arms differ in the initialization of the image tower (or in "
+        f"The same network was trained {len(runs.arms)} ways, {seeds} times each (seeds): "
+        f"{others or 'no other arm'} against the baseline {runs.baseline}. "
+        "The arms differ in the initialization of the image tower (or in "
         f"stages after pretraining), and in {tuned if is_tuned(runs) else 'nothing else'}."
     )
 
 
 def check_fairness(runs: RunSet) -> list[tuple[bool | None, str]]:
-    """Return the conditions of a fair comparison and whether each holds; None where the records do not say."""
+    """Return the conditions of a fair comparison and whether each holds, None where unknown."""
     finished, pairs = runs.finished, runs.samples
     counts = {run.samples_seen for run in finished}
     but = f", but for {', '.join(tuned_keys(runs))}" if is_tuned(runs) else ""
@@ -163,7 +164,8 @@ def cost_sentence(runs: RunSet) -> str:
     """Return the total time of all finished runs and the devices."""
     seconds = sum(r.record["wall_seconds"].get("total", 0.0) for r in runs.finished)
     devices = ", ".join(sorted({r["environment"]["device"] for r in runs.records}))
-    return f"{len(runs.finished)} finished runs took {readable_seconds(seconds)} in total, on {devices or 'no device'}."
+    took = f"{len(runs.finished)} finished runs took {readable_seconds(seconds)} in total"
+    return f"{took}, on {devices or 'no device'}."
 
 
 def mean_seconds(runs: RunSet, arm: str, stage: str) -> str:

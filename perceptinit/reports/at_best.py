@@ -10,12 +10,14 @@ from perceptinit.results.runs import RunSet
 from perceptinit.results.tuned import Tuned, find_tuning
 
 TRIALS_COMPARED = (
-    "these runs are trials of tuning, in which the settings of an arm differ from run to run. Compare the arms at "
-    "their best in the folder whose name ends in -best, or see the trials with: perceptinit report RECIPE"
+    "these runs are trials of tuning, in which the settings of an arm differ from run to run. Compare the "
+    "arms at their best in the folder whose name ends in -best, or see the trials with: perceptinit report "
+    "RECIPE"
 )
 NOTE = (
-    "Each arm has its own settings, the best of its median study ({trials} trials in each of {studies} studies, by "
-    "{measure} on validation data): this compares procedures, tuning included, and not starts alone."
+    "Each arm has its own settings, the best of its median study ({trials} trials in each of {studies} "
+    "studies, by {measure} on validation data): this compares procedures, tuning included, and not starts "
+    "alone."
 )
 
 
@@ -32,18 +34,21 @@ def _find_tuned(runs: RunSet, arms: Iterable[str]) -> list[Tuned]:
 
 
 def find_bar(runs: RunSet, arm: str, reference: str) -> str:
-    """Return why neither of two arms may be called better; empty where both were tuned alike, or not at all."""
+    """Return why neither of two arms may be called better; empty if tuned equally or not at all."""
     tuned = {name: _find_tuned(runs, [name]) for name in (arm, reference)}
     own, others = ({each.num_trials for each in found} for found in tuned.values())
     if own != others:
         num, other = (" or ".join(map(str, sorted(found))) or "no" for found in (own, others))
         return (
-            f"{arm} had {num} trials of settings and {reference} had {other}. A search with more trials finds "
-            "better settings, so neither is called better."
+            f"{arm} had {num} trials of settings and {reference} had {other}. A search with more trials "
+            "finds better settings, so neither is called better."
         )
     searches = [each.how for found in tuned.values() for each in found if each.role]
     if any(search != searches[0] for search in searches):
-        return f"{arm} and {reference} were tuned over different settings or by different scores, so neither is called better."
+        return (
+            f"{arm} and {reference} were tuned over different settings or by different scores, "
+            "so neither is called better."
+        )
     return ""
 
 

@@ -92,8 +92,9 @@ def _choose_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
             common = set.intersection(*({r["samples_seen"] for r in x.scores} for x in runs.finished))
             at = f"--at {max(common)}" if common else "--at N"
             raise UsageError(
-                f"the runs ended at different samples seen, so their final scores are not comparable. {seen}. "
-                f"Compare at a number that all runs have ({at}), or compare final scores with --unequal"
+                "the runs ended at different samples seen, so their final scores are not comparable. "
+                f"{seen}. Compare at a number that all runs have ({at}), or compare final scores with "
+                "--unequal"
             )
         problems.append(f"Budgets differ: the arms are not equally trained. {seen}")
     return {(r.arm, r.seed): _rows_at(r, r.samples_seen) for r in runs.finished}, problems

@@ -43,7 +43,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmScore:
-    """One arm in one score; `value` is None when no seed has one, `missing` lists the seeds without a value."""
+    """One arm in one score; `value` is None when no seed has one, `missing` lists seeds without one."""
 
     arm: str
     by_seed: Mapping[int, float]
@@ -115,7 +115,7 @@ class SetsComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MiddleMean:
-    """An arm's interquartile mean over the data sets of a measure, and over the seeds that have all of them."""
+    """An arm's interquartile mean over the data sets of a measure and the seeds with all of them."""
 
     measure: str
     is_share: bool
@@ -145,7 +145,8 @@ class Comparison:
     def primary(self) -> ScoreComparison | None:
         """Return the score of the headline: the overall average of the first measure.
 
-        A score that an arm was trained on is primary only when there is no other, or when the recipe states it.
+        A score that an arm was trained on is primary only when there is no other, or when the recipe states
+        it.
         """
         judging = [s for s in (*self.scores, *self.averages) if not s.is_diagnostic]
         candidates = [s for s in judging if self.is_stated_primary(s)] or judging

@@ -1,11 +1,12 @@
 """The contrasts of an experiment and the questions that they answer, by what the arms are.
 
 Two contrasts are read together: against the baseline (is it worth it?) and against the same triplets with
-shuffled votes (is it the human structure?). Shuffled votes can cost accuracy, so a lead over them alone is not
-an answer.
+shuffled votes (is it the human structure?). Shuffled votes can cost accuracy, so a lead over them alone is
+not an answer.
 
-The shuffled control of an arm is the arm with equal settings apart from `shuffled-votes`. Questions name people
-only where people gave the answers. Other pairs are compared with a question that lists their differences.
+The shuffled control of an arm is the arm with equal settings apart from `shuffled-votes`. Questions name
+people only where people gave the answers. Other pairs are compared with a question that lists their
+differences.
 
 A new contrast is a `Question` with its sentences, and the line of `_ask` that returns it.
 """
@@ -32,10 +33,11 @@ Sentences = Mapping[str, str]  # by the outcome of a verdict
 class Question:
     """The question of a contrast, with all sentences that depend on it, formatted with `arm` and `reference`.
 
-    text: the question, with `{}` for the values of `format`. asks_for_better: a card answers it with yes or no.
+    text: the question, with `{}` for the values of `format`. asks_for_better: a card answers it with yes or
+    no.
     expected: the hypothesis of a plan. structure: name of the structure that shuffling removes.
-    readings: the summary's sentence by outcome. after_better, after_others: continuation of the sentence on the
-    arm's worth, for an arm that is better than the baseline and for others.
+    readings: the summary's sentence by outcome. after_better, after_others: continuation of the sentence on
+    the arm's worth, for an arm that is better than the baseline and for others.
     """
 
     text: str
@@ -82,7 +84,8 @@ WORTH = Question(
     readings={
         "better": "{arm} is worth it",
         "worse": "{arm} is not worth it",
-        "equivalent": "{arm} makes no difference that matters: it is equivalent to {reference} within {delta}",
+        "equivalent": "{arm} makes no difference that matters: it is equivalent to {reference} "
+        "within {delta}",
         "equal": "{arm} scores exactly as {reference} does in every seed",
         ANY_OTHER: "whether {arm} is worth it is undecided",
     },
@@ -99,8 +102,8 @@ NO_PEOPLE = _ask_structure(
 OTHERWISE = Question(text="Against shuffled votes, with {} other than here:", asks_for_better=False)
 CONTROL = Question(text="Do votes dealt at random make a difference?", asks_for_better=False)
 _NOISE_SHOWN = (
-    "{arm} and {reference} start alike, but a difference is shown, as noise does in one of 20 such comparisons. "
-    "Do not trust differences of this size elsewhere."
+    "{arm} and {reference} start alike, but a difference is shown, as noise does in one of 20 such "
+    "comparisons. Do not trust differences of this size elsewhere."
 )
 NOISE = Question(
     text="Do equal arms differ (A/A)?",
@@ -166,7 +169,7 @@ def _ask(runs: RunSet, arm: str, reference: str) -> Question:
 
 
 def _is_beside_shuffled(runs: RunSet, arm: str, control: str) -> bool:
-    """Return whether a control learns from shuffled votes in the stages where an arm learns from given ones."""
+    """Return whether a control has shuffled votes in the stages where an arm has given votes."""
     slots = _slots_with_judgments(runs, arm)
     is_pair = is_shuffled(runs, control) and not is_shuffled(runs, arm)
     return bool(slots) and is_pair and slots == _slots_with_judgments(runs, control)

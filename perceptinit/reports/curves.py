@@ -1,6 +1,7 @@
 """Scores over samples seen: bands over seeds, crossover and speed-up.
 
-Curves are interpolated linearly between measurements. Intervals are percentile bootstraps over pairs of seeds.
+Curves are interpolated linearly between measurements. Intervals are percentile bootstraps over pairs of
+seeds.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ def crossover(arm: Curves, reference: Curves, higher_is_better: bool = True) -> 
 def speed_up(arm: Curves, reference: Curves, higher_is_better: bool = True) -> SamplesEstimate:
     """Return the ratio of the samples that the reference and the arm need for the same score.
 
-    That score is the lower of the two last scores; above 1, the arm needs fewer samples. None when a curve starts
-    at that score.
+    That score is the lower of the two last scores; above 1, the arm needs fewer samples. None when a curve
+    starts at that score.
     """
     sign = 1 if higher_is_better else -1
 
@@ -135,7 +136,7 @@ def _interpolate(left: tuple[float, float], right: tuple[float, float], target: 
 
 
 def all_curves(comparison: Comparison, score: ScoreComparison) -> dict[str, Curves]:
-    """Return the curves of every arm in a score; those of an average where all its data sets were measured."""
+    """Return the curves of every arm in a score, or of an average where all its sets were measured."""
     names = [score.name]
     if score.num_sets > 1:
         same = (s for s in comparison.scores if s.measure == score.measure)

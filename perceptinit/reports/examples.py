@@ -44,7 +44,8 @@ class RunModel:
     recipe: Recipe
 
     def load(self, moment: str) -> Any:
-        """Return the dual encoder at the end of the run ("final"), or with its image tower after stage 1 ("init").
+        """Return the dual encoder at the end of the run ("final"), or with its image tower after stage 1
+        ("init").
 
         Raises CheckpointError for missing or damaged weights.
         """
@@ -155,7 +156,7 @@ def thumbnail(source: ImageSource, key: str, background: Colour = WHITE) -> str:
 
 
 def write_sheets(run: LoadedRun) -> list[Path]:
-    """Write the run's example judgments to `<run folder>/images/` and return the files, none without judgments."""
+    """Write the run's example judgments to `<run folder>/images/` and return the files, if any."""
     found = triplet_examples(RunModel(run, read_recorded_recipe(run.record)))
     if found is None:
         return []

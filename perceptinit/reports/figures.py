@@ -1,7 +1,7 @@
 """Matplotlib figures as inline SVG with the colours of the page, light or dark.
 
-Placeholder colours are replaced by CSS variables (`--arm-1`, `--ink`, ...). Arms differ in colour, line style and
-marker, so colour is never the only distinction. Text remains text.
+Placeholder colours are replaced by CSS variables (`--arm-1`, `--ink`, ...). Arms differ in colour, line style
+and marker, so colour is never the only distinction. Text remains text.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ def add_legend(ax: Any) -> None:
 
 
 def draw_limit(ax: Any, name: str, value: float, side: str) -> None:
-    """Draw a line with its name beside the axes; side: the text's vertical alignment ("top" is below the line)."""
+    """Draw a line with its name beside the axes; side: the text's vertical alignment ("top" is below the
+    line)."""
     ax.axhline(value, color=FAINT, linewidth=1, linestyle=":")
     place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
     ax.annotate(name, (1, value), (4, 0), va=side, color=FAINT, fontsize=8, **place)

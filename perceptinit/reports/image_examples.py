@@ -17,10 +17,10 @@ from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
 
 @torch.no_grad()
 def named_images(arms: Sequence[RunModel]) -> tuple[str, list[dict[str, Any]]] | None:
-    """Return the name of a test set, and images with their class (`truth`) and the prediction of each arm (`names`).
+    """Return the name of a test set, and images with their class and the prediction of each arm.
 
-    Up to two images for each combination of right and wrong arms. None without such a set, and for models without a
-    text tower or a classifier of its classes.
+    Up to two images for each combination of right and wrong arms. None without such a set, and for models
+    without a text tower or a classifier of its classes.
     """
     test_set = next((s for s in arms[0].test_sets() if _has_one_label(s)), None)
     if test_set is None:
@@ -52,7 +52,7 @@ def _has_one_label(test_set: Any) -> bool:
 
 
 def _classify(encoder: Any, test_set: ZeroShotSet, rows: np.ndarray) -> np.ndarray | None:
-    """Return the predicted class of each row, shape (N,); None for a model that cannot predict the classes."""
+    """Return the predicted class of each row, shape (N,); None for a model without these classes."""
     if hasattr(encoder, "head"):
         if not set(test_set.classnames) <= set(encoder.classnames):
             return None
@@ -85,8 +85,8 @@ def _load_rows(encoder: Any, test_set: Any, rows: np.ndarray) -> torch.Tensor:
 def found_images(model: RunModel) -> tuple[str, int, list[dict[str, Any]]] | None:
     """Return the name of a test set, the number of searched images, and three queries with the images found.
 
-    Queries are captions of a captioned set, else prompts with class names. `images` are the best five with whether
-    each is relevant. None without a set or a text tower.
+    Queries are captions of a captioned set, else prompts with class names. `images` are the best five with
+    whether each is relevant. None without a set or a text tower.
     """
     sets = list(model.test_sets())
     test_set = next((s for s in sets if isinstance(s, RetrievalSet)), None)

@@ -17,7 +17,7 @@ from perceptinit.reports.numbers import magnitude, number
 from perceptinit.reports.plots import curve_figure, difference_figure
 from perceptinit.reports.verdicts import verdict as verdicts
 from perceptinit.reports.verdicts.headline import Summary
-from perceptinit.reports.verdicts.verdict import MIN_SEEDS_DERIVED, Verdict, can_be_derived_from  # noqa: F401 (the first is shown)
+from perceptinit.reports.verdicts.verdict import Verdict, can_be_derived_from
 from perceptinit.results.measures import is_perceptual
 
 MAX_CURVES_PER_MEASURE = 4
@@ -60,8 +60,9 @@ def rule_in_words(score: ScoreComparison) -> str:
     text += "; any other is undecided."
     if rule.last is not None:
         text += (
-            f" Seeds were added after each look, from {rule.first} to at most {rule.last}. The intervals have a level of "
-            f"{100 * rule.confidence:.1f} %, so that 95 % hold at every look (repeated confidence intervals)."
+            f" Seeds were added after each look, from {rule.first} to at most {rule.last}. The intervals "
+            f"have a level of {100 * rule.confidence:.1f} %, so that 95 % hold at every look (repeated "
+            "confidence intervals)."
         )
     return text
 

@@ -38,7 +38,8 @@ def write_report(comparison: Comparison, out: Path, *, with_examples: bool = Tru
     with_examples: load models and data to show judgments, images and weights. The page lists examples that
     cannot be loaded, with the reason.
 
-    Raises UsageError where `out` is not a page of perceptinit, MissingPackageError without the extra `report`.
+    Raises UsageError where `out` is not a page of perceptinit, MissingPackageError without the extra
+    `report`.
     """
     require_matplotlib()
     if out.exists() and not _is_page(out):

@@ -27,8 +27,9 @@ def search_line(searches: Sequence[Search]) -> str:
         return ""
     config = searches[0].config
     return (
-        f"Tuned by {config.measure} on validation data: {config.studies} studies of {config.trials} trials for each of "
-        f"{len(searches)} arms, at the same points. An arm takes the best trial of its median study."
+        f"Tuned by {config.measure} on validation data: {config.studies} studies of {config.trials} trials "
+        f"for each of {len(searches)} arms, at the same points. An arm takes the best trial of its median "
+        "study."
     )
 
 
@@ -62,7 +63,7 @@ def search_table(searches: Sequence[Search]) -> Table:
 
 
 def search_figure(searches: Sequence[Search], arms: Sequence[str]) -> Figure | None:
-    """Return the best score after k trials: median over studies, and a band from the lowest to the highest study.
+    """Return a figure of the best score after k trials: median, lowest and highest study.
 
     arms: in the order of the page's colours. The lines start where all studies have a score.
     """
@@ -80,7 +81,8 @@ def search_figure(searches: Sequence[Search], arms: Sequence[str]) -> Figure | N
         ax.set_xticks(range(1, config.trials + 1))
         ax.set_ylabel(f"best {config.measure} on validation data{', %' if is_share else ''}")
         ends = (
-            f"{arm} from {median[min(median)]:.3g} after {min(median)} to {median[max(median)]:.3g} after {max(median)}"
+            f"{arm} from {median[min(median)]:.3g} after {min(median)} to {median[max(median)]:.3g} after "
+            f"{max(median)}"
             for arm, median in medians.items()
         )
         alt = f"Line chart of the best validation score over trials, median of studies: {'; '.join(ends)}."

@@ -130,10 +130,10 @@ def _list_ends(curves: Mapping[str, Sequence[Curve]], form: str, unit: str = "")
 
 
 def weight_figures(runs: RunSet) -> list[Figure]:
-    """Return the change of weights in each block of the image tower in stage 1 and in pretraining, a line per arm.
+    """Return the change of weights in each block in stage 1 and in pretraining, with a line per arm.
 
-    The figures show the first seed with the weights of all finished arms. Stage 1 is compared with the weights of
-    an arm without initializers. Runs without pretraining have no figure of it.
+    The figures show the first seed with the weights of all finished arms. Stage 1 is compared with the
+    weights of an arm without initializers. Runs without pretraining have no figure of it.
     """
     for seed in sorted({run.seed for run in runs.finished}):
         found = {run.arm: _load_weights(run) for run in runs.finished if run.seed == seed}

@@ -83,7 +83,7 @@ def differences(arm: Mapping[int, float], reference: Mapping[int, float]) -> dic
 
 
 def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Return the 95 % percentile bootstrap interval of a mean, None for a single value; the draws are fixed."""
+    """Return the 95 % percentile bootstrap interval of a mean with fixed draws, None for a single value."""
     if len(values) < 2:
         return None
     import numpy as np
@@ -106,8 +106,8 @@ def paired_p_value(values: Sequence[float]) -> float | None:
 def detectable_difference(values: Sequence[float], alpha: float = 0.05) -> float | None:
     """Return the smallest true difference that a paired t test detects with probability `POWER`.
 
-    values: the paired differences, whose number and spread are assumed. Returns None for one value, 0 when all
-    are equal.
+    values: the paired differences, whose number and spread are assumed. Returns None for one value, 0 when
+    all are equal.
     Source: power of the t test by the noncentral t distribution (Cohen 1988, ch. 2).
     """
     stderr = estimate(values).stderr
@@ -145,7 +145,8 @@ def interquartile_mean(by_set: Sequence[Sequence[float]]) -> Estimate:
 
     by_set: scores of shape (sets, seeds). A quarter of all scores is dropped at each end. Seeds are resampled
     within each set, so the interval is too narrow where the scores of a run correlate over sets.
-    Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice" (rliable).
+    Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice"
+    (rliable).
     """
     import numpy as np
     from scipy import stats

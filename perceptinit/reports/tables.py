@@ -23,8 +23,8 @@ READ_ME = (
     "(95 %); shares in per cent and points."
 )
 MIDDLE_HALF = (
-    "Interquartile means average the middle half of all scores. Their intervals resample seeds within each set "
-    "(rliable). They are too narrow here, because each run is measured on all sets; no answer uses them."
+    "Interquartile means average the middle half of all scores. Their intervals resample seeds within each "
+    "set (rliable). They are too narrow here, because each run is measured on all sets; no answer uses them."
 )
 SIMULATED = "Simulated data: a program generates the images and the observers."
 

@@ -28,12 +28,12 @@ TEXT = "plan.md"
 # the parts that runs can depart from
 STATED = ("seeds", "verdict", "baseline", "contrasts", "arms", "shared", "tune")
 EXCLUSIONS = (
-    "Runs that fail, are interrupted or have no finite score are excluded from every mean, and each is listed with "
-    "the reason. Finished runs are never excluded."
+    "Runs that fail, are interrupted or have no finite score are excluded from every mean, and each is "
+    "listed with the reason. Finished runs are never excluded."
 )
 BY_RULE = (
-    "the first measured one of zero-shot top-1, the other zero-shot and retrieval measures, and agreement with "
-    "people, averaged over several sets; a score that an arm was trained on only if there is no other"
+    "the first measured one of zero-shot top-1, the other zero-shot and retrieval measures, and agreement "
+    "with people, averaged over several sets; a score that an arm was trained on only if there is no other"
 )
 
 
@@ -110,8 +110,8 @@ def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) ->
             return f"{path}: the {plan_name(old)} is equal and remains."
         if not replaces:
             raise UsageError(
-                f"{path}: the {plan_name(old)} differs in {', '.join(changed)}. Write the new plan with --replace, which "
-                "keeps the old one and reports the runs that started under it"
+                f"{path}: the {plan_name(old)} differs in {', '.join(changed)}. Write the new plan with "
+                "--replace, which keeps the old one and reports the runs that started under it"
             )
         aside = root / f"plan-{plan_sha256(old)[:12]}.json"
         write_json(aside, old)
@@ -176,8 +176,9 @@ def _stopping(rule: Rule, num: int) -> str:
     if rule.last is None:
         return f"{num} seed{'s' if num > 1 else ''}, with one look when all runs have finished."
     return (
-        f"From {rule.first} seeds, one more after each look until every answer of the headline is decided, up to "
-        f"{rule.last} seeds; each interval has a level of {100 * rule.confidence:.1f} %, so that all hold with 95 %."
+        f"From {rule.first} seeds, one more after each look until every answer of the headline is decided, "
+        f"up to {rule.last} seeds; each interval has a level of {100 * rule.confidence:.1f} %, so that all "
+        "hold with 95 %."
     )
 
 

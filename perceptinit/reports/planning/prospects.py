@@ -50,8 +50,8 @@ def findings(recipe: Recipe) -> Iterator[str]:
         found = noncentrality(num - 1, 1 - rule.confidence) * plan.noise / math.sqrt(num)
         chance = chances(rule, num, 0.0, plan.noise / POINTS).equivalent
         yield (
-            f"with a noise of {plan.noise:g} points, {num} seeds find a true difference of {found:.2g} points with "
-            f"80 % chance, and call equal arms equivalent with {100 * chance:.0f} %"
+            f"with a noise of {plan.noise:g} points, {num} seeds find a true difference of {found:.2g} "
+            f"points with 80 % chance, and call equal arms equivalent with {100 * chance:.0f} %"
         )
 
 
@@ -124,8 +124,8 @@ class Chances(NamedTuple):
 def chances(rule: Rule, num: int, effect: float, deviation: float | np.ndarray) -> Chances:
     """Return the probabilities of the outcomes of `num` seeds for the true difference `effect`.
 
-    deviation: of the difference over seeds, in the unit of the rule's delta; shape (P,) with P = NUM_PATHS where it
-    is uncertain. Simulated with fixed normal draws, accurate to 0.3 points.
+    deviation: of the difference over seeds, in the unit of the rule's delta; shape (P,) with P = NUM_PATHS
+    where it is uncertain. Simulated with fixed normal draws, accurate to 0.3 points.
     """
     import numpy as np
     from scipy import stats
@@ -169,7 +169,8 @@ def pilot_lines(pilot: Comparison, rule: Rule, num: int) -> Iterator[str]:
         once, twice, none = (chances(rule, num, k * unit, between) for k in (1, 2, 0))
         equal = f"; equal arms equivalent with {100 * none.equivalent:.0f} %" if rule.delta else ""
         yield (
-            f"{d.contrast.title} in {score.name}, with the variance of {d.value.num} pilot seeds: {num} seeds call a true "
-            f"difference of {magnitude(unit, score.is_share)}{name} better with {100 * once.better:.0f} % chance, and "
-            f"one of {magnitude(2 * unit, score.is_share)} with {100 * twice.better:.0f} %{equal}."
+            f"{d.contrast.title} in {score.name}, with the variance of {d.value.num} pilot seeds: {num} "
+            f"seeds call a true difference of {magnitude(unit, score.is_share)}{name} better with "
+            f"{100 * once.better:.0f} % chance, and one of {magnitude(2 * unit, score.is_share)} with "
+            f"{100 * twice.better:.0f} %{equal}."
         )

@@ -63,8 +63,8 @@ def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
 
 def _describe_tuning(tune: Mapping[str, Any]) -> Iterator[str]:
     yield (
-        f"all arms equally: {tune['trials']} trials in each of {tune['studies']} studies, by {tune['measure']} of "
-        f"{tune['eval']['use']} on validation data"
+        f"all arms equally: {tune['trials']} trials in each of {tune['studies']} studies, by "
+        f"{tune['measure']} of {tune['eval']['use']} on validation data"
     )
     for key, r in tune["space"].items():
         yield f"{key} from {r['low']:g} to {r['high']:g} ({r['scale']})"

@@ -1,13 +1,13 @@
 """When a difference is decided, the error rates, and the number of seeds that would decide it.
 
-One interval decides. Within ±delta, the arms are equivalent; else, on one side of 0, one arm is better; else the
-difference is undecided. At 95 %, each error occurs in at most 2.5 % of experiments: an arm called better that
-is not, and arms called equivalent that differ by delta or more (two one-sided tests, Schuirmann 1987; region of
-practical equivalence, Kruschke 2018).
+One interval decides. Within ±delta, the arms are equivalent; else, on one side of 0, one arm is better; else
+the difference is undecided. At 95 %, each error occurs in at most 2.5 % of experiments: an arm called better
+that is not, and arms called equivalent that differ by delta or more (two one-sided tests, Schuirmann 1987;
+region of practical equivalence, Kruschke 2018).
 
-Adding seeds until a difference is decided means several looks and more errors. The intervals are then widened by
-one constant at all looks, so that *all* of them contain the true difference in 95 % of experiments (repeated
-confidence intervals, Jennison and Turnbull 1989, with the constant level of Pocock 1977).
+Adding seeds until a difference is decided means several looks and more errors. The intervals are then widened
+by one constant at all looks, so that *all* of them contain the true difference in 95 % of experiments
+(repeated confidence intervals, Jennison and Turnbull 1989, with the constant level of Pocock 1977).
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class Rule:
         return next((decision for decision in get_args(Decision) if held[decision]), None)
 
     def classify(self, low: Any, high: Any) -> dict[Decision, Any]:
-        """Return whether each decision holds for intervals; "equivalent" is first. low, high: floats or arrays."""
+        """Return whether each decision holds for intervals; "equivalent" is first. low, high: floats or
+        arrays."""
         delta = -math.inf if self.delta is None else self.delta
         return {
             "equivalent": (low >= -delta) & (high <= delta),
@@ -100,7 +101,7 @@ def level_of_looks(first: int, last: int, confidence: float = CONFIDENCE) -> flo
 
 
 def simulate_looks(name: str, first: int, last: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield n with means and standard errors of n standard normal values, shape (NUM_PATHS,), n = first..last.
+    """Yield n with means and standard errors of n standard normal values, shape (NUM_PATHS,).
 
     Each n adds one value to every path. `name` fixes the draws.
     """
@@ -117,7 +118,7 @@ def simulate_looks(name: str, first: int, last: int) -> Iterator[tuple[int, np.n
 
 
 def probabilities(value: Estimate, delta: float) -> tuple[float, float, float] | None:
-    """Return the probabilities of a difference below -delta, within ±delta and above delta; None for one seed.
+    """Return the probabilities of a difference below, within and above ±delta; None for one seed.
 
     The posterior of a normal mean with a flat prior on it and on the logarithm of the standard deviation is
     Student's t around the mean (Benavoli et al. 2017, section 4.1, with independent seeds).
@@ -138,8 +139,8 @@ def probabilities(value: Estimate, delta: float) -> tuple[float, float, float] |
 def seeds_to_decide(values: tuple[float, ...], rule: Rule) -> int | None:
     """Return how many more seeds decide a difference with 80 % probability; None if the maximum does not.
 
-    Simulated with means and deviations from the posterior of `probabilities`, new seeds from them, and the rule
-    on all seeds together. Any of several looks may decide.
+    Simulated with means and deviations from the posterior of `probabilities`, new seeds from them, and the
+    rule on all seeds together. Any of several looks may decide.
     """
     most = rule.last - len(values) if rule.last is not None else MOST_MORE_SEEDS
     if most < 1 or len(values) < 2:

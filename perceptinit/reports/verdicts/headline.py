@@ -27,7 +27,8 @@ MAX_NAMED = 6
 class Summary:
     """The answers in the primary score.
 
-    readings: one sentence per arm of the headline, in the arms' order. measured: the score and the samples seen.
+    readings: one sentence per arm of the headline, in the arms' order. measured: the score and the samples
+    seen.
     answers: every contrast of these arms. limits: of the answers, the most important first. notes: others.
     """
 
@@ -72,7 +73,8 @@ def find_undecided(comparison: Comparison) -> list[Verdict]:
 def headline_arms(comparison: Comparison) -> list[str]:
     """Return the arms of the headline: those with a shuffled control.
 
-    Without any, these are all arms but the baseline and controls, and the controls only when no other arm is left.
+    Without any, these are all arms but the baseline and controls, and the controls only when no other arm is
+    left.
     """
     asked: dict[Question, dict[str, None]] = {}
     for c in comparison.contrasts:
@@ -116,7 +118,8 @@ def _noise_note(score: ScoreComparison, noise: Verdict) -> str:
     if difference is None or not difference.value.stderr:
         return ""
     deviation = f"{100 * difference.value.stderr * math.sqrt(difference.value.num):.2g}"
-    return f" Their difference has a standard deviation of {deviation} over seeds: [verdict] noise = {deviation}."
+    spread = f"a standard deviation of {deviation} over seeds"
+    return f" Their difference has {spread}: [verdict] noise = {deviation}."
 
 
 def _worth(score: ScoreComparison, worth: Verdict, structure: Verdict | None) -> str:
@@ -158,10 +161,10 @@ def family_wise(comparison: Comparison) -> str:
     asked = len(top.answers) if top else 0
     is_repeated = comparison.primary is not None and comparison.primary.rule.is_repeated
     text = (
-        f"{num} {'differences are' if num > 1 else 'difference is'} shown, {asked} of them in the headline. Each interval "
-        f"misses the truth in {'at most ' if is_repeated else ''}{100 * ALPHA:.0f} % of experiments. If all arms were "
-        f"equal, about {ALPHA * num:.1f} of the {num} would exclude 0 by chance, and any of the {asked} with a "
-        f"probability of at most {100 * min(1.0, ALPHA * asked):.0f} %."
+        f"{num} {'differences are' if num > 1 else 'difference is'} shown, {asked} of them in the headline. "
+        f"Each interval misses the truth in {'at most ' if is_repeated else ''}{100 * ALPHA:.0f} % of "
+        f"experiments. If all arms were equal, about {ALPHA * num:.1f} of the {num} would exclude 0 by "
+        f"chance, and any of the {asked} with a probability of at most {100 * min(1.0, ALPHA * asked):.0f} %."
     )
     if is_repeated:
         return text

@@ -61,8 +61,9 @@ def _find_collapsed(runs: RunSet) -> Iterator[str]:
     if shrunk:
         after, before = min(pair for pairs in shrunk.values() for pair in pairs)
         yield (
-            f"Stage 1 collapsed the image embeddings of {', '.join(shrunk)}: the mean cosine distance of different images "
-            f"fell from {before:.2g} to {after:.2g} in the lowest run. Differences from these arms may reflect the collapse."
+            f"Stage 1 collapsed the image embeddings of {', '.join(shrunk)}: the mean cosine distance of "
+            f"different images fell from {before:.2g} to {after:.2g} in the lowest run. Differences from "
+            "these arms may reflect the collapse."
         )
     if ended:
         yield (
@@ -83,6 +84,7 @@ def _compare_baselines(comparison: Comparison, arms: Sequence[str]) -> Iterator[
             if value and value.mean <= high:
                 edges = f"{number(low, score.is_share)}, {number(high, score.is_share)}"
                 yield (
-                    f"In {score.name}, {arm} ({number(value.mean, score.is_share)}) is not above the interval of "
-                    f"{best.name} ({number(best.value, score.is_share)} [{edges}]): a trivial model does as well."
+                    f"In {score.name}, {arm} ({number(value.mean, score.is_share)}) is not above the "
+                    f"interval of {best.name} ({number(best.value, score.is_share)} [{edges}]): a trivial "
+                    "model does as well."
                 )

@@ -67,7 +67,7 @@ def is_pretrained(score: ScoreComparison) -> bool:
 
 
 def can_be_derived_from(score: ScoreComparison, contrast: Contrast) -> bool:
-    """Return whether a difference is decided with enough seeds for figures derived from it, such as ratios."""
+    """Return whether a difference is decided with enough seeds for derived figures such as ratios."""
     difference = score.difference(contrast)
     if difference is None or contrast.barred or difference.value.num < MIN_SEEDS_DERIVED:
         return False
@@ -109,7 +109,7 @@ def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) 
 
 
 def evidence(difference: Difference, score: ScoreComparison) -> str:
-    """Return interval and seeds of a difference and, where delta is stated, the probability of each answer."""
+    """Return interval and seeds of a difference and, with a delta, the probability of each answer."""
     looks = " at every look" if score.rule.is_repeated else ""
     between = interval(difference.value, score.is_share)
     text = f"95 % interval{looks} {between}, {_count_seeds(difference.value.num)}"
@@ -134,8 +134,9 @@ def _outlook(difference: Difference, score: ScoreComparison) -> str:
         if score.is_share and detectable > 1:
             return "With this variance, these seeds are too few to detect any difference reliably."
         return (
-            f"With this variance over seeds, a true difference of {magnitude(detectable, score.is_share)} is detected "
-            "in 8 of 10 experiments. The recipe states no [verdict] delta, so arms cannot be called equivalent."
+            f"With this variance over seeds, a true difference of {magnitude(detectable, score.is_share)} is "
+            "detected in 8 of 10 experiments. The recipe states no [verdict] delta, so arms cannot be "
+            "called equivalent."
         )
     more = seeds_to_decide(tuple(difference.by_seed.values()), rule)
     if more is None:

@@ -1,8 +1,8 @@
 """Compare arms with the published scores that a recipe expects.
 
 An arm is valid when its mean is within the tolerance and its interval over seeds is at most as wide as the
-tolerance on each side. It is below or above when the whole interval is outside. One seed has no interval, so its
-value decides. Runs in another setting are not judged, and their differences are listed.
+tolerance on each side. It is below or above when the whole interval is outside. One seed has no interval, so
+its value decides. Runs in another setting are not judged, and their differences are listed.
 """
 
 from __future__ import annotations
