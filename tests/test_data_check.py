@@ -1,6 +1,7 @@
 """`perceptinit data check`: what spoils training or scores is found and told."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from perceptinit.judgments.ceilings import pair_agreement
 from perceptinit.judgments.data_check import check_judgments
+from perceptinit.judgments.forms.splits import SPLITS
 from perceptinit.judgments.own.table import Table
 from perceptinit.judgments.sheet import write_sheet
 from perceptinit.types import DataCard, Stimuli, Triplets
@@ -53,7 +55,8 @@ class Given:
 
 
 def messages(report, severity):
-    return [f.message for f in report.findings if f.severity == severity]
+    """Return the messages, without the one about tiny splits, which every table here has."""
+    return [f.message for f in report.findings if f.severity == severity and "intervals of" not in f.message]
 
 
 GOOD = {
@@ -277,3 +280,56 @@ def test_rows_that_are_marked_as_excluded_do_not_count_and_may_be_incomplete(tmp
     (tmp_path / "lab.csv").write_text(text.replace(",no\n", ",x\n").replace(",1,1,\n", ",1,1,x\n"))
     report = check_judgments(Table(Table.Config(path=tmp_path / "lab.csv", images=tmp_path)))
     assert any("every row is marked in the column 'excluded'" in e for e in messages(report, "error"))
+
+
+OWN = {"JUDGMENTS": "lab.csv", "IMAGES": "."}  # of the bundled recipe own_judgments
+
+
+def write_many(folder, first_votes):
+    """Write 192 judgments of 24 images; `first_votes` returns the votes of row i, of three."""
+    write_images(folder, 24)
+    asked = [(i, (i + a) % 24, (i + a + 1) % 24) for i in range(24) for a in range(1, 9)]
+    write_table(folder, [row(*q, first_votes(i), 3 - first_votes(i)) for i, q in enumerate(asked)])
+
+
+def test_the_check_of_a_recipe_counts_the_judgments_that_it_runs_once(tmp_path, cli):
+    write_many(tmp_path, lambda i: i % 4)
+    done = cli("data", "check", "own_judgments", "--set", "data.mine.val_share=0", **OWN)
+    (found,) = [line.split() for line in done.stdout.splitlines() if line.strip().startswith("judgments ")]
+    alone = table(tmp_path, split_by="image", test_share=0.3, val_share=0.0)
+    assert found[1:] == [str(len(alone.load(split))) for split in ("train", "test")]
+    refused = cli("data", "check", "own_judgments", "--images", ".", **OWN)
+    assert "own_judgments: a recipe states its files. Omit --images and --use" in refused.stderr
+
+
+def test_a_score_of_three_judgments_is_warned_of():
+    report = check_judgments(Given(**GOOD | {"test": [(5, 1, i, 0.0, 5) for i in (2, 3, 6)]}))
+    few = [f.message for f in report.findings if f.message.startswith("test: 3")]
+    assert few == ["test: 3 judgments; intervals of fewer than 20 are not reliable"]
+
+
+def wins_of_second(folder):
+    return [w for split in SPLITS for w in (table(folder).load(split).p_second > 0.5)]
+
+
+def test_a_winner_always_in_one_column_is_drawn_to_both_sides_and_warned_of(tmp_path):
+    write_many(tmp_path, lambda i: 3)
+    assert 60 < sum(wins_of_second(tmp_path)) < 132  # of 192
+    (warned,) = [m for m in messages(check_judgments(table(tmp_path)), "warning") if "wins all" in m]
+    assert warned.startswith(f"{tmp_path}/lab.csv: 'first' wins all decided rows.")
+    assert "sides are drawn by seed" in warned
+    write_many(tmp_path, lambda i: 0 if i == 7 else 3)
+    assert sum(wins_of_second(tmp_path)) == 1  # sides as in the table
+
+
+def test_validate_and_the_record_of_a_run_report_a_constant_winner_and_a_small_split(tmp_path, cli):
+    write_many(tmp_path, lambda i: 3)
+    said = cli("validate", "own_judgments", **OWN).stdout
+    assert "'first' wins all decided rows" in said
+    assert "judgments; intervals of fewer than 20 are not reliable" in said
+    done = cli("run", "own_judgments", "--arm", "random", "--seed", 0, **OWN)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "runs/own-judgments/random/seed0/record.json").read_text())
+    warned = " ".join(warning["message"] for warning in record["warnings"])
+    assert "'first' wins all decided rows" in warned
+    assert "2afc/lab: " in warned

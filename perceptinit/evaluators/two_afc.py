@@ -19,7 +19,7 @@ from perceptinit.judgments.breakdown import (
 )
 from perceptinit.judgments.ceilings import Bounds, ceiling_of_split
 from perceptinit.judgments.controls.wrappers import source_of
-from perceptinit.judgments.scoring import Weighting, agreement
+from perceptinit.judgments.scoring import Weighting, agreement, find_few
 from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, Embedded, embed_judged, score
 from perceptinit.protocols import DualEncoder, HasNoiseCeiling
 from perceptinit.types import Items, RunContext, Score, Triplets
@@ -82,6 +82,10 @@ class TwoAFC(JudgedMeasure):
             items=Items(values, triplets.roles.T, self._weights),
         )
         yield Score(name=f"embedding_spread/{name}", value=result.spread, num_examples=result.num_images)
+
+    def warnings(self) -> list[str]:
+        """Return a warning if the split has few judgments."""
+        return find_few(f"2afc/{self.set_name}", len(self.data))
 
     def read(self) -> Triplets:
         """Return the triplets of the split."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from perceptinit.components.building import preflight
+from perceptinit.components.building import find_component_warnings, preflight
 from perceptinit.errors import DataError, EmptySplitError, UsageError
 from perceptinit.files.checksums import file_sha256
 from perceptinit.images.background import transparent_share
@@ -25,10 +25,10 @@ from perceptinit.judgments.forms.same_pairs import HasSamePairs
 from perceptinit.judgments.forms.splits import SPLITS
 from perceptinit.judgments.image_files import list_some
 from perceptinit.judgments.own.own_table import OwnTable
+from perceptinit.judgments.own.table import find_winner
+from perceptinit.judgments.scoring import find_few
 from perceptinit.types import DataCard, Split, Triplets
 
-# fewest decided judgments of which a constant answer is not chance
-MIN_CONSTANT = 20
 HISTOGRAM_BINS = 10
 
 Severity = Literal["error", "warning", "note"]
@@ -117,6 +117,8 @@ def check_judgments(
         report.splits.append(summary)
         report.add("warning", find_constant_answers(split, triplets))
         report.add("warning", leaks.find_repeated_questions(split, triplets))
+        if split != "train":
+            report.add("warning", find_few(split, len(triplets)))
         if summary.ceiling is None:
             needed = f"{MIN_VOTES} votes on questions that two people or more answered"
             report.add("note", [f"{split}: no human ceiling is known: it requires {needed}"])
@@ -135,6 +137,8 @@ def check_judgments(
                 report.add("note" if is_fine else "warning", [sentence])
         except DataError as error:
             report.add("error", [str(error)])
+    if report.triplets:
+        report.add("warning", find_component_warnings(judgments))
     if root := getattr(config, "root", None):
         report.add("error", find_wrong_checksums(judgments.card, Path(root)))
     if decode:
@@ -165,13 +169,12 @@ def summarize(judgments: Any, split: Split, triplets: Triplets) -> SplitSummary:
 
 def find_constant_answers(split: str, triplets: Triplets) -> Iterator[str]:
     """Yield a message if all judgments are ties, or one side wins all: the column may reveal the answer."""
-    wins = triplets.p_second[triplets.p_second != 0.5] > 0.5
-    if not len(wins):
+    num_decided = int((triplets.p_second != 0.5).sum())
+    if not num_decided:
         yield f"{split}: all {len(triplets):,} judgments are ties"
-    elif len(wins) >= MIN_CONSTANT and (wins == wins[0]).all():
-        side = "second" if wins[0] else "first"
+    elif winner := find_winner(triplets.p_second):
         yield (
-            f"{split}: '{side}' wins all {len(wins):,} decided judgments. If a column lists the winner, use "
+            f"{split}: '{winner}' wins all {num_decided:,} decided judgments. If a column lists the winner, use "
             "columns anchor, positive, negative, so that sides are drawn"
         )
 

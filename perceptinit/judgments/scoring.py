@@ -12,6 +12,9 @@ from perceptinit.types import Unit
 # whether every vote or every judgment counts once
 Weighting = Literal["votes", "judgments"]
 
+# fewest judgments whose standard error describes the variation between samples
+MIN_JUDGMENTS = 20
+
 # rows per block of distances: bounds memory for millions of judgments
 CHUNK = 65_536
 
@@ -61,6 +64,13 @@ def two_afc_accuracy(
     """
     values = agreement(d_first, d_second, p_second)
     return float(np.average(values, weights=_weights(num_votes, len(values))))
+
+
+def find_few(name: str, num_judgments: int) -> list[str]:
+    """Return a warning if intervals of a score on these judgments are not reliable."""
+    if num_judgments >= MIN_JUDGMENTS:
+        return []
+    return [f"{name}: {num_judgments} judgments; intervals of fewer than {MIN_JUDGMENTS} are not reliable"]
 
 
 def clustered_stderr(

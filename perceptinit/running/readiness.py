@@ -57,6 +57,12 @@ def find_warnings(recipe: Recipe) -> list[Problem]:
     return _collect(recipe.specs(), find_component_warnings)
 
 
+def find_judgments(recipe: Recipe) -> list[Spec]:
+    """Return the judgments of a recipe without wrappers that change them, each once."""
+    found = (spec for spec in walk(recipe.specs()) if spec.entry.kind == "judgments" and not spec.parts)
+    return list({str(spec.table()): spec for spec in found}.values())
+
+
 def _collect(specs: Iterable[Spec], ask: Callable[[Any], list[str]]) -> list[Problem]:
     """Return the messages of built components with their places, each message once."""
     found: dict[str, Problem] = {}

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from perceptinit.components.building import Spec, count_planned_steps
+from perceptinit.components.building import Spec, count_planned_steps, find_component_warnings, walk
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import fetch
 from perceptinit.compute.split_encoding import SplitEncoder, SplitTexts
@@ -159,8 +159,17 @@ class Run:
             self._journal.resume(state)
             self._context("pretrain").warn(f"continued after {state['place']}")
         if self._journal.is_new:
+            self._warn_of_judgments()
             self._take_stages(model)
         return model
+
+    def _warn_of_judgments(self) -> None:
+        """Record the warnings of judgments and evaluators."""
+        specs = walk([*self.arm.init, *self.arm.posthoc, *(slot.spec for slot in self.recipe.evals)])
+        components = [spec.build() for spec in specs if spec.entry.kind == "judgments"]
+        components += [evaluator for _, evaluator in self.evaluators]
+        for message in dict.fromkeys(text for c in components for text in find_component_warnings(c)):
+            self._context("run").warn(message)
 
     def _take_stages(self, model: DualEncoder) -> None:
         """Start with the weights that another experiment has after the same first stages."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,13 +14,18 @@ from perceptinit.progress import Bars
 
 def check(
     ctx: typer.Context,
-    target: Annotated[str, typer.Argument(help="Judgments, test set or suite: a name, path or address.")],
+    target: Annotated[
+        str, typer.Argument(help="Judgments, test set, suite or recipe: a name, path or address.")
+    ],
     images: Annotated[Path | None, typer.Option(help="Folder of the images of a file.")] = None,
     use: Annotated[
         str | None, typer.Option(help="Reader of the file. [default: table; rdm for a matrix]")
     ] = None,
     set_: Annotated[
-        Texts, typer.Option("--set", metavar="KEY=VALUE", help="A key of the judgments; may be repeated.")
+        Texts,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A key of the judgments or the recipe; may be repeated."
+        ),
     ] = None,
     sheet: Annotated[Path | None, typer.Option(help="Write example triplets to this .png file.")] = None,
     root: SetsRoot = "data/eval",
@@ -28,7 +33,8 @@ def check(
 ) -> None:
     """Check judgments: counts, files, duplicates, leaks between splits, votes and human ceiling.
 
-    For test sets: whether they are complete, have the published size and can be decoded.
+    For test sets: whether they are complete, have the published size and can be decoded. For a recipe: all
+    judgments of its stages and evaluators, with the splits that it runs.
 
     Exit code 1: there is an error, which makes training or scores invalid.
 
@@ -37,29 +43,52 @@ def check(
     Example: perceptinit data check s3://bucket/judgments.csv --images s3://bucket/photographs
 
     Example: perceptinit data check materials --set root=data/materials
+
+    Example: perceptinit data check own_judgments.toml
     """
-    from perceptinit.cli.data.check_report import print_report
+    from perceptinit.errors import UsageError
     from perceptinit.files.remote.addresses import is_remote
-    from perceptinit.judgments.data_check import check_judgments
     from perceptinit.judgments.sources import as_table, build_judgments, is_judgments_file
+    from perceptinit.recipe.reading import load_recipe
+    from perceptinit.recipe.shipped import list_shipped
     from perceptinit.recipe.tables import apply_overrides
+    from perceptinit.running.readiness import find_judgments
     from perceptinit.test_sets.suite import is_test_set
 
     if is_test_set(target) or (is_remote(target) and not is_judgments_file(target)):
         is_good = test_sets.check_test_sets(target, root, decode=not quick)
+    elif target.endswith(".toml") or target in list_shipped():
+        if images is not None or use:
+            raise UsageError(f"{target}: a recipe states its files. Omit --images and --use")
+        found = find_judgments(load_recipe(target, set_ or ()))
+        if not found:
+            raise UsageError(
+                f"{target}: the recipe uses no judgments. To check its other data: perceptinit validate"
+            )
+        sheets = [sheet, *[None] * (len(found) - 1)]
+        checked = [_check(f.build(), s, decode=not quick) for f, s in zip(found, sheets, strict=True)]
+        is_good = all(checked)
     else:
         registry = ctx.obj.registry
         table = as_table(target, registry, use)
         if images is not None:
             table["images"] = str(images)
         judgments = build_judgments(table, registry, apply_overrides(table, set_ or ()))
-        with Bars() as bars:
-            report = check_judgments(
-                judgments,
-                decode=not quick,
-                progress=lambda done, total: bars.update("reading images", done, total),
-            )
-        is_good = report.ok
-        print_report(judgments, report, sheet)
+        is_good = _check(judgments, sheet, decode=not quick)
     if not is_good:
         raise typer.Exit(1)
+
+
+def _check(judgments: Any, sheet: Path | None, decode: bool) -> bool:
+    """Print the report of judgments, and return whether there is no error."""
+    from perceptinit.cli.data.check_report import print_report
+    from perceptinit.judgments.data_check import check_judgments
+
+    with Bars() as bars:
+        report = check_judgments(
+            judgments,
+            decode=decode,
+            progress=lambda done, total: bars.update("reading images", done, total),
+        )
+    print_report(judgments, report, sheet)
+    return report.ok

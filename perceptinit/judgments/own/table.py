@@ -5,7 +5,7 @@ from __future__ import annotations
 # N rows, then N questions once they are aggregated
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import ClassVar
@@ -29,13 +29,21 @@ FORMS = (VOTES, SHARE, CHOICE, ANSWER)
 OPTIONAL = ("split", "group", "subject", "excluded")
 
 
+# fewest decided rows of which one winning column is not chance
+MIN_CONSTANT = 20
+
+
 @dataclass(frozen=True, slots=True)
 class TableRows(Rows):
-    """The judgments of a table, and the answers that they aggregate with their splits and columns."""
+    """The judgments of a table, and the answers that they aggregate with their splits and columns.
+
+    winner: "first" or "second" if that column wins all decided rows, else "".
+    """
 
     answers: NamedTriplets
     answer_splits: np.ndarray
     columns: Columns
+    winner: str
 
 
 class Table(OwnTable):
@@ -47,6 +55,8 @@ class Table(OwnTable):
       or says `first` or `second`;
     * `anchor`, `positive`, `negative`: one answer a row, `positive` is closer to the anchor.
       The column reveals the answer, so sides are drawn at random, by `seed`.
+
+    Sides are also drawn, with a warning, if `first` or `second` wins all of 20 or more decided rows.
 
     Optional columns: `split` (train, val, test), `group` (such as a scene; occurs in one split only, the
     anchor by default), `subject` (who answered), `excluded` (rows with a filled cell are left out). Other
@@ -63,7 +73,7 @@ class Table(OwnTable):
     conventions: ClassVar[Conventions] = Conventions(
         sides="as in the table; drawn, by seed, where the winner has a column",
         ties="kept, as votes",
-        winner_first="in the form anchor, positive, negative only, undone by drawing sides",
+        winner_first="in the form anchor, positive, negative, or if one column wins all rows; undone by drawing sides",
     )
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +100,21 @@ class Table(OwnTable):
             split = self.split_rows(columns, images, images.role(0), "anchor", hint)
         votes = votes_second / num_votes, num_votes
         named = NamedTriplets(images.names, images.index, *votes, split.group.codes, split.unit)
-        if form == ANSWER:
+        winner = "" if form == ANSWER else find_winner(named.p_second)
+        if winner or form == ANSWER:
             named = draw_sides(named, self.config.seed)
         # selected after rows are split, so that splits do not depend on the selection
         rows = self._find_rows_of_subjects(columns)
         answers, splits = named.select(rows), split.splits[rows]
-        return TableRows(*self._aggregate(answers, splits), answers, splits, columns.select(rows))
+        return TableRows(*self._aggregate(answers, splits), answers, splits, columns.select(rows), winner)
+
+    def warnings(self) -> Iterator[str]:
+        """Yield a warning if one column lists all winners."""
+        if winner := self.rows.winner:
+            yield (
+                f"{self.config.path}: '{winner}' wins all decided rows. The column reveals the answer, so sides are "
+                "drawn by seed; check that it was not sorted by mistake"
+            )
 
     def _aggregate(self, named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.ndarray]:
         return add_up(named, splits) if self.config.aggregate else (named, splits)
@@ -133,6 +152,14 @@ class Table(OwnTable):
                 answers, _ = self._aggregate(named.select(own), splits[own])
                 found[person] = answers.triplets(self.stimuli).over(stimuli)
         return found
+
+
+def find_winner(p_second: np.ndarray) -> str:
+    """Return the candidate that wins all decided judgments; "" if there are both, or few judgments."""
+    wins = p_second[p_second != 0.5] > 0.5
+    if len(wins) < MIN_CONSTANT or (wins != wins[0]).any():
+        return ""
+    return "second" if wins[0] else "first"
 
 
 def find_form(columns: Columns) -> tuple[str, ...]:
