@@ -61,8 +61,7 @@ def make(cells: list[Cell], out: Path) -> None:
             continue
         cell.folder.mkdir(parents=True)
         cell.record_path.write_text(json.dumps(_copy(record, row, cell, i), indent=2))
-    missing = [(cell.arm.name, cell.seed) for cell in cells[9::20]]
-    note_job(cells[0].root, "1", missing)
+    note_job(cells[0].root, "1", [{"arm": cell.arm.name, "seed": cell.seed} for cell in cells[9::20]])
 
 
 def _copy(record: dict[str, Any], row: dict[str, Any], cell: Cell, i: int) -> dict[str, Any]:

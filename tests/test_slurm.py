@@ -1,6 +1,7 @@
 """`perceptinit run --on slurm`: what is submitted, and what a task does, against programs that stand for Slurm's."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,14 +13,15 @@ from helpers.tiny_recipes import RECIPE
 from perceptinit.cli import create_app
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.compute.distributed import LAUNCHER
-from perceptinit.errors import RecipeError, UsageError
+from perceptinit.errors import DataError, RecipeError, UsageError
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.settings import SlurmConfig
 from perceptinit.reports.status import status_table
-from perceptinit.results.queue import note_job
+from perceptinit.results.queue import note_job, queue
 from perceptinit.results.runs import load_experiments
 from perceptinit.results.states import claim
 from perceptinit.running.cells import plan_cells
+from perceptinit.running.frozen import freeze, thaw
 from perceptinit.running.launch import is_launcher, run_in_processes
 from perceptinit.running.slurm import max_tasks, submit
 
@@ -36,7 +38,11 @@ n=$(( $(ls "$FAKE" | grep -c '^job') + 11 ))
 [ "$n" -ge "${REFUSES:-99}" ] && { echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2; exit 1; }
 printf '%s\\n' "$@" > "$FAKE/job$n.options"; cat > "$FAKE/script$n"; echo "$n;cluster"
 """,
-    "squeue": 'cat "$FAKE/queue" 2> /dev/null || true',
+    "squeue": """
+for word in "$@"; do
+  case "$word" in --jobs=*) jobs=${word#--jobs=}; grep -sE "^(${jobs//,/|})_" "$FAKE/queue" || true ;; esac
+done
+""",
     "scontrol": """
 case "$1 $2" in
   "show config") printf 'MaxArraySize            = %s\\nSchedulerParameters     = bf\\n' "${MAX:-1001}" ;;
@@ -125,12 +131,51 @@ def test_every_run_is_a_task_of_one_array_and_a_job_after_it_makes_the_table(fak
     assert "--dependency=afterany:11" in options(fake, 12)
 
 
-def test_a_task_is_the_plain_command_for_its_arm_and_seed(fake, out):
-    submit(*planned(out, overrides=["pretrain.lr=0.25"]), out=out, device="cpu", num_workers=3)
+def frozen(out):
+    (found,) = (out / "tiny/.slurm").glob("recipe-*.json")
+    return found
+
+
+def test_a_task_runs_its_arm_and_seed_of_the_frozen_recipe(fake, out):
+    recipe, cells = planned(out, overrides=["pretrain.lr=0.25"])
+    submit(recipe, cells, out=out, device="cpu", num_workers=3)
     shown = task(fake, 11, 3)
-    command = f"{sys.executable} -m perceptinit run tiny.toml --out {out} --device cpu"
-    assert shown.stdout.endswith(f" {command} --set pretrain.lr=0.25 --workers 3 --arm pi --seed 1\n")
+    command = f"{sys.executable} -m perceptinit run {frozen(out)} --device cpu"
+    assert shown.stdout.endswith(f" {command} --workers 3 --arm pi --seed 1\n")
     assert shown.returncode == 0
+    copy, runs = thaw(frozen(out))
+    assert (copy.text, copy.overrides, copy.source) == (recipe.text, recipe.overrides, recipe.source)
+    assert [(c.folder, c.recipe.fingerprint(c.arm)) for c in runs] == [
+        (c.folder, recipe.fingerprint(c.arm)) for c in cells
+    ]
+
+
+def test_a_frozen_recipe_that_was_edited_is_refused(fake, out):
+    sent(out)
+    file = frozen(out)
+    file.write_text(file.read_text().replace("epochs = 2", "epochs = 3"))
+    with pytest.raises(DataError, match="not a frozen recipe, or edited"):
+        thaw(file)
+
+
+def test_settings_of_a_frozen_recipe_that_changed_with_a_variable_are_refused(fake, out, monkeypatch):
+    monkeypatch.setenv("PRECISION", "fp32")
+    recipe, cells = planned(out, overrides=["pretrain.precision=${PRECISION}"])
+    file = freeze(recipe, cells, out / "tiny")
+    assert thaw(file)
+    monkeypatch.setenv("PRECISION", "bf16")
+    with pytest.raises(UsageError, match="random, seed 0 differ from those that were frozen"):
+        thaw(file)
+
+
+def test_a_recipe_edited_while_queued_changes_no_queued_run_and_is_not_mixed_with_them(fake, out):
+    sent(out)
+    (fake / "queue").write_text("11_1|PENDING|(Priority)\n")
+    edited = planned(out, overrides=["pretrain.warmup_steps=3"])
+    with pytest.raises(UsageError, match="pi, seed 0 is in the queue with an earlier version of the recipe"):
+        submit(*edited, out=out, device="cpu")
+    assert len(list(fake.glob("job*"))) == 2
+    assert thaw(frozen(out))[0].pretrain.table()["warmup_steps"] == 1
 
 
 def test_processes_of_several_nodes_meet_at_the_first_on_a_port_of_the_job(fake, out):
@@ -162,7 +207,7 @@ def test_one_process_of_each_node_is_enough_for_torchrun_to_have_them_meet(monke
 
 
 def test_only_runs_that_nobody_does_or_has_done_are_submitted(fake, out):
-    note_job(out / "tiny", "7", [("random", 1), ("pi", 1)])
+    note_job(out / "tiny", "7", [{"arm": "random", "seed": 1}, {"arm": "pi", "seed": 1}])
     (fake / "queue").write_text("7_0|PENDING|(Priority)\n")
     write_finished(out, "random", 0)
     with claim(out / "tiny/pi/seed0"):
@@ -188,6 +233,21 @@ def test_nothing_is_submitted_twice(fake, out):
     assert (done.jobs, done.num_queued, done.table_job) == ((), 4, "")
     assert str(done).startswith("Nothing to submit: 0 finished, 4 already in the queue or running")
     assert len(list(fake.glob("job*"))) == 2
+
+
+def test_nothing_is_submitted_twice_under_another_job_name(fake, out):
+    named = planned(out, SLURM + 'options = ["--job-name=x"]\n')
+    submit(*named, out=out)
+    (fake / "queue").write_text("".join(f"11_{i}|PENDING|(None)\n" for i in range(4)))
+    assert submit(*named, out=out).num_queued == 4
+    assert len(list(fake.glob("job*"))) == 2
+
+
+def test_jobs_that_slurm_has_forgotten_are_not_queued(fake, out):
+    sent(out)
+    squeue = out.parent / "programs/squeue"
+    squeue.write_text("#!/bin/bash\necho 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1\n")
+    assert queue(out / "tiny") == {}
 
 
 def test_arrays_are_no_longer_than_the_cluster_allows(fake, out, monkeypatch):
@@ -222,6 +282,73 @@ def test_a_task_that_saved_goes_back_alone_unless_it_was_cancelled(fake, out, en
     assert task(fake, 11, 2, ENDS=ends, STATE=state).returncode == int(ends)
     file = fake / "asked"
     assert (file.read_text() if file.exists() else "") == asked
+
+
+def test_a_task_fails_after_two_requeues_without_a_new_checkpoint(fake, out):
+    sent(out)
+    checkpoints = out / "tiny/random/seed1/checkpoints"
+    checkpoints.mkdir(parents=True)
+    for number in (7, 8):
+        (checkpoints / f"checkpoint-{number:06d}.safetensors").touch()
+        assert task(fake, 11, 2, ENDS="75").returncode == 75
+    assert task(fake, 11, 2, ENDS="75").returncode == 75
+    last = task(fake, 11, 2, ENDS="75")
+    assert last.returncode == 1
+    assert "error: random, seed 1: two requeues without a new step. A stage or an evaluation" in last.stderr
+    assert (fake / "asked").read_text() == 3 * "requeue 11_2\n"
+
+
+def test_the_wrap_of_launch_precedes_each_run_and_the_table(fake, out):
+    submit(*planned(out, SLURM + '[launch]\nwrap = "env IMAGE=a.sif"\n'), out=out, device="cpu")
+    assert f" env IMAGE=a.sif perceptinit run {frozen(out)} --device cpu --arm" in task(fake, 11, 0).stdout
+    assert "\nenv IMAGE=a.sif perceptinit compare " in (fake / "script12").read_text()
+
+
+def test_a_wrap_that_is_not_a_shell_command_is_a_problem_of_the_recipe(out):
+    with pytest.raises(RecipeError, match="wrap: not a shell command"):
+        cells(out, '[launch]\nwrap = "env \'a"\n')
+
+
+def test_commands_give_the_table_of_a_local_run_although_the_recipe_is_edited(cli, tmp_path, out):
+    text = RECIPE.partition("[[track]]")[0] + ARMS + '[launch]\nwrap = "nice -n 1"\n'
+    file = tmp_path / "tiny.toml"
+    file.write_text(text)
+    options = ["tiny.toml", "--device", "cpu", "--seed", "1"]
+    alone = cli("run", *options, "--out", "alone")
+    printed = cli("run", *options, "--on", "commands")
+    file.write_text(text.replace("epochs = 2", "epochs = 3"))
+    assert printed.returncode == 0, printed.stderr
+    lines = printed.stdout.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        nice, _, _, perceptinit, *words = shlex.split(line)
+        assert (nice, perceptinit) == ("nice", "perceptinit")
+        assert cli(*words).returncode == 0
+    tables = [cli("compare", f"{folder}/tiny").stdout for folder in ("alone", "runs")]
+    assert alone.returncode == 0
+    assert tables[0] == tables[1]
+    assert "pi" in tables[0]
+    file.write_text(text)
+    again = cli("run", *options, "--on", "commands")
+    assert (again.stdout, again.returncode) == ("", 0)
+    assert "runs/tiny: all runs are finished or running" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["tiny.toml", "--on", "commands", "--jobs", "2"], "--on commands excludes --jobs"),
+        (["tiny.toml", "--on", "commands", "--fresh"], "--on commands excludes --fresh"),
+        (["recipe-1.json", "--set", "a=1"], "a frozen recipe excludes --set"),
+        (["recipe-1.json", "--until-decided"], "a frozen recipe excludes --until-decided"),
+        (["recipe-1.json"], "recipe-1.json: cannot be read (No such file or directory)"),
+    ],
+)  # fmt: skip
+def test_options_that_exclude_each_other_are_named(cli, tmp_path, out, words, sentence):
+    (tmp_path / "tiny.toml").write_text(RECIPE.partition("[[track]]")[0])
+    done = cli("run", *words)
+    assert done.returncode == 2
+    assert sentence in done.stderr
 
 
 def test_a_run_that_is_done_afresh_starts_over_once_not_at_every_requeue(fake, out):

@@ -63,6 +63,44 @@ class Execution:
         else:
             typer.echo(f"{done}\nProgress: perceptinit status {self.out / recipe.name}")
 
+    def print_commands(self, recipe: Recipe, seeds: Sequence[int], nproc: int) -> None:
+        """Print a shell line for each missing run."""
+        from perceptinit.running.cells import plan_cells
+        from perceptinit.running.launch import list_commands
+
+        if self.fresh:
+            raise UsageError("--on commands excludes --fresh: give another --out, or remove the runs")
+        cells = plan_cells(recipe, self.arms, seeds, self.out)
+        lines = list_commands(
+            recipe,
+            cells,
+            out=self.out,
+            device=self.device,
+            num_workers=self.num_workers,
+            num_processes=nproc,
+        )
+        for line in lines:
+            typer.echo(line)
+        if not lines:
+            typer.echo(f"{self.out / recipe.name}: all runs are finished or running", err=True)
+
+    def run_frozen(self, path: Path, seeds: Sequence[int]) -> None:
+        """Run the chosen runs of a frozen recipe, then print their table."""
+        from perceptinit.running.frozen import thaw
+        from perceptinit.running.runner import run_recipe
+
+        recipe, cells = thaw(path)
+        chosen = [
+            cell
+            for cell in cells
+            if (not self.arms or cell.arm.name in self.arms) and (not seeds or cell.seed in seeds)
+        ]
+        if not chosen:
+            raise UsageError(f"{path}: no run of this arm and seed. Use the recipe's TOML file")
+        run_recipe(recipe, cells=chosen, **asdict(self))
+        if is_first_process():
+            print_table(compare_cells(chosen), chosen[0].root)
+
     def run(self, rounds: Iterable[tuple[Recipe, Sequence[int]]]) -> None:
         """Run all rounds, at most until the verdict is decided, then print the table.
 

@@ -22,10 +22,11 @@ from perceptinit.cli.options import (
 )
 
 
-class Cluster(StrEnum):
-    """A cluster scheduler."""
+class Elsewhere(StrEnum):
+    """Where runs are started, if not by this command."""
 
     SLURM = "slurm"
+    COMMANDS = "commands"
 
 
 def run(
@@ -41,7 +42,8 @@ def run(
     nproc: Annotated[int, typer.Option(min=1, help="Number of local processes (GPUs) for each run.")] = 1,
     workers: Workers = None,
     on: Annotated[
-        Cluster | None, typer.Option(help="Submit missing runs with the settings in [slurm].")
+        Elsewhere | None,
+        typer.Option(help="Submit missing runs with the settings in [slurm], or print a command for each."),
     ] = None,
     until_decided: UntilDecided = False,
 ) -> None:
@@ -57,10 +59,13 @@ def run(
 
     Example: perceptinit run quickstart --seed 0 --set pretrain.epochs=1
 
+    Example: perceptinit run my_recipe.toml --on commands | parallel -j 4
+
     Example: perceptinit run my_recipe.toml --until-decided --set verdict.max_seeds=8
     """
     from perceptinit.cli.execution import Execution, exit_on_interrupt, read_rounds
     from perceptinit.errors import UsageError
+    from perceptinit.running.frozen import SUFFIX as FROZEN
     from perceptinit.running.launch import is_launcher, run_in_processes
 
     if until_decided:
@@ -70,13 +75,30 @@ def run(
                 f"--until-decided excludes {given[0]}, because it decides which runs to add. To decide yourself, use "
                 "--set verdict.max_seeds=N, look with perceptinit compare, and add seeds with --set seeds=[...]"
             )
-    if on and (nproc > 1 or jobs > 1):
+    if on == Elsewhere.SLURM and (nproc > 1 or jobs > 1):
         raise UsageError("--on slurm excludes --nproc and --jobs: set [slurm] nodes and gpus in the recipe")
+    if on == Elsewhere.COMMANDS and jobs > 1:
+        raise UsageError("--on commands excludes --jobs: start several of the commands at a time")
+    is_frozen = recipe.suffix == FROZEN
+    if is_frozen:
+        fixed = {
+            "--out": out != Path("runs"),
+            "--set": set_,
+            "--smoke": smoke,
+            "--on": on,
+            "--until-decided": until_decided,
+        }
+        if given := [name for name, is_given in fixed.items() if is_given]:
+            raise UsageError(f"{recipe}: a frozen recipe excludes {given[0]}. Use the recipe's TOML file")
     execution = Execution(arms=arm or (), out=out, device=device, fresh=fresh, jobs=jobs, num_workers=workers)
     with exit_on_interrupt():
-        if is_launcher(nproc):
+        if on != Elsewhere.COMMANDS and is_launcher(nproc):
             return run_in_processes(nproc, sys.argv[1:])
+        if is_frozen:
+            return execution.run_frozen(recipe, seed or ())
         rounds = read_rounds(recipe, set_ or (), seed or (), smoke, until_decided, out)
-        if on:
+        if on == Elsewhere.SLURM:
             return execution.submit(*next(rounds))
+        if on == Elsewhere.COMMANDS:
+            return execution.print_commands(*next(rounds), nproc)
         execution.run(rounds)

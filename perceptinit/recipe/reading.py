@@ -14,7 +14,13 @@ from perceptinit.configs import read_config
 from perceptinit.errors import Problem, RecipeError, shown
 from perceptinit.recipe.differences import find_closest, write_like
 from perceptinit.recipe.recipe import Arm, EvalSlot, Recipe, RecipeTable, stages_by_name
-from perceptinit.recipe.settings import CheckpointConfig, ExpectConfig, SlurmConfig, VerdictConfig
+from perceptinit.recipe.settings import (
+    CheckpointConfig,
+    ExpectConfig,
+    LaunchConfig,
+    SlurmConfig,
+    VerdictConfig,
+)
 from perceptinit.recipe.shipped import find, read_text
 from perceptinit.recipe.tables import (
     ARM_SLOTS,
@@ -33,7 +39,12 @@ ROOT_KEYS = ("like", "arms", "data", *(field.name for field in fields(RecipeTabl
 ARM_KEYS = ("name", "summary", *ARM_SLOTS)
 LIST_SLOTS = {"init": "initializer", "posthoc": "initializer", "track": "tracker"}
 ARRAYS = (*LIST_SLOTS, "eval", "expect", "arm")
-SETTINGS = {"checkpoint": CheckpointConfig, "slurm": SlurmConfig, "verdict": VerdictConfig}
+SETTINGS = {
+    "checkpoint": CheckpointConfig,
+    "launch": LaunchConfig,
+    "slurm": SlurmConfig,
+    "verdict": VerdictConfig,
+}
 MERGED_BEFORE = "another recipe is merged before overrides: name it in the file"
 OTHER_KEY = "an arm may replace init and posthoc only, so that arms share everything else"
 REPEATED = (

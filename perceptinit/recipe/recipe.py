@@ -4,7 +4,7 @@
     name = "pi-clip-yfcc"
     seeds = [0, 1, 2]
     [backbone]  [[init]]  [pretrain]  [[posthoc]]  [[eval]]
-    [verdict]  [[expect]]  [tune]  [[track]]  [checkpoint]  [slurm]
+    [verdict]  [[expect]]  [tune]  [[track]]  [checkpoint]  [launch]  [slurm]
     [[arm]]
 
 A recipe defines the slots; the keys inside a slot belong to the component that `use` names. A run is one arm
@@ -26,7 +26,13 @@ from perceptinit.components.plugin_manager import Plugins
 from perceptinit.configs import NonNegativeInt
 from perceptinit.errors import Problem, UsageError, map_texts, without_credentials
 from perceptinit.recipe.differences import stages_in_words
-from perceptinit.recipe.settings import CheckpointConfig, ExpectConfig, SlurmConfig, VerdictConfig
+from perceptinit.recipe.settings import (
+    CheckpointConfig,
+    ExpectConfig,
+    LaunchConfig,
+    SlurmConfig,
+    VerdictConfig,
+)
 from perceptinit.recipe.tables import stage_names
 from perceptinit.recipe.text import Origin
 from perceptinit.recipe.tuning import Tuning
@@ -56,6 +62,7 @@ class RecipeTable:
     tune: dict[str, Any] | None = None
     track: Tables = ()
     checkpoint: dict[str, Any]
+    launch: dict[str, Any]
     slurm: dict[str, Any]
     arm: Tables = ()
 
@@ -126,6 +133,7 @@ class Recipe:
     folder: Path = Path()
     is_smoke: bool = False
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    launch: LaunchConfig = field(default_factory=LaunchConfig)
     slurm: SlurmConfig = field(default_factory=SlurmConfig)
     verdict: VerdictConfig = field(default_factory=VerdictConfig)
     expected: tuple[ExpectConfig, ...] = ()

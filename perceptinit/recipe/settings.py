@@ -1,4 +1,5 @@
-"""Settings of a recipe outside components: `[verdict]`, `[[expect]]`, `[tune]`, `[checkpoint]` and `[slurm]`.
+"""Settings of a recipe outside components: `[verdict]`, `[[expect]]`, `[tune]`, `[checkpoint]`,
+`[launch]` and `[slurm]`.
 
 The results of `run` do not depend on them.
 """
@@ -6,6 +7,7 @@ The results of `run` do not depend on them.
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -173,6 +175,21 @@ class SlurmConfig:
     def num_processes(self) -> int:
         """Number of processes per node."""
         return max(self.gpus, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchConfig:
+    """The keys of `[launch]`."""
+
+    wrap: str = ""
+    """Command before each run of `--on slurm` and `--on commands`, such as
+    "apptainer exec --nv image.sif". `perceptinit` must be on the path inside it."""
+
+    def __post_init__(self) -> None:
+        try:
+            shlex.split(self.wrap)
+        except ValueError as error:
+            raise ValueError(f"wrap: not a shell command ({error})") from None
 
 
 def _minutes(time: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NotRequired
 
 from typing_extensions import TypedDict
 
@@ -15,6 +16,7 @@ from perceptinit.files.reading import read_json
 FOLDER = ".slurm"  # cannot be the name of an arm
 JOBS = "jobs.json"
 ANSWER_SECONDS = 60
+FORGOTTEN = "Invalid job id specified"  # squeue, of an only job that ended minutes ago
 
 Task = str  # of a job array: "17_4"
 
@@ -24,9 +26,13 @@ class QueuedRun(TypedDict):
     seed: int
 
 
+class SubmittedRun(QueuedRun):
+    fingerprint: NotRequired[str]
+
+
 class Job(TypedDict):
     id: str
-    runs: list[QueuedRun]
+    runs: list[SubmittedRun]
 
 
 def ask(command: Sequence[str], text: str = "") -> str:
@@ -45,10 +51,9 @@ def ask(command: Sequence[str], text: str = "") -> str:
     return done.stdout
 
 
-def note_job(root: Path, job: str, runs: Sequence[tuple[str, int]]) -> None:
+def note_job(root: Path, job: str, runs: Sequence[SubmittedRun]) -> None:
     """Write to the folder of the runs which of them the array `job` does, in the order of its tasks."""
-    known = [*_read_jobs(root), {"id": job, "runs": [{"arm": a, "seed": s} for a, s in runs]}]
-    write_json(root / FOLDER / JOBS, known)
+    write_json(root / FOLDER / JOBS, [*_read_jobs(root), {"id": job, "runs": runs}])
 
 
 def find_submitted(root: Path) -> dict[tuple[str, int], Task]:
@@ -64,6 +69,12 @@ def find_submitted(root: Path) -> dict[tuple[str, int], Task]:
     }
 
 
+def find_fingerprints(root: Path) -> dict[tuple[str, int], str]:
+    """Return the fingerprint of each run (arm and seed) in its newest job."""
+    runs = [run for job in _read_jobs(root) for run in job["runs"]]
+    return {(run["arm"], run["seed"]): run["fingerprint"] for run in runs if "fingerprint" in run}
+
+
 def _read_jobs(root: Path) -> list[Job]:
     file = root / FOLDER / JOBS
     if not file.exists():
@@ -72,13 +83,23 @@ def _read_jobs(root: Path) -> list[Job]:
 
 
 def queue(root: Path) -> dict[Task, str]:
-    """Return the unfinished tasks of the runs in `root`: `pending (Priority)`, `running on n7`.
+    """Return the unfinished tasks of the jobs of `root`: `pending (Priority)`, `running on n7`.
+
+    Jobs are found by number, as `[slurm] options` may set their name.
 
     Raises:
         UsageError: If Slurm does not answer.
     """
-    command = ["squeue", "--noheader", "--array", f"--name={root.name}", "--format=%F_%K|%T|%R"]
-    rows = [line.strip().split("|", 2) for line in ask(command).splitlines() if "|" in line]
+    jobs = [job["id"] for job in _read_jobs(root)]
+    if not jobs:
+        return {}
+    try:
+        answer = ask(["squeue", "--noheader", "--array", f"--jobs={','.join(jobs)}", "--format=%F_%K|%T|%R"])
+    except UsageError as error:
+        if FORGOTTEN not in str(error):
+            raise
+        return {}
+    rows = [line.strip().split("|", 2) for line in answer.splitlines() if "|" in line]
     found = {}
     for task, state, why in rows:
         place = why if why.startswith("(") or not why else f"on {why}"
@@ -90,7 +111,7 @@ def in_queue(root: Path) -> dict[tuple[str, int], str]:
     """Return the state of the job of each submitted run in `root`; calls Slurm only if there are any."""
     tasks = find_submitted(root)
     try:
-        now = queue(root) if tasks else {}
+        now = queue(root)
     except UsageError as error:
         return {run: f"job {task} ({error})" for run, task in tasks.items()}
     return {

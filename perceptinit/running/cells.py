@@ -94,10 +94,11 @@ def prepare(recipe: Recipe, cells: Sequence[Cell], fresh: bool) -> None:
     from perceptinit.compute import distributed
 
     check_ready(recipe, {cell.arm.name for cell in cells})
-    distributed.decide(lambda: _prepare_folders(cells, fresh))
+    distributed.decide(lambda: prepare_folders(cells, fresh))
 
 
-def _prepare_folders(cells: Sequence[Cell], fresh: bool) -> None:
+def prepare_folders(cells: Sequence[Cell], fresh: bool) -> None:
+    """Check the folders of runs as `prepare` does, without a check of their data."""
     for root in {cell.root for cell in cells}:
         check_writable(root)
         read_plan(root)  # a plan that cannot be read is reported before anything runs

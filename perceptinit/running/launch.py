@@ -1,16 +1,74 @@
-"""`perceptinit run --nproc N`: the same command in N processes on each machine, through torchrun."""
+"""Commands that start runs: shell lines for other schedulers (`run --on commands`), and torchrun.
+
+`perceptinit run --nproc N` is the same command in N processes on each machine.
+"""
 
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from perceptinit.recipe.recipe import Recipe
+from perceptinit.running.cells import Cell, prepare_folders
+from perceptinit.running.frozen import freeze
 from perceptinit.running.interruption import CONTINUES, EXIT_CODE
 
+PERCEPTINIT = "perceptinit"  # on the path of a container or of another machine
 # torchrun's option for the meeting point of several machines
 ENDPOINT = "PET_RDZV_ENDPOINT"
+
+
+def list_commands(
+    recipe: Recipe,
+    cells: Sequence[Cell],
+    *,
+    out: Path,
+    device: str = "auto",
+    num_workers: int | None = None,
+    num_processes: int = 1,
+) -> list[str]:
+    """Return a shell line for each missing run, which does it from a frozen copy of the recipe.
+
+    Each run checks its data when it starts, so this machine does not need them.
+
+    Args:
+        recipe: The recipe.
+        cells: Its runs, at least one.
+        out: Folder above the folder of the recipe's runs. Relative paths stay relative in the lines.
+        device: Device of each run.
+        num_workers: Threads of each process that decode images.
+        num_processes: Processes of each run on one machine.
+
+    Raises:
+        UsageError: If a folder has a run of another recipe, or cannot be written.
+    """
+    prepare_folders(cells, fresh=False)
+    missing = [cell for cell in cells if cell.state.state not in ("finished", "running")]
+    if not missing:
+        return []
+    words = task_words(freeze(recipe, cells, out / recipe.name), device, num_workers, num_processes)
+    return [
+        wrap(recipe, [PERCEPTINIT, *words, "--arm", cell.arm.name, "--seed", str(cell.seed)])
+        for cell in missing
+    ]
+
+
+def task_words(
+    frozen: Path, device: str, num_workers: int | None = None, num_processes: int = 1
+) -> list[str]:
+    """Return the arguments of a command for runs of a frozen recipe."""
+    words = ["run", str(frozen), "--device", device]
+    words += [] if num_workers is None else ["--workers", str(num_workers)]
+    return [*words, *(["--nproc", str(num_processes)] if num_processes > 1 else [])]
+
+
+def wrap(recipe: Recipe, words: Sequence[str]) -> str:
+    """Return the shell line of a command, inside `[launch] wrap`."""
+    return f"{recipe.launch.wrap} {shlex.join(words)}".strip()
 
 
 def is_launcher(num_processes: int) -> bool:

@@ -1,7 +1,8 @@
-"""The missing runs of a recipe as a Slurm job array. Each task is the plain command for one arm and seed.
+"""The missing runs of a recipe as a Slurm job array. Each task does one arm and seed of the frozen recipe.
 
 A task that reaches its time limit or is preempted saves and ends with exit code 75. Its script then puts that
-task back into the queue, where it resumes. One more job writes the table when all tasks have ended.
+task back into the queue, where it resumes; it fails after two requeues without a new checkpoint. One more job
+writes the table when all tasks have ended.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +19,23 @@ from perceptinit.files.atomic import atomic_path
 from perceptinit.files.locks import file_lock
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.settings import WARN_SECONDS
-from perceptinit.results.queue import FOLDER, ask, find_submitted, note_job, queue
+from perceptinit.results.queue import (
+    FOLDER,
+    SubmittedRun,
+    ask,
+    find_fingerprints,
+    find_submitted,
+    note_job,
+    queue,
+)
 from perceptinit.running.cells import Cell, check_writable, prepare
+from perceptinit.running.frozen import freeze
 from perceptinit.running.interruption import EXIT_CODE
+from perceptinit.running.launch import PERCEPTINIT, task_words, wrap
 
 TABLE = "table.txt"
 TABLE_MINUTES = 30
 WAIT_SECONDS = 60  # for the processes of other nodes after one has ended
-PERCEPTINIT = (sys.executable, "-m", "perceptinit")
 
 RUNS = """\
 #!/bin/bash
@@ -33,6 +43,9 @@ RUNS = """\
 {setup}
 runs=(
 {runs}
+)
+folders=(
+{folders}
 )
 read -r arm seed <<< "${{runs[$SLURM_ARRAY_TASK_ID]}}"
 {rendezvous}fresh=()
@@ -42,6 +55,14 @@ srun --wait={wait} {command} --arm "$arm" --seed "$seed" "${{fresh[@]}}"
 code=$?
 # all is saved, and the job was not cancelled (it would be completing): requeue this task, not the array
 if [ "$code" = {unfinished} ] && scontrol show job "$SLURM_JOB_ID" | grep -q JobState=RUNNING; then
+  stops={stops}/${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}.stops  # the newest checkpoint at each stop
+  checkpoints=("${{folders[$SLURM_ARRAY_TASK_ID]}}"/checkpoints/checkpoint-*.safetensors)
+  echo "${{checkpoints[-1]}}" >> "$stops"
+  if [ "$(wc -l < "$stops")" -ge 3 ] && [ "$(tail -n 3 "$stops" | uniq | wc -l)" = 1 ]; then
+    echo "error: $arm, seed $seed: two requeues without a new step. A stage or an evaluation takes longer than" \
+      "the time limit. Raise [slurm] time, then run the same command again" >&2
+    exit 1
+  fi
   scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
 fi
 exit "$code"
@@ -120,13 +141,16 @@ def submit(
         if fresh and queued & {(cell.arm.name, cell.seed) for cell in cells}:
             raise UsageError(f"{root}: its runs are in the queue. Cancel them with scancel before --fresh")
         prepare(recipe, cells, fresh)
+        _check_queued(cells, root, queued)
         states = [cell.state.state for cell in cells]
         missing = [
             cell
             for cell, state in zip(cells, states, strict=True)
             if state not in ("finished", "running") and (cell.arm.name, cell.seed) not in queued
         ]
-        command = _command(recipe, out, device, num_workers)
+        frozen = freeze(recipe, cells, root) if missing else Path()
+        words = task_words(frozen, device, num_workers, recipe.slurm.num_processes)
+        command = _command(recipe, words)
         jobs = [
             _submit_runs(recipe, root, missing[begin : begin + most], command, fresh)
             for begin in range(0, len(missing), most)
@@ -150,6 +174,18 @@ def _check_partition(recipe: Recipe) -> None:
         )
 
 
+def _check_queued(cells: Sequence[Cell], root: Path, queued: Collection[tuple[str, int]]) -> None:
+    """Raise UsageError if the queue has a run with other settings."""
+    fingerprints = find_fingerprints(root)
+    for cell in cells:
+        run, own = (cell.arm.name, cell.seed), cell.recipe.fingerprint(cell.arm)
+        if run in queued and fingerprints.get(run, own) != own:
+            raise UsageError(
+                f"{root}: {cell.title} is in the queue with an earlier version of the recipe. "
+                "Cancel its job with scancel, or restore the recipe"
+            )
+
+
 def max_tasks(config: str) -> int:
     """Return the largest number of tasks of an array, from the output of `scontrol show config`."""
     limits = re.findall(r"^MaxArraySize\s*=\s*(\d+)|\bmax_array_tasks=(\d+)", config, re.MULTILINE)
@@ -167,6 +203,8 @@ def _submit_runs(recipe: Recipe, root: Path, cells: Sequence[Cell], command: str
         source=shlex.quote(recipe.source),
         setup=_setup(recipe),
         runs="\n".join(f'  "{cell.arm.name} {cell.seed}"' for cell in cells),
+        folders="\n".join(f"  {shlex.quote(str(cell.folder))}" for cell in cells),
+        stops=shlex.quote(str(folder)),
         rendezvous=RENDEZVOUS.format(nodes=config.nodes) if is_shared else "",
         fresh=FRESH if fresh else "",
         wait=WAIT_SECONDS,
@@ -185,7 +223,10 @@ def _submit_runs(recipe: Recipe, root: Path, cells: Sequence[Cell], command: str
         f"--signal=USR1@{WARN_SECONDS}",
     ]
     job = _sbatch(recipe, options, script)
-    note_job(root, job, [(cell.arm.name, cell.seed) for cell in cells])
+    runs: list[SubmittedRun] = [
+        {"arm": c.arm.name, "seed": c.seed, "fingerprint": c.recipe.fingerprint(c.arm)} for c in cells
+    ]
+    note_job(root, job, runs)
     with atomic_path(folder / f"{job}.sh") as temporary:
         temporary.write_text(script, encoding="utf-8")
     return job
@@ -194,7 +235,7 @@ def _submit_runs(recipe: Recipe, root: Path, cells: Sequence[Cell], command: str
 def _submit_table(recipe: Recipe, root: Path, jobs: Sequence[str]) -> str:
     script = COMPARE.format(
         setup=_setup(recipe),
-        command=shlex.join([*PERCEPTINIT, "compare", str(root)]),
+        command=_command(recipe, ["compare", str(root)]),
         part=shlex.quote(str(root / f".{TABLE}.part")),
         table=shlex.quote(str(root / TABLE)),
     )
@@ -223,11 +264,7 @@ def _setup(recipe: Recipe) -> str:
     return "\n".join(["set -e", *lines, "set +e"]) if lines else ""
 
 
-def _command(recipe: Recipe, out: Path, device: str, num_workers: int | None) -> str:
-    """Return the command of a task, without its arm and seed."""
-    words = [*PERCEPTINIT, "run", recipe.source, "--out", str(out), "--device", device]
-    words += [word for override in recipe.overrides for word in ("--set", override)]
-    words += ["--smoke"] if recipe.is_smoke else []
-    words += [] if num_workers is None else ["--workers", str(num_workers)]
-    num_processes = recipe.slurm.num_processes
-    return shlex.join([*words, *(["--nproc", str(num_processes)] if num_processes > 1 else [])])
+def _command(recipe: Recipe, words: Sequence[str]) -> str:
+    """Return a command of perceptinit: that of this Python, or inside a container that of the container."""
+    program = [PERCEPTINIT] if recipe.launch.wrap else [sys.executable, "-m", "perceptinit"]
+    return wrap(recipe, [*program, *words])

@@ -21,15 +21,13 @@ from typing import IO, TYPE_CHECKING, Any
 from perceptinit.compute.devices import usable_cores
 from perceptinit.errors import PerceptInitError, describe_error
 from perceptinit.protocols import HasExpect, HasSay, Tracker
+from perceptinit.running.frozen import describe_cells, restore_cells
 from perceptinit.running.interruption import INTERRUPT_EXIT_CODE, OF_CTRL_C, StopSignals
 from perceptinit.running.tracking import build_console
 from perceptinit.types import Event, RunContext, Score
 
 if TYPE_CHECKING:
-    from perceptinit.running.cells import Cell
     from perceptinit.running.sweep import Sweep
-
-STATED = ("text", "source", "overrides", "sources", "is_smoke")  # attributes of a recipe that workers read
 
 
 def run_in_workers(sweep: Sweep, jobs: int, num_workers: int | None = None) -> list[dict[str, Any]]:
@@ -69,38 +67,13 @@ def run_in_workers(sweep: Sweep, jobs: int, num_workers: int | None = None) -> l
 
 
 def _job(sweep: Sweep, num_workers: int) -> dict[str, Any]:
-    """Return the input of each worker: the text of every recipe, and the runs with their folders."""
-    recipes = list({id(cell.recipe): cell.recipe for cell in sweep.cells}.values())
-    numbers = {id(recipe): i for i, recipe in enumerate(recipes)}
-    return {
-        "recipes": [
-            {name: getattr(recipe, name) for name in STATED} | {"folder": str(recipe.folder)}
-            for recipe in recipes
-        ],
-        "runs": [
-            [numbers[id(cell.recipe)], cell.arm.name, cell.seed, str(cell.folder)] for cell in sweep.cells
-        ],
+    """Return the input of each worker."""
+    return describe_cells(sweep.cells) | {
         "device": sweep.device,
         "fresh": sweep.fresh,
         "earlier": sweep.earlier,
         "num_workers": num_workers,
     }
-
-
-def _cells(job: Mapping[str, Any]) -> list[Cell]:
-    """Return the runs that a job describes."""
-    from perceptinit.recipe.reading import read_recipe
-    from perceptinit.running.cells import Cell
-
-    recipes = []
-    for stated in job["recipes"]:
-        is_smoke, folder = stated.pop("is_smoke"), Path(stated.pop("folder"))
-        recipe = read_recipe(**stated, folder=folder)
-        recipes.append(recipe.smoke() if is_smoke else recipe)
-    return [
-        Cell(recipes[number], recipes[number].arm(arm), seed, Path(folder))
-        for number, arm, seed, folder in job["runs"]
-    ]
 
 
 def _environment(index: int, jobs: int, device: str) -> dict[str, str]:
@@ -208,7 +181,7 @@ def main() -> None:
     job = json.loads(sys.stdin.read())
     relay = _Relay(sys.stdout)
     sys.stdout = sys.stderr  # keeps the output of components out of the events
-    cells = _cells(job)
+    cells = restore_cells(job)
     set_up_process(job["device"])
     try:
         sweep = Sweep(cells, job["device"], job["fresh"], job["earlier"], job["num_workers"])
