@@ -49,10 +49,12 @@ from perceptinit.files.atomic import (
 from perceptinit.files.downloads import Download as Download, HasDownloads as HasDownloads
 from perceptinit.files.mat_files import MatValue as MatValue, read_mat as read_mat
 from perceptinit.files.reading import (
+    content_sha256 as content_sha256,
     parse_rows as parse_rows,
     read_bytes as read_bytes,
     read_json as read_json,
     require_file as require_file,
+    unseal as unseal,
 )
 from perceptinit.files.tables import read_table as read_table
 from perceptinit.hookspecs import hookimpl as hookimpl

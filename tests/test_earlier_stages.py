@@ -1,6 +1,5 @@
 """Stages of `init` that another experiment has done are taken from it, and end in the same weights."""
 
-import json
 import shutil
 
 import pytest
@@ -10,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from perceptinit.errors import CheckpointError
 from perceptinit.recipe.reading import read_recipe
+from perceptinit.results.record import read_record, write_record
 from perceptinit.running.runner import run_recipe
 
 FROM_TINY = 'checkpoint.stages_from=["tiny"]'
@@ -76,7 +76,7 @@ def test_a_stage_that_differs_is_done_here(tiny, tmp_path, other):
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_run_that_failed_or_had_other_packages_gives_no_stage(tiny, tmp_path, change):
     file = tmp_path / "tiny/pi/seed0/record.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    write_record(file, read_record(file) | change)
     assert "taken_from" not in run_longer(tmp_path)["init"][0]
 
 

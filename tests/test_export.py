@@ -16,6 +16,7 @@ from perceptinit import exporting
 from perceptinit.errors import CheckpointError, UsageError
 from perceptinit.exporting.source import open_run
 from perceptinit.recipe.reading import read_recipe
+from perceptinit.results.record import read_record, write_record
 from perceptinit.running.runner import run_recipe
 
 TEXTS = ["a red cup", "two small dogs on a sofa"]
@@ -198,9 +199,9 @@ def test_a_model_that_a_library_has_no_place_for_is_told(runs, tmp_path):
 def test_a_damaged_run_is_not_exported(runs, tmp_path):
     copy = tmp_path / "seed0"
     shutil.copytree(runs["vit"], copy)
-    record = json.loads((copy / "record.json").read_text())
+    record = read_record(copy / "record.json")
     record["hashes"]["final"]["model"] = "0" * 64
-    (copy / "record.json").write_text(json.dumps(record))
+    write_record(copy / "record.json", record)
     with pytest.raises(CheckpointError, match=r"final\.safetensors: the weights differ from their checksum"):
         open_run(copy)
 

@@ -214,6 +214,8 @@ def test_an_edited_plan_is_told(lab):
     assert f"the plan was edited after it was written, when its hash was {old[:12]}." in line
     assert lab.stated["sha256"] == old
     assert plan_sha256(lab.stated)[:12] in line
+    before = list(departures_before(lab.recipe("verdict.delta=9"), lab.out))
+    assert before == [f"not as planned: {path} was edited after it was written. Restore the file"]
 
 
 def test_a_plan_that_is_brought_in_afterwards_is_told(lab):

@@ -28,6 +28,7 @@ from perceptinit.reports.stages import (
     weight_figures,
 )
 from perceptinit.reports.verdicts.headline import summary
+from perceptinit.results.record import read_record, write_record
 from perceptinit.results.runs import load_runs
 from perceptinit.running.runner import run_recipe
 
@@ -300,10 +301,10 @@ def test_stage_1_alone_has_no_figure_or_settings_of_pretraining(tiny, tmp_path):
     copy = tmp_path / "tiny"
     shutil.copytree(tiny, copy)
     for file in copy.glob("*/seed*/record.json"):
-        one = json.loads(file.read_text())
+        one = read_record(file)
         one["arm"]["resolved"]["pretrain"] = None
         one["scores"] = [row for row in one["scores"] if row["samples_seen"] == 0]
-        file.write_text(json.dumps(one))
+        write_record(file, one)
     titles = [figure.title for figure in weight_figures(load_runs([copy]))]
     assert titles == ["Change in stage 1, block by block"]
     assert "seen by each run" not in text_of(render(compare(load_runs([copy])), with_examples=False))

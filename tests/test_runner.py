@@ -2,13 +2,18 @@
 
 import json
 import os
+import shutil
 import textwrap
+from pathlib import Path
 
 import pytest
 from helpers.tiny_recipes import LOCAL, RECIPE
+from safetensors.torch import save_file
 
-from perceptinit.errors import RecipeError, TrainingError, UsageError
+from perceptinit.errors import CheckpointError, DataError, RecipeError, TrainingError, UsageError
+from perceptinit.files.reading import content_sha256
 from perceptinit.recipe.reading import read_recipe
+from perceptinit.running.checkpoints import Checkpoints
 from perceptinit.running.runner import run_recipe
 
 
@@ -67,6 +72,7 @@ def test_the_same_recipe_and_seed_give_identical_weights(full, recipe, tmp_path)
 def test_the_record_tells_what_was_run_and_what_came_out(full):
     folder, records = full
     record = json.loads((folder / "runs/tiny/pi/seed0/record.json").read_text())
+    assert record.pop("sha256") == content_sha256(record)
     assert record == records["pi", 0]
     assert record["status"] == "finished"
     assert record["recipe"]["text"] == RECIPE
@@ -99,6 +105,60 @@ def test_a_finished_run_is_kept(full):
     before = (folder / "runs/tiny/pi/seed0/record.json").stat().st_mtime_ns
     assert run(recipe, folder / "runs") == records
     assert (folder / "runs/tiny/pi/seed0/record.json").stat().st_mtime_ns == before
+
+
+def test_an_edited_record_is_reported_before_anything_starts(full, tmp_path):
+    folder, _ = full
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "runs/tiny/pi/seed0/record.json"
+    record = json.loads(file.read_text())
+    record["scores"][0]["value"] += 0.01
+    file.write_text(json.dumps(record))
+    recipe = read_recipe(RECIPE, source="tiny.toml", folder=tmp_path)
+    with pytest.raises(DataError, match=rf"{file}: edited or damaged, .* or do the run again with --fresh"):
+        run(recipe, tmp_path / "runs")
+    del record["sha256"]  # as in records of earlier versions
+    file.write_text(json.dumps(record))
+    assert run(recipe, tmp_path / "runs")["pi", 0]["scores"] == record["scores"]
+
+
+@pytest.mark.parametrize("kind", ["missing", "without tensors", "of another seed"])
+def test_a_finished_run_is_kept_only_with_the_weights_of_its_record(full, tmp_path, kind):
+    folder, _ = full
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "runs/tiny/pi/seed0/weights/final.safetensors"
+    file.unlink()
+    if kind == "without tensors":
+        save_file({}, file)
+    elif kind == "of another seed":
+        shutil.copy(tmp_path / "runs/tiny/pi/seed1/weights/final.safetensors", file)
+    recipe = read_recipe(RECIPE, source="tiny.toml", folder=tmp_path)
+    with pytest.raises(CheckpointError, match=rf"{file}: .*To run it again: --fresh"):
+        run(recipe, tmp_path / "runs")
+
+
+def test_weights_and_record_of_a_run_are_on_disk_before_its_checkpoints_are_removed(
+    recipe, tmp_path, monkeypatch
+):
+    synced, removed, sync, clear = [], [], os.fsync, Checkpoints.clear
+
+    def note(descriptor):
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        sync(descriptor)
+
+    def check(checkpoints):
+        removed.append(list(synced))
+        clear(checkpoints)
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(Checkpoints, "clear", check)
+    run(recipe(), tmp_path, arms=["random"], seeds=[0])
+    folder = tmp_path / "tiny/random/seed0"
+    assert removed
+    names = [path.name for path in removed[-1]]
+    weights = max(i for i, name in enumerate(names) if name.startswith(".final.safetensors."))
+    record = max(i for i, name in enumerate(names) if name.startswith(".record.json."))
+    assert removed[-1].index(folder / "weights", weights) < record < removed[-1].index(folder, record)
 
 
 def test_a_changed_recipe_is_refused_with_the_difference(full):

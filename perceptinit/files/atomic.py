@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -21,9 +22,13 @@ ABANDONED_SECONDS = 3600.0
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, synced: bool = False) -> Iterator[Path]:
     """Yield a temporary path next to `path`, which is moved there if the block succeeds and removed
     otherwise.
+
+    Args:
+        path: The final path.
+        synced: Wait until the file and its name are on disk, so that they survive a power cut.
 
     Raises:
         WriteError: If the file cannot be written.
@@ -36,14 +41,30 @@ def atomic_path(path: Path) -> Iterator[Path]:
             mode = temporary.stat().st_mode
             yield temporary
             temporary.chmod(mode)  # safetensors creates files with access for the owner only
+            if synced:
+                _sync(temporary)
             temporary.replace(path)
+            if synced:
+                _sync(path.parent)
     finally:
         remove_files([temporary])
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically; ValueError for a number that is not finite."""
-    with atomic_path(path) as temporary:
+def _sync(path: Path) -> None:
+    """Sync a file or a folder; file systems that cannot sync a folder are accepted."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, value: Any, synced: bool = False) -> None:
+    """Write JSON atomically, see `atomic_path`; ValueError for a number that is not finite."""
+    with atomic_path(path, synced) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 

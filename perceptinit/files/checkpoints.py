@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,13 +41,11 @@ def save_weights(
 
 
 def _write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    with atomic_path(path) as temporary:
+    with atomic_path(path, synced=True) as temporary:
         try:
             save_file(dict(tensors), temporary, metadata=dict(metadata))
         except SafetensorError as error:  # also raised for errors of the operating system
             raise WriteError(path, str(error)) from error
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
 
 
 def load_weights(path: Path, sha256: str | None = None) -> dict[str, torch.Tensor]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -77,6 +78,28 @@ def read_json(path: Path, kind: type[T], what: str, hint: str = "") -> T:
     if problem := find_misfit(value, kind):
         raise DataError(f"{path}: not {what} ({problem}){hint}")
     return value
+
+
+def content_sha256(value: Mapping[str, Any]) -> str:
+    """Return the hash of a JSON object, its own `sha256` left out; ValueError for a number that is not finite."""
+    content = {key: item for key, item in value.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def unseal(path: Path, value: Mapping[str, Any], hint: str = "") -> dict[str, Any]:
+    """Return a JSON object without its hash `sha256`, which files of earlier versions do not have.
+
+    Raises:
+        DataError: If a number is not finite, or the hash is not that of the content. Names `path`; ends with `hint`.
+    """
+    content = dict(value)
+    try:
+        sha256 = content_sha256(content)
+    except ValueError:
+        raise DataError(f"{path}: a number in it is not finite{hint}") from None
+    if content.pop("sha256", sha256) != sha256:
+        raise DataError(f"{path}: edited or damaged, its content does not match its sha256{hint}")
+    return content
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import Any, Literal, NotRequired
 from typing_extensions import TypedDict
 
 from perceptinit.errors import DataError, map_texts, printable, without_credentials
-from perceptinit.files.reading import read_json
+from perceptinit.files.reading import content_sha256, read_json
 from perceptinit.results.queue import QueuedRun
 from perceptinit.results.record import Environment, Named, Stages
 
 PLAN = "plan.json"  # in the folder of a recipe's runs
 SCHEMA = 1
 HINT = ". Restore the file, or move it away"
+plan_sha256 = content_sha256
 
 
 class PlannedRecipe(Named):
@@ -118,13 +118,6 @@ def seal_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
     plain = json.loads(json.dumps(plan, allow_nan=False))
     plain = map_texts(printable, map_texts(without_credentials, plain))
     return {**plain, "sha256": plan_sha256(plain)}
-
-
-def plan_sha256(plan: Mapping[str, Any]) -> str:
-    """Return the hash of a plan, its own `sha256` left out."""
-    content = {key: value for key, value in plan.items() if key != "sha256"}
-    text = json.dumps(content, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def planned_settings(plan: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:

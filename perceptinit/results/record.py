@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import platform
@@ -19,7 +20,8 @@ from typing_extensions import TypedDict
 from perceptinit.components.building import walk
 from perceptinit.components.plugin_manager import CORE
 from perceptinit.errors import map_texts, printable, without_credentials
-from perceptinit.files.reading import read_json
+from perceptinit.files.atomic import write_json
+from perceptinit.files.reading import content_sha256, read_json, unseal
 from perceptinit.types import Score
 
 if TYPE_CHECKING:
@@ -221,10 +223,16 @@ def plain(value: Any) -> Any:
     return finite(value) if isinstance(value, float) else value
 
 
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record with the hash of its content, synced; ValueError for a number that is not finite."""
+    plain = json.loads(json.dumps(record, allow_nan=False))
+    write_json(path, {**plain, "sha256": content_sha256(plain)}, synced=True)
+
+
 def read_record(path: Path) -> dict[str, Any]:
-    """Return a record with its control characters escaped: the file may be from elsewhere.
+    """Return a record without its hash, control characters escaped: the file may be from elsewhere.
 
     Raises:
-        DataError: If the file is not a record. Names the file and the key.
+        DataError: If the file is not a record, or was changed after it was written. Names the file and the key.
     """
-    return dict(map_texts(printable, read_json(path, Record, "a record")))
+    return dict(map_texts(printable, unseal(path, read_json(path, Record, "a record"))))

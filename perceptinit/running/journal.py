@@ -12,11 +12,10 @@ from torch import nn
 
 from perceptinit.compute import distributed
 from perceptinit.errors import CheckpointError, WriteError
-from perceptinit.files.atomic import write_json
 from perceptinit.files.checkpoints import load_strict, load_weights, weights_sha256
 from perceptinit.results.items import write_items
 from perceptinit.results.preregistration import plan_sha256, read_plan
-from perceptinit.results.record import RECORD, finite, now, read_record, score_row
+from perceptinit.results.record import RECORD, finite, now, read_record, score_row, write_record
 from perceptinit.running.interruption import INTERRUPTED, Stopped
 from perceptinit.types import InitReport, Items, Score, State
 
@@ -136,7 +135,7 @@ class RunJournal:
     def save(self) -> None:
         """Write the record."""
         if distributed.is_first():
-            write_json(self._path, self.record)
+            write_record(self._path, self.record)
 
 
 def load_earlier(folder: Path, tower: nn.Module) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ from perceptinit.protocols import (
     Pretrainer,
 )
 from perceptinit.recipe.recipe import EvalSlot
-from perceptinit.results.record import new_record
+from perceptinit.results.record import new_record, recorded_sha256
 from perceptinit.running.cells import Cell
 from perceptinit.running.checkpoints import Checkpoints
 from perceptinit.running.interruption import Stopped, StopSignals
@@ -91,14 +91,13 @@ class Run:
         return self._journal.record
 
     def _read_finished(self) -> dict[str, Any] | None:
-        """Return the record of a finished run; CheckpointError if its final weights are damaged."""
+        """Return the record of a finished run; CheckpointError if its final weights are not those recorded."""
         found = self.cell.state
         if not found.is_finished:
             return None
         weights = self.cell.folder / "weights" / "final.safetensors"
         try:
-            if weights.exists():
-                load_weights(weights)
+            load_weights(weights, recorded_sha256(found.record, weights))
         except CheckpointError as error:
             raise CheckpointError(f"{error}. To run it again: --fresh") from error
         return dict(found.record)

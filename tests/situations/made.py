@@ -13,11 +13,10 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from perceptinit.files.atomic import write_json
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.planning.plan import keep_plan, make_plan
 from perceptinit.results.preregistration import plan_sha256, seal_plan
-from perceptinit.results.record import RECORD, new_record, score_row
+from perceptinit.results.record import RECORD, new_record, score_row, write_record
 from perceptinit.types import Score
 
 HEAD = """
@@ -197,7 +196,7 @@ def write_runs(situation: Situation, root: Path) -> Path:
                 record["error"] = "the loss is not finite (NaN) at step 40"
             record["finished"] = record["started"]
             situation.change(record)
-            write_json(folder / name / f"seed{seed}" / RECORD, record)
+            write_record(folder / name / f"seed{seed}" / RECORD, record)
     situation.after(folder)
     return folder
 

@@ -130,6 +130,8 @@ def departures_before(recipe: Recipe, out: Path) -> Iterator[str]:
         return
     stated = seal_plan(_state_design(recipe, compare(_plan_runs(recipe, root))))
     changed = _find_changes(plan, stated)
+    if plan["sha256"] != plan_sha256(plan):
+        yield f"not as planned: {root / PLAN} was edited after it was written. Restore the file"
     if changed:
         yield (
             f"not as planned: {', '.join(changed)} of this recipe differ from the {plan_name(plan)} "

@@ -16,6 +16,7 @@ from perceptinit.plugin import (
     DataError,
     UsageError,
     atomic_path,
+    content_sha256,
     final_path,
     find_misfit,
     journals,
@@ -23,12 +24,14 @@ from perceptinit.plugin import (
     read_json,
     remove_files,
     temporaries,
+    unseal,
     writing,
 )
 from perceptinit_packing.parts import Part
 from perceptinit_packing.shards import Written
 
 INDEX = "index.json"  # replaces the journal of a finished packing
+AGAIN = ". Remove it to pack again"
 TEST_SPLIT = "test"  # folder of a test set's shards: clip-benchmark reads the split of this name
 
 
@@ -90,12 +93,12 @@ class Journal:
         """Write the header and the finished shards; `add` appends to the file."""
         rows = [self._header, *map(asdict, self.finished.values())]
         with atomic_path(self._path) as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+            temporary.write_text("".join(json.dumps(seal(row)) + "\n" for row in rows))
 
     def add(self, written: Written) -> None:
         """Record a finished shard; thread-safe."""
         with self._lock, writing(self._path), self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(written)) + "\n")
+            file.write(json.dumps(seal(asdict(written))) + "\n")
             self.finished[written.name] = written
 
     def close(self) -> None:
@@ -113,6 +116,11 @@ class Journal:
             )
 
 
+def seal(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of a journal or an index with its hash."""
+    return {**content, "sha256": content_sha256(content)}
+
+
 def _list(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
 
@@ -121,18 +129,18 @@ def _read(folder: Path) -> Iterator[list[dict[str, Any]]]:
     """Yield the header and the finished shards of each journal, and of the index."""
     for path in journals(folder):
         # an incomplete line after a crash is ignored, and its shard is written again
-        yield list(parse_rows(path.read_text(encoding="utf-8", errors="replace").splitlines()))
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        yield [unseal(path, row, AGAIN) for row in parse_rows(lines)]
     if (folder / INDEX).is_file():
         index = read_json(folder / INDEX, _Index, "the index of a packing; remove it to pack again")
+        unseal(folder / INDEX, index, AGAIN)
         yield [index["packing"], *index["shards"]]
 
 
 def _parse_row(folder: Path, row: Mapping[str, Any]) -> Written:
     if problem := find_misfit(row, _Row):
-        raise DataError(
-            f"{folder}: {JOURNAL} or {INDEX} is not that of a packing ({problem}). Remove it to pack again"
-        )
-    return Written(**{**row, "unusable": tuple(row["unusable"])})
+        raise DataError(f"{folder}: {JOURNAL} or {INDEX} is not that of a packing ({problem}){AGAIN}")
+    return Written(**{key: row[key] for key in _Row.__annotations__} | {"unusable": tuple(row["unusable"])})
 
 
 def _has_size(path: Path, num_bytes: int) -> bool:

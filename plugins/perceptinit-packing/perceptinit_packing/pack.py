@@ -17,7 +17,7 @@ from perceptinit.plugin import (
     remove_files,
     write_json,
 )
-from perceptinit_packing.journal import INDEX, TEST_SPLIT, Journal
+from perceptinit_packing.journal import INDEX, TEST_SPLIT, Journal, seal
 from perceptinit_packing.parts import Part
 from perceptinit_packing.shards import ImageSettings, Shard, Written, write_shard
 from perceptinit_packing.sources import Source
@@ -240,7 +240,7 @@ def _describe(source: Source, out: Path, settings: PackSettings, written: Sequen
         "packing": _header(source, settings),
         "shards": [asdict(w) for w in written],
     }
-    write_json(out / INDEX, index)
+    write_json(out / INDEX, seal(index))
 
 
 def _sentences(written: Sequence[Written]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from perceptinit_packing.shards import ImageSettings
 from perceptinit_packing.sources import Columns, open_source
 from PIL import Image
 
-from perceptinit.plugin import DataError, UsageError, WebdatasetPairs
+from perceptinit.plugin import JOURNAL, DataError, UsageError, WebdatasetPairs
 
 
 def encoded(value=0, size=(6, 4), kind="PNG"):
@@ -251,6 +251,19 @@ def test_a_finished_packing_is_kept_and_a_lost_shard_is_made_again(tmp_path):
     (tmp_path / "out" / "000001.tar").unlink()
     assert run(source, tmp_path / "out", shard_size=2).kept == 2
     assert files(tmp_path / "out") == before
+
+
+def test_an_edited_index_or_journal_is_reported(tmp_path, monkeypatch):
+    source = captions_folder(tmp_path / "in", 4)
+    monkeypatch.setattr(packing.Journal, "close", lambda journal: None)
+    run(source, tmp_path / "out", shard_size=2)
+    for file in (tmp_path / "out/index.json", tmp_path / "out" / JOURNAL):
+        text = file.read_text()
+        file.write_text(text.replace('"num_samples": 2', '"num_samples": 3', 1))
+        with pytest.raises(DataError, match=f"{file}: edited or damaged, .* Remove it to pack again"):
+            run(source, tmp_path / "out", shard_size=2)
+        file.write_text(text)
+    assert run(source, tmp_path / "out", shard_size=2).kept == 2
 
 
 @pytest.mark.parametrize(

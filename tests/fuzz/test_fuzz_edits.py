@@ -1,0 +1,58 @@
+"""One flipped digit or bit in a record or a plan: nothing is published from it without a message."""
+
+import random
+
+import harness
+import pytest
+from situations.made import Lead, Situation, write_runs
+
+from perceptinit.reports.compare import compare
+from perceptinit.reports.formats import markdown_table
+from perceptinit.results.runs import load_runs
+
+DIGITS = b"0123456789"
+MESSAGES = ("does not match", "unreadable", "Not as planned")
+
+
+def published(root):
+    comparison = compare(load_runs([root]))
+    return markdown_table(comparison, comparison.scores)
+
+
+def flip(data, rng):
+    """Return a file with another digit in the place of one, or with one other bit."""
+    digits = [place for place, byte in enumerate(data) if byte in DIGITS]
+    changed = bytearray(data)
+    if rng.random() < 0.5:
+        place = rng.choice(digits)
+        changed[place] = rng.choice([digit for digit in DIGITS if digit != data[place]])
+    else:
+        place = rng.randrange(len(data))
+        changed[place] ^= 1 << rng.randrange(8)
+    return bytes(changed)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    arms = {"random": Lead(0), "people": Lead(3)}
+    situation = Situation(truth="a planned experiment", arms=arms, num_seeds=2, planned=True)
+    return write_runs(situation, tmp_path_factory.mktemp("edits"))
+
+
+def test_a_flipped_digit_or_bit_of_a_record_or_a_plan_is_never_published_without_a_message(runs):
+    rng = random.Random(harness.EXAMPLES)
+    whole = published(runs)
+    assert not any(message in whole for message in MESSAGES)
+    files = [*runs.glob("*/seed*/record.json"), runs / "plan.json"]
+    reported = 0
+    for _ in range(harness.EXAMPLES or 60):
+        file = rng.choice(files)
+        data = file.read_bytes()
+        file.write_bytes(flip(data, rng))
+        try:
+            text = published(runs)
+        finally:
+            file.write_bytes(data)
+        reported += text != whole
+        assert text == whole or any(message in text for message in MESSAGES), f"{file}: {text}"
+    assert reported > 0.9 * (harness.EXAMPLES or 60)  # the others change white space or the name of the hash
