@@ -1,9 +1,11 @@
 #!/bin/bash
 # A real Slurm on this machine, with three virtual nodes, and an experiment of 12 runs through it: three are killed, one is
 # pre-empted, one is warned as before the end of its time; the same command once more, and the table has to be that of a run alone.
+# Before them: a recipe that is edited while its runs are queued, a second submission under another job name, an evaluation longer
+# than the time limit (on a fourth node, while the others run), and the commands of `--on commands` in a shell.
 #
 #     apt-get install slurm-wlm munge
-#     benchmarks/slurm_on_one_node.sh            as root, on a machine without a Slurm of its own; about 10 minutes on 2 cores
+#     benchmarks/slurm_on_one_node.sh            as root, on a machine without a Slurm of its own; about 12 minutes on 2 cores
 #
 # Everything is made in a temporary folder (KEEP=1 keeps it), and all daemons end with the script; while it runs, the names of the
 # nodes stand in /etc/hosts.
@@ -27,7 +29,7 @@ trap finish EXIT
 say() { echo "[$(date +%T)] $*"; }
 
 # --- Slurm -----------------------------------------------------------------------------------------------------------------
-echo "127.0.0.1 n1 n2 n3" >> /etc/hosts
+echo "127.0.0.1 n1 n2 n3 n4" >> /etc/hosts
 mkdir -p munge state spool
 dd if=/dev/urandom of=munge/key bs=1 count=1024 2> /dev/null
 chmod 700 munge && chmod 600 munge/key
@@ -62,16 +64,18 @@ MaxArraySize=8
 NodeName=n1 NodeHostname=localhost NodeAddr=127.0.0.1 Port=16821 CPUs=1 RealMemory=1000
 NodeName=n2 NodeHostname=localhost NodeAddr=127.0.0.1 Port=16822 CPUs=1 RealMemory=1000
 NodeName=n3 NodeHostname=localhost NodeAddr=127.0.0.1 Port=16823 CPUs=1 RealMemory=1000
+NodeName=n4 NodeHostname=localhost NodeAddr=127.0.0.1 Port=16824 CPUs=1 RealMemory=1000
+PartitionName=slow Nodes=n4 MaxTime=INFINITE State=UP
 PartitionName=low Nodes=n1,n2,n3 Default=YES MaxTime=INFINITE State=UP PriorityTier=1
 PartitionName=high Nodes=n1,n2,n3 MaxTime=INFINITE State=UP PriorityTier=10
 CONF
 until [ -S munge/socket ]; do sleep 0.2; done
 slurmctld -D &> slurmctld.out &
-for node in n1 n2 n3; do
+for node in n1 n2 n3 n4; do
   slurmd -D -N $node &> slurmd.$node.out &
 done
 for _ in $(seq 60); do
-  [ "$(sinfo -h -t idle -o %D 2> /dev/null | head -n 1)" = 3 ] && break
+  [ "$(sinfo -h -N -t idle -o %N 2> /dev/null | sort -u | wc -l)" = 4 ] && break
   sleep 0.5
 done
 sinfo
@@ -145,7 +149,61 @@ upset() {  # what happens to a run once it trains
   esac
   say "$2: $run"
 }
-wait_for_queue() { while [ -n "$(squeue -h)" ]; do sleep 1; done; }
+wait_for_queue() { while [ -n "$(squeue -h -p low,high)" ]; do sleep 1; done; }
+mkdir bin
+printf '#!/bin/sh\nexec "%s" -m perceptinit "$@"\n' "$python" > bin/perceptinit
+chmod 755 bin/perceptinit
+
+# --- an evaluation longer than the time limit ------------------------------------------------------------------------------
+say "an evaluation of 10 minutes with a limit of 5, on a node of its own"
+cat > sleeping.py << 'PY'
+"""An evaluator that sleeps."""
+import time
+from dataclasses import dataclass
+
+from perceptinit import Component, hookimpl
+
+
+class Sleep:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        """No settings."""
+
+    def __init__(self, config):
+        pass
+
+    def evaluate(self, model, ctx):
+        time.sleep(600)
+        return []
+
+
+@hookimpl
+def perceptinit_evaluators():
+    return [Component(name="local/sleep", target=Sleep, summary="sleeps")]
+PY
+sed -e 's/^name = "six"/name = "slow"\nplugins = ["sleeping.py"]/; s/^partition = .*/partition = "slow"/; s/^time = .*/time = "5"/' \
+  -e 's/^seeds = .*/seeds = [0]/; s/^\[checkpoint\]/[[eval]]\nuse = "local\/sleep"\nevery = "end"\n&/' six.toml > slow.toml
+perceptinit run slow.toml --out slow --device cpu --on slurm --arm pi
+
+# --- a recipe that is edited while its runs are queued, and submitted twice --------------------------------------------------
+say "2 runs in the queue under another name; the same command, and an edit"
+sed 's/^name = "six"/name = "edited"/; s/^seeds = .*/seeds = [0, 1]/' six.toml > edited.toml
+held=(--out edited --device cpu --arm pi --set 'slurm.options=["--hold", "--job-name=x"]' --on slurm)
+perceptinit run edited.toml "${held[@]}"
+perceptinit run edited.toml "${held[@]}" | tee again.out
+grep -q "^Nothing to submit: 0 finished, 2 already in the queue" again.out
+cp edited.toml before.toml
+sed -i 's/^warmup_steps = 1/warmup_steps = 3/' edited.toml
+perceptinit run edited.toml "${held[@]}" && exit 1 || [ $? = 2 ]
+squeue -h -n x -o %A | sort -u | xargs -n 1 scontrol release
+wait_for_queue
+cp before.toml edited.toml
+
+say "the same runs as commands in a shell"
+perceptinit run edited.toml --out piped --device cpu --arm pi --on commands > commands.txt
+cat commands.txt
+PATH=$work/bin:$PATH sh < commands.txt > piped.out 2> piped.err
+COLUMNS=160 perceptinit compare piped/edited | diff - edited/edited/table.txt
 
 # --- a run on two nodes ----------------------------------------------------------------------------------------------------
 say "a run on two nodes, warned once"
@@ -196,8 +254,18 @@ def told(path):
     return record["status"], record["hashes"]["final"], record["scores"]
 
 alone = {path.relative_to("alone"): told(path) for path in Path("alone").rglob("record.json")}
+edited = {path.relative_to("edited/edited"): told(path) for path in Path("edited").rglob("record.json")}
+piped = {path.relative_to("piped/edited"): told(path) for path in Path("piped").rglob("record.json")}
+of_six = {path: told(Path("alone/six") / path) for path in edited}
+assert len(edited) == 2 and edited == piped == of_six, "the edit changed runs, or commands did"
+print("2 of 2 runs that were edited while queued, and 2 of 2 commands, have the weights of the recipe as submitted")
 shared = {path.relative_to("shared"): told(path) for path in Path("shared").rglob("record.json")}
 assert len(alone) == 12 and alone == shared, "the runs differ"
 print("12 of 12 runs have the weights and scores of those that ran alone")
 PY
 COLUMNS=160 perceptinit compare alone/six | diff - $runs/table.txt && say "the table is that of the runs alone, byte for byte"
+
+say "the evaluation longer than the limit"
+while [ -n "$(squeue -h)" ]; do sleep 1; done
+grep -h "two requeues without a new step" slow/slow/.slurm/*.log
+[ "$(wc -l < "$(ls slow/slow/.slurm/*.stops)")" = 3 ] && say "stopped three times, and not requeued"

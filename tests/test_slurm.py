@@ -150,6 +150,20 @@ def test_a_task_runs_its_arm_and_seed_of_the_frozen_recipe(fake, out):
     ]
 
 
+def test_a_frozen_run_that_is_shared_with_another_recipe_keeps_its_folder_and_settings(out):
+    (out.parent / "tiny.toml").write_text(RECIPE.partition("[[track]]")[0] + ARMS)
+    text = 'like = "tiny.toml"\nname = "more"\narms = ["random"]\n[checkpoint]\nkeep = 5\n[[arm]]\nname = "new"\n'
+    recipe = read_recipe(text, source="more.toml", folder=out.parent)
+    planned = plan_cells(recipe, out=out)
+    _, thawed = thaw(freeze(recipe, planned, out / "more"))
+    before, after = (
+        [(c.arm.name, c.seed, c.folder, c.is_shared, c.recipe.name, c.recipe.checkpoint.keep) for c in found]
+        for found in (planned, thawed)
+    )
+    assert before == after
+    assert ("random", 0, out / "tiny/random/seed0", True, "tiny", 5) in after
+
+
 def test_a_frozen_recipe_that_was_edited_is_refused(fake, out):
     sent(out)
     file = frozen(out)
