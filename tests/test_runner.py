@@ -3,10 +3,13 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from helpers.command_line import environment
 from helpers.tiny_recipes import LOCAL, RECIPE
 from safetensors.torch import save_file
 
@@ -28,8 +31,6 @@ def recipe(tmp_path):
 
 
 def spy():
-    import sys
-
     return sys.modules["perceptinit_local_local"]
 
 
@@ -159,6 +160,37 @@ def test_weights_and_record_of_a_run_are_on_disk_before_its_checkpoints_are_remo
     weights = max(i for i, name in enumerate(names) if name.startswith(".final.safetensors."))
     record = max(i for i, name in enumerate(names) if name.startswith(".record.json."))
     assert removed[-1].index(folder / "weights", weights) < record < removed[-1].index(folder, record)
+
+
+@pytest.mark.parametrize(
+    ("number", "place"),
+    [
+        ("SIGTERM", "perceptinit.cli.build_plugin_manager"),
+        ("SIGUSR1", "perceptinit.running.sweep.Sweep._attempt"),
+        ("SIGTERM", "perceptinit.cli.execution.print_table"),
+    ],
+)
+def test_a_signal_outside_of_a_run_ends_the_command_with_exit_code_75(full, tmp_path, number, place):
+    shutil.copytree(full[0], tmp_path, dirs_exist_ok=True)
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    code = f"""
+        import signal, sys
+        from unittest.mock import patch
+        sys.argv = ["perceptinit", "run", "tiny.toml", "--arm", "pi", "--seed", "0", "--device", "cpu"]
+        with patch("{place}", lambda *_, **options: signal.raise_signal(signal.{number})):
+            from perceptinit.__main__ import main
+            main()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 75
+    assert done.stderr.splitlines()[-1] == f"stopped by {number}; the same command continues"
 
 
 def test_a_changed_recipe_is_refused_with_the_difference(full):

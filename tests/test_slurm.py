@@ -140,7 +140,7 @@ def test_a_task_runs_its_arm_and_seed_of_the_frozen_recipe(fake, out):
     recipe, cells = planned(out, overrides=["pretrain.lr=0.25"])
     submit(recipe, cells, out=out, device="cpu", num_workers=3)
     shown = task(fake, 11, 3)
-    command = f"{sys.executable} -m perceptinit run {frozen(out)} --device cpu"
+    command = f"{sys.executable} -P -m perceptinit run {frozen(out)} --device cpu"
     assert shown.stdout.endswith(f" {command} --workers 3 --arm pi --seed 1\n")
     assert shown.returncode == 0
     copy, runs = thaw(frozen(out))
@@ -208,6 +208,8 @@ def test_one_process_of_each_node_is_enough_for_torchrun_to_have_them_meet(monke
         monkeypatch.setenv(name, value)
     assert is_launcher(1)
     launched = []
+    monkeypatch.setenv("PYTHONPATH", "mine")
+    monkeypatch.setenv("PYTHONSAFEPATH", "")
     monkeypatch.setattr("torch.distributed.run.run", launched.append)
     before = signal.getsignal(signal.SIGUSR1)
     try:
@@ -218,6 +220,9 @@ def test_one_process_of_each_node_is_enough_for_torchrun_to_have_them_meet(monke
     (asked,) = launched
     assert (asked.nnodes, asked.nproc_per_node, asked.rdzv_endpoint) == ("2", "1", "n1:20005")
     assert not asked.standalone
+    # a json.py in the working folder is not imported
+    assert os.environ["PYTHONSAFEPATH"] == "1"
+    assert os.environ["PYTHONPATH"].endswith(f"{os.pathsep}mine")
 
 
 def test_only_runs_that_nobody_does_or_has_done_are_submitted(fake, out):

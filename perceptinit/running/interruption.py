@@ -5,7 +5,9 @@ A process sends SIGUSR2 to its workers after Ctrl-C, which does not reach them.
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,7 +45,7 @@ class StopSignals:
     """Handles the signals: raises Stopped immediately, or only notes them in blocks that save first.
 
     Attributes:
-        asked: Message of the signal that arrived in a block of `defer`; empty without one.
+        asked: Message of the signal that arrived; empty without one.
     """
 
     def __init__(self) -> None:
@@ -83,7 +85,25 @@ class StopSignals:
         self._is_deferred = True
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        asked = SIGNALS[signal.Signals(number)]
+        self.asked = SIGNALS[signal.Signals(number)]
         if not self._is_deferred:
-            raise Stopped(f"{asked}; {CONTINUES}")
-        self.asked = asked
+            raise Stopped(f"{self.asked}; {CONTINUES}")
+
+
+@contextmanager
+def exit_when_stopped() -> Iterator[None]:
+    """Turn a signal to stop in the block, outside of a run, into a message and exit code 75.
+
+    For a process that ends after the block: signals end it with the same code while Python shuts down.
+    """
+    signals = StopSignals()
+    try:
+        with signals.listen():
+            yield
+    except Stopped as stop:
+        if signals.asked:  # a run reports its own
+            print(stop, file=sys.stderr)
+        raise
+    finally:
+        for number in SIGNALS:
+            signal.signal(number, lambda *_: os._exit(EXIT_CODE))

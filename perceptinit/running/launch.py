@@ -76,6 +76,11 @@ def is_launcher(num_processes: int) -> bool:
     return "RANK" not in os.environ and (num_processes > 1 or ENDPOINT in os.environ)
 
 
+def import_path() -> str:
+    """Return `PYTHONPATH` of a child process: the folder of this package before those of the user."""
+    return os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
+
+
 def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
     """Run `perceptinit ARGUMENTS` in processes that share each run. If one dies, the others end.
 
@@ -93,7 +98,8 @@ def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
 
     # torchrun forwards SIGTERM to the processes, but dies from SIGUSR1
     signal.signal(signal.SIGUSR1, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    os.environ[LAUNCHER] = str(os.getpid())
+    # processes import no modules of the working folder
+    os.environ |= {LAUNCHER: str(os.getpid()), "PYTHONSAFEPATH": "1", "PYTHONPATH": import_path()}
     meeting = [] if ENDPOINT in os.environ else ["--standalone"]
     # options after -- are those of perceptinit
     options = [*meeting, f"--nproc-per-node={num_processes}", "--module", "--", "perceptinit"]

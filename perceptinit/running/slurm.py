@@ -266,5 +266,5 @@ def _setup(recipe: Recipe) -> str:
 
 def _command(recipe: Recipe, words: Sequence[str]) -> str:
     """Return a command of perceptinit: that of this Python, or inside a container that of the container."""
-    program = [PERCEPTINIT] if recipe.launch.wrap else [sys.executable, "-m", "perceptinit"]
+    program = [PERCEPTINIT] if recipe.launch.wrap else [sys.executable, "-P", "-m", "perceptinit"]
     return wrap(recipe, [*program, *words])

@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from perceptinit.compute.devices import usable_cores
@@ -23,6 +22,7 @@ from perceptinit.errors import PerceptInitError, describe_error
 from perceptinit.protocols import HasExpect, HasSay, Tracker
 from perceptinit.running.frozen import describe_cells, restore_cells
 from perceptinit.running.interruption import INTERRUPT_EXIT_CODE, OF_CTRL_C, StopSignals
+from perceptinit.running.launch import import_path
 from perceptinit.running.tracking import build_console
 from perceptinit.types import Event, RunContext, Score
 
@@ -78,8 +78,7 @@ def _job(sweep: Sweep, num_workers: int) -> dict[str, Any]:
 
 def _environment(index: int, jobs: int, device: str) -> dict[str, str]:
     """Return a worker's environment: its share of the cores, and its GPU if there are several."""
-    paths = filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONIOENCODING": "utf-8"}
+    environment = {**os.environ, "PYTHONPATH": import_path(), "PYTHONIOENCODING": "utf-8"}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // jobs)))
     if device == "cuda":
         import torch
