@@ -98,14 +98,14 @@ def test_the_rule_of_a_plan_is_in_units_of_a_score():
     assert rule_of(VerdictConfig(delta=0.5, max_seeds=10), 1) == Rule(0.005, 2, 10)
 
 
-def with_plan(folder, plan, pi, overrides=()):
+def with_plan(folder, plan, pi, overrides=(), **more):
     """Return the comparison of a random and a pi arm under a `[verdict]`."""
     arms = {"random": ([], BASE[: len(pi)] or BASE), "pi": (trained_on(JUDGMENTS), pi)}
-    return made(folder, arms, plan=plan, overrides=overrides)
+    return made(folder, arms, plan=plan, overrides=overrides, **more)
 
 
 def test_a_small_difference_is_called_equivalent_with_its_probabilities(tmp_path):
-    comparison = with_plan(tmp_path, "delta = 2.0", (0.501, 0.520, 0.541))
+    comparison = with_plan(tmp_path, "delta = 2.0", (0.501, 0.520, 0.541), num_examples=5000)
     (answer,) = summary(comparison).answers
     assert answer.outcome == "equivalent"
     assert answer.sentence.startswith("pi is equivalent to random within 2.0 points: +0.1 points (95 %")

@@ -72,9 +72,9 @@ def tiny_page(tiny):
 def test_the_page_says_what_was_compared_on_how_much_what_came_out_and_how_sure(tmp_path):
     words = text_of(page(tmp_path, three_by_three()))
     assert "The same network was trained 3 ways, 3 times each (seeds)" in words
-    assert "Zero-shot top-1 accuracy on x, after 100 image-text pairs seen." in words
-    first = words.index("pi is worth it, and it is the human structure that helps.")
-    assert first < words.index("Is it worth it? pi - random +3.0 points Yes:")
+    assert "Zero-shot top-1 accuracy on x (50 images), after 100 image-text pairs seen." in words
+    first = words.index("pi is better than random on these 50 images.")
+    assert first < words.index("Is it worth it? pi - random +3.0 points Better:")
     assert first < words.index("Is it the human structure? pi - shuffled +5.0 points Yes:")
     assert "Is it worth it? pi is better than random by 3.0 points" in words
     assert "95 % interval +0.5 to +5.5, 3 seeds" in words
@@ -249,7 +249,7 @@ def test_the_most_important_limit_is_in_the_headline_and_others_are_below_it(tmp
     for one in records:
         one["arm"]["resolved"]["pretrain"]["pairs"] = {"use": "synthetic"}
     limits = summary(compare(load_runs([write(tmp_path, records)]))).limits
-    assert [limit.split()[0] for limit in limits] == ["Stage", "Pictures"]
+    assert [limit.split()[0] for limit in limits] == ["Stage", "Pictures", "Below"]
     html = page(tmp_path, records)
     assert f'<p class="limit">{limits[0]}</p>' in html
     others = html[html.index("Other limits") :]

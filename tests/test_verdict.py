@@ -59,7 +59,7 @@ def test_an_arm_without_a_shuffled_control_is_not_asked_about_structure(tmp_path
     arms = {"random": ([], BASE), "mimetic": ([{"use": "mimetic"}], ABOVE)}
     comparison = made(tmp_path, arms)
     assert asked_of(comparison, "mimetic") == [WORTH]
-    assert summary(comparison).readings == ("mimetic is worth it.",)
+    assert summary(comparison).readings == ("mimetic is worth it on these 50 images.",)
 
 
 def test_two_equal_arms_are_asked_for_noise(tmp_path):
@@ -115,7 +115,9 @@ def test_pictures_that_training_saw_are_told_beside_the_score(tmp_path, share, w
 
 def test_other_peoples_judgments_can_say_that_it_is_worth_it(tmp_path):
     comparison = three_arms(tmp_path, JUDGMENTS, name="2afc/bapps")
-    assert summary(comparison).readings == ("pi is worth it, and it is the human structure that helps.",)
+    assert summary(comparison).readings == (
+        "pi is worth it on these 50 judgments, and it is the human structure that helps.",
+    )
 
 
 def test_a_test_set_of_the_same_name_as_the_judgments_is_no_trained_task(tmp_path):
@@ -152,21 +154,29 @@ def test_without_pretraining_nothing_is_worth_anything_to_it(tmp_path):
 @pytest.mark.parametrize(
     ("pi", "control", "expected"),
     [
-        (ABOVE, BASE, "pi is worth it, and it is the human structure that helps."),
+        (ABOVE, BASE, "pi is worth it on these 50 images, and it is the human structure that helps."),
         (
             ABOVE,
             (0.54, 0.59, 0.59),
-            "but whether it is the human structure that helps is undecided.",
+            "but whether the human structure helps is undecided.",
         ),
         (
             ABOVE,
             (0.60, 0.62, 0.65),
-            "but shuffled votes do better still: it is not the human structure",
+            "but shuffled votes do better still: the human structure does not explain it.",
         ),
-        (ABOVE, ABOVE, "but shuffled votes do as well: it is not the human structure that helps."),
-        (BELOW, (0.40, 0.41, 0.45), "pi is not worth it, although votes as given do better"),
-        (BELOW, BASE, "pi is not worth it, and shuffled votes do better than those given."),
-        (BELOW, (0.44, 0.47, 0.49), "pi is not worth it."),
+        (ABOVE, ABOVE, "but shuffled votes do as well: the human structure does not explain it."),
+        (
+            BELOW,
+            (0.40, 0.41, 0.45),
+            "pi is not worth it on these 50 images, although votes as given do better",
+        ),
+        (
+            BELOW,
+            BASE,
+            "pi is not worth it on these 50 images, and shuffled votes do better than those given.",
+        ),
+        (BELOW, (0.44, 0.47, 0.49), "pi is not worth it on these 50 images."),
         (NEAR, BELOW, "Whether pi is worth it is undecided, although votes as given do better"),
         (NEAR, ABOVE, "Whether pi is worth it is undecided, and shuffled votes do better"),
         (
@@ -189,8 +199,8 @@ def test_each_pair_of_answers_reads_as_one_sentence(tmp_path, pi, control, expec
 def test_a_simulated_world_is_said_in_the_sentence(tmp_path):
     comparison = three_arms(tmp_path, SYNTHETIC)
     assert summary(comparison).readings == (
-        "In the simulated world pi is worth it, and it is the structure of the simulated judgments "
-        "that helps.",
+        "In the simulated world pi is worth it on these 50 images, and it is the structure of the "
+        "simulated judgments that helps.",
     )
 
 
@@ -198,7 +208,7 @@ def test_real_people_are_not_called_simulated_for_simulated_pictures(tmp_path):
     records = [record(arm, s, 0.5 + s / 100) for arm in ("random", "pi") for s in (0, 1)]
     for one in records:
         one["arm"]["resolved"]["pretrain"]["pairs"] = SYNTHETIC
-    (note,) = summary(compare(load_runs([write(tmp_path, records)]))).limits
+    note, *_ = summary(compare(load_runs([write(tmp_path, records)]))).limits
     assert note.startswith("Pictures or captions are simulated")
 
 

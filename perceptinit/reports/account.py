@@ -19,6 +19,7 @@ from perceptinit.errors import PerceptInitError
 from perceptinit.files.reading import read_json
 from perceptinit.reports.at_best import is_tuned, tuned_keys, without_tuned
 from perceptinit.reports.comparison import Comparison
+from perceptinit.reports.environments import find_unlike
 from perceptinit.reports.stages import judgments_in_words
 from perceptinit.results.measures import readable_seconds
 from perceptinit.results.runs import LoadedRun, RunSet
@@ -112,11 +113,13 @@ def compared_sentence(runs: RunSet) -> str:
     others = ", ".join(arm for arm in runs.arms if arm != runs.baseline)
     seeds = len({run.seed for run in runs.runs})
     tuned = f"settings that were tuned for each: {', '.join(tuned_keys(runs))}"
+    others_differ = list(find_unlike(runs)) or any(holds is False for holds, _ in check_fairness(runs))
+    rest = "more, as the checks below show" if others_differ else "nothing else"
     return (
         f"The same network was trained {len(runs.arms)} ways, {seeds} times each (seeds): "
         f"{others or 'no other arm'} against the baseline {runs.baseline}. "
         "The arms differ in the initialization of the image tower (or in "
-        f"stages after pretraining), and in {tuned if is_tuned(runs) else 'nothing else'}."
+        f"stages after pretraining), and in {tuned if is_tuned(runs) else rest}."
     )
 
 
@@ -133,6 +136,7 @@ def check_fairness(runs: RunSet) -> list[tuple[bool | None, str]]:
         f"Every arm of a seed saw the same {pairs} in the same order.": _equal(finished, "pretrain_data"),
         f"Every finished run saw the same number of {pairs}.": len(counts) == 1 if counts else None,
         f"Network, pretraining and evaluation settings are equal{but}.": bool(finished) or None,
+        "The arms of a seed ran with the same packages on the same machine.": not list(find_unlike(runs)),
         "Every run of the recipe has finished.": not runs.unfinished,
     }  # fmt: skip
     return [(holds, text) for text, holds in found.items()]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from perceptinit.errors import UsageError
+from perceptinit.recipe.tuning import flatten
 from perceptinit.results.runs import RunSet
 from perceptinit.results.tuned import Tuned, find_tuning
 
+EDGE = 0.05  # of the space, on the scale of the search
+MIN_STUDIES = 5  # from which studies can be resampled
+SHARED = "The recipe has a [tune] table, but every arm ran at the settings that they share: these may suit one arm better."
 TRIALS_COMPARED = (
     "these runs are trials of tuning, in which the settings of an arm differ from run to run. Compare the "
     "arms at their best in the folder whose name ends in -best, or see the trials with: perceptinit report "
@@ -67,10 +72,30 @@ def without_tuned(resolved: Mapping[str, Any], runs: RunSet) -> dict[str, Any]:
 
 
 def tuning_note(runs: RunSet) -> str:
-    """Return how tuning limits the comparison; empty without tuning."""
-    configs = (each.config for each in _find_tuned(runs, runs.arms) if each.role)
-    c = next(filter(None, configs), None)
-    return NOTE.format(trials=c.trials, studies=c.studies, measure=c.measure) if c else ""
+    """Return how tuning limits the comparison; empty without tuning, and where budgets differ."""
+    found = _find_tuned(runs, runs.arms)
+    if not any(each.role for each in found):
+        return SHARED if any(each.config for each in found) else ""
+    configs = {(c.trials, c.studies, c.measure) for each in found if (c := each.config)}
+    if len(configs) > 1 or not all(each.role for each in found):
+        return ""
+    [(trials, studies, measure)] = configs
+    fixed = " The interval takes the chosen settings held fixed." if studies < MIN_STUDIES else ""
+    edges = "".join(f" {text}" for text in dict.fromkeys(_find_edges(runs)))
+    return NOTE.format(trials=trials, studies=studies, measure=measure) + fixed + edges
+
+
+def _find_edges(runs: RunSet) -> Iterable[str]:
+    """Yield which chosen settings are within 5 % of an edge of the space that was searched."""
+    for arm in runs.arms:
+        for tuned in _find_tuned(runs, [arm])[:1]:
+            space = dict(flatten(tuned.how.get("space", {})))
+            for path, value in tuned.settings.items():
+                low, high = (float(space[path][key]) for key in ("low", "high"))
+                scale = math.log if space[path].get("scale", "log") == "log" and low > 0 else float
+                place = (scale(float(value)) - scale(low)) / (scale(high) - scale(low))
+                if not EDGE <= place <= 1 - EDGE:
+                    yield f"{path} of {arm} is at an edge of the space ({value}): a wider one may change the answer."
 
 
 def settings_lines(runs: RunSet) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any, Literal, get_args
 
-from perceptinit.errors import UsageError
+from perceptinit.errors import DataError, UsageError
 from perceptinit.judgments.baselines import from_extra
 from perceptinit.recipe.recipe import fingerprint_difference
 from perceptinit.registry import unknown
@@ -15,15 +15,20 @@ from perceptinit.reports.at_best import without_tuned
 from perceptinit.reports.columns import FACTS
 from perceptinit.reports.comparison import Comparison, ScoreComparison, pair_arms, score_arm
 from perceptinit.reports.contrasts import Contrast, find_contrasts, taught_by
+from perceptinit.reports.intervals import Components, find_components
 from perceptinit.reports.over_sets import averages, middle_means, over_sets, with_q_values
 from perceptinit.reports.verdicts.decisions import rule_of
+from perceptinit.results.items import read_items
 from perceptinit.results.measures import family_of, incomplete, is_share, may_ask_people, split_name
 from perceptinit.results.runs import LoadedRun, RunSet
-from perceptinit.types import Split
+from perceptinit.types import Items, Split
 
 Budget = Literal["equal", "unequal"] | int
 SPLITS = get_args(Split)
-Rows = dict[tuple[str, int], dict[str, dict[str, Any]]]  # (arm, seed) -> score name -> row
+SAME_MEAN = 1e-5  # between a score and the mean of its items, which are stored as float32
+Cell = tuple[str, int]  # arm, seed
+ItemsOf = Mapping[Cell, Mapping[str, Items]]  # by name of the score
+Rows = dict[Cell, dict[str, dict[str, Any]]]  # score name -> row
 
 
 def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None) -> Comparison:
@@ -42,8 +47,10 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
     _refuse_mixed_settings(runs)
     rows, problems = _choose_rows(runs, budget)
     contrasts = tuple(find_contrasts(runs))
+    items, unreadable = _read_items(runs)
+    problems += unreadable
     names = list(dict.fromkeys(name for scores in rows.values() for name in scores))
-    scores = [_score(runs, rows, name, contrasts) for name in names]
+    scores = [_score(runs, rows, name, contrasts, items) for name in names]
     for score, ((arm, seed), own) in product(scores, rows.items()):
         if seed not in score.arm(arm).by_seed:
             what = "is not a finite number" if score.name in own else "was not measured"
@@ -123,13 +130,30 @@ def _join(counts: Iterable[int]) -> str:
     return ", ".join(f"{n:,}" for n in sorted(counts))
 
 
-def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -> ScoreComparison:
+def _read_items(runs: RunSet) -> tuple[ItemsOf, list[str]]:
+    """Return the items of the final scores of each finished run, and sentences on files that are damaged."""
+    items, problems = {}, []
+    for run in runs.finished:
+        try:
+            items[run.arm, run.seed] = read_items(run.folder)
+        except DataError as error:
+            problems.append(f"{error}. Intervals are over seeds alone")
+    return items, problems
+
+
+def _score(
+    runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast], items: ItemsOf
+) -> ScoreComparison:
     found = {cell: scores[name] for cell, scores in rows.items() if name in scores}
     values = {c: float(r["value"]) for c, r in found.items() if r["value"] is not None}
     row = next(iter(found.values()))
     measure, data_set = split_name(name)
-    rule = rule_of(runs.plan, runs.num_planned)
+    rule = rule_of(runs.plan, runs.num_planned, runs.num_listed)
     arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
+    is_shown_as_share, num_items = is_share(measure, row["chance"]), row["num_examples"]
+    # a share of n items is rounded to 1 / n
+    floor = 1 / (num_items * 12**0.5) if is_shown_as_share and num_items else 0.0
+    components = dict(_find_components(items, name, values, contrasts))
     # scores add the split to the name of the judgments, as in `nights-val`
     names = {data_set, *(data_set.removesuffix(f"-{split}") for split in SPLITS)}
     asked = runs.arms if may_ask_people(measure) else ()
@@ -138,7 +162,7 @@ def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -
         measure=measure,
         data_set=data_set,
         family=family_of(data_set),
-        is_share=is_share(measure, row["chance"]),
+        is_share=is_shown_as_share,
         higher_is_better=row.get("higher_is_better", True),
         facts={key: row.get(key) for key in FACTS},
         baselines=from_extra(row["extra"]),
@@ -148,9 +172,38 @@ def _score(runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast]) -
         seen_in_training=row["extra"].get("seen_in_training"),
         arms=arms,
         rule=rule,
-        differences=pair_arms(arms, contrasts, rule),
+        floor=floor,
+        components=components,
+        differences=pair_arms(arms, contrasts, rule, floor, components),
         incomplete=max(incomplete(row["extra"]) for row in found.values()),
     )
+
+
+def _find_components(
+    items: ItemsOf, name: str, values: Mapping[Cell, float], contrasts: Sequence[Contrast]
+) -> Iterator[tuple[Contrast, Components]]:
+    """Yield the variances of contrasts whose runs have the values of the same items of a score."""
+    import numpy as np
+
+    own = {}
+    for cell, value in values.items():
+        found = items.get(cell, {}).get(name)
+        # of the final scores: not those that `--at` chooses
+        if found and abs(np.average(found.values, weights=found.weights) - value) < SAME_MEAN:
+            own[cell] = found
+    for contrast in contrasts:
+        seeds = sorted(
+            {s for a, s in values if a == contrast.arm} & {s for a, s in values if a == contrast.reference}
+        )
+        pairs = [(own.get((contrast.arm, s)), own.get((contrast.reference, s))) for s in seeds]
+        known = [(a, b) for a, b in pairs if a and b]
+        if len(known) != len(pairs) or not known:
+            continue
+        first = known[0][0]
+        if all(np.array_equal(each.pictures, first.pictures) for pair in known for each in pair):
+            differences = np.array([a.values - b.values for a, b in known])
+            if parts := find_components(differences, first.pictures, first.weights):
+                yield contrast, parts
 
 
 def _incomplete_sets(rows: Rows) -> Iterable[str]:

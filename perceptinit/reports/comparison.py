@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from perceptinit.errors import UsageError
@@ -12,7 +12,8 @@ from perceptinit.judgments.baselines import Baseline
 from perceptinit.registry import unknown
 from perceptinit.reports import statistics
 from perceptinit.reports.contrasts import Contrast
-from perceptinit.reports.statistics import Estimate, SetsTest, estimate
+from perceptinit.reports.intervals import Components, estimate_two_way, max_t_p
+from perceptinit.reports.statistics import Estimate, SetsCount, estimate
 from perceptinit.reports.verdicts.decisions import Rule
 from perceptinit.results.measures import is_diagnostic, rank
 from perceptinit.results.runs import RunSet
@@ -27,7 +28,10 @@ class Difference:
 
     relative: mean difference divided by the reference's mean, None when that is 0.
     bootstrap: percentile interval, None for one seed.
+    two_way: the mean with an interval over seeds and pictures, None without the values of single items.
+    confidence: level of the intervals; above 95 % for repeated looks and for several arms against one baseline.
     p_value: paired t test; q_value: corrected over the data sets of the measure.
+    p_signs: sign-flip test, corrected for the family of the contrast.
     detectable: smallest true difference that these seeds detect with 80 % probability.
     """
 
@@ -38,7 +42,15 @@ class Difference:
     relative: float | None
     p_value: float | None
     detectable: float | None
+    confidence: float = 0.95
+    p_signs: float | None = None
+    two_way: Estimate | None = None
     q_value: float | None = None
+
+    @property
+    def tested(self) -> Estimate:
+        """Return the estimate that the verdict uses: over seeds and pictures where that is known."""
+        return self.two_way or self.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +74,8 @@ class ScoreComparison:
     taught: arms that learn from judgments of the score's data set.
     seen_in_training: share of its images in the training split of these judgments, None if not recorded.
     rule: when a difference is decided, in the unit of the score.
+    floor: least standard deviation of a difference over seeds, from the number of items.
+    components: variances of each contrast over seeds and pictures, where single items are known.
     incomplete: a note when images of the set could not be read, else empty.
     """
 
@@ -80,6 +94,8 @@ class ScoreComparison:
     arms: tuple[ArmScore, ...]
     differences: tuple[Difference, ...]
     rule: Rule
+    floor: float = 0.0
+    components: Mapping[Contrast, Components] = field(default_factory=dict)
     incomplete: str = ""
 
     @property
@@ -104,13 +120,11 @@ class ScoreComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetsComparison:
-    """A contrast over all data sets of a measure, with p-values corrected over contrasts and measures."""
+    """A contrast over all data sets of a measure."""
 
     measure: str
     contrast: Contrast
-    test: SetsTest
-    q_sign: float | None = None
-    q_wilcoxon: float | None = None
+    count: SetsCount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,8 +194,17 @@ def score_arm(runs: RunSet, arm: str, values: Mapping[tuple[str, int], float]) -
     return ArmScore(arm=arm, by_seed=by_seed, value=value, missing=missing)
 
 
-def pair_arms(arms: Sequence[ArmScore], contrasts: Iterable[Contrast], rule: Rule) -> tuple[Difference, ...]:
-    """Return the difference of each contrast whose arms share a seed, with intervals at the rule's level."""
+def pair_arms(
+    arms: Sequence[ArmScore],
+    contrasts: Iterable[Contrast],
+    rule: Rule,
+    floor: float = 0.0,
+    components: Mapping[Contrast, Components] | None = None,
+) -> tuple[Difference, ...]:
+    """Return the difference of each contrast whose arms share a seed, with intervals at the rule's level.
+
+    floor: least standard deviation of a difference. components: variances over pictures, where they are known.
+    """
     by_name = {arm.arm: arm.by_seed for arm in arms}
     found = []
     for contrast in contrasts:
@@ -189,17 +212,36 @@ def pair_arms(arms: Sequence[ArmScore], contrasts: Iterable[Contrast], rule: Rul
         by_seed = statistics.differences(by_name[contrast.arm], reference)
         if not by_seed:
             continue
-        values = list(by_seed.values())
-        value = estimate(values, rule.confidence)
+        values, confidence = list(by_seed.values()), rule.level_for(contrast.num_family)
+        value = estimate(values, confidence, floor)
         level = estimate([reference[seed] for seed in by_seed]).mean
+        parts = (components or {}).get(contrast)
         difference = Difference(
             contrast=contrast,
             by_seed=by_seed,
             value=value,
+            two_way=estimate_two_way(parts, confidence) if parts else None,
+            confidence=confidence,
             bootstrap=statistics.bootstrap_interval(values) or (None, None),
             relative=value.mean / level if level else None,
             p_value=statistics.paired_p_value(values),
-            detectable=statistics.detectable_difference(values, alpha=1 - rule.confidence),
+            detectable=statistics.detectable_difference(values, alpha=1 - confidence),
         )
         found.append(difference)
-    return tuple(found)
+    return tuple(_with_sign_tests(found))
+
+
+def _with_sign_tests(found: Sequence[Difference]) -> Iterator[Difference]:
+    """Yield the differences with the p of their sign-flip test, together for those of one family and equal seeds."""
+    groups: dict[tuple[int, tuple[int, ...]], list[Difference]] = {}
+    for difference in found:
+        family = difference.contrast.num_family
+        key = (0 if family > 1 else id(difference), tuple(difference.by_seed))
+        groups.setdefault(key, []).append(difference)
+    p_signs = {
+        difference.contrast: p
+        for group in groups.values()
+        if len(group[0].by_seed) > 1
+        for difference, p in zip(group, max_t_p([list(d.by_seed.values()) for d in group]), strict=True)
+    }
+    yield from (replace(difference, p_signs=p_signs.get(difference.contrast)) for difference in found)

@@ -23,6 +23,8 @@ from perceptinit.reports.at_best import find_bar, is_tuned
 from perceptinit.results.runs import RunSet
 
 SHUFFLED = "shuffled-votes"
+DEFECT = "beyond chance"
+BEYOND = "beyond delta, "  # of keys of sentences
 ANY_OTHER = ""  # key of the sentence for all other outcomes
 # built-in judgments of programs, for records from before 0.2, which do not state who answered
 _BY_PROGRAM = ("pixel-triplets", "class-triplets")
@@ -57,17 +59,17 @@ class Question:
 
 
 def _ask_structure(text: str, structure: str) -> Question:
-    better = ", but shuffled votes do as well: it is not {structure} that helps"
+    better = ", but shuffled votes do as well: {structure} does not explain it"
     others = ", and shuffled votes do as well as those given"
     return Question(
         text=text,
         structure=structure,
         after_better={
             "better": ", and it is {structure} that helps",
-            "worse": ", but shuffled votes do better still: it is not {structure} that helps",
+            "worse": ", but shuffled votes do better still: {structure} does not explain it",
             "equivalent": better,
             "equal": better,
-            ANY_OTHER: ", but whether it is {structure} that helps is undecided",
+            ANY_OTHER: ", but whether {structure} helps is undecided",
         },
         after_others={
             "better": ", although votes as given do better than shuffled ones",
@@ -82,8 +84,10 @@ def _ask_structure(text: str, structure: str) -> Question:
 WORTH = Question(
     text="Is it worth it?",
     readings={
-        "better": "{arm} is worth it",
-        "worse": "{arm} is not worth it",
+        "better": "{arm} is better than {reference}{unshown}",
+        "worse": "{arm} is worse than {reference}{unshown}",
+        BEYOND + "better": "{arm} is worth it",
+        BEYOND + "worse": "{arm} is not worth it",
         "equivalent": "{arm} makes no difference that matters: it is equivalent to {reference} "
         "within {delta}",
         "equal": "{arm} scores exactly as {reference} does in every seed",
@@ -101,6 +105,10 @@ NO_PEOPLE = _ask_structure(
 # plans store the texts of questions: another text is a departure from a plan
 OTHERWISE = Question(text="Against shuffled votes, with {} other than here:", asks_for_better=False)
 CONTROL = Question(text="Do votes dealt at random make a difference?", asks_for_better=False)
+_DEFECT = (
+    "{arm} and {reference} start alike, but they differ with p = {p_value}: suspect a defect, such as other data or "
+    "settings in one of them, and not a difference of the starts."
+)
 _NOISE_SHOWN = (
     "{arm} and {reference} start alike, but a difference is shown, as noise does in one of 20 such "
     "comparisons. Do not trust differences of this size elsewhere."
@@ -112,6 +120,7 @@ NOISE = Question(
     readings={
         "better": _NOISE_SHOWN,
         "worse": _NOISE_SHOWN,
+        DEFECT: _DEFECT,
         ANY_OTHER: "{arm} and {reference} start alike, and no difference is shown, as expected.{deviation}",
     },
 )
@@ -128,12 +137,17 @@ TAUGHT = Question(
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """`arm` minus `reference`, and the question it answers; barred: why neither may be called better."""
+    """`arm` minus `reference`, and the question it answers.
+
+    barred: why neither may be called better. num_family: contrasts that ask whether an arm is worth it; their
+    intervals hold together.
+    """
 
     arm: str
     reference: str
     question: Question = WORTH
     barred: str = ""
+    num_family: int = field(default=1, compare=False)
 
     @property
     def title(self) -> str:
@@ -148,7 +162,15 @@ def find_contrasts(runs: RunSet) -> list[Contrast]:
     pairs = list(dict.fromkeys(pairs))
     if is_tuned(runs):
         return [Contrast(a, b, AT_BEST.format(b), find_bar(runs, a, b)) for a, b in pairs]
-    return [Contrast(arm, other, _ask(runs, arm, other)) for arm, other in pairs]
+    return _in_families(runs, [Contrast(arm, other, _ask(runs, arm, other)) for arm, other in pairs])
+
+
+def _in_families(runs: RunSet, found: list[Contrast]) -> list[Contrast]:
+    """Return the contrasts with the size of their family; the first of a plan is no part of it."""
+    asking = [c for c in found if c.question == WORTH and runs.resolved(c.arm)]
+    planned = [(c["arm"], c["reference"]) for c in runs.preregistered.get("contrasts", ())]
+    family = [c for c in asking if (c.arm, c.reference) not in planned[:1]]
+    return [replace(c, num_family=len(family)) if c in family else c for c in found]
 
 
 def _ask(runs: RunSet, arm: str, reference: str) -> Question:
@@ -188,6 +210,26 @@ def taught_by(runs: RunSet, arm: str) -> set[str]:
         return set(recorded)
     innermost = [t for t in _judgments(_stages(runs, arm)) if "judgments" not in t]
     return {PurePath(t["path"]).stem if "path" in t else str(t.get("use")) for t in innermost}
+
+
+# stages that keep statistics of the weights and draw the rest again
+MATCHED = ("statistics-matched", "norm-matched")
+
+
+def find_controls(runs: RunSet, arm: str) -> list[str]:
+    """Return the arms that share a benefit with an arm if people's answers do not explain it.
+
+    These are arms from answers by a program, from a structure without judgments, or from matched statistics; fresh
+    weights and shuffled votes are compared by contrasts of their own.
+    """
+    others = (a for a in runs.arms if a not in (arm, runs.baseline))
+    return [a for a in others if not _is_fresh(runs, a) and not is_shuffled(runs, a) and _is_control(runs, a)]
+
+
+def _is_control(runs: RunSet, arm: str) -> bool:
+    stages = _stages(runs, arm)
+    is_matched = any(stage.get("use") in MATCHED for stage in stages)
+    return bool(runs.resolved(arm)) and (is_matched or not _judgments(stages) or not is_by_people(runs, arm))
 
 
 def is_shuffled(runs: RunSet, arm: str) -> bool:

@@ -20,10 +20,7 @@ MIDDLE_MEAN = (
     *("measure", "arm", "num_sets", "num_seeds"),
     *("value.mean", "value.low", "value.high"),
 )
-OVER_SETS = (
-    *("measure", *CONTRAST, "test.wins", "test.ties", "test.losses"),
-    *("test.p_sign", "test.p_wilcoxon", "q_sign", "q_wilcoxon"),
-)
+OVER_SETS = ("measure", *CONTRAST, "count.wins", "count.ties", "count.losses")
 
 
 def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:

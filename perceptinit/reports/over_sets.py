@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from perceptinit.reports.comparison import (
     ALL,
+    ArmScore,
     MiddleMean,
     ScoreComparison,
     SetsComparison,
@@ -14,7 +15,13 @@ from perceptinit.reports.comparison import (
     score_arm,
 )
 from perceptinit.reports.contrasts import Contrast
-from perceptinit.reports.statistics import compare_over_sets, correct_for_many, interquartile_mean
+from perceptinit.reports.intervals import Components, mean_of
+from perceptinit.reports.statistics import (
+    compare_over_sets,
+    correct_for_many,
+    differences,
+    interquartile_mean,
+)
 from perceptinit.results.runs import RunSet
 
 
@@ -52,6 +59,7 @@ def _average(
         for seed in set.intersection(*map(set, by_set)):
             values[arm, seed] = sum(of_set[seed] for of_set in by_set) / num
     arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
+    components = dict(_mean_components(arms, group, contrasts))
     chances = [s.facts["chance"] for s in group if s.facts["chance"] is not None]
     num_incomplete = sum(bool(score.incomplete) for score in group)
     return replace(
@@ -69,9 +77,22 @@ def _average(
         taught=frozenset().union(*(score.taught for score in group)),
         seen_in_training=max((s.seen_in_training or 0.0 for s in group if s.taught), default=None),
         arms=arms,
-        differences=pair_arms(arms, contrasts, group[0].rule),
+        components=components,
+        differences=pair_arms(arms, contrasts, group[0].rule, group[0].floor / num**0.5, components),
         incomplete=f"{num_incomplete} of {num} sets incomplete" if num_incomplete else "",
     )
+
+
+def _mean_components(
+    arms: Sequence[ArmScore], group: Sequence[ScoreComparison], contrasts: Sequence[Contrast]
+) -> Iterator[tuple[Contrast, Components]]:
+    """Yield the variances of the mean over sets, for contrasts whose variance over pictures is known in all sets."""
+    by_name = {arm.arm: arm.by_seed for arm in arms}
+    for contrast in contrasts:
+        parts = [score.components.get(contrast) for score in group]
+        by_seed = differences(by_name[contrast.arm], by_name[contrast.reference])
+        if all(parts) and len(by_seed) > 1:
+            yield contrast, mean_of([part for part in parts if part], list(by_seed.values()))
 
 
 def with_q_values(scores: Sequence[ScoreComparison]) -> list[ScoreComparison]:
@@ -100,12 +121,9 @@ def over_sets(scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]) 
             found = [(s, s.difference(contrast)) for s in of_measure]
             gains = [d.value.mean * (1 if s.higher_is_better else -1) for s, d in found if d]
             if gains:
-                test = compare_over_sets(gains)
-                measure = of_measure[0].measure
-                rows.append(SetsComparison(measure=measure, contrast=contrast, test=test))
-    q_sign = correct_for_many([row.test.p_sign for row in rows])
-    q_wilcoxon = correct_for_many([row.test.p_wilcoxon for row in rows])
-    return [replace(row, q_sign=q_sign[i], q_wilcoxon=q_wilcoxon[i]) for i, row in enumerate(rows)]
+                count = compare_over_sets(gains)
+                rows.append(SetsComparison(measure=of_measure[0].measure, contrast=contrast, count=count))
+    return rows
 
 
 def middle_means(runs: RunSet, scores: Sequence[ScoreComparison]) -> Iterator[MiddleMean]:

@@ -10,7 +10,7 @@ from itertools import product
 from typing import Any
 
 from perceptinit.reports.comparison import ALL, Comparison, Difference, ScoreComparison
-from perceptinit.reports.contrasts import Contrast
+from perceptinit.reports.contrasts import WORTH, Contrast
 from perceptinit.reports.curves import SamplesEstimate, all_curves, crossover, speed_up
 from perceptinit.reports.figures import Figure
 from perceptinit.reports.numbers import magnitude, number
@@ -57,7 +57,8 @@ def rule_in_words(score: ScoreComparison) -> str:
         text += (
             f", and one within ±{magnitude(rule.delta, score.is_share)} (delta of the recipe) is equivalent"
         )
-    text += "; any other is undecided."
+        text += ". 'Worth it' needs an interval beyond delta"
+    text += ". Any other interval leaves the question open."
     if rule.last is not None:
         text += (
             f" Seeds were added after each look, from {rule.first} to at most {rule.last}. The intervals "
@@ -68,8 +69,12 @@ def rule_in_words(score: ScoreComparison) -> str:
 
 
 def answer_in_words(verdict: Verdict) -> str:
-    """Return yes or no where the question asks whether the arm is better, else the outcome."""
-    words = ANSWERS | YES_OR_NO if verdict.question.asks_for_better else ANSWERS
+    """Return yes or no where the question asks whether the arm is better, else the outcome.
+
+    An arm is worth it only if its interval is beyond delta.
+    """
+    is_settled = verdict.is_beyond_delta or verdict.question != WORTH
+    words = ANSWERS | YES_OR_NO if verdict.question.asks_for_better and is_settled else ANSWERS
     return words[verdict.outcome]
 
 

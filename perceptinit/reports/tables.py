@@ -105,14 +105,11 @@ def reading_aids(comparison: Comparison) -> list[str]:
 
 
 def sets_lines(comparison: Comparison) -> Iterable[str]:
-    """Yield wins, ties and losses over data sets with their tests, one sentence per contrast."""
+    """Yield wins, ties and losses over data sets, and interquartile means."""
     for row in comparison.over_sets:
-        test = row.test
-        text = f"{row.contrast.title}, {row.measure} over {test.num_sets} data sets: "
-        text += f"{test.wins} wins, {test.ties} ties, {test.losses} losses"
-        if row.q_wilcoxon is not None and row.q_sign is not None:
-            text += f"; corrected p: sign test {row.q_sign:.2g}, signed-rank test {row.q_wilcoxon:.2g}"
-        yield text
+        count = row.count
+        text = f"{row.contrast.title}, {row.measure} over {count.num_sets} data sets: "
+        yield f"{text}{count.wins} wins, {count.ties} ties, {count.losses} losses"
     for mean in comparison.middle_means:
         over = f"{mean.num_sets} data sets and {mean.num_seeds} seeds"
         ends = [number(v, mean.is_share) for v in (mean.value.low, mean.value.high) if v is not None]

@@ -164,6 +164,7 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
     return {
         "plan": verdict,
         "num_planned": min(len(p.seeds) for p in same),
+        "num_listed": max(len(p.seeds) for p in same),
         "departures": tuple(departures),
         "preregistered": plan,
         "expected": named.expected,

@@ -60,6 +60,7 @@ class RunSet:
         arms: Names of the arms in the recipe's order.
         plan: The recipe's `[verdict]`.
         num_planned: Number of seeds at the start.
+        num_listed: Number of seeds in the newest recipe.
         departures: Sentences on changes of `[verdict]` since the plan.
         expected: Published scores.
         changes: Differences of each arm from the setting of `expected`.
@@ -74,6 +75,7 @@ class RunSet:
     runs: tuple[LoadedRun, ...]
     plan: VerdictConfig = field(default_factory=VerdictConfig)
     num_planned: int = 0
+    num_listed: int = 0
     departures: tuple[str, ...] = ()
     expected: tuple[ExpectConfig, ...] = ()
     changes: Changes = field(default_factory=dict)

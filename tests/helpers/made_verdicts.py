@@ -11,7 +11,7 @@ def trained_on(judgments):
     return [{"use": "triplet-hinge", "judgments": judgments}]
 
 
-def made(folder, arms, name="top1/x", baseline="random", plan="", overrides=(), **more):
+def made(folder, arms, name="top1/x", baseline="random", plan="delta = 0.1\n", overrides=(), **more):
     """Return the comparison of arms, given as name -> (init stages, a value per seed).
 
     plan: the text of `[verdict]`; overrides: of all runs but the first.

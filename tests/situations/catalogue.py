@@ -374,7 +374,7 @@ SIZES = {
         truth="two seeds at +0.5 each, on 5,000 pictures",
         arms={"random": (40.0, 40.4), "people": (40.5, 40.9)},
         num_examples=5000,
-        never=(EQUIVALENT, r"\+0\.5 to \+0\.5", r">0\.99"),
+        never=(WORTH, r"\+0\.5 to \+0\.5"),
     ),
     "two seeds, one picture each": Situation(
         truth="one picture of 5,000 more in each seed",

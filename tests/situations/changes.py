@@ -53,7 +53,7 @@ def fewer_samples(arm: str) -> Change:
 
 def collapsed(arm: str) -> Change:
     """Return a change to an arm whose embeddings collapsed in stage 1."""
-    metrics = {"spread_before": 0.66, "spread": 0.004, "two_afc_before": 0.55, "two_afc": 0.5}
+    metrics = {"spread_before": 0.66, "spread_after": 0.004, "two_afc_before": 0.55, "two_afc": 0.5}
     row = {"stage": "triplet-hinge", "name": "triplet-hinge", "metrics": metrics}
     return _of(arm, lambda record: record["init"].append(dict(row)))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from perceptinit.reports.comparison import Comparison
 from perceptinit.reports.contrasts import find_differences
+from perceptinit.reports.environments import find_other_versions, find_unlike
 from perceptinit.reports.verdicts.verdict import Verdict
 from perceptinit.results.preregistration import plan_sha256, planned_settings
 from perceptinit.results.runs import RunSet
@@ -94,6 +95,9 @@ def as_planned(comparison: Comparison, answers: Sequence[Verdict]) -> Iterator[s
     """
     runs, plan = comparison.runs, comparison.runs.preregistered
     if not plan:
+        hashes = {str(record["plan"])[:SHORT] for record in runs.records if record.get("plan")}
+        if hashes and not runs.departures and not any(runs.is_shared(run) for run in runs.runs):
+            yield f"{DEPARTED}: the plan that the runs name ({', '.join(sorted(hashes))}) is missing. Restore plan.json."
         yield from (f"{DEPARTED}: {text}" for text in runs.departures)
         return
     found = [*runs.departures, *_find_departures(comparison, plan)]
@@ -116,6 +120,10 @@ def _find_departures(comparison: Comparison, plan: Mapping[str, Any]) -> Iterato
     yield from _find_other_plans(runs, plan)
     yield from _find_other_runs(runs, plan)
     yield from _find_other_settings(runs, plan)
+    if versions := list(find_other_versions(runs, plan)):
+        yield f"other versions: {'; '.join(versions)}."
+    if unlike := list(find_unlike(runs)):
+        yield f"the arms differ in more than their start: {'; '.join(unlike)}."
     yield from _find_other_contrasts(comparison, plan)
     yield from _find_other_score(comparison)
 

@@ -42,11 +42,13 @@ class Rule:
 
     delta: largest difference that does not matter, in the unit of the score; None when not stated.
     first, last: numbers of seeds at the first and the last look; last is None for a single look.
+    is_unplanned: the later looks were not planned: seeds were added by hand.
     """
 
     delta: float | None = None
     first: int = 2
     last: int | None = None
+    is_unplanned: bool = False
 
     @property
     def is_repeated(self) -> bool:
@@ -55,7 +57,12 @@ class Rule:
     @property
     def confidence(self) -> float:
         """Return the level of each interval."""
-        return CONFIDENCE if self.last is None else level_of_looks(max(self.first, 2), self.last)
+        return self.level_for(1)
+
+    def level_for(self, num_family: int) -> float:
+        """Return the level of each interval that makes `num_family` of them hold together with 95 % (Bonferroni)."""
+        confidence = 1 - (1 - CONFIDENCE) / num_family
+        return confidence if self.last is None else level_of_looks(max(self.first, 2), self.last, confidence)
 
     def decide(self, value: Estimate) -> Decision | None:
         """Return the decision of an interval; None when it is undecided, or before the first look."""
@@ -75,10 +82,16 @@ class Rule:
         }
 
 
-def rule_of(plan: VerdictConfig, num_planned: int) -> Rule:
-    """Return the rule of a recipe's `[verdict]` whose first look has `num_planned` seeds."""
+def rule_of(plan: VerdictConfig, num_planned: int, num_listed: int = 0) -> Rule:
+    """Return the rule of a recipe's `[verdict]`.
+
+    num_planned: seeds of the first look. num_listed: seeds of the newest recipe; more without a stopping rule were
+    added by hand, perhaps after a look, so every number from the first on counts as one.
+    """
     delta = None if plan.delta is None else plan.delta / POINTS
     first = max(num_planned, 2)
+    if plan.max_seeds is None and num_listed > first:
+        return Rule(delta, first, num_listed, is_unplanned=True)
     return Rule(delta, first, None if plan.max_seeds is None else max(first, plan.max_seeds))
 
 

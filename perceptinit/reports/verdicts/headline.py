@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from perceptinit.reports import contrasts
 from perceptinit.reports.comparison import Comparison, ScoreComparison
-from perceptinit.reports.contrasts import ANY_OTHER, NOISE, WORTH, Question, Sentences
-from perceptinit.reports.numbers import magnitude
+from perceptinit.reports.contrasts import (
+    ANY_OTHER,
+    BEYOND,
+    DEFECT,
+    NOISE,
+    WORTH,
+    Question,
+    Sentences,
+    find_controls,
+)
+from perceptinit.reports.numbers import magnitude, number
 from perceptinit.reports.planning.text import DEPARTED, as_planned
-from perceptinit.reports.statistics import holm
-from perceptinit.reports.verdicts.limits import find_limits
-from perceptinit.reports.verdicts.verdict import Verdict, is_pretrained, verdicts
+from perceptinit.reports.statistics import differences, estimate, holm
+from perceptinit.reports.verdicts.limits import (
+    describe_failures,
+    find_collapsed,
+    find_limits,
+    find_trivial,
+)
+from perceptinit.reports.verdicts.verdict import SIDES, Verdict, is_pretrained, verdicts
 from perceptinit.reports.verdicts.yardsticks import yardsticks
-from perceptinit.results.measures import measure_title
+from perceptinit.results.measures import may_ask_people, measure_title
 
 NOTHING = "No run has finished with a score that could be compared."
 UNTRAINED_READING = "Nothing was pretrained, so these runs do not show the value of {arm} for pretraining."
 ALPHA = 0.05
+DEFECT_P = 1e-3  # of a difference of equal arms: once in a thousand experiments by chance
 MAX_NAMED = 6
 
 
@@ -50,7 +65,8 @@ def summary(comparison: Comparison) -> Summary | None:
     answers = tuple(v for own in found.values() for v in own)
     measured = _describe_measurement(score, comparison.runs.samples)
     limits = find_limits(comparison, score, arms, answers)
-    notes = (text for text in as_planned(comparison, answers) if not text.startswith(DEPARTED))
+    notes = [text for text in as_planned(comparison, answers) if not text.startswith(DEPARTED)]
+    notes += describe_failures(comparison.runs)
     return Summary(tuple(readings), measured, answers, tuple(limits), tuple(notes))
 
 
@@ -92,55 +108,151 @@ def reading(comparison: Comparison, score: ScoreComparison, arm: str, own: Seque
     """Return how the contrasts of an arm read together; empty when none asks whether it is worth it."""
     by_question = {v.contrast.question: v for v in own}
     if noise := by_question.get(NOISE):
-        text = _choose(NOISE.readings, noise)
-        return text.format(arm=arm, reference=noise.contrast.reference, deviation=_noise_note(score, noise))
-    if arm in score.taught:
+        return _read_noise(score, noise)
+    if arm in score.taught and is_pretrained(score):
         text = contrasts.TAUGHT.readings[ANY_OTHER]
         return text.format(arm=arm, seen=score.seen_in_words)
     if WORTH not in by_question:
         return ""
     if not is_pretrained(score):
-        return UNTRAINED_READING.format(arm=arm)
+        return " ".join([UNTRAINED_READING.format(arm=arm), *_compare_with_trivial(score, arm)])
     structure = next((v for v in own if v.contrast.question.structure), None)
-    text = _worth(score, by_question[WORTH], structure)
+    text = _worth(comparison, score, by_question[WORTH], structure)
     if comparison.runs.is_simulated:
         return f"In the simulated world {text}."
     return f"{text}." if text.startswith(arm) else f"{text[0].upper()}{text[1:]}."
 
 
 def _choose(sentences: Sentences, verdict: Verdict) -> str:
-    return sentences.get(verdict.outcome, sentences[ANY_OTHER])
+    beyond = BEYOND if verdict.is_beyond_delta else ""
+    return sentences.get(f"{beyond}{verdict.outcome}", sentences.get(verdict.outcome, sentences[ANY_OTHER]))
 
 
-def _noise_note(score: ScoreComparison, noise: Verdict) -> str:
-    """Return the standard deviation of equal arms' difference, in the unit of `[verdict] noise`."""
-    difference = score.difference(noise.contrast)
-    if difference is None or not difference.value.stderr:
-        return ""
-    deviation = f"{100 * difference.value.stderr * math.sqrt(difference.value.num):.2g}"
-    spread = f"a standard deviation of {deviation} over seeds"
-    return f" Their difference has {spread}: [verdict] noise = {deviation}."
+def _read_noise(score: ScoreComparison, noise: Verdict) -> str:
+    """Return what an A/A contrast shows, with its standard deviation in the unit of `[verdict] noise`."""
+    difference, deviation = score.difference(noise.contrast), ""
+    p_value = difference.p_value if difference else None
+    if difference and difference.value.stderr:
+        spread = f"{100 * difference.value.stderr * math.sqrt(difference.value.num):.2g}"
+        deviation = (
+            f" Their difference has a standard deviation of {spread} over seeds: [verdict] noise = {spread}."
+        )
+    is_defect = noise.outcome in SIDES and p_value is not None and p_value < DEFECT_P
+    text = NOISE.readings[DEFECT] if is_defect else _choose(NOISE.readings, noise)
+    arm, reference = noise.contrast.arm, noise.contrast.reference
+    return text.format(arm=arm, reference=reference, deviation=deviation, p_value=f"{p_value or 0:.1g}")
 
 
-def _worth(score: ScoreComparison, worth: Verdict, structure: Verdict | None) -> str:
-    text = _choose(WORTH.readings, worth)
+def _worth(comparison: Comparison, score: ScoreComparison, worth: Verdict, structure: Verdict | None) -> str:
+    """Return what an arm is worth: by its interval and delta, the doubts about it, its controls and its pictures."""
+    doubts = list(find_doubts(comparison, score, worth)) if worth.outcome in SIDES else []
+    plain = replace(worth, is_beyond_delta=worth.is_beyond_delta and not doubts)
+    text = _choose(WORTH.readings, plain)
+    if worth.outcome in SIDES and score.num_sets == 1 and not _has_pictures(score, worth):
+        text += f" on these {score.facts['num_examples']:,} {_item_name(score)}"
+    if doubts:
+        text += f", which does not show that it is {'not ' * (worth.outcome == 'worse')}worth it: {'; '.join(doubts)}"
+    elif structure is not None:
+        text += _explain(comparison, score, worth, structure)
     question = structure.contrast.question if structure else WORTH
-    if structure is not None and worth.outcome == "better":
-        text += _choose(question.after_better, structure)
-    # an open structure is reported only beside an open worth
-    elif structure is not None and (
-        structure.outcome in question.after_others or worth.outcome not in WORTH.readings
-    ):
-        text += _choose(question.after_others, structure)
     delta = magnitude(score.rule.delta or 0.0, score.is_share)
+    unshown = (
+        f", not shown to be by more than {delta}" if score.rule.delta and not worth.is_beyond_delta else ""
+    )
     arm, reference = worth.contrast.arm, worth.contrast.reference
-    return text.format(arm=arm, reference=reference, structure=question.structure, delta=delta)
+    return text.format(
+        arm=arm, reference=reference, structure=question.structure, delta=delta, unshown=unshown
+    )
+
+
+def _explain(comparison: Comparison, score: ScoreComparison, worth: Verdict, structure: Verdict) -> str:
+    """Return whether the structure of the answers explains a benefit: every control has to be beaten."""
+    question = structure.contrast.question
+    if worth.outcome != "better":
+        # an open structure is reported only beside an open worth
+        is_said = structure.outcome in question.after_others or worth.outcome not in WORTH.readings
+        return _choose(question.after_others, structure) if is_said else ""
+    control = structure.contrast.reference
+    if control in find_collapsed(comparison.runs):
+        return f", but {control} collapsed in stage 1, so whether {{structure}} helps is open"
+    if structure.outcome != "better":
+        return _choose(question.after_better, structure)
+    if unbeaten := list(_find_unbeaten(comparison, score, worth.contrast.arm)):
+        return f", but {'; '.join(unbeaten)}: it is not shown to be {{structure}}"
+    return _choose(question.after_better, structure) if worth.is_beyond_delta else ""
+
+
+def _find_unbeaten(comparison: Comparison, score: ScoreComparison, arm: str) -> Iterator[str]:
+    """Yield the other controls that an arm is not shown to beat, and arms from people that are better."""
+    own, sign = score.arm(arm).by_seed, 1 if score.higher_is_better else -1
+    for name in find_controls(comparison.runs, arm):
+        by_seed = differences(own, score.arm(name).by_seed)
+        if len(by_seed) < 2:
+            continue
+        decision = score.rule.decide(estimate([sign * d for d in by_seed.values()], score.rule.confidence))
+        if decision != "above":
+            text = {"below": "is better", "equivalent": "does as well"}
+            yield f"{name} {text.get(decision or '', 'is not shown to do worse')}"
+    yield from (f"{name} scores as high without training" for name in find_trivial(score, arm))
+
+
+def _has_pictures(score: ScoreComparison, verdict: Verdict) -> bool:
+    difference = score.difference(verdict.contrast)
+    return difference is not None and difference.two_way is not None
+
+
+def _item_name(score: ScoreComparison) -> str:
+    return "judgments" if may_ask_people(score.measure) else "images"
+
+
+def find_doubts(comparison: Comparison, score: ScoreComparison, worth: Verdict) -> Iterator[str]:
+    """Yield what keeps a difference from showing that an arm is worth it, or is not."""
+    runs, arm = comparison.runs, worth.contrast.arm
+    if len(set(score.samples_seen.values())) > 1:
+        yield "the arms are not equally trained"
+    for yardstick in yardsticks(comparison):
+        if yardstick.expected.arm == runs.baseline and yardstick.outcome in ("below", "above"):
+            yield f"the baseline is {yardstick.outcome} its published score"
+    lost = [run for run in runs.arm_runs(arm) if run.state == "failed"]
+    if lost and worth.outcome == "better":
+        yield f"{len(lost)} of {len(runs.arm_runs(arm))} runs of {arm} failed, and they count as worst"
+    if score.num_sets > 1:
+        yield from _find_opposed(comparison, score, worth)
+    if seen := score.seen_in_training:
+        yield f"{seen:.0%} of its pictures were seen in training"
+
+
+def _find_opposed(comparison: Comparison, score: ScoreComparison, worth: Verdict) -> Iterator[str]:
+    """Yield that most data sets, or the interquartile mean, point the other way than the mean over sets."""
+    is_better = worth.outcome == "better"
+    for row in comparison.over_sets:
+        if row.measure == score.measure and row.contrast == worth.contrast:
+            against = row.count.losses if is_better else row.count.wins
+            if 2 * against > row.count.num_sets:
+                yield f"{against} of {row.count.num_sets} data sets point the other way"
+    middle = {m.arm: m.value.mean for m in comparison.middle_means if m.measure == score.measure}
+    arm, reference = worth.contrast.arm, worth.contrast.reference
+    if arm in middle and reference in middle:
+        gain = (middle[arm] - middle[reference]) * (1 if score.higher_is_better else -1)
+        if gain * (1 if is_better else -1) < 0:
+            yield "the interquartile mean over data sets points the other way"
+
+
+def _compare_with_trivial(score: ScoreComparison, arm: str) -> Iterator[str]:
+    """Yield the agreement of an arm with judgments beside that of the best trivial model."""
+    value = score.arm(arm).value
+    if score.baselines and value:
+        best = max(score.baselines, key=lambda baseline: baseline.value)
+        own, other = number(value.mean, score.is_share), number(best.value, score.is_share)
+        yield f"It learns the judgments: {own} %, {best.name} {other} %."
 
 
 def _describe_measurement(score: ScoreComparison, samples: str) -> str:
     seen = " and ".join(f"{n:,}" for n in sorted(set(score.samples_seen.values())))
     text = f"after {seen} {samples} seen" if is_pretrained(score) else "without pretraining"
-    over = f"as the mean over {score.num_sets} data sets" if score.num_sets > 1 else f"on {score.data_set}"
+    items = f"{score.facts['num_examples']:,} {_item_name(score)}"
+    is_mean = score.num_sets > 1
+    over = f"as the mean over {score.num_sets} data sets" if is_mean else f"on {score.data_set} ({items})"
     title = measure_title(score.measure)
     if score.rule.delta is not None:
         text += f"; differences within {magnitude(score.rule.delta, score.is_share)} (delta) do not matter"

@@ -8,12 +8,15 @@ from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, SHRUNK
 from perceptinit.reports.at_best import tuning_note
 from perceptinit.reports.comparison import Comparison, ScoreComparison
 from perceptinit.reports.contrasts import is_by_simulated_people
+from perceptinit.reports.environments import find_unlike
+from perceptinit.reports.intervals import MIN_SEEDS_SIGN_FLIP
 from perceptinit.reports.numbers import number
 from perceptinit.reports.planning.text import DEPARTED, as_planned
 from perceptinit.reports.verdicts.verdict import Verdict
 from perceptinit.results.measures import split_name
 from perceptinit.results.runs import RunSet
 
+CANNOT_EXCLUDE = 0.05
 SMOKE = "This is a smoke run, shrunk to seconds: its numbers mean nothing."
 UNEQUAL = "The arms are not equally trained: this compares procedures at their ends, and not starts alone."
 SIMULATED_PEOPLE = (
@@ -31,7 +34,10 @@ def find_limits(
     runs = comparison.runs
     if any(record["recipe"]["smoke"] for record in runs.records):
         yield SMOKE
-    yield from _find_collapsed(runs)
+    yield from _describe_collapse(runs)
+    yield from _describe_lost(runs)
+    yield from _describe_environments(runs)
+    yield from _describe_looks(score)
     yield from (text for text in as_planned(comparison, answers) if text.startswith(DEPARTED))
     if len(set(score.samples_seen.values())) > 1:
         yield UNEQUAL
@@ -40,26 +46,35 @@ def find_limits(
     elif runs.is_simulated:
         yield SIMULATED_DATA
     yield from _compare_baselines(comparison, arms)
+    yield from _describe_better_starts(comparison, score, arms)
+    yield from _describe_family(answers)
+    yield from _describe_distribution(score, answers)
     if note := tuning_note(runs):
         yield note
 
 
-def _find_collapsed(runs: RunSet) -> Iterator[str]:
-    """Yield which arms lost the distances between images, in stage 1 or by the end of pretraining."""
-    shrunk: dict[str, list[tuple[float, float]]] = {}
-    ended: dict[str, None] = {}
+def find_collapsed(runs: RunSet) -> dict[str, tuple[float, float]]:
+    """Return the arms whose images stage 1 drew together, with the largest fall of their spread (after, before)."""
+    found: dict[str, list[tuple[float, float]]] = {}
     for run in runs.finished:
         # a later stage may restore the distances
         for metrics in (stage["metrics"] for stage in run.record["init"][-1:]):
             before, after = metrics.get("spread_before"), metrics.get("spread_after")
             if before and after is not None and after < max(SHRUNK * before, COLLAPSED_SPREAD):
-                shrunk.setdefault(run.arm, []).append((after, before))
+                found.setdefault(run.arm, []).append((after, before))
+    return {arm: min(pairs) for arm, pairs in found.items()}
+
+
+def _describe_collapse(runs: RunSet) -> Iterator[str]:
+    """Yield which arms lost the distances between images, in stage 1 or by the end of pretraining."""
+    ended: dict[str, None] = {}
+    for run in runs.finished:
         for row in run.scores:
             is_spread = split_name(row["name"])[0] == "embedding_spread" and row["value"] is not None
             if is_spread and row["samples_seen"] == run.samples_seen > 0 and row["value"] < COLLAPSED_SPREAD:
                 ended[run.arm] = None
-    if shrunk:
-        after, before = min(pair for pairs in shrunk.values() for pair in pairs)
+    if shrunk := find_collapsed(runs):
+        after, before = min(shrunk.values())
         yield (
             f"Stage 1 collapsed the image embeddings of {', '.join(shrunk)}: the mean cosine distance of "
             f"different images fell from {before:.2g} to {after:.2g} in the lowest run. Differences from "
@@ -72,19 +87,89 @@ def _find_collapsed(runs: RunSet) -> Iterator[str]:
         )
 
 
+def _describe_environments(runs: RunSet) -> Iterator[str]:
+    if unlike := list(find_unlike(runs)):
+        yield f"Arms of one seed differ in more than their start: {'; '.join(unlike)}."
+
+
+def _describe_looks(score: ScoreComparison) -> Iterator[str]:
+    rule = score.rule
+    if rule.is_unplanned:
+        yield (
+            f"Seeds were added without a stopping rule: {rule.first} seeds first, {rule.last} now. Intervals are "
+            "widened for a look at every number in between, as for --until-decided."
+        )
+
+
+def _describe_lost(runs: RunSet) -> Iterator[str]:
+    """Yield how many runs of each arm failed."""
+    for arm in runs.arms:
+        every = runs.arm_runs(arm)
+        if lost := sum(run.state == "failed" for run in every):
+            yield f"{lost} of {len(every)} runs of {arm} failed and are in no mean."
+
+
+def describe_failures(runs: RunSet) -> Iterator[str]:
+    """Yield the failure rate that the number of runs cannot exclude, if none failed."""
+    num = min((len(runs.arm_runs(arm)) for arm in runs.arms), default=0)
+    if num > 1 and not runs.unfinished:
+        rate = 1 - CANNOT_EXCLUDE ** (1 / num)
+        yield f"No run failed; {num} seeds cannot exclude a failure rate of {100 * rate:.0f} % in an arm."
+
+
+def _describe_distribution(score: ScoreComparison, answers: Sequence[Verdict]) -> Iterator[str]:
+    found = (score.difference(answer.contrast) for answer in answers)
+    fewest = min((d.value.num for d in found if d), default=0)
+    if 1 < fewest < MIN_SEEDS_SIGN_FLIP:
+        yield f"Below {MIN_SEEDS_SIGN_FLIP} seeds, intervals assume that differences are normally distributed."
+
+
+def _describe_family(answers: Sequence[Verdict]) -> Iterator[str]:
+    num = max((answer.contrast.num_family for answer in answers), default=1)
+    if num > 1:
+        yield (
+            f"Intervals of {num} arms against the baseline are simultaneous: with 95 % confidence all of them "
+            "hold (Bonferroni), and a side needs a sign-flip test of the whole family."
+        )
+
+
+def _describe_better_starts(
+    comparison: Comparison, score: ScoreComparison, arms: Sequence[str]
+) -> Iterator[str]:
+    """Yield which other arms score higher than the best arm of the headline."""
+    values = {a.arm: a.value.mean for a in score.arms if a.value}
+    own = [values[arm] for arm in arms if arm in values]
+    if not own or not arms:
+        return
+    sign = 1 if score.higher_is_better else -1
+    best = max(sign * value for value in own)
+    higher = [
+        a for a, v in values.items() if sign * v > best and a not in arms and a != comparison.runs.baseline
+    ]
+    if higher:
+        yield f"Other arms of the table score higher: {', '.join(higher)}."
+
+
 def _compare_baselines(comparison: Comparison, arms: Sequence[str]) -> Iterator[str]:
     """Yield for which judgments a trivial model scores as well as an arm."""
     for score in comparison.scores:
-        if not score.baselines:
-            continue
-        best = max(score.baselines, key=lambda baseline: baseline.value)
         for arm in arms:
-            value = score.arm(arm).value
-            low, high = best.interval or (best.value, best.value)
-            if value and value.mean <= high:
+            for name in find_trivial(score, arm):
+                best = next(baseline for baseline in score.baselines if baseline.name == name)
+                value, (low, high) = score.arm(arm).value, best.interval or (best.value, best.value)
+                own = number(value.mean if value else 0.0, score.is_share)
                 edges = f"{number(low, score.is_share)}, {number(high, score.is_share)}"
                 yield (
-                    f"In {score.name}, {arm} ({number(value.mean, score.is_share)}) is not above the "
-                    f"interval of {best.name} ({number(best.value, score.is_share)} [{edges}]): a trivial "
-                    "model does as well."
+                    f"In {score.name}, {arm} ({own}) is not above the interval of {name} "
+                    f"({number(best.value, score.is_share)} [{edges}]): a trivial model does as well."
                 )
+
+
+def find_trivial(score: ScoreComparison, arm: str) -> list[str]:
+    """Return the best trivial model on the same judgments if the arm is not above its interval."""
+    value = score.arm(arm).value
+    if not score.baselines or value is None:
+        return []
+    best = max(score.baselines, key=lambda baseline: baseline.value)
+    high = best.interval[1] if best.interval else best.value
+    return [best.name] if value.mean <= high else []

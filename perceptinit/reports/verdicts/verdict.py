@@ -7,8 +7,16 @@ from typing import Literal
 
 from perceptinit.reports.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.reports.contrasts import AGAINST, TAUGHT, WORTH, Contrast, Question
+from perceptinit.reports.intervals import MIN_SEEDS_SIGN_FLIP
 from perceptinit.reports.numbers import interval, magnitude, signed
-from perceptinit.reports.verdicts.decisions import MOST_MORE_SEEDS, probabilities, seeds_to_decide
+from perceptinit.reports.verdicts.decisions import (
+    CONFIDENCE,
+    MOST_MORE_SEEDS,
+    Decision,
+    Rule,
+    probabilities,
+    seeds_to_decide,
+)
 
 Outcome = Literal["better", "worse", "equivalent", "undecided", "equal", "one seed", "missing", "barred"]
 SIDES = ("better", "worse")
@@ -20,12 +28,16 @@ MIN_SEEDS_DERIVED = 5
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer to a contrast's question in one score; `sentence` contains the effect and its interval."""
+    """The answer to a contrast's question in one score; `sentence` contains the effect and its interval.
+
+    is_beyond_delta: whether the whole interval is beyond the stated delta, on the side of the outcome.
+    """
 
     contrast: Contrast
     question: Question
     outcome: Outcome
     sentence: str
+    is_beyond_delta: bool = False
 
     @property
     def is_decided(self) -> bool:
@@ -47,7 +59,22 @@ def verdict(score: ScoreComparison, contrast: Contrast) -> Verdict:
         sentence = f"{contrast.arm} and {contrast.reference} have no seed in common."
         return Verdict(contrast, question, "missing", sentence)
     outcome = _outcome(difference, score)
-    return Verdict(contrast, question, outcome, _sentence(outcome, difference, score))
+    is_beyond = outcome in SIDES and _is_beyond_delta(difference, score)
+    return Verdict(contrast, question, outcome, _sentence(outcome, difference, score), is_beyond)
+
+
+def decide(difference: Difference, rule: Rule) -> Decision | None:
+    """Return the decision on a difference: that of its interval, if the sign-flip test agrees from 6 seeds on."""
+    decision = rule.decide(difference.tested)
+    if decision in (None, "equivalent") or difference.value.num < MIN_SEEDS_SIGN_FLIP:
+        return decision
+    # a second opinion at one look; that of a family is corrected for its size
+    return decision if (difference.p_signs or 0.0) <= 1 - CONFIDENCE else None
+
+
+def _is_beyond_delta(difference: Difference, score: ScoreComparison) -> bool:
+    low, high, delta = difference.tested.low, difference.tested.high, score.rule.delta
+    return delta is not None and low is not None and high is not None and (low > delta or high < -delta)
 
 
 def question_in(score: ScoreComparison, contrast: Contrast) -> Question:
@@ -79,7 +106,7 @@ def _outcome(difference: Difference, score: ScoreComparison) -> Outcome:
         return "one seed"
     if all(value == 0 for value in difference.by_seed.values()):
         return "equal"
-    decision = score.rule.decide(difference.value)
+    decision = decide(difference, score.rule)
     if decision is None or decision == "equivalent":
         return decision or "undecided"
     return "better" if (decision == "above") == score.higher_is_better else "worse"
@@ -103,6 +130,8 @@ def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) 
         effect = f"{signed(mean, score.is_share)} ({found})"
         return f"{arm} against {reference} is undecided: {effect}. {_outlook(difference, score)}"
     relative = ""
+    if score.rule.delta and not _is_beyond_delta(difference, score):
+        found += f"; not shown to be by more than {magnitude(score.rule.delta, score.is_share)}"
     if difference.relative and num >= MIN_SEEDS_DERIVED:
         relative = f"{abs(100 * difference.relative):.1f} % of {reference}'s score; "
     return f"{arm} is {outcome} than {reference} by {size} ({relative}{found})."
@@ -110,10 +139,13 @@ def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) 
 
 def evidence(difference: Difference, score: ScoreComparison) -> str:
     """Return interval and seeds of a difference and, with a delta, the probability of each answer."""
+    num, family = difference.value.num, difference.contrast.num_family
+    title = f"simultaneous 95 % interval of {family} arms" if family > 1 else "95 % interval"
     looks = " at every look" if score.rule.is_repeated else ""
-    between = interval(difference.value, score.is_share)
-    text = f"95 % interval{looks} {between}, {_count_seeds(difference.value.num)}"
-    found = score.rule.delta and probabilities(difference.value, score.rule.delta)
+    over = " over seeds and pictures" if difference.two_way else ""
+    between = interval(difference.tested, score.is_share)
+    text = f"{title}{looks} {between}{over}, {_count_seeds(num)}"
+    found = score.rule.delta and probabilities(difference.tested, score.rule.delta)
     if not found:
         return text
     better, within, worse = (
