@@ -333,3 +333,26 @@ def test_validate_and_the_record_of_a_run_report_a_constant_winner_and_a_small_s
     warned = " ".join(warning["message"] for warning in record["warnings"])
     assert "'first' wins all decided rows" in warned
     assert "2afc/lab: " in warned
+
+
+@pytest.mark.parametrize("layout", ["bare", "header", "both"])
+def test_a_square_matrix_read_as_a_table_names_the_reader_of_matrices(tmp_path, layout):
+    names = [f"{i:02d}.png" for i in range(4)]
+    lines = ["0,1,1,2", "1,0,3,1", "1,3,0,2", "2,1,2,0"]
+    if layout == "both":
+        lines = [",".join(pair) for pair in zip(names, lines, strict=True)]
+    header = {"bare": [], "header": [",".join(names)], "both": [",".join(["", *names])]}[layout]
+    (tmp_path / "lab.csv").write_text("\n".join([*header, *lines]))
+    (said,) = messages(check_judgments(table(tmp_path)), "error")
+    assert said == (
+        f'{tmp_path}/lab.csv: a square matrix, not a table. To read it, set use = "rdm" and its kind '
+        "(--use rdm --set kind=dissimilarity)"
+    )
+
+
+def test_names_without_a_suffix_are_answered_with_the_key_that_adds_it(tmp_path):
+    write_images(tmp_path, 12)
+    write_table(tmp_path, [["00", "01", "02", 3, 1]])
+    (said,) = messages(check_judgments(table(tmp_path)), "error")
+    assert f"row 2: anchor '00': no such image in {tmp_path}. Set image = \"{{}}.png\"" in said
+    assert len(table(tmp_path, image="{}.png", test_share=0.0, val_share=0.0).load("train")) == 1

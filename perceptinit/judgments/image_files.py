@@ -94,8 +94,13 @@ def index_images(roles: Sequence[Coded]) -> ImageRows:
 def describe_missing(folder: Path, name: str, missing: Sequence[str]) -> str:
     """Return the error for a missing image, one of `missing`, with the file that was probably meant."""
     path = PurePosixPath(name)
-    near = nearest(path.name, file_names(folder / path.parent))
-    hint = f" Did you mean '{(path.parent / near).as_posix()}'?" if near else ""
+    files = file_names(folder / path.parent)
+    suffix = next((PurePosixPath(f).suffix for f in files if PurePosixPath(f).stem == path.name), "")
+    near = nearest(path.name, files)
+    if suffix:  # the table names images without it
+        hint = f' Set image = "{{}}{suffix}"'
+    else:
+        hint = f" Did you mean '{(path.parent / near).as_posix()}'?" if near else ""
     total = f" ({len(missing):,} images are missing: {list_some(missing)})" if len(missing) > 1 else ""
     return f"no such image in {folder}.{hint}{total}"
 

@@ -29,6 +29,7 @@ from perceptinit.judgments.forms.splits import (
 )
 from perceptinit.judgments.image_files import ImageRows, file_name, read_images, stimuli_in
 from perceptinit.judgments.own.layouts import rename_columns
+from perceptinit.judgments.own.rdm_files import is_square_csv
 from perceptinit.types import DataCard, Split, Stimuli, Triplets, Unit
 
 # the column that marks rows to leave out, such as catch trials, and its values for rows that count
@@ -87,7 +88,14 @@ class OwnTable(ABC):
     @cached_property
     def rows(self) -> Any:
         """All judgments; recipes that name a table several times read it once."""
-        return _read_rows(type(self), self.config, read_table(self.config.path))
+        path = self.config.path
+        try:
+            return _read_rows(type(self), self.config, read_table(path))
+        except DataError as error:
+            if not is_square_csv(path):
+                raise
+            advice = 'use = "rdm" and its kind (--use rdm --set kind=dissimilarity)'
+            raise DataError(f"{path}: a square matrix, not a table. To read it, set {advice}") from error
 
     @property
     def splits(self) -> np.ndarray:

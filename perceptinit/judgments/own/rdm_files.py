@@ -157,6 +157,20 @@ def _read_csv(path: Path, key: str | None) -> Matrices:
     return matrix[None], names
 
 
+def is_square_csv(path: Path) -> bool:
+    """Return whether a file is a CSV table of a symmetric matrix of at least three images."""
+    if path.suffix != ".csv":
+        return False
+    try:
+        table, _ = read_csv(path, has_header=False)
+        if not 3 <= len(table.columns) <= table.num_rows + 1 <= len(table.columns) + 2:
+            return False  # before memory for a matrix is allocated
+        ((matrix,), _) = _read_csv(path, None)
+    except DataError:
+        return False
+    return not (np.abs(matrix - matrix.T) > 1e-6 * np.abs(matrix).max()).any()
+
+
 # suffixes of matrices; a new one is one more entry
 READERS = {".npy": _read_npy, ".mat": _read_mat, ".csv": _read_csv}
 # suffixes that are not of tables
