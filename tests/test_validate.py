@@ -70,3 +70,37 @@ def test_the_cost_is_said_from_published_sizes_while_the_data_are_absent(monkeyp
     assert "29 test sets; " in zero_shot
     assert "PFLOP each time" in zero_shot
     assert not Path("data").exists()
+
+
+def test_zero_shot_of_a_text_tower_with_random_weights_is_refused(cli, tmp_path):
+    (tmp_path / "lab.toml").write_text(
+        'schema = 1\nname = "lab"\n[backbone]\nuse = "timm"\nmodel = "test_resnet"\n'
+        '[[eval]]\nuse = "zero-shot"\ndatasets = ["synthetic"]\n'
+    )
+    done = cli("validate", "lab.toml")
+    assert done.returncode == 2
+    assert (
+        "eval.use: evaluator 'zero-shot' needs a pretrained text tower, and here it has random weights. Add "
+        "[pretrain], or a backbone with `pretrained` weights"
+    ) in done.stderr
+    loaded = ("--set", 'backbone.use="open-clip"', "--set", 'backbone.pretrained="openai"')
+    assert "text tower" not in cli("validate", "lab.toml", *loaded).stderr
+
+
+def test_a_plan_says_that_damaged_images_are_not_found_and_the_command_that_finds_them(cli, tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    rows = []
+    for i in range(24):
+        Image.fromarray(np.full((8, 8, 3), 10 * i, np.uint8)).save(tmp_path / f"{i}.jpg")
+        rows += [f"{i}.jpg,{(i + a) % 24}.jpg,{(i + a + 1) % 24}.jpg,{a % 3},1" for a in range(1, 9)]
+    (tmp_path / "7.jpg").write_bytes((tmp_path / "7.jpg").read_bytes()[:200])
+    (tmp_path / "lab.csv").write_text("\n".join(["anchor,first,second,first_votes,second_votes", *rows]))
+    own = {"JUDGMENTS": "lab.csv", "IMAGES": "."}
+    said = cli("validate", "own_judgments", **own).stdout
+    (advice,) = [line for line in said.splitlines() if line.startswith("Images are not opened.")]
+    assert advice.endswith("To decode those of judgments: perceptinit data check own_judgments")
+    done = cli(*advice.partition("perceptinit ")[2].split(), **own)
+    assert done.returncode == 1
+    assert "images cannot be read: 7.jpg" in done.stdout

@@ -325,7 +325,8 @@ def test_preflight_names_every_set_that_is_missing(tmp_path, packed_set):
     config = ZeroShot.Config(datasets=("gone", "pets", "lost"), root=str(tmp_path))
     assert list(ZeroShot(config).preflight()) == [
         f"test set '{name}': no folder {tmp_path / name}. "
-        f"Make one: perceptinit data pack SOURCE {tmp_path / name} --test-set"
+        f"Make one: perceptinit data pack SOURCE {tmp_path / name} --test-set "
+        '--template "a photo of a {c}."'
         for name in ("gone", "lost")
     ]
 

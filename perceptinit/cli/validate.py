@@ -37,7 +37,9 @@ def validate(
     from perceptinit.reports.verdicts.yardsticks import expectations
     from perceptinit.running.dry_run import dry_runs, table
     from perceptinit.running.readiness import (
+        find_judgments,
         find_obstacles,
+        find_untrained_text,
         find_warnings,
         summarize_obstacles,
     )
@@ -46,7 +48,7 @@ def validate(
     if device not in ("", "cuda") or (world and not device):
         raise UsageError("--world requires --device cuda, and --device accepts only cuda")
     loaded = load_recipe(recipe, set_ or ())
-    if wrong := find_same_data(loaded):
+    if wrong := [*find_same_data(loaded), *find_untrained_text(loaded)]:
         raise RecipeError(wrong, loaded.source)
     print_warnings((*loaded.warnings, *doubts(loaded)))
     lines = [*plan_lines(loaded), *expectations(loaded), *prospects(loaded), *tuning_lines(loaded)]
@@ -56,6 +58,10 @@ def validate(
     console = new_console(markup=False)
     for line in lines:
         console.print(line, soft_wrap=True)
+    settings = [part for text in set_ or () for part in ("--set", text)]
+    if any(hasattr(spec.config, "path") or hasattr(spec.config, "root") for spec in find_judgments(loaded)):
+        decode = shlex.join(["perceptinit", "data", "check", str(recipe), *settings])
+        console.print(f"Images are not opened. To decode those of judgments: {decode}", soft_wrap=True)
     obstacles = find_obstacles(loaded, [loaded.tune.evaluator] if loaded.tune else [])
     if not obstacles:
         warnings = find_warnings(loaded)
@@ -66,7 +72,6 @@ def validate(
     if ready:
         raise RecipeError(obstacles, loaded.source)
     console.print("The recipe is valid. Before it can run:")
-    settings = [part for text in set_ or () for part in ("--set", text)]
     command = shlex.join(["perceptinit", "data", "download", "--recipe", str(recipe), *settings])
     for line in summarize_obstacles(loaded, obstacles, command):
         console.print(f"  {line}", soft_wrap=True)

@@ -9,7 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from perceptinit.components.building import Spec, find_component_warnings, preflight, walk
+from perceptinit.components.building import (
+    Spec,
+    find_component_warnings,
+    find_needed_part,
+    preflight,
+    walk,
+)
 from perceptinit.configs import address_of
 from perceptinit.errors import Problem, RecipeError
 from perceptinit.files.downloads import (
@@ -31,7 +37,7 @@ MAX_LISTED = 3  # absent sets that have a line each
 def check_ready(recipe: Recipe, arms: Collection[str] = ()) -> None:
     """Raise RecipeError with all known obstacles of some arms, or of all."""
     chosen = tuple(arm for arm in recipe.arms if not arms or arm.name in arms)
-    problems = find_obstacles(replace(recipe, arms=chosen))
+    problems = find_untrained_text(recipe) + find_obstacles(replace(recipe, arms=chosen))
     if problems:
         raise RecipeError(problems, recipe.source)
 
@@ -50,6 +56,23 @@ def find_obstacles(recipe: Recipe, others: Iterable[Spec] = ()) -> list[Problem]
     fitted = [(spec, built) for spec, built in evaluators if isinstance(built, HasMisfits)]
     pretrainer: Any = recipe.pretrain.build() if fitted else None
     return [Problem(f"[{spec.where}]", text) for spec, built in fitted for text in built.misfits(pretrainer)]
+
+
+def find_untrained_text(recipe: Recipe) -> list[Problem]:
+    """Return the evaluators of a text tower with random weights; initializers change the image tower only."""
+    backbone = recipe.backbone
+    # a backbone of a plug-in may have weights without the key `pretrained`
+    if recipe.pretrain or getattr(backbone.config, "pretrained", None) or "/" in backbone.name:
+        return []
+    return [
+        Problem(
+            f"{slot.spec.where}.use",
+            f"{slot.spec.entry.title} needs a pretrained text tower, and here it has random weights. Add "
+            "[pretrain], or a backbone with `pretrained` weights",
+        )
+        for slot in recipe.evals
+        if find_needed_part(slot.spec) == "text"
+    ]
 
 
 def find_warnings(recipe: Recipe) -> list[Problem]:

@@ -15,7 +15,12 @@ from perceptinit.errors import AbsentError, DataError, problems_of
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.registry import unknown
 from perceptinit.seeding import generator
-from perceptinit.test_sets.readers import read_retrieval_set, read_zero_shot_set
+from perceptinit.test_sets.readers import (
+    RETRIEVAL_LAYOUT,
+    pack_command,
+    read_retrieval_set,
+    read_zero_shot_set,
+)
 from perceptinit.test_sets.sets import ImageSet, RetrievalSet, ZeroShotSet
 from perceptinit.test_sets.suite import (
     HUB,
@@ -175,7 +180,9 @@ class SetChoice:
                 problems=tuple(problems_of(self.read, dataset)),
                 ask=partial(ask_known, public) if public else None,
                 fetch=partial(fetch_known, public, Path(self.root).expanduser()) if public else None,
-                how=f"from its images: perceptinit data pack SOURCE {self.path(dataset)} --test-set",
+                how=RETRIEVAL_LAYOUT
+                if self.is_retrieval
+                else f"from its images: {pack_command(self.path(dataset))}",
             )
 
     def present(self) -> tuple[list[str], list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 # N images, C classes
 import io
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,9 @@ TYPE = "dataset_type.txt"
 COUNTER = "nshards.txt"
 IMAGE_MEMBERS = ("webp", "png", "jpg", "jpeg")  # in clip-benchmark's order
 SPLIT = "test"
+RETRIEVAL_LAYOUT = (
+    f"images with captions (.txt) in {SPLIT}/0.tar, their number of shards in {SPLIT}/{COUNTER}"
+)
 DEFAULT_TEMPLATES: Texts = ("a photo of a {c}.",)  # of class folders without templates (CLIP)
 _WORDNET_ID = re.compile(r"n\d{8}")
 _NUM_IMAGENET = 1000
@@ -50,7 +54,7 @@ def read_zero_shot_set(path: Path, name: str = "", split: str = SPLIT) -> ZeroSh
         DataError: If a file or sample is wrong.
     """
     name = name or path.name
-    _check_folder(path, name)
+    _check_folder(path, name, pack_command(path))
     if has_shards(path, split):
         return _read_shards(path, name, split)
     if split != SPLIT:
@@ -78,7 +82,7 @@ def read_retrieval_set(path: Path, name: str = "", split: str = SPLIT) -> Retrie
         DataError: If a file or sample is wrong.
     """
     name = name or path.name
-    _check_folder(path, name)
+    _check_folder(path, name, RETRIEVAL_LAYOUT)
     kind = read_kind(path)
     if kind != "retrieval":
         raise DataError(f"{path / TYPE}: a {kind} set has no captions; retrieval needs `retrieval`")
@@ -89,11 +93,14 @@ def read_retrieval_set(path: Path, name: str = "", split: str = SPLIT) -> Retrie
     return RetrievalSet(name, images, keys, captions, owners)
 
 
-def _check_folder(path: Path, name: str) -> None:
+def pack_command(out: str | Path) -> str:
+    """Return the command that makes a zero-shot test set of labelled images."""
+    return f'perceptinit data pack SOURCE {shlex.quote(str(out))} --test-set --template "a photo of a {{c}}."'
+
+
+def _check_folder(path: Path, name: str, how: str) -> None:
     if not path.is_dir():
-        raise DataError(
-            f"test set '{name}': no folder {path}. Make one: perceptinit data pack SOURCE {path} --test-set"
-        )
+        raise DataError(f"test set '{name}': no folder {path}. Make one: {how}")
 
 
 def _read_class_folders(path: Path, name: str) -> ZeroShotSet:

@@ -27,6 +27,7 @@ from perceptinit.test_sets.readers import (
     TEMPLATES,
     TYPE,
     num_shards,
+    pack_command,
     shard_paths,
 )
 from perceptinit.test_sets.suite import HUB, SuiteSet
@@ -51,7 +52,7 @@ def fetch_remote(address: str, split: str) -> Path:
             return local_folder(folder.url)
         raise AbsentError(
             f"{folder}: no test set in clip-benchmark's layout (no {counter}). Class folders are read from "
-            "disks, buckets and hubs only: perceptinit data pack SOURCE OUT --test-set converts them"
+            f"disks, buckets and hubs only: {pack_command('OUT')} converts them"
         ) from None
     shards = [f"{split}/{i}.tar" for i in range(num_shards(local_files(folder, first) / counter))]
     with ThreadPoolExecutor(NUM_THREADS) as pool:

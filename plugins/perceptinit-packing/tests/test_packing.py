@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import re
+import shlex
 import tarfile
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from perceptinit_packing.sources import Columns, open_source
 from PIL import Image
 
 from perceptinit.plugin import JOURNAL, DataError, UsageError, WebdatasetPairs
+from perceptinit.test_sets.readers import read_zero_shot_set
 
 
 def encoded(value=0, size=(6, 4), kind="PNG"):
@@ -439,6 +442,16 @@ def test_the_command_prints_what_is_wrong_in_one_sentence(cli, tmp_path):
     assert done.returncode == 2
     assert done.stderr == "error: template 'a photo' has no {c} for the class name\n"
     assert not (tmp_path / "out").exists()
+
+
+def test_the_advice_for_a_missing_test_set_makes_it(cli, tmp_path):
+    class_folders(tmp_path / "photos")
+    with pytest.raises(DataError) as missing:
+        read_zero_shot_set(tmp_path / "birds")
+    (advice,) = re.findall(r"perceptinit (data pack .*)", str(missing.value))
+    done = cli(*shlex.split(advice.replace("SOURCE", "photos")))
+    assert done.returncode == 0, done.stderr
+    assert read_zero_shot_set(tmp_path / "birds").labels.tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder"])
