@@ -19,7 +19,6 @@ from perceptinit_packing.sources import Columns, open_source
 from PIL import Image
 
 from perceptinit.plugin import JOURNAL, DataError, UsageError, WebdatasetPairs
-from perceptinit.test_sets.readers import read_zero_shot_set
 
 
 def encoded(value=0, size=(6, 4), kind="PNG"):
@@ -446,12 +445,12 @@ def test_the_command_prints_what_is_wrong_in_one_sentence(cli, tmp_path):
 
 def test_the_advice_for_a_missing_test_set_makes_it(cli, tmp_path):
     class_folders(tmp_path / "photos")
-    with pytest.raises(DataError) as missing:
-        read_zero_shot_set(tmp_path / "birds")
-    (advice,) = re.findall(r"perceptinit (data pack .*)", str(missing.value))
+    evaluator = '[[eval]]\nuse = "zero-shot"\ndatasets = ["birds"]\nroot = "."\n'
+    (tmp_path / "lab.toml").write_text(f'like = "quickstart"\nname = "lab"\n{evaluator}')
+    (advice,) = re.findall(r"Make one: perceptinit (data pack .*)", cli("validate", "lab.toml").stdout)
     done = cli(*shlex.split(advice.replace("SOURCE", "photos")))
     assert done.returncode == 0, done.stderr
-    assert read_zero_shot_set(tmp_path / "birds").labels.tolist() == [0, 0, 1]
+    assert cli("validate", "lab.toml", "--ready").returncode == 0
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder"])
