@@ -18,7 +18,7 @@ from perceptinit.backbones.fast_modules import SelfAttention
 from perceptinit.backbones.text import GPU_MULTIPLES, token_rows
 from perceptinit.compute import devices, distributed
 from perceptinit.compute.devices import fetch, usable_cores
-from perceptinit.compute.optim import adamw
+from perceptinit.compute.optim import make_optimizer
 from perceptinit.evaluators.features import _PIXELS, Encoding, Subjects, all_features
 from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.pretrainers.clip import Clip
@@ -164,7 +164,7 @@ def test_under_fsdp_whole_parameters_of_a_loss_are_averaged_and_clipped_beside_c
 def test_under_fsdp_a_step_that_is_not_finite_is_left_out_by_the_kernel(found_inf, num_changed):
     with fake_group(8):
         trained = copy_sharded(model())
-        optimizer = adamw([trained.image], lr=1e-3, weight_decay=0.1)
+        optimizer = make_optimizer([trained.image], lr=1e-3, weight_decay=0.1)
         trained.encode_image(torch.zeros(4, 3, 16, 16, dtype=torch.uint8)).sum().backward()
         weight = blocks_of(trained.image)[0].mlp.fc1.weight
         before = weight.to_local().clone()

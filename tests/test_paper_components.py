@@ -23,6 +23,7 @@ from perceptinit.judgments.forms.same_pairs import SamePairs
 from perceptinit.pretrainers.supervised import Supervised
 from perceptinit.registry import Component
 from perceptinit.testing import tiny_classifier, tiny_judgments, tiny_model, tiny_pairs
+from perceptinit.testing.contract import tiny_pretrainer
 from perceptinit.testing.stages import EVENTS
 from perceptinit.types import RunContext
 
@@ -65,7 +66,7 @@ def options_of(name, folder):
     if name in ("checkpoint", "interpolate"):
         save_file(tower.state_dict(), folder / "tower.safetensors")
         return {"file": str(folder / "tower.safetensors")}
-    if name == "imagenet":
+    if name in ("imagenet", "timm-weights"):
         save_file(tower.trunk.state_dict(), folder / "trunk.safetensors")
         return {"file": str(folder / "trunk.safetensors")}
     if name == "weight-selection":
@@ -75,6 +76,10 @@ def options_of(name, folder):
         return {"file": str(folder / "teacher.safetensors"), **args}
     if name in ("triplet", "triplet-hinge"):
         return {"epochs": 1, "batch_size": 16}
+    if name == "distil":
+        return {"epochs": 1, "batch_size": 16}
+    if name == "procedural":
+        return {"steps": 2, "warmup_steps": 1, "batch_size": 8}
     if name in (
         "zero-shot",
         "classification",
@@ -90,7 +95,7 @@ def options_of(name, folder):
 def build(cls, options):
     config, problems = read_config(cls.Config, options, "component")
     assert not problems
-    parts = {"judgments": AllForms, "pairs": tiny_pairs}
+    parts = {"judgments": AllForms, "pairs": tiny_pairs, "pretrain": tiny_pretrainer}
     return cls(config, **{name: parts[name]() for name in find_parts(cls)})
 
 

@@ -20,7 +20,7 @@ ROOMS = {
     "plugin": "reports trackers evaluators initializers pretrainers test_sets judgments pairs backbones images compute files base",
     "cli": "evaluating reports running exporting library test_sets judgments pairs results recipe"
     " components images files base",
-    "testing": "evaluators test_sets judgments pairs backbones components images files base",
+    "testing": "evaluators pretrainers test_sets judgments pairs backbones components images files base",
     "running": "reports evaluators results recipe components compute files base",
     "evaluating": "reports evaluators results initializers test_sets judgments recipe backbones components"
     " compute files base",
@@ -30,7 +30,7 @@ ROOMS = {
     "trackers": "results base",
     "results": "test_sets recipe backbones components files base",
     "library": "judgments recipe backbones components compute files base",
-    "initializers": "judgments pairs images components compute files base",
+    "initializers": "pretrainers judgments pairs backbones images components compute files base",
     "pretrainers": "pairs backbones images compute files base",
     "test_sets": "pairs world files base",
     "judgments": "world images components files base",

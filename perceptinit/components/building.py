@@ -31,9 +31,11 @@ from perceptinit.protocols import (
 )
 from perceptinit.registry import Entry, Registry
 
-# kinds of nested components, with the component that replaces each in a smoke run
+# parts of a component by the key of their nested table, and their kind
+PARTS = {"judgments": "judgments", "pairs": "pairs", "pretrain": "pretrainer"}
+# parts that are data, and what replaces them in a smoke run
 STAND_INS = {"judgments": "synthetic", "pairs": "synthetic"}
-PART_KINDS = tuple(STAND_INS)
+DATA_PARTS = tuple(STAND_INS)
 # parts of a model that evaluators can need, in messages
 PART_TITLES = {"text": "text tower", "head": "trained classifier"}
 
@@ -117,14 +119,14 @@ def read_spec(registry: Registry, kind: str, table: Any, where: str) -> tuple[Sp
     except PerceptInitError as error:
         return None, [Problem(f"{where}.use", str(error))]
     wanted = find_parts(cls)
-    own = {k: v for k, v in table.items() if k not in ("use", *PART_KINDS)}
+    own = {k: v for k, v in table.items() if k not in ("use", *PARTS)}
     config, problems = read_config(cls.Config, own, where)  # type: ignore[attr-defined]
-    strange = [kind for kind in PART_KINDS if kind in table and kind not in wanted]
-    problems += [Problem(where, f"{entry.title} takes no {kind}") for kind in strange]
+    strange = [key for key in PARTS if key in table and key not in wanted]
+    problems += [Problem(where, f"{entry.title} takes no {key}") for key in strange]
     parts: dict[str, Spec] = {}
     for name, is_required in wanted.items():
         if name in table:
-            part, more = read_spec(registry, name, table[name], f"{where}.{name}")
+            part, more = read_spec(registry, PARTS[name], table[name], f"{where}.{name}")
             problems += more
             parts |= {name: part} if part else {}
         elif is_required:
@@ -133,11 +135,9 @@ def read_spec(registry: Registry, kind: str, table: Any, where: str) -> tuple[Sp
 
 
 def find_parts(cls: type) -> dict[str, bool]:
-    """Return the kinds of nested components that a class takes, and whether each is required."""
+    """Return the keys of the parts that the class takes, and whether each is required."""
     parameters = inspect.signature(cls).parameters
-    return {
-        kind: parameters[kind].default is inspect.Parameter.empty for kind in PART_KINDS if kind in parameters
-    }
+    return {key: parameters[key].default is inspect.Parameter.empty for key in PARTS if key in parameters}
 
 
 def preflight(component: Any) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from perceptinit.components.building import PART_KINDS, find_parts
+from perceptinit.components.building import PARTS, find_parts
 from perceptinit.components.class_source import SourceClass, class_nodes, find_class, open_module
 from perceptinit.errors import PerceptInitError
 from perceptinit.registry import Entry
@@ -65,7 +65,7 @@ def describe(entry: Entry) -> Description:
     return Description(
         doc=inspect.cleandoc(next(filter(None, docs), "")),
         fields=fields_of(c.node for c in config.lineage()) if config else (),
-        parts=tuple(kind for kind in PART_KINDS if kind in arguments),
+        parts=tuple(key for key in PARTS if key in arguments),
         location=lineage[0].location,
         unseen=tuple(config.unseen_bases()) if config else (),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +12,10 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from perceptinit.errors import UsageError, problems_of
+
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+_ADVICE = "timm.optim.list_optimizers() lists the names, such as nadamuon, lion, adopt"
 
 # names of the list of a tower's blocks in timm, open_clip and transformers
 BLOCK_LISTS = ("blocks", "resblocks", "layers", "layer", "stages")
@@ -45,8 +49,9 @@ def warmup_cosine(
     return min_lr + (lr - min_lr) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def adamw(
+def make_optimizer(
     modules: Iterable[nn.Module],
+    name: str | None = None,
     *,
     lr: float,
     weight_decay: float,
@@ -54,32 +59,88 @@ def adamw(
     eps: float = 1e-6,
     fused: bool = True,
     lr_scales: Mapping[nn.Parameter, float] | None = None,
-) -> torch.optim.AdamW:
-    """Return an AdamW over the trainable parameters of `modules`.
+) -> torch.optim.Optimizer:
+    """Return an optimiser over the trainable parameters of `modules`.
 
-    Weight decay applies to matrices and kernels only: gains, biases and scalars (fewer than two dimensions)
-    are exempt, as in CLIP (Radford et al. 2021, section 2.5).
+    Weight decay applies to matrices and kernels only: gains, biases and scalars (fewer than two dimensions) are
+    exempt, as in CLIP (Radford et al. 2021, section 2.5). Optimisers that treat matrices in a special way, such as
+    Muon, use their own fallback (AdamW) for these, for embeddings and for convolutions that embed patches.
 
     Args:
         modules: Modules with the parameters.
+        name: None or "adamw"; another name of timm's optimisers; or "package.module:Class".
         lr: Learning rate.
         weight_decay: Weight decay of matrices and kernels.
-        betas: Decay rates of the moments.
-        eps: Term added to the denominator.
-        fused: Use one kernel for all parameters, several times faster than a loop over them.
+        betas: Decay rates of the moments, for optimisers with two of them.
+        eps: Term added to the denominator, for optimisers with one.
+        fused: Use AdamW's kernel for all parameters, several times faster than a loop over them.
         lr_scales: Factors on the learning rate, 1 by default.
+
+    Raises:
+        UsageError: If there is no such optimiser, or it cannot be made here.
     """
     scales = lr_scales or {}
-    groups: dict[tuple[bool, float, type], list[nn.Parameter]] = {}
-    for parameter in (p for module in modules for p in module.parameters() if p.requires_grad):
-        # sharded parameters cannot share a group with others
-        key = (parameter.ndim < 2, scales.get(parameter, 1.0), type(parameter.data))
-        groups.setdefault(key, []).append(parameter)
+    groups: dict[tuple[bool, float, bool, type], list[nn.Parameter]] = {}
+    for module in modules:
+        embeddings = _find_embeddings(module)
+        for parameter in (p for p in module.parameters() if p.requires_grad):
+            # sharded parameters cannot share a group with others
+            is_fallback = not is_adamw(name) and (parameter.ndim < 2 or parameter in embeddings)
+            key = (parameter.ndim < 2, scales.get(parameter, 1.0), is_fallback, type(parameter.data))
+            groups.setdefault(key, []).append(parameter)
     described = [
         {"params": groups[key], "weight_decay": 0.0 if key[0] else weight_decay, "lr_scale": key[1]}
-        for key in sorted(groups, key=lambda key: (key[0], -key[1], key[2].__name__))
+        | ({"use_fallback": True} if key[2] else {})
+        for key in sorted(groups, key=lambda key: (key[0], -key[1], key[2], key[3].__name__))
     ]
-    return torch.optim.AdamW(described, lr=lr, betas=betas, eps=eps, fused=fused)
+    if is_adamw(name):
+        return torch.optim.AdamW(described, lr=lr, betas=betas, eps=eps, fused=fused)
+    try:
+        return _make_named(str(name), described, lr=lr, betas=betas, eps=eps)
+    except (ImportError, AssertionError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f'optimizer = "{name}": {error or type(error).__name__}. {_ADVICE}') from error
+
+
+def adamw(modules: Iterable[nn.Module], **keys: Any) -> torch.optim.Optimizer:
+    """Return an AdamW over the trainable parameters of `modules`; keys as in `make_optimizer`."""
+    return make_optimizer(modules, None, **keys)
+
+
+def is_adamw(name: str | None) -> bool:
+    """Return whether a stage uses AdamW, the default."""
+    return name in (None, "adamw")
+
+
+def find_optimizer_problems(name: str | None, sharding: str = "none") -> Iterator[str]:
+    """Yield why a stage cannot use an optimiser: unknown, not installed, or without support for sharded parameters."""
+    if is_adamw(name):
+        return
+    if sharding != "none":
+        yield f'optimizer = "{name}" was not tested with sharding = "{sharding}". Use "adamw", or sharding = "none"'
+    yield from problems_of(lambda: make_optimizer([nn.Linear(2, 2)], name, lr=1e-3, weight_decay=0.0))
+
+
+def _make_named(name: str, groups: list[dict[str, Any]], **keys: Any) -> torch.optim.Optimizer:
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        return getattr(importlib.import_module(module), attribute)(groups, lr=keys["lr"])
+    from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers
+
+    if name not in list_optimizers():
+        raise ValueError("unknown")
+    info = get_optimizer_info(name)
+    if info.second_order:
+        raise ValueError("needs second derivatives, which the training does not compute")
+    if info.num_betas != 2:
+        keys.pop("betas")
+    return create_optimizer_v2(groups, name, **keys)
+
+
+def _find_embeddings(module: nn.Module) -> set[nn.Parameter]:
+    """Return weights of embeddings, of positions and of patches, which are no maps between features."""
+    layers = (m for m in module.modules() if isinstance(m, nn.Embedding | nn.Conv2d))
+    named = (p for name, p in module.named_parameters() if "embed" in name.rpartition(".")[2])
+    return {p for layer in layers for p in layer.parameters()} | set(named)
 
 
 def layer_lr_scales(tower: nn.Module, decay: float) -> dict[nn.Parameter, float]:

@@ -20,6 +20,16 @@ def perceptinit_initializers() -> list[Component]:
             summary="timm's ImageNet weights of the same architecture, from a file or downloaded",
         ),
         Component(
+            name="timm-weights",
+            target="perceptinit.initializers.imagenet:AnyTimmWeights",
+            summary="any published weights of timm for the architecture, by tag (MAE, DINO, CLIP, ...)",
+        ),
+        Component(
+            name="timm-scheme",
+            target="perceptinit.initializers.timm_scheme:TimmScheme",
+            summary="control: weights redrawn by another random scheme of timm (jax, moco, reset)",
+        ),
+        Component(
             name="checkpoint",
             target="perceptinit.initializers.checkpoint:Checkpoint",
             summary="weights from a safetensors file, strictly, with an explicit key map",
@@ -33,6 +43,21 @@ def perceptinit_initializers() -> list[Component]:
             name="triplet",
             target="perceptinit.initializers.triplet:Triplet",
             summary="stage 1 with a choice of loss: logistic, odd-one-out, info-nce, hinge",
+        ),
+        Component(
+            name="pretrain",
+            target="perceptinit.initializers.pretrain:Pretrain",
+            summary="another pretraining on pairs of its own, of which the image tower is kept",
+        ),
+        Component(
+            name="distil",
+            target="perceptinit.initializers.distil:Distil",
+            summary="embeddings of a teacher: a run, a model of timm or open_clip, or random weights (control)",
+        ),
+        Component(
+            name="procedural",
+            target="perceptinit.initializers.procedural:Procedural",
+            summary="masked symbols of a formal language through the blocks; no images (Shinnick et al. 2026)",
         ),
         Component(
             name="mimetic",

@@ -178,3 +178,14 @@ def fit(weights: Mapping[str, Tensor], trunk: nn.Module) -> tuple[dict[str, Tens
     fitted = {k: v for k, v in adapted.items() if k not in left_out} | own
     notes = [f"left out its classifier ({', '.join(left_out)})"] if left_out else []
     return fitted, notes + ([f"resampled {', '.join(resampled)}"] if resampled else [])
+
+
+class AnyTimmWeights(ImageNet):
+    """Loads any published weights of timm for the architecture of the trunk: MAE, DINO, CLIP, ImageNet.
+
+    The same as `imagenet`, under the name by which people look for it. `timm.list_pretrained("vit_base*")` lists
+    the tags. Licence and training data are those of the tag; a tag that was trained on captioned images or on the
+    test sets makes the comparison with random weights one of data.
+    """
+
+    name = "timm-weights"

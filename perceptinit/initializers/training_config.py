@@ -29,8 +29,10 @@ class TrainingConfig:
     """Passes over the judgments. Source: PI."""
     batch_size: PositiveInt = 128
     """Judgments per optimiser step; each distinct image among them is encoded once."""
+    optimizer: str | None = None
+    """AdamW by default; or an optimiser of timm by name, such as "nadamuon"; or "package.module:Class"."""
     lr: PositiveFloat = 5e-4
-    """Peak learning rate of AdamW. Source: PI."""
+    """Peak learning rate. Source: PI."""
     betas: tuple[Share, Share] = (0.9, 0.98)
     """Decay rates of AdamW's two moments. Source: PI."""
     eps: PositiveFloat = 1e-8

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Self
 
 from perceptinit.components.building import preflight
+from perceptinit.compute.optim import find_optimizer_problems
 from perceptinit.configs import PositiveFloat
 from perceptinit.errors import DataError, InitializerError, problems_of
 from perceptinit.initializers.held_out import EarlyStopping, HeldOut
@@ -79,7 +80,8 @@ class Triplet:
         self.judgments = judgments
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems of the judgments, and of a schedule that does not fit the run."""
+        """Yield problems of the optimiser, of the judgments, and of a schedule that does not fit the run."""
+        yield from find_optimizer_problems(self.config.optimizer)
         if not preflight(self.judgments):  # else the judgments report them under their own table
             yield from problems_of(self._load)
 

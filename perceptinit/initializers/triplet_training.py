@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import to_device
-from perceptinit.compute.optim import adamw, autocast, matmul_precision, set_lr, warmup_cosine
+from perceptinit.compute.optim import autocast, make_optimizer, matmul_precision, set_lr, warmup_cosine
 from perceptinit.errors import CheckpointError, TrainingError
 from perceptinit.initializers.objectives import Objective
 from perceptinit.initializers.report import no_change_error
@@ -83,8 +83,9 @@ class TripletTraining:
     ) -> None:
         self._name, self._model, self._objective, self._images = name, model, objective, images
         self._config, self._ctx = config, ctx
-        self._optimizer = adamw(
+        self._optimizer = make_optimizer(
             [model],
+            config.optimizer,
             lr=config.lr,
             weight_decay=config.weight_decay,
             betas=config.betas,

@@ -35,6 +35,11 @@ def perceptinit_pairs() -> list[Component]:
             summary="class folders, or a labelled set in clip-benchmark's layout, with class names as texts",
         ),
         Component(
+            name="fractals",
+            target="perceptinit.pairs.fractals:Fractals",
+            summary="fractals from a formula, a class each, for `supervised` in `pretrain` (Nakamura et al. 2024)",
+        ),
+        Component(
             name="synthetic",
             target="perceptinit.pairs.synthetic:SyntheticPairs",
             summary="rendered pictures with captions, made on the fly (a simulation)",

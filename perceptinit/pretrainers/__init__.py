@@ -19,4 +19,9 @@ def perceptinit_pretrainers() -> list[Component]:
             target="perceptinit.pretrainers.supervised:Supervised",
             summary="a classifier on labelled images, with timm's losses, mixup and cutmix; no text tower",
         ),
+        Component(
+            name="distil",
+            target="perceptinit.pretrainers.distil:Distil",
+            summary="embeddings of a frozen teacher, or their similarities in a batch; no text tower",
+        ),
     ]

@@ -11,7 +11,7 @@ import torch
 
 from perceptinit.backbones.image_models import ImageModel
 from perceptinit.compute import distributed
-from perceptinit.compute.optim import warmup_cosine
+from perceptinit.compute.optim import find_optimizer_problems, warmup_cosine
 from perceptinit.errors import DataError, TrainingError
 from perceptinit.images.background import colour_of
 from perceptinit.pairs.augment import Augment
@@ -109,6 +109,7 @@ class Pretraining(ABC):
     def preflight(self) -> Iterator[str]:
         """Yield problems, such as too few pairs, or a warm-up that does not end."""
         config = self.config
+        yield from find_optimizer_problems(config.optimizer, config.sharding)
         try:
             num_pairs = self.pairs.num_pairs
         except DataError:

@@ -77,8 +77,9 @@ class Training:
         }
         trained = (model, objective)
         self._parameters = [p for m in trained for p in m.parameters() if p.requires_grad]
-        self._optimizer = optim.adamw(
+        self._optimizer = optim.make_optimizer(
             trained,
+            config.optimizer,
             lr=config.lr,
             weight_decay=config.weight_decay,
             betas=config.betas,
@@ -170,7 +171,7 @@ class Training:
         if self._scaler.is_enabled():
             self._scaler.step(self._optimizer)
             self._scaler.update()
-        elif self._config.fused:
+        elif self._config.fused and optim.is_adamw(self._config.optimizer):
             # the kernel checks it, so the host does not wait
             self._optimizer.found_inf = (~is_finite).float()  # type: ignore[attr-defined]
             self._optimizer.step()

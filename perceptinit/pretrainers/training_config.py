@@ -35,6 +35,9 @@ class TrainingConfig:
     micro_batch: NonNegativeInt = 0
     """Pairs that a process encodes at a time; 0 for all of its pairs. Saves memory for a second forward pass;
     loss and gradients stay those of the whole batch (Gao et al. 2021)."""
+    optimizer: str | None = None
+    """AdamW by default; or an optimiser of timm by name, such as "nadamuon", "muon", "lion" or "adopt"; or
+    "package.module:Class". Learning rates do not carry over between them: tune each."""
     lr: PositiveFloat = 5e-4
     """Peak learning rate, at the end of the warm-up (CLIP ViT-B/32: 5e-4)."""
     min_lr: NonNegativeFloat = 0.0

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from perceptinit.components.building import PART_KINDS
+from perceptinit.components.building import DATA_PARTS
 from perceptinit.errors import Problem, RecipeError, UsageError
 from perceptinit.recipe.shipped import find, read_text
 from perceptinit.recipe.tables import (
@@ -264,9 +264,9 @@ class _Resolver:
             return [self._resolve_parts(v) for v in value] if isinstance(value, list) else value
         result = value.without()
         for key, item in value.items():
-            part = self._take(item, self.data, "table") if key in PART_KINDS else item
+            part = self._take(item, self.data, "table") if key in DATA_PARTS else item
             result[key] = self._resolve_parts(part)
-            if key in PART_KINDS and isinstance(part, Table) and "through" in part:
+            if key in DATA_PARTS and isinstance(part, Table) and "through" in part:
                 result[key] = self._nest(key, result[key])
         return result
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from perceptinit.components.building import PART_KINDS
+from perceptinit.components.building import PARTS
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.configs import plain_value
 from perceptinit.errors import PerceptInitError
@@ -32,7 +32,7 @@ def settings_row(label: str, kind: str, table: Mapping[str, Any] | None) -> Shar
     """Return a component with the settings that differ from its defaults, and all of its settings."""
     if not table:
         return label, "none", ""
-    own = {key: value for key, value in table.items() if key not in ("use", *PART_KINDS)}
+    own = {key: value for key, value in table.items() if key not in ("use", *PARTS)}
     return label, f"{table['use']}{_list_settings(changed_settings(kind, table))}", _list_settings(own)[2:-1]
 
 
@@ -47,7 +47,7 @@ def changed_settings(kind: str, table: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in table.items()
-        if key not in ("use", *PART_KINDS) and (key not in defaults or defaults[key] != value)
+        if key not in ("use", *PARTS) and (key not in defaults or defaults[key] != value)
     }
 
 

@@ -146,8 +146,7 @@ class Run:
         self._journal.begin(new_record(self.recipe, self.arm, self.cell.seed, self.device))
         if self.recipe.pretrain is not None:
             self.pretrainer = self.recipe.pretrain.build()
-        with named_torch_seed(self.cell.seed, "backbone"):  # the same for all arms of a seed
-            model: Any = self.recipe.backbone.build().build()
+        model = self._new_model(self.cell.seed)  # the same for all arms of a seed
         if isinstance(self.pretrainer, HasModel):
             model = self.pretrainer.model(model, self.cell.seed)
         self._journal.note_hashes("built", model)
@@ -169,6 +168,11 @@ class Run:
         components += [evaluator for _, evaluator in self.evaluators]
         for message in dict.fromkeys(text for c in components for text in find_component_warnings(c)):
             self._context("run").warn(message)
+
+    def _new_model(self, seed: int) -> Any:
+        """Return a new model of the backbone with weights for a seed."""
+        with named_torch_seed(seed, "backbone"):
+            return self.recipe.backbone.build().build()
 
     def _take_stages(self, model: DualEncoder) -> None:
         """Start with the weights that another experiment has after the same first stages."""
@@ -214,6 +218,7 @@ class Run:
                 self._context(stage),
                 resumed=self._journal.take_resumed(),
                 offer=partial(self._offer, model, stage),
+                new_model=self._new_model,
             )
             initializer: Initializer = spec.build()
             ctx.event("stage-start", message=spec.name, total_steps=count_planned_steps(initializer))

@@ -25,6 +25,7 @@ from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
 from perceptinit.judgments.forms.rdm import HasDissimilarities
 from perceptinit.judgments.forms.same_pairs import HasSamePairs
 from perceptinit.pairs.synthetic import SyntheticPairs
+from perceptinit.pretrainers.supervised import Supervised
 from perceptinit.seeding import named_torch_seed
 from perceptinit.test_sets.choice import HasChoice
 from perceptinit.types import RunContext, StagePlan
@@ -71,7 +72,13 @@ def tiny_pairs() -> SyntheticPairs:
     return SyntheticPairs(SyntheticPairs.Config().smoke())
 
 
-PARTS = {"judgments": tiny_judgments, "pairs": tiny_pairs}
+def tiny_pretrainer() -> Supervised:
+    """Return a pretrainer that learns the classes of `tiny_pairs` in a few steps."""
+    pairs: Any = tiny_pairs()
+    return Supervised(Supervised.Config().smoke(), pairs)
+
+
+PARTS = {"judgments": tiny_judgments, "pairs": tiny_pairs, "pretrain": tiny_pretrainer}
 
 
 class Contract:

@@ -194,6 +194,8 @@ class RunContext:
         offer: Call `offer(step, state)` after each step, in all processes. If a checkpoint is due, the run
             saves `state()` (tensors and plain values) with the weights of the model; if a stop was
             requested, it stops. A stage that offers states must resume from `resumed` exactly.
+        new_model: Returns a new model of the run's backbone, with weights drawn for a seed, or None if a stage
+            has no backbone, as in a library call.
     """
 
     seed: int = 0
@@ -206,6 +208,7 @@ class RunContext:
     send: Callable[[Event], None] = ignore_event
     resumed: State | None = None
     offer: Callable[[int, Callable[[], State]], None] = keep_nothing
+    new_model: Callable[[int], Any] | None = None
 
     def rng(self, *names: str | int) -> np.random.Generator:
         """Return a generator for the named draws of the stage."""

@@ -1,0 +1,116 @@
+"""Another pretraining as the start (`pretrain`): any pretrainer on any pairs, of which the image tower is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from perceptinit.backbones.image_models import ImageModel
+from perceptinit.components.building import preflight
+from perceptinit.compute.devices import fetch
+from perceptinit.errors import InitializerError
+from perceptinit.initializers.report import reporting, weight_changes
+from perceptinit.initializers.trainable import only_training, trainable_names
+from perceptinit.protocols import HasModel, HasPlan, HasWarnings, Pretrainer
+from perceptinit.types import InitReport, RunContext, StagePlan
+
+REPORT_EVERY_STEPS = 10
+IMAGE = "image."  # the tower's weights in the model of a pretrainer
+
+
+class Pretrain:
+    """Trains the image tower with another pretrainer, on pairs of its own, and keeps only the tower.
+
+    The nested table `[init.pretrain]` has the keys of `[pretrain]`: supervised on formula-made images, SimCLR on
+    the training images, CLIP on other captions. A text tower, a classifier and a projection of the stage start
+    new for the seed of the run and are discarded at its end; they never reach the pretraining that follows.
+    Draws are named by the stage, so the batches of that pretraining stay the same in all arms.
+    """
+
+    name = "pretrain"
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        pass
+
+    def __init__(self, config: Config, pretrain: Pretrainer) -> None:
+        self.config, self.pretrain = config, pretrain
+
+    def preflight(self) -> Iterator[str]:
+        """Yield why the pretrainer could not train."""
+        yield from preflight(self.pretrain)
+
+    def warnings(self) -> Iterator[str]:
+        """Yield the warnings of the pretrainer."""
+        if isinstance(self.pretrain, HasWarnings):
+            yield from self.pretrain.warnings()
+
+    def plan(self) -> StagePlan:
+        """Return the plan of the pretrainer; without one, of a stage of unknown length."""
+        return self.pretrain.plan() if isinstance(self.pretrain, HasPlan) else StagePlan()
+
+    def initialize(self, model: Any, ctx: RunContext) -> InitReport:
+        """Train the image tower in place.
+
+        Args:
+            model: The image tower; its modes and `requires_grad` are restored.
+            ctx: `ctx.new_model` makes the model of pretrainers that train a text tower as well.
+
+        Returns:
+            The report. Metrics are the last ones of the pretrainer, its steps, and `discarded_parameters`: the
+            weights of the stage outside the image tower.
+
+        Raises:
+            InitializerError: If the pretrainer needs a text tower and there is no backbone to take one from.
+            TrainingError: If the loss is not finite.
+        """
+        whole = self._model(model, ctx).to(ctx.device)
+        own = {name: p for name, p in whole.named_parameters() if not name.startswith(IMAGE)}
+        total = self.plan().steps
+        with reporting(self.name, model) as report, only_training(model, trainable_names(model, "all")):
+            if ctx.resumed:
+                report.resume(ctx.resumed["report"])
+                whole.load_state_dict({**whole.state_dict(), **ctx.resumed["rest"]})
+                self.pretrain.load_state_dict(ctx.resumed["pretrain"])
+            else:
+                ctx.event("stage-start", message=self.name, total_steps=total)
+
+            def state() -> dict[str, Any]:
+                # the pretrainer first: it may have to gather the weights
+                pretrain = self.pretrain.state_dict()
+                return {"report": report.state(), "pretrain": pretrain, "rest": _rest(whole.state_dict())}
+
+            metrics: Mapping[str, Any] = {}
+            for result in self.pretrain.steps(whole, ctx):
+                metrics = {**result.metrics, "steps": result.step, "samples": result.samples_seen}
+                if total and result.step % REPORT_EVERY_STEPS == 0:
+                    ctx.progress(result.step, total, **fetch(result.metrics))
+                ctx.offer(result.step, state)
+            report.metrics.update(fetch(metrics))
+            report.metrics.update(discarded_parameters=sum(p.numel() for p in own.values()))
+            report.metrics.update(weight_changes(report.before, model.state_dict()))
+        return report.result
+
+    def _model(self, tower: Any, ctx: RunContext) -> Any:
+        """Return the model that the pretrainer trains, with `tower` as its image tower."""
+        seed = ctx.seed_for("model")
+        parts = self.pretrain.parts if isinstance(self.pretrain, HasModel) else ("image", "text")
+        base: Any
+        if "text" not in parts:
+            base = ImageModel(tower)
+        elif ctx.new_model is None:
+            raise InitializerError(
+                f"initializer '{self.name}': this pretrainer trains a text tower, and a model alone has none. "
+                "Use a pretrainer of images, or a recipe with a [backbone]"
+            )
+        else:
+            base = ctx.new_model(seed)
+            base.image = tower
+        return self.pretrain.model(base, seed) if isinstance(self.pretrain, HasModel) else base
+
+
+def _rest(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: weight for name, weight in weights.items() if not name.startswith(IMAGE)}

@@ -1,0 +1,191 @@
+"""Pretraining on a teacher's embeddings (`distil`): no labels and no captions."""
+
+from __future__ import annotations
+
+# B batch of all processes, b rows of this process, D embedding of the student, T of the teacher
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from perceptinit.backbones.encoders import ImageTower
+from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat
+from perceptinit.errors import CheckpointError, problems_of
+from perceptinit.files.checkpoints import load_strict, load_weights
+from perceptinit.pairs.batches import PairBatch
+from perceptinit.pretrainers.objective import Objective
+from perceptinit.pretrainers.pretraining import Pretraining
+from perceptinit.pretrainers.training_config import TrainingConfig
+
+TeacherName = Literal["run", "timm", "open-clip", "random"]
+IMAGE = "image."  # of a run's final weights
+PROBE_SIZE = 2  # images in the call that finds the teacher's embedding size
+
+
+class Distil(Pretraining):
+    """Trains the image tower to have the embeddings of a frozen teacher, or their similarities in a batch.
+
+    The images are those of the pairs; their texts are ignored. A linear layer maps the student's embedding to the
+    teacher's and is discarded. Teachers: the weights of a run with the same backbone, a timm or an open_clip model
+    with published weights. Control: `teacher = "random"`, the same architecture with weights of its own.
+
+    Source: Hinton et al. 2015 (distillation); Park et al. 2019, arXiv 1904.05068 (similarities).
+    """
+
+    parts = ("image",)
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config(TrainingConfig):
+        teacher: TeacherName = "random"
+        """"run": the student's architecture with the weights of `file`; "timm" and "open-clip": a published `model`;
+        "random": the student's architecture with weights of `teacher_seed`, a control."""
+        file: Path | None = None
+        """Safetensors file of a run, such as `weights/final.safetensors`, for "run"."""
+        model: str = ""
+        """"NAME.TAG" of timm, or "NAME:TAG" of open_clip, whose weights are downloaded."""
+        teacher_seed: NonNegativeInt = 0
+        """Seed of the weights of "random". Not the run's seed: all runs have one teacher."""
+        match: Literal["features", "similarities"] = "features"
+        """"features": the cosine of student and teacher; "similarities": the cosines of all images of a batch."""
+        temperature: PositiveFloat = 0.1
+        """Of the softmax over the similarities of an image with the others; ignored by "features"."""
+        lr: PositiveFloat = 1e-3
+        """Peak learning rate, at the end of the warm-up."""
+        warmup_steps: NonNegativeInt = 0
+        """Steps of linear warm-up, fewer than the run has."""
+        weight_decay: NonNegativeFloat = 0.05
+        """AdamW's weight decay of matrices and kernels."""
+
+        def __post_init__(self) -> None:
+            TrainingConfig.__post_init__(self)
+            if (self.file is not None) != (self.teacher == "run"):
+                raise ValueError('file and teacher = "run" belong together')
+            if bool(self.model) != (self.teacher in ("timm", "open-clip")):
+                raise ValueError('model belongs to teacher = "timm" and "open-clip"')
+
+        def smoke(self) -> Self:
+            """Return a copy with a random teacher, which needs no file."""
+            return replace(TrainingConfig.smoke(self), teacher="random", file=None, model="")
+
+    config: Config
+
+    def preflight(self) -> Iterator[str]:
+        """Yield a problem of the teacher's file, or of any pretraining."""
+        if self.config.file is not None:
+            yield from problems_of(load_weights, self.config.file)
+        yield from super().preflight()
+
+    def make_objective(self, model: Any) -> Matching:
+        """Return the loss, with the teacher on the CPU.
+
+        Raises:
+            CheckpointError: If the teacher's weights do not fit.
+        """
+        teacher = make_teacher(self.config, model.image)
+        return Matching(teacher, model.embed_dim, self.config.match, self.config.temperature)
+
+
+def make_teacher(config: Distil.Config, student: Any) -> ImageTower:
+    """Return the frozen teacher: an image tower with its own input size and normalization."""
+    if config.teacher == "timm":
+        return _read_timm(config.model)
+    if config.teacher == "open-clip":
+        return _read_open_clip(config.model)
+    teacher = copy.deepcopy(student)
+    if config.file is None:
+        teacher.reset_parameters(config.teacher_seed)
+    else:
+        load_strict(teacher, _image_weights(load_weights(config.file)), str(config.file))
+    return teacher
+
+
+def _image_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of the image tower, of a file with or without other parts."""
+    own = {n.removeprefix(IMAGE): w for n, w in weights.items() if n.startswith(IMAGE)}
+    return own or dict(weights)
+
+
+def _read_timm(name: str) -> ImageTower:
+    import timm
+
+    try:
+        trunk: Any = timm.create_model(name, pretrained=True, num_classes=0)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise CheckpointError(f"teacher timm {name}: {error}") from error
+    about = trunk.pretrained_cfg
+    return _as_tower(trunk, int(about["input_size"][-1]), about["mean"], about["std"])
+
+
+def _read_open_clip(name: str) -> ImageTower:
+    import open_clip
+
+    model, _, tag = name.partition(":")
+    try:
+        made: Any = open_clip.create_model(model, pretrained=tag or None)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise CheckpointError(f"teacher open-clip {name}: {error}") from error
+    size = made.visual.image_size
+    side = int(size[0] if isinstance(size, tuple | list) else size)
+    return _as_tower(made.visual, side, made.visual.image_mean, made.visual.image_std)
+
+
+def _as_tower(trunk: nn.Module, size: int, mean: Any, std: Any) -> ImageTower:
+    def no_copy() -> ImageTower:
+        raise CheckpointError("a teacher with published weights has no fresh ones")
+
+    return ImageTower(trunk, nn.Identity(), image_size=size, embed_dim=0, mean=mean, std=std, fresh=no_copy)
+
+
+class Matching(Objective):
+    """Distance of the student's embeddings from those of a frozen teacher.
+
+    Args:
+        teacher: An image tower; it is not trained, and not part of the state.
+        embed_dim: Length D of the student's embeddings.
+        match: "features" or "similarities".
+        temperature: Of the softmax over similarities.
+    """
+
+    def __init__(
+        self,
+        teacher: ImageTower,
+        embed_dim: int,
+        match: Literal["features", "similarities"],
+        temperature: float,
+    ) -> None:
+        super().__init__()
+        self._match, self._temperature = match, temperature
+        teacher.eval().requires_grad_(False)
+        self._teacher = [teacher]  # in a list: no submodule, so neither trained nor saved
+        device = next((p.device for p in teacher.parameters()), torch.device("cpu"))
+        probe = torch.zeros(PROBE_SIZE, 3, teacher.image_size, teacher.image_size, device=device)
+        with torch.no_grad():
+            dim = teacher(probe).shape[1]
+        self.project = nn.Linear(embed_dim, dim, bias=False) if match == "features" else nn.Identity()
+
+    @torch.no_grad()
+    def rows(self, batch: PairBatch, seed: int) -> dict[str, Tensor]:
+        """Return the images (b, 3, H, W) and the teacher's embeddings of them (b, T), of length 1."""
+        teacher = self._teacher[0].to(batch.images.device)
+        images, size = batch.images, teacher.image_size
+        if images.shape[-1] != size:
+            images = images.float() / 255 if images.dtype == torch.uint8 else images
+            images = F.interpolate(images, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
+        return {"image": batch.images, "target": F.normalize(teacher(images).float(), dim=1)}
+
+    def loss(self, model: Any, **rows: Tensor) -> Tensor:
+        """Return the mean loss of the batch: one minus the cosine, or the cross-entropy of similarities."""
+        found, target = F.normalize(self.project(rows["image"]), dim=1), rows["target"]
+        if self._match == "features":
+            return 1 - (found * target).sum(dim=1).mean()
+        itself = torch.eye(len(found), dtype=torch.bool, device=found.device)
+        own, wanted = (
+            (part @ part.T / self._temperature).masked_fill(itself, float("-inf")) for part in (found, target)
+        )
+        log_own = own.log_softmax(dim=1).masked_fill(itself, 0.0)
+        return -(wanted.softmax(dim=1) * log_own).sum(dim=1).mean()
