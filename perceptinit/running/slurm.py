@@ -59,8 +59,8 @@ if [ "$code" = {unfinished} ] && scontrol show job "$SLURM_JOB_ID" | grep -q Job
   checkpoints=("${{folders[$SLURM_ARRAY_TASK_ID]}}"/checkpoints/checkpoint-*.safetensors)
   echo "${{checkpoints[-1]}}" >> "$stops"
   if [ "$(wc -l < "$stops")" -ge 3 ] && [ "$(tail -n 3 "$stops" | uniq | wc -l)" = 1 ]; then
-    echo "error: $arm, seed $seed: two requeues without a new step. A stage or an evaluation takes longer than" \
-      "the time limit. Raise [slurm] time, then run the same command again" >&2
+    echo "error: $arm, seed $seed: two requeues without a new step. A stage or an evaluation takes" \\
+      "longer than the time limit. Raise [slurm] time, then run the same command again" >&2
     exit 1
   fi
   scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
