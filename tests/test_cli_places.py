@@ -1,5 +1,7 @@
 """Places on the command line where no file can be, or something else is: one sentence, exit code 2."""
 
+import errno
+import os
 import sys
 
 import pytest
@@ -57,3 +59,12 @@ def test_an_output_that_is_full_is_told(verbs, monkeypatch, words):
             PerceptInitError, match=r"the output cannot be written \(No space left on device\)"
         ):
             verbs(*words)
+
+
+def test_a_disk_that_is_read_only_is_reported(cli, tmp_path, monkeypatch):
+    def write(name, kind, parent):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "acme-texture/README.md")
+
+    monkeypatch.setattr("perceptinit.components.scaffold.new_plugin", write)
+    done = cli("new", "plugin", "acme-texture", "--kind", "initializer")
+    assert (done.returncode, done.stderr) == (2, "error: acme-texture/README.md: Read-only file system\n")

@@ -413,3 +413,12 @@ def test_a_table_too_wide_for_the_terminal_has_a_row_per_difference(tmp_path):
         "shuffled +5.0 [+3.6, +6.4]",
         "shuffled 50.0 ± 1.0 3 of 3 random -2.0 [-4.5, +0.5]",
     ]
+
+
+def test_a_score_too_large_for_statistics_is_left_out_and_reported(tmp_path):
+    records = three_by_three()
+    records[0]["scores"][0]["value"] = 1e308
+    comparison = compare(load_runs([write(tmp_path, records)]))
+    assert (
+        "random, seed 0: top1/x is larger than 1e+100; it is excluded from that mean" in comparison.problems
+    )

@@ -102,10 +102,11 @@ def test_a_plan_says_all_that_is_stated_before_the_runs(lab):
 
 
 def test_a_plan_that_is_committed_holds_no_credentials(lab):
-    lab.plan("summary=from https://me:hush@example.org/judgments.csv")
+    lab.plan("summary=<img src=x> from https://me:hush@example.org/judgments.csv")
     for name in ("plan.json", "plan.md"):
         assert "hush" not in (lab.root / name).read_text()
         assert "example.org" in (lab.root / name).read_text()
+    assert "&lt;img src=x>" in (lab.root / "plan.md").read_text()
 
 
 def test_a_stated_hypothesis_is_taken_as_it_is(lab):

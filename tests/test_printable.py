@@ -4,6 +4,7 @@ import json
 
 import pytest
 from helpers.made_runs import record, three_by_three, write
+from helpers.short_recipes import RECIPE
 
 from perceptinit.errors import DataError, WriteError, printable
 from perceptinit.exporting.card import _fence, _text
@@ -97,3 +98,11 @@ def tiny_card(tmp_path):
         return model_card(TrainedRun(model, {}, own, build_plugin_manager()), "timm", "usage\n")
 
     return make
+
+
+def test_the_summary_of_a_recipe_is_tame_in_validate(cli, tmp_path):
+    text = RECIPE.replace('name = "looks"', f'name = "looks"\nsummary = {json.dumps(EVIL)}')
+    (tmp_path / "looks.toml").write_text(text)
+    done = cli("validate", "looks.toml")
+    assert TAMED in done.text
+    assert not set(done.text) & set("\x1b\x07\x9b\u202e")

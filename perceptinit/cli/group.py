@@ -14,8 +14,11 @@ from typer.core import TyperGroup
 from perceptinit.companions import missing_companion
 from perceptinit.errors import MissingPackageError, PerceptInitError, UsageError, shown
 
-# too long a name, circular links, a file instead of a folder or the reverse
-_WRONG_PLACE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+# too long a name, circular links, a file instead of a folder or the reverse, a place without access
+_WRONG_PLACE = (
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+    *(errno.EROFS, errno.EACCES, errno.EPERM),
+)
 _NO_OUTPUT = (errno.ENOSPC, errno.EIO)
 _LINE_END = re.compile(r"(?<!\n)\n(?!\n)")  # inside a paragraph
 

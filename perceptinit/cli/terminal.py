@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from perceptinit.errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -38,7 +40,7 @@ def new_table(headings: Collection[str], *, right: Collection[str] = ()) -> Tabl
 def print_warnings(warnings: Iterable[object]) -> None:
     """Print warnings to standard error."""
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {printable(str(warning))}", file=sys.stderr)
 
 
 def accept_any_encoding() -> None:

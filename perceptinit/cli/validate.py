@@ -30,7 +30,7 @@ def validate(
 
     Example: perceptinit validate pi_clip_yfcc --device cuda --world 8 --world 64
     """
-    from perceptinit.errors import RecipeError, UsageError
+    from perceptinit.errors import RecipeError, UsageError, printable
     from perceptinit.recipe.plan import plan_lines
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.reports.planning.prospects import doubts, prospects
@@ -57,7 +57,7 @@ def validate(
         lines += [*table(runs), *(f"warning: {text}" for run in runs for text in run.warnings())]
     console = new_console(markup=False)
     for line in lines:
-        console.print(line, soft_wrap=True)
+        console.print(printable(line), soft_wrap=True)
     settings = [part for text in set_ or () for part in ("--set", text)]
     if any(hasattr(spec.config, "path") or hasattr(spec.config, "root") for spec in find_judgments(loaded)):
         decode = shlex.join(["perceptinit", "data", "check", str(recipe), *settings])
@@ -66,7 +66,7 @@ def validate(
     if not obstacles:
         warnings = find_warnings(loaded)
         for problem in warnings:
-            console.print(f"warning: {problem}", soft_wrap=True)
+            console.print(f"warning: {printable(str(problem))}", soft_wrap=True)
         console.print("It would run, but see the warnings." if warnings else "Ready to run.")
         return
     if ready:
@@ -74,4 +74,4 @@ def validate(
     console.print("The recipe is valid. Before it can run:")
     command = shlex.join(["perceptinit", "data", "download", "--recipe", str(recipe), *settings])
     for line in summarize_obstacles(loaded, obstacles, command):
-        console.print(f"  {line}", soft_wrap=True)
+        console.print(f"  {printable(line)}", soft_wrap=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import keyword
 import re
+import sys
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -47,6 +49,12 @@ def new_plugin(name: str, kind: str, parent: Path) -> Path:
         raise UsageError(f"{folder}: exists already. Remove it or choose another name")
     values = _values(name, kind)
     package = values["package"]
+    if package in sys.stdlib_module_names:
+        raise UsageError(f"'{name}' would replace Python's module {package}. Choose another name")
+    if reserved := [
+        v for v in map(values.get, ("package", "module", "class_name")) if keyword.iskeyword(str(v))
+    ]:
+        raise UsageError(f"'{name}' contains Python's keyword '{reserved[0]}'. Choose another name")
     templates = {
         "pyproject.toml": "pyproject.toml",
         "README.md": "README.md",

@@ -15,6 +15,11 @@ ARM_SLOTS = ("init", "posthoc")  # the only slots that an arm may replace
 MAX_DEPTH = 50  # of nested tables and arrays; recipes have about 6
 MAX_PATH = 200
 UNSET = "the variable {0} is not set. Set it (export {0}=...), or give a default: ${{{0}:-...}}"
+# strings and comments, in which dots are not part of a key; `tomllib` reads such a key in quadratic time
+_QUOTED = re.compile(
+    r"""(?s:\"{3}.*?(?:\"{3}|\Z)|'{3}.*?(?:'{3}|\Z))|"(?:\\.|[^"\\\n])*"?|'[^'\n]*'?|\#[^\n]*"""
+)
+_LONG_KEY = re.compile(rf"(?<![\w.-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{MAX_DEPTH},}}")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
 
 
@@ -129,6 +134,8 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
 
 def _loads(text: str) -> dict[str, Any]:
     """Return the tables of a TOML text; ValueError for other texts."""
+    if _LONG_KEY.search(_QUOTED.sub("s", text)):
+        raise ValueError(f"a key with more than {MAX_DEPTH} parts")
     try:
         return tomllib.loads(text)
     except RecursionError as error:

@@ -25,6 +25,7 @@ from perceptinit.types import Items, Split
 
 Budget = Literal["equal", "unequal"] | int
 SPLITS = get_args(Split)
+LARGEST = 1e100  # of a score
 SAME_MEAN = 1e-5  # between a score and the mean of its items, which are stored as float32
 Cell = tuple[str, int]  # arm, seed
 ItemsOf = Mapping[Cell, Mapping[str, Items]]  # by name of the score
@@ -53,7 +54,10 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
     scores = [_score(runs, rows, name, contrasts, items) for name in names]
     for score, ((arm, seed), own) in product(scores, rows.items()):
         if seed not in score.arm(arm).by_seed:
-            what = "is not a finite number" if score.name in own else "was not measured"
+            what = "was not measured"
+            if score.name in own:
+                is_large = own[score.name]["value"] is not None
+                what = f"is larger than {LARGEST:g}" if is_large else "is not a finite number"
             problems.append(f"{arm}, seed {seed}: {score.name} {what}; it is excluded from that mean")
     problems += _incomplete_sets(rows)
     return Comparison(
@@ -141,11 +145,16 @@ def _read_items(runs: RunSet) -> tuple[ItemsOf, list[str]]:
     return items, problems
 
 
+def _is_usable(value: float | None) -> bool:
+    """Return whether the square of a score is finite."""
+    return value is not None and abs(value) < LARGEST
+
+
 def _score(
     runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast], items: ItemsOf
 ) -> ScoreComparison:
     found = {cell: scores[name] for cell, scores in rows.items() if name in scores}
-    values = {c: float(r["value"]) for c, r in found.items() if r["value"] is not None}
+    values = {c: float(r["value"]) for c, r in found.items() if _is_usable(r["value"])}
     row = next(iter(found.values()))
     measure, data_set = split_name(name)
     rule = rule_of(runs.plan, runs.num_planned, runs.num_listed)

@@ -117,7 +117,7 @@ def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) ->
         write_json(aside, old)
         kept = f" The {plan_name(old)} is kept as {aside.name}."
     with atomic_path(root / TEXT) as temporary:
-        temporary.write_text(plan_text(plan), encoding="utf-8")
+        temporary.write_text(plan_text(plan).replace("<", "&lt;"), encoding="utf-8")  # no HTML
     write_json(path, plan)
     return f"{path}: {plan_name(plan)}.{kept}"
 
