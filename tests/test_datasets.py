@@ -425,6 +425,30 @@ def rdm(tmp_path, path, **config):
 VECTOR = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
 
 
+def test_sessions_of_a_person_are_averaged_and_ceilings_are_over_people(tmp_path):
+    from perceptinit.judgments.data_check import check_judgments
+
+    rng = np.random.default_rng(0)
+    of_people = rng.random((4, 1, 6))
+    sessions = (of_people + 0.2 * rng.random((4, 2, 6))).reshape(8, 6)  # sessions of a person are similar
+    (tmp_path / "names.txt").write_text("\n".join(names(4)))
+    np.save(tmp_path / "lab.npy", sessions)
+    scaled = (sessions - sessions.mean(1, keepdims=True)) / sessions.std(1, keepdims=True)
+    np.save(tmp_path / "means.npy", scaled.reshape(4, 2, 6).mean(axis=1))
+    key = {"names": tmp_path / "names.txt"}
+    people = tuple("aabbccdd")
+    joined, by_hand = rdm(tmp_path, "lab.npy", people=people, **key), rdm(tmp_path, "means.npy", **key)
+    assert joined.people == ["a", "b", "c", "d"]
+    np.testing.assert_allclose(joined.load_dissimilarities("all")[2], by_hand.load_dissimilarities("all")[2])
+    assert joined.noise_ceiling("train") == by_hand.noise_ceiling("train")
+    assert rdm(tmp_path, "lab.npy", **key).noise_ceiling("train")[0] > joined.noise_ceiling("train")[0]
+    assert rdm(tmp_path, "lab.npy", people=people, subjects=(0, 2, 3), **key).people == ["a", "b"]
+    told = [f.message for f in check_judgments(rdm(tmp_path, "lab.npy", **key), decode=False).findings]
+    assert "each of 8 matrices counts as a person. If some are sessions of one person, set people" in told
+    with pytest.raises(DataError, match=r"people has 2 names for 8 matrices\. Give one for each"):
+        rdm(tmp_path, "lab.npy", people=("a", "b"), **key).load("train")
+
+
 def test_all_layouts_of_a_matrix_give_the_same_triplets(tmp_path):
     from scipy.io import savemat
     from scipy.spatial.distance import squareform

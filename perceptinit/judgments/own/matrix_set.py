@@ -162,7 +162,7 @@ class RdmSet(MatrixSet):
 
     `.npy` and `.mat` files hold (M, M), (subjects, M, M), or upper triangles row by row; `.csv` is
     one square table, with or without names in the first row or column. With several subjects each subject
-    has one vote. Splits are by image: all three images of a triplet are in its split. Triplets are drawn
+    has one vote; `people` joins the sessions of a person. Splits are by image: all three images of a triplet are in its split. Triplets are drawn
     without replacement from candidates whose mean dissimilarities differ by `min_gap`.
     """
 
@@ -188,6 +188,9 @@ class RdmSet(MatrixSet):
         """File name pattern: "{}.jpg", or "{:03d}.jpg" for whole numbers. Default: names are file names."""
         subjects: tuple[NonNegativeInt, ...] = ()
         """Use only these subjects, counted from 0. Default: all."""
+        people: tuple[str, ...] | None = None
+        """The person of each matrix of the file. The matrices of a person, such as sessions, are scaled and
+        averaged, and ceilings are over people. Default: each matrix is a subject."""
 
     config: Config
 
@@ -209,8 +212,10 @@ class RdmSet(MatrixSet):
 
     @property
     def people(self) -> Sequence[str]:
-        """Subjects by their numbers in the file."""
-        subjects = self.config.subjects
+        """People by name, or subjects by their numbers in the file."""
+        subjects, people = self.config.subjects, self.config.people
+        if people:
+            return list(dict.fromkeys(people[i] for i in subjects or range(len(people))))
         return [f"subject {number}" for number in subjects] if subjects else super().people
 
     def read_file(self) -> tuple[np.ndarray, Sequence[str] | None]:
@@ -231,4 +236,26 @@ class RdmSet(MatrixSet):
         strange = sorted(set(c.subjects) - set(range(len(matrices))))
         if strange:
             raise DataError(f"{c.path}: no subject {strange[0]}; there are {len(matrices)}, counted from 0")
-        return matrices[list(c.subjects)] if c.subjects else matrices, files
+        if c.people and len(c.people) != len(matrices):
+            raise DataError(
+                f"{c.path}: people has {len(c.people)} names for {len(matrices)} matrices. Give one for each"
+            )
+        chosen = list(c.subjects or range(len(matrices)))
+        if not c.people:
+            return matrices[chosen], files
+        rows = {name: [i for i in chosen if c.people[i] == name] for name in self.people}
+        means = (
+            Dissimilarities.build(matrices[own], "dissimilarity", f"{c.path}, person '{name}'").group_mean(
+                name
+            )
+            for name, own in rows.items()
+        )
+        return np.stack(list(means)), files
+
+    def describe_people(self) -> Iterator[str]:
+        """Yield how many people the matrices count for, if there are several matrices."""
+        count = len(self.people)
+        if self.config.people:
+            yield f"the matrices of the file are of {count} people; the ceiling is over people"
+        elif count > 1:
+            yield f"each of {count} matrices counts as a person. If some are sessions of one person, set people"
