@@ -18,9 +18,10 @@ from perceptinit.reports.report import render
 from perceptinit.reports.searches import rows, search_figure
 from perceptinit.results.runs import load_experiments, load_runs
 from perceptinit.results.tuned import Search, Trial, find_trials, read_searches
+from perceptinit.running.frozen import restore_cells
 from perceptinit.running.sweep import Sweep
 from perceptinit.running.tuning import Tune
-from perceptinit.running.workers import _cells, _job
+from perceptinit.running.workers import _job
 
 ROOT = Path(__file__).parent.parent
 # a pretrainer whose score is higher the closer its learning rate is to the arm's best one; training is lost far above
@@ -199,7 +200,7 @@ def test_a_kill_in_the_middle_changes_nothing(place, verb):
 
 def test_workers_are_told_the_recipe_of_each_trial(place):
     cells = Tune(place / "planted.toml", (), Path("runs"), fresh=False, jobs=1).trials
-    told = _cells(json.loads(json.dumps(_job(Sweep(cells, "cpu"), num_workers=1))))
+    told = restore_cells(json.loads(json.dumps(_job(Sweep(cells, "cpu"), num_workers=1))))
     assert [(c.title, c.folder) for c in told] == [(c.title, c.folder) for c in cells]
     assert [c.recipe.fingerprint(c.arm) for c in told] == [c.recipe.fingerprint(c.arm) for c in cells]
     assert len({c.recipe.fingerprint(c.arm) for c in told}) == 24
