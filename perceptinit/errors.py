@@ -106,7 +106,8 @@ class WriteError(PerceptInitError, OSError):
     def __init__(self, path: Path | str, reason: str) -> None:
         self.reason = reason
         super().__init__(
-            f"{path}: cannot be written ({reason}). Free some space or choose another place, then run the same "
+            f"{path}: cannot be written ({reason}). Free some space or choose another place, then run the "
+            "same "
             "command again"
         )
 

@@ -33,7 +33,8 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def perceptinit_initializers() -> Iterable[Component]:
     """Offer methods that set the weights of an image tower, before or after pretraining.
 
-    The class has `initialize(model, ctx) -> InitReport`. Recipe slots `[[init]]` and `[[posthoc]]`. Since 0.1.
+    The class has `initialize(model, ctx) -> InitReport`. Recipe slots `[[init]]` and `[[posthoc]]`. Since
+    0.1.
     """
 
 

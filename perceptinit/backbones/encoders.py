@@ -179,7 +179,8 @@ def find_unseen_pixels(build: Callable[[], DualTower]) -> Iterator[str]:
 def _encode_one(model: DualTower) -> None:
     if model.context_length < MIN_CONTEXT:
         raise UsageError(
-            f"context_length = {model.context_length} has no space for a word between the start and end tokens. "
+            f"context_length = {model.context_length} has no space for a word between the start and end "
+            "tokens. "
             "CLIP uses 77"
         )
     model.eval()

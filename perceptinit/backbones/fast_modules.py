@@ -71,8 +71,8 @@ class PatchConv(nn.Conv2d):
     """A convolution over patches without overlap, as a matrix product. Equivalent to nn.Conv2d.
 
     In bfloat16, oneDNN's gradient of the kernel is slow: both passes take 1.6 times as long as the product,
-    for images of 224 pixels and patches of 32 (AMD EPYC, one thread). cuDNN has no fast kernel for 3 channels,
-    and its gradient is not deterministic. Traced passes use the convolution.
+    for images of 224 pixels and patches of 32 (AMD EPYC, one thread). cuDNN has no fast kernel for 3
+    channels, and its gradient is not deterministic. Traced passes use the convolution.
 
     Args:
         like: A convolution over square patches. Its parameters are shared.

@@ -34,8 +34,8 @@ from perceptinit.registry import suggest
 class OpenClip:
     """The two towers of an open_clip model, with random or published weights.
 
-    Models with a third, generative tower (CoCa) are not supported. The logit bias of SigLIP is left out, because
-    it does not change a softmax loss.
+    Models with a third, generative tower (CoCa) are not supported. The logit bias of SigLIP is left out,
+    because it does not change a softmax loss.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +43,8 @@ class OpenClip:
         model: str = "ViT-B-32"
         """Name of a configuration (`open_clip.list_models()`), or path of a .json file."""
         pretrained: str = ""
-        """Weights of both towers: a tag (`open_clip.list_pretrained()`), which open_clip downloads, or path of a
-        .safetensors file in open_clip's layout. Empty: random weights."""
+        """Weights of both towers: a tag (`open_clip.list_pretrained()`), which open_clip downloads, or path
+        of a .safetensors file in open_clip's layout. Empty: random weights."""
         image_size: NonNegativeInt = 0
         """Height and width of the input, pixels; 0 uses that of the configuration."""
         embed_dim: NonNegativeInt = 0
@@ -57,8 +57,8 @@ class OpenClip:
         """Initialize the blocks and position embeddings of the image tower like CLIP's text tower (DeCLIP),
         instead of torch's defaults. Only for open_clip's vision transformers."""
         mean: RGB | None = None
-        """Mean of red, green and blue for pixels in [0, 1]. Default: that of the tag or of preprocess_cfg in the
-        JSON file, else OpenAI's. Set it for other weights from a file."""
+        """Mean of red, green and blue for pixels in [0, 1]. Default: that of the tag or of preprocess_cfg in
+        the JSON file, else OpenAI's. Set it for other weights from a file."""
         std: RGB | None = None
         """Standard deviation of red, green and blue, like `mean`."""
 
@@ -259,6 +259,7 @@ def find_pretrained_problems(model: str, pretrained: str) -> list[str]:
         return []
     how = "with" if trained else "without"
     return [
-        f"pretrained = '{pretrained}' was trained {how} QuickGELU, unlike model '{model}'. Choose the model {how} "
+        f"pretrained = '{pretrained}' was trained {how} QuickGELU, unlike model '{model}'. Choose the "
+        f"model {how} "
         "-quickgelu in its name"
     ]

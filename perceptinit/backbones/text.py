@@ -22,8 +22,8 @@ from perceptinit.compute.devices import to_device
 # pooling at one token, so that later tokens have no effect under a causal mask
 POSITION_POOLS = ("first", "argmax", "eos")
 
-# multiples of rows and of tokens of a row on a GPU, where cuDNN plans each new shape (40 to 400 ms), and masks of
-# multiples of 8 need no padding
+# multiples of rows and of tokens of a row on a GPU, where cuDNN plans each new shape (40 to 400 ms), and
+# masks of multiples of 8 need no padding
 GPU_MULTIPLES = (16, 8)
 
 Tokenizer = Callable[..., torch.Tensor]
@@ -50,8 +50,8 @@ class TextTower(nn.Module):
 
     Args:
         transformer: Maps token ids (B, context_length) to embeddings (B, D).
-        tokenizer: Called as `tokenizer(texts, context_length=n)`. Returns ids int64 (B, n) with padding at the
-            end; truncated texts keep the end token.
+        tokenizer: Called as `tokenizer(texts, context_length=n)`. Returns ids int64 (B, n) with padding at
+            the end; truncated texts keep the end token.
         context_length: Maximum number of tokens in a text.
     """
 
@@ -152,7 +152,8 @@ def _forward_rows(
 
 
 def _rows_mask(text: torch.Tensor, transformer: Any, dtype: torch.dtype) -> torch.Tensor:
-    """Return the additive causal mask within each text: (R * H, L, L) for torch's attention, else (R, 1, L, L)."""
+    """Return the additive causal mask within each text: (R * H, L, L) for torch's attention, else (R, 1, L,
+    L)."""
     is_seen = (text[:, :, None] == text[:, None, :]).tril()
     mask = torch.zeros(is_seen.shape, dtype=dtype, device=text.device)
     mask.masked_fill_(~is_seen, -torch.inf)
@@ -201,7 +202,8 @@ class ClipTokenizer(open_clip.SimpleTokenizer):
         return list(chain.from_iterable(map(self._word_ids, self.pat.findall(text))))
 
     def __call__(self, texts: str | Sequence[str], context_length: int | None = None) -> torch.Tensor:
-        """Return ids int64 (B, T) padded with 0, T = context_length (default 77). Truncated texts keep the end token."""
+        """Return ids int64 (B, T) padded with 0, T = context_length (default 77). Truncated texts keep the
+        end token."""
         length = context_length or self.context_length
         rows = [self.encode(text) for text in ([texts] if isinstance(texts, str) else texts)]
         ids = np.zeros((len(rows), length), dtype=np.int64)

@@ -31,8 +31,8 @@ TAKEN_ARGS = {
 class Timm:
     """A timm model without its classifier, a linear projection without bias, and CLIP's text transformer.
 
-    The image tower has timm's initialization and pooling, and timm's mean and std of the model. The text tower
-    is that of open_clip, with CLIP's tokenizer.
+    The image tower has timm's initialization and pooling, and timm's mean and std of the model. The text
+    tower is that of open_clip, with CLIP's tokenizer.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,8 +49,8 @@ def eval_(
 ) -> None:
     """Evaluate models: zero-shot, retrieval, human judgments and representation.
 
-    By default, runs are evaluated with their own recipe; --recipe, --suite, --sets and --judgments replace it.
-    Each set is decoded once for all models. With torchrun, the processes share the images.
+    By default, runs are evaluated with their own recipe; --recipe, --suite, --sets and --judgments replace
+    it. Each set is decoded once for all models. With torchrun, the processes share the images.
     Exit code 1: a set or a model has no score.
 
     Example: perceptinit eval runs/quickstart --weights all

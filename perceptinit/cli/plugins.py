@@ -27,7 +27,8 @@ def plugins(ctx: typer.Context) -> None:
     console.print(table)
     for failure in found.failures:
         console.print(
-            f"[red]not loaded[/red] {escape(failure.name)} ({escape(failure.distribution)}): {escape(failure.reason)}"
+            f"[red]not loaded[/red] {escape(failure.name)} ({escape(failure.distribution)}): "
+            f"{escape(failure.reason)}"
         )
     for sentence in found.registry.collisions():
         console.print(f"[red]refused[/red] {escape(sentence)}")

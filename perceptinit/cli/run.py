@@ -72,8 +72,10 @@ def run(
         others = {"--seed": seed, "--smoke": smoke, "--nproc": nproc > 1, "--on": on}
         if given := [name for name, is_given in others.items() if is_given]:
             raise UsageError(
-                f"--until-decided excludes {given[0]}, because it decides which runs to add. To decide yourself, use "
-                "--set verdict.max_seeds=N, look with perceptinit compare, and add seeds with --set seeds=[...]"
+                f"--until-decided excludes {given[0]}, because it decides which runs to add. To decide "
+                "yourself, use "
+                "--set verdict.max_seeds=N, look with perceptinit compare, and add seeds with --set "
+                "seeds=[...]"
             )
     if on == Elsewhere.SLURM and (nproc > 1 or jobs > 1):
         raise UsageError("--on slurm excludes --nproc and --jobs: set [slurm] nodes and gpus in the recipe")

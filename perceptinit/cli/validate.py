@@ -23,8 +23,8 @@ def validate(
 
     Exit code 2: the recipe is invalid. Missing data is reported; with --ready it is an error.
 
-    --device cuda adds memory, arithmetic, traffic and hours of pretraining. A batch that the GPUs cannot share
-    and a model that does not fit are errors.
+    --device cuda adds memory, arithmetic, traffic and hours of pretraining. A batch that the GPUs cannot
+    share and a model that does not fit are errors.
 
     Example: perceptinit validate pi_clip_yfcc
 

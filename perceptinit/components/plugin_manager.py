@@ -106,7 +106,8 @@ class Plugins:
                 raise UsageError(unknown("no hook called", hook, known))
             if not options and inspect.isfunction(value) and name.startswith(PREFIX):
                 raise UsageError(
-                    f"{name} offers nothing: write @hookimpl over it (from perceptinit.plugin import hookimpl)"
+                    f"{name} offers nothing: write @hookimpl over it (from perceptinit.plugin import "
+                    "hookimpl)"
                 )
 
     def _entries(self, kind: str, module: ModuleType, info: PluginInfo) -> Iterable[Entry]:
@@ -180,7 +181,8 @@ def _check_version(distribution: importlib.metadata.Distribution) -> None:
         requirement = Requirement(text)
         if requirement.name == CORE and not requirement.specifier.contains(__version__, prereleases=True):
             raise UsageError(
-                f"{distribution.name} {distribution.version} requires perceptinit {requirement.specifier}, but "
+                f"{distribution.name} {distribution.version} requires perceptinit {requirement.specifier}, "
+                "but "
                 f"this is perceptinit {__version__}. Install matching versions of both"
             )
 

@@ -62,9 +62,10 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Return an optimiser over the trainable parameters of `modules`.
 
-    Weight decay applies to matrices and kernels only: gains, biases and scalars (fewer than two dimensions) are
-    exempt, as in CLIP (Radford et al. 2021, section 2.5). Optimisers that treat matrices in a special way, such as
-    Muon, use their own fallback (AdamW) for these, for embeddings and for convolutions that embed patches.
+    Weight decay applies to matrices and kernels only: gains, biases and scalars (fewer than two dimensions)
+    are exempt, as in CLIP (Radford et al. 2021, section 2.5). Optimisers that treat matrices in a special
+    way, such as Muon, use their own fallback (AdamW) for these, for embeddings and for convolutions that
+    embed patches.
 
     Args:
         modules: Modules with the parameters.
@@ -112,11 +113,15 @@ def is_adamw(name: str | None) -> bool:
 
 
 def find_optimizer_problems(name: str | None, sharding: str = "none") -> Iterator[str]:
-    """Yield why a stage cannot use an optimiser: unknown, not installed, or without support for sharded parameters."""
+    """Yield why a stage cannot use an optimiser: unknown, not installed, or without support for sharded
+    parameters."""
     if is_adamw(name):
         return
     if sharding != "none":
-        yield f'optimizer = "{name}" was not tested with sharding = "{sharding}". Use "adamw", or sharding = "none"'
+        yield (
+            f'optimizer = "{name}" was not tested with sharding = "{sharding}". Use "adamw", or sharding '
+            '= "none"'
+        )
     yield from problems_of(lambda: make_optimizer([nn.Linear(2, 2)], name, lr=1e-3, weight_decay=0.0))
 
 

@@ -52,7 +52,8 @@ def export(run: Path, target: str, folder: Path) -> Path:
     source = open_run(run)
     if (package := PACKAGES.get(target)) and find_spec(package) is None:
         raise MissingPackageError(
-            f"export to {target} needs the package '{package}'. Install it: pip install 'perceptinit[{target}]'"
+            f"export to {target} needs the package '{package}'. Install it: pip install "
+            f"'perceptinit[{target}]'"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:

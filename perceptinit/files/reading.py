@@ -81,7 +81,8 @@ def read_json(path: Path, kind: type[T], what: str, hint: str = "") -> T:
 
 
 def content_sha256(value: Mapping[str, Any]) -> str:
-    """Return the hash of a JSON object, its own `sha256` left out; ValueError for a number that is not finite."""
+    """Return the hash of a JSON object, its own `sha256` left out; ValueError for a number that is not
+    finite."""
     content = {key: item for key, item in value.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
@@ -90,7 +91,8 @@ def unseal(path: Path, value: Mapping[str, Any], hint: str = "") -> dict[str, An
     """Return a JSON object without its hash `sha256`, which files of earlier versions do not have.
 
     Raises:
-        DataError: If a number is not finite, or the hash is not that of the content. Names `path`; ends with `hint`.
+        DataError: If a number is not finite, or the hash is not that of the content. Names `path`; ends with
+            `hint`.
     """
     content = dict(value)
     try:

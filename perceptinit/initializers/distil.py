@@ -13,8 +13,8 @@ from perceptinit.protocols import Pairs
 class Distil(Pretrain):
     """Trains the image tower on a teacher's embeddings before pretraining.
 
-    The same as `pretrain` with the pretrainer `distil`, whose keys it has. Control: `teacher = "random"`. A clean
-    published effect at small size was not found; what a teacher is worth depends on what it knows.
+    The same as `pretrain` with the pretrainer `distil`, whose keys it has. Control: `teacher = "random"`. A
+    clean published effect at small size was not found; what a teacher is worth depends on what it knows.
     """
 
     name = "distil"

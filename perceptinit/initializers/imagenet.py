@@ -183,9 +183,9 @@ def fit(weights: Mapping[str, Tensor], trunk: nn.Module) -> tuple[dict[str, Tens
 class AnyTimmWeights(ImageNet):
     """Loads any published weights of timm for the architecture of the trunk: MAE, DINO, CLIP, ImageNet.
 
-    The same as `imagenet`, under the name by which people look for it. `timm.list_pretrained("vit_base*")` lists
-    the tags. Licence and training data are those of the tag; a tag that was trained on captioned images or on the
-    test sets makes the comparison with random weights one of data.
+    The same as `imagenet`, under the name by which people look for it. `timm.list_pretrained("vit_base*")`
+    lists the tags. Licence and training data are those of the tag; a tag that was trained on captioned images
+    or on the test sets makes the comparison with random weights one of data.
     """
 
     name = "timm-weights"

@@ -1,4 +1,5 @@
-"""Another pretraining as the start (`pretrain`): any pretrainer on any pairs, of which the image tower is kept."""
+"""Another pretraining as the start (`pretrain`): any pretrainer on any pairs, of which the image tower is
+kept."""
 
 from __future__ import annotations
 
@@ -24,10 +25,10 @@ IMAGE = "image."  # the tower's weights in the model of a pretrainer
 class Pretrain:
     """Trains the image tower with another pretrainer, on pairs of its own, and keeps only the tower.
 
-    The nested table `[init.pretrain]` has the keys of `[pretrain]`: supervised on formula-made images, SimCLR on
-    the training images, CLIP on other captions. A text tower, a classifier and a projection of the stage start
-    new for the seed of the run and are discarded at its end; they never reach the pretraining that follows.
-    Draws are named by the stage, so the batches of that pretraining stay the same in all arms.
+    The nested table `[init.pretrain]` has the keys of `[pretrain]`: supervised on formula-made images, SimCLR
+    on the training images, CLIP on other captions. A text tower, a classifier and a projection of the stage
+    start new for the seed of the run and are discarded at its end; they never reach the pretraining that
+    follows. Draws are named by the stage, so the batches of that pretraining stay the same in all arms.
     """
 
     name = "pretrain"
@@ -60,8 +61,8 @@ class Pretrain:
             ctx: `ctx.new_model` makes the model of pretrainers that train a text tower as well.
 
         Returns:
-            The report. Metrics are the last ones of the pretrainer, its steps, and `discarded_parameters`: the
-            weights of the stage outside the image tower.
+            The report. Metrics are the last ones of the pretrainer, its steps, and `discarded_parameters`:
+            the weights of the stage outside the image tower.
 
         Raises:
             InitializerError: If the pretrainer needs a text tower and there is no backbone to take one from.
@@ -103,7 +104,8 @@ class Pretrain:
             base = ImageModel(tower)
         elif ctx.new_model is None:
             raise InitializerError(
-                f"initializer '{self.name}': this pretrainer trains a text tower, and a model alone has none. "
+                f"initializer '{self.name}': this pretrainer trains a text tower, and a model alone has "
+                "none. "
                 "Use a pretrainer of images, or a recipe with a [backbone]"
             )
         else:

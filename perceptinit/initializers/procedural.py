@@ -1,8 +1,10 @@
-"""Symbols without pictures as the start (`procedural`): masked tokens of a formal language, as a vision transformer."""
+"""Symbols without pictures as the start (`procedural`): masked tokens of a formal language, as a vision
+transformer."""
 
 from __future__ import annotations
 
-# B sequences of a batch, b of this process, N symbols in a sequence (patches of an image), D width, V vocabulary
+# B sequences of a batch, b of this process, N symbols in a sequence (patches of an image), D width, V
+# vocabulary
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -37,13 +39,15 @@ Language = Literal["dyck", "copy"]
 class Procedural:
     """Trains the blocks of a vision transformer to fill gaps in sequences of symbols; no image is seen.
 
-    Sequences come from a formal language: balanced brackets of several kinds ("dyck", k-Dyck), or a string and its
-    copy ("copy"). Each symbol is a frozen random vector in the place of a patch; the layer that embeds patches is
-    bypassed and stays as it is. A share of the symbols is masked, and a linear head, discarded afterwards, names
-    them. Control: `shuffled = true` has the same symbols in random order, where nothing but their frequency is left.
+    Sequences come from a formal language: balanced brackets of several kinds ("dyck", k-Dyck), or a string
+    and its copy ("copy"). Each symbol is a frozen random vector in the place of a patch; the layer that
+    embeds patches is bypassed and stays as it is. A share of the symbols is masked, and a linear head,
+    discarded afterwards, names them. Control: `shuffled = true` has the same symbols in random order, where
+    nothing but their frequency is left.
 
-    Source: Shinnick et al. 2026, arXiv 2511.13945: +1.7 points on ImageNet-1k (ViT) for 1 % of the training budget,
-    with k = 64. The paper's share of masked symbols and its embedding scale could not be read; those here are BERT's.
+    Source: Shinnick et al. 2026, arXiv 2511.13945: +1.7 points on ImageNet-1k (ViT) for 1 % of the training
+    budget, with k = 64. The paper's share of masked symbols and its embedding scale could not be read; those
+    here are BERT's.
     """
 
     name = "procedural"
@@ -65,7 +69,8 @@ class Procedural:
         batch_size: PositiveInt = 256
         """Sequences in a step, of all processes."""
         optimizer: str | None = None
-        """AdamW by default; or an optimiser of timm by name, such as "nadamuon"; or "package.module:Class"."""
+        """AdamW by default; or an optimiser of timm by name, such as "nadamuon"; or
+        "package.module:Class"."""
         lr: PositiveFloat = 1e-3
         """Largest learning rate, after a linear warm-up and before a cosine to 0."""
         warmup_steps: NonNegativeInt = 50
@@ -221,7 +226,8 @@ def find_trunk(model: Any) -> Any:
 
 
 def encode_tokens(trunk: Any, tokens: Tensor) -> Tensor:
-    """Return the features of the N places, shape (b, N, D), of tokens that replace the patches, shape (b, N, D)."""
+    """Return the features of the N places, shape (b, N, D), of tokens that replace the patches, shape (b, N,
+    D)."""
     with _without_patches(trunk):
         features = trunk.forward_features(tokens)
     return features[:, trunk.num_prefix_tokens :]
@@ -242,8 +248,8 @@ def draw_symbols(
 ) -> np.ndarray:
     """Return sequences of a formal language, int64 (B, N).
 
-    Symbols 0 to k - 1 open a bracket, k to 2 k - 1 close the one of the same kind. For "copy", both halves hold the
-    same random symbols; an odd length leaves one random symbol at the end.
+    Symbols 0 to k - 1 open a bracket, k to 2 k - 1 close the one of the same kind. For "copy", both halves
+    hold the same random symbols; an odd length leaves one random symbol at the end.
 
     Raises:
         InitializerError: If brackets cannot fill an odd number of places.
@@ -254,7 +260,8 @@ def draw_symbols(
         return symbols
     if length % 2:
         raise InitializerError(
-            f"initializer 'procedural': {length} patches are odd, and brackets come in pairs. Use language = \"copy\""
+            f"initializer 'procedural': {length} patches are odd, and brackets come in pairs. Use language "
+            '= "copy"'
         )
     symbols, stack = np.empty((num, length), np.int64), np.empty((num, length), np.int64)
     depth, rows = np.zeros(num, np.int64), np.arange(num)

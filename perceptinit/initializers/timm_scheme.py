@@ -15,8 +15,8 @@ class TimmScheme:
     """Draws the weights of a vision transformer again by one of timm's schemes; no data.
 
     Libraries initialize the same architecture differently, some of them for years without a word about it
-    (transformers issues 19449 and 38987). A control: does the random scheme alone make a difference? No effect is
-    published. Weights outside the trunk stay unchanged.
+    (transformers issues 19449 and 38987). A control: does the random scheme alone make a difference? No
+    effect is published. Weights outside the trunk stay unchanged.
 
     Source: timm, `VisionTransformer.init_weights`.
     """
@@ -40,7 +40,8 @@ class TimmScheme:
         trunk = getattr(model, "trunk", model)
         if not hasattr(trunk, "init_weights"):
             raise InitializerError(
-                f"initializer '{self.name}' needs a vision transformer of timm, and {type(trunk).__name__} has no "
+                f"initializer '{self.name}' needs a vision transformer of timm, and {type(trunk).__name__} "
+                "has no "
                 "init_weights"
             )
         scheme = "" if self.config.scheme == "reset" else self.config.scheme

@@ -37,7 +37,8 @@ def perceptinit_pairs() -> list[Component]:
         Component(
             name="fractals",
             target="perceptinit.pairs.fractals:Fractals",
-            summary="fractals from a formula, a class each, for `supervised` in `pretrain` (Nakamura et al. 2024)",
+            summary="fractals from a formula, a class each, for `supervised` in `pretrain` (Nakamura et "
+            "al. 2024)",
         ),
         Component(
             name="synthetic",

@@ -1,4 +1,5 @@
-"""Fractals as images, each a class of its own (`fractals`): pictures from a formula, for supervised pretraining."""
+"""Fractals as images, each a class of its own (`fractals`): pictures from a formula, for supervised
+pretraining."""
 
 # M affine maps, P points of a picture
 from __future__ import annotations
@@ -24,9 +25,9 @@ class Fractals:
     """Pictures of one iterated function system whose numbers are changed a little, a class for each change.
 
     A system of affine maps is drawn from the seed. Class i multiplies each of its numbers by a factor in
-    1 +- `perturbation` and has one picture, grey points on black. Use it with `supervised` in `pretrain`: the network
-    learns to tell shapes apart without a photograph. Control: `perturbation = 0.01`, with which the published
-    accuracy falls from 84.2 to 19.9 on CIFAR-100 (ViT-Ti, fine-tuned).
+    1 +- `perturbation` and has one picture, grey points on black. Use it with `supervised` in `pretrain`: the
+    network learns to tell shapes apart without a photograph. Control: `perturbation = 0.01`, with which the
+    published accuracy falls from 84.2 to 19.9 on CIFAR-100 (ViT-Ti, fine-tuned).
 
     Source: Nakamura et al. 2024, "Scaling Backwards: Minimal Synthetic Pre-training?" (1p-frac, MIT licence);
     systems by Anderson and Farrell 2022, arXiv 2110.03091. Theirs are 512 pixels with patches of 3 x 3.

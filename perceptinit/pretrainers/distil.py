@@ -30,9 +30,10 @@ PROBE_SIZE = 2  # images in the call that finds the teacher's embedding size
 class Distil(Pretraining):
     """Trains the image tower to have the embeddings of a frozen teacher, or their similarities in a batch.
 
-    The images are those of the pairs; their texts are ignored. A linear layer maps the student's embedding to the
-    teacher's and is discarded. Teachers: the weights of a run with the same backbone, a timm or an open_clip model
-    with published weights. Control: `teacher = "random"`, the same architecture with weights of its own.
+    The images are those of the pairs; their texts are ignored. A linear layer maps the student's embedding to
+    the teacher's and is discarded. Teachers: the weights of a run with the same backbone, a timm or an
+    open_clip model with published weights. Control: `teacher = "random"`, the same architecture with weights
+    of its own.
 
     Source: Hinton et al. 2015 (distillation); Park et al. 2019, arXiv 1904.05068 (similarities).
     """
@@ -42,8 +43,8 @@ class Distil(Pretraining):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(TrainingConfig):
         teacher: TeacherName = "random"
-        """"run": the student's architecture with the weights of `file`; "timm" and "open-clip": a published `model`;
-        "random": the student's architecture with weights of `teacher_seed`, a control."""
+        """"run": the student's architecture with the weights of `file`; "timm" and "open-clip": a published
+        `model`; "random": the student's architecture with weights of `teacher_seed`, a control."""
         file: Path | None = None
         """Safetensors file of a run, such as `weights/final.safetensors`, for "run"."""
         model: str = ""
@@ -51,7 +52,8 @@ class Distil(Pretraining):
         teacher_seed: NonNegativeInt = 0
         """Seed of the weights of "random". Not the run's seed: all runs have one teacher."""
         match: Literal["features", "similarities"] = "features"
-        """"features": the cosine of student and teacher; "similarities": the cosines of all images of a batch."""
+        """"features": the cosine of student and teacher; "similarities": the cosines of all images of a
+        batch."""
         temperature: PositiveFloat = 0.1
         """Of the softmax over the similarities of an image with the others; ignored by "features"."""
         lr: PositiveFloat = 1e-3

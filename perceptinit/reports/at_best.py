@@ -13,7 +13,10 @@ from perceptinit.results.tuned import Tuned, find_tuning
 
 EDGE = 0.05  # of the space, on the scale of the search
 MIN_STUDIES = 5  # from which studies can be resampled
-SHARED = "The recipe has a [tune] table, but every arm ran at the settings that they share: these may suit one arm better."
+SHARED = (
+    "The recipe has a [tune] table, but every arm ran at the settings that they share: these may suit "
+    "one arm better."
+)
 TRIALS_COMPARED = (
     "these runs are trials of tuning, in which the settings of an arm differ from run to run. Compare the "
     "arms at their best in the folder whose name ends in -best, or see the trials with: perceptinit report "
@@ -95,7 +98,10 @@ def _find_edges(runs: RunSet) -> Iterable[str]:
                 scale = math.log if space[path].get("scale", "log") == "log" and low > 0 else float
                 place = (scale(float(value)) - scale(low)) / (scale(high) - scale(low))
                 if not EDGE <= place <= 1 - EDGE:
-                    yield f"{path} of {arm} is at an edge of the space ({value}): a wider one may change the answer."
+                    yield (
+                        f"{path} of {arm} is at an edge of the space ({value}): a wider one may change "
+                        "the answer."
+                    )
 
 
 def settings_lines(runs: RunSet) -> list[str]:

@@ -29,7 +29,8 @@ class Difference:
     relative: mean difference divided by the reference's mean, None when that is 0.
     bootstrap: percentile interval, None for one seed.
     two_way: the mean with an interval over seeds and pictures, None without the values of single items.
-    confidence: level of the intervals; above 95 % for repeated looks and for several arms against one baseline.
+    confidence: level of the intervals; above 95 % for repeated looks and for several arms against one
+    baseline.
     p_value: paired t test; q_value: corrected over the data sets of the measure.
     p_signs: sign-flip test, corrected for the family of the contrast.
     detectable: smallest true difference that these seeds detect with 80 % probability.
@@ -203,7 +204,8 @@ def pair_arms(
 ) -> tuple[Difference, ...]:
     """Return the difference of each contrast whose arms share a seed, with intervals at the rule's level.
 
-    floor: least standard deviation of a difference. components: variances over pictures, where they are known.
+    floor: least standard deviation of a difference. components: variances over pictures, where they are
+    known.
     """
     by_name = {arm.arm: arm.by_seed for arm in arms}
     found = []
@@ -232,7 +234,8 @@ def pair_arms(
 
 
 def _with_sign_tests(found: Sequence[Difference]) -> Iterator[Difference]:
-    """Yield the differences with the p of their sign-flip test, together for those of one family and equal seeds."""
+    """Yield the differences with the p of their sign-flip test, together for those of one family and equal
+    seeds."""
     groups: dict[tuple[int, tuple[int, ...]], list[Difference]] = {}
     for difference in found:
         family = difference.contrast.num_family

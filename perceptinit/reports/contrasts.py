@@ -106,7 +106,8 @@ NO_PEOPLE = _ask_structure(
 OTHERWISE = Question(text="Against shuffled votes, with {} other than here:", asks_for_better=False)
 CONTROL = Question(text="Do votes dealt at random make a difference?", asks_for_better=False)
 _DEFECT = (
-    "{arm} and {reference} start alike, but they differ with p = {p_value}: suspect a defect, such as other data or "
+    "{arm} and {reference} start alike, but they differ with p = {p_value}: suspect a defect, such as "
+    "other data or "
     "settings in one of them, and not a difference of the starts."
 )
 _NOISE_SHOWN = (
@@ -219,8 +220,8 @@ MATCHED = ("statistics-matched", "norm-matched")
 def find_controls(runs: RunSet, arm: str) -> list[str]:
     """Return the arms that share a benefit with an arm if people's answers do not explain it.
 
-    These are arms from answers by a program, from a structure without judgments, or from matched statistics; fresh
-    weights and shuffled votes are compared by contrasts of their own.
+    These are arms from answers by a program, from a structure without judgments, or from matched statistics;
+    fresh weights and shuffled votes are compared by contrasts of their own.
     """
     others = (a for a in runs.arms if a not in (arm, runs.baseline))
     return [a for a in others if not _is_fresh(runs, a) and not is_shuffled(runs, a) and _is_control(runs, a)]

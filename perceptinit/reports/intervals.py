@@ -1,4 +1,5 @@
-"""Intervals and tests beyond Student's over seeds: over seeds and pictures, and without a normal distribution."""
+"""Intervals and tests beyond Student's over seeds: over seeds and pictures, and without a normal
+distribution."""
 
 # S seeds, N items (pictures, judgments), R roles that pictures have in an item, P pictures, K contrasts
 
@@ -46,8 +47,8 @@ def find_components(
 ) -> Components | None:
     """Return the parts of the variance; None below two seeds, or if one picture is in all items.
 
-    Pictures vary by a jackknife that leaves out one picture with all items that show it, so that a picture may have
-    several roles.
+    Pictures vary by a jackknife that leaves out one picture with all items that show it, so that a picture
+    may have several roles.
 
     Args:
         differences: Arm minus reference, shape (S, N), in the score's unit.
@@ -99,8 +100,8 @@ def mean_of(parts: Sequence[Components], by_seed: Sequence[float]) -> Components
 def estimate_two_way(parts: Components, confidence: float = 0.95) -> Estimate:
     """Return the mean difference with an interval for other seeds and other pictures.
 
-    The variance is that over seeds plus that over pictures minus their interaction, which both contain, and at
-    least the larger of the two. Degrees of freedom are Satterthwaite's, at least those of the seeds.
+    The variance is that over seeds plus that over pictures minus their interaction, which both contain, and
+    at least the larger of the two. Degrees of freedom are Satterthwaite's, at least those of the seeds.
 
     Source: Owen 2007, "The pigeonhole bootstrap" (variance of crossed random effects); Satterthwaite 1946.
     """

@@ -127,7 +127,8 @@ def noncentrality(degrees: int, alpha: float = 0.05) -> float:
 
 
 def compare_over_sets(gains: Sequence[float]) -> SetsCount:
-    """Return the wins, ties and losses over data sets; gains: one mean difference per set, better positive."""
+    """Return the wins, ties and losses over data sets; gains: one mean difference per set, better
+    positive."""
     wins, losses = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
     return SetsCount(wins, len(gains) - wins - losses, losses)
 

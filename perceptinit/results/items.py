@@ -1,7 +1,7 @@
 """What each final score is a mean of: one value for each item, and which pictures the items show.
 
-`items.safetensors` of a run contains the values; bits where every value is 0 or 1. The pictures and weights are the
-same for all runs, so they are stored once, in the folder `items` of the experiment, under their hash.
+`items.safetensors` of a run contains the values; bits where every value is 0 or 1. The pictures and weights
+are the same for all runs, so they are stored once, in the folder `items` of the experiment, under their hash.
 """
 
 from __future__ import annotations

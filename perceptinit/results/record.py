@@ -233,6 +233,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """Return a record without its hash, control characters escaped: the file may be from elsewhere.
 
     Raises:
-        DataError: If the file is not a record, or was changed after it was written. Names the file and the key.
+        DataError: If the file is not a record, or was changed after it was written. Names the file and the
+            key.
     """
     return dict(map_texts(printable, unseal(path, read_json(path, Record, "a record"))))

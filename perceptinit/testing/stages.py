@@ -98,7 +98,8 @@ class PretrainerContract(Contract):
         differ = [k for k, v in parted.state_dict().items() if not torch.equal(v, ends[k])]
         self.must(
             not differ,
-            f"resumed with load_state_dict() in a new object, it ends with {len(differ)} other tensors, such as "
+            f"resumed with load_state_dict() in a new object, it ends with {len(differ)} other tensors, "
+            "such as "
             f"{name_few(differ)}: save the optimizer and all counters, and draw by step from ctx.rng(...)",
         )
 

@@ -98,7 +98,8 @@ class Score:
         ceiling: How well the votes of all people predict one person, or None if unknown.
         lower_ceiling: The same, from the votes of the other people.
         extra: Details for the record that no table shows, such as accuracies by class.
-        items: The values that the score is a mean of, for intervals over pictures; None if it is no such mean.
+        items: The values that the score is a mean of, for intervals over pictures; None if it is no such
+            mean.
     """
 
     name: str
@@ -194,8 +195,8 @@ class RunContext:
         offer: Call `offer(step, state)` after each step, in all processes. If a checkpoint is due, the run
             saves `state()` (tensors and plain values) with the weights of the model; if a stop was
             requested, it stops. A stage that offers states must resume from `resumed` exactly.
-        new_model: Returns a new model of the run's backbone, with weights drawn for a seed, or None if a stage
-            has no backbone, as in a library call.
+        new_model: Returns a new model of the run's backbone, with weights drawn for a seed, or None if a
+            stage has no backbone, as in a library call.
     """
 
     seed: int = 0

@@ -97,6 +97,7 @@ def _decode_all(name: str, root: str) -> bool:
     typer.echo(f"{shown}: {len(test_set.images) - bad:,} images decoded, {bad:,} failed")
     if num_transparent:
         typer.echo(
-            f"{shown}: {num_transparent:,} images have transparent parts; alpha is dropped, as in published suites"
+            f"{shown}: {num_transparent:,} images have transparent parts; alpha is dropped, as in "
+            "published suites"
         )
     return bad == 0

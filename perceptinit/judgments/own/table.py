@@ -73,7 +73,8 @@ class Table(OwnTable):
     conventions: ClassVar[Conventions] = Conventions(
         sides="as in the table; drawn, by seed, where the winner has a column",
         ties="kept, as votes",
-        winner_first="in the form anchor, positive, negative, or if one column wins all rows; undone by drawing sides",
+        winner_first="in the form anchor, positive, negative, or if one column wins all rows; undone by "
+        "drawing sides",
     )
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +113,8 @@ class Table(OwnTable):
         """Yield a warning if one column lists all winners."""
         if winner := self.rows.winner:
             yield (
-                f"{self.config.path}: '{winner}' wins all decided rows. The column reveals the answer, so sides are "
+                f"{self.config.path}: '{winner}' wins all decided rows. The column reveals the answer, so "
+                "sides are "
                 "drawn by seed; check that it was not sorted by mistake"
             )
 

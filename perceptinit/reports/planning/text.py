@@ -97,7 +97,10 @@ def as_planned(comparison: Comparison, answers: Sequence[Verdict]) -> Iterator[s
     if not plan:
         hashes = {str(record["plan"])[:SHORT] for record in runs.records if record.get("plan")}
         if hashes and not runs.departures and not any(runs.is_shared(run) for run in runs.runs):
-            yield f"{DEPARTED}: the plan that the runs name ({', '.join(sorted(hashes))}) is missing. Restore plan.json."
+            yield (
+                f"{DEPARTED}: the plan that the runs name ({', '.join(sorted(hashes))}) is missing. "
+                "Restore plan.json."
+            )
         yield from (f"{DEPARTED}: {text}" for text in runs.departures)
         return
     found = [*runs.departures, *_find_departures(comparison, plan)]

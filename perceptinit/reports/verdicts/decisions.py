@@ -60,7 +60,8 @@ class Rule:
         return self.level_for(1)
 
     def level_for(self, num_family: int) -> float:
-        """Return the level of each interval that makes `num_family` of them hold together with 95 % (Bonferroni)."""
+        """Return the level of each interval that makes `num_family` of them hold together with 95 %
+        (Bonferroni)."""
         confidence = 1 - (1 - CONFIDENCE) / num_family
         return confidence if self.last is None else level_of_looks(max(self.first, 2), self.last, confidence)
 
@@ -85,8 +86,8 @@ class Rule:
 def rule_of(plan: VerdictConfig, num_planned: int, num_listed: int = 0) -> Rule:
     """Return the rule of a recipe's `[verdict]`.
 
-    num_planned: seeds of the first look. num_listed: seeds of the newest recipe; more without a stopping rule were
-    added by hand, perhaps after a look, so every number from the first on counts as one.
+    num_planned: seeds of the first look. num_listed: seeds of the newest recipe; more without a stopping rule
+    were added by hand, perhaps after a look, so every number from the first on counts as one.
     """
     delta = None if plan.delta is None else plan.delta / POINTS
     first = max(num_planned, 2)

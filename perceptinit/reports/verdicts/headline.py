@@ -144,14 +144,18 @@ def _read_noise(score: ScoreComparison, noise: Verdict) -> str:
 
 
 def _worth(comparison: Comparison, score: ScoreComparison, worth: Verdict, structure: Verdict | None) -> str:
-    """Return what an arm is worth: by its interval and delta, the doubts about it, its controls and its pictures."""
+    """Return what an arm is worth: by its interval and delta, the doubts about it, its controls and its
+    pictures."""
     doubts = list(find_doubts(comparison, score, worth)) if worth.outcome in SIDES else []
     plain = replace(worth, is_beyond_delta=worth.is_beyond_delta and not doubts)
     text = _choose(WORTH.readings, plain)
     if worth.outcome in SIDES and score.num_sets == 1 and not _has_pictures(score, worth):
         text += f" on these {score.facts['num_examples']:,} {_item_name(score)}"
     if doubts:
-        text += f", which does not show that it is {'not ' * (worth.outcome == 'worse')}worth it: {'; '.join(doubts)}"
+        text += (
+            f", which does not show that it is {'not ' * (worth.outcome == 'worse')}worth it: "
+            f"{'; '.join(doubts)}"
+        )
     elif structure is not None:
         text += _explain(comparison, score, worth, structure)
     question = structure.contrast.question if structure else WORTH

@@ -54,7 +54,8 @@ def find_limits(
 
 
 def find_collapsed(runs: RunSet) -> dict[str, tuple[float, float]]:
-    """Return the arms whose images stage 1 drew together, with the largest fall of their spread (after, before)."""
+    """Return the arms whose images stage 1 drew together, with the largest fall of their spread (after,
+    before)."""
     found: dict[str, list[tuple[float, float]]] = {}
     for run in runs.finished:
         # a later stage may restore the distances
@@ -96,7 +97,8 @@ def _describe_looks(score: ScoreComparison) -> Iterator[str]:
     rule = score.rule
     if rule.is_unplanned:
         yield (
-            f"Seeds were added without a stopping rule: {rule.first} seeds first, {rule.last} now. Intervals are "
+            f"Seeds were added without a stopping rule: {rule.first} seeds first, {rule.last} now. "
+            "Intervals are "
             "widened for a look at every number in between, as for --until-decided."
         )
 
@@ -121,14 +123,17 @@ def _describe_distribution(score: ScoreComparison, answers: Sequence[Verdict]) -
     found = (score.difference(answer.contrast) for answer in answers)
     fewest = min((d.value.num for d in found if d), default=0)
     if 1 < fewest < MIN_SEEDS_SIGN_FLIP:
-        yield f"Below {MIN_SEEDS_SIGN_FLIP} seeds, intervals assume that differences are normally distributed."
+        yield (
+            f"Below {MIN_SEEDS_SIGN_FLIP} seeds, intervals assume that differences are normally distributed."
+        )
 
 
 def _describe_family(answers: Sequence[Verdict]) -> Iterator[str]:
     num = max((answer.contrast.num_family for answer in answers), default=1)
     if num > 1:
         yield (
-            f"Intervals of {num} arms against the baseline are simultaneous: with 95 % confidence all of them "
+            f"Intervals of {num} arms against the baseline are simultaneous: with 95 % confidence all of "
+            "them "
             "hold (Bonferroni), and a side needs a sign-flip test of the whole family."
         )
 
