@@ -20,7 +20,8 @@ def perceptinit_trackers():
 
 
 class TensorBoard:
-    """Writes event files to `<run folder>/<folder>`; show all arms and seeds with `tensorboard --logdir runs`.
+    """Writes event files to `<run folder>/<folder>`; show all arms and seeds with `tensorboard --logdir
+    runs`.
 
     Pretraining and scores are drawn over samples seen, other stages over their own steps, in a file
     of each stage. A continued run writes to the same place, and what is done again replaces what

@@ -162,8 +162,9 @@ class RdmSet(MatrixSet):
 
     `.npy` and `.mat` files hold (M, M), (subjects, M, M), or upper triangles row by row; `.csv` is
     one square table, with or without names in the first row or column. With several subjects each subject
-    has one vote; `people` joins the sessions of a person. Splits are by image: all three images of a triplet are in its split. Triplets are drawn
-    without replacement from candidates whose mean dissimilarities differ by `min_gap`.
+    has one vote; `people` joins the sessions of a person. Splits are by image: all three images of a triplet
+    are in its split. Triplets are drawn without replacement from candidates whose mean dissimilarities differ
+    by `min_gap`.
     """
 
     conventions: ClassVar[Conventions] = Conventions(
@@ -258,4 +259,6 @@ class RdmSet(MatrixSet):
         if self.config.people:
             yield f"the matrices of the file are of {count} people; the ceiling is over people"
         elif count > 1:
-            yield f"each of {count} matrices counts as a person. If some are sessions of one person, set people"
+            yield (
+                f"each of {count} matrices counts as a person. If some are sessions of one person, set people"
+            )

@@ -1,4 +1,5 @@
-"""A linear map of frozen embeddings, trained on judgments and folded into the projection (`glocal/linear`)."""
+"""A linear map of frozen embeddings, trained on judgments, in the projection
+(`glocal/linear`)."""
 
 from __future__ import annotations
 

@@ -58,7 +58,8 @@ class SimCLR(Pretraining):
         flip: bool = True
         """Mirror half of the views (SimCLR does)."""
         jitter: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 0.2)
-        """Strength of random brightness, contrast, saturation, hue in 80 % of the views (SimCLR; half of it on CIFAR-10)."""
+        """Strength of random brightness, contrast, saturation, hue in 80 % of the views (SimCLR; half of it
+        on CIFAR-10)."""
         grey_share: Share = 0.2
         """Share of views that lose their colour (SimCLR: 0.2)."""
         blur_share: Share = 0.5
