@@ -1,5 +1,4 @@
-"""A linear map of frozen embeddings, trained on judgments, in the projection
-(`glocal/linear`)."""
+"""A linear map of frozen embeddings, trained on judgments (`glocal/linear`)."""
 
 from __future__ import annotations
 
