@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from perceptinit.components.building import PARTS
 from perceptinit.components.describe import Description, Field, describe
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.registry import KINDS, Entry
@@ -63,7 +64,7 @@ def _example(entry: Entry, found: Description) -> Iterable[str]:
             yield f"# {field.name} = ...   required"
     for part in found.parts:
         yield f"[{slot.strip('[]')}.{part}]"
-        yield f'use = "..."   # one of the {KINDS[part]}'
+        yield f'use = "..."   # one of the {KINDS[PARTS[part]]}'
 
 
 def _row(field: Field) -> str:
