@@ -49,7 +49,7 @@ def test_every_kind_is_on_the_map(kind):
 @pytest.mark.parametrize("hook", [*(hook_name(kind) for kind in KINDS), "perceptinit_commands"])
 def test_every_hook_is_documented_and_specified(hook):
     assert f"`{hook}`" in DOCS["hooks.md"]
-    assert re.search(r"Since\s0\.", getattr(hookspecs, hook).__doc__ or "")
+    assert re.search(r"Since\s+0\.", getattr(hookspecs, hook).__doc__ or "")
 
 
 @pytest.mark.parametrize("entry", PLUGINS.registry.entries, ids=lambda e: f"{e.kind}-{e.name}")
