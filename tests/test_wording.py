@@ -21,7 +21,7 @@ RULES = [
 FOLDERS = ("perceptinit", "plugins", "recipes", "docs", "examples", "site_hooks")
 MIN_WORDS = 4  # of a string that counts as a message
 # Hits in 1,000 words that are accepted. A ratchet: lower a number when texts were rewritten, never raise one.
-CEILINGS = {"docstrings": 6.2, "messages": 4.8, "comments": 6.0, "pages": 0.5, "recipes": 0.5}
+CEILINGS = {"docstrings": 0.6, "messages": 0.5, "comments": 0.6, "pages": 0.5, "recipes": 0.5}
 
 
 def texts(path):
