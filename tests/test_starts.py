@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
@@ -22,6 +23,11 @@ from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.pretrainers.distil import Matching
 from perceptinit.pretrainers.supervised import Supervised
+from perceptinit.recipe.reading import read_recipe
+from perceptinit.reports.compare import compare
+from perceptinit.reports.verdicts.verdict import verdicts
+from perceptinit.results.runs import load_runs
+from perceptinit.running.runner import run_recipe
 from perceptinit.seeding import named_torch_seed
 from perceptinit.testing import tiny_model
 from perceptinit.types import RunContext
@@ -291,3 +297,58 @@ def test_a_scheme_redraws_the_trunk_as_timm_does(scheme):
             weight_init="" if scheme == "reset" else scheme,
         )  # fmt: skip
     assert weight.std().item() == pytest.approx(reference.blocks[0].mlp.fc1.weight.std().item(), rel=0.15)
+
+
+PLANTED = """
+schema = 1
+name = "planted"
+seeds = [0, 1, 2]
+baseline = "random"
+[verdict]
+delta = 1.0
+[backbone]
+use = "timm"
+model = "test_resnet"
+image_size = 32
+embed_dim = 32
+text_width = 32
+text_heads = 2
+text_layers = 1
+context_length = 16
+[pretrain]
+use = "supervised"
+epochs = {epochs}
+batch_size = 64
+lr = 2e-3
+crop_scale = [0.8, 1.0]
+pairs = {{ use = "synthetic", num_pairs = 512 }}
+[[eval]]
+use = "classification"
+datasets = ["synthetic"]
+synthetic_num_images = 512
+[[arm]]
+name = "random"
+init = []
+{arms}
+"""
+DISTIL = """[[arm]]
+name = "{name}"
+init = [{{ use = "distil", {teacher}, epochs = 8, batch_size = 64, lr = 2e-3, pairs = {{ use = "synthetic", num_pairs = 1024, seed = 9 }} }}]
+"""
+
+
+@pytest.mark.slow  # a teacher and nine runs
+def test_a_teacher_that_knows_the_labels_is_found_and_a_random_teacher_is_not(tmp_path):
+    teacher = read_recipe(PLANTED.format(epochs=30, arms=""), source="teacher.toml", overrides=["seeds=[7]"])
+    run_recipe(teacher, out=tmp_path / "teacher", device="cpu")
+    weights = tmp_path / "teacher/planted/random/seed7/weights/final.safetensors"
+    image = {k: v for k, v in load_file(weights).items() if k.startswith("image.")}
+    save_file(image, tmp_path / "teacher.safetensors")
+    arms = DISTIL.format(name="knows", teacher=f'teacher = "run", file = "{tmp_path}/teacher.safetensors"')
+    arms += DISTIL.format(name="guesses", teacher='teacher = "random"')
+    recipe = read_recipe(PLANTED.format(epochs=1, arms=arms), source="planted.toml")
+    run_recipe(recipe, out=tmp_path / "runs", device="cpu")
+    comparison = compare(load_runs([tmp_path / "runs/planted"]))
+    outcomes = {v.contrast.arm: v.outcome for v in verdicts(comparison, comparison.primary)}
+    assert outcomes["knows"] == "better"
+    assert outcomes["guesses"] != "better"
