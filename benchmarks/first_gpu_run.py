@@ -43,6 +43,7 @@ from perceptinit.pretrainers.clip import Clip
 from perceptinit.results.record import processor_name
 from perceptinit.running.dry_run import PEAK
 from perceptinit.seeding import named_torch_seed
+from perceptinit.testing.contract import tiny_pairs, tiny_pretrainer
 from perceptinit.types import Pair, RunContext
 
 MAX_MINUTES = 45
@@ -169,7 +170,11 @@ class FirstRun:
     def initializers(self) -> dict[str, Any]:
         """Run every built-in initializer whose keys all have defaults."""
         found: dict[str, Any] = {}
-        judgments = SyntheticJudgments(SyntheticJudgments.Config().smoke())
+        made = {
+            "judgments": lambda: SyntheticJudgments(SyntheticJudgments.Config().smoke()),
+            "pairs": tiny_pairs,
+            "pretrain": tiny_pretrainer,
+        }
         for entry in build_plugin_manager().registry.entries:
             if entry.kind != "initializer":
                 continue
@@ -180,7 +185,7 @@ class FirstRun:
             except (TypeError, ValueError):
                 found[entry.name] = "needs a file"
                 continue
-            parts = {"judgments": judgments} if "judgments" in find_parts(cls) else {}
+            parts = {name: made[name]() for name in find_parts(cls)}
             ctx = replace(self._context(), stage="init.0")
             report = cls(config, **parts).initialize(self._model(small=True).image, ctx)
             found[entry.name] = f"changed {len(report.changed)} tensors"
