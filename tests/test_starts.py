@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 
 import numpy as np
 import pytest
@@ -337,7 +338,8 @@ init = [{{ use = "distil", {teacher}, epochs = 8, batch_size = 64, lr = 2e-3, pa
 """
 
 
-@pytest.mark.slow  # a teacher and nine runs
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("PERCEPTINIT_PLANTED"), reason="minutes: PERCEPTINIT_PLANTED=1")
 def test_a_teacher_that_knows_the_labels_is_found_and_a_random_teacher_is_not(tmp_path):
     teacher = read_recipe(PLANTED.format(epochs=30, arms=""), source="teacher.toml", overrides=["seeds=[7]"])
     run_recipe(teacher, out=tmp_path / "teacher", device="cpu")

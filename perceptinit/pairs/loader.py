@@ -60,9 +60,11 @@ class PairLoader:
         ctx: Provides the generators and the device.
         augment: Returns a view of an image.
         num_workers: Number of threads; 0 uses the calling thread.
-        shuffle_blocks, samples_per_epoch: See `order.epoch_order`.
-        rank, world_size: This process and the number of processes. Each loads an equal part of a batch; the
-            parts, in the order of ranks, are the batch of a single process.
+        shuffle_blocks: See `order.epoch_order`.
+        samples_per_epoch: See `order.epoch_order`.
+        rank: This process.
+        world_size: Number of processes. Each loads an equal part of a batch; the parts, in the order of ranks,
+            are the batch of a single process.
         num_views: Crops of each image, consecutive in a batch.
 
     Raises:
