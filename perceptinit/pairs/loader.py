@@ -63,8 +63,8 @@ class PairLoader:
         shuffle_blocks: See `order.epoch_order`.
         samples_per_epoch: See `order.epoch_order`.
         rank: This process.
-        world_size: Number of processes. Each loads an equal part of a batch; the parts, in the order of ranks,
-            are the batch of a single process.
+        world_size: Number of processes. Each loads an equal part of a batch; the parts, in the order of
+            ranks, are the batch of a single process.
         num_views: Crops of each image, consecutive in a batch.
 
     Raises:
