@@ -10,12 +10,12 @@ from typing import Any
 from torch import Tensor
 
 from perceptinit.backbones.image_models import ImageModel
-from perceptinit.components.building import preflight
+from perceptinit.components.building import find_component_warnings, preflight
 from perceptinit.compute.devices import fetch
 from perceptinit.errors import InitializerError
 from perceptinit.initializers.report import reporting, weight_changes
 from perceptinit.initializers.trainable import only_training, trainable_names
-from perceptinit.protocols import HasModel, HasPlan, HasWarnings, Pretrainer
+from perceptinit.protocols import HasModel, HasPlan, Pretrainer
 from perceptinit.types import InitReport, RunContext, StagePlan
 
 REPORT_EVERY_STEPS = 10
@@ -46,8 +46,7 @@ class Pretrain:
 
     def warnings(self) -> Iterator[str]:
         """Yield the warnings of the pretrainer."""
-        if isinstance(self.pretrain, HasWarnings):
-            yield from self.pretrain.warnings()
+        yield from find_component_warnings(self.pretrain)
 
     def plan(self) -> StagePlan:
         """Return the plan of the pretrainer; without one, of a stage of unknown length."""
@@ -104,8 +103,7 @@ class Pretrain:
             base = ImageModel(tower)
         elif ctx.new_model is None:
             raise InitializerError(
-                f"initializer '{self.name}': this pretrainer trains a text tower, and a model alone has "
-                "none. "
+                f"initializer '{self.name}': this pretrainer trains a text tower, which a model alone lacks. "
                 "Use a pretrainer of images, or a recipe with a [backbone]"
             )
         else:

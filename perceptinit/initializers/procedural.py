@@ -226,8 +226,7 @@ def find_trunk(model: Any) -> Any:
 
 
 def encode_tokens(trunk: Any, tokens: Tensor) -> Tensor:
-    """Return the features of the N places, shape (b, N, D), of tokens that replace the patches, shape (b, N,
-    D)."""
+    """Return the features (b, N, D) of tokens (b, N, D) that replace the patches."""
     with _without_patches(trunk):
         features = trunk.forward_features(tokens)
     return features[:, trunk.num_prefix_tokens :]

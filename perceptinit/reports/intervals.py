@@ -139,7 +139,7 @@ def max_t_p(differences: Sequence[Sequence[float]]) -> list[float]:
     import numpy as np
 
     values = np.asarray(differences, dtype=np.float64)
-    largest = np.array([_t(values * signs).max() for signs in _patterns(values.shape[1])])
+    largest = _t(values * _patterns(values.shape[1])[:, None, :]).max(axis=1)
     return [float((largest >= t - 1e-9).mean()) for t in _t(values)]
 
 

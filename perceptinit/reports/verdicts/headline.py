@@ -193,7 +193,9 @@ def _find_unbeaten(comparison: Comparison, score: ScoreComparison, arm: str) -> 
         by_seed = differences(own, score.arm(name).by_seed)
         if len(by_seed) < 2:
             continue
-        decision = score.rule.decide(estimate([sign * d for d in by_seed.values()], score.rule.confidence))
+        decision = score.rule.decide(
+            estimate([sign * d for d in by_seed.values()], score.rule.confidence, score.floor)
+        )
         if decision != "above":
             text = {"below": "is better", "equivalent": "does as well"}
             yield f"{name} {text.get(decision or '', 'is not shown to do worse')}"
