@@ -284,7 +284,8 @@ class Run:
             with torch.no_grad():
                 scores = tuple(_scores(evaluator, model, ctx))
             self._journal.note_scores(scores, stage)
-            ctx.event("scores", samples_seen=ctx.samples_seen, scores=scores, message=stage)
+            shown = tuple(replace(score, items=None) for score in scores)  # trackers write events as JSON
+            ctx.event("scores", samples_seen=ctx.samples_seen, scores=shown, message=stage)
         model.train(was_training)
         self._journal.note_seconds("eval", time.perf_counter() - start)
         self._journal.save()
