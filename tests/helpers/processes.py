@@ -6,6 +6,7 @@ import socket
 import traceback
 from contextlib import contextmanager
 
+import torch
 import torch.distributed as dist
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
@@ -46,6 +47,9 @@ def together(function, *args, num=2):
 def _work(rank, num, port, outcome, function, args):
     names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": num, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in names.items()}, MASTER_ADDR="localhost")
+    # torch replaces its thread pool at the first use after a fork, and two threads at once may see none:
+    # "Invalid thread pool!"
+    torch.set_num_threads(torch.get_num_threads())
     try:
         # around the function, whose models are gone when it returns: see `process_group`
         with distributed.process_group():
