@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,8 +35,9 @@ def page_name(entry: Entry) -> str:
 
 
 def component_pages() -> dict[str, str]:
-    """Return the text of every component's page, by page name."""
-    return {page_name(entry): component_page(entry) for entry in entries()}
+    """Return the text of the listing and of every component's page, by page name."""
+    pages = {page_name(entry): component_page(entry) for entry in entries()}
+    return {"reference/components.md": listing_page(), **pages}
 
 
 def component_page(entry: Entry) -> str:
@@ -93,17 +93,13 @@ def navigation() -> list[dict[str, Any]]:
     ]
 
 
-def with_component_links(markdown: str) -> str:
-    """Return docs/components.md with links from the first columns to the pages of components."""
-    kinds = {folder: kind for kind, folder in KINDS.items()}
-    known = {(e.kind, e.name): page_name(e) for e in entries()}
-    kind, lines = "", []
-    for line in markdown.splitlines():
-        heading = re.match(r"## (\w+)", line)
-        if heading:
-            kind = kinds.get(heading[1].lower(), "")
-        name = re.match(r"\| `([^`]+)` \|", line)
-        if name and (kind, name[1]) in known:
-            line = line.replace(f"`{name[1]}`", f"[`{name[1]}`]({known[kind, name[1]]})", 1)
-        lines.append(line)
-    return "\n".join(lines)
+def listing_page() -> str:
+    """Return a table of the components of each kind, with links to their pages."""
+    lines = ["# Components", "", "`perceptinit list` prints this list; plug-ins add more."]
+    for kind in KINDS:
+        lines += ["", f"## {kind.capitalize()}: `{SLOTS[kind]}`", "", "| name | does |", "|---|---|"]
+        for entry in entries():
+            if entry.kind == kind:
+                link = f"components/{kind}/{entry.name}.md"
+                lines.append(f"| [`{entry.name}`]({link}) | {entry.component.summary} |")
+    return "\n".join(lines) + "\n"

@@ -9,7 +9,7 @@ os.environ["PERCEPTINIT_PLUGINS"] = ""  # the site describes only perceptinit
 
 from api_pages import api_page, plugin_page, protocols_page, testing_page
 from command_pages import cli_page, hookspecs_page
-from component_pages import component_pages, navigation, with_component_links
+from component_pages import component_pages, navigation
 from links import ROOT, file_page, linked_files, shown, with_links
 
 
@@ -45,7 +45,5 @@ def generated_pages() -> dict[str, str]:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Link files outside docs/ and components to their generated pages."""
-    if page.file.src_uri == "components.md":
-        markdown = with_component_links(markdown)
+    """Link files outside docs/ to their generated pages."""
     return with_links(markdown, page.file.src_uri)

@@ -12,7 +12,7 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="random",
             target="perceptinit.initializers.random:Random",
-            summary="fresh weights under the seed of the run",
+            summary="fresh weights drawn with the seed of the run",
         ),
         Component(
             name="imagenet",
@@ -47,7 +47,7 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="pretrain",
             target="perceptinit.initializers.pretrain:Pretrain",
-            summary="another pretraining on pairs of its own, of which the image tower is kept",
+            summary="another pretraining as a stage; only its image tower is kept",
         ),
         Component(
             name="distil",
@@ -64,7 +64,7 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="mimetic",
             target="perceptinit.initializers.mimetic:Mimetic",
-            summary="attention close to the identity, as if trained; no data (Trockman and Kolter 2023)",
+            summary="attention near the identity, as in trained networks; no data (Trockman and Kolter 2023)",
         ),
         Component(
             name="mimetic-mlp",
@@ -74,7 +74,7 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="impulse",
             target="perceptinit.initializers.impulse:Impulse",
-            summary="heads that attend to one neighbour, as convolutions; no data (Zheng et al. 2025)",
+            summary="heads that attend to one neighbouring patch; no data (Zheng et al. 2025)",
         ),
         Component(
             name="weight-selection",
@@ -89,7 +89,7 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="norm-matched",
             target="perceptinit.initializers.norm_matched:NormMatched",
-            summary="control after a stage 1: the directions of its weights with the norms of fresh ones",
+            summary="control after a stage 1: every matrix scaled to the norm of a fresh one",
         ),
         Component(
             name="lsuv",
