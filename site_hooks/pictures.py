@@ -1,4 +1,4 @@
-"""Make the pictures of the documentation anew from a finished quickstart: its live table and its page.
+"""Make the pictures of the documentation again from a finished quickstart: its live table and its page.
 
     perceptinit run quickstart && perceptinit report runs/quickstart
     python site_hooks/pictures.py runs/quickstart report.html

@@ -21,7 +21,7 @@ RULES = [
 FOLDERS = ("perceptinit", "plugins", "recipes", "docs", "examples", "site_hooks")
 MIN_WORDS = 4  # of a string that counts as a message
 # Hits in 1,000 words that are accepted. A ratchet: lower a number when texts were rewritten, never raise one.
-CEILINGS = {"docstrings": 0.6, "messages": 0.5, "comments": 0.6, "pages": 0.5, "recipes": 0.5}
+CEILINGS = dict.fromkeys(("docstrings", "messages", "comments", "pages", "recipes"), 0.2)
 
 
 def texts(path):
@@ -99,3 +99,16 @@ def test_a_phrase_that_the_field_does_not_use_is_found():
     ((kind, _, text),) = python_texts(source)
     assert kind == "messages"
     assert any(pattern.search(text) for pattern, _ in RULES)
+
+
+def find_long_summaries():
+    """Yield the place of each docstring whose first sentence does not fit into one line."""
+    for path in sorted([*ROOT.glob("perceptinit/**/*.py"), *ROOT.glob("plugins/*/perceptinit_*/**/*.py")]):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            if documented and "\n" in (ast.get_docstring(node) or "").partition("\n\n")[0]:
+                yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}"
+
+
+def test_the_first_line_of_a_docstring_is_complete():
+    assert list(find_long_summaries()) == []

@@ -152,8 +152,10 @@ def _forward_rows(
 
 
 def _rows_mask(text: torch.Tensor, transformer: Any, dtype: torch.dtype) -> torch.Tensor:
-    """Return the additive causal mask within each text: (R * H, L, L) for torch's attention, else (R, 1, L,
-    L)."""
+    """Return the additive causal mask within each text.
+
+    Shape (R * H, L, L) for torch's attention, else (R, 1, L, L).
+    """
     is_seen = (text[:, :, None] == text[:, None, :]).tril()
     mask = torch.zeros(is_seen.shape, dtype=dtype, device=text.device)
     mask.masked_fill_(~is_seen, -torch.inf)
@@ -202,8 +204,10 @@ class ClipTokenizer(open_clip.SimpleTokenizer):
         return list(chain.from_iterable(map(self._word_ids, self.pat.findall(text))))
 
     def __call__(self, texts: str | Sequence[str], context_length: int | None = None) -> torch.Tensor:
-        """Return ids int64 (B, T) padded with 0, T = context_length (default 77). Truncated texts keep the
-        end token."""
+        """Return token ids, int64, shape (B, T), padded with 0.
+
+        T is `context_length` (default 77). Truncated texts keep the end token.
+        """
         length = context_length or self.context_length
         rows = [self.encode(text) for text in ([texts] if isinstance(texts, str) else texts)]
         ids = np.zeros((len(rows), length), dtype=np.int64)

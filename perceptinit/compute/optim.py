@@ -113,8 +113,7 @@ def is_adamw(name: str | None) -> bool:
 
 
 def find_optimizer_problems(name: str | None, sharding: str = "none") -> Iterator[str]:
-    """Yield why a stage cannot use an optimiser: unknown, not installed, or without support for sharded
-    parameters."""
+    """Yield why a stage cannot use an optimiser: unknown, not installed, or no support for FSDP."""
     if is_adamw(name):
         return
     if sharding != "none":
@@ -142,7 +141,7 @@ def _make_named(name: str, groups: list[dict[str, Any]], **keys: Any) -> torch.o
 
 
 def _find_embeddings(module: nn.Module) -> set[nn.Parameter]:
-    """Return weights of embeddings, of positions and of patches, which are no maps between features."""
+    """Return weights of embeddings, of positions and of patches, which are not maps between features."""
     layers = (m for m in module.modules() if isinstance(m, nn.Embedding | nn.Conv2d))
     named = (p for name, p in module.named_parameters() if "embed" in name.rpartition(".")[2])
     return {p for layer in layers for p in layer.parameters()} | set(named)

@@ -1,4 +1,4 @@
-"""Unreadable images of test sets: up to a thousandth is excluded, and listed beside each score."""
+"""Unreadable images of test sets: up to 0.1 % are excluded, and listed with each score."""
 
 from __future__ import annotations
 

@@ -23,8 +23,7 @@ ABANDONED_SECONDS = 3600.0
 
 @contextmanager
 def atomic_path(path: Path, synced: bool = False) -> Iterator[Path]:
-    """Yield a temporary path next to `path`, which is moved there if the block succeeds and removed
-    otherwise.
+    """Yield a temporary path, which becomes `path` if the block succeeds and is removed otherwise.
 
     Args:
         path: The final path.

@@ -81,8 +81,7 @@ def read_json(path: Path, kind: type[T], what: str, hint: str = "") -> T:
 
 
 def content_sha256(value: Mapping[str, Any]) -> str:
-    """Return the hash of a JSON object, its own `sha256` left out; ValueError for a number that is not
-    finite."""
+    """Return the hash of a JSON object without its `sha256`; ValueError for NaN or infinity."""
     content = {key: item for key, item in value.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
 

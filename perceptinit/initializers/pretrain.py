@@ -1,5 +1,4 @@
-"""Another pretraining as the start (`pretrain`): any pretrainer on any pairs, of which the image tower is
-kept."""
+"""Another pretraining as a stage (`pretrain`): any pretrainer on any pairs; the image tower is kept."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ IMAGE = "image."  # the tower's weights in the model of a pretrainer
 
 
 class Pretrain:
-    """Trains the image tower with another pretrainer, on pairs of its own, and keeps only the tower.
+    """Trains the image tower with another pretrainer on other pairs, and keeps only the tower.
 
     The nested table `[init.pretrain]` has the keys of `[pretrain]`: supervised on formula-made images, SimCLR
     on the training images, CLIP on other captions. A text tower, a classifier and a projection of the stage

@@ -1,5 +1,4 @@
-"""Symbols without pictures as the start (`procedural`): masked tokens of a formal language, as a vision
-transformer."""
+"""Masked prediction of symbols of a formal language (`procedural`), through a vision transformer."""
 
 from __future__ import annotations
 
@@ -40,10 +39,10 @@ class Procedural:
     """Trains the blocks of a vision transformer to fill gaps in sequences of symbols; no image is seen.
 
     Sequences come from a formal language: balanced brackets of several kinds ("dyck", k-Dyck), or a string
-    and its copy ("copy"). Each symbol is a frozen random vector in the place of a patch; the layer that
-    embeds patches is bypassed and stays as it is. A share of the symbols is masked, and a linear head,
-    discarded afterwards, names them. Control: `shuffled = true` has the same symbols in random order, where
-    nothing but their frequency is left.
+    and its copy ("copy"). Each symbol is a frozen random vector instead of an embedded patch; the
+    patch embedding is bypassed and unchanged. A share of the symbols is masked, and a linear head, which is
+    discarded afterwards, predicts them. Control: `shuffled = true` shuffles each sequence, so that only the
+    frequencies of symbols remain.
 
     Source: Shinnick et al. 2026, arXiv 2511.13945: +1.7 points on ImageNet-1k (ViT) for 1 % of the training
     budget, with k = 64. The paper's share of masked symbols and its embedding scale could not be read; those

@@ -77,8 +77,7 @@ def _where_images_go(judgments: Any, images: Any) -> str:
 
 
 def callers_level() -> int:
-    """Return the `stacklevel` with which a warning of the calling function names the line outside the
-    package."""
+    """Return the `stacklevel` for which a warning names the first line outside the package."""
     frame, level, found = sys._getframe(1), 1, 1
     while frame is not None:
         if frame.f_code.co_filename.startswith(PACKAGE):

@@ -1,5 +1,4 @@
-"""Fractals as images, each a class of its own (`fractals`): pictures from a formula, for supervised
-pretraining."""
+"""Fractals of a formula (`fractals`), one class each, for supervised pretraining."""
 
 # M affine maps, P points of a picture
 from __future__ import annotations
@@ -97,7 +96,7 @@ def _name(index: int) -> str:
 def draw_system(num_maps: int, sigma: float, rng: np.random.Generator) -> np.ndarray:
     """Return contractions x -> A x + b, float64 (M, 2, 3), with a weighted sum of singular values of `sigma`.
 
-    Singular values s1 >= s2 of each map lie in [0, 1]; their sum over maps, s2 counted twice, is `sigma`.
+    Singular values s1 >= s2 of each map are within [0, 1]; their sum over maps, s2 counted twice, is `sigma`.
     """
     weights = np.array([1.0, 2.0])
     while True:  # uniform over the values that have the sum, by rejection of the last one

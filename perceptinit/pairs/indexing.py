@@ -76,8 +76,7 @@ def _path_of(piece: Piece) -> Path:
 
 
 def open_shards(named: Sequence[str]) -> list[Path] | RemoteScan:
-    """Return the shards that folders, braces or globs name: paths of local ones, or the plan of a remote
-    scan.
+    """Return the shards that folders, braces or globs name: local paths, or the plan of a remote scan.
 
     Raises DataError for an absent local shard, RemoteError if the size of a remote one is unavailable.
     """

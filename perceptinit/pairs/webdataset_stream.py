@@ -21,8 +21,7 @@ Sample = tuple[str, bytes, bytes]  # key, image and caption
 
 
 class WebdatasetStreamPairs:
-    """Image-text pairs from a command or a protocol of the `webdataset` package, such as `pipe:aws s3 cp ...
-    -`.
+    """Image-text pairs from a command or protocol of the `webdataset` package, such as `pipe:`.
 
     The component `webdataset`, for local disks, buckets, hubs and web servers, guarantees more. Here the
     order within a shard is that of the stream, changes of a shard are not detected, and a resumed run streams

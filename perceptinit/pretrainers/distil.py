@@ -32,8 +32,8 @@ class Distil(Pretraining):
 
     The images are those of the pairs; their texts are ignored. A linear layer maps the student's embedding to
     the teacher's and is discarded. Teachers: the weights of a run with the same backbone, a timm or an
-    open_clip model with published weights. Control: `teacher = "random"`, the same architecture with weights
-    of its own.
+    open_clip model with published weights. Control: `teacher = "random"`, the same architecture with
+    random weights.
 
     Source: Hinton et al. 2015 (distillation); Park et al. 2019, arXiv 1904.05068 (similarities).
     """

@@ -123,8 +123,7 @@ class ChunkedLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, image_features: Tensor, text_features: Tensor, scale: Tensor) -> Tensor:
-        """Return the loss of the whole batch, from features (b, D) and the inverse temperature `scale`,
-        0-d."""
+        """Return the loss of the whole batch, from features (b, D) and a 0-d inverse temperature."""
         images, image_norms = _unit_rows(image_features)
         texts, text_norms = _unit_rows(text_features)
         all_texts = distributed.gather_rows(texts)

@@ -113,8 +113,7 @@ def _split_by_kind(tensors: Sequence[Tensor]) -> list[list[Tensor]]:
 
 
 class WeightAverage:
-    """Keeps an exponential moving average of weights: decay * average + (1 - decay) * weights after each
-    step.
+    """Keeps an exponential moving average: decay * average + (1 - decay) * weights after each step.
 
     It starts at the first weights and takes 4 bytes a parameter.
 

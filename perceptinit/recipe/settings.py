@@ -1,5 +1,4 @@
-"""Settings of a recipe outside components: `[verdict]`, `[[expect]]`, `[tune]`, `[checkpoint]`,
-`[launch]` and `[slurm]`.
+"""Tables of a recipe that are not components, such as `[verdict]`, `[[expect]]` and `[slurm]`.
 
 The results of `run` do not depend on them.
 """

@@ -183,7 +183,7 @@ def title(score: ScoreComparison) -> str:
 
 
 def page_note(score: ScoreComparison) -> str:
-    """Return the page's note beside the name of a score."""
+    """Return the page's note on a score."""
     baselines = baselines_in_words(score)
     notes = [
         measure_title(score.measure),

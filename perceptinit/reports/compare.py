@@ -36,7 +36,7 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
     """Compare the arms of a set of runs.
 
     budget: "equal" uses final scores and refuses runs that ended at different samples seen; a number uses the
-    scores at that many samples; "unequal" compares final scores and reports that budgets differ.
+    scores at this number of samples; "unequal" compares final scores and reports that budgets differ.
 
     Raises UsageError when budgets differ, when runs differ in more than `init` and `posthoc`, when
     no run has scores at the requested number, and for an unknown baseline.

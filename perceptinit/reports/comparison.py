@@ -234,8 +234,7 @@ def pair_arms(
 
 
 def _with_sign_tests(found: Sequence[Difference]) -> Iterator[Difference]:
-    """Yield the differences with the p of their sign-flip test, together for those of one family and equal
-    seeds."""
+    """Yield the differences with the p of their sign-flip test, joint for a family with equal seeds."""
     groups: dict[tuple[int, tuple[int, ...]], list[Difference]] = {}
     for difference in found:
         family = difference.contrast.num_family

@@ -167,7 +167,7 @@ def find_contrasts(runs: RunSet) -> list[Contrast]:
 
 
 def _in_families(runs: RunSet, found: list[Contrast]) -> list[Contrast]:
-    """Return the contrasts with the size of their family; the first of a plan is no part of it."""
+    """Return the contrasts with the size of their family, which excludes the first of a plan."""
     asking = [c for c in found if c.question == WORTH and runs.resolved(c.arm)]
     planned = [(c["arm"], c["reference"]) for c in runs.preregistered.get("contrasts", ())]
     family = [c for c in asking if (c.arm, c.reference) not in planned[:1]]
@@ -221,7 +221,7 @@ def find_controls(runs: RunSet, arm: str) -> list[str]:
     """Return the arms that share a benefit with an arm if people's answers do not explain it.
 
     These are arms from answers by a program, from a structure without judgments, or from matched statistics;
-    fresh weights and shuffled votes are compared by contrasts of their own.
+    fresh weights and shuffled votes have separate contrasts.
     """
     others = (a for a in runs.arms if a not in (arm, runs.baseline))
     return [a for a in others if not _is_fresh(runs, a) and not is_shuffled(runs, a) and _is_control(runs, a)]

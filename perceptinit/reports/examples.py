@@ -44,8 +44,7 @@ class RunModel:
     recipe: Recipe
 
     def load(self, moment: str) -> Any:
-        """Return the dual encoder at the end of the run ("final"), or with its image tower after stage 1
-        ("init").
+        """Return the dual encoder at the end ("final"), or with the image tower after stage 1 ("init").
 
         Raises CheckpointError for missing or damaged weights.
         """

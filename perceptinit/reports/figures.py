@@ -113,8 +113,7 @@ def add_legend(ax: Any) -> None:
 
 
 def draw_limit(ax: Any, name: str, value: float, side: str) -> None:
-    """Draw a line with its name beside the axes; side: the text's vertical alignment ("top" is below the
-    line)."""
+    """Draw a line with its name next to the axes; `side` is the vertical alignment of the text."""
     ax.axhline(value, color=FAINT, linewidth=1, linestyle=":")
     place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
     ax.annotate(name, (1, value), (4, 0), va=side, color=FAINT, fontsize=8, **place)

@@ -1,5 +1,4 @@
-"""Intervals and tests beyond Student's over seeds: over seeds and pictures, and without a normal
-distribution."""
+"""Intervals over seeds and pictures, and tests without a normal distribution."""
 
 # S seeds, N items (pictures, judgments), R roles that pictures have in an item, P pictures, K contrasts
 

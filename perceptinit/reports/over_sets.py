@@ -86,8 +86,7 @@ def _average(
 def _mean_components(
     arms: Sequence[ArmScore], group: Sequence[ScoreComparison], contrasts: Sequence[Contrast]
 ) -> Iterator[tuple[Contrast, Components]]:
-    """Yield the variances of the mean over sets, for contrasts whose variance over pictures is known in all
-    sets."""
+    """Yield variances of the mean over sets, where the variance over pictures is known in all sets."""
     by_name = {arm.arm: arm.by_seed for arm in arms}
     for contrast in contrasts:
         parts = [score.components.get(contrast) for score in group]

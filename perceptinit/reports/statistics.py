@@ -127,8 +127,7 @@ def noncentrality(degrees: int, alpha: float = 0.05) -> float:
 
 
 def compare_over_sets(gains: Sequence[float]) -> SetsCount:
-    """Return the wins, ties and losses over data sets; gains: one mean difference per set, better
-    positive."""
+    """Return wins, ties and losses over data sets, from one mean difference per set (positive: better)."""
     wins, losses = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
     return SetsCount(wins, len(gains) - wins - losses, losses)
 

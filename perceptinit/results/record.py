@@ -200,7 +200,7 @@ def processor_name() -> str:
 def score_row(score: Score, stage: str, epoch: int, samples_seen: int) -> dict[str, Any]:
     """Return the row of a score in a record, with the stage and samples at which it was measured."""
     row = asdict(replace(score, items=None)) | {"value": finite(score.value), "extra": plain(score.extra)}
-    del row["items"]  # in a file of their own
+    del row["items"]  # in a separate file
     return {"stage": stage, "epoch": epoch, "samples_seen": samples_seen, **row}
 
 

@@ -91,8 +91,7 @@ class Run:
         return self._journal.record
 
     def _read_finished(self) -> dict[str, Any] | None:
-        """Return the record of a finished run; CheckpointError if its final weights are not those
-        recorded."""
+        """Return the record of a finished run; CheckpointError if its weights do not match it."""
         found = self.cell.state
         if not found.is_finished:
             return None

@@ -118,8 +118,7 @@ def _score(score: Score) -> str:
 
 
 def render(progress: Progress, bars: Bars) -> RenderableType:
-    """Return the live view of a sweep: a table of arms x seeds, a bar for each running run, and the time
-    left."""
+    """Return the live view of a sweep: arms x seeds, a bar for each active run, and the time left."""
     shown = {}
     for arm, seed in progress.running:
         run = progress.runs[arm, seed]

@@ -26,17 +26,17 @@ def perceptinit_trackers():
 class MLflow:
     """Sends metrics, settings, the recipe and pictures to a run per arm and seed.
 
-    The run's id is kept in `<run folder>/mlflow_run.txt`, so that a continued run goes on in the same
-    place. Metrics are drawn over samples seen, those of stages without pairs over their own steps.
+    The run's id is kept in `<run folder>/mlflow_run.txt`, so that a resumed run continues it. The x axis of
+    metrics is samples seen; for stages without pairs, their steps.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         uri: str = ""
         """Tracking server or database, such as `http://host:5000` or `sqlite:///mlflow.db`; empty: files in
-        the folder `mlruns` beside the arms (MLflow's file store, which it keeps in maintenance only)."""
+        the folder `mlruns` next to the arms (MLflow's file store, which is in maintenance mode)."""
         experiment: str = "perceptinit"
-        """Experiment that the runs belong to; made when it does not exist."""
+        """Experiment of the runs; created if it does not exist."""
 
     def __init__(self, config):
         self.config = config

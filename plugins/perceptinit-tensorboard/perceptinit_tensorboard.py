@@ -20,12 +20,10 @@ def perceptinit_trackers():
 
 
 class TensorBoard:
-    """Writes event files to `<run folder>/<folder>`; show all arms and seeds with `tensorboard --logdir
-    runs`.
+    """Writes event files to `<run folder>/<folder>`, for `tensorboard --logdir runs`.
 
-    Pretraining and scores are drawn over samples seen, other stages over their own steps, in a file
-    of each stage. A continued run writes to the same place, and what is done again replaces what
-    was there (TensorBoard's `purge_step`).
+    The x axis is samples seen for pretraining and scores, and steps for other stages, with one file for each
+    stage. A resumed run continues the files; repeated steps replace the earlier ones (`purge_step`).
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,8 @@ def perceptinit_trackers():
 class Wandb:
     """Sends scalars, the recipe, settings and pictures to a run per arm and seed, grouped by arm.
 
-    The run's id is kept in `<run folder>/wandb_run.txt`, so that a continued run goes on in the same
-    place. Offline, files are under `<run folder>/wandb`; send them later with `wandb sync`.
+    The run's id is kept in `<run folder>/wandb_run.txt`, so that a resumed run continues it. Offline, files
+    are under `<run folder>/wandb`; upload them later with `wandb sync`.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +33,9 @@ class Wandb:
         project: str = "perceptinit"
         """Project that the runs belong to."""
         entity: str = ""
-        """Team or user; empty: the default of who is logged in."""
+        """Team or user; empty: the default of the account."""
         mode: Literal["online", "offline"] = "online"
-        """"offline" writes files only, to be sent with `wandb sync`."""
+        """"offline" only writes files; `wandb sync` uploads them."""
 
     def __init__(self, config):
         self.config = config
@@ -74,7 +74,7 @@ class Wandb:
             return
         found = scalars(event)
         if found is not None:
-            if found.axis != "samples_seen":  # a stage that uses no pairs has an axis of its own
+            if found.axis != "samples_seen":  # a stage without pairs has a separate axis
                 self._run.define_metric(f"{event.stage}/*", step_metric=found.axis)
             self._run.log({**found.values, found.axis: found.at})
         elif event.kind == "warning":

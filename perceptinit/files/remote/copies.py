@@ -63,8 +63,7 @@ def local_folder(path: str) -> Path:
 
 
 def local_files(folder: RemoteFile, files: Mapping[str, Stat]) -> Path:
-    """Return a folder with copies of files of a remote one, by their paths in it. Each version has its own
-    folder.
+    """Return a folder with copies of files of a remote one, under their paths; one folder per version.
 
     Raises:
         RemoteError: If a file cannot be fetched, or changes in the meantime.

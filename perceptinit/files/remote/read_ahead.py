@@ -76,8 +76,7 @@ class ReadAhead(Generic[H]):
         self._by_piece = {use.piece: self._planned[use] for use in reversed(self._planned)}
 
     def get(self, piece: Piece) -> H | None:
-        """Wait for a piece and return its opened form; None if it is not planned or the cache has no room for
-        it.
+        """Wait for a piece and return it opened; None if it is not planned or does not fit.
 
         Raises the error of fetching or opening it.
         """

@@ -1,5 +1,6 @@
-"""Fetch a file, or ranges of it, to a disk. A transfer resumes after an error or a kill and never mixes
-versions.
+"""Fetch a file, or ranges of it, to a disk.
+
+A transfer resumes after an error or a kill, and never mixes versions.
 
 The file arrives as `.NAME.part`. `.NAME.part.json` next to it records the number of bytes, their checksum,
 and what identifies their version at the server. A later call verifies the checksum and requests the rest of
@@ -78,8 +79,7 @@ class Part:
         self._recall()
 
     def fetch(self) -> Path:
-        """Fetch the remaining bytes and return the complete file, synced to the disk, under its temporary
-        name.
+        """Fetch the remaining bytes, sync, and return the temporary path of the complete file.
 
         Raises:
             RemoteError: If the file does not arrive, is too large, or is not the wanted one.

@@ -1,4 +1,4 @@
-"""Make the plan of a recipe, and write it beside its runs: hypothesis, comparisons, and decision rule."""
+"""Make the plan of a recipe and write it to the folder of its runs: hypothesis, contrasts, decision rule."""
 
 from __future__ import annotations
 

@@ -60,8 +60,7 @@ class Rule:
         return self.level_for(1)
 
     def level_for(self, num_family: int) -> float:
-        """Return the level of each interval that makes `num_family` of them hold together with 95 %
-        (Bonferroni)."""
+        """Return the level of each of `num_family` intervals that hold jointly at 95 % (Bonferroni)."""
         confidence = 1 - (1 - CONFIDENCE) / num_family
         return confidence if self.last is None else level_of_looks(max(self.first, 2), self.last, confidence)
 
@@ -73,8 +72,7 @@ class Rule:
         return next((decision for decision in get_args(Decision) if held[decision]), None)
 
     def classify(self, low: Any, high: Any) -> dict[Decision, Any]:
-        """Return whether each decision holds for intervals; "equivalent" is first. low, high: floats or
-        arrays."""
+        """Return whether each decision holds for intervals (floats or arrays); "equivalent" is first."""
         delta = -math.inf if self.delta is None else self.delta
         return {
             "equivalent": (low >= -delta) & (high <= delta),

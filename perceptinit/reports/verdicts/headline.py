@@ -144,8 +144,7 @@ def _read_noise(score: ScoreComparison, noise: Verdict) -> str:
 
 
 def _worth(comparison: Comparison, score: ScoreComparison, worth: Verdict, structure: Verdict | None) -> str:
-    """Return what an arm is worth: by its interval and delta, the doubts about it, its controls and its
-    pictures."""
+    """Return what an arm is worth, by interval and delta, doubts, controls and pictures."""
     doubts = list(find_doubts(comparison, score, worth)) if worth.outcome in SIDES else []
     plain = replace(worth, is_beyond_delta=worth.is_beyond_delta and not doubts)
     text = _choose(WORTH.readings, plain)
@@ -170,10 +169,10 @@ def _worth(comparison: Comparison, score: ScoreComparison, worth: Verdict, struc
 
 
 def _explain(comparison: Comparison, score: ScoreComparison, worth: Verdict, structure: Verdict) -> str:
-    """Return whether the structure of the answers explains a benefit: every control has to be beaten."""
+    """Return whether the structure of the answers explains a benefit: every control must be beaten."""
     question = structure.contrast.question
     if worth.outcome != "better":
-        # an open structure is reported only beside an open worth
+        # an undecided structure is reported only with an undecided worth
         is_said = structure.outcome in question.after_others or worth.outcome not in WORTH.readings
         return _choose(question.after_others, structure) if is_said else ""
     control = structure.contrast.reference
@@ -245,7 +244,7 @@ def _find_opposed(comparison: Comparison, score: ScoreComparison, worth: Verdict
 
 
 def _compare_with_trivial(score: ScoreComparison, arm: str) -> Iterator[str]:
-    """Yield the agreement of an arm with judgments beside that of the best trivial model."""
+    """Yield the agreement of an arm with judgments, and that of the best trivial model."""
     value = score.arm(arm).value
     if score.baselines and value:
         best = max(score.baselines, key=lambda baseline: baseline.value)

@@ -54,8 +54,7 @@ def find_limits(
 
 
 def find_collapsed(runs: RunSet) -> dict[str, tuple[float, float]]:
-    """Return the arms whose images stage 1 drew together, with the largest fall of their spread (after,
-    before)."""
+    """Return the arms that stage 1 collapsed, each with its largest fall of spread (after, before)."""
     found: dict[str, list[tuple[float, float]]] = {}
     for run in runs.finished:
         # a later stage may restore the distances

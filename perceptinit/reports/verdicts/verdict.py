@@ -64,8 +64,7 @@ def verdict(score: ScoreComparison, contrast: Contrast) -> Verdict:
 
 
 def decide(difference: Difference, rule: Rule) -> Decision | None:
-    """Return the decision on a difference: that of its interval, if the sign-flip test agrees from 6 seeds
-    on."""
+    """Return the decision of an interval; from 6 seeds on, the sign-flip test must agree."""
     decision = rule.decide(difference.tested)
     if decision in (None, "equivalent") or difference.value.num < MIN_SEEDS_SIGN_FLIP:
         return decision

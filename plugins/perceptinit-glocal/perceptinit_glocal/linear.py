@@ -58,7 +58,7 @@ class Linear:
         self.config, self.judgments = config, judgments
 
     def preflight(self) -> Iterator[str]:
-        """Yield nothing: the judgments tell what they lack themselves."""
+        """Yield nothing: the judgments report their own problems."""
         yield from ()
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:

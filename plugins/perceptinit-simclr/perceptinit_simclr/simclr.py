@@ -23,7 +23,7 @@ from perceptinit.plugin import (
 
 
 class TwoViews(Objective):
-    """SimCLR's loss of a projection of the embeddings, which is no part of the model."""
+    """SimCLR's loss on a projection of the embeddings; the projection is not part of the model."""
 
     def __init__(self, config: SimCLR.Config, embed_dim: int) -> None:
         super().__init__()
