@@ -38,6 +38,10 @@ COMPANIONS = (
         distribution="perceptinit-brain-rdms",
         offers={"judgments": ("brain-rdms/rdm", "brain-rdms/regions", "brain-rdms/rsatoolbox")},
     ),
+    Companion(
+        distribution="perceptinit-representations",
+        offers={"evaluator": ("cka-to-init", "representation")},
+    ),
     Companion(distribution="perceptinit-collect", offers={"verb": ("collect",)}),
     Companion(distribution="perceptinit-packing", offers={"verb": ("data pack",)}),
 )

@@ -2,6 +2,7 @@
 
 from perceptinit.backbones.encoders import DualTower as DualTower, ImageTower as ImageTower
 from perceptinit.backbones.text import TextTower as TextTower, clip_tokenizer as clip_tokenizer
+from perceptinit.compute.distributed import exchange as exchange, is_first as is_first
 from perceptinit.compute.optim import (
     Precision as Precision,
     adamw as adamw,
@@ -34,6 +35,8 @@ from perceptinit.errors import (
 )
 from perceptinit.evaluators.features import HasEvaluateMany as HasEvaluateMany, Joint as Joint
 from perceptinit.evaluators.judged import JudgedMeasure as JudgedMeasure
+from perceptinit.evaluators.labelled import LabelledMeasure as LabelledMeasure
+from perceptinit.evaluators.metrics import measure_images as measure_images
 from perceptinit.evaluators.set_measure import (
     SetConfig as SetConfig,
     SetMeasure as SetMeasure,
@@ -46,6 +49,7 @@ from perceptinit.files.atomic import (
     temporaries as temporaries,
     write_json as write_json,
 )
+from perceptinit.files.checkpoints import load_strict as load_strict, load_weights as load_weights
 from perceptinit.files.downloads import Download as Download, HasDownloads as HasDownloads
 from perceptinit.files.mat_files import MatValue as MatValue, read_mat as read_mat
 from perceptinit.files.reading import (

@@ -1,4 +1,4 @@
-"""kNN, linear probe, representation, RSA and CKA to the initialization, through their evaluators."""
+"""kNN, linear probe and RSA, through their evaluators."""
 
 import importlib.util
 
@@ -7,12 +7,10 @@ import pytest
 import torch
 from helpers.made_sets import labelled_set, png
 
-from perceptinit.errors import DataError, UsageError
-from perceptinit.evaluators.cka_to_init import CkaToInit
+from perceptinit.errors import DataError
 from perceptinit.evaluators.keep_weights import KeepWeights
-from perceptinit.evaluators.labelled import KNN, LinearProbe, Representation
+from perceptinit.evaluators.labelled import KNN, LinearProbe
 from perceptinit.evaluators.rsa import RSA
-from perceptinit.files.checkpoints import save_weights
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
 from perceptinit.judgments.own.matrix_set import RdmSet
 from perceptinit.seeding import named_torch_seed
@@ -67,36 +65,6 @@ def test_a_linear_probe_without_its_package_says_what_to_install(monkeypatch):
     assert next(iter(LinearProbe(config).preflight())) == (
         "evaluator 'linear-probe' needs scikit-learn. Install it with: pip install 'perceptinit[probe]'"
     )
-
-
-def test_representation_of_three_different_images_in_copies(pets):
-    config = Representation.Config(datasets=("pets",), root=pets)
-    scores = {s.name: s for s in Representation(config).evaluate(smoke_model(), RunContext())}
-    assert 1 <= scores["effective_rank/pets"].value <= 3
-    assert scores["alignment/pets"].value == pytest.approx(0, abs=1e-6)
-    assert scores["uniformity/pets"].value < 0
-    assert not scores["alignment/pets"].higher_is_better
-    assert all(s.stderr is not None and s.stderr >= 0 for s in scores.values())
-
-
-def test_cka_is_1_at_the_start_and_lower_for_other_weights(tmp_path):
-    model = smoke_model()
-    save_weights(tmp_path / "weights" / "init.safetensors", model.image.state_dict())
-    judgments = SyntheticJudgments(SyntheticJudgments.Config().smoke())
-    evaluator = CkaToInit(CkaToInit.Config(), judgments)
-    ctx = RunContext(folder=tmp_path)
-    (first,) = evaluator.evaluate(model, ctx)
-    (other,) = evaluator.evaluate(smoke_model(seed=1), ctx)
-    assert first.name == "cka/synthetic"
-    assert first.value == pytest.approx(1)
-    assert other.value < 0.999
-    assert first.stderr == pytest.approx(0, abs=1e-6)
-
-
-def test_cka_without_a_run_is_refused():
-    judgments = SyntheticJudgments(SyntheticJudgments.Config().smoke())
-    with pytest.raises(UsageError, match="this evaluator measures runs of recipes only"):
-        list(CkaToInit(CkaToInit.Config(), judgments).evaluate(smoke_model(), RunContext()))
 
 
 class Numbers:

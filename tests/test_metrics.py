@@ -5,17 +5,13 @@ import pytest
 import torch
 
 from perceptinit.evaluators.metrics import (
-    alignment,
     average_precision,
     chance_of_any,
-    effective_rank,
     hits_at_k,
     jackknife,
     knn_predictions,
     mean_per_class_recall,
     share_score,
-    unbiased_cka,
-    uniformity,
 )
 from perceptinit.evaluators.rsa import kendall, noise_ceiling, rsa, spearman
 
@@ -91,48 +87,6 @@ def test_nearest_neighbours_vote_with_weights():
     assert knn_predictions(reference, labels, image, 3, 0.1, 2).tolist() == [0]
     assert knn_predictions(reference, labels, image, 3, 1.0, 2).tolist() == [1]
     assert knn_predictions(reference, labels, image, 1, 1.0, 2).tolist() == [0]
-
-
-def test_effective_rank_counts_directions():
-    assert effective_rank(np.eye(4)) == pytest.approx(4)
-    assert effective_rank(np.outer(np.arange(1, 5), [1.0, 2.0])) == pytest.approx(1)
-    # singular values 3 and 1: entropy of (3/4, 1/4)
-    entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
-    assert effective_rank(np.diag([3.0, 1.0])) == pytest.approx(np.exp(entropy))
-
-
-def test_alignment_and_uniformity_of_a_square():
-    corners = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]], dtype=np.float64)
-    # class 0 holds neighbours (squared distance 2), class 1 neighbours, too
-    assert alignment(corners, np.array([0, 0, 1, 1])) == pytest.approx(2)
-    assert alignment(corners, np.array([0, 1, 0, 1])) == pytest.approx(4)
-    assert np.isnan(alignment(corners, np.arange(4)))
-    # four pairs at squared distance 2 and two at 4
-    expected = np.log((4 * np.exp(-4) + 2 * np.exp(-8)) / 6)
-    assert uniformity(corners @ corners.T) == pytest.approx(expected)
-
-
-def test_cka_is_1_for_a_rotated_and_scaled_copy_and_near_0_for_noise():
-    rng = np.random.default_rng(0)
-    x, noise = rng.normal(size=(200, 5)), rng.normal(size=(200, 300))
-    rotated = 3 * x @ np.linalg.qr(rng.normal(size=(5, 5)))[0]
-    assert unbiased_cka(x @ x.T, rotated @ rotated.T) == pytest.approx(1)
-    assert abs(unbiased_cka(x @ x.T, noise @ noise.T)) < 0.02
-    assert np.isnan(unbiased_cka(x @ x.T, np.ones((200, 200))))
-
-
-def test_cka_by_hand_on_four_images():
-    x = np.zeros((4, 4))
-    x[0, 1] = x[1, 0] = 1  # images 0 and 1 belong together, and nothing else does
-    # HSIC(x, x): trace 2, sums 2 * 2 / (3 * 2), rows 2 * (1 + 1) / 2, over 4 * 1
-    y = np.zeros((4, 4))
-    y[2, 3] = y[3, 2] = 1
-    # HSIC(x, y): trace 0, sums 4 / 6, rows 0; the ratio is (4/6) / (2 + 4/6 - 2)
-    assert unbiased_cka(x, y) == pytest.approx(1)
-    z = np.zeros((4, 4))
-    z[0, 2] = z[2, 0] = 1
-    # HSIC(x, z): trace 0, sums 4 / 6, rows 2 * 1 / 2
-    assert unbiased_cka(x, z) == pytest.approx((4 / 6 - 1) / (4 / 6))
 
 
 def square(*pairs):

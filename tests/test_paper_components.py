@@ -119,13 +119,14 @@ def test_an_initializer_works_on_a_tower_on_a_gpu(entry, tmp_path):
 
 @pytest.mark.parametrize("entry", EVALUATORS, ids=lambda entry: entry.name)
 def test_an_evaluator_gives_on_a_gpu_the_scores_of_a_cpu(entry, tmp_path):
-    (tmp_path / "weights").mkdir()
-    save_file(tiny_model(seed=1).image.state_dict(), tmp_path / "weights" / "init.safetensors")
-    compare_scores(build(entry.load(), options_of(entry.name, tmp_path)), tmp_path)
+    compare_scores(entry.load(), entry.name, tmp_path)
 
 
-def compare_scores(component, folder):
+def compare_scores(cls, name, folder):
     """Measure a model on a CPU and on a GPU; the scores are equal."""
+    (folder / "weights").mkdir(exist_ok=True)
+    save_file(tiny_model(seed=1).image.state_dict(), folder / "weights" / "init.safetensors")
+    component = build(cls, options_of(name, folder))
     is_classified = getattr(component, "needed_part", "") == "head"
     model = (tiny_classifier() if is_classified else tiny_model()).eval()
 
@@ -150,7 +151,7 @@ PLUGINS = [
 def components_of(folder: Path) -> list[tuple[str, Component]]:
     """Return the hook and component of each offer of a plug-in."""
     module = import_module(folder.name.replace("-", "_"))
-    hooks = [name for name in vars(module) if name.startswith("perceptinit_")]
+    hooks = [name for name in vars(module) if name in DO]
     return [(hook, component) for hook in hooks for component in getattr(module, hook)()]
 
 
@@ -231,7 +232,7 @@ def _track(component, folder):
 
 
 def _evaluate(component, folder):
-    compare_scores(build(_load(component), {}), folder)
+    compare_scores(_load(component), component.name, folder)
 
 
 def _judgments(component, folder):

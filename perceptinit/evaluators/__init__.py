@@ -42,11 +42,6 @@ def perceptinit_evaluators() -> Iterable[Component]:
             summary="rank correlation with human dissimilarity matrices, with human ceiling",
         ),
         Component(
-            name="cka-to-init",
-            target="perceptinit.evaluators.cka_to_init:CkaToInit",
-            summary="similarity to the representation before pretraining (linear CKA)",
-        ),
-        Component(
             name="knn",
             target="perceptinit.evaluators.labelled:KNN",
             summary="k-nearest-neighbour accuracy of the image embeddings",
@@ -56,11 +51,6 @@ def perceptinit_evaluators() -> Iterable[Component]:
             target="perceptinit.evaluators.labelled:LinearProbe",
             summary="accuracy of a linear classifier on the frozen image embeddings",
             extra="perceptinit[probe]",
-        ),
-        Component(
-            name="representation",
-            target="perceptinit.evaluators.labelled:Representation",
-            summary="effective rank, alignment and uniformity of the image embeddings",
         ),
         Component(
             name="keep-weights",

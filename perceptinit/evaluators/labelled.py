@@ -1,9 +1,9 @@
-"""Measures of image embeddings on labelled sets (`knn`, `linear-probe`, `representation`), without text."""
+"""Measures of image embeddings on labelled sets (`knn`, `linear-probe`), without text."""
 
 from __future__ import annotations
 
 # N images, M reference images, D embedding, C classes
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import product
@@ -13,14 +13,7 @@ import numpy as np
 
 from perceptinit.configs import PositiveFloat, PositiveInt
 from perceptinit.errors import DataError, problems_of
-from perceptinit.evaluators.metrics import (
-    alignment,
-    effective_rank,
-    knn_predictions,
-    measure_images,
-    share_score,
-    uniformity,
-)
+from perceptinit.evaluators.metrics import knn_predictions, share_score
 from perceptinit.evaluators.set_measure import EmbeddedSetMeasure, Features, SetConfig
 from perceptinit.seeding import generator
 from perceptinit.test_sets.sets import ZeroShotSet
@@ -143,46 +136,3 @@ class LinearProbe(LabelledMeasure):
             raise DataError("linear-probe: the training split has only one class")
         model = LogisticRegression(C=strength, max_iter=self.config.max_iterations)
         return model.fit(features, labels)
-
-
-class Representation(LabelledMeasure):
-    """Descriptive statistics of the image embeddings.
-
-    Gives `effective_rank/<set>` (RankMe, Garrido et al. 2023), `alignment/<set>`, the mean squared distance
-    of two images of one class, and `uniformity/<set>`, the evenness on the sphere (Wang and Isola 2020; lower
-    is better for both). Standard errors are jackknives over groups of images.
-    """
-
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config(SetConfig):
-        max_images: PositiveInt = 2000
-        """Number of images; a random subset of larger sets, equal for all models."""
-
-    def scores(
-        self, model: Any, sets: Sequence[ZeroShotSet], features: Features, ctx: RunContext
-    ) -> list[Score]:
-        """Return the three statistics."""
-        labelled = sets[0]
-        count = len(labelled.labels)
-        order = generator(0, "representation", "images", labelled.name).permutation(count)
-        chosen = np.sort(order[: self.config.max_images])
-        x, labels = features[0][chosen], labelled.labels[chosen]
-        gram = x @ x.T
-        statistics: dict[str, tuple[Callable[[np.ndarray], float], bool]] = {
-            "effective_rank": (lambda rows: effective_rank(x[rows]), True),
-            "alignment": (lambda rows: alignment(x[rows], labels[rows]), False),
-            "uniformity": (lambda rows: uniformity(gram[np.ix_(rows, rows)]), False),
-        }
-        found = []
-        for name, (statistic, higher) in statistics.items():
-            value, stderr = measure_images(statistic, len(x), labelled.name)
-            score = Score(
-                name=f"{name}/{labelled.name}",
-                value=value,
-                higher_is_better=higher,
-                num_examples=len(x),
-                stderr=stderr,
-                extra=self.facts(labelled),
-            )
-            found.append(score)
-        return found

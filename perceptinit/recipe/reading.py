@@ -251,7 +251,7 @@ class _Reader:
                 self._report(
                     f"{spec.where}.use",
                     f"{spec.entry.title} needs a {PART_TITLES[needed]}, and {why}. Evaluators of the "
-                    "image tower work: knn, linear-probe, representation, two-afc, rsa",
+                    "image tower work: knn, linear-probe, two-afc, rsa",
                 )
 
     def _read_expected(self, arms: Sequence[str]) -> tuple[ExpectConfig, ...]:

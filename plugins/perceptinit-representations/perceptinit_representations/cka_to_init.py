@@ -11,15 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from perceptinit.compute import distributed
-from perceptinit.configs import PositiveInt
-from perceptinit.errors import DataError, UsageError
-from perceptinit.evaluators.judged import JudgedMeasure
-from perceptinit.evaluators.metrics import measure_images, unbiased_cka
-from perceptinit.files.checkpoints import load_strict, load_weights
-from perceptinit.protocols import DualEncoder, Judgments
-from perceptinit.seeding import generator
-from perceptinit.types import RunContext, Score, Stimuli
+from perceptinit.plugin import (
+    DataError,
+    DualEncoder,
+    JudgedMeasure,
+    Judgments,
+    PositiveInt,
+    RunContext,
+    Score,
+    Stimuli,
+    UsageError,
+    exchange,
+    generator,
+    is_first,
+    load_strict,
+    load_weights,
+    measure_images,
+)
+from perceptinit_representations.metrics import unbiased_cka
 
 
 class CkaToInit(JudgedMeasure):
@@ -64,7 +73,7 @@ class CkaToInit(JudgedMeasure):
         stimuli, used = self.data
         now = self._gram(model, ctx, stimuli, used)
         own: tuple[float, float | None] | None = None
-        if distributed.rank() == 0:  # the process that has the run's folder
+        if is_first():  # the process that has the run's folder
             first = self._first_gram(model, ctx, stimuli, used)
 
             def statistic(rows: np.ndarray) -> float:
@@ -72,7 +81,7 @@ class CkaToInit(JudgedMeasure):
                 return unbiased_cka(first[chosen], now[chosen])
 
             own = measure_images(statistic, len(used), self.set_name)
-        value, stderr = distributed.exchange(own)[0]
+        value, stderr = exchange(own)[0]
         yield Score(
             name=f"cka/{self.set_name}",
             value=value,

@@ -1,0 +1,64 @@
+"""Descriptive statistics of the image embeddings of labelled sets (`representation`)."""
+
+from __future__ import annotations
+
+# N images, D embedding
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from perceptinit.plugin import (
+    LabelledMeasure,
+    PositiveInt,
+    RunContext,
+    Score,
+    SetConfig,
+    generator,
+    measure_images,
+)
+from perceptinit_representations.metrics import alignment, effective_rank, uniformity
+
+
+class Representation(LabelledMeasure):
+    """Descriptive statistics of the image embeddings.
+
+    Gives `effective_rank/<set>` (RankMe, Garrido et al. 2023), `alignment/<set>`, the mean squared distance
+    of two images of one class, and `uniformity/<set>`, the evenness on the sphere (Wang and Isola 2020; lower
+    is better for both). Standard errors are jackknives over groups of images.
+    """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config(SetConfig):
+        max_images: PositiveInt = 2000
+        """Number of images; a random subset of larger sets, equal for all models."""
+
+    def scores(
+        self, model: Any, sets: Sequence[Any], features: Sequence[np.ndarray], ctx: RunContext
+    ) -> list[Score]:
+        """Return the three statistics."""
+        labelled = sets[0]
+        count = len(labelled.labels)
+        order = generator(0, "representation", "images", labelled.name).permutation(count)
+        chosen = np.sort(order[: self.config.max_images])
+        x, labels = features[0][chosen], labelled.labels[chosen]
+        gram = x @ x.T
+        statistics: dict[str, tuple[Callable[[np.ndarray], float], bool]] = {
+            "effective_rank": (lambda rows: effective_rank(x[rows]), True),
+            "alignment": (lambda rows: alignment(x[rows], labels[rows]), False),
+            "uniformity": (lambda rows: uniformity(gram[np.ix_(rows, rows)]), False),
+        }
+        found = []
+        for name, (statistic, higher) in statistics.items():
+            value, stderr = measure_images(statistic, len(x), labelled.name)
+            score = Score(
+                name=f"{name}/{labelled.name}",
+                value=value,
+                higher_is_better=higher,
+                num_examples=len(x),
+                stderr=stderr,
+                extra=self.facts(labelled),
+            )
+            found.append(score)
+        return found

@@ -1,0 +1,150 @@
+"""Statistics of embeddings by hand, the evaluators on small sets, and both in a run."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers.made_sets import labelled_set
+from perceptinit_representations.cka_to_init import CkaToInit
+from perceptinit_representations.metrics import alignment, effective_rank, unbiased_cka, uniformity
+from perceptinit_representations.representation import Representation
+from safetensors.torch import save_file
+
+from perceptinit.plugin import RunContext, UsageError
+from perceptinit.testing import EvaluatorContract, tiny_judgments, tiny_model
+
+RECIPE = """
+schema = 1
+name = "tiny"
+seeds = [0]
+[backbone]
+use = "timm"
+model = "vit_tiny_patch16_224"
+image_size = 32
+embed_dim = 32
+text_width = 16
+text_heads = 2
+text_layers = 1
+[backbone.model_args]
+patch_size = 8
+embed_dim = 32
+depth = 1
+num_heads = 2
+[pretrain]
+use = "clip"
+epochs = 2
+batch_size = 16
+warmup_steps = 1
+[pretrain.pairs]
+use = "synthetic"
+num_pairs = 32
+[[eval]]
+use = "representation"
+datasets = ["synthetic"]
+synthetic_num_images = 40
+[[eval]]
+use = "cka-to-init"
+[eval.judgments]
+use = "synthetic"
+num_test = 60
+"""
+
+
+class TestRepresentation(EvaluatorContract):
+    component = Representation
+
+    def options(self, tmp_path):
+        return {"datasets": ["synthetic"], "synthetic_num_images": 40}
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """A set of three classes whose images are equal within a class."""
+    labelled_set(tmp_path / "pets", [0, 1, 2] * 10, 3)
+    return str(tmp_path)
+
+
+def test_a_run_describes_its_representation_and_eval_repeats_the_numbers(cli, tmp_path):
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    done = cli("run", "tiny.toml")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "runs/tiny/default/seed0/record.json").read_text())
+    scores = {(r["samples_seen"], r["name"]): r["value"] for r in record["scores"]}
+    assert scores[0, "cka/synthetic"] == pytest.approx(1)
+    assert scores[64, "cka/synthetic"] < scores[0, "cka/synthetic"]
+    done = cli("eval", "runs/tiny", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {f"{r['measure']}/{r['data_set']}": r["value"] for r in json.loads(done.stdout)["scores"]}
+    assert rows == {name: value for (samples, name), value in scores.items() if samples == 64}
+    assert {"effective_rank/synthetic", "alignment/synthetic", "uniformity/synthetic"} < set(rows)
+
+
+def test_effective_rank_counts_directions():
+    assert effective_rank(np.eye(4)) == pytest.approx(4)
+    assert effective_rank(np.outer(np.arange(1, 5), [1.0, 2.0])) == pytest.approx(1)
+    # singular values 3 and 1: entropy of (3/4, 1/4)
+    entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
+    assert effective_rank(np.diag([3.0, 1.0])) == pytest.approx(np.exp(entropy))
+
+
+def test_alignment_and_uniformity_of_a_square():
+    corners = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]], dtype=np.float64)
+    # class 0 holds neighbours (squared distance 2), class 1 neighbours, too
+    assert alignment(corners, np.array([0, 0, 1, 1])) == pytest.approx(2)
+    assert alignment(corners, np.array([0, 1, 0, 1])) == pytest.approx(4)
+    assert np.isnan(alignment(corners, np.arange(4)))
+    # four pairs at squared distance 2 and two at 4
+    expected = np.log((4 * np.exp(-4) + 2 * np.exp(-8)) / 6)
+    assert uniformity(corners @ corners.T) == pytest.approx(expected)
+
+
+def test_cka_is_1_for_a_rotated_and_scaled_copy_and_near_0_for_noise():
+    rng = np.random.default_rng(0)
+    x, noise = rng.normal(size=(200, 5)), rng.normal(size=(200, 300))
+    rotated = 3 * x @ np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    assert unbiased_cka(x @ x.T, rotated @ rotated.T) == pytest.approx(1)
+    assert abs(unbiased_cka(x @ x.T, noise @ noise.T)) < 0.02
+    assert np.isnan(unbiased_cka(x @ x.T, np.ones((200, 200))))
+
+
+def test_cka_by_hand_on_four_images():
+    x = np.zeros((4, 4))
+    x[0, 1] = x[1, 0] = 1  # images 0 and 1 belong together, and nothing else does
+    # HSIC(x, x): trace 2, sums 2 * 2 / (3 * 2), rows 2 * (1 + 1) / 2, over 4 * 1
+    y = np.zeros((4, 4))
+    y[2, 3] = y[3, 2] = 1
+    # HSIC(x, y): trace 0, sums 4 / 6, rows 0; the ratio is (4/6) / (2 + 4/6 - 2)
+    assert unbiased_cka(x, y) == pytest.approx(1)
+    z = np.zeros((4, 4))
+    z[0, 2] = z[2, 0] = 1
+    # HSIC(x, z): trace 0, sums 4 / 6, rows 2 * 1 / 2
+    assert unbiased_cka(x, z) == pytest.approx((4 / 6 - 1) / (4 / 6))
+
+
+def test_representation_of_three_different_images_in_copies(pets):
+    config = Representation.Config(datasets=("pets",), root=pets)
+    scores = {s.name: s for s in Representation(config).evaluate(tiny_model().eval(), RunContext())}
+    assert 1 <= scores["effective_rank/pets"].value <= 3
+    assert scores["alignment/pets"].value == pytest.approx(0, abs=1e-6)
+    assert scores["uniformity/pets"].value < 0
+    assert not scores["alignment/pets"].higher_is_better
+    assert all(s.stderr is not None and s.stderr >= 0 for s in scores.values())
+
+
+def test_cka_is_1_at_the_start_and_lower_for_other_weights(tmp_path):
+    model = tiny_model().eval()
+    (tmp_path / "weights").mkdir()
+    save_file(model.image.state_dict(), tmp_path / "weights" / "init.safetensors")
+    evaluator = CkaToInit(CkaToInit.Config(), tiny_judgments())
+    ctx = RunContext(folder=tmp_path)
+    (first,) = evaluator.evaluate(model, ctx)
+    (other,) = evaluator.evaluate(tiny_model(seed=1).eval(), ctx)
+    assert first.name == "cka/synthetic"
+    assert first.value == pytest.approx(1)
+    assert other.value < 0.999
+    assert first.stderr == pytest.approx(0, abs=1e-6)
+
+
+def test_cka_without_a_run_is_refused():
+    with pytest.raises(UsageError, match="this evaluator measures runs of recipes only"):
+        list(CkaToInit(CkaToInit.Config(), tiny_judgments()).evaluate(tiny_model().eval(), RunContext()))
