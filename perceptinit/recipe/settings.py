@@ -69,6 +69,8 @@ class ExpectConfig:
     """Published value, in per cent (hundredths of a score)."""
     tolerance: PositiveFloat
     """Largest distance of the arm's mean from `value`, in points: the spread of published runs."""
+    reruns_are_below: bool = False
+    """Whether all known re-runs are below `value`. The tolerance then extends downwards only."""
     source: str
     """Publication of the value."""
     num_sets: PositiveInt | None = None
