@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from perceptinit.judgments.scoring import jackknife_stderr, jackknife_stderrs
 from perceptinit.reports.intervals import estimate_two_way, find_components, max_t_p, mean_of, sign_flip_p
 
 
@@ -56,6 +57,14 @@ def test_weights_count_items_as_often():
     repeated = np.repeat(np.arange(12), weights)
     weighted = find_components(differences, pictures, weights)
     assert weighted.mean == pytest.approx(find_components(differences[:, repeated], pictures[repeated]).mean)
+
+
+def test_one_call_gives_the_errors_of_several_rows():
+    rng = np.random.default_rng(8)
+    rows, images = rng.normal(0, 1, (3, 60)), rng.integers(0, 20, (2, 60))
+    images[:, :20] = np.arange(20)
+    found = jackknife_stderrs(rows, images)
+    assert found == pytest.approx([jackknife_stderr(row, images + 7) for row in rows])
 
 
 def test_the_mean_of_two_equal_sets_has_half_the_variance_of_their_pictures():

@@ -145,16 +145,32 @@ def jackknife_stderr(
 
     Source: Arvesen 1969, the jackknife of U-statistics.
     """
-    w = _weights(weights, len(values))
-    _, index = np.unique(images, return_inverse=True)
-    index = index.reshape(images.shape)
-    count = index.max() + 1
-    without = w.sum() - sum(np.bincount(role, w, minlength=count) for role in index)
+    _, places = np.unique(images, return_inverse=True)
+    errors = jackknife_stderrs(values[None], places.reshape(images.shape), weights)
+    return None if errors is None else float(errors[0])
+
+
+def jackknife_stderrs(
+    rows: np.ndarray, places: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray | None:
+    """Return `jackknife_stderr` of each row of values on the same judgments, shape (K,).
+
+    Args:
+        rows: Shape (K, N).
+        places: The different images of each judgment, numbered from 0 without gaps, shape (R, N).
+        weights: Shape (N,); equal if None.
+    """
+    w, count = _weights(weights, rows.shape[1]), int(places.max()) + 1
+
+    def sum_by_image(values: np.ndarray) -> np.ndarray:
+        return sum(np.bincount(role, values, minlength=count) for role in places)
+
+    without = w.sum() - sum_by_image(w)
     if not (without > 1e-9 * w.sum()).all():
         return None
-    sums = sum(np.bincount(role, w * values, minlength=count) for role in index)
-    means = ((w * values).sum() - sums) / without
-    return float(np.sqrt((count - 1) / count * np.square(means - means.mean()).sum()))
+    sums = np.stack([(w * row).sum() - sum_by_image(w * row) for row in rows])
+    means = sums / without
+    return np.sqrt((count - 1) / count * np.square(means - means.mean(axis=1, keepdims=True)).sum(axis=1))
 
 
 def embedding_spread(embeddings: np.ndarray) -> float:

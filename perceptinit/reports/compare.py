@@ -200,6 +200,10 @@ def _find_components(
         # of the final scores: not those that `--at` chooses
         if found and abs(np.average(found.values, weights=found.weights) - value) < SAME_MEAN:
             own[cell] = found
+    if not own:
+        return
+    pictures = next(iter(own.values())).pictures
+    _, places = np.unique(pictures, return_inverse=True)  # once: sets can have 50,000 pictures
     for contrast in contrasts:
         seeds = sorted(
             {s for a, s in values if a == contrast.arm} & {s for a, s in values if a == contrast.reference}
@@ -208,10 +212,9 @@ def _find_components(
         known = [(a, b) for a, b in pairs if a and b]
         if len(known) != len(pairs) or not known:
             continue
-        first = known[0][0]
-        if all(np.array_equal(each.pictures, first.pictures) for pair in known for each in pair):
+        if all(np.array_equal(each.pictures, pictures) for pair in known for each in pair):
             differences = np.array([a.values - b.values for a, b in known])
-            if parts := find_components(differences, first.pictures, first.weights):
+            if parts := find_components(differences, places.reshape(pictures.shape), known[0][0].weights):
                 yield contrast, parts
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from perceptinit.judgments.scoring import jackknife_stderr
+from perceptinit.judgments.scoring import jackknife_stderrs
 from perceptinit.reports.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Components:
 
 
 def find_components(
-    differences: np.ndarray, pictures: np.ndarray, weights: np.ndarray | None = None
+    differences: np.ndarray, places: np.ndarray, weights: np.ndarray | None = None
 ) -> Components | None:
     """Return the parts of the variance; None below two seeds, or if one picture is in all items.
 
@@ -51,7 +51,7 @@ def find_components(
 
     Args:
         differences: Arm minus reference, shape (S, N), in the score's unit.
-        pictures: Pictures of each item, shape (N, R), int; R = 1 for classification.
+        places: Pictures of each item, numbered from 0 without gaps, shape (N, R); R = 1 for classification.
         weights: Weight of each item, shape (N,); equal if None.
     """
     import numpy as np
@@ -62,17 +62,17 @@ def find_components(
     by_seed = np.average(differences, axis=1, weights=weights)
     by_item, mean = differences.mean(axis=0), float(by_seed.mean())
     centred = differences - by_seed[:, None] - by_item + mean
-    errors = [jackknife_stderr(row, pictures.T, weights) for row in (by_item, *centred)]
-    if None in errors:
+    errors = jackknife_stderrs(np.vstack([by_item, centred]), places.T, weights)
+    if errors is None:
         return None
-    over_pictures, *rest = (float(error or 0.0) ** 2 for error in errors)
+    over_pictures, *rest = (errors**2).tolist()
     return Components(
         mean,
         float(by_seed.var(ddof=1)) / num_seeds,
         over_pictures,
         sum(rest) / num_seeds / (num_seeds - 1),
         num_seeds,
-        len(np.unique(pictures)),
+        int(places.max()) + 1,
     )
 
 
