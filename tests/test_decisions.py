@@ -182,3 +182,22 @@ def test_one_statement_counts_the_differences_of_the_whole_page(tmp_path):
     assert "1 remains: pi - random in top1/x." in text
     looks = with_plan(tmp_path / "looks", "delta = 1.0\nmax_seeds = 9", (0.53, 0.56, 0.56))
     assert "Holm" not in family_wise(looks)
+
+
+def test_a_family_of_arms_misses_the_truth_at_most_as_often(tmp_path):
+    arms = {
+        "random": ([], BASE),
+        "pi": (trained_on(JUDGMENTS), BASE),
+        "mimetic": ([{"use": "mimetic"}], BASE),
+    }
+    arms = {
+        name: (init, [v + 0.01 * i * (-1) ** k for k, v in enumerate(values)])
+        for i, (name, (init, values)) in enumerate(arms.items())
+    }
+    text = family_wise(made(tmp_path, arms, plan="delta = 1.0"))
+    assert "Each interval misses the truth in at most 5 % of experiments." in text
+    # 2 intervals at 97.5 %: 2 * 0.025
+    assert (
+        "about 0.1 of the 2 would exclude 0 by chance, and any of the 2 with a probability of at most 5 %"
+        in text
+    )

@@ -267,7 +267,7 @@ def _describe_measurement(score: ScoreComparison, samples: str) -> str:
 def family_wise(comparison: Comparison) -> str:
     """Return how many of the differences would exclude 0 by chance; empty if none has an interval."""
     found = [
-        (f"{d.contrast.title} in {score.name}", d.p_value)
+        (f"{d.contrast.title} in {score.name}", d.p_value, ALPHA / d.contrast.num_family)
         for score in (*comparison.averages, *comparison.scores)
         for d in score.differences
         if not score.is_diagnostic and d.p_value is not None
@@ -275,18 +275,20 @@ def family_wise(comparison: Comparison) -> str:
     if not found:
         return ""
     num, top = len(found), summary(comparison)
-    asked = len(top.answers) if top else 0
+    asked = [ALPHA / answer.contrast.num_family for answer in top.answers] if top else []
+    alphas, num_asked = [alpha for *_, alpha in found], len(asked)
     is_repeated = comparison.primary is not None and comparison.primary.rule.is_repeated
+    at_most, most = "at most " if is_repeated or min(alphas) < ALPHA else "", min(1.0, sum(asked))
     text = (
-        f"{num} {'differences are' if num > 1 else 'difference is'} shown, {asked} of them in the headline. "
-        f"Each interval misses the truth in {'at most ' if is_repeated else ''}{100 * ALPHA:.0f} % of "
-        f"experiments. If all arms were equal, about {ALPHA * num:.1f} of the {num} would exclude 0 by "
-        f"chance, and any of the {asked} with a probability of at most {100 * min(1.0, ALPHA * asked):.0f} %."
+        f"{num} {'differences are' if num > 1 else 'difference is'} shown, {num_asked} of them in the "
+        f"headline. Each interval misses the truth in {at_most}{100 * ALPHA:.0f} % of "
+        f"experiments. If all arms were equal, about {sum(alphas):.1f} of the {num} would exclude 0 by "
+        f"chance, and any of the {num_asked} with a probability of at most {100 * most:.0f} %."
     )
     if is_repeated:
         return text
-    corrected = zip(found, holm([p_value for _, p_value in found]), strict=True)
-    left = [name for (name, _), p in corrected if p < ALPHA]
+    corrected = zip(found, holm([p_value for _, p_value, _ in found]), strict=True)
+    left = [name for (name, *_), p in corrected if p < ALPHA]
     named = "; ".join(left[:MAX_NAMED]) + ("; others" if len(left) > MAX_NAMED else "")
     remain = f"{len(left)} remain{'s' if len(left) == 1 else ''}: {named}" if left else "none remains"
     return f"{text} With a family-wise error rate of {100 * ALPHA:.0f} % (Holm's correction), {remain}."

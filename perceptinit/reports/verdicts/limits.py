@@ -131,9 +131,8 @@ def _describe_family(answers: Sequence[Verdict]) -> Iterator[str]:
     num = max((answer.contrast.num_family for answer in answers), default=1)
     if num > 1:
         yield (
-            f"Intervals of {num} arms against the baseline are simultaneous: with 95 % confidence all of "
-            "them "
-            "hold (Bonferroni), and a side needs a sign-flip test of the whole family."
+            f"Intervals of {num} arms against the baseline are simultaneous: with at least 95 % confidence "
+            "all of them hold (Bonferroni), and a side needs a sign-flip test of the whole family."
         )
 
 
