@@ -163,7 +163,7 @@ def jackknife_stderrs(
     w, count = _weights(weights, rows.shape[1]), int(places.max()) + 1
 
     def sum_by_image(values: np.ndarray) -> np.ndarray:
-        return sum(np.bincount(role, values, minlength=count) for role in places)
+        return np.stack([np.bincount(role, values, minlength=count) for role in places]).sum(axis=0)
 
     without = w.sum() - sum_by_image(w)
     if not (without > 1e-9 * w.sum()).all():
