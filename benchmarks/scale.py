@@ -2,6 +2,7 @@
 
     python benchmarks/scale.py --folder /tmp/scale            about 10 GB of disk for the largest, removed at the end
     python benchmarks/scale.py --write                        and the table and the picture of docs/scaling.md anew
+    python benchmarks/scale.py --beside --sizes 15e6          first start of a machine, with shards.index next to the shards
 
 Shards of 10,000 pairs are files with holes; their index is written as a scan would have. Each row is of two fresh processes that run
 together, the slower or larger of both, and the pages of the index have been put out of memory: what is known after `num_pairs`, then the middle of an epoch, then 20 steps of 4,096
@@ -29,7 +30,7 @@ from perceptinit.pairs import local_index
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.loader import PairLoader
 from perceptinit.pairs.order import ONE_GENERATOR
-from perceptinit.pairs.shard_index import ShardIndex
+from perceptinit.pairs.shard_index import INDEX, ShardIndex, write_index
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 from perceptinit.results.record import processor_name
 from perceptinit.types import RunContext
@@ -49,13 +50,16 @@ PAIR_BLOCKS, IMAGE_BLOCKS = 21, 19
 ORDERS = {"64 shards at a time": 64, "all at once": 0}
 
 
-def make(folder: Path, num_pairs: int) -> None:
-    """Write shards without content, and the index that the cache would have of them."""
+def make(folder: Path, num_pairs: int, beside: bool) -> None:
+    """Write shards without content, and their index in the cache or, if `beside`, next to them."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:05d}.tar" for number in range(num_pairs // PER_SHARD)]
     for path in paths:
         with path.open("wb") as file:
             file.truncate((PAIR_BLOCKS * PER_SHARD + 2) * 512)
+    if beside:
+        write_index(folder / INDEX, index_of(paths).values())
+        return
     kept = local_index._KeptIndex(folder)
     for at in range(0, len(paths), SHARDS_IN_FILE):
         kept.keep(index_of(paths[at : at + SHARDS_IN_FILE]))
@@ -148,17 +152,17 @@ def in_two_processes(folder: Path, shuffle_blocks: int) -> dict[str, float]:
 
 def put_out_of_memory(folder: Path) -> None:
     """Have the kernel forget the pages of the index."""
-    for path in local_index._KeptIndex(folder)._open():
+    for path in [*local_index._KeptIndex(folder)._open(), *folder.glob(INDEX)]:
         descriptor = os.open(path, os.O_RDONLY)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(descriptor)
 
 
-def rows_of(folder: Path, num_pairs: int) -> list[dict[str, Any]]:
+def rows_of(folder: Path, num_pairs: int, beside: bool) -> list[dict[str, Any]]:
     """Make the index of so many pairs, measure each order, and remove it."""
     own = folder / str(num_pairs)
     try:
-        make(own, num_pairs)
+        make(own, num_pairs, beside)
         rows = []
         for name, blocks in ORDERS.items():
             if not blocks and num_pairs > ONE_GENERATOR:
@@ -238,6 +242,9 @@ def main() -> None:
     parser.add_argument("--sizes", type=lambda text: int(float(text)), nargs="+", default=SIZES)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "scale")
     parser.add_argument("--write", action="store_true", help="table and picture of docs/scaling.md")
+    parser.add_argument(
+        "--beside", action="store_true", help="shards.index instead of the cache of this machine"
+    )
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--blocks", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -245,7 +252,7 @@ def main() -> None:
         print(json.dumps(measure(asked.measure, asked.blocks)))
         return
     os.environ["PERCEPTINIT_CACHE"] = str(asked.folder / "cache")
-    rows = [row for size in asked.sizes for row in rows_of(asked.folder, size)]
+    rows = [row for size in asked.sizes for row in rows_of(asked.folder, size, asked.beside)]
     if asked.write:
         PAGE.write_text(renewed(PAGE.read_text(), rows))
         draw(rows, PICTURE)

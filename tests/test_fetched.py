@@ -86,6 +86,18 @@ def test_a_piece_that_is_held_stays_and_without_room_nothing_is_removed(bucket, 
     also_held.release()
 
 
+def test_a_cache_that_is_fuller_than_the_limit_is_trimmed_by_least_recent_use(bucket, tmp_path):
+    a, b, c, d = pieces_of(bucket, "abcd")
+    larger = FetchedCache(400, tmp_path / "shards")
+    assert all(use(larger, piece) for piece in (b, a, c, d))
+    held = larger.hold(a)[1]
+    FetchedCache(200, tmp_path / "shards").trim()
+    assert names_in(larger) == ["a", "d"]
+    FetchedCache(50, tmp_path / "shards").trim()
+    assert names_in(larger) == ["a"]
+    held.release()
+
+
 def test_a_flipped_bit_is_found_by_another_process_and_the_piece_is_fetched_again(
     bucket, tmp_path, caplog, another_process
 ):

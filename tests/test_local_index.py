@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import tarfile
 import tracemalloc
 from dataclasses import replace
@@ -15,6 +16,7 @@ from safetensors.numpy import save_file
 
 from perceptinit.errors import DataError
 from perceptinit.pairs import local_index
+from perceptinit.pairs.indexing import index_local
 from perceptinit.pairs.local_index import index_shards
 from perceptinit.pairs.shard_index import (
     INDEX,
@@ -274,6 +276,57 @@ def test_two_million_pairs_take_little_memory(tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
+
+
+def write_shards_with_index(folder, out=None):
+    """Write three shards and the index of `perceptinit data index`, and return the pattern of the shards."""
+    for number in range(3):
+        write_tar(folder / f"{number}.tar", f"{number} jpg txt")
+    index_local(paths_in(folder), out)
+    return folder / "*.tar"
+
+
+def test_the_index_next_to_local_shards_is_used_by_a_machine_with_an_empty_cache(
+    tmp_path, cache, monkeypatch
+):
+    shards = write_shards_with_index(tmp_path)
+    shutil.rmtree(cache)
+    refuse_to_scan(monkeypatch)
+    assert keys(shards) == ["0.tar/0", "1.tar/1", "2.tar/2"]
+    assert not cache.exists()
+    assert list(webdataset(shards).warnings()) == []
+
+
+def test_a_shard_that_changed_since_the_index_next_to_it_is_scanned_with_a_warning(tmp_path):
+    shards = write_shards_with_index(tmp_path)
+    write_tar(tmp_path / "1.tar", "other jpg txt")
+    os.utime(tmp_path / "1.tar", ns=(1, 1))
+    pairs = webdataset(shards)
+    assert [pairs.pair(i).key for i in range(3)] == ["0.tar/0", "1.tar/other", "2.tar/2"]
+    assert list(pairs.warnings()) == [
+        f"{tmp_path / INDEX}: size or modification time of 1 of 3 shards differ, such as 1.tar. They were "
+        f"scanned instead; write it again: perceptinit data index {tmp_path}"
+    ]
+
+
+def test_a_damaged_index_next_to_local_shards_is_reported_and_not_used(tmp_path):
+    shards = write_shards_with_index(tmp_path)
+    (tmp_path / INDEX).write_bytes(b"no index")
+    pairs = webdataset(shards)
+    assert pairs.num_pairs == 3
+    (warning,) = pairs.warnings()
+    assert warning.startswith(f"{tmp_path / INDEX}: not an index of shards")
+    assert warning.endswith("The shards were scanned instead")
+
+
+def test_the_index_of_shards_in_a_read_only_folder_is_named_in_the_recipe(tmp_path, monkeypatch):
+    shards = write_shards_with_index(tmp_path / "set", tmp_path / "set.index")
+    refuse_to_scan(monkeypatch)
+    shutil.rmtree(tmp_path / "cache")
+    config = WebdatasetPairs.Config
+    assert WebdatasetPairs(config(shards=str(shards), index=str(tmp_path / "set.index"))).num_pairs == 3
+    with pytest.raises(DataError, match=r"other\.index"):
+        assert WebdatasetPairs(config(shards=str(shards), index=str(tmp_path / "other.index"))).num_pairs
 
 
 def test_an_index_of_release_0_1_is_scanned_again_in_the_cache_and_read_beside_remote_shards(tmp_path, cache):

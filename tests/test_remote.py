@@ -431,6 +431,30 @@ def test_the_index_of_remote_shards_is_made_once_its_cost_is_told(bucket, shards
     assert everything(webdataset(address, index=str(out))) == everything(local(shards))
 
 
+def test_indexing_remote_shards_respects_the_limit_of_the_cache_and_leaves_nothing_in_it(
+    bucket, shards, tmp_path, monkeypatch
+):
+    address, sizes = upload(bucket, shards), []
+    used, fetch = FetchedCache._used, FetchedCache._receive
+    monkeypatch.setattr(
+        FetchedCache, "_receive", lambda cache, *args: [fetch(cache, *args), sizes.append(used(cache))][0]
+    )
+    index_verb([address], tmp_path / "made.index", room_for(shards, 2), yes=True)
+    assert 0 < max(sizes) <= room_for(shards, 2) * 1e9
+    assert used(FetchedCache()) == 0
+    with pytest.raises(DataError, match=r"no room for it in .*; raise --cache-gb"):
+        index_verb([address], tmp_path / "made.index", 1e-9, yes=True)
+
+
+def test_a_run_that_starts_with_a_cache_above_its_limit_trims_it(bucket, shards):
+    address = upload(bucket, shards)
+    list(loader(webdataset(address)).batches(0, num_batches()))
+    assert FetchedCache()._used() > room_for(shards, 3) * 1e9
+    pairs = webdataset(address, cache_gb=room_for(shards, 3))
+    with pairs.read_ahead([]):
+        assert 0 < FetchedCache()._used() <= room_for(shards, 3) * 1e9
+
+
 def test_an_interrupted_index_of_remote_shards_goes_on_and_reads_no_shard_twice(
     bucket, shards, tmp_path, capsys
 ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -48,26 +48,28 @@ class RemoteScan:
         """Return the number of requests: one per part, and one that detects changes of the shard."""
         return sum(-(-piece.room // PART_BYTES) + 1 for piece in self.unread)
 
-    def indexes(self, report: Callable[[], None]) -> list[ShardIndex]:
+    def indexes(self, report: Callable[[], None], cache_gb: float | None) -> list[ShardIndex]:
         """Fetch each shard and return its index; `report` is called after each.
 
-        Raises DataError for a shard that is damaged or cannot be fetched.
+        Raises DataError for a shard that is damaged, cannot be fetched or exceeds `cache_gb`.
         """
-        cache = FetchedCache()
+        cache = FetchedCache(None if cache_gb is None else int(cache_gb * 1e9))
+        cache.trim()
+        largest = max((piece.room for piece in self.pieces), default=1) or 1
 
         def index(piece: Piece) -> ShardIndex:
             found = None
             with suppress(DataError):  # not read by an interrupted call, or damaged
                 found = read_index(_path_of(piece)).get(piece.file.name)
             if found is None:
-                with cache.holding(piece) as path:
+                with cache.holding(piece, "; raise --cache-gb", keep=False) as path:
                     found = scan(TarFile(path, piece.file), piece.stat.version)
                 if piece.stat.version:  # else a later call could not detect a change
                     write_index(_path_of(piece), [found])
             report()
             return found
 
-        with ThreadPoolExecutor(_NUM_FETCHERS) as pool:
+        with ThreadPoolExecutor(max(1, min(_NUM_FETCHERS, cache.max_bytes // largest))) as pool:
             return list(pool.map(index, self.pieces))
 
 
@@ -96,13 +98,16 @@ def index_local(paths: Sequence[Path], out: Path | None) -> Path:
     """
     folder = _only({path.parent for path in paths})
     place = out or folder / INDEX
-    # copies elsewhere have other modification times
-    write_index(place, (replace(shard, version="") for shard in index_whole_shards(paths)))
+    write_index(place, index_whole_shards(paths))
     return place
 
 
-def index_remote(planned: RemoteScan, out: Path | None, report: Callable[[], None]) -> Place:
+def index_remote(
+    planned: RemoteScan, out: Path | None, report: Callable[[], None], cache_gb: float | None = None
+) -> Place:
     """Read remote shards once and write their index to `out`, by default next to them; return its place.
+
+    The shards on the disk take at most `cache_gb` (10^9 bytes), by default half of the free space.
 
     Raises DataError as `RemoteScan.indexes`, UsageError for shards of several folders, RemoteError without
     permission to write.
@@ -113,7 +118,7 @@ def index_remote(planned: RemoteScan, out: Path | None, report: Callable[[], Non
             f"{place}: a web server does not accept files. Write to --out FILE, then upload it next to the "
             "shards or set index = FILE in the recipe"
         )
-    indexes = planned.indexes(report)
+    indexes = planned.indexes(report, cache_gb)
     if out is not None:
         write_index(out, indexes)
     else:

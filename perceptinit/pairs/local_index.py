@@ -1,7 +1,8 @@
-"""The index of local shards: created once in the user's cache folder, mapped by all processes of the machine.
+"""The index of local shards: next to them, or created once in the user's cache folder; processes map it.
 
-The index of a folder consists of files of up to 512 shards, which bounds the memory of a scan and the loss at
-an interruption. A shard is scanned again when its size or modification time changes.
+`perceptinit data index` writes the first, which all machines use. The second consists of files of up to 512
+shards, which bounds the memory of a scan and the loss at an interruption. A shard is scanned again when its
+size or modification time changes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from perceptinit.errors import DataError, WriteError
 from perceptinit.files.atomic import remove_abandoned, remove_files
 from perceptinit.files.cache import tar_index_folder
 from perceptinit.files.locks import file_lock
-from perceptinit.pairs.shard_index import ShardIndex, read_index, scan, write_index
+from perceptinit.pairs.shard_index import INDEX, MTIME, ShardIndex, read_index, scan, write_index
 from perceptinit.pairs.tar_file import TarFile, open_tar
 
 SUFFIX = ".index"
@@ -28,19 +29,27 @@ _NUM_THREADS = 8  # slow disks are read in parallel
 
 Stamp = tuple[int, str]  # number of bytes and modification time of a file
 Indexed = dict[Path, ShardIndex | DataError]
-# a warning for each folder whose index this process found damaged
+# a warning for each folder whose index this process found damaged or outdated
 _damaged: dict[Path, str] = {}
 
 
-def index_shards(paths: Sequence[Path]) -> list[ShardIndex | DataError]:
-    """Return the index of each shard, or the error that makes it unusable."""
+def index_shards(paths: Sequence[Path], index: Path | None = None) -> list[ShardIndex | DataError]:
+    """Return the index of each shard, or the error that makes it unusable.
+
+    Args:
+        paths: The shards.
+        index: Their index file, next to the shards by default.
+
+    Raises:
+        DataError: If `index` is missing or damaged.
+    """
     open_tar.cache_clear()  # the files at these paths may have changed
     folders: dict[Path, list[Path]] = {}
     for path in paths:
         folders.setdefault(path.parent, []).append(path)
     found: Indexed = {}
     for folder, own in folders.items():
-        found |= _index_folder(folder, own)
+        found |= _index_folder(folder, own, index)
     return [found[path] for path in paths]
 
 
@@ -54,14 +63,16 @@ def index_whole_shards(paths: Sequence[Path]) -> list[ShardIndex]:
 
 
 def report_damage(paths: Iterable[Path]) -> Iterator[str]:
-    """Yield a sentence for each folder of shards whose index this process found damaged and rebuilt."""
+    """Yield a sentence for each folder of shards whose index this process found damaged or outdated."""
     yield from (_damaged[f] for f in dict.fromkeys(path.parent for path in paths) if f in _damaged)
 
 
-def _index_folder(folder: Path, paths: Sequence[Path]) -> Indexed:
+def _index_folder(folder: Path, paths: Sequence[Path], index: Path | None) -> Indexed:
     kept = _KeptIndex(folder)
     stamps = {path: _stamp(path) for path in paths}
-    found: Indexed = {**kept.find(stamps)}
+    found: Indexed = {**_find_beside(folder, stamps, index)}
+    if len(found) < len(paths):
+        found |= kept.find(stamps)
     absent = [path for path in paths if path not in found]
     if sum(stamps[path][0] for path in absent) < _KEPT_FROM_BYTES:
         return found | _scan_all(absent, stamps)
@@ -88,12 +99,45 @@ def _scan_all(paths: Sequence[Path], stamps: Mapping[Path, Stamp]) -> Indexed:
         return dict(zip(paths, pool.map(scan_one, paths), strict=True))
 
 
+def _find_beside(folder: Path, stamps: Mapping[Path, Stamp], index: Path | None) -> dict[Path, ShardIndex]:
+    """Return the unchanged shards in the index next to them; warns about damage and changes."""
+    file = index or folder / INDEX
+    if index is None and not file.is_file():
+        return {}
+    try:
+        found = _find_unchanged([read_index(file)], stamps)
+    except DataError as error:
+        if index is not None:
+            raise
+        _damaged[folder] = f"{error}. The shards were scanned instead"
+        return {}
+    changed = [path for path in stamps if path not in found]
+    if changed:
+        _damaged[folder] = (
+            f"{file}: size or modification time of {len(changed):,} of {len(stamps):,} shards differ, such as"
+            f" {changed[0].name}. They were scanned instead; write it again: perceptinit data index {folder}"
+        )
+    return found
+
+
+def _find_unchanged(
+    indexes: Iterable[Mapping[str, ShardIndex]], stamps: Mapping[Path, Stamp]
+) -> dict[Path, ShardIndex]:
+    paths = {path.name: path for path in stamps}
+    return {
+        paths[name]: shard
+        for shards in indexes
+        for name, shard in shards.items()
+        if name in paths and stamps[paths[name]] == (shard.num_bytes, shard.version)
+    }
+
+
 def _stamp(path: Path) -> Stamp:
     try:
         stat = path.stat()
     except OSError:  # the scan reports it
         return 0, ""
-    return stat.st_size, str(stat.st_mtime_ns)
+    return stat.st_size, f"{MTIME}{stat.st_mtime_ns}"
 
 
 class _KeptIndex:
@@ -105,13 +149,7 @@ class _KeptIndex:
 
     def find(self, stamps: Mapping[Path, Stamp]) -> dict[Path, ShardIndex]:
         """Return the shards that have not changed since they were indexed."""
-        paths = {path.name: path for path in stamps}
-        return {
-            paths[name]: shard
-            for shards in self._open().values()
-            for name, shard in shards.items()
-            if name in paths and stamps[paths[name]] == (shard.num_bytes, shard.version)
-        }
+        return _find_unchanged(self._open().values(), stamps)
 
     def keep(self, scanned: Indexed) -> dict[Path, ShardIndex]:
         """Write the intact shards to one file and return them memory-mapped; nothing on failure."""

@@ -20,7 +20,7 @@ from perceptinit.files.remote.fetched import Piece
 from perceptinit.files.remote.network import Stat
 from perceptinit.files.remote.read_ahead import PieceReader
 from perceptinit.files.remote.store import read, stat
-from perceptinit.pairs.shard_index import INDEX, WIDS_INDEX, Members, ShardIndex, read_index, scan
+from perceptinit.pairs.shard_index import INDEX, MTIME, WIDS_INDEX, Members, ShardIndex, read_index, scan
 from perceptinit.pairs.shard_samples import CompleteSamples, Shard
 from perceptinit.pairs.tar_file import TarFile, TarPart
 
@@ -146,7 +146,8 @@ class RemoteShards:
 
 
 def _piece(file: RemoteFile, known: ShardIndex) -> Piece:
-    now = stat(file) if known.num_bytes < 0 else Stat(known.num_bytes, known.version)
+    version = "" if known.version.startswith(MTIME) else known.version  # of the files that were uploaded
+    now = stat(file) if known.num_bytes < 0 else Stat(known.num_bytes, version)
     return Piece.whole(file, now)
 
 

@@ -1,8 +1,8 @@
 """The index of tar shards: the places of their samples, in one file format.
 
 The file is a sealed safetensors file (`files.sealed`) of plain columns. All processes of a machine map it,
-and its checksum is verified on opening. Remote shards have it next to them as `shards.index`, local ones in
-the user's cache folder (`local_index`). Webdataset's `shardindex.json` (wids) contains only the number of
+and its checksum is verified on opening. Shards have it next to them as `shards.index`, or local ones
+in the user's cache folder (`local_index`). Webdataset's `shardindex.json` (wids) contains only the number of
 samples of each shard. Their places are then found when a shard is fetched.
 """
 
@@ -27,6 +27,7 @@ from perceptinit.pairs.tar_file import BLOCK_BYTES, TarFile, split_name
 
 INDEX = "shards.index"
 WIDS_INDEX = "shardindex.json"
+MTIME = "mtime:"  # start of the version of a local shard, before nanoseconds
 _VERSION = 3
 _UNSEALED_VERSION = 2  # of release 0.1, without a checksum; still read next to remote shards
 _WHAT = "an index of shards. Create it again: perceptinit data index"
@@ -64,8 +65,8 @@ class _Wids(TypedDict):
 class ShardIndex:
     """The places of the samples of one shard.
 
-    name: Of the file. num_bytes: Of the shard, -1 if unknown. version: Changes with its content, empty if
-    unknown.
+    name: Of the file. num_bytes: Of the shard, -1 if unknown. version: ETag or modification
+    time, which change with its content; empty if unknown.
     extensions: Lower case, without the dot; a code is an index into it.
     kinds: For each combination of members: the number of samples that have it, then the codes.
     columns: Unsigned integers; empty if only the number of samples is known. `starts` (S,): first header of

@@ -13,6 +13,7 @@ import numpy as np
 from perceptinit.configs import PositiveFloat, Share
 from perceptinit.errors import DataError, problems_of
 from perceptinit.files.remote.addresses import Place, RemoteFile
+from perceptinit.files.remote.copies import local_file
 from perceptinit.pairs.local_index import index_shards, report_damage
 from perceptinit.pairs.paths import expand, require_files
 from perceptinit.pairs.published import need_of, source_of
@@ -52,7 +53,7 @@ class WebdatasetPairs:
         max_incomplete_share: Share = 0.01
         """Largest share of samples without an image or caption, which are skipped and counted."""
         index: str | None = None
-        """Of addresses: path or address of their index, ours or of wids; by default next to the shards."""
+        """Path or address of the index of the shards, of wids also for addresses; by default next to them."""
         cache_gb: PositiveFloat | None = None
         """Of addresses: limit of the local disk cache in 10^9 bytes; by default half of the free space."""
 
@@ -147,7 +148,8 @@ class WebdatasetPairs:
             return samples, [*self._find_incomplete(samples)]
         paths = self._local_paths
         require_files(paths)
-        results = index_shards(paths)
+        index = self.config.index
+        results = index_shards(paths, local_file(index) if index else None)
         shards = [result for result in results if isinstance(result, ShardIndex)]
         if len(shards) < len(paths):
             damaged = [str(result) for result in results if isinstance(result, DataError)]

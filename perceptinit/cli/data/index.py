@@ -14,12 +14,17 @@ from perceptinit.progress import Bars
 def index(
     shards: Annotated[list[str], typer.Argument(help="Paths or addresses: folders, braces or globs.")],
     out: Annotated[Path | None, typer.Option(help="Index file. [default: next to the shards]")] = None,
+    cache_gb: Annotated[
+        float | None,
+        typer.Option(min=0, help="Disk space for remote shards. [default: half of what is free]"),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Read remote shards without confirmation.")] = False,
 ) -> None:
     """Index the samples of tar shards, for random access to remote shards.
 
-    Local shards: only headers are read. Remote shards (s3://, gs://, hf://datasets/, https://) are read once
-    in full; the number of bytes and requests is printed first, and an interrupted call resumes.
+    Local shards: only headers are read, and runs on any machine use the index. Remote shards (s3://, gs://,
+    hf://datasets/, https://) are read once in full; the number of bytes and requests is printed first, and an
+    interrupted call resumes.
 
     If the folder of the shards is read-only, use --out and name the file in the recipe (index = FILE).
 
@@ -44,5 +49,5 @@ def index(
     if not yes and not (sys.stdin.isatty() and typer.confirm("Continue?")):
         raise UsageError(f"{cost}. Confirm with --yes")
     with Bars() as bars:
-        place = index_remote(planned, out, lambda: bars.advance("shards", len(planned.pieces)))
+        place = index_remote(planned, out, lambda: bars.advance("shards", len(planned.pieces)), cache_gb)
     typer.echo(f"{place}: index of {len(planned.pieces):,} shards")

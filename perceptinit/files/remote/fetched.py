@@ -127,8 +127,12 @@ class FetchedCache:
         return None if held is None else (held.folder / piece.file.name, held)
 
     @contextmanager
-    def holding(self, piece: Piece, advice: str = "") -> Iterator[Path]:
-        """Hold a piece during the block; RemoteError as in `hold`, or without space for it."""
+    def holding(self, piece: Piece, advice: str = "", *, keep: bool = True) -> Iterator[Path]:
+        """Hold a piece during the block; RemoteError as in `hold`, or without space for it.
+
+        With keep = false a piece that the call fetched is removed after the block.
+        """
+        keep |= (self.folder / piece.key / SEAL).is_file()
         found = self.hold(piece)
         if found is None:
             raise RemoteError(f"{piece.file}: no room for it in {self.folder}{advice}")
@@ -136,6 +140,15 @@ class FetchedCache:
             yield found[0]
         finally:
             found[1].release()
+            if not keep and found[1].own():  # no other process uses it
+                _delete(found[1])
+
+    def trim(self) -> None:
+        """Remove the least recently used pieces that no process holds, until the others fit the limit."""
+        with file_lock(self.folder / "locks" / "room.lock"):
+            excess = self._used() - self.max_bytes
+            if excess > 0:
+                self._remove(excess, at_least=0)
 
     def hold_files(self, pieces: Mapping[str, Piece]) -> Held | None:
         """Return a folder with several files by their paths in it, as `hold` does for one file."""
@@ -200,14 +213,14 @@ class FetchedCache:
                     self.folder, f"{needed}, and {left} beyond a reserve of {SPARE_BYTES >> 20} MB"
                 )
             excess = used + room - min(self.max_bytes, used + free)
-            if excess > 0 and not self._remove(excess):
+            if excess > 0 and not self._remove(excess, at_least=excess):
                 return False
             with writing(folder):
                 folder.mkdir()
             return True
 
-    def _remove(self, num_bytes: int) -> bool:
-        """Remove `num_bytes` of the least recently used pieces that no process holds, or none."""
+    def _remove(self, num_bytes: int, at_least: int) -> bool:
+        """Remove `num_bytes` of the least recently used free pieces; none if fewer than `at_least` are."""
         owned: list[Held] = []
         room = 0
         try:
@@ -218,11 +231,10 @@ class FetchedCache:
                 if held.own():
                     owned.append(held)
                     room += _room_of(folder)
-            if room < num_bytes:
+            if room < at_least:
                 return False
             for held in owned:
-                remove_files([held.folder / SEAL])
-                shutil.rmtree(held.folder, ignore_errors=True)
+                _delete(held)
             return True
         finally:
             for held in owned:
@@ -233,6 +245,13 @@ class FetchedCache:
 
     def _folders(self) -> list[Path]:
         return [folder for folder in self.folder.glob("*-*") if _room_of(folder)]
+
+
+def _delete(owned: Held) -> None:
+    """Delete a piece and release it."""
+    remove_files([owned.folder / SEAL])
+    shutil.rmtree(owned.folder, ignore_errors=True)
+    owned.release()
 
 
 def _is_whole(folder: Path, pieces: Mapping[str, Piece]) -> bool:

@@ -171,6 +171,7 @@ class PieceReader(Generic[H]):
     @contextmanager
     def read_ahead(self, uses: Iterable[BlockUse]) -> Iterator[Reached]:
         """Fetch pieces during the block; see `HasReadAhead`."""
+        self.cache.trim()
         planned = (_Use(self.pieces[number], first, last) for number, first, last in uses)
         spare = self._largest if self._needs_spare and self._num_held > 1 else 0
         ahead = self._ahead = ReadAhead(self.cache, self.cache.max_bytes - spare, planned, self._open)
