@@ -75,7 +75,7 @@ def test_the_page_says_what_was_compared_on_how_much_what_came_out_and_how_sure(
     assert "Zero-shot top-1 accuracy on x (50 images), after 100 image-text pairs seen." in words
     first = words.index("pi is better than random on these 50 images.")
     assert first < words.index("Is it worth it? pi - random +3.0 points Better:")
-    assert first < words.index("Is it the human structure? pi - shuffled +5.0 points Yes:")
+    assert first < words.index("Is it the human structure? pi - shuffled +5.0 points Better:")
     assert "Is it worth it? pi is better than random by 3.0 points" in words
     assert "95 % interval +0.5 to +5.5, 3 seeds" in words
     assert "triplet-hinge on shuffled-votes of nights" in words

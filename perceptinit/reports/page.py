@@ -71,9 +71,11 @@ def rule_in_words(score: ScoreComparison) -> str:
 def answer_in_words(verdict: Verdict) -> str:
     """Return yes or no where the question asks whether the arm is better, else the outcome.
 
-    An arm is worth it only if its interval is beyond delta.
+    An arm is worth it only if its interval is beyond delta. The summary answers for a structure, because that
+    depends on every control.
     """
-    is_settled = verdict.is_beyond_delta or verdict.question != WORTH
+    is_worth = verdict.question == WORTH
+    is_settled = verdict.is_beyond_delta if is_worth else not verdict.question.structure
     words = ANSWERS | YES_OR_NO if verdict.question.asks_for_better and is_settled else ANSWERS
     return words[verdict.outcome]
 

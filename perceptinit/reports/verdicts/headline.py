@@ -62,12 +62,18 @@ def summary(comparison: Comparison) -> Summary | None:
     arms = headline_arms(comparison)
     found = {arm: [v for v in verdicts(comparison, score) if v.contrast.arm == arm] for arm in arms}
     readings = filter(None, (reading(comparison, score, arm, own) for arm, own in found.items()))
-    answers = tuple(v for own in found.values() for v in own)
+    answers = tuple(_withhold_worth(comparison, score, v) for own in found.values() for v in own)
     measured = _describe_measurement(score, comparison.runs.samples)
     limits = find_limits(comparison, score, arms, answers)
     notes = [text for text in as_planned(comparison, answers) if not text.startswith(DEPARTED)]
     notes += describe_failures(comparison.runs)
     return Summary(tuple(readings), measured, answers, tuple(limits), tuple(notes))
+
+
+def _withhold_worth(comparison: Comparison, score: ScoreComparison, verdict: Verdict) -> Verdict:
+    """Return a verdict that does not count as beyond delta if there are doubts."""
+    is_shown = verdict.is_beyond_delta and not any(find_doubts(comparison, score, verdict))
+    return replace(verdict, is_beyond_delta=is_shown)
 
 
 def headline(comparison: Comparison) -> list[str]:

@@ -59,7 +59,7 @@ def verdict(score: ScoreComparison, contrast: Contrast) -> Verdict:
         sentence = f"{contrast.arm} and {contrast.reference} have no seed in common."
         return Verdict(contrast, question, "missing", sentence)
     outcome = _outcome(difference, score)
-    is_beyond = outcome in SIDES and _is_beyond_delta(difference, score)
+    is_beyond = outcome in SIDES and is_beyond_delta(difference, score.rule)
     return Verdict(contrast, question, outcome, _sentence(outcome, difference, score), is_beyond)
 
 
@@ -72,8 +72,9 @@ def decide(difference: Difference, rule: Rule) -> Decision | None:
     return decision if (difference.p_signs or 0.0) <= 1 - CONFIDENCE else None
 
 
-def _is_beyond_delta(difference: Difference, score: ScoreComparison) -> bool:
-    low, high, delta = difference.tested.low, difference.tested.high, score.rule.delta
+def is_beyond_delta(difference: Difference, rule: Rule) -> bool:
+    """Return whether the whole interval is beyond a stated delta, on either side."""
+    low, high, delta = difference.tested.low, difference.tested.high, rule.delta
     return delta is not None and low is not None and high is not None and (low > delta or high < -delta)
 
 
@@ -130,7 +131,7 @@ def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) 
         effect = f"{signed(mean, score.is_share)} ({found})"
         return f"{arm} against {reference} is undecided: {effect}. {_outlook(difference, score)}"
     relative = ""
-    if score.rule.delta and not _is_beyond_delta(difference, score):
+    if score.rule.delta and not is_beyond_delta(difference, score.rule):
         found += f"; not shown to be by more than {magnitude(score.rule.delta, score.is_share)}"
     if difference.relative and num >= MIN_SEEDS_DERIVED:
         relative = f"{abs(100 * difference.relative):.1f} % of {reference}'s score; "
