@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Install the wheel with the lowest versions that pyproject.toml claims, and with the newest, each into a
-# fresh environment; run a recipe shrunk to seconds and the library's example. Needs a network.
+# Install the wheel with the lowest versions that pyproject.toml claims, and with the newest of the index, each
+# into a fresh environment; run a recipe shrunk to seconds, the library's example, and all tests with those of
+# the GPU on paper. Run it after each release of torch. Needs a network, 10 GB and about 15 minutes for each.
 #
 #   benchmarks/check_dependencies.sh            both
 #   benchmarks/check_dependencies.sh lowest     one of: lowest, newest
@@ -14,10 +15,13 @@ python3 -m venv "$work/build"
 "$work/build/bin/python" -m pip install --quiet build
 "$work/build/bin/python" -m build --wheel --outdir "$work/dist" >/dev/null
 wheel=$(ls "$work"/dist/*.whl)
-# every lower bound of pyproject.toml as an exact version
+# every lower bound of pyproject.toml as an exact version; test tools are the newest in both
 python3 -c '
 import re, tomllib
-for line in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]:
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+extras = project["optional-dependencies"]
+lines = project["dependencies"] + [line for name in extras if name not in ("test", "docs") for line in extras[name]]
+for line in lines:
     print(re.sub(r"\s*>=\s*([\w.]+).*", r"==\1", line))
 ' >"$work/lowest.txt"
 touch "$work/newest.txt"
@@ -25,7 +29,7 @@ touch "$work/newest.txt"
 for which in ${1:-lowest newest}; do
   python3 -m venv "$work/$which"
   "$work/$which/bin/python" -m pip install --quiet --upgrade pip
-  "$work/$which/bin/python" -m pip install --quiet "$wheel" --constraint "$work/$which.txt"
+  "$work/$which/bin/python" -m pip install --quiet "$wheel[test]" --constraint "$work/$which.txt"
   echo "== $which"
   "$work/$which/bin/python" -m pip list --format freeze |
     grep -iE '^(numpy|open_clip_torch|pillow|pluggy|pyarrow|pydantic|rich|scipy|timm|torch|torchvision|typer)=='
@@ -45,5 +49,11 @@ model = timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=16, de
 few = ("synthetic", {"num_train": 16, "num_val": 8})
 report = apply_perceptual_init(model, judgments=few, epochs=1, batch_size=8, progress=False, cache=False)
 print(len(report.changed), "tensors changed")'
+  # the tests of the last commit
+  git clone --quiet "$root" "$work/checkout-$which"
+  cd "$work/checkout-$which"
+  unset PERCEPTINIT_PLUGINS
+  "$work/$which/bin/python" -m pip install --quiet --no-deps --editable .
+  OMP_NUM_THREADS=1 "$work/$which/bin/python" -m pytest -q -n auto --dist worksteal
   cd "$root"
 done
