@@ -1,6 +1,7 @@
-"""The script for the first hour on a GPU ends on a CPU at tiny size, with every part and a page."""
+"""The script for the first minutes on a GPU runs on a CPU at tiny size, and keeps what it has measured."""
 
 import json
+import time
 
 import pytest
 from helpers.command_line import ROOT
@@ -15,24 +16,63 @@ def script(monkeypatch):
 
 
 def test_every_part_ends_at_tiny_size(script, tmp_path):
-    """Slow: some twenty short trainings, two of them compiled, are what the script is."""
-    assert script.main(["--size", "tiny", "--device", "cpu", "--out", str(tmp_path / "run")]) == 0
+    """Slow: some thirty short trainings, two of them compiled, are what the script is."""
+    assert script.main(["--tiny", "--minutes", "60", "--out", str(tmp_path / "run")]) == 0
     report = json.loads((tmp_path / "run.json").read_text())
     assert list(report["parts"]) == list(script.PARTS)
-    found = {name: part["found"] for name, part in report["parts"].items()}
+    found = {
+        part: {name: one["found"] for name, one in rows.items()} for part, rows in report["parts"].items()
+    }
     assert all(row["is_as_expected"] for row in found["losses"].values())
-    assert found["repeats"]["two_runs_are_identical"]
-    assert found["repeats"]["resumed_is_identical"]
+    assert all(row["is_identical"] for row in found["repeats"].values())
     assert found["initializers"]["triplet-hinge"].startswith("changed")
-    assert found["speed"]["bf16"]["samples_per_second"] > 0
-    assert "Nothing failed." in (tmp_path / "run.md").read_text()
+    assert all(row["samples_per_second"] > 0 and row["predicted_gb"] > 0 for row in found["speed"].values())
+    assert found["open_clip"]["tiny"]["ratio"] > 0
+    assert "No setting failed." in (tmp_path / "run.md").read_text()
 
 
-def test_a_part_that_fails_is_told_and_a_missing_gpu_is_refused(script, tmp_path, capsys):
-    def fails():
-        raise ValueError("no such kernel")
+@pytest.fixture
+def report(script, tmp_path):
+    about = {"card": "a card", "torch": "2", "cores": 1}
+    return script.Report(tmp_path / "run", about)
 
-    assert script.attempt(fails)["failed"] == "ValueError: no such kernel"
+
+class Parts:
+    """A part whose second setting fails, and one whose first setting takes too long."""
+
+    def losses(self):
+        yield "first", lambda: 1
+        yield "second", lambda: 1 / 0
+        yield "third", lambda: 3
+
+    def speed(self):
+        yield "slow", lambda: time.sleep(60)
+        yield "fast", lambda: 5
+
+
+def test_a_setting_that_fails_or_takes_too_long_is_recorded_and_the_next_one_runs(script, report, tmp_path):
+    for part in ("losses", "speed"):
+        script.measure_part(Parts(), part, report, time.perf_counter() + 100, share=0.5)
+    parts = json.loads((tmp_path / "run.json").read_text())["parts"]
+    assert parts["losses"]["second"]["failed"] == "ZeroDivisionError: division by zero"
+    assert parts["losses"]["third"]["found"] == 3
+    assert parts["speed"]["slow"]["failed"] == "TimeoutError: more than 0 s"
+    assert parts["speed"]["fast"]["found"] == 5
+    assert "Failed: losses: second, speed: slow." in (tmp_path / "run.md").read_text()
+
+
+def test_the_files_are_complete_after_each_setting(script, report, tmp_path):
+    class Killed(Parts):
+        def losses(self):
+            yield "first", lambda: 1
+            kept.append(json.loads((tmp_path / "run.json").read_text())["parts"])
+
+    kept = []
+    script.measure_part(Killed(), "losses", report, time.perf_counter() + 100, share=1.0)
+    assert kept[0]["losses"]["first"]["found"] == 1
+
+
+def test_a_missing_gpu_is_refused(script, tmp_path, capsys):
     assert script.main(["--device", "cuda:99", "--out", str(tmp_path / "run")]) == 2
     assert "device 'cuda:99' cannot be used" in capsys.readouterr().err
     assert not (tmp_path / "run.json").exists()
