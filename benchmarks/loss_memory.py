@@ -24,15 +24,15 @@ def measure(way: str, rows: int, width: int, log_scale: float, device: str) -> d
     import torch
     import torch.nn.functional as F
 
-    from perceptinit.pretrainers import contrastive
+    from perceptinit.pretrainers import pair_loss
 
     generator = torch.Generator().manual_seed(0)
     images, texts = (
         torch.randn(rows, width, generator=generator).to(device).requires_grad_() for _ in range(2)
     )
     scale = torch.tensor(log_scale, device=device).requires_grad_()
-    contrastive.PLAIN_ROWS = 0 if way == "chunked" else rows
-    run_once = contrastive.contrastive_loss
+    pair_loss.PLAIN_ROWS = 0 if way == "chunked" else rows
+    run_once = pair_loss.contrastive_loss
     if way == "open_clip":
         from open_clip.loss import ClipLoss
 

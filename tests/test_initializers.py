@@ -549,7 +549,9 @@ def test_collapse_is_told():
 
     heard = Heard()
     hinge_initializer(lr=1e-6).initialize(Collapsed(), heard.ctx)
-    assert "the tower has collapsed: the mean cosine distance" in heard.warnings[0]
+    (warning, *_) = heard.warnings
+    assert warning.startswith("the tower has collapsed: the mean cosine distance of two images is ")
+    assert warning.endswith(". Increase the margin or the number of steps")
 
 
 @pytest.mark.parametrize(("common", "is_told"), [(3.0, True), (0.0, False)])

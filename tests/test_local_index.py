@@ -343,6 +343,18 @@ def test_an_index_of_release_0_1_is_scanned_again_in_the_cache_and_read_beside_r
     assert rows_of(read_index(file)["0.tar"]) == rows_of(shard)
 
 
+def test_an_index_with_a_flipped_bit_is_refused_by_its_name(tmp_path):
+    file, path = tmp_path / INDEX, write_tar(tmp_path / "0.tar", "a jpg txt")
+    write_index(file, [scan(TarFile(path))])
+    whole = file.read_bytes()
+    for at in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << at % 8
+        file.write_bytes(damaged)
+        with pytest.raises(DataError, match=f"{file}: not an index of shards"):
+            read_index(file, allow_unsealed=True)
+
+
 def test_no_flipped_bit_of_a_kept_index_gives_another_pair(tmp_path, cache):
     path = write_tar(tmp_path / "0.tar", "a jpg txt", "b txt", "c jpg txt")
     pairs = webdataset(path)

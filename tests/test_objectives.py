@@ -3,7 +3,7 @@
 import copy
 import json
 import re
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -246,6 +246,17 @@ def test_a_padded_crop_shifts_the_square_by_up_to_an_eighth_into_black():
 
 
 # supervised: training
+
+
+def test_blocks_of_remote_pairs_are_fetched_before_they_are_needed():
+    class Remote(LabelledColours):
+        def read_ahead(self, uses):
+            return nullcontext(lambda done, needed: reached.append((done, needed)))
+
+    reached = []
+    pretrainer = Supervised(CONFIG, Remote())
+    next(pretrainer.steps(pretrainer.model(both_towers(), 0), context()))
+    assert reached[0] == (0, CONFIG.batch_size)
 
 
 def test_training_on_labels_tells_the_classes_apart():

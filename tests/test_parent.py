@@ -15,6 +15,7 @@ from helpers.resuming import record_of, run
 
 from perceptinit.compute import distributed
 from perceptinit.pretrainers.training import Training
+from perceptinit.running import workers
 
 fork = multiprocessing.get_context("fork")
 ROOT = Path(__file__).parent.parent
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 def ended_within(seconds, launch, *args):
     """Run `launch(*args)` in a process that is to be killed; tell whether all that it started has ended in time."""
     reading, writing = os.pipe()  # its end is closed when the last process that inherited it has ended
+    os.set_inheritable(writing, True)
     launcher = fork.Process(target=launch, args=args)
     launcher.start()
     os.close(writing)
@@ -98,3 +100,17 @@ def test_a_launcher_that_died_before_anybody_looked_is_noticed():
     environment = {**os.environ, "PYTHONPATH": str(ROOT), distributed.LAUNCHER: str(gone.pid)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, check=False, timeout=60)
     assert done.returncode == -signal.SIGTERM
+
+
+def test_a_worker_of_jobs_ends_when_its_parent_is_killed():
+    description, never_written = os.pipe()
+
+    def launch():
+        command = [sys.executable, "-P", "-m", "perceptinit.running.workers"]
+        environment = workers._environment(0, 1, "cpu")
+        subprocess.Popen(command, stdin=description, env=environment, close_fds=False)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert ended_within(60, launch)
+    os.close(description)
+    os.close(never_written)

@@ -7,7 +7,6 @@ import pytest
 from scipy import stats
 
 from perceptinit.errors import DataError, UsageError
-from perceptinit.files.atomic import write_json
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.reports.compare import compare
 from perceptinit.reports.formats import json_table
@@ -18,7 +17,7 @@ from perceptinit.reports.report import render
 from perceptinit.reports.verdicts.decisions import Rule
 from perceptinit.reports.verdicts.headline import headline
 from perceptinit.results.preregistration import plan_sha256, read_plan, seal_plan
-from perceptinit.results.record import new_record
+from perceptinit.results.record import new_record, write_record
 from perceptinit.results.runs import load_runs
 from perceptinit.running.runner import run_recipe
 
@@ -62,7 +61,7 @@ class Lab:
                 ]
                 if plan := read_plan(self.root):
                     record["plan"] = plan_sha256(plan)
-                write_json(self.root / arm.name / f"seed{seed}/record.json", record | changes)
+                write_record(self.root / arm.name / f"seed{seed}/record.json", record | changes)
 
     def told(self, *roots, budget="equal", baseline=None):
         lines = headline(compare(load_runs(roots or [self.root]), budget, baseline))

@@ -503,6 +503,16 @@ def fails_at(place):
     return write
 
 
+def test_a_server_that_compresses_is_refused_at_its_first_answer(bucket, shards):
+    pairs = webdataset(upload(bucket, shards))
+    assert pairs.num_pairs == NUM_SHARDS * PER_SHARD
+    bucket.compresses = True
+    bucket.requests.clear()
+    with pytest.raises(DataError, match=r"0\.tar: the server compresses the file .*use a local copy"):
+        pairs.pair(0)
+    assert sum(bucket.requests.values()) == 1
+
+
 def test_a_web_server_takes_no_index(bucket, shards):
     with pytest.raises(UsageError, match=r"a web server does not accept files\. Write to --out FILE"):
         index_verb([upload(bucket, shards)], None, yes=True)

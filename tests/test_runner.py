@@ -118,7 +118,11 @@ def test_an_edited_record_is_reported_before_anything_starts(full, tmp_path):
     recipe = read_recipe(RECIPE, source="tiny.toml", folder=tmp_path)
     with pytest.raises(DataError, match=rf"{file}: edited or damaged, .* or do the run again with --fresh"):
         run(recipe, tmp_path / "runs")
-    del record["sha256"]  # as in records of earlier versions
+    del record["sha256"]
+    file.write_text(json.dumps(record))
+    with pytest.raises(DataError, match="edited or damaged"):
+        run(recipe, tmp_path / "runs")
+    record["environment"]["packages"]["perceptinit"] = "0.1.0"  # its records have no hash
     file.write_text(json.dumps(record))
     assert run(recipe, tmp_path / "runs")["pi", 0]["scores"] == record["scores"]
 

@@ -7,13 +7,15 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from helpers.made_runs import record, score, write
 from helpers.tiny_recipes import RECIPE
 
 from perceptinit.cli import create_app
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.compute.distributed import LAUNCHER
-from perceptinit.errors import DataError, RecipeError, UsageError
+from perceptinit.errors import CheckpointError, DataError, RecipeError, UsageError
+from perceptinit.files.checkpoints import save_weights, weights_sha256
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.settings import SlurmConfig
 from perceptinit.reports.status import status_table
@@ -22,7 +24,7 @@ from perceptinit.results.runs import load_experiments
 from perceptinit.results.states import claim
 from perceptinit.running.cells import plan_cells
 from perceptinit.running.frozen import freeze, thaw
-from perceptinit.running.launch import is_launcher, run_in_processes
+from perceptinit.running.launch import is_launcher, list_commands, run_in_processes
 from perceptinit.running.slurm import max_tasks, submit
 
 SLURM = """
@@ -237,12 +239,25 @@ def test_only_runs_that_nobody_does_or_has_done_are_submitted(fake, out):
 
 
 def write_finished(out, arm, seed):
-    """Leave the record of a finished run of the recipe."""
+    """Leave the record and the weights of a finished run of the recipe."""
     (cell,) = [c for c in cells(out) if (c.arm.name, c.seed) == (arm, seed)]
+    weights = {"bias": torch.ones(1)}
     made = record(arm, seed, 0.5, fingerprint=cell.recipe.fingerprint(cell.arm))
+    made["hashes"] = {"final": {"model": weights_sha256(weights)}}
     write(out, [made])
     cell.folder.parent.mkdir(parents=True, exist_ok=True)
     (out / f"made/{arm}/seed{seed}").rename(cell.folder)
+    save_weights(cell.folder / "weights/final.safetensors", weights)
+
+
+@pytest.mark.parametrize("submission", [submit, list_commands])
+def test_a_finished_run_without_its_weights_is_reported_and_nothing_is_submitted(fake, out, submission):
+    write_finished(out, "random", 0)
+    weights = out / "tiny/random/seed0/weights/final.safetensors"
+    save_weights(weights, {})
+    with pytest.raises(CheckpointError, match=rf"{weights}: .*To run it again: --fresh"):
+        submission(*planned(out), out=out, device="cpu")
+    assert not list(fake.iterdir())
 
 
 def test_nothing_is_submitted_twice(fake, out):

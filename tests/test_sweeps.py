@@ -132,6 +132,13 @@ def test_two_processes_share_six_runs_and_one_that_is_killed_loses_none(folder):
             assert r["hashes"]["final"] == taken_over["hashes"]["final"]
 
 
+def test_jobs_keep_the_values_of_single_items(folder):
+    start, _, rest = TINY.partition("[pretrain]")
+    recipe = read_recipe(start + rest[rest.index("[[eval]]") :], source="tiny.toml", folder=folder)
+    run_recipe(recipe, arms=["random"], out=folder / "runs", device="cpu", jobs=2)
+    assert len(list(folder.rglob("items.safetensors"))) == 2
+
+
 @pytest.mark.slow
 def test_jobs_finish_what_can_be_finished_and_tell_what_failed(folder):
     (folder / "tiny.toml").write_text(RECIPE + BAD_ARM)

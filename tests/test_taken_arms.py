@@ -7,12 +7,11 @@ import pytest
 from helpers.earlier import TINY
 
 from perceptinit.errors import RecipeError, UsageError
-from perceptinit.files.atomic import write_json
 from perceptinit.recipe.reading import load_recipe, read_recipe
 from perceptinit.reports.compare import compare
 from perceptinit.reports.planning.plan import keep_plan, make_plan
 from perceptinit.reports.planning.text import as_planned
-from perceptinit.results.record import new_record
+from perceptinit.results.record import new_record, write_record
 from perceptinit.results.runs import load_experiments, load_runs
 from perceptinit.running.cells import plan_cells
 from perceptinit.running.runner import run_recipe
@@ -138,7 +137,7 @@ def test_a_table_of_smoke_runs_has_no_run_of_another_recipe(folder):
     ):
         file = folder / "runs" / recipe.name / arm / "seed0/record.json"
         file.parent.mkdir(parents=True)
-        write_json(file, new_record(recipe, recipe.arm(arm), 0, "cpu"))
+        write_record(file, new_record(recipe, recipe.arm(arm), 0, "cpu"))
     runs = load_runs([folder / "runs/child-smoke"])
     assert [(run.arm, run.state) for run in runs.runs] == [
         ("random", "not started"), ("pi", "stopped"), ("short", "not started"),
@@ -159,7 +158,7 @@ def test_a_run_of_other_settings_where_a_shared_one_should_be_is_refused(folder)
     tiny = load_recipe("tiny.toml", ["pretrain.epochs=1"])
     file = folder / "runs/tiny/random/seed0/record.json"
     file.parent.mkdir(parents=True)
-    write_json(file, new_record(tiny, tiny.arm("random"), 0, "cpu"))
+    write_record(file, new_record(tiny, tiny.arm("random"), 0, "cpu"))
     with pytest.raises(UsageError, match=r"or `perceptinit run tiny.toml --fresh` to replace it"):
         run_recipe(load_recipe("child.toml"), arms=["random"], fresh=True, device="cpu")
 

@@ -86,19 +86,19 @@ def content_sha256(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-def unseal(path: Path, value: Mapping[str, Any], hint: str = "") -> dict[str, Any]:
-    """Return a JSON object without its hash `sha256`, which files of earlier versions do not have.
+def unseal(path: Path, value: Mapping[str, Any], hint: str = "", is_old: bool = False) -> dict[str, Any]:
+    """Return a JSON object without its hash `sha256`, which files of release 0.1 (`is_old`) do not have.
 
     Raises:
-        DataError: If a number is not finite, or the hash is not that of the content. Names `path`; ends with
-            `hint`.
+        DataError: If a number is not finite, or the hash is absent or not that of the content. Names `path`;
+            ends with `hint`.
     """
     content = dict(value)
     try:
         sha256 = content_sha256(content)
     except ValueError:
         raise DataError(f"{path}: a number in it is not finite{hint}") from None
-    if content.pop("sha256", sha256) != sha256:
+    if content.pop("sha256", sha256 if is_old else None) != sha256:
         raise DataError(f"{path}: edited or damaged, its content does not match its sha256{hint}")
     return content
 

@@ -67,7 +67,7 @@ class HeldOut:
         before, after = self.results[0], self.results[kept]
         distance = f"the mean cosine distance of two images is {after.spread:.2g} (range 0 to 2)"
         if after.is_collapsed:
-            self._ctx.warn(f"the tower has collapsed: {distance}. Try a lower lr")
+            self._ctx.warn(f"the tower has collapsed: {distance}. Increase the margin or the number of steps")
         elif after.spread < SHRUNK * before.spread:
             self._ctx.warn(
                 f"stage 1 drew all images together: {distance}; it was {before.spread:.2g} before. A small "

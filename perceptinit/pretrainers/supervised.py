@@ -24,7 +24,7 @@ from perceptinit.pairs.batches import PairBatch
 from perceptinit.pretrainers.objective import Objective
 from perceptinit.pretrainers.pretraining import Pretraining
 from perceptinit.pretrainers.training_config import ShareBelowOne, TrainingConfig
-from perceptinit.protocols import DualEncoder, HasClasses, Pairs
+from perceptinit.protocols import DualEncoder, HasClasses, HasReadAhead, Pairs
 from perceptinit.types import Classes, Pair
 
 LossName = Literal["cross-entropy", "bce"]
@@ -43,6 +43,8 @@ class LabelledPairs:
         self._pairs, self._ids = pairs, labels + 1
         self.num_pairs: int = pairs.num_pairs
         self.block_sizes: Sequence[int] = pairs.block_sizes
+        if isinstance(pairs, HasReadAhead):
+            self.read_ahead = pairs.read_ahead
 
     def pair(self, index: int) -> Pair:
         """Return pair `index` with the id of its label."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import TypedDict
 
+from perceptinit._version import __version__
 from perceptinit.components.building import walk
 from perceptinit.components.plugin_manager import CORE
 from perceptinit.errors import map_texts, printable, without_credentials
@@ -101,7 +102,7 @@ class Record(TypedDict):
     wall_seconds: dict
 
 
-_PACKAGES = ("perceptinit", "torch", "torchvision", "timm", "open_clip_torch", "numpy", "pillow")
+_PACKAGES = ("torch", "torchvision", "timm", "open_clip_torch", "numpy", "pillow")
 
 
 def now() -> str:
@@ -111,7 +112,7 @@ def now() -> str:
 
 def versions() -> dict[str, Any]:
     """Return the versions of Python and of packages that results may depend on."""
-    packages = {}
+    packages = {"perceptinit": __version__}
     for name in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):
             packages[name] = metadata.version(name)
@@ -236,4 +237,6 @@ def read_record(path: Path) -> dict[str, Any]:
         DataError: If the file is not a record, or was changed after it was written. Names the file and the
             key.
     """
-    return dict(map_texts(printable, unseal(path, read_json(path, Record, "a record"))))
+    record = read_json(path, Record, "a record")
+    version = str(record["environment"]["packages"].get("perceptinit", "0.1"))
+    return dict(map_texts(printable, unseal(path, record, is_old=version.startswith("0.1"))))

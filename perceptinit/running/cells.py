@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from perceptinit.errors import DataError, UsageError
+from perceptinit.errors import CheckpointError, DataError, UsageError
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.recipe.recipe import Arm, Recipe, fingerprint_difference
 from perceptinit.results.preregistration import read_plan
-from perceptinit.results.record import RECORD
+from perceptinit.results.record import RECORD, recorded_sha256
 from perceptinit.results.states import RunState, claim, describe_holder, run_folder, run_state
 from perceptinit.running.readiness import check_ready
 
@@ -47,6 +47,18 @@ class Cell:
     def state(self) -> RunState:
         """Current state of the run."""
         return run_state(self.folder)
+
+    def verify_state(self) -> RunState:
+        """Return the current state; CheckpointError if a finished run lacks its recorded final weights."""
+        from perceptinit.files.checkpoints import load_weights
+
+        found, weights = self.state, self.folder / "weights" / "final.safetensors"
+        if found.is_finished:
+            try:
+                load_weights(weights, recorded_sha256(found.record, weights))
+            except CheckpointError as error:
+                raise CheckpointError(f"{error}. To run it again: --fresh") from error
+        return found
 
 
 def plan_cells(

@@ -47,7 +47,7 @@ def list_commands(
         UsageError: If a folder has a run of another recipe, or cannot be written.
     """
     prepare_folders(cells, fresh=False)
-    missing = [cell for cell in cells if cell.state.state not in ("finished", "running")]
+    missing = [cell for cell in cells if cell.verify_state().state not in ("finished", "running")]
     if not missing:
         return []
     words = task_words(freeze(recipe, cells, out / recipe.name), device, num_workers, num_processes)

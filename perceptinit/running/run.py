@@ -17,9 +17,9 @@ from perceptinit.components.building import Spec, count_planned_steps, find_comp
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import fetch
 from perceptinit.compute.split_encoding import SplitEncoder, SplitTexts
-from perceptinit.errors import CheckpointError, writing
+from perceptinit.errors import writing
 from perceptinit.evaluators.features import HasEvaluateMany, Joint
-from perceptinit.files.checkpoints import load_weights, save_weights
+from perceptinit.files.checkpoints import save_weights
 from perceptinit.protocols import (
     DualEncoder,
     Evaluator,
@@ -30,7 +30,7 @@ from perceptinit.protocols import (
     Pretrainer,
 )
 from perceptinit.recipe.recipe import EvalSlot
-from perceptinit.results.record import new_record, recorded_sha256
+from perceptinit.results.record import new_record
 from perceptinit.running.cells import Cell
 from perceptinit.running.checkpoints import Checkpoints
 from perceptinit.running.interruption import Stopped, StopSignals
@@ -91,16 +91,8 @@ class Run:
         return self._journal.record
 
     def _read_finished(self) -> dict[str, Any] | None:
-        """Return the record of a finished run; CheckpointError if its weights do not match it."""
-        found = self.cell.state
-        if not found.is_finished:
-            return None
-        weights = self.cell.folder / "weights" / "final.safetensors"
-        try:
-            load_weights(weights, recorded_sha256(found.record, weights))
-        except CheckpointError as error:
-            raise CheckpointError(f"{error}. To run it again: --fresh") from error
-        return dict(found.record)
+        found = self.cell.verify_state()
+        return dict(found.record) if found.is_finished else None
 
     @contextmanager
     def _recording_failure(self) -> Iterator[None]:

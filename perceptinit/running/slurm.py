@@ -142,7 +142,7 @@ def submit(
             raise UsageError(f"{root}: its runs are in the queue. Cancel them with scancel before --fresh")
         prepare(recipe, cells, fresh)
         _check_queued(cells, root, queued)
-        states = [cell.state.state for cell in cells]
+        states = [cell.verify_state().state for cell in cells]
         missing = [
             cell
             for cell, state in zip(cells, states, strict=True)

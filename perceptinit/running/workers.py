@@ -78,7 +78,10 @@ def _job(sweep: Sweep, num_workers: int) -> dict[str, Any]:
 
 def _environment(index: int, jobs: int, device: str) -> dict[str, str]:
     """Return a worker's environment: its share of the cores, and its GPU if there are several."""
+    from perceptinit.compute.distributed import LAUNCHER
+
     environment = {**os.environ, "PYTHONPATH": import_path(), "PYTHONIOENCODING": "utf-8"}
+    environment[LAUNCHER] = str(os.getpid())
     environment.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // jobs)))
     if device == "cuda":
         import torch
@@ -175,8 +178,10 @@ class _Relay:
 def main() -> None:
     """Do the job described on standard input; exit with code 1 if a run failed here."""
     from perceptinit.compute.devices import set_up_process
+    from perceptinit.compute.distributed import end_with_parent
     from perceptinit.running.sweep import Sweep
 
+    end_with_parent()
     job = json.loads(sys.stdin.read())
     relay = _Relay(sys.stdout)
     sys.stdout = sys.stderr  # keeps the output of components out of the events

@@ -4,32 +4,19 @@ import random
 
 import harness
 import pytest
+from helpers.flips import flip
 from situations.made import Lead, Situation, write_runs
 
 from perceptinit.reports.compare import compare
 from perceptinit.reports.formats import markdown_table
 from perceptinit.results.runs import load_runs
 
-DIGITS = b"0123456789"
 MESSAGES = ("does not match", "unreadable", "Not as planned")
 
 
 def published(root):
     comparison = compare(load_runs([root]))
     return markdown_table(comparison, comparison.scores)
-
-
-def flip(data, rng):
-    """Return a file with another digit in the place of one, or with one other bit."""
-    digits = [place for place, byte in enumerate(data) if byte in DIGITS]
-    changed = bytearray(data)
-    if rng.random() < 0.5:
-        place = rng.choice(digits)
-        changed[place] = rng.choice([digit for digit in DIGITS if digit != data[place]])
-    else:
-        place = rng.randrange(len(data))
-        changed[place] ^= 1 << rng.randrange(8)
-    return bytes(changed)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """A web server on 127.0.0.1 that keeps files as a bucket does, counts what it sends, and goes wrong when told to."""
 
+import gzip
 import threading
 import time
 from collections import Counter
@@ -40,6 +41,7 @@ class ObjectStore:
     queries: list = field(default_factory=list)
     is_down: bool = False
     knows_ranges: bool = True
+    compresses: bool = False
 
     def __enter__(self):
         store = self
@@ -92,6 +94,8 @@ class ObjectStore:
             stop = min(int(last) + 1, total) if last else total
             data = data[int(first) : stop]
             headers["Content-Range"] = f"bytes {first}-{stop - 1}/{total}"
+        if self.compresses:
+            data, headers["Content-Encoding"] = gzip.compress(data), "gzip"
         headers["Content-Length"] = str(len(data))
         self._head(handler, 206 if range_ else 200, headers)
         if has_body:

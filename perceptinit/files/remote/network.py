@@ -98,6 +98,12 @@ def _open_web(file: RemoteFile, start: int, stop: int | None, validator: str) ->
             yield answer
         return
     with closing(response):
+        encoding = response.headers.get("Content-Encoding") or "identity"
+        if encoding != "identity" and not file.name.endswith((".gz", ".tgz")):  # servers label these so
+            raise RemoteError(
+                f"{file}: the server compresses the file (Content-Encoding: {encoding}), so ranges cannot be "
+                "read. Turn compression off on the server, or use a local copy"
+            )
         yield _answer(response, start)
 
 

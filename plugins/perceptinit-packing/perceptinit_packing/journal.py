@@ -130,10 +130,12 @@ def _read(folder: Path) -> Iterator[list[dict[str, Any]]]:
     for path in journals(folder):
         # an incomplete line after a crash is ignored, and its shard is written again
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        yield [unseal(path, row, AGAIN) for row in parse_rows(lines)]
+        rows = list(parse_rows(lines))
+        is_old = not any("sha256" in row for row in rows)
+        yield [unseal(path, row, AGAIN, is_old) for row in rows]
     if (folder / INDEX).is_file():
         index = read_json(folder / INDEX, _Index, "the index of a packing; remove it to pack again")
-        unseal(folder / INDEX, index, AGAIN)
+        unseal(folder / INDEX, index, AGAIN, is_old=index.keys() <= {"num_samples", "packing", "shards"})
         yield [index["packing"], *index["shards"]]
 
 

@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import random
 import re
 import shlex
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -12,13 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.flips import flip
 from perceptinit_packing import pack as packing
 from perceptinit_packing.pack import PackSettings, pack
 from perceptinit_packing.shards import ImageSettings
 from perceptinit_packing.sources import Columns, open_source
 from PIL import Image
 
-from perceptinit.plugin import JOURNAL, DataError, UsageError, WebdatasetPairs
+from perceptinit.plugin import JOURNAL, DataError, PerceptInitError, UsageError, WebdatasetPairs
 
 
 def encoded(value=0, size=(6, 4), kind="PNG"):
@@ -261,11 +264,37 @@ def test_an_edited_index_or_journal_is_reported(tmp_path, monkeypatch):
     run(source, tmp_path / "out", shard_size=2)
     for file in (tmp_path / "out/index.json", tmp_path / "out" / JOURNAL):
         text = file.read_text()
-        file.write_text(text.replace('"num_samples": 2', '"num_samples": 3', 1))
-        with pytest.raises(DataError, match=f"{file}: edited or damaged, .* Remove it to pack again"):
-            run(source, tmp_path / "out", shard_size=2)
+        for edit in (('"num_samples": 2', '"num_samples": 3', 1), ('"sha256"', '"sha257"', 1)):
+            file.write_text(text.replace(*edit))
+            with pytest.raises(DataError, match=f"{file}: edited or damaged, .* Remove it to pack again"):
+                run(source, tmp_path / "out", shard_size=2)
         file.write_text(text)
     assert run(source, tmp_path / "out", shard_size=2).kept == 2
+
+
+@pytest.mark.parametrize("name", ["index.json", JOURNAL])
+def test_a_flipped_digit_or_bit_of_an_index_or_journal_is_reported_or_changes_nothing(
+    tmp_path, monkeypatch, name
+):
+    source = captions_folder(tmp_path / "in", 4)
+    run(source, tmp_path / "expected", shard_size=2)
+    expected = files(tmp_path / "expected")
+    with monkeypatch.context() as patch:
+        patch.setattr(packing.Journal, "close", lambda journal: None)
+        run(source, tmp_path / "packed", shard_size=2)
+    for other in {"index.json", JOURNAL} - {name}:
+        (tmp_path / "packed" / other).unlink()
+    rng = random.Random(0)
+    for number in range(int(os.environ.get("PERCEPTINIT_FUZZ_EXAMPLES", "20"))):
+        out = shutil.copytree(tmp_path / "packed", tmp_path / f"{number}")
+        (out / name).write_bytes(flip((out / name).read_bytes(), rng))
+        message = ""
+        try:
+            run(source, out, shard_size=2)
+        except PerceptInitError as error:
+            message = str(error)
+        assert str(out) in message or files(out) == expected
+        shutil.rmtree(out)
 
 
 @pytest.mark.parametrize(
