@@ -327,6 +327,25 @@ def test_pilot_runs_tell_what_the_planned_seeds_would_find(lab, tmp_path):
     assert line.startswith("unknown from the existing runs: the runs ended at different samples")
 
 
+def test_the_noise_of_pilot_runs_decides_whether_a_plan_can_find_delta(lab, tmp_path):
+    # differences of 0.1, -0.1 and 0.1 points have a standard deviation of 0.12
+    lab.run()
+    few = lab.recipe("verdict.delta=0.1", "verdict.noise=0.001", "seeds=[3,4]")
+    with pytest.raises(
+        UsageError, match=r"2 seeds find a true difference of delta \(0.1 points\) with \d+ % chance"
+    ):
+        make_plan(few, tmp_path / "new", [lab.root])
+    assert make_plan(few, tmp_path / "new", [lab.root], anyway=True)["prospects"]
+    assert make_plan(few, tmp_path / "new")["prospects"]  # by [verdict] noise
+    many = lab.recipe("verdict.delta=0.1", "verdict.noise=50", f"seeds={list(range(3, 43))}")
+    assert make_plan(many, tmp_path / "new", [lab.root])["prospects"]
+
+
+def test_power_of_a_family_is_that_of_wider_intervals():
+    exact = stats.nct.sf(stats.t.ppf(1 - 0.0125 / 2, 4), 4, 2 * 5**0.5)
+    assert chances(Rule(), 5, 2.0, 1.0, num_family=4).better == pytest.approx(exact, abs=0.005)
+
+
 def test_pilot_runs_of_another_recipe_are_read_with_the_baseline_of_the_plan(lab, tmp_path):
     lab.run()
     recipe = lab.recipe("baseline=redrawn", "verdict.delta=0.5")

@@ -87,7 +87,9 @@ def test_validate_says_what_these_seeds_can_decide(verb):
         (["verdict.primary=top1/cifar10"], "no evaluator of the recipe measures on 'cifar10'."),
         (["verdict.delta=0.005"], "for a share, write 0.5"),
         (["verdict.delta=0.5", "verdict.noise=0.5", "seeds=[0, 1, 2]"],
-         "0.5 points are below the A/A noise: with 3 seeds the interval of two equal arms is ±1.2 points"),
+         "0.5 points are below the noise: with 3 seeds the interval of two equal arms is ±1.2 points"),
+        (["verdict.delta=0.5", "verdict.noise=0.5", "seeds=[0, 1, 2]"],
+         "3 seeds find a true difference of delta (0.5 points) with 18 % chance; add seeds"),
         (["verdict.delta=2", "verdict.published_effect=3", "verdict.source='a paper'"],
          "2 points are more than half of the smallest published effect (3, a paper)"),
     ],
@@ -101,11 +103,20 @@ def test_validate_warns_of_a_plan_that_cannot_answer(verb, settings, sentence):
     [
         (["--set", "verdict.delta=-1"], "verdict.delta: should be greater than 0"),
         (["--until-decided", "--set", "verdict.delta=1"], "needs [verdict] max_seeds"),
+        (
+            ["--set", "verdict.delta=1", "--set", "verdict.noise=2"],
+            "with 5 % chance. Add seeds, or write this plan with --anyway",
+        ),
     ],
 )
 def test_a_plan_that_cannot_be_meant_is_refused_and_nothing_written(verb, tmp_path, options, sentence):
     assert sentence in verb("preregister", "looks.toml", *options, code=2)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_plan_of_too_few_seeds_is_written_anyway(verb, tmp_path):
+    options = ("--set", "verdict.delta=1", "--set", "verdict.noise=2", "--anyway")
+    assert "plan of" in verb("preregister", "looks.toml", *options)
 
 
 def test_from_the_plan_to_the_answer_by_commands(verb, tmp_path):

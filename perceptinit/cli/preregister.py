@@ -20,6 +20,9 @@ def preregister(
         list[Path] | None,
         typer.Option(help="Runs that estimate the variance between seeds. [default: those of the recipe]"),
     ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Allow seeds that find delta with less than 20 % chance.")
+    ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an existing plan.")] = False,
 ) -> None:
     """Write the plan of an experiment before its runs: OUT/<recipe>/plan.json and plan.md.
@@ -39,7 +42,7 @@ def preregister(
     overrides = set_ or ()
     loaded = next(plan_looks(recipe, overrides))[0] if until_decided else load_recipe(recipe, overrides)
     print_warnings((*loaded.warnings, *doubts(loaded)))
-    plan = make_plan(loaded, out, pilot or ())
+    plan = make_plan(loaded, out, pilot or (), anyway=anyway)
     message = keep_plan(plan, out / loaded.name, replaces=replace)
     typer.echo(plan_text(plan))
     typer.echo(message)

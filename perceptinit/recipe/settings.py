@@ -41,8 +41,9 @@ class VerdictConfig:
     hypothesis: str = ""
     """Expected result, in a sentence, for `preregister`. Default: a sentence made from the arms."""
     noise: PositiveFloat | None = None
-    """Standard deviation over seeds of the difference between two equal arms, in points, from an A/A run.
-    `validate` uses it for its estimates."""
+    """Standard deviation over seeds of the difference between two arms, in points. That of earlier runs of
+    the contrast is better than that of an A/A run, which can be several times smaller. `validate` and
+    `preregister` compute the power with it."""
     published_effect: PositiveFloat | None = None
     """Smallest published effect of interest, in points. `validate` warns of a delta above half of it."""
     source: str = ""

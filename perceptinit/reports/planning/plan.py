@@ -15,7 +15,7 @@ from perceptinit.recipe.recipe import Recipe
 from perceptinit.reports.columns import pick
 from perceptinit.reports.compare import compare
 from perceptinit.reports.comparison import Comparison
-from perceptinit.reports.planning.prospects import findings, num_looked_at, pilot_lines
+from perceptinit.reports.planning.prospects import find_weakness, findings, num_looked_at, pilot_lines
 from perceptinit.reports.planning.text import plan_name, plan_text, points
 from perceptinit.reports.verdicts.decisions import Rule, rule_of
 from perceptinit.reports.verdicts.headline import headline_arms
@@ -37,10 +37,14 @@ BY_RULE = (
 )
 
 
-def make_plan(recipe: Recipe, out: Path, pilot: Sequence[Path] = ()) -> dict[str, Any]:
+def make_plan(
+    recipe: Recipe, out: Path, pilot: Sequence[Path] = (), *, anyway: bool = False
+) -> dict[str, Any]:
     """Return the plan of a recipe whose runs go to `out`, with the existing runs.
 
     pilot: folders of runs to estimate the noise over seeds from; by default the recipe's existing runs.
+
+    Raises UsageError for seeds that hardly find a difference of delta, unless it is made `anyway`.
     """
     root = out / recipe.name
     planned = compare(_plan_runs(recipe, root))
@@ -49,6 +53,8 @@ def make_plan(recipe: Recipe, out: Path, pilot: Sequence[Path] = ()) -> dict[str
     started = [folder for folder in folders if next(folder.rglob(RECORD), None)]
     existing = load_runs(started) if started else None
     named = pick(recipe, "name", "summary", "source")
+    design = _state_design(recipe, planned)
+    power = _estimate_power(recipe, load_runs(pilot) if pilot else existing, design["contrasts"], anyway)
     plan = {
         "schema": SCHEMA,
         "written": now(),
@@ -57,10 +63,10 @@ def make_plan(recipe: Recipe, out: Path, pilot: Sequence[Path] = ()) -> dict[str
         "stopping": _stopping(rule_of(recipe.verdict, len(recipe.seeds)), len(recipe.seeds)),
         "measures": recipe.verdict.primary or BY_RULE,
         "exclusions": EXCLUSIONS,
-        "prospects": [*findings(recipe), *_estimate_power(recipe, load_runs(pilot) if pilot else existing)],
+        "prospects": [*findings(recipe), *power],
         "records": [_record_row(run) for run in (existing.runs if existing else ()) if run.record],
         "versions": versions(),
-        **_state_design(recipe, planned),
+        **design,
     }
     return seal_plan(plan)
 
@@ -184,17 +190,22 @@ def _stopping(rule: Rule, num: int) -> str:
     )
 
 
-def _estimate_power(recipe: Recipe, runs: RunSet | None) -> Iterator[str]:
+def _estimate_power(
+    recipe: Recipe, runs: RunSet | None, contrasts: Sequence[Mapping[str, Any]], anyway: bool
+) -> Iterator[str]:
     """Yield the power of the planned seeds with the variance of pilot runs; nothing without such runs."""
-    num = num_looked_at(recipe)
-    if runs is None or num < 2:
-        return
-    runs = replace(runs, plan=replace(recipe.verdict, max_seeds=None))
-    has_baseline = any(run.arm == recipe.baseline for run in runs.finished)
-    try:
-        comparison = compare(runs, baseline=recipe.baseline if has_baseline else None)
-    except UsageError as error:
-        # runs that differ, or ended at different counts: the plan is valid without them
-        yield f"unknown from the existing runs: {error}"
-        return
-    yield from pilot_lines(comparison, rule_of(recipe.verdict, len(recipe.seeds)), num)
+    num, pilot = num_looked_at(recipe), None
+    if runs is not None and num > 1:
+        verdict = replace(recipe.verdict, max_seeds=None)
+        runs = replace(runs, plan=verdict, preregistered={"contrasts": contrasts})
+        has_baseline = any(run.arm == recipe.baseline for run in runs.finished)
+        try:
+            pilot = compare(runs, baseline=recipe.baseline if has_baseline else None)
+        except UsageError as error:
+            # runs that differ, or ended at different counts: the plan is valid without them
+            yield f"unknown from the existing runs: {error}"
+    weak = find_weakness(recipe, pilot)
+    if weak and not anyway:
+        raise UsageError(f"{weak}. Add seeds, or write this plan with --anyway")
+    if pilot:
+        yield from pilot_lines(pilot, rule_of(recipe.verdict, len(recipe.seeds)), num)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SMALL_DELTA = 0.05  # points; a smaller value is probably a share
 MOST_SEEDS = 200
+LEAST_POWER = 0.2  # to find a difference of delta
 
 
 def prospects(recipe: Recipe) -> Iterator[str]:
@@ -55,6 +56,22 @@ def findings(recipe: Recipe) -> Iterator[str]:
         )
 
 
+def find_weakness(recipe: Recipe, pilot: Comparison | None = None) -> str:
+    """Return that the seeds hardly find a true difference of delta; empty if they do.
+
+    Of the first contrast, with its noise in pilot runs, else `[verdict] noise`; empty if neither is known.
+    """
+    plan, num = recipe.verdict, num_looked_at(recipe)
+    score = pilot.primary if pilot else None
+    known = next((d for d in score.differences if d.value.num > 1), None) if score else None
+    noise = deviation_of(known) if known else plan.noise and plan.noise / POINTS
+    if plan.delta is None or noise is None or num < 2:
+        return ""
+    power = chances(rule_of(plan, len(recipe.seeds)), num, plan.delta / POINTS, noise).better
+    found = f"a true difference of delta ({plan.delta:g} points) with {100 * power:.0f} % chance"
+    return f"{num} seeds find {found}" if power < LEAST_POWER else ""
+
+
 def doubts(recipe: Recipe) -> Iterator[Problem]:
     """Yield settings of the plan that make a verdict impossible or misleading."""
     plan, num = recipe.verdict, num_looked_at(recipe)
@@ -75,6 +92,8 @@ def doubts(recipe: Recipe) -> Iterator[Problem]:
         yield Problem("verdict.delta", message)
     if plan.noise is not None and num > 1:
         yield from _find_noise_above(plan.delta, plan.noise, rule_of(plan, len(recipe.seeds)), num)
+        if weak := find_weakness(recipe):
+            yield Problem("seeds", f"{weak}; add seeds")
 
 
 def _find_odd_primary(recipe: Recipe) -> Iterator[Problem]:
@@ -104,7 +123,7 @@ def _find_noise_above(delta: float, noise: float, rule: Rule, num: int) -> Itera
     more = f"{enough} seeds would suffice" if enough else f"even {MOST_SEEDS} seeds would not suffice"
     yield Problem(
         "verdict.delta",
-        f"{delta:g} points are below the A/A noise: with {num} seeds the interval of two equal arms is "
+        f"{delta:g} points are below the noise: with {num} seeds the interval of two equal arms is "
         f"±{half(num):.2g} points, so they are hardly ever called equivalent; {more}",
     )
 
@@ -121,20 +140,24 @@ class Chances(NamedTuple):
     equivalent: float
 
 
-def chances(rule: Rule, num: int, effect: float, deviation: float | np.ndarray) -> Chances:
+def chances(
+    rule: Rule, num: int, effect: float, deviation: float | np.ndarray, num_family: int = 1
+) -> Chances:
     """Return the probabilities of the outcomes of `num` seeds for the true difference `effect`.
 
     deviation: of the difference over seeds, in the unit of the rule's delta; shape (P,) with P = NUM_PATHS
-    where it is uncertain. Simulated with fixed normal draws, accurate to 0.3 points.
+    where it is uncertain. num_family: contrasts whose intervals hold together. Simulated with fixed normal
+    draws, accurate to 0.3 points.
     """
     import numpy as np
     from scipy import stats
 
     first = max(rule.first, 2) if rule.is_repeated else num
+    level = rule.level_for(num_family)
     better, equivalent = np.zeros(NUM_PATHS, bool), np.zeros(NUM_PATHS, bool)
     for n, means, errors in simulate_looks("power", first, num):
         mean = effect + deviation * means
-        half = stats.t.ppf(0.5 + rule.confidence / 2, n - 1) * deviation * errors
+        half = stats.t.ppf(0.5 + level / 2, n - 1) * deviation * errors
         is_open = ~(better | equivalent)
         found = rule.classify(mean - half, mean + half)
         equivalent |= is_open & found["equivalent"]
@@ -166,7 +189,8 @@ def pilot_lines(pilot: Comparison, rule: Rule, num: int) -> Iterator[str]:
         # without a delta, the difference is one standard deviation of the pilot seeds
         unit = rule.delta or float(d.value.stderr or 0) * d.value.num**0.5
         name = "" if rule.delta else " (one standard deviation)"
-        once, twice, none = (chances(rule, num, k * unit, between) for k in (1, 2, 0))
+        family = d.contrast.num_family
+        once, twice, none = (chances(rule, num, k * unit, between, family) for k in (1, 2, 0))
         equal = f"; equal arms equivalent with {100 * none.equivalent:.0f} %" if rule.delta else ""
         yield (
             f"{d.contrast.title} in {score.name}, with the variance of {d.value.num} pilot seeds: {num} "
